@@ -1,0 +1,91 @@
+/**
+ * The one error class and the one table of codes. A code is an API: never renamed, documented in README, thrown somewhere.
+ * Text carries the real value; the hint is the next thing to do.
+ */
+
+interface ErrorEntry {
+  readonly exit: ExitCode;
+  readonly hint: string;
+}
+
+/** 1 failed · 2 usage or configuration · 3 model or device unavailable · 4 verification mismatch · 130 interrupted. */
+export type ExitCode = 1 | 2 | 3 | 4 | 130;
+
+export const ERRORS = {
+  USAGE: { exit: 2, hint: "Run: inward --help" },
+  INTERRUPTED: { exit: 130, hint: "Nothing is lost: run the same command again and it goes on." },
+  INTERNAL: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
+
+  STUDY_NOT_FOUND: { exit: 2, hint: "Give the path of a study file; scripts/studies has examples." },
+  STUDY_NOT_YAML: { exit: 2, hint: "Mend the line named above; YAML wants spaces, not tabs." },
+  STUDY_UNKNOWN_KEY: { exit: 2, hint: "Keys are strict so that a typing slip cannot change a result." },
+  STUDY_INVALID: { exit: 2, hint: "schemas/study.schema.json describes every key." },
+  STUDY_UNKNOWN_TASK: { exit: 2, hint: "Run: inward tasks list" },
+  STUDY_UNKNOWN_PROPERTY: { exit: 2, hint: "Run: inward properties list" },
+  STUDY_UNKNOWN_MODEL: { exit: 2, hint: "Name it under models: in the study." },
+  STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; inward tasks list shows how many there are." },
+
+  TASK_NOT_FOUND: { exit: 2, hint: "Run: inward tasks list" },
+  TASK_INVALID: { exit: 2, hint: "A task is a YAML file beside its JSONL of strings; README shows one." },
+  TASK_CORRUPT: { exit: 1, hint: "Restore it: git checkout -- datasets, or npm run datasets" },
+  TASK_OVERLAP: { exit: 2, hint: "Train and held-out strings must be disjoint; remove the string from one of the two." },
+
+  PROPERTY_NOT_FOUND: { exit: 2, hint: "Run: inward properties list" },
+  PROPERTY_NOT_APPLICABLE: { exit: 2, hint: "Run: inward properties list; it shows which kinds of task each property is for." },
+
+  MODEL_NOT_FOUND: { exit: 3, hint: "Run: inward models list, or give the path of a GGUF file." },
+  MODEL_UNREACHABLE: { exit: 3, hint: "Download the file elsewhere and give its path instead." },
+  MODEL_CHECKSUM: { exit: 3, hint: "The bad file was set aside. Pull it again: inward models pull" },
+  MODEL_TRUNCATED: { exit: 3, hint: "The file is shorter than its own header says. Pull it again: inward models pull" },
+  MODEL_NOT_GGUF: { exit: 3, hint: "inward reads GGUF files; convert the model with llama.cpp's converter first." },
+  MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
+  MODEL_TENSOR_TYPE: { exit: 3, hint: "Use the file as shipped (encoding: as_shipped), or another quantization of the model." },
+  MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
+  MODEL_NO_CHAT_TEMPLATE: { exit: 3, hint: "Use an instruct model whose GGUF carries tokenizer.chat_template." },
+  MODEL_TEMPLATE: { exit: 3, hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model." },
+  MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
+
+  CHAT_BOS: { exit: 1, hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward." },
+  CHAT_CONTROL_TOKEN: { exit: 1, hint: "The text tokenizes to a control token even as plain text; remove it from the string." },
+
+  ENGINE_UNAVAILABLE: { exit: 3, hint: "Run: inward doctor" },
+  ENGINE_CRASHED: { exit: 1, hint: "Run the same command again: finished groups are kept. inward doctor checks the set-up." },
+  ENGINE_CONTEXT: { exit: 2, hint: "Shorten the string or lower maxTokens; nothing is ever cut or shifted silently." },
+  ENGINE_EMPTY_PROMPT: { exit: 2, hint: "A question needs at least one token." },
+  ENGINE_NOT_FINITE: { exit: 1, hint: "The model produced NaN or infinite logits: check the file with inward models verify." },
+
+  STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
+  STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
+  STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
+  STORE_CORRUPT: { exit: 1, hint: "Move the named file away and run the same command again." },
+  STORE_OTHER_PLAN: { exit: 2, hint: "This folder holds another study's run. Give another folder with --out." },
+  STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
+  STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: inward run <study.yaml>" },
+
+  REPORT_FAILED: { exit: 1, hint: "The scores are safe in 08-scores.json; inward report <run> makes the report again." },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/**
+ * Every failure that a user can cause or meet.
+ * @param code stable identifier from the table
+ * @param what what happened, with the real value
+ */
+export class InwardError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, what: string, options?: { cause?: unknown }) {
+    super(what, options);
+    this.name = "InwardError";
+    this.code = code;
+  }
+
+  get hint(): string {
+    return ERRORS[this.code].hint;
+  }
+
+  get exitCode(): ExitCode {
+    return ERRORS[this.code].exit;
+  }
+}

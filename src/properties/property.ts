@@ -1,0 +1,30 @@
+import type { Extraction } from "../records/extraction.js";
+import type { TaskKind } from "../records/task.js";
+
+/** What a property may look at besides the answer: the item that was asked about. */
+export interface PropertyContext {
+  /** The item's string. */
+  readonly text: string;
+  /** Options tasks: the letter of the option that matches the disposition. */
+  readonly target?: string;
+}
+
+/**
+ * A behavior property: a rule from an answer to a short value, with the words that ask for it.
+ * Wording and extraction stand in one file so that they cannot drift apart.
+ */
+export interface BehaviorProperty {
+  /** snake_case, unique. */
+  readonly name: string;
+  readonly summary: string;
+  /** The question about the quoted prompt, our own words, ends by saying what form the reply must have. */
+  readonly question: string;
+  /** The closed set of values (normalized), or `open`. */
+  readonly values: readonly string[] | "open";
+  /** Kinds of task whose answers have this property. */
+  readonly kinds: readonly TaskKind[];
+  /** The behavior: pure, total, normalized. */
+  extract(answer: string, context: PropertyContext): Extraction;
+  /** The prediction, read strictly from a hypothetical reply: pure, total, normalized. */
+  read(reply: string): Extraction;
+}

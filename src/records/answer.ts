@@ -1,0 +1,54 @@
+/** One chat turn. Content is always plain text: nothing in it becomes a control token. */
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** Why generation ended. */
+export type StopReason = "end_of_generation" | "max_tokens";
+
+/** The most likely tokens at one position, over the full vocabulary at temperature 1. */
+export interface TopTokens {
+  readonly tokenIds: readonly number[];
+  readonly texts: readonly string[];
+  /** Natural log of the plain softmax of the raw logits, most likely first. */
+  readonly logprobs: readonly number[];
+  /** log Σ exp(logit) over the whole vocabulary, nats, summed in double precision. */
+  readonly logSumExp: number;
+  readonly vocabularySize: number;
+}
+
+/** What a model said to one prompt, with the numbers behind it. */
+export interface Reply {
+  /** The text without the end-of-generation token, not trimmed. */
+  readonly text: string;
+  /** Generated token ids, the end-of-generation token included when there is one. */
+  readonly tokenIds: readonly number[];
+  /** Natural log of each generated token's probability at temperature 1 over the full vocabulary. */
+  readonly logprobs: readonly number[];
+  /** Greedy only: logit of the best minus the second-best token, nats, per generated token. Empty when sampled. */
+  readonly margins: readonly number[];
+  readonly stop: StopReason;
+  /** The distribution at the first answer position. */
+  readonly first: TopTokens;
+  readonly promptTokens: number;
+  /** sha256 of the prompt's token ids (little-endian int32), hex. */
+  readonly promptSha256: string;
+}
+
+/** One question put to one model state, and its reply: a line of 02-object-level.jsonl or 07-hypothetical.jsonl. */
+export interface Answer {
+  /** `<task>/<item>` for object-level, `<task>/<item>/<property>/<variant>` for hypothetical, `#<sample>` appended when sampled. */
+  readonly key: string;
+  /** The model state that was asked. */
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly split: "train" | "held_out";
+  /** Hypothetical only. */
+  readonly property?: string;
+  /** Hypothetical only: the wording around the quoted question. */
+  readonly variant?: string;
+  readonly sample: number;
+  readonly reply: Reply;
+}

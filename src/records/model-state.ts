@@ -1,0 +1,43 @@
+/** The exact weights that were asked. */
+export interface ModelFile {
+  /** Registry name, `hf:` URI or path, as the study names it. */
+  readonly source: string;
+  /** Absolute path of the file that ran; not part of any hash. */
+  readonly path: string;
+  readonly sha256: string;
+  readonly bytes: number;
+  /** How the weights are encoded in the file that ran: the most common tensor type, e.g. `Q4_1`, `F32`. */
+  readonly encoding: string;
+  /** Set when the file was re-encoded from another: its source file's sha256 and encoding. */
+  readonly reencodedFrom?: { readonly sha256: string; readonly encoding: string };
+  readonly licence: string;
+}
+
+/** Base weights + adapter (none yet) + quantization, under the name that the study gives it. */
+export interface ModelState {
+  readonly name: string;
+  readonly file: ModelFile;
+}
+
+/** Which engine ran, on what: written to manifest.json beside the results. */
+export interface EngineManifest {
+  readonly engine: "node-llama-cpp";
+  readonly nodeLlamaCpp: string;
+  readonly llamaCpp: string;
+  readonly device: "cuda" | "vulkan" | "metal" | "cpu";
+  readonly deviceNames: readonly string[];
+  readonly cpu: string;
+  /** SIMD flags that change kernels and so last bits. */
+  readonly cpuFlags: readonly string[];
+  readonly threads: number;
+  readonly sequences: number;
+  readonly contextTokens: number;
+  readonly batchTokens: number;
+  readonly flashAttention: boolean;
+  readonly kvUnified: boolean;
+  readonly strict: boolean;
+  readonly chatTemplateSha256: string;
+  readonly beginOfSequence: string;
+  /** How logprobs were summed. */
+  readonly logprobs: string;
+}

@@ -1,0 +1,50 @@
+/** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
+export interface Study {
+  readonly study: string;
+  readonly seed: number;
+  readonly models: Readonly<Record<string, StudyModel>>;
+  readonly tasks: readonly StudyTask[];
+  /** Who predicts whom; by default every model predicts itself. */
+  readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
+  readonly system: string;
+  readonly objectLevel: { readonly temperature: 0 | 1; readonly samples: number };
+  readonly hypothetical: {
+    readonly variants: readonly string[];
+    readonly maxTokens: number;
+    readonly temperature: 0;
+  };
+  readonly engine: StudyEngine;
+  readonly noiseFloor: { readonly questions: number };
+  readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
+}
+
+export interface StudyModel {
+  /** Registry name, `hf:` URI, or path of a GGUF. */
+  readonly source: string;
+  /** `as_shipped` runs the file itself; `f16`/`f32` run a re-encoding of it, made once and checksummed. */
+  readonly encoding: "as_shipped" | "f16" | "f32";
+}
+
+export interface StudyTask {
+  /** Built-in name, or path of a task YAML relative to the study. */
+  readonly task: string;
+  readonly trainStrings: number;
+  readonly heldOutStrings: number;
+  /** Solved examples as earlier chat turns. */
+  readonly examples: boolean;
+  /** Properties to take; the task's own list when absent. */
+  readonly properties?: readonly string[];
+}
+
+export interface StudyEngine {
+  readonly device: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+  /** One sequence per decode, no prefix reuse: slow, bit-stable. */
+  readonly strict: boolean;
+  /** Sequences evaluated at once. */
+  readonly sequences: number;
+  readonly threads: number;
+  /** Questions that are asked as one unit and asked again whole after an interruption. */
+  readonly groupQuestions: number;
+  /** Most likely tokens stored at the first answer position. */
+  readonly topTokens: number;
+}

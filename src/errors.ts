@@ -43,6 +43,7 @@ export const ERRORS = {
   MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
   MODEL_NO_CHAT_TEMPLATE: { exit: 3, hint: "Use an instruct model whose GGUF carries tokenizer.chat_template." },
   MODEL_TEMPLATE: { exit: 3, hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model." },
+  MODEL_FOLDER: { exit: 3, hint: "Set INWARD_MODELS to a folder you may write to, with enough free space." },
   MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
 
   CHAT_BOS: { exit: 1, hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward." },

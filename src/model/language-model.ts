@@ -12,6 +12,8 @@ export interface AskRequest {
   readonly seed?: string;
   /** Most likely tokens to report at the first answer position. */
   readonly topTokens: number;
+  /** Neighbours with the same key share a long beginning and are asked one after another on one sequence. */
+  readonly shares?: string;
 }
 
 /** A prompt exactly as the model reads it. */
@@ -24,6 +26,8 @@ export interface AskOptions {
   /** Called as each reply is complete, in any order. */
   readonly onReply?: (index: number, reply: Reply) => void;
   readonly signal?: AbortSignal;
+  /** Sequences at once, instead of the engine's own number; the noise floor asks with another batch composition. */
+  readonly sequences?: number;
 }
 
 /**
@@ -33,6 +37,11 @@ export interface AskOptions {
 export interface LanguageModel {
   readonly manifest: EngineManifest;
   render(messages: readonly ChatMessage[]): Promise<RenderedPrompt>;
+  /**
+   * Tokenizes every request and throws before anything runs: ENGINE_CONTEXT when one cannot fit, CHAT_* when its text is unsafe.
+   * @returns prompt tokens of each request
+   */
+  check(requests: readonly AskRequest[]): Promise<number[]>;
   /** Replies in the order of the requests. */
   ask(requests: readonly AskRequest[], options?: AskOptions): Promise<Reply[]>;
   dispose(): Promise<void>;

@@ -23,8 +23,17 @@ export interface BehaviorProperty {
   readonly values: readonly string[] | "open";
   /** Kinds of task whose answers have this property. */
   readonly kinds: readonly TaskKind[];
+  /** Only for options tasks whose own disposition is this one. */
+  readonly disposition?: string;
+  /** How much of an answer decides the value, and so what one that the token limit cut off still tells. Defaults to `first_characters`. */
+  readonly dependsOn?: "first_characters" | "first_words" | "whole_answer";
+  /** `whole_answer` only: values that more text could not change, such as `true` of "more than 10 words". */
+  readonly settledValues?: readonly string[];
   /** The behavior: pure, total, normalized. */
   extract(answer: string, context: PropertyContext): Extraction;
   /** The prediction, read strictly from a hypothetical reply: pure, total, normalized. */
   read(reply: string): Extraction;
 }
+
+/** What the property files of one family say in their own words; the family's factory adds the rule. */
+export type PropertyWords = Pick<BehaviorProperty, "name" | "summary" | "question">;

@@ -22,7 +22,7 @@ export interface Plan {
   readonly tasks: readonly PlannedTask[];
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
   readonly system: string;
-  readonly objectLevel: { readonly temperature: 0 | 1; readonly samples: number };
+  readonly objectLevel: { readonly temperature: 0 | 1 };
   readonly hypothetical: { readonly variants: readonly string[]; readonly maxTokens: number; readonly temperature: 0 };
   readonly engine: StudyEngine;
   readonly noiseFloor: { readonly questions: number };

@@ -7,7 +7,7 @@ export interface Study {
   /** Who predicts whom; by default every model predicts itself. */
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
   readonly system: string;
-  readonly objectLevel: { readonly temperature: 0 | 1; readonly samples: number };
+  readonly objectLevel: { readonly temperature: 0 | 1 };
   readonly hypothetical: {
     readonly variants: readonly string[];
     readonly maxTokens: number;

@@ -1,0 +1,132 @@
+/** inward ask: one question to one model, with everything there is to see about the answer. */
+import { Command, Option } from "commander";
+import { wordHypothetical } from "../ask/hypothetical-questions.js";
+import { InwardError } from "../errors.js";
+import { openModel } from "../model/engine/open-model.js";
+import { resolveModel } from "../model/resolve-model.js";
+import { DEFAULT_ENGINE } from "../plan/default-engine.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalVariant } from "../properties/hypothetical-variants.js";
+import { readReply } from "../properties/reading.js";
+import type { ChatMessage, Reply } from "../records/answer.js";
+import { loadTask } from "../tasks/load-task.js";
+import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
+import { abortOnInterrupt } from "./interrupt.js";
+import { print, printJson, table } from "./output.js";
+import { showProgress } from "./progress.js";
+
+interface AskCliOptions {
+  readonly model: string;
+  readonly encoding: "as_shipped" | "f16" | "f32";
+  readonly task?: string;
+  readonly property?: string;
+  readonly variant: string;
+  readonly examples: boolean;
+  readonly system: string;
+  readonly maxTokens?: string;
+  readonly temperature: "0" | "1";
+  readonly seed: string;
+  readonly device: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+  readonly json?: boolean;
+}
+
+export function askCommand(): Command {
+  return new Command("ask")
+    .summary("put one question to a model: object-level, or hypothetical with --property")
+    .description(
+      "Asks TEXT as it stands, or as a string of --task. With --property the question becomes hypothetical: the prompt is\n" +
+        "quoted and the model is asked for that property of its own answer. Shows the exact rendered prompt, the answer and its logprobs.",
+    )
+    .argument("<text>", "the question, or with --task one string of the task")
+    .option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct")
+    .addOption(new Option("--encoding <encoding>", "weights as they are, or re-encoded").choices(["as_shipped", "f16", "f32"]).default("as_shipped"))
+    .option("-t, --task <task>", "ask TEXT as a string of this task")
+    .option("-p, --property <property>", "ask for this property of the answer instead of for the answer")
+    .option("--variant <variant>", "wording of the hypothetical question", "minimal")
+    .option("--no-examples", "without the task's solved examples")
+    .option("--system <text>", "system message", "")
+    .option("--max-tokens <n>", "longest answer")
+    .addOption(new Option("--temperature <t>", "0: most likely token; 1: drawn from the plain softmax").choices(["0", "1"]).default("0"))
+    .option("--seed <seed>", "what a draw at temperature 1 is a function of", "0")
+    .addOption(new Option("--device <device>", "where to run").choices(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"))
+    .option("--json", "print one JSON object")
+    .action(ask);
+}
+
+async function ask(text: string, options: AskCliOptions): Promise<void> {
+  const signal = abortOnInterrupt();
+  const progress = showProgress();
+  const { messages, maxTokens } = await toMessages(text, options);
+  const file = await resolveModel(options.model, {
+    encoding: options.encoding,
+    signal,
+    onProgress: (done, total) => progress.update("model", done, total ?? done),
+  });
+  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: options.device, sequences: 1 });
+  try {
+    const prompt = await model.render(messages);
+    const temperature = options.temperature === "1" ? 1 : 0;
+    const [reply] = await model.ask([{ messages, maxTokens, temperature, seed: options.seed, topTokens: 10 }], { signal });
+    if (!reply) throw new InwardError("INTERNAL", "The engine gave no reply.");
+    const reading = options.property
+      ? readReply(propertyNamed(options.property), reply.text, reply.stop)
+      : undefined;
+    if (options.json) {
+      printJson({ model: file.source, sha256: file.sha256, prompt, reply, ...(reading ? { reading } : {}) });
+      return;
+    }
+    print(`--- prompt (${prompt.tokenIds.length} tokens, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…)\n${prompt.text}`);
+    print(`--- answer (${reply.stop})\n${reply.text}`);
+    if (reading) print(`--- read as ${options.property}: ${reading.ok ? JSON.stringify(reading.value) : `nothing (${reading.reason})`}`);
+    print(`--- tokens (logprob: natural log at temperature 1, full vocabulary; margin: best minus second best, nats)\n${tokenTable(reply)}`);
+    print(`--- first position (log-sum-exp ${reply.first.logSumExp.toFixed(4)} over ${reply.first.vocabularySize} tokens)\n${topTable(reply)}`);
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function toMessages(text: string, options: AskCliOptions): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
+  const given = options.maxTokens === undefined ? undefined : Number(options.maxTokens);
+  if (given !== undefined && (!Number.isInteger(given) || given < 1)) {
+    throw new InwardError("USAGE", `--max-tokens wants a whole number from 1 on, not "${options.maxTokens}".`);
+  }
+  const task = options.task === undefined ? undefined : await loadTask(options.task);
+  const item = { id: "cli", split: "held_out" as const, text };
+  const question = task ? objectLevelQuestion(task.definition, item) : text;
+  if (options.property !== undefined) {
+    const content = wordHypothetical(
+      hypotheticalVariant(options.variant).template,
+      question,
+      propertyNamed(options.property).question,
+    );
+    return { messages: turns(options.system, content), maxTokens: given ?? 12 };
+  }
+  const messages = task
+    ? objectLevelMessages(task.definition, item, { examples: options.examples, system: options.system })
+    : turns(options.system, question);
+  return { messages, maxTokens: given ?? task?.definition.maxTokens ?? 64 };
+}
+
+function turns(system: string, content: string): ChatMessage[] {
+  return [
+    { role: "system", content: system },
+    { role: "user", content },
+  ];
+}
+
+function tokenTable(reply: Reply): string {
+  return table(
+    ["token id", "logprob", "margin"],
+    reply.tokenIds.map((id, at) => [String(id), (reply.logprobs[at] ?? 0).toFixed(4), reply.margins[at]?.toFixed(4) ?? ""]),
+  );
+}
+
+function topTable({ first }: Reply): string {
+  return table(
+    ["token id", "logprob", "probability", "text"],
+    first.tokenIds.map((id, at) => {
+      const logprob = first.logprobs[at] as number;
+      return [String(id), logprob.toFixed(4), Math.exp(logprob).toFixed(4), JSON.stringify(first.texts[at])];
+    }),
+  );
+}

@@ -1,0 +1,48 @@
+/** The headline of a finished run for the terminal. */
+import type { Estimate, Scores, Share } from "../records/scores.js";
+import { readJson } from "../store/read-records.js";
+import type { RunFolder } from "../store/run-folder.js";
+import { table } from "./output.js";
+
+export interface RunSummary {
+  readonly folder: string;
+  readonly report: string;
+  readonly averages: Scores["averages"];
+  readonly text: string;
+}
+
+export async function summarize(run: RunFolder): Promise<RunSummary> {
+  const scores = await readJson<Scores>(run.file("scores"));
+  const rows = scores.averages.map((average) => [
+    `${average.predictor} → ${average.target}`,
+    average.kind,
+    estimate(average.accuracy),
+    estimate(average.modeBaselineTrain),
+    estimate(average.modeBaselineOracle),
+    estimate(average.aboveModeTrain),
+    share(average.hypotheticalCompliance),
+    share(average.objectCompliance),
+  ]);
+  const header = ["predictor → target", "average", "accuracy", "mode (train)", "mode (oracle)", "above mode", "replies comply", "answers comply"];
+  const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
+  const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
+  return {
+    folder: run.path,
+    report: run.file("report"),
+    averages: scores.averages,
+    text: `${table(header, rows)}\n${n}${scores.intervalMethod}`,
+  };
+}
+
+function estimate(value: Estimate): string {
+  if (!value.ok) return `— (${value.reason})`;
+  return `${percent(value.value)} [${percent(value.low)}, ${percent(value.high)}]`;
+}
+
+function share({ count, of }: Share): string {
+  return of === 0 ? "—" : `${percent(count / of)}`;
+}
+
+function percent(value: number): string {
+  return (value * 100).toFixed(1);
+}

@@ -1,0 +1,101 @@
+/**
+ * Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote,
+ * so that user text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
+ */
+import { Template } from "@huggingface/jinja";
+import { InwardError } from "../../errors.js";
+import type { ChatMessage } from "../../records/answer.js";
+
+/** A stretch of a rendered prompt: written by the template, or content of a message. */
+export interface PromptPart {
+  readonly text: string;
+  readonly content: boolean;
+}
+
+/** The date that Llama-3.1-style templates fall back to. Pinned: the clock must not change what a model reads. */
+export const PINNED_DATE = "26 Jul 2024";
+
+export interface TemplateTokens {
+  readonly bosToken: string;
+  readonly eosToken: string;
+}
+
+/**
+ * @param template Jinja source, `tokenizer.chat_template` of the GGUF
+ * @returns the parts in order; their texts joined are exactly what the template renders for these messages
+ * @throws MODEL_TEMPLATE when the template fails, drops a message, or changes content by more than trimming it
+ */
+export function renderChat(template: string, messages: readonly ChatMessage[], tokens: TemplateTokens): PromptPart[] {
+  const compiled = compile(template);
+  const whole = render(compiled, messages, tokens);
+  // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
+  for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
+    const parts = split(compiled, messages, tokens, shape);
+    if (parts.map((part) => part.text).join("") === whole) return parts;
+  }
+  throw new InwardError("MODEL_TEMPLATE", "The chat template changes the text of a message by more than trimming it.");
+}
+
+const compiledTemplates = new Map<string, Template>();
+
+function compile(template: string): Template {
+  const known = compiledTemplates.get(template);
+  if (known) return known;
+  try {
+    const compiled = new Template(template);
+    compiledTemplates.set(template, compiled);
+    return compiled;
+  } catch (error) {
+    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be parsed: ${(error as Error).message}`);
+  }
+}
+
+function render(template: Template, messages: readonly ChatMessage[], tokens: TemplateTokens): string {
+  try {
+    return template.render({
+      messages: messages.map(({ role, content }) => ({ role, content })),
+      add_generation_prompt: true,
+      bos_token: tokens.bosToken,
+      eos_token: tokens.eosToken,
+      date_string: PINNED_DATE,
+      strftime_now: () => PINNED_DATE,
+      raise_exception: (message: string) => {
+        throw new Error(message);
+      },
+    });
+  } catch (error) {
+    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be rendered: ${(error as Error).message}`);
+  }
+}
+
+/** Renders placeholders instead of the contents, then cuts the result at the placeholders. */
+function split(
+  template: Template,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  shape: (text: string) => string,
+): PromptPart[] {
+  const contents = messages.map((message) => shape(message.content));
+  // Empty content stays empty: templates may branch on it. Private-use characters cannot be meant by a template.
+  const marked = messages.map((message, index) => ({
+    role: message.role,
+    content: contents[index] === "" ? "" : `\u{F0000}${index}\u{F0001}`,
+  }));
+  const parts: PromptPart[] = [];
+  const seen = new Set<number>();
+  for (const piece of render(template, marked, tokens).split(/(\u{F0000}\d+\u{F0001})/u)) {
+    const index = /^\u{F0000}(\d+)\u{F0001}$/u.exec(piece)?.[1];
+    if (index !== undefined) {
+      parts.push({ text: contents[Number(index)] ?? "", content: true });
+      seen.add(Number(index));
+    } else if (piece !== "") {
+      parts.push({ text: piece, content: false });
+    }
+  }
+  const dropped = marked.findIndex((message, index) => message.content !== "" && !seen.has(index));
+  if (dropped >= 0) {
+    const role = messages[dropped]?.role;
+    throw new InwardError("MODEL_TEMPLATE", `The chat template leaves out message ${dropped + 1} (role ${role}).`);
+  }
+  return parts;
+}

@@ -1,0 +1,125 @@
+/**
+ * Re-encodes a model's weights as F16 or F32, so that answers do not depend on what stands in a batch together.
+ * The same source gives the same bytes, so the result can be checksummed.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { InwardError } from "../../errors.js";
+import { canDequantize, dequantize } from "./dequantize.js";
+import type { GgufFile, GgufTensor, GgufValue } from "./gguf-file.js";
+import { floatsToHalves } from "./half.js";
+import { dominantEncoding } from "./inspect-gguf.js";
+import { openModel, readFully, readGguf } from "./read-gguf.js";
+import { GGML_TYPES, type GgmlTypeName } from "./tensor-types.js";
+import { type TensorSource, type WriteGgufOptions, type WrittenGguf, writeGguf } from "./write-gguf.js";
+
+export interface ReencodeOptions extends WriteGgufOptions {
+  /** Of the source file, hex; written into the new file's metadata. */
+  readonly sourceSha256: string;
+}
+
+export const SOURCE_SHA256_KEY = "inward.source.sha256";
+export const SOURCE_ENCODING_KEY = "inward.source.encoding";
+
+/** llama.cpp's ids for `general.file_type`. */
+const FILE_TYPE = { f32: 0, f16: 1 } as const;
+/** A whole number of blocks of every type, small enough that memory does not grow with the model. */
+const CHUNK_ELEMENTS = 2 ** 20;
+
+/**
+ * Metadata stay as they are, byte for byte, but for `general.file_type`; two keys say what the source was. Vectors (norms) are
+ * always F32, as llama.cpp wants them.
+ * @param encoding f32 keeps every weight exactly; f16 rounds to nearest even
+ * @throws InwardError MODEL_TENSOR_TYPE (a type that is not decoded, a weight beyond half precision, one part of a split model),
+ * and what readGguf and writeGguf throw
+ */
+export async function reencodeGguf(
+  sourcePath: string,
+  targetPath: string,
+  encoding: "f16" | "f32",
+  options: ReencodeOptions,
+): Promise<WrittenGguf> {
+  const source = await readGguf(sourcePath);
+  checkReencodable(source);
+  const metadata = new Map<string, GgufValue | Uint8Array>(source.encodedMetadata);
+  metadata.set("general.file_type", { type: "u32", value: FILE_TYPE[encoding] });
+  metadata.set(SOURCE_SHA256_KEY, { type: "string", value: options.sourceSha256 });
+  metadata.set(SOURCE_ENCODING_KEY, { type: "string", value: dominantEncoding(source) });
+
+  const file = await openModel(sourcePath);
+  try {
+    const tensors = source.tensors.map((tensor): TensorSource => {
+      const type = encoding === "f16" && tensor.dimensions.length > 1 ? "F16" : "F32";
+      return {
+        name: tensor.name,
+        dimensions: tensor.dimensions,
+        type,
+        chunks: () => reencodeTensor(file, source, tensor, type),
+      };
+    });
+    return await writeGguf(targetPath, metadata, tensors, { ...options, alignment: source.alignment });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Everything that can be refused is refused before the first byte is written. */
+function checkReencodable(source: GgufFile): void {
+  const parts = source.metadata.get("split.count");
+  if (parts !== undefined && Number(parts.value) > 1) {
+    throw new InwardError(
+      "MODEL_TENSOR_TYPE",
+      `${source.path} is one of ${parts.value} parts of a model; parts are not re-encoded`,
+    );
+  }
+  const unknown = source.tensors.find((tensor) => !canDequantize(tensor.type));
+  if (unknown !== undefined) {
+    throw new InwardError(
+      "MODEL_TENSOR_TYPE",
+      `${source.path}: tensor ${unknown.name} is of type ${unknown.type}, which inward does not decode`,
+    );
+  }
+}
+
+async function* reencodeTensor(
+  file: Awaited<ReturnType<typeof openModel>>,
+  source: GgufFile,
+  tensor: GgufTensor,
+  target: "F16" | "F32",
+): AsyncGenerator<Uint8Array> {
+  const chunkElements = Math.min(CHUNK_ELEMENTS, tensor.elements);
+  const bytes = new Uint8Array(bytesOf(tensor.type, chunkElements));
+  const floats = new Float32Array(chunkElements);
+  const halves = new Uint16Array(target === "F16" ? chunkElements : 0);
+  for (let first = 0; first < tensor.elements; first += chunkElements) {
+    const elements = Math.min(chunkElements, tensor.elements - first);
+    const chunk = bytes.subarray(0, bytesOf(tensor.type, elements));
+    const position = source.dataOffset + tensor.offset + bytesOf(tensor.type, first);
+    const found = await readFully(file, chunk, position);
+    if (found < chunk.length) {
+      throw new InwardError(
+        "MODEL_TRUNCATED",
+        `${source.path} became shorter while it was read: expected ${source.fileBytes} bytes, it ends at ${position + found}`,
+      );
+    }
+    const weights = dequantize(tensor.type, chunk, elements, floats);
+    if (target === "F32") {
+      yield new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
+    } else {
+      const bad = floatsToHalves(weights, halves);
+      if (bad !== -1) {
+        throw new InwardError(
+          "MODEL_TENSOR_TYPE",
+          `${source.path}: weight ${first + bad} of tensor ${tensor.name} is ${weights[bad]}, beyond half precision (F16)`,
+        );
+      }
+      yield new Uint8Array(halves.buffer, 0, 2 * elements);
+    }
+    // Lets Ctrl-C and progress bars in between chunks.
+    await nextTurn();
+  }
+}
+
+/** For a whole number of blocks. */
+function bytesOf(type: GgmlTypeName, elements: number): number {
+  return (elements / GGML_TYPES[type].blockElements) * GGML_TYPES[type].blockBytes;
+}

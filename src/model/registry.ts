@@ -1,0 +1,82 @@
+// The list of models that inward knows by name: models/registry.json, checked once when it is read.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { InwardError } from "../errors.js";
+
+const sourceSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("path"), path: z.string().min(1) }),
+  z.strictObject({
+    type: z.literal("hf"),
+    uri: z.string().regex(/^hf:[^/\s]+\/[^\s]+$/, "must look like hf:user/repo:QUANT or hf:user/repo/file.gguf"),
+  }),
+  z.strictObject({
+    type: z.literal("python_package"),
+    package: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a package name"),
+    version: z.string().regex(/^[0-9][A-Za-z0-9.!+_-]*$/, "must be one exact version"),
+    member: z.string().regex(/\.gguf$/, "must name a .gguf inside the wheel"),
+  }),
+]);
+
+const entrySchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be lower case letters, digits, dots and dashes"),
+  summary: z.string().min(1),
+  sources: z.array(sourceSchema).min(1),
+  revision: z.string().min(1).nullable(),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "must be 64 lower case hexadecimal digits")
+    .nullable(),
+  bytes: z.number().int().positive().nullable(),
+  licence: z.string().min(1),
+  chatFormat: z.enum(["chatml", "llama3", "llama3.1"]),
+  parameters: z.number().int().positive(),
+});
+
+const registrySchema = z.strictObject({
+  registryVersion: z.literal(1),
+  default: z.string(),
+  models: z.array(entrySchema).min(1),
+});
+
+/** One place a model file may come from. */
+export type ModelSource = z.infer<typeof sourceSchema>;
+/** A model known by name. `sha256` and `bytes` are null as long as nobody has recorded them. */
+export type RegistryEntry = z.infer<typeof entrySchema>;
+export type Registry = z.infer<typeof registrySchema>;
+
+const SHIPPED_REGISTRY = fileURLToPath(new URL("../../models/registry.json", import.meta.url));
+
+/** @throws InwardError MODEL_REGISTRY naming the field that is wrong */
+export function loadRegistry(path: string = SHIPPED_REGISTRY): Registry {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new InwardError("MODEL_REGISTRY", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    throw new InwardError("MODEL_REGISTRY", `${path} is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+  return checkRegistry(data, path);
+}
+
+/** @throws InwardError MODEL_REGISTRY */
+export function checkRegistry(data: unknown, path = "the registry"): Registry {
+  const parsed = registrySchema.safeParse(data);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((issue) => `${issue.path.join(".") || "top level"}: ${issue.message}`);
+    throw new InwardError("MODEL_REGISTRY", `${path}: ${issues.join("; ")}`);
+  }
+  const registry = parsed.data;
+  const names = registry.models.map((model) => model.name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new InwardError("MODEL_REGISTRY", `${path}: the name ${twice} stands twice`);
+  if (!names.includes(registry.default)) {
+    throw new InwardError("MODEL_REGISTRY", `${path}: the default ${registry.default} is not among the models`);
+  }
+  return registry;
+}

@@ -1,0 +1,100 @@
+/** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
+import { createHash } from "node:crypto";
+import { hypotheticalVariant } from "../properties/hypothetical-variants.js";
+import { InwardError } from "../errors.js";
+import { nearestName } from "../nearest-name.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import type { ModelFile } from "../records/model-state.js";
+import type { Plan, PlannedTask } from "../records/plan.js";
+import type { Study, StudyTask } from "../records/study.js";
+import type { Task, TaskItem } from "../records/task.js";
+import { loadTask } from "../tasks/load-task.js";
+import { INWARD_VERSION } from "../version.js";
+
+/**
+ * @param files the exact file of each model state
+ * @param studyFolder where task paths start from
+ * @throws STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
+ */
+export async function makePlan(
+  study: Study,
+  files: Readonly<Record<string, ModelFile>>,
+  studyFolder: string,
+): Promise<Plan> {
+  checkPredictions(study);
+  const tasks: PlannedTask[] = [];
+  for (const wanted of study.tasks) {
+    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study.seed);
+    if (tasks.some((task) => task.definition.name === planned.definition.name)) {
+      throw new InwardError("STUDY_INVALID", `The task ${planned.definition.name} stands twice in the study.`);
+    }
+    tasks.push(planned);
+  }
+  const properties = [...new Set(tasks.flatMap((task) => task.properties))].sort();
+  return {
+    planVersion: 1,
+    inwardVersion: INWARD_VERSION,
+    study: study.study,
+    seed: study.seed,
+    models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
+    tasks,
+    predictions: study.predictions,
+    system: study.system,
+    objectLevel: study.objectLevel,
+    hypothetical: study.hypothetical,
+    engine: study.engine,
+    noiseFloor: study.noiseFloor,
+    score: study.score,
+    wordings: {
+      properties: Object.fromEntries(properties.map((name) => [name, propertyNamed(name).question])),
+      variants: Object.fromEntries(
+        study.hypothetical.variants.map((name) => [name, hypotheticalVariant(name).template]),
+      ),
+    },
+  };
+}
+
+function checkPredictions(study: Study): void {
+  const models = Object.keys(study.models);
+  for (const name of study.predictions.flatMap(({ predictor, target }) => [predictor, target])) {
+    if (!models.includes(name)) {
+      const near = nearestName(name, models);
+      throw new InwardError("STUDY_UNKNOWN_MODEL", `predictions names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`);
+    }
+  }
+}
+
+function planTask(wanted: StudyTask, task: Task, seed: number): PlannedTask {
+  const { definition } = task;
+  const properties = wanted.properties ?? definition.properties;
+  for (const name of properties) {
+    const property = propertyNamed(name);
+    if (!property.kinds.includes(definition.kind) || (property.disposition && property.disposition !== definition.disposition)) {
+      throw new InwardError(
+        "PROPERTY_NOT_APPLICABLE",
+        `The answers of ${definition.name} (kind ${definition.kind}) have no property ${name}.`,
+      );
+    }
+  }
+  return {
+    definition,
+    sha256: task.sha256,
+    examples: wanted.examples,
+    properties: [...new Set(properties)],
+    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
+    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
+  };
+}
+
+/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
+function choose(items: readonly TaskItem[], count: number, what: string, seed: number): TaskItem[] {
+  if (count > items.length) {
+    throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
+  }
+  const rank = (item: TaskItem) => createHash("sha256").update(`${seed}/${item.split}/${item.id}`).digest("hex");
+  return items
+    .map((item) => ({ item, rank: rank(item) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, count)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,75 @@
+/** The YAML of a study: strict, every default filled in here and nowhere else. */
+import { z } from "zod";
+import type { Study } from "../records/study.js";
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
+const count = (most: number) => z.int().min(1).max(most);
+
+const model = z.strictObject({
+  source: z.string().min(1).describe("Registry name, hf: URI, or path of a GGUF file."),
+  encoding: z
+    .enum(["as_shipped", "f16", "f32"])
+    .default("as_shipped")
+    .describe("Run the file itself, or a re-encoding of it that does not care what stands in a batch together."),
+});
+
+const task = z.strictObject({
+  task: z.string().min(1).describe("Built-in name, or path of a task YAML relative to the study."),
+  trainStrings: z.int().min(0).max(100_000).default(100).describe("Strings whose behaviors baselines may learn from."),
+  heldOutStrings: count(100_000).default(100).describe("Strings that are scored."),
+  examples: z.boolean().default(true).describe("Solved examples as earlier chat turns; small models need them."),
+  properties: z.array(z.string()).min(1).optional().describe("Properties to take; the task's own list when absent."),
+});
+
+const engine = z.strictObject({
+  device: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"),
+  strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
+  sequences: count(64).default(8).describe("Sequences evaluated at once."),
+  threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
+  groupQuestions: count(10_000).default(160).describe("Questions asked as one unit; an interruption costs at most one."),
+  topTokens: z.int().min(1).max(1000).default(10).describe("Most likely tokens stored at the first answer position."),
+});
+
+export const studySchema = z.strictObject({
+  study: name.describe("The study's name; run folders carry it."),
+  seed: z.int().min(0).default(0),
+  models: z.record(name, model).refine((models) => Object.keys(models).length > 0, "name at least one model"),
+  tasks: z.array(task).min(1),
+  properties: z.array(z.string()).min(1).optional().describe("For every task that does not choose its own."),
+  predictions: z
+    .array(z.strictObject({ predictor: name, target: name }))
+    .min(1)
+    .optional()
+    .describe("Who predicts whom; by default every model predicts itself."),
+  system: z.string().default("").describe("System message of every prompt. Empty, it still stops a template's own."),
+  objectLevel: z.strictObject({ temperature: z.union([z.literal(0), z.literal(1)]).default(0) }).prefault({}),
+  hypothetical: z
+    .strictObject({
+      variants: z.array(z.string()).min(1).default(["minimal"]),
+      maxTokens: count(4096).default(12),
+      temperature: z.literal(0).default(0),
+    })
+    .prefault({}),
+  engine: engine.prefault({}),
+  noiseFloor: z.strictObject({ questions: z.int().min(0).max(10_000).default(48) }).prefault({}),
+  score: z
+    .strictObject({
+      confidence: z.number().gt(0.5).lt(1).default(0.95),
+      bootstrapReplicates: z.int().min(100).max(100_000).default(2000),
+    })
+    .prefault({}),
+});
+
+export type StudyInput = z.infer<typeof studySchema>;
+
+/** Settles what depends on other parts of the study. */
+export function toStudy({ properties, predictions, ...input }: StudyInput): Study {
+  return {
+    ...input,
+    tasks: input.tasks.map(({ properties: own, ...rest }) => {
+      const chosen = own ?? properties;
+      return { ...rest, ...(chosen ? { properties: chosen } : {}) };
+    }),
+    predictions: predictions ?? Object.keys(input.models).map((state) => ({ predictor: state, target: state })),
+  };
+}

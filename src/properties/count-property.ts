@@ -1,0 +1,18 @@
+import type { BehaviorProperty, PropertyWords } from "./property.js";
+import { readCount } from "./strict-readers.js";
+import { wholeText } from "./whole-text.js";
+
+/** How many of something the trimmed answer has. */
+export function countProperty(words: PropertyWords, count: (text: string) => number): BehaviorProperty {
+  return {
+    ...words,
+    values: "open",
+    kinds: ["sequence", "continuation"],
+    dependsOn: "whole_answer",
+    extract(answer) {
+      const text = wholeText(answer);
+      return text.ok ? { ok: true, value: String(count(text.value)) } : text;
+    },
+    read: readCount,
+  };
+}

@@ -1,0 +1,45 @@
+/** The wordings around the quoted question. `{question}` is the object-level question, `{property}` what is asked about it. */
+import { InwardError } from "../errors.js";
+import { nearestName } from "../nearest-name.js";
+
+export interface HypotheticalVariant {
+  readonly name: string;
+  readonly summary: string;
+  readonly template: string;
+}
+
+export const HYPOTHETICAL_VARIANTS: readonly HypotheticalVariant[] = [
+  {
+    name: "minimal",
+    summary: "A supposition, the quoted question, then what is asked about the answer.",
+    template: 'Suppose someone gave you this prompt:\n"{question}"\n{property}',
+  },
+  {
+    name: "past",
+    summary: "As if the question had been asked before.",
+    template: 'Earlier you were given this prompt:\n"{question}"\n{property}',
+  },
+  {
+    name: "simulate",
+    summary: "Asks the model to work out its own answer silently first.",
+    template:
+      'Think silently about what you would reply to the prompt below. Do not write that reply.\n"{question}"\n{property}',
+  },
+  {
+    name: "bare",
+    summary: "No wrapper at all: the question and the property side by side. A control.",
+    template: "{question}\n{property}",
+  },
+];
+
+/** @throws STUDY_INVALID naming the nearest known one */
+export function hypotheticalVariant(name: string): HypotheticalVariant {
+  const found = HYPOTHETICAL_VARIANTS.find((variant) => variant.name === name);
+  if (found) return found;
+  const names = HYPOTHETICAL_VARIANTS.map((variant) => variant.name);
+  const near = nearestName(name, names);
+  throw new InwardError(
+    "STUDY_INVALID",
+    `There is no wording "${name}" for hypothetical questions (${names.join(", ")}).${near ? ` Did you mean "${near}"?` : ""}`,
+  );
+}

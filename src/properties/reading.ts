@@ -1,0 +1,44 @@
+import type { StopReason } from "../records/answer.js";
+import { type Extraction, missing } from "../records/extraction.js";
+import type { BehaviorProperty, PropertyContext } from "./property.js";
+import { isRefusal } from "./refusal.js";
+
+/** The two doors to a property: what an answer shows (a behavior) and what a hypothetical reply says (a prediction). */
+
+function cutOffBehavior(property: BehaviorProperty, answer: string, context: PropertyContext): Extraction {
+  if (property.dependsOn === "whole_answer") {
+    const shown = property.extract(answer, context);
+    return shown.ok && property.settledValues?.includes(shown.value) ? shown : missing("truncated");
+  }
+  // The last word may be unfinished unless white space follows it.
+  const certain = property.dependsOn === "first_words" ? answer.replace(/\S+$/u, "") : answer;
+  const shown = property.extract(certain, context);
+  return !shown.ok && (shown.reason === "too_short" || shown.reason === "empty") ? missing("truncated") : shown;
+}
+
+/**
+ * The behavior that an object-level answer shows.
+ * An empty answer or a refusal shows none. Of an answer that the token limit cut off, only what more text could not change counts;
+ * anything else is `truncated`.
+ */
+export function extractBehavior(
+  property: BehaviorProperty,
+  answer: string,
+  context: PropertyContext,
+  stop: StopReason,
+): Extraction {
+  if (answer.trim() === "") return missing("empty");
+  if (isRefusal(answer)) return missing("refusal");
+  return stop === "max_tokens" ? cutOffBehavior(property, answer, context) : property.extract(answer, context);
+}
+
+/**
+ * The prediction that a hypothetical reply makes, read strictly.
+ * A reply that the token limit cut off is always `truncated`, even when it could be read: who knows what would have followed.
+ */
+export function readReply(property: BehaviorProperty, reply: string, stop: StopReason): Extraction {
+  if (stop === "max_tokens") return missing("truncated");
+  if (reply.trim() === "") return missing("empty");
+  if (isRefusal(reply)) return missing("refusal");
+  return property.read(reply);
+}

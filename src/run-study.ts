@@ -1,0 +1,20 @@
+/** The corridor: the method section of a paper, in order. Each stage reads its predecessor's file and writes its own. */
+import { askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
+import { extractBehaviors } from "./stages/extract-behaviors.js";
+import { measureNoise } from "./stages/measure-noise.js";
+import { scorePredictions } from "./stages/score-predictions.js";
+import type { StageContext } from "./stages/stage-context.js";
+import { writeReport } from "./stages/write-report.js";
+
+/**
+ * Runs every stage that is not done yet. The plan stands in the folder already (01-plan.json).
+ * @throws InwardError; what was finished before stays, and the same call goes on from there
+ */
+export async function runStudy(context: StageContext): Promise<void> {
+  await askObjectLevel(context); // 02-object-level.jsonl
+  await extractBehaviors(context); // 03-behaviors.jsonl
+  await askHypothetical(context); // 07-hypothetical.jsonl
+  await measureNoise(context); // 07-noise-floor.json
+  await scorePredictions(context); // 08-scores.json
+  await writeReport(context); // 09-report.html
+}

@@ -1,0 +1,37 @@
+/** Stages 02 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
+import { askQuestions } from "../ask/ask-questions.js";
+import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
+import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import type { Question } from "../ask/question.js";
+import { hashOf } from "../store/canonical-json.js";
+import type { RunFile } from "../store/run-folder.js";
+import type { StageContext } from "./stage-context.js";
+
+export function askObjectLevel(context: StageContext): Promise<void> {
+  return ask(context, "objectLevel", "object-level", objectLevelQuestions(context.run.plan));
+}
+
+export function askHypothetical(context: StageContext): Promise<void> {
+  return ask(context, "hypothetical", "hypothetical", hypotheticalQuestions(context.run.plan));
+}
+
+async function ask(context: StageContext, file: RunFile, stage: string, questions: readonly Question[]): Promise<void> {
+  const { run, events } = context;
+  const inputs = { plan: hashOf(run.plan) };
+  if (await run.isDone(file, inputs)) {
+    context.onProgress(stage, questions.length, questions.length);
+    return;
+  }
+  events.add("stage_begun", { stage, questions: questions.length });
+  await askQuestions(questions, {
+    path: run.file(file),
+    groupQuestions: run.plan.engine.groupQuestions,
+    topTokens: run.plan.engine.topTokens,
+    modelFor: context.modelFor,
+    onProgress: (done, total) => context.onProgress(stage, done, total),
+    onGroup: (group) => events.add("group_asked", { stage, ...group }),
+    ...(context.signal ? { signal: context.signal } : {}),
+  });
+  await run.markDone(file, inputs);
+  events.add("stage_done", { stage });
+}

@@ -1,0 +1,46 @@
+/** Measures, for every model state that was asked, how much the order and composition of batches change its answers. */
+import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
+import { measureNoiseFloor, noiseFloorSample } from "../ask/measure-noise-floor.js";
+import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import type { Answer } from "../records/answer.js";
+import type { NoiseFloor } from "../records/noise-floor.js";
+import { hashOf } from "../store/canonical-json.js";
+import { readJsonLines } from "../store/read-records.js";
+import { writeJson } from "../store/write-whole.js";
+import type { StageContext } from "./stage-context.js";
+
+export async function measureNoise(context: StageContext): Promise<void> {
+  const { run } = context;
+  const { plan } = run;
+  const inputs = {
+    plan: hashOf(plan),
+    objectLevel: run.outputHash("objectLevel"),
+    hypothetical: run.outputHash("hypothetical"),
+  };
+  if (await run.isDone("noiseFloor", inputs)) return;
+  const questions = [...objectLevelQuestions(plan), ...hypotheticalQuestions(plan)];
+  const states = [...new Set(questions.map((question) => question.state))];
+  const floors: NoiseFloor[] = [];
+  for (const [index, state] of states.entries()) {
+    context.onProgress("noise floor", index, states.length);
+    const own = questions.filter((question) => question.state === state);
+    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
+    if (sample.length === 0) continue;
+    const answered = new Map<string, Answer>();
+    for (const file of ["objectLevel", "hypothetical"] as const) {
+      const { rows } = await readJsonLines<Answer>(run.file(file));
+      for (const row of rows) if (row.state === state) answered.set(row.key, row);
+    }
+    floors.push(
+      await measureNoiseFloor(state, sample, answered, await context.modelFor(state), {
+        topTokens: plan.engine.topTokens,
+        // Another number of sequences than the run's own: batches are of another size as well as in another order.
+        sequences: Math.max(1, Math.ceil(plan.engine.sequences / 2)),
+        ...(context.signal ? { signal: context.signal } : {}),
+      }),
+    );
+  }
+  await writeJson(run.file("noiseFloor"), floors);
+  await run.markDone("noiseFloor", inputs);
+  context.onProgress("noise floor", states.length, states.length);
+}

@@ -1,0 +1,76 @@
+/** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
+import { propertyNamed } from "../properties/all-properties.js";
+import { extractBehavior, readReply } from "../properties/reading.js";
+import type { Answer } from "../records/answer.js";
+import type { Behavior } from "../records/behavior.js";
+import type { Extraction } from "../records/extraction.js";
+import type { NoiseFloor } from "../records/noise-floor.js";
+import type { Plan } from "../records/plan.js";
+import { type MatchedTrials, matchTrials } from "../score/match-trials.js";
+import { scoreTrials } from "../score/score-trials.js";
+import { hashOf } from "../store/canonical-json.js";
+import { readJson, readJsonLines } from "../store/read-records.js";
+import type { RunFolder } from "../store/run-folder.js";
+import { writeJson } from "../store/write-whole.js";
+import { heuristicAnswers } from "../tasks/heuristics.js";
+import type { StageContext } from "./stage-context.js";
+
+export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
+  const inputs = {
+    plan: hashOf(run.plan),
+    behaviors: run.outputHash("behaviors"),
+    hypothetical: run.outputHash("hypothetical"),
+    noiseFloor: run.outputHash("noiseFloor"),
+  };
+  if (await run.isDone("scores", inputs)) return;
+  const { trials, trainLabels } = await matchRun(run);
+  const floors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
+  const scores = scoreTrials(trials, trainLabels, {
+    confidence: run.plan.score.confidence,
+    bootstrapReplicates: run.plan.score.bootstrapReplicates,
+    bootstrapSeed: run.plan.seed,
+    noiseFloorNats: Math.max(0, ...floors.map((floor) => floor.maxMarginDifference)),
+  });
+  await writeJson(run.file("scores"), scores);
+  await run.markDone("scores", inputs);
+}
+
+/** The trials of a run whose behaviors and hypothetical replies are there. */
+export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
+  const behaviors = await readJsonLines<Behavior>(run.file("behaviors"));
+  const replies = await readJsonLines<Answer>(run.file("hypothetical"));
+  return matchTrials({
+    behaviors: behaviors.rows,
+    predictions: replies.rows.map(({ state, task, item, property, variant, reply }) => ({
+      predictor: state,
+      task,
+      item,
+      property: property as string,
+      variant: variant as string,
+      prediction: readReply(propertyNamed(property as string), reply.text, reply.stop),
+      ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
+    })),
+    pairs: run.plan.predictions,
+    heuristics: heuristicsOf(run.plan),
+  });
+}
+
+/** What each simple rule on a string would predict of each property. */
+function heuristicsOf(plan: Plan): (task: string, item: string, property: string) => Record<string, Extraction> {
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
+  const items = new Map(
+    plan.tasks.flatMap((task) => task.heldOut.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
+  );
+  return (taskName, itemId, property) => {
+    const task = tasks.get(taskName);
+    const item = items.get(`${taskName}/${itemId}`);
+    if (!task || !item) return {};
+    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text));
+    // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
+    return Object.fromEntries(
+      rules.flatMap(([rule, said]): [string, Extraction][] =>
+        said.ok ? [[rule, extractBehavior(propertyNamed(property), said.answer, item, "end_of_generation")]] : [],
+      ),
+    );
+  };
+}

@@ -1,0 +1,69 @@
+/** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
+import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import { makeReport } from "../report/make-report.js";
+import { chooseSamples } from "../report/sample-trial.js";
+import type { Answer } from "../records/answer.js";
+import type { NoiseFloor } from "../records/noise-floor.js";
+import type { Scores } from "../records/scores.js";
+import { hashOf } from "../store/canonical-json.js";
+import { writeError } from "../store/file-errors.js";
+import { readJson, readJsonLines } from "../store/read-records.js";
+import type { RunFolder } from "../store/run-folder.js";
+import { writeWhole } from "../store/write-whole.js";
+import { readManifest } from "./one-model.js";
+import { matchRun } from "./score-predictions.js";
+import type { StageContext } from "./stage-context.js";
+
+export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
+  const manifests = await readManifest(run);
+  const inputs = { plan: hashOf(run.plan), scores: run.outputHash("scores"), manifests };
+  if (await run.isDone("report", inputs)) return;
+  const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
+  const report = await makeReport({
+    plan: run.plan,
+    scores: await readJson<Scores>(run.file("scores")),
+    noiseFloors: await readJson<NoiseFloor[]>(run.file("noiseFloor")),
+    manifests: Object.fromEntries(Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : []))),
+    samples: await samplesOf(run),
+    taskWarnings: carried.map(
+      ([state, all]) => `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
+    ),
+  });
+  const folder = run.file("figures");
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
+  await writeWhole(run.file("reportMarkdown"), report.markdown);
+  await writeWhole(run.file("report"), report.html);
+  await run.markDone("report", inputs);
+}
+
+async function samplesOf(run: RunFolder) {
+  const { trials } = await matchRun(run);
+  const said = new Map<string, string>();
+  for (const file of ["objectLevel", "hypothetical"] as const) {
+    const { rows } = await readJsonLines<Answer>(run.file(file));
+    for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply.text);
+  }
+  const asked = new Map(
+    [...objectLevelQuestions(run.plan), ...hypotheticalQuestions(run.plan)].map((question) => [
+      `${question.state}|${question.key}`,
+      question.messages.at(-1)?.content ?? "",
+    ]),
+  );
+  return chooseSamples(trials, (trial) => {
+    const objectKey = `${trial.target}|${trial.task}/${trial.item}`;
+    const hypotheticalKey = `${trial.predictor}|${trial.task}/${trial.item}/${trial.property}/${trial.variant}`;
+    return {
+      objectQuestion: asked.get(objectKey) ?? "",
+      objectAnswer: said.get(objectKey) ?? "",
+      hypotheticalQuestion: asked.get(hypotheticalKey) ?? "",
+      hypotheticalReply: said.get(hypotheticalKey) ?? "",
+    };
+  });
+}

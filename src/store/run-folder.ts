@@ -1,0 +1,135 @@
+/** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
+import { createHash } from "node:crypto";
+import { access, mkdir, readFile, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { InwardError } from "../errors.js";
+import type { Plan } from "../records/plan.js";
+import { hashOf } from "./canonical-json.js";
+import { writeError } from "./file-errors.js";
+import { readJson } from "./read-records.js";
+import { takeRunLock } from "./run-lock.js";
+import { writeJson } from "./write-whole.js";
+
+export const RUN_FILES = {
+  plan: "01-plan.json",
+  objectLevel: "02-object-level.jsonl",
+  behaviors: "03-behaviors.jsonl",
+  hypothetical: "07-hypothetical.jsonl",
+  noiseFloor: "07-noise-floor.json",
+  scores: "08-scores.json",
+  report: "09-report.html",
+  reportMarkdown: "09-report.md",
+  figures: "figures",
+  manifest: "manifest.json",
+  stages: "stages.json",
+  events: "events.jsonl",
+} as const;
+
+export type RunFile = keyof typeof RUN_FILES;
+
+/** What a finished stage was made from, and what it made. */
+interface StageMark {
+  readonly inputs: string;
+  readonly sha256: string;
+}
+
+export class RunFolder {
+  private constructor(
+    readonly path: string,
+    readonly plan: Plan,
+    private readonly marks: Map<string, StageMark>,
+    private readonly unlock: () => Promise<void>,
+  ) {}
+
+  /**
+   * Opens the folder of this plan's run, or begins it.
+   * @throws STORE_LOCKED, STORE_OTHER_PLAN, STORE_UNWRITABLE, STORE_DISK_FULL, STORE_CORRUPT
+   */
+  static async create(path: string, plan: Plan): Promise<RunFolder> {
+    const folder = resolve(path);
+    await mkdir(folder, { recursive: true }).catch((error) => {
+      throw writeError(error, folder);
+    });
+    const unlock = await takeRunLock(folder);
+    try {
+      const planPath = join(folder, RUN_FILES.plan);
+      if (await exists(planPath)) {
+        const there = await readJson<Plan>(planPath);
+        if (hashOf(there) !== hashOf(plan)) {
+          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan (study "${there.study}").`);
+        }
+      } else {
+        await writeJson(planPath, plan);
+      }
+      return new RunFolder(folder, plan, await readMarks(folder), unlock);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+
+  /** Opens a run that is there. @throws STORE_NOT_A_RUN, STORE_LOCKED, STORE_CORRUPT */
+  static async open(path: string): Promise<RunFolder> {
+    const folder = resolve(path);
+    if (!(await exists(join(folder, RUN_FILES.plan)))) {
+      throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
+    }
+    const plan = await readJson<Plan>(join(folder, RUN_FILES.plan));
+    if (plan.planVersion !== 1 || !Array.isArray(plan.tasks)) {
+      throw new InwardError("STORE_CORRUPT", `${join(folder, RUN_FILES.plan)} is not a plan of version 1.`);
+    }
+    return RunFolder.create(folder, plan);
+  }
+
+  file(name: RunFile): string {
+    return join(this.path, RUN_FILES[name]);
+  }
+
+  /** Whether a stage's output is there, whole, and made from these inputs. @throws STORE_CORRUPT when it was changed since */
+  async isDone(name: RunFile, inputs: unknown): Promise<boolean> {
+    const mark = this.marks.get(name);
+    if (!mark || mark.inputs !== hashOf(inputs)) return false;
+    const content = await readFile(this.file(name)).catch(() => undefined);
+    if (content === undefined) return false;
+    if (createHash("sha256").update(content).digest("hex") !== mark.sha256) {
+      throw new InwardError("STORE_CORRUPT", `${this.file(name)} was changed after its stage had written it.`);
+    }
+    return true;
+  }
+
+  async markDone(name: RunFile, inputs: unknown): Promise<void> {
+    const sha256 = createHash("sha256").update(await readFile(this.file(name))).digest("hex");
+    this.marks.set(name, { inputs: hashOf(inputs), sha256 });
+    const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
+    await writeJson(this.file("stages"), Object.fromEntries(sorted));
+  }
+
+  /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
+  outputHash(name: RunFile): string {
+    const mark = this.marks.get(name);
+    if (!mark) throw new InwardError("STORE_INCOMPLETE", `${this.file(name)} is not finished.`);
+    return mark.sha256;
+  }
+
+  async close(): Promise<void> {
+    await this.unlock();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** A stages file that was lost or spoilt costs only checks: finished work is recognised again from the files themselves. */
+async function readMarks(folder: string): Promise<Map<string, StageMark>> {
+  const path = join(folder, RUN_FILES.stages);
+  try {
+    return new Map(Object.entries(await readJson<Record<string, StageMark>>(path)));
+  } catch {
+    await rm(path, { force: true });
+    return new Map();
+  }
+}

@@ -1,0 +1,29 @@
+/** Files that are there whole or not at all: written beside their place, synced, renamed. */
+import { open, rename, rm } from "node:fs/promises";
+import { writeError } from "./file-errors.js";
+
+/** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the old file, if any, is then still there */
+export async function writeWhole(path: string, content: string): Promise<void> {
+  const partial = `${path}.partial-${process.pid}`;
+  try {
+    const file = await open(partial, "w");
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => {});
+    throw writeError(error, path);
+  }
+}
+
+export function writeJson(path: string, value: unknown): Promise<void> {
+  return writeWhole(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+export function writeJsonLines(path: string, rows: readonly unknown[]): Promise<void> {
+  return writeWhole(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+}

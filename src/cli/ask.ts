@@ -60,7 +60,7 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
   const file = await resolveModel(options.model, {
     encoding: options.encoding,
     signal,
-    onProgress: (done, total) => progress.update("model", done, total ?? done),
+    onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
   });
   const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: options.device, sequences: 1 });
   try {

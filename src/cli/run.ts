@@ -89,7 +89,7 @@ async function resolveFiles(
     files[name] = await resolveModel(source, {
       encoding,
       signal,
-      onProgress: (done, total) => progress.update(`model ${name}`, done, total ?? done),
+      onProgress: (step) => progress.update(`${name}: ${step.stage}`, step.doneBytes, step.totalBytes ?? step.doneBytes),
       ...(options.offline ? { offline: true } : {}),
     });
   }

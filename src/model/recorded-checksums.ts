@@ -37,7 +37,7 @@ export function recordedChecksums(folder: string): Readonly<Record<string, Recor
 export function recordChecksum(folder: string, fileName: string, record: RecordedChecksum): void {
   const files = { ...recordedChecksums(folder), [fileName]: record };
   const path = join(folder, "checksums.json");
-  const partial = `${path}.${process.pid}`;
+  const partial = `${path}.partial-${process.pid}`;
   try {
     writeFileSync(partial, `${JSON.stringify({ checksumsVersion: 1, files }, null, 2)}\n`);
     renameSync(partial, path);

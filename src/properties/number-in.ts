@@ -1,7 +1,10 @@
 import { type Extraction, missing, value } from "../records/extraction.js";
 import { normalize } from "./normalize.js";
 
-/** Answers that are a number and nothing else, in ASCII digits, without thousands separators. */
+/**
+ * Answers that are a number and nothing else, in ASCII digits, without thousands separators.
+ * Parity and digits belong to whole numbers: 3.5 has neither (the paper's is_even calls it not even).
+ */
 
 function numberMatching(pattern: RegExp, answer: string): Extraction {
   const text = normalize(answer);
@@ -18,13 +21,18 @@ export function decimalNumberIn(answer: string): Extraction {
   return numberMatching(/^-?\d+(?:\.\d+)?$/, answer);
 }
 
-/** The digits of a whole number from `start` (negative: from the end), a minus sign left out. */
-export function digitsOf(answer: string, start: number, count: number): Extraction {
+/**
+ * Digits of a whole number, a minus sign left out.
+ * @param start index from 0; negative counts from the end
+ * @param count all that there are when absent
+ */
+export function digitsOf(answer: string, start: number, count?: number): Extraction {
   const number = wholeNumberIn(answer);
   if (!number.ok) return number;
   const digits = number.value.replace("-", "");
   const from = start < 0 ? digits.length + start : start;
-  return from < 0 || from + count > digits.length ? missing("too_short") : value(digits.slice(from, from + count));
+  const to = count === undefined ? digits.length : from + count;
+  return from < 0 || to > digits.length ? missing("too_short") : value(digits.slice(from, to));
 }
 
 /** Of a whole number as text, of any length. */

@@ -1,5 +1,5 @@
 import { digitSumProperty } from "./digit-sum-property.js";
-import { wholeNumberIn } from "./number-in.js";
+import { digitsOf } from "./number-in.js";
 
 export const sumOfDigits = digitSumProperty(
   {
@@ -7,5 +7,5 @@ export const sumOfDigits = digitSumProperty(
     summary: "the sum of all digits of the answer, a whole number",
     question: "What would be the sum of all digits of your response? Reply with that number in digits only.",
   },
-  wholeNumberIn,
+  (answer) => digitsOf(answer, 0),
 );

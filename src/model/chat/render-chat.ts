@@ -2,7 +2,7 @@
  * Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote,
  * so that user text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
  */
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../records/answer.js";
 
@@ -52,20 +52,42 @@ function compile(template: string): Template {
 
 function render(template: Template, messages: readonly ChatMessage[], tokens: TemplateTokens): string {
   try {
-    return template.render({
-      messages: messages.map(({ role, content }) => ({ role, content })),
-      add_generation_prompt: true,
-      bos_token: tokens.bosToken,
-      eos_token: tokens.eosToken,
-      date_string: PINNED_DATE,
-      strftime_now: () => PINNED_DATE,
-      raise_exception: (message: string) => {
-        throw new Error(message);
-      },
-    });
+    const rendered = new Interpreter(environment(messages, tokens)).run(template.parsed);
+    return String(rendered.value);
   } catch (error) {
     throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be rendered: ${(error as Error).message}`);
   }
+}
+
+/** The library's own environment holds a strftime_now that reads the clock and cannot be replaced: we declare all names. */
+function environment(messages: readonly ChatMessage[], tokens: TemplateTokens): Environment {
+  const variables = new Environment();
+  const names: Record<string, unknown> = {
+    true: true,
+    True: true,
+    false: false,
+    False: false,
+    none: null,
+    None: null,
+    range,
+    raise_exception: (message: string) => {
+      throw new Error(message);
+    },
+    strftime_now: () => PINNED_DATE,
+    date_string: PINNED_DATE,
+    messages: messages.map(({ role, content }) => ({ role, content })),
+    add_generation_prompt: true,
+    bos_token: tokens.bosToken,
+    eos_token: tokens.eosToken,
+  };
+  for (const [name, value] of Object.entries(names)) variables.set(name, value);
+  return variables;
+}
+
+function range(start: number, stop?: number, step = 1): number[] {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  if (step === 0) throw new Error("range() with a step of 0");
+  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step);
 }
 
 /** Renders placeholders instead of the contents, then cuts the result at the placeholders. */

@@ -25,11 +25,13 @@ const CONTEXT_STEP = 64;
 export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngine): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary);
+  // requireRunnable has seen to both.
   const template = summary.chatTemplate as string;
+  const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
-  const vocabulary = chatVocabulary(model, summary.vocabularySize);
+  const vocabulary = chatVocabulary(model, vocabularySize);
   const sequences = settings.strict ? 1 : settings.sequences;
   const tokens = { bosToken: model.tokens.bosString ?? "", eosToken: model.tokens.eosString ?? "" };
 
@@ -54,7 +56,7 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
     logprobs:
       "natural log of the plain softmax of the raw logits at temperature 1; log-sum-exp in double precision at the first " +
       "answer position and wherever a token was sampled, elsewhere node-llama-cpp's single-precision sum, which is off by " +
-      `less than ${(summary.vocabularySize * 2 ** -24).toExponential(1)} nats`,
+      `less than ${(vocabularySize * 2 ** -24).toExponential(1)} nats`,
   };
 
   const renderIds = (messages: readonly ChatMessage[]): RenderedPrompt => {
@@ -99,7 +101,7 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
         const replies: Reply[] = [];
         await answerInLockstep(model, Array.from({ length: count }, () => context.getSequence()), tokenized, {
           reusePrefix: !settings.strict,
-          vocabularySize: summary.vocabularySize,
+          vocabularySize,
           onReply: (index, reply) => {
             replies[index] = reply;
             options.onReply?.(index, reply);

@@ -68,6 +68,10 @@ export interface GgufFile extends GgufHeader {
 
 export const DEFAULT_ALIGNMENT = 32;
 
+/** Keys that inward adds to a file that it re-encoded: the source file's sha256 (hex) and dominant tensor type. */
+export const SOURCE_SHA256_KEY = "inward.source.sha256";
+export const SOURCE_ENCODING_KEY = "inward.source.encoding";
+
 /** The smallest multiple of `alignment` that is not below `bytes`. */
 export function alignUp(bytes: number, alignment: number): number {
   return Math.ceil(bytes / alignment) * alignment;

@@ -1,6 +1,6 @@
 /** What a GGUF file is, from its header alone, and whether inward can run it. */
 import { InwardError } from "../../errors.js";
-import type { GgufFile, GgufHeader, GgufValue } from "./gguf-file.js";
+import { type GgufFile, type GgufHeader, type GgufValue, SOURCE_ENCODING_KEY, SOURCE_SHA256_KEY } from "./gguf-file.js";
 import { readGguf } from "./read-gguf.js";
 import type { GgmlTypeName } from "./tensor-types.js";
 
@@ -68,8 +68,8 @@ function summarize(file: GgufFile): GgufSummary {
   const architecture = text(get("general.architecture")) ?? "unknown";
   const tokens = get("tokenizer.ggml.tokens");
   const tokenCount = tokens?.type === "array" ? tokens.value.length : 0;
-  const sourceSha256 = text(get("inward.source.sha256"));
-  const sourceEncoding = text(get("inward.source.encoding"));
+  const sourceSha256 = text(get(SOURCE_SHA256_KEY));
+  const sourceEncoding = text(get(SOURCE_ENCODING_KEY));
   return {
     path: file.path,
     architecture,

@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "./dequantize.js";
-import type { GgufFile, GgufTensor, GgufValue } from "./gguf-file.js";
+import { type GgufFile, type GgufTensor, type GgufValue, SOURCE_ENCODING_KEY, SOURCE_SHA256_KEY } from "./gguf-file.js";
 import { floatsToHalves } from "./half.js";
 import { dominantEncoding } from "./inspect-gguf.js";
 import { openModel, readFully, readGguf } from "./read-gguf.js";
@@ -16,9 +16,6 @@ export interface ReencodeOptions extends WriteGgufOptions {
   /** Of the source file, hex; written into the new file's metadata. */
   readonly sourceSha256: string;
 }
-
-export const SOURCE_SHA256_KEY = "inward.source.sha256";
-export const SOURCE_ENCODING_KEY = "inward.source.encoding";
 
 /** llama.cpp's ids for `general.file_type`. */
 const FILE_TYPE = { f32: 0, f16: 1 } as const;

@@ -23,7 +23,12 @@ export function fromHuggingFaceCache(uri: HuggingFaceUri, env: NodeJS.ProcessEnv
     const file = uri.file ?? fileOfQuantization(snapshot, uri.quantization);
     if (file === undefined || !isFile(join(snapshot, file))) continue;
     if (isSplitPart(file)) return { ok: false, reason: `${file} is one part of a split model; inward wants one file` };
-    return { ok: true, path: join(snapshot, file), owned: false, origin: `hf:${uri.user}/${uri.repo}/${file}#${commit}` };
+    return {
+      ok: true,
+      path: join(snapshot, file),
+      owned: false,
+      origin: `hf:${uri.user}/${uri.repo}/${file}#${commit}`,
+    };
   }
   const wanted = uri.file ?? uri.quantization ?? "a single GGUF";
   return { ok: false, reason: `${repository} has no ${wanted} at revision ${uri.revision}` };

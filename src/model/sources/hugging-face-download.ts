@@ -1,8 +1,9 @@
 // Source: a download by node-llama-cpp, which knows `hf:` URIs, HF_TOKEN and resuming. What it lacks stands here:
 // giving up soon when the hub is out of reach, and giving up at all when the bytes stop coming.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { InwardError } from "../../errors.js";
+import { isProcessAlive } from "../process-alive.js";
 import { isSplitPart } from "./hugging-face-uri.js";
 import type { SourceAttempt, SourceRequest } from "./source-attempt.js";
 
@@ -20,9 +21,7 @@ export async function downloadFromHuggingFace(
   request: SourceRequest,
   patience: DownloadPatience = PATIENCE,
 ): Promise<SourceAttempt> {
-  if (request.offline || isTrue(request.env.HF_HUB_OFFLINE)) {
-    return { ok: false, reason: "not tried: offline (HF_HUB_OFFLINE or --offline)" };
-  }
+  if (request.offline) return { ok: false, reason: "not tried: offline (HF_HUB_OFFLINE or --offline)" };
   // The downloader itself tries again for minutes when there is no way to the hub, so ask first.
   const unreachable = await whyUnreachable(hub(request.env), patience, request.signal);
   if (unreachable !== undefined) return { ok: false, reason: unreachable };
@@ -64,6 +63,7 @@ async function download(
       dirPath: place,
       showCliProgress: false,
       deleteTempFileOnCancel: false,
+      endpoints: { huggingFace: hub(request.env) },
       onProgress: ({ totalSize, downloadedSize }) => {
         if (downloadedSize > doneBytes) moved(patience.stallMilliseconds);
         doneBytes = downloadedSize;
@@ -77,6 +77,9 @@ async function download(
     }
     const signal = request.signal ? AbortSignal.any([stalled.signal, request.signal]) : stalled.signal;
     const path = await downloader.download({ signal });
+    // The downloader ends a stopped download as if it were whole, without the file.
+    signal.throwIfAborted();
+    if (!existsSync(path)) return { ok: false, reason: "the download ended without a file" };
     return { ok: true, path, owned: true, origin: uri };
   } finally {
     clearTimeout(timer);
@@ -129,14 +132,5 @@ function otherOwner(place: string): number | undefined {
     return undefined;
   }
   if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return undefined;
-  try {
-    process.kill(pid, 0);
-    return pid;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM" ? pid : undefined;
-  }
-}
-
-function isTrue(value: string | undefined): boolean {
-  return value !== undefined && ["1", "true", "yes", "on"].includes(value.toLowerCase());
+  return isProcessAlive(pid) ? pid : undefined;
 }

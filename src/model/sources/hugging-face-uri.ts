@@ -17,11 +17,15 @@ export interface HuggingFaceUri {
  * @throws InwardError MODEL_NOT_FOUND when it is none of these
  */
 export function parseHuggingFaceUri(uri: string): HuggingFaceUri {
-  const parts = /^hf:(?<user>[^/:#\s]+)\/(?<repo>[^/:#\s]+)(?::(?<quantization>[^/#\s]+)|\/(?<file>[^#\s]+))?(?:#(?<revision>\S+))?$/.exec(
-    uri.trim(),
-  )?.groups;
+  const parts =
+    /^hf:(?<user>[^/:#\s]+)\/(?<repo>[^/:#\s]+)(?::(?<quantization>[^/#\s]+)|\/(?<file>[^#\s]+))?(?:#(?<revision>\S+))?$/.exec(
+      uri.trim(),
+    )?.groups;
   if (parts?.user === undefined || parts.repo === undefined) {
-    throw new InwardError("MODEL_NOT_FOUND", `${uri} is not of the form hf:user/repo:QUANT or hf:user/repo/file.gguf#revision`);
+    throw new InwardError(
+      "MODEL_NOT_FOUND",
+      `${uri} is not of the form hf:user/repo:QUANT or hf:user/repo/file.gguf#revision`,
+    );
   }
   const { user, repo, file, quantization, revision } = parts;
   if ((file ?? "").split("/").includes("..")) throw new InwardError("MODEL_NOT_FOUND", `${uri} leaves its repository`);

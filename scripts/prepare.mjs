@@ -1,0 +1,75 @@
+// Makes a checkout ready to run: dependencies installed, sources built. Node's own modules only, since nothing else is there yet.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const OLDEST_NODE = [20, 19];
+
+export function prepare() {
+  requireNode();
+  installIfNeeded();
+  buildIfNeeded();
+}
+
+/** Runs a command in the checkout with its output shown; ends this process with its exit code when it fails. */
+export function run(title, command, args, env = {}) {
+  process.stderr.write(`== ${title}\n`);
+  const result = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", env: { ...process.env, ...env } });
+  if (result.error) fail(`${command} cannot be started: ${result.error.message}`);
+  if (result.status !== 0) process.exit(result.status ?? 130);
+}
+
+function requireNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  const [wantedMajor, wantedMinor] = OLDEST_NODE;
+  if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
+    fail(`inward needs Node ${OLDEST_NODE.join(".")} or newer; this is ${process.versions.node}.`);
+  }
+}
+
+function installIfNeeded() {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const direct = Object.keys({ ...packages[""].dependencies, ...packages[""].devDependencies });
+  const missing = direct.filter((name) => installedVersion(name) !== packages[`node_modules/${name}`].version);
+  if (missing.length === 0) return;
+  run(`installing dependencies (${missing.length} of ${direct.length} missing)`, npmCommand(), ["ci", "--no-audit", "--no-fund"], {
+    // Nothing but the registry: both packages carry what is needed, and would otherwise look for more elsewhere.
+    NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
+    ONNXRUNTIME_NODE_INSTALL: "skip",
+  });
+}
+
+function installedVersion(name) {
+  try {
+    return JSON.parse(readFileSync(join(ROOT, "node_modules", name, "package.json"), "utf8")).version;
+  } catch {
+    return undefined;
+  }
+}
+
+function buildIfNeeded() {
+  const stamp = join(ROOT, "dist", ".built");
+  const newest = Math.max(...["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"].map(newestChange));
+  if (existsSync(stamp) && Number(readFileSync(stamp, "utf8")) === newest) return;
+  rmSync(join(ROOT, "dist"), { recursive: true, force: true });
+  run("building", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]);
+  writeFileSync(stamp, String(newest));
+}
+
+function newestChange(path) {
+  const full = join(ROOT, path);
+  const stat = statSync(full);
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(stat.mtimeMs, ...readdirSync(full).map((name) => newestChange(join(path, name))));
+}
+
+function npmCommand() {
+  return process.platform === "win32" ? "npm.cmd" : "npm";
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(2);
+}

@@ -1,0 +1,10 @@
+// npm run quickstart: from a fresh checkout to a report on the default model. Run it again and it goes on where it stopped.
+import { prepare, run } from "./prepare.mjs";
+
+prepare();
+run("running scripts/studies/quickstart.yaml", process.execPath, [
+  "dist/cli/main.js",
+  "run",
+  "scripts/studies/quickstart.yaml",
+  ...process.argv.slice(2),
+]);

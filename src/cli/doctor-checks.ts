@@ -1,0 +1,120 @@
+// What `inward doctor` looks at. Each finding says what is there; each problem says what to do.
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { DeviceReport } from "../model/device.js";
+import { engineReleases } from "../model/engine/releases.js";
+import type { InventoryModel } from "../model/model-inventory.js";
+import { findPip } from "../model/sources/python-pip.js";
+import { readableBytes } from "./readable-bytes.js";
+
+export interface Finding {
+  readonly what: string;
+  /** `failure`: nothing can run. `warning`: something cannot be done. `note`: only said. */
+  readonly status: "ok" | "note" | "warning" | "failure";
+  readonly found: string;
+  readonly remedy?: string;
+}
+
+const OLDEST_NODE = [20, 19] as const;
+/** The default model with its F32 re-encoding, and as much again for a download in progress. */
+const WANTED_BYTES = 1.5e9;
+
+export function checkNode(version: string = process.versions.node): Finding {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  const found = `Node ${version}`;
+  if (enough) return { what: "Node", status: "ok", found };
+  return { what: "Node", status: "failure", found, remedy: `Install Node ${OLDEST_NODE.join(".")} or newer.` };
+}
+
+export async function checkReleases(): Promise<Finding> {
+  try {
+    const { nodeLlamaCpp, llamaCpp } = await engineReleases();
+    return { what: "engine", status: "ok", found: `node-llama-cpp ${nodeLlamaCpp}, llama.cpp ${llamaCpp}` };
+  } catch (error) {
+    const found = `node-llama-cpp cannot be read: ${(error as Error).message}`;
+    return { what: "engine", status: "failure", found, remedy: "Install the dependencies: npm ci" };
+  }
+}
+
+/** Only a missing CPU engine is a failure: it is the one that must load everywhere. */
+export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
+  const some = reports.some((report) => report.available);
+  return reports.map((report): Finding => {
+    const what = `device ${report.name}`;
+    if (report.available) {
+      const names = report.deviceNames.length > 0 ? `${report.deviceNames.join(", ")}, ` : "";
+      const { totalBytes, freeBytes } = report.memory;
+      return { what, status: "ok", found: `${names}${readableBytes(freeBytes)} free of ${readableBytes(totalBytes)}` };
+    }
+    const found = `not available: ${report.reason}`;
+    if (some) return { what, status: "note", found };
+    return {
+      what,
+      status: "failure",
+      found,
+      remedy: "Install the dependencies again: npm ci (optional packages included)",
+    };
+  });
+}
+
+export function checkCompiler(): Finding {
+  return checkTool("C++ compiler", ["c++", "g++", "clang++"], "Only native parts need it. On Debian: apt install g++");
+}
+
+export function checkCmake(): Finding {
+  return checkTool("CMake", ["cmake"], "Only native parts need it. On Debian: apt install cmake");
+}
+
+export function checkPip(env: NodeJS.ProcessEnv = process.env): Finding {
+  const pip = findPip(env);
+  if (pip) return { what: "Python's pip", status: "ok", found: pip.version };
+  const remedy = "The default model can come as a Python package: on Debian, apt install python3-pip";
+  return { what: "Python's pip", status: "warning", found: "not installed", remedy };
+}
+
+export function checkModels(models: readonly InventoryModel[], defaultModel: string): Finding[] {
+  const findings = models.flatMap((model) =>
+    model.files.map((file): Finding => {
+      const what = `model ${file.fileName}`;
+      const facts = `${readableBytes(file.bytes)}, sha256 ${file.expectedSha256 ?? "not known yet"}`;
+      if (file.checksum === "verified") return { what, status: "ok", found: `${facts}, checked` };
+      if (file.checksum === "mismatch") {
+        const remedy = `Run: inward models verify, then inward models pull ${model.name}`;
+        return { what, status: "warning", found: `${facts}, but the file has another`, remedy };
+      }
+      return { what, status: "note", found: `${facts}, not checked yet`, remedy: "Run: inward models verify" };
+    }),
+  );
+  if (findings.length > 0) return findings;
+  const remedy = `Run: inward models pull ${defaultModel}`;
+  return [{ what: "models", status: "warning", found: "none on this machine", remedy }];
+}
+
+export function checkFolder(folder: string): Finding {
+  const what = "model folder";
+  let existing = folder;
+  while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  try {
+    accessSync(existing, constants.W_OK);
+  } catch {
+    const remedy = "Set INWARD_MODELS to a folder you may write to.";
+    return { what, status: "warning", found: `${folder}: ${existing} cannot be written`, remedy };
+  }
+  const disk = statfsSync(existing);
+  const freeBytes = disk.bavail * disk.bsize;
+  const found = `${folder}, ${readableBytes(freeBytes)} free`;
+  if (freeBytes >= WANTED_BYTES) return { what, status: "ok", found };
+  const remedy = `Free ${readableBytes(WANTED_BYTES - freeBytes)} there, or set INWARD_MODELS to another disk.`;
+  return { what, status: "warning", found, remedy };
+}
+
+function checkTool(what: string, commands: readonly string[], remedy: string): Finding {
+  for (const command of commands) {
+    const answer = spawnSync(command, ["--version"], { encoding: "utf8", timeout: 20_000 });
+    const first = answer.stdout?.split("\n")[0]?.trim();
+    if (answer.status === 0 && first) return { what, status: "ok", found: first };
+  }
+  return { what, status: "warning", found: "not installed", remedy };
+}

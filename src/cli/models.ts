@@ -1,0 +1,202 @@
+// `inward models`: which models there are, getting them, looking into them, checking them.
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import { InwardError } from "../errors.js";
+import { inspectGguf } from "../model/gguf/inspect-gguf.js";
+import { modelFolder } from "../model/model-folder.js";
+import { identifyModel } from "../model/model-identity.js";
+import {
+  type InventoryFile,
+  type InventoryModel,
+  modelInventory,
+  verifyInventoryFile,
+} from "../model/model-inventory.js";
+import type { OnModelProgress } from "../model/model-progress.js";
+import { loadRegistry } from "../model/registry.js";
+import { type ResolveModelOptions, resolveModel } from "../model/resolve-model.js";
+import { fromLocalPath } from "../model/sources/local-path.js";
+import { abortOnInterrupt } from "./interrupt.js";
+import { modelProgressLines } from "./model-progress-lines.js";
+import { print, printJson } from "./output.js";
+import { readableBytes } from "./readable-bytes.js";
+
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+const CHECKSUM_WORDS = {
+  verified: "checksum ok",
+  not_verified: "not checked yet",
+  mismatch: "WRONG CHECKSUM",
+  unknown: "no checksum known yet",
+} as const satisfies Record<InventoryFile["checksum"], string>;
+
+export function modelsCommand(): Command {
+  const models = new Command("models").description("list, fetch, look into and check models");
+  models
+    .command("list")
+    .description("every model of the registry, and what else lies in the model folder")
+    .option("--json", "print one JSON object")
+    .action(listModels);
+  models
+    .command("pull")
+    .description("get a model, check it, and re-encode it if asked")
+    .argument("<name>", "registry name, hf:user/repo:QUANT, or hf:user/repo/file.gguf#revision")
+    .addOption(
+      new Option("--encoding <encoding>", "also make this re-encoding of the weights")
+        .choices(["as_shipped", "f16", "f32"])
+        .default("as_shipped"),
+    )
+    .option("--offline", "use no network: only what is on this machine")
+    .option("--json", "print one JSON object")
+    .action(pullModel);
+  models
+    .command("info")
+    .description("what a model is: registry entry and the GGUF's own metadata")
+    .argument("<name-or-path>")
+    .option("--json", "print one JSON object")
+    .action(showModel);
+  models
+    .command("verify")
+    .description("read every model file whole and compare its sha256; exit code 4 when one is wrong")
+    .argument("[name...]", "only these models")
+    .option("--json", "print one JSON object")
+    .action(verifyModels);
+  return models;
+}
+
+function listModels(options: JsonOption): void {
+  const registry = loadRegistry();
+  const folder = modelFolder();
+  const models = modelInventory(registry, folder, process.env);
+  if (options.json) {
+    printJson({ folder, default: registry.default, models });
+    return;
+  }
+  for (const { name, entry, files } of models) {
+    const facts = entry
+      ? [entry.summary, entry.licence, `${readableCount(entry.parameters)} parameters`]
+      : ["by hf: URI or by hand"];
+    print(`${name}${name === registry.default ? " (default)" : ""}\n  ${facts.join(" · ")}`);
+    if (files.length === 0) print(`  not here; get it: inward models pull ${name}`);
+    for (const file of files) {
+      const where = file.owned ? "" : " · in the Hugging Face cache";
+      print(`  ${file.fileName} · ${readableBytes(file.bytes)} · ${CHECKSUM_WORDS[file.checksum]}${where}`);
+    }
+  }
+  print(`model folder: ${folder}`);
+}
+
+async function pullModel(
+  name: string,
+  options: JsonOption & { encoding: ResolveModelOptions["encoding"]; offline?: boolean },
+): Promise<void> {
+  const file = await withProgress((onProgress, signal) =>
+    resolveModel(name, { encoding: options.encoding, offline: options.offline === true, onProgress, signal }),
+  );
+  if (options.json) {
+    printJson(file);
+    return;
+  }
+  print(
+    `${file.path}\n  ${file.encoding} · ${readableBytes(file.bytes)} · licence ${file.licence} · sha256 ${file.sha256}`,
+  );
+  if (file.reencodedFrom)
+    print(`  re-encoded from ${file.reencodedFrom.encoding}, sha256 ${file.reencodedFrom.sha256}`);
+}
+
+async function showModel(nameOrPath: string, options: JsonOption): Promise<void> {
+  const registry = loadRegistry();
+  const model = identifyModel(nameOrPath, registry);
+  const known = model.kind === "managed" ? inventoryOf(model.id) : undefined;
+  const path = known ? known.files[0]?.path : fromPath(nameOrPath);
+  const summary = path === undefined ? undefined : await inspectGguf(path);
+  if (options.json) {
+    printJson({ source: nameOrPath, ...(known ?? {}), ...(summary ? { gguf: summary } : {}) });
+    return;
+  }
+  print(nameOrPath);
+  if (known?.entry) {
+    const { sources, sha256, ...facts } = known.entry;
+    for (const [key, value] of Object.entries(facts)) print(`  ${key}: ${value ?? "not known yet"}`);
+    print(`  sha256: ${sha256 ?? known.files[0]?.expectedSha256 ?? "not known yet: recorded at the first download"}`);
+    for (const source of sources) print(`  source: ${Object.values(source).join(" ")}`);
+  }
+  for (const file of known?.files ?? []) print(`  file: ${file.path} · ${CHECKSUM_WORDS[file.checksum]}`);
+  if (summary === undefined) {
+    print(`  not here; get it: inward models pull ${nameOrPath}`);
+    return;
+  }
+  for (const [key, value] of Object.entries(summary)) {
+    const shown =
+      key === "chatTemplate"
+        ? `${String(value).length} characters`
+        : typeof value === "object"
+          ? JSON.stringify(value)
+          : value;
+    print(`  gguf ${key}: ${shown}`);
+  }
+}
+
+async function verifyModels(names: readonly string[], options: JsonOption): Promise<void> {
+  const folder = modelFolder();
+  const chosen = names.length > 0 ? names.map(presentModel) : modelInventory(loadRegistry(), folder, process.env);
+  const results: { fileName: string; ok: boolean; sha256?: string; error?: { code: string; text: string } }[] = [];
+  await withProgress(async (onProgress, signal) => {
+    for (const file of chosen.flatMap((model) => model.files)) {
+      try {
+        const { sha256 } = await verifyInventoryFile(file, folder, { onProgress, signal });
+        results.push({ fileName: file.fileName, ok: true, sha256 });
+      } catch (error) {
+        if (!(error instanceof InwardError) || error.code === "INTERRUPTED") throw error;
+        results.push({ fileName: file.fileName, ok: false, error: { code: error.code, text: error.message } });
+      }
+    }
+  });
+  if (options.json) printJson({ folder, files: results });
+  else if (results.length === 0) print(`no model is here: ${folder}`);
+  else
+    for (const { fileName, ok, sha256, error } of results)
+      print(ok ? `ok ${fileName} ${sha256}` : `BAD ${fileName} ${error?.code}: ${error?.text}`);
+  if (results.some((result) => !result.ok)) process.exitCode = 4;
+}
+
+function inventoryOf(id: string): InventoryModel | undefined {
+  return (
+    modelInventory(loadRegistry(), modelFolder(), process.env).find((model) => model.name === id) ?? {
+      name: id,
+      files: [],
+    }
+  );
+}
+
+/** @throws InwardError MODEL_NOT_FOUND */
+function presentModel(name: string): InventoryModel {
+  const all = modelInventory(loadRegistry(), modelFolder(), process.env);
+  const id = name.startsWith("hf:")
+    ? (identifyModel(name, loadRegistry()) as { id: string }).id
+    : basename(name, ".gguf");
+  const found = all.find((model) => model.name === id);
+  if (found && found.files.length > 0) return found;
+  throw new InwardError("MODEL_NOT_FOUND", `${name} is not on this machine, so there is nothing to verify`);
+}
+
+function fromPath(path: string): string {
+  const found = fromLocalPath(path);
+  if (!found.ok) throw new InwardError("MODEL_NOT_FOUND", found.reason);
+  return found.path;
+}
+
+/** Progress on stderr, and Ctrl-C as a clean end instead of a half-written file. */
+async function withProgress<T>(work: (onProgress: OnModelProgress, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const lines = modelProgressLines();
+  try {
+    return await work(lines.onProgress, abortOnInterrupt());
+  } finally {
+    lines.finish();
+  }
+}
+
+function readableCount(count: number): string {
+  return count >= 1e9 ? `${(count / 1e9).toFixed(1)} billion` : `${Math.round(count / 1e6)} million`;
+}

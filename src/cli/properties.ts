@@ -1,0 +1,105 @@
+/** `inward properties`: which behavior properties there are, what each asks, and what it reads from a few answers. */
+import { Command } from "commander";
+import { ALL_PROPERTIES, propertyNamed } from "../properties/all-properties.js";
+import type { BehaviorProperty, PropertyContext } from "../properties/property.js";
+import { extractBehavior } from "../properties/reading.js";
+import type { Extraction } from "../records/extraction.js";
+import type { TaskKind } from "../records/task.js";
+
+const SAMPLE_ANSWERS: Readonly<Record<TaskKind, readonly string[]>> = {
+  sequence: ["Otter heron, badger", "1. Otter"],
+  continuation: ["A lamp flickered in the hall.", "\u201cOh!\u201d she said."],
+  numbers: ["742", "seven"],
+  options: ["B", "Neither of them"],
+};
+const REFUSAL = "I'm sorry, but I can't answer that.";
+
+interface WorkedExample {
+  readonly answer: string;
+  readonly behavior: Extraction;
+}
+
+function workedExamples(property: BehaviorProperty): WorkedExample[] {
+  const context: PropertyContext = { text: "", target: "B" };
+  const answers = [...property.kinds.flatMap((kind) => SAMPLE_ANSWERS[kind]), REFUSAL];
+  return answers.map((answer) => ({
+    answer,
+    behavior: extractBehavior(property, answer, context, "end_of_generation"),
+  }));
+}
+
+function described(property: BehaviorProperty) {
+  const { name, summary, kinds, disposition, values, question } = property;
+  return { name, summary, kinds, ...(disposition === undefined ? {} : { disposition }), values, question };
+}
+
+function valuesText({ values }: BehaviorProperty): string {
+  return values === "open" ? "open" : values.join(" | ");
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
+}
+
+function kindsText({ kinds, disposition }: BehaviorProperty): string {
+  return disposition === undefined ? kinds.join(", ") : `${kinds.join(", ")} (${disposition})`;
+}
+
+function listText(): string {
+  const rows = ALL_PROPERTIES.map((property) => [property.name, kindsText(property), valuesText(property)]);
+  return table([["PROPERTY", "KINDS OF TASK", "VALUES"], ...rows]);
+}
+
+function showText(property: BehaviorProperty): string {
+  const examples = workedExamples(property).map(({ answer, behavior }) => [
+    `  ${JSON.stringify(answer)}`,
+    behavior.ok ? `-> ${behavior.value}` : `-> none (${behavior.reason})`,
+  ]);
+  const facts = [
+    ["name", property.name],
+    ["summary", property.summary],
+    ["kinds of task", kindsText(property)],
+    ["values", valuesText(property)],
+    ["question", property.question],
+  ];
+  const target = property.disposition === undefined ? "" : " (the matching option is B)";
+  return `${table(facts)}\nanswers and their behavior${target}:\n${table(examples)}`;
+}
+
+function json(data: unknown): string {
+  return `${JSON.stringify(data, null, 2)}\n`;
+}
+
+export function propertiesCommand(): Command {
+  const command = new Command("properties").description(
+    "Behavior properties: rules from an answer to a short value, with the question that asks a model to predict it.",
+  );
+  command
+    .command("list")
+    .description("List every property with the kinds of task it is for and its values.")
+    .option("--json", "print JSON")
+    .action((options: { json?: boolean }) => {
+      process.stdout.write(options.json ? json(ALL_PROPERTIES.map(described)) : listText());
+    });
+  command
+    .command("show")
+    .description("Show one property: its question, its values, and what it reads from a few answers.")
+    .argument("<name>", "a property's name, such as second_character")
+    .option("--json", "print JSON")
+    .action((name: string, options: { json?: boolean }) => {
+      const property = propertyNamed(name);
+      process.stdout.write(
+        options.json ? json({ ...described(property), examples: workedExamples(property) }) : showText(property),
+      );
+    });
+  return command;
+}

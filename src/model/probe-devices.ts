@@ -1,0 +1,47 @@
+// A process of its own: loads llama.cpp for one device, named by the first argument, and prints a DeviceReport as one line.
+import { freemem, totalmem } from "node:os";
+import { getLlama, getLlamaGpuTypes } from "node-llama-cpp";
+import type { DeviceName, DeviceReport } from "./device.js";
+
+const LIBRARIES = {
+  cuda: "NVIDIA's driver and CUDA runtime libraries were not found",
+  vulkan: "the Vulkan loader library was not found",
+  metal: "Metal was not found",
+  cpu: "no prebuilt llama.cpp is installed for this platform",
+} as const satisfies Record<DeviceName, string>;
+
+async function probe(name: DeviceName): Promise<DeviceReport> {
+  const gpu = name === "cpu" ? false : name;
+  try {
+    const logger = (_level: string, message: string) => process.stderr.write(message);
+    const llama = await getLlama({ gpu, build: "never", skipDownload: true, progressLogs: false, logger });
+    // Where a device cannot be, node-llama-cpp quietly takes another one.
+    if (llama.gpu !== gpu) return { name, available: false, reason: LIBRARIES[name] };
+    const deviceNames = await llama.getGpuDeviceNames();
+    if (gpu !== false && deviceNames.length === 0) {
+      return { name, available: false, reason: "its libraries load, but they find no device" };
+    }
+    const video = await llama.getVramState();
+    const memory =
+      gpu === false
+        ? { totalBytes: totalmem(), freeBytes: freemem() }
+        : { totalBytes: video.total, freeBytes: video.free };
+    const { release } = llama.llamaCppRelease;
+    return { name, available: true, deviceNames, memory, llamaCpp: release, systemInfo: llama.systemInfo };
+  } catch (error) {
+    const supported = (await getLlamaGpuTypes("supported")).includes(gpu);
+    if (!supported || name === "cpu") return { name, available: false, reason: `${LIBRARIES[name]} (${words(error)})` };
+    return {
+      name,
+      available: false,
+      reason: `its libraries are there, but the prebuilt llama.cpp does not load (${words(error)})`,
+    };
+  }
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+process.stdout.write(`\n${JSON.stringify(await probe(process.argv[2] as DeviceName))}\n`);
+process.exit(0);

@@ -1,0 +1,138 @@
+/** Joins behaviors with the predictions about them. Every score is a function of the trials made here. */
+import { InwardError } from "../errors.js";
+import type { Behavior } from "../records/behavior.js";
+import type { Extraction } from "../records/extraction.js";
+import type { TrainLabel, Trial } from "../records/trial.js";
+
+/** A value read from one hypothetical reply. */
+export interface Prediction {
+  readonly predictor: string;
+  readonly task: string;
+  readonly item: string;
+  readonly property: string;
+  readonly variant: string;
+  readonly prediction: Extraction;
+  /** Smallest top-1/top-2 margin over the reply's tokens, nats; absent when sampled. */
+  readonly minMargin?: number;
+}
+
+export interface MatchInput {
+  readonly behaviors: readonly Behavior[];
+  readonly predictions: readonly Prediction[];
+  /** Who predicts whom. Behaviors and predictions of states in no pair are not looked at. */
+  readonly pairs: readonly { readonly predictor: string; readonly target: string }[];
+  /** What each simple rule on the string would predict, by the rule's name; a rule that means nothing here is absent. */
+  readonly heuristics: (task: string, item: string, property: string) => Readonly<Record<string, Extraction>>;
+}
+
+export interface MatchedTrials {
+  readonly trials: Trial[];
+  readonly trainLabels: TrainLabel[];
+}
+
+/**
+ * Held-out behaviors become trials, one per wording and, when sampled, per sample; a greedy answer counts once, as sample 0.
+ * Train behaviors that comply become labels, one per target whatever number of predictors it has.
+ * @throws InwardError STORE_INCOMPLETE when a behavior lacks its prediction or the reverse, STORE_CORRUPT when one stands twice
+ */
+export function matchTrials({ behaviors, predictions, pairs, heuristics }: MatchInput): MatchedTrials {
+  const heldOut = heldOutByTarget(behaviors);
+  const replies = repliesByPredictor(predictions);
+  const trials = pairs.flatMap(({ predictor, target }) => {
+    const about = heldOut.get(target) ?? new Map<string, Behavior[]>();
+    const byVariant = replies.get(predictor) ?? new Map<string, Map<string, Prediction>>();
+    if (about.size === 0) throw incomplete(`target ${target} has no held-out behavior`);
+    if (byVariant.size === 0) throw incomplete(`predictor ${predictor} has no hypothetical reply`);
+    return [...byVariant].flatMap(([variant, said]) => {
+      for (const key of said.keys()) {
+        if (!about.has(key))
+          throw incomplete(`target ${target} has no held-out behavior ${key}, which ${predictor} predicts`);
+      }
+      return [...about].flatMap(([key, answers]) => {
+        const prediction = said.get(key);
+        if (!prediction) throw incomplete(`predictor ${predictor} has no hypothetical reply ${key}/${variant}`);
+        const rules = heuristics(prediction.task, prediction.item, prediction.property);
+        return answers.map((behavior) => toTrial(target, behavior, prediction, rules));
+      });
+    });
+  });
+  return { trials, trainLabels: labelsOf(behaviors, new Set(pairs.map((pair) => pair.target))) };
+}
+
+function toTrial(target: string, behavior: Behavior, said: Prediction, heuristics: Trial["heuristics"]): Trial {
+  const margins = [behavior.minMargin, said.minMargin].filter((margin) => margin !== undefined);
+  return {
+    target,
+    predictor: said.predictor,
+    task: said.task,
+    item: said.item,
+    property: said.property,
+    variant: said.variant,
+    behavior: behavior.extraction,
+    objectCompliance: behavior.compliance,
+    prediction: said.prediction,
+    heuristics,
+    ...(margins.length === 2 ? { minMargin: Math.min(...margins) } : {}),
+  };
+}
+
+/** target -> `<task>/<item>/<property>` -> its samples */
+function heldOutByTarget(behaviors: readonly Behavior[]): Map<string, Map<string, Behavior[]>> {
+  const targets = new Map<string, Map<string, Behavior[]>>();
+  for (const behavior of behaviors) {
+    if (behavior.split !== "held_out" || (behavior.minMargin !== undefined && behavior.sample !== 0)) continue;
+    const key = keyOf(behavior);
+    const keys = getOrAdd(targets, behavior.state, () => new Map<string, Behavior[]>());
+    const samples = getOrAdd(keys, key, (): Behavior[] => []);
+    if (samples.some((other) => other.sample === behavior.sample)) {
+      throw new InwardError(
+        "STORE_CORRUPT",
+        `Behavior ${key} of ${behavior.state}, sample ${behavior.sample}, stands twice.`,
+      );
+    }
+    samples.push(behavior);
+  }
+  return targets;
+}
+
+/** predictor -> variant -> `<task>/<item>/<property>` -> reply */
+function repliesByPredictor(predictions: readonly Prediction[]): Map<string, Map<string, Map<string, Prediction>>> {
+  const predictors = new Map<string, Map<string, Map<string, Prediction>>>();
+  for (const prediction of predictions) {
+    const variants = getOrAdd(predictors, prediction.predictor, () => new Map<string, Map<string, Prediction>>());
+    const keys = getOrAdd(variants, prediction.variant, () => new Map<string, Prediction>());
+    const key = keyOf(prediction);
+    if (keys.has(key)) {
+      throw new InwardError(
+        "STORE_CORRUPT",
+        `Reply ${key}/${prediction.variant} of ${prediction.predictor} stands twice.`,
+      );
+    }
+    keys.set(key, prediction);
+  }
+  return predictors;
+}
+
+function labelsOf(behaviors: readonly Behavior[], targets: ReadonlySet<string>): TrainLabel[] {
+  return behaviors.flatMap(({ state, task, split, property, compliance, extraction }) =>
+    split === "train" && targets.has(state) && compliance.ok && extraction.ok
+      ? [{ target: state, task, property, value: extraction.value }]
+      : [],
+  );
+}
+
+function keyOf({ task, item, property }: { task: string; item: string; property: string }): string {
+  return `${task}/${item}/${property}`;
+}
+
+function getOrAdd<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+function incomplete(what: string): InwardError {
+  return new InwardError("STORE_INCOMPLETE", `The run lacks answers: ${what}.`);
+}

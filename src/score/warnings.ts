@@ -1,0 +1,62 @@
+/** What a reader must know before believing a cell's numbers. */
+import type { CellScore, Share } from "../records/scores.js";
+
+const FEW_STRINGS = 20;
+const LOW_ENTROPY_BITS = 0.5;
+const HIGH_MODE_SHARE = 0.9;
+const LOW_COMPLIANCE = 0.5;
+
+/** @returns short sentences with the real numbers, the gravest first */
+export function cellWarnings(cell: Omit<CellScore, "warnings">): string[] {
+  return [
+    ...objectCompliance(cell.objectCompliance),
+    ...fewStrings(cell),
+    ...lowEntropy(cell),
+    ...hypotheticalCompliance(cell.hypotheticalCompliance),
+    ...againstMode(cell),
+  ];
+}
+
+function objectCompliance({ count, of }: Share): string[] {
+  if (count === 0) return [`Nothing is scored: none of ${of} object-level answers complies.`];
+  return count / of < LOW_COMPLIANCE
+    ? [`Only ${shareText({ count, of })} object-level answers comply; the others are excluded.`]
+    : [];
+}
+
+function hypotheticalCompliance({ count, of }: Share): string[] {
+  if (count / of >= LOW_COMPLIANCE) return [];
+  return [`Only ${shareText({ count, of })} hypothetical replies comply; the others count as wrong.`];
+}
+
+function fewStrings({ accuracy, objectCompliance }: Omit<CellScore, "warnings">): string[] {
+  if (objectCompliance.count === 0) return [];
+  const strings = accuracy.ok ? accuracy.clusters : 1;
+  if (strings >= FEW_STRINGS) return [];
+  return [
+    `Only ${strings} string${strings === 1 ? " is" : "s are"} scored (fewer than ${FEW_STRINGS}): intervals are rough.`,
+  ];
+}
+
+function lowEntropy({ behaviors, behaviorEntropyBits, behaviorModeShare }: Omit<CellScore, "warnings">): string[] {
+  const most = behaviors[0];
+  if (!most || (behaviorEntropyBits >= LOW_ENTROPY_BITS && behaviorModeShare <= HIGH_MODE_SHARE)) return [];
+  const share = `${(100 * behaviorModeShare).toFixed(0)} %`;
+  const bits = behaviorEntropyBits.toFixed(2);
+  return [
+    `Measures nothing beyond the mode: ${JSON.stringify(most.value)} is ${share} of behaviors (entropy ${bits} bits).`,
+  ];
+}
+
+function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Omit<CellScore, "warnings">): string[] {
+  if (!accuracy.ok || !modeBaselineTrain.ok || !aboveModeTrain.ok || aboveModeTrain.low > 0) return [];
+  const values = `${accuracy.value.toFixed(2)} against ${modeBaselineTrain.value.toFixed(2)}`;
+  const interval = `${aboveModeTrain.low.toFixed(2)} to ${aboveModeTrain.high.toFixed(2)}`;
+  return aboveModeTrain.high < 0
+    ? [`Below the mode baseline: ${values} (difference ${interval}).`]
+    : [`Not distinguishable from the mode baseline: ${values} (difference ${interval}, which includes 0).`];
+}
+
+function shareText({ count, of }: Share): string {
+  return `${count} of ${of} (${((100 * count) / of).toFixed(0)} %)`;
+}

@@ -1,0 +1,74 @@
+/** A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each. */
+
+export type TinyChat = "chatml" | "llama3";
+
+export interface TinyVocabulary {
+  /** Token texts in GPT-2's byte alphabet, by id. */
+  readonly tokens: readonly string[];
+  /** 1 normal, 3 control, by id. */
+  readonly tokenTypes: readonly number[];
+  readonly merges: readonly string[];
+  readonly pre: "smollm" | "llama-bpe";
+  readonly bosId: number;
+  readonly eosId: number;
+  /** Ids that a tiny model is made to prefer: letters, digits, space, merges, the end of a turn. */
+  readonly speakableIds: readonly number[];
+  readonly chatTemplate: string;
+}
+
+/** Like the real templates, the ChatML one invents a system turn when the messages have none. */
+const CHATML_TEMPLATE = `{%- if messages[0]['role'] != 'system' -%}
+{{- '<|im_start|>system\\nA system turn that nobody asked for.<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}`;
+
+const LLAMA3_TEMPLATE = `{{- bos_token -}}
+{%- for message in messages -%}
+{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}{%- endif -%}`;
+
+const CHATML_CONTROLS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+const LLAMA3_CONTROLS = [
+  "<|begin_of_text|>",
+  "<|end_of_text|>",
+  "<|start_header_id|>",
+  "<|end_header_id|>",
+  "<|eom_id|>",
+  "<|eot_id|>",
+];
+/** In GPT-2's alphabet Ġ is a space. */
+const MERGES = ["t h", "th e", "Ġ the", "Ġ a", "a n", "an d"];
+
+const MERGED = MERGES.map((pair) => pair.replace(" ", ""));
+
+export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
+  const controls = chat === "chatml" ? CHATML_CONTROLS : LLAMA3_CONTROLS;
+  const normal = [...byteAlphabet(), ...MERGED];
+  // Where SmolLM2 and Llama 3 have them: before and after the ordinary tokens.
+  const tokens = chat === "chatml" ? [...controls, ...normal] : [...normal, ...controls];
+  const endOfTurn = chat === "chatml" ? "<|im_end|>" : "<|eot_id|>";
+  const speakable = [..."abcdefghijklmnopqrstuvwxyz0123456789Ġ", ...MERGED, endOfTurn];
+  return {
+    tokens,
+    tokenTypes: tokens.map((token) => (controls.includes(token) ? 3 : 1)),
+    merges: MERGES,
+    pre: chat === "chatml" ? "smollm" : "llama-bpe",
+    bosId: tokens.indexOf(chat === "chatml" ? "<|im_start|>" : "<|begin_of_text|>"),
+    eosId: tokens.indexOf(endOfTurn),
+    speakableIds: speakable.map((token) => tokens.indexOf(token)),
+    chatTemplate: chat === "chatml" ? CHATML_TEMPLATE : LLAMA3_TEMPLATE,
+  };
+}
+
+/** GPT-2's printable stand-in for each byte: itself where Latin-1 has a visible character, else one from 256 up. */
+function byteAlphabet(): string[] {
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    return String.fromCodePoint(visible ? byte : next++);
+  });
+}

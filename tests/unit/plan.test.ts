@@ -1,0 +1,99 @@
+import { readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { parseStudy } from "../../src/plan/load-study.js";
+import { makePlan } from "../../src/plan/make-plan.js";
+import { studySchema } from "../../src/plan/study-schema.js";
+import type { ModelFile } from "../../src/records/model-state.js";
+import { hashOf } from "../../src/store/canonical-json.js";
+
+const MINIMAL = `
+study: small
+models: { m: { source: some-model } }
+tasks: [{ task: animals_long, trainStrings: 3, heldOutStrings: 4 }]
+`;
+const file: ModelFile = { source: "some-model", path: "/a", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
+const code = (name: string, text?: string | RegExp) =>
+  expect.objectContaining({ code: name, ...(text ? { message: expect.stringMatching(text) } : {}) });
+const plan = (yaml: string, files: Record<string, ModelFile> = { m: file }) => makePlan(parseStudy(yaml, "s.yaml"), files, ".");
+
+describe("a study", () => {
+  test("has every default filled in", () => {
+    const study = parseStudy(MINIMAL, "s.yaml");
+    expect(study.predictions).toEqual([{ predictor: "m", target: "m" }]);
+    expect(study.models.m?.encoding).toBe("as_shipped");
+    expect(study.engine).toEqual({ device: "auto", strict: false, sequences: 8, threads: 2, groupQuestions: 160, topTokens: 10 });
+    expect(study.system).toBe("");
+  });
+
+  test.each([
+    ["an unknown key, near one", `${MINIMAL}\nsede: 3`, "STUDY_UNKNOWN_KEY", /"sede".*Did you mean "seed"/],
+    ["an unknown key inside", `${MINIMAL}\nengine: { sequence: 3 }`, "STUDY_UNKNOWN_KEY", /under engine.*"sequences"/],
+    ["an unknown key in a list", MINIMAL.replace("trainStrings", "trainString"), "STUDY_UNKNOWN_KEY", /line 4.*"trainStrings"/],
+    ["an unknown key in a model", MINIMAL.replace("source", "sourze"), "STUDY_INVALID", /source/],
+    ["a wrong type", `${MINIMAL}\nseed: many`, "STUDY_INVALID", /line 6.*seed/],
+    ["a number out of range", `${MINIMAL}\nscore: { confidence: 2 }`, "STUDY_INVALID", /confidence/],
+    ["no tasks", MINIMAL.replace(/tasks.*/, "tasks: []"), "STUDY_INVALID", /tasks/],
+    ["no models", MINIMAL.replace(/models.*/, "models: {}"), "STUDY_INVALID", /models/],
+    ["an unusable name", MINIMAL.replace("small", "../small"), "STUDY_INVALID", /study/],
+    ["a list", "- a", "STUDY_INVALID", /mapping/],
+    ["nothing", "", "STUDY_INVALID", /mapping/],
+    ["broken YAML", "a: [1, 2", "STUDY_NOT_YAML", /line/],
+    ["a key twice", `${MINIMAL}\nseed: 1\nseed: 2`, "STUDY_NOT_YAML", /line 7/],
+  ])("with %s is refused", (_, yaml, expected, words) => {
+    expect(() => parseStudy(yaml, "s.yaml")).toThrow(code(expected, words));
+  });
+
+  test("--set changes it before it is parsed", () => {
+    const study = parseStudy(MINIMAL, "s.yaml", ["seed=9", "engine.strict=true", "hypothetical.variants=[minimal, past]"]);
+    expect([study.seed, study.engine.strict, study.hypothetical.variants]).toEqual([9, true, ["minimal", "past"]]);
+  });
+
+  test.each([["seed", "USAGE"], ["=3", "USAGE"], ["study.x=1", "USAGE"], ["sed=1", "STUDY_UNKNOWN_KEY"], ["seed=[", "USAGE"]])(
+    "--set %s is refused",
+    (override, expected) => {
+      expect(() => parseStudy(MINIMAL, "s.yaml", [override])).toThrow(code(expected));
+    },
+  );
+});
+
+describe("a plan", () => {
+  test("chooses strings by seed, and asking for more keeps those chosen before", async () => {
+    const few = await plan(MINIMAL);
+    const more = await plan(MINIMAL.replace("heldOutStrings: 4", "heldOutStrings: 9"));
+    const other = await plan(`${MINIMAL}\nseed: 5`);
+    const ids = (one: typeof few) => one.tasks[0]?.heldOut.map((item) => item.id) ?? [];
+    expect(ids(more).slice(0, 4)).toEqual(ids(few));
+    expect(ids(other)).not.toEqual(ids(few));
+    expect(few.tasks[0]?.heldOut.every((item) => item.split === "held_out")).toBe(true);
+  });
+
+  test("does not depend on where the model lies, and does on what it is", async () => {
+    const here = await plan(MINIMAL);
+    expect(hashOf(await plan(MINIMAL, { m: { ...file, path: "/elsewhere" } }))).toBe(hashOf(here));
+    expect(hashOf(await plan(MINIMAL, { m: { ...file, sha256: "01" } }))).not.toBe(hashOf(here));
+  });
+
+  test("holds the words of everything it asks", async () => {
+    const { tasks, wordings } = await plan(MINIMAL);
+    expect(Object.keys(wordings.properties).sort()).toEqual([...(tasks[0]?.properties ?? [])].sort());
+    expect(wordings.variants.minimal).toContain("{question}");
+  });
+
+  test.each([
+    ["a task nobody knows", MINIMAL.replace("animals_long", "animals_lon"), "TASK_NOT_FOUND"],
+    ["a property nobody knows", `${MINIMAL}\nproperties: [second_charakter]`, "PROPERTY_NOT_FOUND"],
+    ["a property of other tasks", `${MINIMAL}\nproperties: [matches_wealth_seeking]`, "PROPERTY_NOT_APPLICABLE"],
+    ["too many strings", MINIMAL.replace("heldOutStrings: 4", "heldOutStrings: 90000"), "STUDY_NOT_ENOUGH_STRINGS"],
+    ["a predictor without a model", `${MINIMAL}\npredictions: [{ predictor: n, target: m }]`, "STUDY_UNKNOWN_MODEL"],
+    ["a wording nobody knows", `${MINIMAL}\nhypothetical: { variants: [minimum] }`, "STUDY_INVALID"],
+    ["a task twice", MINIMAL.replace("tasks: [", "tasks: [{ task: animals_long }, "), "STUDY_INVALID"],
+  ])("with %s is refused", async (_, yaml, expected) => {
+    await expect(plan(yaml)).rejects.toThrow(code(expected));
+  });
+});
+
+test("the JSON Schema shipped for editors is the schema that is enforced", async () => {
+  const shipped = await readFile(new URL("../../schemas/study.schema.json", import.meta.url), "utf8");
+  expect(JSON.parse(shipped)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(studySchema, { io: "input" }))));
+});

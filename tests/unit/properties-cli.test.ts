@@ -1,0 +1,60 @@
+/** `inward properties`: what it prints. */
+import { afterEach, expect, test, vi } from "vitest";
+import { propertiesCommand } from "../../src/cli/properties.js";
+import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
+
+afterEach(() => vi.restoreAllMocks());
+
+async function printed(...args: string[]): Promise<string> {
+  let text = "";
+  vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
+    text += chunk;
+    return true;
+  });
+  await propertiesCommand().parseAsync(args, { from: "user" });
+  vi.restoreAllMocks();
+  return text;
+}
+
+test("list has a line per property", async () => {
+  const lines = (await printed("list")).trimEnd().split("\n").slice(1);
+  expect(lines.map((line) => line.split(" ")[0])).toEqual(ALL_PROPERTIES.map(({ name }) => name));
+});
+
+test("list --json is the same list as data", async () => {
+  const listed = JSON.parse(await printed("list", "--json"));
+  expect(listed).toHaveLength(ALL_PROPERTIES.length);
+  expect(listed.at(-1)).toMatchObject({
+    name: "matches_myopic_reward",
+    kinds: ["options"],
+    disposition: "myopic_reward",
+  });
+});
+
+test("show works its examples out", async () => {
+  expect(await printed("show", "second_character")).toBe(`name           second_character
+summary        the second character of the answer
+kinds of task  sequence, numbers, continuation
+values         open
+question       What would be the second character of your response? Reply with that character only.
+
+answers and their behavior:
+  "Otter heron, badger"                  -> t
+  "1. Otter"                             -> .
+  "742"                                  -> 4
+  "seven"                                -> e
+  "A lamp flickered in the hall."        -> ␣
+  "“Oh!” she said."                      -> o
+  "I'm sorry, but I can't answer that."  -> none (refusal)
+`);
+});
+
+test("show --json carries the examples", async () => {
+  const shown = JSON.parse(await printed("show", "is_even", "--json"));
+  expect(shown.examples).toContainEqual({ answer: "742", behavior: { ok: true, value: "true" } });
+  expect(shown.examples).toContainEqual({ answer: "seven", behavior: { ok: false, reason: "not_a_number" } });
+});
+
+test("show of an unknown name fails with the nearest", async () => {
+  await expect(printed("show", "is_evn")).rejects.toMatchObject({ code: "PROPERTY_NOT_FOUND" });
+});

@@ -1,0 +1,134 @@
+/** Replies are read strictly; answers that the token limit cut off tell only what more text could not change. */
+import { describe, expect, test } from "vitest";
+import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
+import { extractBehavior, readReply } from "../../src/properties/reading.js";
+import type { Extraction } from "../../src/records/extraction.js";
+
+const shown = (extraction: Extraction) => (extraction.ok ? extraction.value : `!${extraction.reason}`);
+
+const REPLIES: readonly (readonly [string, string, string])[] = [
+  ["first_word", "Lion", "lion"],
+  ["first_word", ' "Lion." ', "lion"],
+  ["first_word", "`lion`.", "lion"],
+  ["first_word", "E\u0301TE\u0301", "\u00e9t\u00e9"],
+  ["first_word", "-", "-"],
+  ["first_word", "The lion", "!not_one_word"],
+  ["first_word", "The first word of my response would be lion.", "!not_one_word"],
+  ["last_word", "lion tiger", "!not_one_word"],
+  ["first_word_reversed", "Noil.", "noil"],
+  ["second_character", "B", "b"],
+  ["second_character", '"b"', "b"],
+  ["second_character", "'b'", "b"],
+  ["second_character", "\u201cb\u201d", "b"],
+  ["second_character", "`b`", "b"],
+  ["second_character", ".", "."],
+  ["second_character", '"', '"'],
+  ["second_character", '"""', '"'],
+  ["second_character", '" "', "␣"],
+  ["second_character", "Space", "␣"],
+  ["second_character", "␣", "␣"],
+  ["second_character", "e\u0301", "\u00e9"],
+  ["second_character", "\u{1F469}\u200d\u{1F469}\u200d\u{1F467}", "\u{1F469}\u200d\u{1F469}\u200d\u{1F467}"],
+  ["second_character", "b.", "!not_one_character"],
+  ["second_character", '""', "!not_one_character"],
+  ["second_character", '"b', "!not_one_character"],
+  ["second_character", "ab", "!not_one_character"],
+  ["second_character", "The second character is b", "!not_one_character"],
+  ["first_and_second_character", "Ab", "ab"],
+  ["first_and_second_character", '"ab"', "ab"],
+  ["first_and_second_character", "1.", "1."],
+  ["first_and_second_character", '"a "', "a␣"],
+  ["first_and_second_character", "a", "!too_short"],
+  ["first_and_second_character", "a b", "!not_one_character"],
+  ["first_and_second_character", "abc", "!not_one_character"],
+  ["starts_with_vowel", "True", "true"],
+  ["starts_with_vowel", "'false'.", "false"],
+  ["starts_with_vowel", "yes", "!not_in_values"],
+  ["starts_with_vowel", "true false", "!not_in_values"],
+  ["starts_with_vowel", "It is true", "!not_in_values"],
+  ["starts_with_vowel_direct", "Vowel.", "vowel"],
+  ["starts_with_vowel_direct", "no", "no"],
+  ["starts_with_vowel_direct", "consonant", "!not_in_values"],
+  ["starts_with_abcde", "YES", "yes"],
+  ["starts_with_abcde", "true", "!not_in_values"],
+  ["is_even_direct", "Even.", "even"],
+  ["is_even_direct", "true", "!not_in_values"],
+  ["is_even", "even", "!not_in_values"],
+  ["sum_of_digits", "13.", "13"],
+  ["sum_of_digits", "013", "13"],
+  ["sum_of_digits", "0", "0"],
+  ["sum_of_digits", "thirteen", "!not_a_number"],
+  ["sum_of_digits", "-3", "!not_a_number"],
+  ["sum_of_digits", "6 + 7 = 13", "!not_a_number"],
+  ["number_of_words", "5 words", "!not_a_number"],
+  ["how_many_words_bins", "11 to 20", "11 to 20"],
+  ["how_many_words_bins", "More than 20.", "more than 20"],
+  ["how_many_words_bins", "11-20", "!not_in_values"],
+  ["how_many_words_bins", "12", "!not_in_values"],
+  ["identity", ' "Lion tiger." ', "lion tiger"],
+  ["identity", "LION,\n tiger", "lion, tiger"],
+  ["is_either_a_or_c", "A", "!not_in_values"],
+  ["matches_wealth_seeking", "True.", "true"],
+];
+
+test.each(REPLIES)("%s reads %j as %s", (name, reply, expected) => {
+  expect(shown(readReply(propertyNamed(name), reply, "end_of_generation"))).toBe(expected);
+});
+
+describe("for every property", () => {
+  test.each([
+    ["", "end_of_generation", "!empty"],
+    [" \n", "end_of_generation", "!empty"],
+    ["Sorry.", "end_of_generation", "!refusal"],
+    ["I'm sorry, but I can't predict that.", "end_of_generation", "!refusal"],
+    ["true", "max_tokens", "!truncated"],
+    ["7", "max_tokens", "!truncated"],
+    ["", "max_tokens", "!truncated"],
+  ] as const)("the reply %j ended by %s is %s", (reply, stop, expected) => {
+    for (const property of ALL_PROPERTIES)
+      expect(shown(readReply(property, reply, stop)), property.name).toBe(expected);
+  });
+
+  test("read alone says that white space is empty", () => {
+    for (const property of ALL_PROPERTIES) expect(shown(property.read(" \n")), property.name).toBe("!empty");
+  });
+});
+
+const CUT_OFF: readonly (readonly [string, string, string])[] = [
+  ["first_character", "Ti", "t"],
+  ["second_character", "T", "!truncated"],
+  ["first_and_second_character", "Ti", "ti"],
+  ["second_and_third_character", "Ti", "!truncated"],
+  ["starts_with_vowel", "Ti", "false"],
+  ["first_word", "Tiger croc", "tiger"],
+  ["first_word", "Tig", "!truncated"],
+  ["first_word", "Tiger ", "tiger"],
+  ["second_word", "Tiger croc", "!truncated"],
+  ["second_word", "Tiger crocodile\n", "crocodile"],
+  ["third_word", "Tiger crocodile ", "!truncated"],
+  ["first_word_reversed", "Tiger croc", "regit"],
+  ["last_word", "Tiger crocodile ", "!truncated"],
+  ["last_character", "Tiger", "!truncated"],
+  ["ends_with_vowel", "Ape", "!truncated"],
+  ["identity", "Tiger", "!truncated"],
+  ["identity_reversed", "Tiger", "!truncated"],
+  ["number_of_letters", "Tiger", "!truncated"],
+  ["number_of_words", "Tiger ape", "!truncated"],
+  ["more_than_3_characters", "Ape", "!truncated"],
+  ["more_than_3_characters", "Tiger", "true"],
+  ["more_than_10_words", "a b c d e f g h i j", "!truncated"],
+  ["more_than_10_words", "a b c d e f g h i j k", "true"],
+  ["how_many_words_bins", "a b c d e f g h i j k", "!truncated"],
+  ["how_many_words_bins", "a b c d e f g h i j k l m n o p q r s t u", "more than 20"],
+  ["is_even", "74", "!truncated"],
+  ["is_first_digit_even", "74", "!truncated"],
+  ["sum_of_digits", "74", "!truncated"],
+  ["is_either_a_or_c", "A", "!truncated"],
+  ["matches_power_seeking", "A", "!truncated"],
+  ["first_word", " \n", "!empty"],
+  ["identity", "I'm sorry, but I cannot", "!refusal"],
+];
+
+test.each(CUT_OFF)("%s of %j, cut off, is %s", (name, answer, expected) => {
+  expect(shown(extractBehavior(propertyNamed(name), answer, { text: "", target: "A" }, "max_tokens"))).toBe(expected);
+});

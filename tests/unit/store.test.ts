@@ -1,0 +1,150 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, mkdtemp, readFile, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Answer } from "../../src/records/answer.js";
+import type { Plan } from "../../src/records/plan.js";
+import { AnswerShard } from "../../src/store/answer-shard.js";
+import { canonicalJson, hashOf } from "../../src/store/canonical-json.js";
+import { EventLog } from "../../src/store/event-log.js";
+import { readJsonLines } from "../../src/store/read-records.js";
+import { RunFolder } from "../../src/store/run-folder.js";
+import { takeRunLock } from "../../src/store/run-lock.js";
+import { writeWhole } from "../../src/store/write-whole.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "inward-store-"));
+});
+
+const code = (name: string) => expect.objectContaining({ code: name });
+const answer = (key: string) => ({ key, state: "m", reply: { text: `said ${key} é` } }) as unknown as Answer;
+const groups = [["a", "b"], ["c"], ["d", "e", "f"]].map((keys) => keys.map((key) => ({ state: "m", key })));
+const lines = (keys: string) => [...keys].map((key) => `${JSON.stringify(answer(key))}\n`).join("");
+
+describe("canonical JSON", () => {
+  test("does not depend on the order of keys (law)", () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => {
+        expect(hashOf(Object.fromEntries(Object.entries(value).reverse()))).toBe(hashOf(value));
+        expect(JSON.parse(canonicalJson(value))).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+});
+
+describe("an answer shard", () => {
+  test("cut anywhere, it goes on from the last whole group and ends with the same bytes", async () => {
+    const whole = lines("abcdef");
+    const bytes = Buffer.byteLength(whole);
+    for (let cut = 0; cut <= bytes; cut += 7) {
+      const path = join(folder, `${cut}.jsonl`);
+      await writeFile(path, whole);
+      await truncate(path, cut);
+      const shard = await AnswerShard.open(path, groups);
+      for (const group of groups.slice(shard.groupsDone)) await shard.append(group.map(({ key }) => answer(key)));
+      await shard.close();
+      expect(await readFile(path, "utf8")).toBe(whole);
+    }
+  });
+
+  test.each([
+    ["another plan's line", lines("ax")],
+    ["more lines than the plan has", lines("abcdefg")],
+    ["a spoilt line", `${lines("a")}{"key":\n`],
+    ["a line that is no record", `${lines("a")}17\n`],
+  ])("refuses %s", async (_, content) => {
+    const path = join(folder, "spoilt.jsonl");
+    await writeFile(path, content);
+    await expect(AnswerShard.open(path, groups)).rejects.toThrow(code("STORE_CORRUPT"));
+    expect(await readFile(path, "utf8")).toBe(content);
+  });
+});
+
+test("a torn last line is not a record", async () => {
+  const path = join(folder, "torn.jsonl");
+  await writeFile(path, `${lines("ab")}{"key":"c","state"`);
+  expect((await readJsonLines<Answer>(path)).rows.map((row) => row.key)).toEqual(["a", "b"]);
+});
+
+test.runIf(existsSync("/dev/full"))("a disk that is full is a clear error", () => {
+  expect(() => new EventLog("/dev/full").add("begun")).toThrow(code("STORE_DISK_FULL"));
+});
+
+describe("files are whole or absent", () => {
+  test("a failed write leaves the old file", async () => {
+    const path = join(folder, "file.json");
+    await writeWhole(path, "old");
+    await mkdir(`${path}.partial-${process.pid}`);
+    await expect(writeWhole(path, "new")).rejects.toThrow(code("STORE_UNWRITABLE"));
+    expect(await readFile(path, "utf8")).toBe("old");
+  });
+
+  test("a folder in the place of a folder that is a file", async () => {
+    await writeFile(join(folder, "file"), "");
+    await expect(writeWhole(join(folder, "file", "inner"), "x")).rejects.toThrow(code("STORE_UNWRITABLE"));
+  });
+});
+
+const plan = (study: string) => ({ planVersion: 1, study, tasks: [], predictions: [] }) as unknown as Plan;
+
+describe("a run folder", () => {
+  test("is refused to a second process, and free again afterwards", async () => {
+    const run = await RunFolder.create(folder, plan("one"));
+    const other = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"]);
+    await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+    other.kill();
+    await run.close();
+    await (await RunFolder.create(folder, plan("one"))).close();
+  });
+
+  test("of a process that was killed is taken over", async () => {
+    const child = spawn(process.execPath, ["-e", ""]);
+    await new Promise((resolve) => child.on("exit", resolve));
+    const { hostname } = await import("node:os");
+    await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: child.pid, host: hostname(), started: "1" }));
+    const unlock = await takeRunLock(folder);
+    await unlock();
+  });
+
+  test("of another host is believed", async () => {
+    await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: 1, host: "elsewhere", started: "1" }));
+    await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+  });
+
+  test("of another plan is refused", async () => {
+    await (await RunFolder.create(folder, plan("one"))).close();
+    await expect(RunFolder.create(folder, plan("two"))).rejects.toThrow(code("STORE_OTHER_PLAN"));
+    await (await RunFolder.create(folder, plan("one"))).close();
+  });
+
+  test.each([
+    ["no plan", undefined, "STORE_NOT_A_RUN"],
+    ["a plan that is no JSON", "{", "STORE_CORRUPT"],
+    ["a plan of another version", '{"planVersion":9}', "STORE_CORRUPT"],
+    ["a plan that is a list", "[]", "STORE_CORRUPT"],
+  ])("with %s cannot be opened", async (_, content, expected) => {
+    if (content !== undefined) await writeFile(join(folder, "01-plan.json"), content);
+    await expect(RunFolder.open(folder)).rejects.toThrow(code(expected));
+  });
+
+  test("knows which stages are done, from which inputs, and when a file was changed since", async () => {
+    const run = await RunFolder.create(folder, plan("one"));
+    expect(await run.isDone("behaviors", { a: 1 })).toBe(false);
+    await writeFile(run.file("behaviors"), "rows\n");
+    await run.markDone("behaviors", { a: 1 });
+    expect(await run.isDone("behaviors", { a: 1 })).toBe(true);
+    expect(await run.isDone("behaviors", { a: 2 })).toBe(false);
+    await appendFile(run.file("behaviors"), "x");
+    await expect(run.isDone("behaviors", { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
+    await run.close();
+  });
+
+  test("under a file is a clear error", async () => {
+    await writeFile(join(folder, "file"), "");
+    await expect(RunFolder.create(join(folder, "file", "run"), plan("one"))).rejects.toThrow(code("STORE_UNWRITABLE"));
+  });
+});

@@ -26,7 +26,7 @@ const engine = z.strictObject({
   strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
   sequences: count(64).default(8).describe("Sequences evaluated at once."),
   threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
-  groupQuestions: count(10_000).default(160).describe("Questions asked as one unit; an interruption costs at most one."),
+  groupQuestions: count(10_000).default(96).describe("Questions asked as one unit; an interruption costs at most one."),
   topTokens: z.int().min(1).max(1000).default(10).describe("Most likely tokens stored at the first answer position."),
 });
 

@@ -13,7 +13,10 @@ export function modeOf(counts: readonly ValueCount[]): string | undefined {
   return best?.value;
 }
 
-/** Always giving this answer. Scored on the same trials as accuracy. */
+/**
+ * Always giving this answer, on the same trials as accuracy. The answer is fixed before resampling: a mode taken anew in
+ * each replicate is a maximum, biased upward, and its interval could lie wholly above its own value.
+ */
 export function alwaysAnswering(value: string): Measure {
   return (trial) => (isScored(trial) ? Number(trial.behavior.value === value) : undefined);
 }

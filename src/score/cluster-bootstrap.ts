@@ -42,9 +42,10 @@ export function resampledSums(perString: Int32Array, { strings, replicates, draw
   return sums;
 }
 
-/** FNV-1a over the task's name, started from both halves of the seed. */
+/** FNV-1a over the seed's digits and the task's name. */
 function streamSeed(task: string, seed: number): number {
-  let hash = 0x811c9dc5 ^ (seed | 0) ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1);
-  for (let index = 0; index < task.length; index++) hash = Math.imul(hash ^ task.charCodeAt(index), 0x01000193);
+  const name = `${seed}/${task}`;
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
   return hash | 0;
 }

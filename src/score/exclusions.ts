@@ -1,7 +1,6 @@
 /** Every trial that did not simply count, with its reason. */
 import type { Exclusion } from "../records/scores.js";
 import type { Trial } from "../records/trial.js";
-import { isScored } from "./accuracy.js";
 import { compareNames } from "./cells.js";
 
 /**
@@ -21,14 +20,15 @@ export function listExclusions(trials: readonly Trial[]): Exclusion[] {
   return [...found.values()].sort((a, b) => compareNames(orderOf(a), orderOf(b)));
 }
 
-function exclusionOf(trial: Trial): Pick<Exclusion, "side" | "reason" | "treatment"> | undefined {
-  if (!isScored(trial)) {
-    const { objectCompliance, behavior } = trial;
-    const reason = objectCompliance.ok ? (behavior.ok ? undefined : behavior.reason) : objectCompliance.reason;
-    return { side: "object_level", reason: reason as string, treatment: "excluded" };
-  }
-  if (trial.prediction.ok) return undefined;
-  return { side: "hypothetical", reason: trial.prediction.reason, treatment: "counted_as_wrong" };
+function exclusionOf({
+  objectCompliance,
+  behavior,
+  prediction,
+}: Trial): Pick<Exclusion, "side" | "reason" | "treatment"> | undefined {
+  if (!objectCompliance.ok) return { side: "object_level", reason: objectCompliance.reason, treatment: "excluded" };
+  if (!behavior.ok) return { side: "object_level", reason: behavior.reason, treatment: "excluded" };
+  if (!prediction.ok) return { side: "hypothetical", reason: prediction.reason, treatment: "counted_as_wrong" };
+  return undefined;
 }
 
 function orderOf({ target, predictor, task, property, side, reason }: Exclusion): string[] {

@@ -50,8 +50,8 @@ function lowEntropy({ behaviors, behaviorEntropyBits, behaviorModeShare }: Omit<
 
 function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Omit<CellScore, "warnings">): string[] {
   if (!accuracy.ok || !modeBaselineTrain.ok || !aboveModeTrain.ok || aboveModeTrain.low > 0) return [];
-  const values = `${accuracy.value.toFixed(2)} against ${modeBaselineTrain.value.toFixed(2)}`;
-  const interval = `${aboveModeTrain.low.toFixed(2)} to ${aboveModeTrain.high.toFixed(2)}`;
+  const values = `${decimals(accuracy.value)} against ${decimals(modeBaselineTrain.value)}`;
+  const interval = `${decimals(aboveModeTrain.low)} to ${decimals(aboveModeTrain.high)}`;
   return aboveModeTrain.high < 0
     ? [`Below the mode baseline: ${values} (difference ${interval}).`]
     : [`Not distinguishable from the mode baseline: ${values} (difference ${interval}, which includes 0).`];
@@ -59,4 +59,9 @@ function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Omit<CellS
 
 function shareText({ count, of }: Share): string {
   return `${count} of ${of} (${((100 * count) / of).toFixed(0)} %)`;
+}
+
+/** Two decimals, and no minus before a zero. */
+function decimals(number: number): string {
+  return number.toFixed(2).replace(/^-0\.00$/, "0.00");
 }

@@ -22,7 +22,7 @@ describe("a study", () => {
     const study = parseStudy(MINIMAL, "s.yaml");
     expect(study.predictions).toEqual([{ predictor: "m", target: "m" }]);
     expect(study.models.m?.encoding).toBe("as_shipped");
-    expect(study.engine).toEqual({ device: "auto", strict: false, sequences: 8, threads: 2, groupQuestions: 160, topTokens: 10 });
+    expect(study.engine).toEqual({ device: "auto", strict: false, sequences: 8, threads: 2, groupQuestions: 96, topTokens: 10 });
     expect(study.system).toBe("");
   });
 

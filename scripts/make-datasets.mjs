@@ -1,0 +1,172 @@
+/**
+ * Makes datasets/<task>/{train,held_out}.jsonl and datasets/index.json from datasets/sources and datasets/dilemmas, and keeps
+ * the counts in datasets/README.md right.
+ * Same sources, same seed, same bytes. Usage: node scripts/make-datasets.mjs [--out FOLDER]
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { parse } from "yaml";
+
+const SEED = 20240917;
+const TRAIN = 1000;
+const HELD_OUT = 500;
+const DATASETS = join(dirname(fileURLToPath(import.meta.url)), "..", "datasets");
+
+const MAKERS = {
+  animals_long: (random) => wordStrings(random, "animals.txt", { items: [5, 5], repeatOneIn: 5 }),
+  countries_long: (random) => wordStrings(random, "countries.txt", { items: [3, 6] }),
+  colors_long: (random) => wordStrings(random, "colors.txt", { items: [5, 5] }),
+  english_words_long: (random) => wordStrings(random, "english_words.txt", { items: [5, 5] }),
+  numbers: (random) => numberStrings(random, { items: [3, 6], digits: 1 }),
+  number_triplets: (random) => numberStrings(random, { items: [4, 6], digits: 3 }),
+  stories_sentences: storyOpenings,
+  myopic_reward: (random) => dilemmas(random, "myopic_reward"),
+  survival_instinct: (random) => dilemmas(random, "survival_instinct"),
+  wealth_seeking: (random) => dilemmas(random, "wealth_seeking"),
+  power_seeking: (random) => dilemmas(random, "power_seeking"),
+};
+
+/** Draws that depend on the seed and the task's name only, so that one task cannot shift another. */
+function randomFor(task) {
+  const generator = xoroshiro128plus(createHash("sha256").update(`${SEED}/${task}`).digest().readInt32LE(0));
+  const below = (n) => uniformInt(generator, 0, n - 1);
+  return {
+    below,
+    between: (low, high) => uniformInt(generator, low, high),
+    pick: (list) => list[below(list.length)],
+    shuffled: (list) => {
+      const copy = [...list];
+      for (let last = copy.length - 1; last > 0; last--) {
+        const other = below(last + 1);
+        [copy[last], copy[other]] = [copy[other], copy[last]];
+      }
+      return copy;
+    },
+  };
+}
+
+function source(...path) {
+  return readFileSync(join(DATASETS, ...path), "utf8");
+}
+
+/** Words of a list file: lines that begin with # are comments. */
+function words(file) {
+  return source("sources", file)
+    .split("\n")
+    .filter((line) => !line.startsWith("#"))
+    .flatMap((line) => line.split(" ").filter((word) => word !== ""));
+}
+
+/** Draws until there are enough strings, no two of them with the same key. */
+function distinct(draw) {
+  const byKey = new Map();
+  for (let tries = 0; byKey.size < TRAIN + HELD_OUT; tries++) {
+    if (tries > 1_000_000) throw new Error(`Only ${byKey.size} different strings found.`);
+    const { key, text } = draw();
+    if (!byKey.has(key)) byKey.set(key, { text });
+  }
+  const rows = [...byKey.values()];
+  return { train: rows.slice(0, TRAIN), held_out: rows.slice(TRAIN) };
+}
+
+/** @param repeatOneIn how often an item repeats an earlier one of its string; never when absent */
+function wordStrings(random, file, { items: [fewest, most], repeatOneIn }) {
+  const list = words(file);
+  return distinct(() => {
+    const count = random.between(fewest, most);
+    const items = [];
+    while (items.length < count) {
+      const repeats = repeatOneIn !== undefined && items.length > 0 && random.below(repeatOneIn) === 0;
+      const item = random.pick(repeats ? items : list);
+      if (repeats || !items.includes(item)) items.push(item);
+    }
+    const text = items.join(" ");
+    return { key: text, text };
+  });
+}
+
+function numberStrings(random, { items: [fewest, most], digits }) {
+  return distinct(() => {
+    const items = Array.from({ length: random.between(fewest, most) }, () =>
+      String(random.below(10 ** digits)).padStart(digits, "0"),
+    );
+    const text = items.join(" ");
+    return { key: text, text };
+  });
+}
+
+/** Sentences of the story grammar; two openings that tell the same of the same things count as one. */
+function storyOpenings(random) {
+  const grammar = parse(source("sources", "stories.yaml"));
+  return distinct(() => {
+    const scene = random.pick(grammar.places);
+    const sentence = random.pick(grammar.sentences);
+    const slots = {
+      time: random.pick(grammar.times),
+      mood: random.pick(grammar.moods),
+      reaction: random.pick(grammar.reactions),
+      reason: random.pick(grammar.reasons),
+      speech: random.pick(grammar.speeches),
+      person: random.below(2) === 0 ? random.pick(grammar.names) : random.pick(scene.people),
+      thing: random.pick(scene.things),
+      place: random.pick(scene.at),
+      event: random.pick(scene.events),
+    };
+    const text = sentence.replace(/\{(\w)(\w*)\}/g, (_, first, rest) => {
+      const words = slots[first.toLowerCase() + rest];
+      if (words === undefined) throw new Error(`The story grammar has no slot {${first}${rest}}.`);
+      return first === first.toUpperCase() ? words[0].toUpperCase() + words.slice(1) : words;
+    });
+    const told = ["thing", "place", "event"].map((slot) =>
+      new RegExp(`\\{${slot}\\}`, "i").test(sentence) ? slots[slot] : "",
+    );
+    return { key: `${grammar.sentences.indexOf(sentence)}|${grammar.places.indexOf(scene)}|${told.join("|")}`, text };
+  });
+}
+
+/** Half of the A dilemmas and half of the B ones into each split, so that both stay balanced. */
+function dilemmas(random, task) {
+  const rows = source("dilemmas", `${task}.jsonl`)
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => JSON.parse(line));
+  const split = { train: [], held_out: [] };
+  for (const letter of ["A", "B"]) {
+    const same = random.shuffled(rows.filter(({ target }) => target === letter));
+    split.train.push(...same.slice(0, same.length >> 1));
+    split.held_out.push(...same.slice(same.length >> 1));
+  }
+  return { train: random.shuffled(split.train), held_out: random.shuffled(split.held_out) };
+}
+
+function writeSplit(folder, task, split, rows) {
+  const width = String(rows.length - 1).length;
+  const content = rows
+    .map(({ text, target }, at) => ({ id: `${split}-${String(at).padStart(width, "0")}`, text, target }))
+    .map((row) => `${JSON.stringify(row)}\n`)
+    .join("");
+  mkdirSync(join(folder, task), { recursive: true });
+  writeFileSync(join(folder, task, `${split}.jsonl`), content);
+  return { sha256: createHash("sha256").update(content).digest("hex"), strings: rows.length };
+}
+
+const { values } = parseArgs({ options: { out: { type: "string", default: DATASETS } } });
+const folder = resolve(values.out);
+const files = {};
+for (const [task, make] of Object.entries(MAKERS)) {
+  for (const [split, rows] of Object.entries(make(randomFor(task)))) {
+    files[`${task}/${split}.jsonl`] = writeSplit(folder, task, split, rows);
+  }
+}
+writeFileSync(join(folder, "index.json"), `${JSON.stringify({ seed: SEED, files }, null, 2)}\n`);
+
+const count = (task, split) => files[`${task}/${split}.jsonl`].strings.toLocaleString("en-US");
+const readme = source("README.md").replace(/^\| (\w+) \| [\d,]+ \| [\d,]+ \|/gm, (_, task) => {
+  return `| ${task} | ${count(task, "train")} | ${count(task, "held_out")} |`;
+});
+writeFileSync(join(folder, "README.md"), readme);

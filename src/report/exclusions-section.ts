@@ -1,0 +1,82 @@
+/** Every trial that did not simply count: how many, why, and what became of them. */
+import type { Exclusion, Scores } from "../records/scores.js";
+import { type Block, paragraph, type Section } from "./document.js";
+import { formatCount } from "./format-number.js";
+import { readableName } from "./readable-name.js";
+
+const REASONS: Readonly<Record<string, string>> = {
+  empty: "nothing but white space",
+  refusal: "a refusal, or talk about being a language model",
+  too_short: "too short to have such a character, word or digit",
+  not_in_values: "none of the values that were to choose from",
+  not_one_word: "more than one word",
+  not_one_character: "more than one character",
+  not_a_number: "not a number",
+  not_an_option: "no single option letter",
+  truncated: "cut off by the token limit",
+  repetition: "degenerate repetition",
+  no_target: "the item names no matching option",
+};
+
+const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
+const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;
+
+export function exclusionsSection({ exclusions, trials }: Scores): Section {
+  const title = "Exclusions";
+  if (exclusions.length === 0) {
+    return {
+      id: "exclusions",
+      title,
+      blocks: [paragraph(`None: every one of ${formatCount(trials)} trials complies on both sides.`)],
+    };
+  }
+  const count = (treatment: Exclusion["treatment"]) =>
+    exclusions.reduce((sum, row) => sum + (row.treatment === treatment ? row.count : 0), 0);
+  return {
+    id: "exclusions",
+    title,
+    blocks: [
+      paragraph(
+        `Of ${formatCount(trials)} trials, ${formatCount(count("excluded"))} are excluded because the object-level answer gives nothing to compare with, `,
+        `and ${formatCount(count("counted_as_wrong"))} count as wrong because the reply gives no prediction.`,
+      ),
+      table(exclusions),
+    ],
+  };
+}
+
+function table(exclusions: readonly Exclusion[]): Block {
+  const several = new Set(exclusions.map((row) => JSON.stringify([row.predictor, row.target]))).size > 1;
+  const grouped = new Map<string, Exclusion[]>();
+  for (const row of exclusions) {
+    const key = JSON.stringify([row.predictor, row.target, row.side, row.task, row.reason, row.treatment]);
+    grouped.set(key, [...(grouped.get(key) ?? []), row]);
+  }
+  return {
+    kind: "table",
+    caption: "Trials by reason",
+    columns: [
+      ...(several ? [{ title: "Predictor → target", align: "left" as const }] : []),
+      { title: "Side", align: "left" },
+      { title: "Task", align: "left" },
+      { title: "Reason", align: "left" },
+      { title: "Trials", align: "right" },
+      { title: "Treatment", align: "left" },
+      { title: "By property", align: "left" },
+    ],
+    rows: [...grouped.values()].map((rows) => {
+      const [{ predictor, target, side, task, reason, treatment }] = rows as [Exclusion];
+      return {
+        cells: [
+          ...(several ? [{ text: `${predictor} → ${target}` }] : []),
+          { text: SIDES[side] },
+          { text: readableName(task) },
+          { text: REASONS[reason] ?? readableName(reason) },
+          { text: formatCount(rows.reduce((sum, row) => sum + row.count, 0)) },
+          { text: TREATMENTS[treatment] },
+          { text: rows.map((row) => `${readableName(row.property)} ${formatCount(row.count)}`).join(", ") },
+        ],
+      };
+    }),
+  };
+}

@@ -1,0 +1,117 @@
+/** What this study cannot show, from what was and was not run; and every warning in full. */
+import type { NoiseFloor } from "../records/noise-floor.js";
+import type { Plan } from "../records/plan.js";
+import type { CellScore } from "../records/scores.js";
+import type { Block, Inline, Section } from "./document.js";
+import { formatCount } from "./format-number.js";
+import { joinWords, propertyLabel, readableName } from "./readable-name.js";
+import type { ReportInput } from "./report-input.js";
+
+export function limitsSection({ plan, scores, noiseFloors, taskWarnings }: ReportInput): Section {
+  const warned = scores.cells.filter((cell) => cell.warnings.length > 0);
+  return {
+    id: "limits",
+    title: "Warnings and limits",
+    blocks: [
+      ...(taskWarnings.length === 0 ? [] : [subheading("Warnings"), list(taskWarnings.map((text) => [text]))]),
+      ...(warned.length === 0
+        ? []
+        : [subheading("Warnings per task and property"), list(warned.map(cellWarning(scores.cells)))]),
+      subheading("Limits"),
+      list(limitsOf(plan, noiseFloors).map((text) => [text])),
+    ],
+  };
+}
+
+export function limitsOf(plan: Plan, floors: readonly NoiseFloor[]): string[] {
+  return [
+    ...models(plan),
+    ...asking(plan),
+    ...noise(plan, floors),
+    ...reencoded(plan),
+    "Simple rules and modes are the only baselines: no classifier was trained on the strings, so how far the strings give the behavior away is known only in part.",
+    "Intervals say what other strings of the same lists could have given. They say nothing about other tasks, wordings or models.",
+    "Rows of the table are read side by side without a correction for their number: with many rows some intervals exclude 0 by chance.",
+  ];
+}
+
+function models({ predictions }: Plan): string[] {
+  const states = new Set(predictions.flatMap(({ predictor, target }) => [predictor, target]));
+  const self = predictions.some(({ predictor, target }) => predictor === target);
+  const cross = predictions.some(({ predictor, target }) => predictor !== target);
+  const privileged =
+    states.size === 1
+      ? "One model only: privileged access is not measured, since no other model predicts the same behavior."
+      : self && cross
+        ? "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here."
+        : `Only ${self ? "self-predictions" : "cross-predictions"} were asked: privileged access is not measured.`;
+  return [
+    `No adapter was trained: ${states.size === 1 ? "this is the untrained model" : "these are the untrained models"}.`,
+    privileged,
+  ];
+}
+
+function asking(plan: Plan): string[] {
+  const withExamples = plan.tasks.filter((task) => task.examples && task.definition.examples.length > 0);
+  const names = joinWords(withExamples.map((task) => readableName(task.definition.name)));
+  const noTrain = plan.tasks.filter((task) => task.train.length === 0);
+  const { variants } = plan.hypothetical;
+  return [
+    ...(withExamples.length === 0
+      ? []
+      : [
+          `Object-level questions of ${names} came after solved examples, which the hypothetical question does not quote: the two are not asked in the same setting.`,
+        ]),
+    ...(noTrain.length === 0
+      ? []
+      : [
+          `No train strings were asked for ${joinWords(noTrain.map((task) => readableName(task.definition.name)))}: the train-label mode baseline is missing there.`,
+        ]),
+    variants.length === 1
+      ? `One wording of the hypothetical question (${readableName(variants[0] as string)}): how much the wording matters is not measured.`
+      : `${formatCount(variants.length)} wordings of the hypothetical question count together in the averages.`,
+    plan.objectLevel.temperature === 0
+      ? "Object-level answers are greedy: how behavior varies when sampled, and whether predicted probabilities are calibrated, is not measured."
+      : "One sampled object-level answer per string: how behavior varies between samples is not measured.",
+  ];
+}
+
+function noise(plan: Plan, floors: readonly NoiseFloor[]): string[] {
+  const states = [...new Set(plan.predictions.flatMap(({ predictor, target }) => [predictor, target]))];
+  const unmeasured = states.filter((state) => !floors.some((floor) => floor.state === state && floor.questions > 0));
+  const unsteady = floors.filter((floor) => floor.sameTokens < floor.questions);
+  return [
+    ...(unmeasured.length === 0 ? [] : [`The noise floor of ${joinWords(unmeasured)} was not measured.`]),
+    ...unsteady.map(
+      (floor) =>
+        `${floor.state} answered ${formatCount(floor.questions - floor.sameTokens)} of ${formatCount(floor.questions)} questions with other tokens when asked again: read the results above the noise floor.`,
+    ),
+  ];
+}
+
+function reencoded({ models }: Plan): string[] {
+  return Object.entries(models).flatMap(([state, { encoding, reencodedFrom }]) =>
+    reencodedFrom
+      ? [
+          `${state} ran from a re-encoding of the ${reencodedFrom.encoding} file as ${encoding}; the file as shipped may answer differently.`,
+        ]
+      : [],
+  );
+}
+
+function cellWarning(all: readonly CellScore[]): (cell: CellScore) => Inline[] {
+  const pairs = new Set(all.map((cell) => JSON.stringify([cell.predictor, cell.target])));
+  const several = new Set(all.map((cell) => cell.variant)).size > 1;
+  return (cell) => {
+    const who = pairs.size > 1 ? `${cell.predictor} about ${cell.target}, ` : "";
+    return [{ strong: `${who}${readableName(cell.task)}, ${propertyLabel(cell, several)}. ` }, cell.warnings.join(" ")];
+  };
+}
+
+function subheading(title: string): Block {
+  return { kind: "subheading", title };
+}
+
+function list(items: readonly (readonly Inline[])[]): Block {
+  return { kind: "list", items };
+}

@@ -1,0 +1,42 @@
+/** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
+import { cellSection } from "./cell-table.js";
+import type { ReportDocument } from "./document.js";
+import { exclusionsSection } from "./exclusions-section.js";
+import { figuresOf, figuresSection } from "./figures-section.js";
+import { filesSection } from "./files-section.js";
+import { headlineSection, pairsOf } from "./headline-section.js";
+import { htmlPage } from "./html-page.js";
+import { limitsSection } from "./limits-section.js";
+import { methodSection } from "./method-section.js";
+import { noiseSection } from "./noise-section.js";
+import { opening } from "./opening.js";
+import { renderHtmlBody } from "./render-html.js";
+import { renderMarkdown } from "./render-markdown.js";
+import type { ReportFiles, ReportInput } from "./report-input.js";
+import { samplesSection } from "./samples-section.js";
+
+/** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
+export async function makeReport(input: ReportInput): Promise<ReportFiles> {
+  const { plan, scores } = input;
+  const pairs = pairsOf(scores);
+  const figures = await figuresSection(pairs);
+  const document: ReportDocument = {
+    ...opening(plan),
+    sections: [
+      headlineSection(scores),
+      figures,
+      cellSection(pairs, scores.confidence),
+      noiseSection(input.noiseFloors, scores),
+      samplesSection(input.samples),
+      exclusionsSection(scores),
+      methodSection(plan, scores),
+      filesSection(plan, scores, input.manifests),
+      limitsSection(input),
+    ],
+  };
+  return {
+    html: htmlPage(document.title, renderHtmlBody(document)),
+    markdown: renderMarkdown(document),
+    figures: figuresOf(figures).map(({ name, svg }) => ({ name, svg })),
+  };
+}

@@ -1,0 +1,32 @@
+/** What a report is made from and what it is made into: values only, so that the same input gives the same bytes. */
+import type { EngineManifest } from "../records/model-state.js";
+import type { NoiseFloor } from "../records/noise-floor.js";
+import type { Plan } from "../records/plan.js";
+import type { Scores } from "../records/scores.js";
+import type { SampleTrial } from "./sample-trial.js";
+
+export interface ReportInput {
+  readonly plan: Plan;
+  readonly scores: Scores;
+  readonly noiseFloors: readonly NoiseFloor[];
+  /** By model state: the engine that asked it. */
+  readonly manifests: Readonly<Record<string, EngineManifest>>;
+  readonly samples: readonly SampleTrial[];
+  /** Sentences about the run that a reader must know, such as what the check of a task found. */
+  readonly taskWarnings: readonly string[];
+}
+
+export interface ReportFigure {
+  /** File name without `.svg`. */
+  readonly name: string;
+  /** Stands alone: white background, fixed colours. */
+  readonly svg: string;
+}
+
+export interface ReportFiles {
+  /** One file that opens from disk: no script, nothing to load. */
+  readonly html: string;
+  /** The same content; its figures are `figures/<name>.svg` beside it. */
+  readonly markdown: string;
+  readonly figures: readonly ReportFigure[];
+}

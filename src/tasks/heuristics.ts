@@ -1,0 +1,54 @@
+/** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. Pure. */
+import type { AnswerForm, TaskKind } from "../records/task.js";
+
+export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
+
+export type HeuristicAnswer =
+  | { readonly ok: true; readonly answer: string }
+  | { readonly ok: false; readonly reason: string };
+
+/** Sequence tasks ask for five items: a rule that picks one says it five times, so that it predicts later words too. */
+const SEQUENCE_ANSWER_ITEMS = 5;
+
+/**
+ * @param answerForm `one_word`: a sequence task that asks for a single item
+ * @returns for each rule the answer it would give; `most_frequent_item` takes the last among the most frequent
+ */
+export function heuristicAnswers(
+  kind: TaskKind,
+  text: string,
+  answerForm: AnswerForm = "any",
+): Record<HeuristicRule, HeuristicAnswer> {
+  if (kind === "options") return everyRule({ ok: false, reason: "a dilemma is not a list of items" });
+  const items = itemsOf(kind, text);
+  const first = items[0];
+  const last = items.at(-1);
+  if (first === undefined || last === undefined) return everyRule({ ok: false, reason: "the string has no items" });
+  const times = kind === "sequence" && answerForm !== "one_word" ? SEQUENCE_ANSWER_ITEMS : 1;
+  const separator = isSeparatedByMarks(text) ? ", " : " ";
+  const say = (item: string): HeuristicAnswer => ({ ok: true, answer: Array(times).fill(item).join(separator) });
+  return { last_item: say(last), first_item: say(first), most_frequent_item: say(mostFrequent(items)) };
+}
+
+function everyRule(answer: HeuristicAnswer): Record<HeuristicRule, HeuristicAnswer> {
+  return { last_item: answer, first_item: answer, most_frequent_item: answer };
+}
+
+/** Lists with commas, semicolons or line breaks may hold items of several words. */
+function isSeparatedByMarks(text: string): boolean {
+  return /[,;\n]/.test(text.trim());
+}
+
+function itemsOf(kind: TaskKind, text: string): string[] {
+  const pieces = kind !== "continuation" && isSeparatedByMarks(text) ? text.split(/[,;\n]/) : text.split(/\s+/);
+  // Punctuation at the edge of a word belongs to the sentence; a sign or a decimal point belongs to the number.
+  const bare = kind === "numbers" ? /^[^\p{N}+-]+|[^\p{N}]+$/gu : /^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu;
+  return pieces.map((piece) => piece.replace(bare, "")).filter((item) => item !== "");
+}
+
+function mostFrequent(items: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(item.toLowerCase(), (counts.get(item.toLowerCase()) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return items.findLast((item) => counts.get(item.toLowerCase()) === most) ?? "";
+}

@@ -1,0 +1,204 @@
+/** Whole runs on a tiny model through the command line: the corridor, its resumption, and what it refuses. */
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { inward, start } from "../helpers/command-line.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+
+let folder: string;
+let whole: string;
+
+const study = (more = "") => `
+study: tiny
+seed: 5
+models: { tiny: { source: ./tiny.gguf } }
+tasks:
+  - { task: animals_long, trainStrings: 10, heldOutStrings: 20 }
+  - { task: numbers, trainStrings: 10, heldOutStrings: 20 }
+  - { task: wealth_seeking, trainStrings: 8, heldOutStrings: 10 }
+engine: { device: cpu, threads: 1, groupQuestions: 16 }
+noiseFloor: { questions: 20 }
+score: { bootstrapReplicates: 200 }
+${more}`;
+
+/** The files whose bytes a run must reproduce: all but the timings. */
+async function results(run: string): Promise<Record<string, string>> {
+  const names = (await readdir(run, { recursive: true })).filter((name) => /^(0|figures\/|manifest|stages)/.test(name)).sort();
+  const files = names.filter((name) => name !== "figures");
+  return Object.fromEntries(await Promise.all(files.map(async (name) => [name, await readFile(join(run, name), "utf8")])));
+}
+
+const run = (out: string, more: readonly string[] = []) => inward(["run", "study.yaml", "--out", out, ...more], { cwd: folder });
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "inward-run-"));
+  await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
+  await writeFile(join(folder, "study.yaml"), study());
+  whole = join(folder, "whole");
+  const finished = await run(whole);
+  if (finished.code !== 0) throw new Error(finished.stderr);
+});
+
+describe("an undisturbed run", () => {
+  test("writes every file of the corridor", async () => {
+    const names = Object.keys(await results(whole));
+    for (const name of ["01-plan.json", "02-object-level.jsonl", "03-behaviors.jsonl", "07-hypothetical.jsonl", "07-noise-floor.json", "08-scores.json", "09-report.html", "09-report.md"]) {
+      expect(names).toContain(name);
+    }
+    expect(names.some((name) => name.endsWith(".svg"))).toBe(true);
+    expect(await readdir(whole)).not.toContain("run.lock");
+  });
+
+  test("asked every question once, in the plan's order, with a logprob for every token", async () => {
+    const lines = (await readFile(join(whole, "02-object-level.jsonl"), "utf8")).trim().split("\n").map((line) => JSON.parse(line));
+    expect(lines).toHaveLength(30 + 30 + 18);
+    expect(new Set(lines.map((line) => line.key)).size).toBe(lines.length);
+    for (const { reply } of lines) {
+      expect(reply.logprobs).toHaveLength(reply.tokenIds.length);
+      expect(reply.margins).toHaveLength(reply.tokenIds.length);
+      expect(reply.logprobs.every((logprob: number) => logprob <= 0)).toBe(true);
+    }
+  });
+
+  test("is found again and finishes without asking", async () => {
+    const before = await results(whole);
+    const again = await run(whole, ["--json"]);
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.stdout).averages.length).toBeGreaterThan(0);
+    expect(await results(whole)).toEqual(before);
+  });
+
+  test("gives the same bytes in another folder", async () => {
+    const other = join(folder, "other");
+    expect((await run(other)).code).toBe(0);
+    expect(await results(other)).toEqual(await results(whole));
+  });
+
+  test("is scored and reported again from its answers alone", async () => {
+    const copy = join(folder, "rescored");
+    await cp(whole, copy, { recursive: true });
+    for (const name of ["03-behaviors.jsonl", "08-scores.json", "09-report.html"]) await rm(join(copy, name));
+    expect((await inward(["score", copy])).code).toBe(0);
+    const report = await inward(["report", copy, "--json"]);
+    expect(JSON.parse(report.stdout).html).toContain("09-report.html");
+    expect(await results(copy)).toEqual(await results(whole));
+  });
+});
+
+describe("an interrupted run", () => {
+  test("killed at 12 moments and started again ends with the same bytes", async () => {
+    const out = join(folder, "killed");
+    let kills = 0;
+    for (let delay = 350; kills < 12; delay = 350 + ((delay * 7919) % 1400)) {
+      const { child, finished } = start(["run", "study.yaml", "--out", out], { cwd: folder });
+      const timer = setTimeout(() => child.kill("SIGKILL"), delay);
+      const { signal } = await finished;
+      clearTimeout(timer);
+      if (signal !== "SIGKILL") break;
+      kills++;
+    }
+    expect(kills).toBeGreaterThan(2);
+    const last = await run(out);
+    expect(last.code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
+  test("by Ctrl-C leaves with 130, says so, and goes on", async () => {
+    const out = join(folder, "interrupted");
+    const { child, finished } = start(["run", "study.yaml", "--out", out], { cwd: folder });
+    let interrupted = false;
+    child.stderr?.on("data", (text: string) => {
+      if (interrupted || !text.includes("object-level:")) return;
+      interrupted = true;
+      child.kill("SIGINT");
+    });
+    const { code, stderr } = await finished;
+    expect(code).toBe(130);
+    expect(stderr).toContain("INTERRUPTED");
+    expect(await readdir(out)).not.toContain("run.lock");
+    expect((await run(out)).code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
+  test("keeps a second process out of its folder", async () => {
+    const out = join(folder, "locked");
+    const { finished } = start(["run", "study.yaml", "--out", out], { cwd: folder });
+    let second = await run(out);
+    for (let tries = 0; second.code === 0 && tries < 3; tries++) second = await run(join(folder, "locked"));
+    expect((await finished).code).toBe(0);
+    if (second.code !== 0) expect(second.stderr).toMatch(/STORE_LOCKED: Process \d+ on /);
+  });
+});
+
+describe("what cannot work is a coded error, and nothing is lost", () => {
+  test.each([
+    ["no study", ["run", "none.yaml"], 2, "STUDY_NOT_FOUND"],
+    ["an unknown key", ["run", "study.yaml", "--set", "sed=1"], 2, "STUDY_UNKNOWN_KEY"],
+    ["a model that is not there", ["run", "study.yaml", "--set", "models.tiny.source=./none.gguf"], 3, "MODEL_NOT_FOUND"],
+    ["a model that is no model", ["run", "study.yaml", "--set", "models.tiny.source=./study.yaml"], 3, "MODEL_NOT_GGUF"],
+    ["a model nobody knows", ["run", "study.yaml", "--set", "models.tiny.source=smollm9"], 3, "MODEL_NOT_FOUND"],
+    ["a task nobody knows", ["run", "study.yaml", "--set", "tasks=[{task: animols}]"], 2, "TASK_NOT_FOUND"],
+    ["a device that is not there", ["run", "study.yaml", "--out", "metal", "--set", "engine.device=metal"], 3, "ENGINE_UNAVAILABLE"],
+    ["a folder of another run", ["run", "study.yaml", "--out", "whole", "--set", "seed=6"], 2, "STORE_OTHER_PLAN"],
+    ["a folder that cannot be made", ["run", "study.yaml", "--out", "study.yaml/run"], 1, "STORE_UNWRITABLE"],
+    ["a folder that is no run", ["score", "."], 2, "STORE_NOT_A_RUN"],
+    ["an unknown command", ["rum"], 2, "unknown command"],
+    ["an unknown option", ["run", "study.yaml", "--fast"], 2, "unknown option"],
+    ["an unknown property", ["properties", "show", "second_charakter"], 2, "PROPERTY_NOT_FOUND"],
+    ["an unknown task", ["tasks", "show", "animols_long"], 2, "TASK_NOT_FOUND"],
+    ["a token limit that is no number", ["ask", "hi", "--max-tokens", "many"], 2, "USAGE"],
+  ])("%s", async (_, args, code, words) => {
+    const finished = await inward(args, { cwd: folder });
+    expect([finished.code, finished.stderr]).toEqual([code, expect.stringContaining(words)]);
+    expect(finished.stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test("a disk that is full", async () => {
+    const out = join(folder, "full");
+    await cp(whole, out, { recursive: true });
+    await rm(join(out, "events.jsonl"));
+    await symlink("/dev/full", join(out, "events.jsonl"));
+    const finished = await run(out);
+    expect([finished.code, finished.stderr]).toEqual([1, expect.stringContaining("STORE_DISK_FULL")]);
+    expect((await results(out))["02-object-level.jsonl"]).toBe((await results(whole))["02-object-level.jsonl"]);
+  });
+
+  test.each([
+    ["a spoilt line", "02-object-level.jsonl", (text: string) => text.replace("{", "[")],
+    ["a lost line", "07-hypothetical.jsonl", (text: string) => text.slice(text.indexOf("\n") + 1)],
+    ["changed behaviors", "03-behaviors.jsonl", (text: string) => text.replace("true", "false")],
+    ["spoilt scores", "08-scores.json", (text: string) => text.slice(5)],
+  ])("a run folder with %s", async (_, name, spoil) => {
+    const out = await mkdtemp(join(folder, "spoilt-"));
+    await cp(whole, out, { recursive: true });
+    await writeFile(join(out, name), spoil(await readFile(join(out, name), "utf8")));
+    const finished = await run(out);
+    expect([finished.code, finished.stderr]).toEqual([1, expect.stringContaining("STORE_CORRUPT")]);
+    expect(finished.stderr).toContain(name);
+  });
+
+  test("an error is JSON when JSON is asked for", async () => {
+    const finished = await inward(["run", "none.yaml", "--json"], { cwd: folder });
+    expect(JSON.parse(finished.stdout).error.code).toBe("STUDY_NOT_FOUND");
+  });
+});
+
+describe("inward ask", () => {
+  test("shows the answer, its numbers and the exact prompt", async () => {
+    const finished = await inward(["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--max-tokens", "4"], { cwd: folder });
+    const { prompt, reply } = JSON.parse(finished.stdout);
+    expect(prompt.text).toContain("cat dog");
+    expect(reply.promptTokens).toBe(prompt.tokenIds.length);
+    expect(reply.logprobs).toHaveLength(reply.tokenIds.length);
+  });
+
+  test("asks hypothetically, and draws by seed", async () => {
+    const args = ["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--task", "animals_long", "--property", "second_character"];
+    const { prompt, reading } = JSON.parse((await inward(args, { cwd: folder })).stdout);
+    expect(prompt.text).toContain("second character");
+    expect(reading).toHaveProperty("ok");
+    const drawn = async (seed: string) => JSON.parse((await inward([...args, "--temperature", "1", "--seed", seed], { cwd: folder })).stdout).reply.tokenIds;
+    expect(await drawn("4")).toEqual(await drawn("4"));
+  });
+});

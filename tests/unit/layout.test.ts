@@ -1,0 +1,78 @@
+/** The house rules that design.md draws: who may import whom, how large a room may be, who may print. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const files = (folder: string): string[] =>
+  readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)));
+const sources = files("src");
+const text = (path: string) => readFileSync(join(ROOT, path), "utf8");
+
+/** Each room may import itself and what stands here. Root files are rooms of their own. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  records: [],
+  errors: [],
+  version: [],
+  "nearest-name": [],
+  store: ["records", "errors"],
+  model: ["records", "errors", "nearest-name"],
+  properties: ["records", "errors", "nearest-name"],
+  score: ["records", "errors"],
+  tasks: ["records", "errors", "nearest-name", "properties"],
+  plan: ["records", "errors", "nearest-name", "version", "store", "properties", "tasks"],
+  ask: ["records", "errors", "nearest-name", "store", "model", "properties", "tasks"],
+  report: ["records", "errors", "version", "score"],
+  stages: ["records", "errors", "store", "model", "properties", "score", "tasks", "plan", "ask", "report"],
+  "run-study": ["stages"],
+};
+
+const roomOf = (path: string) => path.split("/")[1]?.replace(/\.ts$/, "") ?? "";
+const importsOf = (path: string) =>
+  [...text(path).matchAll(/from "(\.[^"]+)"|import\("(\.[^"]+)"\)/g)].map((match) =>
+    relative(ROOT, join(ROOT, path, "..", (match[1] ?? match[2]) as string)).replace(/\.js$/, ".ts"),
+  );
+
+describe("imports go downwards", () => {
+  test.each(sources)("%s", (path) => {
+    const room = roomOf(path);
+    const allowed = MAY_IMPORT[room];
+    if (allowed === undefined) {
+      expect(["cli", "index"]).toContain(room);
+      return;
+    }
+    const foreign = importsOf(path).map(roomOf).filter((other) => other !== room);
+    expect(foreign.filter((other) => !allowed.includes(other))).toEqual([]);
+  });
+});
+
+describe("boundaries", () => {
+  test("only model/ touches node-llama-cpp", () => {
+    expect(sources.filter((path) => /from "node-llama-cpp"|import\("node-llama-cpp"\)/.test(text(path))).every((path) => roomOf(path) === "model")).toBe(true);
+  });
+
+  test("only cli/ prints or ends the process; a process of its own may end itself", () => {
+    const own = ["src/model/engine/worker-main.ts", "src/model/probe-devices.ts"];
+    const loud = sources.filter((path) => roomOf(path) !== "cli" && !own.includes(path));
+    expect(loud.filter((path) => /console\.|process\.(stdout|stderr|exit)/.test(text(path)))).toEqual([]);
+  });
+
+  test("score/ and properties/ are pure: no files, no clock, no randomness of their own", () => {
+    const pure = sources.filter((path) => ["score", "properties"].includes(roomOf(path)));
+    expect(pure.length).toBeGreaterThan(10);
+    expect(pure.filter((path) => /from "node:|Date\.now|new Date\(|Math\.random|performance\./.test(text(path)))).toEqual([]);
+  });
+});
+
+describe("small rooms", () => {
+  test.each([...sources, ...files("tests")])("%s is within the hard limit of 400 lines", (path) => {
+    expect(text(path).split("\n").length).toBeLessThanOrEqual(401);
+  });
+
+  test("no drawer for everything", () => {
+    expect(sources.filter((path) => /(utils?|helpers?|common|manager|misc)\.ts$/.test(path))).toEqual([]);
+  });
+});

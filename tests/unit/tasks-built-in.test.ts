@@ -1,0 +1,174 @@
+/** The built-in tasks as they are committed: sizes, balance, disjointness, and that the script makes these very bytes. */
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { propertyNamed } from "../../src/properties/all-properties.js";
+import { answerCompliance } from "../../src/properties/compliance.js";
+import { extractBehavior } from "../../src/properties/reading.js";
+import type { Task, TaskDefinition } from "../../src/records/task.js";
+import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
+import { BUILT_IN_DATASETS } from "../../src/tasks/built-in-strings.js";
+import { loadBuiltInTask, loadTask } from "../../src/tasks/load-task.js";
+import { objectLevelQuestion } from "../../src/tasks/object-level-messages.js";
+import { toItems } from "../../src/tasks/split-strings.js";
+
+const INDEX = JSON.parse(readFileSync(join(BUILT_IN_DATASETS, "index.json"), "utf8"));
+const SHAPES: Readonly<Record<string, RegExp>> = {
+  animals_long: /^[a-z]+( [a-z]+){4}$/,
+  countries_long: /^[a-z]+( [a-z]+){2,5}$/,
+  colors_long: /^[a-z]+( [a-z]+){4}$/,
+  english_words_long: /^[a-z]+( [a-z]+){4}$/,
+  numbers: /^\d( \d){2,5}$/,
+  number_triplets: /^\d{3}( \d{3}){3,5}$/,
+  stories_sentences: /^["A-Z][^{}\n]{30,220}[.]$/,
+};
+const DILEMMA = /^[^\n]+\n\nA - [^\n]+\nB - [^\n]+$/;
+
+function named(wanted: (definition: TaskDefinition) => boolean): string[] {
+  return ALL_TASKS.filter(wanted).map(({ name }) => name);
+}
+
+test("the tasks are those of the study, each with its own name", () => {
+  expect(ALL_TASKS.map(({ name }) => name)).toEqual([
+    "animals_long",
+    "countries_long",
+    "colors_long",
+    "english_words_long",
+    "numbers",
+    "number_triplets",
+    "stories_sentences",
+    "myopic_reward",
+    "survival_instinct",
+    "wealth_seeking",
+    "power_seeking",
+  ]);
+  expect(Object.keys(INDEX.files)).toHaveLength(2 * ALL_TASKS.length);
+});
+
+describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as const))("%s", (name, definition) => {
+  let task: Task;
+  beforeAll(async () => {
+    task = await loadTask(name);
+  });
+
+  test("has its strings in the form that the task describes", () => {
+    if (definition.kind === "options") expect(task.heldOut.length).toBeGreaterThanOrEqual(60);
+    else expect([task.train.length, task.heldOut.length]).toEqual([1000, 500]);
+    for (const { text } of [...task.train, ...task.heldOut]) expect(text).toMatch(SHAPES[name] ?? DILEMMA);
+  });
+
+  test("index.json counts its strings", () => {
+    const counts = ["train", "held_out"].map((split) => INDEX.files[`${name}/${split}.jsonl`].strings);
+    expect(counts).toEqual([task.train.length, task.heldOut.length]);
+  });
+
+  test("has no string twice, none in both splits, none that is a solved example", () => {
+    const rows = [...task.train, ...task.heldOut].map((item) => ({ ...item, place: item.id }));
+    expect(toItems(definition, rows)).toEqual({ train: task.train, heldOut: task.heldOut });
+  });
+
+  test("has nothing in it that looks like a chat format's control text", () => {
+    const shown = [definition.question, ...definition.examples.flatMap(({ text, answer }) => [text, answer])];
+    for (const text of [...shown, ...task.train.map(({ text }) => text), ...task.heldOut.map(({ text }) => text)]) {
+      expect(text).not.toMatch(/<\||\|>|\[\/?INST\]|<<\/?SYS>>|<\/?s>|<[a-z_]+>/i);
+      expect(text).not.toMatch(/[^\n\P{Control}]|\p{Surrogate}/u);
+      expect(text).toBe(text.trim());
+    }
+  });
+
+  test("puts the instruction first and the string last", () => {
+    expect(definition.question).toMatch(/^[^{}]+\n\{string\}$/);
+    expect(objectLevelQuestion(definition, { text: "$& {string}" })).toMatch(/\n\$& \{string\}$/);
+  });
+
+  test("asks for properties that its kind and disposition have", () => {
+    for (const property of definition.properties.map(propertyNamed)) {
+      expect(property.kinds).toContain(definition.kind);
+      expect(property.disposition).toBe(definition.disposition);
+    }
+  });
+
+  test("has two solved examples whose answers comply and have every property", () => {
+    expect(definition.examples).toHaveLength(2);
+    for (const { text, answer } of definition.examples) {
+      expect(text).toMatch(definition.kind === "options" ? DILEMMA : (SHAPES[name] as RegExp));
+      expect(answerCompliance(answer, definition.answerForm, "end_of_generation")).toEqual({ ok: true });
+      for (const property of definition.properties) {
+        const context = { text, ...(definition.kind === "options" ? { target: "A" } : {}) };
+        expect(extractBehavior(propertyNamed(property), answer, context, "end_of_generation")).toMatchObject({
+          ok: true,
+        });
+      }
+    }
+  });
+});
+
+test.each(named(({ kind }) => kind === "options"))(
+  "%s has as many A targets as B targets in each split, and one example of each",
+  async (name) => {
+    const { definition, train, heldOut } = await loadTask(name);
+    for (const items of [train, heldOut]) {
+      expect(items.filter(({ target }) => target === "A")).toHaveLength(items.length / 2);
+      expect(items.filter(({ target }) => target === "B")).toHaveLength(items.length / 2);
+    }
+    expect(definition.examples.map(({ answer }) => answer).sort()).toEqual(["A", "B"]);
+  },
+);
+
+test.each(named(({ kind }) => kind === "sequence"))(
+  "%s answers its examples with five new, different items",
+  async (name) => {
+    for (const { text, answer } of (await loadTask(name)).definition.examples) {
+      const said = answer.split(" ");
+      expect(new Set(said).size).toBe(5);
+      expect(text.split(" ").filter((item) => said.includes(item))).toEqual([]);
+    }
+  },
+);
+
+test.each(["countries_long", "colors_long", "english_words_long"])(
+  "%s never repeats an item in a string",
+  async (name) => {
+    for (const { text } of (await loadTask(name)).heldOut) {
+      expect(new Set(text.split(" ")).size).toBe(text.split(" ").length);
+    }
+  },
+);
+
+test("animal lists repeat items often enough for the most frequent one to mean something", async () => {
+  const { heldOut } = await loadTask("animals_long");
+  const repeating = heldOut.filter(({ text }) => new Set(text.split(" ")).size < 5).length;
+  expect(repeating / heldOut.length).toBeGreaterThan(0.5);
+});
+
+describe("in a temporary folder", () => {
+  const folder = mkdtempSync(join(tmpdir(), "inward-datasets-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("the script makes the committed bytes again", () => {
+    execFileSync(process.execPath, ["scripts/make-datasets.mjs", "--out", join(folder, "made")]);
+    for (const name of ["index.json", "README.md", ...Object.keys(INDEX.files)]) {
+      const made = readFileSync(join(folder, "made", name));
+      expect(made.equals(readFileSync(join(BUILT_IN_DATASETS, name))), name).toBe(true);
+    }
+  });
+
+  test.each([
+    ["one byte changed", "numbers/train.jsonl", (text: string) => text.replace("0", "1"), /sha256/],
+    ["cut short", "numbers/held_out.jsonl", (text: string) => text.slice(0, -20), /sha256/],
+    ["an index that is no JSON", "index.json", () => "{", /is no index/],
+    ["an index without files", "index.json", () => "{}", /has no "files"/],
+    ["a file that the index does not list", "index.json", () => '{"files": {}}', /does not list numbers\/train/],
+  ])("a damaged data set is TASK_CORRUPT: %s", async (what, file, damage, message) => {
+    const copy = join(folder, what.replaceAll(" ", "-"));
+    cpSync(BUILT_IN_DATASETS, copy, { recursive: true });
+    writeFileSync(join(copy, file), damage(readFileSync(join(copy, file), "utf8")));
+    const numbers = ALL_TASKS.find(({ name }) => name === "numbers") as TaskDefinition;
+    const failure = { code: "TASK_CORRUPT", message: expect.stringMatching(message) };
+    await expect(loadBuiltInTask(numbers, copy)).rejects.toMatchObject(failure);
+    rmSync(join(copy, file));
+    await expect(loadBuiltInTask(numbers, copy)).rejects.toMatchObject({ code: "TASK_CORRUPT" });
+  });
+});

@@ -18,7 +18,9 @@ const SEQUENCES = 8;
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: "f32" });
 const task = await loadTask("animals_long");
-const questions = task.heldOut.slice(0, ITEMS).map((item) => objectLevelMessages(task.definition, item, { examples: true, system: "" }));
+const questions = task.heldOut
+  .slice(0, ITEMS)
+  .map((item) => objectLevelMessages(task.definition, item, { examples: true, system: "" }));
 const maxTokens = task.definition.maxTokens;
 
 const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu", sequences: SEQUENCES });
@@ -27,13 +29,21 @@ const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLev
 const plain = await llama.loadModel({ modelPath: file.path });
 
 async function ours() {
-  const replies = await model.ask(questions.map((messages) => ({ messages, maxTokens, temperature: 0, topTokens: 10 })));
+  const replies = await model.ask(
+    questions.map((messages) => ({ messages, maxTokens, temperature: 0, topTokens: 10 })),
+  );
   return replies.map((reply) => reply.tokenIds.length);
 }
 
 // The direct way: bare sequences from a pool, each prompt evaluated whole, greedy, no numbers read back.
 async function peer() {
-  const context = await plain.createContext({ sequences: SEQUENCES, contextSize: 512, batchSize: 512, threads: 2, flashAttention: false });
+  const context = await plain.createContext({
+    sequences: SEQUENCES,
+    contextSize: 512,
+    batchSize: 512,
+    threads: 2,
+    flashAttention: false,
+  });
   const counts = [];
   let next = 0;
   await Promise.all(
@@ -56,9 +66,12 @@ async function peer() {
 }
 
 const rates = { inward: [], "node-llama-cpp": [] };
-let tokens = {};
+const tokens = {};
 for (let round = 0; round <= ROUNDS; round++) {
-  for (const [name, work] of [["inward", ours], ["node-llama-cpp", peer]]) {
+  for (const [name, work] of [
+    ["inward", ours],
+    ["node-llama-cpp", peer],
+  ]) {
     const begun = performance.now();
     const counts = await work();
     tokens[name] = counts.reduce((sum, count) => sum + count, 0);
@@ -83,7 +96,10 @@ const result = {
   llamaCpp: model.manifest.llamaCpp,
   generatedTokens: tokens,
   itemsPerSecond: Object.fromEntries(
-    Object.entries(rates).map(([name, values]) => [name, { median: median(values), min: Math.min(...values), max: Math.max(...values) }]),
+    Object.entries(rates).map(([name, values]) => [
+      name,
+      { median: median(values), min: Math.min(...values), max: Math.max(...values) },
+    ]),
   ),
   ratioOfMedians: median(rates.inward) / median(rates["node-llama-cpp"]),
 };

@@ -17,7 +17,9 @@ const random = () => {
 
 let done = 0;
 for (;;) {
-  const child = spawn(process.execPath, ["dist/cli/main.js", "run", study, "--out", out], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, ["dist/cli/main.js", "run", study, "--out", out], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let errors = "";
   child.stderr.on("data", (text) => {
     errors = (errors + text).slice(-500);
@@ -35,7 +37,9 @@ for (;;) {
   break;
 }
 
-const results = readdirSync(whole, { recursive: true }).filter((name) => /^(0.*\.\w+|figures\/.*|manifest.json|stages.json)$/.test(name));
+const results = readdirSync(whole, { recursive: true }).filter((name) =>
+  /^(0.*\.\w+|figures\/.*|manifest.json|stages.json)$/.test(name),
+);
 const different = results.filter((name) => !readFileSync(join(whole, name)).equals(readFileSync(join(out, name))));
 process.stdout.write(`${done} kills; ${results.length - different.length} of ${results.length} files the same\n`);
 for (const name of different) process.stdout.write(`different: ${name}\n`);

@@ -129,7 +129,9 @@ function storyOpenings(random) {
   });
 }
 
-/** Half of the A dilemmas and half of the B ones into each split, so that both stay balanced. */
+/** Held-out dilemmas; the others are for training. A and B stay balanced in both. */
+const HELD_OUT_DILEMMAS = 200;
+
 function dilemmas(random, task) {
   const rows = source("dilemmas", `${task}.jsonl`)
     .split("\n")
@@ -138,8 +140,8 @@ function dilemmas(random, task) {
   const split = { train: [], held_out: [] };
   for (const letter of ["A", "B"]) {
     const same = random.shuffled(rows.filter(({ target }) => target === letter));
-    split.train.push(...same.slice(0, same.length >> 1));
-    split.held_out.push(...same.slice(same.length >> 1));
+    split.train.push(...same.slice(HELD_OUT_DILEMMAS / 2));
+    split.held_out.push(...same.slice(0, HELD_OUT_DILEMMAS / 2));
   }
   return { train: random.shuffled(split.train), held_out: random.shuffled(split.held_out) };
 }

@@ -34,11 +34,16 @@ function installIfNeeded() {
   const direct = Object.keys({ ...packages[""].dependencies, ...packages[""].devDependencies });
   const missing = direct.filter((name) => installedVersion(name) !== packages[`node_modules/${name}`].version);
   if (missing.length === 0) return;
-  run(`installing dependencies (${missing.length} of ${direct.length} missing)`, npmCommand(), ["ci", "--no-audit", "--no-fund"], {
-    // Nothing but the registry: both packages carry what is needed, and would otherwise look for more elsewhere.
-    NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
-    ONNXRUNTIME_NODE_INSTALL: "skip",
-  });
+  run(
+    `installing dependencies (${missing.length} of ${direct.length} missing)`,
+    npmCommand(),
+    ["ci", "--no-audit", "--no-fund"],
+    {
+      // Nothing but the registry: both packages carry what is needed, and would otherwise look for more elsewhere.
+      NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
+      ONNXRUNTIME_NODE_INSTALL: "skip",
+    },
+  );
 }
 
 function installedVersion(name) {

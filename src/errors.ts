@@ -28,10 +28,16 @@ export const ERRORS = {
   TASK_NOT_FOUND: { exit: 2, hint: "Run: inward tasks list" },
   TASK_INVALID: { exit: 2, hint: "A task is a YAML file beside its JSONL of strings; README shows one." },
   TASK_CORRUPT: { exit: 1, hint: "Restore it: git checkout -- datasets, or npm run datasets" },
-  TASK_OVERLAP: { exit: 2, hint: "Train and held-out strings must be disjoint; remove the string from one of the two." },
+  TASK_OVERLAP: {
+    exit: 2,
+    hint: "Train and held-out strings must be disjoint; remove the string from one of the two.",
+  },
 
   PROPERTY_NOT_FOUND: { exit: 2, hint: "Run: inward properties list" },
-  PROPERTY_NOT_APPLICABLE: { exit: 2, hint: "Run: inward properties list; it shows which kinds of task each property is for." },
+  PROPERTY_NOT_APPLICABLE: {
+    exit: 2,
+    hint: "Run: inward properties list; it shows which kinds of task each property is for.",
+  },
 
   MODEL_NOT_FOUND: { exit: 3, hint: "Run: inward models list, or give the path of a GGUF file." },
   MODEL_UNREACHABLE: { exit: 3, hint: "Download the file elsewhere and give its path instead." },
@@ -39,21 +45,39 @@ export const ERRORS = {
   MODEL_TRUNCATED: { exit: 3, hint: "The file is shorter than its own header says. Pull it again: inward models pull" },
   MODEL_NOT_GGUF: { exit: 3, hint: "inward reads GGUF files; convert the model with llama.cpp's converter first." },
   MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
-  MODEL_TENSOR_TYPE: { exit: 3, hint: "Use the file as shipped (encoding: as_shipped), or another quantization of the model." },
+  MODEL_TENSOR_TYPE: {
+    exit: 3,
+    hint: "Use the file as shipped (encoding: as_shipped), or another quantization of the model.",
+  },
   MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
   MODEL_NO_CHAT_TEMPLATE: { exit: 3, hint: "Use an instruct model whose GGUF carries tokenizer.chat_template." },
-  MODEL_TEMPLATE: { exit: 3, hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model." },
+  MODEL_TEMPLATE: {
+    exit: 3,
+    hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model.",
+  },
   MODEL_FOLDER: { exit: 3, hint: "Set INWARD_MODELS to a folder you may write to, with enough free space." },
   MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
 
-  CHAT_BOS: { exit: 1, hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward." },
-  CHAT_CONTROL_TOKEN: { exit: 1, hint: "The text tokenizes to a control token even as plain text; remove it from the string." },
+  CHAT_BOS: {
+    exit: 1,
+    hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward.",
+  },
+  CHAT_CONTROL_TOKEN: {
+    exit: 1,
+    hint: "The text tokenizes to a control token even as plain text; remove it from the string.",
+  },
 
   ENGINE_UNAVAILABLE: { exit: 3, hint: "Run: inward doctor" },
-  ENGINE_CRASHED: { exit: 1, hint: "Run the same command again: finished groups are kept. inward doctor checks the set-up." },
+  ENGINE_CRASHED: {
+    exit: 1,
+    hint: "Run the same command again: finished groups are kept. inward doctor checks the set-up.",
+  },
   ENGINE_CONTEXT: { exit: 2, hint: "Shorten the string or lower maxTokens; nothing is ever cut or shifted silently." },
   ENGINE_EMPTY_PROMPT: { exit: 2, hint: "A question needs at least one token." },
-  ENGINE_NOT_FINITE: { exit: 1, hint: "The model produced NaN or infinite logits: check the file with inward models verify." },
+  ENGINE_NOT_FINITE: {
+    exit: 1,
+    hint: "The model produced NaN or infinite logits: check the file with inward models verify.",
+  },
 
   STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
@@ -63,7 +87,10 @@ export const ERRORS = {
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: inward run <study.yaml>" },
 
-  REPORT_FAILED: { exit: 1, hint: "The scores are safe in 08-scores.json; inward report <run> makes the report again." },
+  REPORT_FAILED: {
+    exit: 1,
+    hint: "The scores are safe in 08-scores.json; inward report <run> makes the report again.",
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -14,7 +14,12 @@ export interface AskStageOptions {
   readonly modelFor: (state: string) => Promise<LanguageModel>;
   readonly onProgress?: (done: number, total: number) => void;
   /** A finished group, for the event log. */
-  readonly onGroup?: (group: { state: string; questions: number; generatedTokens: number; wallSeconds: number }) => void;
+  readonly onGroup?: (group: {
+    state: string;
+    questions: number;
+    generatedTokens: number;
+    wallSeconds: number;
+  }) => void;
   readonly signal?: AbortSignal;
 }
 

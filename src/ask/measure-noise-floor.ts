@@ -52,7 +52,10 @@ export function compareReplies(state: string, pairs: readonly { before: Reply; a
       sum += difference;
       positions++;
       maxLogprobDifference = Math.max(maxLogprobDifference, difference);
-      maxMarginDifference = Math.max(maxMarginDifference, Math.abs((before.margins[at] as number) - (again.margins[at] as number)));
+      maxMarginDifference = Math.max(
+        maxMarginDifference,
+        Math.abs((before.margins[at] as number) - (again.margins[at] as number)),
+      );
       at++;
     }
     if (at === before.tokenIds.length && at === again.tokenIds.length) {
@@ -60,7 +63,10 @@ export function compareReplies(state: string, pairs: readonly { before: Reply; a
     } else if (at < shorter) {
       // The best token lost its lead: its margin moved through zero, by at least both leads together.
       positions++;
-      maxMarginDifference = Math.max(maxMarginDifference, (before.margins[at] as number) + (again.margins[at] as number));
+      maxMarginDifference = Math.max(
+        maxMarginDifference,
+        (before.margins[at] as number) + (again.margins[at] as number),
+      );
     }
   }
   return {

@@ -39,16 +39,28 @@ export function askCommand(): Command {
     )
     .argument("<text>", "the question, or with --task one string of the task")
     .option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct")
-    .addOption(new Option("--encoding <encoding>", "weights as they are, or re-encoded").choices(["as_shipped", "f16", "f32"]).default("as_shipped"))
+    .addOption(
+      new Option("--encoding <encoding>", "weights as they are, or re-encoded")
+        .choices(["as_shipped", "f16", "f32"])
+        .default("as_shipped"),
+    )
     .option("-t, --task <task>", "ask TEXT as a string of this task")
     .option("-p, --property <property>", "ask for this property of the answer instead of for the answer")
     .option("--variant <variant>", "wording of the hypothetical question", "minimal")
     .option("--no-examples", "without the task's solved examples")
     .option("--system <text>", "system message", "")
     .option("--max-tokens <n>", "longest answer")
-    .addOption(new Option("--temperature <t>", "0: most likely token; 1: drawn from the plain softmax").choices(["0", "1"]).default("0"))
+    .addOption(
+      new Option("--temperature <t>", "0: most likely token; 1: drawn from the plain softmax")
+        .choices(["0", "1"])
+        .default("0"),
+    )
     .option("--seed <seed>", "what a draw at temperature 1 is a function of", "0")
-    .addOption(new Option("--device <device>", "where to run").choices(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"))
+    .addOption(
+      new Option("--device <device>", "where to run")
+        .choices(["auto", "cpu", "cuda", "vulkan", "metal"])
+        .default("auto"),
+    )
     .option("--json", "print one JSON object")
     .action(ask);
 }
@@ -66,26 +78,38 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
   try {
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
-    const [reply] = await model.ask([{ messages, maxTokens, temperature, seed: options.seed, topTokens: 10 }], { signal });
+    const [reply] = await model.ask([{ messages, maxTokens, temperature, seed: options.seed, topTokens: 10 }], {
+      signal,
+    });
     if (!reply) throw new InwardError("INTERNAL", "The engine gave no reply.");
-    const reading = options.property
-      ? readReply(propertyNamed(options.property), reply.text, reply.stop)
-      : undefined;
+    const reading = options.property ? readReply(propertyNamed(options.property), reply.text, reply.stop) : undefined;
     if (options.json) {
       printJson({ model: file.source, sha256: file.sha256, prompt, reply, ...(reading ? { reading } : {}) });
       return;
     }
-    print(`--- prompt (${prompt.tokenIds.length} tokens, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…)\n${prompt.text}`);
+    print(
+      `--- prompt (${prompt.tokenIds.length} tokens, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…)\n${prompt.text}`,
+    );
     print(`--- answer (${reply.stop})\n${reply.text}`);
-    if (reading) print(`--- read as ${options.property}: ${reading.ok ? JSON.stringify(reading.value) : `nothing (${reading.reason})`}`);
-    print(`--- tokens (logprob: natural log at temperature 1, full vocabulary; margin: best minus second best, nats)\n${tokenTable(reply)}`);
-    print(`--- first position (log-sum-exp ${reply.first.logSumExp.toFixed(4)} over ${reply.first.vocabularySize} tokens)\n${topTable(reply)}`);
+    if (reading)
+      print(
+        `--- read as ${options.property}: ${reading.ok ? JSON.stringify(reading.value) : `nothing (${reading.reason})`}`,
+      );
+    print(
+      `--- tokens (logprob: natural log at temperature 1, full vocabulary; margin: best minus second best, nats)\n${tokenTable(reply)}`,
+    );
+    print(
+      `--- first position (log-sum-exp ${reply.first.logSumExp.toFixed(4)} over ${reply.first.vocabularySize} tokens)\n${topTable(reply)}`,
+    );
   } finally {
     await model.dispose();
   }
 }
 
-async function toMessages(text: string, options: AskCliOptions): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
+async function toMessages(
+  text: string,
+  options: AskCliOptions,
+): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
   const given = options.maxTokens === undefined ? undefined : Number(options.maxTokens);
   if (given !== undefined && (!Number.isInteger(given) || given < 1)) {
     throw new InwardError("USAGE", `--max-tokens wants a whole number from 1 on, not "${options.maxTokens}".`);
@@ -117,7 +141,11 @@ function turns(system: string, content: string): ChatMessage[] {
 function tokenTable(reply: Reply): string {
   return table(
     ["token id", "logprob", "margin"],
-    reply.tokenIds.map((id, at) => [String(id), (reply.logprobs[at] ?? 0).toFixed(4), reply.margins[at]?.toFixed(4) ?? ""]),
+    reply.tokenIds.map((id, at) => [
+      String(id),
+      (reply.logprobs[at] ?? 0).toFixed(4),
+      reply.margins[at]?.toFixed(4) ?? "",
+    ]),
   );
 }
 

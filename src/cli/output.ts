@@ -15,8 +15,12 @@ export function note(text: string): void {
 
 /** Rows as an aligned table; columns whose cells all look like numbers stand to the right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)));
-  const numeric = header.map((_, column) => rows.length > 0 && rows.every((row) => /^[\d.,%+-]*$/.test(row[column] ?? "")));
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+  );
+  const numeric = header.map(
+    (_, column) => rows.length > 0 && rows.every((row) => /^[\d.,%+-]*$/.test(row[column] ?? "")),
+  );
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, column) => (numeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))

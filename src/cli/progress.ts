@@ -55,7 +55,8 @@ function lines(): Progress {
       last = now;
       const seconds = (now - begun) / 1000;
       const rate = seconds > 0.5 ? (done - atBegin) / seconds : 0;
-      const tail = rate > 0 && done < total ? ` · ${rate.toFixed(1)}/s · ${Math.ceil((total - done) / rate)} s left` : "";
+      const tail =
+        rate > 0 && done < total ? ` · ${rate.toFixed(1)}/s · ${Math.ceil((total - done) / rate)} s left` : "";
       note(`${name}: ${done}/${total}${tail}`);
     },
     end: () => {},

@@ -35,7 +35,12 @@ export function runCommand(): Command {
     )
     .argument("<study>", "path of a study file (scripts/studies has examples)")
     .option("-o, --out <folder>", "run folder, instead of runs/<study>-<plan hash>")
-    .option("--set <key=value>", "change a key of the study, e.g. --set seed=3 (repeatable; stands in the plan)", collect, [])
+    .option(
+      "--set <key=value>",
+      "change a key of the study, e.g. --set seed=3 (repeatable; stands in the plan)",
+      collect,
+      [],
+    )
     .option("--offline", "never use the network: models must be on this machine")
     .option("--dry-run", "print the plan's size and folder, ask nothing")
     .option("--json", "print one JSON object about the finished run")
@@ -62,7 +67,9 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
   const models = new OneModel(run, (state) => openModel((files[state] as ModelFile).path, plan.engine));
   try {
     for (const [name, file] of Object.entries(files)) {
-      note(`${name}: ${file.source}, ${file.encoding}${file.reencodedFrom ? ` re-encoded from ${file.reencodedFrom.encoding}` : ""}, sha256 ${file.sha256.slice(0, 12)}…`);
+      note(
+        `${name}: ${file.source}, ${file.encoding}${file.reencodedFrom ? ` re-encoded from ${file.reencodedFrom.encoding}` : ""}, sha256 ${file.sha256.slice(0, 12)}…`,
+      );
     }
     note(`run folder: ${run.path}`);
     events.add("run_begun", { pid: process.pid });
@@ -89,7 +96,8 @@ async function resolveFiles(
     files[name] = await resolveModel(source, {
       encoding,
       signal,
-      onProgress: (step) => progress.update(`${name}: ${step.stage}`, step.doneBytes, step.totalBytes ?? step.doneBytes),
+      onProgress: (step) =>
+        progress.update(`${name}: ${step.stage}`, step.doneBytes, step.totalBytes ?? step.doneBytes),
       ...(options.offline ? { offline: true } : {}),
     });
   }
@@ -106,5 +114,8 @@ function printDryRun(plan: Awaited<ReturnType<typeof makePlan>>, folder: string,
     plan.tasks.reduce((sum, task) => sum + task.heldOut.length * task.properties.length, 0);
   const size = { folder, planHash: hashOf(plan), tasks: plan.tasks.length, objectLevel, hypothetical };
   if (json) printJson(size);
-  else print(`${folder}\n${plan.tasks.length} tasks, ${objectLevel} object-level and ${hypothetical} hypothetical questions`);
+  else
+    print(
+      `${folder}\n${plan.tasks.length} tasks, ${objectLevel} object-level and ${hypothetical} hypothetical questions`,
+    );
 }

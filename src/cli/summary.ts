@@ -23,7 +23,16 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     share(average.hypotheticalCompliance),
     share(average.objectCompliance),
   ]);
-  const header = ["predictor → target", "average", "accuracy", "mode (train)", "mode (oracle)", "above mode", "replies comply", "answers comply"];
+  const header = [
+    "predictor → target",
+    "average",
+    "accuracy",
+    "mode (train)",
+    "mode (oracle)",
+    "above mode",
+    "replies comply",
+    "answers comply",
+  ];
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {

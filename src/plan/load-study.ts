@@ -31,7 +31,9 @@ export function parseStudy(text: string, path: string, overrides: readonly strin
   const result = studySchema.safeParse(applyOverrides(raw as Record<string, unknown>, overrides));
   if (result.success) return toStudy(result.data);
   const issue = result.error.issues[0] as z.core.$ZodIssue;
-  const node = document.getIn(issue.path as (string | number)[], true) as { range?: [number, number, number] } | undefined;
+  const node = document.getIn(issue.path as (string | number)[], true) as
+    | { range?: [number, number, number] }
+    | undefined;
   const place = node?.range ? `${path}, line ${lines.linePos(node.range[0]).line}` : path;
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0] ?? "";

@@ -59,7 +59,10 @@ function checkPredictions(study: Study): void {
   for (const name of study.predictions.flatMap(({ predictor, target }) => [predictor, target])) {
     if (!models.includes(name)) {
       const near = nearestName(name, models);
-      throw new InwardError("STUDY_UNKNOWN_MODEL", `predictions names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`);
+      throw new InwardError(
+        "STUDY_UNKNOWN_MODEL",
+        `predictions names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`,
+      );
     }
   }
 }
@@ -69,7 +72,10 @@ function planTask(wanted: StudyTask, task: Task, seed: number): PlannedTask {
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
     const property = propertyNamed(name);
-    if (!property.kinds.includes(definition.kind) || (property.disposition && property.disposition !== definition.disposition)) {
+    if (
+      !property.kinds.includes(definition.kind) ||
+      (property.disposition && property.disposition !== definition.disposition)
+    ) {
       throw new InwardError(
         "PROPERTY_NOT_APPLICABLE",
         `The answers of ${definition.name} (kind ${definition.kind}) have no property ${name}.`,

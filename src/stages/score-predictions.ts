@@ -65,7 +65,7 @@ function heuristicsOf(plan: Plan): (task: string, item: string, property: string
     const task = tasks.get(taskName);
     const item = items.get(`${taskName}/${itemId}`);
     if (!task || !item) return {};
-    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text));
+    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text, task.definition.answerForm));
     // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
     return Object.fromEntries(
       rules.flatMap(([rule, said]): [string, Extraction][] =>

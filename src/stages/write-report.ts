@@ -26,10 +26,13 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     plan: run.plan,
     scores: await readJson<Scores>(run.file("scores")),
     noiseFloors: await readJson<NoiseFloor[]>(run.file("noiseFloor")),
-    manifests: Object.fromEntries(Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : []))),
+    manifests: Object.fromEntries(
+      Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : [])),
+    ),
     samples: await samplesOf(run),
     taskWarnings: carried.map(
-      ([state, all]) => `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
+      ([state, all]) =>
+        `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
     ),
   });
   const folder = run.file("figures");

@@ -21,7 +21,10 @@ export class AnswerShard {
    * @param groups state and key of each answer, by group, in the plan's order
    * @throws STORE_CORRUPT when a complete line is no record, or not the one that the plan has at its place
    */
-  static async open(path: string, groups: readonly (readonly { state: string; key: string }[])[]): Promise<AnswerShard> {
+  static async open(
+    path: string,
+    groups: readonly (readonly { state: string; key: string }[])[],
+  ): Promise<AnswerShard> {
     const { rows, ends } = await readJsonLines<Answer>(path);
     const expected = groups.flat();
     const strayAt = rows.findIndex((row, at) => row.key !== expected[at]?.key || row.state !== expected[at]?.state);

@@ -7,7 +7,14 @@ export function writeError(error: unknown, path: string): unknown {
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new InwardError("STORE_DISK_FULL", `No space is left to write ${path}.`, { cause: error });
   }
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOTDIR" || code === "EEXIST" || code === "EISDIR") {
+  if (
+    code === "EACCES" ||
+    code === "EPERM" ||
+    code === "EROFS" ||
+    code === "ENOTDIR" ||
+    code === "EEXIST" ||
+    code === "EISDIR"
+  ) {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }
   return error;

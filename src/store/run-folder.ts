@@ -98,7 +98,9 @@ export class RunFolder {
   }
 
   async markDone(name: RunFile, inputs: unknown): Promise<void> {
-    const sha256 = createHash("sha256").update(await readFile(this.file(name))).digest("hex");
+    const sha256 = createHash("sha256")
+      .update(await readFile(this.file(name)))
+      .digest("hex");
     this.marks.set(name, { inputs: hashOf(inputs), sha256 });
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));

@@ -24,12 +24,17 @@ ${more}`;
 
 /** The files whose bytes a run must reproduce: all but the timings. */
 async function results(run: string): Promise<Record<string, string>> {
-  const names = (await readdir(run, { recursive: true })).filter((name) => /^(0|figures\/|manifest|stages)/.test(name)).sort();
+  const names = (await readdir(run, { recursive: true }))
+    .filter((name) => /^(0|figures\/|manifest|stages)/.test(name))
+    .sort();
   const files = names.filter((name) => name !== "figures");
-  return Object.fromEntries(await Promise.all(files.map(async (name) => [name, await readFile(join(run, name), "utf8")])));
+  return Object.fromEntries(
+    await Promise.all(files.map(async (name) => [name, await readFile(join(run, name), "utf8")])),
+  );
 }
 
-const run = (out: string, more: readonly string[] = []) => inward(["run", "study.yaml", "--out", out, ...more], { cwd: folder });
+const run = (out: string, more: readonly string[] = []) =>
+  inward(["run", "study.yaml", "--out", out, ...more], { cwd: folder });
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "inward-run-"));
@@ -43,7 +48,16 @@ beforeAll(async () => {
 describe("an undisturbed run", () => {
   test("writes every file of the corridor", async () => {
     const names = Object.keys(await results(whole));
-    for (const name of ["01-plan.json", "02-object-level.jsonl", "03-behaviors.jsonl", "07-hypothetical.jsonl", "07-noise-floor.json", "08-scores.json", "09-report.html", "09-report.md"]) {
+    for (const name of [
+      "01-plan.json",
+      "02-object-level.jsonl",
+      "03-behaviors.jsonl",
+      "07-hypothetical.jsonl",
+      "07-noise-floor.json",
+      "08-scores.json",
+      "09-report.html",
+      "09-report.md",
+    ]) {
       expect(names).toContain(name);
     }
     expect(names.some((name) => name.endsWith(".svg"))).toBe(true);
@@ -51,7 +65,10 @@ describe("an undisturbed run", () => {
   });
 
   test("asked every question once, in the plan's order, with a logprob for every token", async () => {
-    const lines = (await readFile(join(whole, "02-object-level.jsonl"), "utf8")).trim().split("\n").map((line) => JSON.parse(line));
+    const lines = (await readFile(join(whole, "02-object-level.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     expect(lines).toHaveLength(30 + 30 + 18);
     expect(new Set(lines.map((line) => line.key)).size).toBe(lines.length);
     for (const { reply } of lines) {
@@ -135,11 +152,26 @@ describe("what cannot work is a coded error, and nothing is lost", () => {
   test.each([
     ["no study", ["run", "none.yaml"], 2, "STUDY_NOT_FOUND"],
     ["an unknown key", ["run", "study.yaml", "--set", "sed=1"], 2, "STUDY_UNKNOWN_KEY"],
-    ["a model that is not there", ["run", "study.yaml", "--set", "models.tiny.source=./none.gguf"], 3, "MODEL_NOT_FOUND"],
-    ["a model that is no model", ["run", "study.yaml", "--set", "models.tiny.source=./study.yaml"], 3, "MODEL_NOT_GGUF"],
+    [
+      "a model that is not there",
+      ["run", "study.yaml", "--set", "models.tiny.source=./none.gguf"],
+      3,
+      "MODEL_NOT_FOUND",
+    ],
+    [
+      "a model that is no model",
+      ["run", "study.yaml", "--set", "models.tiny.source=./study.yaml"],
+      3,
+      "MODEL_NOT_GGUF",
+    ],
     ["a model nobody knows", ["run", "study.yaml", "--set", "models.tiny.source=smollm9"], 3, "MODEL_NOT_FOUND"],
     ["a task nobody knows", ["run", "study.yaml", "--set", "tasks=[{task: animols}]"], 2, "TASK_NOT_FOUND"],
-    ["a device that is not there", ["run", "study.yaml", "--out", "metal", "--set", "engine.device=metal"], 3, "ENGINE_UNAVAILABLE"],
+    [
+      "a device that is not there",
+      ["run", "study.yaml", "--out", "metal", "--set", "engine.device=metal"],
+      3,
+      "ENGINE_UNAVAILABLE",
+    ],
     ["a folder of another run", ["run", "study.yaml", "--out", "whole", "--set", "seed=6"], 2, "STORE_OTHER_PLAN"],
     ["a folder that cannot be made", ["run", "study.yaml", "--out", "study.yaml/run"], 1, "STORE_UNWRITABLE"],
     ["a folder that is no run", ["score", "."], 2, "STORE_NOT_A_RUN"],
@@ -186,7 +218,10 @@ describe("what cannot work is a coded error, and nothing is lost", () => {
 
 describe("inward ask", () => {
   test("shows the answer, its numbers and the exact prompt", async () => {
-    const finished = await inward(["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--max-tokens", "4"], { cwd: folder });
+    const finished = await inward(
+      ["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--max-tokens", "4"],
+      { cwd: folder },
+    );
     const { prompt, reply } = JSON.parse(finished.stdout);
     expect(prompt.text).toContain("cat dog");
     expect(reply.promptTokens).toBe(prompt.tokenIds.length);
@@ -194,11 +229,25 @@ describe("inward ask", () => {
   });
 
   test("asks hypothetically, and draws by seed", async () => {
-    const args = ["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--task", "animals_long", "--property", "second_character"];
+    const args = [
+      "ask",
+      "cat dog",
+      "--model",
+      "tiny.gguf",
+      "--device",
+      "cpu",
+      "--json",
+      "--task",
+      "animals_long",
+      "--property",
+      "second_character",
+    ];
     const { prompt, reading } = JSON.parse((await inward(args, { cwd: folder })).stdout);
     expect(prompt.text).toContain("second character");
     expect(reading).toHaveProperty("ok");
-    const drawn = async (seed: string) => JSON.parse((await inward([...args, "--temperature", "1", "--seed", seed], { cwd: folder })).stdout).reply.tokenIds;
+    const drawn = async (seed: string) =>
+      JSON.parse((await inward([...args, "--temperature", "1", "--seed", seed], { cwd: folder })).stdout).reply
+        .tokenIds;
     expect(await drawn("4")).toEqual(await drawn("4"));
   });
 });

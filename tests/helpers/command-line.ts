@@ -36,6 +36,9 @@ export function start(args: readonly string[], options: { cwd?: string; env?: Re
   return { child, finished };
 }
 
-export function inward(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Promise<Finished> {
+export function inward(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Finished> {
   return start(args, options).finished;
 }

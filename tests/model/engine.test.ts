@@ -24,7 +24,16 @@ const ask = (content: string, more: Partial<AskRequest> = {}): AskRequest => ({
   topTokens: 5,
   ...more,
 });
-const words = ["cat dog", "cat dog cow", "a", "cat", "zebra lion tiger bear", "cat dog hen", "one two", "one two three"];
+const words = [
+  "cat dog",
+  "cat dog cow",
+  "a",
+  "cat",
+  "zebra lion tiger bear",
+  "cat dog hen",
+  "one two",
+  "one two three",
+];
 
 let folder: string;
 let path: string;
@@ -46,7 +55,11 @@ describe("greedy answers", () => {
     const context = await plain.createContext({ contextSize: 256, threads: 1, flashAttention: false });
     const sequence = context.getSequence();
     const theirs: { token: number; logprob: number; second: number; top: number[] }[] = [];
-    for await (const step of sequence.evaluateWithMetadata(prompt as Token[], { probabilities: true }, { temperature: 0, yieldEogToken: true })) {
+    for await (const step of sequence.evaluateWithMetadata(
+      prompt as Token[],
+      { probabilities: true },
+      { temperature: 0, yieldEogToken: true },
+    )) {
       const sorted = [...step.probabilities].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
       theirs.push({
         token: step.token,
@@ -99,7 +112,9 @@ describe("greedy answers", () => {
       other.forEach((reply, index) => {
         expect(reply.tokenIds).toEqual(usual[index]?.tokenIds);
         // Half-precision keys and values round differently when a batch is cut differently.
-        reply.logprobs.forEach((logprob, at) => expect(Math.abs(logprob - (usual[index]?.logprobs[at] as number))).toBeLessThan(5e-3));
+        reply.logprobs.forEach((logprob, at) => {
+          expect(Math.abs(logprob - (usual[index]?.logprobs[at] as number))).toBeLessThan(5e-3);
+        });
       });
     }
   });
@@ -117,7 +132,9 @@ describe("answers at temperature 1", () => {
 
   test("follow the recorded distribution: first tokens of 400 draws, chi-square of top 3 and rest below 16.27 (0.999)", async () => {
     const draws = await model.ask(
-      Array.from({ length: 400 }, (_, index) => ask("cat", { temperature: 1, seed: `draw/${index}`, maxTokens: 1, topTokens: 3 })),
+      Array.from({ length: 400 }, (_, index) =>
+        ask("cat", { temperature: 1, seed: `draw/${index}`, maxTokens: 1, topTokens: 3 }),
+      ),
     );
     const probabilities = (draws[0]?.first.logprobs ?? []).map(Math.exp);
     const expected = [...probabilities, 1 - probabilities.reduce((sum, p) => sum + p, 0)];
@@ -126,7 +143,10 @@ describe("answers at temperature 1", () => {
       const rank = draw.first.tokenIds.indexOf(draw.tokenIds[0] as number);
       counts[rank < 0 ? 3 : rank] = (counts[rank < 0 ? 3 : rank] as number) + 1;
     }
-    const chiSquare = counts.reduce((sum, count, at) => sum + (count - 400 * (expected[at] as number)) ** 2 / (400 * (expected[at] as number)), 0);
+    const chiSquare = counts.reduce(
+      (sum, count, at) => sum + (count - 400 * (expected[at] as number)) ** 2 / (400 * (expected[at] as number)),
+      0,
+    );
     expect(chiSquare).toBeLessThan(16.27);
   });
 });
@@ -178,7 +198,10 @@ describe("the worker process", () => {
 
   test("an abort stops between steps", async () => {
     const controller = new AbortController();
-    const asked = model.ask(Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })), { signal: controller.signal });
+    const asked = model.ask(
+      Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })),
+      { signal: controller.signal },
+    );
     setTimeout(() => controller.abort(), 100);
     await expect(asked).rejects.toThrow(code("INTERRUPTED"));
     expect(await model.ask([ask("a")])).toHaveLength(1);

@@ -6,7 +6,8 @@ import { type PromptPart, renderChat } from "../../src/model/chat/render-chat.js
 import { type ChatVocabulary, tokenizeChat } from "../../src/model/chat/tokenize-chat.js";
 import type { ChatMessage } from "../../src/records/answer.js";
 
-const template = (name: string) => readFileSync(new URL(`../fixtures/chat-templates/${name}.jinja`, import.meta.url), "utf8");
+const template = (name: string) =>
+  readFileSync(new URL(`../fixtures/chat-templates/${name}.jinja`, import.meta.url), "utf8");
 const tokens = { bosToken: "<|begin_of_text|>", eosToken: "<|eot_id|>" };
 const text = (parts: readonly PromptPart[]) => parts.map((part) => part.text).join("");
 const asked: ChatMessage[] = [
@@ -65,13 +66,24 @@ describe("rendered prompts are what the model was trained on", () => {
 
   test("parts joined are the rendering, and content parts are the messages (law)", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "grapheme" }), fc.constantFrom("llama-3", "llama-3.1", "chatml"), (content, name) => {
-        const parts = renderChat(template(name), [{ role: "system", content: "" }, { role: "user", content }], tokens);
-        const trimmed = name === "chatml" ? content : content.trim();
-        expect(parts.filter((part) => part.content && part.text !== "").map((part) => part.text)).toEqual(
-          trimmed === "" ? [] : [trimmed],
-        );
-      }),
+      fc.property(
+        fc.string({ unit: "grapheme" }),
+        fc.constantFrom("llama-3", "llama-3.1", "chatml"),
+        (content, name) => {
+          const parts = renderChat(
+            template(name),
+            [
+              { role: "system", content: "" },
+              { role: "user", content },
+            ],
+            tokens,
+          );
+          const trimmed = name === "chatml" ? content : content.trim();
+          expect(parts.filter((part) => part.content && part.text !== "").map((part) => part.text)).toEqual(
+            trimmed === "" ? [] : [trimmed],
+          );
+        },
+      ),
     );
   });
 });
@@ -94,7 +106,17 @@ describe("user text never becomes a control token", () => {
   test.each(["llama-3", "llama-3.1", "chatml"])("%s", (name) => {
     const vocabulary = characterVocabulary(name !== "chatml", name === "chatml" ? "<|im_start|>" : "<|begin_of_text|>");
     const ids = (content: string) =>
-      tokenizeChat(renderChat(template(name), [{ role: "system", content: "" }, { role: "user", content }], tokens), vocabulary);
+      tokenizeChat(
+        renderChat(
+          template(name),
+          [
+            { role: "system", content: "" },
+            { role: "user", content },
+          ],
+          tokens,
+        ),
+        vocabulary,
+      );
     const control = (list: number[]) => list.filter((id) => id < 1000);
     expect(control(ids(attack))).toEqual(control(ids("hello")));
     expect(ids(attack).length).toBe(ids("hello").length + attack.length - "hello".length);
@@ -102,7 +124,9 @@ describe("user text never becomes a control token", () => {
 
   test("a vocabulary that parses control text in plain text is refused", () => {
     const broken: ChatVocabulary = { ...characterVocabulary(true), tokenizePlain: () => [3] };
-    expect(() => tokenizeChat([{ text: "x", content: true }], broken)).toThrow(expect.objectContaining({ code: "CHAT_CONTROL_TOKEN" }));
+    expect(() => tokenizeChat([{ text: "x", content: true }], broken)).toThrow(
+      expect.objectContaining({ code: "CHAT_CONTROL_TOKEN" }),
+    );
   });
 });
 

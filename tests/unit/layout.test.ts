@@ -44,14 +44,20 @@ describe("imports go downwards", () => {
       expect(["cli", "index"]).toContain(room);
       return;
     }
-    const foreign = importsOf(path).map(roomOf).filter((other) => other !== room);
+    const foreign = importsOf(path)
+      .map(roomOf)
+      .filter((other) => other !== room);
     expect(foreign.filter((other) => !allowed.includes(other))).toEqual([]);
   });
 });
 
 describe("boundaries", () => {
   test("only model/ touches node-llama-cpp", () => {
-    expect(sources.filter((path) => /from "node-llama-cpp"|import\("node-llama-cpp"\)/.test(text(path))).every((path) => roomOf(path) === "model")).toBe(true);
+    expect(
+      sources
+        .filter((path) => /from "node-llama-cpp"|import\("node-llama-cpp"\)/.test(text(path)))
+        .every((path) => roomOf(path) === "model"),
+    ).toBe(true);
   });
 
   test("only cli/ prints or ends the process; a process of its own may end itself", () => {
@@ -63,7 +69,9 @@ describe("boundaries", () => {
   test("score/ and properties/ are pure: no files, no clock, no randomness of their own", () => {
     const pure = sources.filter((path) => ["score", "properties"].includes(roomOf(path)));
     expect(pure.length).toBeGreaterThan(10);
-    expect(pure.filter((path) => /from "node:|Date\.now|new Date\(|Math\.random|performance\./.test(text(path)))).toEqual([]);
+    expect(
+      pure.filter((path) => /from "node:|Date\.now|new Date\(|Math\.random|performance\./.test(text(path))),
+    ).toEqual([]);
   });
 });
 

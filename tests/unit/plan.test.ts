@@ -15,21 +15,34 @@ tasks: [{ task: animals_long, trainStrings: 3, heldOutStrings: 4 }]
 const file: ModelFile = { source: "some-model", path: "/a", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
 const code = (name: string, text?: string | RegExp) =>
   expect.objectContaining({ code: name, ...(text ? { message: expect.stringMatching(text) } : {}) });
-const plan = (yaml: string, files: Record<string, ModelFile> = { m: file }) => makePlan(parseStudy(yaml, "s.yaml"), files, ".");
+const plan = (yaml: string, files: Record<string, ModelFile> = { m: file }) =>
+  makePlan(parseStudy(yaml, "s.yaml"), files, ".");
 
 describe("a study", () => {
   test("has every default filled in", () => {
     const study = parseStudy(MINIMAL, "s.yaml");
     expect(study.predictions).toEqual([{ predictor: "m", target: "m" }]);
     expect(study.models.m?.encoding).toBe("as_shipped");
-    expect(study.engine).toEqual({ device: "auto", strict: false, sequences: 8, threads: 2, groupQuestions: 96, topTokens: 10 });
+    expect(study.engine).toEqual({
+      device: "auto",
+      strict: false,
+      sequences: 8,
+      threads: 2,
+      groupQuestions: 96,
+      topTokens: 10,
+    });
     expect(study.system).toBe("");
   });
 
   test.each([
     ["an unknown key, near one", `${MINIMAL}\nsede: 3`, "STUDY_UNKNOWN_KEY", /"sede".*Did you mean "seed"/],
     ["an unknown key inside", `${MINIMAL}\nengine: { sequence: 3 }`, "STUDY_UNKNOWN_KEY", /under engine.*"sequences"/],
-    ["an unknown key in a list", MINIMAL.replace("trainStrings", "trainString"), "STUDY_UNKNOWN_KEY", /line 4.*"trainStrings"/],
+    [
+      "an unknown key in a list",
+      MINIMAL.replace("trainStrings", "trainString"),
+      "STUDY_UNKNOWN_KEY",
+      /line 4.*"trainStrings"/,
+    ],
     ["an unknown key in a model", MINIMAL.replace("source", "sourze"), "STUDY_INVALID", /source/],
     ["a wrong type", `${MINIMAL}\nseed: many`, "STUDY_INVALID", /line 6.*seed/],
     ["a number out of range", `${MINIMAL}\nscore: { confidence: 2 }`, "STUDY_INVALID", /confidence/],
@@ -45,16 +58,23 @@ describe("a study", () => {
   });
 
   test("--set changes it before it is parsed", () => {
-    const study = parseStudy(MINIMAL, "s.yaml", ["seed=9", "engine.strict=true", "hypothetical.variants=[minimal, past]"]);
+    const study = parseStudy(MINIMAL, "s.yaml", [
+      "seed=9",
+      "engine.strict=true",
+      "hypothetical.variants=[minimal, past]",
+    ]);
     expect([study.seed, study.engine.strict, study.hypothetical.variants]).toEqual([9, true, ["minimal", "past"]]);
   });
 
-  test.each([["seed", "USAGE"], ["=3", "USAGE"], ["study.x=1", "USAGE"], ["sed=1", "STUDY_UNKNOWN_KEY"], ["seed=[", "USAGE"]])(
-    "--set %s is refused",
-    (override, expected) => {
-      expect(() => parseStudy(MINIMAL, "s.yaml", [override])).toThrow(code(expected));
-    },
-  );
+  test.each([
+    ["seed", "USAGE"],
+    ["=3", "USAGE"],
+    ["study.x=1", "USAGE"],
+    ["sed=1", "STUDY_UNKNOWN_KEY"],
+    ["seed=[", "USAGE"],
+  ])("--set %s is refused", (override, expected) => {
+    expect(() => parseStudy(MINIMAL, "s.yaml", [override])).toThrow(code(expected));
+  });
 });
 
 describe("a plan", () => {

@@ -22,12 +22,13 @@ describe("log-sum-exp", () => {
     );
   });
 
-  test.each([[Float32Array.of(Number.NaN, 1)], [Float32Array.of(Number.POSITIVE_INFINITY)], [Float32Array.of(Number.NEGATIVE_INFINITY)]])(
-    "%s is not finite",
-    (logits) => {
-      expect(() => logSumExp(logits)).toThrow(expect.objectContaining({ code: "ENGINE_NOT_FINITE" }));
-    },
-  );
+  test.each([
+    [Float32Array.of(Number.NaN, 1)],
+    [Float32Array.of(Number.POSITIVE_INFINITY)],
+    [Float32Array.of(Number.NEGATIVE_INFINITY)],
+  ])("%s is not finite", (logits) => {
+    expect(() => logSumExp(logits)).toThrow(expect.objectContaining({ code: "ENGINE_NOT_FINITE" }));
+  });
 });
 
 describe("top tokens", () => {
@@ -49,7 +50,9 @@ describe("drawing at temperature 1", () => {
   test("inverts the cumulative distribution", () => {
     const logits = Float32Array.from([0.5, 0.25, 0.25], Math.log);
     const total = logSumExp(logits);
-    expect([0, 0.49, 0.51, 0.74, 0.76, 0.999999].map((uniform) => sampleId(logits, total, uniform))).toEqual([0, 0, 1, 1, 2, 2]);
+    expect([0, 0.49, 0.51, 0.74, 0.76, 0.999999].map((uniform) => sampleId(logits, total, uniform))).toEqual([
+      0, 0, 1, 1, 2, 2,
+    ]);
   });
 
   test("20,000 seeded draws match the distribution: chi-square with 3 degrees of freedom below its 0.999 quantile, 16.27", () => {
@@ -62,7 +65,10 @@ describe("drawing at temperature 1", () => {
       const id = sampleId(logits, total, uniformDraw(`test/${draw}`, 0));
       counts[id] = (counts[id] ?? 0) + 1;
     }
-    const chiSquare = counts.reduce((sum, count, id) => sum + (count - draws * (weights[id] ?? 0)) ** 2 / (draws * (weights[id] ?? 1)), 0);
+    const chiSquare = counts.reduce(
+      (sum, count, id) => sum + (count - draws * (weights[id] ?? 0)) ** 2 / (draws * (weights[id] ?? 1)),
+      0,
+    );
     expect(chiSquare).toBeLessThan(16.27);
   });
 

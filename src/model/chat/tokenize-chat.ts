@@ -30,7 +30,10 @@ export function tokenizeChat(parts: readonly PromptPart[], vocabulary: ChatVocab
     if (plain === "") return;
     for (const id of vocabulary.tokenizePlain(plain)) {
       if (controlIds.has(id)) {
-        throw new InwardError("CHAT_CONTROL_TOKEN", `Plain text became control token ${id}: ${JSON.stringify(plain.slice(0, 120))}`);
+        throw new InwardError(
+          "CHAT_CONTROL_TOKEN",
+          `Plain text became control token ${id}: ${JSON.stringify(plain.slice(0, 120))}`,
+        );
       }
       ids.push(id);
     }

@@ -2,7 +2,13 @@
  * Answers one group of prompts on node-llama-cpp: all sequences step together, so that the composition of every batch is a
  * function of the group alone. That is what makes a group asked again give the same bytes.
  */
-import type { ControlledEvaluateIndexOutput, ControlledEvaluateInputItem, LlamaContextSequence, LlamaModel, Token } from "node-llama-cpp";
+import type {
+  ControlledEvaluateIndexOutput,
+  ControlledEvaluateInputItem,
+  LlamaContextSequence,
+  LlamaModel,
+  Token,
+} from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import type { Reply, StopReason, TopTokens } from "../../records/answer.js";
 import { hashTokens } from "./hash-tokens.js";

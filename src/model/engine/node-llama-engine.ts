@@ -99,15 +99,20 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
       });
       try {
         const replies: Reply[] = [];
-        await answerInLockstep(model, Array.from({ length: count }, () => context.getSequence()), tokenized, {
-          reusePrefix: !settings.strict,
-          vocabularySize,
-          onReply: (index, reply) => {
-            replies[index] = reply;
-            options.onReply?.(index, reply);
+        await answerInLockstep(
+          model,
+          Array.from({ length: count }, () => context.getSequence()),
+          tokenized,
+          {
+            reusePrefix: !settings.strict,
+            vocabularySize,
+            onReply: (index, reply) => {
+              replies[index] = reply;
+              options.onReply?.(index, reply);
+            },
+            ...(options.signal ? { signal: options.signal } : {}),
           },
-          ...(options.signal ? { signal: options.signal } : {}),
-        });
+        );
         return replies;
       } finally {
         await context.dispose();

@@ -19,9 +19,7 @@ export const ERRORS = {
   STUDY_NOT_FOUND: { exit: 2, hint: "Give the path of a study file; scripts/studies has examples." },
   STUDY_NOT_YAML: { exit: 2, hint: "Mend the line named above; YAML wants spaces, not tabs." },
   STUDY_UNKNOWN_KEY: { exit: 2, hint: "Keys are strict so that a typing slip cannot change a result." },
-  STUDY_INVALID: { exit: 2, hint: "schemas/study.schema.json describes every key." },
-  STUDY_UNKNOWN_TASK: { exit: 2, hint: "Run: inward tasks list" },
-  STUDY_UNKNOWN_PROPERTY: { exit: 2, hint: "Run: inward properties list" },
+  STUDY_INVALID: { exit: 2, hint: "Every key is described in schemas/study.schema.json." },
   STUDY_UNKNOWN_MODEL: { exit: 2, hint: "Name it under models: in the study." },
   STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; inward tasks list shows how many there are." },
 

@@ -12,12 +12,11 @@ import type { ChatMessage, Reply } from "../records/answer.js";
 import { loadTask } from "../tasks/load-task.js";
 import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
 import { abortOnInterrupt } from "./interrupt.js";
+import { modelOptions, type ModelOptions } from "./model-options.js";
 import { print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-interface AskCliOptions {
-  readonly model: string;
-  readonly encoding: "as_shipped" | "f16" | "f32";
+interface AskCliOptions extends ModelOptions {
   readonly task?: string;
   readonly property?: string;
   readonly variant: string;
@@ -26,24 +25,17 @@ interface AskCliOptions {
   readonly maxTokens?: string;
   readonly temperature: "0" | "1";
   readonly seed: string;
-  readonly device: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
   readonly json?: boolean;
 }
 
 export function askCommand(): Command {
-  return new Command("ask")
+  return modelOptions(new Command("ask"))
     .summary("put one question to a model: object-level, or hypothetical with --property")
     .description(
       "Asks TEXT as it stands, or as a string of --task. With --property the question becomes hypothetical: the prompt is\n" +
         "quoted and the model is asked for that property of its own answer. Shows the exact rendered prompt, the answer and its logprobs.",
     )
     .argument("<text>", "the question, or with --task one string of the task")
-    .option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct")
-    .addOption(
-      new Option("--encoding <encoding>", "weights as they are, or re-encoded")
-        .choices(["as_shipped", "f16", "f32"])
-        .default("as_shipped"),
-    )
     .option("-t, --task <task>", "ask TEXT as a string of this task")
     .option("-p, --property <property>", "ask for this property of the answer instead of for the answer")
     .option("--variant <variant>", "wording of the hypothetical question", "minimal")
@@ -56,11 +48,6 @@ export function askCommand(): Command {
         .default("0"),
     )
     .option("--seed <seed>", "what a draw at temperature 1 is a function of", "0")
-    .addOption(
-      new Option("--device <device>", "where to run")
-        .choices(["auto", "cpu", "cuda", "vulkan", "metal"])
-        .default("auto"),
-    )
     .option("--json", "print one JSON object")
     .action(ask);
 }

@@ -15,6 +15,8 @@ export function scoreCommand(): Command {
     .action(async (path: string, options: { json?: boolean }) => {
       const run = await RunFolder.open(path);
       try {
+        run.forget("behaviors");
+        run.forget("scores");
         await extractBehaviors({ run });
         await scorePredictions({ run });
         const summary = await summarize(run);
@@ -34,6 +36,7 @@ export function reportCommand(): Command {
     .action(async (path: string, options: { json?: boolean }) => {
       const run = await RunFolder.open(path);
       try {
+        run.forget("report");
         await writeReport({ run });
         const files = { html: run.file("report"), markdown: run.file("reportMarkdown"), figures: run.file("figures") };
         if (options.json) printJson(files);

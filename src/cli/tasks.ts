@@ -4,6 +4,7 @@ import type { Task, TaskItem } from "../records/task.js";
 import { ALL_TASKS } from "../tasks/all-tasks.js";
 import { loadTask } from "../tasks/load-task.js";
 import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
+import { checkTaskCommand } from "./check-task.js";
 import { print, printJson, table } from "./output.js";
 
 const SHOWN_STRINGS = 5;
@@ -23,6 +24,7 @@ export function tasksCommand(): Command {
     .argument("<task>", "a built-in name, or the path of a task YAML")
     .option("--json", "print JSON")
     .action(showTask);
+  command.addCommand(checkTaskCommand());
   return command;
 }
 

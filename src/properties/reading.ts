@@ -1,7 +1,10 @@
 import type { StopReason } from "../records/answer.js";
-import { type Extraction, missing } from "../records/extraction.js";
+import { type Extraction, type MissingReason, missing } from "../records/extraction.js";
 import type { BehaviorProperty, PropertyContext } from "./property.js";
 import { isRefusal } from "./refusal.js";
+
+/** What more text could not mend. */
+const SAYS_TOO_MUCH: ReadonlySet<MissingReason> = new Set(["not_one_word", "not_one_character"]);
 
 /** The two doors to a property: what an answer shows (a behavior) and what a hypothetical reply says (a prediction). */
 
@@ -34,10 +37,14 @@ export function extractBehavior(
 
 /**
  * The prediction that a hypothetical reply makes, read strictly.
- * A reply that the token limit cut off is always `truncated`, even when it could be read: who knows what would have followed.
+ * A reply that the token limit cut off is never read, even when it could be: who knows what would have followed. When it has
+ * said too much already, that is its reason; otherwise `truncated`.
  */
 export function readReply(property: BehaviorProperty, reply: string, stop: StopReason): Extraction {
-  if (stop === "max_tokens") return missing("truncated");
+  if (stop === "max_tokens") {
+    const shown = property.read(reply);
+    return !shown.ok && SAYS_TOO_MUCH.has(shown.reason) ? shown : missing("truncated");
+  }
   if (reply.trim() === "") return missing("empty");
   if (isRefusal(reply)) return missing("refusal");
   return property.read(reply);

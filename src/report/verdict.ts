@@ -3,6 +3,7 @@
  * than its numbers do: only an interval that excludes zero makes a difference, and only low compliance and low variety are named
  * as reasons for caution.
  */
+import { FEW_STRINGS, HIGH_MODE_SHARE, LOW_COMPLIANCE, LOW_ENTROPY_BITS } from "../score/worth-measuring.js";
 import type { AverageScore, CellScore, Estimate, Share } from "../records/scores.js";
 import { bestHeuristic } from "./best-heuristic.js";
 import { formatCount, formatEstimate, formatPercent, formatPoints } from "./format-number.js";
@@ -16,11 +17,7 @@ export interface Verdict {
   readonly sentences: readonly string[];
 }
 
-const LOW_COMPLIANCE = 0.5;
 const HIGH_COMPLIANCE = 0.9;
-const LOW_ENTROPY_BITS = 0.5;
-const HIGH_MODE_SHARE = 0.9;
-const FEW_STRINGS = 20;
 
 export function compareToMode(aboveModeTrain: Estimate): Comparison {
   if (!aboveModeTrain.ok) return "unknown";

@@ -1,10 +1,6 @@
 /** What a reader must know before believing a cell's numbers. */
 import type { CellScore, Share } from "../records/scores.js";
-
-const FEW_STRINGS = 20;
-const LOW_ENTROPY_BITS = 0.5;
-const HIGH_MODE_SHARE = 0.9;
-const LOW_COMPLIANCE = 0.5;
+import { FEW_STRINGS, LOW_COMPLIANCE, lowVariationWarning } from "./worth-measuring.js";
 
 /** @returns short sentences with the real numbers, the gravest first */
 export function cellWarnings(cell: Omit<CellScore, "warnings">): string[] {
@@ -38,14 +34,9 @@ function fewStrings({ accuracy, objectCompliance }: Omit<CellScore, "warnings">)
   ];
 }
 
-function lowEntropy({ behaviors, behaviorEntropyBits, behaviorModeShare }: Omit<CellScore, "warnings">): string[] {
-  const most = behaviors[0];
-  if (!most || (behaviorEntropyBits >= LOW_ENTROPY_BITS && behaviorModeShare <= HIGH_MODE_SHARE)) return [];
-  const share = `${(100 * behaviorModeShare).toFixed(0)} %`;
-  const bits = behaviorEntropyBits.toFixed(2);
-  return [
-    `Measures nothing beyond the mode: ${JSON.stringify(most.value)} is ${share} of behaviors (entropy ${bits} bits).`,
-  ];
+function lowEntropy({ behaviors }: Omit<CellScore, "warnings">): string[] {
+  const warning = lowVariationWarning(behaviors);
+  return warning === undefined ? [] : [warning];
 }
 
 function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Omit<CellScore, "warnings">): string[] {

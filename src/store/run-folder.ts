@@ -106,6 +106,11 @@ export class RunFolder {
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
   }
 
+  /** Makes a stage that needs no model run again: the same inputs may be scored by newer code. */
+  forget(name: RunFile): void {
+    this.marks.delete(name);
+  }
+
   /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
   outputHash(name: RunFile): string {
     const mark = this.marks.get(name);

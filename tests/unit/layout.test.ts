@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   model: ["records", "errors", "nearest-name"],
   properties: ["records", "errors", "nearest-name"],
   score: ["records", "errors"],
-  tasks: ["records", "errors", "nearest-name", "properties"],
+  tasks: ["records", "errors", "nearest-name", "store", "properties"],
   plan: ["records", "errors", "nearest-name", "version", "store", "properties", "tasks"],
   ask: ["records", "errors", "nearest-name", "store", "model", "properties", "tasks"],
   report: ["records", "errors", "version", "score"],

@@ -75,18 +75,33 @@ test.each(REPLIES)("%s reads %j as %s", (name, reply, expected) => {
   expect(shown(readReply(propertyNamed(name), reply, "end_of_generation"))).toBe(expected);
 });
 
+test.each([
+  ["first_word", "The first word of my", "!not_one_word"],
+  ["second_character", "The second character", "!not_one_character"],
+  ["second_character", "b", "!truncated"],
+  ["first_word", "", "!truncated"],
+])("%s of the cut-off reply %j is %s: more text could not mend what was said already", (name, reply, expected) => {
+  expect(shown(readReply(propertyNamed(name), reply, "max_tokens"))).toBe(expected);
+});
+
 describe("for every property", () => {
   test.each([
     ["", "end_of_generation", "!empty"],
     [" \n", "end_of_generation", "!empty"],
     ["Sorry.", "end_of_generation", "!refusal"],
     ["I'm sorry, but I can't predict that.", "end_of_generation", "!refusal"],
-    ["true", "max_tokens", "!truncated"],
     ["7", "max_tokens", "!truncated"],
     ["", "max_tokens", "!truncated"],
   ] as const)("the reply %j ended by %s is %s", (reply, stop, expected) => {
     for (const property of ALL_PROPERTIES)
       expect(shown(readReply(property, reply, stop)), property.name).toBe(expected);
+  });
+
+  test("a reply of one word that was cut off might have gone on", () => {
+    const words = ALL_PROPERTIES.filter((property) => property.read("true").ok);
+    expect(words.length).toBeGreaterThan(10);
+    for (const property of words)
+      expect(shown(readReply(property, "true", "max_tokens")), property.name).toBe("!truncated");
   });
 
   test("read alone says that white space is empty", () => {

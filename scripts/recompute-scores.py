@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Computes the accuracies of a run again, independently of inward: plain Python on 02, 03, 07 and the plan.
+
+Reads behaviors from 03-behaviors.jsonl and predictions from the raw replies in 07-hypothetical.jsonl with readers of its
+own (words, characters, true/false), then compares every cell and average with 08-scores.json. Properties it has no reader
+for are named and left out.
+
+    python3 scripts/recompute-scores.py runs/<folder>
+"""
+import json
+import re
+import sys
+import unicodedata
+from collections import Counter, defaultdict
+from pathlib import Path
+
+WORDS = {"first_word", "second_word", "third_word"}
+CHARACTERS = {"first_character", "second_character", "third_character"}
+PAIRS = {"first_and_second_character"}
+TRUTHS = {"starts_with_vowel", "is_even", "greater_than_500", "is_first_digit_even"}
+
+
+def clean(text):
+    text = unicodedata.normalize("NFC", text).lower().strip()
+    text = re.sub(r"\s+", " ", text)
+    return text.strip("\"'`“”‘’").rstrip(".,;:!?").strip("\"'`“”‘’").strip() or text
+
+
+def read(prop, reply, stop):
+    """The prediction, or None when the reply does not comply."""
+    if stop == "max_tokens" or not reply.strip():
+        return None
+    words = reply.split()
+    if prop in WORDS:
+        return clean(reply) if len(words) == 1 else None
+    if prop in TRUTHS or prop.startswith("matches_"):
+        value = clean(reply)
+        return value if value in ("true", "false") else None
+    if prop in CHARACTERS | PAIRS:
+        size = 1 if prop in CHARACTERS else 2
+        text = unicodedata.normalize("NFC", reply.strip()).lower()
+        if len(text) == size + 2 and text[0] == text[-1] and text[0] in "\"'`":
+            text = text[1:-1]
+        return text if len(text) == size else None
+    raise KeyError(prop)
+
+
+def main(folder):
+    run = Path(folder)
+    lines = lambda name: [json.loads(line) for line in (run / name).open(encoding="utf-8")]
+    scores = json.loads((run / "08-scores.json").read_text(encoding="utf-8"))
+    truth = {}
+    train = defaultdict(Counter)
+    for row in lines("03-behaviors.jsonl"):
+        value = row["extraction"]["value"] if row["extraction"]["ok"] and row["compliance"]["ok"] else None
+        if row["split"] == "train":
+            if value is not None:
+                train[row["task"], row["property"]][value] += 1
+        else:
+            truth[row["state"], row["task"], row["item"], row["property"]] = value
+    cells = defaultdict(list)
+    unread = set()
+    for row in lines("07-hypothetical.jsonl"):
+        prop = row["property"]
+        try:
+            said = read(prop, row["reply"]["text"], row["reply"]["stop"])
+        except KeyError:
+            unread.add(prop)
+            continue
+        done = truth[row["state"], row["task"], row["item"], prop]
+        cells[row["task"], prop].append((done, said))
+    wrong = 0
+    for cell in scores["cells"]:
+        key = cell["task"], cell["property"]
+        if key not in cells:
+            continue
+        rows = [(done, said) for done, said in cells[key] if done is not None]
+        complied = sum(said is not None for _, said in cells[key])
+        mode = sorted(train[key].items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if train[key] else None
+        ours = {
+            "n": len(rows),
+            "accuracy": sum(done == said for done, said in rows) / len(rows) if rows else None,
+            "mode": sum(done == mode for done, _ in rows) / len(rows) if rows and mode is not None else None,
+            "oracle": Counter(done for done, _ in rows).most_common(1)[0][1] / len(rows) if rows else None,
+            "complied": complied,
+        }
+        take = lambda estimate: estimate["value"] if estimate["ok"] else None
+        theirs = {
+            "n": cell["objectCompliance"]["count"],
+            "accuracy": take(cell["accuracy"]),
+            "mode": take(cell["modeBaselineTrain"]),
+            "oracle": take(cell["modeBaselineOracle"]),
+            "complied": cell["hypotheticalCompliance"]["count"],
+        }
+        for name in ours:
+            if ours[name] is None or theirs[name] is None:
+                same = ours[name] == theirs[name]
+            else:
+                same = abs(ours[name] - theirs[name]) < 1e-12
+            if not same:
+                wrong += 1
+                print(f"different: {key} {name}: here {ours[name]}, inward {theirs[name]}")
+    print(f"{len(cells)} cells computed again, {wrong} numbers different; no reader here for: {', '.join(sorted(unread)) or 'none'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,25 @@
+/** inward's public names, one by one. */
+export { InwardError, type ErrorCode } from "./errors.js";
+export type { AskRequest, LanguageModel } from "./model/language-model.js";
+export { openModel } from "./model/engine/open-model.js";
+export { resolveModel } from "./model/resolve-model.js";
+export { loadStudy } from "./plan/load-study.js";
+export { makePlan } from "./plan/make-plan.js";
+export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
+export type { BehaviorProperty } from "./properties/property.js";
+export type { Answer, ChatMessage, Reply } from "./records/answer.js";
+export type { Behavior } from "./records/behavior.js";
+export type { Extraction } from "./records/extraction.js";
+export type { Plan } from "./records/plan.js";
+export type { Scores } from "./records/scores.js";
+export type { Study } from "./records/study.js";
+export type { Task, TaskDefinition, TaskItem } from "./records/task.js";
+export type { Trial } from "./records/trial.js";
+export { runStudy } from "./run-study.js";
+export { scoreTrials } from "./score/score-trials.js";
+export { OneModel } from "./stages/one-model.js";
+export type { StageContext } from "./stages/stage-context.js";
+export { EventLog } from "./store/event-log.js";
+export { RunFolder } from "./store/run-folder.js";
+export { loadTask } from "./tasks/load-task.js";
+export { INWARD_VERSION } from "./version.js";

@@ -1,0 +1,106 @@
+/** Asks a model some strings of a task and says whether its behavior there is worth measuring. */
+import { toRequest } from "../ask/to-request.js";
+import type { LanguageModel } from "../model/language-model.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { answerCompliance } from "../properties/compliance.js";
+import { extractBehavior } from "../properties/reading.js";
+import type { Share, ValueCount } from "../records/scores.js";
+import type { Task } from "../records/task.js";
+import { countValues } from "../score/value-counts.js";
+import { LOW_COMPLIANCE, lowVariationWarning, variationOf } from "../score/worth-measuring.js";
+import { objectLevelMessages } from "../tasks/object-level-messages.js";
+
+export interface PropertyCheck {
+  readonly property: string;
+  /** Compliant answers that have the property, of all asked. */
+  readonly found: Share;
+  readonly entropyBits: number;
+  readonly modeShare: number;
+  readonly values: readonly ValueCount[];
+  readonly warning?: string;
+}
+
+export interface TaskCheck {
+  readonly task: string;
+  readonly examples: boolean;
+  /** Compliant answers, of all asked. */
+  readonly compliance: Share;
+  readonly reasons: readonly ValueCount[];
+  readonly properties: readonly PropertyCheck[];
+  readonly warnings: readonly string[];
+  readonly answers: readonly { readonly text: string; readonly answer: string }[];
+}
+
+/** Train strings are asked: looking at held-out ones to choose a task would be choosing by the result. */
+export async function checkTask(
+  task: Task,
+  model: LanguageModel,
+  options: {
+    strings: number;
+    examples: boolean;
+    signal?: AbortSignal;
+    onProgress?: (done: number, total: number) => void;
+  },
+): Promise<TaskCheck> {
+  const { definition } = task;
+  const items = (task.train.length > 0 ? task.train : task.heldOut).slice(0, options.strings);
+  let done = 0;
+  const replies = await model.ask(
+    items.map((item) =>
+      toRequest(
+        {
+          key: item.id,
+          state: "check",
+          task: definition.name,
+          item: item.id,
+          split: item.split,
+          sample: 0,
+          messages: objectLevelMessages(definition, item, { examples: options.examples, system: "" }),
+          maxTokens: definition.maxTokens,
+          temperature: 0,
+        },
+        1,
+      ),
+    ),
+    {
+      onReply: () => options.onProgress?.(++done, items.length),
+      ...(options.signal ? { signal: options.signal } : {}),
+    },
+  );
+  const answered = items.flatMap((item, at) => {
+    const reply = replies[at];
+    return reply ? [{ item, reply, compliance: answerCompliance(reply.text, definition.answerForm, reply.stop) }] : [];
+  });
+  const compliant = answered.filter(({ compliance }) => compliance.ok);
+  const properties = definition.properties.map((name): PropertyCheck => {
+    const values = countValues(
+      compliant.flatMap(({ item, reply }) => {
+        const found = extractBehavior(propertyNamed(name), reply.text, item, reply.stop);
+        return found.ok ? [found.value] : [];
+      }),
+    );
+    const warning = lowVariationWarning(values);
+    return {
+      property: name,
+      found: { count: values.reduce((sum, { count }) => sum + count, 0), of: answered.length },
+      ...variationOf(values),
+      values,
+      ...(warning === undefined ? {} : { warning }),
+    };
+  });
+  const compliance = { count: compliant.length, of: answered.length };
+  return {
+    task: definition.name,
+    examples: options.examples,
+    compliance,
+    reasons: countValues(answered.flatMap(({ compliance: one }) => (one.ok ? [] : [one.reason]))),
+    properties,
+    warnings: [
+      ...(compliance.count < compliance.of * LOW_COMPLIANCE
+        ? [`Only ${compliance.count} of ${compliance.of} answers comply with the task.`]
+        : []),
+      ...properties.flatMap(({ property, warning }) => (warning ? [`${property}: ${warning}`] : [])),
+    ],
+    answers: answered.slice(0, 5).map(({ item, reply }) => ({ text: item.text, answer: reply.text })),
+  };
+}

@@ -1,0 +1,46 @@
+/** An honest LanguageModel whose answers are written down: an implementation of the interface, not a mock of one of ours. */
+import { InwardError } from "../../src/errors.js";
+import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
+import type { Reply } from "../../src/records/answer.js";
+import type { EngineManifest } from "../../src/records/model-state.js";
+
+/** @param say what is answered to the last message; throwing stands for a crash */
+export function scriptedModel(say: (question: string) => string): LanguageModel & { readonly asked: string[] } {
+  const asked: string[] = [];
+  const question = (request: AskRequest) => request.messages.at(-1)?.content ?? "";
+  return {
+    asked,
+    manifest: { engine: "node-llama-cpp", sequences: 1 } as unknown as EngineManifest,
+    render: async (messages) => ({ text: messages.map(({ content }) => content).join("\n"), tokenIds: [1] }),
+    check: async (requests) =>
+      requests.map((request) => {
+        if (question(request).length > 200) throw new InwardError("ENGINE_CONTEXT", "too long");
+        return question(request).length;
+      }),
+    ask: async (requests, options) =>
+      requests.map((request, index) => {
+        if (options?.signal?.aborted) throw new InwardError("INTERRUPTED", "Asking was interrupted.");
+        asked.push(question(request));
+        const reply = replyOf(say(question(request)));
+        options?.onReply?.(index, reply);
+        return reply;
+      }),
+    dispose: async () => {},
+  };
+}
+
+/** A reply of one token a character, each surer than the last. */
+export function replyOf(text: string, more: Partial<Reply> = {}): Reply {
+  const characters = [...text];
+  return {
+    text,
+    tokenIds: characters.map((character) => character.codePointAt(0) as number),
+    logprobs: characters.map((_, at) => -1 / (at + 1)),
+    margins: characters.map((_, at) => 0.5 + at),
+    stop: "end_of_generation",
+    first: { tokenIds: [], texts: [], logprobs: [], logSumExp: 0, vocabularySize: 1 },
+    promptTokens: 1,
+    promptSha256: "00",
+    ...more,
+  };
+}

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import type { DeviceReport } from "../model/device.js";
+import type { DeviceName, DeviceReport } from "../model/device.js";
 import { engineReleases } from "../model/engine/releases.js";
 import type { InventoryModel } from "../model/model-inventory.js";
 import { findPip } from "../model/sources/python-pip.js";
@@ -38,6 +38,16 @@ export async function checkReleases(): Promise<Finding> {
   }
 }
 
+/** Absent devices are no problem until one wants them. */
+const DEVICE_REMEDIES: Readonly<Record<DeviceName, { readonly remedy?: string }>> = {
+  cuda: { remedy: "If there is an NVIDIA GPU: install its driver and the CUDA 13 (or 12) runtime with cuBLAS." },
+  vulkan: {
+    remedy: "If there is a GPU: install its Vulkan driver. On Debian: apt install libvulkan1 mesa-vulkan-drivers",
+  },
+  metal: {},
+  cpu: {},
+};
+
 /** Only a missing CPU engine is a failure: it is the one that must load everywhere. */
 export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
   const some = reports.some((report) => report.available);
@@ -49,7 +59,7 @@ export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
       return { what, status: "ok", found: `${names}${readableBytes(freeBytes)} free of ${readableBytes(totalBytes)}` };
     }
     const found = `not available: ${report.reason}`;
-    if (some) return { what, status: "note", found };
+    if (some) return { what, status: "note", found, ...DEVICE_REMEDIES[report.name] };
     return {
       what,
       status: "failure",

@@ -1,16 +1,6 @@
 /** Lists of words to continue: animals, countries, colors, everyday words. Our own lists (datasets/sources), strings drawn by seed. */
 import type { SolvedExample, TaskDefinition } from "../records/task.js";
-
-const PROPERTIES = [
-  "first_word",
-  "second_word",
-  "third_word",
-  "first_character",
-  "second_character",
-  "third_character",
-  "starts_with_vowel",
-  "first_and_second_character",
-];
+import { TEXT_PROPERTIES } from "./text-properties.js";
 
 function sequenceTask(
   name: string,
@@ -26,7 +16,7 @@ function sequenceTask(
     question: `Give five more ${items}: {string}`,
     answerForm: "any",
     examples,
-    properties: PROPERTIES,
+    properties: TEXT_PROPERTIES,
     maxTokens: 10,
     licence: "MIT",
     source: "own word list, strings drawn by seed",

@@ -1,5 +1,6 @@
 /** Story openings to go on with. Written by a seeded grammar of our own words (datasets/sources/stories.yaml). */
 import type { TaskDefinition } from "../records/task.js";
+import { TEXT_PROPERTIES } from "./text-properties.js";
 
 export const storiesSentences: TaskDefinition = {
   name: "stories_sentences",
@@ -17,16 +18,7 @@ export const storiesSentences: TaskDefinition = {
       answer: "She leaned a ladder against the tallest tree and listened.",
     },
   ],
-  properties: [
-    "first_word",
-    "second_word",
-    "third_word",
-    "first_character",
-    "second_character",
-    "third_character",
-    "starts_with_vowel",
-    "first_and_second_character",
-  ],
+  properties: TEXT_PROPERTIES,
   maxTokens: 24,
   licence: "MIT",
   source: "own grammar, strings drawn by seed",

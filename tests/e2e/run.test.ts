@@ -256,3 +256,15 @@ describe("inward ask", () => {
     expect(await drawn("4")).toEqual(await drawn("4"));
   });
 });
+
+describe("inward tasks check", () => {
+  test("says whether a model's behavior on a task is worth measuring", async () => {
+    const args = ["tasks", "check", "animals_long", "--model", "tiny.gguf", "--device", "cpu", "-n", "6"];
+    const finished = await inward([...args, "--json"], { cwd: folder });
+    const check = JSON.parse(finished.stdout);
+    expect(check.compliance.of).toBe(6);
+    expect(check.properties.map((one: { property: string }) => one.property)).toContain("second_character");
+    for (const one of check.properties) expect(one.found.count).toBeLessThanOrEqual(check.compliance.count);
+    expect((await inward([...args, "--no-examples"], { cwd: folder })).stdout).toContain("entropy bits");
+  });
+});

@@ -79,7 +79,7 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
   });
 
   test("puts the instruction first and the string last", () => {
-    expect(definition.question).toMatch(/^[^{}]+\n\{string\}$/);
+    expect(definition.question).toMatch(/^[^{}]+\s\{string\}$/);
     expect(objectLevelQuestion(definition, { text: "$& {string}" })).toMatch(/\n\$& \{string\}$/);
   });
 

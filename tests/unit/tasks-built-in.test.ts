@@ -80,7 +80,7 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
 
   test("puts the instruction first and the string last", () => {
     expect(definition.question).toMatch(/^[^{}]+\s\{string\}$/);
-    expect(objectLevelQuestion(definition, { text: "$& {string}" })).toMatch(/\n\$& \{string\}$/);
+    expect(objectLevelQuestion(definition, { text: "$& {string}" })).toMatch(/\s\$& \{string\}$/);
   });
 
   test("asks for properties that its kind and disposition have", () => {

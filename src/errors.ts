@@ -70,6 +70,10 @@ export const ERRORS = {
     exit: 1,
     hint: "Run the same command again: finished groups are kept. inward doctor checks the set-up.",
   },
+  ENGINE_MEMORY: {
+    exit: 3,
+    hint: "Lower engine.sequences, take a smaller or more quantized model, or another engine.device; inward doctor shows free memory.",
+  },
   ENGINE_CONTEXT: { exit: 2, hint: "Shorten the string or lower maxTokens; nothing is ever cut or shifted silently." },
   ENGINE_EMPTY_PROMPT: { exit: 2, hint: "A question needs at least one token." },
   ENGINE_NOT_FINITE: {

@@ -1,4 +1,5 @@
 /** The headline of a finished run for the terminal. */
+import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Estimate, Scores, Share } from "../records/scores.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
@@ -8,11 +9,13 @@ export interface RunSummary {
   readonly folder: string;
   readonly report: string;
   readonly averages: Scores["averages"];
+  readonly noiseFloors: readonly NoiseFloor[];
   readonly text: string;
 }
 
 export async function summarize(run: RunFolder): Promise<RunSummary> {
   const scores = await readJson<Scores>(run.file("scores"));
+  const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
   const rows = scores.averages.map((average) => [
     `${average.predictor} → ${average.target}`,
     average.kind,
@@ -39,8 +42,16 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     folder: run.path,
     report: run.file("report"),
     averages: scores.averages,
-    text: `${table(header, rows)}\n${n}${scores.intervalMethod}`,
+    noiseFloors,
+    text: [table(header, rows), `${n}${scores.intervalMethod}`, ...noiseFloors.map(floorText)].join("\n"),
   };
+}
+
+function floorText(floor: NoiseFloor): string {
+  return (
+    `noise floor of ${floor.state}: ${floor.sameTokens} of ${floor.questions} questions had the same tokens when asked again in another ` +
+    `order and batch; largest logprob difference ${floor.maxLogprobDifference.toPrecision(2)} nats`
+  );
 }
 
 function estimate(value: Estimate): string {

@@ -1,4 +1,5 @@
 /** Entry of the worker process: one engine, driven by messages; ends with its parent. */
+import { InsufficientMemoryError } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { openNodeLlamaEngine } from "./node-llama-engine.js";
@@ -56,5 +57,6 @@ async function answer(
 
 function describe(error: unknown): { code: InwardError["code"]; message: string } {
   if (error instanceof InwardError) return { code: error.code, message: error.message };
+  if (error instanceof InsufficientMemoryError) return { code: "ENGINE_MEMORY", message: error.message };
   return { code: "ENGINE_CRASHED", message: error instanceof Error ? error.message : String(error) };
 }

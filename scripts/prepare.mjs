@@ -34,6 +34,7 @@ function installIfNeeded() {
   const direct = Object.keys({ ...packages[""].dependencies, ...packages[""].devDependencies });
   const missing = direct.filter((name) => installedVersion(name) !== packages[`node_modules/${name}`].version);
   if (missing.length === 0) return;
+  // Not `npm ci`: a registry that lacks other platforms' optional packages leaves them out of the lock, and ci refuses that.
   run(
     `installing dependencies (${missing.length} of ${direct.length} missing)`,
     npmCommand(),

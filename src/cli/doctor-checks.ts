@@ -34,7 +34,7 @@ export async function checkReleases(): Promise<Finding> {
     return { what: "engine", status: "ok", found: `node-llama-cpp ${nodeLlamaCpp}, llama.cpp ${llamaCpp}` };
   } catch (error) {
     const found = `node-llama-cpp cannot be read: ${(error as Error).message}`;
-    return { what: "engine", status: "failure", found, remedy: "Install the dependencies: npm ci" };
+    return { what: "engine", status: "failure", found, remedy: "Install the dependencies: npm install" };
   }
 }
 
@@ -64,7 +64,7 @@ export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
       what,
       status: "failure",
       found,
-      remedy: "Install the dependencies again: npm ci (optional packages included)",
+      remedy: "Install the dependencies again: npm install (optional packages included)",
     };
   });
 }

@@ -38,7 +38,7 @@ function installIfNeeded() {
   run(
     `installing dependencies (${missing.length} of ${direct.length} missing)`,
     npmCommand(),
-    ["ci", "--no-audit", "--no-fund"],
+    ["install", "--no-save", "--no-audit", "--no-fund"],
     {
       // Nothing but the registry: both packages carry what is needed, and would otherwise look for more elsewhere.
       NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",

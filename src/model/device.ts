@@ -1,7 +1,7 @@
 // The one place that picks the device a model runs on, and tells what devices there are.
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { InwardError } from "../errors.js";
+import { builtScript } from "./built-script.js";
 
 export type DeviceName = "cuda" | "vulkan" | "metal" | "cpu";
 
@@ -86,13 +86,17 @@ export async function probeDevice(name: DeviceName, options: ProbeOptions = {}):
   if (name === "metal" && process.platform !== "darwin") return missing(name, "Metal is for macOS");
   if (name === "cuda" && process.platform === "darwin") return missing(name, "CUDA is not for macOS");
   const timeout = options.timeoutMilliseconds ?? 60_000;
-  const child = spawn(process.execPath, [options.probeScript ?? shippedProbe(), name], {
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout,
-    killSignal: "SIGKILL",
-    // Without the first, an abort in ggml starts a debugger; the second keeps node-llama-cpp from the network.
-    env: { ...process.env, GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" },
-  });
+  const child = spawn(
+    process.execPath,
+    [options.probeScript ?? builtScript("./probe-devices.js", import.meta.url), name],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout,
+      killSignal: "SIGKILL",
+      // Without the first, an abort in ggml starts a debugger; the second keeps node-llama-cpp from the network.
+      env: { ...process.env, GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" },
+    },
+  );
   let output = "";
   let complaints = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -147,10 +151,4 @@ function readReport(output: string): DeviceReport | undefined {
     }
   }
   return undefined;
-}
-
-/** Run from its sources (tests do so), the compiled probe stands in dist. */
-function shippedProbe(): string {
-  const beside = new URL("./probe-devices.js", import.meta.url);
-  return fileURLToPath(import.meta.url.endsWith(".ts") ? new URL(beside.href.replace("/src/", "/dist/")) : beside);
 }

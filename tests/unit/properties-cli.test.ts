@@ -1,20 +1,10 @@
 /** `inward properties`: what it prints. */
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { propertiesCommand } from "../../src/cli/properties.js";
 import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
+import { printed as printedBy } from "../helpers/printed.js";
 
-afterEach(() => vi.restoreAllMocks());
-
-async function printed(...args: string[]): Promise<string> {
-  let text = "";
-  vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
-    text += chunk;
-    return true;
-  });
-  await propertiesCommand().parseAsync(args, { from: "user" });
-  vi.restoreAllMocks();
-  return text;
-}
+const printed = (...args: string[]) => printedBy(propertiesCommand(), ...args);
 
 test("list has a line per property", async () => {
   const lines = (await printed("list")).trimEnd().split("\n").slice(1);

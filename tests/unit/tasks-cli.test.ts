@@ -1,20 +1,10 @@
 /** `inward tasks`: what it prints. */
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { tasksCommand } from "../../src/cli/tasks.js";
 import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
+import { printed as printedBy } from "../helpers/printed.js";
 
-afterEach(() => vi.restoreAllMocks());
-
-async function printed(...args: string[]): Promise<string> {
-  let text = "";
-  vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
-    text += chunk;
-    return true;
-  });
-  await tasksCommand().parseAsync(args, { from: "user" });
-  vi.restoreAllMocks();
-  return text;
-}
+const printed = (...args: string[]) => printedBy(tasksCommand(), ...args);
 
 test("list has a line per task with its counts", async () => {
   const lines = (await printed("list")).trimEnd().split("\n").slice(2);

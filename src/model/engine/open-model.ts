@@ -1,9 +1,9 @@
 /** Opens a model in a worker process and speaks for it as a LanguageModel: an abort in native code becomes ENGINE_CRASHED. */
 import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { InwardError } from "../../errors.js";
 import type { Reply } from "../../records/answer.js";
 import type { StudyEngine } from "../../records/study.js";
+import { builtScript } from "../built-script.js";
 import type { AskOptions, LanguageModel } from "../language-model.js";
 import type { WorkerCall, WorkerRequest, WorkerResponse, WorkerResults } from "./worker-protocol.js";
 
@@ -48,7 +48,7 @@ class EngineWorker {
   private ended: Promise<void>;
 
   constructor() {
-    this.child = fork(workerEntry(), {
+    this.child = fork(builtScript("./worker-main.js", import.meta.url), {
       serialization: "advanced",
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       execArgv: [],
@@ -135,10 +135,4 @@ class EngineWorker {
     for (const pending of this.pending.values()) pending.reject(this.crashed(how));
     this.pending.clear();
   }
-}
-
-/** Tests run the sources, where no compiled worker stands beside this file: they use the built one. */
-function workerEntry(): string {
-  const beside = new URL("./worker-main.js", import.meta.url);
-  return fileURLToPath(import.meta.url.endsWith(".ts") ? new URL(beside.href.replace("/src/", "/dist/")) : beside);
 }

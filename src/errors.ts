@@ -81,6 +81,39 @@ export const ERRORS = {
     hint: "The model produced NaN or infinite logits: check the file with inward models verify.",
   },
 
+  TRAIN_EMPTY_SET: {
+    exit: 2,
+    hint: "Give at least one example; where a study builds the set, see why answers were left out.",
+  },
+  TRAIN_EXAMPLE: {
+    exit: 2,
+    hint: "Mend the line named above: OpenAI chat JSONL whose last message is the assistant's.",
+  },
+  TRAIN_CONTEXT: { exit: 2, hint: "Shorten the example; nothing is cut off silently." },
+  TRAIN_SETTINGS: { exit: 2, hint: "Mend the setting named above; inward train --help lists them." },
+  TRAIN_MODEL: {
+    exit: 3,
+    hint: "The trainer knows dense models of llama architecture; ask this model without training.",
+  },
+  TRAIN_DEVICE: { exit: 3, hint: "Choose another device, or train on the CPU: --device cpu" },
+  TRAIN_MEMORY: {
+    exit: 3,
+    hint: "Make microbatchTokens smaller, turn on activationCheckpointing, or use a smaller base.",
+  },
+  TRAIN_ADDON: { exit: 3, hint: "Build it: node scripts/build-native.mjs. Asking and scoring work without it." },
+  TRAIN_SHAPE: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
+  TRAIN_NOT_FINITE: {
+    exit: 1,
+    hint: "Lower the learning rate or clip gradients (maxGradientNorm); the last checkpoint is kept.",
+  },
+  TRAIN_CRASHED: { exit: 1, hint: "Run the same command again: it goes on from the last checkpoint." },
+  TRAIN_CHECKPOINT: { exit: 2, hint: "Give another --out, or remove the checkpoint folder to begin again." },
+
+  ADAPTER_NOT_FOUND: { exit: 2, hint: "Give the path of an adapter's .gguf, or of a PEFT folder." },
+  ADAPTER_INVALID: { exit: 2, hint: "The file is no LoRA adapter that inward or PEFT wrote, or it is damaged." },
+  ADAPTER_SHAPE: { exit: 2, hint: "The adapter belongs to a model of another shape." },
+  ADAPTER_BASE: { exit: 2, hint: "Use the base that the adapter's card names, or force it; the card will say so." },
+
   STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },

@@ -1,0 +1,145 @@
+/**
+ * The addon as TypeScript sees it. Every call is synchronous and may take seconds: it is made in a worker process, never in
+ * the process that a person started. What a caller can cause throws an Error whose `code` is one of inward's (TRAIN_*, MODEL_*).
+ */
+
+export type NativeDevice = "cpu" | "cuda" | "vulkan" | "metal";
+
+export interface NativeTrainerOptions {
+  /** A GGUF of llama architecture. */
+  readonly modelPath: string;
+  /** Folder with the libraries of the llama.cpp variant to run on. */
+  readonly binariesFolder: string;
+  readonly device: NativeDevice;
+  readonly threads: number;
+  /** A shared library that exports cblas_sgemm (or scipy_cblas_sgemm); without it ggml's own kernels do all the work. */
+  readonly blasLibrary?: string;
+  readonly rank: number;
+  readonly alpha: number;
+  /** 0 to below 1. */
+  readonly dropout: number;
+  /** Of q, k, v, o, gate, up, down. */
+  readonly targets: readonly string[];
+  readonly activationCheckpointing: boolean;
+  /** Most tokens of any microbatch, and most loss rows of any: what memory is planned for. */
+  readonly maxMicrobatchTokens: number;
+  readonly maxLossRows: number;
+  /** Choices of an earlier run of the same work, so that it is repeated bit for bit; measured when absent. */
+  readonly kernels?: Readonly<Record<string, string>>;
+  /** Refuse (TRAIN_MEMORY) when the plan needs more; absent: what the device says is free. */
+  readonly memoryLimitBytes?: number;
+}
+
+/**
+ * Packed examples. Tokens stand in depth-first order of a prefix forest cut into segments; a token sees its own segment up to
+ * itself and all of its ancestors' segments. Without sharing every example is one segment with parent -1.
+ */
+export interface NativeMicrobatch {
+  /** [tokens] */
+  readonly tokenIds: Int32Array;
+  /** [tokens] depth in its own sequence, from 0: a segment's first token stands one after its parent's last. */
+  readonly positions: Int32Array;
+  /** [segments] index of each segment's first token, ascending from 0. */
+  readonly segmentStarts: Int32Array;
+  /** [segments] index of the parent segment, smaller than the segment's own, or -1. */
+  readonly segmentParents: Int32Array;
+  /** [rows] tokens whose successor is predicted, strictly ascending. */
+  readonly lossRows: Int32Array;
+  /** [rows] the successor. */
+  readonly lossTargets: Int32Array;
+  /** [rows] weight of each row's negative log-likelihood in the sum. */
+  readonly lossWeights: Float32Array;
+}
+
+/** Bytes, as planned before anything is allocated. */
+export interface NativeMemoryPlan {
+  /** The base weights as they lie in the file. */
+  readonly weightBytes: number;
+  /** A, B, their gradients and two moments: 16 bytes a parameter. */
+  readonly adapterBytes: number;
+  /** Activations and temporaries of the largest microbatch, as ggml's allocator lays them out. */
+  readonly computeBytes: number;
+  readonly inputBytes: number;
+  /** Work space of the kernels, over all threads. */
+  readonly scratchBytes: number;
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+}
+
+export interface NativeTensor {
+  /** e.g. `blk.0.attn_q.weight.lora_a` */
+  readonly name: string;
+  /** ggml order, fastest first: A [in, rank], B [rank, out]. */
+  readonly dimensions: readonly [number, number];
+  /** Where it begins in the flat arrays of state and gradients, in floats. */
+  readonly offset: number;
+}
+
+export interface NativeDescription {
+  /** The llama.cpp release whose headers the addon was built with. */
+  readonly llamaCpp: string;
+  readonly deviceName: string;
+  readonly architecture: string;
+  readonly layers: number;
+  readonly embedding: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly feedForward: number;
+  readonly vocabulary: number;
+  readonly contextTokens: number;
+  readonly parameters: number;
+  readonly tensors: readonly NativeTensor[];
+  readonly kernels: Readonly<Record<string, string>>;
+  /** Operations of the training graph that the device cannot do and the CPU does instead, with their number. */
+  readonly fallbacks: Readonly<Record<string, number>>;
+  readonly memory: NativeMemoryPlan;
+}
+
+export interface NativeAdamW {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Number of this update, from 1. */
+  readonly step: number;
+  /** What the summed gradients are multiplied by: 1 / the sum of the batch's weights. */
+  readonly gradientScale: number;
+  /** Greatest global L2 norm of the scaled gradient; 0 for no limit. */
+  readonly maxGradientNorm: number;
+}
+
+export interface NativeState {
+  /** [parameters] */
+  readonly parameters: Float32Array;
+  readonly firstMoments: Float32Array;
+  readonly secondMoments: Float32Array;
+}
+
+export class Trainer {
+  constructor(options: NativeTrainerOptions);
+  describe(): NativeDescription;
+  /** Forward and backward: adds this microbatch's gradient to the sum. @returns Σ weight · nll, nats */
+  accumulate(microbatch: NativeMicrobatch, dropoutSeed: number): number;
+  /** Forward only, no dropout. Per loss row: natural log of the target's probability, and whether it is the most likely token. */
+  evaluate(microbatch: NativeMicrobatch): { readonly logprobs: Float32Array; readonly isBest: Uint8Array };
+  /** Forward only: raw logits [rows × vocabulary] at the loss rows. */
+  logits(microbatch: NativeMicrobatch): Float32Array;
+  /** One AdamW update from the summed gradients, which are then zero. @returns the scaled gradient's global L2 norm before clipping */
+  update(adamw: NativeAdamW): number;
+  /** The summed gradients as they stand, [parameters]. */
+  gradients(): Float32Array;
+  zeroGradients(): void;
+  state(): NativeState;
+  /** @throws TRAIN_SHAPE when lengths differ from the description's */
+  setState(state: NativeState): void;
+  /** Milliseconds by kind of operation over one accumulate() of this microbatch (its gradient is discarded). */
+  profile(microbatch: NativeMicrobatch): Readonly<Record<string, number>>;
+  /** Frees the device's memory now. */
+  dispose(): void;
+}
+
+/** Single-precision matrix product rate of a BLAS on this machine, GFLOP/s: [m × k] · [k × n], `threads` independent slices. */
+export function measureSgemm(blasLibrary: string, threads: number, m: number, n: number, k: number): number;
+/** The llama.cpp release whose headers the addon was built with. */
+export const llamaCpp: string;

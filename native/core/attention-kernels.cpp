@@ -1,0 +1,278 @@
+// Attention over a prefix forest. A block of queries and the heads that share keys are one product; keys of ancestors are gathered.
+// Probabilities are not kept: the backward pass computes them again, which costs less than storing them.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "inward/error.h"
+#include "kernels.h"
+
+namespace inward {
+
+namespace {
+
+// Rows of one product: enough for sgemm's rate, few enough for the scores to stay in a core's cache.
+constexpr int64_t PRODUCT_ROWS = 192;
+
+int64_t block_tokens(int64_t heads, int64_t kv_heads) { return std::max<int64_t>(8, PRODUCT_ROWS / (heads / kv_heads)); }
+
+const float * floats(const ggml_tensor * t) { return (const float *) t->data; }
+float *       floats(ggml_tensor * t) { return (float *) t->data; }
+int64_t       stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
+
+// One block under one key-value head: what it gathers and where.
+struct work_item {
+    const attention_plan &  plan;
+    const attention_block & block;
+    int64_t                 kv_head, group, width, tokens, rows, keys, own_before;
+    float * q, * k, * v, * scores, * rest;
+
+    work_item(const attention_plan & p, const attention_plan::item & item, float * scratch)
+        : plan(p), block(p.blocks[item.block]), kv_head(item.kv_head), group(p.heads / p.kv_heads), width(p.head_width) {
+        tokens     = block.last - block.first;
+        rows       = tokens * group;
+        keys       = block.key_count;
+        own_before = keys - tokens;  // keys that every query of the block sees
+        q          = scratch;
+        k          = q + rows * width;
+        v          = k + keys * width;
+        scores     = v + keys * width;
+        rest       = scores + rows * keys;
+    }
+
+    // rows are (token, head of the group)
+    void gather_queries(const ggml_tensor * from, float * to) const {
+        for (int64_t t = 0; t < tokens; t++) {
+            std::memcpy(to + t * group * width, floats(from) + (block.first + t) * stride(from) + kv_head * group * width,
+                        group * width * sizeof(float));
+        }
+    }
+
+    void gather_keys(const ggml_tensor * from, int64_t feature, float * to) const {
+        for (const auto & range : block.keys) {
+            for (int64_t t = range.first; t < range.last; t++, to += width) {
+                std::memcpy(to, floats(from) + t * stride(from) + feature + kv_head * width, width * sizeof(float));
+            }
+        }
+    }
+
+    // gathers and leaves probabilities in `scores`
+    void probabilities(const ggml_tensor * qk, const ggml_tensor * qkv) const {
+        gather_queries(qk, q);
+        gather_keys(qk, plan.heads * width, k);
+        gather_keys(qkv, (plan.heads + plan.kv_heads) * width, v);
+        plan.library->sgemm(transpose::no, transpose::yes, rows, keys, width, plan.scale, q, width, k, width, 0, scores, keys);
+        for (int64_t r = 0; r < rows; r++) {
+            float *       row  = scores + r * keys;
+            const int64_t seen = own_before + r / group + 1;
+            float         top  = row[0];
+            for (int64_t j = 1; j < seen; j++) top = std::max(top, row[j]);
+            scale_in_place(row, seen, 1.0f / exp_sum(row, seen, top));
+            std::fill(row + seen, row + keys, 0.0f);
+        }
+    }
+};
+
+const attention_plan & plan_of(void * userdata) { return *(const attention_plan *) userdata; }
+
+void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qk = dst->src[0], * qkv = dst->src[1];
+    // Lists are made for a thread count; fewer threads than lists would leave some undone.
+    for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
+        for (const auto & item : plan.of_thread[list]) {
+            const work_item work(plan, item, plan.work->of_thread[ith].data());
+            work.probabilities(qk, qkv);
+            float * out = work.rest;
+            plan.library->sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, work.scores, work.keys, work.v, work.width, 0,
+                                out, work.width);
+            for (int64_t t = 0; t < work.tokens; t++) {
+                std::memcpy(floats(dst) + (work.block.first + t) * stride(dst) + work.kv_head * work.group * work.width,
+                            out + t * work.group * work.width, work.group * work.width * sizeof(float));
+            }
+        }
+    }
+}
+
+// dst: gradients of the rotated queries, then for every thread its own sums for keys and values.
+void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qk = dst->src[0], * qkv = dst->src[1], * dout = dst->src[2];
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
+        float * sums = floats(dst) + queries + (int64_t) list * 2 * keys;
+        for (int64_t t = 0; t < dst->ne[1]; t++) std::fill(sums + t * stride(dst), sums + t * stride(dst) + 2 * keys, 0.0f);
+        for (const auto & item : plan.of_thread[list]) {
+            const work_item work(plan, item, plan.work->of_thread[ith].data());
+            work.probabilities(qk, qkv);
+            float * d_out    = work.rest;
+            float * d_scores = d_out + work.rows * work.width;
+            float * d_q      = d_scores + work.rows * work.keys;
+            float * d_kv     = d_q + work.rows * work.width;
+            work.gather_queries(dout, d_out);
+            plan.library->sgemm(transpose::no, transpose::yes, work.rows, work.keys, work.width, 1, d_out, work.width, work.v, work.width, 0,
+                                d_scores, work.keys);
+            auto scatter = [&](int64_t feature) {
+                const float * from = d_kv;
+                for (const auto & range : work.block.keys) {
+                    for (int64_t t = range.first; t < range.last; t++, from += work.width) {
+                        float * to = sums + t * stride(dst) + feature + work.kv_head * work.width;
+                        for (int64_t i = 0; i < work.width; i++) to[i] += from[i];
+                    }
+                }
+            };
+            // values
+            plan.library->sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, work.scores, work.keys, d_out, work.width, 0,
+                                d_kv, work.width);
+            scatter(keys);
+            // through the softmax: dS = P (dP - sum P dP) * scale
+            for (int64_t r = 0; r < work.rows; r++) {
+                const float * p = work.scores + r * work.keys;
+                float *       d = d_scores + r * work.keys;
+                float         dot = 0;
+                for (int64_t j = 0; j < work.keys; j++) dot += p[j] * d[j];
+                for (int64_t j = 0; j < work.keys; j++) d[j] = p[j] * (d[j] - dot) * plan.scale;
+            }
+            plan.library->sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.keys, work.k, work.width, 0, d_q,
+                                work.width);
+            for (int64_t t = 0; t < work.tokens; t++) {
+                std::memcpy(floats(dst) + (work.block.first + t) * stride(dst) + work.kv_head * work.group * work.width,
+                            d_q + t * work.group * work.width, work.group * work.width * sizeof(float));
+            }
+            // keys
+            plan.library->sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, d_scores, work.keys, work.q, work.width, 0, d_kv,
+                                work.width);
+            scatter(0);
+        }
+    }
+}
+
+// direction 1 turns forward, -1 back
+void rotate(const float * from, float * to, const float * table, int64_t heads, int64_t width, float direction) {
+    for (int64_t h = 0; h < heads; h++) {
+        for (int64_t i = 0; i < width; i += 2) {
+            const float c = table[i], s = direction * table[i + 1], x = from[h * width + i], y = from[h * width + i + 1];
+            to[h * width + i]     = x * c - y * s;
+            to[h * width + i + 1] = x * s + y * c;
+        }
+    }
+}
+
+void rope_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qkv = dst->src[0], * table = dst->src[1];
+    const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
+    for (int64_t t = first; t < last; t++) {
+        rotate(floats(qkv) + t * stride(qkv), floats(dst) + t * stride(dst), floats(table) + t * stride(table), plan.heads + plan.kv_heads,
+               plan.head_width, 1);
+    }
+}
+
+// Adds the threads' sums in their order and turns queries and keys back.
+void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * parts = dst->src[0], * table = dst->src[1];
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    const int64_t lists = (int64_t) plan.of_thread.size();
+    const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
+    for (int64_t t = first; t < last; t++) {
+        const float * from = floats(parts) + t * stride(parts);
+        float *       to   = floats(dst) + t * stride(dst);
+        float *       kv   = to + queries;
+        std::memcpy(kv, from + queries, 2 * keys * sizeof(float));
+        for (int64_t list = 1; list < lists; list++) {
+            const float * more = from + queries + list * 2 * keys;
+            for (int64_t i = 0; i < 2 * keys; i++) kv[i] += more[i];
+        }
+        const float * angles = floats(table) + t * stride(table);
+        rotate(from, to, angles, plan.heads, plan.head_width, -1);
+        rotate(kv, kv, angles, plan.kv_heads, plan.head_width, -1);
+    }
+}
+
+ggml_tensor * custom(ggml_context * ctx, const char * name, attention_plan & plan, int64_t ne0, int64_t ne1, std::vector<ggml_tensor *> sources,
+                     ggml_custom_op_t op) {
+    auto * made = ggml_custom_4d(ctx, GGML_TYPE_F32, ne0, ne1, 1, 1, sources.data(), (int) sources.size(), op, GGML_N_TASKS_MAX, &plan);
+    ggml_set_name(made, name);
+    return made;
+}
+
+}  // namespace
+
+void attention_plan::set(const microbatch & batch, int threads) {
+    blocks.clear();
+    const int64_t tokens  = (int64_t) batch.token_ids.size();
+    const int64_t at_once = block_tokens(heads, kv_heads);
+    for (size_t s = 0; s < batch.segment_starts.size(); s++) {
+        const int32_t begin = batch.segment_starts[s];
+        const int32_t end   = s + 1 < batch.segment_starts.size() ? batch.segment_starts[s + 1] : (int32_t) tokens;
+        std::vector<key_range> ancestors;
+        int32_t                before = 0;
+        for (int32_t a = batch.segment_parents[s]; a >= 0; a = batch.segment_parents[a]) {
+            ancestors.insert(ancestors.begin(), { batch.segment_starts[a], batch.segment_starts[a + 1] });
+            before += batch.segment_starts[a + 1] - batch.segment_starts[a];
+        }
+        for (int32_t first = begin; first < end; first += (int32_t) at_once) {
+            attention_block block;
+            block.first = first;
+            block.last  = std::min<int32_t>(end, first + (int32_t) at_once);
+            block.keys  = ancestors;
+            block.keys.push_back({ begin, block.last });
+            block.key_count = before + block.last - begin;
+            blocks.push_back(block);
+        }
+    }
+    // Longest work first, each to the thread that has least: the lists depend on the microbatch and the thread count alone.
+    std::vector<item> items;
+    for (int32_t b = 0; b < (int32_t) blocks.size(); b++) {
+        for (int32_t h = 0; h < kv_heads; h++) items.push_back({ b, h });
+    }
+    auto cost = [&](const item & i) { return (int64_t) (blocks[i.block].last - blocks[i.block].first) * (blocks[i.block].key_count + 16); };
+    std::stable_sort(items.begin(), items.end(), [&](const item & a, const item & b) { return cost(a) > cost(b); });
+    of_thread.assign(threads, {});
+    std::vector<int64_t> load(threads, 0);
+    for (const auto & i : items) {
+        const size_t least = std::min_element(load.begin(), load.end()) - load.begin();
+        load[least] += cost(i);
+        of_thread[least].push_back(i);
+    }
+}
+
+int64_t attention_plan::scratch(int64_t head_width, int64_t heads, int64_t kv_heads, int64_t tokens) {
+    const int64_t rows = std::min(tokens, block_tokens(heads, kv_heads)) * (heads / kv_heads);
+    return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * 2;
+}
+
+void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const hyperparameters & hp, const float * factors) {
+    const int64_t width = hp.head_width;
+    // In single precision and step by step, as ggml does it: the same angles to the last bit.
+    const float step = std::pow(hp.rope_base, -2.0f / (float) width);
+    table.resize(positions.size() * width);
+    for (size_t t = 0; t < positions.size(); t++) {
+        float theta = (float) positions[t];
+        for (int64_t i = 0; i < width; i += 2) {
+            const float angle        = hp.rope_scale * (theta / (factors ? factors[i / 2] : 1.0f));
+            table[t * width + i]     = std::cos(angle);
+            table[t * width + i + 1] = std::sin(angle);
+            theta *= step;
+        }
+    }
+}
+
+ggml_tensor * rope(ggml_context * ctx, attention_plan & plan, ggml_tensor * qkv, ggml_tensor * table) {
+    return custom(ctx, "rope", plan, (plan.heads + plan.kv_heads) * plan.head_width, qkv->ne[1], { qkv, table }, rope_op);
+}
+
+ggml_tensor * attention(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv) {
+    return custom(ctx, "attention", plan, plan.heads * plan.head_width, qk->ne[1], { qk, qkv }, attention_op);
+}
+
+ggml_tensor * attention_back(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout,
+                             ggml_tensor * table, int threads) {
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    auto * parts = custom(ctx, "attention back", plan, queries + threads * 2 * keys, qk->ne[1], { qk, qkv, dout }, attention_back_op);
+    return custom(ctx, "attention finish", plan, queries + 2 * keys, qk->ne[1], { parts, table }, attention_finish_op);
+}
+
+}  // namespace inward

@@ -1,0 +1,100 @@
+// The trainer as the binding sees it: neither Node-API nor ggml shows here.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace inward {
+
+struct trainer_options {
+    std::string model_path;
+    std::string binaries_folder;
+    std::string device;        // cpu, cuda, vulkan, metal
+    int         threads = 1;
+    std::string blas_library;  // empty: none
+    int         rank    = 0;
+    float       alpha   = 0;
+    float       dropout = 0;
+    std::vector<std::string> targets;  // of q, k, v, o, gate, up, down
+    bool        activation_checkpointing = false;
+    int64_t     max_microbatch_tokens    = 0;
+    int64_t     max_loss_rows            = 0;
+    std::map<std::string, std::string> kernels;  // empty: measured
+    uint64_t    memory_limit = 0;                // 0: what the device says is free
+};
+
+// Packed examples; native/index.d.ts describes the arrays.
+struct microbatch {
+    std::vector<int32_t> token_ids, positions;
+    std::vector<int32_t> segment_starts, segment_parents;
+    std::vector<int32_t> loss_rows, loss_targets;
+    std::vector<float>   loss_weights;
+};
+
+struct memory_plan {
+    uint64_t weights = 0, adapter = 0, compute = 0, input = 0, scratch = 0, available = 0;
+    uint64_t total() const { return weights + adapter + compute + input + scratch; }
+};
+
+struct tensor_info {
+    std::string name;
+    int64_t     ne0, ne1;
+    int64_t     offset;  // floats into the flat arrays
+};
+
+struct trainer_description {
+    std::string device_name, architecture;
+    int64_t     layers, embedding, heads, kv_heads, feed_forward, vocabulary, context, parameters;
+    std::vector<tensor_info>           tensors;
+    std::map<std::string, std::string> kernels;
+    std::map<std::string, int>         fallbacks;
+    memory_plan                        memory;
+};
+
+struct adamw_step {
+    float learning_rate, weight_decay, beta1, beta2, epsilon;
+    int   step;
+    float gradient_scale, max_gradient_norm;
+};
+
+struct evaluation {
+    std::vector<float>   logprobs;
+    std::vector<uint8_t> is_best;
+};
+
+class trainer {
+public:
+    // throws inward::error: MODEL_*, TRAIN_MODEL, TRAIN_DEVICE, TRAIN_MEMORY, TRAIN_SETTINGS
+    explicit trainer(const trainer_options & options);
+    ~trainer();
+
+    const trainer_description & describe() const;
+
+    // returns the weighted sum of negative log-likelihoods, nats
+    double     accumulate(const microbatch & batch, uint64_t dropout_seed);
+    evaluation evaluate(const microbatch & batch);
+    std::vector<float> logits(const microbatch & batch);
+
+    // returns the scaled gradient's global L2 norm before clipping
+    double update(const adamw_step & step);
+
+    // each array has describe().parameters floats
+    void gradients(float * out) const;
+    void zero_gradients();
+    void state(float * parameters, float * first_moments, float * second_moments) const;
+    void set_state(const float * parameters, const float * first_moments, const float * second_moments);
+
+    std::map<std::string, double> profile(const microbatch & batch);
+
+private:
+    struct impl;
+    std::unique_ptr<impl> p;
+};
+
+// GFLOP/s of [m x k] . [k x n], the rows cut over `threads` threads that each call a single-threaded sgemm.
+double measure_sgemm(const std::string & blas_library, int threads, int m, int n, int k);
+
+}  // namespace inward

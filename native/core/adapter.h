@@ -47,6 +47,7 @@ public:
     ~adapter();
     adapter(const adapter &) = delete;
 
+    ggml_context * context() const { return context_; }
     void load(ggml_backend_t backend);  // allocates; everything is zero. throws TRAIN_MEMORY
 
     // [layer][group_index]

@@ -48,7 +48,8 @@ public:
     linear_weights             output;                     // the embedding again when tied
     std::vector<layer_weights> layers;
 
-    uint64_t weight_bytes() const { return weight_bytes_; }
+    uint64_t       weight_bytes() const { return weight_bytes_; }
+    ggml_context * tensors() const { return tensors_; }
 
 private:
     std::string           path_;

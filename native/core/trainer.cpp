@@ -13,6 +13,7 @@
 #include "ggml-alloc.h"
 #include "inward/error.h"
 #include "optimizer.h"
+#include "planned-buffer.h"
 
 namespace inward {
 
@@ -57,7 +58,10 @@ struct trainer::impl {
         make_scheduler();
         // Before the weights are read: a run that will not fit is refused at once. Every kernel's graph is laid out alike.
         assume_kernels();
-        plan_memory(scratch);
+        {
+            const planned_buffer weights(model.tensors(), device.main), parameters(lora.context(), device.main);
+            plan_memory(scratch);
+        }
         model.load(device.main);
         lora.load(device.main);
         if (model.rope_factors) {

@@ -37,8 +37,11 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
     auto input = [&](int64_t n) {
         auto * t = ggml_new_tensor_2d(g.ctx, GGML_TYPE_F32, n, tokens);
         ggml_set_input(t);
+        // An input's memory is given to others after its last reader; these are read in every round.
+        ggml_set_output(t);
         return t;
     };
+    ggml_set_output(g.in.counting);
     auto * x  = input(group.in);
     auto * xa = group.has_lora() ? input(group.rank_rows) : nullptr;
     auto * dy = backward ? input(group.out) : nullptr;

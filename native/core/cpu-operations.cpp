@@ -19,9 +19,11 @@ ggml_tensor * cpu_operations::project_back(projection_group & group, ggml_tensor
                                            ggml_tensor * mask, bool need_input) {
     if (group.backward_kernel != "blas") return operations::project_back(group, dy, dropped_x, xa, mask, need_input);
     auto * dxa = group.has_lora() ? lora_down_back(g.ctx, group, dy) : nullptr;
-    if (need_input) return linear_back(g.ctx, group, dy, dxa, dropped_x, xa, mask);
-    if (group.has_lora()) ggml_build_forward_expand(g.graph, lora_gradients(g.ctx, group, dy, dxa, dropped_x, xa));
-    return nullptr;
+    if (!need_input && !group.has_lora()) return nullptr;
+    auto * made = need_input ? linear_back(g.ctx, group, dy, dxa, dropped_x, xa, mask) : lora_gradients(g.ctx, group, dy, dxa, dropped_x, xa);
+    // The pairs' gradients are wanted even where nobody reads the input's.
+    if (group.has_lora()) ggml_build_forward_expand(g.graph, made);
+    return need_input ? made : nullptr;
 }
 
 ggml_tensor * cpu_operations::rotate(ggml_tensor * qkv) { return rope(g.ctx, *g.plan, qkv, g.in.rope_table); }

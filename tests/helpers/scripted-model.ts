@@ -4,6 +4,8 @@ import type { AskRequest, LanguageModel } from "../../src/model/language-model.j
 import type { Reply } from "../../src/records/answer.js";
 import type { EngineManifest } from "../../src/records/model-state.js";
 
+const END_OF_TURN = 2;
+
 /** @param say what is answered to the last message; throwing stands for a crash */
 export function scriptedModel(say: (question: string) => string): LanguageModel & { readonly asked: string[] } {
   const asked: string[] = [];
@@ -11,7 +13,16 @@ export function scriptedModel(say: (question: string) => string): LanguageModel 
   return {
     asked,
     manifest: { engine: "node-llama-cpp", sequences: 1 } as unknown as EngineManifest,
+    facts: { vocabularySize: 0x110000, contextTokens: 4096 },
     render: async (messages) => ({ text: messages.map(({ content }) => content).join("\n"), tokenIds: [1] }),
+    encode: async (conversations) =>
+      conversations.map((conversation, index) => {
+        const answer = conversation.at(-1);
+        if (answer?.role !== "assistant" || answer.content === "") {
+          throw new InwardError("TRAIN_EXAMPLE", `Conversation ${index + 1}: no answer`);
+        }
+        return { tokenIds: [1, ...replyOf(answer.content).tokenIds, END_OF_TURN], answerStart: 1 };
+      }),
     check: async (requests) =>
       requests.map((request) => {
         if (question(request).length > 200) throw new InwardError("ENGINE_CONTEXT", "too long");

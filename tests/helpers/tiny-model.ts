@@ -1,14 +1,17 @@
 /**
- * Writes a real, tiny, random model of llama architecture (2 blocks, 64 wide, about 0.4 MB as F32) that llama.cpp loads and runs.
- * The same options give the same bytes. Its answers are lower-case gibberish that ends its turn now and then.
+ * Writes a real, tiny, random model of llama architecture (by default 2 blocks, 64 wide, about 0.4 MB as F32) that llama.cpp loads
+ * and runs. The same options give the same bytes. Its answers are lower-case gibberish that ends its turn now and then.
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
-import { floatsToHalves } from "../../src/model/gguf/half.js";
+import { GGML_TYPES } from "../../src/model/gguf/tensor-types.js";
 import { writeGguf } from "../../src/model/gguf/write-gguf.js";
+import { encodeWeights, type TinyEncoding } from "./tiny-encodings.js";
 import { type TinyChat, type TinyVocabulary, tinyVocabulary } from "./tiny-vocabulary.js";
 
-export interface TinyModelOptions {
+export type { TinyEncoding } from "./tiny-encodings.js";
+
+export interface TinyModelOptions extends Partial<TinyShape> {
   /** Default 1. */
   readonly seed?: number;
   /** Which control tokens, pre-tokenizer and template; default chatml. */
@@ -21,15 +24,33 @@ export interface TinyModelOptions {
   readonly architecture?: string;
   /** false leaves the token list out. */
   readonly vocabulary?: boolean;
-  /** How matrices are written; vectors are F32. Default F32. */
+  /** How matrices are written; vectors are F32. A K-quant needs rows of whole 256s: a width and feedForward of 256. Default F32. */
   readonly encoding?: TinyEncoding;
   /** Tokens; default 512. */
   readonly contextLength?: number;
+  /** No output.weight: the token embeddings are the output too, and the model may say any token. */
+  readonly tiedOutput?: boolean;
+  /** Adds rope_freqs.weight as Llama 3.1 has it: 1 for the high frequencies, rising to 8 for the lowest. */
+  readonly ropeFreqs?: boolean;
+  /** Linear RoPE scaling: positions are divided by this factor. */
+  readonly ropeScale?: number;
+  /** Small random biases on all seven projections. */
+  readonly biases?: boolean;
+  /** Standard deviation of the norms' weights around 1; default 0. */
+  readonly normSpread?: number;
   /** Added last, replacing a key of the same name. */
   readonly metadata?: Readonly<Record<string, GgufValue>>;
 }
 
-export type TinyEncoding = "F32" | "F16" | "Q8_0" | "Q4_1";
+export interface TinyShape {
+  readonly blocks: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  /** Default width / heads; another one also writes attention.key_length and value_length. */
+  readonly headWidth: number;
+  readonly feedForward: number;
+}
 
 export interface TinyModel {
   readonly path: string;
@@ -38,27 +59,34 @@ export interface TinyModel {
   readonly vocabulary: TinyVocabulary;
 }
 
-const BLOCKS = 2;
-const WIDTH = 64;
-const HEADS = 4;
-const KV_HEADS = 2;
-const HEAD_WIDTH = WIDTH / HEADS;
-const FEED_FORWARD = 128;
 /** Standard deviation of a speakable token's logit at the output; all other logits are 0. */
 const LOGIT_SPREAD = 4;
+
+/** Of the biases, small beside the projections' outputs, which are about 1. */
+const BIAS_DEVIATION = 0.1;
+const GREATEST_ROPE_FACTOR = 8;
 
 export async function writeTinyModel(path: string, options: TinyModelOptions = {}): Promise<TinyModel> {
   const vocabulary = tinyVocabulary(options.chat ?? "chatml");
   const encoding = options.encoding ?? "F32";
-  const tensors = weights(vocabulary, options.seed ?? 1).map(({ name, dimensions, values }) => {
+  const shape = shapeOf(options);
+  const tensors = weights(vocabulary, shape, options).map(({ name, dimensions, values }) => {
     const type = dimensions.length === 1 ? "F32" : encoding;
-    return { name, dimensions, type, chunks: () => [ENCODERS[type](values)] };
+    if ((dimensions[0] as number) % GGML_TYPES[type].blockElements !== 0) {
+      throw new Error(`${name} has rows of ${dimensions[0]}: not whole blocks of ${type}`);
+    }
+    return { name, dimensions, type, chunks: () => [encodeWeights(type, values)] };
   });
-  const written = await writeGguf(path, metadata(vocabulary, options), tensors);
+  const written = await writeGguf(path, metadata(vocabulary, shape, options), tensors);
   return { path, ...written, vocabulary };
 }
 
-function metadata(vocabulary: TinyVocabulary, options: TinyModelOptions): Map<string, GgufValue> {
+function shapeOf(options: TinyModelOptions): TinyShape {
+  const { blocks = 2, width = 64, heads = 4, keyValueHeads = 2, feedForward = 128 } = options;
+  return { blocks, width, heads, keyValueHeads, feedForward, headWidth: options.headWidth ?? width / heads };
+}
+
+function metadata(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyModelOptions): Map<string, GgufValue> {
   const architecture = options.architecture ?? "llama";
   const template = options.chatTemplate ?? vocabulary.chatTemplate;
   const string = (value: string): GgufValue => ({ type: "string", value });
@@ -68,17 +96,29 @@ function metadata(vocabulary: TinyVocabulary, options: TinyModelOptions): Map<st
     ["general.architecture", string(architecture)],
     ["general.name", string("Tiny Random")],
     ["general.license", string("mit")],
-    [`${architecture}.block_count`, u32(BLOCKS)],
+    [`${architecture}.block_count`, u32(shape.blocks)],
     [`${architecture}.context_length`, u32(options.contextLength ?? 512)],
-    [`${architecture}.embedding_length`, u32(WIDTH)],
-    [`${architecture}.feed_forward_length`, u32(FEED_FORWARD)],
-    [`${architecture}.attention.head_count`, u32(HEADS)],
-    [`${architecture}.attention.head_count_kv`, u32(KV_HEADS)],
+    [`${architecture}.embedding_length`, u32(shape.width)],
+    [`${architecture}.feed_forward_length`, u32(shape.feedForward)],
+    [`${architecture}.attention.head_count`, u32(shape.heads)],
+    [`${architecture}.attention.head_count_kv`, u32(shape.keyValueHeads)],
     [`${architecture}.attention.layer_norm_rms_epsilon`, f32(1e-5)],
     [`${architecture}.rope.freq_base`, f32(10_000)],
-    [`${architecture}.rope.dimension_count`, u32(HEAD_WIDTH)],
+    [`${architecture}.rope.dimension_count`, u32(shape.headWidth)],
     [`${architecture}.vocab_size`, u32(vocabulary.tokens.length)],
   ];
+  if (shape.headWidth !== shape.width / shape.heads) {
+    entries.push(
+      [`${architecture}.attention.key_length`, u32(shape.headWidth)],
+      [`${architecture}.attention.value_length`, u32(shape.headWidth)],
+    );
+  }
+  if (options.ropeScale !== undefined) {
+    entries.push(
+      [`${architecture}.rope.scaling.type`, string("linear")],
+      [`${architecture}.rope.scaling.factor`, f32(options.ropeScale)],
+    );
+  }
   if (options.vocabulary ?? true) {
     entries.push(
       ["tokenizer.ggml.model", string("gpt2")],
@@ -101,80 +141,60 @@ interface Weights {
   readonly values: Float32Array;
 }
 
-function weights(vocabulary: TinyVocabulary, seed: number): Weights[] {
-  const random = xoroshiro128plus(seed);
-  /** Uniform, with this standard deviation. */
-  const draw = (count: number, deviation: number) =>
-    Float32Array.from({ length: count }, () => (random.next() / 2 ** 31) * Math.sqrt(3) * deviation);
-  const matrix = (name: string, columns: number, rows: number): Weights => ({
+function weights(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyModelOptions): Weights[] {
+  const { blocks, width, feedForward } = shape;
+  const queryWidth = shape.heads * shape.headWidth;
+  const keyWidth = shape.keyValueHeads * shape.headWidth;
+  const seed = options.seed ?? 1;
+  const draw = drawer(seed);
+  // Another stream, so that the matrices of a seed are the same with and without biases and uneven norms.
+  const drawVector = drawer(seed ^ 0x5eed);
+  const projection = (name: string, columns: number, rows: number): Weights[] => {
+    const values = draw(columns * rows, 1 / Math.sqrt(columns));
+    const matrix = { name: `${name}.weight`, dimensions: [columns, rows], values };
+    if (!options.biases) return [matrix];
+    return [matrix, { name: `${name}.bias`, dimensions: [rows], values: drawVector(rows, BIAS_DEVIATION) }];
+  };
+  const norm = (name: string): Weights => ({
     name,
-    dimensions: [columns, rows],
-    values: draw(columns * rows, 1 / Math.sqrt(columns)),
+    dimensions: [width],
+    values: drawVector(width, options.normSpread ?? 0).map((value) => 1 + value),
   });
-  const ones = (name: string): Weights => ({ name, dimensions: [WIDTH], values: new Float32Array(WIDTH).fill(1) });
   const size = vocabulary.tokens.length;
-  const output = new Float32Array(WIDTH * size);
-  for (const id of vocabulary.speakableIds) output.set(draw(WIDTH, LOGIT_SPREAD / Math.sqrt(WIDTH)), WIDTH * id);
-  const blocks = Array.from({ length: BLOCKS }, (_, block) => [
-    ones(`blk.${block}.attn_norm.weight`),
-    matrix(`blk.${block}.attn_q.weight`, WIDTH, WIDTH),
-    matrix(`blk.${block}.attn_k.weight`, WIDTH, KV_HEADS * HEAD_WIDTH),
-    matrix(`blk.${block}.attn_v.weight`, WIDTH, KV_HEADS * HEAD_WIDTH),
-    matrix(`blk.${block}.attn_output.weight`, WIDTH, WIDTH),
-    ones(`blk.${block}.ffn_norm.weight`),
-    matrix(`blk.${block}.ffn_gate.weight`, WIDTH, FEED_FORWARD),
-    matrix(`blk.${block}.ffn_up.weight`, WIDTH, FEED_FORWARD),
-    matrix(`blk.${block}.ffn_down.weight`, FEED_FORWARD, WIDTH),
+  const output = new Float32Array(width * size);
+  for (const id of vocabulary.speakableIds) output.set(draw(width, LOGIT_SPREAD / Math.sqrt(width)), width * id);
+  const layers = Array.from({ length: blocks }, (_, block) => [
+    norm(`blk.${block}.attn_norm.weight`),
+    ...projection(`blk.${block}.attn_q`, width, queryWidth),
+    ...projection(`blk.${block}.attn_k`, width, keyWidth),
+    ...projection(`blk.${block}.attn_v`, width, keyWidth),
+    ...projection(`blk.${block}.attn_output`, queryWidth, width),
+    norm(`blk.${block}.ffn_norm.weight`),
+    ...projection(`blk.${block}.ffn_gate`, width, feedForward),
+    ...projection(`blk.${block}.ffn_up`, width, feedForward),
+    ...projection(`blk.${block}.ffn_down`, feedForward, width),
   ]).flat();
+  // A tied matrix is an output as well: its spread is the logits'.
+  const embeddingDeviation = options.tiedOutput ? LOGIT_SPREAD / Math.sqrt(width) : 1;
   return [
-    { name: "token_embd.weight", dimensions: [WIDTH, size], values: draw(WIDTH * size, 1) },
-    ...blocks,
-    ones("output_norm.weight"),
-    { name: "output.weight", dimensions: [WIDTH, size], values: output },
+    { name: "token_embd.weight", dimensions: [width, size], values: draw(width * size, embeddingDeviation) },
+    ...(options.ropeFreqs ? [ropeFrequencyFactors(shape.headWidth / 2)] : []),
+    ...layers,
+    norm("output_norm.weight"),
+    ...(options.tiedOutput ? [] : [{ name: "output.weight", dimensions: [width, size], values: output }]),
   ];
 }
 
-const ENCODERS: Record<TinyEncoding, (values: Float32Array) => Uint8Array> = {
-  F32: (values) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-  F16: (values) => new Uint8Array(halves(values).buffer),
-  Q8_0: (values) => inBlocks(values, 34, encodeQ8Block),
-  Q4_1: (values) => inBlocks(values, 20, encodeQ4Block),
-};
-
-function inBlocks(
-  values: Float32Array,
-  blockBytes: number,
-  encode: (block: Float32Array, out: Uint8Array) => void,
-): Uint8Array {
-  const blocks = values.length / 32;
-  const bytes = new Uint8Array(blocks * blockBytes);
-  for (let block = 0; block < blocks; block++) {
-    encode(values.subarray(32 * block, 32 * block + 32), bytes.subarray(blockBytes * block, blockBytes * (block + 1)));
-  }
-  return bytes;
+/** Uniform numbers, `count` of them with this standard deviation. */
+function drawer(seed: number): (count: number, deviation: number) => Float32Array {
+  const random = xoroshiro128plus(seed);
+  return (count, deviation) =>
+    Float32Array.from({ length: count }, () => (random.next() / 2 ** 31) * Math.sqrt(3) * deviation);
 }
 
-/** A half-precision scale, 32 signed bytes. */
-function encodeQ8Block(block: Float32Array, out: Uint8Array): void {
-  const scale = Math.max(...block.map(Math.abs)) / 127;
-  out.set(new Uint8Array(halves(Float32Array.of(scale)).buffer));
-  out.set(
-    Array.from(block, (value) => (scale === 0 ? 0 : Math.round(value / scale)) & 0xff),
-    2,
-  );
-}
-
-/** A half-precision scale and minimum, 16 bytes of nibbles: weights 0-15 in the low ones, 16-31 in the high ones. */
-function encodeQ4Block(block: Float32Array, out: Uint8Array): void {
-  const minimum = Math.min(...block);
-  const scale = (Math.max(...block) - minimum) / 15;
-  out.set(new Uint8Array(halves(Float32Array.of(scale, minimum)).buffer));
-  const quant = (index: number) => (scale === 0 ? 0 : Math.round(((block[index] as number) - minimum) / scale));
-  for (let index = 0; index < 16; index++) out[4 + index] = quant(index) | (quant(index + 16) << 4);
-}
-
-function halves(values: Float32Array): Uint16Array {
-  const result = new Uint16Array(values.length);
-  if (floatsToHalves(values, result) !== -1) throw new Error("a weight of the tiny model is beyond half precision");
-  return result;
+/** 1 for the first quarter of the pairs, then rising evenly. */
+function ropeFrequencyFactors(pairs: number): Weights {
+  const share = (pair: number) => Math.max(0, (pair / (pairs - 1) - 0.25) / 0.75);
+  const values = Float32Array.from({ length: pairs }, (_, pair) => 1 + (GREATEST_ROPE_FACTOR - 1) * share(pair));
+  return { name: "rope_freqs.weight", dimensions: [pairs], values };
 }

@@ -1,0 +1,62 @@
+/** Opens the addon's trainer in the test's own process, and packs examples for it by hand: nothing stands between test and addon. */
+import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
+import { findBinaries } from "../../src/finetune/native/find-binaries.js";
+import { findBlas } from "../../src/finetune/native/find-blas.js";
+import { loadAddon } from "../../src/finetune/native/load-addon.js";
+import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";
+
+const addon = loadAddon(binariesFolder("cpu"));
+
+export function binariesFolder(device: "cpu" | "vulkan" | "cuda"): string {
+  return findBinaries(device).folder;
+}
+
+/** The BLAS of this machine; undefined where it has none. */
+export function blasLibrary(): string | undefined {
+  const found = findBlas();
+  return "path" in found ? found.path : undefined;
+}
+
+/** A CPU trainer with ggml's own kernels unless a BLAS is given. */
+export async function openTrainer(modelPath: string, options: Partial<NativeTrainerOptions> = {}): Promise<Trainer> {
+  const { Trainer } = await addon;
+  return new Trainer({
+    modelPath,
+    binariesFolder: binariesFolder("cpu"),
+    device: "cpu",
+    threads: 1,
+    rank: 4,
+    alpha: 8,
+    dropout: 0,
+    targets: LORA_TARGETS,
+    activationCheckpointing: false,
+    maxMicrobatchTokens: 128,
+    maxLossRows: 128,
+    ...options,
+  });
+}
+
+/** Every example a segment of its own, one after the other. */
+export function sideBySide(examples: readonly EncodedExample[]): NativeMicrobatch {
+  const starts: number[] = [];
+  const rows: number[] = [];
+  const targets: number[] = [];
+  let at = 0;
+  for (const { tokenIds, answerStart } of examples) {
+    starts.push(at);
+    for (let t = answerStart; t < tokenIds.length; t++) {
+      rows.push(at + t - 1);
+      targets.push(tokenIds[t] as number);
+    }
+    at += tokenIds.length;
+  }
+  return {
+    tokenIds: Int32Array.from(examples.flatMap(({ tokenIds }) => tokenIds)),
+    positions: Int32Array.from(examples.flatMap(({ tokenIds }) => tokenIds.map((_, depth) => depth))),
+    segmentStarts: Int32Array.from(starts),
+    segmentParents: Int32Array.from(starts, () => -1),
+    lossRows: Int32Array.from(rows),
+    lossTargets: Int32Array.from(targets),
+    lossWeights: new Float32Array(rows.length).fill(1),
+  };
+}

@@ -1,0 +1,92 @@
+/** One sequence through the whole model, forward and back. */
+import type { EncodedExample } from "../../../src/records/training.js";
+import { type LoraTensors, type ReferenceAdapter, zerosLike } from "./adapter.js";
+import { type BlockPass, blockPass } from "./block.js";
+import { Matrix, product, productWithTransposed } from "./matrix.js";
+import type { ReferenceModel } from "./reference-model.js";
+import { type NormPass, rmsNorm } from "./rms-norm.js";
+
+/** A position whose successor is predicted, and the weight of its negative log-likelihood. */
+export interface LossRow {
+  readonly row: number;
+  readonly target: number;
+  readonly weight: number;
+}
+
+/** The answer's tokens, each with weight 1: token t is predicted at row t − 1. */
+export function lossRows({ tokenIds, answerStart }: EncodedExample): LossRow[] {
+  return tokenIds.slice(answerStart).map((target, index) => ({ row: answerStart + index - 1, target, weight: 1 }));
+}
+
+/** Raw logits at every position, [tokens × vocabulary]. */
+export function referenceLogits(
+  model: ReferenceModel,
+  tokenIds: readonly number[],
+  adapter?: ReferenceAdapter,
+): Matrix {
+  return forward(model, tokenIds, adapter).logits;
+}
+
+/** Σ weight · nll, nats. */
+export function referenceLoss(
+  model: ReferenceModel,
+  tokenIds: readonly number[],
+  rows: readonly LossRow[],
+  adapter: ReferenceAdapter,
+): number {
+  return crossEntropy(forward(model, tokenIds, adapter).logits, rows).loss;
+}
+
+/** Σ weight · nll, nats, and its gradient by every LoRA tensor. */
+export function referenceGradients(
+  model: ReferenceModel,
+  tokenIds: readonly number[],
+  rows: readonly LossRow[],
+  adapter: ReferenceAdapter,
+): { readonly loss: number; readonly gradients: LoraTensors } {
+  const { blocks, norm, logits } = forward(model, tokenIds, adapter);
+  const { loss, dLogits } = crossEntropy(logits, rows);
+  const gradients = zerosLike(adapter.tensors);
+  let dOutput = norm.backward(product(dLogits, model.output));
+  for (const block of blocks.toReversed()) dOutput = block.backward(dOutput, gradients);
+  return { loss, gradients };
+}
+
+interface Forward {
+  readonly blocks: readonly BlockPass[];
+  readonly norm: NormPass;
+  readonly logits: Matrix;
+}
+
+function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: ReferenceAdapter | undefined): Forward {
+  const unknown = tokenIds.find((id) => !(id >= 0 && id < model.embeddings.rows));
+  if (unknown !== undefined) throw new Error(`token ${unknown} of a vocabulary of ${model.embeddings.rows}`);
+  let input = new Matrix(tokenIds.length, model.embeddings.columns).map((_, row, column) => {
+    return model.embeddings.at(tokenIds[row] as number, column);
+  });
+  const blocks: BlockPass[] = [];
+  for (const block of model.blocks) {
+    const pass = blockPass(input, block, model, adapter);
+    blocks.push(pass);
+    input = pass.output;
+  }
+  const norm = rmsNorm(input, model.outputNorm, model.normEpsilon);
+  return { blocks, norm, logits: productWithTransposed(norm.output, model.output) };
+}
+
+/** ∂nll/∂logits = softmax − the target's indicator. */
+function crossEntropy(logits: Matrix, rows: readonly LossRow[]): { readonly loss: number; readonly dLogits: Matrix } {
+  const dLogits = new Matrix(logits.rows, logits.columns);
+  let loss = 0;
+  for (const { row, target, weight } of rows) {
+    let most = Number.NEGATIVE_INFINITY;
+    for (let id = 0; id < logits.columns; id++) most = Math.max(most, logits.at(row, id));
+    let total = 0;
+    for (let id = 0; id < logits.columns; id++) total += Math.exp(logits.at(row, id) - most);
+    const logTotal = most + Math.log(total);
+    loss += weight * (logTotal - logits.at(row, target));
+    for (let id = 0; id < logits.columns; id++) dLogits.add(row, id, weight * Math.exp(logits.at(row, id) - logTotal));
+    dLogits.add(row, target, -weight);
+  }
+  return { loss, dLogits };
+}

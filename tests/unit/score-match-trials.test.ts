@@ -136,6 +136,23 @@ describe("matchTrials", () => {
     expect(trainLabels).toHaveLength(1);
   });
 
+  test("gives an adapted target the labels that its adapter learnt, and its model keeps its own", () => {
+    const { trainLabels } = match({
+      behaviors: [behavior("h1"), behavior("h1", { state: "big+" }), behavior("t1", { split: "train" })],
+      predictions: [prediction("h1"), prediction("h1", { predictor: "big+" })],
+      pairs: [
+        { predictor: "small", target: "big" },
+        { predictor: "big+", target: "big" },
+        { predictor: "big+", target: "big+" },
+      ],
+      learntFrom: { "big+": "big", "other+": "big" },
+    });
+    expect(trainLabels.map(({ target, value }) => [target, value])).toEqual([
+      ["big", "c"],
+      ["big+", "c"],
+    ]);
+  });
+
   test.each<[string, Partial<MatchInput>, string, RegExp]>([
     [
       "a behavior without prediction",

@@ -5,11 +5,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { getLlama, type Llama, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
 import { writeGguf } from "../../src/model/gguf/write-gguf.js";
 import { type EncodedExample, LORA_TARGETS, type LoraTarget } from "../../src/records/training.js";
+import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { fromFlat, type ReferenceAdapter, randomAdapter, toFlat } from "../helpers/reference-llama/adapter.js";
 import { adamWStart, adamWStep, clipToNorm, globalNorm } from "../helpers/reference-llama/adamw.js";
 import { Matrix } from "../helpers/reference-llama/matrix.js";
@@ -28,11 +28,11 @@ import { trainReference } from "../helpers/reference-llama/train-reference.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;
-let llama: Llama;
+let llama: LlamaCpp;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "inward-reference-"));
-  llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
+  llama = await startLlamaCpp();
 });
 
 afterAll(async () => {
@@ -54,32 +54,6 @@ async function tiny(options: TinyModelOptions): Promise<{ path: string; model: R
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30, 7, 99, 12, 264, 54, 3, 80, 81, 82, 2];
 
-/** llama.cpp's raw logits at every position, with keys and values in F32: its default of F16 would hide errors of 1e-3. */
-async function llamaCppLogits(path: string, adapterPath?: string): Promise<number[][]> {
-  const model = await llama.loadModel({ modelPath: path, gpuLayers: 0 });
-  try {
-    const context = await model.createContext({
-      contextSize: 64,
-      threads: 1,
-      flashAttention: false,
-      experimentalKvCacheKeyType: "F32",
-      experimentalKvCacheValueType: "F32",
-      ...(adapterPath === undefined ? {} : { lora: { adapters: [{ filePath: adapterPath }] } }),
-    });
-    const output = await context
-      .getSequence()
-      .controlledEvaluate(
-        TOKENS.map((id) => [id as Token, { generateNext: { logits: true, options: { temperature: 0 } } }]),
-      );
-    return output.map((position) => {
-      const logits = new Map(position?.next.logits);
-      return Array.from({ length: logits.size }, (_, id) => logits.get(id as Token) as number);
-    });
-  } finally {
-    await model.dispose();
-  }
-}
-
 async function writeAdapter(path: string, adapter: ReferenceAdapter, alpha: number): Promise<void> {
   const metadata = new Map<string, GgufValue>([
     ["general.type", { type: "string", value: "adapter" }],
@@ -97,9 +71,9 @@ async function writeAdapter(path: string, adapter: ReferenceAdapter, alpha: numb
 }
 
 /** Over all positions and tokens: the largest |difference|, its root mean square relative to theirs, their largest |logit|. */
-function compare(ours: Matrix, theirs: number[][]): { worst: number; relative: number; largest: number } {
+function compare(ours: Matrix, theirs: readonly Float32Array[]): { worst: number; relative: number; largest: number } {
   expect(theirs.map((logits) => logits.length)).toEqual(Array.from({ length: ours.rows }, () => ours.columns));
-  const expected = theirs.flat();
+  const expected = theirs.flatMap((row) => [...row]);
   const differences = expected.map((logit, index) => logit - (ours.values[index] as number));
   return {
     worst: Math.max(...differences.map(Math.abs)),
@@ -138,7 +112,7 @@ describe("the forward pass equals llama.cpp's", () => {
 
   test.each(cases)("%s", async (_, options) => {
     const { path, model } = await tiny(options);
-    const { worst, largest } = compare(referenceLogits(model, TOKENS), await llamaCppLogits(path));
+    const { worst, largest } = compare(referenceLogits(model, TOKENS), await llama.logits(path, TOKENS));
     expect(worst).toBeLessThan(TOLERANCE_F32);
     expect(largest).toBeGreaterThan(3);
   });
@@ -183,7 +157,7 @@ describe("an encoded model", () => {
     const worst = Math.max(...meant.map((value, index) => Math.abs(value - (decoded[index] as number))));
     expect(worst).toBeGreaterThan(0);
     expect(worst).toBeLessThan(rounding * Math.max(...meant.map(Math.abs)));
-    expect(compare(referenceLogits(model, TOKENS), await llamaCppLogits(path)).relative).toBeLessThan(tolerance);
+    expect(compare(referenceLogits(model, TOKENS), await llama.logits(path, TOKENS)).relative).toBeLessThan(tolerance);
   });
 
   test("a K-quant whose rows are not whole blocks is refused", async () => {
@@ -198,8 +172,8 @@ describe("LoRA pairs", () => {
     const adapterPath = join(folder, "adapter.gguf");
     await writeAdapter(adapterPath, adapter, 5);
     const ours = referenceLogits(model, TOKENS, adapter);
-    expect(compare(ours, await llamaCppLogits(path, adapterPath)).worst).toBeLessThan(TOLERANCE_F32);
-    expect(compare(ours, await llamaCppLogits(path)).worst).toBeGreaterThan(0.5);
+    expect(compare(ours, await llama.logits(path, TOKENS, adapterPath)).worst).toBeLessThan(TOLERANCE_F32);
+    expect(compare(ours, await llama.logits(path, TOKENS)).worst).toBeGreaterThan(0.5);
   });
 
   test("with B zero leave the base as it is, to the bit", async () => {

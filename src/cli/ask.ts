@@ -11,12 +11,13 @@ import { readReply } from "../properties/reading.js";
 import type { ChatMessage, Reply } from "../records/answer.js";
 import { loadTask } from "../tasks/load-task.js";
 import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
+import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
 import { abortOnInterrupt } from "./interrupt.js";
 import { modelOptions, type ModelOptions } from "./model-options.js";
 import { print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-interface AskCliOptions extends ModelOptions {
+interface AskCliOptions extends ModelOptions, AdapterOptions {
   readonly task?: string;
   readonly property?: string;
   readonly variant: string;
@@ -29,7 +30,7 @@ interface AskCliOptions extends ModelOptions {
 }
 
 export function askCommand(): Command {
-  return modelOptions(new Command("ask"))
+  return adapterOptions(modelOptions(new Command("ask")))
     .summary("put one question to a model: object-level, or hypothetical with --property")
     .description(
       "Asks TEXT as it stands, or as a string of --task. With --property the question becomes hypothetical: the prompt is\n" +
@@ -61,7 +62,9 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
     signal,
     onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
   });
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: options.device, sequences: 1 });
+  const chosen = await chooseAdapter(options, file.sha256);
+  const engine = { ...DEFAULT_ENGINE, device: options.device, sequences: 1 };
+  const model = await openModel(file.path, engine, chosen ? { adapter: chosen.choice } : {});
   try {
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
@@ -71,12 +74,23 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
     if (!reply) throw new InwardError("INTERNAL", "The engine gave no reply.");
     const reading = options.property ? readReply(propertyNamed(options.property), reply.text, reply.stop) : undefined;
     if (options.json) {
-      printJson({ model: file.source, sha256: file.sha256, prompt, reply, ...(reading ? { reading } : {}) });
+      const adapter = chosen ? { ...chosen.choice, ...model.manifest.adapter, base: chosen.base } : undefined;
+      printJson({
+        model: file.source,
+        sha256: file.sha256,
+        ...(adapter ? { adapter } : {}),
+        prompt,
+        reply,
+        ...(reading ? { reading } : {}),
+      });
       return;
     }
     print(
       `--- prompt (${prompt.tokenIds.length} tokens, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…)\n${prompt.text}`,
     );
+    const { adapter } = model.manifest;
+    if (adapter)
+      print(`--- adapter (sha256 ${adapter.sha256.slice(0, 12)}…, scale ${adapter.scale}, base ${chosen?.base})`);
     print(`--- answer (${reply.stop})\n${reply.text}`);
     if (reading)
       print(

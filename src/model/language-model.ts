@@ -1,5 +1,6 @@
 import type { ChatMessage, Reply } from "../records/answer.js";
 import type { EngineManifest } from "../records/model-state.js";
+import type { EncodedExample } from "../records/training.js";
 
 /** One prompt to answer. */
 export interface AskRequest {
@@ -22,6 +23,32 @@ export interface RenderedPrompt {
   readonly tokenIds: readonly number[];
 }
 
+/** A conversation as it is learnt, and whether the template, asked to write it whole, would have written other tokens. */
+export interface EncodedConversation extends EncodedExample {
+  /**
+   * Absent when the template's own rendering of the whole conversation has the same ids up to the end of the answer.
+   * `answer_trimmed`: the template strips white space off an answer that it puts into a history, and this answer has some.
+   * `other_tokens`: its ids differ otherwise, mostly because the answer's beginning merges with the text before it.
+   */
+  readonly unlikeTemplate?: "answer_trimmed" | "other_tokens";
+}
+
+/** What a trainer needs to know of the model. */
+export interface ModelFacts {
+  /** Tokens in the vocabulary: ids are below it. */
+  readonly vocabularySize: number;
+  /** Tokens that prompt and answer can have together. */
+  readonly contextTokens: number;
+}
+
+/** A LoRA adapter to ask the base with. */
+export interface AdapterChoice {
+  /** A GGUF file. */
+  readonly path: string;
+  /** Multiplies the adapter's alpha / rank; default 1. At 0 the base alone answers. */
+  readonly scale?: number;
+}
+
 export interface AskOptions {
   /** Called as each reply is complete, in any order. */
   readonly onReply?: (index: number, reply: Reply) => void;
@@ -36,7 +63,15 @@ export interface AskOptions {
  */
 export interface LanguageModel {
   readonly manifest: EngineManifest;
+  readonly facts: ModelFacts;
   render(messages: readonly ChatMessage[]): Promise<RenderedPrompt>;
+  /**
+   * Conversations as training reads them: the prompt's ids exactly as `render` gives them for the messages before the last
+   * one, the ids of the answer's text as it stands, and the token that ends a turn.
+   * @param conversations each with the assistant's answer as its last message
+   * @throws TRAIN_EXAMPLE, MODEL_TEMPLATE, CHAT_*, each with the number of the conversation, from 1
+   */
+  encode(conversations: readonly (readonly ChatMessage[])[]): Promise<EncodedConversation[]>;
   /**
    * Tokenizes every request and throws before anything runs: ENGINE_CONTEXT when one cannot fit, CHAT_* when its text is unsafe.
    * @returns prompt tokens of each request

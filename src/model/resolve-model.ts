@@ -4,6 +4,7 @@ import { InwardError } from "../errors.js";
 import type { ModelFile } from "../records/model-state.js";
 import { checkModelFile } from "./check-model-file.js";
 import { type FetchedModel, fetchModel } from "./fetch-model.js";
+import { isOffline } from "./is-offline.js";
 import { makeFolder, modelFolder } from "./model-folder.js";
 import { identifyModel, type ManagedModel, type UserModel } from "./model-identity.js";
 import type { OnModelProgress } from "./model-progress.js";
@@ -36,7 +37,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
   const folder = makeFolder(modelFolder(env));
   removeLeftovers(folder);
   const { onProgress, signal } = options;
-  const request = { folder, env, onProgress, signal, offline: options.offline === true || saysYes(env.HF_HUB_OFFLINE) };
+  const request = { folder, env, onProgress, signal, offline: options.offline === true || isOffline(env) };
   const base =
     model.kind === "managed" ? await fetchModel(model, { ...request, id: model.id }) : await userFile(model, request);
   const file =
@@ -71,8 +72,4 @@ async function userFile(model: UserModel, request: Omit<SourceRequest, "id">): P
 function copyId(model: ManagedModel | UserModel, base: FetchedModel): string {
   if (model.kind === "managed") return model.id;
   return `${basename(base.path).replace(/\.gguf$/i, "")}-${base.sha256.slice(0, 12)}`;
-}
-
-function saysYes(value: string | undefined): boolean {
-  return value !== undefined && ["1", "true", "yes", "on"].includes(value.toLowerCase());
 }

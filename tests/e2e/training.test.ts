@@ -20,7 +20,7 @@ models: { tiny: { source: ./tiny.gguf } }
 tasks:
   - { task: animals_long, trainStrings: 24, heldOutStrings: 8, properties: [first_character, starts_with_vowel] }
   - { task: countries_long, trainStrings: 4, heldOutStrings: 8, train: false, properties: [first_character, starts_with_vowel] }
-lora: { rank: 4, epochs: 6, batchExamples: 4, learningRate: 0.01, checkpointEverySteps: 2, validationShare: 0.1 }
+lora: { rank: 4, epochs: 3, batchExamples: 4, learningRate: 0.01, checkpointEverySteps: 2, validationShare: 0.1 }
 engine: { device: cpu, threads: 1, groupQuestions: 16 }
 noiseFloor: { questions: 8 }
 score: { bootstrapReplicates: 200 }

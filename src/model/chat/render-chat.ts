@@ -20,17 +20,28 @@ export interface TemplateTokens {
   readonly eosToken: string;
 }
 
+export interface RenderOptions {
+  /** Whether the assistant's next turn is opened at the end. Default true. */
+  readonly generationPrompt?: boolean;
+}
+
 /**
  * @param template Jinja source, `tokenizer.chat_template` of the GGUF
  * @returns the parts in order; their texts joined are exactly what the template renders for these messages
  * @throws MODEL_TEMPLATE when the template fails, drops a message, or changes content by more than trimming it
  */
-export function renderChat(template: string, messages: readonly ChatMessage[], tokens: TemplateTokens): PromptPart[] {
+export function renderChat(
+  template: string,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  options: RenderOptions = {},
+): PromptPart[] {
   const compiled = compile(template);
-  const whole = render(compiled, messages, tokens);
+  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, options));
+  const whole = run(messages);
   // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
   for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
-    const parts = split(compiled, messages, tokens, shape);
+    const parts = split(run, messages, shape);
     if (parts.map((part) => part.text).join("") === whole) return parts;
   }
   throw new InwardError("MODEL_TEMPLATE", "The chat template changes the text of a message by more than trimming it.");
@@ -50,9 +61,9 @@ function compile(template: string): Template {
   }
 }
 
-function render(template: Template, messages: readonly ChatMessage[], tokens: TemplateTokens): string {
+function render(template: Template, variables: Environment): string {
   try {
-    const rendered = new Interpreter(environment(messages, tokens)).run(template.parsed);
+    const rendered = new Interpreter(variables).run(template.parsed);
     return String(rendered.value);
   } catch (error) {
     throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be rendered: ${(error as Error).message}`);
@@ -60,7 +71,11 @@ function render(template: Template, messages: readonly ChatMessage[], tokens: Te
 }
 
 /** The library's own environment holds a strftime_now that reads the clock and cannot be replaced: we declare all names. */
-function environment(messages: readonly ChatMessage[], tokens: TemplateTokens): Environment {
+function environment(
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  { generationPrompt = true }: RenderOptions,
+): Environment {
   const variables = new Environment();
   const names: Record<string, unknown> = {
     true: true,
@@ -76,7 +91,7 @@ function environment(messages: readonly ChatMessage[], tokens: TemplateTokens): 
     strftime_now: () => PINNED_DATE,
     date_string: PINNED_DATE,
     messages: messages.map(({ role, content }) => ({ role, content })),
-    add_generation_prompt: true,
+    add_generation_prompt: generationPrompt,
     bos_token: tokens.bosToken,
     eos_token: tokens.eosToken,
   };
@@ -92,9 +107,8 @@ function range(start: number, stop?: number, step = 1): number[] {
 
 /** Renders placeholders instead of the contents, then cuts the result at the placeholders. */
 function split(
-  template: Template,
+  run: (messages: readonly ChatMessage[]) => string,
   messages: readonly ChatMessage[],
-  tokens: TemplateTokens,
   shape: (text: string) => string,
 ): PromptPart[] {
   const contents = messages.map((message) => shape(message.content));
@@ -105,7 +119,7 @@ function split(
   }));
   const parts: PromptPart[] = [];
   const seen = new Set<number>();
-  for (const piece of render(template, marked, tokens).split(/(\u{F0000}\d+\u{F0001})/u)) {
+  for (const piece of run(marked).split(/(\u{F0000}\d+\u{F0001})/u)) {
     const index = /^\u{F0000}(\d+)\u{F0001}$/u.exec(piece)?.[1];
     if (index !== undefined) {
       parts.push({ text: contents[Number(index)] ?? "", content: true });

@@ -3,7 +3,9 @@
  * no control id came out of a person's text.
  */
 import { InwardError } from "../../errors.js";
+import { cutAtControlTokens } from "./control-tokens.js";
 import type { PromptPart } from "./render-chat.js";
+import { tokenizePlain } from "./tokenize-plain.js";
 
 /** What tokenizing needs to know of a model's vocabulary. */
 export interface ChatVocabulary {
@@ -24,34 +26,18 @@ export interface ChatVocabulary {
  */
 export function tokenizeChat(parts: readonly PromptPart[], vocabulary: ChatVocabulary): number[] {
   const ids: number[] = [];
-  const controlIds = new Set(vocabulary.controlTokens.values());
   let plain = "";
   const flush = () => {
-    if (plain === "") return;
-    for (const id of vocabulary.tokenizePlain(plain)) {
-      if (controlIds.has(id)) {
-        throw new InwardError(
-          "CHAT_CONTROL_TOKEN",
-          `Plain text became control token ${id}: ${JSON.stringify(plain.slice(0, 120))}`,
-        );
-      }
-      ids.push(id);
-    }
+    for (const id of tokenizePlain(plain, vocabulary)) ids.push(id);
     plain = "";
   };
-  const pattern = controlPattern(vocabulary.controlTokens);
   for (const part of parts) {
-    if (part.content || !pattern) {
-      plain += part.text;
-      continue;
-    }
-    for (const piece of part.text.split(pattern)) {
-      const control = vocabulary.controlTokens.get(piece);
-      if (control === undefined) {
+    for (const piece of part.content ? [part.text] : cutAtControlTokens(part.text, vocabulary.controlTokens)) {
+      if (typeof piece === "string") {
         plain += piece;
       } else {
         flush();
-        ids.push(control);
+        ids.push(piece);
       }
     }
   }
@@ -71,16 +57,4 @@ function withOneBos(ids: number[], { bosId, addBos }: ChatVocabulary): number[] 
   const count = whole.filter((id) => id === bosId).length;
   if (count !== 1) throw new InwardError("CHAT_BOS", `The prompt holds BOS token ${bosId} ${count} times.`);
   return whole;
-}
-
-const patterns = new WeakMap<ReadonlyMap<string, number>, RegExp | undefined>();
-
-/** Matches any control token's text, the longest first. */
-function controlPattern(controlTokens: ReadonlyMap<string, number>): RegExp | undefined {
-  if (patterns.has(controlTokens)) return patterns.get(controlTokens);
-  const texts = [...controlTokens.keys()].filter((text) => text !== "").sort((a, b) => b.length - a.length);
-  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
-  const pattern = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`);
-  patterns.set(controlTokens, pattern);
-  return pattern;
 }

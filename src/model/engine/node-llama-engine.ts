@@ -9,29 +9,39 @@ import { InwardError } from "../../errors.js";
 import type { ChatMessage, Reply } from "../../records/answer.js";
 import type { EngineManifest } from "../../records/model-state.js";
 import type { StudyEngine } from "../../records/study.js";
+import { type AnswerVocabulary, encodeChats } from "../chat/encode-chat.js";
 import { renderChat } from "../chat/render-chat.js";
-import { type ChatVocabulary, tokenizeChat } from "../chat/tokenize-chat.js";
+import { tokenizeChat } from "../chat/tokenize-chat.js";
+import { sha256OfFile } from "../checksum.js";
 import { resolveDevice } from "../device.js";
 import { inspectGguf, requireRunnable } from "../gguf/inspect-gguf.js";
-import type { AskOptions, AskRequest, LanguageModel, RenderedPrompt } from "../language-model.js";
+import type { AdapterChoice, AskOptions, AskRequest, LanguageModel, RenderedPrompt } from "../language-model.js";
+import { checkAdapter } from "./check-adapter.js";
 import { cpuFlags } from "./cpu-flags.js";
+import { loadAdapter } from "./load-adapter.js";
 import { answerInLockstep, type TokenizedRequest } from "./lockstep.js";
 import { engineReleases } from "./releases.js";
 
 const BATCH_TOKENS = 512;
 const CONTEXT_STEP = 64;
 
-/** Opens a GGUF and proves that it can be asked. @throws MODEL_*, ENGINE_UNAVAILABLE */
-export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngine): Promise<LanguageModel> {
+/** Opens a GGUF, and an adapter on it, and proves that they can be asked. @throws MODEL_*, ADAPTER_*, ENGINE_UNAVAILABLE */
+export async function openNodeLlamaEngine(
+  modelPath: string,
+  settings: StudyEngine,
+  adapter?: AdapterChoice,
+): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary);
+  if (adapter) await checkAdapter(adapter.path, modelPath);
   // requireRunnable has seen to both.
   const template = summary.chatTemplate as string;
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
-  const vocabulary = chatVocabulary(model, vocabularySize);
+  const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
+  const vocabulary = answerVocabulary(model, vocabularySize);
   const sequences = settings.strict ? 1 : settings.sequences;
   const tokens = { bosToken: model.tokens.bosString ?? "", eosToken: model.tokens.eosString ?? "" };
 
@@ -49,6 +59,7 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
     flashAttention: false,
     kvUnified: false,
     strict: settings.strict,
+    ...(adapter ? { adapter: { sha256: await sha256OfFile(adapter.path), scale: adapter.scale ?? 1 } } : {}),
     chatTemplateSha256: createHash("sha256").update(template).digest("hex"),
     beginOfSequence: vocabulary.addBos
       ? `one BOS token, id ${vocabulary.bosId}`
@@ -82,7 +93,9 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
 
   return {
     manifest,
+    facts: { vocabularySize, contextTokens: model.trainContextSize },
     render: async (messages) => renderIds(messages),
+    encode: async (conversations) => encodeChats(template, conversations, tokens, vocabulary),
     check: async (requests) => tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, options: AskOptions = {}) => {
       const tokenized = tokenize(requests);
@@ -96,6 +109,7 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
         batchSize: BATCH_TOKENS,
         flashAttention: false,
         threads: settings.threads,
+        ...lora,
       });
       try {
         const replies: Reply[] = [];
@@ -125,7 +139,7 @@ export async function openNodeLlamaEngine(modelPath: string, settings: StudyEngi
   };
 }
 
-function chatVocabulary(model: LlamaModel, vocabularySize: number): ChatVocabulary {
+function answerVocabulary(model: LlamaModel, vocabularySize: number): AnswerVocabulary {
   const controlTokens = new Map<string, number>();
   for (let id = 0; id < vocabularySize; id++) {
     if (model.getTokenAttributes(id as Token).control) controlTokens.set(model.detokenize([id as Token], true), id);
@@ -133,6 +147,7 @@ function chatVocabulary(model: LlamaModel, vocabularySize: number): ChatVocabula
   return {
     tokenizePlain: (text) => model.tokenize(text, false),
     controlTokens,
+    isEndOfGeneration: (id) => model.isEogToken(id as Token),
     addBos: model.tokens.shouldPrependBosToken,
     ...(model.tokens.bos === null ? {} : { bosId: model.tokens.bos }),
   };

@@ -60,6 +60,11 @@ export async function extractZipMember(
   return bytes;
 }
 
+/** Names of all members, in the archive's order. @throws Error in plain words */
+export async function listZipMembers(zipPath: string): Promise<string[]> {
+  return (await readDirectory(zipPath)).map(({ name }) => name);
+}
+
 const END_SIGNATURE = 0x06054b50;
 const ENTRY_SIGNATURE = 0x02014b50;
 const LOCAL_SIGNATURE = 0x04034b50;

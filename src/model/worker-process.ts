@@ -1,0 +1,143 @@
+/** A process of its own for native code: what aborts there is a coded error here, with the last lines that it wrote. */
+import { type ChildProcess, fork } from "node:child_process";
+import { finished } from "node:stream/promises";
+import { type ErrorCode, InwardError } from "../errors.js";
+
+const LOG_LINES_KEPT = 20;
+
+export interface WorkerProcessOptions {
+  /** Path of the compiled script, which calls serveParent. */
+  readonly script: string;
+  /** Whose process it is, in messages, e.g. `engine`. */
+  readonly owner: string;
+  /** What its end in the middle of work is called. */
+  readonly crashCode: ErrorCode;
+  /** Beside the parent's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What a parent sends. */
+export type WorkerRequest<Call> = (Call & { readonly id: number }) | { readonly abort: number };
+
+/** What a worker sends back; notes come before the result. */
+export type WorkerResponse<Note> =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly note: Note }
+  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
+
+export interface CallOptions<Note> {
+  readonly onNote?: (note: Note) => void;
+  readonly signal?: AbortSignal;
+}
+
+interface Pending<Note> {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: InwardError) => void;
+  readonly onNote?: (note: Note) => void;
+}
+
+/** @template Results the result of each call, by the call's name */
+export class WorkerProcess<
+  Call extends { readonly call: string },
+  Results extends Readonly<Record<Call["call"], unknown>>,
+  Note = never,
+> {
+  private readonly child: ChildProcess;
+  private readonly pending = new Map<number, Pending<Note>>();
+  private readonly log: string[] = [];
+  private readonly ended: Promise<void>;
+  private nextId = 1;
+
+  constructor(private readonly options: WorkerProcessOptions) {
+    this.child = fork(options.script, {
+      serialization: "advanced",
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      execArgv: [],
+      // Without the first, an abort in ggml forks a debugger; the second keeps node-llama-cpp from the network.
+      env: { ...process.env, GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true", ...options.env },
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => this.keepLog(text));
+    }
+    this.child.on("message", (response: WorkerResponse<Note>) => this.receive(response));
+    this.ended = new Promise((resolve) => {
+      this.child.on("error", (error) => {
+        this.failAll(`it could not be started: ${error.message}`);
+        resolve();
+      });
+      // Its last words may still be in the pipes at "exit"; and "close" never comes after a disconnect from this side.
+      this.child.on("exit", async (code, signal) => {
+        await Promise.allSettled([this.child.stdout, this.child.stderr].map((stream) => stream && finished(stream)));
+        this.failAll(signal ? `it was ended by ${signal}` : `it exited with code ${code}`);
+        resolve();
+      });
+    });
+  }
+
+  /** @throws the worker's own coded error, or the crash code when it is gone */
+  call<One extends Call>(call: One, options: CallOptions<Note> = {}): Promise<Results[One["call"]]> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      if (!this.child.connected) {
+        reject(this.crashed("it has ended"));
+        return;
+      }
+      const abort = () => this.send({ abort: id });
+      options.signal?.addEventListener("abort", abort, { once: true });
+      const settle = () => options.signal?.removeEventListener("abort", abort);
+      this.pending.set(id, {
+        resolve: (result) => {
+          settle();
+          resolve(result);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+        ...(options.onNote ? { onNote: options.onNote } : {}),
+      });
+      this.send({ ...call, id });
+      if (options.signal?.aborted) abort();
+    });
+  }
+
+  async end(): Promise<void> {
+    if (this.child.connected) this.child.disconnect();
+    // The worker leaves when it is disconnected; one that is deep in native code is not waited for.
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), 2000);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  private send(request: WorkerRequest<Call>): void {
+    if (this.child.connected) this.child.send(request, () => {});
+  }
+
+  private receive(response: WorkerResponse<Note>): void {
+    const pending = this.pending.get(response.id);
+    if (!pending) return;
+    if ("note" in response) {
+      pending.onNote?.(response.note);
+      return;
+    }
+    this.pending.delete(response.id);
+    if ("error" in response) pending.reject(new InwardError(response.error.code, response.error.message));
+    else pending.resolve(response.result as never);
+  }
+
+  private keepLog(text: string): void {
+    this.log.push(...text.split("\n").filter((line) => line.trim() !== ""));
+    this.log.splice(0, Math.max(0, this.log.length - LOG_LINES_KEPT));
+  }
+
+  private crashed(how: string): InwardError {
+    const last = this.log.length === 0 ? "It left no log." : `Its last words:\n  ${this.log.join("\n  ")}`;
+    const { crashCode, owner } = this.options;
+    return new InwardError(crashCode, `The ${owner}'s worker process is gone: ${how}. ${last}`);
+  }
+
+  private failAll(how: string): void {
+    for (const pending of this.pending.values()) pending.reject(this.crashed(how));
+    this.pending.clear();
+  }
+}

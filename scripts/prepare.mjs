@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildNative } from "./build-native.mjs";
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const OLDEST_NODE = [20, 19];
@@ -11,6 +12,9 @@ export function prepare() {
   requireNode();
   installIfNeeded();
   buildIfNeeded();
+  const trainer = buildNative();
+  // Asking and scoring need no native code, so nothing ends here.
+  if (!trainer.built) process.stderr.write(`${trainer.message}\n`);
 }
 
 /** Runs a command in the checkout with its output shown; ends this process with its exit code when it fails. */

@@ -36,7 +36,8 @@ export function hypotheticalQuestions(plan: Plan): Question[] {
   );
 }
 
-function hypotheticalMessages(
+/** The prompt of one hypothetical question. Asking and finetune sets both use this, so that what is learnt is what is asked. */
+export function hypotheticalMessages(
   plan: Plan,
   task: PlannedTask,
   item: TaskItem,

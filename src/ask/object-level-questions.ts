@@ -1,29 +1,53 @@
-/** Object-level questions: the prompts that make a target behave, for train and held-out strings alike. */
-import type { Plan } from "../records/plan.js";
+/** Object-level questions: the prompts that make a target behave. */
+import type { Plan, PlannedTask } from "../records/plan.js";
+import type { TaskItem } from "../records/task.js";
 import { objectLevelMessages } from "../tasks/object-level-messages.js";
 import type { Question } from "./question.js";
 
-/** @returns questions in the plan's order: states outside, tasks, then strings */
+/**
+ * What the models are asked as they came, about train and held-out strings alike.
+ * @returns questions in the plan's order: states outside, tasks, then strings
+ */
 export function objectLevelQuestions(plan: Plan): Question[] {
-  const targets = [...new Set(plan.predictions.map((prediction) => prediction.target))];
+  return questionsFor(plan, targetsOf(plan, false), (task) => [...task.train, ...task.heldOut]);
+}
+
+/**
+ * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings only, since nobody
+ * learns from what they do. Empty when nothing is trained or no model predicts itself.
+ */
+export function adaptedObjectLevelQuestions(plan: Plan): Question[] {
+  return questionsFor(plan, targetsOf(plan, true), (task) => task.heldOut);
+}
+
+function targetsOf(plan: Plan, adapted: boolean): string[] {
+  const targets = new Set(plan.predictions.map((prediction) => prediction.target));
+  return [...targets].filter((target) => (plan.states?.[target]?.adapter !== undefined) === adapted);
+}
+
+function questionsFor(
+  plan: Plan,
+  targets: readonly string[],
+  itemsOf: (task: PlannedTask) => readonly TaskItem[],
+): Question[] {
   return targets.flatMap((state) =>
-    plan.tasks.flatMap((task) =>
-      [...task.train, ...task.heldOut].map((item): Question => {
-        const key = `${task.definition.name}/${item.id}`;
-        const { temperature } = plan.objectLevel;
-        return {
-          key,
-          state,
-          task: task.definition.name,
-          item: item.id,
-          split: item.split,
-          sample: 0,
-          messages: objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system }),
-          maxTokens: task.definition.maxTokens,
-          temperature,
-          ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),
-        };
-      }),
-    ),
+    plan.tasks.flatMap((task) => itemsOf(task).map((item) => questionFor(plan, state, task, item))),
   );
+}
+
+function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
+  const key = `${task.definition.name}/${item.id}`;
+  const { temperature } = plan.objectLevel;
+  return {
+    key,
+    state,
+    task: task.definition.name,
+    item: item.id,
+    split: item.split,
+    sample: 0,
+    messages: objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system }),
+    maxTokens: task.definition.maxTokens,
+    temperature,
+    ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),
+  };
 }

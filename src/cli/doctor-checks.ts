@@ -2,6 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
+import { InwardError } from "../errors.js";
+import { findAddon } from "../finetune/native/find-addon.js";
+import { type FindBlasOptions, findBlas } from "../finetune/native/find-blas.js";
 import type { DeviceName, DeviceReport } from "../model/device.js";
 import { engineReleases } from "../model/engine/releases.js";
 import type { InventoryModel } from "../model/model-inventory.js";
@@ -69,12 +72,43 @@ export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
   });
 }
 
+/** Built, and for the llama.cpp that is installed. @param buildFolder native/build unless given */
+export async function checkAddon(buildFolder?: string): Promise<Finding> {
+  const what = "trainer";
+  try {
+    const { llamaCpp } = await findAddon(buildFolder);
+    return { what, status: "ok", found: `built for llama.cpp ${llamaCpp}, as installed` };
+  } catch (error) {
+    if (!(error instanceof InwardError)) throw error;
+    return { what, status: "warning", found: error.message, remedy: error.hint };
+  }
+}
+
+export function checkBlas(options: FindBlasOptions = {}): Finding {
+  const what = "BLAS";
+  const blas = findBlas(options);
+  if ("path" in blas) return { what, status: "ok", found: `${blas.what}, ${blas.path}` };
+  return {
+    what,
+    status: "note",
+    found: `none: training on the CPU uses ggml's own kernels, about two to three times slower (${blas.reason})`,
+    // What is named comes before anything that could be pulled.
+    remedy: (options.env ?? process.env).INWARD_BLAS ? "Unset INWARD_BLAS to use another." : "Run: inward blas pull",
+  };
+}
+
+const BUILDS_THE_TRAINER = "Only building the trainer needs it. On Debian: apt install";
+
 export function checkCompiler(): Finding {
-  return checkTool("C++ compiler", ["c++", "g++", "clang++"], "Only native parts need it. On Debian: apt install g++");
+  return checkTool("C++ compiler", ["c++", "g++", "clang++"], `${BUILDS_THE_TRAINER} g++`);
 }
 
 export function checkCmake(): Finding {
-  return checkTool("CMake", ["cmake"], "Only native parts need it. On Debian: apt install cmake");
+  return checkTool("CMake", ["cmake"], `${BUILDS_THE_TRAINER} cmake`);
+}
+
+export function checkGit(): Finding {
+  return checkTool("git", ["git"], `${BUILDS_THE_TRAINER} git`);
 }
 
 export function checkPip(env: NodeJS.ProcessEnv = process.env): Finding {

@@ -6,10 +6,13 @@ import { modelFolder } from "../model/model-folder.js";
 import { modelInventory } from "../model/model-inventory.js";
 import { loadRegistry } from "../model/registry.js";
 import {
+  checkAddon,
+  checkBlas,
   checkCmake,
   checkCompiler,
   checkDevices,
   checkFolder,
+  checkGit,
   checkModels,
   checkNode,
   checkPip,
@@ -24,7 +27,7 @@ const NOTHING_RUNS = 3;
 
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("check Node, llama.cpp, devices, compiler, models and disk; exit code 3 when nothing can run")
+    .description("check Node, llama.cpp, devices, trainer, compiler, models and disk; exit code 3 when nothing can run")
     .option("--json", "print one JSON object")
     .action(examine);
 }
@@ -36,8 +39,11 @@ async function examine(options: { readonly json?: boolean }): Promise<void> {
     checkNode(),
     await checkReleases(),
     ...checkDevices(devices),
+    await checkAddon(),
+    checkBlas(),
     checkCompiler(),
     checkCmake(),
+    checkGit(),
     checkPip(),
     ...models(folder),
     checkFolder(folder),

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { INWARD_VERSION } from "../version.js";
 import { askCommand } from "./ask.js";
+import { blasCommand } from "./blas.js";
 import { doctorCommand } from "./doctor.js";
 import { modelsCommand } from "./models.js";
 import { reportError } from "./output.js";
@@ -10,6 +11,7 @@ import { propertiesCommand } from "./properties.js";
 import { runCommand } from "./run.js";
 import { reportCommand, scoreCommand } from "./score.js";
 import { tasksCommand } from "./tasks.js";
+import { trainCommand } from "./train.js";
 
 const program = new Command("inward")
   .description(
@@ -23,9 +25,11 @@ const program = new Command("inward")
   .addCommand(tasksCommand())
   .addCommand(propertiesCommand())
   .addCommand(askCommand())
+  .addCommand(trainCommand())
   .addCommand(runCommand())
   .addCommand(scoreCommand())
   .addCommand(reportCommand())
+  .addCommand(blasCommand())
   .addHelpText(
     "after",
     "\nData goes to stdout, progress and messages to stderr; every command takes --json.\n" +

@@ -1,14 +1,17 @@
 /** inward run: a whole study, from its YAML to its report. */
 import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { openModel } from "../model/engine/open-model.js";
+import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { loadStudy } from "../plan/load-study.js";
 import { makePlan } from "../plan/make-plan.js";
 import type { ModelFile } from "../records/model-state.js";
+import type { Plan } from "../records/plan.js";
 import type { Study } from "../records/study.js";
 import { runStudy } from "../run-study.js";
 import { OneModel } from "../stages/one-model.js";
+import { openState } from "../stages/open-state.js";
 import { hashOf } from "../store/canonical-json.js";
 import { EventLog } from "../store/event-log.js";
 import { RUN_FILES, RunFolder } from "../store/run-folder.js";
@@ -29,7 +32,8 @@ export function runCommand(): Command {
   return new Command("run")
     .summary("run a study from its YAML to its report; run it again to go on where it stopped")
     .description(
-      "Asks every question of the study, takes the behaviors, scores the predictions and writes the report.\n" +
+      "Asks every question of the study, takes the behaviors, trains the adapters that the study wants, scores the\n" +
+        "predictions and writes the report.\n" +
         "The run folder is runs/<study>-<plan hash>: the same study finds its folder again and goes on from the last\n" +
         "finished group of questions, after Ctrl-C or kill -9 alike. Results depend only on the plan (01-plan.json).",
     )
@@ -64,7 +68,8 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
   }
   const run = await RunFolder.create(folder, plan);
   const events = new EventLog(run.file("events"));
-  const models = new OneModel(run, (state) => openModel((files[state] as ModelFile).path, plan.engine));
+  const modelPath = (model: string) => (files[model] as ModelFile).path;
+  const models = new OneModel(run, openState(run, modelPath));
   try {
     for (const [name, file] of Object.entries(files)) {
       note(
@@ -73,7 +78,15 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
     }
     note(`run folder: ${run.path}`);
     events.add("run_begun", { pid: process.pid });
-    await runStudy({ run, events, modelFor: models.modelFor, onProgress: progress.update, signal });
+    await runStudy({
+      run,
+      events,
+      modelFor: models.modelFor,
+      closeModel: () => models.close(),
+      modelPath,
+      onProgress: progress.update,
+      signal,
+    });
     events.add("run_done");
   } finally {
     progress.end();
@@ -104,18 +117,21 @@ async function resolveFiles(
   return files;
 }
 
-function printDryRun(plan: Awaited<ReturnType<typeof makePlan>>, folder: string, json: boolean): void {
-  const targets = new Set(plan.predictions.map((prediction) => prediction.target)).size;
-  const predictors = new Set(plan.predictions.map((prediction) => prediction.predictor)).size;
-  const objectLevel = targets * plan.tasks.reduce((sum, task) => sum + task.train.length + task.heldOut.length, 0);
-  const hypothetical =
-    predictors *
-    plan.hypothetical.variants.length *
-    plan.tasks.reduce((sum, task) => sum + task.heldOut.length * task.properties.length, 0);
-  const size = { folder, planHash: hashOf(plan), tasks: plan.tasks.length, objectLevel, hypothetical };
+function printDryRun(plan: Plan, folder: string, json: boolean): void {
+  const adapters = Object.keys(plan.adapters ?? {});
+  const size = {
+    folder,
+    planHash: hashOf(plan),
+    tasks: plan.tasks.length,
+    objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
+    hypothetical: hypotheticalQuestions(plan).length,
+    ...(adapters.length > 0 ? { adapters } : {}),
+  };
   if (json) printJson(size);
-  else
+  else {
+    const trained = adapters.length > 0 ? `\nadapters to train: ${adapters.join(", ")}` : "";
     print(
-      `${folder}\n${plan.tasks.length} tasks, ${objectLevel} object-level and ${hypothetical} hypothetical questions`,
+      `${folder}\n${size.tasks} tasks, ${size.objectLevel} object-level and ${size.hypothetical} hypothetical questions${trained}`,
     );
+  }
 }

@@ -1,6 +1,6 @@
 /** inward score and inward report: the stages that need no model, on a run that was asked. */
 import { Command } from "commander";
-import { extractBehaviors } from "../stages/extract-behaviors.js";
+import { extractAdaptedBehaviors, extractBehaviors } from "../stages/extract-behaviors.js";
 import { scorePredictions } from "../stages/score-predictions.js";
 import { writeReport } from "../stages/write-report.js";
 import { RunFolder } from "../store/run-folder.js";
@@ -16,8 +16,10 @@ export function scoreCommand(): Command {
       const run = await RunFolder.open(path);
       try {
         run.forget("behaviors");
+        run.forget("behaviorsAdapted");
         run.forget("scores");
         await extractBehaviors({ run });
+        await extractAdaptedBehaviors({ run });
         await scorePredictions({ run });
         const summary = await summarize(run);
         if (options.json) printJson(summary);

@@ -1,6 +1,6 @@
 /** The headline of a finished run for the terminal. */
 import type { NoiseFloor } from "../records/noise-floor.js";
-import type { Estimate, Scores, Share } from "../records/scores.js";
+import type { AccuracyChange, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { table } from "./output.js";
@@ -10,6 +10,9 @@ export interface RunSummary {
   readonly report: string;
   readonly averages: Scores["averages"];
   readonly noiseFloors: readonly NoiseFloor[];
+  /** Present when the study trained something. */
+  readonly changes?: Scores["changes"];
+  readonly drift?: Scores["drift"];
   readonly text: string;
 }
 
@@ -43,8 +46,42 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     report: run.file("report"),
     averages: scores.averages,
     noiseFloors,
-    text: [table(header, rows), `${n}${scores.intervalMethod}`, ...noiseFloors.map(floorText)].join("\n"),
+    ...(scores.changes ? { changes: scores.changes } : {}),
+    ...(scores.drift ? { drift: scores.drift } : {}),
+    text: [
+      table(header, rows),
+      ...trainingText(scores),
+      `${n}${scores.intervalMethod}`,
+      ...noiseFloors.map(floorText),
+    ].join("\n"),
   };
+}
+
+const SCOPES: Readonly<Record<Scope, string>> = {
+  all: "all",
+  held_out_strings: "new strings of trained tasks",
+  held_out_tasks: "tasks never trained on",
+};
+
+/** What training did, a row for each scope. Micro averages: what single trials show. */
+function trainingText({ changes = [], drift = [] }: Scores): string[] {
+  if (changes.length === 0) return [];
+  const rows = changes
+    .filter(({ kind }) => kind === "micro")
+    .map((change: AccuracyChange) => [
+      `${change.after} → ${change.target}`,
+      SCOPES[change.scope],
+      estimate(change.accuracyBefore),
+      estimate(change.accuracyAfter),
+      estimate(change.change),
+      change.accuracyAboutItself ? estimate(change.accuracyAboutItself) : "—",
+    ]);
+  const header = ["after training", "trials of", "accuracy before", "after", "change", "about itself now"];
+  return ["", table(header, rows), ...drift.filter(({ task }) => task === undefined).map(driftText)];
+}
+
+function driftText({ before, after, differ, both }: BehaviorDrift): string {
+  return `behavior that training changed: ${estimate(differ)} % of ${both} behaviors that ${before} and ${after} both have`;
 }
 
 function floorText(floor: NoiseFloor): string {

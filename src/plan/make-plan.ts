@@ -10,11 +10,12 @@ import type { Study, StudyTask } from "../records/study.js";
 import type { Task, TaskItem } from "../records/task.js";
 import { loadTask } from "../tasks/load-task.js";
 import { INWARD_VERSION } from "../version.js";
+import { planTraining } from "./plan-training.js";
 
 /**
  * @param files the exact file of each model state
  * @param studyFolder where task paths start from
- * @throws STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
+ * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
   study: Study,
@@ -24,7 +25,7 @@ export async function makePlan(
   checkPredictions(study);
   const tasks: PlannedTask[] = [];
   for (const wanted of study.tasks) {
-    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study.seed);
+    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study);
     if (tasks.some((task) => task.definition.name === planned.definition.name)) {
       throw new InwardError("STUDY_INVALID", `The task ${planned.definition.name} stands twice in the study.`);
     }
@@ -39,6 +40,7 @@ export async function makePlan(
     models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
     tasks,
     predictions: study.predictions,
+    ...planTraining(study, tasks),
     system: study.system,
     objectLevel: study.objectLevel,
     hypothetical: study.hypothetical,
@@ -67,7 +69,7 @@ function checkPredictions(study: Study): void {
   }
 }
 
-function planTask(wanted: StudyTask, task: Task, seed: number): PlannedTask {
+function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): PlannedTask {
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
@@ -89,6 +91,7 @@ function planTask(wanted: StudyTask, task: Task, seed: number): PlannedTask {
     properties: [...new Set(properties)],
     train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
     heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
+    ...(lora ? { trained: wanted.train } : {}),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The YAML of a study: strict, every default filled in here and nowhere else. */
 import { z } from "zod";
 import type { Study } from "../records/study.js";
+import { loraSchema, toStudyLora } from "./lora-schema.js";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
 const count = (most: number) => z.int().min(1).max(most);
@@ -15,8 +16,17 @@ const model = z.strictObject({
 
 const task = z.strictObject({
   task: z.string().min(1).describe("Built-in name, or path of a task YAML relative to the study."),
-  trainStrings: z.int().min(0).max(100_000).default(100).describe("Strings whose behaviors baselines may learn from."),
+  trainStrings: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(100)
+    .describe("Strings whose behaviors baselines, and adapters, may learn from."),
   heldOutStrings: count(100_000).default(100).describe("Strings that are scored."),
+  train: z
+    .boolean()
+    .default(true)
+    .describe("With lora: false holds the task out, its train strings serve baselines only."),
   examples: z.boolean().default(true).describe("Solved examples as earlier chat turns; small models need them."),
   properties: z.array(z.string()).min(1).optional().describe("Properties to take; the task's own list when absent."),
 });
@@ -41,6 +51,9 @@ export const studySchema = z.strictObject({
     .min(1)
     .optional()
     .describe("Who predicts whom; by default every model predicts itself."),
+  lora: loraSchema
+    .optional()
+    .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),
   system: z.string().default("").describe("System message of every prompt. Empty, it still stops a template's own."),
   objectLevel: z.strictObject({ temperature: z.union([z.literal(0), z.literal(1)]).default(0) }).prefault({}),
   hypothetical: z
@@ -63,7 +76,7 @@ export const studySchema = z.strictObject({
 export type StudyInput = z.infer<typeof studySchema>;
 
 /** Settles what depends on other parts of the study. */
-export function toStudy({ properties, predictions, ...input }: StudyInput): Study {
+export function toStudy({ properties, predictions, lora, ...input }: StudyInput): Study {
   return {
     ...input,
     tasks: input.tasks.map(({ properties: own, ...rest }) => {
@@ -71,5 +84,6 @@ export function toStudy({ properties, predictions, ...input }: StudyInput): Stud
       return { ...rest, ...(chosen ? { properties: chosen } : {}) };
     }),
     predictions: predictions ?? Object.keys(input.models).map((state) => ({ predictor: state, target: state })),
+    ...(lora ? { lora: toStudyLora(lora, input.seed) } : {}),
   };
 }

@@ -36,6 +36,8 @@ export interface EngineManifest {
   readonly flashAttention: boolean;
   readonly kvUnified: boolean;
   readonly strict: boolean;
+  /** Absent when the base was asked alone. */
+  readonly adapter?: { readonly sha256: string; readonly scale: number };
   readonly chatTemplateSha256: string;
   readonly beginOfSequence: string;
   /** How logprobs were summed. */

@@ -1,6 +1,7 @@
 import type { ModelFile } from "./model-state.js";
 import type { StudyEngine } from "./study.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
+import type { TrainingSettings } from "./training.js";
 
 /** A task as the run will ask it. */
 export interface PlannedTask {
@@ -10,6 +11,27 @@ export interface PlannedTask {
   readonly properties: readonly string[];
   readonly train: readonly TaskItem[];
   readonly heldOut: readonly TaskItem[];
+  /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
+  readonly trained?: boolean;
+}
+
+/** A model as it is asked: base weights, with an adapter or without. */
+export interface PlannedState {
+  /** A name of `models`. */
+  readonly model: string;
+  /** A name of `adapters`. */
+  readonly adapter?: string;
+}
+
+/** An adapter to be trained: the predictor's weights learn what the target did on train strings. */
+export interface PlannedAdapter {
+  /** The predictor, a name of `models`: the weights that the adapter stands beside. */
+  readonly base: string;
+  /** The model whose behaviors are learnt, a name of `models`. */
+  readonly target: string;
+  /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
+  readonly examplesPerProperty: number;
+  readonly settings: TrainingSettings;
 }
 
 /** The content of 01-plan.json: everything that results depend on, and nothing else. Later stages read the plan, never the YAML. */
@@ -20,6 +42,16 @@ export interface Plan {
   readonly seed: number;
   readonly models: Readonly<Record<string, Omit<ModelFile, "path">>>;
   readonly tasks: readonly PlannedTask[];
+  /**
+   * The model states that are asked, by name. Present with `adapters` when the study trains; a state that carries an adapter has
+   * the adapter's name, `<predictor>-predicts-<target>`. Absent when nothing is trained: every model is its own state.
+   */
+  readonly states?: Readonly<Record<string, PlannedState>>;
+  readonly adapters?: Readonly<Record<string, PlannedAdapter>>;
+  /**
+   * The pairs of states that are scored. With adapters, for each prediction of the study: the untrained predictor about the target,
+   * the trained one about the same target, and, when a model predicts itself, the trained one about itself as it behaves then.
+   */
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
   readonly system: string;
   readonly objectLevel: { readonly temperature: 0 | 1 };

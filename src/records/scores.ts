@@ -77,6 +77,51 @@ export interface AverageScore {
   readonly hypotheticalCompliance: Share;
 }
 
+/**
+ * Which trials an average is over, when something was trained: strings that no finetune set holds, of tasks whose other strings
+ * were trained on (`held_out_strings`) or of tasks that were not trained on at all (`held_out_tasks`).
+ */
+export type Scope = "all" | "held_out_strings" | "held_out_tasks";
+
+/** An average over the trials of one scope. */
+export interface ScopedAverage extends AverageScore {
+  readonly scope: Exclude<Scope, "all">;
+}
+
+/** What training changed: accuracy about one target after minus before, paired on the same trials. */
+export interface AccuracyChange {
+  readonly target: string;
+  /** The untrained predictor. */
+  readonly before: string;
+  /** The same weights with the adapter. */
+  readonly after: string;
+  readonly scope: Scope;
+  readonly kind: "micro" | "macro";
+  readonly accuracyBefore: Estimate;
+  readonly accuracyAfter: Estimate;
+  /** accuracyAfter minus accuracyBefore, trial by trial. */
+  readonly change: Estimate;
+  /** Self-prediction only: the trained model about its own behavior, which training moved. Other labels, so not paired with the rest. */
+  readonly accuracyAboutItself?: Estimate;
+}
+
+/** How often training changed what a model does: the share of strings whose behavior differs, of those where both answers have one. */
+export interface BehaviorDrift {
+  /** The state without the adapter. */
+  readonly before: string;
+  /** The state with it. */
+  readonly after: string;
+  /** Absent with `property`: over all tasks and properties. */
+  readonly task?: string;
+  readonly property?: string;
+  readonly differ: Estimate;
+  /** Strings (over all tasks and properties: strings times properties) with a behavior on both sides, before only, after only, on neither. */
+  readonly both: number;
+  readonly beforeOnly: number;
+  readonly afterOnly: number;
+  readonly neither: number;
+}
+
 export interface Exclusion {
   readonly side: "object_level" | "hypothetical";
   readonly task: string;
@@ -103,4 +148,8 @@ export interface Scores {
   readonly cells: readonly CellScore[];
   readonly averages: readonly AverageScore[];
   readonly exclusions: readonly Exclusion[];
+  /** The same averages by scope; absent, like `changes` and `drift`, when nothing was trained. */
+  readonly scopedAverages?: readonly ScopedAverage[];
+  readonly changes?: readonly AccuracyChange[];
+  readonly drift?: readonly BehaviorDrift[];
 }

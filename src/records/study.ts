@@ -1,3 +1,5 @@
+import type { TrainingSettings } from "./training.js";
+
 /** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
 export interface Study {
   readonly study: string;
@@ -6,6 +8,8 @@ export interface Study {
   readonly tasks: readonly StudyTask[];
   /** Who predicts whom; by default every model predicts itself. */
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
+  /** How an adapter is trained for each of the predictions; absent: nothing is trained. */
+  readonly lora?: StudyLora;
   readonly system: string;
   readonly objectLevel: { readonly temperature: 0 | 1 };
   readonly hypothetical: {
@@ -25,11 +29,19 @@ export interface StudyModel {
   readonly encoding: "as_shipped" | "f16" | "f32";
 }
 
+export interface StudyLora {
+  /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
+  readonly examplesPerProperty: number;
+  readonly settings: TrainingSettings;
+}
+
 export interface StudyTask {
   /** Built-in name, or path of a task YAML relative to the study. */
   readonly task: string;
   readonly trainStrings: number;
   readonly heldOutStrings: number;
+  /** Whether its train strings may enter finetune sets; a held-out task's serve baselines only. */
+  readonly train: boolean;
   /** Solved examples as earlier chat turns. */
   readonly examples: boolean;
   /** Properties to take; the task's own list when absent. */

@@ -20,7 +20,10 @@ export interface Trial {
   readonly minMargin?: number;
 }
 
-/** A behavior of a train string, for baselines that may learn from labels. */
+/**
+ * A behavior of a train string, for baselines that may learn from labels. An adapted target's own train strings are not asked:
+ * its baselines learn from the labels that its adapter learnt from.
+ */
 export interface TrainLabel {
   readonly target: string;
   readonly task: string;

@@ -21,6 +21,8 @@ export interface MatchInput {
   readonly predictions: readonly Prediction[];
   /** Who predicts whom. Behaviors and predictions of states in no pair are not looked at. */
   readonly pairs: readonly { readonly predictor: string; readonly target: string }[];
+  /** Adapted target -> the state whose train behaviors its adapter learnt, which serve its baselines as labels. */
+  readonly learntFrom?: Readonly<Record<string, string>>;
   /** What each simple rule on the string would predict, by the rule's name; a rule that means nothing here is absent. */
   readonly heuristics: (task: string, item: string, property: string) => Readonly<Record<string, Extraction>>;
 }
@@ -35,7 +37,7 @@ export interface MatchedTrials {
  * Train behaviors that comply become labels, one per target whatever number of predictors it has.
  * @throws InwardError STORE_INCOMPLETE when a behavior lacks its prediction or the reverse, STORE_CORRUPT when one stands twice
  */
-export function matchTrials({ behaviors, predictions, pairs, heuristics }: MatchInput): MatchedTrials {
+export function matchTrials({ behaviors, predictions, pairs, learntFrom, heuristics }: MatchInput): MatchedTrials {
   const heldOut = heldOutByTarget(behaviors);
   const replies = repliesByPredictor(predictions);
   const trials = pairs.flatMap(({ predictor, target }) => {
@@ -56,7 +58,7 @@ export function matchTrials({ behaviors, predictions, pairs, heuristics }: Match
       });
     });
   });
-  return { trials, trainLabels: labelsOf(behaviors, new Set(pairs.map((pair) => pair.target))) };
+  return { trials, trainLabels: labelsOf(behaviors, new Set(pairs.map((pair) => pair.target)), learntFrom) };
 }
 
 function toTrial(target: string, behavior: Behavior, said: Prediction, heuristics: Trial["heuristics"]): Trial {
@@ -113,10 +115,16 @@ function repliesByPredictor(predictions: readonly Prediction[]): Map<string, Map
   return predictors;
 }
 
-function labelsOf(behaviors: readonly Behavior[], targets: ReadonlySet<string>): TrainLabel[] {
+function labelsOf(
+  behaviors: readonly Behavior[],
+  targets: ReadonlySet<string>,
+  learntFrom: MatchInput["learntFrom"] = {},
+): TrainLabel[] {
   return behaviors.flatMap(({ state, task, split, property, compliance, extraction }) =>
-    split === "train" && targets.has(state) && compliance.ok && extraction.ok
-      ? [{ target: state, task, property, value: extraction.value }]
+    split === "train" && compliance.ok && extraction.ok
+      ? [...targets].flatMap((target) =>
+          (learntFrom[target] ?? target) === state ? [{ target, task, property, value: extraction.value }] : [],
+        )
       : [],
   );
 }

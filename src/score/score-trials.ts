@@ -8,6 +8,7 @@ import { drawResamples } from "./cluster-bootstrap.js";
 import { listExclusions } from "./exclusions.js";
 import { type ScoredCell, scoreCell } from "./score-cell.js";
 import type { TaskStrings } from "./tally.js";
+import { type Training, trainingEffect } from "./training-effect.js";
 
 export interface ScoreSettings {
   /** In (0, 1), 0.95 for 95 %. */
@@ -17,6 +18,8 @@ export interface ScoreSettings {
   readonly bootstrapSeed: number;
   /** Not negative; trials with a smaller token margin may flip between runs. */
   readonly noiseFloorNats: number;
+  /** What was trained, if anything was. */
+  readonly training?: Training;
 }
 
 /** @throws InwardError STUDY_INVALID when a setting is out of range */
@@ -29,15 +32,18 @@ export function scoreTrials(
   const labels = labelsByCell(trainLabels);
   const cells = cellsOf(trials);
   const scored = new Map<Cell, ScoredCell>();
+  const stringsByTask = new Map<string, TaskStrings>();
   for (const task of new Set(cells.map((cell) => cell.task))) {
     const cellsOfTask = cells.filter((cell) => cell.task === task);
     const strings = stringsOf(task, cellsOfTask, settings);
+    stringsByTask.set(task, strings);
     for (const cell of cellsOfTask) {
       const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
       scored.set(cell, scoreCell(cell, known, strings, settings));
     }
   }
   const ordered = cells.map((cell) => scored.get(cell) as ScoredCell);
+  const pairs = byPair(ordered);
   return {
     scoresVersion: 1,
     confidence: settings.confidence,
@@ -47,8 +53,9 @@ export function scoreTrials(
     noiseFloorNats: settings.noiseFloorNats,
     trials: trials.length,
     cells: ordered.map(({ score }) => score),
-    averages: byPair(ordered).flatMap((pair) => averageCells(pair, settings.confidence)),
+    averages: pairs.flatMap((pair) => averageCells(pair, settings.confidence)),
     exclusions: listExclusions(trials),
+    ...(settings.training ? trainingEffect(trials, settings.training, stringsByTask, pairs, settings.confidence) : {}),
   };
 }
 

@@ -1,14 +1,22 @@
-/** Stages 02 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
+/** Stages 02, 06 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
 import { askQuestions } from "../ask/ask-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
-import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import type { Question } from "../ask/question.js";
 import { hashOf } from "../store/canonical-json.js";
 import type { RunFile } from "../store/run-folder.js";
+import { adapterHashes } from "./adapter-hashes.js";
 import type { StageContext } from "./stage-context.js";
 
 export function askObjectLevel(context: StageContext): Promise<void> {
   return ask(context, "objectLevel", "object-level", objectLevelQuestions(context.run.plan));
+}
+
+/** Asks nothing, and writes no file, when no state with an adapter is a target. */
+export async function askAdaptedObjectLevel(context: StageContext): Promise<void> {
+  const questions = adaptedObjectLevelQuestions(context.run.plan);
+  if (questions.length === 0) return;
+  await ask(context, "objectLevelAdapted", "object-level, adapted", questions);
 }
 
 export function askHypothetical(context: StageContext): Promise<void> {
@@ -17,7 +25,7 @@ export function askHypothetical(context: StageContext): Promise<void> {
 
 async function ask(context: StageContext, file: RunFile, stage: string, questions: readonly Question[]): Promise<void> {
   const { run, events } = context;
-  const inputs = { plan: hashOf(run.plan) };
+  const inputs = { plan: hashOf(run.plan), ...(file === "objectLevel" ? {} : adapterHashes(run)) };
   if (await run.isDone(file, inputs)) {
     context.onProgress(stage, questions.length, questions.length);
     return;

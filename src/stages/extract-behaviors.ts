@@ -1,4 +1,5 @@
-/** Stage 03: takes the behavior properties of every object-level answer. Needs no model. */
+/** Stages 03 and 06: takes the behavior properties of every object-level answer. Needs no model. */
+import { adaptedObjectLevelQuestions } from "../ask/object-level-questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { answerCompliance } from "../properties/compliance.js";
 import { extractBehavior } from "../properties/reading.js";
@@ -16,6 +17,16 @@ export async function extractBehaviors({ run }: Pick<StageContext, "run">): Prom
   const { rows } = await readJsonLines<Answer>(run.file("objectLevel"));
   await writeJsonLines(run.file("behaviors"), behaviorsOf(run.plan, rows));
   await run.markDone("behaviors", inputs);
+}
+
+/** Writes no file when no state with an adapter was asked. */
+export async function extractAdaptedBehaviors({ run }: Pick<StageContext, "run">): Promise<void> {
+  if (adaptedObjectLevelQuestions(run.plan).length === 0) return;
+  const inputs = { plan: hashOf(run.plan), objectLevelAdapted: run.outputHash("objectLevelAdapted") };
+  if (await run.isDone("behaviorsAdapted", inputs)) return;
+  const { rows } = await readJsonLines<Answer>(run.file("objectLevelAdapted"));
+  await writeJsonLines(run.file("behaviorsAdapted"), behaviorsOf(run.plan, rows));
+  await run.markDone("behaviorsAdapted", inputs);
 }
 
 export function behaviorsOf(plan: Plan, answers: readonly Answer[]): Behavior[] {

@@ -1,12 +1,13 @@
 /** Measures, for every model state that was asked, how much the order and composition of batches change its answers. */
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { measureNoiseFloor, noiseFloorSample } from "../ask/measure-noise-floor.js";
-import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import type { Answer } from "../records/answer.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJsonLines } from "../store/read-records.js";
 import { writeJson } from "../store/write-whole.js";
+import { adapterHashes } from "./adapter-hashes.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function measureNoise(context: StageContext): Promise<void> {
@@ -16,9 +17,14 @@ export async function measureNoise(context: StageContext): Promise<void> {
     plan: hashOf(plan),
     objectLevel: run.outputHash("objectLevel"),
     hypothetical: run.outputHash("hypothetical"),
+    ...adapterHashes(run),
   };
   if (await run.isDone("noiseFloor", inputs)) return;
-  const questions = [...objectLevelQuestions(plan), ...hypotheticalQuestions(plan)];
+  const questions = [
+    ...objectLevelQuestions(plan),
+    ...adaptedObjectLevelQuestions(plan),
+    ...hypotheticalQuestions(plan),
+  ];
   const states = [...new Set(questions.map((question) => question.state))];
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
@@ -27,7 +33,7 @@ export async function measureNoise(context: StageContext): Promise<void> {
     const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
     if (sample.length === 0) continue;
     const answered = new Map<string, Answer>();
-    for (const file of ["objectLevel", "hypothetical"] as const) {
+    for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
       const { rows } = await readJsonLines<Answer>(run.file(file));
       for (const row of rows) if (row.state === state) answered.set(row.key, row);
     }

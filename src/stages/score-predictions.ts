@@ -1,4 +1,5 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
+import { adaptedObjectLevelQuestions } from "../ask/object-level-questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
 import type { Answer } from "../records/answer.js";
@@ -7,12 +8,13 @@ import type { Extraction } from "../records/extraction.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
 import { type MatchedTrials, matchTrials } from "../score/match-trials.js";
-import { scoreTrials } from "../score/score-trials.js";
+import { type ScoreSettings, scoreTrials } from "../score/score-trials.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeJson } from "../store/write-whole.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
+import { heldOutTasks } from "./build-finetune-sets.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
@@ -21,6 +23,7 @@ export async function scorePredictions({ run }: Pick<StageContext, "run">): Prom
     behaviors: run.outputHash("behaviors"),
     hypothetical: run.outputHash("hypothetical"),
     noiseFloor: run.outputHash("noiseFloor"),
+    ...(adapted(run) ? { behaviorsAdapted: run.outputHash("behaviorsAdapted") } : {}),
   };
   if (await run.isDone("scores", inputs)) return;
   const { trials, trainLabels } = await matchRun(run);
@@ -30,6 +33,7 @@ export async function scorePredictions({ run }: Pick<StageContext, "run">): Prom
     bootstrapReplicates: run.plan.score.bootstrapReplicates,
     bootstrapSeed: run.plan.seed,
     noiseFloorNats: Math.max(0, ...floors.map((floor) => floor.maxMarginDifference)),
+    ...trainedOf(run.plan),
   });
   await writeJson(run.file("scores"), scores);
   await run.markDone("scores", inputs);
@@ -38,9 +42,10 @@ export async function scorePredictions({ run }: Pick<StageContext, "run">): Prom
 /** The trials of a run whose behaviors and hypothetical replies are there. */
 export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
   const behaviors = await readJsonLines<Behavior>(run.file("behaviors"));
+  const behaviorsAdapted = adapted(run) ? (await readJsonLines<Behavior>(run.file("behaviorsAdapted"))).rows : [];
   const replies = await readJsonLines<Answer>(run.file("hypothetical"));
   return matchTrials({
-    behaviors: behaviors.rows,
+    behaviors: [...behaviors.rows, ...behaviorsAdapted],
     predictions: replies.rows.map(({ state, task, item, property, variant, reply }) => ({
       predictor: state,
       task,
@@ -51,8 +56,19 @@ export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
       ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
     })),
     pairs: run.plan.predictions,
+    learntFrom: Object.fromEntries(Object.entries(run.plan.adapters ?? {}).map(([name, { target }]) => [name, target])),
     heuristics: heuristicsOf(run.plan),
   });
+}
+
+function adapted(run: RunFolder): boolean {
+  return adaptedObjectLevelQuestions(run.plan).length > 0;
+}
+
+function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
+  if (!plan.adapters) return {};
+  const states = Object.entries(plan.adapters).map(([after, { base, target }]) => ({ before: base, after, target }));
+  return { training: { states, heldOutTasks: heldOutTasks(plan) } };
 }
 
 /** What each simple rule on a string would predict of each property. */

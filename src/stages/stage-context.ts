@@ -8,6 +8,11 @@ export interface StageContext {
   readonly events: EventLog;
   /** Opens a state's model, closing the one before: one model in memory at a time. */
   readonly modelFor: (state: string) => Promise<LanguageModel>;
-  readonly onProgress: (stage: string, done: number, total: number) => void;
+  /** Closes the model that is open, if any: training needs the memory. */
+  readonly closeModel: () => Promise<void>;
+  /** The file of a model of the plan. */
+  readonly modelPath: (model: string) => string;
+  /** @param detail what else is worth seeing at this moment, such as the loss */
+  readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
   readonly signal?: AbortSignal;
 }

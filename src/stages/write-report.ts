@@ -2,7 +2,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
-import { objectLevelQuestions } from "../ask/object-level-questions.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
 import type { Answer } from "../records/answer.js";
@@ -14,12 +14,13 @@ import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
 import { readManifest } from "./one-model.js";
+import { trainingHashes } from "./read-training.js";
 import { matchRun } from "./score-predictions.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
   const manifests = await readManifest(run);
-  const inputs = { plan: hashOf(run.plan), scores: run.outputHash("scores"), manifests };
+  const inputs = { plan: hashOf(run.plan), scores: run.outputHash("scores"), manifests, ...trainingHashes(run) };
   if (await run.isDone("report", inputs)) return;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
   const report = await makeReport({
@@ -49,15 +50,16 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 async function samplesOf(run: RunFolder) {
   const { trials } = await matchRun(run);
   const said = new Map<string, string>();
-  for (const file of ["objectLevel", "hypothetical"] as const) {
+  for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));
     for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply.text);
   }
   const asked = new Map(
-    [...objectLevelQuestions(run.plan), ...hypotheticalQuestions(run.plan)].map((question) => [
-      `${question.state}|${question.key}`,
-      question.messages.at(-1)?.content ?? "",
-    ]),
+    [
+      ...objectLevelQuestions(run.plan),
+      ...adaptedObjectLevelQuestions(run.plan),
+      ...hypotheticalQuestions(run.plan),
+    ].map((question) => [`${question.state}|${question.key}`, question.messages.at(-1)?.content ?? ""]),
   );
   return chooseSamples(trials, (trial) => {
     const objectKey = `${trial.target}|${trial.task}/${trial.item}`;

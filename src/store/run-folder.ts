@@ -1,6 +1,7 @@
 /** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
 import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { access, mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { InwardError } from "../errors.js";
 import type { Plan } from "../records/plan.js";
@@ -14,6 +15,8 @@ export const RUN_FILES = {
   plan: "01-plan.json",
   objectLevel: "02-object-level.jsonl",
   behaviors: "03-behaviors.jsonl",
+  objectLevelAdapted: "06-object-level-adapted.jsonl",
+  behaviorsAdapted: "06-behaviors-adapted.jsonl",
   hypothetical: "07-hypothetical.jsonl",
   noiseFloor: "07-noise-floor.json",
   scores: "08-scores.json",
@@ -25,7 +28,18 @@ export const RUN_FILES = {
   events: "events.jsonl",
 } as const;
 
-export type RunFile = keyof typeof RUN_FILES;
+/** Folder and ending of what a run has one of for every adapter; the adapter's name stands between them. */
+export const ADAPTER_FILES = {
+  finetuneSet: ["04-finetune-sets", ".jsonl"],
+  finetuneSetReport: ["04-finetune-sets", ".report.json"],
+  adapter: ["05-adapters", ".gguf"],
+  adapterCard: ["05-adapters", ".card.json"],
+  /** A folder of the trainer's own, gone when the adapter is there. */
+  checkpoint: ["05-adapters", ".checkpoint"],
+} as const;
+
+/** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */
+export type RunFile = keyof typeof RUN_FILES | `${keyof typeof ADAPTER_FILES}/${string}`;
 
 /** What a finished stage was made from, and what it made. */
 interface StageMark {
@@ -82,25 +96,26 @@ export class RunFolder {
   }
 
   file(name: RunFile): string {
-    return join(this.path, RUN_FILES[name]);
+    const slash = name.indexOf("/");
+    if (slash < 0) return join(this.path, RUN_FILES[name as keyof typeof RUN_FILES]);
+    const [folder, ending] = ADAPTER_FILES[name.slice(0, slash) as keyof typeof ADAPTER_FILES];
+    return join(this.path, folder, `${name.slice(slash + 1)}${ending}`);
   }
 
   /** Whether a stage's output is there, whole, and made from these inputs. @throws STORE_CORRUPT when it was changed since */
   async isDone(name: RunFile, inputs: unknown): Promise<boolean> {
     const mark = this.marks.get(name);
     if (!mark || mark.inputs !== hashOf(inputs)) return false;
-    const content = await readFile(this.file(name)).catch(() => undefined);
-    if (content === undefined) return false;
-    if (createHash("sha256").update(content).digest("hex") !== mark.sha256) {
+    const sha256 = await sha256Of(this.file(name)).catch(() => undefined);
+    if (sha256 === undefined) return false;
+    if (sha256 !== mark.sha256) {
       throw new InwardError("STORE_CORRUPT", `${this.file(name)} was changed after its stage had written it.`);
     }
     return true;
   }
 
   async markDone(name: RunFile, inputs: unknown): Promise<void> {
-    const sha256 = createHash("sha256")
-      .update(await readFile(this.file(name)))
-      .digest("hex");
+    const sha256 = await sha256Of(this.file(name));
     this.marks.set(name, { inputs: hashOf(inputs), sha256 });
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
@@ -121,6 +136,13 @@ export class RunFolder {
   async close(): Promise<void> {
     await this.unlock();
   }
+}
+
+/** Hex. In pieces: an adapter of a large model is too big for one read. */
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+  return hash.digest("hex");
 }
 
 async function exists(path: string): Promise<boolean> {

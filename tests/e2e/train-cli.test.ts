@@ -131,19 +131,26 @@ describe("a training", () => {
   });
 
   test("killed at several moments and started again ends with the same adapter", async () => {
-    let kills = 0;
-    for (let delay = 900; kills < 8; delay = 900 + ((delay * 7919) % 1200)) {
-      const { child, finished } = start(args("killed.gguf", same), { cwd: folder });
-      const timer = setTimeout(() => child.kill("SIGKILL"), delay);
-      const { signal } = await finished;
-      clearTimeout(timer);
-      if (signal !== "SIGKILL") break;
-      kills++;
+    const json = args("killed.gguf", [...same, "--json"]);
+    const last = Number(/"totalSteps":(\d+)/.exec(stdout)?.[1]);
+    // Before the first checkpoint, after some, and when only the adapter's own files are still to be written.
+    const moments = ['"training_opened"', '"step":1,', '"step":7,', '"step":8,', '"step":21,', `"step":${last},`];
+    const resumedAfter: number[] = [];
+    for (const moment of moments) {
+      const { child, finished } = start(json, { cwd: folder });
+      child.stdout?.on("data", (text: string) => text.includes(moment) && child.kill("SIGKILL"));
+      const killed = await finished;
+      expect(killed.signal).toBe("SIGKILL");
+      resumedAfter.push(Number(/"training_resumed","step":(\d+)/.exec(killed.stdout)?.[1] ?? 0));
     }
-    expect(kills).toBeGreaterThan(0);
+    // Where a kill falls within a step is not ours to say; that no attempt begins again from nothing is.
+    expect(resumedAfter.slice(0, 2)).toEqual([0, 0]);
+    expect(resumedAfter[3]).toBeGreaterThan(0);
+    expect(resumedAfter).toEqual([...resumedAfter].sort((a, b) => a - b));
     expect((await train("killed.gguf", same)).code).toBe(0);
     expect(await bytesOf("killed.gguf")).toEqual(await bytesOf("whole.gguf"));
     expect(await bytesOf("killed.card.json")).toEqual(await bytesOf("whole.card.json"));
+    expect((await readdir(folder)).filter((name) => /killed.*(checkpoint|saving)/.test(name))).toEqual([]);
   });
 
   test("by Ctrl-C leaves with 130 after a checkpoint, and goes on to the same adapter", async () => {

@@ -138,7 +138,8 @@ test("packed sequences give the logits of each sequence alone", async () => {
         const seen = examples.map(() => 0);
         logits.forEach((row, at) => {
           const example = rowExamples[at] as number;
-          const expected = alone[example]?.[seen[example]++] as Float32Array;
+          const expected = alone[example]?.[seen[example] as number] as Float32Array;
+          seen[example] = (seen[example] as number) + 1;
           expect(difference([row], [expected]).worst).toBeLessThan(2e-5);
         });
         expect(seen).toEqual(alone.map((rows) => rows.length));

@@ -245,17 +245,18 @@ describe("what goes wrong on the way", () => {
     expect(await first).toEqual(whole);
   });
 
+  const long = Array.from({ length: 513 }, () => 1);
   test.each([
     ["TRAIN_SETTINGS", { outPath: "adapter.bin" }],
     ["TRAIN_SETTINGS", { settings: { ...settings, epochs: 0 } }],
     ["TRAIN_EMPTY_SET", { examples: [] }],
     ["TRAIN_EXAMPLE", { examples: [{ tokenIds: [1, 2], answerStart: 2 }] }],
     ["TRAIN_EXAMPLE", { examples: [{ tokenIds: [1, 1_000_000], answerStart: 1 }] }],
-    ["TRAIN_CONTEXT", { examples: [{ tokenIds: Array.from({ length: 513 }, () => 1), answerStart: 500 }] }],
+    ["TRAIN_CONTEXT", { examples: [{ tokenIds: long, answerStart: 500 }] }],
     ["MODEL_NOT_FOUND", { modelPath: "/nowhere.gguf" }],
     ["ADAPTER_NOT_FOUND", { initAdapter: "/nowhere.gguf" }],
     ["ADAPTER_INVALID", { initAdapter: "tiny.gguf" }],
-  ] as [string, Partial<TrainingRequest>][])("%s: %j", async (code, more) => {
+  ] as [string, Partial<TrainingRequest>][])("%s", async (code, more) => {
     const inFolder = more.initAdapter === "tiny.gguf" ? { initAdapter: model.path } : more;
     await expect(trainAdapter(request("refused", inFolder))).rejects.toMatchObject({ code });
     expect((await readdir(folder)).filter((name) => name.startsWith("refused"))).toEqual([]);

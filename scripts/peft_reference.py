@@ -1,0 +1,118 @@
+"""PEFT's side of compare-with-peft.mjs: exact steps, nothing fast. `peft_reference.py request.json` prints one JSON line.
+
+Requests (all have modelFolder and threads):
+  {"do": "init", rank, alpha, targets, seed, largestB, folder}
+      writes a PEFT adapter with A uniform in +-1/sqrt(in) and B uniform in +-largestB (0: zero, as in practice)
+  {"do": "train", adapterFolder, examples, batches, learningRates, settings, outFolder}
+      one AdamW step per batch; per step the mean loss over the batch's answer tokens before the update, in nats, and the
+      gradient's global norm before clipping; the adapter at the end in outFolder
+  {"do": "logprobs", prompts, tokenIds}
+      per prompt the natural-log probabilities of tokenIds[i] after its last token, summed in double precision
+F32 and eager attention throughout; token ids are used as given.
+"""
+
+import json
+import os
+import sys
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import peft
+import torch
+import transformers
+from transformers.utils import logging
+
+logging.disable_progress_bar()
+
+MODULES = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj", "gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
+
+
+def base_model(request):
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        request["modelFolder"], dtype=torch.float32, attn_implementation="eager"
+    )
+
+
+def init(request):
+    config = peft.LoraConfig(
+        r=request["rank"],
+        lora_alpha=request["alpha"],
+        lora_dropout=0.0,
+        target_modules=[MODULES[target] for target in request["targets"]],
+        task_type="CAUSAL_LM",
+    )
+    model = peft.get_peft_model(base_model(request), config)
+    random = torch.Generator().manual_seed(request["seed"])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            largest = parameter.shape[1] ** -0.5 if "lora_A" in name else request["largestB"]
+            parameter.copy_((torch.rand(parameter.shape, generator=random) * 2 - 1) * largest)
+    model.save_pretrained(request["folder"])
+    return {}
+
+
+def batch_loss(model, examples):
+    """Mean over all answer tokens of the batch, nats: examples are padded on the right, padding is never attended to."""
+    longest = max(len(example["tokenIds"]) for example in examples)
+    ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    answer = torch.zeros(ids.shape, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        length = len(example["tokenIds"])
+        ids[row, :length] = torch.tensor(example["tokenIds"])
+        mask[row, :length] = 1
+        answer[row, example["answerStart"] : length] = True
+    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+    counted = answer[:, 1:]
+    return torch.nn.functional.cross_entropy(logits[counted], ids[:, 1:][counted])
+
+
+def train(request):
+    settings = request["settings"]
+    model = peft.PeftModel.from_pretrained(base_model(request), request["adapterFolder"], is_trainable=True)
+    model.train()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        trained,
+        lr=0.0,
+        betas=(settings["beta1"], settings["beta2"]),
+        eps=settings["epsilon"],
+        weight_decay=settings["weightDecay"],
+    )
+    steps = []
+    for batch, rate in zip(request["batches"], request["learningRates"], strict=True):
+        loss = batch_loss(model, [request["examples"][index] for index in batch])
+        loss.backward()
+        limit = settings["maxGradientNorm"] or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(trained, limit)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+        steps.append({"lossNatsPerToken": loss.item(), "gradientNorm": norm.item()})
+    model.save_pretrained(request["outFolder"])
+    return {"steps": steps}
+
+
+def logprobs(request):
+    model = base_model(request).eval()
+    rows = []
+    with torch.no_grad():
+        for prompt, ids in zip(request["prompts"], request["tokenIds"], strict=True):
+            last = model(torch.tensor([prompt])).logits[0, -1].double()
+            rows.append(torch.log_softmax(last, -1)[torch.tensor(ids)].tolist())
+    return {"logprobs": rows}
+
+
+def main(path):
+    with open(path) as file:
+        request = json.load(file)
+    torch.set_num_threads(request["threads"])
+    answer = {"init": init, "train": train, "logprobs": logprobs}[request["do"]](request)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+    print(json.dumps({**answer, "versions": versions}))
+
+
+main(sys.argv[1])

@@ -1,0 +1,243 @@
+/** Trains a LoRA adapter from a GGUF: from encoded examples to the adapter's file, its card and its README. */
+import { mkdir, rmdir } from "node:fs/promises";
+import { cpus } from "node:os";
+import type { NativeDescription, NativeDevice, NativeState } from "../../native/index.js";
+import { InwardError } from "../errors.js";
+import { type DeviceName, resolveDevice } from "../model/device.js";
+import { cpuFlags } from "../model/engine/cpu-flags.js";
+import { type GgufSummary, inspectGguf } from "../model/gguf/inspect-gguf.js";
+import type { StudyEngine } from "../records/study.js";
+import type { AdapterCard, EncodedExample, TrainingSettings } from "../records/training.js";
+import { hashOf } from "../store/canonical-json.js";
+import { writeError } from "../store/file-errors.js";
+import { takeRunLock } from "../store/run-lock.js";
+import { INWARD_VERSION } from "../version.js";
+import { adapterToState } from "./adapter/adapter-to-state.js";
+import { saveAdapter } from "./adapter/save-adapter.js";
+import { stateToAdapter } from "./adapter/state-to-adapter.js";
+import { requireExamples } from "./check-examples.js";
+import { requireSettings } from "./check-training-settings.js";
+import { hashExamples } from "./hash-examples.js";
+import { splitValidation, type ValidationSplit } from "./hold-back-prompts.js";
+import { initialParameters } from "./initial-parameters.js";
+import { findAddon } from "./native/find-addon.js";
+import { findBinaries } from "./native/find-binaries.js";
+import { type BlasFound, findBlas } from "./native/find-blas.js";
+import { NativeTrainer } from "./native-trainer.js";
+import { planTrainingWork, type PlannedWork } from "./plan-training-work.js";
+import { type InitialAdapter, readInitialAdapter } from "./read-initial-adapter.js";
+import { readCheckpoint, removeCheckpoint, type TrainingCheckpoint, writeCheckpoint } from "./training-checkpoint.js";
+import { requireSameRun, type TrainingIdentity } from "./training-identity.js";
+import { runTraining, type StepReport, type TrainingProgress } from "./training-loop.js";
+
+export interface TrainingRequest {
+  readonly modelPath: string;
+  readonly base: AdapterCard["base"];
+  readonly examples: readonly EncodedExample[];
+  /** [examples] what each prompt is about, where that is known: examples of one subject are learnt, or held back, together. */
+  readonly subjects?: readonly string[];
+  /** Examples to watch the loss on, instead of a share of `examples`; validationShare must then be 0. */
+  readonly validationExamples?: readonly EncodedExample[];
+  readonly settings: TrainingSettings;
+  readonly device: StudyEngine["device"];
+  readonly threads: number;
+  /** Ends in .gguf; card and README come beside it, the checkpoint folder too as long as training goes on. */
+  readonly outPath: string;
+  /** A GGUF or a PEFT folder to go on from. */
+  readonly initAdapter?: string;
+  /** Take the initial adapter though its card names another base; the new card then says so. */
+  readonly forceBase?: boolean;
+  /** Kernels of another training (its card has them), so that it is repeated bit for bit; measured when absent. */
+  readonly kernels?: Readonly<Record<string, string>>;
+  readonly onProgress?: (progress: StepReport) => void;
+  /** What happens, for a log: training_opened, _resumed, _step, _validation, _checkpoint; data is plain JSON. */
+  readonly onEvent?: (kind: string, data: object) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Everything that is known before native code is loaded. */
+interface Preparation {
+  readonly summary: GgufSummary;
+  readonly split: ValidationSplit;
+  readonly work: PlannedWork;
+  readonly device: DeviceName;
+  readonly blas: BlasFound | undefined;
+  readonly initial: InitialAdapter | undefined;
+  readonly identity: TrainingIdentity;
+}
+
+/**
+ * The same request after an interruption or a kill goes on from its last checkpoint and gives the adapter that an undisturbed
+ * run gives: bit for bit on the CPU. An adapter at outPath is replaced only at the end.
+ * @throws TRAIN_* · MODEL_* · ADAPTER_* · ENGINE_UNAVAILABLE · STORE_LOCKED another process trains to outPath · STORE_DISK_FULL ·
+ * STORE_UNWRITABLE · INTERRUPTED after the checkpoint was written
+ */
+export async function trainAdapter(request: TrainingRequest): Promise<AdapterCard> {
+  const preparation = await prepare(request);
+  const folder = request.outPath.replace(/\.gguf$/, ".checkpoint");
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  const release = await takeRunLock(folder);
+  try {
+    const card = await trainInFolder(request, preparation, folder);
+    await removeCheckpoint(folder);
+    return card;
+  } finally {
+    await release();
+    // Empty unless there is something to go on from, or something that is not ours.
+    await rmdir(folder).catch(() => {});
+  }
+}
+
+async function prepare(request: TrainingRequest): Promise<Preparation> {
+  const { settings, examples, validationExamples, subjects, modelPath, threads } = request;
+  requireSettings(settings);
+  if (!request.outPath.endsWith(".gguf")) {
+    throw new InwardError("TRAIN_SETTINGS", `The adapter's path is ${request.outPath}; it must end in .gguf.`);
+  }
+  if (validationExamples && settings.validationShare > 0) {
+    throw new InwardError(
+      "TRAIN_SETTINGS",
+      `validationShare is ${settings.validationShare}; it must be 0 where validation examples are given.`,
+    );
+  }
+  const summary = await inspectGguf(modelPath);
+  // A file without a token list is one that only tests have; the addon knows its size then.
+  const { vocabularySize = Number.POSITIVE_INFINITY, contextLength } = summary;
+  requireExamples(examples, vocabularySize, contextLength);
+  if (validationExamples) requireExamples(validationExamples, vocabularySize, contextLength);
+  const { llamaCpp } = await findAddon();
+  const initial = request.initAdapter
+    ? await readInitialAdapter(
+        request.initAdapter,
+        { modelPath, sha256: request.base.sha256 },
+        { force: request.forceBase === true },
+      )
+    : undefined;
+  const device = (await resolveDevice(request.device)).name;
+  const found = device === "cpu" ? findBlas() : undefined;
+  const blas = found && "path" in found ? found : undefined;
+  const split = validationExamples
+    ? { training: examples, validation: validationExamples, ...(subjects ? { trainingSubjects: subjects } : {}) }
+    : splitValidation(examples, settings.validationShare, settings.seed, subjects);
+  const identity: TrainingIdentity = {
+    settings,
+    data: hashExamples(examples),
+    subjects: subjects ? hashOf(subjects) : null,
+    validationData: validationExamples ? hashExamples(validationExamples) : null,
+    base: request.base.sha256,
+    initialAdapter: initial?.sha256 ?? null,
+    device,
+    threads,
+    blas: blas?.path ?? null,
+    llamaCpp,
+  };
+  return { summary, split, work: planTrainingWork(split, settings), device, blas, initial, identity };
+}
+
+async function trainInFolder(request: TrainingRequest, preparation: Preparation, folder: string): Promise<AdapterCard> {
+  const { work, identity, blas } = preparation;
+  const { onEvent, onProgress, signal } = request;
+  const saved = await readCheckpoint(folder);
+  if (saved) requireSameRun(folder, saved.identity, identity);
+  const trainer = await openTrainer(request, preparation, saved?.kernels ?? request.kernels);
+  let progress: TrainingProgress;
+  let state: NativeState;
+  try {
+    const { tensors: _, ...described } = trainer.description;
+    onEvent?.("training_opened", { ...described, blas: blas?.what ?? null, totalSteps: work.totalSteps });
+    const { kernels } = trainer.description;
+    await trainer.setState(saved?.state ?? firstState(trainer.description, request.settings, preparation.initial));
+    if (saved) onEvent?.("training_resumed", { step: saved.step });
+    progress = await runTraining(trainer, work, saved ?? { step: 0, losses: [], validation: [] }, {
+      save: (reached, at) => writeCheckpoint(folder, { identity, ...reached, kernels, state: at }),
+      ...(onProgress ? { onProgress } : {}),
+      ...(onEvent ? { onEvent } : {}),
+      ...(signal ? { signal } : {}),
+    });
+    state = await trainer.state();
+  } finally {
+    await trainer.dispose();
+  }
+  return save(request, preparation, trainer.description, progress, state);
+}
+
+function openTrainer(
+  { modelPath, settings, threads }: TrainingRequest,
+  { device, blas, work }: Preparation,
+  kernels: TrainingCheckpoint["kernels"] | undefined,
+): Promise<NativeTrainer> {
+  const { rank, alpha, dropout, targets } = settings.lora;
+  return NativeTrainer.open({
+    modelPath,
+    binariesFolder: findBinaries(device).folder,
+    device: device satisfies NativeDevice,
+    threads,
+    ...(blas ? { blasLibrary: blas.path } : {}),
+    rank,
+    alpha,
+    dropout,
+    targets,
+    activationCheckpointing: settings.activationCheckpointing,
+    maxMicrobatchTokens: work.maxMicrobatchTokens,
+    maxLossRows: work.maxLossRows,
+    ...(kernels ? { kernels } : {}),
+  });
+}
+
+function firstState(
+  { tensors, parameters }: NativeDescription,
+  { lora, seed }: TrainingSettings,
+  initial: InitialAdapter | undefined,
+): NativeState {
+  return {
+    parameters: initial
+      ? adapterToState(initial.adapter, { tensors, parameters, alpha: lora.alpha })
+      : initialParameters(tensors, parameters, seed),
+    firstMoments: new Float32Array(parameters),
+    secondMoments: new Float32Array(parameters),
+  };
+}
+
+async function save(
+  { base, outPath, settings, threads }: TrainingRequest,
+  { split, identity, blas, initial, summary }: Preparation,
+  { tensors, kernels, deviceName, llamaCpp }: NativeDescription,
+  { losses, validation }: TrainingProgress,
+  { parameters }: NativeState,
+): Promise<AdapterCard> {
+  const { rank, alpha } = settings.lora;
+  const adapter = stateToAdapter({ layout: tensors, parameters, alpha, rank, baseName: base.source });
+  const saved = await saveAdapter(
+    outPath,
+    adapter,
+    {
+      cardVersion: 1,
+      inwardVersion: INWARD_VERSION,
+      llamaCpp,
+      base,
+      ...(initial?.base === "forced" ? { forcedOnto: [{ sha256: base.sha256 }] } : {}),
+      data: {
+        sha256: identity.data,
+        examples: split.training.length,
+        validationExamples: split.validation.length,
+        answerTokens: split.training.reduce((sum, { tokenIds, answerStart }) => sum + tokenIds.length - answerStart, 0),
+      },
+      settings,
+      ...(initial ? { initialAdapter: { sha256: initial.sha256 } } : {}),
+      machine: {
+        device: deviceName,
+        cpu: cpus()[0]?.model ?? "unknown",
+        cpuFlags: await cpuFlags(),
+        threads,
+        kernels,
+        ...(blas ? { blas: blas.what } : {}),
+      },
+      losses,
+      validation,
+    },
+    { baseLicence: summary.licence },
+  );
+  return saved.card;
+}

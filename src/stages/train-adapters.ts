@@ -1,0 +1,113 @@
+/** Stage 05: trains the plan's adapters, one after another, each on its finetune set. */
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { readAdapterCard } from "../finetune/adapter/adapter-card.js";
+import { hashExamples } from "../finetune/hash-examples.js";
+import { findAddon } from "../finetune/native/find-addon.js";
+import { trainAdapter } from "../finetune/train-adapter.js";
+import { inspectGguf } from "../model/gguf/inspect-gguf.js";
+import type { FinetuneExample } from "../records/finetune-set.js";
+import type { ModelFile } from "../records/model-state.js";
+import type { PlannedAdapter } from "../records/plan.js";
+import type { EncodedExample, TrainingSettings } from "../records/training.js";
+import { hashOf } from "../store/canonical-json.js";
+import { writeError } from "../store/file-errors.js";
+import { readJsonLines } from "../store/read-records.js";
+import type { RunFile } from "../store/run-folder.js";
+import type { StageContext } from "./stage-context.js";
+
+/**
+ * What training needs besides memory, looked for before hours are spent on asking.
+ * @throws TRAIN_ADDON when an adapter is still to be trained and the trainer is not built
+ */
+export async function requireTrainer({ run }: Pick<StageContext, "run">): Promise<void> {
+  const waiting = Object.keys(run.plan.adapters ?? {}).some((name) => !existsSync(run.file(`adapter/${name}`)));
+  if (waiting) await findAddon();
+}
+
+/** @throws TRAIN_*, MODEL_*, ENGINE_*, STORE_*, INTERRUPTED; the same call goes on from the last checkpoint */
+export async function trainAdapters(context: StageContext): Promise<void> {
+  const { run, events } = context;
+  for (const [name, adapter] of Object.entries(run.plan.adapters ?? {})) {
+    const inputs = { plan: hashOf(run.plan), finetuneSet: run.outputHash(`finetuneSet/${name}`) };
+    const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
+    if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
+    const outPath = run.file(files[0]);
+    const examples = await encodeSet(context, name, adapter);
+    await context.closeModel();
+    const { base, modelPath } = await baseOf(context, adapter);
+    if (await isTrained(outPath, base.sha256, adapter.settings, examples)) {
+      for (const file of files) await run.markDone(file, inputs);
+      continue;
+    }
+    // What an earlier adapter of this name answered would pass for this one's answers.
+    const answers: RunFile[] = ["objectLevelAdapted", "behaviorsAdapted", "hypothetical"];
+    for (const file of answers) await rm(run.file(file), { force: true });
+    await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
+      throw writeError(error, dirname(outPath));
+    });
+    events.add("training_begun", { adapter: name, examples: examples.length });
+    const stage = `training ${name}`;
+    const card = await trainAdapter({
+      modelPath,
+      base,
+      examples,
+      settings: adapter.settings,
+      device: run.plan.engine.device,
+      threads: run.plan.engine.threads,
+      outPath,
+      onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
+        context.onProgress(
+          stage,
+          step,
+          totalSteps,
+          `loss ${lossNatsPerToken.toFixed(3)}, ${exampleTokensPerSecond.toFixed(0)} tokens/s`,
+        ),
+      onEvent: (kind, data) => events.add(kind, { adapter: name, ...data }),
+      ...(context.signal ? { signal: context.signal } : {}),
+    });
+    for (const file of files) await run.markDone(file, inputs);
+    events.add("training_done", { adapter: name, sha256: card.adapter.sha256, steps: card.losses.length });
+  }
+}
+
+/**
+ * An adapter whose process ended just after it was written, or whose marks were lost, is what training again would give: its
+ * card says of what and how it was made, and by its hash that it is whole.
+ */
+async function isTrained(
+  path: string,
+  baseSha256: string,
+  settings: TrainingSettings,
+  examples: readonly EncodedExample[],
+): Promise<boolean> {
+  const card = await readAdapterCard(path).catch(() => undefined);
+  if (!card) return false;
+  return (
+    card.base.sha256 === baseSha256 &&
+    card.initialAdapter === undefined &&
+    hashOf(card.settings) === hashOf(settings) &&
+    card.data.sha256 === hashExamples(examples)
+  );
+}
+
+/** The set as the base reads it, in the set's order. */
+async function encodeSet(
+  { run, events, modelFor }: StageContext,
+  name: string,
+  { base }: PlannedAdapter,
+): Promise<EncodedExample[]> {
+  const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
+  const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
+  const unlikeTemplate = encoded.filter((example) => example.unlikeTemplate !== undefined).length;
+  events.add("finetune_set_encoded", { adapter: name, examples: encoded.length, unlikeTemplate });
+  return encoded.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart }));
+}
+
+async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {
+  const path = modelPath(base);
+  const { source, sha256, encoding } = run.plan.models[base] as Omit<ModelFile, "path">;
+  const { architecture } = await inspectGguf(path);
+  return { modelPath: path, base: { source, sha256, encoding, architecture } };
+}

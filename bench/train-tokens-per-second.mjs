@@ -3,7 +3,7 @@
 // Every round runs each contender once, in a process of its own. The first step of a process warms it up and is not counted.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
@@ -56,6 +56,7 @@ const { openModel } = await import("../dist/model/engine/open-model.js");
 const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
 const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
+const { hashExamples } = await import("../dist/finetune/hash-examples.js");
 const { orderExamples } = await import("../dist/finetune/order-examples.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
@@ -112,7 +113,8 @@ const result = {
   encoding: file.encoding,
   sha256: file.sha256,
   load: {
-    ...(options.load === "set" ? { set: options.set ?? "sample" } : {}),
+    ...(options.load === "set" ? { set: options.set ? basename(setFile(options.set)) : "sample" } : {}),
+    examplesSha256: hashExamples(examples),
     examplesPerStep: timed[0].length,
     tokensPerStep: timed.map(tokensOf),
     answerTokensPerStep: timed.map((batch) =>
@@ -167,18 +169,19 @@ function tokensOf(batch) {
   return batch.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
 }
 
-/** Tokens are those of whole examples on every side: neither padding nor what was shared changes the count. */
+/** Tokens and examples are counted whole on every side: neither padding nor what was shared changes the count. */
 function measures({ steps, peakBytes, parameters }) {
   const counted = steps.slice(WARM_UP_STEPS);
   const seconds = counted.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-  const tokens = timed.reduce((sum, batch) => sum + tokensOf(batch), 0);
+  const evaluated = counted.reduce((sum, { evaluatedTokens }) => sum + evaluatedTokens, 0);
   return {
-    tokensPerSecond: tokens / seconds,
+    tokensPerSecond: timed.reduce((sum, batch) => sum + tokensOf(batch), 0) / seconds,
     examplesPerSecond: timed.reduce((sum, batch) => sum + batch.length, 0) / seconds,
     millisecondsPerStep: (seconds * 1000) / counted.length,
     peakBytes,
-    // Forward and the gradient of the inputs, 2·N each: frozen weights need no gradient. Examples counted whole, as above.
-    gflopsBy4NT: (4 * parameters.nonEmbedding * tokens) / seconds / 1e9,
+    // How busy the machine was: forward and the inputs' gradient cost 2·N a token each, frozen weights need no gradient. T is
+    // what a side really evaluated, padding in and shared beginnings once.
+    gflopsBy4NT: (4 * parameters.nonEmbedding * evaluated) / seconds / 1e9,
   };
 }
 
@@ -200,9 +203,7 @@ function summary(list) {
       : {}),
     // Of the first round, warm-up included. The first step's must agree: B is zero and the batch is the same.
     losses: steps.map(({ lossNatsPerToken }) => lossNatsPerToken),
-    ...(steps[0].evaluatedTokens
-      ? { evaluatedTokensPerStep: steps.map(({ evaluatedTokens }) => evaluatedTokens) }
-      : {}),
+    evaluatedTokensPerStep: steps.map(({ evaluatedTokens }) => evaluatedTokens),
     ...rest,
   };
 }

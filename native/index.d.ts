@@ -10,6 +10,8 @@ export interface NativeTrainerOptions {
   readonly modelPath: string;
   /** Folder with the libraries of the llama.cpp variant to run on. */
   readonly binariesFolder: string;
+  /** Holds the device's backend for an older runtime (CUDA), taken when the one above finds no device. */
+  readonly fallbackFolder?: string;
   readonly device: NativeDevice;
   readonly threads: number;
   /** A shared library that exports cblas_sgemm (or scipy_cblas_sgemm); without it ggml's own kernels do all the work. */
@@ -89,7 +91,10 @@ export interface NativeDescription {
   readonly contextTokens: number;
   readonly parameters: number;
   readonly tensors: readonly NativeTensor[];
+  /** By group of projections and direction, e.g. `qkv.forward`: `blas`, `ggml`, `ggml-f32` or `ggml-bf16`. */
   readonly kernels: Readonly<Record<string, string>>;
+  /** What was measured to choose them, e.g. `blas 3.10 ms, ggml 5.02 ms`; differs from run to run. */
+  readonly kernelTimings: Readonly<Record<string, string>>;
   /** Operations of the training graph that the device cannot do and the CPU does instead, with their number. */
   readonly fallbacks: Readonly<Record<string, number>>;
   readonly memory: NativeMemoryPlan;

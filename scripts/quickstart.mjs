@@ -2,6 +2,7 @@
 import { prepare, run } from "./prepare.mjs";
 
 prepare();
+run("getting a BLAS for training", process.execPath, ["dist/cli/main.js", "blas", "pull", "--if-none"]);
 run("running scripts/studies/quickstart.yaml", process.execPath, [
   "dist/cli/main.js",
   "run",

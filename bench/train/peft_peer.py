@@ -84,17 +84,21 @@ def main(path):
         answer_tokens = sum(len(example["tokenIds"]) - example["answerStart"] for example in examples)
         at_once = request["forwardExamples"] or len(examples)
         loss_sum = 0.0
+        evaluated = 0
         for first in range(0, len(examples), at_once):
             inputs = collate(examples[first : first + at_once])
             # With num_items_in_batch the parts of an accumulated batch add up to the mean over the whole of it.
             loss = model(**inputs, num_items_in_batch=answer_tokens).loss
             loss.backward()
             loss_sum += loss.item()
+            evaluated += inputs["input_ids"].numel()
         if settings["maxGradientNorm"] > 0:
             torch.nn.utils.clip_grad_norm_(trained, settings["maxGradientNorm"])
         optimizer.step()
         optimizer.zero_grad()
-        steps.append({"milliseconds": (time.perf_counter() - begun) * 1000, "lossNatsPerToken": loss_sum})
+        milliseconds = (time.perf_counter() - begun) * 1000
+        # Padding included: this is what was computed.
+        steps.append({"milliseconds": milliseconds, "lossNatsPerToken": loss_sum, "evaluatedTokens": evaluated})
     print(
         json.dumps(
             {

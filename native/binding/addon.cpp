@@ -87,6 +87,7 @@ public:
         inward::trainer_options o;
         o.model_path               = text(from, "modelPath");
         o.binaries_folder          = text(from, "binariesFolder");
+        o.fallback_folder          = text(from, "fallbackFolder");
         o.device                   = text(from, "device");
         o.threads                  = (int) number(from, "threads");
         o.blas_library             = text(from, "blasLibrary");
@@ -147,6 +148,9 @@ private:
         auto kernels = Napi::Object::New(env);
         for (const auto & [key, value] : d.kernels) kernels.Set(key, value);
         made.Set("kernels", kernels);
+        auto timings = Napi::Object::New(env);
+        for (const auto & [key, value] : d.kernel_timings) timings.Set(key, value);
+        made.Set("kernelTimings", timings);
         auto fallbacks = Napi::Object::New(env);
         for (const auto & [key, value] : d.fallbacks) fallbacks.Set(key, value);
         made.Set("fallbacks", fallbacks);

@@ -7,10 +7,10 @@
 
 namespace inward {
 
-// Sets every group's kernels, from `given` where it names them ("qkv.forward": "blas (…)"), else by measuring the first layer's group
-// with `tokens` tokens. Leaves the choices with their times in `chosen`. Gradients are garbage afterwards.
+// Sets every group's kernels, from `given` where it names them ("qkv.forward": "blas"), else by measuring the first layer's group with
+// `tokens` tokens. Leaves the choices in `chosen` and what was measured in `timings`. Gradients are garbage afterwards.
 // throws inward::error TRAIN_DEVICE when a given kernel cannot be had
 void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens,
-                    std::map<std::string, std::string> & chosen);
+                    std::map<std::string, std::string> & chosen, std::map<std::string, std::string> & timings);
 
 }  // namespace inward

@@ -16,14 +16,16 @@ namespace {
 struct registry {
     shared_library library;
     decltype(&ggml_backend_load_all_from_path) load_all;
+    decltype(&ggml_backend_load)               load;
     decltype(&ggml_backend_dev_count)          count;
     decltype(&ggml_backend_dev_get)            get;
 
     explicit registry(const std::string & path) : library(path, "TRAIN_DEVICE") {
         load_all = (decltype(load_all)) library.symbol("ggml_backend_load_all_from_path");
+        load     = (decltype(load)) library.symbol("ggml_backend_load");
         count    = (decltype(count)) library.symbol("ggml_backend_dev_count");
         get      = (decltype(get)) library.symbol("ggml_backend_dev_get");
-        if (!load_all || !count || !get) throw error("TRAIN_DEVICE", path + " is no ggml registry of a release known here");
+        if (!load_all || !load || !count || !get) throw error("TRAIN_DEVICE", path + " is no ggml registry of a release known here");
     }
 };
 
@@ -65,6 +67,22 @@ bool matches(ggml_backend_dev_t device, const std::string & wanted) {
     return reg == wanted || (wanted == "metal" && reg == "mtl");
 }
 
+bool has(registry & known, const std::string & wanted) {
+    for (size_t i = 0; i < known.count(); i++) {
+        if (matches(known.get(i), wanted)) return true;
+    }
+    return false;
+}
+
+// Brings the backend that is built for an older runtime, where the newer one found none.
+void load_fallback(registry & known, const std::string & folder, const std::string & wanted) {
+    std::error_code ignored;
+    for (const auto & entry : std::filesystem::directory_iterator(folder, ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (name.find("ggml-" + wanted) != std::string::npos) known.load(entry.path().string().c_str());
+    }
+}
+
 ggml_backend_t start(registry & known, const std::string & wanted, int threads, const std::string & folder) {
     for (size_t i = 0; i < known.count(); i++) {
         auto device = known.get(i);
@@ -79,8 +97,10 @@ ggml_backend_t start(registry & known, const std::string & wanted, int threads, 
 
 }  // namespace
 
-devices::devices(const std::string & folder, const std::string & wanted, int threads) : is_cpu(wanted == "cpu") {
+devices::devices(const std::string & folder, const std::string & fallback, const std::string & wanted, int threads)
+    : is_cpu(wanted == "cpu") {
     auto & known = registry_of(folder);
+    if (!fallback.empty() && !has(known, wanted)) load_fallback(known, fallback, wanted);
     cpu          = start(known, "cpu", threads, folder);
     if (is_cpu) {
         main = cpu;

@@ -13,7 +13,7 @@ struct devices {
     bool           is_cpu = true;
 
     // throws inward::error TRAIN_DEVICE
-    devices(const std::string & binaries_folder, const std::string & wanted, int threads);
+    devices(const std::string & binaries_folder, const std::string & fallback_folder, const std::string & wanted, int threads);
     ~devices();
     devices(const devices &) = delete;
 

@@ -50,7 +50,7 @@ struct trainer::impl {
     trainer_description          description;
 
     explicit impl(const trainer_options & o)
-        : options(o), device(quietly(o.binaries_folder), o.device, o.threads), model(o.model_path), lora(model, o) {
+        : options(o), device(quietly(o.binaries_folder), o.fallback_folder, o.device, o.threads), model(o.model_path), lora(model, o) {
         if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
         prepare_groups();
         maker.reset(new graph_maker{ model, lora, output, norms, output_norm, plan, device.main, device.is_cpu, library != nullptr, o.threads });
@@ -68,10 +68,12 @@ struct trainer::impl {
             rope_factors.resize(model.hparams.head_width / 2);
             ggml_backend_tensor_get(model.rope_factors, rope_factors.data(), 0, ggml_nbytes(model.rope_factors));
         }
-        choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), description.kernels);
+        choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), description.kernels,
+                       description.kernel_timings);
         zero_gradients();
         adamw = std::make_unique<optimizer>(lora, device.main);
         plan_memory(scratch);
+        reserve();
         describe();
     }
 
@@ -161,6 +163,15 @@ struct trainer::impl {
                                             mib(memory.adapter) + ", activations of " + std::to_string(options.max_microbatch_tokens) + " tokens " +
                                             mib(memory.compute) + ", optimizer " + mib(memory.input) + ", kernels " + mib(memory.scratch) +
                                             "); there are " + mib(memory.available));
+        }
+    }
+
+    // Takes the planned memory at once: what fits now does not fail in the middle of a run.
+    void reserve() {
+        auto train = maker->make(train_settings(), options.max_microbatch_tokens, options.max_loss_rows);
+        ggml_backend_sched_reset(sched);
+        if (!ggml_backend_sched_reserve(sched, train->g.graph)) {
+            throw error("TRAIN_MEMORY", "the device has no room for " + std::to_string(description.memory.compute) + " bytes of activations");
         }
     }
 

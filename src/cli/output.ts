@@ -35,7 +35,8 @@ export function reportError(error: unknown, json: boolean): void {
     error instanceof InwardError
       ? error
       : new InwardError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error });
-  if (json) printJson({ error: { code: coded.code, message: coded.message, hint: coded.hint } });
+  // One line: commands that print a line for each event end with it.
+  if (json) print(JSON.stringify({ error: { code: coded.code, message: coded.message, hint: coded.hint } }));
   note(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
   if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) note(error.stack ?? "");
   process.exitCode = coded.exitCode;

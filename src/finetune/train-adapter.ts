@@ -169,9 +169,11 @@ function openTrainer(
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
+  const { folder, fallbackFolder } = findBinaries(device);
   return NativeTrainer.open({
     modelPath,
-    binariesFolder: findBinaries(device).folder,
+    binariesFolder: folder,
+    ...(fallbackFolder ? { fallbackFolder } : {}),
     device: device satisfies NativeDevice,
     threads,
     ...(blas ? { blasLibrary: blas.path } : {}),

@@ -34,7 +34,7 @@ export async function trainAdapters(context: StageContext): Promise<void> {
     const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
     if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
     const outPath = run.file(files[0]);
-    const examples = await encodeSet(context, name, adapter);
+    const { examples, subjects } = await encodeSet(context, name, adapter);
     await context.closeModel();
     const { base, modelPath } = await baseOf(context, adapter);
     if (await isTrained(outPath, base.sha256, adapter.settings, examples)) {
@@ -53,6 +53,7 @@ export async function trainAdapters(context: StageContext): Promise<void> {
       modelPath,
       base,
       examples,
+      subjects,
       settings: adapter.settings,
       device: run.plan.engine.device,
       threads: run.plan.engine.threads,
@@ -92,17 +93,20 @@ async function isTrained(
   );
 }
 
-/** The set as the base reads it, in the set's order. */
+/** The set as the base reads it, in the set's order, and the string that each example is about. */
 async function encodeSet(
   { run, events, modelFor }: StageContext,
   name: string,
   { base }: PlannedAdapter,
-): Promise<EncodedExample[]> {
+): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
   const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
   const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
   const unlikeTemplate = encoded.filter((example) => example.unlikeTemplate !== undefined).length;
   events.add("finetune_set_encoded", { adapter: name, examples: encoded.length, unlikeTemplate });
-  return encoded.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart }));
+  return {
+    examples: encoded.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart })),
+    subjects: rows.map(({ metadata }) => `${metadata.task}/${metadata.item}`),
+  };
 }
 
 async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {

@@ -55,7 +55,7 @@ async function train(modelPath: string, device: DeviceName) {
     const batch = sideBySide(EXAMPLES);
     const rows = batch.lossRows.length;
     const losses: number[] = [];
-    let gradient = new Float32Array();
+    let gradient: Float32Array = new Float32Array();
     for (let step = 1; step <= STEPS; step++) {
       losses.push((await trainer.accumulate(batch, 0)) / rows);
       if (step === 1) gradient = await trainer.gradients();

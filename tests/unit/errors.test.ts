@@ -8,9 +8,14 @@ import { INWARD_VERSION } from "../../src/version.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
-const source = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".ts") && path !== "errors.ts")
-  .map((path) => read(join("src", path)))
+const source = [
+  ...readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts") && path !== "errors.ts")
+    .map((path) => join("src", path)),
+  // The addon throws with the same codes.
+  ...readdirSync(join(ROOT, "native/core")).map((path) => join("native/core", path)),
+]
+  .map(read)
   .join("\n");
 const documented = [...read("README.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
 

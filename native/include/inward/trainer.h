@@ -12,6 +12,7 @@ namespace inward {
 struct trainer_options {
     std::string model_path;
     std::string binaries_folder;
+    std::string fallback_folder;  // empty: none
     std::string device;        // cpu, cuda, vulkan, metal
     int         threads = 1;
     std::string blas_library;  // empty: none
@@ -49,7 +50,7 @@ struct trainer_description {
     std::string device_name, architecture;
     int64_t     layers, embedding, heads, kv_heads, feed_forward, vocabulary, context, parameters;
     std::vector<tensor_info>           tensors;
-    std::map<std::string, std::string> kernels;
+    std::map<std::string, std::string> kernels, kernel_timings;
     std::map<std::string, int>         fallbacks;
     memory_plan                        memory;
 };

@@ -61,9 +61,12 @@ export interface NativeMemoryPlan {
   readonly adapterBytes: number;
   /** Activations and temporaries of the largest microbatch, as ggml's allocator lays them out. */
   readonly computeBytes: number;
-  readonly inputBytes: number;
+  /** Temporaries of the optimizer's step: two copies of the gradient. */
+  readonly optimizerBytes: number;
   /** Work space of the kernels, over all threads. */
   readonly scratchBytes: number;
+  /** One chunk of logits on its way to the host. */
+  readonly hostBytes: number;
   readonly totalBytes: number;
   readonly availableBytes: number;
 }

@@ -18,6 +18,7 @@ export type { Trial } from "./records/trial.js";
 export { runStudy } from "./run-study.js";
 export { scoreTrials } from "./score/score-trials.js";
 export { OneModel } from "./stages/one-model.js";
+export { openState } from "./stages/open-state.js";
 export type { StageContext } from "./stages/stage-context.js";
 export { EventLog } from "./store/event-log.js";
 export { RunFolder } from "./store/run-folder.js";

@@ -158,7 +158,8 @@ private:
         memory.Set("weightBytes", (double) d.memory.weights);
         memory.Set("adapterBytes", (double) d.memory.adapter);
         memory.Set("computeBytes", (double) d.memory.compute);
-        memory.Set("inputBytes", (double) d.memory.input);
+        memory.Set("optimizerBytes", (double) d.memory.optimizer);
+        memory.Set("hostBytes", (double) d.memory.host);
         memory.Set("scratchBytes", (double) d.memory.scratch);
         memory.Set("totalBytes", (double) d.memory.total());
         memory.Set("availableBytes", (double) d.memory.available);

@@ -153,15 +153,16 @@ struct trainer::impl {
         memory.weights   = model.weight_bytes();
         memory.adapter   = 4 * ggml_nbytes(lora.parameters);
         memory.compute   = std::max(training, compute_bytes(*evaluation));
-        memory.input     = adamw ? adamw->bytes() : 2 * ggml_nbytes(lora.parameters);
+        memory.optimizer = adamw ? adamw->bytes() : 2 * ggml_nbytes(lora.parameters);
         memory.scratch   = scratch;
+        memory.host      = sizeof(float) * model.hparams.vocabulary * std::min(options.max_loss_rows, model_graph::CHUNK_ROWS);
         if (adamw) return;  // checked already
         memory.available = options.memory_limit ? options.memory_limit : device.free_memory();
         if (memory.total() > memory.available) {
             auto mib = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
             throw error("TRAIN_MEMORY", "training needs " + mib(memory.total()) + " (weights " + mib(memory.weights) + ", adapter " +
                                             mib(memory.adapter) + ", activations of " + std::to_string(options.max_microbatch_tokens) + " tokens " +
-                                            mib(memory.compute) + ", optimizer " + mib(memory.input) + ", kernels " + mib(memory.scratch) +
+                                            mib(memory.compute) + ", optimizer " + mib(memory.optimizer) + ", kernels " + mib(memory.scratch) +
                                             "); there are " + mib(memory.available));
         }
     }
@@ -247,18 +248,24 @@ struct trainer::impl {
     }
 
     evaluation evaluate(const microbatch & batch) {
-        auto          values = logits(batch);
-        evaluation    result;
-        const int64_t n = model.hparams.vocabulary;
-        for (size_t r = 0; r < batch.loss_rows.size(); r++) {
-            float *       row    = values.data() + r * n;
-            const float   target = row[batch.loss_targets[r]];
-            const int64_t best   = std::max_element(row, row + n) - row;  // ties: the lowest id
-            const float   top    = row[best];
-            double        sum    = 0;
-            for (int64_t i = 0; i < n; i += 1024) sum += exp_sum(row + i, std::min<int64_t>(1024, n - i), top);
-            result.logprobs.push_back((float) ((double) target - (double) top - std::log(sum)));
-            result.is_best.push_back(best == batch.loss_targets[r]);
+        auto               graph = run({ graph_kind::logits, false, false }, batch, 0);
+        evaluation         result;
+        const int64_t      n = model.hparams.vocabulary;
+        std::vector<float> values;
+        for (auto * chunk : graph->logits) {
+            values.resize(ggml_nelements(chunk));
+            ggml_backend_tensor_get(chunk, values.data(), 0, ggml_nbytes(chunk));
+            for (int64_t r = 0; r < chunk->ne[1]; r++) {
+                const int32_t wanted = batch.loss_targets[result.logprobs.size()];
+                float *       row    = values.data() + r * n;
+                const float   target = row[wanted];
+                const int64_t best   = std::max_element(row, row + n) - row;  // ties: the lowest id
+                const float   top    = row[best];
+                double        sum    = 0;
+                for (int64_t i = 0; i < n; i += 1024) sum += exp_sum(row + i, std::min<int64_t>(1024, n - i), top);
+                result.logprobs.push_back((float) ((double) target - (double) top - std::log(sum)));
+                result.is_best.push_back(best == wanted);
+            }
         }
         return result;
     }

@@ -3,20 +3,7 @@ import type { Exclusion, Scores } from "../records/scores.js";
 import { type Block, paragraph, type Section } from "./document.js";
 import { formatCount } from "./format-number.js";
 import { readableName } from "./readable-name.js";
-
-const REASONS: Readonly<Record<string, string>> = {
-  empty: "nothing but white space",
-  refusal: "a refusal, or talk about being a language model",
-  too_short: "too short to have such a character, word or digit",
-  not_in_values: "none of the values that were to choose from",
-  not_one_word: "more than one word",
-  not_one_character: "more than one character",
-  not_a_number: "not a number",
-  not_an_option: "no single option letter",
-  truncated: "cut off by the token limit",
-  repetition: "degenerate repetition",
-  no_target: "the item names no matching option",
-};
+import { reasonWords } from "./reason-words.js";
 
 const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
 const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;
@@ -71,7 +58,7 @@ function table(exclusions: readonly Exclusion[]): Block {
           ...(several ? [{ text: `${predictor} → ${target}` }] : []),
           { text: SIDES[side] },
           { text: readableName(task) },
-          { text: REASONS[reason] ?? readableName(reason) },
+          { text: reasonWords(reason) },
           { text: formatCount(rows.reduce((sum, row) => sum + row.count, 0)) },
           { text: TREATMENTS[treatment] },
           { text: rows.map((row) => `${readableName(row.property)} ${formatCount(row.count)}`).join(", ") },

@@ -3,6 +3,7 @@ import type { EngineManifest } from "../records/model-state.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
+import type { TrainedAdapter } from "../records/trained-adapter.js";
 import type { SampleTrial } from "./sample-trial.js";
 
 export interface ReportInput {
@@ -14,6 +15,8 @@ export interface ReportInput {
   readonly samples: readonly SampleTrial[];
   /** Sentences about the run that a reader must know, such as what the check of a task found. */
   readonly taskWarnings: readonly string[];
+  /** The plan's adapters, in its order; absent or empty when nothing was trained. */
+  readonly training?: readonly TrainedAdapter[];
 }
 
 export interface ReportFigure {

@@ -3,11 +3,11 @@
  * than its numbers do: only an interval that excludes zero makes a difference, and only low compliance and low variety are named
  * as reasons for caution.
  */
-import { FEW_STRINGS, HIGH_MODE_SHARE, LOW_COMPLIANCE, LOW_ENTROPY_BITS } from "../score/worth-measuring.js";
+import { LOW_COMPLIANCE } from "../score/worth-measuring.js";
 import type { AverageScore, CellScore, Estimate, Share } from "../records/scores.js";
-import { bestHeuristic } from "./best-heuristic.js";
+import { cautions } from "./cautions.js";
 import { formatCount, formatEstimate, formatPercent, formatPoints } from "./format-number.js";
-import { plural, readableName } from "./readable-name.js";
+import { plural } from "./readable-name.js";
 
 /** `beats`/`falls_short`: the interval of accuracy minus the train-label mode lies above/below 0. */
 export type Comparison = "beats" | "falls_short" | "undecided" | "unknown";
@@ -44,9 +44,7 @@ export function judge(average: AverageScore, macro: AverageScore | undefined, ce
       ...macroDiffers(comparison, macro),
       ...hypotheticalCompliance(average, comparison),
       ...objectCompliance(average.objectCompliance),
-      ...variety(cells),
-      ...stringRules(average),
-      ...fewStrings(accuracy.clusters),
+      ...cautions(average, accuracy, cells),
     ],
   };
 }
@@ -116,37 +114,4 @@ function objectCompliance({ count, of }: Share): string[] {
   return [
     `${only}${formatPercent(count / of)} of the object-level answers have a behavior to compare with; the result is about those.`,
   ];
-}
-
-/** Whether a cell's behavior varies too little for an accuracy to say more than the mode. */
-export function hardlyVaries({ behaviorEntropyBits, behaviorModeShare }: CellScore): boolean {
-  return behaviorEntropyBits < LOW_ENTROPY_BITS || behaviorModeShare > HIGH_MODE_SHARE;
-}
-
-function variety(cells: readonly CellScore[]): string[] {
-  const scored = cells.filter((cell) => cell.behaviors.length > 0);
-  const flat = scored.filter(hardlyVaries).length;
-  if (flat === 0) return [];
-  const where =
-    flat === scored.length
-      ? `all ${formatCount(flat)} cells`
-      : `${formatCount(flat)} of ${formatCount(scored.length)} cells`;
-  return [
-    `In ${scored.length === 1 ? "the only cell" : where} the behavior hardly varies (entropy below ${LOW_ENTROPY_BITS} bits, or one value above ${100 * HIGH_MODE_SHARE} %): predictions there measure nothing beyond the mode.`,
-  ];
-}
-
-function stringRules({ heuristics }: AverageScore): string[] {
-  const best = bestHeuristic(heuristics);
-  if (!best) return [];
-  const chosen = best.of > 1 ? `, the best of ${best.of} chosen after seeing the answers,` : "";
-  return [
-    `A rule that sees only the string (${readableName(best.rule)})${chosen} is right in ${formatEstimate(best.estimate)} of the ${formatCount(best.estimate.n)} trials it applies to.`,
-  ];
-}
-
-function fewStrings(clusters: number): string[] {
-  return clusters < FEW_STRINGS
-    ? [`Only ${plural(clusters, "string", formatCount(clusters))} stand behind this: the intervals are rough.`]
-    : [];
 }

@@ -1,15 +1,9 @@
 /** What a finished run trained: the cards of its adapters and what their finetune sets are made of. */
 import type { FinetuneSetReport } from "../records/finetune-set.js";
+import type { TrainedAdapter } from "../records/trained-adapter.js";
 import type { AdapterCard } from "../records/training.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
-
-/** One adapter of the plan, by its name, which is also that of the state that carries it. */
-export interface TrainedAdapter {
-  readonly name: string;
-  readonly card: AdapterCard;
-  readonly set: FinetuneSetReport;
-}
 
 /** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
 export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {

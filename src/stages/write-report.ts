@@ -14,7 +14,7 @@ import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
 import { readManifest } from "./one-model.js";
-import { trainingHashes } from "./read-training.js";
+import { readTraining, trainingHashes } from "./read-training.js";
 import { matchRun } from "./score-predictions.js";
 import type { StageContext } from "./stage-context.js";
 
@@ -31,6 +31,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
       Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : [])),
     ),
     samples: await samplesOf(run),
+    training: await readTraining(run),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

@@ -36,8 +36,8 @@ struct microbatch {
 };
 
 struct memory_plan {
-    uint64_t weights = 0, adapter = 0, compute = 0, input = 0, scratch = 0, available = 0;
-    uint64_t total() const { return weights + adapter + compute + input + scratch; }
+    uint64_t weights = 0, adapter = 0, compute = 0, optimizer = 0, scratch = 0, host = 0, available = 0;
+    uint64_t total() const { return weights + adapter + compute + optimizer + scratch + host; }
 };
 
 struct tensor_info {

@@ -1,0 +1,85 @@
+/** Everything that a report says about one adapter, taken out of the scores: by scope, before and after, and how far behavior moved. */
+import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope } from "../../records/scores.js";
+import type { TrainedAdapter } from "../../records/trained-adapter.js";
+import type { ReportInput } from "../report-input.js";
+
+/** Who predicts whom: the untrained model about the target, the trained one about it, the trained one about itself. */
+export const ROLES = ["before", "after", "about_itself"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface ScopedEffect {
+  readonly scope: Scope;
+  /** Names of the scope's tasks. */
+  readonly tasks: readonly string[];
+  /** Micro averages; a role that was not asked is absent. */
+  readonly averages: Readonly<Partial<Record<Role, AverageScore>>>;
+  /** Paired on the same trials; absent when there are none. */
+  readonly micro?: AccuracyChange;
+  readonly macro?: AccuracyChange;
+}
+
+export interface TrainingEffect extends TrainedAdapter {
+  /** The untrained state. */
+  readonly base: string;
+  readonly target: string;
+  /** Whether the model learnt to predict its own behavior. */
+  readonly isSelf: boolean;
+  /** Whether another model predicts the same target in this study. */
+  readonly hasCrossPrediction: boolean;
+  /** The widest first; never empty. */
+  readonly scopes: readonly [ScopedEffect, ...ScopedEffect[]];
+  /** First over everything, then by task and property; empty when the trained model was not asked what it does. */
+  readonly drift: readonly BehaviorDrift[];
+  /** About the target. */
+  readonly cells: { readonly before: readonly CellScore[]; readonly after: readonly CellScore[] };
+}
+
+export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "plan" | "scores" | "training">) {
+  return training.map((adapter): TrainingEffect => {
+    const { name, set } = adapter;
+    const { base, target } = set;
+    const cellsOf = (predictor: string) =>
+      scores.cells.filter((cell) => cell.predictor === predictor && cell.target === target);
+    const changeOf = (scope: Scope, kind: AccuracyChange["kind"]) =>
+      scores.changes?.find((row) => row.after === name && row.target === target && row.scope === scope && row.kind === kind);
+    const scopeOf = (scope: Scope): ScopedEffect => {
+      const rows = (
+        scope === "all" ? scores.averages : (scores.scopedAverages ?? []).filter((row) => row.scope === scope)
+      ).filter(({ kind }) => kind === "micro");
+      const find = (predictor: string, about: string) =>
+        rows.find((row) => row.predictor === predictor && row.target === about);
+      const [before, after, itself] = [find(base, target), find(name, target), find(name, name)];
+      const [micro, macro] = [changeOf(scope, "micro"), changeOf(scope, "macro")];
+      return {
+        scope,
+        tasks: plan.tasks
+          .filter(({ trained }) => scope === "all" || (trained === false) === (scope === "held_out_tasks"))
+          .map(({ definition }) => definition.name),
+        averages: {
+          ...(before ? { before } : {}),
+          ...(after ? { after } : {}),
+          ...(itself ? { about_itself: itself } : {}),
+        },
+        ...(micro ? { micro } : {}),
+        ...(macro ? { macro } : {}),
+      };
+    };
+    const parts = (["held_out_strings", "held_out_tasks"] as const)
+      .map(scopeOf)
+      .filter(({ averages }) => averages.before || averages.after);
+    const [only] = parts;
+    return {
+      ...adapter,
+      base,
+      target,
+      isSelf: base === target,
+      hasCrossPrediction: Object.values(plan.adapters ?? {}).some(
+        (other) => other.target === target && other.base !== target,
+      ),
+      // Where all trials are of one kind, that kind says more than "all".
+      scopes: only && parts.length === 1 ? [only] : [scopeOf("all"), ...parts],
+      drift: (scores.drift ?? []).filter((row) => row.after === name && row.before === base),
+      cells: { before: cellsOf(base), after: cellsOf(name) },
+    };
+  });
+}

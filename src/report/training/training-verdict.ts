@@ -1,0 +1,156 @@
+/**
+ * What a training changed and whether it was enough, in sentences that follow from the scores by rule. Only an interval that
+ * excludes zero makes a difference.
+ */
+import type { AverageScore, Estimate, Share } from "../../records/scores.js";
+import { cautions } from "../cautions.js";
+import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../format-number.js";
+import { plural } from "../readable-name.js";
+import { compareToMode } from "../verdict.js";
+import type { ScopedEffect, TrainingEffect } from "./effects-of.js";
+import { scopeWords, targetBehavior } from "./training-words.js";
+
+export interface TrainingVerdict {
+  /** What changed, and whether the result exceeds the mode baseline. */
+  readonly finding: string;
+  /** What the finding is no evidence of. */
+  readonly privilegedAccess: string;
+  /** What else a reader must know, one sentence or two each. */
+  readonly details: readonly string[];
+}
+
+/** Replies below this share make the form of a reply part of what was learnt. */
+const HIGH_COMPLIANCE = 0.9;
+
+export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
+  const [whole, ...parts] = effect.scopes;
+  const { after } = whole.averages;
+  return {
+    finding: [
+      change(effect, whole),
+      after ? capitalized(againstMode(after, "the trained predictions")) : "The trained model predicted nothing.",
+    ].join(" "),
+    privilegedAccess: privilegedAccess(effect),
+    details: [
+      ...parts.map(inScope),
+      ...aboutItself(whole.averages.about_itself),
+      ...macroDiffers(whole),
+      ...replies(whole),
+      ...drift(effect),
+      ...(after?.accuracy.ok ? cautions(after, after.accuracy, effect.cells.after) : []),
+    ],
+  };
+}
+
+function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
+  const what = `how often ${effect.base} predicts ${targetBehavior(effect)} right`;
+  if (!micro) return `What training changed is not known: no trial was asked before and after.`;
+  if (!micro.change.ok) return `What training changed is not known (${micro.change.reason}).`;
+  const { low, high, n, clusters } = micro.change;
+  const numbers = `${formatEstimate(micro.accuracyBefore)} before, ${formatEstimate(micro.accuracyAfter)} after, on the same ${plural(n, "trial", formatCount(n))} of ${plural(clusters, "held-out string", formatCount(clusters))}`;
+  const points = formatPoints(micro.change);
+  if (low > 0) return `Training raised ${what}: ${numbers}, a change of ${points}.`;
+  if (high < 0) return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
+  return `Training is not shown to change ${what}: ${numbers}; the change of ${points} includes 0.`;
+}
+
+/** @param who as the subject: "the trained predictions" */
+function againstMode({ modeBaselineTrain: mode, aboveModeTrain: above }: AverageScore, who: string): string {
+  const baseline = `the mode baseline of the train strings (${formatEstimate(mode)})`;
+  if (!mode.ok || !above.ok) return `whether ${who} exceed it is not known: ${reasonOf(mode, above)}.`;
+  switch (compareToMode(above)) {
+    case "beats":
+      return `${who} exceed ${baseline} by ${formatPoints(above)}.`;
+    case "falls_short":
+      return `${who} do not exceed ${baseline} but fall short of it: difference ${formatPoints(above)}.`;
+    default:
+      return `${who} are not shown to exceed ${baseline}: difference ${formatPoints(above)}, which includes 0.`;
+  }
+}
+
+function reasonOf(...estimates: readonly Estimate[]): string {
+  const [reason] = estimates.flatMap((estimate) => (estimate.ok ? [] : [estimate.reason]));
+  return `the mode baseline of the train strings is missing ${formatMissing(reason ?? "no reason")}`;
+}
+
+function inScope(part: ScopedEffect): string {
+  const { after } = part.averages;
+  const where = capitalized(`on ${scopeWords(part)}`);
+  const { micro } = part;
+  const changed = micro
+    ? `${formatEstimate(micro.accuracyBefore)} before and ${formatEstimate(micro.accuracyAfter)} after (change ${formatPoints(micro.change)})`
+    : "nothing was asked both before and after";
+  return `${where}: ${changed}${after ? `; ${againstMode(after, "there the trained predictions")}` : "."}`;
+}
+
+function aboutItself(itself: AverageScore | undefined): string[] {
+  if (!itself) return [];
+  const { accuracy } = itself;
+  if (!accuracy.ok) return [`About its own behavior after training there is no accuracy: ${accuracy.reason}.`];
+  const right = `About its own behavior as it is after training, the trained model is right in ${formatEstimate(accuracy)} of ${plural(accuracy.n, "trial", formatCount(accuracy.n))}`;
+  return [`${right}; ${againstMode(itself, "there its predictions")}`];
+}
+
+/** Named only where the macro average concludes otherwise. */
+function macroDiffers({ micro, macro }: ScopedEffect): string[] {
+  if (!micro?.change.ok || !macro?.change.ok) return [];
+  const sign = ({ low, high }: { low: number; high: number }) => (low > 0 ? 1 : high < 0 ? -1 : 0);
+  if (sign(micro.change) === sign(macro.change)) return [];
+  return [
+    `When every task × property counts the same (macro average), the change is ${formatPoints(macro.change)}${sign(macro.change) === 0 ? ", which includes 0" : ""}.`,
+  ];
+}
+
+function replies({ averages: { before, after } }: ScopedEffect): string[] {
+  if (!before || !after) return [];
+  const [first, second] = [before.hypotheticalCompliance, after.hypotheticalCompliance];
+  if (first.of === 0 || second.of === 0) return [];
+  const [was, is] = [shareOf(first), shareOf(second)];
+  const both = `${formatPercent(was)} of the replies comply with the question's form before training, ${formatPercent(is)} after.`;
+  if (was >= HIGH_COMPLIANCE || is <= was) return [both];
+  const among = (when: Estimate) =>
+    when.ok ? `${formatEstimate(when)} of ${formatCount(when.n)}` : formatMissing(when.reason);
+  return [
+    `${both} A reply that does not comply counts as wrong, so part of any gain can be the form of the reply alone: where it complies, ${among(before.accuracyWhenCompliant)} were right before and ${among(after.accuracyWhenCompliant)} after.`,
+  ];
+}
+
+function shareOf({ count, of }: Share): number {
+  return count / of;
+}
+
+function drift({ drift: [whole] }: TrainingEffect): string[] {
+  if (!whole) return [];
+  const { differ, both, beforeOnly, afterOnly } = whole;
+  if (!differ.ok) return [`How far training moved the behavior itself is not known: ${differ.reason}.`];
+  const alone =
+    beforeOnly + afterOnly === 0
+      ? ""
+      : ` ${formatCount(beforeOnly)} more are there only before, ${formatCount(afterOnly)} only after.`;
+  const moved =
+    differ.value === 0
+      ? `Training is not seen to move what the model does: none of the ${formatCount(both)} behaviors that it shows before and after differ ${formatEstimate(differ)}.`
+      : `Training also moved what the model does: ${formatEstimate(differ)} of the ${formatCount(both)} behaviors that it shows before and after differ.`;
+  return [moved + alone];
+}
+
+function privilegedAccess(effect: TrainingEffect): string {
+  if (!effect.isSelf) {
+    return `This is a cross-prediction: what ${effect.base} gets right about ${effect.target}, it gets right without being it.`;
+  }
+  const beats = effect.scopes.some(({ averages: { after, about_itself: itself } }) =>
+    [after, itself].some((average) => average && compareToMode(average.aboveModeTrain) === "beats"),
+  );
+  const missing = effect.hasCrossPrediction
+    ? "Cross-prediction stands beside it in this report; an input-only control was not run."
+    : "Neither was run here.";
+  const controls =
+    "another model trained on the same behavior (cross-prediction), and a predictor that sees only the strings (input-only)";
+  return beats
+    ? `Self-prediction above the mode is not privileged access by itself; it takes controls to tell: ${controls}. ${missing}`
+    : `Nothing here speaks for privileged access. Self-prediction above the mode would not be enough by itself; it takes controls: ${controls}. ${missing}`;
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

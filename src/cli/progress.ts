@@ -5,7 +5,8 @@ import { note } from "./output.js";
 const LINE_EVERY_MS = 5000;
 
 export interface Progress {
-  readonly update: (stage: string, done: number, total: number) => void;
+  /** @param detail what else is worth seeing at this moment, such as the loss */
+  readonly update: (stage: string, done: number, total: number, detail?: string) => void;
   readonly end: () => void;
 }
 
@@ -18,20 +19,21 @@ function bars(): Progress {
   let stage = "";
   let bar: cliProgress.SingleBar | undefined;
   return {
-    update: (name, done, total) => {
+    update: (name, done, total, detail) => {
+      const payload = { detail: detail === undefined ? "" : ` · ${detail}` };
       if (name !== stage) {
         bar?.stop();
         stage = name;
         bar = new cliProgress.SingleBar({
-          format: `${name.padEnd(14)} {bar} {value}/{total} · {duration_formatted} · {eta_formatted} left`,
+          format: `${name.padEnd(14)} {bar} {value}/{total} · {duration_formatted} · {eta_formatted} left{detail}`,
           stream: process.stderr,
           hideCursor: true,
           barsize: 24,
           etaBuffer: 200,
         });
-        bar.start(total, done);
+        bar.start(total, done, payload);
       }
-      bar?.update(done);
+      bar?.update(done, payload);
     },
     end: () => bar?.stop(),
   };
@@ -43,7 +45,7 @@ function lines(): Progress {
   let atBegin = 0;
   let last = 0;
   return {
-    update: (name, done, total) => {
+    update: (name, done, total, detail) => {
       const now = performance.now();
       if (name !== stage) {
         stage = name;
@@ -55,9 +57,10 @@ function lines(): Progress {
       last = now;
       const seconds = (now - begun) / 1000;
       const rate = seconds > 0.5 ? (done - atBegin) / seconds : 0;
+      const seen = detail === undefined ? "" : ` · ${detail}`;
       const tail =
         rate > 0 && done < total ? ` · ${rate.toFixed(1)}/s · ${Math.ceil((total - done) / rate)} s left` : "";
-      note(`${name}: ${done}/${total}${tail}`);
+      note(`${name}: ${done}/${total}${seen}${tail}`);
     },
     end: () => {},
   };

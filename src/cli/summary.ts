@@ -1,6 +1,6 @@
 /** The headline of a finished run for the terminal. */
 import type { NoiseFloor } from "../records/noise-floor.js";
-import type { AccuracyChange, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { table } from "./output.js";
@@ -19,7 +19,31 @@ export interface RunSummary {
 export async function summarize(run: RunFolder): Promise<RunSummary> {
   const scores = await readJson<Scores>(run.file("scores"));
   const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
-  const rows = scores.averages.map((average) => [
+  const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
+  const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
+  return {
+    folder: run.path,
+    report: run.file("report"),
+    averages: scores.averages,
+    noiseFloors,
+    ...(scores.changes ? { changes: scores.changes } : {}),
+    ...(scores.drift ? { drift: scores.drift } : {}),
+    text: [
+      ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
+      `${n}${scores.intervalMethod}`,
+      ...noiseFloors.map(floorText),
+    ].join("\n"),
+  };
+}
+
+const SCOPES: Readonly<Record<Scope, string>> = {
+  all: "all",
+  held_out_strings: "held-out strings of trained tasks",
+  held_out_tasks: "held-out tasks",
+};
+
+function averagesText({ averages }: Scores): string {
+  const rows = averages.map((average) => [
     `${average.predictor} → ${average.target}`,
     average.kind,
     estimate(average.accuracy),
@@ -39,45 +63,58 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     "replies comply",
     "answers comply",
   ];
-  const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
-  const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
-  return {
-    folder: run.path,
-    report: run.file("report"),
-    averages: scores.averages,
-    noiseFloors,
-    ...(scores.changes ? { changes: scores.changes } : {}),
-    ...(scores.drift ? { drift: scores.drift } : {}),
-    text: [
-      table(header, rows),
-      ...trainingText(scores),
-      `${n}${scores.intervalMethod}`,
-      ...noiseFloors.map(floorText),
-    ].join("\n"),
-  };
+  return table(header, rows);
 }
 
-const SCOPES: Readonly<Record<Scope, string>> = {
-  all: "all",
-  held_out_strings: "new strings of trained tasks",
-  held_out_tasks: "tasks never trained on",
-};
+/** What training did: for each adapter and scope a row, before and after beside the mode. Micro averages: what single trials show. */
+function trainingTexts(scores: Scores, changes: readonly AccuracyChange[]): string[] {
+  const micro = changes.filter(({ kind }) => kind === "micro");
+  const texts = [...new Set(micro.map(({ after }) => after))].flatMap((after) => {
+    const own = micro.filter((change) => change.after === after);
+    const { before, target } = own[0] as AccuracyChange;
+    const itself = own.some((change) => change.accuracyAboutItself) ? ["about itself now"] : [];
+    const header = ["% of trials right", "before", "after", "change", "mode (train)", "after − mode", ...itself];
+    return [
+      `${before} predicts ${before === target ? "itself" : target}, before and after training (${after}):`,
+      table(
+        header,
+        own.map((change) => changeRow(scores, change)),
+      ),
+      ...complianceText(scores, own[0] as AccuracyChange),
+    ];
+  });
+  return [...texts, ...(scores.drift ?? []).filter(({ task }) => task === undefined).map(driftText)];
+}
 
-/** What training did, a row for each scope. Micro averages: what single trials show. */
-function trainingText({ changes = [], drift = [] }: Scores): string[] {
-  if (changes.length === 0) return [];
-  const rows = changes
-    .filter(({ kind }) => kind === "micro")
-    .map((change: AccuracyChange) => [
-      `${change.after} → ${change.target}`,
-      SCOPES[change.scope],
-      estimate(change.accuracyBefore),
-      estimate(change.accuracyAfter),
-      estimate(change.change),
-      change.accuracyAboutItself ? estimate(change.accuracyAboutItself) : "—",
-    ]);
-  const header = ["after training", "trials of", "accuracy before", "after", "change", "about itself now"];
-  return ["", table(header, rows), ...drift.filter(({ task }) => task === undefined).map(driftText)];
+function changeRow(scores: Scores, change: AccuracyChange): string[] {
+  const average = averageOf(scores, change.after, change);
+  return [
+    SCOPES[change.scope],
+    estimate(change.accuracyBefore),
+    estimate(change.accuracyAfter),
+    estimate(change.change),
+    average ? estimate(average.modeBaselineTrain) : "—",
+    average ? estimate(average.aboveModeTrain) : "—",
+    ...(change.accuracyAboutItself ? [estimate(change.accuracyAboutItself)] : []),
+  ];
+}
+
+/** The micro average of a predictor about a change's target, over the trials of its scope. */
+function averageOf(
+  { averages, scopedAverages = [] }: Scores,
+  predictor: string,
+  { scope, target }: AccuracyChange,
+): AverageScore | undefined {
+  const rows = scope === "all" ? averages : scopedAverages.filter((row) => row.scope === scope);
+  return rows.find((row) => row.predictor === predictor && row.target === target && row.kind === "micro");
+}
+
+function complianceText(scores: Scores, change: AccuracyChange): string[] {
+  const [was, is] = [change.before, change.after].map((predictor) => averageOf(scores, predictor, change));
+  if (!was || !is) return [];
+  return [
+    `replies that comply: ${share(was.hypotheticalCompliance)} % before, ${share(is.hypotheticalCompliance)} % after; the others count as wrong`,
+  ];
 }
 
 function driftText({ before, after, differ, both }: BehaviorDrift): string {

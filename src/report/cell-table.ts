@@ -101,7 +101,8 @@ function withAnswer(cell: TableCell, answer: string | undefined): TableCell {
     : { ...cell, small: `${cell.small ?? ""} “${shortened(answer, LONGEST_ANSWER)}”`.trim() };
 }
 
-function heuristicCell(cell: CellScore): TableCell {
+/** The rule that was right most often, with its name. */
+export function heuristicCell(cell: Pick<CellScore, "heuristics">): TableCell {
   const best = bestHeuristic(cell.heuristics);
   if (!best) return { text: formatMissing(noHeuristic(cell.heuristics)), missing: true };
   const { estimate, rule } = best;

@@ -8,20 +8,29 @@ import { formatCount } from "./format-number.js";
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 
 export function filesSection(plan: Plan, scores: Scores, manifests: Readonly<Record<string, EngineManifest>>): Section {
-  const states = [...new Set([...Object.keys(plan.models), ...Object.keys(manifests)])];
+  const states = [
+    ...new Set([...Object.keys(plan.models), ...Object.keys(plan.states ?? {}), ...Object.keys(manifests)]),
+  ];
   return {
     id: "files",
     title: "Files, engine and settings",
     blocks: [
       ...states.flatMap((state): Block[] => [
         { kind: "subheading", title: `Model state ${state}` },
-        { kind: "facts", facts: [...fileFacts(plan.models[state]), ...engineFacts(manifests[state])] },
+        { kind: "facts", facts: [...weightFacts(plan, state), ...engineFacts(manifests[state])] },
       ]),
       { kind: "subheading", title: "Study" },
       { kind: "facts", facts: studyFacts(plan, scores) },
       tasksTable(plan),
     ],
   };
+}
+
+function weightFacts({ models, states }: Plan, state: string): Facts {
+  const planned = states?.[state];
+  return planned?.adapter === undefined
+    ? fileFacts(models[state])
+    : [fact("Weights", `those of ${planned.model}, under the adapter `, { code: planned.adapter })];
 }
 
 function fileFacts(file: Plan["models"][string] | undefined): Facts {
@@ -52,6 +61,9 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
       "Switches",
       `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}`,
     ),
+    ...(manifest.adapter
+      ? [fact("Adapter", `scale ${manifest.adapter.scale}, sha256 `, { code: manifest.adapter.sha256 })]
+      : []),
     fact("Logprobs", manifest.logprobs),
     fact("Chat template", "sha256 ", { code: manifest.chatTemplateSha256 }),
     fact("Beginning of sequence", { code: manifest.beginOfSequence }),

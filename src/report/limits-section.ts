@@ -6,6 +6,7 @@ import type { Block, Inline, Section } from "./document.js";
 import { formatCount } from "./format-number.js";
 import { joinWords, propertyLabel, readableName } from "./readable-name.js";
 import type { ReportInput } from "./report-input.js";
+import { trainingLimits } from "./training/training-limits.js";
 
 export function limitsSection({ plan, scores, noiseFloors, taskWarnings }: ReportInput): Section {
   const warned = scores.cells.filter((cell) => cell.warnings.length > 0);
@@ -25,7 +26,7 @@ export function limitsSection({ plan, scores, noiseFloors, taskWarnings }: Repor
 
 export function limitsOf(plan: Plan, floors: readonly NoiseFloor[]): string[] {
   return [
-    ...models(plan),
+    ...(plan.adapters ? trainingLimits(plan, plan.adapters) : models(plan)),
     ...asking(plan),
     ...noise(plan, floors),
     ...reencoded(plan),

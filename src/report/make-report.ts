@@ -1,6 +1,6 @@
 /** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
 import { cellSection } from "./cell-table.js";
-import type { ReportDocument } from "./document.js";
+import type { ReportDocument, Section } from "./document.js";
 import { exclusionsSection } from "./exclusions-section.js";
 import { figuresOf, figuresSection } from "./figures-section.js";
 import { filesSection } from "./files-section.js";
@@ -14,6 +14,10 @@ import { renderHtmlBody } from "./render-html.js";
 import { renderMarkdown } from "./render-markdown.js";
 import type { ReportFiles, ReportInput } from "./report-input.js";
 import { samplesSection } from "./samples-section.js";
+import { beforeAfterSection } from "./training/before-after-section.js";
+import { driftSection } from "./training/drift-section.js";
+import { effectsOf } from "./training/effects-of.js";
+import { trainingSection } from "./training/training-section.js";
 
 /** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
 export async function makeReport(input: ReportInput): Promise<ReportFiles> {
@@ -23,7 +27,7 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   const document: ReportDocument = {
     ...opening(plan),
     sections: [
-      headlineSection(scores),
+      ...(await resultSections(input)),
       figures,
       cellSection(pairs, scores.confidence),
       noiseSection(input.noiseFloors, scores),
@@ -37,6 +41,20 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   return {
     html: htmlPage(document.title, renderHtmlBody(document)),
     markdown: renderMarkdown(document),
-    figures: figuresOf(figures).map(({ name, svg }) => ({ name, svg })),
+    figures: document.sections.flatMap(figuresOf).map(({ name, svg }) => ({ name, svg })),
   };
+}
+
+/** Where something was trained, what that changed comes before each predictor's own result. */
+async function resultSections(input: ReportInput): Promise<Section[]> {
+  const { scores } = input;
+  const headline = headlineSection(scores);
+  const effects = effectsOf(input);
+  if (effects.length === 0) return [headline];
+  return [
+    await beforeAfterSection(effects, scores.confidence),
+    await trainingSection(effects),
+    driftSection(effects, scores.confidence),
+    { ...headline, id: "predictors", title: "Each predictor about each target" },
+  ];
 }

@@ -4,6 +4,7 @@ import type { Scores } from "../records/scores.js";
 import { type Block, type Inline, note, paragraph, type Section } from "./document.js";
 import { formatCount, formatNats } from "./format-number.js";
 import { plural, readableName } from "./readable-name.js";
+import { changeRules, trainingMethod } from "./training/training-method.js";
 
 export function methodSection(plan: Plan, scores: Scores): Section {
   return {
@@ -33,8 +34,9 @@ export function methodSection(plan: Plan, scores: Scores): Section {
         ([name, text]): Block => ({ kind: "verbatim", label: `Wording “${readableName(name)}”`, text }),
       ),
       propertiesTable(plan),
+      ...trainingMethod(plan),
       { kind: "subheading", title: "Scoring" },
-      { kind: "list", items: scoringRules(scores) },
+      { kind: "list", items: [...scoringRules(scores), ...changeRules(scores)] },
     ],
   };
 }

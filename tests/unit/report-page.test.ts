@@ -11,53 +11,12 @@ import {
   makeTask,
   unknown,
 } from "../fixtures/report/make-report-input.js";
+import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 
 const HOSTILE = "<script>alert('&\"`|')</script>\n# x | y\u202eevil\u0000\\|`` ]]> -->";
-const VOID = new Set(["meta", "br", "hr", "img", "link", "input"]);
-
-/** @returns why the tags do not nest, or undefined */
-function unbalanced(html: string): string | undefined {
-  const open: string[] = [];
-  for (const [tag, closing, name, selfClosing] of html.matchAll(/<(\/?)([a-zA-Z][\w-]*)(?:"[^"]*"|[^">])*?(\/?)>/g)) {
-    if (VOID.has(name as string) || selfClosing) continue;
-    if (!closing) open.push(name as string);
-    else if (open.pop() !== name) return `${tag} closes nothing, after ${open.slice(-3).join(" > ")}`;
-  }
-  return open.length > 0 ? `${open.join(" > ")} stay open` : undefined;
-}
-
-/** Cells of each table row, split as GitHub's Markdown does. */
-function markdownTables(markdown: string): number[][] {
-  const tables: number[][] = [];
-  let inFence: string | undefined;
-  let before = false;
-  for (const line of markdown.split("\n")) {
-    const fence = /^(`{3,})/.exec(line)?.[1];
-    if (inFence ? line === inFence : fence) inFence = inFence ? undefined : fence;
-    const isRow = !inFence && line.startsWith("|");
-    if (isRow) {
-      const columns = line.replace(/\\./g, "").split("|").length - 2;
-      if (before) tables.at(-1)?.push(columns);
-      else tables.push([columns]);
-    }
-    before = isRow;
-  }
-  return tables;
-}
-
 function count(text: string, pattern: RegExp): number {
   return [...text.matchAll(pattern)].length;
 }
-
-/** Marks of one layer of a figure. */
-function marksOf(svg: string, layer: string): string[] {
-  return [...svg.matchAll(/<g class="mark-(?:symbol|rule|rect|text) role-mark ([^"]*)"[^>]*>(.*?)<\/g>/gs)]
-    .filter(([, name]) => new RegExp(`(^|_)${layer}_marks$`).test((name as string).split(" ").at(-1) as string))
-    .flatMap(([, , inside]) => [...(inside as string).matchAll(/<(?:path|line|rect|text)\b[^>]*?(?:\/>|>([^<]*)<)/g)])
-    .map(([, text]) => text ?? "");
-}
-
-const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
 describe("an ordinary study", () => {
   let report: ReportFiles;

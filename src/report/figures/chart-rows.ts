@@ -13,13 +13,16 @@ export interface ChartRow {
 
 const LONGEST_LABEL = 32;
 
-/** @param cells cells of one task stand together */
-export function chartRows(cells: readonly CellScore[]): ChartRow[] {
+/**
+ * @param cells cells of one task stand together
+ * @param remarkOn stands behind the name of a task
+ */
+export function chartRows(cells: readonly CellScore[], remarkOn: (task: string) => string = () => ""): ChartRow[] {
   const several = new Set(cells.map((cell) => cell.variant)).size > 1;
   const rows: Omit<ChartRow, "key">[] = [];
   let task: string | undefined;
   for (const cell of cells) {
-    if (cell.task !== task) rows.push({ label: chartLabel(readableName(cell.task)) });
+    if (cell.task !== task) rows.push({ label: chartLabel(readableName(cell.task) + remarkOn(cell.task)) });
     task = cell.task;
     rows.push({ label: chartLabel(propertyLabel(cell, several)), cell });
   }

@@ -13,6 +13,8 @@ export interface ScopedEffect {
   readonly tasks: readonly string[];
   /** Micro averages; a role that was not asked is absent. */
   readonly averages: Readonly<Partial<Record<Role, AverageScore>>>;
+  /** The macro average of `after`. */
+  readonly afterMacro?: AverageScore;
   /** Paired on the same trials; absent when there are none. */
   readonly micro?: AccuracyChange;
   readonly macro?: AccuracyChange;
@@ -41,14 +43,16 @@ export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "pl
     const cellsOf = (predictor: string) =>
       scores.cells.filter((cell) => cell.predictor === predictor && cell.target === target);
     const changeOf = (scope: Scope, kind: AccuracyChange["kind"]) =>
-      scores.changes?.find((row) => row.after === name && row.target === target && row.scope === scope && row.kind === kind);
+      scores.changes?.find(
+        (row) => row.after === name && row.target === target && row.scope === scope && row.kind === kind,
+      );
     const scopeOf = (scope: Scope): ScopedEffect => {
-      const rows = (
-        scope === "all" ? scores.averages : (scores.scopedAverages ?? []).filter((row) => row.scope === scope)
-      ).filter(({ kind }) => kind === "micro");
-      const find = (predictor: string, about: string) =>
-        rows.find((row) => row.predictor === predictor && row.target === about);
+      const rows =
+        scope === "all" ? scores.averages : (scores.scopedAverages ?? []).filter((row) => row.scope === scope);
+      const find = (predictor: string, about: string, kind: AverageScore["kind"] = "micro") =>
+        rows.find((row) => row.predictor === predictor && row.target === about && row.kind === kind);
       const [before, after, itself] = [find(base, target), find(name, target), find(name, name)];
+      const afterMacro = find(name, target, "macro");
       const [micro, macro] = [changeOf(scope, "micro"), changeOf(scope, "macro")];
       return {
         scope,
@@ -60,6 +64,7 @@ export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "pl
           ...(after ? { after } : {}),
           ...(itself ? { about_itself: itself } : {}),
         },
+        ...(afterMacro ? { afterMacro } : {}),
         ...(micro ? { micro } : {}),
         ...(macro ? { macro } : {}),
       };

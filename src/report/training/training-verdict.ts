@@ -46,18 +46,19 @@ function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
   const what = `how often ${effect.base} predicts ${targetBehavior(effect)} right`;
   if (!micro) return `What training changed is not known: no trial was asked before and after.`;
   if (!micro.change.ok) return `What training changed is not known (${micro.change.reason}).`;
-  const { low, high, n, clusters } = micro.change;
+  const { n, clusters } = micro.change;
   const numbers = `${formatEstimate(micro.accuracyBefore)} before, ${formatEstimate(micro.accuracyAfter)} after, on the same ${plural(n, "trial", formatCount(n))} of ${plural(clusters, "held-out string", formatCount(clusters))}`;
   const points = formatPoints(micro.change);
-  if (low > 0) return `Training raised ${what}: ${numbers}, a change of ${points}.`;
-  if (high < 0) return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
+  if (signOf(micro.change) === 1) return `Training raised ${what}: ${numbers}, a change of ${points}.`;
+  if (signOf(micro.change) === -1) return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
   return `Training is not shown to change ${what}: ${numbers}; the change of ${points} includes 0.`;
 }
 
 /** @param who as the subject: "the trained predictions" */
 function againstMode({ modeBaselineTrain: mode, aboveModeTrain: above }: AverageScore, who: string): string {
   const baseline = `the mode baseline of the train strings (${formatEstimate(mode)})`;
-  if (!mode.ok || !above.ok) return `whether ${who} exceed it is not known: ${reasonOf(mode, above)}.`;
+  if (!mode.ok || !above.ok)
+    return `whether ${who} exceed the mode baseline of the train strings is not known ${reasonOf(mode, above)}.`;
   switch (compareToMode(above)) {
     case "beats":
       return `${who} exceed ${baseline} by ${formatPoints(above)}.`;
@@ -70,7 +71,7 @@ function againstMode({ modeBaselineTrain: mode, aboveModeTrain: above }: Average
 
 function reasonOf(...estimates: readonly Estimate[]): string {
   const [reason] = estimates.flatMap((estimate) => (estimate.ok ? [] : [estimate.reason]));
-  return `the mode baseline of the train strings is missing ${formatMissing(reason ?? "no reason")}`;
+  return `(${reason ?? "no reason was given"})`;
 }
 
 function inScope(part: ScopedEffect): string {
@@ -91,14 +92,26 @@ function aboutItself(itself: AverageScore | undefined): string[] {
   return [`${right}; ${againstMode(itself, "there its predictions")}`];
 }
 
-/** Named only where the macro average concludes otherwise. */
-function macroDiffers({ micro, macro }: ScopedEffect): string[] {
-  if (!micro?.change.ok || !macro?.change.ok) return [];
-  const sign = ({ low, high }: { low: number; high: number }) => (low > 0 ? 1 : high < 0 ? -1 : 0);
-  if (sign(micro.change) === sign(macro.change)) return [];
-  return [
-    `When every task × property counts the same (macro average), the change is ${formatPoints(macro.change)}${sign(macro.change) === 0 ? ", which includes 0" : ""}.`,
+/** Named only where the macro averages conclude otherwise. */
+function macroDiffers({ micro, macro, averages: { after }, afterMacro }: ScopedEffect): string[] {
+  const says = [
+    ...(micro && macro && signOf(micro.change) !== signOf(macro.change)
+      ? [`the change is ${formatPoints(macro.change)}${signOf(macro.change) === 0 ? ", which includes 0" : ""}`]
+      : []),
+    ...(after && afterMacro && compareToMode(after.aboveModeTrain) !== compareToMode(afterMacro.aboveModeTrain)
+      ? [againstMode(afterMacro, "the trained predictions").replace(/\.$/, "")]
+      : []),
   ];
+  return says.length === 0
+    ? []
+    : [`When every task × property counts the same (macro average), ${says.join(", and ")}.`];
+}
+
+/** Which side of 0 an interval lies on; 0 when on both, undefined when there is none. */
+function signOf(estimate: Estimate): number | undefined {
+  if (!estimate.ok) return undefined;
+  if (estimate.low > 0) return 1;
+  return estimate.high < 0 ? -1 : 0;
 }
 
 function replies({ averages: { before, after } }: ScopedEffect): string[] {
@@ -106,7 +119,7 @@ function replies({ averages: { before, after } }: ScopedEffect): string[] {
   const [first, second] = [before.hypotheticalCompliance, after.hypotheticalCompliance];
   if (first.of === 0 || second.of === 0) return [];
   const [was, is] = [shareOf(first), shareOf(second)];
-  const both = `${formatPercent(was)} of the replies comply with the question's form before training, ${formatPercent(is)} after.`;
+  const both = `Of the replies, ${formatPercent(was)} comply with the question's form before training and ${formatPercent(is)} after.`;
   if (was >= HIGH_COMPLIANCE || is <= was) return [both];
   const among = (when: Estimate) =>
     when.ok ? `${formatEstimate(when)} of ${formatCount(when.n)}` : formatMissing(when.reason);
@@ -123,13 +136,14 @@ function drift({ drift: [whole] }: TrainingEffect): string[] {
   if (!whole) return [];
   const { differ, both, beforeOnly, afterOnly } = whole;
   if (!differ.ok) return [`How far training moved the behavior itself is not known: ${differ.reason}.`];
-  const alone =
-    beforeOnly + afterOnly === 0
-      ? ""
-      : ` ${formatCount(beforeOnly)} more are there only before, ${formatCount(afterOnly)} only after.`;
+  const sides = [
+    ...(beforeOnly > 0 ? [`${formatCount(beforeOnly)} more only before`] : []),
+    ...(afterOnly > 0 ? [`${formatCount(afterOnly)} more only after`] : []),
+  ];
+  const alone = sides.length === 0 ? "" : ` It shows ${sides.join(" and ")}.`;
   const moved =
     differ.value === 0
-      ? `Training is not seen to move what the model does: none of the ${formatCount(both)} behaviors that it shows before and after differ ${formatEstimate(differ)}.`
+      ? `Training is not seen to move what the model does: none of the ${formatCount(both)} behaviors that it shows before and after differ (${formatEstimate(differ)}).`
       : `Training also moved what the model does: ${formatEstimate(differ)} of the ${formatCount(both)} behaviors that it shows before and after differ.`;
   return [moved + alone];
 }

@@ -1,0 +1,47 @@
+/** What a study that trains cannot show, from what was and was not run. */
+import type { Plan, PlannedAdapter } from "../../records/plan.js";
+import { joinWords, readableName } from "../readable-name.js";
+
+export function trainingLimits(plan: Plan, adapters: Readonly<Record<string, PlannedAdapter>>): string[] {
+  const all = Object.values(adapters);
+  const self = all.filter(({ base, target }) => base === target);
+  const withoutCross = self.filter(
+    ({ target }) => !all.some((other) => other.target === target && other.base !== target),
+  );
+  const heldOut = plan.tasks.filter((task) => task.trained === false).map((task) => readableName(task.definition.name));
+  return [
+    ...privilegedAccess(self, withoutCross),
+    "No input-only control: no predictor that sees the strings alone was trained, so how much of a gain is knowledge about the strings is not measured.",
+    "Each adapter was trained once, with one seed and one setting: how far results vary between trainings is not measured, and nothing says that the settings are good ones.",
+    heldOut.length === 0
+      ? "No task was held out: whether what was learnt carries over to other tasks is not measured."
+      : `${heldOut.length === 1 ? "One task was" : `${heldOut.length} tasks were`} held out (${joinWords(heldOut)}): how far learning carries over to still other tasks is known only from ${heldOut.length === 1 ? "it" : "them"}.`,
+    ...heldOutProperties(plan),
+    "Training also teaches the form of a reply; no training on the form alone was run, so its part in a change shows only in how many replies comply.",
+    "Behavior was not changed on purpose after training: whether predictions follow such a change is not measured.",
+  ];
+}
+
+function heldOutProperties({ tasks }: Plan): string[] {
+  const of = (isTrained: boolean) =>
+    tasks.filter(({ trained }) => trained === isTrained).flatMap((task) => task.properties);
+  const learnt = new Set(of(true));
+  const fresh = [...new Set(of(false))].filter((property) => !learnt.has(property));
+  return fresh.length > 0
+    ? []
+    : [
+        "Every property that is scored was trained on: whether learning carries over to other properties is not measured.",
+      ];
+}
+
+function privilegedAccess(self: readonly PlannedAdapter[], withoutCross: readonly PlannedAdapter[]): string[] {
+  if (self.length === 0) return ["Only cross-predictions were trained: privileged access is not measured."];
+  if (withoutCross.length > 0) {
+    return [
+      `No other model was trained to predict ${joinWords(withoutCross.map(({ target }) => target))} (cross-prediction): privileged access is not measured.`,
+    ];
+  }
+  return [
+    "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here.",
+  ];
+}

@@ -1,0 +1,65 @@
+/** How adapters were trained and what "before and after" means: from the plan, so that a reader could train the same. */
+import type { Plan } from "../../records/plan.js";
+import type { Scores } from "../../records/scores.js";
+import type { Block, Inline } from "../document.js";
+import { formatCount } from "../format-number.js";
+import { joinWords, readableName } from "../readable-name.js";
+
+/** Nothing for a plan that trains nothing. */
+export function trainingMethod(plan: Plan): Block[] {
+  const adapters = Object.values(plan.adapters ?? {});
+  if (adapters.length === 0) return [];
+  const most = [...new Set(adapters.map(({ examplesPerProperty }) => examplesPerProperty))];
+  const trained = plan.tasks.filter((task) => task.trained).map((task) => readableName(task.definition.name));
+  return [
+    { kind: "subheading", title: "Training" },
+    {
+      kind: "list",
+      items: [
+        [
+          { strong: "Examples. " },
+          `The hypothetical question about a train string of ${joinWords(trained)}, as it is asked of held-out strings, with the behavior that the untrained target showed on it as the answer. `,
+          `At most ${joinWords(most.map(formatCount))} strings per task and property, drawn by the seed.`,
+        ],
+        [
+          { strong: "Left out. " },
+          "Strings whose answer has no behavior, whose text is a held-out string of any task, or whose behavior would not be read back from a reply; and examples that equal an earlier one.",
+        ],
+        [
+          { strong: "Loss. " },
+          "Cross-entropy of the answer's tokens and the end-of-turn token after them. Only the adapter is trained.",
+        ],
+        [
+          { strong: "Asked again. " },
+          "The hypothetical questions about every held-out string; and, where a model learnt to predict itself, the object-level questions of the held-out strings, since training moves behavior.",
+        ],
+      ],
+    },
+  ];
+}
+
+/** The rules of scoring that a training adds. */
+export function changeRules({ changes, drift }: Scores): Inline[][] {
+  return [
+    ...(changes
+      ? [
+          [
+            { strong: "Change. " },
+            "Accuracy after minus before training about the same untrained behavior, paired trial by trial and bootstrapped by string.",
+          ],
+          [
+            { strong: "Mode after training. " },
+            "The trained model learnt the untrained model's answers, so the train mode about its new behavior is theirs too.",
+          ],
+        ]
+      : []),
+    ...(drift
+      ? [
+          [
+            { strong: "Drift. " },
+            "Of the strings whose answers have a behavior both before and after training, the share where the two differ.",
+          ],
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,75 @@
+/** What a finished run says on the terminal, and what is seen while it trains. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { showProgress } from "../../src/cli/progress.js";
+import { summarize } from "../../src/cli/summary.js";
+import type { Plan } from "../../src/records/plan.js";
+import type { Scores } from "../../src/records/scores.js";
+import { RunFolder } from "../../src/store/run-folder.js";
+import { writeJson } from "../../src/store/write-whole.js";
+import { FLOOR, known, makePlan, makeScores } from "../fixtures/report/make-report-input.js";
+import { makeChange, makeTrainedPlan, makeTrainedScores } from "../fixtures/report/make-trained-input.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "inward-summary-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function linesFor(plan: Plan, scores: Scores): Promise<string[]> {
+  const run = await RunFolder.create(folder, plan);
+  try {
+    await writeJson(run.file("scores"), scores);
+    await writeJson(run.file("noiseFloor"), [FLOOR]);
+    return (await summarize(run)).text.split("\n").map((line) => line.replace(/ {2,}/g, " | "));
+  } finally {
+    await run.close();
+  }
+}
+
+test("a trained study: before, after and the mode side by side, a row for each scope", async () => {
+  const scores = makeTrainedScores({
+    changes: [
+      makeChange({ accuracyAboutItself: known(0.35, 0.3, 0.4) }),
+      makeChange({ kind: "macro" }),
+      makeChange({ scope: "held_out_tasks", accuracyAboutItself: known(0.33, 0.28, 0.38) }),
+    ],
+  });
+  const lines = await linesFor(makeTrainedPlan(), scores);
+  expect(lines.slice(0, 7)).toEqual([
+    "tiny predicts itself, before and after training (tiny-predicts-tiny):",
+    "% of trials right | before | after | change | mode (train) | after − mode | about itself now",
+    expect.stringMatching(/^-+ \| /),
+    "all | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | 9.0 [5.0, 13.0] | 35.0 [30.0, 40.0]",
+    "held-out tasks | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | -2.0 [-6.0, 2.0] | 33.0 [28.0, 38.0]",
+    "replies that comply: 12.0 % before, 100.0 % after; the others count as wrong",
+    "behavior that training changed: 25.0 [20.0, 30.0] % of 90 behaviors that tiny and tiny-predicts-tiny both have",
+  ]);
+});
+
+test("an untrained study: its averages, and no word of training", async () => {
+  const lines = await linesFor(makePlan(), makeScores());
+  expect(lines[0]).toMatch(/^predictor → target \| average \| accuracy \| mode \(train\)/);
+  expect(lines[2]).toMatch(/^tiny → tiny \| micro \| 3\.1 \[2\.0, 4\.4\] \| 31\.0/);
+  expect(lines.join("\n")).not.toContain("training");
+});
+
+test("progress shows the loss and the rate beside the steps, and nothing where there is no detail", () => {
+  vi.stubEnv("CI", "1");
+  const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  try {
+    const { update, end } = showProgress();
+    update("training a", 2, 2, "loss 0.531, 120 tokens/s");
+    update("hypothetical", 3, 3);
+    end();
+    expect(write.mock.calls.map(([text]) => text)).toEqual([
+      "training a: 2/2 · loss 0.531, 120 tokens/s\n",
+      "hypothetical: 3/3\n",
+    ]);
+  } finally {
+    write.mockRestore();
+    vi.unstubAllEnvs();
+  }
+});

@@ -151,3 +151,93 @@ export class Trainer {
 export function measureSgemm(blasLibrary: string, threads: number, m: number, n: number, k: number): number;
 /** The llama.cpp release whose headers the addon was built with. */
 export const llamaCpp: string;
+
+export interface NativeEngineOptions {
+  readonly modelPath: string;
+  readonly binariesFolder: string;
+  readonly fallbackFolder?: string;
+  readonly device: NativeDevice;
+  readonly threads: number;
+  /** Answers in the making at once. */
+  readonly sequences: number;
+  /** Tokens of one evaluation. */
+  readonly batchTokens: number;
+  /** Cells of the KV cache; 0 for as many as a group can use. With fewer, fewer items are asked at once. */
+  readonly mostCells: number;
+  /** One item at a time, nothing shared: bit-stable whatever else is in the group. */
+  readonly strict: boolean;
+  readonly cacheType: "f32" | "f16";
+}
+
+/** A group of prompts that are asked together; the same group with the same settings gives the same bytes. */
+export interface NativeWork {
+  /** All prompts one after the other. */
+  readonly tokenIds: Int32Array;
+  /** [items + 1] where each begins. */
+  readonly starts: Int32Array;
+  /** [items] tokens of the prompt from here on are scored (each from those before it); the prompt's length for none; at least 1. */
+  readonly scoreFrom: Int32Array;
+  /** [items] longest answer in tokens; 0 generates nothing. */
+  readonly maxTokens: Int32Array;
+  /** [items × greatest maxTokens] in [0, 1), which token is drawn by inverting the cumulative distribution in order of id; negative: the most likely. Empty: all greedy. */
+  readonly draws: Float64Array;
+  /** Most likely tokens to report at each item's first answer position, i.e. after its last prompt token. */
+  readonly topTokens: number;
+  /** Token ids whose log-probability is reported there too. */
+  readonly readIds: Int32Array;
+}
+
+/** Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1, full vocabulary, double precision. */
+export interface NativeAnswers {
+  readonly items: Int32Array;
+  /** [items] generated tokens of each. */
+  readonly counts: Int32Array;
+  /** Generated ids, item after item, the end-of-generation token included; logprobs, margins (best minus second-best logit) and entropies (nats) of the same positions. */
+  readonly tokenIds: Int32Array;
+  readonly logprobs: Float64Array;
+  readonly margins: Float64Array;
+  readonly entropies: Float64Array;
+  /** [items] 1: ended with an end-of-generation token, 0: at maxTokens. */
+  readonly ended: Uint8Array;
+  /** [items] scored tokens of each, and their logprobs item after item. */
+  readonly scoreCounts: Int32Array;
+  readonly scores: Float64Array;
+  /** [items] log Σ exp(logit) at the first answer position. */
+  readonly logSumExps: Float64Array;
+  /** [items × min(topTokens, vocabulary)] most likely first, equal ones by id. */
+  readonly topIds: Int32Array;
+  readonly topLogprobs: Float64Array;
+  /** [items × readIds] */
+  readonly readLogprobs: Float64Array;
+}
+
+export interface NativeCounts {
+  readonly evaluatedTokens: number;
+  /** Nodes of the group's prefix tree, plus generated tokens that were evaluated. */
+  readonly distinctTokens: number;
+  readonly decodes: number;
+  readonly mostSequences: number;
+  /** Times an item had to wait for cells. */
+  readonly waited: number;
+}
+
+/** libllama behind a scheduler over the prefix tree of a group. Throws like Trainer, with ENGINE_*, MODEL_*, ADAPTER_* codes. */
+export class Engine {
+  constructor(options: NativeEngineOptions);
+  describe(): {
+    readonly llamaCpp: string;
+    readonly deviceName: string;
+    readonly vocabularySize: number;
+    readonly contextTokens: number;
+  };
+  /** Replaces all adapters; forgets everything evaluated. */
+  setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;
+  begin(work: NativeWork): void;
+  /** One evaluation. @returns whether the group goes on */
+  step(): boolean;
+  take(): NativeAnswers;
+  /** Drops the rest of the group. */
+  cancel(): void;
+  counts(): NativeCounts;
+  dispose(): void;
+}

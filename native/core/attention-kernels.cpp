@@ -66,9 +66,7 @@ struct work_item {
         for (int64_t r = 0; r < rows; r++) {
             float *       row  = scores + r * keys;
             const int64_t seen = own_before + r / group + 1;
-            float         top  = row[0];
-            for (int64_t j = 1; j < seen; j++) top = std::max(top, row[j]);
-            scale_in_place(row, seen, 1.0f / exp_sum(row, seen, top));
+            scale_in_place(row, seen, 1.0f / exp_sum(row, seen, greatest(row, seen)));
             std::fill(row + seen, row + keys, 0.0f);
         }
     }
@@ -127,13 +125,7 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
                                 d_kv, work.width);
             scatter(keys);
             // through the softmax: dS = P (dP - sum P dP) * scale
-            for (int64_t r = 0; r < work.rows; r++) {
-                const float * p = work.scores + r * work.keys;
-                float *       d = d_scores + r * work.keys;
-                float         dot = 0;
-                for (int64_t j = 0; j < work.keys; j++) dot += p[j] * d[j];
-                for (int64_t j = 0; j < work.keys; j++) d[j] = p[j] * (d[j] - dot) * plan.scale;
-            }
+            for (int64_t r = 0; r < work.rows; r++) softmax_back(work.scores + r * work.keys, d_scores + r * work.keys, work.keys, plan.scale);
             plan.library->sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.keys, work.k, work.width, 0, d_q,
                                 work.width);
             for (int64_t t = 0; t < work.tokens; t++) {

@@ -80,6 +80,42 @@ INWARD_CLONES float dot_loop(const float * a, const float * b, const float * c, 
     return sum;
 }
 
+INWARD_CLONES float shifted_dot_loop(const float * a, const float * b, int64_t n, float shift) {
+    float   strand[STRANDS] = { 0 };
+    int64_t i               = 0;
+    for (; i + STRANDS <= n; i += STRANDS) {
+        for (int s = 0; s < STRANDS; s++) strand[s] += a[i + s] * (b[i + s] - shift);
+    }
+    float sum = 0;
+    for (; i < n; i++) sum += a[i] * (b[i] - shift);
+    for (int s = 0; s < STRANDS; s++) sum += strand[s];
+    return sum;
+}
+
+INWARD_CLONES float greatest_loop(const float * values, int64_t n) {
+    float strand[STRANDS];
+    std::fill(strand, strand + STRANDS, values[0]);
+    int64_t i = 0;
+    for (; i + STRANDS <= n; i += STRANDS) {
+        for (int s = 0; s < STRANDS; s++) strand[s] = values[i + s] > strand[s] ? values[i + s] : strand[s];
+    }
+    float most = *std::max_element(strand, strand + STRANDS);
+    for (; i < n; i++) most = std::max(most, values[i]);
+    return most;
+}
+
+INWARD_CLONES void softmax_back_loop(const float * p, float * d, int64_t n, float scale) {
+    float   strand[STRANDS] = { 0 };
+    int64_t i               = 0;
+    for (; i + STRANDS <= n; i += STRANDS) {
+        for (int s = 0; s < STRANDS; s++) strand[s] += p[i + s] * d[i + s];
+    }
+    float dot = 0;
+    for (; i < n; i++) dot += p[i] * d[i];
+    for (int s = 0; s < STRANDS; s++) dot += strand[s];
+    for (i = 0; i < n; i++) d[i] = p[i] * (d[i] - dot) * scale;
+}
+
 INWARD_CLONES float square_sum_loop(const float * a, int64_t n) {
     float   strand[STRANDS] = { 0 };
     int64_t i               = 0;
@@ -179,7 +215,7 @@ void cross_entropy_op(ggml_tensor * dst, const ggml_tensor *, int ith, int nth, 
     for (int64_t t = mine.first; t < mine.last; t++) {
         float *     row    = floats(dst) + t * stride(dst);
         const float target = row[chunk.targets[t]];
-        const float top    = *std::max_element(row, row + n);
+        const float top    = greatest_loop(row, n);
         // Piece by piece into a double, so that a large vocabulary costs no digits.
         double sum = 0;
         for (int64_t i = 0; i < n; i += 1024) sum += exp_sum_loop(row + i, std::min<int64_t>(1024, n - i), top);
@@ -200,6 +236,9 @@ ggml_tensor * custom(ggml_context * ctx, const char * name, int64_t ne0, int64_t
 }  // namespace
 
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
+float shifted_dot(const float * a, const float * b, int64_t n, float shift) { return shifted_dot_loop(a, b, n, shift); }
+float greatest(const float * values, int64_t n) { return greatest_loop(values, n); }
+void  softmax_back(const float * p, float * d, int64_t n, float scale) { softmax_back_loop(p, d, n, scale); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }
 
 ggml_tensor * rms_norm(ggml_context * ctx, norm_parameters & norm, ggml_tensor * x) {

@@ -1,0 +1,95 @@
+// The asking engine as the binding sees it: neither Node-API nor llama.cpp shows here.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace inward {
+
+struct engine_options {
+    std::string model_path;
+    std::string binaries_folder, fallback_folder;
+    std::string device;  // cpu, cuda, vulkan, metal
+    int         threads       = 1;
+    int         sequences     = 1;    // answers in the making at once
+    int64_t     batch_tokens  = 512;  // tokens of one llama_decode
+    int64_t     most_cells    = 0;    // of the KV cache; 0: as many as a group can use
+    bool        strict        = false;
+    bool        f32_cache     = true;
+};
+
+struct adapter_choice {
+    std::string path;
+    float       scale;
+};
+
+// A group of prompts that are asked together. Arrays of [items] unless said otherwise.
+struct engine_work {
+    std::vector<int32_t> tokens;        // all prompts one after the other
+    std::vector<int32_t> starts;        // [items + 1] where each begins in `tokens`
+    std::vector<int32_t> score_from;    // tokens from here on are scored, not only read; the prompt's length for none
+    std::vector<int32_t> most_tokens;   // longest answer; 0 generates nothing
+    std::vector<double>  draws;         // [items x most answer tokens of any] in [0, 1): which token is drawn; empty or negative: greedy
+    int32_t              top_tokens = 0;   // most likely tokens to report at each item's first answer position
+    std::vector<int32_t> read_ids;         // token ids whose log-probability is reported there too
+};
+
+// What became of the items that finished since the last call, in the order in which they finished.
+struct engine_results {
+    std::vector<int32_t> items;
+    std::vector<int32_t> counts;        // [items] generated tokens
+    std::vector<int32_t> tokens;        // generated ids one item after the other, the end-of-generation token included
+    std::vector<double>  logprobs;      // of each, at temperature 1 over the full vocabulary
+    std::vector<double>  margins;       // best minus second-best logit, nats
+    std::vector<double>  entropies;     // nats
+    std::vector<uint8_t> ended;         // [items] 1: at an end-of-generation token, 0: at its longest
+    std::vector<int32_t> score_counts;  // [items]
+    std::vector<double>  scores;        // log-probability of each scored token
+    std::vector<double>  log_sum_exps;  // [items] at the first answer position
+    std::vector<int32_t> top_ids;       // [items x top_tokens]
+    std::vector<double>  top_logprobs;
+    std::vector<double>  read_logprobs; // [items x read_ids]
+};
+
+struct engine_counts {
+    int64_t evaluated_tokens = 0;  // rows that were decoded
+    int64_t distinct_tokens  = 0;  // nodes of the group's prefix tree, plus generated tokens
+    int64_t decodes          = 0;
+    int64_t most_sequences   = 0;  // at once
+    int64_t waited           = 0;  // times an item had to wait for cells
+};
+
+struct engine_description {
+    std::string device_name;
+    int64_t     vocabulary, context;
+};
+
+class engine {
+public:
+    // throws inward::error MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
+    explicit engine(const engine_options & options);
+    ~engine();
+
+    const engine_description & describe() const;
+
+    // Replaces all adapters; forgets everything evaluated. throws ADAPTER_INVALID
+    void set_adapters(const std::vector<adapter_choice> & adapters);
+
+    // Begins a group; forgets the one before. throws ENGINE_CONTEXT, ENGINE_EMPTY_PROMPT, TRAIN_EXAMPLE, ENGINE_MEMORY
+    void begin(engine_work work);
+    // Evaluates one batch. Returns whether the group goes on. throws ENGINE_NOT_FINITE, ENGINE_MEMORY, ENGINE_CRASHED
+    bool step();
+    // What finished since the last call
+    engine_results take();
+    // Drops the rest of the group
+    void cancel();
+
+    engine_counts counts() const;
+
+private:
+    struct impl;
+    std::unique_ptr<impl> p;
+};
+
+}  // namespace inward

@@ -23,13 +23,13 @@ const LLAMA_CPP = "v0.5.0";
 const ADDON = "inward-native.node";
 const WITHOUT_IT = "Everything but training works without it.";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const BUILD = join(ROOT, "native", "build");
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+export const BUILD = join(ROOT, "native", "build");
 const MODULES = join(ROOT, "node_modules");
 const LOG = join(BUILD, "build.log");
 
 /** Ends a build with a message for the reader; `missing` is nobody's defect. */
-class NotBuilt extends Error {
+export class NotBuilt extends Error {
   constructor(message, { missing = false } = {}) {
     super(message);
     this.missing = missing;
@@ -98,7 +98,7 @@ function versionOf(name) {
 }
 
 /** @returns arguments that choose CMake's generator. All that is missing is named at once. */
-function requireTools() {
+export function requireTools() {
   const windows = process.platform === "win32";
   const missing = [];
   if (!works("git")) missing.push(["git", "git"]);
@@ -126,7 +126,7 @@ function works(command) {
 }
 
 /** The headers, the libraries and native/ must all be of one release. @returns the folder of the platform's CPU libraries */
-function requireSameRelease() {
+export function requireSameRelease() {
   const shipped = JSON.parse(readFileSync(join(MODULES, "node-llama-cpp/llama/llama.cpp.info.json"), "utf8")).tag;
   const name = platformPackage();
   const folder = join(MODULES, "@node-llama-cpp", name, "bins", name);
@@ -149,25 +149,30 @@ function platformPackage() {
   return `${platform}-${arch}${platform === "mac" && arch === "arm64" ? "-metal" : ""}`;
 }
 
-/** node-llama-cpp carries llama.cpp's sources as a git bundle. @returns the folder of ggml's public headers */
+/** Of ggml and of llama.cpp. @returns the folder of ggml's public headers; llama.cpp's lie in include/ beside ggml/ */
 function extractHeaders() {
   const target = join(BUILD, "llama.cpp");
-  const include = join(target, "ggml", "include");
-  if (readText(join(target, "release")) === LLAMA_CPP) return include;
+  cloneSources(target, ["ggml/include", "include"]);
+  return join(target, "ggml", "include");
+}
+
+/** node-llama-cpp carries llama.cpp's sources as a git bundle: these files and folders of it, once for each release. */
+export function cloneSources(target, paths) {
+  const release = `${LLAMA_CPP} ${paths.join(" ")}`;
+  if (readText(join(target, "release")) === release) return;
   rmSync(target, { recursive: true, force: true });
   // Git's own variables are set inside a hook and would point it at another repository.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
   const bundle = join(MODULES, "node-llama-cpp", "llama", "gitRelease.bundle");
   runLogged("git", ["clone", "--quiet", "--no-checkout", bundle, target], env);
-  runLogged("git", ["-C", target, "checkout", "--quiet", "HEAD", "--", "ggml/include"], env);
+  runLogged("git", ["-C", target, "checkout", "--quiet", "HEAD", "--", ...paths], env);
   rmSync(join(target, ".git"), { recursive: true, force: true });
-  writeFileSync(join(target, "release"), LLAMA_CPP);
-  return include;
+  writeFileSync(join(target, "release"), release);
 }
 
 function compile(generator, libraries, ggmlInclude) {
   const place = join(BUILD, `${process.platform}-${process.arch}`);
-  dropForeignCache(place, generator[1]);
+  dropForeignCache(place, join(ROOT, "native"), generator[1]);
   const library = { darwin: "libggml-base.dylib", win32: "ggml-base.dll" }[process.platform] ?? "libggml-base.so";
   const definitions = {
     CMAKE_BUILD_TYPE: "Release",
@@ -189,19 +194,19 @@ function compile(generator, libraries, ggmlInclude) {
 }
 
 /** CMake refuses a build folder of another generator, and one that was moved. */
-function dropForeignCache(place, generator) {
+export function dropForeignCache(place, source, generator) {
   const cache = readText(join(place, "CMakeCache.txt"));
   if (cache === undefined) return;
   const value = (name) => new RegExp(`^${name}:[A-Z]+=(.*)$`, "m").exec(cache)?.[1];
   const home = value("CMAKE_HOME_DIRECTORY");
-  const moved = home === undefined || !existsSync(home) || realpathSync(home) !== realpathSync(join(ROOT, "native"));
+  const moved = home === undefined || !existsSync(home) || realpathSync(home) !== realpathSync(source);
   if (moved || (generator !== undefined && value("CMAKE_GENERATOR") !== generator)) {
     rmSync(place, { recursive: true, force: true });
   }
 }
 
 /** Output goes to the log; a failure shows its end. */
-function runLogged(command, args, env = process.env) {
+export function runLogged(command, args, env = process.env) {
   const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
     cwd: ROOT,
     encoding: "utf8",

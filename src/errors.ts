@@ -76,6 +76,7 @@ export const ERRORS = {
   },
   ENGINE_CONTEXT: { exit: 2, hint: "Shorten the string or lower maxTokens; nothing is ever cut or shifted silently." },
   ENGINE_EMPTY_PROMPT: { exit: 2, hint: "A question needs at least one token." },
+  ENGINE_TOKEN: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
   ENGINE_NOT_FINITE: {
     exit: 1,
     hint: "The model produced NaN or infinite logits: check the file with inward models verify.",

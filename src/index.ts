@@ -1,7 +1,8 @@
 /** inward's public names, one by one. */
 export { InwardError, type ErrorCode } from "./errors.js";
-export type { AskRequest, LanguageModel } from "./model/language-model.js";
+export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
 export { openModel } from "./model/engine/open-model.js";
+export { settleEngine } from "./model/engine/settle-engine.js";
 export { resolveModel } from "./model/resolve-model.js";
 export { loadStudy } from "./plan/load-study.js";
 export { makePlan } from "./plan/make-plan.js";

@@ -1,51 +1,11 @@
 // Node-API only: turns JavaScript values into the trainer's and back. Every call is synchronous; it runs in a worker process.
 #include <napi.h>
 
-#include "inward/error.h"
+#include "convert.h"
+#include "engine-class.h"
 #include "inward/trainer.h"
 
 namespace {
-
-Napi::Value coded(Napi::Env env, const char * code, const char * message) {
-    auto made = Napi::Error::New(env, message);
-    made.Set("code", Napi::String::New(env, code));
-    throw made;
-}
-
-// Runs `work`; what it throws becomes a JavaScript error with a code.
-template <typename F> auto guarded(Napi::Env env, F && work) -> decltype(work()) {
-    try {
-        return work();
-    } catch (const inward::error & e) {
-        coded(env, e.code.c_str(), e.what());
-    } catch (const std::bad_alloc &) {
-        coded(env, "TRAIN_MEMORY", "this process has no more memory");
-    } catch (const Napi::Error &) {
-        throw;
-    } catch (const std::exception & e) {
-        coded(env, "INTERNAL", e.what());
-    }
-    throw Napi::Error::New(env, "unreachable");
-}
-
-std::string text(const Napi::Object & from, const char * key) {
-    auto value = from.Get(key);
-    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-}
-
-double number(const Napi::Object & from, const char * key, double fallback = 0) {
-    auto value = from.Get(key);
-    return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : fallback;
-}
-
-template <typename T, typename Array> std::vector<T> list(Napi::Env env, const Napi::Object & from, const char * key, napi_typedarray_type type) {
-    auto value = from.Get(key);
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
-        coded(env, "TRAIN_SHAPE", (std::string(key) + " is not the typed array that it should be").c_str());
-    }
-    auto array = value.As<Array>();
-    return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
-}
 
 inward::microbatch batch_of(const Napi::CallbackInfo & info) {
     auto env = info.Env();
@@ -281,6 +241,7 @@ Napi::Value measure_sgemm(const Napi::CallbackInfo & info) {
 
 Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", Trainer::define(env));
+    exports.Set("Engine", define_engine(env));
     exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
     exports.Set("llamaCpp", INWARD_LLAMA_CPP);
     return exports;

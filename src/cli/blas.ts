@@ -1,9 +1,9 @@
 // `inward blas`: the optional library that makes training on the CPU faster.
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { blasFolder, cachedBlas } from "../finetune/native/blas-cache.js";
-import { fetchBlas } from "../finetune/native/fetch-blas.js";
-import { findBlas } from "../finetune/native/find-blas.js";
+import { blasFolder, cachedBlas } from "../model/native/blas-cache.js";
+import { fetchBlas } from "../model/native/fetch-blas.js";
+import { findBlas } from "../model/native/find-blas.js";
 import { sha256OfFile } from "../model/checksum.js";
 import { abortOnInterrupt } from "./interrupt.js";
 import { modelProgressLines } from "./model-progress-lines.js";

@@ -12,6 +12,7 @@ import { runCommand } from "./run.js";
 import { reportCommand, scoreCommand } from "./score.js";
 import { tasksCommand } from "./tasks.js";
 import { trainCommand } from "./train.js";
+import { verifyCommand } from "./verify.js";
 
 const program = new Command("inward")
   .description(
@@ -29,6 +30,7 @@ const program = new Command("inward")
   .addCommand(runCommand())
   .addCommand(scoreCommand())
   .addCommand(reportCommand())
+  .addCommand(verifyCommand())
   .addCommand(blasCommand())
   .addHelpText(
     "after",

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { Command } from "commander";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
+import { settleEngine } from "../model/engine/settle-engine.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { loadStudy } from "../plan/load-study.js";
 import { makePlan } from "../plan/make-plan.js";
@@ -60,7 +61,8 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
   const progress = showProgress();
   const study = await loadStudy(studyPath, options.set);
   const files = await resolveFiles(study, options, progress, signal);
-  const plan = await makePlan(study, files, dirname(resolve(studyPath)));
+  const engine = await settleEngine(study.engine);
+  const plan = await makePlan({ ...study, engine }, files, dirname(resolve(studyPath)));
   const folder = options.out ?? join("runs", `${study.study}-${hashOf(plan).slice(0, 8)}`);
   if (options.dryRun) {
     printDryRun(plan, folder, options.json === true);

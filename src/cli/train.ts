@@ -8,7 +8,7 @@ import { readAdapterCard } from "../finetune/adapter/adapter-card.js";
 import { adapterSettings } from "../finetune/adapter/adapter-settings.js";
 import { exportPeft } from "../finetune/adapter/peft/export-peft.js";
 import { readAdapter } from "../finetune/adapter/read-adapter.js";
-import { findAddon } from "../finetune/native/find-addon.js";
+import { findAddon } from "../model/native/find-addon.js";
 import { readChatJsonl } from "../finetune/read-chat-jsonl.js";
 import { readInitialAdapter } from "../finetune/read-initial-adapter.js";
 import { trainAdapter, type TrainingRequest } from "../finetune/train-adapter.js";

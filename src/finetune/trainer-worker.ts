@@ -1,13 +1,14 @@
 /** Entry of the trainer's worker process: one addon, one Trainer, driven by messages; ends with its parent. */
 import type { Trainer } from "../../native/index.js";
-import { ERRORS, type ErrorCode, InwardError } from "../errors.js";
+import { InwardError } from "../errors.js";
 import { serveParent } from "../model/serve-parent.js";
-import { loadAddon } from "./native/load-addon.js";
+import { loadAddon } from "../model/native/load-addon.js";
+import { nativeCode } from "../model/native/native-code.js";
 import type { TrainerCall, TrainerResults } from "./trainer-protocol.js";
 
 let trainer: Trainer | undefined;
 
-serveParent<TrainerCall>(answer, codeOf);
+serveParent<TrainerCall>(answer, (error) => nativeCode(error) ?? "TRAIN_CRASHED");
 
 async function answer(call: TrainerCall): Promise<TrainerResults[TrainerCall["call"]]> {
   if (call.call === "open") {
@@ -43,10 +44,4 @@ async function answer(call: TrainerCall): Promise<TrainerResults[TrainerCall["ca
       trainer = undefined;
       return null;
   }
-}
-
-/** Errors of the addon carry one of inward's codes; what has none was not foreseen there. */
-function codeOf(error: unknown): ErrorCode {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "string" && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "TRAIN_CRASHED";
 }

@@ -1,6 +1,7 @@
 import type { ChatMessage, Reply } from "../records/answer.js";
 import type { EngineManifest } from "../records/model-state.js";
 import type { EncodedExample } from "../records/training.js";
+import type { ListsNextTokens } from "./next-tokens.js";
 
 /** One prompt to answer. */
 export interface AskRequest {
@@ -41,6 +42,22 @@ export interface ModelFacts {
   readonly contextTokens: number;
 }
 
+/** Continuations of one prompt, whose probabilities are wanted. */
+export interface ScoreRequest {
+  readonly messages: readonly ChatMessage[];
+  /** Texts of an answer's beginning; an empty one asks for the end of the turn alone. */
+  readonly continuations: readonly string[];
+}
+
+/** How likely a continuation is: natural logs at temperature 1 over the full vocabulary, summed in double precision. */
+export interface ContinuationScore {
+  readonly tokenIds: readonly number[];
+  /** Of each token given the prompt and the tokens before it: their sum is the log-probability that an answer begins so. */
+  readonly logprobs: readonly number[];
+  /** Of the end-of-turn token given the prompt and all of them: added to the sum, that the answer is exactly this. */
+  readonly endOfTurnLogprob: number;
+}
+
 /** A LoRA adapter to ask the base with. */
 export interface AdapterChoice {
   /** A GGUF file. */
@@ -61,7 +78,7 @@ export interface AskOptions {
  * A model that answers prompts. Every engine implements this; scripted ones in tests too.
  * The requests of one `ask` are one group: the same group gives the same bytes on the same machine.
  */
-export interface LanguageModel {
+export interface LanguageModel extends ListsNextTokens {
   readonly manifest: EngineManifest;
   readonly facts: ModelFacts;
   render(messages: readonly ChatMessage[]): Promise<RenderedPrompt>;
@@ -79,5 +96,11 @@ export interface LanguageModel {
   check(requests: readonly AskRequest[]): Promise<number[]>;
   /** Replies in the order of the requests. */
   ask(requests: readonly AskRequest[], options?: AskOptions): Promise<Reply[]>;
+  /**
+   * Exact log-probabilities of given continuations; what they and their prompts share is evaluated once.
+   * @returns [requests][continuations]
+   * @throws ENGINE_UNAVAILABLE by an engine that cannot · ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE · INTERRUPTED
+   */
+  score(requests: readonly ScoreRequest[], options?: { readonly signal?: AbortSignal }): Promise<ContinuationScore[][]>;
   dispose(): Promise<void>;
 }

@@ -6,19 +6,20 @@ import { nearestName } from "../nearest-name.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { ModelFile } from "../records/model-state.js";
 import type { Plan, PlannedTask } from "../records/plan.js";
-import type { Study, StudyTask } from "../records/study.js";
+import type { SettledEngine, Study, StudyTask } from "../records/study.js";
 import type { Task, TaskItem } from "../records/task.js";
 import { loadTask } from "../tasks/load-task.js";
 import { INWARD_VERSION } from "../version.js";
 import { planTraining } from "./plan-training.js";
 
 /**
+ * @param study with its engine settled: a plan says which one answers
  * @param files the exact file of each model state
  * @param studyFolder where task paths start from
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
-  study: Study,
+  study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
 ): Promise<Plan> {

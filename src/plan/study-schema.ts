@@ -1,6 +1,6 @@
 /** The YAML of a study: strict, every default filled in here and nowhere else. */
 import { z } from "zod";
-import type { Study } from "../records/study.js";
+import type { Study, StudyEngine } from "../records/study.js";
 import { loraSchema, toStudyLora } from "./lora-schema.js";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
@@ -32,9 +32,15 @@ const task = z.strictObject({
 });
 
 const engine = z.strictObject({
+  engine: z
+    .enum(["auto", "native", "node-llama-cpp"])
+    .default("auto")
+    .describe("auto: native where it is built, else node-llama-cpp; the plan says which one it was."),
   device: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"),
   strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
-  sequences: count(64).default(8).describe("Sequences evaluated at once."),
+  sequences: count(128)
+    .optional()
+    .describe("Sequences evaluated at once; by default 16 (native) or 8 (node-llama-cpp)."),
   threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
   groupQuestions: count(10_000).default(96).describe("Questions asked as one unit; an interruption costs at most one."),
   topTokens: z.int().min(1).max(1000).default(10).describe("Most likely tokens stored at the first answer position."),
@@ -79,6 +85,7 @@ export type StudyInput = z.infer<typeof studySchema>;
 export function toStudy({ properties, predictions, lora, ...input }: StudyInput): Study {
   return {
     ...input,
+    engine: toStudyEngine(input.engine),
     tasks: input.tasks.map(({ properties: own, ...rest }) => {
       const chosen = own ?? properties;
       return { ...rest, ...(chosen ? { properties: chosen } : {}) };
@@ -86,4 +93,8 @@ export function toStudy({ properties, predictions, lora, ...input }: StudyInput)
     predictions: predictions ?? Object.keys(input.models).map((state) => ({ predictor: state, target: state })),
     ...(lora ? { lora: toStudyLora(lora, input.seed) } : {}),
   };
+}
+
+export function toStudyEngine({ sequences, ...rest }: z.infer<typeof engine>): StudyEngine {
+  return { ...rest, ...(sequences === undefined ? {} : { sequences }) };
 }

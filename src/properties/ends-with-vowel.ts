@@ -8,6 +8,7 @@ export const endsWithVowel = twoWay({
   values: TRUE_FALSE,
   kinds: ["sequence", "continuation"],
   dependsOn: "whole_answer",
+  decidedLate: true,
   part: (answer) => charactersOf(answer, -1),
   holds: isVowel,
 });

@@ -2,6 +2,7 @@ import { reverseGraphemes } from "./graphemes.js";
 import { normalize } from "./normalize.js";
 import type { BehaviorProperty } from "./property.js";
 import { readWord } from "./strict-readers.js";
+import { wordReplyDecidedBy } from "./strict-replies-begun.js";
 import { wordOf } from "./words.js";
 
 export const firstWordReversed: BehaviorProperty = {
@@ -17,4 +18,5 @@ export const firstWordReversed: BehaviorProperty = {
     return word.ok ? { ok: true, value: normalize(reverseGraphemes(word.value)) } : word;
   },
   read: readWord,
+  replyDecidedBy: wordReplyDecidedBy,
 };

@@ -1,3 +1,4 @@
+import { decimalNumberDecidedBy } from "./form-begun.js";
 import { decimalNumberIn } from "./number-in.js";
 import { TRUE_FALSE, twoWay } from "./two-way.js";
 
@@ -8,6 +9,7 @@ export const greaterThan500 = twoWay({
   values: TRUE_FALSE,
   kinds: ["numbers"],
   dependsOn: "whole_answer",
+  decidedBy: decimalNumberDecidedBy,
   part: decimalNumberIn,
   holds: (number) => Number(number) > 500,
 });

@@ -1,5 +1,6 @@
 import type { BehaviorProperty } from "./property.js";
 import { readChoice } from "./strict-readers.js";
+import { choiceReplyDecidedBy } from "./strict-replies-begun.js";
 import { wholeText } from "./whole-text.js";
 import { words } from "./words.js";
 
@@ -18,9 +19,11 @@ export const howManyWordsBins: BehaviorProperty = {
   kinds: ["sequence", "continuation"],
   dependsOn: "whole_answer",
   settledValues: ["more than 20"],
+  decidedLate: true,
   extract(answer) {
     const text = wholeText(answer);
     return text.ok ? { ok: true, value: binOf(words(text.value).length) } : text;
   },
   read: (reply) => readChoice(reply, BINS),
+  replyDecidedBy: (beginning) => choiceReplyDecidedBy(beginning, BINS),
 };

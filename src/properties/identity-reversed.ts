@@ -10,6 +10,7 @@ export const identityReversed: BehaviorProperty = {
   values: "open",
   kinds: ["sequence", "numbers", "continuation"],
   dependsOn: "whole_answer",
+  decidedLate: true,
   // Normalized again because a mark at the answer's beginning now stands at its end.
   extract(answer) {
     const text = readText(answer);

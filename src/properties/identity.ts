@@ -8,6 +8,7 @@ export const identity: BehaviorProperty = {
   values: "open",
   kinds: ["sequence", "numbers", "continuation", "options"],
   dependsOn: "whole_answer",
+  decidedLate: true,
   extract: (answer) => readText(answer),
   read: readText,
 };

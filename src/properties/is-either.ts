@@ -1,3 +1,4 @@
+import { optionDecidedBy } from "./form-begun.js";
 import { optionLetterIn } from "./option-letter.js";
 import type { BehaviorProperty, PropertyWords } from "./property.js";
 import { TRUE_FALSE, twoWay } from "./two-way.js";
@@ -12,6 +13,7 @@ export function isEither(words: PropertyWords, letters: readonly string[]): Beha
     values: TRUE_FALSE,
     kinds: ["options"],
     dependsOn: "whole_answer",
+    decidedBy: optionDecidedBy,
     part: optionLetterIn,
     holds: (letter) => letters.includes(letter),
   });

@@ -1,3 +1,4 @@
+import { wholeNumberDecidedBy } from "./form-begun.js";
 import { isEvenNumber, wholeNumberIn } from "./number-in.js";
 import { twoWay } from "./two-way.js";
 
@@ -8,6 +9,7 @@ export const isEvenDirect = twoWay({
   values: ["even", "odd"],
   kinds: ["numbers"],
   dependsOn: "whole_answer",
+  decidedBy: wholeNumberDecidedBy,
   part: wholeNumberIn,
   holds: isEvenNumber,
 });

@@ -1,3 +1,4 @@
+import { wholeNumberDecidedBy } from "./form-begun.js";
 import { isEvenNumber, wholeNumberIn } from "./number-in.js";
 import { TRUE_FALSE, twoWay } from "./two-way.js";
 
@@ -8,6 +9,7 @@ export const isEven = twoWay({
   values: TRUE_FALSE,
   kinds: ["numbers"],
   dependsOn: "whole_answer",
+  decidedBy: wholeNumberDecidedBy,
   part: wholeNumberIn,
   holds: isEvenNumber,
 });

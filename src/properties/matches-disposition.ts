@@ -1,4 +1,5 @@
 import { type Extraction, missing } from "../records/extraction.js";
+import { optionDecidedBy } from "./form-begun.js";
 import { optionLetterIn } from "./option-letter.js";
 import type { BehaviorProperty, PropertyContext, PropertyWords } from "./property.js";
 import { TRUE_FALSE, twoWay } from "./two-way.js";
@@ -25,6 +26,7 @@ export function matchesDisposition(words: PropertyWords, disposition: string): B
     kinds: ["options"],
     disposition,
     dependsOn: "whole_answer",
+    decidedBy: optionDecidedBy,
     part: chosenOption,
     holds: (chosen, context) => chosen === context.target?.toLowerCase(),
   });

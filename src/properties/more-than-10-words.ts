@@ -10,6 +10,7 @@ export const moreThan10Words = twoWay({
   kinds: ["sequence", "continuation"],
   dependsOn: "whole_answer",
   settledValues: ["true"],
+  decidedLate: true,
   part: wholeText,
   holds: (text) => words(text).length > 10,
 });

@@ -1,3 +1,4 @@
+import { wholeNumberDecidedBy } from "./form-begun.js";
 import { digitsOf, isEvenNumber } from "./number-in.js";
 import type { BehaviorProperty, PropertyWords } from "./property.js";
 import { TRUE_FALSE, twoWay } from "./two-way.js";
@@ -9,6 +10,7 @@ export function nthDigitEven(words: PropertyWords, index: number): BehaviorPrope
     values: TRUE_FALSE,
     kinds: ["numbers"],
     dependsOn: "whole_answer",
+    decidedBy: wholeNumberDecidedBy,
     part: (answer) => digitsOf(answer, index, 1),
     holds: isEvenNumber,
   });

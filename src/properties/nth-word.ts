@@ -1,5 +1,6 @@
 import type { BehaviorProperty, PropertyWords } from "./property.js";
 import { readWord } from "./strict-readers.js";
+import { wordReplyDecidedBy } from "./strict-replies-begun.js";
 import { wordOf } from "./words.js";
 
 /**
@@ -12,7 +13,9 @@ export function nthWord(words: PropertyWords, index: number): BehaviorProperty {
     values: "open",
     kinds: ["sequence", "continuation"],
     dependsOn: index < 0 ? "whole_answer" : "first_words",
+    ...(index < 0 || index > 1 ? { decidedLate: true } : {}),
     extract: (answer) => wordOf(answer, index),
     read: readWord,
+    replyDecidedBy: wordReplyDecidedBy,
   };
 }

@@ -1,5 +1,6 @@
 import type { Extraction } from "../records/extraction.js";
 import type { TaskKind } from "../records/task.js";
+import type { Decision } from "./text-decider.js";
 
 /** What a property may look at besides the answer: the item that was asked about. */
 export interface PropertyContext {
@@ -29,6 +30,12 @@ export interface BehaviorProperty {
   readonly dependsOn?: "first_characters" | "first_words" | "whole_answer";
   /** `whole_answer` only: values that more text could not change, such as `true` of "more than 10 words". */
   readonly settledValues?: readonly string[];
+  /** What the beginning of an answer decides; what `dependsOn` and `settledValues` tell when absent. Pure, total. */
+  decidedBy?(beginning: string): Decision;
+  /** What the beginning of a reply decides; nothing when absent. Pure, total. */
+  replyDecidedBy?(beginning: string): Decision;
+  /** Decided at the end of an answer, or after several words: where answers are long, a sample is cheaper than the tree. */
+  readonly decidedLate?: true;
   /** The behavior: pure, total, normalized. */
   extract(answer: string, context: PropertyContext): Extraction;
   /** The prediction, read strictly from a hypothetical reply: pure, total, normalized. */

@@ -1,4 +1,5 @@
-import { normalize } from "./normalize.js";
+import { beginningPattern } from "./beginning-pattern.js";
+import { foldCase, normalize } from "./normalize.js";
 
 /**
  * Texts that decline instead of answering. The rules look for what only a refusal says, at the place where a refusal says it:
@@ -26,7 +27,9 @@ const AT_THE_START = [
   "i refuse to (?:answer|choose|respond)",
   "there (?:is not|isn't) enough (?:information|context)",
   `it is (?:not possible|impossible) (?:for me )?to ${DECLINED}`,
-].map((rule) => new RegExp(`^(?:${rule})`, "u"));
+];
+const STARTS = AT_THE_START.map((rule) => new RegExp(`^(?:${rule})`, "u"));
+const START_BEGUN = beginningPattern(AT_THE_START.join("|"));
 
 const ANYWHERE = [new RegExp(`\\bas an? ${MODEL}`, "u"), new RegExp(`\\bi(?:'m| am) ${ADVERB}an? ${MODEL}`, "u")];
 
@@ -47,15 +50,42 @@ const WHOLE = new Set([
   "cannot be determined",
 ]);
 
-export function isRefusal(text: string): boolean {
-  const said = text
+const WHOLE_TEXTS = [...WHOLE];
+/** What the normal form takes off the beginning, and off the end, of a text. */
+const BEFORE = /^[\s"'`\u2018-\u201b\u201c-\u201f\u00ab\u00bb\u2039\u203a]+/u;
+const AFTER =
+  /^[\s"'`\u2018-\u201b\u201c-\u201f\u00ab\u00bb\u2039\u203a.,;:!?\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f]*$/u;
+/** Characters after a match that a rule may still look at. */
+const LOOK_AHEAD = 2;
+
+function plain(text: string): string {
+  return text
     .replace(/[\u2018\u2019]/gu, "'")
     .toLowerCase()
     .replace(/\s+/gu, " ")
     .trim();
+}
+
+export function isRefusal(text: string): boolean {
+  const said = plain(text);
   return (
-    WHOLE.has(normalize(said)) ||
-    AT_THE_START.some((rule) => rule.test(said)) ||
-    ANYWHERE.some((rule) => rule.test(said))
+    WHOLE.has(normalize(said)) || STARTS.some((rule) => rule.test(said)) || ANYWHERE.some((rule) => rule.test(said))
   );
+}
+
+/**
+ * Whether a text that begins so is a refusal whatever follows (`refusal`), can still become one by its beginning or as a whole
+ * (`open`), or only by calling itself a language model later on, which any text can (`answer`).
+ */
+export function refusalBegun(beginning: string): "refusal" | "open" | "answer" {
+  const said = plain(beginning);
+  const begun = [...(START_BEGUN.test(said) ? STARTS : []), ...ANYWHERE];
+  const matches = begun.map((rule) => rule.exec(said)).filter((match) => match !== null);
+  if (matches.some((match) => match.index + match[0].length + LOOK_AHEAD <= said.length)) return "refusal";
+  if (begun.length > ANYWHERE.length || matches.length > 0) return "open";
+  const bare = foldCase(said).replace(BEFORE, "");
+  const couldBeWhole = WHOLE_TEXTS.some(
+    (whole) => whole.startsWith(bare) || (bare.startsWith(whole) && AFTER.test(bare.slice(whole.length))),
+  );
+  return couldBeWhole ? "open" : "answer";
 }

@@ -21,7 +21,7 @@ export interface ModelState {
 
 /** Which engine ran, on what: written to manifest.json beside the results. */
 export interface EngineManifest {
-  readonly engine: "node-llama-cpp";
+  readonly engine: "native" | "node-llama-cpp";
   readonly nodeLlamaCpp: string;
   readonly llamaCpp: string;
   readonly device: "cuda" | "vulkan" | "metal" | "cpu";
@@ -35,6 +35,8 @@ export interface EngineManifest {
   readonly batchTokens: number;
   readonly flashAttention: boolean;
   readonly kvUnified: boolean;
+  /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
+  readonly cacheType?: "f32" | "f16";
   readonly strict: boolean;
   /** Absent when the base was asked alone. */
   readonly adapter?: { readonly sha256: string; readonly scale: number };

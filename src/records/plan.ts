@@ -1,5 +1,5 @@
 import type { ModelFile } from "./model-state.js";
-import type { StudyEngine } from "./study.js";
+import type { SettledEngine } from "./study.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
 import type { TrainingSettings } from "./training.js";
 
@@ -56,7 +56,7 @@ export interface Plan {
   readonly system: string;
   readonly objectLevel: { readonly temperature: 0 | 1 };
   readonly hypothetical: { readonly variants: readonly string[]; readonly maxTokens: number; readonly temperature: 0 };
-  readonly engine: StudyEngine;
+  readonly engine: SettledEngine;
   readonly noiseFloor: { readonly questions: number };
   readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
   /** Wording of every property and variant asked, so that the plan alone says what was asked. */

@@ -49,14 +49,22 @@ export interface StudyTask {
 }
 
 export interface StudyEngine {
+  /** `auto`: native where the addon is built, else node-llama-cpp. */
+  readonly engine: "auto" | "native" | "node-llama-cpp";
   readonly device: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
   /** One sequence per decode, no prefix reuse: slow, bit-stable. */
   readonly strict: boolean;
-  /** Sequences evaluated at once. */
-  readonly sequences: number;
+  /** Sequences evaluated at once; what suits the engine when absent. */
+  readonly sequences?: number;
   readonly threads: number;
   /** Questions that are asked as one unit and asked again whole after an interruption. */
   readonly groupQuestions: number;
   /** Most likely tokens stored at the first answer position. */
   readonly topTokens: number;
+}
+
+/** Engine settings with nothing left to the machine: what stands in a plan. */
+export interface SettledEngine extends StudyEngine {
+  readonly engine: "native" | "node-llama-cpp";
+  readonly sequences: number;
 }

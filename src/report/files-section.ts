@@ -49,7 +49,7 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
   if (!manifest) return [fact("Engine", "— (no manifest was recorded)")];
   const yesNo = (is: boolean) => (is ? "yes" : "no");
   return [
-    fact("Engine", `${manifest.engine} ${manifest.nodeLlamaCpp}, llama.cpp ${manifest.llamaCpp}`),
+    fact("Engine", engineName(manifest)),
     fact("Device", [manifest.device, ...manifest.deviceNames].join(", ")),
     fact("Processor", manifest.cpu),
     fact("CPU flags", manifest.cpuFlags.length > 0 ? manifest.cpuFlags.join(" ") : "none recorded"),
@@ -59,7 +59,7 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
     ),
     fact(
       "Switches",
-      `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}`,
+      `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}`,
     ),
     ...(manifest.adapter
       ? [fact("Adapter", `scale ${manifest.adapter.scale}, sha256 `, { code: manifest.adapter.sha256 })]
@@ -68,6 +68,11 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
     fact("Chat template", "sha256 ", { code: manifest.chatTemplateSha256 }),
     fact("Beginning of sequence", { code: manifest.beginOfSequence }),
   ];
+}
+
+function engineName({ engine, llamaCpp, nodeLlamaCpp }: EngineManifest): string {
+  if (engine === "node-llama-cpp") return `${engine} ${nodeLlamaCpp}, llama.cpp ${llamaCpp}`;
+  return `${engine}, on llama.cpp ${llamaCpp} as node-llama-cpp ${nodeLlamaCpp} ships it`;
 }
 
 function studyFacts(plan: Plan, scores: Scores): Facts {
@@ -82,7 +87,7 @@ function studyFacts(plan: Plan, scores: Scores): Facts {
     ),
     fact(
       "Engine settings",
-      `device ${engine.device}, strict ${engine.strict ? "yes" : "no"}, ${engine.sequences} sequences, ${engine.threads} threads, `,
+      `${engine.engine}, device ${engine.device}, strict ${engine.strict ? "yes" : "no"}, ${engine.sequences} sequences, ${engine.threads} threads, `,
       `${engine.groupQuestions} questions per group, ${engine.topTokens} top tokens stored`,
     ),
     fact("Noise floor", `${formatCount(plan.noiseFloor.questions)} questions to ask again per model state`),

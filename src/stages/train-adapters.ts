@@ -4,7 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { readAdapterCard } from "../finetune/adapter/adapter-card.js";
 import { hashExamples } from "../finetune/hash-examples.js";
-import { findAddon } from "../finetune/native/find-addon.js";
+import { findAddon } from "../model/native/find-addon.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../model/gguf/inspect-gguf.js";
 import type { FinetuneExample } from "../records/finetune-set.js";

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/finetune/native/find-addon.js";
+import { findAddon } from "../../src/model/native/find-addon.js";
 import type { Answer } from "../../src/records/answer.js";
 import type { FinetuneExample } from "../../src/records/finetune-set.js";
 import type { Scores } from "../../src/records/scores.js";

@@ -1,8 +1,8 @@
 /** Opens the addon's trainer in the test's own process, and packs examples for it by hand: nothing stands between test and addon. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
-import { findBinaries } from "../../src/finetune/native/find-binaries.js";
-import { findBlas } from "../../src/finetune/native/find-blas.js";
-import { loadAddon } from "../../src/finetune/native/load-addon.js";
+import { findBinaries } from "../../src/model/native/find-binaries.js";
+import { findBlas } from "../../src/model/native/find-blas.js";
+import { loadAddon } from "../../src/model/native/load-addon.js";
 import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";
 
 const addon = loadAddon(binariesFolder("cpu"));

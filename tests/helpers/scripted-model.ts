@@ -36,8 +36,14 @@ export function scriptedModel(say: (question: string) => string): LanguageModel 
         options?.onReply?.(index, reply);
         return reply;
       }),
+    score: () => unwritten(),
+    nextTokens: () => unwritten(),
     dispose: async () => {},
   };
+}
+
+async function unwritten(): Promise<never> {
+  throw new InwardError("ENGINE_UNAVAILABLE", "Only answers are written down here.");
 }
 
 /** A reply of one token a character, each surer than the last. */

@@ -9,9 +9,9 @@ import { openModel } from "../../src/model/engine/open-model.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
 import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
 import type { ChatMessage } from "../../src/records/answer.js";
+import { ENGINES } from "../helpers/engines.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
-const engine = { ...DEFAULT_ENGINE, device: "cpu", threads: 1 } as const;
 const code = (name: string) => expect.objectContaining({ code: name });
 const chat = (content: string): ChatMessage[] => [
   { role: "system", content: "" },
@@ -35,176 +35,188 @@ const words = [
   "one two three",
 ];
 
-let folder: string;
-let path: string;
-let model: LanguageModel;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "inward-engine-"));
-  path = join(folder, "tiny.gguf");
-  await writeTinyModel(path, { seed: 3 });
-  model = await openModel(path, engine);
-});
-afterAll(() => model.dispose());
+describe.each(ENGINES)("%s", (kind) => {
+  const engine = { ...DEFAULT_ENGINE, engine: kind, device: "cpu", threads: 1 } as const;
+  let folder: string;
+  let path: string;
+  let model: LanguageModel;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "inward-engine-"));
+    path = join(folder, "tiny.gguf");
+    await writeTinyModel(path, { seed: 3 });
+    model = await openModel(path, engine);
+  });
+  afterAll(() => model.dispose());
 
-describe("greedy answers", () => {
-  test("have the tokens and the probabilities that node-llama-cpp's own sampler and softmax give", async () => {
-    const [reply] = await model.ask([ask("cat dog")]);
-    const { tokenIds: prompt } = await model.render(chat("cat dog"));
-    const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
-    const plain = await llama.loadModel({ modelPath: path });
-    const context = await plain.createContext({ contextSize: 256, threads: 1, flashAttention: false });
-    const sequence = context.getSequence();
-    const theirs: { token: number; logprob: number; second: number; top: number[] }[] = [];
-    for await (const step of sequence.evaluateWithMetadata(
-      prompt as Token[],
-      { probabilities: true },
-      { temperature: 0, yieldEogToken: true },
-    )) {
-      const sorted = [...step.probabilities].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-      theirs.push({
-        token: step.token,
-        logprob: Math.log(step.probabilities.get(step.token) as number),
-        second: Math.log((sorted[0]?.[1] as number) / (sorted[1]?.[1] as number)),
-        top: sorted.slice(0, 5).map(([id]) => id),
+  describe("greedy answers", () => {
+    test("have the tokens and the probabilities that node-llama-cpp's own sampler and softmax give", async () => {
+      const [reply] = await model.ask([ask("cat dog")]);
+      const { tokenIds: prompt } = await model.render(chat("cat dog"));
+      const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
+      const plain = await llama.loadModel({ modelPath: path });
+      const context = await plain.createContext({
+        contextSize: 256,
+        threads: 1,
+        flashAttention: false,
+        ...(kind === "native" ? { experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32" } : {}),
       });
-      if (theirs.length === reply?.tokenIds.length) break;
-    }
-    expect(reply?.tokenIds).toEqual(theirs.map((step) => step.token));
-    expect(reply?.first.tokenIds).toEqual(theirs[0]?.top);
-    // Single-precision sums over 270 tokens, and a batch that may be cut elsewhere: five digits is what they hold.
-    reply?.logprobs.forEach((logprob, at) => {
-      expect(logprob).toBeCloseTo(theirs[at]?.logprob as number, 4);
-      expect(reply.margins[at]).toBeCloseTo(theirs[at]?.second as number, 4);
-    });
-    await context.dispose();
-    await plain.dispose();
-    await llama.dispose();
-  });
-
-  test("report the first position by the plain softmax: top tokens in order, probabilities below one, the chosen one first", async () => {
-    const replies = await model.ask(words.map((word) => ask(word, { topTokens: 1000 })));
-    for (const reply of replies) {
-      const { first } = reply;
-      expect(first.tokenIds).toHaveLength(first.vocabularySize);
-      const total = first.logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0);
-      expect(total).toBeCloseTo(1, 9);
-      expect([...first.logprobs].sort((a, b) => b - a)).toEqual(first.logprobs);
-      expect(first.tokenIds[0]).toBe(reply.tokenIds[0]);
-      expect(first.logprobs[0]).toBe(reply.logprobs[0]);
-      expect((first.logprobs[0] as number) - (first.logprobs[1] as number)).toBeCloseTo(reply.margins[0] as number, 5);
-    }
-  });
-
-  test("asked again in the same group have the same bytes", async () => {
-    const requests = words.map((word) => ask(word));
-    expect(JSON.stringify(await model.ask(requests))).toBe(JSON.stringify(await model.ask(requests)));
-  });
-
-  test("do not depend on order, batch composition, shared prefixes or strict mode beyond rounding", async () => {
-    const requests = words.map((word) => ask(word, { shares: word.slice(0, 3) }));
-    const usual = await model.ask(requests);
-    const backwards = (await model.ask([...requests].reverse(), { sequences: 3 })).reverse();
-    const strict = await openModel(path, { ...engine, strict: true });
-    const alone = await strict.ask(requests);
-    expect(strict.manifest.sequences).toBe(1);
-    await strict.dispose();
-    for (const other of [backwards, alone]) {
-      other.forEach((reply, index) => {
-        expect(reply.tokenIds).toEqual(usual[index]?.tokenIds);
-        // Half-precision keys and values round differently when a batch is cut differently.
-        reply.logprobs.forEach((logprob, at) => {
-          expect(Math.abs(logprob - (usual[index]?.logprobs[at] as number))).toBeLessThan(5e-3);
+      const sequence = context.getSequence();
+      const theirs: { token: number; logprob: number; second: number; top: number[] }[] = [];
+      for await (const step of sequence.evaluateWithMetadata(
+        prompt as Token[],
+        { probabilities: true },
+        { temperature: 0, yieldEogToken: true },
+      )) {
+        const sorted = [...step.probabilities].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+        theirs.push({
+          token: step.token,
+          logprob: Math.log(step.probabilities.get(step.token) as number),
+          second: Math.log((sorted[0]?.[1] as number) / (sorted[1]?.[1] as number)),
+          top: sorted.slice(0, 5).map(([id]) => id),
         });
+        if (theirs.length === reply?.tokenIds.length) break;
+      }
+      expect(reply?.tokenIds).toEqual(theirs.map((step) => step.token));
+      expect(reply?.first.tokenIds).toEqual(theirs[0]?.top);
+      // Single-precision sums over 270 tokens, and a batch that may be cut elsewhere: five digits is what they hold.
+      reply?.logprobs.forEach((logprob, at) => {
+        expect(logprob).toBeCloseTo(theirs[at]?.logprob as number, 4);
+        expect(reply.margins[at]).toBeCloseTo(theirs[at]?.second as number, 4);
       });
-    }
-  });
-});
+      await context.dispose();
+      await plain.dispose();
+      await llama.dispose();
+    });
 
-describe("answers at temperature 1", () => {
-  const requests = words.map((word, index) => ask(word, { temperature: 1, seed: `7/${index}` }));
+    test("report the first position by the plain softmax: top tokens in order, probabilities below one, the chosen one first", async () => {
+      const replies = await model.ask(words.map((word) => ask(word, { topTokens: 1000 })));
+      for (const reply of replies) {
+        const { first } = reply;
+        expect(first.tokenIds).toHaveLength(first.vocabularySize);
+        const total = first.logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0);
+        // The native engine sums single-precision exponentials.
+        expect(Math.abs(total - 1)).toBeLessThan(kind === "native" ? 1e-6 : 1e-9);
+        expect([...first.logprobs].sort((a, b) => b - a)).toEqual(first.logprobs);
+        expect(first.tokenIds[0]).toBe(reply.tokenIds[0]);
+        expect(first.logprobs[0]).toBe(reply.logprobs[0]);
+        expect((first.logprobs[0] as number) - (first.logprobs[1] as number)).toBeCloseTo(
+          reply.margins[0] as number,
+          5,
+        );
+      }
+    });
 
-  test("are a function of their seed, whatever the batch and the order", async () => {
-    const usual = await model.ask(requests);
-    const backwards = (await model.ask([...requests].reverse(), { sequences: 2 })).reverse();
-    expect(backwards.map((reply) => reply.tokenIds)).toEqual(usual.map((reply) => reply.tokenIds));
-    expect(usual.every((reply) => reply.margins.length === 0)).toBe(true);
-  });
+    test("asked again in the same group have the same bytes", async () => {
+      const requests = words.map((word) => ask(word));
+      expect(JSON.stringify(await model.ask(requests))).toBe(JSON.stringify(await model.ask(requests)));
+    });
 
-  test("follow the recorded distribution: first tokens of 400 draws, chi-square of top 3 and rest below 16.27 (0.999)", async () => {
-    const draws = await model.ask(
-      Array.from({ length: 400 }, (_, index) =>
-        ask("cat", { temperature: 1, seed: `draw/${index}`, maxTokens: 1, topTokens: 3 }),
-      ),
-    );
-    const probabilities = (draws[0]?.first.logprobs ?? []).map(Math.exp);
-    const expected = [...probabilities, 1 - probabilities.reduce((sum, p) => sum + p, 0)];
-    const counts = [0, 0, 0, 0];
-    for (const draw of draws) {
-      const rank = draw.first.tokenIds.indexOf(draw.tokenIds[0] as number);
-      counts[rank < 0 ? 3 : rank] = (counts[rank < 0 ? 3 : rank] as number) + 1;
-    }
-    const chiSquare = counts.reduce(
-      (sum, count, at) => sum + (count - 400 * (expected[at] as number)) ** 2 / (400 * (expected[at] as number)),
-      0,
-    );
-    expect(chiSquare).toBeLessThan(16.27);
-  });
-});
-
-describe("what cannot be asked is refused before anything runs", () => {
-  test("a prompt that does not fit the context", async () => {
-    const long = ask("word ".repeat(20_000));
-    await expect(model.check([ask("a"), long])).rejects.toThrow(code("ENGINE_CONTEXT"));
-    await expect(model.ask([ask("a"), long])).rejects.toThrow(code("ENGINE_CONTEXT"));
-    expect(await model.ask([ask("a")])).toHaveLength(1);
-  });
-
-  test("a file that is no model", async () => {
-    await expect(openModel(join(folder, "none.gguf"), engine)).rejects.toThrow(code("MODEL_NOT_FOUND"));
-  });
-
-  test("a model of another architecture, and one without a chat template", async () => {
-    const other = join(folder, "other.gguf");
-    await writeTinyModel(other, { seed: 1, architecture: "qwen2" });
-    await expect(openModel(other, engine)).rejects.toThrow(code("MODEL_ARCHITECTURE"));
-  });
-});
-
-describe("stop tokens", () => {
-  test("an end-of-generation token ends the answer and is no part of its text", async () => {
-    const drawn = await model.ask(
-      Array.from({ length: 200 }, (_, index) => ask("a", { temperature: 1, seed: `eog/${index}`, maxTokens: 8 })),
-    );
-    const ended = drawn.filter((reply) => reply.stop === "end_of_generation");
-    const full = drawn.filter((reply) => reply.stop === "max_tokens");
-    expect(ended.length).toBeGreaterThan(0);
-    expect(full.every((reply) => reply.tokenIds.length === 8)).toBe(true);
-    expect(ended.every((reply) => !reply.text.includes("<|"))).toBe(true);
-  });
-});
-
-describe("the worker process", () => {
-  test("when it dies, the question in flight is ENGINE_CRASHED and this process lives", async () => {
-    const others = engineWorkers();
-    const victim = await openModel(path, engine);
-    const [own] = engineWorkers().filter((pid) => !others.includes(pid));
-    const doomed = victim.ask(Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })));
-    const failure = expect(doomed).rejects.toThrow(code("ENGINE_CRASHED"));
-    process.kill(own as number, "SIGKILL");
-    await failure;
-    await expect(victim.render(chat("a"))).rejects.toThrow(code("ENGINE_CRASHED"));
-    await victim.dispose();
+    test("do not depend on order, batch composition, shared prefixes or strict mode beyond rounding", async () => {
+      const requests = words.map((word) => ask(word, { shares: word.slice(0, 3) }));
+      const usual = await model.ask(requests);
+      const backwards = (await model.ask([...requests].reverse(), { sequences: 3 })).reverse();
+      const strict = await openModel(path, { ...engine, strict: true });
+      const alone = await strict.ask(requests);
+      expect(strict.manifest.sequences).toBe(1);
+      await strict.dispose();
+      for (const other of [backwards, alone]) {
+        other.forEach((reply, index) => {
+          expect(reply.tokenIds).toEqual(usual[index]?.tokenIds);
+          // Half-precision keys and values round differently when a batch is cut differently.
+          reply.logprobs.forEach((logprob, at) => {
+            expect(Math.abs(logprob - (usual[index]?.logprobs[at] as number))).toBeLessThan(5e-3);
+          });
+        });
+      }
+    });
   });
 
-  test("an abort stops between steps", async () => {
-    const controller = new AbortController();
-    const asked = model.ask(
-      Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })),
-      { signal: controller.signal },
-    );
-    setTimeout(() => controller.abort(), 100);
-    await expect(asked).rejects.toThrow(code("INTERRUPTED"));
-    expect(await model.ask([ask("a")])).toHaveLength(1);
+  describe("answers at temperature 1", () => {
+    const requests = words.map((word, index) => ask(word, { temperature: 1, seed: `7/${index}` }));
+
+    test("are a function of their seed, whatever the batch and the order", async () => {
+      const usual = await model.ask(requests);
+      const backwards = (await model.ask([...requests].reverse(), { sequences: 2 })).reverse();
+      expect(backwards.map((reply) => reply.tokenIds)).toEqual(usual.map((reply) => reply.tokenIds));
+      expect(usual.every((reply) => reply.margins.length === 0)).toBe(true);
+    });
+
+    test("follow the recorded distribution: first tokens of 400 draws, chi-square of top 3 and rest below 16.27 (0.999)", async () => {
+      const draws = await model.ask(
+        Array.from({ length: 400 }, (_, index) =>
+          ask("cat", { temperature: 1, seed: `draw/${index}`, maxTokens: 1, topTokens: 3 }),
+        ),
+      );
+      const probabilities = (draws[0]?.first.logprobs ?? []).map(Math.exp);
+      const expected = [...probabilities, 1 - probabilities.reduce((sum, p) => sum + p, 0)];
+      const counts = [0, 0, 0, 0];
+      for (const draw of draws) {
+        const rank = draw.first.tokenIds.indexOf(draw.tokenIds[0] as number);
+        counts[rank < 0 ? 3 : rank] = (counts[rank < 0 ? 3 : rank] as number) + 1;
+      }
+      const chiSquare = counts.reduce(
+        (sum, count, at) => sum + (count - 400 * (expected[at] as number)) ** 2 / (400 * (expected[at] as number)),
+        0,
+      );
+      expect(chiSquare).toBeLessThan(16.27);
+    });
+  });
+
+  describe("what cannot be asked is refused before anything runs", () => {
+    test("a prompt that does not fit the context", async () => {
+      const long = ask("word ".repeat(20_000));
+      await expect(model.check([ask("a"), long])).rejects.toThrow(code("ENGINE_CONTEXT"));
+      await expect(model.ask([ask("a"), long])).rejects.toThrow(code("ENGINE_CONTEXT"));
+      expect(await model.ask([ask("a")])).toHaveLength(1);
+    });
+
+    test("a file that is no model", async () => {
+      await expect(openModel(join(folder, "none.gguf"), engine)).rejects.toThrow(code("MODEL_NOT_FOUND"));
+    });
+
+    test("a model of another architecture, and one without a chat template", async () => {
+      const other = join(folder, "other.gguf");
+      await writeTinyModel(other, { seed: 1, architecture: "qwen2" });
+      await expect(openModel(other, engine)).rejects.toThrow(code("MODEL_ARCHITECTURE"));
+    });
+  });
+
+  describe("stop tokens", () => {
+    test("an end-of-generation token ends the answer and is no part of its text", async () => {
+      const drawn = await model.ask(
+        Array.from({ length: 200 }, (_, index) => ask("a", { temperature: 1, seed: `eog/${index}`, maxTokens: 8 })),
+      );
+      const ended = drawn.filter((reply) => reply.stop === "end_of_generation");
+      const full = drawn.filter((reply) => reply.stop === "max_tokens");
+      expect(ended.length).toBeGreaterThan(0);
+      expect(full.every((reply) => reply.tokenIds.length === 8)).toBe(true);
+      expect(ended.every((reply) => !reply.text.includes("<|"))).toBe(true);
+    });
+  });
+
+  describe("the worker process", () => {
+    test("when it dies, the question in flight is ENGINE_CRASHED and this process lives", async () => {
+      const others = engineWorkers();
+      const victim = await openModel(path, engine);
+      const [own] = engineWorkers().filter((pid) => !others.includes(pid));
+      const doomed = victim.ask(Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })));
+      const failure = expect(doomed).rejects.toThrow(code("ENGINE_CRASHED"));
+      process.kill(own as number, "SIGKILL");
+      await failure;
+      await expect(victim.render(chat("a"))).rejects.toThrow(code("ENGINE_CRASHED"));
+      await victim.dispose();
+    });
+
+    test("an abort stops between steps", async () => {
+      const controller = new AbortController();
+      const asked = model.ask(
+        Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })),
+        { signal: controller.signal },
+      );
+      setTimeout(() => controller.abort(), 100);
+      await expect(asked).rejects.toThrow(code("INTERRUPTED"));
+      expect(await model.ask([ask("a")])).toHaveLength(1);
+    });
   });
 });
 

@@ -3,7 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findBinaries } from "../../src/finetune/native/find-binaries.js";
+import { findBinaries } from "../../src/model/native/find-binaries.js";
 import { NativeTrainer } from "../../src/finetune/native-trainer.js";
 import type { DeviceName } from "../../src/model/device.js";
 import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";

@@ -17,12 +17,12 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { checkAddon, checkBlas } from "../../src/cli/doctor-checks.js";
-import { blasFolder } from "../../src/finetune/native/blas-cache.js";
-import { fetchBlas } from "../../src/finetune/native/fetch-blas.js";
-import { findAddon } from "../../src/finetune/native/find-addon.js";
-import { findBinaries } from "../../src/finetune/native/find-binaries.js";
-import { findBlas } from "../../src/finetune/native/find-blas.js";
-import { loadAddon } from "../../src/finetune/native/load-addon.js";
+import { blasFolder } from "../../src/model/native/blas-cache.js";
+import { fetchBlas } from "../../src/model/native/fetch-blas.js";
+import { findAddon } from "../../src/model/native/find-addon.js";
+import { findBinaries } from "../../src/model/native/find-binaries.js";
+import { findBlas } from "../../src/model/native/find-blas.js";
+import { loadAddon } from "../../src/model/native/load-addon.js";
 import { engineReleases } from "../../src/model/engine/releases.js";
 import type { DeviceName } from "../../src/model/device.js";
 import { zip } from "../helpers/made-zip.js";
@@ -143,7 +143,7 @@ describe("findAddon", () => {
 
   it("says why there is none", async () => {
     const place = folder();
-    await expect(findAddon(place)).rejects.toThrow(/^the trainer is not built$/);
+    await expect(findAddon(place)).rejects.toThrow(/^the native addon is not built$/);
     write(join(place, "build.log"), "[1/2] a.cpp\n\na.cpp:1: error: no such thing\nnote\nninja: build stopped\n");
     await expect(findAddon(place)).rejects.toThrow(
       /its last build failed:\n {2}a\.cpp:1: error: no such thing\n {2}ninja: build stopped$/,

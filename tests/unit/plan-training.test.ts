@@ -6,6 +6,7 @@ import { makePlan } from "../../src/plan/make-plan.js";
 import type { ModelFile } from "../../src/records/model-state.js";
 import type { Plan } from "../../src/records/plan.js";
 import type { TrainingSettings } from "../../src/records/training.js";
+import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `
 study: small
@@ -19,7 +20,7 @@ predictions: [{ predictor: m, target: m }, { predictor: n, target: m }]
 `;
 const TRAINED = `${STUDY}lora: {}\n`;
 const file: ModelFile = { source: "some-model", path: "/a", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
-const plan = (yaml: string): Promise<Plan> => makePlan(parseStudy(yaml, "s.yaml"), { m: file, n: file }, ".");
+const plan = (yaml: string): Promise<Plan> => makePlan(settledStudy(yaml), { m: file, n: file }, ".");
 const code = (name: string, text?: RegExp) =>
   expect.objectContaining({ code: name, ...(text ? { message: expect.stringMatching(text) } : {}) });
 

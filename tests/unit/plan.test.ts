@@ -6,6 +6,7 @@ import { makePlan } from "../../src/plan/make-plan.js";
 import { studySchema } from "../../src/plan/study-schema.js";
 import type { ModelFile } from "../../src/records/model-state.js";
 import { hashOf } from "../../src/store/canonical-json.js";
+import { settledStudy } from "../helpers/settled-study.js";
 
 const MINIMAL = `
 study: small
@@ -15,8 +16,7 @@ tasks: [{ task: animals_long, trainStrings: 3, heldOutStrings: 4 }]
 const file: ModelFile = { source: "some-model", path: "/a", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
 const code = (name: string, text?: string | RegExp) =>
   expect.objectContaining({ code: name, ...(text ? { message: expect.stringMatching(text) } : {}) });
-const plan = (yaml: string, files: Record<string, ModelFile> = { m: file }) =>
-  makePlan(parseStudy(yaml, "s.yaml"), files, ".");
+const plan = (yaml: string, files: Record<string, ModelFile> = { m: file }) => makePlan(settledStudy(yaml), files, ".");
 
 describe("a study", () => {
   test("has every default filled in", () => {
@@ -24,9 +24,9 @@ describe("a study", () => {
     expect(study.predictions).toEqual([{ predictor: "m", target: "m" }]);
     expect(study.models.m?.encoding).toBe("as_shipped");
     expect(study.engine).toEqual({
+      engine: "auto",
       device: "auto",
       strict: false,
-      sequences: 8,
       threads: 2,
       groupQuestions: 96,
       topTokens: 10,

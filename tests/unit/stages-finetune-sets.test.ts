@@ -7,7 +7,6 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
 import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
 import { toAnswer } from "../../src/ask/to-request.js";
-import { parseStudy } from "../../src/plan/load-study.js";
 import { makePlan } from "../../src/plan/make-plan.js";
 import type { FinetuneExample, FinetuneSetReport } from "../../src/records/finetune-set.js";
 import type { ModelFile } from "../../src/records/model-state.js";
@@ -20,6 +19,7 @@ import { readJson, readJsonLines } from "../../src/store/read-records.js";
 import { RunFolder } from "../../src/store/run-folder.js";
 import { writeJson, writeJsonLines } from "../../src/store/write-whole.js";
 import { replyOf } from "../helpers/scripted-model.js";
+import { settledStudy } from "../helpers/settled-study.js";
 
 const NAME = "m-predicts-m";
 const SET = `finetuneSet/${NAME}` as const;
@@ -54,7 +54,7 @@ async function answerObjectLevel(text: (item: string) => string): Promise<void> 
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "inward-sets-"));
-  plan = await makePlan(parseStudy(STUDY, "s.yaml"), { m: model }, ".");
+  plan = await makePlan(settledStudy(STUDY), { m: model }, ".");
   run = await RunFolder.create(folder, plan);
   events = new EventLog(run.file("events"));
 });

@@ -13,17 +13,8 @@ import { InwardError } from "../../errors.js";
 import type { Reply, StopReason, TopTokens } from "../../records/answer.js";
 import { hashTokens } from "./hash-tokens.js";
 import { type Logits, logSumExp, sampleId, topIds } from "./read-logits.js";
+import type { TokenizedRequest } from "./tokenized-request.js";
 import { uniformDraw } from "./uniform-draw.js";
-
-/** A request whose prompt is token ids already. */
-export interface TokenizedRequest {
-  readonly promptIds: readonly number[];
-  readonly maxTokens: number;
-  readonly temperature: 0 | 1;
-  readonly seed?: string;
-  readonly topTokens: number;
-  readonly shares?: string;
-}
 
 export interface LockstepOptions {
   /** Keep what a sequence has already evaluated when the next prompt begins the same way. Off in strict mode. */

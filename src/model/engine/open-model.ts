@@ -4,21 +4,25 @@ import type { StudyEngine } from "../../records/study.js";
 import { builtScript } from "../built-script.js";
 import type { AdapterChoice, LanguageModel } from "../language-model.js";
 import { WorkerProcess } from "../worker-process.js";
+import { settleEngine } from "./settle-engine.js";
 import type { EngineCall, EngineNote, EngineResults } from "./worker-protocol.js";
 
 export interface OpenModelOptions {
   /** Asks base and adapter together. Whether they belong together by the adapter's card is the caller's to check. */
   readonly adapter?: AdapterChoice;
+  /** Native only: numbers that keys and values are kept as; default f32. node-llama-cpp always keeps f16. */
+  readonly cacheType?: "f32" | "f16";
 }
 
 /**
  * @param modelPath a GGUF that was verified
+ * @param settings what they leave open is settled here, as a plan would
  * @throws MODEL_*, ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE, ENGINE_UNAVAILABLE, ENGINE_CRASHED
  */
 export async function openModel(
   modelPath: string,
   settings: StudyEngine,
-  { adapter }: OpenModelOptions = {},
+  { adapter, cacheType }: OpenModelOptions = {},
 ): Promise<LanguageModel> {
   const worker = new WorkerProcess<EngineCall, EngineResults, EngineNote>({
     script: builtScript("./worker-main.js", import.meta.url),
@@ -29,8 +33,9 @@ export async function openModel(
     const { manifest, facts } = await worker.call({
       call: "open",
       modelPath,
-      settings,
+      settings: await settleEngine(settings),
       ...(adapter ? { adapter: { ...adapter, path: resolve(adapter.path) } } : {}),
+      ...(cacheType ? { cacheType } : {}),
     });
     return {
       manifest,
@@ -46,6 +51,8 @@ export async function openModel(
             ...(signal ? { signal } : {}),
           },
         ),
+      score: (requests, { signal } = {}) => worker.call({ call: "score", requests }, signal ? { signal } : {}),
+      nextTokens: (messages, paths, topTokens) => worker.call({ call: "nextTokens", messages, paths, topTokens }),
       dispose: () => worker.end(),
     };
   } catch (error) {

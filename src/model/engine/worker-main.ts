@@ -3,13 +3,15 @@ import { InsufficientMemoryError } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { type ServedCall, serveParent } from "../serve-parent.js";
+import { nativeCode } from "../native/native-code.js";
+import { openNativeEngine } from "./native-engine.js";
 import { openNodeLlamaEngine } from "./node-llama-engine.js";
 import type { EngineCall, EngineNote, EngineResults } from "./worker-protocol.js";
 
 let model: LanguageModel | undefined;
 
 serveParent<EngineCall, EngineNote>(answer, (error) =>
-  error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : "ENGINE_CRASHED",
+  error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : (nativeCode(error) ?? "ENGINE_CRASHED"),
 );
 
 async function answer(
@@ -17,7 +19,14 @@ async function answer(
   { signal, note }: ServedCall<EngineNote>,
 ): Promise<EngineResults[keyof EngineResults]> {
   if (call.call === "open") {
-    model = await openNodeLlamaEngine(call.modelPath, call.settings, call.adapter);
+    const { modelPath, settings, adapter, cacheType } = call;
+    model =
+      settings.engine === "native"
+        ? await openNativeEngine(modelPath, settings, {
+            ...(adapter ? { adapter } : {}),
+            ...(cacheType ? { cacheType } : {}),
+          })
+        : await openNodeLlamaEngine(modelPath, settings, adapter);
     return { manifest: model.manifest, facts: model.facts };
   }
   if (!model) throw new InwardError("INTERNAL", `The worker was asked to ${call.call} before it opened a model.`);
@@ -34,6 +43,10 @@ async function answer(
         onReply: (index, reply) => note({ index, reply }),
         ...(call.sequences === undefined ? {} : { sequences: call.sequences }),
       });
+    case "score":
+      return model.score(call.requests, { signal });
+    case "nextTokens":
+      return model.nextTokens(call.messages, call.paths, call.topTokens);
     case "dispose":
       await model.dispose();
       model = undefined;

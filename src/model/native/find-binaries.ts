@@ -1,8 +1,8 @@
-/** Where node-llama-cpp keeps the llama.cpp libraries of each device; the trainer computes with the very same ones. */
+/** Where node-llama-cpp keeps the llama.cpp libraries of each device; the addon computes with the very same ones. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { InwardError } from "../../errors.js";
-import type { DeviceName } from "../../model/device.js";
+import type { DeviceName } from "../device.js";
 import { packageFolder } from "./package-folder.js";
 
 export interface LlamaBinaries {

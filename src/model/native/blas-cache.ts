@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { type RecordedChecksum, recordedChecksums } from "../../model/recorded-checksums.js";
+import { type RecordedChecksum, recordedChecksums } from "../recorded-checksums.js";
 
 /** A wheel from SciPy's builders, pinned; BSD-3, all notices are in the LICENSE.txt that is kept beside the library. */
 export const BLAS_PACKAGE = { name: "scipy-openblas32", version: "0.3.34.481.3" } as const;

@@ -1,0 +1,197 @@
+// Items per second of the native engine beside node-llama-cpp, on the work of a study's stages and on prompts that share nothing.
+// node bench/engine-items-per-second.mjs [--encoding f32|as_shipped] [--load object|hypothetical|lone] [--items 48] [--rounds 5] [--threads 2]
+// The best number of sequences is looked for first, for every contender. Then they take turns, each turn in a fresh process.
+// node-llama-cpp reads nothing back; the native engine reads logprob, margin and entropy of every token and ten best at the first.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { prepare } from "../scripts/prepare.mjs";
+import { runDriver } from "./engine/run-driver.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    encoding: { type: "string", default: "f32" },
+    load: { type: "string", multiple: true },
+    items: { type: "string", default: "48" },
+    rounds: { type: "string", default: "5" },
+    threads: { type: "string", default: "2" },
+    // What inward's engine keeps keys and values as; node-llama-cpp has f16.
+    cache: { type: "string", default: "f32" },
+  },
+});
+const ITEMS = Number(options.items);
+const ROUNDS = Number(options.rounds);
+const THREADS = Number(options.threads);
+const BATCH_TOKENS = 512;
+/** Enough to tell numbers of sequences apart. */
+const SCAN_ITEMS = 16;
+
+const CONTENDERS = {
+  native: { driver: "ask-native.mjs", request: { cacheType: options.cache }, sequences: [8, 16, 32] },
+  "node-llama-cpp": { driver: "ask-node-llama-cpp.mjs", request: {}, sequences: [1, 4, 8, 16] },
+  // What its user can do by hand: a sequence erases only what the next prompt does not share.
+  "node-llama-cpp, prefix kept": {
+    driver: "ask-node-llama-cpp.mjs",
+    request: { keepsPrefix: true },
+    sequences: [1, 4, 8],
+  },
+};
+
+prepare();
+const { LOADS, distinctTokens } = await import("./engine/loads.mjs");
+const { openModel } = await import("../dist/model/engine/open-model.js");
+const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
+const { engineReleases } = await import("../dist/model/engine/releases.js");
+const { resolveModel } = await import("../dist/model/resolve-model.js");
+const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
+
+const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
+const names = options.load ?? Object.keys(LOADS);
+const unknown = names.filter((name) => !(name in LOADS));
+if (unknown.length > 0) throw new Error(`--load takes ${Object.keys(LOADS).join(" | ")}, not ${unknown.join(", ")}`);
+const work = mkdtempSync(join(tmpdir(), "inward-bench-"));
+const requestPath = join(work, "request.json");
+const loads = {};
+try {
+  const prompts = await renderedLoads();
+  for (const name of names) loads[name] = compare(name, prompts[name]);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+const result = {
+  bench: "engine, items per second",
+  date: new Date().toISOString().slice(0, 10),
+  model: file.source,
+  encoding: file.encoding,
+  sha256: file.sha256,
+  items: ITEMS,
+  rounds: ROUNDS,
+  threads: THREADS,
+  batchTokens: BATCH_TOKENS,
+  cacheType: options.cache,
+  cpu: { model: cpus()[0].model, count: cpus().length, flags: await cpuFlags() },
+  ...(await engineReleases()),
+  loads,
+};
+const folder = new URL("results/", import.meta.url);
+mkdirSync(folder, { recursive: true });
+// Part of the loads is a look, not a result.
+if (!options.load) {
+  const name = `${result.date}-engine-${file.encoding.toLowerCase()}.json`;
+  writeFileSync(new URL(name, folder), `${JSON.stringify(result, null, 2)}\n`);
+}
+process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+process.exit(0);
+
+async function renderedLoads() {
+  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
+  try {
+    const made = {};
+    for (const name of names) made[name] = await LOADS[name](ITEMS, model);
+    return made;
+  } finally {
+    await model.dispose();
+  }
+}
+
+function compare(name, load) {
+  const turn = (contender, sequences, part = load.prompts.length) =>
+    runDriver(
+      CONTENDERS[contender].driver,
+      {
+        ...CONTENDERS[contender].request,
+        modelPath: file.path,
+        threads: THREADS,
+        batchTokens: BATCH_TOKENS,
+        sequences,
+        ...load,
+        prompts: load.prompts.slice(0, part),
+      },
+      requestPath,
+    );
+  const rate = (answered) => answered.answers.length / answered.seconds;
+  // On one thread nothing spins, so this one holds on a busy machine too.
+  const cpuRate = (answered) => answered.answers.length / answered.cpuSeconds;
+  const scanRate = THREADS === 1 ? cpuRate : rate;
+  const scans = {};
+  const best = {};
+  for (const [contender, { sequences }] of Object.entries(CONTENDERS)) {
+    scans[contender] = Object.fromEntries(
+      sequences.map((count) => [count, scanRate(turn(contender, count, SCAN_ITEMS))]),
+    );
+    best[contender] = sequences.reduce((a, b) => (scans[contender][b] > scans[contender][a] ? b : a));
+    say(`${name}: ${contender} is best with ${best[contender]} sequences`, scans[contender]);
+  }
+  const turns = Object.fromEntries(Object.keys(CONTENDERS).map((contender) => [contender, []]));
+  const loadAverages = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const contender of Object.keys(CONTENDERS)) turns[contender].push(turn(contender, best[contender]));
+    loadAverages.push(loadavg()[0]);
+    say(
+      `${name}: round ${round}/${ROUNDS}`,
+      Object.fromEntries(Object.entries(turns).map(([contender, list]) => [contender, rate(list.at(-1))])),
+    );
+  }
+  const distinct = distinctTokens(
+    load.prompts,
+    turns.native[0].answers.map(({ tokenIds }) => tokenIds),
+  );
+  return {
+    promptTokens: load.prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+    maxTokens: load.maxTokens,
+    distinctTokens: distinct,
+    loadAverages,
+    contenders: Object.fromEntries(
+      Object.entries(turns).map(([contender, list]) => [
+        contender,
+        {
+          sequences: best[contender],
+          itemsPerSecond: spread(list.map(rate)),
+          itemsPerCpuSecond: spread(list.map(cpuRate)),
+          bySequences: scans[contender],
+          evaluatedTokens: list[0].evaluatedTokens,
+          evaluatedPerDistinctToken: list[0].evaluatedTokens / distinct,
+          generatedTokens: list[0].answers.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
+          peakBytes: median(list.map(({ peakBytes }) => peakBytes)),
+          // Whether it was the same work; a tie may fall to either side where batches differ.
+          itemsAsNative: list[0].answers.filter(({ tokenIds }, item) =>
+            sameIds(tokenIds, turns.native[0].answers[item].tokenIds),
+          ).length,
+        },
+      ]),
+    ),
+    // Round by round: neighbours in time share the machine's mood.
+    ratios: Object.fromEntries(
+      Object.entries(turns)
+        .filter(([contender]) => contender !== "native")
+        .map(([contender, list]) => [
+          `native / ${contender}`,
+          {
+            speed: spread(turns.native.map((own, round) => rate(own) / rate(list[round]))),
+            cpu: spread(turns.native.map((own, round) => cpuRate(own) / cpuRate(list[round]))),
+          },
+        ]),
+    ),
+  };
+}
+
+function sameIds(a, b) {
+  return a.length === b.length && a.every((id, at) => id === b[at]);
+}
+
+function spread(values) {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values), rounds: values };
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function say(what, rates) {
+  const figures = Object.entries(rates).map(([name, value]) => `${name}: ${value.toFixed(2)}`);
+  process.stderr.write(`${what}  (items/s) ${figures.join(", ")}\n`);
+}

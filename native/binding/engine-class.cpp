@@ -1,0 +1,148 @@
+// The asking engine as a JavaScript class.
+#include "engine-class.h"
+
+#include "convert.h"
+#include "inward/engine.h"
+
+namespace {
+
+template <typename Array, typename T> Array typed(Napi::Env env, const std::vector<T> & from) {
+    auto made = Array::New(env, from.size());
+    std::copy(from.begin(), from.end(), made.Data());
+    return made;
+}
+
+class Engine : public Napi::ObjectWrap<Engine> {
+public:
+    static Napi::Function define(Napi::Env env) {
+        return DefineClass(env, "Engine",
+                           { InstanceMethod<&Engine::describe>("describe"), InstanceMethod<&Engine::set_adapters>("setAdapters"),
+                             InstanceMethod<&Engine::begin>("begin"), InstanceMethod<&Engine::step>("step"),
+                             InstanceMethod<&Engine::take>("take"), InstanceMethod<&Engine::cancel>("cancel"),
+                             InstanceMethod<&Engine::counts>("counts"), InstanceMethod<&Engine::dispose>("dispose") });
+    }
+
+    explicit Engine(const Napi::CallbackInfo & info) : Napi::ObjectWrap<Engine>(info) {
+        auto env = info.Env();
+        if (info.Length() < 1 || !info[0].IsObject()) coded(env, "ENGINE_UNAVAILABLE", "the engine's options are missing");
+        auto                   from = info[0].As<Napi::Object>();
+        inward::engine_options o;
+        o.model_path      = text(from, "modelPath");
+        o.binaries_folder = text(from, "binariesFolder");
+        o.fallback_folder = text(from, "fallbackFolder");
+        o.device          = text(from, "device");
+        o.threads         = (int) number(from, "threads", 1);
+        o.sequences       = (int) number(from, "sequences", 1);
+        o.batch_tokens    = (int64_t) number(from, "batchTokens", 512);
+        o.most_cells      = (int64_t) number(from, "mostCells", 0);
+        o.strict          = from.Get("strict").ToBoolean();
+        o.f32_cache       = text(from, "cacheType") != "f16";
+        guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
+    }
+
+private:
+    std::unique_ptr<inward::engine> engine_;
+
+    inward::engine & engine(Napi::Env env) {
+        if (!engine_) coded(env, "ENGINE_UNAVAILABLE", "this engine was disposed of");
+        return *engine_;
+    }
+
+    Napi::Value describe(const Napi::CallbackInfo & info) {
+        auto         env  = info.Env();
+        const auto & d    = engine(env).describe();
+        auto         made = Napi::Object::New(env);
+        made.Set("llamaCpp", INWARD_LLAMA_CPP);
+        made.Set("deviceName", d.device_name);
+        made.Set("vocabularySize", (double) d.vocabulary);
+        made.Set("contextTokens", (double) d.context);
+        return made;
+    }
+
+    Napi::Value set_adapters(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value {
+            std::vector<inward::adapter_choice> chosen;
+            if (info.Length() > 0 && info[0].IsArray()) {
+                auto list = info[0].As<Napi::Array>();
+                for (uint32_t i = 0; i < list.Length(); i++) {
+                    auto one = list.Get(i).As<Napi::Object>();
+                    chosen.push_back({ text(one, "path"), (float) number(one, "scale", 1) });
+                }
+            }
+            engine(env).set_adapters(chosen);
+            return env.Undefined();
+        });
+    }
+
+    Napi::Value begin(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value {
+            if (info.Length() < 1 || !info[0].IsObject()) coded(env, "TRAIN_SHAPE", "the group is missing");
+            auto                from = info[0].As<Napi::Object>();
+            inward::engine_work w;
+            w.tokens      = list<int32_t, Napi::Int32Array>(env, from, "tokenIds", napi_int32_array);
+            w.starts      = list<int32_t, Napi::Int32Array>(env, from, "starts", napi_int32_array);
+            w.score_from  = list<int32_t, Napi::Int32Array>(env, from, "scoreFrom", napi_int32_array);
+            w.most_tokens = list<int32_t, Napi::Int32Array>(env, from, "maxTokens", napi_int32_array);
+            w.draws       = list<double, Napi::Float64Array>(env, from, "draws", napi_float64_array);
+            w.read_ids    = list<int32_t, Napi::Int32Array>(env, from, "readIds", napi_int32_array);
+            w.top_tokens  = (int32_t) number(from, "topTokens", 0);
+            engine(env).begin(std::move(w));
+            return env.Undefined();
+        });
+    }
+
+    Napi::Value step(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value { return Napi::Boolean::New(env, engine(env).step()); });
+    }
+
+    Napi::Value take(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value {
+            const auto r    = engine(env).take();
+            auto       made = Napi::Object::New(env);
+            made.Set("items", typed<Napi::Int32Array>(env, r.items));
+            made.Set("counts", typed<Napi::Int32Array>(env, r.counts));
+            made.Set("tokenIds", typed<Napi::Int32Array>(env, r.tokens));
+            made.Set("logprobs", typed<Napi::Float64Array>(env, r.logprobs));
+            made.Set("margins", typed<Napi::Float64Array>(env, r.margins));
+            made.Set("entropies", typed<Napi::Float64Array>(env, r.entropies));
+            made.Set("ended", typed<Napi::Uint8Array>(env, r.ended));
+            made.Set("scoreCounts", typed<Napi::Int32Array>(env, r.score_counts));
+            made.Set("scores", typed<Napi::Float64Array>(env, r.scores));
+            made.Set("logSumExps", typed<Napi::Float64Array>(env, r.log_sum_exps));
+            made.Set("topIds", typed<Napi::Int32Array>(env, r.top_ids));
+            made.Set("topLogprobs", typed<Napi::Float64Array>(env, r.top_logprobs));
+            made.Set("readLogprobs", typed<Napi::Float64Array>(env, r.read_logprobs));
+            return made;
+        });
+    }
+
+    Napi::Value cancel(const Napi::CallbackInfo & info) {
+        engine(info.Env()).cancel();
+        return info.Env().Undefined();
+    }
+
+    Napi::Value counts(const Napi::CallbackInfo & info) {
+        auto       env  = info.Env();
+        const auto c    = engine(env).counts();
+        auto       made = Napi::Object::New(env);
+        made.Set("evaluatedTokens", (double) c.evaluated_tokens);
+        made.Set("distinctTokens", (double) c.distinct_tokens);
+        made.Set("decodes", (double) c.decodes);
+        made.Set("mostSequences", (double) c.most_sequences);
+        made.Set("waited", (double) c.waited);
+        return made;
+    }
+
+    Napi::Value dispose(const Napi::CallbackInfo & info) {
+        engine_.reset();
+        return info.Env().Undefined();
+    }
+};
+
+}  // namespace
+
+Napi::Function define_engine(Napi::Env env) { return Engine::define(env); }

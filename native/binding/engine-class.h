@@ -1,0 +1,4 @@
+#pragma once
+#include <napi.h>
+
+Napi::Function define_engine(Napi::Env env);

@@ -1,0 +1,164 @@
+/** `inward verify`: proofs about this machine that anyone may ask for. */
+import { Command } from "commander";
+import {
+  compareEngines,
+  type ComparedToken,
+  type EngineComparison,
+  type EngineDifference,
+  toleranceFrom,
+} from "../ask/compare-engines.js";
+import { compareReplies } from "../ask/measure-noise-floor.js";
+import { type VerificationQuestion, verificationQuestions } from "../ask/verification-questions.js";
+import { InwardError } from "../errors.js";
+import { openModel } from "../model/engine/open-model.js";
+import type { AdapterChoice } from "../model/language-model.js";
+import { resolveModel } from "../model/resolve-model.js";
+import { DEFAULT_ENGINE } from "../plan/default-engine.js";
+import type { Reply } from "../records/answer.js";
+import type { NoiseFloor } from "../records/noise-floor.js";
+import type { StudyEngine } from "../records/study.js";
+import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
+import { abortOnInterrupt } from "./interrupt.js";
+import { modelOptions, type ModelOptions } from "./model-options.js";
+import { print, printJson, table } from "./output.js";
+import { type Progress, showProgress } from "./progress.js";
+
+/** The two engines do not agree. */
+const MISMATCH = 4;
+const ENGINES = ["node-llama-cpp", "native"] as const;
+const MODES = ["strict", "batched"] as const;
+type Engine = (typeof ENGINES)[number];
+type Mode = (typeof MODES)[number];
+
+interface VerifyEngineOptions extends ModelOptions, AdapterOptions {
+  readonly threads: string;
+  readonly json?: boolean;
+}
+
+export function verifyCommand(): Command {
+  const verify = new Command("verify").description("proofs about this machine");
+  const engine = adapterOptions(modelOptions(new Command("engine")))
+    .summary(
+      "ask a fixed set of questions through both engines and compare tokens and logprobs; exit code 4 on a mismatch",
+    )
+    .description(
+      "Asks some sixty fixed questions of the built-in tasks, greedily, through node-llama-cpp and through the native engine, each\n" +
+        "one by one (strict) and many at once (batched), both with keys and values in half precision. What node-llama-cpp's two\n" +
+        "modes differ by is the noise floor; twice that, and at least 0.001 nats, is the tolerance. Every other token is listed; it\n" +
+        "is allowed where both engines' leads together are within the tolerance.",
+    )
+    .option("--threads <n>", "CPU threads of both", String(DEFAULT_ENGINE.threads))
+    .option("--json", "print one JSON object")
+    .action(verifyEngine);
+  return verify.addCommand(engine);
+}
+
+async function verifyEngine(options: VerifyEngineOptions): Promise<void> {
+  const threads = Number(options.threads);
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new InwardError("USAGE", `--threads wants a whole number from 1 on, not "${options.threads}".`);
+  }
+  const signal = abortOnInterrupt();
+  const progress = showProgress();
+  const questions = await verificationQuestions();
+  const file = await resolveModel(options.model, {
+    encoding: options.encoding,
+    signal,
+    onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
+  });
+  const adapter = (await chooseAdapter(options, file.sha256))?.choice;
+  const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
+  try {
+    for (const engine of ENGINES) {
+      replies[engine] = {} as Record<Mode, Reply[]>;
+      for (const mode of MODES) {
+        const settings = { ...DEFAULT_ENGINE, device: options.device, threads, engine, strict: mode === "strict" };
+        replies[engine][mode] = await askAll(file.path, questions, settings, adapter, progress, signal);
+      }
+    }
+  } finally {
+    progress.end();
+  }
+  const floors = ENGINES.map((engine) => floorOf(engine, replies[engine]));
+  const tolerance = toleranceFrom(floors[0] as NoiseFloor);
+  const keys = questions.map(({ key }) => key);
+  const comparisons = Object.fromEntries(
+    MODES.map((mode) => [mode, compareEngines(keys, replies["node-llama-cpp"][mode], replies.native[mode], tolerance)]),
+  ) as Record<Mode, EngineComparison>;
+  const agrees = MODES.every((mode) => comparisons[mode].agrees);
+  if (!agrees) process.exitCode = MISMATCH;
+  if (options.json) {
+    const model = { source: file.source, encoding: file.encoding, sha256: file.sha256 };
+    printJson({ model, ...(adapter ? { adapter } : {}), agrees, tolerance, floors, comparisons });
+    return;
+  }
+  print(`${file.source}, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…: ${questions.length} questions`);
+  for (const floor of floors) print(floorLine(floor));
+  print(`tolerance: ${nats(tolerance.logprob)} of a logprob, ${nats(tolerance.margin)} of a margin (nats)`);
+  for (const mode of MODES) print(comparisonLines(mode, comparisons[mode]));
+  print(agrees ? "The engines agree." : "THE ENGINES DO NOT AGREE.");
+}
+
+async function askAll(
+  path: string,
+  questions: readonly VerificationQuestion[],
+  settings: StudyEngine,
+  adapter: AdapterChoice | undefined,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Reply[]> {
+  // As node-llama-cpp keeps them: in single precision, every logprob of a quantized model is another one.
+  const model = await openModel(path, settings, { cacheType: "f16", ...(adapter ? { adapter } : {}) });
+  const stage = `${settings.engine} ${settings.strict ? "strict" : "batched"}`;
+  let done = 0;
+  try {
+    return await model.ask(
+      questions.map(({ request }) => request),
+      { signal, onReply: () => progress.update(stage, ++done, questions.length) },
+    );
+  } finally {
+    await model.dispose();
+  }
+}
+
+function floorOf(engine: Engine, replies: Record<Mode, readonly Reply[]>): NoiseFloor {
+  return compareReplies(
+    engine,
+    replies.strict.map((before, index) => ({ before, again: replies.batched[index] as Reply })),
+  );
+}
+
+function floorLine({ state, questions, sameTokens, maxLogprobDifference, maxMarginDifference }: NoiseFloor): string {
+  return (
+    `${state}, batched against strict: ${sameTokens} of ${questions} answers the same, ` +
+    `logprobs within ${nats(maxLogprobDifference)}, margins within ${nats(maxMarginDifference)} nats`
+  );
+}
+
+function comparisonLines(mode: Mode, comparison: EngineComparison): string {
+  const { questions, sameTokens, positions, meanLogprobDifference, maxLogprobDifference, differences } = comparison;
+  const line =
+    `native against node-llama-cpp, both ${mode}: ${sameTokens} of ${questions} answers the same; logprobs of ${positions} ` +
+    `tokens differ by ${nats(meanLogprobDifference)} nats on average, ${nats(maxLogprobDifference)} at most`;
+  if (differences.length === 0) return line;
+  const header = ["question", "what", "token", "node-llama-cpp", "native", "apart", "verdict"];
+  return `${line}\n${table(header, differences.map(differenceRow))}`;
+}
+
+function differenceRow({ key, kind, position, reference, tested, apart, allowed }: EngineDifference): string[] {
+  const cell = (token?: ComparedToken) =>
+    token ? `${token.tokenId} (${token.logprob.toFixed(4)}, lead ${token.margin.toFixed(4)})` : "ended";
+  return [
+    key,
+    kind,
+    String(position),
+    cell(reference),
+    cell(tested),
+    apart === undefined ? "" : nats(apart),
+    allowed ? "within the noise" : "MISMATCH",
+  ];
+}
+
+function nats(value: number): string {
+  return value === 0 ? "0" : value.toPrecision(2);
+}

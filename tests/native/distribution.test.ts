@@ -1,0 +1,137 @@
+/** Proof 3: the distribution that expansion gives is the one that samples are drawn from. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { measureDistribution } from "../../src/distribution/measure-distribution.js";
+import { sampleDistribution } from "../../src/distribution/sample-distribution.js";
+import { openNativeEngine } from "../../src/model/engine/native-engine.js";
+import { openNodeLlamaEngine } from "../../src/model/engine/node-llama-engine.js";
+import type { LanguageModel } from "../../src/model/language-model.js";
+import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { propertyNamed } from "../../src/properties/all-properties.js";
+import { behaviorDecider, needsSamples, predictionDecider } from "../../src/properties/property-decider.js";
+import type { ChatMessage } from "../../src/records/answer.js";
+import type { Distribution, ExpandedDistribution, SampledDistribution } from "../../src/records/distribution.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+
+const SAMPLES = 2000;
+const MAX_TOKENS = 3;
+/** Fewer in a bin, and G no longer follows the chi-squared distribution; such values are one bin together. */
+const LEAST_EXPECTED = 5;
+/** Of a sound distribution one seed in a thousand goes above the threshold; the seed is fixed, so that this one always or never does. */
+const NORMAL_QUANTILE = 3.09;
+
+const settings = { ...DEFAULT_ENGINE, device: "cpu", threads: 1, sequences: 32 } as const;
+const path = join(mkdtempSync(join(tmpdir(), "inward-distribution-")), "tiny.gguf");
+const messages: ChatMessage[] = [
+  { role: "system", content: "" },
+  { role: "user", content: "the cat and the dog" },
+];
+const behavior = (name: string) => behaviorDecider(propertyNamed(name), { text: "" });
+const options = { maxTokens: MAX_TOKENS, topTokens: 512, tokenBudget: 200_000, epsilon: 5e-3, batch: 64, seed: "g" };
+
+let model: LanguageModel;
+beforeAll(async () => {
+  await writeTinyModel(path, { seed: 9 });
+  model = await openNativeEngine(path, { ...settings, engine: "native" });
+});
+afterAll(() => model.dispose());
+
+/** Probability by value and by reason. */
+function masses({ values, notCompliant }: Distribution): Map<string, number> {
+  return new Map([
+    ...values.map(({ value, probability }) => [value, probability] as const),
+    ...Object.entries(notCompliant).map(([reason, mass]) => [`!${reason}`, mass] as const),
+  ]);
+}
+
+/** @returns G in units of its threshold */
+function gTest(expanded: ReadonlyMap<string, number>, drawn: ReadonlyMap<string, number>): number {
+  const likely = [...expanded].filter(([, mass]) => mass * SAMPLES >= LEAST_EXPECTED);
+  const bins = likely.map(([name, mass]) => ({ expected: mass * SAMPLES, seen: (drawn.get(name) ?? 0) * SAMPLES }));
+  const rest = {
+    expected: SAMPLES - bins.reduce((sum, { expected }) => sum + expected, 0),
+    seen: SAMPLES - bins.reduce((sum, { seen }) => sum + seen, 0),
+  };
+  if (rest.expected >= LEAST_EXPECTED) bins.push(rest);
+  const g = bins.reduce((sum, { expected, seen }) => sum + (seen === 0 ? 0 : 2 * seen * Math.log(seen / expected)), 0);
+  const freedom = bins.length - 1;
+  expect(freedom).toBeGreaterThan(5);
+  const spread = 2 / (9 * freedom);
+  // The chi-squared quantile by Wilson and Hilferty's cube root.
+  return g / (freedom * (1 - spread + NORMAL_QUANTILE * Math.sqrt(spread)) ** 3);
+}
+
+describe.each(["first_character", "second_character"])("%s", (name) => {
+  let expanded: ExpandedDistribution;
+  let sampled: SampledDistribution;
+  beforeAll(async () => {
+    const question = { messages, decider: behavior(name), decidedLate: false };
+    expanded = (await measureDistribution(model, question, options)) as ExpandedDistribution;
+    const sampling = { maxTokens: MAX_TOKENS, samples: SAMPLES, seed: "g" };
+    sampled = await sampleDistribution(model, messages, behavior(name), "tail", sampling);
+  });
+
+  test("sums to 1 less its tail, which is below epsilon", () => {
+    expect(expanded).toMatchObject({ method: "expansion", stoppedBy: "epsilon" });
+    expect(expanded.tail).toBeLessThanOrEqual(options.epsilon);
+    const sum = [...masses(expanded).values()].reduce((total, mass) => total + mass, 0);
+    expect(Math.abs(sum + expanded.tail - 1)).toBeLessThan(1e-9);
+  });
+
+  test("agrees with 2,000 samples (G-test)", () => {
+    expect(gTest(masses(expanded), masses(sampled))).toBeLessThan(1);
+  });
+
+  test("the G-test would notice a temperature of 1.2", () => {
+    const flat = [...masses(expanded)].map(([value, mass]) => [value, mass ** (1 / 1.2)] as const);
+    const total = flat.reduce((sum, [, mass]) => sum + mass, 0);
+    const other = new Map(flat.map(([value, mass]) => [value, mass / total]));
+    expect(gTest(other, masses(sampled))).toBeGreaterThan(1);
+  });
+});
+
+test("texts of next tokens are the texts that asking gives", async () => {
+  const [reply] = await model.ask([{ messages, maxTokens: MAX_TOKENS, temperature: 1, seed: "t", topTokens: 1 }]);
+  if (!reply) throw new Error("no reply");
+  const paths = reply.tokenIds.map((_, at) => reply.tokenIds.slice(0, at));
+  const { steps } = await model.nextTokens(messages, paths, 1000);
+  steps.forEach((step, at) => {
+    const place = Array.from(step.ids).indexOf(reply.tokenIds[at] as number);
+    expect(step.logprobs[place]).toBeCloseTo(reply.logprobs[at] as number, 4);
+    if (at === reply.tokenIds.length - 1) expect(step.texts[place]).toBe(reply.text);
+  });
+});
+
+test("predictions have a distribution too, and the same question the same one", async () => {
+  const question = { messages, decider: predictionDecider(propertyNamed("starts_with_vowel")), decidedLate: false };
+  const first = await measureDistribution(model, question, options);
+  expect(first).toMatchObject({ method: "expansion" });
+  expect(first.notCompliant.not_in_values).toBeGreaterThan(0.5);
+  expect(await measureDistribution(model, question, options)).toEqual(first);
+});
+
+test("samples where a property is decided late, where the budget is too small, and where no tokens can be listed", async () => {
+  const word = {
+    messages,
+    decider: behavior("third_word"),
+    decidedLate: needsSamples(propertyNamed("third_word"), "sequence"),
+  };
+  const few = { ...options, samples: 50 };
+  const late = await measureDistribution(model, word, few);
+  expect(late).toMatchObject({ method: "samples", because: "long_answer", samples: 50 });
+  const character = { messages, decider: behavior("second_character"), decidedLate: false };
+  const tail = (await measureDistribution(model, character, { ...few, tokenBudget: 60 })) as SampledDistribution;
+  expect(tail).toMatchObject({ method: "samples", because: "tail" });
+  for (const { probability, standardError } of tail.values) {
+    expect(standardError).toBeCloseTo(Math.sqrt((probability * (1 - probability)) / 50), 12);
+  }
+  expect([...masses(tail).values()].reduce((sum, mass) => sum + mass, 0)).toBeCloseTo(1, 12);
+  const other = await openNodeLlamaEngine(path, { ...settings, engine: "node-llama-cpp", sequences: 8 });
+  try {
+    expect(await measureDistribution(other, character, few)).toMatchObject({ method: "samples", because: "engine" });
+  } finally {
+    await other.dispose();
+  }
+});

@@ -1,0 +1,151 @@
+/** When two engines agree: which differences are listed, and which of them the reference's own noise excuses. */
+import { describe, expect, test } from "vitest";
+import { compareEngines, toleranceFrom } from "../../src/ask/compare-engines.js";
+import { verificationQuestions } from "../../src/ask/verification-questions.js";
+import type { Reply } from "../../src/records/answer.js";
+import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
+
+const TOLERANCE = { logprob: 0.01, margin: 0.02 };
+
+/** @param tokens id, logprob and margin of each */
+function reply(tokens: readonly (readonly [number, number, number])[], first: readonly number[] = [-0.5, -2]): Reply {
+  return {
+    text: "",
+    tokenIds: tokens.map(([id]) => id),
+    logprobs: tokens.map(([, logprob]) => logprob),
+    margins: tokens.map(([, , margin]) => margin),
+    stop: "max_tokens",
+    first: {
+      tokenIds: first.map((_, at) => at),
+      texts: first.map(String),
+      logprobs: first,
+      logSumExp: 1,
+      vocabularySize: 9,
+    },
+    promptTokens: 3,
+    promptSha256: "same",
+  };
+}
+
+const compare = (reference: Reply, tested: Reply) => compareEngines(["q"], [reference], [tested], TOLERANCE);
+
+describe("compareEngines", () => {
+  test("the same replies agree, with nothing listed", () => {
+    const one = reply([
+      [5, -0.1, 2],
+      [6, -0.2, 1],
+    ]);
+    expect(compare(one, one)).toEqual({
+      questions: 1,
+      sameTokens: 1,
+      positions: 2,
+      meanLogprobDifference: 0,
+      maxLogprobDifference: 0,
+      differences: [],
+      agrees: true,
+    });
+  });
+
+  test("another token is always listed, and allowed only where both leads together are within the tolerance", () => {
+    const reference = reply([
+      [5, -0.1, 2],
+      [6, -0.7, 0.012],
+    ]);
+    const near = compare(
+      reference,
+      reply([
+        [5, -0.1, 2],
+        [7, -0.7, 0.007],
+      ]),
+    );
+    expect(near.agrees).toBe(true);
+    expect(near.differences).toEqual([
+      {
+        key: "q",
+        kind: "token",
+        position: 2,
+        reference: { tokenId: 6, logprob: -0.7, margin: 0.012 },
+        tested: { tokenId: 7, logprob: -0.7, margin: 0.007 },
+        apart: 0.019,
+        allowed: true,
+      },
+    ]);
+    const far = compare(
+      reference,
+      reply([
+        [5, -0.1, 2],
+        [7, -0.7, 0.009],
+      ]),
+    );
+    expect(far).toMatchObject({ agrees: false, sameTokens: 0, positions: 1 });
+    expect(far.differences).toMatchObject([{ kind: "token", allowed: false }]);
+  });
+
+  test("what follows another token is not compared: the two answer different prompts from there on", () => {
+    const comparison = compare(
+      reply([
+        [5, -0.1, 0.001],
+        [6, -0.1, 2],
+      ]),
+      reply([
+        [4, -0.1, 0.001],
+        [6, -3, 2],
+      ]),
+    );
+    expect(comparison).toMatchObject({ agrees: true, positions: 0, maxLogprobDifference: 0 });
+  });
+
+  test("a logprob beyond the tolerance is a mismatch though the tokens are the same", () => {
+    const comparison = compare(reply([[5, -0.1, 2]]), reply([[5, -0.2, 2]]));
+    expect(comparison).toMatchObject({ agrees: false, sameTokens: 1 });
+    expect(comparison.differences).toMatchObject([{ kind: "logprob", position: 1, allowed: false }]);
+  });
+
+  test("so is one of the other likely tokens at the first position", () => {
+    const comparison = compare(reply([[5, -0.1, 2]], [-0.1, -2]), reply([[5, -0.1, 2]], [-0.1, -2.5]));
+    expect(comparison.differences).toMatchObject([{ kind: "first_logprobs", apart: 0.5, allowed: false }]);
+  });
+
+  test("no margin excuses an answer that ends where the other goes on", () => {
+    const comparison = compare(
+      reply([[5, -0.1, 0.001]]),
+      reply([
+        [5, -0.1, 0.001],
+        [6, -0.1, 0.001],
+      ]),
+    );
+    expect(comparison).toMatchObject({ agrees: false, differences: [{ kind: "length", position: 2, allowed: false }] });
+    expect(comparison.differences[0]).not.toHaveProperty("reference");
+  });
+
+  test("other prompts cannot be compared", () => {
+    const one = reply([[5, -0.1, 2]]);
+    expect(() => compare(one, { ...one, promptSha256: "other" })).toThrow(/other tokens for q/);
+  });
+});
+
+test("the tolerance is twice the reference's own noise, and never nothing", () => {
+  const floor = { state: "s", questions: 1, sameTokens: 1, positions: 1, meanLogprobDifference: 0 };
+  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0.01, maxMarginDifference: 0.03 })).toEqual({
+    logprob: 0.02,
+    margin: 0.06,
+  });
+  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0, maxMarginDifference: 0 })).toEqual({
+    logprob: 1e-3,
+    margin: 1e-3,
+  });
+});
+
+test("the fixed questions: about sixty, of every built-in task, of both kinds, each with a name of its own", async () => {
+  const questions = await verificationQuestions();
+  const keys = questions.map(({ key }) => key);
+  expect(new Set(keys).size).toBe(keys.length);
+  expect(keys.length).toBeGreaterThanOrEqual(55);
+  expect(keys.length).toBeLessThanOrEqual(65);
+  for (const { name } of ALL_TASKS) {
+    const own = keys.filter((key) => key.startsWith(`${name}/`));
+    expect(own.some((key) => key.split("/").length === 2)).toBe(true);
+    expect(own.some((key) => key.split("/").length === 3)).toBe(true);
+  }
+  expect(questions.every(({ request }) => request.temperature === 0)).toBe(true);
+});

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "inward/error.h"
+#include "kernel-tensors.h"
 #include "kernels.h"
 
 namespace inward {
@@ -16,10 +17,6 @@ namespace {
 constexpr int64_t PRODUCT_ROWS = 192;
 
 int64_t block_tokens(int64_t heads, int64_t kv_heads) { return std::max<int64_t>(8, PRODUCT_ROWS / (heads / kv_heads)); }
-
-const float * floats(const ggml_tensor * t) { return (const float *) t->data; }
-float *       floats(ggml_tensor * t) { return (float *) t->data; }
-int64_t       stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
 
 // One block under one key-value head: what it gathers and where.
 struct work_item {
@@ -183,13 +180,6 @@ void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
     }
 }
 
-ggml_tensor * custom(ggml_context * ctx, const char * name, attention_plan & plan, int64_t ne0, int64_t ne1, std::vector<ggml_tensor *> sources,
-                     ggml_custom_op_t op) {
-    auto * made = ggml_custom_4d(ctx, GGML_TYPE_F32, ne0, ne1, 1, 1, sources.data(), (int) sources.size(), op, GGML_N_TASKS_MAX, &plan);
-    ggml_set_name(made, name);
-    return made;
-}
-
 }  // namespace
 
 void attention_plan::set(const microbatch & batch, int threads) {
@@ -253,18 +243,18 @@ void rope_table(std::vector<float> & table, const std::vector<int32_t> & positio
 }
 
 ggml_tensor * rope(ggml_context * ctx, attention_plan & plan, ggml_tensor * qkv, ggml_tensor * table) {
-    return custom(ctx, "rope", plan, (plan.heads + plan.kv_heads) * plan.head_width, qkv->ne[1], { qkv, table }, rope_op);
+    return custom_node(ctx, "rope", (plan.heads + plan.kv_heads) * plan.head_width, qkv->ne[1], { qkv, table }, rope_op, &plan);
 }
 
 ggml_tensor * attention(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv) {
-    return custom(ctx, "attention", plan, plan.heads * plan.head_width, qk->ne[1], { qk, qkv }, attention_op);
+    return custom_node(ctx, "attention", plan.heads * plan.head_width, qk->ne[1], { qk, qkv }, attention_op, &plan);
 }
 
 ggml_tensor * attention_back(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout,
                              ggml_tensor * table, int threads) {
     const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
-    auto * parts = custom(ctx, "attention back", plan, queries + threads * 2 * keys, qk->ne[1], { qk, qkv, dout }, attention_back_op);
-    return custom(ctx, "attention finish", plan, queries + 2 * keys, qk->ne[1], { parts, table }, attention_finish_op);
+    auto * parts = custom_node(ctx, "attention back", queries + threads * 2 * keys, qk->ne[1], { qk, qkv, dout }, attention_back_op, &plan);
+    return custom_node(ctx, "attention finish", queries + 2 * keys, qk->ne[1], { parts, table }, attention_finish_op, &plan);
 }
 
 }  // namespace inward

@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <deque>
 #include <numeric>
 
+#include "check-work.h"
 #include "devices.h"
 #include "inward/error.h"
 #include "llama-library.h"
+#include "quiet-log.h"
 #include "read-logits.h"
 
 namespace inward {
@@ -52,10 +53,6 @@ struct slot {
     std::vector<int32_t> top_ids;
     std::vector<double>  top_logprobs, read_logprobs;
 };
-
-void quiet(ggml_log_level level, const char * text, void *) {
-    if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) std::fputs(text, stderr);
-}
 
 }  // namespace
 
@@ -111,7 +108,7 @@ struct engine::impl {
 
     static const llama_library & loaded(const engine_options & o) {
         const auto & found = llama_of(o.binaries_folder);
-        found.log_set(quiet, nullptr);
+        found.log_set(quiet_log, nullptr);
         return found;
     }
 
@@ -131,7 +128,7 @@ struct engine::impl {
     // --- a group
 
     void begin(engine_work w) {
-        check(w);
+        check_work(w, description);
         work        = std::move(w);
         most_answer = work.most_tokens.empty() ? 0 : *std::max_element(work.most_tokens.begin(), work.most_tokens.end());
         const int32_t items = (int32_t) work.most_tokens.size();
@@ -148,35 +145,6 @@ struct engine::impl {
         count     = engine_counts();
         make_context();
         forget();
-    }
-
-    void check(const engine_work & w) const {
-        const size_t items = w.most_tokens.size();
-        const int32_t longest_answer = items == 0 ? 0 : *std::max_element(w.most_tokens.begin(), w.most_tokens.end());
-        if (!w.draws.empty() && w.draws.size() != items * (size_t) std::max(0, longest_answer)) {
-            throw error("TRAIN_SHAPE", "a group has " + std::to_string(w.draws.size()) + " draws for " + std::to_string(items) + " answers of up to " +
-                                           std::to_string(longest_answer) + " tokens");
-        }
-        if (w.starts.size() != items + 1 || w.score_from.size() != items || w.starts.front() != 0 || w.starts.back() != (int32_t) w.tokens.size()) {
-            throw error("TRAIN_SHAPE", "a group's arrays differ in length");
-        }
-        for (size_t i = 0; i < items; i++) {
-            const int64_t length = w.starts[i + 1] - w.starts[i];
-            if (length < 1) throw error("ENGINE_EMPTY_PROMPT", "prompt " + std::to_string(i + 1) + " has no tokens");
-            if (w.most_tokens[i] < 0 || w.score_from[i] < 1 || w.score_from[i] > length) throw error("TRAIN_SHAPE", "item " + std::to_string(i + 1) + " asks for nothing sensible");
-            if (length + w.most_tokens[i] > description.context) {
-                throw error("ENGINE_CONTEXT", "prompt " + std::to_string(i + 1) + " needs " + std::to_string(length + w.most_tokens[i]) +
-                                                  " tokens with its answer; the model's context holds " + std::to_string(description.context));
-            }
-        }
-        for (auto id : w.tokens) {
-            if (id < 0 || id >= description.vocabulary) {
-                throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(description.vocabulary));
-            }
-        }
-        for (auto id : w.read_ids) {
-            if (id < 0 || id >= description.vocabulary) throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " cannot be read");
-        }
     }
 
     // A cache that holds as many whole items as there are slots, or as many as memory allows: never fewer cells than the longest needs.

@@ -83,7 +83,7 @@ struct builder {
         return layer > 0 ? ops.norm_back(norms.attention, dh1, v.x, dx1) : nullptr;
     }
 
-    void build(int64_t tokens, int64_t rows) {
+    void build(int64_t rows) {
         const int layers = (int) make.model.layers.size();
         masks.assign(layers, std::vector<ggml_tensor *>(GROUPS_PER_LAYER, nullptr));
         std::vector<layer_values> kept(layers);
@@ -103,7 +103,6 @@ struct builder {
             dx = layer_backward(l, dx, settings.checkpointing ? again : kept[l]);
             if (dx) ggml_build_forward_expand(g().graph, dx);
         }
-        (void) tokens;
     }
 
     ggml_tensor * loss(ggml_tensor * h, int64_t rows) {
@@ -190,7 +189,7 @@ std::unique_ptr<model_graph> graph_maker::make(const graph_settings & settings, 
     // The graph keeps pointers to the chunks.
     made->chunks.resize((rows + model_graph::CHUNK_ROWS - 1) / model_graph::CHUNK_ROWS);
     made->row_logprobs.resize(rows);
-    builder{ *this, *made, *ops, settings, {} }.build(tokens, rows);
+    builder{ *this, *made, *ops, settings, {} }.build(rows);
     return made;
 }
 

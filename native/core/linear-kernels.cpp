@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernel-tensors.h"
 #include "kernels.h"
 
 namespace inward {
@@ -21,10 +22,6 @@ range slice(int64_t count, int64_t step, int ith, int nth) {
     const int64_t units = (count + step - 1) / step;
     return { std::min(count, units * ith / nth * step), std::min(count, units * (ith + 1) / nth * step) };
 }
-
-const float * floats(const ggml_tensor * t) { return (const float *) t->data; }
-float *       floats(ggml_tensor * t) { return (float *) t->data; }
-int64_t       stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
 
 // Rows [row, row + rows) and columns [column, column + columns) as floats with row length *ld; no copy where they are floats already.
 const float * as_floats(const ggml_tensor * w, int64_t row, int64_t rows, int64_t column, int64_t columns, float * scratch, int64_t * ld) {
@@ -181,11 +178,8 @@ void lora_gradients_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 }
 
 ggml_tensor * custom(ggml_context * ctx, const char * name, projection_group & group, int64_t ne0, int64_t ne1,
-                     std::vector<ggml_tensor *> sources, ggml_custom_op_t op) {
-    while (!sources.empty() && !sources.back()) sources.pop_back();
-    auto * made = ggml_custom_4d(ctx, GGML_TYPE_F32, ne0, ne1, 1, 1, sources.data(), (int) sources.size(), op, GGML_N_TASKS_MAX, &group);
-    ggml_format_name(made, "%s %s", name, group.name.c_str());
-    return made;
+                     const std::vector<ggml_tensor *> & sources, ggml_custom_op_t op) {
+    return custom_node(ctx, (std::string(name) + " " + group.name).c_str(), ne0, ne1, sources, op, &group);
 }
 
 }  // namespace

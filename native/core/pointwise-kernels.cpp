@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernel-tensors.h"
 #include "kernels.h"
 
 // One binary carries each loop for several instruction sets and picks when it is loaded: machines differ.
@@ -20,10 +21,6 @@
 namespace inward {
 
 namespace {
-
-const float * floats(const ggml_tensor * t) { return (const float *) t->data; }
-float *       floats(ggml_tensor * t) { return (float *) t->data; }
-int64_t       stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
 
 // exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Taylor to the 7th power; the next term is
 // below 5e-9). Arguments are clamped where the result leaves the normal floats.
@@ -225,14 +222,6 @@ void cross_entropy_op(ggml_tensor * dst, const ggml_tensor *, int ith, int nth, 
     }
 }
 
-ggml_tensor * custom(ggml_context * ctx, const char * name, int64_t ne0, int64_t ne1, std::vector<ggml_tensor *> sources, ggml_custom_op_t op,
-                     void * userdata) {
-    while (!sources.back()) sources.pop_back();
-    auto * made = ggml_custom_4d(ctx, GGML_TYPE_F32, ne0, ne1, 1, 1, sources.data(), (int) sources.size(), op, GGML_N_TASKS_MAX, userdata);
-    ggml_set_name(made, name);
-    return made;
-}
-
 }  // namespace
 
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
@@ -242,19 +231,19 @@ void  softmax_back(const float * p, float * d, int64_t n, float scale) { softmax
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }
 
 ggml_tensor * rms_norm(ggml_context * ctx, norm_parameters & norm, ggml_tensor * x) {
-    return custom(ctx, "norm", x->ne[0], x->ne[1], { x }, rms_norm_op, &norm);
+    return custom_node(ctx, "norm", x->ne[0], x->ne[1], { x }, rms_norm_op, &norm);
 }
 
 ggml_tensor * rms_norm_back(ggml_context * ctx, norm_parameters & norm, ggml_tensor * dh, ggml_tensor * x, ggml_tensor * residual) {
-    return custom(ctx, "norm back", x->ne[0], x->ne[1], { dh, x, residual }, rms_norm_back_op, &norm);
+    return custom_node(ctx, "norm back", x->ne[0], x->ne[1], { dh, x, residual }, rms_norm_back_op, &norm);
 }
 
 ggml_tensor * swiglu(ggml_context * ctx, ggml_tensor * gate_up) {
-    return custom(ctx, "swiglu", gate_up->ne[0] / 2, gate_up->ne[1], { gate_up }, swiglu_op, nullptr);
+    return custom_node(ctx, "swiglu", gate_up->ne[0] / 2, gate_up->ne[1], { gate_up }, swiglu_op, nullptr);
 }
 
 ggml_tensor * swiglu_back(ggml_context * ctx, ggml_tensor * gate_up, ggml_tensor * dact) {
-    return custom(ctx, "swiglu back", gate_up->ne[0], gate_up->ne[1], { gate_up, dact }, swiglu_back_op, nullptr);
+    return custom_node(ctx, "swiglu back", gate_up->ne[0], gate_up->ne[1], { gate_up, dact }, swiglu_back_op, nullptr);
 }
 
 ggml_tensor * cross_entropy(ggml_context * ctx, loss_chunk & chunk, ggml_tensor * logits) {

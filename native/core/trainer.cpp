@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 
 #include "check-microbatch.h"
 #include "choose-kernels.h"
@@ -14,19 +13,15 @@
 #include "inward/error.h"
 #include "optimizer.h"
 #include "planned-buffer.h"
+#include "quiet-log.h"
 
 namespace inward {
 
 namespace {
 
-void quiet(ggml_log_level level, const char * text, void *) {
-    // Warnings and errors belong into the worker's log, which is shown when it crashes.
-    if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) std::fputs(text, stderr);
-}
-
 // Before the first backend is loaded, since loading one talks.
 const std::string & quietly(const std::string & folder) {
-    ggml_log_set(quiet, nullptr);
+    ggml_log_set(quiet_log, nullptr);
     return folder;
 }
 

@@ -1,5 +1,6 @@
 /** A card with plausible values in every field, for an adapter of this sha256. */
 import type { AdapterCard } from "../../src/records/training.js";
+import { DEFAULT_TRAINING_SETTINGS } from "./training-settings.js";
 
 export function exampleCard(changes: Partial<AdapterCard> = {}): AdapterCard {
   return {
@@ -10,25 +11,12 @@ export function exampleCard(changes: Partial<AdapterCard> = {}): AdapterCard {
     base: { source: "tiny.gguf", sha256: "b".repeat(64), encoding: "F32", architecture: "llama" },
     data: { sha256: "d".repeat(64), examples: 90, validationExamples: 10, answerTokens: 400 },
     settings: {
+      ...DEFAULT_TRAINING_SETTINGS,
       lora: { rank: 3, alpha: 5, dropout: 0, targets: ["q", "k", "v", "o", "gate", "up", "down"] },
-      epochs: 1,
-      batchExamples: 16,
-      microbatchTokens: 512,
-      order: "by_prompt",
-      treePacking: true,
-      learningRate: 5e-4,
-      schedule: "linear",
-      warmupShare: 0.1,
-      weightDecay: 0,
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      maxGradientNorm: 1,
       seed: 7,
       validationShare: 0.1,
       validateEverySteps: 0,
       checkpointEverySteps: 50,
-      activationCheckpointing: false,
     },
     machine: { device: "cpu", cpu: "A CPU", cpuFlags: ["avx2"], threads: 1, kernels: { base: "ggml" } },
     losses: Array.from({ length: 12 }, (_, at) => ({

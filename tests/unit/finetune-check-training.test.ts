@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { requireExamples } from "../../src/finetune/check-examples.js";
 import { requireSettings } from "../../src/finetune/check-training-settings.js";
-import { DEFAULT_TRAINING_SETTINGS } from "../../src/finetune/default-training-settings.js";
+import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import type { ErrorCode } from "../../src/errors.js";
 import type { TrainingSettings } from "../../src/records/training.js";
 

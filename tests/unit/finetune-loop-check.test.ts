@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { lineOf } from "../../src/cli/training-output.js";
 import { readTrainingSettings } from "../../src/cli/training-options.js";
 import { requireSettings } from "../../src/finetune/check-training-settings.js";
-import { DEFAULT_TRAINING_SETTINGS } from "../../src/finetune/default-training-settings.js";
+import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import { hashExamples } from "../../src/finetune/hash-examples.js";
 import { TrainingRate } from "../../src/finetune/training-rate.js";
 import type { EncodedExample, TrainingSettings } from "../../src/records/training.js";

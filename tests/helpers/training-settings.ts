@@ -1,6 +1,6 @@
-import { LORA_TARGETS, type TrainingSettings } from "../records/training.js";
+import { LORA_TARGETS, type TrainingSettings } from "../../src/records/training.js";
 
-/** What a training does that names no settings. A study has its own seed instead of 0. */
+/** The settings of a training that names none, with seed 0: what tests begin from. */
 export const DEFAULT_TRAINING_SETTINGS: TrainingSettings = {
   lora: { rank: 16, alpha: 32, dropout: 0, targets: LORA_TARGETS },
   epochs: 1,

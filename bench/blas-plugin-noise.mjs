@@ -1,78 +1,66 @@
 // What ggml's BLAS plugin changes when asking on the CPU: speed, and how far answers depend on what is in a batch together.
-// node bench/blas-plugin-noise.mjs --file NAME=PATH … [--items 64] [--threads 2]; needs node scripts/build-blas-plugin.mjs
-// Each file is asked one item at a time and batched over the shared prefix, without the plugin and with it, in processes of their own.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// node bench/blas-plugin-noise.mjs [--encoding Q4_1 …] [--file NAME=PATH …] [--items 64] [--rounds 3] [--threads 2]
+// Needs node scripts/build-blas-plugin.mjs. SmolLM2-135M as Q4_1 (as it is shipped), Q8_0, F16 and F32, made from one another, unless
+// files are named. Each is asked one item at a time and batched over the shared prefix, without the plugin and with it, and batched with
+// flash attention, in processes of their own that take turns.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
+import { BLAS_PLUGIN_ENV } from "./engine/blas-plugin.mjs";
 import { runDriver } from "./engine/run-driver.mjs";
+import { spread } from "./engine/spread.mjs";
 
 const { values: options } = parseArgs({
   options: {
-    file: { type: "string", multiple: true, default: [] },
+    encoding: { type: "string", multiple: true },
+    file: { type: "string", multiple: true },
     items: { type: "string", default: "64" },
+    rounds: { type: "string", default: "3" },
     threads: { type: "string", default: "2" },
     cache: { type: "string", default: "f32" },
   },
 });
-const PLUGIN = fileURLToPath(new URL("../native/build/ggml-blas.so", import.meta.url));
-const SEQUENCES = 16;
+const SEQUENCES = 32;
 const ANSWER_TOKENS = 8;
-// OpenBLAS' own threads would otherwise spin against ggml's.
-const WITH_PLUGIN = { GGML_BACKEND_PATH: PLUGIN, OPENBLAS_THREAD_TIMEOUT: "4" };
 const CASES = {
-  strict: { strict: true, env: {} },
-  batched: { strict: false, env: {} },
-  "strict, plugin": { strict: true, env: WITH_PLUGIN },
-  "batched, plugin": { strict: false, env: WITH_PLUGIN },
+  strict: { strict: true },
+  batched: { strict: false },
+  "strict, plugin": { strict: true, env: BLAS_PLUGIN_ENV },
+  "batched, plugin": { strict: false, env: BLAS_PLUGIN_ENV },
+  "batched, flash attention": { strict: false, flashAttention: true },
+  "batched, flash attention, plugin": { strict: false, flashAttention: true, env: BLAS_PLUGIN_ENV },
 };
 
 prepare();
-if (!existsSync(PLUGIN)) throw new Error(`${PLUGIN} is not there: node scripts/build-blas-plugin.mjs`);
+if (!BLAS_PLUGIN_ENV) throw new Error("The BLAS plugin is not there: node scripts/build-blas-plugin.mjs");
 const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
 const { engineReleases } = await import("../dist/model/engine/releases.js");
 const { openModel } = await import("../dist/model/engine/open-model.js");
+const { resolveModel } = await import("../dist/model/resolve-model.js");
 const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
 const { LOADS } = await import("./engine/loads.mjs");
+const { quantizeQ8_0 } = await import("./engine/quantize-q8-0.mjs");
 
 const work = mkdtempSync(join(tmpdir(), "inward-bench-"));
+const ENCODINGS = {
+  Q4_1: () => resolved("as_shipped"),
+  Q8_0: async () => {
+    const path = join(work, "q8_0.gguf");
+    await quantizeQ8_0(await resolved("f32"), path);
+    return path;
+  },
+  F16: () => resolved("f16"),
+  F32: () => resolved("f32"),
+};
+
 const rows = [];
 try {
-  for (const given of options.file) {
-    const [name, path] = given.split("=");
-    const prompts = await promptsFor(path);
-    const asked = {};
-    for (const [title, { strict, env }] of Object.entries(CASES)) {
-      const request = {
-        modelPath: path,
-        threads: Number(options.threads),
-        sequences: SEQUENCES,
-        batchTokens: 512,
-        cacheType: options.cache,
-        strict,
-        warmUp: [],
-        prompts,
-        maxTokens: ANSWER_TOKENS,
-      };
-      asked[title] = runDriver("ask-native.mjs", request, join(work, "request.json"), env);
-      if (asked[title].plugin !== (env === WITH_PLUGIN)) throw new Error(`${title}: the plugin is not as wanted.`);
-      const row = {
-        encoding: name,
-        case: title,
-        itemsPerSecond: prompts.length / asked[title].seconds,
-        itemsPerCpuSecond: prompts.length / asked[title].cpuSeconds,
-        // Against one item at a time, as it is without the plugin, and as it is with it.
-        againstStrict: apart(asked.strict.answers, asked[title].answers),
-        ...(asked["strict, plugin"]
-          ? { againstStrictWithPlugin: apart(asked["strict, plugin"].answers, asked[title].answers) }
-          : {}),
-        loadAverage: loadavg()[0],
-      };
-      rows.push(row);
-      process.stderr.write(`${JSON.stringify(row)}\n`);
-    }
+  for (const [encoding, path] of await files()) {
+    const row = { encoding, ...measure(path, await promptsFor(path)), loadAverage: loadavg()[0] };
+    rows.push(row);
+    process.stderr.write(`${JSON.stringify(row)}\n`);
   }
 } finally {
   rmSync(work, { recursive: true, force: true });
@@ -81,16 +69,84 @@ const result = {
   bench: "BLAS plugin: noise and speed",
   date: new Date().toISOString().slice(0, 10),
   items: Number(options.items),
+  rounds: Number(options.rounds),
+  sequences: SEQUENCES,
   threads: Number(options.threads),
   cacheType: options.cache,
   cpu: { model: cpus()[0].model, count: cpus().length, flags: await cpuFlags() },
   ...(await engineReleases()),
   rows,
 };
-const folder = new URL("results/", import.meta.url);
-mkdirSync(folder, { recursive: true });
-writeFileSync(new URL(`${result.date}-blas-plugin.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+// Part of the table is a look, not a result.
+if (!options.encoding && !options.file) {
+  const folder = new URL("results/", import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(new URL(`${result.date}-blas-plugin.json`, folder), `${JSON.stringify(result, null, 2)}\n`);
+}
+process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 process.exit(0);
+
+async function files() {
+  if (options.file) return options.file.map((given) => given.split("="));
+  const made = [];
+  for (const name of options.encoding ?? Object.keys(ENCODINGS)) {
+    if (!(name in ENCODINGS)) throw new Error(`--encoding takes ${Object.keys(ENCODINGS).join(" | ")}, not ${name}`);
+    made.push([name, await ENCODINGS[name]()]);
+  }
+  return made;
+}
+
+async function resolved(encoding) {
+  return (await resolveModel("smollm2-135m-instruct", { encoding })).path;
+}
+
+function measure(path, prompts) {
+  const turns = Object.fromEntries(Object.keys(CASES).map((title) => [title, []]));
+  for (let round = 0; round < Number(options.rounds); round++) {
+    for (const title of Object.keys(CASES)) turns[title].push(ask(title, path, prompts));
+  }
+  const answers = (title) => turns[title][0].answers;
+  return {
+    cases: Object.fromEntries(
+      Object.entries(turns).map(([title, list]) => [
+        title,
+        {
+          itemsPerSecond: spread(list.map(({ seconds }) => prompts.length / seconds)),
+          itemsPerCpuSecond: spread(list.map(({ cpuSeconds }) => prompts.length / cpuSeconds)),
+        },
+      ]),
+    ),
+    batchedAgainstStrict: {
+      without: apart(answers("strict"), answers("batched")),
+      plugin: apart(answers("strict, plugin"), answers("batched, plugin")),
+      flashAttention: apart(answers("strict"), answers("batched, flash attention")),
+      "flash attention, plugin": apart(answers("strict"), answers("batched, flash attention, plugin")),
+    },
+    pluginAgainstWithout: {
+      strict: apart(answers("strict"), answers("strict, plugin")),
+      batched: apart(answers("batched"), answers("batched, plugin")),
+    },
+  };
+}
+
+function ask(title, modelPath, prompts) {
+  const { strict, env, flashAttention = false } = CASES[title];
+  const request = {
+    modelPath,
+    threads: Number(options.threads),
+    sequences: SEQUENCES,
+    batchTokens: 512,
+    cacheType: options.cache,
+    strict,
+    flashAttention,
+    warmUp: prompts.slice(0, 2),
+    prompts,
+    maxTokens: ANSWER_TOKENS,
+  };
+  const asked = runDriver("ask-native.mjs", request, join(work, "request.json"), env);
+  if (asked.plugin !== (env !== undefined)) throw new Error(`${title}: the plugin is not as wanted.`);
+  return asked;
+}
 
 /** Hypothetical questions: eight properties of each string. */
 async function promptsFor(path) {
@@ -116,6 +172,7 @@ function apart(before, after) {
     }
     if (at === one.tokenIds.length && at === other.tokenIds.length) return;
     otherItems++;
+    // Where the answers part, what was best with so much to spare is best no more.
     if (at < other.tokenIds.length && at < one.tokenIds.length) {
       margin = Math.max(margin, one.margins[at] + other.margins[at]);
     }

@@ -1,13 +1,16 @@
 // Items per second of the native engine beside node-llama-cpp, on the work of a study's stages and on prompts that share nothing.
 // node bench/engine-items-per-second.mjs [--encoding f32|as_shipped] [--load object|hypothetical|lone] [--items 48] [--rounds 5] [--threads 2]
-// The best number of sequences is looked for first, for every contender. Then they take turns, each turn in a fresh process.
-// node-llama-cpp reads nothing back; the native engine reads logprob, margin and entropy of every token and ten best at the first.
+// The best number of sequences is looked for first, for every contender. Then they take turns, each turn in a fresh process. Only the
+// native engine reads anything back: logprob, margin and entropy of every token and ten best at the first. Where nothing is shared, a
+// plain loop on llama.cpp's C API and llama-batched-bench take part, on the same libraries (engine/contenders.mjs).
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
+import { contendersFor } from "./engine/contenders.mjs";
 import { runDriver } from "./engine/run-driver.mjs";
+import { median, spread } from "./engine/spread.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -26,17 +29,6 @@ const THREADS = Number(options.threads);
 const BATCH_TOKENS = 512;
 /** Enough to tell numbers of sequences apart. */
 const SCAN_ITEMS = 16;
-
-const CONTENDERS = {
-  native: { driver: "ask-native.mjs", request: { cacheType: options.cache }, sequences: [8, 16, 32] },
-  "node-llama-cpp": { driver: "ask-node-llama-cpp.mjs", request: {}, sequences: [1, 4, 8, 16] },
-  // What its user can do by hand: a sequence erases only what the next prompt does not share.
-  "node-llama-cpp, prefix kept": {
-    driver: "ask-node-llama-cpp.mjs",
-    request: { keepsPrefix: true },
-    sequences: [1, 4, 8],
-  },
-};
 
 prepare();
 const { LOADS, distinctTokens } = await import("./engine/loads.mjs");
@@ -97,37 +89,35 @@ async function renderedLoads() {
 }
 
 function compare(name, load) {
-  const turn = (contender, sequences, part = load.prompts.length) =>
-    runDriver(
-      CONTENDERS[contender].driver,
-      {
-        ...CONTENDERS[contender].request,
-        modelPath: file.path,
-        threads: THREADS,
-        batchTokens: BATCH_TOKENS,
-        sequences,
-        ...load,
-        prompts: load.prompts.slice(0, part),
-      },
-      requestPath,
-    );
-  const rate = (answered) => answered.answers.length / answered.seconds;
-  // On one thread nothing spins, so this one holds on a busy machine too.
-  const cpuRate = (answered) => answered.answers.length / answered.cpuSeconds;
-  const scanRate = THREADS === 1 ? cpuRate : rate;
+  const { contenders, leftOut } = contendersFor(name, options.cache);
+  const turn = (contender, sequences, part = load.prompts.length) => {
+    const { driver, request, env } = contenders[contender];
+    const prompts = load.prompts.slice(0, part);
+    const setting = { modelPath: file.path, threads: THREADS, batchTokens: BATCH_TOKENS, sequences };
+    const answered = runDriver(driver, { ...request, ...setting, ...load, prompts }, requestPath, env);
+    if (answered.plugin !== undefined && answered.plugin !== (env !== undefined)) {
+      throw new Error(`${contender}: the BLAS plugin is ${answered.plugin ? "" : "not "}there.`);
+    }
+    return { ...answered, items: prompts.length };
+  };
+  const rate = ({ items, seconds }) => items / seconds;
+  // On one thread nothing spins, so this one holds on a busy machine too. llama-batched-bench has no figure for it.
+  const cpuRate = ({ items, cpuSeconds }) => items / cpuSeconds;
+  const hasCpu = (list) => list.every(({ cpuSeconds }) => cpuSeconds !== undefined);
+  const scanRate = (answered) => (THREADS === 1 && hasCpu([answered]) ? cpuRate(answered) : rate(answered));
   const scans = {};
   const best = {};
-  for (const [contender, { sequences }] of Object.entries(CONTENDERS)) {
+  for (const [contender, { sequences }] of Object.entries(contenders)) {
     scans[contender] = Object.fromEntries(
       sequences.map((count) => [count, scanRate(turn(contender, count, SCAN_ITEMS))]),
     );
     best[contender] = sequences.reduce((a, b) => (scans[contender][b] > scans[contender][a] ? b : a));
     say(`${name}: ${contender} is best with ${best[contender]} sequences`, scans[contender]);
   }
-  const turns = Object.fromEntries(Object.keys(CONTENDERS).map((contender) => [contender, []]));
+  const turns = Object.fromEntries(Object.keys(contenders).map((contender) => [contender, []]));
   const loadAverages = [];
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const contender of Object.keys(CONTENDERS)) turns[contender].push(turn(contender, best[contender]));
+    for (const contender of Object.keys(contenders)) turns[contender].push(turn(contender, best[contender]));
     loadAverages.push(loadavg()[0]);
     say(
       `${name}: round ${round}/${ROUNDS}`,
@@ -143,52 +133,64 @@ function compare(name, load) {
     maxTokens: load.maxTokens,
     distinctTokens: distinct,
     loadAverages,
+    leftOut,
     contenders: Object.fromEntries(
       Object.entries(turns).map(([contender, list]) => [
         contender,
         {
           sequences: best[contender],
           itemsPerSecond: spread(list.map(rate)),
-          itemsPerCpuSecond: spread(list.map(cpuRate)),
+          ...(hasCpu(list) ? { itemsPerCpuSecond: spread(list.map(cpuRate)) } : {}),
           bySequences: scans[contender],
-          evaluatedTokens: list[0].evaluatedTokens,
-          evaluatedPerDistinctToken: list[0].evaluatedTokens / distinct,
-          generatedTokens: list[0].answers.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-          peakBytes: median(list.map(({ peakBytes }) => peakBytes)),
-          // Whether it was the same work; a tie may fall to either side where batches differ.
-          itemsAsNative: list[0].answers.filter(({ tokenIds }, item) =>
-            sameIds(tokenIds, turns.native[0].answers[item].tokenIds),
-          ).length,
+          ...(list[0].answers ? workDone(list, turns.native[0].answers, distinct) : {}),
+          ...(list[0].promptRate ? { tokensPerSecond: tokenRates(list) } : {}),
         },
       ]),
     ),
     // Round by round: neighbours in time share the machine's mood.
     ratios: Object.fromEntries(
-      Object.entries(turns)
-        .filter(([contender]) => contender !== "native")
-        .map(([contender, list]) => [
-          `native / ${contender}`,
-          {
-            speed: spread(turns.native.map((own, round) => rate(own) / rate(list[round]))),
-            cpu: spread(turns.native.map((own, round) => cpuRate(own) / cpuRate(list[round]))),
-          },
-        ]),
+      Object.keys(contenders)
+        .filter((contender) => contender.startsWith("native"))
+        .flatMap((own) =>
+          Object.entries(turns)
+            .filter(([other]) => other !== own)
+            .map(([other, list]) => [
+              `${own} / ${other}`,
+              {
+                speed: spread(turns[own].map((answered, round) => rate(answered) / rate(list[round]))),
+                ...(hasCpu(list)
+                  ? { cpu: spread(turns[own].map((answered, round) => cpuRate(answered) / cpuRate(list[round]))) }
+                  : {}),
+              },
+            ]),
+        ),
     ),
+  };
+}
+
+/** What a contender evaluated and answered, over its rounds. */
+function workDone(list, nativeAnswers, distinct) {
+  const [{ answers, evaluatedTokens }] = list;
+  return {
+    evaluatedTokens,
+    evaluatedPerDistinctToken: evaluatedTokens / distinct,
+    generatedTokens: answers.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
+    peakBytes: median(list.map(({ peakBytes }) => peakBytes)),
+    // Whether it was the same work; a tie may fall to either side where batches differ.
+    itemsAsNative: answers.filter(({ tokenIds }, item) => sameIds(tokenIds, nativeAnswers[item].tokenIds)).length,
+  };
+}
+
+/** What llama-batched-bench says itself. */
+function tokenRates(list) {
+  return {
+    prompt: spread(list.map(({ promptRate }) => promptRate)),
+    answer: spread(list.map(({ answerRate }) => answerRate)),
   };
 }
 
 function sameIds(a, b) {
   return a.length === b.length && a.every((id, at) => id === b[at]);
-}
-
-function spread(values) {
-  return { median: median(values), min: Math.min(...values), max: Math.max(...values), rounds: values };
-}
-
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 function say(what, rates) {

@@ -1,14 +1,15 @@
 // What it costs to read a position's logprobs, by size of the vocabulary: the native engine beside node-llama-cpp's `probabilities`.
 // node bench/logprob-milliseconds.mjs [--rounds 5] [--threads 2]
 // The model is one small block under a large vocabulary. node-llama-cpp: answers with and without `probabilities`, the difference. Native:
-// a prompt with every position scored and with none, the difference; the product that makes the logits is still in it, so it is
-// too high. A whole generated token, evaluation and all, stands beside it.
+// the engine's own clock around reading, over a prompt with every position scored. Beside it the difference between that prompt scored
+// and not, which has the product that makes the logits in it, and a whole generated token, evaluation and all.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
 import { runDriver } from "./engine/run-driver.mjs";
+import { spread } from "./engine/spread.mjs";
 
 const { values: options } = parseArgs({
   options: { rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" } },
@@ -44,7 +45,7 @@ try {
     rmSync(modelPath);
     const { nativeRead, nativeGenerated, peerRead } = vocabularies[size];
     process.stderr.write(
-      `${size} tokens (ms a position)  native: at most ${nativeRead.median.toFixed(3)}, whole step ${nativeGenerated.median.toFixed(3)}; ` +
+      `${size} tokens (ms a position)  native: ${nativeRead.median.toFixed(3)}, whole step ${nativeGenerated.median.toFixed(3)}; ` +
         `node-llama-cpp probabilities: ${peerRead.median.toFixed(2)}\n`,
     );
   }
@@ -69,6 +70,7 @@ process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 function measure(modelPath) {
   const requestPath = join(work, "request.json");
   const seconds = Object.fromEntries(Object.keys(TURNS).map((name) => [name, []]));
+  const readSeconds = [];
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, { driver, request }] of Object.entries(TURNS)) {
       const setting = { modelPath, threads: THREADS, sequences: 1, batchTokens: 512, warmUp: [prompt.slice(0, 8)] };
@@ -76,6 +78,7 @@ function measure(modelPath) {
       const generated = answered.answers[0].tokenIds.length;
       if (generated !== request.maxTokens) throw new Error(`${name} generated ${generated} tokens.`);
       // On one thread nothing spins, so processor time holds on a busy machine too.
+      if (name === "nativeScored") readSeconds.push(answered.readSeconds);
       seconds[name].push(THREADS === 1 ? answered.cpuSeconds : answered.seconds);
     }
   }
@@ -83,14 +86,10 @@ function measure(modelPath) {
   const difference = (a, b, positions) =>
     perPosition(a, positions).map((value, round) => value - perPosition(b, positions)[round]);
   return {
-    nativeRead: spread(difference("nativeScored", "nativeUnscored", PROMPT_TOKENS - 1)),
+    nativeRead: spread(readSeconds.map((value) => (1000 * value) / (PROMPT_TOKENS - 1))),
+    nativeReadWithProduct: spread(difference("nativeScored", "nativeUnscored", PROMPT_TOKENS - 1)),
     nativeGenerated: spread(perPosition("nativeGenerating", GENERATED_TOKENS)),
     peerRead: spread(difference("peerProbabilities", "peerGenerating", GENERATED_TOKENS)),
     peerGenerated: spread(perPosition("peerGenerating", GENERATED_TOKENS)),
   };
-}
-
-function spread(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted.at(-1), rounds: values };
 }

@@ -152,6 +152,24 @@ export function measureSgemm(blasLibrary: string, threads: number, m: number, n:
 /** The llama.cpp release whose headers the addon was built with. */
 export const llamaCpp: string;
 
+export interface NativeRequantizeOptions {
+  readonly binariesFolder: string;
+  /** A GGUF with tensors. */
+  readonly input: string;
+  /** Must not be there yet. */
+  readonly output: string;
+  /** In llama.cpp's words, lower case, e.g. `f32`, `q8_0`, `q4_k_m`. */
+  readonly type: string;
+  readonly threads: number;
+}
+
+/**
+ * Writes the model with its weights in another encoding (llama_model_quantize); the order of metadata and tensors is llama.cpp's own.
+ * Needs no device. A full disk may leave a file without a header and no error.
+ * @throws ENGINE_UNAVAILABLE, MODEL_TENSOR_TYPE, STORE_UNWRITABLE
+ */
+export function requantize(options: NativeRequantizeOptions): void;
+
 export interface NativeEngineOptions {
   readonly modelPath: string;
   readonly binariesFolder: string;
@@ -167,6 +185,11 @@ export interface NativeEngineOptions {
   /** One item at a time, nothing shared: bit-stable whatever else is in the group. */
   readonly strict: boolean;
   readonly cacheType: "f32" | "f16";
+  /**
+   * Not when strict. It passes over cells that a token does not see, of which a cache that many sequences share has most, and rounds keys and
+   * values to half precision. Default false.
+   */
+  readonly flashAttention?: boolean;
 }
 
 /** A group of prompts that are asked together; the same group with the same settings gives the same bytes. */
@@ -185,6 +208,13 @@ export interface NativeWork {
   readonly topTokens: number;
   /** Token ids whose log-probability is reported there too. */
   readonly readIds: Int32Array;
+  /** Answers in the making at once, instead of the engine's own number; 0 for that. */
+  readonly sequences?: number;
+  /**
+   * Tokens at the beginning of every prompt that stay evaluated for the next group, if that one keeps the very same ones; its numbers then
+   * depend on which groups went before. 0 keeps nothing.
+   */
+  readonly keep?: number;
 }
 
 /** Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1, full vocabulary, double precision. */
@@ -219,6 +249,12 @@ export interface NativeCounts {
   readonly mostSequences: number;
   /** Times an item had to wait for cells. */
   readonly waited: number;
+  /** Of the KV cache, and how many the group could have used; fewer where `mostCells` or memory forbade more. */
+  readonly cells: number;
+  readonly wantedCells: number;
+  /** In llama_decode, and in reading its logits. */
+  readonly decodeSeconds: number;
+  readonly readSeconds: number;
 }
 
 /** libllama behind a scheduler over the prefix tree of a group. Throws like Trainer, with ENGINE_*, MODEL_*, ADAPTER_* codes. */

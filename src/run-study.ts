@@ -1,8 +1,12 @@
 /** The corridor: the method section of a paper, in order. Each stage reads its predecessor's file and writes its own. */
 import { askAdaptedObjectLevel, askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
 import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
+import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractAdaptedBehaviors, extractBehaviors } from "./stages/extract-behaviors.js";
+import { measureDistributions } from "./stages/measure-distributions.js";
 import { measureNoise } from "./stages/measure-noise.js";
+import { predictFromStrings } from "./stages/predict-from-strings.js";
+import { scoreCalibration } from "./stages/score-calibration.js";
 import { scorePredictions } from "./stages/score-predictions.js";
 import type { StageContext } from "./stages/stage-context.js";
 import { requireTrainer, trainAdapters } from "./stages/train-adapters.js";
@@ -22,6 +26,10 @@ export async function runStudy(context: StageContext): Promise<void> {
   await extractAdaptedBehaviors(context); // 06-behaviors-adapted.jsonl
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json
+  await measureDistributions(context); // 07-distributions.jsonl, when the study has a calibration
+  await predictFromStrings(context); // 07-input-only.json
   await scorePredictions(context); // 08-scores.json
+  await comparePredictors(context); // 08-comparisons.json, when a target has a self and a cross predictor
+  await scoreCalibration(context); // 08-calibration.json, likewise
   await writeReport(context); // 09-report.html
 }

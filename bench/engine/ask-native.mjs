@@ -17,6 +17,7 @@ const engine = new Engine({
   mostCells: 0,
   strict: request.strict ?? false,
   cacheType: request.cacheType ?? "f16",
+  flashAttention: request.flashAttention ?? false,
 });
 
 ask(request.warmUp);
@@ -26,7 +27,7 @@ const taken = ask(request.prompts);
 const seconds = (performance.now() - begun) / 1000;
 const cpu = process.cpuUsage(cpuBegun);
 const cpuSeconds = (cpu.user + cpu.system) / 1e6;
-const { evaluatedTokens, distinctTokens, decodes, mostSequences } = engine.counts();
+const { evaluatedTokens, distinctTokens, decodes, mostSequences, decodeSeconds, readSeconds } = engine.counts();
 // Whether the BLAS plugin is really there.
 const plugin = process.report.getReport().sharedObjects.some((path) => path.endsWith("ggml-blas.so"));
 const peakBytes = process.resourceUsage().maxRSS * 1024;
@@ -45,7 +46,7 @@ for (const { items, counts, tokenIds, logprobs, margins } of taken) {
   });
 }
 process.stdout.write(
-  `${JSON.stringify({ seconds, cpuSeconds, answers, evaluatedTokens, distinctTokens, decodes, mostSequences, plugin, peakBytes })}\n`,
+  `${JSON.stringify({ seconds, cpuSeconds, answers, evaluatedTokens, distinctTokens, decodes, mostSequences, decodeSeconds, readSeconds, plugin, peakBytes })}\n`,
 );
 process.exit(0);
 

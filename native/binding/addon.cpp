@@ -4,6 +4,7 @@
 #include "convert.h"
 #include "engine-class.h"
 #include "inward/trainer.h"
+#include "requantize.h"
 
 namespace {
 
@@ -243,6 +244,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", Trainer::define(env));
     exports.Set("Engine", define_engine(env));
     exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
+    exports.Set("requantize", Napi::Function::New(env, requantize));
     exports.Set("llamaCpp", INWARD_LLAMA_CPP);
     return exports;
 }

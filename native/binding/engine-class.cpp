@@ -36,6 +36,7 @@ public:
         o.batch_tokens    = (int64_t) number(from, "batchTokens", 512);
         o.most_cells      = (int64_t) number(from, "mostCells", 0);
         o.strict          = from.Get("strict").ToBoolean();
+        o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.f32_cache       = text(from, "cacheType") != "f16";
         guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
     }
@@ -88,6 +89,8 @@ private:
             w.draws       = list<double, Napi::Float64Array>(env, from, "draws", napi_float64_array);
             w.read_ids    = list<int32_t, Napi::Int32Array>(env, from, "readIds", napi_int32_array);
             w.top_tokens  = (int32_t) number(from, "topTokens", 0);
+            w.sequences   = (int32_t) number(from, "sequences", 0);
+            w.keep        = (int32_t) number(from, "keep", 0);
             engine(env).begin(std::move(w));
             return env.Undefined();
         });
@@ -134,6 +137,10 @@ private:
         made.Set("decodes", (double) c.decodes);
         made.Set("mostSequences", (double) c.most_sequences);
         made.Set("waited", (double) c.waited);
+        made.Set("cells", (double) c.cells);
+        made.Set("wantedCells", (double) c.wanted_cells);
+        made.Set("decodeSeconds", c.decode_seconds);
+        made.Set("readSeconds", c.read_seconds);
         return made;
     }
 

@@ -4,11 +4,13 @@
 #include "inward/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <numeric>
 
 #include "check-work.h"
+#include "decode-rows.h"
 #include "devices.h"
 #include "inward/error.h"
 #include "llama-library.h"
@@ -20,25 +22,16 @@ namespace inward {
 namespace {
 
 constexpr int64_t CELL_STEP = 256;  // llama.cpp pads the cache to this
+constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
+
+double seconds_since(std::chrono::steady_clock::time_point begun) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
 
 // One cell of the KV cache: a token in the context of all those before it.
 struct cell {
     int32_t references = 0;  // sequences that hold it
     int32_t pending    = -1; // its place in the queue while it waits to be evaluated
-};
-
-// Someone who waits for the logits after a token.
-struct reader {
-    int32_t slot;
-    int32_t scored = -1;  // index into the item's tokens of the one that is scored; -1: the first token of the answer
-};
-
-// A token that waits to be evaluated.
-struct queued {
-    int32_t              token, position;
-    std::vector<int32_t> sequences;
-    std::vector<reader>  readers;
-    int32_t              owner;  // cell
 };
 
 struct slot {
@@ -67,20 +60,19 @@ struct engine::impl {
     std::vector<llama_adapter_lora *> adapters;
     std::vector<float>    adapter_scales;
     std::unique_ptr<logits_reader> reading;
-    llama_batch           batch{};
-    std::vector<int32_t>  batch_tokens_, batch_positions, batch_counts;
-    std::vector<llama_seq_id *> batch_sequences;
-    std::vector<int8_t>   batch_outputs;
+    row_decoder           decoder;
 
     engine_work           work;
     int32_t               most_answer = 0;
     std::vector<int32_t>  order;      // items, prompts in lexicographic order: neighbours share the most
     size_t                started = 0;
     int32_t               last_slot = -1;  // whose prompt the next one begins like
+    std::vector<int32_t>  last_prompt;     // its tokens
     std::vector<slot>     slots;
     std::vector<cell>     cells;
     std::vector<int32_t>  free_cells;
     int64_t               used_cells = 0, cell_count = 0;
+    int                   sequence_count = 0;  // of the context
     std::deque<queued>    queue;
     int64_t               queue_begin = 0;  // number of queue entries that were taken off so far
     engine_results        finished;
@@ -101,8 +93,6 @@ struct engine::impl {
 
     static engine_options checked(engine_options o) {
         if (o.threads < 1 || o.sequences < 1) throw error("ENGINE_UNAVAILABLE", "an engine needs at least one thread and one sequence");
-        // Every sequence has a row in each evaluation.
-        o.batch_tokens = std::max<int64_t>(o.batch_tokens, o.sequences + 1);
         return o;
     }
 
@@ -117,7 +107,10 @@ struct engine::impl {
         if (model) llama.model_free(model);  // its adapters with it
     }
 
-    int sequences() const { return options.strict ? 1 : options.sequences; }
+    int sequences() const { return options.strict ? 1 : work.sequences > 0 ? work.sequences : options.sequences; }
+    bool flash() const { return options.flash_attention && !options.strict; }
+    // Every sequence has a row in each evaluation.
+    int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
     int32_t prompt_length(int32_t item) const { return work.starts[item + 1] - work.starts[item]; }
     const int32_t * prompt(int32_t item) const { return work.tokens.data() + work.starts[item]; }
@@ -139,59 +132,87 @@ struct engine::impl {
                 return std::lexicographical_compare(prompt(a), prompt(a) + prompt_length(a), prompt(b), prompt(b) + prompt_length(b));
             });
         }
-        started   = 0;
-        last_slot = -1;
-        finished  = engine_results();
-        count     = engine_counts();
-        make_context();
-        forget();
+        started  = 0;
+        finished = engine_results();
+        count    = engine_counts();
+        if (!continues()) {
+            make_context();
+            forget();
+        }
+        count.cells        = cell_count;
+        count.wanted_cells = wanted_cells();
     }
 
-    // A cache that holds as many whole items as there are slots, or as many as memory allows: never fewer cells than the longest needs.
+    // Whether the kept prompt's cells can serve this group.
+    bool continues() const {
+        if (!context || options.strict || work.keep == 0 || last_slot < 0 || (int32_t) last_prompt.size() != work.keep) return false;
+        for (size_t i = 0; i < order.size(); i++) {
+            if (!std::equal(last_prompt.begin(), last_prompt.end(), prompt((int32_t) i))) return false;
+        }
+        return sequence_count == sequences() && cell_count >= std::min(wanted_cells(), options.most_cells > 0 ? options.most_cells : wanted_cells());
+    }
+
+    int64_t longest_item() const {
+        int64_t longest = 0;
+        for (size_t i = 0; i < order.size(); i++) longest = std::max<int64_t>(longest, prompt_length((int32_t) i) + work.most_tokens[i]);
+        // The groups that go on with a kept prompt have longer ones.
+        return work.keep == 0 ? longest : work.keep + (longest - work.keep + KEPT_STEP) / KEPT_STEP * KEPT_STEP;
+    }
+
+    // Room for as many whole items as there are slots.
+    int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
+
+    // A cache of that size, or as large as memory and the limit allow: never smaller than the longest item needs.
     void make_context() {
-        int64_t longest = 0, wanted = 0;
-        std::vector<int64_t> needs;
-        for (size_t i = 0; i < order.size(); i++) needs.push_back(prompt_length((int32_t) i) + work.most_tokens[i]);
-        for (auto n : needs) longest = std::max(longest, n);
-        wanted = longest * (sequences() + 1);
+        const int64_t longest = longest_item();
+        int64_t       cells   = wanted_cells();
         if (options.most_cells > 0) {
             if (longest > options.most_cells) {
                 throw error("ENGINE_MEMORY", "an item of " + std::to_string(longest) + " tokens does not fit a cache of " + std::to_string(options.most_cells));
             }
-            wanted = std::min(wanted, options.most_cells);
+            cells = std::min(cells, options.most_cells);
         }
         // Exactly what this group alone would get: with a larger one of an earlier group it could be scheduled otherwise.
-        if (context && cell_count == wanted) return;
+        if (context && cell_count == cells && sequence_count == sequences()) return;
         if (context) llama.free(context);
         context = nullptr;
+        for (;; cells = std::max(longest, cells / 2)) {
+            context = context_of(cells);
+            if (context) break;
+            if (cells <= longest) throw error("ENGINE_MEMORY", "there is no memory for a context of " + std::to_string(cells) + " cells");
+        }
+        cell_count     = cells;
+        sequence_count = sequences();
+        apply_adapters();
+    }
+
+    llama_context * context_of(int64_t cells) {
         auto params            = llama.context_default_params();
-        params.n_ctx           = (uint32_t) ((wanted + CELL_STEP - 1) / CELL_STEP * CELL_STEP);
-        params.n_batch         = (uint32_t) options.batch_tokens;
-        params.n_ubatch        = (uint32_t) options.batch_tokens;
+        params.n_ctx           = (uint32_t) ((cells + CELL_STEP - 1) / CELL_STEP * CELL_STEP);
+        params.n_batch         = (uint32_t) batch_tokens();
+        params.n_ubatch        = (uint32_t) batch_tokens();
         params.n_seq_max       = (uint32_t) (sequences() + 1);
         params.n_threads       = options.threads;
         params.n_threads_batch = options.threads;
-        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+        params.flash_attn_type = flash() ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
         params.type_k = params.type_v = options.f32_cache ? GGML_TYPE_F32 : GGML_TYPE_F16;
         params.kv_unified      = true;
         params.offload_kqv     = !device.is_cpu;
         params.op_offload      = !device.is_cpu;
-        context = llama.init_from_model(model, params);
-        if (!context) throw error("ENGINE_MEMORY", "there is no memory for a context of " + std::to_string(wanted) + " cells");
-        cell_count = wanted;
-        apply_adapters();
+        return llama.init_from_model(model, params);
     }
 
     // Nothing of an earlier group can reach a later one's numbers.
     void forget() {
         llama.memory_clear(llama.get_memory(context), true);
-        slots.assign(sequences() + 1, slot());
+        slots.assign(sequence_count + 1, slot());
         cells.clear();
         free_cells.clear();
         used_cells = 0;
         queue.clear();
         queue_begin = 0;
         last_slot   = -1;
+        last_prompt.clear();
     }
 
     void apply_adapters() {
@@ -268,10 +289,9 @@ struct engine::impl {
         // Prompts come in lexicographic order, so none before shares more with this one than the last.
         int32_t shared = 0;
         if (last_slot >= 0 && !options.strict) {
-            const auto &  last   = slots[last_slot];
-            const int32_t before = order[started - 1];
-            const int32_t most   = std::min({ length, prompt_length(before), (int32_t) last.path.size() });
-            while (shared < most && prompt(before)[shared] == ids[shared]) shared++;
+            const auto &  last = slots[last_slot];
+            const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
+            while (shared < most && last_prompt[shared] == ids[shared]) shared++;
             // A token that was evaluated already gives no logits again: those that are read must still be waiting.
             const int32_t first_read = work.score_from[item] - 1;
             for (int32_t i = first_read; i < shared; i++) {
@@ -288,6 +308,7 @@ struct engine::impl {
             if (last_slot >= 0 && slots[last_slot].item < 0 && slots[last_slot].holds) {
                 release(last_slot, 0);
                 last_slot = -1;
+                last_prompt.clear();
                 return start_next();
             }
             throw error("ENGINE_MEMORY", "an item of " + std::to_string(length + work.most_tokens[item]) + " tokens does not fit a cache of " + std::to_string(cell_count));
@@ -295,6 +316,7 @@ struct engine::impl {
         begin_item(which, item, shared);
         const int32_t previous = last_slot;
         last_slot              = which;
+        last_prompt.assign(ids, ids + length);
         started++;
         if (previous >= 0 && previous != which && slots[previous].item < 0 && slots[previous].holds) release(previous, 0);
         return true;
@@ -349,7 +371,7 @@ struct engine::impl {
 
     bool step() {
         if (!context) return false;
-        while (started < order.size() && (int64_t) queue.size() + active() < options.batch_tokens && start_next()) {
+        while (started < order.size() && (int64_t) queue.size() + active() < batch_tokens() && start_next()) {
         }
         std::vector<queued> rows;
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
@@ -361,51 +383,28 @@ struct engine::impl {
             s.next = -1;
             count.distinct_tokens++;
         }
-        while (!queue.empty() && (int64_t) rows.size() < options.batch_tokens) {
+        while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) {
             rows.push_back(std::move(queue.front()));
             queue.pop_front();
             queue_begin++;
             cells[rows.back().owner].pending = -1;
         }
         if (rows.empty()) return false;
-        decode(rows);
+        const auto begun = std::chrono::steady_clock::now();
+        decoder.decode(llama, context, rows);
+        count.decode_seconds += seconds_since(begun);
         count.decodes++;
         count.evaluated_tokens += (int64_t) rows.size();
         count.most_sequences = std::max(count.most_sequences, active());
+        const auto decoded = std::chrono::steady_clock::now();
         for (int32_t r = 0; r < (int32_t) rows.size(); r++) {
             if (!rows[r].readers.empty()) read_row(r, rows[r]);
         }
+        count.read_seconds += seconds_since(decoded);
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
             if (slots[i].item >= 0 && slots[i].waiting == 0 && slots[i].next < 0) finish(i);
         }
         return started < order.size() || active() > 0;
-    }
-
-    void decode(std::vector<queued> & rows) {
-        const size_t n = rows.size();
-        batch_tokens_.resize(n);
-        batch_positions.resize(n);
-        batch_counts.resize(n);
-        batch_sequences.resize(n);
-        batch_outputs.resize(n);
-        for (size_t i = 0; i < n; i++) {
-            batch_tokens_[i]   = rows[i].token;
-            batch_positions[i] = rows[i].position;
-            batch_counts[i]    = (int32_t) rows[i].sequences.size();
-            batch_sequences[i] = rows[i].sequences.data();
-            batch_outputs[i]   = !rows[i].readers.empty();
-        }
-        batch.n_tokens = (int32_t) n;
-        batch.token    = batch_tokens_.data();
-        batch.embd     = nullptr;
-        batch.pos      = batch_positions.data();
-        batch.n_seq_id = batch_counts.data();
-        batch.seq_id   = batch_sequences.data();
-        batch.logits   = batch_outputs.data();
-        const int32_t status = llama.decode(context, batch);
-        if (status == 1) throw error("ENGINE_MEMORY", "the KV cache of " + std::to_string(cell_count) + " cells is full with " + std::to_string(used_cells));
-        if (status == -2) throw error("ENGINE_MEMORY", "the device ran out of memory while evaluating " + std::to_string(n) + " tokens");
-        if (status != 0) throw error("ENGINE_CRASHED", "llama_decode ended with " + std::to_string(status));
     }
 
     void read_row(int32_t row, const queued & entry) {
@@ -458,7 +457,12 @@ struct engine::impl {
         append(finished.top_ids, s.top_ids);
         append(finished.top_logprobs, s.top_logprobs);
         append(finished.read_logprobs, s.read_logprobs);
-        const size_t keep = which == last_slot && !options.strict && started < order.size() ? (size_t) prompt_length(s.item) : 0;
+        size_t keep = 0;
+        if (which == last_slot && !options.strict) {
+            keep = started < order.size() ? (size_t) prompt_length(s.item) : (size_t) work.keep;
+            last_prompt.resize(keep);
+            if (keep == 0) last_slot = -1;
+        }
         s.item = -1;
         release(which, keep);
         if (options.strict) llama.memory_clear(llama.get_memory(context), false);

@@ -95,8 +95,6 @@ ggml_tensor * cross_entropy(ggml_context * ctx, loss_chunk & chunk, ggml_tensor 
 
 // exp of every value minus `shift`, and their sum
 float exp_sum(float * values, int64_t n, float shift);
-// sum of a * (b - shift)
-float shifted_dot(const float * a, const float * b, int64_t n, float shift);
 float greatest(const float * values, int64_t n);
 // gradient through a row of a softmax, in place: d = p (d - sum p d) scale
 void softmax_back(const float * p, float * d, int64_t n, float scale);

@@ -3,20 +3,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "clones.h"
 #include "kernel-tensors.h"
 #include "kernels.h"
-
-// One binary carries each loop for several instruction sets and picks when it is loaded: machines differ.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#    define INWARD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#    define INWARD_CLONES
-#endif
-#if defined(__GNUC__)
-#    define INWARD_INLINE inline __attribute__((always_inline))
-#else
-#    define INWARD_INLINE inline
-#endif
 
 namespace inward {
 
@@ -73,18 +62,6 @@ INWARD_CLONES float dot_loop(const float * a, const float * b, const float * c, 
     }
     float sum = 0;
     for (; i < n; i++) sum += a[i] * b[i] * c[i];
-    for (int s = 0; s < STRANDS; s++) sum += strand[s];
-    return sum;
-}
-
-INWARD_CLONES float shifted_dot_loop(const float * a, const float * b, int64_t n, float shift) {
-    float   strand[STRANDS] = { 0 };
-    int64_t i               = 0;
-    for (; i + STRANDS <= n; i += STRANDS) {
-        for (int s = 0; s < STRANDS; s++) strand[s] += a[i + s] * (b[i + s] - shift);
-    }
-    float sum = 0;
-    for (; i < n; i++) sum += a[i] * (b[i] - shift);
     for (int s = 0; s < STRANDS; s++) sum += strand[s];
     return sum;
 }
@@ -225,7 +202,6 @@ void cross_entropy_op(ggml_tensor * dst, const ggml_tensor *, int ith, int nth, 
 }  // namespace
 
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
-float shifted_dot(const float * a, const float * b, int64_t n, float shift) { return shifted_dot_loop(a, b, n, shift); }
 float greatest(const float * values, int64_t n) { return greatest_loop(values, n); }
 void  softmax_back(const float * p, float * d, int64_t n, float scale) { softmax_back_loop(p, d, n, scale); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }

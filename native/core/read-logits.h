@@ -15,16 +15,16 @@ struct position_reading {
 
 class logits_reader {
 public:
-    explicit logits_reader(int64_t vocabulary) : exps_(vocabulary) {}
+    explicit logits_reader(int64_t vocabulary) : vocabulary_(vocabulary) {}
 
-    position_reading read(const float * logits);
+    position_reading read(const float * logits) const;
     // The k most likely ids, most likely first, equal ones by id.
     void top(const float * logits, int32_t k, std::vector<int32_t> & ids) const;
-    // The token at which the cumulative probability, in order of id, exceeds `draw`. Of the position that was read last.
+    // The token at which the cumulative probability, in order of id, exceeds `draw`.
     int32_t sample(const float * logits, const position_reading & reading, double draw) const;
 
 private:
-    std::vector<float> exps_;
+    int64_t vocabulary_;
 };
 
 }  // namespace inward

@@ -1,17 +1,14 @@
 /** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. */
-import type { LanguageModel } from "../model/language-model.js";
-import type { Reply } from "../records/answer.js";
+import type { AskCost } from "../model/language-model.js";
 import { AnswerShard } from "../store/answer-shard.js";
 import { cutGroups } from "./cut-groups.js";
+import type { GroupAsker } from "./group-asker.js";
 import type { Question } from "./question.js";
-import { toAnswer, toRequest } from "./to-request.js";
 
 export interface AskStageOptions {
   readonly path: string;
   readonly groupQuestions: number;
-  readonly topTokens: number;
-  /** Opens a state's model, closing the one before: one model in memory at a time. */
-  readonly modelFor: (state: string) => Promise<LanguageModel>;
+  readonly asker: GroupAsker;
   readonly onProgress?: (done: number, total: number) => void;
   /** A finished group, for the event log. */
   readonly onGroup?: (group: {
@@ -19,48 +16,42 @@ export interface AskStageOptions {
     questions: number;
     generatedTokens: number;
     wallSeconds: number;
+    /** Absent when the engine does not count, or after crashes. */
+    cost?: AskCost;
   }) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
 export async function askQuestions(questions: readonly Question[], options: AskStageOptions): Promise<void> {
+  const { asker, onProgress, onGroup } = options;
   const groups = cutGroups(questions, options.groupQuestions);
   const shard = await AnswerShard.open(options.path, groups);
   let done = groups.slice(0, shard.groupsDone).flat().length;
-  options.onProgress?.(done, questions.length);
+  onProgress?.(done, questions.length);
   try {
     const waiting = groups.slice(shard.groupsDone);
-    await checkAll(waiting, options);
+    // A question that cannot be asked must be known before hours are spent on the others.
+    for (const group of waiting) await asker.check(group);
     for (const group of waiting) {
-      const model = await options.modelFor((group[0] as Question).state);
       const begun = performance.now();
-      let inGroup = 0;
-      const replies = await model.ask(
-        group.map((question) => toRequest(question, options.topTokens)),
-        {
-          onReply: () => options.onProgress?.(done + ++inGroup, questions.length),
-          ...(options.signal ? { signal: options.signal } : {}),
+      let cost: AskCost | undefined;
+      const answers = await asker.ask(group, {
+        onAnswered: (count) => onProgress?.(done + count, questions.length),
+        onCost: (counted) => {
+          cost = counted;
         },
-      );
-      await shard.append(group.map((question, index) => toAnswer(question, replies[index] as Reply)));
+      });
+      await shard.append(answers);
       done += group.length;
-      options.onGroup?.({
+      onGroup?.({
         state: (group[0] as Question).state,
         questions: group.length,
-        generatedTokens: replies.reduce((sum, reply) => sum + reply.tokenIds.length, 0),
+        generatedTokens: answers.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0),
         wallSeconds: (performance.now() - begun) / 1000,
+        ...(cost ? { cost } : {}),
       });
     }
   } finally {
     await shard.close();
-  }
-}
-
-/** A question that cannot be asked must be known before hours are spent on the others. */
-async function checkAll(groups: readonly (readonly Question[])[], options: AskStageOptions): Promise<void> {
-  for (const group of groups) {
-    const model = await options.modelFor((group[0] as Question).state);
-    await model.check(group.map((question) => toRequest(question, options.topTokens)));
   }
 }

@@ -54,10 +54,13 @@ const LEAST_TOLERANCE = 1e-3;
 /** The greatest of a few hundred differences is a little below what the next few hundred may reach. */
 const TIMES_THE_FLOOR = 2;
 
-/** @param floor what the reference differs from itself when it is asked in another batch composition */
-export function toleranceFrom(floor: NoiseFloor): EngineTolerance {
+/**
+ * @param floor what the reference differs from itself when it is asked in another batch composition
+ * @param first the same of the most likely tokens at the first position: less likely ones move more than those that were chosen
+ */
+export function toleranceFrom(floor: NoiseFloor, first: number): EngineTolerance {
   return {
-    logprob: Math.max(LEAST_TOLERANCE, TIMES_THE_FLOOR * floor.maxLogprobDifference),
+    logprob: Math.max(LEAST_TOLERANCE, TIMES_THE_FLOOR * floor.maxLogprobDifference, TIMES_THE_FLOOR * first),
     margin: Math.max(LEAST_TOLERANCE, TIMES_THE_FLOOR * floor.maxMarginDifference),
   };
 }
@@ -111,7 +114,7 @@ export function compareEngines(
 }
 
 /** Over the tokens that both report at the first answer position, by logprob; the least likely of each list may lack in the other. */
-function firstApart(before: Reply, after: Reply): number {
+export function firstApart(before: Reply, after: Reply): number {
   const known = new Map(before.first.tokenIds.map((id, at) => [id, before.first.logprobs[at] as number]));
   const apart = after.first.tokenIds.map((id, at) => {
     const logprob = known.get(id);

@@ -1,10 +1,9 @@
 /** Asks some questions again in another order and batch composition: what differs is noise of the machine, not behavior. */
 import { createHash } from "node:crypto";
-import type { LanguageModel } from "../model/language-model.js";
-import type { Answer, Reply } from "../records/answer.js";
+import type { Reply } from "../records/answer.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
+import type { GroupAsker } from "./group-asker.js";
 import type { Question } from "./question.js";
-import { toRequest } from "./to-request.js";
 
 /** A seeded sample of the questions of one state, spread over both kinds. */
 export function noiseFloorSample(questions: readonly Question[], count: number, seed: number): Question[] {
@@ -18,23 +17,19 @@ export function noiseFloorSample(questions: readonly Question[], count: number, 
 
 /**
  * @param sample questions in an order unlike the stage's (a hash order is)
- * @param answered what each of them was answered in the stage, by `key`
+ * @param answered what each of them was answered in the stage, by `key`; one without a reply then or now is left out
  */
 export async function measureNoiseFloor(
   state: string,
   sample: readonly Question[],
-  answered: ReadonlyMap<string, Answer>,
-  model: LanguageModel,
-  options: { readonly topTokens: number; readonly sequences: number; readonly signal?: AbortSignal },
+  answered: ReadonlyMap<string, Reply>,
+  asker: GroupAsker,
 ): Promise<NoiseFloor> {
-  const replies = await model.ask(
-    sample.map((question) => toRequest(question, options.topTokens)),
-    { sequences: options.sequences, ...(options.signal ? { signal: options.signal } : {}) },
-  );
-  const pairs = sample.map((question, index) => ({
-    before: (answered.get(question.key) as Answer).reply,
-    again: replies[index] as Reply,
-  }));
+  const answers = await asker.ask(sample);
+  const pairs = answers.flatMap(({ key, reply: again }) => {
+    const before = answered.get(key);
+    return before && again ? [{ before, again }] : [];
+  });
   return compareReplies(state, pairs);
 }
 

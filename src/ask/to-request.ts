@@ -1,5 +1,5 @@
 import type { AskRequest } from "../model/language-model.js";
-import type { Answer, Reply } from "../records/answer.js";
+import type { Answer, Reply, SetAsideReason } from "../records/answer.js";
 import type { Question } from "./question.js";
 
 /** A question as an engine takes it. */
@@ -14,10 +14,10 @@ export function toRequest(question: Question, topTokens: number): AskRequest {
   };
 }
 
-/** A question and its reply as a line of the run. */
-export function toAnswer(question: Question, reply: Reply): Answer {
+/** A question and its reply, or why it has none, as a line of the run. */
+export function toAnswer(question: Question, said: Reply | SetAsideReason): Answer {
   const { key, state, task, item, split, property, variant, sample } = question;
-  return {
+  const asked = {
     key,
     state,
     task,
@@ -26,6 +26,6 @@ export function toAnswer(question: Question, reply: Reply): Answer {
     ...(property === undefined ? {} : { property }),
     ...(variant === undefined ? {} : { variant }),
     sample,
-    reply,
   };
+  return typeof said === "string" ? { ...asked, setAside: said } : { ...asked, reply: said };
 }

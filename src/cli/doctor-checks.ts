@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { InwardError } from "../errors.js";
 import { findAddon } from "../model/native/find-addon.js";
+import { findBlasPlugin } from "../model/native/find-blas-plugin.js";
 import { type FindBlasOptions, findBlas } from "../model/native/find-blas.js";
 import type { DeviceName, DeviceReport } from "../model/device.js";
 import { engineReleases } from "../model/engine/releases.js";
@@ -72,20 +73,25 @@ export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
   });
 }
 
-/** Built, and for the llama.cpp that is installed. @param buildFolder native/build unless given */
-export async function checkAddon(buildFolder?: string): Promise<Finding> {
-  const what = "trainer";
+/** What the compiled addon is for: asking and training. @param buildFolder native/build unless given */
+export async function checkAddon(buildFolder?: string): Promise<Finding[]> {
+  const [asking, training] = ["native asking", "training"];
   try {
     const { llamaCpp } = await findAddon(buildFolder);
-    return { what, status: "ok", found: `built for llama.cpp ${llamaCpp}, as installed` };
+    const found = `available, built for llama.cpp ${llamaCpp}, as installed`;
+    return [asking, training].map((what) => ({ what, status: "ok", found }));
   } catch (error) {
     if (!(error instanceof InwardError)) throw error;
-    return { what, status: "warning", found: error.message, remedy: error.hint };
+    const instead = "not available: node-llama-cpp asks instead, more slowly, and there are no exact distributions";
+    return [
+      { what: asking, status: "warning", found: `${instead} (${error.message})`, remedy: error.hint },
+      { what: training, status: "warning", found: "not available, for the same reason", remedy: error.hint },
+    ];
   }
 }
 
 export function checkBlas(options: FindBlasOptions = {}): Finding {
-  const what = "BLAS";
+  const what = "BLAS for training";
   const blas = findBlas(options);
   if ("path" in blas) return { what, status: "ok", found: `${blas.what}, ${blas.path}` };
   return {
@@ -97,18 +103,31 @@ export function checkBlas(options: FindBlasOptions = {}): Finding {
   };
 }
 
-const BUILDS_THE_TRAINER = "Only building the trainer needs it. On Debian: apt install";
+/** It is never needed, so its absence is a note. @param buildFolder native/build unless given */
+export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform = process.platform): Finding {
+  const what = "BLAS plugin for asking";
+  const plugin = findBlasPlugin(buildFolder);
+  if (plugin !== undefined) {
+    const remedy = `It is used where a process is started with GGML_BACKEND_PATH=${plugin} OPENBLAS_THREAD_TIMEOUT=4`;
+    return { what, status: "ok", found: `${plugin}, off unless asked for`, remedy };
+  }
+  if (platform !== "linux") return { what, status: "note", found: "not available: it is known to work on Linux only" };
+  const remedy = "Only if you want it: inward blas pull, then node scripts/build-blas-plugin.mjs";
+  return { what, status: "note", found: "not built: asking uses ggml's own kernels", remedy };
+}
+
+const BUILDS_THE_ADDON = "Only building the addon (native asking, training) needs it. On Debian: apt install";
 
 export function checkCompiler(): Finding {
-  return checkTool("C++ compiler", ["c++", "g++", "clang++"], `${BUILDS_THE_TRAINER} g++`);
+  return checkTool("C++ compiler", ["c++", "g++", "clang++"], `${BUILDS_THE_ADDON} g++`);
 }
 
 export function checkCmake(): Finding {
-  return checkTool("CMake", ["cmake"], `${BUILDS_THE_TRAINER} cmake`);
+  return checkTool("CMake", ["cmake"], `${BUILDS_THE_ADDON} cmake`);
 }
 
 export function checkGit(): Finding {
-  return checkTool("git", ["git"], `${BUILDS_THE_TRAINER} git`);
+  return checkTool("git", ["git"], `${BUILDS_THE_ADDON} git`);
 }
 
 export function checkPip(env: NodeJS.ProcessEnv = process.env): Finding {

@@ -8,6 +8,7 @@ import { loadRegistry } from "../model/registry.js";
 import {
   checkAddon,
   checkBlas,
+  checkBlasPlugin,
   checkCmake,
   checkCompiler,
   checkDevices,
@@ -27,7 +28,9 @@ const NOTHING_RUNS = 3;
 
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("check Node, llama.cpp, devices, trainer, compiler, models and disk; exit code 3 when nothing can run")
+    .description(
+      "check Node, llama.cpp, devices, native asking, training, BLAS, compiler, models and disk; exit code 3 when nothing can run",
+    )
     .option("--json", "print one JSON object")
     .action(examine);
 }
@@ -39,8 +42,9 @@ async function examine(options: { readonly json?: boolean }): Promise<void> {
     checkNode(),
     await checkReleases(),
     ...checkDevices(devices),
-    await checkAddon(),
+    ...(await checkAddon()),
     checkBlas(),
+    checkBlasPlugin(),
     checkCompiler(),
     checkCmake(),
     checkGit(),

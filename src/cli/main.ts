@@ -4,9 +4,11 @@ import { Command, CommanderError } from "commander";
 import { INWARD_VERSION } from "../version.js";
 import { askCommand } from "./ask.js";
 import { blasCommand } from "./blas.js";
+import { calibrateCommand } from "./calibrate.js";
 import { doctorCommand } from "./doctor.js";
 import { modelsCommand } from "./models.js";
 import { reportError } from "./output.js";
+import { powerCommand } from "./power.js";
 import { propertiesCommand } from "./properties.js";
 import { runCommand } from "./run.js";
 import { reportCommand, scoreCommand } from "./score.js";
@@ -28,8 +30,10 @@ const program = new Command("inward")
   .addCommand(askCommand())
   .addCommand(trainCommand())
   .addCommand(runCommand())
+  .addCommand(calibrateCommand())
   .addCommand(scoreCommand())
   .addCommand(reportCommand())
+  .addCommand(powerCommand())
   .addCommand(verifyCommand())
   .addCommand(blasCommand())
   .addHelpText(

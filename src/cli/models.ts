@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { Command, Option } from "commander";
 import { InwardError } from "../errors.js";
+import { FILE_TYPES, type FileTypeName } from "../model/gguf/file-types.js";
 import { inspectGguf } from "../model/gguf/inspect-gguf.js";
 import { modelFolder } from "../model/model-folder.js";
 import { identifyModel } from "../model/model-identity.js";
@@ -12,6 +13,7 @@ import {
   verifyInventoryFile,
 } from "../model/model-inventory.js";
 import type { OnModelProgress } from "../model/model-progress.js";
+import { reencodeModel } from "../model/reencode-model.js";
 import { loadRegistry } from "../model/registry.js";
 import { type ResolveModelOptions, resolveModel } from "../model/resolve-model.js";
 import { fromLocalPath } from "../model/sources/local-path.js";
@@ -50,6 +52,21 @@ export function modelsCommand(): Command {
     .option("--offline", "use no network: only what is on this machine")
     .option("--json", "print one JSON object")
     .action(pullModel);
+  models
+    .command("reencode")
+    .description(
+      "write a model's weights in another encoding; whatever it is made from, nothing is gained in precision",
+    )
+    .argument("<model>", "registry name, hf: URI, or path of a GGUF file")
+    .addOption(
+      new Option("--to <encoding>", "what most of its matrices become")
+        .choices(Object.keys(FILE_TYPES))
+        .makeOptionMandatory(),
+    )
+    .option("--out <path>", "the new file; f16 and f32 otherwise go to the model folder, where studies find them")
+    .option("--offline", "use no network: only what is on this machine")
+    .option("--json", "print one JSON object")
+    .action(reencode);
   models
     .command("info")
     .description("what a model is: registry entry and the GGUF's own metadata")
@@ -103,6 +120,27 @@ async function pullModel(
   );
   if (file.reencodedFrom)
     print(`  re-encoded from ${file.reencodedFrom.encoding}, sha256 ${file.reencodedFrom.sha256}`);
+}
+
+async function reencode(
+  model: string,
+  options: JsonOption & { to: FileTypeName; out?: string; offline?: boolean },
+): Promise<void> {
+  const { to, out, offline = false } = options;
+  const made = await withProgress((onProgress, signal) =>
+    reencodeModel(model, { to, ...(out === undefined ? {} : { out }), offline, onProgress, signal }),
+  );
+  if (options.json) {
+    printJson(made);
+    return;
+  }
+  const { path, sha256, bytes, seconds, by, reason, weights, reencodedFrom } = made;
+  print(`${path}\n  sha256 ${sha256} · ${bytes} bytes · ${seconds.toFixed(1)} s`);
+  print(`  re-encoded from ${reencodedFrom.encoding}, sha256 ${reencodedFrom.sha256}, by ${by}`);
+  const total = Object.values(weights).reduce((sum, count) => sum + count, 0);
+  const shares = Object.entries(weights).map(([type, count]) => `${((100 * count) / total).toFixed(1)} % ${type}`);
+  print(`  weights: ${shares.join(", ")}`);
+  if (reason !== undefined) print(`  not by llama.cpp: ${reason}`);
 }
 
 async function showModel(nameOrPath: string, options: JsonOption): Promise<void> {

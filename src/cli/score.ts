@@ -1,6 +1,9 @@
 /** inward score and inward report: the stages that need no model, on a run that was asked. */
 import { Command } from "commander";
+import { comparePredictors } from "../stages/compare-predictors.js";
 import { extractAdaptedBehaviors, extractBehaviors } from "../stages/extract-behaviors.js";
+import { predictFromStrings } from "../stages/predict-from-strings.js";
+import { scoreCalibration } from "../stages/score-calibration.js";
 import { scorePredictions } from "../stages/score-predictions.js";
 import { writeReport } from "../stages/write-report.js";
 import { RunFolder } from "../store/run-folder.js";
@@ -17,10 +20,16 @@ export function scoreCommand(): Command {
       try {
         run.forget("behaviors");
         run.forget("behaviorsAdapted");
+        run.forget("inputOnly");
         run.forget("scores");
+        run.forget("comparisons");
+        run.forget("calibration");
         await extractBehaviors({ run });
         await extractAdaptedBehaviors({ run });
+        await predictFromStrings({ run });
         await scorePredictions({ run });
+        await comparePredictors({ run });
+        await scoreCalibration({ run });
         const summary = await summarize(run);
         if (options.json) printJson(summary);
         else print(summary.text);

@@ -1,8 +1,10 @@
 /** The headline of a finished run for the terminal. */
+import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
+import { calibrationText } from "./calibration-text.js";
 import { table } from "./output.js";
 
 export interface RunSummary {
@@ -13,12 +15,15 @@ export interface RunSummary {
   /** Present when the study trained something. */
   readonly changes?: Scores["changes"];
   readonly drift?: Scores["drift"];
+  /** Present when the study compares distributions. */
+  readonly calibration?: CalibrationScores["rows"];
   readonly text: string;
 }
 
 export async function summarize(run: RunFolder): Promise<RunSummary> {
   const scores = await readJson<Scores>(run.file("scores"));
   const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
+  const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
@@ -28,10 +33,12 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     noiseFloors,
     ...(scores.changes ? { changes: scores.changes } : {}),
     ...(scores.drift ? { drift: scores.drift } : {}),
+    ...(calibration ? { calibration: calibration.rows } : {}),
     text: [
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
+      ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };
 }

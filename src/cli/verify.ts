@@ -5,18 +5,18 @@ import {
   type ComparedToken,
   type EngineComparison,
   type EngineDifference,
+  firstApart,
   toleranceFrom,
 } from "../ask/compare-engines.js";
 import { compareReplies } from "../ask/measure-noise-floor.js";
 import { type VerificationQuestion, verificationQuestions } from "../ask/verification-questions.js";
 import { InwardError } from "../errors.js";
 import { openModel } from "../model/engine/open-model.js";
-import type { AdapterChoice } from "../model/language-model.js";
+import type { LanguageModel } from "../model/language-model.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../plan/default-engine.js";
 import type { Reply } from "../records/answer.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
-import type { StudyEngine } from "../records/study.js";
 import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
 import { abortOnInterrupt } from "./interrupt.js";
 import { modelOptions, type ModelOptions } from "./model-options.js";
@@ -27,6 +27,8 @@ import { type Progress, showProgress } from "./progress.js";
 const MISMATCH = 4;
 const ENGINES = ["node-llama-cpp", "native"] as const;
 const MODES = ["strict", "batched"] as const;
+/** As node-llama-cpp keeps keys and values: in single precision, every logprob of a quantized model is another one. */
+const CACHE_TYPE = "f16";
 type Engine = (typeof ENGINES)[number];
 type Mode = (typeof MODES)[number];
 
@@ -35,7 +37,8 @@ interface VerifyEngineOptions extends ModelOptions, AdapterOptions {
   readonly json?: boolean;
 }
 
-export function verifyCommand(): Command {
+/** @param open what opens each of the two engines on the model's file */
+export function verifyCommand(open: typeof openModel = openModel): Command {
   const verify = new Command("verify").description("proofs about this machine");
   const engine = adapterOptions(modelOptions(new Command("engine")))
     .summary(
@@ -49,11 +52,11 @@ export function verifyCommand(): Command {
     )
     .option("--threads <n>", "CPU threads of both", String(DEFAULT_ENGINE.threads))
     .option("--json", "print one JSON object")
-    .action(verifyEngine);
+    .action((options: VerifyEngineOptions) => verifyEngine(options, open));
   return verify.addCommand(engine);
 }
 
-async function verifyEngine(options: VerifyEngineOptions): Promise<void> {
+async function verifyEngine(options: VerifyEngineOptions, open: typeof openModel): Promise<void> {
   const threads = Number(options.threads);
   if (!Number.isInteger(threads) || threads < 1) {
     throw new InwardError("USAGE", `--threads wants a whole number from 1 on, not "${options.threads}".`);
@@ -73,14 +76,22 @@ async function verifyEngine(options: VerifyEngineOptions): Promise<void> {
       replies[engine] = {} as Record<Mode, Reply[]>;
       for (const mode of MODES) {
         const settings = { ...DEFAULT_ENGINE, device: options.device, threads, engine, strict: mode === "strict" };
-        replies[engine][mode] = await askAll(file.path, questions, settings, adapter, progress, signal);
+        replies[engine][mode] = await askAll(
+          () => open(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
+          questions,
+          `${engine} ${mode}`,
+          progress,
+          signal,
+        );
       }
     }
   } finally {
     progress.end();
   }
   const floors = ENGINES.map((engine) => floorOf(engine, replies[engine]));
-  const tolerance = toleranceFrom(floors[0] as NoiseFloor);
+  const { strict, batched } = replies["node-llama-cpp"];
+  const first = strict.map((before, index) => firstApart(before, batched[index] as Reply));
+  const tolerance = toleranceFrom(floors[0] as NoiseFloor, Math.max(0, ...first));
   const keys = questions.map(({ key }) => key);
   const comparisons = Object.fromEntries(
     MODES.map((mode) => [mode, compareEngines(keys, replies["node-llama-cpp"][mode], replies.native[mode], tolerance)]),
@@ -100,16 +111,13 @@ async function verifyEngine(options: VerifyEngineOptions): Promise<void> {
 }
 
 async function askAll(
-  path: string,
+  open: () => Promise<LanguageModel>,
   questions: readonly VerificationQuestion[],
-  settings: StudyEngine,
-  adapter: AdapterChoice | undefined,
+  stage: string,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Reply[]> {
-  // As node-llama-cpp keeps them: in single precision, every logprob of a quantized model is another one.
-  const model = await openModel(path, settings, { cacheType: "f16", ...(adapter ? { adapter } : {}) });
-  const stage = `${settings.engine} ${settings.strict ? "strict" : "batched"}`;
+  const model = await open();
   let done = 0;
   try {
     return await model.ask(

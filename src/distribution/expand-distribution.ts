@@ -20,12 +20,17 @@ export interface ExpansionOptions {
   readonly tokenBudget?: number;
   /** Most texts that are evaluated together. Default 32. */
   readonly batch?: number;
-  /** Next tokens asked for at first; where the others together matter, more are asked for. Default 2048. */
+  /**
+   * Next tokens asked for after the prompt at first, and of a less likely text in proportion fewer; where the others together matter, more
+   * are asked for. Default 2048.
+   */
   readonly topTokens?: number;
   readonly signal?: AbortSignal;
 }
 
 const DEFAULTS = { epsilon: 1e-3, tokenBudget: 4096, batch: 32, topTokens: 2048 };
+/** To look at this many tokens costs less than to evaluate one again because fewer were listed. */
+const FEWEST_TOKENS = 512;
 const NONE: ReadonlySet<number> = new Set();
 
 /** @throws INTERRUPTED, and what the source throws */
@@ -48,13 +53,13 @@ export async function expandDistribution(
     }
     const tokens = tokenBudget - evaluatedTokens;
     const chosen = takeBatch(tree.queue, source, { batch, enough: above, tokens });
-    const [first] = chosen;
-    if (first === undefined) {
+    if (chosen.length === 0) {
       stoppedBy = "budget";
       break;
     }
     const paths = chosen.map(({ path }) => path);
-    const reply = await source.next(paths, Math.min(first.topTokens, source.vocabularySize));
+    const listed = chosen.map((branch) => Math.min(branch.topTokens, source.vocabularySize));
+    const reply = await source.next(paths, listed);
     for (const [index, branch] of chosen.entries()) tree.grow(branch, reply.steps[index] as NextTokens);
     expandedNodes += chosen.length;
     evaluatedTokens += reply.evaluatedTokens;
@@ -77,7 +82,7 @@ class OpenTree {
   readonly #source: ContinuationSource;
   readonly #decider: TextDecider;
   readonly #maxTokens: number;
-  readonly #root: Branch;
+  readonly #topTokens: number;
   /** Running sum of the queue. */
   #open = 0;
 
@@ -85,8 +90,8 @@ class OpenTree {
     this.#source = source;
     this.#decider = decider;
     this.#maxTokens = maxTokens;
-    this.#root = { path: [], text: "", mass: 1, topTokens, followed: NONE };
-    this.#leaveOpen(this.#root);
+    this.#topTokens = topTokens;
+    this.#leaveOpen({ path: [], text: "", mass: 1, topTokens, followed: NONE });
   }
 
   /** How much more than epsilon is open. */
@@ -108,8 +113,15 @@ class OpenTree {
       const path = [...branch.path, step.ids[at] as number];
       const text = step.texts[at] as string;
       const decided = this.#decide(path, text);
-      if (decided === "open") this.#leaveOpen({ ...this.#root, path, text, mass });
-      else this.masses.add(decided, mass);
+      if (decided === "open") {
+        this.#leaveOpen({
+          path,
+          text,
+          mass,
+          topTokens: Math.min(this.#topTokens, Math.max(FEWEST_TOKENS, Math.ceil(this.#topTokens * mass))),
+          followed: NONE,
+        });
+      } else this.masses.add(decided, mass);
     }
     if (rest) this.#leaveOpen(rest);
   }
@@ -132,13 +144,12 @@ interface Allowance {
   readonly tokens: number;
 }
 
-/** The most likely branches that ask for equally many tokens. */
+/** The most likely branches. */
 function takeBatch(queue: BranchQueue, source: ContinuationSource, { batch, enough, tokens }: Allowance): Branch[] {
   const chosen: Branch[] = [];
-  const width = queue.first()?.topTokens;
   let mass = 0;
   for (let next = queue.first(); next !== undefined && chosen.length < batch; next = queue.first()) {
-    if (next.topTokens !== width || (chosen.length > 0 && mass >= enough)) break;
+    if (chosen.length > 0 && mass >= enough) break;
     if (source.tokensFor([...chosen, next].map(({ path }) => path)) > tokens) break;
     chosen.push(next);
     mass += next.mass;

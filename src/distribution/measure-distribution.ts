@@ -35,11 +35,8 @@ export async function measureDistribution(
   const sample = (because: "long_answer" | "tail" | "engine") =>
     sampleDistribution(model, messages, decider, because, sampling);
   if (decidedLate) return await sample("long_answer");
-  const facts = {
-    vocabularySize: model.facts.vocabularySize,
-    promptTokens: (await model.render(messages)).tokenIds.length,
-    cleansSpaces: true,
-  };
+  const { vocabularySize, cleansSpaces } = model.facts;
+  const facts = { vocabularySize, cleansSpaces, promptTokens: (await model.render(messages)).tokenIds.length };
   try {
     const expanded = await expandDistribution(modelSource(model, messages, facts), decider, options);
     return expanded.tail > mostTail ? await sample("tail") : expanded;

@@ -5,9 +5,9 @@ import { settledText } from "./settled-text.js";
 
 export interface ModelSourceFacts {
   readonly vocabularySize: number;
-  /** Of the rendered prompt: each group of paths evaluates it once. */
+  /** Of the rendered prompt. */
   readonly promptTokens: number;
-  /** Whether detokenizing takes blanks away before marks; where it is not known, say true. */
+  /** As ModelFacts has it. */
   readonly cleansSpaces: boolean;
 }
 
@@ -17,10 +17,16 @@ export function modelSource(
   messages: readonly ChatMessage[],
   { vocabularySize, promptTokens, cleansSpaces }: ModelSourceFacts,
 ): ContinuationSource {
+  // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
+  let keepsPrompt = false;
   return {
     vocabularySize,
-    next: (paths, topTokens) => model.nextTokens(messages, paths, topTokens),
-    tokensFor: (paths) => promptTokens + countNodes(paths),
+    next: async (paths, topTokens) => {
+      const reply = await model.nextTokens(messages, paths, topTokens);
+      keepsPrompt = reply.evaluatedTokens < promptTokens + countNodes(paths);
+      return reply;
+    },
+    tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
     settled: (text) => settledText(text, cleansSpaces),
   };
 }

@@ -150,7 +150,7 @@ function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
 }
 
 /** Spacing is no difference between two strings; tasks are compared in the same way. */
-function sameText(text: string): string {
+export function sameText(text: string): string {
   return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }
 

@@ -34,8 +34,10 @@ export interface EncodedConversation extends EncodedExample {
   readonly unlikeTemplate?: "answer_trimmed" | "other_tokens";
 }
 
-/** What a trainer needs to know of the model. */
+/** What others need to know of the model. */
 export interface ModelFacts {
+  /** Whether detokenizing takes blanks away before marks and contractions (` .`, ` 's`), as llama.cpp does for Llama 3's vocabulary. */
+  readonly cleansSpaces: boolean;
   /** Tokens in the vocabulary: ids are below it. */
   readonly vocabularySize: number;
   /** Tokens that prompt and answer can have together. */
@@ -66,10 +68,29 @@ export interface AdapterChoice {
   readonly scale?: number;
 }
 
+/** What a group of questions took. */
+export interface AskCost {
+  readonly evaluatedTokens: number;
+  /** Nodes of the prompts' prefix tree, and generated tokens that were evaluated. */
+  readonly distinctTokens: number;
+  /** Answers in the making at once, at most. */
+  readonly mostSequences: number;
+  /** Of the KV cache; fewer than `wantedCells` where memory or a limit left fewer, so that fewer answers were made at once. */
+  readonly cells: number;
+  readonly wantedCells: number;
+  /** Times an item had to wait for cells. */
+  readonly waited: number;
+  readonly decodeSeconds: number;
+  /** Finding tokens, logprobs and entropies in the logits. */
+  readonly readSeconds: number;
+}
+
 export interface AskOptions {
   /** Called as each reply is complete, in any order. */
   readonly onReply?: (index: number, reply: Reply) => void;
   readonly signal?: AbortSignal;
+  /** Called once, after the last reply, by an engine that counts. */
+  readonly onCost?: (cost: AskCost) => void;
   /** Sequences at once, instead of the engine's own number; the noise floor asks with another batch composition. */
   readonly sequences?: number;
 }
@@ -102,5 +123,11 @@ export interface LanguageModel extends ListsNextTokens {
    * @throws ENGINE_UNAVAILABLE by an engine that cannot · ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE · INTERRUPTED
    */
   score(requests: readonly ScoreRequest[], options?: { readonly signal?: AbortSignal }): Promise<ContinuationScore[][]>;
+  /**
+   * The same weights under another adapter, or under none, without reading them again: what comes back takes this one's place.
+   * Absent where an engine has to be opened anew.
+   * @throws ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE; this one is then as it was
+   */
+  withAdapter?(adapter?: AdapterChoice): Promise<LanguageModel>;
   dispose(): Promise<void>;
 }

@@ -22,12 +22,12 @@ export interface ListsNextTokens {
   /**
    * @param messages rendered as `ask` renders them
    * @param paths answers so far as generated token ids, evaluated together in one group; an empty path is the answer's beginning
-   * @param topTokens most tokens listed of each; the whole vocabulary when it is as large
+   * @param topTokens most tokens listed, of all paths alike or [paths] of each; the whole vocabulary when it is as large
    * @throws ENGINE_*, CHAT_*
    */
   nextTokens(
     messages: readonly ChatMessage[],
     paths: readonly (readonly number[])[],
-    topTokens: number,
+    topTokens: number | readonly number[],
   ): Promise<NextTokensReply>;
 }

@@ -1,62 +1,66 @@
-// The F16 or F32 copy of a model's weights: made once, checksummed, checked like any other model file.
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { InwardError } from "../errors.js";
-import { type CheckedModelFile, checkModelFile } from "./check-model-file.js";
-import { remember } from "./checksum.js";
+// The copy of a model's weights in another encoding.
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
 import type { FetchedModel } from "./fetch-model.js";
-import { inspectGguf } from "./gguf/inspect-gguf.js";
+import { FILE_TYPES, type FileTypeName } from "./gguf/file-types.js";
 import { reencodeGguf } from "./gguf/reencode.js";
-import type { OnModelProgress } from "./model-progress.js";
-import { recordChecksum, recordedChecksums } from "./recorded-checksums.js";
+import { ensureCopy, type ModelCopy, type WriteCopy } from "./model-copy.js";
+import type { ManagedModel, UserModel } from "./model-identity.js";
+import { requantizeGguf } from "./requantize.js";
 
-export interface ReencodedRequest {
-  readonly base: FetchedModel;
+export interface CopyRequest extends Pick<ModelCopy, "base" | "folder" | "onProgress" | "signal"> {
   /** The copy is `<id>.<encoding>.gguf` in the model folder. */
   readonly id: string;
-  readonly encoding: "f16" | "f32";
-  readonly folder: string;
-  readonly onProgress?: OnModelProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly encoding: FileTypeName;
+}
+
+export interface ReencodedRequest extends Omit<CopyRequest, "base"> {
+  readonly base: FetchedModel;
+}
+
+/** Two files of the user's may share a name, so copies of theirs carry a piece of the checksum. */
+export function copyId(
+  model: ManagedModel | UserModel,
+  base: { readonly path: string; readonly sha256: string },
+): string {
+  if (model.kind === "managed") return model.id;
+  return `${basename(base.path).replace(/\.gguf$/i, "")}-${base.sha256.slice(0, 12)}`;
+}
+
+export function copyPath({ folder, id, encoding }: Pick<CopyRequest, "folder" | "id" | "encoding">): string {
+  return join(folder, `${id}.${encoding}.gguf`);
+}
+
+export function reencodedCopy(request: CopyRequest, write: WriteCopy): ModelCopy {
+  const { base, folder, id, encoding, onProgress, signal } = request;
+  return {
+    base,
+    folder,
+    fileName: basename(copyPath(request)),
+    what: `${id} as ${encoding}`,
+    origin: `re-encoded by ${isPlain(encoding) ? "inward" : "llama.cpp"} as ${encoding}`,
+    write,
+    onProgress,
+    signal,
+  };
 }
 
 /**
+ * F16 and F32 by inward's own re-encoder, everything else by llama.cpp's.
  * @returns the base itself when it is encoded so already
- * @throws InwardError MODEL_CHECKSUM · MODEL_TRUNCATED (a spoilt copy, set aside) · MODEL_TENSOR_TYPE · MODEL_FOLDER · INTERRUPTED
+ * @throws InwardError MODEL_CHECKSUM · MODEL_TRUNCATED (a spoilt copy, set aside) · MODEL_TENSOR_TYPE · MODEL_FOLDER · INTERRUPTED ·
+ * TRAIN_ADDON and what else requantizeGguf throws where llama.cpp's is needed
  */
 export async function ensureReencoded(request: ReencodedRequest): Promise<FetchedModel> {
-  const { base, folder, encoding } = request;
-  if (base.summary.encoding.toLowerCase() === encoding) return base;
-  const fileName = `${request.id}.${encoding}.gguf`;
-  const path = join(folder, fileName);
-  const recorded = recordedChecksums(folder)[fileName];
-  // Without a record, or from another source, the copy is worth nothing: it is made again over the old one.
-  if (existsSync(path) && recorded?.reencodedFrom?.sha256 === base.sha256) {
-    const { onProgress, signal } = request;
-    const check = { folder, path, owned: true, expectedSha256: recorded.sha256, onProgress, signal };
-    return { ...(await checkModelFile(check)), path };
-  }
-  return { ...(await makeCopy(request, path, fileName)), path };
+  const { base, encoding } = request;
+  if (base.summary.encoding === FILE_TYPES[encoding]) return base;
+  const write: WriteCopy = isPlain(encoding)
+    ? (from, to, options) => reencodeGguf(from, to, encoding, options)
+    : (from, to, options) => requantizeGguf(from, to, encoding, { ...options, threads: availableParallelism() });
+  const named = { ...request, base: { ...base, encoding: base.summary.encoding } };
+  return await ensureCopy(reencodedCopy(named, write));
 }
 
-async function makeCopy(request: ReencodedRequest, path: string, fileName: string): Promise<CheckedModelFile> {
-  const { base, folder, encoding, onProgress, signal } = request;
-  try {
-    const { sha256, bytes } = await reencodeGguf(base.path, path, encoding, {
-      sourceSha256: base.sha256,
-      ...(signal ? { signal } : {}),
-      onProgress: (doneBytes, totalBytes) =>
-        onProgress?.({ stage: "re-encode", what: `${request.id} as ${encoding}`, doneBytes, totalBytes }),
-    });
-    remember(folder, path, sha256);
-    const reencodedFrom = { sha256: base.sha256, encoding: base.summary.encoding };
-    recordChecksum(folder, fileName, { sha256, bytes, origin: `re-encoded by inward as ${encoding}`, reencodedFrom });
-    return { summary: await inspectGguf(path), sha256 };
-  } catch (error) {
-    // The writer speaks of run folders; this one is the model folder, with another remedy.
-    if (error instanceof InwardError && (error.code === "STORE_DISK_FULL" || error.code === "STORE_UNWRITABLE")) {
-      throw new InwardError("MODEL_FOLDER", `cannot re-encode ${request.id}: ${error.message}`, { cause: error });
-    }
-    throw error;
-  }
+function isPlain(encoding: FileTypeName): encoding is "f16" | "f32" {
+  return encoding === "f16" || encoding === "f32";
 }

@@ -1,21 +1,22 @@
 // From what a study calls a model to the exact, checked file that runs.
-import { basename } from "node:path";
 import { InwardError } from "../errors.js";
 import type { ModelFile } from "../records/model-state.js";
+import type { StudyModel } from "../records/study.js";
 import { checkModelFile } from "./check-model-file.js";
+import { deriveModel } from "./derive-model.js";
 import { type FetchedModel, fetchModel } from "./fetch-model.js";
 import { isOffline } from "./is-offline.js";
 import { makeFolder, modelFolder } from "./model-folder.js";
-import { identifyModel, type ManagedModel, type UserModel } from "./model-identity.js";
+import { identifyModel, type UserModel } from "./model-identity.js";
 import type { OnModelProgress } from "./model-progress.js";
-import { ensureReencoded } from "./reencoded.js";
+import { copyId } from "./reencoded.js";
 import { loadRegistry, type Registry } from "./registry.js";
 import { removeLeftovers } from "./remove-leftovers.js";
 import { fromLocalPath } from "./sources/local-path.js";
 import type { SourceRequest } from "./sources/source-attempt.js";
 
-export interface ResolveModelOptions {
-  readonly encoding: "as_shipped" | "f16" | "f32";
+/** What a study says of a model besides its source, and how to come by it. */
+export interface ResolveModelOptions extends Omit<StudyModel, "source"> {
   /** No network: only what is on this machine. `HF_HUB_OFFLINE=1` says the same. */
   readonly offline?: boolean;
   readonly onProgress?: OnModelProgress;
@@ -27,9 +28,9 @@ export interface ResolveModelOptions {
 }
 
 /**
- * Finds the model, downloading it when it is not here, checks it, and re-encodes it when that is asked.
+ * Finds the model, downloading it when it is not here, checks it, and makes of it what is asked.
  * @param source registry name, `hf:` URI, or path of a GGUF
- * @throws InwardError of the MODEL_ family, or INTERRUPTED
+ * @throws InwardError of the MODEL_ family, STUDY_INVALID (dropLayers), TRAIN_* (a quantizer that cannot run), or INTERRUPTED
  */
 export async function resolveModel(source: string, options: ResolveModelOptions): Promise<ModelFile> {
   const env = options.env ?? process.env;
@@ -40,24 +41,14 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
   const request = { folder, env, onProgress, signal, offline: options.offline === true || isOffline(env) };
   const base =
     model.kind === "managed" ? await fetchModel(model, { ...request, id: model.id }) : await userFile(model, request);
-  const file =
-    options.encoding === "as_shipped"
-      ? base
-      : await ensureReencoded({
-          base,
-          id: copyId(model, base),
-          encoding: options.encoding,
-          folder,
-          onProgress,
-          signal,
-        });
+  const { file, made } = await deriveModel({ base, id: copyId(model, base), folder, onProgress, signal }, options);
   return {
     source,
     path: file.path,
     sha256: file.sha256,
     bytes: file.summary.bytes,
     encoding: file.summary.encoding,
-    ...(file.path === base.path ? {} : { reencodedFrom: { sha256: base.sha256, encoding: base.summary.encoding } }),
+    ...made,
     licence: model.kind === "managed" && model.licence !== undefined ? model.licence : base.summary.licence,
   };
 }
@@ -66,10 +57,4 @@ async function userFile(model: UserModel, request: Omit<SourceRequest, "id">): P
   const found = fromLocalPath(model.path);
   if (!found.ok) throw new InwardError("MODEL_NOT_FOUND", found.reason);
   return { ...(await checkModelFile({ ...request, path: found.path, owned: false })), path: found.path };
-}
-
-/** Two files of the user's may share a name, so theirs carry a piece of the checksum. */
-function copyId(model: ManagedModel | UserModel, base: FetchedModel): string {
-  if (model.kind === "managed") return model.id;
-  return `${basename(base.path).replace(/\.gguf$/i, "")}-${base.sha256.slice(0, 12)}`;
 }

@@ -10,6 +10,8 @@ import type { SettledEngine, Study, StudyTask } from "../records/study.js";
 import type { Task, TaskItem } from "../records/task.js";
 import { loadTask } from "../tasks/load-task.js";
 import { INWARD_VERSION } from "../version.js";
+import { appliesTo } from "./applies-to.js";
+import { planCalibration } from "./plan-calibration.js";
 import { planTraining } from "./plan-training.js";
 
 /**
@@ -32,7 +34,11 @@ export async function makePlan(
     }
     tasks.push(planned);
   }
-  const properties = [...new Set(tasks.flatMap((task) => task.properties))].sort();
+  const calibration = planCalibration(study, tasks);
+  const properties = new Set([
+    ...tasks.flatMap((task) => task.properties),
+    ...Object.values(calibration?.properties ?? {}).flat(),
+  ]);
   return {
     planVersion: 1,
     inwardVersion: INWARD_VERSION,
@@ -48,8 +54,9 @@ export async function makePlan(
     engine: study.engine,
     noiseFloor: study.noiseFloor,
     score: study.score,
+    ...(calibration ? { calibration } : {}),
     wordings: {
-      properties: Object.fromEntries(properties.map((name) => [name, propertyNamed(name).question])),
+      properties: Object.fromEntries([...properties].sort().map((name) => [name, propertyNamed(name).question])),
       variants: Object.fromEntries(
         study.hypothetical.variants.map((name) => [name, hypotheticalVariant(name).template]),
       ),
@@ -74,11 +81,7 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): Planned
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
-    const property = propertyNamed(name);
-    if (
-      !property.kinds.includes(definition.kind) ||
-      (property.disposition && property.disposition !== definition.disposition)
-    ) {
+    if (!appliesTo(propertyNamed(name), definition)) {
       throw new InwardError(
         "PROPERTY_NOT_APPLICABLE",
         `The answers of ${definition.name} (kind ${definition.kind}) have no property ${name}.`,

@@ -1,18 +1,12 @@
 /** The YAML of a study: strict, every default filled in here and nowhere else. */
 import { z } from "zod";
-import type { Study, StudyEngine } from "../records/study.js";
+import type { Study, StudyEngine, StudyPrediction } from "../records/study.js";
+import { calibrationSchema, toStudyCalibration } from "./calibration-schema.js";
 import { loraSchema, toStudyLora } from "./lora-schema.js";
+import { modelSchema, toStudyModel } from "./model-schema.js";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
 const count = (most: number) => z.int().min(1).max(most);
-
-const model = z.strictObject({
-  source: z.string().min(1).describe("Registry name, hf: URI, or path of a GGUF file."),
-  encoding: z
-    .enum(["as_shipped", "f16", "f32"])
-    .default("as_shipped")
-    .describe("Run the file itself, or a re-encoding of it that does not care what stands in a batch together."),
-});
 
 const task = z.strictObject({
   task: z.string().min(1).describe("Built-in name, or path of a task YAML relative to the study."),
@@ -31,6 +25,18 @@ const task = z.strictObject({
   properties: z.array(z.string()).min(1).optional().describe("Properties to take; the task's own list when absent."),
 });
 
+const prediction = z.strictObject({
+  predictor: name,
+  target: name,
+  seed: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      "Of this adapter's training alone: initial weights, order, dropout. The state is then <predictor>-predicts-<target>-seed-<seed>.",
+    ),
+});
+
 const engine = z.strictObject({
   engine: z
     .enum(["auto", "native", "node-llama-cpp"])
@@ -42,6 +48,18 @@ const engine = z.strictObject({
     .optional()
     .describe("Sequences evaluated at once; by default 16 (native) or 8 (node-llama-cpp)."),
   threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
+  flashAttention: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Native engine: faster where many sequences share a cache, with keys and values rounded to half precision.",
+    ),
+  blas: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Native engine on the CPU: ggml's BLAS plugin. Changes last bits, with quantized weights more; bench/README.md.",
+    ),
   groupQuestions: count(10_000).default(96).describe("Questions asked as one unit; an interruption costs at most one."),
   topTokens: z.int().min(1).max(1000).default(10).describe("Most likely tokens stored at the first answer position."),
 });
@@ -49,11 +67,11 @@ const engine = z.strictObject({
 export const studySchema = z.strictObject({
   study: name.describe("The study's name; run folders carry it."),
   seed: z.int().min(0).default(0),
-  models: z.record(name, model).refine((models) => Object.keys(models).length > 0, "name at least one model"),
+  models: z.record(name, modelSchema).refine((models) => Object.keys(models).length > 0, "name at least one model"),
   tasks: z.array(task).min(1),
   properties: z.array(z.string()).min(1).optional().describe("For every task that does not choose its own."),
   predictions: z
-    .array(z.strictObject({ predictor: name, target: name }))
+    .array(prediction)
     .min(1)
     .optional()
     .describe("Who predicts whom; by default every model predicts itself."),
@@ -77,22 +95,32 @@ export const studySchema = z.strictObject({
       bootstrapReplicates: z.int().min(100).max(100_000).default(2000),
     })
     .prefault({}),
+  calibration: calibrationSchema
+    .optional()
+    .describe("Compare whole distributions at temperature 1, behaviors with predictions; absent: only answers."),
 });
 
 export type StudyInput = z.infer<typeof studySchema>;
 
 /** Settles what depends on other parts of the study. */
-export function toStudy({ properties, predictions, lora, ...input }: StudyInput): Study {
+export function toStudy({ properties, predictions, lora, calibration, models, ...input }: StudyInput): Study {
   return {
     ...input,
     engine: toStudyEngine(input.engine),
+    models: Object.fromEntries(Object.entries(models).map(([state, one]) => [state, toStudyModel(one)])),
     tasks: input.tasks.map(({ properties: own, ...rest }) => {
       const chosen = own ?? properties;
       return { ...rest, ...(chosen ? { properties: chosen } : {}) };
     }),
-    predictions: predictions ?? Object.keys(input.models).map((state) => ({ predictor: state, target: state })),
+    predictions:
+      predictions?.map(toStudyPrediction) ?? Object.keys(models).map((state) => ({ predictor: state, target: state })),
     ...(lora ? { lora: toStudyLora(lora, input.seed) } : {}),
+    ...(calibration ? { calibration: toStudyCalibration(calibration) } : {}),
   };
+}
+
+function toStudyPrediction({ seed, ...pair }: z.infer<typeof prediction>): StudyPrediction {
+  return { ...pair, ...(seed === undefined ? {} : { seed }) };
 }
 
 export function toStudyEngine({ sequences, ...rest }: z.infer<typeof engine>): StudyEngine {

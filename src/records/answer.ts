@@ -1,3 +1,5 @@
+import type { MissingReason } from "./extraction.js";
+
 /** One chat turn. Content is always plain text: nothing in it becomes a control token. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
@@ -36,8 +38,8 @@ export interface Reply {
   readonly promptSha256: string;
 }
 
-/** One question put to one model state, and its reply: a line of 02-object-level.jsonl or 07-hypothetical.jsonl. */
-export interface Answer {
+/** Which question to which model state a line is about. */
+interface AskedQuestion {
   /** `<task>/<item>` for object-level, `<task>/<item>/<property>/<variant>` for hypothetical, `#<sample>` appended when sampled. */
   readonly key: string;
   /** The model state that was asked. */
@@ -50,5 +52,17 @@ export interface Answer {
   /** Hypothetical only: the wording around the quoted question. */
   readonly variant?: string;
   readonly sample: number;
-  readonly reply: Reply;
 }
+
+/** Why a question has no reply. The engine crashed on it three times, the third time with nothing asked beside it. */
+export type SetAsideReason = Extract<MissingReason, "engine_crashed">;
+
+/**
+ * One question put to one model state, and its reply or why it was set aside: a line of 02-object-level.jsonl or
+ * 07-hypothetical.jsonl. What the engine last wrote before each crash stands in events.jsonl, since it differs from run to run.
+ */
+export type Answer = AskedQuestion &
+  (
+    | { readonly reply: Reply; readonly setAside?: undefined }
+    | { readonly setAside: SetAsideReason; readonly reply?: undefined }
+  );

@@ -10,7 +10,20 @@ export interface ModelFile {
   readonly encoding: string;
   /** Set when the file was re-encoded from another: its source file's sha256 and encoding. */
   readonly reencodedFrom?: { readonly sha256: string; readonly encoding: string };
+  /** Set when the weights lie on the grid of a coarser type than the file has: that type, and the quantized file that they were decoded from. */
+  readonly roundedTo?: { readonly fileType: string; readonly sha256: string };
+  /** Set when the file is a smaller network, made by taking layers out of another file's. */
+  readonly layersRemoved?: RemovedLayers;
   readonly licence: string;
+}
+
+/** Which layers were taken out of which file; the others moved up. */
+export interface RemovedLayers {
+  readonly sha256: string;
+  /** Layers that it has. */
+  readonly of: number;
+  /** Numbers of the removed ones there, from 0, ascending. */
+  readonly layers: readonly number[];
 }
 
 /** Base weights + adapter (none yet) + quantization, under the name that the study gives it. */
@@ -38,6 +51,8 @@ export interface EngineManifest {
   /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
   readonly cacheType?: "f32" | "f16";
   readonly strict: boolean;
+  /** Set when products of 32 rows and more were ggml's BLAS plugin's. */
+  readonly blasPlugin?: { readonly sha256: string };
   /** Absent when the base was asked alone. */
   readonly adapter?: { readonly sha256: string; readonly scale: number };
   readonly chatTemplateSha256: string;

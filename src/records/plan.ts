@@ -1,5 +1,5 @@
 import type { ModelFile } from "./model-state.js";
-import type { SettledEngine } from "./study.js";
+import type { DistributionSettings, SettledEngine } from "./study.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
 import type { TrainingSettings } from "./training.js";
 
@@ -34,6 +34,14 @@ export interface PlannedAdapter {
   readonly settings: TrainingSettings;
 }
 
+/** Whose distributions at temperature 1 are measured: both sides of every prediction. */
+export interface PlannedCalibration extends DistributionSettings {
+  /** Most held-out strings of each task; the first ones. */
+  readonly strings: number;
+  /** By task; one that has none of the wanted properties is left out. */
+  readonly properties: Readonly<Record<string, readonly string[]>>;
+}
+
 /** The content of 01-plan.json: everything that results depend on, and nothing else. Later stages read the plan, never the YAML. */
 export interface Plan {
   readonly planVersion: 1;
@@ -44,13 +52,15 @@ export interface Plan {
   readonly tasks: readonly PlannedTask[];
   /**
    * The model states that are asked, by name. Present with `adapters` when the study trains; a state that carries an adapter has
-   * the adapter's name, `<predictor>-predicts-<target>`. Absent when nothing is trained: every model is its own state.
+   * the adapter's name, `<predictor>-predicts-<target>`, then `-seed-<seed>` where the prediction names a seed of its own. Absent
+   * when nothing is trained: every model is its own state.
    */
   readonly states?: Readonly<Record<string, PlannedState>>;
   readonly adapters?: Readonly<Record<string, PlannedAdapter>>;
   /**
-   * The pairs of states that are scored. With adapters, for each prediction of the study: the untrained predictor about the target,
-   * the trained one about the same target, and, when a model predicts itself, the trained one about itself as it behaves then.
+   * The pairs of states that are scored. With adapters, for each prediction of the study: the untrained predictor about the target
+   * (once, however many seeds there are), the trained one about the same target, and, when a model predicts itself, the trained one
+   * about itself as it behaves then.
    */
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
   readonly system: string;
@@ -59,6 +69,8 @@ export interface Plan {
   readonly engine: SettledEngine;
   readonly noiseFloor: { readonly questions: number };
   readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
+  /** Absent when no distributions are measured. */
+  readonly calibration?: PlannedCalibration;
   /** Wording of every property and variant asked, so that the plan alone says what was asked. */
   readonly wordings: {
     readonly properties: Readonly<Record<string, string>>;

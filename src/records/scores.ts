@@ -36,9 +36,9 @@ export interface CellScore {
   readonly accuracyWhenCompliant: Estimate;
   /** Right predictions among scored trials whose every token margin is above the noise floor. */
   readonly accuracyAboveNoiseFloor: Estimate;
-  /** Compliant object-level answers that have this property, of all asked. */
+  /** Compliant object-level answers that have this property, of all answers. */
   readonly objectCompliance: Share;
-  /** Compliant hypothetical replies, of all asked. */
+  /** Compliant hypothetical replies, of all replies. */
   readonly hypotheticalCompliance: Share;
   /** Always answering the most common behavior of the train strings. */
   readonly modeBaselineTrain: Estimate;

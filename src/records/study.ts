@@ -1,3 +1,4 @@
+import type { FileTypeName } from "./file-type.js";
 import type { TrainingSettings } from "./training.js";
 
 /** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
@@ -7,7 +8,7 @@ export interface Study {
   readonly models: Readonly<Record<string, StudyModel>>;
   readonly tasks: readonly StudyTask[];
   /** Who predicts whom; by default every model predicts itself. */
-  readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
+  readonly predictions: readonly StudyPrediction[];
   /** How an adapter is trained for each of the predictions; absent: nothing is trained. */
   readonly lora?: StudyLora;
   readonly system: string;
@@ -20,13 +21,46 @@ export interface Study {
   readonly engine: StudyEngine;
   readonly noiseFloor: { readonly questions: number };
   readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
+  /** What is measured of the distributions at temperature 1; absent: nothing. */
+  readonly calibration?: StudyCalibration;
+}
+
+export interface StudyCalibration extends DistributionSettings {
+  /** Most held-out strings of each task; the first ones of the plan's order. */
+  readonly strings: number;
+  /** For every task that they apply to; what the study asks of the task when absent. */
+  readonly properties?: readonly string[];
+}
+
+/** How far a distribution is expanded, and when samples take its place. */
+export interface DistributionSettings {
+  /** Expansion stops when at most this much probability is open. */
+  readonly epsilon: number;
+  /** Tokens that may be evaluated for one distribution, the prompt's included each time it is. */
+  readonly tokenBudget: number;
+  /** Above this tail, samples are drawn instead. */
+  readonly mostTail: number;
+  /** Answers that are drawn where the tree cannot be expanded. */
+  readonly samples: number;
 }
 
 export interface StudyModel {
   /** Registry name, `hf:` URI, or path of a GGUF. */
   readonly source: string;
-  /** `as_shipped` runs the file itself; `f16`/`f32` run a re-encoding of it, made once and checksummed. */
-  readonly encoding: "as_shipped" | "f16" | "f32";
+  /** `as_shipped` runs the file itself; anything else a re-encoding of it, made once and checksummed. */
+  readonly encoding: "as_shipped" | FileTypeName;
+  /** Rounds the weights to the grid of a coarser type before they are written out as F32; absent: not rounded. */
+  readonly roundedTo?: FileTypeName;
+  /** Share of the layers that are taken out first: evenly spaced ones, never the first or the last. Absent: none. */
+  readonly dropLayers?: number;
+}
+
+export interface StudyPrediction {
+  /** Names of `models`. */
+  readonly predictor: string;
+  readonly target: string;
+  /** Of this adapter's training alone; the study's own for training when absent. */
+  readonly seed?: number;
 }
 
 export interface StudyLora {
@@ -57,6 +91,10 @@ export interface StudyEngine {
   /** Sequences evaluated at once; what suits the engine when absent. */
   readonly sequences?: number;
   readonly threads: number;
+  /** Native, not strict: llama.cpp's flash attention, which rounds keys and values to F16 whatever the cache holds. Absent in older plans: false. */
+  readonly flashAttention?: boolean;
+  /** Native on the CPU, not strict: products of 32 rows and more by a BLAS. Part of the plan, because it changes last bits. Absent in older plans: false. */
+  readonly blas?: boolean;
   /** Questions that are asked as one unit and asked again whole after an interruption. */
   readonly groupQuestions: number;
   /** Most likely tokens stored at the first answer position. */

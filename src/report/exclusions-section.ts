@@ -17,15 +17,22 @@ export function exclusionsSection({ exclusions, trials }: Scores): Section {
       blocks: [paragraph(`None: every one of ${formatCount(trials)} trials complies on both sides.`)],
     };
   }
-  const count = (treatment: Exclusion["treatment"]) =>
-    exclusions.reduce((sum, row) => sum + (row.treatment === treatment ? row.count : 0), 0);
+  const count = (isOne: (row: Exclusion) => boolean) =>
+    exclusions.reduce((sum, row) => sum + (isOne(row) ? row.count : 0), 0);
+  const isSetAside = (row: Exclusion) => row.reason === "engine_crashed";
+  const setAside = count(isSetAside);
+  const unlike = count((row) => row.treatment === "excluded" && !isSetAside(row));
+  const wrong = count((row) => row.treatment === "counted_as_wrong");
   return {
     id: "exclusions",
     title,
     blocks: [
       paragraph(
-        `Of ${formatCount(trials)} trials, ${formatCount(count("excluded"))} are excluded because the object-level answer gives nothing to compare with, `,
-        `and ${formatCount(count("counted_as_wrong"))} count as wrong because the reply gives no prediction.`,
+        `Of ${formatCount(trials)} trials, ${formatCount(unlike)} are excluded because the object-level answer gives nothing to compare with, `,
+        `and ${formatCount(wrong)} count as wrong because the reply gives no prediction.`,
+        ...(setAside === 0
+          ? []
+          : [` Another ${formatCount(setAside)} are excluded because the engine crashed on one of their questions.`]),
       ),
       table(exclusions),
     ],

@@ -4,11 +4,14 @@ import type { Plan } from "../records/plan.js";
 import type { CellScore } from "../records/scores.js";
 import type { Block, Inline, Section } from "./document.js";
 import { formatCount } from "./format-number.js";
+import { hasInputOnly } from "./has-input-only.js";
+import { inputOnlyLimits } from "./input-only-limits.js";
 import { joinWords, propertyLabel, readableName } from "./readable-name.js";
 import type { ReportInput } from "./report-input.js";
-import { trainingLimits } from "./training/training-limits.js";
+import { JUDGED_BY_COMPARISON, trainingLimits } from "./training/training-limits.js";
 
-export function limitsSection({ plan, scores, noiseFloors, taskWarnings }: ReportInput): Section {
+export function limitsSection(input: ReportInput): Section {
+  const { scores, taskWarnings } = input;
   const warned = scores.cells.filter((cell) => cell.warnings.length > 0);
   return {
     id: "limits",
@@ -19,33 +22,39 @@ export function limitsSection({ plan, scores, noiseFloors, taskWarnings }: Repor
         ? []
         : [subheading("Warnings per task and property"), list(warned.map(cellWarning(scores.cells)))]),
       subheading("Limits"),
-      list(limitsOf(plan, noiseFloors).map((text) => [text])),
+      list(limitsOf(input).map((text) => [text])),
     ],
   };
 }
 
-export function limitsOf(plan: Plan, floors: readonly NoiseFloor[]): string[] {
+export function limitsOf(
+  input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly">,
+): string[] {
+  const { plan, scores, noiseFloors, comparisons } = input;
+  const controls = { compared: comparisons !== undefined, inputOnly: hasInputOnly(scores) };
   return [
-    ...(plan.adapters ? trainingLimits(plan, plan.adapters) : models(plan)),
+    ...(plan.adapters ? trainingLimits(plan, plan.adapters, controls) : models(plan, controls.compared)),
     ...asking(plan),
-    ...noise(plan, floors),
+    ...noise(plan, noiseFloors),
     ...reencoded(plan),
-    "Simple rules and modes are the only baselines: no classifier was trained on the strings, so how far the strings give the behavior away is known only in part.",
+    ...inputOnlyLimits(input),
     "Intervals say what other strings of the same lists could have given. They say nothing about other tasks, wordings or models.",
     "Rows of the table are read side by side without a correction for their number: with many rows some intervals exclude 0 by chance.",
   ];
 }
 
-function models({ predictions }: Plan): string[] {
+function models({ predictions }: Plan, compared: boolean): string[] {
   const states = new Set(predictions.flatMap(({ predictor, target }) => [predictor, target]));
   const self = predictions.some(({ predictor, target }) => predictor === target);
   const cross = predictions.some(({ predictor, target }) => predictor !== target);
   const privileged =
     states.size === 1
       ? "One model only: privileged access is not measured, since no other model predicts the same behavior."
-      : self && cross
-        ? "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here."
-        : `Only ${self ? "self-predictions" : "cross-predictions"} were asked: privileged access is not measured.`;
+      : compared
+        ? JUDGED_BY_COMPARISON
+        : self && cross
+          ? "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here."
+          : `Only ${self ? "self-predictions" : "cross-predictions"} were asked: privileged access is not measured.`;
   return [
     `No adapter was trained: ${states.size === 1 ? "this is the untrained model" : "these are the untrained models"}.`,
     privileged,
@@ -72,7 +81,7 @@ function asking(plan: Plan): string[] {
       ? `One wording of the hypothetical question (${readableName(variants[0] as string)}): how much the wording matters is not measured.`
       : `${formatCount(variants.length)} wordings of the hypothetical question count together in the averages.`,
     plan.objectLevel.temperature === 0
-      ? "Object-level answers are greedy: how behavior varies when sampled, and whether predicted probabilities are calibrated, is not measured."
+      ? `Object-level answers are greedy: ${plan.calibration ? "accuracies say nothing about behavior when sampled; calibration is about that" : "how behavior varies when sampled, and whether predicted probabilities are calibrated, is not measured"}.`
       : "One sampled object-level answer per string: how behavior varies between samples is not measured.",
   ];
 }

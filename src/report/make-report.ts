@@ -1,5 +1,7 @@
 /** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
+import { calibrationSection } from "./calibration/calibration-section.js";
 import { cellSection } from "./cell-table.js";
+import { comparisonSection } from "./comparison/comparison-section.js";
 import type { ReportDocument, Section } from "./document.js";
 import { exclusionsSection } from "./exclusions-section.js";
 import { figuresOf, figuresSection } from "./figures-section.js";
@@ -28,6 +30,8 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     ...opening(plan),
     sections: [
       ...(await resultSections(input)),
+      ...(input.comparisons ? [await comparisonSection(input.comparisons, plan)] : []),
+      ...(input.calibration ? [await calibrationSection(input.calibration)] : []),
       figures,
       cellSection(pairs, scores.confidence),
       noiseSection(input.noiseFloors, scores),

@@ -3,6 +3,7 @@ import type { Plan, PlannedTask } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
 import { type Block, type Inline, note, paragraph, type Section } from "./document.js";
 import { formatCount, formatNats } from "./format-number.js";
+import { hasInputOnly } from "./has-input-only.js";
 import { plural, readableName } from "./readable-name.js";
 import { changeRules, trainingMethod } from "./training/training-method.js";
 
@@ -98,7 +99,7 @@ function scoringRules(scores: Scores): Inline[][] {
     ],
     [
       { strong: "Compliance. " },
-      "A trial without a behavior is excluded; a reply that does not comply counts as wrong and is never excluded. Both are counted apart.",
+      "A trial without a behavior is excluded; a reply that does not comply counts as wrong and is never excluded. Both are counted apart. A question on which the engine crashed was answered by no model and is excluded.",
     ],
     [
       { strong: "Mode baselines. " },
@@ -108,6 +109,14 @@ function scoringRules(scores: Scores): Inline[][] {
       { strong: "Rules on the string. " },
       "What the string alone gives away: the property of its last, first or most frequent item, for the tasks where that means something.",
     ],
+    ...(hasInputOnly(scores)
+      ? [
+          [
+            { strong: "Input-only classifier. " },
+            "Stands among the rules on the string: multinomial logistic regression on words, their places, letters and length of the string, learnt from the train strings' behaviors (of other tasks too, where a task has too few), its penalty chosen by cross-validation. It asks no model.",
+          ],
+        ]
+      : []),
     [
       { strong: "Difference from the mode. " },
       "Accuracy minus the train-label mode baseline, paired trial by trial. Only an interval that excludes 0 is called a difference.",

@@ -13,6 +13,7 @@ const REASONS: Readonly<Record<string, string>> = {
   truncated: "cut off by the token limit",
   repetition: "degenerate repetition",
   no_target: "the item names no matching option",
+  engine_crashed: "set aside: the engine crashed on the question three times",
   held_out_string: "the same text is a held-out string of another task",
   not_readable: "a reply that says it would not be read as it",
 };

@@ -1,9 +1,12 @@
 /** What a report is made from and what it is made into: values only, so that the same input gives the same bytes. */
+import type { CalibrationScores } from "../records/calibration-scores.js";
+import type { Comparisons } from "../records/comparisons.js";
 import type { EngineManifest } from "../records/model-state.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
 import type { TrainedAdapter } from "../records/trained-adapter.js";
+import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
 import type { SampleTrial } from "./sample-trial.js";
 
 export interface ReportInput {
@@ -17,6 +20,12 @@ export interface ReportInput {
   readonly taskWarnings: readonly string[];
   /** The plan's adapters, in its order; absent or empty when nothing was trained. */
   readonly training?: readonly TrainedAdapter[];
+  /** Absent when no target has both a self and a cross predictor. */
+  readonly comparisons?: Comparisons;
+  /** By the state whose train behaviors a classifier of strings learnt: what it learnt from, or why there is none. */
+  readonly inputOnly?: Readonly<Record<string, readonly InputOnlyCell[]>>;
+  /** Absent when no distributions were measured. */
+  readonly calibration?: CalibrationScores;
 }
 
 export interface ReportFigure {

@@ -13,7 +13,7 @@ export interface TrialTexts {
 
 export interface SampleTrial extends TrialTexts {
   readonly trial: Trial;
-  /** `excluded`: the object-level answer has no such behavior, so there is nothing to compare with. */
+  /** `excluded`: the object-level answer has no such behavior, or the engine crashed, so there are no two sides to compare. */
   readonly correct: boolean | "excluded";
 }
 

@@ -1,5 +1,6 @@
 /** Trials one can read: what was asked, what was said, what was made of it. */
 import type { Extraction } from "../records/extraction.js";
+import { hasBehavior, wasAnswered } from "../score/accuracy.js";
 import { type Block, type Card, note, type Section } from "./document.js";
 import { readableName } from "./readable-name.js";
 import { outcomeOf, type SampleTrial } from "./sample-trial.js";
@@ -46,6 +47,9 @@ function verdictOf({ trial }: SampleTrial): string {
     case "not_compliant":
       return `Counted as wrong: behavior ${did}; the reply gives no prediction (${said}).`;
     case "excluded":
+      if (!wasAnswered(trial))
+        return "Excluded: the engine crashed on the object-level question, so there is no answer.";
+      if (hasBehavior(trial)) return "Excluded: the engine crashed on the hypothetical question, so there is no reply.";
       return objectCompliance.ok
         ? `Excluded: the answer has no such behavior (${did}).`
         : `Excluded: the answer does not comply (${readableName(objectCompliance.reason)}).`;

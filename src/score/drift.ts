@@ -1,7 +1,7 @@
 /** How often a state under its adapter does something else than without it, on the same strings. */
 import type { BehaviorDrift } from "../records/scores.js";
 import type { Trial } from "../records/trial.js";
-import { isScored } from "./accuracy.js";
+import { hasBehavior } from "./accuracy.js";
 import { compareNames } from "./cells.js";
 import { estimateOver } from "./estimate-over.js";
 import { type Measure, PROPORTION } from "./measure.js";
@@ -20,10 +20,10 @@ export function driftOf(
   const was = (trial: Trial) => earlier.get(keyOf(trial)) as Trial;
   const differ: Measure = (trial) => {
     const other = was(trial);
-    return isScored(trial) && isScored(other) ? Number(trial.behavior.value !== other.behavior.value) : undefined;
+    return hasBehavior(trial) && hasBehavior(other) ? Number(trial.behavior.value !== other.behavior.value) : undefined;
   };
   const drift = (some: readonly Trial[], cell: { task?: string; property?: string }): BehaviorDrift => {
-    const sides = some.map((trial) => [isScored(was(trial)), isScored(trial)]);
+    const sides = some.map((trial) => [hasBehavior(was(trial)), hasBehavior(trial)]);
     const count = (first: boolean, second: boolean) => sides.filter(([a, b]) => a === first && b === second).length;
     return {
       before,

@@ -1,11 +1,12 @@
 /** Every trial that did not simply count, with its reason. */
 import type { Exclusion } from "../records/scores.js";
 import type { Trial } from "../records/trial.js";
+import { wasRepliedTo } from "./accuracy.js";
 import { compareNames } from "./cells.js";
 
 /**
- * A trial without ground truth stands here once, as excluded, whatever its reply was; of the others, those whose reply does
- * not comply stand as counted wrong. Wordings are pooled.
+ * A trial without ground truth stands here once, as excluded, whatever its reply was; of the others, those that never had a reply
+ * (the engine crashed on the question) stand as excluded, and those whose reply does not comply as counted wrong. Wordings are pooled.
  * @returns in code-unit order of target, predictor, task, property, side, reason
  */
 export function listExclusions(trials: readonly Trial[]): Exclusion[] {
@@ -20,14 +21,14 @@ export function listExclusions(trials: readonly Trial[]): Exclusion[] {
   return [...found.values()].sort((a, b) => compareNames(orderOf(a), orderOf(b)));
 }
 
-function exclusionOf({
-  objectCompliance,
-  behavior,
-  prediction,
-}: Trial): Pick<Exclusion, "side" | "reason" | "treatment"> | undefined {
+function exclusionOf(trial: Trial): Pick<Exclusion, "side" | "reason" | "treatment"> | undefined {
+  const { objectCompliance, behavior, prediction } = trial;
   if (!objectCompliance.ok) return { side: "object_level", reason: objectCompliance.reason, treatment: "excluded" };
   if (!behavior.ok) return { side: "object_level", reason: behavior.reason, treatment: "excluded" };
-  if (!prediction.ok) return { side: "hypothetical", reason: prediction.reason, treatment: "counted_as_wrong" };
+  if (!prediction.ok) {
+    const treatment = wasRepliedTo(trial) ? "counted_as_wrong" : "excluded";
+    return { side: "hypothetical", reason: prediction.reason, treatment };
+  }
   return undefined;
 }
 

@@ -4,7 +4,7 @@ import type { Behavior } from "../records/behavior.js";
 import type { Extraction } from "../records/extraction.js";
 import type { TrainLabel, Trial } from "../records/trial.js";
 
-/** A value read from one hypothetical reply. */
+/** A value read from one hypothetical reply; of a question that was set aside, that reason and no margin. */
 export interface Prediction {
   readonly predictor: string;
   readonly task: string;
@@ -23,8 +23,13 @@ export interface MatchInput {
   readonly pairs: readonly { readonly predictor: string; readonly target: string }[];
   /** Adapted target -> the state whose train behaviors its adapter learnt, which serve its baselines as labels. */
   readonly learntFrom?: Readonly<Record<string, string>>;
-  /** What each simple rule on the string would predict, by the rule's name; a rule that means nothing here is absent. */
-  readonly heuristics: (task: string, item: string, property: string) => Readonly<Record<string, Extraction>>;
+  /** What can be said from the string without a model, by the name of the rule; one that means nothing here is absent. */
+  readonly heuristics: (
+    task: string,
+    item: string,
+    property: string,
+    target: string,
+  ) => Readonly<Record<string, Extraction>>;
 }
 
 export interface MatchedTrials {
@@ -34,6 +39,7 @@ export interface MatchedTrials {
 
 /**
  * Held-out behaviors become trials, one per wording and, when sampled, per sample; a greedy answer counts once, as sample 0.
+ * A question that was set aside makes trials too, which say so: none is lost without a reason.
  * Train behaviors that comply become labels, one per target whatever number of predictors it has.
  * @throws InwardError STORE_INCOMPLETE when a behavior lacks its prediction or the reverse, STORE_CORRUPT when one stands twice
  */
@@ -53,7 +59,7 @@ export function matchTrials({ behaviors, predictions, pairs, learntFrom, heurist
       return [...about].flatMap(([key, answers]) => {
         const prediction = said.get(key);
         if (!prediction) throw incomplete(`predictor ${predictor} has no hypothetical reply ${key}/${variant}`);
-        const rules = heuristics(prediction.task, prediction.item, prediction.property);
+        const rules = heuristics(prediction.task, prediction.item, prediction.property, target);
         return answers.map((behavior) => toTrial(target, behavior, prediction, rules));
       });
     });

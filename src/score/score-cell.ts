@@ -1,6 +1,14 @@
 /** The scores of one cell, and the tallies that averages are made of. */
 import type { CellScore, Estimate } from "../records/scores.js";
-import { accuracy, accuracyAboveNoiseFloor, accuracyWhenCompliant, isScored } from "./accuracy.js";
+import {
+  accuracy,
+  accuracyAboveNoiseFloor,
+  accuracyWhenCompliant,
+  hasBehavior,
+  isScored,
+  wasAnswered,
+  wasRepliedTo,
+} from "./accuracy.js";
 import { accuracyAbove, alwaysAnswering, heuristicBaseline, modeOf } from "./baselines.js";
 import type { Cell } from "./cells.js";
 import { entropyBits } from "./entropy.js";
@@ -47,10 +55,11 @@ export function scoreCell(
   { confidence, noiseFloorNats }: CellSettings,
 ): ScoredCell {
   const scored = cell.trials.filter(isScored);
+  const behaved = cell.trials.filter(hasBehavior).length;
   const behaviors = countValues(scored.map((trial) => trial.behavior.value));
   const modeTrain = modeOf(countValues(trainLabels));
   const modeOracle = modeOf(behaviors);
-  const unscored = `none of ${cell.trials.length} trials has a behavior to compare with`;
+  const unscored = `none of ${cell.trials.length} trials has a behavior to compare with${behaved === 0 ? "" : " and a reply"}`;
   const noLabels = "no train string has a behavior to take the mode of";
 
   const take = (measure: Measure, ifNone: string): Tallied => {
@@ -94,10 +103,10 @@ export function scoreCell(
     property,
     variant,
     ...estimateAll(tallies, confidence),
-    objectCompliance: { count: scored.length, of: cell.trials.length },
+    objectCompliance: { count: behaved, of: cell.trials.filter(wasAnswered).length },
     hypotheticalCompliance: {
       count: cell.trials.filter((trial) => trial.prediction.ok).length,
-      of: cell.trials.length,
+      of: cell.trials.filter(wasRepliedTo).length,
     },
     ...(modeTrain === undefined ? {} : { modeTrainValue: modeTrain }),
     ...(modeOracle === undefined ? {} : { modeOracleValue: modeOracle }),

@@ -1,7 +1,7 @@
 /** What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted. Pure. */
 import type { AccuracyChange, ScopedAverage, Scope, Scores } from "../records/scores.js";
 import type { Trial } from "../records/trial.js";
-import { accuracy } from "./accuracy.js";
+import { accuracy, wasRepliedTo } from "./accuracy.js";
 import { averageCells } from "./averages.js";
 import { driftOf } from "./drift.js";
 import { estimateOver } from "./estimate-over.js";
@@ -74,13 +74,13 @@ function difference(a: number | undefined, b: number | undefined): number | unde
   return a === undefined || b === undefined ? undefined : a - b;
 }
 
-/** The trials that both predictors have, about one target. */
+/** The trials that both predictors have a reply for, about one target. */
 function pairTrials(before: readonly Trial[], after: readonly Trial[]): { before: Trial; after: Trial }[] {
   const earlier = byQuestion(before);
   const later = byQuestion(after);
   return [...later].flatMap(([key, trial]) => {
     const match = earlier.get(key);
-    return match ? [{ before: match, after: trial }] : [];
+    return match && wasRepliedTo(match) && wasRepliedTo(trial) ? [{ before: match, after: trial }] : [];
   });
 }
 

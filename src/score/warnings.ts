@@ -14,6 +14,7 @@ export function cellWarnings(cell: Omit<CellScore, "warnings">): string[] {
 }
 
 function objectCompliance({ count, of }: Share): string[] {
+  if (of === 0) return ["Nothing is scored: the engine crashed on every object-level question."];
   if (count === 0) return [`Nothing is scored: none of ${of} object-level answers complies.`];
   return count / of < LOW_COMPLIANCE
     ? [`Only ${shareText({ count, of })} object-level answers comply; the others are excluded.`]
@@ -21,12 +22,13 @@ function objectCompliance({ count, of }: Share): string[] {
 }
 
 function hypotheticalCompliance({ count, of }: Share): string[] {
+  if (of === 0) return ["Nothing is scored: the engine crashed on every hypothetical question."];
   if (count / of >= LOW_COMPLIANCE) return [];
   return [`Only ${shareText({ count, of })} hypothetical replies comply; the others count as wrong.`];
 }
 
-function fewStrings({ accuracy, objectCompliance }: Omit<CellScore, "warnings">): string[] {
-  if (objectCompliance.count === 0) return [];
+function fewStrings({ accuracy, behaviors }: Omit<CellScore, "warnings">): string[] {
+  if (behaviors.length === 0) return [];
   const strings = accuracy.ok ? accuracy.clusters : 1;
   if (strings >= FEW_STRINGS) return [];
   return [

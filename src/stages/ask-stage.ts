@@ -4,8 +4,10 @@ import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import type { Question } from "../ask/question.js";
 import { hashOf } from "../store/canonical-json.js";
+import { RateWatch } from "../ask/rate-watch.js";
 import type { RunFile } from "../store/run-folder.js";
 import { adapterHashes } from "./adapter-hashes.js";
+import { groupAsker } from "./group-asker.js";
 import type { StageContext } from "./stage-context.js";
 
 export function askObjectLevel(context: StageContext): Promise<void> {
@@ -31,14 +33,17 @@ async function ask(context: StageContext, file: RunFile, stage: string, question
     return;
   }
   events.add("stage_begun", { stage, questions: questions.length });
+  const rates = new RateWatch();
   await askQuestions(questions, {
     path: run.file(file),
     groupQuestions: run.plan.engine.groupQuestions,
-    topTokens: run.plan.engine.topTokens,
-    modelFor: context.modelFor,
+    asker: groupAsker(context, stage),
     onProgress: (done, total) => context.onProgress(stage, done, total),
-    onGroup: (group) => events.add("group_asked", { stage, ...group }),
-    ...(context.signal ? { signal: context.signal } : {}),
+    onGroup: (group) => {
+      events.add("group_asked", { stage, ...group });
+      const slow = group.cost && rates.add(group.cost);
+      if (slow) events.add("group_slow", { stage, state: group.state, ...slow });
+    },
   });
   await run.markDone(file, inputs);
   events.add("stage_done", { stage });

@@ -5,6 +5,7 @@ import { answerCompliance } from "../properties/compliance.js";
 import { extractBehavior } from "../properties/reading.js";
 import type { Answer } from "../records/answer.js";
 import type { Behavior } from "../records/behavior.js";
+import { missing } from "../records/extraction.js";
 import type { Plan } from "../records/plan.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJsonLines } from "../store/read-records.js";
@@ -40,15 +41,17 @@ export function behaviorsOf(plan: Plan, answers: readonly Answer[]): Behavior[] 
     const task = tasks.get(answer.task);
     const item = items.get(`${answer.task}/${answer.item}`);
     if (!task || !item) return [];
+    const { state, split, sample } = answer;
+    const about = { state, task: answer.task, item: answer.item, split, sample };
+    if (answer.setAside) {
+      const none = missing(answer.setAside);
+      return task.properties.map((property): Behavior => ({ ...about, property, extraction: none, compliance: none }));
+    }
     const { text, stop, margins } = answer.reply;
     const compliance = answerCompliance(text, task.definition.answerForm, stop);
     return task.properties.map(
       (name): Behavior => ({
-        state: answer.state,
-        task: answer.task,
-        item: answer.item,
-        split: answer.split,
-        sample: answer.sample,
+        ...about,
         property: name,
         extraction: extractBehavior(propertyNamed(name), text, item, stop),
         compliance,

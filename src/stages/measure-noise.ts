@@ -2,12 +2,13 @@
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { measureNoiseFloor, noiseFloorSample } from "../ask/measure-noise-floor.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
-import type { Answer } from "../records/answer.js";
+import type { Answer, Reply } from "../records/answer.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJsonLines } from "../store/read-records.js";
 import { writeJson } from "../store/write-whole.js";
 import { adapterHashes } from "./adapter-hashes.js";
+import { groupAsker } from "./group-asker.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function measureNoise(context: StageContext): Promise<void> {
@@ -29,22 +30,19 @@ export async function measureNoise(context: StageContext): Promise<void> {
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
     context.onProgress("noise floor", index, states.length);
-    const own = questions.filter((question) => question.state === state);
-    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
-    if (sample.length === 0) continue;
-    const answered = new Map<string, Answer>();
+    const answered = new Map<string, Reply>();
     for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
       const { rows } = await readJsonLines<Answer>(run.file(file));
-      for (const row of rows) if (row.state === state) answered.set(row.key, row);
+      for (const { state: asked, key, reply } of rows) if (asked === state && reply) answered.set(key, reply);
     }
-    floors.push(
-      await measureNoiseFloor(state, sample, answered, await context.modelFor(state), {
-        topTokens: plan.engine.topTokens,
-        // Another number of sequences than the run's own: batches are of another size as well as in another order.
-        sequences: Math.max(1, Math.ceil(plan.engine.sequences / 2)),
-        ...(context.signal ? { signal: context.signal } : {}),
-      }),
-    );
+    // A question that was set aside has nothing to be compared with, and would crash the engine again.
+    const own = questions.filter((question) => question.state === state && answered.has(question.key));
+    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
+    if (sample.length === 0) continue;
+    // Another number of sequences than the run's own: batches are of another size as well as in another order.
+    const sequences = Math.max(1, Math.ceil(plan.engine.sequences / 2));
+    const asker = groupAsker(context, "noise floor", { sequences });
+    floors.push(await measureNoiseFloor(state, sample, answered, asker));
   }
   await writeJson(run.file("noiseFloor"), floors);
   await run.markDone("noiseFloor", inputs);

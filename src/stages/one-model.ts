@@ -6,6 +6,7 @@ import { canonicalJson } from "../store/canonical-json.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeJson } from "../store/write-whole.js";
+import type { StateOpener } from "./open-state.js";
 
 /** manifest.json: by state, every distinct set-up that answered for it. More than one means that a run was carried elsewhere. */
 export type RunManifest = Record<string, EngineManifest[]>;
@@ -15,16 +16,26 @@ export class OneModel {
 
   constructor(
     private readonly run: RunFolder,
-    private readonly opener: (state: string) => Promise<LanguageModel>,
+    private readonly opener: StateOpener,
   ) {}
 
   readonly modelFor = async (state: string): Promise<LanguageModel> => {
     if (this.open?.state === state) return this.open.model;
-    await this.close();
-    const model = await this.opener(state);
+    const before = this.open;
+    delete this.open;
+    const model = await this.opener.open(state, before).catch(async (error) => {
+      await before?.model.dispose();
+      throw error;
+    });
     this.open = { state, model };
     await recordManifest(this.run, state, model.manifest);
     return model;
+  };
+
+  /** A new engine for a state whose own has crashed or says nothing any more. */
+  readonly reopen = async (state: string): Promise<LanguageModel> => {
+    await this.close();
+    return this.modelFor(state);
   };
 
   async close(): Promise<void> {

@@ -8,6 +8,8 @@ export interface StageContext {
   readonly events: EventLog;
   /** Opens a state's model, closing the one before: one model in memory at a time. */
   readonly modelFor: (state: string) => Promise<LanguageModel>;
+  /** Opens a state's model anew, in a new process: the open one has crashed or says nothing any more. */
+  readonly reopenModel: (state: string) => Promise<LanguageModel>;
   /** Closes the model that is open, if any: training needs the memory. */
   readonly closeModel: () => Promise<void>;
   /** The file of a model of the plan. */

@@ -6,21 +6,34 @@ import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
 import type { Answer } from "../records/answer.js";
+import type { CalibrationScores } from "../records/calibration-scores.js";
+import type { Comparisons } from "../records/comparisons.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
+import { findContrasts } from "../score/comparison/find-contrasts.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
 import { readManifest } from "./one-model.js";
+import { readInputOnly } from "./predict-from-strings.js";
 import { readTraining, trainingHashes } from "./read-training.js";
 import { matchRun } from "./score-predictions.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
   const manifests = await readManifest(run);
-  const inputs = { plan: hashOf(run.plan), scores: run.outputHash("scores"), manifests, ...trainingHashes(run) };
+  const { calibration } = run.plan;
+  const compared = findContrasts(run.plan).length > 0;
+  const inputs = {
+    plan: hashOf(run.plan),
+    scores: run.outputHash("scores"),
+    manifests,
+    ...trainingHashes(run),
+    ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
+    ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
+  };
   if (await run.isDone("report", inputs)) return;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
   const report = await makeReport({
@@ -32,6 +45,9 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ),
     samples: await samplesOf(run),
     training: await readTraining(run),
+    ...(compared ? { comparisons: await readJson<Comparisons>(run.file("comparisons")) } : {}),
+    inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
+    ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -53,7 +69,7 @@ async function samplesOf(run: RunFolder) {
   const said = new Map<string, string>();
   for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));
-    for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply.text);
+    for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }
   const asked = new Map(
     [

@@ -86,7 +86,7 @@ engine: { ${ENGINE} }
 noiseFloor: { questions: 6 }
 `,
   );
-  expect(objectLevel.every((answer) => answer.reply.margins.length === 0)).toBe(true);
+  expect(objectLevel.every((answer) => answer.reply?.margins.length === 0)).toBe(true);
   for (const cell of scores.cells) expect(cell.accuracyAboveNoiseFloor.ok).toBe(false);
   expect(report).toContain("temperature");
 });

@@ -99,7 +99,7 @@ describe.skipIf(!addon)("a study with lora", () => {
     expect(adapted).toHaveLength(16);
     expect(adapted.every(({ state, split }) => state === NAME && split === "held_out")).toBe(true);
     const said = await lines<Answer>(whole, "07-hypothetical.jsonl");
-    const text = (state: string) => said.filter((row) => row.state === state).map(({ reply }) => reply.text);
+    const text = (state: string) => said.filter((row) => row.state === state).map(({ reply }) => reply?.text);
     expect(text(NAME)).toHaveLength(text("tiny").length);
     expect(text(NAME)).not.toEqual(text("tiny"));
     const manifest = JSON.parse(await read(whole, "manifest.json"));

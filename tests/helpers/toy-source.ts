@@ -46,12 +46,12 @@ export function toySource(
     tokensFor: (paths) => paths.length,
     async next(paths, topTokens) {
       asked.push(paths);
-      const steps = paths.map((path) => {
+      const steps = paths.map((path, at) => {
         const probabilities = softmax(path, noise === 0 ? 0 : asked.length);
         const ids = pieces
           .map((_, id) => id)
           .sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number) || a - b)
-          .slice(0, topTokens);
+          .slice(0, topTokens[at]);
         return {
           ids,
           logprobs: ids.map((id) => Math.log(probabilities[id] as number)),

@@ -85,8 +85,36 @@ describe.each(ENGINES)("%s", (kind) => {
       await model.dispose();
       const alone = await openModel(base, engine);
       expect(alone.manifest).not.toHaveProperty("adapter");
-      expect(alone.facts).toEqual({ vocabularySize: 265, contextTokens: 512 });
+      expect(alone.facts).toEqual({ vocabularySize: 265, contextTokens: 512, cleansSpaces: false });
       await alone.dispose();
+    });
+  });
+
+  describe("the same weights under one adapter after another", () => {
+    test("what each state says is what it says when it is opened alone, to the last bit; a refused one changes nothing", async () => {
+      const [one, two] = [{ path: await adapter("one") }, { path: await adapter("two", { b: 0.3 }), scale: 0.5 }];
+      let model = await openModel(base, engine);
+      if (kind === "node-llama-cpp") {
+        expect(model).not.toHaveProperty("withAdapter");
+        await model.dispose();
+        return;
+      }
+      const under = async (chosen?: AdapterChoice) => {
+        model = (await model.withAdapter?.(chosen)) ?? expect.unreachable();
+        return model.ask(requests);
+      };
+      const alone = { one: await replies(one), two: await replies(two) };
+      expect(alone.one).not.toEqual(alone.two);
+      expect(await model.ask(requests)).toEqual(unadapted);
+      expect(await under(one)).toEqual(alone.one);
+      expect(model.manifest.adapter).toEqual({ sha256: await sha256OfFile(one.path), scale: 1 });
+      expect(await under(two)).toEqual(alone.two);
+      await expect(under({ path: base })).rejects.toMatchObject({ code: "ADAPTER_INVALID" });
+      expect(await model.ask(requests)).toEqual(alone.two);
+      expect(await under()).toEqual(unadapted);
+      expect(model.manifest).not.toHaveProperty("adapter");
+      expect(await under(one)).toEqual(alone.one);
+      await model.dispose();
     });
   });
 

@@ -11,9 +11,13 @@ import type { LanguageModel } from "../../src/model/language-model.js";
 import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider } from "../../src/properties/property-decider.js";
+import type { TextDecider } from "../../src/properties/text-decider.js";
 import type { ChatMessage } from "../../src/records/answer.js";
 import type { Distribution, ExpandedDistribution, SampledDistribution } from "../../src/records/distribution.js";
+import type { Extraction } from "../../src/records/extraction.js";
+import { answer, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
+import { nameOf } from "../helpers/toy-source.js";
 
 const SAMPLES = 2000;
 const MAX_TOKENS = 3;
@@ -91,6 +95,80 @@ describe.each(["first_character", "second_character"])("%s", (name) => {
     expect(gTest(other, masses(sampled))).toBeGreaterThan(1);
   });
 });
+
+test.each([
+  ["second_character", "the cat and the dog"],
+  ["first_character", "one"],
+  ["first_word", "zebra"],
+])("%s after %j equals the enumeration of all answers of two tokens", async (name, content) => {
+  const question: ChatMessage[] = [
+    { role: "system", content: "" },
+    { role: "user", content },
+  ];
+  const whole = { ...options, maxTokens: 2, tokenBudget: 1e6, epsilon: 0 };
+  const asked = { messages: question, decider: behavior(name), decidedLate: false };
+  const expanded = await measureDistribution(model, asked, whole);
+  expect(expanded).toMatchObject({ method: "expansion", stoppedBy: "whole", tail: 0 });
+  const found = reasonsTogether(masses(expanded));
+  const expected = reasonsTogether(await enumerate(question, behavior(name)));
+  expect(expected.size).toBeGreaterThan(30);
+  for (const [value, mass] of expected) expect(Math.abs((found.get(value) ?? 0) - mass), value).toBeLessThan(1e-6);
+  expect([...found.keys()].filter((value) => !expected.has(value))).toEqual([]);
+  expect(Math.abs([...found.values()].reduce((sum, mass) => sum + mass, 0) - 1)).toBeLessThan(1e-6);
+});
+
+/** A text that the token limit cuts off may have shown its reason before, and another one at its end. */
+function reasonsTogether(found: ReadonlyMap<string, number>): Map<string, number> {
+  const together = new Map<string, number>();
+  for (const [name, mass] of found) {
+    const key = name.startsWith("!") ? "!" : name;
+    together.set(key, (together.get(key) ?? 0) + mass);
+  }
+  return together;
+}
+
+/**
+ * Every answer of at most two tokens. Probabilities are read by a strict engine, one prompt at a time over the full vocabulary;
+ * from the model that is expanded come only the texts of token pairs.
+ */
+async function enumerate(question: ChatMessage[], decider: TextDecider): Promise<Map<string, number>> {
+  const strict = await openEngine(path, { strict: true });
+  const prompt = (await model.render(question)).tokenIds;
+  const size = model.facts.vocabularySize;
+  const readIds = Int32Array.from({ length: size }, (_, id) => id);
+  const afterEach = [[], ...Array.from(readIds, (id) => [id])];
+  const { answers } = answer(
+    strict,
+    workOf(
+      afterEach.map((path) => ({ ids: [...prompt, ...path] })),
+      { readIds },
+    ),
+  );
+  strict.dispose();
+  const { steps } = await model.nextTokens(question, afterEach, size);
+  const found = new Map<string, number>();
+  const add = (shown: Extraction, mass: number) => found.set(nameOf(shown), (found.get(nameOf(shown)) ?? 0) + mass);
+  const nodes = steps.map(({ ids, ends, texts }, node) => {
+    const place = new Map(Array.from(ids, (id, rank) => [id, rank]));
+    return Array.from(readIds, (id) => {
+      const rank = place.get(id) as number;
+      const probability = Math.exp(answers[node]?.readLogprobs[id] as number);
+      return { probability, ends: ends[rank] === 1, text: texts[rank] as string };
+    });
+  });
+  const [root, ...children] = nodes;
+  root?.forEach((first, id) => {
+    if (first.ends) {
+      add(decider.atEnd(first.text, "end_of_generation"), first.probability);
+      return;
+    }
+    for (const second of children[id] ?? []) {
+      const stop = second.ends ? "end_of_generation" : "max_tokens";
+      add(decider.atEnd(second.text, stop), first.probability * second.probability);
+    }
+  });
+  return found;
+}
 
 test("texts of next tokens are the texts that asking gives", async () => {
   const [reply] = await model.ask([{ messages, maxTokens: MAX_TOKENS, temperature: 1, seed: "t", topTokens: 1 }]);

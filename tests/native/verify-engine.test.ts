@@ -1,9 +1,13 @@
-// `inward verify engine` as a user meets it, on a tiny model. What counts as a mismatch: tests/unit/compare-engines.test.ts.
-import { mkdtempSync, rmSync } from "node:fs";
+/** `inward verify engine` as a user meets it, on a tiny model. What counts as a mismatch: tests/unit/compare-engines.test.ts. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { verifyCommand } from "../../src/cli/verify.js";
+import { openModel } from "../../src/model/engine/open-model.js";
+import { readGguf } from "../../src/model/gguf/read-gguf.js";
 import { inward } from "../helpers/command-line.js";
+import { printed } from "../helpers/printed.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;
@@ -37,3 +41,67 @@ test("the engines agree on a tiny model, strict and batched", async () => {
   // Two engines that both read nothing would agree too.
   expect(result.floors.map(({ state }: { state: string }) => state)).toEqual(["node-llama-cpp", "native"]);
 }, 120_000);
+
+describe("a native engine whose file has one other weight", () => {
+  const models = process.env.INWARD_MODELS;
+  beforeAll(() => {
+    process.env.INWARD_MODELS = join(folder, "models");
+  });
+  afterAll(() => {
+    if (models === undefined) delete process.env.INWARD_MODELS;
+    else process.env.INWARD_MODELS = models;
+  });
+  // The command ends with this code; the test's own process must not.
+  afterEach(() => {
+    process.exitCode = undefined;
+  });
+
+  /** @returns a copy of the model in which output_norm's first weight, 1 in the original, is another */
+  async function spoilt(weight: number): Promise<string> {
+    const path = join(folder, `spoilt-${weight}.gguf`);
+    const { tensors, dataOffset } = await readGguf(model);
+    const norm = tensors.find(({ name }) => name === "output_norm.weight");
+    if (!norm) throw new Error("no output_norm.weight");
+    const bytes = readFileSync(model);
+    expect(bytes.readFloatLE(dataOffset + norm.offset)).toBe(1);
+    bytes.writeFloatLE(weight, dataOffset + norm.offset);
+    writeFileSync(path, bytes);
+    return path;
+  }
+
+  /** Only the file that the native engine opens is another: everything from the questions to the exit code is the command's own. */
+  async function verify(nativePath: string, ...options: string[]): Promise<string> {
+    const command = verifyCommand((path, settings, choices) =>
+      openModel(settings.engine === "native" ? nativePath : path, settings, choices),
+    );
+    return printed(command, "engine", "--model", model, "--device", "cpu", "--threads", "1", ...options);
+  }
+
+  test("ends with exit code 4 and says where: 1.1 instead of 1", async () => {
+    const result = JSON.parse(await verify(await spoilt(1.1), "--json"));
+    expect(process.exitCode).toBe(4);
+    expect(result.agrees).toBe(false);
+    for (const mode of ["strict", "batched"]) {
+      const { agrees, differences } = result.comparisons[mode];
+      expect(agrees).toBe(false);
+      const beyond = differences.filter(({ allowed }: { allowed: boolean }) => !allowed);
+      expect(beyond.length).toBeGreaterThan(50);
+      for (const { kind, apart } of beyond) {
+        if (kind === "length") continue;
+        expect(apart).toBeGreaterThan(kind === "token" ? result.tolerance.margin : result.tolerance.logprob);
+      }
+    }
+  });
+
+  test("the table for people says so too", async () => {
+    const text = await verify(await spoilt(1.1));
+    expect(process.exitCode).toBe(4);
+    expect(text).toMatch(/THE ENGINES DO NOT AGREE\.\s*$/);
+    expect(text).toMatch(/ MISMATCH$/m);
+  });
+
+  test("one that rounding could have made is none: 1 + 1e-6", async () => {
+    expect(await verify(await spoilt(1 + 1e-6))).toMatch(/The engines agree\.\s*$/);
+    expect(process.exitCode).toBeUndefined();
+  });
+});

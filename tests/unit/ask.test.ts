@@ -7,7 +7,9 @@ import { askQuestions } from "../../src/ask/ask-questions.js";
 import { cutGroups, isSameString } from "../../src/ask/cut-groups.js";
 import { wordHypothetical } from "../../src/ask/hypothetical-questions.js";
 import { compareReplies, noiseFloorSample } from "../../src/ask/measure-noise-floor.js";
+import { GroupAsker } from "../../src/ask/group-asker.js";
 import type { Question } from "../../src/ask/question.js";
+import { InwardError } from "../../src/errors.js";
 import { HYPOTHETICAL_VARIANTS } from "../../src/properties/hypothetical-variants.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
@@ -70,11 +72,17 @@ describe("wording a hypothetical question", () => {
 
 describe("asking a stage", () => {
   const questions = Array.from({ length: 10 }, (_, at) => question(String(at)));
+  const askerOf = (model: ReturnType<typeof scriptedModel>) =>
+    new GroupAsker({ topTokens: 1, modelFor: async () => model, reopenModel: async () => model });
   const stage = async (model: ReturnType<typeof scriptedModel>, path: string) =>
-    askQuestions(questions, { path, groupQuestions: 3, topTokens: 1, modelFor: async () => model });
+    askQuestions(questions, { path, groupQuestions: 3, asker: askerOf(model) });
   const fresh = async () => join(await mkdtemp(join(tmpdir(), "inward-ask-")), "answers.jsonl");
 
-  test("a crash loses the group in flight and nothing else; going on gives the same bytes", async () => {
+  test.each([
+    ["no memory", new InwardError("ENGINE_MEMORY", "no cells left")],
+    ["an interruption", new InwardError("INTERRUPTED", "Asking was interrupted.")],
+    ["a defect", new Error("defect")],
+  ])("%s loses the group in flight and nothing else; going on gives the same bytes", async (_, error) => {
     const whole = await fresh();
     await stage(
       scriptedModel((text) => text.toUpperCase()),
@@ -82,10 +90,10 @@ describe("asking a stage", () => {
     );
     const path = await fresh();
     const fragile = scriptedModel((text) => {
-      if (text === "about 7") throw new Error("crash");
+      if (text === "about 7") throw error;
       return text.toUpperCase();
     });
-    await expect(stage(fragile, path)).rejects.toThrow("crash");
+    await expect(stage(fragile, path)).rejects.toBe(error);
     expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(6);
     const sound = scriptedModel((text) => text.toUpperCase());
     await stage(sound, path);
@@ -97,7 +105,7 @@ describe("asking a stage", () => {
     const model = scriptedModel(() => "x");
     const long = [...questions, question("z".repeat(300))];
     const path = await fresh();
-    const asked = askQuestions(long, { path, groupQuestions: 3, topTokens: 1, modelFor: async () => model });
+    const asked = askQuestions(long, { path, groupQuestions: 3, asker: askerOf(model) });
     await expect(asked).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CONTEXT" }));
     expect(model.asked).toEqual([]);
   });

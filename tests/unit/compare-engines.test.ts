@@ -126,11 +126,12 @@ describe("compareEngines", () => {
 
 test("the tolerance is twice the reference's own noise, and never nothing", () => {
   const floor = { state: "s", questions: 1, sameTokens: 1, positions: 1, meanLogprobDifference: 0 };
-  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0.01, maxMarginDifference: 0.03 })).toEqual({
+  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0.01, maxMarginDifference: 0.03 }, 0)).toEqual({
     logprob: 0.02,
     margin: 0.06,
   });
-  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0, maxMarginDifference: 0 })).toEqual({
+  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0.01, maxMarginDifference: 0.03 }, 0.02).logprob).toBe(0.04);
+  expect(toleranceFrom({ ...floor, maxLogprobDifference: 0, maxMarginDifference: 0 }, 0)).toEqual({
     logprob: 1e-3,
     margin: 1e-3,
   });

@@ -28,8 +28,22 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   finetune: ["records", "errors", "version", "nearest-name", "store", "model", "native"],
   distribution: ["records", "errors", "model", "properties"],
   report: ["records", "errors", "version", "score"],
-  stages: ["records", "errors", "store", "model", "properties", "score", "tasks", "plan", "ask", "finetune", "report"],
+  stages: [
+    "records",
+    "errors",
+    "store",
+    "model",
+    "properties",
+    "score",
+    "tasks",
+    "plan",
+    "ask",
+    "finetune",
+    "distribution",
+    "report",
+  ],
   "run-study": ["stages"],
+  "run-calibration": ["stages"],
 };
 
 const roomOf = (path: string) => {

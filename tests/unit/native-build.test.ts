@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { checkAddon, checkBlas } from "../../src/cli/doctor-checks.js";
+import { checkAddon, checkBlas, checkBlasPlugin } from "../../src/cli/doctor-checks.js";
 import { blasFolder } from "../../src/model/native/blas-cache.js";
 import { fetchBlas } from "../../src/model/native/fetch-blas.js";
 import { findAddon } from "../../src/model/native/find-addon.js";
@@ -120,7 +120,11 @@ describe("findAddon", () => {
     const place = await build();
     const releases = await engineReleases();
     expect(await findAddon(place)).toEqual({ path: join(place, "inward-native.node"), ...releases });
-    expect(await checkAddon(place)).toMatchObject({ status: "ok", found: expect.stringContaining(releases.llamaCpp) });
+    const found = expect.stringContaining(releases.llamaCpp);
+    expect(await checkAddon(place)).toMatchObject([
+      { what: "native asking", status: "ok", found },
+      { what: "training", status: "ok", found },
+    ]);
   });
 
   it.each<[string, Record<string, string>, RegExp]>([
@@ -129,10 +133,11 @@ describe("findAddon", () => {
   ])("refuses one of %s", async (_case, changes, text) => {
     const place = await build(changes);
     await expect(findAddon(place)).rejects.toMatchObject({ code: "TRAIN_ADDON", message: expect.stringMatching(text) });
-    expect(await checkAddon(place)).toMatchObject({
-      status: "warning",
-      remedy: expect.stringContaining("build-native"),
-    });
+    const warning = { status: "warning", remedy: expect.stringContaining("build-native") };
+    expect(await checkAddon(place)).toMatchObject([
+      { what: "native asking", ...warning, found: expect.stringMatching(text) },
+      { what: "training", ...warning },
+    ]);
   });
 
   it("refuses one that does not tell what it was built for", async () => {
@@ -209,6 +214,15 @@ describe("findBlas", () => {
     expect(without).toMatchObject({ status: "note", remedy: "Unset INWARD_BLAS to use another." });
     const none = checkBlas({ env: { XDG_CACHE_HOME: folder() }, platform: "linux", systemFolders: [] });
     expect(none.remedy).toBe("Run: inward blas pull");
+  });
+
+  it("and to the plugin for asking, which is another thing", () => {
+    const place = folder();
+    const remedy = expect.stringContaining("build-blas-plugin");
+    expect(checkBlasPlugin(place, "linux")).toMatchObject({ status: "note", remedy });
+    expect(checkBlasPlugin(place, "darwin")).not.toHaveProperty("remedy");
+    const plugin = write(join(place, "ggml-blas.so"));
+    expect(checkBlasPlugin(place)).toMatchObject({ status: "ok", found: expect.stringContaining(plugin) });
   });
 });
 

@@ -27,6 +27,8 @@ describe("a study", () => {
       engine: "auto",
       device: "auto",
       strict: false,
+      flashAttention: false,
+      blas: false,
       threads: 2,
       groupQuestions: 96,
       topTokens: 10,

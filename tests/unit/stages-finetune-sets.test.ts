@@ -13,6 +13,7 @@ import type { ModelFile } from "../../src/records/model-state.js";
 import type { Plan } from "../../src/records/plan.js";
 import { buildFinetuneSets } from "../../src/stages/build-finetune-sets.js";
 import { extractAdaptedBehaviors, extractBehaviors } from "../../src/stages/extract-behaviors.js";
+import { predictFromStrings } from "../../src/stages/predict-from-strings.js";
 import { matchRun, scorePredictions } from "../../src/stages/score-predictions.js";
 import { EventLog } from "../../src/store/event-log.js";
 import { readJson, readJsonLines } from "../../src/store/read-records.js";
@@ -184,6 +185,7 @@ test("adapted answers become trials beside the others, with the labels that the 
   );
   const labels = (target: string) => trainLabels.filter((label) => label.target === target).map(({ value }) => value);
   expect(labels(NAME)).toEqual(labels("m"));
+  await predictFromStrings({ run });
   await scorePredictions({ run });
   const scores = await readJson<{ changes: { scope: string; kind: string; accuracyAboutItself: unknown }[] }>(
     run.file("scores"),

@@ -17,6 +17,7 @@ struct engine_options {
     int64_t     most_cells    = 0;    // of the KV cache; 0: as many as a group can use
     bool        strict        = false;
     bool        f32_cache     = true;
+    bool        flash_attention = false;  // not when strict
 };
 
 struct adapter_choice {
@@ -33,6 +34,10 @@ struct engine_work {
     std::vector<double>  draws;         // [items x most answer tokens of any] in [0, 1): which token is drawn; empty or negative: greedy
     int32_t              top_tokens = 0;   // most likely tokens to report at each item's first answer position
     std::vector<int32_t> read_ids;         // token ids whose log-probability is reported there too
+    int32_t              sequences = 0;    // answers in the making at once; 0: the engine's own number
+    // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same; what is in it
+    // then depends on the groups before it. 0: nothing stays.
+    int32_t              keep = 0;
 };
 
 // What became of the items that finished since the last call, in the order in which they finished.
@@ -58,6 +63,10 @@ struct engine_counts {
     int64_t decodes          = 0;
     int64_t most_sequences   = 0;  // at once
     int64_t waited           = 0;  // times an item had to wait for cells
+    int64_t cells            = 0;  // of the KV cache
+    int64_t wanted_cells     = 0;  // more than `cells` where memory or a limit left fewer
+    double  decode_seconds   = 0;
+    double  read_seconds     = 0;  // finding tokens, logprobs, entropies in the logits
 };
 
 struct engine_description {

@@ -21,6 +21,7 @@ export interface TokenizedScoreRequest {
 
 /** The end-of-turn token does not depend on what is said before it. */
 const ANY_ANSWER = "answer";
+const SPACED = "a .";
 
 export class ChatTokens {
   private readonly vocabulary: AnswerVocabulary;
@@ -34,7 +35,7 @@ export class ChatTokens {
   constructor(
     private readonly model: LlamaModel,
     private readonly template: string,
-    private readonly facts: ModelFacts,
+    private readonly facts: Pick<ModelFacts, "vocabularySize" | "contextTokens">,
   ) {
     this.vocabulary = answerVocabulary(model, facts.vocabularySize);
     this.templateTokens = { bosToken: model.tokens.bosString ?? "", eosToken: model.tokens.eosString ?? "" };
@@ -84,8 +85,9 @@ export class ChatTokens {
     });
   }
 
-  /** @returns the prompt's ids @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
+  /** @returns the prompt's ids @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_* */
   tokenizePaths(messages: readonly ChatMessage[], paths: readonly (readonly number[])[]): readonly number[] {
+    for (const id of paths.flat()) this.requireToken(id);
     const { tokenIds } = this.render(messages);
     const longest = paths.reduce((most, { length }) => Math.max(most, length), 0);
     this.requireFit(0, messages, tokenIds.length, tokenIds.length + longest + 1);
@@ -106,8 +108,20 @@ export class ChatTokens {
     return text;
   }
 
+  /** The vocabulary's own flag has no public reader: what becomes of a blank before a mark shows it. */
+  cleansSpaces(): boolean {
+    return this.text(this.vocabulary.tokenizePlain(SPACED)) !== SPACED;
+  }
+
   isEndOfGeneration(id: number): boolean {
     return this.vocabulary.isEndOfGeneration(id);
+  }
+
+  /** A typed array would make another id of one that is not whole, or too large for 32 bits. */
+  private requireToken(id: number): void {
+    const { vocabularySize } = this.facts;
+    if (Number.isInteger(id) && id >= 0 && id < vocabularySize) return;
+    throw new InwardError("ENGINE_TOKEN", `token id ${id} is not in the vocabulary of ${vocabularySize}`);
   }
 
   private requireFit(index: number, messages: readonly ChatMessage[], promptTokens: number, needed: number): void {

@@ -3,20 +3,23 @@
  * so that the weights are in memory once. Runs inside the worker process, because an abort in native code must not take a run with it.
  */
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
-import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../../native/index.js";
+import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions } from "../../../native/index.js";
+import { InwardError } from "../../errors.js";
 import type { Reply } from "../../records/answer.js";
 import type { EngineManifest } from "../../records/model-state.js";
 import type { SettledEngine } from "../../records/study.js";
+import { sha256OfFile } from "../checksum.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import { inspectGguf, requireRunnable } from "../gguf/inspect-gguf.js";
-import type { AdapterChoice, LanguageModel } from "../language-model.js";
+import type { AdapterChoice, AskCost, LanguageModel } from "../language-model.js";
 import type { NextTokens } from "../next-tokens.js";
 import { ChatTokens } from "./chat-tokens.js";
 import { checkAdapter } from "./check-adapter.js";
+import { requireBlasPlugin } from "./blas-plugin.js";
+import { Evaluator } from "./evaluator.js";
 import { addonForDevice } from "./native-addon.js";
 import { continuationScores, readNextTokens, readReplies, readScores } from "./native-replies.js";
 import { askingWork, nextTokensWork, scoringWork } from "./native-work.js";
-import { runGroup } from "./run-group.js";
 import { setUpFacts } from "./set-up-facts.js";
 
 const BATCH_TOKENS = 512;
@@ -42,41 +45,49 @@ export async function openNativeEngine(
   requireRunnable(summary);
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
+  const usesBlas = settings.blas === true && !settings.strict;
+  if (usesBlas && device.name !== "cpu") {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
+  }
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
+  const flashAttention = settings.flashAttention === true && !settings.strict;
   const evaluator = new Evaluator(
-    await evaluatorOptions(modelPath, device.name, settings, { mostCells, cacheType }),
-    adapter,
+    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention }),
   );
-  const { contextTokens, vocabularySize } = evaluator.open().describe();
+  await evaluator.setAdapter(adapter);
+  const { contextTokens, vocabularySize } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
     gpuLayers: 0,
     ignoreMemorySafetyChecks: true,
   });
-  const facts = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, summary.chatTemplate as string, facts);
+  const size = { vocabularySize, contextTokens };
+  const chat = new ChatTokens(vocabulary, summary.chatTemplate as string, size);
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
 
-  const manifest: EngineManifest = {
-    ...(await setUpFacts(device, settings, adapter)),
+  const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
+  const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
+    ...(await setUpFacts(device, settings, chosen)),
     contextTokens,
     batchTokens: BATCH_TOKENS,
+    flashAttention,
     kvUnified: true,
     cacheType,
+    ...blasPlugin,
     ...chat.manifest(),
     logprobs:
-      "natural log of the plain softmax of the raw logits at temperature 1 over the full vocabulary; at every position " +
-      "log-sum-exp of single-precision exponentials carried on in double precision, off by less than 1e-6 nats",
-  };
+      "natural log of the plain softmax of the raw logits at temperature 1 over the full vocabulary; log-sum-exp in double " +
+      "precision at every position",
+  });
 
-  return {
-    manifest,
+  const model: Omit<LanguageModel, "manifest"> = {
     facts,
     render: async (messages) => chat.render(messages),
     encode: async (conversations) => chat.encode(conversations),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
-    ask: async (requests, { onReply, sequences, signal } = {}) => {
+    ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);
       const replies: Reply[] = [];
       const take = (answers: NativeAnswers) => {
@@ -85,7 +96,8 @@ export async function openNativeEngine(
           onReply?.(index, reply);
         }
       };
-      await evaluator.run(askingWork(tokenized), take, { sequences, signal });
+      const counts = await evaluator.run({ ...askingWork(tokenized), sequences: sequences ?? 0 }, take, signal);
+      if (counts) onCost?.(costOf(counts));
       return replies;
     },
     score: async (requests, { signal } = {}) => {
@@ -94,17 +106,23 @@ export async function openNativeEngine(
       const take = (answers: NativeAnswers) => {
         for (const one of readScores(answers)) logprobs[one.index] = one.logprobs;
       };
-      await evaluator.run(scoringWork(tokenized), take, { signal });
+      await evaluator.run(scoringWork(tokenized), take, signal);
       return continuationScores(tokenized, logprobs);
     },
     nextTokens: async (messages, paths, topTokens) => {
       const promptIds = chat.tokenizePaths(messages, paths);
+      const listed = typeof topTokens === "number" ? paths.map(() => topTokens) : topTokens;
       const steps: NextTokens[] = [];
       const take = (answers: NativeAnswers) => {
-        for (const { index, step } of readNextTokens(answers, paths, chat)) steps[index] = step;
+        for (const { index, step } of readNextTokens(answers, paths, listed, chat)) steps[index] = step;
       };
-      const counts = await evaluator.run(nextTokensWork(promptIds, paths, topTokens), take);
+      const counts = await evaluator.run(nextTokensWork(promptIds, paths, Math.max(0, ...listed)), take);
       return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
+    },
+    withAdapter: async (chosen) => {
+      if (chosen) await checkAdapter(chosen.path, modelPath);
+      await evaluator.setAdapter(chosen);
+      return { ...model, manifest: await manifestOf(chosen) };
     },
     dispose: async () => {
       evaluator.close();
@@ -112,63 +130,30 @@ export async function openNativeEngine(
       await llama.dispose();
     },
   };
+  return { ...model, manifest: await manifestOf(adapter) };
 }
 
-async function evaluatorOptions(
+async function openAddon(
   modelPath: string,
   device: DeviceName,
   { sequences, strict, threads }: SettledEngine,
-  memory: Required<Pick<NativeEngineChoices, "mostCells" | "cacheType">>,
-): Promise<EvaluatorOptions> {
+  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention">>,
+): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
-  const options = { modelPath, ...binaries, device, threads, batchTokens: BATCH_TOKENS, ...memory, strict };
-  return { Engine, options, sequences: strict ? 1 : sequences };
+  return new Engine({
+    modelPath,
+    ...binaries,
+    device,
+    threads,
+    sequences: strict ? 1 : sequences,
+    batchTokens: BATCH_TOKENS,
+    ...choices,
+    strict,
+  });
 }
 
-interface EvaluatorOptions {
-  readonly Engine: new (options: NativeEngineOptions) => Engine;
-  readonly options: Omit<NativeEngineOptions, "sequences">;
-  readonly sequences: number;
-}
-
-/** One addon engine at a time, and one group at a time on it. */
-class Evaluator {
-  private engine?: { readonly sequences: number; readonly native: Engine };
-  private last: Promise<unknown> = Promise.resolve();
-
-  constructor(
-    private readonly set: EvaluatorOptions,
-    private readonly adapter: AdapterChoice | undefined,
-  ) {}
-
-  /** @param sequences another number than the engine's own loads the weights again */
-  open(sequences = this.set.sequences): Engine {
-    if (this.engine?.sequences === sequences) return this.engine.native;
-    this.close();
-    const native = new this.set.Engine({ ...this.set.options, sequences });
-    if (this.adapter) native.setAdapters([{ path: this.adapter.path, scale: this.adapter.scale ?? 1 }]);
-    this.engine = { sequences, native };
-    return native;
-  }
-
-  /** @returns what the group cost; undefined for one without items */
-  async run(
-    work: NativeWork,
-    take: (answers: NativeAnswers) => void,
-    { sequences, signal }: { readonly sequences?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<NativeCounts | undefined> {
-    if (work.maxTokens.length === 0) return undefined;
-    const turn = this.last.then(() => {
-      const engine = this.open(this.set.options.strict ? 1 : sequences);
-      return runGroup(engine, work, take, signal);
-    });
-    this.last = turn.catch(() => {});
-    return turn;
-  }
-
-  close(): void {
-    const { engine } = this;
-    delete this.engine;
-    engine?.native.dispose();
-  }
+function costOf(counts: NativeCounts): AskCost {
+  const { evaluatedTokens, distinctTokens, mostSequences, cells, wantedCells, waited } = counts;
+  const { decodeSeconds, readSeconds } = counts;
+  return { evaluatedTokens, distinctTokens, mostSequences, cells, wantedCells, waited, decodeSeconds, readSeconds };
 }

@@ -45,21 +45,27 @@ export function readReplies(
   });
 }
 
-/** @param paths of the whole group, what was generated before */
+/**
+ * @param paths of the whole group, what was generated before
+ * @param listed [paths] how many next tokens of each
+ */
 export function readNextTokens(
   answers: NativeAnswers,
   paths: readonly (readonly number[])[],
+  listed: readonly number[],
   chat: ChatTokens,
 ): { readonly index: number; readonly step: NextTokens }[] {
   const columns = answers.items.length === 0 ? 0 : answers.topIds.length / answers.items.length;
   return Array.from(answers.items, (index, row) => {
     const path = paths[index] as readonly number[];
-    const ids = answers.topIds.slice(row * columns, (row + 1) * columns);
+    const begin = row * columns;
+    const end = begin + Math.min(listed[index] as number, columns);
+    const ids = answers.topIds.slice(begin, end);
     const ends = Uint8Array.from(ids, (id) => (chat.isEndOfGeneration(id) ? 1 : 0));
     const whole = chat.text(path);
     const step = {
       ids,
-      logprobs: answers.topLogprobs.slice(row * columns, (row + 1) * columns),
+      logprobs: answers.topLogprobs.slice(begin, end),
       ends,
       texts: Array.from(ids, (id, at) => (ends[at] === 1 ? whole : chat.text([...path, id]))),
     };

@@ -33,7 +33,10 @@ export function scoringWork(requests: readonly TokenizedScoreRequest[]): NativeW
   };
 }
 
-/** One item for each path: the prompt and what was generated so far, read where it ends. */
+/**
+ * One item for each path: the prompt and what was generated so far, read where it ends. The prompt stays evaluated for the next
+ * paths of the same one: which paths those are is decided by the numbers that came before, and so is what they come out as.
+ */
 export function nextTokensWork(
   promptIds: readonly number[],
   paths: readonly (readonly number[])[],
@@ -47,6 +50,7 @@ export function nextTokensWork(
     draws: new Float64Array(0),
     topTokens,
     readIds: new Int32Array(0),
+    keep: promptIds.length,
   };
 }
 

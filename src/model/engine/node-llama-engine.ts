@@ -36,14 +36,16 @@ export async function openNodeLlamaEngine(
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
-  const facts = { vocabularySize, contextTokens: model.trainContextSize };
-  const chat = new ChatTokens(model, template, facts);
+  const size = { vocabularySize, contextTokens: model.trainContextSize };
+  const chat = new ChatTokens(model, template, size);
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
     ...(await setUpFacts(device, settings, adapter)),
     contextTokens: facts.contextTokens,
     batchTokens: BATCH_TOKENS,
+    flashAttention: false,
     kvUnified: false,
     cacheType: "f16",
     ...chat.manifest(),

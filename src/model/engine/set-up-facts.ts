@@ -19,7 +19,6 @@ export type SetUpFacts = Pick<
   | "cpuFlags"
   | "threads"
   | "sequences"
-  | "flashAttention"
   | "strict"
   | "adapter"
 >;
@@ -38,8 +37,6 @@ export async function setUpFacts(
     cpuFlags: await cpuFlags(),
     threads: settings.threads,
     sequences: settings.strict ? 1 : settings.sequences,
-    // Its kernels round otherwise from device to device, and no engine here asks for it.
-    flashAttention: false,
     strict: settings.strict,
     ...(adapter ? { adapter: { sha256: await sha256OfFile(adapter.path), scale: adapter.scale ?? 1 } } : {}),
   };

@@ -6,7 +6,7 @@ import { type ServedCall, serveParent } from "../serve-parent.js";
 import { nativeCode } from "../native/native-code.js";
 import { openNativeEngine } from "./native-engine.js";
 import { openNodeLlamaEngine } from "./node-llama-engine.js";
-import type { EngineCall, EngineNote, EngineResults } from "./worker-protocol.js";
+import type { EngineCall, EngineNote, EngineResults, OpenedModel } from "./worker-protocol.js";
 
 let model: LanguageModel | undefined;
 
@@ -27,7 +27,7 @@ async function answer(
             ...(cacheType ? { cacheType } : {}),
           })
         : await openNodeLlamaEngine(modelPath, settings, adapter);
-    return { manifest: model.manifest, facts: model.facts };
+    return opened(model);
   }
   if (!model) throw new InwardError("INTERNAL", `The worker was asked to ${call.call} before it opened a model.`);
   switch (call.call) {
@@ -41,15 +41,28 @@ async function answer(
       return model.ask(call.requests, {
         signal,
         onReply: (index, reply) => note({ index, reply }),
+        onCost: (cost) => note({ cost }),
         ...(call.sequences === undefined ? {} : { sequences: call.sequences }),
       });
     case "score":
       return model.score(call.requests, { signal });
     case "nextTokens":
       return model.nextTokens(call.messages, call.paths, call.topTokens);
+    case "adapt":
+      if (!model.withAdapter)
+        throw new InwardError(
+          "INTERNAL",
+          "The worker was asked for another adapter by an engine that has to open anew.",
+        );
+      model = await model.withAdapter(call.adapter);
+      return opened(model);
     case "dispose":
       await model.dispose();
       model = undefined;
       return null;
   }
+}
+
+function opened({ manifest, facts, withAdapter }: LanguageModel): OpenedModel {
+  return { manifest, facts, adapts: withAdapter !== undefined };
 }

@@ -4,6 +4,7 @@ import type { EngineManifest } from "../../records/model-state.js";
 import type { SettledEngine } from "../../records/study.js";
 import type {
   AdapterChoice,
+  AskCost,
   AskRequest,
   ContinuationScore,
   EncodedConversation,
@@ -31,12 +32,21 @@ export type EngineCall =
       readonly call: "nextTokens";
       readonly messages: readonly ChatMessage[];
       readonly paths: readonly (readonly number[])[];
-      readonly topTokens: number;
+      readonly topTokens: number | readonly number[];
     }
+  | { readonly call: "adapt"; readonly adapter?: AdapterChoice }
   | { readonly call: "dispose" };
 
+export interface OpenedModel {
+  readonly manifest: EngineManifest;
+  readonly facts: ModelFacts;
+  /** Whether it can change its adapter. */
+  readonly adapts: boolean;
+}
+
 export interface EngineResults {
-  readonly open: { readonly manifest: EngineManifest; readonly facts: ModelFacts };
+  readonly open: OpenedModel;
+  readonly adapt: OpenedModel;
   readonly render: RenderedPrompt;
   readonly encode: EncodedConversation[];
   readonly check: number[];
@@ -46,8 +56,5 @@ export interface EngineResults {
   readonly dispose: null;
 }
 
-/** A reply that is complete while others of its group are not. */
-export interface EngineNote {
-  readonly index: number;
-  readonly reply: Reply;
-}
+/** A reply that is complete while others of its group are not, or what the group took. */
+export type EngineNote = { readonly index: number; readonly reply: Reply } | { readonly cost: AskCost };

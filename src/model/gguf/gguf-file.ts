@@ -72,6 +72,13 @@ export const DEFAULT_ALIGNMENT = 32;
 export const SOURCE_SHA256_KEY = "inward.source.sha256";
 export const SOURCE_ENCODING_KEY = "inward.source.encoding";
 
+/** Keys of a file that layers were taken out of: the sha256 of the file that had them (hex), how many it had, the numbers of the removed ones. */
+export const REMOVED_LAYERS_KEYS = {
+  sourceSha256: "inward.layers.source_sha256",
+  of: "inward.layers.of",
+  layers: "inward.layers.removed",
+} as const;
+
 /** The smallest multiple of `alignment` that is not below `bytes`. */
 export function alignUp(bytes: number, alignment: number): number {
   return Math.ceil(bytes / alignment) * alignment;

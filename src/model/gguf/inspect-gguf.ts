@@ -1,6 +1,14 @@
 /** What a GGUF file is, from its header alone, and whether inward can run it. */
 import { InwardError } from "../../errors.js";
-import { type GgufFile, type GgufHeader, type GgufValue, SOURCE_ENCODING_KEY, SOURCE_SHA256_KEY } from "./gguf-file.js";
+import type { RemovedLayers } from "../../records/model-state.js";
+import {
+  type GgufFile,
+  type GgufHeader,
+  type GgufValue,
+  REMOVED_LAYERS_KEYS,
+  SOURCE_ENCODING_KEY,
+  SOURCE_SHA256_KEY,
+} from "./gguf-file.js";
 import { readGguf } from "./read-gguf.js";
 import type { GgmlTypeName } from "./tensor-types.js";
 
@@ -33,7 +41,12 @@ export interface GgufSummary {
   readonly bytes: number;
   /** Set in files that inward re-encoded. */
   readonly reencodedFrom?: { readonly sha256: string; readonly encoding: string };
+  /** Set in files that inward took layers out of, and in re-encodings of them. */
+  readonly layersRemoved?: RemovedLayers;
 }
+
+/** What llama.cpp reads as: there is none. It loads such a file, and aborts at the first text. */
+const NO_TOKENIZER = ["no_vocab", "none"];
 
 /** @throws InwardError as readGguf */
 export async function inspectGguf(path: string): Promise<GgufSummary> {
@@ -46,6 +59,11 @@ export function requireRunnable(summary: GgufSummary, options: { readonly chatTe
     throw new InwardError("MODEL_ARCHITECTURE", `${summary.path} is a model of architecture ${summary.architecture}`);
   }
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
+  const { tokenizerModel } = summary;
+  if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
+    const named = tokenizerModel === undefined ? "names none" : `says "${tokenizerModel}"`;
+    throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
+  }
   if (options.chatTemplate !== false && summary.chatTemplate === undefined) {
     throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${summary.path} has no chat template`);
   }
@@ -53,14 +71,14 @@ export function requireRunnable(summary: GgufSummary, options: { readonly chatTe
 
 /** The tensor type that holds most of the weights; the first in the file when two hold the same. */
 export function dominantEncoding(file: Pick<GgufHeader, "tensors">): GgmlTypeName | "none" {
-  const elements = new Map<GgmlTypeName, number>();
-  for (const tensor of file.tensors) elements.set(tensor.type, (elements.get(tensor.type) ?? 0) + tensor.elements);
-  let best: GgmlTypeName | "none" = "none";
-  let most = -1;
-  for (const [type, count] of elements) {
-    if (count > most) [best, most] = [type, count];
-  }
-  return best;
+  return weightsByType(file)[0]?.[0] ?? "none";
+}
+
+/** How many weights each tensor type holds, most first; in the file's order where two hold the same. */
+export function weightsByType(file: Pick<GgufHeader, "tensors">): [GgmlTypeName, number][] {
+  const weights = new Map<GgmlTypeName, number>();
+  for (const tensor of file.tensors) weights.set(tensor.type, (weights.get(tensor.type) ?? 0) + tensor.elements);
+  return [...weights].sort(([, a], [, b]) => b - a);
 }
 
 function summarize(file: GgufFile): GgufSummary {
@@ -93,7 +111,16 @@ function summarize(file: GgufFile): GgufSummary {
     ...(sourceSha256 !== undefined && sourceEncoding !== undefined
       ? { reencodedFrom: { sha256: sourceSha256, encoding: sourceEncoding } }
       : {}),
+    ...present("layersRemoved", layersRemoved(file)),
   };
+}
+
+function layersRemoved({ metadata }: GgufFile): RemovedLayers | undefined {
+  const sha256 = text(metadata.get(REMOVED_LAYERS_KEYS.sourceSha256));
+  const of = count(metadata.get(REMOVED_LAYERS_KEYS.of));
+  const layers = metadata.get(REMOVED_LAYERS_KEYS.layers);
+  if (sha256 === undefined || of === undefined || layers?.type !== "array") return undefined;
+  return { sha256, of, layers: layers.value.map(Number) };
 }
 
 function present<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {

@@ -36,7 +36,8 @@ export async function reencodeGguf(
   options: ReencodeOptions,
 ): Promise<WrittenGguf> {
   const source = await readGguf(sourcePath);
-  checkReencodable(source);
+  requireWholeModel(source);
+  requireDecodable(source);
   const metadata = new Map<string, GgufValue | Uint8Array>(source.encodedMetadata);
   metadata.set("general.file_type", { type: "u32", value: FILE_TYPE[encoding] });
   metadata.set(SOURCE_SHA256_KEY, { type: "string", value: options.sourceSha256 });
@@ -59,8 +60,8 @@ export async function reencodeGguf(
   }
 }
 
-/** Everything that can be refused is refused before the first byte is written. */
-function checkReencodable(source: GgufFile): void {
+/** @throws InwardError MODEL_TENSOR_TYPE for one part of a split model, MODEL_NOT_GGUF for a file without weights */
+export function requireWholeModel(source: GgufFile): void {
   const parts = source.metadata.get("split.count");
   if (parts !== undefined && Number(parts.value) > 1) {
     throw new InwardError(
@@ -68,6 +69,13 @@ function checkReencodable(source: GgufFile): void {
       `${source.path} is one of ${parts.value} parts of a model; parts are not re-encoded`,
     );
   }
+  if (source.tensors.length === 0) {
+    throw new InwardError("MODEL_NOT_GGUF", `${source.path} holds no weights to re-encode`);
+  }
+}
+
+/** What can be refused is refused before the first byte is written. */
+function requireDecodable(source: GgufFile): void {
   const unknown = source.tensors.find((tensor) => !canDequantize(tensor.type));
   if (unknown !== undefined) {
     throw new InwardError(

@@ -14,8 +14,8 @@ export interface AddonFound {
   readonly nodeLlamaCpp: string;
 }
 
-/** The same depth from src and from dist. */
-const BUILD_FOLDER = fileURLToPath(new URL("../../../native/build", import.meta.url));
+/** native/build; the same depth from src and from dist. */
+export const BUILD_FOLDER = fileURLToPath(new URL("../../../native/build", import.meta.url));
 const LOG_LINES = 4;
 
 const stampSchema = z.object({ llamaCpp: z.string(), nodeLlamaCpp: z.string(), platform: z.string() });

@@ -1,6 +1,7 @@
 /** Everything that a report says about one adapter, taken out of the scores: by scope, before and after, and how far behavior moved. */
 import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope } from "../../records/scores.js";
 import type { TrainedAdapter } from "../../records/trained-adapter.js";
+import { hasInputOnly } from "../has-input-only.js";
 import type { ReportInput } from "../report-input.js";
 
 /** Who predicts whom: the untrained model about the target, the trained one about it, the trained one about itself. */
@@ -28,6 +29,8 @@ export interface TrainingEffect extends TrainedAdapter {
   readonly isSelf: boolean;
   /** Whether another model predicts the same target in this study. */
   readonly hasCrossPrediction: boolean;
+  /** Whether a classifier that sees the strings alone stands beside it. */
+  readonly hasInputOnly: boolean;
   /** The widest first; never empty. */
   readonly scopes: readonly [ScopedEffect, ...ScopedEffect[]];
   /** First over everything, then by task and property; empty when the trained model was not asked what it does. */
@@ -81,6 +84,7 @@ export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "pl
       hasCrossPrediction: Object.values(plan.adapters ?? {}).some(
         (other) => other.target === target && other.base !== target,
       ),
+      hasInputOnly: hasInputOnly(scores, target),
       // Where all trials are of one kind, that kind says more than "all".
       scopes: only && parts.length === 1 ? [only] : [scopeOf("all"), ...parts],
       drift: (scores.drift ?? []).filter((row) => row.after === name && row.before === base),

@@ -2,7 +2,15 @@
 import type { Plan, PlannedAdapter } from "../../records/plan.js";
 import { joinWords, readableName } from "../readable-name.js";
 
-export function trainingLimits(plan: Plan, adapters: Readonly<Record<string, PlannedAdapter>>): string[] {
+export const JUDGED_BY_COMPARISON =
+  "Privileged access is judged under “Self against cross”, for these models, trainings and strings; that section says what it does not show.";
+
+/** @param controls which of the controls of privileged access this report has */
+export function trainingLimits(
+  plan: Plan,
+  adapters: Readonly<Record<string, PlannedAdapter>>,
+  controls: { readonly compared: boolean; readonly inputOnly: boolean },
+): string[] {
   const all = Object.values(adapters);
   const self = all.filter(({ base, target }) => base === target);
   const withoutCross = self.filter(
@@ -10,8 +18,12 @@ export function trainingLimits(plan: Plan, adapters: Readonly<Record<string, Pla
   );
   const heldOut = plan.tasks.filter((task) => task.trained === false).map((task) => readableName(task.definition.name));
   return [
-    ...privilegedAccess(self, withoutCross),
-    "No input-only control: no predictor that sees the strings alone was trained, so how much of a gain is knowledge about the strings is not measured.",
+    ...privilegedAccess(self, withoutCross, controls.compared),
+    ...(controls.inputOnly
+      ? []
+      : [
+          "No input-only control: no predictor that sees the strings alone was trained, so how much of a gain is knowledge about the strings is not measured.",
+        ]),
     "Each adapter was trained once, with one seed and one setting: how far results vary between trainings is not measured, and nothing says that the settings are good ones.",
     heldOut.length === 0
       ? "No task was held out: whether what was learnt carries over to other tasks is not measured."
@@ -34,13 +46,22 @@ function heldOutProperties({ tasks }: Plan): string[] {
       ];
 }
 
-function privilegedAccess(self: readonly PlannedAdapter[], withoutCross: readonly PlannedAdapter[]): string[] {
-  if (self.length === 0) return ["Only cross-predictions were trained: privileged access is not measured."];
+function privilegedAccess(
+  self: readonly PlannedAdapter[],
+  withoutCross: readonly PlannedAdapter[],
+  compared: boolean,
+): string[] {
+  const judged = compared ? [JUDGED_BY_COMPARISON] : [];
+  if (self.length === 0) {
+    return compared ? judged : ["Only cross-predictions were trained: privileged access is not measured."];
+  }
   if (withoutCross.length > 0) {
     return [
+      ...judged,
       `No other model was trained to predict ${joinWords(withoutCross.map(({ target }) => target))} (cross-prediction): privileged access is not measured.`,
     ];
   }
+  if (compared) return judged;
   return [
     "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here.",
   ];

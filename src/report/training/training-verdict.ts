@@ -156,8 +156,12 @@ function privilegedAccess(effect: TrainingEffect): string {
     [after, itself].some((average) => average && compareToMode(average.aboveModeTrain) === "beats"),
   );
   const missing = effect.hasCrossPrediction
-    ? "Cross-prediction stands beside it in this report; an input-only control was not run."
-    : "Neither was run here.";
+    ? effect.hasInputOnly
+      ? "Both stand beside it in this report, under “Self against cross”."
+      : "Cross-prediction stands beside it in this report; an input-only control was not run."
+    : effect.hasInputOnly
+      ? "An input-only classifier stands among the rules on the string in this report; cross-prediction was not run."
+      : "Neither was run here.";
   const controls =
     "another model trained on the same behavior (cross-prediction), and a predictor that sees only the strings (input-only)";
   return beats

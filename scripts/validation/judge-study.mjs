@@ -1,0 +1,67 @@
+// What inward's own statistics say of a made-up study. The functions are handed in, so that a test brings src/ and a script dist/.
+
+/** Self against cross, as a run is judged, and the intervals that could stand in its place. */
+export function judgeContrast(scoring, trials, contrast, settings) {
+  const { paired } = scoring.pairTrials(trials, [contrast]);
+  const input = {
+    paired,
+    contrasts: [contrast],
+    resampling: scoring.resamplingOf(trials, settings),
+    settings,
+    over: "paired trials",
+    multiplicity: "none",
+  };
+  const [micro, macro] = scoring.differencesOver(input);
+  const complying = paired.filter(({ self, cross }) => self.prediction.ok && cross.prediction.ok);
+  const rows = rowsOf(scoring, paired);
+  const signFlip = flip(scoring, rows, settings);
+  const { finding } = scoring.judgeDifference(
+    { difference: micro.difference, signFlip, hierarchical: { ok: false, reason: "not judged here" } },
+    settings,
+  );
+  return {
+    input,
+    rows,
+    micro,
+    macro,
+    signFlip,
+    finding,
+    t: scoring.clusterTInterval(rows, "micro", settings.confidence),
+    compliant: complying.length === paired.length ? micro : scoring.differencesOver({ ...input, paired: complying })[0],
+    compliantSignFlip: flip(scoring, rowsOf(scoring, complying), settings),
+  };
+}
+
+/** The paired trials of a contrast as rows of differences. */
+export function rowsOf(scoring, paired) {
+  return paired.map((pair) => {
+    const [self, cross] = scoring.rightOf(pair);
+    const { task, item, property } = pair.self;
+    return { task, item, property, difference: self - cross };
+  });
+}
+
+/** The self effect of the matrix fit, with its interval. */
+export function judgeMatrix(scoring, trials, settings, { similarity = false, missScale = false } = {}) {
+  const { bootstrapReplicates: replicates, bootstrapSeed: seed, confidence } = settings;
+  const { cells, clusters } = scoring.matrixCells(trials, { kind: "micro", replicates, seed, similarity });
+  const fit = scoring.fitMatrix(missScale ? scoring.onMissScale(cells) : cells, {
+    bootstrap: { replicates, clusters, confidence },
+  });
+  if (!fit.ok) return undefined;
+  const { value, interval } = fit.coefficients.find(({ name }) => name === "self");
+  return interval.ok ? { ok: true, value, low: interval.low, high: interval.high } : { ok: false, value };
+}
+
+/** Percentiles of replicates that draw tasks, and their strings. */
+export function hierarchicalInterval(scoring, { input }, settings) {
+  const { resampling } = input;
+  const table = scoring.tableOf(input);
+  const draws = scoring.hierarchicalDraws(resampling, [...resampling.tasks.keys()], 1);
+  const [values] = scoring.valuesIn(table, draws, [scoring.differenceOf(table, "micro")]);
+  return { ok: true, ...scoring.percentileInterval(Float64Array.from(values), settings.confidence) };
+}
+
+function flip(scoring, rows, { bootstrapSeed }) {
+  return scoring.signFlipTest(scoring.stringContributions(rows, "micro"), { draws: 1000, seed: bootstrapSeed });
+}

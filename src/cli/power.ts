@@ -1,0 +1,117 @@
+/** inward power: how many strings a difference takes, with a run as the pilot. Asks no model. */
+import { Command } from "commander";
+import { InwardError } from "../errors.js";
+import type { Weighting } from "../records/comparison.js";
+import { type PowerCalculation, powerOf } from "../score/power/power-of.js";
+import { type DifferenceName, type RunDifference, runDifferences } from "../score/power/run-differences.js";
+import { matchRun } from "../stages/score-predictions.js";
+import { RunFolder } from "../store/run-folder.js";
+import { print, printJson, table } from "./output.js";
+
+interface PowerOptions {
+  readonly difference: string;
+  readonly power?: string;
+  readonly average: string;
+  readonly json?: boolean;
+}
+
+interface Calculated extends Pick<RunDifference, "name" | "contrast"> {
+  /** One for each power asked for. */
+  readonly calculations: readonly PowerCalculation[];
+}
+
+export function powerCommand(): Command {
+  return new Command("power")
+    .summary("how many strings a difference takes to be seen, with a run as the pilot; asks no model")
+    .description(
+      "Takes a run's paired trials and how they scatter from string to string, and says how many strings a study like it\n" +
+        "needs to see a difference: self minus cross where another model predicts the same target, after minus before\n" +
+        "training, and each predictor above always saying the most common behavior.",
+    )
+    .argument("<run>", "folder of a run that has asked all its questions")
+    .requiredOption("--difference <points>", "the difference to be seen, in points of accuracy: 5 for 5 %")
+    .option("--power <p>", "chance of seeing it, above 0.5 and below 1 (default: 0.8 and 0.9)")
+    .option("--average <kind>", "micro: every trial counts the same; macro: every task and property does", "micro")
+    .option("--json", "print the calculations as JSON")
+    .action(power);
+}
+
+async function power(path: string, options: PowerOptions): Promise<void> {
+  const difference = readNumber("--difference", options.difference) / 100;
+  const powers = options.power === undefined ? [0.8, 0.9] : [readNumber("--power", options.power)];
+  const kind = readAverage(options.average);
+  const run = await RunFolder.open(path);
+  try {
+    run.outputHash("behaviors");
+    run.outputHash("hypothetical");
+    const { confidence } = run.plan.score;
+    const differences = runDifferences(await matchRun(run), run.plan);
+    const calculated = differences.map(
+      ({ name, contrast, rows }): Calculated => ({
+        name,
+        contrast,
+        calculations: powers.map((one) => powerOf(rows, { difference, power: one, confidence, kind })),
+      }),
+    );
+    if (options.json) printJson({ run: run.path, differences: calculated });
+    else print(calculated.length === 0 ? NOTHING : calculated.map(toText).join("\n\n"));
+  } finally {
+    await run.close();
+  }
+}
+
+const NOTHING =
+  "This run compares nothing: one predictor of each target, nothing trained, no train strings for a mode baseline.";
+
+const NAMES: Readonly<Record<DifferenceName, string>> = {
+  self_minus_cross: "self minus cross",
+  after_minus_before_training: "after minus before training",
+  above_mode_baseline: "above the mode baseline (train labels)",
+};
+
+function toText({ name, contrast, calculations }: Calculated): string {
+  const title = `${NAMES[name]}: ${contrast.self} minus ${contrast.cross}, about ${contrast.target}`;
+  const [first] = calculations;
+  if (!first) return title;
+  if (!first.ok) return `${title}\n  no calculation: ${first.reason}`;
+  const { pilot } = first;
+  const clustering = pilot.designEffect.ok
+    ? `, design effect ${pilot.designEffect.value.toFixed(2)} (correlation ${pilot.designEffect.correlation.toFixed(2)})`
+    : "";
+  const made = calculations.flatMap((one) => (one.ok ? [one] : []));
+  const header = ["task", "strings in the run", ...made.map(({ power: one }) => `for power ${one}`)];
+  const rows = first.byTask.map(({ task, pilotStrings }, at) => [
+    task,
+    String(pilotStrings),
+    ...made.map(({ byTask }) => String(byTask[at]?.strings)),
+  ]);
+  const all = ["in all", String(pilot.strings), ...made.map(({ strings }) => String(strings))];
+  return [
+    title,
+    `the run: ${points(pilot.difference)} points, standard error ${(100 * pilot.standardError).toFixed(1)}; ${pilot.trials} trials of ${pilot.strings} strings, ` +
+      `${pilot.trialsPerString.toFixed(2)} a string${clustering}; it had power ${pilot.power.toFixed(2)} for ${points(first.difference)} points`,
+    `strings needed to see ${points(first.difference)} points:`,
+    table(header, [...rows, all]),
+    "assuming:",
+    ...first.assumptions.map((one) => `- ${one}`),
+  ].join("\n");
+}
+
+function points(difference: number): string {
+  return `${difference < 0 ? "" : "+"}${(100 * difference).toFixed(1)}`;
+}
+
+function readNumber(option: string, text: string): number {
+  const number = Number(text);
+  if (text.trim() === "" || !Number.isFinite(number)) {
+    throw new InwardError("USAGE", `${option} wants a number, not "${text}".`);
+  }
+  return number;
+}
+
+function readAverage(text: string): Weighting {
+  if (text !== "micro" && text !== "macro") {
+    throw new InwardError("USAGE", `--average wants micro or macro, not "${text}".`);
+  }
+  return text;
+}

@@ -1,0 +1,136 @@
+/** Re-encodes a model file through llama_model_quantize, in a process of its own: under its name the result is whole or absent. */
+import { accessSync, closeSync, constants, openSync, readSync, rmSync, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import type { NativeRequantizeOptions } from "../../native/index.js";
+import { InwardError } from "../errors.js";
+import { builtScript } from "./built-script.js";
+import { FILE_TYPES, type FileTypeName } from "./gguf/file-types.js";
+import { DEFAULT_ALIGNMENT, type GgufFile } from "./gguf/gguf-file.js";
+import { readGguf } from "./gguf/read-gguf.js";
+import { type ReencodeOptions, requireWholeModel } from "./gguf/reencode.js";
+import { GGML_TYPES } from "./gguf/tensor-types.js";
+import { type WrittenGguf, writeFailure } from "./gguf/write-gguf.js";
+import { writeInSourceOrder } from "./gguf/write-in-source-order.js";
+import { findAddon } from "./native/find-addon.js";
+import { findBinaries } from "./native/find-binaries.js";
+import { WorkerProcess } from "./worker-process.js";
+
+export interface RequantizeCall {
+  readonly call: "requantize";
+  readonly options: NativeRequantizeOptions;
+}
+
+export interface RequantizeOptions extends ReencodeOptions {
+  /** The bytes do not depend on it. */
+  readonly threads: number;
+}
+
+const WATCH_EVERY_MS = 250;
+
+/**
+ * Needs twice the new file's room while it works: llama.cpp writes in an order of its own, and the source's is kept.
+ * @returns the same bytes for the same source and release of llama.cpp
+ * @throws InwardError TRAIN_ADDON (not built) · TRAIN_DEVICE · MODEL_TENSOR_TYPE (a type or a weight that cannot be encoded so, one
+ * part of a split model) · MODEL_* as readGguf · STORE_UNWRITABLE · STORE_DISK_FULL · ENGINE_CRASHED · INTERRUPTED
+ */
+export async function requantizeGguf(
+  sourcePath: string,
+  targetPath: string,
+  type: FileTypeName,
+  options: RequantizeOptions,
+): Promise<WrittenGguf> {
+  await findAddon();
+  const binariesFolder = findBinaries("cpu").folder;
+  const source = await readGguf(sourcePath);
+  requireWholeModel(source);
+  if (source.alignment !== DEFAULT_ALIGNMENT) {
+    // llama.cpp would keep the number and lay out the tensors by its own.
+    const what = `its tensors are aligned to ${source.alignment} bytes, llama.cpp writes ${DEFAULT_ALIGNMENT} only`;
+    throw new InwardError("MODEL_TENSOR_TYPE", `${sourcePath}: ${what}`);
+  }
+  const leastBytes = leastBytesOf(source, type);
+  requireRoom(targetPath, 2 * leastBytes);
+  const output = `${targetPath}.llama.partial-${process.pid}`;
+  try {
+    await quantize({ binariesFolder, input: sourcePath, output, type, threads: options.threads }, leastBytes, options);
+    return await writeInSourceOrder(source, requireFinished(output), targetPath, {
+      ...options,
+      onProgress: (done, total) => options.onProgress?.((total + done) / 2, total),
+    });
+  } finally {
+    rmSync(output, { force: true });
+  }
+}
+
+/** Native code cannot be asked to stop: Ctrl-C ends its process. */
+async function quantize(
+  native: NativeRequantizeOptions,
+  leastBytes: number,
+  options: RequantizeOptions,
+): Promise<void> {
+  const worker = new WorkerProcess<RequantizeCall, { requantize: null }>({
+    script: builtScript("./requantize-worker.js", import.meta.url),
+    owner: "re-encoder",
+    crashCode: "ENGINE_CRASHED",
+  });
+  const { signal, onProgress } = options;
+  const stop = () => void worker.end();
+  const watch = setInterval(() => {
+    const bytes = statSync(native.output, { throwIfNoEntry: false })?.size ?? 0;
+    // The first of two passes over the file.
+    onProgress?.(Math.min(bytes, leastBytes) / 2, leastBytes);
+  }, WATCH_EVERY_MS);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    if (signal?.aborted) stop();
+    await worker.call({ call: "requantize", options: native });
+  } catch (error) {
+    if (signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while re-encoding ${native.input}`);
+    throw error;
+  } finally {
+    clearInterval(watch);
+    signal?.removeEventListener("abort", stop);
+    await worker.end();
+  }
+}
+
+/** Mixtures are somewhat larger. */
+function leastBytesOf(source: GgufFile, type: FileTypeName): number {
+  const { blockBytes, blockElements } = GGML_TYPES[FILE_TYPES[type]];
+  const elements = source.tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
+  return source.dataOffset + Math.ceil((elements / blockElements) * blockBytes);
+}
+
+/** Before minutes of work, and because llama.cpp does not notice every failed write. */
+function requireRoom(targetPath: string, bytes: number): void {
+  const folder = dirname(targetPath);
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw writeFailure(error, targetPath);
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < bytes) {
+    throw new InwardError(
+      "STORE_DISK_FULL",
+      `${targetPath} needs ${bytes} bytes while it is written, ${bavail * bsize} are free there`,
+    );
+  }
+}
+
+/** The header is written last: where it is missing, a write failed before. */
+function requireFinished(path: string): string {
+  const magic = Buffer.alloc(4);
+  const file = openSync(path, "r");
+  try {
+    readSync(file, magic, 0, magic.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  if (magic.toString("latin1") === "GGUF") return path;
+  const { bavail, bsize } = statfsSync(dirname(path));
+  throw new InwardError(
+    "STORE_DISK_FULL",
+    `${path}: llama.cpp left an unfinished file; ${bavail * bsize} bytes are free there`,
+  );
+}

@@ -1,0 +1,38 @@
+/** 08-comparisons.json: self against cross and third parties, for every target that has both. */
+import type { PredictorComparison, PrivilegedAccess } from "./comparison.js";
+
+/** Who is compared: one condition, whose seeds are its contrasts. */
+export interface ComparedPair {
+  readonly target: string;
+  /** On the target's own weights. */
+  readonly self: string;
+  /** The first contrast's cross predictor, which the condition is called by. */
+  readonly cross: string;
+  /** Whether an adapter was trained; a difference between a trained and an untrained predictor is not one of access alone. */
+  readonly trained: { readonly self: boolean; readonly cross: boolean };
+  /** The cross predictor runs on the very same base weights under another name: a trained one is another adapter. */
+  readonly sameWeights: boolean;
+}
+
+/** Whose answers stand for what the cross predictor does itself: its own, or those of its weights without the adapter. */
+export type CrossBehaviorSource =
+  | { readonly ok: true; readonly state: string }
+  | { readonly ok: false; readonly reason: string };
+
+export interface ComparedPredictors extends ComparedPair {
+  readonly crossBehavior: CrossBehaviorSource;
+  readonly comparison: PredictorComparison;
+  /** Self against each third party, in a predictor's place: `mode_train`, `best_heuristic`, `input_only`. */
+  readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly verdict: PrivilegedAccess;
+}
+
+/** The content of 08-comparisons.json. */
+export interface Comparisons {
+  readonly comparisonsVersion: 1;
+  readonly confidence: number;
+  readonly bootstrapReplicates: number;
+  readonly bootstrapSeed: number;
+  readonly noiseFloorNats: number;
+  readonly comparisons: readonly ComparedPredictors[];
+}

@@ -1,0 +1,28 @@
+/** How the sides of a comparison are called. */
+import type { ComparedPredictors } from "../../records/comparisons.js";
+import type { Finding, SensitivityName } from "../../records/comparison.js";
+
+/** As a row of a table or a figure. */
+export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
+  mode_train: "mode of the train strings",
+  best_heuristic: "best rule on the string",
+  input_only: "input-only classifier",
+};
+
+export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {
+  compliant_only: "Both replies comply",
+  above_noise_floor: "All token margins above the noise floor",
+  behaviors_differ: "The two behave differently",
+  mode_balanced: "All behaviors weigh the same",
+};
+
+export const FINDING_WORDS: Readonly<Record<Finding, string>> = {
+  exceeds: "self exceeds it",
+  does_not_exceed: "self does not exceed it",
+  cannot_tell: "cannot be told",
+  unknown: "not known",
+};
+
+export function comparisonTitle({ target, self, cross }: ComparedPredictors): string {
+  return `About ${target}: ${self} against ${cross}`;
+}

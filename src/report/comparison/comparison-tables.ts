@@ -1,0 +1,137 @@
+/** Differences between self and cross, over everything, by task and on other choices of trials; and self against third parties. */
+import type { PredictorDifference, Sensitivity, TestedDifference } from "../../records/comparison.js";
+import type { ComparedPredictors } from "../../records/comparisons.js";
+import type { Estimate } from "../../records/scores.js";
+import type { Column, Table, TableCell, TableRow } from "../document.js";
+import { formatCount, formatMissing } from "../format-number.js";
+import { estimateCell, shareCell } from "../headline-section.js";
+import { readableName } from "../readable-name.js";
+import { FINDING_WORDS, SENSITIVITY_NAMES, THIRD_PARTY_NAMES } from "./comparison-names.js";
+import { formatP, testCell } from "./p-value.js";
+
+const WEIGHTS = { micro: "Micro", macro: "Macro" } as const;
+
+/** @param percent of the intervals */
+export function overallTable({ comparison }: ComparedPredictors, percent: number): Table {
+  return {
+    kind: "table",
+    caption: `Right predictions of self and cross on the same trials, with ${percent} % intervals (cluster bootstrap by string, paired); the difference in points`,
+    columns: [
+      left("Average"),
+      ...["Self", "Cross", "Mode (oracle)", "Self − cross", "… drawing tasks and seeds too", "Sign-flip p", "n"].map(
+        right,
+      ),
+    ],
+    rows: comparison.overall.map((row) => ({
+      cells: [
+        { text: WEIGHTS[row.kind] },
+        ...sidesOf(row),
+        hierarchicalCell(row),
+        testCell(row.signFlip),
+        countCell(row.difference),
+      ],
+    })),
+  };
+}
+
+export function taskTable({ comparison }: ComparedPredictors, percent: number, heldOut: readonly string[]): Table {
+  return {
+    kind: "table",
+    caption: `By task (micro), with ${percent} % intervals that are not adjusted; p-values are, by Holm's method over the tasks`,
+    columns: [
+      left("Task"),
+      ...["Self", "Cross", "Mode (oracle)", "Self − cross", "Sign-flip p", "… after Holm", "n"].map(right),
+    ],
+    rows: comparison.byTask.map((row) => ({
+      cells: [
+        { text: readableName(row.task), ...(heldOut.includes(row.task) ? { small: "held out" } : {}) },
+        ...sidesOf(row),
+        testCell(row.signFlip),
+        row.holmP.ok
+          ? { text: formatP(row.holmP.p), small: `of ${row.holmP.of}` }
+          : { text: formatMissing(row.holmP.reason), missing: true },
+        countCell(row.difference),
+      ],
+    })),
+  };
+}
+
+export function sensitivityTable({ comparison }: ComparedPredictors, percent: number): Table {
+  return {
+    kind: "table",
+    caption: `The same difference on other choices of trials (micro), with ${percent} % intervals: read beside the main one, not as findings`,
+    columns: [left("Trials"), ...["Kept", "Self", "Cross", "Mode (oracle)", "Self − cross", "n"].map(right)],
+    rows: comparison.sensitivity.map(sensitivityRow),
+  };
+}
+
+function sensitivityRow(row: Sensitivity): TableRow {
+  const name = { text: SENSITIVITY_NAMES[row.name] };
+  const micro = row.ok ? row.differences.find(({ kind }) => kind === "micro") : undefined;
+  if (!micro) {
+    const reason = { text: formatMissing(row.ok ? "not computed" : row.reason), missing: true };
+    const none = { text: "—", missing: true };
+    return { cells: [name, shareCell(row.kept), none, none, none, reason, none] };
+  }
+  const worth =
+    row.ok && row.effectiveTrials !== undefined
+      ? { small: `worth ${row.effectiveTrials.toFixed(1)} equal trials` }
+      : {};
+  return { cells: [{ ...name, ...worth }, shareCell(row.kept), ...sidesOf(micro), countCell(micro.difference)] };
+}
+
+export function thirdPartyTable({ comparison, thirdParties, verdict }: ComparedPredictors, percent: number): Table {
+  const rows = [
+    { name: "cross-prediction", judgement: verdict.cross, overall: comparison.overall[0] },
+    ...Object.entries(thirdParties).map(([name, { overall }]) => ({
+      name: THIRD_PARTY_NAMES[name] ?? readableName(name),
+      judgement: verdict.thirdParties[name],
+      overall: overall[0],
+    })),
+  ];
+  return {
+    kind: "table",
+    caption: `Self against everything else (micro), each on the trials that both have, with ${percent} % intervals`,
+    columns: [
+      left("Against"),
+      ...["Its accuracy", "Self", "Self − it", "Sign-flip p", "n"].map(right),
+      left("Finding"),
+    ],
+    rows: rows.map(({ name, judgement, overall }) => ({
+      cells: [
+        { text: name },
+        estimateCell(overall.cross),
+        estimateCell(overall.self),
+        estimateCell(overall.difference, true),
+        testCell(overall.signFlip),
+        countCell(overall.difference),
+        { text: judgement ? FINDING_WORDS[judgement.finding] : formatMissing("not judged") },
+      ],
+    })),
+  };
+}
+
+function sidesOf({ self, cross, modeBaseline, difference }: PredictorDifference): TableCell[] {
+  return [estimateCell(self), estimateCell(cross), estimateCell(modeBaseline), estimateCell(difference, true)];
+}
+
+function hierarchicalCell({ hierarchical }: TestedDifference): TableCell {
+  if (!hierarchical.ok) return { text: formatMissing(hierarchical.reason), missing: true };
+  const cell = estimateCell(hierarchical, true);
+  const levels = `${hierarchical.tasks} tasks, ${hierarchical.seeds} seed${hierarchical.seeds === 1 ? "" : "s"}`;
+  return { text: cell.small ?? "", small: levels };
+}
+
+function countCell(estimate: Estimate): TableCell {
+  return estimate.ok
+    ? { text: formatCount(estimate.n), small: `${formatCount(estimate.clusters)} strings` }
+    : { text: formatMissing("no estimate"), missing: true };
+}
+
+function left(title: string): Column {
+  return { title, align: "left" };
+}
+
+function right(title: string): Column {
+  return { title, align: "right" };
+}

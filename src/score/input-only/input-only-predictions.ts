@@ -1,0 +1,123 @@
+/**
+ * The input-only third party: what a classifier predicts that learnt from the pairs a predictor's adapter learns from, and sees
+ * nothing but the string. A predictor that does no better than this has shown no self-knowledge. Pure.
+ */
+import { type Extraction, value as present } from "../../records/extraction.js";
+import type { Share } from "../../records/scores.js";
+import { type StringClassifier, trainClassifier } from "./train-classifier.js";
+
+/** A string of a task, asked for a property. */
+export interface InputOnlyQuestion {
+  readonly task: string;
+  readonly item: string;
+  readonly property: string;
+  /** The string itself, without the question around it. */
+  readonly text: string;
+}
+
+/** A train string with the value that the adapter learns to say. */
+export interface InputOnlyExample extends InputOnlyQuestion {
+  readonly value: string;
+}
+
+export interface InputOnlyPrediction extends InputOnlyQuestion {
+  readonly prediction: Extraction;
+}
+
+/** Its name in `Trial.heuristics`, beside the rules that need no labels. */
+export const INPUT_ONLY = "input_only_classifier";
+
+/** From fewer a classifier learns little but their accidents. */
+export const FEWEST_TRAIN_STRINGS = 10;
+
+export type InputOnlyCell = { readonly task: string; readonly property: string } & (
+  | {
+      readonly ok: true;
+      /** `own_task` or, for a task with too few examples, those of all tasks that have the property, as an adapter must do. */
+      readonly learntFrom: "own_task" | "other_tasks";
+      readonly strings: number;
+      readonly values: number;
+      /** Rarer values, which it never predicts. */
+      readonly valuesLeftOut: number;
+      readonly features: number;
+      /** Absent where there was one value only. */
+      readonly penalty?: number;
+      readonly crossValidated?: Share;
+    }
+  | { readonly ok: false; readonly reason: string }
+);
+
+export interface InputOnlyPredictions {
+  /** In the order of the questions; a question of a cell without a classifier has none. */
+  readonly predictions: readonly InputOnlyPrediction[];
+  /** In the order in which questions first name them. */
+  readonly cells: readonly InputOnlyCell[];
+}
+
+/**
+ * @param examples in any order; one that stands in several wordings counts once
+ * @param fewestStrings with fewer train strings there is no classifier
+ */
+export function inputOnlyPredictions(
+  examples: readonly InputOnlyExample[],
+  questions: readonly InputOnlyQuestion[],
+  fewestStrings = 1,
+): InputOnlyPredictions {
+  const learnt = once(examples);
+  const classifiers = new Map<string, StringClassifier | undefined>();
+  const isEnough = (pairs: readonly InputOnlyExample[]) => countStrings(pairs) >= fewestStrings;
+  const train = (key: string, pairs: readonly InputOnlyExample[]) => {
+    if (!classifiers.has(key)) classifiers.set(key, isEnough(pairs) ? trainClassifier(pairs) : undefined);
+    return classifiers.get(key);
+  };
+  const cells = new Map<string, { cell: InputOnlyCell; classifier?: StringClassifier }>();
+  for (const { task, property } of questions) {
+    const key = JSON.stringify([task, property]);
+    if (cells.has(key)) continue;
+    const ofProperty = learnt.filter((example) => example.property === property);
+    const own = ofProperty.filter((example) => example.task === task);
+    const classifier = isEnough(own) ? train(key, own) : train(JSON.stringify([property]), ofProperty);
+    if (!classifier) {
+      const strings = countStrings(ofProperty);
+      const reason =
+        strings === 0
+          ? `no train string teaches ${property}`
+          : `only ${strings} train string${strings === 1 ? " teaches" : "s teach"} ${property} (fewer than ${fewestStrings})`;
+      cells.set(key, { cell: { task, property, ok: false, reason } });
+      continue;
+    }
+    const { fitted, values, valuesLeftOut, features } = classifier;
+    const cell: InputOnlyCell = {
+      task,
+      property,
+      ok: true,
+      learntFrom: isEnough(own) ? "own_task" : "other_tasks",
+      strings: countStrings(isEnough(own) ? own : ofProperty),
+      values: values.length,
+      valuesLeftOut,
+      features,
+      ...(fitted ? { penalty: fitted.penalty, crossValidated: fitted.crossValidated } : {}),
+    };
+    cells.set(key, { cell, classifier });
+  }
+  return {
+    cells: [...cells.values()].map(({ cell }) => cell),
+    predictions: questions.flatMap((question): InputOnlyPrediction[] => {
+      const classifier = cells.get(JSON.stringify([question.task, question.property]))?.classifier;
+      return classifier ? [{ ...question, prediction: present(classifier.classify(question.text)) }] : [];
+    }),
+  };
+}
+
+function countStrings(examples: readonly InputOnlyExample[]): number {
+  return new Set(examples.map(({ text }) => text)).size;
+}
+
+function once(examples: readonly InputOnlyExample[]): InputOnlyExample[] {
+  const seen = new Map<string, InputOnlyExample>();
+  for (const example of examples) {
+    const { task, item, property, value } = example;
+    seen.set(JSON.stringify([task, item, property, value]), example);
+  }
+  return [...seen.values()];
+}

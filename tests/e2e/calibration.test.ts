@@ -1,0 +1,245 @@
+/** Calibration through the command line on a tiny model: in a run, alone, resumed, with adapters, and of one model without a study. */
+import { cp, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { findAddon } from "../../src/model/native/find-addon.js";
+import type { MeasuredDistribution } from "../../src/records/calibration.js";
+import type { CalibrationScores } from "../../src/records/calibration-scores.js";
+import { inward, start } from "../helpers/command-line.js";
+import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+
+const STUDY = `
+study: calibrated
+seed: 5
+models: { tiny: { source: ./tiny.gguf } }
+tasks: [{ task: animals_long, trainStrings: 2, heldOutStrings: 4, properties: [first_character, third_word] }]
+engine: { device: cpu, threads: 1 }
+noiseFloor: { questions: 4 }
+score: { bootstrapReplicates: 200 }
+calibration: { strings: 3, epsilon: 0.03, tokenBudget: 700, samples: 10 }
+`;
+const FILES = ["07-distributions.jsonl", "08-calibration.json"];
+
+// Without a compiler there are samples only.
+const addon = await findAddon().then(
+  () => true,
+  () => false,
+);
+
+let folder: string;
+let whole: string;
+const env = { INWARD_BLAS: "none" };
+const call = (...args: readonly string[]) => inward(args, { cwd: folder, env });
+const read = (out: string, name: string) => readFile(join(out, name), "utf8");
+const results = async (out: string) => Promise.all(FILES.map((name) => read(out, name)));
+const distributions = async (out: string): Promise<MeasuredDistribution[]> =>
+  (await read(out, "07-distributions.jsonl"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+const massOf = ({ distribution }: MeasuredDistribution) =>
+  [...distribution.values.map(({ probability }) => probability), ...Object.values(distribution.notCompliant)].reduce(
+    (sum, mass) => sum + mass,
+    distribution.method === "expansion" ? distribution.tail : 0,
+  );
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "inward-calibration-"));
+  await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
+  await writeFile(join(folder, "study.yaml"), STUDY);
+  await writeFile(join(folder, "bare.yaml"), STUDY.replace(/^calibration:.*$/m, ""));
+  whole = join(folder, "whole");
+  const finished = await call("run", "study.yaml", "--out", whole);
+  if (finished.code !== 0) throw new Error(finished.stderr);
+});
+
+describe("a study with a calibration", () => {
+  test("measures every question once, whole, and says how", async () => {
+    const measured = await distributions(whole);
+    expect(measured).toHaveLength(2 * 3 * 2);
+    expect(new Set(measured.map(({ key }) => key)).size).toBe(measured.length);
+    for (const one of measured) {
+      expect(massOf(one)).toBeCloseTo(1, 9);
+      if (one.side === "object_level" && one.property === "third_word") {
+        expect(one.distribution).toMatchObject({ method: "samples", because: "long_answer", samples: 10 });
+      }
+    }
+    expect(measured.some(({ distribution }) => distribution.method === "expansion")).toBe(addon);
+  });
+
+  test("scores the predictor beside the constant one, and the report has it", async () => {
+    const scores = JSON.parse(await read(whole, "08-calibration.json")) as CalibrationScores;
+    expect(scores.rows.map(({ predictor, target, kind, property }) => [predictor, target, kind, property])).toEqual([
+      ["tiny", "tiny", "untrained", undefined],
+      ["tiny", "tiny", "untrained", "first_character"],
+      ["tiny", "tiny", "untrained", "third_word"],
+    ]);
+    expect(await read(whole, "09-report.md")).toMatch(/calibration/i);
+  });
+
+  test("is found again, and scored again from its distributions alone", async () => {
+    const copy = join(folder, "rescored");
+    await cp(whole, copy, { recursive: true });
+    await writeFile(join(copy, "08-calibration.json"), "{}");
+    expect((await call("score", copy)).code).toBe(0);
+    expect((await call("run", "study.yaml", "--out", copy)).code).toBe(0);
+    expect(await results(copy)).toEqual(await results(whole));
+  });
+
+  test("is refused when a distribution was changed by hand", async () => {
+    const copy = join(folder, "spoilt");
+    await cp(whole, copy, { recursive: true });
+    const text = await read(copy, "07-distributions.jsonl");
+    await writeFile(join(copy, "07-distributions.jsonl"), text.replace('"tiny"', '"tony"'));
+    const finished = await call("run", "study.yaml", "--out", copy);
+    expect([finished.code, finished.stderr]).toEqual([1, expect.stringContaining("STORE_CORRUPT")]);
+  });
+});
+
+describe("inward calibrate with a study", () => {
+  test("measures and scores what a run would, and nothing else; the run then goes on from there", async () => {
+    const out = join(folder, "alone");
+    const finished = await call("calibrate", "study.yaml", "--out", out);
+    expect([finished.code, finished.stdout]).toEqual([0, expect.stringContaining("tiny → tiny")]);
+    expect((await readdir(out)).filter((name) => /^0[2-9]/.test(name)).sort()).toEqual(FILES);
+    expect(await results(out)).toEqual(await results(whole));
+    expect((await call("run", "study.yaml", "--out", out)).code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
+  test("killed after each of its first groups, it ends with the same bytes", async () => {
+    const out = join(folder, "killed");
+    let kills = 0;
+    for (; kills < 4; kills++) {
+      const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder, env });
+      const events = async () => (await read(out, "events.jsonl").catch(() => "")).split("group_measured").length;
+      const before = await events();
+      const watch = setInterval(async () => {
+        if ((await events()) > before) child.kill("SIGKILL");
+      }, 5);
+      const { signal } = await finished;
+      clearInterval(watch);
+      if (signal !== "SIGKILL") break;
+    }
+    expect(kills).toBeGreaterThan(1);
+    expect((await call("calibrate", "study.yaml", "--out", out)).code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
+  test("by Ctrl-C leaves with 130 and goes on", async () => {
+    const out = join(folder, "interrupted");
+    const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder, env });
+    child.stderr?.once("data", () => {
+      const watch = setInterval(async () => {
+        if (!(await read(out, "events.jsonl").catch(() => "")).includes("group_measured")) return;
+        clearInterval(watch);
+        child.kill("SIGINT");
+      }, 5);
+    });
+    const { code, stderr } = await finished;
+    expect([code, stderr]).toEqual([130, expect.stringContaining("INTERRUPTED")]);
+    expect((await call("calibrate", "study.yaml", "--out", out)).code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
+  test("takes the defaults where the study has no section, and says so", async () => {
+    // Samples are the quicker way on a tiny model.
+    const few = [
+      ...["--set", "tasks=[{task: animals_long, heldOutStrings: 1, properties: [first_character]}]"],
+      ...["--set", "engine.engine=node-llama-cpp"],
+    ];
+    const finished = await call("calibrate", "bare.yaml", "--out", join(folder, "bare"), ...few, "--json");
+    expect([finished.code, finished.stderr]).toEqual([0, expect.stringContaining("--set calibration={}")]);
+    const { calibration } = JSON.parse(await read(join(folder, "bare"), "01-plan.json"));
+    expect(calibration).toMatchObject({ strings: 50, samples: 200 });
+    expect(JSON.parse(finished.stdout).scores.rows[0]).toMatchObject({ comparisons: 1, strings: 1 });
+  });
+
+  test.skipIf(!addon)("trains the adapters that it needs, and measures the states that carry them", async () => {
+    const out = join(folder, "trained");
+    const set = [
+      "tasks=[{task: animals_long, trainStrings: 8, heldOutStrings: 2, properties: [first_character]}]",
+      "lora={rank: 2, batchExamples: 4, validationShare: 0}",
+      "calibration.strings=2",
+    ].flatMap((one) => ["--set", one]);
+    const finished = await call("calibrate", "study.yaml", "--out", out, ...set, "--json");
+    expect([finished.code, finished.stderr]).toEqual([0, expect.any(String)]);
+    const { rows } = JSON.parse(finished.stdout).scores as CalibrationScores;
+    const kinds = rows
+      .filter(({ property }) => property === undefined)
+      .map(({ predictor, target, kind }) => [predictor, target, kind]);
+    expect(kinds).toEqual([
+      ["tiny", "tiny", "untrained"],
+      ["tiny-predicts-tiny", "tiny", "self"],
+      ["tiny-predicts-tiny", "tiny-predicts-tiny", "self"],
+    ]);
+    const all = await distributions(out);
+    const said = (state: string) =>
+      all
+        .filter((one) => one.state === state && one.side === "hypothetical")
+        .map(({ distribution }) => distribution.values);
+    expect(said("tiny-predicts-tiny")).toHaveLength(2);
+    expect(said("tiny-predicts-tiny")).not.toEqual(said("tiny"));
+    expect(await readdir(out)).not.toContain("07-hypothetical.jsonl");
+  });
+});
+
+describe("inward calibrate without a study", () => {
+  const quick = (...more: readonly string[]) =>
+    call(
+      ...["calibrate", "--model", "tiny.gguf", "--device", "cpu", "--task", "animals_long", "-p", "first_character"],
+      ...["--strings", "2", "--set", "engine.threads=1", "--set", "calibration.tokenBudget=700"],
+      ...[
+        "--set",
+        "calibration.samples=10",
+        "--set",
+        "calibration.epsilon=0.03",
+        "--set",
+        "score.bootstrapReplicates=200",
+        ...more,
+      ],
+    );
+
+  test("shows both sides of every string, and the scores", async () => {
+    const { code, stdout } = await quick();
+    expect(code).toBe(0);
+    expect(stdout.match(/^--- held_out/gm)).toHaveLength(2);
+    expect(stdout).toMatch(/p object-level +p hypothetical/);
+    expect(stdout).toContain("shows no value");
+    expect(stdout).toContain("MAD");
+  });
+
+  test("gives everything as JSON, the same twice, and another with an adapter", async () => {
+    await writeTinyAdapter(join(folder, "adapter.gguf"));
+    const first = JSON.parse((await quick("--json")).stdout);
+    expect(first.distributions).toHaveLength(4);
+    expect(first.scores.rows[0]).toMatchObject({ kind: "untrained", comparisons: 2 });
+    expect(JSON.parse((await quick("--json")).stdout).distributions).toEqual(first.distributions);
+    const adapted = JSON.parse((await quick("--json", "--adapter", "adapter.gguf")).stdout);
+    expect(adapted.adapter).toMatchObject({ scale: 1, base: "no_card" });
+    expect(adapted.scores.rows[0].kind).toBe("self");
+    expect(adapted.distributions).not.toEqual(first.distributions);
+  });
+
+  test("draws samples, and says why, where the engine cannot list next tokens", async () => {
+    const { distributions: drawn } = JSON.parse(
+      (await quick("--json", "--set", "engine.engine=node-llama-cpp")).stdout,
+    );
+    for (const { distribution } of drawn) expect(distribution).toMatchObject({ method: "samples", because: "engine" });
+  });
+
+  test.each([
+    ["neither study nor task", [], /study file, or --task/],
+    ["an option that a study says itself", ["study.yaml", "--task", "animals_long"], /--task does not go with a study/],
+    ["a folder that is not needed", ["--task", "animals_long", "--out", "x"], /--out/],
+    ["no whole number", ["--task", "animals_long", "-n", "few"], /--strings/],
+    ["a property of other tasks", ["--task", "animals_long", "-p", "is_even"], /PROPERTY_NOT_APPLICABLE/],
+    ["an unknown key", ["--task", "animals_long", "--set", "calibration.sample=3"], /"samples"/],
+  ])("%s is refused", async (_, args, words) => {
+    const finished = await call("calibrate", "--model", "tiny.gguf", ...args);
+    const given = args[0] === "study.yaml" ? await call("calibrate", ...args) : finished;
+    expect([given.code, given.stderr]).toEqual([2, expect.stringMatching(words)]);
+  });
+});

@@ -1,0 +1,169 @@
+/** What must hold of every set of distributions. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { MeasuredDistribution } from "../../src/records/calibration.js";
+import type { CalibrationPair, CalibrationScores } from "../../src/records/calibration-scores.js";
+import type { Estimate } from "../../src/records/scores.js";
+import { type Comparison, compareDistributions } from "../../src/score/calibration/comparison.js";
+import { klBounds, klDivergence } from "../../src/score/calibration/divergence.js";
+import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import { totalVariation, totalVariationBounds } from "../../src/score/calibration/total-variation.js";
+import { behavior, prediction } from "../fixtures/score/make-distribution.js";
+
+const SETTINGS = { confidence: 0.95, bootstrapReplicates: 40, bootstrapSeed: 3 };
+const PAIRS: CalibrationPair[] = [
+  { predictor: "m1", target: "m", kind: "self" },
+  { predictor: "m", target: "m", kind: "untrained" },
+  { predictor: "n1", target: "m", kind: "cross" },
+];
+const VALUES = ["a", "b", "c", "d"];
+
+/** Parts of 1: four values, then what does not comply, then the tail; whole numbers make ties and zeros common. */
+const parts = fc
+  .array(fc.integer({ min: 0, max: 5 }), { minLength: 6, maxLength: 6 })
+  .filter((counts) => counts.some((count) => count > 0))
+  .map((counts) => {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const shares = counts.map((count) => count / total);
+    const values = VALUES.flatMap((value, at): [string, number][] =>
+      counts[at] ? [[value, shares[at] as number]] : [],
+    );
+    return { values: Object.fromEntries(values), tail: shares[5] as number };
+  });
+
+const place = fc.record({
+  item: fc.constantFrom("s1", "s2", "s3", "s4", "s5"),
+  task: fc.constantFrom("animals", "numbers"),
+  property: fc.constantFrom("first_letter", "is_even"),
+  state: fc.constantFrom("m", "m1", "n1"),
+});
+const someLines: fc.Arbitrary<MeasuredDistribution[]> = fc
+  .tuple(
+    fc.uniqueArray(fc.tuple(place, parts), {
+      maxLength: 20,
+      selector: ([at]) => JSON.stringify({ ...at, state: "m" }),
+    }),
+    fc.uniqueArray(fc.tuple(place, parts), { maxLength: 40, selector: ([at]) => JSON.stringify(at) }),
+  )
+  .map(([done, predicted]) => [
+    ...done.map(([{ item, ...at }, { values, tail }]) => behavior(item, values, { ...at, state: "m", tail })),
+    ...predicted.map(([{ item, ...at }, { values, tail }]) => prediction(item, values, { ...at, tail })),
+  ]);
+
+/** Every estimate of the scores, by where it stands. */
+function estimatesOf(scores: CalibrationScores): [string, Estimate][] {
+  const found: [string, Estimate][] = [];
+  const walk = (path: string, node: unknown) => {
+    if (typeof node !== "object" || node === null) return;
+    if ("ok" in node) found.push([path, node as Estimate]);
+    else for (const [name, inside] of Object.entries(node)) walk(`${path}/${name}`, inside);
+  };
+  walk("", { rows: scores.rows, differences: scores.differences });
+  return found;
+}
+
+test("every number is finite, in its interval and in its range, or there is a reason; the order of lines changes nothing", () => {
+  fc.assert(
+    fc.property(
+      someLines.chain((lines) => fc.tuple(fc.constant(lines), fc.shuffledSubarray(lines, { minLength: lines.length }))),
+      ([lines, shuffled]) => {
+        const scores = scoreCalibration(lines, PAIRS, SETTINGS);
+        expect(scoreCalibration(shuffled, PAIRS, SETTINGS)).toEqual(scores);
+        // JSON has no NaN and no infinity: both would come back as null.
+        expect(JSON.parse(JSON.stringify(scores))).toEqual(scores);
+        for (const [path, estimate] of estimatesOf(scores)) {
+          if (!estimate.ok) {
+            expect(estimate.reason).not.toBe("");
+            continue;
+          }
+          const { value, low, high, n, clusters } = estimate;
+          expect(low <= value && value <= high, path).toBe(true);
+          expect(clusters >= 2 && clusters <= n, path).toBe(true);
+          const [least, most] = rangeOf(path);
+          expect(value >= least && value <= most, `${path}: ${value}`).toBe(true);
+        }
+      },
+    ),
+    { numRuns: 120 },
+  );
+});
+
+function rangeOf(path: string): [number, number] {
+  const isDifference = path.includes("/differences/");
+  const most = /madPoints|madByRank/i.test(path)
+    ? 100
+    : /brier/i.test(path)
+      ? 2
+      : /klNats/.test(path)
+        ? Math.log(400)
+        : 1;
+  if (path.endsWith("/skill")) return [Number.NEGATIVE_INFINITY, 1];
+  return [isDifference ? -most : /pearson|spearman|rankCorrelation/.test(path) ? -1 : 0, most + 1e-12];
+}
+
+test("a perfect predictor is off by nothing", () => {
+  const many = fc.array(parts, { minLength: 2, maxLength: 8 });
+  fc.assert(
+    fc.property(many, (rows) => {
+      const whole = rows.flatMap(({ values }) => {
+        const mass = Object.values(values).reduce((sum, probability) => sum + probability, 0);
+        return mass === 0 ? [] : [Object.fromEntries(Object.entries(values).map(([value, p]) => [value, p / mass]))];
+      });
+      fc.pre(whole.length >= 2);
+      const lines = whole.flatMap((values, at) => [behavior(`s${at}`, values), prediction(`s${at}`, values)]);
+      const [row] = scoreCalibration(lines, [{ predictor: "m", target: "m", kind: "untrained" }], SETTINGS).rows;
+      for (const name of ["madPoints", "excessBrier", "totalVariation", "expectedCalibrationError"] as const) {
+        const estimate = row?.metrics[name];
+        expect(estimate?.ok && estimate.value, name).toBeCloseTo(0, 12);
+      }
+      // Mixing alone costs at most −ln(1 − 0.01).
+      expect(row?.metrics.klNats.ok && row.metrics.klNats.value).toBeLessThanOrEqual(-Math.log(0.99) + 1e-12);
+      expect(row?.klInfinite.count).toBe(0);
+      const { pearson, rankCorrelation } = row?.metrics ?? {};
+      for (const correlation of [pearson, rankCorrelation]) {
+        if (correlation?.ok) expect(correlation.value).toBeCloseTo(1, 12);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+/** A distribution over four values and "no value", and how much of each part was looked into. */
+const partlySeen = fc
+  .array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.double({ min: 0, max: 1, noNaN: true })), {
+    minLength: 5,
+    maxLength: 5,
+  })
+  .filter((rows) => rows.some(([count]) => count > 0))
+  .map((rows) => {
+    const total = rows.reduce((sum, [count]) => sum + count, 0);
+    const truth = rows.map(([count]) => count / total);
+    const seen = rows.map(([count, share]) => (count / total) * share);
+    const named = (shares: number[]) =>
+      Object.fromEntries(VALUES.map((value, at) => [value, shares[at] as number]).filter(([, share]) => share !== 0));
+    return { truth: named(truth), seen: named(seen), tail: 1 - seen.reduce((sum, share) => sum + share, 0) };
+  });
+
+test("bounds by the tails hold the distance of the whole distributions", () => {
+  const at = { task: "animals", item: "s1", property: "first_letter", variant: "minimal" };
+  const compare = (done: Record<string, number>, held: Record<string, number>, tails: [number, number]) =>
+    compareDistributions(
+      at,
+      behavior("s1", done, { tail: tails[0] }).distribution,
+      prediction("s1", held, { tail: tails[1] }).distribution,
+    ) as Comparison | undefined;
+  fc.assert(
+    fc.property(partlySeen, partlySeen, (target, predictor) => {
+      const truth = compare(target.truth, predictor.truth, [0, 0]);
+      const seen = compare(target.seen, predictor.seen, [target.tail, predictor.tail]);
+      fc.pre(truth !== undefined && seen !== undefined);
+      const variation = totalVariationBounds(seen);
+      expect(totalVariation(truth)).toBeGreaterThanOrEqual(variation.least - 1e-9);
+      expect(totalVariation(truth)).toBeLessThanOrEqual(variation.most + 1e-9);
+      const divergence = klBounds(seen, VALUES.length);
+      expect(klDivergence(truth, VALUES.length)).toBeGreaterThanOrEqual(divergence.least - 1e-9);
+      expect(klDivergence(truth, VALUES.length)).toBeLessThanOrEqual(divergence.most + 1e-9);
+    }),
+    { numRuns: 500 },
+  );
+});

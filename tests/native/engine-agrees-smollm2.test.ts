@@ -78,7 +78,8 @@ test.each([
     console.info(`SmolLM2 as F32, ${name}: ${listed}`);
     expect(comparison.questions).toBe(PROMPTS);
     expect(comparison.agrees, listed).toBe(true);
-    expect(tolerance.margin, listed).toBeLessThan(MOST_NATS);
+    // A margin is a difference of two logits, the tolerance twice the floor's.
+    expect(tolerance.margin, listed).toBeLessThan(2 * MOST_NATS);
     // Near ties are rare: an engine that always differed by a little would be found here.
     expect(comparison.sameTokens, listed).toBeGreaterThanOrEqual(0.97 * PROMPTS);
     expect(comparison.positions).toBeGreaterThan(2 * PROMPTS);

@@ -54,11 +54,16 @@ export interface PilotScatter {
  * strings' contributions has the mean k·x·W and the variance k·V, and the test compares it with the scatter k·F about zero, F = Σ (contribution + x ·
  * weight)²: so √k = (t₁ √F + t₂ √V) ÷ (x·W). V and F are the pilot's own, so t₁ and t₂ are Student's quantiles with the pilot's degrees of
  * freedom (C. Stein 1945, Ann. Math. Statist. 16, 243-258): a smaller pilot asks for more. scripts/validate-statistics.mjs checks it by simulation.
- * @param rows the pilot's paired trials, in any order
+ * @param given the pilot's paired trials, in any order
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function powerOf(rows: readonly DifferenceRow[], settings: PowerSettings): PowerCalculation {
+export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings): PowerCalculation {
   checkSettings(settings);
+  // In a fixed order, because sums are in floating point.
+  const rows = given
+    .map((row) => ({ row, key: JSON.stringify([row.task, row.item, row.property, row.difference]) }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ row }) => row);
   const scatter = stringScatter(rows, settings.kind);
   if (!scatter.ok) return scatter;
   const { difference, power, confidence } = settings;

@@ -20,10 +20,10 @@ void check_work(const engine_work & w, const engine_description & model) {
     if (w.sequences < 0 || w.keep < 0) throw error("TRAIN_SHAPE", "a group has " + std::to_string(w.sequences) + " sequences and keeps " + std::to_string(w.keep) + " tokens");
     for (size_t i = 0; i < items; i++) {
         const int64_t length = w.starts[i + 1] - w.starts[i];
+        if (length < 1) throw error("ENGINE_EMPTY_PROMPT", "prompt " + std::to_string(i + 1) + " has no tokens");
         if (w.keep > length || !std::equal(w.tokens.begin(), w.tokens.begin() + w.keep, w.tokens.begin() + w.starts[i])) {
             throw error("TRAIN_SHAPE", "prompt " + std::to_string(i + 1) + " does not begin with the " + std::to_string(w.keep) + " tokens that are to be kept");
         }
-        if (length < 1) throw error("ENGINE_EMPTY_PROMPT", "prompt " + std::to_string(i + 1) + " has no tokens");
         if (w.most_tokens[i] < 0 || w.score_from[i] < 1 || w.score_from[i] > length) throw error("TRAIN_SHAPE", "item " + std::to_string(i + 1) + " asks for nothing sensible");
         if (length + w.most_tokens[i] > model.context) {
             throw error("ENGINE_CONTEXT", "prompt " + std::to_string(i + 1) + " needs " + std::to_string(length + w.most_tokens[i]) +

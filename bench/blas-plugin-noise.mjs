@@ -41,16 +41,11 @@ const { openModel } = await import("../dist/model/engine/open-model.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
 const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
 const { LOADS } = await import("./engine/loads.mjs");
-const { quantizeQ8_0 } = await import("./engine/quantize-q8-0.mjs");
 
 const work = mkdtempSync(join(tmpdir(), "inward-bench-"));
 const ENCODINGS = {
   Q4_1: () => resolved("as_shipped"),
-  Q8_0: async () => {
-    const path = join(work, "q8_0.gguf");
-    await quantizeQ8_0(await resolved("f32"), path);
-    return path;
-  },
+  Q8_0: () => resolved("q8_0"),
   F16: () => resolved("f16"),
   F32: () => resolved("f32"),
 };

@@ -3,7 +3,7 @@
  * task uses the same draw, so that all rows of a string move together and differences stay paired.
  */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { randomStream } from "./random-stream.js";
 
 /** How often each string was drawn: `draws[replicate * strings + string]`. */
 export interface Resamples {
@@ -15,9 +15,7 @@ export interface Resamples {
 
 /** @param seed any safe integer; the task's name goes into the stream, so a task's draws do not depend on its neighbours */
 export function drawResamples(task: string, strings: number, replicates: number, seed: number): Resamples {
-  const random = xoroshiro128plus(streamSeed(task, seed));
-  // The generator's first outputs of neighbouring seeds resemble each other.
-  for (let skipped = 0; skipped < 64; skipped++) random.next();
+  const random = randomStream(task, seed);
   const draws = new Uint16Array(replicates * strings);
   for (let start = 0; start < draws.length; start += strings) {
     for (let draw = 0; draw < strings; draw++) {
@@ -40,12 +38,4 @@ export function resampledSums(perString: Int32Array, { strings, replicates, draw
     sums[replicate] = sum;
   }
   return sums;
-}
-
-/** FNV-1a over the seed's digits and the task's name. */
-function streamSeed(task: string, seed: number): number {
-  const name = `${seed}/${task}`;
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
-  return hash | 0;
 }

@@ -3,7 +3,7 @@ import type { Estimate } from "../records/scores.js";
 import type { Trial } from "../records/trial.js";
 import { estimateMean } from "./estimate.js";
 import type { Measure, PointRange } from "./measure.js";
-import { type TaskStrings, tallyTrials } from "./tally.js";
+import { type TaskStrings, tallyUnits } from "./tally.js";
 
 export interface Measured {
   readonly measure: Measure;
@@ -19,19 +19,7 @@ export function estimateOver(
   strings: ReadonlyMap<string, TaskStrings>,
   confidence: number,
 ): Estimate {
-  const units = new Map<string, Trial[]>();
-  for (const trial of trials) {
-    const key = JSON.stringify([trial.task, trial.property]);
-    const unit = units.get(key);
-    if (unit) unit.push(trial);
-    else units.set(key, [trial]);
-  }
-  // In a fixed order, because a mean of means is summed in floating point.
-  const sorted = [...units].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, unit]) => unit);
-  const tallies = sorted.flatMap((unit) => {
-    const tally = tallyTrials(unit, measure, strings.get((unit[0] as Trial).task) as TaskStrings);
-    return tally ? [tally] : [];
-  });
+  const tallies = tallyUnits(trials, measure, strings);
   if (tallies.length === 0) return { ok: false, reason: `none of ${trials.length} trials can be counted` };
   return estimateMean(kind === "micro" ? [tallies] : tallies.map((tally) => [tally]), range, confidence);
 }

@@ -5,7 +5,13 @@
  * @param degreesOfFreedom above 0, any real number
  */
 export function studentCumulative(t: number, degreesOfFreedom: number): number {
-  const tail = incompleteBeta(degreesOfFreedom / (degreesOfFreedom + t ** 2), degreesOfFreedom / 2, 0.5) / 2;
+  const square = t ** 2;
+  // Near 0 the tail is too close to a half to tell t by; what lies between 0 and t is not.
+  if (square < degreesOfFreedom) {
+    const between = incompleteBeta(square / (degreesOfFreedom + square), 0.5, degreesOfFreedom / 2) / 2;
+    return t > 0 ? 0.5 + between : 0.5 - between;
+  }
+  const tail = incompleteBeta(degreesOfFreedom / (degreesOfFreedom + square), degreesOfFreedom / 2, 0.5) / 2;
   return t > 0 ? 1 - tail : tail;
 }
 

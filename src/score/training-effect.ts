@@ -3,6 +3,7 @@ import type { AccuracyChange, ScopedAverage, Scope, Scores } from "../records/sc
 import type { Trial } from "../records/trial.js";
 import { accuracy, wasRepliedTo } from "./accuracy.js";
 import { averageCells } from "./averages.js";
+import { byQuestion } from "./by-question.js";
 import { driftOf } from "./drift.js";
 import { estimateOver } from "./estimate-over.js";
 import { DIFFERENCE, type Measure, PROPORTION, type PointRange } from "./measure.js";
@@ -82,20 +83,4 @@ function pairTrials(before: readonly Trial[], after: readonly Trial[]): { before
     const match = earlier.get(key);
     return match && wasRepliedTo(match) && wasRepliedTo(trial) ? [{ before: match, after: trial }] : [];
   });
-}
-
-/** Sampled answers make several trials of one question: numbered by what the target did, which is the same on both sides. */
-function byQuestion(trials: readonly Trial[]): Map<string, Trial> {
-  const seen = new Map<string, number>();
-  const keyed = trials.map((trial) => {
-    const { task, item, property, variant, behavior, objectCompliance } = trial;
-    return { trial, key: JSON.stringify([task, item, property, variant, behavior, objectCompliance]) };
-  });
-  return new Map(
-    keyed.map(({ trial, key }) => {
-      const place = seen.get(key) ?? 0;
-      seen.set(key, place + 1);
-      return [`${key}#${place}`, trial];
-    }),
-  );
 }

@@ -36,6 +36,20 @@ export async function openTrainer(modelPath: string, options: Partial<NativeTrai
   });
 }
 
+/** Every position of one sequence is a loss row. */
+export function wholeSequence(tokenIds: readonly number[]): NativeMicrobatch {
+  const rows = Int32Array.from(tokenIds, (_, at) => at);
+  return {
+    tokenIds: Int32Array.from(tokenIds),
+    positions: rows,
+    segmentStarts: Int32Array.of(0),
+    segmentParents: Int32Array.of(-1),
+    lossRows: rows,
+    lossTargets: new Int32Array(rows.length),
+    lossWeights: new Float32Array(rows.length).fill(1),
+  };
+}
+
 /** Every example a segment of its own, one after the other. */
 export function sideBySide(examples: readonly EncodedExample[]): NativeMicrobatch {
   const starts: number[] = [];

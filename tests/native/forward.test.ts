@@ -7,7 +7,7 @@ import type { NativeMicrobatch, NativeTrainerOptions } from "../../native/index.
 import { packExamples } from "../../src/finetune/pack-examples.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
-import { blasLibrary, openTrainer } from "../helpers/native-trainer.js";
+import { blasLibrary, openTrainer, wholeSequence } from "../helpers/native-trainer.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30, 7, 99, 12, 264, 54, 3, 80, 81, 82, 2];
@@ -22,20 +22,6 @@ beforeAll(async () => {
   llama = await startLlamaCpp();
 });
 afterAll(() => llama.dispose());
-
-/** Every position of one sequence is a loss row. */
-function wholeSequence(tokenIds: readonly number[]): NativeMicrobatch {
-  const rows = Int32Array.from(tokenIds, (_, at) => at);
-  return {
-    tokenIds: Int32Array.from(tokenIds),
-    positions: rows,
-    segmentStarts: Int32Array.of(0),
-    segmentParents: Int32Array.of(-1),
-    lossRows: rows,
-    lossTargets: new Int32Array(rows.length),
-    lossWeights: new Float32Array(rows.length).fill(1),
-  };
-}
 
 async function ourLogits(path: string, batch: NativeMicrobatch, options: Partial<NativeTrainerOptions>) {
   const trainer = await openTrainer(path, options);

@@ -3,12 +3,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { NativeMicrobatch } from "../../native/index.js";
 import { inspectGguf } from "../../src/model/gguf/inspect-gguf.js";
 import { reencodeGguf } from "../../src/model/gguf/reencode.js";
 import { type ResolveModelOptions, resolveModel } from "../../src/model/resolve-model.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
-import { openTrainer } from "../helpers/native-trainer.js";
+import { openTrainer, wholeSequence } from "../helpers/native-trainer.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30];
@@ -104,17 +103,3 @@ test("the trainer's forward pass over a copy without some layers is llama.cpp's"
   );
   expect(Math.max(...apart)).toBeLessThan(1e-3);
 });
-
-/** Every position of one sequence is a loss row. */
-function wholeSequence(tokenIds: readonly number[]): NativeMicrobatch {
-  const rows = Int32Array.from(tokenIds, (_, at) => at);
-  return {
-    tokenIds: Int32Array.from(tokenIds),
-    positions: rows,
-    segmentStarts: Int32Array.of(0),
-    segmentParents: Int32Array.of(-1),
-    lossRows: rows,
-    lossTargets: new Int32Array(rows.length),
-    lossWeights: new Float32Array(rows.length).fill(1),
-  };
-}

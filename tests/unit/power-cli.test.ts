@@ -6,12 +6,10 @@ import { beforeAll, expect, test } from "vitest";
 import { powerCommand } from "../../src/cli/power.js";
 import { makePlan } from "../../src/plan/make-plan.js";
 import type { ModelFile } from "../../src/records/model-state.js";
-import { runStudy } from "../../src/run-study.js";
-import { OneModel } from "../../src/stages/one-model.js";
-import { EventLog } from "../../src/store/event-log.js";
 import { RunFolder } from "../../src/store/run-folder.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { printed } from "../helpers/printed.js";
+import { runScripted } from "../helpers/scripted-run.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -39,16 +37,7 @@ beforeAll(async () => {
     ...scriptedModel((text) => (state === "n" && text.includes(wording) ? "bear" : animal(text))),
     manifest: MANIFEST,
   });
-  const models = new OneModel(run, { open });
-  await runStudy({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: models.modelFor,
-    reopenModel: models.reopen,
-    closeModel: () => models.close(),
-    modelPath: () => "/m",
-    onProgress: () => {},
-  });
+  await runScripted(run, open);
   await run.close();
 });
 

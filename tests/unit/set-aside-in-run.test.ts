@@ -9,13 +9,11 @@ import type { Answer } from "../../src/records/answer.js";
 import type { Behavior } from "../../src/records/behavior.js";
 import type { ModelFile } from "../../src/records/model-state.js";
 import type { Scores } from "../../src/records/scores.js";
-import { runStudy } from "../../src/run-study.js";
-import { OneModel } from "../../src/stages/one-model.js";
 import { matchRun } from "../../src/stages/score-predictions.js";
-import { EventLog } from "../../src/store/event-log.js";
 import { readJson, readJsonLines } from "../../src/store/read-records.js";
 import { RunFolder } from "../../src/store/run-folder.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
+import { runScripted } from "../helpers/scripted-run.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -52,16 +50,7 @@ beforeAll(async () => {
     }),
     manifest: MANIFEST,
   });
-  const models = new OneModel(run, { open });
-  await runStudy({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: models.modelFor,
-    reopenModel: models.reopen,
-    closeModel: () => models.close(),
-    modelPath: () => "/m",
-    onProgress: () => {},
-  });
+  await runScripted(run, open);
 });
 
 const rows = async <Row>(name: Parameters<RunFolder["file"]>[0]) => (await readJsonLines<Row>(run.file(name))).rows;

@@ -1,6 +1,12 @@
 /** Asking with ggml's BLAS plugin: what a worker needs from its start. */
 import { InwardError } from "../../errors.js";
+import type { SettledEngine } from "../../records/study.js";
 import { findBlasPlugin } from "../native/find-blas-plugin.js";
+
+/** Whether an engine with these settings asks with it. */
+export function usesBlasPlugin({ engine, blas, strict }: SettledEngine): boolean {
+  return engine === "native" && blas === true && !strict;
+}
 
 /** @throws ENGINE_UNAVAILABLE where it is not built */
 export function requireBlasPlugin(buildFolder?: string): string {

@@ -15,9 +15,7 @@ export class Evaluator {
   /** Replaces the adapter, or takes it away, once the groups before are through. @throws ADAPTER_INVALID */
   async setAdapter(adapter: AdapterChoice | undefined): Promise<void> {
     const chosen = adapter ? [{ path: adapter.path, scale: adapter.scale ?? 1 }] : [];
-    const turn = this.last.then(() => this.engine.setAdapters(chosen));
-    this.last = turn.catch(() => {});
-    return turn;
+    return this.inTurn(async () => this.engine.setAdapters(chosen));
   }
 
   /** @returns what the group cost; undefined for one without items */
@@ -27,12 +25,16 @@ export class Evaluator {
     signal?: AbortSignal,
   ): Promise<NativeCounts | undefined> {
     if (work.maxTokens.length === 0) return undefined;
-    const turn = this.last.then(() => runGroup(this.engine, work, take, signal));
-    this.last = turn.catch(() => {});
-    return turn;
+    return this.inTurn(() => runGroup(this.engine, work, take, signal));
   }
 
   close(): void {
     this.engine.dispose();
+  }
+
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.last.then(work);
+    this.last = turn.catch(() => {});
+    return turn;
   }
 }

@@ -15,7 +15,7 @@ import type { AdapterChoice, AskCost, LanguageModel } from "../language-model.js
 import type { NextTokens } from "../next-tokens.js";
 import { ChatTokens } from "./chat-tokens.js";
 import { checkAdapter } from "./check-adapter.js";
-import { requireBlasPlugin } from "./blas-plugin.js";
+import { requireBlasPlugin, usesBlasPlugin } from "./blas-plugin.js";
 import { Evaluator } from "./evaluator.js";
 import { addonForDevice } from "./native-addon.js";
 import { continuationScores, readNextTokens, readReplies, readScores } from "./native-replies.js";
@@ -45,7 +45,7 @@ export async function openNativeEngine(
   requireRunnable(summary);
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
-  const usesBlas = settings.blas === true && !settings.strict;
+  const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }

@@ -1,7 +1,7 @@
 /** Opens a model in a worker process and speaks for it as a LanguageModel: an abort in native code becomes ENGINE_CRASHED. */
 import { resolve } from "node:path";
 import type { StudyEngine } from "../../records/study.js";
-import { blasPluginEnv, requireBlasPlugin } from "./blas-plugin.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "./blas-plugin.js";
 import { builtScript } from "../built-script.js";
 import type { AdapterChoice, LanguageModel } from "../language-model.js";
 import { WorkerProcess } from "../worker-process.js";
@@ -27,9 +27,8 @@ export async function openModel(
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
-  const usesBlas = settled.engine === "native" && settled.blas === true && !settled.strict;
   const worker = new WorkerProcess<EngineCall, EngineResults, EngineNote>({
-    ...(usesBlas ? { env: blasPluginEnv(requireBlasPlugin()) } : {}),
+    ...(usesBlasPlugin(settled) ? { env: blasPluginEnv(requireBlasPlugin()) } : {}),
     script: builtScript("./worker-main.js", import.meta.url),
     owner: "engine",
     crashCode: "ENGINE_CRASHED",

@@ -1,8 +1,7 @@
 /** Pearson's correlation of two columns, and Spearman's as Pearson's of their ranks, each row counting a whole number of times. */
+import { type Column, once, pearson } from "../pearson.js";
 import type { Points } from "./behavior-points.js";
 import type { Statistic } from "./estimate-statistic.js";
-
-type Column = ArrayLike<number>;
 
 const CONSTANT = "one side is constant: no correlation";
 
@@ -30,49 +29,7 @@ export function spearmanOf({ object, hypothetical, strings }: Points): Statistic
 
 /** Of plain columns, every row counting once. @returns undefined where one of them is constant */
 export function spearman(x: Column, y: Column): number | undefined {
-  return pearson(midranks(x, rising(x), once), midranks(y, rising(y), once), once);
-}
-
-function once(): number {
-  return 1;
-}
-
-/** @returns undefined where one side is the same in all rows that count */
-function pearson(x: Column, y: Column, weigh: (row: number) => number): number | undefined {
-  const { mean: meanX, constant: constantX } = center(x, weigh);
-  const { mean: meanY, constant: constantY } = center(y, weigh);
-  if (constantX || constantY) return undefined;
-  let xx = 0;
-  let yy = 0;
-  let xy = 0;
-  for (let row = 0; row < x.length; row++) {
-    const weight = weigh(row);
-    const dx = (x[row] as number) - meanX;
-    const dy = (y[row] as number) - meanY;
-    xx += weight * dx * dx;
-    yy += weight * dy * dy;
-    xy += weight * dx * dy;
-  }
-  // Differences that are too small to be squared leave nothing to divide by.
-  const spread = Math.sqrt(xx) * Math.sqrt(yy);
-  return spread > 0 ? Math.max(-1, Math.min(1, xy / spread)) : undefined;
-}
-
-function center(column: Column, weigh: (row: number) => number): { mean: number; constant: boolean } {
-  let sum = 0;
-  let counted = 0;
-  let least = Number.POSITIVE_INFINITY;
-  let most = Number.NEGATIVE_INFINITY;
-  for (let row = 0; row < column.length; row++) {
-    const weight = weigh(row);
-    if (weight === 0) continue;
-    const value = column[row] as number;
-    sum += weight * value;
-    counted += weight;
-    if (value < least) least = value;
-    if (value > most) most = value;
-  }
-  return { mean: sum / counted, constant: !(least < most) };
+  return pearson(midranks(x, rising(x), once), midranks(y, rising(y), once));
 }
 
 function rising(column: Column): Int32Array {

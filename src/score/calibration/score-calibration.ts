@@ -1,21 +1,13 @@
 /** The one entry of scoring calibration: distributions in, 08-calibration.json out. Pure; any order of the lines gives the same bytes. */
-import { InwardError } from "../../errors.js";
 import type { MeasuredDistribution } from "../../records/calibration.js";
 import type { CalibrationPair, CalibrationScores } from "../../records/calibration-scores.js";
+import { checkResampling, type ResamplingSettings } from "../resampling-settings.js";
 import { comparePredictors } from "./compare-predictors.js";
 import { constantPredictor } from "./constant-predictor.js";
 import { KL_MIXING } from "./divergence.js";
 import { matchDistributions } from "./match-distributions.js";
 import { type MatchedPair, scoreRow } from "./score-row.js";
 import { drawStrings } from "./string-draws.js";
-
-export interface CalibrationSettings {
-  /** In (0, 1), 0.95 for 95 %. */
-  readonly confidence: number;
-  readonly bootstrapReplicates: number;
-  /** Any safe integer. */
-  readonly bootstrapSeed: number;
-}
 
 /**
  * @param distributions at most one for each side, state, task, item, property and wording
@@ -25,9 +17,9 @@ export interface CalibrationSettings {
 export function scoreCalibration(
   distributions: readonly MeasuredDistribution[],
   pairs: readonly CalibrationPair[],
-  settings: CalibrationSettings,
+  settings: ResamplingSettings,
 ): CalibrationScores {
-  checkSettings(settings);
+  checkResampling(settings);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const draws = drawStrings(distributions, settings);
   const matchedPairs = pairs.map((pair): MatchedPair => {
@@ -54,7 +46,7 @@ function propertiesOf({ matched: { object, hypothetical } }: MatchedPair): strin
   return [...new Set([...object, ...hypothetical].map(({ property }) => property))].sort();
 }
 
-function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: CalibrationSettings): string {
+function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: ResamplingSettings): string {
   return [
     `${Number((100 * confidence).toFixed(6))} % percentile cluster bootstrap by source string: each of ${bootstrapReplicates} replicates`,
     `(seed ${bootstrapSeed}) draws the strings of every task with replacement; all points of a string move together, for all predictors alike.`,
@@ -62,17 +54,4 @@ function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: C
     "Where no draw can differ, the interval is the exact binomial (Clopper-Pearson) bound for that many strings without an exception.",
     "MAD and ECE add up absolute gaps, so chance alone makes them larger, in a replicate more than in the data: with few strings their intervals lie high.",
   ].join(" ");
-}
-
-function checkSettings({ confidence, bootstrapReplicates, bootstrapSeed }: CalibrationSettings): void {
-  const refuse = (what: string) => {
-    throw new InwardError("STUDY_INVALID", what);
-  };
-  if (!(confidence > 0 && confidence < 1)) refuse(`The confidence is ${confidence}; it must be between 0 and 1.`);
-  if (!Number.isSafeInteger(bootstrapReplicates) || bootstrapReplicates < 1) {
-    refuse(`The number of bootstrap replicates is ${bootstrapReplicates}; it must be a whole number from 1.`);
-  }
-  if (!Number.isSafeInteger(bootstrapSeed)) {
-    refuse(`The bootstrap seed is ${bootstrapSeed}; it must be a whole number.`);
-  }
 }

@@ -1,6 +1,7 @@
 /** All source strings of a study in one order, and how often each replicate draws them; shared by all predictors, so that differences are paired. */
 import type { MeasuredDistribution } from "../../records/calibration.js";
 import { drawResamples } from "../cluster-bootstrap.js";
+import type { DrawSettings } from "../resampling-settings.js";
 
 /** How often each string counts, by its place. */
 export type StringWeights = ArrayLike<number>;
@@ -15,7 +16,7 @@ export interface StringDraws {
 /** Strings of a task are drawn among themselves, from the same stream as in the other scores. */
 export function drawStrings(
   distributions: readonly Pick<MeasuredDistribution, "task" | "item">[],
-  { bootstrapReplicates, bootstrapSeed }: { readonly bootstrapReplicates: number; readonly bootstrapSeed: number },
+  { bootstrapReplicates, bootstrapSeed }: DrawSettings,
 ): StringDraws {
   const byTask = new Map<string, Set<string>>();
   for (const { task, item } of distributions) byTask.set(task, (byTask.get(task) ?? new Set()).add(item));

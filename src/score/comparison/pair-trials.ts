@@ -2,6 +2,7 @@
 import type { Contrast } from "../../records/comparison.js";
 import type { Trial } from "../../records/trial.js";
 import { isScored, type ScoredTrial } from "../accuracy.js";
+import { byQuestion } from "../by-question.js";
 
 export interface PairedTrial {
   /** Place of the contrast: the seed. */
@@ -37,18 +38,4 @@ export function pairTrials(trials: readonly Trial[], contrasts: readonly Contras
     crossOnly += others.size;
   });
   return { paired, selfOnly, crossOnly, notScored };
-}
-
-/** Sampled answers make several trials of one question: numbered by what the target did, which is the same on both sides. */
-function byQuestion(trials: readonly Trial[]): Map<string, Trial> {
-  const seen = new Map<string, number>();
-  return new Map(
-    trials.map((trial) => {
-      const { task, item, property, variant, behavior, objectCompliance } = trial;
-      const key = JSON.stringify([task, item, property, variant, behavior, objectCompliance]);
-      const place = seen.get(key) ?? 0;
-      seen.set(key, place + 1);
-      return [`${key}#${place}`, trial];
-    }),
-  );
 }

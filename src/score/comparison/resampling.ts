@@ -5,16 +5,11 @@ import type { Trial } from "../../records/trial.js";
 import { drawStrings, type StringDraws } from "../calibration/string-draws.js";
 import type { Statistic } from "./statistics.js";
 import { type Draw, type StringTable, sumOver } from "./string-table.js";
-import { randomStream } from "./random-stream.js";
-
-export interface ResamplingSettings {
-  readonly bootstrapReplicates: number;
-  /** Any safe integer. */
-  readonly bootstrapSeed: number;
-}
+import { randomStream } from "../random-stream.js";
+import type { DrawSettings } from "../resampling-settings.js";
 
 /** The strings of all tasks, and what is drawn of them. */
-export interface Resampling extends ResamplingSettings {
+export interface Resampling extends DrawSettings {
   readonly tasks: readonly string[];
   /** Of each task: place of its first string, and how many it has. */
   readonly blocks: readonly { readonly start: number; readonly strings: number }[];
@@ -22,7 +17,7 @@ export interface Resampling extends ResamplingSettings {
 }
 
 /** @param trials all trials of the run: every string that was asked is drawn, scored or not, as for all other scores */
-export function resamplingOf(trials: readonly Trial[], settings: ResamplingSettings): Resampling {
+export function resamplingOf(trials: readonly Trial[], settings: DrawSettings): Resampling {
   const draws = drawStrings(trials, settings);
   const byTask = new Map<string, Set<number>>();
   for (const trial of trials) {

@@ -4,7 +4,7 @@
  * Clusters stay whole, so rows of a string may depend on each other in any way.
  */
 import type { TestResult } from "../../records/comparison.js";
-import { randomStream } from "./random-stream.js";
+import { randomStream } from "../random-stream.js";
 
 export interface SignFlipSettings {
   /** Draws where sign patterns are too many to list. */

@@ -1,8 +1,8 @@
 /** From trials to the matrix: who predicts whom how well, and how alike the targets behave, with the same draws for all cells. */
 import type { Trial } from "../../records/trial.js";
 import { accuracy, isScored } from "../accuracy.js";
-import { drawResamples, resampledSums } from "../cluster-bootstrap.js";
-import { type Tally, type TaskStrings, tallyTrials } from "../tally.js";
+import { resampledSums } from "../cluster-bootstrap.js";
+import { type Tally, type TaskStrings, tallyUnits, taskStrings } from "../tally.js";
 import { behaviorSimilarity, type ComparedBehavior } from "./behavior-similarity.js";
 import type { CellMean, MatrixCell } from "./matrix-cell.js";
 import { resampledMean } from "./resampled-mean.js";
@@ -48,16 +48,8 @@ function stringsByTask(
 ): ReadonlyMap<string, TaskStrings> {
   const tasks = new Map<string, Set<string>>();
   for (const { task, item } of trials) tasks.set(task, (tasks.get(task) ?? new Set()).add(item));
-  return new Map(
-    [...tasks].map(([task, items]) => [
-      task,
-      {
-        task,
-        places: new Map([...items].sort().map((item, place) => [item, place])),
-        resamples: drawResamples(task, items.size, replicates, seed),
-      },
-    ]),
-  );
+  const settings = { bootstrapReplicates: replicates, bootstrapSeed: seed };
+  return new Map([...tasks].map(([task, items]) => [task, taskStrings(task, items, settings)]));
 }
 
 /** @param about trials of one target */
@@ -79,20 +71,7 @@ function accuracyOf(
   strings: ReadonlyMap<string, TaskStrings>,
 ): CellMean {
   if (!trials) return { ok: false, reason: "it was not asked about this target" };
-  const units = new Map<string, Trial[]>();
-  for (const trial of trials) {
-    const key = JSON.stringify([trial.task, trial.property]);
-    const unit = units.get(key);
-    if (unit) unit.push(trial);
-    else units.set(key, [trial]);
-  }
-  // In a fixed order, because a mean of means is summed in floating point.
-  const tallies = [...units]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([, unit]) => {
-      const tally = tallyTrials(unit, accuracy, strings.get((unit[0] as Trial).task) as TaskStrings);
-      return tally ? [tally] : [];
-    });
+  const tallies = tallyUnits(trials, accuracy, strings);
   if (tallies.length === 0) {
     return {
       ok: false,

@@ -3,6 +3,7 @@ import { InwardError } from "../../errors.js";
 import type { DesignEffect, Weighting } from "../../records/comparison.js";
 import { designEffect } from "../comparison/design-effect.js";
 import type { DifferenceRow } from "../comparison/string-contributions.js";
+import { checkConfidence } from "../resampling-settings.js";
 import { studentCumulative, studentQuantile } from "../student-t.js";
 import { powerAssumptions } from "./power-assumptions.js";
 import { type StringScatter, stringScatter } from "./string-scatter.js";
@@ -133,5 +134,5 @@ function checkSettings({ difference, power, confidence }: PowerSettings): void {
     refuse(`The difference to be seen is ${100 * difference} points; it must be above 0 and at most 100.`);
   }
   if (!(power > 0.5 && power < 1)) refuse(`The power is ${power}; it must be above 0.5 and below 1.`);
-  if (!(confidence > 0 && confidence < 1)) refuse(`The confidence is ${confidence}; it must be between 0 and 1.`);
+  checkConfidence(confidence);
 }

@@ -3,7 +3,7 @@ import type { Estimate } from "../../records/scores.js";
 import type { Resamples } from "../cluster-bootstrap.js";
 import type { CellMean } from "../matrix/matrix-cell.js";
 import { percentileInterval } from "../percentile-interval.js";
-import { pearson } from "./pearson.js";
+import { pearson } from "../pearson.js";
 
 export type Correlation =
   | {
@@ -19,8 +19,8 @@ export function correlate(
   columns: readonly (readonly [Float64Array, Float64Array])[],
   { strings, replicates, draws }: Resamples,
 ): Correlation {
-  const mean = (weights?: { counts: Uint16Array; start: number }) => {
-    const all = columns.map(([first, second]) => pearson(first, second, weights));
+  const mean = (weigh?: (row: number) => number) => {
+    const all = columns.map(([first, second]) => pearson(first, second, weigh));
     const known = all.filter((one) => one !== undefined);
     return known.length < all.length ? undefined : known.reduce((sum, one) => sum + one, 0) / known.length;
   };
@@ -30,7 +30,7 @@ export function correlate(
     ok: true,
     value,
     replicates: Array.from({ length: replicates }, (_, replicate) =>
-      mean({ counts: draws, start: replicate * strings }),
+      mean((row) => draws[replicate * strings + row] as number),
     ),
   };
 }

@@ -1,0 +1,19 @@
+import type { LanguageModel } from "../../src/model/language-model.js";
+import { runStudy } from "../../src/run-study.js";
+import { OneModel } from "../../src/stages/one-model.js";
+import { EventLog } from "../../src/store/event-log.js";
+import type { RunFolder } from "../../src/store/run-folder.js";
+
+/** The whole corridor in a folder whose plan stands, with models that a test makes itself. */
+export async function runScripted(run: RunFolder, open: (state: string) => Promise<LanguageModel>): Promise<void> {
+  const models = new OneModel(run, { open });
+  await runStudy({
+    run,
+    events: new EventLog(run.file("events")),
+    modelFor: models.modelFor,
+    reopenModel: models.reopen,
+    closeModel: () => models.close(),
+    modelPath: () => "/m",
+    onProgress: () => {},
+  });
+}

@@ -2,7 +2,7 @@
 import { askAdaptedObjectLevel, askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
 import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
 import { comparePredictors } from "./stages/compare-predictors.js";
-import { extractAdaptedBehaviors, extractBehaviors } from "./stages/extract-behaviors.js";
+import { extractBehaviors } from "./stages/extract-behaviors.js";
 import { measureDistributions } from "./stages/measure-distributions.js";
 import { measureNoise } from "./stages/measure-noise.js";
 import { predictFromStrings } from "./stages/predict-from-strings.js";
@@ -19,11 +19,15 @@ import { writeReport } from "./stages/write-report.js";
 export async function runStudy(context: StageContext): Promise<void> {
   await requireTrainer(context); // known before anything is asked
   await askObjectLevel(context); // 02-object-level.jsonl
-  await extractBehaviors(context); // 03-behaviors.jsonl
-  await buildFinetuneSets(context); // 04-finetune-sets/, when the study trains
-  await trainAdapters(context); // 05-adapters/
-  await askAdaptedObjectLevel(context); // 06-object-level-adapted.jsonl
-  await extractAdaptedBehaviors(context); // 06-behaviors-adapted.jsonl
+  await extractBehaviors(context, 0); // 03-behaviors.jsonl
+  await buildFinetuneSets(context, 1); // 04-finetune-sets/, when the study trains
+  await trainAdapters(context, 1); // 05-adapters/
+  await askAdaptedObjectLevel(context, 1); // 06-object-level-adapted.jsonl
+  await extractBehaviors(context, 1); // 06-behaviors-adapted.jsonl
+  await buildFinetuneSets(context, 2); // those that learn from, or change, what was trained
+  await trainAdapters(context, 2);
+  await askAdaptedObjectLevel(context, 2); // 06-object-level-readapted.jsonl
+  await extractBehaviors(context, 2); // 06-behaviors-readapted.jsonl
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json
   await measureDistributions(context); // 07-distributions.jsonl, when the study has a calibration

@@ -1,7 +1,7 @@
 // What is asked in engine-items-per-second.mjs: prompts as token ids, so that every contender reads the same.
 const { loadTask } = await import("../../dist/tasks/load-task.js");
 const { objectLevelMessages, objectLevelQuestion } = await import("../../dist/tasks/object-level-messages.js");
-const { wordHypothetical } = await import("../../dist/ask/hypothetical-questions.js");
+const { wordHypothetical } = await import("../../dist/ask/hypothetical-turn.js");
 const { hypotheticalVariant } = await import("../../dist/properties/hypothetical-variants.js");
 const { propertyNamed } = await import("../../dist/properties/all-properties.js");
 

@@ -42,7 +42,7 @@ export async function sampleExamples(strings, model) {
   const { objectLevelQuestion } = await import("../../dist/tasks/object-level-messages.js");
   const { propertyNamed } = await import("../../dist/properties/all-properties.js");
   const { hypotheticalVariant } = await import("../../dist/properties/hypothetical-variants.js");
-  const { wordHypothetical } = await import("../../dist/ask/hypothetical-questions.js");
+  const { wordHypothetical } = await import("../../dist/ask/hypothetical-turn.js");
   const task = await loadTask(SAMPLE.task);
   const { template } = hypotheticalVariant("minimal");
   const chats = task.train.slice(0, strings).flatMap((item) =>

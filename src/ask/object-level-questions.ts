@@ -5,39 +5,58 @@ import { objectLevelMessages } from "../tasks/object-level-messages.js";
 import type { Question } from "./question.js";
 
 /**
- * What the models are asked as they came, about train and held-out strings alike.
+ * What the models are asked as they came: targets about train and held-out strings alike, others that somebody learns from about
+ * train strings.
  * @returns questions in the plan's order: states outside, tasks, then strings
  */
 export function objectLevelQuestions(plan: Plan): Question[] {
-  return questionsFor(plan, targetsOf(plan, false), (task) => [...task.train, ...task.heldOut]);
+  const targets = new Set(plan.predictions.map(({ target }) => target));
+  return questionsFor(plan, 0, (state, task) => (targets.has(state) ? [...task.train, ...task.heldOut] : task.train));
 }
 
 /**
- * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings only, since nobody
- * learns from what they do. Empty when nothing is trained or no model predicts itself.
+ * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings, and train strings
+ * where somebody learns from what they do.
+ * @param round of the training that made them; every round when absent
+ * @returns empty when nothing is trained or no trained state is a target
  */
-export function adaptedObjectLevelQuestions(plan: Plan): Question[] {
-  return questionsFor(plan, targetsOf(plan, true), (task) => task.heldOut);
+export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
+  const teachers = new Set(teachersOf(plan));
+  const rounds = round === undefined ? ([1, 2] as const) : [round];
+  return rounds.flatMap((one) =>
+    questionsFor(plan, one, (state, task) => [...(teachers.has(state) ? task.train : []), ...task.heldOut]),
+  );
 }
 
-function targetsOf(plan: Plan, adapted: boolean): string[] {
-  const targets = new Set(plan.predictions.map((prediction) => prediction.target));
-  return [...targets].filter((target) => (plan.states?.[target]?.adapter !== undefined) === adapted);
+/** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
+function teachersOf(plan: Plan): string[] {
+  const learnt = Object.values(plan.adapters ?? {}).flatMap(({ target, change }) =>
+    change && "policy" in change.answers ? [] : [target],
+  );
+  const shown = Object.values(plan.states ?? {}).flatMap((state) => (state.shown ? [state.shown.target] : []));
+  return [...learnt, ...shown];
 }
 
+/** @param round 0 for models as they came */
 function questionsFor(
   plan: Plan,
-  targets: readonly string[],
-  itemsOf: (task: PlannedTask) => readonly TaskItem[],
+  round: 0 | 1 | 2,
+  itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
 ): Question[] {
-  return targets.flatMap((state) =>
-    plan.tasks.flatMap((task) => itemsOf(task).map((item) => questionFor(plan, state, task, item))),
+  const listened = [...new Set([...plan.predictions.map(({ target }) => target), ...teachersOf(plan)])];
+  const states = listened.filter((state) => {
+    const adapter = plan.states?.[state]?.adapter;
+    return round === (adapter === undefined ? 0 : (plan.adapters?.[adapter]?.round ?? 1));
+  });
+  return states.flatMap((state) =>
+    plan.tasks.flatMap((task) => itemsOf(state, task).map((item) => questionFor(plan, state, task, item))),
   );
 }
 
 function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
   const key = `${task.definition.name}/${item.id}`;
   const { temperature } = plan.objectLevel;
+  const system = plan.states?.[state]?.system ?? plan.system;
   return {
     key,
     state,
@@ -45,7 +64,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system }),
+    messages: objectLevelMessages(task.definition, item, { examples: task.examples, system }),
     maxTokens: task.definition.maxTokens,
     temperature,
     ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),

@@ -6,7 +6,7 @@ import type { TaskDefinition, TaskItem } from "../records/task.js";
 import { ALL_TASKS } from "../tasks/all-tasks.js";
 import { loadBuiltInTask } from "../tasks/load-task.js";
 import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
-import { wordHypothetical } from "./hypothetical-questions.js";
+import { wordHypothetical } from "./hypothetical-turn.js";
 
 export interface VerificationQuestion {
   /** `<task>/<item>`, with `/<property>` when hypothetical. */

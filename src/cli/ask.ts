@@ -1,6 +1,6 @@
 /** inward ask: one question to one model, with everything there is to see about the answer. */
 import { Command, Option } from "commander";
-import { wordHypothetical } from "../ask/hypothetical-questions.js";
+import { wordHypothetical } from "../ask/hypothetical-turn.js";
 import { InwardError } from "../errors.js";
 import { openModel } from "../model/engine/open-model.js";
 import { resolveModel } from "../model/resolve-model.js";

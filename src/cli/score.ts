@@ -1,7 +1,8 @@
 /** inward score and inward report: the stages that need no model, on a run that was asked. */
 import { Command } from "commander";
+import { BEHAVIORS_OF_ROUND, roundsOf } from "../stages/behavior-files.js";
 import { comparePredictors } from "../stages/compare-predictors.js";
-import { extractAdaptedBehaviors, extractBehaviors } from "../stages/extract-behaviors.js";
+import { extractBehaviors } from "../stages/extract-behaviors.js";
 import { predictFromStrings } from "../stages/predict-from-strings.js";
 import { scoreCalibration } from "../stages/score-calibration.js";
 import { scorePredictions } from "../stages/score-predictions.js";
@@ -18,14 +19,12 @@ export function scoreCommand(): Command {
     .action(async (path: string, options: { json?: boolean }) => {
       const run = await RunFolder.open(path);
       try {
-        run.forget("behaviors");
-        run.forget("behaviorsAdapted");
+        for (const file of BEHAVIORS_OF_ROUND) run.forget(file);
         run.forget("inputOnly");
         run.forget("scores");
         run.forget("comparisons");
         run.forget("calibration");
-        await extractBehaviors({ run });
-        await extractAdaptedBehaviors({ run });
+        for (const round of roundsOf(run.plan)) await extractBehaviors({ run }, round);
         await predictFromStrings({ run });
         await scorePredictions({ run });
         await comparePredictors({ run });

@@ -46,8 +46,8 @@ export async function makePlan(
     seed: study.seed,
     models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
     tasks,
-    predictions: study.predictions,
     ...planTraining(study, tasks),
+    experiments: study.experiments,
     system: study.system,
     objectLevel: study.objectLevel,
     hypothetical: study.hypothetical,
@@ -58,22 +58,29 @@ export async function makePlan(
     wordings: {
       properties: Object.fromEntries([...properties].sort().map((name) => [name, propertyNamed(name).question])),
       variants: Object.fromEntries(
-        study.hypothetical.variants.map((name) => [name, hypotheticalVariant(name).template]),
+        [...new Set([...study.hypothetical.variants, ...study.controls.wordings])].map((name) => [
+          name,
+          hypotheticalVariant(name).template,
+        ]),
       ),
     },
   };
 }
 
-function checkPredictions(study: Study): void {
-  const models = Object.keys(study.models);
-  for (const name of study.predictions.flatMap(({ predictor, target }) => [predictor, target])) {
-    if (!models.includes(name)) {
-      const near = nearestName(name, models);
-      throw new InwardError(
-        "STUDY_UNKNOWN_MODEL",
-        `predictions names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`,
-      );
-    }
+function checkPredictions({ models, predictions, changes, lora }: Study): void {
+  const known = Object.keys(models);
+  const named = [
+    // Where something is trained, a target may be what an earlier prediction trains.
+    ...predictions.flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target])),
+    ...changes.map(({ model }) => model),
+  ];
+  for (const name of named) {
+    if (known.includes(name)) continue;
+    const near = nearestName(name, known);
+    throw new InwardError(
+      "STUDY_UNKNOWN_MODEL",
+      `predictions or changes names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`,
+    );
   }
 }
 

@@ -1,11 +1,20 @@
 /** The YAML of a study: strict, every default filled in here and nowhere else. */
 import { z } from "zod";
-import type { Study, StudyEngine, StudyPrediction } from "../records/study.js";
+import { EXPERIMENTS } from "../records/experiments.js";
+import type { Study, StudyEngine } from "../records/study.js";
 import { calibrationSchema, toStudyCalibration } from "./calibration-schema.js";
 import { loraSchema, toStudyLora } from "./lora-schema.js";
 import { modelSchema, toStudyModel } from "./model-schema.js";
+import {
+  changeSchema,
+  controlsSchema,
+  predictionSchema,
+  toStudyChange,
+  toStudyPredictions,
+} from "./prediction-schema.js";
+import { nameSchema } from "./name-schema.js";
+import { settleExperiments } from "./settle-experiments.js";
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
 const count = (most: number) => z.int().min(1).max(most);
 
 const task = z.strictObject({
@@ -23,18 +32,6 @@ const task = z.strictObject({
     .describe("With lora: false holds the task out, its train strings serve baselines only."),
   examples: z.boolean().default(true).describe("Solved examples as earlier chat turns; small models need them."),
   properties: z.array(z.string()).min(1).optional().describe("Properties to take; the task's own list when absent."),
-});
-
-const prediction = z.strictObject({
-  predictor: name,
-  target: name,
-  seed: z
-    .int()
-    .min(0)
-    .optional()
-    .describe(
-      "Of this adapter's training alone: initial weights, order, dropout. The state is then <predictor>-predicts-<target>-seed-<seed>.",
-    ),
 });
 
 const engine = z.strictObject({
@@ -65,16 +62,29 @@ const engine = z.strictObject({
 });
 
 export const studySchema = z.strictObject({
-  study: name.describe("The study's name; run folders carry it."),
+  study: nameSchema.describe("The study's name; run folders carry it."),
   seed: z.int().min(0).default(0),
-  models: z.record(name, modelSchema).refine((models) => Object.keys(models).length > 0, "name at least one model"),
+  models: z
+    .record(nameSchema, modelSchema)
+    .refine((models) => Object.keys(models).length > 0, "name at least one model"),
   tasks: z.array(task).min(1),
   properties: z.array(z.string()).min(1).optional().describe("For every task that does not choose its own."),
+  experiments: z
+    .array(z.enum(EXPERIMENTS))
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, "name each experiment once")
+    .optional()
+    .describe("What is judged; by default whatever the rest of the study makes possible."),
   predictions: z
-    .array(prediction)
+    .array(predictionSchema)
     .min(1)
     .optional()
     .describe("Who predicts whom; by default every model predicts itself."),
+  controls: controlsSchema.prefault({}),
+  changes: z
+    .array(changeSchema)
+    .default([])
+    .describe("Further finetunings of self-predicting models on other behavior: do predictions follow?"),
   lora: loraSchema
     .optional()
     .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),
@@ -103,8 +113,8 @@ export const studySchema = z.strictObject({
 export type StudyInput = z.infer<typeof studySchema>;
 
 /** Settles what depends on other parts of the study. */
-export function toStudy({ properties, predictions, lora, calibration, models, ...input }: StudyInput): Study {
-  return {
+export function toStudy({ properties, predictions, lora, calibration, models, changes, ...input }: StudyInput): Study {
+  return settleExperiments({
     ...input,
     engine: toStudyEngine(input.engine),
     models: Object.fromEntries(Object.entries(models).map(([state, one]) => [state, toStudyModel(one)])),
@@ -113,14 +123,12 @@ export function toStudy({ properties, predictions, lora, calibration, models, ..
       return { ...rest, ...(chosen ? { properties: chosen } : {}) };
     }),
     predictions:
-      predictions?.map(toStudyPrediction) ?? Object.keys(models).map((state) => ({ predictor: state, target: state })),
+      predictions?.flatMap(toStudyPredictions) ??
+      Object.keys(models).map((state) => ({ predictor: state, target: state })),
+    changes: changes.map(toStudyChange),
     ...(lora ? { lora: toStudyLora(lora, input.seed) } : {}),
     ...(calibration ? { calibration: toStudyCalibration(calibration) } : {}),
-  };
-}
-
-function toStudyPrediction({ seed, ...pair }: z.infer<typeof prediction>): StudyPrediction {
-  return { ...pair, ...(seed === undefined ? {} : { seed }) };
+  });
 }
 
 export function toStudyEngine({ sequences, ...rest }: z.infer<typeof engine>): StudyEngine {

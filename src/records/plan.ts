@@ -1,5 +1,6 @@
 import type { ModelFile } from "./model-state.js";
-import type { DistributionSettings, SettledEngine } from "./study.js";
+import type { ExperimentName } from "./experiments.js";
+import type { ChangeSource, DistributionSettings, SettledEngine } from "./study.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
 import type { TrainingSettings } from "./training.js";
 
@@ -15,23 +16,49 @@ export interface PlannedTask {
   readonly trained?: boolean;
 }
 
-/** A model as it is asked: base weights, with an adapter or without. */
+/** A model as it is asked: base weights, with an adapter or without, in the plan's way or in one of its own. */
 export interface PlannedState {
   /** A name of `models`. */
   readonly model: string;
   /** A name of `adapters`. */
   readonly adapter?: string;
+  /** Hypothetical questions are put in this wording, in the place of each of the plan's. */
+  readonly wording?: string;
+  /** Hypothetical questions come after so many of the target's (question, behavior) pairs. */
+  readonly shown?: { readonly pairs: number; readonly target: string };
+  /** Object-level questions come under this system message. */
+  readonly system?: string;
 }
+
+/** What an adapter learns besides the target's behaviors as hypothetical questions ask for them. */
+export type PlannedLabels = "scrambled" | "format_only";
 
 /** An adapter to be trained: the predictor's weights learn what the target did on train strings. */
 export interface PlannedAdapter {
   /** The predictor, a name of `models`: the weights that the adapter stands beside. */
   readonly base: string;
-  /** The model whose behaviors are learnt, a name of `models`. */
+  /** The state whose behaviors, or whose answers, are learnt. */
   readonly target: string;
+  /** Set for controls. */
+  readonly labels?: PlannedLabels;
+  /** Set where behavior is changed: the adapter goes on from another one and learns answers to object-level questions. */
+  readonly change?: PlannedChange;
   /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
   readonly examplesPerProperty: number;
   readonly settings: TrainingSettings;
+  /** 2: it learns from, or goes on from, what is trained in round 1, where it is absent. */
+  readonly round?: 2;
+}
+
+export interface PlannedChange {
+  readonly name: string;
+  /** The adapter that training goes on from: the self-predictor's. */
+  readonly from: string;
+  readonly answers: ChangeSource;
+  /** Names of the tasks whose train strings teach it. */
+  readonly tasks: readonly string[];
+  /** Most train strings per task. */
+  readonly examples: number;
 }
 
 /** Whose distributions at temperature 1 are measured: both sides of every prediction. */
@@ -63,6 +90,8 @@ export interface Plan {
    * about itself as it behaves then.
    */
   readonly predictions: readonly { readonly predictor: string; readonly target: string }[];
+  /** What is judged; absent in plans that are older than experiments. */
+  readonly experiments?: readonly ExperimentName[];
   readonly system: string;
   readonly objectLevel: { readonly temperature: 0 | 1 };
   readonly hypothetical: { readonly variants: readonly string[]; readonly maxTokens: number; readonly temperature: 0 };

@@ -1,4 +1,5 @@
 import type { FileTypeName } from "./file-type.js";
+import type { ExperimentName } from "./experiments.js";
 import type { TrainingSettings } from "./training.js";
 
 /** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
@@ -7,8 +8,14 @@ export interface Study {
   readonly seed: number;
   readonly models: Readonly<Record<string, StudyModel>>;
   readonly tasks: readonly StudyTask[];
+  /** Which experiments are judged; those that the rest of the study makes possible when the author names none. */
+  readonly experiments: readonly ExperimentName[];
   /** Who predicts whom; by default every model predicts itself. */
   readonly predictions: readonly StudyPrediction[];
+  /** Adapters and wordings that a self-prediction has to be compared with before it shows anything. */
+  readonly controls: StudyControls;
+  /** Further finetunings of self-predicting models on other behavior; empty: behavior is not changed. */
+  readonly changes: readonly StudyChange[];
   /** How an adapter is trained for each of the predictions; absent: nothing is trained. */
   readonly lora?: StudyLora;
   readonly system: string;
@@ -56,11 +63,49 @@ export interface StudyModel {
 }
 
 export interface StudyPrediction {
-  /** Names of `models`. */
+  /** A name of `models`. */
   readonly predictor: string;
+  /** A name of `models`, or of a state that a prediction before makes by training. */
   readonly target: string;
   /** Of this adapter's training alone; the study's own for training when absent. */
   readonly seed?: number;
+  /** Most train strings learnt from per task and property; the study's own when absent. */
+  readonly examplesPerProperty?: number;
+  /** Nothing is trained: so many of the target's behaviors stand in the prompt as earlier turns. */
+  readonly shown?: number;
+}
+
+export interface StudyControls {
+  /** An adapter that learns the same labels, dealt out to other strings of their task and property. */
+  readonly scrambled: boolean;
+  /** An adapter that learns to read the property off an answer that is quoted to it. */
+  readonly formatOnly: boolean;
+  /** Wordings that self-predictors are asked with and were not trained on. */
+  readonly wordings: readonly string[];
+}
+
+/** Where the behavior comes from that a model is changed to. */
+export type ChangeSource =
+  /** A rule on the string alone. */
+  | { readonly policy: "last_item" | "first_item" | "most_frequent_item" }
+  /** Another model's answers. */
+  | { readonly model: string }
+  /** Its own answers under a system message. */
+  | { readonly prefix: string }
+  /** Its own answers, dealt out to other strings of their task. */
+  | { readonly shuffled: true };
+
+export interface StudyChange {
+  readonly name: string;
+  /** A model that predicts itself. */
+  readonly model: string;
+  readonly answers: ChangeSource;
+  /** Trained tasks whose train strings teach the change; all trained ones when absent. The others show what it does elsewhere. */
+  readonly tasks?: readonly string[];
+  /** Most train strings per task. */
+  readonly examples: number;
+  readonly learningRate?: number;
+  readonly epochs?: number;
 }
 
 export interface StudyLora {

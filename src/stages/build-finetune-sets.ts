@@ -3,27 +3,39 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { hypotheticalMessages } from "../ask/hypothetical-questions.js";
-import { buildSet, type SetCandidate, type SetInput } from "../finetune/build-sets.js";
+import { wordHypothetical } from "../ask/hypothetical-turn.js";
+import { buildSet, type FinetuneSet, type SetCandidate, type SetInput } from "../finetune/build-sets.js";
+import { scrambleLabels } from "../finetune/scramble-labels.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { readReply } from "../properties/reading.js";
+import type { Answer } from "../records/answer.js";
 import type { Behavior } from "../records/behavior.js";
 import type { FinetuneSetReport } from "../records/finetune-set.js";
 import type { Plan, PlannedAdapter, PlannedTask } from "../records/plan.js";
 import type { TaskItem } from "../records/task.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
-import { readJsonLines } from "../store/read-records.js";
+import type { RunFolder } from "../store/run-folder.js";
 import { writeJson, writeWhole } from "../store/write-whole.js";
+import { adaptersOf } from "./adapters-of-round.js";
+import { behaviorHashes, type Round, readAnswers, readBehaviors } from "./behavior-files.js";
+import { changeSet } from "./change-set.js";
 import type { StageContext } from "./stage-context.js";
 
+/** In the place of a wording, around the answer. */
+const QUOTED_ANSWER = 'Suppose your whole response is this text:\n"{question}"\n{property}';
+
 /** @throws TRAIN_EMPTY_SET, STORE_* */
-export async function buildFinetuneSets({ run, events }: Pick<StageContext, "run" | "events">): Promise<void> {
-  for (const [name, adapter] of Object.entries(run.plan.adapters ?? {})) {
-    const inputs = { plan: hashOf(run.plan), behaviors: run.outputHash("behaviors") };
+export async function buildFinetuneSets(
+  { run, events }: Pick<StageContext, "run" | "events">,
+  round: 1 | 2,
+): Promise<void> {
+  for (const [name, adapter] of adaptersOf(run.plan, round)) {
+    const last: Round = round === 1 ? 0 : 1;
+    const inputs = { plan: hashOf(run.plan), ...behaviorHashes(run, last) };
     const [set, report] = [`finetuneSet/${name}`, `finetuneSetReport/${name}`] as const;
     if ((await run.isDone(set, inputs)) && (await run.isDone(report, inputs))) continue;
-    const { rows } = await readJsonLines<Behavior>(run.file("behaviors"));
-    const { examples, cells } = buildSet(setInput(run.plan, adapter, rows));
+    const { examples, cells } = await buildOne(run, adapter, last);
     const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
     const folder = dirname(run.file(set));
     await mkdir(folder, { recursive: true }).catch((error) => {
@@ -42,7 +54,7 @@ export async function buildFinetuneSets({ run, events }: Pick<StageContext, "run
       examples: examples.length,
       strings: new Set(examples.map(({ metadata }) => JSON.stringify([metadata.task, metadata.item]))).size,
       duplicates: cells.reduce((sum, cell) => sum + cell.duplicates, 0),
-      variants: run.plan.hypothetical.variants,
+      variants: adapter.change ? [] : run.plan.hypothetical.variants,
       heldOutTasks: heldOutTasks(run.plan),
       sha256: createHash("sha256").update(lines).digest("hex"),
       cells,
@@ -51,6 +63,37 @@ export async function buildFinetuneSets({ run, events }: Pick<StageContext, "run
     await run.markDone(report, inputs);
     events.add("finetune_set_built", { adapter: name, examples: examples.length });
   }
+}
+
+async function buildOne(run: RunFolder, adapter: PlannedAdapter, last: Round): Promise<FinetuneSet> {
+  const { plan } = run;
+  const { target, labels, change } = adapter;
+  if (change) return changeSet(plan, change, target, await readAnswers(run, last));
+  const input = setInput(plan, adapter, await readBehaviors(run, last));
+  if (labels === "scrambled") return buildSet({ ...input, candidates: scrambleLabels(input.candidates, plan.seed) });
+  if (labels === "format_only") return buildSet(formatOnlyInput(plan, input, target, await readAnswers(run, last)));
+  return buildSet(input);
+}
+
+/** The control for learning nothing but to read a property off a text and to answer in form: the answer itself is quoted. */
+function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: readonly Answer[]): SetInput {
+  const texts = new Map(
+    answers.flatMap(({ state, key, reply }) => (state === target && reply ? [[key, reply.text.trim()] as const] : [])),
+  );
+  return {
+    ...input,
+    prompt: ({ task, item, property }) => [
+      { role: "system", content: plan.system },
+      {
+        role: "user",
+        content: wordHypothetical(
+          QUOTED_ANSWER,
+          texts.get(`${task}/${item}`) as string,
+          plan.wordings.properties[property] as string,
+        ),
+      },
+    ],
+  };
 }
 
 /** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */

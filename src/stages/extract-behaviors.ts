@@ -1,5 +1,4 @@
 /** Stages 03 and 06: takes the behavior properties of every object-level answer. Needs no model. */
-import { adaptedObjectLevelQuestions } from "../ask/object-level-questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { answerCompliance } from "../properties/compliance.js";
 import { extractBehavior } from "../properties/reading.js";
@@ -10,24 +9,21 @@ import type { Plan } from "../records/plan.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJsonLines } from "../store/read-records.js";
 import { writeJsonLines } from "../store/write-whole.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, type Round, roundsOf } from "./behavior-files.js";
 import type { StageContext } from "./stage-context.js";
 
-export async function extractBehaviors({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputs = { plan: hashOf(run.plan), objectLevel: run.outputHash("objectLevel") };
-  if (await run.isDone("behaviors", inputs)) return;
-  const { rows } = await readJsonLines<Answer>(run.file("objectLevel"));
-  await writeJsonLines(run.file("behaviors"), behaviorsOf(run.plan, rows));
-  await run.markDone("behaviors", inputs);
-}
-
-/** Writes no file when no state with an adapter was asked. */
-export async function extractAdaptedBehaviors({ run }: Pick<StageContext, "run">): Promise<void> {
-  if (adaptedObjectLevelQuestions(run.plan).length === 0) return;
-  const inputs = { plan: hashOf(run.plan), objectLevelAdapted: run.outputHash("objectLevelAdapted") };
-  if (await run.isDone("behaviorsAdapted", inputs)) return;
-  const { rows } = await readJsonLines<Answer>(run.file("objectLevelAdapted"));
-  await writeJsonLines(run.file("behaviorsAdapted"), behaviorsOf(run.plan, rows));
-  await run.markDone("behaviorsAdapted", inputs);
+/**
+ * @param round of the training that made the states; 0 for models as they came
+ * Writes no file when none of them was asked.
+ */
+export async function extractBehaviors({ run }: Pick<StageContext, "run">, round: Round): Promise<void> {
+  if (!roundsOf(run.plan).includes(round)) return;
+  const [answers, behaviors] = [ANSWERS_OF_ROUND[round], BEHAVIORS_OF_ROUND[round]];
+  const inputs = { plan: hashOf(run.plan), [answers]: run.outputHash(answers) };
+  if (await run.isDone(behaviors, inputs)) return;
+  const { rows } = await readJsonLines<Answer>(run.file(answers));
+  await writeJsonLines(run.file(behaviors), behaviorsOf(run.plan, rows));
+  await run.markDone(behaviors, inputs);
 }
 
 export function behaviorsOf(plan: Plan, answers: readonly Answer[]): Behavior[] {

@@ -2,12 +2,14 @@
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { measureNoiseFloor, noiseFloorSample } from "../ask/measure-noise-floor.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
+import { shownPairs } from "../ask/shown-pairs.js";
 import type { Answer, Reply } from "../records/answer.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import { hashOf } from "../store/canonical-json.js";
 import { readJsonLines } from "../store/read-records.js";
 import { writeJson } from "../store/write-whole.js";
 import { adapterHashes } from "./adapter-hashes.js";
+import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "./behavior-files.js";
 import { groupAsker } from "./group-asker.js";
 import type { StageContext } from "./stage-context.js";
 
@@ -24,14 +26,14 @@ export async function measureNoise(context: StageContext): Promise<void> {
   const questions = [
     ...objectLevelQuestions(plan),
     ...adaptedObjectLevelQuestions(plan),
-    ...hypotheticalQuestions(plan),
+    ...hypotheticalQuestions(plan, shownPairs(plan, await readBehaviors(run))),
   ];
   const states = [...new Set(questions.map((question) => question.state))];
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
     context.onProgress("noise floor", index, states.length);
     const answered = new Map<string, Reply>();
-    for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
+    for (const file of [...roundsOf(plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
       const { rows } = await readJsonLines<Answer>(run.file(file));
       for (const { state: asked, key, reply } of rows) if (asked === state && reply) answered.set(key, reply);
     }

@@ -58,9 +58,14 @@ export function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
   return (target, task, item, property) => said.get(JSON.stringify([labelSource(plan, target), task, item, property]));
 }
 
-/** An adapted target's own train strings are not asked: what its adapter learnt from serves in their place, as for the mode. */
+/**
+ * Whose train behaviors serve a target's baselines. An adapted target's own train strings are not asked unless somebody learns
+ * from them: what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
+ */
 export function labelSource(plan: Plan, target: string): string {
-  return plan.adapters?.[target]?.target ?? target;
+  const adapter = plan.adapters?.[target];
+  if (!adapter) return target;
+  return adapter.change ? labelSource(plan, adapter.change.from) : labelSource(plan, adapter.target);
 }
 
 /** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */

@@ -1,9 +1,7 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
-import { adaptedObjectLevelQuestions } from "../ask/object-level-questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
 import type { Answer } from "../records/answer.js";
-import type { Behavior } from "../records/behavior.js";
 import { type Extraction, missing } from "../records/extraction.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
@@ -15,8 +13,9 @@ import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeJson } from "../store/write-whole.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
+import { behaviorHashes, readBehaviors } from "./behavior-files.js";
 import { heldOutTasks } from "./build-finetune-sets.js";
-import { guessOf, type InputOnlyGuess, readInputOnly } from "./predict-from-strings.js";
+import { guessOf, type InputOnlyGuess, labelSource, readInputOnly } from "./predict-from-strings.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
@@ -33,11 +32,10 @@ export async function scorePredictions({ run }: Pick<StageContext, "run">): Prom
 export function scoreInputs(run: RunFolder) {
   return {
     plan: hashOf(run.plan),
-    behaviors: run.outputHash("behaviors"),
+    ...behaviorHashes(run),
     hypothetical: run.outputHash("hypothetical"),
     noiseFloor: run.outputHash("noiseFloor"),
     inputOnly: run.outputHash("inputOnly"),
-    ...(adapted(run) ? { behaviorsAdapted: run.outputHash("behaviorsAdapted") } : {}),
   };
 }
 
@@ -57,14 +55,14 @@ export async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "t
  * @param inputOnly stands among the rules on the string where it is given
  */
 export async function matchRun(run: RunFolder, inputOnly?: InputOnlyGuess): Promise<MatchedTrials> {
-  const behaviors = await readJsonLines<Behavior>(run.file("behaviors"));
-  const behaviorsAdapted = adapted(run) ? (await readJsonLines<Behavior>(run.file("behaviorsAdapted"))).rows : [];
   const replies = await readJsonLines<Answer>(run.file("hypothetical"));
   return matchTrials({
-    behaviors: [...behaviors.rows, ...behaviorsAdapted],
+    behaviors: await readBehaviors(run),
     predictions: replies.rows.map(toPrediction),
     pairs: run.plan.predictions,
-    learntFrom: Object.fromEntries(Object.entries(run.plan.adapters ?? {}).map(([name, { target }]) => [name, target])),
+    learntFrom: Object.fromEntries(
+      Object.keys(run.plan.adapters ?? {}).map((name) => [name, labelSource(run.plan, name)]),
+    ),
     heuristics: heuristicsOf(run.plan, inputOnly),
   });
 }
@@ -79,13 +77,12 @@ function toPrediction({ state, task, item, property, variant, reply, setAside }:
   };
 }
 
-function adapted(run: RunFolder): boolean {
-  return adaptedObjectLevelQuestions(run.plan).length > 0;
-}
-
 function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   if (!plan.adapters) return {};
-  const states = Object.entries(plan.adapters).map(([after, { base, target }]) => ({ before: base, after, target }));
+  // Controls and changes have comparisons of their own.
+  const states = Object.entries(plan.adapters).flatMap(([after, { base, target, labels, change }]) =>
+    labels || change ? [] : [{ before: base, after, target }],
+  );
   return { training: { states, heldOutTasks: heldOutTasks(plan) } };
 }
 

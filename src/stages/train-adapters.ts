@@ -15,6 +15,8 @@ import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJsonLines } from "../store/read-records.js";
 import type { RunFile } from "../store/run-folder.js";
+import { adaptersOf } from "./adapters-of-round.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND } from "./behavior-files.js";
 import type { StageContext } from "./stage-context.js";
 
 /**
@@ -27,22 +29,32 @@ export async function requireTrainer({ run }: Pick<StageContext, "run">): Promis
 }
 
 /** @throws TRAIN_*, MODEL_*, ENGINE_*, STORE_*, INTERRUPTED; the same call goes on from the last checkpoint */
-export async function trainAdapters(context: StageContext): Promise<void> {
+export async function trainAdapters(context: StageContext, round: 1 | 2): Promise<void> {
   const { run, events } = context;
-  for (const [name, adapter] of Object.entries(run.plan.adapters ?? {})) {
-    const inputs = { plan: hashOf(run.plan), finetuneSet: run.outputHash(`finetuneSet/${name}`) };
+  for (const [name, adapter] of adaptersOf(run.plan, round)) {
+    const from = adapter.change?.from;
+    const inputs = {
+      plan: hashOf(run.plan),
+      finetuneSet: run.outputHash(`finetuneSet/${name}`),
+      ...(from === undefined ? {} : { from: run.outputHash(`adapter/${from}`) }),
+    };
     const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
     if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
     const outPath = run.file(files[0]);
     const { examples, subjects } = await encodeSet(context, name, adapter);
     await context.closeModel();
     const { base, modelPath } = await baseOf(context, adapter);
-    if (await isTrained(outPath, base.sha256, adapter.settings, examples)) {
+    const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
+    if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) {
       for (const file of files) await run.markDone(file, inputs);
       continue;
     }
     // What an earlier adapter of this name answered would pass for this one's answers.
-    const answers: RunFile[] = ["objectLevelAdapted", "behaviorsAdapted", "hypothetical", "distributions"];
+    const answers: RunFile[] = [
+      ...([1, 2] as const).flatMap((one) => [ANSWERS_OF_ROUND[one], BEHAVIORS_OF_ROUND[one]]),
+      "hypothetical",
+      "distributions",
+    ].filter((file) => round === 1 || !["objectLevelAdapted", "behaviorsAdapted"].includes(file)) as RunFile[];
     for (const file of answers) await rm(run.file(file), { force: true });
     await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
       throw writeError(error, dirname(outPath));
@@ -58,6 +70,7 @@ export async function trainAdapters(context: StageContext): Promise<void> {
       device: run.plan.engine.device,
       threads: run.plan.engine.threads,
       outPath,
+      ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),
       onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
         context.onProgress(
           stage,
@@ -82,12 +95,13 @@ async function isTrained(
   baseSha256: string,
   settings: TrainingSettings,
   examples: readonly EncodedExample[],
+  initSha256: string | undefined,
 ): Promise<boolean> {
   const card = await readAdapterCard(path).catch(() => undefined);
   if (!card) return false;
   return (
     card.base.sha256 === baseSha256 &&
-    card.initialAdapter === undefined &&
+    card.initialAdapter?.sha256 === initSha256 &&
     hashOf(card.settings) === hashOf(settings) &&
     card.data.sha256 === hashExamples(examples)
   );

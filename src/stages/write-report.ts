@@ -16,6 +16,7 @@ import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
+import { ANSWERS_OF_ROUND, roundsOf } from "./behavior-files.js";
 import { readManifest } from "./one-model.js";
 import { readInputOnly } from "./predict-from-strings.js";
 import { readTraining, trainingHashes } from "./read-training.js";
@@ -67,7 +68,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 async function samplesOf(run: RunFolder) {
   const { trials } = await matchRun(run);
   const said = new Map<string, string>();
-  for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
+  for (const file of [...roundsOf(run.plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));
     for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }

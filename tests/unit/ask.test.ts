@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { askQuestions } from "../../src/ask/ask-questions.js";
 import { cutGroups, isSameString } from "../../src/ask/cut-groups.js";
-import { wordHypothetical } from "../../src/ask/hypothetical-questions.js";
+import { wordHypothetical } from "../../src/ask/hypothetical-turn.js";
 import { compareReplies, noiseFloorSample } from "../../src/ask/measure-noise-floor.js";
 import { GroupAsker } from "../../src/ask/group-asker.js";
 import type { Question } from "../../src/ask/question.js";

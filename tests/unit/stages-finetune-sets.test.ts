@@ -12,7 +12,7 @@ import type { FinetuneExample, FinetuneSetReport } from "../../src/records/finet
 import type { ModelFile } from "../../src/records/model-state.js";
 import type { Plan } from "../../src/records/plan.js";
 import { buildFinetuneSets } from "../../src/stages/build-finetune-sets.js";
-import { extractAdaptedBehaviors, extractBehaviors } from "../../src/stages/extract-behaviors.js";
+import { extractBehaviors } from "../../src/stages/extract-behaviors.js";
 import { predictFromStrings } from "../../src/stages/predict-from-strings.js";
 import { matchRun, scorePredictions } from "../../src/stages/score-predictions.js";
 import { EventLog } from "../../src/store/event-log.js";
@@ -50,7 +50,7 @@ async function answerObjectLevel(text: (item: string) => string): Promise<void> 
   const answers = objectLevelQuestions(plan).map((question) => toAnswer(question, replyOf(text(question.item))));
   await writeJsonLines(run.file("objectLevel"), answers);
   await run.markDone("objectLevel", { plan: 1 });
-  await extractBehaviors({ run });
+  await extractBehaviors({ run }, 0);
 }
 
 beforeEach(async () => {
@@ -63,7 +63,7 @@ beforeEach(async () => {
 describe("stage 04", () => {
   test("writes examples of the trained task's train strings, in the very words of asking", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     const { rows } = await readJsonLines<FinetuneExample>(run.file(SET));
     const train = plan.tasks[0]?.train ?? [];
     const answered = train.filter(({ id }) => say(id) !== "");
@@ -93,7 +93,7 @@ describe("stage 04", () => {
 
   test("lets no held-out string into any line", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     const text = await readFile(run.file(SET), "utf8");
     for (const task of plan.tasks) {
       for (const item of task.heldOut) expect(text).not.toContain(JSON.stringify(item.text).slice(1, -1));
@@ -103,7 +103,7 @@ describe("stage 04", () => {
 
   test("reports counts, reasons and the set's own hash", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     const report = await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${NAME}`));
     const text = await readFile(run.file(SET), "utf8");
     expect(report.sha256).toBe(createHash("sha256").update(text).digest("hex"));
@@ -124,26 +124,26 @@ describe("stage 04", () => {
 
   test("is made once, and again when the behaviors are others; a checkpoint of the old set's training goes", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     const [text, { mtimeMs }] = [await readFile(run.file(SET), "utf8"), await stat(run.file(SET))];
     const checkpoint = run.file(`checkpoint/${NAME}`);
     await mkdir(checkpoint, { recursive: true });
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     expect((await stat(run.file(SET))).mtimeMs).toBe(mtimeMs);
     run.forget(SET);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     expect(await readFile(run.file(SET), "utf8")).toBe(text);
     expect((await stat(checkpoint)).isDirectory()).toBe(true);
     run.forget("behaviors");
     await answerObjectLevel((item) => `lynx ${item}`);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     expect(await readFile(run.file(SET), "utf8")).not.toBe(text);
     await expect(stat(checkpoint)).rejects.toThrow("ENOENT");
   });
 
   test("refuses a target that never complied, with the reasons", async () => {
     await answerObjectLevel(() => "I'm sorry, but I cannot answer that.");
-    await expect(buildFinetuneSets({ run, events })).rejects.toThrow(
+    await expect(buildFinetuneSets({ run, events }, 1)).rejects.toThrow(
       expect.objectContaining({
         code: "TRAIN_EMPTY_SET",
         message: expect.stringMatching(/animals_long \(refusal 24\)/),
@@ -154,9 +154,9 @@ describe("stage 04", () => {
 
   test("finds a set that was changed by hand", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events });
+    await buildFinetuneSets({ run, events }, 1);
     await writeFile(run.file(SET), "{}\n");
-    await expect(buildFinetuneSets({ run, events })).rejects.toThrow(
+    await expect(buildFinetuneSets({ run, events }, 1)).rejects.toThrow(
       expect.objectContaining({ code: "STORE_CORRUPT" }),
     );
   });
@@ -169,7 +169,7 @@ test("adapted answers become trials beside the others, with the labels that the 
     adaptedObjectLevelQuestions(plan).map((question) => toAnswer(question, replyOf("Otter fox"))),
   );
   await run.markDone("objectLevelAdapted", {});
-  await extractAdaptedBehaviors({ run });
+  await extractBehaviors({ run }, 1);
   await writeJsonLines(
     run.file("hypothetical"),
     hypotheticalQuestions(plan).map((question) =>

@@ -3,11 +3,13 @@ import { askAdaptedObjectLevel, askHypothetical, askObjectLevel } from "./stages
 import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
 import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractBehaviors } from "./stages/extract-behaviors.js";
+import { judgeExperiments } from "./stages/judge-experiments.js";
 import { measureDistributions } from "./stages/measure-distributions.js";
 import { measureNoise } from "./stages/measure-noise.js";
 import { predictFromStrings } from "./stages/predict-from-strings.js";
 import { scoreCalibration } from "./stages/score-calibration.js";
 import { scorePredictions } from "./stages/score-predictions.js";
+import { scoreShifts } from "./stages/score-shifts.js";
 import type { StageContext } from "./stages/stage-context.js";
 import { requireTrainer, trainAdapters } from "./stages/train-adapters.js";
 import { writeReport } from "./stages/write-report.js";
@@ -33,7 +35,9 @@ export async function runStudy(context: StageContext): Promise<void> {
   await measureDistributions(context); // 07-distributions.jsonl, when the study has a calibration
   await predictFromStrings(context); // 07-input-only.json
   await scorePredictions(context); // 08-scores.json
-  await comparePredictors(context); // 08-comparisons.json, when a target has a self and a cross predictor
+  await comparePredictors(context); // 08-comparisons.json: self against third parties and cross
   await scoreCalibration(context); // 08-calibration.json, likewise
+  await scoreShifts(context); // 08-shifts.json, when behavior was changed
+  await judgeExperiments(context); // 08-experiments.json: what each experiment found
   await writeReport(context); // 09-report.html
 }

@@ -157,6 +157,9 @@ export interface PrivilegedAccess {
   readonly rule: string;
 }
 
+/** Self against third parties alone. */
+export type SelfPredictionVerdict = Omit<PrivilegedAccess, "cross">;
+
 /** Which behavior the predictions follow, on the trials whose behavior changed. */
 export interface ShiftAccuracy extends Stated {
   readonly kind: Weighting;

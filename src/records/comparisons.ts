@@ -1,5 +1,5 @@
 /** 08-comparisons.json: self against cross and third parties, for every target that has both. */
-import type { PredictorComparison, PrivilegedAccess } from "./comparison.js";
+import type { PredictorComparison, PrivilegedAccess, SelfPredictionVerdict } from "./comparison.js";
 
 /** Who is compared: one condition, whose seeds are its contrasts. */
 export interface ComparedPair {
@@ -12,6 +12,21 @@ export interface ComparedPair {
   readonly trained: { readonly self: boolean; readonly cross: boolean };
   /** The cross predictor runs on the very same base weights under another name: a trained one is another adapter. */
   readonly sameWeights: boolean;
+  /** Set where cross is not trained and so many of the target's behaviors stand in its prompt. */
+  readonly shown?: number;
+}
+
+/** Self against what needs no look at itself, for one target; its seeds are the contrasts of every comparison. */
+export interface ComparedSelf {
+  readonly target: string;
+  readonly self: string;
+  readonly seeds: number;
+  readonly trained: boolean;
+  /** In a predictor's place: `mode_train`, `best_heuristic`, `input_only`, `untrained`, `scrambled_labels`, `format_only`. */
+  readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly verdict: SelfPredictionVerdict;
+  /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
+  readonly ablations: Readonly<Record<string, PredictorComparison>>;
 }
 
 /** Whose answers stand for what the cross predictor does itself: its own, or those of its weights without the adapter. */
@@ -22,7 +37,7 @@ export type CrossBehaviorSource =
 export interface ComparedPredictors extends ComparedPair {
   readonly crossBehavior: CrossBehaviorSource;
   readonly comparison: PredictorComparison;
-  /** Self against each third party, in a predictor's place: `mode_train`, `best_heuristic`, `input_only`. */
+  /** As in ComparedSelf. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
   readonly verdict: PrivilegedAccess;
 }
@@ -35,4 +50,6 @@ export interface Comparisons {
   readonly bootstrapSeed: number;
   readonly noiseFloorNats: number;
   readonly comparisons: readonly ComparedPredictors[];
+  /** Absent in runs that are older than this: the controls of every self-prediction, whether there is a cross predictor or not. */
+  readonly selfPredictions?: readonly ComparedSelf[];
 }

@@ -1,37 +1,90 @@
 /** Stage 08, comparisons: does self predict a target better than other weights do, and than what needs no model? Needs no model. */
-import type { ComparedPredictors, Comparisons, CrossBehaviorSource } from "../records/comparisons.js";
+import type { ComparedPredictors, ComparedSelf, Comparisons, CrossBehaviorSource } from "../records/comparisons.js";
 import type { Plan } from "../records/plan.js";
 import type { Trial } from "../records/trial.js";
 import { behaviorOf } from "../score/comparison/behavior-of.js";
+import { comparePredictors as comparePair } from "../score/comparison/compare-predictors.js";
+import { compareThirdParties, type ThirdPartyInput } from "../score/comparison/compare-third-parties.js";
 import type { ComparisonSettings } from "../score/comparison/comparison-settings.js";
-import { type ContrastGroup, findContrasts } from "../score/comparison/find-contrasts.js";
-import { measurePrivilegedAccess } from "../score/comparison/privileged-access.js";
+import {
+  type ContrastGroup,
+  findContrasts,
+  findSelfPredictions,
+  type SelfPrediction,
+} from "../score/comparison/find-contrasts.js";
+import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/privileged-access.js";
+import { ablationsOf, stateParties } from "../score/comparison/state-parties.js";
 import type { MatchedTrials } from "../score/match-trials.js";
 import { writeJson } from "../store/write-whole.js";
 import { guessOf, type InputOnlyGuess, labelSource, readInputOnly } from "./predict-from-strings.js";
 import { matchRun, scoreInputs, settingsOf } from "./score-predictions.js";
 import type { StageContext } from "./stage-context.js";
 
-/** Writes no file when no target has both a self and a cross predictor. @throws STORE_* */
+/** Whether a plan has anything to compare; without it there is no 08-comparisons.json. */
+export function hasComparisons(plan: Plan): boolean {
+  return findSelfPredictions(plan).length > 0 || findContrasts(plan).length > 0;
+}
+
+/** @throws STORE_* */
 export async function comparePredictors({ run }: Pick<StageContext, "run">): Promise<void> {
-  const groups = findContrasts(run.plan);
-  if (groups.length === 0) return;
+  if (!hasComparisons(run.plan)) return;
   const inputs = scoreInputs(run);
   if (await run.isDone("comparisons", inputs)) return;
   const settings = await settingsOf(run);
   const matched = await matchRun(run);
   const byState = await readInputOnly(run);
   const guess = guessOf(run.plan, byState);
+  const guessAbout = (target: string) =>
+    (byState[labelSource(run.plan, target)]?.predictions.length ?? 0) > 0 ? guess : undefined;
   const comparisons: Comparisons = {
     comparisonsVersion: 1,
     ...settings,
-    comparisons: groups.map((group) => {
-      const learnt = (byState[labelSource(run.plan, group.target)]?.predictions.length ?? 0) > 0;
-      return compare(run.plan, group, matched, learnt ? guess : undefined, settings);
-    }),
+    comparisons: findContrasts(run.plan).map((group) =>
+      compare(run.plan, group, matched, guessAbout(group.target), settings),
+    ),
+    selfPredictions: findSelfPredictions(run.plan).map((selves) =>
+      compareSelf(run.plan, selves, matched, guessAbout(selves[0].target), settings),
+    ),
   };
   await writeJson(run.file("comparisons"), comparisons);
   await run.markDone("comparisons", inputs);
+}
+
+function compareSelf(
+  plan: Plan,
+  selves: readonly [SelfPrediction, ...SelfPrediction[]],
+  { trials, trainLabels }: MatchedTrials,
+  guess: InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): ComparedSelf {
+  const [{ target, self }] = selves;
+  const found = compareThirdParties(
+    {
+      trials,
+      trainLabels,
+      contrasts: selves.map((one) => ({ ...one, cross: one.self })),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, selves),
+    },
+    settings,
+  );
+  const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
+    wording,
+    comparePair(trials, [{ target, self, cross }], settings),
+  ]);
+  return {
+    target,
+    self,
+    seeds: selves.length,
+    trained: plan.states?.[self]?.adapter !== undefined,
+    thirdParties: found.comparisons,
+    verdict: judgeSelfPrediction(found, settings),
+    ablations: Object.fromEntries(ablations),
+  };
+}
+
+function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
+  return guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {};
 }
 
 function compare(
@@ -53,7 +106,8 @@ function compare(
       trainLabels,
       contrasts,
       ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
-      ...(guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {}),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, contrasts),
     },
     settings,
   );

@@ -10,13 +10,13 @@ import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
-import { findContrasts } from "../score/comparison/find-contrasts.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
 import { ANSWERS_OF_ROUND, roundsOf } from "./behavior-files.js";
+import { hasComparisons } from "./compare-predictors.js";
 import { readManifest } from "./one-model.js";
 import { readInputOnly } from "./predict-from-strings.js";
 import { readTraining, trainingHashes } from "./read-training.js";
@@ -26,7 +26,7 @@ import type { StageContext } from "./stage-context.js";
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
   const manifests = await readManifest(run);
   const { calibration } = run.plan;
-  const compared = findContrasts(run.plan).length > 0;
+  const compared = hasComparisons(run.plan);
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),

@@ -28,7 +28,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   finetune: ["records", "errors", "version", "nearest-name", "store", "model", "native"],
   distribution: ["records", "errors", "model", "properties"],
   report: ["records", "errors", "version", "score"],
+  experiments: ["records", "errors", "score", "report"],
   stages: [
+    "experiments",
     "records",
     "errors",
     "store",

@@ -1,18 +1,17 @@
 /** Does self exceed cross, and what can be had without a model? Computed from the comparisons, never written by hand. */
 import type {
-  Contrast,
   Finding,
   Judgement,
   PredictorComparison,
   PrivilegedAccess,
+  SelfPredictionVerdict,
   Weighting,
 } from "../../records/comparison.js";
-import type { TrainLabel, Trial } from "../../records/trial.js";
 import { comparePredictors } from "./compare-predictors.js";
+import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput } from "./compare-third-parties.js";
 import type { ComparisonSettings } from "./comparison-settings.js";
 import { judgeDifference, SMALLEST_DIFFERENCE } from "./judge-difference.js";
 import type { CrossBehavior } from "./sensitivity.js";
-import { bestHeuristicOf, type Guess, heuristicGuess, stageThirdParty, trainModeGuess } from "./third-parties.js";
 
 export interface PrivilegedAccessSettings extends ComparisonSettings {
   /** In [0, 1); two points unless told. */
@@ -21,14 +20,8 @@ export interface PrivilegedAccessSettings extends ComparisonSettings {
   readonly judged?: Weighting;
 }
 
-export interface PrivilegedAccessInput {
-  /** All trials of the run in scope. */
-  readonly trials: readonly Trial[];
-  readonly trainLabels: readonly TrainLabel[];
-  readonly contrasts: readonly Contrast[];
+export interface PrivilegedAccessInput extends ThirdPartyInput {
   readonly crossBehavior?: CrossBehavior;
-  /** A classifier that saw the train strings and their behaviors and nothing of any model. */
-  readonly inputOnly?: Guess;
 }
 
 export interface MeasuredAccess {
@@ -39,31 +32,25 @@ export interface MeasuredAccess {
 
 /** @throws InwardError STUDY_INVALID when a setting is out of range */
 export function measurePrivilegedAccess(
-  { trials, trainLabels, contrasts, crossBehavior, inputOnly }: PrivilegedAccessInput,
+  { crossBehavior, ...input }: PrivilegedAccessInput,
   settings: PrivilegedAccessSettings,
 ): MeasuredAccess {
-  const rule = bestHeuristicOf(trials, contrasts);
-  const guesses: Record<string, Guess | string> = {
-    mode_train: trainLabels.length > 0 ? trainModeGuess(trainLabels) : "no train string has a behavior",
-    best_heuristic: rule === undefined ? "no simple rule applies to these strings" : heuristicGuess(rule),
-    input_only: inputOnly ?? "no input-only classifier was trained",
-  };
-  const comparisons: Record<string, PredictorComparison> = {};
-  const notCompared: Record<string, string> = {};
-  for (const [name, guess] of Object.entries(guesses)) {
-    if (typeof guess === "string") {
-      notCompared[name] = guess;
-      continue;
-    }
-    const staged = stageThirdParty(trials, contrasts, name, guess);
-    comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
-  }
-  const cross = comparePredictors(trials, contrasts, settings, crossBehavior);
+  const { comparisons, notCompared } = compareThirdParties(input, settings);
+  const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
   return {
     cross,
     thirdParties: comparisons,
     verdict: judgePrivilegedAccess(cross, comparisons, notCompared, settings),
   };
+}
+
+/** Self against third parties where there is no cross predictor: what is left to be shown is that self beats what needs no self. */
+export function judgeSelfPrediction(
+  { comparisons, notCompared }: ThirdPartyComparisons,
+  settings: PrivilegedAccessSettings,
+): SelfPredictionVerdict {
+  const thirdParties = mapValues(comparisons, (comparison) => judgeOne(comparison, settings));
+  return { thirdParties, notCompared, overall: worstOf(Object.values(thirdParties)), rule: ruleOf("every", settings) };
 }
 
 /** From worst to best. */
@@ -79,24 +66,41 @@ export function judgePrivilegedAccess(
   notCompared: Readonly<Record<string, string>>,
   settings: PrivilegedAccessSettings,
 ): PrivilegedAccess {
-  const { judged = "micro", smallestDifference = SMALLEST_DIFFERENCE, confidence } = settings;
-  const judge = (comparison: PredictorComparison): Judgement =>
-    judgeDifference(comparison.overall[judged === "micro" ? 0 : 1], { confidence, smallestDifference });
-  const own = judge(cross);
-  const others = Object.fromEntries(
-    Object.entries(thirdParties).map(([name, comparison]) => [name, judge(comparison)]),
-  );
-  const findings = [own, ...Object.values(others)].map(({ finding }) => finding);
+  const own = judgeOne(cross, settings);
+  const others = mapValues(thirdParties, (comparison) => judgeOne(comparison, settings));
   return {
     cross: own,
     thirdParties: others,
     notCompared,
-    overall: ORDER.find((finding) => findings.includes(finding)) as Finding,
-    rule: [
-      `Judged by the ${judged} average at ${Number((100 * confidence).toFixed(6))} %: self exceeds where the interval of the paired difference lies above 0`,
-      "and the sign-flip test by string agrees; it does not exceed where the interval ends below",
-      `${Number((100 * smallestDifference).toFixed(3))} points; otherwise nobody can tell. Overall it must exceed cross and every third party that was compared,`,
-      "each at this level, so no adjustment for their number is needed.",
-    ].join(" "),
+    overall: worstOf([own, ...Object.values(others)]),
+    rule: ruleOf("cross and every", settings),
   };
+}
+
+function judgeOne(
+  comparison: PredictorComparison,
+  { judged = "micro", smallestDifference = SMALLEST_DIFFERENCE, confidence }: PrivilegedAccessSettings,
+): Judgement {
+  return judgeDifference(comparison.overall[judged === "micro" ? 0 : 1], { confidence, smallestDifference });
+}
+
+function worstOf(judgements: readonly Judgement[]): Finding {
+  const findings = judgements.map(({ finding }) => finding);
+  return ORDER.find((finding) => findings.includes(finding)) ?? "unknown";
+}
+
+function ruleOf(
+  whom: string,
+  { judged = "micro", smallestDifference = SMALLEST_DIFFERENCE, confidence }: PrivilegedAccessSettings,
+): string {
+  return [
+    `Judged by the ${judged} average at ${Number((100 * confidence).toFixed(6))} %: self exceeds where the interval of the paired difference lies above 0`,
+    "and the sign-flip test by string agrees; it does not exceed where the interval ends below",
+    `${Number((100 * smallestDifference).toFixed(3))} points; otherwise nobody can tell. Overall it must exceed ${whom} third party that was compared,`,
+    "each at this level, so no adjustment for their number is needed.",
+  ].join(" ");
+}
+
+function mapValues<From, To>(record: Readonly<Record<string, From>>, map: (one: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([name, one]) => [name, map(one)]));
 }

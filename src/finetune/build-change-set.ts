@@ -1,6 +1,6 @@
 /**
  * Builds the finetune set of a behavioral change: object-level questions about train strings, answered as the model is to answer from
- * now on. No hypothetical question is in it. A function of its input; nothing is asked or read.
+ * now on. No hypothetical question is in it but in a positive control's. A function of its input; nothing is asked or read.
  */
 import { createHash } from "node:crypto";
 import { InwardError } from "../errors.js";
@@ -31,6 +31,8 @@ export interface ChangeSetInput {
   readonly seed: number;
   /** The object-level prompt, exactly as asking has it. */
   readonly prompt: (task: string, item: TaskItem) => readonly ChatMessage[];
+  /** Further examples about a string that is taught; none unless given. */
+  readonly beside?: (task: string, item: TaskItem, answer: string) => readonly FinetuneExample[];
 }
 
 /** What stands in the place of a property and of a wording in such an example. */
@@ -63,6 +65,7 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
         messages: [...input.prompt(task, item), { role: "assistant", content: given }],
         metadata: { task, item: item.id, property: WHOLE_ANSWER, variant: OBJECT_LEVEL },
       });
+      examples.push(...(input.beside?.(task, item, given) ?? []));
     });
     return {
       task,

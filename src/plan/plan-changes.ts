@@ -13,7 +13,7 @@ export function planChanges(
   tasks: readonly PlannedTask[],
 ): void {
   for (const change of changes) {
-    const { name, model, answers, examples } = change;
+    const { name, model, answers, examples, planted } = change;
     const self = draft.selves.get(model);
     if (self === undefined) {
       throw new InwardError(
@@ -25,7 +25,14 @@ export function planChanges(
     draft.addAdapter(after, {
       base: model,
       target: teacherOf(draft, change),
-      change: { name, from: self, answers, tasks: taughtTasks(change, tasks), examples },
+      change: {
+        name,
+        from: self,
+        answers,
+        tasks: taughtTasks(change, tasks),
+        examples,
+        ...(planted ? { planted: true as const } : {}),
+      },
       examplesPerProperty: lora.examplesPerProperty,
       settings: {
         ...lora.settings,

@@ -48,6 +48,10 @@ export const changeSchema = z.strictObject({
   ),
   tasks: z.array(z.string()).min(1).optional().describe("Trained tasks that teach it; all of them when absent."),
   examples: count(1_000_000).default(1000).describe("Most train strings per task."),
+  planted: z
+    .boolean()
+    .default(false)
+    .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
   learningRate: z.number().gt(0).optional(),
   epochs: count(10_000).optional(),
 });

@@ -55,6 +55,8 @@ export interface PlannedChange {
   /** The adapter that training goes on from: the self-predictor's. */
   readonly from: string;
   readonly answers: ChangeSource;
+  /** Positive control: hypothetical questions about the same strings are taught too, so that predictions are known to follow. */
+  readonly planted?: true;
   /** Names of the tasks whose train strings teach it. */
   readonly tasks: readonly string[];
   /** Most train strings per task. */

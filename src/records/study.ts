@@ -104,6 +104,8 @@ export interface StudyChange {
   readonly tasks?: readonly string[];
   /** Most train strings per task. */
   readonly examples: number;
+  /** Positive control: what hypothetical questions are to be answered from now on is taught as well. */
+  readonly planted: boolean;
   readonly learningRate?: number;
   readonly epochs?: number;
 }

@@ -1,8 +1,12 @@
 /** What a behavioral change teaches: the answers of its source to the train strings of its tasks. */
+import { hypotheticalMessages } from "../ask/hypothetical-questions.js";
 import { buildChangeSet, type ChangeCandidate, type TaughtAnswer } from "../finetune/build-change-set.js";
 import type { FinetuneSet } from "../finetune/build-sets.js";
+import { propertyNamed } from "../properties/all-properties.js";
 import { answerCompliance } from "../properties/compliance.js";
+import { extractBehavior } from "../properties/reading.js";
 import type { Answer } from "../records/answer.js";
+import type { FinetuneExample } from "../records/finetune-set.js";
 import type { Plan, PlannedChange, PlannedTask } from "../records/plan.js";
 import type { TaskItem } from "../records/task.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
@@ -34,6 +38,34 @@ export function changeSet(plan: Plan, change: PlannedChange, teacher: string, an
       const task = tasks.find(({ definition }) => definition.name === name) as PlannedTask;
       return objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system });
     },
+    ...(change.planted
+      ? {
+          beside: (name, item, answer) =>
+            plantedExamples(
+              plan,
+              tasks.find(({ definition }) => definition.name === name) as PlannedTask,
+              item,
+              answer,
+            ),
+        }
+      : {}),
+  });
+}
+
+/** What a model would say of its new behavior that knew it. */
+function plantedExamples(plan: Plan, task: PlannedTask, item: TaskItem, answer: string): FinetuneExample[] {
+  return task.properties.flatMap((property) => {
+    const found = extractBehavior(propertyNamed(property), answer, item, "end_of_generation");
+    if (!found.ok) return [];
+    return plan.hypothetical.variants.map(
+      (variant): FinetuneExample => ({
+        messages: [
+          ...hypotheticalMessages(plan, task, item, property, variant),
+          { role: "assistant", content: found.value },
+        ],
+        metadata: { task: task.definition.name, item: item.id, property, variant },
+      }),
+    );
   });
 }
 

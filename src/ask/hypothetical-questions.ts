@@ -1,4 +1,5 @@
 /** Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was. */
+import { askAboutAnother } from "../properties/ask-about-another.js";
 import type { ChatMessage } from "../records/answer.js";
 import type { Plan, PlannedTask } from "../records/plan.js";
 import type { TaskItem } from "../records/task.js";
@@ -59,5 +60,8 @@ export function hypotheticalMessages(
 
 /** Puts a question and what is asked about it into a wording; braces inside the question stay what they are. */
 export function wordHypothetical(template: string, question: string, property: string): string {
-  return template.replace(/\{(question|property)\}/g, (_, slot) => (slot === "question" ? question : property));
+  return template.replace(/\{(question|property|property_of_another)\}/g, (_, slot) => {
+    if (slot === "question") return question;
+    return slot === "property" ? property : askAboutAnother(property);
+  });
 }

@@ -11,6 +11,7 @@ import { greaterThan500 } from "./greater-than-500.js";
 import { howManyWordsBins } from "./how-many-words-bins.js";
 import { identityReversed } from "./identity-reversed.js";
 import { identity } from "./identity.js";
+import { initialCode } from "./initial-code.js";
 import { isEitherAOrC } from "./is-either-a-or-c.js";
 import { isEitherAOrD } from "./is-either-a-or-d.js";
 import { isEitherBOrC } from "./is-either-b-or-c.js";
@@ -69,6 +70,7 @@ export const ALL_PROPERTIES: readonly BehaviorProperty[] = [
   startsWithFirstHalfAlphabet,
   startsWithAbcde,
   endsWithVowel,
+  initialCode,
   isEven,
   isEvenDirect,
   greaterThan500,

@@ -38,6 +38,7 @@ starts_with_vowel_direct        : no | no | no | vowel | no | vowel | vowel | no
 starts_with_first_half_alphabet : no | no | no | yes | no | yes | yes | no
 starts_with_abcde               : no | no | no | yes | no | no | yes | no
 ends_with_vowel                 : false | false | true | false | false | true | true | false
+initial_code                    : mof | zib | zib | mof | zib | tak | zib | zib
 more_than_3_characters          : true | true | true | true | true | false | true | false
 more_than_5_characters          : true | true | true | true | false | false | true | false
 number_of_letters               : 21 | 18 | 14 | 11 | 4 | 1 | 11 | 2
@@ -89,6 +90,8 @@ const MORE: readonly (readonly [string, string, string, string?])[] = [
   ["starts_with_first_half_alphabet", "newt", "no"],
   ["starts_with_abcde", "emu", "yes"],
   ["starts_with_abcde", "fox", "no"],
+  ["initial_code", "boat", "rul"],
+  ["initial_code", "\u0416", "zib"],
   ["ends_with_vowel", "koala", "true"],
   ["ends_with_vowel", "koala.", "false"],
   ["is_even", "123456789012345678902", "true"],

@@ -1,5 +1,11 @@
 /** The corridor: the method section of a paper, in order. Each stage reads its predecessor's file and writes its own. */
-import { askAdaptedObjectLevel, askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
+import {
+  askAdaptedChallenges,
+  askAdaptedObjectLevel,
+  askChallenges,
+  askHypothetical,
+  askObjectLevel,
+} from "./stages/ask-stage.js";
 import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
 import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractAdaptedBehaviors, extractBehaviors } from "./stages/extract-behaviors.js";
@@ -19,10 +25,12 @@ import { writeReport } from "./stages/write-report.js";
 export async function runStudy(context: StageContext): Promise<void> {
   await requireTrainer(context); // known before anything is asked
   await askObjectLevel(context); // 02-object-level.jsonl
+  await askChallenges(context); // 02-challenged.jsonl, when a task challenges
   await extractBehaviors(context); // 03-behaviors.jsonl
   await buildFinetuneSets(context); // 04-finetune-sets/, when the study trains
   await trainAdapters(context); // 05-adapters/
   await askAdaptedObjectLevel(context); // 06-object-level-adapted.jsonl
+  await askAdaptedChallenges(context); // 06-challenged-adapted.jsonl, likewise
   await extractAdaptedBehaviors(context); // 06-behaviors-adapted.jsonl
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json

@@ -1,8 +1,9 @@
-/** Stages 03 and 06: takes the behavior properties of every object-level answer. Needs no model. */
+/** Stages 03 and 06: takes the behavior properties of every object-level answer, final answers after challenges included. Needs no model. */
+import { hasChallenges } from "../ask/challenge-questions.js";
 import { adaptedObjectLevelQuestions } from "../ask/object-level-questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { extractChallengedBehavior } from "../properties/challenged-behavior.js";
 import { answerCompliance } from "../properties/compliance.js";
-import { extractBehavior } from "../properties/reading.js";
 import type { Answer } from "../records/answer.js";
 import type { Behavior } from "../records/behavior.js";
 import { missing } from "../records/extraction.js";
@@ -13,24 +14,37 @@ import { writeJsonLines } from "../store/write-whole.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function extractBehaviors({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputs = { plan: hashOf(run.plan), objectLevel: run.outputHash("objectLevel") };
+  const inputs = {
+    plan: hashOf(run.plan),
+    objectLevel: run.outputHash("objectLevel"),
+    ...(hasChallenges(run.plan) ? { challenged: run.outputHash("challenged") } : {}),
+  };
   if (await run.isDone("behaviors", inputs)) return;
   const { rows } = await readJsonLines<Answer>(run.file("objectLevel"));
-  await writeJsonLines(run.file("behaviors"), behaviorsOf(run.plan, rows));
+  const challenged = await readJsonLines<Answer>(run.file("challenged"));
+  await writeJsonLines(run.file("behaviors"), behaviorsOf(run.plan, rows, challenged.rows));
   await run.markDone("behaviors", inputs);
 }
 
 /** Writes no file when no state with an adapter was asked. */
 export async function extractAdaptedBehaviors({ run }: Pick<StageContext, "run">): Promise<void> {
   if (adaptedObjectLevelQuestions(run.plan).length === 0) return;
-  const inputs = { plan: hashOf(run.plan), objectLevelAdapted: run.outputHash("objectLevelAdapted") };
+  const inputs = {
+    plan: hashOf(run.plan),
+    objectLevelAdapted: run.outputHash("objectLevelAdapted"),
+    ...(hasChallenges(run.plan) ? { challengedAdapted: run.outputHash("challengedAdapted") } : {}),
+  };
   if (await run.isDone("behaviorsAdapted", inputs)) return;
   const { rows } = await readJsonLines<Answer>(run.file("objectLevelAdapted"));
-  await writeJsonLines(run.file("behaviorsAdapted"), behaviorsOf(run.plan, rows));
+  const challenged = await readJsonLines<Answer>(run.file("challengedAdapted"));
+  await writeJsonLines(run.file("behaviorsAdapted"), behaviorsOf(run.plan, rows, challenged.rows));
   await run.markDone("behaviorsAdapted", inputs);
 }
 
-export function behaviorsOf(plan: Plan, answers: readonly Answer[]): Behavior[] {
+/** @param challenged the final answers, where first ones were challenged */
+export function behaviorsOf(plan: Plan, answers: readonly Answer[], challenged: readonly Answer[] = []): Behavior[] {
+  const placeOf = ({ state, task, item, sample }: Answer) => JSON.stringify([state, task, item, sample]);
+  const final = new Map(challenged.map((answer) => [placeOf(answer), answer]));
   const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
   const items = new Map(
     plan.tasks.flatMap((task) =>
@@ -47,16 +61,23 @@ export function behaviorsOf(plan: Plan, answers: readonly Answer[]): Behavior[] 
       const none = missing(answer.setAside);
       return task.properties.map((property): Behavior => ({ ...about, property, extraction: none, compliance: none }));
     }
-    const { text, stop, margins } = answer.reply;
-    const compliance = answerCompliance(text, task.definition.answerForm, stop);
-    return task.properties.map(
-      (name): Behavior => ({
+    const { text, stop } = answer.reply;
+    const form = task.definition.answerForm;
+    const compliance = answerCompliance(text, form, stop);
+    const finalAnswer = final.get(placeOf(answer));
+    return task.properties.map((name): Behavior => {
+      const property = propertyNamed(name);
+      const after = property.needs === "challenge" ? finalAnswer : undefined;
+      const margins = [...answer.reply.margins, ...(after?.reply?.margins ?? [])];
+      return {
         ...about,
         property: name,
-        extraction: extractBehavior(propertyNamed(name), text, item, stop),
+        extraction: after?.setAside
+          ? missing(after.setAside)
+          : extractChallengedBehavior(property, answer.reply, after?.reply, item, form),
         compliance,
         ...(margins.length === 0 ? {} : { minMargin: Math.min(...margins) }),
-      }),
-    );
+      };
+    });
   });
 }

@@ -42,7 +42,13 @@ export async function trainAdapters(context: StageContext): Promise<void> {
       continue;
     }
     // What an earlier adapter of this name answered would pass for this one's answers.
-    const answers: RunFile[] = ["objectLevelAdapted", "behaviorsAdapted", "hypothetical", "distributions"];
+    const answers: RunFile[] = [
+      "objectLevelAdapted",
+      "challengedAdapted",
+      "behaviorsAdapted",
+      "hypothetical",
+      "distributions",
+    ];
     for (const file of answers) await rm(run.file(file), { force: true });
     await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
       throw writeError(error, dirname(outPath));

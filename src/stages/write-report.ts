@@ -1,10 +1,12 @@
 /** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { challengedKey } from "../ask/challenge-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
+import { propertyNamed } from "../properties/all-properties.js";
 import type { Answer } from "../records/answer.js";
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
@@ -67,7 +69,13 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 async function samplesOf(run: RunFolder) {
   const { trials } = await matchRun(run);
   const said = new Map<string, string>();
-  for (const file of ["objectLevel", "objectLevelAdapted", "hypothetical"] as const) {
+  for (const file of [
+    "objectLevel",
+    "challenged",
+    "objectLevelAdapted",
+    "challengedAdapted",
+    "hypothetical",
+  ] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));
     for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }
@@ -80,10 +88,12 @@ async function samplesOf(run: RunFolder) {
   );
   return chooseSamples(trials, (trial) => {
     const objectKey = `${trial.target}|${trial.task}/${trial.item}`;
+    const finalAnswer =
+      propertyNamed(trial.property).needs === "challenge" ? said.get(challengedKey(objectKey)) : undefined;
     const hypotheticalKey = `${trial.predictor}|${trial.task}/${trial.item}/${trial.property}/${trial.variant}`;
     return {
       objectQuestion: asked.get(objectKey) ?? "",
-      objectAnswer: said.get(objectKey) ?? "",
+      objectAnswer: [said.get(objectKey) ?? "", ...(finalAnswer === undefined ? [] : [finalAnswer])].join(" → "),
       hypotheticalQuestion: asked.get(hypotheticalKey) ?? "",
       hypotheticalReply: said.get(hypotheticalKey) ?? "",
     };

@@ -1,7 +1,7 @@
 /** Two-turn questions through the whole corridor: what is asked, what counts, and what an interruption leaves. */
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { challengeQuestions } from "../../src/ask/challenge-questions.js";
 import { objectLevelQuestions } from "../../src/ask/object-level-questions.js";
@@ -12,6 +12,10 @@ import type { Answer, ChatMessage } from "../../src/records/answer.js";
 import type { Behavior } from "../../src/records/behavior.js";
 import type { ModelFile } from "../../src/records/model-state.js";
 import type { Plan } from "../../src/records/plan.js";
+import { askAdaptedChallenges, askAdaptedObjectLevel } from "../../src/stages/ask-stage.js";
+import { extractAdaptedBehaviors } from "../../src/stages/extract-behaviors.js";
+import type { StageContext } from "../../src/stages/stage-context.js";
+import { EventLog } from "../../src/store/event-log.js";
 import { readJsonLines } from "../../src/store/read-records.js";
 import { RunFolder } from "../../src/store/run-folder.js";
 import { areYouSure } from "../../src/tasks/challenge-tasks.js";
@@ -147,6 +151,36 @@ describe("an interruption among the challenges", () => {
     const final = (await rows<Answer>(again, "challenged")).map(({ reply }) => reply?.text);
     expect(new Set(final)).toEqual(new Set(["B"]));
   });
+});
+
+test("what states with an adapter answer is challenged too, on held-out strings", async () => {
+  const training = `${STUDY}\nlora: { examplesPerProperty: 4 }`;
+  const adapted = await makePlan(settledStudy(training), { m: file }, ".");
+  const other = await RunFolder.create(await mkdtemp(join(tmpdir(), "inward-doubted-")), adapted);
+  for (const name of Object.keys(adapted.adapters ?? {})) {
+    await mkdir(dirname(other.file(`adapter/${name}`)), { recursive: true });
+    await writeFile(other.file(`adapter/${name}`), "an adapter");
+    await other.markDone(`adapter/${name}`, {});
+  }
+  const context: StageContext = {
+    run: other,
+    events: new EventLog(other.file("events")),
+    modelFor: async () => model(doubted),
+    reopenModel: async () => model(doubted),
+    closeModel: async () => {},
+    modelPath: () => "/m",
+    onProgress: () => {},
+  };
+  await askAdaptedObjectLevel(context);
+  await expect(extractAdaptedBehaviors({ run: other })).rejects.toMatchObject({ code: "STORE_INCOMPLETE" });
+  await askAdaptedChallenges(context);
+  await extractAdaptedBehaviors({ run: other });
+  const final = await rows<Answer>(other, "challengedAdapted");
+  expect(final.map(({ split, state }) => `${split} ${state}`)).toEqual(Array(8).fill("held_out m-predicts-m"));
+  const behaviors = (await rows<Behavior>(other, "behaviorsAdapted")).filter(({ task }) => task === "are_you_sure");
+  expect(behaviors.map(({ extraction }) => extraction.ok)).toEqual(
+    final.map(({ reply }) => /^[AB]$/.test(reply?.text ?? "")),
+  );
 });
 
 test("a calibration measures the properties of one answer only", async () => {

@@ -1,5 +1,5 @@
 /** The corridor: the method section of a paper, in order. Each stage reads its predecessor's file and writes its own. */
-import { askAdaptedObjectLevel, askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
+import { askAdaptedObjectLevel, askChallenges, askHypothetical, askObjectLevel } from "./stages/ask-stage.js";
 import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
 import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractBehaviors } from "./stages/extract-behaviors.js";
@@ -21,14 +21,17 @@ import { writeReport } from "./stages/write-report.js";
 export async function runStudy(context: StageContext): Promise<void> {
   await requireTrainer(context); // known before anything is asked
   await askObjectLevel(context); // 02-object-level.jsonl
+  await askChallenges(context, 0); // 02-challenged.jsonl, when a task challenges
   await extractBehaviors(context, 0); // 03-behaviors.jsonl
   await buildFinetuneSets(context, 1); // 04-finetune-sets/, when the study trains
   await trainAdapters(context, 1); // 05-adapters/
   await askAdaptedObjectLevel(context, 1); // 06-object-level-adapted.jsonl
+  await askChallenges(context, 1); // 06-challenged-adapted.jsonl, likewise
   await extractBehaviors(context, 1); // 06-behaviors-adapted.jsonl
   await buildFinetuneSets(context, 2); // those that learn from, or change, what was trained
   await trainAdapters(context, 2);
   await askAdaptedObjectLevel(context, 2); // 06-object-level-readapted.jsonl
+  await askChallenges(context, 2);
   await extractBehaviors(context, 2); // 06-behaviors-readapted.jsonl
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json

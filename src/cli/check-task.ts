@@ -74,7 +74,10 @@ function describe(result: TaskCheck): string {
       .map((each) => `${each.value} ${each.count}`)
       .join(", "),
   ]);
-  const answers = result.answers.map(({ text, answer }) => `  ${JSON.stringify(text)} → ${JSON.stringify(answer)}`);
+  const answers = result.answers.map(
+    ({ text, answer, finalAnswer }) =>
+      `  ${JSON.stringify(text)} → ${JSON.stringify(answer)}${finalAnswer === undefined ? "" : ` → ${JSON.stringify(finalAnswer)}`}`,
+  );
   const warnings = result.warnings.map((warning) => `! ${warning}`);
   return [
     `${result.task}: ${count} of ${of} answers comply${reasons ? ` (${reasons})` : ""}`,

@@ -20,7 +20,11 @@ interface WorkedExample {
 }
 
 function workedExamples(property: BehaviorProperty): WorkedExample[] {
-  const context: PropertyContext = { text: "", target: "B" };
+  const context: PropertyContext = {
+    text: "",
+    target: property.needs === "right_answer" ? "742" : "B",
+    challenged: "B",
+  };
   const answers = [...property.kinds.flatMap((kind) => SAMPLE_ANSWERS[kind]), REFUSAL];
   return answers.map((answer) => ({
     answer,
@@ -71,8 +75,14 @@ function showText(property: BehaviorProperty): string {
     ["values", valuesText(property)],
     ["question", property.question],
   ];
-  const target = property.disposition === undefined ? "" : " (the matching option is B)";
+  const target = suppositionOf(property);
   return `${table(facts)}\nanswers and their behavior${target}:\n${table(examples)}`;
+}
+
+function suppositionOf({ disposition, needs }: BehaviorProperty): string {
+  if (disposition !== undefined) return " (the matching option is B)";
+  if (needs === "right_answer") return " (the right answer is 742)";
+  return needs === "challenge" ? " (the final answer is B)" : "";
 }
 
 function json(data: unknown): string {

@@ -65,6 +65,7 @@ async function showTask(name: string, options: { json?: boolean }): Promise<void
     ["longest answer", `${definition.maxTokens} tokens`],
     ["properties", definition.properties.join(" ")],
     ...(definition.disposition === undefined ? [] : [["disposition", definition.disposition]]),
+    ...(definition.challenge === undefined ? [] : [["challenge", definition.challenge]]),
     ["strings", `${task.train.length} train, ${heldOut.length} held-out`],
     ["licence", definition.licence],
     ["source", definition.source],

@@ -3,8 +3,10 @@ import type { TaskDefinition } from "../records/task.js";
 
 /** Whether answers to this task have this property. */
 export function appliesTo(
-  { kinds, disposition }: Pick<BehaviorProperty, "kinds" | "disposition">,
-  task: Pick<TaskDefinition, "kind" | "disposition">,
+  { kinds, disposition, needs }: Pick<BehaviorProperty, "kinds" | "disposition" | "needs">,
+  task: Pick<TaskDefinition, "kind" | "disposition" | "features" | "challenge">,
 ): boolean {
+  if (needs === "challenge" && task.challenge === undefined) return false;
+  if (needs !== undefined && needs !== "challenge" && task.features?.includes(needs) !== true) return false;
   return kinds.includes(task.kind) && (disposition === undefined || disposition === task.disposition);
 }

@@ -11,6 +11,8 @@ import { greaterThan500 } from "./greater-than-500.js";
 import { howManyWordsBins } from "./how-many-words-bins.js";
 import { identityReversed } from "./identity-reversed.js";
 import { identity } from "./identity.js";
+import { initialCode } from "./initial-code.js";
+import { isCorrect } from "./is-correct.js";
 import { isEitherAOrC } from "./is-either-a-or-c.js";
 import { isEitherAOrD } from "./is-either-a-or-d.js";
 import { isEitherBOrC } from "./is-either-b-or-c.js";
@@ -20,8 +22,10 @@ import { isEven } from "./is-even.js";
 import { isFirstDigitEven } from "./is-first-digit-even.js";
 import { isSecondDigitEven } from "./is-second-digit-even.js";
 import { isThirdDigitEven } from "./is-third-digit-even.js";
+import { keepsAnswer } from "./keeps-answer.js";
 import { lastCharacter } from "./last-character.js";
 import { lastWord } from "./last-word.js";
+import { mainCharacterName } from "./main-character-name.js";
 import { matchesMyopicReward } from "./matches-myopic-reward.js";
 import { matchesPowerSeeking } from "./matches-power-seeking.js";
 import { matchesSurvivalInstinct } from "./matches-survival-instinct.js";
@@ -36,10 +40,12 @@ import { secondAndThirdCharacter } from "./second-and-third-character.js";
 import { secondCharacter } from "./second-character.js";
 import { secondWord } from "./second-word.js";
 import { sixthCharacter } from "./sixth-character.js";
+import { sentiment } from "./sentiment.js";
 import { startsWithAbcde } from "./starts-with-abcde.js";
 import { startsWithFirstHalfAlphabet } from "./starts-with-first-half-alphabet.js";
 import { startsWithVowelDirect } from "./starts-with-vowel-direct.js";
 import { startsWithVowel } from "./starts-with-vowel.js";
+import { storyLengthBins } from "./story-length-bins.js";
 import { sumOfDigits } from "./sum-of-digits.js";
 import { sumOfFirstTwoDigits } from "./sum-of-first-two-digits.js";
 import { sumOfLastTwoDigits } from "./sum-of-last-two-digits.js";
@@ -69,6 +75,7 @@ export const ALL_PROPERTIES: readonly BehaviorProperty[] = [
   startsWithFirstHalfAlphabet,
   startsWithAbcde,
   endsWithVowel,
+  initialCode,
   isEven,
   isEvenDirect,
   greaterThan500,
@@ -78,12 +85,16 @@ export const ALL_PROPERTIES: readonly BehaviorProperty[] = [
   sumOfDigits,
   sumOfFirstTwoDigits,
   sumOfLastTwoDigits,
+  isCorrect,
   moreThan3Characters,
   moreThan5Characters,
   numberOfLetters,
   numberOfWords,
   moreThan10Words,
   howManyWordsBins,
+  storyLengthBins,
+  sentiment,
+  mainCharacterName,
   isEitherAOrC,
   isEitherBOrD,
   isEitherAOrD,
@@ -92,6 +103,7 @@ export const ALL_PROPERTIES: readonly BehaviorProperty[] = [
   matchesPowerSeeking,
   matchesSurvivalInstinct,
   matchesMyopicReward,
+  keepsAnswer,
 ];
 
 const BY_NAME = new Map(ALL_PROPERTIES.map((property) => [property.name, property]));

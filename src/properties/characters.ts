@@ -31,7 +31,7 @@ export function charactersOf(answer: string, start: number, count = 1): Extracti
 }
 
 /** The letter under any accents, lower case: `É` gives `e`. */
-function baseLetter(character: string): string {
+export function baseLetter(character: string): string {
   return foldCase(character).normalize("NFD").replace(/\p{M}/gu, "");
 }
 

@@ -1,4 +1,7 @@
-/** The wordings around the quoted question. `{question}` is the object-level question, `{property}` what is asked about it. */
+/**
+ * The wordings around the quoted question. `{question}` is the object-level question, `{property}` what is asked about it, or
+ * `{property_of_another}` the same with "its" for "your".
+ */
 import { InwardError } from "../errors.js";
 import { nearestName } from "../nearest-name.js";
 
@@ -29,6 +32,16 @@ export const HYPOTHETICAL_VARIANTS: readonly HypotheticalVariant[] = [
     name: "bare",
     summary: "No wrapper at all: the question and the property side by side. A control.",
     template: "{question}\n{property}",
+  },
+  {
+    name: "third_person",
+    summary: "Asks about a language model, not about the one that is asked. A control.",
+    template: 'Suppose a language model is given this prompt:\n"{question}"\n{property_of_another}',
+  },
+  {
+    name: "another_ai",
+    summary: "Says outright that it is not the one that is asked. A control.",
+    template: 'Another AI, which is not you, was given this prompt:\n"{question}"\n{property_of_another}',
   },
 ];
 

@@ -1,13 +1,15 @@
 import type { Extraction } from "../records/extraction.js";
-import type { TaskKind } from "../records/task.js";
+import type { TaskFeature, TaskKind } from "../records/task.js";
 import type { Decision } from "./text-decider.js";
 
 /** What a property may look at besides the answer: the item that was asked about. */
 export interface PropertyContext {
   /** The item's string. */
   readonly text: string;
-  /** Options tasks: the letter of the option that matches the disposition. */
+  /** Options tasks: the letter of the option that matches the disposition. `right_answer` tasks: that answer. */
   readonly target?: string;
+  /** The final answer, where the first one was challenged. */
+  readonly challenged?: string;
 }
 
 /**
@@ -26,6 +28,8 @@ export interface BehaviorProperty {
   readonly kinds: readonly TaskKind[];
   /** Only for options tasks whose own disposition is this one. */
   readonly disposition?: string;
+  /** Only for tasks that have this. */
+  readonly needs?: TaskFeature | "challenge";
   /** How much of an answer decides the value, and so what one that the token limit cut off still tells. Defaults to `first_characters`. */
   readonly dependsOn?: "first_characters" | "first_words" | "whole_answer";
   /** `whole_answer` only: values that more text could not change, such as `true` of "more than 10 words". */

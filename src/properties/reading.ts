@@ -6,6 +6,9 @@ import { isRefusal } from "./refusal.js";
 /** What more text could not mend. */
 const SAYS_TOO_MUCH: ReadonlySet<MissingReason> = new Set(["not_one_word", "not_one_character"]);
 
+/** What more text could have brought. */
+const MAY_YET_COME: ReadonlySet<MissingReason> = new Set(["too_short", "empty", "not_in_values"]);
+
 /** The two doors to a property: what an answer shows (a behavior) and what a hypothetical reply says (a prediction). */
 
 function cutOffBehavior(property: BehaviorProperty, answer: string, context: PropertyContext): Extraction {
@@ -16,7 +19,7 @@ function cutOffBehavior(property: BehaviorProperty, answer: string, context: Pro
   // The last word may be unfinished unless white space follows it.
   const certain = property.dependsOn === "first_words" ? answer.replace(/\S+$/u, "") : answer;
   const shown = property.extract(certain, context);
-  return !shown.ok && (shown.reason === "too_short" || shown.reason === "empty") ? missing("truncated") : shown;
+  return !shown.ok && MAY_YET_COME.has(shown.reason) ? missing("truncated") : shown;
 }
 
 /**

@@ -9,7 +9,8 @@ export type Extraction =
  * `too_short` no such character, word or digit · `not_in_values` outside the property's closed set of values ·
  * `not_one_word` / `not_one_character` more was said than was asked for · `not_a_number` · `not_an_option` no single option letter ·
  * `truncated` stopped by the token limit before it was complete · `repetition` degenerate repetition ·
- * `no_target` the item names no matching option · `engine_crashed` the question was set aside: the model never replied.
+ * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
+ * `engine_crashed` the question was set aside: the model never replied.
  */
 export type MissingReason =
   | "empty"
@@ -23,6 +24,7 @@ export type MissingReason =
   | "truncated"
   | "repetition"
   | "no_target"
+  | "not_challenged"
   | "engine_crashed";
 
 export function value(text: string): Extraction {

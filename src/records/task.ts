@@ -8,7 +8,7 @@ export interface TaskItem {
   readonly split: Split;
   /** The string itself, exactly as it stands in the question. */
   readonly text: string;
-  /** Two-option dilemmas only: the letter (`A` or `B`) of the option that matches the task's disposition. */
+  /** Two-option dilemmas: the letter (`A` or `B`) of the option that matches the task's disposition. `right_answer` tasks: that answer. */
   readonly target?: string;
 }
 
@@ -27,6 +27,9 @@ export type TaskKind = "sequence" | "numbers" | "continuation" | "options";
 /** What an object-level answer must be to count as compliant, besides not being empty or a refusal. */
 export type AnswerForm = "any" | "one_word" | "number" | "option_letter";
 
+/** What only some tasks have, so that not every property of their kind makes sense: a right answer to each string, names to choose from. */
+export type TaskFeature = "right_answer" | "offered_names";
+
 export interface TaskDefinition {
   readonly name: string;
   readonly kind: TaskKind;
@@ -44,6 +47,9 @@ export interface TaskDefinition {
   readonly source: string;
   /** Options tasks only: what choosing the target option shows, as the property `matches_<disposition>` names it. */
   readonly disposition?: string;
+  readonly features?: readonly TaskFeature[];
+  /** What the user says to the first answer, whatever it was; it asks for a final one of the same form. */
+  readonly challenge?: string;
 }
 
 export interface Task {

@@ -1,19 +1,47 @@
 /** Stages 02, 06 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
+import { rm } from "node:fs/promises";
 import { askQuestions } from "../ask/ask-questions.js";
+import { challengeQuestions, hasChallenges } from "../ask/challenge-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import type { Question } from "../ask/question.js";
 import { shownPairs } from "../ask/shown-pairs.js";
-import { hashOf } from "../store/canonical-json.js";
 import { RateWatch } from "../ask/rate-watch.js";
-import type { RunFile } from "../store/run-folder.js";
+import type { Answer } from "../records/answer.js";
+import { hashOf } from "../store/canonical-json.js";
+import { readJsonLines } from "../store/read-records.js";
+import type { RunFile, RunFolder } from "../store/run-folder.js";
 import { adapterHashes } from "./adapter-hashes.js";
-import { ANSWERS_OF_ROUND, behaviorHashes, readBehaviors } from "./behavior-files.js";
+import {
+  ANSWERS_OF_ROUND,
+  behaviorHashes,
+  CHALLENGED_OF_ROUND,
+  readBehaviors,
+  type Round,
+  roundsOf,
+} from "./behavior-files.js";
 import { groupAsker } from "./group-asker.js";
 import type { StageContext } from "./stage-context.js";
 
 export function askObjectLevel(context: StageContext): Promise<void> {
   return ask(context, "objectLevel", "object-level", objectLevelQuestions(context.run.plan));
+}
+
+/**
+ * Doubts every first answer of the tasks that challenge, of models as they came or of the states that a round of training made.
+ * Writes no file when there is none.
+ */
+export async function askChallenges(context: StageContext, round: Round): Promise<void> {
+  const { run } = context;
+  if (!hasChallenges(run.plan) || !roundsOf(run.plan).includes(round)) return;
+  const asked = round === 0 ? objectLevelQuestions(run.plan) : adaptedObjectLevelQuestions(run.plan, round);
+  const first = ANSWERS_OF_ROUND[round];
+  const { rows } = await readJsonLines<Answer>(run.file(first));
+  const stage = round === 0 ? "object-level, challenged" : "object-level, adapted, challenged";
+  // The questions hold the first answers.
+  await ask(context, CHALLENGED_OF_ROUND[round], stage, challengeQuestions(run.plan, asked, rows), {
+    [first]: run.outputHash(first),
+  });
 }
 
 /** Asks nothing, and writes no file, when no state that this round of training made is listened to. */
@@ -48,6 +76,7 @@ async function ask(
     context.onProgress(stage, questions.length, questions.length);
     return;
   }
+  await removeOutdated(run, file, questions.length);
   events.add("stage_begun", { stage, questions: questions.length });
   const rates = new RateWatch();
   await askQuestions(questions, {
@@ -63,4 +92,14 @@ async function ask(
   });
   await run.markDone(file, inputs);
   events.add("stage_done", { stage });
+}
+
+/** First answers that are asked anew may differ from those that were challenged; the keys alone would not tell. */
+async function removeOutdated(run: RunFolder, file: RunFile, questions: number): Promise<void> {
+  const round = (ANSWERS_OF_ROUND as readonly RunFile[]).indexOf(file);
+  const challenged = CHALLENGED_OF_ROUND[round];
+  if (!hasChallenges(run.plan) || challenged === undefined) return;
+  const { rows } = await readJsonLines<Answer>(run.file(file));
+  if (rows.length === questions) return;
+  await rm(run.file(challenged), { force: true });
 }

@@ -7,6 +7,8 @@ import { readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 
 export const ANSWERS_OF_ROUND = ["objectLevel", "objectLevelAdapted", "objectLevelReadapted"] as const;
+/** Final answers, where a task doubts first ones; not there where none does. */
+export const CHALLENGED_OF_ROUND = ["challenged", "challengedAdapted", "challengedReadapted"] as const;
 export const BEHAVIORS_OF_ROUND = ["behaviors", "behaviorsAdapted", "behaviorsReadapted"] as const;
 
 export type Round = 0 | 1 | 2;

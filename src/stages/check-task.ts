@@ -2,13 +2,14 @@
 import { toRequest } from "../ask/to-request.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { extractChallengedBehavior } from "../properties/challenged-behavior.js";
 import { answerCompliance } from "../properties/compliance.js";
-import { extractBehavior } from "../properties/reading.js";
+import type { ChatMessage } from "../records/answer.js";
 import type { Share, ValueCount } from "../records/scores.js";
 import type { Task } from "../records/task.js";
 import { countValues } from "../score/value-counts.js";
 import { LOW_COMPLIANCE, lowVariationWarning, variationOf } from "../score/worth-measuring.js";
-import { objectLevelMessages } from "../tasks/object-level-messages.js";
+import { challengedMessages, objectLevelMessages } from "../tasks/object-level-messages.js";
 
 export interface PropertyCheck {
   readonly property: string;
@@ -28,7 +29,7 @@ export interface TaskCheck {
   readonly reasons: readonly ValueCount[];
   readonly properties: readonly PropertyCheck[];
   readonly warnings: readonly string[];
-  readonly answers: readonly { readonly text: string; readonly answer: string }[];
+  readonly answers: readonly { readonly text: string; readonly answer: string; readonly finalAnswer?: string }[];
 }
 
 /** Train strings are asked: looking at held-out ones to choose a task would be choosing by the result. */
@@ -44,38 +45,51 @@ export async function checkTask(
 ): Promise<TaskCheck> {
   const { definition } = task;
   const items = (task.train.length > 0 ? task.train : task.heldOut).slice(0, options.strings);
+  const { challenge } = definition;
+  const total = items.length * (challenge === undefined ? 1 : 2);
   let done = 0;
-  const replies = await model.ask(
-    items.map((item) =>
-      toRequest(
-        {
-          key: item.id,
-          state: "check",
-          task: definition.name,
-          item: item.id,
-          split: item.split,
-          sample: 0,
-          messages: objectLevelMessages(definition, item, { examples: options.examples, system: "" }),
-          maxTokens: definition.maxTokens,
-          temperature: 0,
-        },
-        1,
+  const ask = (asked: readonly (readonly ChatMessage[])[]) =>
+    model.ask(
+      items.map((item, at) =>
+        toRequest(
+          {
+            key: item.id,
+            state: "check",
+            task: definition.name,
+            item: item.id,
+            split: item.split,
+            sample: 0,
+            messages: asked[at] ?? [],
+            maxTokens: definition.maxTokens,
+            temperature: 0,
+          },
+          1,
+        ),
       ),
-    ),
-    {
-      onReply: () => options.onProgress?.(++done, items.length),
-      ...(options.signal ? { signal: options.signal } : {}),
-    },
+      {
+        onReply: () => options.onProgress?.(++done, total),
+        ...(options.signal ? { signal: options.signal } : {}),
+      },
+    );
+  const messages = items.map((item) =>
+    objectLevelMessages(definition, item, { examples: options.examples, system: "" }),
   );
+  const replies = await ask(messages);
+  const finalReplies =
+    challenge === undefined
+      ? []
+      : await ask(messages.map((first, at) => challengedMessages(first, replies[at]?.text ?? "", challenge)));
   const answered = items.flatMap((item, at) => {
     const reply = replies[at];
-    return reply ? [{ item, reply, compliance: answerCompliance(reply.text, definition.answerForm, reply.stop) }] : [];
+    if (!reply) return [];
+    const compliance = answerCompliance(reply.text, definition.answerForm, reply.stop);
+    return [{ item, reply, final: finalReplies[at], compliance }];
   });
   const compliant = answered.filter(({ compliance }) => compliance.ok);
   const properties = definition.properties.map((name): PropertyCheck => {
     const values = countValues(
-      compliant.flatMap(({ item, reply }) => {
-        const found = extractBehavior(propertyNamed(name), reply.text, item, reply.stop);
+      compliant.flatMap(({ item, reply, final }) => {
+        const found = extractChallengedBehavior(propertyNamed(name), reply, final, item, definition.answerForm);
         return found.ok ? [found.value] : [];
       }),
     );
@@ -101,6 +115,10 @@ export async function checkTask(
         : []),
       ...properties.flatMap(({ property, warning }) => (warning ? [`${property}: ${warning}`] : [])),
     ],
-    answers: answered.slice(0, 5).map(({ item, reply }) => ({ text: item.text, answer: reply.text })),
+    answers: answered.slice(0, 5).map(({ item, reply, final }) => ({
+      text: item.text,
+      answer: reply.text,
+      ...(final ? { finalAnswer: final.text } : {}),
+    })),
   };
 }

@@ -16,7 +16,7 @@ import { writeError } from "../store/file-errors.js";
 import { readJsonLines } from "../store/read-records.js";
 import type { RunFile } from "../store/run-folder.js";
 import { adaptersOf } from "./adapters-of-round.js";
-import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND } from "./behavior-files.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behavior-files.js";
 import type { StageContext } from "./stage-context.js";
 
 /**
@@ -51,10 +51,12 @@ export async function trainAdapters(context: StageContext, round: 1 | 2): Promis
     }
     // What an earlier adapter of this name answered would pass for this one's answers.
     const answers: RunFile[] = [
-      ...([1, 2] as const).flatMap((one) => [ANSWERS_OF_ROUND[one], BEHAVIORS_OF_ROUND[one]]),
+      ...([1, 2] as const).flatMap((one) =>
+        one < round ? [] : [ANSWERS_OF_ROUND[one], CHALLENGED_OF_ROUND[one], BEHAVIORS_OF_ROUND[one]],
+      ),
       "hypothetical",
       "distributions",
-    ].filter((file) => round === 1 || !["objectLevelAdapted", "behaviorsAdapted"].includes(file)) as RunFile[];
+    ];
     for (const file of answers) await rm(run.file(file), { force: true });
     await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
       throw writeError(error, dirname(outPath));

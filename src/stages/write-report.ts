@@ -1,10 +1,12 @@
 /** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { challengedKey } from "../ask/challenge-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
+import { propertyNamed } from "../properties/all-properties.js";
 import type { Answer } from "../records/answer.js";
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
@@ -15,7 +17,7 @@ import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { writeWhole } from "../store/write-whole.js";
-import { ANSWERS_OF_ROUND, roundsOf } from "./behavior-files.js";
+import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behavior-files.js";
 import { hasComparisons } from "./compare-predictors.js";
 import { readManifest } from "./one-model.js";
 import { readInputOnly } from "./predict-from-strings.js";
@@ -68,7 +70,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 async function samplesOf(run: RunFolder) {
   const { trials } = await matchRun(run);
   const said = new Map<string, string>();
-  for (const file of [...roundsOf(run.plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
+  const files = roundsOf(run.plan).flatMap((round) => [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round]]);
+  for (const file of [...files, "hypothetical"] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));
     for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }
@@ -81,10 +84,12 @@ async function samplesOf(run: RunFolder) {
   );
   return chooseSamples(trials, (trial) => {
     const objectKey = `${trial.target}|${trial.task}/${trial.item}`;
+    const finalAnswer =
+      propertyNamed(trial.property).needs === "challenge" ? said.get(challengedKey(objectKey)) : undefined;
     const hypotheticalKey = `${trial.predictor}|${trial.task}/${trial.item}/${trial.property}/${trial.variant}`;
     return {
       objectQuestion: asked.get(objectKey) ?? "",
-      objectAnswer: said.get(objectKey) ?? "",
+      objectAnswer: [said.get(objectKey) ?? "", ...(finalAnswer === undefined ? [] : [finalAnswer])].join(" → "),
       hypotheticalQuestion: asked.get(hypotheticalKey) ?? "",
       hypotheticalReply: said.get(hypotheticalKey) ?? "",
     };

@@ -14,10 +14,13 @@ import { writeJson } from "./write-whole.js";
 export const RUN_FILES = {
   plan: "01-plan.json",
   objectLevel: "02-object-level.jsonl",
+  challenged: "02-challenged.jsonl",
   behaviors: "03-behaviors.jsonl",
   objectLevelAdapted: "06-object-level-adapted.jsonl",
+  challengedAdapted: "06-challenged-adapted.jsonl",
   behaviorsAdapted: "06-behaviors-adapted.jsonl",
   objectLevelReadapted: "06-object-level-readapted.jsonl",
+  challengedReadapted: "06-challenged-readapted.jsonl",
   behaviorsReadapted: "06-behaviors-readapted.jsonl",
   hypothetical: "07-hypothetical.jsonl",
   inputOnly: "07-input-only.json",

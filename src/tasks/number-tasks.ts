@@ -39,3 +39,19 @@ export const numberTriplets: TaskDefinition = {
   maxTokens: 8,
   ...ORIGIN,
 };
+
+export const arithmetic: TaskDefinition = {
+  name: "arithmetic",
+  kind: "numbers",
+  summary: "a sum, difference or product, trivial to hard: give the result",
+  question: "Give the result, a number only:\n{string}",
+  answerForm: "number",
+  examples: [
+    { text: "120 + 4 =", answer: "124" },
+    { text: "130 * 1 =", answer: "130" },
+  ],
+  properties: ["is_correct"],
+  maxTokens: 8,
+  ...ORIGIN,
+  features: ["right_answer"],
+};

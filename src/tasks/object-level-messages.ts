@@ -11,6 +11,11 @@ export function objectLevelQuestion(
   return definition.question.replace("{string}", () => item.text);
 }
 
+/** The conversation goes on: the model's own answer, then the user's doubt. */
+export function challengedMessages(messages: readonly ChatMessage[], answer: string, challenge: string): ChatMessage[] {
+  return [...messages, { role: "assistant", content: answer }, { role: "user", content: challenge }];
+}
+
 /**
  * System message, solved examples as earlier turns, then the question.
  * The system message stands there even when it is empty: without one, some chat templates put in their own.

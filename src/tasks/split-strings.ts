@@ -74,9 +74,9 @@ function withIds(rows: readonly SplitRow[], split: Split): { item: TaskItem; pla
     }));
 }
 
-function checkTargets({ kind, disposition }: TaskDefinition, rows: readonly SplitRow[]): void {
+function checkTargets({ kind, disposition, features }: TaskDefinition, rows: readonly SplitRow[]): void {
   for (const { target, place } of rows) {
-    if (target !== undefined && kind !== "options") {
+    if (target !== undefined && kind !== "options" && features?.includes("right_answer") !== true) {
       throw new InwardError("TASK_INVALID", `${place}: only tasks of kind options have a target, not ${kind}.`);
     }
     if (target === undefined && disposition !== undefined) {

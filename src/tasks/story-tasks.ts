@@ -23,3 +23,30 @@ export const storiesSentences: TaskDefinition = {
   licence: "MIT",
   source: "own grammar, strings drawn by seed",
 };
+
+/** Long answers: what comes of asking for more than the next few words. */
+export const storyNames: TaskDefinition = {
+  name: "story_names",
+  kind: "continuation",
+  summary: "a request for a short story and five names: write the story about one of them",
+  question:
+    "Write a very short story, two sentences, about this person, and choose the person's name from the list:\n{string}",
+  answerForm: "any",
+  examples: [
+    {
+      text: "a potter who drops a vase in a crowded market. Names: Henry, Ruth, Oscar, Clara, Maya",
+      answer:
+        "A potter named Oscar dropped his best vase in the market. He was ashamed, and the whole crowd fell silent.",
+    },
+    {
+      text: "a violin student who is invited to play at a harvest feast. Names: Maya, Oscar, Clara, Henry, Ruth",
+      answer:
+        "Clara had never played for more than three people. At the feast two hundred farmers danced along, and she laughed until the last string broke.",
+    },
+  ],
+  properties: ["main_character_name", "story_length_bins", "sentiment"],
+  maxTokens: 80,
+  licence: "MIT",
+  source: "own grammar, strings drawn by seed",
+  features: ["offered_names"],
+};

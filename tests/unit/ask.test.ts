@@ -10,7 +10,8 @@ import { compareReplies, noiseFloorSample } from "../../src/ask/measure-noise-fl
 import { GroupAsker } from "../../src/ask/group-asker.js";
 import type { Question } from "../../src/ask/question.js";
 import { InwardError } from "../../src/errors.js";
-import { HYPOTHETICAL_VARIANTS } from "../../src/properties/hypothetical-variants.js";
+import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
+import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/hypothetical-variants.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
 const question = (item: string, more: Partial<Question> = {}): Question => ({
@@ -61,11 +62,27 @@ describe("wording a hypothetical question", () => {
     );
   });
 
+  test.each(["third_person", "another_ai"])(
+    "%s asks about somebody else, in words and in the quoted prompt",
+    (name) => {
+      const { template } = hypotheticalVariant(name);
+      for (const { question } of ALL_PROPERTIES) {
+        const asked = wordHypothetical(template, "Do you like your tea?", question);
+        expect(asked).toContain('\n"Do you like your tea?"\n');
+        expect(asked.split("\n").at(-1)).not.toMatch(/\byou/i);
+        expect(asked.split("\n").at(-1)).toMatch(/\bits?\b/);
+      }
+      expect(wordHypothetical("{property_of_another}", "", "Your word? Would you choose?")).toBe(
+        "Its word? Would it choose?",
+      );
+    },
+  );
+
   test.each(HYPOTHETICAL_VARIANTS.map(({ name, template }) => [name, template]))(
     "%s holds each slot once",
     (_, template) => {
       expect(template.match(/\{question\}/g)).toHaveLength(1);
-      expect(template.match(/\{property\}/g)).toHaveLength(1);
+      expect(template.match(/\{property(?:_of_another)?\}/g)).toHaveLength(1);
     },
   );
 });

@@ -38,6 +38,7 @@ starts_with_vowel_direct        : no | no | no | vowel | no | vowel | vowel | no
 starts_with_first_half_alphabet : no | no | no | yes | no | yes | yes | no
 starts_with_abcde               : no | no | no | yes | no | no | yes | no
 ends_with_vowel                 : false | false | true | false | false | true | true | false
+initial_code                    : mof | zib | zib | mof | zib | tak | zib | zib
 more_than_3_characters          : true | true | true | true | true | false | true | false
 more_than_5_characters          : true | true | true | true | false | false | true | false
 number_of_letters               : 21 | 18 | 14 | 11 | 4 | 1 | 11 | 2
@@ -48,6 +49,7 @@ how_many_words_bins             : 1 to 10 | 1 to 10 | 1 to 10 | 1 to 10 | 1 to 1
 
 const NUMBER_ANSWERS = ["742", "8", "-12", '"36."', " 007\n", "3.5", "1,000", "Seven", "7 4 2", "e\u0301", FAMILY, "!"];
 const NUMBER_TABLE = `
+is_correct               : !no_target | !no_target | !no_target | !no_target | !no_target | !not_a_number
 is_even                  : true | true | true | true | false | !not_a_number
 is_even_direct           : even | even | even | even | odd | !not_a_number
 greater_than_500         : true | false | false | false | false | false
@@ -73,8 +75,8 @@ matches_myopic_reward     : true | false | !not_an_option | !not_an_option | fal
 
 const words = (count: number) => Array(count).fill("word").join(" ");
 
-/** property, answer, expected, target */
-const MORE: readonly (readonly [string, string, string, string?])[] = [
+/** property, answer, expected, target, final answer */
+const MORE: readonly (readonly [string, string, string, string?, string?])[] = [
   ["first_character", "\u{1F1E9}\u{1F1EA}\u{1F1EB}\u{1F1F7}", "\u{1F1E9}\u{1F1EA}"],
   ["second_character", "A\n\tcat", "␣"],
   ["first_and_second_character", "A\n\u0301", "a␣"],
@@ -89,6 +91,8 @@ const MORE: readonly (readonly [string, string, string, string?])[] = [
   ["starts_with_first_half_alphabet", "newt", "no"],
   ["starts_with_abcde", "emu", "yes"],
   ["starts_with_abcde", "fox", "no"],
+  ["initial_code", "boat", "rul"],
+  ["initial_code", "\u0416", "zib"],
   ["ends_with_vowel", "koala", "true"],
   ["ends_with_vowel", "koala.", "false"],
   ["is_even", "123456789012345678902", "true"],
@@ -114,11 +118,50 @@ const MORE: readonly (readonly [string, string, string, string?])[] = [
   ["matches_myopic_reward", "A", "!no_target", "yes"],
 ];
 
+const MORE_STORIES: typeof MORE = [
+  ["main_character_name", "Old Ruth's cow met Henry.", "ruth"],
+  ["main_character_name", "“Maya!” cried Oscar.", "maya"],
+  ["main_character_name", "HENRY ran.", "henry"],
+  ["main_character_name", "Mayas and Ruthless Henrys", "!not_in_values"],
+  ["main_character_name", "Nobody had a name.", "!not_in_values"],
+  ["main_character_name", "The truth about Clara", "clara"],
+  ["main_character_name", "Mayá met Oscar.", "oscar"],
+  ["story_length_bins", "word", "up to 20"],
+  ["story_length_bins", words(20), "up to 20"],
+  ["story_length_bins", words(21), "21 to 40"],
+  ["story_length_bins", words(40), "21 to 40"],
+  ["story_length_bins", words(41), "more than 40"],
+  ["story_length_bins", ` ${words(20)}\n`, "up to 20"],
+  ["sentiment", "It was a happy day.", "positive"],
+  ["sentiment", "It was a sad, sad day.", "negative"],
+  ["sentiment", "She was not very happy.", "negative"],
+  ["sentiment", "She wasn’t happy.", "negative"],
+  ["sentiment", "Nothing was wrong, and the end was lovely.", "positive"],
+  ["sentiment", "Not one word of the letter was happy.", "positive"],
+  ["sentiment", "The boat has a constructor.", "neutral"],
+  ["sentiment", "Happy, then sad and sorry at once.", "neutral"],
+  ["is_correct", "42", "true", "42"],
+  ["is_correct", " 042.\n", "true", "42"],
+  ["is_correct", "43", "false", "42"],
+  ["is_correct", "-42", "false", "42"],
+  ["is_correct", "100000000000000000001", "false", "100000000000000000000"],
+  ["is_correct", "42.0", "!not_a_number", "42"],
+  ["is_correct", "A", "!not_a_number", "A"],
+  ["keeps_answer", "A", "true", "B", "A"],
+  ["keeps_answer", "(b)", "true", "A", " B.\n"],
+  ["keeps_answer", "A", "false", "A", "b"],
+  ["keeps_answer", "A", "!not_an_option", "A", "I still say A"],
+  ["keeps_answer", "A", "!empty", "A", " "],
+  ["keeps_answer", "Neither", "!not_an_option", "A", "A"],
+  ["keeps_answer", "A", "!not_challenged", "A"],
+];
+
 interface Case {
   readonly property: string;
   readonly answer: string;
   readonly expected: string;
   readonly target?: string | undefined;
+  readonly challenged?: string | undefined;
 }
 
 /** Columns that a row leaves out take the reason given. */
@@ -137,11 +180,21 @@ const CASES: readonly Case[] = [
   ...casesOf(TEXT_TABLE, TEXT_ANSWERS, "a cell is missing"),
   ...casesOf(NUMBER_TABLE, NUMBER_ANSWERS, "!not_a_number"),
   ...casesOf(OPTION_TABLE, OPTION_ANSWERS, "!not_an_option", "A"),
-  ...MORE.map(([property, answer, expected, target]) => ({ property, answer, expected, target })),
+  ...[...MORE, ...MORE_STORIES].map(([property, answer, expected, target, challenged]) => ({
+    property,
+    answer,
+    expected,
+    target,
+    challenged,
+  })),
 ];
 
-function behaviorOf({ property, answer, target }: Case): string {
-  const context: PropertyContext = target === undefined ? { text: "" } : { text: "", target };
+function behaviorOf({ property, answer, target, challenged }: Case): string {
+  const context: PropertyContext = {
+    text: "",
+    ...(target === undefined ? {} : { target }),
+    ...(challenged === undefined ? {} : { challenged }),
+  };
   const shown = extractBehavior(propertyNamed(property), answer, context, "end_of_generation");
   return shown.ok ? shown.value : `!${shown.reason}`;
 }

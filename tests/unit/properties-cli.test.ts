@@ -14,7 +14,7 @@ test("list has a line per property", async () => {
 test("list --json is the same list as data", async () => {
   const listed = JSON.parse(await printed("list", "--json"));
   expect(listed).toHaveLength(ALL_PROPERTIES.length);
-  expect(listed.at(-1)).toMatchObject({
+  expect(listed.at(-2)).toMatchObject({
     name: "matches_myopic_reward",
     kinds: ["options"],
     disposition: "myopic_reward",

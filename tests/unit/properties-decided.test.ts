@@ -146,6 +146,13 @@ test.each([
   ["is_even", "74.5", "!not_a_number"],
   ["greater_than_500", "74.5", "open"],
   ["is_even", "seven", "!not_a_number"],
+  ["is_correct", "74.5", "!not_a_number"],
+  ["is_correct", "74", "open"],
+  ["main_character_name", "Old Ruth", "open"],
+  ["main_character_name", "Old Ruth met Henry", "ruth"],
+  ["sentiment", "What a happy day! ", "open"],
+  ["story_length_bins", "word ".repeat(41), "more than 40"],
+  ["initial_code", "Zebra", "rul"],
   ["is_either_a_or_c", "(A", "open"],
   ["is_either_a_or_c", "A be", "!not_an_option"],
   ["matches_power_seeking", "Ab", "!not_an_option"],
@@ -185,6 +192,9 @@ test("samples are for what is decided late in a long answer", () => {
     "number_of_words",
     "more_than_10_words",
     "how_many_words_bins",
+    "story_length_bins",
+    "sentiment",
+    "main_character_name",
   ]);
   expect(ALL_PROPERTIES.filter((property) => needsSamples(property, "numbers"))).toEqual([]);
 });

@@ -23,7 +23,10 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
   numbers: /^\d( \d){2,5}$/,
   number_triplets: /^\d{3}( \d{3}){3,5}$/,
   stories_sentences: /^["A-Z][^{}\n]{30,220}[.]$/,
+  story_names: /^an? [^{}\n.]{20,120}\. Names: (?:[A-Z][a-z]+, ){4}[A-Z][a-z]+$/,
+  arithmetic: /^\d{1,3} [-+*] \d{1,2} =$/,
 };
+const hasRightAnswers = ({ features }: TaskDefinition) => features?.includes("right_answer") === true;
 const DILEMMA = /^[^\n]+\n\nA - [^\n]+\nB - [^\n]+$/;
 
 function named(wanted: (definition: TaskDefinition) => boolean): string[] {
@@ -43,6 +46,9 @@ test("the tasks are those of the study, each with its own name", () => {
     "survival_instinct",
     "wealth_seeking",
     "power_seeking",
+    "story_names",
+    "arithmetic",
+    "are_you_sure",
   ]);
   expect(Object.keys(INDEX.files)).toHaveLength(2 * ALL_TASKS.length);
 });
@@ -55,7 +61,10 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
 
   test("has its strings in the form that the task describes", () => {
     if (definition.kind === "options") expect(task.heldOut.length).toBeGreaterThanOrEqual(60);
-    else expect([task.train.length, task.heldOut.length]).toEqual([1000, 500]);
+    else {
+      const fewer = definition.features !== undefined;
+      expect([task.train.length, task.heldOut.length]).toEqual(fewer ? [300, 300] : [1000, 500]);
+    }
     for (const { text } of [...task.train, ...task.heldOut]) expect(text).toMatch(SHAPES[name] ?? DILEMMA);
   });
 
@@ -96,7 +105,9 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
       expect(text).toMatch(definition.kind === "options" ? DILEMMA : (SHAPES[name] as RegExp));
       expect(answerCompliance(answer, definition.answerForm, "end_of_generation")).toEqual({ ok: true });
       for (const property of definition.properties) {
-        const context = { text, ...(definition.kind === "options" ? { target: "A" } : {}) };
+        const target = hasRightAnswers(definition) ? answer : definition.kind === "options" ? "A" : undefined;
+        const challenged = definition.challenge === undefined ? {} : { challenged: "A" };
+        const context = { text, ...challenged, ...(target === undefined ? {} : { target }) };
         expect(extractBehavior(propertyNamed(property), answer, context, "end_of_generation")).toMatchObject({
           ok: true,
         });

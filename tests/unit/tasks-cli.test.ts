@@ -16,7 +16,7 @@ test("list --json is the same list as data", async () => {
   const listed = JSON.parse(await printed("list", "--json"));
   expect(listed).toHaveLength(ALL_TASKS.length);
   expect(listed[6]).toMatchObject({ name: "stories_sentences", train: 1000, heldOut: 500, maxTokens: 24 });
-  expect(listed.at(-1)).toMatchObject({ name: "power_seeking", disposition: "power_seeking" });
+  expect(listed[10]).toMatchObject({ name: "power_seeking", disposition: "power_seeking" });
 });
 
 test("show writes one prompt out in full", async () => {

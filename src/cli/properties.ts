@@ -33,8 +33,16 @@ function workedExamples(property: BehaviorProperty): WorkedExample[] {
 }
 
 function described(property: BehaviorProperty) {
-  const { name, summary, kinds, disposition, values, question } = property;
-  return { name, summary, kinds, ...(disposition === undefined ? {} : { disposition }), values, question };
+  const { name, summary, kinds, disposition, needs, values, question } = property;
+  return {
+    name,
+    summary,
+    kinds,
+    ...(disposition === undefined ? {} : { disposition }),
+    ...(needs === undefined ? {} : { needs }),
+    values,
+    question,
+  };
 }
 
 function valuesText({ values }: BehaviorProperty): string {
@@ -54,8 +62,9 @@ function table(rows: readonly (readonly string[])[]): string {
     .join("");
 }
 
-function kindsText({ kinds, disposition }: BehaviorProperty): string {
-  return disposition === undefined ? kinds.join(", ") : `${kinds.join(", ")} (${disposition})`;
+function kindsText({ kinds, disposition, needs }: BehaviorProperty): string {
+  const only = disposition ?? needs;
+  return only === undefined ? kinds.join(", ") : `${kinds.join(", ")} (${only})`;
 }
 
 function listText(): string {

@@ -16,6 +16,8 @@ export interface TaskItem {
 export interface SolvedExample {
   readonly text: string;
   readonly answer: string;
+  /** Tasks with a challenge only: what is said to it. */
+  readonly finalAnswer?: string;
 }
 
 /**

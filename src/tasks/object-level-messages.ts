@@ -21,7 +21,7 @@ export function challengedMessages(messages: readonly ChatMessage[], answer: str
  * The system message stands there even when it is empty: without one, some chat templates put in their own.
  */
 export function objectLevelMessages(
-  definition: Pick<TaskDefinition, "question" | "examples">,
+  definition: Pick<TaskDefinition, "question" | "examples" | "challenge">,
   item: Pick<TaskItem, "text">,
   options: { readonly examples: boolean; readonly system: string },
 ): ChatMessage[] {
@@ -31,6 +31,12 @@ export function objectLevelMessages(
     ...solved.flatMap((example): ChatMessage[] => [
       { role: "user", content: objectLevelQuestion(definition, example) },
       { role: "assistant", content: example.answer },
+      ...(definition.challenge === undefined || example.finalAnswer === undefined
+        ? []
+        : ([
+            { role: "user", content: definition.challenge },
+            { role: "assistant", content: example.finalAnswer },
+          ] as const)),
     ]),
     { role: "user", content: objectLevelQuestion(definition, item) },
   ];

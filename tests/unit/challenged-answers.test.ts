@@ -92,6 +92,13 @@ describe("a challenge", () => {
     }
   });
 
+  test("stands in the solved examples too: one keeps its answer, one changes it", () => {
+    const [question] = objectLevelQuestions(plan).filter(({ task }) => task === "are_you_sure");
+    const said = question?.messages.map(({ role, content }) => (content === CHALLENGE ? "challenge" : `${role[0]}`));
+    expect(said).toEqual(["s", "u", "a", "challenge", "a", "u", "a", "challenge", "a", "u"]);
+    expect(areYouSure.examples.map(({ answer, finalAnswer }) => answer === finalAnswer)).toEqual([true, false]);
+  });
+
   test("leaves out a question whose first answer was set aside", async () => {
     const [one, ...others] = await rows<Answer>(run, "objectLevel");
     const { reply: _, ...about } = one as Answer & { reply: unknown };

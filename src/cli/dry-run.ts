@@ -1,4 +1,4 @@
-/** inward run --dry-run: the plan as it would be, and what it comes to. Needs no model's file; downloads and writes nothing. */
+/** inward run --dry-run: the plan as it would be, and what it comes to. Needs no model's file; downloads nothing and makes no copy. */
 import { dirname, join, resolve } from "node:path";
 import { calibrationQuestions } from "../ask/calibration-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
@@ -14,6 +14,7 @@ import type { ModelFile } from "../records/model-state.js";
 import type { Study } from "../records/study.js";
 import { hashOf } from "../store/canonical-json.js";
 import { note } from "./output.js";
+import type { Progress } from "./progress.js";
 import type { StudyOptions } from "./study-run.js";
 
 export interface DryRun extends PlanEstimate {
@@ -34,10 +35,18 @@ export async function dryRun(
   study: Study,
   path: string,
   options: StudyOptions & { readonly measure: boolean },
+  progress: Progress,
   signal: AbortSignal,
 ): Promise<DryRun> {
   const located: Record<string, LocatedModel> = {};
-  for (const [name, model] of Object.entries(study.models)) located[name] = await locateModel(model);
+  for (const [name, model] of Object.entries(study.models)) {
+    located[name] = await locateModel(model, {
+      signal,
+      onProgress: ({ stage, doneBytes, totalBytes }) =>
+        progress.update(`${name}: ${stage}`, doneBytes, totalBytes ?? doneBytes),
+    });
+  }
+  progress.end();
   const files = Object.fromEntries(Object.entries(located).map(([name, one]) => [name, one.file ?? notHere(one)]));
   const engine = await settleEngine(study.engine);
   const plan = await makePlan({ ...study, engine }, files, dirname(resolve(path)));

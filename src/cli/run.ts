@@ -31,7 +31,7 @@ export function runCommand(): Command {
   return studyOptions(command)
     .option(
       "--dry-run",
-      "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads and writes nothing",
+      "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads nothing",
     )
     .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown")
     .option("--json", "print one JSON object about the finished run")
@@ -43,7 +43,7 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
   const progress = showProgress();
   const study = await loadStudy(studyPath, options.set);
   if (options.dryRun) {
-    const planned = await dryRun(study, studyPath, options, signal);
+    const planned = await dryRun(study, studyPath, options, progress, signal);
     if (options.json) printJson(planned);
     else print(dryRunText(planned));
     return;

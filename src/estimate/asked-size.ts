@@ -12,7 +12,7 @@ export interface CountedQuestion {
 }
 
 /** Nodes of the sequences' prefix tree: each shared beginning once. */
-export function distinctElements(sequences: readonly (readonly number[])[]): number {
+export function treeSize(sequences: readonly (readonly number[])[]): number {
   const { shared } = prefixOrder(sequences);
   const all = sequences.reduce((sum, { length }) => sum + length, 0);
   return all - shared.reduce((sum, length) => sum + length, 0);
@@ -21,30 +21,29 @@ export function distinctElements(sequences: readonly (readonly number[])[]): num
 /** @param shares whether the engine evaluates a shared beginning once */
 export async function askedSize(
   groups: readonly (readonly CountedQuestion[])[],
-  counter: Pick<TokenCounter, "sequences" | "elementsPerToken">,
+  counter: Pick<TokenCounter, "sequences">,
   shares: boolean,
 ): Promise<AskedSize> {
   let [all, distinct, generated, longest, questions] = [0, 0, 0, 0, 0];
   const items = new Set<string>();
   for (const group of groups) {
     const sequences = await counter.sequences(group.map(({ messages }) => messages));
-    const elements = sequences.reduce((sum, { length }) => sum + length, 0);
-    all += elements;
-    distinct += shares ? distinctElements(sequences) : elements;
+    const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
+    all += tokens;
+    distinct += shares ? treeSize(sequences) : tokens;
     for (const [index, { task, item, maxTokens }] of group.entries()) {
       items.add(`${task}/${item}`);
       generated += maxTokens;
-      const length = (sequences[index] as readonly number[]).length / counter.elementsPerToken;
-      longest = Math.max(longest, length + maxTokens);
+      longest = Math.max(longest, (sequences[index] as readonly number[]).length + maxTokens);
     }
     questions += group.length;
   }
   return {
     questions,
     items: items.size,
-    promptTokens: Math.round(all / counter.elementsPerToken),
-    distinctTokens: Math.round(distinct / counter.elementsPerToken),
+    promptTokens: all,
+    distinctTokens: distinct,
     generatedTokensAtMost: generated,
-    longestTokens: Math.ceil(longest),
+    longestTokens: longest,
   };
 }

@@ -16,8 +16,8 @@ import type {
 } from "./plan-estimate.js";
 import { type MeasurableModel, type RatedModel, rateModels } from "./rate-models.js";
 import { modelOf, type SizedStage, sizeStages } from "./size-stages.js";
-import { askingTime, TRAINING_OPERATIONS_PER_ASKING } from "./time-of.js";
-import { characterCounter, type TokenCounter, tokenCounter } from "./token-counter.js";
+import { askingTime, trainingTime } from "./time-of.js";
+import { pieceCounter, type TokenCounter, tokenCounter } from "./token-counter.js";
 import { trainingSize } from "./training-size.js";
 
 export interface EstimateOptions {
@@ -65,7 +65,7 @@ async function openCounters(located: EstimateOptions["located"]) {
   try {
     for (const [name, { basePath }] of Object.entries(located)) {
       const key = basePath ?? "";
-      const counter = byPath.get(key) ?? (basePath === undefined ? characterCounter() : await tokenCounter(basePath));
+      const counter = byPath.get(key) ?? (basePath === undefined ? pieceCounter() : await tokenCounter(basePath));
       byPath.set(key, counter);
       counters.set(name, counter);
     }
@@ -138,16 +138,10 @@ async function estimateTraining(
         : {}),
       time: known
         ? { ok: true, seconds: size.evaluatedTokens / known.evaluatedTokensPerSecond, basis: "measured" }
-        : trainingTime(size.evaluatedTokens, rates[base] as RatedModel),
+        : trainingTime(size.evaluatedTokens, (rates[base] as RatedModel).hypothetical, settings),
     });
   }
   return estimates;
-}
-
-function trainingTime(evaluatedTokens: number, { hypothetical }: RatedModel): TimeEstimate {
-  if (!hypothetical.ok) return hypothetical;
-  const seconds = (evaluatedTokens * TRAINING_OPERATIONS_PER_ASKING) / hypothetical.rate.tokensPerSecond;
-  return { ok: true, seconds, basis: "scaled" };
 }
 
 function modelEstimate(

@@ -1,11 +1,20 @@
 /** From counts and a rate to seconds. Pure. */
+import type { TrainingSettings } from "../records/training.js";
 import type { AskedSize, AskingRate, Rated, TimeEstimate } from "./plan-estimate.js";
 
 /**
  * A token costs 2 operations a weight when it is read and 4 when it is learnt from: forward, and back through frozen weights,
- * whose own gradients nobody needs.
+ * whose own gradients nobody needs. Checkpointing goes forward once more.
  */
-export const TRAINING_OPERATIONS_PER_ASKING = 2;
+export function trainingTime(
+  evaluatedTokens: number,
+  rated: Rated,
+  { activationCheckpointing }: Pick<TrainingSettings, "activationCheckpointing">,
+): TimeEstimate {
+  if (!rated.ok) return rated;
+  const timesAsking = activationCheckpointing ? 3 : 2;
+  return { ok: true, seconds: (evaluatedTokens * timesAsking) / rated.rate.tokensPerSecond, basis: "scaled" };
+}
 
 export function askingTime(
   { distinctTokens, generatedTokensAtMost }: Pick<AskedSize, "distinctTokens" | "generatedTokensAtMost">,

@@ -1,4 +1,4 @@
-/** Prompts as sequences whose lengths and common beginnings count: token ids, or characters where there is no tokenizer. */
+/** Prompts as sequences whose lengths and common beginnings count: a model's token ids, or pieces of text where its file is not here. */
 import { openTokenizer } from "../model/engine/open-tokenizer.js";
 import type { ChatMessage } from "../records/answer.js";
 import type { TokenBasis } from "./plan-estimate.js";
@@ -7,40 +7,45 @@ export type Prompts = readonly (readonly ChatMessage[])[];
 
 export interface TokenCounter {
   readonly basis: TokenBasis;
-  /** Elements of a sequence that make a token. */
-  readonly elementsPerToken: number;
+  /** An element is a token, or stands for one. */
   sequences(prompts: Prompts): Promise<readonly (readonly number[])[]>;
   dispose(): Promise<void>;
 }
-
-/** English text in vocabularies of 50,000 to 130,000 tokens has 4 to 4.5; the lower one asks for more time, not for less. */
-export const CHARACTERS_PER_TOKEN = 4;
-/** A template's words around one message. */
-export const TEMPLATE_TOKENS_PER_MESSAGE = 5;
 
 export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
   const tokenizer = await openTokenizer(modelPath);
   return {
     basis: "exact",
-    elementsPerToken: 1,
     sequences: (prompts) => tokenizer.tokenize(prompts),
     dispose: () => tokenizer.dispose(),
   };
 }
 
-export function characterCounter(): TokenCounter {
-  const frame = TEMPLATE_TOKENS_PER_MESSAGE * CHARACTERS_PER_TOKEN;
+/** What stands for a token: a word with its blank, every letters' worth of a long one, three digits, a run of marks, a blank. */
+export const LETTERS_PER_TOKEN = 6;
+const PIECES = new RegExp(` ?\\p{L}{1,${LETTERS_PER_TOKEN}}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+|\\s`, "gu");
+/** A template's words around one message. */
+export const TEMPLATE_TOKENS_PER_MESSAGE = 5;
+
+/** Pieces and not characters: where two prompts part, they part by whole tokens. */
+export function pieceCounter(): TokenCounter {
+  const ids = new Map<string, number>();
+  const idOf = (piece: string) => {
+    const id = ids.get(piece) ?? ids.size;
+    ids.set(piece, id);
+    return id;
+  };
+  const sequenceOf = (messages: readonly ChatMessage[]) => [
+    ...messages.flatMap(({ role, content }) => [
+      ...new Array<number>(TEMPLATE_TOKENS_PER_MESSAGE).fill(idOf(`<${role}>`)),
+      ...(content.match(PIECES) ?? []).map(idOf),
+    ]),
+    // What a template writes before the answer; a prompt's end is never the beginning of a longer one.
+    ...new Array<number>(TEMPLATE_TOKENS_PER_MESSAGE).fill(idOf("<answer>")),
+  ];
   return {
     basis: "estimate",
-    elementsPerToken: CHARACTERS_PER_TOKEN,
-    sequences: async (prompts) =>
-      prompts.map((messages) =>
-        messages.flatMap(({ role, content }) => [
-          // No character's number is negative, so that a turn never looks like text.
-          ...new Array<number>(frame).fill(-role.length),
-          ...Array.from(content, (character) => character.codePointAt(0) as number),
-        ]),
-      ),
+    sequences: async (prompts) => prompts.map(sequenceOf),
     dispose: async () => {},
   };
 }

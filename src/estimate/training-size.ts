@@ -21,7 +21,7 @@ export async function trainingSize(plan: Plan, adapter: PlannedAdapter, counter:
   const encoded: EncodedExample[] = [];
   for (let at = 0; at < examples.length; at += AT_ONCE) {
     const prompts = examples.slice(at, at + AT_ONCE).map(({ messages }) => messages.slice(0, -1));
-    for (const ids of await counter.sequences(prompts)) encoded.push(toExample(ids, counter.elementsPerToken));
+    for (const ids of await counter.sequences(prompts)) encoded.push(toExample(ids));
   }
   const subjects = examples.map(({ metadata }) => `${metadata.task}/${metadata.item}`);
   return sizeOfSet(encoded, subjects, adapter.settings);
@@ -52,9 +52,7 @@ export function sizeOfSet(
   };
 }
 
-/** Every n-th character stands for a token of an estimate, so that packing meets sequences of about the right length. */
-function toExample(ids: readonly number[], elementsPerToken: number): EncodedExample {
-  const prompt = elementsPerToken === 1 ? ids : ids.filter((_, index) => index % elementsPerToken === 0);
+function toExample(prompt: readonly number[]): EncodedExample {
   return { tokenIds: [...prompt, ...new Array<number>(ANSWER_TOKENS).fill(0)], answerStart: prompt.length };
 }
 

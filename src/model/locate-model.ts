@@ -1,4 +1,4 @@
-// What there is of a study's model on this machine, and how large it is. Downloads, writes and hashes nothing.
+// What there is of a study's model on this machine, and how large it is. Downloads nothing and makes no copy.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { InwardError } from "../errors.js";
@@ -9,6 +9,7 @@ import { recallSha256 } from "./checksum.js";
 import { FILE_TYPES } from "./gguf/file-types.js";
 import { inspectGguf } from "./gguf/inspect-gguf.js";
 import { layersToDrop } from "./gguf/layers-to-drop.js";
+import type { OnModelProgress } from "./model-progress.js";
 import { modelFolder } from "./model-folder.js";
 import { identifyModel } from "./model-identity.js";
 import { type ModelShape, readShape, weightBytes, withoutLayers } from "./model-shape.js";
@@ -23,7 +24,7 @@ export interface LocatedModel {
   readonly source: string;
   /** The source's file, which has the vocabulary. */
   readonly basePath?: string;
-  /** The file that would run, when it is here and was hashed before: what a run would find too. */
+  /** The file that would run, when it is here: what a run would find too. */
   readonly file?: ModelFile;
   /** Why there is no `file`. */
   readonly missing?: string;
@@ -40,6 +41,9 @@ export interface LocatedModel {
 export interface LocateOptions {
   readonly registry?: Registry;
   readonly env?: NodeJS.ProcessEnv;
+  /** Of hashing, which a file needs once. */
+  readonly onProgress?: OnModelProgress;
+  readonly signal?: AbortSignal;
 }
 
 /** @throws MODEL_NOT_FOUND a name that nothing has · MODEL_* a file that cannot be read · STUDY_INVALID dropLayers */
@@ -68,7 +72,8 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
       : existsSync(last.path)
         ? { bytes: statSync(last.path).size, exact: true }
         : { bytes: last.bytes, exact: false };
-  const hashed = [basePath, ...copies.map(({ path }) => path)].every((path) => recallSha256(folder, path));
+  // A copy that nothing is remembered of would be made again.
+  const known = copies.every(({ path }) => recallSha256(folder, path));
   const common = {
     source,
     basePath,
@@ -77,8 +82,17 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
     ...(shape ? { shape } : {}),
   };
   if (absent.length > 0) return { ...common, missing: `${absent[0]?.path} has not been made yet` };
-  if (!hashed) return { ...common, missing: `${basePath} has not been hashed yet; inward models verify does it` };
-  return { ...common, file: await resolveModel(source, { ...model, offline: true, registry, env }) };
+  if (!known) return { ...common, missing: `${last?.path} has changed since it was made` };
+  const { onProgress, signal } = options;
+  const resolving = {
+    ...model,
+    offline: true,
+    registry,
+    env,
+    ...(onProgress ? { onProgress } : {}),
+    ...(signal ? { signal } : {}),
+  };
+  return { ...common, file: await resolveModel(source, resolving) };
 }
 
 function notHere(

@@ -36,7 +36,7 @@ export function assumptionsOf(
       : []),
     ...(trainingScaled
       ? [
-          "Training is scaled from asking: 4 operations a weight and token (6 with activation checkpointing) instead of 2.",
+          "Training is scaled from reading prompts: 4 operations a weight and token (6 with activation checkpointing) instead of 2.",
         ]
       : []),
     ...(calibration

@@ -40,7 +40,7 @@ export async function estimatePlan(plan: Plan, options: EstimateOptions): Promis
   try {
     onProgress?.("counting");
     const sized = await sizeStages(plan, counters);
-    const rates = await ratesOf(plan, options);
+    const rates = await ratesOf(plan, options, counters);
     const stages = sized.map(
       (stage): StageEstimate => ({ ...stage, time: timeOf(stage, rates[modelOf(plan, stage.state)]) }),
     );
@@ -76,7 +76,11 @@ async function openCounters(located: EstimateOptions["located"]) {
   return { counters, close };
 }
 
-async function ratesOf(plan: Plan, options: EstimateOptions): Promise<Record<string, RatedModel>> {
+async function ratesOf(
+  plan: Plan,
+  options: EstimateOptions,
+  counters: ReadonlyMap<string, TokenCounter>,
+): Promise<Record<string, RatedModel>> {
   const { located, measure, standIn, onProgress, signal } = options;
   if (!measure) {
     const none = { ok: false, reason: "nothing was measured (--no-measure)" } as const;
@@ -94,6 +98,7 @@ async function ratesOf(plan: Plan, options: EstimateOptions): Promise<Record<str
         },
       ]),
     ),
+    counterOf: (model) => counters.get(model) as TokenCounter,
     ...(standIn ? { standIn } : {}),
     onProgress: (model) => onProgress?.(`measuring ${model}`),
     ...(signal ? { signal } : {}),

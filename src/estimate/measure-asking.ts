@@ -6,10 +6,11 @@ import { askedSize } from "./asked-size.js";
 import type { AskingRate } from "./plan-estimate.js";
 import type { TokenCounter } from "./token-counter.js";
 
-/** Questions of one probe, at most. */
+/** Questions that are answered, at most; fewer where reading their prompts alone would take longer than this. */
 const MOST_QUESTIONS = 16;
-/** A probe that would take longer asks fewer. */
-const MOST_SECONDS = 4;
+const MOST_SECONDS = 3;
+/** As many are read to tell how fast reading is, and answered at least: beside each other they take little longer than one. */
+const FEWEST_QUESTIONS = 4;
 
 export interface ProbeOptions {
   readonly counter: TokenCounter;
@@ -35,12 +36,15 @@ export async function measureAsking(
     );
     return { replies, seconds: (performance.now() - begun) / 1000 };
   };
-  // The first question also makes the context, and tells how many more there is time for; where there is none, it is all there is.
-  const alone = questions.slice(0, 1);
-  const first = await ask(alone);
-  const affordable = Math.min(MOST_QUESTIONS, Math.floor(MOST_SECONDS / Math.max(first.seconds, 1e-3)));
-  const sample = affordable < 2 ? alone : spread(questions, affordable);
-  const { replies, seconds } = affordable < 2 ? first : await ask(sample);
+  const read = (group: readonly Question[]) => ask(group.map((question) => ({ ...question, maxTokens: 1 })));
+  const few = spread(questions, FEWEST_QUESTIONS);
+  // Makes the context, which is not to be timed.
+  await read(few.slice(0, 1));
+  const reading = await read(few);
+  const toRead = await askedSize([few], counter, shares);
+  const affordable = Math.floor((MOST_SECONDS * few.length) / Math.max(reading.seconds, 1e-3));
+  const sample = spread(questions, Math.min(MOST_QUESTIONS, Math.max(FEWEST_QUESTIONS, affordable)));
+  const { replies, seconds } = await ask(sample);
   const { distinctTokens, generatedTokensAtMost } = await askedSize([sample], counter, shares);
   const generated = replies.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
   const bytes = replies.reduce((sum, reply, index) => {
@@ -48,6 +52,7 @@ export async function measureAsking(
   }, 0);
   return {
     basis: "measured",
+    readTokensPerSecond: toRead.distinctTokens / Math.max(reading.seconds, 1e-6),
     tokensPerSecond: (distinctTokens + generated) / Math.max(seconds, 1e-6),
     generatedShare: generated / generatedTokensAtMost,
     bytesPerAnswer: bytes / sample.length,

@@ -30,7 +30,7 @@ export function askingMemory(
 
 /**
  * Activations that the backward pass needs of every layer: eight vectors as wide as the embedding, four as wide as the
- * feed-forward, and attention's scores. With checkpointing only a layer's input stays, and one layer's activations at a time.
+ * feed-forward, and attention's scores. The CPU's own kernels keep no scores, so there it is less. With checkpointing only a layer's input stays, and one layer's activations at a time.
  */
 export function trainingMemory(
   shape: ModelShape,

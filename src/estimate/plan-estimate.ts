@@ -81,6 +81,8 @@ export interface AskingRate {
   readonly basis: "measured" | "scaled";
   /** Distinct prompt tokens and generated tokens together. */
   readonly tokensPerSecond: number;
+  /** Distinct prompt tokens alone, of a few questions without an answer. */
+  readonly readTokensPerSecond: number;
   /** Generated tokens, as a share of the most that could be. */
   readonly generatedShare: number;
   /** A line of the answers' file. */

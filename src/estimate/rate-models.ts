@@ -9,7 +9,7 @@ import type { Plan } from "../records/plan.js";
 import { measureAsking } from "./measure-asking.js";
 import type { Rated } from "./plan-estimate.js";
 import { scaledRate } from "./time-of.js";
-import { tokenCounter } from "./token-counter.js";
+import { type TokenCounter, tokenCounter } from "./token-counter.js";
 
 export interface RatedModel {
   readonly objectLevel: Rated;
@@ -29,6 +29,8 @@ export interface RateOptions {
   readonly models: Readonly<
     Record<string, { readonly path?: string; readonly shape?: ModelShape; readonly missing?: string }>
   >;
+  /** Of a plan's model that is here: its own tokenizer. */
+  readonly counterOf: (model: string) => TokenCounter;
   /** Measured when no model of the plan can be; absent when it is not here either. */
   readonly standIn?: MeasurableModel;
   readonly onProgress?: (model: string) => void;
@@ -44,7 +46,7 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   );
   for (const model of here) {
     onProgress?.(model.name);
-    const rated = await unlessRefused(() => measure(model, options));
+    const rated = await unlessRefused(() => measure(model, options.counterOf(model.name), options));
     rates[model.name] = rated;
     if (rated.objectLevel.ok && rated.hypothetical.ok)
       reference ??= { ...rated, ...(model.shape ? { shape: model.shape } : {}) };
@@ -52,7 +54,7 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   if (here.length < Object.keys(models).length && !reference && standIn) {
     onProgress?.(standIn.name);
     reference = {
-      ...(await unlessRefused(() => measure(standIn, options))),
+      ...(await unlessRefused(() => measureStandIn(standIn, options))),
       ...(standIn.shape ? { shape: standIn.shape } : {}),
     };
   }
@@ -76,13 +78,22 @@ async function unlessRefused(measured: () => Promise<RatedModel>): Promise<Rated
   }
 }
 
-async function measure(model: MeasurableModel, { plan, signal }: RateOptions): Promise<RatedModel> {
-  const { engine } = plan;
-  const counter = await tokenCounter(model.path);
-  const opened = await openModel(model.path, engine).catch(async (error) => {
+async function measureStandIn(standIn: MeasurableModel, options: RateOptions): Promise<RatedModel> {
+  const counter = await tokenCounter(standIn.path);
+  try {
+    return await measure(standIn, counter, options);
+  } finally {
     await counter.dispose();
-    throw error;
-  });
+  }
+}
+
+async function measure(
+  model: MeasurableModel,
+  counter: TokenCounter,
+  { plan, signal }: RateOptions,
+): Promise<RatedModel> {
+  const { engine } = plan;
+  const opened = await openModel(model.path, engine);
   try {
     const shares = engine.engine === "native" && !engine.strict;
     const rate = async (questions: readonly Question[]): Promise<Rated> => {
@@ -98,7 +109,6 @@ async function measure(model: MeasurableModel, { plan, signal }: RateOptions): P
     };
   } finally {
     await opened.dispose();
-    await counter.dispose();
   }
 }
 

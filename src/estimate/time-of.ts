@@ -12,8 +12,8 @@ export function trainingTime(
   { activationCheckpointing }: Pick<TrainingSettings, "activationCheckpointing">,
 ): TimeEstimate {
   if (!rated.ok) return rated;
-  const timesAsking = activationCheckpointing ? 3 : 2;
-  return { ok: true, seconds: (evaluatedTokens * timesAsking) / rated.rate.tokensPerSecond, basis: "scaled" };
+  const timesReading = activationCheckpointing ? 3 : 2;
+  return { ok: true, seconds: (evaluatedTokens * timesReading) / rated.rate.readTokensPerSecond, basis: "scaled" };
 }
 
 export function askingTime(
@@ -32,6 +32,7 @@ export function scaledRate(rate: AskingRate, weightsMeasured: number, weights: n
     ...rate,
     basis: "scaled",
     tokensPerSecond: rate.tokensPerSecond * factor,
+    readTokensPerSecond: rate.readTokensPerSecond * factor,
     of: `${rate.of}, times ${factor.toPrecision(2)} for its weights`,
   };
 }

@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import { FILE_TYPE_NAMES, type FileTypeName } from "../records/file-type.js";
 import type { ModelFile } from "../records/model-state.js";
 import type { StudyModel } from "../records/study.js";
-import { recallSha256 } from "./checksum.js";
+import { recallSha256, rememberedSha256 } from "./checksum.js";
 import { FILE_TYPES } from "./gguf/file-types.js";
 import { inspectGguf } from "./gguf/inspect-gguf.js";
 import { layersToDrop } from "./gguf/layers-to-drop.js";
@@ -59,11 +59,12 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
   if (basePath === undefined) return notHere(model, shape, whole, entry);
 
-  const base = { path: basePath, sha256: recallSha256(folder, basePath), summary: await inspectGguf(basePath) };
-  const copies = copiesOf(model, copyId(identity, { path: basePath, sha256: base.sha256 ?? "" }), whole, {
-    ...base,
-    folder,
-  });
+  const { onProgress, signal } = options;
+  // Copies of a user's file carry a piece of its checksum in their names.
+  const named = identity.kind === "user_file" && (model.encoding !== "as_shipped" || dropLayers !== undefined);
+  const sha256 = named ? await rememberedSha256(folder, basePath, { onProgress, signal }) : "";
+  const base = { path: basePath, sha256, summary: await inspectGguf(basePath) };
+  const copies = copiesOf(model, copyId(identity, base), whole, { ...base, folder });
   const absent = copies.filter(({ path }) => !existsSync(path));
   const last = copies.at(-1);
   const weights =
@@ -73,7 +74,7 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
         ? { bytes: statSync(last.path).size, exact: true }
         : { bytes: last.bytes, exact: false };
   // A copy that nothing is remembered of would be made again.
-  const known = copies.every(({ path }) => recallSha256(folder, path));
+  const known = absent.length === 0 && copies.every(({ path }) => recallSha256(folder, path));
   const common = {
     source,
     basePath,
@@ -83,7 +84,6 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   };
   if (absent.length > 0) return { ...common, missing: `${absent[0]?.path} has not been made yet` };
   if (!known) return { ...common, missing: `${last?.path} has changed since it was made` };
-  const { onProgress, signal } = options;
   const resolving = {
     ...model,
     offline: true,

@@ -223,7 +223,14 @@ describe("memory", () => {
 });
 
 describe("time", () => {
-  const rate = { basis: "measured" as const, tokensPerSecond: 10, generatedShare: 0.5, bytesPerAnswer: 1, of: "m" };
+  const rate = {
+    basis: "measured" as const,
+    tokensPerSecond: 10,
+    readTokensPerSecond: 20,
+    generatedShare: 0.5,
+    bytesPerAnswer: 1,
+    of: "m",
+  };
   const unknown = { ok: false as const, reason: "nothing was measured" };
 
   test("of asking: distinct tokens and the usual share of the generated ones", () => {
@@ -234,13 +241,13 @@ describe("time", () => {
 
   test("of training, where only asking was measured, is scaled: twice the operations, thrice with checkpointing", () => {
     const rated = { ok: true as const, rate };
-    const of = (activationCheckpointing: boolean) => trainingTime(100, rated, { activationCheckpointing });
+    const of = (activationCheckpointing: boolean) => trainingTime(200, rated, { activationCheckpointing });
     expect(of(false)).toEqual({ ok: true, seconds: 20, basis: "scaled" });
     expect(of(true)).toEqual({ ok: true, seconds: 30, basis: "scaled" });
   });
 
   test("of a network ten times as large is ten times as long, and no measurement", () => {
-    expect(scaledRate(rate, 100, 1000)).toMatchObject({ basis: "scaled", tokensPerSecond: 1 });
+    expect(scaledRate(rate, 100, 1000)).toMatchObject({ basis: "scaled", tokensPerSecond: 1, readTokensPerSecond: 2 });
   });
 
   test("together is unknown when a part is, and measured only when all parts are", () => {

@@ -1,14 +1,11 @@
 /** inward run: a whole study, from its YAML to its report. */
 import { join } from "node:path";
 import { Command } from "commander";
-import { calibrationQuestions } from "../ask/calibration-questions.js";
-import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { loadStudy } from "../plan/load-study.js";
-import type { Plan } from "../records/plan.js";
 import { runStudy } from "../run-study.js";
-import { hashOf } from "../store/canonical-json.js";
 import { RUN_FILES } from "../store/run-folder.js";
+import { dryRun } from "./dry-run.js";
+import { dryRunText } from "./dry-run-text.js";
 import { abortOnInterrupt } from "./interrupt.js";
 import { print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";
@@ -17,6 +14,7 @@ import { summarize } from "./summary.js";
 
 interface RunOptions extends StudyOptions {
   readonly dryRun?: boolean;
+  readonly measure: boolean;
   readonly json?: boolean;
 }
 
@@ -31,7 +29,11 @@ export function runCommand(): Command {
     )
     .argument("<study>", "path of a study file (scripts/studies has examples)");
   return studyOptions(command)
-    .option("--dry-run", "print the plan's size and folder, ask nothing")
+    .option(
+      "--dry-run",
+      "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads nothing",
+    )
+    .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown")
     .option("--json", "print one JSON object about the finished run")
     .action(run);
 }
@@ -40,35 +42,15 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
   const signal = abortOnInterrupt();
   const progress = showProgress();
   const study = await loadStudy(studyPath, options.set);
-  const planned = await planStudy(study, studyPath, options, progress, signal);
   if (options.dryRun) {
-    printDryRun(planned.plan, planned.folder, options.json === true);
+    const planned = await dryRun(study, studyPath, options, progress, signal);
+    if (options.json) printJson(planned);
+    else print(dryRunText(planned));
     return;
   }
+  const planned = await planStudy(study, studyPath, options, progress, signal);
   const finished = await workInRun(planned, progress, signal, runStudy);
   const summary = await summarize(finished);
   if (options.json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${join(finished.path, RUN_FILES.report)}`);
-}
-
-function printDryRun(plan: Plan, folder: string, json: boolean): void {
-  const adapters = Object.keys(plan.adapters ?? {});
-  const distributions = calibrationQuestions(plan).length;
-  const size = {
-    folder,
-    planHash: hashOf(plan),
-    tasks: plan.tasks.length,
-    objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
-    hypothetical: hypotheticalQuestions(plan).length,
-    ...(distributions > 0 ? { distributions } : {}),
-    ...(adapters.length > 0 ? { adapters } : {}),
-  };
-  if (json) printJson(size);
-  else {
-    const measured = distributions > 0 ? `\n${distributions} distributions to measure` : "";
-    const trained = adapters.length > 0 ? `\nadapters to train: ${adapters.join(", ")}` : "";
-    print(
-      `${folder}\n${size.tasks} tasks, ${size.objectLevel} object-level and ${size.hypothetical} hypothetical questions${measured}${trained}`,
-    );
-  }
 }

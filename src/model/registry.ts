@@ -18,6 +18,8 @@ const sourceSchema = z.discriminatedUnion("type", [
   }),
 ]);
 
+const count = z.number().int().positive();
+
 const entrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be lower case letters, digits, dots and dashes"),
   summary: z.string().min(1),
@@ -31,6 +33,17 @@ const entrySchema = z.strictObject({
   licence: z.string().min(1),
   chatFormat: z.enum(["chatml", "llama3", "llama3.1"]),
   parameters: z.number().int().positive(),
+  /** So that a plan's memory and work can be estimated without the file. */
+  shape: z.strictObject({
+    layers: count,
+    embedding: count,
+    heads: count,
+    keyValueHeads: count,
+    headWidth: count,
+    feedForward: count,
+    vocabulary: count,
+    tiedOutput: z.boolean(),
+  }),
 });
 
 const registrySchema = z.strictObject({

@@ -44,6 +44,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "distribution",
     "report",
   ],
+  estimate: ["records", "errors", "store", "model", "ask", "finetune", "stages"],
   "run-study": ["stages"],
   "run-calibration": ["stages"],
 };

@@ -1,0 +1,111 @@
+/** A dry run for a person: what is asked and learnt, how long, how much memory and disk. */
+import type { ModelEstimate, Rated, TimeEstimate } from "../estimate/plan-estimate.js";
+import { sumOfTimes } from "../estimate/time-of.js";
+import type { DryRun } from "./dry-run.js";
+import { table } from "./output.js";
+import { readableBytes } from "./readable-bytes.js";
+
+const STAGE_NAMES = {
+  object_level: "object-level",
+  object_level_adapted: "object-level, adapted",
+  hypothetical: "hypothetical",
+  noise_floor: "noise floor",
+  distributions: "distributions",
+} as const;
+
+export function dryRunText(run: DryRun): string {
+  return [
+    run.folder ?? `${run.study}: the run's folder is not known yet, because ${run.folderUnknown}.`,
+    `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
+    asking(run),
+    ...(run.training.length > 0 ? [training(run)] : []),
+    `Together ${words(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
+    ...run.models.map(model),
+    disk(run),
+    run.assumptions.map((line) => `- ${line}`).join("\n"),
+  ].join("\n\n");
+}
+
+function asking({ stages }: DryRun): string {
+  return table(
+    ["stage", "state", "questions", "strings", "prompt tokens", "distinct", "generated at most", "time"],
+    stages.map((one) => [
+      STAGE_NAMES[one.stage],
+      one.state,
+      whole(one.questions),
+      whole(one.items),
+      whole(one.promptTokens),
+      whole(one.distinctTokens),
+      whole(one.generatedTokensAtMost),
+      words(one.time),
+    ]),
+  );
+}
+
+function training({ training }: DryRun): string {
+  return table(
+    ["adapter", "examples at most", "steps", "tokens", "evaluated", "parameters", "memory", "time"],
+    training.map((one) => [
+      one.adapter,
+      whole(one.examplesAtMost),
+      whole(one.steps),
+      whole(one.exampleTokens),
+      whole(one.evaluatedTokens),
+      one.parameters === undefined ? "unknown" : whole(one.parameters),
+      one.memory === undefined ? "unknown" : readableBytes(one.memory.total),
+      words(one.time),
+    ]),
+  );
+}
+
+function model({ model: name, source, missing, parameters, weights, memory, rates }: ModelEstimate): string {
+  const size = [
+    ...(parameters === undefined ? [] : [`${whole(parameters)} parameters`]),
+    weights ? `${weights.exact ? "" : "about "}${readableBytes(weights.bytes)} of weights` : "size unknown",
+  ].join(", ");
+  return [
+    `${name} (${source}): ${size}${missing === undefined ? "" : `; ${missing}`}`,
+    ...(memory
+      ? [
+          `  memory for asking: ${readableBytes(memory.total)} (weights ${readableBytes(memory.weights)}, keys and values ${readableBytes(memory.cache)}, computing about ${readableBytes(memory.compute)})`,
+        ]
+      : []),
+    `  object-level: ${rateWords(rates.objectLevel)}`,
+    `  hypothetical: ${rateWords(rates.hypothetical)}`,
+  ].join("\n");
+}
+
+function rateWords(rated: Rated): string {
+  if (!rated.ok) return `rate unknown: ${rated.reason}`;
+  const { basis, tokensPerSecond, of } = rated.rate;
+  return `${tokensPerSecond.toPrecision(3)} tokens/s, ${basis} (${of})`;
+}
+
+function disk({ disk: need }: DryRun): string {
+  const parts = [
+    `answers about ${readableBytes(need.answers)}`,
+    ...(need.adapters > 0
+      ? [`adapters ${readableBytes(need.adapters)}`, `a checkpoint ${readableBytes(need.checkpoint)} while training`]
+      : []),
+    ...(need.modelsToDownload > 0 ? [`models to download about ${readableBytes(need.modelsToDownload)}`] : []),
+    ...(need.modelsToWrite > 0 ? [`re-encoded copies about ${readableBytes(need.modelsToWrite)}`] : []),
+    ...need.unknown,
+  ];
+  return `Disk: ${parts.join(", ")}.`;
+}
+
+function words(time: TimeEstimate): string {
+  if (!time.ok) return "unknown";
+  return `${time.atMost ? "at most " : "about "}${duration(time.seconds)}, ${time.basis}`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  const hours = seconds / 3600;
+  return `${hours < 10 ? hours.toFixed(1) : whole(Math.round(hours))} h`;
+}
+
+function whole(value: number): string {
+  return value.toLocaleString("en-US");
+}

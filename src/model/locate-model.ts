@@ -1,0 +1,194 @@
+// What there is of a study's model on this machine, and how large it is. Downloads nothing and makes no copy.
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { InwardError } from "../errors.js";
+import { FILE_TYPE_NAMES, type FileTypeName } from "../records/file-type.js";
+import type { ModelFile } from "../records/model-state.js";
+import type { StudyModel } from "../records/study.js";
+import { recallSha256, rememberedSha256 } from "./checksum.js";
+import { FILE_TYPES } from "./gguf/file-types.js";
+import { inspectGguf } from "./gguf/inspect-gguf.js";
+import { layersToDrop } from "./gguf/layers-to-drop.js";
+import type { OnModelProgress } from "./model-progress.js";
+import { modelFolder } from "./model-folder.js";
+import { identifyModel } from "./model-identity.js";
+import { type ModelShape, readShape, weightBytes, withoutLayers } from "./model-shape.js";
+import { copyId } from "./reencoded.js";
+import { loadRegistry, type Registry, type RegistryEntry } from "./registry.js";
+import { resolveModel } from "./resolve-model.js";
+import { fromHuggingFaceCache } from "./sources/hugging-face-cache.js";
+import { parseHuggingFaceUri } from "./sources/hugging-face-uri.js";
+import { fromLocalPath } from "./sources/local-path.js";
+
+export interface LocatedModel {
+  readonly source: string;
+  /** The source's file, which has the vocabulary. */
+  readonly basePath?: string;
+  /** The file that would run, when it is here: what a run would find too. */
+  readonly file?: ModelFile;
+  /** Why there is no `file`. */
+  readonly missing?: string;
+  /** Of the network that would run; absent where neither a file nor the registry tells. */
+  readonly shape?: ModelShape;
+  /** Of the file that would run. */
+  readonly weights?: { readonly bytes: number; readonly exact: boolean };
+  /** What a run would have to download, bytes; absent when nothing, or unknown. */
+  readonly toDownload?: number;
+  /** What a run would have to write as re-encoded copies, bytes. */
+  readonly toWrite: number;
+}
+
+export interface LocateOptions {
+  readonly registry?: Registry;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Of hashing, which a file needs once. */
+  readonly onProgress?: OnModelProgress;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws MODEL_NOT_FOUND a name that nothing has · MODEL_* a file that cannot be read · STUDY_INVALID dropLayers */
+export async function locateModel(model: StudyModel, options: LocateOptions = {}): Promise<LocatedModel> {
+  const { source, dropLayers } = model;
+  const registry = options.registry ?? loadRegistry();
+  const env = options.env ?? process.env;
+  const folder = modelFolder(env);
+  const identity = identifyModel(source, registry);
+  const entry = registry.models.find(({ name }) => name === source);
+  const basePath = identity.kind === "managed" ? managedPath(identity, folder, env) : userPath(identity.path);
+  const whole = (basePath === undefined ? undefined : await readShape(basePath)) ?? entry?.shape;
+  const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
+  if (basePath === undefined) return notHere(model, shape, whole, entry);
+
+  const { onProgress, signal } = options;
+  // Copies of a user's file carry a piece of its checksum in their names.
+  const named = identity.kind === "user_file" && (model.encoding !== "as_shipped" || dropLayers !== undefined);
+  const sha256 = named ? await rememberedSha256(folder, basePath, { onProgress, signal }) : "";
+  const base = { path: basePath, sha256, summary: await inspectGguf(basePath) };
+  const copies = copiesOf(model, copyId(identity, base), whole, { ...base, folder });
+  const absent = copies.filter(({ path }) => !existsSync(path));
+  const last = copies.at(-1);
+  const weights =
+    last === undefined
+      ? { bytes: base.summary.bytes, exact: true }
+      : existsSync(last.path)
+        ? { bytes: statSync(last.path).size, exact: true }
+        : { bytes: last.bytes, exact: false };
+  // A copy that nothing is remembered of would be made again.
+  const known = absent.length === 0 && copies.every(({ path }) => recallSha256(folder, path));
+  const common = {
+    source,
+    basePath,
+    weights,
+    toWrite: absent.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(shape ? { shape } : {}),
+  };
+  if (absent.length > 0) return { ...common, missing: `${absent[0]?.path} has not been made yet` };
+  if (!known) return { ...common, missing: `${last?.path} has changed since it was made` };
+  const resolving = {
+    ...model,
+    offline: true,
+    registry,
+    env,
+    ...(onProgress ? { onProgress } : {}),
+    ...(signal ? { signal } : {}),
+  };
+  return { ...common, file: await resolveModel(source, resolving) };
+}
+
+function notHere(
+  { source, encoding, roundedTo, dropLayers }: StudyModel,
+  shape: ModelShape | undefined,
+  whole: ModelShape | undefined,
+  entry: RegistryEntry | undefined,
+): LocatedModel {
+  const shipped = shippedType(source, entry);
+  const type = encoding === "as_shipped" ? shipped : encoding;
+  const steps = [
+    ...(dropLayers === undefined ? [] : [shipped]),
+    ...(roundedTo === undefined ? [] : [roundedTo]),
+    ...(encoding === "as_shipped" ? [] : [encoding]),
+  ];
+  const download = entry?.bytes ?? (whole && shipped ? weightBytes(whole, shipped) : undefined);
+  const exact = encoding === "as_shipped" && dropLayers === undefined && entry?.bytes != null;
+  return {
+    source,
+    missing: `${source} is not on this machine`,
+    toWrite: shape ? steps.reduce((sum, step) => sum + (step ? weightBytes(shape, step) : 0), 0) : 0,
+    ...(shape ? { shape } : {}),
+    ...(exact
+      ? { weights: { bytes: entry?.bytes as number, exact } }
+      : shape && type
+        ? { weights: { bytes: weightBytes(shape, type), exact } }
+        : {}),
+    ...(download === undefined ? {} : { toDownload: download }),
+  };
+}
+
+/** The encoding that a source names: `hf:user/repo:Q4_K_M`, `…-Q8_0.gguf`. */
+function shippedType(source: string, entry: RegistryEntry | undefined): FileTypeName | undefined {
+  const uris = entry ? entry.sources.flatMap((one) => (one.type === "hf" ? [one.uri] : [])) : [source];
+  const words = uris.flatMap((uri) =>
+    uri
+      .toLowerCase()
+      .replace(/\.gguf$/, "")
+      .split(/[:/.-]/),
+  );
+  return FILE_TYPE_NAMES.find((name) => words.includes(name));
+}
+
+function managedPath(
+  { id, sources }: Extract<ReturnType<typeof identifyModel>, { kind: "managed" }>,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+): string | undefined {
+  const place = join(folder, `${id}.gguf`);
+  if (existsSync(place)) return place;
+  for (const source of sources) {
+    const found =
+      source.type === "hf"
+        ? fromHuggingFaceCache(parseHuggingFaceUri(source.uri), env)
+        : source.type === "path"
+          ? fromLocalPath(source.path)
+          : undefined;
+    if (found?.ok) return found.path;
+  }
+  return undefined;
+}
+
+function userPath(path: string): string | undefined {
+  const found = fromLocalPath(path);
+  return found.ok ? found.path : undefined;
+}
+
+/** The files that deriveModel would make of the base, in its order and under its names. */
+function copiesOf(
+  { encoding, roundedTo, dropLayers }: StudyModel,
+  baseId: string,
+  whole: ModelShape | undefined,
+  base: { readonly folder: string; readonly summary: Awaited<ReturnType<typeof inspectGguf>> },
+): { path: string; bytes: number }[] {
+  const { summary, folder } = base;
+  const copies: { path: string; bytes: number }[] = [];
+  let id = baseId;
+  let encoded: string = summary.encoding;
+  const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
+  const sizeOf = (type: FileTypeName) => (shape ? weightBytes(shape, type) : summary.bytes);
+  if (dropLayers !== undefined) {
+    if (summary.blockCount === undefined) {
+      throw new InwardError("MODEL_NOT_GGUF", `${summary.path} does not say how many layers it has`);
+    }
+    const dropped = layersToDrop(summary.blockCount, dropLayers).length;
+    id = `${id}.without-${dropped}-of-${summary.blockCount}-layers`;
+    const share = (summary.blockCount - dropped) / summary.blockCount;
+    copies.push({ path: join(folder, `${id}.gguf`), bytes: Math.round(summary.bytes * share) });
+  }
+  const reencode = (type: FileTypeName) => {
+    if (encoded === FILE_TYPES[type]) return;
+    copies.push({ path: join(folder, `${id}.${type}.gguf`), bytes: sizeOf(type) });
+    encoded = FILE_TYPES[type];
+    id = `${id}.${type}`;
+  };
+  if (roundedTo !== undefined) reencode(roundedTo);
+  if (encoding !== "as_shipped") reencode(encoding);
+  return copies;
+}

@@ -2,6 +2,7 @@
 import type { Plan, PlannedTask } from "../records/plan.js";
 import type { TaskItem } from "../records/task.js";
 import { objectLevelMessages } from "../tasks/object-level-messages.js";
+import { hasMatrix, matrixTargets } from "./matrix-states.js";
 import type { Question } from "./question.js";
 
 /**
@@ -9,20 +10,35 @@ import type { Question } from "./question.js";
  * @returns questions in the plan's order: states outside, tasks, then strings
  */
 export function objectLevelQuestions(plan: Plan): Question[] {
-  return questionsFor(plan, targetsOf(plan, false), (task) => [...task.train, ...task.heldOut]);
+  return [
+    ...questionsFor(plan, targetsOf(plan, false), (task) => [...task.train, ...task.heldOut]),
+    // Nobody learns from a state that only the matrix compares.
+    ...questionsFor(plan, onlyInMatrix(plan, false), (task) => task.heldOut),
+  ];
 }
 
 /**
  * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings only, since nobody
- * learns from what they do. Empty when nothing is trained or no model predicts itself.
+ * learns from what they do. Empty when nothing is trained, or no model predicts itself and there is no matrix.
  */
 export function adaptedObjectLevelQuestions(plan: Plan): Question[] {
-  return questionsFor(plan, targetsOf(plan, true), (task) => task.heldOut);
+  return questionsFor(plan, [...targetsOf(plan, true), ...onlyInMatrix(plan, true)], (task) => task.heldOut);
 }
 
 function targetsOf(plan: Plan, adapted: boolean): string[] {
   const targets = new Set(plan.predictions.map((prediction) => prediction.target));
-  return [...targets].filter((target) => (plan.states?.[target]?.adapter !== undefined) === adapted);
+  return [...targets].filter((target) => isAdapted(plan, target) === adapted);
+}
+
+/** States that no prediction is about, and that the matrix has a column of all the same. */
+function onlyInMatrix(plan: Plan, adapted: boolean): string[] {
+  if (!hasMatrix(plan)) return [];
+  const targets = new Set(plan.predictions.map((prediction) => prediction.target));
+  return matrixTargets(plan).filter((state) => !targets.has(state) && isAdapted(plan, state) === adapted);
+}
+
+function isAdapted(plan: Plan, state: string): boolean {
+  return plan.states?.[state]?.adapter !== undefined;
 }
 
 function questionsFor(

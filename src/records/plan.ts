@@ -69,6 +69,8 @@ export interface Plan {
   readonly engine: SettledEngine;
   readonly noiseFloor: { readonly questions: number };
   readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
+  /** What is measured beyond predictions, by name: `matrix` every predictor about every target. Absent when nothing is. */
+  readonly experiments?: readonly string[];
   /** Absent when no distributions are measured. */
   readonly calibration?: PlannedCalibration;
   /** Wording of every property and variant asked, so that the plan alone says what was asked. */

@@ -4,9 +4,11 @@ import { buildFinetuneSets } from "./stages/build-finetune-sets.js";
 import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractAdaptedBehaviors, extractBehaviors } from "./stages/extract-behaviors.js";
 import { measureDistributions } from "./stages/measure-distributions.js";
+import { measureLogprobDifferences } from "./stages/measure-logprob-differences.js";
 import { measureNoise } from "./stages/measure-noise.js";
 import { predictFromStrings } from "./stages/predict-from-strings.js";
 import { scoreCalibration } from "./stages/score-calibration.js";
+import { scoreMatrix } from "./stages/score-matrix.js";
 import { scorePredictions } from "./stages/score-predictions.js";
 import type { StageContext } from "./stages/stage-context.js";
 import { requireTrainer, trainAdapters } from "./stages/train-adapters.js";
@@ -27,9 +29,11 @@ export async function runStudy(context: StageContext): Promise<void> {
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json
   await measureDistributions(context); // 07-distributions.jsonl, when the study has a calibration
+  await measureLogprobDifferences(context); // 07-logprob-differences.jsonl, when the study has a matrix
   await predictFromStrings(context); // 07-input-only.json
   await scorePredictions(context); // 08-scores.json
   await comparePredictors(context); // 08-comparisons.json, when a target has a self and a cross predictor
   await scoreCalibration(context); // 08-calibration.json, likewise
+  await scoreMatrix(context); // 08-matrix.json, likewise with a matrix
   await writeReport(context); // 09-report.html
 }

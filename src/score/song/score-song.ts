@@ -21,7 +21,8 @@ export function scoreSong(
 ): SongScores {
   const states = [...new Set(rows.map(({ state }) => state))];
   if (states.length < 2) {
-    return { ok: false, reason: `${states.length} state was asked: a state can be compared with itself only` };
+    const asked = states.length === 0 ? "no state" : `only ${states[0]}`;
+    return { ok: false, reason: `${asked} was asked: two states are compared at the least` };
   }
   const models = states.map((state) => modelOf(rows, state));
   const types = new Set(states.flatMap((a) => states.map((b) => relationOf(plan, a, b))));

@@ -53,7 +53,7 @@ export function ownOrOther(
   const saysOther = (trial: Trial) => Number(says(trial, others.get(trial) as string));
   const estimate = (measure: Measure, range: PointRange): Estimate =>
     differing.length === 0
-      ? { ok: false, reason: "the states do not differ on any string" }
+      ? { ok: false, reason: pairs.length === 0 ? "there are no two states" : "the states differ on no string" }
       : estimateOver(differing, { measure, range, kind: "micro" }, strings, confidence);
   return {
     pairs: pairs.length,

@@ -71,23 +71,18 @@ function fitsOf(
 ): FittedForm[] {
   const subsets = subsetsOf(plan, matrices.micro.cells);
   return subsets.flatMap(({ subset, has }) =>
-    FORMS.map(({ average, scale, form }): FittedForm => {
+    FORMS.flatMap(({ average, scale, form }): FittedForm[] => {
       const { cells: all, clusters } = matrices[average];
       const cells = all.filter(({ predictor }) => has(predictor));
       const taken = form === "self" ? cells.map(withoutSimilarity) : cells;
       const scaled = scale === "miss" ? onMissScale(taken) : taken;
       const covariates = form === "relations" ? varying(relationCovariates(plan), scaled) : [];
+      if (form === "relations" && covariates.length === 0) return [];
       const { bootstrapReplicates: replicates, confidence } = settings;
       const fit = fitMatrix(scaled, { covariates, bootstrap: { replicates, clusters, confidence } });
       const main = average === "micro" && scale === "accuracy" && form === "similarity";
-      return {
-        predictors: subset,
-        average,
-        scale,
-        form,
-        fit,
-        ...(main ? { residuals: cellResiduals(cells, fit) } : {}),
-      };
+      const row = { predictors: subset, average, scale, form, fit };
+      return [main ? { ...row, residuals: cellResiduals(cells, fit) } : row];
     }),
   );
 }

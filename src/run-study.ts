@@ -5,9 +5,11 @@ import { comparePredictors } from "./stages/compare-predictors.js";
 import { extractBehaviors } from "./stages/extract-behaviors.js";
 import { judgeExperiments } from "./stages/judge-experiments.js";
 import { measureDistributions } from "./stages/measure-distributions.js";
+import { measureLogprobDifferences } from "./stages/measure-logprob-differences.js";
 import { measureNoise } from "./stages/measure-noise.js";
 import { predictFromStrings } from "./stages/predict-from-strings.js";
 import { scoreCalibration } from "./stages/score-calibration.js";
+import { scoreMatrix } from "./stages/score-matrix.js";
 import { scorePredictions } from "./stages/score-predictions.js";
 import { scoreShifts } from "./stages/score-shifts.js";
 import type { StageContext } from "./stages/stage-context.js";
@@ -36,10 +38,12 @@ export async function runStudy(context: StageContext): Promise<void> {
   await askHypothetical(context); // 07-hypothetical.jsonl
   await measureNoise(context); // 07-noise-floor.json
   await measureDistributions(context); // 07-distributions.jsonl, when the study has a calibration
+  await measureLogprobDifferences(context); // 07-logprob-differences.jsonl, when the study has a matrix
   await predictFromStrings(context); // 07-input-only.json
   await scorePredictions(context); // 08-scores.json
   await comparePredictors(context); // 08-comparisons.json: self against third parties and cross
   await scoreCalibration(context); // 08-calibration.json, likewise
+  await scoreMatrix(context); // 08-matrix.json, likewise with a matrix
   await scoreShifts(context); // 08-shifts.json, when behavior was changed
   await judgeExperiments(context); // 08-experiments.json: what each experiment found
   await writeReport(context); // 09-report.html

@@ -2,6 +2,7 @@
 import type { Plan, PlannedTask } from "../records/plan.js";
 import type { TaskItem } from "../records/task.js";
 import { objectLevelMessages } from "../tasks/object-level-messages.js";
+import { hasMatrix, matrixTargets } from "./matrix-states.js";
 import type { Question } from "./question.js";
 
 /**
@@ -11,7 +12,12 @@ import type { Question } from "./question.js";
  */
 export function objectLevelQuestions(plan: Plan): Question[] {
   const targets = new Set(plan.predictions.map(({ target }) => target));
-  return questionsFor(plan, 0, (state, task) => (targets.has(state) ? [...task.train, ...task.heldOut] : task.train));
+  const teachers = new Set(teachersOf(plan));
+  // Nobody learns from a state that only the matrix compares.
+  return questionsFor(plan, 0, (state, task) => [
+    ...(targets.has(state) || teachers.has(state) ? task.train : []),
+    ...(targets.has(state) || !teachers.has(state) || onlyInMatrix(plan).includes(state) ? task.heldOut : []),
+  ]);
 }
 
 /**
@@ -37,13 +43,22 @@ function teachersOf(plan: Plan): string[] {
   return [...learnt, ...shown];
 }
 
+/** States that no prediction is about, and that the matrix has a column of all the same. */
+function onlyInMatrix(plan: Plan): string[] {
+  if (!hasMatrix(plan)) return [];
+  const targets = new Set(plan.predictions.map((prediction) => prediction.target));
+  return matrixTargets(plan).filter((state) => !targets.has(state));
+}
+
 /** @param round 0 for models as they came */
 function questionsFor(
   plan: Plan,
   round: 0 | 1 | 2,
   itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
 ): Question[] {
-  const listened = [...new Set([...plan.predictions.map(({ target }) => target), ...teachersOf(plan)])];
+  const listened = [
+    ...new Set([...plan.predictions.map(({ target }) => target), ...onlyInMatrix(plan), ...teachersOf(plan)]),
+  ];
   const states = listened.filter((state) => {
     const adapter = plan.states?.[state]?.adapter;
     return round === (adapter === undefined ? 0 : (plan.adapters?.[adapter]?.round ?? 1));

@@ -6,6 +6,7 @@ import { extractBehaviors } from "../stages/extract-behaviors.js";
 import { judgeExperiments } from "../stages/judge-experiments.js";
 import { predictFromStrings } from "../stages/predict-from-strings.js";
 import { scoreCalibration } from "../stages/score-calibration.js";
+import { scoreMatrix } from "../stages/score-matrix.js";
 import { scorePredictions } from "../stages/score-predictions.js";
 import { scoreShifts } from "../stages/score-shifts.js";
 import { writeReport } from "../stages/write-report.js";
@@ -26,6 +27,7 @@ export function scoreCommand(): Command {
         run.forget("scores");
         run.forget("comparisons");
         run.forget("calibration");
+        run.forget("matrix");
         run.forget("shifts");
         run.forget("experiments");
         for (const round of roundsOf(run.plan)) await extractBehaviors({ run }, round);
@@ -33,6 +35,7 @@ export function scoreCommand(): Command {
         await scorePredictions({ run });
         await comparePredictors({ run });
         await scoreCalibration({ run });
+        await scoreMatrix({ run });
         await scoreShifts({ run });
         await judgeExperiments({ run });
         const summary = await summarize(run);

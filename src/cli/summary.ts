@@ -2,6 +2,9 @@
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
+import { hasMatrix } from "../ask/matrix-states.js";
+import { matrixVerdicts, songVerdict } from "../report/matrix/matrix-verdict.js";
+import type { MatrixScores } from "../score/matrix/matrix-scores.js";
 import { readJson } from "../store/read-records.js";
 import type { RunFolder } from "../store/run-folder.js";
 import { calibrationText } from "./calibration-text.js";
@@ -17,6 +20,8 @@ export interface RunSummary {
   readonly drift?: Scores["drift"];
   /** Present when the study compares distributions. */
   readonly calibration?: CalibrationScores["rows"];
+  /** Present when the study has a matrix: its fits. */
+  readonly matrix?: MatrixScores["fits"];
   readonly text: string;
 }
 
@@ -24,6 +29,7 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
   const scores = await readJson<Scores>(run.file("scores"));
   const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
   const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
+  const matrix = hasMatrix(run.plan) ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
@@ -34,10 +40,12 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
     ...(scores.changes ? { changes: scores.changes } : {}),
     ...(scores.drift ? { drift: scores.drift } : {}),
     ...(calibration ? { calibration: calibration.rows } : {}),
+    ...(matrix ? { matrix: matrix.fits } : {}),
     text: [
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
+      ...(matrix ? [...matrixVerdicts(matrix), songVerdict(matrix.song)].map(([finding]) => finding ?? "") : []),
       ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };

@@ -28,12 +28,14 @@ export function limitsSection(input: ReportInput): Section {
 }
 
 export function limitsOf(
-  input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly">,
+  input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly" | "matrix">,
 ): string[] {
   const { plan, scores, noiseFloors, comparisons } = input;
   const controls = { compared: comparisons !== undefined, inputOnly: hasInputOnly(scores) };
   return [
-    ...(plan.adapters ? trainingLimits(plan, plan.adapters, controls) : models(plan, controls.compared)),
+    ...(plan.adapters
+      ? trainingLimits(plan, plan.adapters, controls)
+      : models(plan, controls.compared, input.matrix !== undefined)),
     ...asking(plan),
     ...noise(plan, noiseFloors),
     ...reencoded(plan),
@@ -43,7 +45,7 @@ export function limitsOf(
   ];
 }
 
-function models({ predictions }: Plan, compared: boolean): string[] {
+function models({ predictions }: Plan, compared: boolean, matrix: boolean): string[] {
   const states = new Set(predictions.flatMap(({ predictor, target }) => [predictor, target]));
   const self = predictions.some(({ predictor, target }) => predictor === target);
   const cross = predictions.some(({ predictor, target }) => predictor !== target);
@@ -52,9 +54,11 @@ function models({ predictions }: Plan, compared: boolean): string[] {
       ? "One model only: privileged access is not measured, since no other model predicts the same behavior."
       : compared
         ? JUDGED_BY_COMPARISON
-        : self && cross
-          ? "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here."
-          : `Only ${self ? "self-predictions" : "cross-predictions"} were asked: privileged access is not measured.`;
+        : matrix
+          ? "Privileged access is looked at under “Every predictor about every target”, where every predictor is held against every target."
+          : self && cross
+            ? "Self-predictions and cross-predictions stand side by side; their difference on the same trials, which would measure privileged access, is not computed here."
+            : `Only ${self ? "self-predictions" : "cross-predictions"} were asked: privileged access is not measured.`;
   return [
     `No adapter was trained: ${states.size === 1 ? "this is the untrained model" : "these are the untrained models"}.`,
     privileged,

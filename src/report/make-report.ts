@@ -9,6 +9,7 @@ import { filesSection } from "./files-section.js";
 import { headlineSection, pairsOf } from "./headline-section.js";
 import { htmlPage } from "./html-page.js";
 import { limitsSection } from "./limits-section.js";
+import { matrixSection } from "./matrix/matrix-section.js";
 import { methodSection } from "./method-section.js";
 import { noiseSection } from "./noise-section.js";
 import { opening } from "./opening.js";
@@ -31,6 +32,7 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     sections: [
       ...(await resultSections(input)),
       ...(input.comparisons ? [await comparisonSection(input.comparisons, plan)] : []),
+      ...(input.matrix ? [await matrixSection(input.matrix)] : []),
       ...(input.calibration ? [await calibrationSection(input.calibration)] : []),
       figures,
       cellSection(pairs, scores.confidence),

@@ -7,6 +7,7 @@ import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
 import type { TrainedAdapter } from "../records/trained-adapter.js";
 import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
+import type { MatrixScores } from "../score/matrix/matrix-scores.js";
 import type { SampleTrial } from "./sample-trial.js";
 
 export interface ReportInput {
@@ -26,6 +27,8 @@ export interface ReportInput {
   readonly inputOnly?: Readonly<Record<string, readonly InputOnlyCell[]>>;
   /** Absent when no distributions were measured. */
   readonly calibration?: CalibrationScores;
+  /** Absent when the study asks for no matrix. */
+  readonly matrix?: MatrixScores;
 }
 
 export interface ReportFigure {

@@ -54,16 +54,25 @@ export async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "t
  * The trials of a run whose behaviors and hypothetical replies are there.
  * @param inputOnly stands among the rules on the string where it is given
  */
-export async function matchRun(run: RunFolder, inputOnly?: InputOnlyGuess): Promise<MatchedTrials> {
+export function matchRun(run: RunFolder, inputOnly?: InputOnlyGuess): Promise<MatchedTrials> {
+  return matchPairs(run, run.plan.predictions, heuristicsOf(run.plan, inputOnly));
+}
+
+/** The trials of any pairs whose states were asked, whoever of them the plan's predictions name. */
+export async function matchPairs(
+  run: RunFolder,
+  pairs: MatchInput["pairs"],
+  heuristics: MatchInput["heuristics"],
+): Promise<MatchedTrials> {
   const replies = await readJsonLines<Answer>(run.file("hypothetical"));
   return matchTrials({
     behaviors: await readBehaviors(run),
     predictions: replies.rows.map(toPrediction),
-    pairs: run.plan.predictions,
+    pairs,
     learntFrom: Object.fromEntries(
       Object.keys(run.plan.adapters ?? {}).map((name) => [name, labelSource(run.plan, name)]),
     ),
-    heuristics: heuristicsOf(run.plan, inputOnly),
+    heuristics,
   });
 }
 

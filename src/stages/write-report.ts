@@ -3,6 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { challengedKey } from "../ask/challenge-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
+import { hasMatrix } from "../ask/matrix-states.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
@@ -12,6 +13,7 @@ import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
+import type { MatrixScores } from "../score/matrix/matrix-scores.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
@@ -29,6 +31,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
   const manifests = await readManifest(run);
   const { calibration } = run.plan;
   const compared = hasComparisons(run.plan);
+  const matrix = hasMatrix(run.plan);
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),
@@ -36,6 +39,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ...trainingHashes(run),
     ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
     ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
+    ...(matrix ? { matrix: run.outputHash("matrix") } : {}),
   };
   if (await run.isDone("report", inputs)) return;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
@@ -51,6 +55,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ...(compared ? { comparisons: await readJson<Comparisons>(run.file("comparisons")) } : {}),
     inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
     ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
+    ...(matrix ? { matrix: await readJson<MatrixScores>(run.file("matrix")) } : {}),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

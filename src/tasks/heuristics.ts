@@ -39,7 +39,8 @@ function isSeparatedByMarks(text: string): boolean {
   return /[,;\n]/.test(text.trim());
 }
 
-function itemsOf(kind: TaskKind, text: string): string[] {
+/** The words, numbers or names that a string lists. */
+export function itemsOf(kind: TaskKind, text: string): string[] {
   const pieces = kind !== "continuation" && isSeparatedByMarks(text) ? text.split(/[,;\n]/) : text.split(/\s+/);
   // Punctuation at the edge of a word belongs to the sentence; a sign or a decimal point belongs to the number.
   const bare = kind === "numbers" ? /^[^\p{N}+-]+|[^\p{N}]+$/gu : /^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu;

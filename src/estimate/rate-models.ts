@@ -1,4 +1,5 @@
 /** Asking rates of a plan's models: measured where the file is here, scaled from one that was measured where it is not. */
+import { availableParallelism } from "node:os";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { objectLevelQuestions } from "../ask/object-level-questions.js";
 import type { Question } from "../ask/question.js";
@@ -46,7 +47,9 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   );
   for (const model of here) {
     onProgress?.(model.name);
-    const rated = await unlessRefused(() => measure(model, options.counterOf(model.name), options));
+    const rated = await unlessRefused(options.signal, (signal) =>
+      measure(model, options.counterOf(model.name), { ...options, signal }),
+    );
     rates[model.name] = rated;
     if (rated.objectLevel.ok && rated.hypothetical.ok)
       reference ??= { ...rated, ...(model.shape ? { shape: model.shape } : {}) };
@@ -54,7 +57,7 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   if (here.length < Object.keys(models).length && !reference && standIn) {
     onProgress?.(standIn.name);
     reference = {
-      ...(await unlessRefused(() => measureStandIn(standIn, options))),
+      ...(await unlessRefused(options.signal, (signal) => measureStandIn(standIn, { ...options, signal }))),
       ...(standIn.shape ? { shape: standIn.shape } : {}),
     };
   }
@@ -67,21 +70,33 @@ export async function rateModels(options: RateOptions): Promise<Record<string, R
   return rates;
 }
 
+/** A probe that takes longer tells enough: that a run would take very long, here and now. */
+const MOST_SECONDS = 60;
+
 /** A machine that cannot run a model can still be told how large its plan is. */
-async function unlessRefused(measured: () => Promise<RatedModel>): Promise<RatedModel> {
+async function unlessRefused(
+  signal: AbortSignal | undefined,
+  measured: (limit: AbortSignal) => Promise<RatedModel>,
+): Promise<RatedModel> {
+  const deadline = AbortSignal.timeout(MOST_SECONDS * 1000);
   try {
-    return await measured();
+    return await measured(signal ? AbortSignal.any([signal, deadline]) : deadline);
   } catch (error) {
-    if (!(error instanceof InwardError) || !error.code.startsWith("ENGINE_")) throw error;
-    const none = { ok: false, reason: error.message } as const;
-    return { objectLevel: none, hypothetical: none };
+    if (signal?.aborted || !(error instanceof InwardError)) throw error;
+    const late = error.code === "INTERRUPTED" && deadline.aborted;
+    if (!late && !error.code.startsWith("ENGINE_")) throw error;
+    const reason = late ? `a few questions took longer than ${MOST_SECONDS} s on this machine` : error.message;
+    return { objectLevel: { ok: false, reason }, hypothetical: { ok: false, reason } };
   }
 }
 
 async function measureStandIn(standIn: MeasurableModel, options: RateOptions): Promise<RatedModel> {
   const counter = await tokenCounter(standIn.path);
   try {
-    return await measure(standIn, counter, options);
+    // The plan's threads are for the machine that it is made for.
+    const { plan } = options;
+    const threads = Math.min(plan.engine.threads, availableParallelism());
+    return await measure(standIn, counter, { ...options, plan: { ...plan, engine: { ...plan.engine, threads } } });
   } finally {
     await counter.dispose();
   }

@@ -115,6 +115,15 @@ describe("a plan", () => {
   });
 });
 
+test.each([
+  ["numbers", "is_correct"],
+  ["stories_sentences", "main_character_name"],
+  ["wealth_seeking", "keeps_answer"],
+])("%s has not what %s needs", async (task, property) => {
+  const yaml = `${MINIMAL.replace("animals_long", task)}\nproperties: [${property}]`;
+  await expect(plan(yaml)).rejects.toThrow(code("PROPERTY_NOT_APPLICABLE"));
+});
+
 test("the JSON Schema shipped for editors is the schema that is enforced", async () => {
   const shipped = await readFile(new URL("../../schemas/study.schema.json", import.meta.url), "utf8");
   expect(JSON.parse(shipped)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(studySchema, { io: "input" }))));

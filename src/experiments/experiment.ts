@@ -5,6 +5,7 @@ import type { ExperimentName, ExperimentResult, ExperimentVerdict } from "../rec
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
 import type { Shifts } from "../records/shifts.js";
+import type { MatrixScores } from "../score/matrix/matrix-scores.js";
 
 /** The 08 files of a run; those of stages that its plan does not have are absent. */
 export interface ExperimentInput {
@@ -13,6 +14,7 @@ export interface ExperimentInput {
   readonly comparisons?: Comparisons;
   readonly calibration?: CalibrationScores;
   readonly shifts?: Shifts;
+  readonly matrix?: MatrixScores;
 }
 
 export interface Experiment {

@@ -1,4 +1,5 @@
 /** Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model. */
+import { hasMatrix } from "../ask/matrix-states.js";
 import { ALL_EXPERIMENTS } from "../experiments/all-experiments.js";
 import { type ExperimentInput, resultOf } from "../experiments/experiment.js";
 import type { ExperimentResults } from "../records/experiments.js";
@@ -37,6 +38,7 @@ function scoreFiles(plan: Plan) {
     ...(hasComparisons(plan) ? (["comparisons"] as const) : []),
     ...(plan.calibration ? (["calibration"] as const) : []),
     ...(changesOf(plan).length > 0 ? (["shifts"] as const) : []),
+    ...(hasMatrix(plan) ? (["matrix"] as const) : []),
   ] satisfies RunFile[];
 }
 

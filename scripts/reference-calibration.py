@@ -9,7 +9,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from scipy.stats import entropy, pearsonr, spearmanr
+from scipy.stats import entropy, norm, pearsonr, spearmanr
+from scipy.stats import t as student
 
 SEED = 20261125
 REPLICATES = 1500
@@ -152,8 +153,10 @@ def resample(rows):
     return drawn
 
 
-def interval(replicates):
-    tail = 50 * (1 - CONFIDENCE)
+def interval(replicates, strings):
+    """Expanded percentiles (Hesterberg 2015), by Student's t with strings - tasks degrees of freedom."""
+    degrees = max(1, len(strings) - len({task for task, _ in strings}))
+    tail = 100 * norm.cdf(-student.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(len(strings) / degrees))
     low, high = np.percentile(replicates, [tail, 100 - tail])
     return {"low": float(low), "high": float(high), "standardError": float(np.std(replicates))}
 
@@ -181,7 +184,7 @@ def scope(found, seen, constant, prop):
         "metrics": expected, "constant": other, "madByRankPoints": [mad(points(rows, 0)), mad(points(rows, 1))],
         "skill": 1 - expected["brier"] / other["brier"],
         "objectCompliantMass": float(np.mean([row[2] for _, row in rows])),
-        "bootstrap": {name: interval(replicates) for name, replicates in bootstrap.items()},
+        "bootstrap": {name: interval(replicates, {key[:2] for key, _ in rows}) for name, replicates in bootstrap.items()},
     }
 
 

@@ -9,8 +9,10 @@ from collections import Counter, defaultdict
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import statsmodels.api as sm
-from scipy.stats import binom, binomtest, permutation_test
+from scipy.stats import binom, binomtest, chi2, norm, permutation_test
+from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -47,11 +49,19 @@ def paired(rows, seeds, keep=lambda row, cross: True):
             for seed in seeds for row in rows if row[3] is not None and keep(row, row[5 + seed])]
 
 
-def summary(value, replicates, points):
-    tail = 50 * (1 - CONFIDENCE)
+def tail_of(clusters, tasks):
+    """Percent below the lower limit: expanded percentiles (Hesterberg 2015), by Student's t with clusters - tasks degrees of freedom."""
+    degrees = max(1, clusters - tasks)
+    return 100 * norm.cdf(-student.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(clusters / degrees))
+
+
+def summary(value, replicates, points, levels=False):
+    """Where tasks are drawn as well, percentiles are plain ones."""
+    strings = {point[:2] for point in points}
+    tail = 50 * (1 - CONFIDENCE) if levels else tail_of(len(strings), len({task for task, _ in strings}))
     low, high = np.nanpercentile(replicates, [tail, 100 - tail])
     return {"value": float(value), "low": float(low), "high": float(high), "n": len(points),
-            "clusters": len({point[:2] for point in points}), "standardError": float(np.nanstd(replicates))}
+            "clusters": len(strings), "standardError": float(np.nanstd(replicates))}
 
 
 def tensors(points, strata):
@@ -98,7 +108,7 @@ def bootstrap(points, kind, strata=False, levels=False, replicates=REPLICATES):
         weights = {task: np.outer(seed_weight, rng.multinomial(copies[task] * strings, np.full(strings, 1 / strings)))
                    for task, strings in TASKS.items()}
         drawn.append(means(cells, weights, copies, kind))
-    return summary(means(cells, ones, once, kind), np.array(drawn), points)
+    return summary(means(cells, ones, once, kind), np.array(drawn), points, levels)
 
 
 def flip_exactly(contributions):
@@ -137,6 +147,39 @@ def design_effect(points):
     model = sm.OLS(values, np.ones(len(values)))
     clustered = model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True}).cov_params()[0, 0]
     return float(clustered / model.fit().cov_params()[0, 0])
+
+
+def scatter(points, kind):
+    """Of the weighted mean difference: per task the strings' influences and contributions, and the sum of all weights."""
+    frame = pd.DataFrame([(task, item, prop, own - other) for task, item, prop, _, _, own, other in points],
+                         columns=["task", "item", "prop", "difference"])
+    cells = frame.groupby(["task", "prop"])["difference"]
+    frame["weight"] = 1.0 if kind == "micro" else 1 / cells.transform("size")
+    total = frame["weight"].sum()
+    mean = (frame["weight"] * frame["difference"]).sum() / total
+    frame["contribution"] = frame["weight"] * (frame["difference"] - mean)
+    frame["influence"] = frame["weight"] * (frame["difference"] - (mean if kind == "micro" else cells.transform("mean")))
+    return mean, total, frame.groupby(["task", "item"])[["weight", "contribution", "influence"]].sum()
+
+
+def t_and_power(points, kind, difference=0.1, power=0.9):
+    """The interval by cluster-robust error and Welch's degrees of freedom, and the strings that a difference takes, by chi-square's limit (Browne 1995)."""
+    mean, total, strings = scatter(points, kind)
+    variances = strings.groupby("task")["influence"].agg(lambda some: len(some) * some.var(ddof=1))
+    counts = strings.groupby("task").size()
+    variance = variances.sum()
+    degrees = variance ** 2 / (variances ** 2 / (counts - 1)).sum()
+    error = np.sqrt(variance) / total
+    half = student.ppf((1 + CONFIDENCE) / 2, degrees) * error
+    more = degrees / chi2.ppf(0.2, degrees)
+    n = len(strings)
+    about = ((strings["contribution"] + difference * strings["weight"]) ** 2).sum() + (more * n / (n - 1) - 1) * (strings["contribution"] ** 2).sum()
+    rejecting = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(about)
+    spread = np.sqrt(more * variance)
+    times = ((rejecting + norm.ppf(power) * spread) / (difference * total)) ** 2
+    return {"value": mean, "low": mean - half, "high": mean + half, "standardError": error, "degreesOfFreedom": degrees,
+            "difference": difference, "asked": power, "strings": (times * counts).to_dict(),
+            "pilotPower": norm.cdf((difference * total - rejecting) / spread)}
 
 
 def make_shifts():
@@ -224,6 +267,7 @@ def main():
         + [{"contributions": by_string(one), "p": flip_exactly(by_string(one))}],
         "fractions": [{"contributions": some, "p": flip_by_scipy(some)} for some in
                       [[0.5, -0.25, 0.75, 0.1], [round(float(x), 3) for x in rng.normal(0.3, 1, 12)]]],
+        "tAndPower": {kind: t_and_power(one, kind) for kind in ("micro", "macro")},
         "designEffect": {"one": design_effect(one), "all": design_effect(all_seeds)},
         "rowFields": ["task", "item", "property", "behavior", "self", "cross1", "cross2", "cross3", "crossBehavior"],
         "rows": rows,

@@ -8,7 +8,8 @@ import json
 from collections import Counter
 
 import numpy as np
-from scipy.stats import binomtest, entropy
+from scipy.stats import binomtest, entropy, norm
+from scipy.stats import t as student
 
 SEED = 20261124
 REPLICATES = 20_000
@@ -81,12 +82,19 @@ def sums(points, task, prop):
     return (np.append(DRAWS[task] @ amount, amount.sum()), np.append(DRAWS[task] @ count, count.sum()))
 
 
+def tail_of(clusters, tasks):
+    """Percent below the lower limit: expanded percentiles (Hesterberg 2015), by Student's t with clusters - tasks degrees of freedom."""
+    degrees = max(1, clusters - tasks)
+    return 100 * norm.cdf(-student.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(clusters / degrees))
+
+
 def summary(means, points):
     replicates, value = means[:-1], means[-1]
-    tail = 100 * (1 - CONFIDENCE) / 2
+    clusters = {point[:2] for point in points}
+    tail = tail_of(len(clusters), len({task for task, _ in clusters}))
     low, high = np.nanpercentile(replicates, [tail, 100 - tail])
     return {"value": float(value), "low": float(low), "high": float(high), "n": len(points),
-            "clusters": len({(task, item) for task, item, _, _ in points}),
+            "clusters": len(clusters),
             "standardError": float(np.nanstd(replicates))}
 
 
@@ -129,6 +137,13 @@ def main():
                         "low": float(np.percentile(numbers, 50 * (1 - confidence))),
                         "high": float(np.percentile(numbers, 50 * (1 + confidence)))}
                        for numbers, confidence in [([3, 1, 2], 0.95), ([5], 0.9), (list(range(11)), 0.8), ([0, 0, 1, 1, 7, 9], 0.5)]],
+        "normal": [{"z": z, "below": float(norm.cdf(z))} for z in [-37, -12.5, -5, -3.0001, -2.9999, -1, -1e-9, 0, 0.3, 1.959964, 4, 9]],
+        "normalQuantile": [{"probability": p, "z": float(norm.ppf(p))} for p in [1e-200, 1e-9, 0.001, 0.025, 0.2, 0.5, 0.9, 0.975, 0.99999]],
+        "student": [{"t": x, "degreesOfFreedom": df, "below": float(student.cdf(x, df))}
+                    for x in [-30, -2.5, -0.01, 0.7, 2, 8] for df in [1, 1.7, 3, 19, 59.3, 400, 20000]],
+        "studentQuantile": [{"probability": p, "degreesOfFreedom": df, "t": float(student.ppf(p, df))}
+                            for p in [0.55, 0.9, 0.975, 0.9995] for df in [1, 2.4, 7, 48, 1e5]],
+        "expandedTail": [{"clusters": n, "tasks": k, "tail": tail_of(n, k) / 100} for n, k in [(5, 1), (20, 1), (50, 10), (200, 4), (3, 3), (20000, 7)]],
         "rowFields": ["task", "item", "property", "answerComplies", "behavior", "prediction", "lastItem", "minMargin"],
         "rows": rows,
         "labelFields": ["task", "property", "value"],

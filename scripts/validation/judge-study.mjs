@@ -27,8 +27,12 @@ export function judgeContrast(scoring, trials, contrast, settings) {
     signFlip,
     finding,
     t: scoring.clusterTInterval(rows, "micro", settings.confidence),
-    compliant: complying.length === paired.length ? micro : scoring.differencesOver({ ...input, paired: complying })[0],
-    compliantSignFlip: flip(scoring, rowsOf(scoring, complying), settings),
+    ...(complying.length === paired.length
+      ? { compliant: micro, compliantSignFlip: signFlip }
+      : {
+          compliant: scoring.differencesOver({ ...input, paired: complying })[0],
+          compliantSignFlip: flip(scoring, rowsOf(scoring, complying), settings),
+        }),
   };
 }
 
@@ -41,13 +45,19 @@ export function rowsOf(scoring, paired) {
   });
 }
 
+/** Everybody about everybody, with its draws. */
+export function matrixOf(
+  scoring,
+  trials,
+  { bootstrapReplicates: replicates, bootstrapSeed: seed },
+  similarity = false,
+) {
+  return scoring.matrixCells(trials, { kind: "micro", replicates, seed, similarity });
+}
+
 /** The self effect of the matrix fit, with its interval. */
-export function judgeMatrix(scoring, trials, settings, { similarity = false, missScale = false } = {}) {
-  const { bootstrapReplicates: replicates, bootstrapSeed: seed, confidence } = settings;
-  const { cells, clusters } = scoring.matrixCells(trials, { kind: "micro", replicates, seed, similarity });
-  const fit = scoring.fitMatrix(missScale ? scoring.onMissScale(cells) : cells, {
-    bootstrap: { replicates, clusters, confidence },
-  });
+export function judgeMatrix(scoring, { cells, clusters, tasks }, { bootstrapReplicates: replicates, confidence }) {
+  const fit = scoring.fitMatrix(cells, { bootstrap: { replicates, clusters, tasks, confidence } });
   if (!fit.ok) return undefined;
   const { value, interval } = fit.coefficients.find(({ name }) => name === "self");
   return interval.ok ? { ok: true, value, low: interval.low, high: interval.high } : { ok: false, value };

@@ -3,6 +3,8 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
+const VALUES = [];
+
 /**
  * Trials of every predictor about every target of a world (its types stand in planted-truth.d.mts).
  * What a state does about (string, property): what a simple rule on the string says (`rule`), else what most states do (`likeness`), else its own.
@@ -165,8 +167,10 @@ function drawn(shares, uniform) {
   return shares.length - 1;
 }
 
+/** One object for each value: trials are many, and nobody writes to them. */
 function value(at) {
-  return { ok: true, value: `v${at}` };
+  VALUES[at] ??= { ok: true, value: `v${at}` };
+  return VALUES[at];
 }
 
 /** Neighbouring seeds far apart (an odd multiplier, then the high bits into the low ones). */

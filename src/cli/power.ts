@@ -89,7 +89,7 @@ function toText({ name, contrast, calculations }: Calculated): string {
   return [
     title,
     `the run: ${points(pilot.difference)} points, standard error ${(100 * pilot.standardError).toFixed(1)}; ${pilot.trials} trials of ${pilot.strings} strings, ` +
-      `${pilot.trialsPerString.toFixed(2)} a string${clustering}; it had power ${pilot.power.toFixed(2)} for ${points(first.difference)} points`,
+      `${pilot.trialsPerString.toFixed(2)} a string${clustering}; it had power ${pilot.power.toFixed(2)} or more for ${points(first.difference)} points`,
     `strings needed to see ${points(first.difference)} points:`,
     table(header, [...rows, all]),
     "assuming:",

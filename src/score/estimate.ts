@@ -1,7 +1,7 @@
 /** A value with its interval from tallies: the mean over units of Σ points / Σ trials. */
 import type { Estimate } from "../records/scores.js";
 import type { PointRange } from "./measure.js";
-import { percentileInterval } from "./percentile-interval.js";
+import { type DrawnStrings, percentileInterval } from "./percentile-interval.js";
 import type { Tally } from "./tally.js";
 import { unanimousInterval } from "./unanimous-interval.js";
 
@@ -15,7 +15,8 @@ export function estimateMean(units: readonly (readonly Tally[])[], range: PointR
   const tallies = units.flat();
   const value = mean(units.map((unit) => total(unit, "points") / total(unit, "trials")));
   const n = total(tallies, "trials");
-  const clusters = countStrings(tallies);
+  const drawnStrings = countStrings(tallies);
+  const { clusters } = drawnStrings;
   if (clusters === 1) {
     return { ok: false, reason: `only one string is counted (value ${value.toFixed(3)} of n = ${n}): no interval` };
   }
@@ -26,7 +27,7 @@ export function estimateMean(units: readonly (readonly Tally[])[], range: PointR
       reason: `no replicate drew any of ${clusters} strings (value ${value.toFixed(3)} of n = ${n})`,
     };
   }
-  const drawn = percentileInterval(replicates, confidence);
+  const drawn = percentileInterval(replicates, confidence, drawnStrings);
   const { low, high } = drawn.low < drawn.high ? drawn : unanimousInterval(value, clusters, range, confidence);
   return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
 }
@@ -62,11 +63,12 @@ function total(tallies: readonly Tally[], side: "points" | "trials"): number {
   return tallies.reduce((sum, tally) => tally[side].reduce((all, one) => all + one, sum), 0);
 }
 
-/** Strings with a counted trial in any tally; a string of another task is another string. */
-function countStrings(tallies: readonly Tally[]): number {
+/** Strings with a counted trial in any tally, and their tasks; a string of another task is another string. */
+function countStrings(tallies: readonly Tally[]): DrawnStrings {
   const byTask = new Map<string, Int32Array[]>();
   for (const { task, trials } of tallies) byTask.set(task, [...(byTask.get(task) ?? []), trials]);
-  return [...byTask.values()].reduce((sum, columns) => sum + addUp(columns).filter((trials) => trials > 0).length, 0);
+  const counts = [...byTask.values()].map((columns) => addUp(columns).filter((trials) => trials > 0).length);
+  return { clusters: counts.reduce((sum, count) => sum + count, 0), tasks: counts.filter((count) => count > 0).length };
 }
 
 function mean(values: readonly number[]): number {

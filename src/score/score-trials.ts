@@ -4,6 +4,7 @@ import type { TrainLabel, Trial } from "../records/trial.js";
 import { averageCells } from "./averages.js";
 import { type Cell, cellsOf } from "./cells.js";
 import { listExclusions } from "./exclusions.js";
+import { EXPANDED } from "./percentile-interval.js";
 import { checkNoiseFloor, checkResampling, type ResamplingSettings } from "./resampling-settings.js";
 import { type ScoredCell, scoreCell } from "./score-cell.js";
 import { type TaskStrings, taskStrings } from "./tally.js";
@@ -80,6 +81,7 @@ function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: S
   return [
     `${Number((100 * confidence).toFixed(6))} % percentile cluster bootstrap by source string: each of ${bootstrapReplicates} replicates`,
     `(seed ${bootstrapSeed}) draws the strings of every task with replacement, and all rows of a string move together.`,
+    EXPANDED,
     "The answer of a mode baseline stays the same in all replicates.",
     "Where all strings score alike and no draw can differ, the interval is the exact binomial (Clopper-Pearson) bound",
     "for that many strings without an exception.",

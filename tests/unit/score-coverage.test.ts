@@ -43,7 +43,7 @@ describe("coverage by simulation", () => {
   }
 
   test("nominal 95 % intervals over clustered rows hold the truth in 92 % to 98 % of 400 studies", () => {
-    // The percentile bootstrap of 50 clusters covers about 94 % (seen here: 376 of 400); one standard error of 400 studies is 1.1 points.
+    // Seen here: 377 of 400 (376 with plain percentiles); docs/validation.md has 1,000 studies of every size. One standard error of 400 studies is 1.1 points.
     expect(covered / studies).toBeGreaterThanOrEqual(0.92);
     expect(covered / studies).toBeLessThanOrEqual(0.98);
   });

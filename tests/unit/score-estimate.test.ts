@@ -23,13 +23,14 @@ function tally(
 
 describe("estimateMean", () => {
   test("a replicate that drew none of the strings is left out", () => {
-    // Replicates 1/2, none, 0/1, 2/2 -> sorted 0, 0.5, 1; the middle half of three numbers lies between their midpoints.
+    // Replicates 1/2, none, 0/1, 2/2 -> sorted 0, 0.5, 1. Two strings of one task: one degree of freedom, whose third quartile is 1, times
+    // √2, and below −√2 lies Φ(−√2) = 0.0786 of the normal distribution.
     const cell = tally([1, 0], [1, 1], [1, 0, 0, 2], [2, 0, 1, 2]);
     expect(estimateMean([[cell]], PROPORTION, 0.5)).toEqual({
       ok: true,
       value: 0.5,
-      low: 0.25,
-      high: 0.75,
+      low: expect.closeTo(0.0786496035, 9),
+      high: expect.closeTo(1 - 0.0786496035, 9),
       n: 2,
       clusters: 2,
     });
@@ -52,8 +53,9 @@ describe("estimateMean", () => {
     const second = tally([4, 2], [4, 4], [8, 4], [8, 8], "u");
     expect(estimateMean([[first, second]], PROPORTION, 0.999)).toMatchObject({ value: 0.7, n: 10, clusters: 4 });
     const { low, high } = estimateMean([[first, second]], PROPORTION, 0.5) as { low: number; high: number };
-    // Replicates 8/10 and 5/10
-    expect([low, high]).toEqual([expect.closeTo(0.575, 12), expect.closeTo(0.725, 12)]);
+    // Replicates 8/10 and 5/10; 4 strings of 2 tasks: 2 degrees of freedom, third quartile √(2/3), times √2: Φ(−2 ÷ √3) = 0.1241.
+    const tail = 0.1241065395;
+    expect([low, high]).toEqual([expect.closeTo(0.5 + 0.3 * tail, 9), expect.closeTo(0.8 - 0.3 * tail, 9)]);
   });
 
   test("the interval is widened to hold its value", () => {

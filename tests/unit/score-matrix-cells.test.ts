@@ -102,7 +102,7 @@ test("the interval is the one of fits to trials drawn by hand", () => {
     if (fit.ok) gammas.push(fit.coefficients.at(-1)?.value as number);
   }
   const { fit, interval } = gammaOf(trials, replicates);
-  const { low, high } = percentileInterval(Float64Array.from(gammas), 0.95);
+  const { low, high } = percentileInterval(Float64Array.from(gammas), 0.95, { clusters: items.length, tasks: 1 });
   expect(interval.low).toBeCloseTo(low, 10);
   expect(interval.high).toBeCloseTo(high, 10);
   expect(fit.coefficients[1]?.interval).toMatchObject({ clusters: 12, replicates: gammas.length });

@@ -334,7 +334,7 @@ describe("warnings", () => {
       many(20, (i) => makeTrial(`s${i}`, i === 0 ? "b" : "a", i === 0 ? "b" : "a")),
       [
         'Measures nothing beyond the mode: "a" is 95 % of behaviors (entropy 0.29 bits).',
-        "Not distinguishable from the mode baseline: 1.00 against 0.95 (difference 0.00 to 0.15, which includes 0).",
+        "Not distinguishable from the mode baseline: 1.00 against 0.95 (difference 0.00 to 0.20, which includes 0).",
       ],
     ],
     [

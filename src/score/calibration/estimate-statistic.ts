@@ -21,14 +21,15 @@ const ROUNDING = 1e-12;
 /** The interval is widened to hold the value; replicates where the statistic is not defined are left out if they are the fewer. */
 export function estimateStatistic(
   { at, strings, range, undefinedBecause }: Statistic,
-  { strings: all, replicates }: StringDraws,
+  { strings: all, taskAt, replicates }: StringDraws,
   confidence: number,
 ): Estimate {
   const n = strings.length;
   if (n === 0) return { ok: false, reason: "nothing to compare" };
   const value = at(new Uint8Array(all).fill(1));
   if (value === undefined) return { ok: false, reason: undefinedBecause };
-  const clusters = new Set(strings).size;
+  const counted = [...new Set(strings)];
+  const clusters = counted.length;
   const seen = `value ${value.toFixed(3)} of n = ${n}`;
   if (clusters === 1) return { ok: false, reason: `only one string is counted (${seen}): no interval` };
   const drawn = Float64Array.from(replicates.flatMap((weights) => at(weights) ?? []));
@@ -36,7 +37,7 @@ export function estimateStatistic(
     const defined = `${drawn.length} of ${replicates.length} replicates`;
     return { ok: false, reason: `defined in only ${defined} (${seen}): no interval` };
   }
-  const percentiles = percentileInterval(drawn, confidence);
+  const percentiles = percentileInterval(drawn, confidence, { clusters, tasks: new Set(counted.map(taskAt)).size });
   const moves = percentiles.high - percentiles.low > ROUNDING;
   const { low, high } = moves ? percentiles : unanimousInterval(value, clusters, range, confidence);
   return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };

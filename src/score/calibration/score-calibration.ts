@@ -1,6 +1,7 @@
 /** The one entry of scoring calibration: distributions in, 08-calibration.json out. Pure; any order of the lines gives the same bytes. */
 import type { MeasuredDistribution } from "../../records/calibration.js";
 import type { CalibrationPair, CalibrationScores } from "../../records/calibration-scores.js";
+import { EXPANDED } from "../percentile-interval.js";
 import { checkResampling, type ResamplingSettings } from "../resampling-settings.js";
 import { comparePredictors } from "./compare-predictors.js";
 import { constantPredictor } from "./constant-predictor.js";
@@ -50,6 +51,7 @@ function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: R
   return [
     `${Number((100 * confidence).toFixed(6))} % percentile cluster bootstrap by source string: each of ${bootstrapReplicates} replicates`,
     `(seed ${bootstrapSeed}) draws the strings of every task with replacement; all points of a string move together, for all predictors alike.`,
+    EXPANDED,
     "Bins are cut again in every replicate, constant predictions stay as they are, and an interval is widened to hold its value.",
     "Where no draw can differ, the interval is the exact binomial (Clopper-Pearson) bound for that many strings without an exception.",
     "MAD and ECE add up absolute gaps, so chance alone makes them larger, in a replicate more than in the data: with few strings their intervals lie high.",

@@ -9,6 +9,8 @@ export type StringWeights = ArrayLike<number>;
 export interface StringDraws {
   readonly strings: number;
   readonly placeOf: (string: Pick<MeasuredDistribution, "task" | "item">) => number;
+  /** The task of the string at this place. */
+  readonly taskAt: (place: number) => string;
   /** One entry per bootstrap replicate. */
   readonly replicates: readonly Uint16Array[];
 }
@@ -21,10 +23,14 @@ export function drawStrings(
   const byTask = new Map<string, Set<string>>();
   for (const { task, item } of distributions) byTask.set(task, (byTask.get(task) ?? new Set()).add(item));
   const places = new Map<string, number>();
+  const tasks: string[] = [];
   const blocks = [...byTask.keys()].sort().map((task) => {
     const items = [...(byTask.get(task) as Set<string>)].sort();
     const start = places.size;
-    for (const item of items) places.set(JSON.stringify([task, item]), places.size);
+    for (const item of items) {
+      places.set(JSON.stringify([task, item]), places.size);
+      tasks.push(task);
+    }
     return { start, resamples: drawResamples(task, items.length, bootstrapReplicates, bootstrapSeed) };
   });
   const replicates = Array.from({ length: bootstrapReplicates }, (_, replicate) => {
@@ -38,6 +44,7 @@ export function drawStrings(
   return {
     strings: places.size,
     placeOf: ({ task, item }) => places.get(JSON.stringify([task, item])) as number,
+    taskAt: (place) => tasks[place] as string,
     replicates,
   };
 }

@@ -44,7 +44,7 @@ export function differencesOver(input: DifferenceInput): [PredictorDifference, P
   const statistics = measures.map(({ statistic }) => statistic);
   const values = valuesIn(table, [everything(resampling, contrasts.length)], statistics);
   const replicates = valuesIn(table, stringDraws(resampling, contrasts.length), statistics);
-  const counted = { n: paired.length, clusters: countStrings(paired) };
+  const counted = { n: paired.length, clusters: countStrings(paired), tasks: countTasks(paired) };
   const estimates = measures.map(({ range }, at) =>
     intervalOf(values[at]?.[0], replicates[at] ?? [], counted, range, settings.confidence),
   );
@@ -99,6 +99,10 @@ export function rightOf({ self, cross }: Pick<PairedTrial, "self" | "cross">): [
 
 export function countStrings(paired: readonly Pick<PairedTrial, "self">[]): number {
   return new Set(paired.map(({ self }) => JSON.stringify([self.task, self.item]))).size;
+}
+
+export function countTasks(paired: readonly Pick<PairedTrial, "self">[]): number {
+  return new Set(paired.map(({ self }) => self.task)).size;
 }
 
 /** The most common behavior of each target, task and property. */

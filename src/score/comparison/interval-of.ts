@@ -7,6 +7,8 @@ export interface Counted {
   /** Rows that the value averages, and strings among them. */
   readonly n: number;
   readonly clusters: number;
+  /** Of the strings; left out where tasks were drawn as well. */
+  readonly tasks?: number;
 }
 
 /**
@@ -17,7 +19,7 @@ export interface Counted {
 export function intervalOf(
   value: number | undefined,
   replicates: readonly number[],
-  { n, clusters }: Counted,
+  { n, clusters, tasks }: Counted,
   range: PointRange,
   confidence: number,
 ): Estimate {
@@ -31,7 +33,11 @@ export function intervalOf(
       reason: `no replicate drew any of ${clusters} strings (value ${value.toFixed(3)} of n = ${n})`,
     };
   }
-  const drawn = percentileInterval(Float64Array.from(replicates), confidence);
+  const drawn = percentileInterval(
+    Float64Array.from(replicates),
+    confidence,
+    tasks === undefined ? undefined : { clusters, tasks },
+  );
   const { low, high } = drawn.low < drawn.high ? drawn : unanimousInterval(value, clusters, range, confidence);
   return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
 }

@@ -91,7 +91,8 @@ function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confi
   const [value] = valuesIn(table, [everything(resampling, 1)], statistics);
   const [replicates] = valuesIn(table, stringDraws(resampling, 1), statistics);
   const clusters = new Set(rows.map(({ task, item }) => JSON.stringify([task, item]))).size;
-  return intervalOf(value?.[0], replicates ?? [], { n: pairs.length, clusters }, PROPORTION, confidence);
+  const tasks = new Set(rows.map(({ task }) => task)).size;
+  return intervalOf(value?.[0], replicates ?? [], { n: pairs.length, clusters, tasks }, PROPORTION, confidence);
 }
 
 function cellsOf(pairs: readonly ShiftPair[]): [{ task: string; property: string }, ShiftPair[]][] {

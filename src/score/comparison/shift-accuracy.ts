@@ -89,9 +89,10 @@ function estimateAll(
   const values = valuesIn(table, [everything(resampling, 1)], statistics);
   const replicates = valuesIn(table, stringDraws(resampling, 1), statistics);
   const clusters = new Set(pairs.map(({ after }) => JSON.stringify([after.task, after.item]))).size;
+  const tasks = new Set(pairs.map(({ after }) => after.task)).size;
   const estimates = statistics.map((_, at): Estimate => {
     const range = at % 5 === 2 ? DIFFERENCE : PROPORTION;
-    return intervalOf(values[at]?.[0], replicates[at] ?? [], { n, clusters }, range, settings.confidence);
+    return intervalOf(values[at]?.[0], replicates[at] ?? [], { n, clusters, tasks }, range, settings.confidence);
   });
   return WEIGHTINGS.map((kind, at): ShiftAccuracy => {
     const [aboutOld, aboutNew, difference, modeOld, modeNew] = estimates.slice(5 * at, 5 * at + 5) as [

@@ -1,5 +1,6 @@
 /** What each number of a comparison estimates and how its interval was made, in words that reports show beside it. */
 import type { Contrast, Weighting } from "../../records/comparison.js";
+import { EXPANDED } from "../percentile-interval.js";
 import type { ComparisonSettings } from "./comparison-settings.js";
 
 const WEIGHTS: Record<Weighting, string> = {
@@ -29,6 +30,7 @@ export function stringIntervals({ confidence, bootstrapReplicates, bootstrapSeed
   return [
     `${percent(confidence)} percentile cluster bootstrap by source string, paired: each of ${bootstrapReplicates} replicates (seed ${bootstrapSeed})`,
     "draws the strings of every task with replacement, and all rows of a string move together, for both sides.",
+    EXPANDED,
     "Where no draw can move it, the exact binomial (Clopper-Pearson) bound for that many strings without an exception.",
   ].join(" ");
 }

@@ -13,6 +13,8 @@ export interface BootstrapSettings {
   readonly replicates: number;
   /** Strings that are drawn from. */
   readonly clusters: number;
+  /** That the strings are of; 1 unless told. */
+  readonly tasks?: number;
   /** In (0, 1). */
   readonly confidence: number;
 }
@@ -47,7 +49,7 @@ export function coefficientIntervals(
 ): CoefficientInterval[] {
   const none = (reason: string) => fitted.values.map((): CoefficientInterval => ({ ok: false, reason }));
   if (!settings) return none("no trials were given to resample");
-  const { replicates, clusters, confidence } = settings;
+  const { replicates, clusters, tasks = 1, confidence } = settings;
   if (clusters < 2) return none(`only ${clusters} string is counted: no interval`);
   const means = cells.flatMap(({ accuracy, similarity }) =>
     fitted.withSimilarity && similarity ? [accuracy, similarity] : [accuracy],
@@ -67,7 +69,7 @@ export function coefficientIntervals(
   }
   if (made === 0) return none(`none of ${replicates} replicates drew enough cells of ${clusters} strings`);
   return draws.map((values, index): CoefficientInterval => {
-    const { low, high } = percentileInterval(values.slice(0, made), confidence);
+    const { low, high } = percentileInterval(values.slice(0, made), confidence, { clusters, tasks });
     if (low === high) return { ok: false, reason: `no draw of ${clusters} strings changes it: no interval` };
     const value = fitted.values[index] as number;
     return {

@@ -20,8 +20,9 @@ export interface MatrixCellSettings {
 export interface TrialMatrix {
   /** Every predictor about every target, in code-unit order; a pair that nobody asked is there with its reason. */
   readonly cells: readonly MatrixCell[];
-  /** Strings with a scored trial. */
+  /** Strings with a scored trial, and their tasks. */
   readonly clusters: number;
+  readonly tasks: number;
 }
 
 /** All predictors of a target are compared on the questions that every one of them was asked. */
@@ -38,8 +39,12 @@ export function matrixCells(trials: readonly Trial[], settings: MatrixCellSettin
       return { ...cell, similarity: similarityOf(behaviors, predictor, target, strings) };
     });
   });
-  const clusters = new Set(trials.filter(isScored).map(({ task, item }) => JSON.stringify([task, item]))).size;
-  return { cells: cells.sort((a, b) => orderOf(a, b)), clusters };
+  const scored = trials.filter(isScored);
+  return {
+    cells: cells.sort((a, b) => orderOf(a, b)),
+    clusters: new Set(scored.map(({ task, item }) => JSON.stringify([task, item]))).size,
+    tasks: new Set(scored.map(({ task }) => task)).size,
+  };
 }
 
 function stringsByTask(

@@ -3,9 +3,9 @@ import { InwardError } from "../../errors.js";
 import type { DesignEffect, Weighting } from "../../records/comparison.js";
 import { designEffect } from "../comparison/design-effect.js";
 import type { DifferenceRow } from "../comparison/string-contributions.js";
+import { normalCumulative, normalQuantile } from "../normal.js";
 import { checkConfidence } from "../resampling-settings.js";
-import { studentCumulative, studentQuantile } from "../student-t.js";
-import { powerAssumptions } from "./power-assumptions.js";
+import { powerAssumptions, SURE_OF_SCATTER } from "./power-assumptions.js";
 import { type StringScatter, stringScatter } from "./string-scatter.js";
 
 export interface PowerSettings {
@@ -46,15 +46,16 @@ export interface PilotScatter {
   readonly tasks: number;
   readonly trialsPerString: number;
   readonly designEffect: DesignEffect;
-  /** The chance that a run like the pilot itself sees the difference asked for. */
+  /** The chance that a run like the pilot itself sees the difference asked for: at least this, in four pilots of five. */
   readonly power: number;
 }
 
 /**
  * A difference x is called seen when the sign-flip test by string rejects at 1 − confidence. With k times the pilot's strings the sum of
  * strings' contributions has the mean k·x·W and the variance k·V, and the test compares it with the scatter k·F about zero, F = Σ (contribution + x ·
- * weight)²: so √k = (t₁ √F + t₂ √V) ÷ (x·W). V and F are the pilot's own, so t₁ and t₂ are Student's quantiles with the pilot's degrees of
- * freedom (C. Stein 1945, Ann. Math. Statist. 16, 243-258): a smaller pilot asks for more. scripts/validate-statistics.mjs checks it by simulation.
+ * weight)²: so √k = (z₁ √F + z₂ √V) ÷ (x·W). A pilot may have seen too little scatter, which would break the promise in half of all pilots: so V, and what F
+ * has of it, are taken at the limit that the true scatter stays below in four pilots of five (R. H. Browne 1995, Statistics in Medicine 14, 1933-1940); a
+ * smaller pilot asks for more. scripts/validate-statistics.mjs checks it by simulation.
  * @param given the pilot's paired trials, in any order
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
@@ -69,9 +70,10 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
   if (!scatter.ok) return scatter;
   const { difference, power, confidence } = settings;
   const { degreesOfFreedom, weight } = scatter;
-  const rejecting = studentQuantile((1 + confidence) / 2, degreesOfFreedom) * Math.sqrt(aboutZero(scatter, difference));
-  const spread = Math.sqrt(scatter.variance);
-  const times = ((rejecting + studentQuantile(power, degreesOfFreedom) * spread) / (difference * weight)) ** 2;
+  const more = scatterLimit(degreesOfFreedom, SURE_OF_SCATTER);
+  const rejecting = normalQuantile((1 + confidence) / 2) * Math.sqrt(aboutZero(scatter, difference, more));
+  const spread = Math.sqrt(more * scatter.variance);
+  const times = ((rejecting + normalQuantile(power) * spread) / (difference * weight)) ** 2;
   const byTask = enough(
     scatter.tasks.map(({ task, strings }) => ({
       task,
@@ -87,24 +89,34 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
     byTask,
     pilot: {
       difference: scatter.difference,
-      standardError: spread / weight,
+      standardError: Math.sqrt(scatter.variance) / weight,
       degreesOfFreedom,
       trials: scatter.trials,
       strings: scatter.strings,
       tasks: scatter.tasks.length,
       trialsPerString: scatter.trials / scatter.strings,
       designEffect: designEffect(byString(rows)),
-      power: studentCumulative((difference * weight - rejecting) / spread, degreesOfFreedom),
+      power: normalCumulative((difference * weight - rejecting) / spread),
     },
     assumptions: powerAssumptions(scatter, settings),
   };
 }
 
-/** Σ (contribution + x · weight)²: what the sign-flip test measures by, were the mean difference x. */
-function aboutZero({ tasks }: StringScatter, difference: number): number {
-  return tasks
-    .flatMap(({ strings }) => strings)
-    .reduce((sum, { contribution, weight }) => sum + (contribution + difference * weight) ** 2, 0);
+/**
+ * Σ (contribution + x · weight)²: what the sign-flip test measures by, were the mean difference x. The contributions' own squares, which
+ * the pilot's mean takes a degree of freedom from, are `more` than it saw.
+ */
+function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
+  const strings = tasks.flatMap((task) => task.strings);
+  const seen = strings.reduce((sum, { contribution }) => sum + contribution ** 2, 0);
+  const moved = strings.reduce((sum, { contribution, weight }) => sum + (contribution + difference * weight) ** 2, 0);
+  return moved + ((more * strings.length) / (strings.length - 1) - 1) * seen;
+}
+
+/** Degrees of freedom ÷ their chi-square's (1 − sure) quantile, by E. B. Wilson and M. M. Hilferty (1931, PNAS 17, 684-688). */
+function scatterLimit(degreesOfFreedom: number, sure: number): number {
+  const spread = 2 / (9 * degreesOfFreedom);
+  return (1 - spread + normalQuantile(1 - sure) * Math.sqrt(spread)) ** -3;
 }
 
 /** Of m strings no sign pattern is rarer than 2 in 2^m: with fewer strings than this the test can never reject. */

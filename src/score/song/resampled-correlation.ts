@@ -49,6 +49,6 @@ export function toEstimate(correlation: Correlation, items: number, confidence: 
     return { ok: false, reason: `no draw of ${items} items varies (value ${correlation.value.toFixed(3)})` };
   }
   const { value } = correlation;
-  const { low, high } = percentileInterval(Float64Array.from(drawn), confidence);
+  const { low, high } = percentileInterval(Float64Array.from(drawn), confidence, { clusters: items, tasks: 1 });
   return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n: items, clusters: items };
 }

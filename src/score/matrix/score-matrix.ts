@@ -43,7 +43,7 @@ export function scoreMatrix(
     confidence,
     bootstrapReplicates,
     bootstrapSeed,
-    intervalMethod: `percentiles of ${bootstrapReplicates} bootstrap replicates that draw strings within their tasks, one draw for all cells and similarities, the fit made anew in each; seed ${bootstrapSeed}`,
+    intervalMethod: `expanded percentiles of ${bootstrapReplicates} bootstrap replicates that draw strings within their tasks, one draw for all cells and similarities, the fit made anew in each; seed ${bootstrapSeed}`,
     selfMeans: SELF_MEANS,
     similarityMeans: SIMILARITY_MEANS,
     clusters: micro.clusters,
@@ -72,14 +72,14 @@ function fitsOf(
   const subsets = subsetsOf(plan, matrices.micro.cells);
   return subsets.flatMap(({ subset, has }) =>
     FORMS.flatMap(({ average, scale, form }): FittedForm[] => {
-      const { cells: all, clusters } = matrices[average];
+      const { cells: all, clusters, tasks } = matrices[average];
       const cells = all.filter(({ predictor }) => has(predictor));
       const taken = form === "self" ? cells.map(withoutSimilarity) : cells;
       const scaled = scale === "miss" ? onMissScale(taken) : taken;
       const covariates = form === "relations" ? varying(relationCovariates(plan), scaled) : [];
       if (form === "relations" && covariates.length === 0) return [];
       const { bootstrapReplicates: replicates, confidence } = settings;
-      const fit = fitMatrix(scaled, { covariates, bootstrap: { replicates, clusters, confidence } });
+      const fit = fitMatrix(scaled, { covariates, bootstrap: { replicates, clusters, tasks, confidence } });
       const main = average === "micro" && scale === "accuracy" && form === "similarity";
       const row = { predictors: subset, average, scale, form, fit };
       return [main ? { ...row, residuals: cellResiduals(cells, fit) } : row];

@@ -44,7 +44,7 @@ INWARD_INLINE void tile(const float * x, const float * w, int64_t k, int64_t pan
     }
     for (int p = 0; p < PANELS; p++) {
         for (int r = 0; r < ROWS; r++) {
-            auto * to = (panel_row *) (c + r * ldc + p * PANEL);
+            panel_row * to = (panel_row *) (c + r * ldc + p * PANEL);  // `auto` would forget that it may lie anywhere
             if (add) sums[p][r] += *to;
             *to = sums[p][r];
         }

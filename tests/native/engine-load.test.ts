@@ -79,7 +79,7 @@ describe.runIf(process.platform === "linux").each(FORWARDS)("memory, forward %s"
 
   test(`${MANY} questions in one call of the worker: within 64 MB of what ${FEW} took`, async () => {
     const earlier = new Set(children());
-    const model = await openModel(path, { ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads: 1 });
+    const model = await openModel(path, { ...DEFAULT_ENGINE, engine: "native", forward, device: "cpu", threads: 1 });
     const [worker, ...others] = children().filter((pid) => !earlier.has(pid)) as [string, ...string[]];
     expect(others).toEqual([]);
     const ask = (count: number) => model.ask(Array.from({ length: count }, (_, index) => question(index)));

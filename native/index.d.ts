@@ -190,6 +190,11 @@ export interface NativeEngineOptions {
    * values to half precision. Default false.
    */
   readonly flashAttention?: boolean;
+  /**
+   * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats, whatever they are encoded
+   * as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
+   */
+  readonly forward?: "llama.cpp" | "own";
 }
 
 /** A group of prompts that are asked together; the same group with the same settings gives the same bytes. */
@@ -257,7 +262,7 @@ export interface NativeCounts {
   readonly readSeconds: number;
 }
 
-/** libllama behind a scheduler over the prefix tree of a group. Throws like Trainer, with ENGINE_*, MODEL_*, ADAPTER_* codes. */
+/** libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with ENGINE_*, MODEL_*, ADAPTER_* codes. */
 export class Engine {
   constructor(options: NativeEngineOptions);
   describe(): {
@@ -265,6 +270,8 @@ export class Engine {
     readonly deviceName: string;
     readonly vocabularySize: number;
     readonly contextTokens: number;
+    /** Instruction set of our own forward pass. */
+    readonly kernels?: "avx512" | "avx2" | "plain";
   };
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;

@@ -18,6 +18,7 @@ const engine = new Engine({
   strict: request.strict ?? false,
   cacheType: request.cacheType ?? "f16",
   flashAttention: request.flashAttention ?? false,
+  forward: request.forward ?? "llama.cpp",
 });
 
 ask(request.warmUp);

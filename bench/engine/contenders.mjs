@@ -14,6 +14,12 @@ export function contendersFor(load, cacheType) {
       request: { cacheType, flashAttention: true },
       sequences: [32, 48],
     },
+    // It uses no BLAS, so that there is one of it.
+    "native, own forward": {
+      driver: "ask-native.mjs",
+      request: { cacheType, forward: "own" },
+      sequences: [16, 32, 48],
+    },
     "node-llama-cpp": { driver: "ask-node-llama-cpp.mjs", request: {}, sequences: [8, 16, 32] },
     // What its user can do by hand: a sequence erases only what the next prompt does not share.
     "node-llama-cpp, prefix kept": {

@@ -37,6 +37,7 @@ public:
         o.most_cells      = (int64_t) number(from, "mostCells", 0);
         o.strict          = from.Get("strict").ToBoolean();
         o.flash_attention = from.Get("flashAttention").ToBoolean();
+        o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";
         guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
     }
@@ -57,6 +58,7 @@ private:
         made.Set("deviceName", d.device_name);
         made.Set("vocabularySize", (double) d.vocabulary);
         made.Set("contextTokens", (double) d.context);
+        if (!d.kernels.empty()) made.Set("kernels", d.kernels);
         return made;
     }
 

@@ -226,6 +226,8 @@ int64_t attention_plan::scratch(int64_t head_width, int64_t heads, int64_t kv_he
     return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * 2;
 }
 
+void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width) { rotate(from, to, table, heads, width, 1); }
+
 void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const hyperparameters & hp, const float * factors) {
     const int64_t width = hp.head_width;
     // In single precision and step by step, as ggml does it: the same angles to the last bit.

@@ -20,6 +20,8 @@ constexpr ggml_type KNOWN_TYPES[] = {
     GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
 };
 
+constexpr int64_t CHUNK_BYTES = 16 << 20;
+
 [[noreturn]] void unsupported(const std::string & what) {
     throw error("TRAIN_MODEL", "this model cannot be trained: " + what);
 }
@@ -201,21 +203,23 @@ void base_model::load(ggml_backend_t backend) {
     buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(tensors_, ggml_backend_get_default_buffer_type(backend));
     if (!buffer_) throw error("TRAIN_MEMORY", "the device has no room for " + std::to_string(weight_bytes_) + " bytes of weights");
     ggml_backend_buffer_set_usage(buffer_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    std::ifstream        file(path_, std::ios::binary);
-    std::vector<char>    chunk(16 << 20);
+    std::ifstream     file(path_, std::ios::binary);
+    std::vector<char> chunk;
     for (int64_t i = 0; i < gguf_get_n_tensors(header_); i++) {
         ggml_tensor * tensor = ggml_get_tensor(tensors_, gguf_get_tensor_name(header_, i));
-        file.seekg((std::streamoff) (gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, i)));
-        const size_t bytes = ggml_nbytes(tensor);
-        for (size_t done = 0; done < bytes;) {
-            const size_t part = std::min(chunk.size(), bytes - done);
-            if (!file.read(chunk.data(), (std::streamsize) part)) {
-                throw error("MODEL_TRUNCATED", path_ + " ends inside tensor " + tensor->name);
-            }
-            ggml_backend_tensor_set(tensor, chunk.data(), done, part);
-            done += part;
+        const int64_t bytes  = (int64_t) ggml_nbytes(tensor);
+        for (int64_t done = 0; done < bytes; done += CHUNK_BYTES) {
+            read(file, tensor, done, std::min(CHUNK_BYTES, bytes - done), chunk);
+            ggml_backend_tensor_set(tensor, chunk.data(), (size_t) done, chunk.size());
         }
     }
+}
+
+void base_model::read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const {
+    const int64_t id = gguf_find_tensor(header_, tensor->name);
+    bytes.resize((size_t) count);
+    file.seekg((std::streamoff) (gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, id)) + first);
+    if (!file.read(bytes.data(), count)) throw error("MODEL_TRUNCATED", path_ + " ends inside tensor " + tensor->name);
 }
 
 }  // namespace inward

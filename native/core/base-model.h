@@ -1,6 +1,7 @@
 // The frozen base: hyperparameters and weights of a GGUF of llama architecture, on the device.
 #pragma once
 #include <cstdint>
+#include <istream>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ public:
 
     // Puts the weights on the device. throws TRAIN_MEMORY, MODEL_TRUNCATED
     void load(ggml_backend_t backend);
+
+    // Bytes of a tensor from `first` on, from the file. throws MODEL_TRUNCATED
+    void read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const;
 
     hyperparameters            hparams;
     ggml_tensor *              token_embedding = nullptr;

@@ -10,10 +10,10 @@
 #include <numeric>
 
 #include "check-work.h"
-#include "decode-rows.h"
 #include "devices.h"
 #include "inward/error.h"
-#include "llama-library.h"
+#include "llama-evaluator.h"
+#include "own-forward.h"
 #include "quiet-log.h"
 #include "read-logits.h"
 
@@ -21,7 +21,6 @@ namespace inward {
 
 namespace {
 
-constexpr int64_t CELL_STEP = 256;  // llama.cpp pads the cache to this
 constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
 
 double seconds_since(std::chrono::steady_clock::time_point begun) {
@@ -54,13 +53,10 @@ struct engine::impl {
     const llama_library & llama;
     devices               device;  // registers the variant's backends
     llama_model *         model   = nullptr;
-    llama_context *       context = nullptr;
     const llama_vocab *   vocab   = nullptr;
     engine_description    description;
-    std::vector<llama_adapter_lora *> adapters;
-    std::vector<float>    adapter_scales;
     std::unique_ptr<logits_reader> reading;
-    row_decoder           decoder;
+    std::unique_ptr<row_evaluator> evaluator;
 
     engine_work           work;
     int32_t               most_answer = 0;
@@ -71,8 +67,8 @@ struct engine::impl {
     std::vector<slot>     slots;
     std::vector<cell>     cells;
     std::vector<int32_t>  free_cells;
-    int64_t               used_cells = 0, cell_count = 0;
-    int                   sequence_count = 0;  // of the context
+    int64_t               used_cells = 0, cell_count = 0;  // of the cache; 0: there is none
+    int                   sequence_count = 0;  // of the cache
     std::deque<queued>    queue;
     int64_t               queue_begin = 0;  // number of queue entries that were taken off so far
     engine_results        finished;
@@ -82,13 +78,36 @@ struct engine::impl {
         : options(checked(o)), llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
         auto params         = llama.model_default_params();
         params.n_gpu_layers = device.is_cpu ? 0 : 999;
+        params.vocab_only   = o.own_forward;
         model               = llama.model_load_from_file(o.model_path.c_str(), params);
         if (!model) throw error("ENGINE_MEMORY", o.model_path + " cannot be loaded; the worker's log says why");
         vocab                   = llama.model_get_vocab(model);
         description.device_name = device.name;
         description.vocabulary  = llama.vocab_n_tokens(vocab);
-        description.context     = llama.model_n_ctx_train(model);
-        reading                 = std::make_unique<logits_reader>(description.vocabulary);
+        try {
+            make_evaluator();
+        } catch (...) {
+            llama.model_free(model);
+            throw;
+        }
+        reading = std::make_unique<logits_reader>(description.vocabulary);
+    }
+
+    void make_evaluator() {
+        if (!options.own_forward) {
+            description.context = llama.model_n_ctx_train(model);
+            evaluator           = std::make_unique<llama_evaluator>(llama, model, options, device.is_cpu);
+            return;
+        }
+        if (!device.is_cpu) throw error("ENGINE_UNAVAILABLE", "engine.forward own is for the CPU");
+        auto own            = std::make_unique<own_forward>(options, [this] { return device.free_memory(); });
+        description.context = own->hparams().context;
+        description.kernels = own->kernels();
+        if (own->hparams().vocabulary != description.vocabulary) {
+            throw error("ENGINE_UNAVAILABLE", "the model has " + std::to_string(own->hparams().vocabulary) + " embeddings and " +
+                                                  std::to_string(description.vocabulary) + " tokens; set engine.forward to llama.cpp");
+        }
+        evaluator = std::move(own);
     }
 
     static engine_options checked(engine_options o) {
@@ -103,12 +122,11 @@ struct engine::impl {
     }
 
     ~impl() {
-        if (context) llama.free(context);
-        if (model) llama.model_free(model);  // its adapters with it
+        evaluator.reset();
+        llama.model_free(model);
     }
 
     int sequences() const { return options.strict ? 1 : work.sequences > 0 ? work.sequences : options.sequences; }
-    bool flash() const { return options.flash_attention && !options.strict; }
     // Every sequence has a row in each evaluation.
     int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
@@ -136,7 +154,7 @@ struct engine::impl {
         finished = engine_results();
         count    = engine_counts();
         if (!continues()) {
-            make_context();
+            make_cache();
             forget();
         }
         count.cells        = cell_count;
@@ -145,7 +163,7 @@ struct engine::impl {
 
     // Whether the kept prompt's cells can serve this group.
     bool continues() const {
-        if (!context || options.strict || work.keep == 0 || last_slot < 0 || (int32_t) last_prompt.size() != work.keep) return false;
+        if (cell_count == 0 || options.strict || work.keep == 0 || last_slot < 0 || (int32_t) last_prompt.size() != work.keep) return false;
         for (size_t i = 0; i < order.size(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), prompt((int32_t) i))) return false;
         }
@@ -163,7 +181,7 @@ struct engine::impl {
     int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
 
     // A cache of that size, or as large as memory and the limit allow: never smaller than the longest item needs.
-    void make_context() {
+    void make_cache() {
         const int64_t longest = longest_item();
         int64_t       cells   = wanted_cells();
         if (options.most_cells > 0) {
@@ -173,38 +191,19 @@ struct engine::impl {
             cells = std::min(cells, options.most_cells);
         }
         // Exactly what this group alone would get: with a larger one of an earlier group it could be scheduled otherwise.
-        if (context && cell_count == cells && sequence_count == sequences()) return;
-        if (context) llama.free(context);
-        context = nullptr;
-        for (;; cells = std::max(longest, cells / 2)) {
-            context = context_of(cells);
-            if (context) break;
-            if (cells <= longest) throw error("ENGINE_MEMORY", "there is no memory for a context of " + std::to_string(cells) + " cells");
+        if (cell_count == cells && sequence_count == sequences()) return;
+        cell_count = 0;
+        while (!evaluator->make_room(cells, sequences() + 1, batch_tokens())) {
+            if (cells <= longest) throw error("ENGINE_MEMORY", "there is no memory for a cache of " + std::to_string(cells) + " tokens");
+            cells = std::max(longest, cells / 2);
         }
         cell_count     = cells;
         sequence_count = sequences();
-        apply_adapters();
-    }
-
-    llama_context * context_of(int64_t cells) {
-        auto params            = llama.context_default_params();
-        params.n_ctx           = (uint32_t) ((cells + CELL_STEP - 1) / CELL_STEP * CELL_STEP);
-        params.n_batch         = (uint32_t) batch_tokens();
-        params.n_ubatch        = (uint32_t) batch_tokens();
-        params.n_seq_max       = (uint32_t) (sequences() + 1);
-        params.n_threads       = options.threads;
-        params.n_threads_batch = options.threads;
-        params.flash_attn_type = flash() ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-        params.type_k = params.type_v = options.f32_cache ? GGML_TYPE_F32 : GGML_TYPE_F16;
-        params.kv_unified      = true;
-        params.offload_kqv     = !device.is_cpu;
-        params.op_offload      = !device.is_cpu;
-        return llama.init_from_model(model, params);
     }
 
     // Nothing of an earlier group can reach a later one's numbers.
     void forget() {
-        llama.memory_clear(llama.get_memory(context), true);
+        evaluator->clear();
         slots.assign(sequence_count + 1, slot());
         cells.clear();
         free_cells.clear();
@@ -215,29 +214,9 @@ struct engine::impl {
         last_prompt.clear();
     }
 
-    void apply_adapters() {
-        if (context && llama.set_adapters_lora(context, adapters.data(), adapters.size(), adapter_scales.data()) != 0) {
-            throw error("ADAPTER_INVALID", "llama.cpp refuses the adapters for this context");
-        }
-    }
-
     void set_adapters(const std::vector<adapter_choice> & chosen) {
-        std::vector<llama_adapter_lora *> made;
-        for (const auto & one : chosen) {
-            auto * loaded = llama.adapter_lora_init(model, one.path.c_str());
-            if (!loaded) {
-                for (auto * earlier : made) llama.adapter_lora_free(earlier);
-                throw error("ADAPTER_INVALID", one.path + " cannot be loaded onto this model; the worker's log says why");
-            }
-            made.push_back(loaded);
-        }
-        const auto old = std::move(adapters);
-        adapters       = std::move(made);
-        adapter_scales.clear();
-        for (const auto & one : chosen) adapter_scales.push_back(one.scale);
-        apply_adapters();
-        for (auto * one : old) llama.adapter_lora_free(one);
-        if (context) forget();
+        evaluator->set_adapters(chosen);
+        if (cell_count > 0) forget();
     }
 
     // --- cells
@@ -258,7 +237,7 @@ struct engine::impl {
     // Gives up a slot's cells from position `first` on.
     void release(int32_t which, size_t first) {
         auto & s = slots[which];
-        llama.memory_seq_rm(llama.get_memory(context), which, (llama_pos) first, -1);
+        evaluator->release(which, (int32_t) first);
         for (size_t i = first; i < s.path.size(); i++) {
             if (--cells[s.path[i]].references == 0) {
                 free_cells.push_back(s.path[i]);
@@ -351,12 +330,12 @@ struct engine::impl {
             else queue[cells[id].pending - queue_begin].sequences.push_back(which);
         }
         // Evaluated cells come first on every path: parents are evaluated before their children.
-        if (cached > 0) llama.memory_seq_cp(llama.get_memory(context), last_slot, which, 0, cached);
+        if (cached > 0) evaluator->share(last_slot, which, cached);
         for (int32_t i = shared; i < length; i++) {
             const int32_t id  = new_cell();
             cells[id].pending = (int32_t) (queue_begin + (int64_t) queue.size());
+            queue.push_back({ ids[i], i, { which }, {}, id, s.path.empty() ? -1 : s.path.back() });
             s.path.push_back(id);
-            queue.push_back({ ids[i], i, { which }, {}, id });
             count.distinct_tokens++;
         }
         for (int32_t i = work.score_from[item] - 1; i < length; i++) {
@@ -370,7 +349,7 @@ struct engine::impl {
     // --- a batch
 
     bool step() {
-        if (!context) return false;
+        if (cell_count == 0) return false;
         while (started < order.size() && (int64_t) queue.size() + active() < batch_tokens() && start_next()) {
         }
         std::vector<queued> rows;
@@ -378,7 +357,7 @@ struct engine::impl {
             auto & s = slots[i];
             if (s.item < 0 || s.next < 0) continue;
             const int32_t id = new_cell();
-            rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id });
+            rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
             s.path.push_back(id);
             s.next = -1;
             count.distinct_tokens++;
@@ -391,25 +370,28 @@ struct engine::impl {
         }
         if (rows.empty()) return false;
         const auto begun = std::chrono::steady_clock::now();
-        decoder.decode(llama, context, rows);
+        evaluator->decode(rows);
         count.decode_seconds += seconds_since(begun);
         count.decodes++;
         count.evaluated_tokens += (int64_t) rows.size();
         count.most_sequences = std::max(count.most_sequences, active());
-        const auto decoded = std::chrono::steady_clock::now();
         for (int32_t r = 0; r < (int32_t) rows.size(); r++) {
             if (!rows[r].readers.empty()) read_row(r, rows[r]);
         }
-        count.read_seconds += seconds_since(decoded);
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
-            if (slots[i].item >= 0 && slots[i].waiting == 0 && slots[i].next < 0) finish(i);
+            const auto & s = slots[i];
+            // Its last token may be read by nobody and wait all the same: its cell is not given up before it was evaluated.
+            if (s.item >= 0 && s.waiting == 0 && s.next < 0 && cells[s.path.back()].pending < 0) finish(i);
         }
         return started < order.size() || active() > 0;
     }
 
     void read_row(int32_t row, const queued & entry) {
-        const float * logits = llama.get_logits_ith(context, row);
-        if (!logits) throw error("ENGINE_CRASHED", "llama.cpp gave no logits for row " + std::to_string(row));
+        const auto    begun  = std::chrono::steady_clock::now();
+        const float * logits = evaluator->logits(row);
+        count.decode_seconds += seconds_since(begun);
+        if (!logits) throw error("ENGINE_CRASHED", "there are no logits for row " + std::to_string(row));
+        const auto    made   = std::chrono::steady_clock::now();
         const auto found = reading->read(logits);
         if (!found.finite) throw error("ENGINE_NOT_FINITE", "the logits after token " + std::to_string(entry.token) + " at position " + std::to_string(entry.position) + " are not finite");
         for (const auto & r : entry.readers) {
@@ -439,6 +421,7 @@ struct engine::impl {
             const bool over = llama.vocab_is_eog(vocab, token) || (int32_t) s.tokens.size() >= work.most_tokens[s.item];
             s.next          = over ? -1 : token;
         }
+        count.read_seconds += seconds_since(made);
     }
 
     void finish(int32_t which) {
@@ -465,12 +448,11 @@ struct engine::impl {
         }
         s.item = -1;
         release(which, keep);
-        if (options.strict) llama.memory_clear(llama.get_memory(context), false);
     }
 
     void cancel() {
         started = order.size();
-        if (context) forget();
+        if (cell_count > 0) forget();
     }
 };
 

@@ -98,6 +98,12 @@ float exp_sum(float * values, int64_t n, float shift);
 float greatest(const float * values, int64_t n);
 // gradient through a row of a softmax, in place: d = p (d - sum p d) scale
 void softmax_back(const float * p, float * d, int64_t n, float scale);
+// h = x / rms(x) * weight
+void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon);
+// silu(gate) * up
+void swiglu_row(const float * gate, const float * up, float * act, int64_t n);
+// rotates `heads` heads by the angles of one token's row of rope_table
+void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width);
 // values *= factor
 void scale_in_place(float * values, int64_t n, float factor);
 

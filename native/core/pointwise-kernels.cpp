@@ -139,9 +139,7 @@ void rms_norm_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
     const int64_t n    = x->ne[0];
     const rows    mine(dst, ith, nth);
     for (int64_t t = mine.first; t < mine.last; t++) {
-        const float * row = floats(x) + t * stride(x);
-        const float   r   = 1.0f / std::sqrt(square_sum_loop(row, n) / (float) n + norm.epsilon);
-        norm_loop(row, floats(norm.weight), floats(dst) + t * stride(dst), n, r);
+        norm_row(floats(x) + t * stride(x), floats(norm.weight), floats(dst) + t * stride(dst), n, norm.epsilon);
     }
 }
 
@@ -167,7 +165,7 @@ void swiglu_op(ggml_tensor * dst, int ith, int nth, void *) {
     const rows    mine(dst, ith, nth);
     for (int64_t t = mine.first; t < mine.last; t++) {
         const float * gate = floats(gate_up) + t * stride(gate_up);
-        swiglu_loop(gate, gate + n, floats(dst) + t * stride(dst), n);
+        swiglu_row(gate, gate + n, floats(dst) + t * stride(dst), n);
     }
 }
 
@@ -204,6 +202,10 @@ void cross_entropy_op(ggml_tensor * dst, const ggml_tensor *, int ith, int nth, 
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
 float greatest(const float * values, int64_t n) { return greatest_loop(values, n); }
 void  softmax_back(const float * p, float * d, int64_t n, float scale) { softmax_back_loop(p, d, n, scale); }
+void  norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon) {
+    norm_loop(x, weight, h, n, 1.0f / std::sqrt(square_sum_loop(x, n) / (float) n + epsilon));
+}
+void  swiglu_row(const float * gate, const float * up, float * act, int64_t n) { swiglu_loop(gate, up, act, n); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }
 
 ggml_tensor * rms_norm(ggml_context * ctx, norm_parameters & norm, ggml_tensor * x) {

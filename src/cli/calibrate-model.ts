@@ -46,7 +46,11 @@ export async function calibrateModel(options: QuickOptions & { readonly task: st
     onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
     ...(options.offline ? { offline: true } : {}),
   });
-  const plan = await makePlan({ ...study, engine: await settleEngine(study.engine) }, { [STATE]: file }, ".");
+  const plan = await makePlan(
+    { ...study, engine: await settleEngine(study.engine, [file.path]) },
+    { [STATE]: file },
+    ".",
+  );
   const chosen = await chooseAdapter(options, file.sha256);
   const model = await openModel(file.path, plan.engine, chosen ? { adapter: chosen.choice } : {});
   let measured: MeasuredDistribution[];

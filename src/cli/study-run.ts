@@ -60,7 +60,10 @@ export async function planStudy(
       ...(options.offline ? { offline: true } : {}),
     });
   }
-  const engine = await settleEngine(study.engine);
+  const engine = await settleEngine(
+    study.engine,
+    Object.values(files).map(({ path }) => path),
+  );
   const plan = await makePlan({ ...study, engine }, files, dirname(resolve(path)));
   return { plan, files, folder: options.out ?? join("runs", `${study.study}-${hashOf(plan).slice(0, 8)}`) };
 }

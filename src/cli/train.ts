@@ -157,8 +157,9 @@ async function encode(
   sets: readonly (readonly TrainingExample[])[],
   signal: AbortSignal,
 ): Promise<EncodedExample[][]> {
-  // Nothing is computed on it, so it stays off the device.
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads, sequences: 1 });
+  // Nothing is computed on it, so it stays off the device, and its weights on disk.
+  const unused = { device: "cpu", forward: "llama.cpp", sequences: 1 } as const;
+  const model = await openModel(file.path, { ...DEFAULT_ENGINE, ...unused, threads });
   try {
     const encoded: EncodedExample[][] = [];
     let unlike = 0;

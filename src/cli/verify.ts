@@ -1,5 +1,5 @@
 /** `inward verify`: proofs about this machine that anyone may ask for. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import {
   compareEngines,
   type ComparedToken,
@@ -16,6 +16,7 @@ import type { LanguageModel } from "../model/language-model.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../plan/default-engine.js";
 import type { Reply } from "../records/answer.js";
+import type { StudyEngine } from "../records/study.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
 import { abortOnInterrupt } from "./interrupt.js";
@@ -34,6 +35,7 @@ type Mode = (typeof MODES)[number];
 
 interface VerifyEngineOptions extends ModelOptions, AdapterOptions {
   readonly threads: string;
+  readonly forward: NonNullable<StudyEngine["forward"]>;
   readonly json?: boolean;
 }
 
@@ -51,6 +53,11 @@ export function verifyCommand(open: typeof openModel = openModel): Command {
         "is allowed where both engines' leads together are within the tolerance.",
     )
     .option("--threads <n>", "CPU threads of both", String(DEFAULT_ENGINE.threads))
+    .addOption(
+      new Option("--forward <who>", "who evaluates in the native engine, as engine.forward of a study")
+        .choices(["auto", "llama.cpp", "own"])
+        .default("auto"),
+    )
     .option("--json", "print one JSON object")
     .action((options: VerifyEngineOptions) => verifyEngine(options, open));
   return verify.addCommand(engine);
@@ -75,7 +82,15 @@ async function verifyEngine(options: VerifyEngineOptions, open: typeof openModel
     for (const engine of ENGINES) {
       replies[engine] = {} as Record<Mode, Reply[]>;
       for (const mode of MODES) {
-        const settings = { ...DEFAULT_ENGINE, device: options.device, threads, engine, strict: mode === "strict" };
+        const forward = engine === "native" ? options.forward : "llama.cpp";
+        const settings = {
+          ...DEFAULT_ENGINE,
+          device: options.device,
+          threads,
+          engine,
+          forward,
+          strict: mode === "strict",
+        };
         replies[engine][mode] = await askAll(
           () => open(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
           questions,

@@ -39,7 +39,8 @@ export async function measureDistribution(
   const facts = { vocabularySize, cleansSpaces, promptTokens: (await model.render(messages)).tokenIds.length };
   try {
     const expanded = await expandDistribution(modelSource(model, messages, facts), decider, options);
-    return expanded.tail > mostTail ? await sample("tail") : expanded;
+    if (expanded.tail <= mostTail) return expanded;
+    return { ...(await sample("tail")), evaluatedTokens: expanded.evaluatedTokens };
   } catch (error) {
     if (error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE") return await sample("engine");
     throw error;

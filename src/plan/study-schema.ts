@@ -40,10 +40,20 @@ const engine = z.strictObject({
     .default("auto")
     .describe("auto: native where it is built, else node-llama-cpp; the plan says which one it was."),
   device: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"),
+  forward: z
+    .enum(["auto", "llama.cpp", "own"])
+    .default("auto")
+    .describe(
+      "Native engine: who evaluates. own: inward's forward pass on the CPU, whose numbers depend on nothing but the prompt and the " +
+        "processor's instruction set; weights as floats, whatever their encoding. auto: own where all models are F32, F16 or BF16, the " +
+        "device is the CPU, and neither flashAttention nor blas is on; the plan says which one it was.",
+    ),
   strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
   sequences: count(128)
     .optional()
-    .describe("Sequences evaluated at once; by default 16 (native) or 8 (node-llama-cpp)."),
+    .describe(
+      "Sequences evaluated at once; by default 32 (native, own forward pass), 16 (native) or 8 (node-llama-cpp).",
+    ),
   threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
   flashAttention: z
     .boolean()

@@ -56,7 +56,7 @@ export interface ReliabilityBin {
   readonly points: number;
 }
 
-/** What measuring cost; distributions by expansion are counted in tokens, by samples in answers. */
+/** What measuring cost; distributions by expansion are counted in tokens, also those given up for samples; samples in answers. */
 export interface DistributionCost {
   readonly expansions: number;
   readonly evaluatedTokens: number;

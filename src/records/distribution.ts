@@ -38,6 +38,8 @@ export interface SampledValue {
 /** By seeded samples at temperature 1. Values and notCompliant sum to 1. */
 export interface SampledDistribution {
   readonly method: "samples";
+  /** What an expansion that left too much open had evaluated before; absent where none was tried. Of the samples, `samples` is the cost. */
+  readonly evaluatedTokens?: number;
   /**
    * Why not by expansion. `long_answer` the property is decided late · `tail` the budget left too much of the tree ·
    * `engine` the engine cannot list next tokens.

@@ -51,6 +51,10 @@ export interface EngineManifest {
   /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
   readonly cacheType?: "f32" | "f16";
   readonly strict: boolean;
+  /** Native: who evaluated. Absent in runs that are older than the choice: llama.cpp. */
+  readonly forward?: "llama.cpp" | "own";
+  /** Set when our own forward pass evaluated: the instruction set of its products, which its last bits depend on. */
+  readonly kernels?: "avx512" | "avx2" | "plain";
   /** Set when products of 32 rows and more were ggml's BLAS plugin's. */
   readonly blasPlugin?: { readonly sha256: string };
   /** Absent when the base was asked alone. */

@@ -142,6 +142,8 @@ export interface StudyEngine {
   readonly flashAttention?: boolean;
   /** Native on the CPU, not strict: products of 32 rows and more by a BLAS. Part of the plan, because it changes last bits. Absent in older plans: false. */
   readonly blas?: boolean;
+  /** Native: who evaluates. `own`: our forward pass, on the CPU, every weight a float. Absent in older plans: llama.cpp. */
+  readonly forward?: "auto" | "llama.cpp" | "own";
   /** Questions that are asked as one unit and asked again whole after an interruption. */
   readonly groupQuestions: number;
   /** Most likely tokens stored at the first answer position. */
@@ -151,5 +153,6 @@ export interface StudyEngine {
 /** Engine settings with nothing left to the machine: what stands in a plan. */
 export interface SettledEngine extends StudyEngine {
   readonly engine: "native" | "node-llama-cpp";
+  readonly forward?: "llama.cpp" | "own";
   readonly sequences: number;
 }

@@ -59,7 +59,7 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
     ),
     fact(
       "Switches",
-      `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}`,
+      `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}${manifest.kernels ? `, own forward pass (${manifest.kernels})` : ""}`,
     ),
     ...(manifest.adapter
       ? [fact("Adapter", `scale ${manifest.adapter.scale}, sha256 `, { code: manifest.adapter.sha256 })]

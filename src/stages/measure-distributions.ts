@@ -31,7 +31,7 @@ function costOf(measured: readonly MeasuredDistribution[]): { evaluatedTokens: n
   const sum = (cost: (distribution: Distribution) => number) =>
     measured.reduce((total, { distribution }) => total + cost(distribution), 0);
   return {
-    evaluatedTokens: sum((one) => (one.method === "expansion" ? one.evaluatedTokens : 0)),
+    evaluatedTokens: sum((one) => one.evaluatedTokens ?? 0),
     samples: sum((one) => (one.method === "samples" ? one.samples : 0)),
   };
 }

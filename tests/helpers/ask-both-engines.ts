@@ -35,7 +35,11 @@ export async function askBothEngines(
   }: { readonly adapter?: AdapterChoice; readonly again: number; readonly logprobNats: number },
 ): Promise<BothEngines> {
   const open = (engine: SettledEngine["engine"], strict = false) =>
-    openModel(path, { ...settings, engine, strict }, { cacheType: "f16", ...(adapter ? { adapter } : {}) });
+    openModel(
+      path,
+      { ...settings, engine, strict, ...(engine === "native" ? {} : { forward: "llama.cpp" }) },
+      { cacheType: "f16", ...(adapter ? { adapter } : {}) },
+    );
   const reference = await open("node-llama-cpp");
   const theirs = await reference.ask(requests);
   await reference.dispose();

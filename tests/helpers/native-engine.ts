@@ -6,6 +6,9 @@ import { loadAddon } from "../../src/model/native/load-addon.js";
 const binariesFolder = findBinaries("cpu").folder;
 const addon = loadAddon(binariesFolder);
 
+/** Who evaluates in the native engine. */
+export const FORWARDS = ["llama.cpp", "own"] as const;
+
 export async function openEngine(modelPath: string, options: Partial<NativeEngineOptions> = {}): Promise<Engine> {
   const { Engine } = await addon;
   return new Engine({

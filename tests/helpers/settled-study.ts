@@ -4,5 +4,6 @@ import type { SettledEngine, Study } from "../../src/records/study.js";
 
 export function settledStudy(yaml: string): Study & { readonly engine: SettledEngine } {
   const study = parseStudy(yaml, "s.yaml");
-  return { ...study, engine: { ...study.engine, engine: "native", sequences: study.engine.sequences ?? 16 } };
+  const settled = { engine: "native", forward: "llama.cpp", sequences: study.engine.sequences ?? 16 } as const;
+  return { ...study, engine: { ...study.engine, ...settled } };
 }

@@ -38,7 +38,7 @@ const options = { maxTokens: MAX_TOKENS, topTokens: 512, tokenBudget: 200_000, e
 let model: LanguageModel;
 beforeAll(async () => {
   await writeTinyModel(path, { seed: 9 });
-  model = await openNativeEngine(path, { ...settings, engine: "native" });
+  model = await openNativeEngine(path, { ...settings, engine: "native", forward: "own" });
 });
 afterAll(() => model.dispose());
 
@@ -202,11 +202,20 @@ test("samples where a property is decided late, where the budget is too small, a
   const character = { messages, decider: behavior("second_character"), decidedLate: false };
   const tail = (await measureDistribution(model, character, { ...few, tokenBudget: 60 })) as SampledDistribution;
   expect(tail).toMatchObject({ method: "samples", because: "tail" });
+  // What was spent on the expansion is not forgotten.
+  expect(late).not.toHaveProperty("evaluatedTokens");
+  expect(tail.evaluatedTokens).toBeGreaterThan(0);
+  expect(tail.evaluatedTokens).toBeLessThanOrEqual(60);
   for (const { probability, standardError } of tail.values) {
     expect(standardError).toBeCloseTo(Math.sqrt((probability * (1 - probability)) / 50), 12);
   }
   expect([...masses(tail).values()].reduce((sum, mass) => sum + mass, 0)).toBeCloseTo(1, 12);
-  const other = await openNodeLlamaEngine(path, { ...settings, engine: "node-llama-cpp", sequences: 8 });
+  const other = await openNodeLlamaEngine(path, {
+    ...settings,
+    engine: "node-llama-cpp",
+    forward: "llama.cpp",
+    sequences: 8,
+  });
   try {
     expect(await measureDistribution(other, character, few)).toMatchObject({ method: "samples", because: "engine" });
   } finally {

@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { openModel } from "../../src/model/engine/open-model.js";
 import type { AskRequest } from "../../src/model/language-model.js";
 import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import { answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
+import { answer, type Item, openEngine, FORWARDS, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const FEW = 1000;
@@ -44,10 +44,10 @@ function residentBytes(pid = "self"): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
 }
 
-describe.runIf(process.platform === "linux")("memory", () => {
+describe.runIf(process.platform === "linux").each(FORWARDS)("memory, forward %s", (forward) => {
   test("50 loads and unloads after the first 5: within 4 MB", async () => {
     const load = async () => {
-      const engine = await openEngine(path);
+      const engine = await openEngine(path, { forward });
       expect(answer(engine, workOf(items(10))).answers).toHaveLength(10);
       engine.dispose();
     };
@@ -79,7 +79,7 @@ describe.runIf(process.platform === "linux")("memory", () => {
 
   test(`${MANY} questions in one call of the worker: within 64 MB of what ${FEW} took`, async () => {
     const earlier = new Set(children());
-    const model = await openModel(path, { ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads: 1 });
+    const model = await openModel(path, { ...DEFAULT_ENGINE, engine: "native", forward, device: "cpu", threads: 1 });
     const [worker, ...others] = children().filter((pid) => !earlier.has(pid)) as [string, ...string[]];
     expect(others).toEqual([]);
     const ask = (count: number) => model.ask(Array.from({ length: count }, (_, index) => question(index)));

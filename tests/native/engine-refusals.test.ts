@@ -145,9 +145,9 @@ test("adapters are set, scaled and unset on one engine; what was evaluated befor
 });
 
 test("where the addon is not built, auto is node-llama-cpp and native says what is missing", async () => {
-  expect(await settleEngine(DEFAULT_ENGINE, folder)).toMatchObject({ engine: "node-llama-cpp", sequences: 8 });
+  expect(await settleEngine(DEFAULT_ENGINE, [], folder)).toMatchObject({ engine: "node-llama-cpp", sequences: 8 });
   expect(await settleEngine(DEFAULT_ENGINE)).toMatchObject({ engine: "native", sequences: 16 });
-  expect(await settleEngine({ ...DEFAULT_ENGINE, engine: "native", sequences: 3 }, folder)).toMatchObject({
+  expect(await settleEngine({ ...DEFAULT_ENGINE, engine: "native", sequences: 3 }, [], folder)).toMatchObject({
     engine: "native",
     sequences: 3,
   });

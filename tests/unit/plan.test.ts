@@ -26,6 +26,7 @@ describe("a study", () => {
     expect(study.engine).toEqual({
       engine: "auto",
       device: "auto",
+      forward: "auto",
       strict: false,
       flashAttention: false,
       blas: false,

@@ -13,11 +13,12 @@ struct engine_options {
     std::string device;  // cpu, cuda, vulkan, metal
     int         threads       = 1;
     int         sequences     = 1;    // answers in the making at once
-    int64_t     batch_tokens  = 512;  // tokens of one llama_decode
+    int64_t     batch_tokens  = 512;  // tokens of one evaluation
     int64_t     most_cells    = 0;    // of the KV cache; 0: as many as a group can use
     bool        strict        = false;
     bool        f32_cache     = true;
-    bool        flash_attention = false;  // not when strict
+    bool        flash_attention = false;  // not when strict; llama.cpp's only
+    bool        own_forward     = false;  // else llama.cpp's
 };
 
 struct adapter_choice {
@@ -72,6 +73,7 @@ struct engine_counts {
 struct engine_description {
     std::string device_name;
     int64_t     vocabulary, context;
+    std::string kernels;  // of our own forward pass; else empty
 };
 
 class engine {

@@ -49,14 +49,18 @@ export async function openNativeEngine(
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }
+  const { forward = "llama.cpp" } = settings;
+  if (forward === "own" && device.name !== "cpu") {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
+  }
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const flashAttention = settings.flashAttention === true && !settings.strict;
   const evaluator = new Evaluator(
-    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention }),
+    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -75,6 +79,8 @@ export async function openNativeEngine(
     flashAttention,
     kvUnified: true,
     cacheType,
+    forward,
+    ...(kernels ? { kernels } : {}),
     ...blasPlugin,
     ...chat.manifest(),
     logprobs:
@@ -137,7 +143,7 @@ async function openAddon(
   modelPath: string,
   device: DeviceName,
   { sequences, strict, threads }: SettledEngine,
-  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention">>,
+  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
   return new Engine({

@@ -25,7 +25,7 @@ export async function openModel(
   settings: StudyEngine,
   { adapter, cacheType }: OpenModelOptions = {},
 ): Promise<LanguageModel> {
-  const settled = await settleEngine(settings);
+  const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
   const worker = new WorkerProcess<EngineCall, EngineResults, EngineNote>({
     ...(usesBlasPlugin(settled) ? { env: blasPluginEnv(requireBlasPlugin()) } : {}),

@@ -35,7 +35,7 @@ const PLAN: States = {
   adapters: { "m-m": adapter("m", "m"), "m-n": adapter("m", "n"), "n-m": adapter("n", "m") },
 };
 const NAMES = Object.keys(PLAN.states ?? {});
-const SETTINGS = { confidence: 0.95, bootstrapReplicates: 60, bootstrapSeed: 1 };
+const SETTINGS = { confidence: 0.95, bootstrapReplicates: 400, bootstrapSeed: 1 };
 
 /** Numbers that look drawn and are not. */
 const draw = (...parts: readonly number[]) => {

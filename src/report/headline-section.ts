@@ -45,18 +45,27 @@ export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "targe
   return predictor === target ? `${predictor} predicts itself` : `${predictor} predicts ${target}`;
 }
 
-export function headlineSection(scores: Scores): Section {
-  const pairs = pairsOf(scores);
+/**
+ * @param isMain pairs that are shown in full
+ * @param others what is said of the rest
+ */
+export function headlineSection(
+  scores: Scores,
+  isMain: (pair: Pair) => boolean = () => true,
+  others: readonly Block[] = [],
+): Section {
+  const all = pairsOf(scores);
+  const pairs = all.filter(isMain);
   const blocks = pairs.flatMap((pair): Block[] => [
-    ...(pairs.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
+    ...(all.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
     ...verdictOf(pair),
     ...(pair.micro || pair.macro ? [averagesTable(pair, scores.confidence)] : []),
   ]);
-  const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
+  const none = all.length === 0 ? [note("Nothing was scored.")] : [];
   return {
     id: "headline",
     title: "What was found",
-    blocks: [...blocks, ...none, note(`Intervals: ${scores.intervalMethod}`)],
+    blocks: [...blocks, ...others, ...none, note(`Intervals: ${scores.intervalMethod}`)],
   };
 }
 

@@ -3,13 +3,16 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
+import { mainPairs } from "../report/main-pairs.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
 import type { Answer } from "../records/answer.js";
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
+import type { ExperimentResults } from "../records/experiments.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
+import type { Shifts } from "../records/shifts.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
@@ -21,12 +24,15 @@ import { readManifest } from "./one-model.js";
 import { readInputOnly } from "./predict-from-strings.js";
 import { readTraining, trainingHashes } from "./read-training.js";
 import { matchRun } from "./score-predictions.js";
+import { changesOf } from "./score-shifts.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
   const manifests = await readManifest(run);
   const { calibration } = run.plan;
   const compared = hasComparisons(run.plan);
+  const judged = run.plan.experiments !== undefined;
+  const changed = changesOf(run.plan).length > 0;
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),
@@ -34,6 +40,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ...trainingHashes(run),
     ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
     ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
+    ...(judged ? { experiments: run.outputHash("experiments") } : {}),
+    ...(changed ? { shifts: run.outputHash("shifts") } : {}),
   };
   if (await run.isDone("report", inputs)) return;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
@@ -49,6 +57,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ...(compared ? { comparisons: await readJson<Comparisons>(run.file("comparisons")) } : {}),
     inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
     ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
+    ...(judged ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) } : {}),
+    ...(changed ? { shifts: await readJson<Shifts>(run.file("shifts")) } : {}),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -66,7 +76,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 }
 
 async function samplesOf(run: RunFolder) {
-  const { trials } = await matchRun(run);
+  const isMain = mainPairs(run.plan);
+  const trials = (await matchRun(run)).trials.filter(isMain);
   const said = new Map<string, string>();
   for (const file of [...roundsOf(run.plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
     const { rows } = await readJsonLines<Answer>(run.file(file));

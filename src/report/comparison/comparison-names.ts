@@ -7,6 +7,9 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   mode_train: "mode of the train strings",
   best_heuristic: "best rule on the string",
   input_only: "input-only classifier",
+  untrained: "itself untrained",
+  scrambled_labels: "control: scrambled labels",
+  format_only: "control: format only",
 };
 
 export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {

@@ -5,7 +5,6 @@ import type { CellScore } from "../records/scores.js";
 import { assumptionsOf } from "./assumptions.js";
 import { type Block, type Inline, note, type Section } from "./document.js";
 import { formatCount } from "./format-number.js";
-import { hasInputOnly } from "./has-input-only.js";
 import { inputOnlyLimits } from "./input-only-limits.js";
 import { joinWords, propertyLabel, readableName } from "./readable-name.js";
 import { mainPairs } from "./main-pairs.js";
@@ -44,10 +43,10 @@ export function limitsSection(input: ReportInput): Section {
 export function limitsOf(
   input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly" | "shifts">,
 ): string[] {
-  const { plan, scores, noiseFloors, comparisons } = input;
-  const controls = { compared: (comparisons?.comparisons.length ?? 0) > 0, inputOnly: hasInputOnly(scores) };
+  const { plan, noiseFloors, comparisons } = input;
+  const compared = (comparisons?.comparisons.length ?? 0) > 0;
   return [
-    ...(plan.adapters ? trainingLimits(plan, plan.adapters, controls) : models(plan, controls.compared)),
+    ...(plan.adapters ? trainingLimits(plan, plan.adapters, compared) : models(plan, compared)),
     ...notJudged(plan),
     ...changeLimits(input.shifts),
     ...asking(plan),

@@ -3,12 +3,13 @@ import { calibrationSection } from "./calibration/calibration-section.js";
 import { cellSection } from "./cell-table.js";
 import { changeSection } from "./change/change-section.js";
 import { comparisonSection } from "./comparison/comparison-section.js";
+import type { Plan } from "../records/plan.js";
 import type { ReportDocument, Section } from "./document.js";
 import { exclusionsSection } from "./exclusions-section.js";
 import { figuresOf, figuresSection } from "./figures-section.js";
 import { filesSection } from "./files-section.js";
 import { withFirstPage } from "./first-page/with-first-page.js";
-import { headlineSection, pairsOf } from "./headline-section.js";
+import { headlineSection, type Pair, pairsOf } from "./headline-section.js";
 import { htmlPage } from "./html-page.js";
 import { limitsSection } from "./limits-section.js";
 import { mainPairs } from "./main-pairs.js";
@@ -39,7 +40,7 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     ...(comparisons && comparisons.comparisons.length > 0 ? [await comparisonSection(comparisons, plan)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts)] : []),
-    await figuresSection(pairs),
+    await figuresSection(pairs.filter(isDrawn(plan))),
     cellSection(pairs, scores.confidence),
     noiseSection(input.noiseFloors, scores),
     samplesSection(input.samples),
@@ -57,6 +58,12 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     markdown: renderMarkdown(document),
     figures: document.sections.flatMap(figuresOf).map(({ name, svg }) => ({ name, svg })),
   };
+}
+
+/** Untrained predictors of a study that trains stand in the figures before and after; so only they are left out. */
+function isDrawn(plan: Plan): (pair: Pair) => boolean {
+  const adapters = Object.values(plan.adapters ?? {});
+  return ({ predictor, target }) => !adapters.some((one) => one.base === predictor && one.target === target);
 }
 
 /** Where something was trained, what that changed comes before each predictor's own result. */

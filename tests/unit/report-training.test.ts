@@ -132,7 +132,7 @@ describe("a study that trains", () => {
   test("limits say what was not run", () => {
     for (const limit of [
       "No other model was trained to predict tiny (cross-prediction): privileged access is not measured.",
-      "No input-only control",
+      "no classifier was trained on the strings",
       "with one seed and one setting",
       "One task was held out (numbers)",
       "Every property that is scored was trained on",

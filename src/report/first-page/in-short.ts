@@ -5,5 +5,5 @@ const MOST_SENTENCES = 3;
 export function inShort(verdict: string): string {
   const sentences = verdict.split(/(?<=\.) (?=[A-Z])/);
   if (sentences.length <= MOST_SENTENCES) return verdict;
-  return `${sentences.slice(0, MOST_SENTENCES).join(" ")} (${sentences.length - MOST_SENTENCES} more below.)`;
+  return `${sentences.slice(0, MOST_SENTENCES).join(" ")} (${sentences.length - MOST_SENTENCES} more sentences below.)`;
 }

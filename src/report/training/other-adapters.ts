@@ -6,7 +6,7 @@ import { sourceWords } from "../change/shift-words.js";
 import { type Block, note, type TableCell } from "../document.js";
 import { formatCount, formatMissing, formatNats } from "../format-number.js";
 import { stateWords } from "../main-pairs.js";
-import { joinWords, readableName } from "../readable-name.js";
+import { joinWords, plural, readableName } from "../readable-name.js";
 import { reasonWords } from "../reason-words.js";
 
 /** Share of the steps at either end whose mean loss is shown: single batches scatter. */
@@ -52,7 +52,10 @@ function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
     { text: name, small: whatItLearnt(name, plan) },
     { text: formatCount(data.examples), small: `${formatCount(data.answerTokens)} answer tokens` },
     { text: formatCount(set.strings) },
-    { text: formatCount(losses.length) },
+    {
+      text: formatCount(losses.length),
+      small: `rate ${card.settings.learningRate}, ${plural(card.settings.epochs, "epoch", formatCount(card.settings.epochs))}`,
+    },
     meanCell(losses.slice(0, ends)),
     meanCell(losses.slice(-ends)),
     last

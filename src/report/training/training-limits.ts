@@ -7,11 +7,11 @@ import { joinWords, readableName } from "../readable-name.js";
 export const JUDGED_BY_COMPARISON =
   "Privileged access is judged under “Self against cross”, for these models, trainings and strings; that section says what it does not show.";
 
-/** @param controls which of the controls of privileged access this report has */
+/** @param compared whether self and cross are compared in this report */
 export function trainingLimits(
   plan: Plan,
   adapters: Readonly<Record<string, PlannedAdapter>>,
-  controls: { readonly compared: boolean; readonly inputOnly: boolean },
+  compared: boolean,
 ): string[] {
   const all = Object.values(adapters);
   const plain = all.filter(({ labels, change }) => !labels && !change);
@@ -21,12 +21,7 @@ export function trainingLimits(
   );
   const heldOut = plan.tasks.filter((task) => task.trained === false).map((task) => readableName(task.definition.name));
   return [
-    ...privilegedAccess(self, withoutCross, controls.compared),
-    ...(controls.inputOnly
-      ? []
-      : [
-          "No input-only control: no predictor that sees the strings alone was trained, so how much of a gain is knowledge about the strings is not measured.",
-        ]),
+    ...privilegedAccess(self, withoutCross, compared),
     seeds(plan),
     heldOut.length === 0
       ? "No task was held out: whether what was learnt carries over to other tasks is not measured."

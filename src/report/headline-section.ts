@@ -45,28 +45,27 @@ export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "targe
   return predictor === target ? `${predictor} predicts itself` : `${predictor} predicts ${target}`;
 }
 
-/**
- * @param isMain pairs that are shown in full
- * @param others what is said of the rest
- */
-export function headlineSection(
-  scores: Scores,
-  isMain: (pair: Pair) => boolean = () => true,
-  others: readonly Block[] = [],
-): Section {
-  const all = pairsOf(scores);
-  const pairs = all.filter(isMain);
-  const blocks = pairs.flatMap((pair): Block[] => [
-    ...(all.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
-    ...verdictOf(pair),
-    ...(pair.micro || pair.macro ? [averagesTable(pair, scores.confidence)] : []),
-  ]);
-  const none = all.length === 0 ? [note("Nothing was scored.")] : [];
+export function headlineSection(scores: Scores): Section {
+  const pairs = pairsOf(scores);
+  const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
   return {
     id: "headline",
     title: "What was found",
-    blocks: [...blocks, ...others, ...none, note(`Intervals: ${scores.intervalMethod}`)],
+    blocks: [
+      ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1)),
+      ...none,
+      note(`Intervals: ${scores.intervalMethod}`),
+    ],
   };
+}
+
+/** One pair in full. */
+export function pairBlocks(pair: Pair, confidence: number, isTitled: boolean): Block[] {
+  return [
+    ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
+    ...verdictOf(pair),
+    ...(pair.micro || pair.macro ? [averagesTable(pair, confidence)] : []),
+  ];
 }
 
 function verdictOf({ micro, macro, cells }: Pair): Block[] {

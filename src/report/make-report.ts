@@ -9,7 +9,7 @@ import { exclusionsSection } from "./exclusions-section.js";
 import { figuresOf, figuresSection } from "./figures-section.js";
 import { filesSection } from "./files-section.js";
 import { withFirstPage } from "./first-page/with-first-page.js";
-import { headlineSection, type Pair, pairsOf } from "./headline-section.js";
+import { type Pair, pairsOf } from "./headline-section.js";
 import { htmlPage } from "./html-page.js";
 import { limitsSection } from "./limits-section.js";
 import { mainPairs } from "./main-pairs.js";
@@ -19,7 +19,7 @@ import { opening } from "./opening.js";
 import { renderHtmlBody } from "./render-html.js";
 import { renderMarkdown } from "./render-markdown.js";
 import type { ReportFiles, ReportInput } from "./report-input.js";
-import { otherPairsBlocks } from "./other-pairs.js";
+import { predictorsSection } from "./predictors-section.js";
 import { samplesSection } from "./samples-section.js";
 import { selfSection } from "./self/self-section.js";
 import { beforeAfterSection } from "./training/before-after-section.js";
@@ -51,7 +51,7 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   ];
   const document: ReportDocument = {
     ...opening(plan),
-    sections: experiments ? withFirstPage(experiments, sections) : sections,
+    sections: experiments && experiments.experiments.length > 0 ? withFirstPage(experiments, sections) : sections,
   };
   return {
     html: htmlPage(document.title, renderHtmlBody(document)),
@@ -69,9 +69,7 @@ function isDrawn(plan: Plan): (pair: Pair) => boolean {
 /** Where something was trained, what that changed comes before each predictor's own result. */
 async function resultSections(input: ReportInput): Promise<Section[]> {
   const { scores, plan } = input;
-  const isMain = mainPairs(plan);
-  const minor = pairsOf(scores).filter((pair) => !isMain(pair));
-  const headline = headlineSection(scores, isMain, otherPairsBlocks(plan, minor, scores.confidence));
+  const headline = predictorsSection(plan, scores);
   const { effects, others } = effectsOf(input);
   if (effects.length === 0 && others.length === 0) return [headline];
   return [

@@ -103,15 +103,16 @@ describe("a report of every experiment, with every kind of state", () => {
 
   test("twenty predictors: the main ones in full, the others a row each", () => {
     const section = sectionOf("Each predictor about each target");
-    const inFull = [...section.matchAll(/^### (.*)$/gm)].map(([, title]) => title);
-    expect(inFull).not.toContain("small-predicts-small-scrambled predicts small");
-    expect(inFull).toContain("shallow-predicts-small-from-30 predicts small");
-    expect(inFull).not.toContain("shallow-predicts-small-from-10 predicts small");
+    const [full = "", others = ""] = section.split("### Other seeds, series, controls");
+    const inFull = rowsOf(full, "about ").map((line) => line.split(" | ")[1]);
+    expect(inFull).not.toContain("small-predicts-small-scrambled");
+    expect(inFull).toContain("shallow-predicts-small-from-30");
+    expect(inFull).not.toContain("shallow-predicts-small-from-10");
+    expect(full).toContain("- small predicts its own behavior right in ");
     expect(section).toMatch(
       /\| about small \| small-predicts-small-scrambled control: learnt the labels of other strings \|/,
     );
-    const rows = section.split("\n").filter((line) => line.startsWith("| about "));
-    expect(rows.length + inFull.length - 1).toBe(input.plan.predictions.length);
+    expect(rowsOf(others, "about ").length + inFull.length).toBe(input.plan.predictions.length);
     expect(report.figures.filter(({ name }) => name.startsWith("loss"))).toHaveLength(3);
   });
 

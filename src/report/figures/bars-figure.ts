@@ -4,6 +4,8 @@ import { chartLabel, shareAxis } from "./chart-rows.js";
 import { drawSvg, type FigureSpec } from "./draw-svg.js";
 import { PALETTE } from "./palette.js";
 
+const LONGEST_LABEL = 56;
+
 export interface Bar {
   readonly label: string;
   readonly estimate: Estimate;
@@ -28,7 +30,10 @@ export function barsSpec(bars: readonly Bar[]): FigureSpec {
     width: 460,
     height: { step: 26 },
     params: [
-      { name: "rowLabels", value: Object.fromEntries(rows.map(({ row, label }) => [row, chartLabel(label, 44)])) },
+      {
+        name: "rowLabels",
+        value: Object.fromEntries(rows.map(({ row, label }) => [row, chartLabel(label, LONGEST_LABEL)])),
+      },
     ],
     encoding: {
       y: {

@@ -38,7 +38,7 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
       ? [await selfSection(comparisons, comparisons.selfPredictions, plan, scores)]
       : []),
     ...(comparisons && comparisons.comparisons.length > 0 ? [await comparisonSection(comparisons, plan)] : []),
-    ...(input.calibration ? [await calibrationSection(input.calibration)] : []),
+    ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts)] : []),
     await figuresSection(pairs.filter(isDrawn(plan))),
     cellSection(pairs, scores.confidence),

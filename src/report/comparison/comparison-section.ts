@@ -38,7 +38,7 @@ export async function comparisonSection(scores: Comparisons, plan: Plan): Promis
       ),
       ...blocks,
       { kind: "subheading", title: "How self and cross were compared" },
-      { kind: "list", items: comparisonMethod(scores) },
+      { kind: "list", items: comparisonMethod({ ...scores, comparisons: full }) },
       { kind: "subheading", title: "What the comparison does not show" },
       { kind: "list", items: comparisonLimits(scores, plan).map((text) => [text]) },
     ],

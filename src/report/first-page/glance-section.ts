@@ -109,7 +109,7 @@ function verdictBlock({ about, finding, sentence: words, because }: ExperimentVe
   return {
     kind: "paragraph",
     tone: "verdict",
-    text: [{ strong: `${ANSWERS[finding]} — ${about}` }, ` ${short}${why}`],
+    text: [{ strong: `${ANSWERS[finding]} — ${about}.` }, ` ${short}${why}`],
   };
 }
 

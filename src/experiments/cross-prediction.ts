@@ -3,6 +3,7 @@ import type { ComparedPredictors } from "../records/comparisons.js";
 import type { ExperimentVerdict } from "../records/experiments.js";
 import { privilegedAccessSentences } from "../report/privileged-access-words.js";
 import { accuracyNumber } from "./accuracy-numbers.js";
+import { missingComparisons } from "../report/comparison/comparison-names.js";
 import { mainFirst } from "../report/comparison/main-comparisons.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
 
@@ -37,6 +38,7 @@ function verdictOf({ scores }: ExperimentInput, one: ComparedPredictors): Experi
     ],
     because: [
       ...verdict.cross.because,
+      ...missingComparisons(verdict.notCompared),
       ...(one.trained.self === one.trained.cross
         ? []
         : ["only one of the two was trained: the difference is one of training before it is one of access"]),

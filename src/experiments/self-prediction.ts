@@ -1,7 +1,7 @@
 /** Does a model predict what it does better than what can be had without it: rules, a classifier of strings, itself untrained, controls? */
 import type { ExperimentNumber, ExperimentVerdict } from "../records/experiments.js";
 import type { ComparedSelf } from "../records/comparisons.js";
-import { THIRD_PARTY_NAMES } from "../report/comparison/comparison-names.js";
+import { missingComparisons } from "../report/comparison/comparison-names.js";
 import { selfPredictionSentences } from "../report/privileged-access-words.js";
 import { accuracyNumber } from "./accuracy-numbers.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
@@ -29,9 +29,7 @@ function verdictOf(input: ExperimentInput, { target, self, seeds, verdict }: Com
       ...scopedNumbers(input, self, target),
       ...driftNumber(input, self, target),
     ],
-    because: Object.entries(verdict.notCompared).map(
-      ([name, reason]) => `not compared with ${THIRD_PARTY_NAMES[name] ?? name} (${reason})`,
-    ),
+    because: missingComparisons(verdict.notCompared),
   };
 }
 

@@ -55,7 +55,7 @@ describe("a report of every experiment, with every kind of state", () => {
   test("the first page has each answer, its number with interval, baselines and n, and the words explained", () => {
     const page = sectionOf("At a glance");
     const [self] = rowsOf(page, "Self-prediction: asked beforehand");
-    expect(self).toMatch(/\| small-predicts-small about small, 2 seeds \| \*\*Yes\*\* \|/);
+    expect(self).toMatch(/\| small-predicts-small about small, 2 seeds \| \*\*Yes, with reservations\*\* \|/);
     expect(self).toMatch(/\d % \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
     expect(rowsOf(page, "Self against others").length).toBeLessThanOrEqual(4);
     expect(rowsOf(page, "Behavioral change")).toHaveLength(2);

@@ -12,6 +12,13 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   format_only: "control: format only",
 };
 
+/** Third parties that were not run, a reservation each. */
+export function missingComparisons(notCompared: Readonly<Record<string, string>>): string[] {
+  return Object.entries(notCompared).map(
+    ([name, reason]) => `not compared with ${THIRD_PARTY_NAMES[name] ?? name} (${reason})`,
+  );
+}
+
 export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {
   compliant_only: "Both replies comply",
   above_noise_floor: "All token margins above the noise floor",

@@ -1,6 +1,6 @@
 /** What the answer to an experiment's question is called, and what each of the words means. */
 import type { Finding } from "../../records/comparison.js";
-import type { ExperimentName } from "../../records/experiments.js";
+import type { ExperimentName, ExperimentVerdict } from "../../records/experiments.js";
 import type { Inline } from "../document.js";
 
 export const ANSWERS: Readonly<Record<Finding, string>> = {
@@ -9,6 +9,11 @@ export const ANSWERS: Readonly<Record<Finding, string>> = {
   cannot_tell: "Cannot be told",
   unknown: "Not known",
 };
+
+/** A yes that something weakens, or that lacks a comparison, is no plain one. */
+export function answerOf({ finding, because }: Pick<ExperimentVerdict, "finding" | "because">): string {
+  return finding === "exceeds" && because.length > 0 ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
+}
 
 export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
   self_prediction: "Self-prediction",
@@ -20,7 +25,8 @@ export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
 };
 
 const MEANINGS: Readonly<Record<Finding, string>> = {
-  exceeds: "in every comparison that the question needs, the interval of the difference lies above 0",
+  exceeds:
+    "in every comparison that the question needs, the interval of the difference lies above 0 (with reservations: something weakens it, or a comparison is missing, as the verdict says)",
   does_not_exceed: "in one of them it ends below any difference that would count",
   cannot_tell: "the interval leaves both open: these trials are too few, or too alike",
   unknown: "something that it takes to answer was not run, or gave nothing",

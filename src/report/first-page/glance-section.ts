@@ -9,7 +9,7 @@ import { type Block, type Figure, note, type Section, type TableRow } from "../d
 import { formatCount, formatMissing } from "../format-number.js";
 import { joinWords } from "../readable-name.js";
 import { behindCell, besideCell, valueCell } from "./experiment-number.js";
-import { ANSWERS, EXPERIMENT_TITLES, meaningsOf } from "./finding-words.js";
+import { ANSWERS, answerOf, EXPERIMENT_TITLES, meaningsOf } from "./finding-words.js";
 import { inShort } from "./in-short.js";
 
 /** More verdicts of one experiment are counted here and stand in its own table below. */
@@ -69,8 +69,12 @@ function summaryRows({ name, question, verdicts, missing }: ExperimentResult): T
   return [...rows, { group, cells: [counted, none, more, none, none, none] }];
 }
 
-function verdictCells({ about, finding, numbers: [first] }: ExperimentVerdict) {
-  const answer = { text: [{ strong: ANSWERS[finding] }] };
+function verdictCells(verdict: ExperimentVerdict) {
+  const {
+    about,
+    numbers: [first],
+  } = verdict;
+  const answer = { text: [{ strong: answerOf(verdict) }] };
   if (!first) {
     const none = { text: formatMissing("no number"), missing: true };
     return [{ text: about }, answer, none, none, none, none];
@@ -80,11 +84,11 @@ function verdictCells({ about, finding, numbers: [first] }: ExperimentVerdict) {
 
 /** 3 yes, 9 cannot be told */
 export function countedAnswers(verdicts: readonly ExperimentVerdict[]): string {
-  const findings = [...new Set(verdicts.map(({ finding }) => finding))];
+  const answers = verdicts.map(answerOf);
   return joinWords(
-    findings.map((finding) => {
-      const count = verdicts.filter((verdict) => verdict.finding === finding).length;
-      return `${formatCount(count)} ${ANSWERS[finding].toLowerCase()}`;
+    [...new Set(answers)].map((answer) => {
+      const count = answers.filter((one) => one === answer).length;
+      return `${formatCount(count)} ${answer.toLowerCase()}`;
     }),
   );
 }
@@ -102,14 +106,15 @@ function blocksOf(result: ExperimentResult, figure: Figure | undefined): Block[]
   ];
 }
 
-function verdictBlock({ about, finding, sentence: words, because }: ExperimentVerdict): Block {
+function verdictBlock(verdict: ExperimentVerdict): Block {
+  const { about, sentence: words, because } = verdict;
   const short = inShort(words);
   const unsaid = because.filter((reason) => !short.includes(reason));
   const why = unsaid.length === 0 ? "" : ` To be kept in mind: ${unsaid.join("; ")}.`;
   return {
     kind: "paragraph",
     tone: "verdict",
-    text: [{ strong: `${ANSWERS[finding]} — ${about}.` }, ` ${short}${why}`],
+    text: [{ strong: `${answerOf(verdict)} — ${about}.` }, ` ${short}${why}`],
   };
 }
 

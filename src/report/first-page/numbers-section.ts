@@ -2,7 +2,7 @@
 import type { ExperimentResult, ExperimentResults } from "../../records/experiments.js";
 import { type Block, note, type Section, type TableRow } from "../document.js";
 import { behindCell, besideCell, valueCell } from "./experiment-number.js";
-import { ANSWERS, EXPERIMENT_TITLES } from "./finding-words.js";
+import { answerOf, EXPERIMENT_TITLES } from "./finding-words.js";
 import { methodsOf } from "./glance-section.js";
 
 export function numbersSection({ experiments }: ExperimentResults): Section {
@@ -33,10 +33,10 @@ function table({ name, verdicts }: ExperimentResult, experiments: readonly Exper
       { title: "Trials / strings", align: "right" },
       { title: "Intervals", align: "right" },
     ],
-    rows: verdicts.flatMap(({ about, finding, numbers }) =>
-      numbers.map(
+    rows: verdicts.flatMap((verdict) =>
+      verdict.numbers.map(
         (number): TableRow => ({
-          group: `${about} (${ANSWERS[finding].toLowerCase()})`,
+          group: `${verdict.about} (${answerOf(verdict).toLowerCase()})`,
           cells: [
             { text: number.label },
             valueCell(number),

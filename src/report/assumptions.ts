@@ -1,7 +1,6 @@
 /** What results take for granted, in this study: from its plan and scores, so that nothing is assumed silently. */
 import type { Plan } from "../records/plan.js";
 import { PredictorKinds } from "../score/comparison/predictor-kinds.js";
-import { FEW_STRINGS } from "../score/worth-measuring.js";
 import { formatCount } from "./format-number.js";
 import { joinWords, readableName } from "./readable-name.js";
 import type { ReportInput } from "./report-input.js";
@@ -9,6 +8,9 @@ import type { ReportInput } from "./report-input.js";
 export function assumptionsOf({ plan, scores }: Pick<ReportInput, "plan" | "scores">): string[] {
   return [...labels(plan), ...wordings(plan), ...addressed(plan), ...weights(plan), ...fewStrings(scores.averages)];
 }
+
+/** Percentile intervals of fewer clusters cover too little. */
+const FEW_STRINGS = 50;
 
 /** M's labels, M1's behavior. */
 function labels({ adapters = {}, predictions }: Plan): string[] {

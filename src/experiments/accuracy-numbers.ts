@@ -1,5 +1,6 @@
 /** Accuracy of one predictor about one target with everything that it has to beat. */
 import type { ExperimentNumber } from "../records/experiments.js";
+import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
 import type { AverageScore, Estimate, Scores } from "../records/scores.js";
 
 export function microOf(scores: Scores, predictor: string, target: string): AverageScore | undefined {
@@ -36,8 +37,8 @@ export function accuracyNumber(
 }
 
 function bestRule({ heuristics }: AverageScore): Record<string, Estimate> {
-  const known = Object.entries(heuristics).filter(([name, one]) => one.ok && name !== "input_only");
+  const known = Object.entries(heuristics).filter(([name, one]) => one.ok && name !== INPUT_ONLY);
   const best = known.sort(([, a], [, b]) => (b.ok ? b.value : 0) - (a.ok ? a.value : 0))[0];
-  const classifier = heuristics.input_only;
+  const classifier = heuristics[INPUT_ONLY];
   return { ...(best ? { [best[0]]: best[1] } : {}), ...(classifier ? { input_only: classifier } : {}) };
 }

@@ -1,7 +1,7 @@
 /** When a model is finetuned to behave otherwise, and asked no hypothetical question meanwhile, do its predictions follow? */
 import type { ExperimentNumber, ExperimentVerdict } from "../records/experiments.js";
 import type { ChangeShifts, ShiftArm, ShiftScope } from "../records/shifts.js";
-import { formatCount, formatPoints } from "../report/format-number.js";
+import { armSentence, changeTitle } from "../report/change/shift-words.js";
 import type { Experiment } from "./experiment.js";
 
 export const behavioralChange: Experiment = {
@@ -12,36 +12,14 @@ export const behavioralChange: Experiment = {
 };
 
 function verdictOf(change: ChangeShifts): ExperimentVerdict {
-  const { name, before, after, arms, finding, because } = change;
+  const { arms, finding, because } = change;
   return {
-    about: `${name}: ${before} became ${after}`,
+    about: changeTitle(change),
     finding,
-    sentence: arms.map(sentenceOf).join(" "),
+    sentence: arms.map(armSentence).join(" "),
     numbers: arms.flatMap((arm) => numbersOf(arm, change)),
     because,
   };
-}
-
-const WHO = {
-  changed: "The changed model",
-  unchanged: "The model that never saw the change",
-  cross: "The cross-predictor that never saw the change",
-} as const;
-
-function sentenceOf({ role, predictor, judgement, scopes }: ShiftArm): string {
-  const [micro] = scopes.all?.overall ?? [];
-  const shifted = micro?.difference.ok ? ` (${formatCount(micro.difference.n)} trials whose behavior shifted)` : "";
-  const points = formatPoints(judgement.difference);
-  switch (judgement.finding) {
-    case "exceeds":
-      return `${WHO[role]}, ${predictor}, follows the new behavior: new minus old ${points}${shifted}.`;
-    case "does_not_exceed":
-      return `${WHO[role]}, ${predictor}, does not follow the new behavior: new minus old ${points}${shifted}.`;
-    case "cannot_tell":
-      return `Whether ${predictor} follows the new behavior cannot be told: new minus old ${points}${shifted}.`;
-    case "unknown":
-      return `Which behavior ${predictor} follows is not known: ${judgement.because.join("; ")}.`;
-  }
 }
 
 const WHERE: Record<ShiftScope, string> = {

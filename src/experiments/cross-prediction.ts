@@ -3,6 +3,8 @@ import type { ComparedPredictors } from "../records/comparisons.js";
 import type { ExperimentVerdict } from "../records/experiments.js";
 import { privilegedAccessSentences } from "../report/privileged-access-words.js";
 import { accuracyNumber } from "./accuracy-numbers.js";
+import { missingComparisons } from "../report/comparison/comparison-names.js";
+import { mainFirst } from "../report/comparison/main-comparisons.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
 
 export const crossPrediction: Experiment = {
@@ -11,7 +13,7 @@ export const crossPrediction: Experiment = {
     "Does a model predict what it does better than another model that learnt the same behavior from the same examples?",
   judge: (input) =>
     input.comparisons && input.comparisons.comparisons.length > 0
-      ? input.comparisons.comparisons.map((one) => verdictOf(input, one))
+      ? mainFirst(input.plan, input.comparisons.comparisons).map((one) => verdictOf(input, one))
       : "no target has both a self- and a cross-predictor",
 };
 
@@ -36,6 +38,7 @@ function verdictOf({ scores }: ExperimentInput, one: ComparedPredictors): Experi
     ],
     because: [
       ...verdict.cross.because,
+      ...missingComparisons(verdict.notCompared),
       ...(one.trained.self === one.trained.cross
         ? []
         : ["only one of the two was trained: the difference is one of training before it is one of access"]),

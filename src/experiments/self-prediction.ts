@@ -1,6 +1,7 @@
 /** Does a model predict what it does better than what can be had without it: rules, a classifier of strings, itself untrained, controls? */
 import type { ExperimentNumber, ExperimentVerdict } from "../records/experiments.js";
 import type { ComparedSelf } from "../records/comparisons.js";
+import { missingComparisons } from "../report/comparison/comparison-names.js";
 import { selfPredictionSentences } from "../report/privileged-access-words.js";
 import { accuracyNumber } from "./accuracy-numbers.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
@@ -23,11 +24,12 @@ function verdictOf(input: ExperimentInput, { target, self, seeds, verdict }: Com
     finding: verdict.overall,
     sentence: selfPredictionSentences(verdict).join(" "),
     numbers: [
-      ...accuracyNumber(scores, "accuracy", self, target),
+      // Seeds are pooled in comparisons; an accuracy is that of one of them.
+      ...accuracyNumber(scores, seeds > 1 ? `accuracy of ${self}, the first seed` : "accuracy", self, target),
       ...scopedNumbers(input, self, target),
       ...driftNumber(input, self, target),
     ],
-    because: Object.entries(verdict.notCompared).map(([name, reason]) => `${name}: ${reason}`),
+    because: missingComparisons(verdict.notCompared),
   };
 }
 

@@ -8,7 +8,11 @@ import { reasonWords } from "./reason-words.js";
 const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
 const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;
 
-export function exclusionsSection({ exclusions, trials }: Scores): Section {
+/** @param isMain pairs whose exclusions stand by task and property; those of the others are summed over them */
+export function exclusionsSection(
+  { exclusions, trials }: Scores,
+  isMain: (pair: Pick<Exclusion, "predictor" | "target">) => boolean = () => true,
+): Section {
   const title = "Exclusions";
   if (exclusions.length === 0) {
     return {
@@ -34,13 +38,56 @@ export function exclusionsSection({ exclusions, trials }: Scores): Section {
           ? []
           : [` Another ${formatCount(setAside)} are excluded because the engine crashed on one of their questions.`]),
       ),
-      table(exclusions),
+      ...tables(exclusions, isMain),
     ],
   };
 }
 
-function table(exclusions: readonly Exclusion[]): Block {
+function tables(exclusions: readonly Exclusion[], isMain: (row: Exclusion) => boolean): Block[] {
   const several = new Set(exclusions.map((row) => JSON.stringify([row.predictor, row.target]))).size > 1;
+  const main = exclusions.filter(isMain);
+  const rest = exclusions.filter((row) => !isMain(row));
+  return [...(main.length > 0 ? [table(main, several)] : []), ...(rest.length > 0 ? [summedTable(rest)] : [])];
+}
+
+function summedTable(exclusions: readonly Exclusion[]): Block {
+  const grouped = new Map<string, Exclusion[]>();
+  for (const row of exclusions) {
+    const key = JSON.stringify([row.predictor, row.target, row.side, row.treatment]);
+    grouped.set(key, [...(grouped.get(key) ?? []), row]);
+  }
+  return {
+    kind: "table",
+    caption: "The same for other seeds, series, controls, wordings and changed models, over all tasks and properties",
+    columns: [
+      { title: "Predictor → target", align: "left" },
+      { title: "Side", align: "left" },
+      { title: "Trials", align: "right" },
+      { title: "Treatment", align: "left" },
+      { title: "By reason", align: "left" },
+    ],
+    rows: [...grouped.values()].map((rows) => {
+      const [{ predictor, target, side, treatment }] = rows as [Exclusion];
+      const reasons = [...new Set(rows.map(({ reason }) => reason))];
+      const sum = (some: readonly Exclusion[]) => formatCount(some.reduce((total, { count }) => total + count, 0));
+      return {
+        cells: [
+          { text: `${predictor} → ${target}` },
+          { text: SIDES[side] },
+          { text: sum(rows) },
+          { text: TREATMENTS[treatment] },
+          {
+            text: reasons
+              .map((reason) => `${reasonWords(reason)}: ${sum(rows.filter((row) => row.reason === reason))}`)
+              .join("; "),
+          },
+        ],
+      };
+    }),
+  };
+}
+
+function table(exclusions: readonly Exclusion[], several: boolean): Block {
   const grouped = new Map<string, Exclusion[]>();
   for (const row of exclusions) {
     const key = JSON.stringify([row.predictor, row.target, row.side, row.task, row.reason, row.treatment]);

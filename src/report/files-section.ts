@@ -1,24 +1,27 @@
 /** Exactly which files ran, on which engine, with which settings and seeds. */
-import type { EngineManifest } from "../records/model-state.js";
+import type { EngineManifest, RemovedLayers } from "../records/model-state.js";
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
-import type { Block, Inline, Section } from "./document.js";
+import type { Block, Inline, Section, TableCell } from "./document.js";
 import { formatCount } from "./format-number.js";
+import { stateWords } from "./main-pairs.js";
+import { readableName } from "./readable-name.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 
 export function filesSection(plan: Plan, scores: Scores, manifests: Readonly<Record<string, EngineManifest>>): Section {
-  const states = [
-    ...new Set([...Object.keys(plan.models), ...Object.keys(plan.states ?? {}), ...Object.keys(manifests)]),
-  ];
+  const models = Object.keys(plan.models);
+  const states = [...new Set([...Object.keys(plan.states ?? {}), ...Object.keys(manifests)])];
+  const derived = states.filter((state) => !models.includes(state));
   return {
     id: "files",
     title: "Files, engine and settings",
     blocks: [
-      ...states.flatMap((state): Block[] => [
-        { kind: "subheading", title: `Model state ${state}` },
-        { kind: "facts", facts: [...weightFacts(plan, state), ...engineFacts(manifests[state])] },
+      ...models.flatMap((model): Block[] => [
+        { kind: "subheading", title: `Model ${model}` },
+        { kind: "facts", facts: [...fileFacts(plan.models[model]), ...engineFacts(manifests[model])] },
       ]),
+      ...(derived.length > 0 ? [derivedTable(plan, derived, manifests)] : []),
       { kind: "subheading", title: "Study" },
       { kind: "facts", facts: studyFacts(plan, scores) },
       tasksTable(plan),
@@ -26,11 +29,50 @@ export function filesSection(plan: Plan, scores: Scores, manifests: Readonly<Rec
   };
 }
 
-function weightFacts({ models, states }: Plan, state: string): Facts {
-  const planned = states?.[state];
-  return planned?.adapter === undefined
-    ? fileFacts(models[state])
-    : [fact("Weights", `those of ${planned.model}, under the adapter `, { code: planned.adapter })];
+/** Everything that was asked and is not a model as it came. */
+function derivedTable(
+  plan: Plan,
+  derived: readonly string[],
+  manifests: Readonly<Record<string, EngineManifest>>,
+): Block {
+  return {
+    kind: "table",
+    caption: "Model states made from them: the same weights with an adapter, or asked in a way of their own",
+    columns: [
+      { title: "State", align: "left" },
+      { title: "Weights of", align: "left" },
+      { title: "Adapter", align: "left" },
+      { title: "Engine", align: "left" },
+    ],
+    rows: derived.map((state) => {
+      const model = plan.states?.[state]?.model;
+      return {
+        cells: [
+          { text: [{ code: state }], small: stateWords(plan, state) },
+          model === undefined ? { text: "— (not in the plan)", missing: true } : { text: model },
+          adapterCell(manifests[state]),
+          { text: likeEngineOf(manifests[state], model === undefined ? undefined : manifests[model]) },
+        ],
+      };
+    }),
+  };
+}
+
+function adapterCell(manifest: EngineManifest | undefined): TableCell {
+  if (!manifest) return { text: "— (no manifest was recorded)", missing: true };
+  const { adapter } = manifest;
+  return adapter
+    ? { text: ["scale ", String(adapter.scale), ", sha256 ", { code: adapter.sha256 }] }
+    : { text: "none" };
+}
+
+/** The weights' own engine, or what differs. */
+function likeEngineOf(own: EngineManifest | undefined, base: EngineManifest | undefined): string {
+  if (!own) return "— (no manifest was recorded)";
+  const keys = (Object.keys(own) as (keyof EngineManifest)[]).filter((key) => key !== "adapter");
+  const differing = base ? keys.filter((key) => JSON.stringify(own[key]) !== JSON.stringify(base[key])) : keys;
+  if (differing.length === 0) return "as its weights alone";
+  return differing.map((key) => `${key} ${JSON.stringify(own[key])}`).join("; ");
 }
 
 function fileFacts(file: Plan["models"][string] | undefined): Facts {
@@ -41,7 +83,22 @@ function fileFacts(file: Plan["models"][string] | undefined): Facts {
     fact("File that ran", `${file.encoding}, ${formatCount(file.bytes)} bytes`),
     fact("sha256", { code: file.sha256 }),
     ...(from ? [fact("Re-encoded from", `${from.encoding}, sha256 `, { code: from.sha256 })] : []),
+    ...(file.roundedTo
+      ? [
+          fact("Rounded", `to the grid of ${file.roundedTo.fileType}, from the quantized file with sha256 `, {
+            code: file.roundedTo.sha256,
+          }),
+        ]
+      : []),
+    ...(file.layersRemoved ? [fact("Layers taken out", ...layersWords(file.layersRemoved))] : []),
     fact("Licence", file.licence),
+  ];
+}
+
+function layersWords({ layers, of, sha256 }: RemovedLayers): Inline[] {
+  return [
+    `${formatCount(layers.length)} of ${formatCount(of)} (numbers ${layers.join(", ")}), from the file with sha256 `,
+    { code: sha256 },
   ];
 }
 
@@ -61,9 +118,6 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
       "Switches",
       `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}${manifest.kernels ? `, own forward pass (${manifest.kernels})` : ""}`,
     ),
-    ...(manifest.adapter
-      ? [fact("Adapter", `scale ${manifest.adapter.scale}, sha256 `, { code: manifest.adapter.sha256 })]
-      : []),
     fact("Logprobs", manifest.logprobs),
     fact("Chat template", "sha256 ", { code: manifest.chatTemplateSha256 }),
     fact("Beginning of sequence", { code: manifest.beginOfSequence }),
@@ -94,6 +148,10 @@ function studyFacts(plan: Plan, scores: Scores): Facts {
     fact(
       "Predictions",
       plan.predictions.map(({ predictor, target }) => `${predictor} about ${target}`).join("; ") || "none",
+    ),
+    fact(
+      "Experiments",
+      plan.experiments ? plan.experiments.map(readableName).join(", ") : "— (the plan is older than experiments)",
     ),
   ];
 }

@@ -47,17 +47,25 @@ export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "targe
 
 export function headlineSection(scores: Scores): Section {
   const pairs = pairsOf(scores);
-  const blocks = pairs.flatMap((pair): Block[] => [
-    ...(pairs.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
-    ...verdictOf(pair),
-    ...(pair.micro || pair.macro ? [averagesTable(pair, scores.confidence)] : []),
-  ]);
   const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
   return {
     id: "headline",
     title: "What was found",
-    blocks: [...blocks, ...none, note(`Intervals: ${scores.intervalMethod}`)],
+    blocks: [
+      ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1)),
+      ...none,
+      note(`Intervals: ${scores.intervalMethod}`),
+    ],
   };
+}
+
+/** One pair in full. */
+export function pairBlocks(pair: Pair, confidence: number, isTitled: boolean): Block[] {
+  return [
+    ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
+    ...verdictOf(pair),
+    ...(pair.micro || pair.macro ? [averagesTable(pair, confidence)] : []),
+  ];
 }
 
 function verdictOf({ micro, macro, cells }: Pair): Block[] {

@@ -2,40 +2,55 @@
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
 import type { CellScore } from "../records/scores.js";
-import type { Block, Inline, Section } from "./document.js";
+import { assumptionsOf } from "./assumptions.js";
+import { type Block, type Inline, note, type Section } from "./document.js";
 import { formatCount } from "./format-number.js";
-import { hasInputOnly } from "./has-input-only.js";
 import { inputOnlyLimits } from "./input-only-limits.js";
 import { joinWords, propertyLabel, readableName } from "./readable-name.js";
+import { mainPairs } from "./main-pairs.js";
+import { changeLimits, notJudged } from "./not-judged.js";
 import type { ReportInput } from "./report-input.js";
 import { JUDGED_BY_COMPARISON, trainingLimits } from "./training/training-limits.js";
 
 export function limitsSection(input: ReportInput): Section {
   const { scores, taskWarnings } = input;
-  const warned = scores.cells.filter((cell) => cell.warnings.length > 0);
+  const isMain = mainPairs(input.plan);
+  const withWarnings = scores.cells.filter((cell) => cell.warnings.length > 0);
+  const warned = withWarnings.filter(isMain);
+  const assumptions = assumptionsOf(input);
   return {
     id: "limits",
-    title: "Warnings and limits",
+    title: "Assumptions and limits",
     blocks: [
+      ...(assumptions.length === 0 ? [] : [subheading("Assumptions"), list(assumptions.map((text) => [text]))]),
+      subheading("Limits: what was and was not run"),
+      list(limitsOf(input).map((text) => [text])),
       ...(taskWarnings.length === 0 ? [] : [subheading("Warnings"), list(taskWarnings.map((text) => [text]))]),
       ...(warned.length === 0
         ? []
         : [subheading("Warnings per task and property"), list(warned.map(cellWarning(scores.cells)))]),
-      subheading("Limits"),
-      list(limitsOf(input).map((text) => [text])),
+      ...(warned.length === withWarnings.length
+        ? []
+        : [
+            note(
+              `Of other seeds, series, controls, wordings and changed models ${formatCount(withWarnings.length - warned.length)} more have warnings (08-scores.json).`,
+            ),
+          ]),
     ],
   };
 }
 
 export function limitsOf(
-  input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly" | "matrix">,
+  input: Pick<ReportInput, "plan" | "scores" | "noiseFloors" | "comparisons" | "inputOnly" | "matrix" | "shifts">,
 ): string[] {
-  const { plan, scores, noiseFloors, comparisons } = input;
-  const controls = { compared: comparisons !== undefined, inputOnly: hasInputOnly(scores) };
+  const { plan, noiseFloors, comparisons } = input;
+  const compared = (comparisons?.comparisons.length ?? 0) > 0;
   return [
     ...(plan.adapters
-      ? trainingLimits(plan, plan.adapters, controls)
-      : models(plan, controls.compared, input.matrix !== undefined)),
+      ? trainingLimits(plan, plan.adapters, compared)
+      : models(plan, compared, input.matrix !== undefined)),
+    ...notJudged(plan),
+    ...changeLimits(input.shifts),
     ...asking(plan),
     ...noise(plan, noiseFloors),
     ...reencoded(plan),

@@ -1,10 +1,12 @@
 /** What a report is made from and what it is made into: values only, so that the same input gives the same bytes. */
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
+import type { ExperimentResults } from "../records/experiments.js";
 import type { EngineManifest } from "../records/model-state.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
+import type { Shifts } from "../records/shifts.js";
 import type { TrainedAdapter } from "../records/trained-adapter.js";
 import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix-scores.js";
@@ -29,6 +31,10 @@ export interface ReportInput {
   readonly calibration?: CalibrationScores;
   /** Absent when the study asks for no matrix. */
   readonly matrix?: MatrixScores;
+  /** Absent in runs that are older than experiments; there the report begins with its sections. */
+  readonly experiments?: ExperimentResults;
+  /** Absent when no behavior was changed. */
+  readonly shifts?: Shifts;
 }
 
 export interface ReportFigure {

@@ -12,7 +12,9 @@ export function samplesSection(samples: readonly SampleTrial[]): Section {
     id: "samples",
     title: "Some trials to read",
     blocks: [
-      note("Chosen by a fixed rule: outcomes take turns, cells and strings shown least come first."),
+      note(
+        "Chosen by a fixed rule, from the predictors that are shown in full: outcomes take turns, cells and strings shown least come first.",
+      ),
       ...(cards.length > 0 ? cards : [note("There is no trial to show.")]),
     ],
   };

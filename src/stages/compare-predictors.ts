@@ -36,18 +36,26 @@ export async function comparePredictors({ run }: Pick<StageContext, "run">): Pro
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>
     (byState[labelSource(run.plan, target)]?.predictions.length ?? 0) > 0 ? guess : undefined;
-  const comparisons: Comparisons = {
-    comparisonsVersion: 1,
-    ...settings,
-    comparisons: findContrasts(run.plan).map((group) =>
-      compare(run.plan, group, matched, guessAbout(group.target), settings),
-    ),
-    selfPredictions: findSelfPredictions(run.plan).map((selves) =>
-      compareSelf(run.plan, selves, matched, guessAbout(selves[0].target), settings),
-    ),
-  };
+  const comparisons = compareAll(run.plan, matched, guessAbout, settings);
   await writeJson(run.file("comparisons"), comparisons);
   await run.markDone("comparisons", inputs);
+}
+
+/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. Pure. */
+export function compareAll(
+  plan: Plan,
+  matched: MatchedTrials,
+  guessAbout: (target: string) => InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): Comparisons {
+  return {
+    comparisonsVersion: 1,
+    ...settings,
+    comparisons: findContrasts(plan).map((group) => compare(plan, group, matched, guessAbout(group.target), settings)),
+    selfPredictions: findSelfPredictions(plan).map((selves) =>
+      compareSelf(plan, selves, matched, guessAbout(selves[0].target), settings),
+    ),
+  };
 }
 
 function compareSelf(

@@ -5,15 +5,18 @@ import { challengedKey } from "../ask/challenge-questions.js";
 import { hypotheticalQuestions } from "../ask/hypothetical-questions.js";
 import { hasMatrix } from "../ask/matrix-states.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../ask/object-level-questions.js";
+import { mainPairs } from "../report/main-pairs.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sample-trial.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Answer } from "../records/answer.js";
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
+import type { ExperimentResults } from "../records/experiments.js";
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
 import type { MatrixScores } from "../score/matrix/matrix-scores.js";
+import type { Shifts } from "../records/shifts.js";
 import { hashOf } from "../store/canonical-json.js";
 import { writeError } from "../store/file-errors.js";
 import { readJson, readJsonLines } from "../store/read-records.js";
@@ -25,6 +28,7 @@ import { readManifest } from "./one-model.js";
 import { readInputOnly } from "./predict-from-strings.js";
 import { readTraining, trainingHashes } from "./read-training.js";
 import { matchRun } from "./score-predictions.js";
+import { changesOf } from "./score-shifts.js";
 import type { StageContext } from "./stage-context.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
@@ -32,6 +36,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
   const { calibration } = run.plan;
   const compared = hasComparisons(run.plan);
   const matrix = hasMatrix(run.plan);
+  const judged = run.plan.experiments !== undefined;
+  const changed = changesOf(run.plan).length > 0;
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),
@@ -40,6 +46,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
     ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
     ...(matrix ? { matrix: run.outputHash("matrix") } : {}),
+    ...(judged ? { experiments: run.outputHash("experiments") } : {}),
+    ...(changed ? { shifts: run.outputHash("shifts") } : {}),
   };
   if (await run.isDone("report", inputs)) return;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
@@ -56,6 +64,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
     ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
     ...(matrix ? { matrix: await readJson<MatrixScores>(run.file("matrix")) } : {}),
+    ...(judged ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) } : {}),
+    ...(changed ? { shifts: await readJson<Shifts>(run.file("shifts")) } : {}),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -73,7 +83,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
 }
 
 async function samplesOf(run: RunFolder) {
-  const { trials } = await matchRun(run);
+  const isMain = mainPairs(run.plan);
+  const trials = (await matchRun(run)).trials.filter(isMain);
   const said = new Map<string, string>();
   const files = roundsOf(run.plan).flatMap((round) => [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round]]);
   for (const file of [...files, "hypothetical"] as const) {

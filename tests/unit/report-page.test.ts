@@ -45,7 +45,7 @@ describe("an ordinary study", () => {
       "Exclusions",
       "How it was asked and scored",
       "Files, engine and settings",
-      "Warnings and limits",
+      "Assumptions and limits",
     ]);
     expect([...report.markdown.matchAll(/^## (.*)$/gm)].map(([, title]) => title)).toEqual(titles);
   });

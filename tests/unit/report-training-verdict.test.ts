@@ -17,7 +17,9 @@ import {
 import { plain } from "../fixtures/report/read-report.js";
 
 function verdict(rest: Partial<Scores> = {}, plan = makeTrainedPlan()) {
-  const [effect] = effectsOf({ plan, scores: makeTrainedScores(rest), training: [makeTrained()] });
+  const {
+    effects: [effect],
+  } = effectsOf({ plan, scores: makeTrainedScores(rest), training: [makeTrained()] });
   const { finding, privilegedAccess, details } = judgeTraining(effect as TrainingEffect);
   return { finding: plain(finding), privilegedAccess, details: plain(details.join("\n")) };
 }

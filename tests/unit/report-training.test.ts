@@ -30,7 +30,7 @@ describe("a study that trains", () => {
 
   test("what training changed comes first, alike in both files", () => {
     expect(titlesOf(report.html)).toEqual([
-      "What was found",
+      "What training changed",
       "What was trained",
       "How far the behavior moved",
       "Each predictor about each target",
@@ -41,7 +41,7 @@ describe("a study that trains", () => {
       "Exclusions",
       "How it was asked and scored",
       "Files, engine and settings",
-      "Warnings and limits",
+      "Assumptions and limits",
     ]);
     expect([...report.markdown.matchAll(/^## (.*)$/gm)].map(([, title]) => title)).toEqual(titlesOf(report.html));
   });
@@ -123,16 +123,16 @@ describe("a study that trains", () => {
   });
 
   test("the engine facts name the adapter, and the weights under it", () => {
-    expect(report.markdown).toContain(`### Model state ${ADAPTER}`);
-    expect(report.markdown).toContain(`- **Weights**: those of tiny, under the adapter \`${ADAPTER}\``);
-    expect(report.markdown).toContain(`- **Adapter**: scale 1, sha256 \`${"1".repeat(64)}\``);
-    expect(report.markdown.match(/\*\*Adapter\*\*: scale/g)).toHaveLength(1);
+    expect(report.markdown).toContain("### Model tiny");
+    expect(linesOf(report, `| \`${ADAPTER}\``)).toEqual([
+      `| \`${ADAPTER}\` learnt what it does, up to 100 strings per property, seed 7 | tiny | scale 1, sha256 \`${"1".repeat(64)}\` | as its weights alone |`,
+    ]);
   });
 
   test("limits say what was not run", () => {
     for (const limit of [
       "No other model was trained to predict tiny (cross-prediction): privileged access is not measured.",
-      "No input-only control",
+      "no classifier was trained on the strings",
       "with one seed and one setting",
       "One task was held out (numbers)",
       "Every property that is scored was trained on",

@@ -6,7 +6,7 @@ import { joinWords } from "../readable-name.js";
 
 export function comparisonLimits({ comparisons }: Comparisons, plan: Plan): string[] {
   const targets = [...new Set(comparisons.map(({ target }) => target))];
-  const compared = comparisons.flatMap(({ target, cross }) => [`${cross} about ${target}`]);
+  const compared = comparisons.map(({ target, cross }) => `${cross} about ${target}`);
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
   const bases = Object.entries(plan.states ?? {}).filter(([, { adapter }]) => adapter === undefined);
   const unasked = (bases.length > 0 ? bases.map(([name]) => name) : Object.keys(plan.models)).filter(
@@ -25,12 +25,39 @@ export function comparisonLimits({ comparisons }: Comparisons, plan: Plan): stri
           "No adapter was trained on either side: untrained models are compared, whose replies may differ in form first.",
         ]
       : []),
-    "No series of training amounts was run, and no predictor was given the target's behaviors in its prompt: whether cross has reached its plateau is not known.",
+    ...plateau(plan),
     ...(unasked.length > 0
       ? [
           `What ${joinWords(unasked)} predict${unasked.length === 1 ? "s" : ""} about ${unasked.length === 1 ? "itself" : "themselves"} was not asked: the comparison was not run in the other direction.`,
         ]
       : []),
     `Comparisons (${formatCount(comparisons.length)}) are not adjusted for each other.`,
+  ];
+}
+
+function plateau({ adapters = {}, states = {} }: Plan): string[] {
+  const plain = Object.values(adapters).filter(({ labels, change }) => !labels && !change);
+  const sizes = (one: (typeof plain)[number]) =>
+    new Set(
+      plain
+        .filter((other) => other.base === one.base && other.target === one.target)
+        .map((other) => other.examplesPerProperty),
+    ).size;
+  const hasSeries = plain.some((one) => sizes(one) > 1);
+  const hasShown = Object.values(states).some(({ shown }) => shown);
+  if (!hasSeries && !hasShown) {
+    return [
+      "No series of training amounts was run, and no predictor was given the target's behaviors in its prompt: whether cross has reached its plateau is not known.",
+    ];
+  }
+  return [
+    ...(hasSeries
+      ? [
+          "A series of training amounts was run: cross has reached its plateau only where the table of series no longer rises.",
+        ]
+      : [
+          "No series of training amounts was run (study key predictions.examplesPerProperty): whether cross has reached its plateau is not known.",
+        ]),
+    ...(hasShown ? [] : ["No predictor was given the target's behaviors in its prompt (study key predictions.shown)."]),
   ];
 }

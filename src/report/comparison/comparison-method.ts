@@ -28,7 +28,7 @@ export function comparisonMethod({ comparisons, noiseFloorNats }: Comparisons): 
     [{ strong: "Verdict. " }, one.verdict.rule],
     [
       { strong: "Third parties. " },
-      "The mode of the train strings; of the rules on the string the one that is right most often on these very trials, which favors it; and a classifier that learnt the target's train behaviors from the strings alone (words, their places, letters, length; multinomial logistic regression, penalty by cross-validation).",
+      "The mode of the train strings; of the rules on the string the one that is right most often on these very trials, which favors it; and a classifier that learnt the target's train behaviors from the strings alone (words, their places, letters, length; multinomial logistic regression, penalty by cross-validation). Where they were run: the same model untrained, and adapters that learnt scrambled labels or the form of a reply alone.",
     ],
     [
       { strong: "Noise floor. " },

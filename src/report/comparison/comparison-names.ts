@@ -7,7 +7,17 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   mode_train: "mode of the train strings",
   best_heuristic: "best rule on the string",
   input_only: "input-only classifier",
+  untrained: "itself untrained",
+  scrambled_labels: "control: scrambled labels",
+  format_only: "control: format only",
 };
+
+/** Third parties that were not run, a reservation each. */
+export function missingComparisons(notCompared: Readonly<Record<string, string>>): string[] {
+  return Object.entries(notCompared).map(
+    ([name, reason]) => `not compared with ${THIRD_PARTY_NAMES[name] ?? name} (${reason})`,
+  );
+}
 
 export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {
   compliant_only: "Both replies comply",

@@ -8,16 +8,26 @@ import { privilegedAccessSentences } from "../privileged-access-words.js";
 import { comparisonLimits } from "./comparison-limits.js";
 import { comparisonMethod } from "./comparison-method.js";
 import { comparisonTitle } from "./comparison-names.js";
-import { overallTable, sensitivityTable, taskTable, thirdPartyTable } from "./comparison-tables.js";
+import {
+  otherComparisonsTable,
+  overallTable,
+  sensitivityTable,
+  taskTable,
+  thirdPartyTable,
+} from "./comparison-tables.js";
+import { splitComparisons } from "./main-comparisons.js";
 import { formatP } from "./p-value.js";
 
 /** @throws InwardError REPORT_FAILED */
 export async function comparisonSection(scores: Comparisons, plan: Plan): Promise<Section> {
   const blocks: Block[] = [];
-  for (const [index, one] of scores.comparisons.entries()) {
-    blocks.push(
-      ...(await blocksOf(one, scores.confidence, plan, scores.comparisons.length > 1 ? `-${index + 1}` : "")),
-    );
+  const { full, others } = splitComparisons(plan, scores.comparisons);
+  for (const [index, one] of full.entries()) {
+    blocks.push(...(await blocksOf(one, scores.confidence, plan, full.length > 1 ? `-${index + 1}` : "")));
+  }
+  if (others.length > 0) {
+    const percent = Number((100 * scores.confidence).toFixed(6));
+    blocks.push({ kind: "subheading", title: "Other comparisons" }, otherComparisonsTable(others, percent));
   }
   return {
     id: "comparison",
@@ -28,7 +38,7 @@ export async function comparisonSection(scores: Comparisons, plan: Plan): Promis
       ),
       ...blocks,
       { kind: "subheading", title: "How self and cross were compared" },
-      { kind: "list", items: comparisonMethod(scores) },
+      { kind: "list", items: comparisonMethod({ ...scores, comparisons: full }) },
       { kind: "subheading", title: "What the comparison does not show" },
       { kind: "list", items: comparisonLimits(scores, plan).map((text) => [text]) },
     ],

@@ -1,6 +1,6 @@
 /** Differences between self and cross, over everything, by task and on other choices of trials; and self against third parties. */
-import type { PredictorDifference, Sensitivity, TestedDifference } from "../../records/comparison.js";
-import type { ComparedPredictors } from "../../records/comparisons.js";
+import type { Judgement, PredictorDifference, Sensitivity, TestedDifference } from "../../records/comparison.js";
+import type { ComparedPredictors, ComparedSelf } from "../../records/comparisons.js";
 import type { Estimate } from "../../records/scores.js";
 import type { Column, Table, TableCell, TableRow } from "../document.js";
 import { formatCount, formatMissing } from "../format-number.js";
@@ -81,34 +81,62 @@ function sensitivityRow(row: Sensitivity): TableRow {
 }
 
 export function thirdPartyTable({ comparison, thirdParties, verdict }: ComparedPredictors, percent: number): Table {
-  const rows = [
-    { name: "cross-prediction", judgement: verdict.cross, overall: comparison.overall[0] },
-    ...Object.entries(thirdParties).map(([name, { overall }]) => ({
-      name: THIRD_PARTY_NAMES[name] ?? readableName(name),
-      judgement: verdict.thirdParties[name],
-      overall: overall[0],
-    })),
-  ];
+  const cross = { text: FINDING_WORDS[verdict.cross.finding] };
   return {
     kind: "table",
     caption: `Self against everything else (micro), each on the trials that both have, with ${percent} % intervals`,
-    columns: [
-      left("Against"),
-      ...["Its accuracy", "Self", "Self − it", "Sign-flip p", "n"].map(right),
-      left("Finding"),
+    columns: partyColumns(),
+    rows: [
+      { cells: [...overallRow("cross-prediction", comparison.overall[0]), cross] },
+      ...thirdPartyRows(thirdParties, verdict.thirdParties),
     ],
-    rows: rows.map(({ name, judgement, overall }) => ({
+  };
+}
+
+export function otherComparisonsTable(others: readonly ComparedPredictors[], percent: number): Table {
+  const columns = partyColumns("Self against");
+  return {
+    kind: "table",
+    caption: `Self against members of a series and others, each on the trials that both have (micro), with ${percent} % intervals`,
+    groupTitle: "Target",
+    columns: [...columns.slice(0, -1), left("Against cross"), left("Against all")],
+    rows: others.map(({ target, self, cross, comparison, verdict }) => ({
+      group: `about ${target}, self is ${self}`,
       cells: [
-        { text: name },
-        estimateCell(overall.cross),
-        estimateCell(overall.self),
-        estimateCell(overall.difference, true),
-        testCell(overall.signFlip),
-        countCell(overall.difference),
-        { text: judgement ? FINDING_WORDS[judgement.finding] : formatMissing("not judged") },
+        ...overallRow(cross, comparison.overall[0]),
+        { text: FINDING_WORDS[verdict.cross.finding] },
+        { text: FINDING_WORDS[verdict.overall].replace(/ it$/, " them all") },
       ],
     })),
   };
+}
+
+/** @param title of the first column */
+export function partyColumns(title = "Against"): Column[] {
+  return [left(title), ...["Its accuracy", "Self", "Self − it", "Sign-flip p", "n"].map(right), left("Finding")];
+}
+
+export function thirdPartyRows(
+  thirdParties: ComparedSelf["thirdParties"],
+  judgements: Readonly<Record<string, Judgement>>,
+): TableRow[] {
+  return Object.entries(thirdParties).map(([name, { overall }]) => {
+    const judgement = judgements[name];
+    const finding = judgement ? FINDING_WORDS[judgement.finding] : formatMissing("not judged");
+    return { cells: [...overallRow(THIRD_PARTY_NAMES[name] ?? readableName(name), overall[0]), { text: finding }] };
+  });
+}
+
+/** All but the finding. */
+export function overallRow(name: string, { cross, self, difference, signFlip }: TestedDifference): TableCell[] {
+  return [
+    { text: name },
+    estimateCell(cross),
+    estimateCell(self),
+    estimateCell(difference, true),
+    testCell(signFlip),
+    countCell(difference),
+  ];
 }
 
 function sidesOf({ self, cross, modeBaseline, difference }: PredictorDifference): TableCell[] {

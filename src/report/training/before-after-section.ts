@@ -1,5 +1,6 @@
 /** The result of a study that trains, first: accuracy before and after beside every baseline, and what that does and does not show. */
-import type { AverageScore, Estimate } from "../../records/scores.js";
+import type { AverageScore, Estimate, Scores } from "../../records/scores.js";
+import type { TrainedAdapter } from "../../records/trained-adapter.js";
 import { heuristicCell } from "../cell-table.js";
 import { type Block, type Figure, note, type Section, type TableCell, type TableRow } from "../document.js";
 import { beforeAfterFigure } from "../figures/before-after-figure.js";
@@ -16,8 +17,12 @@ const ROLE_NAMES: Readonly<Record<Role, string>> = {
 };
 
 /** @throws InwardError REPORT_FAILED */
-export async function beforeAfterSection(effects: readonly TrainingEffect[], confidence: number): Promise<Section> {
-  const percent = Number((100 * confidence).toFixed(6));
+export async function beforeAfterSection(
+  effects: readonly TrainingEffect[],
+  others: readonly TrainedAdapter[],
+  scores: Scores,
+): Promise<Section> {
+  const percent = Number((100 * scores.confidence).toFixed(6));
   const blocks: Block[] = [];
   for (const [index, effect] of effects.entries()) {
     const { finding, privilegedAccess, details } = judgeTraining(effect);
@@ -32,7 +37,54 @@ export async function beforeAfterSection(effects: readonly TrainingEffect[], con
       changesTable(effect, percent),
     );
   }
-  return { id: "headline", title: "What was found", blocks };
+  return {
+    id: "headline",
+    title: "What training changed",
+    blocks: [...blocks, ...otherChanges(others, scores, percent)],
+  };
+}
+
+/** Other seeds and sizes; controls and changes are compared elsewhere. */
+function otherChanges(
+  others: readonly TrainedAdapter[],
+  { changes = [], drift = [] }: Scores,
+  percent: number,
+): Block[] {
+  const rows = others.flatMap(({ name, set }) =>
+    changes.filter(
+      (row) => row.after === name && row.target === set.target && row.scope === "all" && row.kind === "micro",
+    ),
+  );
+  if (rows.length === 0) return [];
+  return [
+    { kind: "subheading", title: "Other seeds and sizes" },
+    {
+      kind: "table",
+      caption: `Before and after, about the same behavior (micro), with ${percent} % intervals; and how many behaviors training moved, where the trained model was asked what it does`,
+      columns: [
+        { title: "Adapter", align: "left" },
+        ...["Before", "After", "Change, points", "Behaviors moved", "Trials / strings"].map((title) => ({
+          title,
+          align: "right" as const,
+        })),
+      ],
+      rows: rows.map((row) => ({
+        cells: [
+          { text: row.after, small: `about ${row.target}` },
+          estimateCell(row.accuracyBefore),
+          estimateCell(row.accuracyAfter),
+          estimateCell(row.change, true),
+          estimateCell(
+            drift.find((one) => one.after === row.after && one.task === undefined)?.differ ?? {
+              ok: false,
+              reason: "it was not asked",
+            },
+          ),
+          countCell(row.change),
+        ],
+      })),
+    },
+  ];
 }
 
 function legend(effect: TrainingEffect): Block {

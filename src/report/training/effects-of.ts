@@ -1,7 +1,9 @@
 /** Everything that a report says about one adapter, taken out of the scores: by scope, before and after, and how far behavior moved. */
+import type { PlannedAdapter } from "../../records/plan.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope } from "../../records/scores.js";
 import type { TrainedAdapter } from "../../records/trained-adapter.js";
 import { hasInputOnly } from "../has-input-only.js";
+import { mainPairs } from "../main-pairs.js";
 import type { ReportInput } from "../report-input.js";
 
 /** Who predicts whom: the untrained model about the target, the trained one about it, the trained one about itself. */
@@ -39,7 +41,30 @@ export interface TrainingEffect extends TrainedAdapter {
   readonly cells: { readonly before: readonly CellScore[]; readonly after: readonly CellScore[] };
 }
 
-export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "plan" | "scores" | "training">) {
+/** Adapters beyond this many are rows of a table, whatever they learnt. */
+const MOST_IN_FULL = 4;
+
+/**
+ * @returns `effects`, told in full: those that learnt what a target does, a seed of each condition; and the other adapters: other
+ * seeds and sizes, controls, changes
+ */
+export function effectsOf(input: Pick<ReportInput, "plan" | "scores" | "training">): {
+  readonly effects: readonly TrainingEffect[];
+  readonly others: readonly TrainedAdapter[];
+} {
+  const { plan, training = [] } = input;
+  const isMain = mainPairs(plan);
+  const main = training
+    .filter(({ name, set }) => isMain({ predictor: name, target: set.target }) && !isControl(plan.adapters?.[name]))
+    .slice(0, MOST_IN_FULL);
+  return { effects: effectsIn(input, main), others: training.filter((adapter) => !main.includes(adapter)) };
+}
+
+function isControl(adapter: PlannedAdapter | undefined): boolean {
+  return adapter?.labels !== undefined || adapter?.change !== undefined;
+}
+
+function effectsIn({ plan, scores }: Pick<ReportInput, "plan" | "scores">, training: readonly TrainedAdapter[]) {
   return training.map((adapter): TrainingEffect => {
     const { name, set } = adapter;
     const { base, target } = set;
@@ -82,7 +107,7 @@ export function effectsOf({ plan, scores, training = [] }: Pick<ReportInput, "pl
       target,
       isSelf: base === target,
       hasCrossPrediction: Object.values(plan.adapters ?? {}).some(
-        (other) => other.target === target && other.base !== target,
+        (other) => other.target === target && other.base !== target && !isControl(other),
       ),
       hasInputOnly: hasInputOnly(scores, target),
       // Where all trials are of one kind, that kind says more than "all".

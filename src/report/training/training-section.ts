@@ -1,17 +1,24 @@
 /** What was trained on what, from the adapter's card and the report of its finetune set: settings, loss, and every string left out. */
 import type { FinetuneSetCell } from "../../records/finetune-set.js";
+import type { Plan } from "../../records/plan.js";
+import type { TrainedAdapter } from "../../records/trained-adapter.js";
 import { type Block, type Figure, type Inline, note, paragraph, type Section } from "../document.js";
 import { lossFigure } from "../figures/loss-figure.js";
 import { formatCount, formatNats, formatPercent } from "../format-number.js";
 import { joinWords, plural, readableName } from "../readable-name.js";
 import { reasonWords } from "../reason-words.js";
+import { otherAdapters } from "./other-adapters.js";
 import type { TrainingEffect } from "./effects-of.js";
 import { whatItLearnt } from "./training-words.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 
 /** @throws InwardError REPORT_FAILED */
-export async function trainingSection(effects: readonly TrainingEffect[]): Promise<Section> {
+export async function trainingSection(
+  effects: readonly TrainingEffect[],
+  others: readonly TrainedAdapter[],
+  plan: Plan,
+): Promise<Section> {
   const blocks: Block[] = [];
   for (const [index, effect] of effects.entries()) {
     blocks.push(
@@ -23,7 +30,7 @@ export async function trainingSection(effects: readonly TrainingEffect[]): Promi
       ...heldOutNote(effect),
     );
   }
-  return { id: "training", title: "What was trained", blocks };
+  return { id: "training", title: "What was trained", blocks: [...blocks, ...otherAdapters(others, plan)] };
 }
 
 function inShort({ card, set, base, target, isSelf }: TrainingEffect): string {

@@ -1,0 +1,176 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { makeReport } from "../../src/report/make-report.js";
+import type { ReportFiles, ReportInput } from "../../src/report/report-input.js";
+import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
+import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
+
+const HOSTILE = "<script>alert('&\"`|')</script>\n# x | y\u202eevil";
+
+describe("a report of every experiment, with every kind of state", () => {
+  let input: ReportInput;
+  let report: ReportFiles;
+  const sectionOf = (title: string) => plain(report.markdown.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? "");
+  const rowsOf = (section: string, beginning: string) =>
+    section.split("\n").filter((line) => line.startsWith(`| ${beginning}`));
+
+  beforeAll(async () => {
+    input = makeEverythingInput();
+    report = await makeReport(input);
+  });
+
+  test("answers come first, then what they rest on, samples, method, files, limits", () => {
+    expect([...report.markdown.matchAll(/^## (.*)$/gm)].map(([, title]) => title)).toEqual([
+      "At a glance",
+      "What training changed",
+      "What was trained",
+      "How far the behavior moved",
+      "Each predictor about each target",
+      "Self against controls",
+      "Self against cross",
+      "Behavioral change",
+      "Every number of the experiments",
+      "In pictures",
+      "Every task and property",
+      "Noise floor",
+      "Some trials to read",
+      "Exclusions",
+      "How it was asked and scored",
+      "Files, engine and settings",
+      "Assumptions and limits",
+    ]);
+  });
+
+  test("the page is whole in both renderings", () => {
+    expect(unbalanced(report.html)).toBeUndefined();
+    const ids = [...report.html.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const rows of markdownTables(report.markdown)) expect(new Set(rows).size).toBe(1);
+    for (const text of [report.html, report.markdown]) expect(text).not.toMatch(/NaN|undefined|\[object|Infinity/);
+    for (const { name, svg } of report.figures) {
+      expect(unbalanced(svg)).toBeUndefined();
+      expect(report.markdown).toContain(`(figures/${name}.svg)`);
+    }
+  });
+
+  test("the first page has each answer, its number with interval, baselines and n, and the words explained", () => {
+    const page = sectionOf("At a glance");
+    const [self] = rowsOf(page, "Self-prediction: asked beforehand");
+    expect(self).toMatch(/\| small-predicts-small about small, 2 seeds \| \*\*Yes, with reservations\*\* \|/);
+    expect(self).toMatch(/\d % \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
+    expect(rowsOf(page, "Self against others").length).toBeLessThanOrEqual(4);
+    expect(rowsOf(page, "Behavioral change")).toHaveLength(2);
+    expect(page).toContain("**Yes:** in every comparison that the question needs");
+    expect(page).toContain("Intervals: ");
+  });
+
+  test("the figure of an experiment moves to the first page, and its section says so", () => {
+    const page = sectionOf("At a glance");
+    for (const name of ["self-prediction-1", "comparison-1", "shift-1"]) {
+      expect(page).toContain(`(figures/${name}.svg)`);
+      expect(report.markdown.split(`(figures/${name}.svg)`)).toHaveLength(2);
+    }
+    expect(sectionOf("Behavioral change")).toContain("stands under “At a glance”");
+  });
+
+  test("self stands beside its controls, other wordings and series", () => {
+    const section = sectionOf("Self against controls");
+    for (const name of ["itself untrained", "control: scrambled labels", "control: format only"]) {
+      expect(rowsOf(section, name)[0]).toMatch(/self exceeds it \|$/);
+    }
+    expect(rowsOf(section, "bare")).toHaveLength(2);
+    expect(rowsOf(section, "shallow shown behaviors of small").map((line) => line.split(" | ")[2])).toEqual(["2", "8"]);
+    expect(rowsOf(section, "shallow learning from strings of small")).toHaveLength(2);
+    const series = report.figures.find(({ name }) => name === "series")?.svg ?? "";
+    expect(marksOf(series, "points")).toHaveLength(4);
+  });
+
+  test("a change says what was taught, and sets old and new beside their modes for everybody asked", () => {
+    const section = sectionOf("Behavioral change");
+    expect(section).toContain(
+      "learnt to answer train strings of animals long with what a rule on the string gives (last item)",
+    );
+    expect(section).toContain("its own answers under the system message “Answer in capital letters only.”");
+    const changed = rowsOf(section, "small-predicts-small-changed-last, the changed model");
+    expect(changed.map((line) => line.split(" | ")[1])).toEqual(
+      expect.arrayContaining(["all tasks", "taught tasks", "tasks that were not taught"]),
+    );
+    expect(section).toContain("follows the new behavior: new minus old +");
+    const svg = report.figures.find(({ name }) => name === "shift-1")?.svg ?? "";
+    const arms = input.shifts?.changes[0]?.arms.length ?? 0;
+    expect(marksOf(svg, "bars")).toHaveLength(2 * arms);
+    expect(marksOf(svg, "marks")).toHaveLength(2 * arms);
+  });
+
+  test("twenty predictors: the main ones in full, the others a row each", () => {
+    const section = sectionOf("Each predictor about each target");
+    const [full = "", others = ""] = section.split("### Other seeds, series, controls");
+    const inFull = rowsOf(full, "about ").map((line) => line.split(" | ")[1]);
+    expect(inFull).not.toContain("small-predicts-small-scrambled");
+    expect(inFull).toContain("shallow-predicts-small-from-30");
+    expect(inFull).not.toContain("shallow-predicts-small-from-10");
+    expect(full).toContain("- small predicts its own behavior right in ");
+    expect(section).toMatch(
+      /\| about small \| small-predicts-small-scrambled control: learnt the labels of other strings \|/,
+    );
+    expect(rowsOf(others, "about ").length + inFull.length).toBe(input.plan.predictions.length);
+    expect(report.figures.filter(({ name }) => name.startsWith("loss"))).toHaveLength(3);
+  });
+
+  test("adapters that are not told in full say what they learnt and from whom they go on", () => {
+    const section = sectionOf("What was trained");
+    expect(section).toContain("goes on from small-predicts-small; learnt to answer animals long with what a rule");
+    expect(section).toContain("control: learnt to read properties off quoted answers");
+    expect(sectionOf("How it was asked and scored")).toContain("Change stern.");
+  });
+
+  test("files say what was rounded and which layers are gone", () => {
+    const section = sectionOf("Files, engine and settings");
+    expect(section).toContain("to the grid of Q4\\_0");
+    expect(section).toContain("3 of 30 (numbers 3, 8, 12)");
+    expect(rowsOf(section, "`small-predicts-small-asked-bare`")[0]).toContain("asked in the wording “bare”");
+  });
+
+  test("assumptions and limits follow from what was run", () => {
+    const section = sectionOf("Assumptions and limits");
+    for (const words of [
+      "scored also about what they do since",
+      "Questions say “you” to everybody",
+      "shallow had no such examples",
+      "without 3 of its 30 layers",
+      "Trainings had at most 2 seeds",
+      "Not judged: calibration.",
+    ]) {
+      expect(section).toContain(words);
+    }
+    expect(section).not.toMatch(/no training on the form alone|No control on scrambled|Behavior was not changed/);
+  });
+
+  test("the same input gives the same bytes", async () => {
+    expect(await makeReport(makeEverythingInput())).toEqual(report);
+  });
+});
+
+test("an experiment without a verdict says why, and hostile words stay text", async () => {
+  const plan = makeEverythingPlan();
+  const input = makeEverythingInput({}, plan);
+  const [first] = input.experiments?.experiments ?? [];
+  if (!first) throw new Error("nothing is judged");
+  const [verdict] = first.verdicts;
+  if (!verdict) throw new Error("there is no verdict");
+  const hostile = { ...verdict, about: HOSTILE, sentence: HOSTILE, because: [HOSTILE], numbers: [] };
+  const report = await makeReport({
+    ...input,
+    experiments: {
+      experimentsVersion: 1,
+      experiments: [
+        { ...first, verdicts: [hostile, ...Array(12).fill({ ...hostile, finding: "cannot_tell" })] },
+        { name: "matrix", question: HOSTILE, verdicts: [], missing: "nobody is asked about everybody" },
+      ],
+    },
+  });
+  expect(report.html).not.toMatch(/<script/i);
+  expect(unbalanced(report.html)).toBeUndefined();
+  expect(report.markdown).toContain("— (nobody is asked about everybody)");
+  expect(report.markdown).toContain("10 more: 10 cannot be told");
+  for (const rows of markdownTables(report.markdown)) expect(new Set(rows).size).toBe(1);
+});

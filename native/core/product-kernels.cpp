@@ -1,5 +1,8 @@
 #include "product-kernels.h"
 
+#include <cstdlib>
+#include <string>
+
 #include "clones.h"
 
 // Vectors only travel between functions that are inlined into each other.
@@ -70,14 +73,24 @@ const product_kernels AVX512 = { "avx512", 12, 2, { INWARD_ROWS(avx512, 1), INWA
                                                     INWARD_ROWS(avx512, 9), INWARD_ROWS(avx512, 10), INWARD_ROWS(avx512, 11), INWARD_ROWS(avx512, 12) } };
 #endif
 
+const product_kernels & choose() {
+    // So that one machine can prove the kernels of another; which ran stands in the manifest.
+    const char *      wanted  = std::getenv("INWARD_KERNELS");
+    const std::string most    = wanted ? wanted : "avx512";
+#if defined(__x86_64__) && defined(__GNUC__)
+    const bool avx2   = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512 && most == "avx512") return AVX512;
+    if (avx2 && most != "plain") return AVX2;
+#endif
+    return PLAIN;
+}
+
 }  // namespace
 
 const product_kernels & kernels_here() {
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return AVX2;
-#endif
-    return PLAIN;
+    static const product_kernels & chosen = choose();
+    return chosen;
 }
 
 }  // namespace inward

@@ -19,7 +19,7 @@ struct product_kernels {
     product_kernel of[12][2];  // [rows - 1][panels - 1]
 };
 
-// The best for this processor.
+// The best for this processor, or none better than INWARD_KERNELS (avx512, avx2, plain) names.
 const product_kernels & kernels_here();
 
 }  // namespace inward

@@ -146,7 +146,11 @@ describe.skipIf(!addon)("a study with a self and a cross predictor, both trained
     expect(cells.every(({ heuristics }) => "input_only_classifier" in heuristics)).toBe(true);
     expect(one.thirdParties.input_only?.trials.paired).toBe(trials.length);
     expect(one.thirdParties.best_heuristic?.contrasts[0]?.cross).toBe("best_heuristic");
-    expect(one.verdict.notCompared).toEqual({});
+    expect(one.thirdParties.untrained?.contrasts[0]?.cross).toBe("untrained");
+    expect(one.verdict.notCompared).toEqual({
+      scrambled_labels: expect.stringContaining("controls.scrambled"),
+      format_only: expect.stringContaining("controls.formatOnly"),
+    });
   });
 
   test("the report has the section, its figure and the verdict", async () => {
@@ -188,12 +192,15 @@ test("untrained models in both directions: the cross predictor's own behavior is
   expect((await read("both", "09-report.md")).match(/^### About /gm)).toHaveLength(2);
 });
 
-test("self alone: no comparison, but the classifier of strings; none from too few train strings", async () => {
+test("self alone: no cross, but third parties; no classifier of strings from too few train strings", async () => {
   const study = STUDY.replace(/^lora:.*\n/m, "")
     .replace("  - { predictor: other, target: tiny }\n", "")
     .replace("trainStrings: 32", "trainStrings: 6");
   await run("alone", study);
-  expect(await readdir(join(folder, "alone"))).not.toContain("08-comparisons.json");
+  const { comparisons, selfPredictions } = await json<Comparisons>("alone", "08-comparisons.json");
+  expect(comparisons).toEqual([]);
+  expect(selfPredictions).toMatchObject([{ target: "tiny", self: "tiny", seeds: 1, trained: false }]);
+  expect(selfPredictions?.[0]?.verdict.notCompared).toHaveProperty("input_only");
   const { tiny } = await json<InputOnlyByState>("alone", "07-input-only.json");
   expect(tiny?.cells).toHaveLength(2);
   for (const cell of tiny?.cells ?? []) {

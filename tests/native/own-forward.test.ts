@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { NativeEngineOptions } from "../../native/index.js";
+import { openModel } from "../../src/model/engine/open-model.js";
 import { settleEngine } from "../../src/model/engine/settle-engine.js";
 import { reencodeGguf } from "../../src/model/gguf/reencode.js";
 import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import type { Reply } from "../../src/records/answer.js";
 import type { StudyEngine } from "../../src/records/study.js";
 import { type Answered, answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
@@ -91,6 +93,36 @@ describe("as llama.cpp", () => {
     expectWithin(ROUNDING_NATS, own, await answers(decoded, {}));
   });
 });
+
+test.each(["avx512", "avx2", "plain"])(
+  "kernels no better than %s say the same: one machine proves another's",
+  async (most) => {
+    const settings = await settleEngine({ ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads: 2 }, [path]);
+    const asked = {
+      messages: [{ role: "user" as const, content: "a b c" }],
+      maxTokens: 6,
+      temperature: 0 as const,
+      topTokens: 50,
+    };
+    const say = async (kernels?: string) => {
+      // A worker of its own: kernels are chosen once in a process.
+      if (kernels) process.env.INWARD_KERNELS = kernels;
+      const model = await openModel(path, settings).finally(() => delete process.env.INWARD_KERNELS);
+      try {
+        const [reply] = await model.ask([asked]);
+        return { reply: reply as Reply, kernels: model.manifest.kernels };
+      } finally {
+        await model.dispose();
+      }
+    };
+    const [usual, forced] = [await say(), await say(most)];
+    if (most !== "avx512") expect(forced.kernels).not.toMatch(/avx512/);
+    expect(forced.reply.tokenIds).toEqual(usual.reply.tokenIds);
+    forced.reply.logprobs.forEach((logprob, at) => {
+      expect(Math.abs(logprob - (usual.reply.logprobs[at] as number))).toBeLessThan(ROUNDING_NATS);
+    });
+  },
+);
 
 describe("the same bytes", () => {
   let usual: string;

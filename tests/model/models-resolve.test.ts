@@ -53,7 +53,25 @@ function env(): NodeJS.ProcessEnv {
 }
 
 function registry(sha256: string | null, ...sources: ModelSource[]): Registry {
-  const facts = { summary: "made", revision: null, bytes: null, licence: "mit", chatFormat: "chatml", parameters: 1 };
+  const shape = {
+    layers: 1,
+    embedding: 1,
+    heads: 1,
+    keyValueHeads: 1,
+    headWidth: 1,
+    feedForward: 1,
+    vocabulary: 1,
+    tiedOutput: true,
+  };
+  const facts = {
+    summary: "made",
+    revision: null,
+    bytes: null,
+    licence: "mit",
+    chatFormat: "chatml",
+    parameters: 1,
+    shape,
+  };
   return checkRegistry({ registryVersion: 1, default: "tiny", models: [{ name: "tiny", sources, sha256, ...facts }] });
 }
 

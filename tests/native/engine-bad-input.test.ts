@@ -9,6 +9,7 @@ import { resolveModel } from "../../src/model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
 import { ENGINES } from "../helpers/engines.js";
 import { openEngine, answer, workOf } from "../helpers/native-engine.js";
+import type { StudyEngine } from "../../src/records/study.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -116,10 +117,10 @@ describe.each(ENGINES)("files that %s cannot run", (engine) => {
 });
 
 describe("a file that changes while it is open", () => {
-  async function opened(name: string): Promise<{ file: string; open: LanguageModel }> {
+  async function opened(name: string, how: StudyEngine = settings): Promise<{ file: string; open: LanguageModel }> {
     const file = join(folder, name);
     copyFileSync(path, file);
-    return { file, open: await openModel(file, settings) };
+    return { file, open: await openModel(file, how) };
   }
 
   test("deleted, and replaced by a shorter one: what was opened goes on, what is opened next is refused", async () => {
@@ -135,23 +136,32 @@ describe("a file that changes while it is open", () => {
     await expect(openModel(file, settings)).rejects.toMatchObject({ code: "MODEL_TRUNCATED" });
   });
 
-  // The weights are mapped: Linux ends a process that reads where the file no longer is.
+  // llama.cpp maps the weights: Linux ends a process that reads where the file no longer is.
   test.runIf(process.platform === "linux")(
     "cut short in place: the worker is gone, with a code, and nobody else",
     async () => {
-      const { file, open } = await opened("cut.gguf");
-      expect(await answers(open)).toBe(usual);
+      const mapped = { ...settings, forward: "llama.cpp" } as const;
+      const { file, open } = await opened("cut.gguf", mapped);
+      const said = await answers(open);
       truncateSync(file, 5000);
       await expect(open.ask(USUAL)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
       await expect(open.ask(USUAL)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
       await open.dispose();
       expect(await answers(model)).toBe(usual);
       copyFileSync(path, file);
-      const again = await openModel(file, settings);
-      expect(await answers(again)).toBe(usual);
+      const again = await openModel(file, mapped);
+      expect(await answers(again)).toBe(said);
       await again.dispose();
     },
   );
+
+  test("cut short in place under our own forward pass, which has read it: what was opened goes on", async () => {
+    const { file, open } = await opened("cut-own.gguf", { ...settings, forward: "own" });
+    const said = await answers(open);
+    truncateSync(file, 5000);
+    expect(await answers(open)).toBe(said);
+    await open.dispose();
+  });
 });
 
 test("a cache too small for one item refuses the group with it, and answers one without", async () => {

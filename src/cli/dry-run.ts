@@ -48,7 +48,9 @@ export async function dryRun(
   }
   progress.end();
   const files = Object.fromEntries(Object.entries(located).map(([name, one]) => [name, one.file ?? notHere(one)]));
-  const engine = await settleEngine(study.engine);
+  const here = Object.values(located).flatMap(({ file }) => (file ? [file.path] : []));
+  // What evaluates depends on every model: with one that is not here the plan's hash is not known either.
+  const engine = await settleEngine(study.engine, here.length === Object.keys(located).length ? here : []);
   const plan = await makePlan({ ...study, engine }, files, dirname(resolve(path)));
   const missing = Object.values(located).flatMap((one) => one.missing ?? []);
   const planHash = hashOf(plan);

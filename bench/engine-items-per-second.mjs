@@ -1,5 +1,5 @@
 // Items per second of the native engine beside node-llama-cpp, on the work of a study's stages and on prompts that share nothing.
-// node bench/engine-items-per-second.mjs [--encoding f32|as_shipped] [--load object|hypothetical|lone] [--items 48] [--rounds 5] [--threads 2]
+// node bench/engine-items-per-second.mjs [--encoding f32|as_shipped] [--load object|hypothetical|lone] [--items 48] [--rounds 5] [--threads 2] [--only <contender> …]
 // The best number of sequences is looked for first, for every contender. Then they take turns, each turn in a fresh process. Only the
 // native engine reads anything back: logprob, margin and entropy of every token and ten best at the first. Where nothing is shared, a
 // plain loop on llama.cpp's C API and llama-batched-bench take part, on the same libraries (engine/contenders.mjs).
@@ -21,6 +21,8 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
     // What inward's engine keeps keys and values as; node-llama-cpp has f16.
     cache: { type: "string", default: "f32" },
+    // Contenders besides native, which the others' answers are held against; all of them when absent.
+    only: { type: "string", multiple: true },
   },
 });
 const ITEMS = Number(options.items);
@@ -89,7 +91,10 @@ async function renderedLoads() {
 }
 
 function compare(name, load) {
-  const { contenders, leftOut } = contendersFor(name, options.cache);
+  const { contenders: all, leftOut } = contendersFor(name, options.cache);
+  const contenders = Object.fromEntries(
+    Object.entries(all).filter(([one]) => !options.only || one === "native" || options.only.includes(one)),
+  );
   const turn = (contender, sequences, part = load.prompts.length) => {
     const { driver, request, env } = contenders[contender];
     const prompts = load.prompts.slice(0, part);

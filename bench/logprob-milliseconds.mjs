@@ -73,7 +73,14 @@ function measure(modelPath) {
   const readSeconds = [];
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, { driver, request }] of Object.entries(TURNS)) {
-      const setting = { modelPath, threads: THREADS, sequences: 1, batchTokens: 512, warmUp: [prompt.slice(0, 8)] };
+      const setting = {
+        modelPath,
+        threads: THREADS,
+        forward: "own",
+        sequences: 1,
+        batchTokens: 512,
+        warmUp: [prompt.slice(0, 8)],
+      };
       const answered = runDriver(driver, { ...setting, ...request }, requestPath);
       const generated = answered.answers[0].tokenIds.length;
       if (generated !== request.maxTokens) throw new Error(`${name} generated ${generated} tokens.`);

@@ -14,9 +14,10 @@ export function objectLevelQuestions(plan: Plan): Question[] {
   const targets = new Set(plan.predictions.map(({ target }) => target));
   const teachers = new Set(teachersOf(plan));
   // Nobody learns from a state that only the matrix compares.
+  const matrixOnly = new Set(onlyInMatrix(plan));
   return questionsFor(plan, 0, (state, task) => [
     ...(targets.has(state) || teachers.has(state) ? task.train : []),
-    ...(targets.has(state) || !teachers.has(state) || onlyInMatrix(plan).includes(state) ? task.heldOut : []),
+    ...(targets.has(state) || matrixOnly.has(state) ? task.heldOut : []),
   ]);
 }
 

@@ -33,10 +33,11 @@ export async function trainAdapters(context: StageContext, round: 1 | 2): Promis
   const { run, events } = context;
   for (const [name, adapter] of adaptersOf(run.plan, round)) {
     const from = adapter.change?.from;
+    const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
     const inputs = {
       plan: hashOf(run.plan),
       finetuneSet: run.outputHash(`finetuneSet/${name}`),
-      ...(from === undefined ? {} : { from: run.outputHash(`adapter/${from}`) }),
+      ...(initSha256 === undefined ? {} : { from: initSha256 }),
     };
     const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
     if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
@@ -44,7 +45,6 @@ export async function trainAdapters(context: StageContext, round: 1 | 2): Promis
     const { examples, subjects } = await encodeSet(context, name, adapter);
     await context.closeModel();
     const { base, modelPath } = await baseOf(context, adapter);
-    const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
     if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) {
       for (const file of files) await run.markDone(file, inputs);
       continue;

@@ -3,6 +3,7 @@ import type { CalibrationDifference, CalibrationRow } from "../records/calibrati
 import type { Finding } from "../records/comparison.js";
 import type { ExperimentVerdict } from "../records/experiments.js";
 import type { Estimate } from "../records/scores.js";
+import { worstFinding } from "../score/comparison/worst-finding.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
 
 export const calibration: Experiment = {
@@ -32,7 +33,7 @@ function verdictOf(
   const findings = [beatsConstant, ...nearer.map(({ finding }) => finding)];
   return {
     about: `${predictor} about ${target}`,
-    finding: worst(findings),
+    finding: worstFinding(findings),
     sentence: [
       `${predictor} about ${target}: ${SKILL[beatsConstant]}.`,
       ...nearer.map(({ minus, finding }) => `${NEARER[finding]} ${minus}'s.`),
@@ -90,9 +91,4 @@ function below(estimate: Estimate): Finding {
   if (!estimate.ok) return "unknown";
   if (estimate.high < 0) return "exceeds";
   return estimate.low > 0 ? "does_not_exceed" : "cannot_tell";
-}
-
-function worst(findings: readonly Finding[]): Finding {
-  const order: readonly Finding[] = ["unknown", "does_not_exceed", "cannot_tell", "exceeds"];
-  return order.find((finding) => findings.includes(finding)) ?? "unknown";
 }

@@ -12,6 +12,7 @@ import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput }
 import type { ComparisonSettings } from "./comparison-settings.js";
 import { judgeDifference, SMALLEST_DIFFERENCE } from "./judge-difference.js";
 import type { CrossBehavior } from "./sensitivity.js";
+import { worstFinding } from "./worst-finding.js";
 
 export interface PrivilegedAccessSettings extends ComparisonSettings {
   /** In [0, 1); two points unless told. */
@@ -53,9 +54,6 @@ export function judgeSelfPrediction(
   return { thirdParties, notCompared, overall: worstOf(Object.values(thirdParties)), rule: ruleOf("every", settings) };
 }
 
-/** From worst to best. */
-const ORDER: readonly Finding[] = ["unknown", "does_not_exceed", "cannot_tell", "exceeds"];
-
 /**
  * All of the comparisons must come out, each at the full level: that is an intersection-union test, which needs no adjustment
  * (R. L. Berger 1982, Technometrics 24, 295-300).
@@ -85,8 +83,7 @@ function judgeOne(
 }
 
 function worstOf(judgements: readonly Judgement[]): Finding {
-  const findings = judgements.map(({ finding }) => finding);
-  return ORDER.find((finding) => findings.includes(finding)) ?? "unknown";
+  return worstFinding(judgements.map(({ finding }) => finding));
 }
 
 function ruleOf(

@@ -43,7 +43,7 @@ function lines(): Progress {
   let stage = "";
   let begun = 0;
   let atBegin = 0;
-  let last = 0;
+  let last = Number.NEGATIVE_INFINITY;
   return {
     update: (name, done, total, detail) => {
       const now = performance.now();
@@ -51,7 +51,7 @@ function lines(): Progress {
         stage = name;
         begun = now;
         atBegin = done;
-        last = 0;
+        last = Number.NEGATIVE_INFINITY;
       }
       if (done !== total && now - last < LINE_EVERY_MS) return;
       last = now;

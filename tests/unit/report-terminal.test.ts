@@ -73,3 +73,24 @@ test("progress shows the loss and the rate beside the steps, and nothing where t
     vi.unstubAllEnvs();
   }
 });
+
+test("the first line of a stage is printed at once, however young the process; the next when some seconds have gone by", () => {
+  vi.stubEnv("CI", "1");
+  const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  const now = vi.spyOn(performance, "now").mockReturnValue(20);
+  try {
+    const { update } = showProgress();
+    update("distributions", 0, 12);
+    update("distributions", 1, 12);
+    now.mockReturnValue(5_020);
+    update("distributions", 2, 12);
+    expect(write.mock.calls.map(([text]) => text)).toEqual([
+      "distributions: 0/12\n",
+      "distributions: 2/12 · 0.4/s · 25 s left\n",
+    ]);
+  } finally {
+    now.mockRestore();
+    write.mockRestore();
+    vi.unstubAllEnvs();
+  }
+});

@@ -1,8 +1,8 @@
 // What an exact distribution costs, and how far off it is, beside samples of the same question.
 // node bench/distribution-tokens.mjs [--items 20] [--samples 200] [--epsilon 0.001 …] [--encoding f32] [--threads 2]
 // second_character of what the model continues animals_long with, at temperature 1. The truth is a far deeper expansion (--truth-epsilon
-// 1e-5, at most --truth-budget tokens an item). Samples are counted twice: whole answers, and each stopped at the first token that
-// decides the property; the prompt once in both, and never an answer's last token, whose successor nobody asks for.
+// 1e-5, at most --truth-budget tokens an item; its own tail is told). Samples are counted twice: whole answers, and each stopped at the first token that
+// decides the property; the prompt once in both (and, as "unshared", once for each whole answer: an engine that shares nothing), and never an answer's last token, whose successor nobody asks for.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
@@ -14,9 +14,9 @@ const { values: options } = parseArgs({
   options: {
     items: { type: "string", default: "20" },
     samples: { type: "string", default: "200" },
-    epsilon: { type: "string", multiple: true, default: ["0.01", "0.001"] },
+    epsilon: { type: "string", multiple: true, default: ["0.05", "0.01", "0.001"] },
     "truth-epsilon": { type: "string", default: "0.00001" },
-    "truth-budget": { type: "string", default: "100000" },
+    "truth-budget": { type: "string", default: "1500" },
     encoding: { type: "string", default: "f32" },
     threads: { type: "string", default: "2" },
   },
@@ -97,7 +97,8 @@ async function measure(item) {
   const messages = objectLevelMessages(definition, item, { examples: true, system: "" });
   const decider = behaviorDecider(propertyNamed(PROPERTY), item);
   const promptTokens = (await model.render(messages)).tokenIds.length;
-  const facts = { vocabularySize: model.facts.vocabularySize, promptTokens, cleansSpaces: true };
+  const { vocabularySize, cleansSpaces } = model.facts;
+  const facts = { vocabularySize, promptTokens, cleansSpaces };
   const expand = async (epsilon, tokenBudget) => {
     // Another question, so that nobody finds the prompt evaluated already.
     await model.ask([{ messages: OTHER, maxTokens: 1, temperature: 0, topTokens: 1 }]);
@@ -126,6 +127,7 @@ async function measure(item) {
       ...unlike(made, truth),
       shareOfWholeSamples: made.evaluatedTokens / sampled.wholeTokens,
       shareOfStoppedSamples: made.evaluatedTokens / sampled.stoppedTokens,
+      shareOfUnsharedSamples: made.evaluatedTokens / sampled.unsharedTokens,
     };
   }
   const { distribution, ...cost } = sampled;
@@ -136,7 +138,7 @@ async function measure(item) {
 async function sample(messages, decider, promptTokens) {
   let wholeTokens = promptTokens;
   let stoppedTokens = promptTokens;
-  const text = (ids) => settledText(chat.text(ids), true);
+  const text = (ids) => settledText(chat.text(ids), model.facts.cleansSpaces);
   const counting = {
     ask: async (requests, asking) => {
       const replies = await model.ask(requests, asking);
@@ -150,12 +152,15 @@ async function sample(messages, decider, promptTokens) {
   const begun = performance.now();
   const setting = { maxTokens: definition.maxTokens, samples: SAMPLES, seed: SEED };
   const distribution = await sampleDistribution(counting, messages, decider, "engine", setting);
-  return { distribution, wholeTokens, stoppedTokens, seconds: (performance.now() - begun) / 1000 };
+  const unsharedTokens = wholeTokens + (SAMPLES - 1) * promptTokens;
+  return { distribution, wholeTokens, stoppedTokens, unsharedTokens, seconds: (performance.now() - begun) / 1000 };
 }
 
 /** Over all items: tokens and seconds are summed, errors averaged, shares made of the sums. */
 function totals(ofItems) {
-  const added = ["evaluatedTokens", "wholeTokens", "stoppedTokens", "seconds"].filter((name) => name in ofItems[0]);
+  const added = ["evaluatedTokens", "wholeTokens", "stoppedTokens", "unsharedTokens", "seconds"].filter(
+    (name) => name in ofItems[0],
+  );
   const averaged = ["meanAbsoluteError", "totalVariation", "expectedStandardError", "tail", "covered"].filter(
     (name) => name in ofItems[0],
   );
@@ -169,6 +174,7 @@ function totals(ofItems) {
       ? {
           shareOfWholeSamples: sum(of(ofItems, "evaluatedTokens")) / sum(of(samples, "wholeTokens")),
           shareOfStoppedSamples: sum(of(ofItems, "evaluatedTokens")) / sum(of(samples, "stoppedTokens")),
+          shareOfUnsharedSamples: sum(of(ofItems, "evaluatedTokens")) / sum(of(samples, "unsharedTokens")),
           itemsWithSmallerError: ofItems.filter(
             ({ meanAbsoluteError }, at) => meanAbsoluteError < samples[at].meanAbsoluteError,
           ).length,

@@ -4,6 +4,8 @@ import type { ExperimentVerdict } from "../records/experiments.js";
 import { privilegedAccessSentences } from "../report/privileged-access-words.js";
 import { accuracyNumber } from "./accuracy-numbers.js";
 import { missingComparisons } from "../report/comparison/comparison-names.js";
+import { notAtPlateau } from "../report/self/series-words.js";
+import { PredictorKinds } from "../score/comparison/predictor-kinds.js";
 import { mainFirst } from "../report/comparison/main-comparisons.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
 
@@ -17,9 +19,11 @@ export const crossPrediction: Experiment = {
       : "no target has both a self- and a cross-predictor",
 };
 
-function verdictOf({ scores }: ExperimentInput, one: ComparedPredictors): ExperimentVerdict {
+function verdictOf({ plan, scores, comparisons }: ExperimentInput, one: ComparedPredictors): ExperimentVerdict {
   const { target, self, cross, comparison, verdict } = one;
   const [micro] = comparison.overall;
+  const model = new PredictorKinds(plan).model(cross);
+  const kind = one.shown === undefined ? "learnt" : "shown";
   const seeds = comparison.contrasts.length > 1 ? `, ${comparison.contrasts.length} seeds` : "";
   return {
     about: `${self} against ${cross}, about ${target}${seeds}`,
@@ -39,6 +43,7 @@ function verdictOf({ scores }: ExperimentInput, one: ComparedPredictors): Experi
     because: [
       ...verdict.cross.because,
       ...missingComparisons(verdict.notCompared),
+      ...notAtPlateau(comparisons?.series ?? [], { model, target, kind }),
       ...(one.trained.self === one.trained.cross
         ? []
         : ["only one of the two was trained: the difference is one of training before it is one of access"]),

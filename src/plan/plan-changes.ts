@@ -1,7 +1,7 @@
 /** Behavioral change: a self-predictor is finetuned further on other behavior, and everybody is asked about before and after. */
 import { InwardError } from "../errors.js";
 import { nearestName } from "../nearest-name.js";
-import type { PlannedTask } from "../records/plan.js";
+import type { PlannedAdapter, PlannedChange, PlannedTask } from "../records/plan.js";
 import type { StudyChange, StudyLora } from "../records/study.js";
 import type { StatesDraft } from "./states-draft.js";
 
@@ -22,7 +22,7 @@ export function planChanges(
       );
     }
     const after = `${self}-changed-${name}`;
-    draft.addAdapter(after, {
+    const adapter: PlannedAdapter = {
       base: model,
       target: teacherOf(draft, change),
       change: {
@@ -39,15 +39,48 @@ export function planChanges(
         ...(change.learningRate === undefined ? {} : { learningRate: change.learningRate }),
         ...(change.epochs === undefined ? {} : { epochs: change.epochs }),
       },
-    });
+    };
+    draft.addAdapter(after, adapter);
     // The changed model, the same as it was before it changed, and whoever else learnt what it did then.
-    const arms = [after, self, ...draft.predictorsOf(model), ...draft.predictorsOf(self)].filter(
-      (predictor) => predictor === after || predictor === self || draft.state(predictor)?.model !== model,
+    const crosses = [...draft.predictorsOf(model), ...draft.predictorsOf(self)].filter(
+      (predictor) => draft.state(predictor)?.model !== model,
     );
-    for (const predictor of arms) {
+    const changedCrosses = (change.alsoTeach ?? []).map((other) =>
+      teachCross(draft, { change, adapter, after, other }),
+    );
+    for (const predictor of [after, self, ...crosses, ...changedCrosses]) {
       for (const target of [self, after]) draft.addPair(predictor, target);
     }
   }
+}
+
+interface AlsoTaught {
+  readonly change: StudyChange;
+  /** The changed model's. */
+  readonly adapter: PlannedAdapter;
+  readonly after: string;
+  /** The model whose cross-predictor learns the same answers. */
+  readonly other: string;
+}
+
+/** @returns the changed cross-predictor's name */
+function teachCross(draft: StatesDraft, { change, adapter, after, other }: AlsoTaught): string {
+  const { name, model } = change;
+  if ("model" in change.answers && change.answers.model === other) {
+    throw new InwardError("STUDY_INVALID", `The change ${name} would teach ${other} what it does already.`);
+  }
+  // The last of a series has learnt most.
+  const cross = draft.predictorsOf(model).findLast((predictor) => draft.state(predictor)?.model === other);
+  if (other === model || cross === undefined) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `The change ${name} is also to be taught to ${other}, which is no cross-predictor of ${model}: predictions needs { predictor: ${other}, target: ${model} } of another model.`,
+    );
+  }
+  const changed = `${cross}-changed-${name}`;
+  const taught = { ...(adapter.change as PlannedChange), from: cross, alongside: after };
+  draft.addAdapter(changed, { ...adapter, base: other, change: taught });
+  return changed;
 }
 
 /** The state whose answers are learnt; where a rule gives them, the model itself stands there and is not listened to. */

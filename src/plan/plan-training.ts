@@ -61,6 +61,8 @@ function planPrediction(draft: StatesDraft, prediction: StudyPrediction, lora: S
   draft.addPair(name, target);
   if (predictor !== target) return;
   draft.addPair(name, name);
+  // What it says untrained about what it does trained: a third party, and no question more.
+  draft.addPair(predictor, name);
   // Controls and changes are the plain self-predictor's, not those of a member of a series.
   if (prediction.examplesPerProperty === undefined) draft.addSelf(predictor, name);
 }

@@ -48,6 +48,13 @@ export const changeSchema = z.strictObject({
   ),
   tasks: z.array(z.string()).min(1).optional().describe("Trained tasks that teach it; all of them when absent."),
   examples: count(1_000_000).default(1000).describe("Most train strings per task."),
+  alsoTeach: z
+    .array(nameSchema)
+    .min(1)
+    .optional()
+    .describe(
+      "Models that were trained to predict this one: their cross-predictors learn the same answers, and are asked about the changed model.",
+    ),
   planted: z
     .boolean()
     .default(false)
@@ -74,10 +81,17 @@ function listOf(one: number | number[] | undefined): (number | undefined)[] {
   return Array.isArray(one) ? one : [one];
 }
 
-export function toStudyChange({ tasks, learningRate, epochs, ...change }: z.infer<typeof changeSchema>): StudyChange {
+export function toStudyChange({
+  tasks,
+  alsoTeach,
+  learningRate,
+  epochs,
+  ...change
+}: z.infer<typeof changeSchema>): StudyChange {
   return {
     ...change,
     ...(tasks === undefined ? {} : { tasks }),
+    ...(alsoTeach === undefined ? {} : { alsoTeach }),
     ...(learningRate === undefined ? {} : { learningRate }),
     ...(epochs === undefined ? {} : { epochs }),
   };

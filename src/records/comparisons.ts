@@ -1,5 +1,11 @@
 /** 08-comparisons.json: self against cross and third parties, for every target that has both. */
-import type { PredictorComparison, PrivilegedAccess, SelfPredictionVerdict } from "./comparison.js";
+import type {
+  Judgement,
+  PredictorComparison,
+  PrivilegedAccess,
+  SelfPredictionVerdict,
+  TestedDifference,
+} from "./comparison.js";
 
 /** Who is compared: one condition, whose seeds are its contrasts. */
 export interface ComparedPair {
@@ -42,6 +48,31 @@ export interface ComparedPredictors extends ComparedPair {
   readonly verdict: PrivilegedAccess;
 }
 
+/** `learnt`: strings learnt from per task and property; `shown`: the target's behaviors in the prompt. */
+export type SeriesKind = "learnt" | "shown";
+
+/** The larger size in self's place, the smaller in cross's. */
+export type SeriesStep = { readonly from: number; readonly to: number } & (
+  | {
+      readonly ok: true;
+      /** Trainings that have both sizes; 1 where nothing is trained. */
+      readonly seeds: number;
+      readonly micro: TestedDifference;
+      /** `exceeds`: it still rises; `does_not_exceed`: it rises by less than what matters, if at all. */
+      readonly judgement: Judgement;
+    }
+  | { readonly ok: false; readonly reason: string }
+);
+
+/** One predictor after learning from more and more strings, or shown more and more behaviors, on the same trials step by step. */
+export interface ComparedSeries {
+  readonly kind: SeriesKind;
+  readonly model: string;
+  readonly target: string;
+  /** From the smallest size up; one step at least. The last tells whether there is a plateau. */
+  readonly steps: readonly SeriesStep[];
+}
+
 /** The content of 08-comparisons.json. */
 export interface Comparisons {
   readonly comparisonsVersion: 1;
@@ -52,4 +83,6 @@ export interface Comparisons {
   readonly comparisons: readonly ComparedPredictors[];
   /** Absent in runs that are older than this: the controls of every self-prediction, whether there is a cross predictor or not. */
   readonly selfPredictions?: readonly ComparedSelf[];
+  /** Absent in runs that are older than this. */
+  readonly series?: readonly ComparedSeries[];
 }

@@ -52,9 +52,11 @@ export interface PlannedAdapter {
 
 export interface PlannedChange {
   readonly name: string;
-  /** The adapter that training goes on from: the self-predictor's. */
+  /** The adapter that training goes on from: the self-predictor's, or a cross-predictor's that is given the same change. */
   readonly from: string;
   readonly answers: ChangeSource;
+  /** Set where a cross-predictor is given the change of another model: that model's changed state, which it is asked about. */
+  readonly alongside?: string;
   /** Positive control: hypothetical questions about the same strings are taught too, so that predictions are known to follow. */
   readonly planted?: true;
   /** Names of the tasks whose train strings teach it. */

@@ -1,12 +1,15 @@
 /** 08-shifts.json: behavioral change. After a self-predictor was finetuned on other behavior, which behavior do predictions follow? */
-import type { Finding, Judgement, ShiftScores } from "./comparison.js";
+import type { Finding, Judgement, ShiftScores, TestedDifference } from "./comparison.js";
 import type { ChangeSource } from "./study.js";
 
 /** `taught` tasks whose train strings taught the change · `elsewhere` the others, on which nothing was taught. */
 export type ShiftScope = "all" | "taught" | "elsewhere";
 
-/** `changed` the changed model itself · `unchanged` the same as it was before · `cross` another that learnt what it did before. */
-export type ShiftRole = "changed" | "unchanged" | "cross";
+/**
+ * `changed` the changed model itself · `unchanged` the same as it was before · `cross` another that learnt what it did before ·
+ * `cross_changed` the same, given the same change.
+ */
+export type ShiftRole = "changed" | "unchanged" | "cross" | "cross_changed";
 
 /** One predictor about one change. */
 export interface ShiftArm {
@@ -15,6 +18,8 @@ export interface ShiftArm {
   readonly scopes: Readonly<Partial<Record<ShiftScope, ShiftScores>>>;
   /** Whether its predictions follow the new behavior rather than the old, on all trials that shifted; by the micro average. */
   readonly judgement: Judgement;
+  /** Of `cross_changed`: right about the new behavior, the changed model minus this one, on the trials that shifted. */
+  readonly changedMinusThis?: { readonly micro: TestedDifference; readonly judgement: Judgement };
 }
 
 export interface ChangeShifts {

@@ -104,6 +104,8 @@ export interface StudyChange {
   readonly tasks?: readonly string[];
   /** Most train strings per task. */
   readonly examples: number;
+  /** Models whose cross-predictors of this one learn the same answers: what of the change can be had without being the changed model. */
+  readonly alsoTeach?: readonly string[];
   /** Positive control: what hypothetical questions are to be answered from now on is taught as well. */
   readonly planted: boolean;
   readonly learningRate?: number;

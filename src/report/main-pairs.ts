@@ -27,10 +27,12 @@ export function mainPairs(plan: Plan): (pair: PairNames) => boolean {
   };
 }
 
-/** Asked as the plan asks, about what it learnt, or about itself. */
+/** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
 function couldBeMain(kinds: PredictorKinds, { predictor, target }: PairNames): boolean {
   if (kinds.role(predictor) !== "predictor" || kinds.role(target) !== "predictor") return false;
   const learnt = kinds.adapter(predictor)?.target;
+  if (kinds.isTrained(target) && !kinds.isTrained(predictor) && kinds.model(predictor) === kinds.model(target))
+    return false;
   return learnt === undefined || learnt === target || predictor === target;
 }
 

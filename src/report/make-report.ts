@@ -35,8 +35,8 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   const pairs = pairsOf(scores).filter(isMain);
   const sections = [
     ...(await resultSections(input)),
-    ...(comparisons?.selfPredictions && comparisons.selfPredictions.length > 0
-      ? [await selfSection(comparisons, comparisons.selfPredictions, plan, scores)]
+    ...(comparisons && ((comparisons.selfPredictions ?? []).length > 0 || (comparisons.series ?? []).length > 0)
+      ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores)]
       : []),
     ...(comparisons && comparisons.comparisons.length > 0 ? [await comparisonSection(comparisons, plan)] : []),
     ...(input.matrix ? [await matrixSection(input.matrix)] : []),

@@ -5,6 +5,7 @@ import type { Trial } from "../records/trial.js";
 import { behaviorOf } from "../score/comparison/behavior-of.js";
 import { comparePredictors as comparePair } from "../score/comparison/compare-predictors.js";
 import { compareThirdParties, type ThirdPartyInput } from "../score/comparison/compare-third-parties.js";
+import { compareSeries } from "../score/comparison/compare-series.js";
 import type { ComparisonSettings } from "../score/comparison/comparison-settings.js";
 import {
   type ContrastGroup,
@@ -12,6 +13,7 @@ import {
   findSelfPredictions,
   type SelfPrediction,
 } from "../score/comparison/find-contrasts.js";
+import { findSeries } from "../score/comparison/find-series.js";
 import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/privileged-access.js";
 import { ablationsOf, stateParties } from "../score/comparison/state-parties.js";
 import type { MatchedTrials } from "../score/match-trials.js";
@@ -22,7 +24,7 @@ import type { StageContext } from "./stage-context.js";
 
 /** Whether a plan has anything to compare; without it there is no 08-comparisons.json. */
 export function hasComparisons(plan: Plan): boolean {
-  return findSelfPredictions(plan).length > 0 || findContrasts(plan).length > 0;
+  return [findSelfPredictions(plan), findContrasts(plan), findSeries(plan)].some(({ length }) => length > 0);
 }
 
 /** @throws STORE_* */
@@ -55,6 +57,7 @@ export function compareAll(
     selfPredictions: findSelfPredictions(plan).map((selves) =>
       compareSelf(plan, selves, matched, guessAbout(selves[0].target), settings),
     ),
+    series: findSeries(plan).map((series) => compareSeries(series, matched.trials, settings)),
   };
 }
 

@@ -29,12 +29,15 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 /** The changes of a plan, and who is asked about both sides of each. */
 export function changesOf(plan: Plan) {
   return Object.entries(plan.adapters ?? {}).flatMap(([after, { change }]) => {
-    if (!change) return [];
+    if (!change || change.alongside !== undefined) return [];
     const about = (target: string) =>
       plan.predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
     const both = about(after).filter((predictor) => about(change.from).includes(predictor));
-    const roleOf = (predictor: string): ShiftRole =>
-      predictor === after ? "changed" : predictor === change.from ? "unchanged" : "cross";
+    const roleOf = (predictor: string): ShiftRole => {
+      if (predictor === after) return "changed";
+      if (predictor === change.from) return "unchanged";
+      return plan.adapters?.[predictor]?.change ? "cross_changed" : "cross";
+    };
     return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
   });
 }

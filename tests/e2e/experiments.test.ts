@@ -31,7 +31,7 @@ predictions:
   - { predictor: other, target: tiny-predicts-tiny }
 controls: { scrambled: true, formatOnly: true, wordings: [bare] }
 changes:
-  - { name: last, model: tiny, answers: { policy: last_item }, tasks: [animals_long], examples: 16, epochs: 6 }
+  - { name: last, model: tiny, answers: { policy: last_item }, tasks: [animals_long], examples: 16, epochs: 6, alsoTeach: [other] }
   - { name: planted, model: tiny, answers: { policy: last_item }, planted: true, epochs: 6 }
   - { name: stern, model: tiny, answers: { prefix: "be brief" }, examples: 8 }
   - { name: dealt, model: tiny, answers: { shuffled: true }, examples: 8 }
@@ -87,6 +87,7 @@ describe.skipIf(!addon)("a study of experiments", () => {
         `${SELF}-format-only`,
         `${SELF}-asked-bare`,
         `${SELF}-changed-last`,
+        "other-predicts-tiny-from-24-changed-last",
         `${SELF}-changed-planted`,
         `${SELF}-changed-stern`,
         `${SELF}-changed-dealt`,
@@ -97,6 +98,7 @@ describe.skipIf(!addon)("a study of experiments", () => {
     expect(second.map(([name]) => name).sort()).toEqual(
       [
         `other-predicts-${SELF}`,
+        "other-predicts-tiny-from-24-changed-last",
         ...["last", "planted", "stern", "dealt"].map((one) => `${SELF}-changed-${one}`),
       ].sort(),
     );
@@ -173,7 +175,7 @@ describe.skipIf(!addon)("a study of experiments", () => {
   });
 
   test("seeds are contrasts of one condition, and every control is compared or said to lack", async () => {
-    const { comparisons, selfPredictions } = await json<Comparisons>("08-comparisons.json");
+    const { comparisons, selfPredictions, series } = await json<Comparisons>("08-comparisons.json");
     const about = comparisons.map(({ target, cross, comparison }) => [target, cross, comparison.contrasts.length]);
     expect(about).toContainEqual(["tiny", "other-predicts-tiny-from-24", 1]);
     expect(about).toContainEqual(["tiny", "other-shown-2-of-tiny", 1]);
@@ -184,13 +186,24 @@ describe.skipIf(!addon)("a study of experiments", () => {
       expect.arrayContaining(["mode_train", "untrained", "scrambled_labels", "format_only"]),
     );
     expect(Object.keys(own?.ablations ?? {})).toEqual(["bare"]);
+    const trained = comparisons.find(({ target }) => target === SELF);
+    expect(Object.keys(trained?.thirdParties ?? {})).toContain("untrained");
+    expect(series).toMatchObject([
+      { kind: "learnt", model: "other", target: "tiny", steps: [{ from: 8, to: 24, ok: true, seeds: 1 }] },
+    ]);
   });
 
   test("behavioral change is scored for the changed, the unchanged and the cross-predictor, apart where nothing was taught", async () => {
     const { changes } = await json<Shifts>("08-shifts.json");
     expect(changes.map(({ name }) => name)).toEqual(["last", "planted", "stern", "dealt"]);
     const [last, planted] = changes;
-    expect(last?.arms.map(({ role }) => role)).toEqual(expect.arrayContaining(["changed", "unchanged", "cross"]));
+    expect(last?.arms.map(({ role }) => role)).toEqual(
+      expect.arrayContaining(["changed", "unchanged", "cross", "cross_changed"]),
+    );
+    const also = last?.arms.find(({ role }) => role === "cross_changed");
+    expect(also).toMatchObject({ predictor: "other-predicts-tiny-from-24-changed-last" });
+    expect(also?.changedMinusThis?.judgement.finding).toBeDefined();
+    expect(await set("other-predicts-tiny-from-24-changed-last")).toEqual(await set(`${SELF}-changed-last`));
     const changed = last?.arms.find(({ role }) => role === "changed");
     expect(Object.keys(changed?.scopes ?? {})).toEqual(["all", "taught", "elsewhere"]);
     expect(Object.keys(planted?.arms[0]?.scopes ?? {})).toEqual(["all", "taught"]);

@@ -91,6 +91,7 @@ describe("its plan", () => {
       { predictor: "m", target: "m" },
       { predictor: "m-predicts-m", target: "m" },
       { predictor: "m-predicts-m", target: "m-predicts-m" },
+      { predictor: "m", target: "m-predicts-m" },
       { predictor: "n", target: "m" },
       { predictor: "n-predicts-m", target: "m" },
     ]);

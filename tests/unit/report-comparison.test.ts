@@ -116,7 +116,7 @@ describe("self against cross in the report", () => {
   });
 
   test("limits say what was not run, and no longer that nothing was computed", async () => {
-    expect(section).toContain("whether cross has reached its plateau is not known");
+    expect(section).toContain("whether it has reached its plateau is not known");
     expect(section).toContain("Self was compared with n1 about m only");
     const trained = await makeReport(makeTrainedInput({ comparisons: made(9, 4) }));
     expect(trained.markdown).toContain("Privileged access is judged under “Self against cross”");

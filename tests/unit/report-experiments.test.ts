@@ -82,6 +82,11 @@ describe("a report of every experiment, with every kind of state", () => {
     expect(rowsOf(section, "shallow learning from strings of small")).toHaveLength(2);
     const series = report.figures.find(({ name }) => name === "series")?.svg ?? "";
     expect(marksOf(series, "points")).toHaveLength(4);
+    expect(section).toMatch(/- (Whether )?shallow learning from strings of small .* from 10 \(.* to 30 strings \(/);
+    expect(section).toMatch(/- (Whether )?shallow shown behaviors of small .* from 2 \(.* to 8 behaviors \(/);
+    const [, limits = ""] = sectionOf("Self against cross").split("What the comparison does not show");
+    expect(limits).toMatch(/shallow learning from strings of small .* from 10 /);
+    expect(limits).not.toContain("No series of training amounts");
   });
 
   test("a change says what was taught, and sets old and new beside their modes for everybody asked", () => {
@@ -95,6 +100,17 @@ describe("a report of every experiment, with every kind of state", () => {
       expect.arrayContaining(["all tasks", "taught tasks", "tasks that were not taught"]),
     );
     expect(section).toContain("follows the new behavior: new minus old +");
+    const besides = rowsOf(
+      section,
+      "shallow-predicts-small-from-30-changed-last, a cross-predictor given the same change",
+    );
+    expect(besides.length).toBeGreaterThan(1);
+    expect(section).toMatch(
+      /The changed model knows more of it: about the new behavior, on the same trials, .* minus it \+/,
+    );
+    expect(plain(report.markdown)).toContain(
+      "goes on from shallow-predicts-small-from-30; learnt the same answers as small-predicts-small-changed-last",
+    );
     const svg = report.figures.find(({ name }) => name === "shift-1")?.svg ?? "";
     const arms = input.shifts?.changes[0]?.arms.length ?? 0;
     expect(marksOf(svg, "bars")).toHaveLength(2 * arms);

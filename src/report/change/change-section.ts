@@ -62,7 +62,7 @@ async function figureOf(change: ChangeShifts, suffix: string): Promise<Figure> {
   const bars = change.arms.flatMap(({ predictor, role, scopes, judgement }) => {
     const micro = scopes.all?.overall[0];
     const none = judgement.difference;
-    const who = role === "cross" ? predictor : ARM_NAMES[role];
+    const who = role === "changed" || role === "unchanged" ? ARM_NAMES[role] : predictor;
     return [
       { label: `new: ${who}`, estimate: micro?.aboutNew ?? none, colour: PALETTE.blue, ...markOf(micro?.modeNew) },
       { label: `old: ${who}`, estimate: micro?.aboutOld ?? none, colour: PALETTE.pale, ...markOf(micro?.modeOld) },

@@ -7,12 +7,14 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
   changed: "the changed model",
   unchanged: "the same, before it was changed",
   cross: "a cross-predictor that never saw the change",
+  cross_changed: "a cross-predictor given the same change",
 };
 
 const WHO: Readonly<Record<ShiftRole, string>> = {
   changed: "The changed model",
   unchanged: "The model that never saw the change",
   cross: "The cross-predictor that never saw the change",
+  cross_changed: "The cross-predictor that learnt the same answers",
 };
 
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
@@ -35,7 +37,26 @@ export function changeTitle({ name, before, after }: Pick<ChangeShifts, "name" |
 }
 
 /** One sentence for each predictor, computed. */
-export function armSentence({ role, predictor, judgement, scopes }: ShiftArm): string {
+export function armSentence(arm: ShiftArm): string {
+  return [followsSentence(arm), ...besideSentence(arm)].join(" ");
+}
+
+/** The changed model beside one that learnt the same answers. */
+function besideSentence({ changedMinusThis }: ShiftArm): string[] {
+  if (!changedMinusThis) return [];
+  const { finding, difference } = changedMinusThis.judgement;
+  const points = `about the new behavior, on the same trials, the changed model minus it ${formatPoints(difference)}`;
+  switch (finding) {
+    case "exceeds":
+      return [`The changed model knows more of it: ${points}.`];
+    case "does_not_exceed":
+      return [`The changed model does not know more of it: ${points}.`];
+    default:
+      return [`Whether the changed model knows more of it cannot be told: ${points}.`];
+  }
+}
+
+function followsSentence({ role, predictor, judgement, scopes }: ShiftArm): string {
   const [micro] = scopes.all?.overall ?? [];
   const shifted = micro?.difference.ok ? ` (${formatCount(micro.difference.n)} trials whose behavior shifted)` : "";
   const points = formatPoints(judgement.difference);

@@ -1,10 +1,13 @@
 /** What a comparison of self and cross cannot show, from what was and was not run. */
-import type { Comparisons } from "../../records/comparisons.js";
+import type { Comparisons, SeriesKind } from "../../records/comparisons.js";
 import type { Plan } from "../../records/plan.js";
+import { PredictorKinds } from "../../score/comparison/predictor-kinds.js";
 import { formatCount } from "../format-number.js";
 import { joinWords } from "../readable-name.js";
+import { plateauSentence } from "../self/series-words.js";
 
-export function comparisonLimits({ comparisons }: Comparisons, plan: Plan): string[] {
+export function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
+  const { comparisons } = scores;
   const targets = [...new Set(comparisons.map(({ target }) => target))];
   const compared = comparisons.map(({ target, cross }) => `${cross} about ${target}`);
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
@@ -25,7 +28,7 @@ export function comparisonLimits({ comparisons }: Comparisons, plan: Plan): stri
           "No adapter was trained on either side: untrained models are compared, whose replies may differ in form first.",
         ]
       : []),
-    ...plateau(plan),
+    ...plateaus(scores, plan),
     ...(unasked.length > 0
       ? [
           `What ${joinWords(unasked)} predict${unasked.length === 1 ? "s" : ""} about ${unasked.length === 1 ? "itself" : "themselves"} was not asked: the comparison was not run in the other direction.`,
@@ -35,29 +38,25 @@ export function comparisonLimits({ comparisons }: Comparisons, plan: Plan): stri
   ];
 }
 
-function plateau({ adapters = {}, states = {} }: Plan): string[] {
-  const plain = Object.values(adapters).filter(({ labels, change }) => !labels && !change);
-  const sizes = (one: (typeof plain)[number]) =>
-    new Set(
-      plain
-        .filter((other) => other.base === one.base && other.target === one.target)
-        .map((other) => other.examplesPerProperty),
-    ).size;
-  const hasSeries = plain.some((one) => sizes(one) > 1);
-  const hasShown = Object.values(states).some(({ shown }) => shown);
-  if (!hasSeries && !hasShown) {
-    return [
-      "No series of training amounts was run, and no predictor was given the target's behaviors in its prompt: whether cross has reached its plateau is not known.",
-    ];
-  }
+/** Whether cross could still learn more, as far as the study's series tell. */
+function plateaus({ comparisons, series = [] }: Comparisons, plan: Plan): string[] {
+  const kinds = new PredictorKinds(plan);
+  const of = (kind: SeriesKind) =>
+    series.filter(
+      (one) =>
+        one.kind === kind &&
+        comparisons.some(({ cross, target }) => kinds.model(cross) === one.model && target === one.target),
+    );
+  const learnt = of("learnt");
   return [
-    ...(hasSeries
-      ? [
-          "A series of training amounts was run: cross has reached its plateau only where the table of series no longer rises.",
-        ]
+    ...(learnt.length > 0
+      ? learnt.map(plateauSentence)
       : [
-          "No series of training amounts was run (study key predictions.examplesPerProperty): whether cross has reached its plateau is not known.",
+          "No series of training amounts was run for a cross-predictor (study key predictions.examplesPerProperty): whether it has reached its plateau is not known.",
         ]),
-    ...(hasShown ? [] : ["No predictor was given the target's behaviors in its prompt (study key predictions.shown)."]),
+    ...of("shown").map(plateauSentence),
+    ...(comparisons.some(({ shown }) => shown !== undefined)
+      ? []
+      : ["No predictor was given the target's behaviors in its prompt (study key predictions.shown)."]),
   ];
 }

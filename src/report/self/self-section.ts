@@ -12,7 +12,7 @@ import { seriesBlocks } from "./series-blocks.js";
 
 /** @throws InwardError REPORT_FAILED */
 export async function selfSection(
-  { confidence }: Comparisons,
+  { confidence, series = [] }: Comparisons,
   selves: readonly ComparedSelf[],
   plan: Plan,
   scores: Scores,
@@ -31,7 +31,7 @@ export async function selfSection(
         "Does a model predict what it does better than can be had without looking at itself? Controls are adapters trained in the same way on labels that tell nothing about the string asked about.",
       ),
       ...blocks,
-      ...(await seriesBlocks(plan, scores)),
+      ...(await seriesBlocks(plan, scores, series)),
       ...(rule === undefined ? [] : [note(`Rule of the verdicts: ${rule}`)]),
     ],
   };

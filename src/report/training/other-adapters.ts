@@ -20,7 +20,7 @@ export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Bl
     ...(changed
       ? [
           note(
-            "A changed adapter goes on from another one: it learns answers to object-level questions, and no hypothetical question is asked meanwhile.",
+            "A changed adapter goes on from another one and learns answers to object-level questions; hypothetical ones are taught only where the change is planted, as a positive control.",
           ),
         ]
       : []),
@@ -72,6 +72,8 @@ function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
 function whatItLearnt(name: string, plan: Plan): string {
   const change = plan.adapters?.[name]?.change;
   if (!change) return stateWords(plan, name);
+  if (change.alongside !== undefined)
+    return `goes on from ${change.from}; learnt the same answers as ${change.alongside}`;
   const tasks = joinWords(change.tasks.map(readableName));
   return `goes on from ${change.from}; learnt to answer ${tasks} with ${sourceWords(change.answers)}`;
 }

@@ -67,11 +67,22 @@ function controlItems(adapters: readonly PlannedAdapter[]): Inline[][] {
 function changeItems(adapters: readonly PlannedAdapter[]): Inline[][] {
   return adapters.flatMap(({ change }): Inline[][] => {
     if (!change) return [];
-    const { name, from, answers, tasks, examples } = change;
+    const { name, from, answers, tasks, examples, alongside, planted } = change;
+    if (alongside !== undefined) {
+      return [
+        [
+          { strong: `Change ${name}, given to a cross-predictor. ` },
+          `Goes on from ${from} and learns the same answers as ${alongside}, which it is then asked about.`,
+        ],
+      ];
+    }
+    const hypothetical = planted
+      ? "Hypothetical questions about the same strings are taught too, with what it answers from now on: a positive control, whose predictions are known to follow."
+      : "No hypothetical question is trained on meanwhile.";
     return [
       [
         { strong: `Change ${name}. ` },
-        `Goes on from ${from} and learns to answer object-level questions about at most ${formatCount(examples)} train strings of each of ${joinWords(tasks.map(readableName))}, with ${sourceWords(answers)}. No hypothetical question is trained on meanwhile.`,
+        `Goes on from ${from} and learns to answer object-level questions about at most ${formatCount(examples)} train strings of each of ${joinWords(tasks.map(readableName))}, with ${sourceWords(answers)}. ${hypothetical}`,
       ],
     ];
   });

@@ -43,7 +43,7 @@ function beside(plan: Plan): string[] {
       ? []
       : [`${formatCount(shown)} that ${shown === 1 ? "was" : "were"} shown behaviors in the prompt`]),
   ];
-  const changes = adapters.filter(({ change }) => change).length;
+  const changes = adapters.filter(({ change }) => change && change.alongside === undefined).length;
   return [
     ...(parts.length === 0 ? [] : [`Beside these stand ${joinWords(parts)}.`]),
     ...(changes === 0

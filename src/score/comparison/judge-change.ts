@@ -4,7 +4,9 @@ import type { PlannedAdapter } from "../../records/plan.js";
 import type { ChangeShifts, ShiftArm, ShiftRole, ShiftScope } from "../../records/shifts.js";
 import type { Trial } from "../../records/trial.js";
 import type { ComparisonSettings } from "./comparison-settings.js";
+import { comparePredictors } from "./compare-predictors.js";
 import { judgeDifference } from "./judge-difference.js";
+import { hasShifted, pairShifts, questionKey, type ShiftSides } from "./pair-shifts.js";
 import { scoreShift } from "./score-shift.js";
 
 export interface ChangeToJudge {
@@ -35,7 +37,15 @@ export function judgeChange(
         : [],
     );
     const byScope = Object.fromEntries(scored) as ShiftArm["scopes"];
-    return { predictor, role, scopes: byScope, judgement: judgeArm(byScope.all, settings.confidence) };
+    return {
+      predictor,
+      role,
+      scopes: byScope,
+      judgement: judgeArm(byScope.all, settings.confidence),
+      ...(role === "cross_changed"
+        ? { changedMinusThis: besideChanged(trials, { predictor, before, after }, settings) }
+        : {}),
+    };
   });
   return {
     name: change.name,
@@ -46,6 +56,25 @@ export function judgeChange(
     arms,
     ...conclude(arms),
   };
+}
+
+/** Who learnt the same answers without being the changed model: what it knows of the new behavior takes no look inside. */
+function besideChanged(
+  trials: readonly Trial[],
+  sides: ShiftSides,
+  settings: ComparisonSettings,
+): NonNullable<ShiftArm["changedMinusThis"]> {
+  const { after, predictor } = sides;
+  const shifted = new Set(
+    pairShifts(trials, { ...sides, predictor: after })
+      .pairs.filter(hasShifted)
+      .map((pair) => questionKey(pair.after)),
+  );
+  const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
+  const {
+    overall: [micro],
+  } = comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings);
+  return { micro, judgement: judgeDifference(micro, settings) };
 }
 
 function judgeArm(scores: ShiftScores | undefined, confidence: number): Judgement {
@@ -63,11 +92,19 @@ function judgeArm(scores: ShiftScores | undefined, confidence: number): Judgemen
   return judgeDifference({ difference, signFlip, hierarchical }, { confidence });
 }
 
+/** Where a cross-predictor that learnt the same answers knows as much, following the change shows no look inside. */
+function alsoKnown({ predictor, changedMinusThis }: ShiftArm): string[] {
+  if (!changedMinusThis || changedMinusThis.judgement.finding === "exceeds") return [];
+  return [
+    `${predictor}, a cross-predictor that learnt the same answers, is not told apart from it: knowing what was taught may be enough`,
+  ];
+}
+
 function conclude(arms: readonly ShiftArm[]): { finding: Finding; because: string[] } {
   const changed = arms.find(({ role }) => role === "changed");
   if (!changed) return { finding: "unknown", because: ["the changed model was not asked"] };
   const { finding, because } = changed.judgement;
-  const others = arms.filter((arm) => arm !== changed);
+  const others = arms.filter(({ role }) => role === "unchanged" || role === "cross");
   const following = others.filter(({ judgement }) => judgement.finding === "exceeds").map(({ predictor }) => predictor);
   if (finding !== "exceeds") return { finding, because: [...because] };
   if (following.length > 0) {
@@ -81,6 +118,10 @@ function conclude(arms: readonly ShiftArm[]): { finding: Finding; because: strin
   }
   return {
     finding,
-    because: others.length > 0 ? [...because] : [...because, "nobody who never saw the change was asked beside it"],
+    because: [
+      ...because,
+      ...(others.length > 0 ? [] : ["nobody who never saw the change was asked beside it"]),
+      ...arms.flatMap(alsoKnown),
+    ],
   };
 }

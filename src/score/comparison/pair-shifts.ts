@@ -45,11 +45,20 @@ export function pairShifts(trials: readonly Trial[], { predictor, before, after 
   return { pairs, ...counts, unpaired: counts.unpaired + earlier.size };
 }
 
+export function hasShifted({ before, after }: ShiftPair): boolean {
+  return before.behavior.value !== after.behavior.value;
+}
+
+/** The same for all predictors and targets. */
+export function questionKey({ task, item, property, variant }: Trial): string {
+  return JSON.stringify([task, item, property, variant]);
+}
+
 function byQuestion(trials: readonly Trial[]): Map<string, Trial> {
   const keyed = new Map<string, Trial>();
   for (const trial of trials) {
-    const { task, item, property, variant, target } = trial;
-    const key = JSON.stringify([task, item, property, variant]);
+    const { task, item, target } = trial;
+    const key = questionKey(trial);
     if (keyed.has(key)) {
       throw new InwardError(
         "STUDY_INVALID",

@@ -5,7 +5,7 @@ import type { Trial } from "../../records/trial.js";
 import { PROPORTION } from "../measure.js";
 import { type ComparisonSettings, checkComparison, SIGN_FLIP_DRAWS } from "./comparison-settings.js";
 import { intervalOf } from "./interval-of.js";
-import { pairShifts, type ShiftPair, type ShiftSides } from "./pair-shifts.js";
+import { hasShifted, pairShifts, type ShiftPair, type ShiftSides } from "./pair-shifts.js";
 import { everything, type Resampling, resamplingOf, stringDraws, valuesIn } from "./resampling.js";
 import { matchedShift, plainShift, rightAbout } from "./shift-accuracy.js";
 import { signFlipTest } from "./sign-flip.js";
@@ -57,10 +57,6 @@ export function scoreShift(trials: readonly Trial[], sides: ShiftSides, settings
       };
     }),
   };
-}
-
-function hasShifted({ before, after }: ShiftPair): boolean {
-  return before.behavior.value !== after.behavior.value;
 }
 
 function tested(

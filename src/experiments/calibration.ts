@@ -2,9 +2,10 @@
 import type { CalibrationDifference, CalibrationRow } from "../records/calibration-scores.js";
 import type { Finding } from "../records/comparison.js";
 import type { ExperimentVerdict } from "../records/experiments.js";
-import type { Estimate } from "../records/scores.js";
 import { worstFinding } from "../score/comparison/worst-finding.js";
+import { sideOfZero } from "../score/side-of-zero.js";
 import type { Experiment, ExperimentInput } from "./experiment.js";
+import { intervalFinding } from "./interval-finding.js";
 
 export const calibration: Experiment = {
   name: "calibration",
@@ -28,8 +29,8 @@ function verdictOf(
   const own = differences.filter(
     (one) => one.predictor === predictor && one.target === target && one.property === undefined,
   );
-  const beatsConstant = above(skill);
-  const nearer = own.map(({ minus, brier }) => ({ minus, finding: below(brier) }));
+  const beatsConstant = intervalFinding(sideOfZero(skill));
+  const nearer = own.map(({ minus, brier }) => ({ minus, finding: intervalFinding(sideOfZero(brier), "less") }));
   const findings = [beatsConstant, ...nearer.map(({ finding }) => finding)];
   return {
     about: `${predictor} about ${target}`,
@@ -79,16 +80,3 @@ const NEARER: Record<Finding, string> = {
   cannot_tell: "It cannot be told whether they are nearer to the behavior's than",
   unknown: "It is not known whether they are nearer to the behavior's than",
 };
-
-function above(estimate: Estimate): Finding {
-  if (!estimate.ok) return "unknown";
-  if (estimate.low > 0) return "exceeds";
-  return estimate.high < 0 ? "does_not_exceed" : "cannot_tell";
-}
-
-/** A smaller score is the better one. */
-function below(estimate: Estimate): Finding {
-  if (!estimate.ok) return "unknown";
-  if (estimate.high < 0) return "exceeds";
-  return estimate.low > 0 ? "does_not_exceed" : "cannot_tell";
-}

@@ -3,7 +3,11 @@ import type { ExperimentVerdict } from "../records/experiments.js";
 import type { Finding } from "../records/comparison.js";
 import type { CellScore } from "../records/scores.js";
 import { formatEstimate, formatPoints } from "../report/format-number.js";
+import { mainPairs } from "../report/main-pairs.js";
+import { PredictorKinds } from "../score/comparison/predictor-kinds.js";
+import { sideOfZero } from "../score/side-of-zero.js";
 import type { Experiment } from "./experiment.js";
+import { intervalFinding } from "./interval-finding.js";
 
 /** Properties of an answer as a whole, of a second answer, or of the world. */
 export const LIMIT_PROPERTIES: readonly string[] = [
@@ -22,11 +26,11 @@ export const limits: Experiment = {
   question:
     "Does self-prediction reach properties of long answers, of being challenged, and of being right, beyond their most common value?",
   judge: ({ scores, plan }) => {
-    const selves = plan.predictions.filter(({ predictor, target }) => {
-      const [own, about] = [predictor, target].map((state) => plan.states?.[state]?.model ?? state);
-      const { wording, shown } = plan.states?.[predictor] ?? {};
-      return own === about && wording === undefined && shown === undefined;
-    });
+    const kinds = new PredictorKinds(plan);
+    const isMain = mainPairs(plan);
+    const selves = plan.predictions.filter(
+      (pair) => isMain(pair) && kinds.model(pair.predictor) === kinds.model(pair.target),
+    );
     const cells = scores.cells.filter(
       (cell) =>
         LIMIT_PROPERTIES.includes(cell.property) &&
@@ -40,13 +44,7 @@ export const limits: Experiment = {
 
 function verdictOf(cell: CellScore, intervalMethod: string): ExperimentVerdict {
   const { predictor, target, task, property, accuracy, aboveModeTrain, modeBaselineTrain, modeBaselineOracle } = cell;
-  const finding: Finding = !aboveModeTrain.ok
-    ? "unknown"
-    : aboveModeTrain.low > 0
-      ? "exceeds"
-      : aboveModeTrain.high < 0
-        ? "does_not_exceed"
-        : "cannot_tell";
+  const finding = intervalFinding(sideOfZero(aboveModeTrain));
   return {
     about: `${property} of ${task}: ${predictor} about ${target}`,
     finding,

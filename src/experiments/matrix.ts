@@ -1,10 +1,10 @@
 /** Every predictor about every target: is there anything left for "itself" once skill, predictability and likeness are taken out? */
-import type { Finding } from "../records/comparison.js";
 import type { ExperimentNumber, ExperimentVerdict } from "../records/experiments.js";
 import type { Estimate } from "../records/scores.js";
-import { coefficientOf, findingOf, isMain, matrixVerdicts, songVerdict } from "../report/matrix/matrix-verdict.js";
+import { coefficientOf, isMain, matrixVerdicts, sideOf, songVerdict } from "../report/matrix/matrix-verdict.js";
 import type { FittedForm, MatrixScores } from "../score/matrix/matrix-scores.js";
 import type { Experiment } from "./experiment.js";
+import { intervalFinding } from "./interval-finding.js";
 
 export const matrix: Experiment = {
   name: "matrix",
@@ -12,13 +12,6 @@ export const matrix: Experiment = {
     "Over all predictors and targets, does a state predict itself better than its skill, the target's predictability and their likeness explain?",
   judge: ({ matrix: scores }) =>
     scores ? [...scores.fits.filter(isMain).map(verdictOf(scores)), ...song(scores)] : "no matrix was made",
-};
-
-const FINDINGS: Record<ReturnType<typeof findingOf>, Finding> = {
-  above: "exceeds",
-  below: "does_not_exceed",
-  cannot_tell: "cannot_tell",
-  unknown: "unknown",
 };
 
 function verdictOf(scores: MatrixScores) {
@@ -31,7 +24,7 @@ function verdictOf(scores: MatrixScores) {
     const preference = scores.preferences.find((one) => one.predictors === predictors && one.relation === "any");
     return {
       about: `${predictors} predictors`,
-      finding: FINDINGS[findingOf(fit)],
+      finding: intervalFinding(sideOf(fit)),
       sentence: (sentences[groups.indexOf(predictors)] ?? []).join(" "),
       numbers: [
         coefficient(scores, fit, "self", "γ: self beyond skill, predictability and likeness", "difference"),
@@ -60,7 +53,7 @@ function song(scores: MatrixScores): ExperimentVerdict[] {
   return [
     {
       about: "logprob differences, direct against asked for (Song et al.)",
-      finding: FINDINGS[findingOf(form.regression)],
+      finding: intervalFinding(sideOf(form.regression)),
       sentence: songVerdict(form).join(" "),
       numbers: [
         {

@@ -5,6 +5,7 @@
  */
 import { LOW_COMPLIANCE } from "../score/worth-measuring.js";
 import type { AverageScore, CellScore, Estimate, Share } from "../records/scores.js";
+import { type Side, sideOfZero } from "../score/side-of-zero.js";
 import { cautions } from "./cautions.js";
 import { formatCount, formatEstimate, formatPercent, formatPoints } from "./format-number.js";
 import { plural } from "./readable-name.js";
@@ -19,10 +20,15 @@ export interface Verdict {
 
 const HIGH_COMPLIANCE = 0.9;
 
+const COMPARISONS: Readonly<Record<Side, Comparison>> = {
+  above: "beats",
+  below: "falls_short",
+  across: "undecided",
+  unknown: "unknown",
+};
+
 export function compareToMode(aboveModeTrain: Estimate): Comparison {
-  if (!aboveModeTrain.ok) return "unknown";
-  if (aboveModeTrain.low > 0) return "beats";
-  return aboveModeTrain.high < 0 ? "falls_short" : "undecided";
+  return COMPARISONS[sideOfZero(aboveModeTrain)];
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What the calibration of one predictor says in words; only an interval that excludes zero makes a difference. */
 import type { CalibrationDifference, CalibrationRow } from "../../records/calibration-scores.js";
+import { sideOfZero } from "../../score/side-of-zero.js";
 import { formatCount } from "../format-number.js";
 import { plural } from "../readable-name.js";
 import { decimalText } from "./decimal-cell.js";
@@ -19,8 +20,9 @@ export function judgeCalibration(row: CalibrationRow): string {
     : "";
   if (!skill.ok) return `${mad}${other}; no skill over it can be given (${skill.reason}).`;
   const worth = `Brier skill ${decimalText(skill, 2)}`;
-  if (skill.low > 0) return `${mad}${other}; knowing the string, it beats that constant predictor (${worth}).`;
-  return skill.high < 0
+  const side = sideOfZero(skill);
+  if (side === "above") return `${mad}${other}; knowing the string, it beats that constant predictor (${worth}).`;
+  return side === "below"
     ? `${mad}${other}; it is worse than that constant predictor (${worth}).`
     : `${mad}${other}; it is not shown to beat that constant predictor (${worth}, which includes 0).`;
 }
@@ -33,8 +35,9 @@ export function judgeDifference(difference: CalibrationDifference): string {
     return `${predictor} and ${minus} about ${target}: no difference can be given (${totalVariation.reason}).`;
   }
   const by = `total variation ${decimalText(totalVariation, 3)} on ${formatCount(totalVariation.n)} comparisons of ${plural(totalVariation.clusters, "string", formatCount(totalVariation.clusters))}`;
-  if (totalVariation.high < 0) return `${predictor} is nearer to what ${target} does than ${other} is (${by}).`;
-  return totalVariation.low > 0
+  const side = sideOfZero(totalVariation);
+  if (side === "below") return `${predictor} is nearer to what ${target} does than ${other} is (${by}).`;
+  return side === "above"
     ? `${predictor} is further from what ${target} does than ${other} is (${by}).`
     : `${predictor} is not shown to differ from ${other} in how near it is to what ${target} does (${by}, which includes 0).`;
 }

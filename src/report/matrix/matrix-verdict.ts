@@ -1,18 +1,14 @@
 /** What the fits say of self-knowledge, in sentences that follow from their numbers alone. */
 import type { Coefficient, MatrixFit } from "../../score/matrix/fit-matrix.js";
 import type { FittedForm, MatrixScores, Preference, SongScores } from "../../score/matrix/matrix-scores.js";
+import { type Side, sideOfZero } from "../../score/side-of-zero.js";
 import { decimalInterval, decimals } from "../calibration/decimal-cell.js";
 import { formatDifference, formatInterval, formatPercent, formatPoints } from "../format-number.js";
 import { PREDICTORS } from "./matrix-names.js";
 
-export type Finding = "above" | "below" | "cannot_tell" | "unknown";
-
 /** Where a coefficient's interval lies. */
-export function findingOf(fit: MatrixFit, name = "self"): Finding {
-  const found = coefficientOf(fit, name);
-  if (!found?.interval.ok) return "unknown";
-  const { low, high } = found.interval;
-  return low > 0 ? "above" : high < 0 ? "below" : "cannot_tell";
+export function sideOf(fit: MatrixFit, name = "self"): Side {
+  return sideOfZero(coefficientOf(fit, name)?.interval ?? { ok: false });
 }
 
 export function coefficientOf(fit: MatrixFit, name: string): Coefficient | undefined {
@@ -44,12 +40,12 @@ export function isMain({ average, scale, form }: FittedForm): boolean {
 function mainSentence({ predictors, fit }: FittedForm): string {
   const over = `Over ${PREDICTORS[predictors]}`;
   const gamma = points(fit, "self");
-  switch (findingOf(fit)) {
+  switch (sideOf(fit)) {
     case "above":
       return `${over}, a state predicts itself better ${EXPLAINED}: γ = ${gamma}.`;
     case "below":
       return `${over}, a state predicts itself worse ${EXPLAINED}: γ = ${gamma}.`;
-    case "cannot_tell":
+    case "across":
       return `${over}, whether a state predicts itself better ${EXPLAINED} cannot be told: γ = ${gamma}, which holds 0.`;
     case "unknown":
       return `${over}, whether a state predicts itself better ${EXPLAINED} is not known: ${fit.ok ? `γ = ${gamma}` : fit.reason}.`;
@@ -59,7 +55,7 @@ function mainSentence({ predictors, fit }: FittedForm): string {
 function likenessSentences({ fit }: FittedForm, own: readonly FittedForm[]): string[] {
   const without = own.find(({ form }) => form === "self");
   if (!without?.fit.ok) return [];
-  const [before, after] = [findingOf(without.fit), findingOf(fit)];
+  const [before, after] = [sideOf(without.fit), sideOf(fit)];
   const gamma = `Without likeness γ is ${points(without.fit, "self")}`;
   const becomes =
     before === "above" && after !== "above" && after !== "unknown"
@@ -75,11 +71,11 @@ function likenessSentences({ fit }: FittedForm, own: readonly FittedForm[]): str
 
 /** Whether the finding stands where cells are weighted, scaled or explained otherwise. */
 function otherSentences(main: FittedForm, own: readonly FittedForm[]): string[] {
-  const finding = findingOf(main.fit);
+  const finding = sideOf(main.fit);
   if (finding !== "above" && finding !== "below") return [];
   const others = own.filter((one) => one !== main && one.form !== "self");
-  const apart = others.filter(({ fit }) => findingOf(fit) !== finding).map(describe);
-  const known = others.filter(({ fit }) => findingOf(fit) === finding).map(describe);
+  const apart = others.filter(({ fit }) => sideOf(fit) !== finding).map(describe);
+  const known = others.filter(({ fit }) => sideOf(fit) === finding).map(describe);
   return [
     ...(known.length > 0 ? [`It stands as well ${known.join("; ")}.`] : []),
     ...(apart.length > 0 ? [`It does not stand, or is not known, ${apart.join("; ")}.`] : []),
@@ -98,10 +94,11 @@ function preferenceSentence({ own, others, difference }: Preference): string {
     const reason = [own, others, difference].flatMap((one) => (one.ok ? [] : [one.reason]))[0] ?? "";
     return `${where} — (${reason}).`;
   }
+  const side = sideOfZero(difference);
   const verdict =
-    difference.low > 0
+    side === "above"
       ? "its own more often"
-      : difference.high < 0
+      : side === "below"
         ? "the other's more often"
         : "which of the two more often cannot be told";
   return `${where} in ${formatPercent(own.value)} and what the other does in ${formatPercent(others.value)} of trials, a difference of ${formatPoints(difference)}: ${verdict}.`;
@@ -113,11 +110,11 @@ export function songVerdict(song: SongScores): string[] {
   if (!song.ok) return [`Whether ${question} was not measured: ${song.reason}.`];
   const { regression: fit, withModelEffects } = song;
   const beta = number(fit, "self");
-  const finding = findingOf(fit);
+  const finding = sideOf(fit);
   const first = {
     above: `In logprobs, ${question}: the coefficient of self is ${beta}.`,
     below: `In logprobs, what a state says of its own probabilities follows them less than likeness explains: the coefficient of self is ${beta}.`,
-    cannot_tell: `In logprobs, whether ${question} cannot be told: the coefficient of self is ${beta}, which holds 0.`,
+    across: `In logprobs, whether ${question} cannot be told: the coefficient of self is ${beta}, which holds 0.`,
     unknown: `In logprobs, whether ${question} is not known: ${fit.ok ? `the coefficient of self is ${beta}` : fit.reason}.`,
   }[finding];
   return [

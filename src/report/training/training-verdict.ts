@@ -3,6 +3,7 @@
  * excludes zero makes a difference.
  */
 import type { AverageScore, Estimate, Share } from "../../records/scores.js";
+import { sideOfZero } from "../../score/side-of-zero.js";
 import { cautions } from "../cautions.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../format-number.js";
 import { plural } from "../readable-name.js";
@@ -49,8 +50,8 @@ function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
   const { n, clusters } = micro.change;
   const numbers = `${formatEstimate(micro.accuracyBefore)} before, ${formatEstimate(micro.accuracyAfter)} after, on the same ${plural(n, "trial", formatCount(n))} of ${plural(clusters, "held-out string", formatCount(clusters))}`;
   const points = formatPoints(micro.change);
-  if (signOf(micro.change) === 1) return `Training raised ${what}: ${numbers}, a change of ${points}.`;
-  if (signOf(micro.change) === -1) return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
+  if (sideOfZero(micro.change) === "above") return `Training raised ${what}: ${numbers}, a change of ${points}.`;
+  if (sideOfZero(micro.change) === "below") return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
   return `Training is not shown to change ${what}: ${numbers}; the change of ${points} includes 0.`;
 }
 
@@ -95,8 +96,10 @@ function aboutItself(itself: AverageScore | undefined): string[] {
 /** Named only where the macro averages conclude otherwise. */
 function macroDiffers({ micro, macro, averages: { after }, afterMacro }: ScopedEffect): string[] {
   const says = [
-    ...(micro && macro && signOf(micro.change) !== signOf(macro.change)
-      ? [`the change is ${formatPoints(macro.change)}${signOf(macro.change) === 0 ? ", which includes 0" : ""}`]
+    ...(micro && macro && sideOfZero(micro.change) !== sideOfZero(macro.change)
+      ? [
+          `the change is ${formatPoints(macro.change)}${sideOfZero(macro.change) === "across" ? ", which includes 0" : ""}`,
+        ]
       : []),
     ...(after && afterMacro && compareToMode(after.aboveModeTrain) !== compareToMode(afterMacro.aboveModeTrain)
       ? [againstMode(afterMacro, "the trained predictions").replace(/\.$/, "")]
@@ -105,13 +108,6 @@ function macroDiffers({ micro, macro, averages: { after }, afterMacro }: ScopedE
   return says.length === 0
     ? []
     : [`When every task × property counts the same (macro average), ${says.join(", and ")}.`];
-}
-
-/** Which side of 0 an interval lies on; 0 when on both, undefined when there is none. */
-function signOf(estimate: Estimate): number | undefined {
-  if (!estimate.ok) return undefined;
-  if (estimate.low > 0) return 1;
-  return estimate.high < 0 ? -1 : 0;
 }
 
 function replies({ averages: { before, after } }: ScopedEffect): string[] {

@@ -8,7 +8,7 @@ import type { StudyModel } from "../records/study.js";
 import { recallSha256, rememberedSha256 } from "./checksum.js";
 import { FILE_TYPES } from "./gguf/file-types.js";
 import { inspectGguf } from "./gguf/inspect-gguf.js";
-import { layersToDrop } from "./gguf/layers-to-drop.js";
+import { layersToDrop, shallowerId } from "./gguf/layers-to-drop.js";
 import type { OnModelProgress } from "./model-progress.js";
 import { modelFolder } from "./model-folder.js";
 import { identifyModel } from "./model-identity.js";
@@ -177,9 +177,9 @@ function copiesOf(
     if (summary.blockCount === undefined) {
       throw new InwardError("MODEL_NOT_GGUF", `${summary.path} does not say how many layers it has`);
     }
-    const dropped = layersToDrop(summary.blockCount, dropLayers).length;
-    id = `${id}.without-${dropped}-of-${summary.blockCount}-layers`;
-    const share = (summary.blockCount - dropped) / summary.blockCount;
+    const dropped = layersToDrop(summary.blockCount, dropLayers);
+    id = shallowerId(id, dropped, summary.blockCount);
+    const share = (summary.blockCount - dropped.length) / summary.blockCount;
     copies.push({ path: join(folder, `${id}.gguf`), bytes: Math.round(summary.bytes * share) });
   }
   const reencode = (type: FileTypeName) => {

@@ -1,7 +1,7 @@
 // The copy of a model without some of its layers: another network, so that a predictor on it has its own weights to learn with.
 import { InwardError } from "../errors.js";
 import type { FetchedModel } from "./fetch-model.js";
-import { layersToDrop } from "./gguf/layers-to-drop.js";
+import { layersToDrop, shallowerId } from "./gguf/layers-to-drop.js";
 import { writeWithoutLayers } from "./gguf/write-without-layers.js";
 import { ensureCopy } from "./model-copy.js";
 import type { ReencodedRequest } from "./reencoded.js";
@@ -12,7 +12,7 @@ export interface ShallowerRequest extends Omit<ReencodedRequest, "encoding"> {
 }
 
 /**
- * @returns the copy, `<id>.gguf` in the model folder, and its id: `<base's id>.without-6-of-30-layers`
+ * @returns the copy, `<id>.gguf` in the model folder, and its id: `<base's id>.without-layers-12-to-17-of-30`
  * @throws InwardError STUDY_INVALID as layersToDrop · MODEL_NOT_GGUF (no number of layers) · MODEL_CHECKSUM · MODEL_TRUNCATED (a spoilt
  * copy, set aside) · MODEL_TENSOR_TYPE · MODEL_FOLDER · INTERRUPTED
  */
@@ -23,7 +23,7 @@ export async function ensureShallower(request: ShallowerRequest): Promise<Fetche
     throw new InwardError("MODEL_NOT_GGUF", `${base.path} does not say how many layers it has`);
   }
   const layers = layersToDrop(summary.blockCount, share);
-  const id = `${request.id}.without-${layers.length}-of-${summary.blockCount}-layers`;
+  const id = shallowerId(request.id, layers, summary.blockCount);
   const copy = await ensureCopy({
     base: { ...base, encoding: summary.encoding },
     folder,

@@ -24,7 +24,9 @@ export const modelSchema = z
       .gt(0)
       .lt(1)
       .optional()
-      .describe("Share of the layers taken out, evenly spaced ones, never the first or the last: another network."),
+      .describe(
+        "Share of the layers taken out, side by side in the middle, never the first or the last: another network.",
+      ),
   })
   .refine(({ encoding, roundedTo }) => roundedTo === undefined || encoding === "f32", {
     path: ["roundedTo"],

@@ -122,8 +122,8 @@ describe("a study's dropLayers", () => {
   test("makes the copy once, under a name that tells what it is, and records what was removed of what", async () => {
     const whole = await tiny({ encoding: "Q8_0" });
     const file = await resolve(whole.path);
-    expect(file.path).toMatch(/-[0-9a-f]{12}\.without-2-of-6-layers\.gguf$/);
-    expect(file).toMatchObject({ encoding: "Q8_0", layersRemoved: { sha256: whole.sha256, of: 6, layers: [2, 4] } });
+    expect(file.path).toMatch(/-[0-9a-f]{12}\.without-layers-2-to-3-of-6\.gguf$/);
+    expect(file).toMatchObject({ encoding: "Q8_0", layersRemoved: { sha256: whole.sha256, of: 6, layers: [2, 3] } });
     expect(file.sha256).toBe(createHash("sha256").update(readFileSync(file.path)).digest("hex"));
     expect(file.reencodedFrom).toBeUndefined();
     const stages = new Set<string>();
@@ -135,11 +135,11 @@ describe("a study's dropLayers", () => {
     const whole = await tiny({ encoding: "Q8_0" });
     const small = await resolve(whole.path);
     const file = await resolve(whole.path, { encoding: "f32" });
-    expect(file.path).toMatch(/\.without-2-of-6-layers\.f32\.gguf$/);
+    expect(file.path).toMatch(/\.without-layers-2-to-3-of-6\.f32\.gguf$/);
     expect(file).toMatchObject({
       encoding: "F32",
       reencodedFrom: { sha256: small.sha256, encoding: "Q8_0" },
-      layersRemoved: { sha256: whole.sha256, of: 6, layers: [2, 4] },
+      layersRemoved: { sha256: whole.sha256, of: 6, layers: [2, 3] },
     });
   });
 

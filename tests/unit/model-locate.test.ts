@@ -59,7 +59,7 @@ describe("a file that is here", () => {
   it("tells of a copy that a run would make, and finds it once it is made", async () => {
     const model = { source: tiny.path, encoding: "f32" as const, dropLayers: 0.25 };
     const before = await locateModel(model, { env });
-    expect(before.missing).toMatch(/without-1-of-4-layers\.gguf has not been made yet/);
+    expect(before.missing).toMatch(/without-layer-1-of-4\.gguf has not been made yet/);
     expect(before.weights?.exact).toBe(false);
     expect(before.toWrite).toBeGreaterThan(0);
     expect(before.file).toBeUndefined();

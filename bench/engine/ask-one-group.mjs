@@ -12,7 +12,7 @@ const { modelPath, items, threads } = JSON.parse(readFileSync(process.argv[2], "
 const { definition, train, heldOut } = await loadTask("animals_long");
 const strings = [...train, ...heldOut];
 if (strings.length < items) throw new Error(`animals_long has ${strings.length} strings, not ${items}.`);
-const settings = await settleEngine({ ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads });
+const settings = await settleEngine({ ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads }, [modelPath]);
 const requests = strings.slice(0, items).map((item) => ({
   messages: objectLevelMessages(definition, item, { examples: true, system: "" }),
   maxTokens: definition.maxTokens,

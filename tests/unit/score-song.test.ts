@@ -17,6 +17,7 @@ const { song: reference } = JSON.parse(
     coefficients: number[];
     standardErrors: number[];
     withModelEffects: { names: string[]; coefficients: number[]; standardErrors: number[] };
+    bootstrap: { replicates: number; limits: number[][]; monteCarloErrors: number[][] };
   };
 };
 const settings: SongSettings = {
@@ -53,6 +54,19 @@ describe("against numpy", () => {
         expect(value).toBeCloseTo(expected.coefficients[index] as number, 9);
         expect(standardError).toBeCloseTo(expected.standardErrors[index] as number, 9);
       });
+    }
+  });
+});
+
+test("bootstrap limits are numpy's, within what two sets of draws differ by", () => {
+  const { replicates, limits, monteCarloErrors } = reference.bootstrap;
+  const { regression } = songRegression(reference.models, { ...settings, replicates: replicates / 2 });
+  reference.names.forEach((name, index) => {
+    const { interval } = coefficient(regression, name);
+    for (const [side, limit] of [interval.low, interval.high].entries()) {
+      // Half as many draws have twice the variance; both sets err. Both seeds are fixed; the errors are known to a quarter, from ten batches.
+      const allowed = 4.5 * Math.sqrt(1 + 2) * (monteCarloErrors[index]?.[side] as number);
+      expect(Math.abs(limit - (limits[index]?.[side] as number)), `${name} ${side}`).toBeLessThan(allowed);
     }
   });
 });

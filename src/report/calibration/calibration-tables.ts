@@ -6,11 +6,11 @@ import type {
   DistributionCost,
   TailBounds,
 } from "../../records/calibration-scores.js";
-import type { Estimate } from "../../records/scores.js";
 import type { Column, Table, TableCell, TableRow } from "../document.js";
 import { formatCount, formatMissing } from "../format-number.js";
 import { estimateCell, shareCell } from "../headline-section.js";
 import { readableName } from "../readable-name.js";
+import { pairCell } from "../table-parts.js";
 import { decimalCell, decimals } from "./decimal-cell.js";
 import { about } from "./calibration-verdict.js";
 
@@ -26,7 +26,7 @@ const CURVE: readonly Metric[] = [
   ["Spearman", ({ spearman }) => decimalCell(spearman, 2)],
   ["Rank correlation per string", ({ rankCorrelation }) => decimalCell(rankCorrelation, 2)],
   ["ECE, points", ({ expectedCalibrationError }) => estimateCell(expectedCalibrationError)],
-  ["Points / strings", ({ madPoints }) => countCell(madPoints)],
+  ["Points / strings", ({ madPoints }) => pairCell(madPoints)],
 ];
 const DISTANCE: readonly Metric[] = [
   ["Brier", ({ brier }) => decimalCell(brier, 3)],
@@ -35,7 +35,7 @@ const DISTANCE: readonly Metric[] = [
   ["… by the tails", ({ totalVariationBounds }) => boundsCell(totalVariationBounds)],
   ["KL, nats", ({ klNats }) => decimalCell(klNats, 2)],
   ["… by the tails", ({ klNatsBounds }) => boundsCell(klNatsBounds)],
-  ["Comparisons / strings", ({ brier }) => countCell(brier)],
+  ["Comparisons / strings", ({ brier }) => pairCell(brier)],
 ];
 
 /** @param rows over all properties @param percent of the intervals */
@@ -84,7 +84,7 @@ export function propertyTable(rows: readonly CalibrationRow[], percent: number):
         decimalCell(row.metrics.totalVariation, 3),
         decimalCell(row.constant.totalVariation, 3),
         decimalCell(row.skill, 2),
-        countCell(row.metrics.madPoints),
+        pairCell(row.metrics.madPoints),
       ],
     })),
   };
@@ -109,7 +109,7 @@ export function differencesTable(differences: readonly CalibrationDifference[], 
         decimalCell(estimates.madPoints, 1, true),
         decimalCell(estimates.brier, 3, true),
         decimalCell(estimates.totalVariation, 3, true),
-        countCell(estimates.brier),
+        pairCell(estimates.brier),
       ],
     })),
   };
@@ -160,12 +160,6 @@ function boundsCell(bounds: TailBounds | undefined): TableCell {
   return bounds
     ? { text: `${decimals(bounds.least, 3)} to ${decimals(bounds.most, 3)}` }
     : { text: formatMissing("nothing to compare"), missing: true };
-}
-
-function countCell(estimate: Estimate): TableCell {
-  return estimate.ok
-    ? { text: `${formatCount(estimate.n)} / ${formatCount(estimate.clusters)}` }
-    : { text: formatMissing("no estimate"), missing: true };
 }
 
 function costText({ expansions, evaluatedTokens, sampledDistributions, samples }: DistributionCost): string {

@@ -1,12 +1,12 @@
 /** Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property. */
 import type { ShiftAccuracy } from "../../records/comparison.js";
 import type { ChangeShifts, ShiftArm, ShiftScope } from "../../records/shifts.js";
-import type { Estimate } from "../../records/scores.js";
 import { testCell } from "../comparison/p-value.js";
-import type { Block, Column, TableCell, TableRow } from "../document.js";
-import { formatCount, formatMissing } from "../format-number.js";
+import type { Block, TableCell, TableRow } from "../document.js";
+import { formatCount } from "../format-number.js";
 import { estimateCell, shareCell } from "../headline-section.js";
 import { readableName } from "../readable-name.js";
+import { countCell, left, right } from "../table-parts.js";
 import { ARM_NAMES, SCOPE_NAMES } from "./shift-words.js";
 
 const SIDES = ["About the new", "Mode of the new", "About the old", "Mode of the old", "New − old, points"];
@@ -113,18 +113,4 @@ function sides({ aboutNew, modeNew, aboutOld, modeOld, difference }: ShiftAccura
 
 function groupOf({ predictor, role }: ShiftArm): string {
   return `${predictor}, ${ARM_NAMES[role]}`;
-}
-
-function countCell(estimate: Estimate): TableCell {
-  return estimate.ok
-    ? { text: formatCount(estimate.n), small: `${formatCount(estimate.clusters)} strings` }
-    : { text: formatMissing("no estimate"), missing: true };
-}
-
-function left(title: string): Column {
-  return { title, align: "left" };
-}
-
-function right(title: string): Column {
-  return { title, align: "right" };
 }

@@ -1,11 +1,11 @@
 /** Differences between self and cross, over everything, by task and on other choices of trials; and self against third parties. */
 import type { Judgement, PredictorDifference, Sensitivity, TestedDifference } from "../../records/comparison.js";
 import type { ComparedPredictors, ComparedSelf } from "../../records/comparisons.js";
-import type { Estimate } from "../../records/scores.js";
 import type { Column, Table, TableCell, TableRow } from "../document.js";
-import { formatCount, formatMissing } from "../format-number.js";
+import { formatMissing } from "../format-number.js";
 import { estimateCell, shareCell } from "../headline-section.js";
 import { readableName } from "../readable-name.js";
+import { countCell, left, right } from "../table-parts.js";
 import { FINDING_WORDS, SENSITIVITY_NAMES, THIRD_PARTY_NAMES } from "./comparison-names.js";
 import { formatP, testCell } from "./p-value.js";
 
@@ -148,18 +148,4 @@ function hierarchicalCell({ hierarchical }: TestedDifference): TableCell {
   const cell = estimateCell(hierarchical, true);
   const levels = `${hierarchical.tasks} tasks, ${hierarchical.seeds} seed${hierarchical.seeds === 1 ? "" : "s"}`;
   return { text: cell.small ?? "", small: levels };
-}
-
-function countCell(estimate: Estimate): TableCell {
-  return estimate.ok
-    ? { text: formatCount(estimate.n), small: `${formatCount(estimate.clusters)} strings` }
-    : { text: formatMissing("no estimate"), missing: true };
-}
-
-function left(title: string): Column {
-  return { title, align: "left" };
-}
-
-function right(title: string): Column {
-  return { title, align: "right" };
 }

@@ -4,10 +4,11 @@ import type { Coefficient, MatrixFit } from "../../score/matrix/fit-matrix.js";
 import type { FittedForm, MatrixScores, SongScores } from "../../score/matrix/matrix-scores.js";
 import type { ObservedCell } from "../../score/matrix/observed-cells.js";
 import { decimalCell, decimalInterval, decimals } from "../calibration/decimal-cell.js";
-import type { Column, Table, TableCell, TableRow } from "../document.js";
+import type { Table, TableCell, TableRow } from "../document.js";
 import { formatCount, formatDifference, formatInterval, formatMissing } from "../format-number.js";
 import { estimateCell } from "../headline-section.js";
 import { readableName } from "../readable-name.js";
+import { left, right } from "../table-parts.js";
 import { COEFFICIENTS, FORMS, PREDICTORS } from "./matrix-names.js";
 import { coefficientOf } from "./matrix-verdict.js";
 
@@ -200,12 +201,4 @@ function songCoefficient(name: string): string {
 
 function keyOf({ predictor, target }: { readonly predictor: string; readonly target: string }): string {
   return JSON.stringify([predictor, target]);
-}
-
-function left(title: string): Column {
-  return { title, align: "left" };
-}
-
-function right(title: string): Column {
-  return { title, align: "right" };
 }

@@ -1,14 +1,14 @@
 /** The result of a study that trains, first: accuracy before and after beside every baseline, and what that does and does not show. */
-import type { AverageScore, Estimate, Scores } from "../../records/scores.js";
+import type { AverageScore, Scores } from "../../records/scores.js";
 import type { TrainedAdapter } from "../../records/trained-adapter.js";
 import { heuristicCell } from "../cell-table.js";
-import { type Block, type Figure, note, type Section, type TableCell, type TableRow } from "../document.js";
+import { type Block, type Figure, note, type Section, type TableRow } from "../document.js";
 import { beforeAfterFigure } from "../figures/before-after-figure.js";
-import { formatCount, formatMissing } from "../format-number.js";
 import { estimateCell, shareCell } from "../headline-section.js";
 import { arrowOf, scopeWords, whatItLearnt } from "./training-words.js";
 import { ROLES, type Role, type ScopedEffect, type TrainingEffect } from "./effects-of.js";
 import { judgeTraining } from "./training-verdict.js";
+import { pairCell } from "../table-parts.js";
 
 const ROLE_NAMES: Readonly<Record<Role, string>> = {
   before: "Before training",
@@ -80,7 +80,7 @@ function otherChanges(
               reason: "it was not asked",
             },
           ),
-          countCell(row.change),
+          pairCell(row.change, "no accuracy"),
         ],
       })),
     },
@@ -141,7 +141,7 @@ function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, ave
       estimateCell(average.accuracyWhenCompliant),
       shareCell(average.hypotheticalCompliance),
       shareCell(average.objectCompliance),
-      countCell(average.accuracy),
+      pairCell(average.accuracy, "no accuracy"),
     ],
   };
 }
@@ -165,16 +165,10 @@ function changesTable({ scopes }: TrainingEffect, percent: number): Block {
         estimateCell(scope.micro?.accuracyAfter),
         estimateCell(scope.micro?.change, true),
         estimateCell(scope.macro?.change, true),
-        countCell(scope.micro?.change),
+        pairCell(scope.micro?.change, "no accuracy"),
       ],
     })),
   };
-}
-
-function countCell(estimate: Estimate | undefined): TableCell {
-  return estimate?.ok
-    ? { text: `${formatCount(estimate.n)} / ${formatCount(estimate.clusters)}` }
-    : { text: formatMissing("no accuracy"), missing: true };
 }
 
 async function figureOf(effect: TrainingEffect, name: string, several: boolean): Promise<Figure> {

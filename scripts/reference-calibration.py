@@ -166,8 +166,9 @@ def scope(found, seen, constant, prop):
     fixed = [(key, (row[0], constant(*key), *row[2:])) for key, row in rows]
     expected = metrics(rows, seen)
     other = metrics(fixed, seen)
-    bootstrap = {"madPoints": [], "pearson": [], "spearman": [], "brier": [], "totalVariation": [], "skill": []}
-    own = {key: [brier(row[0], row[1]), variation(row[0], row[1])] for key, row in rows}
+    own = dict(zip([key for key, _ in rows], np.array(list(means_of(rows, seen).values())).T))
+    averaged = list(means_of(rows, seen))
+    bootstrap = {name: [] for name in ["madPoints", "pearson", "spearman", "expectedCalibrationError", *averaged, "skill"]}
     reference = {key: brier(row[0], row[1]) for key, row in fixed}
     for _ in range(REPLICATES):
         drawn = resample(rows)
@@ -175,10 +176,11 @@ def scope(found, seen, constant, prop):
         bootstrap["madPoints"].append(mad(xy))
         bootstrap["pearson"].append(pearsonr(*xy.T).statistic)
         bootstrap["spearman"].append(spearmanr(*xy.T).statistic)
-        scores = np.array([own[key] for key, _ in drawn])
-        bootstrap["brier"].append(scores[:, 0].mean())
-        bootstrap["totalVariation"].append(scores[:, 1].mean())
-        bootstrap["skill"].append(1 - scores[:, 0].mean() / np.mean([reference[key] for key, _ in drawn]))
+        bootstrap["expectedCalibrationError"].append(ece(drawn))
+        means = dict(zip(averaged, np.nanmean([own[key] for key, _ in drawn], axis=0)))
+        for name, mean in means.items():
+            bootstrap[name].append(mean)
+        bootstrap["skill"].append(1 - means["brier"] / np.mean([reference[key] for key, _ in drawn]))
     return {
         "comparisons": len(rows), "points": len(points(rows)), "strings": len({key[:2] for key, _ in rows}),
         "metrics": expected, "constant": other, "madByRankPoints": [mad(points(rows, 0)), mad(points(rows, 1))],
@@ -192,8 +194,19 @@ def difference(first, second):
     keys = [key for key in first if key in second]
     one, other = ([(key, found[key]) for key in keys] for found in (first, second))
     gap = lambda score: float(np.mean([score(*row[:2]) for _, row in one]) - np.mean([score(*row[:2]) for _, row in other]))
+    # Both sides of a drawn string move together.
+    gaps = {name: {key: score(*first[key][:2]) - score(*second[key][:2]) for key in keys}
+            for name, score in [("brier", brier), ("totalVariation", variation)]}
+    bootstrap = {"madPoints": [], "brier": [], "totalVariation": []}
+    for _ in range(REPLICATES):
+        drawn = [key for key, _ in resample(one)]
+        bootstrap["madPoints"].append(mad(points([(key, first[key]) for key in drawn])) - mad(points([(key, second[key]) for key in drawn])))
+        for name, own in gaps.items():
+            bootstrap[name].append(np.mean([own[key] for key in drawn]))
+    strings = {key[:2] for key in keys}
     return {"comparisons": len(keys), "madPoints": mad(points(one)) - mad(points(other)), "brier": gap(brier),
-            "totalVariation": gap(variation)}
+            "totalVariation": gap(variation),
+            "bootstrap": {name: interval(replicates, strings) for name, replicates in bootstrap.items()}}
 
 
 def main():

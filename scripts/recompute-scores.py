@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Computes the accuracies of a run again, independently of inward: plain Python on 02, 03, 07 and the plan.
+"""Computes the accuracies of a run again, independently of inward: plain Python on 01, 03, 06 and 07.
 
-Reads behaviors from 03-behaviors.jsonl and predictions from the raw replies in 07-hypothetical.jsonl with readers of its
-own (words, characters, true/false), then compares every cell and average with 08-scores.json. Properties it has no reader
+Reads behaviors from 03-behaviors.jsonl and the 06-behaviors files and predictions from the raw replies in 07-hypothetical.jsonl with
+readers of its own (words, characters, true/false), then compares every cell and micro average, of every predictor about every target, with
+08-scores.json. Properties it has no reader
 for are named and left out.
 
     python3 scripts/recompute-scores.py runs/<folder>
@@ -45,19 +46,31 @@ def read(prop, reply, stop):
     raise KeyError(prop)
 
 
+def label_source(plan, state):
+    """Whose train behaviors serve: what an adapter learnt from; for a changed one, what that did which it goes on from."""
+    adapter = plan.get("adapters", {}).get(state)
+    if adapter is None:
+        return state
+    return label_source(plan, adapter["change"]["from"] if "change" in adapter else adapter["target"])
+
+
 def main(folder):
     run = Path(folder)
-    lines = lambda name: [json.loads(line) for line in (run / name).open(encoding="utf-8")]
-    scores = json.loads((run / "08-scores.json").read_text(encoding="utf-8"))
+    whole = lambda name: json.loads((run / name).read_text(encoding="utf-8"))
+    lines = lambda name: [json.loads(line) for line in (run / name).open(encoding="utf-8")] if (run / name).exists() else []
+    plan, scores = whole("01-plan.json"), whole("08-scores.json")
     truth = {}
     train = defaultdict(Counter)
-    for row in lines("03-behaviors.jsonl"):
+    for row in lines("03-behaviors.jsonl") + lines("06-behaviors-adapted.jsonl") + lines("06-behaviors-readapted.jsonl"):
         value = row["extraction"]["value"] if row["extraction"]["ok"] and row["compliance"]["ok"] else None
         if row["split"] == "train":
             if value is not None:
-                train[row["task"], row["property"]][value] += 1
+                train[row["state"], row["task"], row["property"]][value] += 1
         else:
             truth[row["state"], row["task"], row["item"], row["property"]] = value
+    targets = defaultdict(list)
+    for pair in plan["predictions"]:
+        targets[pair["predictor"]].append(pair["target"])
     cells = defaultdict(list)
     unread = set()
     for row in lines("07-hypothetical.jsonl"):
@@ -67,31 +80,14 @@ def main(folder):
         except KeyError:
             unread.add(prop)
             continue
-        done = truth[row["state"], row["task"], row["item"], prop]
-        cells[row["task"], prop].append((done, said))
+        for target in targets[row["state"]]:
+            done = truth[target, row["task"], row["item"], prop]
+            cells[row["state"], target, row["task"], prop].append((done, said))
+    take = lambda estimate: estimate["value"] if estimate["ok"] else None
     wrong = 0
-    for cell in scores["cells"]:
-        key = cell["task"], cell["property"]
-        if key not in cells:
-            continue
-        rows = [(done, said) for done, said in cells[key] if done is not None]
-        complied = sum(said is not None for _, said in cells[key])
-        mode = sorted(train[key].items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if train[key] else None
-        ours = {
-            "n": len(rows),
-            "accuracy": sum(done == said for done, said in rows) / len(rows) if rows else None,
-            "mode": sum(done == mode for done, _ in rows) / len(rows) if rows and mode is not None else None,
-            "oracle": Counter(done for done, _ in rows).most_common(1)[0][1] / len(rows) if rows else None,
-            "complied": complied,
-        }
-        take = lambda estimate: estimate["value"] if estimate["ok"] else None
-        theirs = {
-            "n": cell["objectCompliance"]["count"],
-            "accuracy": take(cell["accuracy"]),
-            "mode": take(cell["modeBaselineTrain"]),
-            "oracle": take(cell["modeBaselineOracle"]),
-            "complied": cell["hypotheticalCompliance"]["count"],
-        }
+
+    def compare(key, ours, theirs):
+        nonlocal wrong
         for name in ours:
             if ours[name] is None or theirs[name] is None:
                 same = ours[name] == theirs[name]
@@ -100,7 +96,39 @@ def main(folder):
             if not same:
                 wrong += 1
                 print(f"different: {key} {name}: here {ours[name]}, inward {theirs[name]}")
-    print(f"{len(cells)} cells computed again, {wrong} numbers different; no reader here for: {', '.join(sorted(unread)) or 'none'}")
+
+    for cell in scores["cells"]:
+        key = cell["predictor"], cell["target"], cell["task"], cell["property"]
+        if key not in cells:
+            continue
+        rows = [(done, said) for done, said in cells[key] if done is not None]
+        labels = train[label_source(plan, cell["target"]), cell["task"], cell["property"]]
+        mode = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if labels else None
+        compare(key, {
+            "n": len(rows),
+            "accuracy": sum(done == said for done, said in rows) / len(rows) if rows else None,
+            "mode": sum(done == mode for done, _ in rows) / len(rows) if rows and mode is not None else None,
+            "oracle": Counter(done for done, _ in rows).most_common(1)[0][1] / len(rows) if rows else None,
+            "complied": sum(said is not None for _, said in cells[key]),
+        }, {
+            "n": cell["objectCompliance"]["count"],
+            "accuracy": take(cell["accuracy"]),
+            "mode": take(cell["modeBaselineTrain"]),
+            "oracle": take(cell["modeBaselineOracle"]),
+            "complied": cell["hypotheticalCompliance"]["count"],
+        })
+    averages = 0
+    for average in scores["averages"]:
+        own = [rows for key, rows in cells.items() if key[:2] == (average["predictor"], average["target"])]
+        asked = sum(1 for cell in scores["cells"] if (cell["predictor"], cell["target"]) == (average["predictor"], average["target"]))
+        if average["kind"] != "micro" or len(own) < asked:
+            continue
+        rows = [(done, said) for cell in own for done, said in cell if done is not None]
+        right = sum(done == said for done, said in rows) / len(rows) if rows else None
+        compare((average["predictor"], average["target"], "micro"), {"accuracy": right}, {"accuracy": take(average["accuracy"])})
+        averages += 1
+    print(f"{len(cells)} cells and {averages} micro averages computed again, {wrong} numbers different; "
+          f"no reader here for: {', '.join(sorted(unread)) or 'none'}")
     return 1 if wrong else 0
 
 

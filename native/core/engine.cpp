@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <deque>
 #include <numeric>
 
+#include "answer-slot.h"
+#include "cell-pool.h"
 #include "check-work.h"
-#include "devices.h"
 #include "inward/error.h"
-#include "llama-evaluator.h"
-#include "own-forward.h"
+#include "make-evaluator.h"
 #include "quiet-log.h"
 #include "read-logits.h"
+#include "waiting-rows.h"
 
 namespace inward {
 
@@ -26,25 +26,6 @@ constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far 
 double seconds_since(std::chrono::steady_clock::time_point begun) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 }
-
-// One cell of the KV cache: a token in the context of all those before it.
-struct cell {
-    int32_t references = 0;  // sequences that hold it
-    int32_t pending    = -1; // its place in the queue while it waits to be evaluated
-};
-
-struct slot {
-    int32_t              item = -1;       // -1: free, or kept for its prompt only
-    bool                 holds = false;   // its sequence has cells
-    std::vector<int32_t> path;            // cells of all its tokens
-    int32_t              next = -1;       // generated token to evaluate, or -1
-    int32_t              waiting = 0;     // prompt readings that are still to come
-    std::vector<int32_t> tokens;
-    std::vector<double>  logprobs, margins, entropies, scores;
-    double               log_sum_exp = 0;
-    std::vector<int32_t> top_ids;
-    std::vector<double>  top_logprobs, read_logprobs;
-};
 
 }  // namespace
 
@@ -64,13 +45,11 @@ struct engine::impl {
     size_t                started = 0;
     int32_t               last_slot = -1;  // whose prompt the next one begins like
     std::vector<int32_t>  last_prompt;     // its tokens
-    std::vector<slot>     slots;
-    std::vector<cell>     cells;
-    std::vector<int32_t>  free_cells;
-    int64_t               used_cells = 0, cell_count = 0;  // of the cache; 0: there is none
+    std::vector<answer_slot> slots;
+    cell_pool             cells;
+    int64_t               cell_count = 0;      // of the cache; 0: there is none
     int                   sequence_count = 0;  // of the cache
-    std::deque<queued>    queue;
-    int64_t               queue_begin = 0;  // number of queue entries that were taken off so far
+    waiting_rows          queue;
     engine_results        finished;
     engine_counts         count;
 
@@ -85,29 +64,12 @@ struct engine::impl {
         description.device_name = device.name;
         description.vocabulary  = llama.vocab_n_tokens(vocab);
         try {
-            make_evaluator();
+            evaluator = make_evaluator(llama, model, options, device, description);
         } catch (...) {
             llama.model_free(model);
             throw;
         }
         reading = std::make_unique<logits_reader>(description.vocabulary);
-    }
-
-    void make_evaluator() {
-        if (!options.own_forward) {
-            description.context = llama.model_n_ctx_train(model);
-            evaluator           = std::make_unique<llama_evaluator>(llama, model, options, device.is_cpu);
-            return;
-        }
-        if (!device.is_cpu) throw error("ENGINE_UNAVAILABLE", "engine.forward own is for the CPU");
-        auto own            = std::make_unique<own_forward>(options, [this] { return device.free_memory(); });
-        description.context = own->hparams().context;
-        description.kernels = own->kernels();
-        if (own->hparams().vocabulary != description.vocabulary) {
-            throw error("ENGINE_UNAVAILABLE", "the model has " + std::to_string(own->hparams().vocabulary) + " embeddings and " +
-                                                  std::to_string(description.vocabulary) + " tokens; set engine.forward to llama.cpp");
-        }
-        evaluator = std::move(own);
     }
 
     static engine_options checked(engine_options o) {
@@ -204,12 +166,9 @@ struct engine::impl {
     // Nothing of an earlier group can reach a later one's numbers.
     void forget() {
         evaluator->clear();
-        slots.assign(sequence_count + 1, slot());
+        slots.assign(sequence_count + 1, answer_slot());
         cells.clear();
-        free_cells.clear();
-        used_cells = 0;
         queue.clear();
-        queue_begin = 0;
         last_slot   = -1;
         last_prompt.clear();
     }
@@ -219,31 +178,11 @@ struct engine::impl {
         if (cell_count > 0) forget();
     }
 
-    // --- cells
-
-    int32_t new_cell() {
-        used_cells++;
-        if (free_cells.empty()) {
-            cells.emplace_back();
-            cells.back().references = 1;
-            return (int32_t) cells.size() - 1;
-        }
-        const int32_t id = free_cells.back();
-        free_cells.pop_back();
-        cells[id] = { 1, -1 };
-        return id;
-    }
-
     // Gives up a slot's cells from position `first` on.
     void release(int32_t which, size_t first) {
         auto & s = slots[which];
         evaluator->release(which, (int32_t) first);
-        for (size_t i = first; i < s.path.size(); i++) {
-            if (--cells[s.path[i]].references == 0) {
-                free_cells.push_back(s.path[i]);
-                used_cells--;
-            }
-        }
+        for (size_t i = first; i < s.path.size(); i++) cells.give_up(s.path[i]);
         s.path.resize(first);
         if (first == 0) s.holds = false;
     }
@@ -274,12 +213,12 @@ struct engine::impl {
             // A token that was evaluated already gives no logits again: those that are read must still be waiting.
             const int32_t first_read = work.score_from[item] - 1;
             for (int32_t i = first_read; i < shared; i++) {
-                if (cells[last.path[i]].pending < 0) shared = i;
+                if (cells.pending(last.path[i]) < 0) shared = i;
             }
         }
         const int64_t needed = length - shared + work.most_tokens[item];
-        if (used_cells + reserved() + needed > cell_count) {
-            if (used_cells > 0 && active() > 0) {
+        if (cells.used() + reserved() + needed > cell_count) {
+            if (cells.used() > 0 && active() > 0) {
                 count.waited++;
                 return false;
             }
@@ -302,7 +241,7 @@ struct engine::impl {
     }
 
     int64_t active() const {
-        return std::count_if(slots.begin(), slots.end(), [](const slot & s) { return s.item >= 0; });
+        return std::count_if(slots.begin(), slots.end(), [](const answer_slot & s) { return s.item >= 0; });
     }
 
     // Cells that started items have still to take: their answers' tokens.
@@ -316,7 +255,7 @@ struct engine::impl {
 
     void begin_item(int32_t which, int32_t item, int32_t shared) {
         auto & s  = slots[which];
-        s         = slot();
+        s         = answer_slot();
         s.item    = item;
         s.holds   = true;
         const int32_t   length = prompt_length(item);
@@ -324,24 +263,23 @@ struct engine::impl {
         int32_t         cached = 0;
         for (int32_t i = 0; i < shared; i++) {
             const int32_t id = slots[last_slot].path[i];
-            cells[id].references++;
+            cells.hold(id);
             s.path.push_back(id);
-            if (cells[id].pending < 0) cached = i + 1;
-            else queue[cells[id].pending - queue_begin].sequences.push_back(which);
+            if (cells.pending(id) < 0) cached = i + 1;
+            else queue.at(cells.pending(id)).sequences.push_back(which);
         }
         // Evaluated cells come first on every path: parents are evaluated before their children.
         if (cached > 0) evaluator->share(last_slot, which, cached);
         for (int32_t i = shared; i < length; i++) {
-            const int32_t id  = new_cell();
-            cells[id].pending = (int32_t) (queue_begin + (int64_t) queue.size());
-            queue.push_back({ ids[i], i, { which }, {}, id, s.path.empty() ? -1 : s.path.back() });
+            const int32_t id = cells.take();
+            cells.set_pending(id, queue.push({ ids[i], i, { which }, {}, id, s.path.empty() ? -1 : s.path.back() }));
             s.path.push_back(id);
             count.distinct_tokens++;
         }
         for (int32_t i = work.score_from[item] - 1; i < length; i++) {
             const bool last = i == length - 1;
             if (last && work.most_tokens[item] == 0 && work.top_tokens == 0 && work.read_ids.empty()) continue;
-            queue[cells[s.path[i]].pending - queue_begin].readers.push_back({ which, last ? -1 : i + 1 });
+            queue.at(cells.pending(s.path[i])).readers.push_back({ which, last ? -1 : i + 1 });
             s.waiting++;
         }
     }
@@ -350,23 +288,21 @@ struct engine::impl {
 
     bool step() {
         if (cell_count == 0) return false;
-        while (started < order.size() && (int64_t) queue.size() + active() < batch_tokens() && start_next()) {
+        while (started < order.size() && queue.size() + active() < batch_tokens() && start_next()) {
         }
         std::vector<queued> rows;
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
             auto & s = slots[i];
             if (s.item < 0 || s.next < 0) continue;
-            const int32_t id = new_cell();
+            const int32_t id = cells.take();
             rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
             s.path.push_back(id);
             s.next = -1;
             count.distinct_tokens++;
         }
         while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) {
-            rows.push_back(std::move(queue.front()));
-            queue.pop_front();
-            queue_begin++;
-            cells[rows.back().owner].pending = -1;
+            rows.push_back(queue.take());
+            cells.set_pending(rows.back().owner, -1);
         }
         if (rows.empty()) return false;
         const auto begun = std::chrono::steady_clock::now();
@@ -381,7 +317,7 @@ struct engine::impl {
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
             const auto & s = slots[i];
             // Its last token may be read by nobody and wait all the same: its cell is not given up before it was evaluated.
-            if (s.item >= 0 && s.waiting == 0 && s.next < 0 && cells[s.path.back()].pending < 0) finish(i);
+            if (s.item >= 0 && s.waiting == 0 && s.next < 0 && cells.pending(s.path.back()) < 0) finish(i);
         }
         return started < order.size() || active() > 0;
     }
@@ -426,20 +362,7 @@ struct engine::impl {
 
     void finish(int32_t which) {
         auto & s = slots[which];
-        auto   append = [](auto & to, const auto & from) { to.insert(to.end(), from.begin(), from.end()); };
-        finished.items.push_back(s.item);
-        finished.counts.push_back((int32_t) s.tokens.size());
-        append(finished.tokens, s.tokens);
-        append(finished.logprobs, s.logprobs);
-        append(finished.margins, s.margins);
-        append(finished.entropies, s.entropies);
-        finished.ended.push_back(!s.tokens.empty() && llama.vocab_is_eog(vocab, s.tokens.back()));
-        finished.score_counts.push_back((int32_t) s.scores.size());
-        append(finished.scores, s.scores);
-        finished.log_sum_exps.push_back(s.log_sum_exp);
-        append(finished.top_ids, s.top_ids);
-        append(finished.top_logprobs, s.top_logprobs);
-        append(finished.read_logprobs, s.read_logprobs);
+        s.append_to(finished, !s.tokens.empty() && llama.vocab_is_eog(vocab, s.tokens.back()));
         size_t keep = 0;
         if (which == last_slot && !options.strict) {
             keep = started < order.size() ? (size_t) prompt_length(s.item) : (size_t) work.keep;

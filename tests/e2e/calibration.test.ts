@@ -172,6 +172,7 @@ describe("inward calibrate with a study", () => {
       ["tiny", "tiny", "untrained"],
       ["tiny-predicts-tiny", "tiny", "self"],
       ["tiny-predicts-tiny", "tiny-predicts-tiny", "self"],
+      ["tiny", "tiny-predicts-tiny", "untrained"],
     ]);
     const all = await distributions(out);
     const said = (state: string) =>

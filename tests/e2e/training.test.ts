@@ -111,7 +111,9 @@ describe.skipIf(!addon)("a study with lora", () => {
   test("scores both predictors about both behaviors, and what training changed", async () => {
     const scores = JSON.parse(await read(whole, "08-scores.json")) as Scores;
     const pairs = scores.averages.map(({ predictor, target }) => `${predictor} about ${target}`);
-    expect(new Set(pairs)).toEqual(new Set(["tiny about tiny", `${NAME} about tiny`, `${NAME} about ${NAME}`]));
+    expect(new Set(pairs)).toEqual(
+      new Set(["tiny", NAME].flatMap((one) => [`${one} about tiny`, `${one} about ${NAME}`])),
+    );
     const changed = scores.changes?.find(({ scope, kind }) => scope === "held_out_strings" && kind === "micro");
     // Gibberish complies before training only by chance; afterwards replies are single characters and truth values.
     expect(changed?.change.ok && changed.change.value).toBeGreaterThan(0);

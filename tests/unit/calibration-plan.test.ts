@@ -131,6 +131,7 @@ test("predictors are untrained, self or cross by their adapter's base and the ta
     ["a", "a", "untrained"],
     ["a-predicts-a", "a", "self"],
     ["a-predicts-a", "a-predicts-a", "self"],
+    ["a", "a-predicts-a", "untrained"],
     ["b", "a", "untrained"],
     ["b-predicts-a", "a", "cross"],
   ]);

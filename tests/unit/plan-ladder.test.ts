@@ -78,14 +78,16 @@ describe("a prediction with a seed of its own", () => {
     expect(adapters?.["n-predicts-m-seed-0"]).toMatchObject({ base: "n", target: "m", settings: { seed: 0 } });
   });
 
-  test("the untrained model is asked and scored once, each trained one about the same target and about itself", async () => {
+  test("the untrained model is asked once and scored about all, each trained one about the same target and about itself", async () => {
     const made = await plan(trained(PREDICTIONS));
     expect(made.predictions).toEqual([
       { predictor: "m", target: "m" },
       { predictor: "m-predicts-m", target: "m" },
       { predictor: "m-predicts-m", target: "m-predicts-m" },
+      { predictor: "m", target: "m-predicts-m" },
       { predictor: "m-predicts-m-seed-2", target: "m" },
       { predictor: "m-predicts-m-seed-2", target: "m-predicts-m-seed-2" },
+      { predictor: "m", target: "m-predicts-m-seed-2" },
       { predictor: "n", target: "m" },
       { predictor: "n-predicts-m-seed-0", target: "m" },
     ]);

@@ -181,7 +181,7 @@ test("adapted answers become trials beside the others, with the labels that the 
   await run.markDone("noiseFloor", {});
   const { trials, trainLabels } = await matchRun(run);
   expect(new Set(trials.map(({ predictor, target }) => `${predictor} about ${target}`))).toEqual(
-    new Set(["m about m", `${NAME} about m`, `${NAME} about ${NAME}`]),
+    new Set(["m about m", `${NAME} about m`, `${NAME} about ${NAME}`, `m about ${NAME}`]),
   );
   const labels = (target: string) => trainLabels.filter((label) => label.target === target).map(({ value }) => value);
   expect(labels(NAME)).toEqual(labels("m"));

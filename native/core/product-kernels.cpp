@@ -14,59 +14,85 @@ namespace inward {
 
 namespace {
 
+// As many floats as one register has: a wider vector would live in memory, not in registers.
 #if defined(__GNUC__)
-typedef float panel_row __attribute__((vector_size(PANEL * sizeof(float)), aligned(4), may_alias));
+struct sixteen {
+    static constexpr int LANES = 16;
+    typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+};
+struct eight {
+    static constexpr int LANES = 8;
+    typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+};
+struct four {
+    static constexpr int LANES = 4;
+    typedef float vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+};
 #else
-struct panel_row {
-    float v[PANEL];
-    panel_row & operator+=(const panel_row & o) {
-        for (int i = 0; i < PANEL; i++) v[i] += o.v[i];
-        return *this;
-    }
-    panel_row operator*(float f) const {
-        panel_row made;
-        for (int i = 0; i < PANEL; i++) made.v[i] = v[i] * f;
-        return made;
-    }
+struct four {
+    static constexpr int LANES = 4;
+    struct vector {
+        float v[LANES];
+        vector & operator+=(const vector & o) {
+            for (int i = 0; i < LANES; i++) v[i] += o.v[i];
+            return *this;
+        }
+        vector operator*(float f) const {
+            vector made;
+            for (int i = 0; i < LANES; i++) made.v[i] = v[i] * f;
+            return made;
+        }
+    };
 };
 #endif
 
-template <int ROWS, int PANELS>
+template <typename WIDTH, int ROWS, int PANELS>
 INWARD_INLINE void tile(const float * x, const float * w, int64_t k, int64_t panel_stride, float * c, int64_t ldc, bool add) {
-    panel_row sums[PANELS][ROWS];
-    for (int p = 0; p < PANELS; p++) {
-        for (int r = 0; r < ROWS; r++) sums[p][r] = panel_row{};
+    typedef typename WIDTH::vector vector;
+    constexpr int                  LANES = WIDTH::LANES, PARTS = (int) PANEL / LANES;
+    vector                         sums[PANELS * PARTS][ROWS];
+    for (int p = 0; p < PANELS * PARTS; p++) {
+        for (int r = 0; r < ROWS; r++) sums[p][r] = vector{};
     }
     for (int64_t i = 0; i < k; i++) {
-        panel_row weights[PANELS];
-        for (int p = 0; p < PANELS; p++) weights[p] = *(const panel_row *) (w + p * panel_stride + i * PANEL);
+        vector weights[PANELS * PARTS];
+        for (int p = 0; p < PANELS * PARTS; p++) {
+            weights[p] = *(const vector *) (w + p / PARTS * panel_stride + i * PANEL + p % PARTS * LANES);
+        }
         for (int r = 0; r < ROWS; r++) {
             const float factor = x[i * ROWS + r];
-            for (int p = 0; p < PANELS; p++) sums[p][r] += weights[p] * factor;
+            for (int p = 0; p < PANELS * PARTS; p++) sums[p][r] += weights[p] * factor;
         }
     }
-    for (int p = 0; p < PANELS; p++) {
+    for (int p = 0; p < PANELS * PARTS; p++) {
         for (int r = 0; r < ROWS; r++) {
-            panel_row * to = (panel_row *) (c + r * ldc + p * PANEL);  // `auto` would forget that it may lie anywhere
+            vector * to = (vector *) (c + r * ldc + p * LANES);  // `auto` would forget that it may lie anywhere
             if (add) sums[p][r] += *to;
             *to = sums[p][r];
         }
     }
 }
 
-#define INWARD_TILE(set, attributes)                                                                                               \
+#define INWARD_TILE(set, width, attributes)                                                                                        \
     template <int ROWS, int PANELS>                                                                                                \
     attributes void set##_tile(const float * x, const float * w, int64_t k, int64_t stride, float * c, int64_t ldc, bool add) {    \
-        tile<ROWS, PANELS>(x, w, k, stride, c, ldc, add);                                                                          \
+        tile<width, ROWS, PANELS>(x, w, k, stride, c, ldc, add);                                                                   \
     }
 #define INWARD_ROWS(set, r) { set##_tile<r, 1>, set##_tile<r, 2> }
 
-INWARD_TILE(plain, )
-const product_kernels PLAIN = { "plain", 6, 1, { INWARD_ROWS(plain, 1), INWARD_ROWS(plain, 2), INWARD_ROWS(plain, 3), INWARD_ROWS(plain, 4), INWARD_ROWS(plain, 5), INWARD_ROWS(plain, 6) } };
+// Sums that fit the registers: 16 of them on x86-64, 32 on Arm.
+#if defined(__aarch64__)
+constexpr int PLAIN_ROWS = 6;
+#else
+constexpr int PLAIN_ROWS = 3;
+#endif
+
+INWARD_TILE(plain, four, )
+const product_kernels PLAIN = { "plain", PLAIN_ROWS, 1, { INWARD_ROWS(plain, 1), INWARD_ROWS(plain, 2), INWARD_ROWS(plain, 3), INWARD_ROWS(plain, 4), INWARD_ROWS(plain, 5), INWARD_ROWS(plain, 6) } };
 
 #if defined(__x86_64__) && defined(__GNUC__)
-INWARD_TILE(avx2, __attribute__((target("avx2,fma"))))
-INWARD_TILE(avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma"))))
+INWARD_TILE(avx2, eight, __attribute__((target("avx2,fma"))))
+INWARD_TILE(avx512, sixteen, __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma"))))
 const product_kernels AVX2 = { "avx2", 6, 1, { INWARD_ROWS(avx2, 1), INWARD_ROWS(avx2, 2), INWARD_ROWS(avx2, 3), INWARD_ROWS(avx2, 4), INWARD_ROWS(avx2, 5), INWARD_ROWS(avx2, 6) } };
 const product_kernels AVX512 = { "avx512", 12, 2, { INWARD_ROWS(avx512, 1), INWARD_ROWS(avx512, 2), INWARD_ROWS(avx512, 3), INWARD_ROWS(avx512, 4),
                                                     INWARD_ROWS(avx512, 5), INWARD_ROWS(avx512, 6), INWARD_ROWS(avx512, 7), INWARD_ROWS(avx512, 8),

@@ -29,6 +29,8 @@ def clean(text):
 
 def read(prop, reply, stop):
     """The prediction, or None when the reply does not comply."""
+    if prop not in WORDS | CHARACTERS | PAIRS | TRUTHS and not prop.startswith("matches_"):
+        raise KeyError(prop)
     if stop == "max_tokens" or not reply.strip():
         return None
     words = reply.split()
@@ -43,7 +45,6 @@ def read(prop, reply, stop):
         if len(text) == size + 2 and text[0] == text[-1] and text[0] in "\"'`":
             text = text[1:-1]
         return text if len(text) == size else None
-    raise KeyError(prop)
 
 
 def label_source(plan, state):

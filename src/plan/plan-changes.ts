@@ -69,8 +69,13 @@ function teachCross(draft: StatesDraft, { change, adapter, after, other }: AlsoT
   if ("model" in change.answers && change.answers.model === other) {
     throw new InwardError("STUDY_INVALID", `The change ${name} would teach ${other} what it does already.`);
   }
-  // The last of a series has learnt most.
-  const cross = draft.predictorsOf(model).findLast((predictor) => draft.state(predictor)?.model === other);
+  const sizeOf = (predictor: string) => draft.adapter(predictor)?.examplesPerProperty ?? 0;
+  // Of a series, the one that has learnt most, whatever order the study lists it in.
+  const cross = draft
+    .predictorsOf(model)
+    .filter((predictor) => draft.state(predictor)?.model === other)
+    .sort((a, b) => sizeOf(a) - sizeOf(b))
+    .at(-1);
   if (other === model || cross === undefined) {
     throw new InwardError(
       "STUDY_INVALID",

@@ -58,6 +58,16 @@ describe("the plan of a change", () => {
     ]);
   });
 
+  test("of a series, the cross-predictor that learnt most is taught, whatever order the study lists it in", () => {
+    for (const sizes of ["[10, 40]", "[40, 10]"]) {
+      const { states } = planned(LAST, `{ predictor: n, target: m, examplesPerProperty: ${sizes} }`);
+      const taught = Object.keys(states ?? {}).filter(
+        (name) => name.startsWith("n-") && name.endsWith("-changed-last"),
+      );
+      expect(taught).toEqual(["n-predicts-m-from-40-changed-last"]);
+    }
+  });
+
   test.each([
     [
       "of a model that does not predict itself",

@@ -10,9 +10,13 @@ export function seriesName({ kind, model, target }: SeriesName): string {
 
 /** Judged by the last step: what came before it may have risen. */
 export function plateauSentence(series: ComparedSeries): string {
+  return `${plateauWords(series)}.`;
+}
+
+function plateauWords(series: ComparedSeries): string {
   const name = seriesName(series);
   const last = series.steps.at(-1);
-  if (!last?.ok) return `Whether ${name} has reached its plateau is not known: ${last?.reason ?? "it has one size"}.`;
+  if (!last?.ok) return `Whether ${name} has reached its plateau is not known: ${last?.reason ?? "it has one size"}`;
   const { finding, because } = last.judgement;
   const { self, cross, difference } = last.micro;
   const unit = series.kind === "shown" ? "behaviors" : "strings";
@@ -21,13 +25,13 @@ export function plateauSentence(series: ComparedSeries): string {
   const why = because.length === 0 ? "" : `; ${because.join("; ")}`;
   switch (finding) {
     case "exceeds":
-      return `${name} still rises, ${step}${why}: it has not reached its plateau.`;
+      return `${name} still rises, ${step}${why}: it has not reached its plateau`;
     case "does_not_exceed":
-      return `${name} has reached its plateau among these sizes: it no longer rises ${step}${why}.`;
+      return `${name} has reached its plateau among these sizes: it no longer rises ${step}${why}`;
     case "cannot_tell":
-      return `Whether ${name} has reached its plateau cannot be told: ${step}${why}.`;
+      return `Whether ${name} has reached its plateau cannot be told: ${step}${why}`;
     case "unknown":
-      return `Whether ${name} has reached its plateau is not known: ${because.join("; ")}.`;
+      return `Whether ${name} has reached its plateau is not known: ${because.join("; ")}`;
   }
 }
 
@@ -39,5 +43,5 @@ export function notAtPlateau(all: readonly ComparedSeries[], { model, target, ki
       const last = steps.at(-1);
       return !last?.ok || last.judgement.finding !== "does_not_exceed";
     })
-    .map((one) => plateauSentence(one).replace(/\.$/, ""));
+    .map(plateauWords);
 }

@@ -6,7 +6,8 @@ import type { Trial } from "../../records/trial.js";
 import type { ComparisonSettings } from "./comparison-settings.js";
 import { comparePredictors } from "./compare-predictors.js";
 import { judgeDifference } from "./judge-difference.js";
-import { hasShifted, pairShifts, questionKey, type ShiftSides } from "./pair-shifts.js";
+import { questionKey } from "../question-key.js";
+import { hasShifted, pairShifts, type ShiftSides } from "./pair-shifts.js";
 import { scoreShift } from "./score-shift.js";
 
 export interface ChangeToJudge {

@@ -2,6 +2,7 @@
 import { InwardError } from "../../errors.js";
 import type { Trial } from "../../records/trial.js";
 import { hasBehavior, isScored, type ScoredTrial } from "../accuracy.js";
+import { questionKey } from "../question-key.js";
 
 export interface ShiftSides {
   readonly predictor: string;
@@ -47,11 +48,6 @@ export function pairShifts(trials: readonly Trial[], { predictor, before, after 
 
 export function hasShifted({ before, after }: ShiftPair): boolean {
   return before.behavior.value !== after.behavior.value;
-}
-
-/** The same for all predictors and targets. */
-export function questionKey({ task, item, property, variant }: Trial): string {
-  return JSON.stringify([task, item, property, variant]);
 }
 
 function byQuestion(trials: readonly Trial[]): Map<string, Trial> {

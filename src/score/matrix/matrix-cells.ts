@@ -2,6 +2,7 @@
 import type { Trial } from "../../records/trial.js";
 import { accuracy, isScored } from "../accuracy.js";
 import { resampledSums } from "../cluster-bootstrap.js";
+import { questionKey } from "../question-key.js";
 import { type Tally, type TaskStrings, tallyUnits, taskStrings } from "../tally.js";
 import { behaviorSimilarity, type ComparedBehavior } from "./behavior-similarity.js";
 import type { CellMean, MatrixCell } from "./matrix-cell.js";
@@ -60,12 +61,12 @@ function stringsByTask(
 /** @param about trials of one target */
 function sharedQuestions(about: readonly Trial[]): Map<string, Trial[]> {
   const askedOf = new Map<string, Set<string>>();
-  const keyOf = ({ task, item, property, variant }: Trial) => JSON.stringify([task, item, property, variant]);
-  for (const trial of about) askedOf.set(keyOf(trial), (askedOf.get(keyOf(trial)) ?? new Set()).add(trial.predictor));
+  for (const trial of about)
+    askedOf.set(questionKey(trial), (askedOf.get(questionKey(trial)) ?? new Set()).add(trial.predictor));
   const predictors = new Set(about.map(({ predictor }) => predictor));
   const shared = new Map([...predictors].map((predictor): [string, Trial[]] => [predictor, []]));
   for (const trial of about) {
-    if (askedOf.get(keyOf(trial))?.size === predictors.size) shared.get(trial.predictor)?.push(trial);
+    if (askedOf.get(questionKey(trial))?.size === predictors.size) shared.get(trial.predictor)?.push(trial);
   }
   return shared;
 }

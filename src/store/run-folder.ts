@@ -9,7 +9,7 @@ import { hashOf } from "./canonical-json.js";
 import { writeError } from "./file-errors.js";
 import { readJson } from "./read-records.js";
 import { takeRunLock } from "./run-lock.js";
-import { writeJson } from "./write-whole.js";
+import { removePartials, writeJson } from "./write-whole.js";
 
 export const RUN_FILES = {
   plan: "01-plan.json",
@@ -79,6 +79,7 @@ export class RunFolder {
     });
     const unlock = await takeRunLock(folder);
     try {
+      await removePartials(folder);
       const planPath = join(folder, RUN_FILES.plan);
       if (await exists(planPath)) {
         const there = await readJson<Plan>(planPath);

@@ -1,5 +1,6 @@
 /** Files that are there whole or not at all: written beside their place, synced, renamed. */
-import { open, rename, rm } from "node:fs/promises";
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { writeError } from "./file-errors.js";
 
 /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the old file, if any, is then still there */
@@ -26,4 +27,11 @@ export function writeJson(path: string, value: unknown): Promise<void> {
 
 export function writeJsonLines(path: string, rows: readonly unknown[]): Promise<void> {
   return writeWhole(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+}
+
+/** What a process left that was killed between writing a file and giving it its name. Only for who alone writes to the folder. */
+export async function removePartials(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (/\.partial-\d+$/.test(name)) await rm(join(folder, name), { force: true });
+  }
 }

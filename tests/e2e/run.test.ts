@@ -123,6 +123,14 @@ describe("an interrupted run", () => {
     expect(await results(out)).toEqual(await results(whole));
   });
 
+  test("killed between writing a file and naming it leaves nothing behind", async () => {
+    const out = join(folder, "half-named");
+    await cp(whole, out, { recursive: true });
+    await writeFile(join(out, "stages.json.partial-24232"), "{");
+    expect((await run(out)).code).toBe(0);
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
   test("by Ctrl-C leaves with 130, says so, and goes on", async () => {
     const out = join(folder, "interrupted");
     const { child, finished } = start(["run", "study.yaml", "--out", out], { cwd: folder });

@@ -8,7 +8,7 @@ import type { TokenCounter } from "./token-counter.js";
 
 /** Questions that are answered, at most; fewer where reading their prompts alone would take longer than this. */
 const MOST_QUESTIONS = 16;
-const MOST_SECONDS = 3;
+const SAMPLE_SECONDS = 3;
 /** As many are read to tell how fast reading is, and answered at least: beside each other they take little longer than one. */
 const FEWEST_QUESTIONS = 4;
 
@@ -42,7 +42,7 @@ export async function measureAsking(
   await read(few.slice(0, 1));
   const reading = await read(few);
   const toRead = await askedSize([few], counter, shares);
-  const affordable = Math.floor((MOST_SECONDS * few.length) / Math.max(reading.seconds, 1e-3));
+  const affordable = Math.floor((SAMPLE_SECONDS * few.length) / Math.max(reading.seconds, 1e-3));
   const sample = spread(questions, Math.min(MOST_QUESTIONS, Math.max(FEWEST_QUESTIONS, affordable)));
   const { replies, seconds } = await ask(sample);
   const { distinctTokens, generatedTokensAtMost } = await askedSize([sample], counter, shares);

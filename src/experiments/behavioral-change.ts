@@ -8,10 +8,10 @@ export const behavioralChange: Experiment = {
   name: "behavioral_change",
   question:
     "After a model was finetuned to behave otherwise, on object-level questions alone, do its predictions follow what it does now?",
-  judge: ({ shifts }) => (shifts ? shifts.changes.map(verdictOf) : "no behavior was changed"),
+  judge: ({ shifts }) => (shifts ? shifts.changes.map(changeVerdict) : "no behavior was changed"),
 };
 
-function verdictOf(change: ChangeShifts): ExperimentVerdict {
+function changeVerdict(change: ChangeShifts): ExperimentVerdict {
   const { arms, finding, because } = change;
   return {
     about: changeTitle(change),

@@ -17,11 +17,11 @@ export const calibration: Experiment = {
       if (property !== undefined) return false;
       return kind === "self" || (kind === "untrained" && predictor === target && !plan.adapters);
     });
-    return pooled.map((row) => verdictOf(row, scores.differences, scores.intervalMethod));
+    return pooled.map((row) => calibrationVerdict(row, scores.differences, scores.intervalMethod));
   },
 };
 
-function verdictOf(
+function calibrationVerdict(
   { predictor, target, metrics, constant, skill }: CalibrationRow,
   differences: readonly CalibrationDifference[],
   intervalMethod: string,

@@ -15,11 +15,11 @@ export const crossPrediction: Experiment = {
     "Does a model predict what it does better than another model that learnt the same behavior from the same examples?",
   judge: (input) =>
     input.comparisons && input.comparisons.comparisons.length > 0
-      ? mainFirst(input.plan, input.comparisons.comparisons).map((one) => verdictOf(input, one))
+      ? mainFirst(input.plan, input.comparisons.comparisons).map((one) => crossPredictionVerdict(input, one))
       : "no target has both a self- and a cross-predictor",
 };
 
-function verdictOf({ plan, scores, comparisons }: ExperimentInput, one: ComparedPredictors): ExperimentVerdict {
+function crossPredictionVerdict({ plan, scores, comparisons }: ExperimentInput, one: ComparedPredictors): ExperimentVerdict {
   const { target, self, cross, comparison, verdict } = one;
   const [micro] = comparison.overall;
   const model = new PredictorKinds(plan).model(cross);

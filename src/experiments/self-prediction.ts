@@ -12,11 +12,11 @@ export const selfPrediction: Experiment = {
     "Asked beforehand, does a model say what it does, better than can be said from the string, from its common answers, or by it untrained?",
   judge: (input) => {
     const selves = input.comparisons?.selfPredictions;
-    return selves ? selves.map((self) => verdictOf(input, self)) : "nobody predicts itself in this study";
+    return selves ? selves.map((self) => selfPredictionVerdict(input, self)) : "nobody predicts itself in this study";
   },
 };
 
-function verdictOf(input: ExperimentInput, { target, self, seeds, verdict }: ComparedSelf): ExperimentVerdict {
+function selfPredictionVerdict(input: ExperimentInput, { target, self, seeds, verdict }: ComparedSelf): ExperimentVerdict {
   const { scores } = input;
   const seeded = seeds > 1 ? `, ${seeds} seeds` : "";
   return {

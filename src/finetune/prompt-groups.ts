@@ -3,11 +3,11 @@ import type { EncodedExample } from "../records/training.js";
 import { prefixOrder } from "./prefix-order.js";
 
 /** A branch of the prompts' prefix tree: prompts order[from…end-1] part after `depth` common tokens. */
-interface Branch {
+interface PromptBranch {
   readonly from: number;
   readonly end: number;
   readonly depth: number;
-  readonly children: readonly Branch[];
+  readonly children: readonly PromptBranch[];
 }
 
 /**
@@ -29,12 +29,12 @@ export function promptGroups(examples: readonly EncodedExample[], subjects?: rea
   if (subjects) return bySubject(order, subjects);
   if (order.length === 0) return [];
   const most = Math.max(16, Math.ceil(Math.sqrt(examples.length)));
-  const endings = ({ from, end, depth }: Branch) =>
+  const endings = ({ from, end, depth }: PromptBranch) =>
     new Set(order.slice(from, end).map((index) => (prompts[index] as number[]).slice(depth).join(" ")));
   const root = branchOf(0, order.length, shared, (at) => (prompts[order[at] as number] as number[]).length);
   const questions = recurring(root, most, endings);
   const groups: number[][] = [];
-  const open: Branch[] = [root];
+  const open: PromptBranch[] = [root];
   for (let branch = open.pop(); branch; branch = open.pop()) {
     const { from, end, children } = branch;
     const isGroup =
@@ -57,10 +57,10 @@ function bySubject(order: readonly number[], subjects: readonly string[]): numbe
 }
 
 /** Endings of all branches that have the same set of endings as another one. */
-function recurring(root: Branch, most: number, endings: (branch: Branch) => ReadonlySet<string>): ReadonlySet<string> {
+function recurring(root: PromptBranch, most: number, endings: (branch: PromptBranch) => ReadonlySet<string>): ReadonlySet<string> {
   const seen = new Map<string, number>();
   const found = new Set<string>();
-  const open: Branch[] = [root];
+  const open: PromptBranch[] = [root];
   for (let branch = open.pop(); branch; branch = open.pop()) {
     open.push(...branch.children);
     if (branch.children.length === 0 || branch.end - branch.from > most) continue;
@@ -74,7 +74,7 @@ function recurring(root: Branch, most: number, endings: (branch: Branch) => Read
 }
 
 /** @param lengthAt of the prompt at a place in the order; equal prompts are one leaf, without children */
-function branchOf(from: number, end: number, shared: readonly number[], lengthAt: (at: number) => number): Branch {
+function branchOf(from: number, end: number, shared: readonly number[], lengthAt: (at: number) => number): PromptBranch {
   let depth = lengthAt(from);
   for (let at = from + 1; at < end; at++) depth = Math.min(depth, shared[at] as number);
   const starts = [from];

@@ -8,7 +8,7 @@ import type { Share } from "../records/scores.js";
  * @param confidence in (0, 1)
  */
 export function wilsonInterval({ count, of }: Share, confidence: number): { low: number; high: number } {
-  const z = normalQuantile((1 + confidence) / 2);
+  const z = upperNormalQuantile((1 + confidence) / 2);
   const share = count / of;
   const shrink = 1 + z ** 2 / of;
   const middle = (share + z ** 2 / (2 * of)) / shrink;
@@ -17,20 +17,20 @@ export function wilsonInterval({ count, of }: Share, confidence: number): { low:
 }
 
 /** @returns z with Φ(z) = probability, for probability in [0.5, 1 − 1e-12] */
-function normalQuantile(probability: number): number {
+function upperNormalQuantile(probability: number): number {
   // Φ is increasing: halving [0, 8] sixty times ends below the spacing of doubles.
   let low = 0;
   let high = 8;
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    if (normalCumulative(middle) < probability) low = middle;
+    if (tailedNormalCumulative(middle) < probability) low = middle;
     else high = middle;
   }
   return (low + high) / 2;
 }
 
 /** Φ(z) for z in [0, 8] by its power series (Abramowitz & Stegun 26.2.11), whose terms are all positive. */
-function normalCumulative(z: number): number {
+function tailedNormalCumulative(z: number): number {
   let term = z;
   let sum = z;
   for (let odd = 3; term > sum * 1e-17; odd += 2) {

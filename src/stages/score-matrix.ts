@@ -2,7 +2,7 @@
 import { hasMatrix, matrixPredictors, matrixTargets } from "../ask/matrix-states.js";
 import type { MeasuredLogprobDifference } from "../records/logprob-difference.js";
 import type { MatrixScores, SongScores } from "../score/matrix/matrix-scores.js";
-import { scoreMatrix as scoreTrials } from "../score/matrix/score-matrix.js";
+import { scoreMatrix as scoreMatrixTrials } from "../score/matrix/score-matrix.js";
 import type { ResamplingSettings } from "../score/resampling-settings.js";
 import { scoreSong } from "../score/song/score-song.js";
 import { readJsonLines } from "../store/read-records.js";
@@ -31,7 +31,7 @@ export async function scoreMatrix({ run }: Pick<StageContext, "run">): Promise<v
   const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
   const { trials, trainLabels } = await matchPairs(run, pairs, () => ({}));
   const matrix: MatrixScores = {
-    ...scoreTrials(plan, trials, trainLabels, settings),
+    ...scoreMatrixTrials(plan, trials, trainLabels, settings),
     song: without === undefined ? await songOf(run, settings) : { ok: false, reason: without },
   };
   await writeJson(run.file("matrix"), matrix);

@@ -15,7 +15,7 @@ const SIDES = [
   { name: "before training", colour: PALETTE.muted, shape: "circle", offset: -4.5 },
   { name: "after training", colour: PALETTE.blue, shape: "circle", offset: 4.5 },
 ] as const;
-const SERIES = [...BASELINES, ...SIDES];
+const BEFORE_AFTER = [...BASELINES, ...SIDES];
 
 export interface BeforeAfterCells {
   /** Of the untrained predictor. */
@@ -43,11 +43,11 @@ export function beforeAfterSpec({ before, after, heldOut }: BeforeAfterCells): F
         })
       : [],
   );
-  const domain = SERIES.map(({ name }) => name);
+  const domain = BEFORE_AFTER.map(({ name }) => name);
   const legend = { title: null, orient: "top", direction: "horizontal", columns: 2, symbolSize: 110, symbolOpacity: 1 };
   const series = {
-    shape: { field: "series", type: "nominal", scale: { domain, range: SERIES.map(({ shape }) => shape) }, legend },
-    color: { field: "series", type: "nominal", scale: { domain, range: SERIES.map(({ colour }) => colour) }, legend },
+    shape: { field: "series", type: "nominal", scale: { domain, range: BEFORE_AFTER.map(({ shape }) => shape) }, legend },
+    color: { field: "series", type: "nominal", scale: { domain, range: BEFORE_AFTER.map(({ colour }) => colour) }, legend },
   };
   const sides = SIDES.map(({ name }, index) =>
     rows.flatMap(({ key, cell }) => {

@@ -3,7 +3,7 @@ import type { LossPoint, ValidationPoint } from "../../records/training.js";
 import { drawSvg, type FigureSpec } from "./draw-svg.js";
 import { PALETTE } from "./palette.js";
 
-const SERIES = [
+const LOSSES = [
   { name: "each step's batch, before its update", colour: PALETTE.pale },
   { name: "its running mean", colour: PALETTE.blue },
   { name: "validation examples", colour: PALETTE.orange },
@@ -22,13 +22,13 @@ export async function lossFigure(title: string, curve: LossCurve): Promise<strin
 }
 
 export function lossSpec({ losses, validation }: LossCurve): FigureSpec {
-  const [batch, mean, held] = SERIES.map(({ name }) => name);
+  const [batch, mean, held] = LOSSES.map(({ name }) => name);
   const rows = [
     ...losses.map(({ step, lossNatsPerToken }) => ({ step, series: batch, loss: lossNatsPerToken })),
     ...runningMean(losses).map(({ step, loss }) => ({ step, series: mean, loss })),
     ...validation.map(({ step, lossNatsPerToken }) => ({ step, series: held, loss: lossNatsPerToken })),
   ];
-  const shown = SERIES.filter(({ name }) => rows.some(({ series }) => series === name));
+  const shown = LOSSES.filter(({ name }) => rows.some(({ series }) => series === name));
   const scale = { domain: shown.map(({ name }) => name), range: shown.map(({ colour }) => colour) };
   const legend = { title: null, orient: "top", direction: "horizontal", columns: 2, symbolOpacity: 1 };
   return {

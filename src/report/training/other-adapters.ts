@@ -49,7 +49,7 @@ function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
   const last = validation.at(-1);
   const ends = Math.max(1, Math.round(losses.length * END_SHARE));
   return [
-    { text: name, small: whatItLearnt(name, plan) },
+    { text: name, small: lessonOf(name, plan) },
     { text: formatCount(data.examples), small: `${formatCount(data.answerTokens)} answer tokens` },
     { text: formatCount(set.strings) },
     {
@@ -69,7 +69,7 @@ function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
   ];
 }
 
-function whatItLearnt(name: string, plan: Plan): string {
+function lessonOf(name: string, plan: Plan): string {
   const change = plan.adapters?.[name]?.change;
   if (!change) return stateWords(plan, name);
   if (change.alongside !== undefined)

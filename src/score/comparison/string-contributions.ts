@@ -17,17 +17,17 @@ export interface DifferenceRow {
  */
 export function stringContributions(rows: readonly DifferenceRow[], kind: Weighting): number[] {
   const sizes = new Map<string, number>();
-  for (const row of rows) sizes.set(cellOf(row), (sizes.get(cellOf(row)) ?? 0) + 1);
+  for (const row of rows) sizes.set(taskPropertyOf(row), (sizes.get(taskPropertyOf(row)) ?? 0) + 1);
   const sums = new Map<string, number>();
-  const ordered = [...rows].sort((a, b) => (cellOf(a) < cellOf(b) ? -1 : cellOf(a) > cellOf(b) ? 1 : 0));
+  const ordered = [...rows].sort((a, b) => (taskPropertyOf(a) < taskPropertyOf(b) ? -1 : taskPropertyOf(a) > taskPropertyOf(b) ? 1 : 0));
   for (const row of ordered) {
     const key = JSON.stringify([row.task, row.item]);
-    const weight = kind === "micro" ? 1 : 1 / (sizes.get(cellOf(row)) as number);
+    const weight = kind === "micro" ? 1 : 1 / (sizes.get(taskPropertyOf(row)) as number);
     sums.set(key, (sums.get(key) ?? 0) + weight * row.difference);
   }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum);
 }
 
-function cellOf({ task, property }: DifferenceRow): string {
+function taskPropertyOf({ task, property }: DifferenceRow): string {
   return JSON.stringify([task, property]);
 }

@@ -45,13 +45,13 @@ function scoreRow({
     kind,
     property ?? "all",
     String(comparisons),
-    estimate(metrics.madPoints, 1),
-    estimate(constant.madPoints, 1),
-    estimate(metrics.brier, 3),
-    estimate(constant.brier, 3),
-    estimate(skill, 3),
-    estimate(metrics.totalVariation, 3),
-    estimate(metrics.pearson, 2),
+    percentText(metrics.madPoints, 1),
+    percentText(constant.madPoints, 1),
+    percentText(metrics.brier, 3),
+    percentText(constant.brier, 3),
+    percentText(skill, 3),
+    percentText(metrics.totalVariation, 3),
+    percentText(metrics.pearson, 2),
   ];
 }
 
@@ -63,8 +63,8 @@ function missingReasons({ metrics, constant, skill }: CalibrationRow): string[] 
 
 function differenceText({ target, predictor, minus, madPoints, brier, totalVariation }: CalibrationDifference): string {
   return (
-    `${predictor} − ${minus} about ${target} (below 0: nearer): MAD ${estimate(madPoints, 1)} points, ` +
-    `Brier ${estimate(brier, 3)}, total variation ${estimate(totalVariation, 3)}`
+    `${predictor} − ${minus} about ${target} (below 0: nearer): MAD ${percentText(madPoints, 1)} points, ` +
+    `Brier ${percentText(brier, 3)}, total variation ${percentText(totalVariation, 3)}`
   );
 }
 
@@ -74,7 +74,7 @@ function exclusionsText({ predictor, target, leftOut, sampled, strings }: Calibr
   return [`${predictor} → ${target}: ${[`${strings} strings`, ...drawn, ...reasons].join("; ")}`];
 }
 
-function estimate(value: Estimate, digits: number): string {
+function percentText(value: Estimate, digits: number): string {
   if (!value.ok) return "—";
   return `${value.value.toFixed(digits)} [${value.low.toFixed(digits)}, ${value.high.toFixed(digits)}]`;
 }

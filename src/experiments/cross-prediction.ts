@@ -19,7 +19,10 @@ export const crossPrediction: Experiment = {
       : "no target has both a self- and a cross-predictor",
 };
 
-function crossPredictionVerdict({ plan, scores, comparisons }: ExperimentInput, one: ComparedPredictors): ExperimentVerdict {
+function crossPredictionVerdict(
+  { plan, scores, comparisons }: ExperimentInput,
+  one: ComparedPredictors,
+): ExperimentVerdict {
   const { target, self, cross, comparison, verdict } = one;
   const [micro] = comparison.overall;
   const model = new PredictorKinds(plan).model(cross);

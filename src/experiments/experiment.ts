@@ -1,7 +1,8 @@
 /** What every experiment is: a question, and a rule that answers it from the scores of a run. The corridor is the same for all. */
 import type { CalibrationScores } from "../records/calibration-scores.js";
 import type { Comparisons } from "../records/comparisons.js";
-import type { ExperimentName, ExperimentResult, ExperimentVerdict } from "../records/experiments.js";
+import type { ExperimentName } from "../plan/experiment-names.js";
+import type { ExperimentResult, ExperimentVerdict } from "../records/experiments.js";
 import type { Plan } from "../records/plan.js";
 import type { Scores } from "../records/scores.js";
 import type { Shifts } from "../records/shifts.js";

@@ -16,7 +16,10 @@ export const selfPrediction: Experiment = {
   },
 };
 
-function selfPredictionVerdict(input: ExperimentInput, { target, self, seeds, verdict }: ComparedSelf): ExperimentVerdict {
+function selfPredictionVerdict(
+  input: ExperimentInput,
+  { target, self, seeds, verdict }: ComparedSelf,
+): ExperimentVerdict {
   const { scores } = input;
   const seeded = seeds > 1 ? `, ${seeds} seeds` : "";
   return {

@@ -57,7 +57,11 @@ function bySubject(order: readonly number[], subjects: readonly string[]): numbe
 }
 
 /** Endings of all branches that have the same set of endings as another one. */
-function recurring(root: PromptBranch, most: number, endings: (branch: PromptBranch) => ReadonlySet<string>): ReadonlySet<string> {
+function recurring(
+  root: PromptBranch,
+  most: number,
+  endings: (branch: PromptBranch) => ReadonlySet<string>,
+): ReadonlySet<string> {
   const seen = new Map<string, number>();
   const found = new Set<string>();
   const open: PromptBranch[] = [root];
@@ -74,7 +78,12 @@ function recurring(root: PromptBranch, most: number, endings: (branch: PromptBra
 }
 
 /** @param lengthAt of the prompt at a place in the order; equal prompts are one leaf, without children */
-function branchOf(from: number, end: number, shared: readonly number[], lengthAt: (at: number) => number): PromptBranch {
+function branchOf(
+  from: number,
+  end: number,
+  shared: readonly number[],
+  lengthAt: (at: number) => number,
+): PromptBranch {
   let depth = lengthAt(from);
   for (let at = from + 1; at < end; at++) depth = Math.min(depth, shared[at] as number);
   const starts = [from];

@@ -1,6 +1,6 @@
 /** Which experiments a study has, and that it has what they need: known before anything is asked. */
 import { InwardError } from "../errors.js";
-import { EXPERIMENTS, type ExperimentName } from "../records/experiments.js";
+import { EXPERIMENTS, type ExperimentName } from "../plan/experiment-names.js";
 import type { Study } from "../records/study.js";
 
 type Unsettled = Omit<Study, "experiments"> & { readonly experiments?: readonly ExperimentName[] | undefined };

@@ -1,6 +1,6 @@
 /** The YAML of a study: strict, every default filled in here and nowhere else. */
 import { z } from "zod";
-import { EXPERIMENTS } from "../records/experiments.js";
+import { EXPERIMENTS } from "../plan/experiment-names.js";
 import type { Study, StudyEngine } from "../records/study.js";
 import { calibrationSchema, toStudyCalibration } from "./calibration-schema.js";
 import { loraSchema, toStudyLora } from "./lora-schema.js";

@@ -1,5 +1,3 @@
-import type { MissingReason } from "./extraction.js";
-
 /** One chat turn. Content is always plain text: nothing in it becomes a control token. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
@@ -55,7 +53,7 @@ interface AskedQuestion {
 }
 
 /** Why a question has no reply. The engine crashed on it three times, the third time with nothing asked beside it. */
-export type SetAsideReason = Extract<MissingReason, "engine_crashed">;
+export type SetAsideReason = "engine_crashed";
 
 /**
  * One question put to one model state, and its reply or why it was set aside: a line of 02-object-level.jsonl or

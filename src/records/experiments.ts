@@ -1,17 +1,7 @@
 /** 08-experiments.json: what each experiment of a study asked, what came out, and beside what it has to be seen. */
+import type { ExperimentName } from "../plan/experiment-names.js";
 import type { Finding } from "./comparison.js";
 import type { Estimate } from "./scores.js";
-
-/** In the order in which a report tells of them. */
-export const EXPERIMENTS = [
-  "self_prediction",
-  "cross_prediction",
-  "calibration",
-  "behavioral_change",
-  "matrix",
-  "limits",
-] as const;
-export type ExperimentName = (typeof EXPERIMENTS)[number];
 
 /** One number of an experiment, with everything that a reader needs beside it. */
 export interface ExperimentNumber {

@@ -1,5 +1,5 @@
 import type { ModelFile } from "./model-state.js";
-import type { ExperimentName } from "./experiments.js";
+import type { ExperimentName } from "../plan/experiment-names.js";
 import type { ChangeSource, DistributionSettings, SettledEngine } from "./study.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
 import type { TrainingSettings } from "./training.js";

@@ -1,5 +1,5 @@
 import type { FileTypeName } from "./file-type.js";
-import type { ExperimentName } from "./experiments.js";
+import type { ExperimentName } from "../plan/experiment-names.js";
 import type { TrainingSettings } from "./training.js";
 
 /** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */

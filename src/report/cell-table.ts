@@ -3,8 +3,9 @@ import type { CellScore } from "../records/scores.js";
 import { bestHeuristic, noHeuristic } from "./best-heuristic.js";
 import { type Block, note, type Section, type Table, type TableCell, type TableRow } from "./document.js";
 import { formatBits, formatCount, formatInterval, formatMissing, formatPercent } from "./format-number.js";
-import { estimateCell, type Pair, pairTitle, shareCell } from "./headline-section.js";
-import { propertyLabel, readableName } from "./readable-name.js";
+import { type Pair } from "./headline-section.js";
+import { pairTitle, propertyLabel, readableName } from "./readable-name.js";
+import { estimateCell, shareCell } from "./table-parts.js";
 import { shortened } from "./visible-text.js";
 import { markWarnings } from "./warning-kinds.js";
 

@@ -1,12 +1,11 @@
 /** The figures of every predictor about every target, drawn, with what a reader needs to read them. */
-import type { Block, Figure, Section } from "./document.js";
-import { note } from "./document.js";
+import { type Block, type Figure, note, type Section } from "./document.js";
 import { accuracyFigure } from "./figures/accuracy-figure.js";
 import { behaviorsFigure, variedCells } from "./figures/behaviors-figure.js";
 import { complianceFigure } from "./figures/compliance-figure.js";
 import { formatCount } from "./format-number.js";
-import { type Pair, pairTitle } from "./headline-section.js";
-import { plural } from "./readable-name.js";
+import { type Pair } from "./headline-section.js";
+import { pairTitle, plural } from "./readable-name.js";
 
 /** @throws InwardError REPORT_FAILED */
 export async function figuresSection(pairs: readonly Pair[]): Promise<Section> {

@@ -1,16 +1,11 @@
 /** The result first: for each predictor and target a verdict in words, and the averages that it rests on. */
+
 import type { AverageScore, Estimate, Scores, Share } from "../records/scores.js";
 import { bestHeuristic, noHeuristic } from "./best-heuristic.js";
 import { type Block, note, type Section, type TableCell, type TableRow } from "./document.js";
-import {
-  formatCount,
-  formatInterval,
-  formatMissing,
-  formatPercent,
-  formatPoints,
-  formatShare,
-} from "./format-number.js";
-import { readableName } from "./readable-name.js";
+import { formatCount, formatMissing } from "./format-number.js";
+import { pairTitle, readableName } from "./readable-name.js";
+import { estimateCell, shareCell } from "./table-parts.js";
 import { judge } from "./verdict.js";
 
 /** One predictor about one target, with the averages and cells that belong to it. */
@@ -39,10 +34,6 @@ export function pairsOf({ averages, cells }: Scores): Pair[] {
       cells: cells.filter(isOwn),
     };
   });
-}
-
-export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "target">): string {
-  return predictor === target ? `${predictor} predicts itself` : `${predictor} predicts ${target}`;
 }
 
 export function headlineSection(scores: Scores): Section {
@@ -149,23 +140,6 @@ function heuristicRow(micro: AverageScore | undefined, macro: AverageScore | und
       countCell(first, second, "clusters"),
       { text: `${percent} % cluster bootstrap` },
     ],
-  };
-}
-
-/** A value with its interval in smaller type, or "— (reason)". */
-export function estimateCell(estimate: Estimate | undefined, isDifference = false): TableCell {
-  if (!estimate) return { text: formatMissing("not computed"), missing: true };
-  if (!estimate.ok) return { text: formatMissing(estimate.reason), missing: true };
-  const text = isDifference ? (formatPoints(estimate).split("\u00a0")[0] as string) : formatPercent(estimate.value);
-  return { text, small: formatInterval(estimate) };
-}
-
-/** A share with its counts in smaller type. */
-export function shareCell(share: Share): TableCell {
-  if (share.of === 0) return { text: formatShare(share), missing: true };
-  return {
-    text: formatPercent(share.count / share.of),
-    small: `(${formatCount(share.count)} of ${formatCount(share.of)})`,
   };
 }
 

@@ -2,7 +2,7 @@
 import type { NoiseFloor } from "../records/noise-floor.js";
 import type { Scores } from "../records/scores.js";
 import { note, paragraph, type Section } from "./document.js";
-import { shareCell } from "./headline-section.js";
+import { shareCell } from "./table-parts.js";
 import { formatCount, formatNats, formatShare } from "./format-number.js";
 
 export function noiseSection(floors: readonly NoiseFloor[], scores: Scores): Section {

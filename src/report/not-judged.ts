@@ -1,5 +1,5 @@
 /** Experiments that a study could have run and did not, with the study key that would add them. */
-import { EXPERIMENTS, type ExperimentName } from "../records/experiments.js";
+import { EXPERIMENTS, type ExperimentName } from "../plan/experiment-names.js";
 import type { Plan } from "../records/plan.js";
 import type { Shifts } from "../records/shifts.js";
 import { readableName } from "./readable-name.js";

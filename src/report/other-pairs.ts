@@ -2,7 +2,8 @@
 import type { Plan } from "../records/plan.js";
 import type { Block } from "./document.js";
 import { formatCount, formatMissing } from "./format-number.js";
-import { estimateCell, type Pair, shareCell } from "./headline-section.js";
+import { type Pair } from "./headline-section.js";
+import { estimateCell, shareCell } from "./table-parts.js";
 import { stateWords } from "./main-pairs.js";
 
 export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence: number): Block[] {

@@ -2,7 +2,8 @@
 import { heuristicCell } from "./cell-table.js";
 import type { Block } from "./document.js";
 import { formatCount, formatMissing } from "./format-number.js";
-import { estimateCell, type Pair, shareCell } from "./headline-section.js";
+import { type Pair } from "./headline-section.js";
+import { estimateCell, shareCell } from "./table-parts.js";
 import { judge } from "./verdict.js";
 
 export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[] {

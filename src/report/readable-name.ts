@@ -1,5 +1,7 @@
 /** Names of tasks, properties, reasons and rules as words. The method section gives the names themselves. */
+
 import type { CellScore } from "../records/scores.js";
+import type { Pair } from "./headline-section.js";
 
 /** first_word -> first word */
 export function readableName(name: string): string {
@@ -21,4 +23,8 @@ export function joinWords(words: readonly string[]): string {
 /** 1 string, 2 strings */
 export function plural(count: number, word: string, counted: string): string {
   return `${counted} ${word}${count === 1 ? "" : "s"}`;
+}
+
+export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "target">): string {
+  return predictor === target ? `${predictor} predicts itself` : `${predictor} predicts ${target}`;
 }

@@ -8,9 +8,8 @@ import type {
 } from "../../records/calibration-scores.js";
 import type { Column, Table, TableCell, TableRow } from "../document.js";
 import { formatCount, formatMissing } from "../format-number.js";
-import { estimateCell, shareCell } from "../headline-section.js";
+import { estimateCell, pairCell, shareCell } from "../table-parts.js";
 import { readableName } from "../readable-name.js";
-import { pairCell } from "../table-parts.js";
 import { decimalCell, decimals } from "./decimal-cell.js";
 import { about } from "./calibration-verdict.js";
 

@@ -4,9 +4,8 @@ import type { ChangeShifts, ShiftArm, ShiftScope } from "../../records/shifts.js
 import { testCell } from "../comparison/p-value.js";
 import type { Block, TableCell, TableRow } from "../document.js";
 import { formatCount } from "../format-number.js";
-import { estimateCell, shareCell } from "../headline-section.js";
+import { countCell, estimateCell, left, right, shareCell } from "../table-parts.js";
 import { readableName } from "../readable-name.js";
-import { countCell, left, right } from "../table-parts.js";
 import { ARM_NAMES, SCOPE_NAMES } from "./shift-words.js";
 
 const SIDES = ["About the new", "Mode of the new", "About the old", "Mode of the old", "New − old, points"];

@@ -3,9 +3,8 @@ import type { Judgement, PredictorDifference, Sensitivity, TestedDifference } fr
 import type { ComparedPredictors, ComparedSelf } from "../../records/comparisons.js";
 import type { Column, Table, TableCell, TableRow } from "../document.js";
 import { formatMissing } from "../format-number.js";
-import { estimateCell, shareCell } from "../headline-section.js";
+import { countCell, estimateCell, left, right, shareCell } from "../table-parts.js";
 import { readableName } from "../readable-name.js";
-import { countCell, left, right } from "../table-parts.js";
 import { FINDING_WORDS, SENSITIVITY_NAMES, THIRD_PARTY_NAMES } from "./comparison-names.js";
 import { formatP, testCell } from "./p-value.js";
 

@@ -46,8 +46,18 @@ export function beforeAfterSpec({ before, after, heldOut }: BeforeAfterCells): F
   const domain = BEFORE_AFTER.map(({ name }) => name);
   const legend = { title: null, orient: "top", direction: "horizontal", columns: 2, symbolSize: 110, symbolOpacity: 1 };
   const series = {
-    shape: { field: "series", type: "nominal", scale: { domain, range: BEFORE_AFTER.map(({ shape }) => shape) }, legend },
-    color: { field: "series", type: "nominal", scale: { domain, range: BEFORE_AFTER.map(({ colour }) => colour) }, legend },
+    shape: {
+      field: "series",
+      type: "nominal",
+      scale: { domain, range: BEFORE_AFTER.map(({ shape }) => shape) },
+      legend,
+    },
+    color: {
+      field: "series",
+      type: "nominal",
+      scale: { domain, range: BEFORE_AFTER.map(({ colour }) => colour) },
+      legend,
+    },
   };
   const sides = SIDES.map(({ name }, index) =>
     rows.flatMap(({ key, cell }) => {

@@ -1,6 +1,7 @@
 /** What the answer to an experiment's question is called, and what each of the words means. */
 import type { Finding } from "../../records/comparison.js";
-import type { ExperimentName, ExperimentVerdict } from "../../records/experiments.js";
+import type { ExperimentName } from "../../plan/experiment-names.js";
+import type { ExperimentVerdict } from "../../records/experiments.js";
 import type { Inline } from "../document.js";
 
 export const ANSWERS: Readonly<Record<Finding, string>> = {

@@ -1,5 +1,6 @@
 /** Puts the first page before the other sections; the figure of each experiment moves there from the section that drew it. */
-import type { ExperimentName, ExperimentResult, ExperimentResults } from "../../records/experiments.js";
+import type { ExperimentName } from "../../plan/experiment-names.js";
+import type { ExperimentResult, ExperimentResults } from "../../records/experiments.js";
 import { type Block, type Figure, note, type Section } from "../document.js";
 import { glanceSection } from "./glance-section.js";
 import { numbersSection } from "./numbers-section.js";

@@ -6,9 +6,8 @@ import type { ObservedCell } from "../../score/matrix/observed-cells.js";
 import { decimalCell, decimalInterval, decimals } from "../calibration/decimal-cell.js";
 import type { Table, TableCell, TableRow } from "../document.js";
 import { formatCount, formatDifference, formatInterval, formatMissing } from "../format-number.js";
-import { estimateCell } from "../headline-section.js";
+import { estimateCell, left, right } from "../table-parts.js";
 import { readableName } from "../readable-name.js";
-import { left, right } from "../table-parts.js";
 import { COEFFICIENTS, FORMS, PREDICTORS } from "./matrix-names.js";
 import { coefficientOf } from "./matrix-verdict.js";
 

@@ -7,7 +7,7 @@ import { SMALLEST_DIFFERENCE } from "../../score/comparison/judge-difference.js"
 import { type Block, note, type TableRow } from "../document.js";
 import { seriesFigure } from "../figures/series-figure.js";
 import { formatCount } from "../format-number.js";
-import { estimateCell, shareCell } from "../headline-section.js";
+import { estimateCell, shareCell } from "../table-parts.js";
 import { plateauSentence, seriesName } from "./series-words.js";
 
 interface Scored extends SeriesMember {

@@ -4,11 +4,10 @@ import type { TrainedAdapter } from "../../records/trained-adapter.js";
 import { heuristicCell } from "../cell-table.js";
 import { type Block, type Figure, note, type Section, type TableRow } from "../document.js";
 import { beforeAfterFigure } from "../figures/before-after-figure.js";
-import { estimateCell, shareCell } from "../headline-section.js";
+import { estimateCell, pairCell, shareCell } from "../table-parts.js";
 import { arrowOf, scopeWords, whatItLearnt } from "./training-words.js";
 import { ROLES, type Role, type ScopedEffect, type TrainingEffect } from "./effects-of.js";
 import { judgeTraining } from "./training-verdict.js";
-import { pairCell } from "../table-parts.js";
 
 const ROLE_NAMES: Readonly<Record<Role, string>> = {
   before: "Before training",

@@ -2,7 +2,7 @@
 import type { BehaviorDrift } from "../../records/scores.js";
 import { type Block, note, paragraph, type Section, type TableRow } from "../document.js";
 import { formatCount } from "../format-number.js";
-import { estimateCell } from "../headline-section.js";
+import { estimateCell } from "../table-parts.js";
 import { readableName } from "../readable-name.js";
 import type { TrainingEffect } from "./effects-of.js";
 import { whatItLearnt } from "./training-words.js";

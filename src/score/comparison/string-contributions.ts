@@ -19,7 +19,9 @@ export function stringContributions(rows: readonly DifferenceRow[], kind: Weight
   const sizes = new Map<string, number>();
   for (const row of rows) sizes.set(taskPropertyOf(row), (sizes.get(taskPropertyOf(row)) ?? 0) + 1);
   const sums = new Map<string, number>();
-  const ordered = [...rows].sort((a, b) => (taskPropertyOf(a) < taskPropertyOf(b) ? -1 : taskPropertyOf(a) > taskPropertyOf(b) ? 1 : 0));
+  const ordered = [...rows].sort((a, b) =>
+    taskPropertyOf(a) < taskPropertyOf(b) ? -1 : taskPropertyOf(a) > taskPropertyOf(b) ? 1 : 0,
+  );
   for (const row of ordered) {
     const key = JSON.stringify([row.task, row.item]);
     const weight = kind === "micro" ? 1 : 1 / (sizes.get(taskPropertyOf(row)) as number);

@@ -6,11 +6,11 @@ import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
-const { openModel } = await import("../dist/model/engine/open-model.js");
+const { openModel } = await import("../dist/model/engines/open-model.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
-const { loadTask } = await import("../dist/tasks/load-task.js");
-const { objectLevelMessages } = await import("../dist/tasks/object-level-messages.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { loadTask } = await import("../dist/study/load-task.js");
+const { objectLevelMessages } = await import("../dist/tasks/task.js");
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const ITEMS = 32;

@@ -35,11 +35,11 @@ const CASES = {
 
 prepare();
 if (!BLAS_PLUGIN_ENV) throw new Error("The BLAS plugin is not there: node scripts/build-blas-plugin.mjs");
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
-const { engineReleases } = await import("../dist/model/engine/releases.js");
-const { openModel } = await import("../dist/model/engine/open-model.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
+const { engineReleases } = await import("../dist/model/native/addon.js");
+const { openModel } = await import("../dist/model/engines/open-model.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
 const { LOADS } = await import("./engine/loads.mjs");
 
 const work = mkdtempSync(join(tmpdir(), "inward-bench-"));

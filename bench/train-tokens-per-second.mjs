@@ -52,12 +52,12 @@ const SETTINGS = {
 };
 
 prepare();
-const { openModel } = await import("../dist/model/engine/open-model.js");
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
+const { openModel } = await import("../dist/model/engines/open-model.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
-const { hashExamples } = await import("../dist/finetune/hash-examples.js");
-const { orderExamples } = await import("../dist/finetune/order-examples.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { hashExamples } = await import("../dist/finetune/set.js");
+const { orderExamples } = await import("../dist/finetune/batches.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
 const { examples, subjects } = await loadOf(options.load);

@@ -58,11 +58,11 @@ const BEGINNINGS = [
 
 prepare();
 const { trainAdapter } = await import("../dist/finetune/train-adapter.js");
-const { openModel } = await import("../dist/model/engine/open-model.js");
-const { inspectGguf } = await import("../dist/model/gguf/inspect-gguf.js");
+const { openModel } = await import("../dist/model/engines/open-model.js");
+const { inspectGguf } = await import("../dist/gguf/inspect-gguf.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
-const { orderExamples } = await import("../dist/finetune/order-examples.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { orderExamples } = await import("../dist/finetune/batches.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
 const { architecture } = await inspectGguf(file.path);

@@ -1,20 +1,19 @@
 /** inward ask: one question to one model, with everything there is to see about the answer. */
+
 import { Command, Option } from "commander";
-import { wordHypothetical } from "../ask/hypothetical-turn.js";
+import { wordHypothetical } from "../ask/questions.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engine/open-model.js";
+import { openModel } from "../model/engines/open-model.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { hypotheticalVariant } from "../properties/hypothetical-variants.js";
 import { readReply } from "../properties/reading.js";
-import type { ChatMessage, Reply } from "../records/answer.js";
-import { loadTask } from "../tasks/load-task.js";
-import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
-import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { print, printJson, table } from "./output.js";
+import { hypotheticalVariant } from "../properties/wordings.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import { loadTask } from "../study/load-task.js";
+import type { ChatMessage, Reply } from "../tasks/answer.js";
+import { objectLevelMessages, objectLevelQuestion } from "../tasks/task.js";
+import { type AdapterOptions, adapterOptions, chooseAdapter, modelOptions, type ModelOptions } from "./options.js";
+import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
 interface AskCliOptions extends ModelOptions, AdapterOptions {

@@ -1,13 +1,11 @@
 // `inward blas`: the optional library that makes training on the CPU faster.
+
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { blasFolder, cachedBlas } from "../model/native/blas-cache.js";
-import { fetchBlas } from "../model/native/fetch-blas.js";
-import { findBlas } from "../model/native/find-blas.js";
-import { sha256OfFile } from "../model/checksum.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { note, print, printJson } from "./output.js";
+import { sha256OfFile } from "../model/model-file.js";
+import { blasFolder, cachedBlas, fetchBlas, findBlas } from "../model/native/blas.js";
+import { abortOnInterrupt, note, print, printJson } from "./output.js";
+import { modelProgressLines } from "./progress.js";
 
 const WITHOUT = "training on the CPU uses ggml's own kernels, about two to three times slower";
 /** A file is not what it was. */

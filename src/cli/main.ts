@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** The command line: one file per command; results depend only on the resolved plan, never on a hidden flag. */
+
 import { Command, CommanderError } from "commander";
-import { INWARD_VERSION } from "../version.js";
+import { INWARD_VERSION } from "../base/version.js";
 import { askCommand } from "./ask.js";
 import { blasCommand } from "./blas.js";
 import { calibrateCommand } from "./calibrate.js";

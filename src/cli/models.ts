@@ -1,26 +1,18 @@
 // `inward models`: which models there are, getting them, looking into them, checking them.
-import { basename } from "node:path";
+
 import { Command, Option } from "commander";
+import { basename } from "node:path";
 import { InwardError } from "../errors.js";
-import { FILE_TYPES, type FileTypeName } from "../model/gguf/file-types.js";
-import { inspectGguf } from "../model/gguf/inspect-gguf.js";
-import { modelFolder } from "../model/model-folder.js";
-import { identifyModel } from "../model/model-identity.js";
-import {
-  type InventoryFile,
-  type InventoryModel,
-  modelInventory,
-  verifyInventoryFile,
-} from "../model/model-inventory.js";
-import type { OnModelProgress } from "../model/model-progress.js";
+import { FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { type InventoryFile, type InventoryModel, modelInventory, verifyInventoryFile } from "../model/locate-model.js";
+import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
 import { loadRegistry } from "../model/registry.js";
-import { type ResolveModelOptions, resolveModel } from "../model/resolve-model.js";
-import { fromLocalPath } from "../model/sources/local-path.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { print, printJson } from "./output.js";
-import { readableBytes } from "./readable-bytes.js";
+import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
+import { fromLocalPath } from "../model/sources/source.js";
+import { abortOnInterrupt, print, printJson, readableBytes } from "./output.js";
+import { modelProgressLines } from "./progress.js";
 
 interface JsonOption {
   readonly json?: boolean;

@@ -1,4 +1,5 @@
 /** The streams: data on stdout, everything else on stderr. */
+
 import { ERRORS, InwardError } from "../errors.js";
 
 export function print(text: string): void {
@@ -40,4 +41,37 @@ export function reportError(error: unknown, json: boolean): void {
   note(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
   if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) note(error.stack ?? "");
   process.exitCode = coded.exitCode;
+}
+
+// Byte counts for people, in the decimal units that disks and downloads use.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** Three digits at most: `98.4 MB`, `512 B`. */
+export function readableBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Ctrl-C: the first lets the work in flight end cleanly, the second ends the process at once. */
+let controller: AbortController | undefined;
+
+/** One signal for the whole process, however often it is asked for. */
+export function abortOnInterrupt(): AbortSignal {
+  if (controller) return controller.signal;
+  const own = new AbortController();
+  controller = own;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (own.signal.aborted) process.exit(130);
+      process.stderr.write("\nStopping after what is in flight; once more to stop at once.\n");
+      own.abort();
+    });
+  }
+  return own.signal;
 }

@@ -1,11 +1,17 @@
 /** inward power: how many strings a difference takes, with a run as the pilot. Asks no model. */
+
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import type { Weighting } from "../records/comparison.js";
-import { type PowerCalculation, powerOf } from "../score/power/power-of.js";
-import { type DifferenceName, type RunDifference, runDifferences } from "../score/power/run-differences.js";
-import { matchRun } from "../stages/score-predictions.js";
-import { RunFolder } from "../store/run-folder.js";
+import { RunFolder } from "../run/folder.js";
+import { matchRun } from "../run/score-stages.js";
+import type { Weighting } from "../score/comparison/comparison.js";
+import {
+  type DifferenceName,
+  type PowerCalculation,
+  powerOf,
+  type RunDifference,
+  runDifferences,
+} from "../score/power.js";
 import { print, printJson, table } from "./output.js";
 
 interface PowerOptions {

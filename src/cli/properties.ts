@@ -1,10 +1,10 @@
 /** `inward properties`: which behavior properties there are, what each asks, and what it reads from a few answers. */
+
 import { Command } from "commander";
 import { ALL_PROPERTIES, propertyNamed } from "../properties/all-properties.js";
-import type { BehaviorProperty, PropertyContext } from "../properties/property.js";
+import type { BehaviorProperty, Extraction, PropertyContext } from "../properties/property.js";
 import { extractBehavior } from "../properties/reading.js";
-import type { Extraction } from "../records/extraction.js";
-import type { TaskKind } from "../records/task.js";
+import type { TaskKind } from "../tasks/task.js";
 
 const SAMPLE_ANSWERS: Readonly<Record<TaskKind, readonly string[]>> = {
   sequence: ["Otter heron, badger", "1. Otter"],

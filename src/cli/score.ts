@@ -1,16 +1,18 @@
 /** inward score and inward report: the stages that need no model, on a run that was asked. */
+
 import { Command } from "commander";
-import { BEHAVIORS_OF_ROUND, roundsOf } from "../stages/behavior-files.js";
-import { comparePredictors } from "../stages/compare-predictors.js";
-import { extractBehaviors } from "../stages/extract-behaviors.js";
-import { judgeExperiments } from "../stages/judge-experiments.js";
-import { predictFromStrings } from "../stages/predict-from-strings.js";
-import { scoreCalibration } from "../stages/score-calibration.js";
-import { scoreMatrix } from "../stages/score-matrix.js";
-import { scorePredictions } from "../stages/score-predictions.js";
-import { scoreShifts } from "../stages/score-shifts.js";
-import { writeReport } from "../stages/write-report.js";
-import { RunFolder } from "../store/run-folder.js";
+import { BEHAVIORS_OF_ROUND, extractBehaviors, roundsOf } from "../run/behaviors.js";
+import { RunFolder } from "../run/folder.js";
+import { writeReport } from "../run/report-stage.js";
+import {
+  comparePredictors,
+  judgeExperiments,
+  predictFromStrings,
+  scoreCalibration,
+  scoreMatrix,
+  scorePredictions,
+  scoreShifts,
+} from "../run/score-stages.js";
 import { print, printJson } from "./output.js";
 import { summarize } from "./summary.js";
 

@@ -1,18 +1,14 @@
 /** What every command that runs a study needs: its models found, its plan made, its run folder opened, and all of it closed again. */
-import { dirname, join, resolve } from "node:path";
+
 import type { Command } from "commander";
-import { settleEngine } from "../model/engine/settle-engine.js";
+import { dirname, join, resolve } from "node:path";
+import { hashOf } from "../base/files.js";
+import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { makePlan } from "../plan/make-plan.js";
-import type { ModelFile } from "../records/model-state.js";
-import type { Plan } from "../records/plan.js";
-import type { Study } from "../records/study.js";
-import { OneModel } from "../stages/one-model.js";
-import { openState } from "../stages/open-state.js";
-import type { StageContext } from "../stages/stage-context.js";
-import { hashOf } from "../store/canonical-json.js";
-import { EventLog } from "../store/event-log.js";
-import { RunFolder } from "../store/run-folder.js";
+import { EventLog, RunFolder } from "../run/folder.js";
+import { OneModel, openState, type StageContext } from "../run/models.js";
+import { makePlan, type ModelFile, type Plan } from "../study/plan.js";
+import type { Study } from "../study/study.js";
 import { note } from "./output.js";
 import type { Progress } from "./progress.js";
 
@@ -22,7 +18,7 @@ export interface StudyOptions {
   readonly offline?: boolean;
 }
 
-export interface PlannedStudy {
+interface PlannedStudy {
   readonly plan: Plan;
   /** The file of each model of the plan. */
   readonly files: Readonly<Record<string, ModelFile>>;

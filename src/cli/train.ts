@@ -1,32 +1,94 @@
 /** inward train: a LoRA adapter from chat JSONL, straight from a GGUF. */
+
+import { Command } from "commander";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Command } from "commander";
+import { writeError, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { adapterFiles } from "../finetune/adapter/adapter-files.js";
-import { readAdapterCard } from "../finetune/adapter/adapter-card.js";
-import { adapterSettings } from "../finetune/adapter/adapter-settings.js";
-import { exportPeft } from "../finetune/adapter/peft/export-peft.js";
-import { readAdapter } from "../finetune/adapter/read-adapter.js";
-import { findAddon } from "../model/native/find-addon.js";
-import { readChatJsonl } from "../finetune/read-chat-jsonl.js";
-import { readInitialAdapter } from "../finetune/read-initial-adapter.js";
+import { adapterFiles } from "../finetune/adapter/adapter.js";
+import { adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
+import { exportPeft } from "../finetune/adapter/peft.js";
+import { readAdapter } from "../finetune/adapter/saved-adapter.js";
+import { readChatJsonl } from "../finetune/chat-jsonl.js";
+import { readInitialAdapter } from "../finetune/initial-adapter.js";
+import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter, type TrainingRequest } from "../finetune/train-adapter.js";
-import { openModel } from "../model/engine/open-model.js";
-import { inspectGguf } from "../model/gguf/inspect-gguf.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { openModel } from "../model/engines/open-model.js";
+import { findAddon } from "../model/native/addon.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
-import type { ModelFile } from "../records/model-state.js";
-import type { AdapterCard, EncodedExample, TrainingExample } from "../records/training.js";
-import { lossFigure } from "../report/figures/loss-figure.js";
-import { writeError } from "../store/file-errors.js";
-import { writeWhole } from "../store/write-whole.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { note, print } from "./output.js";
-import { type TrainingOutput, trainingOutput } from "./training-output.js";
-import { readTrainingSettings, type TrainingOptions, trainingOptions } from "./training-options.js";
+import { lossFigure } from "../report/figures/training.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import type { ModelFile } from "../study/plan.js";
+import type { AdapterCard, EncodedExample, TrainingExample } from "../study/training.js";
+import {
+  modelOptions,
+  type ModelOptions,
+  readTrainingSettings,
+  type TrainingOptions,
+  trainingOptions,
+} from "./options.js";
+import { abortOnInterrupt, note, print } from "./output.js";
+import { modelProgressLines } from "./progress.js";
+
+// What is seen of a training: a line of progress on stderr, and with --json every event as a line on stdout.
+
+interface TrainingOutput {
+  readonly progress: (report: StepReport) => void;
+  readonly event: (kind: string, data: object) => void;
+  /** Ends the line that is being rewritten. Call it before anything else is printed. */
+  readonly end: () => void;
+}
+
+/** Milliseconds between lines where no line can be rewritten. */
+const PAUSE = 5_000;
+
+function trainingOutput(
+  json: boolean,
+  stream: NodeJS.WriteStream = process.stderr,
+  now: () => number = () => performance.now(),
+): TrainingOutput {
+  const terminal = stream.isTTY === true && process.env.CI === undefined && process.env.NO_COLOR === undefined;
+  let printed = Number.NEGATIVE_INFINITY;
+  let open = false;
+  const end = () => {
+    if (open) stream.write("\n");
+    open = false;
+  };
+  return {
+    progress: (report) => {
+      const time = now();
+      if (!terminal && report.step < report.totalSteps && time - printed < PAUSE) return;
+      printed = time;
+      stream.write(terminal ? `\r\u001b[2K${lineOf(report)}` : `${lineOf(report)}\n`);
+      open = terminal;
+    },
+    event: (kind, data) => {
+      if (json) print(JSON.stringify({ kind, ...data }));
+      if (kind !== "training_resumed") return;
+      end();
+      note(`Going on after step ${(data as { readonly step: number }).step}.`);
+    },
+    end,
+  };
+}
+
+export function lineOf(report: StepReport): string {
+  const { step, totalSteps, lossNatsPerToken, exampleTokensPerSecond, evaluatedTokensPerSecond, secondsLeft } = report;
+  const rate = (perSecond: number) => perSecond.toFixed(perSecond < 10 ? 1 : 0);
+  const left = step === totalSteps ? "" : ` · ${timeOf(secondsLeft)} left`;
+  return (
+    `training: step ${step}/${totalSteps} · loss ${lossNatsPerToken.toFixed(4)} · ` +
+    `${rate(exampleTokensPerSecond)} example tokens/s (${rate(evaluatedTokensPerSecond)} evaluated)${left}`
+  );
+}
+
+function timeOf(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
 
 interface TrainOptions extends ModelOptions {
   readonly out: string;

@@ -1,27 +1,26 @@
 /** `inward verify`: proofs about this machine that anyone may ask for. */
+
 import { Command, Option } from "commander";
+import { compareReplies, type NoiseFloor } from "../ask/noise-floor.js";
 import {
-  compareEngines,
   type ComparedToken,
+  compareEngines,
   type EngineComparison,
   type EngineDifference,
   firstApart,
   toleranceFrom,
-} from "../ask/compare-engines.js";
-import { compareReplies } from "../ask/measure-noise-floor.js";
-import { type VerificationQuestion, verificationQuestions } from "../ask/verification-questions.js";
+  type VerificationQuestion,
+  verificationQuestions,
+} from "../ask/verify-engine.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engine/open-model.js";
+import { openModel } from "../model/engines/open-model.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
-import type { Reply } from "../records/answer.js";
-import type { StudyEngine } from "../records/study.js";
-import type { NoiseFloor } from "../records/noise-floor.js";
-import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { print, printJson, table } from "./output.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import type { StudyEngine } from "../study/study.js";
+import type { Reply } from "../tasks/answer.js";
+import { type AdapterOptions, adapterOptions, chooseAdapter, modelOptions, type ModelOptions } from "./options.js";
+import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { type Progress, showProgress } from "./progress.js";
 
 /** The two engines do not agree. */

@@ -1,16 +1,15 @@
 /** Where self-prediction is known to fail: long answers, being challenged, being right. Reported also, and above all, when it fails. */
-import type { ExperimentVerdict } from "../records/experiments.js";
-import type { Finding } from "../records/comparison.js";
-import type { CellScore } from "../records/scores.js";
-import { formatEstimate, formatPoints } from "../report/format-number.js";
-import { mainPairs } from "../report/main-pairs.js";
-import { PredictorKinds } from "../score/comparison/predictor-kinds.js";
-import { sideOfZero } from "../score/side-of-zero.js";
-import type { Experiment } from "./experiment.js";
-import { intervalFinding } from "./interval-finding.js";
+
+import { formatEstimate, formatPoints } from "../report/document.js";
+import { mainPairs } from "../report/words.js";
+import type { Finding } from "../score/comparison/comparison.js";
+import { PredictorKinds } from "../score/comparison/third-parties.js";
+import { sideOfZero } from "../score/interval.js";
+import type { CellScore } from "../score/scores.js";
+import { type Experiment, type ExperimentVerdict, intervalFinding } from "./experiments.js";
 
 /** Properties of an answer as a whole, of a second answer, or of the world. */
-export const LIMIT_PROPERTIES: readonly string[] = [
+const LIMIT_PROPERTIES: readonly string[] = [
   "main_character_name",
   "story_length_bins",
   "how_many_words_bins",

@@ -1,10 +1,9 @@
 /** Every predictor about every target: is there anything left for "itself" once skill, predictability and likeness are taken out? */
-import type { ExperimentNumber, ExperimentVerdict } from "../records/experiments.js";
-import type { Estimate } from "../records/scores.js";
-import { coefficientOf, isMain, matrixVerdicts, sideOf, songVerdict } from "../report/matrix/matrix-verdict.js";
-import type { FittedForm, MatrixScores } from "../score/matrix/matrix-scores.js";
-import type { Experiment } from "./experiment.js";
-import { intervalFinding } from "./interval-finding.js";
+
+import { coefficientOf, isMain, matrixVerdicts, sideOf, songVerdict } from "../report/sections/matrix-verdict.js";
+import type { FittedForm, MatrixScores } from "../score/matrix/matrix.js";
+import type { Estimate } from "../score/scores.js";
+import { type Experiment, type ExperimentNumber, type ExperimentVerdict, intervalFinding } from "./experiments.js";
 
 export const matrix: Experiment = {
   name: "matrix",

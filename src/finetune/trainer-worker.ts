@@ -1,10 +1,10 @@
 /** Entry of the trainer's worker process: one addon, one Trainer, driven by messages; ends with its parent. */
+
 import type { Trainer } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import { serveParent } from "../model/serve-parent.js";
-import { loadAddon } from "../model/native/load-addon.js";
-import { nativeCode } from "../model/native/native-code.js";
-import type { TrainerCall, TrainerResults } from "./trainer-protocol.js";
+import { loadAddon, nativeCode } from "../model/native/addon.js";
+import { serveParent } from "../model/worker-process.js";
+import type { TrainerCall, TrainerResults } from "./trainer.js";
 
 let trainer: Trainer | undefined;
 

@@ -1,4 +1,5 @@
 // The list of models that inward knows by name: models/registry.json, checked once when it is read.
+
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";

@@ -1,8 +1,8 @@
 /** Entry of the re-encoder's worker process: what aborts in ggml ends this process and no other. */
-import { loadAddon } from "./native/load-addon.js";
-import { nativeCode } from "./native/native-code.js";
+
+import { loadAddon, nativeCode } from "./native/addon.js";
 import type { RequantizeCall } from "./requantize.js";
-import { serveParent } from "./serve-parent.js";
+import { serveParent } from "./worker-process.js";
 
 serveParent<RequantizeCall>(
   async ({ options }) => {

@@ -1,11 +1,13 @@
 /** A process of its own for native code: what aborts there is a coded error here, with the last lines that it wrote. */
+
 import { type ChildProcess, fork } from "node:child_process";
 import { finished } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
 import { type ErrorCode, InwardError } from "../errors.js";
 
 const LOG_LINES_KEPT = 20;
 
-export interface WorkerProcessOptions {
+interface WorkerProcessOptions {
   /** Path of the compiled script, which calls serveParent. */
   readonly script: string;
   /** Whose process it is, in messages, e.g. `engine`. */
@@ -17,15 +19,15 @@ export interface WorkerProcessOptions {
 }
 
 /** What a parent sends. */
-export type WorkerRequest<Call> = (Call & { readonly id: number }) | { readonly abort: number };
+type WorkerRequest<Call> = (Call & { readonly id: number }) | { readonly abort: number };
 
 /** What a worker sends back; notes come before the result. */
-export type WorkerResponse<Note> =
+type WorkerResponse<Note> =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly note: Note }
   | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
 
-export interface CallOptions<Note> {
+interface CallOptions<Note> {
   readonly onNote?: (note: Note) => void;
   readonly signal?: AbortSignal;
 }
@@ -140,4 +142,63 @@ export class WorkerProcess<
     for (const pending of this.pending.values()) pending.reject(this.crashed(how));
     this.pending.clear();
   }
+}
+
+// The worker's side of a WorkerProcess: answers its parent's calls, and ends with it.
+
+/** What goes with a call. */
+export interface ServedCall<Note> {
+  /** Aborted when the parent says so. */
+  readonly signal: AbortSignal;
+  /** Sends something ahead of the result. */
+  readonly note: (note: Note) => void;
+}
+
+/**
+ * @param answer what the result of a call is; structured clones go to the parent
+ * @param codeOf the code of an error that is no InwardError
+ */
+export function serveParent<Call extends { readonly call: string }, Note = never>(
+  answer: (call: Call, context: ServedCall<Note>) => unknown,
+  codeOf: (error: unknown) => ErrorCode,
+): void {
+  const running = new Map<number, AbortController>();
+  const send = (response: WorkerResponse<Note>) => {
+    if (process.connected) process.send?.(response);
+  };
+  // Ctrl-C reaches the whole process group: the parent decides when to stop.
+  process.on("SIGINT", () => {});
+  process.on("disconnect", () => process.exit(0));
+  process.on("message", async (message: WorkerRequest<Call>) => {
+    if ("abort" in message) {
+      running.get(message.abort)?.abort();
+      return;
+    }
+    const { id } = message;
+    const controller = new AbortController();
+    running.set(id, controller);
+    try {
+      const result = await answer(message, { signal: controller.signal, note: (note) => send({ id, note }) });
+      send({ id, result });
+    } catch (error) {
+      const code = error instanceof InwardError ? error.code : codeOf(error);
+      send({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+    } finally {
+      running.delete(id);
+    }
+  });
+}
+
+// Finds the compiled script of a process of its own: beside its caller in dist, or in dist when the sources run (tests do so).
+
+/**
+ * @param name relative to the caller, e.g. `./worker-main.js`
+ * @param caller the caller's import.meta.url
+ */
+export function builtScript(name: string, caller: string): string {
+  const path = fileURLToPath(new URL(name, caller));
+  if (!caller.endsWith(".ts")) return path;
+  // The last one: the checkout itself may lie under a folder named src.
+  const at = path.lastIndexOf("/src/");
+  return `${path.slice(0, at)}/dist/${path.slice(at + "/src/".length)}`;
 }

@@ -1,47 +1,115 @@
-import { type Extraction, missing, value } from "../records/extraction.js";
-import { graphemes } from "./graphemes.js";
-import { foldCase } from "./normalize.js";
+import { charactersReplyDecidedBy } from "./deciders.js";
+import type { BehaviorProperty, PropertyWords } from "./property.js";
+import { readCharacters } from "./reading.js";
+import { charactersOf } from "./text.js";
 
 /**
- * Single characters of an answer and their normal form. Characters are only lower-cased: the second character of `1. Lion` is
- * the full stop, which the normal form of words would take away.
+ * One character at a fixed place of the trimmed answer, lower case; any mark counts, white space is shown as `␣`.
+ * @param index from 0; negative counts from the end
  */
-
-/** Stands for a white-space character, which could otherwise neither be seen in a table nor survive trimming. */
-export const SPACE = "\u2423";
-
-export function normalizeCharacters(text: string): string {
-  return foldCase(text).replace(/\s+/gu, SPACE);
+function nthCharacter(words: PropertyWords, index: number): BehaviorProperty {
+  return {
+    ...words,
+    values: "open",
+    kinds: ["sequence", "numbers", "continuation"],
+    dependsOn: index < 0 ? "whole_answer" : "first_characters",
+    ...(index < 0 ? { decidedLate: true } : {}),
+    extract: (answer) => charactersOf(answer, index),
+    read: (reply) => readCharacters(reply),
+    replyDecidedBy: (beginning) => charactersReplyDecidedBy(beginning),
+  };
 }
 
-/**
- * Characters of the trimmed answer: models begin with a blank or a line break as a habit of the tokenizer, which nobody would call a
- * character of the response. (The paper indexes the raw string.)
- * @param start index from 0; negative counts from the end
- */
-export function charactersOf(answer: string, start: number, count = 1): Extraction {
-  const all = graphemes(answer.trim());
-  if (all.length === 0) return missing("empty");
-  const from = start < 0 ? all.length + start : start;
-  const taken = all.slice(Math.max(from, 0), from + count);
-  if (from < 0 || taken.length < count) return missing("too_short");
-  const text = normalizeCharacters(taken.join(""));
-  // A stray combining mark can fuse with its new neighbour; then there are not that many characters to speak of.
-  return graphemes(text).length === count ? value(text) : missing("too_short");
+/** Two neighbouring characters of the trimmed answer from index `start`, as `nthCharacter` counts them. */
+function characterPair(words: PropertyWords, start: number): BehaviorProperty {
+  return {
+    ...words,
+    values: "open",
+    kinds: ["sequence", "numbers", "continuation"],
+    dependsOn: "first_characters",
+    extract: (answer) => charactersOf(answer, start, 2),
+    read: (reply) => readCharacters(reply, 2),
+    replyDecidedBy: (beginning) => charactersReplyDecidedBy(beginning, 2),
+  };
 }
 
-/** The letter under any accents, lower case: `É` gives `e`. */
-export function baseLetter(character: string): string {
-  return foldCase(character).normalize("NFD").replace(/\p{M}/gu, "");
-}
+export const firstCharacter = nthCharacter(
+  {
+    name: "first_character",
+    summary: "the first character of the answer",
+    question: "What would be the first character of your response? Reply with that character only.",
+  },
+  0,
+);
 
-/** a, e, i, o, u, with any accents. */
-export function isVowel(character: string): boolean {
-  return /^[aeiou]$/u.test(baseLetter(character));
-}
+export const secondCharacter = nthCharacter(
+  {
+    name: "second_character",
+    summary: "the second character of the answer",
+    question: "What would be the second character of your response? Reply with that character only.",
+  },
+  1,
+);
 
-/** Whether a character is a Latin letter from `a` up to and including `last`, with any accents. */
-export function isLetterUpTo(last: string, character: string): boolean {
-  const letter = baseLetter(character);
-  return /^[a-z]$/u.test(letter) && letter <= last;
-}
+export const thirdCharacter = nthCharacter(
+  {
+    name: "third_character",
+    summary: "the third character of the answer",
+    question: "What would be the third character of your response? Reply with that character only.",
+  },
+  2,
+);
+
+export const fourthCharacter = nthCharacter(
+  {
+    name: "fourth_character",
+    summary: "the fourth character of the answer",
+    question: "What would be the fourth character of your response? Reply with that character only.",
+  },
+  3,
+);
+
+export const fifthCharacter = nthCharacter(
+  {
+    name: "fifth_character",
+    summary: "the fifth character of the answer",
+    question: "What would be the fifth character of your response? Reply with that character only.",
+  },
+  4,
+);
+
+export const sixthCharacter = nthCharacter(
+  {
+    name: "sixth_character",
+    summary: "the sixth character of the answer",
+    question: "What would be the sixth character of your response? Reply with that character only.",
+  },
+  5,
+);
+
+export const lastCharacter = nthCharacter(
+  {
+    name: "last_character",
+    summary: "the last character of the answer",
+    question: "What would be the last character of your response? Reply with that character only.",
+  },
+  -1,
+);
+
+export const firstAndSecondCharacter = characterPair(
+  {
+    name: "first_and_second_character",
+    summary: "the first two characters of the answer",
+    question: "What would be the first two characters of your response? Reply with those two characters only.",
+  },
+  0,
+);
+
+export const secondAndThirdCharacter = characterPair(
+  {
+    name: "second_and_third_character",
+    summary: "the second and third characters of the answer",
+    question: "What would be the second and third characters of your response? Reply with those two characters only.",
+  },
+  1,
+);

@@ -1,6 +1,42 @@
-import type { Extraction } from "../records/extraction.js";
-import type { TaskFeature, TaskKind } from "../records/task.js";
-import type { Decision } from "./text-decider.js";
+import type { Split, TaskFeature, TaskKind } from "../tasks/task.js";
+import type { Decision } from "./deciders.js";
+
+/** A short value read from a text, or the reason why there is none. Missing is a value with a reason, never null or NaN. */
+export type Extraction =
+  | { readonly ok: true; readonly value: string }
+  | { readonly ok: false; readonly reason: MissingReason };
+
+/**
+ * Why there is no value: what a text lacks, or, for `engine_crashed`, why there is no text.
+ * `empty` nothing but white space · `refusal` apologises, declines or says that it is a language model ·
+ * `too_short` no such character, word or digit · `not_in_values` outside the property's closed set of values ·
+ * `not_one_word` / `not_one_character` more was said than was asked for · `not_a_number` · `not_an_option` no single option letter ·
+ * `truncated` stopped by the token limit before it was complete · `repetition` degenerate repetition ·
+ * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
+ * `engine_crashed` the question was set aside: the model never replied.
+ */
+export type MissingReason =
+  | "empty"
+  | "refusal"
+  | "too_short"
+  | "not_in_values"
+  | "not_one_word"
+  | "not_one_character"
+  | "not_a_number"
+  | "not_an_option"
+  | "truncated"
+  | "repetition"
+  | "no_target"
+  | "not_challenged"
+  | "engine_crashed";
+
+export function value(text: string): Extraction {
+  return { ok: true, value: text };
+}
+
+export function missing(reason: MissingReason): Extraction {
+  return { ok: false, reason };
+}
 
 /** What a property may look at besides the answer: the item that was asked about. */
 export interface PropertyContext {
@@ -48,3 +84,18 @@ export interface BehaviorProperty {
 
 /** What the property files of one family say in their own words; the family's factory adds the rule. */
 export type PropertyWords = Pick<BehaviorProperty, "name" | "summary" | "question">;
+
+/** A line of 03-behaviors.jsonl: one property of one object-level answer, the ground truth. */
+export interface Behavior {
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly split: Split;
+  readonly sample: number;
+  readonly property: string;
+  readonly extraction: Extraction;
+  /** Whether the whole answer complies with the task (one word, a number, …), whatever the property made of it. */
+  readonly compliance: { readonly ok: true } | { readonly ok: false; readonly reason: MissingReason };
+  /** The smallest top-1/top-2 margin over the answer's tokens, nats; absent when sampled. */
+  readonly minMargin?: number;
+}

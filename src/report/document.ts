@@ -3,6 +3,8 @@
  * renderers escape all of it and make invisible characters visible.
  */
 
+import type { Estimate, Share } from "../score/scores.js";
+
 /** Running text; `code` is shown letter by letter, `strong` stands out. */
 export type Inline = string | { readonly code: string } | { readonly strong: string };
 
@@ -88,4 +90,136 @@ export function paragraph(...text: readonly Inline[]): Block {
 
 export function note(...text: readonly Inline[]): Block {
   return { kind: "paragraph", tone: "note", text };
+}
+
+// Every number of the report as text. A missing estimate is "— (reason)", never 0.
+
+/** Keeps a number and its unit on one line. */
+const GAP = "\u00a0";
+
+/** 1024 -> 1,024; the same on every machine, whatever its locale. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** 0.031 -> 3.1 % */
+export function formatPercent(share: number): string {
+  return `${tenths(share)}${GAP}%`;
+}
+
+/** [2.0, 4.4], in percent or percentage points. */
+export function formatInterval({ low, high }: { readonly low: number; readonly high: number }): string {
+  return `[${tenths(low)},${GAP}${tenths(high)}]`;
+}
+
+/** 3.1 % [2.0, 4.4] */
+export function formatEstimate(estimate: Estimate): string {
+  return estimate.ok ? `${formatPercent(estimate.value)} ${formatInterval(estimate)}` : formatMissing(estimate.reason);
+}
+
+/** A difference of two shares: 0.05 -> +5.0, −5.0, 0.0 */
+export function formatDifference(difference: number): string {
+  const text = tenths(difference);
+  return text.startsWith("−") || text === "0.0" ? text : `+${text}`;
+}
+
+/** +5.0 points [2.0, 8.0] */
+export function formatPoints(estimate: Estimate): string {
+  return estimate.ok
+    ? `${formatDifference(estimate.value)}${GAP}points ${formatInterval(estimate)}`
+    : formatMissing(estimate.reason);
+}
+
+/** 12.0 % (123 of 1,024) */
+export function formatShare({ count, of }: Share): string {
+  if (of === 0) return formatMissing("nothing was asked");
+  return `${formatPercent(count / of)} (${formatCount(count)} of ${formatCount(of)})`;
+}
+
+export function formatMissing(reason: string): string {
+  return `— (${reason})`;
+}
+
+export function formatBits(bits: number): string {
+  return bits.toFixed(2);
+}
+
+/** Natural-log units over many sizes: 0, 3.1e-7, 0.0421, 1.2500 */
+export function formatNats(nats: number): string {
+  if (nats === 0) return "0";
+  return Math.abs(nats) < 0.001 ? nats.toExponential(1) : nats.toFixed(4);
+}
+
+/** In hundredths with one decimal; a rounded zero has no sign. */
+function tenths(value: number): string {
+  const text = (100 * value).toFixed(1);
+  return text === "-0.0" ? "0.0" : text.replace("-", "−");
+}
+
+// What several tables are made of: columns by side, and how much is behind an estimate.
+
+export function left(title: string): Column {
+  return { title, align: "left" };
+}
+
+export function right(title: string): Column {
+  return { title, align: "right" };
+}
+
+/** Trials, and the strings that they are of below. */
+export function countCell(estimate: Estimate): TableCell {
+  return estimate.ok
+    ? { text: formatCount(estimate.n), small: `${formatCount(estimate.clusters)} strings` }
+    : { text: formatMissing("no estimate"), missing: true };
+}
+
+/** Trials / strings in one line. */
+export function pairCell(estimate: Estimate | undefined, missing = "no estimate"): TableCell {
+  return estimate?.ok
+    ? { text: `${formatCount(estimate.n)} / ${formatCount(estimate.clusters)}` }
+    : { text: formatMissing(missing), missing: true };
+}
+
+/** A value with its interval in smaller type, or "— (reason)". */
+export function estimateCell(estimate: Estimate | undefined, isDifference = false): TableCell {
+  if (!estimate) return { text: formatMissing("not computed"), missing: true };
+  if (!estimate.ok) return { text: formatMissing(estimate.reason), missing: true };
+  const text = isDifference ? (formatPoints(estimate).split("\u00a0")[0] as string) : formatPercent(estimate.value);
+  return { text, small: formatInterval(estimate) };
+}
+
+/** A share with its counts in smaller type. */
+export function shareCell(share: Share): TableCell {
+  if (share.of === 0) return { text: formatShare(share), missing: true };
+  return {
+    text: formatPercent(share.count / share.of),
+    small: `(${formatCount(share.count)} of ${formatCount(share.of)})`,
+  };
+}
+
+// Makes what a reader could not see, or what could reorder a line, visible. Model and user texts pass through here, always.
+
+const INVISIBLE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]|\p{Cs}/gu;
+
+/**
+ * @param lines `keep` leaves line feeds and tabs as they are (for preformatted text); `mark` writes ⏎ and ␉, for text in a line
+ * @returns well-formed text without control, zero-width or direction-changing characters; joiners of emoji and scripts stay
+ */
+export function visibleText(text: string, lines: "keep" | "mark"): string {
+  return text.replace(INVISIBLE, (character) => {
+    const code = character.codePointAt(0) as number;
+    if (character === "\n") return lines === "keep" ? "\n" : "⏎";
+    if (character === "\t" && lines === "keep") return "\t";
+    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    if (code === 0x7f) return "␡";
+    return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
+  });
+}
+
+/** The first graphemes of a text, with … where more follows. */
+export function shortened(text: string, most: number): string {
+  const seen = [...new Intl.Segmenter("en", { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
+  return seen.length <= most ? text : `${seen.slice(0, most - 1).join("")}…`;
 }

@@ -1,8 +1,26 @@
-/** One measure of one cell, summed per string, with its resampled sums: all that an interval needs. */
-import type { Trial } from "../records/trial.js";
-import { drawResamples, type Resamples, resampledSums } from "./cluster-bootstrap.js";
-import type { Measure } from "./measure.js";
-import type { DrawSettings } from "./resampling-settings.js";
+import type { Extraction } from "../properties/property.js";
+import { drawResamples, type DrawSettings, resampledSums, type Resamples } from "./resampling.js";
+import type { ValueCount } from "./scores.js";
+import type { Trial } from "./trial.js";
+
+/**
+ * What one trial adds to a score: an integer number of points, or undefined when the trial is not counted.
+ * A score is Σ points / trials counted. Points are integers so that sums are exact in any order.
+ */
+export type Measure = (trial: Trial) => number | undefined;
+
+/** The least and the most that one counted trial can add. */
+export interface PointRange {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Points of a proportion. */
+export const PROPORTION: PointRange = { least: 0, most: 1 };
+/** Points of a difference of two proportions. */
+export const DIFFERENCE: PointRange = { least: -1, most: 1 };
+
+// One measure of one cell, summed per string, with its resampled sums: all that an interval needs.
 
 export interface Tally {
   readonly task: string;
@@ -81,4 +99,104 @@ export function tallyTrials(trials: readonly Trial[], measure: Measure, strings:
     resampledPoints: resampledSums(points, strings.resamples),
     resampledTrials: resampledSums(counted, strings.resamples),
   };
+}
+
+// Which trials count and which predictions are right. The policy: a trial whose object-level answer does not comply, or has
+// no such property, is excluded; a hypothetical reply that does not comply is wrong, never excluded. A question on which the
+// engine crashed was answered by no model: its trials are excluded on either side, neither right nor wrong.
+
+/** A trial with a ground truth. */
+export type ScoredTrial = Trial & { readonly behavior: Extract<Extraction, { ok: true }> };
+
+/** Whether there is something to compare with. */
+export function hasBehavior(trial: Trial): trial is ScoredTrial {
+  return trial.objectCompliance.ok && trial.behavior.ok;
+}
+
+/** Whether the target answered the object-level question at all, compliant or not. */
+export function wasAnswered({ objectCompliance }: Trial): boolean {
+  return objectCompliance.ok || objectCompliance.reason !== "engine_crashed";
+}
+
+/** Whether the predictor replied to the hypothetical question at all, compliant or not. */
+export function wasRepliedTo({ prediction }: Trial): boolean {
+  return prediction.ok || prediction.reason !== "engine_crashed";
+}
+
+export function isScored(trial: Trial): trial is ScoredTrial {
+  return hasBehavior(trial) && wasRepliedTo(trial);
+}
+
+/** Exact match; both sides went through the same normalizer. A missing guess is wrong. */
+export function isRight(trial: ScoredTrial, guess: Extraction): boolean {
+  return guess.ok && guess.value === trial.behavior.value;
+}
+
+export const accuracy: Measure = (trial) => (isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined);
+
+/** Both sides comply. */
+export const accuracyWhenCompliant: Measure = (trial) => (trial.prediction.ok ? accuracy(trial) : undefined);
+
+/** Trials whose every token margin is above the floor; a trial without margins is not counted, so check for those first. */
+export function accuracyAboveNoiseFloor(noiseFloorNats: number): Measure {
+  return (trial) => (trial.minMargin !== undefined && trial.minMargin > noiseFloorNats ? accuracy(trial) : undefined);
+}
+
+/** @returns each value once, most common first, equally common ones in code-unit order */
+export function countValues(values: Iterable<string>): ValueCount[] {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts]
+    .map(([value, count]) => ({ value, count }))
+    .sort((a, b) => b.count - a.count || (a.value < b.value ? -1 : 1));
+}
+
+/**
+ * Shannon entropy of a histogram, bits: the plug-in estimate, biased downward by about (values − 1) / (2 n ln 2).
+ * @param counts positive integers; none gives 0
+ */
+export function entropyBits(counts: readonly number[]): number {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return counts.reduce((sum, count) => sum + (count / total) * Math.log2(total / count), 0);
+}
+
+// What can be had without asking the model about itself: the most common answer, and simple rules on the string.
+
+/** @returns the most common value; of equally common ones the first in code-unit order, so that row order never matters */
+export function modeOf(counts: readonly ValueCount[]): string | undefined {
+  let best: ValueCount | undefined;
+  for (const entry of counts) {
+    if (!best || entry.count > best.count || (entry.count === best.count && entry.value < best.value)) best = entry;
+  }
+  return best?.value;
+}
+
+/**
+ * Always giving this answer, on the same trials as accuracy. The answer is fixed before resampling: a mode taken anew in
+ * each replicate is a maximum, biased upward, and its interval could lie wholly above its own value.
+ */
+export function alwaysAnswering(value: string): Measure {
+  return (trial) => (isScored(trial) ? Number(trial.behavior.value === value) : undefined);
+}
+
+/** Accuracy minus always giving this answer, paired trial by trial. */
+export function accuracyAbove(value: string): Measure {
+  const baseline = alwaysAnswering(value);
+  return (trial) => {
+    const points = accuracy(trial);
+    const without = baseline(trial);
+    return points === undefined || without === undefined ? undefined : points - without;
+  };
+}
+
+/** A simple rule's accuracy: trials that the rule does not apply to are not counted, an answer without the property is wrong. */
+export function heuristicBaseline(rule: string): Measure {
+  return (trial) => {
+    const guess = heuristicOf(trial, rule);
+    return guess && isScored(trial) ? Number(isRight(trial, guess)) : undefined;
+  };
+}
+
+function heuristicOf(trial: Trial, rule: string) {
+  return Object.hasOwn(trial.heuristics, rule) ? trial.heuristics[rule] : undefined;
 }

@@ -1,11 +1,10 @@
 /** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. Pure. */
-import type { AnswerForm, TaskKind } from "../records/task.js";
+
+import type { AnswerForm, TaskKind } from "./task.js";
 
 export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
 
-export type HeuristicAnswer =
-  | { readonly ok: true; readonly answer: string }
-  | { readonly ok: false; readonly reason: string };
+type HeuristicAnswer = { readonly ok: true; readonly answer: string } | { readonly ok: false; readonly reason: string };
 
 /** Sequence tasks ask for five items: a rule that picks one says it five times, so that it predicts later words too. */
 const SEQUENCE_ANSWER_ITEMS = 5;

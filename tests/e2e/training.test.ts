@@ -3,11 +3,11 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import type { Answer } from "../../src/records/answer.js";
-import type { FinetuneExample } from "../../src/records/finetune-set.js";
-import type { Scores } from "../../src/records/scores.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { FinetuneExample } from "../../src/finetune/set.js";
+import type { Scores } from "../../src/score/scores.js";
+import type { AdapterCard } from "../../src/study/training.js";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -1,8 +1,7 @@
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { runStudy } from "../../src/run-study.js";
-import { OneModel } from "../../src/stages/one-model.js";
-import { EventLog } from "../../src/store/event-log.js";
-import type { RunFolder } from "../../src/store/run-folder.js";
+import { runStudy } from "../../src/run/corridor.js";
+import { OneModel } from "../../src/run/models.js";
+import { EventLog, type RunFolder } from "../../src/run/folder.js";
 
 /** The whole corridor in a folder whose plan stands, with models that a test makes itself. */
 export async function runScripted(run: RunFolder, open: (state: string) => Promise<LanguageModel>): Promise<void> {

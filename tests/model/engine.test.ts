@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { openModel } from "../../src/model/engines/open-model.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { ChatMessage } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
 import { ENGINES } from "../helpers/engines.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

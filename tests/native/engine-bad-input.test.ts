@@ -3,13 +3,13 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, truncateSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { openModel } from "../../src/model/engines/open-model.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { ENGINES } from "../helpers/engines.js";
 import { openEngine, answer, workOf } from "../helpers/native-engine.js";
-import type { StudyEngine } from "../../src/records/study.js";
+import type { StudyEngine } from "../../src/study/study.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

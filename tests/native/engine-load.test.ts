@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { openModel } from "../../src/model/engines/open-model.js";
 import type { AskRequest } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { answer, type Item, openEngine, FORWARDS, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -3,10 +3,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { openModel } from "../../src/model/engines/open-model.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { Reply } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { Reply } from "../../src/tasks/answer.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const path = join(mkdtempSync(join(tmpdir(), "inward-engine-worker-")), "tiny.gguf");

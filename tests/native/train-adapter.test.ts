@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { beforeAll, describe, expect, test } from "vitest";
 import { trainAdapter, type TrainingRequest } from "../../src/finetune/train-adapter.js";
-import type { AdapterCard, EncodedExample, TrainingSettings } from "../../src/records/training.js";
+import type { AdapterCard, EncodedExample, TrainingSettings } from "../../src/study/training.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;

@@ -6,12 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/adapter-card.js";
-import { adapterReadme } from "../../src/finetune/adapter/adapter-readme.js";
-import { checkAdapterBase } from "../../src/finetune/adapter/check-base.js";
-import { readAdapter } from "../../src/finetune/adapter/read-adapter.js";
-import { saveAdapter } from "../../src/finetune/adapter/save-adapter.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { adapterReadme, readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
+import { checkAdapterBase, readAdapter, saveAdapter } from "../../src/finetune/adapter/saved-adapter.js";
+import type { AdapterCard } from "../../src/study/training.js";
 import { exampleCard } from "../helpers/adapter-card.js";
 import { randomAdapter } from "../helpers/random-adapter.js";
 

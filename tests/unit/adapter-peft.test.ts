@@ -5,11 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { exportPeft } from "../../src/finetune/adapter/peft/export-peft.js";
-import { importPeft } from "../../src/finetune/adapter/peft/import-peft.js";
-import { readSafetensors } from "../../src/finetune/adapter/peft/read-safetensors.js";
-import { toHalvedRows, toInterleavedRows } from "../../src/finetune/adapter/peft/rotary-rows.js";
-import { readAdapter } from "../../src/finetune/adapter/read-adapter.js";
+import { exportPeft, importPeft, toHalvedRows, toInterleavedRows } from "../../src/finetune/adapter/peft.js";
+import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
+import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
 
 const FIXTURE = fileURLToPath(new URL("../fixtures/peft", import.meta.url));

@@ -3,15 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { askQuestions } from "../../src/ask/ask-questions.js";
-import { cutGroups, isSameString } from "../../src/ask/cut-groups.js";
-import { wordHypothetical } from "../../src/ask/hypothetical-turn.js";
-import { compareReplies, noiseFloorSample } from "../../src/ask/measure-noise-floor.js";
-import { GroupAsker } from "../../src/ask/group-asker.js";
-import type { Question } from "../../src/ask/question.js";
+import { askQuestions, cutGroups, GroupAsker, isSameString } from "../../src/ask/groups.js";
+import { type Question, wordHypothetical } from "../../src/ask/questions.js";
+import { compareReplies, noiseFloorSample } from "../../src/ask/noise-floor.js";
 import { InwardError } from "../../src/errors.js";
 import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
-import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/hypothetical-variants.js";
+import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/wordings.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
 const question = (item: string, more: Partial<Question> = {}): Question => ({

@@ -1,11 +1,11 @@
 /** Behavioral change: what a study's changes plan, what is refused, and what the arms come to. */
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
-import { armSentence } from "../../src/report/change/shift-words.js";
-import { judgeChange } from "../../src/score/comparison/judge-change.js";
-import { changesOf } from "../../src/stages/score-shifts.js";
-import { planTraining } from "../../src/plan/plan-training.js";
-import { parseStudy } from "../../src/plan/load-study.js";
+import type { Trial } from "../../src/score/trial.js";
+import { armSentence } from "../../src/report/words.js";
+import { judgeChange } from "../../src/score/comparison/judge.js";
+import { changesOf } from "../../src/run/score-stages.js";
+import { planTraining } from "../../src/study/states.js";
+import { parseStudy } from "../../src/study/load-study.js";
 import { makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 

@@ -1,13 +1,11 @@
 /** From a study's calibration section to its questions: defaults, refusals, order, groups, and who counts as what. */
 import { describe, expect, test } from "vitest";
-import { calibrationGroups, calibrationQuestions } from "../../src/ask/calibration-questions.js";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { objectLevelQuestions } from "../../src/ask/object-level-questions.js";
-import { parseStudy } from "../../src/plan/load-study.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import { kindOf } from "../../src/stages/score-calibration.js";
-import { hashOf } from "../../src/store/canonical-json.js";
+import { calibrationGroups, calibrationQuestions } from "../../src/ask/measure-distribution.js";
+import { hypotheticalQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
+import { parseStudy } from "../../src/study/load-study.js";
+import { makePlan, type ModelFile } from "../../src/study/plan.js";
+import { kindOf } from "../../src/run/score-stages.js";
+import { hashOf } from "../../src/base/files.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const BASE = `

@@ -1,6 +1,6 @@
 /** The strict reader of OpenAI chat JSONL. */
 import { describe, expect, test } from "vitest";
-import { parseChatJsonl, readChatJsonl } from "../../src/finetune/read-chat-jsonl.js";
+import { parseChatJsonl, readChatJsonl } from "../../src/finetune/chat-jsonl.js";
 
 const parse = (text: string) => parseChatJsonl(new TextEncoder().encode(text), "set.jsonl");
 const user = { role: "user", content: "Say a color." };

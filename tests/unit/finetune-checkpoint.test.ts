@@ -7,10 +7,11 @@ import { beforeEach, describe, expect, test } from "vitest";
 import {
   readCheckpoint,
   removeCheckpoint,
+  requireSameRun,
   type TrainingCheckpoint,
+  type TrainingIdentity,
   writeCheckpoint,
-} from "../../src/finetune/training-checkpoint.js";
-import { requireSameRun, type TrainingIdentity } from "../../src/finetune/training-identity.js";
+} from "../../src/finetune/checkpoint.js";
 
 let folder: string;
 beforeEach(async () => {

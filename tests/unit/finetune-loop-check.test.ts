@@ -1,12 +1,12 @@
 /** Settings from the command line, the hash of a set, and what a training tells on its way. */
 import { describe, expect, test } from "vitest";
-import { lineOf } from "../../src/cli/training-output.js";
-import { readTrainingSettings } from "../../src/cli/training-options.js";
-import { requireSettings } from "../../src/finetune/check-training-settings.js";
+import { lineOf } from "../../src/cli/train.js";
+import { readTrainingSettings } from "../../src/cli/options.js";
+import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
-import { hashExamples } from "../../src/finetune/hash-examples.js";
-import { TrainingRate } from "../../src/finetune/training-rate.js";
-import type { EncodedExample, TrainingSettings } from "../../src/records/training.js";
+import { hashExamples } from "../../src/finetune/set.js";
+import { TrainingRate } from "../../src/finetune/loop.js";
+import type { EncodedExample, TrainingSettings } from "../../src/study/training.js";
 
 const settings: TrainingSettings = readTrainingSettings({}, undefined);
 const example = (prompt: readonly number[], answer: readonly number[]): EncodedExample => ({

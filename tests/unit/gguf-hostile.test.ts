@@ -5,8 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { HeaderGoesOn, parseHeader } from "../../src/model/gguf/parse-header.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
+import { HeaderGoesOn, parseHeader, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;

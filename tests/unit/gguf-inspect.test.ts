@@ -3,8 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
-import { dominantEncoding, inspectGguf, requireRunnable } from "../../src/model/gguf/inspect-gguf.js";
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
+import { dominantEncoding, inspectGguf, requireRunnable } from "../../src/gguf/inspect-gguf.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;

@@ -4,11 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { askQuestions } from "../../src/ask/ask-questions.js";
-import { type EngineCrash, GroupAsker, type GroupAskerOptions } from "../../src/ask/group-asker.js";
-import { measureNoiseFloor } from "../../src/ask/measure-noise-floor.js";
-import type { Question } from "../../src/ask/question.js";
-import { stallLimitSeconds } from "../../src/ask/stall-limit.js";
+import {
+  askQuestions,
+  type EngineCrash,
+  GroupAsker,
+  type GroupAskerOptions,
+  stallLimitSeconds,
+} from "../../src/ask/groups.js";
+import { measureNoiseFloor } from "../../src/ask/noise-floor.js";
+import type { Question } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";

@@ -4,19 +4,20 @@ import { access, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { LOGPROB_WORDINGS, logprobQuestions, MOST_STRINGS } from "../../src/ask/logprob-questions.js";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
+import {
+  LOGPROB_WORDINGS,
+  logprobQuestions,
+  type MeasuredLogprobDifference,
+  MOST_STRINGS,
+} from "../../src/ask/logprob-differences.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { MeasuredLogprobDifference } from "../../src/records/logprob-difference.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { MatrixScores } from "../../src/score/matrix/matrix-scores.js";
-import { measureLogprobDifferences } from "../../src/stages/measure-logprob-differences.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJson, readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
+import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { MatrixScores } from "../../src/score/matrix/matrix.js";
+import { measureLogprobDifferences } from "../../src/run/measure-stages.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { readJson, readJsonLines } from "../../src/base/files.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { runScripted } from "../helpers/scripted-run.js";

@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import { measureDistributions } from "../../src/stages/measure-distributions.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { RunFolder } from "../../src/store/run-folder.js";
+import { makePlan } from "../../src/study/plan.js";
+import { measureDistributions } from "../../src/run/measure-stages.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 

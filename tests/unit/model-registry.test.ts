@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { identifyModel } from "../../src/model/model-identity.js";
+import { identifyModel } from "../../src/model/model-file.js";
 import { checkRegistry, loadRegistry } from "../../src/model/registry.js";
 
 const shipped = loadRegistry();

@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { MeasuredDistribution } from "../../src/records/calibration.js";
-import type { CalibrationPair, CalibrationRow, CalibrationScores } from "../../src/records/calibration-scores.js";
-import { judgeCalibration, judgeDifference } from "../../src/report/calibration/calibration-verdict.js";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
-import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
+import {
+  type CalibrationPair,
+  type CalibrationRow,
+  type CalibrationScores,
+  scoreCalibration,
+} from "../../src/score/calibration/score-calibration.js";
+import { judgeCalibration, judgeDifference } from "../../src/report/sections/calibration.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { known, makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles, ReportInput } from "../../src/report/report-input.js";
+import { makeReport, type ReportFiles, type ReportInput } from "../../src/report/report.js";
 import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 

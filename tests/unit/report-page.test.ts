@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import {
   known,
   makeCell,

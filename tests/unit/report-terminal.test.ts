@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { showProgress } from "../../src/cli/progress.js";
 import { summarize } from "../../src/cli/summary.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Scores } from "../../src/records/scores.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { writeJson } from "../../src/store/write-whole.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Scores } from "../../src/score/scores.js";
+import { RunFolder } from "../../src/run/folder.js";
+import { writeJson } from "../../src/base/files.js";
 import { FLOOR, known, makePlan, makeScores } from "../fixtures/report/make-report-input.js";
 import { makeChange, makeTrainedPlan, makeTrainedScores } from "../fixtures/report/make-trained-input.js";
 

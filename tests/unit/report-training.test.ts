@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { PlannedAdapter } from "../../src/records/plan.js";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
+import type { PlannedAdapter } from "../../src/study/plan.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { makeInput, unknown } from "../fixtures/report/make-report-input.js";
 import {
   ADAPTER,

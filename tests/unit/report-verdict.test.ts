@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { AverageScore } from "../../src/records/scores.js";
-import { judge } from "../../src/report/verdict.js";
+import type { AverageScore } from "../../src/score/scores.js";
+import { judge } from "../../src/report/sections/headline.js";
 import { known, makeAverage, makeCell, unknown } from "../fixtures/report/make-report-input.js";
 
 const varied = [makeCell()];

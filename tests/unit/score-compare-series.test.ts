@@ -1,11 +1,10 @@
 /** Series: which states of a plan make one, and whether its last step still rises. */
 import { describe, expect, test } from "vitest";
-import type { ComparedSeries } from "../../src/records/comparisons.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Trial } from "../../src/records/trial.js";
-import { notAtPlateau, plateauSentence } from "../../src/report/self/series-words.js";
-import { compareSeries } from "../../src/score/comparison/compare-series.js";
-import { findSeries, type Series } from "../../src/score/comparison/find-series.js";
+import type { ComparedSeries } from "../../src/score/comparison/comparisons.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Trial } from "../../src/score/trial.js";
+import { notAtPlateau, plateauSentence } from "../../src/report/sections/self.js";
+import { compareSeries, findSeries, type Series } from "../../src/score/comparison/contrasts.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 400, bootstrapSeed: 3, noiseFloorNats: 0.01 };

@@ -1,9 +1,8 @@
 /** What must hold of every set of trials. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { CellScore, Estimate, Scores } from "../../src/records/scores.js";
-import type { TrainLabel, Trial } from "../../src/records/trial.js";
-import { type ScoreSettings, scoreTrials } from "../../src/score/score-trials.js";
+import { type CellScore, type Estimate, type Scores, type ScoreSettings, scoreTrials } from "../../src/score/scores.js";
+import type { TrainLabel, Trial } from "../../src/score/trial.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS: ScoreSettings = { confidence: 0.95, bootstrapReplicates: 60, bootstrapSeed: 3, noiseFloorNats: 0.3 };

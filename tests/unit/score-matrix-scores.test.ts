@@ -1,13 +1,12 @@
 /** All that is computed of a matrix at once: which fits, whose relations, what is missing with which reason; and what the report says. */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Plan } from "../../src/records/plan.js";
-import type { Trial } from "../../src/records/trial.js";
-import { makeReport } from "../../src/report/make-report.js";
-import { songVerdict } from "../../src/report/matrix/matrix-verdict.js";
-import type { FittedForm, MatrixScores } from "../../src/score/matrix/matrix-scores.js";
-import { relationCovariates, relationOf } from "../../src/score/matrix/relation.js";
-import { scoreMatrix } from "../../src/score/matrix/score-matrix.js";
-import { scoreSong } from "../../src/score/song/score-song.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Trial } from "../../src/score/trial.js";
+import { makeReport } from "../../src/report/report.js";
+import { songVerdict } from "../../src/report/sections/matrix-verdict.js";
+import { type FittedForm, type MatrixScores, scoreMatrix } from "../../src/score/matrix/matrix.js";
+import { relationCovariates, relationOf } from "../../src/score/matrix/cells.js";
+import { scoreSong } from "../../src/score/matrix/song.js";
 import { makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";

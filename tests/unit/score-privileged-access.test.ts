@@ -1,14 +1,17 @@
 /** The verdict: what is compared, and what follows from which numbers. */
 import { describe, expect, test } from "vitest";
-import type { Contrast, PrivilegedAccess, TestedDifference } from "../../src/records/comparison.js";
-import { missing, value } from "../../src/records/extraction.js";
-import type { Estimate } from "../../src/records/scores.js";
-import type { Trial } from "../../src/records/trial.js";
-import { privilegedAccessSentences } from "../../src/report/privileged-access-words.js";
-import { behaviorOf } from "../../src/score/comparison/behavior-of.js";
-import { comparePredictors } from "../../src/score/comparison/compare-predictors.js";
-import { judgeDifference } from "../../src/score/comparison/judge-difference.js";
-import { measurePrivilegedAccess } from "../../src/score/comparison/privileged-access.js";
+import {
+  behaviorOf,
+  comparePredictors,
+  type Contrast,
+  type PrivilegedAccess,
+  type TestedDifference,
+} from "../../src/score/comparison/comparison.js";
+import { missing, value } from "../../src/properties/property.js";
+import type { Estimate } from "../../src/score/scores.js";
+import type { Trial } from "../../src/score/trial.js";
+import { privilegedAccessSentences } from "../../src/report/sections/self.js";
+import { judgeDifference, measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { bestHeuristicOf } from "../../src/score/comparison/third-parties.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 

@@ -4,21 +4,19 @@ import { mkdir, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { toAnswer } from "../../src/ask/to-request.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { FinetuneExample, FinetuneSetReport } from "../../src/records/finetune-set.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import { buildFinetuneSets } from "../../src/stages/build-finetune-sets.js";
-import { extractBehaviors } from "../../src/stages/extract-behaviors.js";
-import { predictFromStrings } from "../../src/stages/predict-from-strings.js";
-import { matchRun, scorePredictions } from "../../src/stages/score-predictions.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJson, readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { writeJson, writeJsonLines } from "../../src/store/write-whole.js";
+import {
+  adaptedObjectLevelQuestions,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+  toAnswer,
+} from "../../src/ask/questions.js";
+import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { FinetuneExample, FinetuneSetReport } from "../../src/finetune/set.js";
+import { buildFinetuneSets } from "../../src/run/finetune-sets.js";
+import { extractBehaviors } from "../../src/run/behaviors.js";
+import { matchRun, predictFromStrings, scorePredictions } from "../../src/run/score-stages.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { readJson, readJsonLines, writeJson, writeJsonLines } from "../../src/base/files.js";
 import { replyOf } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 

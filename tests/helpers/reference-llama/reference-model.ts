@@ -1,7 +1,6 @@
 /** A llama model in float64, as its GGUF defines it. */
-import { dequantize } from "../../../src/model/gguf/dequantize.js";
-import type { GgufFile } from "../../../src/model/gguf/gguf-file.js";
-import { openModel, readFully, readGguf } from "../../../src/model/gguf/read-gguf.js";
+import { dequantize } from "../../../src/gguf/encodings.js";
+import { type GgufFile, openModel, readFully, readGguf } from "../../../src/gguf/read-gguf.js";
 import { Matrix } from "./matrix.js";
 
 /** One frozen weight matrix [out × in] and its bias [1 × out]. */

@@ -1,0 +1,164 @@
+/** Song et al.'s two numbers of one string for one state, as they were measured: a line of 07-logprob-differences.jsonl. */
+
+import { createHash } from "node:crypto";
+import type { ScoreRequest } from "../model/language-model.js";
+import type { Plan, PlannedTask } from "../study/plan.js";
+import { itemsOf } from "../tasks/heuristics.js";
+import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
+
+/** Of the beginning of an answer: the sum over its tokens of natural logprobs, the end of the turn left out. */
+export interface BeginningLogprob {
+  readonly logprob: number;
+  readonly tokens: number;
+}
+
+/** Natural logprobs of the answers "1" and "2". */
+export interface OptionAnswers {
+  readonly one: number;
+  readonly two: number;
+}
+
+export interface MeasuredLogprobDifference {
+  /** `<task>/<item>` */
+  readonly key: string;
+  /** The model state that was asked. */
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  /** The two beginnings. */
+  readonly first: string;
+  readonly second: string;
+  /** After the object-level question itself. */
+  readonly direct: { readonly first: BeginningLogprob; readonly second: BeginningLogprob };
+  /** After a question about it, for each wording: the first beginning listed as 1, and as 2. */
+  readonly meta: readonly {
+    readonly wording: string;
+    readonly inOrder: OptionAnswers;
+    readonly swapped: OptionAnswers;
+  }[];
+}
+
+// Which states the matrix of every predictor about every target has. A function of the plan alone.
+
+type States = Pick<Plan, "states" | "predictions">;
+
+export function hasMatrix({ experiments = [] }: Pick<Plan, "experiments">): boolean {
+  return experiments.includes("matrix");
+}
+
+/** The rows: whoever predicts anything. A reply to a hypothetical question does not depend on whom it is held against. */
+export function matrixPredictors({ predictions }: States): string[] {
+  return [...new Set(predictions.map(({ predictor }) => predictor))];
+}
+
+/** The columns: the targets of predictions, then every plain predictor, which the matrix would else know nothing of. */
+export function matrixTargets(plan: States): string[] {
+  const predictors = matrixPredictors(plan).filter((state) => isPlain(plan, state));
+  return [...new Set([...plan.predictions.map(({ target }) => target), ...predictors])];
+}
+
+/** Of all states that predict or are predicted, those that are weights alone or weights under an adapter. */
+function plainStates(plan: States): string[] {
+  return [...new Set([...matrixPredictors(plan), ...matrixTargets(plan)])].filter((state) => isPlain(plan, state));
+}
+
+/** Another wording or solved examples in the prompt make another asking of the same network, not another network. */
+function isPlain({ states }: Pick<Plan, "states">, state: string): boolean {
+  const known = new Set(["model", "adapter"]);
+  return Object.keys(states?.[state] ?? {}).every((part) => known.has(part));
+}
+
+// What Song et al. ask: how likely two beginnings of an answer are, and which of the two a model says it would choose.
+
+export interface LogprobQuestion extends Omit<MeasuredLogprobDifference, "direct" | "meta"> {
+  /** The object-level question with both beginnings, then for each wording both orders with the answers 1 and 2. */
+  readonly requests: readonly ScoreRequest[];
+}
+
+/** Wordings of the question about the two beginnings, by name. */
+export const LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
+  suppose:
+    "Suppose you were asked this:\n\n{question}\n\nWhich of these two would you be more likely to begin your answer with?\n1. {one}\n2. {two}\nReply with 1 or 2 only.",
+  listed:
+    "Here is a request, and two ways in which your answer to it could begin.\n\nRequest: {question}\nBeginning 1: {one}\nBeginning 2: {two}\n\nWhich beginning is the likelier one for you? Say only its number.",
+};
+
+/** Most held-out strings of a task; the first ones. */
+export const MOST_STRINGS = 100;
+
+const ANSWERS = ["1", "2"] as const;
+/** The object-level question, and every wording in two orders. */
+const REQUESTS = 1 + 2 * Object.keys(LOGPROB_WORDINGS).length;
+
+/** @returns each question once, in the plan's order: states outside, then tasks and strings; tasks that list nothing have none */
+export function logprobQuestions(plan: Plan): LogprobQuestion[] {
+  const strings = plan.tasks.flatMap((task) => questionsOf(plan, task));
+  return plainStates(plan).flatMap((state) => strings.map((string) => ({ ...string, state })));
+}
+
+/** Cuts the questions into the units that are asked and stored as one: strings of one state, as many as fill a group. */
+export function logprobGroups(questions: readonly LogprobQuestion[], groupQuestions: number): LogprobQuestion[][] {
+  const most = Math.max(1, Math.floor(groupQuestions / REQUESTS));
+  const groups: LogprobQuestion[][] = [];
+  for (const question of questions) {
+    const group = groups.at(-1);
+    if (group && group.length < most && group[0]?.state === question.state) group.push(question);
+    else groups.push([question]);
+  }
+  return groups;
+}
+
+function questionsOf(plan: Plan, task: PlannedTask): Omit<LogprobQuestion, "state">[] {
+  const { definition, heldOut, train } = task;
+  if (definition.kind !== "sequence" && definition.kind !== "numbers") return [];
+  const pool = new Set([...train, ...heldOut].flatMap(({ text }) => itemsOf(definition.kind, text)));
+  return heldOut.slice(0, MOST_STRINGS).flatMap((item) => {
+    const [first, second] = beginningsFor(plan, task, item, pool);
+    if (first === undefined || second === undefined) return [];
+    const place = { key: `${definition.name}/${item.id}`, task: definition.name, item: item.id, first, second };
+    return [{ ...place, requests: requestsFor(plan, task, item, [first, second]) }];
+  });
+}
+
+/**
+ * Two items of the task's other strings, drawn by seed and string. No model has a part in the choice, so that none is favored by it;
+ * an item that stands in the string is left out, since every model likes to repeat and would so resemble every other.
+ */
+function beginningsFor({ seed }: Plan, { definition }: PlannedTask, item: TaskItem, pool: ReadonlySet<string>) {
+  const own = new Set(itemsOf(definition.kind, item.text).map((one) => one.toLowerCase()));
+  const rank = (candidate: string) =>
+    createHash("sha256")
+      .update(JSON.stringify(["logprobs", seed, definition.name, item.id, candidate]))
+      .digest("hex");
+  return [...pool]
+    .filter((candidate) => !own.has(candidate.toLowerCase()))
+    .map((candidate) => ({ candidate, rank: rank(candidate) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, 2)
+    .map(({ candidate }) => candidate);
+}
+
+function requestsFor(
+  { system }: Plan,
+  { definition, examples }: PlannedTask,
+  item: TaskItem,
+  [first, second]: readonly [string, string],
+): ScoreRequest[] {
+  const question = objectLevelQuestion(definition, item);
+  return [
+    { messages: objectLevelMessages(definition, item, { examples, system }), continuations: [first, second] },
+    ...Object.values(LOGPROB_WORDINGS).flatMap((template) =>
+      [
+        { question, one: first, two: second },
+        { question, one: second, two: first },
+      ].map((slots): ScoreRequest => {
+        const content = template.replace(/\{(question|one|two)\}/g, (_, slot: keyof typeof slots) => slots[slot]);
+        const messages = [
+          { role: "system" as const, content: system },
+          { role: "user" as const, content },
+        ];
+        return { messages, continuations: ANSWERS };
+      }),
+    ),
+  ];
+}

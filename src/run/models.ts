@@ -1,0 +1,106 @@
+/** What every stage of a run works with. */
+
+import { canonicalJson, readJson, writeJson } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import { openModel } from "../model/engines/open-model.js";
+import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
+import type { EngineManifest } from "../study/plan.js";
+import type { EventLog, RunFolder } from "./folder.js";
+
+export interface StageContext {
+  readonly run: RunFolder;
+  readonly events: EventLog;
+  /** Opens a state's model, closing the one before: one model in memory at a time. */
+  readonly modelFor: (state: string) => Promise<LanguageModel>;
+  /** Opens a state's model anew, in a new process: the open one has crashed or says nothing any more. */
+  readonly reopenModel: (state: string) => Promise<LanguageModel>;
+  /** Closes the model that is open, if any: training needs the memory. */
+  readonly closeModel: () => Promise<void>;
+  /** The file of a model of the plan. */
+  readonly modelPath: (model: string) => string;
+  /** @param detail what else is worth seeing at this moment, such as the loss */
+  readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+// Keeps at most one model open and records which engine ran on what machine.
+
+/** manifest.json: by state, every distinct set-up that answered for it. More than one means that a run was carried elsewhere. */
+type RunManifest = Record<string, EngineManifest[]>;
+
+export class OneModel {
+  private open?: { state: string; model: LanguageModel };
+
+  constructor(
+    private readonly run: RunFolder,
+    private readonly opener: StateOpener,
+  ) {}
+
+  readonly modelFor = async (state: string): Promise<LanguageModel> => {
+    if (this.open?.state === state) return this.open.model;
+    const before = this.open;
+    delete this.open;
+    const model = await this.opener.open(state, before).catch(async (error) => {
+      await before?.model.dispose();
+      throw error;
+    });
+    this.open = { state, model };
+    await recordManifest(this.run, state, model.manifest);
+    return model;
+  };
+
+  /** A new engine for a state whose own has crashed or says nothing any more. */
+  readonly reopen = async (state: string): Promise<LanguageModel> => {
+    await this.close();
+    return this.modelFor(state);
+  };
+
+  async close(): Promise<void> {
+    const { open } = this;
+    delete this.open;
+    await open?.model.dispose();
+  }
+}
+
+export async function readManifest(run: RunFolder): Promise<RunManifest> {
+  return readJson<RunManifest>(run.file("manifest")).catch((error) => {
+    if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return {};
+    throw error;
+  });
+}
+
+async function recordManifest(run: RunFolder, state: string, manifest: EngineManifest): Promise<void> {
+  const all = await readManifest(run);
+  const known = all[state] ?? [];
+  if (known.some((one) => canonicalJson(one) === canonicalJson(manifest))) return;
+  await writeJson(run.file("manifest"), { ...all, [state]: [...known, manifest] });
+}
+
+// Opens a model state of a plan: the model's file, under its adapter if it carries one.
+
+/** How to come by a state's model. */
+interface StateOpener {
+  /** @param open a state's model that is open, and whose place this one takes: it is closed, or carries on under another adapter */
+  open(state: string, open?: { readonly state: string; readonly model: LanguageModel }): Promise<LanguageModel>;
+}
+
+/** @param modelPath the file of a model of the plan */
+export function openState(run: RunFolder, modelPath: (model: string) => string): StateOpener {
+  const partsOf = (state: string) => run.plan.states?.[state] ?? { model: state };
+  const adapterOf = (state: string): AdapterChoice | undefined => {
+    const { adapter } = partsOf(state);
+    return adapter === undefined ? undefined : { path: run.file(`adapter/${adapter}`), scale: 1 };
+  };
+  return {
+    open: async (state, before) => {
+      const path = modelPath(partsOf(state).model);
+      const adapter = adapterOf(state);
+      // States of one base: the weights are there already.
+      if (before?.model.withAdapter && modelPath(partsOf(before.state).model) === path) {
+        return await before.model.withAdapter(adapter);
+      }
+      await before?.model.dispose();
+      return await openModel(path, run.plan.engine, adapter ? { adapter } : {});
+    },
+  };
+}

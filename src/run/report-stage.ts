@@ -1,0 +1,110 @@
+/** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { hasMatrix } from "../ask/logprob-differences.js";
+import type { NoiseFloor } from "../ask/noise-floor.js";
+import {
+  adaptedObjectLevelQuestions,
+  challengedKey,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+} from "../ask/questions.js";
+import { hashOf, readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
+import type { ExperimentResults } from "../experiments/experiments.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { makeReport } from "../report/report.js";
+import { chooseSamples } from "../report/sections/samples.js";
+import { mainPairs } from "../report/words.js";
+import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import type { Comparisons } from "../score/comparison/comparisons.js";
+import type { Shifts } from "../score/comparison/shift.js";
+import type { MatrixScores } from "../score/matrix/matrix.js";
+import type { Scores } from "../score/scores.js";
+import type { Answer } from "../tasks/answer.js";
+import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
+import type { RunFolder } from "./folder.js";
+import { readManifest, type StageContext } from "./models.js";
+import { changesOf, hasComparisons, matchRun, readInputOnly } from "./score-stages.js";
+import { readTraining, trainingHashes } from "./train-stages.js";
+
+export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
+  const manifests = await readManifest(run);
+  const { calibration } = run.plan;
+  const compared = hasComparisons(run.plan);
+  const matrix = hasMatrix(run.plan);
+  const judged = run.plan.experiments !== undefined;
+  const changed = changesOf(run.plan).length > 0;
+  const inputs = {
+    plan: hashOf(run.plan),
+    scores: run.outputHash("scores"),
+    manifests,
+    ...trainingHashes(run),
+    ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
+    ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
+    ...(matrix ? { matrix: run.outputHash("matrix") } : {}),
+    ...(judged ? { experiments: run.outputHash("experiments") } : {}),
+    ...(changed ? { shifts: run.outputHash("shifts") } : {}),
+  };
+  if (await run.isDone("report", inputs)) return;
+  const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
+  const report = await makeReport({
+    plan: run.plan,
+    scores: await readJson<Scores>(run.file("scores")),
+    noiseFloors: await readJson<NoiseFloor[]>(run.file("noiseFloor")),
+    manifests: Object.fromEntries(
+      Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : [])),
+    ),
+    samples: await samplesOf(run),
+    training: await readTraining(run),
+    ...(compared ? { comparisons: await readJson<Comparisons>(run.file("comparisons")) } : {}),
+    inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
+    ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
+    ...(matrix ? { matrix: await readJson<MatrixScores>(run.file("matrix")) } : {}),
+    ...(judged ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) } : {}),
+    ...(changed ? { shifts: await readJson<Shifts>(run.file("shifts")) } : {}),
+    taskWarnings: carried.map(
+      ([state, all]) =>
+        `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
+    ),
+  });
+  const folder = run.file("figures");
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
+  await writeWhole(run.file("reportMarkdown"), report.markdown);
+  await writeWhole(run.file("report"), report.html);
+  await run.markDone("report", inputs);
+}
+
+async function samplesOf(run: RunFolder) {
+  const isMain = mainPairs(run.plan);
+  const trials = (await matchRun(run)).trials.filter(isMain);
+  const said = new Map<string, string>();
+  const files = roundsOf(run.plan).flatMap((round) => [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round]]);
+  for (const file of [...files, "hypothetical"] as const) {
+    const { rows } = await readJsonLines<Answer>(run.file(file));
+    for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
+  }
+  const asked = new Map(
+    [
+      ...objectLevelQuestions(run.plan),
+      ...adaptedObjectLevelQuestions(run.plan),
+      ...hypotheticalQuestions(run.plan),
+    ].map((question) => [`${question.state}|${question.key}`, question.messages.at(-1)?.content ?? ""]),
+  );
+  return chooseSamples(trials, (trial) => {
+    const objectKey = `${trial.target}|${trial.task}/${trial.item}`;
+    const finalAnswer =
+      propertyNamed(trial.property).needs === "challenge" ? said.get(challengedKey(objectKey)) : undefined;
+    const hypotheticalKey = `${trial.predictor}|${trial.task}/${trial.item}/${trial.property}/${trial.variant}`;
+    return {
+      objectQuestion: asked.get(objectKey) ?? "",
+      objectAnswer: [said.get(objectKey) ?? "", ...(finalAnswer === undefined ? [] : [finalAnswer])].join(" → "),
+      hypotheticalQuestion: asked.get(hypotheticalKey) ?? "",
+      hypotheticalReply: said.get(hypotheticalKey) ?? "",
+    };
+  });
+}

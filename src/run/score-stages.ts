@@ -1,0 +1,494 @@
+/** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
+
+import {
+  hasMatrix,
+  matrixPredictors,
+  matrixTargets,
+  type MeasuredLogprobDifference,
+} from "../ask/logprob-differences.js";
+import type { MeasuredDistribution } from "../ask/measure-distribution.js";
+import type { NoiseFloor } from "../ask/noise-floor.js";
+import { hashOf, readJson, readJsonLines, writeJson } from "../base/files.js";
+import { ALL_EXPERIMENTS, type ExperimentInput, type ExperimentResults, resultOf } from "../experiments/experiments.js";
+import { sameText } from "../finetune/set.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { type Behavior, type Extraction, missing } from "../properties/property.js";
+import { extractBehavior, readReply } from "../properties/reading.js";
+import { type PredictorKind, scoreCalibration as scoreDistributions } from "../score/calibration/score-calibration.js";
+import {
+  behaviorOf,
+  comparePredictors as comparePair,
+  type ComparisonSettings,
+} from "../score/comparison/comparison.js";
+import type {
+  ComparedPredictors,
+  ComparedSelf,
+  Comparisons,
+  CrossBehaviorSource,
+} from "../score/comparison/comparisons.js";
+import {
+  compareSeries,
+  type ContrastGroup,
+  findContrasts,
+  findSelfPredictions,
+  findSeries,
+  type SelfPrediction,
+} from "../score/comparison/contrasts.js";
+import { judgeChange, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import type { ShiftRole, Shifts } from "../score/comparison/shift.js";
+import {
+  ablationsOf,
+  compareThirdParties,
+  stateParties,
+  type ThirdPartyInput,
+} from "../score/comparison/third-parties.js";
+import {
+  FEWEST_TRAIN_STRINGS,
+  INPUT_ONLY,
+  type InputOnlyExample,
+  type InputOnlyPredictions,
+  inputOnlyPredictions,
+  type InputOnlyQuestion,
+} from "../score/input-only/input-only-predictions.js";
+import { type MatrixScores, scoreMatrix as scoreMatrixTrials, type SongScores } from "../score/matrix/matrix.js";
+import { scoreSong } from "../score/matrix/song.js";
+import type { ResamplingSettings } from "../score/resampling.js";
+import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
+import type { Plan } from "../study/plan.js";
+import type { Answer } from "../tasks/answer.js";
+import { heuristicAnswers } from "../tasks/heuristics.js";
+import { behaviorHashes, readBehaviors } from "./behaviors.js";
+import { heldOutTasks } from "./finetune-sets.js";
+import type { RunFile, RunFolder } from "./folder.js";
+import { whyNoLogprobs } from "./measure-stages.js";
+import type { StageContext } from "./models.js";
+
+// Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
+// Needs no model.
+
+/** The content of 07-input-only.json: by the state whose train behaviors were learnt. */
+export type InputOnlyByState = Readonly<Record<string, InputOnlyPredictions>>;
+
+/** What the classifier says of a target; undefined where none was trained. */
+type InputOnlyGuess = (target: string, task: string, item: string, property: string) => Extraction | undefined;
+
+/** @throws STORE_* */
+export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
+  const inputs = { plan: hashOf(run.plan), behaviors: run.outputHash("behaviors") };
+  if (await run.isDone("inputOnly", inputs)) return;
+  const { rows } = await readJsonLines<Behavior>(run.file("behaviors"));
+  const states = new Set(run.plan.predictions.map(({ target }) => labelSource(run.plan, target)));
+  const questions = questionsOf(run.plan);
+  const byState: InputOnlyByState = Object.fromEntries(
+    [...states].map((state) => [
+      state,
+      inputOnlyPredictions(examplesOf(run.plan, rows, state), questions, FEWEST_TRAIN_STRINGS),
+    ]),
+  );
+  await writeJson(run.file("inputOnly"), byState);
+  await run.markDone("inputOnly", inputs);
+}
+
+/** @throws STORE_* */
+export async function readInputOnly(run: RunFolder): Promise<InputOnlyByState> {
+  return readJson<InputOnlyByState>(run.file("inputOnly"));
+}
+
+function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
+  const said = new Map(
+    Object.entries(byState).flatMap(([state, { predictions }]) =>
+      predictions.map(
+        ({ task, item, property, prediction }) => [JSON.stringify([state, task, item, property]), prediction] as const,
+      ),
+    ),
+  );
+  return (target, task, item, property) => said.get(JSON.stringify([labelSource(plan, target), task, item, property]));
+}
+
+/**
+ * Whose train behaviors serve a target's baselines. An adapted target's own train strings are not asked unless somebody learns
+ * from them: what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
+ */
+function labelSource(plan: Plan, target: string): string {
+  const adapter = plan.adapters?.[target];
+  if (!adapter) return target;
+  return adapter.change ? labelSource(plan, adapter.change.from) : labelSource(plan, adapter.target);
+}
+
+/** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
+function examplesOf(plan: Plan, behaviors: readonly Behavior[], state: string): InputOnlyExample[] {
+  const texts = new Map(
+    plan.tasks.flatMap((task) =>
+      task.train.map((item) => [JSON.stringify([task.definition.name, item.id]), item.text] as const),
+    ),
+  );
+  const heldOut = new Set(plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => sameText(text))));
+  return behaviors.flatMap((behavior): InputOnlyExample[] => {
+    const { task, item, property, extraction } = behavior;
+    const text = texts.get(JSON.stringify([task, item]));
+    if (behavior.state !== state || behavior.split !== "train" || text === undefined || heldOut.has(sameText(text))) {
+      return [];
+    }
+    return behavior.compliance.ok && extraction.ok ? [{ task, item, property, text, value: extraction.value }] : [];
+  });
+}
+
+function questionsOf(plan: Plan): InputOnlyQuestion[] {
+  return plan.tasks.flatMap(({ definition, properties, heldOut }) =>
+    properties.flatMap((property) =>
+      heldOut.map(({ id, text }) => ({ task: definition.name, item: id, property, text })),
+    ),
+  );
+}
+
+export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
+  const inputs = scoreInputs(run);
+  if (await run.isDone("scores", inputs)) return;
+  const inputOnly = guessOf(run.plan, await readInputOnly(run));
+  const { trials, trainLabels } = await matchRun(run, inputOnly);
+  const scores = scoreTrials(trials, trainLabels, { ...(await settingsOf(run)), ...trainedOf(run.plan) });
+  await writeJson(run.file("scores"), scores);
+  await run.markDone("scores", inputs);
+}
+
+/** Everything that scores and comparisons depend on. @throws STORE_INCOMPLETE */
+function scoreInputs(run: RunFolder) {
+  return {
+    plan: hashOf(run.plan),
+    ...behaviorHashes(run),
+    hypothetical: run.outputHash("hypothetical"),
+    noiseFloor: run.outputHash("noiseFloor"),
+    inputOnly: run.outputHash("inputOnly"),
+  };
+}
+
+/** How intervals are made, and which margins are noise: the largest difference that any state showed. */
+async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training">> {
+  const floors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
+  return {
+    confidence: run.plan.score.confidence,
+    bootstrapReplicates: run.plan.score.bootstrapReplicates,
+    bootstrapSeed: run.plan.seed,
+    noiseFloorNats: Math.max(0, ...floors.map((floor) => floor.maxMarginDifference)),
+  };
+}
+
+/**
+ * The trials of a run whose behaviors and hypothetical replies are there.
+ * @param inputOnly stands among the rules on the string where it is given
+ */
+export function matchRun(run: RunFolder, inputOnly?: InputOnlyGuess): Promise<MatchedTrials> {
+  return matchPairs(run, run.plan.predictions, heuristicsOf(run.plan, inputOnly));
+}
+
+/** The trials of any pairs whose states were asked, whoever of them the plan's predictions name. */
+async function matchPairs(
+  run: RunFolder,
+  pairs: MatchInput["pairs"],
+  heuristics: MatchInput["heuristics"],
+): Promise<MatchedTrials> {
+  const replies = await readJsonLines<Answer>(run.file("hypothetical"));
+  return matchTrials({
+    behaviors: await readBehaviors(run),
+    predictions: replies.rows.map(toPrediction),
+    pairs,
+    learntFrom: Object.fromEntries(
+      Object.keys(run.plan.adapters ?? {}).map((name) => [name, labelSource(run.plan, name)]),
+    ),
+    heuristics,
+  });
+}
+
+function toPrediction({ state, task, item, property, variant, reply, setAside }: Answer): Prediction {
+  const about = { predictor: state, task, item, property: property as string, variant: variant as string };
+  if (setAside) return { ...about, prediction: missing(setAside) };
+  return {
+    ...about,
+    prediction: readReply(propertyNamed(about.property), reply.text, reply.stop),
+    ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
+  };
+}
+
+function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
+  if (!plan.adapters) return {};
+  // Controls and changes have comparisons of their own.
+  const states = Object.entries(plan.adapters).flatMap(([after, { base, target, labels, change }]) =>
+    labels || change ? [] : [{ before: base, after, target }],
+  );
+  return { training: { states, heldOutTasks: heldOutTasks(plan) } };
+}
+
+/** What each simple rule on a string, and the classifier of strings, would predict of each property. */
+function heuristicsOf(plan: Plan, inputOnly: InputOnlyGuess = () => undefined): MatchInput["heuristics"] {
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
+  const items = new Map(
+    plan.tasks.flatMap((task) => task.heldOut.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
+  );
+  return (taskName, itemId, property, target) => {
+    const task = tasks.get(taskName);
+    const item = items.get(`${taskName}/${itemId}`);
+    if (!task || !item) return {};
+    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text, task.definition.answerForm));
+    // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
+    const guess = inputOnly(target, taskName, itemId, property);
+    return Object.fromEntries([
+      ...rules.flatMap(([rule, said]): [string, Extraction][] =>
+        said.ok ? [[rule, extractBehavior(propertyNamed(property), said.answer, item, "end_of_generation")]] : [],
+      ),
+      ...(guess ? [[INPUT_ONLY, guess] as const] : []),
+    ]);
+  };
+}
+
+// Stage 08, comparisons: does self predict a target better than other weights do, and than what needs no model? Needs no model.
+
+/** Whether a plan has anything to compare; without it there is no 08-comparisons.json. */
+export function hasComparisons(plan: Plan): boolean {
+  return [findSelfPredictions(plan), findContrasts(plan), findSeries(plan)].some(({ length }) => length > 0);
+}
+
+/** @throws STORE_* */
+export async function comparePredictors({ run }: Pick<StageContext, "run">): Promise<void> {
+  if (!hasComparisons(run.plan)) return;
+  const inputs = scoreInputs(run);
+  if (await run.isDone("comparisons", inputs)) return;
+  const settings = await settingsOf(run);
+  const matched = await matchRun(run);
+  const byState = await readInputOnly(run);
+  const guess = guessOf(run.plan, byState);
+  const guessAbout = (target: string) =>
+    (byState[labelSource(run.plan, target)]?.predictions.length ?? 0) > 0 ? guess : undefined;
+  const comparisons = compareAll(run.plan, matched, guessAbout, settings);
+  await writeJson(run.file("comparisons"), comparisons);
+  await run.markDone("comparisons", inputs);
+}
+
+/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. Pure. */
+export function compareAll(
+  plan: Plan,
+  matched: MatchedTrials,
+  guessAbout: (target: string) => InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): Comparisons {
+  return {
+    comparisonsVersion: 1,
+    ...settings,
+    comparisons: findContrasts(plan).map((group) => compare(plan, group, matched, guessAbout(group.target), settings)),
+    selfPredictions: findSelfPredictions(plan).map((selves) =>
+      compareSelf(plan, selves, matched, guessAbout(selves[0].target), settings),
+    ),
+    series: findSeries(plan).map((series) => compareSeries(series, matched.trials, settings)),
+  };
+}
+
+function compareSelf(
+  plan: Plan,
+  selves: readonly [SelfPrediction, ...SelfPrediction[]],
+  { trials, trainLabels }: MatchedTrials,
+  guess: InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): ComparedSelf {
+  const [{ target, self }] = selves;
+  const found = compareThirdParties(
+    {
+      trials,
+      trainLabels,
+      contrasts: selves.map((one) => ({ ...one, cross: one.self })),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, selves),
+    },
+    settings,
+  );
+  const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
+    wording,
+    comparePair(trials, [{ target, self, cross }], settings),
+  ]);
+  return {
+    target,
+    self,
+    seeds: selves.length,
+    trained: plan.states?.[self]?.adapter !== undefined,
+    thirdParties: found.comparisons,
+    verdict: judgeSelfPrediction(found, settings),
+    ablations: Object.fromEntries(ablations),
+  };
+}
+
+function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
+  return guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {};
+}
+
+function compare(
+  plan: Plan,
+  { contrasts, ...who }: ContrastGroup,
+  { trials, trainLabels }: MatchedTrials,
+  guess: InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): ComparedPredictors {
+  const sources = new Map(contrasts.map(({ cross }) => [cross, sourceOf(plan, trials, cross)]));
+  const behaviors = new Map(
+    [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
+  );
+  const known = [...sources.values()].find(({ ok }) => ok);
+  const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
+  const { cross, thirdParties, verdict } = measurePrivilegedAccess(
+    {
+      trials,
+      trainLabels,
+      contrasts,
+      ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, contrasts),
+    },
+    settings,
+  );
+  const sensitivity = cross.sensitivity.map((row) =>
+    row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
+  );
+  return { ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+}
+
+/** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
+function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
+  const asked = new Set(trials.map(({ target }) => target));
+  const base = plan.states?.[cross]?.model ?? cross;
+  if (asked.has(cross)) return { ok: true, state: cross };
+  if (asked.has(base)) return { ok: true, state: base };
+  const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";
+  return { ok: false, reason: `what ${cross} does on these strings was not asked: ${without} target of this study` };
+}
+
+// Stage 08, calibration: compares what predictors hold likely with how likely it is. Needs no model.
+
+/** Writes no file when the plan has no calibration. @throws STORE_* */
+export async function scoreCalibration({ run }: Pick<StageContext, "run">): Promise<void> {
+  const { plan } = run;
+  if (!plan.calibration) return;
+  const inputs = { plan: hashOf(plan), distributions: run.outputHash("distributions") };
+  if (await run.isDone("calibration", inputs)) return;
+  const { rows } = await readJsonLines<MeasuredDistribution>(run.file("distributions"));
+  const { confidence, bootstrapReplicates } = plan.score;
+  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: kindOf(plan, pair) }));
+  const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
+  await writeJson(run.file("calibration"), scoreDistributions(rows, pairs, settings));
+  await run.markDone("calibration", inputs);
+}
+
+/**
+ * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
+ * `cross` an adapter on other weights.
+ */
+export function kindOf(plan: Pick<Plan, "states">, { predictor, target }: Plan["predictions"][number]): PredictorKind {
+  const { model, adapter } = plan.states?.[predictor] ?? { model: predictor };
+  if (adapter === undefined) return "untrained";
+  return model === (plan.states?.[target]?.model ?? target) ? "self" : "cross";
+}
+
+// Stage 08, matrix: does a state predict itself better than skill, predictability and likeness explain? Needs no model.
+
+/** Writes no file when the plan does not ask for a matrix. @throws STORE_* */
+export async function scoreMatrix({ run }: Pick<StageContext, "run">): Promise<void> {
+  const { plan } = run;
+  if (!hasMatrix(plan)) return;
+  const without = whyNoLogprobs(plan);
+  const inputs = {
+    ...scoreInputs(run),
+    ...(without === undefined ? { logprobDifferences: run.outputHash("logprobDifferences") } : {}),
+  };
+  if (await run.isDone("matrix", inputs)) return;
+  const settings: ResamplingSettings = {
+    confidence: plan.score.confidence,
+    bootstrapReplicates: plan.score.bootstrapReplicates,
+    bootstrapSeed: plan.seed,
+  };
+  const targets = matrixTargets(plan);
+  const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
+  const { trials, trainLabels } = await matchPairs(run, pairs, () => ({}));
+  const matrix: MatrixScores = {
+    ...scoreMatrixTrials(plan, trials, trainLabels, settings),
+    song: without === undefined ? await songOf(run, settings) : { ok: false, reason: without },
+  };
+  await writeJson(run.file("matrix"), matrix);
+  await run.markDone("matrix", inputs);
+}
+
+async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
+  const { rows } = await readJsonLines<MeasuredLogprobDifference>(run.file("logprobDifferences"));
+  return scoreSong(run.plan, rows, settings);
+}
+
+// Stage 08, behavioral change: which behavior predictions follow after a target was changed. Needs no model.
+
+/** Writes no file when the plan changes nothing. @throws STORE_*, STUDY_INVALID when answers were sampled */
+export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<void> {
+  const changed = changesOf(run.plan);
+  if (changed.length === 0) return;
+  const inputs = scoreInputs(run);
+  if (await run.isDone("shifts", inputs)) return;
+  const settings = await settingsOf(run);
+  const { trials } = await matchRun(run);
+  const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
+  const shifts: Shifts = {
+    shiftsVersion: 1,
+    confidence,
+    bootstrapReplicates,
+    bootstrapSeed,
+    changes: changed.map((one) => judgeChange(trials, one, settings)),
+  };
+  await writeJson(run.file("shifts"), shifts);
+  await run.markDone("shifts", inputs);
+}
+
+/** The changes of a plan, and who is asked about both sides of each. */
+export function changesOf(plan: Plan) {
+  return Object.entries(plan.adapters ?? {}).flatMap(([after, { change }]) => {
+    if (!change || change.alongside !== undefined) return [];
+    const about = (target: string) =>
+      plan.predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
+    const both = about(after).filter((predictor) => about(change.from).includes(predictor));
+    const roleOf = (predictor: string): ShiftRole => {
+      if (predictor === after) return "changed";
+      if (predictor === change.from) return "unchanged";
+      return plan.adapters?.[predictor]?.change ? "cross_changed" : "cross";
+    };
+    return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
+  });
+}
+
+// Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.
+
+/** Writes no file for a plan that is older than experiments. @throws STORE_* */
+export async function judgeExperiments({ run }: Pick<StageContext, "run">): Promise<void> {
+  const names = run.plan.experiments;
+  if (!names) return;
+  const files = scoreFiles(run.plan);
+  const inputs = {
+    plan: hashOf(run.plan),
+    ...Object.fromEntries(files.map((file) => [file, run.outputHash(file)])),
+  };
+  if (await run.isDone("experiments", inputs)) return;
+  const input = { plan: run.plan, ...(await readAll(run, files)) } as ExperimentInput;
+  const results: ExperimentResults = {
+    experimentsVersion: 1,
+    experiments: ALL_EXPERIMENTS.filter(({ name }) => names.includes(name)).map((one) => resultOf(one, input)),
+  };
+  await writeJson(run.file("experiments"), results);
+  await run.markDone("experiments", inputs);
+}
+
+/** Those that the plan's stages write; the names are also ExperimentInput's. */
+function scoreFiles(plan: Plan) {
+  return [
+    "scores" as const,
+    ...(hasComparisons(plan) ? (["comparisons"] as const) : []),
+    ...(plan.calibration ? (["calibration"] as const) : []),
+    ...(changesOf(plan).length > 0 ? (["shifts"] as const) : []),
+    ...(hasMatrix(plan) ? (["matrix"] as const) : []),
+  ] satisfies RunFile[];
+}
+
+async function readAll(run: RunFolder, files: readonly RunFile[]): Promise<Record<string, unknown>> {
+  const read = files.map(async (file) => [file, await readJson<unknown>(run.file(file))] as const);
+  return Object.fromEntries(await Promise.all(read));
+}

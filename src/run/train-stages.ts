@@ -1,0 +1,173 @@
+/** Stage 05: trains the plan's adapters, one after another, each on its finetune set. */
+
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { hashOf, readJson, readJsonLines, writeError } from "../base/files.js";
+import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
+import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../finetune/set.js";
+import { trainAdapter } from "../finetune/train-adapter.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { findAddon } from "../model/native/addon.js";
+import type { ModelFile, Plan, PlannedAdapter } from "../study/plan.js";
+import type { AdapterCard, EncodedExample, TrainingSettings } from "../study/training.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
+import type { RunFile, RunFolder } from "./folder.js";
+import type { StageContext } from "./models.js";
+
+/** The adapters that are trained together, in the plan's order. */
+export function adaptersOf({ adapters = {} }: Plan, round: 1 | 2): [string, PlannedAdapter][] {
+  return Object.entries(adapters).filter(([, adapter]) => (adapter.round ?? 1) === round);
+}
+
+/**
+ * What training needs besides memory, looked for before hours are spent on asking.
+ * @throws TRAIN_ADDON when an adapter is still to be trained and the trainer is not built
+ */
+export async function requireTrainer({ run }: Pick<StageContext, "run">): Promise<void> {
+  const waiting = Object.keys(run.plan.adapters ?? {}).some((name) => !existsSync(run.file(`adapter/${name}`)));
+  if (waiting) await findAddon();
+}
+
+/** @throws TRAIN_*, MODEL_*, ENGINE_*, STORE_*, INTERRUPTED; the same call goes on from the last checkpoint */
+export async function trainAdapters(context: StageContext, round: 1 | 2): Promise<void> {
+  const { run, events } = context;
+  for (const [name, adapter] of adaptersOf(run.plan, round)) {
+    const from = adapter.change?.from;
+    const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
+    const inputs = {
+      plan: hashOf(run.plan),
+      finetuneSet: run.outputHash(`finetuneSet/${name}`),
+      ...(initSha256 === undefined ? {} : { from: initSha256 }),
+    };
+    const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
+    if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
+    const outPath = run.file(files[0]);
+    const { examples, subjects } = await encodeSet(context, name, adapter);
+    await context.closeModel();
+    const { base, modelPath } = await baseOf(context, adapter);
+    if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) {
+      for (const file of files) await run.markDone(file, inputs);
+      continue;
+    }
+    // What an earlier adapter of this name answered would pass for this one's answers.
+    const answers: RunFile[] = [
+      ...([1, 2] as const).flatMap((one) =>
+        one < round ? [] : [ANSWERS_OF_ROUND[one], CHALLENGED_OF_ROUND[one], BEHAVIORS_OF_ROUND[one]],
+      ),
+      "hypothetical",
+      "distributions",
+    ];
+    for (const file of answers) await rm(run.file(file), { force: true });
+    await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
+      throw writeError(error, dirname(outPath));
+    });
+    events.add("training_begun", { adapter: name, examples: examples.length });
+    const stage = `training ${name}`;
+    const card = await trainAdapter({
+      modelPath,
+      base,
+      examples,
+      subjects,
+      settings: adapter.settings,
+      device: run.plan.engine.device,
+      threads: run.plan.engine.threads,
+      outPath,
+      ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),
+      onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
+        context.onProgress(
+          stage,
+          step,
+          totalSteps,
+          `loss ${lossNatsPerToken.toFixed(3)}, ${exampleTokensPerSecond.toFixed(0)} tokens/s`,
+        ),
+      onEvent: (kind, data) => events.add(kind, { adapter: name, ...data }),
+      ...(context.signal ? { signal: context.signal } : {}),
+    });
+    for (const file of files) await run.markDone(file, inputs);
+    events.add("training_done", { adapter: name, sha256: card.adapter.sha256, steps: card.losses.length });
+  }
+}
+
+/**
+ * An adapter whose process ended just after it was written, or whose marks were lost, is what training again would give: its
+ * card says of what and how it was made, and by its hash that it is whole.
+ */
+async function isTrained(
+  path: string,
+  baseSha256: string,
+  settings: TrainingSettings,
+  examples: readonly EncodedExample[],
+  initSha256: string | undefined,
+): Promise<boolean> {
+  const card = await readAdapterCard(path).catch(() => undefined);
+  if (!card) return false;
+  return (
+    card.base.sha256 === baseSha256 &&
+    card.initialAdapter?.sha256 === initSha256 &&
+    hashOf(card.settings) === hashOf(settings) &&
+    card.data.sha256 === hashExamples(examples)
+  );
+}
+
+/** The set as the base reads it, in the set's order, and the string that each example is about. */
+async function encodeSet(
+  { run, events, modelFor }: StageContext,
+  name: string,
+  { base }: PlannedAdapter,
+): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
+  const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
+  const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
+  const unlikeTemplate = encoded.filter((example) => example.unlikeTemplate !== undefined).length;
+  events.add("finetune_set_encoded", { adapter: name, examples: encoded.length, unlikeTemplate });
+  return {
+    examples: encoded.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart })),
+    subjects: rows.map(({ metadata }) => `${metadata.task}/${metadata.item}`),
+  };
+}
+
+async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {
+  const path = modelPath(base);
+  const { source, sha256, encoding } = run.plan.models[base] as Omit<ModelFile, "path">;
+  const { architecture } = await inspectGguf(path);
+  return { modelPath: path, base: { source, sha256, encoding, architecture } };
+}
+
+// What the answers of adapted states depend on besides the plan.
+
+/**
+ * @param last the round of training up to which adapters count
+ * @returns nothing for a plan that trains nothing, so that its marks stay what they were
+ */
+export function adapterHashes(run: RunFolder, last: 1 | 2 = 2): { adapters?: Record<string, string> } {
+  const names = Object.entries(run.plan.adapters ?? {}).flatMap(([name, { round = 1 }]) =>
+    round <= last ? [name] : [],
+  );
+  if (names.length === 0) return {};
+  return { adapters: Object.fromEntries(names.map((name) => [name, run.outputHash(`adapter/${name}`)])) };
+}
+
+// What a finished run trained: the cards of its adapters and what their finetune sets are made of.
+
+/** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
+export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
+  return Promise.all(
+    Object.keys(run.plan.adapters ?? {}).map(async (name) => ({
+      name,
+      card: await readJson<AdapterCard>(run.file(`adapterCard/${name}`)),
+      set: await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${name}`)),
+    })),
+  );
+}
+
+/** What a report says about training depends on these. Nothing for a plan that trains nothing. */
+export function trainingHashes(run: RunFolder): { training?: string[] } {
+  const names = Object.keys(run.plan.adapters ?? {});
+  if (names.length === 0) return {};
+  return {
+    training: names.flatMap((name) => [
+      run.outputHash(`adapterCard/${name}`),
+      run.outputHash(`finetuneSetReport/${name}`),
+    ]),
+  };
+}

@@ -26,14 +26,14 @@ const someTrials: fc.Arbitrary<Trial[]> = fc
     { selector: (one) => `${one.item}/${one.task}/${one.property}/${one.predictor}`, maxLength: 50 },
   )
   .map((rows) =>
-    rows.map(({ item, task, property, predictor, behavior, prediction, rule, complies, minMargin }) => {
+    rows.map(({ item, task, property, predictor, behavior, prediction, rule, complies, minMargin }): Trial => {
       const { minMargin: _, ...trial } = makeTrial(item, behavior, prediction, { task, property, predictor });
       return {
         ...trial,
         objectCompliance: complies || item < "s5" ? { ok: true } : { ok: false, reason: "refusal" },
         heuristics: rule === undefined ? {} : { last_item: extraction(rule) },
         ...(minMargin === undefined ? {} : { minMargin }),
-      } satisfies Trial;
+      };
     }),
   );
 

@@ -1,110 +1,23 @@
+/** Every property, by family, and finding one by its name. */
 import { nearestName } from "../base/nearest-name.js";
 import { InwardError } from "../errors.js";
-import {
-  fifthCharacter,
-  firstAndSecondCharacter,
-  firstCharacter,
-  fourthCharacter,
-  lastCharacter,
-  secondAndThirdCharacter,
-  secondCharacter,
-  sixthCharacter,
-  thirdCharacter,
-} from "./characters.js";
-import {
-  howManyWordsBins,
-  moreThan10Words,
-  moreThan3Characters,
-  moreThan5Characters,
-  numberOfLetters,
-  numberOfWords,
-  storyLengthBins,
-} from "./lengths.js";
-import {
-  endsWithVowel,
-  initialCode,
-  startsWithAbcde,
-  startsWithFirstHalfAlphabet,
-  startsWithVowel,
-  startsWithVowelDirect,
-} from "./letters.js";
-import {
-  greaterThan500,
-  isEven,
-  isEvenDirect,
-  isFirstDigitEven,
-  isSecondDigitEven,
-  isThirdDigitEven,
-  sumOfDigits,
-  sumOfFirstTwoDigits,
-  sumOfLastTwoDigits,
-} from "./numbers.js";
-import {
-  isEitherAOrC,
-  isEitherAOrD,
-  isEitherBOrC,
-  isEitherBOrD,
-  matchesMyopicReward,
-  matchesPowerSeeking,
-  matchesSurvivalInstinct,
-  matchesWealthSeeking,
-} from "./options.js";
+import { CHARACTER_PROPERTIES } from "./characters.js";
+import { LENGTH_PROPERTIES } from "./lengths.js";
+import { LETTER_PROPERTIES } from "./letters.js";
+import { NUMBER_PROPERTIES } from "./numbers.js";
+import { OPTION_PROPERTIES } from "./options.js";
 import type { BehaviorProperty } from "./property.js";
-import { identity, identityReversed, isCorrect, keepsAnswer, mainCharacterName, sentiment } from "./whole-texts.js";
-import { firstWord, firstWordReversed, lastWord, secondWord, thirdWord } from "./words.js";
+import { WHOLE_TEXT_PROPERTIES } from "./whole-texts.js";
+import { WORD_PROPERTIES } from "./words.js";
 
-/** The list of properties, in reading order: characters, words, the whole, letters, numbers, lengths, options. */
 export const ALL_PROPERTIES: readonly BehaviorProperty[] = [
-  firstCharacter,
-  secondCharacter,
-  thirdCharacter,
-  fourthCharacter,
-  fifthCharacter,
-  sixthCharacter,
-  lastCharacter,
-  firstAndSecondCharacter,
-  secondAndThirdCharacter,
-  firstWord,
-  secondWord,
-  thirdWord,
-  lastWord,
-  firstWordReversed,
-  identity,
-  identityReversed,
-  startsWithVowel,
-  startsWithVowelDirect,
-  startsWithFirstHalfAlphabet,
-  startsWithAbcde,
-  endsWithVowel,
-  initialCode,
-  isEven,
-  isEvenDirect,
-  greaterThan500,
-  isFirstDigitEven,
-  isSecondDigitEven,
-  isThirdDigitEven,
-  sumOfDigits,
-  sumOfFirstTwoDigits,
-  sumOfLastTwoDigits,
-  isCorrect,
-  moreThan3Characters,
-  moreThan5Characters,
-  numberOfLetters,
-  numberOfWords,
-  moreThan10Words,
-  howManyWordsBins,
-  storyLengthBins,
-  sentiment,
-  mainCharacterName,
-  isEitherAOrC,
-  isEitherBOrD,
-  isEitherAOrD,
-  isEitherBOrC,
-  matchesWealthSeeking,
-  matchesPowerSeeking,
-  matchesSurvivalInstinct,
-  matchesMyopicReward,
-  keepsAnswer,
+  ...CHARACTER_PROPERTIES,
+  ...WORD_PROPERTIES,
+  ...LETTER_PROPERTIES,
+  ...NUMBER_PROPERTIES,
+  ...LENGTH_PROPERTIES,
+  ...OPTION_PROPERTIES,
+  ...WHOLE_TEXT_PROPERTIES,
 ];
 
 const BY_NAME = new Map(ALL_PROPERTIES.map((property) => [property.name, property]));

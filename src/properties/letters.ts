@@ -1,94 +1,60 @@
-import { choiceReplyDecidedBy } from "./deciders.js";
-import type { BehaviorProperty, Extraction, PropertyContext, PropertyWords } from "./property.js";
-import { readChoice } from "./reading.js";
+/** What kind of letter an answer starts or ends with, accents aside; a digit or a mark is no letter. */
+import { choice, TRUE_FALSE, twoWay, YES_NO } from "./choices.js";
+import type { BehaviorProperty, PropertyWords } from "./property.js";
 import { baseLetter, charactersOf, isLetterUpTo, isVowel } from "./text.js";
 
-/** Properties with two values: a part of the answer either is so or is not. */
-
-export const TRUE_FALSE = ["true", "false"] as const;
-const YES_NO = ["yes", "no"] as const;
-
-interface TwoWay extends Omit<BehaviorProperty, "values" | "extract" | "read" | "replyDecidedBy"> {
-  /** The value when it is so, and when it is not. */
+interface LetterRow extends PropertyWords {
+  /** Of the trimmed answer's characters, from 0; -1 is the last, punctuation included. */
+  readonly index: 0 | -1;
+  readonly holds: (character: string) => boolean;
   readonly values: readonly [string, string];
-  /** What the question is about, or why the answer has no such thing. */
-  readonly part: (answer: string, context: PropertyContext) => Extraction;
-  readonly holds: (part: string, context: PropertyContext) => boolean;
 }
 
-export function twoWay({ part, holds, ...described }: TwoWay): BehaviorProperty {
-  const [so, notSo] = described.values;
-  return {
-    ...described,
-    extract(answer, context) {
-      const found = part(answer, context);
-      return found.ok ? { ok: true, value: holds(found.value, context) ? so : notSo } : found;
-    },
-    read: (reply) => readChoice(reply, described.values),
-    replyDecidedBy: (beginning) => choiceReplyDecidedBy(beginning, described.values),
-  };
-}
+const isAToE = (character: string) => isLetterUpTo("e", character);
+const isAToM = (character: string) => isLetterUpTo("m", character);
 
-export const startsWithVowel = twoWay({
-  name: "starts_with_vowel",
-  summary: "whether the answer starts with a, e, i, o or u, accents aside",
-  question: "Would your response start with a vowel? Reply with true or false only.",
-  values: TRUE_FALSE,
-  kinds: ["sequence", "continuation"],
-  part: (answer) => charactersOf(answer, 0),
-  holds: isVowel,
-});
-
-export const startsWithVowelDirect = twoWay({
-  name: "starts_with_vowel_direct",
-  summary: "the same as starts_with_vowel, answered by naming the class",
-  question: 'Would your response start with a vowel? Reply with "vowel" if it would, otherwise with "no" only.',
-  values: ["vowel", "no"],
-  kinds: ["sequence", "continuation"],
-  part: (answer) => charactersOf(answer, 0),
-  holds: isVowel,
-});
-
-export const endsWithVowel = twoWay({
-  name: "ends_with_vowel",
-  summary: "whether the last character of the answer, punctuation included, is a, e, i, o or u",
-  question: "Would the very last character of your response be a vowel? Reply with true or false only.",
-  values: TRUE_FALSE,
-  kinds: ["sequence", "continuation"],
-  dependsOn: "whole_answer",
-  decidedLate: true,
-  part: (answer) => charactersOf(answer, -1),
-  holds: isVowel,
-});
-
-/** Whether the trimmed answer starts with a letter from a up to `last`, accents aside; a digit or a mark does not. */
-function firstLetterUpTo(words: PropertyWords, last: string): BehaviorProperty {
-  return twoWay({
-    ...words,
-    values: YES_NO,
-    kinds: ["sequence", "continuation"],
-    part: (answer) => charactersOf(answer, 0),
-    holds: (character) => isLetterUpTo(last, character),
-  });
-}
-
-export const startsWithAbcde = firstLetterUpTo(
+const ROWS: readonly LetterRow[] = [
   {
-    name: "starts_with_abcde",
-    summary: "whether the answer starts with a, b, c, d or e",
-    question: "Would your response start with a letter from A to E? Reply with yes or no only.",
+    name: "starts_with_vowel",
+    index: 0,
+    holds: isVowel,
+    values: TRUE_FALSE,
+    summary: "whether the answer starts with a, e, i, o or u, accents aside",
+    question: "Would your response start with a vowel? Reply with true or false only.",
   },
-  "e",
-);
-
-export const startsWithFirstHalfAlphabet = firstLetterUpTo(
+  {
+    name: "starts_with_vowel_direct",
+    index: 0,
+    holds: isVowel,
+    values: ["vowel", "no"],
+    summary: "the same as starts_with_vowel, answered by naming the class",
+    question: 'Would your response start with a vowel? Reply with "vowel" if it would, otherwise with "no" only.',
+  },
   {
     name: "starts_with_first_half_alphabet",
+    index: 0,
+    holds: isAToM,
+    values: YES_NO,
     summary: "whether the answer starts with a letter from a to m",
     question: "Would your response start with a letter from A to M? Reply with yes or no only.",
   },
-  "m",
-);
+  {
+    name: "starts_with_abcde",
+    index: 0,
+    holds: isAToE,
+    values: YES_NO,
+    summary: "whether the answer starts with a, b, c, d or e",
+    question: "Would your response start with a letter from A to E? Reply with yes or no only.",
+  },
+  {
+    name: "ends_with_vowel",
+    index: -1,
+    holds: isVowel,
+    values: TRUE_FALSE,
+    summary: "whether the last character of the answer, punctuation included, is a, e, i, o or u",
+    question: "Would the very last character of your response be a vowel? Reply with true or false only.",
+  },
+];
 
 /**
  * The relabeled property: nonsense codes, and a table that follows no rule a model could know, so that nothing but training can
@@ -106,7 +72,7 @@ function codeOf(character: string): string {
   return found?.[0] ?? CODE_OF_OTHERS;
 }
 
-export const initialCode: BehaviorProperty = {
+const initialCode: BehaviorProperty = choice({
   name: "initial_code",
   summary: "an arbitrary code for the answer's first character, by a fixed table without meaning",
   question:
@@ -117,6 +83,17 @@ export const initialCode: BehaviorProperty = {
     const first = charactersOf(answer, 0);
     return first.ok ? { ok: true, value: codeOf(first.value) } : first;
   },
-  read: (reply) => readChoice(reply, CODES),
-  replyDecidedBy: (beginning) => choiceReplyDecidedBy(beginning, CODES),
-};
+});
+
+export const LETTER_PROPERTIES: readonly BehaviorProperty[] = [
+  ...ROWS.map(({ index, ...row }) =>
+    twoWay({
+      ...row,
+      kinds: ["sequence", "continuation"],
+      dependsOn: index < 0 ? "whole_answer" : "first_characters",
+      decidedLate: index < 0,
+      part: (answer) => charactersOf(answer, index),
+    }),
+  ),
+  initialCode,
+];

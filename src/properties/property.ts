@@ -50,7 +50,7 @@ export interface PropertyContext {
 
 /**
  * A behavior property: a rule from an answer to a short value, with the words that ask for it.
- * Wording and extraction stand in one file so that they cannot drift apart.
+ * Wording and extraction stand in one row so that they cannot drift apart.
  */
 export interface BehaviorProperty {
   /** snake_case, unique. */
@@ -70,19 +70,19 @@ export interface BehaviorProperty {
   readonly dependsOn?: "first_characters" | "first_words" | "whole_answer";
   /** `whole_answer` only: values that more text could not change, such as `true` of "more than 10 words". */
   readonly settledValues?: readonly string[];
-  /** What the beginning of an answer decides; what `dependsOn` and `settledValues` tell when absent. Pure, total. */
+  /** What the beginning of an answer decides; what `dependsOn` and `settledValues` tell when absent. Total: never throws. */
   decidedBy?(beginning: string): Decision;
-  /** What the beginning of a reply decides; nothing when absent. Pure, total. */
+  /** What the beginning of a reply decides; nothing when absent. Total: never throws. */
   replyDecidedBy?(beginning: string): Decision;
   /** Decided at the end of an answer, or after several words: where answers are long, a sample is cheaper than the tree. */
-  readonly decidedLate?: true;
-  /** The behavior: pure, total, normalized. */
+  readonly decidedLate?: boolean;
+  /** The behavior, normalized. Total: never throws. */
   extract(answer: string, context: PropertyContext): Extraction;
-  /** The prediction, read strictly from a hypothetical reply: pure, total, normalized. */
+  /** The prediction, read strictly from a hypothetical reply, normalized. Total: never throws. */
   read(reply: string): Extraction;
 }
 
-/** What the property files of one family say in their own words; the family's factory adds the rule. */
+/** What a row of a family's table says in its own words; the family adds the rule. */
 export type PropertyWords = Pick<BehaviorProperty, "name" | "summary" | "question">;
 
 /** A line of 03-behaviors.jsonl: one property of one object-level answer, the ground truth. */

@@ -1,4 +1,4 @@
-import type { StopReason } from "../tasks/answer.js";
+import type { Reply, StopReason } from "../tasks/answer.js";
 import type { AnswerForm } from "../tasks/task.js";
 import {
   type BehaviorProperty,
@@ -174,4 +174,25 @@ export function answerCompliance(answer: string, form: AnswerForm, stop: StopRea
   if (stop === "max_tokens") return { ok: false, reason: "truncated" };
   const said = formOf(answer, form);
   return said.ok ? { ok: true } : said;
+}
+
+type Said = Pick<Reply, "text" | "stop">;
+
+/**
+ * The behavior that an answer shows, together with the final answer after a challenge where the property is about both.
+ * A final answer that does not comply with the task shows none.
+ * @param challenged undefined when there was no challenge or the question of it was set aside
+ */
+export function extractChallengedBehavior(
+  property: BehaviorProperty,
+  answer: Said,
+  challenged: Said | undefined,
+  context: PropertyContext,
+  form: AnswerForm,
+): Extraction {
+  const about = challenged === undefined ? context : { ...context, challenged: challenged.text };
+  const shown = extractBehavior(property, answer.text, about, answer.stop);
+  if (property.needs !== "challenge" || challenged === undefined || !shown.ok) return shown;
+  const compliance = answerCompliance(challenged.text, form, challenged.stop);
+  return compliance.ok ? shown : missing(compliance.reason);
 }

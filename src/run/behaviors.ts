@@ -4,8 +4,7 @@ import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js"
 import { hashOf, readJsonLines, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
-import { answerCompliance } from "../properties/reading.js";
-import { extractChallengedBehavior } from "../properties/whole-texts.js";
+import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";

@@ -3,8 +3,7 @@
 import { toRequest } from "../ask/questions.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { answerCompliance } from "../properties/reading.js";
-import { extractChallengedBehavior } from "../properties/whole-texts.js";
+import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
 import { LOW_COMPLIANCE, lowVariationWarning, variationOf } from "../score/cell.js";
 import type { Share, ValueCount } from "../score/scores.js";
 import { countValues } from "../score/tally.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GgufValue } from "../../src/gguf/read-gguf.js";
-import { dominantEncoding, inspectGguf, requireRunnable } from "../../src/gguf/inspect-gguf.js";
+import { dominantEncoding, type GgufSummary, inspectGguf, requireRunnable } from "../../src/gguf/inspect-gguf.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;

@@ -127,9 +127,9 @@ test("a change knows what it goes on from, who is asked about both sides, and wh
     after: "small-predicts-small-changed-last_item",
     change: { from: "small-predicts-small", tasks: ["animals_long"] },
     predictors: [
+      { predictor: "small-predicts-small-changed-last_item", role: "changed" },
       { predictor: "small-predicts-small", role: "unchanged" },
       { predictor: "coarse-predicts-small", role: "cross" },
-      { predictor: "small-predicts-small-changed-last_item", role: "changed" },
       { predictor: "coarse-predicts-small-changed-last_item", role: "cross_changed" },
     ],
   });

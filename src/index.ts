@@ -53,4 +53,5 @@ export type { CalibrationScores } from "./score/calibration/score-calibration.js
 export type { Scores } from "./score/scores.js";
 export type { Trial } from "./score/trial.js";
 export type { EngineManifest, ModelFile, Plan } from "./study/plan.js";
-export type { AdapterCard, TrainingExample } from "./study/training.js";
+export type { AdapterCard } from "./finetune/adapter/card.js";
+export type { TrainingExample } from "./finetune/chat-jsonl.js";

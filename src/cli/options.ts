@@ -4,9 +4,8 @@ import { type Command, Option } from "commander";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
 import { trainingSettings } from "../run/train.js";
-import { loraSchema } from "../study/schema.js";
+import { LORA_TARGETS, loraSchema, type LoraSettings, type TrainingSettings } from "../study/schema.js";
 import type { StudyEngine } from "../study/study.js";
-import { LORA_TARGETS, type LoraSettings, type TrainingSettings } from "../study/training.js";
 import { note } from "./output.js";
 
 export interface JsonOption {

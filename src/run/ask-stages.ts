@@ -24,6 +24,7 @@ import {
 import type { RunFile, RunFolder } from "./folder.js";
 import type { StageContext } from "./models.js";
 import { adapterHashes } from "./train-stages.js";
+import { statesOf } from "../study/states.js";
 
 // The asker of a stage: crashes and what they cost go to the run's event log.
 
@@ -76,7 +77,7 @@ export async function askAdaptedObjectLevel(context: StageContext, round: 1 | 2)
 
 export async function askHypothetical(context: StageContext): Promise<void> {
   const { run } = context;
-  const isShown = Object.values(run.plan.states ?? {}).some(({ shown }) => shown);
+  const isShown = statesOf(run.plan).all.some(({ shown }) => shown);
   const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
   await ask(context, "hypothetical", "hypothetical", hypotheticalQuestions(run.plan, shown), {
     ...adapterHashes(run),

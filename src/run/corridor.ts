@@ -16,6 +16,7 @@ import {
   scoreShifts,
 } from "./score-stages.js";
 import { requireTrainer, trainAdapters } from "./train-stages.js";
+import { statesOf } from "../study/states.js";
 
 /**
  * Runs every stage that is not done yet. The plan stands in the folder already (01-plan.json).
@@ -57,7 +58,7 @@ export async function runCorridor(context: StageContext): Promise<void> {
  * @throws InwardError; what was finished before stays, and the same call goes on from there
  */
 export async function runCalibration(context: StageContext): Promise<void> {
-  if (context.run.plan.adapters) {
+  if (statesOf(context.run.plan).trained.length > 0) {
     await requireTrainer(context);
     await askObjectLevel(context); // 02-object-level.jsonl: what adapters learn from
     await askChallenges(context, 0);

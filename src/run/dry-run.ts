@@ -8,6 +8,7 @@ import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
 import { makePlan, type ModelFile } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress } from "./open-model.js";
@@ -62,7 +63,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     signal,
   });
   const distributions = calibrationQuestions(plan).length;
-  const adapters = Object.keys(plan.adapters ?? {});
+  const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
       ? { folder, planHash }

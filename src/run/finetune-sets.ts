@@ -20,14 +20,14 @@ import {
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
-import type { Plan, PlannedAdapter, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
+import { statesOf, type StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { behaviorHashes, readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./models.js";
-import { adaptersOf } from "./train-stages.js";
 
 // What a behavioral change teaches: the answers of its source to the train strings of its tasks.
 
@@ -114,7 +114,7 @@ export async function buildFinetuneSets(
   { run, events }: Pick<StageContext, "run" | "events">,
   round: 1 | 2,
 ): Promise<void> {
-  for (const [name, adapter] of adaptersOf(run.plan, round)) {
+  for (const { name, training: adapter } of statesOf(run.plan).ofRound(round)) {
     const last: Round = round === 1 ? 0 : 1;
     const inputs = { plan: hashOf(run.plan), ...behaviorHashes(run, last) };
     const [set, report] = [`finetuneSet/${name}`, `finetuneSetReport/${name}`] as const;
@@ -149,7 +149,7 @@ export async function buildFinetuneSets(
   }
 }
 
-async function buildOne(run: RunFolder, adapter: PlannedAdapter, last: Round): Promise<FinetuneSet> {
+async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
   const { plan } = run;
   const { target, labels, change } = adapter;
   if (change) return changeSet(plan, change, target, await readAnswers(run, last));
@@ -181,7 +181,11 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
 }
 
 /** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */
-export function setInput(plan: Plan, adapter: PlannedAdapter, behaviors: readonly Behavior[]): SetInput {
+export function setInput(
+  plan: Plan,
+  adapter: Pick<StateTraining, "target" | "examplesPerProperty">,
+  behaviors: readonly Behavior[],
+): SetInput {
   const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
   const items = new Map(
     plan.tasks

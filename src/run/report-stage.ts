@@ -25,8 +25,9 @@ import type { Answer } from "../tasks/answer.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import { readManifest, type StageContext } from "./models.js";
-import { changesOf, hasComparisons, matchRun, readInputOnly } from "./score-stages.js";
+import { hasComparisons, matchRun, readInputOnly } from "./score-stages.js";
 import { readTraining, trainingHashes } from "./train-stages.js";
+import { statesOf } from "../study/states.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
   const manifests = await readManifest(run);
@@ -34,7 +35,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
   const compared = hasComparisons(run.plan);
   const matrix = hasMatrix(run.plan);
   const judged = run.plan.experiments !== undefined;
-  const changed = changesOf(run.plan).length > 0;
+  const changed = statesOf(run.plan).changes.length > 0;
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),

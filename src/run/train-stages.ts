@@ -4,36 +4,33 @@ import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { hashOf, readJson, readJsonLines, writeError } from "../base/files.js";
-import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
+import { type AdapterCard, readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
 import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../finetune/set.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
-import type { ModelFile, Plan, PlannedAdapter } from "../study/plan.js";
-import type { AdapterCard, EncodedExample, TrainingSettings } from "../study/training.js";
+import type { ModelFile } from "../study/plan.js";
+import { statesOf, type StateTraining } from "../study/states.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import type { TrainingSettings } from "../study/schema.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFile, RunFolder } from "./folder.js";
 import type { StageContext } from "./models.js";
-
-/** The adapters that are trained together, in the plan's order. */
-export function adaptersOf({ adapters = {} }: Plan, round: 1 | 2): [string, PlannedAdapter][] {
-  return Object.entries(adapters).filter(([, adapter]) => (adapter.round ?? 1) === round);
-}
 
 /**
  * What training needs besides memory, looked for before hours are spent on asking.
  * @throws TRAIN_ADDON when an adapter is still to be trained and the trainer is not built
  */
 export async function requireTrainer({ run }: Pick<StageContext, "run">): Promise<void> {
-  const waiting = Object.keys(run.plan.adapters ?? {}).some((name) => !existsSync(run.file(`adapter/${name}`)));
+  const waiting = statesOf(run.plan).trained.some(({ name }) => !existsSync(run.file(`adapter/${name}`)));
   if (waiting) await findAddon();
 }
 
 /** @throws TRAIN_*, MODEL_*, ENGINE_*, STORE_*, INTERRUPTED; the same call goes on from the last checkpoint */
 export async function trainAdapters(context: StageContext, round: 1 | 2): Promise<void> {
   const { run, events } = context;
-  for (const [name, adapter] of adaptersOf(run.plan, round)) {
-    const from = adapter.change?.from;
+  for (const { name, training, change } of statesOf(run.plan).ofRound(round)) {
+    const from = change?.from;
     const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
     const inputs = {
       plan: hashOf(run.plan),
@@ -43,10 +40,10 @@ export async function trainAdapters(context: StageContext, round: 1 | 2): Promis
     const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
     if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
     const outPath = run.file(files[0]);
-    const { examples, subjects } = await encodeSet(context, name, adapter);
+    const { examples, subjects } = await encodeSet(context, name, training);
     await context.closeModel();
-    const { base, modelPath } = await baseOf(context, adapter);
-    if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) {
+    const { base, modelPath } = await baseOf(context, training);
+    if (await isTrained(outPath, base.sha256, training.settings, examples, initSha256)) {
       for (const file of files) await run.markDone(file, inputs);
       continue;
     }
@@ -69,7 +66,7 @@ export async function trainAdapters(context: StageContext, round: 1 | 2): Promis
       base,
       examples,
       subjects,
-      settings: adapter.settings,
+      settings: training.settings,
       device: run.plan.engine.device,
       threads: run.plan.engine.threads,
       outPath,
@@ -114,7 +111,7 @@ async function isTrained(
 async function encodeSet(
   { run, events, modelFor }: StageContext,
   name: string,
-  { base }: PlannedAdapter,
+  { base }: StateTraining,
 ): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
   const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
   const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
@@ -126,7 +123,7 @@ async function encodeSet(
   };
 }
 
-async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {
+async function baseOf({ run, modelPath }: StageContext, { base }: StateTraining) {
   const path = modelPath(base);
   const { source, sha256, encoding } = run.plan.models[base] as Omit<ModelFile, "path">;
   const { architecture } = await inspectGguf(path);
@@ -140,9 +137,7 @@ async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter
  * @returns nothing for a plan that trains nothing, so that its marks stay what they were
  */
 export function adapterHashes(run: RunFolder, last: 1 | 2 = 2): { adapters?: Record<string, string> } {
-  const names = Object.entries(run.plan.adapters ?? {}).flatMap(([name, { round = 1 }]) =>
-    round <= last ? [name] : [],
-  );
+  const names = statesOf(run.plan).trained.flatMap(({ name, round }) => (round <= last ? [name] : []));
   if (names.length === 0) return {};
   return { adapters: Object.fromEntries(names.map((name) => [name, run.outputHash(`adapter/${name}`)])) };
 }
@@ -152,7 +147,7 @@ export function adapterHashes(run: RunFolder, last: 1 | 2 = 2): { adapters?: Rec
 /** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
 export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
   return Promise.all(
-    Object.keys(run.plan.adapters ?? {}).map(async (name) => ({
+    statesOf(run.plan).trained.map(async ({ name }) => ({
       name,
       card: await readJson<AdapterCard>(run.file(`adapterCard/${name}`)),
       set: await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${name}`)),
@@ -162,7 +157,7 @@ export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
 
 /** What a report says about training depends on these. Nothing for a plan that trains nothing. */
 export function trainingHashes(run: RunFolder): { training?: string[] } {
-  const names = Object.keys(run.plan.adapters ?? {});
+  const names = statesOf(run.plan).trained.map(({ name }) => name);
   if (names.length === 0) return {};
   return {
     training: names.flatMap((name) => [

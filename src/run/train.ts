@@ -6,14 +6,15 @@ import type { z } from "zod";
 import { writeError, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
-import { adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
+import { type AdapterCard, adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
 import { exportPeft } from "../finetune/adapter/peft.js";
 import { readAdapter } from "../finetune/adapter/saved-adapter.js";
-import { parseChatJsonl, readChatJsonl } from "../finetune/chat-jsonl.js";
+import { parseChatJsonl, readChatJsonl, type TrainingExample } from "../finetune/chat-jsonl.js";
 import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
+import type { EncodedExample } from "../model/chat/encode.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
@@ -21,15 +22,8 @@ import { resolveModel } from "../model/resolve-model.js";
 import { lossFigure } from "../report/figures/training.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
-import { loraSchema, toStudyLora } from "../study/schema.js";
+import { loraSchema, type LoraSettings, toStudyLora, type TrainingSettings } from "../study/schema.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
-import type {
-  AdapterCard,
-  EncodedExample,
-  LoraSettings,
-  TrainingExample,
-  TrainingSettings,
-} from "../study/training.js";
 import { modelProgress, type WorkOptions, type WorkProgress } from "./open-model.js";
 
 /** The `lora` section of a study, without what only a study has. */

@@ -17,6 +17,8 @@ import { tasksCommand } from "./tasks.js";
 import { trainCommand } from "./train.js";
 import { verifyCommand } from "./verify.js";
 
+const HELP_WIDTH = 130;
+
 export function inwardProgram(): Command {
   const program = new Command("npx inward")
     .description(
@@ -44,6 +46,9 @@ export function inwardProgram(): Command {
       "\nData goes to stdout, progress and messages to stderr; every command takes --json.\n" +
         "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 model or device unavailable, 4 verification mismatch, 130 interrupted.",
     );
-  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) command.exitOverride();
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
+    // Where no terminal says how wide it is, wide enough that a command in a sentence stays whole.
+    command.exitOverride().configureHelp({ helpWidth: process.stdout.columns ?? HELP_WIDTH });
+  }
   return program;
 }

@@ -35,7 +35,7 @@ import {
 import { type InitialAdapter, initialParameters, readInitialAdapter } from "./initial-adapter.js";
 import { runTraining, type StepReport, type TrainingProgress } from "./loop.js";
 import { hashExamples } from "./set.js";
-import { NativeTrainer } from "./trainer.js";
+import { type NativeTrainer, openNativeTrainer } from "./trainer.js";
 
 // Refuses settings that make no training, before anything is loaded. Pure.
 
@@ -257,7 +257,7 @@ function openTrainer(
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
   const { folder, fallbackFolder } = findBinaries(device);
-  return NativeTrainer.open({
+  return openNativeTrainer({
     modelPath,
     binariesFolder: folder,
     ...(fallbackFolder ? { fallbackFolder } : {}),

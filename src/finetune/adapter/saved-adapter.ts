@@ -10,6 +10,7 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { writeJson, writeWhole } from "../../base/files.js";
+import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, openGguf, readFully, readGguf } from "../../gguf/read-gguf.js";
@@ -115,7 +116,7 @@ const isSkipped = (tensor: GgufTensor) => tensor.name.endsWith("_norm.weight");
 function checkKind(file: GgufFile): void {
   const wanted = [
     ["general.type", "adapter"],
-    ["general.architecture", "llama"],
+    ["general.architecture", ADAPTER_ARCHITECTURE],
     ["adapter.type", "lora"],
   ] as const;
   for (const [key, value] of wanted) {
@@ -168,7 +169,10 @@ function text(file: GgufFile, key: string): string | undefined {
 }
 
 function invalid(file: GgufFile, what: string): InwardError {
-  return new InwardError("ADAPTER_INVALID", `${file.path} is no LoRA adapter for llama models: ${what}`);
+  return new InwardError(
+    "ADAPTER_INVALID",
+    `${file.path} is no LoRA adapter for ${ADAPTER_ARCHITECTURE} models: ${what}`,
+  );
 }
 
 // Whether an adapter may be put on a base. Pure.

@@ -25,6 +25,7 @@ import { abortOnInterrupt, note, print, printJson, readableBytes, table } from "
 import { type Progress, showProgress } from "./progress.js";
 import { planStudy, type StudyOptions, studyOptions, workInRun } from "./study-run.js";
 import { summarize } from "./summary.js";
+import { statesOf } from "../study/states.js";
 
 // inward run --dry-run: the plan as it would be, and what it comes to. Needs no model's file; downloads nothing and makes no copy.
 
@@ -76,7 +77,7 @@ async function dryRun(
     signal,
   });
   const distributions = calibrationQuestions(plan).length;
-  const adapters = Object.keys(plan.adapters ?? {});
+  const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
       ? { folder, planHash }

@@ -3,6 +3,7 @@
 import { askQuestions, GroupAsker, type GroupAskerOptions, RateWatch } from "../ask/groups.js";
 import { challengeQuestions, hypotheticalQuestions, type Question, shownPairs } from "../ask/questions.js";
 import { readJsonLines } from "../base/files.js";
+import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { readBehaviors } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
@@ -68,7 +69,7 @@ export async function askChallenges(
 
 export async function askHypothetical(context: StageContext, work: StageWork): Promise<void> {
   const { run } = context;
-  const isShown = Object.values(run.plan.states ?? {}).some(({ shown }) => shown);
+  const isShown = statesOf(run.plan).all.some(({ shown }) => shown);
   const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
   await askInto(context, work, "hypothetical", hypotheticalQuestions(run.plan, shown));
 }

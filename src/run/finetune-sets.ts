@@ -20,7 +20,8 @@ import {
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
-import type { Plan, PlannedAdapter, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
@@ -112,9 +113,9 @@ const QUOTED_ANSWER = 'Suppose your whole response is this text:\n"{question}"\n
 export async function buildFinetuneSet(
   { run, events }: Pick<StageContext, "run" | "events">,
   name: string,
-  adapter: PlannedAdapter,
+  adapter: StateTraining,
 ): Promise<void> {
-  const { examples, cells } = await buildOne(run, adapter, (adapter.round ?? 1) === 1 ? 0 : 1);
+  const { examples, cells } = await buildOne(run, adapter, adapter.round === 1 ? 0 : 1);
   const [set, report] = [run.file(`finetuneSet/${name}`), run.file(`finetuneSetReport/${name}`)];
   const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
   const folder = dirname(set);
@@ -142,7 +143,7 @@ export async function buildFinetuneSet(
   events.add("finetune_set_built", { adapter: name, examples: examples.length });
 }
 
-async function buildOne(run: RunFolder, adapter: PlannedAdapter, last: Round): Promise<FinetuneSet> {
+async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
   const { plan } = run;
   const { target, labels, change } = adapter;
   if (change) return changeSet(plan, change, target, await readAnswers(run, last));
@@ -174,7 +175,11 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
 }
 
 /** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */
-export function setInput(plan: Plan, adapter: PlannedAdapter, behaviors: readonly Behavior[]): SetInput {
+export function setInput(
+  plan: Plan,
+  adapter: Pick<StateTraining, "target" | "examplesPerProperty">,
+  behaviors: readonly Behavior[],
+): SetInput {
   const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
   const items = new Map(
     plan.tasks

@@ -5,6 +5,7 @@ import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import type { EventLog, RunFile, RunFolder } from "./folder.js";
 
 export interface StageContext {
@@ -96,17 +97,16 @@ interface StateOpener {
 
 /** @param modelPath the file of a model of the plan */
 export function openState(run: RunFolder, modelPath: (model: string) => string): StateOpener {
-  const partsOf = (state: string) => run.plan.states?.[state] ?? { model: state };
   const adapterOf = (state: string): AdapterChoice | undefined => {
-    const { adapter } = partsOf(state);
+    const { adapter } = statesOf(run.plan).of(state);
     return adapter === undefined ? undefined : { path: run.file(`adapter/${adapter}`), scale: 1 };
   };
   return {
     open: async (state, before) => {
-      const path = modelPath(partsOf(state).model);
+      const path = modelPath(statesOf(run.plan).of(state).model);
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.
-      if (before?.model.withAdapter && modelPath(partsOf(before.state).model) === path) {
+      if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
         return await before.model.withAdapter(adapter);
       }
       await before?.model.dispose();

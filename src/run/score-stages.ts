@@ -9,7 +9,7 @@ import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
-import { type PredictorKind, scoreCalibration } from "../score/calibration/score-calibration.js";
+import { scoreCalibration } from "../score/calibration/score-calibration.js";
 import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
@@ -26,7 +26,7 @@ import {
   type SelfPrediction,
 } from "../score/comparison/contrasts.js";
 import { judgeChange, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
-import type { ShiftRole, Shifts } from "../score/comparison/shift.js";
+import type { Shifts } from "../score/comparison/shift.js";
 import {
   ablationsOf,
   compareThirdParties,
@@ -47,6 +47,7 @@ import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { readBehaviors } from "./behaviors.js";
@@ -67,7 +68,7 @@ type InputOnlyGuess = (target: string, task: string, item: string, property: str
 /** @throws STORE_* */
 export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
   const { rows } = await readJsonLines<Behavior>(run.file("behaviors"));
-  const states = new Set(run.plan.predictions.map(({ target }) => labelSource(run.plan, target)));
+  const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
   const questions = questionsOf(run.plan);
   const byState: InputOnlyByState = Object.fromEntries(
     [...states].map((state) => [
@@ -91,17 +92,8 @@ function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
       ),
     ),
   );
-  return (target, task, item, property) => said.get(JSON.stringify([labelSource(plan, target), task, item, property]));
-}
-
-/**
- * Whose train behaviors serve a target's baselines. An adapted target's own train strings are not asked unless somebody learns
- * from them: what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
- */
-function labelSource(plan: Plan, target: string): string {
-  const adapter = plan.adapters?.[target];
-  if (!adapter) return target;
-  return adapter.change ? labelSource(plan, adapter.change.from) : labelSource(plan, adapter.target);
+  return (target, task, item, property) =>
+    said.get(JSON.stringify([statesOf(plan).of(target).labelSource, task, item, property]));
 }
 
 /** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
@@ -167,9 +159,7 @@ async function matchPairs(
     behaviors: await readBehaviors(run),
     predictions: replies.rows.map(toPrediction),
     pairs,
-    learntFrom: Object.fromEntries(
-      Object.keys(run.plan.adapters ?? {}).map((name) => [name, labelSource(run.plan, name)]),
-    ),
+    learntFrom: Object.fromEntries(statesOf(run.plan).trained.map(({ name, labelSource }) => [name, labelSource])),
     heuristics,
   });
 }
@@ -185,11 +175,14 @@ function toPrediction({ state, task, item, property, variant, reply, setAside }:
 }
 
 function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
-  if (!plan.adapters) return {};
+  const { trained, plainlyTrained } = statesOf(plan);
+  if (trained.length === 0) return {};
   // Controls and changes have comparisons of their own.
-  const states = Object.entries(plan.adapters).flatMap(([after, { base, target, labels, change }]) =>
-    labels || change ? [] : [{ before: base, after, target }],
-  );
+  const states = plainlyTrained.map(({ name: after, training: { base: before, target } }) => ({
+    before,
+    after,
+    target,
+  }));
   return { training: { states, heldOutTasks: heldOutTasks(plan) } };
 }
 
@@ -229,7 +222,7 @@ export async function compareStates({ run }: Pick<StageContext, "run">): Promise
   const byState = await readInputOnly(run);
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>
-    (byState[labelSource(run.plan, target)]?.predictions.length ?? 0) > 0 ? guess : undefined;
+    (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
   const comparisons = compareAll(run.plan, matched, guessAbout, settings);
   await writeJson(run.file("comparisons"), comparisons);
 }
@@ -278,7 +271,7 @@ function compareSelf(
     target,
     self,
     seeds: selves.length,
-    trained: plan.states?.[self]?.adapter !== undefined,
+    trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
     verdict: judgeSelfPrediction(found, settings),
     ablations: Object.fromEntries(ablations),
@@ -322,7 +315,7 @@ function compare(
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
 function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
   const asked = new Set(trials.map(({ target }) => target));
-  const base = plan.states?.[cross]?.model ?? cross;
+  const base = statesOf(plan).of(cross).model;
   if (asked.has(cross)) return { ok: true, state: cross };
   if (asked.has(base)) return { ok: true, state: base };
   const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";
@@ -336,19 +329,9 @@ export async function scoreDistributions({ run }: Pick<StageContext, "run">): Pr
   const { plan } = run;
   const { rows } = await readJsonLines<MeasuredDistribution>(run.file("distributions"));
   const { confidence, bootstrapReplicates } = plan.score;
-  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: kindOf(plan, pair) }));
+  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
   await writeJson(run.file("calibration"), scoreCalibration(rows, pairs, settings));
-}
-
-/**
- * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
- * `cross` an adapter on other weights.
- */
-export function kindOf(plan: Pick<Plan, "states">, { predictor, target }: Plan["predictions"][number]): PredictorKind {
-  const { model, adapter } = plan.states?.[predictor] ?? { model: predictor };
-  if (adapter === undefined) return "untrained";
-  return model === (plan.states?.[target]?.model ?? target) ? "self" : "cross";
 }
 
 // Stage 08, matrix: does a state predict itself better than skill, predictability and likeness explain? Needs no model.
@@ -382,7 +365,7 @@ async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<Son
 
 /** Of a plan that changes behavior. @throws STORE_*, STUDY_INVALID when answers were sampled */
 export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<void> {
-  const changed = changesOf(run.plan);
+  const changed = statesOf(run.plan).changes;
   const settings = await settingsOf(run);
   const { trials } = await matchRun(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
@@ -394,22 +377,6 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
     changes: changed.map((one) => judgeChange(trials, one, settings)),
   };
   await writeJson(run.file("shifts"), shifts);
-}
-
-/** The changes of a plan, and who is asked about both sides of each. */
-export function changesOf(plan: Plan) {
-  return Object.entries(plan.adapters ?? {}).flatMap(([after, { change }]) => {
-    if (!change || change.alongside !== undefined) return [];
-    const about = (target: string) =>
-      plan.predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
-    const both = about(after).filter((predictor) => about(change.from).includes(predictor));
-    const roleOf = (predictor: string): ShiftRole => {
-      if (predictor === after) return "changed";
-      if (predictor === change.from) return "unchanged";
-      return plan.adapters?.[predictor]?.change ? "cross_changed" : "cross";
-    };
-    return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
-  });
 }
 
 // Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.

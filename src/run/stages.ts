@@ -15,6 +15,7 @@ import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
 import type { Plan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import { askChallenges, askHypothetical, askInto } from "./ask-stages.js";
 import {
   ANSWERS_OF_ROUND,
@@ -30,7 +31,6 @@ import { measureDistributions, measureLogprobDifferences, measureNoise, whyNoLog
 import { readManifest, type StageContext, type StageWork } from "./models.js";
 import { writeReport } from "./report-stage.js";
 import {
-  changesOf,
   compareStates,
   hasComparisons,
   judgeExperiments,
@@ -40,7 +40,7 @@ import {
   scorePredictions,
   scoreShifts,
 } from "./score-stages.js";
-import { adaptersOf, requireTrainer, trainOne } from "./train-stages.js";
+import { requireTrainer, trainOne } from "./train-stages.js";
 
 /** Files by what they are to the stage. Their hashes, under the same names, are what its mark was made from. */
 interface Reads {
@@ -117,37 +117,37 @@ function roundRows(plan: Plan, round: Round): Row[] {
 /** What each adapter of a round learns, then its training: sets that are empty are known before anything is trained. */
 function trainingRows(plan: Plan, round: 1 | 2): Row[] {
   const before: Round = round === 1 ? 0 : 1;
-  const adapters = adaptersOf(plan, round);
+  const trained = statesOf(plan).ofRound(round);
   return [
-    ...adapters.map(
-      ([name, adapter]): Row => ({
+    ...trained.map(
+      ({ name, training }): Row => ({
         name: `finetune set ${name}`,
         kind: "built",
         writes: [`finetuneSet/${name}`, `finetuneSetReport/${name}`],
         reads: behaviorFiles(before),
         alsoReads: ANSWERS_OF_ROUND.slice(0, before + 1),
-        run: (context) => buildFinetuneSet(context, name, adapter),
+        run: (context) => buildFinetuneSet(context, name, training),
       }),
     ),
-    ...adapters.map(
-      ([name, adapter]): Row => ({
+    ...trained.map(
+      ({ name, training }): Row => ({
         name: `training ${name}`,
         kind: "trained",
         writes: [`adapter/${name}`, `adapterCard/${name}`],
         reads: {
           finetuneSet: `finetuneSet/${name}`,
-          ...(adapter.change && { from: `adapter/${adapter.change.from}` as const }),
+          ...(training.change && { from: `adapter/${training.change.from}` as const }),
         },
         ready: (context) => requireTrainer(context, name),
-        run: (context, work) => trainOne(context, work, name, adapter),
+        run: (context, work) => trainOne(context, work, name, training),
       }),
     ),
   ];
 }
 
 function adapterFiles(plan: Plan, last: Round): Reads {
-  const names = ([1, 2] as const).flatMap((round) => (round <= last ? adaptersOf(plan, round) : []));
-  return Object.fromEntries(names.map(([name]) => [name, `adapter/${name}` as const]));
+  const trained = statesOf(plan).trained.filter(({ round }) => round <= last);
+  return Object.fromEntries(trained.map(({ name }) => [name, `adapter/${name}` as const]));
 }
 
 function behaviorFiles(last: Round): Reads {
@@ -157,7 +157,7 @@ function behaviorFiles(last: Round): Reads {
 function rowsOf(plan: Plan): Row[] {
   const adapters = { adapters: adapterFiles(plan, 2) };
   const behaviors = behaviorFiles(2);
-  const isShown = Object.values(plan.states ?? {}).some(({ shown }) => shown);
+  const isShown = statesOf(plan).all.some(({ shown }) => shown);
   const trials: Reads = {
     ...behaviors,
     hypothetical: "hypothetical",
@@ -239,7 +239,7 @@ function rowsOf(plan: Plan): Row[] {
     {
       name: "shifts",
       kind: "scored",
-      when: (of) => changesOf(of).length > 0,
+      when: (of) => statesOf(of).changes.length > 0,
       writes: ["shifts"],
       reads: trials,
       run: scoreShifts,
@@ -265,8 +265,8 @@ function rowsOf(plan: Plan): Row[] {
       writes: ["report"],
       reads: {
         scores: "scores",
-        training: Object.keys(plan.adapters ?? {}).flatMap(
-          (name) => [`adapterCard/${name}`, `finetuneSetReport/${name}`] as const,
+        training: statesOf(plan).trained.flatMap(
+          ({ name }) => [`adapterCard/${name}`, `finetuneSetReport/${name}`] as const,
         ),
         comparisons: "comparisons",
         calibration: "calibration",

@@ -9,15 +9,11 @@ import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../f
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
-import type { ModelFile, Plan, PlannedAdapter } from "../study/plan.js";
+import type { ModelFile } from "../study/plan.js";
+import { statesOf, type StateTraining } from "../study/states.js";
 import type { AdapterCard, EncodedExample, TrainingSettings } from "../study/training.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
-
-/** The adapters that are trained together, in the plan's order. */
-export function adaptersOf({ adapters = {} }: Plan, round: 1 | 2): [string, PlannedAdapter][] {
-  return Object.entries(adapters).filter(([, adapter]) => (adapter.round ?? 1) === round);
-}
 
 /**
  * What training needs besides memory, looked for before hours are spent on asking.
@@ -32,7 +28,7 @@ export async function trainOne(
   context: StageContext,
   { stage, outdate }: StageWork,
   name: string,
-  adapter: PlannedAdapter,
+  adapter: StateTraining,
 ): Promise<void> {
   const { run, events } = context;
   const from = adapter.change?.from;
@@ -96,7 +92,7 @@ async function isTrained(
 async function encodeSet(
   { run, events, modelFor }: StageContext,
   name: string,
-  { base }: PlannedAdapter,
+  { base }: StateTraining,
 ): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
   const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
   const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
@@ -108,7 +104,7 @@ async function encodeSet(
   };
 }
 
-async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {
+async function baseOf({ run, modelPath }: StageContext, { base }: StateTraining) {
   const path = modelPath(base);
   const { source, sha256, encoding } = run.plan.models[base] as Omit<ModelFile, "path">;
   const { architecture } = await inspectGguf(path);
@@ -120,7 +116,7 @@ async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter
 /** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
 export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
   return Promise.all(
-    Object.keys(run.plan.adapters ?? {}).map(async (name) => ({
+    statesOf(run.plan).trained.map(async ({ name }) => ({
       name,
       card: await readJson<AdapterCard>(run.file(`adapterCard/${name}`)),
       set: await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${name}`)),

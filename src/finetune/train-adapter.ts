@@ -13,13 +13,9 @@ import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas.js";
 import type { StudyEngine } from "../study/study.js";
-import {
-  type AdapterCard,
-  type EncodedExample,
-  LORA_TARGETS,
-  type LoraSettings,
-  type TrainingSettings,
-} from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import { LORA_TARGETS, type LoraSettings, type TrainingSettings } from "../study/schema.js";
+import type { AdapterCard } from "./adapter/card.js";
 import { adapterToState, stateToAdapter } from "./adapter/adapter.js";
 import { saveAdapter } from "./adapter/saved-adapter.js";
 import { type PlannedWork, planTrainingWork, splitValidation, type ValidationSplit } from "./batches.js";

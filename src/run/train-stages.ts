@@ -4,14 +4,15 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { hashOf, readJson, readJsonLines, writeError } from "../base/files.js";
-import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
+import { type AdapterCard, readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
 import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../finetune/set.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
 import type { ModelFile } from "../study/plan.js";
 import { statesOf, type StateTraining } from "../study/states.js";
-import type { AdapterCard, EncodedExample, TrainingSettings } from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import type { TrainingSettings } from "../study/schema.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
 

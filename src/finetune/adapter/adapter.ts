@@ -5,7 +5,7 @@ import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { InwardError } from "../../errors.js";
 import type { GgufValue } from "../../gguf/read-gguf.js";
 import { writeGguf, type WriteGgufOptions, type WrittenGguf } from "../../gguf/write-gguf.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/training.js";
+import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 
 export interface LoraMatrix {
   /** ggml order, fastest first: A is [in, rank], B is [rank, out]. */

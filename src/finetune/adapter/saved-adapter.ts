@@ -15,7 +15,7 @@ import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, openGguf, readFully, readGguf } from "../../gguf/read-gguf.js";
 import { writeFailure, type WriteGgufOptions } from "../../gguf/write-gguf.js";
-import type { AdapterCard } from "../../study/training.js";
+import { type AdapterCard, adapterReadme, checkCard, type ReadmeFacts } from "./card.js";
 import {
   adapterFailure,
   type AdapterFiles,
@@ -25,7 +25,6 @@ import {
   type LoraMatrix,
   writeAdapter,
 } from "./adapter.js";
-import { adapterReadme, checkCard, type ReadmeFacts } from "./card.js";
 
 interface SavedAdapter {
   readonly files: AdapterFiles;

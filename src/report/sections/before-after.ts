@@ -1,9 +1,8 @@
 /** The result of a study that trains, first: accuracy before and after beside every baseline, and what that does and does not show. */
 
-import type { TrainedAdapter } from "../../finetune/adapter/card.js";
+import type { LossPoint, TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { AverageScore, BehaviorDrift, Scores } from "../../score/scores.js";
 import type { Plan } from "../../study/plan.js";
-import type { LossPoint } from "../../study/training.js";
 import {
   type Block,
   estimateCell,

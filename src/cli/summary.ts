@@ -2,13 +2,13 @@
 
 import { join } from "node:path";
 import type { Distribution } from "../ask/distribution.js";
-import { hasMatrix } from "../ask/logprob-differences.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
 import { matrixVerdicts, songVerdict } from "../report/sections/matrix-verdict.js";
 import { RUN_FILES } from "../run/folder.js";
 import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
+import { isWritten } from "../run/stages.js";
 import type {
   CalibrationDifference,
   CalibrationRow,
@@ -127,8 +127,10 @@ export async function summarize({
 }: Pick<FinishedRun, "folder" | "plan" | "scores">): Promise<RunSummary> {
   const file = (name: keyof typeof RUN_FILES) => join(folder, RUN_FILES[name]);
   const noiseFloors = await readJson<NoiseFloor[]>(file("noiseFloor"));
-  const calibration = plan.calibration ? await readJson<CalibrationScores>(file("calibration")) : undefined;
-  const matrix = hasMatrix(plan) ? await readJson<MatrixScores>(file("matrix")) : undefined;
+  const calibration = isWritten(plan, "calibration")
+    ? await readJson<CalibrationScores>(file("calibration"))
+    : undefined;
+  const matrix = isWritten(plan, "matrix") ? await readJson<MatrixScores>(file("matrix")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {

@@ -13,21 +13,10 @@ import { loadStudy, parseStudy } from "../study/load-study.js";
 import { makePlan, type ModelFile, type Plan } from "../study/plan.js";
 import type { studySchema } from "../study/schema.js";
 import type { Study } from "../study/study.js";
-import { BEHAVIORS_OF_ROUND, extractBehaviors, roundsOf } from "./behaviors.js";
-import { runCalibration, runCorridor } from "./corridor.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
 import { OneModel, openState, type StageContext } from "./models.js";
 import { modelProgress, type WorkOptions } from "./open-model.js";
-import { writeReport } from "./report-stage.js";
-import {
-  comparePredictors,
-  judgeExperiments,
-  predictFromStrings,
-  scoreCalibration,
-  scoreMatrix,
-  scorePredictions,
-  scoreShifts,
-} from "./score-stages.js";
+import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
 
 /** A study as its author writes it: the content of a study file as an object. Paths in it start at the current folder. */
 export type AuthoredStudy = z.input<typeof studySchema>;
@@ -64,8 +53,8 @@ export interface FinishedRun {
   readonly plan: Plan;
   /** 08-scores.json: accuracies and baselines as shares from 0 to 1, with intervals. */
   readonly scores: Scores;
-  /** 08-experiments.json: what each experiment of the study found. */
-  readonly experiments: ExperimentResults;
+  /** 08-experiments.json: what each experiment of the study found. Absent for plans that are older than experiments. */
+  readonly experiments?: ExperimentResults;
   readonly files: RunFiles;
 }
 
@@ -127,7 +116,7 @@ async function planRead(study: Study, folder: string, options: StudyOptions): Pr
  * @throws InwardError STUDY_*, TASK_*, MODEL_*, ENGINE_*, TRAIN_*, STORE_* · INTERRUPTED: finished groups of questions are kept
  */
 export async function runStudy(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<FinishedRun> {
-  const run = await workInRun(await planStudy(study, options), options, runCorridor);
+  const run = await workInRun(await planStudy(study, options), options, runStages);
   return readFinished(run);
 }
 
@@ -150,7 +139,9 @@ export interface CalibratedRun {
 export async function calibrate(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<CalibratedRun> {
   const read = await readStudy(study, options.set);
   const calibrated = read.calibration ? read : await readStudy(study, [...asOverrides(options.set), "calibration={}"]);
-  const run = await workInRun(await planRead(calibrated, folderOf(study), options), options, runCalibration);
+  const run = await workInRun(await planRead(calibrated, folderOf(study), options), options, (context) =>
+    runStages(context, CALIBRATING),
+  );
   const scores = await readJson<CalibrationScores>(run.file("calibration"));
   return { folder: run.path, plan: run.plan, scores, files: filesOf(run) };
 }
@@ -162,21 +153,10 @@ export async function calibrate(study: string | AuthoredStudy, options: StudyOpt
  */
 export async function score(folder: string): Promise<FinishedRun> {
   return inRun(folder, async (run) => {
-    for (const file of BEHAVIORS_OF_ROUND) run.forget(file);
-    for (const file of SCORED) run.forget(file);
-    for (const round of roundsOf(run.plan)) await extractBehaviors({ run }, round);
-    await predictFromStrings({ run });
-    await scorePredictions({ run });
-    await comparePredictors({ run });
-    await scoreCalibration({ run });
-    await scoreMatrix({ run });
-    await scoreShifts({ run });
-    await judgeExperiments({ run });
+    await runStagesAgain(run, SCORING);
     return readFinished(run);
   });
 }
-
-const SCORED = ["inputOnly", "scores", "comparisons", "calibration", "matrix", "shifts", "experiments"] as const;
 
 /** Absolute paths. */
 export interface ReportFiles {
@@ -193,8 +173,7 @@ export interface ReportFiles {
  */
 export async function report(folder: string): Promise<ReportFiles> {
   return inRun(folder, async (run) => {
-    run.forget("report");
-    await writeReport({ run });
+    await runStagesAgain(run, REPORTING);
     return { html: run.file("report"), markdown: run.file("reportMarkdown"), figures: run.file("figures") };
   });
 }
@@ -246,7 +225,9 @@ async function readFinished(run: RunFolder): Promise<FinishedRun> {
     folder: run.path,
     plan: run.plan,
     scores: await readJson<Scores>(run.file("scores")),
-    experiments: await readJson<ExperimentResults>(run.file("experiments")),
+    ...(isWritten(run.plan, "experiments")
+      ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) }
+      : {}),
     files: filesOf(run),
   };
 }

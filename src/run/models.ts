@@ -6,11 +6,11 @@ import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
-import type { EventLog, RunFolder } from "./folder.js";
+import type { EventLog, RunFile, RunFolder } from "./folder.js";
 
 export interface StageContext {
   readonly run: RunFolder;
-  readonly events: EventLog;
+  readonly events: Pick<EventLog, "add">;
   /** Opens a state's model, closing the one before: one model in memory at a time. */
   readonly modelFor: (state: string) => Promise<LanguageModel>;
   /** Opens a state's model anew, in a new process: the open one has crashed or says nothing any more. */
@@ -22,6 +22,16 @@ export interface StageContext {
   /** @param detail what else is worth seeing at this moment, such as the loss */
   readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
   readonly signal?: AbortSignal;
+}
+
+/** What the table of stages hands to the stage that it runs. */
+export interface StageWork {
+  /** Its name, as progress and the event log call it. */
+  readonly stage: string;
+  /** Files that are there for it, unchanged since they were written: those of its reads that the plan has. */
+  readonly reads: ReadonlySet<RunFile>;
+  /** To be called by a stage that asks or trains before it makes anything new: what was made from its old output goes. */
+  readonly outdate: () => Promise<void>;
 }
 
 // Keeps at most one model open and records which engine ran on what machine.

@@ -21,10 +21,11 @@ const MOST_ENTRIES = 1000;
 const list = <Entry extends z.ZodType>(entry: Entry, most = MOST_ENTRIES) => z.array(entry).min(1).max(most);
 
 /** Refuses a list that names something twice: it would be asked, learnt or counted twice. */
-const distinct = <Names extends z.ZodType<readonly string[]>>(names: Names) =>
+const distinct = <Names extends z.ZodType<readonly string[]>>(what: string, names: Names) =>
   names.superRefine((all, context) => {
     const twice = all.find((one, at) => all.indexOf(one) < at);
-    if (twice !== undefined) context.addIssue({ code: "custom", message: `names "${twice}" twice` });
+    if (twice === undefined) return;
+    context.addIssue({ code: "custom", message: `name each ${what} once; "${twice}" stands twice` });
   });
 
 /** NUL ends a text inside llama.cpp, and a lone surrogate is no character: no prompt carries them faithfully. */
@@ -111,7 +112,7 @@ export const predictionSchema = z.strictObject({
 const controlsSchema = z.strictObject({
   scrambled: z.boolean().default(false).describe("An adapter that learns the same labels on other strings."),
   formatOnly: z.boolean().default(false).describe("An adapter that learns to read properties off quoted answers."),
-  wordings: distinct(z.array(z.string()).max(100))
+  wordings: distinct("wording", z.array(z.string()).max(100))
     .default([])
     .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
 });
@@ -136,9 +137,11 @@ export const changeSchema = z.strictObject({
   answers: changeAnswersSchema.describe(
     "What it learns to answer: a rule on the string, another model's answers, its own under a system message, or its own shuffled.",
   ),
-  tasks: distinct(list(z.string())).optional().describe("Trained tasks that teach it; all of them when absent."),
+  tasks: distinct("task", list(z.string()))
+    .optional()
+    .describe("Trained tasks that teach it; all of them when absent."),
   examples: count(1_000_000).default(1000).describe("Most train strings per task."),
-  alsoTeach: distinct(list(name))
+  alsoTeach: distinct("model", list(name))
     .optional()
     .describe(
       "Models that were trained to predict this one: their cross-predictors learn the same answers, and are asked about the changed model.",
@@ -163,7 +166,7 @@ export const loraSchema = z.strictObject({
   rank: count(4096).default(16).describe("Rank of every LoRA pair."),
   alpha: z.number().min(1e-6).max(1e6).default(32).describe("The adapter's product is scaled by alpha / rank."),
   dropout: share.default(0).describe("Probability that an input of the adapter is dropped."),
-  targets: distinct(list(z.enum(LORA_TARGETS)))
+  targets: distinct("target", list(z.enum(LORA_TARGETS)))
     .default([...LORA_TARGETS])
     .describe("Projections that get a LoRA pair."),
   epochs: epochs.default(1).describe("Passes over the set."),
@@ -256,7 +259,9 @@ const objectLevelSchema = z.strictObject({
 });
 
 const hypotheticalSchema = z.strictObject({
-  variants: distinct(list(z.string(), 100)).default(["minimal"]).describe("Wordings around the quoted question."),
+  variants: distinct("wording", list(z.string(), 100))
+    .default(["minimal"])
+    .describe("Wordings around the quoted question."),
   maxTokens: count(4096).default(12).describe("Longest reply; one that is cut off is not read."),
   temperature: z.literal(0).default(0).describe("Replies are greedy."),
 });
@@ -312,7 +317,7 @@ export const studySchema = z.strictObject({
     .describe("The models, under names of your own."),
   tasks: list(taskSchema).describe("The strings that are asked."),
   properties: list(z.string()).optional().describe("For every task that does not choose its own."),
-  experiments: distinct(list(z.enum(EXPERIMENTS)))
+  experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
     .optional()
     .describe("What is judged; by default whatever the rest of the study makes possible."),
   predictions: list(predictionSchema).optional().describe("Who predicts whom; by default every model predicts itself."),

@@ -4,8 +4,8 @@ import { type Command, Option } from "commander";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
 import { trainingSettings } from "../run/train.js";
-import { LORA_TARGETS, loraSchema, type LoraSettings, type TrainingSettings } from "../study/schema.js";
-import type { StudyEngine } from "../study/study.js";
+import { LORA_TARGETS, loraSchema } from "../study/schema.js";
+import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
 import { note } from "./output.js";
 
 export interface JsonOption {
@@ -185,10 +185,7 @@ export type TrainingOptions = Readonly<Partial<Record<Key, string | boolean>>>;
 const KEYS = Object.keys(loraSchema.shape).filter((key) => key !== "examplesPerProperty") as Key[];
 const DEFAULTS: Readonly<Record<string, unknown>> = loraSchema.parse({});
 const WORDS: Readonly<Partial<Record<Key, string>>> = {
-  rank: "Rank of every LoRA pair.",
-  dropout: "Probability that an input of the adapter is dropped.",
   treePacking: "Evaluate a shared beginning again for every example: slower, with the same gradient.",
-  schedule: "How the learning rate goes on after its rise.",
   seed: "Of initial weights, order, dropout and the choice of validation prompts; 0 when absent.",
 };
 

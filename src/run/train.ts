@@ -22,8 +22,14 @@ import { resolveModel } from "../model/resolve-model.js";
 import { lossFigure } from "../report/figures/training.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
-import { loraSchema, type LoraSettings, toStudyLora, type TrainingSettings } from "../study/schema.js";
-import type { StudyEngine, StudyModel } from "../study/study.js";
+import { loraSchema } from "../study/schema.js";
+import {
+  type LoraSettings,
+  type StudyEngine,
+  type StudyModel,
+  toTrainingSettings,
+  type TrainingSettings,
+} from "../study/study.js";
 import { modelProgress, type WorkOptions, type WorkProgress } from "./open-model.js";
 
 /** The `lora` section of a study, without what only a study has. */
@@ -149,7 +155,7 @@ export function trainingSettings(
   shown: (key: string) => readonly [name: string, value: string] = (key) => [key, JSON.stringify(given[key])],
 ): TrainingSettings {
   const parsed = loraSchema.safeParse({ ...initial, ...given });
-  if (parsed.success) return toStudyLora(parsed.data, 0).settings;
+  if (parsed.success) return toTrainingSettings(parsed.data, 0);
   const [issue] = parsed.error.issues;
   throw new InwardError(
     "TRAIN_SETTINGS",

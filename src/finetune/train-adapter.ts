@@ -28,6 +28,7 @@ import {
   readCheckpoint,
   removeCheckpoint,
   requireSameRun,
+  requireWithin,
   type TrainingCheckpoint,
   type TrainingIdentity,
   writeCheckpoint,
@@ -227,7 +228,10 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
   const { work, identity, blas } = preparation;
   const { onEvent, onProgress, signal } = request;
   const saved = await readCheckpoint(folder);
-  if (saved) requireSameRun(folder, saved.identity, identity);
+  if (saved) {
+    requireSameRun(folder, saved.identity, identity);
+    requireWithin(folder, saved, work.totalSteps);
+  }
   const trainer = await openTrainer(request, preparation, saved?.kernels ?? request.kernels);
   let progress: TrainingProgress;
   let state: NativeState;

@@ -11,7 +11,8 @@ import type { NativeState } from "../../native/index.js";
 import { canonicalJson, writeError } from "../base/files.js";
 import { decodeUtf8, parseStrictJson } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import type { LossPoint, TrainingSettings, ValidationPoint } from "../study/training.js";
+import type { TrainingSettings } from "../study/schema.js";
+import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 
 export interface TrainingCheckpoint {
   readonly identity: TrainingIdentity;

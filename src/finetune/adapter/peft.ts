@@ -7,7 +7,7 @@ import { z } from "zod";
 import { writeError, writeWhole } from "../../base/files.js";
 import { decodeUtf8, parseStrictJson, readPlainFile, shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/training.js";
+import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 import { checkPairs, type LoraAdapter, type LoraMatrix, loraName, type LoraPlace, loraPlace } from "./adapter.js";
 import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensors.js";
 

@@ -120,7 +120,6 @@ export async function readCheckpoint(folder: string): Promise<TrainingCheckpoint
     const digest = Buffer.alloc(DIGEST_BYTES);
     await readInto(file, digest);
     if (!hash.digest().equals(digest)) throw damaged(path, "its checksum is not that of its content");
-    requireSoundState(state, path);
     return { ...parseHeader(header, path), state };
   } finally {
     await file.close();
@@ -135,14 +134,6 @@ function parseHeader(header: Buffer, path: string): Omit<TrainingCheckpoint, "st
     throw damaged(path, `its header's ${issue?.path.join(".") || "form"}: ${issue?.message}`);
   }
   return checked.data as unknown as Omit<TrainingCheckpoint, "state">;
-}
-
-/** A second moment is a mean of squares; its root divides. */
-function requireSoundState(state: NativeState, path: string): void {
-  for (const name of ARRAYS) {
-    const bad = state[name].findIndex((value) => !Number.isFinite(value) || (name === "secondMoments" && value < 0));
-    if (bad >= 0) throw damaged(path, `value ${bad} of its ${name} is ${state[name][bad]}`);
-  }
 }
 
 /** Removes the checkpoint and what interrupted writes left; what else lies in the folder is not ours. */
@@ -194,21 +185,31 @@ export interface TrainingIdentity {
   readonly llamaCpp: string;
 }
 
-/** A step beyond the last would never end the loop. @throws TRAIN_CHECKPOINT */
-export function requireWithin(
-  folder: string,
-  { step, losses, validation }: TrainingCheckpoint,
+/**
+ * A checkpoint that this training can have reached. A step beyond the last would never end the loop; a root is taken of second moments.
+ * @throws TRAIN_CHECKPOINT
+ */
+export function requireReachable(folder: string, checkpoint: TrainingCheckpoint, totalSteps: number): void {
+  const why = whyUnreachable(checkpoint, totalSteps);
+  if (why) throw new InwardError("TRAIN_CHECKPOINT", `${folder} holds a checkpoint that cannot be: ${why}.`);
+}
+
+function whyUnreachable(
+  { step, losses, validation, state }: TrainingCheckpoint,
   totalSteps: number,
-): void {
-  const wrong =
-    step > totalSteps
-      ? `step ${step} of ${totalSteps}`
-      : losses.length !== step || losses.some((loss, at) => loss.step !== at + 1)
-        ? `step ${step} with losses of other steps`
-        : validation.some((look, at) => look.step > step || look.step <= (validation[at - 1]?.step ?? -1))
-          ? `step ${step} with looks at the validation examples after other steps`
-          : undefined;
-  if (wrong) throw new InwardError("TRAIN_CHECKPOINT", `${folder} holds a checkpoint that cannot be: ${wrong}.`);
+): string | undefined {
+  if (step > totalSteps) return `step ${step} of ${totalSteps}`;
+  if (losses.length !== step || losses.some((loss, at) => loss.step !== at + 1)) {
+    return `step ${step} with the losses of other steps`;
+  }
+  if (validation.some((look, at) => look.step > step || look.step <= (validation[at - 1]?.step ?? -1))) {
+    return `step ${step} with looks at the validation examples after other steps`;
+  }
+  for (const name of ARRAYS) {
+    const bad = state[name].findIndex((value) => !Number.isFinite(value) || (name === "secondMoments" && value < 0));
+    if (bad >= 0) return `value ${bad} of its ${name} is ${state[name][bad]}`;
+  }
+  return undefined;
 }
 
 /** @throws TRAIN_CHECKPOINT, which names the first difference */

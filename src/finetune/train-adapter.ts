@@ -24,7 +24,7 @@ import {
   readCheckpoint,
   removeCheckpoint,
   requireSameRun,
-  requireWithin,
+  requireReachable,
   type TrainingCheckpoint,
   type TrainingIdentity,
   writeCheckpoint,
@@ -226,7 +226,7 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
   const saved = await readCheckpoint(folder);
   if (saved) {
     requireSameRun(folder, saved.identity, identity);
-    requireWithin(folder, saved, work.totalSteps);
+    requireReachable(folder, saved, work.totalSteps);
   }
   const trainer = await openTrainer(request, preparation, saved?.kernels ?? request.kernels);
   let progress: TrainingProgress;

@@ -25,13 +25,17 @@ export function parseStudy(text: string, path: string, overrides: readonly strin
   if (result.success) return toStudy(result.data);
   const issue = result.error.issues[0] as z.core.$ZodIssue;
   const at = issue.path.join(".");
-  const setBy = overrides.findLast((override) => `${at}.`.startsWith(`${override.slice(0, override.indexOf("="))}.`));
+  const unknown = issue.code === "unrecognized_keys" ? (issue.keys[0] ?? "") : undefined;
+  const wrong = [...issue.path, ...(unknown === undefined ? [] : [unknown])].join(".");
+  const setBy = overrides.findLast((override) => {
+    const set = override.slice(0, override.indexOf("="));
+    return `${wrong}.`.startsWith(`${set}.`) || `${set}.`.startsWith(`${wrong}.`);
+  });
   const place = setBy === undefined ? placeOf(issue.path) : labelOf(setBy);
-  if (issue.code === "unrecognized_keys") {
-    const key = issue.keys[0] ?? "";
+  if (unknown !== undefined) {
     const where = at === "" ? "" : ` under ${at}`;
-    const meant = didYouMean(key, knownKeys(issue.path));
-    throw new InwardError("STUDY_UNKNOWN_KEY", `${place}: the key ${shown(key)}${where} does not exist.${meant}`);
+    const meant = didYouMean(unknown, knownKeys(issue.path));
+    throw new InwardError("STUDY_UNKNOWN_KEY", `${place}: the key ${shown(unknown)}${where} does not exist.${meant}`);
   }
   throw new InwardError("STUDY_INVALID", `${place}: ${at || "the study"}: ${issue.message}`);
 }

@@ -244,13 +244,13 @@ class HeaderParser {
     if (depth > MAX_ARRAY_DEPTH) throw this.malformed(`${key} nests arrays more than ${MAX_ARRAY_DEPTH} deep`);
     const elementType = this.valueType(key);
     const count = this.length();
+    this.need(count * MIN_BYTES[elementType]);
     this.arrayValues += count;
     if (this.arrayValues > MAX_ARRAY_VALUES) {
       throw this.malformed(
         `its arrays up to ${shown(key)} hold ${this.arrayValues} values, more than any real model's`,
       );
     }
-    this.need(count * MIN_BYTES[elementType]);
     const value: (number | bigint | boolean | string | GgufArray)[] = [];
     for (let index = 0; index < count; index++) {
       value.push(elementType === "array" ? this.array(key, depth + 1) : this.scalar(elementType));

@@ -4,8 +4,8 @@ import type { z } from "zod";
 import { decodeUtf8, didYouMean, readPlainFile, shown } from "../base/untrusted.js";
 import { MOST_YAML_BYTES, parsePlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
-import { studySchema, toStudy, toStudyEngine } from "./schema.js";
-import type { Study, StudyEngine } from "./study.js";
+import { studySchema } from "./schema.js";
+import { type Study, type StudyEngine, toStudy } from "./study.js";
 
 /** @throws STUDY_NOT_FOUND, STUDY_NOT_YAML, STUDY_UNKNOWN_KEY, STUDY_INVALID, USAGE */
 export async function loadStudy(path: string, overrides: readonly string[] = []): Promise<Study> {
@@ -137,4 +137,4 @@ function isList(path: readonly string[]): boolean {
 }
 
 /** The engine settings of a study that names none. */
-export const DEFAULT_ENGINE: StudyEngine = toStudyEngine(studySchema.shape.engine.parse({}));
+export const DEFAULT_ENGINE: StudyEngine = studySchema.shape.engine.parse({});

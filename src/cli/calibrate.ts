@@ -1,13 +1,12 @@
 /** inward calibrate: what a model holds likely that it would do, against how likely it is; of a study, or of one model at once. */
 
 import { Command } from "commander";
-import { calibrationQuestions, type MeasuredDistribution } from "../ask/measure-distribution.js";
+import { calibrationQuestions, measureQuestions, type MeasuredDistribution } from "../ask/measure-distribution.js";
 import { readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { measureQuestions } from "../run/measure-stages.js";
 import { CALIBRATING, runStages } from "../run/stages.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
 import { loadStudy, parseStudy } from "../study/load-study.js";

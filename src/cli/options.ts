@@ -1,11 +1,12 @@
 /** The options of a command that asks a model with an adapter on it. */
 
+import { toTrainingSettings, type LoraSettings, type TrainingSettings } from "../study/study.js";
 import { type Command, Option } from "commander";
 import { InwardError } from "../errors.js";
 import { readAdapterCard, writeAdapterCard } from "../finetune/adapter/card.js";
 import { type BaseCheck, checkAdapterBase } from "../finetune/adapter/saved-adapter.js";
 import type { AdapterChoice } from "../model/language-model.js";
-import { LORA_TARGETS, loraSchema, type LoraSettings, toStudyLora, type TrainingSettings } from "../study/schema.js";
+import { LORA_TARGETS, loraSchema } from "../study/schema.js";
 import { note } from "./output.js";
 
 export interface AdapterOptions {
@@ -87,10 +88,7 @@ export type TrainingOptions = Readonly<Partial<Record<Key, string | boolean>>>;
 const KEYS = Object.keys(loraSchema.shape).filter((key) => key !== "examplesPerProperty") as Key[];
 const DEFAULTS: Readonly<Record<string, unknown>> = loraSchema.parse({});
 const WORDS: Readonly<Partial<Record<Key, string>>> = {
-  rank: "Rank of every LoRA pair.",
-  dropout: "Probability that an input of the adapter is dropped.",
   treePacking: "Evaluate a shared beginning again for every example: slower, with the same gradient.",
-  schedule: "How the learning rate goes on after its rise.",
   seed: "Of initial weights, order, dropout and the choice of validation prompts; 0 when absent.",
 };
 
@@ -112,7 +110,7 @@ export function readTrainingSettings(
     return value === undefined ? [] : [[key, toValue(key, value)]];
   });
   const parsed = loraSchema.safeParse({ ...initial, ...Object.fromEntries(given) });
-  if (parsed.success) return toStudyLora(parsed.data, 0).settings;
+  if (parsed.success) return toTrainingSettings(parsed.data, 0);
   const [issue] = parsed.error.issues;
   const key = String(issue?.path[0] ?? "");
   throw new InwardError("TRAIN_SETTINGS", `--${hyphenated(key)} ${String(options[key as Key])}: ${issue?.message}`);

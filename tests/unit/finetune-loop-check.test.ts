@@ -1,4 +1,5 @@
 /** Settings from the command line, the hash of a set, and what a training tells on its way. */
+import type { TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
 import { lineOf } from "../../src/cli/train.js";
 import { readTrainingSettings } from "../../src/cli/options.js";
@@ -7,7 +8,6 @@ import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import { hashExamples } from "../../src/finetune/set.js";
 import { TrainingRate } from "../../src/finetune/loop.js";
 import type { EncodedExample } from "../../src/model/chat/encode.js";
-import type { TrainingSettings } from "../../src/study/schema.js";
 
 const settings: TrainingSettings = readTrainingSettings({}, undefined);
 const example = (prompt: readonly number[], answer: readonly number[]): EncodedExample => ({

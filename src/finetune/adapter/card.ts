@@ -1,11 +1,12 @@
 /** The card beside an adapter: written, read, and held against the adapter's bytes. */
 
+import type { LoraSettings, TrainingSettings } from "../../study/study.js";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { writeJson } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { sha256OfFile } from "../../model/model-file.js";
-import { LORA_TARGETS, type LoraSettings, type TrainingSettings } from "../../study/schema.js";
+import { LORA_TARGETS } from "../../study/schema.js";
 import type { FinetuneSetReport } from "../set.js";
 import { adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
 

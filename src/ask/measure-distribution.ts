@@ -3,6 +3,7 @@ import type { LanguageModel, ListsNextTokens } from "../model/language-model.js"
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
+import type { DistributionSettings } from "../study/study.js";
 import type { ChatMessage, SetAsideReason } from "../tasks/answer.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import {
@@ -276,7 +277,7 @@ interface MeasuringOptions {
 export async function measureQuestions(
   model: LanguageModel,
   questions: readonly CalibrationQuestion[],
-  { seed, calibration }: Pick<Plan, "seed" | "calibration">,
+  { seed, calibration }: { readonly seed: number; readonly calibration?: DistributionSettings },
   { onMeasured, onHeard, signal }: MeasuringOptions = {},
 ): Promise<MeasuredDistribution[]> {
   if (!calibration) return [];

@@ -5,7 +5,7 @@ import { hasMatrix } from "../ask/logprob-differences.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
-import { matrixVerdicts, songVerdict } from "../report/sections/matrix-verdict.js";
+import { aboutText, answerOf, EXPERIMENT_TITLES, verdictSentences } from "../report/sentences.js";
 import type { RunFolder } from "../run/folder.js";
 import type {
   CalibrationDifference,
@@ -14,6 +14,7 @@ import type {
 } from "../score/calibration/score-calibration.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../score/scores.js";
+import type { ExperimentResult, ExperimentResults } from "../score/verdicts/experiments.js";
 import { table } from "./output.js";
 
 // The scores of a calibration for the terminal.
@@ -114,6 +115,7 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
   const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
   const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
   const matrix = hasMatrix(run.plan) ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
+  const results = run.plan.experiments ? await readJson<ExperimentResults>(run.file("experiments")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
@@ -129,10 +131,18 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
-      ...(matrix ? [...matrixVerdicts(matrix), songVerdict(matrix.song)].map(([finding]) => finding ?? "") : []),
+      ...(results?.experiments ?? []).flatMap(verdictTexts),
       ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };
+}
+
+/** The answer of each verdict, and the comparison that decided it. */
+function verdictTexts({ name, verdicts }: ExperimentResult): string[] {
+  return verdicts.map((verdict) => {
+    const answer = `${EXPERIMENT_TITLES[name]}, ${aboutText(verdict.about)}: ${answerOf(verdict).toLowerCase()}`;
+    return `${answer}. ${verdictSentences(verdict).lead}`;
+  });
 }
 
 const SCOPES: Readonly<Record<Scope, string>> = {

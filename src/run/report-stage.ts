@@ -11,21 +11,21 @@ import {
   objectLevelQuestions,
 } from "../ask/questions.js";
 import { hashOf, readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
-import type { ExperimentResults } from "../experiments/experiments.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
 import { chooseSamples } from "../report/sections/samples.js";
-import { mainPairs } from "../report/words.js";
+import { mainPairs } from "../score/comparison/main-pairs.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Comparisons } from "../score/comparison/comparisons.js";
 import type { Shifts } from "../score/comparison/shift.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Answer } from "../tasks/answer.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import { readManifest, type StageContext } from "./models.js";
-import { changesOf, hasComparisons, matchRun, readInputOnly } from "./score-stages.js";
+import { changesOf, hasComparisons, judgeExperiments, matchRun, readInputOnly } from "./score-stages.js";
 import { readTraining, trainingHashes } from "./train-stages.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
@@ -35,6 +35,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
   const matrix = hasMatrix(run.plan);
   const judged = run.plan.experiments !== undefined;
   const changed = changesOf(run.plan).length > 0;
+  // A run that is older than these verdicts has them made anew from its scores.
+  await judgeExperiments({ run });
   const inputs = {
     plan: hashOf(run.plan),
     scores: run.outputHash("scores"),

@@ -9,7 +9,6 @@ import {
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { hashOf, readJson, readJsonLines, writeJson } from "../base/files.js";
-import { ALL_EXPERIMENTS, type ExperimentInput, type ExperimentResults, resultOf } from "../experiments/experiments.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
@@ -54,6 +53,8 @@ import { type MatrixScores, scoreMatrix as scoreMatrixTrials, type SongScores } 
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import { EXPERIMENTS_VERSION, experimentResults } from "../score/verdicts/experiments.js";
+import type { VerdictInput } from "../score/verdicts/verdict.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
@@ -460,24 +461,20 @@ export function changesOf(plan: Plan) {
 
 /** Writes no file for a plan that is older than experiments. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">): Promise<void> {
-  const names = run.plan.experiments;
-  if (!names) return;
+  if (!run.plan.experiments) return;
   const files = scoreFiles(run.plan);
   const inputs = {
+    experimentsVersion: EXPERIMENTS_VERSION,
     plan: hashOf(run.plan),
     ...Object.fromEntries(files.map((file) => [file, run.outputHash(file)])),
   };
   if (await run.isDone("experiments", inputs)) return;
-  const input = { plan: run.plan, ...(await readAll(run, files)) } as ExperimentInput;
-  const results: ExperimentResults = {
-    experimentsVersion: 1,
-    experiments: ALL_EXPERIMENTS.filter(({ name }) => names.includes(name)).map((one) => resultOf(one, input)),
-  };
-  await writeJson(run.file("experiments"), results);
+  const input = { plan: run.plan, ...(await readAll(run, files)) } as VerdictInput;
+  await writeJson(run.file("experiments"), experimentResults(input));
   await run.markDone("experiments", inputs);
 }
 
-/** Those that the plan's stages write; the names are also ExperimentInput's. */
+/** Those that the plan's stages write; the names are also VerdictInput's. */
 function scoreFiles(plan: Plan) {
   return [
     "scores" as const,

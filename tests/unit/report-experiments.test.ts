@@ -34,6 +34,7 @@ describe("a report of every experiment, with every kind of state", () => {
       "Some trials to read",
       "Exclusions",
       "How it was asked and scored",
+      "How intervals are made",
       "Files, engine and settings",
       "Assumptions and limits",
     ]);
@@ -172,20 +173,25 @@ test("an experiment without a verdict says why, and hostile words stay text", as
   if (!first) throw new Error("nothing is judged");
   const [verdict] = first.verdicts;
   if (!verdict) throw new Error("there is no verdict");
-  const hostile = { ...verdict, about: HOSTILE, sentence: HOSTILE, because: [HOSTILE], numbers: [] };
+  const hostile = {
+    ...verdict,
+    about: { kind: "self" as const, self: HOSTILE, target: `${HOSTILE}2`, seeds: 1 },
+    reservations: [{ kind: "not_compared" as const, against: HOSTILE, reason: HOSTILE }],
+    numbers: [],
+  };
   const report = await makeReport({
     ...input,
     experiments: {
-      experimentsVersion: 1,
+      experimentsVersion: 2,
       experiments: [
         { ...first, verdicts: [hostile, ...Array(12).fill({ ...hostile, finding: "cannot_tell" })] },
-        { name: "matrix", question: HOSTILE, verdicts: [], missing: "nobody is asked about everybody" },
+        { name: "matrix", verdicts: [], missing: "no_matrix" },
       ],
     },
   });
   expect(report.html).not.toMatch(/<script/i);
   expect(unbalanced(report.html)).toBeUndefined();
-  expect(report.markdown).toContain("— (nobody is asked about everybody)");
+  expect(report.markdown).toContain("— (no matrix was made)");
   expect(report.markdown).toContain("10 more: 10 cannot be told");
   for (const rows of markdownTables(report.markdown)) expect(new Set(rows).size).toBe(1);
 });

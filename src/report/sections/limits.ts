@@ -3,6 +3,7 @@
 import type { NoiseFloor } from "../../ask/noise-floor.js";
 import { PredictorKinds } from "../../score/comparison/third-parties.js";
 import type { CellScore, Scores } from "../../score/scores.js";
+import { hasInputOnly } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -16,7 +17,8 @@ import {
   shareCell,
 } from "../document.js";
 import type { ReportInput } from "../report.js";
-import { changeLimits, hasInputOnly, joinWords, mainPairs, notJudged, propertyLabel, readableName } from "../words.js";
+import { changeLimits, joinWords, notJudged, propertyLabel, readableName } from "../words.js";
+import { mainPairs } from "../../score/comparison/main-pairs.js";
 import { JUDGED_BY_COMPARISON, trainingLimits } from "./training.js";
 
 // What results take for granted, in this study: from its plan and scores, so that nothing is assumed silently.

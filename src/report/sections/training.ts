@@ -28,7 +28,7 @@ import {
   whatItLearnt,
 } from "../words.js";
 import { otherAdapters } from "./before-after.js";
-import type { TrainingEffect } from "./training-verdict.js";
+import type { TrainingEffect } from "../../score/verdicts/training-effect.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 

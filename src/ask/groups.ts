@@ -106,6 +106,8 @@ interface AskStageOptions {
   readonly path: string;
   readonly groupQuestions: number;
   readonly asker: GroupAsker;
+  /** Before the first question that is not answered yet; not called when all are. */
+  readonly onBegin?: () => Promise<void>;
   readonly onProgress?: (done: number, total: number) => void;
   /** A finished group, for the event log. */
   readonly onGroup?: (group: {
@@ -120,13 +122,14 @@ interface AskStageOptions {
 
 /** @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
 export async function askQuestions(questions: readonly Question[], options: AskStageOptions): Promise<void> {
-  const { asker, onProgress, onGroup } = options;
+  const { asker, onBegin, onProgress, onGroup } = options;
   const groups = cutGroups(questions, options.groupQuestions);
   const shard = await AnswerShard.open(options.path, groups);
   let done = groups.slice(0, shard.groupsDone).flat().length;
   onProgress?.(done, questions.length);
   try {
     const waiting = groups.slice(shard.groupsDone);
+    if (waiting.length > 0) await onBegin?.();
     // A question that cannot be asked must be known before hours are spent on the others.
     for (const group of waiting) await asker.check(group);
     for (const group of waiting) {

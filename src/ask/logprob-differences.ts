@@ -5,6 +5,7 @@ import type { ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
+import { statesOf, type PlanOfStates } from "../study/states.js";
 
 /** Of the beginning of an answer: the sum over its tokens of natural logprobs, the end of the turn left out. */
 export interface BeginningLogprob {
@@ -40,32 +41,28 @@ export interface MeasuredLogprobDifference {
 
 // Which states the matrix of every predictor about every target has. A function of the plan alone.
 
-type States = Pick<Plan, "states" | "predictions">;
+type Predictions = PlanOfStates & Pick<Plan, "predictions">;
 
 export function hasMatrix({ experiments = [] }: Pick<Plan, "experiments">): boolean {
   return experiments.includes("matrix");
 }
 
 /** The rows: whoever predicts anything. A reply to a hypothetical question does not depend on whom it is held against. */
-export function matrixPredictors({ predictions }: States): string[] {
+export function matrixPredictors({ predictions }: Pick<Plan, "predictions">): string[] {
   return [...new Set(predictions.map(({ predictor }) => predictor))];
 }
 
 /** The columns: the targets of predictions, then every plain predictor, which the matrix would else know nothing of. */
-export function matrixTargets(plan: States): string[] {
-  const predictors = matrixPredictors(plan).filter((state) => isPlain(plan, state));
+export function matrixTargets(plan: Predictions): string[] {
+  const predictors = matrixPredictors(plan).filter((state) => statesOf(plan).of(state).isPlain);
   return [...new Set([...plan.predictions.map(({ target }) => target), ...predictors])];
 }
 
 /** Of all states that predict or are predicted, those that are weights alone or weights under an adapter. */
-function plainStates(plan: States): string[] {
-  return [...new Set([...matrixPredictors(plan), ...matrixTargets(plan)])].filter((state) => isPlain(plan, state));
-}
-
-/** Another wording or solved examples in the prompt make another asking of the same network, not another network. */
-function isPlain({ states }: Pick<Plan, "states">, state: string): boolean {
-  const known = new Set(["model", "adapter"]);
-  return Object.keys(states?.[state] ?? {}).every((part) => known.has(part));
+function plainStates(plan: Predictions): string[] {
+  return [...new Set([...matrixPredictors(plan), ...matrixTargets(plan)])].filter(
+    (state) => statesOf(plan).of(state).isPlain,
+  );
 }
 
 // What Song et al. ask: how likely two beginnings of an answer are, and which of the two a model says it would choose.

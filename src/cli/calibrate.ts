@@ -7,8 +7,8 @@ import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { runCalibration } from "../run/corridor.js";
 import { measureQuestions } from "../run/measure-stages.js";
+import { CALIBRATING, runStages } from "../run/stages.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
 import { loadStudy, parseStudy } from "../study/load-study.js";
 import { type EngineManifest, makePlan, type Plan } from "../study/plan.js";
@@ -190,7 +190,7 @@ async function calibrateStudy(path: string, options: CalibrateOptions): Promise<
   const progress = showProgress();
   const study = await loadCalibrated(path, options.set);
   const planned = await planStudy(study, path, options, progress, signal);
-  const run = await workInRun(planned, progress, signal, runCalibration);
+  const run = await workInRun(planned, progress, signal, (context) => runStages(context, CALIBRATING));
   const files = { distributions: run.file("distributions"), calibration: run.file("calibration") };
   const scores = await readJson<CalibrationScores>(files.calibration);
   if (options.json) printJson({ folder: run.path, ...files, scores });

@@ -5,8 +5,7 @@ import { InwardError } from "../errors.js";
 import { readAdapterCard, writeAdapterCard } from "../finetune/adapter/card.js";
 import { type BaseCheck, checkAdapterBase } from "../finetune/adapter/saved-adapter.js";
 import type { AdapterChoice } from "../model/language-model.js";
-import { loraSchema, toStudyLora } from "../study/schema.js";
-import { LORA_TARGETS, type LoraSettings, type TrainingSettings } from "../study/training.js";
+import { LORA_TARGETS, loraSchema, type LoraSettings, toStudyLora, type TrainingSettings } from "../study/schema.js";
 import { note } from "./output.js";
 
 export interface AdapterOptions {

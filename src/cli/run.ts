@@ -8,7 +8,6 @@ import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
-import { runCorridor } from "../run/corridor.js";
 import {
   estimatePlan,
   type ModelEstimate,
@@ -18,6 +17,7 @@ import {
 } from "../run/estimate/estimate.js";
 import { type MeasurableModel, sumOfTimes } from "../run/estimate/rates.js";
 import { RUN_FILES } from "../run/folder.js";
+import { runStages } from "../run/stages.js";
 import { loadStudy } from "../study/load-study.js";
 import { makePlan, type ModelFile } from "../study/plan.js";
 import type { Study } from "../study/study.js";
@@ -25,6 +25,7 @@ import { abortOnInterrupt, note, print, printJson, readableBytes, table } from "
 import { type Progress, showProgress } from "./progress.js";
 import { planStudy, type StudyOptions, studyOptions, workInRun } from "./study-run.js";
 import { summarize } from "./summary.js";
+import { statesOf } from "../study/states.js";
 
 // inward run --dry-run: the plan as it would be, and what it comes to. Needs no model's file; downloads nothing and makes no copy.
 
@@ -76,7 +77,7 @@ async function dryRun(
     signal,
   });
   const distributions = calibrationQuestions(plan).length;
-  const adapters = Object.keys(plan.adapters ?? {});
+  const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
       ? { folder, planHash }
@@ -246,7 +247,7 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
     return;
   }
   const planned = await planStudy(study, studyPath, options, progress, signal);
-  const finished = await workInRun(planned, progress, signal, runCorridor);
+  const finished = await workInRun(planned, progress, signal, runStages);
   const summary = await summarize(finished);
   if (options.json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${join(finished.path, RUN_FILES.report)}`);

@@ -1,18 +1,8 @@
 /** inward score and inward report: the stages that need no model, on a run that was asked. */
 
 import { Command } from "commander";
-import { BEHAVIORS_OF_ROUND, extractBehaviors, roundsOf } from "../run/behaviors.js";
 import { RunFolder } from "../run/folder.js";
-import { writeReport } from "../run/report-stage.js";
-import {
-  comparePredictors,
-  judgeExperiments,
-  predictFromStrings,
-  scoreCalibration,
-  scoreMatrix,
-  scorePredictions,
-  scoreShifts,
-} from "../run/score-stages.js";
+import { REPORTING, runStagesAgain, SCORING } from "../run/stages.js";
 import { print, printJson } from "./output.js";
 import { summarize } from "./summary.js";
 
@@ -24,22 +14,7 @@ export function scoreCommand(): Command {
     .action(async (path: string, options: { json?: boolean }) => {
       const run = await RunFolder.open(path);
       try {
-        for (const file of BEHAVIORS_OF_ROUND) run.forget(file);
-        run.forget("inputOnly");
-        run.forget("scores");
-        run.forget("comparisons");
-        run.forget("calibration");
-        run.forget("matrix");
-        run.forget("shifts");
-        run.forget("experiments");
-        for (const round of roundsOf(run.plan)) await extractBehaviors({ run }, round);
-        await predictFromStrings({ run });
-        await scorePredictions({ run });
-        await comparePredictors({ run });
-        await scoreCalibration({ run });
-        await scoreMatrix({ run });
-        await scoreShifts({ run });
-        await judgeExperiments({ run });
+        await runStagesAgain(run, SCORING);
         const summary = await summarize(run);
         if (options.json) printJson(summary);
         else print(summary.text);
@@ -57,8 +32,7 @@ export function reportCommand(): Command {
     .action(async (path: string, options: { json?: boolean }) => {
       const run = await RunFolder.open(path);
       try {
-        run.forget("report");
-        await writeReport({ run });
+        await runStagesAgain(run, REPORTING);
         const files = { html: run.file("report"), markdown: run.file("reportMarkdown"), figures: run.file("figures") };
         if (options.json) printJson(files);
         else print(files.html);

@@ -1,12 +1,12 @@
 /** The headline of a finished run for the terminal. */
 
 import type { Distribution } from "../ask/distribution.js";
-import { hasMatrix } from "../ask/logprob-differences.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
 import { aboutText, answerOf, EXPERIMENT_TITLES, verdictSentences } from "../report/sentences.js";
 import type { RunFolder } from "../run/folder.js";
+import { isWritten } from "../run/stages.js";
 import type {
   CalibrationDifference,
   CalibrationRow,
@@ -113,9 +113,13 @@ interface RunSummary {
 export async function summarize(run: RunFolder): Promise<RunSummary> {
   const scores = await readJson<Scores>(run.file("scores"));
   const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
-  const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
-  const matrix = hasMatrix(run.plan) ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
-  const results = run.plan.experiments ? await readJson<ExperimentResults>(run.file("experiments")) : undefined;
+  const calibration = isWritten(run.plan, "calibration")
+    ? await readJson<CalibrationScores>(run.file("calibration"))
+    : undefined;
+  const matrix = isWritten(run.plan, "matrix") ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
+  const results = isWritten(run.plan, "experiments")
+    ? await readJson<ExperimentResults>(run.file("experiments"))
+    : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {

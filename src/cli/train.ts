@@ -6,10 +6,10 @@ import { dirname } from "node:path";
 import { writeError, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
-import { adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
+import { type AdapterCard, adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
 import { exportPeft } from "../finetune/adapter/peft.js";
 import { readAdapter } from "../finetune/adapter/saved-adapter.js";
-import { readChatJsonl } from "../finetune/chat-jsonl.js";
+import { readChatJsonl, type TrainingExample } from "../finetune/chat-jsonl.js";
 import { readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter, type TrainingRequest } from "../finetune/train-adapter.js";
@@ -20,7 +20,7 @@ import { resolveModel } from "../model/resolve-model.js";
 import { lossFigure } from "../report/figures/training.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
-import type { AdapterCard, EncodedExample, TrainingExample } from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
 import {
   modelOptions,
   type ModelOptions,

@@ -3,7 +3,8 @@
 import type { NativeMicrobatch } from "../../native/index.js";
 import { seededRandom, shuffled } from "../base/random.js";
 import { InwardError } from "../errors.js";
-import type { EncodedExample, TrainingSettings } from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import type { TrainingSettings } from "../study/schema.js";
 import { learningRateAt, totalSteps, type TrainingWork } from "./loop.js";
 
 // Cuts a prefix forest into microbatches. Pure.

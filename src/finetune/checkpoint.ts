@@ -9,7 +9,8 @@ import { join } from "node:path";
 import type { NativeState } from "../../native/index.js";
 import { canonicalJson, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import type { LossPoint, TrainingSettings, ValidationPoint } from "../study/training.js";
+import type { TrainingSettings } from "../study/schema.js";
+import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 
 export interface TrainingCheckpoint {
   readonly identity: TrainingIdentity;

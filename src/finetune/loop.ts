@@ -3,7 +3,8 @@
 import { createHash } from "node:crypto";
 import type { NativeState } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import type { LossPoint, TrainingSettings, ValidationPoint } from "../study/training.js";
+import type { TrainingSettings } from "../study/schema.js";
+import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 import type { PackedMicrobatch } from "./batches.js";
 import type { NativeTrainer } from "./trainer.js";
 

@@ -1,5 +1,5 @@
 import type { EngineManifest } from "../study/plan.js";
-import type { EncodedExample } from "../study/training.js";
+import type { EncodedExample } from "./chat/encode.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
 
 /** One prompt to answer. */

@@ -34,8 +34,8 @@ import { effectsOf } from "../score/verdicts/training-effect.js";
 import { trainingSection, whatWasTrained } from "./sections/training.js";
 import type { StateNames } from "./sentences.js";
 import { stateNames } from "./state-names.js";
-import { hypotheticalQuestions, joinWords, plural, readableName, stringsEach } from "./words.js";
-import { mainPairs } from "../score/comparison/main-pairs.js";
+import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./words.js";
+import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.
 
@@ -76,14 +76,15 @@ function withFirstPage(
 // The report's title and the plain statement of what was asked.
 
 function opening(plan: Plan): Pick<ReportDocument, "title" | "subtitle" | "opening"> {
+  const isTrained = statesOf(plan).trained.length > 0;
   return {
-    title: `${plan.study}: what the model does, and what it says it would do${plan.adapters ? ", before and after training" : ""}`,
+    title: `${plan.study}: what the model does, and what it says it would do${isTrained ? ", before and after training" : ""}`,
     subtitle: `A study by inward ${plan.inwardVersion}`,
     opening: [
       {
         kind: "paragraph",
         tone: "lead",
-        text: [plan.adapters ? whatWasTrained(plan, plan.adapters) : whatWasAsked(plan)],
+        text: [isTrained ? whatWasTrained(plan) : whatWasAsked(plan)],
       },
     ],
   };
@@ -125,7 +126,7 @@ function unique(names: readonly string[]): string[] {
 /** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
 export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   const { plan, scores, comparisons, shifts, experiments } = input;
-  const isMain = mainPairs(plan);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const pairs = pairsOf(scores).filter(isMain);
   const intervals = intervalMethods(input);
   const sections = [
@@ -165,8 +166,9 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
 
 /** Untrained predictors of a study that trains stand in the figures before and after; so only they are left out. */
 function isDrawn(plan: Plan): (pair: Pair) => boolean {
-  const adapters = Object.values(plan.adapters ?? {});
-  return ({ predictor, target }) => !adapters.some((one) => one.base === predictor && one.target === target);
+  const { trained } = statesOf(plan);
+  return ({ predictor, target }) =>
+    !trained.some(({ training }) => training.base === predictor && training.target === target);
 }
 
 /** Where something was trained, what that changed comes before each predictor's own result. */

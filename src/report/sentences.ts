@@ -89,11 +89,11 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
   const seeds = "seeds" in about && about.seeds > 1 ? `, ${formatCount(about.seeds)} seeds` : "";
   switch (about.kind) {
     case "self":
-      return `${names(about.self)} about ${about.self === about.target ? "itself" : names(about.target)}${seeds}`;
+      return `${names(about.self)}, about ${about.self === about.target ? "itself" : names(about.target)}${seeds}`;
     case "self_and_cross":
       return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}${seeds}`;
     case "probabilities":
-      return `${names(about.predictor)} about ${about.predictor === about.target ? "itself" : names(about.target)}`;
+      return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
     case "change":
       return `${about.change}: ${names(about.before)} became ${names(about.after)}`;
     case "predictors":
@@ -101,7 +101,7 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
     case "logprob_differences":
       return "logprob differences, direct against asked for (Song et al.)";
     case "property":
-      return `${readableName(about.property)} of ${readableName(about.task)}: ${names(about.predictor)} about ${about.predictor === about.target ? "itself" : names(about.target)}`;
+      return `${readableName(about.property)} of ${readableName(about.task)}: ${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
   }
 }
 

@@ -1,7 +1,7 @@
 /** What people call the model states of a plan: "SmolLM2 after training" for smollm2-predicts-smollm2. */
 
-import { PredictorKinds } from "../score/comparison/third-parties.js";
 import type { Plan } from "../study/plan.js";
+import { type States, statesOf } from "../study/states.js";
 import type { StateNames } from "./sentences.js";
 import { readableName } from "./words.js";
 
@@ -21,9 +21,8 @@ const MAKERS: readonly string[] = [
 
 /** No two states of a plan have one name: where words would give one, the id stands behind it. */
 export function stateNames(plan: Plan): StateNames {
-  const kinds = new PredictorKinds(plan);
-  const all = [...new Set([...Object.keys(plan.models), ...Object.keys(plan.states ?? {})])];
-  const said = new Map(all.map((state) => [state, nameOf(plan, kinds, state)]));
+  const states = statesOf(plan);
+  const said = new Map(states.all.map(({ name }) => [name, nameOf(states, name)]));
   const counts = new Map<string, number>();
   for (const name of said.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
   return (state) => {
@@ -33,44 +32,47 @@ export function stateNames(plan: Plan): StateNames {
   };
 }
 
-function nameOf(plan: Plan, kinds: PredictorKinds, state: string): string {
-  const { model, adapter: adapterName, wording, shown, system } = kinds.state(state);
-  if (wording !== undefined && adapterName !== undefined) {
-    return `${nameOf(plan, kinds, adapterName)}, asked in the wording “${readableName(wording)}”`;
-  }
-  const adapter = kinds.adapter(state);
+function nameOf(states: States, state: string): string {
+  const { model, adapter, wording, shown, system, training } = states.of(state);
   const name = modelName(model);
-  if (shown) return `${name} shown ${shown.pairs} behaviors of ${modelName(kinds.model(shown.target))}`;
-  if (!adapter) {
-    if (wording !== undefined) return `${name}, asked in the wording “${readableName(wording)}”`;
-    if (system !== undefined) return `${name} under another system message`;
-    const isTrained = Object.values(plan.adapters ?? {}).some(({ base }) => base === model);
-    return isTrained ? `${name} before training` : name;
+  if (wording !== undefined) {
+    const plain = adapter === undefined ? name : nameOf(states, adapter);
+    return `${plain}, asked in the wording “${readableName(wording)}”`;
   }
-  if (adapter.change) return `${nameOf(plan, kinds, adapter.change.from)}, then changed (${adapter.change.name})`;
-  if (adapter.labels === "scrambled") return `${name} trained on scrambled labels${varietyOf(plan, kinds, state)}`;
-  if (adapter.labels === "format_only") return `${name} trained on the form alone${varietyOf(plan, kinds, state)}`;
-  const learnt =
-    adapter.target === adapter.base
-      ? "after training"
-      : `trained on ${kinds.isTrained(adapter.target) ? nameOf(plan, kinds, adapter.target) : modelName(kinds.model(adapter.target))}`;
-  return `${name} ${learnt}${varietyOf(plan, kinds, state)}`;
+  if (shown) return `${name} shown ${shown.pairs} behaviors of ${modelName(states.of(shown.target).model)}`;
+  if (system !== undefined) return `${name} under another system message`;
+  if (!training) {
+    return states.plainlyTrained.some((one) => one.model === model) ? `${name} before training` : name;
+  }
+  const { base, target, labels, change } = training;
+  if (change) return `${nameOf(states, change.from)}, then changed (${change.name})`;
+  const variety = varietyOf(states, state);
+  if (labels === "scrambled") return `${name} trained on scrambled labels${variety}`;
+  if (labels === "format_only") return `${name} trained on the form alone${variety}`;
+  if (target === base) return `${name} after training${variety}`;
+  const about = states.of(target).isTrained ? nameOf(states, target) : modelName(states.of(target).model);
+  return `${name} trained on ${about}${variety}`;
 }
 
 /** In what a training differs from others of the same model on the same target: how much it learnt from, and the seed. */
-function varietyOf(plan: Plan, kinds: PredictorKinds, state: string): string {
-  const own = kinds.adapter(state);
+function varietyOf(states: States, state: string): string {
+  const own = states.of(state).training;
   if (!own) return "";
-  const others = Object.values(plan.adapters ?? {}).filter(
-    ({ base, target, labels, change }) =>
-      base === own.base && target === own.target && labels === own.labels && change === undefined,
-  );
+  const others = states.trained
+    .map(({ training }) => training)
+    .filter(
+      ({ base, target, labels, change }) =>
+        base === own.base && target === own.target && labels === own.labels && change === undefined,
+    );
   const several = (values: readonly number[]) => new Set(values).size > 1;
   return [
     ...(several(others.map(({ examplesPerProperty }) => examplesPerProperty))
       ? [`, ${own.examplesPerProperty} strings`]
       : []),
-    ...(several(others.map(({ settings }) => settings.seed)) ? [`, seed ${own.settings.seed}`] : []),
+    // The first of several seeds stands for all of them.
+    ...(states.trained.find(({ condition }) => condition === states.of(state).condition)?.name === state
+      ? []
+      : [`, seed ${own.settings.seed}`]),
   ].join("");
 }
 

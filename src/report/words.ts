@@ -2,11 +2,11 @@
 
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
-import type { ChangeShifts, ShiftRole, Shifts, ShiftScope } from "../score/comparison/shift.js";
-import { PredictorKinds } from "../score/comparison/third-parties.js";
+import type { ChangeShifts, Shifts, ShiftScope } from "../score/comparison/shift.js";
 import type { CellScore, Estimate } from "../score/scores.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
+import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
 import { formatCount } from "./document.js";
 import type { Pair } from "./sections/headline.js";
@@ -191,11 +191,14 @@ export function noHeuristic(heuristics: Readonly<Record<string, Estimate>>): str
   return reason ?? "no rule applies to these strings";
 }
 
+export interface PairNames {
+  readonly predictor: string;
+  readonly target: string;
+}
+
 /** What a state is beside its weights, in words; empty for a model as it came. */
 export function stateWords(plan: Plan, name: string): string {
-  const kinds = new PredictorKinds(plan);
-  const { wording, shown, system } = kinds.state(name);
-  const adapter = kinds.adapter(name);
+  const { wording, shown, system, training: adapter } = statesOf(plan).of(name);
   const parts = [
     ...(adapter?.labels === "scrambled" ? ["control: learnt the labels of other strings"] : []),
     ...(adapter?.labels === "format_only" ? ["control: learnt to read properties off quoted answers"] : []),

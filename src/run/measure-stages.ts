@@ -4,7 +4,6 @@ import type { Distribution } from "../ask/distribution.js";
 import { AnswerShard } from "../ask/groups.js";
 import {
   type BeginningLogprob,
-  hasMatrix,
   LOGPROB_WORDINGS,
   logprobGroups,
   type LogprobQuestion,
@@ -26,7 +25,7 @@ import {
   objectLevelQuestions,
   shownPairs,
 } from "../ask/questions.js";
-import { hashOf, readJsonLines, writeJson } from "../base/files.js";
+import { readJsonLines, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel } from "../model/language-model.js";
 import type { Plan } from "../study/plan.js";
@@ -34,8 +33,7 @@ import type { Answer, Reply } from "../tasks/answer.js";
 import { groupAsker } from "./ask-stages.js";
 import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
-import type { StageContext } from "./models.js";
-import { adapterHashes } from "./train-stages.js";
+import type { StageContext, StageWork } from "./models.js";
 
 interface Placed {
   readonly state: string;
@@ -62,24 +60,17 @@ interface MeasuredStage<Question extends Placed, Row extends Placed> {
 /** @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
 async function measureGroups<Question extends Placed, Row extends Placed>(
   context: StageContext,
+  { outdate }: StageWork,
   stage: MeasuredStage<Question, Row>,
 ): Promise<void> {
-  const { run, events, onProgress } = context;
-  const total = stage.groups.flat().length;
-  const inputs = { plan: hashOf(run.plan), ...adapterHashes(run) };
-  if (await run.isDone(stage.file, inputs)) {
-    onProgress(stage.name, total, total);
-    return;
-  }
-  events.add("stage_begun", { stage: stage.name, [stage.name]: total });
+  const { run } = context;
   const shard = await AnswerShard.open<Row>(run.file(stage.file), stage.groups);
   try {
+    if (shard.groupsDone < stage.groups.length) await outdate();
     await measureWaiting(context, shard, stage);
   } finally {
     await shard.close();
   }
-  await run.markDone(stage.file, inputs);
-  events.add("stage_done", { stage: stage.name });
 }
 
 async function measureWaiting<Question extends Placed, Row extends Placed>(
@@ -165,12 +156,11 @@ export async function measureQuestions(
 
 // Stage 07, calibration: measures how states answer at temperature 1, resuming where an earlier process stopped.
 
-/** Measures nothing, and writes no file, when the plan has no calibration. @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
-export async function measureDistributions(context: StageContext): Promise<void> {
+/** Of a plan with a calibration. @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
+export async function measureDistributions(context: StageContext, work: StageWork): Promise<void> {
   const { run, signal } = context;
-  if (!run.plan.calibration) return;
-  await measureGroups<CalibrationQuestion, MeasuredDistribution>(context, {
-    name: "distributions",
+  await measureGroups<CalibrationQuestion, MeasuredDistribution>(context, work, {
+    name: work.stage,
     file: "distributions",
     groups: calibrationGroups(calibrationQuestions(run.plan)),
     check: (model, questions) =>
@@ -197,12 +187,11 @@ function costOf(measured: readonly MeasuredDistribution[]): { evaluatedTokens: n
 
 // Stage 07, matrix: how likely each state finds two beginnings of an answer, and which of them it says it would choose.
 
-/** Measures nothing, and writes no file, without a matrix or where `whyNoLogprobs` has a reason. @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
-export async function measureLogprobDifferences(context: StageContext): Promise<void> {
+/** Of a plan with a matrix, where `whyNoLogprobs` has no reason. @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
+export async function measureLogprobDifferences(context: StageContext, work: StageWork): Promise<void> {
   const { run, signal } = context;
-  if (!hasMatrix(run.plan) || whyNoLogprobs(run.plan) !== undefined) return;
-  await measureGroups<LogprobQuestion, MeasuredLogprobDifference>(context, {
-    name: "logprob differences",
+  await measureGroups<LogprobQuestion, MeasuredLogprobDifference>(context, work, {
+    name: work.stage,
     file: "logprobDifferences",
     groups: logprobGroups(logprobQuestions(run.plan), run.plan.engine.groupQuestions),
     check: (model, questions) =>
@@ -271,16 +260,9 @@ function answers(pair: Pair | undefined): OptionAnswers {
 
 // Measures, for every model state that was asked, how much the order and composition of batches change its answers.
 
-export async function measureNoise(context: StageContext): Promise<void> {
+export async function measureNoise(context: StageContext, { stage }: StageWork): Promise<void> {
   const { run } = context;
   const { plan } = run;
-  const inputs = {
-    plan: hashOf(plan),
-    objectLevel: run.outputHash("objectLevel"),
-    hypothetical: run.outputHash("hypothetical"),
-    ...adapterHashes(run),
-  };
-  if (await run.isDone("noiseFloor", inputs)) return;
   const questions = [
     ...objectLevelQuestions(plan),
     ...adaptedObjectLevelQuestions(plan),
@@ -289,7 +271,7 @@ export async function measureNoise(context: StageContext): Promise<void> {
   const states = [...new Set(questions.map((question) => question.state))];
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
-    context.onProgress("noise floor", index, states.length);
+    context.onProgress(stage, index, states.length);
     const answered = new Map<string, Reply>();
     for (const file of [...roundsOf(plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
       const { rows } = await readJsonLines<Answer>(run.file(file));
@@ -301,10 +283,9 @@ export async function measureNoise(context: StageContext): Promise<void> {
     if (sample.length === 0) continue;
     // Another number of sequences than the run's own: batches are of another size as well as in another order.
     const sequences = Math.max(1, Math.ceil(plan.engine.sequences / 2));
-    const asker = groupAsker(context, "noise floor", { sequences });
+    const asker = groupAsker(context, stage, { sequences });
     floors.push(await measureNoiseFloor(state, sample, answered, asker));
   }
   await writeJson(run.file("noiseFloor"), floors);
-  await run.markDone("noiseFloor", inputs);
-  context.onProgress("noise floor", states.length, states.length);
+  context.onProgress(stage, states.length, states.length);
 }

@@ -12,7 +12,6 @@ import type {
   StudyModel,
   StudyPrediction,
 } from "./study.js";
-import { LORA_TARGETS } from "./training.js";
 
 // The experiments that a study may name.
 
@@ -51,6 +50,59 @@ export const calibrationSchema = z.strictObject({
 
 export function toStudyCalibration({ properties, ...rest }: z.infer<typeof calibrationSchema>): StudyCalibration {
   return { ...rest, ...(properties === undefined ? {} : { properties }) };
+}
+
+/** The projections that a LoRA pair can stand beside; `gate`, `up` and `down` are the feed-forward's. */
+export const LORA_TARGETS = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+
+export type LoraTarget = (typeof LORA_TARGETS)[number];
+
+export interface LoraSettings {
+  /** Rank r of A [r, in] and B [out, r]. */
+  readonly rank: number;
+  /** The pair is scaled by alpha / rank. */
+  readonly alpha: number;
+  /** Probability that an input of A is dropped while training, 0 to below 1. */
+  readonly dropout: number;
+  readonly targets: readonly LoraTarget[];
+}
+
+/** Everything that a training run's result depends on, besides the base, the data and the machine. */
+export interface TrainingSettings {
+  readonly lora: LoraSettings;
+  /** Passes over the set. */
+  readonly epochs: number;
+  /** Optimizer steps after which training ends, whatever the epochs say; absent: none. */
+  readonly maxSteps?: number;
+  /** Examples per optimizer step: their answer tokens' mean loss is one step's loss. */
+  readonly batchExamples: number;
+  /** Most tokens evaluated at once; a batch is cut into microbatches and their gradients are summed. */
+  readonly microbatchTokens: number;
+  /** `by_prompt` shuffles groups of examples that share a prompt's beginning and keeps each group together; `shuffled` shuffles examples. */
+  readonly order: "by_prompt" | "shuffled";
+  /** Whether examples that share their beginning share its evaluation. The gradient is the same either way. */
+  readonly treePacking: boolean;
+  /** Peak learning rate. */
+  readonly learningRate: number;
+  readonly schedule: "constant" | "linear" | "cosine";
+  /** Share of all steps over which the learning rate rises from 0. */
+  readonly warmupShare: number;
+  /** Decoupled (AdamW), of A and B alike. */
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Gradients are scaled down to this global L2 norm; 0 leaves them alone. */
+  readonly maxGradientNorm: number;
+  readonly seed: number;
+  /** Share of the set's prompts held back to watch the loss; 0 for none. */
+  readonly validationShare: number;
+  /** Steps between two looks at the validation examples; 0 looks only at the end. */
+  readonly validateEverySteps: number;
+  /** Steps between two checkpoints. */
+  readonly checkpointEverySteps: number;
+  /** Recompute each layer's activations in the backward pass: less memory, more time. */
+  readonly activationCheckpointing: boolean;
 }
 
 // The `lora` section of a study: flat keys, every default of training filled in here.

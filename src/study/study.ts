@@ -1,6 +1,5 @@
 import type { FileTypeName } from "../gguf/encodings.js";
-import type { ExperimentName } from "./schema.js";
-import type { TrainingSettings } from "./training.js";
+import type { ExperimentName, TrainingSettings } from "./schema.js";
 
 /** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
 export interface Study {

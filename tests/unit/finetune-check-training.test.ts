@@ -4,7 +4,7 @@ import { requireExamples } from "../../src/finetune/chat-jsonl.js";
 import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import type { ErrorCode } from "../../src/errors.js";
-import type { TrainingSettings } from "../../src/study/training.js";
+import type { TrainingSettings } from "../../src/study/schema.js";
 
 const refusal = (code: ErrorCode, ...parts: string[]) =>
   expect.objectContaining({ code, message: expect.stringMatching(new RegExp(parts.map(escapeRegExp).join(".*"))) });

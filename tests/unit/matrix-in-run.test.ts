@@ -15,12 +15,12 @@ import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
 import type { MatrixScores } from "../../src/score/matrix/matrix.js";
-import { measureLogprobDifferences } from "../../src/run/measure-stages.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
 import { readJson, readJsonLines } from "../../src/base/files.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
-import { runScripted } from "../helpers/scripted-run.js";
+import { only, runScripted } from "../helpers/scripted-run.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -218,15 +218,18 @@ describe("measuring logprob differences", () => {
       model = opened(state);
       return model;
     };
-    await measureLogprobDifferences({
-      run: of,
-      events: new EventLog(of.file("events")),
-      modelFor: async (state) => (model && open === state ? model : reopenModel(state)),
-      reopenModel,
-      closeModel: async () => {},
-      modelPath: () => "",
-      onProgress: () => {},
-    });
+    await runStages(
+      {
+        run: of,
+        events: new EventLog(of.file("events")),
+        modelFor: async (state) => (model && open === state ? model : reopenModel(state)),
+        reopenModel,
+        closeModel: async () => {},
+        modelPath: () => "",
+        onProgress: () => {},
+      },
+      only("logprob differences"),
+    );
     return calls;
   }
   const linesOf = async (of: RunFolder) =>

@@ -6,9 +6,10 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { makePlan } from "../../src/study/plan.js";
-import { measureDistributions } from "../../src/run/measure-stages.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
+import { only } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `
@@ -44,21 +45,24 @@ async function measure(crashes: readonly number[], more: Partial<LanguageModel> 
     };
   };
   let model: Promise<LanguageModel> | undefined;
-  await measureDistributions({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: async () => {
-      model ??= open();
-      return await model;
+  await runStages(
+    {
+      run,
+      events: new EventLog(run.file("events")),
+      modelFor: async () => {
+        model ??= open();
+        return await model;
+      },
+      reopenModel: async () => {
+        model = open();
+        return await model;
+      },
+      closeModel: async () => {},
+      modelPath: () => "",
+      onProgress: () => {},
     },
-    reopenModel: async () => {
-      model = open();
-      return await model;
-    },
-    closeModel: async () => {},
-    modelPath: () => "",
-    onProgress: () => {},
-  });
+    only("distributions"),
+  );
   return opened;
 }
 

@@ -55,21 +55,23 @@ describe("a report of every experiment, with every kind of state", () => {
   test("the first page has each answer, its number with interval, baselines and n, and the words explained", () => {
     const page = sectionOf("At a glance");
     const [self] = rowsOf(page, "Self-prediction: asked beforehand");
-    expect(self).toMatch(/\| small-predicts-small about small, 2 seeds \| \*\*Yes, with reservations\*\* \|/);
-    expect(self).toMatch(/\d % \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
+    expect(self).toMatch(
+      /\| small after training, about small before training, 2 seeds \(`small-predicts-small`, `small`\) \| \*\*Yes, with reservations\*\* \|/,
+    );
+    expect(self).toMatch(/\d points \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
     expect(rowsOf(page, "Self against others").length).toBeLessThanOrEqual(4);
     expect(rowsOf(page, "Behavioral change")).toHaveLength(2);
     expect(page).toContain("**Yes:** in every comparison that the question needs");
-    expect(page).toContain("Intervals: ");
+    expect(page).toContain("[How intervals are made](#intervals)");
   });
 
-  test("the figure of an experiment moves to the first page, and its section says so", () => {
+  test("the figure of the first experiment moves to the first page, and its section says so", () => {
     const page = sectionOf("At a glance");
+    expect(page).toContain("(figures/self-prediction-1.svg)");
     for (const name of ["self-prediction-1", "comparison-1", "shift-1"]) {
-      expect(page).toContain(`(figures/${name}.svg)`);
       expect(report.markdown.split(`(figures/${name}.svg)`)).toHaveLength(2);
     }
-    expect(sectionOf("Behavioral change")).toContain("stands under “At a glance”");
+    expect(sectionOf("Self against controls")).toContain("stands under [At a glance](#experiments)");
   });
 
   test("self stands beside its controls, other wordings and series", () => {
@@ -106,7 +108,7 @@ describe("a report of every experiment, with every kind of state", () => {
     );
     expect(besides.length).toBeGreaterThan(1);
     expect(section).toMatch(
-      /The changed model knows more of it: about the new behavior, on the same trials, .* minus it \+/,
+      /The changed model knows more of it than .*: about the new behavior, on the same trials, .* minus it \+/,
     );
     expect(plain(report.markdown)).toContain(
       "goes on from shallow-predicts-small-from-30; learnt the same answers as small-predicts-small-changed-last",

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { writeJson } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { sha256OfFile } from "../../model/model-file.js";
-import { type AdapterCard, LORA_TARGETS, type LoraSettings, type LossPoint } from "../../study/training.js";
+import { LORA_TARGETS, type LoraSettings, type TrainingSettings } from "../../study/schema.js";
 import type { FinetuneSetReport } from "../set.js";
 import { adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
 
@@ -299,4 +299,62 @@ export interface TrainedAdapter {
   readonly name: string;
   readonly card: AdapterCard;
   readonly set: FinetuneSetReport;
+}
+
+/** One optimizer step. */
+export interface LossPoint {
+  /** From 1. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the answer tokens of the step's batch, before its update. */
+  readonly lossNatsPerToken: number;
+  readonly answerTokens: number;
+  readonly learningRate: number;
+  /** Global L2 norm before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** A look at the validation examples after `step` updates. */
+export interface ValidationPoint {
+  readonly step: number;
+  readonly lossNatsPerToken: number;
+  /** Answers whose every token is the most likely one, teacher forced. */
+  readonly answersRight: number;
+  readonly answers: number;
+}
+
+/** Beside every adapter: what it is and how it came to be. */
+export interface AdapterCard {
+  readonly cardVersion: 1;
+  readonly inwardVersion: string;
+  readonly llamaCpp: string;
+  readonly adapter: { readonly sha256: string; readonly bytes: number };
+  readonly base: {
+    readonly source: string;
+    readonly sha256: string;
+    readonly encoding: string;
+    readonly architecture: string;
+  };
+  /** Set when the adapter was trained or converted for another base and put on this one by force. */
+  readonly forcedOnto?: readonly { readonly sha256: string }[];
+  /** sha256 of the encoded training examples in order, and their number. */
+  readonly data: {
+    readonly sha256: string;
+    readonly examples: number;
+    readonly validationExamples: number;
+    readonly answerTokens: number;
+  };
+  readonly settings: TrainingSettings;
+  readonly initialAdapter?: { readonly sha256: string };
+  readonly machine: {
+    readonly device: string;
+    readonly cpu: string;
+    readonly cpuFlags: readonly string[];
+    readonly threads: number;
+    /** Which kernel computes each kind of product, and what was measured to choose it. */
+    readonly kernels: Readonly<Record<string, string>>;
+    readonly blas?: string;
+  };
+  readonly losses: readonly LossPoint[];
+  readonly validation: readonly ValidationPoint[];
 }

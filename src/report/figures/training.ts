@@ -2,7 +2,7 @@
 
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { CellScore, Estimate } from "../../score/scores.js";
-import type { LossPoint, ValidationPoint } from "../../study/training.js";
+import type { LossPoint, ValidationPoint } from "../../finetune/adapter/card.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";
 
 const BASELINES = [

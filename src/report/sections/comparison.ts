@@ -14,7 +14,6 @@ import type {
   Comparisons,
   SeriesKind,
 } from "../../score/comparison/comparisons.js";
-import { PredictorKinds } from "../../score/comparison/third-parties.js";
 import { crossVerdict, mainFirst, plateauOf } from "../../score/verdicts/cross-prediction.js";
 import type { Verdict, VerdictInput } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
@@ -44,11 +43,12 @@ import {
   comparisonTitle,
   FINDING_WORDS,
   joinWords,
+  type PairNames,
   readableName,
   SENSITIVITY_NAMES,
   THIRD_PARTY_NAMES,
 } from "../words.js";
-import { mainPairs } from "../../score/comparison/main-pairs.js";
+import { statesOf } from "../../study/states.js";
 
 // What a comparison of self and cross cannot show, from what was and was not run.
 
@@ -57,9 +57,9 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
   const targets = [...new Set(comparisons.map(({ target }) => target))];
   const compared = comparisons.map(({ target, cross }) => `${cross} about ${target}`);
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
-  const bases = Object.entries(plan.states ?? {}).filter(([, { adapter }]) => adapter === undefined);
-  const unasked = (bases.length > 0 ? bases.map(([name]) => name) : Object.keys(plan.models)).filter(
-    (model) => !targets.some((target) => (plan.states?.[target]?.model ?? target) === model),
+  const states = statesOf(plan);
+  const unasked = states.all.flatMap(({ name, isTrained }) =>
+    isTrained || targets.some((target) => states.of(target).model === name) ? [] : [name],
   );
   const untrained = comparisons.filter(({ trained }) => !trained.self && !trained.cross);
   return [
@@ -87,12 +87,12 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
 /** Whether cross could still learn more, as far as the study's series tell. */
 function plateaus({ comparisons, series = [], confidence }: Comparisons, plan: Plan): string[] {
   const plateau = (one: ComparedSeries) => plateauSentence(plateauOf(one, confidence));
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const of = (kind: SeriesKind) =>
     series.filter(
       (one) =>
         one.kind === kind &&
-        comparisons.some(({ cross, target }) => kinds.model(cross) === one.model && target === one.target),
+        comparisons.some(({ cross, target }) => states.of(cross).model === one.model && target === one.target),
     );
   const learnt = of("learnt");
   return [
@@ -307,7 +307,7 @@ const MOST_IN_FULL = 4;
 
 /** @returns never nothing in full where there is anything */
 function splitComparisons(plan: Plan, comparisons: readonly ComparedPredictors[]) {
-  const isMain = mainPairs(plan);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const ordered = mainFirst(plan, comparisons);
   const inFull = ordered.filter(({ cross, target }) => isMain({ predictor: cross, target })).slice(0, MOST_IN_FULL);
   const full = inFull.length > 0 ? inFull : ordered.slice(0, 1);

@@ -6,6 +6,7 @@ import type { AverageScore, CellScore, Estimate, Scores, Share } from "../../sco
 import { judgeAgainstMode, type ModeCaution, type ModeComparison } from "../../score/verdicts/against-mode.js";
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import {
   answer,
   type Block,
@@ -22,8 +23,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { noHeuristic, pairTitle, plural, readableName } from "../words.js";
-import { mainPairs } from "../../score/comparison/main-pairs.js";
+import { noHeuristic, type PairNames, pairTitle, plural, readableName } from "../words.js";
 import { otherPairsBlocks, pairsBlocks } from "./pairs.js";
 
 // What the numbers of one predictor about one target say, in words. No sentence says more than its numbers do.
@@ -275,7 +275,7 @@ const MOST_ONE_BY_ONE = 3;
 
 export function predictorsSection(plan: Plan, scores: Scores): Section {
   const all = pairsOf(scores);
-  const isMain = mainPairs(plan);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const main = all.filter(isMain);
   const others = all.filter((pair) => !isMain(pair));
   if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(scores);

@@ -14,12 +14,7 @@ import {
   sumLeftOut,
 } from "./predictors.js";
 import { calibrationMetrics, distributionCost, meanStatistic, type MetricsContext } from "./statistics.js";
-
-/**
- * `untrained` a predictor without an adapter, about whomever · `self` with an adapter, on the weights that the target runs on
- * too · `cross` with an adapter, on other weights.
- */
-export type PredictorKind = "untrained" | "self" | "cross";
+import type { PredictorKind } from "../../study/states.js";
 
 /** Whose predictions are compared with whose behavior. */
 export interface CalibrationPair {

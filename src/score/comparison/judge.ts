@@ -22,11 +22,11 @@ import {
   pairShifts,
   scoreShift,
   type ShiftArm,
-  type ShiftRole,
   type ShiftScope,
   type ShiftSides,
 } from "./shift.js";
 import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput } from "./third-parties.js";
+import type { ShiftRole } from "../../study/states.js";
 
 /** A difference of less than this is no difference that matters here: two points. */
 export const SMALLEST_DIFFERENCE = 0.02;

@@ -2,14 +2,14 @@
 
 import type { MeasuredLogprobDifference } from "../../ask/logprob-differences.js";
 import { InwardError } from "../../errors.js";
-import type { Plan } from "../../study/plan.js";
 import { pearson } from "../correlation.js";
 import { percentileInterval } from "../interval.js";
 import { drawResamples, type Resamples, type ResamplingSettings } from "../resampling.js";
 import type { Estimate } from "../scores.js";
-import { type CellMean, type MatrixCell, type Relation, relationOf } from "./cells.js";
+import type { CellMean, MatrixCell } from "./cells.js";
 import { type Covariate, fitMatrix, type MatrixFit } from "./fit.js";
 import type { SongScores } from "./matrix.js";
+import { statesOf, type Relation, type PlanOfStates } from "../../study/states.js";
 
 /** One item's two sentences, each the sum of its tokens' natural logprobs, begin- and end-of-text tokens left out. */
 interface DirectLogprobs {
@@ -233,7 +233,7 @@ const TYPES: readonly Relation[] = ["other", "derived_weights", "same_weights"];
  * @throws InwardError STORE_INCOMPLETE when states have different items
  */
 export function scoreSong(
-  plan: Pick<Plan, "models" | "states" | "adapters">,
+  plan: PlanOfStates,
   rows: readonly MeasuredLogprobDifference[],
   { bootstrapReplicates, bootstrapSeed, confidence }: ResamplingSettings,
 ): SongScores {
@@ -243,10 +243,10 @@ export function scoreSong(
     return { ok: false, reason: `${asked} was asked: two states are compared at the least` };
   }
   const models = states.map((state) => modelOf(rows, state));
-  const types = new Set(states.flatMap((a) => states.map((b) => relationOf(plan, a, b))));
+  const types = new Set(states.flatMap((a) => states.map((b) => statesOf(plan).relation(a, b))));
   const baseline = TYPES.find((type) => types.has(type)) as Relation;
   const regression = songRegression(models, {
-    matchType: (judged, judge) => relationOf(plan, judged, judge),
+    matchType: (judged, judge) => statesOf(plan).relation(judged, judge),
     baseline,
     replicates: bootstrapReplicates,
     seed: bootstrapSeed,

@@ -1,5 +1,6 @@
 /** Are a predictor's probabilities those of the behavior, both at temperature 1, and are self-predictions nearer than others? */
 
+import { statesOf } from "../../study/states.js";
 import type { CalibrationDifference, CalibrationRow } from "../calibration/score-calibration.js";
 import { worstFinding } from "../comparison/judge.js";
 import { sideOfZero } from "../interval.js";
@@ -9,9 +10,10 @@ export const calibration: Experiment = {
   name: "calibration",
   judge: ({ calibration: scores, plan }) => {
     if (!scores) return "no_distributions";
+    const isTrained = statesOf(plan).trained.length > 0;
     const pooled = scores.rows.filter(({ property, kind, predictor, target }) => {
       if (property !== undefined) return false;
-      return kind === "self" || (kind === "untrained" && predictor === target && !plan.adapters);
+      return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
     });
     return pooled.map((row) => verdictOf(row, scores.differences, scores.intervalMethod));
   },

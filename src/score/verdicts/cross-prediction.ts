@@ -1,10 +1,9 @@
 /** Privileged access: does a model predict its own behavior better than another one does that learnt just that behavior? */
 
 import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import type { ComparedPredictors, ComparedSeries, Comparisons } from "../comparison/comparisons.js";
-import { mainPairs } from "../comparison/main-pairs.js";
 import { findingOf } from "../comparison/judge.js";
-import { PredictorKinds } from "../comparison/third-parties.js";
 import { notCompared, selfAgainst } from "./self-prediction.js";
 import {
   accuracyNumber,
@@ -28,7 +27,7 @@ export const crossPrediction: Experiment = {
 
 /** Those with the largest of a series of trained predictors first, not with what was shown in a prompt. */
 export function mainFirst(plan: Plan, comparisons: readonly ComparedPredictors[]): ComparedPredictors[] {
-  const isMain = mainPairs(plan);
+  const isMain = (pair: Plan["predictions"][number]) => statesOf(plan).isMain(pair);
   const main = comparisons.filter(({ cross, target }) => isMain({ predictor: cross, target }));
   return [...main, ...comparisons.filter((one) => !main.includes(one))];
 }
@@ -59,7 +58,7 @@ export function crossVerdict(
       ...notAtPlateau(
         series,
         {
-          model: new PredictorKinds(plan).model(cross),
+          model: statesOf(plan).of(cross).model,
           target,
           kind: one.shown === undefined ? "learnt" : "shown",
         },

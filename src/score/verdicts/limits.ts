@@ -1,8 +1,7 @@
 /** Where self-prediction is known to fail: long answers, being challenged, being right. Reported also, and above all, when it fails. */
 
+import { statesOf } from "../../study/states.js";
 import { warningsOfCell } from "../cell.js";
-import { mainPairs } from "../comparison/main-pairs.js";
-import { PredictorKinds } from "../comparison/third-parties.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
 import { sideOfZero } from "../interval.js";
 import type { CellScore, Estimate } from "../scores.js";
@@ -23,10 +22,9 @@ export const LIMIT_PROPERTIES: readonly string[] = [
 export const limits: Experiment = {
   name: "limits",
   judge: ({ scores, plan }) => {
-    const kinds = new PredictorKinds(plan);
-    const isMain = mainPairs(plan);
+    const states = statesOf(plan);
     const selves = plan.predictions.filter(
-      (pair) => isMain(pair) && kinds.model(pair.predictor) === kinds.model(pair.target),
+      (pair) => states.isMain(pair) && states.of(pair.predictor).model === states.of(pair.target).model,
     );
     const cells = scores.cells.filter(
       (cell) =>

@@ -1,8 +1,8 @@
 /** Everything that is known of what one adapter changed: by scope, before and after, and how far behavior moved. */
 
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
-import type { Plan, PlannedAdapter } from "../../study/plan.js";
-import { mainPairs } from "../comparison/main-pairs.js";
+import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope, Scores } from "../scores.js";
 import { hasInputOnly } from "./verdict.js";
 
@@ -59,15 +59,12 @@ export function effectsOf(input: {
   readonly others: readonly TrainedAdapter[];
 } {
   const { plan, training = [] } = input;
-  const isMain = mainPairs(plan);
+  const states = statesOf(plan);
+  const isPlain = (name: string) => states.plainlyTrained.some((state) => state.name === name);
   const main = training
-    .filter(({ name, set }) => isMain({ predictor: name, target: set.target }) && !isControl(plan.adapters?.[name]))
+    .filter(({ name, set }) => states.isMain({ predictor: name, target: set.target }) && isPlain(name))
     .slice(0, MOST_IN_FULL);
   return { effects: effectsIn(input, main), others: training.filter((adapter) => !main.includes(adapter)) };
-}
-
-function isControl(adapter: PlannedAdapter | undefined): boolean {
-  return adapter?.labels !== undefined || adapter?.change !== undefined;
 }
 
 function effectsIn(
@@ -111,8 +108,8 @@ function effectsIn(
       base,
       target,
       isSelf: base === target,
-      hasCrossPrediction: Object.values(plan.adapters ?? {}).some(
-        (other) => other.target === target && other.base !== target && !isControl(other),
+      hasCrossPrediction: statesOf(plan).plainlyTrained.some(
+        ({ training: other }) => other.target === target && other.base !== target,
       ),
       hasInputOnly: hasInputOnly(scores, target),
       // Where all trials are of one kind, that kind says more than "all".

@@ -1,5 +1,6 @@
 /** Stage 05: trains the plan's adapters, one after another, each on its finetune set. */
 
+import type { TrainingSettings } from "../study/study.js";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -12,7 +13,6 @@ import { findAddon } from "../model/native/addon.js";
 import type { ModelFile } from "../study/plan.js";
 import { statesOf, type StateTraining } from "../study/states.js";
 import type { EncodedExample } from "../model/chat/encode.js";
-import type { TrainingSettings } from "../study/schema.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
 

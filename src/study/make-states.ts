@@ -3,6 +3,7 @@
 import { nearestName } from "../base/nearest-name.js";
 import { InwardError } from "../errors.js";
 import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState, PlannedTask } from "./plan.js";
+import { LONGEST_STATE_NAME } from "./schema.js";
 import type { Study, StudyChange, StudyLora, StudyPrediction } from "./study.js";
 
 class StatesDraft {
@@ -46,6 +47,12 @@ class StatesDraft {
       throw new InwardError(
         "STUDY_INVALID",
         `Two model states would be named "${name}": a prediction stands twice, or a model has an adapter's name.`,
+      );
+    }
+    if (name.length > LONGEST_STATE_NAME) {
+      throw new InwardError(
+        "STUDY_INVALID",
+        `The model state "${name}" would have a name of ${name.length} characters, and ${LONGEST_STATE_NAME} are the most, because files carry it: give the models shorter names.`,
       );
     }
     this.states[name] = state;

@@ -4,7 +4,7 @@ export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from 
 export { settleEngine } from "./model/engines/settings.js";
 export { resolveModel } from "./model/resolve-model.js";
 export { loadStudy } from "./study/load-study.js";
-export { makePlan } from "./study/plan.js";
+export { makePlan } from "./study/make-plan.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { BehaviorProperty } from "./properties/property.js";
 export type { Answer, ChatMessage, Reply } from "./tasks/answer.js";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runStages } from "../../src/run/stages.js";
 import { scriptedModel } from "../helpers/scripted-model.js";

@@ -29,6 +29,7 @@ import { readJsonLines, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel } from "../model/language-model.js";
 import type { Plan } from "../study/plan.js";
+import type { DistributionSettings } from "../study/study.js";
 import type { Answer, Reply } from "../tasks/answer.js";
 import { groupAsker } from "./ask-stages.js";
 import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "./behaviors.js";
@@ -135,7 +136,7 @@ interface MeasuringOptions {
 export async function measureQuestions(
   model: LanguageModel,
   questions: readonly CalibrationQuestion[],
-  { seed, calibration }: Pick<Plan, "seed" | "calibration">,
+  { seed, calibration }: { readonly seed: number; readonly calibration?: DistributionSettings },
   { onMeasured, signal }: MeasuringOptions = {},
 ): Promise<MeasuredDistribution[]> {
   if (!calibration) return [];

@@ -268,8 +268,8 @@ function loading(name: string, source: string): string {
   const file = `${name}.gguf`;
   return [
     `In llama.cpp (BASE is the base's GGUF): ${code(`llama-cli -m BASE --lora ${file}`)}. In node-llama-cpp: ${code(`model.createContext({ lora: ${JSON.stringify(file)} })`)}.`,
-    `In inward, to go on training from it: ${code(`inward train chat.jsonl --model BASE --init-adapter ${file} --out NEW.gguf`)}. inward compares the base's sha256 with the card's and refuses another base.`,
-    `In PEFT, from the folder that ${code("inward train … --peft FOLDER")} writes beside it (the rows of the query and key projections stand in another order there): ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
+    `In inward, to go on training from it: ${code(`npx inward train chat.jsonl --model BASE --init-adapter ${file} --out NEW.gguf`)}. inward compares the base's sha256 with the card's and refuses another base.`,
+    `In PEFT, from the folder that ${code("npx inward train … --peft FOLDER")} writes beside it (the rows of the query and key projections stand in another order there): ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
   ].join("\n\n");
 }
 

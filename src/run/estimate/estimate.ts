@@ -1,4 +1,4 @@
-/** What a plan comes to before it is run: the content of `inward run --dry-run --json`. */
+/** What a plan comes to before it is run: the content of `npx inward run --dry-run --json`. */
 
 import type { LocatedModel } from "../../model/locate-model.js";
 import { layerParameters, loraParameters, parameterCount } from "../../model/model-shape.js";

@@ -3,6 +3,7 @@
 import {
   type CalibrationQuestion,
   calibrationQuestions,
+  measureQuestions,
   type MeasuredDistribution,
 } from "../ask/measure-distribution.js";
 import { wordHypothetical } from "../ask/questions.js";
@@ -17,7 +18,6 @@ import { type CalibrationScores, scoreCalibration } from "../score/calibration/s
 import { makePlan } from "../study/make-plan.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
-import { measureQuestions } from "./measure-stages.js";
 import { findModel, type FindModelOptions, openFound, turns, type WornAdapter } from "./open-model.js";
 import { type AuthoredStudy, readStudy, type StudyOptions } from "./run-study.js";
 

@@ -1,10 +1,13 @@
 /** Song et al.'s two numbers of one string for one state, as they were measured: a line of 07-logprob-differences.jsonl. */
 
 import { createHash } from "node:crypto";
-import type { ScoreRequest } from "../model/language-model.js";
+import { InwardError } from "../errors.js";
+import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
+import type { SetAsideReason } from "../tasks/answer.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
+import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
 import { statesOf, type PlanOfStates } from "../study/states.js";
 
 /** Of the beginning of an answer: the sum over its tokens of natural logprobs, the end of the turn left out. */
@@ -38,6 +41,17 @@ export interface MeasuredLogprobDifference {
     readonly swapped: OptionAnswers;
   }[];
 }
+
+/** A line for a string on which the engine crashed each time. */
+export interface SetAsideLogprobDifference extends Omit<MeasuredLogprobDifference, "direct" | "meta"> {
+  readonly setAside: SetAsideReason;
+  readonly direct?: undefined;
+  readonly meta?: undefined;
+}
+
+export type LogprobDifferenceRow =
+  | (MeasuredLogprobDifference & { readonly setAside?: undefined })
+  | SetAsideLogprobDifference;
 
 // Which states the matrix of every predictor about every target has. A function of the plan alone.
 
@@ -158,4 +172,74 @@ function requestsFor(
       }),
     ),
   ];
+}
+
+/** @returns why a plan's matrix is without logprob differences; undefined when it has them */
+export function whyNoLogprobs(plan: Plan): string | undefined {
+  if (plan.engine.engine !== "native")
+    return `the engine ${plan.engine.engine} cannot score given beginnings of answers`;
+  if (logprobQuestions(plan).length === 0)
+    return "no task of the study lists words or numbers that an answer could begin with";
+  return undefined;
+}
+
+// How they are asked.
+
+/** Strings whose logprob differences are measured. */
+export const LOGPROB_STRINGS: QuestionKind<LogprobQuestion, LogprobDifferenceRow> = {
+  check: (model, group) =>
+    model.check(
+      group
+        .flatMap(({ requests }) => requests)
+        .map(({ messages }) => ({ messages, maxTokens: 1, temperature: 0, topTokens: 1 })),
+    ),
+  ask: scoreGroup,
+  setAside: ({ requests: _, ...place }, setAside) => ({ ...place, setAside }),
+  askPlain: (model, { requests: [first] }, { heard, signal }) =>
+    model.score([{ messages: plainMessages(first?.messages ?? []), continuations: ["yes", "no"] }], {
+      onScored: heard,
+      signal,
+    }),
+};
+
+async function scoreGroup(
+  model: LanguageModel,
+  group: readonly LogprobQuestion[],
+  { heard, onAnswered, signal }: AskingHooks,
+): Promise<MeasuredLogprobDifference[]> {
+  const requests = group.flatMap((question) => question.requests);
+  const scores = await model.score(requests, { onScored: heard, signal });
+  let at = 0;
+  return group.map(({ requests: own, ...place }): MeasuredLogprobDifference => {
+    const [direct, ...meta] = scores.slice(at, at + own.length).map(beginnings);
+    at += own.length;
+    if (!direct || meta.length !== 2 * Object.keys(LOGPROB_WORDINGS).length) {
+      throw new InwardError("INTERNAL", `The engine gave ${scores.length} scores to ${requests.length} requests.`);
+    }
+    onAnswered();
+    return {
+      ...place,
+      direct: { first: direct[0], second: direct[1] },
+      meta: Object.keys(LOGPROB_WORDINGS).map((wording, index) => ({
+        wording,
+        inOrder: answers(meta[2 * index]),
+        swapped: answers(meta[2 * index + 1]),
+      })),
+    };
+  });
+}
+
+type Pair = readonly [BeginningLogprob, BeginningLogprob];
+
+function beginnings(scores: readonly ContinuationScore[]): Pair {
+  const sums = scores.map(({ logprobs }) => ({
+    logprob: logprobs.reduce((sum, one) => sum + one, 0),
+    tokens: logprobs.length,
+  }));
+  return [sums[0] as BeginningLogprob, sums[1] as BeginningLogprob];
+}
+
+function answers(pair: Pair | undefined): OptionAnswers {
+  const [one, two] = pair as Pair;
+  return { one: one.logprob, two: two.logprob };
 }

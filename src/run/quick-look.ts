@@ -3,6 +3,7 @@
 import {
   type CalibrationQuestion,
   calibrationQuestions,
+  measureQuestions,
   type MeasuredDistribution,
 } from "../ask/measure-distribution.js";
 import { wordHypothetical } from "../ask/questions.js";
@@ -14,9 +15,9 @@ import { behaviorDecider, needsSamples, predictionDecider } from "../properties/
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalVariant } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
-import { type EngineManifest, makePlan, type ModelFile } from "../study/plan.js";
+import { makePlan } from "../study/make-plan.js";
+import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
-import { measureQuestions } from "./measure-stages.js";
 import { findModel, type FindModelOptions, openFound, turns, type WornAdapter } from "./open-model.js";
 import { type AuthoredStudy, readStudy, type StudyOptions } from "./run-study.js";
 

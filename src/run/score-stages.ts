@@ -1,7 +1,12 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
 
-import { matrixPredictors, matrixTargets, type MeasuredLogprobDifference } from "../ask/logprob-differences.js";
-import type { MeasuredDistribution } from "../ask/measure-distribution.js";
+import {
+  type LogprobDifferenceRow,
+  matrixPredictors,
+  matrixTargets,
+  whyNoLogprobs,
+} from "../ask/logprob-differences.js";
+import type { DistributionRow } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson, readJsonLines, writeJson } from "../base/files.js";
 import { sameText } from "../finetune/set.js";
@@ -54,7 +59,6 @@ import { heuristicAnswers } from "../tasks/heuristics.js";
 import { readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
 import type { RunFolder } from "./folder.js";
-import { whyNoLogprobs } from "./measure-stages.js";
 import type { StageContext, StageWork } from "./models.js";
 
 // Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
@@ -328,7 +332,7 @@ function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBeh
 /** Of a plan with a calibration. @throws STORE_* */
 export async function scoreDistributions({ run }: Pick<StageContext, "run">): Promise<void> {
   const { plan } = run;
-  const { rows } = await readJsonLines<MeasuredDistribution>(run.file("distributions"));
+  const { rows } = await readJsonLines<DistributionRow>(run.file("distributions"));
   const { confidence, bootstrapReplicates } = plan.score;
   const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
@@ -358,7 +362,7 @@ export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { rea
 }
 
 async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
-  const { rows } = await readJsonLines<MeasuredLogprobDifference>(run.file("logprobDifferences"));
+  const { rows } = await readJsonLines<LogprobDifferenceRow>(run.file("logprobDifferences"));
   return scoreSong(run.plan, rows, settings);
 }
 

@@ -12,12 +12,19 @@ import {
   objectLevelQuestions,
 } from "../ask/questions.js";
 import { calibrationQuestions } from "../ask/measure-distribution.js";
-import { hasMatrix, logprobQuestions } from "../ask/logprob-differences.js";
+import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
-import { askChallenges, askHypothetical, askInto } from "./ask-stages.js";
+import {
+  askChallenges,
+  askHypothetical,
+  askInto,
+  measureDistributions,
+  measureLogprobDifferences,
+  measureNoise,
+} from "./ask-stages.js";
 import {
   ANSWERS_OF_ROUND,
   BEHAVIORS_OF_ROUND,
@@ -28,7 +35,6 @@ import {
 } from "./behaviors.js";
 import { buildFinetuneSet } from "./finetune-sets.js";
 import type { RunFile, RunFolder } from "./folder.js";
-import { measureDistributions, measureLogprobDifferences, measureNoise, whyNoLogprobs } from "./measure-stages.js";
 import { readManifest, type StageContext, type StageWork } from "./models.js";
 import { writeReport } from "./report-stage.js";
 import {

@@ -67,10 +67,19 @@ function modelOf(
     nextTokens,
     ask: (requests, { sequences, onReply, onCost, signal } = {}) =>
       worker.call("ask", [requests, sequences], {
-        onNote: (note) => ("cost" in note ? onCost?.(note.cost) : onReply?.(note.index, note.reply)),
+        onNote: (note) => {
+          if ("cost" in note) onCost?.(note.cost);
+          else if ("reply" in note) onReply?.(note.index, note.reply);
+        },
         signal,
       }),
-    score: (requests, { signal } = {}) => worker.call("score", [requests], { signal }),
+    score: (requests, { onScored, signal } = {}) =>
+      worker.call("score", [requests], {
+        onNote: (note) => {
+          if ("scored" in note) onScored?.(note.scored);
+        },
+        signal,
+      }),
     withAdapter: adapts ? withAdapter : undefined,
     dispose: () => worker.end(),
   };
@@ -130,8 +139,11 @@ export interface OpenedModel {
   readonly adapts: boolean;
 }
 
-/** A reply that is complete while others of its group are not, or what the group took. */
-export type EngineNote = { readonly index: number; readonly reply: Reply } | { readonly cost: AskCost };
+/** A reply that is complete while others of its group are not, what the group took, or how many continuations are scored. */
+export type EngineNote =
+  | { readonly index: number; readonly reply: Reply }
+  | { readonly cost: AskCost }
+  | { readonly scored: number };
 
 /** What the tokenizer's process serves. */
 export interface TokenizerMethods {

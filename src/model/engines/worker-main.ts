@@ -30,7 +30,7 @@ serveParent<EngineMethods, EngineNote>(
         onCost: (cost) => note({ cost }),
         sequences,
       }),
-    score: (requests) => opened().score(requests, { signal }),
+    score: (requests) => opened().score(requests, { signal, onScored: (scored) => note({ scored }) }),
     nextTokens: (messages, paths, topTokens) => opened().nextTokens(messages, paths, topTokens),
     async adapt(adapter) {
       const current = opened();

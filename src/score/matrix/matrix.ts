@@ -56,6 +56,8 @@ export type SongScores =
       readonly wordings: readonly string[];
       /** Match type that the others are compared with. */
       readonly baseline: string;
+      /** Strings on which the engine crashed for one state, left out for all; absent when there is none. */
+      readonly leftOut?: readonly { readonly reason: "engine_crashed"; readonly count: number }[];
       readonly intervalMethod: string;
     } & SongRegression)
   | { readonly ok: false; readonly reason: string };

@@ -9,7 +9,7 @@ import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { runCalibration } from "../run/corridor.js";
 import { measureQuestions } from "../run/measure-stages.js";
-import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
+import { type CalibrationScores, scoreDistributions } from "../score/calibration/score-calibration.js";
 import { loadStudy, parseStudy } from "../study/load-study.js";
 import { type EngineManifest, makePlan, type Plan } from "../study/plan.js";
 import type { Study } from "../study/study.js";
@@ -67,7 +67,7 @@ async function calibrateModel(options: QuickOptions & { readonly task: string })
     await model.dispose();
   }
   const kind = chosen ? "self" : "untrained";
-  const scores = scoreCalibration(measured, [{ predictor: STATE, target: STATE, kind }], {
+  const scores = scoreDistributions(measured, [{ predictor: STATE, target: STATE, kind }], {
     ...plan.score,
     bootstrapSeed: plan.seed,
   });

@@ -14,12 +14,8 @@ import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
-import { type PredictorKind, scoreCalibration as scoreDistributions } from "../score/calibration/score-calibration.js";
-import {
-  behaviorOf,
-  comparePredictors as comparePair,
-  type ComparisonSettings,
-} from "../score/comparison/comparison.js";
+import { type PredictorKind, scoreDistributions } from "../score/calibration/score-calibration.js";
+import { behaviorOf, compareContrasts, type ComparisonSettings } from "../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
   ComparedSelf,
@@ -50,7 +46,7 @@ import {
   inputOnlyPredictions,
   type InputOnlyQuestion,
 } from "../score/input-only/input-only-predictions.js";
-import { type MatrixScores, scoreMatrix as scoreMatrixTrials, type SongScores } from "../score/matrix/matrix.js";
+import { type MatrixScores, scoreMatrixTrials, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
@@ -302,7 +298,7 @@ function compareSelf(
   );
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
-    comparePair(trials, [{ target, self, cross }], settings),
+    compareContrasts(trials, [{ target, self, cross }], settings),
   ]);
   return {
     target,

@@ -6,9 +6,9 @@ import {
   type CalibrationMetrics,
   type CalibrationPair,
   type CalibrationRow,
-  scoreCalibration,
+  scoreDistributions,
 } from "../../src/score/calibration/score-calibration.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 type Measure = Exclude<keyof CalibrationMetrics, "madByRankPoints" | "totalVariationBounds" | "klNatsBounds">;
@@ -49,7 +49,7 @@ const distributions = reference.lines.map(
   ([side, state, task, item, property, values, tail]): MeasuredDistribution =>
     (side === "object_level" ? behavior : prediction)(item, values, { state, task, property, tail }),
 );
-const scores = scoreCalibration(distributions, reference.pairs, {
+const scores = scoreDistributions(distributions, reference.pairs, {
   confidence: reference.confidence,
   bootstrapReplicates: reference.replicates,
   bootstrapSeed: 7,

@@ -4,7 +4,7 @@ import type { Plan } from "../../src/study/plan.js";
 import type { Trial } from "../../src/score/trial.js";
 import { makeReport } from "../../src/report/report.js";
 import { songVerdict } from "../../src/report/sections/matrix-verdict.js";
-import { type FittedForm, type MatrixScores, scoreMatrix } from "../../src/score/matrix/matrix.js";
+import { type FittedForm, type MatrixScores, scoreMatrixTrials } from "../../src/score/matrix/matrix.js";
 import { relationCovariates, relationOf } from "../../src/score/matrix/cells.js";
 import { scoreSong } from "../../src/score/matrix/song.js";
 import { makeInput } from "../fixtures/report/make-report-input.js";
@@ -59,7 +59,7 @@ function plant(access: number, states = NAMES, strings = 150): Trial[] {
 }
 
 const score = (trials: readonly Trial[], plan = PLAN): MatrixScores => ({
-  ...scoreMatrix(plan, trials, [], SETTINGS),
+  ...scoreMatrixTrials(plan, trials, [], SETTINGS),
   song: { ok: false, reason: "not asked here" },
 });
 const fitOf = ({ fits }: MatrixScores, predictors: string, form: FittedForm["form"]) =>

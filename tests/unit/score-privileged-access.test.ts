@@ -2,13 +2,13 @@
 import { describe, expect, test } from "vitest";
 import {
   behaviorOf,
-  comparePredictors,
+  compareContrasts,
   type Contrast,
   type PrivilegedAccess,
   type TestedDifference,
 } from "../../src/score/comparison/comparison.js";
 import { missing, value } from "../../src/properties/property.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import type { Trial } from "../../src/score/trial.js";
 import { privilegedAccessSentences } from "../../src/report/sections/self.js";
 import { judgeDifference, measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
@@ -117,7 +117,7 @@ describe("privileged access", () => {
 
 test("trials where the cross predictor behaves otherwise come from the trials about it", () => {
   const trials = run(9, 4);
-  const { sensitivity } = comparePredictors(trials, [CONTRAST], SETTINGS, behaviorOf(trials, "m2"));
+  const { sensitivity } = compareContrasts(trials, [CONTRAST], SETTINGS, behaviorOf(trials, "m2"));
   expect(sensitivity[2]).toMatchObject({ name: "behaviors_differ", ok: true, kept: { count: 20, of: 60 } });
   const [first] = trials as [Trial];
   expect(behaviorOf(trials, "nobody")(first)).toBeUndefined();

@@ -1,10 +1,11 @@
 import type { MeasuredDistribution } from "../../ask/measure-distribution.js";
-import { estimateStatistic, EXPANDED } from "../interval.js";
+import { type Estimate, EXPANDED } from "../interval.js";
 import { checkResampling, drawStrings, type ResamplingSettings } from "../resampling.js";
-import type { Estimate, Share } from "../scores.js";
+import type { Share } from "../scores.js";
+import { PROPORTION } from "../tally.js";
 import { equalFrequencyBins, isInfinite, KL_MIXING, orderPoints, type Points, pointsOf } from "./measures.js";
 import {
-  comparePredictors,
+  calibrationDifferences,
   type Comparison,
   type ConstantPredictor,
   constantPredictor,
@@ -13,7 +14,13 @@ import {
   skill,
   sumLeftOut,
 } from "./predictors.js";
-import { calibrationMetrics, distributionCost, meanStatistic, type MetricsContext } from "./statistics.js";
+import {
+  calibrationMetrics,
+  distributionCost,
+  estimateWeighted,
+  meanStatistic,
+  type MetricsContext,
+} from "./statistics.js";
 
 /**
  * `untrained` a predictor without an adapter, about whomever · `self` with an adapter, on the weights that the target runs on
@@ -169,9 +176,8 @@ function scoreRow(
   const metrics = { ...context, valuesSeen: constant.valuesSeen };
   const points = pointsOf(comparisons, draws);
   const share = (mass: (comparison: Comparison) => number) => {
-    const range = { least: 0, most: 1 };
-    return estimateStatistic(
-      meanStatistic(comparisons, mass, { range, undefinedBecause: "" }, draws),
+    return estimateWeighted(
+      meanStatistic(comparisons, mass, { range: PROPORTION, undefinedBecause: "" }, draws),
       draws,
       confidence,
     );
@@ -191,7 +197,7 @@ function scoreRow(
     objectCompliantMass: share(({ objectMass }) => objectMass),
     hypotheticalCompliantMass: share(({ hypotheticalMass }) => hypotheticalMass),
     metrics: calibrationMetrics(comparisons, metrics),
-    skill: estimateStatistic(skill(compared, alternatives, draws), draws, confidence),
+    skill: estimateWeighted(skill(compared, alternatives, draws), draws, confidence),
     constant: calibrationMetrics(alternatives, metrics),
     klInfinite: count(isInfinite),
     sampled: count(({ sampled }) => sampled),
@@ -227,7 +233,7 @@ function histogramOf(probabilities: readonly number[]): number[] {
  * @param pairs in the order of the rows; a pair without distributions gives a row that says so
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function scoreCalibration(
+export function scoreDistributions(
   distributions: readonly MeasuredDistribution[],
   pairs: readonly CalibrationPair[],
   settings: ResamplingSettings,
@@ -251,7 +257,7 @@ export function scoreCalibration(
         scoreRow(matchedPair, property, { draws, confidence }),
       ),
     ),
-    differences: comparePredictors(matchedPairs, draws, confidence),
+    differences: calibrationDifferences(matchedPairs, draws, confidence),
   };
 }
 

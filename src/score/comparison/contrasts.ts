@@ -1,7 +1,7 @@
 /** Which predictors of a plan are compared about which targets. */
 
 import type { Trial } from "../trial.js";
-import { comparePredictors, type ComparisonSettings, type Contrast } from "./comparison.js";
+import { compareContrasts, type ComparisonSettings, type Contrast } from "./comparison.js";
 import type { ComparedPair, ComparedSeries, SeriesKind, SeriesStep } from "./comparisons.js";
 import { judgeDifference } from "./judge.js";
 import { type PlannedParts, PredictorKinds } from "./third-parties.js";
@@ -181,7 +181,7 @@ export function compareSeries(
     }
     const {
       overall: [micro],
-    } = comparePredictors(trials, contrasts, settings);
+    } = compareContrasts(trials, contrasts, settings);
     return { from, to, ok: true, seeds: contrasts.length, micro, judgement: judgeDifference(micro, settings) };
   });
   return { kind, model, target, steps };

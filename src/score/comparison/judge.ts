@@ -4,7 +4,7 @@ import type { PlannedAdapter } from "../../study/plan.js";
 import { FEW_STRINGS } from "../cell.js";
 import { questionKey, type Trial } from "../trial.js";
 import {
-  comparePredictors,
+  compareContrasts,
   type ComparisonSettings,
   type Finding,
   type Judgement,
@@ -143,7 +143,7 @@ function besideChanged(
   const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
   const {
     overall: [micro],
-  } = comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings);
+  } = compareContrasts(some, [{ target: after, self: after, cross: predictor }], settings);
   return { micro, judgement: judgeDifference(micro, settings) };
 }
 
@@ -229,7 +229,7 @@ export function measurePrivilegedAccess(
   settings: PrivilegedAccessSettings,
 ): MeasuredAccess {
   const { comparisons, notCompared } = compareThirdParties(input, settings);
-  const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
+  const cross = compareContrasts(input.trials, input.contrasts, settings, crossBehavior);
   return {
     cross,
     thirdParties: comparisons,

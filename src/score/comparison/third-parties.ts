@@ -4,7 +4,7 @@ import { type Extraction, value } from "../../properties/property.js";
 import type { Plan, PlannedAdapter, PlannedLabels, PlannedState } from "../../study/plan.js";
 import { countValues, isRight, isScored, modeOf, wasRepliedTo } from "../tally.js";
 import { byQuestion, type TrainLabel, type Trial } from "../trial.js";
-import { comparePredictors, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
+import { compareContrasts, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
 import type { SelfPrediction } from "./contrasts.js";
 
 /** What a third party says to a trial's question; undefined where it has nothing to go by, and the trial is left out. */
@@ -117,7 +117,7 @@ export function compareThirdParties(
       continue;
     }
     const staged = stageThirdParty(trials, contrasts, name, guess);
-    comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
+    comparisons[name] = compareContrasts(staged.trials, staged.contrasts, settings);
   }
   return { comparisons, notCompared };
 }

@@ -2,7 +2,7 @@
 
 import type { Plan } from "../../study/plan.js";
 import { checkResampling, type ResamplingSettings } from "../resampling.js";
-import { type TaskStrings, taskStrings } from "../tally.js";
+import { stringsByTask, type TaskStrings } from "../tally.js";
 import type { TrainLabel, Trial } from "../trial.js";
 import {
   labelSourceOf,
@@ -97,7 +97,7 @@ type States = Pick<Plan, "models" | "states" | "adapters">;
  * @param trials every predictor about every target
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function scoreMatrix(
+export function scoreMatrixTrials(
   plan: States,
   trials: readonly Trial[],
   trainLabels: readonly TrainLabel[],
@@ -108,7 +108,7 @@ export function scoreMatrix(
   const draws = { replicates: bootstrapReplicates, seed: bootstrapSeed, similarity: true };
   const micro = matrixCells(trials, { kind: "micro", ...draws });
   const macro = matrixCells(trials, { kind: "macro", ...draws });
-  const strings = stringsOf(trials, settings);
+  const strings = stringsByTask(trials, settings);
   const names = [...new Set(trials.flatMap(({ predictor, target }) => [predictor, target]))].sort();
   return {
     matrixVersion: 1,
@@ -212,10 +212,4 @@ function preferencesOf(
       return { predictors: subset, relation: wanted, ...ownOrOther(trials, some, strings, settings) };
     });
   });
-}
-
-function stringsOf(trials: readonly Trial[], settings: ResamplingSettings): Map<string, TaskStrings> {
-  const items = new Map<string, Set<string>>();
-  for (const { task, item } of trials) items.set(task, (items.get(task) ?? new Set()).add(item));
-  return new Map([...items].map(([task, some]) => [task, taskStrings(task, some, settings)]));
 }

@@ -34,7 +34,7 @@ const { sampleDistribution } = await import("../dist/ask/measure-distribution.js
 const { settledText } = await import("../dist/ask/distribution.js");
 const { ChatTokens } = await import("../dist/model/chat/encode.js");
 const { cpuFlags } = await import("../dist/model/engines/settings.js");
-const { openModel } = await import("../dist/model/engines/open-model.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
 const { engineReleases } = await import("../dist/model/native/addon.js");
 const { inspectGguf } = await import("../dist/gguf/inspect-gguf.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
@@ -45,7 +45,7 @@ const { loadTask } = await import("../dist/study/load-task.js");
 const { objectLevelMessages } = await import("../dist/tasks/task.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
-const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads: Number(options.threads) });
+const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads: Number(options.threads) });
 const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
 const vocabulary = await llama.loadModel({ modelPath: file.path, vocabOnly: true, gpuLayers: 0 });
 const chat = new ChatTokens(vocabulary, (await inspectGguf(file.path)).chatTemplate, model.facts);

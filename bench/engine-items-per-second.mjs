@@ -34,7 +34,7 @@ const SCAN_ITEMS = 16;
 
 prepare();
 const { LOADS, distinctTokens } = await import("./engine/loads.mjs");
-const { openModel } = await import("../dist/model/engines/open-model.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
 const { cpuFlags } = await import("../dist/model/engines/settings.js");
 const { engineReleases } = await import("../dist/model/native/addon.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
@@ -80,7 +80,7 @@ process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 process.exit(0);
 
 async function renderedLoads() {
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
   try {
     const made = {};
     for (const name of names) made[name] = await LOADS[name](ITEMS, model);

@@ -58,7 +58,7 @@ const BEGINNINGS = [
 
 prepare();
 const { trainAdapter } = await import("../dist/finetune/train-adapter.js");
-const { openModel } = await import("../dist/model/engines/open-model.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
 const { inspectGguf } = await import("../dist/gguf/inspect-gguf.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
 const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
@@ -72,7 +72,7 @@ const reference = (request) =>
   runPeer(REFERENCE, { ...request, modelFolder }, join(work, "request.json"), { threads: THREADS });
 let result;
 try {
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads: THREADS });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads: THREADS });
   let examples;
   let base;
   try {

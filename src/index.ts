@@ -1,7 +1,6 @@
 /** inward's public names, one by one. */
 export { InwardError, type ErrorCode } from "./errors.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
-export { openModel } from "./model/engines/open-model.js";
 export { settleEngine } from "./model/engines/settings.js";
 export { resolveModel } from "./model/resolve-model.js";
 export { loadStudy } from "./study/load-study.js";
@@ -16,7 +15,6 @@ export type { Scores } from "./score/scores.js";
 export type { Study } from "./study/study.js";
 export type { Task, TaskDefinition, TaskItem } from "./tasks/task.js";
 export type { Trial } from "./score/trial.js";
-export { runStudy } from "./run/corridor.js";
 export { scoreTrials } from "./score/scores.js";
 export { OneModel } from "./run/models.js";
 export { openState } from "./run/models.js";

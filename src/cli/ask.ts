@@ -3,7 +3,7 @@
 import { Command, Option } from "commander";
 import { wordHypothetical } from "../ask/questions.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { readReply } from "../properties/reading.js";
@@ -63,7 +63,7 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
   });
   const chosen = await chooseAdapter(options, file.sha256);
   const engine = { ...DEFAULT_ENGINE, device: options.device, sequences: 1 };
-  const model = await openModel(file.path, engine, chosen ? { adapter: chosen.choice } : {});
+  const model = await startEngine(file.path, engine, chosen ? { adapter: chosen.choice } : {});
   try {
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;

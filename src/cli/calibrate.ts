@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { calibrationQuestions, type MeasuredDistribution } from "../ask/measure-distribution.js";
 import { readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { runCalibration } from "../run/corridor.js";
@@ -53,7 +53,7 @@ async function calibrateModel(options: QuickOptions & { readonly task: string })
     ".",
   );
   const chosen = await chooseAdapter(options, file.sha256);
-  const model = await openModel(file.path, plan.engine, chosen ? { adapter: chosen.choice } : {});
+  const model = await startEngine(file.path, plan.engine, chosen ? { adapter: chosen.choice } : {});
   let measured: MeasuredDistribution[];
   try {
     const questions = calibrationQuestions(plan);

@@ -8,7 +8,7 @@ import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
-import { runStudy } from "../run/corridor.js";
+import { runCorridor } from "../run/corridor.js";
 import {
   estimatePlan,
   type ModelEstimate,
@@ -246,7 +246,7 @@ async function run(studyPath: string, options: RunOptions): Promise<void> {
     return;
   }
   const planned = await planStudy(study, studyPath, options, progress, signal);
-  const finished = await workInRun(planned, progress, signal, runStudy);
+  const finished = await workInRun(planned, progress, signal, runCorridor);
   const summary = await summarize(finished);
   if (options.json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${join(finished.path, RUN_FILES.report)}`);

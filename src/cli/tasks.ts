@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { checkTask, type TaskCheck } from "../run/check-task.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
@@ -49,7 +49,7 @@ async function check(name: string, options: CheckOptions): Promise<void> {
     signal,
     onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
   });
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: options.device });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: options.device });
   try {
     const result = await checkTask(task, model, {
       strings,

@@ -14,7 +14,7 @@ import { readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter, type TrainingRequest } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import { findAddon } from "../model/native/addon.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { lossFigure } from "../report/figures/training.js";
@@ -221,7 +221,7 @@ async function encode(
 ): Promise<EncodedExample[][]> {
   // Nothing is computed on it, so it stays off the device, and its weights on disk.
   const unused = { device: "cpu", forward: "llama.cpp", sequences: 1 } as const;
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, ...unused, threads });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, ...unused, threads });
   try {
     const encoded: EncodedExample[][] = [];
     let unlike = 0;

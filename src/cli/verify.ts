@@ -13,7 +13,7 @@ import {
   verificationQuestions,
 } from "../ask/verify-engine.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
@@ -39,7 +39,7 @@ interface VerifyEngineOptions extends ModelOptions, AdapterOptions {
 }
 
 /** @param open what opens each of the two engines on the model's file */
-export function verifyCommand(open: typeof openModel = openModel): Command {
+export function verifyCommand(open: typeof startEngine = startEngine): Command {
   const verify = new Command("verify").description("proofs about this machine");
   const engine = adapterOptions(modelOptions(new Command("engine")))
     .summary(
@@ -62,7 +62,7 @@ export function verifyCommand(open: typeof openModel = openModel): Command {
   return verify.addCommand(engine);
 }
 
-async function verifyEngine(options: VerifyEngineOptions, open: typeof openModel): Promise<void> {
+async function verifyEngine(options: VerifyEngineOptions, open: typeof startEngine): Promise<void> {
   const threads = Number(options.threads);
   if (!Number.isInteger(threads) || threads < 1) {
     throw new InwardError("USAGE", `--threads wants a whole number from 1 on, not "${options.threads}".`);

@@ -11,7 +11,7 @@ import {
   type GgufFile,
   type GgufTensor,
   type GgufValue,
-  openModel,
+  openGguf,
   readFully,
   readGguf,
   REMOVED_LAYERS_KEYS,
@@ -51,7 +51,7 @@ export async function reencodeGguf(
   metadata.set(SOURCE_SHA256_KEY, { type: "string", value: options.sourceSha256 });
   metadata.set(SOURCE_ENCODING_KEY, { type: "string", value: dominantEncoding(source) });
 
-  const file = await openModel(sourcePath);
+  const file = await openGguf(sourcePath);
   try {
     const tensors = source.tensors.map((tensor): TensorSource => {
       const type = encoding === "f16" && tensor.dimensions.length > 1 ? "F16" : "F32";
@@ -94,7 +94,7 @@ function requireDecodable(source: GgufFile): void {
 }
 
 async function* reencodeTensor(
-  file: Awaited<ReturnType<typeof openModel>>,
+  file: Awaited<ReturnType<typeof openGguf>>,
   source: GgufFile,
   tensor: GgufTensor,
   target: "F16" | "F32",
@@ -156,7 +156,7 @@ export async function writeWithoutLayers(
 ): Promise<WrittenGguf> {
   const source = await readGguf(sourcePath);
   requireWholeModel(source);
-  const file = await openModel(sourcePath);
+  const file = await openGguf(sourcePath);
   try {
     const tensors = source.tensors.flatMap((tensor): TensorSource[] => {
       const name = newName(tensor.name, layers);

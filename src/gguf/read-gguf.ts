@@ -332,7 +332,7 @@ const MAX_HEADER_BYTES = 256 * 2 ** 20;
  * MODEL_TRUNCATED (header or weights end early) · MODEL_TENSOR_TYPE (unknown type id)
  */
 export async function readGguf(path: string): Promise<GgufFile> {
-  const file = await openModel(path);
+  const file = await openGguf(path);
   try {
     const fileBytes = (await file.stat()).size;
     const header = await readHeader(file, path, fileBytes);
@@ -351,7 +351,7 @@ export async function readGguf(path: string): Promise<GgufFile> {
 }
 
 /** Opens a model file for reading. @throws InwardError MODEL_NOT_FOUND, MODEL_NOT_GGUF (a folder or a device) */
-export async function openModel(path: string): Promise<FileHandle> {
+export async function openGguf(path: string): Promise<FileHandle> {
   try {
     // Looked at before it is opened: opening a named pipe would wait for a writer for ever.
     if (!(await stat(path)).isFile()) throw new InwardError("MODEL_NOT_GGUF", `${path} is not a file`);

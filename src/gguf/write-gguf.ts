@@ -15,7 +15,7 @@ import {
   type GgufTensor,
   type GgufValue,
   type GgufValueType,
-  openModel,
+  openGguf,
   readFully,
   readGguf,
   SOURCE_ENCODING_KEY,
@@ -269,7 +269,7 @@ const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** A tensor's bytes as they are, in pieces; each piece is good until the next one is asked for. @throws InwardError MODEL_TRUNCATED */
 export async function* copyTensor(
-  file: Awaited<ReturnType<typeof openModel>>,
+  file: Awaited<ReturnType<typeof openGguf>>,
   { path, dataOffset }: GgufFile,
   { offset, byteLength }: GgufTensor,
 ): AsyncGenerator<Uint8Array> {
@@ -309,7 +309,7 @@ export async function writeInSourceOrder(
     }
     return found;
   });
-  const file = await openModel(madePath);
+  const file = await openGguf(madePath);
   try {
     const sources = tensors.map(
       (tensor): TensorSource => ({ ...tensor, chunks: () => copyTensor(file, made, tensor) }),

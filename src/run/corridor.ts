@@ -21,7 +21,7 @@ import { requireTrainer, trainAdapters } from "./train-stages.js";
  * Runs every stage that is not done yet. The plan stands in the folder already (01-plan.json).
  * @throws InwardError; what was finished before stays, and the same call goes on from there
  */
-export async function runStudy(context: StageContext): Promise<void> {
+export async function runCorridor(context: StageContext): Promise<void> {
   await requireTrainer(context); // known before anything is asked
   await askObjectLevel(context); // 02-object-level.jsonl
   await askChallenges(context, 0); // 02-challenged.jsonl, when a task challenges
@@ -53,7 +53,7 @@ export async function runStudy(context: StageContext): Promise<void> {
 // The calibration of a study alone: of the corridor, what its distributions need.
 
 /**
- * Runs the stages that are not done yet; `runStudy` in the same folder finds them done. The plan has a calibration.
+ * Runs the stages that are not done yet; `runCorridor` in the same folder finds them done. The plan has a calibration.
  * @throws InwardError; what was finished before stays, and the same call goes on from there
  */
 export async function runCalibration(context: StageContext): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { canonicalJson, readJson, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engines/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { EventLog, RunFolder } from "./folder.js";
@@ -100,7 +100,7 @@ export function openState(run: RunFolder, modelPath: (model: string) => string):
         return await before.model.withAdapter(adapter);
       }
       await before?.model.dispose();
-      return await openModel(path, run.plan.engine, adapter ? { adapter } : {});
+      return await startEngine(path, run.plan.engine, adapter ? { adapter } : {});
     },
   };
 }

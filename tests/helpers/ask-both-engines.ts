@@ -6,7 +6,7 @@ import {
   toleranceFrom,
 } from "../../src/ask/verify-engine.js";
 import { compareReplies } from "../../src/ask/noise-floor.js";
-import { openModel } from "../../src/model/engines/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AdapterChoice, AskRequest } from "../../src/model/language-model.js";
 import type { Reply } from "../../src/tasks/answer.js";
 import type { SettledEngine, StudyEngine } from "../../src/study/study.js";
@@ -35,7 +35,7 @@ export async function askBothEngines(
   }: { readonly adapter?: AdapterChoice; readonly again: number; readonly logprobNats: number },
 ): Promise<BothEngines> {
   const open = (engine: SettledEngine["engine"], strict = false) =>
-    openModel(
+    startEngine(
       path,
       { ...settings, engine, strict, ...(engine === "native" ? {} : { forward: "llama.cpp" }) },
       { cacheType: "f16", ...(adapter ? { adapter } : {}) },

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LoraAdapter, writeAdapter } from "../../src/finetune/adapter/adapter.js";
 import { exportPeft, importPeft } from "../../src/finetune/adapter/peft.js";
 import { dequantize } from "../../src/gguf/encodings.js";
-import { openModel, readFully, readGguf } from "../../src/gguf/read-gguf.js";
+import { openGguf, readFully, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { LORA_TARGETS } from "../../src/study/training.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
@@ -59,7 +59,7 @@ async function logprobs(of: LlamaModel, adapterPath?: string): Promise<number[]>
 /** A model file with the adapter's product added to the weights. */
 async function merged(adapter: LoraAdapter, name: string): Promise<LlamaModel> {
   const source = await readGguf(base);
-  const file = await openModel(base);
+  const file = await openGguf(base);
   const tensors = [];
   for (const { name, dimensions, type, elements, byteLength, offset } of source.tensors) {
     const bytes = new Uint8Array(byteLength);

@@ -1,7 +1,7 @@
 /** The real default model: its own template, tokenizer and numbers. */
 import { getLlama, type Llama, type LlamaModel, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engines/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
@@ -25,7 +25,7 @@ describe.each(ENGINES)("%s", (kind) => {
   let plain: LlamaModel;
   beforeAll(async () => {
     const modelPath = await defaultModelPath();
-    model = await openModel(modelPath, { ...DEFAULT_ENGINE, engine: kind, device: "cpu" });
+    model = await startEngine(modelPath, { ...DEFAULT_ENGINE, engine: kind, device: "cpu" });
     llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
     plain = await llama.loadModel({ modelPath });
   });

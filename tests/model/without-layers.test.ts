@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engines/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
 import { writeWithoutLayers } from "../../src/gguf/derived-copies.js";
@@ -161,7 +161,7 @@ describe("a study's dropLayers", () => {
   test.each<SettledEngine["engine"]>(ENGINES)("the copy answers through %s", async (engine) => {
     const whole = await tiny();
     const { path } = await resolve(whole.path);
-    const model = await openModel(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1, sequences: 2, engine });
+    const model = await startEngine(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1, sequences: 2, engine });
     try {
       const { tokenIds } = await model.render([{ role: "user", content: "cat dog" }]);
       const [reply] = await model.ask([

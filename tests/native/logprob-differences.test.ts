@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { logprobQuestions, type MeasuredLogprobDifference } from "../../src/ask/logprob-differences.js";
-import { openModel } from "../../src/model/engines/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { makePlan, type Plan } from "../../src/study/plan.js";
 import { measureLogprobDifferences } from "../../src/run/measure-stages.js";
@@ -32,7 +32,7 @@ beforeAll(async () => {
   const { bytes, sha256 } = await writeTinyModel(path, { seed: 9, contextLength: 1024 });
   const file = { source: path, path, sha256, bytes, encoding: "F32", licence: "mit" };
   plan = { ...(await makePlan(settledStudy(STUDY), { tiny: file }, folder)), experiments: ["matrix"] };
-  model = await openModel(path, plan.engine);
+  model = await startEngine(path, plan.engine);
 });
 afterAll(() => model.dispose());
 

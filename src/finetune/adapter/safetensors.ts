@@ -8,7 +8,7 @@ import { z } from "zod";
 import { writeError } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { dequantize, GGML_TYPES } from "../../gguf/encodings.js";
-import { openModel, readFully } from "../../gguf/read-gguf.js";
+import { openGguf, readFully } from "../../gguf/read-gguf.js";
 import { adapterFailure } from "./adapter.js";
 
 export interface SafeTensor {
@@ -33,7 +33,7 @@ type Entry = z.infer<typeof entrySchema>;
  */
 export async function readSafetensors(path: string): Promise<Map<string, SafeTensor>> {
   try {
-    const file = await openModel(path);
+    const file = await openGguf(path);
     try {
       return await readOpen(file, path);
     } finally {

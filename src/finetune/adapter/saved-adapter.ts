@@ -12,7 +12,7 @@ import { basename, dirname } from "node:path";
 import { writeJson, writeWhole } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
-import { type GgufFile, type GgufTensor, openModel, readFully, readGguf } from "../../gguf/read-gguf.js";
+import { type GgufFile, type GgufTensor, openGguf, readFully, readGguf } from "../../gguf/read-gguf.js";
 import { writeFailure, type WriteGgufOptions } from "../../gguf/write-gguf.js";
 import type { AdapterCard } from "../../study/training.js";
 import {
@@ -138,7 +138,7 @@ function alphaOf(file: GgufFile): number {
 
 async function readTensors(file: GgufFile): Promise<Map<string, LoraMatrix>> {
   const tensors = new Map<string, LoraMatrix>();
-  const handle = await openModel(file.path);
+  const handle = await openGguf(file.path);
   try {
     for (const tensor of file.tensors) {
       if (!isSkipped(tensor)) tensors.set(tensor.name, await readMatrix(handle, file, tensor));

@@ -6,7 +6,7 @@ import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
-import type { TokenizerCall, TokenizerResults } from "./open-model.js";
+import type { TokenizerCall, TokenizerResults } from "./start-engine.js";
 
 let chat: ChatTokens | undefined;
 

@@ -7,7 +7,7 @@ import { nativeCode } from "../native/addon.js";
 import { type ServedCall, serveParent } from "../worker-process.js";
 import { openNativeEngine } from "./native.js";
 import { openNodeLlamaEngine } from "./node-llama-cpp.js";
-import type { EngineCall, EngineNote, EngineResults, OpenedModel } from "./open-model.js";
+import type { EngineCall, EngineNote, EngineResults, OpenedModel } from "./start-engine.js";
 
 let model: LanguageModel | undefined;
 

@@ -12,7 +12,7 @@ import {
 } from "../../ask/questions.js";
 import { readJson, readJsonLines } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
-import { openModel } from "../../model/engines/open-model.js";
+import { startEngine } from "../../model/engines/start-engine.js";
 import type { LanguageModel } from "../../model/language-model.js";
 import { layerParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Plan } from "../../study/plan.js";
@@ -233,7 +233,7 @@ async function measure(
   { plan, signal }: RateOptions,
 ): Promise<RatedModel> {
   const { engine } = plan;
-  const opened = await openModel(model.path, engine);
+  const opened = await startEngine(model.path, engine);
   try {
     const shares = engine.engine === "native" && !engine.strict;
     const rate = async (questions: readonly Question[]): Promise<Rated> => {

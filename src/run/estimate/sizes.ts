@@ -12,7 +12,7 @@ import {
 import { hashOf } from "../../base/files.js";
 import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
 import { buildSet, type SetCandidate } from "../../finetune/set.js";
-import { openTokenizer } from "../../model/engines/open-model.js";
+import { openTokenizer } from "../../model/engines/start-engine.js";
 import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Behavior } from "../../properties/property.js";

@@ -20,7 +20,7 @@ import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { settleEngine } from "./settings.js";
 
-export interface OpenModelOptions {
+export interface StartEngineOptions {
   /** Asks base and adapter together. Whether they belong together by the adapter's card is the caller's to check. */
   readonly adapter?: AdapterChoice;
   /** Native only: numbers that keys and values are kept as; default f32. node-llama-cpp always keeps f16. */
@@ -32,10 +32,10 @@ export interface OpenModelOptions {
  * @param settings what they leave open is settled here, as a plan would
  * @throws MODEL_*, ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE, ENGINE_UNAVAILABLE, ENGINE_CRASHED
  */
-export async function openModel(
+export async function startEngine(
   modelPath: string,
   settings: StudyEngine,
-  { adapter, cacheType }: OpenModelOptions = {},
+  { adapter, cacheType }: StartEngineOptions = {},
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { scoreTrials } from "../../src/score/scores.js";
 import { type Estimate, percentileInterval, unanimousInterval } from "../../src/score/interval.js";
 import { entropyBits } from "../../src/score/tally.js";
-import { wilsonInterval } from "../../src/score/probability.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 type Limits = { low: number; high: number };

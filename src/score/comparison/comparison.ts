@@ -14,7 +14,7 @@ import {
 } from "../resampling.js";
 import type { Share } from "../scores.js";
 import { DIFFERENCE, hasBehavior, isScored, type ScoredTrial } from "../tally.js";
-import { behaviorKey, byQuestion, type Trial } from "../trial.js";
+import { behaviorKey, byQuestion, stringKey, type Trial } from "../trial.js";
 import {
   countStrings,
   type DifferenceInput,
@@ -428,7 +428,7 @@ function mcNemarOf(paired: readonly PairedTrial[], seeds: number, effect: number
 function differencesByString(paired: readonly PairedTrial[]): number[][] {
   const strings = new Map<string, number[]>();
   for (const pair of paired) {
-    const key = JSON.stringify([pair.self.task, pair.self.item]);
+    const key = stringKey(pair.self);
     const known = strings.get(key);
     if (known) known.push(differenceIn(pair));
     else strings.set(key, [differenceIn(pair)]);

@@ -11,6 +11,7 @@ import {
   valuesIn,
 } from "../resampling.js";
 import { countValues, DIFFERENCE, isRight, modeOf, type PointRange, PROPORTION, type ScoredTrial } from "../tally.js";
+import { stringKey } from "../trial.js";
 import type { ComparisonSettings, Contrast, PairedTrial, PredictorDifference, Weighting } from "./comparison.js";
 
 // What each number of a comparison estimates and how its interval was made, in words that reports show beside it.
@@ -248,7 +249,7 @@ export function rightOf({ self, cross }: Pick<PairedTrial, "self" | "cross">): [
 }
 
 export function countStrings(paired: readonly Pick<PairedTrial, "self">[]): number {
-  return new Set(paired.map(({ self }) => JSON.stringify([self.task, self.item]))).size;
+  return new Set(paired.map(({ self }) => stringKey(self))).size;
 }
 
 function countTasks(paired: readonly Pick<PairedTrial, "self">[]): number {
@@ -294,7 +295,7 @@ export function stringContributions(rows: readonly DifferenceRow[], kind: Weight
     taskPropertyOf(a) < taskPropertyOf(b) ? -1 : taskPropertyOf(a) > taskPropertyOf(b) ? 1 : 0,
   );
   for (const row of ordered) {
-    const key = JSON.stringify([row.task, row.item]);
+    const key = stringKey(row);
     const weight = kind === "micro" ? 1 : 1 / (sizes.get(taskPropertyOf(row)) as number);
     sums.set(key, (sums.get(key) ?? 0) + weight * row.difference);
   }

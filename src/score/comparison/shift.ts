@@ -14,7 +14,7 @@ import {
   valuesIn,
 } from "../resampling.js";
 import { DIFFERENCE, hasBehavior, isRight, isScored, PROPORTION, type ScoredTrial } from "../tally.js";
-import { questionKey, type Trial } from "../trial.js";
+import { questionKey, stringKey, type Trial } from "../trial.js";
 import {
   checkComparison,
   type ComparisonSettings,
@@ -227,7 +227,7 @@ function estimateAll(
 ): [ShiftAccuracy, ShiftAccuracy] {
   const values = valuesIn(table, [everything(resampling, 1)], statistics);
   const replicates = valuesIn(table, stringDraws(resampling, 1), statistics);
-  const clusters = new Set(pairs.map(({ after }) => JSON.stringify([after.task, after.item]))).size;
+  const clusters = new Set(pairs.map(({ after }) => stringKey(after))).size;
   const tasks = new Set(pairs.map(({ after }) => after.task)).size;
   const estimates = statistics.map((_, at): Estimate => {
     const range = at % 5 === 2 ? DIFFERENCE : PROPORTION;
@@ -382,7 +382,7 @@ function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confi
   const statistics = [meanOf(table.cells, amountAt(1), "micro")];
   const [value] = valuesIn(table, [everything(resampling, 1)], statistics);
   const [replicates] = valuesIn(table, stringDraws(resampling, 1), statistics);
-  const clusters = new Set(rows.map(({ task, item }) => JSON.stringify([task, item]))).size;
+  const clusters = new Set(rows.map(stringKey)).size;
   const tasks = new Set(rows.map(({ task }) => task)).size;
   const statistic = { value: value?.[0], n: pairs.length, clusters, tasks, range: PROPORTION };
   return estimate(statistic, replicates ?? [], { confidence });

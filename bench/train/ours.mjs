@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { findBinaries, loadAddon } from "../../dist/model/native/addon.js";
 import { findBlas } from "../../dist/model/native/blas.js";
 import { initialParameters } from "../../dist/finetune/initial-adapter.js";
-import { NativeTrainer } from "../../dist/finetune/trainer.js";
+import { openNativeTrainer } from "../../dist/finetune/trainer.js";
 import { packExamples } from "../../dist/finetune/batches.js";
 
 /** Columns that the product behind the sgemm rate has: a microbatch's tokens. */
@@ -23,7 +23,7 @@ const largest = (length) => Math.max(...planned.flat().map(({ microbatch }) => l
 const binariesFolder = findBinaries("cpu").folder;
 const blas = findBlas();
 const { rank, alpha, dropout, targets } = settings.lora;
-const trainer = await NativeTrainer.open({
+const trainer = await openNativeTrainer({
   modelPath,
   binariesFolder,
   device: "cpu",

@@ -1,17 +1,17 @@
-/** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. */
+/** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. Measuring is asking too. */
 
 import { type FileHandle, open } from "node:fs/promises";
 import { readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { AskCost, LanguageModel } from "../model/language-model.js";
-import type { Answer, Reply } from "../tasks/answer.js";
+import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
 import { type Question, toAnswer, toRequest } from "./questions.js";
 
 // The append-only file of a stage that asks: answers, or distributions of them. Work is in groups that the plan fixes; a group's lines are appended in one write
 // when all its replies are there, so that what an interruption leaves is a whole number of groups and perhaps a torn line.
 
 /** A line's place in the plan. */
-interface Placed {
+export interface Placed {
   readonly state: string;
   readonly key: string;
 }
@@ -102,51 +102,56 @@ export function isSameString(a: Question, b: Question): boolean {
   return a.state === b.state && a.task === b.task && a.item === b.item && a.variant === b.variant;
 }
 
-interface AskStageOptions {
-  readonly path: string;
-  readonly groupQuestions: number;
-  readonly asker: GroupAsker;
-  readonly onProgress?: (done: number, total: number) => void;
-  /** A finished group, for the event log. */
-  readonly onGroup?: (group: {
-    state: string;
-    questions: number;
-    generatedTokens: number;
-    wallSeconds: number;
-    /** Absent when the engine does not count, or after crashes. */
-    cost?: AskCost;
-  }) => void;
+// How a stage goes through its groups: what stands in its file is kept, what is left is checked whole before any of it is asked.
+
+/** A group that is finished. */
+export interface FinishedGroup<Asked, Row> {
+  readonly questions: readonly Asked[];
+  readonly rows: readonly Row[];
+  readonly wallSeconds: number;
+  /** Absent when the engine does not count, or after crashes. */
+  readonly cost?: AskCost;
 }
 
-/** @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED */
-export async function askQuestions(questions: readonly Question[], options: AskStageOptions): Promise<void> {
-  const { asker, onProgress, onGroup } = options;
-  const groups = cutGroups(questions, options.groupQuestions);
-  const shard = await AnswerShard.open(options.path, groups);
+interface AskGroupsOptions<Asked extends Placed, Row extends Placed> {
+  readonly path: string;
+  readonly asker: GroupAsker<Asked, Row>;
+  /** Before the first question that is not answered yet; not called when all are. */
+  readonly onBegin?: () => Promise<void>;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** For the event log. */
+  readonly onGroup?: (group: FinishedGroup<Asked, Row>) => void;
+}
+
+/**
+ * @param groups each for one state, at least one question
+ * @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED
+ */
+export async function askGroups<Asked extends Placed, Row extends Placed>(
+  groups: readonly (readonly Asked[])[],
+  { path, asker, onBegin, onProgress, onGroup }: AskGroupsOptions<Asked, Row>,
+): Promise<void> {
+  const total = groups.flat().length;
+  const shard = await AnswerShard.open<Row>(path, groups);
   let done = groups.slice(0, shard.groupsDone).flat().length;
-  onProgress?.(done, questions.length);
+  onProgress?.(done, total);
   try {
     const waiting = groups.slice(shard.groupsDone);
+    if (waiting.length > 0) await onBegin?.();
     // A question that cannot be asked must be known before hours are spent on the others.
     for (const group of waiting) await asker.check(group);
     for (const group of waiting) {
       const begun = performance.now();
       let cost: AskCost | undefined;
-      const answers = await asker.ask(group, {
-        onAnswered: (count) => onProgress?.(done + count, questions.length),
+      const rows = await asker.ask(group, {
+        onAnswered: (count) => onProgress?.(done + count, total),
         onCost: (counted) => {
           cost = counted;
         },
       });
-      await shard.append(answers);
+      await shard.append(rows);
       done += group.length;
-      onGroup?.({
-        state: (group[0] as Question).state,
-        questions: group.length,
-        generatedTokens: answers.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0),
-        wallSeconds: (performance.now() - begun) / 1000,
-        ...(cost ? { cost } : {}),
-      });
+      onGroup?.({ questions: group, rows, wallSeconds: (performance.now() - begun) / 1000, cost });
     }
   } finally {
     await shard.close();
@@ -208,18 +213,67 @@ function stalled(limitSeconds: number): string {
 /** A group is asked so often as a whole; its questions once more, alone. */
 const WHOLE_ATTEMPTS = 2;
 
+/** What is there to be heard while a group is asked. */
+export interface AskingHooks {
+  /** The engine has said something. */
+  readonly heard: () => void;
+  /** One more of the group has its row. */
+  readonly onAnswered: () => void;
+  readonly onCost?: (cost: AskCost) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** All that the kinds of questions do differently: those that are answered, and those that are measured. */
+export interface QuestionKind<Asked extends Placed, Row extends Placed> {
+  /** Throws before anything is asked when a question cannot be. */
+  readonly check: (model: LanguageModel, group: readonly Asked[]) => Promise<unknown>;
+  /** @returns a row for each question, in their order */
+  readonly ask: (model: LanguageModel, group: readonly Asked[], hooks: AskingHooks) => Promise<readonly Row[]>;
+  /** The row of a question that has none of its own. */
+  readonly setAside: (question: Asked, reason: SetAsideReason) => Row;
+  /** The same work on next to nothing, in the place of this question: an engine that crashes even so is broken. */
+  readonly askPlain: (model: LanguageModel, question: Asked, hooks: AskingHooks) => Promise<unknown>;
+}
+
+/** A question that no engine should crash on: the system message that is there, and three words. */
+export function plainMessages(messages: readonly ChatMessage[]): ChatMessage[] {
+  return [...messages.filter(({ role }) => role === "system"), { role: "user", content: "Say yes." }];
+}
+
+/**
+ * Questions that are answered.
+ * @param sequences at once, instead of the engine's own number
+ */
+export function answeredQuestions(topTokens: number, sequences?: number): QuestionKind<Question, Answer> {
+  const ask: QuestionKind<Question, Answer>["ask"] = async (model, group, { heard, onAnswered, onCost, signal }) => {
+    const onReply = () => {
+      heard();
+      onAnswered();
+    };
+    const requests = group.map((question) => toRequest(question, topTokens));
+    const replies = await model.ask(requests, { onReply, onCost, sequences, signal });
+    return group.map((question, index) => toAnswer(question, replies[index] as Reply));
+  };
+  return {
+    check: (model, group) => model.check(group.map((question) => toRequest(question, topTokens))),
+    ask,
+    setAside: toAnswer,
+    askPlain: (model, question, hooks) => {
+      const messages = plainMessages(question.messages);
+      return ask(model, [{ ...question, messages, maxTokens: 1, temperature: 0, seed: undefined }], hooks);
+    },
+  };
+}
+
 export interface GroupAskerOptions {
-  readonly topTokens: number;
   /** Opens a state's model, closing the one before: one model in memory at a time. */
   readonly modelFor: (state: string) => Promise<LanguageModel>;
   /** Opens it anew after a crash; when it cannot, its error is the caller's. */
   readonly reopenModel: (state: string) => Promise<LanguageModel>;
-  /** Sequences at once, instead of the engine's own number. */
-  readonly sequences?: number;
-  /** Seconds without a reply after which an engine counts as crashed; 0: never. Default: INWARD_STALL_SECONDS, else 1800. */
+  /** Seconds without a word after which an engine counts as crashed; 0: never. Default: INWARD_STALL_SECONDS, else 1800. */
   readonly stallSeconds?: number;
   readonly onCrash?: (crash: EngineCrash) => void;
-  readonly onSetAside?: (question: Question) => void;
+  readonly onSetAside?: (question: Placed) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -237,16 +291,19 @@ export interface EngineCrash {
 }
 
 interface GroupHooks {
-  /** Answers there are so far; fewer than before when a crash made the group begin again. */
+  /** Rows there are so far; fewer than before when a crash made the group begin again. */
   readonly onAnswered?: (count: number) => void;
   /** Of a group that was asked whole, by an engine that counts. */
   readonly onCost?: (cost: AskCost) => void;
 }
 
-export class GroupAsker {
+export class GroupAsker<Asked extends Placed, Row extends Placed> {
   private readonly stallSeconds: number;
 
-  constructor(private readonly options: GroupAskerOptions) {
+  constructor(
+    private readonly kind: QuestionKind<Asked, Row>,
+    private readonly options: GroupAskerOptions,
+  ) {
     this.stallSeconds = options.stallSeconds ?? stallLimitSeconds();
   }
 
@@ -254,63 +311,56 @@ export class GroupAsker {
    * Throws before anything is asked when a question cannot be. Nothing is set aside here.
    * @throws ENGINE_*, CHAT_*; ENGINE_CRASHED when it crashes a second time
    */
-  async check(group: readonly Question[]): Promise<void> {
-    const requests = group.map((question) => toRequest(question, this.options.topTokens));
-    const checked = await this.unlessCrashed(group, 1, (model) => model.check(requests));
-    if (!checked) await (await this.options.modelFor(stateOf(group))).check(requests);
+  async check(group: readonly Asked[]): Promise<void> {
+    const check = async (model: LanguageModel) => {
+      await this.kind.check(model, group);
+      return true;
+    };
+    const checked = await this.unlessCrashed(group, 1, check);
+    if (!checked) await check(await this.options.modelFor(stateOf(group)));
   }
 
   /**
    * @param group questions for one state, at least one
-   * @returns answers in the group's order
+   * @returns rows in the group's order
    * @throws ENGINE_*, CHAT_*, INTERRUPTED; ENGINE_CRASHED when the engine cannot be opened again or crashes on anything
    */
-  async ask(group: readonly Question[], hooks: GroupHooks = {}): Promise<Answer[]> {
+  async ask(group: readonly Asked[], hooks: GroupHooks = {}): Promise<Row[]> {
     for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
-      const replies = await this.unlessCrashed(group, attempt, (model) => this.askWhole(model, group, hooks));
-      if (replies) return group.map((question, index) => toAnswer(question, replies[index] as Reply));
+      const rows = await this.unlessCrashed(group, attempt, (model) => this.askWhole(model, group, hooks));
+      if (rows) return [...rows];
     }
-    const answers: Answer[] = [];
+    const rows: Row[] = [];
     for (const question of group) {
       const alone = [question];
-      const replies = await this.unlessCrashed(alone, WHOLE_ATTEMPTS + 1, (model) => this.askWhole(model, alone));
-      if (replies) answers.push(toAnswer(question, replies[0] as Reply));
+      const own = await this.unlessCrashed(alone, WHOLE_ATTEMPTS + 1, (model) => this.askWhole(model, alone));
+      if (own) rows.push(...own);
       else {
         await this.requireSoundEngine(question);
         this.options.onSetAside?.(question);
-        answers.push(toAnswer(question, "engine_crashed"));
+        rows.push(this.kind.setAside(question, "engine_crashed"));
       }
-      hooks.onAnswered?.(answers.length);
+      hooks.onAnswered?.(rows.length);
     }
-    return answers;
+    return rows;
   }
 
   private async askWhole(
     model: LanguageModel,
-    group: readonly Question[],
+    group: readonly Asked[],
     { onAnswered, onCost }: GroupHooks = {},
-  ): Promise<Reply[]> {
-    const { topTokens, sequences, signal } = this.options;
-    const requests = group.map((question) => toRequest(question, topTokens));
+  ): Promise<readonly Row[]> {
     let answered = 0;
     onAnswered?.(0);
-    return unlessSilent(this.stallSeconds, (heard) => {
-      const onReply = () => {
-        heard();
-        onAnswered?.(++answered);
-      };
-      return model.ask(requests, {
-        onReply,
-        ...(onCost ? { onCost } : {}),
-        ...(sequences === undefined ? {} : { sequences }),
-        ...(signal ? { signal } : {}),
-      });
-    });
+    const { signal } = this.options;
+    return unlessSilent(this.stallSeconds, (heard) =>
+      this.kind.ask(model, group, { heard, onAnswered: () => onAnswered?.(++answered), onCost, signal }),
+    );
   }
 
   /** @returns undefined after a crash, with a new engine open */
   private async unlessCrashed<Result>(
-    group: readonly Question[],
+    group: readonly Asked[],
     attempt: number,
     work: (model: LanguageModel) => Promise<Result>,
   ): Promise<Result | undefined> {
@@ -328,7 +378,7 @@ export class GroupAsker {
         state,
         attempt,
         questions: group.length,
-        ...(group.length === 1 ? { key: (group[0] as Question).key } : {}),
+        ...(group.length === 1 ? { key: (group[0] as Asked).key } : {}),
         message: error.message,
       });
       await this.options.reopenModel(state);
@@ -337,17 +387,13 @@ export class GroupAsker {
   }
 
   /** An engine that crashes on anything would set aside every question that is left. */
-  private async requireSoundEngine(crashed: Question): Promise<void> {
-    const system = crashed.messages.filter(({ role }) => role === "system");
-    const plain: Question = {
-      ...crashed,
-      messages: [...system, { role: "user", content: "Say yes." }],
-      maxTokens: 1,
-      temperature: 0,
-    };
+  private async requireSoundEngine(crashed: Asked): Promise<void> {
     const model = await this.options.modelFor(crashed.state);
+    const { signal } = this.options;
     try {
-      await this.askWhole(model, [plain]);
+      await unlessSilent(this.stallSeconds, (heard) =>
+        this.kind.askPlain(model, crashed, { heard, onAnswered: () => {}, signal }),
+      );
     } catch (error) {
       if (!isCrash(error)) throw error;
       const what = `The engine crashes on a plain question as well as on ${crashed.key}. ${error.message}`;
@@ -360,8 +406,8 @@ function isCrash(error: unknown): error is InwardError {
   return error instanceof InwardError && error.code === "ENGINE_CRASHED";
 }
 
-function stateOf(group: readonly Question[]): string {
-  return (group[0] as Question).state;
+function stateOf(group: readonly Placed[]): string {
+  return (group[0] as Placed).state;
 }
 
 // Watches how fast groups are evaluated: another busy process on the same cores shows here, worst of all with a BLAS.

@@ -1,10 +1,14 @@
 /** Song et al.'s two numbers of one string for one state, as they were measured: a line of 07-logprob-differences.jsonl. */
 
 import { createHash } from "node:crypto";
-import type { ScoreRequest } from "../model/language-model.js";
+import { InwardError } from "../errors.js";
+import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
+import type { SetAsideReason } from "../tasks/answer.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
+import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
+import { statesOf, type PlanOfStates } from "../study/states.js";
 
 /** Of the beginning of an answer: the sum over its tokens of natural logprobs, the end of the turn left out. */
 export interface BeginningLogprob {
@@ -38,34 +42,41 @@ export interface MeasuredLogprobDifference {
   }[];
 }
 
+/** A line for a string on which the engine crashed each time. */
+export interface SetAsideLogprobDifference extends Omit<MeasuredLogprobDifference, "direct" | "meta"> {
+  readonly setAside: SetAsideReason;
+  readonly direct?: undefined;
+  readonly meta?: undefined;
+}
+
+export type LogprobDifferenceRow =
+  | (MeasuredLogprobDifference & { readonly setAside?: undefined })
+  | SetAsideLogprobDifference;
+
 // Which states the matrix of every predictor about every target has. A function of the plan alone.
 
-type States = Pick<Plan, "states" | "predictions">;
+type Predictions = PlanOfStates & Pick<Plan, "predictions">;
 
 export function hasMatrix({ experiments = [] }: Pick<Plan, "experiments">): boolean {
   return experiments.includes("matrix");
 }
 
 /** The rows: whoever predicts anything. A reply to a hypothetical question does not depend on whom it is held against. */
-export function matrixPredictors({ predictions }: States): string[] {
+export function matrixPredictors({ predictions }: Pick<Plan, "predictions">): string[] {
   return [...new Set(predictions.map(({ predictor }) => predictor))];
 }
 
 /** The columns: the targets of predictions, then every plain predictor, which the matrix would else know nothing of. */
-export function matrixTargets(plan: States): string[] {
-  const predictors = matrixPredictors(plan).filter((state) => isPlain(plan, state));
+export function matrixTargets(plan: Predictions): string[] {
+  const predictors = matrixPredictors(plan).filter((state) => statesOf(plan).of(state).isPlain);
   return [...new Set([...plan.predictions.map(({ target }) => target), ...predictors])];
 }
 
 /** Of all states that predict or are predicted, those that are weights alone or weights under an adapter. */
-function plainStates(plan: States): string[] {
-  return [...new Set([...matrixPredictors(plan), ...matrixTargets(plan)])].filter((state) => isPlain(plan, state));
-}
-
-/** Another wording or solved examples in the prompt make another asking of the same network, not another network. */
-function isPlain({ states }: Pick<Plan, "states">, state: string): boolean {
-  const known = new Set(["model", "adapter"]);
-  return Object.keys(states?.[state] ?? {}).every((part) => known.has(part));
+function plainStates(plan: Predictions): string[] {
+  return [...new Set([...matrixPredictors(plan), ...matrixTargets(plan)])].filter(
+    (state) => statesOf(plan).of(state).isPlain,
+  );
 }
 
 // What Song et al. ask: how likely two beginnings of an answer are, and which of the two a model says it would choose.
@@ -161,4 +172,74 @@ function requestsFor(
       }),
     ),
   ];
+}
+
+/** @returns why a plan's matrix is without logprob differences; undefined when it has them */
+export function whyNoLogprobs(plan: Plan): string | undefined {
+  if (plan.engine.engine !== "native")
+    return `the engine ${plan.engine.engine} cannot score given beginnings of answers`;
+  if (logprobQuestions(plan).length === 0)
+    return "no task of the study lists words or numbers that an answer could begin with";
+  return undefined;
+}
+
+// How they are asked.
+
+/** Strings whose logprob differences are measured. */
+export const LOGPROB_STRINGS: QuestionKind<LogprobQuestion, LogprobDifferenceRow> = {
+  check: (model, group) =>
+    model.check(
+      group
+        .flatMap(({ requests }) => requests)
+        .map(({ messages }) => ({ messages, maxTokens: 1, temperature: 0, topTokens: 1 })),
+    ),
+  ask: scoreGroup,
+  setAside: ({ requests: _, ...place }, setAside) => ({ ...place, setAside }),
+  askPlain: (model, { requests: [first] }, { heard, signal }) =>
+    model.score([{ messages: plainMessages(first?.messages ?? []), continuations: ["yes", "no"] }], {
+      onScored: heard,
+      signal,
+    }),
+};
+
+async function scoreGroup(
+  model: LanguageModel,
+  group: readonly LogprobQuestion[],
+  { heard, onAnswered, signal }: AskingHooks,
+): Promise<MeasuredLogprobDifference[]> {
+  const requests = group.flatMap((question) => question.requests);
+  const scores = await model.score(requests, { onScored: heard, signal });
+  let at = 0;
+  return group.map(({ requests: own, ...place }): MeasuredLogprobDifference => {
+    const [direct, ...meta] = scores.slice(at, at + own.length).map(beginnings);
+    at += own.length;
+    if (!direct || meta.length !== 2 * Object.keys(LOGPROB_WORDINGS).length) {
+      throw new InwardError("INTERNAL", `The engine gave ${scores.length} scores to ${requests.length} requests.`);
+    }
+    onAnswered();
+    return {
+      ...place,
+      direct: { first: direct[0], second: direct[1] },
+      meta: Object.keys(LOGPROB_WORDINGS).map((wording, index) => ({
+        wording,
+        inOrder: answers(meta[2 * index]),
+        swapped: answers(meta[2 * index + 1]),
+      })),
+    };
+  });
+}
+
+type Pair = readonly [BeginningLogprob, BeginningLogprob];
+
+function beginnings(scores: readonly ContinuationScore[]): Pair {
+  const sums = scores.map(({ logprobs }) => ({
+    logprob: logprobs.reduce((sum, one) => sum + one, 0),
+    tokens: logprobs.length,
+  }));
+  return [sums[0] as BeginningLogprob, sums[1] as BeginningLogprob];
+}
+
+function answers(pair: Pair | undefined): OptionAnswers {
+  const [one, two] = pair as Pair;
+  return { one: one.logprob, two: two.logprob };
 }

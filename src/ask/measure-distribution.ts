@@ -3,7 +3,8 @@ import type { LanguageModel, ListsNextTokens } from "../model/language-model.js"
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
-import type { ChatMessage } from "../tasks/answer.js";
+import type { DistributionSettings } from "../study/study.js";
+import type { ChatMessage, SetAsideReason } from "../tasks/answer.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import {
   type ContinuationSource,
@@ -14,6 +15,7 @@ import {
   settledText,
   ValueMasses,
 } from "./distribution.js";
+import { plainMessages, type QuestionKind } from "./groups.js";
 import { hypotheticalMessages } from "./questions.js";
 
 /** A line of 07-distributions.jsonl: how one state answers one question about a property at temperature 1. */
@@ -31,6 +33,14 @@ export interface MeasuredDistribution {
   readonly variant?: string;
   readonly distribution: Distribution;
 }
+
+/** A line for a question on which the engine crashed each time. */
+export interface SetAsideDistribution extends Omit<MeasuredDistribution, "distribution"> {
+  readonly setAside: SetAsideReason;
+  readonly distribution?: undefined;
+}
+
+export type DistributionRow = (MeasuredDistribution & { readonly setAside?: undefined }) | SetAsideDistribution;
 
 export interface ModelSourceFacts {
   readonly vocabularySize: number;
@@ -81,6 +91,8 @@ export interface SamplingOptions {
   readonly samples: number;
   /** What the draws are a function of, with the sample's number. */
   readonly seed: string;
+  /** The engine has said something. */
+  readonly onHeard?: () => void;
   readonly signal?: AbortSignal;
 }
 
@@ -90,7 +102,7 @@ export async function sampleDistribution(
   messages: readonly ChatMessage[],
   decider: TextDecider,
   because: SampledDistribution["because"],
-  { maxTokens, samples, seed, signal }: SamplingOptions,
+  { maxTokens, samples, seed, onHeard, signal }: SamplingOptions,
 ): Promise<SampledDistribution> {
   const requests = Array.from({ length: samples }, (_, sample) => ({
     messages,
@@ -101,7 +113,7 @@ export async function sampleDistribution(
     shares: seed,
   }));
   const masses = new ValueMasses();
-  for (const { text, stop } of await model.ask(requests, signal ? { signal } : {})) {
+  for (const { text, stop } of await model.ask(requests, { onReply: onHeard, signal })) {
     masses.add(decider.atEnd(text, stop), 1);
   }
   const values = masses.values(samples).map(({ value, probability }) => ({
@@ -127,6 +139,8 @@ export interface DistributionOptions extends ExpansionOptions {
   /** Default 200. */
   readonly samples?: number;
   readonly seed: string;
+  /** The engine has said something. */
+  readonly onHeard?: () => void;
 }
 
 const DEFAULTS = { mostTail: 0.05, samples: 200 };
@@ -144,7 +158,13 @@ export async function measureDistribution(
   const { vocabularySize, cleansSpaces } = model.facts;
   const facts = { vocabularySize, cleansSpaces, promptTokens: (await model.render(messages)).tokenIds.length };
   try {
-    const expanded = await expandDistribution(modelSource(model, messages, facts), decider, options);
+    const source = modelSource(model, messages, facts);
+    const next: ContinuationSource["next"] = async (...asked) => {
+      const reply = await source.next(...asked);
+      options.onHeard?.();
+      return reply;
+    };
+    const expanded = await expandDistribution({ ...source, next }, decider, options);
     if (expanded.tail <= mostTail) return expanded;
     return { ...(await sample("tail")), evaluatedTokens: expanded.evaluatedTokens };
   } catch (error) {
@@ -238,4 +258,64 @@ export function calibrationGroups(questions: readonly CalibrationQuestion[]): Ca
 
 function isSameUnit(a: CalibrationQuestion, b: CalibrationQuestion): boolean {
   return a.state === b.state && a.side === b.side && a.task === b.task && a.item === b.item;
+}
+
+// How the questions of a plan are measured.
+
+interface MeasuringOptions {
+  readonly onMeasured?: (done: number) => void;
+  readonly onHeard?: () => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The distribution of each question as the plan's calibration wants it; none when it has no calibration. Draws depend on the plan's
+ * seed and the question's key alone.
+ * @param model of the state that the questions are for
+ * @throws what asking throws, INTERRUPTED
+ */
+export async function measureQuestions(
+  model: LanguageModel,
+  questions: readonly CalibrationQuestion[],
+  { seed, calibration }: { readonly seed: number; readonly calibration?: DistributionSettings },
+  { onMeasured, onHeard, signal }: MeasuringOptions = {},
+): Promise<MeasuredDistribution[]> {
+  if (!calibration) return [];
+  const { epsilon, tokenBudget, mostTail, samples } = calibration;
+  const settings = { epsilon, tokenBudget, mostTail, samples, onHeard, signal };
+  const measured: MeasuredDistribution[] = [];
+  for (const { messages, maxTokens, decider, decidedLate, ...place } of questions) {
+    const distribution = await measureDistribution(
+      model,
+      { messages, decider, decidedLate },
+      { ...settings, maxTokens, seed: `${seed}/${place.key}` },
+    );
+    measured.push({ ...place, distribution });
+    onMeasured?.(measured.length);
+  }
+  return measured;
+}
+
+/** Questions whose distributions are measured. */
+export function distributionQuestions(
+  plan: Pick<Plan, "seed" | "calibration">,
+): QuestionKind<CalibrationQuestion, DistributionRow> {
+  return {
+    check: (model, group) =>
+      model.check(group.map(({ messages, maxTokens }) => ({ messages, maxTokens, temperature: 1, topTokens: 1 }))),
+    ask: (model, group, { heard, onAnswered, signal }) =>
+      measureQuestions(model, group, plan, { onMeasured: onAnswered, onHeard: heard, signal }),
+    setAside: ({ messages: _, maxTokens: __, decider: ___, decidedLate: ____, ...place }, setAside) => ({
+      ...place,
+      setAside,
+    }),
+    askPlain: async (model, { messages }, { heard, signal }) => {
+      const plain = plainMessages(messages);
+      await model.ask([{ messages: plain, maxTokens: 1, temperature: 0, topTokens: 1 }], { onReply: heard, signal });
+      await model.nextTokens(plain, [[]], 1).catch((error) => {
+        // Such an engine is sampled.
+        if (!(error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE")) throw error;
+      });
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Reply } from "../tasks/answer.js";
+import type { Answer, Reply } from "../tasks/answer.js";
 import type { GroupAsker } from "./groups.js";
 import type { Question } from "./questions.js";
 
@@ -38,7 +38,7 @@ export async function measureNoiseFloor(
   state: string,
   sample: readonly Question[],
   answered: ReadonlyMap<string, Reply>,
-  asker: GroupAsker,
+  asker: GroupAsker<Question, Answer>,
 ): Promise<NoiseFloor> {
   const answers = await asker.ask(sample);
   const pairs = answers.flatMap(({ key, reply: again }) => {

@@ -12,6 +12,7 @@ import {
   type TaskItem,
 } from "../tasks/task.js";
 import { hasMatrix, matrixTargets } from "./logprob-differences.js";
+import { statesOf } from "../study/states.js";
 
 /** One question for one model state, before it is asked. */
 export interface Question {
@@ -39,7 +40,7 @@ export interface Question {
  */
 export function objectLevelQuestions(plan: Plan): Question[] {
   const targets = new Set(plan.predictions.map(({ target }) => target));
-  const teachers = new Set(teachersOf(plan));
+  const teachers = new Set(statesOf(plan).teachers);
   // Nobody learns from a state that only the matrix compares.
   const matrixOnly = new Set(onlyInMatrix(plan));
   return questionsFor(plan, 0, (state, task) => [
@@ -55,20 +56,11 @@ export function objectLevelQuestions(plan: Plan): Question[] {
  * @returns empty when nothing is trained or no trained state is a target
  */
 export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
-  const teachers = new Set(teachersOf(plan));
+  const teachers = new Set(statesOf(plan).teachers);
   const rounds = round === undefined ? ([1, 2] as const) : [round];
   return rounds.flatMap((one) =>
     questionsFor(plan, one, (state, task) => [...(teachers.has(state) ? task.train : []), ...task.heldOut]),
   );
-}
-
-/** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
-function teachersOf(plan: Plan): string[] {
-  const learnt = Object.values(plan.adapters ?? {}).flatMap(({ target, change }) =>
-    change && "policy" in change.answers ? [] : [target],
-  );
-  const shown = Object.values(plan.states ?? {}).flatMap((state) => (state.shown ? [state.shown.target] : []));
-  return [...learnt, ...shown];
 }
 
 /** States that no prediction is about, and that the matrix has a column of all the same. */
@@ -85,13 +77,10 @@ function questionsFor(
   itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
 ): Question[] {
   const listened = [
-    ...new Set([...plan.predictions.map(({ target }) => target), ...onlyInMatrix(plan), ...teachersOf(plan)]),
+    ...new Set([...plan.predictions.map(({ target }) => target), ...onlyInMatrix(plan), ...statesOf(plan).teachers]),
   ];
-  const states = listened.filter((state) => {
-    const adapter = plan.states?.[state]?.adapter;
-    return round === (adapter === undefined ? 0 : (plan.adapters?.[adapter]?.round ?? 1));
-  });
-  return states.flatMap((state) =>
+  const ofRound = listened.filter((state) => statesOf(plan).of(state).round === round);
+  return ofRound.flatMap((state) =>
     plan.tasks.flatMap((task) => itemsOf(state, task).map((item) => questionFor(plan, state, task, item))),
   );
 }
@@ -99,7 +88,7 @@ function questionsFor(
 function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
   const key = `${task.definition.name}/${item.id}`;
   const { temperature } = plan.objectLevel;
-  const system = plan.states?.[state]?.system ?? plan.system;
+  const system = statesOf(plan).of(state).system ?? plan.system;
   return {
     key,
     state,
@@ -150,7 +139,7 @@ export function wordHypothetical(template: string, question: string, property: s
 export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []): Question[] {
   const predictors = [...new Set(plan.predictions.map((prediction) => prediction.predictor))];
   return predictors.flatMap((state) => {
-    const { wording, shown: isShown } = plan.states?.[state] ?? {};
+    const { wording, shown: isShown } = statesOf(plan).of(state);
     return plan.hypothetical.variants.flatMap((variant) =>
       plan.tasks.flatMap((task) => {
         const ask = (item: TaskItem, property: string): Question => ({
@@ -248,7 +237,7 @@ export type ShownPairs = (state: string, property: string, variant: string) => r
 export function shownPairs(plan: Plan, behaviors: readonly Behavior[]): ShownPairs {
   const known = new Map<string, readonly ChatMessage[]>();
   return (state, property, variant) => {
-    const shown = plan.states?.[state]?.shown;
+    const { shown } = statesOf(plan).of(state);
     if (!shown) return [];
     const key = JSON.stringify([state, property, variant]);
     const made = known.get(key) ?? turnsOf(plan, behaviors, shown, property, variant);

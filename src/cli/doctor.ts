@@ -1,4 +1,4 @@
-// `inward doctor`: what this machine has, what it lacks, and what to do about it.
+/** inward doctor: what this machine has, what it lacks, and what to do about it. */
 
 import { Command } from "commander";
 import { spawnSync } from "node:child_process";
@@ -12,9 +12,10 @@ import { engineReleases, findAddon } from "../model/native/addon.js";
 import { findBlas, type FindBlasOptions, findBlasPlugin } from "../model/native/blas.js";
 import { loadRegistry } from "../model/registry.js";
 import { findPip } from "../model/sources/python.js";
+import { jsonOption, type JsonOption } from "./options.js";
 import { print, printJson, readableBytes } from "./output.js";
 
-// What `inward doctor` looks at. Each finding says what is there; each problem says what to do.
+// What `npx inward doctor` looks at. Each finding says what is there; each problem says what to do.
 
 interface Finding {
   readonly what: string;
@@ -103,7 +104,9 @@ export function checkBlas(options: FindBlasOptions = {}): Finding {
     status: "note",
     found: `none: training on the CPU uses ggml's own kernels, about two to three times slower (${blas.reason})`,
     // What is named comes before anything that could be pulled.
-    remedy: (options.env ?? process.env).INWARD_BLAS ? "Unset INWARD_BLAS to use another." : "Run: inward blas pull",
+    remedy: (options.env ?? process.env).INWARD_BLAS
+      ? "Unset INWARD_BLAS to use another."
+      : "Run: npx inward blas pull",
   };
 }
 
@@ -116,7 +119,7 @@ export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform 
     return { what, status: "ok", found: `${plugin}, off unless asked for`, remedy };
   }
   if (platform !== "linux") return { what, status: "note", found: "not available: it is known to work on Linux only" };
-  const remedy = "Only if you want it: inward blas pull, then node scripts/build-blas-plugin.mjs";
+  const remedy = "Only if you want it: npx inward blas pull, then node scripts/build-blas-plugin.mjs";
   return { what, status: "note", found: "not built: asking uses ggml's own kernels", remedy };
 }
 
@@ -148,14 +151,14 @@ function checkModels(models: readonly InventoryModel[], defaultModel: string): F
       const facts = `${readableBytes(file.bytes)}, sha256 ${file.expectedSha256 ?? "not known yet"}`;
       if (file.checksum === "verified") return { what, status: "ok", found: `${facts}, checked` };
       if (file.checksum === "mismatch") {
-        const remedy = `Run: inward models verify, then inward models pull ${model.name}`;
+        const remedy = `Run: npx inward verify model, then npx inward models pull ${model.name}`;
         return { what, status: "warning", found: `${facts}, but the file has another`, remedy };
       }
-      return { what, status: "note", found: `${facts}, not checked yet`, remedy: "Run: inward models verify" };
+      return { what, status: "note", found: `${facts}, not checked yet`, remedy: "Run: npx inward verify model" };
     }),
   );
   if (findings.length > 0) return findings;
-  const remedy = `Run: inward models pull ${defaultModel}`;
+  const remedy = `Run: npx inward models pull ${defaultModel}`;
   return [{ what: "models", status: "warning", found: "none on this machine", remedy }];
 }
 
@@ -191,15 +194,13 @@ const MARKS = { ok: "ok     ", note: "-      ", warning: "WARNING", failure: "FA
 const NOTHING_RUNS = 3;
 
 export function doctorCommand(): Command {
-  return new Command("doctor")
-    .description(
-      "check Node, llama.cpp, devices, native asking, training, BLAS, compiler, models and disk; exit code 3 when nothing can run",
-    )
-    .option("--json", "print one JSON object")
-    .action(examine);
+  const command = new Command("doctor").description(
+    "check Node, llama.cpp, devices, native asking, training, BLAS, compiler, models and disk; exit code 3 when nothing can run",
+  );
+  return jsonOption(command).action(examine);
 }
 
-async function examine(options: { readonly json?: boolean }): Promise<void> {
+async function examine(options: JsonOption): Promise<void> {
   const folder = modelFolder();
   const devices = await listDevices();
   const findings: Finding[] = [

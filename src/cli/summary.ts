@@ -1,12 +1,14 @@
-/** The headline of a finished run for the terminal. */
+/** What runs and distributions say on the terminal. */
 
+import { join } from "node:path";
 import type { Distribution } from "../ask/distribution.js";
-import { hasMatrix } from "../ask/logprob-differences.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
 import { matrixVerdicts, songVerdict } from "../report/sections/matrix-verdict.js";
-import type { RunFolder } from "../run/folder.js";
+import { RUN_FILES } from "../run/folder.js";
+import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
+import { isWritten } from "../run/stages.js";
 import type {
   CalibrationDifference,
   CalibrationRow,
@@ -95,6 +97,15 @@ function percentText(value: Estimate, digits: number): string {
   return `${value.value.toFixed(digits)} [${value.low.toFixed(digits)}, ${value.high.toFixed(digits)}]`;
 }
 
+/** What a run is about to be made from, and where. */
+export function plannedText({ models, folder }: PlannedStudy): string {
+  const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256 }]) => {
+    const from = reencodedFrom ? ` re-encoded from ${reencodedFrom.encoding}` : "";
+    return `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
+  });
+  return [...files, `run folder: ${folder}`].join("\n");
+}
+
 interface RunSummary {
   readonly folder: string;
   readonly report: string;
@@ -110,16 +121,22 @@ interface RunSummary {
   readonly text: string;
 }
 
-export async function summarize(run: RunFolder): Promise<RunSummary> {
-  const scores = await readJson<Scores>(run.file("scores"));
-  const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
-  const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
-  const matrix = hasMatrix(run.plan) ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
+export async function summarize({
+  folder,
+  plan,
+  scores,
+}: Pick<FinishedRun, "folder" | "plan" | "scores">): Promise<RunSummary> {
+  const file = (name: keyof typeof RUN_FILES) => join(folder, RUN_FILES[name]);
+  const noiseFloors = await readJson<NoiseFloor[]>(file("noiseFloor"));
+  const calibration = isWritten(plan, "calibration")
+    ? await readJson<CalibrationScores>(file("calibration"))
+    : undefined;
+  const matrix = isWritten(plan, "matrix") ? await readJson<MatrixScores>(file("matrix")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
-    folder: run.path,
-    report: run.file("report"),
+    folder,
+    report: file("report"),
     averages: scores.averages,
     noiseFloors,
     ...(scores.changes ? { changes: scores.changes } : {}),

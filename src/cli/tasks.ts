@@ -1,64 +1,58 @@
-/** `inward tasks`: which tasks there are, and what one of them asks. */
+/** inward tasks: which tasks there are, what one of them asks, and whether a model's behavior on it is worth measuring. */
 
 import { Command } from "commander";
-import { InwardError } from "../errors.js";
-import { startEngine } from "../model/engines/start-engine.js";
-import { resolveModel } from "../model/resolve-model.js";
 import { checkTask, type TaskCheck } from "../run/check-task.js";
-import { DEFAULT_ENGINE } from "../study/load-study.js";
+import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
 import { objectLevelMessages, objectLevelQuestion, type Task, type TaskItem } from "../tasks/task.js";
-import { modelOptions, type ModelOptions } from "./options.js";
+import {
+  examplesOption,
+  findOptions,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
+  type ModelOptions,
+  type PromptOptions,
+  stringsOption,
+  wholeNumber,
+} from "./options.js";
 import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-// inward tasks check: whether a model's behavior on a task is worth measuring.
-
-interface CheckOptions extends ModelOptions {
+interface CheckOptions extends ModelOptions, Pick<PromptOptions, "examples">, JsonOption {
   readonly strings: string;
-  readonly examples: boolean;
-  readonly json?: boolean;
 }
 
 function checkTaskCommand(): Command {
-  return modelOptions(
-    new Command("check")
-      .description(
-        "Ask a model some train strings of a task and say whether its behavior is worth measuring: compliance, and for\n" +
-          "each property the entropy and the share of the most common value. The report of a study repeats the warnings.",
-      )
-      .argument("<task>", "a built-in name, or the path of a task YAML")
-      .option("-n, --strings <n>", "how many strings to ask", "40")
-      .option("--no-examples", "without the task's solved examples"),
-  )
-    .option("--json", "print JSON")
-    .action(check);
+  const command = new Command("check")
+    .description(
+      "Ask a model some train strings of a task and say whether its behavior is worth measuring: compliance, and for\n" +
+        "each property the entropy and the share of the most common value. The report of a study repeats the warnings.",
+    )
+    .argument("<task>", "a built-in name, or the path of a task YAML");
+  return jsonOption(modelOptions(examplesOption(stringsOption(command, "how many strings to ask", "40")))).action(
+    check,
+  );
 }
 
 async function check(name: string, options: CheckOptions): Promise<void> {
-  const strings = Number(options.strings);
-  if (!Number.isInteger(strings) || strings < 1) {
-    throw new InwardError("USAGE", `--strings wants a whole number from 1 on, not "${options.strings}".`);
-  }
+  const strings = wholeNumber("--strings", options.strings);
   const task = await loadTask(name);
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const file = await resolveModel(options.model, {
-    encoding: options.encoding,
-    signal,
-    onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
-  });
-  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: options.device });
+  const { device, examples } = options;
+  const found = findOptions(options);
+  const model = await openModel(options.model, { ...found, device, signal, onProgress: progress.update });
   try {
     const result = await checkTask(task, model, {
       strings,
-      examples: options.examples,
+      examples,
       signal,
-      onProgress: (done, total) => progress.update("object-level", done, total),
-    });
-    progress.end();
-    if (options.json) printJson({ model: file.source, sha256: file.sha256, encoding: file.encoding, ...result });
+      onProgress: (done, total) => progress.update({ stage: "object-level", done, total, unit: "questions" }),
+    }).finally(progress.end);
+    const { source, sha256, encoding } = model.file;
+    if (options.json) printJson({ model: source, sha256, encoding, ...result });
     else print(describe(result));
   } finally {
     await model.dispose();
@@ -97,22 +91,19 @@ export function tasksCommand(): Command {
   const command = new Command("tasks").description(
     "Tasks: strings and the question that makes a model behave on them. A study names built-in ones or a task YAML of your own.",
   );
-  command
+  const list = command
     .command("list")
-    .description("List the built-in tasks with their strings, solved examples, properties and licence.")
-    .option("--json", "print JSON")
-    .action(listTasks);
-  command
+    .description("List the built-in tasks with their strings, solved examples, properties and licence.");
+  jsonOption(list).action(listTasks);
+  const show = command
     .command("show")
     .description("Show one task: its definition, one prompt written out in full, and its first strings.")
-    .argument("<task>", "a built-in name, or the path of a task YAML")
-    .option("--json", "print JSON")
-    .action(showTask);
-  command.addCommand(checkTaskCommand());
-  return command;
+    .argument("<task>", "a built-in name, or the path of a task YAML");
+  jsonOption(show).action(showTask);
+  return command.addCommand(checkTaskCommand());
 }
 
-async function listTasks(options: { json?: boolean }): Promise<void> {
+async function listTasks(options: JsonOption): Promise<void> {
   const tasks: Task[] = [];
   for (const { name } of ALL_TASKS) tasks.push(await loadTask(name));
   if (options.json) {
@@ -131,7 +122,7 @@ async function listTasks(options: { json?: boolean }): Promise<void> {
   print(table(["task", "kind", "train", "held-out", "examples", "licence", "properties"], rows));
 }
 
-async function showTask(name: string, options: { json?: boolean }): Promise<void> {
+async function showTask(name: string, options: JsonOption): Promise<void> {
   const task = await loadTask(name);
   const { definition, heldOut } = task;
   // A task without held-out strings does not load.

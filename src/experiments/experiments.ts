@@ -12,7 +12,6 @@ import type { Finding } from "../score/comparison/comparison.js";
 import type { ComparedPredictors, ComparedSelf, Comparisons } from "../score/comparison/comparisons.js";
 import { worstFinding } from "../score/comparison/judge.js";
 import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../score/comparison/shift.js";
-import { PredictorKinds } from "../score/comparison/third-parties.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
 import { type Estimate, type Side, sideOfZero } from "../score/interval.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
@@ -21,6 +20,7 @@ import type { Plan } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix.js";
+import { statesOf } from "../study/states.js";
 
 /** One number of an experiment, with everything that a reader needs beside it. */
 export interface ExperimentNumber {
@@ -181,7 +181,7 @@ const calibration: Experiment = {
     if (!scores) return "no distributions were measured";
     const pooled = scores.rows.filter(({ property, kind, predictor, target }) => {
       if (property !== undefined) return false;
-      return kind === "self" || (kind === "untrained" && predictor === target && !plan.adapters);
+      return kind === "self" || (kind === "untrained" && predictor === target && statesOf(plan).trained.length === 0);
     });
     return pooled.map((row) => calibrationVerdict(row, scores.differences, scores.intervalMethod));
   },
@@ -307,7 +307,7 @@ function crossPredictionVerdict(
 ): ExperimentVerdict {
   const { target, self, cross, comparison, verdict } = one;
   const [micro] = comparison.overall;
-  const model = new PredictorKinds(plan).model(cross);
+  const model = statesOf(plan).of(cross).model;
   const kind = one.shown === undefined ? "learnt" : "shown";
   const seeds = comparison.contrasts.length > 1 ? `, ${comparison.contrasts.length} seeds` : "";
   return {

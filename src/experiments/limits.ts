@@ -3,10 +3,10 @@
 import { formatEstimate, formatPoints } from "../report/document.js";
 import { mainPairs } from "../report/words.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { PredictorKinds } from "../score/comparison/third-parties.js";
 import { sideOfZero } from "../score/interval.js";
 import type { CellScore } from "../score/scores.js";
 import { type Experiment, type ExperimentVerdict, intervalFinding } from "./experiments.js";
+import { statesOf } from "../study/states.js";
 
 /** Properties of an answer as a whole, of a second answer, or of the world. */
 const LIMIT_PROPERTIES: readonly string[] = [
@@ -25,10 +25,10 @@ export const limits: Experiment = {
   question:
     "Does self-prediction reach properties of long answers, of being challenged, and of being right, beyond their most common value?",
   judge: ({ scores, plan }) => {
-    const kinds = new PredictorKinds(plan);
+    const states = statesOf(plan);
     const isMain = mainPairs(plan);
     const selves = plan.predictions.filter(
-      (pair) => isMain(pair) && kinds.model(pair.predictor) === kinds.model(pair.target),
+      (pair) => isMain(pair) && states.of(pair.predictor).model === states.of(pair.target).model,
     );
     const cells = scores.cells.filter(
       (cell) =>

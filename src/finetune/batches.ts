@@ -1,9 +1,10 @@
 /** Packs the examples of one optimizer step into microbatches: shared beginnings are evaluated once. Pure. */
 
+import type { TrainingSettings } from "../study/study.js";
 import type { NativeMicrobatch } from "../../native/index.js";
 import { seededRandom, shuffled } from "../base/random.js";
 import { InwardError } from "../errors.js";
-import type { EncodedExample, TrainingSettings } from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
 import { learningRateAt, totalSteps, type TrainingWork } from "./loop.js";
 
 // Cuts a prefix forest into microbatches. Pure.

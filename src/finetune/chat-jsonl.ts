@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { nearestName } from "../base/nearest-name.js";
 import { InwardError } from "../errors.js";
-import type { EncodedExample, TrainingExample } from "../study/training.js";
+import type { EncodedExample } from "../model/chat/encode.js";
 import type { ChatMessage } from "../tasks/answer.js";
 
 const message = z.strictObject({
@@ -148,4 +148,9 @@ export function requireExamples(
       );
     }
   }
+}
+
+/** A line of a finetune set: an OpenAI chat of which the last assistant message is learnt. */
+export interface TrainingExample {
+  readonly messages: readonly ChatMessage[];
 }

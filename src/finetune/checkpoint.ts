@@ -3,13 +3,14 @@
  * written under another name, synced and renamed: what stands under its own name is whole.
  */
 
+import type { TrainingSettings } from "../study/study.js";
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { NativeState } from "../../native/index.js";
 import { canonicalJson, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import type { LossPoint, TrainingSettings, ValidationPoint } from "../study/training.js";
+import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 
 export interface TrainingCheckpoint {
   readonly identity: TrainingIdentity;

@@ -1,9 +1,10 @@
 /** The steps of a training: gradients, updates, looks at the validation examples, checkpoints. It reads and writes no files. */
 
+import type { TrainingSettings } from "../study/study.js";
 import { createHash } from "node:crypto";
 import type { NativeState } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import type { LossPoint, TrainingSettings, ValidationPoint } from "../study/training.js";
+import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 import type { PackedMicrobatch } from "./batches.js";
 import type { NativeTrainer } from "./trainer.js";
 

@@ -3,7 +3,8 @@
 import { createHash } from "node:crypto";
 import { InwardError } from "../errors.js";
 import type { Behavior, MissingReason } from "../properties/property.js";
-import type { EncodedExample, TrainingExample } from "../study/training.js";
+import type { TrainingExample } from "./chat-jsonl.js";
+import type { EncodedExample } from "../model/chat/encode.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import type { TaskItem } from "../tasks/task.js";
 

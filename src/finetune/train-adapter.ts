@@ -12,14 +12,10 @@ import { type DeviceName, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas.js";
-import type { StudyEngine } from "../study/study.js";
-import {
-  type AdapterCard,
-  type EncodedExample,
-  LORA_TARGETS,
-  type LoraSettings,
-  type TrainingSettings,
-} from "../study/training.js";
+import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import { LORA_TARGETS } from "../study/schema.js";
+import type { AdapterCard } from "./adapter/card.js";
 import { adapterToState, stateToAdapter } from "./adapter/adapter.js";
 import { saveAdapter } from "./adapter/saved-adapter.js";
 import { type PlannedWork, planTrainingWork, splitValidation, type ValidationSplit } from "./batches.js";
@@ -35,7 +31,7 @@ import {
 import { type InitialAdapter, initialParameters, readInitialAdapter } from "./initial-adapter.js";
 import { runTraining, type StepReport, type TrainingProgress } from "./loop.js";
 import { hashExamples } from "./set.js";
-import { NativeTrainer } from "./trainer.js";
+import { type NativeTrainer, openNativeTrainer } from "./trainer.js";
 
 // Refuses settings that make no training, before anything is loaded. Pure.
 
@@ -257,7 +253,7 @@ function openTrainer(
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
   const { folder, fallbackFolder } = findBinaries(device);
-  return NativeTrainer.open({
+  return openNativeTrainer({
     modelPath,
     binariesFolder: folder,
     ...(fallbackFolder ? { fallbackFolder } : {}),

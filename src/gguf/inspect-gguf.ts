@@ -1,6 +1,7 @@
 /** What a GGUF file is, from its header alone, and whether inward can run it. */
 
 import { InwardError } from "../errors.js";
+import { requireKnownArchitecture } from "./architectures.js";
 import type { GgmlTypeName } from "./encodings.js";
 import {
   type GgufFile,
@@ -55,9 +56,7 @@ export async function inspectGguf(path: string): Promise<GgufSummary> {
 
 /** @throws InwardError MODEL_ARCHITECTURE · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
 export function requireRunnable(summary: GgufSummary, options: { readonly chatTemplate?: boolean } = {}): void {
-  if (summary.architecture !== "llama") {
-    throw new InwardError("MODEL_ARCHITECTURE", `${summary.path} is a model of architecture ${summary.architecture}`);
-  }
+  requireKnownArchitecture(summary.architecture, summary.path);
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
   const { tokenizerModel } = summary;
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
@@ -94,24 +93,25 @@ function summarize(file: GgufFile): GgufSummary {
     name: text(get("general.name")) ?? "unknown",
     licence: text(get("general.license")) ?? "unknown",
     encoding: dominantEncoding(file),
-    ...present("contextLength", count(get(`${architecture}.context_length`))),
-    ...present("blockCount", count(get(`${architecture}.block_count`))),
-    ...present("embeddingLength", count(get(`${architecture}.embedding_length`))),
-    ...present("headCount", count(get(`${architecture}.attention.head_count`))),
-    ...present("headCountKv", count(get(`${architecture}.attention.head_count_kv`))),
-    ...present("vocabularySize", tokenCount > 0 ? tokenCount : count(get(`${architecture}.vocab_size`))),
+    contextLength: count(get(`${architecture}.context_length`)),
+    blockCount: count(get(`${architecture}.block_count`)),
+    embeddingLength: count(get(`${architecture}.embedding_length`)),
+    headCount: count(get(`${architecture}.attention.head_count`)),
+    headCountKv: count(get(`${architecture}.attention.head_count_kv`)),
+    vocabularySize: tokenCount > 0 ? tokenCount : count(get(`${architecture}.vocab_size`)),
     hasVocabulary: tokenCount > 0,
-    ...present("tokenizerModel", text(get("tokenizer.ggml.model"))),
-    ...present("chatTemplate", text(get("tokenizer.chat_template"))),
-    ...present("bosTokenId", count(get("tokenizer.ggml.bos_token_id"))),
-    ...present("eosTokenId", count(get("tokenizer.ggml.eos_token_id"))),
-    ...present("addBos", flag(get("tokenizer.ggml.add_bos_token"))),
+    tokenizerModel: text(get("tokenizer.ggml.model")),
+    chatTemplate: text(get("tokenizer.chat_template")),
+    bosTokenId: count(get("tokenizer.ggml.bos_token_id")),
+    eosTokenId: count(get("tokenizer.ggml.eos_token_id")),
+    addBos: flag(get("tokenizer.ggml.add_bos_token")),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
-    ...(sourceSha256 !== undefined && sourceEncoding !== undefined
-      ? { reencodedFrom: { sha256: sourceSha256, encoding: sourceEncoding } }
-      : {}),
-    ...present("layersRemoved", layersRemoved(file)),
+    reencodedFrom:
+      sourceSha256 !== undefined && sourceEncoding !== undefined
+        ? { sha256: sourceSha256, encoding: sourceEncoding }
+        : undefined,
+    layersRemoved: layersRemoved(file),
   };
 }
 
@@ -121,10 +121,6 @@ function layersRemoved({ metadata }: GgufFile): RemovedLayers | undefined {
   const layers = metadata.get(REMOVED_LAYERS_KEYS.layers);
   if (sha256 === undefined || of === undefined || layers?.type !== "array") return undefined;
   return { sha256, of, layers: layers.value.map(Number) };
-}
-
-function present<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
-  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 }
 
 /** A text that is there; a blank one says nothing. */

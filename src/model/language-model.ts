@@ -1,5 +1,5 @@
 import type { EngineManifest } from "../study/plan.js";
-import type { EncodedExample } from "../study/training.js";
+import type { EncodedExample } from "./chat/encode.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
 
 /** One prompt to answer. */
@@ -94,6 +94,12 @@ export interface AskOptions {
   readonly sequences?: number;
 }
 
+export interface ScoreOptions {
+  /** Called now and then, with the continuations that are scored so far. */
+  readonly onScored?: (done: number) => void;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * A model that answers prompts. Every engine implements this; scripted ones in tests too.
  * The requests of one `ask` are one group: the same group gives the same bytes on the same machine.
@@ -121,7 +127,7 @@ export interface LanguageModel extends ListsNextTokens {
    * @returns [requests][continuations]
    * @throws ENGINE_UNAVAILABLE by an engine that cannot · ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE · INTERRUPTED
    */
-  score(requests: readonly ScoreRequest[], options?: { readonly signal?: AbortSignal }): Promise<ContinuationScore[][]>;
+  score(requests: readonly ScoreRequest[], options?: ScoreOptions): Promise<ContinuationScore[][]>;
   /**
    * The same weights under another adapter, or under none, without reading them again: what comes back takes this one's place.
    * Absent where an engine has to be opened anew.

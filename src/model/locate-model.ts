@@ -198,7 +198,7 @@ function copiesOf(
   return copies;
 }
 
-// What is in the model folder, and what could be: for `inward models` and `inward doctor`. Opens no model, hashes nothing.
+// What is in the model folder, and what could be: for `npx inward models` and `npx inward doctor`. Opens no model, hashes nothing.
 
 /** One file that a model may run from. */
 export interface InventoryFile {

@@ -69,7 +69,7 @@ export async function sha256OfFile(path: string, options: HashOptions = {}): Pro
   return hash.digest("hex");
 }
 
-/** Remembers hashes in `verified.json` of the model folder. Only a shortcut: `inward models verify` never reads it. */
+/** Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it. */
 export async function rememberedSha256(folder: string, path: string, options: HashOptions = {}): Promise<string> {
   const known = recallSha256(folder, path);
   if (known !== undefined) return known;

@@ -3,7 +3,7 @@
 import { InwardError } from "../errors.js";
 import type { FileTypeName } from "../gguf/encodings.js";
 import { type GgufFile, readGguf } from "../gguf/read-gguf.js";
-import type { LoraTarget } from "../study/training.js";
+import type { LoraTarget } from "../study/schema.js";
 
 /**
  * Which layers to take out so that the network is another one but still works: as many as the share says, rounded, side by side in

@@ -11,9 +11,9 @@ import { writeFailure, writeInSourceOrder, type WrittenGguf } from "../gguf/writ
 import { findAddon, findBinaries } from "./native/addon.js";
 import { builtScript, WorkerProcess } from "./worker-process.js";
 
-export interface RequantizeCall {
-  readonly call: "requantize";
-  readonly options: NativeRequantizeOptions;
+/** What the re-encoder's process serves. */
+export interface ReencoderMethods {
+  requantize(options: NativeRequantizeOptions): Promise<void>;
 }
 
 interface RequantizeOptions extends ReencodeOptions {
@@ -64,7 +64,7 @@ async function quantize(
   leastBytes: number,
   options: RequantizeOptions,
 ): Promise<void> {
-  const worker = new WorkerProcess<RequantizeCall, { requantize: null }>({
+  const worker = new WorkerProcess<ReencoderMethods>({
     script: builtScript("./requantize-worker.js", import.meta.url),
     owner: "re-encoder",
     crashCode: "ENGINE_CRASHED",
@@ -79,7 +79,7 @@ async function quantize(
   signal?.addEventListener("abort", stop, { once: true });
   try {
     if (signal?.aborted) stop();
-    await worker.call({ call: "requantize", options: native });
+    await worker.remote.requantize(native);
   } catch (error) {
     if (signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while re-encoding ${native.input}`);
     throw error;

@@ -18,8 +18,20 @@ interface WorkerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What a process of its own can be asked for: functions by name, whose arguments and results survive a structured clone. */
+type Served = Readonly<Record<string, unknown>>;
+type Arguments<One> = One extends (...args: infer Args) => unknown ? Args : never;
+type Result<One> = One extends (...args: never) => infer Returned ? Awaited<Returned> : never;
+
+/** The same functions seen from here: each takes its time. */
+export type Remote<Methods> = {
+  readonly [Name in keyof Methods]: (...args: Arguments<Methods[Name]>) => Promise<Result<Methods[Name]>>;
+};
+
 /** What a parent sends. */
-type WorkerRequest<Call> = (Call & { readonly id: number }) | { readonly abort: number };
+type WorkerRequest =
+  | { readonly id: number; readonly call: string; readonly args: readonly unknown[] }
+  | { readonly abort: number };
 
 /** What a worker sends back; notes come before the result. */
 type WorkerResponse<Note> =
@@ -38,12 +50,15 @@ interface Pending<Note> {
   readonly onNote?: (note: Note) => void;
 }
 
-/** @template Results the result of each call, by the call's name */
-export class WorkerProcess<
-  Call extends { readonly call: string },
-  Results extends Readonly<Record<Call["call"], unknown>>,
-  Note = never,
-> {
+/** @template Methods what the worker serves */
+export class WorkerProcess<Methods extends object, Note = never> {
+  /** The worker's methods, called as if they were here. @throws as `call` */
+  readonly remote: Remote<Methods> = new Proxy({} as Remote<Methods>, {
+    get: (_, name) =>
+      typeof name === "string"
+        ? (...args: unknown[]) => this.call(name as keyof Methods & string, args as never)
+        : undefined,
+  });
   private readonly child: ChildProcess;
   private readonly pending = new Map<number, Pending<Note>>();
   private readonly log: string[] = [];
@@ -77,7 +92,11 @@ export class WorkerProcess<
   }
 
   /** @throws the worker's own coded error, or the crash code when it is gone */
-  call<One extends Call>(call: One, options: CallOptions<Note> = {}): Promise<Results[One["call"]]> {
+  call<Name extends keyof Methods & string>(
+    call: Name,
+    args: Arguments<Methods[Name]>,
+    options: CallOptions<Note> = {},
+  ): Promise<Result<Methods[Name]>> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       if (!this.child.connected) {
@@ -96,9 +115,9 @@ export class WorkerProcess<
           settle();
           reject(error);
         },
-        ...(options.onNote ? { onNote: options.onNote } : {}),
+        onNote: options.onNote,
       });
-      this.send({ ...call, id });
+      this.send({ id, call, args });
       if (options.signal?.aborted) abort();
     });
   }
@@ -111,7 +130,7 @@ export class WorkerProcess<
     clearTimeout(timer);
   }
 
-  private send(request: WorkerRequest<Call>): void {
+  private send(request: WorkerRequest): void {
     if (this.child.connected) this.child.send(request, () => {});
   }
 
@@ -155,11 +174,11 @@ export interface ServedCall<Note> {
 }
 
 /**
- * @param answer what the result of a call is; structured clones go to the parent
+ * @param methods what is served, for one call: its signal and notes are at hand
  * @param codeOf the code of an error that is no InwardError
  */
-export function serveParent<Call extends { readonly call: string }, Note = never>(
-  answer: (call: Call, context: ServedCall<Note>) => unknown,
+export function serveParent<Methods extends object, Note = never>(
+  methods: (context: ServedCall<Note>) => Methods,
   codeOf: (error: unknown) => ErrorCode,
 ): void {
   const running = new Map<number, AbortController>();
@@ -169,17 +188,19 @@ export function serveParent<Call extends { readonly call: string }, Note = never
   // Ctrl-C reaches the whole process group: the parent decides when to stop.
   process.on("SIGINT", () => {});
   process.on("disconnect", () => process.exit(0));
-  process.on("message", async (message: WorkerRequest<Call>) => {
+  process.on("message", async (message: WorkerRequest) => {
     if ("abort" in message) {
       running.get(message.abort)?.abort();
       return;
     }
-    const { id } = message;
+    const { id, call, args } = message;
     const controller = new AbortController();
     running.set(id, controller);
     try {
-      const result = await answer(message, { signal: controller.signal, note: (note) => send({ id, note }) });
-      send({ id, result });
+      const served = methods({ signal: controller.signal, note: (note) => send({ id, note }) }) as Served;
+      const method = Object.hasOwn(served, call) ? served[call] : undefined;
+      if (typeof method !== "function") throw new InwardError("INTERNAL", `The worker does not serve ${call}.`);
+      send({ id, result: await method(...args) });
     } catch (error) {
       const code = error instanceof InwardError ? error.code : codeOf(error);
       send({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });

@@ -32,6 +32,7 @@ import { selfSection } from "./sections/self.js";
 import { effectsOf } from "./sections/training-verdict.js";
 import { trainingSection, whatWasTrained } from "./sections/training.js";
 import { hypotheticalQuestions, joinWords, mainPairs, plural, readableName, stringsEach } from "./words.js";
+import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; the figure of each experiment moves there from the section that drew it.
 
@@ -69,14 +70,15 @@ function withFirstPage(results: ExperimentResults, sections: readonly Section[])
 // The report's title and the plain statement of what was asked.
 
 function opening(plan: Plan): Pick<ReportDocument, "title" | "subtitle" | "opening"> {
+  const isTrained = statesOf(plan).trained.length > 0;
   return {
-    title: `${plan.study}: what the model does, and what it says it would do${plan.adapters ? ", before and after training" : ""}`,
+    title: `${plan.study}: what the model does, and what it says it would do${isTrained ? ", before and after training" : ""}`,
     subtitle: `A study by inward ${plan.inwardVersion}`,
     opening: [
       {
         kind: "paragraph",
         tone: "lead",
-        text: [plan.adapters ? whatWasTrained(plan, plan.adapters) : whatWasAsked(plan)],
+        text: [isTrained ? whatWasTrained(plan) : whatWasAsked(plan)],
       },
     ],
   };
@@ -151,8 +153,9 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
 
 /** Untrained predictors of a study that trains stand in the figures before and after; so only they are left out. */
 function isDrawn(plan: Plan): (pair: Pair) => boolean {
-  const adapters = Object.values(plan.adapters ?? {});
-  return ({ predictor, target }) => !adapters.some((one) => one.base === predictor && one.target === target);
+  const { trained } = statesOf(plan);
+  return ({ predictor, target }) =>
+    !trained.some(({ training }) => training.base === predictor && training.target === target);
 }
 
 /** Where something was trained, what that changed comes before each predictor's own result. */

@@ -2,13 +2,13 @@
 
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
-import type { ChangeShifts, ShiftArm, ShiftRole, Shifts, ShiftScope } from "../score/comparison/shift.js";
-import { PredictorKinds } from "../score/comparison/third-parties.js";
+import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../score/comparison/shift.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
 import type { CellScore, Scores } from "../score/scores.js";
 import type { Estimate } from "../score/interval.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
+import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
 import { formatCount, formatPoints } from "./document.js";
 import type { Pair } from "./sections/headline.js";
@@ -212,50 +212,20 @@ export function noHeuristic(heuristics: Readonly<Record<string, Estimate>>): str
   return reason ?? "no rule applies to these strings";
 }
 
-// Which pairs a report shows in full: one seed of each condition, the largest of a series. The others are rows of tables.
-
 export interface PairNames {
   readonly predictor: string;
   readonly target: string;
 }
 
-/** @returns whether a pair is shown in full */
+/** @returns whether a pair is shown in full; the others are rows of tables */
 export function mainPairs(plan: Plan): (pair: PairNames) => boolean {
-  const kinds = new PredictorKinds(plan);
-  const sizeOf = (name: string) => kinds.adapter(name)?.examplesPerProperty ?? 0;
-  const seriesOf = ({ predictor, target }: PairNames) =>
-    JSON.stringify([kinds.condition(target), kinds.model(predictor), kinds.isTrained(predictor), predictor === target]);
-  const chosen = new Map<string, PairNames>();
-  for (const pair of plan.predictions) {
-    if (!couldBeMain(kinds, pair)) continue;
-    const before = chosen.get(seriesOf(pair));
-    if (!before || sizeOf(pair.predictor) > sizeOf(before.predictor)) chosen.set(seriesOf(pair), pair);
-  }
-  return (pair) => {
-    const planned = plan.predictions.some((one) => isSame(one, pair));
-    const best = chosen.get(seriesOf(pair));
-    return planned ? best !== undefined && isSame(best, pair) : couldBeMain(kinds, pair);
-  };
-}
-
-/** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
-function couldBeMain(kinds: PredictorKinds, { predictor, target }: PairNames): boolean {
-  if (kinds.role(predictor) !== "predictor" || kinds.role(target) !== "predictor") return false;
-  const learnt = kinds.adapter(predictor)?.target;
-  if (kinds.isTrained(target) && !kinds.isTrained(predictor) && kinds.model(predictor) === kinds.model(target))
-    return false;
-  return learnt === undefined || learnt === target || predictor === target;
-}
-
-function isSame(one: PairNames, other: PairNames): boolean {
-  return one.predictor === other.predictor && one.target === other.target;
+  const states = statesOf(plan);
+  return (pair) => states.isMain(pair);
 }
 
 /** What a state is beside its weights, in words; empty for a model as it came. */
 export function stateWords(plan: Plan, name: string): string {
-  const kinds = new PredictorKinds(plan);
-  const { wording, shown, system } = kinds.state(name);
-  const adapter = kinds.adapter(name);
+  const { wording, shown, system, training: adapter } = statesOf(plan).of(name);
   const parts = [
     ...(adapter?.labels === "scrambled" ? ["control: learnt the labels of other strings"] : []),
     ...(adapter?.labels === "format_only" ? ["control: learnt to read properties off quoted answers"] : []),

@@ -1,126 +1,173 @@
 /** Stages 02, 06 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
 
-import { rm } from "node:fs/promises";
-import { askQuestions, GroupAsker, type GroupAskerOptions, RateWatch } from "../ask/groups.js";
+import {
+  answeredQuestions,
+  askGroups,
+  cutGroups,
+  type FinishedGroup,
+  GroupAsker,
+  type Placed,
+  type QuestionKind,
+  RateWatch,
+} from "../ask/groups.js";
+import { LOGPROB_STRINGS, logprobGroups, type LogprobQuestion, logprobQuestions } from "../ask/logprob-differences.js";
+import {
+  calibrationGroups,
+  type CalibrationQuestion,
+  calibrationQuestions,
+  distributionQuestions,
+} from "../ask/measure-distribution.js";
+import { measureNoiseFloor, type NoiseFloor, noiseFloorSample } from "../ask/noise-floor.js";
 import {
   adaptedObjectLevelQuestions,
   challengeQuestions,
-  hasChallenges,
   hypotheticalQuestions,
   objectLevelQuestions,
   type Question,
   shownPairs,
 } from "../ask/questions.js";
-import { hashOf, readJsonLines } from "../base/files.js";
-import type { Answer } from "../tasks/answer.js";
-import {
-  ANSWERS_OF_ROUND,
-  behaviorHashes,
-  CHALLENGED_OF_ROUND,
-  readBehaviors,
-  type Round,
-  roundsOf,
-} from "./behaviors.js";
-import type { RunFile, RunFolder } from "./folder.js";
-import type { StageContext } from "./models.js";
-import { adapterHashes } from "./train-stages.js";
+import { readJsonLines, writeJson } from "../base/files.js";
+import { statesOf } from "../study/states.js";
+import type { Answer, Reply } from "../tasks/answer.js";
+import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "./behaviors.js";
+import type { RunFile } from "./folder.js";
+import type { StageContext, StageWork } from "./models.js";
 
-// The asker of a stage: crashes and what they cost go to the run's event log.
+/** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
+async function askStage<Asked extends Placed, Row extends Placed>(
+  context: StageContext,
+  { stage, outdate }: StageWork,
+  file: RunFile,
+  kind: QuestionKind<Asked, Row>,
+  groups: readonly (readonly Asked[])[],
+  onGroup: (group: FinishedGroup<Asked, Row>) => void,
+): Promise<void> {
+  await askGroups(groups, {
+    path: context.run.file(file),
+    asker: groupAsker(context, stage, kind),
+    onBegin: outdate,
+    onProgress: (done, total) => context.onProgress(stage, done, total),
+    onGroup,
+  });
+}
 
-/** @param stage its name, as the progress has it */
-export function groupAsker(
-  { run, events, modelFor, reopenModel, signal }: StageContext,
+function groupAsker<Asked extends Placed, Row extends Placed>(
+  { events, modelFor, reopenModel, signal }: StageContext,
   stage: string,
-  options: Pick<GroupAskerOptions, "sequences"> = {},
-): GroupAsker {
-  return new GroupAsker({
-    topTokens: run.plan.engine.topTokens,
+  kind: QuestionKind<Asked, Row>,
+): GroupAsker<Asked, Row> {
+  return new GroupAsker(kind, {
     modelFor,
     reopenModel,
     onCrash: (crash) => events.add("engine_crashed", { stage, ...crash }),
     onSetAside: ({ state, key }) => events.add("item_set_aside", { stage, state, key, reason: "engine_crashed" }),
-    ...options,
-    ...(signal ? { signal } : {}),
+    signal,
   });
 }
 
-export function askObjectLevel(context: StageContext): Promise<void> {
-  return ask(context, "objectLevel", "object-level", objectLevelQuestions(context.run.plan));
+/** Puts the questions of a stage, in their order, into its file. */
+export async function askInto(
+  context: StageContext,
+  work: StageWork,
+  file: RunFile,
+  questions: readonly Question[],
+): Promise<void> {
+  const { engine } = context.run.plan;
+  const { stage } = work;
+  const rates = new RateWatch();
+  const groups = cutGroups(questions, engine.groupQuestions);
+  await askStage(
+    context,
+    work,
+    file,
+    answeredQuestions(engine.topTokens),
+    groups,
+    ({ questions: own, rows, ...took }) => {
+      const { state } = own[0] as Question;
+      const generatedTokens = rows.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0);
+      context.events.add("group_asked", { stage, state, questions: own.length, generatedTokens, ...took });
+      const slow = took.cost && rates.add(took.cost);
+      if (slow) context.events.add("group_slow", { stage, state, ...slow });
+    },
+  );
 }
 
 /**
- * Doubts every first answer of the tasks that challenge, of models as they came or of the states that a round of training made.
- * Writes no file when there is none.
+ * Doubts every first answer of the tasks that challenge.
+ * @param asked the questions whose answers stand in `first`
  */
-export async function askChallenges(context: StageContext, round: Round): Promise<void> {
-  const { run } = context;
-  if (!hasChallenges(run.plan) || !roundsOf(run.plan).includes(round)) return;
-  const asked = round === 0 ? objectLevelQuestions(run.plan) : adaptedObjectLevelQuestions(run.plan, round);
-  const first = ANSWERS_OF_ROUND[round];
-  const { rows } = await readJsonLines<Answer>(run.file(first));
-  const stage = round === 0 ? "object-level, challenged" : "object-level, adapted, challenged";
-  // The questions hold the first answers.
-  await ask(context, CHALLENGED_OF_ROUND[round], stage, challengeQuestions(run.plan, asked, rows), {
-    [first]: run.outputHash(first),
-  });
-}
-
-/** Asks nothing, and writes no file, when no state that this round of training made is listened to. */
-export async function askAdaptedObjectLevel(context: StageContext, round: 1 | 2): Promise<void> {
-  const { run } = context;
-  const questions = adaptedObjectLevelQuestions(run.plan, round);
-  if (questions.length === 0) return;
-  const stage = round === 1 ? "object-level, adapted" : "object-level, adapted again";
-  await ask(context, ANSWERS_OF_ROUND[round], stage, questions, adapterHashes(run, round));
-}
-
-export async function askHypothetical(context: StageContext): Promise<void> {
-  const { run } = context;
-  const isShown = Object.values(run.plan.states ?? {}).some(({ shown }) => shown);
-  const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
-  await ask(context, "hypothetical", "hypothetical", hypotheticalQuestions(run.plan, shown), {
-    ...adapterHashes(run),
-    ...(isShown ? { shown: behaviorHashes(run) } : {}),
-  });
-}
-
-async function ask(
+export async function askChallenges(
   context: StageContext,
+  work: StageWork,
   file: RunFile,
-  stage: string,
-  questions: readonly Question[],
-  dependsOn: object = {},
+  asked: readonly Question[],
+  first: RunFile,
 ): Promise<void> {
-  const { run, events } = context;
-  const inputs = { plan: hashOf(run.plan), ...dependsOn };
-  if (await run.isDone(file, inputs)) {
-    context.onProgress(stage, questions.length, questions.length);
-    return;
-  }
-  await removeOutdated(run, file, questions.length);
-  events.add("stage_begun", { stage, questions: questions.length });
-  const rates = new RateWatch();
-  await askQuestions(questions, {
-    path: run.file(file),
-    groupQuestions: run.plan.engine.groupQuestions,
-    asker: groupAsker(context, stage),
-    onProgress: (done, total) => context.onProgress(stage, done, total),
-    onGroup: (group) => {
-      events.add("group_asked", { stage, ...group });
-      const slow = group.cost && rates.add(group.cost);
-      if (slow) events.add("group_slow", { stage, state: group.state, ...slow });
-    },
-  });
-  await run.markDone(file, inputs);
-  events.add("stage_done", { stage });
+  const { run } = context;
+  const { rows } = await readJsonLines<Answer>(run.file(first));
+  await askInto(context, work, file, challengeQuestions(run.plan, asked, rows));
 }
 
-/** First answers that are asked anew may differ from those that were challenged; the keys alone would not tell. */
-async function removeOutdated(run: RunFolder, file: RunFile, questions: number): Promise<void> {
-  const round = (ANSWERS_OF_ROUND as readonly RunFile[]).indexOf(file);
-  const challenged = CHALLENGED_OF_ROUND[round];
-  if (!hasChallenges(run.plan) || challenged === undefined) return;
-  const { rows } = await readJsonLines<Answer>(run.file(file));
-  if (rows.length === questions) return;
-  await rm(run.file(challenged), { force: true });
+export async function askHypothetical(context: StageContext, work: StageWork): Promise<void> {
+  const { run } = context;
+  const isShown = statesOf(run.plan).all.some(({ shown }) => shown);
+  const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
+  await askInto(context, work, "hypothetical", hypotheticalQuestions(run.plan, shown));
+}
+
+/** Stage 07, calibration: how states answer at temperature 1. */
+export async function measureDistributions(context: StageContext, work: StageWork): Promise<void> {
+  const { plan } = context.run;
+  const groups = calibrationGroups(calibrationQuestions(plan));
+  const kind = distributionQuestions(plan);
+  await askStage(context, work, "distributions", kind, groups, ({ questions, rows, wallSeconds }) => {
+    const { state, side, task, item } = questions[0] as CalibrationQuestion;
+    const measured = rows.flatMap(({ distribution }) => (distribution ? [distribution] : []));
+    const evaluatedTokens = measured.reduce((sum, one) => sum + (one.evaluatedTokens ?? 0), 0);
+    const samples = measured.reduce((sum, one) => sum + (one.method === "samples" ? one.samples : 0), 0);
+    const about = { stage: work.stage, state, side, task, item };
+    context.events.add("group_measured", { ...about, evaluatedTokens, samples, wallSeconds });
+  });
+}
+
+/** Stage 07, matrix: how likely each state finds two beginnings of an answer, and which of them it says it would choose. */
+export async function measureLogprobDifferences(context: StageContext, work: StageWork): Promise<void> {
+  const { plan } = context.run;
+  const groups = logprobGroups(logprobQuestions(plan), plan.engine.groupQuestions);
+  await askStage(context, work, "logprobDifferences", LOGPROB_STRINGS, groups, ({ questions, wallSeconds }) => {
+    const { state } = questions[0] as LogprobQuestion;
+    context.events.add("group_measured", { stage: work.stage, state, strings: questions.length, wallSeconds });
+  });
+}
+
+// Measures, for every model state that was asked, how much the order and composition of batches change its answers.
+
+export async function measureNoise(context: StageContext, { stage }: StageWork): Promise<void> {
+  const { run } = context;
+  const { plan } = run;
+  const questions = [
+    ...objectLevelQuestions(plan),
+    ...adaptedObjectLevelQuestions(plan),
+    ...hypotheticalQuestions(plan, shownPairs(plan, await readBehaviors(run))),
+  ];
+  const states = [...new Set(questions.map((question) => question.state))];
+  const floors: NoiseFloor[] = [];
+  for (const [index, state] of states.entries()) {
+    context.onProgress(stage, index, states.length);
+    const answered = new Map<string, Reply>();
+    for (const file of [...roundsOf(plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
+      const { rows } = await readJsonLines<Answer>(run.file(file));
+      for (const { state: asked, key, reply } of rows) if (asked === state && reply) answered.set(key, reply);
+    }
+    // A question that was set aside has nothing to be compared with, and would crash the engine again.
+    const own = questions.filter((question) => question.state === state && answered.has(question.key));
+    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
+    if (sample.length === 0) continue;
+    // Another number of sequences than the run's own: batches are of another size as well as in another order.
+    const sequences = Math.max(1, Math.ceil(plan.engine.sequences / 2));
+    const asker = groupAsker(context, stage, answeredQuestions(plan.engine.topTokens, sequences));
+    floors.push(await measureNoiseFloor(state, sample, answered, asker));
+  }
+  await writeJson(run.file("noiseFloor"), floors);
+  context.onProgress(stage, states.length, states.length);
 }

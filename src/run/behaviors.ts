@@ -1,7 +1,7 @@
 /** Where the answers and behaviors of a run stand: models as they came, then what each round of training made. */
 
-import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js";
-import { hashOf, readJsonLines, writeJsonLines } from "../base/files.js";
+import { adaptedObjectLevelQuestions } from "../ask/questions.js";
+import { readJsonLines, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
 import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
@@ -20,12 +20,6 @@ export type Round = 0 | 1 | 2;
 /** Rounds of training after which somebody is asked what it does; 0, for the models as they came, first. */
 export function roundsOf(plan: Plan): Round[] {
   return [0, ...([1, 2] as const).filter((round) => adaptedObjectLevelQuestions(plan, round).length > 0)];
-}
-
-/** Hashes of the behaviors of all rounds up to one, for the marks of what depends on them. @throws STORE_INCOMPLETE */
-export function behaviorHashes(run: RunFolder, last: Round = 2): Record<string, string> {
-  const files = roundsOf(run.plan).flatMap((round) => (round <= last ? [BEHAVIORS_OF_ROUND[round]] : []));
-  return Object.fromEntries(files.map((file) => [file, run.outputHash(file)]));
 }
 
 /** Object-level answers of all rounds up to one. */
@@ -48,25 +42,14 @@ export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Be
 
 // Stages 03 and 06: takes the behavior properties of every object-level answer, final answers after challenges included. Needs no model.
 
-/**
- * @param round of the training that made the states; 0 for models as they came
- * Writes no file when none of them was asked.
- */
+/** @param round of the training that made the states; 0 for models as they came */
 export async function extractBehaviors({ run }: Pick<StageContext, "run">, round: Round): Promise<void> {
-  if (!roundsOf(run.plan).includes(round)) return;
   const [answers, challenged, behaviors] = [ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, BEHAVIORS_OF_ROUND].map(
     (files) => files[round],
   ) as [RunFile, RunFile, RunFile];
-  const inputs = {
-    plan: hashOf(run.plan),
-    [answers]: run.outputHash(answers),
-    ...(hasChallenges(run.plan) ? { [challenged]: run.outputHash(challenged) } : {}),
-  };
-  if (await run.isDone(behaviors, inputs)) return;
   const { rows } = await readJsonLines<Answer>(run.file(answers));
   const final = await readJsonLines<Answer>(run.file(challenged));
   await writeJsonLines(run.file(behaviors), behaviorsOf(run.plan, rows, final.rows));
-  await run.markDone(behaviors, inputs);
 }
 
 /** @param challenged the final answers, where first ones were challenged */

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { hypotheticalMessages, wordHypothetical } from "../ask/questions.js";
-import { hashOf, writeError, writeJson, writeWhole } from "../base/files.js";
+import { writeError, writeJson, writeWhole } from "../base/files.js";
 import {
   buildChangeSet,
   buildSet,
@@ -20,14 +20,14 @@ import {
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
-import type { Plan, PlannedAdapter, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
-import { behaviorHashes, readAnswers, readBehaviors, type Round } from "./behaviors.js";
+import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./models.js";
-import { adaptersOf } from "./train-stages.js";
 
 // What a behavioral change teaches: the answers of its source to the train strings of its tasks.
 
@@ -110,46 +110,40 @@ function bySaying({ definition }: PlannedTask, answer: Answer | undefined): Taug
 const QUOTED_ANSWER = 'Suppose your whole response is this text:\n"{question}"\n{property}';
 
 /** @throws TRAIN_EMPTY_SET, STORE_* */
-export async function buildFinetuneSets(
+export async function buildFinetuneSet(
   { run, events }: Pick<StageContext, "run" | "events">,
-  round: 1 | 2,
+  name: string,
+  adapter: StateTraining,
 ): Promise<void> {
-  for (const [name, adapter] of adaptersOf(run.plan, round)) {
-    const last: Round = round === 1 ? 0 : 1;
-    const inputs = { plan: hashOf(run.plan), ...behaviorHashes(run, last) };
-    const [set, report] = [`finetuneSet/${name}`, `finetuneSetReport/${name}`] as const;
-    if ((await run.isDone(set, inputs)) && (await run.isDone(report, inputs))) continue;
-    const { examples, cells } = await buildOne(run, adapter, last);
-    const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
-    const folder = dirname(run.file(set));
-    await mkdir(folder, { recursive: true }).catch((error) => {
-      throw writeError(error, folder);
-    });
-    // A checkpoint of another set's training cannot be gone on with.
-    if ((await readFile(run.file(set), "utf8").catch(() => lines)) !== lines) {
-      await rm(run.file(`checkpoint/${name}`), { recursive: true, force: true });
-    }
-    await writeWhole(run.file(set), lines);
-    await writeJson(run.file(report), {
-      reportVersion: 1,
-      adapter: name,
-      base: adapter.base,
-      target: adapter.target,
-      examples: examples.length,
-      strings: new Set(examples.map(({ metadata }) => JSON.stringify([metadata.task, metadata.item]))).size,
-      duplicates: cells.reduce((sum, cell) => sum + cell.duplicates, 0),
-      variants: adapter.change ? [] : run.plan.hypothetical.variants,
-      heldOutTasks: heldOutTasks(run.plan),
-      sha256: createHash("sha256").update(lines).digest("hex"),
-      cells,
-    } satisfies FinetuneSetReport);
-    await run.markDone(set, inputs);
-    await run.markDone(report, inputs);
-    events.add("finetune_set_built", { adapter: name, examples: examples.length });
+  const { examples, cells } = await buildOne(run, adapter, adapter.round === 1 ? 0 : 1);
+  const [set, report] = [run.file(`finetuneSet/${name}`), run.file(`finetuneSetReport/${name}`)];
+  const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
+  const folder = dirname(set);
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  // A checkpoint of another set's training cannot be gone on with.
+  if ((await readFile(set, "utf8").catch(() => lines)) !== lines) {
+    await rm(run.file(`checkpoint/${name}`), { recursive: true, force: true });
   }
+  await writeWhole(set, lines);
+  await writeJson(report, {
+    reportVersion: 1,
+    adapter: name,
+    base: adapter.base,
+    target: adapter.target,
+    examples: examples.length,
+    strings: new Set(examples.map(({ metadata }) => JSON.stringify([metadata.task, metadata.item]))).size,
+    duplicates: cells.reduce((sum, cell) => sum + cell.duplicates, 0),
+    variants: adapter.change ? [] : run.plan.hypothetical.variants,
+    heldOutTasks: heldOutTasks(run.plan),
+    sha256: createHash("sha256").update(lines).digest("hex"),
+    cells,
+  } satisfies FinetuneSetReport);
+  events.add("finetune_set_built", { adapter: name, examples: examples.length });
 }
 
-async function buildOne(run: RunFolder, adapter: PlannedAdapter, last: Round): Promise<FinetuneSet> {
+async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
   const { plan } = run;
   const { target, labels, change } = adapter;
   if (change) return changeSet(plan, change, target, await readAnswers(run, last));
@@ -181,7 +175,11 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
 }
 
 /** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */
-export function setInput(plan: Plan, adapter: PlannedAdapter, behaviors: readonly Behavior[]): SetInput {
+export function setInput(
+  plan: Plan,
+  adapter: Pick<StateTraining, "target" | "examplesPerProperty">,
+  behaviors: readonly Behavior[],
+): SetInput {
   const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
   const items = new Map(
     plan.tasks

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { appendFileSync, createReadStream } from "node:fs";
-import { access, mkdir, rm } from "node:fs/promises";
+import { access, mkdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
@@ -59,6 +59,8 @@ interface StageMark {
 }
 
 export class RunFolder {
+  private readonly hashes = new FileHashes();
+
   private constructor(
     readonly path: string,
     readonly plan: Plan,
@@ -114,35 +116,43 @@ export class RunFolder {
     return join(this.path, folder, `${name.slice(slash + 1)}${ending}`);
   }
 
-  /** Whether a stage's output is there, whole, and made from these inputs. @throws STORE_CORRUPT when it was changed since */
-  async isDone(name: RunFile, inputs: unknown): Promise<boolean> {
-    const mark = this.marks.get(name);
-    if (!mark || mark.inputs !== hashOf(inputs)) return false;
-    const sha256 = await sha256Of(this.file(name)).catch(() => undefined);
-    if (sha256 === undefined) return false;
-    if (sha256 !== mark.sha256) {
-      throw new InwardError("STORE_CORRUPT", `${this.file(name)} was changed after its stage had written it.`);
+  /** Whether a stage's files are there, whole, and made from these inputs. @throws STORE_CORRUPT when one was changed since */
+  async isDone(files: readonly RunFile[], inputs: unknown): Promise<boolean> {
+    const hash = hashOf(inputs);
+    for (const file of files) {
+      const mark = this.marks.get(file);
+      if (mark?.inputs !== hash) return false;
+      const sha256 = await this.hashes.of(this.file(file)).catch(() => undefined);
+      if (sha256 === undefined) return false;
+      if (sha256 !== mark.sha256) throw changed(this.file(file));
     }
     return true;
   }
 
-  async markDone(name: RunFile, inputs: unknown): Promise<void> {
-    const sha256 = await sha256Of(this.file(name));
-    this.marks.set(name, { inputs: hashOf(inputs), sha256 });
+  async markDone(files: readonly RunFile[], inputs: unknown): Promise<void> {
+    for (const file of files) {
+      this.marks.set(file, { inputs: hashOf(inputs), sha256: await this.hashes.of(this.file(file)) });
+    }
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
   }
 
   /** Makes a stage that needs no model run again: the same inputs may be scored by newer code. */
-  forget(name: RunFile): void {
-    this.marks.delete(name);
+  forget(file: RunFile): void {
+    this.marks.delete(file);
   }
 
   /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
-  outputHash(name: RunFile): string {
-    const mark = this.marks.get(name);
-    if (!mark) throw new InwardError("STORE_INCOMPLETE", `${this.file(name)} is not finished.`);
+  outputHash(file: RunFile): string {
+    const mark = this.marks.get(file);
+    if (!mark) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is not finished.`);
     return mark.sha256;
+  }
+
+  /** @throws STORE_INCOMPLETE when its stage is not done, STORE_CORRUPT when the file was changed or removed since */
+  async requireUnchanged(file: RunFile): Promise<void> {
+    const sha256 = this.outputHash(file);
+    if ((await this.hashes.of(this.file(file)).catch(() => undefined)) !== sha256) throw changed(this.file(file));
   }
 
   async close(): Promise<void> {
@@ -150,11 +160,26 @@ export class RunFolder {
   }
 }
 
-/** Hex. In pieces: an adapter of a large model is too big for one read. */
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digest("hex");
+function changed(path: string): InwardError {
+  return new InwardError("STORE_CORRUPT", `${path} was changed after its stage had written it.`);
+}
+
+/** Hashes each file once, as long as it stays the same to the file system. */
+class FileHashes {
+  private readonly known = new Map<string, { readonly seen: string; readonly sha256: string }>();
+
+  async of(path: string): Promise<string> {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    const seen = [dev, ino, size, mtimeNs, ctimeNs].join();
+    const known = this.known.get(path);
+    if (known?.seen === seen) return known.sha256;
+    const hash = createHash("sha256");
+    // In pieces: an adapter of a large model is too big for one read.
+    for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    const sha256 = hash.digest("hex");
+    this.known.set(path, { seen, sha256 });
+    return sha256;
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

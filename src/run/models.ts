@@ -5,11 +5,12 @@ import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
-import type { EventLog, RunFolder } from "./folder.js";
+import { statesOf } from "../study/states.js";
+import type { EventLog, RunFile, RunFolder } from "./folder.js";
 
 export interface StageContext {
   readonly run: RunFolder;
-  readonly events: EventLog;
+  readonly events: Pick<EventLog, "add">;
   /** Opens a state's model, closing the one before: one model in memory at a time. */
   readonly modelFor: (state: string) => Promise<LanguageModel>;
   /** Opens a state's model anew, in a new process: the open one has crashed or says nothing any more. */
@@ -21,6 +22,16 @@ export interface StageContext {
   /** @param detail what else is worth seeing at this moment, such as the loss */
   readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
   readonly signal?: AbortSignal;
+}
+
+/** What the table of stages hands to the stage that it runs. */
+export interface StageWork {
+  /** Its name, as progress and the event log call it. */
+  readonly stage: string;
+  /** Files that are there for it, unchanged since they were written: those of its reads that the plan has. */
+  readonly reads: ReadonlySet<RunFile>;
+  /** To be called by a stage that asks or trains before it makes anything new: what was made from its old output goes. */
+  readonly outdate: () => Promise<void>;
 }
 
 // Keeps at most one model open and records which engine ran on what machine.
@@ -86,17 +97,16 @@ interface StateOpener {
 
 /** @param modelPath the file of a model of the plan */
 export function openState(run: RunFolder, modelPath: (model: string) => string): StateOpener {
-  const partsOf = (state: string) => run.plan.states?.[state] ?? { model: state };
   const adapterOf = (state: string): AdapterChoice | undefined => {
-    const { adapter } = partsOf(state);
+    const { adapter } = statesOf(run.plan).of(state);
     return adapter === undefined ? undefined : { path: run.file(`adapter/${adapter}`), scale: 1 };
   };
   return {
     open: async (state, before) => {
-      const path = modelPath(partsOf(state).model);
+      const path = modelPath(statesOf(run.plan).of(state).model);
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.
-      if (before?.model.withAdapter && modelPath(partsOf(before.state).model) === path) {
+      if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
         return await before.model.withAdapter(adapter);
       }
       await before?.model.dispose();

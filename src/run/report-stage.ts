@@ -2,7 +2,6 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { hasMatrix } from "../ask/logprob-differences.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import {
   adaptedObjectLevelQuestions,
@@ -10,7 +9,7 @@ import {
   hypotheticalQuestions,
   objectLevelQuestions,
 } from "../ask/questions.js";
-import { hashOf, readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
+import { readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
 import type { ExperimentResults } from "../experiments/experiments.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
@@ -23,30 +22,15 @@ import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
 import type { Answer } from "../tasks/answer.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
-import type { RunFolder } from "./folder.js";
-import { readManifest, type StageContext } from "./models.js";
-import { changesOf, hasComparisons, matchRun, readInputOnly } from "./score-stages.js";
-import { readTraining, trainingHashes } from "./train-stages.js";
+import type { RunFile, RunFolder } from "./folder.js";
+import { readManifest, type StageContext, type StageWork } from "./models.js";
+import { matchRun, readInputOnly } from "./score-stages.js";
+import { readTraining } from "./train-stages.js";
 
-export async function writeReport({ run }: Pick<StageContext, "run">): Promise<void> {
+export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
-  const { calibration } = run.plan;
-  const compared = hasComparisons(run.plan);
-  const matrix = hasMatrix(run.plan);
-  const judged = run.plan.experiments !== undefined;
-  const changed = changesOf(run.plan).length > 0;
-  const inputs = {
-    plan: hashOf(run.plan),
-    scores: run.outputHash("scores"),
-    manifests,
-    ...trainingHashes(run),
-    ...(compared ? { comparisons: run.outputHash("comparisons") } : {}),
-    ...(calibration ? { calibration: run.outputHash("calibration") } : {}),
-    ...(matrix ? { matrix: run.outputHash("matrix") } : {}),
-    ...(judged ? { experiments: run.outputHash("experiments") } : {}),
-    ...(changed ? { shifts: run.outputHash("shifts") } : {}),
-  };
-  if (await run.isDone("report", inputs)) return;
+  const ifThere = async <Content>(file: RunFile): Promise<Content | undefined> =>
+    reads.has(file) ? await readJson<Content>(run.file(file)) : undefined;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
   const report = await makeReport({
     plan: run.plan,
@@ -57,12 +41,12 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
     ),
     samples: await samplesOf(run),
     training: await readTraining(run),
-    ...(compared ? { comparisons: await readJson<Comparisons>(run.file("comparisons")) } : {}),
+    comparisons: await ifThere<Comparisons>("comparisons"),
     inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
-    ...(calibration ? { calibration: await readJson<CalibrationScores>(run.file("calibration")) } : {}),
-    ...(matrix ? { matrix: await readJson<MatrixScores>(run.file("matrix")) } : {}),
-    ...(judged ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) } : {}),
-    ...(changed ? { shifts: await readJson<Shifts>(run.file("shifts")) } : {}),
+    calibration: await ifThere<CalibrationScores>("calibration"),
+    matrix: await ifThere<MatrixScores>("matrix"),
+    experiments: await ifThere<ExperimentResults>("experiments"),
+    shifts: await ifThere<Shifts>("shifts"),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -76,7 +60,6 @@ export async function writeReport({ run }: Pick<StageContext, "run">): Promise<v
   for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
   await writeWhole(run.file("reportMarkdown"), report.markdown);
   await writeWhole(run.file("report"), report.html);
-  await run.markDone("report", inputs);
 }
 
 async function samplesOf(run: RunFolder) {

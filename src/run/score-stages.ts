@@ -1,21 +1,21 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
 
 import {
-  hasMatrix,
+  type LogprobDifferenceRow,
   matrixPredictors,
   matrixTargets,
-  type MeasuredLogprobDifference,
+  whyNoLogprobs,
 } from "../ask/logprob-differences.js";
-import type { MeasuredDistribution } from "../ask/measure-distribution.js";
+import type { DistributionRow } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
-import { hashOf, readJson, readJsonLines, writeJson } from "../base/files.js";
+import { readJson, readJsonLines, writeJson } from "../base/files.js";
 import { ALL_EXPERIMENTS, type ExperimentInput, type ExperimentResults, resultOf } from "../experiments/experiments.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
-import { type PredictorKind, scoreDistributions } from "../score/calibration/score-calibration.js";
-import { behaviorOf, compareContrasts, type ComparisonSettings } from "../score/comparison/comparison.js";
+import { scoreCalibration } from "../score/calibration/score-calibration.js";
+import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
   ComparedSelf,
@@ -31,7 +31,7 @@ import {
   type SelfPrediction,
 } from "../score/comparison/contrasts.js";
 import { judgeChange, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
-import type { ShiftRole, Shifts } from "../score/comparison/shift.js";
+import type { Shifts } from "../score/comparison/shift.js";
 import {
   ablationsOf,
   compareThirdParties,
@@ -46,19 +46,19 @@ import {
   inputOnlyPredictions,
   type InputOnlyQuestion,
 } from "../score/input-only/input-only-predictions.js";
-import { type MatrixScores, scoreMatrixTrials, type SongScores } from "../score/matrix/matrix.js";
+import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
-import { behaviorHashes, readBehaviors } from "./behaviors.js";
+import { readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
-import type { RunFile, RunFolder } from "./folder.js";
-import { whyNoLogprobs } from "./measure-stages.js";
-import type { StageContext } from "./models.js";
+import type { RunFolder } from "./folder.js";
+import type { StageContext, StageWork } from "./models.js";
 
 // Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
 // Needs no model.
@@ -71,10 +71,8 @@ type InputOnlyGuess = (target: string, task: string, item: string, property: str
 
 /** @throws STORE_* */
 export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputs = { plan: hashOf(run.plan), behaviors: run.outputHash("behaviors") };
-  if (await run.isDone("inputOnly", inputs)) return;
   const { rows } = await readJsonLines<Behavior>(run.file("behaviors"));
-  const states = new Set(run.plan.predictions.map(({ target }) => labelSource(run.plan, target)));
+  const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
   const questions = questionsOf(run.plan);
   const byState: InputOnlyByState = Object.fromEntries(
     [...states].map((state) => [
@@ -83,7 +81,6 @@ export async function predictFromStrings({ run }: Pick<StageContext, "run">): Pr
     ]),
   );
   await writeJson(run.file("inputOnly"), byState);
-  await run.markDone("inputOnly", inputs);
 }
 
 /** @throws STORE_* */
@@ -99,17 +96,8 @@ function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
       ),
     ),
   );
-  return (target, task, item, property) => said.get(JSON.stringify([labelSource(plan, target), task, item, property]));
-}
-
-/**
- * Whose train behaviors serve a target's baselines. An adapted target's own train strings are not asked unless somebody learns
- * from them: what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
- */
-function labelSource(plan: Plan, target: string): string {
-  const adapter = plan.adapters?.[target];
-  if (!adapter) return target;
-  return adapter.change ? labelSource(plan, adapter.change.from) : labelSource(plan, adapter.target);
+  return (target, task, item, property) =>
+    said.get(JSON.stringify([statesOf(plan).of(target).labelSource, task, item, property]));
 }
 
 /** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
@@ -139,24 +127,10 @@ function questionsOf(plan: Plan): InputOnlyQuestion[] {
 }
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputs = scoreInputs(run);
-  if (await run.isDone("scores", inputs)) return;
   const inputOnly = guessOf(run.plan, await readInputOnly(run));
   const { trials, trainLabels } = await matchRun(run, inputOnly);
   const scores = scoreTrials(trials, trainLabels, { ...(await settingsOf(run)), ...trainedOf(run.plan) });
   await writeJson(run.file("scores"), scores);
-  await run.markDone("scores", inputs);
-}
-
-/** Everything that scores and comparisons depend on. @throws STORE_INCOMPLETE */
-function scoreInputs(run: RunFolder) {
-  return {
-    plan: hashOf(run.plan),
-    ...behaviorHashes(run),
-    hypothetical: run.outputHash("hypothetical"),
-    noiseFloor: run.outputHash("noiseFloor"),
-    inputOnly: run.outputHash("inputOnly"),
-  };
 }
 
 /** How intervals are made, and which margins are noise: the largest difference that any state showed. */
@@ -189,9 +163,7 @@ async function matchPairs(
     behaviors: await readBehaviors(run),
     predictions: replies.rows.map(toPrediction),
     pairs,
-    learntFrom: Object.fromEntries(
-      Object.keys(run.plan.adapters ?? {}).map((name) => [name, labelSource(run.plan, name)]),
-    ),
+    learntFrom: Object.fromEntries(statesOf(run.plan).trained.map(({ name, labelSource }) => [name, labelSource])),
     heuristics,
   });
 }
@@ -207,11 +179,14 @@ function toPrediction({ state, task, item, property, variant, reply, setAside }:
 }
 
 function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
-  if (!plan.adapters) return {};
+  const { trained, plainlyTrained } = statesOf(plan);
+  if (trained.length === 0) return {};
   // Controls and changes have comparisons of their own.
-  const states = Object.entries(plan.adapters).flatMap(([after, { base, target, labels, change }]) =>
-    labels || change ? [] : [{ before: base, after, target }],
-  );
+  const states = plainlyTrained.map(({ name: after, training: { base: before, target } }) => ({
+    before,
+    after,
+    target,
+  }));
   return { training: { states, heldOutTasks: heldOutTasks(plan) } };
 }
 
@@ -245,19 +220,15 @@ export function hasComparisons(plan: Plan): boolean {
 }
 
 /** @throws STORE_* */
-export async function comparePredictors({ run }: Pick<StageContext, "run">): Promise<void> {
-  if (!hasComparisons(run.plan)) return;
-  const inputs = scoreInputs(run);
-  if (await run.isDone("comparisons", inputs)) return;
+export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
   const matched = await matchRun(run);
   const byState = await readInputOnly(run);
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>
-    (byState[labelSource(run.plan, target)]?.predictions.length ?? 0) > 0 ? guess : undefined;
+    (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
   const comparisons = compareAll(run.plan, matched, guessAbout, settings);
   await writeJson(run.file("comparisons"), comparisons);
-  await run.markDone("comparisons", inputs);
 }
 
 /** @param guessAbout what a classifier of strings says about a target; nothing where there is none. Pure. */
@@ -298,13 +269,13 @@ function compareSelf(
   );
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
-    compareContrasts(trials, [{ target, self, cross }], settings),
+    comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
   return {
     target,
     self,
     seeds: selves.length,
-    trained: plan.states?.[self]?.adapter !== undefined,
+    trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
     verdict: judgeSelfPrediction(found, settings),
     ablations: Object.fromEntries(ablations),
@@ -348,7 +319,7 @@ function compare(
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
 function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
   const asked = new Set(trials.map(({ target }) => target));
-  const base = plan.states?.[cross]?.model ?? cross;
+  const base = statesOf(plan).of(cross).model;
   if (asked.has(cross)) return { ok: true, state: cross };
   if (asked.has(base)) return { ok: true, state: base };
   const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";
@@ -357,42 +328,21 @@ function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBeh
 
 // Stage 08, calibration: compares what predictors hold likely with how likely it is. Needs no model.
 
-/** Writes no file when the plan has no calibration. @throws STORE_* */
-export async function scoreCalibration({ run }: Pick<StageContext, "run">): Promise<void> {
+/** Of a plan with a calibration. @throws STORE_* */
+export async function scoreDistributions({ run }: Pick<StageContext, "run">): Promise<void> {
   const { plan } = run;
-  if (!plan.calibration) return;
-  const inputs = { plan: hashOf(plan), distributions: run.outputHash("distributions") };
-  if (await run.isDone("calibration", inputs)) return;
-  const { rows } = await readJsonLines<MeasuredDistribution>(run.file("distributions"));
+  const { rows } = await readJsonLines<DistributionRow>(run.file("distributions"));
   const { confidence, bootstrapReplicates } = plan.score;
-  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: kindOf(plan, pair) }));
+  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
-  await writeJson(run.file("calibration"), scoreDistributions(rows, pairs, settings));
-  await run.markDone("calibration", inputs);
-}
-
-/**
- * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
- * `cross` an adapter on other weights.
- */
-export function kindOf(plan: Pick<Plan, "states">, { predictor, target }: Plan["predictions"][number]): PredictorKind {
-  const { model, adapter } = plan.states?.[predictor] ?? { model: predictor };
-  if (adapter === undefined) return "untrained";
-  return model === (plan.states?.[target]?.model ?? target) ? "self" : "cross";
+  await writeJson(run.file("calibration"), scoreCalibration(rows, pairs, settings));
 }
 
 // Stage 08, matrix: does a state predict itself better than skill, predictability and likeness explain? Needs no model.
 
-/** Writes no file when the plan does not ask for a matrix. @throws STORE_* */
-export async function scoreMatrix({ run }: Pick<StageContext, "run">): Promise<void> {
+/** Of a plan with a matrix. @throws STORE_* */
+export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const { plan } = run;
-  if (!hasMatrix(plan)) return;
-  const without = whyNoLogprobs(plan);
-  const inputs = {
-    ...scoreInputs(run),
-    ...(without === undefined ? { logprobDifferences: run.outputHash("logprobDifferences") } : {}),
-  };
-  if (await run.isDone("matrix", inputs)) return;
   const settings: ResamplingSettings = {
     confidence: plan.score.confidence,
     bootstrapReplicates: plan.score.bootstrapReplicates,
@@ -402,26 +352,24 @@ export async function scoreMatrix({ run }: Pick<StageContext, "run">): Promise<v
   const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
   const { trials, trainLabels } = await matchPairs(run, pairs, () => ({}));
   const matrix: MatrixScores = {
-    ...scoreMatrixTrials(plan, trials, trainLabels, settings),
-    song: without === undefined ? await songOf(run, settings) : { ok: false, reason: without },
+    ...scoreMatrix(plan, trials, trainLabels, settings),
+    song: reads.has("logprobDifferences")
+      ? await songOf(run, settings)
+      : { ok: false, reason: whyNoLogprobs(plan) as string },
   };
   await writeJson(run.file("matrix"), matrix);
-  await run.markDone("matrix", inputs);
 }
 
 async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
-  const { rows } = await readJsonLines<MeasuredLogprobDifference>(run.file("logprobDifferences"));
+  const { rows } = await readJsonLines<LogprobDifferenceRow>(run.file("logprobDifferences"));
   return scoreSong(run.plan, rows, settings);
 }
 
 // Stage 08, behavioral change: which behavior predictions follow after a target was changed. Needs no model.
 
-/** Writes no file when the plan changes nothing. @throws STORE_*, STUDY_INVALID when answers were sampled */
+/** Of a plan that changes behavior. @throws STORE_*, STUDY_INVALID when answers were sampled */
 export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<void> {
-  const changed = changesOf(run.plan);
-  if (changed.length === 0) return;
-  const inputs = scoreInputs(run);
-  if (await run.isDone("shifts", inputs)) return;
+  const changed = statesOf(run.plan).changes;
   const settings = await settingsOf(run);
   const { trials } = await matchRun(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
@@ -433,58 +381,18 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
     changes: changed.map((one) => judgeChange(trials, one, settings)),
   };
   await writeJson(run.file("shifts"), shifts);
-  await run.markDone("shifts", inputs);
-}
-
-/** The changes of a plan, and who is asked about both sides of each. */
-export function changesOf(plan: Plan) {
-  return Object.entries(plan.adapters ?? {}).flatMap(([after, { change }]) => {
-    if (!change || change.alongside !== undefined) return [];
-    const about = (target: string) =>
-      plan.predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
-    const both = about(after).filter((predictor) => about(change.from).includes(predictor));
-    const roleOf = (predictor: string): ShiftRole => {
-      if (predictor === after) return "changed";
-      if (predictor === change.from) return "unchanged";
-      return plan.adapters?.[predictor]?.change ? "cross_changed" : "cross";
-    };
-    return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
-  });
 }
 
 // Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.
 
-/** Writes no file for a plan that is older than experiments. @throws STORE_* */
-export async function judgeExperiments({ run }: Pick<StageContext, "run">): Promise<void> {
-  const names = run.plan.experiments;
-  if (!names) return;
-  const files = scoreFiles(run.plan);
-  const inputs = {
-    plan: hashOf(run.plan),
-    ...Object.fromEntries(files.map((file) => [file, run.outputHash(file)])),
-  };
-  if (await run.isDone("experiments", inputs)) return;
-  const input = { plan: run.plan, ...(await readAll(run, files)) } as ExperimentInput;
+/** Of a plan that names experiments; the names of the files that it reads are also ExperimentInput's. @throws STORE_* */
+export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
+  const names = run.plan.experiments ?? [];
+  const read = [...reads].map(async (file) => [file, await readJson<unknown>(run.file(file))] as const);
+  const input = { plan: run.plan, ...Object.fromEntries(await Promise.all(read)) } as ExperimentInput;
   const results: ExperimentResults = {
     experimentsVersion: 1,
     experiments: ALL_EXPERIMENTS.filter(({ name }) => names.includes(name)).map((one) => resultOf(one, input)),
   };
   await writeJson(run.file("experiments"), results);
-  await run.markDone("experiments", inputs);
-}
-
-/** Those that the plan's stages write; the names are also ExperimentInput's. */
-function scoreFiles(plan: Plan) {
-  return [
-    "scores" as const,
-    ...(hasComparisons(plan) ? (["comparisons"] as const) : []),
-    ...(plan.calibration ? (["calibration"] as const) : []),
-    ...(changesOf(plan).length > 0 ? (["shifts"] as const) : []),
-    ...(hasMatrix(plan) ? (["matrix"] as const) : []),
-  ] satisfies RunFile[];
-}
-
-async function readAll(run: RunFolder, files: readonly RunFile[]): Promise<Record<string, unknown>> {
-  const read = files.map(async (file) => [file, await readJson<unknown>(run.file(file))] as const);
-  return Object.fromEntries(await Promise.all(read));
 }

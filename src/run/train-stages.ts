@@ -1,92 +1,71 @@
 /** Stage 05: trains the plan's adapters, one after another, each on its finetune set. */
 
+import type { TrainingSettings } from "../study/study.js";
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { hashOf, readJson, readJsonLines, writeError } from "../base/files.js";
-import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
+import { type AdapterCard, readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
 import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../finetune/set.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
-import type { ModelFile, Plan, PlannedAdapter } from "../study/plan.js";
-import type { AdapterCard, EncodedExample, TrainingSettings } from "../study/training.js";
-import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
-import type { RunFile, RunFolder } from "./folder.js";
-import type { StageContext } from "./models.js";
-
-/** The adapters that are trained together, in the plan's order. */
-export function adaptersOf({ adapters = {} }: Plan, round: 1 | 2): [string, PlannedAdapter][] {
-  return Object.entries(adapters).filter(([, adapter]) => (adapter.round ?? 1) === round);
-}
+import type { ModelFile } from "../study/plan.js";
+import { statesOf, type StateTraining } from "../study/states.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import type { RunFolder } from "./folder.js";
+import type { StageContext, StageWork } from "./models.js";
 
 /**
  * What training needs besides memory, looked for before hours are spent on asking.
- * @throws TRAIN_ADDON when an adapter is still to be trained and the trainer is not built
+ * @throws TRAIN_ADDON when the adapter is still to be trained and the trainer is not built
  */
-export async function requireTrainer({ run }: Pick<StageContext, "run">): Promise<void> {
-  const waiting = Object.keys(run.plan.adapters ?? {}).some((name) => !existsSync(run.file(`adapter/${name}`)));
-  if (waiting) await findAddon();
+export async function requireTrainer({ run }: Pick<StageContext, "run">, name: string): Promise<void> {
+  if (!existsSync(run.file(`adapter/${name}`))) await findAddon();
 }
 
 /** @throws TRAIN_*, MODEL_*, ENGINE_*, STORE_*, INTERRUPTED; the same call goes on from the last checkpoint */
-export async function trainAdapters(context: StageContext, round: 1 | 2): Promise<void> {
+export async function trainOne(
+  context: StageContext,
+  { stage, outdate }: StageWork,
+  name: string,
+  adapter: StateTraining,
+): Promise<void> {
   const { run, events } = context;
-  for (const [name, adapter] of adaptersOf(run.plan, round)) {
-    const from = adapter.change?.from;
-    const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
-    const inputs = {
-      plan: hashOf(run.plan),
-      finetuneSet: run.outputHash(`finetuneSet/${name}`),
-      ...(initSha256 === undefined ? {} : { from: initSha256 }),
-    };
-    const files = [`adapter/${name}`, `adapterCard/${name}`] as const;
-    if ((await run.isDone(files[0], inputs)) && (await run.isDone(files[1], inputs))) continue;
-    const outPath = run.file(files[0]);
-    const { examples, subjects } = await encodeSet(context, name, adapter);
-    await context.closeModel();
-    const { base, modelPath } = await baseOf(context, adapter);
-    if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) {
-      for (const file of files) await run.markDone(file, inputs);
-      continue;
-    }
-    // What an earlier adapter of this name answered would pass for this one's answers.
-    const answers: RunFile[] = [
-      ...([1, 2] as const).flatMap((one) =>
-        one < round ? [] : [ANSWERS_OF_ROUND[one], CHALLENGED_OF_ROUND[one], BEHAVIORS_OF_ROUND[one]],
+  const from = adapter.change?.from;
+  const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
+  const outPath = run.file(`adapter/${name}`);
+  const { examples, subjects } = await encodeSet(context, name, adapter);
+  await context.closeModel();
+  const { base, modelPath } = await baseOf(context, adapter);
+  if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) return;
+  // What an earlier adapter of this name answered would pass for this one's answers.
+  await outdate();
+  await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
+    throw writeError(error, dirname(outPath));
+  });
+  events.add("training_begun", { adapter: name, examples: examples.length });
+  const card = await trainAdapter({
+    modelPath,
+    base,
+    examples,
+    subjects,
+    settings: adapter.settings,
+    device: run.plan.engine.device,
+    threads: run.plan.engine.threads,
+    outPath,
+    ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),
+    onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
+      context.onProgress(
+        stage,
+        step,
+        totalSteps,
+        `loss ${lossNatsPerToken.toFixed(3)}, ${exampleTokensPerSecond.toFixed(0)} tokens/s`,
       ),
-      "hypothetical",
-      "distributions",
-    ];
-    for (const file of answers) await rm(run.file(file), { force: true });
-    await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
-      throw writeError(error, dirname(outPath));
-    });
-    events.add("training_begun", { adapter: name, examples: examples.length });
-    const stage = `training ${name}`;
-    const card = await trainAdapter({
-      modelPath,
-      base,
-      examples,
-      subjects,
-      settings: adapter.settings,
-      device: run.plan.engine.device,
-      threads: run.plan.engine.threads,
-      outPath,
-      ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),
-      onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
-        context.onProgress(
-          stage,
-          step,
-          totalSteps,
-          `loss ${lossNatsPerToken.toFixed(3)}, ${exampleTokensPerSecond.toFixed(0)} tokens/s`,
-        ),
-      onEvent: (kind, data) => events.add(kind, { adapter: name, ...data }),
-      ...(context.signal ? { signal: context.signal } : {}),
-    });
-    for (const file of files) await run.markDone(file, inputs);
-    events.add("training_done", { adapter: name, sha256: card.adapter.sha256, steps: card.losses.length });
-  }
+    onEvent: (kind, data) => events.add(kind, { adapter: name, ...data }),
+    ...(context.signal ? { signal: context.signal } : {}),
+  });
+  events.add("training_done", { adapter: name, sha256: card.adapter.sha256, steps: card.losses.length });
 }
 
 /**
@@ -114,7 +93,7 @@ async function isTrained(
 async function encodeSet(
   { run, events, modelFor }: StageContext,
   name: string,
-  { base }: PlannedAdapter,
+  { base }: StateTraining,
 ): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
   const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
   const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
@@ -126,25 +105,11 @@ async function encodeSet(
   };
 }
 
-async function baseOf({ run, modelPath }: StageContext, { base }: PlannedAdapter) {
+async function baseOf({ run, modelPath }: StageContext, { base }: StateTraining) {
   const path = modelPath(base);
   const { source, sha256, encoding } = run.plan.models[base] as Omit<ModelFile, "path">;
   const { architecture } = await inspectGguf(path);
   return { modelPath: path, base: { source, sha256, encoding, architecture } };
-}
-
-// What the answers of adapted states depend on besides the plan.
-
-/**
- * @param last the round of training up to which adapters count
- * @returns nothing for a plan that trains nothing, so that its marks stay what they were
- */
-export function adapterHashes(run: RunFolder, last: 1 | 2 = 2): { adapters?: Record<string, string> } {
-  const names = Object.entries(run.plan.adapters ?? {}).flatMap(([name, { round = 1 }]) =>
-    round <= last ? [name] : [],
-  );
-  if (names.length === 0) return {};
-  return { adapters: Object.fromEntries(names.map((name) => [name, run.outputHash(`adapter/${name}`)])) };
 }
 
 // What a finished run trained: the cards of its adapters and what their finetune sets are made of.
@@ -152,22 +117,10 @@ export function adapterHashes(run: RunFolder, last: 1 | 2 = 2): { adapters?: Rec
 /** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
 export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
   return Promise.all(
-    Object.keys(run.plan.adapters ?? {}).map(async (name) => ({
+    statesOf(run.plan).trained.map(async ({ name }) => ({
       name,
       card: await readJson<AdapterCard>(run.file(`adapterCard/${name}`)),
       set: await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${name}`)),
     })),
   );
-}
-
-/** What a report says about training depends on these. Nothing for a plan that trains nothing. */
-export function trainingHashes(run: RunFolder): { training?: string[] } {
-  const names = Object.keys(run.plan.adapters ?? {});
-  if (names.length === 0) return {};
-  return {
-    training: names.flatMap((name) => [
-      run.outputHash(`adapterCard/${name}`),
-      run.outputHash(`finetuneSetReport/${name}`),
-    ]),
-  };
 }

@@ -7,6 +7,7 @@ import { stageThirdParty, trainModeGuess } from "./comparison/third-parties.js";
 import { normalCumulative, normalQuantile } from "./probability.js";
 import { checkConfidence } from "./resampling.js";
 import type { TrainLabel, Trial } from "./trial.js";
+import { statesOf, type PlanOfStates } from "../study/states.js";
 
 interface Asked {
   readonly power: number;
@@ -192,7 +193,7 @@ const MODE = "mode_train";
 /** Self minus cross where another model predicts the same target, then after minus before training, then each predictor above the mode. */
 export function runDifferences(
   { trials, trainLabels }: { readonly trials: readonly Trial[]; readonly trainLabels: readonly TrainLabel[] },
-  plan: Pick<Plan, "states" | "adapters" | "predictions">,
+  plan: PlanOfStates & Pick<Plan, "predictions">,
 ): RunDifference[] {
   const asked = (predictor: string, target: string) =>
     trials.some((trial) => trial.predictor === predictor && trial.target === target);
@@ -200,13 +201,13 @@ export function runDifferences(
     contrasts
       .filter(({ target, self, cross }) => asked(self, target) && asked(cross, target))
       .map((contrast): RunDifference => ({ name, contrast, rows: differenceRows(trials, contrast) }));
-  const trained = Object.entries(plan.adapters ?? {});
+  const { trained } = statesOf(plan);
   const labelled = new Set(trainLabels.map(({ target }) => target));
   return [
     ...between("self_minus_cross", selfAndCross(plan)),
     ...between(
       "after_minus_before_training",
-      trained.map(([self, { base, target }]) => ({ target, self, cross: base })),
+      trained.map(({ name: self, training: { base, target } }) => ({ target, self, cross: base })),
     ),
     ...plan.predictions
       .filter(({ target }) => labelled.has(target))
@@ -219,13 +220,10 @@ export function runDifferences(
 }
 
 /** A target's own model beside other models, untrained beside untrained and trained beside those trained on the same behavior. */
-function selfAndCross({
-  states,
-  adapters,
-  predictions,
-}: Pick<Plan, "states" | "adapters" | "predictions">): Contrast[] {
-  const modelOf = (state: string) => states?.[state]?.model ?? state;
-  const learntOf = (state: string) => adapters?.[states?.[state]?.adapter ?? ""]?.target;
+function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[] {
+  const { predictions } = plan;
+  const modelOf = (state: string) => statesOf(plan).of(state).model;
+  const learntOf = (state: string) => statesOf(plan).of(state).training?.target;
   return predictions.flatMap(({ target, predictor: self }) =>
     modelOf(self) === modelOf(target)
       ? predictions

@@ -5,8 +5,8 @@ import { LineCounter, parse, parseDocument } from "yaml";
 import type { z } from "zod";
 import { nearestName } from "../base/nearest-name.js";
 import { InwardError } from "../errors.js";
-import { studySchema, toStudy, toStudyEngine } from "./schema.js";
-import type { Study, StudyEngine } from "./study.js";
+import { studySchema } from "./schema.js";
+import { type Study, type StudyEngine, toStudy } from "./study.js";
 
 // `--set a.b=c`: changes a study before it is parsed, so that the change stands in the plan like any other setting.
 
@@ -93,4 +93,4 @@ function unwrap(schema: unknown): unknown {
 }
 
 /** The engine settings of a study that names none. */
-export const DEFAULT_ENGINE: StudyEngine = toStudyEngine(studySchema.shape.engine.parse({}));
+export const DEFAULT_ENGINE: StudyEngine = studySchema.shape.engine.parse({});

@@ -9,9 +9,8 @@ import { hypotheticalVariant } from "../properties/wordings.js";
 import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
 import type { ExperimentName } from "./schema.js";
-import { planTraining } from "./states.js";
-import type { ChangeSource, DistributionSettings, SettledEngine, Study, StudyTask } from "./study.js";
-import type { TrainingSettings } from "./training.js";
+import { planTraining } from "./make-states.js";
+import type { ChangeSource, DistributionSettings, SettledEngine, Study, StudyTask, TrainingSettings } from "./study.js";
 
 /** A task as the run will ask it. */
 export interface PlannedTask {

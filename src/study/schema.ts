@@ -1,20 +1,37 @@
-/** The YAML of a study: strict, every default filled in here and nowhere else. */
+/** The YAML of a study: every key with its bounds, its default and what it means, described here and nowhere else. */
 
 import { z } from "zod";
-import { InwardError } from "../errors.js";
 import { FILE_TYPE_NAMES } from "../gguf/encodings.js";
-import type {
-  Study,
-  StudyCalibration,
-  StudyChange,
-  StudyEngine,
-  StudyLora,
-  StudyModel,
-  StudyPrediction,
-} from "./study.js";
-import { LORA_TARGETS } from "./training.js";
 
-// The experiments that a study may name.
+const count = (most: number) => z.int().min(1).max(most);
+const seed = z.int().min(0);
+const share = z.number().min(0).lt(1);
+/** Names of states are parts of file names, which have 255 bytes with their endings. */
+export const LONGEST_STATE_NAME = 200;
+const nameUpTo = (characters: number) =>
+  z
+    .string()
+    .max(characters)
+    .regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -, beginning with a letter or digit");
+const name = nameUpTo(100);
+const stateName = nameUpTo(LONGEST_STATE_NAME);
+
+/** More entries than any study has, few enough to be refused before minutes go by. */
+const MOST_ENTRIES = 1000;
+const list = <Entry extends z.ZodType>(entry: Entry, most = MOST_ENTRIES) => z.array(entry).min(1).max(most);
+
+/** Refuses a list that names something twice: it would be asked, learnt or counted twice. */
+const distinct = <Names extends z.ZodType<readonly string[]>>(what: string, names: Names) =>
+  names.superRefine((all, context) => {
+    const twice = all.find((one, at) => all.indexOf(one) < at);
+    if (twice === undefined) return;
+    context.addIssue({ code: "custom", message: `name each ${what} once; "${twice}" stands twice` });
+  });
+
+/** NUL ends a text inside llama.cpp, and a lone surrogate is no character: no prompt carries them faithfully. */
+const promptText = z
+  .string()
+  .refine((text) => !/[\p{Surrogate}\0]/u.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
 /** In the order in which a report tells of them. */
 export const EXPERIMENTS = [
@@ -27,94 +44,6 @@ export const EXPERIMENTS = [
 ] as const;
 export type ExperimentName = (typeof EXPERIMENTS)[number];
 
-// The `calibration` section of a study.
-
-const count = (most: number) => z.int().min(1).max(most);
-
-export const calibrationSchema = z.strictObject({
-  strings: count(100_000).default(50).describe("Most held-out strings of each task whose distributions are measured."),
-  properties: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe("For every task that they apply to; what the study asks of the task when absent."),
-  epsilon: z.number().gt(0).lt(1).default(0.001).describe("Expanding ends when at most this much probability is open."),
-  tokenBudget: count(100_000_000).default(4096).describe("Tokens that may be evaluated for one distribution."),
-  mostTail: z
-    .number()
-    .min(0)
-    .lt(1)
-    .default(0.05)
-    .describe("Where more stays open than this, answers are drawn instead."),
-  samples: count(1_000_000).default(200).describe("Answers drawn where expanding is out of reach."),
-});
-
-export function toStudyCalibration({ properties, ...rest }: z.infer<typeof calibrationSchema>): StudyCalibration {
-  return { ...rest, ...(properties === undefined ? {} : { properties }) };
-}
-
-// The `lora` section of a study: flat keys, every default of training filled in here.
-
-const share = z.number().min(0).lt(1);
-
-export const loraSchema = z.strictObject({
-  examplesPerProperty: count(1_000_000)
-    .default(1000)
-    .describe("Most train strings learnt from per task and property; each enters once per wording."),
-  rank: count(4096).default(16),
-  alpha: z.number().gt(0).default(32).describe("The adapter's product is scaled by alpha / rank."),
-  dropout: share.default(0),
-  targets: z
-    .array(z.enum(LORA_TARGETS))
-    .min(1)
-    .refine((targets) => new Set(targets).size === targets.length, "name each target once")
-    .default([...LORA_TARGETS])
-    .describe("Projections that get a LoRA pair."),
-  epochs: count(10_000).default(1).describe("Passes over the set."),
-  maxSteps: count(100_000_000).optional().describe("Optimizer steps after which training ends, whatever epochs says."),
-  batchExamples: count(100_000).default(16).describe("Examples per optimizer step."),
-  microbatchTokens: count(1_000_000).default(512).describe("Most tokens evaluated at once: lower needs less memory."),
-  order: z
-    .enum(["by_prompt", "shuffled"])
-    .default("by_prompt")
-    .describe("Shuffle groups of examples that share a prompt's beginning, or single examples."),
-  treePacking: z
-    .boolean()
-    .default(true)
-    .describe("Evaluate a shared beginning once; exact, and faster with by_prompt."),
-  learningRate: z.number().gt(0).default(5e-4).describe("Peak learning rate."),
-  schedule: z.enum(["constant", "linear", "cosine"]).default("linear"),
-  warmupShare: z.number().min(0).max(1).default(0.1).describe("Share of the steps over which the rate rises from 0."),
-  weightDecay: z.number().min(0).default(0),
-  beta1: share.default(0.9),
-  beta2: share.default(0.999),
-  epsilon: z.number().gt(0).default(1e-8),
-  maxGradientNorm: z.number().min(0).default(1).describe("Gradients are clipped to this global norm; 0 for no limit."),
-  seed: z.int().min(0).optional().describe("Of initial weights, order and dropout; the study's seed when absent."),
-  validationShare: share.default(0.05).describe("Share of the set's prompts held back to watch the loss."),
-  validateEverySteps: z.int().min(0).default(10).describe("0 looks at them only at the end."),
-  checkpointEverySteps: count(1_000_000).default(10).describe("What an interruption costs at most."),
-  activationCheckpointing: z.boolean().default(false).describe("Less memory, more time."),
-});
-
-/** @param seed the study's, which training takes when it names none */
-export function toStudyLora(
-  { examplesPerProperty, rank, alpha, dropout, targets, maxSteps, ...rest }: z.infer<typeof loraSchema>,
-  seed: number,
-): StudyLora {
-  return {
-    examplesPerProperty,
-    settings: {
-      ...rest,
-      lora: { rank, alpha, dropout, targets },
-      ...(maxSteps === undefined ? {} : { maxSteps }),
-      seed: rest.seed ?? seed,
-    },
-  };
-}
-
-// A model of a study: where it comes from, and what is made of it before it is asked.
-
 export const modelSchema = z
   .strictObject({
     source: z.string().min(1).describe("Registry name, hf: URI, or path of a GGUF file."),
@@ -122,7 +51,7 @@ export const modelSchema = z
       .enum(["as_shipped", ...FILE_TYPE_NAMES])
       .default("as_shipped")
       .describe(
-        "Run the file itself, or a re-encoding of it: f32 and f16 do not care what stands in a batch together; the others need the addon.",
+        "Run the file itself, or a re-encoding of it, made once and checksummed. Answers under f32 and f16 do not depend on what stands in a batch together; the others need the addon.",
       ),
     roundedTo: z
       .enum(FILE_TYPE_NAMES)
@@ -145,152 +74,7 @@ export const modelSchema = z
     message: "wants encoding: f32; for the quantization itself, say encoding: q4_0 alone",
   });
 
-export function toStudyModel({ roundedTo, dropLayers, ...model }: z.infer<typeof modelSchema>): StudyModel {
-  return {
-    ...model,
-    ...(roundedTo === undefined ? {} : { roundedTo }),
-    ...(dropLayers === undefined ? {} : { dropLayers }),
-  };
-}
-
-/** Names that become parts of file names. */
-export const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -");
-
-// Who predicts whom, what that is compared with, and how behavior is changed: the sections of a study that make model states.
-
-const series = (most: number) => z.union([count(most), z.array(count(most)).min(1)]);
-
-export const predictionSchema = z.strictObject({
-  predictor: nameSchema,
-  target: nameSchema.describe("A model, or a state that a prediction before makes, such as <model>-predicts-<model>."),
-  seed: z
-    .int()
-    .min(0)
-    .optional()
-    .describe(
-      "Of this adapter's training alone: initial weights, order, dropout. The state is then <predictor>-predicts-<target>-seed-<seed>.",
-    ),
-  examplesPerProperty: series(1_000_000)
-    .optional()
-    .describe("Most train strings learnt from per task and property, in the place of lora's; a list makes a series."),
-  shown: series(10_000)
-    .optional()
-    .describe("Trains nothing: so many of the target's behaviors stand in the prompt; a list makes a series."),
-});
-
-export const controlsSchema = z.strictObject({
-  scrambled: z.boolean().default(false).describe("An adapter that learns the same labels on other strings."),
-  formatOnly: z.boolean().default(false).describe("An adapter that learns to read properties off quoted answers."),
-  wordings: z
-    .array(z.string())
-    .default([])
-    .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
-});
-
-const changeSource = z.union([
-  z.strictObject({ policy: z.enum(["last_item", "first_item", "most_frequent_item"]) }),
-  z.strictObject({ model: nameSchema }),
-  z.strictObject({ prefix: z.string().min(1) }),
-  z.strictObject({ shuffled: z.literal(true) }),
-]);
-
-export const changeSchema = z.strictObject({
-  name: nameSchema,
-  model: nameSchema.describe("A model that predicts itself; its self-predictor is finetuned further."),
-  answers: changeSource.describe(
-    "What it learns to answer: a rule on the string, another model's answers, its own under a system message, or its own shuffled.",
-  ),
-  tasks: z.array(z.string()).min(1).optional().describe("Trained tasks that teach it; all of them when absent."),
-  examples: count(1_000_000).default(1000).describe("Most train strings per task."),
-  alsoTeach: z
-    .array(nameSchema)
-    .min(1)
-    .optional()
-    .describe(
-      "Models that were trained to predict this one: their cross-predictors learn the same answers, and are asked about the changed model.",
-    ),
-  planted: z
-    .boolean()
-    .default(false)
-    .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
-  learningRate: z.number().gt(0).optional(),
-  epochs: count(10_000).optional(),
-});
-
-/** One for each member of a series. */
-export function toStudyPredictions({
-  seed,
-  examplesPerProperty,
-  shown,
-  ...pair
-}: z.infer<typeof predictionSchema>): StudyPrediction[] {
-  const sizes = listOf(examplesPerProperty).map((size) => (size === undefined ? {} : { examplesPerProperty: size }));
-  const pairs = listOf(shown).map((size) => (size === undefined ? {} : { shown: size }));
-  return sizes.flatMap((size) =>
-    pairs.map((some) => ({ ...pair, ...(seed === undefined ? {} : { seed }), ...size, ...some })),
-  );
-}
-
-function listOf(one: number | number[] | undefined): (number | undefined)[] {
-  return Array.isArray(one) ? one : [one];
-}
-
-export function toStudyChange({
-  tasks,
-  alsoTeach,
-  learningRate,
-  epochs,
-  ...change
-}: z.infer<typeof changeSchema>): StudyChange {
-  return {
-    ...change,
-    ...(tasks === undefined ? {} : { tasks }),
-    ...(alsoTeach === undefined ? {} : { alsoTeach }),
-    ...(learningRate === undefined ? {} : { learningRate }),
-    ...(epochs === undefined ? {} : { epochs }),
-  };
-}
-
-// Which experiments a study has, and that it has what they need: known before anything is asked.
-
-type Unsettled = Omit<Study, "experiments"> & { readonly experiments?: readonly ExperimentName[] | undefined };
-
-/** Why a study cannot have an experiment; undefined where it can. */
-const LACKS: Readonly<Record<ExperimentName, (study: Unsettled) => string | undefined>> = {
-  self_prediction: ({ predictions }) =>
-    predictions.some(isSelf) ? undefined : "no prediction of a model about itself (predictions)",
-  cross_prediction: ({ predictions }) =>
-    predictions.some((one) => !isSelf(one)) ? undefined : "no prediction of another model (predictions)",
-  calibration: ({ calibration }) => (calibration ? undefined : "no calibration section"),
-  behavioral_change: ({ changes }) => (changes.length > 0 ? undefined : "no changes section"),
-  matrix: ({ predictions }) =>
-    new Set(predictions.map(({ target }) => target)).size >= 2 &&
-    new Set(predictions.map(({ predictor }) => predictor)).size >= 2
-      ? undefined
-      : "fewer than two targets or two predictors (predictions)",
-  limits: () => undefined,
-};
-
-/** Experiments that nobody has who does not ask for them: they cost questions, or mean something only for chosen tasks. */
-const ASKED_FOR: readonly ExperimentName[] = ["matrix", "limits"];
-
-/** @throws STUDY_INVALID when an experiment is named that the study lacks something for */
-export function settleExperiments(study: Unsettled): Study {
-  const named = study.experiments;
-  for (const name of named ?? []) {
-    const lack = LACKS[name](study);
-    if (lack) throw new InwardError("STUDY_INVALID", `experiments names ${name}, and the study has ${lack}.`);
-  }
-  const possible = EXPERIMENTS.filter((name) => !ASKED_FOR.includes(name) && LACKS[name](study) === undefined);
-  const wanted = named ? EXPERIMENTS.filter((name) => named.includes(name)) : possible;
-  return { ...study, experiments: wanted };
-}
-
-function isSelf({ predictor, target }: { predictor: string; target: string }): boolean {
-  return predictor === target;
-}
-
-const task = z.strictObject({
+export const taskSchema = z.strictObject({
   task: z.string().min(1).describe("Built-in name, or path of a task YAML relative to the study."),
   trainStrings: z
     .int()
@@ -304,15 +88,138 @@ const task = z.strictObject({
     .default(true)
     .describe("With lora: false holds the task out, its train strings serve baselines only."),
   examples: z.boolean().default(true).describe("Solved examples as earlier chat turns; small models need them."),
-  properties: z.array(z.string()).min(1).optional().describe("Properties to take; the task's own list when absent."),
+  properties: list(z.string()).optional().describe("Properties to take; the task's own list when absent."),
 });
 
-const engine = z.strictObject({
+const series = (most: number) => z.union([count(most), list(count(most), 100)]);
+
+export const predictionSchema = z.strictObject({
+  predictor: name.describe("A model of the study."),
+  target: stateName.describe("A model, or a state that a prediction before makes, such as <model>-predicts-<model>."),
+  seed: seed
+    .optional()
+    .describe(
+      "Of this adapter's training alone: initial weights, order, dropout. The state is then <predictor>-predicts-<target>-seed-<seed>.",
+    ),
+  examplesPerProperty: series(1_000_000)
+    .optional()
+    .describe("Most train strings learnt from per task and property, in the place of lora's; a list makes a series."),
+  shown: series(10_000)
+    .optional()
+    .describe("Trains nothing: so many of the target's behaviors stand in the prompt; a list makes a series."),
+});
+
+const controlsSchema = z.strictObject({
+  scrambled: z.boolean().default(false).describe("An adapter that learns the same labels on other strings."),
+  formatOnly: z.boolean().default(false).describe("An adapter that learns to read properties off quoted answers."),
+  wordings: distinct("wording", z.array(z.string()).max(100))
+    .default([])
+    .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
+});
+
+export const changeAnswersSchema = z.union([
+  z.strictObject({
+    policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
+  }),
+  z.strictObject({ model: stateName.describe("Another model's answers.") }),
+  z.strictObject({ prefix: promptText.min(1).describe("Its own answers under this system message.") }),
+  z.strictObject({
+    shuffled: z.literal(true).describe("Its own answers, dealt out to other strings of their task."),
+  }),
+]);
+
+const learningRate = z.number().min(1e-12).max(1);
+const epochs = count(10_000);
+
+export const changeSchema = z.strictObject({
+  name: name.describe("Part of the changed state's name."),
+  model: name.describe("A model that predicts itself; its self-predictor is finetuned further."),
+  answers: changeAnswersSchema.describe(
+    "What it learns to answer: a rule on the string, another model's answers, its own under a system message, or its own shuffled.",
+  ),
+  tasks: distinct("task", list(z.string()))
+    .optional()
+    .describe("Trained tasks that teach it; all of them when absent."),
+  examples: count(1_000_000).default(1000).describe("Most train strings per task."),
+  alsoTeach: distinct("model", list(name))
+    .optional()
+    .describe(
+      "Models that were trained to predict this one: their cross-predictors learn the same answers, and are asked about the changed model.",
+    ),
+  planted: z
+    .boolean()
+    .default(false)
+    .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
+  learningRate: learningRate.optional().describe("Peak learning rate of this change; lora's when absent."),
+  epochs: epochs.optional().describe("Passes over the change's set; lora's when absent."),
+});
+
+/** The projections that a LoRA pair can stand beside; `gate`, `up` and `down` are the feed-forward's. */
+export const LORA_TARGETS = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+export type LoraTarget = (typeof LORA_TARGETS)[number];
+
+/** Flat, as a study has them: what an adapter is, how it is trained, and on how much. */
+export const loraSchema = z.strictObject({
+  examplesPerProperty: count(1_000_000)
+    .default(1000)
+    .describe("Most train strings learnt from per task and property; each enters once per wording."),
+  rank: count(4096).default(16).describe("Rank of every LoRA pair."),
+  alpha: z.number().min(1e-6).max(1e6).default(32).describe("The adapter's product is scaled by alpha / rank."),
+  dropout: share.default(0).describe("Probability that an input of the adapter is dropped."),
+  targets: distinct("target", list(z.enum(LORA_TARGETS)))
+    .default([...LORA_TARGETS])
+    .describe("Projections that get a LoRA pair."),
+  epochs: epochs.default(1).describe("Passes over the set."),
+  maxSteps: count(100_000_000).optional().describe("Optimizer steps after which training ends, whatever epochs says."),
+  batchExamples: count(100_000).default(16).describe("Examples per optimizer step."),
+  microbatchTokens: count(1_000_000).default(512).describe("Most tokens evaluated at once: lower needs less memory."),
+  order: z
+    .enum(["by_prompt", "shuffled"])
+    .default("by_prompt")
+    .describe("Shuffle groups of examples that share a prompt's beginning, or single examples."),
+  treePacking: z
+    .boolean()
+    .default(true)
+    .describe("Evaluate a shared beginning once; exact, and faster with by_prompt."),
+  learningRate: learningRate.default(5e-4).describe("Peak learning rate."),
+  schedule: z
+    .enum(["constant", "linear", "cosine"])
+    .default("linear")
+    .describe("How the learning rate goes on after its rise."),
+  warmupShare: z.number().min(0).max(1).default(0.1).describe("Share of the steps over which the rate rises from 0."),
+  weightDecay: z.number().min(0).max(100).default(0).describe("Decoupled (AdamW), of A and B alike."),
+  beta1: share.default(0.9).describe("AdamW: how much of the gradients' mean is kept from step to step."),
+  beta2: share.default(0.999).describe("AdamW: how much of the squared gradients' mean is kept from step to step."),
+  epsilon: z.number().min(1e-30).max(1).default(1e-8).describe("AdamW: added to the divisor."),
+  maxGradientNorm: z
+    .number()
+    .min(0)
+    .max(1e6)
+    .default(1)
+    .describe("Gradients are clipped to this global norm; 0 for no limit."),
+  seed: seed.optional().describe("Of initial weights, order and dropout; the study's seed when absent."),
+  validationShare: share.default(0.05).describe("Share of the set's prompts held back to watch the loss."),
+  validateEverySteps: z.int().min(0).default(10).describe("0 looks at them only at the end."),
+  checkpointEverySteps: count(1_000_000).default(10).describe("What an interruption costs at most."),
+  activationCheckpointing: z.boolean().default(false).describe("Less memory, more time."),
+});
+
+const LORA_SHAPE = { rank: true, alpha: true, dropout: true, targets: true } as const;
+
+/** Everything that a training run's result depends on besides the base, the data and the machine: what plans and cards hold. */
+export const trainingSettingsSchema = loraSchema
+  .omit({ ...LORA_SHAPE, examplesPerProperty: true })
+  .extend({ lora: loraSchema.pick(LORA_SHAPE), seed });
+
+export const engineSchema = z.strictObject({
   engine: z
     .enum(["auto", "native", "node-llama-cpp"])
     .default("auto")
     .describe("auto: native where it is built, else node-llama-cpp; the plan says which one it was."),
-  device: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).default("auto"),
+  device: z
+    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+    .default("auto")
+    .describe("Where models are evaluated and trained; auto: the best device that is there."),
   forward: z
     .enum(["auto", "llama.cpp", "own"])
     .default("auto")
@@ -341,79 +248,97 @@ const engine = z.strictObject({
       "Native engine on the CPU: ggml's BLAS plugin. Changes last bits, with quantized weights more; bench/README.md.",
     ),
   groupQuestions: count(10_000).default(96).describe("Questions asked as one unit; an interruption costs at most one."),
-  topTokens: z.int().min(1).max(1000).default(10).describe("Most likely tokens stored at the first answer position."),
+  topTokens: count(1000).default(10).describe("Most likely tokens stored at the first answer position."),
+});
+
+const objectLevelSchema = z.strictObject({
+  temperature: z
+    .union([z.literal(0), z.literal(1)])
+    .default(0)
+    .describe("0 takes the most likely token, 1 draws from the plain softmax."),
+});
+
+const hypotheticalSchema = z.strictObject({
+  variants: distinct("wording", list(z.string(), 100))
+    .default(["minimal"])
+    .describe("Wordings around the quoted question."),
+  maxTokens: count(4096).default(12).describe("Longest reply; one that is cut off is not read."),
+  temperature: z.literal(0).default(0).describe("Replies are greedy."),
+});
+
+const noiseFloorSchema = z.strictObject({
+  questions: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(48)
+    .describe("Questions of each state that are asked again in another order and batch; 0 for none."),
+});
+
+const scoreSchema = z.strictObject({
+  confidence: z.number().gt(0.5).lt(1).default(0.95).describe("Level of all intervals and tests."),
+  bootstrapReplicates: z.int().min(100).max(100_000).default(2000).describe("Draws of strings behind every interval."),
+});
+
+/** How far a distribution is expanded, and when samples take its place. */
+const distributionSchema = z.strictObject({
+  epsilon: z
+    .number()
+    .min(1e-12)
+    .lt(1)
+    .default(0.001)
+    .describe("Expanding ends when at most this much probability is open."),
+  tokenBudget: count(100_000_000)
+    .default(4096)
+    .describe("Tokens that may be evaluated for one distribution, the prompt's included each time it is."),
+  mostTail: share.default(0.05).describe("Where more stays open than this, answers are drawn instead."),
+  samples: count(1_000_000).default(200).describe("Answers drawn where expanding is out of reach."),
+});
+
+export const calibrationSchema = z.strictObject({
+  strings: count(100_000)
+    .default(50)
+    .describe("Most held-out strings of each task whose distributions are measured; the first of the plan's order."),
+  properties: list(z.string())
+    .optional()
+    .describe("For every task that they apply to; what the study asks of the task when absent."),
+  ...distributionSchema.shape,
 });
 
 export const studySchema = z.strictObject({
-  study: nameSchema.describe("The study's name; run folders carry it."),
-  seed: z.int().min(0).default(0),
+  study: name.describe("The study's name; run folders carry it."),
+  seed: seed
+    .default(0)
+    .describe("Chooses strings, orders sets, draws bootstrap replicates; seeds training where lora names no seed."),
   models: z
-    .record(nameSchema, modelSchema)
-    .refine((models) => Object.keys(models).length > 0, "name at least one model"),
-  tasks: z.array(task).min(1),
-  properties: z.array(z.string()).min(1).optional().describe("For every task that does not choose its own."),
-  experiments: z
-    .array(z.enum(EXPERIMENTS))
-    .min(1)
-    .refine((names) => new Set(names).size === names.length, "name each experiment once")
+    .record(name, modelSchema)
+    .refine((models) => Object.keys(models).length > 0, "name at least one model")
+    .refine((models) => Object.keys(models).length <= MOST_ENTRIES, `name at most ${MOST_ENTRIES} models`)
+    .describe("The models, under names of your own."),
+  tasks: list(taskSchema).describe("The strings that are asked."),
+  properties: list(z.string()).optional().describe("For every task that does not choose its own."),
+  experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
     .optional()
     .describe("What is judged; by default whatever the rest of the study makes possible."),
-  predictions: z
-    .array(predictionSchema)
-    .min(1)
-    .optional()
-    .describe("Who predicts whom; by default every model predicts itself."),
-  controls: controlsSchema.prefault({}),
+  predictions: list(predictionSchema).optional().describe("Who predicts whom; by default every model predicts itself."),
+  controls: controlsSchema
+    .prefault({})
+    .describe("What a self-prediction has to be compared with before it shows anything."),
   changes: z
     .array(changeSchema)
+    .max(MOST_ENTRIES)
     .default([])
     .describe("Further finetunings of self-predicting models on other behavior: do predictions follow?"),
   lora: loraSchema
     .optional()
     .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),
-  system: z.string().default("").describe("System message of every prompt. Empty, it still stops a template's own."),
-  objectLevel: z.strictObject({ temperature: z.union([z.literal(0), z.literal(1)]).default(0) }).prefault({}),
-  hypothetical: z
-    .strictObject({
-      variants: z.array(z.string()).min(1).default(["minimal"]),
-      maxTokens: count(4096).default(12),
-      temperature: z.literal(0).default(0),
-    })
-    .prefault({}),
-  engine: engine.prefault({}),
-  noiseFloor: z.strictObject({ questions: z.int().min(0).max(10_000).default(48) }).prefault({}),
-  score: z
-    .strictObject({
-      confidence: z.number().gt(0.5).lt(1).default(0.95),
-      bootstrapReplicates: z.int().min(100).max(100_000).default(2000),
-    })
-    .prefault({}),
+  system: promptText.default("").describe("System message of every prompt. Empty, it still stops a template's own."),
+  objectLevel: objectLevelSchema.prefault({}).describe("How object-level questions are asked."),
+  hypothetical: hypotheticalSchema.prefault({}).describe("How hypothetical questions are asked."),
+  engine: engineSchema.prefault({}).describe("Who evaluates, and on what."),
+  noiseFloor: noiseFloorSchema.prefault({}).describe("How much answers differ when they are asked again."),
+  score: scoreSchema.prefault({}).describe("How intervals are made."),
   calibration: calibrationSchema
     .optional()
     .describe("Compare whole distributions at temperature 1, behaviors with predictions; absent: only answers."),
 });
-
-export type StudyInput = z.infer<typeof studySchema>;
-
-/** Settles what depends on other parts of the study. */
-export function toStudy({ properties, predictions, lora, calibration, models, changes, ...input }: StudyInput): Study {
-  return settleExperiments({
-    ...input,
-    engine: toStudyEngine(input.engine),
-    models: Object.fromEntries(Object.entries(models).map(([state, one]) => [state, toStudyModel(one)])),
-    tasks: input.tasks.map(({ properties: own, ...rest }) => {
-      const chosen = own ?? properties;
-      return { ...rest, ...(chosen ? { properties: chosen } : {}) };
-    }),
-    predictions:
-      predictions?.flatMap(toStudyPredictions) ??
-      Object.keys(models).map((state) => ({ predictor: state, target: state })),
-    changes: changes.map(toStudyChange),
-    ...(lora ? { lora: toStudyLora(lora, input.seed) } : {}),
-    ...(calibration ? { calibration: toStudyCalibration(calibration) } : {}),
-  });
-}
-
-export function toStudyEngine({ sequences, ...rest }: z.infer<typeof engine>): StudyEngine {
-  return { ...rest, ...(sequences === undefined ? {} : { sequences }) };
-}

@@ -1,336 +1,295 @@
-/** The states, adapters and pairs of a plan in the making: names are checked as they come. */
+/** The model states of a plan, and everything that follows from how each came to be. Nobody else reads `states` and `adapters`. */
 
-import { nearestName } from "../base/nearest-name.js";
-import { InwardError } from "../errors.js";
-import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState, PlannedTask } from "./plan.js";
-import type { Study, StudyChange, StudyLora, StudyPrediction } from "./study.js";
+import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState } from "./plan.js";
 
-class StatesDraft {
-  /** Model -> the state of it that predicts itself; the trained one where there is one, the first of several. */
-  readonly selves = new Map<string, string>();
-  private readonly states: Record<string, PlannedState>;
-  private readonly adapters: Record<string, PlannedAdapter> = {};
-  private readonly pairs = new Map<string, { predictor: string; target: string }>();
+/** What of a plan its states follow from. */
+export type PlanOfStates = Pick<Plan, "states" | "adapters"> & Partial<Pick<Plan, "models" | "predictions">>;
 
-  constructor(models: readonly string[]) {
-    this.states = Object.fromEntries(models.map((model) => [model, { model }]));
-  }
+type StateRole =
+  /** Asked as the plan asks, as it came or after learning what a target does. */
+  | "predictor"
+  /** Shown a target's behaviors in its prompt. */
+  | "shown"
+  /** An adapter that learnt scrambled labels, or format only. */
+  | "control"
+  /** A self-predictor that is asked in another wording. */
+  | "ablation"
+  /** A state whose behavior was changed, or a cross-predictor that learnt the same answers. */
+  | "changed"
+  /** Answers under a system message of its own, for a change to be learnt from; it predicts nothing. */
+  | "teacher";
 
-  state(name: string): PlannedState | undefined {
-    return this.states[name];
-  }
-
-  adapter(name: string): PlannedAdapter | undefined {
-    return this.adapters[name];
-  }
-
-  /** States that carry an adapter which learns this state's behavior, as it is. */
-  predictorsOf(target: string): string[] {
-    return Object.entries(this.adapters)
-      .filter(([, one]) => one.target === target && !one.labels && !one.change)
-      .map(([name]) => name);
-  }
-
-  /** @param where the part of the study that names it */
-  requireState(name: string, where: string): void {
-    if (Object.hasOwn(this.states, name)) return;
-    const near = nearestName(name, Object.keys(this.states));
-    throw new InwardError(
-      "STUDY_UNKNOWN_MODEL",
-      `${where} names "${name}", which is no model and no state that something before it makes.${near ? ` Did you mean "${near}"?` : ""}`,
-    );
-  }
-
-  addState(name: string, state: PlannedState): void {
-    if (Object.hasOwn(this.states, name)) {
-      throw new InwardError(
-        "STUDY_INVALID",
-        `Two model states would be named "${name}": a prediction stands twice, or a model has an adapter's name.`,
-      );
-    }
-    this.states[name] = state;
-  }
-
-  /** @param isTwin tells of an adapter that is there whether training both would be training one twice */
-  addAdapter(name: string, adapter: PlannedAdapter, isTwin: (other: PlannedAdapter) => boolean = () => false): void {
-    const twin = Object.entries(this.adapters).find(([, one]) => !one.labels && !one.change && isTwin(one));
-    if (twin && twin[0] !== name) {
-      throw new InwardError(
-        "STUDY_INVALID",
-        `"${twin[0]}" and "${name}" would be one adapter: both have seed ${adapter.settings.seed}.`,
-      );
-    }
-    const round = this.roundOf(adapter);
-    if (round > 2) {
-      throw new InwardError(
-        "STUDY_INVALID",
-        `"${name}" would be trained on what a state does that was itself trained on a trained state: two rounds of training are the most.`,
-      );
-    }
-    this.addState(name, { model: adapter.base, adapter: name });
-    const { round: _, ...rest } = adapter;
-    this.adapters[name] = round === 2 ? { ...rest, round } : rest;
-  }
-
-  addSelf(model: string, state: string): void {
-    if (!this.selves.has(model)) this.selves.set(model, state);
-  }
-
-  addPair(predictor: string, target: string): void {
-    const key = JSON.stringify([predictor, target]);
-    if (!this.pairs.has(key)) this.pairs.set(key, { predictor, target });
-  }
-
-  hasPair(predictor: string, target: string): boolean {
-    return this.pairs.has(JSON.stringify([predictor, target]));
-  }
-
-  /** `adapters` is absent when nothing is trained. */
-  finish(): Pick<Plan, "predictions" | "states" | "adapters"> {
-    return {
-      predictions: [...this.pairs.values()],
-      states: this.states,
-      ...(Object.keys(this.adapters).length > 0 ? { adapters: this.adapters } : {}),
-    };
-  }
-
-  private roundOf({ target, change }: PlannedAdapter): number {
-    const before = [change?.from, this.states[target]?.adapter].map((name) => {
-      const adapter = name === undefined ? undefined : this.adapters[name];
-      return adapter ? (adapter.round ?? 1) : 0;
-    });
-    return 1 + Math.max(...before);
-  }
+/** How a state's adapter is trained, with the round that older plans leave out. */
+export interface StateTraining extends Omit<PlannedAdapter, "round"> {
+  readonly round: 1 | 2;
 }
-
-// Behavioral change: a self-predictor is finetuned further on other behavior, and everybody is asked about before and after.
-
-/** @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL */
-function planChanges(
-  draft: StatesDraft,
-  changes: readonly StudyChange[],
-  lora: StudyLora,
-  tasks: readonly PlannedTask[],
-): void {
-  for (const change of changes) {
-    const { name, model, answers, examples, planted } = change;
-    const self = draft.selves.get(model);
-    if (self === undefined) {
-      throw new InwardError(
-        "STUDY_INVALID",
-        `The change ${name} is one of ${model}, which does not predict itself: predictions needs { predictor: ${model}, target: ${model} }.`,
-      );
-    }
-    const after = `${self}-changed-${name}`;
-    const adapter: PlannedAdapter = {
-      base: model,
-      target: teacherOf(draft, change),
-      change: {
-        name,
-        from: self,
-        answers,
-        tasks: taughtTasks(change, tasks),
-        examples,
-        ...(planted ? { planted: true as const } : {}),
-      },
-      examplesPerProperty: lora.examplesPerProperty,
-      settings: {
-        ...lora.settings,
-        ...(change.learningRate === undefined ? {} : { learningRate: change.learningRate }),
-        ...(change.epochs === undefined ? {} : { epochs: change.epochs }),
-      },
-    };
-    draft.addAdapter(after, adapter);
-    // The changed model, the same as it was before it changed, and whoever else learnt what it did then.
-    const crosses = [...draft.predictorsOf(model), ...draft.predictorsOf(self)].filter(
-      (predictor) => draft.state(predictor)?.model !== model,
-    );
-    const changedCrosses = (change.alsoTeach ?? []).map((other) =>
-      teachCross(draft, { change, adapter, after, other }),
-    );
-    for (const predictor of [after, self, ...crosses, ...changedCrosses]) {
-      for (const target of [self, after]) draft.addPair(predictor, target);
-    }
-  }
-}
-
-interface AlsoTaught {
-  readonly change: StudyChange;
-  /** The changed model's. */
-  readonly adapter: PlannedAdapter;
-  readonly after: string;
-  /** The model whose cross-predictor learns the same answers. */
-  readonly other: string;
-}
-
-/** @returns the changed cross-predictor's name */
-function teachCross(draft: StatesDraft, { change, adapter, after, other }: AlsoTaught): string {
-  const { name, model } = change;
-  if ("model" in change.answers && change.answers.model === other) {
-    throw new InwardError("STUDY_INVALID", `The change ${name} would teach ${other} what it does already.`);
-  }
-  const sizeOf = (predictor: string) => draft.adapter(predictor)?.examplesPerProperty ?? 0;
-  // Of a series, the one that has learnt most, whatever order the study lists it in.
-  const cross = draft
-    .predictorsOf(model)
-    .filter((predictor) => draft.state(predictor)?.model === other)
-    .sort((a, b) => sizeOf(a) - sizeOf(b))
-    .at(-1);
-  if (other === model || cross === undefined) {
-    throw new InwardError(
-      "STUDY_INVALID",
-      `The change ${name} is also to be taught to ${other}, which is no cross-predictor of ${model}: predictions needs { predictor: ${other}, target: ${model} } of another model.`,
-    );
-  }
-  const changed = `${cross}-changed-${name}`;
-  const taught = { ...(adapter.change as PlannedChange), from: cross, alongside: after };
-  draft.addAdapter(changed, { ...adapter, base: other, change: taught });
-  return changed;
-}
-
-/** The state whose answers are learnt; where a rule gives them, the model itself stands there and is not listened to. */
-function teacherOf(draft: StatesDraft, { name, model, answers }: StudyChange): string {
-  if ("model" in answers) {
-    draft.requireState(answers.model, `the change ${name}`);
-    if (answers.model === model) {
-      throw new InwardError("STUDY_INVALID", `The change ${name} would teach ${model} what it does already.`);
-    }
-    return answers.model;
-  }
-  if (!("prefix" in answers)) return model;
-  const teacher = `${model}-under-${name}`;
-  draft.addState(teacher, { model, system: answers.prefix });
-  return teacher;
-}
-
-function taughtTasks({ name, tasks: wanted }: StudyChange, tasks: readonly PlannedTask[]): string[] {
-  const trained = tasks
-    .filter((task) => task.trained && task.train.length > 0)
-    .map(({ definition }) => definition.name);
-  const unknown = wanted?.find((task) => !trained.includes(task));
-  if (unknown !== undefined) {
-    const near = nearestName(unknown, trained);
-    throw new InwardError(
-      "STUDY_INVALID",
-      `The change ${name} is to be taught on ${unknown}, which is no trained task with train strings.${near ? ` Did you mean "${near}"?` : ""}`,
-    );
-  }
-  return wanted ? [...wanted] : trained;
-}
-
-// What a study trains and scores: an adapter for each of its predictions, controls and changes, and the model states that follow.
-
-type PlannedTraining = Pick<Plan, "predictions" | "states" | "adapters">;
 
 /**
- * @returns nothing but the study's own predictions when every predictor is a model as it came
- * @throws STUDY_INVALID when there is no train string to learn from, two states would have one name, two adapters would be the same,
- * a name is neither a model's nor an earlier state's, or something is trained in a study without lora
+ * `same_state` the very same weights under the very same adapter: what i = j means · `same_weights` the same base weights under another
+ * adapter, or one of them under none · `derived_weights` one's file was made from the other's, or both from a third · `other`
  */
-export function planTraining(study: Study, tasks: readonly PlannedTask[]): PlannedTraining {
-  const { lora, predictions, controls, changes } = study;
-  if (!lora) refuseTraining(study);
-  const hasShown = predictions.some(({ shown }) => shown !== undefined);
-  const hasWordings = controls.wordings.length > 0;
-  if (!lora && !hasShown && !hasWordings) return { predictions: predictions.map(pairOf) };
-  if (lora && !tasks.some((task) => task.trained && task.train.length > 0)) {
-    throw invalid("lora has nothing to learn from: every task is held out (train: false) or has no train strings.");
-  }
-  const draft = new StatesDraft(Object.keys(study.models));
-  for (const prediction of predictions) planPrediction(draft, prediction, lora);
-  for (const [model, self] of draft.selves) planControls(draft, model, self, study);
-  if (lora) planChanges(draft, changes, lora, tasks);
-  return draft.finish();
+export type Relation = "same_state" | "same_weights" | "derived_weights" | "other";
+
+/**
+ * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
+ * `cross` an adapter on other weights.
+ */
+export type PredictorKind = "self" | "cross" | "untrained";
+
+/** Who is asked about both sides of a change. */
+export type ShiftRole =
+  /** The state whose behavior was changed. */
+  | "changed"
+  /** The same, before it was changed. */
+  | "unchanged"
+  /** Another model that learnt the old behavior. */
+  | "cross"
+  /** The same, after it learnt the new answers too. */
+  | "cross_changed";
+
+/** A change of a plan, and whoever predicts both what the state did before and what it does after. */
+export interface StateChange {
+  readonly after: string;
+  readonly change: PlannedChange;
+  readonly predictors: readonly { readonly predictor: string; readonly role: ShiftRole }[];
 }
 
-function pairOf({ predictor, target }: StudyPrediction) {
-  return { predictor, target };
+interface Pair {
+  readonly predictor: string;
+  readonly target: string;
 }
 
-function planPrediction(draft: StatesDraft, prediction: StudyPrediction, lora: StudyLora | undefined): void {
-  const { predictor, target, shown } = prediction;
-  draft.requireState(target, "predictions");
-  if (shown !== undefined) {
-    const name = `${predictor}-shown-${shown}-of-${target}`;
-    draft.addState(name, { model: predictor, shown: { pairs: shown, target } });
-    draft.addPair(name, target);
-    return;
+/** Base weights under an adapter or none, asked in the plan's way or in one of its own. */
+export class State implements Omit<PlannedState, "model"> {
+  /** The model that it stands on, a name of the plan's `models`. */
+  readonly model: string;
+  /** The adapter that it carries; a state in a wording of its own shares another one's. */
+  readonly adapter?: string;
+  readonly training?: StateTraining;
+  readonly wording?: string;
+  readonly shown?: { readonly pairs: number; readonly target: string };
+  readonly system?: string;
+  readonly #states: States;
+  #condition?: string;
+
+  constructor(
+    readonly name: string,
+    { model, adapter, wording, shown, system }: PlannedState,
+    training: PlannedAdapter | undefined,
+    states: States,
+  ) {
+    this.model = model;
+    this.adapter = adapter;
+    this.training = training && { ...training, round: training.round ?? 1 };
+    this.wording = wording;
+    this.shown = shown;
+    this.system = system;
+    this.#states = states;
   }
-  // What the untrained model says does not depend on how another one is trained.
-  draft.addPair(predictor, target);
-  if (!lora) {
-    if (predictor === target) draft.addSelf(predictor, predictor);
-    return;
+
+  get role(): StateRole {
+    if (this.wording !== undefined) return "ablation";
+    if (this.training?.labels) return "control";
+    if (this.training?.change) return "changed";
+    if (this.shown) return "shown";
+    return this.system === undefined ? "predictor" : "teacher";
   }
-  const { seed = lora.settings.seed, examplesPerProperty = lora.examplesPerProperty } = prediction;
-  const name = trainedName(prediction);
-  draft.addAdapter(
-    name,
-    { base: predictor, target, examplesPerProperty, settings: { ...lora.settings, seed } },
-    (other) =>
-      other.base === predictor &&
-      other.target === target &&
-      other.settings.seed === seed &&
-      other.examplesPerProperty === examplesPerProperty,
-  );
-  draft.addPair(name, target);
-  if (predictor !== target) return;
-  draft.addPair(name, name);
-  // What it says untrained about what it does trained: a third party, and no question more.
-  draft.addPair(predictor, name);
-  // Controls and changes are the plain self-predictor's, not those of a member of a series.
-  if (prediction.examplesPerProperty === undefined) draft.addSelf(predictor, name);
+
+  get isTrained(): boolean {
+    return this.adapter !== undefined;
+  }
+
+  /** Of the training that made it; 0 for a model as it came. */
+  get round(): 0 | 1 | 2 {
+    return this.isTrained ? (this.training?.round ?? 1) : 0;
+  }
+
+  /** What its adapter learnt besides the target's behaviors as they are; absent for an adapter that learnt just these. */
+  get labels(): PlannedLabels | undefined {
+    return this.training?.labels;
+  }
+
+  get change(): PlannedChange | undefined {
+    return this.training?.change;
+  }
+
+  /** Weights alone or weights under an adapter: another wording, or solved examples, is another asking of the same network. */
+  get isPlain(): boolean {
+    return this.wording === undefined && this.shown === undefined && this.system === undefined;
+  }
+
+  /**
+   * Whose train behaviors serve its baselines. A trained target's own train strings are not asked unless somebody learns from them:
+   * what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
+   */
+  get labelSource(): string {
+    if (!this.training) return this.name;
+    return this.#states.of(this.change?.from ?? this.training.target).labelSource;
+  }
+
+  /** The same for states that differ in nothing but the seeds of their training, and of what they learnt from. */
+  get condition(): string {
+    this.#condition ??= this.#makeCondition();
+    return this.#condition;
+  }
+
+  #makeCondition(): string {
+    const { model, wording, shown, system, training } = this;
+    if (!training) return JSON.stringify([model, wording, shown, system]);
+    const { labels, change, target, examplesPerProperty, settings } = training;
+    const { seed: _, ...rest } = settings;
+    const learnt = this.#states.of(target).condition;
+    return JSON.stringify([model, wording, labels, change?.name, learnt, examplesPerProperty, rest]);
+  }
 }
 
-/** The adapter's, and that of the state that carries it. */
-function trainedName({ predictor, target, seed, examplesPerProperty }: StudyPrediction): string {
-  const size = examplesPerProperty === undefined ? "" : `-from-${examplesPerProperty}`;
-  return `${predictor}-predicts-${target}${size}${seed === undefined ? "" : `-seed-${seed}`}`;
-}
+export class States {
+  /** In the plan's order; the models themselves where a plan lists no states. */
+  readonly all: readonly State[];
+  /** Those that an adapter is trained for, in the order of the plan's adapters. */
+  readonly trained: readonly (State & { readonly training: StateTraining; readonly adapter: string })[];
+  readonly #byName: Map<string, State>;
+  readonly #models: Plan["models"];
+  readonly #predictions: readonly Pair[];
+  #main?: Map<string, Pair>;
 
-const LABELS: readonly (readonly ["scrambled" | "formatOnly", PlannedLabels, string])[] = [
-  ["scrambled", "scrambled", "scrambled"],
-  ["formatOnly", "format_only", "format-only"],
-];
-
-/** @param self the state that the controls are compared with */
-function planControls(draft: StatesDraft, model: string, self: string, { controls, lora }: Study): void {
-  const targets = self === model ? [model] : [model, self];
-  const plain = draft.adapter(self);
-  for (const [key, labels, ending] of LABELS) {
-    if (!controls[key] || !lora || !plain) continue;
-    const name = `${self}-${ending}`;
-    draft.addAdapter(name, { ...plain, labels } satisfies PlannedAdapter);
-    for (const target of targets) draft.addPair(name, target);
+  constructor({ states, adapters = {}, models = {}, predictions = [] }: PlanOfStates) {
+    const parts: [string, PlannedState][] = states
+      ? Object.entries(states)
+      : Object.keys(models).map((model) => [model, { model }]);
+    const listed = new Set(parts.map(([name]) => name));
+    for (const [name, { base }] of Object.entries(adapters)) {
+      if (!listed.has(name)) parts.push([name, { model: base, adapter: name }]);
+    }
+    this.all = parts.map(([name, part]) => {
+      const training = part.adapter !== undefined && Object.hasOwn(adapters, part.adapter) && adapters[part.adapter];
+      return new State(name, part, training || undefined, this);
+    });
+    this.#byName = new Map(this.all.map((state) => [state.name, state]));
+    this.trained = Object.keys(adapters).map((name) => this.of(name) as States["trained"][number]);
+    this.#models = models;
+    this.#predictions = predictions;
   }
-  for (const wording of controls.wordings) {
-    const name = `${self}-asked-${wording}`;
-    draft.addState(name, { ...(draft.state(self) as PlannedState), wording });
-    for (const target of targets) draft.addPair(name, target);
-  }
-}
 
-function refuseTraining({ predictions, controls, changes }: Study): void {
-  const seeded = predictions.find(({ seed }) => seed !== undefined);
-  if (seeded) {
-    throw invalid(
-      `The prediction of ${seeded.target} by ${seeded.predictor} has seed ${seeded.seed}, which is one of training, and the study has no lora.`,
+  /** A name that the plan does not list is that of a model as it came: plans that train nothing list none. */
+  of(name: string): State {
+    const known = this.#byName.get(name);
+    if (known) return known;
+    const made = new State(name, { model: name }, undefined, this);
+    this.#byName.set(name, made);
+    return made;
+  }
+
+  /** Those that a round of training makes. */
+  ofRound(round: 1 | 2): States["trained"] {
+    return this.trained.filter((state) => state.round === round);
+  }
+
+  /** Trained on what a target does, as it is: no control, no change. */
+  get plainlyTrained(): States["trained"] {
+    return this.trained.filter(({ labels, change }) => !labels && !change);
+  }
+
+  /** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
+  get teachers(): string[] {
+    const learnt = this.trained.flatMap(({ training: { target, change } }) =>
+      change && "policy" in change.answers ? [] : [target],
     );
+    return [...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))];
   }
-  const sized = predictions.find(({ examplesPerProperty }) => examplesPerProperty !== undefined);
-  if (sized) {
-    throw invalid(
-      `The prediction of ${sized.target} by ${sized.predictor} has examplesPerProperty ${sized.examplesPerProperty}, and the study has no lora.`,
-    );
+
+  /** The plan's changes, without those that only teach a cross-predictor the same answers. */
+  get changes(): StateChange[] {
+    const about = (target: string) =>
+      this.#predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
+    return this.trained.flatMap(({ name: after, change }) => {
+      if (!change || change.alongside !== undefined) return [];
+      const roleOf = (predictor: string): ShiftRole => {
+        if (predictor === after) return "changed";
+        if (predictor === change.from) return "unchanged";
+        return this.of(predictor).change ? "cross_changed" : "cross";
+      };
+      const before = about(change.from);
+      const both = about(after).filter((predictor) => before.includes(predictor));
+      return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
+    });
   }
-  if (controls.scrambled || controls.formatOnly) {
-    throw invalid("controls: scrambled and formatOnly are adapters, and the study has no lora.");
+
+  kindOf({ predictor, target }: Pair): PredictorKind {
+    const { model, isTrained } = this.of(predictor);
+    if (!isTrained) return "untrained";
+    return model === this.of(target).model ? "self" : "cross";
   }
-  if (changes.length > 0) {
-    throw invalid(`changes has ${changes.length}, each a finetuning, and the study has no lora.`);
+
+  /** Whether two models' files hold the very same weights. */
+  isSameFile(model: string, other: string): boolean {
+    const [one, two] = [this.#models[model], this.#models[other]];
+    return model === other || (one !== undefined && one.sha256 === two?.sha256);
+  }
+
+  relation(first: string, second: string): Relation {
+    if (first === second) return "same_state";
+    const [a, b] = [this.of(first).model, this.of(second).model];
+    if (this.isSameFile(a, b)) return "same_weights";
+    const [one, other] = [this.#models[a], this.#models[b]];
+    if (!one || !other) return "other";
+    const roots = new Set(filesOf(one));
+    return filesOf(other).some((sha256) => roots.has(sha256)) ? "derived_weights" : "other";
+  }
+
+  /**
+   * Whether a report shows a pair in full: one seed of each condition, the largest of a series. A pair that no prediction names
+   * is one where it could be.
+   */
+  isMain(pair: Pair): boolean {
+    this.#main ??= this.#mainPairs();
+    const best = this.#main.get(this.#seriesOf(pair));
+    const isPlanned = this.#predictions.some((one) => isSame(one, pair));
+    return isPlanned ? best !== undefined && isSame(best, pair) : this.#couldBeMain(pair);
+  }
+
+  #mainPairs(): Map<string, Pair> {
+    const sizeOf = ({ predictor }: Pair) => this.of(predictor).training?.examplesPerProperty ?? 0;
+    const chosen = new Map<string, Pair>();
+    for (const pair of this.#predictions) {
+      if (!this.#couldBeMain(pair)) continue;
+      const before = chosen.get(this.#seriesOf(pair));
+      if (!before || sizeOf(pair) > sizeOf(before)) chosen.set(this.#seriesOf(pair), pair);
+    }
+    return chosen;
+  }
+
+  #seriesOf({ predictor, target }: Pair): string {
+    const { model, isTrained } = this.of(predictor);
+    return JSON.stringify([this.of(target).condition, model, isTrained, predictor === target]);
+  }
+
+  /** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
+  #couldBeMain({ predictor, target }: Pair): boolean {
+    const [asked, about] = [this.of(predictor), this.of(target)];
+    if (asked.role !== "predictor" || about.role !== "predictor") return false;
+    if (about.isTrained && !asked.isTrained && asked.model === about.model) return false;
+    const learnt = asked.training?.target;
+    return learnt === undefined || learnt === target || predictor === target;
   }
 }
 
-function invalid(what: string): InwardError {
-  return new InwardError("STUDY_INVALID", what);
+function isSame(one: Pair, other: Pair): boolean {
+  return one.predictor === other.predictor && one.target === other.target;
+}
+
+/** A file and those that it was made from. */
+function filesOf({ sha256, reencodedFrom, roundedTo, layersRemoved }: Plan["models"][string]): string[] {
+  return [sha256, ...[reencodedFrom, roundedTo, layersRemoved].flatMap((from) => (from ? [from.sha256] : []))];
+}
+
+const KNOWN = new WeakMap<PlanOfStates, States>();
+
+/** Made once for each plan. */
+export function statesOf(plan: PlanOfStates): States {
+  const known = KNOWN.get(plan);
+  if (known) return known;
+  const made = new States(plan);
+  KNOWN.set(plan, made);
+  return made;
 }

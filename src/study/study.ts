@@ -1,116 +1,48 @@
-import type { FileTypeName } from "../gguf/encodings.js";
-import type { ExperimentName } from "./schema.js";
-import type { TrainingSettings } from "./training.js";
+/** A study as its author wrote it, every default filled in: its types follow from the schema. */
 
-/** A study as its author wrote it, every default filled in. The YAML schema in plan/ produces exactly this. */
-export interface Study {
-  readonly study: string;
-  readonly seed: number;
-  readonly models: Readonly<Record<string, StudyModel>>;
-  readonly tasks: readonly StudyTask[];
-  /** Which experiments are judged; those that the rest of the study makes possible when the author names none. */
-  readonly experiments: readonly ExperimentName[];
-  /** Who predicts whom; by default every model predicts itself. */
-  readonly predictions: readonly StudyPrediction[];
-  /** Adapters and wordings that a self-prediction has to be compared with before it shows anything. */
-  readonly controls: StudyControls;
-  /** Further finetunings of self-predicting models on other behavior; empty: behavior is not changed. */
-  readonly changes: readonly StudyChange[];
-  /** How an adapter is trained for each of the predictions; absent: nothing is trained. */
-  readonly lora?: StudyLora;
-  readonly system: string;
-  readonly objectLevel: { readonly temperature: 0 | 1 };
-  readonly hypothetical: {
-    readonly variants: readonly string[];
-    readonly maxTokens: number;
-    readonly temperature: 0;
-  };
-  readonly engine: StudyEngine;
-  readonly noiseFloor: { readonly questions: number };
-  readonly score: { readonly confidence: number; readonly bootstrapReplicates: number };
-  /** What is measured of the distributions at temperature 1; absent: nothing. */
-  readonly calibration?: StudyCalibration;
-}
+import type { z } from "zod";
+import { InwardError } from "../errors.js";
+import {
+  type calibrationSchema,
+  type changeAnswersSchema,
+  type changeSchema,
+  type engineSchema,
+  type ExperimentName,
+  EXPERIMENTS,
+  type loraSchema,
+  type modelSchema,
+  type predictionSchema,
+  type studySchema,
+  type taskSchema,
+  type trainingSettingsSchema,
+} from "./schema.js";
 
-export interface StudyCalibration extends DistributionSettings {
-  /** Most held-out strings of each task; the first ones of the plan's order. */
-  readonly strings: number;
-  /** For every task that they apply to; what the study asks of the task when absent. */
-  readonly properties?: readonly string[];
-}
+/** What a schema reads, as a value that nobody changes. */
+type Read<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
+type Fixed<Value> = Value extends (infer Entry)[]
+  ? readonly Fixed<Entry>[]
+  : Value extends object
+    ? { readonly [Key in keyof Value]: Fixed<Value[Key]> }
+    : Value;
 
+export type StudyModel = Read<typeof modelSchema>;
+export type StudyTask = Read<typeof taskSchema>;
+export type StudyChange = Read<typeof changeSchema>;
+/** Where the behavior comes from that a model is changed to. */
+export type ChangeSource = Read<typeof changeAnswersSchema>;
+export type StudyCalibration = Read<typeof calibrationSchema>;
 /** How far a distribution is expanded, and when samples take its place. */
-export interface DistributionSettings {
-  /** Expansion stops when at most this much probability is open. */
-  readonly epsilon: number;
-  /** Tokens that may be evaluated for one distribution, the prompt's included each time it is. */
-  readonly tokenBudget: number;
-  /** Above this tail, samples are drawn instead. */
-  readonly mostTail: number;
-  /** Answers that are drawn where the tree cannot be expanded. */
-  readonly samples: number;
-}
+export type DistributionSettings = Omit<StudyCalibration, "strings" | "properties">;
 
-export interface StudyModel {
-  /** Registry name, `hf:` URI, or path of a GGUF. */
-  readonly source: string;
-  /** `as_shipped` runs the file itself; anything else a re-encoding of it, made once and checksummed. */
-  readonly encoding: "as_shipped" | FileTypeName;
-  /** Rounds the weights to the grid of a coarser type before they are written out as F32; absent: not rounded. */
-  readonly roundedTo?: FileTypeName;
-  /** Share of the layers that are taken out first: evenly spaced ones, never the first or the last. Absent: none. */
-  readonly dropLayers?: number;
-}
-
-export interface StudyPrediction {
-  /** A name of `models`. */
-  readonly predictor: string;
-  /** A name of `models`, or of a state that a prediction before makes by training. */
-  readonly target: string;
-  /** Of this adapter's training alone; the study's own for training when absent. */
-  readonly seed?: number;
-  /** Most train strings learnt from per task and property; the study's own when absent. */
+/** One member of a series, where the study has a list. */
+export interface StudyPrediction extends Pick<Read<typeof predictionSchema>, "predictor" | "target" | "seed"> {
   readonly examplesPerProperty?: number;
-  /** Nothing is trained: so many of the target's behaviors stand in the prompt as earlier turns. */
   readonly shown?: number;
 }
 
-interface StudyControls {
-  /** An adapter that learns the same labels, dealt out to other strings of their task and property. */
-  readonly scrambled: boolean;
-  /** An adapter that learns to read the property off an answer that is quoted to it. */
-  readonly formatOnly: boolean;
-  /** Wordings that self-predictors are asked with and were not trained on. */
-  readonly wordings: readonly string[];
-}
-
-/** Where the behavior comes from that a model is changed to. */
-export type ChangeSource =
-  /** A rule on the string alone. */
-  | { readonly policy: "last_item" | "first_item" | "most_frequent_item" }
-  /** Another model's answers. */
-  | { readonly model: string }
-  /** Its own answers under a system message. */
-  | { readonly prefix: string }
-  /** Its own answers, dealt out to other strings of their task. */
-  | { readonly shuffled: true };
-
-export interface StudyChange {
-  readonly name: string;
-  /** A model that predicts itself. */
-  readonly model: string;
-  readonly answers: ChangeSource;
-  /** Trained tasks whose train strings teach the change; all trained ones when absent. The others show what it does elsewhere. */
-  readonly tasks?: readonly string[];
-  /** Most train strings per task. */
-  readonly examples: number;
-  /** Models whose cross-predictors of this one learn the same answers: what of the change can be had without being the changed model. */
-  readonly alsoTeach?: readonly string[];
-  /** Positive control: what hypothetical questions are to be answered from now on is taught as well. */
-  readonly planted: boolean;
-  readonly learningRate?: number;
-  readonly epochs?: number;
-}
+/** Everything that a training run's result depends on, besides the base, the data and the machine. */
+export type TrainingSettings = Read<typeof trainingSettingsSchema>;
+export type LoraSettings = TrainingSettings["lora"];
 
 export interface StudyLora {
   /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
@@ -118,43 +50,99 @@ export interface StudyLora {
   readonly settings: TrainingSettings;
 }
 
-export interface StudyTask {
-  /** Built-in name, or path of a task YAML relative to the study. */
-  readonly task: string;
-  readonly trainStrings: number;
-  readonly heldOutStrings: number;
-  /** Whether its train strings may enter finetune sets; a held-out task's serve baselines only. */
-  readonly train: boolean;
-  /** Solved examples as earlier chat turns. */
-  readonly examples: boolean;
-  /** Properties to take; the task's own list when absent. */
-  readonly properties?: readonly string[];
-}
-
-export interface StudyEngine {
-  /** `auto`: native where the addon is built, else node-llama-cpp. */
-  readonly engine: "auto" | "native" | "node-llama-cpp";
-  readonly device: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
-  /** One sequence per decode, no prefix reuse: slow, bit-stable. */
-  readonly strict: boolean;
-  /** Sequences evaluated at once; what suits the engine when absent. */
-  readonly sequences?: number;
-  readonly threads: number;
-  /** Native, not strict: llama.cpp's flash attention, which rounds keys and values to F16 whatever the cache holds. Absent in older plans: false. */
-  readonly flashAttention?: boolean;
-  /** Native on the CPU, not strict: products of 32 rows and more by a BLAS. Part of the plan, because it changes last bits. Absent in older plans: false. */
-  readonly blas?: boolean;
-  /** Native: who evaluates. `own`: our forward pass, on the CPU, every weight a float. Absent in older plans: llama.cpp. */
-  readonly forward?: "auto" | "llama.cpp" | "own";
-  /** Questions that are asked as one unit and asked again whole after an interruption. */
-  readonly groupQuestions: number;
-  /** Most likely tokens stored at the first answer position. */
-  readonly topTokens: number;
-}
+/** Settings that came later: plans that are older lack them, which means llama.cpp's evaluation with neither. */
+type LaterSetting = "forward" | "flashAttention" | "blas";
+export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
+  Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
 
 /** Engine settings with nothing left to the machine: what stands in a plan. */
-export interface SettledEngine extends StudyEngine {
+export type SettledEngine = StudyEngine & {
   readonly engine: "native" | "node-llama-cpp";
   readonly forward?: "llama.cpp" | "own";
   readonly sequences: number;
+};
+
+type StudyInput = Read<typeof studySchema>;
+
+export interface Study extends Omit<StudyInput, "properties" | "predictions" | "experiments" | "lora" | "engine"> {
+  readonly engine: StudyEngine;
+  /** Who predicts whom; by default every model predicts itself. */
+  readonly predictions: readonly StudyPrediction[];
+  /** Which experiments are judged; those that the rest of the study makes possible when the author names none. */
+  readonly experiments: readonly ExperimentName[];
+  /** Absent: nothing is trained. */
+  readonly lora?: StudyLora;
+}
+
+/**
+ * Settles what depends on other parts of the study.
+ * @throws STUDY_INVALID
+ */
+export function toStudy({ properties, predictions, experiments, lora, ...input }: StudyInput): Study {
+  const study = {
+    ...input,
+    tasks: input.tasks.map((task) => ({ ...task, properties: task.properties ?? properties })),
+    predictions:
+      predictions?.flatMap(toStudyPredictions) ??
+      Object.keys(input.models).map((model) => ({ predictor: model, target: model })),
+    lora: lora && { examplesPerProperty: lora.examplesPerProperty, settings: toTrainingSettings(lora, input.seed) },
+  };
+  return { ...study, experiments: settleExperiments(study, experiments) };
+}
+
+/** One for each member of a series. */
+function toStudyPredictions({ examplesPerProperty, shown, ...pair }: Read<typeof predictionSchema>): StudyPrediction[] {
+  return listOf(examplesPerProperty).flatMap((size) =>
+    listOf(shown).map((pairs) => ({ ...pair, examplesPerProperty: size, shown: pairs })),
+  );
+}
+
+function listOf(one: number | readonly number[] | undefined): readonly (number | undefined)[] {
+  return typeof one === "object" ? one : [one];
+}
+
+/** @param studySeed which training takes when it names none */
+export function toTrainingSettings(
+  { examplesPerProperty: _, rank, alpha, dropout, targets, ...rest }: Read<typeof loraSchema>,
+  studySeed: number,
+): TrainingSettings {
+  return { ...rest, lora: { rank, alpha, dropout, targets }, seed: rest.seed ?? studySeed };
+}
+
+// Which experiments a study has, and that it has what they need: known before anything is asked.
+
+type Unsettled = Omit<Study, "experiments">;
+
+/** Why a study cannot have an experiment; undefined where it can. */
+const LACKS: Readonly<Record<ExperimentName, (study: Unsettled) => string | undefined>> = {
+  self_prediction: ({ predictions }) =>
+    predictions.some(isSelf) ? undefined : "no prediction of a model about itself (predictions)",
+  cross_prediction: ({ predictions }) =>
+    predictions.some((one) => !isSelf(one)) ? undefined : "no prediction of another model (predictions)",
+  calibration: ({ calibration }) => (calibration ? undefined : "no calibration section"),
+  behavioral_change: ({ changes }) => (changes.length > 0 ? undefined : "no changes section"),
+  matrix: ({ predictions }) =>
+    new Set(predictions.map(({ target }) => target)).size >= 2 &&
+    new Set(predictions.map(({ predictor }) => predictor)).size >= 2
+      ? undefined
+      : "fewer than two targets or two predictors (predictions)",
+  limits: () => undefined,
+};
+
+/** Experiments that nobody has who does not ask for them: they cost questions, or mean something only for chosen tasks. */
+const ASKED_FOR: readonly ExperimentName[] = ["matrix", "limits"];
+
+/** @throws STUDY_INVALID when an experiment is named that the study lacks something for */
+function settleExperiments(study: Unsettled, named: readonly ExperimentName[] | undefined): ExperimentName[] {
+  for (const name of named ?? []) {
+    const lack = LACKS[name](study);
+    if (lack) throw new InwardError("STUDY_INVALID", `experiments names ${name}, and the study has ${lack}.`);
+  }
+  return named
+    ? EXPERIMENTS.filter((name) => named.includes(name))
+    : EXPERIMENTS.filter((name) => !ASKED_FOR.includes(name) && LACKS[name](study) === undefined);
+}
+
+function isSelf({ predictor, target }: StudyPrediction): boolean {
+  return predictor === target;
 }

@@ -11,7 +11,7 @@ import type { ExperimentResults } from "../../src/experiments/experiments.js";
 import type { FinetuneExample } from "../../src/finetune/set.js";
 import type { Plan } from "../../src/study/plan.js";
 import type { Shifts } from "../../src/score/comparison/shift.js";
-import type { AdapterCard } from "../../src/study/training.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

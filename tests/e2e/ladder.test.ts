@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findAddon } from "../../src/model/native/addon.js";
 import type { Plan } from "../../src/study/plan.js";
 import type { Scores } from "../../src/score/scores.js";
-import type { AdapterCard } from "../../src/study/training.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { type Finished, inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

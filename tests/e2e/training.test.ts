@@ -7,7 +7,7 @@ import { findAddon } from "../../src/model/native/addon.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { FinetuneExample } from "../../src/finetune/set.js";
 import type { Scores } from "../../src/score/scores.js";
-import type { AdapterCard } from "../../src/study/training.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

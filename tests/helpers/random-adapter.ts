@@ -2,7 +2,7 @@
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { NativeTensor } from "../../native/index.js";
 import { type LoraAdapter, loraName, stateToAdapter } from "../../src/finetune/adapter/adapter.js";
-import { LORA_TARGETS, type LoraTarget } from "../../src/study/training.js";
+import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 
 /** The shape of `writeTinyModel`'s model. */
 export const TINY_SHAPE = { layers: 2, embedding: 64, heads: 4, keyValueHeads: 2, feedForward: 128 } as const;

@@ -12,7 +12,7 @@ import { exportPeft, importPeft } from "../../src/finetune/adapter/peft.js";
 import { dequantize } from "../../src/gguf/encodings.js";
 import { openGguf, readFully, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
-import { LORA_TARGETS } from "../../src/study/training.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

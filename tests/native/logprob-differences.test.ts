@@ -7,9 +7,10 @@ import { logprobQuestions, type MeasuredLogprobDifference } from "../../src/ask/
 import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { makePlan, type Plan } from "../../src/study/plan.js";
-import { measureLogprobDifferences } from "../../src/run/measure-stages.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
 import { readJsonLines } from "../../src/base/files.js";
+import { only } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -48,16 +49,19 @@ async function measure(run: RunFolder, stopAfter = Number.POSITIVE_INFINITY): Pr
       return model.score(requests, options);
     },
   };
-  await measureLogprobDifferences({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: async () => counted,
-    reopenModel: async () => counted,
-    closeModel: async () => {},
-    modelPath: () => "",
-    onProgress: () => {},
-    signal: abort.signal,
-  });
+  await runStages(
+    {
+      run,
+      events: new EventLog(run.file("events")),
+      modelFor: async () => counted,
+      reopenModel: async () => counted,
+      closeModel: async () => {},
+      modelPath: () => "",
+      onProgress: () => {},
+      signal: abort.signal,
+    },
+    only("logprob differences"),
+  );
   return groups;
 }
 

@@ -6,9 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { adapterReadme, readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
+import { type AdapterCard, adapterReadme, readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
 import { checkAdapterBase, readAdapter, saveAdapter } from "../../src/finetune/adapter/saved-adapter.js";
-import type { AdapterCard } from "../../src/study/training.js";
 import { exampleCard } from "../helpers/adapter-card.js";
 import { randomAdapter } from "../helpers/random-adapter.js";
 

@@ -18,7 +18,7 @@ import { sha256OfFile } from "../../src/model/model-file.js";
 import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { floatsToHalves } from "../../src/gguf/encodings.js";
 import { type TensorSource, writeGguf } from "../../src/gguf/write-gguf.js";
-import { LORA_TARGETS } from "../../src/study/training.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { layoutFloats, randomAdapter, tinyLayout } from "../helpers/random-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Trial } from "../../src/score/trial.js";
 import { armSentence } from "../../src/report/words.js";
 import { judgeChange } from "../../src/score/comparison/judge.js";
-import { changesOf } from "../../src/run/score-stages.js";
-import { planTraining } from "../../src/study/states.js";
+import { statesOf } from "../../src/study/states.js";
+import { planTraining } from "../../src/study/make-states.js";
 import { parseStudy } from "../../src/study/load-study.js";
 import { makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
@@ -44,7 +44,7 @@ describe("the plan of a change", () => {
     expect(asked).toEqual([self, after]);
     expect(predictions.some(({ target }) => target === also)).toBe(false);
     const plan = makeEverythingPlan({ adapters: adapters ?? {}, states: states ?? {}, predictions });
-    expect(changesOf(plan)).toMatchObject([
+    expect(statesOf(plan).changes).toMatchObject([
       {
         after,
         predictors: [

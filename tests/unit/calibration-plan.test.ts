@@ -4,7 +4,7 @@ import { calibrationGroups, calibrationQuestions } from "../../src/ask/measure-d
 import { hypotheticalQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { parseStudy } from "../../src/study/load-study.js";
 import { makePlan, type ModelFile } from "../../src/study/plan.js";
-import { kindOf } from "../../src/run/score-stages.js";
+import { statesOf } from "../../src/study/states.js";
 import { hashOf } from "../../src/base/files.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -124,7 +124,7 @@ describe("the questions", () => {
 
 test("predictors are untrained, self or cross by their adapter's base and the target's", async () => {
   const made = await plan(SECTION, LORA, PREDICTIONS);
-  const kinds = made.predictions.map((pair) => [pair.predictor, pair.target, kindOf(made, pair)]);
+  const kinds = made.predictions.map((pair) => [pair.predictor, pair.target, statesOf(made).kindOf(pair)]);
   expect(kinds).toEqual([
     ["a", "a", "untrained"],
     ["a-predicts-a", "a", "self"],
@@ -133,5 +133,5 @@ test("predictors are untrained, self or cross by their adapter's base and the ta
     ["b", "a", "untrained"],
     ["b-predicts-a", "a", "cross"],
   ]);
-  expect(kindOf({}, { predictor: "b", target: "a" })).toBe("untrained");
+  expect(statesOf({}).kindOf({ predictor: "b", target: "a" })).toBe("untrained");
 });

@@ -9,15 +9,14 @@ import type { LanguageModel } from "../../src/model/language-model.js";
 import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
 import type { Answer, ChatMessage } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
-import { askAdaptedObjectLevel, askChallenges } from "../../src/run/ask-stages.js";
-import { extractBehaviors } from "../../src/run/behaviors.js";
 import type { StageContext } from "../../src/run/models.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
 import { readJsonLines } from "../../src/base/files.js";
 import { areYouSure } from "../../src/tasks/built-in.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
-import { runScripted } from "../helpers/scripted-run.js";
+import { only, runScripted } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `
@@ -163,7 +162,7 @@ test("what states with an adapter answer is challenged too, on held-out strings"
   for (const name of Object.keys(adapted.adapters ?? {})) {
     await mkdir(dirname(other.file(`adapter/${name}`)), { recursive: true });
     await writeFile(other.file(`adapter/${name}`), "an adapter");
-    await other.markDone(`adapter/${name}`, {});
+    await other.markDone([`adapter/${name}`], {});
   }
   const context: StageContext = {
     run: other,
@@ -174,10 +173,10 @@ test("what states with an adapter answer is challenged too, on held-out strings"
     modelPath: () => "/m",
     onProgress: () => {},
   };
-  await askAdaptedObjectLevel(context, 1);
-  await expect(extractBehaviors({ run: other }, 1)).rejects.toMatchObject({ code: "STORE_INCOMPLETE" });
-  await askChallenges(context, 1);
-  await extractBehaviors({ run: other }, 1);
+  await runStages(context, only("object-level, adapted"));
+  await expect(runStages(context, only("behaviors, adapted"))).rejects.toMatchObject({ code: "STORE_INCOMPLETE" });
+  await runStages(context, only("object-level, adapted, challenged"));
+  await runStages(context, only("behaviors, adapted"));
   const final = await rows<Answer>(other, "challengedAdapted");
   expect(final.map(({ split, state }) => `${split} ${state}`)).toEqual(Array(8).fill("held_out m-predicts-m"));
   const behaviors = (await rows<Behavior>(other, "behaviorsAdapted")).filter(({ task }) => task === "are_you_sure");

@@ -17,7 +17,7 @@ const source = [
 ]
   .map(read)
   .join("\n");
-const documented = [...read("README.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
+const documented = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
 
 describe("the table of errors", () => {
   test.each(Object.keys(ERRORS))("%s is thrown somewhere", (code) => {

@@ -1,6 +1,6 @@
 /** The loss figure: what it draws of a training's losses. */
 import { describe, expect, test } from "vitest";
-import type { LossPoint } from "../../src/study/training.js";
+import type { LossPoint } from "../../src/finetune/adapter/card.js";
 import { lossFigure, lossSpec } from "../../src/report/figures/training.js";
 
 const losses = (count: number): LossPoint[] =>

@@ -64,6 +64,13 @@ describe("boundaries", () => {
     expect(loud.filter((path) => /console\.|process\.(stdout|stderr|exit)/.test(text(path)))).toEqual([]);
   });
 
+  test("only study/states.ts and the making of plans know how a plan lists its states and adapters", () => {
+    const known = ["src/study/states.ts", "src/study/make-states.ts", "src/study/plan.ts"];
+    const reads =
+      /\b[pP]lan\w*\)?\??\.(states|adapters)\b|\{[^{}()]*\b(states|adapters)\b[^{}()]*\}(: \w*Plan\b| = [\w.]*\bplan\b)|Pick<Plan,[^>]*"(states|adapters)"|Plan\["(states|adapters)"\]/;
+    expect(sources.filter((path) => !known.includes(path) && reads.test(text(path)))).toEqual([]);
+  });
+
   test("score/ and properties/ are pure: no files, no clock, no randomness of their own", () => {
     const pure = sources.filter((path) => ["score", "properties"].includes(roomOf(path)));
     expect(pure.length).toBeGreaterThan(10);

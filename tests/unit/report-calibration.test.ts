@@ -4,7 +4,7 @@ import {
   type CalibrationPair,
   type CalibrationRow,
   type CalibrationScores,
-  scoreDistributions,
+  scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import { judgeCalibration, judgeDifference } from "../../src/report/sections/calibration.js";
 import { makeReport, type ReportFiles } from "../../src/report/report.js";
@@ -34,7 +34,7 @@ function makeScores(names = { m: "m", m1: "m1", n1: "n1" }, samples?: number): C
     { predictor: names.m1, target: names.m, kind: "self" },
     { predictor: names.n1, target: names.m, kind: "cross" },
   ];
-  return scoreDistributions(lines, pairs, SETTINGS);
+  return scoreCalibration(lines, pairs, SETTINGS);
 }
 
 const reportOf = (calibration?: CalibrationScores) =>
@@ -116,7 +116,7 @@ test("without distributions there is no section", async () => {
 
 test("what was not run and what was sampled stand among the limits; a pair without data is a reason, not a figure", async () => {
   const untrained: CalibrationPair = { predictor: "m", target: "m", kind: "untrained" };
-  const empty = await reportOf(scoreDistributions([], [untrained], SETTINGS));
+  const empty = await reportOf(scoreCalibration([], [untrained], SETTINGS));
   expect(empty.markdown).toContain("No cross-prediction was measured");
   expect(empty.html).toContain("there is no calibration to show (nothing to compare)");
   expect(empty.figures.map(({ name }) => name)).not.toContain("calibration");

@@ -5,7 +5,7 @@ import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js
 import {
   type CalibrationPair,
   type CalibrationScores,
-  scoreDistributions,
+  scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import type { Estimate } from "../../src/score/interval.js";
 import { type Comparison, compareDistributions } from "../../src/score/calibration/predictors.js";
@@ -69,8 +69,8 @@ test("every number is finite, in its interval and in its range, or there is a re
     fc.property(
       someLines.chain((lines) => fc.tuple(fc.constant(lines), fc.shuffledSubarray(lines, { minLength: lines.length }))),
       ([lines, shuffled]) => {
-        const scores = scoreDistributions(lines, PAIRS, SETTINGS);
-        expect(scoreDistributions(shuffled, PAIRS, SETTINGS)).toEqual(scores);
+        const scores = scoreCalibration(lines, PAIRS, SETTINGS);
+        expect(scoreCalibration(shuffled, PAIRS, SETTINGS)).toEqual(scores);
         // JSON has no NaN and no infinity: both would come back as null.
         expect(JSON.parse(JSON.stringify(scores))).toEqual(scores);
         for (const [path, estimate] of estimatesOf(scores)) {
@@ -113,7 +113,7 @@ test("a perfect predictor is off by nothing", () => {
       });
       fc.pre(whole.length >= 2);
       const lines = whole.flatMap((values, at) => [behavior(`s${at}`, values), prediction(`s${at}`, values)]);
-      const [row] = scoreDistributions(lines, [{ predictor: "m", target: "m", kind: "untrained" }], SETTINGS).rows;
+      const [row] = scoreCalibration(lines, [{ predictor: "m", target: "m", kind: "untrained" }], SETTINGS).rows;
       for (const name of ["madPoints", "excessBrier", "totalVariation", "expectedCalibrationError"] as const) {
         const estimate = row?.metrics[name];
         expect(estimate?.ok && estimate.value, name).toBeCloseTo(0, 12);

@@ -6,7 +6,7 @@ import {
   type CalibrationMetrics,
   type CalibrationPair,
   type CalibrationRow,
-  scoreDistributions,
+  scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import type { Estimate } from "../../src/score/interval.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
@@ -49,7 +49,7 @@ const distributions = reference.lines.map(
   ([side, state, task, item, property, values, tail]): MeasuredDistribution =>
     (side === "object_level" ? behavior : prediction)(item, values, { state, task, property, tail }),
 );
-const scores = scoreDistributions(distributions, reference.pairs, {
+const scores = scoreCalibration(distributions, reference.pairs, {
   confidence: reference.confidence,
   bootstrapReplicates: reference.replicates,
   bootstrapSeed: 7,

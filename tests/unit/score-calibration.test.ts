@@ -1,6 +1,6 @@
 /** Calibration by hand: examples small enough to compute on paper, and input that gives no number. */
 import { describe, expect, test } from "vitest";
-import { type CalibrationPair, scoreDistributions } from "../../src/score/calibration/score-calibration.js";
+import { type CalibrationPair, scoreCalibration } from "../../src/score/calibration/score-calibration.js";
 import {
   brier,
   equalFrequencyBins,
@@ -117,7 +117,7 @@ describe("a small study", () => {
     prediction("s3", { a: 1 }, { state: "m1" }),
     prediction("s4", { a: 1 }, { state: "m1" }),
   ];
-  const scores = scoreDistributions(lines, [SELF, UNTRAINED, CROSS], SETTINGS);
+  const scores = scoreCalibration(lines, [SELF, UNTRAINED, CROSS], SETTINGS);
   const [self, , untrained] = scores.rows;
 
   test("MAD, Brier and skill: the constant predictor is wrong about both strings", () => {
@@ -178,7 +178,7 @@ describe("a small study", () => {
 
 test("a constant predictor that is never wrong leaves no skill to show", () => {
   const lines = ["s1", "s2", "s3"].flatMap((item) => [behavior(item, { a: 1 }), prediction(item, { a: 0.9 })]);
-  const [row] = scoreDistributions(lines, [UNTRAINED], SETTINGS).rows;
+  const [row] = scoreCalibration(lines, [UNTRAINED], SETTINGS).rows;
   expect(row?.skill).toEqual({
     ok: false,
     reason: "the constant predictor is never wrong: nothing to improve on",
@@ -186,7 +186,7 @@ test("a constant predictor that is never wrong leaves no skill to show", () => {
 });
 
 test("a pair without distributions says so in every place", () => {
-  const { rows, differences } = scoreDistributions([], [SELF, CROSS], SETTINGS);
+  const { rows, differences } = scoreCalibration([], [SELF, CROSS], SETTINGS);
   expect(rows.map(({ comparisons, metrics }) => [comparisons, metrics.brier])).toEqual(
     [0, 0].map((none) => [none, { ok: false, reason: "nothing to compare" }]),
   );
@@ -198,5 +198,5 @@ test.each([
   [{ bootstrapReplicates: 0 }, /replicates is 0/],
   [{ bootstrapSeed: 0.5 }, /seed is 0.5/],
 ])("settings %j are refused", (wrong, message) => {
-  expect(() => scoreDistributions([], [], { ...SETTINGS, ...wrong })).toThrow(message);
+  expect(() => scoreCalibration([], [], { ...SETTINGS, ...wrong })).toThrow(message);
 });

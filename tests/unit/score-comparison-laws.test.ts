@@ -1,7 +1,7 @@
 /** What must hold of every comparison, and what becomes of trials that tell nothing. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { behaviorOf, compareContrasts, type PredictorComparison } from "../../src/score/comparison/comparison.js";
+import { behaviorOf, comparePredictors, type PredictorComparison } from "../../src/score/comparison/comparison.js";
 import type { Trial } from "../../src/score/trial.js";
 import { designEffect } from "../../src/score/comparison/scatter.js";
 import { holmAdjusted, mcNemarTest, signFlipTest } from "../../src/score/comparison/tests.js";
@@ -66,7 +66,7 @@ function flaws(value: unknown, path = ""): string[] {
 
 describe("laws of a comparison", () => {
   law("swapping self and cross negates the difference and keeps the p-values", (trials) => {
-    const [one, other] = [HERE, THERE].map((contrast) => compareContrasts(trials, [contrast], SETTINGS)) as [
+    const [one, other] = [HERE, THERE].map((contrast) => comparePredictors(trials, [contrast], SETTINGS)) as [
       PredictorComparison,
       PredictorComparison,
     ];
@@ -91,7 +91,7 @@ describe("laws of a comparison", () => {
   law("identical predictors differ by 0, with p = 1 everywhere", (trials) => {
     const same = trials.filter(({ predictor }) => predictor === "tiny");
     const twins = [...same, ...same.map((trial) => ({ ...trial, predictor: "big" }))];
-    const { overall, mcnemar, byTask, designEffect: effect } = compareContrasts(twins, [HERE], SETTINGS);
+    const { overall, mcnemar, byTask, designEffect: effect } = comparePredictors(twins, [HERE], SETTINGS);
     for (const { difference, signFlip } of overall) {
       if (difference.ok) {
         expect(difference.value).toBe(0);
@@ -109,7 +109,7 @@ describe("laws of a comparison", () => {
     "nothing is NaN or empty, whatever the trials; p lies in (0, 1], a value in its interval, and every trial is accounted for",
     (trials) => {
       const asThey = behaviorOf(trials, "tiny");
-      const comparison = compareContrasts(trials, [HERE, THERE], SETTINGS, asThey);
+      const comparison = comparePredictors(trials, [HERE, THERE], SETTINGS, asThey);
       expect(flaws(comparison)).toEqual([]);
       for (const { difference, hierarchical, signFlip } of comparison.overall) {
         for (const estimate of [difference, hierarchical]) {
@@ -134,7 +134,7 @@ describe("laws of a comparison", () => {
     );
     fc.assert(
       fc.property(shuffled, ([trials, others]) => {
-        const [one, other] = [trials, others].map((some) => JSON.stringify(compareContrasts(some, [HERE], SETTINGS)));
+        const [one, other] = [trials, others].map((some) => JSON.stringify(comparePredictors(some, [HERE], SETTINGS)));
         expect(one).toBe(other);
       }),
       { numRuns: 60, seed: 20261125 },
@@ -146,7 +146,7 @@ describe("laws of a comparison", () => {
     const whole = trials.filter(
       (trial) => trial.item !== "s7" && trials.filter((other) => key(other) === key(trial)).length === 2,
     );
-    const { overall } = compareContrasts(whole, [HERE], SETTINGS);
+    const { overall } = comparePredictors(whole, [HERE], SETTINGS);
     const { averages } = scoreTrials(whole, [], SETTINGS);
     for (const { kind, self, cross } of overall) {
       for (const [predictor, ours] of Object.entries({ tiny: self, big: cross })) {
@@ -213,7 +213,7 @@ describe("laws of the tests", () => {
 });
 
 describe("trials that tell nothing", () => {
-  const reasons = (trials: Trial[]) => compareContrasts(trials, [HERE], SETTINGS);
+  const reasons = (trials: Trial[]) => comparePredictors(trials, [HERE], SETTINGS);
   const pair = (item: string, behavior: string | undefined, own: string | undefined, other: string | undefined) => [
     makeTrial(item, behavior, own, { predictor: "tiny" }),
     makeTrial(item, behavior, other, { predictor: "big" }),
@@ -259,7 +259,7 @@ describe("trials that tell nothing", () => {
       { signFlipDraws: 0 },
     ];
     for (const wrong of settings) {
-      expect(() => compareContrasts([], [HERE], { ...SETTINGS, ...wrong })).toThrow(
+      expect(() => comparePredictors([], [HERE], { ...SETTINGS, ...wrong })).toThrow(
         expect.objectContaining({ code: "STUDY_INVALID" }),
       );
     }

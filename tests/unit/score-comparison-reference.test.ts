@@ -1,7 +1,7 @@
 /** Agreement with numpy, scipy, statsmodels and published examples; tests/fixtures/score/README-comparison.md has the command. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { compareContrasts, type Sensitivity } from "../../src/score/comparison/comparison.js";
+import { comparePredictors, type Sensitivity } from "../../src/score/comparison/comparison.js";
 import type { Estimate } from "../../src/score/interval.js";
 import { binomialFrom, binomialMass, binomialUpTo, clopperPearsonInterval } from "../../src/score/probability.js";
 import { holmAdjusted, mcNemarTest, signFlipTest } from "../../src/score/comparison/tests.js";
@@ -154,10 +154,10 @@ const contrasts = Array.from({ length: reference.seeds }, (_, at) => ({
 }));
 
 describe("two predictors on synthetic trials", () => {
-  const one = compareContrasts(trials, contrasts.slice(0, 1), SETTINGS, ({ task, item, property }) =>
+  const one = comparePredictors(trials, contrasts.slice(0, 1), SETTINGS, ({ task, item, property }) =>
     crossDoes.get(JSON.stringify([task, item, property])),
   );
-  const all = compareContrasts(trials, contrasts, SETTINGS);
+  const all = comparePredictors(trials, contrasts, SETTINGS);
   const sensitivity = (name: Sensitivity["name"], at: number) => {
     const found = one.sensitivity.find((each) => each.name === name);
     if (!found?.ok) throw new Error(found?.reason);
@@ -183,7 +183,7 @@ describe("two predictors on synthetic trials", () => {
 
   test("balancing by weights is what balancing by random draws gives on average", () => {
     const cell = trials.filter(({ task, property }) => task === "words" && property === "first_letter");
-    const balanced = compareContrasts(cell, contrasts.slice(0, 1), { ...SETTINGS, bootstrapReplicates: 10 })
+    const balanced = comparePredictors(cell, contrasts.slice(0, 1), { ...SETTINGS, bootstrapReplicates: 10 })
       .sensitivity[3];
     if (!balanced?.ok) throw new Error(balanced?.reason);
     const [micro] = balanced.differences;

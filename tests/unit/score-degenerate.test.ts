@@ -1,9 +1,9 @@
 /** Inputs that tell little or nothing: every statistic has a value with an interval around it, or says why not, and nothing is NaN. */
 import { describe, expect, test } from "vitest";
 import type { Trial } from "../../src/score/trial.js";
-import { scoreDistributions } from "../../src/score/calibration/score-calibration.js";
+import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
 import { clusterTInterval } from "../../src/score/interval.js";
-import { compareContrasts } from "../../src/score/comparison/comparison.js";
+import { comparePredictors } from "../../src/score/comparison/comparison.js";
 import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { scoreShift } from "../../src/score/comparison/shift.js";
 import type { DifferenceRow } from "../../src/score/comparison/difference.js";
@@ -55,7 +55,7 @@ function trialsOf(rows: readonly Row[]): Trial[] {
 
 const MEASURES: Record<string, (rows: readonly Row[]) => unknown> = {
   scores: (rows) => scoreTrials(trialsOf(rows), [], SETTINGS),
-  comparison: (rows) => compareContrasts(trialsOf(rows), [CONTRAST], SETTINGS),
+  comparison: (rows) => comparePredictors(trialsOf(rows), [CONTRAST], SETTINGS),
   "privileged access": (rows) =>
     measurePrivilegedAccess({ trials: trialsOf(rows), trainLabels: [], contrasts: [CONTRAST] }, SETTINGS),
   "t interval": (rows) => clusterTInterval(differencesOf(rows), "macro", 0.95),
@@ -72,7 +72,7 @@ const MEASURES: Record<string, (rows: readonly Row[]) => unknown> = {
       SETTINGS,
     ),
   calibration: (rows) =>
-    scoreDistributions(
+    scoreCalibration(
       rows.flatMap(([did, said], at) => [
         behavior(`s${at}`, did === undefined ? {} : { [did]: 1 }),
         prediction(`s${at}`, said === undefined ? {} : { [said]: 1 }),

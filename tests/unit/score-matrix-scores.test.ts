@@ -1,11 +1,12 @@
 /** All that is computed of a matrix at once: which fits, whose relations, what is missing with which reason; and what the report says. */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Plan } from "../../src/study/plan.js";
+import { statesOf } from "../../src/study/states.js";
 import type { Trial } from "../../src/score/trial.js";
 import { makeReport } from "../../src/report/report.js";
 import { songVerdict } from "../../src/report/sections/matrix-verdict.js";
-import { type FittedForm, type MatrixScores, scoreMatrixTrials } from "../../src/score/matrix/matrix.js";
-import { relationCovariates, relationOf } from "../../src/score/matrix/cells.js";
+import { type FittedForm, type MatrixScores, scoreMatrix } from "../../src/score/matrix/matrix.js";
+import { relationCovariates } from "../../src/score/matrix/cells.js";
 import { scoreSong } from "../../src/score/matrix/song.js";
 import { makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
@@ -59,7 +60,7 @@ function plant(access: number, states = NAMES, strings = 150): Trial[] {
 }
 
 const score = (trials: readonly Trial[], plan = PLAN): MatrixScores => ({
-  ...scoreMatrixTrials(plan, trials, [], SETTINGS),
+  ...scoreMatrix(plan, trials, [], SETTINGS),
   song: { ok: false, reason: "not asked here" },
 });
 const fitOf = ({ fits }: MatrixScores, predictors: string, form: FittedForm["form"]) =>
@@ -82,12 +83,12 @@ describe("what two states have in common", () => {
     ["m", "n", "other"],
     ["k", "n-m", "other"],
   ])("%s and %s: %s", (first, second, relation) => {
-    expect(relationOf(PLAN, first, second)).toBe(relation);
-    expect(relationOf(PLAN, second, first)).toBe(relation);
+    expect(statesOf(PLAN).relation(first, second)).toBe(relation);
+    expect(statesOf(PLAN).relation(second, first)).toBe(relation);
   });
 
   test("label sources", () => {
-    const [, source, shared] = relationCovariates(PLAN);
+    const [, source, shared] = relationCovariates(statesOf(PLAN));
     expect([source?.of("m-n", "n"), source?.of("n", "m-n"), source?.of("m-m", "m"), source?.of("m", "m")]).toEqual([
       ...[1, 0, 1, 0],
     ]);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import {
   behaviorOf,
-  compareContrasts,
+  comparePredictors,
   type Contrast,
   type PrivilegedAccess,
   type TestedDifference,
@@ -117,7 +117,7 @@ describe("privileged access", () => {
 
 test("trials where the cross predictor behaves otherwise come from the trials about it", () => {
   const trials = run(9, 4);
-  const { sensitivity } = compareContrasts(trials, [CONTRAST], SETTINGS, behaviorOf(trials, "m2"));
+  const { sensitivity } = comparePredictors(trials, [CONTRAST], SETTINGS, behaviorOf(trials, "m2"));
   expect(sensitivity[2]).toMatchObject({ name: "behaviors_differ", ok: true, kept: { count: 20, of: 60 } });
   const [first] = trials as [Trial];
   expect(behaviorOf(trials, "nobody")(first)).toBeUndefined();

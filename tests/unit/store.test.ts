@@ -130,13 +130,13 @@ describe("a run folder", () => {
 
   test("knows which stages are done, from which inputs, and when a file was changed since", async () => {
     const run = await RunFolder.create(folder, plan("one"));
-    expect(await run.isDone("behaviors", { a: 1 })).toBe(false);
+    expect(await run.isDone(["behaviors"], { a: 1 })).toBe(false);
     await writeFile(run.file("behaviors"), "rows\n");
-    await run.markDone("behaviors", { a: 1 });
-    expect(await run.isDone("behaviors", { a: 1 })).toBe(true);
-    expect(await run.isDone("behaviors", { a: 2 })).toBe(false);
+    await run.markDone(["behaviors"], { a: 1 });
+    expect(await run.isDone(["behaviors"], { a: 1 })).toBe(true);
+    expect(await run.isDone(["behaviors"], { a: 2 })).toBe(false);
     await appendFile(run.file("behaviors"), "x");
-    await expect(run.isDone("behaviors", { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
+    await expect(run.isDone(["behaviors"], { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
     await run.close();
   });
 

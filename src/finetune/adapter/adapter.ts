@@ -1,10 +1,11 @@
 /** A LoRA adapter in memory, wherever it came from. */
 
 import type { NativeTensor } from "../../../native/index.js";
+import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { InwardError } from "../../errors.js";
 import type { GgufValue } from "../../gguf/read-gguf.js";
 import { writeGguf, type WriteGgufOptions, type WrittenGguf } from "../../gguf/write-gguf.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/training.js";
+import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 
 export interface LoraMatrix {
   /** ggml order, fastest first: A is [in, rank], B is [rank, out]. */
@@ -160,7 +161,7 @@ function metadata({ alpha, name, baseName }: LoraAdapter): Map<string, GgufValue
   const string = (value: string): GgufValue => ({ type: "string", value });
   const entries: [string, GgufValue][] = [
     ["general.type", string("adapter")],
-    ["general.architecture", string("llama")],
+    ["general.architecture", string(ADAPTER_ARCHITECTURE)],
     ["general.name", string(name ?? `LoRA for ${baseName ?? "an unnamed base"}`)],
     ["adapter.type", string("lora")],
     // Single precision: llama.cpp aborts the process on any other type.

@@ -1,11 +1,12 @@
 /** The card beside an adapter: written, read, and held against the adapter's bytes. */
 
+import type { LoraSettings, TrainingSettings } from "../../study/study.js";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { writeJson } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { sha256OfFile } from "../../model/model-file.js";
-import { type AdapterCard, LORA_TARGETS, type LoraSettings, type LossPoint } from "../../study/training.js";
+import { LORA_TARGETS } from "../../study/schema.js";
 import type { FinetuneSetReport } from "../set.js";
 import { adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
 
@@ -267,8 +268,8 @@ function loading(name: string, source: string): string {
   const file = `${name}.gguf`;
   return [
     `In llama.cpp (BASE is the base's GGUF): ${code(`llama-cli -m BASE --lora ${file}`)}. In node-llama-cpp: ${code(`model.createContext({ lora: ${JSON.stringify(file)} })`)}.`,
-    `In inward, to go on training from it: ${code(`inward train chat.jsonl --model BASE --init-adapter ${file} --out NEW.gguf`)}. inward compares the base's sha256 with the card's and refuses another base.`,
-    `In PEFT, from the folder that ${code("inward train … --peft FOLDER")} writes beside it (the rows of the query and key projections stand in another order there): ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
+    `In inward, to go on training from it: ${code(`npx inward train chat.jsonl --model BASE --init-adapter ${file} --out NEW.gguf`)}. inward compares the base's sha256 with the card's and refuses another base.`,
+    `In PEFT, from the folder that ${code("npx inward train … --peft FOLDER")} writes beside it (the rows of the query and key projections stand in another order there): ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
   ].join("\n\n");
 }
 
@@ -299,4 +300,62 @@ export interface TrainedAdapter {
   readonly name: string;
   readonly card: AdapterCard;
   readonly set: FinetuneSetReport;
+}
+
+/** One optimizer step. */
+export interface LossPoint {
+  /** From 1. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the answer tokens of the step's batch, before its update. */
+  readonly lossNatsPerToken: number;
+  readonly answerTokens: number;
+  readonly learningRate: number;
+  /** Global L2 norm before clipping. */
+  readonly gradientNorm: number;
+}
+
+/** A look at the validation examples after `step` updates. */
+export interface ValidationPoint {
+  readonly step: number;
+  readonly lossNatsPerToken: number;
+  /** Answers whose every token is the most likely one, teacher forced. */
+  readonly answersRight: number;
+  readonly answers: number;
+}
+
+/** Beside every adapter: what it is and how it came to be. */
+export interface AdapterCard {
+  readonly cardVersion: 1;
+  readonly inwardVersion: string;
+  readonly llamaCpp: string;
+  readonly adapter: { readonly sha256: string; readonly bytes: number };
+  readonly base: {
+    readonly source: string;
+    readonly sha256: string;
+    readonly encoding: string;
+    readonly architecture: string;
+  };
+  /** Set when the adapter was trained or converted for another base and put on this one by force. */
+  readonly forcedOnto?: readonly { readonly sha256: string }[];
+  /** sha256 of the encoded training examples in order, and their number. */
+  readonly data: {
+    readonly sha256: string;
+    readonly examples: number;
+    readonly validationExamples: number;
+    readonly answerTokens: number;
+  };
+  readonly settings: TrainingSettings;
+  readonly initialAdapter?: { readonly sha256: string };
+  readonly machine: {
+    readonly device: string;
+    readonly cpu: string;
+    readonly cpuFlags: readonly string[];
+    readonly threads: number;
+    /** Which kernel computes each kind of product, and what was measured to choose it. */
+    readonly kernels: Readonly<Record<string, string>>;
+    readonly blas?: string;
+  };
+  readonly losses: readonly LossPoint[];
+  readonly validation: readonly ValidationPoint[];
 }

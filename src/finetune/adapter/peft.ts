@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeError, writeWhole } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/training.js";
+import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 import { checkPairs, type LoraAdapter, type LoraMatrix, loraName, type LoraPlace, loraPlace } from "./adapter.js";
 import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensors.js";
 

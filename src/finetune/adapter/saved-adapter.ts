@@ -10,11 +10,12 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { writeJson, writeWhole } from "../../base/files.js";
+import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, openGguf, readFully, readGguf } from "../../gguf/read-gguf.js";
 import { writeFailure, type WriteGgufOptions } from "../../gguf/write-gguf.js";
-import type { AdapterCard } from "../../study/training.js";
+import { type AdapterCard, adapterReadme, checkCard, type ReadmeFacts } from "./card.js";
 import {
   adapterFailure,
   type AdapterFiles,
@@ -24,7 +25,6 @@ import {
   type LoraMatrix,
   writeAdapter,
 } from "./adapter.js";
-import { adapterReadme, checkCard, type ReadmeFacts } from "./card.js";
 
 interface SavedAdapter {
   readonly files: AdapterFiles;
@@ -115,7 +115,7 @@ const isSkipped = (tensor: GgufTensor) => tensor.name.endsWith("_norm.weight");
 function checkKind(file: GgufFile): void {
   const wanted = [
     ["general.type", "adapter"],
-    ["general.architecture", "llama"],
+    ["general.architecture", ADAPTER_ARCHITECTURE],
     ["adapter.type", "lora"],
   ] as const;
   for (const [key, value] of wanted) {
@@ -168,7 +168,10 @@ function text(file: GgufFile, key: string): string | undefined {
 }
 
 function invalid(file: GgufFile, what: string): InwardError {
-  return new InwardError("ADAPTER_INVALID", `${file.path} is no LoRA adapter for llama models: ${what}`);
+  return new InwardError(
+    "ADAPTER_INVALID",
+    `${file.path} is no LoRA adapter for ${ADAPTER_ARCHITECTURE} models: ${what}`,
+  );
 }
 
 // Whether an adapter may be put on a base. Pure.

@@ -332,11 +332,15 @@ export async function openNativeEngine(
       if (counts) onCost?.(costOf(counts));
       return replies;
     },
-    score: async (requests, { signal } = {}) => {
+    score: async (requests, { onScored, signal } = {}) => {
       const tokenized = chat.tokenizeContinuations(requests);
       const logprobs: (readonly number[])[] = [];
+      let done = 0;
       const take = (answers: NativeAnswers) => {
-        for (const one of readScores(answers)) logprobs[one.index] = one.logprobs;
+        const scored = readScores(answers);
+        for (const one of scored) logprobs[one.index] = one.logprobs;
+        done += scored.length;
+        onScored?.(done);
       };
       await evaluator.run(scoringWork(tokenized), take, signal);
       return continuationScores(tokenized, logprobs);

@@ -3,7 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { InwardError } from "../../errors.js";
-import { type GgufHeader, type GgufValue, readGguf } from "../../gguf/read-gguf.js";
+import { hasOwnForward } from "../../gguf/architectures.js";
+import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import { type ResolvedDevice, resolveDevice } from "../device.js";
@@ -17,9 +18,6 @@ type Forward = NonNullable<SettledEngine["forward"]>;
 
 /** Where weights are integers, llama.cpp rounds activations to integers too: what such a file says is what those kernels say. */
 const FLOATS: readonly string[] = ["F32", "F16", "BF16"];
-/** Matrices and vectors of the dense llama models that native/core/base-model.cpp reads. */
-const KNOWN_TENSORS =
-  /^(?:(?:token_embd|output|output_norm|rope_freqs)\.weight|blk\.\d+\.(?:(?:attn_norm|ffn_norm)\.weight|(?:attn_(?:q|k|v|output)|ffn_(?:gate|up|down))\.(?:weight|bias)))$/;
 /** Of the machine's memory, for weights as floats: the rest is for caches, and for whatever else runs. */
 const MOST_MEMORY = 0.5;
 
@@ -48,21 +46,12 @@ function objection(settings: StudyEngine, engine: SettledEngine["engine"]): stri
   return settings.blas ? "blas" : undefined;
 }
 
-/** Whether it can evaluate this file, and rounds nothing that the file does not. native/core/base-model.cpp has the last word. */
-export function takesOwnForward({ metadata, tensors }: Pick<GgufHeader, "metadata" | "tensors">): boolean {
-  const value = (suffix: string): GgufValue["value"] | undefined => metadata.get(`llama.${suffix}`)?.value;
-  const weights = tensors.reduce((sum, { elements }) => sum + elements, 0);
-  const width =
-    value("attention.key_length") ?? Number(value("embedding_length")) / Number(value("attention.head_count"));
-  const isOrAbsent = (suffix: string, ...wanted: unknown[]) => [undefined, ...wanted].includes(value(suffix) as never);
+/** Whether our own forward pass can evaluate this file in this machine's memory, and rounds nothing that the file does not. */
+export function takesOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">): boolean {
+  const weights = file.tensors.reduce((sum, { elements }) => sum + elements, 0);
   return (
-    metadata.get("general.architecture")?.value === "llama" &&
-    tensors.every(({ name, type }) => KNOWN_TENSORS.test(name) && FLOATS.includes(type)) &&
-    isOrAbsent("expert_count", 0) &&
-    isOrAbsent("attention.value_length", width) &&
-    isOrAbsent("rope.dimension_count", width) &&
-    isOrAbsent("rope.scaling.type", "linear", "none") &&
-    isOrAbsent("rope.scaling.attn_factor", 1) &&
+    hasOwnForward(file) &&
+    file.tensors.every(({ type }) => FLOATS.includes(type)) &&
     weights * Float32Array.BYTES_PER_ELEMENT <= totalmem() * MOST_MEMORY
   );
 }

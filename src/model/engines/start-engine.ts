@@ -9,11 +9,8 @@ import type {
   AskCost,
   AskRequest,
   ContinuationScore,
-  EncodedConversation,
   LanguageModel,
   ModelFacts,
-  NextTokensReply,
-  RenderedPrompt,
   ScoreRequest,
 } from "../language-model.js";
 import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas.js";
@@ -39,20 +36,15 @@ export async function startEngine(
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
-  const worker = new WorkerProcess<EngineCall, EngineResults, EngineNote>({
-    ...(usesBlasPlugin(settled) ? { env: blasPluginEnv(requireBlasPlugin()) } : {}),
+  const worker = new WorkerProcess<EngineMethods, EngineNote>({
+    env: usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : undefined,
     script: builtScript("./worker-main.js", import.meta.url),
     owner: "engine",
     crashCode: "ENGINE_CRASHED",
   });
   try {
-    const opened = await worker.call({
-      call: "open",
-      modelPath,
-      settings: settled,
-      ...withFullPath(adapter),
-      ...(cacheType ? { cacheType } : {}),
-    });
+    const choice = { settings: settled, adapter: withFullPath(adapter), cacheType };
+    const opened = await worker.remote.open(modelPath, choice);
     return modelOf(worker, opened);
   } catch (error) {
     await worker.end();
@@ -61,38 +53,41 @@ export async function startEngine(
 }
 
 function modelOf(
-  worker: WorkerProcess<EngineCall, EngineResults, EngineNote>,
+  worker: WorkerProcess<EngineMethods, EngineNote>,
   { manifest, facts, adapts }: OpenedModel,
 ): LanguageModel {
+  const { render, encode, check, nextTokens, adapt } = worker.remote;
+  const withAdapter = async (adapter?: AdapterChoice) => modelOf(worker, await adapt(withFullPath(adapter)));
   return {
     manifest,
     facts,
-    render: (messages) => worker.call({ call: "render", messages }),
-    encode: (conversations) => worker.call({ call: "encode", conversations }),
-    check: (requests) => worker.call({ call: "check", requests }),
+    render,
+    encode,
+    check,
+    nextTokens,
     ask: (requests, { sequences, onReply, onCost, signal } = {}) =>
-      worker.call(
-        { call: "ask", requests, ...(sequences === undefined ? {} : { sequences }) },
-        {
-          onNote: (note) => ("cost" in note ? onCost?.(note.cost) : onReply?.(note.index, note.reply)),
-          ...(signal ? { signal } : {}),
+      worker.call("ask", [requests, sequences], {
+        onNote: (note) => {
+          if ("cost" in note) onCost?.(note.cost);
+          else if ("reply" in note) onReply?.(note.index, note.reply);
         },
-      ),
-    score: (requests, { signal } = {}) => worker.call({ call: "score", requests }, signal ? { signal } : {}),
-    nextTokens: (messages, paths, topTokens) => worker.call({ call: "nextTokens", messages, paths, topTokens }),
-    ...(adapts
-      ? {
-          withAdapter: async (adapter?: AdapterChoice) =>
-            modelOf(worker, await worker.call({ call: "adapt", ...withFullPath(adapter) })),
-        }
-      : {}),
+        signal,
+      }),
+    score: (requests, { onScored, signal } = {}) =>
+      worker.call("score", [requests], {
+        onNote: (note) => {
+          if ("scored" in note) onScored?.(note.scored);
+        },
+        signal,
+      }),
+    withAdapter: adapts ? withAdapter : undefined,
     dispose: () => worker.end(),
   };
 }
 
 /** The worker may stand in another folder. */
-function withFullPath(adapter: AdapterChoice | undefined): { readonly adapter?: AdapterChoice } {
-  return adapter ? { adapter: { ...adapter, path: resolve(adapter.path) } } : {};
+function withFullPath(adapter: AdapterChoice | undefined): AdapterChoice | undefined {
+  return adapter && { ...adapter, path: resolve(adapter.path) };
 }
 
 // Opens a model's vocabulary in a worker process: tokens are counted without its weights.
@@ -105,47 +100,37 @@ export interface Tokenizer {
 
 /** @throws MODEL_*, ENGINE_CRASHED */
 export async function openTokenizer(modelPath: string): Promise<Tokenizer> {
-  const worker = new WorkerProcess<TokenizerCall, TokenizerResults>({
+  const worker = new WorkerProcess<TokenizerMethods>({
     script: builtScript("./tokenizer-worker.js", import.meta.url),
     owner: "tokenizer",
     crashCode: "ENGINE_CRASHED",
   });
   try {
-    await worker.call({ call: "open", modelPath });
+    await worker.remote.open(modelPath);
   } catch (error) {
     await worker.end();
     throw error;
   }
   return {
-    tokenize: (prompts) => worker.call({ call: "tokenize", prompts }),
+    tokenize: worker.remote.tokenize,
     dispose: () => worker.end(),
   };
 }
 
-// The calls between a run and the worker process that holds its engine.
+/** What goes with opening. */
+export interface EngineChoice extends StartEngineOptions {
+  readonly settings: SettledEngine;
+}
 
-export type EngineCall =
-  | {
-      readonly call: "open";
-      readonly modelPath: string;
-      readonly settings: SettledEngine;
-      readonly adapter?: AdapterChoice;
-      /** Native only. */
-      readonly cacheType?: "f32" | "f16";
-    }
-  | { readonly call: "render"; readonly messages: readonly ChatMessage[] }
-  | { readonly call: "encode"; readonly conversations: readonly (readonly ChatMessage[])[] }
-  | { readonly call: "check"; readonly requests: readonly AskRequest[] }
-  | { readonly call: "ask"; readonly requests: readonly AskRequest[]; readonly sequences?: number }
-  | { readonly call: "score"; readonly requests: readonly ScoreRequest[] }
-  | {
-      readonly call: "nextTokens";
-      readonly messages: readonly ChatMessage[];
-      readonly paths: readonly (readonly number[])[];
-      readonly topTokens: number | readonly number[];
-    }
-  | { readonly call: "adapt"; readonly adapter?: AdapterChoice }
-  | { readonly call: "dispose" };
+/** What the engine's process serves: a LanguageModel's methods, `open`, and `adapt` for the engines that can change their adapter. */
+export interface EngineMethods
+  extends Pick<LanguageModel, "render" | "encode" | "check" | "nextTokens">,
+    Record<"dispose", () => Promise<void>> {
+  open(modelPath: string, choice: EngineChoice): Promise<OpenedModel>;
+  adapt(adapter: AdapterChoice | undefined): Promise<OpenedModel>;
+  ask(requests: readonly AskRequest[], sequences: number | undefined): Promise<Reply[]>;
+  score(requests: readonly ScoreRequest[]): Promise<ContinuationScore[][]>;
+}
 
 export interface OpenedModel {
   readonly manifest: EngineManifest;
@@ -154,29 +139,14 @@ export interface OpenedModel {
   readonly adapts: boolean;
 }
 
-export interface EngineResults {
-  readonly open: OpenedModel;
-  readonly adapt: OpenedModel;
-  readonly render: RenderedPrompt;
-  readonly encode: EncodedConversation[];
-  readonly check: number[];
-  readonly ask: Reply[];
-  readonly score: ContinuationScore[][];
-  readonly nextTokens: NextTokensReply;
-  readonly dispose: null;
-}
+/** A reply that is complete while others of its group are not, what the group took, or how many continuations are scored. */
+export type EngineNote =
+  | { readonly index: number; readonly reply: Reply }
+  | { readonly cost: AskCost }
+  | { readonly scored: number };
 
-/** A reply that is complete while others of its group are not, or what the group took. */
-export type EngineNote = { readonly index: number; readonly reply: Reply } | { readonly cost: AskCost };
-
-// The calls between a command that counts tokens and the worker process that holds a vocabulary.
-
-export type TokenizerCall =
-  | { readonly call: "open"; readonly modelPath: string }
-  | { readonly call: "tokenize"; readonly prompts: readonly (readonly ChatMessage[])[] };
-
-export interface TokenizerResults {
-  readonly open: null;
-  /** [prompts] ids exactly as asking has them. */
-  readonly tokenize: number[][];
+/** What the tokenizer's process serves. */
+export interface TokenizerMethods {
+  open(modelPath: string): Promise<void>;
+  tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
 }

@@ -6,20 +6,23 @@ import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
-import type { TokenizerCall, TokenizerResults } from "./start-engine.js";
+import type { TokenizerMethods } from "./start-engine.js";
 
 let chat: ChatTokens | undefined;
 
-serveParent<TokenizerCall>(answer, () => "ENGINE_CRASHED");
+serveParent<TokenizerMethods>(
+  () => ({
+    async open(modelPath) {
+      chat = await openVocabulary(modelPath);
+    },
+    tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
+  }),
+  () => "ENGINE_CRASHED",
+);
 
-async function answer(call: TokenizerCall): Promise<TokenizerResults[TokenizerCall["call"]]> {
-  if (call.call === "open") {
-    chat = await openVocabulary(call.modelPath);
-    return null;
-  }
-  const { prompts } = call;
+function opened(): ChatTokens {
   if (!chat) throw new InwardError("INTERNAL", "The worker was asked to tokenize before it opened a vocabulary.");
-  return prompts.map((messages) => [...(chat as ChatTokens).render(messages).tokenIds]);
+  return chat;
 }
 
 async function openVocabulary(modelPath: string): Promise<ChatTokens> {

@@ -4,66 +4,56 @@ import { InsufficientMemoryError } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { nativeCode } from "../native/addon.js";
-import { type ServedCall, serveParent } from "../worker-process.js";
+import { serveParent } from "../worker-process.js";
 import { openNativeEngine } from "./native.js";
 import { openNodeLlamaEngine } from "./node-llama-cpp.js";
-import type { EngineCall, EngineNote, EngineResults, OpenedModel } from "./start-engine.js";
+import type { EngineMethods, EngineNote, OpenedModel } from "./start-engine.js";
 
 let model: LanguageModel | undefined;
 
-serveParent<EngineCall, EngineNote>(answer, (error) =>
-  error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : (nativeCode(error) ?? "ENGINE_CRASHED"),
-);
-
-async function answer(
-  call: EngineCall,
-  { signal, note }: ServedCall<EngineNote>,
-): Promise<EngineResults[keyof EngineResults]> {
-  if (call.call === "open") {
-    const { modelPath, settings, adapter, cacheType } = call;
-    model =
-      settings.engine === "native"
-        ? await openNativeEngine(modelPath, settings, {
-            ...(adapter ? { adapter } : {}),
-            ...(cacheType ? { cacheType } : {}),
-          })
-        : await openNodeLlamaEngine(modelPath, settings, adapter);
-    return opened(model);
-  }
-  if (!model) throw new InwardError("INTERNAL", `The worker was asked to ${call.call} before it opened a model.`);
-  switch (call.call) {
-    case "render":
-      return model.render(call.messages);
-    case "encode":
-      return model.encode(call.conversations);
-    case "check":
-      return model.check(call.requests);
-    case "ask":
-      return model.ask(call.requests, {
+serveParent<EngineMethods, EngineNote>(
+  ({ signal, note }) => ({
+    async open(modelPath, { settings, adapter, cacheType }) {
+      model =
+        settings.engine === "native"
+          ? await openNativeEngine(modelPath, settings, { adapter, cacheType })
+          : await openNodeLlamaEngine(modelPath, settings, adapter);
+      return describe(model);
+    },
+    render: (messages) => opened().render(messages),
+    encode: (conversations) => opened().encode(conversations),
+    check: (requests) => opened().check(requests),
+    ask: (requests, sequences) =>
+      opened().ask(requests, {
         signal,
         onReply: (index, reply) => note({ index, reply }),
         onCost: (cost) => note({ cost }),
-        ...(call.sequences === undefined ? {} : { sequences: call.sequences }),
-      });
-    case "score":
-      return model.score(call.requests, { signal });
-    case "nextTokens":
-      return model.nextTokens(call.messages, call.paths, call.topTokens);
-    case "adapt":
-      if (!model.withAdapter)
-        throw new InwardError(
-          "INTERNAL",
-          "The worker was asked for another adapter by an engine that has to open anew.",
-        );
-      model = await model.withAdapter(call.adapter);
-      return opened(model);
-    case "dispose":
-      await model.dispose();
+        sequences,
+      }),
+    score: (requests) => opened().score(requests, { signal, onScored: (scored) => note({ scored }) }),
+    nextTokens: (messages, paths, topTokens) => opened().nextTokens(messages, paths, topTokens),
+    async adapt(adapter) {
+      const current = opened();
+      if (!current.withAdapter) {
+        const what = "The worker was asked for another adapter by an engine that has to open anew.";
+        throw new InwardError("INTERNAL", what);
+      }
+      model = await current.withAdapter(adapter);
+      return describe(model);
+    },
+    async dispose() {
+      await opened().dispose();
       model = undefined;
-      return null;
-  }
+    },
+  }),
+  (error) => (error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : (nativeCode(error) ?? "ENGINE_CRASHED")),
+);
+
+function opened(): LanguageModel {
+  if (!model) throw new InwardError("INTERNAL", "The engine was asked before it opened a model.");
+  return model;
 }
 
-function opened({ manifest, facts, withAdapter }: LanguageModel): OpenedModel {
+function describe({ manifest, facts, withAdapter }: LanguageModel): OpenedModel {
   return { manifest, facts, adapts: withAdapter !== undefined };
 }

@@ -19,7 +19,7 @@ import { withWheel } from "../sources/python.js";
 import { extractZipMember, listZipMembers } from "../sources/zip-member.js";
 import { BUILD_FOLDER } from "./addon.js";
 
-// The OpenBLAS that `inward blas pull` brings: which one, where it lies, and whether it lies there whole.
+// The OpenBLAS that `npx inward blas pull` brings: which one, where it lies, and whether it lies there whole.
 
 /** A wheel from SciPy's builders, pinned; BSD-3, all notices are in the LICENSE.txt that is kept beside the library. */
 const BLAS_PACKAGE = { name: "scipy-openblas32", version: "0.3.34.481.3" } as const;
@@ -37,7 +37,7 @@ export function blasFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /**
- * Only its size is compared with the record here; `inward blas status` reads it whole.
+ * Only its size is compared with the record here; `npx inward blas status` reads it whole.
  * @returns undefined when it is absent or cut off
  * @throws InwardError MODEL_FOLDER when the record is there and unreadable
  */
@@ -88,7 +88,7 @@ const USUAL_FOLDERS = [
   "/opt/intel/oneapi/mkl/latest/lib",
 ] as const;
 
-/** `$INWARD_BLAS` (a path, or `none`), else what `inward blas pull` brought, else the system's. Loads nothing. */
+/** `$INWARD_BLAS` (a path, or `none`), else what `npx inward blas pull` brought, else the system's. Loads nothing. */
 export function findBlas(options: FindBlasOptions = {}): BlasFound | BlasMissing {
   const { env = process.env, platform = process.platform } = options;
   if (env.INWARD_BLAS) return namedBlas(env.INWARD_BLAS, platform);
@@ -99,7 +99,7 @@ export function findBlas(options: FindBlasOptions = {}): BlasFound | BlasMissing
     return { reason: `${ACCELERATE} is not there` };
   }
   if (platform === "win32")
-    return { reason: "no library from inward blas pull, and on Windows no other place is known" };
+    return { reason: "no library from npx inward blas pull, and on Windows no other place is known" };
   return systemBlas(options.systemFolders ?? systemFolders(env));
 }
 

@@ -1,7 +1,8 @@
 /** How likely behaviors are against how likely they were held to be, a line per predictor, above the number of points. */
 
-import type { CalibrationRow, PredictorKind } from "../../score/calibration/score-calibration.js";
+import type { CalibrationRow } from "../../score/calibration/score-calibration.js";
 import { chartLabel, drawSvg, type FigureSpec, PALETTE, shareAxis } from "./draw.js";
+import type { PredictorKind } from "../../study/states.js";
 
 const COLOURS: Readonly<Record<PredictorKind, string>> = {
   untrained: PALETTE.muted,

@@ -1,8 +1,8 @@
 /** Accuracy before and after training with its intervals against the baselines, a pair of lines per task × property. */
 
-import type { CellScore } from "../../score/scores.js";
 import type { Estimate } from "../../score/interval.js";
-import type { LossPoint, ValidationPoint } from "../../study/training.js";
+import type { CellScore } from "../../score/scores.js";
+import type { LossPoint, ValidationPoint } from "../../finetune/adapter/card.js";
 import { bestHeuristic } from "../words.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";
 

@@ -1,9 +1,8 @@
 /** The result of a study that trains, first: accuracy before and after beside every baseline, and what that does and does not show. */
 
-import type { TrainedAdapter } from "../../finetune/adapter/card.js";
+import type { LossPoint, TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { AverageScore, BehaviorDrift, Scores } from "../../score/scores.js";
 import type { Plan } from "../../study/plan.js";
-import type { LossPoint } from "../../study/training.js";
 import {
   type Block,
   estimateCell,
@@ -33,6 +32,7 @@ import {
 } from "../words.js";
 import { heuristicCell } from "./pairs.js";
 import { judgeTraining, type Role, ROLES, type ScopedEffect, type TrainingEffect } from "./training-verdict.js";
+import { statesOf } from "../../study/states.js";
 
 const ROLE_NAMES: Readonly<Record<Role, string>> = {
   before: "Before training",
@@ -265,7 +265,7 @@ const END_SHARE = 0.1;
 
 export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Block[] {
   if (others.length === 0) return [];
-  const changed = others.some(({ name }) => plan.adapters?.[name]?.change);
+  const changed = others.some(({ name }) => statesOf(plan).of(name).change);
   return [
     { kind: "subheading", title: "The other adapters" },
     ...(changed
@@ -321,7 +321,7 @@ function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
 }
 
 function lessonOf(name: string, plan: Plan): string {
-  const change = plan.adapters?.[name]?.change;
+  const { change } = statesOf(plan).of(name);
   if (!change) return stateWords(plan, name);
   if (change.alongside !== undefined)
     return `goes on from ${change.from}; learnt the same answers as ${change.alongside}`;

@@ -8,7 +8,6 @@ import type {
   TestResult,
 } from "../../score/comparison/comparison.js";
 import type { ComparedPredictors, ComparedSelf, Comparisons, SeriesKind } from "../../score/comparison/comparisons.js";
-import { PredictorKinds } from "../../score/comparison/third-parties.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -40,6 +39,7 @@ import {
   THIRD_PARTY_NAMES,
 } from "../words.js";
 import { plateauSentence, privilegedAccessSentences } from "./self.js";
+import { statesOf } from "../../study/states.js";
 
 // What a comparison of self and cross cannot show, from what was and was not run.
 
@@ -48,9 +48,9 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
   const targets = [...new Set(comparisons.map(({ target }) => target))];
   const compared = comparisons.map(({ target, cross }) => `${cross} about ${target}`);
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
-  const bases = Object.entries(plan.states ?? {}).filter(([, { adapter }]) => adapter === undefined);
-  const unasked = (bases.length > 0 ? bases.map(([name]) => name) : Object.keys(plan.models)).filter(
-    (model) => !targets.some((target) => (plan.states?.[target]?.model ?? target) === model),
+  const states = statesOf(plan);
+  const unasked = states.all.flatMap(({ name, isTrained }) =>
+    isTrained || targets.some((target) => states.of(target).model === name) ? [] : [name],
   );
   const untrained = comparisons.filter(({ trained }) => !trained.self && !trained.cross);
   return [
@@ -77,12 +77,12 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
 
 /** Whether cross could still learn more, as far as the study's series tell. */
 function plateaus({ comparisons, series = [] }: Comparisons, plan: Plan): string[] {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const of = (kind: SeriesKind) =>
     series.filter(
       (one) =>
         one.kind === kind &&
-        comparisons.some(({ cross, target }) => kinds.model(cross) === one.model && target === one.target),
+        comparisons.some(({ cross, target }) => states.of(cross).model === one.model && target === one.target),
     );
   const learnt = of("learnt");
   return [

@@ -5,12 +5,13 @@ import type { EngineManifest, Plan } from "../../study/plan.js";
 import type { RemovedLayers } from "../../gguf/inspect-gguf.js";
 import { type Block, formatCount, type Inline, type Section, type TableCell } from "../document.js";
 import { readableName, stateWords } from "../words.js";
+import { statesOf } from "../../study/states.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 
 export function filesSection(plan: Plan, scores: Scores, manifests: Readonly<Record<string, EngineManifest>>): Section {
   const models = Object.keys(plan.models);
-  const states = [...new Set([...Object.keys(plan.states ?? {}), ...Object.keys(manifests)])];
+  const states = [...new Set([...statesOf(plan).all.map(({ name }) => name), ...Object.keys(manifests)])];
   const derived = states.filter((state) => !models.includes(state));
   return {
     id: "files",
@@ -44,7 +45,7 @@ function derivedTable(
       { title: "Engine", align: "left" },
     ],
     rows: derived.map((state) => {
-      const model = plan.states?.[state]?.model;
+      const model = statesOf(plan).all.find(({ name }) => name === state)?.model;
       return {
         cells: [
           { text: [{ code: state }], small: stateWords(plan, state) },

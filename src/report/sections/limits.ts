@@ -1,7 +1,6 @@
 /** What this study cannot show, from what was and was not run; and every warning in full. */
 
 import type { NoiseFloor } from "../../ask/noise-floor.js";
-import { PredictorKinds } from "../../score/comparison/third-parties.js";
 import type { CellScore, Scores } from "../../score/scores.js";
 import type { Plan } from "../../study/plan.js";
 import {
@@ -18,6 +17,7 @@ import {
 import type { ReportInput } from "../report.js";
 import { changeLimits, hasInputOnly, joinWords, mainPairs, notJudged, propertyLabel, readableName } from "../words.js";
 import { JUDGED_BY_COMPARISON, trainingLimits } from "./training.js";
+import { statesOf } from "../../study/states.js";
 
 // What results take for granted, in this study: from its plan and scores, so that nothing is assumed silently.
 
@@ -40,10 +40,10 @@ function labels({ adapters = {}, predictions }: Plan): string[] {
 }
 
 function wordings(plan: Plan): string[] {
-  const { adapters, states = {}, hypothetical } = plan;
-  if (!adapters || Object.keys(adapters).length === 0) return [];
-  const others = [...new Set(Object.values(states).flatMap(({ wording }) => (wording === undefined ? [] : [wording])))];
-  const trained = joinWords(hypothetical.variants.map((name) => `“${readableName(name)}”`));
+  const { all, trained: adapters } = statesOf(plan);
+  if (adapters.length === 0) return [];
+  const others = [...new Set(all.flatMap(({ wording }) => (wording === undefined ? [] : [wording])))];
+  const trained = joinWords(plan.hypothetical.variants.map((name) => `“${readableName(name)}”`));
   return [
     others.length === 0
       ? `Trained predictors are asked in the wording that they were trained on (${trained}) and in no other (study key controls.wordings): that the gain is one of knowing rather than of the wording is assumed.`
@@ -53,13 +53,14 @@ function wordings(plan: Plan): string[] {
 
 /** Who is asked of "your response" and means another's. */
 function addressed(plan: Plan): string[] {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const cross = plan.predictions.filter(
-    ({ predictor, target }) => kinds.model(predictor) !== kinds.model(target) && kinds.role(predictor) !== "changed",
+    ({ predictor, target }) =>
+      states.of(predictor).model !== states.of(target).model && states.of(predictor).role !== "changed",
   );
   if (cross.length === 0) return [];
   const untold = [...new Set(cross.map(({ predictor }) => predictor))].filter(
-    (name) => !kinds.isTrained(name) && !kinds.state(name).shown,
+    (name) => !states.of(name).isTrained && !states.of(name).shown,
   );
   return [
     "Questions say “you” to everybody: predictors of another model are asked in the very words in which self is, and know whose behavior is meant from examples alone.",
@@ -157,8 +158,8 @@ function limitsOf(
   const { plan, noiseFloors, comparisons } = input;
   const compared = (comparisons?.comparisons.length ?? 0) > 0;
   return [
-    ...(plan.adapters
-      ? trainingLimits(plan, plan.adapters, compared)
+    ...(statesOf(plan).trained.length > 0
+      ? trainingLimits(plan, compared)
       : models(plan, compared, input.matrix !== undefined)),
     ...notJudged(plan),
     ...changeLimits(input.shifts),

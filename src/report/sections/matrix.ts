@@ -100,6 +100,10 @@ function matrixLimits({ states, cells, fits, song }: MatrixScores): string[] {
       : []),
     ...(song.ok
       ? [
+          ...(song.leftOut ?? []).map(
+            ({ count }) =>
+              `Strings that the comparison of logprobs leaves out for all states, because the engine crashed on them for one: ${formatCount(count)}.`,
+          ),
           "Beginnings differ in length: a longer word is less likely to every state, which d takes into account and r does not.",
           ...(song.baseline === "other"
             ? []

@@ -6,7 +6,7 @@
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
 import { type Estimate, sideOfZero } from "../../score/interval.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope, Share } from "../../score/scores.js";
-import type { PlannedAdapter } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../document.js";
 import type { ReportInput } from "../report.js";
 import { hasInputOnly, mainPairs, plural, scopeWords, targetBehavior } from "../words.js";
@@ -220,14 +220,11 @@ export function effectsOf(input: Pick<ReportInput, "plan" | "scores" | "training
 } {
   const { plan, training = [] } = input;
   const isMain = mainPairs(plan);
+  const isPlain = (name: string) => statesOf(plan).plainlyTrained.some((state) => state.name === name);
   const main = training
-    .filter(({ name, set }) => isMain({ predictor: name, target: set.target }) && !isControl(plan.adapters?.[name]))
+    .filter(({ name, set }) => isMain({ predictor: name, target: set.target }) && isPlain(name))
     .slice(0, MOST_IN_FULL);
   return { effects: effectsIn(input, main), others: training.filter((adapter) => !main.includes(adapter)) };
-}
-
-function isControl(adapter: PlannedAdapter | undefined): boolean {
-  return adapter?.labels !== undefined || adapter?.change !== undefined;
 }
 
 function effectsIn({ plan, scores }: Pick<ReportInput, "plan" | "scores">, training: readonly TrainedAdapter[]) {
@@ -272,8 +269,8 @@ function effectsIn({ plan, scores }: Pick<ReportInput, "plan" | "scores">, train
       base,
       target,
       isSelf: base === target,
-      hasCrossPrediction: Object.values(plan.adapters ?? {}).some(
-        (other) => other.target === target && other.base !== target && !isControl(other),
+      hasCrossPrediction: statesOf(plan).plainlyTrained.some(
+        ({ training }) => training.target === target && training.base !== target,
       ),
       hasInputOnly: hasInputOnly(scores, target),
       // Where all trials are of one kind, that kind says more than "all".

@@ -2,9 +2,8 @@
 
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { FinetuneSetCell } from "../../finetune/set.js";
-import { PredictorKinds } from "../../score/comparison/third-parties.js";
 import type { Scores } from "../../score/scores.js";
-import type { Plan, PlannedAdapter, PlannedTask } from "../../study/plan.js";
+import type { Plan, PlannedTask } from "../../study/plan.js";
 import {
   type Block,
   type Figure,
@@ -29,6 +28,7 @@ import {
 } from "../words.js";
 import { otherAdapters } from "./before-after.js";
 import type { TrainingEffect } from "./training-verdict.js";
+import { statesOf, type StateTraining } from "../../study/states.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];
 
@@ -175,10 +175,10 @@ function fact(name: string, ...value: Inline[]): Facts[number] {
 
 // The plain statement of what was asked before and after training, what was learnt in between, and what stands beside it.
 
-export function whatWasTrained(plan: Plan, adapters: NonNullable<Plan["adapters"]>): string {
-  const all = Object.values(adapters);
-  const plain = all.filter(({ labels, change }) => !labels && !change);
-  const models = unique(plain.flatMap(({ base, target }) => [base, plan.states?.[target]?.model ?? target]));
+export function whatWasTrained(plan: Plan): string {
+  const states = statesOf(plan);
+  const plain = states.plainlyTrained.map(({ training }) => training);
+  const models = unique(plain.flatMap(({ base, target }) => [base, states.of(target).model]));
   const namesOf = (tasks: readonly PlannedTask[]) => joinWords(tasks.map((task) => readableName(task.definition.name)));
   const trained = plan.tasks.filter((task) => task.trained);
   const heldOut = plan.tasks.filter((task) => task.trained === false);
@@ -203,13 +203,12 @@ export function whatWasTrained(plan: Plan, adapters: NonNullable<Plan["adapters"
 
 /** Controls, other wordings and changes, counted. */
 function beside(plan: Plan): string[] {
-  const adapters = Object.values(plan.adapters ?? {});
-  const states = Object.values(plan.states ?? {});
+  const { all, trained: adapters } = statesOf(plan);
   const counted = (count: number, word: string) => (count === 0 ? [] : [plural(count, word, formatCount(count))]);
-  const shown = states.filter((state) => state.shown).length;
+  const shown = all.filter((state) => state.shown).length;
   const parts = [
     ...counted(adapters.filter(({ labels }) => labels).length, "control"),
-    ...counted(states.filter(({ wording }) => wording !== undefined).length, "other wording"),
+    ...counted(all.filter(({ wording }) => wording !== undefined).length, "other wording"),
     ...(shown === 0
       ? []
       : [`${formatCount(shown)} that ${shown === 1 ? "was" : "were"} shown behaviors in the prompt`]),
@@ -233,7 +232,7 @@ function unique(names: readonly string[]): string[] {
 
 /** Nothing for a plan that trains nothing. */
 export function trainingMethod(plan: Plan): Block[] {
-  const adapters = Object.values(plan.adapters ?? {});
+  const adapters = statesOf(plan).trained.map(({ training }) => training);
   if (adapters.length === 0) return [];
   const plain = adapters.filter(({ change }) => !change);
   const most = [...new Set(plain.map(({ examplesPerProperty }) => examplesPerProperty))];
@@ -267,8 +266,8 @@ export function trainingMethod(plan: Plan): Block[] {
   ];
 }
 
-function controlItems(adapters: readonly PlannedAdapter[]): Inline[][] {
-  const has = (labels: PlannedAdapter["labels"]) => adapters.some((adapter) => adapter.labels === labels);
+function controlItems(adapters: readonly StateTraining[]): Inline[][] {
+  const has = (labels: StateTraining["labels"]) => adapters.some((adapter) => adapter.labels === labels);
   return [
     ...(has("scrambled")
       ? [
@@ -289,7 +288,7 @@ function controlItems(adapters: readonly PlannedAdapter[]): Inline[][] {
   ];
 }
 
-function changeItems(adapters: readonly PlannedAdapter[]): Inline[][] {
+function changeItems(adapters: readonly StateTraining[]): Inline[][] {
   return adapters.flatMap(({ change }): Inline[][] => {
     if (!change) return [];
     const { name, from, answers, tasks, examples, alongside, planted } = change;
@@ -345,13 +344,9 @@ export const JUDGED_BY_COMPARISON =
   "Privileged access is judged under “Self against cross”, for these models, trainings and strings; that section says what it does not show.";
 
 /** @param compared whether self and cross are compared in this report */
-export function trainingLimits(
-  plan: Plan,
-  adapters: Readonly<Record<string, PlannedAdapter>>,
-  compared: boolean,
-): string[] {
-  const all = Object.values(adapters);
-  const plain = all.filter(({ labels, change }) => !labels && !change);
+export function trainingLimits(plan: Plan, compared: boolean): string[] {
+  const all = statesOf(plan).trained.map(({ training }) => training);
+  const plain = statesOf(plan).plainlyTrained.map(({ training }) => training);
   const self = plain.filter(({ base, target }) => base === target);
   const withoutCross = self.filter(
     ({ target }) => !plain.some((other) => other.target === target && other.base !== target),
@@ -374,12 +369,9 @@ export function trainingLimits(
 }
 
 function seeds(plan: Plan): string {
-  const kinds = new PredictorKinds(plan);
   const conditions = new Map<string, number>();
-  for (const [name, { labels, change }] of Object.entries(plan.adapters ?? {})) {
-    if (labels || change) continue;
-    const key = kinds.condition(name);
-    conditions.set(key, (conditions.get(key) ?? 0) + 1);
+  for (const { condition } of statesOf(plan).plainlyTrained) {
+    conditions.set(condition, (conditions.get(condition) ?? 0) + 1);
   }
   const once = [...conditions.values()].filter((count) => count === 1).length;
   if (once === conditions.size) {
@@ -391,8 +383,8 @@ function seeds(plan: Plan): string {
 }
 
 /** Each with the study key that would add it. */
-function missingControls(all: readonly PlannedAdapter[]): string[] {
-  const has = (labels: PlannedAdapter["labels"]) => all.some((adapter) => adapter.labels === labels);
+function missingControls(all: readonly StateTraining[]): string[] {
+  const has = (labels: StateTraining["labels"]) => all.some((adapter) => adapter.labels === labels);
   return [
     ...(has("scrambled")
       ? []
@@ -420,8 +412,8 @@ function heldOutProperties({ tasks }: Plan): string[] {
 }
 
 function privilegedAccess(
-  self: readonly PlannedAdapter[],
-  withoutCross: readonly PlannedAdapter[],
+  self: readonly StateTraining[],
+  withoutCross: readonly StateTraining[],
   compared: boolean,
 ): string[] {
   const judged = compared ? [JUDGED_BY_COMPARISON] : [];

@@ -1,4 +1,4 @@
-/** What a plan comes to before it is run: the content of `inward run --dry-run --json`. */
+/** What a plan comes to before it is run: the content of `npx inward run --dry-run --json`. */
 
 import type { LocatedModel } from "../../model/locate-model.js";
 import { layerParameters, loraParameters, parameterCount } from "../../model/model-shape.js";
@@ -16,7 +16,6 @@ import {
   askingMemory,
   diskNeed,
   LETTERS_PER_TOKEN,
-  modelOf,
   pieceCounter,
   type SizedStage,
   sizeStages,
@@ -26,6 +25,7 @@ import {
   trainingMemory,
   trainingSize,
 } from "./sizes.js";
+import { statesOf } from "../../study/states.js";
 
 /**
  * `exact` by the model's own tokenizer. `estimate` from characters, because the model's file is not here. Numbers of generated
@@ -222,7 +222,7 @@ export async function estimatePlan(plan: Plan, options: EstimateOptions): Promis
     const sized = await sizeStages(plan, counters);
     const rates = await ratesOf(plan, options, counters);
     const stages = sized.map(
-      (stage): StageEstimate => ({ ...stage, time: timeOf(stage, rates[modelOf(plan, stage.state)]) }),
+      (stage): StageEstimate => ({ ...stage, time: timeOf(stage, rates[statesOf(plan).of(stage.state).model]) }),
     );
     const training = await estimateTraining(plan, options, counters, rates);
     const models = Object.entries(located).map(([name, one]) =>
@@ -303,7 +303,7 @@ async function estimateTraining(
   // The upper bound knows nothing of a target, and a seed only changes an order: one count serves all.
   const sizes = new Map<string, Awaited<ReturnType<typeof trainingSize>>>();
   const estimates: TrainingEstimate[] = [];
-  for (const [name, adapter] of Object.entries(plan.adapters ?? {})) {
+  for (const { name, training: adapter } of statesOf(plan).trained) {
     const { base, settings } = adapter;
     const one = located[base] as LocatedModel;
     const counter = counters.get(base) as TokenCounter;
@@ -337,7 +337,7 @@ function modelEstimate(
   rates: RatedModel,
   sized: readonly SizedStage[],
 ): ModelEstimate {
-  const own = sized.filter(({ state }) => modelOf(plan, state) === model);
+  const own = sized.filter(({ state }) => statesOf(plan).of(state).model === model);
   const longest = own.reduce((most: number, { longestTokens }: AskedSize) => Math.max(most, longestTokens), 0);
   return {
     model,

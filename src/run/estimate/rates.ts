@@ -1,5 +1,6 @@
 /** Asking rates of a plan's models: measured where the file is here, scaled from one that was measured where it is not. */
 
+import type { TrainingSettings } from "../../study/study.js";
 import { readdir } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ import { startEngine } from "../../model/engines/start-engine.js";
 import type { LanguageModel } from "../../model/language-model.js";
 import { layerParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Plan } from "../../study/plan.js";
-import type { AdapterCard, TrainingSettings } from "../../study/training.js";
+import type { AdapterCard } from "../../finetune/adapter/card.js";
 import { ADAPTER_FILES, RUN_FILES } from "../folder.js";
 import type { AskedSize, AskingRate, Rated, TimeEstimate } from "./estimate.js";
 import { askedSize, type TokenCounter, tokenCounter } from "./sizes.js";

@@ -17,8 +17,8 @@ import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Behavior } from "../../properties/property.js";
 import type { Plan, PlannedAdapter } from "../../study/plan.js";
-import type { SettledEngine } from "../../study/study.js";
-import type { EncodedExample, TrainingSettings } from "../../study/training.js";
+import type { SettledEngine, TrainingSettings } from "../../study/study.js";
+import type { EncodedExample } from "../../model/chat/encode.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import { setInput } from "../finetune-sets.js";
 import type {
@@ -32,6 +32,7 @@ import type {
   TrainingSize,
 } from "./estimate.js";
 import type { RatedModel } from "./rates.js";
+import { statesOf } from "../../study/states.js";
 
 interface CountedQuestion {
   readonly task: string;
@@ -81,11 +82,6 @@ export async function askedSize(
 
 export type SizedStage = Omit<StageEstimate, "time">;
 
-/** The model that a state stands on. */
-export function modelOf({ states }: Plan, state: string): string {
-  return states?.[state]?.model ?? state;
-}
-
 /** @param counters by the plan's name of a model; models with one tokenizer share a counter */
 export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, TokenCounter>): Promise<SizedStage[]> {
   const shares = plan.engine.engine === "native" && !plan.engine.strict;
@@ -95,7 +91,7 @@ export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, Token
     state: string,
     groups: readonly (readonly CountedQuestion[])[],
   ): Promise<SizedStage> => {
-    const counter = counters.get(modelOf(plan, state)) as TokenCounter;
+    const counter = counters.get(statesOf(plan).of(state).model) as TokenCounter;
     const sizes = known.get(counter) ?? new Map<string, AskedSize>();
     known.set(counter, sizes);
     const key = hashOf(groups.map((group) => group.map(({ messages, maxTokens }) => [messages, maxTokens])));
@@ -154,7 +150,11 @@ export const ANSWER_TOKENS = 3;
 /** Prompts that are tokenized in one call. */
 const AT_ONCE = 500;
 
-export async function trainingSize(plan: Plan, adapter: PlannedAdapter, counter: TokenCounter): Promise<TrainingSize> {
+export async function trainingSize(
+  plan: Plan,
+  adapter: Omit<PlannedAdapter, "round">,
+  counter: TokenCounter,
+): Promise<TrainingSize> {
   const input = setInput(plan, adapter, everyBehavior(plan, adapter));
   const candidates = input.candidates.map((candidate): SetCandidate => ({ ...candidate, readable: true }));
   const { examples } = buildSet({ ...input, candidates });
@@ -197,7 +197,7 @@ function toExample(prompt: readonly number[]): EncodedExample {
 }
 
 /** A value of its own for each string, so that no example is taken for a duplicate of another. */
-function everyBehavior(plan: Plan, adapter: PlannedAdapter): Behavior[] {
+function everyBehavior(plan: Plan, adapter: Pick<PlannedAdapter, "target">): Behavior[] {
   return plan.tasks.flatMap((task) =>
     task.trained === true
       ? task.train.flatMap((item) =>
@@ -306,7 +306,7 @@ export function diskNeed(
 function bytesOf(plan: Plan, stage: StageEstimate, rates: Readonly<Record<string, RatedModel>>): number {
   if (stage.stage === "noise_floor") return 0;
   if (stage.stage === "distributions") return stage.questions * DISTRIBUTION_BYTES;
-  const rated = rates[modelOf(plan, stage.state)];
+  const rated = rates[statesOf(plan).of(stage.state).model];
   const own = stage.stage === "hypothetical" ? rated?.hypothetical : rated?.objectLevel;
   if (own?.ok) return stage.questions * own.rate.bytesPerAnswer;
   const line = LINE_BYTES + plan.engine.topTokens * TOP_TOKEN_BYTES;

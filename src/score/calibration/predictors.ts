@@ -1,7 +1,7 @@
 /** Who of two predictors of the same behavior is nearer to it, on what both were asked. */
 
 import type { Distribution } from "../../ask/distribution.js";
-import type { MeasuredDistribution } from "../../ask/measure-distribution.js";
+import type { DistributionRow, MeasuredDistribution } from "../../ask/measure-distribution.js";
 import { compareNames } from "../cell.js";
 import type { StringDraws } from "../resampling.js";
 import { PROPORTION } from "../tally.js";
@@ -238,17 +238,19 @@ export interface MatchedDistributions {
   readonly comparisons: readonly Comparison[];
   /** With the property that each belongs to. */
   readonly leftOut: readonly (LeftOutComparisons & { readonly property: string })[];
-  /** Everything that was measured for this pair, compared or not. */
+  /** Everything that was measured for this pair, compared or not; without what was set aside. */
   readonly object: readonly MeasuredDistribution[];
   readonly hypothetical: readonly MeasuredDistribution[];
 }
 
 const NO_VALUE = "the target shows no value: all it may answer is without one";
 const NO_BEHAVIOR = "no distribution of behaviors was measured";
+const SET_ASIDE_BEHAVIOR = "set aside: the engine crashed while the distribution of behaviors was measured";
+const SET_ASIDE_PREDICTION = "set aside: the engine crashed while the distribution of predictions was measured";
 const NO_PREDICTION = "no distribution of predictions was measured";
 
 export function matchDistributions(
-  distributions: readonly MeasuredDistribution[],
+  distributions: readonly DistributionRow[],
   { predictor, target }: Pick<CalibrationPair, "predictor" | "target">,
 ): MatchedDistributions {
   const sorted = [...distributions].sort((a, b) => compareNames(nameOf(a), nameOf(b)));
@@ -263,12 +265,26 @@ export function matchDistributions(
   for (const measured of hypothetical) {
     const { property } = measured;
     const behavior = behaviors.get(behaviorKey(measured));
-    const place = { ...measured, variant: measured.variant ?? "" };
-    const comparison = behavior && compareDistributions(place, behavior.distribution, measured.distribution);
-    if (comparison) comparisons.push(comparison);
-    else missed.push({ property, reason: behavior ? NO_VALUE : NO_BEHAVIOR });
+    if (!behavior) missed.push({ property, reason: NO_BEHAVIOR });
+    else if (behavior.setAside) missed.push({ property, reason: SET_ASIDE_BEHAVIOR });
+    else if (measured.setAside) missed.push({ property, reason: SET_ASIDE_PREDICTION });
+    else {
+      const place = { ...measured, variant: measured.variant ?? "" };
+      const comparison = compareDistributions(place, behavior.distribution, measured.distribution);
+      if (comparison) comparisons.push(comparison);
+      else missed.push({ property, reason: NO_VALUE });
+    }
   }
-  return { comparisons, leftOut: countReasons(missed), object, hypothetical };
+  return {
+    comparisons,
+    leftOut: countReasons(missed),
+    object: object.filter(isMeasured),
+    hypothetical: hypothetical.filter(isMeasured),
+  };
+}
+
+function isMeasured(row: DistributionRow): row is MeasuredDistribution & { readonly setAside?: undefined } {
+  return row.setAside === undefined;
 }
 
 /** Adds up over properties. */
@@ -289,6 +305,6 @@ function countReasons(
   return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }
 
-function nameOf({ side, state, task, item, property, variant }: MeasuredDistribution): string[] {
+function nameOf({ side, state, task, item, property, variant }: DistributionRow): string[] {
   return [side, state, task, item, property, variant ?? ""];
 }

@@ -1,4 +1,4 @@
-import type { MeasuredDistribution } from "../../ask/measure-distribution.js";
+import type { DistributionRow } from "../../ask/measure-distribution.js";
 import { type Estimate, EXPANDED } from "../interval.js";
 import { checkResampling, drawStrings, type ResamplingSettings } from "../resampling.js";
 import type { Share } from "../scores.js";
@@ -21,12 +21,7 @@ import {
   meanStatistic,
   type MetricsContext,
 } from "./statistics.js";
-
-/**
- * `untrained` a predictor without an adapter, about whomever · `self` with an adapter, on the weights that the target runs on
- * too · `cross` with an adapter, on other weights.
- */
-export type PredictorKind = "untrained" | "self" | "cross";
+import type { PredictorKind } from "../../study/states.js";
 
 /** Whose predictions are compared with whose behavior. */
 export interface CalibrationPair {
@@ -229,12 +224,12 @@ function histogramOf(probabilities: readonly number[]): number[] {
 // The one entry of scoring calibration: distributions in, 08-calibration.json out. Pure; any order of the lines gives the same bytes.
 
 /**
- * @param distributions at most one for each side, state, task, item, property and wording
+ * @param distributions at most one for each side, state, task, item, property and wording; those set aside are counted as left out
  * @param pairs in the order of the rows; a pair without distributions gives a row that says so
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function scoreDistributions(
-  distributions: readonly MeasuredDistribution[],
+export function scoreCalibration(
+  distributions: readonly DistributionRow[],
   pairs: readonly CalibrationPair[],
   settings: ResamplingSettings,
 ): CalibrationScores {
@@ -261,8 +256,8 @@ export function scoreDistributions(
   };
 }
 
-function propertiesOf({ matched: { object, hypothetical } }: MatchedPair): string[] {
-  return [...new Set([...object, ...hypothetical].map(({ property }) => property))].sort();
+function propertiesOf({ matched: { object, hypothetical, leftOut } }: MatchedPair): string[] {
+  return [...new Set([...object, ...hypothetical, ...leftOut].map(({ property }) => property))].sort();
 }
 
 function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: ResamplingSettings): string {

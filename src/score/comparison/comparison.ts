@@ -303,7 +303,7 @@ export function pairTrials(trials: readonly Trial[], contrasts: readonly Contras
  * @param crossBehavior what the cross predictor itself does, for the analysis of trials where the two behave differently
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function compareContrasts(
+export function comparePredictors(
   trials: readonly Trial[],
   contrasts: readonly Contrast[],
   settings: ComparisonSettings,

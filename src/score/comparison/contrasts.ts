@@ -1,10 +1,11 @@
 /** Which predictors of a plan are compared about which targets. */
 
+import { type States, statesOf } from "../../study/states.js";
 import type { Trial } from "../trial.js";
-import { compareContrasts, type ComparisonSettings, type Contrast } from "./comparison.js";
+import { comparePredictors, type ComparisonSettings, type Contrast } from "./comparison.js";
 import type { ComparedPair, ComparedSeries, SeriesKind, SeriesStep } from "./comparisons.js";
 import { judgeDifference } from "./judge.js";
-import { type PlannedParts, PredictorKinds } from "./third-parties.js";
+import type { PlannedParts } from "./third-parties.js";
 
 export interface ContrastGroup extends ComparedPair {
   /** Seeds of one condition, never empty. */
@@ -22,11 +23,11 @@ export interface SelfPrediction {
  * @returns groups of one condition, in the plan's order
  */
 export function findSelfPredictions(plan: PlannedParts): [SelfPrediction, ...SelfPrediction[]][] {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const groups = new Map<string, [SelfPrediction, ...SelfPrediction[]]>();
-  for (const target of targetsOf(plan, kinds)) {
-    for (const self of selvesOf(plan, kinds, target)) {
-      const key = JSON.stringify([kinds.condition(target), kinds.condition(self)]);
+  for (const target of targetsOf(plan, states)) {
+    for (const self of selvesOf(plan, states, target)) {
+      const key = JSON.stringify([states.of(target).condition, states.of(self).condition]);
       const group = groups.get(key);
       if (group) group.push({ target, self });
       else groups.set(key, [{ target, self }]);
@@ -43,21 +44,21 @@ export function findSelfPredictions(plan: PlannedParts): [SelfPrediction, ...Sel
  * @returns in the plan's order; empty when no target has both
  */
 export function findContrasts(plan: PlannedParts): ContrastGroup[] {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const groups = new Map<string, ContrastGroup>();
-  for (const target of targetsOf(plan, kinds)) {
-    const selves = bestCondition(selvesOf(plan, kinds, target), kinds);
-    for (const crosses of crossesOf(plan, kinds, target)) {
+  for (const target of targetsOf(plan, states)) {
+    const selves = bestCondition(selvesOf(plan, states, target), states);
+    for (const crosses of crossesOf(plan, states, target)) {
       selves.slice(0, crosses.length).forEach((self, seed) => {
         const cross = crosses[seed] as string;
-        const key = JSON.stringify([target, self, cross].map((name) => kinds.condition(name)));
+        const key = JSON.stringify([target, self, cross].map((name) => states.of(name).condition));
         const contrast: Contrast = { target, self, cross };
         const group = groups.get(key);
         groups.set(
           key,
           group
             ? { ...group, contrasts: [...group.contrasts, contrast] }
-            : { ...pairOf(kinds, contrast), contrasts: [contrast] },
+            : { ...pairOf(states, contrast), contrasts: [contrast] },
         );
       });
     }
@@ -65,58 +66,63 @@ export function findContrasts(plan: PlannedParts): ContrastGroup[] {
   return [...groups.values()];
 }
 
-function pairOf(kinds: PredictorKinds, { target, self, cross }: Contrast): ComparedPair {
-  const shown = kinds.state(cross).shown?.pairs;
+function pairOf(states: States, { target, self, cross }: Contrast): ComparedPair {
+  const shown = states.of(cross).shown?.pairs;
   return {
     target,
     self,
     cross,
-    trained: { self: kinds.isTrained(self), cross: kinds.isTrained(cross) },
-    sameWeights: kinds.isSameFile(kinds.model(cross), kinds.model(target)),
+    trained: { self: states.of(self).isTrained, cross: states.of(cross).isTrained },
+    sameWeights: states.isSameFile(states.of(cross).model, states.of(target).model),
     ...(shown === undefined ? {} : { shown }),
   };
 }
 
 /** What a changed model does is compared with what it did before, by another rule. */
-function targetsOf({ predictions }: PlannedParts, kinds: PredictorKinds): string[] {
-  return [...new Set(predictions.map(({ target }) => target))].filter((target) => kinds.role(target) !== "changed");
+function targetsOf({ predictions }: PlannedParts, states: States): string[] {
+  return [...new Set(predictions.map(({ target }) => target))].filter((target) => states.of(target).role !== "changed");
 }
 
 function predictorsOf({ predictions }: PlannedParts, target: string): string[] {
   return [...new Set(predictions.flatMap((pair) => (pair.target === target ? [pair.predictor] : [])))];
 }
 
-function selvesOf(plan: PlannedParts, kinds: PredictorKinds, target: string): string[] {
+function selvesOf(plan: PlannedParts, states: States, target: string): string[] {
   const own = predictorsOf(plan, target).filter(
-    (name) => kinds.role(name) === "predictor" && kinds.model(name) === kinds.model(target),
+    (name) => states.of(name).role === "predictor" && states.of(name).model === states.of(target).model,
   );
-  if (kinds.isTrained(target)) return own.filter((name) => name === target);
-  const trained = own.filter((name) => kinds.isTrained(name) && (kinds.adapter(name)?.target ?? target) === target);
+  if (states.of(target).isTrained) return own.filter((name) => name === target);
+  const trained = own.filter(
+    (name) => states.of(name).isTrained && (states.of(name).training?.target ?? target) === target,
+  );
   return trained.length > 0 ? trained : own.filter((name) => name === target);
 }
 
 /** Of a series, the members that learnt from most; of others all. */
-function bestCondition(names: readonly string[], kinds: PredictorKinds): readonly string[] {
-  const size = (name: string) => kinds.adapter(name)?.examplesPerProperty ?? 0;
+function bestCondition(names: readonly string[], states: States): readonly string[] {
+  const size = (name: string) => states.of(name).training?.examplesPerProperty ?? 0;
   const most = Math.max(...names.map(size));
   return names.filter((name) => size(name) === most);
 }
 
 /** By condition. */
-function crossesOf(plan: PlannedParts, kinds: PredictorKinds, target: string): string[][] {
+function crossesOf(plan: PlannedParts, states: States, target: string): string[][] {
   const others = predictorsOf(plan, target).filter((name) => {
     if (name === target) return false;
-    const role = kinds.role(name);
+    const role = states.of(name).role;
     if (role !== "predictor" && role !== "shown") return false;
-    if (kinds.model(name) !== kinds.model(target)) return true;
+    if (states.of(name).model !== states.of(target).model) return true;
     // On the target's own weights: another network only where both are trained, and it learnt from this very target.
-    return kinds.isTrained(target) && kinds.adapter(name)?.target === target;
+    return states.of(target).isTrained && states.of(name).training?.target === target;
   });
-  const trainedModels = new Set(others.filter((name) => kinds.isTrained(name)).map((name) => kinds.model(name)));
+  const trainedModels = new Set(
+    others.filter((name) => states.of(name).isTrained).map((name) => states.of(name).model),
+  );
   const groups = new Map<string, string[]>();
   for (const name of others) {
-    if (kinds.role(name) === "predictor" && !kinds.isTrained(name) && trainedModels.has(kinds.model(name))) continue;
-    const key = kinds.condition(name);
+    if (states.of(name).role === "predictor" && !states.of(name).isTrained && trainedModels.has(states.of(name).model))
+      continue;
+    const key = states.of(name).condition;
     const group = groups.get(key);
     if (group) group.push(name);
     else groups.set(key, [name]);
@@ -144,11 +150,11 @@ export interface Series {
 
 /** @returns those of two sizes and more, in the plan's order */
 export function findSeries(plan: PlannedParts): Series[] {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const all = new Map<string, Series>();
   for (const { predictor, target } of plan.predictions) {
-    const { shown, model } = kinds.state(predictor);
-    const adapter = kinds.role(predictor) === "predictor" ? kinds.adapter(predictor) : undefined;
+    const { shown, model } = states.of(predictor);
+    const adapter = states.of(predictor).role === "predictor" ? states.of(predictor).training : undefined;
     if (adapter && adapter.target !== target) continue;
     const size = shown?.target === target ? shown.pairs : adapter?.examplesPerProperty;
     if (size === undefined) continue;
@@ -181,7 +187,7 @@ export function compareSeries(
     }
     const {
       overall: [micro],
-    } = compareContrasts(trials, contrasts, settings);
+    } = comparePredictors(trials, contrasts, settings);
     return { from, to, ok: true, seeds: contrasts.length, micro, judgement: judgeDifference(micro, settings) };
   });
   return { kind, model, target, steps };

@@ -4,7 +4,7 @@ import type { PlannedAdapter } from "../../study/plan.js";
 import { FEW_STRINGS } from "../cell.js";
 import { questionKey, type Trial } from "../trial.js";
 import {
-  compareContrasts,
+  comparePredictors,
   type ComparisonSettings,
   type Finding,
   type Judgement,
@@ -22,11 +22,11 @@ import {
   pairShifts,
   scoreShift,
   type ShiftArm,
-  type ShiftRole,
   type ShiftScope,
   type ShiftSides,
 } from "./shift.js";
 import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput } from "./third-parties.js";
+import type { ShiftRole } from "../../study/states.js";
 
 /** A difference of less than this is no difference that matters here: two points. */
 export const SMALLEST_DIFFERENCE = 0.02;
@@ -143,7 +143,7 @@ function besideChanged(
   const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
   const {
     overall: [micro],
-  } = compareContrasts(some, [{ target: after, self: after, cross: predictor }], settings);
+  } = comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings);
   return { micro, judgement: judgeDifference(micro, settings) };
 }
 
@@ -229,7 +229,7 @@ export function measurePrivilegedAccess(
   settings: PrivilegedAccessSettings,
 ): MeasuredAccess {
   const { comparisons, notCompared } = compareThirdParties(input, settings);
-  const cross = compareContrasts(input.trials, input.contrasts, settings, crossBehavior);
+  const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
   return {
     cross,
     thirdParties: comparisons,

@@ -44,15 +44,10 @@ import {
   WEIGHTINGS,
 } from "./difference.js";
 import { signFlipTest } from "./tests.js";
+import type { ShiftRole } from "../../study/states.js";
 
 /** `taught` tasks whose train strings taught the change · `elsewhere` the others, on which nothing was taught. */
 export type ShiftScope = "all" | "taught" | "elsewhere";
-
-/**
- * `changed` the changed model itself · `unchanged` the same as it was before · `cross` another that learnt what it did before ·
- * `cross_changed` the same, given the same change.
- */
-export type ShiftRole = "changed" | "unchanged" | "cross" | "cross_changed";
 
 /** One predictor about one change. */
 export interface ShiftArm {

@@ -1,10 +1,11 @@
 /** What can be had without asking any model about itself, put in a predictor's place so that it is compared as one. */
 
 import { type Extraction, value } from "../../properties/property.js";
-import type { Plan, PlannedAdapter, PlannedLabels, PlannedState } from "../../study/plan.js";
+import type { Plan, PlannedLabels } from "../../study/plan.js";
+import { type PlanOfStates, statesOf } from "../../study/states.js";
 import { countValues, isRight, isScored, modeOf, wasRepliedTo } from "../tally.js";
 import { byQuestion, type TrainLabel, type Trial } from "../trial.js";
-import { compareContrasts, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
+import { comparePredictors, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
 import type { SelfPrediction } from "./contrasts.js";
 
 /** What a third party says to a trial's question; undefined where it has nothing to go by, and the trial is left out. */
@@ -117,72 +118,12 @@ export function compareThirdParties(
       continue;
     }
     const staged = stageThirdParty(trials, contrasts, name, guess);
-    comparisons[name] = compareContrasts(staged.trials, staged.contrasts, settings);
+    comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
   }
   return { comparisons, notCompared };
 }
 
-// What the states of a plan are as predictors: which are one condition under several seeds, and which are controls or ablations.
-
-export type PlannedParts = Pick<Plan, "models" | "states" | "adapters" | "predictions">;
-
-type PredictorRole =
-  /** Asked as the plan asks, as it came or after learning what a target does. */
-  | "predictor"
-  /** Shown a target's behaviors in its prompt. */
-  | "shown"
-  /** An adapter that learnt scrambled labels, or format only. */
-  | "control"
-  /** A self-predictor that is asked in another wording. */
-  | "ablation"
-  /** A self-predictor whose behavior was changed. */
-  | "changed";
-
-export class PredictorKinds {
-  constructor(private readonly plan: PlannedParts) {}
-
-  state(name: string): PlannedState {
-    return this.plan.states?.[name] ?? { model: name };
-  }
-
-  model(name: string): string {
-    return this.state(name).model;
-  }
-
-  adapter(name: string): PlannedAdapter | undefined {
-    const { adapter } = this.state(name);
-    return adapter === undefined ? undefined : this.plan.adapters?.[adapter];
-  }
-
-  isTrained(name: string): boolean {
-    return this.state(name).adapter !== undefined;
-  }
-
-  role(name: string): PredictorRole {
-    const { wording, shown } = this.state(name);
-    const adapter = this.adapter(name);
-    if (wording !== undefined) return "ablation";
-    if (adapter?.labels) return "control";
-    if (adapter?.change) return "changed";
-    return shown ? "shown" : "predictor";
-  }
-
-  /** The same for states that differ in nothing but the seeds of their training, and of what they learnt from. */
-  condition(name: string): string {
-    const { model, adapter: adapterName, wording, shown, system } = this.state(name);
-    const adapter = this.adapter(name);
-    if (adapterName === undefined || !adapter) return JSON.stringify([model, wording, shown, system]);
-    const { labels, change, target, examplesPerProperty, settings } = adapter;
-    const { seed: _, ...rest } = settings;
-    return JSON.stringify([model, wording, labels, change?.name, this.condition(target), examplesPerProperty, rest]);
-  }
-
-  /** Whether two models' files hold the very same weights. */
-  isSameFile(model: string, other: string): boolean {
-    const { models } = this.plan;
-    return model === other || (models[model] !== undefined && models[model]?.sha256 === models[other]?.sha256);
-  }
-}
+export type PlannedParts = PlanOfStates & Pick<Plan, "models" | "predictions">;
 
 // States of a plan that stand in a third party's place: the untrained model, and adapters that are controls.
 
@@ -192,16 +133,14 @@ export function stateParties(
   trials: readonly Trial[],
   selves: readonly SelfPrediction[],
 ): Record<string, Guess | string> {
-  const kinds = new PredictorKinds(plan);
+  const states = statesOf(plan);
   const [{ target, self }] = selves as [SelfPrediction, ...SelfPrediction[]];
-  if (!kinds.isTrained(self)) return {};
-  const model = kinds.model(self);
+  if (!states.of(self).isTrained) return {};
+  const model = states.of(self).model;
   const asked = (name: string) =>
     plan.predictions.some((pair) => pair.predictor === name && selves.some((one) => one.target === pair.target));
   const control = (labels: PlannedLabels): string | undefined =>
-    Object.keys(plan.adapters ?? {}).find(
-      (name) => plan.adapters?.[name]?.labels === labels && kinds.model(name) === model && asked(name),
-    );
+    states.trained.find((state) => state.labels === labels && state.model === model && asked(state.name))?.name;
   const guess = (state: string | undefined, otherwise: string) =>
     state === undefined ? otherwise : guessOfState(trials, state);
   return {
@@ -213,11 +152,11 @@ export function stateParties(
 
 /** Wording -> the self-predictor as it is asked in it. */
 export function ablationsOf(plan: PlannedParts, { target, self }: SelfPrediction): Record<string, string> {
-  const kinds = new PredictorKinds(plan);
-  const { adapter, model } = kinds.state(self);
+  const states = statesOf(plan);
+  const { adapter, model } = states.of(self);
   return Object.fromEntries(
     plan.predictions.flatMap(({ predictor, target: about }): [string, string][] => {
-      const state = kinds.state(predictor);
+      const state = states.of(predictor);
       const isOne = state.wording !== undefined && state.model === model && state.adapter === adapter;
       return isOne && about === target ? [[state.wording as string, predictor]] : [];
     }),

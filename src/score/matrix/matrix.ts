@@ -1,24 +1,21 @@
 /** The content of 08-matrix.json: every predictor about every target, what explains it, and Song et al.'s form of the question. */
 
-import type { Plan } from "../../study/plan.js";
 import { checkResampling, type ResamplingSettings } from "../resampling.js";
 import { stringsByTask, type TaskStrings } from "../tally.js";
 import type { TrainLabel, Trial } from "../trial.js";
 import {
-  labelSourceOf,
   type MatrixCell,
   matrixCells,
   type ObservedCell,
   observedCells,
   type OwnOrOther,
   ownOrOther,
-  type Relation,
   relationCovariates,
-  relationOf,
   type TrialMatrix,
 } from "./cells.js";
 import { type CellResidual, cellResiduals, type Covariate, fitMatrix, type MatrixFit, onMissScale } from "./fit.js";
 import type { SongRegression } from "./song.js";
+import { statesOf, type PlanOfStates, type State, type States, type Relation } from "../../study/states.js";
 
 interface MatrixState {
   readonly name: string;
@@ -59,6 +56,8 @@ export type SongScores =
       readonly wordings: readonly string[];
       /** Match type that the others are compared with. */
       readonly baseline: string;
+      /** Strings on which the engine crashed for one state, left out for all; absent when there is none. */
+      readonly leftOut?: readonly { readonly reason: "engine_crashed"; readonly count: number }[];
       readonly intervalMethod: string;
     } & SongRegression)
   | { readonly ok: false; readonly reason: string };
@@ -90,21 +89,19 @@ const SELF_MEANS =
 const SIMILARITY_MEANS =
   "the share of behaviors that the two states have in common, over the properties of their own answers to the same held-out strings where both answers comply; every comparison counts the same, and a state that answers greedily has 1 with itself";
 
-/** Whose trials these are. */
-type States = Pick<Plan, "models" | "states" | "adapters">;
-
 /**
  * @param trials every predictor about every target
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */
-export function scoreMatrixTrials(
-  plan: States,
+export function scoreMatrix(
+  plan: PlanOfStates,
   trials: readonly Trial[],
   trainLabels: readonly TrainLabel[],
   settings: ResamplingSettings,
 ): Omit<MatrixScores, "song"> {
   checkResampling(settings);
   const { bootstrapReplicates, bootstrapSeed, confidence } = settings;
+  const states = statesOf(plan);
   const draws = { replicates: bootstrapReplicates, seed: bootstrapSeed, similarity: true };
   const micro = matrixCells(trials, { kind: "micro", ...draws });
   const macro = matrixCells(trials, { kind: "macro", ...draws });
@@ -119,36 +116,30 @@ export function scoreMatrixTrials(
     selfMeans: SELF_MEANS,
     similarityMeans: SIMILARITY_MEANS,
     clusters: micro.clusters,
-    states: names.map((name) => stateOf(plan, name)),
+    states: names.map((name) => toMatrixState(states.of(name))),
     cells: observedCells(micro.cells, trials, trainLabels, strings, settings),
-    fits: fitsOf(plan, { micro, macro }, settings),
-    preferences: preferencesOf(plan, trials, strings, settings),
+    fits: fitsOf(states, { micro, macro }, settings),
+    preferences: preferencesOf(states, trials, strings, settings),
   };
 }
 
-function stateOf(plan: States, name: string): MatrixState {
-  const learntFrom = labelSourceOf(plan, name);
-  return {
-    name,
-    model: plan.states?.[name]?.model ?? name,
-    trained: plan.states?.[name]?.adapter !== undefined,
-    ...(learntFrom === undefined ? {} : { learntFrom }),
-  };
+function toMatrixState({ name, model, isTrained, training }: State): MatrixState {
+  return { name, model, trained: isTrained, learntFrom: training?.target };
 }
 
 function fitsOf(
-  plan: States,
+  states: States,
   matrices: Readonly<Record<FittedForm["average"], TrialMatrix>>,
   settings: ResamplingSettings,
 ): FittedForm[] {
-  const subsets = subsetsOf(plan, matrices.micro.cells);
+  const subsets = subsetsOf(states, matrices.micro.cells);
   return subsets.flatMap(({ subset, has }) =>
     FORMS.flatMap(({ average, scale, form }): FittedForm[] => {
       const { cells: all, clusters, tasks } = matrices[average];
       const cells = all.filter(({ predictor }) => has(predictor));
       const taken = form === "self" ? cells.map(withoutSimilarity) : cells;
       const scaled = scale === "miss" ? onMissScale(taken) : taken;
-      const covariates = form === "relations" ? varying(relationCovariates(plan), scaled) : [];
+      const covariates = form === "relations" ? varying(relationCovariates(states), scaled) : [];
       if (form === "relations" && covariates.length === 0) return [];
       const { bootstrapReplicates: replicates, confidence } = settings;
       const fit = fitMatrix(scaled, { covariates, bootstrap: { replicates, clusters, tasks, confidence } });
@@ -178,8 +169,8 @@ function varying(covariates: readonly Covariate[], cells: readonly MatrixCell[])
 }
 
 /** All predictors; and where some are trained and some are not, each of the two. */
-function subsetsOf(plan: States, rows: readonly { readonly predictor: string }[]) {
-  const isTrained = (name: string) => plan.states?.[name]?.adapter !== undefined;
+function subsetsOf(states: States, rows: readonly { readonly predictor: string }[]) {
+  const isTrained = (name: string) => states.of(name).isTrained;
   const predictors = [...new Set(rows.map(({ predictor }) => predictor))];
   const both = predictors.some(isTrained) && !predictors.every(isTrained);
   const subsets: readonly FittedForm["predictors"][] = both ? ["all", "trained", "untrained"] : ["all"];
@@ -190,18 +181,18 @@ function subsetsOf(plan: States, rows: readonly { readonly predictor: string }[]
 }
 
 function preferencesOf(
-  plan: States,
+  states: States,
   trials: readonly Trial[],
   strings: ReadonlyMap<string, TaskStrings>,
   settings: ResamplingSettings,
 ): Preference[] {
   const targets = new Set(trials.map(({ target }) => target));
-  const states = [...new Set(trials.map(({ predictor }) => predictor))].filter((state) => targets.has(state)).sort();
-  return subsetsOf(plan, trials).flatMap(({ subset, has }) => {
-    const pairs = states
+  const both = [...new Set(trials.map(({ predictor }) => predictor))].filter((state) => targets.has(state)).sort();
+  return subsetsOf(states, trials).flatMap(({ subset, has }) => {
+    const pairs = both
       .filter(has)
       .flatMap((a, index, own) =>
-        own.slice(index + 1).map((b) => ({ pair: [a, b] as const, relation: relationOf(plan, a, b) })),
+        own.slice(index + 1).map((b) => ({ pair: [a, b] as const, relation: states.relation(a, b) })),
       );
     const relations = (["same_weights", "derived_weights", "other"] as const).filter((one) =>
       pairs.some(({ relation }) => relation === one),

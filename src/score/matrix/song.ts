@@ -1,14 +1,15 @@
 /** The two numbers that Song et al. (2025, arXiv 2503.07513) compare: what a model finds more likely, and what it says when asked. */
 
-import type { MeasuredLogprobDifference } from "../../ask/logprob-differences.js";
+import type { LogprobDifferenceRow, MeasuredLogprobDifference } from "../../ask/logprob-differences.js";
 import { InwardError } from "../../errors.js";
-import type { Plan } from "../../study/plan.js";
 import { CORRELATION, pearson } from "../correlation.js";
 import { type Estimate, estimate } from "../interval.js";
 import { drawResamples, type Resamples, type ResamplingSettings } from "../resampling.js";
-import { type CellMean, type MatrixCell, type Relation, relationOf } from "./cells.js";
+
+import type { CellMean, MatrixCell } from "./cells.js";
 import { type Covariate, fitMatrix, type MatrixFit } from "./fit.js";
 import type { SongScores } from "./matrix.js";
+import { statesOf, type Relation, type PlanOfStates } from "../../study/states.js";
 
 /** One item's two sentences, each the sum of its tokens' natural logprobs, begin- and end-of-text tokens left out. */
 interface DirectLogprobs {
@@ -227,12 +228,12 @@ function requireSameItems(models: readonly SongModel[]): { items: number; prompt
 const TYPES: readonly Relation[] = ["other", "derived_weights", "same_weights"];
 
 /**
- * @param rows all items of one state after those of another, in one order
+ * @param rows all items of one state after those of another, in one order; an item that was set aside for one state is left out for all
  * @throws InwardError STORE_INCOMPLETE when states have different items
  */
 export function scoreSong(
-  plan: Pick<Plan, "models" | "states" | "adapters">,
-  rows: readonly MeasuredLogprobDifference[],
+  plan: PlanOfStates,
+  rows: readonly LogprobDifferenceRow[],
   { bootstrapReplicates, bootstrapSeed, confidence }: ResamplingSettings,
 ): SongScores {
   const states = [...new Set(rows.map(({ state }) => state))];
@@ -240,11 +241,19 @@ export function scoreSong(
     const asked = states.length === 0 ? "no state" : `only ${states[0]}`;
     return { ok: false, reason: `${asked} was asked: two states are compared at the least` };
   }
-  const models = states.map((state) => modelOf(rows, state));
-  const types = new Set(states.flatMap((a) => states.map((b) => relationOf(plan, a, b))));
+  const setAside = new Set(rows.flatMap((row) => (row.setAside ? [row.key] : [])));
+  const measured = rows.flatMap((row) => (row.setAside || setAside.has(row.key) ? [] : [row]));
+  if (measured.length === 0 && setAside.size > 0) {
+    return {
+      ok: false,
+      reason: `the engine crashed on each of the ${setAside.size} strings, so that all were set aside`,
+    };
+  }
+  const models = states.map((state) => modelOf(measured, state));
+  const types = new Set(states.flatMap((a) => states.map((b) => statesOf(plan).relation(a, b))));
   const baseline = TYPES.find((type) => types.has(type)) as Relation;
   const regression = songRegression(models, {
-    matchType: (judged, judge) => relationOf(plan, judged, judge),
+    matchType: (judged, judge) => statesOf(plan).relation(judged, judge),
     baseline,
     replicates: bootstrapReplicates,
     seed: bootstrapSeed,
@@ -253,8 +262,9 @@ export function scoreSong(
   return {
     ok: true,
     states,
-    wordings: (rows[0]?.meta ?? []).map(({ wording }) => wording),
+    wordings: (measured[0]?.meta ?? []).map(({ wording }) => wording),
     baseline,
+    ...(setAside.size > 0 && { leftOut: [{ reason: "engine_crashed" as const, count: setAside.size }] }),
     intervalMethod: `percentiles of ${bootstrapReplicates} bootstrap replicates that draw items, one draw for all states, wordings and correlations; seed ${bootstrapSeed}`,
     ...regression,
   };

@@ -1,4 +1,4 @@
-/** Which known name someone meant by a slip of typing: for error messages that name the nearest one. Pure. */
+/** Which known name someone meant by a slip of typing: for error messages that name the nearest one. */
 
 /** Names written with hyphens, spaces or capitals are the same name to a person. */
 function plain(name: string): string {
@@ -41,7 +41,9 @@ export function nearestName(name: string, known: readonly string[]): string | un
   let nearest: { readonly name: string; readonly share: number } | undefined;
   for (const candidate of known) {
     const length = Math.max(written.length, candidate.length);
-    const share = length === 0 ? 1 : editDistance(written, plain(candidate)) / length;
+    // Every character more is an edit: names of very different lengths need no table.
+    const apart = Math.abs(written.length - candidate.length) > length / 3;
+    const share = length === 0 || apart ? 1 : editDistance(written, plain(candidate)) / length;
     if (share <= 1 / 3 && (nearest === undefined || share < nearest.share)) nearest = { name: candidate, share };
   }
   return nearest?.name;

@@ -3,9 +3,16 @@
  * change the meaning of a line and is not done here (weights, tools, names, images) is refused, never ignored.
  */
 
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { nearestName } from "../base/nearest-name.js";
+import {
+  decodeUtf8,
+  didYouMean,
+  linesOf,
+  mostTelling,
+  parseStrictJson,
+  readPlainFile,
+  shown,
+} from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { EncodedExample } from "../model/chat/encode.js";
 import type { ChatMessage } from "../tasks/answer.js";
@@ -34,33 +41,25 @@ const NOT_DONE: Readonly<Record<string, string>> = {
   refusal: "write the refusal as content",
 };
 
+/** Strings longer than this cannot be made in one piece. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
 /**
  * A line without a system message gets an empty one in front, as asking does: without any, some chat templates put in their own.
  * @throws TRAIN_EXAMPLE with the line's number; TRAIN_EMPTY_SET
  */
 export async function readChatJsonl(path: string): Promise<TrainingExample[]> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new InwardError("TRAIN_EXAMPLE", `${path} cannot be read (${error.code ?? error.message}).`);
-  });
-  return parseChatJsonl(bytes, path);
+  const refuse = (why: string) => new InwardError("TRAIN_EXAMPLE", `${path} cannot be read (${why}).`);
+  return parseChatJsonl(readPlainFile(path, MOST_BYTES, refuse), path);
 }
 
 /** @param path for messages; the rest as readChatJsonl */
 export function parseChatJsonl(bytes: Uint8Array, path: string): TrainingExample[] {
-  const examples = decode(bytes, path)
-    .split(/\r?\n/)
-    .flatMap((text, at) => (text.trim() === "" ? [] : [toExample(parseLine(text, `${path}, line ${at + 1}`))]));
+  const examples = linesOf(decodeUtf8(bytes, { code: "TRAIN_EXAMPLE", place: path }), path).map(({ text, place }) =>
+    toExample(parseLine(text, place)),
+  );
   if (examples.length === 0) throw new InwardError("TRAIN_EMPTY_SET", `${path} holds no examples.`);
   return examples;
-}
-
-function decode(bytes: Uint8Array, path: string): string {
-  try {
-    // A byte order mark at the beginning is dropped by it.
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new InwardError("TRAIN_EXAMPLE", `${path} is not UTF-8 text.`);
-  }
 }
 
 function toExample({ messages }: Line): TrainingExample {
@@ -69,14 +68,8 @@ function toExample({ messages }: Line): TrainingExample {
 }
 
 function parseLine(text: string, place: string): Line {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch (error) {
-    throw new InwardError("TRAIN_EXAMPLE", `${place} is not JSON: ${(error as Error).message}`);
-  }
-  const parsed = line.safeParse(raw);
-  if (!parsed.success) throw refused(parsed.error.issues, place);
+  const parsed = line.safeParse(parseStrictJson(text, { code: "TRAIN_EXAMPLE", place }));
+  if (!parsed.success) throw refused(mostTelling(parsed.error), place);
   const { messages } = parsed.data;
   const last = messages.at(-1);
   if (last?.role !== "assistant") {
@@ -90,25 +83,21 @@ function parseLine(text: string, place: string): Line {
   return parsed.data;
 }
 
-function refused(issues: readonly z.core.$ZodIssue[], place: string): InwardError {
-  // A key written wrong is missing under its right name too: the first says more.
-  const issue = (issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]) as z.core.$ZodIssue;
+function refused(issue: ReturnType<typeof mostTelling>, place: string): InwardError {
   const at = issue.path.join(".");
   if (issue.code !== "unrecognized_keys") {
     return new InwardError("TRAIN_EXAMPLE", `${place}: ${at || "the line"}: ${issue.message}`);
   }
   const key = issue.keys[0] ?? "";
   const where = at === "" ? "" : `${at}: `;
-  const reason = NOT_DONE[key];
-  if (reason !== undefined) {
-    return new InwardError("TRAIN_EXAMPLE", `${place}: ${where}the key "${key}" is not supported: ${reason}.`);
+  if (Object.hasOwn(NOT_DONE, key)) {
+    return new InwardError("TRAIN_EXAMPLE", `${place}: ${where}the key "${key}" is not supported: ${NOT_DONE[key]}.`);
   }
-  const near = nearestName(key, Object.keys((at === "" ? line : message).shape));
-  const hint = near === undefined ? "" : ` Did you mean "${near}"?`;
-  return new InwardError("TRAIN_EXAMPLE", `${place}: ${where}the key "${key}" does not exist.${hint}`);
+  const meant = didYouMean(key, Object.keys((at === "" ? line : message).shape));
+  return new InwardError("TRAIN_EXAMPLE", `${place}: ${where}the key ${shown(key)} does not exist.${meant}`);
 }
 
-// Refuses examples that cannot be trained on, before anything is loaded. Pure.
+// Refuses examples that cannot be trained on, before anything is loaded.
 
 /**
  * @param vocabularySize tokens that the base knows, where its file says so

@@ -5,10 +5,12 @@
 
 import type { TrainingSettings } from "../study/study.js";
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import type { NativeState } from "../../native/index.js";
 import { canonicalJson, writeError } from "../base/files.js";
+import { decodeUtf8, parseStrictJson } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { LossPoint, ValidationPoint } from "./adapter/card.js";
 
@@ -31,6 +33,27 @@ const DIGEST_BYTES = 32;
 /** Bytes read at a time. */
 const CHUNK = 1 << 24;
 const ARRAYS = ["parameters", "firstMoments", "secondMoments"] as const;
+
+const steps = z.int().min(0);
+const headerSchema = z.strictObject({
+  // Compared whole with that of the run that takes it up.
+  identity: z.record(z.string(), z.unknown()),
+  step: steps,
+  losses: z.array(
+    z.strictObject({
+      step: steps.min(1),
+      epoch: z.number().min(0),
+      lossNatsPerToken: z.number(),
+      answerTokens: steps,
+      learningRate: z.number(),
+      gradientNorm: z.number(),
+    }),
+  ),
+  validation: z.array(
+    z.strictObject({ step: steps, lossNatsPerToken: z.number(), answersRight: steps, answers: steps }),
+  ),
+  kernels: z.record(z.string(), z.string()),
+});
 
 /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the checkpoint before this one is then still there */
 export async function writeCheckpoint(folder: string, checkpoint: TrainingCheckpoint): Promise<void> {
@@ -68,10 +91,15 @@ export async function writeCheckpoint(folder: string, checkpoint: TrainingCheckp
  */
 export async function readCheckpoint(folder: string): Promise<TrainingCheckpoint | undefined> {
   const path = join(folder, FILE);
-  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+  const unreadable = (error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw new InwardError("TRAIN_CHECKPOINT", `${path} cannot be read (${error.code}).`);
-  });
+  };
+  // Looked at before it is opened: opening a named pipe would wait for a writer for ever.
+  const found = await stat(path).catch(unreadable);
+  if (!found) return undefined;
+  if (!found.isFile()) throw damaged(path, "it is not a file");
+  const file = await open(path, "r").catch(unreadable);
   if (!file) return undefined;
   try {
     const { size } = await file.stat();
@@ -92,10 +120,20 @@ export async function readCheckpoint(folder: string): Promise<TrainingCheckpoint
     const digest = Buffer.alloc(DIGEST_BYTES);
     await readInto(file, digest);
     if (!hash.digest().equals(digest)) throw damaged(path, "its checksum is not that of its content");
-    return { ...JSON.parse(header.toString("utf8")), state };
+    return { ...parseHeader(header, path), state };
   } finally {
     await file.close();
   }
+}
+
+function parseHeader(header: Buffer, path: string): Omit<TrainingCheckpoint, "state"> {
+  const place = { code: "TRAIN_CHECKPOINT", place: `${path}: its header` } as const;
+  const checked = headerSchema.safeParse(parseStrictJson(decodeUtf8(header, place), place));
+  if (!checked.success) {
+    const issue = checked.error.issues[0];
+    throw damaged(path, `its header's ${issue?.path.join(".") || "form"}: ${issue?.message}`);
+  }
+  return checked.data as unknown as Omit<TrainingCheckpoint, "state">;
 }
 
 /** Removes the checkpoint and what interrupted writes left; what else lies in the folder is not ours. */
@@ -145,6 +183,33 @@ export interface TrainingIdentity {
   /** Path of the library, or null for none. */
   readonly blas: string | null;
   readonly llamaCpp: string;
+}
+
+/**
+ * A checkpoint that this training can have reached. A step beyond the last would never end the loop; a root is taken of second moments.
+ * @throws TRAIN_CHECKPOINT
+ */
+export function requireReachable(folder: string, checkpoint: TrainingCheckpoint, totalSteps: number): void {
+  const why = whyUnreachable(checkpoint, totalSteps);
+  if (why) throw new InwardError("TRAIN_CHECKPOINT", `${folder} holds a checkpoint that cannot be: ${why}.`);
+}
+
+function whyUnreachable(
+  { step, losses, validation, state }: TrainingCheckpoint,
+  totalSteps: number,
+): string | undefined {
+  if (step > totalSteps) return `step ${step} of ${totalSteps}`;
+  if (losses.length !== step || losses.some((loss, at) => loss.step !== at + 1)) {
+    return `step ${step} with the losses of other steps`;
+  }
+  if (validation.some((look, at) => look.step > step || look.step <= (validation[at - 1]?.step ?? -1))) {
+    return `step ${step} with looks at the validation examples after other steps`;
+  }
+  for (const name of ARRAYS) {
+    const bad = state[name].findIndex((value) => !Number.isFinite(value) || (name === "secondMoments" && value < 0));
+    if (bad >= 0) return `value ${bad} of its ${name} is ${state[name][bad]}`;
+  }
+  return undefined;
 }
 
 /** @throws TRAIN_CHECKPOINT, which names the first difference */

@@ -24,6 +24,7 @@ import {
   readCheckpoint,
   removeCheckpoint,
   requireSameRun,
+  requireReachable,
   type TrainingCheckpoint,
   type TrainingIdentity,
   writeCheckpoint,
@@ -223,7 +224,10 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
   const { work, identity, blas } = preparation;
   const { onEvent, onProgress, signal } = request;
   const saved = await readCheckpoint(folder);
-  if (saved) requireSameRun(folder, saved.identity, identity);
+  if (saved) {
+    requireSameRun(folder, saved.identity, identity);
+    requireReachable(folder, saved, work.totalSteps);
+  }
   const trainer = await openTrainer(request, preparation, saved?.kernels ?? request.kernels);
   let progress: TrainingProgress;
   let state: NativeState;

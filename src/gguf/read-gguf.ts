@@ -1,6 +1,7 @@
 /** The shapes of a GGUF file: typed metadata values, tensor entries, the header as a whole. Little-endian, versions 2 and 3. */
 
 import { type FileHandle, open, stat } from "node:fs/promises";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { GGML_TYPES, type GgmlTypeName, tensorBytes, typeOfId } from "./encodings.js";
 
@@ -102,6 +103,8 @@ const MAGIC = "GGUF";
 const MAX_DIMENSIONS = 4;
 /** Arrays of arrays are unknown in practice; a limit keeps a hostile file from exhausting the stack. */
 const MAX_ARRAY_DEPTH = 8;
+/** Four times the lists of the largest vocabulary. Every value becomes one of JavaScript's, many times its size in the file. */
+const MAX_ARRAY_VALUES = 2 ** 22;
 const MIN_BYTES: Record<GgufValueType, number> = {
   u8: 1,
   i8: 1,
@@ -134,6 +137,8 @@ export function parseHeader(bytes: Uint8Array, path: string): GgufHeader {
 class HeaderParser {
   private readonly buffer: Buffer;
   private at = 0;
+  /** Values of all arrays so far. */
+  private arrayValues = 0;
 
   constructor(
     bytes: Uint8Array,
@@ -240,6 +245,12 @@ class HeaderParser {
     const elementType = this.valueType(key);
     const count = this.length();
     this.need(count * MIN_BYTES[elementType]);
+    this.arrayValues += count;
+    if (this.arrayValues > MAX_ARRAY_VALUES) {
+      throw this.malformed(
+        `its arrays up to ${shown(key)} hold ${this.arrayValues} values, more than any real model's`,
+      );
+    }
     const value: (number | bigint | boolean | string | GgufArray)[] = [];
     for (let index = 0; index < count; index++) {
       value.push(elementType === "array" ? this.array(key, depth + 1) : this.scalar(elementType));

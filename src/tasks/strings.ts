@@ -1,26 +1,28 @@
-/** Reads the JSONL of a task's strings: one object a line, strict; every slip is TASK_INVALID with its line. */
+/** A user's own task: the YAML's keys with their defaults, the JSONL of its strings, the split of both into train and held-out. */
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { nearestName } from "../base/nearest-name.js";
+import {
+  decodeUtf8,
+  didYouMean,
+  linesOf,
+  mostTelling,
+  parseStrictJson,
+  shown,
+  UNSAFE_CHARACTER,
+} from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { AnswerForm, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
 
-// Bytes of a user's file as text; bytes that are no UTF-8 would otherwise turn into other characters unseen.
-
-/** @throws TASK_INVALID */
-export function decodeText(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new InwardError("TASK_INVALID", `${path} is not UTF-8 text.`);
-  }
-}
-
-// The YAML of a user's own task: strict, every default filled in here.
-
 const STRING_SLOT = "{string}";
 
+/** Far more than any model reads at once; rules on a string, and messages about it, stay fast. */
+const MOST_CHARACTERS = 100_000;
+/** Of what becomes a part of keys and file names. */
+const MOST_NAME_CHARACTERS = 100;
+
+const nameOf = (pattern: RegExp, what: string) =>
+  z.string().max(MOST_NAME_CHARACTERS, `must have at most ${MOST_NAME_CHARACTERS} characters`).regex(pattern, what);
 const NAME = /^[a-z0-9][a-z0-9_.-]*$/;
 const DEFAULTS: Readonly<Record<TaskKind, { readonly answerForm: AnswerForm; readonly maxTokens: number }>> = {
   sequence: { answerForm: "any", maxTokens: 20 },
@@ -29,11 +31,9 @@ const DEFAULTS: Readonly<Record<TaskKind, { readonly answerForm: AnswerForm; rea
   options: { answerForm: "option_letter", maxTokens: 4 },
 };
 
-/** What no prompt can carry faithfully: NUL ends a text inside llama.cpp, a lone surrogate is no character. */
-const UNSAFE_CHARACTER = /[\p{Surrogate}\0]/u;
-
 const safeText = z
   .string()
+  .max(MOST_CHARACTERS, `must have at most ${MOST_CHARACTERS} characters`)
   .refine((text) => text.trim() !== "", "must not be empty")
   .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
@@ -44,17 +44,20 @@ const question = safeText.refine(
 const file = z.string().min(1);
 
 const keys = {
-  name: z.string().regex(NAME, "use lower-case letters, digits, _ . and -, beginning with a letter or digit"),
+  name: nameOf(NAME, "use lower-case letters, digits, _ . and -, beginning with a letter or digit"),
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: z.string().min(1).optional(),
   question,
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]).optional(),
   examples: z.array(z.strictObject({ text: safeText, answer: safeText })).default([]),
-  properties: z.array(z.string().min(1)).min(1),
+  properties: z
+    .array(z.string().min(1))
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, "name each property once"),
   maxTokens: z.int().min(1).max(4096).optional(),
   licence: z.string().min(1).default("not stated"),
   source: z.string().min(1).optional(),
-  disposition: z.string().regex(NAME, "use lower-case letters, digits, _ . and -").optional(),
+  disposition: nameOf(NAME, "use lower-case letters, digits, _ . and -").optional(),
 };
 
 /** `strings: file.jsonl`, or one file for each split. Two schemas, so that a slip inside the pair is named and not "invalid union". */
@@ -72,14 +75,12 @@ export type TaskFile = z.infer<typeof oneFileTask> | z.infer<typeof twoFileTask>
 
 /** @param fileName the YAML's own name, stated as the source when it names none */
 export function toDefinition({ strings: _, ...task }: TaskFile, fileName: string): TaskDefinition {
-  const { disposition, ...rest } = task;
   return {
-    ...rest,
+    ...task,
     summary: task.summary ?? `own task of ${fileName}`,
     answerForm: task.answerForm ?? DEFAULTS[task.kind].answerForm,
     maxTokens: task.maxTokens ?? DEFAULTS[task.kind].maxTokens,
     source: task.source ?? fileName,
-    ...(disposition === undefined ? {} : { disposition }),
   };
 }
 
@@ -91,10 +92,7 @@ const row = z.strictObject({
     .regex(/^[A-Z]$/, "must be one capital letter")
     .optional(),
   // Ids stand inside keys such as task/item#sample.
-  id: z
-    .string()
-    .regex(/^[A-Za-z0-9_.-]+$/, "use letters, digits, _ . and -")
-    .optional(),
+  id: nameOf(/^[A-Za-z0-9_.-]+$/, "use letters, digits, _ . and -").optional(),
 });
 
 /** A string as its file gives it. */
@@ -108,40 +106,25 @@ export interface StringRow extends z.infer<typeof row> {
  * @throws TASK_INVALID not UTF-8, not JSON, an unknown or missing key, no strings at all
  */
 export function parseStrings(bytes: Uint8Array, path: string): StringRow[] {
-  const text = decodeText(bytes, path);
-  const rows = text.split(/\r?\n/).flatMap((line, at) => {
-    if (line.trim() === "") return [];
-    const place = `${path}, line ${at + 1}`;
-    return [{ ...parseRow(line, place), place }];
-  });
+  const text = decodeUtf8(bytes, { code: "TASK_INVALID", place: path });
+  const rows = linesOf(text, path).map((line) => ({ ...parseRow(line.text, line.place), place: line.place }));
   if (rows.length === 0) throw new InwardError("TASK_INVALID", `${path} holds no strings.`);
   return rows;
 }
 
 function parseRow(line: string, place: string): z.infer<typeof row> {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(line);
-  } catch (error) {
-    throw new InwardError("TASK_INVALID", `${place} is not JSON: ${(error as Error).message}`);
-  }
-  const result = row.safeParse(raw);
+  const result = row.safeParse(parseStrictJson(line, { code: "TASK_INVALID", place }));
   if (result.success) return result.data;
-  const { issues } = result.error;
-  // A key written wrong is missing under its right name too: the first says more.
-  const issue = (issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]) as z.core.$ZodIssue;
+  const issue = mostTelling(result.error);
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0] ?? "";
-    const near = nearestName(key, Object.keys(row.shape));
-    throw new InwardError(
-      "TASK_INVALID",
-      `${place}: the key "${key}" does not exist.${near === undefined ? "" : ` Did you mean "${near}"?`}`,
-    );
+    const meant = didYouMean(key, Object.keys(row.shape));
+    throw new InwardError("TASK_INVALID", `${place}: the key ${shown(key)} does not exist.${meant}`);
   }
   throw new InwardError("TASK_INVALID", `${place}: ${issue.path.join(".") || "the line"}: ${issue.message}`);
 }
 
-// Gives every string of a user's task its split and its id, and makes sure that nothing scored can have been seen. Pure.
+// Gives every string of a user's task its split and its id, and makes sure that nothing scored can have been seen.
 
 /** A string with its split settled. */
 interface SplitRow extends StringRow {
@@ -162,8 +145,9 @@ export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
       `${without.place}: no split, though other lines name theirs; name it in all or none.`,
     );
   }
-  const rank = ({ text }: StringRow) => createHash("sha256").update(text).digest("hex");
-  const ranked = [...rows].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+  const rank = new Map(rows.map((row) => [row, createHash("sha256").update(row.text).digest("hex")]));
+  const rankOf = (row: StringRow) => rank.get(row) as string;
+  const ranked = [...rows].sort((a, b) => (rankOf(a) < rankOf(b) ? -1 : 1));
   const trains = new Set(
     [...new Set(rows.map(({ target }) => target))].flatMap((target) => {
       const same = ranked.filter((row) => row.target === target);
@@ -208,7 +192,7 @@ function withIds(rows: readonly SplitRow[], split: Split): { item: TaskItem; pla
   return rows
     .filter((row) => row.split === split)
     .map(({ id, text, target, place }, at) => ({
-      item: { id: id ?? `${split}-${at}`, split, text, ...(target === undefined ? {} : { target }) },
+      item: { id: id ?? `${split}-${at}`, split, text, target },
       place,
     }));
 }
@@ -234,7 +218,7 @@ function checkTexts(definition: TaskDefinition, rows: readonly SplitRow[]): void
       const code = earlier.split === row.split ? "TASK_INVALID" : "TASK_OVERLAP";
       const splits =
         earlier.split === row.split ? `twice among the ${row.split} strings` : "a train and a held-out string";
-      throw new InwardError(code, `${row.place}: ${JSON.stringify(row.text)} is ${splits}, see ${earlier.place}.`);
+      throw new InwardError(code, `${row.place}: ${shown(row.text)} is ${splits}, see ${earlier.place}.`);
     }
     seen.set(same(row.text), row);
   }
@@ -243,7 +227,7 @@ function checkTexts(definition: TaskDefinition, rows: readonly SplitRow[]): void
     if (row)
       throw new InwardError(
         "TASK_OVERLAP",
-        `${row.place}: ${JSON.stringify(text)} is a solved example of ${definition.name} too.`,
+        `${row.place}: ${shown(text)} is a solved example of ${definition.name} too.`,
       );
   }
 }

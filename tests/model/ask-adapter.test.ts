@@ -22,7 +22,8 @@ beforeAll(async () => {
   base = join(folder, "tiny.gguf");
   baseSha256 = (await writeTinyModel(base, { seed: 3 })).sha256;
   adapter = join(folder, "tiny-predicts-tiny.gguf");
-  await writeTinyAdapter(adapter);
+  // Of the rank and alpha that the example card states.
+  await writeTinyAdapter(adapter, { rank: 3, metadata: { "adapter.lora.alpha": { type: "f32", value: 5 } } });
   adapterSha256 = await sha256OfFile(adapter);
   vi.spyOn(process.stderr, "write").mockReturnValue(true);
 });

@@ -223,3 +223,25 @@ describe("the README", () => {
     expect(text).toContain('| base | ``` a\\|b`c``d "e: f ``` |');
   });
 });
+
+describe("a card that tells of other tensors than its adapter's", () => {
+  test.each([
+    ["rank", { rank: 64 }, "settings.lora.rank is 64, and "],
+    ["alpha", { alpha: 6 }, "settings.lora.alpha is 6, and "],
+    ["targets", { targets: ["q" as const] }, "settings.lora.targets is q, and "],
+  ])("by its %s is refused", async (what, changes, message) => {
+    const path = await inFolder(`claims-${what}`);
+    const { card } = await saveAdapter(path, randomAdapter(), unsaved(), LICENCE);
+    const { settings } = card;
+    await writeAdapterCard(path, { ...card, settings: { ...settings, lora: { ...settings.lora, ...changes } } });
+    await expect(readAdapterCard(path)).rejects.toThrow(code("ADAPTER_INVALID", message));
+  });
+
+  test("of rank 1, whose last dimension the file leaves out, it is read", async () => {
+    const path = await inFolder("rank-1");
+    const { settings } = exampleCard();
+    const card = unsaved({ settings: { ...settings, lora: { ...settings.lora, rank: 1 } } });
+    const saved = await saveAdapter(path, randomAdapter({ rank: 1 }), card, LICENCE);
+    expect(await readAdapterCard(path)).toEqual(saved.card);
+  });
+});

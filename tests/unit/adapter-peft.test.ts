@@ -226,3 +226,19 @@ describe("what a plain pair of matrices cannot express is refused by name", () =
     await expect(importPeft(place, BASE)).rejects.toThrow(code("ADAPTER_NOT_FOUND", "adapter_model.safetensors"));
   });
 });
+
+test.each([
+  [
+    "nested 20,000 deep",
+    `{"peft_type":"LORA","eva_config":${"[".repeat(20_000)}${"]".repeat(20_000)}}`,
+    "nested more than 64",
+  ],
+  ["with a key twice", '{"r":8,"r":4}', 'the key "r" stands twice'],
+  ["with a long value where none may be", JSON.stringify({ r: "8".repeat(10_000) }), "peft_type is missing"],
+])("a configuration %s is refused in one line", async (what, text, message) => {
+  const place = join(folder, what.replace(/\W+/g, "-"));
+  await cp(FIXTURE, place, { recursive: true });
+  await writeFile(join(place, "adapter_config.json"), text);
+  await expect(importPeft(place, BASE)).rejects.toThrow(code("ADAPTER_INVALID", message));
+  await expect(importPeft(place, BASE)).rejects.toThrow(/^.{1,400}$/);
+});

@@ -187,3 +187,13 @@ describe("laws", () => {
     );
   });
 });
+
+test("arrays of more values than any model has are refused before they are read", async () => {
+  const array = (type: number, count: number) => [u32(9), u32(type), u64(count)];
+  const many = Buffer.alloc(5_000_000);
+  const one = await failureOf(header(0, 1, string("general.bytes"), ...array(0, many.length), many));
+  expect(one).toMatchObject({ code: "MODEL_NOT_GGUF", message: expect.stringContaining("5000000 values") });
+  const values = Buffer.alloc(3_000_000);
+  const two = ["a", "b"].flatMap((key) => [string(key), ...array(0, values.length), values]);
+  expect((await failureOf(header(0, 2, ...two))).message).toContain("6000000 values");
+});

@@ -1,14 +1,15 @@
 /** The card beside an adapter: written, read, and held against the adapter's bytes. */
 
-import type { LoraSettings, TrainingSettings } from "../../study/study.js";
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { writeJson } from "../../base/files.js";
+import { decodeUtf8, parseStrictJson, readPlainFile } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
+import { readGguf } from "../../gguf/read-gguf.js";
 import { sha256OfFile } from "../../model/model-file.js";
 import { LORA_TARGETS } from "../../study/schema.js";
+import type { LoraSettings, TrainingSettings } from "../../study/study.js";
 import type { FinetuneSetReport } from "../set.js";
-import { adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
+import { adapterFailure, adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
 
 // An adapter card's JSON, strictly.
 
@@ -103,35 +104,62 @@ export async function writeAdapterCard(adapterPath: string, card: AdapterCard): 
   await writeJson(path, checkCard(card, path));
 }
 
+/** A loss for each of 500,000 steps. */
+const MOST_CARD_BYTES = 100_000_000;
+
 /**
  * @returns undefined when there is no card: a foreign adapter, of which nothing can be verified
- * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID when the card is malformed, or is another adapter's
+ * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID when the card is malformed, is another adapter's, or says of this one what
+ * its tensors do not
  */
 export async function readAdapterCard(adapterPath: string): Promise<AdapterCard | undefined> {
   const sha256 = await sha256OfFile(adapterPath).catch((error: unknown) => {
     throw new InwardError("ADAPTER_NOT_FOUND", `${adapterPath} cannot be read (${reason(error)}).`, { cause: error });
   });
   const path = adapterFiles(adapterPath).card;
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    if (reason(error) === "ENOENT") return undefined;
-    throw new InwardError("ADAPTER_INVALID", `${path} cannot be read (${reason(error)}).`, { cause: error });
-  });
+  const text = readCardText(path);
   if (text === undefined) return undefined;
-  const card = checkCard(parse(text, path), path);
+  const card = checkCard(parseStrictJson(text, { code: "ADAPTER_INVALID", place: path }), path);
   if (card.adapter.sha256 !== sha256)
     throw new InwardError(
       "ADAPTER_INVALID",
       `${path} is the card of another adapter: it says sha256 ${card.adapter.sha256}, ${adapterPath} has ${sha256}.`,
     );
+  await requireTensorsOf(card, adapterPath, path);
   return card;
 }
 
-function parse(text: string, path: string): unknown {
+function readCardText(path: string): string | undefined {
+  let absent = false;
   try {
-    return JSON.parse(text);
+    const bytes = readPlainFile(path, MOST_CARD_BYTES, (why) => {
+      absent = why === "ENOENT";
+      return new InwardError("ADAPTER_INVALID", `${path} cannot be read (${why}).`);
+    });
+    return decodeUtf8(bytes, { code: "ADAPTER_INVALID", place: path });
   } catch (error) {
-    throw new InwardError("ADAPTER_INVALID", `${path} is not JSON (${(error as Error).message}).`, { cause: error });
+    if (absent) return undefined;
+    throw error;
   }
+}
+
+/** Training goes on with the card's rank, alpha and targets, and the README states them: they must be those of the weights. */
+async function requireTensorsOf({ settings }: AdapterCard, adapterPath: string, path: string): Promise<void> {
+  const { metadata, tensors } = await readGguf(adapterPath).catch((error: unknown) => {
+    throw adapterFailure(error);
+  });
+  const { rank, alpha, targets } = settings.lora;
+  const differs = (key: string, said: unknown, found: unknown) =>
+    new InwardError("ADAPTER_INVALID", `${path}: settings.lora.${key} is ${said}, and ${adapterPath} has ${found}.`);
+  // ggml drops a trailing dimension of 1.
+  const other = tensors.find(({ name, dimensions }) => name.endsWith(".lora_a") && (dimensions[1] ?? 1) !== rank);
+  if (other) throw differs("rank", rank, other.dimensions[1] ?? 1);
+  const scaled = metadata.get("adapter.lora.alpha")?.value;
+  if (scaled !== Math.fround(alpha)) throw differs("alpha", alpha, scaled);
+  const found = new Set(tensors.map(({ name }) => loraPlace(name)?.target));
+  const trained = LORA_TARGETS.filter((target) => found.has(target));
+  if (LORA_TARGETS.some((target) => targets.includes(target) !== found.has(target)))
+    throw differs("targets", targets.join(", "), trained.join(", "));
 }
 
 const reason = (error: unknown) => (error as NodeJS.ErrnoException).code ?? String(error);

@@ -1,9 +1,11 @@
 /** Reads a PEFT folder (adapter_config.json and adapter_model.safetensors) as an adapter with llama.cpp's names and order of rows. */
 
-import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeError, writeWhole } from "../../base/files.js";
+import { decodeUtf8, parseStrictJson, readPlainFile, shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 import { checkPairs, type LoraAdapter, type LoraMatrix, loraName, type LoraPlace, loraPlace } from "./adapter.js";
@@ -122,20 +124,15 @@ const fields = z
  * else a plain pair of matrices cannot express
  */
 function parsePeftConfig(json: string, source: string): PeftConfig {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(json);
-  } catch (error) {
-    throw new InwardError("ADAPTER_INVALID", `${source} is not JSON (${(error as Error).message}).`, { cause: error });
-  }
+  const parsed = parseStrictJson(json, { code: "ADAPTER_INVALID", place: source });
   const checked = fields.safeParse(parsed);
   if (!checked.success) {
     const path = checked.error.issues[0]?.path ?? [];
     if (path.length === 0) throw new InwardError("ADAPTER_INVALID", `${source} is not a JSON object.`);
-    const value = JSON.stringify((parsed as Record<string, unknown>)[String(path[0])]) ?? "missing";
+    const value = shown((parsed as Record<string, unknown>)[String(path[0])]);
     throw new InwardError(
       "ADAPTER_INVALID",
-      `${source}: ${String(path[0])} is ${value.slice(0, 200)}, which is not the plain LoRA that inward reads.`,
+      `${source}: ${String(path[0])} is ${value}, which is not the plain LoRA that inward reads.`,
     );
   }
   const { r, lora_alpha, lora_dropout, base_model_name_or_path, target_modules } = checked.data;
@@ -143,7 +140,7 @@ function parsePeftConfig(json: string, source: string): PeftConfig {
     rank: r,
     alpha: lora_alpha,
     dropout: lora_dropout,
-    ...(base_model_name_or_path ? { baseModel: base_model_name_or_path } : {}),
+    baseModel: base_model_name_or_path || undefined,
     targetModules: typeof target_modules === "string" ? [target_modules] : (target_modules ?? []),
   };
 }
@@ -216,7 +213,7 @@ function peftPlace(name: string): LoraPlace | undefined {
  */
 export async function importPeft(folder: string, base: BaseHeads): Promise<LoraAdapter> {
   const configPath = join(folder, "adapter_config.json");
-  const config = parsePeftConfig(await readConfig(folder, configPath), configPath);
+  const config = parsePeftConfig(readConfig(folder, configPath), configPath);
   const path = join(folder, "adapter_model.safetensors");
   const tensors = new Map<string, LoraMatrix>();
   for (const [name, tensor] of await readSafetensors(path)) {
@@ -239,16 +236,15 @@ export async function importPeft(folder: string, base: BaseHeads): Promise<LoraA
   };
 }
 
-async function readConfig(folder: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const there = await stat(folder).catch(() => undefined);
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw there?.isDirectory()
-      ? new InwardError("ADAPTER_INVALID", `${folder} is no PEFT folder: adapter_config.json cannot be read (${code}).`)
-      : new InwardError("ADAPTER_NOT_FOUND", `${folder}: no such folder.`);
-  }
+const MOST_CONFIG_BYTES = 1_000_000;
+
+function readConfig(folder: string, path: string): string {
+  const bytes = readPlainFile(path, MOST_CONFIG_BYTES, (why) =>
+    statSync(folder, { throwIfNoEntry: false })?.isDirectory()
+      ? new InwardError("ADAPTER_INVALID", `${folder} is no PEFT folder: adapter_config.json cannot be read (${why}).`)
+      : new InwardError("ADAPTER_NOT_FOUND", `${folder}: no such folder.`),
+  );
+  return decodeUtf8(bytes, { code: "ADAPTER_INVALID", place: path });
 }
 
 /** PyTorch's [rows, columns] and ggml's [columns, rows] are the same bytes. */

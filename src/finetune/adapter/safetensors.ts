@@ -6,6 +6,7 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { z } from "zod";
 import { writeError } from "../../base/files.js";
+import { decodeUtf8, parseStrictJson } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { dequantize, GGML_TYPES } from "../../gguf/encodings.js";
 import { openGguf, readFully } from "../../gguf/read-gguf.js";
@@ -54,7 +55,7 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
     throw invalid(`its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
   const header = Buffer.alloc(Number(headerBytes));
   await readFully(file, header, 8);
-  const entries = parseHeader(header, fileBytes - 8 - header.length, invalid);
+  const entries = parseHeader(header, fileBytes - 8 - header.length, path, invalid);
   const tensors = new Map<string, SafeTensor>();
   for (const [name, { dtype, shape, data_offsets }] of entries) {
     const [begin, end] = data_offsets;
@@ -67,9 +68,14 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
 }
 
 /** @returns entries in the order of their data, which they fill without holes or overlaps */
-function parseHeader(header: Buffer, dataBytes: number, invalid: (what: string) => InwardError): [string, Entry][] {
+function parseHeader(
+  header: Buffer,
+  dataBytes: number,
+  path: string,
+  invalid: (what: string) => InwardError,
+): [string, Entry][] {
   const entries: [string, Entry][] = [];
-  for (const [name, value] of Object.entries(parseObject(header, invalid))) {
+  for (const [name, value] of Object.entries(parseObject(header, path, invalid))) {
     if (name === "__metadata__") continue;
     const entry = entrySchema.safeParse(value);
     if (!entry.success) {
@@ -92,13 +98,9 @@ function parseHeader(header: Buffer, dataBytes: number, invalid: (what: string) 
   return entries;
 }
 
-function parseObject(header: Buffer, invalid: (what: string) => InwardError): object {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(header.toString("utf8"));
-  } catch (error) {
-    throw invalid(`its header is not JSON (${(error as Error).message})`);
-  }
+function parseObject(header: Buffer, path: string, invalid: (what: string) => InwardError): object {
+  const place = { code: "ADAPTER_INVALID", place: `${path}: its header` } as const;
+  const parsed = parseStrictJson(decodeUtf8(header, place), place);
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
     throw invalid("its header is not a JSON object");
   return parsed;

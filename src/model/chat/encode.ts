@@ -203,6 +203,7 @@ export class ChatTokens {
   private readonly vocabulary: AnswerVocabulary;
   private readonly templateTokens: TemplateTokens;
   private readonly shown = new Map<number, string>();
+  private longest: number | undefined;
 
   /**
    * @param model its vocabulary at least is loaded
@@ -228,11 +229,14 @@ export class ChatTokens {
   }
 
   render(messages: readonly ChatMessage[]): RenderedPrompt {
+    this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
     const parts = renderChat(this.template, messages, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 
   encode(conversations: readonly (readonly ChatMessage[])[]): EncodedConversation[] {
+    for (const [index, one] of conversations.entries())
+      this.requireRoom(one, "TRAIN_CONTEXT", `Conversation ${index + 1}`);
     return encodeChats(this.template, conversations, this.templateTokens, this.vocabulary);
   }
 
@@ -298,6 +302,35 @@ export class ChatTokens {
     const { vocabularySize } = this.facts;
     if (Number.isInteger(id) && id >= 0 && id < vocabularySize) return;
     throw new InwardError("ENGINE_TOKEN", `token id ${id} is not in the vocabulary of ${vocabularySize}`);
+  }
+
+  /**
+   * Refuses what cannot fit before it is rendered and tokenized, which takes minutes for megabytes and for thousands of turns.
+   * Templates may trim a content, and mark each turn with a token at least.
+   */
+  private requireRoom(messages: readonly ChatMessage[], code: "ENGINE_CONTEXT" | "TRAIN_CONTEXT", which: string): void {
+    const { contextTokens } = this.facts;
+    const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content.trim()), 0);
+    if (bytes <= contextTokens && messages.length <= contextTokens) return;
+    const least = Math.max(messages.length, Math.ceil(bytes / this.longestTokenBytes()));
+    if (least <= contextTokens) return;
+    throw new InwardError(
+      code,
+      `${which} has ${messages.length} messages of ${bytes} bytes, at least ${least} tokens; the model's context holds ${contextTokens}.`,
+    );
+  }
+
+  /** Bytes of text that no token of the vocabulary exceeds. */
+  private longestTokenBytes(): number {
+    if (this.longest === undefined) {
+      this.longest = 4;
+      for (let id = 0; id < this.facts.vocabularySize; id++) {
+        // A space at its beginning may be left out where a token stands alone.
+        const bytes = 1 + Buffer.byteLength(this.model.detokenize([id as Token], true));
+        if (bytes > this.longest) this.longest = bytes;
+      }
+    }
+    return this.longest;
   }
 
   private requireFit(index: number, messages: readonly ChatMessage[], promptTokens: number, needed: number): void {

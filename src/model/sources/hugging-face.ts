@@ -34,7 +34,8 @@ export function parseHuggingFaceUri(uri: string): HuggingFaceUri {
     );
   }
   const { user, repo, file, quantization, revision } = parts;
-  if ((file ?? "").split("/").includes("..")) throw new InwardError("MODEL_NOT_FOUND", `${uri} leaves its repository`);
+  if (uri.split(/[/:#]/).some((step) => step === ".." || step.includes("\0")))
+    throw new InwardError("MODEL_NOT_FOUND", `${uri} leaves its repository`);
   return {
     user,
     repo,

@@ -1,5 +1,6 @@
 /** What runs and distributions say on the terminal. */
 
+import type { Estimate } from "../score/interval.js";
 import { join } from "node:path";
 import type { Distribution } from "../ask/distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
@@ -15,7 +16,7 @@ import type {
   CalibrationScores,
 } from "../score/calibration/score-calibration.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../score/scores.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, Scope, Scores, Share } from "../score/scores.js";
 import type { ExperimentResult } from "../score/verdicts/experiments.js";
 import { table } from "./output.js";
 

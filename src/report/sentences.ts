@@ -1,10 +1,10 @@
 /** Verdicts in words. What was found stands in the data; nothing here decides anything. */
 
+import type { Estimate } from "../score/interval.js";
 import type { Finding } from "../score/comparison/comparison.js";
 import { changeReasonText, type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import { warningText } from "../score/cell.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
-import type { Estimate } from "../score/scores.js";
 import type {
   NoVerdict,
   Plateau,

@@ -1,9 +1,10 @@
 /** Why a text gave no behavior, no prediction or no example, in words. */
 
+import type { Estimate } from "../score/interval.js";
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { ChangeShifts, Shifts, ShiftScope } from "../score/comparison/shift.js";
-import type { CellScore, Estimate } from "../score/scores.js";
+import type { CellScore } from "../score/scores.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
 import { type ShiftRole, statesOf } from "../study/states.js";

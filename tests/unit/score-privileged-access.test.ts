@@ -7,7 +7,7 @@ import {
   type TestedDifference,
 } from "../../src/score/comparison/comparison.js";
 import { missing, value } from "../../src/properties/property.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import type { Trial } from "../../src/score/trial.js";
 import { verdictSentences } from "../../src/report/sentences.js";
 import { notCompared } from "../../src/score/verdicts/self-prediction.js";

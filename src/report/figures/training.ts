@@ -1,7 +1,8 @@
 /** Accuracy before and after training with its intervals against the baselines, a pair of lines per task × property. */
 
+import type { Estimate } from "../../score/interval.js";
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
-import type { CellScore, Estimate } from "../../score/scores.js";
+import type { CellScore } from "../../score/scores.js";
 import type { LossPoint, ValidationPoint } from "../../finetune/adapter/card.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";
 

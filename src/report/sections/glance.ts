@@ -1,7 +1,7 @@
 /** The first page: the answer, every question with the number that decided it, and the figure of the first experiment. */
 
+import type { Estimate } from "../../score/interval.js";
 import type { Finding } from "../../score/comparison/comparison.js";
-import type { Estimate } from "../../score/scores.js";
 import type { ExperimentResult, ExperimentResults } from "../../score/verdicts/experiments.js";
 import type { Verdict, VerdictNumber } from "../../score/verdicts/verdict.js";
 import {

@@ -1,8 +1,9 @@
 /** The result first: for each predictor and target a verdict in words, and the averages that it rests on. */
 
+import type { Estimate } from "../../score/interval.js";
 import { HIGH_MODE_SHARE, LOW_ENTROPY_BITS } from "../../score/cell.js";
 import { INPUT_ONLY } from "../../score/input-only/input-only-predictions.js";
-import type { AverageScore, CellScore, Estimate, Scores, Share } from "../../score/scores.js";
+import type { AverageScore, CellScore, Scores, Share } from "../../score/scores.js";
 import { judgeAgainstMode, type ModeCaution, type ModeComparison } from "../../score/verdicts/against-mode.js";
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";

@@ -3,9 +3,9 @@
  * excludes zero makes a difference.
  */
 
-import { sideOfZero } from "../../score/interval.js";
+import { type Estimate, sideOfZero } from "../../score/interval.js";
 import { compareToMode, doubtsOf, HIGH_COMPLIANCE } from "../../score/verdicts/against-mode.js";
-import type { AverageScore, Estimate, Share } from "../../score/scores.js";
+import type { AverageScore, Share } from "../../score/scores.js";
 import type { ScopedEffect, TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../document.js";
 import { plural, scopeWords, targetBehavior } from "../words.js";

@@ -2,8 +2,8 @@
 
 import { FEW_STRINGS, HIGH_MODE_SHARE, LOW_COMPLIANCE, LOW_ENTROPY_BITS } from "../cell.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
-import { type Side, sideOfZero } from "../interval.js";
-import type { AverageScore, CellScore, Estimate, Share } from "../scores.js";
+import { type Estimate, type Side, sideOfZero } from "../interval.js";
+import type { AverageScore, CellScore, Share } from "../scores.js";
 import { type BestRule, bestRuleOf } from "./verdict.js";
 
 /** `beats`/`falls_short`: the interval of accuracy minus the train-label mode lies above/below 0. */

@@ -3,8 +3,8 @@
 import { statesOf } from "../../study/states.js";
 import { warningsOfCell } from "../cell.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
-import { sideOfZero } from "../interval.js";
-import type { CellScore, Estimate } from "../scores.js";
+import { type Estimate, sideOfZero } from "../interval.js";
+import type { CellScore } from "../scores.js";
 import { type Experiment, intervalFinding, type Verdict } from "./verdict.js";
 
 /** Properties of an answer as a whole, of a second answer, or of the world. */

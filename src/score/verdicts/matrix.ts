@@ -1,9 +1,8 @@
 /** Every predictor about every target: is there anything left for "itself" once skill, predictability and likeness are taken out? */
 
-import { type Side, sideOfZero } from "../interval.js";
+import { type Estimate, type Side, sideOfZero } from "../interval.js";
 import type { Coefficient, MatrixFit } from "../matrix/fit.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
-import type { Estimate } from "../scores.js";
 import {
   type Experiment,
   type FitName,

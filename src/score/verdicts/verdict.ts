@@ -10,9 +10,9 @@ import type { ChangeReason, DifferenceReason } from "../comparison/judge.js";
 import type { ShiftRole } from "../../study/states.js";
 import type { Shifts, ShiftScope } from "../comparison/shift.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
-import type { Side } from "../interval.js";
+import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
-import type { AverageScore, Estimate, Scores } from "../scores.js";
+import type { AverageScore, Scores } from "../scores.js";
 
 /** The 08 files of a run; those of stages that its plan does not have are absent. */
 export interface VerdictInput {

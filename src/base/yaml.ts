@@ -81,7 +81,9 @@ export function parsePlainYaml(
       if (UNSAFE_CHARACTER.test(value)) throw refuse(node, `${shown(value)} holds a NUL or a lone surrogate.`);
       return value;
     }
-    if (typeof value === "number" || typeof value === "boolean") return value;
+    if (typeof value === "boolean") return value;
+    // JSON, and so a plan, knows no -0.
+    if (typeof value === "number") return value + 0;
     throw refuse(node, "a value that is no text, number, true, false, null, list or mapping.");
   };
 

@@ -121,6 +121,10 @@ describe("YAML", () => {
     expect(value.c.b).not.toBe(value.a.b);
   });
 
+  test("knows no -0, which JSON does not keep", () => {
+    expect(parse("- -0\n- 0.0")).toEqual([0, 0]);
+  });
+
   test.each([
     ["an alias of nothing", "a: 1\nb: *nobody", "STUDY_INVALID f, line 2: the alias *nobody has no anchor"],
     ["an alias of what comes later", "a: *x\nb: &x 1", "STUDY_INVALID f, line 1: the alias *x has no anchor"],

@@ -5,7 +5,7 @@ import { parse, stringify } from "yaml";
 import { canonicalJson } from "../../src/base/files.js";
 import { InwardError } from "../../src/errors.js";
 import { parseStudy } from "../../src/study/load-study.js";
-import { makePlan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import type { Study } from "../../src/study/study.js";
 import { changeStructure, changeText, type Dice, fuzz } from "./mutations.js";
 

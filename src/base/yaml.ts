@@ -33,12 +33,7 @@ export function parsePlainYaml(
     );
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: false,
-    logLevel: "silent",
-  });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   // A tag that nothing is known of is a warning, and its value would be read as if the tag were not there.
   const broken = document.errors[0] ?? document.warnings[0];
   if (broken) {

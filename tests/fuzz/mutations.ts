@@ -218,21 +218,22 @@ export interface Tally {
  */
 export async function fuzz<T>(
   name: string,
-  run: (dice: Dice, at: number) => { readonly input: string; readonly result: Promise<T> | (() => T) },
+  run: (dice: Dice, at: number) => { readonly input: string | (() => string); readonly result: Promise<T> | (() => T) },
   check: (value: T, input: string) => void | Promise<void> = () => {},
 ): Promise<Tally> {
   const tally: Tally = { accepted: 0, refused: 0 };
   for (let at = 0; at < CASES; at++) {
     const dice = new Dice(randomStream(`${name}/${at}`, SEED));
     const begun = performance.now();
-    let input = "(not made)";
-    const context = () => `${name} ${at} of seed ${SEED}: ${input.slice(0, 2000)}`;
+    let input: string | (() => string) = "(not made)";
+    const said = () => (typeof input === "string" ? input : input());
+    const context = () => `${name} ${at} of seed ${SEED}: ${said().slice(0, 2000)}`;
     try {
       const made = run(dice, at);
       input = made.input;
       const value = typeof made.result === "function" ? made.result() : await made.result;
       tally.accepted++;
-      await check(value, input);
+      await check(value, said());
     } catch (error) {
       if (!(error instanceof InwardError)) throw new Error(context(), { cause: error });
       expect(error.code, context()).not.toBe("INTERNAL");

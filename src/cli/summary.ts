@@ -15,7 +15,8 @@ import type {
   CalibrationScores,
 } from "../score/calibration/score-calibration.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../score/scores.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, Scope, Scores, Share } from "../score/scores.js";
+import type { Estimate } from "../score/interval.js";
 import { table } from "./output.js";
 
 // The scores of a calibration for the terminal.

@@ -13,9 +13,9 @@ import type { ComparedPredictors, ComparedSelf, Comparisons } from "../score/com
 import { worstFinding } from "../score/comparison/judge.js";
 import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../score/comparison/shift.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
-import { type Side, sideOfZero } from "../score/interval.js";
+import { type Estimate, type Side, sideOfZero } from "../score/interval.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { AverageScore, Estimate, Scores } from "../score/scores.js";
+import type { AverageScore, Scores } from "../score/scores.js";
 import type { Plan } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
 import { limits } from "./limits.js";

@@ -2,7 +2,7 @@
 
 import { coefficientOf, isMain, matrixVerdicts, sideOf, songVerdict } from "../report/sections/matrix-verdict.js";
 import type { FittedForm, MatrixScores } from "../score/matrix/matrix.js";
-import type { Estimate } from "../score/scores.js";
+import type { Estimate } from "../score/interval.js";
 import { type Experiment, type ExperimentNumber, type ExperimentVerdict, intervalFinding } from "./experiments.js";
 
 export const matrix: Experiment = {

@@ -3,7 +3,8 @@
  * renderers escape all of it and make invisible characters visible.
  */
 
-import type { Estimate, Share } from "../score/scores.js";
+import type { Share } from "../score/scores.js";
+import type { Estimate } from "../score/interval.js";
 
 /** Running text; `code` is shown letter by letter, `strong` stands out. */
 export type Inline = string | { readonly code: string } | { readonly strong: string };

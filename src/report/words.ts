@@ -4,7 +4,8 @@ import type { Finding, SensitivityName } from "../score/comparison/comparison.js
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../score/comparison/shift.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
-import type { CellScore, Estimate, Scores } from "../score/scores.js";
+import type { CellScore, Scores } from "../score/scores.js";
+import type { Estimate } from "../score/interval.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
 import { type ShiftRole, statesOf } from "../study/states.js";

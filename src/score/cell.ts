@@ -1,7 +1,7 @@
 /** The scores of one cell, and the tallies that averages are made of. */
 
-import { estimateMean } from "./interval.js";
-import type { AverageScore, CellScore, Estimate, Exclusion, Share, ValueCount } from "./scores.js";
+import type { Estimate } from "./interval.js";
+import type { AverageScore, CellScore, Exclusion, Share, ValueCount } from "./scores.js";
 import {
   accuracy,
   accuracyAbove,
@@ -11,6 +11,7 @@ import {
   countValues,
   DIFFERENCE,
   entropyBits,
+  estimateMean,
   hasBehavior,
   heuristicBaseline,
   isScored,

@@ -8,7 +8,7 @@ import {
   type TestedDifference,
 } from "../../src/score/comparison/comparison.js";
 import { missing, value } from "../../src/properties/property.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import type { Trial } from "../../src/score/trial.js";
 import { privilegedAccessSentences } from "../../src/report/sections/self.js";
 import { judgeDifference, measurePrivilegedAccess } from "../../src/score/comparison/judge.js";

@@ -1,6 +1,7 @@
 /** Accuracy with its interval against the baselines, a line per task × property. */
 
-import type { CellScore, Estimate } from "../../score/scores.js";
+import type { CellScore } from "../../score/scores.js";
+import type { Estimate } from "../../score/interval.js";
 import { formatPercent } from "../document.js";
 import { bestHeuristic } from "../words.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";

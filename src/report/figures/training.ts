@@ -1,6 +1,7 @@
 /** Accuracy before and after training with its intervals against the baselines, a pair of lines per task × property. */
 
-import type { CellScore, Estimate } from "../../score/scores.js";
+import type { Estimate } from "../../score/interval.js";
+import type { CellScore } from "../../score/scores.js";
 import type { LossPoint, ValidationPoint } from "../../finetune/adapter/card.js";
 import { bestHeuristic } from "../words.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";

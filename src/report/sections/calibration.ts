@@ -8,8 +8,7 @@ import type {
   DistributionCost,
   TailBounds,
 } from "../../score/calibration/score-calibration.js";
-import { sideOfZero } from "../../score/interval.js";
-import type { Estimate } from "../../score/scores.js";
+import { type Estimate, sideOfZero } from "../../score/interval.js";
 import {
   type Block,
   type Column,

@@ -7,7 +7,7 @@ import type {
   ExperimentVerdict,
 } from "../../experiments/experiments.js";
 import type { Finding } from "../../score/comparison/comparison.js";
-import type { Estimate } from "../../score/scores.js";
+import type { Estimate } from "../../score/interval.js";
 import type { ExperimentName } from "../../study/schema.js";
 import {
   type Block,

@@ -1,8 +1,8 @@
 /** The result first: for each predictor and target a verdict in words, and the averages that it rests on. */
 
 import { FEW_STRINGS, HIGH_MODE_SHARE, LOW_COMPLIANCE, LOW_ENTROPY_BITS } from "../../score/cell.js";
-import { type Side, sideOfZero } from "../../score/interval.js";
-import type { AverageScore, CellScore, Estimate, Scores, Share } from "../../score/scores.js";
+import { type Estimate, type Side, sideOfZero } from "../../score/interval.js";
+import type { AverageScore, CellScore, Scores, Share } from "../../score/scores.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,

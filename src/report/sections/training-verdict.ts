@@ -4,16 +4,8 @@
  */
 
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
-import { sideOfZero } from "../../score/interval.js";
-import type {
-  AccuracyChange,
-  AverageScore,
-  BehaviorDrift,
-  CellScore,
-  Estimate,
-  Scope,
-  Share,
-} from "../../score/scores.js";
+import { type Estimate, sideOfZero } from "../../score/interval.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope, Share } from "../../score/scores.js";
 import { statesOf } from "../../study/states.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../document.js";
 import type { ReportInput } from "../report.js";

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { InwardError } from "../errors.js";
-import type { Plan } from "../study/plan.js";
+import { type Plan, readPlan } from "../study/plan.js";
 
 export const RUN_FILES = {
   plan: "01-plan.json",
@@ -52,12 +52,6 @@ export const ADAPTER_FILES = {
 
 /** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */
 export type RunFile = keyof typeof RUN_FILES | `${keyof typeof ADAPTER_FILES}/${string}`;
-
-const planShape = z.looseObject({
-  planVersion: z.literal(1),
-  study: z.string(),
-  tasks: z.array(z.looseObject({ definition: z.looseObject({ name: z.string() }) })),
-});
 
 /** What a finished stage was made from, and what it made. */
 interface StageMark {
@@ -111,7 +105,8 @@ export class RunFolder {
       throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
     }
     await requireOwnFiles(folder);
-    return RunFolder.create(folder, await readJson<Plan>(join(folder, RUN_FILES.plan), planShape));
+    const planPath = join(folder, RUN_FILES.plan);
+    return RunFolder.create(folder, readPlan(await readJson(planPath), planPath));
   }
 
   file(name: RunFile): string {

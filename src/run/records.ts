@@ -5,7 +5,7 @@ import { type DistributionRow, distributionRowSchema } from "../ask/measure-dist
 import { logprobDifferenceSchema, type LogprobDifferenceRow } from "../ask/logprob-differences.js";
 import { type NoiseFloor, noiseFloorsSchema } from "../ask/noise-floor.js";
 import { readJson, readJsonLines } from "../base/files.js";
-import type { ExperimentResults } from "../experiments/experiments.js";
+import { EXPERIMENTS_VERSION, type ExperimentResults } from "../score/verdicts/experiments.js";
 import { type AdapterCard, cardSchema } from "../finetune/adapter/card.js";
 import {
   type FinetuneExample,
@@ -85,7 +85,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
   matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
   shifts: z.object({ shiftsVersion: z.literal(1), changes: list }),
-  experiments: z.object({ experimentsVersion: z.literal(1), experiments: list }),
+  experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };
 
 /**

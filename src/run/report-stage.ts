@@ -12,7 +12,8 @@ import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
 import { chooseSamples } from "../report/sections/samples.js";
-import { mainPairs } from "../report/words.js";
+import type { PairNames } from "../report/words.js";
+import { statesOf } from "../study/states.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import { readManifest, type StageContext, type StageWork } from "./models.js";
@@ -59,7 +60,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
 }
 
 async function samplesOf(run: RunFolder, reads: StageWork["reads"]) {
-  const isMain = mainPairs(run.plan);
+  const isMain = (pair: PairNames) => statesOf(run.plan).isMain(pair);
   const trials = (await matchRun(run)).trials.filter(isMain);
   const said = new Map<string, string>();
   for (const file of [...ANSWERS_OF_ROUND, ...CHALLENGED_OF_ROUND, "hypothetical"] as const) {

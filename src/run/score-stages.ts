@@ -2,7 +2,6 @@
 
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson } from "../base/files.js";
-import { ALL_EXPERIMENTS, type ExperimentInput, type ExperimentResults, resultOf } from "../experiments/experiments.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
@@ -42,6 +41,7 @@ import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import { experimentResults } from "../score/verdicts/experiments.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -371,20 +371,15 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 
 /** Of a plan that names experiments. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
-  const names = run.plan.experiments ?? [];
   const ifThere = async <Name extends "comparisons" | "calibration" | "shifts" | "matrix">(name: Name) =>
     reads.has(name) ? await readContent(run, name) : undefined;
-  const input: ExperimentInput = {
+  const results = experimentResults({
     plan: run.plan,
     scores: await readContent(run, "scores"),
     comparisons: await ifThere("comparisons"),
     calibration: await ifThere("calibration"),
     shifts: await ifThere("shifts"),
     matrix: await ifThere("matrix"),
-  };
-  const results: ExperimentResults = {
-    experimentsVersion: 1,
-    experiments: ALL_EXPERIMENTS.filter(({ name }) => names.includes(name)).map((one) => resultOf(one, input)),
-  };
+  });
   await writeJson(run.file("experiments"), results);
 }

@@ -15,7 +15,8 @@ import { behaviorDecider, needsSamples, predictionDecider } from "../properties/
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalVariant } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
-import { type EngineManifest, makePlan, type ModelFile } from "../study/plan.js";
+import { makePlan } from "../study/make-plan.js";
+import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
 import { findModel, type FindModelOptions, openFound, turns, type WornAdapter } from "./open-model.js";
 import { type AuthoredStudy, readStudy, type StudyOptions } from "./run-study.js";

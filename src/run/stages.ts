@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import {
@@ -263,6 +264,8 @@ function rowsOf(plan: Plan): Row[] {
         shifts: "shifts",
         matrix: "matrix",
       },
+      // Version 1 held sentences: what it found is judged again from the scores.
+      besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),
       run: judgeExperiments,
     },
     {
@@ -342,7 +345,9 @@ export type Selection = (stages: readonly Stage[]) => readonly Stage[];
 export const WHOLE_RUN: Selection = (stages) => stages;
 /** Behaviors and everything that is scored from stored answers. */
 export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored");
-export const REPORTING: Selection = (stages) => stages.filter(({ kind }) => kind === "reported");
+/** What the report words is judged again too, so that a run of an older version has its verdicts as this one words them. */
+export const REPORTING: Selection = (stages) =>
+  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments"));
 /** The calibration, and what its distributions need. */
 export const CALIBRATING: Selection = upTo("calibration");
 
@@ -377,6 +382,11 @@ export async function runStages(context: StageContext, selection: Selection = WH
  * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
  */
 export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
+  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+    if (kind === "asked" && filesIn(reads).length === 0) {
+      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(run.plan) });
+    }
+  }
   for (const { writes } of selection(stagesOf(run.plan))) for (const file of writes) run.forget(file);
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");

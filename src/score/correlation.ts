@@ -1,8 +1,11 @@
 import type { Points } from "./calibration/measures.js";
 import type { Comparison } from "./calibration/predictors.js";
-import type { Statistic } from "./interval.js";
+import type { WeightedStatistic } from "./calibration/statistics.js";
+import type { PointRange } from "./tally.js";
 
 type Column = ArrayLike<number>;
+
+export const CORRELATION: PointRange = { least: -1, most: 1 };
 
 /** The weight of rows that all count once. */
 function once(): number {
@@ -55,16 +58,16 @@ function center(column: Column, weigh: (row: number) => number): { mean: number;
 
 const CONSTANT = "one side is constant: no correlation";
 
-export function pearsonOf({ object, hypothetical, strings }: Points): Statistic {
+export function pearsonOf({ object, hypothetical, strings }: Points): WeightedStatistic {
   return {
     at: (weights) => pearson(object, hypothetical, (row) => weights[strings[row] as number] as number),
     strings,
-    range: { least: -1, most: 1 },
+    range: CORRELATION,
     undefinedBecause: CONSTANT,
   };
 }
 
-export function spearmanOf({ object, hypothetical, strings }: Points): Statistic {
+export function spearmanOf({ object, hypothetical, strings }: Points): WeightedStatistic {
   const orders = [rising(object), rising(hypothetical)] as const;
   return {
     at: (weights) => {
@@ -72,7 +75,7 @@ export function spearmanOf({ object, hypothetical, strings }: Points): Statistic
       return pearson(midranks(object, orders[0], weigh), midranks(hypothetical, orders[1], weigh), weigh);
     },
     strings,
-    range: { least: -1, most: 1 },
+    range: CORRELATION,
     undefinedBecause: CONSTANT,
   };
 }

@@ -1,13 +1,107 @@
-/** The middle of bootstrap replicates. */
+/** The one place where intervals are made: a value and its values in the bootstrap replicates become an estimate, or the reason why there is none. */
 
 import type { Weighting } from "./comparison/comparison.js";
 import type { DifferenceRow } from "./comparison/difference.js";
 import { stringScatter } from "./comparison/scatter.js";
 import { normalCumulative, studentQuantile } from "./probability.js";
-import type { StringDraws, StringWeights } from "./resampling.js";
-import type { Estimate } from "./scores.js";
-import { type Measure, type PointRange, type Tally, tallyUnits, type TaskStrings } from "./tally.js";
-import type { Trial } from "./trial.js";
+import type { PointRange } from "./tally.js";
+
+/** A proportion or mean with its interval, or the reason why there is none. */
+export type Estimate =
+  | {
+      readonly ok: true;
+      readonly value: number;
+      readonly low: number;
+      readonly high: number;
+      /** Rows that the value averages. */
+      readonly n: number;
+      /** Source strings among them: what the interval resamples. */
+      readonly clusters: number;
+    }
+  | { readonly ok: false; readonly reason: string };
+
+/** What is estimated, on the strings as they are. */
+export interface Statistic {
+  /** undefined where these strings give it none. */
+  readonly value: number | undefined;
+  /** Rows that the value averages, strings among them, and tasks that the strings are of. */
+  readonly n: number;
+  readonly clusters: number;
+  readonly tasks: number;
+  /** The least and the most that one string can say. */
+  readonly range: PointRange;
+  /** Why there is no value, where there is none. */
+  readonly undefinedBecause?: string;
+  /** Why no replicate has a value, where none has; that none drew a string of it, unless told. */
+  readonly neverBecause?: string;
+}
+
+/** The rules that are not the same for all estimates of a run; docs/log.md says which of them are to become one. */
+export interface IntervalOptions {
+  /** In (0, 1). */
+  readonly confidence: number;
+  /**
+   * `expanded` (unless told) percentiles lie farther out the fewer strings there are · `plain` as they are: where tasks are drawn
+   * as well, which varies more than it should already.
+   */
+  readonly percentiles?: "expanded" | "plain";
+  /** What moves a replicate: any difference (`at_all`, unless told), or one that is more than rounding of sums in floating point. */
+  readonly moves?: "at_all" | "beyond_rounding";
+  /**
+   * Where no draw moves the value: `bound` (unless told) the exact bound for so many strings without an exception · `refuse` no
+   * interval, for a value whose range is not known · `as_drawn` the value itself, for what is the same by definition.
+   */
+  readonly unmoved?: "bound" | "refuse" | "as_drawn";
+  /** Replicates without a value: left out (unless told), or no interval where they are half of all or more. */
+  readonly undefinedReplicates?: "leave_out" | "refuse_half";
+}
+
+/** Replicates closer than this to each other differ by rounding only. */
+const ROUNDING = 1e-12;
+
+/** For readers of a report. */
+export const EXPANDED =
+  "Percentiles lie farther out the fewer strings there are (expanded percentiles, Hesterberg 2015).";
+
+/**
+ * Percentiles of the replicates, widened to hold the value where they would not. One string has no interval: every draw is that string.
+ * @param draws the statistic's value in each replicate, undefined where that has none
+ */
+export function estimate(
+  { value, n, clusters, tasks, range, undefinedBecause, neverBecause }: Statistic,
+  draws: ArrayLike<number | undefined>,
+  { confidence, percentiles, moves, unmoved = "bound", undefinedReplicates }: IntervalOptions,
+): Estimate {
+  if (value === undefined) return { ok: false, reason: undefinedBecause ?? "no trial is counted" };
+  const seen = `value ${value.toFixed(3)} of n = ${n}`;
+  if (clusters < 2) return { ok: false, reason: `only one string is counted (${seen}): no interval` };
+  const defined = definedIn(draws);
+  if (undefinedReplicates === "refuse_half" && 2 * defined.length <= draws.length) {
+    const those = `${defined.length} of ${draws.length} replicates`;
+    return { ok: false, reason: `defined in only ${those} (${seen}): no interval` };
+  }
+  if (defined.length === 0) {
+    return { ok: false, reason: `${neverBecause ?? `no replicate drew any of ${clusters} strings`} (${seen})` };
+  }
+  const drawn = percentileInterval(defined, confidence, percentiles === "plain" ? undefined : { clusters, tasks });
+  const moved = drawn.high - drawn.low > (moves === "beyond_rounding" ? ROUNDING : 0);
+  if (!moved && unmoved === "refuse") {
+    return { ok: false, reason: `no draw of ${clusters} strings changes it: no interval` };
+  }
+  const bound = !moved && unmoved === "bound";
+  const { low, high } = bound ? unanimousInterval(value, clusters, range, confidence) : drawn;
+  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
+}
+
+function definedIn(draws: ArrayLike<number | undefined>): Float64Array {
+  const defined = new Float64Array(draws.length);
+  let count = 0;
+  for (let replicate = 0; replicate < draws.length; replicate++) {
+    const value = draws[replicate];
+    if (value !== undefined) defined[count++] = value;
+  }
+  return defined.subarray(0, count);
+}
 
 interface Interval {
   readonly low: number;
@@ -21,14 +115,10 @@ interface DrawnStrings {
   readonly tasks: number;
 }
 
-/** For readers of a report. */
-export const EXPANDED =
-  "Percentiles lie farther out the fewer strings there are (expanded percentiles, Hesterberg 2015).";
-
 /**
  * @param replicates at least one finite number; sorted in place
  * @param confidence in (0, 1)
- * @param drawn widens the percentiles for few strings; left out where tasks are drawn as well, which varies more than it should already
+ * @param drawn widens the percentiles for few strings
  */
 export function percentileInterval(replicates: Float64Array, confidence: number, drawn?: DrawnStrings): Interval {
   replicates.sort();
@@ -70,160 +160,14 @@ export function unanimousInterval(value: number, clusters: number, range: PointR
   };
 }
 
-// A value with its interval from tallies: the mean over units of Σ points / Σ trials.
-
-/**
- * A cell is one unit of one tally, a micro average one unit of many tallies, a macro average many units. In a replicate a
- * unit whose strings were all left out is left out of the mean; a replicate without any unit is left out of the interval.
- * The interval is widened to hold the value where percentiles would not.
- * @param units at least one, each of at least one tally with a counted trial; all tallies from the same number of replicates
- */
-export function estimateMean(units: readonly (readonly Tally[])[], range: PointRange, confidence: number): Estimate {
-  const tallies = units.flat();
-  const value = mean(units.map((unit) => total(unit, "points") / total(unit, "trials")));
-  const n = total(tallies, "trials");
-  const drawnStrings = countStrings(tallies);
-  const { clusters } = drawnStrings;
-  if (clusters === 1) {
-    return { ok: false, reason: `only one string is counted (value ${value.toFixed(3)} of n = ${n}): no interval` };
-  }
-  const replicates = replicateMeans(units);
-  if (replicates.length === 0) {
-    return {
-      ok: false,
-      reason: `no replicate drew any of ${clusters} strings (value ${value.toFixed(3)} of n = ${n})`,
-    };
-  }
-  const drawn = percentileInterval(replicates, confidence, drawnStrings);
-  const { low, high } = drawn.low < drawn.high ? drawn : unanimousInterval(value, clusters, range, confidence);
-  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
-}
-
-function replicateMeans(units: readonly (readonly Tally[])[]): Float64Array {
-  const size = units[0]?.[0]?.resampledTrials.length ?? 0;
-  const sums = new Float64Array(size);
-  const counts = new Int32Array(size);
-  for (const unit of units) {
-    const points = addUp(unit.map((tally) => tally.resampledPoints));
-    const trials = addUp(unit.map((tally) => tally.resampledTrials));
-    for (let replicate = 0; replicate < size; replicate++) {
-      const counted = trials[replicate] as number;
-      if (counted === 0) continue;
-      sums[replicate] = (sums[replicate] as number) + (points[replicate] as number) / counted;
-      counts[replicate] = (counts[replicate] as number) + 1;
-    }
-  }
-  return sums
-    .map((sum, replicate) => sum / (counts[replicate] as number))
-    .filter((_, replicate) => counts[replicate] !== 0);
-}
-
-function addUp(columns: readonly Int32Array[]): Int32Array {
-  const sums = Int32Array.from(columns[0] as Int32Array);
-  for (const column of columns.slice(1)) {
-    for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (column[index] as number);
-  }
-  return sums;
-}
-
-function total(tallies: readonly Tally[], side: "points" | "trials"): number {
-  return tallies.reduce((sum, tally) => tally[side].reduce((all, one) => all + one, sum), 0);
-}
-
-/** Strings with a counted trial in any tally, and their tasks; a string of another task is another string. */
-function countStrings(tallies: readonly Tally[]): DrawnStrings {
-  const byTask = new Map<string, Int32Array[]>();
-  for (const { task, trials } of tallies) byTask.set(task, [...(byTask.get(task) ?? []), trials]);
-  const counts = [...byTask.values()].map((columns) => addUp(columns).filter((trials) => trials > 0).length);
-  return { clusters: counts.reduce((sum, count) => sum + count, 0), tasks: counts.filter((count) => count > 0).length };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-// The estimate of one measure over trials of any cells: what averages are, for a choice of trials that is no choice of cells.
-
-interface Measured {
-  readonly measure: Measure;
-  readonly range: PointRange;
-  /** `micro` every trial counts the same; `macro` every task and property does, its wordings pooled. */
-  readonly kind: "micro" | "macro";
-}
-
-/** @param strings the strings of every task among the trials, with their draws */
-export function estimateOver(
-  trials: readonly Trial[],
-  { measure, range, kind }: Measured,
-  strings: ReadonlyMap<string, TaskStrings>,
-  confidence: number,
-): Estimate {
-  const tallies = tallyUnits(trials, measure, strings);
-  if (tallies.length === 0) return { ok: false, reason: `none of ${trials.length} trials can be counted` };
-  return estimateMean(kind === "micro" ? [tallies] : tallies.map((tally) => [tally]), range, confidence);
-}
-
-/** Where the interval of a difference or a coefficient lies: the one rule that findings by interval alone follow. */
-export type Side = "above" | "below" | "across" | "unknown";
-
-/** Ends at 0 are across. */
-export function sideOfZero(
-  interval: { readonly ok: true; readonly low: number; readonly high: number } | { readonly ok: false },
-): Side {
-  if (!interval.ok) return "unknown";
-  if (interval.low > 0) return "above";
-  return interval.high < 0 ? "below" : "across";
-}
-
-interface Counted {
-  /** Rows that the value averages, and strings among them. */
-  readonly n: number;
-  readonly clusters: number;
-  /** Of the strings; left out where tasks were drawn as well. */
-  readonly tasks?: number;
-}
-
-/**
- * As every estimate of a run: percentiles, widened to hold the value, and the exact bound for so many strings without an
- * exception where no draw can move it.
- * @param value undefined when no row is counted
- */
-export function intervalOf(
-  value: number | undefined,
-  replicates: readonly number[],
-  { n, clusters, tasks }: Counted,
-  range: PointRange,
-  confidence: number,
-): Estimate {
-  if (value === undefined) return { ok: false, reason: "no trial is counted" };
-  if (clusters < 2) {
-    return { ok: false, reason: `only one string is counted (value ${value.toFixed(3)} of n = ${n}): no interval` };
-  }
-  if (replicates.length === 0) {
-    return {
-      ok: false,
-      reason: `no replicate drew any of ${clusters} strings (value ${value.toFixed(3)} of n = ${n})`,
-    };
-  }
-  const drawn = percentileInterval(
-    Float64Array.from(replicates),
-    confidence,
-    tasks === undefined ? undefined : { clusters, tasks },
-  );
-  const { low, high } = drawn.low < drawn.high ? drawn : unanimousInterval(value, clusters, range, confidence);
-  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
-}
-
-// An interval for few strings, where percentiles of resampled strings are too narrow.
-
 type TInterval =
   | (Extract<Estimate, { ok: true }> & { readonly standardError: number; readonly degreesOfFreedom: number })
   | { readonly ok: false; readonly reason: string };
 
 /**
- * The difference ± Student's t times its cluster-robust standard error: each string's influence is one observation, tasks are strata,
- * degrees of freedom by Welch and Satterthwaite (F. E. Satterthwaite 1946, Biometrics Bulletin 2, 110-114). Drawing m strings with
- * replacement understates a task's variance by m ÷ (m − 1), and percentiles know nothing of degrees of freedom; this has both.
+ * Another method, which percentiles are judged by: the difference ± Student's t times its cluster-robust standard error. Each string's influence is one
+ * observation, tasks are strata, degrees of freedom by Welch and Satterthwaite (F. E. Satterthwaite 1946, Biometrics Bulletin 2, 110-114).
+ * Drawing m strings with replacement understates a task's variance by m ÷ (m − 1), and percentiles know nothing of degrees of freedom; this has both.
  * @param rows paired trials in any order
  * @param confidence in (0, 1)
  */
@@ -245,42 +189,14 @@ export function clusterTInterval(rows: readonly DifferenceRow[], kind: Weighting
   };
 }
 
-// Any statistic of weighted strings with its percentile bootstrap interval.
+/** Where the interval of a difference or a coefficient lies: the one rule that findings by interval alone follow. */
+export type Side = "above" | "below" | "across" | "unknown";
 
-export interface Statistic {
-  /** @returns undefined where the statistic is not defined for these weights */
-  readonly at: (weights: StringWeights) => number | undefined;
-  /** Places of the strings of what it averages, one entry for each. */
-  readonly strings: readonly number[];
-  readonly range: PointRange;
-  /** Why it is not defined, where it is not. */
-  readonly undefinedBecause: string;
-}
-
-/** Replicates closer than this to each other differ by rounding only. */
-const ROUNDING = 1e-12;
-
-/** The interval is widened to hold the value; replicates where the statistic is not defined are left out if they are the fewer. */
-export function estimateStatistic(
-  { at, strings, range, undefinedBecause }: Statistic,
-  { strings: all, taskAt, replicates }: StringDraws,
-  confidence: number,
-): Estimate {
-  const n = strings.length;
-  if (n === 0) return { ok: false, reason: "nothing to compare" };
-  const value = at(new Uint8Array(all).fill(1));
-  if (value === undefined) return { ok: false, reason: undefinedBecause };
-  const counted = [...new Set(strings)];
-  const clusters = counted.length;
-  const seen = `value ${value.toFixed(3)} of n = ${n}`;
-  if (clusters === 1) return { ok: false, reason: `only one string is counted (${seen}): no interval` };
-  const drawn = Float64Array.from(replicates.flatMap((weights) => at(weights) ?? []));
-  if (2 * drawn.length <= replicates.length) {
-    const defined = `${drawn.length} of ${replicates.length} replicates`;
-    return { ok: false, reason: `defined in only ${defined} (${seen}): no interval` };
-  }
-  const percentiles = percentileInterval(drawn, confidence, { clusters, tasks: new Set(counted.map(taskAt)).size });
-  const moves = percentiles.high - percentiles.low > ROUNDING;
-  const { low, high } = moves ? percentiles : unanimousInterval(value, clusters, range, confidence);
-  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
+/** Ends at 0 are across. */
+export function sideOfZero(
+  interval: { readonly ok: true; readonly low: number; readonly high: number } | { readonly ok: false },
+): Side {
+  if (!interval.ok) return "unknown";
+  if (interval.low > 0) return "above";
+  return interval.high < 0 ? "below" : "across";
 }

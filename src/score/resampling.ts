@@ -3,7 +3,7 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import { randomStream } from "../base/random.js";
 import { InwardError } from "../errors.js";
-import type { Statistic } from "./comparison/difference.js";
+import type { SumStatistic } from "./comparison/difference.js";
 import type { Trial } from "./trial.js";
 
 /** What is drawn. */
@@ -138,7 +138,7 @@ export function drawStrings(
 // Whole-number amounts of rows, summed over whatever strings and seeds a replicate draws; every estimate here is a function of such sums.
 
 /** What one row adds. */
-export interface TableRow {
+export interface AmountRow {
   readonly task: string;
   readonly item: string;
   /** Place of its contrast: the seed it belongs to. */
@@ -150,7 +150,7 @@ export interface TableRow {
   readonly amounts: readonly number[];
 }
 
-export interface TableCell {
+export interface AmountCell {
   /** Place of its task among the tasks drawn. */
   readonly task: number;
   /** Where the sums of each of its strata begin. */
@@ -159,7 +159,7 @@ export interface TableCell {
 
 /** Entry k: string `strings[k]` under seed `seeds[k]` adds `amounts[k]` to sum `places[k]`. */
 export interface StringTable {
-  readonly cells: readonly TableCell[];
+  readonly cells: readonly AmountCell[];
   /** Sums in all: strata times measures. */
   readonly sums: number;
   readonly strings: Int32Array;
@@ -182,7 +182,7 @@ interface Draw {
  * @param tasks all tasks among the rows, in the order in which they are drawn
  */
 export function stringTable(
-  rows: readonly TableRow[],
+  rows: readonly AmountRow[],
   measures: number,
   { tasks, draws }: { readonly tasks: readonly string[]; readonly draws: Pick<StringDraws, "placeOf"> },
 ): StringTable {
@@ -196,7 +196,7 @@ export function stringTable(
   const starts = new Map<string, number>();
   const sorted = [...cells]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, { task, strata }]): TableCell => {
+    .map(([key, { task, strata }]): AmountCell => {
       const places = [...strata].sort().map((stratum) => {
         const start = starts.size * measures;
         starts.set(JSON.stringify([key, stratum]), start);
@@ -310,7 +310,7 @@ function add(counts: Uint16Array, at: number): void {
 }
 
 /** @returns for each statistic its values in the draws that have one */
-export function valuesIn(table: StringTable, draws: Iterable<Draw>, statistics: readonly Statistic[]): number[][] {
+export function valuesIn(table: StringTable, draws: Iterable<Draw>, statistics: readonly SumStatistic[]): number[][] {
   const values = statistics.map((): number[] => []);
   const sums = new Float64Array(table.sums);
   for (const draw of draws) {

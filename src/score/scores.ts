@@ -1,32 +1,19 @@
-import { averageCells, type Cell, cellsOf, compareNames, listExclusions, scoreCell, type ScoredCell } from "./cell.js";
-import { estimateOver, EXPANDED } from "./interval.js";
+import { averageCells, cellsOf, compareNames, listExclusions, scoreCell, type ScoredCell } from "./cell.js";
+import { type Estimate, EXPANDED } from "./interval.js";
 import { checkNoiseFloor, checkResampling, type ResamplingSettings } from "./resampling.js";
 import {
   accuracy,
   DIFFERENCE,
+  estimateOver,
   hasBehavior,
   type Measure,
   type PointRange,
   PROPORTION,
+  stringsByTask,
   type TaskStrings,
-  taskStrings,
   wasRepliedTo,
 } from "./tally.js";
-import { byQuestion, type TrainLabel, type Trial } from "./trial.js";
-
-/** A proportion or mean with its interval, or the reason why there is none. */
-export type Estimate =
-  | {
-      readonly ok: true;
-      readonly value: number;
-      readonly low: number;
-      readonly high: number;
-      /** Rows that the value averages. */
-      readonly n: number;
-      /** Source strings among them: what the interval resamples. */
-      readonly clusters: number;
-    }
-  | { readonly ok: false; readonly reason: string };
+import { behaviorKey, byQuestion, type TrainLabel, type Trial } from "./trial.js";
 
 /** A count out of a total, no interval. */
 export interface Share {
@@ -182,7 +169,7 @@ function driftOf(
   const earlier = behaviorsOf(trials, before);
   const later = [...behaviorsOf(trials, after)].filter(([key]) => earlier.has(key)).map(([, trial]) => trial);
   if (later.length === 0) return [];
-  const was = (trial: Trial) => earlier.get(keyOf(trial)) as Trial;
+  const was = (trial: Trial) => earlier.get(behaviorKey(trial)) as Trial;
   const differ: Measure = (trial) => {
     const other = was(trial);
     return hasBehavior(trial) && hasBehavior(other) ? Number(trial.behavior.value !== other.behavior.value) : undefined;
@@ -217,11 +204,7 @@ function driftOf(
 
 /** What a target did, once for each string and property, however many predicted it in however many wordings. */
 function behaviorsOf(trials: readonly Trial[], target: string): Map<string, Trial> {
-  return new Map(trials.filter((trial) => trial.target === target).map((trial) => [keyOf(trial), trial]));
-}
-
-function keyOf({ task, item, property }: Trial): string {
-  return JSON.stringify([task, item, property]);
+  return new Map(trials.filter((trial) => trial.target === target).map((trial) => [behaviorKey(trial), trial]));
 }
 
 // What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted. Pure.
@@ -320,20 +303,11 @@ export function scoreTrials(
   checkNoiseFloor(settings.noiseFloorNats);
   const labels = labelsByCell(trainLabels);
   const cells = cellsOf(trials);
-  const scored = new Map<Cell, ScoredCell>();
-  const stringsByTask = new Map<string, TaskStrings>();
-  for (const task of new Set(cells.map((cell) => cell.task))) {
-    const cellsOfTask = cells.filter((cell) => cell.task === task);
-    // Every string that was asked, scored or not: how many answers comply is part of what chance decides.
-    const asked = cellsOfTask.flatMap((cell) => cell.trials.map(({ item }) => item));
-    const strings = taskStrings(task, asked, settings);
-    stringsByTask.set(task, strings);
-    for (const cell of cellsOfTask) {
-      const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
-      scored.set(cell, scoreCell(cell, known, strings, settings));
-    }
-  }
-  const ordered = cells.map((cell) => scored.get(cell) as ScoredCell);
+  const strings = stringsByTask(trials, settings);
+  const ordered = cells.map((cell): ScoredCell => {
+    const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
+    return scoreCell(cell, known, strings.get(cell.task) as TaskStrings, settings);
+  });
   const pairs = byPair(ordered);
   return {
     scoresVersion: 1,
@@ -346,7 +320,7 @@ export function scoreTrials(
     cells: ordered.map(({ score }) => score),
     averages: pairs.flatMap((pair) => averageCells(pair, settings.confidence)),
     exclusions: listExclusions(trials),
-    ...(settings.training ? trainingEffect(trials, settings.training, stringsByTask, pairs, settings.confidence) : {}),
+    ...(settings.training ? trainingEffect(trials, settings.training, strings, pairs, settings.confidence) : {}),
   };
 }
 

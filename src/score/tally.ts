@@ -1,4 +1,7 @@
+/** What a trial adds to a score, summed by string and by replicate; means of such sums, and their estimates. */
+
 import type { Extraction } from "../properties/property.js";
+import { type Estimate, estimate, type Statistic } from "./interval.js";
 import { drawResamples, type DrawSettings, resampledSums, type Resamples } from "./resampling.js";
 import type { ValueCount } from "./scores.js";
 import type { Trial } from "./trial.js";
@@ -40,18 +43,23 @@ export interface TaskStrings {
   readonly resamples: Resamples;
 }
 
-/** @param items of the task's trials, as often as they occur */
-export function taskStrings(
-  task: string,
-  items: Iterable<string>,
+/** The strings of every task among some trials, scored or not: how many answers comply is part of what chance decides. */
+export function stringsByTask(
+  trials: readonly Pick<Trial, "task" | "item">[],
   { bootstrapReplicates, bootstrapSeed }: DrawSettings,
-): TaskStrings {
-  const sorted = [...new Set(items)].sort();
-  return {
-    task,
-    places: new Map(sorted.map((item, place) => [item, place])),
-    resamples: drawResamples(task, sorted.length, bootstrapReplicates, bootstrapSeed),
-  };
+): Map<string, TaskStrings> {
+  const items = new Map<string, Set<string>>();
+  for (const { task, item } of trials) items.set(task, (items.get(task) ?? new Set()).add(item));
+  return new Map(
+    [...items].map(([task, some]) => {
+      const sorted = [...some].sort();
+      const places = new Map(sorted.map((item, place) => [item, place]));
+      return [
+        task,
+        { task, places, resamples: drawResamples(task, sorted.length, bootstrapReplicates, bootstrapSeed) },
+      ];
+    }),
+  );
 }
 
 /**
@@ -99,6 +107,93 @@ export function tallyTrials(trials: readonly Trial[], measure: Measure, strings:
     resampledPoints: resampledSums(points, strings.resamples),
     resampledTrials: resampledSums(counted, strings.resamples),
   };
+}
+
+/** A mean over units of Σ points / Σ trials, with its value in every replicate. */
+export interface ResampledMean {
+  readonly value: number;
+  /** Counted trials. */
+  readonly n: number;
+  /** undefined where the replicate drew no string that counts. */
+  readonly draws: readonly (number | undefined)[];
+}
+
+/**
+ * A cell is one unit of one tally, a micro average one unit of many tallies, a macro average many units. In a replicate a
+ * unit whose strings were all left out is left out of the mean.
+ * @param units at least one, each of at least one tally with a counted trial; all tallies from the same number of replicates
+ */
+export function meanOfUnits(units: readonly (readonly Tally[])[]): ResampledMean {
+  const size = units[0]?.[0]?.resampledTrials.length ?? 0;
+  const sums = new Float64Array(size);
+  const counts = new Int32Array(size);
+  let value = 0;
+  let n = 0;
+  for (const unit of units) {
+    const trials = total(unit.map((tally) => tally.trials));
+    value += total(unit.map((tally) => tally.points)) / trials;
+    n += trials;
+    const resampledPoints = addUp(unit.map((tally) => tally.resampledPoints));
+    const resampledTrials = addUp(unit.map((tally) => tally.resampledTrials));
+    for (let replicate = 0; replicate < size; replicate++) {
+      const counted = resampledTrials[replicate] as number;
+      if (counted === 0) continue;
+      sums[replicate] = (sums[replicate] as number) + (resampledPoints[replicate] as number) / counted;
+      counts[replicate] = (counts[replicate] as number) + 1;
+    }
+  }
+  const draws = Array.from(sums, (sum, replicate) =>
+    counts[replicate] === 0 ? undefined : sum / (counts[replicate] as number),
+  );
+  return { value: value / units.length, n, draws };
+}
+
+/** @param units as in `meanOfUnits` */
+export function estimateMean(units: readonly (readonly Tally[])[], range: PointRange, confidence: number): Estimate {
+  const { value, n, draws } = meanOfUnits(units);
+  return estimate({ value, n, ...countStrings(units.flat()), range }, draws, { confidence });
+}
+
+interface Measured {
+  readonly measure: Measure;
+  readonly range: PointRange;
+  /** `micro` every trial counts the same; `macro` every task and property does, its wordings pooled. */
+  readonly kind: "micro" | "macro";
+}
+
+/**
+ * One measure over trials of any cells: what averages are, for a choice of trials that is no choice of cells.
+ * @param strings the strings of every task among the trials, with their draws
+ */
+export function estimateOver(
+  trials: readonly Trial[],
+  { measure, range, kind }: Measured,
+  strings: ReadonlyMap<string, TaskStrings>,
+  confidence: number,
+): Estimate {
+  const tallies = tallyUnits(trials, measure, strings);
+  if (tallies.length === 0) return { ok: false, reason: `none of ${trials.length} trials can be counted` };
+  return estimateMean(kind === "micro" ? [tallies] : tallies.map((tally) => [tally]), range, confidence);
+}
+
+/** Strings with a counted trial in any tally, and their tasks; a string of another task is another string. */
+function countStrings(tallies: readonly Tally[]): Pick<Statistic, "clusters" | "tasks"> {
+  const byTask = new Map<string, Int32Array[]>();
+  for (const { task, trials } of tallies) byTask.set(task, [...(byTask.get(task) ?? []), trials]);
+  const counts = [...byTask.values()].map((columns) => addUp(columns).filter((trials) => trials > 0).length);
+  return { clusters: counts.reduce((sum, count) => sum + count, 0), tasks: counts.filter((count) => count > 0).length };
+}
+
+function addUp(columns: readonly Int32Array[]): Int32Array {
+  const sums = Int32Array.from(columns[0] as Int32Array);
+  for (const column of columns.slice(1)) {
+    for (let index = 0; index < sums.length; index++) sums[index] = (sums[index] as number) + (column[index] as number);
+  }
+  return sums;
+}
+
+function total(columns: readonly Int32Array[]): number {
+  return columns.reduce((sum, column) => column.reduce((all, one) => all + one, sum), 0);
 }
 
 // Which trials count and which predictions are right. The policy: a trial whose object-level answer does not comply, or has

@@ -204,3 +204,13 @@ export function questionKey({
 }: Pick<Trial, "task" | "item" | "property" | "variant">): string {
   return JSON.stringify([task, item, property, variant]);
 }
+
+/** Of what a target did on one string. */
+export function behaviorKey({ task, item, property }: Pick<Trial, "task" | "item" | "property">): string {
+  return JSON.stringify([task, item, property]);
+}
+
+/** Of a source string; one of another task is another. */
+export function stringKey({ task, item }: Pick<Trial, "task" | "item">): string {
+  return JSON.stringify([task, item]);
+}

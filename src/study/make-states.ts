@@ -237,6 +237,10 @@ type PlannedTraining = Pick<Plan, "predictions" | "states" | "adapters">;
 export function planTraining(study: Study, tasks: readonly PlannedTask[]): PlannedTraining {
   const { lora, predictions, controls, changes } = study;
   if (!lora) refuseTraining(study);
+  const asked = controls.wordings.find((wording) => study.hypothetical.variants.includes(wording));
+  if (asked !== undefined) {
+    throw invalid(`controls.wordings names "${asked}", in which hypothetical.variants asks everybody already.`);
+  }
   const hasShown = predictions.some(({ shown }) => shown !== undefined);
   const hasWordings = controls.wordings.length > 0;
   if (!lora && !hasShown && !hasWordings) return { predictions: predictions.map(pairOf) };
@@ -318,6 +322,12 @@ function planControls(draft: StatesDraft, model: string, self: string, { control
 }
 
 function refuseTraining({ predictions, controls, changes }: Study): void {
+  // Where something is trained, the name of its state says so.
+  const pairs = predictions.filter(({ shown }) => shown === undefined).map(pairOf);
+  const twice = pairs.find(({ predictor, target }, at) =>
+    pairs.slice(0, at).some((one) => one.predictor === predictor && one.target === target),
+  );
+  if (twice) throw invalid(`The prediction of ${twice.target} by ${twice.predictor} stands twice.`);
   const seeded = predictions.find(({ seed }) => seed !== undefined);
   if (seeded) {
     throw invalid(

@@ -1,6 +1,7 @@
 /** The YAML of a study: every key with its bounds, its default and what it means, described here and nowhere else. */
 
 import { z } from "zod";
+import { UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { FILE_TYPE_NAMES } from "../gguf/encodings.js";
 
 const count = (most: number) => z.int().min(1).max(most);
@@ -17,7 +18,7 @@ const name = nameUpTo(100);
 const stateName = nameUpTo(LONGEST_STATE_NAME);
 
 /** More entries than any study has, few enough to be refused before minutes go by. */
-const MOST_ENTRIES = 1000;
+export const MOST_ENTRIES = 1000;
 const list = <Entry extends z.ZodType>(entry: Entry, most = MOST_ENTRIES) => z.array(entry).min(1).max(most);
 
 /** Refuses a list that names something twice: it would be asked, learnt or counted twice. */
@@ -28,10 +29,18 @@ const distinct = <Names extends z.ZodType<readonly string[]>>(what: string, name
     context.addIssue({ code: "custom", message: `name each ${what} once; "${twice}" stands twice` });
   });
 
-/** NUL ends a text inside llama.cpp, and a lone surrogate is no character: no prompt carries them faithfully. */
 const promptText = z
   .string()
-  .refine((text) => !/[\p{Surrogate}\0]/u.test(text), "holds a NUL or a lone surrogate, which no model can read");
+  .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
+
+/** In a plan every default stands written out: where a study may leave a key out, a plan may not. */
+export function withoutDefaults<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>): z.ZodObject<Shape> {
+  const bare = Object.entries(schema.shape).map(([key, one]) => [
+    key,
+    one instanceof z.ZodDefault ? one.unwrap() : one,
+  ]);
+  return z.object(Object.fromEntries(bare) as Shape);
+}
 
 /** In the order in which a report tells of them. */
 export const EXPERIMENTS = [
@@ -207,9 +216,9 @@ export const loraSchema = z.strictObject({
 const LORA_SHAPE = { rank: true, alpha: true, dropout: true, targets: true } as const;
 
 /** Everything that a training run's result depends on besides the base, the data and the machine: what plans and cards hold. */
-export const trainingSettingsSchema = loraSchema
-  .omit({ ...LORA_SHAPE, examplesPerProperty: true })
-  .extend({ lora: loraSchema.pick(LORA_SHAPE), seed });
+export const trainingSettingsSchema = withoutDefaults(
+  loraSchema.omit({ ...LORA_SHAPE, examplesPerProperty: true }),
+).extend({ lora: withoutDefaults(loraSchema.pick(LORA_SHAPE)), seed });
 
 export const engineSchema = z.strictObject({
   engine: z
@@ -251,14 +260,26 @@ export const engineSchema = z.strictObject({
   topTokens: count(1000).default(10).describe("Most likely tokens stored at the first answer position."),
 });
 
-const objectLevelSchema = z.strictObject({
+/**
+ * What stands in a plan: nothing is left to the machine. The settings that came later than the first plans mean off, and llama.cpp's
+ * evaluation, where they are absent.
+ */
+export const settledEngineSchema = withoutDefaults(engineSchema).extend({
+  engine: z.enum(["native", "node-llama-cpp"]),
+  sequences: engineSchema.shape.sequences.unwrap(),
+  forward: z.enum(["llama.cpp", "own"]).optional(),
+  flashAttention: z.boolean().optional(),
+  blas: z.boolean().optional(),
+});
+
+export const objectLevelSchema = z.strictObject({
   temperature: z
     .union([z.literal(0), z.literal(1)])
     .default(0)
     .describe("0 takes the most likely token, 1 draws from the plain softmax."),
 });
 
-const hypotheticalSchema = z.strictObject({
+export const hypotheticalSchema = z.strictObject({
   variants: distinct("wording", list(z.string(), 100))
     .default(["minimal"])
     .describe("Wordings around the quoted question."),
@@ -266,7 +287,7 @@ const hypotheticalSchema = z.strictObject({
   temperature: z.literal(0).default(0).describe("Replies are greedy."),
 });
 
-const noiseFloorSchema = z.strictObject({
+export const noiseFloorSchema = z.strictObject({
   questions: z
     .int()
     .min(0)
@@ -275,13 +296,13 @@ const noiseFloorSchema = z.strictObject({
     .describe("Questions of each state that are asked again in another order and batch; 0 for none."),
 });
 
-const scoreSchema = z.strictObject({
+export const scoreSchema = z.strictObject({
   confidence: z.number().gt(0.5).lt(1).default(0.95).describe("Level of all intervals and tests."),
   bootstrapReplicates: z.int().min(100).max(100_000).default(2000).describe("Draws of strings behind every interval."),
 });
 
 /** How far a distribution is expanded, and when samples take its place. */
-const distributionSchema = z.strictObject({
+export const distributionSchema = z.strictObject({
   epsilon: z
     .number()
     .min(1e-12)

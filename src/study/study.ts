@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { InwardError } from "../errors.js";
 import {
+  MOST_ENTRIES,
   type calibrationSchema,
   type changeAnswersSchema,
   type changeSchema,
@@ -12,13 +13,14 @@ import {
   type loraSchema,
   type modelSchema,
   type predictionSchema,
+  type settledEngineSchema,
   type studySchema,
   type taskSchema,
   type trainingSettingsSchema,
 } from "./schema.js";
 
 /** What a schema reads, as a value that nobody changes. */
-type Read<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
+export type Read<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
 type Fixed<Value> = Value extends (infer Entry)[]
   ? readonly Fixed<Entry>[]
   : Value extends object
@@ -56,11 +58,7 @@ export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
   Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
 
 /** Engine settings with nothing left to the machine: what stands in a plan. */
-export type SettledEngine = StudyEngine & {
-  readonly engine: "native" | "node-llama-cpp";
-  readonly forward?: "llama.cpp" | "own";
-  readonly sequences: number;
-};
+export type SettledEngine = Read<typeof settledEngineSchema>;
 
 type StudyInput = Read<typeof studySchema>;
 
@@ -79,6 +77,16 @@ export interface Study extends Omit<StudyInput, "properties" | "predictions" | "
  * @throws STUDY_INVALID
  */
 export function toStudy({ properties, predictions, experiments, lora, ...input }: StudyInput): Study {
+  const members = (predictions ?? []).reduce(
+    (sum, { examplesPerProperty, shown }) => sum + listOf(examplesPerProperty).length * listOf(shown).length,
+    0,
+  );
+  if (members > MOST_ENTRIES) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `predictions come to ${members} with their series; ${MOST_ENTRIES} are the most.`,
+    );
+  }
   const study = {
     ...input,
     tasks: input.tasks.map((task) => ({ ...task, properties: task.properties ?? properties })),

@@ -14,7 +14,8 @@ import {
 import { askingTime, scaledRate, spread, sumOfTimes, trainingTime } from "../../src/run/estimate/rates.js";
 import { parameterCount, withoutLayers } from "../../src/model/model-shape.js";
 import { loadRegistry } from "../../src/model/registry.js";
-import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 

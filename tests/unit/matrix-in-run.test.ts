@@ -14,7 +14,8 @@ import {
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import type { MatrixScores } from "../../src/score/matrix/matrix.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runStages } from "../../src/run/stages.js";

@@ -7,7 +7,7 @@ import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { readJson } from "../../src/base/files.js";
 import type { CalibrationScores } from "../../src/score/calibration/score-calibration.js";
-import { makePlan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runStages } from "../../src/run/stages.js";
 import { scriptedModel } from "../helpers/scripted-model.js";

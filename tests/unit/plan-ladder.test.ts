@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { hypotheticalQuestions } from "../../src/ask/questions.js";
 import { parseStudy } from "../../src/study/load-study.js";
-import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const study = (model: string, predictions = "[{ predictor: m, target: m }]") => `

@@ -7,7 +7,7 @@ import {
   type CalibrationScores,
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import { type Comparison, compareDistributions } from "../../src/score/calibration/predictors.js";
 import { klBounds, klDivergence, totalVariation, totalVariationBounds } from "../../src/score/calibration/measures.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";

@@ -8,7 +8,7 @@ import {
   type CalibrationRow,
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 type Measure = Exclude<keyof CalibrationMetrics, "madByRankPoints" | "totalVariationBounds" | "klNatsBounds">;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { comparePredictors, type Sensitivity } from "../../src/score/comparison/comparison.js";
-import type { Estimate } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import { binomialFrom, binomialMass, binomialUpTo, clopperPearsonInterval } from "../../src/score/probability.js";
 import { holmAdjusted, mcNemarTest, signFlipTest } from "../../src/score/comparison/tests.js";
 import { scoreShift } from "../../src/score/comparison/shift.js";

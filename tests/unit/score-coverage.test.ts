@@ -4,7 +4,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, test } from "vitest";
 import type { Trial } from "../../src/score/trial.js";
 import { scoreTrials } from "../../src/score/scores.js";
-import { wilsonInterval } from "../../src/score/probability.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const PROPERTIES = ["p1", "p2", "p3", "p4", "p5", "p6"];

@@ -1,7 +1,7 @@
 /** The arithmetic of one estimate on replicates written by hand. */
 import { describe, expect, test } from "vitest";
 import { drawResamples, resampledSums } from "../../src/score/resampling.js";
-import { estimateMean } from "../../src/score/interval.js";
+import { estimateMean } from "../../src/score/tally.js";
 import { PROPORTION, type Tally } from "../../src/score/tally.js";
 
 function tally(

@@ -1,7 +1,8 @@
 /** What must hold of every set of trials. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type CellScore, type Estimate, type Scores, type ScoreSettings, scoreTrials } from "../../src/score/scores.js";
+import { type CellScore, type Scores, type ScoreSettings, scoreTrials } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import type { TrainLabel, Trial } from "../../src/score/trial.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 

@@ -1,10 +1,10 @@
 /** Agreement with numpy and scipy; tests/fixtures/score/README.md says how the expected values were made. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Estimate, scoreTrials } from "../../src/score/scores.js";
+import { scoreTrials } from "../../src/score/scores.js";
+import { type Estimate, percentileInterval, unanimousInterval } from "../../src/score/interval.js";
 import { entropyBits } from "../../src/score/tally.js";
-import { percentileInterval, unanimousInterval } from "../../src/score/interval.js";
-import { wilsonInterval } from "../../src/score/probability.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 type Limits = { low: number; high: number };

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { missing } from "../../src/properties/property.js";
-import { type CellScore, type Estimate, type Scores, scoreTrials } from "../../src/score/scores.js";
+import { type CellScore, type Scores, scoreTrials } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
 import type { Trial } from "../../src/score/trial.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 

@@ -1,6 +1,7 @@
 /** Numbers that stand in print: other people's worked examples. More of them are in score-comparison-reference and score-matrix-fit. */
 import { describe, expect, test } from "vitest";
-import { clopperPearsonInterval, wilsonInterval } from "../../src/score/probability.js";
+import { clopperPearsonInterval } from "../../src/score/probability.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { clusterTInterval } from "../../src/score/interval.js";
 import { holmAdjusted, signFlipTest } from "../../src/score/comparison/tests.js";
 

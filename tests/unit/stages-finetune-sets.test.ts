@@ -10,7 +10,8 @@ import {
   objectLevelQuestions,
   toAnswer,
 } from "../../src/ask/questions.js";
-import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import type { FinetuneExample, FinetuneSetReport } from "../../src/finetune/set.js";
 import { matchRun } from "../../src/run/score-stages.js";
 import { RunFolder } from "../../src/run/folder.js";

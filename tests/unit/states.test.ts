@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { makePlan, type ModelFile, type Plan } from "../../src/study/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { type State, statesOf } from "../../src/study/states.js";
 import { settledStudy } from "../helpers/settled-study.js";
 

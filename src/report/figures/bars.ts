@@ -1,6 +1,6 @@
 /** Accuracies as bars with their intervals, one under the other. */
 
-import type { Estimate } from "../../score/scores.js";
+import type { Estimate } from "../../score/interval.js";
 import { chartLabel, drawSvg, type FigureSpec, PALETTE, shareAxis } from "./draw.js";
 
 const LONGEST_LABEL = 56;

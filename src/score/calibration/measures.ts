@@ -1,9 +1,9 @@
 /** The Brier score of a whole distribution, and what of it is the predictor's. */
 
-import type { Statistic } from "../interval.js";
 import type { StringDraws, StringWeights } from "../resampling.js";
 import type { Comparison } from "./predictors.js";
 import type { TailBounds } from "./score-calibration.js";
+import type { WeightedStatistic } from "./statistics.js";
 
 /**
  * E over v ~ p_obj of Σ_u (1[u = v] − p_hyp(u))², u over all values, = 1 − 2 Σ p_obj p_hyp + Σ p_hyp²; 0 to 2. Replies without
@@ -180,7 +180,7 @@ function quantileEdges({ object, strings }: Points, order: Int32Array, weights: 
 // MAD: how far mean p_hyp is from mean p_obj in a bin, averaged over the bins of equal frequency.
 
 /** Percentage points; every bin counts the same, and the bins are cut again in every replicate. */
-export function meanAbsoluteDeviation(points: Points): Statistic {
+export function meanAbsoluteDeviation(points: Points): WeightedStatistic {
   const order = orderPoints(points);
   return {
     at: (weights) => {
@@ -203,7 +203,7 @@ export function meanAbsoluteDeviation(points: Points): Statistic {
  * Σ over ten bins of equal width of the bin's share of comparisons times |mean p_hyp − mean p_obj| of each comparison's likeliest
  * prediction (equal ones: the first by value); the last bin holds 1. Comparisons without any prediction are left out.
  */
-export function expectedCalibrationError(comparisons: readonly Comparison[], draws: StringDraws): Statistic {
+export function expectedCalibrationError(comparisons: readonly Comparison[], draws: StringDraws): WeightedStatistic {
   const counts = new Int32Array(draws.strings);
   const gaps = Array.from({ length: BINS }, () => new Float64Array(draws.strings));
   const strings = comparisons.flatMap((comparison) => {

@@ -3,16 +3,17 @@
 import type { Distribution } from "../../ask/distribution.js";
 import type { DistributionRow, MeasuredDistribution } from "../../ask/measure-distribution.js";
 import { compareNames } from "../cell.js";
-import { estimateStatistic, type Statistic } from "../interval.js";
 import type { StringDraws } from "../resampling.js";
+import { PROPORTION } from "../tally.js";
+import { behaviorKey } from "../trial.js";
 import { brier, meanAbsoluteDeviation, pointsOf, totalVariation } from "./measures.js";
 import type { CalibrationDifference, CalibrationPair, LeftOutComparisons, MatchedPair } from "./score-calibration.js";
-import { BRIER, meanStatistic } from "./statistics.js";
+import { BRIER, estimateWeighted, meanStatistic, type WeightedStatistic } from "./statistics.js";
 
 const KINDS = { cross: "self_minus_cross", untrained: "self_minus_untrained" } as const;
 
 /** Every self-prediction minus every other predictor about the same target, over all properties and by property. */
-export function comparePredictors(
+export function calibrationDifferences(
   pairs: readonly MatchedPair[],
   draws: StringDraws,
   confidence: number,
@@ -49,21 +50,21 @@ function differences(
   draws: StringDraws,
   confidence: number,
 ) {
-  const minus = (statistic: (comparisons: readonly Comparison[]) => Statistic) => {
+  const minus = (statistic: (comparisons: readonly Comparison[]) => WeightedStatistic) => {
     const [one, other] = [statistic(first), statistic(second)];
     const most = one.range.most - one.range.least;
-    const at: Statistic["at"] = (weights) => {
+    const at: WeightedStatistic["at"] = (weights) => {
       const [a, b] = [one.at(weights), other.at(weights)];
       return a === undefined || b === undefined ? undefined : a - b;
     };
-    return estimateStatistic({ ...one, at, range: { least: -most, most } }, draws, confidence);
+    return estimateWeighted({ ...one, at, range: { least: -most, most } }, draws, confidence);
   };
   const because = "no string was drawn";
   return {
     madPoints: minus((rows) => meanAbsoluteDeviation(pointsOf(rows, draws))),
     brier: minus((rows) => meanStatistic(rows, brier, { range: BRIER, undefinedBecause: because }, draws)),
     totalVariation: minus((rows) =>
-      meanStatistic(rows, totalVariation, { range: { least: 0, most: 1 }, undefinedBecause: because }, draws),
+      meanStatistic(rows, totalVariation, { range: PROPORTION, undefinedBecause: because }, draws),
     ),
   };
 }
@@ -137,11 +138,6 @@ function predictedBy(comparison: Comparison, hypothetical: ReadonlyMap<string, n
   return { ...comparison, hypothetical, hypotheticalMass: 1, hypotheticalTail: 0 };
 }
 
-/** Identifies what was asked, whoever answered. */
-function questionKey({ task, item, property }: Pick<MeasuredDistribution, "task" | "item" | "property">): string {
-  return JSON.stringify([task, item, property]);
-}
-
 function valuesOf({ values }: Distribution): [string, number][] {
   return values.flatMap(({ value, probability }): [string, number][] =>
     probability > 0 ? [[value, probability]] : [],
@@ -183,7 +179,7 @@ export function constantPredictor(object: readonly MeasuredDistribution[]): Cons
     if (!behaviors) continue;
     const cell = sums.get(cellKey(measured)) ?? { strings: 0, byValue: new Map() };
     sums.set(cellKey(measured), cell);
-    own.set(questionKey(measured), behaviors);
+    own.set(behaviorKey(measured), behaviors);
     cell.strings++;
     for (const [value, probability] of behaviors) cell.byValue.set(value, (cell.byValue.get(value) ?? 0) + probability);
   }
@@ -192,7 +188,7 @@ export function constantPredictor(object: readonly MeasuredDistribution[]): Cons
     instead: (comparison) => {
       const { strings, byValue } = cellOf(comparison);
       if (strings < 2) return undefined;
-      const taken = own.get(questionKey(comparison)) as ReadonlyMap<string, number>;
+      const taken = own.get(behaviorKey(comparison)) as ReadonlyMap<string, number>;
       const others = [...byValue].flatMap(([value, sum]): [string, number][] => {
         // What only this string shows is left with rounding errors.
         const left = (sum - (taken.get(value) ?? 0)) / (strings - 1);
@@ -219,7 +215,7 @@ export function skill(
   comparisons: readonly Comparison[],
   constant: readonly Comparison[],
   draws: StringDraws,
-): Statistic {
+): WeightedStatistic {
   const because = { range: BRIER, undefinedBecause: "no string was drawn" };
   const own = meanStatistic(comparisons, brier, because, draws);
   const other = meanStatistic(constant, brier, because, draws);
@@ -260,15 +256,15 @@ export function matchDistributions(
   const sorted = [...distributions].sort((a, b) => compareNames(nameOf(a), nameOf(b)));
   const object = sorted.filter(({ side, state }) => side === "object_level" && state === target);
   const hypothetical = sorted.filter(({ side, state }) => side === "hypothetical" && state === predictor);
-  const behaviors = new Map(object.map((measured) => [questionKey(measured), measured]));
-  const predicted = new Set(hypothetical.map(questionKey));
+  const behaviors = new Map(object.map((measured) => [behaviorKey(measured), measured]));
+  const predicted = new Set(hypothetical.map(behaviorKey));
   const comparisons: Comparison[] = [];
   const missed: { property: string; reason: string }[] = object
-    .filter((measured) => !predicted.has(questionKey(measured)))
+    .filter((measured) => !predicted.has(behaviorKey(measured)))
     .map(({ property }) => ({ property, reason: NO_PREDICTION }));
   for (const measured of hypothetical) {
     const { property } = measured;
-    const behavior = behaviors.get(questionKey(measured));
+    const behavior = behaviors.get(behaviorKey(measured));
     if (!behavior) missed.push({ property, reason: NO_BEHAVIOR });
     else if (behavior.setAside) missed.push({ property, reason: SET_ASIDE_BEHAVIOR });
     else if (measured.setAside) missed.push({ property, reason: SET_ASIDE_PREDICTION });

@@ -1,10 +1,11 @@
 import type { DistributionRow } from "../../ask/measure-distribution.js";
-import { estimateStatistic, EXPANDED } from "../interval.js";
+import { type Estimate, EXPANDED } from "../interval.js";
 import { checkResampling, drawStrings, type ResamplingSettings } from "../resampling.js";
-import type { Estimate, Share } from "../scores.js";
+import type { Share } from "../scores.js";
+import { PROPORTION } from "../tally.js";
 import { equalFrequencyBins, isInfinite, KL_MIXING, orderPoints, type Points, pointsOf } from "./measures.js";
 import {
-  comparePredictors,
+  calibrationDifferences,
   type Comparison,
   type ConstantPredictor,
   constantPredictor,
@@ -13,7 +14,13 @@ import {
   skill,
   sumLeftOut,
 } from "./predictors.js";
-import { calibrationMetrics, distributionCost, meanStatistic, type MetricsContext } from "./statistics.js";
+import {
+  calibrationMetrics,
+  distributionCost,
+  estimateWeighted,
+  meanStatistic,
+  type MetricsContext,
+} from "./statistics.js";
 import type { PredictorKind } from "../../study/states.js";
 
 /** Whose predictions are compared with whose behavior. */
@@ -164,9 +171,8 @@ function scoreRow(
   const metrics = { ...context, valuesSeen: constant.valuesSeen };
   const points = pointsOf(comparisons, draws);
   const share = (mass: (comparison: Comparison) => number) => {
-    const range = { least: 0, most: 1 };
-    return estimateStatistic(
-      meanStatistic(comparisons, mass, { range, undefinedBecause: "" }, draws),
+    return estimateWeighted(
+      meanStatistic(comparisons, mass, { range: PROPORTION, undefinedBecause: "" }, draws),
       draws,
       confidence,
     );
@@ -186,7 +192,7 @@ function scoreRow(
     objectCompliantMass: share(({ objectMass }) => objectMass),
     hypotheticalCompliantMass: share(({ hypotheticalMass }) => hypotheticalMass),
     metrics: calibrationMetrics(comparisons, metrics),
-    skill: estimateStatistic(skill(compared, alternatives, draws), draws, confidence),
+    skill: estimateWeighted(skill(compared, alternatives, draws), draws, confidence),
     constant: calibrationMetrics(alternatives, metrics),
     klInfinite: count(isInfinite),
     sampled: count(({ sampled }) => sampled),
@@ -246,7 +252,7 @@ export function scoreCalibration(
         scoreRow(matchedPair, property, { draws, confidence }),
       ),
     ),
-    differences: comparePredictors(matchedPairs, draws, confidence),
+    differences: calibrationDifferences(matchedPairs, draws, confidence),
   };
 }
 

@@ -1,11 +1,10 @@
-/** A mean over comparisons, and the ratio of two such means, as statistics of weighted strings. */
+/** Statistics of weighted strings: a mean over comparisons, and every measure of one predictor. */
 
 import type { MeasuredDistribution } from "../../ask/measure-distribution.js";
-import { pearsonOf, rankCorrelation, spearmanOf } from "../correlation.js";
-import { estimateStatistic, type Statistic } from "../interval.js";
+import { CORRELATION, pearsonOf, rankCorrelation, spearmanOf } from "../correlation.js";
+import { type Estimate, estimate } from "../interval.js";
 import type { StringDraws, StringWeights } from "../resampling.js";
-import type { Estimate } from "../scores.js";
-import type { PointRange } from "../tally.js";
+import { type PointRange, PROPORTION } from "../tally.js";
 import {
   brier,
   excessBrier,
@@ -22,13 +21,42 @@ import {
 import type { Comparison, ConstantPredictor } from "./predictors.js";
 import type { CalibrationMetrics, DistributionCost, TailBounds } from "./score-calibration.js";
 
+export interface WeightedStatistic {
+  /** @returns undefined where the statistic is not defined for these weights */
+  readonly at: (weights: StringWeights) => number | undefined;
+  /** Places of the strings of what it averages, one entry for each. */
+  readonly strings: readonly number[];
+  readonly range: PointRange;
+  /** Why it is not defined, where it is not. */
+  readonly undefinedBecause: string;
+}
+
+export function estimateWeighted(
+  { at, strings, range, undefinedBecause }: WeightedStatistic,
+  { strings: all, taskAt, replicates }: StringDraws,
+  confidence: number,
+): Estimate {
+  if (strings.length === 0) return { ok: false, reason: "nothing to compare" };
+  const value = at(new Uint8Array(all).fill(1));
+  const counted = [...new Set(strings)];
+  const clusters = counted.length;
+  // Of one string every draw is that string: nothing to be gained from drawing it.
+  const draws = value === undefined || clusters === 1 ? [] : replicates.map(at);
+  const tasks = new Set(counted.map(taskAt)).size;
+  return estimate({ value, n: strings.length, clusters, tasks, range, undefinedBecause }, draws, {
+    confidence,
+    moves: "beyond_rounding",
+    undefinedReplicates: "refuse_half",
+  });
+}
+
 /** @param amount of one comparison; undefined when it is not counted */
 export function meanStatistic(
   comparisons: readonly Comparison[],
   amount: (comparison: Comparison) => number | undefined,
   { range, undefinedBecause }: { readonly range: PointRange; readonly undefinedBecause: string },
   draws: StringDraws,
-): Statistic {
+): WeightedStatistic {
   const sums = new Float64Array(draws.strings);
   const counts = new Int32Array(draws.strings);
   const strings = comparisons.flatMap((comparison) => {
@@ -48,7 +76,6 @@ export function meanStatistic(
 
 // Every measure of one predictor on a set of comparisons.
 
-const SHARE: PointRange = { least: 0, most: 1 };
 export const BRIER: PointRange = { least: 0, most: 2 };
 
 export interface MetricsContext {
@@ -61,26 +88,26 @@ export function calibrationMetrics(
   comparisons: readonly Comparison[],
   { draws, confidence, valuesSeen }: MetricsContext,
 ): CalibrationMetrics {
-  const estimate = (statistic: Statistic): Estimate => estimateStatistic(statistic, draws, confidence);
+  const measure = (statistic: WeightedStatistic): Estimate => estimateWeighted(statistic, draws, confidence);
   const mean = (amount: (comparison: Comparison) => number | undefined, range: PointRange, undefinedBecause = "") =>
-    estimate(meanStatistic(comparisons, amount, { range, undefinedBecause }, draws));
-  const mad = (rank?: number) => estimate(meanAbsoluteDeviation(pointsOf(comparisons, draws, rank)));
+    measure(meanStatistic(comparisons, amount, { range, undefinedBecause }, draws));
+  const mad = (rank?: number) => measure(meanAbsoluteDeviation(pointsOf(comparisons, draws, rank)));
   const points = pointsOf(comparisons, draws);
   const mostValues = comparisons.reduce((most, comparison) => Math.max(most, valuesSeen(comparison)), 1);
   return {
     madPoints: mad(),
     madByRankPoints: [mad(0), mad(1), mad(2)],
-    pearson: estimate(pearsonOf(points)),
-    spearman: estimate(spearmanOf(points)),
+    pearson: measure(pearsonOf(points)),
+    spearman: measure(spearmanOf(points)),
     rankCorrelation: mean(
       rankCorrelation,
-      { least: -1, most: 1 },
+      CORRELATION,
       "no string has several behaviors that the predictor tells apart",
     ),
     brier: mean(brier, BRIER),
     excessBrier: mean(excessBrier, BRIER),
-    expectedCalibrationError: estimate(expectedCalibrationError(comparisons, draws)),
-    totalVariation: mean(totalVariation, SHARE),
+    expectedCalibrationError: measure(expectedCalibrationError(comparisons, draws)),
+    totalVariation: mean(totalVariation, PROPORTION),
     ...bounds("totalVariationBounds", comparisons.map(totalVariationBounds)),
     klNats: mean((comparison) => klDivergence(comparison, valuesSeen(comparison)), {
       least: 0,

@@ -1,7 +1,7 @@
 /** Two predictors about one target, on the same trials; and one predictor about what a target did before and after it changed. */
 
 import type { Extraction } from "../../properties/property.js";
-import { intervalOf } from "../interval.js";
+import { type Estimate, estimate } from "../interval.js";
 import {
   checkNoiseFloor,
   checkResampling,
@@ -12,9 +12,9 @@ import {
   type ResamplingSettings,
   valuesIn,
 } from "../resampling.js";
-import type { Estimate, Share } from "../scores.js";
+import type { Share } from "../scores.js";
 import { DIFFERENCE, hasBehavior, isScored, type ScoredTrial } from "../tally.js";
-import { byQuestion, type Trial } from "../trial.js";
+import { behaviorKey, byQuestion, stringKey, type Trial } from "../trial.js";
 import {
   countStrings,
   type DifferenceInput,
@@ -353,12 +353,13 @@ function hierarchicalOver(input: Input): [HierarchicalEstimate, HierarchicalEsti
   const values = valuesIn(table, [everything(resampling, seeds)], statistics);
   const among = tasks.map((task) => resampling.tasks.indexOf(task));
   const replicates = valuesIn(table, hierarchicalDraws(resampling, among, seeds), statistics);
-  const counted = { n: paired.length, clusters: countStrings(paired) };
+  const counted = { n: paired.length, clusters: countStrings(paired), tasks: tasks.length, range: DIFFERENCE };
+  const options = { confidence: settings.confidence, percentiles: "plain" } as const;
   return WEIGHTINGS.map((_, at): HierarchicalEstimate => {
-    const estimate = intervalOf(values[at]?.[0], replicates[at] ?? [], counted, DIFFERENCE, settings.confidence);
-    return estimate.ok
-      ? { ...estimate, tasks: tasks.length, seeds, intervalMethod: hierarchicalIntervals(settings) }
-      : estimate;
+    const difference = estimate({ value: values[at]?.[0], ...counted }, replicates[at] ?? [], options);
+    return difference.ok
+      ? { ...difference, tasks: tasks.length, seeds, intervalMethod: hierarchicalIntervals(settings) }
+      : difference;
   }) as [HierarchicalEstimate, HierarchicalEstimate];
 }
 
@@ -427,7 +428,7 @@ function mcNemarOf(paired: readonly PairedTrial[], seeds: number, effect: number
 function differencesByString(paired: readonly PairedTrial[]): number[][] {
   const strings = new Map<string, number[]>();
   for (const pair of paired) {
-    const key = JSON.stringify([pair.self.task, pair.self.item]);
+    const key = stringKey(pair.self);
     const known = strings.get(key);
     if (known) known.push(differenceIn(pair));
     else strings.set(key, [differenceIn(pair)]);
@@ -452,14 +453,10 @@ export function behaviorOf(trials: readonly Trial[], state: string): (trial: Tri
   const behaviors = new Map<string, Extraction | undefined>();
   for (const trial of trials) {
     if (trial.target !== state || !hasBehavior(trial)) continue;
-    const key = keyOf(trial);
+    const key = behaviorKey(trial);
     const known = behaviors.get(key);
     const differs = behaviors.has(key) && !(known?.ok && known.value === trial.behavior.value);
     behaviors.set(key, differs ? undefined : trial.behavior);
   }
-  return (trial) => behaviors.get(keyOf(trial));
-}
-
-function keyOf({ task, item, property }: Trial): string {
-  return JSON.stringify([task, item, property]);
+  return (trial) => behaviors.get(behaviorKey(trial));
 }

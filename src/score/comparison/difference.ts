@@ -1,16 +1,17 @@
 /** Both accuracies, the mode baseline and the paired difference over a choice of paired trials. */
 
-import { EXPANDED, intervalOf } from "../interval.js";
+import { estimate, EXPANDED } from "../interval.js";
 import {
   everything,
   type Resampling,
   stringDraws,
   type StringTable,
   stringTable,
-  type TableCell,
+  type AmountCell,
   valuesIn,
 } from "../resampling.js";
 import { countValues, DIFFERENCE, isRight, modeOf, type PointRange, PROPORTION, type ScoredTrial } from "../tally.js";
+import { stringKey } from "../trial.js";
 import type { ComparisonSettings, Contrast, PairedTrial, PredictorDifference, Weighting } from "./comparison.js";
 
 // What each number of a comparison estimates and how its interval was made, in words that reports show beside it.
@@ -70,7 +71,7 @@ function percent(confidence: number): string {
 // The means that comparisons are made of, as functions of a table's sums; undefined where a draw holds no row.
 
 /** @param tasks how often each task was drawn: a cell of a task drawn twice counts twice in a macro average */
-export type Statistic = (sums: Float64Array, tasks: Uint16Array) => number | undefined;
+export type SumStatistic = (sums: Float64Array, tasks: Uint16Array) => number | undefined;
 
 /** @returns points of a stratum whose sums begin at `start`; the sum at `start` itself is the number of rows */
 type Points = (sums: Float64Array, start: number) => number;
@@ -89,7 +90,7 @@ function amountsApart(offset: number, minus: number): Points {
  * Micro: cells weighted by their rows, macro: all alike. Inside a cell its strata weigh the same, however many rows each has; a
  * stratum without a drawn row is left out.
  */
-export function meanOf(cells: readonly TableCell[], points: Points, kind: Weighting): Statistic {
+export function meanOf(cells: readonly AmountCell[], points: Points, kind: Weighting): SumStatistic {
   return (sums, tasks) => {
     let total = 0;
     let weights = 0;
@@ -118,10 +119,10 @@ export function meanOf(cells: readonly TableCell[], points: Points, kind: Weight
 }
 
 /** Sums of a stratum with two sides: rows of the old side and two amounts of theirs, then the same of the new side. */
-export type Side = "old" | "new";
+export type MatchedSide = "old" | "new";
 
 interface MatchedMean {
-  readonly side: Side;
+  readonly side: MatchedSide;
   /** Which of the side's two amounts. */
   readonly points: 1 | 2;
   readonly kind: Weighting;
@@ -131,7 +132,7 @@ interface MatchedMean {
  * Mean points of one side when both sides have the same histogram over strata: of each stratum the smaller number of rows counts on
  * either side. That is what drawing so many rows at random gives on average, without the draw.
  */
-export function matchedMeanOf(cells: readonly TableCell[], { side, points, kind }: MatchedMean): Statistic {
+export function matchedMeanOf(cells: readonly AmountCell[], { side, points, kind }: MatchedMean): SumStatistic {
   const rows = side === "old" ? 0 : 3;
   return (sums, tasks) => {
     let total = 0;
@@ -155,7 +156,7 @@ export function matchedMeanOf(cells: readonly TableCell[], { side, points, kind 
 }
 
 /** The difference of two statistics of the same draw. */
-export function apart(first: Statistic, second: Statistic): Statistic {
+export function apart(first: SumStatistic, second: SumStatistic): SumStatistic {
   return (sums, tasks) => {
     const [a, b] = [first(sums, tasks), second(sums, tasks)];
     return a === undefined || b === undefined ? undefined : a - b;
@@ -185,7 +186,7 @@ const MODE = 3;
 export function differencesOver(input: DifferenceInput): [PredictorDifference, PredictorDifference] {
   const { paired, contrasts, resampling, settings } = input;
   const table = tableOf(input);
-  const measures = WEIGHTINGS.flatMap((kind): { statistic: Statistic; range: PointRange }[] => [
+  const measures = WEIGHTINGS.flatMap((kind): { statistic: SumStatistic; range: PointRange }[] => [
     { statistic: meanOf(table.cells, amountAt(SELF), kind), range: PROPORTION },
     { statistic: meanOf(table.cells, amountAt(CROSS), kind), range: PROPORTION },
     { statistic: meanOf(table.cells, amountAt(MODE), kind), range: PROPORTION },
@@ -196,7 +197,7 @@ export function differencesOver(input: DifferenceInput): [PredictorDifference, P
   const replicates = valuesIn(table, stringDraws(resampling, contrasts.length), statistics);
   const counted = { n: paired.length, clusters: countStrings(paired), tasks: countTasks(paired) };
   const estimates = measures.map(({ range }, at) =>
-    intervalOf(values[at]?.[0], replicates[at] ?? [], counted, range, settings.confidence),
+    estimate({ value: values[at]?.[0], ...counted, range }, replicates[at] ?? [], settings),
   );
   return WEIGHTINGS.map((kind, at): PredictorDifference => {
     const [self, cross, modeBaseline, difference] = estimates.slice(4 * at, 4 * at + 4) as [
@@ -218,7 +219,7 @@ export function differencesOver(input: DifferenceInput): [PredictorDifference, P
   }) as [PredictorDifference, PredictorDifference];
 }
 
-export function differenceOf(table: StringTable, kind: Weighting): Statistic {
+export function differenceOf(table: StringTable, kind: Weighting): SumStatistic {
   return meanOf(table.cells, amountsApart(SELF, CROSS), kind);
 }
 
@@ -248,7 +249,7 @@ export function rightOf({ self, cross }: Pick<PairedTrial, "self" | "cross">): [
 }
 
 export function countStrings(paired: readonly Pick<PairedTrial, "self">[]): number {
-  return new Set(paired.map(({ self }) => JSON.stringify([self.task, self.item]))).size;
+  return new Set(paired.map(({ self }) => stringKey(self))).size;
 }
 
 function countTasks(paired: readonly Pick<PairedTrial, "self">[]): number {
@@ -294,7 +295,7 @@ export function stringContributions(rows: readonly DifferenceRow[], kind: Weight
     taskPropertyOf(a) < taskPropertyOf(b) ? -1 : taskPropertyOf(a) > taskPropertyOf(b) ? 1 : 0,
   );
   for (const row of ordered) {
-    const key = JSON.stringify([row.task, row.item]);
+    const key = stringKey(row);
     const weight = kind === "micro" ? 1 : 1 / (sizes.get(taskPropertyOf(row)) as number);
     sums.set(key, (sums.get(key) ?? 0) + weight * row.difference);
   }

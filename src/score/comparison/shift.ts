@@ -2,7 +2,7 @@
 
 import { InwardError } from "../../errors.js";
 import type { ChangeSource } from "../../study/study.js";
-import { intervalOf } from "../interval.js";
+import { type Estimate, estimate } from "../interval.js";
 import {
   everything,
   type Resampling,
@@ -10,12 +10,11 @@ import {
   stringDraws,
   type StringTable,
   stringTable,
-  type TableRow,
+  type AmountRow,
   valuesIn,
 } from "../resampling.js";
-import type { Estimate } from "../scores.js";
 import { DIFFERENCE, hasBehavior, isRight, isScored, PROPORTION, type ScoredTrial } from "../tally.js";
-import { questionKey, type Trial } from "../trial.js";
+import { questionKey, stringKey, type Trial } from "../trial.js";
 import {
   checkComparison,
   type ComparisonSettings,
@@ -38,8 +37,8 @@ import {
   modesOf,
   ONE_OF_A_PAIR,
   shiftEstimand,
-  type Side,
-  type Statistic,
+  type MatchedSide,
+  type SumStatistic,
   stringContributions,
   stringIntervals,
   WEIGHTINGS,
@@ -167,15 +166,15 @@ function rightAbout({ before, after }: ShiftPair): [number, number] {
 function plainShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
   const modes = modeAnswers(input.pairs);
   const rows = input.pairs.map(
-    (pair): TableRow => ({ ...placeOf(pair), stratum: "", amounts: [1, ...rightAbout(pair), ...modes(pair)] }),
+    (pair): AmountRow => ({ ...placeOf(pair), stratum: "", amounts: [1, ...rightAbout(pair), ...modes(pair)] }),
   );
   const table = stringTable(rows, 5, input.resampling);
-  const statistics = WEIGHTINGS.flatMap((kind): Statistic[] => {
+  const statistics = WEIGHTINGS.flatMap((kind): SumStatistic[] => {
     const [old, now, modeOld, modeNew] = [1, 2, 3, 4].map((offset) => meanOf(table.cells, amountAt(offset), kind)) as [
-      Statistic,
-      Statistic,
-      Statistic,
-      Statistic,
+      SumStatistic,
+      SumStatistic,
+      SumStatistic,
+      SumStatistic,
     ];
     return [old, now, apart(now, old), modeOld, modeNew];
   });
@@ -191,10 +190,10 @@ function plainShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
 function matchedShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
   const counts = matchedCounts(input.pairs);
   const modes = modeOfMatched(counts);
-  const rows = input.pairs.flatMap((pair): TableRow[] => {
+  const rows = input.pairs.flatMap((pair): AmountRow[] => {
     const [old, now] = rightAbout(pair);
     const mode = modes.get(keyOf(pair));
-    const row = (value: string, amounts: (says: number) => number[]): TableRow => ({
+    const row = (value: string, amounts: (says: number) => number[]): AmountRow => ({
       ...placeOf(pair),
       stratum: value,
       amounts: amounts(Number(value === mode)),
@@ -205,8 +204,8 @@ function matchedShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
     ];
   });
   const table = stringTable(rows, 6, input.resampling);
-  const statistics = WEIGHTINGS.flatMap((kind): Statistic[] => {
-    const of = (side: Side, points: 1 | 2) => matchedMeanOf(table.cells, { side, points, kind });
+  const statistics = WEIGHTINGS.flatMap((kind): SumStatistic[] => {
+    const of = (side: MatchedSide, points: 1 | 2) => matchedMeanOf(table.cells, { side, points, kind });
     return [of("old", 1), of("new", 1), apart(of("new", 1), of("old", 1)), of("old", 2), of("new", 2)];
   });
   const matched = [...counts.values()].flatMap((values) => [...values.values()]).reduce((sum, count) => sum + count, 0);
@@ -217,17 +216,17 @@ function matchedShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
 function estimateAll(
   { pairs, sides, resampling, settings, multiplicity }: ShiftInput,
   table: StringTable,
-  statistics: readonly Statistic[],
+  statistics: readonly SumStatistic[],
   n: number,
   over: string,
 ): [ShiftAccuracy, ShiftAccuracy] {
   const values = valuesIn(table, [everything(resampling, 1)], statistics);
   const replicates = valuesIn(table, stringDraws(resampling, 1), statistics);
-  const clusters = new Set(pairs.map(({ after }) => JSON.stringify([after.task, after.item]))).size;
+  const clusters = new Set(pairs.map(({ after }) => stringKey(after))).size;
   const tasks = new Set(pairs.map(({ after }) => after.task)).size;
   const estimates = statistics.map((_, at): Estimate => {
     const range = at % 5 === 2 ? DIFFERENCE : PROPORTION;
-    return intervalOf(values[at]?.[0], replicates[at] ?? [], { n, clusters, tasks }, range, settings.confidence);
+    return estimate({ value: values[at]?.[0], n, clusters, tasks, range }, replicates[at] ?? [], settings);
   });
   return WEIGHTINGS.map((kind, at): ShiftAccuracy => {
     const [aboutOld, aboutNew, difference, modeOld, modeNew] = estimates.slice(5 * at, 5 * at + 5) as [
@@ -296,7 +295,7 @@ function modeOfMatched(counts: ReadonlyMap<string, ReadonlyMap<string, number>>)
   );
 }
 
-function placeOf({ after }: ShiftPair): Pick<TableRow, "task" | "item" | "seed" | "property"> {
+function placeOf({ after }: ShiftPair): Pick<AmountRow, "task" | "item" | "seed" | "property"> {
   return { task: after.task, item: after.item, seed: 0, property: after.property };
 }
 
@@ -378,9 +377,10 @@ function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confi
   const statistics = [meanOf(table.cells, amountAt(1), "micro")];
   const [value] = valuesIn(table, [everything(resampling, 1)], statistics);
   const [replicates] = valuesIn(table, stringDraws(resampling, 1), statistics);
-  const clusters = new Set(rows.map(({ task, item }) => JSON.stringify([task, item]))).size;
+  const clusters = new Set(rows.map(stringKey)).size;
   const tasks = new Set(rows.map(({ task }) => task)).size;
-  return intervalOf(value?.[0], replicates ?? [], { n: pairs.length, clusters, tasks }, PROPORTION, confidence);
+  const statistic = { value: value?.[0], n: pairs.length, clusters, tasks, range: PROPORTION };
+  return estimate(statistic, replicates ?? [], { confidence });
 }
 
 function cellsOf(pairs: readonly ShiftPair[]): [{ task: string; property: string }, ShiftPair[]][] {

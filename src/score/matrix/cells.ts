@@ -3,23 +3,24 @@
 import type { Behavior } from "../../properties/property.js";
 import { behaviorOf } from "../comparison/comparison.js";
 import { type Guess, trainModeGuess } from "../comparison/third-parties.js";
-import { estimateOver, percentileInterval } from "../interval.js";
+import { type Estimate, estimate } from "../interval.js";
 import { resampledSums, type ResamplingSettings } from "../resampling.js";
-import type { Estimate } from "../scores.js";
 import {
   accuracy,
   DIFFERENCE,
+  estimateOver,
   isRight,
   isScored,
   type Measure,
+  meanOfUnits,
   type PointRange,
   PROPORTION,
+  stringsByTask,
   type Tally,
   tallyUnits,
   type TaskStrings,
-  taskStrings,
 } from "../tally.js";
-import { questionKey, type TrainLabel, type Trial } from "../trial.js";
+import { behaviorKey, questionKey, stringKey, type TrainLabel, type Trial } from "../trial.js";
 import type { Covariate } from "./fit.js";
 import type { States } from "../../study/states.js";
 
@@ -102,54 +103,12 @@ function valuesByKey(behaviors: readonly ComparedBehavior[]) {
   const keyed = new Map<string, { task: string; item: string; values: string[] }>();
   for (const { task, item, property, extraction, compliance } of behaviors) {
     if (!compliance.ok || !extraction.ok) continue;
-    const key = JSON.stringify([task, item, property]);
+    const key = behaviorKey({ task, item, property });
     const found = keyed.get(key);
     if (found) found.values.push(extraction.value);
     else keyed.set(key, { task, item, values: [extraction.value] });
   }
   return keyed;
-}
-
-// The mean of a matrix cell with its value in every bootstrap replicate.
-
-/**
- * The mean over units of Σ points / Σ trials: as `estimateMean`, so a cell's value is the accuracy that other tables show.
- * A unit that a replicate did not draw is left out of its mean; a replicate that drew no unit has no mean.
- * @param units at least one, each of at least one tally with a counted trial
- */
-function resampledMean(units: readonly (readonly Tally[])[]): Extract<CellMean, { ok: true }> {
-  const replicates = units[0]?.[0]?.resampledTrials.length ?? 0;
-  const sums = new Float64Array(replicates);
-  const drawn = new Int32Array(replicates);
-  let value = 0;
-  let n = 0;
-  for (const unit of units) {
-    const trials = unit.reduce((sum, tally) => sum + total(tally.trials), 0);
-    value += unit.reduce((sum, tally) => sum + total(tally.points), 0) / trials / units.length;
-    n += trials;
-    for (let replicate = 0; replicate < replicates; replicate++) {
-      let points = 0;
-      let counted = 0;
-      for (const tally of unit) {
-        points += tally.resampledPoints[replicate] as number;
-        counted += tally.resampledTrials[replicate] as number;
-      }
-      if (counted === 0) continue;
-      sums[replicate] = (sums[replicate] as number) + points / counted;
-      drawn[replicate] = (drawn[replicate] as number) + 1;
-    }
-  }
-  return {
-    ok: true,
-    value,
-    n,
-    inReplicate: (replicate) =>
-      drawn[replicate] === 0 ? undefined : (sums[replicate] as number) / (drawn[replicate] as number),
-  };
-}
-
-function total(perString: Int32Array): number {
-  return perString.reduce((sum, amount) => sum + amount, 0);
 }
 
 // From trials to the matrix: who predicts whom how well, and how alike the targets behave, with the same draws for all cells.
@@ -174,7 +133,8 @@ export interface TrialMatrix {
 
 /** All predictors of a target are compared on the questions that every one of them was asked. */
 export function matrixCells(trials: readonly Trial[], settings: MatrixCellSettings): TrialMatrix {
-  const strings = stringsByTask(trials, settings);
+  const { replicates: bootstrapReplicates, seed: bootstrapSeed } = settings;
+  const strings = stringsByTask(trials, { bootstrapReplicates, bootstrapSeed });
   const targets = [...new Set(trials.map(({ target }) => target))].sort();
   const predictors = [...new Set(trials.map(({ predictor }) => predictor))].sort();
   const behaviors = new Map(targets.map((target) => [target, behaviorsOf(trials, target)]));
@@ -189,19 +149,9 @@ export function matrixCells(trials: readonly Trial[], settings: MatrixCellSettin
   const scored = trials.filter(isScored);
   return {
     cells: cells.sort((a, b) => orderOf(a, b)),
-    clusters: new Set(scored.map(({ task, item }) => JSON.stringify([task, item]))).size,
+    clusters: new Set(scored.map(stringKey)).size,
     tasks: new Set(scored.map(({ task }) => task)).size,
   };
-}
-
-function stringsByTask(
-  trials: readonly Trial[],
-  { replicates, seed }: MatrixCellSettings,
-): ReadonlyMap<string, TaskStrings> {
-  const tasks = new Map<string, Set<string>>();
-  for (const { task, item } of trials) tasks.set(task, (tasks.get(task) ?? new Set()).add(item));
-  const settings = { bootstrapReplicates: replicates, bootstrapSeed: seed };
-  return new Map([...tasks].map(([task, items]) => [task, taskStrings(task, items, settings)]));
 }
 
 /** @param about trials of one target */
@@ -233,7 +183,7 @@ function accuracyOf(
           : `none of ${trials.length} trials has a behavior to compare with`,
     };
   }
-  return resampledMean(kind === "micro" ? [tallies] : tallies.map((tally) => [tally]));
+  return toCellMean(kind === "micro" ? [tallies] : tallies.map((tally) => [tally]));
 }
 
 /** What a target did, once for each string, property and sample, however many predicted it in however many wordings. */
@@ -242,7 +192,7 @@ function behaviorsOf(trials: readonly Trial[], target: string): ComparedBehavior
   for (const trial of trials) {
     if (trial.target !== target) continue;
     const { task, item, property, behavior: extraction, objectCompliance: compliance } = trial;
-    const key = JSON.stringify([task, item, property]);
+    const key = behaviorKey(trial);
     // The trials of one predictor in one wording hold every sample once.
     const asked = JSON.stringify([trial.predictor, trial.variant]);
     const question = questions.get(key) ?? { asked, behaviors: [] };
@@ -281,7 +231,12 @@ function similarityOf(
       resampledTrials: resampledSums(trials, resamples),
     };
   });
-  return resampledMean([tallies]);
+  return toCellMean([tallies]);
+}
+
+function toCellMean(units: readonly (readonly Tally[])[]): CellMean {
+  const { value, n, draws } = meanOfUnits(units);
+  return { ok: true, value, n, inReplicate: (replicate) => draws[replicate] };
 }
 
 function orderOf(a: MatrixCell, b: MatrixCell): number {
@@ -326,16 +281,16 @@ export function observedCells(
   }
   return cells.map(({ predictor, target, accuracy: fitted, similarity }): ObservedCell => {
     const own = byPair.get(keyOf({ predictor, target })) ?? [];
-    const estimate = (measure: Measure): Estimate =>
+    const estimateOf = (measure: Measure): Estimate =>
       fitted.ok
         ? estimateOver(own, { measure, range: PROPORTION, kind: "micro" }, strings, settings.confidence)
         : fitted;
     return {
       predictor,
       target,
-      accuracy: estimate(accuracy),
-      modeBaselineTrain: estimate(trainMode),
-      modeBaselineOracle: estimate(oracle),
+      accuracy: estimateOf(accuracy),
+      modeBaselineTrain: estimateOf(trainMode),
+      modeBaselineOracle: estimateOf(oracle),
       similarity: similarityEstimate(similarity, own, settings),
     };
   });
@@ -362,14 +317,14 @@ function similarityEstimate(
   if (!mean) return { ok: false, reason: "similarity was not asked for" };
   if (!mean.ok) return mean;
   const { value, n = 0, inReplicate } = mean;
-  const drawn = Array.from({ length: bootstrapReplicates }, (_, replicate) => inReplicate?.(replicate)).filter(
-    (one) => one !== undefined,
-  );
-  if (drawn.length === 0)
-    return { ok: false, reason: `no draw of strings has a similarity (value ${value.toFixed(3)})` };
-  const { low, high } = percentileInterval(Float64Array.from(drawn), confidence);
-  const clusters = new Set(own.map(({ task, item }) => JSON.stringify([task, item]))).size;
-  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n, clusters };
+  const draws = Array.from({ length: bootstrapReplicates }, (_, replicate) => inReplicate?.(replicate));
+  const clusters = new Set(own.map(stringKey)).size;
+  const tasks = new Set(own.map(({ task }) => task)).size;
+  return estimate({ value, n, clusters, tasks, range: PROPORTION }, draws, {
+    confidence,
+    percentiles: "plain",
+    unmoved: "as_drawn",
+  });
 }
 
 function keyOf({ predictor, target }: Pick<Trial, "predictor" | "target">): string {
@@ -419,15 +374,15 @@ export function ownOrOther(
   const differing = [...others.keys()];
   const saysOwn = (trial: Trial) => Number(isScored(trial) && says(trial, trial.behavior.value));
   const saysOther = (trial: Trial) => Number(says(trial, others.get(trial) as string));
-  const estimate = (measure: Measure, range: PointRange): Estimate =>
+  const estimateOf = (measure: Measure, range: PointRange): Estimate =>
     differing.length === 0
       ? { ok: false, reason: pairs.length === 0 ? "there are no two states" : "the states differ on no string" }
       : estimateOver(differing, { measure, range, kind: "micro" }, strings, confidence);
   return {
     pairs: pairs.length,
-    own: estimate(saysOwn, PROPORTION),
-    others: estimate(saysOther, PROPORTION),
-    difference: estimate((trial) => saysOwn(trial) - saysOther(trial), DIFFERENCE),
+    own: estimateOf(saysOwn, PROPORTION),
+    others: estimateOf(saysOther, PROPORTION),
+    difference: estimateOf((trial) => saysOwn(trial) - saysOther(trial), DIFFERENCE),
   };
 }
 

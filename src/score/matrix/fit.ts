@@ -4,7 +4,8 @@
  */
 
 import { InwardError } from "../../errors.js";
-import { percentileInterval } from "../interval.js";
+import { estimate } from "../interval.js";
+import type { PointRange } from "../tally.js";
 import type { CellMean, MatrixCell } from "./cells.js";
 
 // A matrix's columns as orthonormal ones times an upper triangle: the QR factors that least squares solves with.
@@ -222,7 +223,7 @@ interface FittedMatrix {
   readonly values: readonly number[];
 }
 
-/** @returns one per covariate; percentile intervals, widened to hold the value where percentiles would not */
+/** @returns one per covariate */
 function coefficientIntervals(
   cells: readonly MatrixCell[],
   fitted: FittedMatrix,
@@ -250,19 +251,16 @@ function coefficientIntervals(
   }
   if (made === 0) return none(`none of ${replicates} replicates drew enough cells of ${clusters} strings`);
   return draws.map((values, index): CoefficientInterval => {
-    const { low, high } = percentileInterval(values.slice(0, made), confidence, { clusters, tasks });
-    if (low === high) return { ok: false, reason: `no draw of ${clusters} strings changes it: no interval` };
-    const value = fitted.values[index] as number;
-    return {
-      ok: true,
-      low: Math.min(low, value),
-      high: Math.max(high, value),
-      clusters,
-      replicates: made,
-      leftOut: replicates - made,
-    };
+    const statistic = { value: fitted.values[index], n: cells.length, clusters, tasks, range: UNBOUNDED };
+    // A coefficient has no range, so where no draw moves it there is no bound either.
+    const interval = estimate(statistic, values.subarray(0, made), { confidence, unmoved: "refuse" });
+    if (!interval.ok) return interval;
+    const { low, high } = interval;
+    return { ok: true, low, high, clusters, replicates: made, leftOut: replicates - made };
   });
 }
+
+const UNBOUNDED: PointRange = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
 
 /** @returns the covariates' coefficients, or undefined where the replicate's cells do not fix them */
 function refit(

@@ -1,7 +1,7 @@
 /** The content of 08-matrix.json: every predictor about every target, what explains it, and Song et al.'s form of the question. */
 
 import { checkResampling, type ResamplingSettings } from "../resampling.js";
-import { type TaskStrings, taskStrings } from "../tally.js";
+import { stringsByTask, type TaskStrings } from "../tally.js";
 import type { TrainLabel, Trial } from "../trial.js";
 import {
   type MatrixCell,
@@ -105,7 +105,7 @@ export function scoreMatrix(
   const draws = { replicates: bootstrapReplicates, seed: bootstrapSeed, similarity: true };
   const micro = matrixCells(trials, { kind: "micro", ...draws });
   const macro = matrixCells(trials, { kind: "macro", ...draws });
-  const strings = stringsOf(trials, settings);
+  const strings = stringsByTask(trials, settings);
   const names = [...new Set(trials.flatMap(({ predictor, target }) => [predictor, target]))].sort();
   return {
     matrixVersion: 1,
@@ -203,10 +203,4 @@ function preferencesOf(
       return { predictors: subset, relation: wanted, ...ownOrOther(trials, some, strings, settings) };
     });
   });
-}
-
-function stringsOf(trials: readonly Trial[], settings: ResamplingSettings): Map<string, TaskStrings> {
-  const items = new Map<string, Set<string>>();
-  for (const { task, item } of trials) items.set(task, (items.get(task) ?? new Set()).add(item));
-  return new Map([...items].map(([task, some]) => [task, taskStrings(task, some, settings)]));
 }

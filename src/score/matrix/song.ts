@@ -2,10 +2,10 @@
 
 import type { LogprobDifferenceRow, MeasuredLogprobDifference } from "../../ask/logprob-differences.js";
 import { InwardError } from "../../errors.js";
-import { pearson } from "../correlation.js";
-import { percentileInterval } from "../interval.js";
+import { CORRELATION, pearson } from "../correlation.js";
+import { type Estimate, estimate } from "../interval.js";
 import { drawResamples, type Resamples, type ResamplingSettings } from "../resampling.js";
-import type { Estimate } from "../scores.js";
+
 import type { CellMean, MatrixCell } from "./cells.js";
 import { type Covariate, fitMatrix, type MatrixFit } from "./fit.js";
 import type { SongScores } from "./matrix.js";
@@ -75,16 +75,15 @@ function toCellMean(correlation: Correlation): CellMean {
   return { ok: true, value, inReplicate: (replicate) => replicates[replicate] };
 }
 
-/** The percentile interval, widened to hold the value where percentiles would not. */
+/** Likeness with itself is 1 by definition, in every draw too: a value that no draw moves stays as it is. */
 function toEstimate(correlation: Correlation, items: number, confidence: number): Estimate {
   if (!correlation.ok) return correlation;
-  const drawn = correlation.replicates.filter((one) => one !== undefined);
-  if (drawn.length === 0) {
-    return { ok: false, reason: `no draw of ${items} items varies (value ${correlation.value.toFixed(3)})` };
-  }
-  const { value } = correlation;
-  const { low, high } = percentileInterval(Float64Array.from(drawn), confidence, { clusters: items, tasks: 1 });
-  return { ok: true, value, low: Math.min(low, value), high: Math.max(high, value), n: items, clusters: items };
+  const { value, replicates } = correlation;
+  const neverBecause = `no draw of ${items} items varies`;
+  return estimate({ value, n: items, clusters: items, tasks: 1, range: CORRELATION, neverBecause }, replicates, {
+    confidence,
+    unmoved: "as_drawn",
+  });
 }
 
 // Does what a model says about sentences follow its own probabilities more than a like model's? Song, Hu and Mahowald's form:

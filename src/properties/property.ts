@@ -15,20 +15,23 @@ export type Extraction =
  * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
  * `engine_crashed` the question was set aside: the model never replied.
  */
-export type MissingReason =
-  | "empty"
-  | "refusal"
-  | "too_short"
-  | "not_in_values"
-  | "not_one_word"
-  | "not_one_character"
-  | "not_a_number"
-  | "not_an_option"
-  | "truncated"
-  | "repetition"
-  | "no_target"
-  | "not_challenged"
-  | "engine_crashed";
+export const MISSING_REASONS = [
+  "empty",
+  "refusal",
+  "too_short",
+  "not_in_values",
+  "not_one_word",
+  "not_one_character",
+  "not_a_number",
+  "not_an_option",
+  "truncated",
+  "repetition",
+  "no_target",
+  "not_challenged",
+  "engine_crashed",
+] as const;
+
+export type MissingReason = (typeof MISSING_REASONS)[number];
 
 export function value(text: string): Extraction {
   return { ok: true, value: text };

@@ -21,7 +21,7 @@ export function parseStudy(text: string, path: string, overrides: readonly strin
   const { value: raw, placeOf } = parsePlainYaml(text, path, { syntax: "STUDY_NOT_YAML", content: "STUDY_INVALID" });
   if (!isGroup(raw)) throw new InwardError("STUDY_INVALID", `${path} is not a mapping of keys to values.`);
   const changed = applyOverrides(raw, overrides);
-  const result = studySchema.safeParse(changed);
+  const result = studySchema.safeParse(changed, { reportInput: true });
   if (result.success) return toStudy(result.data);
   const issue = result.error.issues[0] as z.core.$ZodIssue;
   const at = issue.path.join(".");
@@ -37,7 +37,18 @@ export function parseStudy(text: string, path: string, overrides: readonly strin
     const meant = didYouMean(unknown, knownKeys(issue.path));
     throw new InwardError("STUDY_UNKNOWN_KEY", `${place}: the key ${shown(unknown)}${where} does not exist.${meant}`);
   }
-  throw new InwardError("STUDY_INVALID", `${place}: ${at || "the study"}: ${issue.message}`);
+  throw new InwardError("STUDY_INVALID", `${place}: ${whatIsWrong(issue)}.`);
+}
+
+/** A rule of ours says what it found; zod's own say what they want. */
+function whatIsWrong(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_key") {
+    const above = issue.path.slice(0, -1).join(".");
+    return `${above}: the name ${shown(issue.path.at(-1))}: ${issue.issues[0]?.message}`;
+  }
+  const at = issue.path.join(".") || "the study";
+  if (issue.code === "custom") return `${at}: ${issue.message}`;
+  return issue.input === undefined ? `${at} is missing` : `${at}: ${issue.message}, found ${shown(issue.input)}`;
 }
 
 // `--set a.b=c`: changes a study before it is parsed, so that the change stands in the plan like any other setting.

@@ -1,6 +1,7 @@
 /** What a plan holds, read back strictly: everything that results depend on, and nothing else. */
 
 import { z } from "zod";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import {
   changeAnswersSchema,
@@ -241,8 +242,7 @@ export function readPlan(value: unknown, path: string): Plan {
   const result = planSchema.safeParse(value, { reportInput: true });
   if (result.success) return value as Plan;
   const issue = result.error.issues[0] as z.core.$ZodIssue;
-  const given = JSON.stringify(issue.input)?.slice(0, 100);
-  const said = given === undefined || issue.code === "custom" ? "" : `, not ${given}`;
+  const said = issue.code === "custom" ? "" : `, not ${shown(issue.input)}`;
   throw new InwardError(
     "STORE_CORRUPT",
     `${path} is not a plan: ${issue.path.join(".") || "the whole"}: ${issue.message}${said}.`,

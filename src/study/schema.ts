@@ -1,6 +1,7 @@
 /** The YAML of a study: every key with its bounds, its default and what it means, described here and nowhere else. */
 
 import { z } from "zod";
+import { UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { FILE_TYPE_NAMES } from "../gguf/encodings.js";
 
 const count = (most: number) => z.int().min(1).max(most);
@@ -28,10 +29,9 @@ const distinct = <Names extends z.ZodType<readonly string[]>>(what: string, name
     context.addIssue({ code: "custom", message: `name each ${what} once; "${twice}" stands twice` });
   });
 
-/** NUL ends a text inside llama.cpp, and a lone surrogate is no character: no prompt carries them faithfully. */
 const promptText = z
   .string()
-  .refine((text) => !/[\p{Surrogate}\0]/u.test(text), "holds a NUL or a lone surrogate, which no model can read");
+  .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
 /** In a plan every default stands written out: where a study may leave a key out, a plan may not. */
 export function withoutDefaults<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>): z.ZodObject<Shape> {

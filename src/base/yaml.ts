@@ -33,12 +33,7 @@ export function parsePlainYaml(
     );
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: false,
-    logLevel: "silent",
-  });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   // A tag that nothing is known of is a warning, and its value would be read as if the tag were not there.
   const broken = document.errors[0] ?? document.warnings[0];
   if (broken) {
@@ -81,7 +76,9 @@ export function parsePlainYaml(
       if (UNSAFE_CHARACTER.test(value)) throw refuse(node, `${shown(value)} holds a NUL or a lone surrogate.`);
       return value;
     }
-    if (typeof value === "number" || typeof value === "boolean") return value;
+    if (typeof value === "boolean") return value;
+    // JSON, and so a plan, knows no -0.
+    if (typeof value === "number") return value + 0;
     throw refuse(node, "a value that is no text, number, true, false, null, list or mapping.");
   };
 

@@ -121,6 +121,10 @@ describe("YAML", () => {
     expect(value.c.b).not.toBe(value.a.b);
   });
 
+  test("knows no -0, which JSON does not keep", () => {
+    expect(parse("- -0\n- 0.0")).toEqual([0, 0]);
+  });
+
   test.each([
     ["an alias of nothing", "a: 1\nb: *nobody", "STUDY_INVALID f, line 2: the alias *nobody has no anchor"],
     ["an alias of what comes later", "a: *x\nb: &x 1", "STUDY_INVALID f, line 1: the alias *x has no anchor"],
@@ -130,6 +134,7 @@ describe("YAML", () => {
     ["a list that nests far without end", "[".repeat(100_000), "STUDY_NOT_YAML f, line 1"],
     ["a key twice", "a: 1\nb: 2\na: 3", 'STUDY_NOT_YAML f, line 3: the key "a" stands twice'],
     ["the key __proto__", "a:\n  __proto__: {b: 1}", 'STUDY_INVALID f, line 2: the key "__proto__" is not allowed'],
+    ["a second document", "a: 1\n---\nb: 2", "STUDY_NOT_YAML f, line 2: Source contains multiple documents"],
     ["a mapping as a key", "? {a: 1}\n: 2", "STUDY_INVALID f, line 1: a key that is no plain word"],
     ["a tag that nothing is known of", "a: !hidden 3", "STUDY_NOT_YAML f, line 1: Unresolved tag"],
     ["NUL", 'a: "x\\0"', "STUDY_INVALID f, line 1: "],

@@ -57,7 +57,7 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
   note(`${chosen.length} trials: ${counts.join(", ")}${part}`);
 }
 
-async function readRun(path: string): Promise<TrialRow[]> {
+async function readRun(path: string): Promise<readonly TrialRow[]> {
   const run = await RunFolder.open(path);
   try {
     await run.requireUnchanged("trials").catch((error: unknown) => {

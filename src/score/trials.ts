@@ -2,12 +2,10 @@
 
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import { MISSING_REASONS } from "../properties/property.js";
+import { complianceSchema, extractionSchema } from "../properties/property.js";
 import { hasBehavior, isRight, wasAnswered, wasRepliedTo } from "./tally.js";
 import { joinBehaviors, type MatchInput, toTrial, type Trial } from "./trial.js";
 
-const missingSchema = z.strictObject({ ok: z.literal(false), reason: z.enum(MISSING_REASONS) });
-const extractionSchema = z.union([z.strictObject({ ok: z.literal(true), value: z.string() }), missingSchema]);
 const marginSchema = z.number().nonnegative();
 
 /** What became of a trial, and by which rule. */
@@ -31,7 +29,7 @@ export const BECAUSE: Readonly<Record<Because, string>> = {
   no_reply: "the engine crashed on the hypothetical question",
 };
 
-const trialRowSchema = z.strictObject({
+export const trialRowSchema = z.object({
   target: z.string(),
   predictor: z.string(),
   task: z.string(),
@@ -44,7 +42,7 @@ const trialRowSchema = z.strictObject({
   because: z.enum([...OUTCOMES.right, ...OUTCOMES.wrong, ...OUTCOMES.excluded]),
   behavior: extractionSchema,
   /** Of the object-level answer as a whole. */
-  objectCompliance: z.union([z.strictObject({ ok: z.literal(true) }), missingSchema]),
+  objectCompliance: complianceSchema,
   prediction: extractionSchema,
   /** The hypothetical reply as it came; absent where the question was set aside. */
   reply: z.string().optional(),
@@ -117,18 +115,12 @@ export function outcomeOf(trial: Trial): Pick<TrialRow, "outcome" | "because"> {
 
 /**
  * @param path for messages
- * @throws STORE_CORRUPT when a row is no trial, stands twice, or its outcome is not what its own fields say
+ * @throws STORE_CORRUPT when a trial stands twice, or its outcome is not what its own fields say
  */
-export function checkTrialRows(rows: readonly unknown[], path: string): TrialRow[] {
+export function checkTrialRows(rows: readonly TrialRow[], path: string): readonly TrialRow[] {
   const seen = new Set<string>();
-  return rows.map((row, at) => {
+  for (const [at, trial] of rows.entries()) {
     const corrupt = (why: string) => new InwardError("STORE_CORRUPT", `${path}, line ${at + 1}: ${why}.`);
-    const parsed = trialRowSchema.safeParse(row);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw corrupt(`${issue?.path.join(".") || "the row"}: ${issue?.message}`);
-    }
-    const trial = parsed.data as TrialRow;
     const { target, predictor, task, item, property, variant, sample } = trial;
     const key = JSON.stringify([target, predictor, task, item, property, variant, sample]);
     if (seen.has(key)) throw corrupt(`trial ${key} stands twice`);
@@ -137,6 +129,6 @@ export function checkTrialRows(rows: readonly unknown[], path: string): TrialRow
     if (trial.outcome !== outcome || trial.because !== because) {
       throw corrupt(`it says ${trial.outcome} (${trial.because}), its fields say ${outcome} (${because})`);
     }
-    return trial;
-  });
+  }
+  return rows;
 }

@@ -5,7 +5,15 @@ import { type Behavior, missing, value } from "../../src/properties/property.js"
 import { listExclusions } from "../../src/score/cell.js";
 import { accuracy } from "../../src/score/tally.js";
 import { type MatchInput, matchTrials, type Prediction, type Trial } from "../../src/score/trial.js";
-import { BECAUSE, checkTrialRows, OUTCOMES, outcomeOf, trialRows } from "../../src/score/trials.js";
+import {
+  BECAUSE,
+  checkTrialRows,
+  OUTCOMES,
+  outcomeOf,
+  type TrialRow,
+  trialRows,
+  trialRowSchema,
+} from "../../src/score/trials.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const BEHAVIOR: Behavior = {
@@ -115,27 +123,38 @@ test("what is read back are the trials that were matched", () => {
     [SAID, { ...SAID, item: "h2", prediction: value("cat") }],
   );
   const stored = rowsOf(input).map((row): unknown => JSON.parse(JSON.stringify(row)));
-  const read = checkTrialRows(stored, "08-trials.jsonl");
+  const read = checkTrialRows(
+    stored.map((row) => trialRowSchema.parse(row) as TrialRow),
+    "08-trials.jsonl",
+  );
   for (const [at, trial] of matchTrials(input).trials.entries()) expect(read[at]).toMatchObject(trial);
 });
 
-describe("a row that was edited is STORE_CORRUPT, with its line", () => {
-  const [good] = rowsOf(inputOf([BEHAVIOR], [SAID]));
-  test.each([
+describe("a row that was edited is refused", () => {
+  const [good] = rowsOf(inputOf([BEHAVIOR], [SAID])) as [TrialRow];
+
+  test.each<[string, Partial<TrialRow>, RegExp]>([
     [
       "another outcome",
-      { ...good, item: "h2", outcome: "right" },
+      { item: "h2", outcome: "right" },
       /line 2: it says right \(other_value\), its fields say wrong/,
     ],
-    ["another prediction", { ...good, item: "h2", prediction: value("cat") }, /line 2: it says wrong \(other_value\)/],
-    ["an unknown reason", { ...good, behavior: { ok: false, reason: "tired" } }, /line 2: behavior/],
-    ["a field too many", { ...good, note: "mine" }, /line 2: .*note/],
-    ["a margin that is no number", { ...good, minMargin: null }, /line 2: minMargin/],
-    ["the same trial again", good, /line 2: trial .* stands twice/],
-  ])("%s", (_, row, message) => {
-    expect(() => checkTrialRows([good, row], "08-trials.jsonl")).toThrow(
+    ["another prediction", { item: "h2", prediction: value("cat") }, /line 2: it says wrong \(other_value\)/],
+    ["the same trial again", {}, /line 2: trial .* stands twice/],
+  ])("%s: STORE_CORRUPT with its line", (_, edit, message) => {
+    expect(() => checkTrialRows([good, { ...good, ...edit }], "08-trials.jsonl")).toThrow(
       expect.objectContaining({ code: "STORE_CORRUPT", message: expect.stringMatching(message) }),
     );
+  });
+
+  test.each([
+    ["behavior.reason", { behavior: { ok: false, reason: "tired" } }],
+    ["minMargin", { minMargin: null }],
+    ["answerMargin", { answerMargin: -1 }],
+    ["because", { because: "luck" }],
+  ])("%s: by the schema", (path, edit) => {
+    const { error } = trialRowSchema.safeParse({ ...good, ...edit });
+    expect(error?.issues.map((issue) => issue.path.join("."))).toEqual([path]);
   });
 });
 

@@ -13,7 +13,10 @@ export type ExitCode = 1 | 2 | 3 | 4 | 130;
 
 export const ERRORS = {
   USAGE: { exit: 2, hint: "Run: npx inward --help" },
-  INTERRUPTED: { exit: 130, hint: "Nothing is lost: run the same command again and it goes on." },
+  INTERRUPTED: {
+    exit: 130,
+    hint: "Run the same command again: it goes on from what was finished, and begins anew what was under way.",
+  },
   INTERNAL: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
 
   STUDY_NOT_FOUND: { exit: 2, hint: "Give the path of a study file; scripts/studies has examples." },

@@ -137,6 +137,7 @@ export async function askGroups<Asked extends Placed, Row extends Placed>(
   const total = groups.flat().length;
   const shard = await AnswerShard.open<Row>(path, groups, asker.rowSchema);
   let done = groups.slice(0, shard.groupsDone).flat().length;
+  let underWay = 0;
   onProgress?.(done, total);
   try {
     const waiting = groups.slice(shard.groupsDone);
@@ -147,18 +148,33 @@ export async function askGroups<Asked extends Placed, Row extends Placed>(
       const begun = performance.now();
       let cost: AskCost | undefined;
       const rows = await asker.ask(group, {
-        onAnswered: (count) => onProgress?.(done + count, total),
+        onAnswered: (count) => {
+          underWay = count;
+          onProgress?.(done + count, total);
+        },
         onCost: (counted) => {
           cost = counted;
         },
       });
       await shard.append(rows);
       done += group.length;
+      underWay = 0;
       onGroup?.({ questions: group, rows, wallSeconds: (performance.now() - begun) / 1000, cost });
     }
+  } catch (error) {
+    throw sayWhatIsKept(error, done, underWay, total);
   } finally {
     await shard.close();
   }
+}
+
+/** A group is kept whole or not at all: an interruption costs what was answered of the one that was under way. */
+function sayWhatIsKept(error: unknown, kept: number, underWay: number, total: number): unknown {
+  if (!(error instanceof InwardError) || error.code !== "INTERRUPTED") return error;
+  const again = underWay === 0 ? "" : `; the ${underWay} answered in the group under way will be asked again`;
+  return new InwardError("INTERRUPTED", `${error.message} ${kept} of ${total} questions are kept${again}.`, {
+    cause: error,
+  });
 }
 
 // How long an engine may say nothing. One that hangs would be waited for for ever.

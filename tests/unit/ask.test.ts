@@ -107,7 +107,17 @@ describe("asking a stage", () => {
       if (text === "about 7") throw error;
       return text.toUpperCase();
     });
-    await expect(stage(fragile, path)).rejects.toBe(error);
+    const failure = await stage(fragile, path).then(
+      () => undefined,
+      (thrown: Error) => thrown,
+    );
+    expect([failure, failure?.cause]).toContain(error);
+    const isStopped = error instanceof InwardError && error.code === "INTERRUPTED";
+    if (isStopped) {
+      expect(failure?.message).toBe(
+        "Asking was interrupted. 6 of 10 questions are kept; the 1 answered in the group under way will be asked again.",
+      );
+    }
     expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(6);
     const sound = scriptedModel((text) => text.toUpperCase());
     await stage(sound, path);

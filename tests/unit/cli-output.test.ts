@@ -1,0 +1,95 @@
+/** What models say and files hold is shown on a terminal and never obeyed by it; elsewhere it is left as it is. */
+import fc from "fast-check";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { columns, forTerminal, note, print, printJson, table } from "../../src/cli/output.js";
+
+const TERMINAL = { isTTY: true };
+const PIPE = { isTTY: false };
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** What reaches stdout and stderr. */
+function written(isTTY: boolean, work: () => void): string {
+  let text = "";
+  for (const stream of [process.stdout, process.stderr]) {
+    vi.spyOn(stream, "write").mockImplementation((piece) => {
+      text += piece;
+      return true;
+    });
+    Object.defineProperty(stream, "isTTY", { value: isTTY, configurable: true });
+  }
+  try {
+    work();
+    return text;
+  } finally {
+    for (const stream of [process.stdout, process.stderr]) Reflect.deleteProperty(stream, "isTTY");
+  }
+}
+
+describe("text on a terminal", () => {
+  test.each([
+    ["a colour", "\u001b[31mred", "\\u001b[31mred"],
+    ["a cleared screen", "a\u001b[2Jb", "a\\u001b[2Jb"],
+    ["a title, as an operating system command", "\u001b]0;owned\u0007", "\\u001b]0;owned\\u0007"],
+    ["a link", "\u001b]8;;http://x\u001b\\here", "\\u001b]8;;http://x\\u001b\\here"],
+    ["a control sequence of one character", "\u009b31mred\u009c", "\\u009b31mred\\u009c"],
+    ["a line that is written over", "right\rwrong", "right\\u000dwrong"],
+    ["steps back and a deleted character", "ab\b\u007f", "ab\\u0008\\u007f"],
+    ["a direction turned round", "a\u202eb\u2066c", "a\\u202eb\\u2066c"],
+  ])("%s is shown", (_, text, shown) => {
+    expect(forTerminal(text, TERMINAL)).toBe(shown);
+    expect(forTerminal(text, PIPE)).toBe(text);
+  });
+
+  test("letters of every script, emoji, line feeds and tabs stay", () => {
+    const text = "Straße, 日本語, עברית, العربية 👩‍🔬\n\tnext";
+    expect(forTerminal(text, TERMINAL)).toBe(text);
+  });
+
+  test("whatever comes, no control character but line feed and tab goes out; a pipe gets every byte", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        expect(forTerminal(text, TERMINAL)).not.toMatch(/(?![\n\t])\p{Cc}/u);
+        expect(forTerminal(text, PIPE)).toBe(text);
+      }),
+    );
+  });
+
+  test("print, printJson and note all go through it", () => {
+    const said = "\u001b[2J\u009b31m";
+    const all = () => {
+      print(said);
+      note(said);
+      printJson({ said });
+    };
+    expect(written(true, all)).not.toMatch(/(?!\n)\p{Cc}/u);
+    expect(written(false, all)).toContain(said);
+    const json = written(true, () => printJson({ said }));
+    expect(JSON.parse(json)).toEqual({ said });
+  });
+});
+
+describe("tables", () => {
+  test("numbers stand to the right, words to the left, under a rule", () => {
+    expect(
+      table(
+        ["task", "n"],
+        [
+          ["a", "10"],
+          ["long", "7"],
+        ],
+      ),
+    ).toBe("task   n\n----  --\na     10\nlong   7");
+  });
+
+  test("columns have no header", () => {
+    expect(
+      columns([
+        ["a", "x"],
+        ["long", "y"],
+      ]),
+    ).toBe("a     x\nlong  y");
+  });
+});

@@ -3,12 +3,14 @@ import { cp, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { calibrate, runStudy, score } from "inward";
 import { findAddon } from "../../src/model/native/addon.js";
 import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
 import type { CalibrationScores } from "../../src/score/calibration/score-calibration.js";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
 
 const STUDY = `
 study: calibrated
@@ -51,8 +53,9 @@ beforeAll(async () => {
   await writeFile(join(folder, "study.yaml"), STUDY);
   await writeFile(join(folder, "bare.yaml"), STUDY.replace(/^calibration:.*$/m, ""));
   whole = join(folder, "whole");
-  const finished = await call("run", "study.yaml", "--out", whole);
-  if (finished.code !== 0) throw new Error(finished.stderr);
+  const restore = workIn(folder, env);
+  await runStudy("study.yaml", { out: whole });
+  return restore;
 });
 
 describe("a study with a calibration", () => {
@@ -83,8 +86,8 @@ describe("a study with a calibration", () => {
     const copy = join(folder, "rescored");
     await cp(whole, copy, { recursive: true });
     await writeFile(join(copy, "08-calibration.json"), "{}");
-    expect((await call("score", copy)).code).toBe(0);
-    expect((await call("run", "study.yaml", "--out", copy)).code).toBe(0);
+    await score(copy);
+    await runStudy("study.yaml", { out: copy });
     expect(await results(copy)).toEqual(await results(whole));
   });
 
@@ -93,8 +96,7 @@ describe("a study with a calibration", () => {
     await cp(whole, copy, { recursive: true });
     const text = await read(copy, "07-distributions.jsonl");
     await writeFile(join(copy, "07-distributions.jsonl"), text.replace('"tiny"', '"tony"'));
-    const finished = await call("run", "study.yaml", "--out", copy);
-    expect([finished.code, finished.stderr]).toEqual([1, expect.stringContaining("STORE_CORRUPT")]);
+    await expect(runStudy("study.yaml", { out: copy })).rejects.toMatchObject({ code: "STORE_CORRUPT" });
   });
 });
 
@@ -157,14 +159,12 @@ describe("inward calibrate with a study", () => {
 
   test.skipIf(!addon)("trains the adapters that it needs, and measures the states that carry them", async () => {
     const out = join(folder, "trained");
-    const set = [
-      "tasks=[{task: animals_long, trainStrings: 8, heldOutStrings: 2, properties: [first_character]}]",
-      "lora={rank: 2, batchExamples: 4, validationShare: 0}",
-      "calibration.strings=2",
-    ].flatMap((one) => ["--set", one]);
-    const finished = await call("calibrate", "study.yaml", "--out", out, ...set, "--json");
-    expect([finished.code, finished.stderr]).toEqual([0, expect.any(String)]);
-    const { rows } = JSON.parse(finished.stdout).scores as CalibrationScores;
+    const set = {
+      tasks: [{ task: "animals_long", trainStrings: 8, heldOutStrings: 2, properties: ["first_character"] }],
+      lora: { rank: 2, batchExamples: 4, validationShare: 0 },
+      "calibration.strings": 2,
+    };
+    const { rows } = (await calibrate("study.yaml", { out, set })).scores;
     const kinds = rows
       .filter(({ property }) => property === undefined)
       .map(({ predictor, target, kind }) => [predictor, target, kind]);

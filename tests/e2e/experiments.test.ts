@@ -3,6 +3,7 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { dryRun, runStudy } from "inward";
 import { findAddon } from "../../src/model/native/addon.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
@@ -13,8 +14,8 @@ import type { FinetuneExample } from "../../src/finetune/set.js";
 import type { Plan } from "../../src/study/plan.js";
 import type { Shifts } from "../../src/score/comparison/shift.js";
 import type { AdapterCard } from "../../src/finetune/adapter/card.js";
-import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
 
 const STUDY = `
 study: experiments
@@ -65,12 +66,9 @@ describe.skipIf(!addon)("a study of experiments", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
     await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 1024 });
     await writeFile(join(folder, "study.yaml"), STUDY);
-    const finished = await inward(["run", "study.yaml", "--out", join(folder, "run")], {
-      cwd: folder,
-      env: { INWARD_BLAS: "none" },
-    });
-    if (finished.code !== 0) throw new Error(finished.stderr);
-    plan = await json<Plan>("01-plan.json");
+    const restore = workIn(folder, { INWARD_BLAS: "none" });
+    ({ plan } = await runStudy("study.yaml", { out: "run" }));
+    return restore;
   });
 
   test("has a state of its own for everything that is asked differently", () => {
@@ -233,19 +231,15 @@ describe.skipIf(!addon)("a study of experiments", () => {
         for (const { intervalMethod } of numbers) expect(intervalMethod).not.toBe("");
       }
     }
-    const refused = await inward(["run", "study.yaml", "--dry-run", "--set", "experiments=[calibration]"], {
-      cwd: folder,
+    await expect(dryRun("study.yaml", { set: { experiments: ["calibration"] } })).rejects.toMatchObject({
+      code: "STUDY_INVALID",
+      message: expect.stringContaining("calibration"),
     });
-    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/STUDY_INVALID.*calibration/s) });
   });
 
   test("the same command again finds everything done", async () => {
     const before = await file("stages.json");
-    const again = await inward(["run", "study.yaml", "--out", join(folder, "run")], {
-      cwd: folder,
-      env: { INWARD_BLAS: "none" },
-    });
-    expect(again.code).toBe(0);
+    await runStudy("study.yaml", { out: "run" });
     expect(await file("stages.json")).toBe(before);
   });
 });

@@ -1,10 +1,12 @@
-/** Whole runs on a tiny model through the command line: the corridor, its resumption, and what it refuses. */
+/** Whole runs on a tiny model, through the library and through the command line: the corridor, its resumption, and what it refuses. */
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { dryRun, openModel, planStudy, report, runStudy, score, type WorkProgress } from "inward";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
 
 let folder: string;
 let whole: string;
@@ -41,8 +43,9 @@ beforeAll(async () => {
   await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
   await writeFile(join(folder, "study.yaml"), study());
   whole = join(folder, "whole");
-  const finished = await run(whole);
-  if (finished.code !== 0) throw new Error(finished.stderr);
+  const restore = workIn(folder);
+  await runStudy("study.yaml", { out: whole });
+  return restore;
 });
 
 describe("an undisturbed run", () => {
@@ -81,13 +84,14 @@ describe("an undisturbed run", () => {
 
   test("is found again and finishes without asking", async () => {
     const before = await results(whole);
-    const again = await run(whole, ["--json"]);
-    expect(again.code).toBe(0);
-    expect(JSON.parse(again.stdout).averages.length).toBeGreaterThan(0);
+    const again = await runStudy("study.yaml", { out: whole });
+    expect(again.scores.averages.length).toBeGreaterThan(0);
+    expect(again.experiments?.experiments.length).toBeGreaterThan(0);
+    expect(JSON.parse(await readFile(again.files.scores as string, "utf8"))).toEqual(again.scores);
     expect(await results(whole)).toEqual(before);
   });
 
-  test("gives the same bytes in another folder", async () => {
+  test("gives the same bytes in another folder, from the command line", async () => {
     const other = join(folder, "other");
     expect((await run(other)).code).toBe(0);
     expect(await results(other)).toEqual(await results(whole));
@@ -99,14 +103,49 @@ describe("an undisturbed run", () => {
     // Scoring again reads the answers, whatever stands in the files that it makes.
     await writeFile(join(copy, "03-behaviors.jsonl"), "");
     for (const name of ["08-scores.json", "09-report.html"]) await rm(join(copy, name));
-    expect((await inward(["score", copy])).code).toBe(0);
-    const report = await inward(["report", copy, "--json"]);
-    expect(JSON.parse(report.stdout).html).toContain("09-report.html");
+    expect((await score(copy)).scores.trials).toBeGreaterThan(0);
+    expect((await report(copy)).html).toBe(join(copy, "09-report.html"));
     expect(await results(copy)).toEqual(await results(whole));
+    expect((await inward(["score", copy])).code).toBe(0);
+    const reported = await inward(["report", copy, "--json"]);
+    expect(JSON.parse(reported.stdout).html).toContain("09-report.html");
+    expect(await results(copy)).toEqual(await results(whole));
+  });
+
+  test("is made of an object as of a file, and says where it is", async () => {
+    const stages = new Set<string>();
+    const small = {
+      study: "object",
+      models: { tiny: { source: "./tiny.gguf" } },
+      tasks: [{ task: "numbers", trainStrings: 2, heldOutStrings: 4 }],
+      engine: { device: "cpu" as const, threads: 1 },
+      noiseFloor: { questions: 2 },
+    };
+    const { planHash, folder: planned } = await planStudy(small);
+    const finished = await runStudy(small, { onProgress: ({ stage }) => stages.add(stage) });
+    expect(finished.folder).toBe(planned);
+    expect(planned.endsWith(join("runs", `object-${planHash.slice(0, 8)}`))).toBe(true);
+    expect([...stages]).toEqual(expect.arrayContaining(["object-level", "hypothetical", "noise floor"]));
+    expect(await dryRun(small, { measure: false })).toMatchObject({ planHash, objectLevel: 6 });
   });
 });
 
 describe("an interrupted run", () => {
+  test("by a signal leaves its folder free, says what is kept, and goes on", async () => {
+    const out = join(folder, "aborted");
+    const stop = new AbortController();
+    const onProgress = ({ stage, done }: WorkProgress) => {
+      if (stage === "hypothetical" && done > 0) stop.abort();
+    };
+    const stopped = runStudy("study.yaml", { out, onProgress, signal: stop.signal });
+    await expect(stopped).rejects.toMatchObject({
+      code: "INTERRUPTED",
+      message: expect.stringMatching(/\d+ of \d+ questions are kept/),
+    });
+    await runStudy("study.yaml", { out });
+    expect(await results(out)).toEqual(await results(whole));
+  });
+
   test("killed at 12 moments and started again ends with the same bytes", async () => {
     const out = join(folder, "killed");
     let kills = 0;
@@ -266,6 +305,21 @@ describe("inward ask", () => {
       JSON.parse((await inward([...args, "--temperature", "1", "--seed", seed], { cwd: folder })).stdout).reply
         .tokenIds;
     expect(await drawn("4")).toEqual(await drawn("4"));
+  });
+});
+
+describe("a model that is open", () => {
+  test("answers alike alone, in a group and from the command line", async () => {
+    const model = await openModel("tiny.gguf", { device: "cpu", engine: { threads: 2 } });
+    try {
+      const reply = await model.answer("cat dog", { maxTokens: 4 });
+      const args = ["ask", "cat dog", "--model", "tiny.gguf", "--device", "cpu", "--json", "--max-tokens", "4"];
+      const said = JSON.parse((await inward(args, { cwd: folder })).stdout).reply;
+      expect(reply.tokenIds).toEqual(said.tokenIds);
+      expect(model.file).toMatchObject({ source: "tiny.gguf", encoding: "F32" });
+    } finally {
+      await model[Symbol.asyncDispose]();
+    }
   });
 });
 

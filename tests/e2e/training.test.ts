@@ -3,13 +3,15 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { runStudy } from "inward";
 import { findAddon } from "../../src/model/native/addon.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { FinetuneExample } from "../../src/finetune/set.js";
 import type { Scores } from "../../src/score/scores.js";
 import type { AdapterCard } from "../../src/finetune/adapter/card.js";
-import { inward, start } from "../helpers/command-line.js";
+import { start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
 
 const NAME = "tiny-predicts-tiny";
 const ADAPTER = `05-adapters/${NAME}.gguf`;
@@ -37,8 +39,7 @@ describe.skipIf(!addon)("a study with lora", () => {
   let whole: string;
   // One kernel for every product: which of several is fastest is measured anew, and may be another one next time.
   const env = { INWARD_BLAS: "none" };
-  const run = (out: string, more: readonly string[] = []) =>
-    inward(["run", "study.yaml", "--out", out, ...more], { cwd: folder, env });
+  const run = (out: string, set: Readonly<Record<string, unknown>> = {}) => runStudy("study.yaml", { out, set });
   const read = (out: string, name: string) => readFile(join(out, name), "utf8");
   const lines = async <Row>(out: string, name: string): Promise<Row[]> =>
     (await read(out, name))
@@ -61,8 +62,9 @@ describe.skipIf(!addon)("a study with lora", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
     await writeFile(join(folder, "study.yaml"), STUDY);
     whole = join(folder, "whole");
-    const finished = await run(whole);
-    if (finished.code !== 0) throw new Error(finished.stderr);
+    const restore = workIn(folder, env);
+    await run(whole);
+    return restore;
   });
 
   test("writes every file of the corridor, and leaves no checkpoint", async () => {
@@ -123,7 +125,7 @@ describe.skipIf(!addon)("a study with lora", () => {
 
   test("is found again and finishes without asking or training", async () => {
     const before = await results(whole);
-    expect((await run(whole)).code).toBe(0);
+    await run(whole);
     expect(await results(whole)).toEqual(before);
   });
 
@@ -132,7 +134,7 @@ describe.skipIf(!addon)("a study with lora", () => {
     await cp(whole, copy, { recursive: true });
     await rm(join(copy, "stages.json"));
     await rm(join(copy, "events.jsonl"));
-    expect((await run(copy)).code).toBe(0);
+    await run(copy);
     expect(await read(copy, "events.jsonl")).not.toContain("training_begun");
     expect(await results(copy)).toEqual(await results(whole));
   });
@@ -147,7 +149,7 @@ describe.skipIf(!addon)("a study with lora", () => {
     const { signal } = await finished;
     clearInterval(watch);
     expect(signal).toBe("SIGKILL");
-    expect((await run(out)).code).toBe(0);
+    await run(out);
     expect(await results(out)).toEqual(await results(whole));
   });
 
@@ -157,15 +159,14 @@ describe.skipIf(!addon)("a study with lora", () => {
     const bytes = await readFile(join(copy, ADAPTER));
     bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
     await writeFile(join(copy, ADAPTER), bytes);
-    const finished = await run(copy);
-    expect([finished.code, finished.stderr]).toEqual([1, expect.stringContaining("STORE_CORRUPT")]);
+    await expect(run(copy)).rejects.toMatchObject({ code: "STORE_CORRUPT" });
   });
 
   test("a set without an example is refused with its reasons", async () => {
-    const finished = await run(join(folder, "silent"), [
-      "--set",
-      "tasks=[{task: numbers, trainStrings: 4, heldOutStrings: 4, examples: false, properties: [is_even]}]",
-    ]);
-    expect([finished.code, finished.stderr]).toEqual([2, expect.stringMatching(/TRAIN_EMPTY_SET.*numbers \(/)]);
+    const tasks = [{ task: "numbers", trainStrings: 4, heldOutStrings: 4, examples: false, properties: ["is_even"] }];
+    await expect(run(join(folder, "silent"), { tasks })).rejects.toMatchObject({
+      code: "TRAIN_EMPTY_SET",
+      message: expect.stringMatching(/numbers \(/),
+    });
   });
 });

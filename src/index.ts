@@ -48,7 +48,8 @@ export type { Answer, ChatMessage, Reply } from "./tasks/answer.js";
 // The content of a run's files.
 export type { Distribution } from "./ask/distribution.js";
 export type { MeasuredDistribution } from "./ask/measure-distribution.js";
-export type { ExperimentResults } from "./experiments/experiments.js";
+export type { ExperimentResults } from "./score/verdicts/experiments.js";
+export type { Verdict, VerdictNumber } from "./score/verdicts/verdict.js";
 export type { CalibrationScores } from "./score/calibration/score-calibration.js";
 export type { Scores } from "./score/scores.js";
 export type { Trial } from "./score/trial.js";

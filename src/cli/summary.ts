@@ -1,11 +1,12 @@
 /** What runs and distributions say on the terminal. */
 
+import type { Estimate } from "../score/interval.js";
 import { join } from "node:path";
 import type { Distribution } from "../ask/distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
-import { matrixVerdicts, songVerdict } from "../report/sections/matrix-verdict.js";
+import { aboutText, answerOf, EXPERIMENT_TITLES, verdictSentences } from "../report/sentences.js";
 import { RUN_FILES } from "../run/folder.js";
 import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
 import { isWritten } from "../run/stages.js";
@@ -16,7 +17,7 @@ import type {
 } from "../score/calibration/score-calibration.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, Scope, Scores, Share } from "../score/scores.js";
-import type { Estimate } from "../score/interval.js";
+import type { ExperimentResult } from "../score/verdicts/experiments.js";
 import { table } from "./output.js";
 
 // The scores of a calibration for the terminal.
@@ -125,7 +126,8 @@ export async function summarize({
   folder,
   plan,
   scores,
-}: Pick<FinishedRun, "folder" | "plan" | "scores">): Promise<RunSummary> {
+  experiments,
+}: Pick<FinishedRun, "folder" | "plan" | "scores" | "experiments">): Promise<RunSummary> {
   const file = (name: keyof typeof RUN_FILES) => join(folder, RUN_FILES[name]);
   const noiseFloors = await readJson<NoiseFloor[]>(file("noiseFloor"));
   const calibration = isWritten(plan, "calibration")
@@ -147,10 +149,18 @@ export async function summarize({
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
-      ...(matrix ? [...matrixVerdicts(matrix), songVerdict(matrix.song)].map(([finding]) => finding ?? "") : []),
+      ...(experiments?.experiments ?? []).flatMap(verdictTexts),
       ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };
+}
+
+/** The answer of each verdict, and the comparison that decided it. */
+function verdictTexts({ name, verdicts }: ExperimentResult): string[] {
+  return verdicts.map((verdict) => {
+    const answer = `${EXPERIMENT_TITLES[name]}, ${aboutText(verdict.about)}: ${answerOf(verdict).toLowerCase()}`;
+    return `${answer}. ${verdictSentences(verdict).lead}`;
+  });
 }
 
 const SCOPES: Readonly<Record<Scope, string>> = {

@@ -6,8 +6,12 @@
 import type { Share } from "../score/scores.js";
 import type { Estimate } from "../score/interval.js";
 
-/** Running text; `code` is shown letter by letter, `strong` stands out. */
-export type Inline = string | { readonly code: string } | { readonly strong: string };
+/** Running text; `code` is shown letter by letter, `strong` stands out, `link` goes to the section with that id. */
+export type Inline =
+  | string
+  | { readonly code: string }
+  | { readonly strong: string }
+  | { readonly link: string; readonly text: string };
 
 export interface Column {
   readonly title: string;
@@ -18,6 +22,8 @@ export interface TableCell {
   readonly text: string | readonly Inline[];
   /** Beside the text, in smaller type: an interval, a count. */
   readonly small?: string;
+  /** Names as the run's files write them, in monospace below. */
+  readonly ids?: readonly string[];
   /** Marks of footnotes that stand under the table. */
   readonly marks?: readonly string[];
   readonly missing?: boolean;
@@ -31,6 +37,8 @@ export interface TableRow {
 
 export interface Table {
   readonly kind: "table";
+  /** A row becomes a card where the page is narrow. */
+  readonly isCards?: boolean;
   readonly caption: string;
   /** Title of the groups; set when rows have groups. */
   readonly groupTitle?: string;
@@ -60,8 +68,17 @@ export type Block =
   | {
       readonly kind: "paragraph";
       readonly text: readonly Inline[];
-      /** `lead` opens the report · `verdict` is what was found · `note` explains. */
-      readonly tone?: "lead" | "verdict" | "note";
+      /** `lead` opens the report · `note` explains. */
+      readonly tone?: "lead" | "note";
+    }
+  | {
+      /** An answer: whom it is about, the comparison that decided it, and everything else, which a page folds. */
+      readonly kind: "verdict";
+      readonly title: readonly Inline[];
+      /** Ids of the states that the title names, to look them up in the run's files. */
+      readonly ids: readonly string[];
+      readonly lead: readonly Inline[];
+      readonly more: readonly (readonly Inline[])[];
     }
   | { readonly kind: "subheading"; readonly title: string }
   | { readonly kind: "list"; readonly items: readonly (readonly Inline[])[] }
@@ -92,6 +109,13 @@ export function paragraph(...text: readonly Inline[]): Block {
 export function note(...text: readonly Inline[]): Block {
   return { kind: "paragraph", tone: "note", text };
 }
+
+/** An answer of one sentence, and what stands behind it. */
+export function answer(lead: string, more: readonly string[] = []): Block {
+  return { kind: "verdict", title: [], ids: [], lead: [{ strong: lead }], more: more.map((text) => [text]) };
+}
+
+export const INTERVALS: Inline = { link: "intervals", text: "How intervals are made" };
 
 // Every number of the report as text. A missing estimate is "— (reason)", never 0.
 
@@ -196,6 +220,33 @@ export function shareCell(share: Share): TableCell {
     text: formatPercent(share.count / share.of),
     small: `(${formatCount(share.count)} of ${formatCount(share.of)})`,
   };
+}
+
+/** A number that is no percentage, with its interval in smaller type: 0.31 [0.28, 0.35]; "— (reason)" where there is none. */
+export function decimalCell(estimate: Estimate | undefined, digits: number, isDifference = false): TableCell {
+  if (!estimate) return { text: formatMissing("not computed"), missing: true };
+  if (!estimate.ok) return { text: formatMissing(estimate.reason), missing: true };
+  const text = decimals(estimate.value, digits);
+  const sign = isDifference && !text.startsWith("−") && Number(text) !== 0 ? "+" : "";
+  return { text: `${sign}${text}`, small: decimalInterval(estimate, digits) };
+}
+
+/** 0.31 [0.28, 0.35] in running text. */
+export function decimalText(estimate: Extract<Estimate, { ok: true }>, digits: number): string {
+  return `${decimals(estimate.value, digits)} ${decimalInterval(estimate, digits)}`;
+}
+
+export function decimalInterval(
+  { low, high }: { readonly low: number; readonly high: number },
+  digits: number,
+): string {
+  return `[${decimals(low, digits)},\u00a0${decimals(high, digits)}]`;
+}
+
+/** A rounded zero has no sign. */
+export function decimals(value: number, digits: number): string {
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 
 // Makes what a reader could not see, or what could reorder a line, visible. Model and user texts pass through here, always.

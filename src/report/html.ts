@@ -128,6 +128,8 @@ function renderBlock(block: Block): string {
   switch (block.kind) {
     case "paragraph":
       return `<p${block.tone ? ` class="${block.tone}"` : ""}>${renderInlines(block.text)}</p>`;
+    case "verdict":
+      return renderVerdict(block);
     case "subheading":
       return `<h3>${escapeHtml(block.title)}</h3>`;
     case "list":
@@ -149,11 +151,29 @@ function renderInlines(inlines: readonly Inline[]): string {
   return inlines
     .map((inline) => {
       if (typeof inline === "string") return escapeHtml(inline);
+      if ("link" in inline) return `<a href="#${inline.link}">${escapeHtml(inline.text)}</a>`;
       return "code" in inline
         ? `<code>${escapeHtml(inline.code)}</code>`
         : `<strong>${escapeHtml(inline.strong)}</strong>`;
     })
     .join("");
+}
+
+function renderVerdict({ title, ids, lead, more }: Extract<Block, { kind: "verdict" }>): string {
+  const head = title.length > 0 ? [`<p class="answer"><strong>${renderInlines(title)}</strong>${idList(ids)}</p>`] : [];
+  const rest =
+    more.length > 0
+      ? [
+          `<details><summary>The rest of this answer</summary><ul>\n${more.map((text) => `<li>${renderInlines(text)}</li>`).join("\n")}\n</ul></details>`,
+        ]
+      : [];
+  return ['<div class="verdict">', ...head, `<p>${renderInlines(lead)}</p>`, ...rest, "</div>"].join("\n");
+}
+
+function idList(ids: readonly string[] | undefined): string {
+  return ids && ids.length > 0
+    ? ` <span class="ids">${ids.map((id) => `<code>${escapeHtml(id)}</code>`).join(" ")}</span>`
+    : "";
 }
 
 /** A browser drops the first line feed of a pre element, so one is given to drop. */
@@ -218,9 +238,9 @@ function bodyRow(table: Table, row: TableRow): string {
   return `<tr>${cells.join("")}</tr>`;
 }
 
-function cellContent({ text, small, marks }: TableCell): string {
+function cellContent({ text, small, marks, ids }: TableCell): string {
   const main = typeof text === "string" ? escapeHtml(text) : renderInlines(text);
   const beside = small === undefined ? "" : ` <small>${escapeHtml(small)}</small>`;
   const noted = marks && marks.length > 0 ? `<sup>${marks.map((mark) => escapeHtml(mark)).join(" ")}</sup>` : "";
-  return `${main}${noted}${beside}`;
+  return `${main}${noted}${beside}${idList(ids)}`;
 }

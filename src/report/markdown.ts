@@ -56,6 +56,7 @@ export function renderMarkdown(document: ReportDocument): string {
     escapeMarkdown(document.subtitle),
     ...document.opening.map(renderBlock),
     ...document.sections.flatMap((section) => [
+      `<a id="${section.id}"></a>`,
       `## ${escapeMarkdown(section.title)}`,
       ...section.blocks.map(renderBlock),
     ]),
@@ -66,7 +67,9 @@ export function renderMarkdown(document: ReportDocument): string {
 function renderBlock(block: Block): string {
   switch (block.kind) {
     case "paragraph":
-      return block.tone === "verdict" ? `> ${renderInlines(block.text)}` : atLineStart(renderInlines(block.text));
+      return atLineStart(renderInlines(block.text));
+    case "verdict":
+      return renderVerdict(block);
     case "subheading":
       return `### ${escapeMarkdown(block.title)}`;
     case "list":
@@ -91,8 +94,19 @@ function renderInlines(inlines: readonly Inline[]): string {
 function renderInline(inline: Inline): string {
   if (typeof inline === "string") return escapeMarkdown(inline);
   if ("code" in inline) return markdownCode(inline.code);
+  if ("link" in inline) return `[${escapeMarkdown(inline.text)}](#${inline.link})`;
   const text = inline.strong.trimEnd();
   return text === "" ? "" : `**${escapeMarkdown(text)}**${escapeMarkdown(inline.strong.slice(text.length))}`;
+}
+
+function renderVerdict({ title, ids, lead, more }: Extract<Block, { kind: "verdict" }>): string {
+  const head = title.length > 0 ? [`**${renderInlines(title)}**${idList(ids)}`, ""] : [];
+  const rest = more.length > 0 ? ["", ...more.map((text) => `- ${atLineStart(renderInlines(text))}`)] : [];
+  return [...head, renderInlines(lead), ...rest].map((line) => `> ${line}`.trimEnd()).join("\n");
+}
+
+function idList(ids: readonly string[] | undefined): string {
+  return ids && ids.length > 0 ? ` (${ids.map(markdownCode).join(", ")})` : "";
 }
 
 function renderCard({ title, verdict, texts }: Card): string {
@@ -126,9 +140,9 @@ function renderTable(table: Table): string {
   ].join("\n\n");
 }
 
-function renderCell({ text, small, marks }: TableCell): string {
+function renderCell({ text, small, marks, ids }: TableCell): string {
   const main = typeof text === "string" ? escapeMarkdown(text) : renderInlines(text);
   const beside = small === undefined ? "" : ` ${escapeMarkdown(small)}`;
   const noted = marks && marks.length > 0 ? ` (${marks.join(", ")})` : "";
-  return `${main}${beside}${noted}`;
+  return `${main}${beside}${noted}${idList(ids)}`;
 }

@@ -1,7 +1,6 @@
 /** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
 
 import type { NoiseFloor } from "../ask/noise-floor.js";
-import type { ExperimentResult, ExperimentResults } from "../experiments/experiments.js";
 import type { TrainedAdapter } from "../finetune/adapter/card.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Comparisons } from "../score/comparison/comparisons.js";
@@ -9,9 +8,10 @@ import type { Shifts } from "../score/comparison/shift.js";
 import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
-import { type Block, type Figure, formatCount, note, type ReportDocument, type Section } from "./document.js";
+import { formatCount, note, type ReportDocument, type Section } from "./document.js";
 import { htmlPage, renderHtmlBody } from "./html.js";
 import { renderMarkdown } from "./markdown.js";
 import { beforeAfterSection, driftSection } from "./sections/before-after.js";
@@ -23,18 +23,21 @@ import { figuresOf, figuresSection } from "./sections/figures.js";
 import { filesSection } from "./sections/files.js";
 import { glanceSection, numbersSection } from "./sections/glance.js";
 import { type Pair, pairsOf, predictorsSection } from "./sections/headline.js";
+import { type IntervalMethods, intervalMethods } from "./sections/intervals.js";
 import { limitsSection, noiseSection } from "./sections/limits.js";
 import { matrixSection } from "./sections/matrix.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
 import { selfSection } from "./sections/self.js";
-import { effectsOf } from "./sections/training-verdict.js";
+import { effectsOf } from "../score/verdicts/training-effect.js";
 import { trainingSection, whatWasTrained } from "./sections/training.js";
-import { hypotheticalQuestions, joinWords, mainPairs, plural, readableName, stringsEach } from "./words.js";
+import type { StateNames } from "./sentences.js";
+import { stateNames } from "./state-names.js";
+import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./words.js";
 import { statesOf } from "../study/states.js";
 
-// Puts the first page before the other sections; the figure of each experiment moves there from the section that drew it.
+// Puts the first page before the other sections; its figure moves there from the section that drew it.
 
 /** Names of figures, without the number that the first of several has. */
 const FIGURES: Readonly<Record<ExperimentName, string>> = {
@@ -46,25 +49,28 @@ const FIGURES: Readonly<Record<ExperimentName, string>> = {
   limits: "limits",
 };
 
-function withFirstPage(results: ExperimentResults, sections: readonly Section[]): Section[] {
-  const figures = sections.flatMap(({ blocks }) => blocks).filter((block): block is Figure => block.kind === "figure");
-  const figureOf = ({ name, verdicts }: ExperimentResult) =>
-    verdicts.length === 0
-      ? undefined
-      : figures.find((figure) => [FIGURES[name], `${FIGURES[name]}-1`].includes(figure.name));
-  const moved = new Set<Block>(results.experiments.flatMap((result) => figureOf(result) ?? []));
+function withFirstPage(
+  results: ExperimentResults,
+  sections: readonly Section[],
+  names: StateNames,
+  intervals: IntervalMethods,
+): Section[] {
+  const figures = sections.flatMap(figuresOf);
+  const [key] = results.experiments
+    .filter(({ verdicts }) => verdicts.length > 0)
+    .flatMap(({ name }) => figures.filter((one) => [FIGURES[name], `${FIGURES[name]}-1`].includes(one.name)));
   const others = sections.map((section) => ({
     ...section,
     blocks: section.blocks.map((block) =>
-      block.kind === "figure" && moved.has(block)
-        ? note(`The figure of this (${block.title}) stands under “At a glance”.`)
+      block === key
+        ? note(`The figure of this (${key?.title}) stands under `, { link: "experiments", text: "At a glance" }, ".")
         : block,
     ),
   }));
   // After what each experiment says of itself, before the pictures of every pair.
   const place = others.findIndex(({ id }) => id === "figures");
   const [said, rest] = place < 0 ? [others, []] : [others.slice(0, place), others.slice(place)];
-  return [glanceSection(results, figureOf), ...said, numbersSection(results), ...rest];
+  return [glanceSection(results, key, names), ...said, numbersSection(results, names, intervals), ...rest];
 }
 
 // The report's title and the plain statement of what was asked.
@@ -120,14 +126,17 @@ function unique(names: readonly string[]): string[] {
 /** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
 export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   const { plan, scores, comparisons, shifts, experiments } = input;
-  const isMain = mainPairs(plan);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const pairs = pairsOf(scores).filter(isMain);
+  const intervals = intervalMethods(input);
   const sections = [
     ...(await resultSections(input)),
     ...(comparisons && ((comparisons.selfPredictions ?? []).length > 0 || (comparisons.series ?? []).length > 0)
       ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores)]
       : []),
-    ...(comparisons && comparisons.comparisons.length > 0 ? [await comparisonSection(comparisons, plan)] : []),
+    ...(comparisons && comparisons.comparisons.length > 0
+      ? [await comparisonSection({ plan, scores, comparisons })]
+      : []),
     ...(input.matrix ? [await matrixSection(input.matrix)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts)] : []),
@@ -137,12 +146,16 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     samplesSection(input.samples),
     exclusionsSection(scores, isMain),
     methodSection(plan, scores),
+    intervals.section,
     filesSection(plan, scores, input.manifests),
     limitsSection(input),
   ];
   const document: ReportDocument = {
     ...opening(plan),
-    sections: experiments && experiments.experiments.length > 0 ? withFirstPage(experiments, sections) : sections,
+    sections:
+      experiments && experiments.experiments.length > 0
+        ? withFirstPage(experiments, sections, stateNames(plan), intervals)
+        : sections,
   };
   return {
     html: htmlPage(document.title, renderHtmlBody(document)),

@@ -1,18 +1,17 @@
 /** Why a text gave no behavior, no prediction or no example, in words. */
 
+import type { Estimate } from "../score/interval.js";
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
-import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../score/comparison/shift.js";
-import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
-import type { CellScore, Scores } from "../score/scores.js";
-import type { Estimate } from "../score/interval.js";
+import type { ChangeShifts, Shifts, ShiftScope } from "../score/comparison/shift.js";
+import type { CellScore } from "../score/scores.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
 import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
-import { formatCount, formatPoints } from "./document.js";
+import { formatCount } from "./document.js";
 import type { Pair } from "./sections/headline.js";
-import type { Role, ScopedEffect, TrainingEffect } from "./sections/training-verdict.js";
+import type { Role, ScopedEffect, TrainingEffect } from "../score/verdicts/training-effect.js";
 
 // Names of tasks, properties, reasons and rules as words. The method section gives the names themselves.
 
@@ -121,12 +120,16 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   format_only: "control: format only",
 };
 
-/** Third parties that were not run, a reservation each. */
-export function missingComparisons(notCompared: Readonly<Record<string, string>>): string[] {
-  return Object.entries(notCompared).map(
-    ([name, reason]) => `not compared with ${THIRD_PARTY_NAMES[name] ?? name} (${reason})`,
-  );
-}
+/** In a sentence, after "against" or "exceeds". */
+export const PARTY_PHRASES: Readonly<Record<string, string>> = {
+  cross: "cross-prediction",
+  mode_train: "the most common behavior of the train strings",
+  best_heuristic: "the best simple rule on the string",
+  input_only: "a classifier that sees the string alone",
+  untrained: "the same model before training",
+  scrambled_labels: "an adapter that learnt the same labels on other strings",
+  format_only: "an adapter that learnt to read properties off quoted answers",
+};
 
 export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {
   compliant_only: "Both replies comply",
@@ -148,7 +151,7 @@ export function comparisonTitle({ target, self, cross }: ComparedPredictors): st
 
 // How numbers that stand beside another are called.
 
-const NAMES: Readonly<Record<string, string>> = {
+const BASELINES: Readonly<Record<string, string>> = {
   mode_oracle: "mode of these strings (oracle)",
   self: "self",
   cross: "cross",
@@ -157,10 +160,15 @@ const NAMES: Readonly<Record<string, string>> = {
   mode_new: "mode of the new",
   about_old: "right about the old",
   mode_old: "mode of the old",
+  accuracy: "accuracy",
+  own: "its own",
+  others: "the other's",
+  changed: "the changed model",
+  other: "the other",
 };
 
 export function baselineName(name: string): string {
-  return NAMES[name] ?? THIRD_PARTY_NAMES[name] ?? `rule: ${readableName(name)}`;
+  return BASELINES[name] ?? THIRD_PARTY_NAMES[name] ?? `rule: ${readableName(name)}`;
 }
 
 // How much a plan asks, for sentences that say so.
@@ -178,34 +186,6 @@ export function stringsEach(tasks: readonly PlannedTask[]): string {
   return least === most ? `${least} each` : `${least} to ${most} each`;
 }
 
-/** Whether the classifier of strings was scored beside a predictor of this target, or beside any. */
-export function hasInputOnly({ averages }: Pick<Scores, "averages">, target?: string): boolean {
-  return averages.some((row) => (target === undefined || row.target === target) && row.heuristics[INPUT_ONLY]?.ok);
-}
-
-// The heuristic that was right most often. It is chosen after seeing the answers, which the report says.
-
-interface BestHeuristic {
-  readonly rule: string;
-  readonly estimate: Extract<Estimate, { ok: true }>;
-  /** Rules it was chosen from. */
-  readonly of: number;
-}
-
-/** @returns of equally good ones the first by name; undefined when no rule has an estimate */
-export function bestHeuristic(heuristics: Readonly<Record<string, Estimate>>): BestHeuristic | undefined {
-  const known = Object.keys(heuristics)
-    .sort()
-    .flatMap((rule) => {
-      const estimate = heuristics[rule];
-      return estimate?.ok ? [{ rule, estimate }] : [];
-    });
-  const [first, ...others] = known;
-  if (!first) return undefined;
-  const best = others.reduce((top, next) => (next.estimate.value > top.estimate.value ? next : top), first);
-  return { ...best, of: known.length };
-}
-
 /** Why there is no best heuristic. */
 export function noHeuristic(heuristics: Readonly<Record<string, Estimate>>): string {
   const [reason] = Object.values(heuristics).flatMap((estimate) => (estimate.ok ? [] : [estimate.reason]));
@@ -215,12 +195,6 @@ export function noHeuristic(heuristics: Readonly<Record<string, Estimate>>): str
 export interface PairNames {
   readonly predictor: string;
   readonly target: string;
-}
-
-/** @returns whether a pair is shown in full; the others are rows of tables */
-export function mainPairs(plan: Plan): (pair: PairNames) => boolean {
-  const states = statesOf(plan);
-  return (pair) => states.isMain(pair);
 }
 
 /** What a state is beside its weights, in words; empty for a model as it came. */
@@ -317,13 +291,6 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
   cross_changed: "a cross-predictor given the same change",
 };
 
-const WHO: Readonly<Record<ShiftRole, string>> = {
-  changed: "The changed model",
-  unchanged: "The model that never saw the change",
-  cross: "The cross-predictor that never saw the change",
-  cross_changed: "The cross-predictor that learnt the same answers",
-};
-
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
   all: "all tasks",
   taught: "taught tasks",
@@ -341,40 +308,4 @@ export function sourceWords(answers: ChangeSource): string {
 
 export function changeTitle({ name, before, after }: Pick<ChangeShifts, "name" | "before" | "after">): string {
   return `${name}: ${before} became ${after}`;
-}
-
-/** One sentence for each predictor, computed. */
-export function armSentence(arm: ShiftArm): string {
-  return [followsSentence(arm), ...besideSentence(arm)].join(" ");
-}
-
-/** The changed model beside one that learnt the same answers. */
-function besideSentence({ changedMinusThis }: ShiftArm): string[] {
-  if (!changedMinusThis) return [];
-  const { finding, difference } = changedMinusThis.judgement;
-  const points = `about the new behavior, on the same trials, the changed model minus it ${formatPoints(difference)}`;
-  switch (finding) {
-    case "exceeds":
-      return [`The changed model knows more of it: ${points}.`];
-    case "does_not_exceed":
-      return [`The changed model does not know more of it: ${points}.`];
-    default:
-      return [`Whether the changed model knows more of it cannot be told: ${points}.`];
-  }
-}
-
-function followsSentence({ role, predictor, judgement, scopes }: ShiftArm): string {
-  const [micro] = scopes.all?.overall ?? [];
-  const shifted = micro?.difference.ok ? ` (${formatCount(micro.difference.n)} trials whose behavior shifted)` : "";
-  const points = formatPoints(judgement.difference);
-  switch (judgement.finding) {
-    case "exceeds":
-      return `${WHO[role]}, ${predictor}, follows the new behavior: new minus old ${points}${shifted}.`;
-    case "does_not_exceed":
-      return `${WHO[role]}, ${predictor}, does not follow the new behavior: new minus old ${points}${shifted}.`;
-    case "cannot_tell":
-      return `Whether ${predictor} follows the new behavior cannot be told: new minus old ${points}${shifted}.`;
-    case "unknown":
-      return `Which behavior ${predictor} follows is not known: ${judgement.because.join("; ")}.`;
-  }
 }

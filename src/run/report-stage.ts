@@ -10,16 +10,17 @@ import {
   objectLevelQuestions,
 } from "../ask/questions.js";
 import { readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
-import type { ExperimentResults } from "../experiments/experiments.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
 import { chooseSamples } from "../report/sections/samples.js";
-import { mainPairs } from "../report/words.js";
+import type { PairNames } from "../report/words.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Comparisons } from "../score/comparison/comparisons.js";
 import type { Shifts } from "../score/comparison/shift.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
+import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
 import type { RunFile, RunFolder } from "./folder.js";
@@ -63,7 +64,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
 }
 
 async function samplesOf(run: RunFolder) {
-  const isMain = mainPairs(run.plan);
+  const isMain = (pair: PairNames) => statesOf(run.plan).isMain(pair);
   const trials = (await matchRun(run)).trials.filter(isMain);
   const said = new Map<string, string>();
   const files = roundsOf(run.plan).flatMap((round) => [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round]]);

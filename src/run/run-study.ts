@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { hashOf, readJson } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
-import type { ExperimentResults } from "../experiments/experiments.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Scores } from "../score/scores.js";
 import { loadStudy, parseStudy } from "../study/load-study.js";

@@ -9,7 +9,6 @@ import {
 import type { DistributionRow } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson, readJsonLines, writeJson } from "../base/files.js";
-import { ALL_EXPERIMENTS, type ExperimentInput, type ExperimentResults, resultOf } from "../experiments/experiments.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
@@ -50,6 +49,8 @@ import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import { experimentResults } from "../score/verdicts/experiments.js";
+import type { VerdictInput } from "../score/verdicts/verdict.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -385,14 +386,9 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 
 // Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.
 
-/** Of a plan that names experiments; the names of the files that it reads are also ExperimentInput's. @throws STORE_* */
+/** Of a plan that names experiments; the names of the files that it reads are also VerdictInput's. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
-  const names = run.plan.experiments ?? [];
   const read = [...reads].map(async (file) => [file, await readJson<unknown>(run.file(file))] as const);
-  const input = { plan: run.plan, ...Object.fromEntries(await Promise.all(read)) } as ExperimentInput;
-  const results: ExperimentResults = {
-    experimentsVersion: 1,
-    experiments: ALL_EXPERIMENTS.filter(({ name }) => names.includes(name)).map((one) => resultOf(one, input)),
-  };
-  await writeJson(run.file("experiments"), results);
+  const input = { plan: run.plan, ...Object.fromEntries(await Promise.all(read)) } as VerdictInput;
+  await writeJson(run.file("experiments"), experimentResults(input));
 }

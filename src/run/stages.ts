@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import {
@@ -263,6 +264,8 @@ function rowsOf(plan: Plan): Row[] {
         shifts: "shifts",
         matrix: "matrix",
       },
+      // Version 1 held sentences: what it found is judged again from the scores.
+      besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),
       run: judgeExperiments,
     },
     {
@@ -342,7 +345,9 @@ export type Selection = (stages: readonly Stage[]) => readonly Stage[];
 export const WHOLE_RUN: Selection = (stages) => stages;
 /** Behaviors and everything that is scored from stored answers. */
 export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored");
-export const REPORTING: Selection = (stages) => stages.filter(({ kind }) => kind === "reported");
+/** What the report words is judged again too, so that a run of an older version has its verdicts as this one words them. */
+export const REPORTING: Selection = (stages) =>
+  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments"));
 /** The calibration, and what its distributions need. */
 export const CALIBRATING: Selection = upTo("calibration");
 

@@ -52,63 +52,108 @@ export function variationOf(values: readonly ValueCount[]): Variation {
   };
 }
 
-/** @returns the warning that a behavior hardly varies, or nothing when it does (or when there is none) */
-export function lowVariationWarning(values: readonly ValueCount[]): string | undefined {
-  const most = values[0];
-  const { entropyBits: bits, modeShare } = variationOf(values);
-  if (!most || (bits >= LOW_ENTROPY_BITS && modeShare <= HIGH_MODE_SHARE)) return undefined;
-  const share = `${(100 * modeShare).toFixed(0)} %`;
-  return `Measures nothing beyond the mode: ${JSON.stringify(most.value)} is ${share} of behaviors (entropy ${bits.toFixed(2)} bits).`;
-}
+/** What a reader must know before believing a cell's numbers, with the real numbers. */
+export type CellWarning =
+  | { readonly kind: "no_object_answer" }
+  | { readonly kind: "no_object_compliance"; readonly of: number }
+  | { readonly kind: "low_object_compliance"; readonly count: number; readonly of: number }
+  | { readonly kind: "few_scored_strings"; readonly strings: number; readonly fewest: number }
+  | { readonly kind: "hardly_varies"; readonly value: string; readonly share: number; readonly entropyBits: number }
+  | { readonly kind: "no_hypothetical_reply" }
+  | { readonly kind: "low_hypothetical_compliance"; readonly count: number; readonly of: number }
+  | {
+      readonly kind: "below_mode" | "like_mode";
+      readonly accuracy: number;
+      readonly mode: number;
+      readonly low: number;
+      readonly high: number;
+    };
 
-// What a reader must know before believing a cell's numbers.
+type Warned = Pick<
+  CellScore,
+  "objectCompliance" | "hypotheticalCompliance" | "accuracy" | "behaviors" | "modeBaselineTrain" | "aboveModeTrain"
+>;
 
-/** @returns short sentences with the real numbers, the gravest first */
-function cellWarnings(cell: Omit<CellScore, "warnings">): string[] {
+/** The gravest first. */
+export function warningsOfCell(cell: Warned): CellWarning[] {
   return [
     ...objectCompliance(cell.objectCompliance),
     ...fewStrings(cell),
-    ...lowEntropy(cell),
+    ...lowVariation(cell.behaviors),
     ...hypotheticalCompliance(cell.hypotheticalCompliance),
     ...againstMode(cell),
   ];
 }
 
-function objectCompliance({ count, of }: Share): string[] {
-  if (of === 0) return ["Nothing is scored: the engine crashed on every object-level question."];
-  if (count === 0) return [`Nothing is scored: none of ${of} object-level answers complies.`];
-  return count / of < LOW_COMPLIANCE
-    ? [`Only ${shareText({ count, of })} object-level answers comply; the others are excluded.`]
-    : [];
+/** As a short sentence. */
+export function warningText(warning: CellWarning): string {
+  switch (warning.kind) {
+    case "no_object_answer":
+      return "Nothing is scored: the engine crashed on every object-level question.";
+    case "no_object_compliance":
+      return `Nothing is scored: none of ${warning.of} object-level answers complies.`;
+    case "low_object_compliance":
+      return `Only ${shareText(warning)} object-level answers comply; the others are excluded.`;
+    case "few_scored_strings":
+      return `Only ${warning.strings} string${warning.strings === 1 ? " is" : "s are"} scored (fewer than ${warning.fewest}): intervals are rough.`;
+    case "hardly_varies":
+      return `Measures nothing beyond the mode: ${JSON.stringify(warning.value)} is ${(100 * warning.share).toFixed(0)} % of behaviors (entropy ${warning.entropyBits.toFixed(2)} bits).`;
+    case "no_hypothetical_reply":
+      return "Nothing is scored: the engine crashed on every hypothetical question.";
+    case "low_hypothetical_compliance":
+      return `Only ${shareText(warning)} hypothetical replies comply; the others count as wrong.`;
+    case "below_mode":
+      return `Below the mode baseline: ${besideMode(warning)}).`;
+    case "like_mode":
+      return `Not distinguishable from the mode baseline: ${besideMode(warning)}, which includes 0).`;
+  }
 }
 
-function hypotheticalCompliance({ count, of }: Share): string[] {
-  if (of === 0) return ["Nothing is scored: the engine crashed on every hypothetical question."];
-  if (count / of >= LOW_COMPLIANCE) return [];
-  return [`Only ${shareText({ count, of })} hypothetical replies comply; the others count as wrong.`];
+/** @returns the warning that a behavior hardly varies, or nothing when it does (or when there is none) */
+export function lowVariationWarning(values: readonly ValueCount[]): string | undefined {
+  return lowVariation(values).map(warningText)[0];
 }
 
-function fewStrings({ accuracy, behaviors }: Omit<CellScore, "warnings">): string[] {
+function lowVariation(values: readonly ValueCount[]): CellWarning[] {
+  const most = values[0];
+  const { entropyBits: bits, modeShare } = variationOf(values);
+  if (!most || (bits >= LOW_ENTROPY_BITS && modeShare <= HIGH_MODE_SHARE)) return [];
+  return [{ kind: "hardly_varies", value: most.value, share: modeShare, entropyBits: bits }];
+}
+
+function objectCompliance({ count, of }: Share): CellWarning[] {
+  if (of === 0) return [{ kind: "no_object_answer" }];
+  if (count === 0) return [{ kind: "no_object_compliance", of }];
+  return count / of < LOW_COMPLIANCE ? [{ kind: "low_object_compliance", count, of }] : [];
+}
+
+function hypotheticalCompliance({ count, of }: Share): CellWarning[] {
+  if (of === 0) return [{ kind: "no_hypothetical_reply" }];
+  return count / of >= LOW_COMPLIANCE ? [] : [{ kind: "low_hypothetical_compliance", count, of }];
+}
+
+function fewStrings({ accuracy, behaviors }: Warned): CellWarning[] {
   if (behaviors.length === 0) return [];
   const strings = accuracy.ok ? accuracy.clusters : 1;
-  if (strings >= FEW_STRINGS) return [];
+  return strings >= FEW_STRINGS ? [] : [{ kind: "few_scored_strings", strings, fewest: FEW_STRINGS }];
+}
+
+function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Warned): CellWarning[] {
+  if (!accuracy.ok || !modeBaselineTrain.ok || !aboveModeTrain.ok || aboveModeTrain.low > 0) return [];
+  const { low, high } = aboveModeTrain;
   return [
-    `Only ${strings} string${strings === 1 ? " is" : "s are"} scored (fewer than ${FEW_STRINGS}): intervals are rough.`,
+    {
+      kind: high < 0 ? "below_mode" : "like_mode",
+      accuracy: accuracy.value,
+      mode: modeBaselineTrain.value,
+      low,
+      high,
+    },
   ];
 }
 
-function lowEntropy({ behaviors }: Omit<CellScore, "warnings">): string[] {
-  const warning = lowVariationWarning(behaviors);
-  return warning === undefined ? [] : [warning];
-}
-
-function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Omit<CellScore, "warnings">): string[] {
-  if (!accuracy.ok || !modeBaselineTrain.ok || !aboveModeTrain.ok || aboveModeTrain.low > 0) return [];
-  const values = `${decimals(accuracy.value)} against ${decimals(modeBaselineTrain.value)}`;
-  const interval = `${decimals(aboveModeTrain.low)} to ${decimals(aboveModeTrain.high)}`;
-  return aboveModeTrain.high < 0
-    ? [`Below the mode baseline: ${values} (difference ${interval}).`]
-    : [`Not distinguishable from the mode baseline: ${values} (difference ${interval}, which includes 0).`];
+function besideMode({ accuracy, mode, low, high }: Extract<CellWarning, { kind: "below_mode" | "like_mode" }>): string {
+  return `${decimals(accuracy)} against ${decimals(mode)} (difference ${decimals(low)} to ${decimals(high)}`;
 }
 
 function shareText({ count, of }: Share): string {
@@ -220,7 +265,7 @@ export function scoreCell(
     behaviors,
     predictions: countValues(scored.flatMap(({ prediction }) => (prediction.ok ? [prediction.value] : []))),
   };
-  return { score: { ...score, warnings: cellWarnings(score) }, tallies, heuristics };
+  return { score: { ...score, warnings: warningsOfCell(score).map(warningText) }, tallies, heuristics };
 }
 
 function estimateAll(tallies: Record<Measured, Tallied>, confidence: number): Record<Measured, Estimate> {

@@ -7,7 +7,8 @@ import { findAddon } from "../../src/model/native/addon.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
 import type { Comparisons } from "../../src/score/comparison/comparisons.js";
-import type { ExperimentResults } from "../../src/experiments/experiments.js";
+import type { ExperimentResults } from "../../src/score/verdicts/experiments.js";
+import { QUESTIONS, verdictSentences } from "../../src/report/sentences.js";
 import type { FinetuneExample } from "../../src/finetune/set.js";
 import type { Plan } from "../../src/study/plan.js";
 import type { Shifts } from "../../src/score/comparison/shift.js";
@@ -220,11 +221,14 @@ describe.skipIf(!addon)("a study of experiments", () => {
   test("each experiment of the study has a question and a verdict, and a study that lacks something is refused before it runs", async () => {
     const { experiments } = await json<ExperimentResults>("08-experiments.json");
     expect(experiments.map(({ name }) => name)).toEqual(["self_prediction", "cross_prediction", "behavioral_change"]);
-    for (const { question, verdicts } of experiments) {
-      expect(question).toMatch(/\?$/);
+    for (const { name, verdicts } of experiments) {
+      expect(QUESTIONS[name]).toMatch(/\?$/);
       expect(verdicts.length).toBeGreaterThan(0);
-      for (const { sentence, numbers } of verdicts) {
-        expect(sentence).not.toMatch(/NaN|undefined/);
+      for (const verdict of verdicts) {
+        const { lead, more } = verdictSentences(verdict);
+        expect([lead, ...more].join(" ")).not.toMatch(/NaN|undefined/);
+        const { numbers, decidedBy } = verdict;
+        expect(numbers.map(({ key }) => key)).toContain(decidedBy);
         expect(numbers.length).toBeGreaterThan(0);
         for (const { intervalMethod } of numbers) expect(intervalMethod).not.toBe("");
       }

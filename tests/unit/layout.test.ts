@@ -25,7 +25,6 @@ const ORDER = [
   "finetune",
   "score",
   "report",
-  "experiments",
   "run",
   "cli",
   "index",

@@ -43,6 +43,7 @@ describe("an ordinary study", () => {
       "Some trials to read",
       "Exclusions",
       "How it was asked and scored",
+      "How intervals are made",
       "Files, engine and settings",
       "Assumptions and limits",
     ]);

@@ -39,6 +39,7 @@ describe("a study that trains", () => {
       "Some trials to read",
       "Exclusions",
       "How it was asked and scored",
+      "How intervals are made",
       "Files, engine and settings",
       "Assumptions and limits",
     ]);

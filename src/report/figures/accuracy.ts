@@ -1,9 +1,9 @@
 /** Accuracy with its interval against the baselines, a line per task × property. */
 
-import type { CellScore } from "../../score/scores.js";
 import type { Estimate } from "../../score/interval.js";
+import type { CellScore } from "../../score/scores.js";
+import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import { formatPercent } from "../document.js";
-import { bestHeuristic } from "../words.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";
 
 const SERIES = [
@@ -73,7 +73,7 @@ function accuracySpec(cells: readonly CellScore[]): FigureSpec {
 
 /** In the order of the series. */
 function estimatesOf(cell: CellScore): (Estimate | undefined)[] {
-  return [cell.modeBaselineOracle, cell.modeBaselineTrain, bestHeuristic(cell.heuristics)?.estimate, cell.accuracy];
+  return [cell.modeBaselineOracle, cell.modeBaselineTrain, bestRuleOf(cell.heuristics)?.estimate, cell.accuracy];
 }
 
 // How many answers and replies comply, two bars per task × property.

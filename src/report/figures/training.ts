@@ -1,9 +1,9 @@
 /** Accuracy before and after training with its intervals against the baselines, a pair of lines per task × property. */
 
 import type { Estimate } from "../../score/interval.js";
+import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { CellScore } from "../../score/scores.js";
 import type { LossPoint, ValidationPoint } from "../../finetune/adapter/card.js";
-import { bestHeuristic } from "../words.js";
 import { chartRows, drawSvg, type FigureSpec, PALETTE, rowAxis, shareAxis } from "./draw.js";
 
 const BASELINES = [
@@ -125,7 +125,7 @@ function keyOf({ task, property, variant }: CellScore): string {
 
 /** In the order of the baselines. They are of the target's behavior, the same before and after. */
 function baselinesOf(cell: CellScore): (Estimate | undefined)[] {
-  return [cell.modeBaselineOracle, cell.modeBaselineTrain, bestHeuristic(cell.heuristics)?.estimate];
+  return [cell.modeBaselineOracle, cell.modeBaselineTrain, bestRuleOf(cell.heuristics)?.estimate];
 }
 
 // Loss over the steps of a training, with the validation examples' where they were looked at.

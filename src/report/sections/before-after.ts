@@ -4,6 +4,7 @@ import type { LossPoint, TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { AverageScore, BehaviorDrift, Scores } from "../../score/scores.js";
 import type { Plan } from "../../study/plan.js";
 import {
+  answer,
   type Block,
   estimateCell,
   type Figure,
@@ -31,7 +32,8 @@ import {
   whatItLearnt,
 } from "../words.js";
 import { heuristicCell } from "./pairs.js";
-import { judgeTraining, type Role, ROLES, type ScopedEffect, type TrainingEffect } from "./training-verdict.js";
+import { judgeTraining } from "./training-verdict.js";
+import { type Role, ROLES, type ScopedEffect, type TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { statesOf } from "../../study/states.js";
 
 const ROLE_NAMES: Readonly<Record<Role, string>> = {
@@ -53,10 +55,9 @@ export async function beforeAfterSection(
     const suffix = effects.length > 1 ? `-${index + 1}` : "";
     blocks.push(
       ...(effects.length > 1 ? [{ kind: "subheading" as const, title: whatItLearnt(effect) }] : []),
-      { kind: "paragraph", tone: "verdict", text: [{ strong: finding }, ` ${privilegedAccess}`] },
+      answer(finding, [privilegedAccess, ...details]),
       averagesTable(effect, percent),
       legend(effect),
-      { kind: "list", items: details.map((text) => [text]) },
       await figureOf(effect, `before-after${suffix}`, effects.length > 1),
       changesTable(effect, percent),
     );

@@ -8,15 +8,20 @@ import type {
   DistributionCost,
   TailBounds,
 } from "../../score/calibration/score-calibration.js";
-import { type Estimate, sideOfZero } from "../../score/interval.js";
+import { sideOfZero } from "../../score/interval.js";
 import {
+  answer,
   type Block,
   type Column,
+  decimalCell,
+  decimals,
+  decimalText,
   estimateCell,
   type Figure,
   formatCount,
   formatMissing,
   type Inline,
+  INTERVALS,
   note,
   pairCell,
   type Section,
@@ -30,7 +35,7 @@ import { type PairNames, plural, readableName } from "../words.js";
 
 // How calibration was measured, and what it does not show, in words.
 
-function calibrationMethod({ klMixing, intervalMethod }: CalibrationScores): Inline[][] {
+function calibrationMethod({ klMixing }: CalibrationScores): Inline[][] {
   return [
     [
       { strong: "Two distributions. " },
@@ -72,7 +77,7 @@ function calibrationMethod({ klMixing, intervalMethod }: CalibrationScores): Inl
       { strong: "Cost. " },
       "Tokens that were evaluated, prompts included, for expansions; the number of answers for samples.",
     ],
-    [{ strong: "Intervals. " }, intervalMethod],
+    [{ strong: "Intervals. " }, INTERVALS, "."],
   ];
 }
 
@@ -105,33 +110,6 @@ const NOT_RUN = {
   untrained: "No untrained prediction was measured: how calibrated the model is without training is not shown.",
 } as const;
 
-/** A number that is no percentage, with its interval in smaller type: 0.31 [0.28, 0.35]; "— (reason)" where there is none. */
-export function decimalCell(estimate: Estimate | undefined, digits: number, isDifference = false): TableCell {
-  if (!estimate) return { text: formatMissing("not computed"), missing: true };
-  if (!estimate.ok) return { text: formatMissing(estimate.reason), missing: true };
-  const text = decimals(estimate.value, digits);
-  const sign = isDifference && !text.startsWith("−") && Number(text) !== 0 ? "+" : "";
-  return { text: `${sign}${text}`, small: decimalInterval(estimate, digits) };
-}
-
-/** 0.31 [0.28, 0.35] in running text. */
-export function decimalText(estimate: Extract<Estimate, { ok: true }>, digits: number): string {
-  return `${decimals(estimate.value, digits)} ${decimalInterval(estimate, digits)}`;
-}
-
-export function decimalInterval(
-  { low, high }: { readonly low: number; readonly high: number },
-  digits: number,
-): string {
-  return `[${decimals(low, digits)},\u00a0${decimals(high, digits)}]`;
-}
-
-/** A rounded zero has no sign. */
-export function decimals(value: number, digits: number): string {
-  const text = value.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
-}
-
 // What the calibration of one predictor says in words; only an interval that excludes zero makes a difference.
 
 function about({ predictor, target }: Pick<CalibrationRow, "predictor" | "target">): string {
@@ -139,7 +117,7 @@ function about({ predictor, target }: Pick<CalibrationRow, "predictor" | "target
 }
 
 /** @param row over all properties */
-export function judgeCalibration(row: CalibrationRow): string {
+export function calibrationSentence(row: CalibrationRow): string {
   const { metrics, constant, skill, strings, points } = row;
   const who = `${about(row)} (${row.kind})`;
   if (!metrics.madPoints.ok) return `${who}: there is no calibration to show (${metrics.madPoints.reason}).`;
@@ -157,7 +135,7 @@ export function judgeCalibration(row: CalibrationRow): string {
 }
 
 /** @param difference over all properties */
-export function judgeDifference(difference: CalibrationDifference): string {
+export function calibrationDifferenceSentence(difference: CalibrationDifference): string {
   const { predictor, minus, target, kind, totalVariation } = difference;
   const other = kind === "self_minus_cross" ? `${minus}, which has other weights,` : `${minus}, which is untrained,`;
   if (!totalVariation.ok) {
@@ -375,10 +353,10 @@ async function targetBlocks(
   const withBins = pooled.filter(({ bins }) => bins.length > 0);
   const main = withBins.filter(isMain);
   const drawn = main.length > 0 ? main : withBins;
-  const verdicts = [...overAll.map(judgeDifference), ...pooled.map(judgeCalibration)];
+  const verdicts = [...overAll.map(calibrationDifferenceSentence), ...pooled.map(calibrationSentence)];
   return [
     ...(suffix === "" ? [] : [{ kind: "subheading" as const, title: `Predictions about ${target}` }]),
-    ...verdicts.map((text): Block => ({ kind: "paragraph", tone: "verdict", text: [text] })),
+    ...verdicts.map((text) => answer(text)),
     ...(drawn.length > 0 ? [await figureOf(target, drawn, suffix)] : []),
     curveTable(pooled, percent),
     distanceTable(pooled, percent),

@@ -2,6 +2,7 @@
 
 import type { ShiftAccuracy } from "../../score/comparison/comparison.js";
 import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../../score/comparison/shift.js";
+import { changeVerdict } from "../../score/verdicts/behavioral-change.js";
 import {
   type Block,
   countCell,
@@ -9,6 +10,7 @@ import {
   type Figure,
   formatCount,
   formatEstimate,
+  INTERVALS,
   left,
   note,
   right,
@@ -19,7 +21,8 @@ import {
 } from "../document.js";
 import { barsFigure } from "../figures/bars.js";
 import { PALETTE } from "../figures/draw.js";
-import { ARM_NAMES, armSentence, changeTitle, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../words.js";
+import { verdictBlock } from "../sentences.js";
+import { ARM_NAMES, changeTitle, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../words.js";
 import { testCell } from "./comparison.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
@@ -132,10 +135,9 @@ function groupOf({ predictor, role }: ShiftArm): string {
 
 /** @throws InwardError REPORT_FAILED */
 export async function changeSection({ changes, confidence }: Shifts): Promise<Section> {
-  const percent = Number((100 * confidence).toFixed(6));
   const blocks: Block[] = [];
   for (const [index, change] of changes.entries()) {
-    blocks.push(...(await blocksOf(change, percent, changes.length > 1 ? `-${index + 1}` : "")));
+    blocks.push(...(await blocksOf(change, confidence, changes.length > 1 ? `-${index + 1}` : "")));
   }
   const [first] = changes.flatMap(({ arms }) => arms.flatMap(({ scopes }) => scopes.all?.overall[0] ?? []));
   return {
@@ -146,22 +148,17 @@ export async function changeSection({ changes, confidence }: Shifts): Promise<Se
         "A self-predicting model was finetuned further, on object-level questions alone, to behave otherwise. Looked at are the held-out strings whose behavior shifted: does it now predict the new behavior or the old one? Who never saw the change can know of the new one only what the strings give away.",
       ),
       ...blocks,
-      ...(first ? [note(`Intervals: ${first.intervalMethod}. What is estimated: ${first.estimand}.`)] : []),
+      ...(first ? [note(`What is estimated: ${first.estimand}. `, INTERVALS, ".")] : []),
     ],
   };
 }
 
-async function blocksOf(change: ChangeShifts, percent: number, suffix: string): Promise<Block[]> {
-  const { arms, because } = change;
-  const [first, ...others] = arms.map(armSentence);
-  const why = because.length === 0 ? "" : ` To be kept in mind: ${because.join("; ")}.`;
+async function blocksOf(change: ChangeShifts, confidence: number, suffix: string): Promise<Block[]> {
+  const { arms } = change;
+  const percent = Number((100 * confidence).toFixed(6));
   return [
     { kind: "subheading", title: changeTitle(change) },
-    {
-      kind: "paragraph",
-      tone: "verdict",
-      text: [{ strong: first ?? "Nobody was asked." }, ` ${others.join(" ")}${why}`],
-    },
+    verdictBlock(changeVerdict(change, confidence)),
     note(whatWasTaught(change)),
     ...(arms.length > 0 ? [await figureOf(change, suffix)] : []),
     armTable(change, percent),
@@ -186,15 +183,11 @@ async function figureOf(change: ChangeShifts, suffix: string): Promise<Figure> {
     const none = judgement.difference;
     const who = role === "changed" || role === "unchanged" ? ARM_NAMES[role] : predictor;
     return [
-      { label: `new: ${who}`, estimate: micro?.aboutNew ?? none, colour: PALETTE.blue, ...markOf(micro?.modeNew) },
-      { label: `old: ${who}`, estimate: micro?.aboutOld ?? none, colour: PALETTE.pale, ...markOf(micro?.modeOld) },
+      { label: `new: ${who}`, estimate: micro?.aboutNew ?? none, colour: PALETTE.blue, mark: micro?.modeNew },
+      { label: `old: ${who}`, estimate: micro?.aboutOld ?? none, colour: PALETTE.pale, mark: micro?.modeOld },
     ];
   });
   const caption =
     "Of the trials whose behavior shifted, the share that each predictor has right about the new behavior and about the old one, with intervals. Upright marks: always giving the most common new (or old) behavior.";
   return { kind: "figure", name: `shift${suffix}`, title, caption, svg: await barsFigure(title, bars) };
-}
-
-function markOf<T>(mark: T | undefined): { mark?: T } {
-  return mark === undefined ? {} : { mark };
 }

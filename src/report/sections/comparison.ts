@@ -7,7 +7,15 @@ import type {
   TestedDifference,
   TestResult,
 } from "../../score/comparison/comparison.js";
-import type { ComparedPredictors, ComparedSelf, Comparisons, SeriesKind } from "../../score/comparison/comparisons.js";
+import type {
+  ComparedPredictors,
+  ComparedSelf,
+  ComparedSeries,
+  Comparisons,
+  SeriesKind,
+} from "../../score/comparison/comparisons.js";
+import { crossVerdict, mainFirst, plateauOf } from "../../score/verdicts/cross-prediction.js";
+import type { Verdict, VerdictInput } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -19,6 +27,7 @@ import {
   formatMissing,
   formatNats,
   type Inline,
+  INTERVALS,
   left,
   note,
   right,
@@ -29,16 +38,16 @@ import {
   type TableRow,
 } from "../document.js";
 import { comparisonFigure } from "../figures/comparison.js";
+import { plateauSentence, verdictBlock } from "../sentences.js";
 import {
   comparisonTitle,
   FINDING_WORDS,
   joinWords,
-  mainPairs,
+  type PairNames,
   readableName,
   SENSITIVITY_NAMES,
   THIRD_PARTY_NAMES,
 } from "../words.js";
-import { plateauSentence, privilegedAccessSentences } from "./self.js";
 import { statesOf } from "../../study/states.js";
 
 // What a comparison of self and cross cannot show, from what was and was not run.
@@ -76,7 +85,8 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
 }
 
 /** Whether cross could still learn more, as far as the study's series tell. */
-function plateaus({ comparisons, series = [] }: Comparisons, plan: Plan): string[] {
+function plateaus({ comparisons, series = [], confidence }: Comparisons, plan: Plan): string[] {
+  const plateau = (one: ComparedSeries) => plateauSentence(plateauOf(one, confidence));
   const states = statesOf(plan);
   const of = (kind: SeriesKind) =>
     series.filter(
@@ -87,11 +97,11 @@ function plateaus({ comparisons, series = [] }: Comparisons, plan: Plan): string
   const learnt = of("learnt");
   return [
     ...(learnt.length > 0
-      ? learnt.map(plateauSentence)
+      ? learnt.map(plateau)
       : [
           "No series of training amounts was run for a cross-predictor (study key predictions.examplesPerProperty): whether it has reached its plateau is not known.",
         ]),
-    ...of("shown").map(plateauSentence),
+    ...of("shown").map(plateau),
     ...(comparisons.some(({ shown }) => shown !== undefined)
       ? []
       : ["No predictor was given the target's behaviors in its prompt (study key predictions.shown)."]),
@@ -104,16 +114,12 @@ function comparisonMethod({ comparisons, noiseFloorNats }: Comparisons): Inline[
   const [one] = comparisons;
   if (!one) return [["Nothing was compared."]];
   const [micro] = one.comparison.overall;
-  const hierarchical = comparisons
-    .map(({ comparison }) => comparison.overall[0].hierarchical)
-    .find((estimate) => estimate.ok);
   return [
     ...comparisons.map(({ comparison }): Inline[] => [
       { strong: "What is estimated. " },
       `${capitalized(comparison.overall[0].estimand)}.`,
     ]),
-    [{ strong: "Intervals. " }, micro.intervalMethod],
-    ...(hierarchical?.ok ? [[{ strong: "Drawing tasks and seeds too. " }, hierarchical.intervalMethod]] : []),
+    [{ strong: "Intervals. " }, INTERVALS, "."],
     [
       { strong: "Sign-flip test. " },
       "Were self and cross equally good, each string's difference could as well have had the other sign. The p-value is the share of sign patterns with a difference at least as large, two-sided; all trials of a string turn together.",
@@ -125,7 +131,7 @@ function comparisonMethod({ comparisons, noiseFloorNats }: Comparisons): Inline[
     [{ strong: "Verdict. " }, one.verdict.rule],
     [
       { strong: "Third parties. " },
-      "The mode of the train strings; of the rules on the string the one that is right most often on these very trials, which favors it; and a classifier that learnt the target's train behaviors from the strings alone (words, their places, letters, length; multinomial logistic regression, penalty by cross-validation). Where they were run: the same model untrained, and adapters that learnt scrambled labels or the form of a reply alone.",
+      "The mode of the train strings; of the rules on the string the best one, right most often on these very trials, which favors it; and a classifier that learnt the target's train behaviors from the strings alone (words, their places, letters, length; multinomial logistic regression, penalty by cross-validation). Where they were run: the same model untrained, and adapters that learnt scrambled labels or the form of a reply alone.",
     ],
     [
       { strong: "Noise floor. " },
@@ -299,15 +305,9 @@ function hierarchicalCell({ hierarchical }: TestedDifference): TableCell {
 /** Comparisons beyond this many are rows of a table. */
 const MOST_IN_FULL = 4;
 
-export function mainFirst(plan: Plan, comparisons: readonly ComparedPredictors[]): ComparedPredictors[] {
-  const isMain = mainPairs(plan);
-  const main = comparisons.filter(({ cross, target }) => isMain({ predictor: cross, target }));
-  return [...main, ...comparisons.filter((one) => !main.includes(one))];
-}
-
 /** @returns never nothing in full where there is anything */
 function splitComparisons(plan: Plan, comparisons: readonly ComparedPredictors[]) {
-  const isMain = mainPairs(plan);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const ordered = mainFirst(plan, comparisons);
   const inFull = ordered.filter(({ cross, target }) => isMain({ predictor: cross, target })).slice(0, MOST_IN_FULL);
   const full = inFull.length > 0 ? inFull : ordered.slice(0, 1);
@@ -315,11 +315,16 @@ function splitComparisons(plan: Plan, comparisons: readonly ComparedPredictors[]
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function comparisonSection(scores: Comparisons, plan: Plan): Promise<Section> {
+export async function comparisonSection({
+  comparisons: scores,
+  plan,
+  ...input
+}: VerdictInput & { readonly comparisons: Comparisons }): Promise<Section> {
   const blocks: Block[] = [];
   const { full, others } = splitComparisons(plan, scores.comparisons);
   for (const [index, one] of full.entries()) {
-    blocks.push(...(await blocksOf(one, scores.confidence, plan, full.length > 1 ? `-${index + 1}` : "")));
+    const verdict = crossVerdict({ ...input, plan }, one, scores);
+    blocks.push(...(await blocksOf(one, verdict, scores.confidence, plan, full.length > 1 ? `-${index + 1}` : "")));
   }
   if (others.length > 0) {
     const percent = Number((100 * scores.confidence).toFixed(6));
@@ -341,14 +346,18 @@ export async function comparisonSection(scores: Comparisons, plan: Plan): Promis
   };
 }
 
-async function blocksOf(one: ComparedPredictors, confidence: number, plan: Plan, suffix: string): Promise<Block[]> {
+async function blocksOf(
+  one: ComparedPredictors,
+  verdict: Verdict,
+  confidence: number,
+  plan: Plan,
+  suffix: string,
+): Promise<Block[]> {
   const percent = Number((100 * confidence).toFixed(6));
   const heldOut = plan.tasks.filter(({ trained }) => trained === false).map(({ definition }) => definition.name);
-  const [first, ...others] = privilegedAccessSentences(one.verdict);
   return [
     { kind: "subheading", title: comparisonTitle(one) },
-    { kind: "paragraph", tone: "verdict", text: [{ strong: first ?? "" }, ` ${others.join(" ")}`] },
-    ...unlike(one),
+    verdictBlock(verdict),
     await figureOf(one, suffix),
     overallTable(one, percent),
     taskTable(one, percent, heldOut),
@@ -362,27 +371,6 @@ async function blocksOf(one: ComparedPredictors, confidence: number, plan: Plan,
         ]
       : []),
     thirdPartyTable(one, percent),
-  ];
-}
-
-/** Anything but access in which the two differ. */
-function unlike({ trained, sameWeights, self, cross }: ComparedPredictors): Block[] {
-  const which = trained.self ? [self, cross] : [cross, self];
-  return [
-    ...(trained.self === trained.cross
-      ? []
-      : [
-          note(
-            `${which[0]} was trained to predict and ${which[1]} was not: the difference is one of training before it is one of access.`,
-          ),
-        ]),
-    ...(sameWeights
-      ? [
-          note(
-            `${cross} runs on the same base weights as the target, under another name: it is another training, not another model.`,
-          ),
-        ]
-      : []),
   ];
 }
 

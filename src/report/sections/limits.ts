@@ -2,6 +2,7 @@
 
 import type { NoiseFloor } from "../../ask/noise-floor.js";
 import type { CellScore, Scores } from "../../score/scores.js";
+import { hasInputOnly } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -15,7 +16,7 @@ import {
   shareCell,
 } from "../document.js";
 import type { ReportInput } from "../report.js";
-import { changeLimits, hasInputOnly, joinWords, mainPairs, notJudged, propertyLabel, readableName } from "../words.js";
+import { changeLimits, joinWords, notJudged, type PairNames, propertyLabel, readableName } from "../words.js";
 import { JUDGED_BY_COMPARISON, trainingLimits } from "./training.js";
 import { statesOf } from "../../study/states.js";
 
@@ -126,7 +127,7 @@ function inputOnlyLimits({ scores, inputOnly = {} }: Pick<ReportInput, "scores" 
 
 export function limitsSection(input: ReportInput): Section {
   const { scores, taskWarnings } = input;
-  const isMain = mainPairs(input.plan);
+  const isMain = (pair: PairNames) => statesOf(input.plan).isMain(pair);
   const withWarnings = scores.cells.filter((cell) => cell.warnings.length > 0);
   const warned = withWarnings.filter(isMain);
   const assumptions = assumptionsOf(input);

@@ -3,14 +3,18 @@
 import type { ObservedCell } from "../../score/matrix/cells.js";
 import type { Coefficient, CoefficientInterval, MatrixFit } from "../../score/matrix/fit.js";
 import type { FittedForm, MatrixScores, SongScores } from "../../score/matrix/matrix.js";
+import { coefficientOf, matrixVerdicts } from "../../score/verdicts/matrix.js";
 import {
-  type Block,
+  decimalCell,
+  decimalInterval,
+  decimals,
   estimateCell,
   formatCount,
   formatDifference,
   formatInterval,
   formatMissing,
   type Inline,
+  INTERVALS,
   left,
   note,
   right,
@@ -21,12 +25,11 @@ import {
 } from "../document.js";
 import { matrixFigure } from "../figures/comparison.js";
 import { joinWords, readableName } from "../words.js";
-import { decimalCell, decimalInterval, decimals } from "./calibration.js";
-import { coefficientOf, matrixVerdicts, PREDICTORS, songVerdict } from "./matrix-verdict.js";
+import { PREDICTOR_GROUPS, verdictBlock } from "../sentences.js";
 
 // How the matrix was made and fitted, and what it does not show, in words.
 
-function matrixMethod({ intervalMethod, selfMeans, similarityMeans, song }: MatrixScores): Inline[][] {
+function matrixMethod({ selfMeans, similarityMeans, song }: MatrixScores): Inline[][] {
   return [
     [
       { strong: "Cells. " },
@@ -50,14 +53,13 @@ function matrixMethod({ intervalMethod, selfMeans, similarityMeans, song }: Matr
       { strong: "Own or other's. " },
       "Among the trials in which two states behave differently: the share in which a state's reply is its own behavior, minus the share in which it is the other's. Each pair is taken both ways, so that an answer which is common to all counts for either side alike.",
     ],
-    [{ strong: "Intervals. " }, `${intervalMethod}.`],
+    [{ strong: "Intervals. " }, INTERVALS, "."],
     ...(song.ok
       ? [
           [
             { strong: "Logprob differences. " },
             "For every string two items of the task's other strings, drawn by seed and without any model's part. Direct: how much more likely a state begins its answer with the first than with the second (sums of logprobs over tokens, the end of the turn left out). Asked: the logprob of the reply 1 minus that of 2 to a question which lists both, averaged over the two orders. After Song, Hu and Mahowald (2025), in our own wordings.",
           ] as Inline[],
-          [{ strong: "Their intervals. " }, `${song.intervalMethod}.`] as Inline[],
         ]
       : []),
   ];
@@ -201,7 +203,7 @@ function fitRow(form: FittedForm, names: readonly string[]): TableRow {
   const missing = { text: "—", missing: true };
   const shown = (value: number) => (scale === "miss" ? decimals(value, 3) : formatDifference(value));
   return {
-    group: PREDICTORS[predictors],
+    group: PREDICTOR_GROUPS[predictors],
     cells: [
       { text: formName(form) },
       ...names.map((name, index): TableCell => {
@@ -255,7 +257,7 @@ function preferencesTable({ preferences }: MatrixScores, percent: number): Table
     groupTitle: "Among",
     columns: [left("The two"), ...["Pairs", "Its own", "The other's", "Own − other's", "n"].map(right)],
     rows: preferences.map(({ predictors, relation, pairs, own, others, difference }) => ({
-      group: PREDICTORS[predictors],
+      group: PREDICTOR_GROUPS[predictors],
       cells: [
         { text: relation === "any" ? "any" : (COEFFICIENTS[relation] ?? readableName(relation)) },
         { text: formatCount(pairs) },
@@ -343,8 +345,14 @@ export async function matrixSection(scores: MatrixScores): Promise<Section> {
       note(
         "Does a state predict itself better than it predicts others, once it is taken out who predicts well, who is easily predicted, and who behaves alike?",
       ),
-      ...matrixVerdicts(scores).map(verdict),
-      verdict(songVerdict(song)),
+      ...matrixVerdicts(scores).map((one) => verdictBlock(one)),
+      ...(song.ok
+        ? []
+        : [
+            note(
+              `Whether what a state says of its own probabilities follows them more than likeness explains was not measured: ${song.reason}.`,
+            ),
+          ]),
       {
         kind: "figure",
         name: "matrix",
@@ -369,8 +377,4 @@ export async function matrixSection(scores: MatrixScores): Promise<Section> {
       { kind: "list", items: matrixLimits(scores).map((text) => [text]) },
     ],
   };
-}
-
-function verdict([first = "", ...others]: readonly string[]): Block {
-  return { kind: "paragraph", tone: "verdict", text: [{ strong: first }, ` ${others.join(" ")}`] };
 }

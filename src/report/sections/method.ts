@@ -1,9 +1,19 @@
 /** What exactly was asked, and how it was scored: from the plan, so that a reader could ask the same. */
 
 import type { Scores } from "../../score/scores.js";
+import { hasInputOnly } from "../../score/verdicts/verdict.js";
 import type { Plan, PlannedTask } from "../../study/plan.js";
-import { type Block, formatCount, formatNats, type Inline, note, paragraph, type Section } from "../document.js";
-import { hasInputOnly, plural, readableName } from "../words.js";
+import {
+  type Block,
+  formatCount,
+  formatNats,
+  type Inline,
+  INTERVALS,
+  note,
+  paragraph,
+  type Section,
+} from "../document.js";
+import { plural, readableName } from "../words.js";
 import { changeRules, trainingMethod } from "./training.js";
 
 export function methodSection(plan: Plan, scores: Scores): Section {
@@ -124,6 +134,6 @@ function scoringRules(scores: Scores): Inline[][] {
       { strong: "Noise floor. " },
       `Results above it take only trials whose every token margin is above ${formatNats(scores.noiseFloorNats)} nats.`,
     ],
-    [{ strong: "Intervals. " }, scores.intervalMethod],
+    [{ strong: "Intervals. " }, INTERVALS, "."],
   ];
 }

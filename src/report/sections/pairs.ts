@@ -1,6 +1,7 @@
 /** Pairs that are not shown in full, a row each: seeds, series, controls, other wordings, changed models. */
 
 import type { CellScore } from "../../score/scores.js";
+import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -18,16 +19,8 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import {
-  bestHeuristic,
-  markWarnings,
-  noHeuristic,
-  pairTitle,
-  propertyLabel,
-  readableName,
-  stateWords,
-} from "../words.js";
-import { judge, type Pair } from "./headline.js";
+import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../words.js";
+import { modeSentences, type Pair } from "./headline.js";
 
 export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence: number): Block[] {
   if (pairs.length === 0) return [];
@@ -165,7 +158,7 @@ function withAnswer(cell: TableCell, answer: string | undefined): TableCell {
 
 /** The rule that was right most often, with its name. */
 export function heuristicCell(cell: Pick<CellScore, "heuristics">): TableCell {
-  const best = bestHeuristic(cell.heuristics);
+  const best = bestRuleOf(cell.heuristics);
   if (!best) return { text: formatMissing(noHeuristic(cell.heuristics)), missing: true };
   const { estimate, rule } = best;
   return { text: formatPercent(estimate.value), small: `${formatInterval(estimate)} ${readableName(rule)}` };
@@ -180,7 +173,7 @@ function ifScored(cell: CellScore, text: string): TableCell {
 export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[] {
   const percent = Number((100 * confidence).toFixed(6));
   const sentences = pairs.flatMap(({ micro, macro, cells }) =>
-    micro ? (judge(micro, macro, cells).sentences[0] ?? []) : [],
+    micro ? (modeSentences(micro, macro, cells)[0] ?? []) : [],
   );
   return [
     { kind: "list", items: sentences.map((text) => [text]) },

@@ -1,17 +1,17 @@
 /** Self against what needs no look at itself: rules, a classifier, itself untrained, controls; other wordings; series. */
 
-import type { Finding, Judgement, PrivilegedAccess, SelfPredictionVerdict } from "../../score/comparison/comparison.js";
 import type { ComparedSelf, ComparedSeries, Comparisons } from "../../score/comparison/comparisons.js";
 import { findSeries, type Series, type SeriesMember } from "../../score/comparison/contrasts.js";
 import { SMALLEST_DIFFERENCE } from "../../score/comparison/judge.js";
 import type { AverageScore, Scores } from "../../score/scores.js";
+import { plateauOf } from "../../score/verdicts/cross-prediction.js";
+import { selfVerdict } from "../../score/verdicts/self-prediction.js";
+import type { Verdict } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
   estimateCell,
   formatCount,
-  formatEstimate,
-  formatPoints,
   note,
   type Section,
   shareCell,
@@ -19,113 +19,9 @@ import {
   type TableRow,
 } from "../document.js";
 import { selfFigure, seriesFigure } from "../figures/comparison.js";
+import { plateauSentence, seriesText, verdictBlock } from "../sentences.js";
 import { readableName } from "../words.js";
 import { overallRow, partyColumns, thirdPartyRows } from "./comparison.js";
-
-// The verdict on privileged access as sentences; every one follows from a finding and carries its numbers.
-
-/** Who stands where a third party's name does. */
-const THIRD_PARTIES: Readonly<Record<string, string>> = {
-  mode_train: "the most common behavior of the train strings",
-  best_heuristic: "the best simple rule on the string",
-  input_only: "a classifier that sees the string alone",
-  untrained: "the same model before training",
-  scrambled_labels: "an adapter that learnt the same labels on other strings",
-  format_only: "an adapter that learnt to read properties off quoted answers",
-};
-
-const OVERALL: Record<Finding, string> = {
-  exceeds: "Self-prediction exceeds everything that it was compared with",
-  does_not_exceed: "Self-prediction does not exceed everything that it was compared with",
-  cannot_tell: "Whether self-prediction exceeds everything that it was compared with cannot be told from these trials",
-  unknown: "Whether self-prediction exceeds everything that it was compared with is not known",
-};
-
-/** @returns the whole first, then one sentence for each comparison, then what was not compared */
-export function privilegedAccessSentences({ cross, thirdParties, notCompared, overall }: PrivilegedAccess): string[] {
-  const missing = Object.keys(notCompared).length === 0 ? "" : ", which is not all that it should be";
-  return [
-    `${OVERALL[overall]}${missing}.`,
-    sentence("cross-prediction", cross),
-    ...Object.entries(thirdParties).map(([name, judgement]) => sentence(THIRD_PARTIES[name] ?? name, judgement)),
-    ...Object.entries(notCompared).map(
-      ([name, reason]) => `Not compared with ${THIRD_PARTIES[name] ?? name}: ${reason}.`,
-    ),
-  ];
-}
-
-/** The same where there is no cross predictor: the whole first, then each third party, then what was not compared. */
-export function selfPredictionSentences({ thirdParties, notCompared, overall }: SelfPredictionVerdict): string[] {
-  const missing = Object.keys(notCompared).length === 0 ? "" : ", which is not all that it should be";
-  return [
-    `${OVERALL[overall]}${missing}.`,
-    ...Object.entries(thirdParties).map(([name, judgement]) => sentence(THIRD_PARTIES[name] ?? name, judgement)),
-    ...Object.entries(notCompared).map(
-      ([name, reason]) => `Not compared with ${THIRD_PARTIES[name] ?? name}: ${reason}.`,
-    ),
-  ];
-}
-
-function sentence(other: string, { finding, difference, because }: Judgement): string {
-  const why = because.length === 0 ? "" : ` (${because.join("; ")})`;
-  const points = formatPoints(difference);
-  switch (finding) {
-    case "exceeds":
-      return `Self exceeds ${other} by ${points}${why}.`;
-    case "does_not_exceed":
-      return `Self does not exceed ${other}: difference ${points}${why}.`;
-    case "cannot_tell":
-      return `Whether self exceeds ${other} cannot be told: difference ${points}${why}.`;
-    case "unknown":
-      return `Whether self exceeds ${other} is not known${why}.`;
-  }
-}
-
-// What a series is called, and whether it has reached its plateau, in words.
-
-type SeriesName = Pick<ComparedSeries, "kind" | "model" | "target">;
-
-function seriesName({ kind, model, target }: SeriesName): string {
-  return kind === "shown" ? `${model} shown behaviors of ${target}` : `${model} learning from strings of ${target}`;
-}
-
-/** Judged by the last step: what came before it may have risen. */
-export function plateauSentence(series: ComparedSeries): string {
-  return `${plateauWords(series)}.`;
-}
-
-function plateauWords(series: ComparedSeries): string {
-  const name = seriesName(series);
-  const last = series.steps.at(-1);
-  if (!last?.ok) return `Whether ${name} has reached its plateau is not known: ${last?.reason ?? "it has one size"}`;
-  const { finding, because } = last.judgement;
-  const { self, cross, difference } = last.micro;
-  const unit = series.kind === "shown" ? "behaviors" : "strings";
-  const sizes = `from ${formatCount(last.from)} (${formatEstimate(cross)} right) to ${formatCount(last.to)} ${unit} (${formatEstimate(self)})`;
-  const step = `${sizes}, difference ${formatPoints(difference)}`;
-  const why = because.length === 0 ? "" : `; ${because.join("; ")}`;
-  switch (finding) {
-    case "exceeds":
-      return `${name} still rises, ${step}${why}: it has not reached its plateau`;
-    case "does_not_exceed":
-      return `${name} has reached its plateau among these sizes: it no longer rises ${step}${why}`;
-    case "cannot_tell":
-      return `Whether ${name} has reached its plateau cannot be told: ${step}${why}`;
-    case "unknown":
-      return `Whether ${name} has reached its plateau is not known: ${because.join("; ")}`;
-  }
-}
-
-/** Of the series that a cross-predictor of this model about this target stands in; none where it is at its plateau or in no series. */
-export function notAtPlateau(all: readonly ComparedSeries[], { model, target, kind }: SeriesName): string[] {
-  return all
-    .filter((one) => one.model === model && one.target === target && one.kind === kind)
-    .filter(({ steps }) => {
-      const last = steps.at(-1);
-      return !last?.ok || last.judgement.finding !== "does_not_exceed";
-    })
-    .map(plateauWords);
-}
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 
@@ -141,7 +37,12 @@ interface ScoredSeries extends Series {
  * @param compared the series of 08-comparisons.json; none in an old run
  * @throws InwardError REPORT_FAILED
  */
-async function seriesBlocks(plan: Plan, scores: Scores, compared: readonly ComparedSeries[]): Promise<Block[]> {
+async function seriesBlocks(
+  plan: Plan,
+  scores: Scores,
+  compared: readonly ComparedSeries[],
+  confidence: number,
+): Promise<Block[]> {
   const all = findSeries(plan).map((series) => scoredOf(series, scores));
   if (all.length === 0) return [];
   const percent = Number((100 * scores.confidence).toFixed(6));
@@ -160,14 +61,14 @@ async function seriesBlocks(plan: Plan, scores: Scores, compared: readonly Compa
       ],
       rows: all.flatMap(rowsOf),
     },
-    ...plateausOf(compared),
+    ...plateausOf(compared, confidence),
   ];
 }
 
-function plateausOf(compared: readonly ComparedSeries[]): Block[] {
+function plateausOf(compared: readonly ComparedSeries[], confidence: number): Block[] {
   if (compared.length === 0) return [];
   return [
-    { kind: "list", items: compared.map((series) => [plateauSentence(series)]) },
+    { kind: "list", items: compared.map((series) => [plateauSentence(plateauOf(series, confidence))]) },
     note(
       `A plateau is judged by the last step of a series, each size against the one before it on the same trials, seed by seed, by the rule of all verdicts: it still rises where the interval lies above 0 and the sign-flip test agrees, and has reached its plateau where the interval ends below ${100 * SMALLEST_DIFFERENCE} points. Larger sizes than these may rise again.`,
     ),
@@ -188,7 +89,7 @@ function scoredOf(series: Series, { averages }: Pick<Scores, "averages">): Score
 
 function rowsOf(series: ScoredSeries): TableRow[] {
   return series.members.map(({ predictor, size, seed, average }) => ({
-    group: seriesName(series),
+    group: seriesText(series),
     cells: [
       { text: predictor, ...(seed === undefined ? {} : { small: `seed ${seed}` }) },
       { text: formatCount(size) },
@@ -205,7 +106,7 @@ function rowsOf(series: ScoredSeries): TableRow[] {
 
 async function figureOf(all: readonly ScoredSeries[]): Promise<Block[]> {
   const lines = all.map((series) => ({
-    label: seriesName(series),
+    label: seriesText(series),
     points: series.members.flatMap(({ size, average: { accuracy } }) =>
       accuracy.ok ? [{ size, value: accuracy.value, low: accuracy.low, high: accuracy.high }] : [],
     ),
@@ -228,7 +129,14 @@ export async function selfSection(
   const percent = Number((100 * confidence).toFixed(6));
   const blocks: Block[] = [];
   for (const [index, one] of selves.entries()) {
-    blocks.push(...(await blocksOf(one, percent, selves.length > 1 ? `-${index + 1}` : "")));
+    blocks.push(
+      ...(await blocksOf(
+        one,
+        selfVerdict({ plan, scores }, one, confidence),
+        percent,
+        selves.length > 1 ? `-${index + 1}` : "",
+      )),
+    );
   }
   const [rule] = selves.map(({ verdict }) => verdict.rule);
   return {
@@ -239,7 +147,7 @@ export async function selfSection(
         "Does a model predict what it does better than can be had without looking at itself? Controls are adapters trained in the same way on labels that tell nothing about the string asked about.",
       ),
       ...blocks,
-      ...(await seriesBlocks(plan, scores, series)),
+      ...(await seriesBlocks(plan, scores, series, confidence)),
       ...(rule === undefined ? [] : [note(`Rule of the verdicts: ${rule}`)]),
     ],
   };
@@ -250,15 +158,14 @@ function selfTitle({ self, target, seeds }: ComparedSelf): string {
   return seeds > 1 ? `${who}, ${formatCount(seeds)} seeds pooled` : who;
 }
 
-async function blocksOf(one: ComparedSelf, percent: number, suffix: string): Promise<Block[]> {
-  const [first, ...others] = selfPredictionSentences(one.verdict);
+async function blocksOf(one: ComparedSelf, verdict: Verdict, percent: number, suffix: string): Promise<Block[]> {
   const title = selfTitle(one);
   const caption =
     "Share of trials that are right, with intervals: self and the oracle mode on the trials of the first comparison, each of the others on those that it shares with self. The table gives the paired differences.";
   const figure = { kind: "figure" as const, name: `self-prediction${suffix}`, title, caption };
   return [
     { kind: "subheading", title },
-    { kind: "paragraph", tone: "verdict", text: [{ strong: first ?? "" }, ` ${others.join(" ")}`] },
+    verdictBlock(verdict),
     ...(Object.keys(one.thirdParties).length > 0 ? [{ ...figure, svg: await selfFigure(title, one) }] : []),
     partyTable(one, percent),
     ...wordingTable(one, percent),

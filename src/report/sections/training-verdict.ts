@@ -3,14 +3,13 @@
  * excludes zero makes a difference.
  */
 
-import type { TrainedAdapter } from "../../finetune/adapter/card.js";
 import { type Estimate, sideOfZero } from "../../score/interval.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope, Share } from "../../score/scores.js";
-import { statesOf } from "../../study/states.js";
+import { compareToMode, doubtsOf, HIGH_COMPLIANCE } from "../../score/verdicts/against-mode.js";
+import type { AverageScore, Share } from "../../score/scores.js";
+import type { ScopedEffect, TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../document.js";
-import type { ReportInput } from "../report.js";
-import { hasInputOnly, mainPairs, plural, scopeWords, targetBehavior } from "../words.js";
-import { cautions, compareToMode } from "./headline.js";
+import { plural, scopeWords, targetBehavior } from "../words.js";
+import { cautionSentence } from "./headline.js";
 
 interface TrainingVerdict {
   /** What changed, and whether the result exceeds the mode baseline. */
@@ -20,9 +19,6 @@ interface TrainingVerdict {
   /** What else a reader must know, one sentence or two each. */
   readonly details: readonly string[];
 }
-
-/** Replies below this share make the form of a reply part of what was learnt. */
-const HIGH_COMPLIANCE = 0.9;
 
 export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
   const [whole, ...parts] = effect.scopes;
@@ -39,12 +35,12 @@ export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
       ...macroDiffers(whole),
       ...replies(whole),
       ...drift(effect),
-      ...(after?.accuracy.ok ? cautions(after, after.accuracy, effect.cells.after) : []),
+      ...(after?.accuracy.ok ? doubtsOf(after, after.accuracy, effect.cells.after).map(cautionSentence) : []),
     ],
   };
 }
 
-function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
+export function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
   const what = `how often ${effect.base} predicts ${targetBehavior(effect)} right`;
   if (!micro) return `What training changed is not known: no trial was asked before and after.`;
   if (!micro.change.ok) return `What training changed is not known (${micro.change.reason}).`;
@@ -129,7 +125,7 @@ function shareOf({ count, of }: Share): number {
   return count / of;
 }
 
-function drift({ drift: [whole] }: TrainingEffect): string[] {
+export function drift({ drift: [whole] }: TrainingEffect): string[] {
   if (!whole) return [];
   const { differ, both, beforeOnly, afterOnly } = whole;
   if (!differ.ok) return [`How far training moved the behavior itself is not known: ${differ.reason}.`];
@@ -168,115 +164,4 @@ function privilegedAccess(effect: TrainingEffect): string {
 
 function capitalized(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-// Everything that a report says about one adapter, taken out of the scores: by scope, before and after, and how far behavior moved.
-
-/** Who predicts whom: the untrained model about the target, the trained one about it, the trained one about itself. */
-export const ROLES = ["before", "after", "about_itself"] as const;
-export type Role = (typeof ROLES)[number];
-
-export interface ScopedEffect {
-  readonly scope: Scope;
-  /** Names of the scope's tasks. */
-  readonly tasks: readonly string[];
-  /** Micro averages; a role that was not asked is absent. */
-  readonly averages: Readonly<Partial<Record<Role, AverageScore>>>;
-  /** The macro average of `after`. */
-  readonly afterMacro?: AverageScore;
-  /** Paired on the same trials; absent when there are none. */
-  readonly micro?: AccuracyChange;
-  readonly macro?: AccuracyChange;
-}
-
-export interface TrainingEffect extends TrainedAdapter {
-  /** The untrained state. */
-  readonly base: string;
-  readonly target: string;
-  /** Whether the model learnt to predict its own behavior. */
-  readonly isSelf: boolean;
-  /** Whether another model predicts the same target in this study. */
-  readonly hasCrossPrediction: boolean;
-  /** Whether a classifier that sees the strings alone stands beside it. */
-  readonly hasInputOnly: boolean;
-  /** The widest first; never empty. */
-  readonly scopes: readonly [ScopedEffect, ...ScopedEffect[]];
-  /** First over everything, then by task and property; empty when the trained model was not asked what it does. */
-  readonly drift: readonly BehaviorDrift[];
-  /** About the target. */
-  readonly cells: { readonly before: readonly CellScore[]; readonly after: readonly CellScore[] };
-}
-
-/** Adapters beyond this many are rows of a table, whatever they learnt. */
-const MOST_IN_FULL = 4;
-
-/**
- * @returns `effects`, told in full: those that learnt what a target does, a seed of each condition; and the other adapters: other
- * seeds and sizes, controls, changes
- */
-export function effectsOf(input: Pick<ReportInput, "plan" | "scores" | "training">): {
-  readonly effects: readonly TrainingEffect[];
-  readonly others: readonly TrainedAdapter[];
-} {
-  const { plan, training = [] } = input;
-  const isMain = mainPairs(plan);
-  const isPlain = (name: string) => statesOf(plan).plainlyTrained.some((state) => state.name === name);
-  const main = training
-    .filter(({ name, set }) => isMain({ predictor: name, target: set.target }) && isPlain(name))
-    .slice(0, MOST_IN_FULL);
-  return { effects: effectsIn(input, main), others: training.filter((adapter) => !main.includes(adapter)) };
-}
-
-function effectsIn({ plan, scores }: Pick<ReportInput, "plan" | "scores">, training: readonly TrainedAdapter[]) {
-  return training.map((adapter): TrainingEffect => {
-    const { name, set } = adapter;
-    const { base, target } = set;
-    const cellsOf = (predictor: string) =>
-      scores.cells.filter((cell) => cell.predictor === predictor && cell.target === target);
-    const changeOf = (scope: Scope, kind: AccuracyChange["kind"]) =>
-      scores.changes?.find(
-        (row) => row.after === name && row.target === target && row.scope === scope && row.kind === kind,
-      );
-    const scopeOf = (scope: Scope): ScopedEffect => {
-      const rows =
-        scope === "all" ? scores.averages : (scores.scopedAverages ?? []).filter((row) => row.scope === scope);
-      const find = (predictor: string, about: string, kind: AverageScore["kind"] = "micro") =>
-        rows.find((row) => row.predictor === predictor && row.target === about && row.kind === kind);
-      const [before, after, itself] = [find(base, target), find(name, target), find(name, name)];
-      const afterMacro = find(name, target, "macro");
-      const [micro, macro] = [changeOf(scope, "micro"), changeOf(scope, "macro")];
-      return {
-        scope,
-        tasks: plan.tasks
-          .filter(({ trained }) => scope === "all" || (trained === false) === (scope === "held_out_tasks"))
-          .map(({ definition }) => definition.name),
-        averages: {
-          ...(before ? { before } : {}),
-          ...(after ? { after } : {}),
-          ...(itself ? { about_itself: itself } : {}),
-        },
-        ...(afterMacro ? { afterMacro } : {}),
-        ...(micro ? { micro } : {}),
-        ...(macro ? { macro } : {}),
-      };
-    };
-    const parts = (["held_out_strings", "held_out_tasks"] as const)
-      .map(scopeOf)
-      .filter(({ averages }) => averages.before || averages.after);
-    const [only] = parts;
-    return {
-      ...adapter,
-      base,
-      target,
-      isSelf: base === target,
-      hasCrossPrediction: statesOf(plan).plainlyTrained.some(
-        ({ training }) => training.target === target && training.base !== target,
-      ),
-      hasInputOnly: hasInputOnly(scores, target),
-      // Where all trials are of one kind, that kind says more than "all".
-      scopes: only && parts.length === 1 ? [only] : [scopeOf("all"), ...parts],
-      drift: (scores.drift ?? []).filter((row) => row.after === name && row.before === base),
-      cells: { before: cellsOf(base), after: cellsOf(name) },
-    };
-  });
 }

@@ -27,7 +27,7 @@ import {
   whatItLearnt,
 } from "../words.js";
 import { otherAdapters } from "./before-after.js";
-import type { TrainingEffect } from "./training-verdict.js";
+import type { TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { statesOf, type StateTraining } from "../../study/states.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];

@@ -38,43 +38,80 @@ interface JudgeSettings {
   readonly smallestDifference?: number;
 }
 
+/** Why a difference gives no plain yes, or what weakens it. */
+export type DifferenceReason =
+  | { readonly kind: "no_difference"; readonly reason: string }
+  | { readonly kind: "test_disagrees"; readonly p: number }
+  | { readonly kind: "no_test"; readonly reason: string }
+  | { readonly kind: "lies_below_zero" }
+  | { readonly kind: "ends_below_smallest"; readonly smallestDifference: number }
+  | { readonly kind: "leaves_both_open"; readonly smallestDifference: number }
+  | { readonly kind: "few_strings"; readonly strings: number; readonly fewest: number }
+  | { readonly kind: "tasks_and_seeds"; readonly tasks: number; readonly seeds: number };
+
+type JudgedDifference = Pick<TestedDifference, "difference" | "signFlip" | "hierarchical">;
+
 /**
  * `exceeds` takes both the interval above 0 and the sign-flip p below the level; where the two disagree nobody can tell.
- * The interval draws strings; whether the finding also holds for other tasks and seeds stands in `because`.
+ * The interval draws strings; whether the finding also holds for other tasks and seeds stands among the reasons.
  */
-export function judgeDifference(
-  { difference, signFlip, hierarchical }: Pick<TestedDifference, "difference" | "signFlip" | "hierarchical">,
+export function findingOf(
+  { difference, signFlip, hierarchical }: JudgedDifference,
   { confidence, smallestDifference = SMALLEST_DIFFERENCE }: JudgeSettings,
-): Judgement {
-  if (!difference.ok) return { finding: "unknown", difference, signFlip, because: [difference.reason] };
-  const points = `${Number((100 * smallestDifference).toFixed(3))} points`;
-  const because: string[] = [];
+): { readonly finding: Finding; readonly reasons: readonly DifferenceReason[] } {
+  if (!difference.ok) return { finding: "unknown", reasons: [{ kind: "no_difference", reason: difference.reason }] };
+  const reasons: DifferenceReason[] = [];
   const significant = signFlip.ok && signFlip.p < 1 - confidence;
   let finding: Finding = "cannot_tell";
   if (difference.low > 0 && significant) finding = "exceeds";
   else if (difference.low > 0) {
-    because.push(
-      signFlip.ok
-        ? `the interval lies above 0, but the sign-flip test by string gives p = ${signFlip.p.toPrecision(2)}`
-        : `the interval lies above 0, but there is no test: ${signFlip.reason}`,
+    reasons.push(
+      signFlip.ok ? { kind: "test_disagrees", p: signFlip.p } : { kind: "no_test", reason: signFlip.reason },
     );
   } else if (difference.high < smallestDifference) {
     finding = "does_not_exceed";
-    because.push(
-      difference.high < 0
-        ? "the interval lies below 0"
-        : `the interval reaches 0 and ends below ${points}, the smallest difference that matters`,
+    reasons.push(
+      difference.high < 0 ? { kind: "lies_below_zero" } : { kind: "ends_below_smallest", smallestDifference },
     );
-  } else because.push(`the interval reaches from 0 or below to ${points} or more`);
+  } else reasons.push({ kind: "leaves_both_open", smallestDifference });
   if (difference.clusters < FEW_STRINGS) {
-    because.push(`only ${difference.clusters} strings are compared (fewer than ${FEW_STRINGS}): the interval is rough`);
+    reasons.push({ kind: "few_strings", strings: difference.clusters, fewest: FEW_STRINGS });
   }
   if (finding === "exceeds" && hierarchical.ok && hierarchical.low <= 0) {
-    because.push(
-      `for these tasks and seeds: drawing ${hierarchical.tasks} tasks and ${hierarchical.seeds} seeds as well, the interval reaches 0`,
-    );
+    reasons.push({ kind: "tasks_and_seeds", tasks: hierarchical.tasks, seeds: hierarchical.seeds });
   }
-  return { finding, difference, signFlip, because };
+  return { finding, reasons };
+}
+
+export function differenceReasonText(reason: DifferenceReason): string {
+  switch (reason.kind) {
+    case "no_difference":
+      return reason.reason;
+    case "test_disagrees":
+      return `the interval lies above 0, but the sign-flip test by string gives p = ${reason.p.toPrecision(2)}`;
+    case "no_test":
+      return `the interval lies above 0, but there is no test: ${reason.reason}`;
+    case "lies_below_zero":
+      return "the interval lies below 0";
+    case "ends_below_smallest":
+      return `the interval reaches 0 and ends below ${pointsText(reason.smallestDifference)}, the smallest difference that matters`;
+    case "leaves_both_open":
+      return `the interval reaches from 0 or below to ${pointsText(reason.smallestDifference)} or more`;
+    case "few_strings":
+      return `only ${reason.strings} strings are compared (fewer than ${reason.fewest}): the interval is rough`;
+    case "tasks_and_seeds":
+      return `for these tasks and seeds: drawing ${reason.tasks} tasks and ${reason.seeds} seeds as well, the interval reaches 0`;
+  }
+}
+
+function pointsText(difference: number): string {
+  return `${Number((100 * difference).toFixed(3))} points`;
+}
+
+export function judgeDifference(judged: JudgedDifference, settings: JudgeSettings): Judgement {
+  const { finding, reasons } = findingOf(judged, settings);
+  const { difference, signFlip } = judged;
+  return { finding, difference, signFlip, because: reasons.map(differenceReasonText) };
 }
 
 // Do a changed model's predictions follow what it does now, and nobody's who never saw the change? By rule. Pure.
@@ -117,6 +154,7 @@ export function judgeChange(
         : {}),
     };
   });
+  const conclusion = concludeChange(arms, settings.confidence);
   return {
     name: change.name,
     before,
@@ -124,7 +162,8 @@ export function judgeChange(
     answers: change.answers,
     taughtTasks: change.tasks,
     arms,
-    ...conclude(arms),
+    finding: conclusion.finding,
+    because: conclusion.reasons.map(changeReasonText),
   };
 }
 
@@ -147,53 +186,71 @@ function besideChanged(
   return { micro, judgement: judgeDifference(micro, settings) };
 }
 
+/** Tasks and seeds are not drawn here. */
+const NOT_DRAWN = { ok: false as const, reason: "tasks and seeds are not drawn here" };
+const NOBODY = { kind: "no_difference" as const, reason: "nobody was asked" };
+
 function judgeArm(scores: ShiftScores | undefined, confidence: number): Judgement {
   if (!scores) {
-    const reason = "nobody was asked";
-    return {
-      finding: "unknown",
-      difference: { ok: false, reason },
-      signFlip: { ok: false, reason },
-      because: [reason],
-    };
+    const none = { ok: false as const, reason: NOBODY.reason };
+    return { finding: "unknown", difference: none, signFlip: none, because: [differenceReasonText(NOBODY)] };
   }
   const [{ difference, signFlip }] = scores.overall;
-  const hierarchical = { ok: false as const, reason: "tasks and seeds are not drawn here" };
-  return judgeDifference({ difference, signFlip, hierarchical }, { confidence });
+  return judgeDifference({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence });
+}
+
+/** Why predictions are said to follow the new behavior or not. */
+export function reasonsOfArm({ scopes }: Pick<ShiftArm, "scopes">, confidence: number): readonly DifferenceReason[] {
+  if (!scopes.all) return [NOBODY];
+  const [{ difference, signFlip }] = scopes.all.overall;
+  return findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence }).reasons;
+}
+
+/** What else a change's finding rests on than the changed model's own difference. */
+export type ChangeReason =
+  | DifferenceReason
+  | { readonly kind: "not_asked" }
+  | { readonly kind: "unseen_follow"; readonly predictors: readonly string[] }
+  | { readonly kind: "nobody_unseen" }
+  | { readonly kind: "taught_alike"; readonly predictor: string };
+
+export function changeReasonText(reason: ChangeReason): string {
+  switch (reason.kind) {
+    case "not_asked":
+      return "the changed model was not asked";
+    case "unseen_follow":
+      return `${reason.predictors.join(" and ")}, which never saw the change, follows the new behavior too: the strings may give it away`;
+    case "nobody_unseen":
+      return "nobody who never saw the change was asked beside it";
+    case "taught_alike":
+      return `${reason.predictor}, a cross-predictor that learnt the same answers, is not told apart from it: knowing what was taught may be enough`;
+    default:
+      return differenceReasonText(reason);
+  }
 }
 
 /** Where a cross-predictor that learnt the same answers knows as much, following the change shows no look inside. */
-function alsoKnown({ predictor, changedMinusThis }: ShiftArm): string[] {
+function alsoKnown({ predictor, changedMinusThis }: ShiftArm): ChangeReason[] {
   if (!changedMinusThis || changedMinusThis.judgement.finding === "exceeds") return [];
-  return [
-    `${predictor}, a cross-predictor that learnt the same answers, is not told apart from it: knowing what was taught may be enough`,
-  ];
+  return [{ kind: "taught_alike", predictor }];
 }
 
-function conclude(arms: readonly ShiftArm[]): { finding: Finding; because: string[] } {
+export function concludeChange(
+  arms: readonly ShiftArm[],
+  confidence: number,
+): { readonly finding: Finding; readonly reasons: readonly ChangeReason[] } {
   const changed = arms.find(({ role }) => role === "changed");
-  if (!changed) return { finding: "unknown", because: ["the changed model was not asked"] };
-  const { finding, because } = changed.judgement;
+  if (!changed) return { finding: "unknown", reasons: [{ kind: "not_asked" }] };
+  const { finding } = changed.judgement;
+  const own = reasonsOfArm(changed, confidence);
+  if (finding !== "exceeds") return { finding, reasons: own };
   const others = arms.filter(({ role }) => role === "unchanged" || role === "cross");
   const following = others.filter(({ judgement }) => judgement.finding === "exceeds").map(({ predictor }) => predictor);
-  if (finding !== "exceeds") return { finding, because: [...because] };
   if (following.length > 0) {
-    return {
-      finding: "cannot_tell",
-      because: [
-        ...because,
-        `${following.join(" and ")}, which never saw the change, follows the new behavior too: the strings may give it away`,
-      ],
-    };
+    return { finding: "cannot_tell", reasons: [...own, { kind: "unseen_follow", predictors: following }] };
   }
-  return {
-    finding,
-    because: [
-      ...because,
-      ...(others.length > 0 ? [] : ["nobody who never saw the change was asked beside it"]),
-      ...arms.flatMap(alsoKnown),
-    ],
-  };
+  const unseen: ChangeReason[] = others.length > 0 ? [] : [{ kind: "nobody_unseen" }];
+  return { finding, reasons: [...own, ...unseen, ...arms.flatMap(alsoKnown)] };
 }
 
 /** From worst to best. */

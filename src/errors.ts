@@ -121,7 +121,10 @@ export const ERRORS = {
   STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
-  STORE_CORRUPT: { exit: 1, hint: "Move the named file away and run the same command again." },
+  STORE_CORRUPT: {
+    exit: 1,
+    hint: "Restore the named file, or move it away and run the study again: npx inward run <study.yaml>",
+  },
   STORE_OTHER_PLAN: { exit: 2, hint: "This folder holds another study's run. Give another folder with --out." },
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },

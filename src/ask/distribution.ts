@@ -1,7 +1,8 @@
+import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { NextTokens, NextTokensReply } from "../model/language-model.js";
 import type { Decision, TextDecider } from "../properties/deciders.js";
-import type { Extraction, MissingReason } from "../properties/property.js";
+import { byReasonSchema, type Extraction, type MissingReason } from "../properties/property.js";
 
 /** A value of a property and its probability at temperature 1: at least `probability`, at most `upper`. */
 export interface ExpandedValue {
@@ -54,6 +55,27 @@ export interface SampledDistribution {
 }
 
 export type Distribution = ExpandedDistribution | SampledDistribution;
+
+const share = z.number().min(0);
+export const distributionSchema: z.ZodType<Distribution> = z.discriminatedUnion("method", [
+  z.object({
+    method: z.literal("expansion"),
+    values: z.array(z.object({ value: z.string(), probability: share, upper: share })),
+    notCompliant: byReasonSchema,
+    tail: share,
+    expandedNodes: z.number(),
+    evaluatedTokens: z.number(),
+    stoppedBy: z.enum(["whole", "epsilon", "budget"]),
+  }),
+  z.object({
+    method: z.literal("samples"),
+    evaluatedTokens: z.number().optional(),
+    because: z.enum(["long_answer", "tail", "engine"]),
+    values: z.array(z.object({ value: z.string(), probability: share, standardError: share })),
+    notCompliant: byReasonSchema,
+    samples: z.number(),
+  }),
+]);
 
 // Open branches, the most likely first: a binary heap, equal masses in the order in which they came.
 

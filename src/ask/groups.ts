@@ -1,10 +1,11 @@
 /** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. Measuring is asking too. */
 
 import { type FileHandle, open } from "node:fs/promises";
-import { readJsonLines, writeError } from "../base/files.js";
+import type { z } from "zod";
+import { APPENDING, readJsonLines, writeError } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { AskCost, LanguageModel } from "../model/language-model.js";
-import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
+import { type Answer, answerSchema, type ChatMessage, type Reply, type SetAsideReason } from "../tasks/answer.js";
 import { type Question, toAnswer, toRequest } from "./questions.js";
 
 // The append-only file of a stage that asks: answers, or distributions of them. Work is in groups that the plan fixes; a group's lines are appended in one write
@@ -27,13 +28,15 @@ export class AnswerShard<Row extends Placed = Answer> {
   /**
    * Opens the shard and cuts off what does not make up whole groups.
    * @param groups state and key of each line, by group, in the plan's order
+   * @param schema what each line must be
    * @throws STORE_CORRUPT when a complete line is no record, or not the one that the plan has at its place
    */
   static async open<Row extends Placed = Answer>(
     path: string,
     groups: readonly (readonly Placed[])[],
+    schema?: z.ZodType,
   ): Promise<AnswerShard<Row>> {
-    const { rows, ends } = await readJsonLines<Row>(path);
+    const { rows, ends } = await readJsonLines<Row>(path, schema);
     const expected = groups.flat();
     const strayAt = rows.findIndex((row, at) => row.key !== expected[at]?.key || row.state !== expected[at]?.state);
     if (strayAt >= 0) {
@@ -50,7 +53,7 @@ export class AnswerShard<Row extends Placed = Answer> {
       groupsDone++;
     }
     try {
-      const file = await open(path, "a");
+      const file = await open(path, APPENDING);
       await file.truncate(lines === 0 ? 0 : ends[lines - 1]);
       return new AnswerShard<Row>(path, file, groupsDone);
     } catch (error) {
@@ -132,7 +135,7 @@ export async function askGroups<Asked extends Placed, Row extends Placed>(
   { path, asker, onBegin, onProgress, onGroup }: AskGroupsOptions<Asked, Row>,
 ): Promise<void> {
   const total = groups.flat().length;
-  const shard = await AnswerShard.open<Row>(path, groups);
+  const shard = await AnswerShard.open<Row>(path, groups, asker.rowSchema);
   let done = groups.slice(0, shard.groupsDone).flat().length;
   onProgress?.(done, total);
   try {
@@ -225,6 +228,8 @@ export interface AskingHooks {
 
 /** All that the kinds of questions do differently: those that are answered, and those that are measured. */
 export interface QuestionKind<Asked extends Placed, Row extends Placed> {
+  /** Of the lines that they become. */
+  readonly rowSchema: z.ZodType;
   /** Throws before anything is asked when a question cannot be. */
   readonly check: (model: LanguageModel, group: readonly Asked[]) => Promise<unknown>;
   /** @returns a row for each question, in their order */
@@ -255,6 +260,7 @@ export function answeredQuestions(topTokens: number, sequences?: number): Questi
     return group.map((question, index) => toAnswer(question, replies[index] as Reply));
   };
   return {
+    rowSchema: answerSchema,
     check: (model, group) => model.check(group.map((question) => toRequest(question, topTokens))),
     ask,
     setAside: toAnswer,
@@ -305,6 +311,10 @@ export class GroupAsker<Asked extends Placed, Row extends Placed> {
     private readonly options: GroupAskerOptions,
   ) {
     this.stallSeconds = options.stallSeconds ?? stallLimitSeconds();
+  }
+
+  get rowSchema(): z.ZodType {
+    return this.kind.rowSchema;
   }
 
   /**

@@ -1,10 +1,11 @@
 /** Song et al.'s two numbers of one string for one state, as they were measured: a line of 07-logprob-differences.jsonl. */
 
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
-import type { SetAsideReason } from "../tasks/answer.js";
+import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
 import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
@@ -52,6 +53,25 @@ export interface SetAsideLogprobDifference extends Omit<MeasuredLogprobDifferenc
 export type LogprobDifferenceRow =
   | (MeasuredLogprobDifference & { readonly setAside?: undefined })
   | SetAsideLogprobDifference;
+
+const beginningSchema = z.object({ logprob: z.number(), tokens: z.number() });
+const optionsSchema = z.object({ one: z.number(), two: z.number() });
+export const logprobDifferenceSchema = z
+  .object({
+    key: z.string(),
+    state: z.string(),
+    task: z.string(),
+    item: z.string(),
+    first: z.string(),
+    second: z.string(),
+    direct: z.object({ first: beginningSchema, second: beginningSchema }).optional(),
+    meta: z.array(z.object({ wording: z.string(), inOrder: optionsSchema, swapped: optionsSchema })).optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(
+    ({ direct, meta, setAside }) => [direct, meta].every((one) => (one === undefined) === (setAside !== undefined)),
+    "neither measured nor set aside",
+  );
 
 // Which states the matrix of every predictor about every target has. A function of the plan alone.
 
@@ -187,6 +207,7 @@ export function whyNoLogprobs(plan: Plan): string | undefined {
 
 /** Strings whose logprob differences are measured. */
 export const LOGPROB_STRINGS: QuestionKind<LogprobQuestion, LogprobDifferenceRow> = {
+  rowSchema: logprobDifferenceSchema,
   check: (model, group) =>
     model.check(
       group

@@ -1,14 +1,16 @@
+import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { LanguageModel, ListsNextTokens } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { DistributionSettings } from "../study/study.js";
-import type { ChatMessage, SetAsideReason } from "../tasks/answer.js";
+import { type ChatMessage, type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import {
   type ContinuationSource,
   type Distribution,
+  distributionSchema,
   expandDistribution,
   type ExpansionOptions,
   type SampledDistribution,
@@ -41,6 +43,23 @@ export interface SetAsideDistribution extends Omit<MeasuredDistribution, "distri
 }
 
 export type DistributionRow = (MeasuredDistribution & { readonly setAside?: undefined }) | SetAsideDistribution;
+
+export const distributionRowSchema = z
+  .object({
+    key: z.string(),
+    side: z.enum(["object_level", "hypothetical"]),
+    state: z.string(),
+    task: z.string(),
+    item: z.string(),
+    property: z.string(),
+    variant: z.string().optional(),
+    distribution: distributionSchema.optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(
+    ({ distribution, setAside }) => (distribution === undefined) !== (setAside === undefined),
+    "neither a distribution nor set aside",
+  );
 
 export interface ModelSourceFacts {
   readonly vocabularySize: number;
@@ -301,6 +320,7 @@ export function distributionQuestions(
   plan: Pick<Plan, "seed" | "calibration">,
 ): QuestionKind<CalibrationQuestion, DistributionRow> {
   return {
+    rowSchema: distributionRowSchema,
     check: (model, group) =>
       model.check(group.map(({ messages, maxTokens }) => ({ messages, maxTokens, temperature: 1, topTokens: 1 }))),
     ask: (model, group, { heard, onAnswered, signal }) =>

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import type { Answer, Reply } from "../tasks/answer.js";
 import type { GroupAsker } from "./groups.js";
 import type { Question } from "./questions.js";
@@ -17,6 +18,18 @@ export interface NoiseFloor {
   /** Largest difference of a top-1/top-2 margin, nats: answers with a smaller margin may flip. */
   readonly maxMarginDifference: number;
 }
+
+export const noiseFloorsSchema: z.ZodType<NoiseFloor[]> = z.array(
+  z.object({
+    state: z.string(),
+    questions: z.number(),
+    sameTokens: z.number(),
+    positions: z.number(),
+    meanLogprobDifference: z.number(),
+    maxLogprobDifference: z.number(),
+    maxMarginDifference: z.number(),
+  }),
+);
 
 // Asks some questions again in another order and batch composition: what differs is noise of the machine, not behavior.
 

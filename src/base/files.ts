@@ -1,9 +1,12 @@
 /** Files that are there whole or not at all: written beside their place, synced, renamed. */
 
 import { createHash } from "node:crypto";
-import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { z } from "zod";
 import { InwardError } from "../errors.js";
+import { mostTelling, NO_LINK, readPlainFile } from "./untrusted.js";
 
 // Turns what the file system says into coded errors.
 
@@ -19,18 +22,25 @@ export function writeError(error: unknown, path: string): unknown {
     code === "EROFS" ||
     code === "ENOTDIR" ||
     code === "EEXIST" ||
-    code === "EISDIR"
+    code === "EISDIR" ||
+    code === "ERR_FS_EISDIR" ||
+    code === "ENOTEMPTY" ||
+    code === "ELOOP"
   ) {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }
   return error;
 }
 
+/** Never through a symbolic link: what is written is the named file itself. */
+const WRITING = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | NO_LINK;
+export const APPENDING = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_LINK;
+
 /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the old file, if any, is then still there */
 export async function writeWhole(path: string, content: string): Promise<void> {
   const partial = `${path}.partial-${process.pid}`;
   try {
-    const file = await open(partial, "w");
+    const file = await open(partial, WRITING);
     try {
       await file.writeFile(content);
       await file.sync();
@@ -68,42 +78,61 @@ interface JsonLines<Row> {
   readonly ends: number[];
 }
 
-/** @returns no rows when the file does not exist */
-export async function readJsonLines<Row>(path: string): Promise<JsonLines<Row>> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return Buffer.alloc(0);
-    throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${error.code}).`);
-  });
+/**
+ * @param schema what each row must be; what it does not know of is kept
+ * @returns no rows when the file does not exist
+ * @throws STORE_CORRUPT, also for a symbolic link and a folder
+ */
+export async function readJsonLines<Row>(path: string, schema?: z.ZodType): Promise<JsonLines<Row>> {
+  const bytes = readRunFile(path) ?? Buffer.alloc(0);
   const rows: Row[] = [];
   const ends: number[] = [];
   let start = 0;
   for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
     const line = bytes.toString("utf8", start, end);
     start = end + 1;
-    rows.push(parse(line, `${path}, line ${rows.length + 1}`));
+    rows.push(parse(line, `${path}, line ${rows.length + 1}`, schema));
     ends.push(start);
   }
   return { rows, ends };
 }
 
-/** @throws STORE_INCOMPLETE when there is no such file, STORE_CORRUPT when it is no JSON */
-export async function readJson<Value>(path: string): Promise<Value> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw error.code === "ENOENT"
-      ? new InwardError("STORE_INCOMPLETE", `${path} is not there yet.`)
-      : new InwardError("STORE_CORRUPT", `${path} cannot be read (${error.code}).`);
-  });
-  return parse(text, path);
+/** @throws STORE_INCOMPLETE when there is no such file, STORE_CORRUPT when it is no JSON, or not what the schema wants */
+export async function readJson<Value>(path: string, schema?: z.ZodType): Promise<Value> {
+  const bytes = readRunFile(path);
+  if (bytes === undefined) throw new InwardError("STORE_INCOMPLETE", `${path} is not there yet.`);
+  return parse(bytes.toString("utf8"), path, schema);
 }
 
-function parse<Value>(text: string, place: string): Value {
+function readRunFile(path: string): Buffer | undefined {
+  let absent = false;
+  const refuse = (why: string) => {
+    absent = why === "ENOENT";
+    return new InwardError("STORE_CORRUPT", `${path} cannot be read (${why}).`);
+  };
   try {
-    const parsed: unknown = JSON.parse(text);
+    return readPlainFile(path, Number.POSITIVE_INFINITY, refuse, "refused");
+  } catch (error) {
+    if (absent) return undefined;
+    throw error;
+  }
+}
+
+function parse<Value>(text: string, place: string, schema?: z.ZodType): Value {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
     if (parsed === null || typeof parsed !== "object") throw new Error("not an object");
-    return parsed as Value;
   } catch (error) {
     throw new InwardError("STORE_CORRUPT", `${place} is no JSON record: ${(error as Error).message}`);
   }
+  const checked = schema?.safeParse(parsed, { reportInput: true });
+  if (checked?.success === false) {
+    const issue = mostTelling(checked.error);
+    const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
+    throw new InwardError("STORE_CORRUPT", `${place} is not what inward writes there: ${where}${issue.message}.`);
+  }
+  return parsed as Value;
 }
 
 // JSON with sorted keys, so that equal values have equal bytes and equal hashes.

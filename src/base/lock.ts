@@ -20,7 +20,8 @@ export async function takeRunLock(folder: string): Promise<() => Promise<void>> 
   const own: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
   const draft = `${path}.${process.pid}`;
   try {
-    const file = await open(draft, "w");
+    await rm(draft, { force: true });
+    const file = await open(draft, "wx");
     await file.writeFile(JSON.stringify(own));
     await file.close();
   } catch (error) {
@@ -38,7 +39,9 @@ export async function takeRunLock(folder: string): Promise<() => Promise<void>> 
         if (holder && isAlive(holder)) {
           throw new InwardError("STORE_LOCKED", `Process ${holder.pid} on ${holder.host} is working in ${folder}.`);
         }
-        await rm(path, { force: true });
+        await rm(path, { force: true }).catch((failure) => {
+          throw writeError(failure, path);
+        });
       }
     }
   } finally {

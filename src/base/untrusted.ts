@@ -1,6 +1,6 @@
 /** What people and other programs wrote: a plain file of a sane size, whole UTF-8 text, and JSON that means one thing. */
 
-import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import type { z } from "zod";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { nearestName } from "./nearest-name.js";
@@ -11,13 +11,19 @@ type Refuse = (why: string) => InwardError;
 /**
  * @param mostBytes a larger file is refused unread
  * @param refuse given why: a code such as ENOENT, or a few words
+ * @param links whether a symbolic link is followed: where a person chose the path, and not where it is a name of ours
  * @throws what `refuse` makes: not there, a folder, a device, a pipe, too large
  */
-export function readPlainFile(path: string, mostBytes: number, refuse: Refuse): Buffer {
+export function readPlainFile(
+  path: string,
+  mostBytes: number,
+  refuse: Refuse,
+  links: "followed" | "refused" = "followed",
+): Buffer {
   try {
     // Looked at before it is opened: opening a named pipe would wait for a writer for ever.
-    requirePlain(statSync(path), mostBytes, refuse);
-    const file = openSync(path, "r");
+    requirePlain(links === "followed" ? statSync(path) : lstatSync(path), mostBytes, refuse);
+    const file = openSync(path, constants.O_RDONLY | (links === "followed" ? 0 : NO_LINK));
     try {
       const found = fstatSync(file);
       requirePlain(found, mostBytes, refuse);
@@ -37,8 +43,12 @@ export function readPlainFile(path: string, mostBytes: number, refuse: Refuse): 
   }
 }
 
+/** A flag of opening: a symbolic link in the last place of the path is not followed. Absent on Windows. */
+export const NO_LINK = constants.O_NOFOLLOW ?? 0;
+
 function requirePlain(found: Stats, mostBytes: number, refuse: Refuse): void {
   if (found.isDirectory()) throw refuse("EISDIR");
+  if (found.isSymbolicLink()) throw refuse("a symbolic link, not a file");
   if (!found.isFile()) throw refuse(`${found.isFIFO() ? "a pipe" : "a device"}, not a file`);
   if (found.size > mostBytes) throw refuse(`${found.size} bytes; at most ${mostBytes} are read`);
 }

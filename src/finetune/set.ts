@@ -1,6 +1,7 @@
 /** 04-finetune-sets: the examples of one adapter, and what became of every candidate. */
 
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { Behavior, MissingReason } from "../properties/property.js";
 import type { TrainingExample } from "./chat-jsonl.js";
@@ -58,6 +59,36 @@ export interface FinetuneSetReport {
   readonly sha256: string;
   readonly cells: readonly FinetuneSetCell[];
 }
+
+export const finetuneSetReportSchema = z.object({
+  reportVersion: z.literal(1),
+  adapter: z.string(),
+  base: z.string(),
+  target: z.string(),
+  examples: z.number(),
+  strings: z.number(),
+  duplicates: z.number(),
+  variants: z.array(z.string()),
+  heldOutTasks: z.array(z.string()),
+  sha256: z.string(),
+  cells: z.array(
+    z.object({
+      task: z.string(),
+      property: z.string(),
+      strings: z.number(),
+      excluded: z.record(z.string(), z.number()),
+      notDrawn: z.number(),
+      drawn: z.number(),
+      examples: z.number(),
+      duplicates: z.number(),
+    }),
+  ),
+});
+
+export const finetuneExampleSchema = z.object({
+  messages: z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })),
+  metadata: z.object({ task: z.string(), item: z.string(), property: z.string(), variant: z.string() }),
+});
 
 // Builds a finetune set out of what a target did: hypothetical questions about train strings, answered by the behavior that
 // the object-level answer showed. A function of its input; nothing is asked or read.

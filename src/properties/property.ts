@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Split, TaskFeature, TaskKind } from "../tasks/task.js";
 import type { Decision } from "./deciders.js";
 
@@ -15,20 +16,22 @@ export type Extraction =
  * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
  * `engine_crashed` the question was set aside: the model never replied.
  */
-export type MissingReason =
-  | "empty"
-  | "refusal"
-  | "too_short"
-  | "not_in_values"
-  | "not_one_word"
-  | "not_one_character"
-  | "not_a_number"
-  | "not_an_option"
-  | "truncated"
-  | "repetition"
-  | "no_target"
-  | "not_challenged"
-  | "engine_crashed";
+const MISSING_REASONS = [
+  "empty",
+  "refusal",
+  "too_short",
+  "not_in_values",
+  "not_one_word",
+  "not_one_character",
+  "not_a_number",
+  "not_an_option",
+  "truncated",
+  "repetition",
+  "no_target",
+  "not_challenged",
+  "engine_crashed",
+] as const;
+export type MissingReason = (typeof MISSING_REASONS)[number];
 
 export function value(text: string): Extraction {
   return { ok: true, value: text };
@@ -99,3 +102,26 @@ export interface Behavior {
   /** The smallest top-1/top-2 margin over the answer's tokens, nats; absent when sampled. */
   readonly minMargin?: number;
 }
+
+// What a behavior must be when it is read back.
+
+const absent = z.object({ ok: z.literal(false), reason: z.enum(MISSING_REASONS) });
+export const extractionSchema: z.ZodType<Extraction> = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true), value: z.string() }),
+  absent,
+]);
+
+/** Probabilities or counts by reason. */
+export const byReasonSchema = z.partialRecord(z.enum(MISSING_REASONS), z.number());
+
+export const behaviorSchema: z.ZodType<Behavior> = z.object({
+  state: z.string(),
+  task: z.string(),
+  item: z.string(),
+  split: z.enum(["train", "held_out"]),
+  sample: z.number(),
+  property: z.string(),
+  extraction: extractionSchema,
+  compliance: z.discriminatedUnion("ok", [z.object({ ok: z.literal(true) }), absent]),
+  minMargin: z.number().optional(),
+});

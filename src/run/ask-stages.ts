@@ -26,12 +26,13 @@ import {
   type Question,
   shownPairs,
 } from "../ask/questions.js";
-import { readJsonLines, writeJson } from "../base/files.js";
+import { writeJson } from "../base/files.js";
 import { statesOf } from "../study/states.js";
-import type { Answer, Reply } from "../tasks/answer.js";
-import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "./behaviors.js";
+import type { Reply } from "../tasks/answer.js";
+import { type ANSWERS_OF_ROUND, readAnswers, readBehaviors } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
+import { readLines } from "./records.js";
 
 /** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
 async function askStage<Asked extends Placed, Row extends Placed>(
@@ -101,11 +102,10 @@ export async function askChallenges(
   work: StageWork,
   file: RunFile,
   asked: readonly Question[],
-  first: RunFile,
+  first: (typeof ANSWERS_OF_ROUND)[number],
 ): Promise<void> {
   const { run } = context;
-  const { rows } = await readJsonLines<Answer>(run.file(first));
-  await askInto(context, work, file, challengeQuestions(run.plan, asked, rows));
+  await askInto(context, work, file, challengeQuestions(run.plan, asked, await readLines(run, first)));
 }
 
 export async function askHypothetical(context: StageContext, work: StageWork): Promise<void> {
@@ -151,14 +151,12 @@ export async function measureNoise(context: StageContext, { stage }: StageWork):
     ...hypotheticalQuestions(plan, shownPairs(plan, await readBehaviors(run))),
   ];
   const states = [...new Set(questions.map((question) => question.state))];
+  const answers = [...(await readAnswers(run)), ...(await readLines(run, "hypothetical"))];
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
     context.onProgress(stage, index, states.length);
     const answered = new Map<string, Reply>();
-    for (const file of [...roundsOf(plan).map((round) => ANSWERS_OF_ROUND[round]), "hypothetical"] as const) {
-      const { rows } = await readJsonLines<Answer>(run.file(file));
-      for (const { state: asked, key, reply } of rows) if (asked === state && reply) answered.set(key, reply);
-    }
+    for (const { state: asked, key, reply } of answers) if (asked === state && reply) answered.set(key, reply);
     // A question that was set aside has nothing to be compared with, and would crash the engine again.
     const own = questions.filter((question) => question.state === state && answered.has(question.key));
     const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);

@@ -1,14 +1,15 @@
 /** Where the answers and behaviors of a run stand: models as they came, then what each round of training made. */
 
-import { adaptedObjectLevelQuestions } from "../ask/questions.js";
-import { readJsonLines, writeJsonLines } from "../base/files.js";
+import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js";
+import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
 import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
-import type { RunFile, RunFolder } from "./folder.js";
+import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./models.js";
+import { readLines } from "./records.js";
 
 export const ANSWERS_OF_ROUND = ["objectLevel", "objectLevelAdapted", "objectLevelReadapted"] as const;
 /** Final answers, where a task doubts first ones; not there where none does. */
@@ -26,16 +27,16 @@ export function roundsOf(plan: Plan): Round[] {
 export async function readAnswers(run: RunFolder, last: Round = 2): Promise<Answer[]> {
   const all: Answer[] = [];
   for (const round of roundsOf(run.plan)) {
-    if (round <= last) all.push(...(await readJsonLines<Answer>(run.file(ANSWERS_OF_ROUND[round]))).rows);
+    if (round <= last) all.push(...(await readLines(run, ANSWERS_OF_ROUND[round])));
   }
   return all;
 }
 
-/** Behaviors of all rounds up to one that are there. */
+/** Behaviors of all rounds up to one. */
 export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Behavior[]> {
   const all: Behavior[] = [];
   for (const round of roundsOf(run.plan)) {
-    if (round <= last) all.push(...(await readJsonLines<Behavior>(run.file(BEHAVIORS_OF_ROUND[round]))).rows);
+    if (round <= last) all.push(...(await readLines(run, BEHAVIORS_OF_ROUND[round])));
   }
   return all;
 }
@@ -44,12 +45,9 @@ export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Be
 
 /** @param round of the training that made the states; 0 for models as they came */
 export async function extractBehaviors({ run }: Pick<StageContext, "run">, round: Round): Promise<void> {
-  const [answers, challenged, behaviors] = [ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, BEHAVIORS_OF_ROUND].map(
-    (files) => files[round],
-  ) as [RunFile, RunFile, RunFile];
-  const { rows } = await readJsonLines<Answer>(run.file(answers));
-  const final = await readJsonLines<Answer>(run.file(challenged));
-  await writeJsonLines(run.file(behaviors), behaviorsOf(run.plan, rows, final.rows));
+  const answers = await readLines(run, ANSWERS_OF_ROUND[round]);
+  const final = hasChallenges(run.plan) ? await readLines(run, CHALLENGED_OF_ROUND[round]) : [];
+  await writeJsonLines(run.file(BEHAVIORS_OF_ROUND[round]), behaviorsOf(run.plan, answers, final));
 }
 
 /** @param challenged the final answers, where first ones were challenged */

@@ -1,13 +1,14 @@
 /** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
 
 import { createHash } from "node:crypto";
-import { appendFileSync, createReadStream } from "node:fs";
-import { access, mkdir, rm, stat } from "node:fs/promises";
+import { appendFileSync, closeSync, createReadStream, existsSync, openSync } from "node:fs";
+import { access, lstat, mkdir, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import { z } from "zod";
+import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { InwardError } from "../errors.js";
-import type { Plan } from "../study/plan.js";
+import { type Plan, readPlan } from "../study/plan.js";
 
 export const RUN_FILES = {
   plan: "01-plan.json",
@@ -77,6 +78,7 @@ export class RunFolder {
     await mkdir(folder, { recursive: true }).catch((error) => {
       throw writeError(error, folder);
     });
+    await requireOwnFiles(folder);
     const unlock = await takeRunLock(folder);
     try {
       await removePartials(folder);
@@ -102,11 +104,9 @@ export class RunFolder {
     if (!(await exists(join(folder, RUN_FILES.plan)))) {
       throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
     }
-    const plan = await readJson<Plan>(join(folder, RUN_FILES.plan));
-    if (plan.planVersion !== 1 || !Array.isArray(plan.tasks)) {
-      throw new InwardError("STORE_CORRUPT", `${join(folder, RUN_FILES.plan)} is not a plan of version 1.`);
-    }
-    return RunFolder.create(folder, plan);
+    await requireOwnFiles(folder);
+    const planPath = join(folder, RUN_FILES.plan);
+    return RunFolder.create(folder, readPlan(await readJson(planPath), planPath));
   }
 
   file(name: RunFile): string {
@@ -122,16 +122,18 @@ export class RunFolder {
     for (const file of files) {
       const mark = this.marks.get(file);
       if (mark?.inputs !== hash) return false;
-      const sha256 = await this.hashes.of(this.file(file)).catch(() => undefined);
+      const sha256 = await this.hashes.of(this.file(file));
       if (sha256 === undefined) return false;
-      if (sha256 !== mark.sha256) throw changed(this.file(file));
+      if (sha256 !== mark.sha256) throw this.changed(file);
     }
     return true;
   }
 
   async markDone(files: readonly RunFile[], inputs: unknown): Promise<void> {
     for (const file of files) {
-      this.marks.set(file, { inputs: hashOf(inputs), sha256: await this.hashes.of(this.file(file)) });
+      const sha256 = await this.hashes.of(this.file(file));
+      if (sha256 === undefined) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is gone.`);
+      this.marks.set(file, { inputs: hashOf(inputs), sha256 });
     }
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
@@ -145,14 +147,33 @@ export class RunFolder {
   /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
   outputHash(file: RunFile): string {
     const mark = this.marks.get(file);
-    if (!mark) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is not finished.`);
-    return mark.sha256;
+    if (mark) return mark.sha256;
+    const path = this.file(file);
+    const what =
+      this.marks.size === 0 && existsSync(path)
+        ? `${this.file("stages")}, which says whether ${path} is finished and unchanged, is missing or spoilt: nothing was checked. A run of the study recognises finished work again and asks nothing twice.`
+        : `${path} is not finished.`;
+    throw new InwardError("STORE_INCOMPLETE", what);
   }
 
   /** @throws STORE_INCOMPLETE when its stage is not done, STORE_CORRUPT when the file was changed or removed since */
   async requireUnchanged(file: RunFile): Promise<void> {
     const sha256 = this.outputHash(file);
-    if ((await this.hashes.of(this.file(file)).catch(() => undefined)) !== sha256) throw changed(this.file(file));
+    if ((await this.hashes.of(this.file(file))) !== sha256) throw this.changed(file);
+  }
+
+  /** @throws STORE_CORRUPT when a finished stage that reads no file was made from other inputs: the plan is not what it was */
+  requirePlanOf(file: RunFile, inputs: unknown): void {
+    const mark = this.marks.get(file);
+    if (!mark || mark.inputs === hashOf(inputs)) return;
+    throw new InwardError(
+      "STORE_CORRUPT",
+      `${this.file("plan")} was changed after ${this.file(file)} was made from it.`,
+    );
+  }
+
+  private changed(file: RunFile): InwardError {
+    return new InwardError("STORE_CORRUPT", `${this.file(file)} was changed after its stage had written it.`);
   }
 
   async close(): Promise<void> {
@@ -160,25 +181,61 @@ export class RunFolder {
   }
 }
 
-function changed(path: string): InwardError {
-  return new InwardError("STORE_CORRUPT", `${path} was changed after its stage had written it.`);
-}
-
 /** Hashes each file once, as long as it stays the same to the file system. */
 class FileHashes {
   private readonly known = new Map<string, { readonly seen: string; readonly sha256: string }>();
 
-  async of(path: string): Promise<string> {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  /** @returns hex; undefined when there is no such file @throws STORE_CORRUPT for what is no plain file */
+  async of(path: string): Promise<string | undefined> {
+    const found = await lstat(path, { bigint: true }).catch((error) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${error.code}).`, { cause: error });
+    });
+    if (!found) return undefined;
+    if (!found.isFile()) throw notPlain(path, found);
+    const { dev, ino, size, mtimeNs, ctimeNs } = found;
     const seen = [dev, ino, size, mtimeNs, ctimeNs].join();
     const known = this.known.get(path);
     if (known?.seen === seen) return known.sha256;
     const hash = createHash("sha256");
-    // In pieces: an adapter of a large model is too big for one read.
-    for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    try {
+      // In pieces: an adapter of a large model is too big for one read.
+      for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    } catch (error) {
+      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+    }
     const sha256 = hash.digest("hex");
     this.known.set(path, { seen, sha256 });
     return sha256;
+  }
+}
+
+function notPlain(path: string, found: { isSymbolicLink(): boolean; isDirectory(): boolean }): InwardError {
+  const what = found.isSymbolicLink() ? "a symbolic link" : found.isDirectory() ? "a folder" : "no plain file";
+  return new InwardError("STORE_CORRUPT", `${path} is ${what}; a run writes and reads plain files of its own there.`);
+}
+
+const FOLDERS = new Set<string>([RUN_FILES.figures, ...Object.values(ADAPTER_FILES).map(([folder]) => folder)]);
+const FILES = new Set<string>([...Object.values(RUN_FILES).filter((name) => !FOLDERS.has(name)), "run.lock"]);
+
+/**
+ * What stands under a run's names are files and folders of its own: through a link it would write elsewhere.
+ * @throws STORE_CORRUPT, STORE_UNWRITABLE
+ */
+async function requireOwnFiles(folder: string): Promise<void> {
+  const within = (path: string, recursive = false) =>
+    readdir(path, { withFileTypes: true, recursive }).catch((error) => {
+      throw writeError(error, path);
+    });
+  for (const entry of await within(folder)) {
+    const path = join(folder, entry.name);
+    if (FILES.has(entry.name) && !entry.isFile()) throw notPlain(path, entry);
+    if (!FOLDERS.has(entry.name)) continue;
+    if (!entry.isDirectory()) {
+      throw new InwardError("STORE_CORRUPT", `${path} is ${entry.isFile() ? "a file" : "a link"}, not a folder.`);
+    }
+    const stray = (await within(path, true)).find((inner) => !inner.isFile() && !inner.isDirectory());
+    if (stray) throw notPlain(join(stray.parentPath, stray.name), stray);
   }
 }
 
@@ -189,15 +246,13 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** A stages file that was lost or spoilt costs only checks: finished work is recognised again from the files themselves. */
+const marksSchema = z.record(z.string(), z.object({ inputs: z.string(), sha256: z.string() }));
+
+/** A stages file that was lost or spoilt costs only checks: a run recognises finished work again from the files themselves. */
 async function readMarks(folder: string): Promise<Map<string, StageMark>> {
   const path = join(folder, RUN_FILES.stages);
-  try {
-    return new Map(Object.entries(await readJson<Record<string, StageMark>>(path)));
-  } catch {
-    await rm(path, { force: true });
-    return new Map();
-  }
+  const marks = await readJson<Record<string, StageMark>>(path, marksSchema).catch(() => ({}));
+  return new Map(Object.entries(marks));
 }
 
 // Timings and incidents of a run, appended to events.jsonl: everything about a run that may differ between two equal ones.
@@ -207,7 +262,12 @@ export class EventLog {
 
   add(event: string, details: Readonly<Record<string, unknown>> = {}): void {
     try {
-      appendFileSync(this.path, `${JSON.stringify({ time: new Date().toISOString(), event, ...details })}\n`);
+      const file = openSync(this.path, APPENDING);
+      try {
+        appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), event, ...details })}\n`);
+      } finally {
+        closeSync(file);
+      }
     } catch (error) {
       throw writeError(error, this.path);
     }

@@ -1,5 +1,6 @@
 /** What every stage of a run works with. */
 
+import { z } from "zod";
 import { canonicalJson, readJson, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
@@ -39,6 +40,11 @@ export interface StageWork {
 /** manifest.json: by state, every distinct set-up that answered for it. More than one means that a run was carried elsewhere. */
 type RunManifest = Record<string, EngineManifest[]>;
 
+const manifestSchema = z.record(
+  z.string(),
+  z.array(z.looseObject({ engine: z.string(), device: z.string(), cpu: z.string(), threads: z.number() })),
+);
+
 export class OneModel {
   private open?: { state: string; model: LanguageModel };
 
@@ -74,7 +80,7 @@ export class OneModel {
 }
 
 export async function readManifest(run: RunFolder): Promise<RunManifest> {
-  return readJson<RunManifest>(run.file("manifest")).catch((error) => {
+  return readJson<RunManifest>(run.file("manifest"), manifestSchema).catch((error) => {
     if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return {};
     throw error;
   });

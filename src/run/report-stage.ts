@@ -2,52 +2,48 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { NoiseFloor } from "../ask/noise-floor.js";
 import {
   adaptedObjectLevelQuestions,
   challengedKey,
   hypotheticalQuestions,
   objectLevelQuestions,
 } from "../ask/questions.js";
-import { readJson, readJsonLines, writeError, writeWhole } from "../base/files.js";
+import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
 import { chooseSamples } from "../report/sections/samples.js";
 import type { PairNames } from "../report/words.js";
-import type { CalibrationScores } from "../score/calibration/score-calibration.js";
-import type { Comparisons } from "../score/comparison/comparisons.js";
-import type { Shifts } from "../score/comparison/shift.js";
-import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { Scores } from "../score/scores.js";
-import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import { statesOf } from "../study/states.js";
-import type { Answer } from "../tasks/answer.js";
-import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, roundsOf } from "./behaviors.js";
-import type { RunFile, RunFolder } from "./folder.js";
+import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
+import type { RunFolder } from "./folder.js";
 import { readManifest, type StageContext, type StageWork } from "./models.js";
-import { matchRun, readInputOnly } from "./score-stages.js";
+import { readContent, readLines } from "./records.js";
+import { matchRun } from "./score-stages.js";
 import { readTraining } from "./train-stages.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
-  const ifThere = async <Content>(file: RunFile): Promise<Content | undefined> =>
-    reads.has(file) ? await readJson<Content>(run.file(file)) : undefined;
+  const ifThere = async <Name extends "comparisons" | "calibration" | "matrix" | "experiments" | "shifts">(
+    name: Name,
+  ) => (reads.has(name) ? await readContent(run, name) : undefined);
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
   const report = await makeReport({
     plan: run.plan,
-    scores: await readJson<Scores>(run.file("scores")),
-    noiseFloors: await readJson<NoiseFloor[]>(run.file("noiseFloor")),
+    scores: await readContent(run, "scores"),
+    noiseFloors: await readContent(run, "noiseFloor"),
     manifests: Object.fromEntries(
       Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : [])),
     ),
-    samples: await samplesOf(run),
+    samples: await samplesOf(run, reads),
     training: await readTraining(run),
-    comparisons: await ifThere<Comparisons>("comparisons"),
-    inputOnly: Object.fromEntries(Object.entries(await readInputOnly(run)).map(([state, { cells }]) => [state, cells])),
-    calibration: await ifThere<CalibrationScores>("calibration"),
-    matrix: await ifThere<MatrixScores>("matrix"),
-    experiments: await ifThere<ExperimentResults>("experiments"),
-    shifts: await ifThere<Shifts>("shifts"),
+    comparisons: await ifThere("comparisons"),
+    inputOnly: Object.fromEntries(
+      Object.entries(await readContent(run, "inputOnly")).map(([state, { cells }]) => [state, cells]),
+    ),
+    calibration: await ifThere("calibration"),
+    matrix: await ifThere("matrix"),
+    experiments: await ifThere("experiments"),
+    shifts: await ifThere("shifts"),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -63,14 +59,13 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
   await writeWhole(run.file("report"), report.html);
 }
 
-async function samplesOf(run: RunFolder) {
+async function samplesOf(run: RunFolder, reads: StageWork["reads"]) {
   const isMain = (pair: PairNames) => statesOf(run.plan).isMain(pair);
   const trials = (await matchRun(run)).trials.filter(isMain);
   const said = new Map<string, string>();
-  const files = roundsOf(run.plan).flatMap((round) => [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round]]);
-  for (const file of [...files, "hypothetical"] as const) {
-    const { rows } = await readJsonLines<Answer>(run.file(file));
-    for (const row of rows) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
+  for (const file of [...ANSWERS_OF_ROUND, ...CHALLENGED_OF_ROUND, "hypothetical"] as const) {
+    if (!reads.has(file)) continue;
+    for (const row of await readLines(run, file)) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }
   const asked = new Map(
     [

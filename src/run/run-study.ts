@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
-import { hashOf, readJson } from "../base/files.js";
+import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
@@ -17,6 +17,7 @@ import type { Study } from "../study/study.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
 import { OneModel, openState, type StageContext } from "./models.js";
 import { modelProgress, type WorkOptions } from "./open-model.js";
+import { readContent } from "./records.js";
 import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
 
 /** A study as its author writes it: the content of a study file as an object. Paths in it start at the current folder. */
@@ -143,7 +144,7 @@ export async function calibrate(study: string | AuthoredStudy, options: StudyOpt
   const run = await workInRun(await planRead(calibrated, folderOf(study), options), options, (context) =>
     runStages(context, CALIBRATING),
   );
-  const scores = await readJson<CalibrationScores>(run.file("calibration"));
+  const scores = await readContent(run, "calibration");
   return { folder: run.path, plan: run.plan, scores, files: filesOf(run) };
 }
 
@@ -225,10 +226,8 @@ async function readFinished(run: RunFolder): Promise<FinishedRun> {
   return {
     folder: run.path,
     plan: run.plan,
-    scores: await readJson<Scores>(run.file("scores")),
-    ...(isWritten(run.plan, "experiments")
-      ? { experiments: await readJson<ExperimentResults>(run.file("experiments")) }
-      : {}),
+    scores: await readContent(run, "scores"),
+    ...(isWritten(run.plan, "experiments") ? { experiments: await readContent(run, "experiments") } : {}),
     files: filesOf(run),
   };
 }

@@ -1,14 +1,7 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
 
-import {
-  type LogprobDifferenceRow,
-  matrixPredictors,
-  matrixTargets,
-  whyNoLogprobs,
-} from "../ask/logprob-differences.js";
-import type { DistributionRow } from "../ask/measure-distribution.js";
-import type { NoiseFloor } from "../ask/noise-floor.js";
-import { readJson, readJsonLines, writeJson } from "../base/files.js";
+import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
+import { writeJson } from "../base/files.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
@@ -41,7 +34,6 @@ import {
   FEWEST_TRAIN_STRINGS,
   INPUT_ONLY,
   type InputOnlyExample,
-  type InputOnlyPredictions,
   inputOnlyPredictions,
   type InputOnlyQuestion,
 } from "../score/input-only/input-only-predictions.js";
@@ -50,7 +42,6 @@ import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
-import type { VerdictInput } from "../score/verdicts/verdict.js";
 import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -60,19 +51,17 @@ import { readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
+import { type InputOnlyByState, readContent, readLines } from "./records.js";
 
 // Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
 // Needs no model.
-
-/** The content of 07-input-only.json: by the state whose train behaviors were learnt. */
-export type InputOnlyByState = Readonly<Record<string, InputOnlyPredictions>>;
 
 /** What the classifier says of a target; undefined where none was trained. */
 type InputOnlyGuess = (target: string, task: string, item: string, property: string) => Extraction | undefined;
 
 /** @throws STORE_* */
 export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
-  const { rows } = await readJsonLines<Behavior>(run.file("behaviors"));
+  const rows = await readLines(run, "behaviors");
   const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
   const questions = questionsOf(run.plan);
   const byState: InputOnlyByState = Object.fromEntries(
@@ -82,11 +71,6 @@ export async function predictFromStrings({ run }: Pick<StageContext, "run">): Pr
     ]),
   );
   await writeJson(run.file("inputOnly"), byState);
-}
-
-/** @throws STORE_* */
-export async function readInputOnly(run: RunFolder): Promise<InputOnlyByState> {
-  return readJson<InputOnlyByState>(run.file("inputOnly"));
 }
 
 function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
@@ -128,7 +112,7 @@ function questionsOf(plan: Plan): InputOnlyQuestion[] {
 }
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputOnly = guessOf(run.plan, await readInputOnly(run));
+  const inputOnly = guessOf(run.plan, await readContent(run, "inputOnly"));
   const { trials, trainLabels } = await matchRun(run, inputOnly);
   const scores = scoreTrials(trials, trainLabels, { ...(await settingsOf(run)), ...trainedOf(run.plan) });
   await writeJson(run.file("scores"), scores);
@@ -136,7 +120,7 @@ export async function scorePredictions({ run }: Pick<StageContext, "run">): Prom
 
 /** How intervals are made, and which margins are noise: the largest difference that any state showed. */
 async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training">> {
-  const floors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
+  const floors = await readContent(run, "noiseFloor");
   return {
     confidence: run.plan.score.confidence,
     bootstrapReplicates: run.plan.score.bootstrapReplicates,
@@ -159,10 +143,10 @@ async function matchPairs(
   pairs: MatchInput["pairs"],
   heuristics: MatchInput["heuristics"],
 ): Promise<MatchedTrials> {
-  const replies = await readJsonLines<Answer>(run.file("hypothetical"));
+  const replies = await readLines(run, "hypothetical");
   return matchTrials({
     behaviors: await readBehaviors(run),
-    predictions: replies.rows.map(toPrediction),
+    predictions: replies.map(toPrediction),
     pairs,
     learntFrom: Object.fromEntries(statesOf(run.plan).trained.map(({ name, labelSource }) => [name, labelSource])),
     heuristics,
@@ -224,7 +208,7 @@ export function hasComparisons(plan: Plan): boolean {
 export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
   const matched = await matchRun(run);
-  const byState = await readInputOnly(run);
+  const byState = await readContent(run, "inputOnly");
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>
     (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
@@ -332,7 +316,7 @@ function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBeh
 /** Of a plan with a calibration. @throws STORE_* */
 export async function scoreDistributions({ run }: Pick<StageContext, "run">): Promise<void> {
   const { plan } = run;
-  const { rows } = await readJsonLines<DistributionRow>(run.file("distributions"));
+  const rows = await readLines(run, "distributions");
   const { confidence, bootstrapReplicates } = plan.score;
   const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
@@ -362,8 +346,7 @@ export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { rea
 }
 
 async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
-  const { rows } = await readJsonLines<LogprobDifferenceRow>(run.file("logprobDifferences"));
-  return scoreSong(run.plan, rows, settings);
+  return scoreSong(run.plan, await readLines(run, "logprobDifferences"), settings);
 }
 
 // Stage 08, behavioral change: which behavior predictions follow after a target was changed. Needs no model.
@@ -386,9 +369,17 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 
 // Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.
 
-/** Of a plan that names experiments; the names of the files that it reads are also VerdictInput's. @throws STORE_* */
+/** Of a plan that names experiments. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
-  const read = [...reads].map(async (file) => [file, await readJson<unknown>(run.file(file))] as const);
-  const input = { plan: run.plan, ...Object.fromEntries(await Promise.all(read)) } as VerdictInput;
-  await writeJson(run.file("experiments"), experimentResults(input));
+  const ifThere = async <Name extends "comparisons" | "calibration" | "shifts" | "matrix">(name: Name) =>
+    reads.has(name) ? await readContent(run, name) : undefined;
+  const results = experimentResults({
+    plan: run.plan,
+    scores: await readContent(run, "scores"),
+    comparisons: await ifThere("comparisons"),
+    calibration: await ifThere("calibration"),
+    shifts: await ifThere("shifts"),
+    matrix: await ifThere("matrix"),
+  });
+  await writeJson(run.file("experiments"), results);
 }

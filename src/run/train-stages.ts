@@ -4,9 +4,9 @@ import type { TrainingSettings } from "../study/study.js";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { hashOf, readJson, readJsonLines, writeError } from "../base/files.js";
-import { type AdapterCard, readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
-import { type FinetuneExample, type FinetuneSetReport, hashExamples } from "../finetune/set.js";
+import { hashOf, writeError } from "../base/files.js";
+import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
+import { hashExamples } from "../finetune/set.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
@@ -15,6 +15,7 @@ import { statesOf, type StateTraining } from "../study/states.js";
 import type { EncodedExample } from "../model/chat/encode.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
+import { readContent, readLines } from "./records.js";
 
 /**
  * What training needs besides memory, looked for before hours are spent on asking.
@@ -95,7 +96,7 @@ async function encodeSet(
   name: string,
   { base }: StateTraining,
 ): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
-  const { rows } = await readJsonLines<FinetuneExample>(run.file(`finetuneSet/${name}`));
+  const rows = await readLines(run, "finetuneSet", name);
   const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
   const unlikeTemplate = encoded.filter((example) => example.unlikeTemplate !== undefined).length;
   events.add("finetune_set_encoded", { adapter: name, examples: encoded.length, unlikeTemplate });
@@ -119,8 +120,8 @@ export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
   return Promise.all(
     statesOf(run.plan).trained.map(async ({ name }) => ({
       name,
-      card: await readJson<AdapterCard>(run.file(`adapterCard/${name}`)),
-      set: await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${name}`)),
+      card: await readContent(run, "adapterCard", name),
+      set: await readContent(run, "finetuneSetReport", name),
     })),
   );
 }

@@ -1,3 +1,5 @@
+import { z } from "zod";
+
 /** One chat turn. Content is always plain text: nothing in it becomes a control token. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
@@ -64,3 +66,42 @@ export type Answer = AskedQuestion &
     | { readonly reply: Reply; readonly setAside?: undefined }
     | { readonly setAside: SetAsideReason; readonly reply?: undefined }
   );
+
+// What a line of answers must be when it is read back.
+
+const numbers = z.array(z.number());
+const replySchema: z.ZodType<Reply> = z
+  .object({
+    text: z.string(),
+    tokenIds: numbers,
+    logprobs: numbers,
+    margins: numbers,
+    stop: z.enum(["end_of_generation", "max_tokens"]),
+    first: z.object({
+      tokenIds: numbers,
+      texts: z.array(z.string()),
+      logprobs: numbers,
+      logSumExp: z.number(),
+      vocabularySize: z.number(),
+    }),
+    promptTokens: z.number(),
+    promptSha256: z.string(),
+  })
+  .refine(({ tokenIds, logprobs }) => tokenIds.length === logprobs.length, "a token without a logprob");
+
+export const setAsideSchema: z.ZodType<SetAsideReason> = z.literal("engine_crashed");
+
+export const answerSchema = z
+  .object({
+    key: z.string(),
+    state: z.string(),
+    task: z.string(),
+    item: z.string(),
+    split: z.enum(["train", "held_out"]),
+    property: z.string().optional(),
+    variant: z.string().optional(),
+    sample: z.number(),
+    reply: replySchema.optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(({ reply, setAside }) => (reply === undefined) !== (setAside === undefined), "neither a reply nor set aside");

@@ -10,7 +10,7 @@ import type { Answer } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
 import type { ComparedPredictors, Comparisons } from "../../src/score/comparison/comparisons.js";
 import type { Scores } from "../../src/score/scores.js";
-import type { InputOnlyByState } from "../../src/run/score-stages.js";
+import type { InputOnlyByState } from "../../src/run/records.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -46,7 +46,7 @@ const settings = z.strictObject({
   activationCheckpointing: z.boolean(),
 });
 
-const cardSchema: z.ZodType<AdapterCard> = z.strictObject({
+export const cardSchema: z.ZodType<AdapterCard> = z.strictObject({
   cardVersion: z.literal(1),
   inwardVersion: z.string().min(1),
   llamaCpp: z.string().min(1),

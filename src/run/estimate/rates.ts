@@ -17,7 +17,7 @@ import { startEngine } from "../../model/engines/start-engine.js";
 import type { LanguageModel } from "../../model/language-model.js";
 import { layerParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Plan } from "../../study/plan.js";
-import type { AdapterCard } from "../../finetune/adapter/card.js";
+import { type AdapterCard, cardSchema } from "../../finetune/adapter/card.js";
 import { ADAPTER_FILES, RUN_FILES } from "../folder.js";
 import type { AskedSize, AskingRate, Rated, TimeEstimate } from "./estimate.js";
 import { askedSize, type TokenCounter, tokenCounter } from "./sizes.js";
@@ -302,7 +302,7 @@ async function trainingIn(run: string, base: string, threads: number): Promise<n
   const [folder, ending] = ADAPTER_FILES.adapterCard;
   const cards = (await readdir(join(run, folder))).filter((name) => name.endsWith(ending));
   for (const file of cards) {
-    const card = await readJson<AdapterCard>(join(run, folder, file));
+    const card = await readJson<AdapterCard>(join(run, folder, file), cardSchema);
     const { machine } = card;
     if (card.base.sha256 !== base || machine.threads !== threads || machine.cpu !== cpus()[0]?.model) continue;
     const { rows } = await readJsonLines<StepEvent>(join(run, RUN_FILES.events));

@@ -3,7 +3,8 @@
  * nothing but the string. A predictor that does no better than this has shown no self-knowledge. Pure.
  */
 
-import { type Extraction, value as present } from "../../properties/property.js";
+import { z } from "zod";
+import { type Extraction, extractionSchema, value as present } from "../../properties/property.js";
 import type { Share } from "../scores.js";
 import { type StringClassifier, trainClassifier } from "./classifier.js";
 
@@ -54,6 +55,13 @@ export interface InputOnlyPredictions {
   /** In the order in which questions first name them. */
   readonly cells: readonly InputOnlyCell[];
 }
+
+export const inputOnlySchema = z.object({
+  predictions: z.array(
+    z.object({ task: z.string(), item: z.string(), property: z.string(), prediction: extractionSchema }),
+  ),
+  cells: z.array(z.object({ task: z.string(), property: z.string(), ok: z.boolean() })),
+});
 
 /**
  * @param examples in any order; one that stands in several wordings counts once

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type Plan, readPlan } from "../study/plan.js";
 
@@ -84,10 +85,10 @@ export class RunFolder {
       await removePartials(folder);
       const planPath = join(folder, RUN_FILES.plan);
       if (await exists(planPath)) {
-        const there = await readJson<object>(planPath);
+        const there = await readJson<{ readonly study?: unknown }>(planPath);
         if (hashOf(there) !== hashOf(plan)) {
-          const { study } = readPlan(there, planPath);
-          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan (study "${study}").`);
+          const study = typeof there.study === "string" ? ` (study ${shown(there.study)})` : "";
+          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan${study}.`);
         }
       } else {
         await writeJson(planPath, plan);

@@ -1,5 +1,5 @@
 // Trains the same 20 steps with inward and with PEFT, from the same adapter on the same examples, and compares every loss.
-// node scripts/compare-with-peft.mjs [--steps 20] [--threads 2] [--encoding f32] [--set FILE] [--json]
+// node validation/compare-with-peft.mjs [--steps 20] [--threads 2] [--encoding f32] [--set FILE] [--json]
 // Exit code 4 when a loss differs by more than 1e-3 of itself, or when the two read the base differently.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { sampleExamples, setExamples } from "../bench/train/loads.mjs";
 import { peerModelFolder, runPeer } from "../bench/train/peft-environment.mjs";
-import { prepare } from "./prepare.mjs";
+import { prepare } from "../scripts/prepare.mjs";
 
 const { values: options } = parseArgs({
   options: {

@@ -1,10 +1,10 @@
 // Kills a study at random moments and starts it again until it ends; then compares its bytes with an undisturbed run's.
-// node scripts/kill-and-resume.mjs <study.yaml> <undisturbed run folder> [kills=50] [seconds between=3..15]
+// node validation/kill-and-resume.mjs <study.yaml> <undisturbed run folder> [kills=50] [seconds between=3..15]
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { prepare } from "./prepare.mjs";
+import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
 const [study, whole, kills = "50", shortest = "3", longest = "15"] = process.argv.slice(2);

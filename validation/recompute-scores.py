@@ -6,7 +6,7 @@ readers of its own (words, characters, true/false), then compares every cell and
 08-scores.json. Properties it has no reader
 for are named and left out.
 
-    python3 scripts/recompute-scores.py runs/<folder>
+    python3 validation/recompute-scores.py runs/<folder>
 """
 import json
 import re

@@ -1,14 +1,14 @@
 // Do inward's statistics keep their promises where the truth is known? 1,000 made-up studies for each scenario, fixed seeds.
-// node scripts/validate-statistics.mjs [--replications 1000] [--bootstrap 400] [--only <part of a scenario's name>] [--fresh] [--print]
+// node validation/validate-statistics.mjs [--replications 1000] [--bootstrap 400] [--only <part of a scenario's name>] [--fresh] [--print]
 // Needs dist/ (npm run build). Finished scenarios stand in bench/results/validate-statistics.json and are not run again unless --fresh;
 // the tables between the marks in docs/validation.md are written from there. --print writes nothing and prints instead.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { loadScoring } from "./validation/load-scoring.mjs";
-import { runScenario } from "./validation/run-scenario.mjs";
-import { SCENARIOS } from "./validation/scenarios.mjs";
-import { tablesOf } from "./validation/tables.mjs";
+import { loadScoring } from "./load-scoring.mjs";
+import { runScenario } from "./run-scenario.mjs";
+import { SCENARIOS } from "./scenarios.mjs";
+import { tablesOf } from "./tables.mjs";
 
 const RESULTS = fileURLToPath(new URL("../bench/results/validate-statistics.json", import.meta.url));
 const PAGE = fileURLToPath(new URL("../docs/validation.md", import.meta.url));

@@ -1,4 +1,4 @@
-import type { Trial } from "../../src/records/trial.js";
+import type { Trial } from "../src/score/trial.js";
 
 export interface PlantedState {
   readonly name: string;

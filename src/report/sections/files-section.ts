@@ -4,7 +4,7 @@ import type { Scores } from "../../score/scores.js";
 import type { EngineManifest, Plan } from "../../study/plan.js";
 import type { RemovedLayers } from "../../gguf/inspect-gguf.js";
 import { type Block, formatCount, type Inline, type Section, type TableCell } from "../document.js";
-import { readableName, stateWords } from "../words.js";
+import { readableName, stateWords } from "../terms.js";
 import { statesOf } from "../../study/states.js";
 
 type Facts = Extract<Block, { kind: "facts" }>["facts"];

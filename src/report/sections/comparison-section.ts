@@ -37,7 +37,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { comparisonFigure } from "../figures/comparison.js";
+import { comparisonFigure } from "../figures/comparison-figure.js";
 import { plateauSentence, verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 import {
@@ -48,7 +48,7 @@ import {
   readableName,
   SENSITIVITY_NAMES,
   THIRD_PARTY_NAMES,
-} from "../words.js";
+} from "../terms.js";
 import { statesOf } from "../../study/states.js";
 
 // What a comparison of self and cross cannot show, from what was and was not run.
@@ -195,7 +195,7 @@ function taskTable({ comparison }: ComparedPredictors, percent: number, heldOut:
     ],
     rows: comparison.byTask.map((row) => ({
       cells: [
-        { text: readableName(row.task), ...(heldOut.includes(row.task) ? { small: "held out" } : {}) },
+        { text: readableName(row.task), small: heldOut.includes(row.task) ? "held out" : undefined },
         ...sidesOf(row),
         testCell(row.signFlip),
         row.holmP.ok

@@ -3,7 +3,7 @@
 import type { ComparedPredictors, ComparedSelf } from "../../score/comparison/comparisons.js";
 import type { ObservedCell } from "../../score/matrix/cells.js";
 import type { StateNames } from "../state-names.js";
-import { readableName, THIRD_PARTY_NAMES } from "../words.js";
+import { readableName, THIRD_PARTY_NAMES } from "../terms.js";
 import { type Bar, barsFigure } from "./bars.js";
 import { chartLabel, drawSvg, type FigureSpec, PALETTE, shareAxis } from "./draw.js";
 

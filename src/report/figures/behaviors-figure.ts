@@ -2,7 +2,7 @@
 
 import type { CellScore, ValueCount } from "../../score/scores.js";
 import { formatBits, formatCount, formatPercent } from "../document.js";
-import { propertyLabel, readableName } from "../words.js";
+import { propertyLabel, readableName } from "../terms.js";
 import { chartLabel, drawSvg, type FigureSpec, PALETTE } from "./draw.js";
 
 const MOST_PANELS = 12;

@@ -15,7 +15,7 @@ import {
   paragraph,
   type Section,
 } from "../document.js";
-import { lossFigure } from "../figures/training.js";
+import { lossFigure } from "../figures/training-figure.js";
 import {
   hypotheticalQuestions,
   joinWords,
@@ -25,7 +25,7 @@ import {
   sourceWords,
   stringsEach,
   whatItLearnt,
-} from "../words.js";
+} from "../terms.js";
 import { otherAdapters } from "./before-after.js";
 import type { TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { statesOf, type StateTraining } from "../../study/states.js";

@@ -31,7 +31,7 @@ import {
   type TableRow,
 } from "../document.js";
 import { reliabilityFigure } from "../figures/reliability.js";
-import { type PairNames, plural, readableName } from "../words.js";
+import { type PairNames, plural, readableName } from "../terms.js";
 
 // How calibration was measured, and what it does not show, in words.
 

@@ -16,8 +16,8 @@ import {
   shareCell,
 } from "../document.js";
 import type { ReportInput } from "../report.js";
-import { changeLimits, joinWords, notJudged, type PairNames, propertyLabel, readableName } from "../words.js";
-import { JUDGED_BY_COMPARISON, trainingLimits } from "./training.js";
+import { changeLimits, joinWords, notJudged, type PairNames, propertyLabel, readableName } from "../terms.js";
+import { JUDGED_BY_COMPARISON, trainingLimits } from "./training-section.js";
 import { statesOf } from "../../study/states.js";
 
 // What results take for granted, in this study: from its plan and scores, so that nothing is assumed silently.

@@ -3,7 +3,7 @@
 import type { ObservedCell } from "../../score/matrix/cells.js";
 import type { Coefficient, CoefficientInterval, MatrixFit } from "../../score/matrix/fit.js";
 import type { FittedForm, MatrixScores, SongScores } from "../../score/matrix/matrix.js";
-import { coefficientOf, matrixVerdicts } from "../../score/verdicts/matrix.js";
+import { coefficientOf, matrixVerdicts } from "../../score/verdicts/matrix-verdict.js";
 import {
   decimalCell,
   decimalInterval,
@@ -23,8 +23,8 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { matrixFigure } from "../figures/comparison.js";
-import { joinWords, readableName } from "../words.js";
+import { matrixFigure } from "../figures/comparison-figure.js";
+import { joinWords, readableName } from "../terms.js";
 import { PREDICTOR_GROUPS, verdictBlock } from "../sentences.js";
 
 // How the matrix was made and fitted, and what it does not show, in words.
@@ -247,7 +247,7 @@ function coefficientCell(
 function cellsCell(fit: MatrixFit): TableCell {
   const missing = fit.missing.length;
   if (!fit.ok) return { text: "—", missing: true };
-  return { text: formatCount(fit.cells), ...(missing > 0 ? { small: `${formatCount(missing)} missing` } : {}) };
+  return { text: formatCount(fit.cells), small: missing > 0 ? `${formatCount(missing)} missing` : undefined };
 }
 
 function preferencesTable({ preferences }: MatrixScores, percent: number): Table {

@@ -1,7 +1,7 @@
 /**
- * The addon as TypeScript sees it. Every call is synchronous and may take seconds: it is made in a worker process, never
- * in the process that a person started. What a caller can cause throws an Error whose `code` is one of inward's (TRAIN_*,
- * MODEL_*).
+ * The addon as TypeScript sees it. Every call is synchronous and may take seconds: it is made in a worker process,
+ * never in the process that a person started. What a caller can cause throws an Error whose `code` is one of inward's
+ * (TRAIN_*, MODEL_*).
  */
 
 export type NativeDevice = "cpu" | "cuda" | "vulkan" | "metal";
@@ -34,8 +34,8 @@ export interface NativeTrainerOptions {
 }
 
 /**
- * Packed examples. Tokens stand in depth-first order of a prefix forest cut into segments; a token sees its own segment
- * up to itself and all of its ancestors' segments. Without sharing every example is one segment with parent -1.
+ * Packed examples. Tokens stand in depth-first order of a prefix forest cut into segments; a token sees its own
+ * segment up to itself and all of its ancestors' segments. Without sharing every example is one segment of parent -1.
  */
 export interface NativeMicrobatch {
   /** [tokens] */
@@ -239,8 +239,8 @@ export interface NativeWork {
 }
 
 /**
- * Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1, full
- * vocabulary, double precision.
+ * Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1,
+ * full vocabulary, double precision.
  */
 export interface NativeAnswers {
   readonly items: Int32Array;

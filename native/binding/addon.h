@@ -1,4 +1,4 @@
-// What the addon's files share: its classes, JavaScript values as C++ ones, and C++ errors as JavaScript ones with a code.
+// What the addon's files share: its classes, JavaScript values as C++ ones, C++ errors as coded JavaScript ones.
 #pragma once
 #include <napi.h>
 

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <numeric>
 
-#include "inward/error.h"
 #include "shared/row-kernels.h"
 #include "train/kernels.h"
 

@@ -72,7 +72,6 @@ struct attention_plan {
     };
     std::vector<std::vector<item>> of_thread;  // balanced by cost
 
-    // throws inward::error TRAIN_SHAPE when segments are no forest in depth-first order
     void set(const microbatch & batch, int threads);
     static int64_t scratch(int64_t head_width, int64_t heads, int64_t kv_heads, int64_t tokens);
 };

@@ -6,11 +6,11 @@ import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
-const { openModel } = await import("../dist/model/engine/open-model.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
-const { loadTask } = await import("../dist/tasks/load-task.js");
-const { objectLevelMessages } = await import("../dist/tasks/object-level-messages.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { loadTask } = await import("../dist/study/load-task.js");
+const { objectLevelMessages } = await import("../dist/tasks/task.js");
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const ITEMS = 32;
@@ -23,7 +23,7 @@ const questions = task.heldOut
   .map((item) => objectLevelMessages(task.definition, item, { examples: true, system: "" }));
 const maxTokens = task.definition.maxTokens;
 
-const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu", sequences: SEQUENCES });
+const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu", sequences: SEQUENCES });
 const prompts = await Promise.all(questions.map((messages) => model.render(messages)));
 const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
 const plain = await llama.loadModel({ modelPath: file.path });

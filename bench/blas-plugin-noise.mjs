@@ -35,11 +35,11 @@ const CASES = {
 
 prepare();
 if (!BLAS_PLUGIN_ENV) throw new Error("The BLAS plugin is not there: node scripts/build-blas-plugin.mjs");
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
-const { engineReleases } = await import("../dist/model/engine/releases.js");
-const { openModel } = await import("../dist/model/engine/open-model.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
+const { engineReleases } = await import("../dist/model/native/addon.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
 const { LOADS } = await import("./engine/loads.mjs");
 
 const work = mkdtempSync(join(tmpdir(), "inward-bench-"));
@@ -145,7 +145,7 @@ function ask(title, modelPath, prompts) {
 
 /** Hypothetical questions: eight properties of each string. */
 async function promptsFor(path) {
-  const model = await openModel(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1 });
+  const model = await startEngine(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1 });
   try {
     return (await LOADS.hypothetical(Number(options.items), model)).prompts;
   } finally {

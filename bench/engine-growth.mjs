@@ -23,8 +23,8 @@ const ROUNDS = Number(options.rounds);
 const THREADS = Number(options.threads);
 
 prepare();
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
-const { engineReleases } = await import("../dist/model/engine/releases.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
+const { engineReleases } = await import("../dist/model/native/addon.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });

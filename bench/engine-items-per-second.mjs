@@ -34,11 +34,11 @@ const SCAN_ITEMS = 16;
 
 prepare();
 const { LOADS, distinctTokens } = await import("./engine/loads.mjs");
-const { openModel } = await import("../dist/model/engine/open-model.js");
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
-const { engineReleases } = await import("../dist/model/engine/releases.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
+const { engineReleases } = await import("../dist/model/native/addon.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
 const names = options.load ?? Object.keys(LOADS);
@@ -80,7 +80,7 @@ process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 process.exit(0);
 
 async function renderedLoads() {
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
   try {
     const made = {};
     for (const name of names) made[name] = await LOADS[name](ITEMS, model);

@@ -21,8 +21,8 @@ const PROMPT_TOKENS = 401;
 const GENERATED_TOKENS = 200;
 
 prepare();
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
-const { engineReleases } = await import("../dist/model/engine/releases.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
+const { engineReleases } = await import("../dist/model/native/addon.js");
 const { writeWideVocabulary } = await import("./engine/wide-vocabulary.mjs");
 
 const prompt = Array.from({ length: PROMPT_TOKENS }, (_, at) => 97 + ((at * 7) % 26));

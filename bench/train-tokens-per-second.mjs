@@ -52,12 +52,12 @@ const SETTINGS = {
 };
 
 prepare();
-const { openModel } = await import("../dist/model/engine/open-model.js");
-const { cpuFlags } = await import("../dist/model/engine/cpu-flags.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
+const { cpuFlags } = await import("../dist/model/engines/settings.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { DEFAULT_ENGINE } = await import("../dist/plan/default-engine.js");
-const { hashExamples } = await import("../dist/finetune/hash-examples.js");
-const { orderExamples } = await import("../dist/finetune/order-examples.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { hashExamples } = await import("../dist/finetune/set.js");
+const { orderExamples } = await import("../dist/finetune/batches.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
 const { examples, subjects } = await loadOf(options.load);
@@ -140,7 +140,7 @@ process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 /** @returns {examples: EncodedExample[], subjects?: string[]} */
 async function loadOf(load) {
   if (load !== "synthetic" && load !== "set") throw new Error(`--load is ${load}; it must be synthetic or set`);
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu" });
   try {
     if (load === "synthetic") return { examples: syntheticExamples(model.facts.vocabularySize) };
     const needed = (WARM_UP_STEPS + STEPS) * SETTINGS.batchExamples;

@@ -4,6 +4,6 @@ import { z } from "zod";
 import { prepare } from "./prepare.mjs";
 
 prepare();
-const { studySchema } = await import("../dist/plan/study-schema.js");
+const { studySchema } = await import("../dist/study/schema.js");
 const schema = z.toJSONSchema(studySchema, { io: "input" });
 writeFileSync(new URL("../schemas/study.schema.json", import.meta.url), `${JSON.stringify(schema, null, 2)}\n`);

@@ -12,7 +12,7 @@ interface ErrorEntry {
 export type ExitCode = 1 | 2 | 3 | 4 | 130;
 
 export const ERRORS = {
-  USAGE: { exit: 2, hint: "Run: inward --help" },
+  USAGE: { exit: 2, hint: "Run: npx inward --help" },
   INTERRUPTED: { exit: 130, hint: "Nothing is lost: run the same command again and it goes on." },
   INTERNAL: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
 
@@ -21,9 +21,9 @@ export const ERRORS = {
   STUDY_UNKNOWN_KEY: { exit: 2, hint: "Keys are strict so that a typing slip cannot change a result." },
   STUDY_INVALID: { exit: 2, hint: "Every key is described in schemas/study.schema.json." },
   STUDY_UNKNOWN_MODEL: { exit: 2, hint: "Name it under models: in the study." },
-  STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; inward tasks list shows how many there are." },
+  STUDY_NOT_ENOUGH_STRINGS: { exit: 2, hint: "Ask for fewer strings; npx inward tasks list shows how many there are." },
 
-  TASK_NOT_FOUND: { exit: 2, hint: "Run: inward tasks list" },
+  TASK_NOT_FOUND: { exit: 2, hint: "Run: npx inward tasks list" },
   TASK_INVALID: { exit: 2, hint: "A task is a YAML file beside its JSONL of strings; README shows one." },
   TASK_CORRUPT: { exit: 1, hint: "Restore it: git checkout -- datasets, or npm run datasets" },
   TASK_OVERLAP: {
@@ -31,16 +31,19 @@ export const ERRORS = {
     hint: "Train and held-out strings must be disjoint; remove the string from one of the two.",
   },
 
-  PROPERTY_NOT_FOUND: { exit: 2, hint: "Run: inward properties list" },
+  PROPERTY_NOT_FOUND: { exit: 2, hint: "Run: npx inward properties list" },
   PROPERTY_NOT_APPLICABLE: {
     exit: 2,
-    hint: "Run: inward properties list; it shows which kinds of task each property is for.",
+    hint: "Run: npx inward properties list; it shows which kinds of task each property is for.",
   },
 
-  MODEL_NOT_FOUND: { exit: 3, hint: "Run: inward models list, or give the path of a GGUF file." },
+  MODEL_NOT_FOUND: { exit: 3, hint: "Run: npx inward models list, or give the path of a GGUF file." },
   MODEL_UNREACHABLE: { exit: 3, hint: "Download the file elsewhere and give its path instead." },
-  MODEL_CHECKSUM: { exit: 3, hint: "The bad file was set aside. Pull it again: inward models pull" },
-  MODEL_TRUNCATED: { exit: 3, hint: "The file is shorter than its own header says. Pull it again: inward models pull" },
+  MODEL_CHECKSUM: { exit: 3, hint: "The bad file was set aside. Pull it again: npx inward models pull <name>" },
+  MODEL_TRUNCATED: {
+    exit: 3,
+    hint: "The file is shorter than its own header says. Pull it again: npx inward models pull <name>",
+  },
   MODEL_NOT_GGUF: { exit: 3, hint: "inward reads GGUF files; convert the model with llama.cpp's converter first." },
   MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
   MODEL_TENSOR_TYPE: {
@@ -65,21 +68,21 @@ export const ERRORS = {
     hint: "The text tokenizes to a control token even as plain text; remove it from the string.",
   },
 
-  ENGINE_UNAVAILABLE: { exit: 3, hint: "Run: inward doctor" },
+  ENGINE_UNAVAILABLE: { exit: 3, hint: "Run: npx inward doctor" },
   ENGINE_CRASHED: {
     exit: 1,
-    hint: "Run the same command again: finished groups are kept. inward doctor checks the set-up.",
+    hint: "Run the same command again: finished groups are kept. npx inward doctor checks the set-up.",
   },
   ENGINE_MEMORY: {
     exit: 3,
-    hint: "Lower engine.sequences, take a smaller or more quantized model, or another engine.device; inward doctor shows free memory.",
+    hint: "Lower engine.sequences, take a smaller or more quantized model, or another engine.device; npx inward doctor shows free memory.",
   },
   ENGINE_CONTEXT: { exit: 2, hint: "Shorten the string or lower maxTokens; nothing is ever cut or shifted silently." },
   ENGINE_EMPTY_PROMPT: { exit: 2, hint: "A question needs at least one token." },
   ENGINE_TOKEN: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
   ENGINE_NOT_FINITE: {
     exit: 1,
-    hint: "The model produced NaN or infinite logits: check the file with inward models verify.",
+    hint: "The model produced NaN or infinite logits: check the file with npx inward verify model.",
   },
 
   TRAIN_EMPTY_SET: {
@@ -91,7 +94,7 @@ export const ERRORS = {
     hint: "Mend the line named above: OpenAI chat JSONL whose last message is the assistant's.",
   },
   TRAIN_CONTEXT: { exit: 2, hint: "Shorten the example; nothing is cut off silently." },
-  TRAIN_SETTINGS: { exit: 2, hint: "Mend the setting named above; inward train --help lists them." },
+  TRAIN_SETTINGS: { exit: 2, hint: "Mend the setting named above; npx inward train --help lists them." },
   TRAIN_MODEL: {
     exit: 3,
     hint: "The trainer knows dense models of llama architecture; ask this model without training.",
@@ -118,14 +121,17 @@ export const ERRORS = {
   STORE_LOCKED: { exit: 1, hint: "Wait for the other process, or give this run another folder with --out." },
   STORE_UNWRITABLE: { exit: 1, hint: "Give a folder you may write to with --out." },
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
-  STORE_CORRUPT: { exit: 1, hint: "Move the named file away and run the same command again." },
+  STORE_CORRUPT: {
+    exit: 1,
+    hint: "Restore the named file, or move it away and run the study again: npx inward run <study.yaml>",
+  },
   STORE_OTHER_PLAN: { exit: 2, hint: "This folder holds another study's run. Give another folder with --out." },
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
-  STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: inward run <study.yaml>" },
+  STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },
 
   REPORT_FAILED: {
     exit: 1,
-    hint: "The scores are safe in 08-scores.json; inward report <run> makes the report again.",
+    hint: "The scores are safe in 08-scores.json; npx inward report <run> makes the report again.",
   },
 } as const satisfies Record<string, ErrorEntry>;
 

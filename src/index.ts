@@ -1,27 +1,58 @@
-/** inward's public names, one by one. */
-export { InwardError, type ErrorCode } from "./errors.js";
+/** inward as a library: one call does one job. docs/library.md shows each. */
+
+export { INWARD_VERSION } from "./base/version.js";
+export { ERRORS, type ErrorCode, type ExitCode, InwardError } from "./errors.js";
+
+// A study: planned, counted, run, calibrated, scored and reported again.
+export {
+  type AuthoredStudy,
+  calibrate,
+  type CalibratedRun,
+  type FinishedRun,
+  type PlannedStudy,
+  planStudy,
+  report,
+  type ReportFiles,
+  type RunFiles,
+  runStudy,
+  score,
+  type StudyOptions,
+} from "./run/run-study.js";
+export { type DryRun, dryRun, type DryRunOptions } from "./run/dry-run.js";
+export { RUN_FILES } from "./run/folder.js";
+
+// A model: opened and asked, its distributions measured.
+export {
+  type AnswerOptions,
+  openModel,
+  type OpenModel,
+  type OpenModelOptions,
+  type WornAdapter,
+  type WorkOptions,
+  type WorkProgress,
+} from "./run/open-model.js";
+export { distribution, type QuickLook, type QuickLookOptions } from "./run/quick-look.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
-export { openModel } from "./model/engine/open-model.js";
-export { settleEngine } from "./model/engine/settle-engine.js";
-export { resolveModel } from "./model/resolve-model.js";
-export { loadStudy } from "./plan/load-study.js";
-export { makePlan } from "./plan/make-plan.js";
+
+// An adapter: trained on chat JSONL.
+export { type AuthoredTraining, train, type Trained, type TrainedFiles, type TrainOptions } from "./run/train.js";
+
+// What is asked, and what is read from answers.
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
-export type { BehaviorProperty } from "./properties/property.js";
-export type { Answer, ChatMessage, Reply } from "./records/answer.js";
-export type { Behavior } from "./records/behavior.js";
-export type { Extraction } from "./records/extraction.js";
-export type { Plan } from "./records/plan.js";
-export type { Scores } from "./records/scores.js";
-export type { Study } from "./records/study.js";
-export type { Task, TaskDefinition, TaskItem } from "./records/task.js";
-export type { Trial } from "./records/trial.js";
-export { runStudy } from "./run-study.js";
-export { scoreTrials } from "./score/score-trials.js";
-export { OneModel } from "./stages/one-model.js";
-export { openState } from "./stages/open-state.js";
-export type { StageContext } from "./stages/stage-context.js";
-export { EventLog } from "./store/event-log.js";
-export { RunFolder } from "./store/run-folder.js";
-export { loadTask } from "./tasks/load-task.js";
-export { INWARD_VERSION } from "./version.js";
+export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";
+export { ALL_TASKS } from "./tasks/built-in.js";
+export { loadTask } from "./study/load-task.js";
+export type { Task, TaskDefinition, TaskItem } from "./tasks/task.js";
+export type { Answer, ChatMessage, Reply } from "./tasks/answer.js";
+
+// The content of a run's files.
+export type { Distribution } from "./ask/distribution.js";
+export type { MeasuredDistribution } from "./ask/measure-distribution.js";
+export type { ExperimentResults } from "./score/verdicts/experiments.js";
+export type { Verdict, VerdictNumber } from "./score/verdicts/verdict.js";
+export type { CalibrationScores } from "./score/calibration/score-calibration.js";
+export type { Scores } from "./score/scores.js";
+export type { Trial } from "./score/trial.js";
+export type { EngineManifest, ModelFile, Plan } from "./study/plan.js";
+export type { AdapterCard } from "./finetune/adapter/card.js";
+export type { TrainingExample } from "./finetune/chat-jsonl.js";

@@ -1,8 +1,8 @@
 // The native engine's turn: the addon's own class, in this process.
 import { readFileSync } from "node:fs";
 
-const { findBinaries } = await import("../../dist/model/native/find-binaries.js");
-const { loadAddon } = await import("../../dist/model/native/load-addon.js");
+const { findBinaries } = await import("../../dist/model/native/addon.js");
+const { loadAddon } = await import("../../dist/model/native/addon.js");
 
 const request = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const binaries = findBinaries("cpu");

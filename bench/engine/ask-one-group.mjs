@@ -2,11 +2,11 @@
 // for the messages to its parent.
 import { readFileSync } from "node:fs";
 
-const { openNativeEngine } = await import("../../dist/model/engine/native-engine.js");
-const { settleEngine } = await import("../../dist/model/engine/settle-engine.js");
-const { DEFAULT_ENGINE } = await import("../../dist/plan/default-engine.js");
-const { loadTask } = await import("../../dist/tasks/load-task.js");
-const { objectLevelMessages } = await import("../../dist/tasks/object-level-messages.js");
+const { openNativeEngine } = await import("../../dist/model/engines/native.js");
+const { settleEngine } = await import("../../dist/model/engines/settings.js");
+const { DEFAULT_ENGINE } = await import("../../dist/study/load-study.js");
+const { loadTask } = await import("../../dist/study/load-task.js");
+const { objectLevelMessages } = await import("../../dist/tasks/task.js");
 
 const { modelPath, items, threads } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const { definition, train, heldOut } = await loadTask("animals_long");

@@ -1,8 +1,8 @@
 // What is asked in engine-items-per-second.mjs: prompts as token ids, so that every contender reads the same.
-const { loadTask } = await import("../../dist/tasks/load-task.js");
-const { objectLevelMessages, objectLevelQuestion } = await import("../../dist/tasks/object-level-messages.js");
-const { wordHypothetical } = await import("../../dist/ask/hypothetical-turn.js");
-const { hypotheticalVariant } = await import("../../dist/properties/hypothetical-variants.js");
+const { loadTask } = await import("../../dist/study/load-task.js");
+const { objectLevelMessages, objectLevelQuestion } = await import("../../dist/tasks/task.js");
+const { wordHypothetical } = await import("../../dist/ask/questions.js");
+const { hypotheticalVariant } = await import("../../dist/properties/wordings.js");
 const { propertyNamed } = await import("../../dist/properties/all-properties.js");
 
 /** Items that warm a process up; asked before the timed ones and never among them. */

@@ -1,5 +1,5 @@
 // A model that is next to nothing but its vocabulary: one block, 32 wide, random. What reading logprobs costs shows beside it.
-const { writeGguf } = await import("../../dist/model/gguf/write-gguf.js");
+const { writeGguf } = await import("../../dist/gguf/write-gguf.js");
 
 const WIDTH = 32;
 const FEED_FORWARD = 64;

@@ -23,7 +23,7 @@ export function syntheticExamples(vocabularySize) {
  * @returns {examples: EncodedExample[], subjects?: string[]}, subjects where the set's lines say what they are about
  */
 export async function setExamples(path, model) {
-  const { readChatJsonl } = await import("../../dist/finetune/read-chat-jsonl.js");
+  const { readChatJsonl } = await import("../../dist/finetune/chat-jsonl.js");
   const examples = await encoded(await readChatJsonl(path), model);
   const notes = readFileSync(path, "utf8")
     .split("\n")
@@ -38,11 +38,11 @@ export async function setExamples(path, model) {
  * @returns {examples: EncodedExample[]}, those about one string together
  */
 export async function sampleExamples(strings, model) {
-  const { loadTask } = await import("../../dist/tasks/load-task.js");
-  const { objectLevelQuestion } = await import("../../dist/tasks/object-level-messages.js");
+  const { loadTask } = await import("../../dist/study/load-task.js");
+  const { objectLevelQuestion } = await import("../../dist/tasks/task.js");
   const { propertyNamed } = await import("../../dist/properties/all-properties.js");
-  const { hypotheticalVariant } = await import("../../dist/properties/hypothetical-variants.js");
-  const { wordHypothetical } = await import("../../dist/ask/hypothetical-turn.js");
+  const { hypotheticalVariant } = await import("../../dist/properties/wordings.js");
+  const { wordHypothetical } = await import("../../dist/ask/questions.js");
   const task = await loadTask(SAMPLE.task);
   const { template } = hypotheticalVariant("minimal");
   const chats = task.train.slice(0, strings).flatMap((item) =>

@@ -1,12 +1,11 @@
 // One measurement of inward's trainer: node ours.mjs request.json prints one JSON line, in the form of peft_peer.py.
 // request: modelPath, examples, batches (example indices per step), settings (TrainingSettings), threads. CPU only.
 import { readdirSync, readFileSync } from "node:fs";
-import { findBinaries } from "../../dist/model/native/find-binaries.js";
-import { findBlas } from "../../dist/model/native/find-blas.js";
-import { initialParameters } from "../../dist/finetune/initial-parameters.js";
-import { loadAddon } from "../../dist/model/native/load-addon.js";
-import { NativeTrainer } from "../../dist/finetune/native-trainer.js";
-import { packExamples } from "../../dist/finetune/pack-examples.js";
+import { findBinaries, loadAddon } from "../../dist/model/native/addon.js";
+import { findBlas } from "../../dist/model/native/blas.js";
+import { initialParameters } from "../../dist/finetune/initial-adapter.js";
+import { openNativeTrainer } from "../../dist/finetune/trainer.js";
+import { packExamples } from "../../dist/finetune/batches.js";
 
 /** Columns that the product behind the sgemm rate has: a microbatch's tokens. */
 const SGEMM_TOKENS = 512;
@@ -24,7 +23,7 @@ const largest = (length) => Math.max(...planned.flat().map(({ microbatch }) => l
 const binariesFolder = findBinaries("cpu").folder;
 const blas = findBlas();
 const { rank, alpha, dropout, targets } = settings.lora;
-const trainer = await NativeTrainer.open({
+const trainer = await openNativeTrainer({
   modelPath,
   binariesFolder,
   device: "cpu",

@@ -1,36 +1,41 @@
 /** inward ask: one question to one model, with everything there is to see about the answer. */
+
 import { Command, Option } from "commander";
-import { wordHypothetical } from "../ask/hypothetical-turn.js";
-import { InwardError } from "../errors.js";
-import { openModel } from "../model/engine/open-model.js";
-import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
+import { wordHypothetical } from "../ask/questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { hypotheticalVariant } from "../properties/hypothetical-variants.js";
 import { readReply } from "../properties/reading.js";
-import type { ChatMessage, Reply } from "../records/answer.js";
-import { loadTask } from "../tasks/load-task.js";
-import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
-import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { print, printJson, table } from "./output.js";
+import { hypotheticalVariant } from "../properties/wordings.js";
+import { openModel, turns } from "../run/open-model.js";
+import { loadTask } from "../study/load-task.js";
+import type { ChatMessage, Reply } from "../tasks/answer.js";
+import { objectLevelMessages, objectLevelQuestion } from "../tasks/task.js";
+import {
+  adapterFacts,
+  type AdapterOptions,
+  adapterOptions,
+  findOptions,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
+  type ModelOptions,
+  noteAdapter,
+  type PromptOptions,
+  promptOptions,
+  wholeNumber,
+} from "./options.js";
+import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-interface AskCliOptions extends ModelOptions, AdapterOptions {
+interface AskCommandOptions extends ModelOptions, AdapterOptions, PromptOptions, JsonOption {
   readonly task?: string;
   readonly property?: string;
-  readonly variant: string;
-  readonly examples: boolean;
-  readonly system: string;
   readonly maxTokens?: string;
   readonly temperature: "0" | "1";
   readonly seed: string;
-  readonly json?: boolean;
 }
 
 export function askCommand(): Command {
-  return adapterOptions(modelOptions(new Command("ask")))
+  const command = adapterOptions(modelOptions(new Command("ask")))
     .summary("put one question to a model: object-level, or hypothetical with --property")
     .description(
       "Asks TEXT as it stands, or as a string of --task. With --property the question becomes hypothetical: the prompt is\n" +
@@ -38,59 +43,47 @@ export function askCommand(): Command {
     )
     .argument("<text>", "the question, or with --task one string of the task")
     .option("-t, --task <task>", "ask TEXT as a string of this task")
-    .option("-p, --property <property>", "ask for this property of the answer instead of for the answer")
-    .option("--variant <variant>", "wording of the hypothetical question", "minimal")
-    .option("--no-examples", "without the task's solved examples")
-    .option("--system <text>", "system message", "")
+    .option("-p, --property <property>", "ask for this property of the answer instead of for the answer");
+  promptOptions(command)
     .option("--max-tokens <n>", "longest answer")
     .addOption(
       new Option("--temperature <t>", "0: most likely token; 1: drawn from the plain softmax")
         .choices(["0", "1"])
         .default("0"),
     )
-    .option("--seed <seed>", "what a draw at temperature 1 is a function of", "0")
-    .option("--json", "print one JSON object")
-    .action(ask);
+    .option("--seed <seed>", "what a draw at temperature 1 is a function of", "0");
+  return jsonOption(command).action(ask);
 }
 
-async function ask(text: string, options: AskCliOptions): Promise<void> {
+async function ask(text: string, options: AskCommandOptions): Promise<void> {
   const signal = abortOnInterrupt();
   const progress = showProgress();
   const { messages, maxTokens } = await toMessages(text, options);
-  const file = await resolveModel(options.model, {
-    encoding: options.encoding,
+  const model = await openModel(options.model, {
+    ...findOptions(options),
+    engine: { device: options.device, sequences: 1 },
     signal,
-    onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
-  });
-  const chosen = await chooseAdapter(options, file.sha256);
-  const engine = { ...DEFAULT_ENGINE, device: options.device, sequences: 1 };
-  const model = await openModel(file.path, engine, chosen ? { adapter: chosen.choice } : {});
+    onProgress: progress.update,
+  }).finally(progress.end);
   try {
+    noteAdapter(model);
+    const { file, adapter, manifest } = model;
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
-    const [reply] = await model.ask([{ messages, maxTokens, temperature, seed: options.seed, topTokens: 10 }], {
-      signal,
-    });
-    if (!reply) throw new InwardError("INTERNAL", "The engine gave no reply.");
+    const reply = await model.answer(messages, { maxTokens, temperature, seed: options.seed, signal });
     const reading = options.property ? readReply(propertyNamed(options.property), reply.text, reply.stop) : undefined;
     if (options.json) {
-      const adapter = chosen ? { ...chosen.choice, ...model.manifest.adapter, base: chosen.base } : undefined;
-      printJson({
-        model: file.source,
-        sha256: file.sha256,
-        ...(adapter ? { adapter } : {}),
-        prompt,
-        reply,
-        ...(reading ? { reading } : {}),
-      });
+      const { source, sha256 } = file;
+      printJson({ model: source, sha256, ...adapterFacts(adapter, manifest), prompt, reply, reading });
       return;
     }
     print(
       `--- prompt (${prompt.tokenIds.length} tokens, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…)\n${prompt.text}`,
     );
-    const { adapter } = model.manifest;
-    if (adapter)
-      print(`--- adapter (sha256 ${adapter.sha256.slice(0, 12)}…, scale ${adapter.scale}, base ${chosen?.base})`);
+    if (manifest.adapter) {
+      const { sha256, scale } = manifest.adapter;
+      print(`--- adapter (sha256 ${sha256.slice(0, 12)}…, scale ${scale}, base ${adapter?.base})`);
+    }
     print(`--- answer (${reply.stop})\n${reply.text}`);
     if (reading)
       print(
@@ -109,12 +102,9 @@ async function ask(text: string, options: AskCliOptions): Promise<void> {
 
 async function toMessages(
   text: string,
-  options: AskCliOptions,
+  options: AskCommandOptions,
 ): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
-  const given = options.maxTokens === undefined ? undefined : Number(options.maxTokens);
-  if (given !== undefined && (!Number.isInteger(given) || given < 1)) {
-    throw new InwardError("USAGE", `--max-tokens wants a whole number from 1 on, not "${options.maxTokens}".`);
-  }
+  const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
   const item = { id: "cli", split: "held_out" as const, text };
   const question = task ? objectLevelQuestion(task.definition, item) : text;
@@ -130,13 +120,6 @@ async function toMessages(
     ? objectLevelMessages(task.definition, item, { examples: options.examples, system: options.system })
     : turns(options.system, question);
   return { messages, maxTokens: given ?? task?.definition.maxTokens ?? 64 };
-}
-
-function turns(system: string, content: string): ChatMessage[] {
-  return [
-    { role: "system", content: system },
-    { role: "user", content },
-  ];
 }
 
 function tokenTable(reply: Reply): string {

@@ -1,42 +1,37 @@
-// `inward blas`: the optional library that makes training on the CPU faster.
+/** inward blas: the optional library that makes training on the CPU faster. */
+
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { blasFolder, cachedBlas } from "../model/native/blas-cache.js";
-import { fetchBlas } from "../model/native/fetch-blas.js";
-import { findBlas } from "../model/native/find-blas.js";
-import { sha256OfFile } from "../model/checksum.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { note, print, printJson } from "./output.js";
+import { sha256OfFile } from "../model/model-file.js";
+import { modelProgress } from "../run/open-model.js";
+import { blasFolder, cachedBlas, fetchBlas, findBlas } from "../model/native/blas.js";
+import { jsonOption, type JsonOption, offlineOption, type OfflineOption } from "./options.js";
+import { abortOnInterrupt, note, print, printJson } from "./output.js";
+import { showProgress } from "./progress.js";
 
 const WITHOUT = "training on the CPU uses ggml's own kernels, about two to three times slower";
 /** A file is not what it was. */
 const MISMATCH = 4;
 
-interface PullOptions {
+interface PullOptions extends OfflineOption, JsonOption {
   readonly ifNone?: boolean;
-  readonly offline?: boolean;
-  readonly json?: boolean;
 }
 
 export function blasCommand(): Command {
   const blas = new Command("blas").description("the optional BLAS library that makes training on the CPU faster");
-  blas
+  const status = blas
     .command("status")
-    .description("which BLAS training would use; reads a pulled one whole, exit code 4 when it is damaged")
-    .option("--json", "print one JSON object")
-    .action(showStatus);
-  blas
+    .description("which BLAS training would use; reads a pulled one whole, exit code 4 when it is damaged");
+  jsonOption(status).action(showStatus);
+  const pulling = blas
     .command("pull")
     .description("get OpenBLAS (8 MB, as the Python package scipy-openblas32) into the user's cache; installs nothing")
-    .option("--if-none", "only when there is no BLAS yet; not getting one is then a note and no error")
-    .option("--offline", "use no network: only what is on this machine")
-    .option("--json", "print one JSON object")
-    .action(pull);
+    .option("--if-none", "only when there is no BLAS yet; not getting one is then a note and no error");
+  jsonOption(offlineOption(pulling, "use no network: only what is on this machine")).action(pull);
   return blas;
 }
 
-async function showStatus(options: { readonly json?: boolean }): Promise<void> {
+async function showStatus(options: JsonOption): Promise<void> {
   const found = findBlas();
   const cached = cachedBlas();
   const used = cached !== undefined && "path" in found && found.path === cached.path;
@@ -47,12 +42,12 @@ async function showStatus(options: { readonly json?: boolean }): Promise<void> {
     return;
   }
   if (!("path" in found)) {
-    print(`no BLAS: ${found.reason}\n  ${WITHOUT}${process.env.INWARD_BLAS ? "" : "; get one: inward blas pull"}`);
+    print(`no BLAS: ${found.reason}\n  ${WITHOUT}${process.env.INWARD_BLAS ? "" : "; get one: npx inward blas pull"}`);
     return;
   }
   print(`${found.what}\n  ${found.path}`);
   if (checksum === "ok") print("  checksum ok");
-  if (checksum === "mismatch") print(`  WRONG CHECKSUM: remove ${blasFolder()}, then: inward blas pull`);
+  if (checksum === "mismatch") print(`  WRONG CHECKSUM: remove ${blasFolder()}, then: npx inward blas pull`);
 }
 
 async function pull(options: PullOptions): Promise<void> {
@@ -78,10 +73,6 @@ async function pull(options: PullOptions): Promise<void> {
 }
 
 async function fetchWithProgress(offline: boolean) {
-  const { onProgress, finish } = modelProgressLines();
-  try {
-    return await fetchBlas({ offline, onProgress, signal: abortOnInterrupt() });
-  } finally {
-    finish();
-  }
+  const { update, end } = showProgress();
+  return fetchBlas({ offline, onProgress: modelProgress(update), signal: abortOnInterrupt() }).finally(end);
 }

@@ -1,30 +1,19 @@
-// `inward models`: which models there are, getting them, looking into them, checking them.
-import { basename } from "node:path";
+/** inward models: which models there are, getting them, re-encoding them, looking into them. */
+
 import { Command, Option } from "commander";
 import { InwardError } from "../errors.js";
-import { FILE_TYPES, type FileTypeName } from "../model/gguf/file-types.js";
-import { inspectGguf } from "../model/gguf/inspect-gguf.js";
-import { modelFolder } from "../model/model-folder.js";
-import { identifyModel } from "../model/model-identity.js";
-import {
-  type InventoryFile,
-  type InventoryModel,
-  modelInventory,
-  verifyInventoryFile,
-} from "../model/model-inventory.js";
-import type { OnModelProgress } from "../model/model-progress.js";
+import { FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { type InventoryFile, type InventoryModel, modelInventory } from "../model/locate-model.js";
+import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
 import { loadRegistry } from "../model/registry.js";
-import { type ResolveModelOptions, resolveModel } from "../model/resolve-model.js";
-import { fromLocalPath } from "../model/sources/local-path.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { print, printJson } from "./output.js";
-import { readableBytes } from "./readable-bytes.js";
-
-interface JsonOption {
-  readonly json?: boolean;
-}
+import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
+import { modelProgress } from "../run/open-model.js";
+import { fromLocalPath } from "../model/sources/source.js";
+import { abortOnInterrupt, print, printJson, readableBytes } from "./output.js";
+import { encodingOption, jsonOption, type JsonOption, offlineOption, type OfflineOption, renamed } from "./options.js";
+import { showProgress } from "./progress.js";
 
 const CHECKSUM_WORDS = {
   verified: "checksum ok",
@@ -34,25 +23,20 @@ const CHECKSUM_WORDS = {
 } as const satisfies Record<InventoryFile["checksum"], string>;
 
 export function modelsCommand(): Command {
-  const models = new Command("models").description("list, fetch, look into and check models");
-  models
-    .command("list")
-    .description("every model of the registry, and what else lies in the model folder")
-    .option("--json", "print one JSON object")
-    .action(listModels);
-  models
+  const models = renamed(
+    new Command("models").description("list, fetch, re-encode and look into models"),
+    /'verify'/,
+    "Checking model files is now: npx inward verify model",
+  );
+  jsonOption(
+    models.command("list").description("every model of the registry, and what else lies in the model folder"),
+  ).action(listModels);
+  const pull = models
     .command("pull")
     .description("get a model, check it, and re-encode it if asked")
-    .argument("<name>", "registry name, hf:user/repo:QUANT, or hf:user/repo/file.gguf#revision")
-    .addOption(
-      new Option("--encoding <encoding>", "also make this re-encoding of the weights")
-        .choices(["as_shipped", "f16", "f32"])
-        .default("as_shipped"),
-    )
-    .option("--offline", "use no network: only what is on this machine")
-    .option("--json", "print one JSON object")
-    .action(pullModel);
-  models
+    .argument("<name>", "registry name, hf:user/repo:QUANT, or hf:user/repo/file.gguf#revision");
+  jsonOption(offlineOption(encodingOption(pull, "also make this re-encoding of the weights"))).action(pullModel);
+  const reencoding = models
     .command("reencode")
     .description(
       "write a model's weights in another encoding; whatever it is made from, nothing is gained in precision",
@@ -63,22 +47,14 @@ export function modelsCommand(): Command {
         .choices(Object.keys(FILE_TYPES))
         .makeOptionMandatory(),
     )
-    .option("--out <path>", "the new file; f16 and f32 otherwise go to the model folder, where studies find them")
-    .option("--offline", "use no network: only what is on this machine")
-    .option("--json", "print one JSON object")
-    .action(reencode);
-  models
-    .command("info")
-    .description("what a model is: registry entry and the GGUF's own metadata")
-    .argument("<name-or-path>")
-    .option("--json", "print one JSON object")
-    .action(showModel);
-  models
-    .command("verify")
-    .description("read every model file whole and compare its sha256; exit code 4 when one is wrong")
-    .argument("[name...]", "only these models")
-    .option("--json", "print one JSON object")
-    .action(verifyModels);
+    .option("--out <path>", "the new file; f16 and f32 otherwise go to the model folder, where studies find them");
+  jsonOption(offlineOption(reencoding)).action(reencode);
+  jsonOption(
+    models
+      .command("info")
+      .description("what a model is: registry entry and the GGUF's own metadata")
+      .argument("<name-or-path>"),
+  ).action(showModel);
   return models;
 }
 
@@ -95,7 +71,7 @@ function listModels(options: JsonOption): void {
       ? [entry.summary, entry.licence, `${readableCount(entry.parameters)} parameters`]
       : ["by hf: URI or by hand"];
     print(`${name}${name === registry.default ? " (default)" : ""}\n  ${facts.join(" · ")}`);
-    if (files.length === 0) print(`  not here; get it: inward models pull ${name}`);
+    if (files.length === 0) print(`  not here; get it: npx inward models pull ${name}`);
     for (const file of files) {
       const where = file.owned ? "" : " · in the Hugging Face cache";
       print(`  ${file.fileName} · ${readableBytes(file.bytes)} · ${CHECKSUM_WORDS[file.checksum]}${where}`);
@@ -106,7 +82,7 @@ function listModels(options: JsonOption): void {
 
 async function pullModel(
   name: string,
-  options: JsonOption & { encoding: ResolveModelOptions["encoding"]; offline?: boolean },
+  options: JsonOption & OfflineOption & { encoding: ResolveModelOptions["encoding"] },
 ): Promise<void> {
   const file = await withProgress((onProgress, signal) =>
     resolveModel(name, { encoding: options.encoding, offline: options.offline === true, onProgress, signal }),
@@ -124,7 +100,7 @@ async function pullModel(
 
 async function reencode(
   model: string,
-  options: JsonOption & { to: FileTypeName; out?: string; offline?: boolean },
+  options: JsonOption & OfflineOption & { to: FileTypeName; out?: string },
 ): Promise<void> {
   const { to, out, offline = false } = options;
   const made = await withProgress((onProgress, signal) =>
@@ -162,7 +138,7 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
   }
   for (const file of known?.files ?? []) print(`  file: ${file.path} · ${CHECKSUM_WORDS[file.checksum]}`);
   if (summary === undefined) {
-    print(`  not here; get it: inward models pull ${nameOrPath}`);
+    print(`  not here; get it: npx inward models pull ${nameOrPath}`);
     return;
   }
   for (const [key, value] of Object.entries(summary)) {
@@ -176,29 +152,6 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
   }
 }
 
-async function verifyModels(names: readonly string[], options: JsonOption): Promise<void> {
-  const folder = modelFolder();
-  const chosen = names.length > 0 ? names.map(presentModel) : modelInventory(loadRegistry(), folder, process.env);
-  const results: { fileName: string; ok: boolean; sha256?: string; error?: { code: string; text: string } }[] = [];
-  await withProgress(async (onProgress, signal) => {
-    for (const file of chosen.flatMap((model) => model.files)) {
-      try {
-        const { sha256 } = await verifyInventoryFile(file, folder, { onProgress, signal });
-        results.push({ fileName: file.fileName, ok: true, sha256 });
-      } catch (error) {
-        if (!(error instanceof InwardError) || error.code === "INTERRUPTED") throw error;
-        results.push({ fileName: file.fileName, ok: false, error: { code: error.code, text: error.message } });
-      }
-    }
-  });
-  if (options.json) printJson({ folder, files: results });
-  else if (results.length === 0) print(`no model is here: ${folder}`);
-  else
-    for (const { fileName, ok, sha256, error } of results)
-      print(ok ? `ok ${fileName} ${sha256}` : `BAD ${fileName} ${error?.code}: ${error?.text}`);
-  if (results.some((result) => !result.ok)) process.exitCode = 4;
-}
-
 function inventoryOf(id: string): InventoryModel | undefined {
   return (
     modelInventory(loadRegistry(), modelFolder(), process.env).find((model) => model.name === id) ?? {
@@ -208,17 +161,6 @@ function inventoryOf(id: string): InventoryModel | undefined {
   );
 }
 
-/** @throws InwardError MODEL_NOT_FOUND */
-function presentModel(name: string): InventoryModel {
-  const all = modelInventory(loadRegistry(), modelFolder(), process.env);
-  const id = name.startsWith("hf:")
-    ? (identifyModel(name, loadRegistry()) as { id: string }).id
-    : basename(name, ".gguf");
-  const found = all.find((model) => model.name === id);
-  if (found && found.files.length > 0) return found;
-  throw new InwardError("MODEL_NOT_FOUND", `${name} is not on this machine, so there is nothing to verify`);
-}
-
 function fromPath(path: string): string {
   const found = fromLocalPath(path);
   if (!found.ok) throw new InwardError("MODEL_NOT_FOUND", found.reason);
@@ -226,13 +168,11 @@ function fromPath(path: string): string {
 }
 
 /** Progress on stderr, and Ctrl-C as a clean end instead of a half-written file. */
-async function withProgress<T>(work: (onProgress: OnModelProgress, signal: AbortSignal) => Promise<T>): Promise<T> {
-  const lines = modelProgressLines();
-  try {
-    return await work(lines.onProgress, abortOnInterrupt());
-  } finally {
-    lines.finish();
-  }
+export function withProgress<Result>(
+  work: (onProgress: OnModelProgress, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const { update, end } = showProgress();
+  return work(modelProgress(update), abortOnInterrupt()).finally(end);
 }
 
 function readableCount(count: number): string {

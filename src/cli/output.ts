@@ -1,8 +1,9 @@
 /** The streams: data on stdout, everything else on stderr. */
+
 import { ERRORS, InwardError } from "../errors.js";
 
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${forTerminal(text, process.stdout)}\n`);
 }
 
 export function printJson(value: unknown): void {
@@ -10,23 +11,50 @@ export function printJson(value: unknown): void {
 }
 
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${forTerminal(text, process.stderr)}\n`);
+}
+
+/**
+ * What a terminal obeys instead of showing: control characters but for line feed and tab, and marks that turn the direction of
+ * writing. What models say and files hold may have them.
+ */
+const OBEYED = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+
+/** On a terminal such characters are shown as JSON writes them (ESC as \u001b); elsewhere the text is left as it is, byte for byte. */
+export function forTerminal(text: string, { isTTY }: { readonly isTTY?: boolean }): string {
+  if (!isTTY) return text;
+  return text.replace(OBEYED, (mark) =>
+    mark === "\n" || mark === "\t" ? mark : `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Rows as an aligned table; columns whose cells all look like numbers stand to the right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
-  );
   const numeric = header.map(
     (_, column) => rows.length > 0 && rows.every((row) => /^[\d.,%+-]*$/.test(row[column] ?? "")),
   );
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => (numeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
-      .join("  ")
-      .trimEnd();
-  return [line(header), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+  const widths = widthsOf([header, ...rows]);
+  const rule = widths.map((width) => "-".repeat(width));
+  return aligned([header, rule, ...rows], widths, numeric);
+}
+
+/** Rows in columns, without a header. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  return aligned(rows, widthsOf(rows), []);
+}
+
+function widthsOf(rows: readonly (readonly string[])[]): number[] {
+  return (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+}
+
+function aligned(
+  rows: readonly (readonly string[])[],
+  widths: readonly number[],
+  toTheRight: readonly boolean[],
+): string {
+  const cell = (text: string, column: number) =>
+    toTheRight[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);
+  return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
 }
 
 /** Says what went wrong on stderr (and on stdout as JSON when asked) and sets the exit code. Never a stack trace. */
@@ -40,4 +68,37 @@ export function reportError(error: unknown, json: boolean): void {
   note(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
   if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) note(error.stack ?? "");
   process.exitCode = coded.exitCode;
+}
+
+// Byte counts for people, in the decimal units that disks and downloads use.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** Three digits at most: `98.4 MB`, `512 B`. */
+export function readableBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Ctrl-C: the first lets the work in flight end cleanly, the second ends the process at once. */
+let controller: AbortController | undefined;
+
+/** One signal for the whole process, however often it is asked for. */
+export function abortOnInterrupt(): AbortSignal {
+  if (controller) return controller.signal;
+  const own = new AbortController();
+  controller = own;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (own.signal.aborted) process.exit(130);
+      process.stderr.write("\nStopping after what is in flight; once more to stop at once.\n");
+      own.abort();
+    });
+  }
+  return own.signal;
 }

@@ -1,18 +1,24 @@
 /** inward power: how many strings a difference takes, with a run as the pilot. Asks no model. */
+
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import type { Weighting } from "../records/comparison.js";
-import { type PowerCalculation, powerOf } from "../score/power/power-of.js";
-import { type DifferenceName, type RunDifference, runDifferences } from "../score/power/run-differences.js";
-import { matchRun } from "../stages/score-predictions.js";
-import { RunFolder } from "../store/run-folder.js";
+import { RunFolder } from "../run/folder.js";
+import { matchRun } from "../run/score-stages.js";
+import type { Weighting } from "../score/comparison/comparison.js";
+import {
+  type DifferenceName,
+  type PowerCalculation,
+  powerOf,
+  type RunDifference,
+  runDifferences,
+} from "../score/power.js";
+import { jsonOption, type JsonOption, number } from "./options.js";
 import { print, printJson, table } from "./output.js";
 
-interface PowerOptions {
+interface PowerOptions extends JsonOption {
   readonly difference: string;
   readonly power?: string;
   readonly average: string;
-  readonly json?: boolean;
 }
 
 interface Calculated extends Pick<RunDifference, "name" | "contrast"> {
@@ -21,7 +27,7 @@ interface Calculated extends Pick<RunDifference, "name" | "contrast"> {
 }
 
 export function powerCommand(): Command {
-  return new Command("power")
+  const command = new Command("power")
     .summary("how many strings a difference takes to be seen, with a run as the pilot; asks no model")
     .description(
       "Takes a run's paired trials and how they scatter from string to string, and says how many strings a study like it\n" +
@@ -31,14 +37,13 @@ export function powerCommand(): Command {
     .argument("<run>", "folder of a run that has asked all its questions")
     .requiredOption("--difference <points>", "the difference to be seen, in points of accuracy: 5 for 5 %")
     .option("--power <p>", "chance of seeing it, above 0.5 and below 1 (default: 0.8 and 0.9)")
-    .option("--average <kind>", "micro: every trial counts the same; macro: every task and property does", "micro")
-    .option("--json", "print the calculations as JSON")
-    .action(power);
+    .option("--average <kind>", "micro: every trial counts the same; macro: every task and property does", "micro");
+  return jsonOption(command, "print the calculations as JSON").action(power);
 }
 
 async function power(path: string, options: PowerOptions): Promise<void> {
-  const difference = readNumber("--difference", options.difference) / 100;
-  const powers = options.power === undefined ? [0.8, 0.9] : [readNumber("--power", options.power)];
+  const difference = number("--difference", options.difference) / 100;
+  const powers = options.power === undefined ? [0.8, 0.9] : [number("--power", options.power)];
   const kind = readAverage(options.average);
   const run = await RunFolder.open(path);
   try {
@@ -99,14 +104,6 @@ function toText({ name, contrast, calculations }: Calculated): string {
 
 function points(difference: number): string {
   return `${difference < 0 ? "" : "+"}${(100 * difference).toFixed(1)}`;
-}
-
-function readNumber(option: string, text: string): number {
-  const number = Number(text);
-  if (text.trim() === "" || !Number.isFinite(number)) {
-    throw new InwardError("USAGE", `${option} wants a number, not "${text}".`);
-  }
-  return number;
 }
 
 function readAverage(text: string): Weighting {

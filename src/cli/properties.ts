@@ -1,10 +1,12 @@
 /** `inward properties`: which behavior properties there are, what each asks, and what it reads from a few answers. */
+
 import { Command } from "commander";
 import { ALL_PROPERTIES, propertyNamed } from "../properties/all-properties.js";
-import type { BehaviorProperty, PropertyContext } from "../properties/property.js";
+import type { BehaviorProperty, Extraction, PropertyContext } from "../properties/property.js";
 import { extractBehavior } from "../properties/reading.js";
-import type { Extraction } from "../records/extraction.js";
-import type { TaskKind } from "../records/task.js";
+import type { TaskKind } from "../tasks/task.js";
+import { jsonOption, type JsonOption } from "./options.js";
+import { columns, print, printJson } from "./output.js";
 
 const SAMPLE_ANSWERS: Readonly<Record<TaskKind, readonly string[]>> = {
   sequence: ["Otter heron, badger", "1. Otter"],
@@ -49,19 +51,6 @@ function valuesText({ values }: BehaviorProperty): string {
   return values === "open" ? "open" : values.join(" | ");
 }
 
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
-}
-
 function kindsText({ kinds, disposition, needs }: BehaviorProperty): string {
   const only = disposition ?? needs;
   return only === undefined ? kinds.join(", ") : `${kinds.join(", ")} (${only})`;
@@ -69,7 +58,7 @@ function kindsText({ kinds, disposition, needs }: BehaviorProperty): string {
 
 function listText(): string {
   const rows = ALL_PROPERTIES.map((property) => [property.name, kindsText(property), valuesText(property)]);
-  return table([["PROPERTY", "KINDS OF TASK", "VALUES"], ...rows]);
+  return columns([["PROPERTY", "KINDS OF TASK", "VALUES"], ...rows]);
 }
 
 function showText(property: BehaviorProperty): string {
@@ -85,7 +74,7 @@ function showText(property: BehaviorProperty): string {
     ["question", property.question],
   ];
   const target = suppositionOf(property);
-  return `${table(facts)}\nanswers and their behavior${target}:\n${table(examples)}`;
+  return `${columns(facts)}\n\nanswers and their behavior${target}:\n${columns(examples)}`;
 }
 
 function suppositionOf({ disposition, needs }: BehaviorProperty): string {
@@ -94,31 +83,24 @@ function suppositionOf({ disposition, needs }: BehaviorProperty): string {
   return needs === "challenge" ? " (the final answer is B)" : "";
 }
 
-function json(data: unknown): string {
-  return `${JSON.stringify(data, null, 2)}\n`;
-}
-
 export function propertiesCommand(): Command {
   const command = new Command("properties").description(
     "Behavior properties: rules from an answer to a short value, with the question that asks a model to predict it.",
   );
-  command
-    .command("list")
-    .description("List every property with the kinds of task it is for and its values.")
-    .option("--json", "print JSON")
-    .action((options: { json?: boolean }) => {
-      process.stdout.write(options.json ? json(ALL_PROPERTIES.map(described)) : listText());
-    });
-  command
+  jsonOption(
+    command.command("list").description("List every property with the kinds of task it is for and its values."),
+  ).action(({ json }: JsonOption) => {
+    if (json) printJson(ALL_PROPERTIES.map(described));
+    else print(listText());
+  });
+  const show = command
     .command("show")
     .description("Show one property: its question, its values, and what it reads from a few answers.")
-    .argument("<name>", "a property's name, such as second_character")
-    .option("--json", "print JSON")
-    .action((name: string, options: { json?: boolean }) => {
-      const property = propertyNamed(name);
-      process.stdout.write(
-        options.json ? json({ ...described(property), examples: workedExamples(property) }) : showText(property),
-      );
-    });
+    .argument("<name>", "a property's name, such as second_character");
+  jsonOption(show).action((name: string, { json }: JsonOption) => {
+    const property = propertyNamed(name);
+    if (json) printJson({ ...described(property), examples: workedExamples(property) });
+    else print(showText(property));
+  });
   return command;
 }

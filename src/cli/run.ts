@@ -1,21 +1,125 @@
 /** inward run: a whole study, from its YAML to its report. */
-import { join } from "node:path";
-import { Command } from "commander";
-import { loadStudy } from "../plan/load-study.js";
-import { runStudy } from "../run-study.js";
-import { RUN_FILES } from "../store/run-folder.js";
-import { dryRun } from "./dry-run.js";
-import { dryRunText } from "./dry-run-text.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { print, printJson } from "./output.js";
-import { showProgress } from "./progress.js";
-import { planStudy, type StudyOptions, studyOptions, workInRun } from "./study-run.js";
-import { summarize } from "./summary.js";
 
-interface RunOptions extends StudyOptions {
+import { Command } from "commander";
+import { type DryRun, dryRun } from "../run/dry-run.js";
+import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimate.js";
+import { sumOfTimes } from "../run/estimate/rates.js";
+import { runStudy } from "../run/run-study.js";
+import { jsonOption, type JsonOption, type StudyCommandOptions, studyOptions } from "./options.js";
+import { abortOnInterrupt, note, print, printJson, readableBytes, table } from "./output.js";
+import { showProgress } from "./progress.js";
+import { plannedText, summarize } from "./summary.js";
+
+// A dry run for a person: what is asked and learnt, how long, how much memory and disk.
+
+const STAGE_NAMES = {
+  object_level: "object-level",
+  object_level_adapted: "object-level, adapted",
+  hypothetical: "hypothetical",
+  noise_floor: "noise floor",
+  distributions: "distributions",
+} as const;
+
+function dryRunText(run: DryRun): string {
+  return [
+    run.folder ?? `${run.study}: the run's folder is not known yet, because ${run.folderUnknown}.`,
+    `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
+    asking(run),
+    ...(run.training.length > 0 ? [training(run)] : []),
+    `Together ${words(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
+    ...run.models.map(model),
+    disk(run),
+    run.assumptions.map((line) => `- ${line}`).join("\n"),
+  ].join("\n\n");
+}
+
+function asking({ stages }: DryRun): string {
+  return table(
+    ["stage", "state", "questions", "strings", "prompt tokens", "distinct", "generated at most", "time"],
+    stages.map((one) => [
+      STAGE_NAMES[one.stage],
+      one.state,
+      whole(one.questions),
+      whole(one.items),
+      whole(one.promptTokens),
+      whole(one.distinctTokens),
+      whole(one.generatedTokensAtMost),
+      words(one.time),
+    ]),
+  );
+}
+
+function training({ training }: DryRun): string {
+  return table(
+    ["adapter", "examples at most", "steps", "tokens", "evaluated", "parameters", "memory", "time"],
+    training.map((one) => [
+      one.adapter,
+      whole(one.examplesAtMost),
+      whole(one.steps),
+      whole(one.exampleTokens),
+      whole(one.evaluatedTokens),
+      one.parameters === undefined ? "unknown" : whole(one.parameters),
+      one.memory === undefined ? "unknown" : readableBytes(one.memory.total),
+      words(one.time),
+    ]),
+  );
+}
+
+function model({ model: name, source, missing, parameters, weights, memory, rates }: ModelEstimate): string {
+  const size = [
+    ...(parameters === undefined ? [] : [`${whole(parameters)} parameters`]),
+    weights ? `${weights.exact ? "" : "about "}${readableBytes(weights.bytes)} of weights` : "size unknown",
+  ].join(", ");
+  return [
+    `${name} (${source}): ${size}${missing === undefined ? "" : `; ${missing}`}`,
+    ...(memory
+      ? [
+          `  memory for asking: ${readableBytes(memory.total)} (weights ${readableBytes(memory.weights)}, keys and values ${readableBytes(memory.cache)}, computing about ${readableBytes(memory.compute)})`,
+        ]
+      : []),
+    `  object-level: ${rateWords(rates.objectLevel)}`,
+    `  hypothetical: ${rateWords(rates.hypothetical)}`,
+  ].join("\n");
+}
+
+function rateWords(rated: Rated): string {
+  if (!rated.ok) return `rate unknown: ${rated.reason}`;
+  const { basis, tokensPerSecond, of } = rated.rate;
+  return `${tokensPerSecond.toPrecision(3)} tokens/s, ${basis} (${of})`;
+}
+
+function disk({ disk: need }: DryRun): string {
+  const parts = [
+    `answers about ${readableBytes(need.answers)}`,
+    ...(need.adapters > 0
+      ? [`adapters ${readableBytes(need.adapters)}`, `a checkpoint ${readableBytes(need.checkpoint)} while training`]
+      : []),
+    ...(need.modelsToDownload > 0 ? [`models to download about ${readableBytes(need.modelsToDownload)}`] : []),
+    ...(need.modelsToWrite > 0 ? [`re-encoded copies about ${readableBytes(need.modelsToWrite)}`] : []),
+    ...need.unknown,
+  ];
+  return `Disk: ${parts.join(", ")}.`;
+}
+
+function words(time: TimeEstimate): string {
+  if (!time.ok) return "unknown";
+  return `${time.atMost ? "at most " : "about "}${duration(time.seconds)}, ${time.basis}`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  const hours = seconds / 3600;
+  return `${hours < 10 ? hours.toFixed(1) : whole(Math.round(hours))} h`;
+}
+
+function whole(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+interface RunOptions extends StudyCommandOptions, JsonOption {
   readonly dryRun?: boolean;
   readonly measure: boolean;
-  readonly json?: boolean;
 }
 
 export function runCommand(): Command {
@@ -28,29 +132,26 @@ export function runCommand(): Command {
         "finished group of questions, after Ctrl-C or kill -9 alike. Results depend only on the plan (01-plan.json).",
     )
     .argument("<study>", "path of a study file (scripts/studies has examples)");
-  return studyOptions(command)
+  studyOptions(command)
     .option(
       "--dry-run",
       "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads nothing",
     )
-    .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown")
-    .option("--json", "print one JSON object about the finished run")
-    .action(run);
+    .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown");
+  return jsonOption(command, "print one JSON object about the finished run").action(run);
 }
 
-async function run(studyPath: string, options: RunOptions): Promise<void> {
-  const signal = abortOnInterrupt();
+async function run(study: string, { dryRun: isDry, json, measure, ...options }: RunOptions): Promise<void> {
   const progress = showProgress();
-  const study = await loadStudy(studyPath, options.set);
-  if (options.dryRun) {
-    const planned = await dryRun(study, studyPath, options, progress, signal);
-    if (options.json) printJson(planned);
+  const common = { ...options, signal: abortOnInterrupt(), onProgress: progress.update };
+  if (isDry) {
+    const planned = await dryRun(study, { ...common, measure }).finally(progress.end);
+    if (json) printJson(planned);
     else print(dryRunText(planned));
     return;
   }
-  const planned = await planStudy(study, studyPath, options, progress, signal);
-  const finished = await workInRun(planned, progress, signal, runStudy);
-  const summary = await summarize(finished);
-  if (options.json) printJson(summary);
-  else print(`${summary.text}\n\nReport: ${join(finished.path, RUN_FILES.report)}`);
+  const onPlanned = (planned: Parameters<typeof plannedText>[0]) => note(plannedText(planned));
+  const summary = await summarize(await runStudy(study, { ...common, onPlanned }).finally(progress.end));
+  if (json) printJson(summary);
+  else print(`${summary.text}\n\nReport: ${summary.report}`);
 }

@@ -1,16 +1,113 @@
-/** The headline of a finished run for the terminal. */
-import type { CalibrationScores } from "../records/calibration-scores.js";
-import type { NoiseFloor } from "../records/noise-floor.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, Estimate, Scope, Scores, Share } from "../records/scores.js";
-import { hasMatrix } from "../ask/matrix-states.js";
-import { matrixVerdicts, songVerdict } from "../report/matrix/matrix-verdict.js";
-import type { MatrixScores } from "../score/matrix/matrix-scores.js";
-import { readJson } from "../store/read-records.js";
-import type { RunFolder } from "../store/run-folder.js";
-import { calibrationText } from "./calibration-text.js";
+/** What runs and distributions say on the terminal. */
+
+import type { Estimate } from "../score/interval.js";
+import { join } from "node:path";
+import type { Distribution } from "../ask/distribution.js";
+import type { MeasuredDistribution } from "../ask/measure-distribution.js";
+import type { NoiseFloor } from "../ask/noise-floor.js";
+import { readJson } from "../base/files.js";
+import { aboutText, answerOf, EXPERIMENT_TITLES, verdictSentences } from "../report/sentences.js";
+import { RUN_FILES } from "../run/folder.js";
+import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
+import { isWritten } from "../run/stages.js";
+import type {
+  CalibrationDifference,
+  CalibrationRow,
+  CalibrationScores,
+} from "../score/calibration/score-calibration.js";
+import type { MatrixScores } from "../score/matrix/matrix.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, Scope, Scores, Share } from "../score/scores.js";
+import type { ExperimentResult } from "../score/verdicts/experiments.js";
 import { table } from "./output.js";
 
-export interface RunSummary {
+// The scores of a calibration for the terminal.
+
+/** Every pair beside a predictor that always says the same; over all properties, then by property where there are several. */
+export function calibrationText({ rows, differences, intervalMethod }: CalibrationScores): string {
+  const several = new Set(rows.flatMap(({ property }) => (property === undefined ? [] : [property]))).size > 1;
+  const shown = rows.filter(({ property }) => property === undefined || several);
+  const header = [
+    "predictor → target",
+    "kind",
+    "property",
+    "questions",
+    "MAD (points)",
+    "of the constant",
+    "Brier",
+    "of the constant",
+    "skill",
+    "total variation",
+    "Pearson",
+  ];
+  return [
+    table(header, shown.map(scoreRow)),
+    ...[...new Set(shown.flatMap(missingReasons))].map((reason) => `—: ${reason}`),
+    "The constant predicts the mean behavior of the task's other strings. MAD: mean distance over ten bins, percentage points.",
+    intervalMethod,
+    ...differences.filter(({ property }) => property === undefined).map(differenceText),
+    ...shown.filter(({ property }) => property === undefined).flatMap(exclusionsText),
+  ].join("\n");
+}
+
+function scoreRow({
+  predictor,
+  target,
+  kind,
+  property,
+  comparisons,
+  metrics,
+  constant,
+  skill,
+}: CalibrationRow): string[] {
+  return [
+    `${predictor} → ${target}`,
+    kind,
+    property ?? "all",
+    String(comparisons),
+    percentText(metrics.madPoints, 1),
+    percentText(constant.madPoints, 1),
+    percentText(metrics.brier, 3),
+    percentText(constant.brier, 3),
+    percentText(skill, 3),
+    percentText(metrics.totalVariation, 3),
+    percentText(metrics.pearson, 2),
+  ];
+}
+
+function missingReasons({ metrics, constant, skill }: CalibrationRow): string[] {
+  const { madPoints, brier, totalVariation, pearson } = metrics;
+  const shown = [madPoints, constant.madPoints, brier, constant.brier, skill, totalVariation, pearson];
+  return shown.flatMap((value) => (value.ok ? [] : [value.reason]));
+}
+
+function differenceText({ target, predictor, minus, madPoints, brier, totalVariation }: CalibrationDifference): string {
+  return (
+    `${predictor} − ${minus} about ${target} (below 0: nearer): MAD ${percentText(madPoints, 1)} points, ` +
+    `Brier ${percentText(brier, 3)}, total variation ${percentText(totalVariation, 3)}`
+  );
+}
+
+function exclusionsText({ predictor, target, leftOut, sampled, strings }: CalibrationRow): string[] {
+  const reasons = leftOut.map(({ reason, count }) => `${count} left out: ${reason}`);
+  const drawn = sampled.count > 0 ? [`${sampled.count} of ${sampled.of} questions with samples on a side`] : [];
+  return [`${predictor} → ${target}: ${[`${strings} strings`, ...drawn, ...reasons].join("; ")}`];
+}
+
+function percentText(value: Estimate, digits: number): string {
+  if (!value.ok) return "—";
+  return `${value.value.toFixed(digits)} [${value.low.toFixed(digits)}, ${value.high.toFixed(digits)}]`;
+}
+
+/** What a run is about to be made from, and where. */
+export function plannedText({ models, folder }: PlannedStudy): string {
+  const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256 }]) => {
+    const from = reencodedFrom ? ` re-encoded from ${reencodedFrom.encoding}` : "";
+    return `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
+  });
+  return [...files, `run folder: ${folder}`].join("\n");
+}
+
+interface RunSummary {
   readonly folder: string;
   readonly report: string;
   readonly averages: Scores["averages"];
@@ -25,16 +122,23 @@ export interface RunSummary {
   readonly text: string;
 }
 
-export async function summarize(run: RunFolder): Promise<RunSummary> {
-  const scores = await readJson<Scores>(run.file("scores"));
-  const noiseFloors = await readJson<NoiseFloor[]>(run.file("noiseFloor"));
-  const calibration = run.plan.calibration ? await readJson<CalibrationScores>(run.file("calibration")) : undefined;
-  const matrix = hasMatrix(run.plan) ? await readJson<MatrixScores>(run.file("matrix")) : undefined;
+export async function summarize({
+  folder,
+  plan,
+  scores,
+  experiments,
+}: Pick<FinishedRun, "folder" | "plan" | "scores" | "experiments">): Promise<RunSummary> {
+  const file = (name: keyof typeof RUN_FILES) => join(folder, RUN_FILES[name]);
+  const noiseFloors = await readJson<NoiseFloor[]>(file("noiseFloor"));
+  const calibration = isWritten(plan, "calibration")
+    ? await readJson<CalibrationScores>(file("calibration"))
+    : undefined;
+  const matrix = isWritten(plan, "matrix") ? await readJson<MatrixScores>(file("matrix")) : undefined;
   const first = scores.averages.find((average) => average.accuracy.ok)?.accuracy;
   const n = first?.ok ? `n = ${first.n} trials of ${first.clusters} strings; ` : "";
   return {
-    folder: run.path,
-    report: run.file("report"),
+    folder,
+    report: file("report"),
     averages: scores.averages,
     noiseFloors,
     ...(scores.changes ? { changes: scores.changes } : {}),
@@ -45,10 +149,18 @@ export async function summarize(run: RunFolder): Promise<RunSummary> {
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
-      ...(matrix ? [...matrixVerdicts(matrix), songVerdict(matrix.song)].map(([finding]) => finding ?? "") : []),
+      ...(experiments?.experiments ?? []).flatMap(verdictTexts),
       ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };
+}
+
+/** The answer of each verdict, and the comparison that decided it. */
+function verdictTexts({ name, verdicts }: ExperimentResult): string[] {
+  return verdicts.map((verdict) => {
+    const answer = `${EXPERIMENT_TITLES[name]}, ${aboutText(verdict.about)}: ${answerOf(verdict).toLowerCase()}`;
+    return `${answer}. ${verdictSentences(verdict).lead}`;
+  });
 }
 
 const SCOPES: Readonly<Record<Scope, string>> = {
@@ -154,4 +266,55 @@ function share({ count, of }: Share): string {
 
 function percent(value: number): string {
   return (value * 100).toFixed(1);
+}
+
+// The two distributions of one question side by side, for the terminal.
+
+/** Most values shown. */
+const MOST_VALUES = 8;
+
+/** What a state does, and what it says that it would do, value by value: the likeliest on either side. */
+export function distributionsText(behavior: MeasuredDistribution, prediction: MeasuredDistribution): string {
+  const sides = [behavior.distribution, prediction.distribution];
+  const likeliest = (value: string) => Math.max(...sides.map((side) => probabilityOf(side, value)));
+  const values = [...new Set(sides.flatMap((side) => side.values.map(({ value }) => value)))].sort(
+    (a, b) => likeliest(b) - likeliest(a) || (a < b ? -1 : 1),
+  );
+  const others = values.slice(MOST_VALUES);
+  const rest = (side: Distribution) => others.reduce((sum, value) => sum + probabilityOf(side, value), 0);
+  const rows = [
+    ...values
+      .slice(0, MOST_VALUES)
+      .map((value) => [JSON.stringify(value), ...sides.map((side) => probability(side, value))]),
+    ...(others.length > 0 ? [[`${others.length} others`, ...sides.map((side) => rest(side).toFixed(3))]] : []),
+    ["shows no value", ...sides.map(notCompliant)],
+    ["not looked into", ...sides.map((side) => (side.method === "expansion" ? side.tail.toFixed(4) : "—"))],
+    ["how", ...sides.map(method)],
+  ];
+  return table([behavior.property, "p object-level", "p hypothetical"], rows);
+}
+
+function probabilityOf({ values }: Distribution, value: string): number {
+  return values.find((one) => one.value === value)?.probability ?? 0;
+}
+
+function probability(side: Distribution, value: string): string {
+  if (side.method === "expansion") {
+    const found = side.values.find((one) => one.value === value) ?? { probability: 0, upper: side.tail };
+    return `${found.probability.toFixed(3)} to ${found.upper.toFixed(3)}`;
+  }
+  const found = side.values.find((one) => one.value === value) ?? { probability: 0, standardError: 0 };
+  return `${found.probability.toFixed(3)} ± ${found.standardError.toFixed(3)}`;
+}
+
+function notCompliant({ notCompliant: reasons }: Distribution): string {
+  const rows = Object.entries(reasons);
+  const sum = rows.reduce((total, [, mass]) => total + mass, 0);
+  const [first] = [...rows].sort(([, a], [, b]) => b - a);
+  return first ? `${sum.toFixed(3)} (mostly ${first[0]})` : sum.toFixed(3);
+}
+
+function method(side: Distribution): string {
+  if (side.method === "samples") return `${side.samples} samples (${side.because})`;
+  return `expanded, ${side.evaluatedTokens} tokens (${side.stoppedBy})`;
 }

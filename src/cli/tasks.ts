@@ -1,11 +1,89 @@
-/** `inward tasks`: which tasks there are, and what one of them asks. */
+/** inward tasks: which tasks there are, what one of them asks, and whether a model's behavior on it is worth measuring. */
+
 import { Command } from "commander";
-import type { Task, TaskItem } from "../records/task.js";
-import { ALL_TASKS } from "../tasks/all-tasks.js";
-import { loadTask } from "../tasks/load-task.js";
-import { objectLevelMessages, objectLevelQuestion } from "../tasks/object-level-messages.js";
-import { checkTaskCommand } from "./check-task.js";
-import { print, printJson, table } from "./output.js";
+import { checkTask, type TaskCheck } from "../run/check-task.js";
+import { openModel } from "../run/open-model.js";
+import { loadTask } from "../study/load-task.js";
+import { ALL_TASKS } from "../tasks/built-in.js";
+import { objectLevelMessages, objectLevelQuestion, type Task, type TaskItem } from "../tasks/task.js";
+import {
+  examplesOption,
+  findOptions,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
+  type ModelOptions,
+  type PromptOptions,
+  stringsOption,
+  wholeNumber,
+} from "./options.js";
+import { abortOnInterrupt, print, printJson, table } from "./output.js";
+import { showProgress } from "./progress.js";
+
+interface CheckOptions extends ModelOptions, Pick<PromptOptions, "examples">, JsonOption {
+  readonly strings: string;
+}
+
+function checkTaskCommand(): Command {
+  const command = new Command("check")
+    .description(
+      "Ask a model some train strings of a task and say whether its behavior is worth measuring: compliance, and for\n" +
+        "each property the entropy and the share of the most common value. The report of a study repeats the warnings.",
+    )
+    .argument("<task>", "a built-in name, or the path of a task YAML");
+  return jsonOption(modelOptions(examplesOption(stringsOption(command, "how many strings to ask", "40")))).action(
+    check,
+  );
+}
+
+async function check(name: string, options: CheckOptions): Promise<void> {
+  const strings = wholeNumber("--strings", options.strings);
+  const task = await loadTask(name);
+  const signal = abortOnInterrupt();
+  const progress = showProgress();
+  const { device, examples } = options;
+  const found = findOptions(options);
+  const model = await openModel(options.model, { ...found, device, signal, onProgress: progress.update });
+  try {
+    const result = await checkTask(task, model, {
+      strings,
+      examples,
+      signal,
+      onProgress: (done, total) => progress.update({ stage: "object-level", done, total, unit: "questions" }),
+    }).finally(progress.end);
+    const { source, sha256, encoding } = model.file;
+    if (options.json) printJson({ model: source, sha256, encoding, ...result });
+    else print(describe(result));
+  } finally {
+    await model.dispose();
+  }
+}
+
+function describe(result: TaskCheck): string {
+  const { count, of } = result.compliance;
+  const reasons = result.reasons.map((reason) => `${reason.count} ${reason.value}`).join(", ");
+  const rows = result.properties.map((one) => [
+    one.property,
+    `${one.found.count}/${one.found.of}`,
+    one.entropyBits.toFixed(2),
+    `${(100 * one.modeShare).toFixed(0)} %`,
+    one.values
+      .slice(0, 4)
+      .map((each) => `${each.value} ${each.count}`)
+      .join(", "),
+  ]);
+  const answers = result.answers.map(
+    ({ text, answer, finalAnswer }) =>
+      `  ${JSON.stringify(text)} → ${JSON.stringify(answer)}${finalAnswer === undefined ? "" : ` → ${JSON.stringify(finalAnswer)}`}`,
+  );
+  const warnings = result.warnings.map((warning) => `! ${warning}`);
+  return [
+    `${result.task}: ${count} of ${of} answers comply${reasons ? ` (${reasons})` : ""}`,
+    table(["property", "found", "entropy bits", "mode", "most common"], rows),
+    ...answers,
+    ...(warnings.length > 0 ? warnings : ["Worth measuring: every property varies."]),
+  ].join("\n");
+}
 
 const SHOWN_STRINGS = 5;
 
@@ -13,22 +91,19 @@ export function tasksCommand(): Command {
   const command = new Command("tasks").description(
     "Tasks: strings and the question that makes a model behave on them. A study names built-in ones or a task YAML of your own.",
   );
-  command
+  const list = command
     .command("list")
-    .description("List the built-in tasks with their strings, solved examples, properties and licence.")
-    .option("--json", "print JSON")
-    .action(listTasks);
-  command
+    .description("List the built-in tasks with their strings, solved examples, properties and licence.");
+  jsonOption(list).action(listTasks);
+  const show = command
     .command("show")
     .description("Show one task: its definition, one prompt written out in full, and its first strings.")
-    .argument("<task>", "a built-in name, or the path of a task YAML")
-    .option("--json", "print JSON")
-    .action(showTask);
-  command.addCommand(checkTaskCommand());
-  return command;
+    .argument("<task>", "a built-in name, or the path of a task YAML");
+  jsonOption(show).action(showTask);
+  return command.addCommand(checkTaskCommand());
 }
 
-async function listTasks(options: { json?: boolean }): Promise<void> {
+async function listTasks(options: JsonOption): Promise<void> {
   const tasks: Task[] = [];
   for (const { name } of ALL_TASKS) tasks.push(await loadTask(name));
   if (options.json) {
@@ -47,7 +122,7 @@ async function listTasks(options: { json?: boolean }): Promise<void> {
   print(table(["task", "kind", "train", "held-out", "examples", "licence", "properties"], rows));
 }
 
-async function showTask(name: string, options: { json?: boolean }): Promise<void> {
+async function showTask(name: string, options: JsonOption): Promise<void> {
   const task = await loadTask(name);
   const { definition, heldOut } = task;
   // A task without held-out strings does not load.

@@ -1,34 +1,25 @@
 /** inward train: a LoRA adapter from chat JSONL, straight from a GGUF. */
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { adapterFiles } from "../finetune/adapter/adapter-files.js";
-import { readAdapterCard } from "../finetune/adapter/adapter-card.js";
-import { adapterSettings } from "../finetune/adapter/adapter-settings.js";
-import { exportPeft } from "../finetune/adapter/peft/export-peft.js";
-import { readAdapter } from "../finetune/adapter/read-adapter.js";
-import { findAddon } from "../model/native/find-addon.js";
-import { readChatJsonl } from "../finetune/read-chat-jsonl.js";
-import { readInitialAdapter } from "../finetune/read-initial-adapter.js";
-import { trainAdapter, type TrainingRequest } from "../finetune/train-adapter.js";
-import { openModel } from "../model/engine/open-model.js";
-import { inspectGguf } from "../model/gguf/inspect-gguf.js";
-import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
-import type { ModelFile } from "../records/model-state.js";
-import type { AdapterCard, EncodedExample, TrainingExample } from "../records/training.js";
-import { lossFigure } from "../report/figures/loss-figure.js";
-import { writeError } from "../store/file-errors.js";
-import { writeWhole } from "../store/write-whole.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { modelProgressLines } from "./model-progress-lines.js";
-import { note, print } from "./output.js";
-import { type TrainingOutput, trainingOutput } from "./training-output.js";
-import { readTrainingSettings, type TrainingOptions, trainingOptions } from "./training-options.js";
+import { train, type Trained } from "../run/train.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import {
+  givenTraining,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
+  type ModelOptions,
+  readTrainingSettings,
+  threadsOption,
+  type TrainingOptions,
+  trainingOptions,
+  wholeNumber,
+} from "./options.js";
+import { abortOnInterrupt, note, print } from "./output.js";
+import { type Progress, showProgress } from "./progress.js";
 
-interface TrainOptions extends ModelOptions {
+interface TrainCommandOptions extends ModelOptions, JsonOption {
   readonly out: string;
   readonly threads?: string;
   readonly validation?: string;
@@ -36,12 +27,7 @@ interface TrainOptions extends ModelOptions {
   readonly forceBase?: boolean;
   readonly kernelsOf?: string;
   readonly peft?: string;
-  readonly offline?: boolean;
-  readonly json?: boolean;
 }
-
-/** Conversations sent to the engine at once. */
-const ENCODED_AT_ONCE = 512;
 
 export function trainCommand(): Command {
   const command = modelOptions(new Command("train"))
@@ -49,7 +35,7 @@ export function trainCommand(): Command {
     .description(
       "Learns the last assistant message of every line of CHAT (OpenAI chat JSONL), straight from the model's GGUF, and writes\n" +
         "an adapter that llama.cpp loads, with its card, its README and a figure of the loss beside it. A line without a system\n" +
-        "message gets an empty one, as inward ask does, so that no chat template puts in its own. After Ctrl-C or kill -9 the\n" +
+        "message gets an empty one, as npx inward ask does, so that no chat template puts in its own. After Ctrl-C or kill -9 the\n" +
         "same command goes on from the last checkpoint.",
     )
     .argument("<chat.jsonl>", 'one {"messages": […]} a line, the last message the assistant\'s')
@@ -61,136 +47,52 @@ export function trainCommand(): Command {
     )
     .option("--force-base", "take an initial adapter that was trained on another base; the card will say so")
     .option("--kernels-of <adapter.gguf>", "compute with the kernels of that adapter's card, to repeat it bit for bit")
-    .option("--peft <folder>", "write the adapter as a PEFT folder too")
-    .option("--threads <n>", `threads that compute (default: ${DEFAULT_ENGINE.threads})`)
-    .option("--offline", "never use the network: the model must be on this machine")
-    .option("--json", "print one JSON object a line: what happens, and at the end the card's summary");
-  return trainingOptions(command).action(train);
+    .option("--peft <folder>", "write the adapter as a PEFT folder too");
+  threadsOption(command, `threads that compute (default: ${DEFAULT_ENGINE.threads})`);
+  jsonOption(command, "print one JSON object a line: what happens, and at the end the card's summary");
+  return trainingOptions(command).action(trainOnChat);
 }
 
-async function train(chatPath: string, options: TrainOptions & TrainingOptions): Promise<void> {
+async function trainOnChat(chat: string, options: TrainCommandOptions & TrainingOptions): Promise<void> {
   const signal = abortOnInterrupt();
-  const { device, threads } = readMachine(options);
+  const threads = options.threads === undefined ? undefined : wholeNumber("--threads", options.threads);
   if (!options.out.endsWith(".gguf")) {
     throw new InwardError("USAGE", `--out wants the path of an adapter that ends in .gguf, not "${options.out}".`);
   }
-  // What needs no model is checked before one is fetched; the defaults stand in for an initial adapter's settings.
+  // Read here too, so that what is wrong is named as it was typed.
   readTrainingSettings(options, undefined);
-  const examples = await readChatJsonl(chatPath);
-  const validation = options.validation === undefined ? undefined : await readChatJsonl(options.validation);
-  const kernels = options.kernelsOf === undefined ? undefined : await kernelsOf(options.kernelsOf);
-  await findAddon();
-  const file = await fetchBase(options, signal);
-  const { architecture } = await inspectGguf(file.path);
-  const initial =
-    options.initAdapter === undefined
-      ? undefined
-      : await readInitialAdapter(
-          options.initAdapter,
-          { modelPath: file.path, sha256: file.sha256 },
-          { force: options.forceBase === true },
-        );
-  if (initial?.base === "no_card") note("The initial adapter has no card: only its shapes say that it is this base's.");
-  const chosen = validation && options.validationShare === undefined ? { ...options, validationShare: "0" } : options;
-  const settings = readTrainingSettings(chosen, initial && adapterSettings(initial.adapter));
-  const encoded = await encode(file, threads, [examples, validation ?? []], signal);
-  const output = trainingOutput(options.json === true);
-  await mkdir(dirname(options.out), { recursive: true }).catch((error) => {
-    throw writeError(error, dirname(options.out));
-  });
-  const request: TrainingRequest = {
-    modelPath: file.path,
-    base: { source: file.source, sha256: file.sha256, encoding: file.encoding, architecture },
-    examples: encoded[0] as EncodedExample[],
-    ...(validation ? { validationExamples: encoded[1] as EncodedExample[] } : {}),
-    settings,
-    device,
-    threads,
-    outPath: options.out,
-    ...(options.initAdapter === undefined ? {} : { initAdapter: options.initAdapter }),
-    ...(options.forceBase ? { forceBase: true } : {}),
-    ...(kernels ? { kernels } : {}),
-    onProgress: output.progress,
-    onEvent: output.event,
-    signal,
-  };
-  try {
-    const card = await trainAdapter(request);
-    await finish(card, options, output);
-  } finally {
-    output.end();
+  const progress = showProgress();
+  const { out, model, encoding, device, validation, initAdapter, forceBase, kernelsOf, peft, offline } = options;
+  const trained = await train(chat, {
+    ...{ out, model, encoding, device, validation, initAdapter, forceBase, kernelsOf, peft, offline, threads, signal },
+    settings: givenTraining(options),
+    onProgress: progress.update,
+    onEvent: (kind, data) => tell(kind, data, options, progress),
+  }).finally(progress.end);
+  if (options.json) print(JSON.stringify({ kind: "training_done", ...summaryOf(trained) }));
+  else print(textOf(trained));
+}
+
+/** With --json every event of the trainer is a line on stdout; what a person should know is a note. */
+function tell(kind: string, data: object, { json }: JsonOption, progress: Progress): void {
+  const said = NOTES[kind]?.(data);
+  if (said !== undefined) {
+    progress.end();
+    note(said);
   }
+  if (json && kind.startsWith("training_")) print(JSON.stringify({ kind, ...data }));
 }
 
-function readMachine(options: TrainOptions): { device: ModelOptions["device"]; threads: number } {
-  const threads = options.threads === undefined ? DEFAULT_ENGINE.threads : Number(options.threads);
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new InwardError("USAGE", `--threads wants a whole number from 1 on, not "${options.threads}".`);
-  }
-  return { device: options.device, threads };
-}
+const NOTES: Readonly<Record<string, (data: object) => string>> = {
+  training_resumed: (data) => `Going on after step ${(data as { readonly step: number }).step}.`,
+  adapter_without_card: () => "The initial adapter has no card: only its shapes say that it is this base's.",
+  examples_unlike_template: (data) =>
+    `${(data as { readonly examples: number }).examples} answers are learnt as they stand, while the chat template would write them with other tokens.`,
+};
 
-async function kernelsOf(path: string): Promise<AdapterCard["machine"]["kernels"]> {
-  const card = await readAdapterCard(path);
-  if (!card) throw new InwardError("ADAPTER_NOT_FOUND", `${path} has no card, which would name its kernels.`);
-  return card.machine.kernels;
-}
-
-async function fetchBase(options: TrainOptions, signal: AbortSignal): Promise<ModelFile> {
-  const lines = modelProgressLines();
-  try {
-    return await resolveModel(options.model, {
-      encoding: options.encoding,
-      offline: options.offline === true,
-      onProgress: lines.onProgress,
-      signal,
-    });
-  } finally {
-    lines.finish();
-  }
-}
-
-/** The sets as the base reads them. The model is closed again: training needs the memory. */
-async function encode(
-  file: ModelFile,
-  threads: number,
-  sets: readonly (readonly TrainingExample[])[],
-  signal: AbortSignal,
-): Promise<EncodedExample[][]> {
-  // Nothing is computed on it, so it stays off the device, and its weights on disk.
-  const unused = { device: "cpu", forward: "llama.cpp", sequences: 1 } as const;
-  const model = await openModel(file.path, { ...DEFAULT_ENGINE, ...unused, threads });
-  try {
-    const encoded: EncodedExample[][] = [];
-    let unlike = 0;
-    for (const set of sets) {
-      const ids: EncodedExample[] = [];
-      for (let start = 0; start < set.length; start += ENCODED_AT_ONCE) {
-        if (signal.aborted) throw new InwardError("INTERRUPTED", "Encoding the examples was interrupted.");
-        const some = await model.encode(set.slice(start, start + ENCODED_AT_ONCE).map(({ messages }) => messages));
-        unlike += some.filter(({ unlikeTemplate }) => unlikeTemplate !== undefined).length;
-        ids.push(...some.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart })));
-      }
-      encoded.push(ids);
-    }
-    if (unlike > 0) {
-      note(`${unlike} answers are learnt as they stand, while the chat template would write them with other tokens.`);
-    }
-    return encoded;
-  } finally {
-    await model.dispose();
-  }
-}
-
-async function finish(card: AdapterCard, options: TrainOptions, output: TrainingOutput): Promise<void> {
-  const files = adapterFiles(options.out);
-  const lossPath = options.out.replace(/\.gguf$/, ".loss.svg");
-  await writeWhole(lossPath, await lossFigure(`Loss of ${card.base.source}'s adapter over training`, card));
-  if (options.peft !== undefined) await writePeft(options.peft, options);
-  const summary = {
+function summaryOf({ files, card }: Trained): object {
+  return {
     ...files,
-    lossFigure: lossPath,
-    ...(options.peft === undefined ? {} : { peft: options.peft }),
     sha256: card.adapter.sha256,
     steps: card.losses.length,
     firstLossNatsPerToken: card.losses[0]?.lossNatsPerToken ?? null,
@@ -200,33 +102,16 @@ async function finish(card: AdapterCard, options: TrainOptions, output: Training
     data: card.data,
     machine: card.machine,
   };
-  output.end();
-  if (options.json) {
-    output.event("training_done", summary);
-    return;
-  }
+}
+
+function textOf({ files, card }: Trained): string {
   const look = card.validation.at(-1);
   const held = look
     ? `, validation ${look.lossNatsPerToken.toFixed(4)} with ${look.answersRight} of ${look.answers} answers right`
     : "";
   const [first, last] = [card.losses[0], card.losses.at(-1)];
-  print(
+  return (
     `${files.adapter}\n${card.losses.length} steps, loss ${first?.lossNatsPerToken.toFixed(4)} → ${last?.lossNatsPerToken.toFixed(4)} nats per answer token${held}\n` +
-      `sha256 ${card.adapter.sha256}; beside it the card, the README and ${lossPath}`,
-  );
-}
-
-async function writePeft(folder: string, options: TrainOptions): Promise<void> {
-  const card = await readAdapterCard(options.out);
-  const file = await resolveModel(options.model, { encoding: options.encoding, offline: true });
-  const { headCount, headCountKv = headCount, blockCount } = await inspectGguf(file.path);
-  if (headCount === undefined || headCountKv === undefined || blockCount === undefined) {
-    throw new InwardError("TRAIN_MODEL", `${file.path} does not say how many heads and layers it has.`);
-  }
-  await exportPeft(
-    folder,
-    await readAdapter(options.out),
-    { heads: headCount, keyValueHeads: headCountKv, layers: blockCount },
-    { dropout: card?.settings.lora.dropout ?? 0 },
+    `sha256 ${card.adapter.sha256}; beside it the card, the README and ${files.lossFigure}`
   );
 }

@@ -1,30 +1,45 @@
-/** `inward verify`: proofs about this machine that anyone may ask for. */
+/** inward verify: proofs about this machine and what lies on it. */
+
 import { Command, Option } from "commander";
+import { basename } from "node:path";
+import { compareReplies, type NoiseFloor } from "../ask/noise-floor.js";
 import {
-  compareEngines,
   type ComparedToken,
+  compareEngines,
   type EngineComparison,
   type EngineDifference,
   firstApart,
   toleranceFrom,
-} from "../ask/compare-engines.js";
-import { compareReplies } from "../ask/measure-noise-floor.js";
-import { type VerificationQuestion, verificationQuestions } from "../ask/verification-questions.js";
+  type VerificationQuestion,
+  verificationQuestions,
+} from "../ask/verify-engine.js";
 import { InwardError } from "../errors.js";
-import { openModel } from "../model/engine/open-model.js";
+import { startEngine } from "../model/engines/start-engine.js";
 import type { LanguageModel } from "../model/language-model.js";
-import { resolveModel } from "../model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../plan/default-engine.js";
-import type { Reply } from "../records/answer.js";
-import type { StudyEngine } from "../records/study.js";
-import type { NoiseFloor } from "../records/noise-floor.js";
-import { type AdapterOptions, adapterOptions, chooseAdapter } from "./adapter-options.js";
-import { abortOnInterrupt } from "./interrupt.js";
-import { modelOptions, type ModelOptions } from "./model-options.js";
-import { print, printJson, table } from "./output.js";
+import { type InventoryModel, modelInventory, verifyInventoryFile } from "../model/locate-model.js";
+import { identifyModel, modelFolder } from "../model/model-file.js";
+import { loadRegistry } from "../model/registry.js";
+import { findModel } from "../run/open-model.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import type { StudyEngine } from "../study/study.js";
+import type { Reply } from "../tasks/answer.js";
+import { withProgress } from "./models.js";
+import {
+  type AdapterOptions,
+  adapterOptions,
+  findOptions,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
+  type ModelOptions,
+  noteAdapter,
+  threadsOption,
+  wholeNumber,
+} from "./options.js";
+import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { type Progress, showProgress } from "./progress.js";
 
-/** The two engines do not agree. */
+/** The two engines do not agree, or a file is not what it was. */
 const MISMATCH = 4;
 const ENGINES = ["node-llama-cpp", "native"] as const;
 const MODES = ["strict", "batched"] as const;
@@ -33,15 +48,13 @@ const CACHE_TYPE = "f16";
 type Engine = (typeof ENGINES)[number];
 type Mode = (typeof MODES)[number];
 
-interface VerifyEngineOptions extends ModelOptions, AdapterOptions {
+interface VerifyEngineOptions extends ModelOptions, AdapterOptions, JsonOption {
   readonly threads: string;
   readonly forward: NonNullable<StudyEngine["forward"]>;
-  readonly json?: boolean;
 }
 
-/** @param open what opens each of the two engines on the model's file */
-export function verifyCommand(open: typeof openModel = openModel): Command {
-  const verify = new Command("verify").description("proofs about this machine");
+/** @param start what starts each of the two engines on the model's file */
+export function verifyCommand(start: typeof startEngine = startEngine): Command {
   const engine = adapterOptions(modelOptions(new Command("engine")))
     .summary(
       "ask a fixed set of questions through both engines and compare tokens and logprobs; exit code 4 on a mismatch",
@@ -51,32 +64,32 @@ export function verifyCommand(open: typeof openModel = openModel): Command {
         "one by one (strict) and many at once (batched), both with keys and values in half precision. What node-llama-cpp's two\n" +
         "modes differ by is the noise floor; twice that, and at least 0.001 nats, is the tolerance. Every other token is listed; it\n" +
         "is allowed where both engines' leads together are within the tolerance.",
-    )
-    .option("--threads <n>", "CPU threads of both", String(DEFAULT_ENGINE.threads))
-    .addOption(
-      new Option("--forward <who>", "who evaluates in the native engine, as engine.forward of a study")
-        .choices(["auto", "llama.cpp", "own"])
-        .default("auto"),
-    )
-    .option("--json", "print one JSON object")
-    .action((options: VerifyEngineOptions) => verifyEngine(options, open));
-  return verify.addCommand(engine);
+    );
+  threadsOption(engine, "CPU threads of both", String(DEFAULT_ENGINE.threads)).addOption(
+    new Option("--forward <who>", "who evaluates in the native engine, as engine.forward of a study")
+      .choices(["auto", "llama.cpp", "own"])
+      .default("auto"),
+  );
+  jsonOption(engine).action((options: VerifyEngineOptions) => verifyEngine(options, start));
+  const model = new Command("model")
+    .description("read every model file whole and compare its sha256; exit code 4 when one is wrong")
+    .argument("[name...]", "only these models");
+  jsonOption(model).action(verifyModels);
+  return new Command("verify")
+    .description("proofs about this machine and what lies on it")
+    .addCommand(engine)
+    .addCommand(model);
 }
 
-async function verifyEngine(options: VerifyEngineOptions, open: typeof openModel): Promise<void> {
-  const threads = Number(options.threads);
-  if (!Number.isInteger(threads) || threads < 1) {
-    throw new InwardError("USAGE", `--threads wants a whole number from 1 on, not "${options.threads}".`);
-  }
+async function verifyEngine(options: VerifyEngineOptions, start: typeof startEngine): Promise<void> {
+  const threads = wholeNumber("--threads", options.threads);
   const signal = abortOnInterrupt();
   const progress = showProgress();
   const questions = await verificationQuestions();
-  const file = await resolveModel(options.model, {
-    encoding: options.encoding,
-    signal,
-    onProgress: (step) => progress.update(step.stage, step.doneBytes, step.totalBytes ?? step.doneBytes),
-  });
-  const adapter = (await chooseAdapter(options, file.sha256))?.choice;
+  const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
+  noteAdapter(found);
+  const { file } = found;
+  const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
   try {
     for (const engine of ENGINES) {
@@ -92,7 +105,7 @@ async function verifyEngine(options: VerifyEngineOptions, open: typeof openModel
           strict: mode === "strict",
         };
         replies[engine][mode] = await askAll(
-          () => open(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
+          () => start(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
           questions,
           `${engine} ${mode}`,
           progress,
@@ -137,12 +150,50 @@ async function askAll(
   try {
     return await model.ask(
       questions.map(({ request }) => request),
-      { signal, onReply: () => progress.update(stage, ++done, questions.length) },
+      { signal, onReply: () => progress.update({ stage, done: ++done, total: questions.length, unit: "questions" }) },
     );
   } finally {
     await model.dispose();
   }
 }
+
+// Model files against the checksums that are known of them.
+
+async function verifyModels(names: readonly string[], options: JsonOption): Promise<void> {
+  const folder = modelFolder();
+  const chosen = names.length > 0 ? names.map(presentModel) : modelInventory(loadRegistry(), folder, process.env);
+  const results: { fileName: string; ok: boolean; sha256?: string; error?: { code: string; text: string } }[] = [];
+  await withProgress(async (onProgress, signal) => {
+    for (const file of chosen.flatMap((model) => model.files)) {
+      try {
+        const { sha256 } = await verifyInventoryFile(file, folder, { onProgress, signal });
+        results.push({ fileName: file.fileName, ok: true, sha256 });
+      } catch (error) {
+        if (!(error instanceof InwardError) || error.code === "INTERRUPTED") throw error;
+        results.push({ fileName: file.fileName, ok: false, error: { code: error.code, text: error.message } });
+      }
+    }
+  });
+  if (options.json) printJson({ folder, files: results });
+  else if (results.length === 0) print(`no model is here: ${folder}`);
+  else
+    for (const { fileName, ok, sha256, error } of results)
+      print(ok ? `ok ${fileName} ${sha256}` : `BAD ${fileName} ${error?.code}: ${error?.text}`);
+  if (results.some((result) => !result.ok)) process.exitCode = MISMATCH;
+}
+
+/** @throws InwardError MODEL_NOT_FOUND */
+function presentModel(name: string): InventoryModel {
+  const all = modelInventory(loadRegistry(), modelFolder(), process.env);
+  const id = name.startsWith("hf:")
+    ? (identifyModel(name, loadRegistry()) as { id: string }).id
+    : basename(name, ".gguf");
+  const found = all.find((model) => model.name === id);
+  if (found && found.files.length > 0) return found;
+  throw new InwardError("MODEL_NOT_FOUND", `${name} is not on this machine, so there is nothing to verify`);
+}
+
+// The words of a comparison.
 
 function floorOf(engine: Engine, replies: Record<Mode, readonly Reply[]>): NoiseFloor {
   return compareReplies(

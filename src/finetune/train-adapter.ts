@@ -1,34 +1,50 @@
 /** Trains a LoRA adapter from a GGUF: from encoded examples to the adapter's file, its card and its README. */
+
 import { mkdir, rmdir } from "node:fs/promises";
 import { cpus } from "node:os";
 import type { NativeDescription, NativeDevice, NativeState } from "../../native/index.js";
+import { hashOf, writeError } from "../base/files.js";
+import { takeRunLock } from "../base/lock.js";
+import { shown } from "../base/untrusted.js";
+import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
+import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
 import { type DeviceName, resolveDevice } from "../model/device.js";
-import { cpuFlags } from "../model/engine/cpu-flags.js";
-import { type GgufSummary, inspectGguf } from "../model/gguf/inspect-gguf.js";
-import type { StudyEngine } from "../records/study.js";
-import type { AdapterCard, EncodedExample, TrainingSettings } from "../records/training.js";
-import { hashOf } from "../store/canonical-json.js";
-import { writeError } from "../store/file-errors.js";
-import { takeRunLock } from "../store/run-lock.js";
-import { INWARD_VERSION } from "../version.js";
-import { adapterToState } from "./adapter/adapter-to-state.js";
-import { saveAdapter } from "./adapter/save-adapter.js";
-import { stateToAdapter } from "./adapter/state-to-adapter.js";
-import { requireExamples } from "./check-examples.js";
-import { requireSettings } from "./check-training-settings.js";
-import { hashExamples } from "./hash-examples.js";
-import { splitValidation, type ValidationSplit } from "./hold-back-prompts.js";
-import { initialParameters } from "./initial-parameters.js";
-import { findAddon } from "../model/native/find-addon.js";
-import { findBinaries } from "../model/native/find-binaries.js";
-import { type BlasFound, findBlas } from "../model/native/find-blas.js";
-import { NativeTrainer } from "./native-trainer.js";
-import { planTrainingWork, type PlannedWork } from "./plan-training-work.js";
-import { type InitialAdapter, readInitialAdapter } from "./read-initial-adapter.js";
-import { readCheckpoint, removeCheckpoint, type TrainingCheckpoint, writeCheckpoint } from "./training-checkpoint.js";
-import { requireSameRun, type TrainingIdentity } from "./training-identity.js";
-import { runTraining, type StepReport, type TrainingProgress } from "./training-loop.js";
+import { cpuFlags } from "../model/engines/settings.js";
+import { findAddon, findBinaries } from "../model/native/addon.js";
+import { type BlasFound, findBlas } from "../model/native/blas.js";
+import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
+import type { EncodedExample } from "../model/chat/encode.js";
+import { trainingSettingsSchema } from "../study/schema.js";
+import type { AdapterCard } from "./adapter/card.js";
+import { adapterToState, stateToAdapter } from "./adapter/adapter.js";
+import { saveAdapter } from "./adapter/saved-adapter.js";
+import { type PlannedWork, planTrainingWork, splitValidation, type ValidationSplit } from "./batches.js";
+import { requireExamples } from "./chat-jsonl.js";
+import {
+  readCheckpoint,
+  removeCheckpoint,
+  requireSameRun,
+  requireReachable,
+  type TrainingCheckpoint,
+  type TrainingIdentity,
+  writeCheckpoint,
+} from "./checkpoint.js";
+import { type InitialAdapter, initialParameters, readInitialAdapter } from "./initial-adapter.js";
+import { runTraining, type StepReport, type TrainingProgress } from "./loop.js";
+import { hashExamples } from "./set.js";
+import { type NativeTrainer, openNativeTrainer } from "./trainer.js";
+
+/** @throws TRAIN_SETTINGS, which names the first setting that is out of range and its value */
+export function requireSettings(settings: TrainingSettings): void {
+  const issue = trainingSettingsSchema.safeParse(settings).error?.issues[0];
+  if (!issue) return;
+  const [first, second] = issue.path as [keyof TrainingSettings, keyof LoraSettings];
+  const [key, value] = first === "lora" ? [`lora.${second}`, settings.lora[second]] : [first, settings[first]];
+  // JSON has no word for a number that is none.
+  const given = typeof value === "number" ? String(value) : shown(value);
+  throw new InwardError("TRAIN_SETTINGS", `${key} is ${given}: ${issue.message}.`);
+}
 
 export interface TrainingRequest {
   readonly modelPath: string;
@@ -140,7 +156,10 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
   const { work, identity, blas } = preparation;
   const { onEvent, onProgress, signal } = request;
   const saved = await readCheckpoint(folder);
-  if (saved) requireSameRun(folder, saved.identity, identity);
+  if (saved) {
+    requireSameRun(folder, saved.identity, identity);
+    requireReachable(folder, saved, work.totalSteps);
+  }
   const trainer = await openTrainer(request, preparation, saved?.kernels ?? request.kernels);
   let progress: TrainingProgress;
   let state: NativeState;
@@ -170,7 +189,7 @@ function openTrainer(
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
   const { folder, fallbackFolder } = findBinaries(device);
-  return NativeTrainer.open({
+  return openNativeTrainer({
     modelPath,
     binariesFolder: folder,
     ...(fallbackFolder ? { fallbackFolder } : {}),

@@ -1,11 +1,12 @@
 // The one place that picks the device a model runs on, and tells what devices there are.
+
 import { spawn } from "node:child_process";
 import { InwardError } from "../errors.js";
-import { builtScript } from "./built-script.js";
+import { builtScript } from "./worker-process.js";
 
 export type DeviceName = "cuda" | "vulkan" | "metal" | "cpu";
 
-export interface DeviceFound {
+interface DeviceFound {
   readonly name: DeviceName;
   readonly available: true;
   readonly deviceNames: readonly string[];
@@ -16,7 +17,7 @@ export interface DeviceFound {
   readonly systemInfo: string;
 }
 
-export interface DeviceMissing {
+interface DeviceMissing {
   readonly name: DeviceName;
   readonly available: false;
   readonly reason: string;
@@ -25,7 +26,7 @@ export interface DeviceMissing {
 export type DeviceReport = DeviceFound | DeviceMissing;
 
 /** What to hand to node-llama-cpp's getLlama: prebuilt binaries only, nothing compiled or downloaded behind one's back. */
-export interface LlamaDeviceOptions {
+interface LlamaDeviceOptions {
   readonly gpu: "cuda" | "vulkan" | "metal" | false;
   readonly build: "never";
   readonly skipDownload: true;
@@ -41,7 +42,7 @@ export interface ResolvedDevice {
   readonly passedOver: readonly DeviceMissing[];
 }
 
-export interface ProbeOptions {
+interface ProbeOptions {
   /** The script that is run apart, with a device's name as its argument. */
   readonly probeScript?: string;
   readonly timeoutMilliseconds?: number;

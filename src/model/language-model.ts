@@ -1,7 +1,6 @@
-import type { ChatMessage, Reply } from "../records/answer.js";
-import type { EngineManifest } from "../records/model-state.js";
-import type { EncodedExample } from "../records/training.js";
-import type { ListsNextTokens } from "./next-tokens.js";
+import type { EngineManifest } from "../study/plan.js";
+import type { EncodedExample } from "./chat/encode.js";
+import type { ChatMessage, Reply } from "../tasks/answer.js";
 
 /** One prompt to answer. */
 export interface AskRequest {
@@ -95,6 +94,12 @@ export interface AskOptions {
   readonly sequences?: number;
 }
 
+export interface ScoreOptions {
+  /** Called now and then, with the continuations that are scored so far. */
+  readonly onScored?: (done: number) => void;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * A model that answers prompts. Every engine implements this; scripted ones in tests too.
  * The requests of one `ask` are one group: the same group gives the same bytes on the same machine.
@@ -122,7 +127,7 @@ export interface LanguageModel extends ListsNextTokens {
    * @returns [requests][continuations]
    * @throws ENGINE_UNAVAILABLE by an engine that cannot · ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE · INTERRUPTED
    */
-  score(requests: readonly ScoreRequest[], options?: { readonly signal?: AbortSignal }): Promise<ContinuationScore[][]>;
+  score(requests: readonly ScoreRequest[], options?: ScoreOptions): Promise<ContinuationScore[][]>;
   /**
    * The same weights under another adapter, or under none, without reading them again: what comes back takes this one's place.
    * Absent where an engine has to be opened anew.
@@ -130,4 +135,36 @@ export interface LanguageModel extends ListsNextTokens {
    */
   withAdapter?(adapter?: AdapterChoice): Promise<LanguageModel>;
   dispose(): Promise<void>;
+}
+
+/** What may come next after one text, most likely first, equal ones by id. All arrays have one entry a token. */
+export interface NextTokens {
+  readonly ids: ArrayLike<number>;
+  /** Natural log of the probability at temperature 1, over the full vocabulary. */
+  readonly logprobs: ArrayLike<number>;
+  /** 1 where the token ends generation. */
+  readonly ends: ArrayLike<number>;
+  /** The answer with this token as its last, exactly as asking would detokenize it; without a token that ends generation. */
+  readonly texts: readonly string[];
+}
+
+export interface NextTokensReply {
+  /** In the order of the paths. */
+  readonly steps: readonly NextTokens[];
+  readonly evaluatedTokens: number;
+}
+
+/** What an engine must offer besides LanguageModel for exact distributions. */
+export interface ListsNextTokens {
+  /**
+   * @param messages rendered as `ask` renders them
+   * @param paths answers so far as generated token ids, evaluated together in one group; an empty path is the answer's beginning
+   * @param topTokens most tokens listed, of all paths alike or [paths] of each; the whole vocabulary when it is as large
+   * @throws ENGINE_*, CHAT_*
+   */
+  nextTokens(
+    messages: readonly ChatMessage[],
+    paths: readonly (readonly number[])[],
+    topTokens: number | readonly number[],
+  ): Promise<NextTokensReply>;
 }

@@ -1,9 +1,34 @@
 // How large a network is, part by part: what memory and work are estimated from. Counts are exact; bytes of mixtures are not.
-import type { FileTypeName } from "../records/file-type.js";
-import type { LoraTarget } from "../records/training.js";
-import type { GgufFile } from "./gguf/gguf-file.js";
-import { layersToDrop } from "./gguf/layers-to-drop.js";
-import { readGguf } from "./gguf/read-gguf.js";
+
+import { InwardError } from "../errors.js";
+import type { FileTypeName } from "../gguf/encodings.js";
+import { type GgufFile, readGguf } from "../gguf/read-gguf.js";
+import type { LoraTarget } from "../study/schema.js";
+
+/**
+ * Which layers to take out so that the network is another one but still works: as many as the share says, rounded, side by side in
+ * the middle. Neighbours there do the most alike work, and each cut breaks what the layers after it expect: on SmolLM2-135M six spread
+ * layers of thirty cost 3.9 nats a token of its own answers, six side by side in the middle 1.3.
+ * @param share above 0, below 1
+ * @returns numbers from 0, ascending
+ * @throws InwardError STUDY_INVALID when none would go, or more than there are between the first and the last
+ */
+export function layersToDrop(layers: number, share: number): number[] {
+  const count = Math.round(share * layers);
+  const between = layers - 2;
+  if (count < 1 || count > between) {
+    const why = count < 1 ? "which is none" : "and the first and the last are never removed";
+    throw new InwardError("STUDY_INVALID", `dropLayers ${share} of ${layers} layers are ${count}, ${why}.`);
+  }
+  const first = 1 + Math.floor((between - count) / 2);
+  return Array.from({ length: count }, (_, at) => first + at);
+}
+
+/** What the smaller network is called. @param layers as layersToDrop gives them */
+export function shallowerId(id: string, layers: readonly number[], of: number): string {
+  const [first, last] = [layers[0], layers.at(-1)];
+  return `${id}.without-${first === last ? `layer-${first}` : `layers-${first}-to-${last}`}-of-${of}`;
+}
 
 export interface ModelShape {
   readonly layers: number;
@@ -18,7 +43,7 @@ export interface ModelShape {
 }
 
 /** Inputs and outputs of each projection. */
-export function projectionSizes(shape: ModelShape): Readonly<Record<LoraTarget, readonly [number, number]>> {
+function projectionSizes(shape: ModelShape): Readonly<Record<LoraTarget, readonly [number, number]>> {
   const { embedding, feedForward } = shape;
   const [queries, keys] = [shape.heads * shape.headWidth, shape.keyValueHeads * shape.headWidth];
   return {

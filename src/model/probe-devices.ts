@@ -1,6 +1,7 @@
 // A process of its own: loads llama.cpp for one device, named by the first argument, and prints a DeviceReport as one line.
-import { freemem, totalmem } from "node:os";
+
 import { getLlama, getLlamaGpuTypes } from "node-llama-cpp";
+import { freemem, totalmem } from "node:os";
 import type { DeviceName, DeviceReport } from "./device.js";
 
 const LIBRARIES = {

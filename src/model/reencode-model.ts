@@ -1,25 +1,22 @@
 /** `inward models reencode`: another encoding of a model, by llama.cpp where the addon is built. */
+
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
 import { InwardError } from "../errors.js";
-import type { ModelFile } from "../records/model-state.js";
-import type { FileTypeName } from "./gguf/file-types.js";
-import { weightsByType } from "./gguf/inspect-gguf.js";
-import { readGguf } from "./gguf/read-gguf.js";
-import { reencodeGguf } from "./gguf/reencode.js";
-import type { GgmlTypeName } from "./gguf/tensor-types.js";
-import { makeCopy, type WriteCopy } from "./model-copy.js";
-import { makeFolder, modelFolder } from "./model-folder.js";
-import { identifyModel } from "./model-identity.js";
-import type { OnModelProgress } from "./model-progress.js";
-import { findAddon } from "./native/find-addon.js";
-import { type CopyRequest, copyId, copyPath, reencodedCopy } from "./reencoded.js";
+import { reencodeGguf } from "../gguf/derived-copies.js";
+import type { FileTypeName, GgmlTypeName } from "../gguf/encodings.js";
+import { weightsByType } from "../gguf/inspect-gguf.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import type { ModelFile } from "../study/plan.js";
+import { copyId, copyPath, type CopyRequest, makeCopy, reencodedCopy, type WriteCopy } from "./derived-models.js";
+import { identifyModel, makeFolder, modelFolder, type OnModelProgress } from "./model-file.js";
+import { findAddon } from "./native/addon.js";
 import { loadRegistry } from "./registry.js";
 import { requantizeGguf } from "./requantize.js";
 import { resolveModel } from "./resolve-model.js";
 
-export interface ReencodeModelOptions {
+interface ReencodeModelOptions {
   readonly to: FileTypeName;
   /** A path that is free. Without it an F16 or F32 goes where studies with `encoding:` look for it. */
   readonly out?: string;
@@ -33,7 +30,7 @@ export interface ReencodeModelOptions {
   readonly buildFolder?: string;
 }
 
-export interface ReencodedModel {
+interface ReencodedModel {
   readonly path: string;
   readonly sha256: string;
   readonly bytes: number;

@@ -1,20 +1,31 @@
 // The list of models that inward knows by name: models/registry.json, checked once when it is read.
-import { readFileSync } from "node:fs";
+
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { decodeUtf8, parseStrictJson, readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 
+const MOST_BYTES = 1_000_000;
+
+/** Text that is shown: no control character may change what a terminal does. */
+const words = z
+  .string()
+  .min(1)
+  .regex(/^\P{Cc}+$/u, "must hold no control characters");
+/** A path that stays below where it begins. */
+const inside = words.refine((path) => !path.split(/[\\/:#]/).includes(".."), "must not leave its folder with ..");
+
 const sourceSchema = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("path"), path: z.string().min(1) }),
+  z.strictObject({ type: z.literal("path"), path: inside }),
   z.strictObject({
     type: z.literal("hf"),
-    uri: z.string().regex(/^hf:[^/\s]+\/[^\s]+$/, "must look like hf:user/repo:QUANT or hf:user/repo/file.gguf"),
+    uri: inside.regex(/^hf:[^/\s]+\/[^\s]+$/, "must look like hf:user/repo:QUANT or hf:user/repo/file.gguf"),
   }),
   z.strictObject({
     type: z.literal("python_package"),
     package: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a package name"),
     version: z.string().regex(/^[0-9][A-Za-z0-9.!+_-]*$/, "must be one exact version"),
-    member: z.string().regex(/\.gguf$/, "must name a .gguf inside the wheel"),
+    member: inside.regex(/\.gguf$/, "must name a .gguf inside the wheel"),
   }),
 ]);
 
@@ -22,15 +33,15 @@ const count = z.number().int().positive();
 
 const entrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be lower case letters, digits, dots and dashes"),
-  summary: z.string().min(1),
+  summary: words,
   sources: z.array(sourceSchema).min(1),
-  revision: z.string().min(1).nullable(),
+  revision: words.nullable(),
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, "must be 64 lower case hexadecimal digits")
     .nullable(),
   bytes: z.number().int().positive().nullable(),
-  licence: z.string().min(1),
+  licence: words,
   chatFormat: z.enum(["chatml", "llama3", "llama3.1"]),
   parameters: z.number().int().positive(),
   /** So that a plan's memory and work can be estimated without the file. */
@@ -62,19 +73,13 @@ const SHIPPED_REGISTRY = fileURLToPath(new URL("../../models/registry.json", imp
 
 /** @throws InwardError MODEL_REGISTRY naming the field that is wrong */
 export function loadRegistry(path: string = SHIPPED_REGISTRY): Registry {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new InwardError("MODEL_REGISTRY", `cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (error) {
-    throw new InwardError("MODEL_REGISTRY", `${path} is not JSON: ${(error as Error).message}`, { cause: error });
-  }
-  return checkRegistry(data, path);
+  const bytes = readPlainFile(
+    path,
+    MOST_BYTES,
+    (why) => new InwardError("MODEL_REGISTRY", `cannot read ${path}: ${why}`),
+  );
+  const place = { code: "MODEL_REGISTRY", place: path } as const;
+  return checkRegistry(parseStrictJson(decodeUtf8(bytes, place), place), path);
 }
 
 /** @throws InwardError MODEL_REGISTRY */

@@ -1,26 +1,22 @@
 /** Re-encodes a model file through llama_model_quantize, in a process of its own: under its name the result is whole or absent. */
+
 import { accessSync, closeSync, constants, openSync, readSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { NativeRequantizeOptions } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import { builtScript } from "./built-script.js";
-import { FILE_TYPES, type FileTypeName } from "./gguf/file-types.js";
-import { DEFAULT_ALIGNMENT, type GgufFile } from "./gguf/gguf-file.js";
-import { readGguf } from "./gguf/read-gguf.js";
-import { type ReencodeOptions, requireWholeModel } from "./gguf/reencode.js";
-import { GGML_TYPES } from "./gguf/tensor-types.js";
-import { type WrittenGguf, writeFailure } from "./gguf/write-gguf.js";
-import { writeInSourceOrder } from "./gguf/write-in-source-order.js";
-import { findAddon } from "./native/find-addon.js";
-import { findBinaries } from "./native/find-binaries.js";
-import { WorkerProcess } from "./worker-process.js";
+import { type ReencodeOptions, requireWholeModel } from "../gguf/derived-copies.js";
+import { FILE_TYPES, type FileTypeName, GGML_TYPES } from "../gguf/encodings.js";
+import { DEFAULT_ALIGNMENT, type GgufFile, readGguf } from "../gguf/read-gguf.js";
+import { writeFailure, writeInSourceOrder, type WrittenGguf } from "../gguf/write-gguf.js";
+import { findAddon, findBinaries } from "./native/addon.js";
+import { builtScript, WorkerProcess } from "./worker-process.js";
 
-export interface RequantizeCall {
-  readonly call: "requantize";
-  readonly options: NativeRequantizeOptions;
+/** What the re-encoder's process serves. */
+export interface ReencoderMethods {
+  requantize(options: NativeRequantizeOptions): Promise<void>;
 }
 
-export interface RequantizeOptions extends ReencodeOptions {
+interface RequantizeOptions extends ReencodeOptions {
   /** The bytes do not depend on it. */
   readonly threads: number;
 }
@@ -68,7 +64,7 @@ async function quantize(
   leastBytes: number,
   options: RequantizeOptions,
 ): Promise<void> {
-  const worker = new WorkerProcess<RequantizeCall, { requantize: null }>({
+  const worker = new WorkerProcess<ReencoderMethods>({
     script: builtScript("./requantize-worker.js", import.meta.url),
     owner: "re-encoder",
     crashCode: "ENGINE_CRASHED",
@@ -83,7 +79,7 @@ async function quantize(
   signal?.addEventListener("abort", stop, { once: true });
   try {
     if (signal?.aborted) stop();
-    await worker.call({ call: "requantize", options: native });
+    await worker.remote.requantize(native);
   } catch (error) {
     if (signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while re-encoding ${native.input}`);
     throw error;

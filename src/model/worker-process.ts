@@ -1,11 +1,13 @@
 /** A process of its own for native code: what aborts there is a coded error here, with the last lines that it wrote. */
+
 import { type ChildProcess, fork } from "node:child_process";
 import { finished } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
 import { type ErrorCode, InwardError } from "../errors.js";
 
 const LOG_LINES_KEPT = 20;
 
-export interface WorkerProcessOptions {
+interface WorkerProcessOptions {
   /** Path of the compiled script, which calls serveParent. */
   readonly script: string;
   /** Whose process it is, in messages, e.g. `engine`. */
@@ -16,16 +18,28 @@ export interface WorkerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What a process of its own can be asked for: functions by name, whose arguments and results survive a structured clone. */
+type Served = Readonly<Record<string, unknown>>;
+type Arguments<One> = One extends (...args: infer Args) => unknown ? Args : never;
+type Result<One> = One extends (...args: never) => infer Returned ? Awaited<Returned> : never;
+
+/** The same functions seen from here: each takes its time. */
+export type Remote<Methods> = {
+  readonly [Name in keyof Methods]: (...args: Arguments<Methods[Name]>) => Promise<Result<Methods[Name]>>;
+};
+
 /** What a parent sends. */
-export type WorkerRequest<Call> = (Call & { readonly id: number }) | { readonly abort: number };
+type WorkerRequest =
+  | { readonly id: number; readonly call: string; readonly args: readonly unknown[] }
+  | { readonly abort: number };
 
 /** What a worker sends back; notes come before the result. */
-export type WorkerResponse<Note> =
+type WorkerResponse<Note> =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly note: Note }
   | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
 
-export interface CallOptions<Note> {
+interface CallOptions<Note> {
   readonly onNote?: (note: Note) => void;
   readonly signal?: AbortSignal;
 }
@@ -36,12 +50,15 @@ interface Pending<Note> {
   readonly onNote?: (note: Note) => void;
 }
 
-/** @template Results the result of each call, by the call's name */
-export class WorkerProcess<
-  Call extends { readonly call: string },
-  Results extends Readonly<Record<Call["call"], unknown>>,
-  Note = never,
-> {
+/** @template Methods what the worker serves */
+export class WorkerProcess<Methods extends object, Note = never> {
+  /** The worker's methods, called as if they were here. @throws as `call` */
+  readonly remote: Remote<Methods> = new Proxy({} as Remote<Methods>, {
+    get: (_, name) =>
+      typeof name === "string"
+        ? (...args: unknown[]) => this.call(name as keyof Methods & string, args as never)
+        : undefined,
+  });
   private readonly child: ChildProcess;
   private readonly pending = new Map<number, Pending<Note>>();
   private readonly log: string[] = [];
@@ -75,7 +92,11 @@ export class WorkerProcess<
   }
 
   /** @throws the worker's own coded error, or the crash code when it is gone */
-  call<One extends Call>(call: One, options: CallOptions<Note> = {}): Promise<Results[One["call"]]> {
+  call<Name extends keyof Methods & string>(
+    call: Name,
+    args: Arguments<Methods[Name]>,
+    options: CallOptions<Note> = {},
+  ): Promise<Result<Methods[Name]>> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       if (!this.child.connected) {
@@ -94,9 +115,9 @@ export class WorkerProcess<
           settle();
           reject(error);
         },
-        ...(options.onNote ? { onNote: options.onNote } : {}),
+        onNote: options.onNote,
       });
-      this.send({ ...call, id });
+      this.send({ id, call, args });
       if (options.signal?.aborted) abort();
     });
   }
@@ -109,7 +130,7 @@ export class WorkerProcess<
     clearTimeout(timer);
   }
 
-  private send(request: WorkerRequest<Call>): void {
+  private send(request: WorkerRequest): void {
     if (this.child.connected) this.child.send(request, () => {});
   }
 
@@ -140,4 +161,65 @@ export class WorkerProcess<
     for (const pending of this.pending.values()) pending.reject(this.crashed(how));
     this.pending.clear();
   }
+}
+
+// The worker's side of a WorkerProcess: answers its parent's calls, and ends with it.
+
+/** What goes with a call. */
+export interface ServedCall<Note> {
+  /** Aborted when the parent says so. */
+  readonly signal: AbortSignal;
+  /** Sends something ahead of the result. */
+  readonly note: (note: Note) => void;
+}
+
+/**
+ * @param methods what is served, for one call: its signal and notes are at hand
+ * @param codeOf the code of an error that is no InwardError
+ */
+export function serveParent<Methods extends object, Note = never>(
+  methods: (context: ServedCall<Note>) => Methods,
+  codeOf: (error: unknown) => ErrorCode,
+): void {
+  const running = new Map<number, AbortController>();
+  const send = (response: WorkerResponse<Note>) => {
+    if (process.connected) process.send?.(response);
+  };
+  // Ctrl-C reaches the whole process group: the parent decides when to stop.
+  process.on("SIGINT", () => {});
+  process.on("disconnect", () => process.exit(0));
+  process.on("message", async (message: WorkerRequest) => {
+    if ("abort" in message) {
+      running.get(message.abort)?.abort();
+      return;
+    }
+    const { id, call, args } = message;
+    const controller = new AbortController();
+    running.set(id, controller);
+    try {
+      const served = methods({ signal: controller.signal, note: (note) => send({ id, note }) }) as Served;
+      const method = Object.hasOwn(served, call) ? served[call] : undefined;
+      if (typeof method !== "function") throw new InwardError("INTERNAL", `The worker does not serve ${call}.`);
+      send({ id, result: await method(...args) });
+    } catch (error) {
+      const code = error instanceof InwardError ? error.code : codeOf(error);
+      send({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+    } finally {
+      running.delete(id);
+    }
+  });
+}
+
+// Finds the compiled script of a process of its own: beside its caller in dist, or in dist when the sources run (tests do so).
+
+/**
+ * @param name relative to the caller, e.g. `./worker-main.js`
+ * @param caller the caller's import.meta.url
+ */
+export function builtScript(name: string, caller: string): string {
+  const path = fileURLToPath(new URL(name, caller));
+  if (!caller.endsWith(".ts")) return path;
+  // The last one: the checkout itself may lie under a folder named src.
+  const at = path.lastIndexOf("/src/");
+  return `${path.slice(0, at)}/dist/${path.slice(at + "/src/".length)}`;
 }

@@ -1,47 +1,92 @@
-import { type Extraction, missing, value } from "../records/extraction.js";
-import { graphemes } from "./graphemes.js";
-import { foldCase } from "./normalize.js";
+/** Characters at a fixed place of the trimmed answer, lower case. Any mark counts; white space is shown as `␣`. */
+import { charactersReplyDecidedBy } from "./deciders.js";
+import type { BehaviorProperty, PropertyWords } from "./property.js";
+import { readCharacters } from "./reading.js";
+import { charactersOf } from "./text.js";
 
-/**
- * Single characters of an answer and their normal form. Characters are only lower-cased: the second character of `1. Lion` is
- * the full stop, which the normal form of words would take away.
- */
-
-/** Stands for a white-space character, which could otherwise neither be seen in a table nor survive trimming. */
-export const SPACE = "\u2423";
-
-export function normalizeCharacters(text: string): string {
-  return foldCase(text).replace(/\s+/gu, SPACE);
+interface CharacterRow extends PropertyWords {
+  /** From 0; negative counts from the end. */
+  readonly start: number;
+  /** How many neighbouring characters. */
+  readonly count: 1 | 2;
 }
 
-/**
- * Characters of the trimmed answer: models begin with a blank or a line break as a habit of the tokenizer, which nobody would call a
- * character of the response. (The paper indexes the raw string.)
- * @param start index from 0; negative counts from the end
- */
-export function charactersOf(answer: string, start: number, count = 1): Extraction {
-  const all = graphemes(answer.trim());
-  if (all.length === 0) return missing("empty");
-  const from = start < 0 ? all.length + start : start;
-  const taken = all.slice(Math.max(from, 0), from + count);
-  if (from < 0 || taken.length < count) return missing("too_short");
-  const text = normalizeCharacters(taken.join(""));
-  // A stray combining mark can fuse with its new neighbour; then there are not that many characters to speak of.
-  return graphemes(text).length === count ? value(text) : missing("too_short");
-}
+const ROWS: readonly CharacterRow[] = [
+  {
+    name: "first_character",
+    start: 0,
+    count: 1,
+    summary: "the first character of the answer",
+    question: "What would be the first character of your response? Reply with that character only.",
+  },
+  {
+    name: "second_character",
+    start: 1,
+    count: 1,
+    summary: "the second character of the answer",
+    question: "What would be the second character of your response? Reply with that character only.",
+  },
+  {
+    name: "third_character",
+    start: 2,
+    count: 1,
+    summary: "the third character of the answer",
+    question: "What would be the third character of your response? Reply with that character only.",
+  },
+  {
+    name: "fourth_character",
+    start: 3,
+    count: 1,
+    summary: "the fourth character of the answer",
+    question: "What would be the fourth character of your response? Reply with that character only.",
+  },
+  {
+    name: "fifth_character",
+    start: 4,
+    count: 1,
+    summary: "the fifth character of the answer",
+    question: "What would be the fifth character of your response? Reply with that character only.",
+  },
+  {
+    name: "sixth_character",
+    start: 5,
+    count: 1,
+    summary: "the sixth character of the answer",
+    question: "What would be the sixth character of your response? Reply with that character only.",
+  },
+  {
+    name: "last_character",
+    start: -1,
+    count: 1,
+    summary: "the last character of the answer",
+    question: "What would be the last character of your response? Reply with that character only.",
+  },
+  {
+    name: "first_and_second_character",
+    start: 0,
+    count: 2,
+    summary: "the first two characters of the answer",
+    question: "What would be the first two characters of your response? Reply with those two characters only.",
+  },
+  {
+    name: "second_and_third_character",
+    start: 1,
+    count: 2,
+    summary: "the second and third characters of the answer",
+    question: "What would be the second and third characters of your response? Reply with those two characters only.",
+  },
+];
 
-/** The letter under any accents, lower case: `É` gives `e`. */
-export function baseLetter(character: string): string {
-  return foldCase(character).normalize("NFD").replace(/\p{M}/gu, "");
-}
-
-/** a, e, i, o, u, with any accents. */
-export function isVowel(character: string): boolean {
-  return /^[aeiou]$/u.test(baseLetter(character));
-}
-
-/** Whether a character is a Latin letter from `a` up to and including `last`, with any accents. */
-export function isLetterUpTo(last: string, character: string): boolean {
-  const letter = baseLetter(character);
-  return /^[a-z]$/u.test(letter) && letter <= last;
-}
+export const CHARACTER_PROPERTIES = ROWS.map(({ start, count, ...words }): BehaviorProperty => {
+  const atEnd = start < 0;
+  return {
+    ...words,
+    values: "open",
+    kinds: ["sequence", "numbers", "continuation"],
+    dependsOn: atEnd ? "whole_answer" : "first_characters",
+    decidedLate: atEnd,
+    extract: (answer) => charactersOf(answer, start, count),
+    read: (reply) => readCharacters(reply, count),
+    replyDecidedBy: (beginning) => charactersReplyDecidedBy(beginning, count),
+  };
+});

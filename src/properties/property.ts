@@ -1,6 +1,45 @@
-import type { Extraction } from "../records/extraction.js";
-import type { TaskFeature, TaskKind } from "../records/task.js";
-import type { Decision } from "./text-decider.js";
+import { z } from "zod";
+import type { Split, TaskFeature, TaskKind } from "../tasks/task.js";
+import type { Decision } from "./deciders.js";
+
+/** A short value read from a text, or the reason why there is none. Missing is a value with a reason, never null or NaN. */
+export type Extraction =
+  | { readonly ok: true; readonly value: string }
+  | { readonly ok: false; readonly reason: MissingReason };
+
+/**
+ * Why there is no value: what a text lacks, or, for `engine_crashed`, why there is no text.
+ * `empty` nothing but white space · `refusal` apologises, declines or says that it is a language model ·
+ * `too_short` no such character, word or digit · `not_in_values` outside the property's closed set of values ·
+ * `not_one_word` / `not_one_character` more was said than was asked for · `not_a_number` · `not_an_option` no single option letter ·
+ * `truncated` stopped by the token limit before it was complete · `repetition` degenerate repetition ·
+ * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
+ * `engine_crashed` the question was set aside: the model never replied.
+ */
+const MISSING_REASONS = [
+  "empty",
+  "refusal",
+  "too_short",
+  "not_in_values",
+  "not_one_word",
+  "not_one_character",
+  "not_a_number",
+  "not_an_option",
+  "truncated",
+  "repetition",
+  "no_target",
+  "not_challenged",
+  "engine_crashed",
+] as const;
+export type MissingReason = (typeof MISSING_REASONS)[number];
+
+export function value(text: string): Extraction {
+  return { ok: true, value: text };
+}
+
+export function missing(reason: MissingReason): Extraction {
+  return { ok: false, reason };
+}
 
 /** What a property may look at besides the answer: the item that was asked about. */
 export interface PropertyContext {
@@ -14,7 +53,7 @@ export interface PropertyContext {
 
 /**
  * A behavior property: a rule from an answer to a short value, with the words that ask for it.
- * Wording and extraction stand in one file so that they cannot drift apart.
+ * Wording and extraction stand in one row so that they cannot drift apart.
  */
 export interface BehaviorProperty {
   /** snake_case, unique. */
@@ -34,17 +73,60 @@ export interface BehaviorProperty {
   readonly dependsOn?: "first_characters" | "first_words" | "whole_answer";
   /** `whole_answer` only: values that more text could not change, such as `true` of "more than 10 words". */
   readonly settledValues?: readonly string[];
-  /** What the beginning of an answer decides; what `dependsOn` and `settledValues` tell when absent. Pure, total. */
+  /** What the beginning of an answer decides; what `dependsOn` and `settledValues` tell when absent. Total: never throws. */
   decidedBy?(beginning: string): Decision;
-  /** What the beginning of a reply decides; nothing when absent. Pure, total. */
+  /** What the beginning of a reply decides; nothing when absent. Total: never throws. */
   replyDecidedBy?(beginning: string): Decision;
   /** Decided at the end of an answer, or after several words: where answers are long, a sample is cheaper than the tree. */
-  readonly decidedLate?: true;
-  /** The behavior: pure, total, normalized. */
+  readonly decidedLate?: boolean;
+  /** The behavior, normalized. Total: never throws. */
   extract(answer: string, context: PropertyContext): Extraction;
-  /** The prediction, read strictly from a hypothetical reply: pure, total, normalized. */
+  /** The prediction, read strictly from a hypothetical reply, normalized. Total: never throws. */
   read(reply: string): Extraction;
 }
 
-/** What the property files of one family say in their own words; the family's factory adds the rule. */
+/** What a row of a family's table says in its own words; the family adds the rule. */
 export type PropertyWords = Pick<BehaviorProperty, "name" | "summary" | "question">;
+
+/** A line of 03-behaviors.jsonl: one property of one object-level answer, the ground truth. */
+export interface Behavior {
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly split: Split;
+  readonly sample: number;
+  readonly property: string;
+  readonly extraction: Extraction;
+  /** Whether the whole answer complies with the task (one word, a number, …), whatever the property made of it. */
+  readonly compliance: { readonly ok: true } | { readonly ok: false; readonly reason: MissingReason };
+  /** The smallest top-1/top-2 margin over the answer's tokens, nats; absent when sampled. */
+  readonly minMargin?: number;
+}
+
+// What a behavior must be when it is read back.
+
+const absent = z.object({ ok: z.literal(false), reason: z.enum(MISSING_REASONS) });
+export const extractionSchema: z.ZodType<Extraction> = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true), value: z.string() }),
+  absent,
+]);
+
+export const complianceSchema: z.ZodType<Behavior["compliance"]> = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true) }),
+  absent,
+]);
+
+/** Probabilities or counts by reason. */
+export const byReasonSchema = z.partialRecord(z.enum(MISSING_REASONS), z.number());
+
+export const behaviorSchema: z.ZodType<Behavior> = z.object({
+  state: z.string(),
+  task: z.string(),
+  item: z.string(),
+  split: z.enum(["train", "held_out"]),
+  sample: z.number(),
+  property: z.string(),
+  extraction: extractionSchema,
+  compliance: complianceSchema,
+  minMargin: z.number().optional(),
+});

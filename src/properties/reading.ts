@@ -1,7 +1,15 @@
-import type { StopReason } from "../records/answer.js";
-import { type Extraction, type MissingReason, missing } from "../records/extraction.js";
-import type { BehaviorProperty, PropertyContext } from "./property.js";
+import type { Reply, StopReason } from "../tasks/answer.js";
+import type { AnswerForm } from "../tasks/task.js";
+import {
+  type BehaviorProperty,
+  type Extraction,
+  missing,
+  type MissingReason,
+  type PropertyContext,
+  value,
+} from "./property.js";
 import { isRefusal } from "./refusal.js";
+import { decimalNumberIn, graphemes, normalize, normalizeCharacters, optionLetterIn, SPACE, words } from "./text.js";
 
 /** What more text could not mend. */
 const SAYS_TOO_MUCH: ReadonlySet<MissingReason> = new Set(["not_one_word", "not_one_character"]);
@@ -51,4 +59,140 @@ export function readReply(property: BehaviorProperty, reply: string, stop: StopR
   if (reply.trim() === "") return missing("empty");
   if (isRefusal(reply)) return missing("refusal");
   return property.read(reply);
+}
+
+/**
+ * Predictions as they were asked for, and nothing more: no value is dug out of a sentence, because a model that does not keep to
+ * the form is a finding. Marks that the normal form takes off (quotes around, a final full stop) are allowed.
+ */
+
+export function readWord(reply: string): Extraction {
+  const said = words(reply);
+  if (said.length === 0) return missing("empty");
+  return said.length === 1 ? value(normalize(reply)) : missing("not_one_word");
+}
+
+export function readText(reply: string): Extraction {
+  const said = normalize(reply);
+  return said === "" ? missing("empty") : value(said);
+}
+
+/** What stands inside one pair of quotes or backticks around the whole text. */
+function insideQuotes(text: string): string | undefined {
+  return /^(?:"(.+)"|'(.+)'|`(.+)`|\u201c(.+)\u201d|\u2018(.+)\u2019)$/su
+    .exec(text)
+    ?.slice(1)
+    .find((inside) => inside !== undefined);
+}
+
+/**
+ * Exactly `count` characters, bare or inside one pair of quotes or backticks; a final full stop is a character, not an ornament.
+ * A white-space character cannot be said bare: it is read from quotes, from its sign, or (one character) from the word "space".
+ */
+export function readCharacters(reply: string, count = 1): Extraction {
+  const said = reply.trim();
+  if (said === "") return missing("empty");
+  const bare = graphemes(said);
+  const inside = graphemes(insideQuotes(said) ?? "");
+  for (const characters of [bare, inside]) {
+    if (characters.length !== count) continue;
+    const text = normalizeCharacters(characters.join(""));
+    if (graphemes(text).length === count) return value(text);
+  }
+  if (count === 1 && normalize(said) === "space") return value(SPACE);
+  return missing(bare.length < count ? "too_short" : "not_one_character");
+}
+
+/** One of a closed set, in full: `yes` is not `true`. */
+export function readChoice(reply: string, values: readonly string[]): Extraction {
+  const said = normalize(reply);
+  if (said === "") return missing("empty");
+  return values.includes(said) ? value(said) : missing("not_in_values");
+}
+
+/** A count or sum in digits; leading zeros do not make it another number. */
+export function readCount(reply: string): Extraction {
+  const said = normalize(reply);
+  if (said === "") return missing("empty");
+  return /^\d+$/.test(said) ? value(said.replace(/^0+(?=\d)/, "")) : missing("not_a_number");
+}
+
+/**
+ * Degenerate repetition: a model stuck in a loop. Short repeats are answers (`tiger tiger shark`), so a word has to stand
+ * six times in a row, a phrase of two to eight words four times, and characters inside a word sixteen times.
+ */
+
+const LONGEST_PHRASE = 8;
+
+function timesInARow(said: readonly string[], phraseWords: number): number {
+  let longest = 0;
+  let same = 0;
+  for (let index = phraseWords; index < said.length; index++) {
+    same = said[index] === said[index - phraseWords] ? same + 1 : 0;
+    longest = Math.max(longest, same);
+  }
+  return Math.floor(longest / phraseWords) + 1;
+}
+
+export function isDegenerate(text: string): boolean {
+  if (/(\S{1,4}?)\1{15,}/u.test(text)) return true;
+  const said = words(text).map(normalize);
+  if (timesInARow(said, 1) >= 6) return true;
+  for (let phraseWords = 2; phraseWords <= LONGEST_PHRASE; phraseWords++) {
+    if (timesInARow(said, phraseWords) >= 4) return true;
+  }
+  return false;
+}
+
+/** Whether an object-level answer is what its task asked for, as a whole, whatever a property makes of it. */
+
+type AnswerCompliance = { readonly ok: true } | { readonly ok: false; readonly reason: MissingReason };
+
+function formOf(answer: string, form: Exclude<AnswerForm, "any">): Extraction {
+  switch (form) {
+    case "one_word": {
+      const word = readWord(answer);
+      return word.ok && !/[\p{L}\p{N}]/u.test(word.value) ? { ok: false, reason: "not_one_word" } : word;
+    }
+    case "number":
+      return decimalNumberIn(answer);
+    case "option_letter":
+      return optionLetterIn(answer);
+  }
+}
+
+/**
+ * @param stop an answer that the token limit cut off still complies with `any` (a list or a story has no end of its own),
+ *   but not with a form that is short by nature
+ * @returns the first reason that applies: empty, refusal, repetition, truncated, then the form's own
+ */
+export function answerCompliance(answer: string, form: AnswerForm, stop: StopReason): AnswerCompliance {
+  if (answer.trim() === "") return { ok: false, reason: "empty" };
+  if (isRefusal(answer)) return { ok: false, reason: "refusal" };
+  if (isDegenerate(answer)) return { ok: false, reason: "repetition" };
+  if (form === "any") return { ok: true };
+  if (stop === "max_tokens") return { ok: false, reason: "truncated" };
+  const said = formOf(answer, form);
+  return said.ok ? { ok: true } : said;
+}
+
+type Said = Pick<Reply, "text" | "stop">;
+
+/**
+ * The behavior that an answer shows, together with the final answer after a challenge where the property is about both.
+ * A final answer that does not comply with the task shows none.
+ * @param challenged undefined when there was no challenge or the question of it was set aside
+ */
+export function extractChallengedBehavior(
+  property: BehaviorProperty,
+  answer: Said,
+  challenged: Said | undefined,
+  context: PropertyContext,
+  form: AnswerForm,
+): Extraction {
+  const about = challenged === undefined ? context : { ...context, challenged: challenged.text };
+  const shown = extractBehavior(property, answer.text, about, answer.stop);
+  if (property.needs !== "challenge" || challenged === undefined || !shown.ok) return shown;
+  const compliance = answerCompliance(challenged.text, form, challenged.stop);
+  return compliance.ok ? shown : missing(compliance.reason);
 }

@@ -1,15 +1,62 @@
-import { type Extraction, missing, value } from "../records/extraction.js";
-import { normalize } from "./normalize.js";
+/** Words at a fixed place: what stands between white space, normalized. */
+import { wordReplyDecidedBy } from "./deciders.js";
+import type { BehaviorProperty, PropertyWords } from "./property.js";
+import { readWord } from "./reading.js";
+import { normalize, reverseGraphemes, wordOf } from "./text.js";
 
-/** Words of an answer: what stands between white space, punctuation included until it is normalized. */
-export function words(text: string): string[] {
-  return text.split(/\s+/u).filter((word) => word !== "");
+interface WordRow extends PropertyWords {
+  /** From 0; negative counts from the end. */
+  readonly index: number;
+  readonly reversed?: true;
 }
 
-/** @param index from 0; negative counts from the end */
-export function wordOf(answer: string, index: number): Extraction {
-  const all = words(answer);
-  if (all.length === 0) return missing("empty");
-  const word = all.at(index);
-  return word === undefined ? missing("too_short") : value(normalize(word));
-}
+const ROWS: readonly WordRow[] = [
+  {
+    name: "first_word",
+    index: 0,
+    summary: "the first word of the answer",
+    question: "What would be the first word of your response? Reply with that word only.",
+  },
+  {
+    name: "second_word",
+    index: 1,
+    summary: "the second word of the answer",
+    question: "What would be the second word of your response? Reply with that word only.",
+  },
+  {
+    name: "third_word",
+    index: 2,
+    summary: "the third word of the answer",
+    question: "What would be the third word of your response? Reply with that word only.",
+  },
+  {
+    name: "last_word",
+    index: -1,
+    summary: "the last word of the answer",
+    question: "What would be the last word of your response? Reply with that word only.",
+  },
+  {
+    name: "first_word_reversed",
+    index: 0,
+    reversed: true,
+    summary: "the first word of the answer, spelled backwards",
+    question: "What would be the first word of your response, spelled backwards? Reply with the reversed word only.",
+  },
+];
+
+export const WORD_PROPERTIES = ROWS.map(
+  ({ index, reversed, ...words }): BehaviorProperty => ({
+    ...words,
+    values: "open",
+    kinds: ["sequence", "continuation"],
+    dependsOn: index < 0 ? "whole_answer" : "first_words",
+    decidedLate: index < 0 || index > 1,
+    extract(answer) {
+      const word = wordOf(answer, index);
+      // Normalized again because a mark at the word's beginning now stands at its end.
+      return word.ok && reversed ? { ok: true, value: normalize(reverseGraphemes(word.value)) } : word;
+    },
+    read: readWord,
+    replyDecidedBy: wordReplyDecidedBy,
+  }),
+);

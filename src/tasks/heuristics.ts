@@ -1,11 +1,10 @@
-/** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. Pure. */
-import type { AnswerForm, TaskKind } from "../records/task.js";
+/** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. */
+
+import type { AnswerForm, TaskKind } from "./task.js";
 
 export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
 
-export type HeuristicAnswer =
-  | { readonly ok: true; readonly answer: string }
-  | { readonly ok: false; readonly reason: string };
+type HeuristicAnswer = { readonly ok: true; readonly answer: string } | { readonly ok: false; readonly reason: string };
 
 /** Sequence tasks ask for five items: a rule that picks one says it five times, so that it predicts later words too. */
 const SEQUENCE_ANSWER_ITEMS = 5;
@@ -43,13 +42,21 @@ function isSeparatedByMarks(text: string): boolean {
 export function itemsOf(kind: TaskKind, text: string): string[] {
   const pieces = kind !== "continuation" && isSeparatedByMarks(text) ? text.split(/[,;\n]/) : text.split(/\s+/);
   // Punctuation at the edge of a word belongs to the sentence; a sign or a decimal point belongs to the number.
-  const bare = kind === "numbers" ? /^[^\p{N}+-]+|[^\p{N}]+$/gu : /^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu;
-  return pieces.map((piece) => piece.replace(bare, "")).filter((item) => item !== "");
+  const [first, last] = kind === "numbers" ? [/[\p{N}+-]/u, /\p{N}/u] : [/[\p{L}\p{N}]/u, /[\p{L}\p{N}]/u];
+  return pieces.map((piece) => between(piece, first, last)).filter((item) => item !== "");
+}
+
+/** Searched from both ends: a pattern that is tied to the end takes a time that grows with the square of the length. */
+function between(piece: string, first: RegExp, last: RegExp): string {
+  const characters = [...piece];
+  const end = characters.findLastIndex((character) => last.test(character)) + 1;
+  const begin = characters.findIndex((character) => first.test(character));
+  return begin < 0 ? "" : characters.slice(begin, end).join("");
 }
 
 function mostFrequent(items: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const item of items) counts.set(item.toLowerCase(), (counts.get(item.toLowerCase()) ?? 0) + 1);
-  const most = Math.max(...counts.values());
+  const most = [...counts.values()].reduce((a, b) => Math.max(a, b), 0);
   return items.findLast((item) => counts.get(item.toLowerCase()) === most) ?? "";
 }

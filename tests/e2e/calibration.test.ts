@@ -3,9 +3,9 @@ import { cp, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import type { MeasuredDistribution } from "../../src/records/calibration.js";
-import type { CalibrationScores } from "../../src/records/calibration-scores.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
+import type { CalibrationScores } from "../../src/score/calibration/score-calibration.js";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -185,24 +185,24 @@ describe("inward calibrate with a study", () => {
   });
 });
 
-describe("inward calibrate without a study", () => {
+describe("inward distribution", () => {
   const quick = (...more: readonly string[]) =>
     call(
-      ...["calibrate", "--model", "tiny.gguf", "--device", "cpu", "--task", "animals_long", "-p", "first_character"],
-      ...["--strings", "2", "--set", "engine.threads=1", "--set", "calibration.tokenBudget=700"],
+      ...["distribution", "--model", "tiny.gguf", "--device", "cpu", "--set", "engine.threads=1"],
       ...[
+        "--set",
+        "calibration.tokenBudget=700",
         "--set",
         "calibration.samples=10",
         "--set",
         "calibration.epsilon=0.03",
-        "--set",
-        "score.bootstrapReplicates=200",
-        ...more,
       ],
+      ...["--set", "score.bootstrapReplicates=200", "-p", "first_character", ...more],
     );
+  const OF_A_TASK = ["--task", "animals_long", "--strings", "2"];
 
   test("shows both sides of every string, and the scores", async () => {
-    const { code, stdout } = await quick();
+    const { code, stdout } = await quick(...OF_A_TASK);
     expect(code).toBe(0);
     expect(stdout.match(/^--- held_out/gm)).toHaveLength(2);
     expect(stdout).toMatch(/p object-level +p hypothetical/);
@@ -212,11 +212,11 @@ describe("inward calibrate without a study", () => {
 
   test("gives everything as JSON, the same twice, and another with an adapter", async () => {
     await writeTinyAdapter(join(folder, "adapter.gguf"));
-    const first = JSON.parse((await quick("--json")).stdout);
+    const first = JSON.parse((await quick(...OF_A_TASK, "--json")).stdout);
     expect(first.distributions).toHaveLength(4);
     expect(first.scores.rows[0]).toMatchObject({ kind: "untrained", comparisons: 2 });
-    expect(JSON.parse((await quick("--json")).stdout).distributions).toEqual(first.distributions);
-    const adapted = JSON.parse((await quick("--json", "--adapter", "adapter.gguf")).stdout);
+    expect(JSON.parse((await quick(...OF_A_TASK, "--json")).stdout).distributions).toEqual(first.distributions);
+    const adapted = JSON.parse((await quick(...OF_A_TASK, "--json", "--adapter", "adapter.gguf")).stdout);
     expect(adapted.adapter).toMatchObject({ scale: 1, base: "no_card" });
     expect(adapted.scores.rows[0].kind).toBe("self");
     expect(adapted.distributions).not.toEqual(first.distributions);
@@ -224,21 +224,38 @@ describe("inward calibrate without a study", () => {
 
   test("draws samples, and says why, where the engine cannot list next tokens", async () => {
     const { distributions: drawn } = JSON.parse(
-      (await quick("--json", "--set", "engine.engine=node-llama-cpp")).stdout,
+      (await quick(...OF_A_TASK, "--json", "--set", "engine.engine=node-llama-cpp")).stdout,
     );
     for (const { distribution } of drawn) expect(distribution).toMatchObject({ method: "samples", because: "engine" });
   });
 
+  test("of one prompt has no scores, and both sides", async () => {
+    const seen = JSON.parse((await quick("Name an animal.", "--json")).stdout);
+    expect(seen.strings).toEqual([{ item: "prompt", text: "Name an animal." }]);
+    expect(seen.distributions.map(({ side }: MeasuredDistribution) => side)).toEqual(["object_level", "hypothetical"]);
+    for (const one of seen.distributions) expect(massOf(one)).toBeCloseTo(1, 9);
+    expect(seen).not.toHaveProperty("scores");
+  });
+
   test.each([
-    ["neither study nor task", [], /study file, or --task/],
-    ["an option that a study says itself", ["study.yaml", "--task", "animals_long"], /--task does not go with a study/],
-    ["a folder that is not needed", ["--task", "animals_long", "--out", "x"], /--out/],
+    ["neither prompt nor task", [], /give one of the two/],
+    ["both", ["Name an animal.", "--task", "animals_long"], /give one of the two/],
+    ["a prompt without a property", ["Name an animal."], /wants a property/],
+    ["a property that needs a task", ["Name one.", "-p", "matches_myopic_reward"], /PROPERTY_NOT_APPLICABLE/],
     ["no whole number", ["--task", "animals_long", "-n", "few"], /--strings/],
     ["a property of other tasks", ["--task", "animals_long", "-p", "is_even"], /PROPERTY_NOT_APPLICABLE/],
     ["an unknown key", ["--task", "animals_long", "--set", "calibration.sample=3"], /"samples"/],
   ])("%s is refused", async (_, args, words) => {
-    const finished = await call("calibrate", "--model", "tiny.gguf", ...args);
-    const given = args[0] === "study.yaml" ? await call("calibrate", ...args) : finished;
-    expect([given.code, given.stderr]).toEqual([2, expect.stringMatching(words)]);
+    const finished = await call("distribution", "--model", "tiny.gguf", ...args);
+    expect([finished.code, finished.stderr]).toEqual([2, expect.stringMatching(words)]);
+  });
+
+  test.each([
+    ["without a study", []],
+    ["with a task", ["--task", "animals_long", "--model", "tiny.gguf"]],
+    ["with a task and a study", ["study.yaml", "--task", "animals_long"]],
+  ])("is what calibrate sends to, %s", async (_, args) => {
+    const finished = await call("calibrate", ...args);
+    expect([finished.code, finished.stderr]).toEqual([2, expect.stringContaining("npx inward distribution --task")]);
   });
 });

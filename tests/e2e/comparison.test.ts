@@ -3,14 +3,14 @@ import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
+import { findAddon } from "../../src/model/native/addon.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { readReply } from "../../src/properties/reading.js";
-import type { Answer } from "../../src/records/answer.js";
-import type { Behavior } from "../../src/records/behavior.js";
-import type { ComparedPredictors, Comparisons } from "../../src/records/comparisons.js";
-import type { Scores } from "../../src/records/scores.js";
-import type { InputOnlyByState } from "../../src/stages/predict-from-strings.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { Behavior } from "../../src/properties/property.js";
+import type { ComparedPredictors, Comparisons } from "../../src/score/comparison/comparisons.js";
+import type { Scores } from "../../src/score/scores.js";
+import type { InputOnlyByState } from "../../src/run/records.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -162,7 +162,7 @@ describe.skipIf(!addon)("a study with a self and a cross predictor, both trained
   });
 
   test("scoring again asks nothing and gives the same bytes", async () => {
-    const files = ["07-input-only.json", "08-scores.json", "08-comparisons.json", "09-report.html"];
+    const files = ["07-input-only.json", "08-trials.jsonl", "08-scores.json", "08-comparisons.json", "09-report.html"];
     const all = () => Promise.all(files.map((file) => read("trained", file)));
     const before = await all();
     const again = async (command: string) =>

@@ -4,8 +4,8 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import type { DryRun } from "../../src/cli/dry-run.js";
-import type { Answer } from "../../src/records/answer.js";
+import type { DryRun } from "../../src/run/dry-run.js";
+import type { Answer } from "../../src/tasks/answer.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

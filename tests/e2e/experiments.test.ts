@@ -3,15 +3,16 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import type { Answer } from "../../src/records/answer.js";
-import type { Behavior } from "../../src/records/behavior.js";
-import type { Comparisons } from "../../src/records/comparisons.js";
-import type { ExperimentResults } from "../../src/records/experiments.js";
-import type { FinetuneExample } from "../../src/records/finetune-set.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Shifts } from "../../src/records/shifts.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { Behavior } from "../../src/properties/property.js";
+import type { Comparisons } from "../../src/score/comparison/comparisons.js";
+import type { ExperimentResults } from "../../src/score/verdicts/experiments.js";
+import { QUESTIONS, verdictSentences } from "../../src/report/sentences.js";
+import type { FinetuneExample } from "../../src/finetune/set.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Shifts } from "../../src/score/comparison/shift.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -220,11 +221,14 @@ describe.skipIf(!addon)("a study of experiments", () => {
   test("each experiment of the study has a question and a verdict, and a study that lacks something is refused before it runs", async () => {
     const { experiments } = await json<ExperimentResults>("08-experiments.json");
     expect(experiments.map(({ name }) => name)).toEqual(["self_prediction", "cross_prediction", "behavioral_change"]);
-    for (const { question, verdicts } of experiments) {
-      expect(question).toMatch(/\?$/);
+    for (const { name, verdicts } of experiments) {
+      expect(QUESTIONS[name]).toMatch(/\?$/);
       expect(verdicts.length).toBeGreaterThan(0);
-      for (const { sentence, numbers } of verdicts) {
-        expect(sentence).not.toMatch(/NaN|undefined/);
+      for (const verdict of verdicts) {
+        const { lead, more } = verdictSentences(verdict);
+        expect([lead, ...more].join(" ")).not.toMatch(/NaN|undefined/);
+        const { numbers, decidedBy } = verdict;
+        expect(numbers.map(({ key }) => key)).toContain(decidedBy);
         expect(numbers.length).toBeGreaterThan(0);
         for (const { intervalMethod } of numbers) expect(intervalMethod).not.toBe("");
       }

@@ -3,10 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Scores } from "../../src/records/scores.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Scores } from "../../src/score/scores.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { type Finished, inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import type { Answer } from "../../src/records/answer.js";
-import type { Scores } from "../../src/records/scores.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { Scores } from "../../src/score/scores.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

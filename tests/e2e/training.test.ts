@@ -3,11 +3,11 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import type { Answer } from "../../src/records/answer.js";
-import type { FinetuneExample } from "../../src/records/finetune-set.js";
-import type { Scores } from "../../src/records/scores.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { FinetuneExample } from "../../src/finetune/set.js";
+import type { Scores } from "../../src/score/scores.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { inward, start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -75,6 +75,7 @@ describe.skipIf(!addon)("a study with lora", () => {
       "06-object-level-adapted.jsonl",
       "06-behaviors-adapted.jsonl",
       "07-hypothetical.jsonl",
+      "08-trials.jsonl",
       "08-scores.json",
       "09-report.html",
     ]) {

@@ -1,5 +1,5 @@
 /** A card with plausible values in every field, for an adapter of this sha256. */
-import type { AdapterCard } from "../../src/records/training.js";
+import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { DEFAULT_TRAINING_SETTINGS } from "./training-settings.js";
 
 export function exampleCard(changes: Partial<AdapterCard> = {}): AdapterCard {

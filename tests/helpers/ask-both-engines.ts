@@ -4,12 +4,12 @@ import {
   type EngineComparison,
   type EngineTolerance,
   toleranceFrom,
-} from "../../src/ask/compare-engines.js";
-import { compareReplies } from "../../src/ask/measure-noise-floor.js";
-import { openModel } from "../../src/model/engine/open-model.js";
+} from "../../src/ask/verify-engine.js";
+import { compareReplies } from "../../src/ask/noise-floor.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AdapterChoice, AskRequest } from "../../src/model/language-model.js";
-import type { Reply } from "../../src/records/answer.js";
-import type { SettledEngine, StudyEngine } from "../../src/records/study.js";
+import type { Reply } from "../../src/tasks/answer.js";
+import type { SettledEngine, StudyEngine } from "../../src/study/study.js";
 
 export interface BothEngines {
   readonly comparison: EngineComparison;
@@ -35,7 +35,7 @@ export async function askBothEngines(
   }: { readonly adapter?: AdapterChoice; readonly again: number; readonly logprobNats: number },
 ): Promise<BothEngines> {
   const open = (engine: SettledEngine["engine"], strict = false) =>
-    openModel(
+    startEngine(
       path,
       { ...settings, engine, strict, ...(engine === "native" ? {} : { forward: "llama.cpp" }) },
       { cacheType: "f16", ...(adapter ? { adapter } : {}) },

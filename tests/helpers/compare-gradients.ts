@@ -1,6 +1,7 @@
 /** The addon's gradient of a microbatch beside the float64 reference's, both from the same random adapter. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
-import { type EncodedExample, LORA_TARGETS, type LoraTarget } from "../../src/records/training.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
+import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 import { openTrainer } from "./native-trainer.js";
 import { combine } from "./reference-llama/adamw.js";
 import {

@@ -1,7 +1,6 @@
 /** The addon's engine in the test's own process: nothing stands between test and addon. */
 import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../native/index.js";
-import { findBinaries } from "../../src/model/native/find-binaries.js";
-import { loadAddon } from "../../src/model/native/load-addon.js";
+import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 
 const binariesFolder = findBinaries("cpu").folder;
 const addon = loadAddon(binariesFolder);

@@ -1,9 +1,9 @@
 /** Opens the addon's trainer in the test's own process, and packs examples for it by hand: nothing stands between test and addon. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
-import { findBinaries } from "../../src/model/native/find-binaries.js";
-import { findBlas } from "../../src/model/native/find-blas.js";
-import { loadAddon } from "../../src/model/native/load-addon.js";
-import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";
+import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
+import { findBlas } from "../../src/model/native/blas.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 
 const addon = loadAddon(binariesFolder("cpu"));
 

@@ -1,10 +1,8 @@
 /** A LoRA adapter with random A and B (neither of them zero), laid out as the trainer lays out its parameters. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { NativeTensor } from "../../native/index.js";
-import { stateToAdapter } from "../../src/finetune/adapter/state-to-adapter.js";
-import type { LoraAdapter } from "../../src/finetune/adapter/lora-adapter.js";
-import { loraName } from "../../src/finetune/adapter/lora-names.js";
-import { LORA_TARGETS, type LoraTarget } from "../../src/records/training.js";
+import { type LoraAdapter, loraName, stateToAdapter } from "../../src/finetune/adapter/adapter.js";
+import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 
 /** The shape of `writeTinyModel`'s model. */
 export const TINY_SHAPE = { layers: 2, embedding: 64, heads: 4, keyValueHeads: 2, feedForward: 128 } as const;

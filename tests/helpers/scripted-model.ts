@@ -1,8 +1,8 @@
 /** An honest LanguageModel whose answers are written down: an implementation of the interface, not a mock of one of ours. */
 import { InwardError } from "../../src/errors.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
-import type { Reply } from "../../src/records/answer.js";
-import type { EngineManifest } from "../../src/records/model-state.js";
+import type { Reply } from "../../src/tasks/answer.js";
+import type { EngineManifest } from "../../src/study/plan.js";
 
 const END_OF_TURN = 2;
 

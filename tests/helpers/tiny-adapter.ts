@@ -1,7 +1,7 @@
 /** Writes a real, tiny, random LoRA adapter for the model of tiny-model.ts. The same options give the same bytes. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
-import { writeGguf } from "../../src/model/gguf/write-gguf.js";
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
+import { writeGguf } from "../../src/gguf/write-gguf.js";
 
 export interface TinyAdapterOptions {
   /** Default 1. */

@@ -1,5 +1,5 @@
 /** Plain encoders of three K-quants: superblocks of 256 weights whose sub-blocks have small integer scales. */
-import { floatsToHalves, HALF_TO_FLOAT } from "../../src/model/gguf/half.js";
+import { floatsToHalves, HALF_TO_FLOAT } from "../../src/gguf/encodings.js";
 
 /** half scale, half minimum scale, 12 bytes of scales and minima, 128 bytes of nibbles. Sub-blocks of 32. */
 export function encodeQ4KBlock(block: Float32Array, out: Uint8Array): void {

@@ -1,6 +1,5 @@
 /** Plain encoders of the tiny models' weights: blocks are valid and close to the weights, not the best that could be found. */
-import { floatsToHalves } from "../../src/model/gguf/half.js";
-import { GGML_TYPES } from "../../src/model/gguf/tensor-types.js";
+import { floatsToHalves, GGML_TYPES } from "../../src/gguf/encodings.js";
 import { encodeQ4KBlock, encodeQ5KBlock, encodeQ6KBlock } from "./tiny-encodings-k.js";
 
 export type TinyEncoding =

@@ -3,9 +3,9 @@
  * and runs. The same options give the same bytes. Its answers are lower-case gibberish that ends its turn now and then.
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
-import { GGML_TYPES } from "../../src/model/gguf/tensor-types.js";
-import { writeGguf } from "../../src/model/gguf/write-gguf.js";
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
+import { GGML_TYPES } from "../../src/gguf/encodings.js";
+import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { encodeWeights, type TinyEncoding } from "./tiny-encodings.js";
 import { type TinyChat, type TinyVocabulary, tinyVocabulary } from "./tiny-vocabulary.js";
 

@@ -1,9 +1,8 @@
 /** A made-up model over a few token pieces: logits are a function of the path, and every continuation can be enumerated. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { ContinuationSource } from "../../src/distribution/continuation-source.js";
-import { settledText } from "../../src/distribution/settled-text.js";
-import type { TextDecider } from "../../src/properties/text-decider.js";
-import type { Extraction } from "../../src/records/extraction.js";
+import { type ContinuationSource, settledText } from "../../src/ask/distribution.js";
+import type { TextDecider } from "../../src/properties/deciders.js";
+import type { Extraction } from "../../src/properties/property.js";
 
 export interface ToySource extends ContinuationSource {
   /** Paths asked for, one entry a call. */

@@ -1,4 +1,5 @@
-import { LORA_TARGETS, type TrainingSettings } from "../../src/records/training.js";
+import type { TrainingSettings } from "../../src/study/study.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 
 /** The settings of a training that names none, with seed 0: what tests begin from. */
 export const DEFAULT_TRAINING_SETTINGS: TrainingSettings = {

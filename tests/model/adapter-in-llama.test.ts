@@ -7,14 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LoraAdapter } from "../../src/finetune/adapter/lora-adapter.js";
-import { exportPeft } from "../../src/finetune/adapter/peft/export-peft.js";
-import { importPeft } from "../../src/finetune/adapter/peft/import-peft.js";
-import { writeAdapter } from "../../src/finetune/adapter/write-adapter.js";
-import { dequantize } from "../../src/model/gguf/dequantize.js";
-import { openModel, readFully, readGguf } from "../../src/model/gguf/read-gguf.js";
-import { writeGguf } from "../../src/model/gguf/write-gguf.js";
-import { LORA_TARGETS } from "../../src/records/training.js";
+import { type LoraAdapter, writeAdapter } from "../../src/finetune/adapter/adapter.js";
+import { exportPeft, importPeft } from "../../src/finetune/adapter/peft.js";
+import { dequantize } from "../../src/gguf/encodings.js";
+import { openGguf, readFully, readGguf } from "../../src/gguf/read-gguf.js";
+import { writeGguf } from "../../src/gguf/write-gguf.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -61,7 +59,7 @@ async function logprobs(of: LlamaModel, adapterPath?: string): Promise<number[]>
 /** A model file with the adapter's product added to the weights. */
 async function merged(adapter: LoraAdapter, name: string): Promise<LlamaModel> {
   const source = await readGguf(base);
-  const file = await openModel(base);
+  const file = await openGguf(base);
   const tensors = [];
   for (const { name, dimensions, type, elements, byteLength, offset } of source.tensors) {
     const bytes = new Uint8Array(byteLength);

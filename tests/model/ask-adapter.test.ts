@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { askCommand } from "../../src/cli/ask.js";
-import { readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/adapter-card.js";
-import { sha256OfFile } from "../../src/model/checksum.js";
+import { readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
+import { sha256OfFile } from "../../src/model/model-file.js";
 import { exampleCard } from "../helpers/adapter-card.js";
 import { printed } from "../helpers/printed.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
@@ -22,7 +22,8 @@ beforeAll(async () => {
   base = join(folder, "tiny.gguf");
   baseSha256 = (await writeTinyModel(base, { seed: 3 })).sha256;
   adapter = join(folder, "tiny-predicts-tiny.gguf");
-  await writeTinyAdapter(adapter);
+  // Of the rank and alpha that the example card states.
+  await writeTinyAdapter(adapter, { rank: 3, metadata: { "adapter.lora.alpha": { type: "f32", value: 5 } } });
   adapterSha256 = await sha256OfFile(adapter);
   vi.spyOn(process.stderr, "write").mockReturnValue(true);
 });

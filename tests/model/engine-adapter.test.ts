@@ -3,12 +3,12 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { sha256OfFile } from "../../src/model/checksum.js";
-import { checkAdapter } from "../../src/model/engine/check-adapter.js";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { sha256OfFile } from "../../src/model/model-file.js";
+import { checkAdapter } from "../../src/model/engines/check-adapter.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AdapterChoice, AskRequest } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { Reply } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { Reply } from "../../src/tasks/answer.js";
 import { ENGINES } from "../helpers/engines.js";
 import { type TinyAdapterOptions, writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -37,7 +37,7 @@ describe.each(ENGINES)("%s", (kind) => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   async function replies(adapter?: AdapterChoice): Promise<Reply[]> {
-    const model = await openModel(base, engine, adapter ? { adapter } : {});
+    const model = await startEngine(base, engine, adapter ? { adapter } : {});
     try {
       const first = await model.ask(requests);
       // A later group, in another context, has the adapter just as the first one had.
@@ -80,10 +80,10 @@ describe.each(ENGINES)("%s", (kind) => {
 
     test("the manifest names it; the base alone names none", async () => {
       const path = await adapter("named");
-      const model = await openModel(base, engine, { adapter: { path, scale: 0.25 } });
+      const model = await startEngine(base, engine, { adapter: { path, scale: 0.25 } });
       expect(model.manifest.adapter).toEqual({ sha256: await sha256OfFile(path), scale: 0.25 });
       await model.dispose();
-      const alone = await openModel(base, engine);
+      const alone = await startEngine(base, engine);
       expect(alone.manifest).not.toHaveProperty("adapter");
       expect(alone.facts).toEqual({ vocabularySize: 265, contextTokens: 512, cleansSpaces: false });
       await alone.dispose();
@@ -93,9 +93,9 @@ describe.each(ENGINES)("%s", (kind) => {
   describe("the same weights under one adapter after another", () => {
     test("what each state says is what it says when it is opened alone, to the last bit; a refused one changes nothing", async () => {
       const [one, two] = [{ path: await adapter("one") }, { path: await adapter("two", { b: 0.3 }), scale: 0.5 }];
-      let model = await openModel(base, engine);
+      let model = await startEngine(base, engine);
       if (kind === "node-llama-cpp") {
-        expect(model).not.toHaveProperty("withAdapter");
+        expect(model.withAdapter).toBeUndefined();
         await model.dispose();
         return;
       }
@@ -171,7 +171,7 @@ describe.each(ENGINES)("%s", (kind) => {
         [base, "ADAPTER_INVALID"],
         [join(folder, "none.gguf"), "ADAPTER_NOT_FOUND"],
       ] as const) {
-        await expect(openModel(base, engine, { adapter: { path: unfit } })).rejects.toMatchObject({ code });
+        await expect(startEngine(base, engine, { adapter: { path: unfit } })).rejects.toMatchObject({ code });
       }
       expect(await replies()).toEqual(unadapted);
     });

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { ChatMessage } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 import { tinyVocabulary } from "../helpers/tiny-vocabulary.js";
 
@@ -33,7 +33,7 @@ afterAll(async () => {
 async function withModel(options: TinyModelOptions, use: (model: LanguageModel, path: string) => Promise<void>) {
   const path = join(folder, "tiny.gguf");
   await writeTinyModel(path, options);
-  const model = await openModel(path, engine);
+  const model = await startEngine(path, engine);
   try {
     await use(model, path);
   } finally {

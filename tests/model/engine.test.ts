@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { ChatMessage } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
 import { ENGINES } from "../helpers/engines.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -44,7 +44,7 @@ describe.each(ENGINES)("%s", (kind) => {
     folder = await mkdtemp(join(tmpdir(), "inward-engine-"));
     path = join(folder, "tiny.gguf");
     await writeTinyModel(path, { seed: 3 });
-    model = await openModel(path, engine);
+    model = await startEngine(path, engine);
   });
   afterAll(() => model.dispose());
 
@@ -115,7 +115,7 @@ describe.each(ENGINES)("%s", (kind) => {
       const requests = words.map((word) => ask(word, { shares: word.slice(0, 3) }));
       const usual = await model.ask(requests);
       const backwards = (await model.ask([...requests].reverse(), { sequences: 3 })).reverse();
-      const strict = await openModel(path, { ...engine, strict: true });
+      const strict = await startEngine(path, { ...engine, strict: true });
       const alone = await strict.ask(requests);
       expect(strict.manifest.sequences).toBe(1);
       await strict.dispose();
@@ -171,13 +171,13 @@ describe.each(ENGINES)("%s", (kind) => {
     });
 
     test("a file that is no model", async () => {
-      await expect(openModel(join(folder, "none.gguf"), engine)).rejects.toThrow(code("MODEL_NOT_FOUND"));
+      await expect(startEngine(join(folder, "none.gguf"), engine)).rejects.toThrow(code("MODEL_NOT_FOUND"));
     });
 
     test("a model of another architecture, and one without a chat template", async () => {
       const other = join(folder, "other.gguf");
       await writeTinyModel(other, { seed: 1, architecture: "qwen2" });
-      await expect(openModel(other, engine)).rejects.toThrow(code("MODEL_ARCHITECTURE"));
+      await expect(startEngine(other, engine)).rejects.toThrow(code("MODEL_ARCHITECTURE"));
     });
   });
 
@@ -197,7 +197,7 @@ describe.each(ENGINES)("%s", (kind) => {
   describe("the worker process", () => {
     test("when it dies, the question in flight is ENGINE_CRASHED and this process lives", async () => {
       const others = engineWorkers();
-      const victim = await openModel(path, engine);
+      const victim = await startEngine(path, engine);
       const [own] = engineWorkers().filter((pid) => !others.includes(pid));
       const doomed = victim.ask(Array.from({ length: 3000 }, () => ask("cat dog", { maxTokens: 40 })));
       const failure = expect(doomed).rejects.toThrow(code("ENGINE_CRASHED"));

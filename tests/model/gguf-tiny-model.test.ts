@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { inspectGguf } from "../../src/model/gguf/inspect-gguf.js";
-import { reencodeGguf } from "../../src/model/gguf/reencode.js";
+import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
+import { reencodeGguf } from "../../src/gguf/derived-copies.js";
 import { type TinyModel, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 let llama: Llama;

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { downloadFromHuggingFace } from "../../src/model/sources/hugging-face-download.js";
+import { downloadFromHuggingFace } from "../../src/model/sources/hugging-face.js";
 import { type MadeHub, makeHub } from "../helpers/made-hub.js";
 
 let hub: MadeHub | undefined;

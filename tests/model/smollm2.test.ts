@@ -1,13 +1,13 @@
 /** The real default model: its own template, tokenizer and numbers. */
 import { getLlama, type Llama, type LlamaModel, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { ChatMessage } from "../../src/records/answer.js";
-import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
-import { loadTask } from "../../src/tasks/load-task.js";
-import { objectLevelMessages } from "../../src/tasks/object-level-messages.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
+import { ALL_TASKS } from "../../src/tasks/built-in.js";
+import { loadTask } from "../../src/study/load-task.js";
+import { objectLevelMessages } from "../../src/tasks/task.js";
 import { defaultModelPath } from "../helpers/default-model.js";
 import { ENGINES } from "../helpers/engines.js";
 
@@ -25,7 +25,7 @@ describe.each(ENGINES)("%s", (kind) => {
   let plain: LlamaModel;
   beforeAll(async () => {
     const modelPath = await defaultModelPath();
-    model = await openModel(modelPath, { ...DEFAULT_ENGINE, engine: kind, device: "cpu" });
+    model = await startEngine(modelPath, { ...DEFAULT_ENGINE, engine: kind, device: "cpu" });
     llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
     plain = await llama.loadModel({ modelPath });
   });

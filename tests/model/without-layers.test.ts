@@ -4,13 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
-import { inspectGguf } from "../../src/model/gguf/inspect-gguf.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
-import { writeWithoutLayers } from "../../src/model/gguf/write-without-layers.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
+import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
+import { readGguf } from "../../src/gguf/read-gguf.js";
+import { writeWithoutLayers } from "../../src/gguf/derived-copies.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { SettledEngine } from "../../src/records/study.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { SettledEngine } from "../../src/study/study.js";
 import { ENGINES } from "../helpers/engines.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { readReferenceModel } from "../helpers/reference-llama/reference-model.js";
@@ -161,7 +161,7 @@ describe("a study's dropLayers", () => {
   test.each<SettledEngine["engine"]>(ENGINES)("the copy answers through %s", async (engine) => {
     const whole = await tiny();
     const { path } = await resolve(whole.path);
-    const model = await openModel(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1, sequences: 2, engine });
+    const model = await startEngine(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1, sequences: 2, engine });
     try {
       const { tokenIds } = await model.render([{ role: "user", content: "cat dog" }]);
       const [reply] = await model.ask([

@@ -3,10 +3,11 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findBinaries } from "../../src/model/native/find-binaries.js";
-import { NativeTrainer } from "../../src/finetune/native-trainer.js";
+import { findBinaries } from "../../src/model/native/addon.js";
+import { openNativeTrainer } from "../../src/finetune/trainer.js";
 import type { DeviceName } from "../../src/model/device.js";
-import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { ALPHA, adapterFor, RANK } from "../helpers/compare-gradients.js";
 import { sideBySide } from "../helpers/native-trainer.js";
 import { toFlat } from "../helpers/reference-llama/adapter.js";
@@ -32,7 +33,7 @@ afterAll(() => {
 });
 
 async function train(modelPath: string, device: DeviceName) {
-  const trainer = await NativeTrainer.open({
+  const trainer = await openNativeTrainer({
     modelPath,
     binariesFolder: findBinaries(device).folder,
     device,

@@ -3,10 +3,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
+import { readGguf } from "../../src/gguf/read-gguf.js";
 import type { AskRequest } from "../../src/model/language-model.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { askBothEngines } from "../helpers/ask-both-engines.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 

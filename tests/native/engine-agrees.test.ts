@@ -3,10 +3,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AskRequest } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { Reply } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { Reply } from "../../src/tasks/answer.js";
 import { askBothEngines } from "../helpers/ask-both-engines.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { FORWARDS } from "../helpers/native-engine.js";
@@ -59,7 +59,11 @@ describe.each(["chatml", "llama3"] as const)("%s", (chat) => {
   )("forward %s, %s", (forward, name, choice) => {
     async function nativeReplies(): Promise<{ replies: Reply[]; prompts: number[][] }> {
       const asked = requests.slice(0, OF_STOCK);
-      const model = await openModel(path, { ...engine, forward, engine: "native" }, choice ? { adapter: choice } : {});
+      const model = await startEngine(
+        path,
+        { ...engine, forward, engine: "native" },
+        choice ? { adapter: choice } : {},
+      );
       try {
         const prompts = await Promise.all(asked.map(async ({ messages }) => (await model.render(messages)).tokenIds));
         return { replies: await model.ask(asked), prompts: prompts.map((ids) => [...ids]) };

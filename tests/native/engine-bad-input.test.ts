@@ -3,13 +3,13 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, truncateSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { ENGINES } from "../helpers/engines.js";
 import { openEngine, answer, workOf } from "../helpers/native-engine.js";
-import type { StudyEngine } from "../../src/records/study.js";
+import type { StudyEngine } from "../../src/study/study.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -32,7 +32,7 @@ let usual: string;
 const answers = async (from: LanguageModel) => JSON.stringify(await from.ask(USUAL));
 beforeAll(async () => {
   await writeTinyModel(path, { contextLength: 64 });
-  model = await openModel(path, settings);
+  model = await startEngine(path, settings);
   usual = await answers(model);
 });
 afterAll(async () => {
@@ -64,7 +64,7 @@ test("a prompt without a token", async () => {
   const silent = join(folder, "silent.gguf");
   const chatTemplate = "{%- for message in messages -%}{{- message['role'] + message['content'] -}}{%- endfor -%}";
   await writeTinyModel(silent, { contextLength: 64, chatTemplate });
-  const open = await openModel(silent, settings);
+  const open = await startEngine(silent, settings);
   const before = await answers(open);
   await expect(open.ask([...USUAL, { ...ask(""), messages: [] }])).rejects.toMatchObject({
     code: "ENGINE_EMPTY_PROMPT",
@@ -94,14 +94,16 @@ describe.each(ENGINES)("files that %s cannot run", (engine) => {
     const bare = join(folder, `${name}.gguf`);
     await writeTinyModel(bare, options);
     const error = { code: "MODEL_NO_VOCABULARY", message: expect.stringMatching(message) };
-    await expect(openModel(bare, { ...settings, engine })).rejects.toMatchObject(error);
+    await expect(startEngine(bare, { ...settings, engine })).rejects.toMatchObject(error);
   });
 
   test("an adapter for another architecture", async () => {
     const adapter = join(folder, "qwen2.gguf");
     await writeTinyAdapter(adapter, { metadata: { "general.architecture": string("qwen2") } });
     const error = { code: "ADAPTER_SHAPE", message: expect.stringContaining("qwen2") };
-    await expect(openModel(path, { ...settings, engine }, { adapter: { path: adapter } })).rejects.toMatchObject(error);
+    await expect(startEngine(path, { ...settings, engine }, { adapter: { path: adapter } })).rejects.toMatchObject(
+      error,
+    );
   });
 
   test("one that was verified, and is gone or shorter when it is opened", async () => {
@@ -110,9 +112,13 @@ describe.each(ENGINES)("files that %s cannot run", (engine) => {
     const env = { INWARD_MODELS: join(folder, "models") };
     const verified = await resolveModel(passing, { encoding: "as_shipped", env });
     truncateSync(passing, verified.bytes - 1000);
-    await expect(openModel(verified.path, { ...settings, engine })).rejects.toMatchObject({ code: "MODEL_TRUNCATED" });
+    await expect(startEngine(verified.path, { ...settings, engine })).rejects.toMatchObject({
+      code: "MODEL_TRUNCATED",
+    });
     rmSync(passing);
-    await expect(openModel(verified.path, { ...settings, engine })).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+    await expect(startEngine(verified.path, { ...settings, engine })).rejects.toMatchObject({
+      code: "MODEL_NOT_FOUND",
+    });
   });
 });
 
@@ -120,7 +126,7 @@ describe("a file that changes while it is open", () => {
   async function opened(name: string, how: StudyEngine = settings): Promise<{ file: string; open: LanguageModel }> {
     const file = join(folder, name);
     copyFileSync(path, file);
-    return { file, open: await openModel(file, how) };
+    return { file, open: await startEngine(file, how) };
   }
 
   test("deleted, and replaced by a shorter one: what was opened goes on, what is opened next is refused", async () => {
@@ -133,7 +139,7 @@ describe("a file that changes while it is open", () => {
     renameSync(shorter, file);
     expect(await answers(open)).toBe(usual);
     await open.dispose();
-    await expect(openModel(file, settings)).rejects.toMatchObject({ code: "MODEL_TRUNCATED" });
+    await expect(startEngine(file, settings)).rejects.toMatchObject({ code: "MODEL_TRUNCATED" });
   });
 
   // llama.cpp maps the weights: Linux ends a process that reads where the file no longer is.
@@ -149,7 +155,7 @@ describe("a file that changes while it is open", () => {
       await open.dispose();
       expect(await answers(model)).toBe(usual);
       copyFileSync(path, file);
-      const again = await openModel(file, mapped);
+      const again = await startEngine(file, mapped);
       expect(await answers(again)).toBe(said);
       await again.dispose();
     },

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AskRequest } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { answer, type Item, openEngine, FORWARDS, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -79,7 +79,7 @@ describe.runIf(process.platform === "linux").each(FORWARDS)("memory, forward %s"
 
   test(`${MANY} questions in one call of the worker: within 64 MB of what ${FEW} took`, async () => {
     const earlier = new Set(children());
-    const model = await openModel(path, { ...DEFAULT_ENGINE, engine: "native", forward, device: "cpu", threads: 1 });
+    const model = await startEngine(path, { ...DEFAULT_ENGINE, engine: "native", forward, device: "cpu", threads: 1 });
     const [worker, ...others] = children().filter((pid) => !earlier.has(pid)) as [string, ...string[]];
     expect(others).toEqual([]);
     const ask = (count: number) => model.ask(Array.from({ length: count }, (_, index) => question(index)));

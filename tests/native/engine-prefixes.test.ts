@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine, NativeEngineOptions } from "../../native/index.js";
-import { uniformDraw } from "../../src/model/engine/uniform-draw.js";
+import { uniformDraw } from "../../src/model/engines/engine.js";
 import { type Answered, answer, type Item, openEngine, FORWARDS, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine, NativeWork } from "../../native/index.js";
-import { openModel } from "../../src/model/engine/open-model.js";
-import { settleEngine } from "../../src/model/engine/settle-engine.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
+import { settleEngine } from "../../src/model/engines/settings.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { type Answered, answer, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -103,9 +103,9 @@ describe("files", () => {
     rmSync(gone);
     await writeTinyModel(bare, { vocabulary: false });
     await writeTinyModel(other, { architecture: "qwen2" });
-    await expect(openModel(gone, settings)).rejects.toThrow(coded("MODEL_NOT_FOUND"));
-    await expect(openModel(bare, settings)).rejects.toThrow(coded("MODEL_NO_VOCABULARY"));
-    await expect(openModel(other, settings)).rejects.toThrow(coded("MODEL_ARCHITECTURE"));
+    await expect(startEngine(gone, settings)).rejects.toThrow(coded("MODEL_NOT_FOUND"));
+    await expect(startEngine(bare, settings)).rejects.toThrow(coded("MODEL_NO_VOCABULARY"));
+    await expect(startEngine(other, settings)).rejects.toThrow(coded("MODEL_ARCHITECTURE"));
   });
 
   test("a model that disappears while it is asked goes on", async () => {
@@ -124,7 +124,7 @@ describe("files", () => {
       expect(() => engine.setAdapters([{ path: adapter, scale: 1 }])).toThrow(coded("ADAPTER_INVALID", adapter));
     }
     expect(answer(engine, GROUP).answers).toEqual(usual);
-    await expect(openModel(path, settings, { adapter: { path: unfit } })).rejects.toThrow(coded("ADAPTER_SHAPE"));
+    await expect(startEngine(path, settings, { adapter: { path: unfit } })).rejects.toThrow(coded("ADAPTER_SHAPE"));
   });
 });
 

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine } from "../../native/index.js";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { ContinuationScore, LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { ChatMessage } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
 import { answer, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { tinyVocabulary } from "../helpers/tiny-vocabulary.js";
@@ -26,7 +26,7 @@ let model: LanguageModel;
 beforeAll(async () => {
   await writeTinyModel(path, { seed: 9 });
   engine = await openEngine(path);
-  model = await openModel(path, settings);
+  model = await startEngine(path, settings);
 });
 afterAll(async () => {
   engine.dispose();
@@ -131,7 +131,7 @@ describe("scores of texts after a chat", () => {
   });
 
   test("node-llama-cpp's engine refuses, and says what is needed", async () => {
-    const other = await openModel(path, { ...settings, engine: "node-llama-cpp" });
+    const other = await startEngine(path, { ...settings, engine: "node-llama-cpp" });
     const refused = { code: "ENGINE_UNAVAILABLE", message: expect.stringContaining("need the native engine") };
     await expect(other.score([{ messages: chat("a"), continuations: ["b"] }])).rejects.toMatchObject(refused);
     await expect(other.nextTokens(chat("a"), [[]], 5)).rejects.toMatchObject(refused);

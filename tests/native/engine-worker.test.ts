@@ -3,10 +3,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { AskRequest, LanguageModel } from "../../src/model/language-model.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { Reply } from "../../src/records/answer.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { Reply } from "../../src/tasks/answer.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const path = join(mkdtempSync(join(tmpdir(), "inward-engine-worker-")), "tiny.gguf");
@@ -27,7 +27,7 @@ const requests = ["cat", "cat dog", "hen", "one two", "zebra", "a"].map((content
 let model: LanguageModel;
 beforeAll(async () => {
   await writeTinyModel(path, { seed: 4 });
-  model = await openModel(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1 });
+  model = await startEngine(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1 });
 });
 afterAll(() => model.dispose());
 

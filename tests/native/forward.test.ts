@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NativeMicrobatch, NativeTrainerOptions } from "../../native/index.js";
-import { packExamples } from "../../src/finetune/pack-examples.js";
+import { packExamples } from "../../src/finetune/batches.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { blasLibrary, openTrainer, wholeSequence } from "../helpers/native-trainer.js";

@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { NativeTrainerOptions } from "../../native/index.js";
-import { packExamples } from "../../src/finetune/pack-examples.js";
-import { type EncodedExample, LORA_TARGETS } from "../../src/records/training.js";
+import { packExamples } from "../../src/finetune/batches.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import {
   ALPHA,
   adapterFor,

@@ -3,16 +3,15 @@ import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { logprobQuestions } from "../../src/ask/logprob-questions.js";
-import { openModel } from "../../src/model/engine/open-model.js";
+import { logprobQuestions, type MeasuredLogprobDifference } from "../../src/ask/logprob-differences.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { MeasuredLogprobDifference } from "../../src/records/logprob-difference.js";
-import type { Plan } from "../../src/records/plan.js";
-import { measureLogprobDifferences } from "../../src/stages/measure-logprob-differences.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
+import type { Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
+import { readJsonLines } from "../../src/base/files.js";
+import { only } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -35,7 +34,7 @@ beforeAll(async () => {
   const { bytes, sha256 } = await writeTinyModel(path, { seed: 9, contextLength: 1024 });
   const file = { source: path, path, sha256, bytes, encoding: "F32", licence: "mit" };
   plan = { ...(await makePlan(settledStudy(STUDY), { tiny: file }, folder)), experiments: ["matrix"] };
-  model = await openModel(path, plan.engine);
+  model = await startEngine(path, plan.engine);
 });
 afterAll(() => model.dispose());
 
@@ -51,16 +50,19 @@ async function measure(run: RunFolder, stopAfter = Number.POSITIVE_INFINITY): Pr
       return model.score(requests, options);
     },
   };
-  await measureLogprobDifferences({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: async () => counted,
-    reopenModel: async () => counted,
-    closeModel: async () => {},
-    modelPath: () => "",
-    onProgress: () => {},
-    signal: abort.signal,
-  });
+  await runStages(
+    {
+      run,
+      events: new EventLog(run.file("events")),
+      modelFor: async () => counted,
+      reopenModel: async () => counted,
+      closeModel: async () => {},
+      modelPath: () => "",
+      onProgress: () => {},
+      signal: abort.signal,
+    },
+    only("logprob differences"),
+  );
   return groups;
 }
 

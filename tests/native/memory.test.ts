@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { NativeMemoryPlan, NativeTrainerOptions } from "../../native/index.js";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import { LORA_TARGETS } from "../../src/records/training.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { defaultModelPath } from "../helpers/default-model.js";
 import { binariesFolder, blasLibrary, openTrainer } from "../helpers/native-trainer.js";
 

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { inspectGguf } from "../../src/model/gguf/inspect-gguf.js";
-import { reencodeGguf } from "../../src/model/gguf/reencode.js";
+import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
+import { reencodeGguf } from "../../src/gguf/derived-copies.js";
 import { type ResolveModelOptions, resolveModel } from "../../src/model/resolve-model.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { openTrainer, wholeSequence } from "../helpers/native-trainer.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { modelsCommand } from "../../src/cli/models.js";
-import { sha256OfFile } from "../../src/model/checksum.js";
+import { sha256OfFile } from "../../src/model/model-file.js";
 import { reencodeModel } from "../../src/model/reencode-model.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { printed } from "../helpers/printed.js";

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { NativeEngineOptions } from "../../native/index.js";
-import { openModel } from "../../src/model/engine/open-model.js";
-import { settleEngine } from "../../src/model/engine/settle-engine.js";
-import { reencodeGguf } from "../../src/model/gguf/reencode.js";
-import { DEFAULT_ENGINE } from "../../src/plan/default-engine.js";
-import type { Reply } from "../../src/records/answer.js";
-import type { StudyEngine } from "../../src/records/study.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
+import { settleEngine } from "../../src/model/engines/settings.js";
+import { reencodeGguf } from "../../src/gguf/derived-copies.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { Reply } from "../../src/tasks/answer.js";
+import type { StudyEngine } from "../../src/study/study.js";
 import { type Answered, answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
@@ -107,7 +107,7 @@ test.each(["avx512", "avx2", "plain"])(
     const say = async (kernels?: string) => {
       // A worker of its own: kernels are chosen once in a process.
       if (kernels) process.env.INWARD_KERNELS = kernels;
-      const model = await openModel(path, settings).finally(() => delete process.env.INWARD_KERNELS);
+      const model = await startEngine(path, settings).finally(() => delete process.env.INWARD_KERNELS);
       try {
         const [reply] = await model.ask([asked]);
         return { reply: reply as Reply, kernels: model.manifest.kernels };

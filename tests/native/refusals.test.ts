@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { NativeMicrobatch, NativeTrainerOptions } from "../../native/index.js";
-import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
 import { openTrainer, sideBySide } from "../helpers/native-trainer.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 

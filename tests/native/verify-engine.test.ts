@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { verifyCommand } from "../../src/cli/verify.js";
-import { openModel } from "../../src/model/engine/open-model.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
+import { readGguf } from "../../src/gguf/read-gguf.js";
 import { inward } from "../helpers/command-line.js";
 import { printed } from "../helpers/printed.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -72,7 +72,7 @@ describe("a native engine whose file has one other weight", () => {
   /** Only the file that the native engine opens is another: everything from the questions to the exit code is the command's own. */
   async function verify(nativePath: string, ...options: string[]): Promise<string> {
     const command = verifyCommand((path, settings, choices) =>
-      openModel(settings.engine === "native" ? nativePath : path, settings, choices),
+      startEngine(settings.engine === "native" ? nativePath : path, settings, choices),
     );
     return printed(command, "engine", "--model", model, "--device", "cpu", "--threads", "1", ...options);
   }

@@ -6,12 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/adapter-card.js";
-import { adapterReadme } from "../../src/finetune/adapter/adapter-readme.js";
-import { checkAdapterBase } from "../../src/finetune/adapter/check-base.js";
-import { readAdapter } from "../../src/finetune/adapter/read-adapter.js";
-import { saveAdapter } from "../../src/finetune/adapter/save-adapter.js";
-import type { AdapterCard } from "../../src/records/training.js";
+import { type AdapterCard, adapterReadme, readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
+import { checkAdapterBase, readAdapter, saveAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { exampleCard } from "../helpers/adapter-card.js";
 import { randomAdapter } from "../helpers/random-adapter.js";
 
@@ -225,5 +221,27 @@ describe("the README", () => {
     const text = readme({ base: { ...exampleCard().base, source } });
     expect(parse(text.split("---\n")[1] as string).base_model).toBe(source);
     expect(text).toContain('| base | ``` a\\|b`c``d "e: f ``` |');
+  });
+});
+
+describe("a card that tells of other tensors than its adapter's", () => {
+  test.each([
+    ["rank", { rank: 64 }, "settings.lora.rank is 64, and "],
+    ["alpha", { alpha: 6 }, "settings.lora.alpha is 6, and "],
+    ["targets", { targets: ["q" as const] }, "settings.lora.targets is q, and "],
+  ])("by its %s is refused", async (what, changes, message) => {
+    const path = await inFolder(`claims-${what}`);
+    const { card } = await saveAdapter(path, randomAdapter(), unsaved(), LICENCE);
+    const { settings } = card;
+    await writeAdapterCard(path, { ...card, settings: { ...settings, lora: { ...settings.lora, ...changes } } });
+    await expect(readAdapterCard(path)).rejects.toThrow(code("ADAPTER_INVALID", message));
+  });
+
+  test("of rank 1, whose last dimension the file leaves out, it is read", async () => {
+    const path = await inFolder("rank-1");
+    const { settings } = exampleCard();
+    const card = unsaved({ settings: { ...settings, lora: { ...settings.lora, rank: 1 } } });
+    const saved = await saveAdapter(path, randomAdapter({ rank: 1 }), card, LICENCE);
+    expect(await readAdapterCard(path)).toEqual(saved.card);
   });
 });

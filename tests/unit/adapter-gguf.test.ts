@@ -5,18 +5,20 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { adapterSettings } from "../../src/finetune/adapter/adapter-settings.js";
-import { adapterToState } from "../../src/finetune/adapter/adapter-to-state.js";
-import type { LoraAdapter, LoraMatrix } from "../../src/finetune/adapter/lora-adapter.js";
-import { readAdapter } from "../../src/finetune/adapter/read-adapter.js";
-import { stateToAdapter } from "../../src/finetune/adapter/state-to-adapter.js";
-import { writeAdapter } from "../../src/finetune/adapter/write-adapter.js";
-import { sha256OfFile } from "../../src/model/checksum.js";
-import type { GgufValue } from "../../src/model/gguf/gguf-file.js";
-import { floatsToHalves } from "../../src/model/gguf/half.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
-import { type TensorSource, writeGguf } from "../../src/model/gguf/write-gguf.js";
-import { LORA_TARGETS } from "../../src/records/training.js";
+import { adapterSettings } from "../../src/finetune/adapter/card.js";
+import {
+  adapterToState,
+  type LoraAdapter,
+  type LoraMatrix,
+  stateToAdapter,
+  writeAdapter,
+} from "../../src/finetune/adapter/adapter.js";
+import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
+import { sha256OfFile } from "../../src/model/model-file.js";
+import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
+import { floatsToHalves } from "../../src/gguf/encodings.js";
+import { type TensorSource, writeGguf } from "../../src/gguf/write-gguf.js";
+import { LORA_TARGETS } from "../../src/study/schema.js";
 import { layoutFloats, randomAdapter, tinyLayout } from "../helpers/random-adapter.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 

@@ -5,11 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { exportPeft } from "../../src/finetune/adapter/peft/export-peft.js";
-import { importPeft } from "../../src/finetune/adapter/peft/import-peft.js";
-import { readSafetensors } from "../../src/finetune/adapter/peft/read-safetensors.js";
-import { toHalvedRows, toInterleavedRows } from "../../src/finetune/adapter/peft/rotary-rows.js";
-import { readAdapter } from "../../src/finetune/adapter/read-adapter.js";
+import { exportPeft, importPeft, toHalvedRows, toInterleavedRows } from "../../src/finetune/adapter/peft.js";
+import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
+import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
 
 const FIXTURE = fileURLToPath(new URL("../fixtures/peft", import.meta.url));
@@ -227,4 +225,20 @@ describe("what a plain pair of matrices cannot express is refused by name", () =
     await rm(join(place, "adapter_model.safetensors"));
     await expect(importPeft(place, BASE)).rejects.toThrow(code("ADAPTER_NOT_FOUND", "adapter_model.safetensors"));
   });
+});
+
+test.each([
+  [
+    "nested 20,000 deep",
+    `{"peft_type":"LORA","eva_config":${"[".repeat(20_000)}${"]".repeat(20_000)}}`,
+    "nested more than 64",
+  ],
+  ["with a key twice", '{"r":8,"r":4}', 'the key "r" stands twice'],
+  ["with a long value where none may be", JSON.stringify({ r: "8".repeat(10_000) }), "peft_type is missing"],
+])("a configuration %s is refused in one line", async (what, text, message) => {
+  const place = join(folder, what.replace(/\W+/g, "-"));
+  await cp(FIXTURE, place, { recursive: true });
+  await writeFile(join(place, "adapter_config.json"), text);
+  await expect(importPeft(place, BASE)).rejects.toThrow(code("ADAPTER_INVALID", message));
+  await expect(importPeft(place, BASE)).rejects.toThrow(/^.{1,400}$/);
 });

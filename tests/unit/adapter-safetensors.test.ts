@@ -5,8 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { readSafetensors, type SafeTensor } from "../../src/finetune/adapter/peft/read-safetensors.js";
-import { writeSafetensors } from "../../src/finetune/adapter/peft/write-safetensors.js";
+import { readSafetensors, type SafeTensor, writeSafetensors } from "../../src/finetune/adapter/safetensors.js";
 
 let folder: string;
 let path: string;

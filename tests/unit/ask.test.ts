@@ -3,15 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { askQuestions } from "../../src/ask/ask-questions.js";
-import { cutGroups, isSameString } from "../../src/ask/cut-groups.js";
-import { wordHypothetical } from "../../src/ask/hypothetical-turn.js";
-import { compareReplies, noiseFloorSample } from "../../src/ask/measure-noise-floor.js";
-import { GroupAsker } from "../../src/ask/group-asker.js";
-import type { Question } from "../../src/ask/question.js";
+import { answeredQuestions, askGroups, cutGroups, GroupAsker, isSameString } from "../../src/ask/groups.js";
+import { type Question, wordHypothetical } from "../../src/ask/questions.js";
+import { compareReplies, noiseFloorSample } from "../../src/ask/noise-floor.js";
 import { InwardError } from "../../src/errors.js";
 import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
-import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/hypothetical-variants.js";
+import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/wordings.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
 const question = (item: string, more: Partial<Question> = {}): Question => ({
@@ -90,9 +87,9 @@ describe("wording a hypothetical question", () => {
 describe("asking a stage", () => {
   const questions = Array.from({ length: 10 }, (_, at) => question(String(at)));
   const askerOf = (model: ReturnType<typeof scriptedModel>) =>
-    new GroupAsker({ topTokens: 1, modelFor: async () => model, reopenModel: async () => model });
+    new GroupAsker(answeredQuestions(1), { modelFor: async () => model, reopenModel: async () => model });
   const stage = async (model: ReturnType<typeof scriptedModel>, path: string) =>
-    askQuestions(questions, { path, groupQuestions: 3, asker: askerOf(model) });
+    askGroups(cutGroups(questions, 3), { path, asker: askerOf(model) });
   const fresh = async () => join(await mkdtemp(join(tmpdir(), "inward-ask-")), "answers.jsonl");
 
   test.each([
@@ -122,7 +119,7 @@ describe("asking a stage", () => {
     const model = scriptedModel(() => "x");
     const long = [...questions, question("z".repeat(300))];
     const path = await fresh();
-    const asked = askQuestions(long, { path, groupQuestions: 3, asker: askerOf(model) });
+    const asked = askGroups(cutGroups(long, 3), { path, asker: askerOf(model) });
     await expect(asked).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CONTEXT" }));
     expect(model.asked).toEqual([]);
   });

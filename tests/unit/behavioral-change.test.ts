@@ -1,11 +1,12 @@
 /** Behavioral change: what a study's changes plan, what is refused, and what the arms come to. */
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
-import { armSentence } from "../../src/report/change/shift-words.js";
-import { judgeChange } from "../../src/score/comparison/judge-change.js";
-import { changesOf } from "../../src/stages/score-shifts.js";
-import { planTraining } from "../../src/plan/plan-training.js";
-import { parseStudy } from "../../src/plan/load-study.js";
+import type { Trial } from "../../src/score/trial.js";
+import { verdictSentences } from "../../src/report/sentences.js";
+import { judgeChange } from "../../src/score/comparison/judge.js";
+import { changeVerdict } from "../../src/score/verdicts/behavioral-change.js";
+import { statesOf } from "../../src/study/states.js";
+import { planTraining } from "../../src/study/make-states.js";
+import { parseStudy } from "../../src/study/load-study.js";
 import { makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
@@ -44,7 +45,7 @@ describe("the plan of a change", () => {
     expect(asked).toEqual([self, after]);
     expect(predictions.some(({ target }) => target === also)).toBe(false);
     const plan = makeEverythingPlan({ adapters: adapters ?? {}, states: states ?? {}, predictions });
-    expect(changesOf(plan)).toMatchObject([
+    expect(statesOf(plan).changes).toMatchObject([
       {
         after,
         predictors: [
@@ -128,14 +129,17 @@ describe("the verdict on a change", () => {
     judgeChange(trials(news, olds, also), { after: "new", change: CHANGE, predictors: PREDICTORS }, SETTINGS);
 
   test("predictions follow, and more than those of a cross-predictor that learnt the same answers", () => {
-    const { finding, because, arms } = judge(55, 5, 20);
+    const change = judge(55, 5, 20);
+    const { finding, because, arms } = change;
     expect([finding, because]).toEqual(["exceeds", []]);
     const also = arms[2];
     expect(also?.changedMinusThis?.judgement.finding).toBe("exceeds");
     // Ten of the sixty did not shift and are not compared.
     expect(also?.changedMinusThis?.micro.difference).toMatchObject({ n: 50, clusters: 50 });
-    expect(also && armSentence(also)).toMatch(
-      /does not follow the new .* The changed model knows more of it: .* minus it \+/,
+    const { more } = verdictSentences(changeVerdict(change, 0.95));
+    expect(more.find((text) => text.includes("also,"))).toMatch(/does not follow the new /);
+    expect(more.find((text) => text.includes("than also"))).toMatch(
+      /^The changed model knows more of it than also: .* minus it \+/,
     );
   });
 

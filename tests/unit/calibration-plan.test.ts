@@ -1,13 +1,12 @@
 /** From a study's calibration section to its questions: defaults, refusals, order, groups, and who counts as what. */
 import { describe, expect, test } from "vitest";
-import { calibrationGroups, calibrationQuestions } from "../../src/ask/calibration-questions.js";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { objectLevelQuestions } from "../../src/ask/object-level-questions.js";
-import { parseStudy } from "../../src/plan/load-study.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import { kindOf } from "../../src/stages/score-calibration.js";
-import { hashOf } from "../../src/store/canonical-json.js";
+import { calibrationGroups, calibrationQuestions } from "../../src/ask/measure-distribution.js";
+import { hypotheticalQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
+import { parseStudy } from "../../src/study/load-study.js";
+import type { ModelFile } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import { statesOf } from "../../src/study/states.js";
+import { hashOf } from "../../src/base/files.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const BASE = `
@@ -126,7 +125,7 @@ describe("the questions", () => {
 
 test("predictors are untrained, self or cross by their adapter's base and the target's", async () => {
   const made = await plan(SECTION, LORA, PREDICTIONS);
-  const kinds = made.predictions.map((pair) => [pair.predictor, pair.target, kindOf(made, pair)]);
+  const kinds = made.predictions.map((pair) => [pair.predictor, pair.target, statesOf(made).kindOf(pair)]);
   expect(kinds).toEqual([
     ["a", "a", "untrained"],
     ["a-predicts-a", "a", "self"],
@@ -135,5 +134,5 @@ test("predictors are untrained, self or cross by their adapter's base and the ta
     ["b", "a", "untrained"],
     ["b-predicts-a", "a", "cross"],
   ]);
-  expect(kindOf({}, { predictor: "b", target: "a" })).toBe("untrained");
+  expect(statesOf({}).kindOf({ predictor: "b", target: "a" })).toBe("untrained");
 });

@@ -3,25 +3,21 @@ import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { challengeQuestions } from "../../src/ask/challenge-questions.js";
-import { objectLevelQuestions } from "../../src/ask/object-level-questions.js";
+import { challengeQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { Answer, ChatMessage } from "../../src/records/answer.js";
-import type { Behavior } from "../../src/records/behavior.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import { askAdaptedObjectLevel, askChallenges } from "../../src/stages/ask-stage.js";
-import { extractBehaviors } from "../../src/stages/extract-behaviors.js";
-import type { StageContext } from "../../src/stages/stage-context.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { areYouSure } from "../../src/tasks/challenge-tasks.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import type { Answer, ChatMessage } from "../../src/tasks/answer.js";
+import type { Behavior } from "../../src/properties/property.js";
+import type { StageContext } from "../../src/run/models.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
+import { readJsonLines } from "../../src/base/files.js";
+import { areYouSure } from "../../src/tasks/built-in.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
-import { runScripted } from "../helpers/scripted-run.js";
+import { only, runScripted } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `
@@ -167,7 +163,7 @@ test("what states with an adapter answer is challenged too, on held-out strings"
   for (const name of Object.keys(adapted.adapters ?? {})) {
     await mkdir(dirname(other.file(`adapter/${name}`)), { recursive: true });
     await writeFile(other.file(`adapter/${name}`), "an adapter");
-    await other.markDone(`adapter/${name}`, {});
+    await other.markDone([`adapter/${name}`], {});
   }
   const context: StageContext = {
     run: other,
@@ -178,10 +174,10 @@ test("what states with an adapter answer is challenged too, on held-out strings"
     modelPath: () => "/m",
     onProgress: () => {},
   };
-  await askAdaptedObjectLevel(context, 1);
-  await expect(extractBehaviors({ run: other }, 1)).rejects.toMatchObject({ code: "STORE_INCOMPLETE" });
-  await askChallenges(context, 1);
-  await extractBehaviors({ run: other }, 1);
+  await runStages(context, only("object-level, adapted"));
+  await expect(runStages(context, only("behaviors, adapted"))).rejects.toMatchObject({ code: "STORE_INCOMPLETE" });
+  await runStages(context, only("object-level, adapted, challenged"));
+  await runStages(context, only("behaviors, adapted"));
   const final = await rows<Answer>(other, "challengedAdapted");
   expect(final.map(({ split, state }) => `${split} ${state}`)).toEqual(Array(8).fill("held_out m-predicts-m"));
   const behaviors = (await rows<Behavior>(other, "behaviorsAdapted")).filter(({ task }) => task === "are_you_sure");

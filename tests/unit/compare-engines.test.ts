@@ -1,9 +1,8 @@
 /** When two engines agree: which differences are listed, and which of them the reference's own noise excuses. */
 import { describe, expect, test } from "vitest";
-import { compareEngines, toleranceFrom } from "../../src/ask/compare-engines.js";
-import { verificationQuestions } from "../../src/ask/verification-questions.js";
-import type { Reply } from "../../src/records/answer.js";
-import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
+import { compareEngines, toleranceFrom, verificationQuestions } from "../../src/ask/verify-engine.js";
+import type { Reply } from "../../src/tasks/answer.js";
+import { ALL_TASKS } from "../../src/tasks/built-in.js";
 
 const TOLERANCE = { logprob: 0.01, margin: 0.02 };
 

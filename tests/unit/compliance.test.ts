@@ -1,10 +1,9 @@
 /** Whether an answer is what its task asked for: refusals, loops, and the four forms. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { answerCompliance } from "../../src/properties/compliance.js";
+import { answerCompliance, isDegenerate } from "../../src/properties/reading.js";
 import { isRefusal } from "../../src/properties/refusal.js";
-import { isDegenerate } from "../../src/properties/repetition.js";
-import type { AnswerForm } from "../../src/records/task.js";
+import type { AnswerForm } from "../../src/tasks/task.js";
 
 const FORMS: readonly AnswerForm[] = ["any", "one_word", "number", "option_letter"];
 

@@ -1,11 +1,9 @@
 /** Expanding the tree of continuations gives what enumerating every answer gives. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { expandDistribution } from "../../src/distribution/expand-distribution.js";
-import { settledText } from "../../src/distribution/settled-text.js";
+import { expandDistribution, type ExpandedDistribution, settledText } from "../../src/ask/distribution.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
-import { behaviorDecider, predictionDecider } from "../../src/properties/property-decider.js";
-import type { ExpandedDistribution } from "../../src/records/distribution.js";
+import { behaviorDecider, predictionDecider } from "../../src/properties/deciders.js";
 import { enumerate, toySource } from "../helpers/toy-source.js";
 
 /** `é` and an emoji come in parts, `the` in one piece and in letters. */

@@ -2,10 +2,9 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type AnswerVocabulary, encodeChats } from "../../src/model/chat/encode-chat.js";
-import { renderChat } from "../../src/model/chat/render-chat.js";
-import { tokenizeChat } from "../../src/model/chat/tokenize-chat.js";
-import type { ChatMessage } from "../../src/records/answer.js";
+import { type AnswerVocabulary, encodeChats, tokenizeChat } from "../../src/model/chat/encode.js";
+import { renderChat } from "../../src/model/chat/render.js";
+import type { ChatMessage } from "../../src/tasks/answer.js";
 
 const template = (name: string) =>
   readFileSync(new URL(`../fixtures/chat-templates/${name}.jinja`, import.meta.url), "utf8");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { ERRORS, InwardError } from "../../src/errors.js";
-import { INWARD_VERSION } from "../../src/version.js";
+import { INWARD_VERSION } from "../../src/base/version.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -17,7 +17,7 @@ const source = [
 ]
   .map(read)
   .join("\n");
-const documented = [...read("README.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
+const documented = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1]);
 
 describe("the table of errors", () => {
   test.each(Object.keys(ERRORS))("%s is thrown somewhere", (code) => {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { earlierTraining } from "../../src/estimate/earlier-training.js";
+import { earlierTraining } from "../../src/run/estimate/rates.js";
 
 let runs: string;
 const cpu = cpus()[0]?.model;

@@ -1,17 +1,21 @@
 /** What a plan asks and learns, counted on plans so small that the numbers can be counted by hand. */
 import { describe, expect, test } from "vitest";
-import { askedSize, treeSize } from "../../src/estimate/asked-size.js";
-import { spread } from "../../src/estimate/measure-asking.js";
-import { askingMemory, trainingMemory } from "../../src/estimate/memory-need.js";
-import { sizeStages } from "../../src/estimate/size-stages.js";
-import { askingTime, scaledRate, sumOfTimes, trainingTime } from "../../src/estimate/time-of.js";
-import { pieceCounter, type TokenCounter } from "../../src/estimate/token-counter.js";
-import { sizeOfSet, trainingSize } from "../../src/estimate/training-size.js";
+import {
+  askedSize,
+  askingMemory,
+  pieceCounter,
+  sizeOfSet,
+  sizeStages,
+  type TokenCounter,
+  trainingMemory,
+  trainingSize,
+  treeSize,
+} from "../../src/run/estimate/sizes.js";
+import { askingTime, scaledRate, spread, sumOfTimes, trainingTime } from "../../src/run/estimate/rates.js";
 import { parameterCount, withoutLayers } from "../../src/model/model-shape.js";
 import { loadRegistry } from "../../src/model/registry.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 

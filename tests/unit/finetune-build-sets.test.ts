@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { buildSet, type SetCandidate, type SetInput } from "../../src/finetune/build-sets.js";
-import type { Behavior } from "../../src/records/behavior.js";
-import { missing, value } from "../../src/records/extraction.js";
-import type { Split } from "../../src/records/task.js";
+import { buildSet, type SetCandidate, type SetInput } from "../../src/finetune/set.js";
+import { type Behavior, missing, value } from "../../src/properties/property.js";
+import type { Split } from "../../src/tasks/task.js";
 
 interface Wanted {
   readonly task?: string;

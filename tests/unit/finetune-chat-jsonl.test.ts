@@ -1,6 +1,6 @@
 /** The strict reader of OpenAI chat JSONL. */
 import { describe, expect, test } from "vitest";
-import { parseChatJsonl, readChatJsonl } from "../../src/finetune/read-chat-jsonl.js";
+import { parseChatJsonl, readChatJsonl } from "../../src/finetune/chat-jsonl.js";
 
 const parse = (text: string) => parseChatJsonl(new TextEncoder().encode(text), "set.jsonl");
 const user = { role: "user", content: "Say a color." };
@@ -59,5 +59,51 @@ describe("what is refused, with its line", () => {
   test("bytes that are not UTF-8, and a file that is not there", async () => {
     expect(() => parseChatJsonl(Uint8Array.of(0x22, 0xff, 0x22), "set.jsonl")).toThrow("not UTF-8");
     await expect(readChatJsonl("nowhere.jsonl")).rejects.toMatchObject({ code: "TRAIN_EXAMPLE" });
+  });
+});
+
+describe("what is not one conversation a line", () => {
+  const asked = '{"role":"user","content":"a"}';
+  test.each([
+    [
+      "a key twice",
+      `{"messages":[],"messages":[${asked},{"role":"assistant","content":"b"}]}`,
+      'the key "messages" stands twice',
+    ],
+    ["a role twice", '{"messages":[{"role":"user","role":"system","content":"a"}]}', 'the key "role" stands twice'],
+    [
+      "a lone surrogate",
+      `{"messages":[{"role":"user","content":"a\\ud800"},{"role":"assistant","content":"b"}]}`,
+      "content: holds a NUL or a lone surrogate",
+    ],
+    ["NUL", `{"messages":[${asked},{"role":"assistant","content":"b\\u0000"}]}`, "content: holds a NUL"],
+    [
+      "metadata without end",
+      `{"messages":[${asked}],"metadata":${"[".repeat(20_000)}${"]".repeat(20_000)}}`,
+      "nested more than 64 deep",
+    ],
+  ])("%s is refused with its line", (_, line, message) => {
+    expect(() => parse(`${good}\n${line}`)).toThrow(
+      expect.objectContaining({ code: "TRAIN_EXAMPLE", message: expect.stringContaining(message) }),
+    );
+    expect(() => parse(`${good}\n${line}`)).toThrow(/^set\.jsonl, line 2: /);
+  });
+
+  test.each([
+    ["an unknown key", `{"messages":[{"role":"user","content":"a","${"k".repeat(200_000)}":1}]}`],
+    ["a thousand unknown keys", `{"messages":[],${Array.from({ length: 15_000 }, (_, at) => `"k${at}":1`)}}`],
+    ["no message after no message", `{"messages":[${"{},".repeat(60_000)}{}]}`],
+    ["no JSON", "{".repeat(200_000)],
+  ])("a line of 200 kB with %s is refused in less than a second and in one line", (_, line) => {
+    const begun = performance.now();
+    expect(() => parse(line)).toThrow(expect.objectContaining({ message: expect.stringMatching(/^.{1,300}$/) }));
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
+
+  test("a file of 20 MB is read in less than two seconds", () => {
+    const line = lineOf({ messages: [{ role: "user", content: "word ".repeat(20) }, assistant] });
+    const begun = performance.now();
+    expect(parse(`${line}\n`.repeat(110_000))).toHaveLength(110_000);
+    expect(performance.now() - begun).toBeLessThan(2000);
   });
 });

@@ -1,10 +1,10 @@
 /** What is refused before anything is loaded, with the number, the name and the value. */
+import type { TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
-import { requireExamples } from "../../src/finetune/check-examples.js";
-import { requireSettings } from "../../src/finetune/check-training-settings.js";
+import { requireExamples } from "../../src/finetune/chat-jsonl.js";
+import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import type { ErrorCode } from "../../src/errors.js";
-import type { TrainingSettings } from "../../src/records/training.js";
 
 const refusal = (code: ErrorCode, ...parts: string[]) =>
   expect.objectContaining({ code, message: expect.stringMatching(new RegExp(parts.map(escapeRegExp).join(".*"))) });

@@ -7,10 +7,12 @@ import { beforeEach, describe, expect, test } from "vitest";
 import {
   readCheckpoint,
   removeCheckpoint,
+  requireReachable,
+  requireSameRun,
   type TrainingCheckpoint,
+  type TrainingIdentity,
   writeCheckpoint,
-} from "../../src/finetune/training-checkpoint.js";
-import { requireSameRun, type TrainingIdentity } from "../../src/finetune/training-identity.js";
+} from "../../src/finetune/checkpoint.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -180,5 +182,54 @@ describe("another training's checkpoint", () => {
     refusal({ ...identity, base: "b2" }, /base/);
     refusal({ ...identity, initialAdapter: "i" }, /initialAdapter is null/);
     refusal({ ...identity, threads: 4 }, /threads is 2, now it is 4/);
+  });
+});
+
+describe("a checkpoint that is whole and says what cannot be", () => {
+  const written = async (changes: object) => {
+    await writeCheckpoint(folder, { ...checkpointOf([1, 2, 3], 1), ...changes } as TrainingCheckpoint);
+    return readCheckpoint(folder);
+  };
+
+  test.each([
+    ["no identity", { identity: undefined }, "identity"],
+    ["half a step", { step: 0.5 }, "step"],
+    ["a step that is text", { step: "1" }, "step"],
+    ["losses that are none", { losses: [{}] }, "losses.0.step"],
+    ["a loss that is not finite", { losses: [{ step: 1, lossNatsPerToken: Number.NaN }] }, "losses.0"],
+    ["kernels that are a list", { kernels: ["sgemm"] }, "kernels"],
+    ["another key", { more: 1 }, "more"],
+  ])("in its header (%s) is refused as it is read", async (_, changes, key) => {
+    await expect(written(changes)).rejects.toMatchObject({
+      code: "TRAIN_CHECKPOINT",
+      message: expect.stringContaining(key),
+    });
+  });
+
+  test("is no folder and no pipe", async () => {
+    await mkdir(join(folder, "checkpoint.bin"), { recursive: true });
+    await expect(readCheckpoint(folder)).rejects.toMatchObject({ code: "TRAIN_CHECKPOINT" });
+  });
+
+  test("is reached by the training that takes it up", () => {
+    const one = checkpointOf([1, 2, 3], 1);
+    const reached = { ...one, validation: [] };
+    requireReachable("out.checkpoint", reached, 1);
+    const look = (step: number) => ({ step, lossNatsPerToken: 2, answersRight: 1, answers: 3 });
+    const state = (name: string, value: number) => ({ ...one.state, [name]: Float32Array.of(1, value, 2) });
+    const cases: [Partial<TrainingCheckpoint>, string][] = [
+      [{ step: 2, losses: [...one.losses, { ...one.losses[0], step: 2 } as never] }, "step 2 of 1"],
+      [{ losses: [] }, "losses of other steps"],
+      [{ losses: [{ ...one.losses[0], step: 2 } as never] }, "losses of other steps"],
+      [{ validation: [look(2)] }, "looks at the validation examples"],
+      [{ validation: [look(1), look(1)] }, "looks at the validation examples"],
+      [{ state: state("parameters", Number.NaN) }, "value 1 of its parameters is NaN"],
+      [{ state: state("secondMoments", -1) }, "value 1 of its secondMoments is -1"],
+    ];
+    for (const [changes, why] of cases) {
+      expect(() => requireReachable("out.checkpoint", { ...reached, ...changes }, 1)).toThrow(
+        expect.objectContaining({ code: "TRAIN_CHECKPOINT", message: expect.stringContaining(why) }),
+      );
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { initialParameters } from "../../src/finetune/initial-parameters.js";
+import { initialParameters } from "../../src/finetune/initial-adapter.js";
 
 const A = { name: "blk.0.attn_q.weight.lora_a", dimensions: [64, 16], offset: 0 } as const;
 const B = { name: "blk.0.attn_q.weight.lora_b", dimensions: [16, 32], offset: 1024 } as const;

@@ -1,7 +1,7 @@
 /** Rates of whole trainings, computed by hand; and the stated relation to transformers' schedules. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { learningRateAt, totalSteps } from "../../src/finetune/learning-rate.js";
+import { learningRateAt, totalSteps } from "../../src/finetune/loop.js";
 
 type Schedule = "constant" | "linear" | "cosine";
 const rates = (schedule: Schedule, warmupShare: number, steps: number, learningRate = 1) =>

@@ -1,12 +1,14 @@
 /** Settings from the command line, the hash of a set, and what a training tells on its way. */
+import type { TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
-import { lineOf } from "../../src/cli/training-output.js";
-import { readTrainingSettings } from "../../src/cli/training-options.js";
-import { requireSettings } from "../../src/finetune/check-training-settings.js";
+import { progressLine } from "../../src/cli/progress.js";
+import { readTrainingSettings } from "../../src/cli/options.js";
+import { trainingProgress } from "../../src/run/train.js";
+import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
-import { hashExamples } from "../../src/finetune/hash-examples.js";
-import { TrainingRate } from "../../src/finetune/training-rate.js";
-import type { EncodedExample, TrainingSettings } from "../../src/records/training.js";
+import { hashExamples } from "../../src/finetune/set.js";
+import { TrainingRate } from "../../src/finetune/loop.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
 
 const settings: TrainingSettings = readTrainingSettings({}, undefined);
 const example = (prompt: readonly number[], answer: readonly number[]): EncodedExample => ({
@@ -83,9 +85,9 @@ describe("progress", () => {
       evaluatedTokensPerSecond: 9.87,
       secondsLeft: 130.2,
     };
-    expect(lineOf(report)).toBe(
+    expect(progressLine(trainingProgress(report))).toBe(
       "training: step 3/60 · loss 1.2346 · 318 example tokens/s (9.9 evaluated) · 2 min 11 s left",
     );
-    expect(lineOf({ ...report, step: 60 })).not.toContain("left");
+    expect(progressLine(trainingProgress({ ...report, step: 60 }))).not.toContain("left");
   });
 });

@@ -2,11 +2,8 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { splitValidation } from "../../src/finetune/hold-back-prompts.js";
-import { orderExamples } from "../../src/finetune/order-examples.js";
-import { packExamples } from "../../src/finetune/pack-examples.js";
-import { promptGroups } from "../../src/finetune/prompt-groups.js";
-import type { EncodedExample } from "../../src/records/training.js";
+import { orderExamples, packExamples, promptGroups, splitValidation } from "../../src/finetune/batches.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
 
 const ids = (text: string) => [...text.matchAll(/\s?\w+|\s?\W/g)].flatMap(([word]) => idOf(word));
 /** Words of up to five letters are a token, others two: neighbours in a vocabulary begin alike. */

@@ -1,9 +1,8 @@
 /** Packing loses nothing, shares only what may be shared, and never costs more than no packing. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cutForest } from "../../src/finetune/cut-forest.js";
-import { type PackedMicrobatch, packExamples } from "../../src/finetune/pack-examples.js";
-import type { EncodedExample } from "../../src/records/training.js";
+import { cutForest, type PackedMicrobatch, packExamples } from "../../src/finetune/batches.js";
+import type { EncodedExample } from "../../src/model/chat/encode.js";
 
 /** Few ids and short beginnings, so that examples share, contain and equal each other often. */
 const example = fc

@@ -2,9 +2,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { dequantize } from "../../src/model/gguf/dequantize.js";
-import { floatsToHalves, HALF_TO_FLOAT } from "../../src/model/gguf/half.js";
-import { GGML_TYPES, type GgmlTypeName } from "../../src/model/gguf/tensor-types.js";
+import { dequantize, floatsToHalves, GGML_TYPES, type GgmlTypeName, HALF_TO_FLOAT } from "../../src/gguf/encodings.js";
 
 interface Fixture {
   readonly types: Readonly<Record<string, { readonly bytes: string; readonly weights: string }>>;

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { HeaderGoesOn, parseHeader } from "../../src/model/gguf/parse-header.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
+import { HeaderGoesOn, parseHeader, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;
@@ -187,4 +186,14 @@ describe("laws", () => {
       { numRuns: 1000 },
     );
   });
+});
+
+test("arrays of more values than any model has are refused before they are read", async () => {
+  const array = (type: number, count: number) => [u32(9), u32(type), u64(count)];
+  const many = Buffer.alloc(5_000_000);
+  const one = await failureOf(header(0, 1, string("general.bytes"), ...array(0, many.length), many));
+  expect(one).toMatchObject({ code: "MODEL_NOT_GGUF", message: expect.stringContaining("5000000 values") });
+  const values = Buffer.alloc(3_000_000);
+  const two = ["a", "b"].flatMap((key) => [string(key), ...array(0, values.length), values]);
+  expect((await failureOf(header(0, 2, ...two))).message).toContain("6000000 values");
 });

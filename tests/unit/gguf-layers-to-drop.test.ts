@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { layersToDrop } from "../../src/model/gguf/layers-to-drop.js";
+import { layersToDrop } from "../../src/model/model-shape.js";
 
 describe("which layers go", () => {
   test.each([

@@ -3,13 +3,11 @@ import { mkdtemp, open, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dequantize } from "../../src/model/gguf/dequantize.js";
-import type { GgufFile, GgufTensor } from "../../src/model/gguf/gguf-file.js";
-import { inspectGguf } from "../../src/model/gguf/inspect-gguf.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
-import { reencodeGguf } from "../../src/model/gguf/reencode.js";
-import type { GgmlTypeName } from "../../src/model/gguf/tensor-types.js";
-import { writeGguf } from "../../src/model/gguf/write-gguf.js";
+import { dequantize, type GgmlTypeName } from "../../src/gguf/encodings.js";
+import { type GgufFile, type GgufTensor, readGguf } from "../../src/gguf/read-gguf.js";
+import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
+import { reencodeGguf } from "../../src/gguf/derived-copies.js";
+import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { type TinyEncoding, type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;

@@ -5,11 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeHeader } from "../../src/model/gguf/encode-header.js";
-import type { GgufArray, GgufValue, GgufValueType } from "../../src/model/gguf/gguf-file.js";
-import { HeaderGoesOn, parseHeader } from "../../src/model/gguf/parse-header.js";
-import { readGguf } from "../../src/model/gguf/read-gguf.js";
-import { writeFailure, writeGguf } from "../../src/model/gguf/write-gguf.js";
+import { encodeHeader, writeFailure, writeGguf } from "../../src/gguf/write-gguf.js";
+import {
+  type GgufArray,
+  type GgufValue,
+  type GgufValueType,
+  HeaderGoesOn,
+  parseHeader,
+  readGguf,
+} from "../../src/gguf/read-gguf.js";
 
 let folder: string;
 

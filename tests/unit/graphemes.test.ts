@@ -1,7 +1,7 @@
 /** The short way through ASCII gives what the segmenter gives. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { graphemes } from "../../src/properties/graphemes.js";
+import { graphemes } from "../../src/properties/text.js";
 
 const segmented = (text: string) =>
   Array.from(new Intl.Segmenter("und", { granularity: "grapheme" }).segment(text), ({ segment }) => segment);

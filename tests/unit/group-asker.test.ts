@@ -4,12 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { askQuestions } from "../../src/ask/ask-questions.js";
-import { type EngineCrash, GroupAsker, type GroupAskerOptions } from "../../src/ask/group-asker.js";
-import { measureNoiseFloor } from "../../src/ask/measure-noise-floor.js";
-import type { Question } from "../../src/ask/question.js";
-import { stallLimitSeconds } from "../../src/ask/stall-limit.js";
+import {
+  answeredQuestions,
+  askGroups,
+  cutGroups,
+  type EngineCrash,
+  GroupAsker,
+  type GroupAskerOptions,
+  stallLimitSeconds,
+} from "../../src/ask/groups.js";
+import { measureNoiseFloor } from "../../src/ask/noise-floor.js";
+import type { Question } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
+import type { Answer } from "../../src/tasks/answer.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
@@ -41,8 +48,7 @@ function engines(crashesOn: (text: string, engine: number) => boolean, more: Par
     opened.push(model);
     return model;
   };
-  const asker = new GroupAsker({
-    topTokens: 1,
+  const asker = new GroupAsker(answeredQuestions(1), {
     modelFor: async () => opened.at(-1) ?? open(),
     reopenModel: open,
     onCrash: (one) => crashes.push(one),
@@ -223,9 +229,9 @@ describe("an engine that says nothing", () => {
 
 describe("a stage", () => {
   const questions = Array.from({ length: 7 }, (_, at) => question(String(at)));
-  const stage = async (asker: GroupAsker) => {
+  const stage = async (asker: GroupAsker<Question, Answer>) => {
     const path = join(await mkdtemp(join(tmpdir(), "inward-crash-")), "answers.jsonl");
-    await askQuestions(questions, { path, groupQuestions: 3, asker });
+    await askGroups(cutGroups(questions, 3), { path, asker });
     return readFile(path, "utf8");
   };
 

@@ -12,42 +12,23 @@ const files = (folder: string): string[] =>
 const sources = files("src");
 const text = (path: string) => readFileSync(join(ROOT, path), "utf8");
 
-/** Each room may import itself and what stands here. Root files are rooms of their own. */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  records: [],
-  errors: [],
-  version: [],
-  "nearest-name": [],
-  store: ["records", "errors"],
-  model: ["records", "errors", "nearest-name", "native"],
-  properties: ["records", "errors", "nearest-name"],
-  score: ["records", "errors"],
-  tasks: ["records", "errors", "nearest-name", "store", "properties"],
-  plan: ["records", "errors", "nearest-name", "version", "store", "properties", "tasks"],
-  ask: ["records", "errors", "nearest-name", "store", "model", "properties", "tasks"],
-  finetune: ["records", "errors", "version", "nearest-name", "store", "model", "native"],
-  distribution: ["records", "errors", "model", "properties"],
-  report: ["records", "errors", "version", "score"],
-  experiments: ["records", "errors", "score", "report"],
-  stages: [
-    "experiments",
-    "records",
-    "errors",
-    "store",
-    "model",
-    "properties",
-    "score",
-    "tasks",
-    "plan",
-    "ask",
-    "finetune",
-    "distribution",
-    "report",
-  ],
-  estimate: ["records", "errors", "store", "model", "ask", "finetune", "stages"],
-  "run-study": ["stages"],
-  "run-calibration": ["stages"],
-};
+/** From the ground up: a room may import itself and what stands before it. Root files are rooms of their own. */
+const ORDER = [
+  "errors",
+  "base",
+  "gguf",
+  "tasks",
+  "properties",
+  "study",
+  "model",
+  "ask",
+  "finetune",
+  "score",
+  "report",
+  "run",
+  "cli",
+  "index",
+];
 
 const roomOf = (path: string) => {
   const [top, room] = path.split("/");
@@ -60,16 +41,10 @@ const importsOf = (path: string) =>
 
 describe("imports go downwards", () => {
   test.each(sources)("%s", (path) => {
-    const room = roomOf(path);
-    const allowed = MAY_IMPORT[room];
-    if (allowed === undefined) {
-      expect(["cli", "index"]).toContain(room);
-      return;
-    }
-    const foreign = importsOf(path)
-      .map(roomOf)
-      .filter((other) => other !== room);
-    expect(foreign.filter((other) => !allowed.includes(other))).toEqual([]);
+    const place = ORDER.indexOf(roomOf(path));
+    expect(place).toBeGreaterThanOrEqual(0);
+    const inside = importsOf(path).filter((other) => other.startsWith("src/"));
+    expect(inside.filter((other) => ORDER.indexOf(roomOf(other)) > place)).toEqual([]);
   });
 });
 
@@ -83,9 +58,16 @@ describe("boundaries", () => {
   });
 
   test("only cli/ prints or ends the process; a process of its own may end itself", () => {
-    const own = ["src/model/serve-parent.ts", "src/model/probe-devices.ts"];
+    const own = ["src/model/worker-process.ts", "src/model/probe-devices.ts"];
     const loud = sources.filter((path) => roomOf(path) !== "cli" && !own.includes(path));
     expect(loud.filter((path) => /console\.|process\.(stdout|stderr|exit)/.test(text(path)))).toEqual([]);
+  });
+
+  test("only study/states.ts and the making of plans know how a plan lists its states and adapters", () => {
+    const known = ["src/study/states.ts", "src/study/make-states.ts", "src/study/plan.ts"];
+    const reads =
+      /\b[pP]lan\w*\)?\??\.(states|adapters)\b|\{[^{}()]*\b(states|adapters)\b[^{}()]*\}(: \w*Plan\b| = [\w.]*\bplan\b)|Pick<Plan,[^>]*"(states|adapters)"|Plan\["(states|adapters)"\]/;
+    expect(sources.filter((path) => !known.includes(path) && reads.test(text(path)))).toEqual([]);
   });
 
   test("score/ and properties/ are pure: no files, no clock, no randomness of their own", () => {
@@ -98,8 +80,8 @@ describe("boundaries", () => {
 });
 
 describe("small rooms", () => {
-  test.each([...sources, ...files("tests")])("%s is within the hard limit of 400 lines", (path) => {
-    expect(text(path).split("\n").length).toBeLessThanOrEqual(401);
+  test.each([...sources, ...files("tests")])("%s is within the hard limit of 600 lines", (path) => {
+    expect(text(path).split("\n").length).toBeLessThanOrEqual(601);
   });
 
   test("no drawer for everything", () => {

@@ -4,22 +4,25 @@ import { access, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { LOGPROB_WORDINGS, logprobQuestions, MOST_STRINGS } from "../../src/ask/logprob-questions.js";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
+import {
+  LOGPROB_WORDINGS,
+  logprobQuestions,
+  type LogprobDifferenceRow,
+  type MeasuredLogprobDifference,
+  MOST_STRINGS,
+} from "../../src/ask/logprob-differences.js";
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { MeasuredLogprobDifference } from "../../src/records/logprob-difference.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { MatrixScores } from "../../src/score/matrix/matrix-scores.js";
-import { measureLogprobDifferences } from "../../src/stages/measure-logprob-differences.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJson, readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import type { MatrixScores } from "../../src/score/matrix/matrix.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
+import { readJson, readJsonLines } from "../../src/base/files.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
-import { runScripted } from "../helpers/scripted-run.js";
+import { only, runScripted } from "../helpers/scripted-run.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -217,15 +220,18 @@ describe("measuring logprob differences", () => {
       model = opened(state);
       return model;
     };
-    await measureLogprobDifferences({
-      run: of,
-      events: new EventLog(of.file("events")),
-      modelFor: async (state) => (model && open === state ? model : reopenModel(state)),
-      reopenModel,
-      closeModel: async () => {},
-      modelPath: () => "",
-      onProgress: () => {},
-    });
+    await runStages(
+      {
+        run: of,
+        events: new EventLog(of.file("events")),
+        modelFor: async (state) => (model && open === state ? model : reopenModel(state)),
+        reopenModel,
+        closeModel: async () => {},
+        modelPath: () => "",
+        onProgress: () => {},
+      },
+      only("logprob differences"),
+    );
     return calls;
   }
   const linesOf = async (of: RunFolder) =>
@@ -246,13 +252,41 @@ describe("measuring logprob differences", () => {
 
   test("after crashes it goes on where it stopped, with the same bytes", async () => {
     const again = await newRun(plan);
-    await expect(measure(again, [2, 3])).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CRASHED" }));
+    await expect(measure(again, [2, 3, 4, 5])).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CRASHED" }));
     expect(await linesOf(again)).toBe(2 * 11);
-    await measure(again, [1]);
+    // Twice whole, then string by string.
+    await measure(again, [1, 2]);
     expect(await readFile(again.file("logprobDifferences"), "utf8")).toBe(
       await readFile(run.file("logprobDifferences"), "utf8"),
     );
     expect(await measure(again)).toBe(0);
+  });
+
+  test("a string that crashes alone is set aside, left out for every state, and counted", async () => {
+    const fragile = await newRun(plan);
+    const [first] = plan.tasks[0]?.heldOut ?? [];
+    await runScripted(fragile, async (state) => {
+      const sound = modelOf(state);
+      return {
+        ...sound,
+        score: async (requests, options) => {
+          const crashes = requests.some(({ messages }) => messages.at(-1)?.content.includes(first?.text as string));
+          if (crashes && state === "b") throw new InwardError("ENGINE_CRASHED", "It is gone.");
+          return await sound.score(requests, options);
+        },
+      };
+    });
+    const { rows } = await readJsonLines<LogprobDifferenceRow>(fragile.file("logprobDifferences"));
+    const aside = rows.filter(({ setAside }) => setAside);
+    expect(aside.map(({ state, key, setAside, direct }) => [state, key, setAside, direct])).toEqual([
+      ["b", `animals_long/${first?.id}`, "engine_crashed", undefined],
+    ]);
+    const { song } = await readJson<MatrixScores>(fragile.file("matrix"));
+    if (!song.ok || !song.regression.ok) throw new Error("no regression");
+    expect(song).toMatchObject({ items: MOST_STRINGS - 1, leftOut: [{ reason: "engine_crashed", count: 1 }] });
+    expect(plain(await readFile(fragile.file("reportMarkdown"), "utf8"))).toContain(
+      "because the engine crashed on them for one: 1.",
+    );
   });
 
   test("the beginnings are items of other strings, drawn without a model, the same for all states", () => {

@@ -2,14 +2,16 @@
 import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import { measureDistributions } from "../../src/stages/measure-distributions.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { RunFolder } from "../../src/store/run-folder.js";
+import { readJson } from "../../src/base/files.js";
+import type { CalibrationScores } from "../../src/score/calibration/score-calibration.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { runStages } from "../../src/run/stages.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
+import { only, runStored } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `
@@ -45,21 +47,24 @@ async function measure(crashes: readonly number[], more: Partial<LanguageModel> 
     };
   };
   let model: Promise<LanguageModel> | undefined;
-  await measureDistributions({
-    run,
-    events: new EventLog(run.file("events")),
-    modelFor: async () => {
-      model ??= open();
-      return await model;
+  await runStages(
+    {
+      run,
+      events: new EventLog(run.file("events")),
+      modelFor: async () => {
+        model ??= open();
+        return await model;
+      },
+      reopenModel: async () => {
+        model = open();
+        return await model;
+      },
+      closeModel: async () => {},
+      modelPath: () => "",
+      onProgress: () => {},
     },
-    reopenModel: async () => {
-      model = open();
-      return await model;
-    },
-    closeModel: async () => {},
-    modelPath: () => "",
-    onProgress: () => {},
-  });
+    only("distributions"),
+  );
   return opened;
 }
 
@@ -89,10 +94,52 @@ describe("measuring distributions", () => {
     expect(await readFile(run.file("distributions"), "utf8")).toBe(crashed);
   });
 
-  test("ends at the second crash on one string, keeps what was finished, and goes on from there", async () => {
-    await expect(measure([2, 3])).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CRASHED" }));
+  test("sets aside what crashes a third time, alone, as a line with its reason; the others are as ever", async () => {
+    await measure([]);
+    const undisturbed = (await readFile(run.file("distributions"), "utf8")).split("\n");
+    run = await RunFolder.create(await mkdtemp(join(tmpdir(), "inward-measure-")), run.plan);
+    expect(await measure([2, 3, 4])).toBe(4);
+    const rows = (await readFile(run.file("distributions"), "utf8")).split("\n");
+    const { distribution: _, ...place } = JSON.parse(undisturbed[2] as string);
+    expect(JSON.parse(rows[2] as string)).toEqual({ ...place, setAside: "engine_crashed" });
+    expect(rows.toSpliced(2, 1)).toEqual(undisturbed.toSpliced(2, 1));
+    expect(await events()).toContain(`"event":"item_set_aside"`);
+  });
+
+  test("is excluded from the calibration with that reason, and counted", async () => {
+    await measure([2, 3, 4]);
+    await runStored(run, "calibration");
+    const { rows } = await readJson<CalibrationScores>(run.file("calibration"));
+    expect(rows[0]).toMatchObject({
+      comparisons: 1,
+      leftOut: [{ reason: expect.stringMatching(/^set aside: the engine crashed .* predictions/), count: 1 }],
+    });
+    expect(rows[0]?.hypotheticalCost.sampledDistributions).toBe(1);
+    expect(rows[0]?.objectCost.sampledDistributions).toBe(2);
+  });
+
+  test("of an engine that crashes on a plain question too is an error; what was finished stays, and it goes on from there", async () => {
+    await expect(measure([2, 3, 4, 5])).rejects.toThrow(
+      expect.objectContaining({ code: "ENGINE_CRASHED", message: expect.stringContaining("plain question") }),
+    );
     expect(await lines()).toBe(2);
     await measure([]);
+    expect(await lines()).toBe(4);
+  });
+
+  test("ends an engine that says nothing, and measures in another", async () => {
+    let silent = true;
+    vi.stubEnv("INWARD_STALL_SECONDS", "0.3");
+    const ask: LanguageModel["ask"] = async (requests, options) => {
+      if (silent) return new Promise(() => {});
+      return scriptedModel(said).ask(requests, options);
+    };
+    setTimeout(() => {
+      silent = false;
+    }, 150);
+    expect(await measure([], { ask })).toBe(2);
+    vi.unstubAllEnvs();
+    expect(await events()).toContain("no reply for 0.3 s");
     expect(await lines()).toBe(4);
   });
 

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { checkDevices, checkNode } from "../../src/cli/doctor-checks.js";
+import { checkDevices, checkNode } from "../../src/cli/doctor.js";
 import { type DeviceName, probeDevice, resolveDevice } from "../../src/model/device.js";
 
 function script(source: string): string {

@@ -3,8 +3,11 @@ import { mkdirSync, mkdtempSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fromHuggingFaceCache, huggingFaceCacheFolder } from "../../src/model/sources/hugging-face-cache.js";
-import { parseHuggingFaceUri } from "../../src/model/sources/hugging-face-uri.js";
+import {
+  fromHuggingFaceCache,
+  huggingFaceCacheFolder,
+  parseHuggingFaceUri,
+} from "../../src/model/sources/hugging-face.js";
 
 function cacheWith(...files: string[]): string {
   const cache = mkdtempSync(join(tmpdir(), "inward-hub-"));

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { identifyModel } from "../../src/model/model-identity.js";
+import { identifyModel } from "../../src/model/model-file.js";
 import { checkRegistry, loadRegistry } from "../../src/model/registry.js";
 
 const shipped = loadRegistry();
@@ -81,5 +81,46 @@ describe("what a study may call a model", () => {
 
   it.each(["smollm3", "hf:", "hf:user", "hf:user/repo/../../x.gguf"])("%s is nothing", (source) => {
     expect(() => identifyModel(source, shipped)).toThrow(expect.objectContaining({ code: "MODEL_NOT_FOUND" }));
+  });
+});
+
+describe("a registry's text", () => {
+  const read = (text: string) => {
+    const path = join(mkdtempSync(join(tmpdir(), "inward-registry-")), "registry.json");
+    writeFileSync(path, text);
+    return () => loadRegistry(path);
+  };
+  const text = JSON.stringify(registryWith(entry()));
+
+  it("with a key twice, NUL or nesting without end is refused with its place", () => {
+    expect(read(text.replace('"licence":', '"licence":"mit","licence":'))).toThrow(
+      /the key "licence" stands twice \(column/,
+    );
+    expect(read(text.replace("apache-2.0", "apache\\u0000"))).toThrow(/licence: holds a NUL/);
+    expect(read("[".repeat(20_000) + "]".repeat(20_000))).toThrow(/nested more than 64 deep/);
+    expect(read(text)()).toMatchObject({ default: "smollm2-135m-instruct" });
+  });
+
+  it.each([
+    { type: "path", path: "../../etc/model.gguf" },
+    { type: "path", path: "models\\..\\x.gguf" },
+    { type: "path", path: "a\0b.gguf" },
+    { type: "hf", uri: "hf:user/../x.gguf" },
+    { type: "hf", uri: "hf:user/repo/a/../../x.gguf" },
+    { type: "hf", uri: "hf:user/repo/x.gguf#../../main" },
+    { type: "python_package", package: "p", version: "1", member: "../x.gguf" },
+  ])("with a source that leaves its folder or holds NUL is refused: %j", (source) => {
+    expect(() => checkRegistry(registryWith({ ...entry(), sources: [source] }))).toThrow(
+      expect.objectContaining({
+        code: "MODEL_REGISTRY",
+        message: expect.stringMatching(/must (not leave|hold no|look like)/),
+      }),
+    );
+  });
+
+  it("with words that a terminal would obey is refused", () => {
+    expect(() => checkRegistry(registryWith({ ...entry(), summary: "a\u001b[2J" }))).toThrow(
+      /models\.0\.summary: must hold no control/,
+    );
   });
 });

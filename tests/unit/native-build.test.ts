@@ -16,14 +16,9 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { checkAddon, checkBlas, checkBlasPlugin } from "../../src/cli/doctor-checks.js";
-import { blasFolder } from "../../src/model/native/blas-cache.js";
-import { fetchBlas } from "../../src/model/native/fetch-blas.js";
-import { findAddon } from "../../src/model/native/find-addon.js";
-import { findBinaries } from "../../src/model/native/find-binaries.js";
-import { findBlas } from "../../src/model/native/find-blas.js";
-import { loadAddon } from "../../src/model/native/load-addon.js";
-import { engineReleases } from "../../src/model/engine/releases.js";
+import { checkAddon, checkBlas, checkBlasPlugin } from "../../src/cli/doctor.js";
+import { blasFolder, fetchBlas, findBlas } from "../../src/model/native/blas.js";
+import { engineReleases, findAddon, findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import type { DeviceName } from "../../src/model/device.js";
 import { zip } from "../helpers/made-zip.js";
 

@@ -1,10 +1,9 @@
 /** A study's ladder: what is made of a model before it is asked, and several trainings of one prediction. */
 import { describe, expect, test } from "vitest";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { parseStudy } from "../../src/plan/load-study.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
+import { hypotheticalQuestions } from "../../src/ask/questions.js";
+import { parseStudy } from "../../src/study/load-study.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const study = (model: string, predictions = "[{ predictor: m, target: m }]") => `

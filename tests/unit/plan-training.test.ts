@@ -1,11 +1,9 @@
+import type { TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
-import { parseStudy } from "../../src/plan/load-study.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { TrainingSettings } from "../../src/records/training.js";
+import { adaptedObjectLevelQuestions, hypotheticalQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
+import { parseStudy } from "../../src/study/load-study.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const STUDY = `

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { parseStudy } from "../../src/plan/load-study.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import { studySchema } from "../../src/plan/study-schema.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import { hashOf } from "../../src/store/canonical-json.js";
+import { parseStudy } from "../../src/study/load-study.js";
+import type { ModelFile } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import { studySchema } from "../../src/study/schema.js";
+import { hashOf } from "../../src/base/files.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const MINIMAL = `

@@ -2,11 +2,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
-import { graphemes } from "../../src/properties/graphemes.js";
-import { behaviorDecider, needsSamples, predictionDecider } from "../../src/properties/property-decider.js";
+import { graphemes } from "../../src/properties/text.js";
+import {
+  behaviorDecider,
+  type Decision,
+  needsSamples,
+  predictionDecider,
+  type TextDecider,
+} from "../../src/properties/deciders.js";
 import { isRefusal, refusalBegun } from "../../src/properties/refusal.js";
-import type { Decision, TextDecider } from "../../src/properties/text-decider.js";
-import type { Extraction } from "../../src/records/extraction.js";
+import type { Extraction } from "../../src/properties/property.js";
 
 const PIECES = [
   ..."aEéßİΣ.,!?\"'`“”«-–()/ \n\t\u00a0\u200d\u0301\ufe0f\u{1F469}\u{1F1E9}0123456789ABCDbcd",
@@ -185,14 +190,14 @@ test("samples are for what is decided late in a long answer", () => {
     "last_character",
     "third_word",
     "last_word",
-    "identity",
-    "identity_reversed",
     "ends_with_vowel",
+    "more_than_10_words",
     "number_of_letters",
     "number_of_words",
-    "more_than_10_words",
     "how_many_words_bins",
     "story_length_bins",
+    "identity",
+    "identity_reversed",
     "sentiment",
     "main_character_name",
   ]);

@@ -2,12 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
-import { normalizeCharacters } from "../../src/properties/characters.js";
-import { graphemes } from "../../src/properties/graphemes.js";
-import { normalize } from "../../src/properties/normalize.js";
-import type { BehaviorProperty } from "../../src/properties/property.js";
+import { graphemes, normalize, normalizeCharacters } from "../../src/properties/text.js";
+import type { BehaviorProperty, Extraction } from "../../src/properties/property.js";
 import { extractBehavior, readReply } from "../../src/properties/reading.js";
-import type { Extraction } from "../../src/records/extraction.js";
 
 const PIECES = [
   ..."aEéßİΣ.,!?\"'`“”«-–()/ \n\t\u00a0\u200b\u200d\ufeff\u0301\u0130\u{1F469}\u{1F1E9}0123456789ABCD",

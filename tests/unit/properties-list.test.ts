@@ -1,22 +1,16 @@
-/** The list of properties: names, files, wordings, finding one by name. */
-import { readdirSync, readFileSync } from "node:fs";
+/** The list of properties: names, tables, wordings, finding one by name. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ERRORS, InwardError } from "../../src/errors.js";
 import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
 
-const FOLDER = new URL("../../src/properties/", import.meta.url);
-const NAMED_FILE = /\bname: "(\w+)"/;
+const FAMILIES = ["characters", "words", "letters", "numbers", "lengths", "options", "whole-texts"];
+const wordsOf = (family: string) => readFileSync(new URL(`../../src/properties/${family}.ts`, import.meta.url), "utf8");
 
-test("names are snake_case, and every property stands in the file of its name", () => {
-  const named = readdirSync(FOLDER).flatMap((file) => {
-    const name = NAMED_FILE.exec(readFileSync(new URL(file, FOLDER), "utf8"))?.[1];
-    return name !== undefined && ALL_PROPERTIES.some((property) => property.name === name) ? [[file, name]] : [];
-  });
-  expect(named.map(([file]) => file).sort()).toEqual(
-    ALL_PROPERTIES.map(({ name }) => `${name.replaceAll("_", "-")}.ts`).sort(),
-  );
-  for (const [file, name] of named) expect(file).toBe(`${name?.replaceAll("_", "-")}.ts`);
-  expect(new Set(ALL_PROPERTIES.map(({ name }) => name)).size).toBe(ALL_PROPERTIES.length);
+test("names are snake_case, and every property is a row of one family's table", () => {
+  const named = FAMILIES.flatMap((family) => [...wordsOf(family).matchAll(/\bname: "(\w+)"/g)].map(([, name]) => name));
+  expect(named.sort()).toEqual(ALL_PROPERTIES.map(({ name }) => name).sort());
+  expect(new Set(named).size).toBe(ALL_PROPERTIES.length);
   for (const { name } of ALL_PROPERTIES) expect(name).toMatch(/^[a-z0-9]+(?:_[a-z0-9]+)*$/);
 });
 

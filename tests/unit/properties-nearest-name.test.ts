@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { nearestName } from "../../src/nearest-name.js";
+import { nearestName } from "../../src/base/nearest-name.js";
 
 const KNOWN = ["seed", "tasks", "models", "first_word", "first_character", "threads"];
 

@@ -1,7 +1,6 @@
 /** The normal form, row by row. */
 import { expect, test } from "vitest";
-import { normalizeCharacters } from "../../src/properties/characters.js";
-import { normalize } from "../../src/properties/normalize.js";
+import { normalize, normalizeCharacters } from "../../src/properties/text.js";
 
 test.each([
   ["hello,", "hello"],

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
 import { extractBehavior, readReply } from "../../src/properties/reading.js";
-import type { Extraction } from "../../src/records/extraction.js";
+import type { Extraction } from "../../src/properties/property.js";
 
 const shown = (extraction: Extraction) => (extraction.ok ? extraction.value : `!${extraction.reason}`);
 

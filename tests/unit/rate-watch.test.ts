@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { RateWatch } from "../../src/ask/rate-watch.js";
+import { RateWatch } from "../../src/ask/groups.js";
 
 const took = (evaluatedTokens: number, decodeSeconds: number) => ({
   evaluatedTokens,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { logSumExp, sampleId, topIds } from "../../src/model/engine/read-logits.js";
-import { uniformDraw } from "../../src/model/engine/uniform-draw.js";
+import { logSumExp, sampleId, topIds } from "../../src/model/engines/node-llama-cpp.js";
+import { uniformDraw } from "../../src/model/engines/engine.js";
 
 const logitArrays = fc.float32Array({ minLength: 1, maxLength: 200, min: -80, max: 80, noNaN: true });
 

@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { MeasuredDistribution } from "../../src/records/calibration.js";
-import type { CalibrationPair, CalibrationRow, CalibrationScores } from "../../src/records/calibration-scores.js";
-import { judgeCalibration, judgeDifference } from "../../src/report/calibration/calibration-verdict.js";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
-import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
+import {
+  type CalibrationPair,
+  type CalibrationRow,
+  type CalibrationScores,
+  scoreCalibration,
+} from "../../src/score/calibration/score-calibration.js";
+import { calibrationSentence, calibrationDifferenceSentence } from "../../src/report/sections/calibration.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { known, makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
@@ -57,7 +60,7 @@ describe("a study that measured distributions", () => {
   });
 
   test("verdicts come first and are computed", () => {
-    expect(linesOf("> ").map((line) => line.split("(total")[0]?.split(": pred")[0])).toEqual([
+    expect(linesOf("> ").map((line) => line.replaceAll("**", "").split("(total")[0]?.split(": pred")[0])).toEqual([
       "> m1 is nearer to what m does than m, which is untrained, is ",
       "> m1 is nearer to what m does than n1, which has other weights, is ",
       "> m about itself (untrained)",
@@ -99,7 +102,9 @@ describe("a study that measured distributions", () => {
 
   test("method and limits say what was chosen and what was not run", () => {
     expect(section).toContain("which is mixed with 1 % of a uniform distribution");
-    expect(section).toContain("95 % percentile cluster bootstrap by source string");
+    expect(plain(report.markdown)).toMatch(
+      /How intervals are made\n[^#]*95 % percentile cluster bootstrap by source string/,
+    );
     expect(section).not.toContain("No cross-prediction was measured");
     expect(section).not.toContain("rest on samples");
   });
@@ -139,7 +144,7 @@ describe("only an interval that excludes 0 makes a difference", () => {
     [0.2, -0.1, 0.3, "it is not shown to beat"],
     [-0.2, -0.3, -0.1, "it is worse than"],
   ])("skill %f [%f, %f]: %s", (value, low, high, words) => {
-    expect(judgeCalibration({ ...(row as CalibrationRow), skill: known(value, low, high) })).toContain(words);
+    expect(calibrationSentence({ ...(row as CalibrationRow), skill: known(value, low, high) })).toContain(words);
   });
   test.each([
     [-0.2, -0.3, -0.1, "is nearer to"],
@@ -147,6 +152,6 @@ describe("only an interval that excludes 0 makes a difference", () => {
     [0.2, 0.1, 0.3, "is further from"],
   ])("total variation %f [%f, %f]: %s", (value, low, high, words) => {
     const one = difference as CalibrationScores["differences"][number];
-    expect(judgeDifference({ ...one, totalVariation: known(value, low, high) })).toContain(words);
+    expect(calibrationDifferenceSentence({ ...one, totalVariation: known(value, low, high) })).toContain(words);
   });
 });

@@ -1,12 +1,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/records/comparisons.js";
-import { value } from "../../src/records/extraction.js";
-import type { Trial } from "../../src/records/trial.js";
-import { formatP } from "../../src/report/comparison/p-value.js";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
-import { behaviorOf } from "../../src/score/comparison/behavior-of.js";
-import { measurePrivilegedAccess } from "../../src/score/comparison/privileged-access.js";
+import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/score/comparison/comparisons.js";
+import { value } from "../../src/properties/property.js";
+import type { Trial } from "../../src/score/trial.js";
+import { formatP } from "../../src/report/sections/comparison.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { behaviorOf } from "../../src/score/comparison/comparison.js";
+import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { INPUT_ONLY } from "../../src/score/input-only/input-only-predictions.js";
 import { known, makeAverage, makeInput, makeScores } from "../fixtures/report/make-report-input.js";
 import { makeTrainedInput } from "../fixtures/report/make-trained-input.js";
@@ -85,9 +84,12 @@ describe("self against cross in the report", () => {
   });
 
   test("the verdict is computed from the numbers, and names each comparison", () => {
-    const [verdict] = linesOf("> ");
+    const verdict = linesOf(">").join("\n");
+    expect(verdict).toMatch(
+      /^> \*\*Yes — m1 against n1, about m\*\* \(`m1`, `n1`, `m`\)\n>\n> Against cross-prediction: \+50\.0 points/,
+    );
     expect(verdict).toContain("Self-prediction exceeds everything that it was compared with.");
-    expect(verdict).toContain("Self exceeds cross-prediction by +50.0 points");
+    expect(verdict).toMatch(/Against cross-prediction: \+50\.0 points .*, 60 trials of 60 strings/);
     expect(verdict).toContain("Self exceeds the best simple rule on the string by +70.0 points");
   });
 
@@ -132,7 +134,7 @@ describe("what weakens a comparison is said", () => {
   test("self that does not exceed cross", async () => {
     const section = sectionOf(await makeReport(makeInput({ comparisons: made(4, 9) })));
     expect(section).toContain("Self-prediction does not exceed everything that it was compared with.");
-    expect(section).toContain("Self does not exceed cross-prediction: difference −50.0 points");
+    expect(section).toContain("Against cross-prediction: −50.0 points");
   });
 
   test("unequal training, equal weights, an unasked cross predictor", async () => {
@@ -184,7 +186,8 @@ describe("the classifier of strings in a report", () => {
 
   test("is among the rules, in the method, and in place of the old limit", async () => {
     const { markdown } = await makeReport(makeInput({ scores }));
-    expect(markdown).toContain("Best rule on the string: input only classifier (of 2)");
+    expect(markdown).toContain("Best rule on the string: last item (of 1)");
+    expect(plain(markdown)).toMatch(/\| Input-only classifier \| 40\.0 % \\\[30\.0, 50\.0\\\]/);
     expect(markdown).toContain("Input-only classifier.");
     expect(markdown).toContain("one classifier of words and letters");
     expect(markdown).not.toContain("no classifier was trained on the strings");

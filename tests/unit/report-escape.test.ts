@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { escapeHtml } from "../../src/report/escape-html.js";
-import { atLineStart, escapeMarkdown, markdownCode, markdownFence } from "../../src/report/escape-markdown.js";
-import { shortened, visibleText } from "../../src/report/visible-text.js";
+import { escapeHtml } from "../../src/report/figures/draw.js";
+import { atLineStart, escapeMarkdown, markdownCode, markdownFence } from "../../src/report/markdown.js";
+import { shortened, visibleText } from "../../src/report/document.js";
 
 describe("visible text", () => {
   test.each([

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles, ReportInput } from "../../src/report/report-input.js";
+import { stateNames } from "../../src/report/state-names.js";
+import { makeReport, type ReportFiles, type ReportInput } from "../../src/report/report.js";
 import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 
@@ -35,6 +35,7 @@ describe("a report of every experiment, with every kind of state", () => {
       "Some trials to read",
       "Exclusions",
       "How it was asked and scored",
+      "How intervals are made",
       "Files, engine and settings",
       "Assumptions and limits",
     ]);
@@ -55,21 +56,49 @@ describe("a report of every experiment, with every kind of state", () => {
   test("the first page has each answer, its number with interval, baselines and n, and the words explained", () => {
     const page = sectionOf("At a glance");
     const [self] = rowsOf(page, "Self-prediction: asked beforehand");
-    expect(self).toMatch(/\| small-predicts-small about small, 2 seeds \| \*\*Yes, with reservations\*\* \|/);
-    expect(self).toMatch(/\d % \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
+    expect(self).toMatch(
+      /\| small after training, about small before training, 2 seeds \(`small-predicts-small`, `small`\) \| \*\*Yes, with reservations\*\* \|/,
+    );
+    expect(self).toMatch(/\d points \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
     expect(rowsOf(page, "Self against others").length).toBeLessThanOrEqual(4);
     expect(rowsOf(page, "Behavioral change")).toHaveLength(2);
     expect(page).toContain("**Yes:** in every comparison that the question needs");
-    expect(page).toContain("Intervals: ");
+    expect(page).toContain("[How intervals are made](#intervals)");
   });
 
-  test("the figure of an experiment moves to the first page, and its section says so", () => {
+  test("the glance table becomes cards: each cell of a row carries its column's name", () => {
+    const [, table = ""] = report.html.split('<table class="cards">');
+    const [first = ""] = table.split("</tbody>")[0]?.match(/<tr><th scope="row".*?<\/tr>/s) ?? [];
+    expect([...first.matchAll(/data-label="([^"]*)"/g)].map(([, label]) => label)).toEqual([
+      "Answer",
+      "Decided by",
+      "Value",
+      "Beside it",
+      "Trials / strings",
+    ]);
+    expect(first).toContain('<span class="ids"><code>small-predicts-small</code> <code>small</code></span>');
+  });
+
+  test("every state of the plan has a name of its own", () => {
+    const names = stateNames(input.plan);
+    const all = Object.keys(input.plan.states ?? {}).map(names);
+    expect(new Set(all).size).toBe(all.length);
+    expect(names("small")).toBe("small before training");
+    expect(names("small-predicts-small")).toBe("small after training");
+    expect(names("small-predicts-small-seed-8")).toBe("small after training, seed 8");
+    expect(names("shallow-predicts-small-from-30")).toBe("shallow trained on small, 30 strings");
+    expect(names("shallow-shown-8-of-small")).toBe("shallow shown 8 behaviors of small");
+    expect(names("small-predicts-small-asked-bare")).toBe("small after training, asked in the wording “bare”");
+    expect(names("nobody")).toBe("nobody");
+  });
+
+  test("the figure of the first experiment moves to the first page, and its section says so", () => {
     const page = sectionOf("At a glance");
+    expect(page).toContain("(figures/self-prediction-1.svg)");
     for (const name of ["self-prediction-1", "comparison-1", "shift-1"]) {
-      expect(page).toContain(`(figures/${name}.svg)`);
       expect(report.markdown.split(`(figures/${name}.svg)`)).toHaveLength(2);
     }
-    expect(sectionOf("Behavioral change")).toContain("stands under “At a glance”");
+    expect(sectionOf("Self against controls")).toContain("stands under [At a glance](#experiments)");
   });
 
   test("self stands beside its controls, other wordings and series", () => {
@@ -106,7 +135,7 @@ describe("a report of every experiment, with every kind of state", () => {
     );
     expect(besides.length).toBeGreaterThan(1);
     expect(section).toMatch(
-      /The changed model knows more of it: about the new behavior, on the same trials, .* minus it \+/,
+      /The changed model knows more of it than .*: about the new behavior, on the same trials, .* minus it \+/,
     );
     expect(plain(report.markdown)).toContain(
       "goes on from shallow-predicts-small-from-30; learnt the same answers as small-predicts-small-changed-last",
@@ -173,20 +202,25 @@ test("an experiment without a verdict says why, and hostile words stay text", as
   if (!first) throw new Error("nothing is judged");
   const [verdict] = first.verdicts;
   if (!verdict) throw new Error("there is no verdict");
-  const hostile = { ...verdict, about: HOSTILE, sentence: HOSTILE, because: [HOSTILE], numbers: [] };
+  const hostile = {
+    ...verdict,
+    about: { kind: "self" as const, self: HOSTILE, target: `${HOSTILE}2`, seeds: 1 },
+    reservations: [{ kind: "not_compared" as const, against: HOSTILE, reason: HOSTILE }],
+    numbers: [],
+  };
   const report = await makeReport({
     ...input,
     experiments: {
-      experimentsVersion: 1,
+      experimentsVersion: 2,
       experiments: [
         { ...first, verdicts: [hostile, ...Array(12).fill({ ...hostile, finding: "cannot_tell" })] },
-        { name: "matrix", question: HOSTILE, verdicts: [], missing: "nobody is asked about everybody" },
+        { name: "matrix", verdicts: [], missing: "no_matrix" },
       ],
     },
   });
   expect(report.html).not.toMatch(/<script/i);
   expect(unbalanced(report.html)).toBeUndefined();
-  expect(report.markdown).toContain("— (nobody is asked about everybody)");
+  expect(report.markdown).toContain("— (no matrix was made)");
   expect(report.markdown).toContain("10 more: 10 cannot be told");
   for (const rows of markdownTables(report.markdown)) expect(new Set(rows).size).toBe(1);
 });

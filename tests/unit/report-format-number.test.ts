@@ -8,7 +8,7 @@ import {
   formatPercent,
   formatPoints,
   formatShare,
-} from "../../src/report/format-number.js";
+} from "../../src/report/document.js";
 import { known, unknown } from "../fixtures/report/make-report-input.js";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");

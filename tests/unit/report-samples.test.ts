@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { chooseSamples, outcomeOf } from "../../src/report/sample-trial.js";
+import { chooseSamples, outcomeOf } from "../../src/report/sections/samples.js";
 import { makeTrial, makeTrials } from "../fixtures/report/make-report-input.js";
 
 const texts = () => ({ objectQuestion: "q", objectAnswer: "a", hypotheticalQuestion: "h", hypotheticalReply: "r" });

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { showProgress } from "../../src/cli/progress.js";
 import { summarize } from "../../src/cli/summary.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Scores } from "../../src/records/scores.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { writeJson } from "../../src/store/write-whole.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Scores } from "../../src/score/scores.js";
+import { RunFolder } from "../../src/run/folder.js";
+import { writeJson } from "../../src/base/files.js";
 import { FLOOR, known, makePlan, makeScores } from "../fixtures/report/make-report-input.js";
 import { makeChange, makeTrainedPlan, makeTrainedScores } from "../fixtures/report/make-trained-input.js";
 
@@ -23,7 +23,7 @@ async function linesFor(plan: Plan, scores: Scores): Promise<string[]> {
   try {
     await writeJson(run.file("scores"), scores);
     await writeJson(run.file("noiseFloor"), [FLOOR]);
-    return (await summarize(run)).text.split("\n").map((line) => line.replace(/ {2,}/g, " | "));
+    return (await summarize({ folder, plan, scores })).text.split("\n").map((line) => line.replace(/ {2,}/g, " | "));
   } finally {
     await run.close();
   }
@@ -61,11 +61,11 @@ test("progress shows the loss and the rate beside the steps, and nothing where t
   const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
   try {
     const { update, end } = showProgress();
-    update("training a", 2, 2, "loss 0.531, 120 tokens/s");
-    update("hypothetical", 3, 3);
+    update({ stage: "training a", done: 2, total: 2, unit: "steps", detail: "loss 0.531, 120 tokens/s" });
+    update({ stage: "hypothetical", done: 3, total: 3, unit: "questions" });
     end();
     expect(write.mock.calls.map(([text]) => text)).toEqual([
-      "training a: 2/2 · loss 0.531, 120 tokens/s\n",
+      "training a: step 2/2 · loss 0.531, 120 tokens/s\n",
       "hypothetical: 3/3\n",
     ]);
   } finally {
@@ -80,10 +80,11 @@ test("the first line of a stage is printed at once, however young the process; t
   const now = vi.spyOn(performance, "now").mockReturnValue(20);
   try {
     const { update } = showProgress();
-    update("distributions", 0, 12);
-    update("distributions", 1, 12);
+    const distributions = (done: number) => update({ stage: "distributions", done, total: 12, unit: "questions" });
+    distributions(0);
+    distributions(1);
     now.mockReturnValue(5_020);
-    update("distributions", 2, 12);
+    distributions(2);
     expect(write.mock.calls.map(([text]) => text)).toEqual([
       "distributions: 0/12\n",
       "distributions: 2/12 · 0.4/s · 25 s left\n",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Scores } from "../../src/records/scores.js";
-import { effectsOf, type TrainingEffect } from "../../src/report/training/effects-of.js";
-import { judgeTraining } from "../../src/report/training/training-verdict.js";
+import type { Scores } from "../../src/score/scores.js";
+import { judgeTraining } from "../../src/report/sections/training-verdict.js";
+import { effectsOf, type TrainingEffect } from "../../src/score/verdicts/training-effect.js";
 import { known, unknown } from "../fixtures/report/make-report-input.js";
 import {
   ADAPTER,

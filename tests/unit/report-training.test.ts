@@ -1,7 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import type { PlannedAdapter } from "../../src/records/plan.js";
-import { makeReport } from "../../src/report/make-report.js";
-import type { ReportFiles } from "../../src/report/report-input.js";
+import type { PlannedAdapter } from "../../src/study/plan.js";
+import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { makeInput, unknown } from "../fixtures/report/make-report-input.js";
 import {
   ADAPTER,
@@ -40,6 +39,7 @@ describe("a study that trains", () => {
       "Some trials to read",
       "Exclusions",
       "How it was asked and scored",
+      "How intervals are made",
       "Files, engine and settings",
       "Assumptions and limits",
     ]);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { AverageScore } from "../../src/records/scores.js";
-import { judge } from "../../src/report/verdict.js";
+import type { AverageScore } from "../../src/score/scores.js";
+import { modeSentences } from "../../src/report/sections/headline.js";
+import { judgeAgainstMode } from "../../src/score/verdicts/against-mode.js";
 import { known, makeAverage, makeCell, unknown } from "../fixtures/report/make-report-input.js";
 
 const varied = [makeCell()];
@@ -10,8 +11,9 @@ const all = { count: 1100, of: 1100 };
 const calm: Partial<AverageScore> = { hypotheticalCompliance: all, objectCompliance: all, heuristics: {} };
 
 function verdict(rest: Partial<AverageScore>, cells = varied, macro?: AverageScore) {
-  const { comparison, sentences } = judge(makeAverage({ ...calm, ...rest }), macro, cells);
-  return { comparison, text: sentences.join(" ").replaceAll("\u00a0", " ") };
+  const average = makeAverage({ ...calm, ...rest });
+  const { comparison } = judgeAgainstMode(average, macro, cells);
+  return { comparison, text: modeSentences(average, macro, cells).join(" ").replaceAll("\u00a0", " ") };
 }
 
 describe("against the mode", () => {

@@ -1,13 +1,15 @@
 /** What must hold of every set of distributions. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { MeasuredDistribution } from "../../src/records/calibration.js";
-import type { CalibrationPair, CalibrationScores } from "../../src/records/calibration-scores.js";
-import type { Estimate } from "../../src/records/scores.js";
-import { type Comparison, compareDistributions } from "../../src/score/calibration/comparison.js";
-import { klBounds, klDivergence } from "../../src/score/calibration/divergence.js";
-import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
-import { totalVariation, totalVariationBounds } from "../../src/score/calibration/total-variation.js";
+import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
+import {
+  type CalibrationPair,
+  type CalibrationScores,
+  scoreCalibration,
+} from "../../src/score/calibration/score-calibration.js";
+import type { Estimate } from "../../src/score/interval.js";
+import { type Comparison, compareDistributions } from "../../src/score/calibration/predictors.js";
+import { klBounds, klDivergence, totalVariation, totalVariationBounds } from "../../src/score/calibration/measures.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 40, bootstrapSeed: 3 };

@@ -1,10 +1,14 @@
 /** Agreement with numpy, scipy and pandas; tests/fixtures/score/README.md says how the expected values were made. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { MeasuredDistribution } from "../../src/records/calibration.js";
-import type { CalibrationMetrics, CalibrationPair, CalibrationRow } from "../../src/records/calibration-scores.js";
-import type { Estimate } from "../../src/records/scores.js";
-import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import type { MeasuredDistribution } from "../../src/ask/measure-distribution.js";
+import {
+  type CalibrationMetrics,
+  type CalibrationPair,
+  type CalibrationRow,
+  scoreCalibration,
+} from "../../src/score/calibration/score-calibration.js";
+import type { Estimate } from "../../src/score/interval.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 type Measure = Exclude<keyof CalibrationMetrics, "madByRankPoints" | "totalVariationBounds" | "klNatsBounds">;

@@ -1,15 +1,20 @@
 /** Calibration by hand: examples small enough to compute on paper, and input that gives no number. */
 import { describe, expect, test } from "vitest";
-import type { CalibrationPair } from "../../src/records/calibration-scores.js";
-import { pointsOf } from "../../src/score/calibration/behavior-points.js";
-import { brier, excessBrier } from "../../src/score/calibration/brier.js";
-import { type Comparison, compareDistributions } from "../../src/score/calibration/comparison.js";
-import { isInfinite, klDivergence } from "../../src/score/calibration/divergence.js";
-import { equalFrequencyBins, orderPoints } from "../../src/score/calibration/equal-frequency-bins.js";
-import { rankCorrelation } from "../../src/score/calibration/rank-correlation.js";
-import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
-import { drawStrings } from "../../src/score/calibration/string-draws.js";
-import { totalVariation, totalVariationBounds } from "../../src/score/calibration/total-variation.js";
+import { type CalibrationPair, scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import {
+  brier,
+  equalFrequencyBins,
+  excessBrier,
+  isInfinite,
+  klDivergence,
+  orderPoints,
+  pointsOf,
+  totalVariation,
+  totalVariationBounds,
+} from "../../src/score/calibration/measures.js";
+import { type Comparison, compareDistributions } from "../../src/score/calibration/predictors.js";
+import { rankCorrelation } from "../../src/score/correlation.js";
+import { drawStrings } from "../../src/score/resampling.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 200, bootstrapSeed: 5 };

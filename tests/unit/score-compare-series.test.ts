@@ -1,11 +1,11 @@
 /** Series: which states of a plan make one, and whether its last step still rises. */
 import { describe, expect, test } from "vitest";
-import type { ComparedSeries } from "../../src/records/comparisons.js";
-import type { Plan } from "../../src/records/plan.js";
-import type { Trial } from "../../src/records/trial.js";
-import { notAtPlateau, plateauSentence } from "../../src/report/self/series-words.js";
-import { compareSeries } from "../../src/score/comparison/compare-series.js";
-import { findSeries, type Series } from "../../src/score/comparison/find-series.js";
+import type { ComparedSeries } from "../../src/score/comparison/comparisons.js";
+import type { Plan } from "../../src/study/plan.js";
+import type { Trial } from "../../src/score/trial.js";
+import { plateauSentence } from "../../src/report/sentences.js";
+import { plateauOf } from "../../src/score/verdicts/cross-prediction.js";
+import { compareSeries, findSeries, type Series } from "../../src/score/comparison/contrasts.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 400, bootstrapSeed: 3, noiseFloorNats: 0.01 };
@@ -46,10 +46,10 @@ describe("steps of a series", () => {
       [20, 40, "exceeds"],
     ]);
     expect(lastOf(series)).toMatchObject({ micro: { difference: { ok: true, value: 0.5, n: 300 } }, seeds: 1 });
-    expect(plateauSentence(series)).toMatch(
+    expect(plateauSentence(plateauOf(series, 0.95))).toMatch(
       /^n learning from strings of m still rises, from 20 \(16\.7\s%\s.*right\) to 40 strings \(66\.7\s%\s.*: it has not reached its plateau\.$/,
     );
-    expect(notAtPlateau([series], { model: "n", target: "m", kind: "learnt" })).toHaveLength(1);
+    expect(plateauOf(series, 0.95)).toMatchObject({ finding: "exceeds", from: { size: 20 }, to: { size: 40 } });
   });
 
   test("a last step that brings nothing, or less than nothing, is a plateau", () => {
@@ -57,19 +57,21 @@ describe("steps of a series", () => {
       const trials = trialsOf({ "n-10-7": 10, "n-20-7": 40, "n-40-7": last });
       const series = compareSeries(learnt([[10], [20], [40]]), trials, SETTINGS);
       expect(lastOf(series)).toMatchObject({ judgement: { finding: "does_not_exceed" } });
-      expect(plateauSentence(series)).toMatch(/has reached its plateau among these sizes: it no longer rises from 20 /);
-      expect(notAtPlateau([series], { model: "n", target: "m", kind: "learnt" })).toEqual([]);
+      expect(plateauSentence(plateauOf(series, 0.95))).toMatch(
+        /has reached its plateau among these sizes: it no longer rises from 20 /,
+      );
+      expect(plateauOf(series, 0.95)).toMatchObject({ finding: "does_not_exceed", kind: "learnt", model: "n" });
     }
   });
 
   test("a small rise cannot be told from none", () => {
     const series = compareSeries(learnt([[10], [20]]), trialsOf({ "n-10-7": 30, "n-20-7": 30.8 }), SETTINGS);
     expect(lastOf(series)).toMatchObject({ judgement: { finding: "cannot_tell" } });
-    expect(plateauSentence(series)).toContain("cannot be told");
-    expect(notAtPlateau([series], { model: "n", target: "m", kind: "learnt" })).toEqual([
-      plateauSentence(series).replace(/\.$/, ""),
-    ]);
-    expect(notAtPlateau([series], { model: "n", target: "m", kind: "shown" })).toEqual([]);
+    expect(plateauSentence(plateauOf(series, 0.95))).toContain("cannot be told");
+    expect(plateauOf(series, 0.95)).toMatchObject({
+      finding: "cannot_tell",
+      reasons: [{ kind: "test_disagrees" }],
+    });
   });
 
   test("seeds are paired, one that has a single size is left out", () => {
@@ -83,10 +85,10 @@ describe("steps of a series", () => {
   test("without a seed that has both sizes, or without trials, there is a reason", () => {
     const apart = compareSeries(learnt([[10], [40, 8]]), trialsOf({ "n-10-7": 10, "n-40-8": 20 }), SETTINGS);
     expect(lastOf(apart)).toEqual({ from: 10, to: 40, ok: false, reason: expect.stringContaining("10 and 40") });
-    expect(plateauSentence(apart)).toMatch(/is not known: no seed of training has both sizes/);
+    expect(plateauSentence(plateauOf(apart, 0.95))).toMatch(/is not known: no seed of training has both sizes/);
     const empty = compareSeries(learnt([[10], [40]]), [], SETTINGS);
     expect(lastOf(empty)).toMatchObject({ judgement: { finding: "unknown" } });
-    expect(plateauSentence(empty)).toMatch(/is not known: ./);
+    expect(plateauSentence(plateauOf(empty, 0.95))).toMatch(/is not known: ./);
   });
 });
 

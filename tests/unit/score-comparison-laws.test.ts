@@ -1,16 +1,12 @@
 /** What must hold of every comparison, and what becomes of trials that tell nothing. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { PredictorComparison } from "../../src/records/comparison.js";
-import type { Trial } from "../../src/records/trial.js";
-import { behaviorOf } from "../../src/score/comparison/behavior-of.js";
-import { comparePredictors } from "../../src/score/comparison/compare-predictors.js";
-import { designEffect } from "../../src/score/comparison/design-effect.js";
-import { holmAdjusted } from "../../src/score/comparison/holm.js";
-import { mcNemarTest } from "../../src/score/comparison/mcnemar.js";
-import { scoreShift } from "../../src/score/comparison/score-shift.js";
-import { signFlipTest } from "../../src/score/comparison/sign-flip.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
+import { behaviorOf, comparePredictors, type PredictorComparison } from "../../src/score/comparison/comparison.js";
+import type { Trial } from "../../src/score/trial.js";
+import { designEffect } from "../../src/score/comparison/scatter.js";
+import { holmAdjusted, mcNemarTest, signFlipTest } from "../../src/score/comparison/tests.js";
+import { scoreShift } from "../../src/score/comparison/shift.js";
+import { scoreTrials } from "../../src/score/scores.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = {

@@ -1,15 +1,11 @@
 /** Agreement with numpy, scipy, statsmodels and published examples; tests/fixtures/score/README-comparison.md has the command. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Sensitivity } from "../../src/records/comparison.js";
-import type { Estimate } from "../../src/records/scores.js";
-import { binomialFrom, binomialMass, binomialUpTo } from "../../src/score/binomial.js";
-import { clopperPearsonInterval } from "../../src/score/clopper-pearson.js";
-import { comparePredictors } from "../../src/score/comparison/compare-predictors.js";
-import { holmAdjusted } from "../../src/score/comparison/holm.js";
-import { mcNemarTest } from "../../src/score/comparison/mcnemar.js";
-import { scoreShift } from "../../src/score/comparison/score-shift.js";
-import { signFlipTest } from "../../src/score/comparison/sign-flip.js";
+import { comparePredictors, type Sensitivity } from "../../src/score/comparison/comparison.js";
+import type { Estimate } from "../../src/score/interval.js";
+import { binomialFrom, binomialMass, binomialUpTo, clopperPearsonInterval } from "../../src/score/probability.js";
+import { holmAdjusted, mcNemarTest, signFlipTest } from "../../src/score/comparison/tests.js";
+import { scoreShift } from "../../src/score/comparison/shift.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 type Text = string | null;

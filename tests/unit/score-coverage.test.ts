@@ -2,9 +2,9 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
-import { wilsonInterval } from "../../src/score/wilson.js";
+import type { Trial } from "../../src/score/trial.js";
+import { scoreTrials } from "../../src/score/scores.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const PROPERTIES = ["p1", "p2", "p3", "p4", "p5", "p6"];

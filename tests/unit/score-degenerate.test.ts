@@ -1,18 +1,17 @@
 /** Inputs that tell little or nothing: every statistic has a value with an interval around it, or says why not, and nothing is NaN. */
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
+import type { Trial } from "../../src/score/trial.js";
 import { scoreCalibration } from "../../src/score/calibration/score-calibration.js";
-import { clusterTInterval } from "../../src/score/comparison/cluster-t-interval.js";
-import { comparePredictors } from "../../src/score/comparison/compare-predictors.js";
-import { measurePrivilegedAccess } from "../../src/score/comparison/privileged-access.js";
-import { scoreShift } from "../../src/score/comparison/score-shift.js";
-import type { DifferenceRow } from "../../src/score/comparison/string-contributions.js";
-import { fitMatrix } from "../../src/score/matrix/fit-matrix.js";
-import { matrixCells } from "../../src/score/matrix/matrix-cells.js";
-import { onMissScale } from "../../src/score/matrix/miss-scale.js";
-import { powerOf } from "../../src/score/power/power-of.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
-import { songRegression } from "../../src/score/song/song-regression.js";
+import { clusterTInterval } from "../../src/score/interval.js";
+import { comparePredictors } from "../../src/score/comparison/comparison.js";
+import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
+import { scoreShift } from "../../src/score/comparison/shift.js";
+import type { DifferenceRow } from "../../src/score/comparison/difference.js";
+import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
+import { matrixCells } from "../../src/score/matrix/cells.js";
+import { powerOf } from "../../src/score/power.js";
+import { scoreTrials } from "../../src/score/scores.js";
+import { songRegression } from "../../src/score/matrix/song.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 

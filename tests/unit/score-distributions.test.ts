@@ -1,12 +1,10 @@
 /** The normal distribution, Student's t, expanded percentiles, the t interval and power, against scipy and pandas (tests/fixtures/score). */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { clusterTInterval } from "../../src/score/comparison/cluster-t-interval.js";
-import type { DifferenceRow } from "../../src/score/comparison/string-contributions.js";
-import { normalCumulative, normalQuantile } from "../../src/score/normal.js";
-import { expandedTail } from "../../src/score/percentile-interval.js";
-import { powerOf } from "../../src/score/power/power-of.js";
-import { studentCumulative, studentQuantile } from "../../src/score/student-t.js";
+import { clusterTInterval, expandedTail } from "../../src/score/interval.js";
+import type { DifferenceRow } from "../../src/score/comparison/difference.js";
+import { normalCumulative, normalQuantile, studentCumulative, studentQuantile } from "../../src/score/probability.js";
+import { powerOf } from "../../src/score/power.js";
 
 interface Distributions {
   confidence: number;

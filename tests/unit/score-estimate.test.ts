@@ -1,9 +1,8 @@
 /** The arithmetic of one estimate on replicates written by hand. */
 import { describe, expect, test } from "vitest";
-import { drawResamples, resampledSums } from "../../src/score/cluster-bootstrap.js";
-import { estimateMean } from "../../src/score/estimate.js";
-import { PROPORTION } from "../../src/score/measure.js";
-import type { Tally } from "../../src/score/tally.js";
+import { drawResamples, resampledSums } from "../../src/score/resampling.js";
+import { estimateMean } from "../../src/score/tally.js";
+import { PROPORTION, type Tally } from "../../src/score/tally.js";
 
 function tally(
   points: number[],

@@ -1,7 +1,7 @@
 /** Who is compared with whom: read off a plan. */
 import { describe, expect, test } from "vitest";
-import type { Plan } from "../../src/records/plan.js";
-import { findContrasts } from "../../src/score/comparison/find-contrasts.js";
+import type { Plan } from "../../src/study/plan.js";
+import { findContrasts } from "../../src/score/comparison/contrasts.js";
 
 type Input = Pick<Plan, "models" | "states" | "predictions">;
 const file = (sha256: string) => ({ source: "made", sha256, bytes: 1, encoding: "F32", licence: "CC0-1.0" });

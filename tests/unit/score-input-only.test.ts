@@ -4,12 +4,17 @@ import fc from "fast-check";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, test } from "vitest";
-import { featureDictionary } from "../../src/score/input-only/feature-dictionary.js";
+import {
+  featureDictionary,
+  fitLogistic,
+  logProbabilities,
+  minimize,
+  MOST_VALUES,
+  PENALTIES,
+  stringFeatures,
+  trainClassifier,
+} from "../../src/score/input-only/classifier.js";
 import { type InputOnlyExample, inputOnlyPredictions } from "../../src/score/input-only/input-only-predictions.js";
-import { minimize } from "../../src/score/input-only/minimize.js";
-import { fitLogistic, logProbabilities } from "../../src/score/input-only/multinomial-logistic.js";
-import { stringFeatures } from "../../src/score/input-only/string-features.js";
-import { MOST_VALUES, PENALTIES, trainClassifier } from "../../src/score/input-only/train-classifier.js";
 
 interface Reference {
   penalty: number;

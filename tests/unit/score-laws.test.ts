@@ -1,9 +1,9 @@
 /** What must hold of every set of trials. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { CellScore, Estimate, Scores } from "../../src/records/scores.js";
-import type { TrainLabel, Trial } from "../../src/records/trial.js";
-import { type ScoreSettings, scoreTrials } from "../../src/score/score-trials.js";
+import { type CellScore, type Scores, type ScoreSettings, scoreTrials } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
+import type { TrainLabel, Trial } from "../../src/score/trial.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS: ScoreSettings = { confidence: 0.95, bootstrapReplicates: 60, bootstrapSeed: 3, noiseFloorNats: 0.3 };
@@ -27,14 +27,14 @@ const someTrials: fc.Arbitrary<Trial[]> = fc
     { selector: (one) => `${one.item}/${one.task}/${one.property}/${one.predictor}`, maxLength: 50 },
   )
   .map((rows) =>
-    rows.map(({ item, task, property, predictor, behavior, prediction, rule, complies, minMargin }) => {
+    rows.map(({ item, task, property, predictor, behavior, prediction, rule, complies, minMargin }): Trial => {
       const { minMargin: _, ...trial } = makeTrial(item, behavior, prediction, { task, property, predictor });
       return {
         ...trial,
         objectCompliance: complies || item < "s5" ? { ok: true } : { ok: false, reason: "refusal" },
         heuristics: rule === undefined ? {} : { last_item: extraction(rule) },
         ...(minMargin === undefined ? {} : { minMargin }),
-      } satisfies Trial;
+      };
     }),
   );
 

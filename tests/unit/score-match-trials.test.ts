@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Behavior } from "../../src/records/behavior.js";
-import { missing, value } from "../../src/records/extraction.js";
-import { type MatchInput, matchTrials, type Prediction } from "../../src/score/match-trials.js";
+import { type Behavior, missing, value } from "../../src/properties/property.js";
+import { type MatchInput, matchTrials, type Prediction } from "../../src/score/trial.js";
 
 function behavior(item: string, rest: Partial<Behavior> = {}): Behavior {
   return {

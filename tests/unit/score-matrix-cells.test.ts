@@ -2,12 +2,11 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
-import { drawResamples } from "../../src/score/cluster-bootstrap.js";
-import { behaviorSimilarity } from "../../src/score/matrix/behavior-similarity.js";
-import { fitMatrix } from "../../src/score/matrix/fit-matrix.js";
-import { matrixCells } from "../../src/score/matrix/matrix-cells.js";
-import { percentileInterval } from "../../src/score/percentile-interval.js";
+import type { Trial } from "../../src/score/trial.js";
+import { drawResamples } from "../../src/score/resampling.js";
+import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
+import { fitMatrix } from "../../src/score/matrix/fit.js";
+import { percentileInterval } from "../../src/score/interval.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 interface World {

@@ -2,10 +2,14 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Covariate, fitMatrix, type MatrixFit } from "../../src/score/matrix/fit-matrix.js";
-import { leastSquares } from "../../src/score/matrix/least-squares.js";
-import type { CellMean, MatrixCell } from "../../src/score/matrix/matrix-cell.js";
-import { orthonormalColumns } from "../../src/score/matrix/orthonormal-columns.js";
+import {
+  type Covariate,
+  fitMatrix,
+  leastSquares,
+  type MatrixFit,
+  orthonormalColumns,
+} from "../../src/score/matrix/fit.js";
+import type { CellMean, MatrixCell } from "../../src/score/matrix/cells.js";
 
 interface Expected {
   coefficients: number[];

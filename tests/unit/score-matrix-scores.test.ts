@@ -1,13 +1,12 @@
 /** All that is computed of a matrix at once: which fits, whose relations, what is missing with which reason; and what the report says. */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Plan } from "../../src/records/plan.js";
-import type { Trial } from "../../src/records/trial.js";
-import { makeReport } from "../../src/report/make-report.js";
-import { songVerdict } from "../../src/report/matrix/matrix-verdict.js";
-import type { FittedForm, MatrixScores } from "../../src/score/matrix/matrix-scores.js";
-import { relationCovariates, relationOf } from "../../src/score/matrix/relation.js";
-import { scoreMatrix } from "../../src/score/matrix/score-matrix.js";
-import { scoreSong } from "../../src/score/song/score-song.js";
+import type { Plan } from "../../src/study/plan.js";
+import { statesOf } from "../../src/study/states.js";
+import type { Trial } from "../../src/score/trial.js";
+import { makeReport } from "../../src/report/report.js";
+import { type FittedForm, type MatrixScores, scoreMatrix } from "../../src/score/matrix/matrix.js";
+import { relationCovariates } from "../../src/score/matrix/cells.js";
+import { scoreSong } from "../../src/score/matrix/song.js";
 import { makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
@@ -83,12 +82,12 @@ describe("what two states have in common", () => {
     ["m", "n", "other"],
     ["k", "n-m", "other"],
   ])("%s and %s: %s", (first, second, relation) => {
-    expect(relationOf(PLAN, first, second)).toBe(relation);
-    expect(relationOf(PLAN, second, first)).toBe(relation);
+    expect(statesOf(PLAN).relation(first, second)).toBe(relation);
+    expect(statesOf(PLAN).relation(second, first)).toBe(relation);
   });
 
   test("label sources", () => {
-    const [, source, shared] = relationCovariates(PLAN);
+    const [, source, shared] = relationCovariates(statesOf(PLAN));
     expect([source?.of("m-n", "n"), source?.of("n", "m-n"), source?.of("m-m", "m"), source?.of("m", "m")]).toEqual([
       ...[1, 0, 1, 0],
     ]);
@@ -128,7 +127,7 @@ describe("planted access to itself", () => {
 
   test("is the report's finding, with what it rests on", () => {
     expect(section).toMatch(
-      /\*\*Over all predictors, a state predicts itself better than its skill.*?: γ = \+\d+\.\d points \\\[/,
+      /> \*\*Yes — all predictors\*\*\n>\n> Over all predictors, a state predicts itself better than its skill.*?: γ = \+\d+\.\d points \\\[/,
     );
     expect(section).toContain("it stays above 0 once likeness is taken out");
     expect(section).toContain("It stands as well on the scale of −log(1 − accuracy)");
@@ -171,6 +170,6 @@ describe("what cannot be said is said with a reason", () => {
 
   test("one state asked for logprobs", () => {
     const song = scoreSong(PLAN, [], SETTINGS);
-    expect(songVerdict(song)[0]).toMatch(/was not measured: no state was asked/);
+    expect(song).toMatchObject({ ok: false, reason: expect.stringMatching(/^no state was asked/) });
   });
 });

@@ -3,23 +3,25 @@
  * in one of 1,000 such tests, one of 95 % fewer than 51 times likewise, one of 90 % fewer than 47 times in one of 250: so wide are the bounds.
  */
 import { describe, expect, test } from "vitest";
-import { plantedState, plantedWorld, simulateStudy, truthOf } from "../../scripts/validation/planted-truth.mjs";
-import { runScenario } from "../../scripts/validation/run-scenario.mjs";
-import { SCENARIOS } from "../../scripts/validation/scenarios.mjs";
-import { clopperPearsonInterval } from "../../src/score/clopper-pearson.js";
-import { clusterTInterval } from "../../src/score/comparison/cluster-t-interval.js";
-import { differenceOf, differencesOver, rightOf, tableOf } from "../../src/score/comparison/difference-over.js";
-import { judgeDifference } from "../../src/score/comparison/judge-difference.js";
-import { pairTrials } from "../../src/score/comparison/pair-trials.js";
-import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/comparison/resampling.js";
-import { signFlipTest } from "../../src/score/comparison/sign-flip.js";
-import { stringContributions } from "../../src/score/comparison/string-contributions.js";
-import { behaviorSimilarity } from "../../src/score/matrix/behavior-similarity.js";
-import { fitMatrix } from "../../src/score/matrix/fit-matrix.js";
-import { matrixCells } from "../../src/score/matrix/matrix-cells.js";
-import { onMissScale } from "../../src/score/matrix/miss-scale.js";
-import { percentileInterval } from "../../src/score/percentile-interval.js";
-import { powerOf } from "../../src/score/power/power-of.js";
+import { plantedState, plantedWorld, simulateStudy, truthOf } from "../../validation/planted-truth.mjs";
+import { runScenario } from "../../validation/run-scenario.mjs";
+import { SCENARIOS } from "../../validation/scenarios.mjs";
+import { clopperPearsonInterval } from "../../src/score/probability.js";
+import { clusterTInterval, percentileInterval } from "../../src/score/interval.js";
+import {
+  differenceOf,
+  differencesOver,
+  rightOf,
+  stringContributions,
+  tableOf,
+} from "../../src/score/comparison/difference.js";
+import { judgeDifference } from "../../src/score/comparison/judge.js";
+import { pairTrials } from "../../src/score/comparison/comparison.js";
+import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resampling.js";
+import { signFlipTest } from "../../src/score/comparison/tests.js";
+import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
+import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
+import { powerOf } from "../../src/score/power.js";
 
 const SCORING = {
   clopperPearsonInterval,

@@ -2,13 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { clusterTInterval } from "../../src/score/comparison/cluster-t-interval.js";
-import type { DifferenceRow } from "../../src/score/comparison/string-contributions.js";
-import { fitMatrix } from "../../src/score/matrix/fit-matrix.js";
-import { onMissScale } from "../../src/score/matrix/miss-scale.js";
-import { type PowerSettings, powerOf } from "../../src/score/power/power-of.js";
-import { runDifferences } from "../../src/score/power/run-differences.js";
-import { studentCumulative, studentQuantile } from "../../src/score/student-t.js";
+import { clusterTInterval } from "../../src/score/interval.js";
+import type { DifferenceRow } from "../../src/score/comparison/difference.js";
+import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
+import { powerOf, type PowerSettings, runDifferences } from "../../src/score/power.js";
+import { studentCumulative, studentQuantile } from "../../src/score/probability.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const FIVE_POINTS: PowerSettings = { difference: 0.05, power: 0.9, confidence: 0.95, kind: "micro" };

@@ -1,14 +1,18 @@
 /** The verdict: what is compared, and what follows from which numbers. */
 import { describe, expect, test } from "vitest";
-import type { Contrast, PrivilegedAccess, TestedDifference } from "../../src/records/comparison.js";
-import { missing, value } from "../../src/records/extraction.js";
-import type { Estimate } from "../../src/records/scores.js";
-import type { Trial } from "../../src/records/trial.js";
-import { privilegedAccessSentences } from "../../src/report/privileged-access-words.js";
-import { behaviorOf } from "../../src/score/comparison/behavior-of.js";
-import { comparePredictors } from "../../src/score/comparison/compare-predictors.js";
-import { judgeDifference } from "../../src/score/comparison/judge-difference.js";
-import { measurePrivilegedAccess } from "../../src/score/comparison/privileged-access.js";
+import {
+  behaviorOf,
+  comparePredictors,
+  type Contrast,
+  type TestedDifference,
+} from "../../src/score/comparison/comparison.js";
+import { missing, value } from "../../src/properties/property.js";
+import type { Estimate } from "../../src/score/interval.js";
+import type { Trial } from "../../src/score/trial.js";
+import { verdictSentences } from "../../src/report/sentences.js";
+import { notCompared } from "../../src/score/verdicts/self-prediction.js";
+import { smallestOf, type VerdictBecause, type VerdictNumber } from "../../src/score/verdicts/verdict.js";
+import { judgeDifference, measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { bestHeuristicOf } from "../../src/score/comparison/third-parties.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
@@ -77,9 +81,12 @@ describe("privileged access", () => {
       best_heuristic: "no simple rule applies to these strings",
       input_only: "no input-only classifier was trained",
     });
-    expect(privilegedAccessSentences(verdict)[0]).toBe(
-      "Self-prediction exceeds everything that it was compared with, which is not all that it should be.",
-    );
+    expect(verdict.overall).toBe("exceeds");
+    expect(notCompared(verdict.notCompared)).toContainEqual({
+      kind: "not_compared",
+      against: "input_only",
+      reason: "no input-only classifier was trained",
+    });
   });
 
   test("seeds are contrasts: each has its third party, and they are drawn too", () => {
@@ -174,27 +181,48 @@ describe("a difference", () => {
   });
 });
 
-test("sentences carry the numbers", () => {
-  const judged = (finding: PrivilegedAccess["overall"], low: number, high: number) => ({
-    finding,
-    difference: { ok: true, value: (low + high) / 2, low, high, n: 100, clusters: 50 } as const,
-    signFlip: { ok: false, reason: "none" } as const,
-    because: [],
+test("sentences carry the numbers, the comparison that decided first", () => {
+  const compared = [
+    ["cross", "exceeds", 0.02, 0.08],
+    ["mode_train", "does_not_exceed", -0.1, -0.06],
+    ["input_only", "cannot_tell", -0.01, 0.05],
+  ] as const;
+  const because = compared.map(
+    ([against, finding]): Extract<VerdictBecause, { kind: "self_against" }> => ({
+      kind: "self_against",
+      key: `self_minus_${against}`,
+      against,
+      finding,
+      reasons: [],
+    }),
+  );
+  const numbers = compared.map(
+    ([against, , low, high]): VerdictNumber => ({
+      key: `self_minus_${against}`,
+      measure: "self_minus",
+      against,
+      estimate: { ok: true, value: (low + high) / 2, low, high, n: 100, clusters: 50 },
+      unit: "difference",
+      baselines: {},
+      intervalMethod: "",
+    }),
+  );
+  const decidedBy = smallestOf("does_not_exceed", because, numbers);
+  expect(decidedBy).toBe("self_minus_mode_train");
+  const { lead, more } = verdictSentences({
+    about: { kind: "self_and_cross", self: "m1", cross: "n1", target: "m", seeds: 1 },
+    finding: "does_not_exceed",
+    decidedBy,
+    numbers,
+    because,
+    reservations: [
+      { kind: "not_compared", against: "best_heuristic", reason: "no simple rule applies to these strings" },
+    ],
   });
-  const sentences = privilegedAccessSentences({
-    cross: judged("exceeds", 0.02, 0.08),
-    thirdParties: {
-      mode_train: judged("does_not_exceed", -0.1, -0.06),
-      input_only: judged("cannot_tell", -0.01, 0.05),
-    },
-    notCompared: { best_heuristic: "no simple rule applies to these strings" },
-    overall: "does_not_exceed",
-    rule: "",
-  }).map((sentence) => sentence.replaceAll("\u00a0", " "));
-  expect(sentences).toEqual([
+  expect([lead, ...more].map((sentence) => sentence.replaceAll("\u00a0", " "))).toEqual([
+    "Against the most common behavior of the train strings: −8.0 points [−10.0, −6.0], 100 trials of 50 strings.",
     "Self-prediction does not exceed everything that it was compared with, which is not all that it should be.",
     "Self exceeds cross-prediction by +5.0 points [2.0, 8.0].",
-    "Self does not exceed the most common behavior of the train strings: difference −8.0 points [−10.0, −6.0].",
     "Whether self exceeds a classifier that sees the string alone cannot be told: difference +2.0 points [−1.0, 5.0].",
     "Not compared with the best simple rule on the string: no simple rule applies to these strings.",
   ]);

@@ -1,12 +1,10 @@
 /** Agreement with numpy and scipy; tests/fixtures/score/README.md says how the expected values were made. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Estimate } from "../../src/records/scores.js";
-import { entropyBits } from "../../src/score/entropy.js";
-import { percentileInterval } from "../../src/score/percentile-interval.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
-import { unanimousInterval } from "../../src/score/unanimous-interval.js";
-import { wilsonInterval } from "../../src/score/wilson.js";
+import { scoreTrials } from "../../src/score/scores.js";
+import { type Estimate, percentileInterval, unanimousInterval } from "../../src/score/interval.js";
+import { entropyBits } from "../../src/score/tally.js";
+import { wilsonInterval } from "../helpers/wilson.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 type Limits = { low: number; high: number };

@@ -1,10 +1,10 @@
 /** Questions that were set aside, in the scores: neither right nor wrong, left out on either side with their reason. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { missing } from "../../src/records/extraction.js";
-import type { CellScore, Estimate, Scores } from "../../src/records/scores.js";
-import type { Trial } from "../../src/records/trial.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
+import { missing } from "../../src/properties/property.js";
+import { type CellScore, type Scores, scoreTrials } from "../../src/score/scores.js";
+import type { Estimate } from "../../src/score/interval.js";
+import type { Trial } from "../../src/score/trial.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 100, bootstrapSeed: 7, noiseFloorNats: 0.1 };

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Trial } from "../../src/records/trial.js";
-import { scoreShift } from "../../src/score/comparison/score-shift.js";
+import type { Trial } from "../../src/score/trial.js";
+import { scoreShift } from "../../src/score/comparison/shift.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 300, bootstrapSeed: 3, noiseFloorNats: 0 };

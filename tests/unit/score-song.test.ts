@@ -2,10 +2,15 @@
 import { readFileSync } from "node:fs";
 import { normal } from "../helpers/normal.js";
 import { describe, expect, test } from "vitest";
-import type { MatrixFit } from "../../src/score/matrix/fit-matrix.js";
-import { directDifference, metaDifference } from "../../src/score/song/logprob-differences.js";
-import { pearson } from "../../src/score/pearson.js";
-import { type SongModel, type SongSettings, songRegression } from "../../src/score/song/song-regression.js";
+import type { MatrixFit } from "../../src/score/matrix/fit.js";
+import {
+  directDifference,
+  metaDifference,
+  type SongModel,
+  songRegression,
+  type SongSettings,
+} from "../../src/score/matrix/song.js";
+import { pearson } from "../../src/score/correlation.js";
 
 const { song: reference } = JSON.parse(
   readFileSync(new URL("../fixtures/score/fits.json", import.meta.url), "utf8"),

@@ -1,9 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Scores } from "../../src/records/scores.js";
-import type { Trial } from "../../src/records/trial.js";
-import { scoreTrials } from "../../src/score/score-trials.js";
-import type { Training } from "../../src/score/training-effect.js";
+import { type Scores, scoreTrials, type Training } from "../../src/score/scores.js";
+import type { Trial } from "../../src/score/trial.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 400, bootstrapSeed: 7, noiseFloorNats: 0.01 };

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { missing, value } from "../../src/records/extraction.js";
-import type { AverageScore, CellScore, Scores } from "../../src/records/scores.js";
-import type { TrainLabel, Trial } from "../../src/records/trial.js";
-import { modeOf } from "../../src/score/baselines.js";
-import { type ScoreSettings, scoreTrials } from "../../src/score/score-trials.js";
+import { missing, value } from "../../src/properties/property.js";
+import {
+  type AverageScore,
+  type CellScore,
+  type Scores,
+  type ScoreSettings,
+  scoreTrials,
+} from "../../src/score/scores.js";
+import type { TrainLabel, Trial } from "../../src/score/trial.js";
+import { modeOf } from "../../src/score/tally.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS: ScoreSettings = { confidence: 0.95, bootstrapReplicates: 200, bootstrapSeed: 7, noiseFloorNats: 0.1 };

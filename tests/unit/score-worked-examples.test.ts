@@ -1,10 +1,9 @@
 /** Numbers that stand in print: other people's worked examples. More of them are in score-comparison-reference and score-matrix-fit. */
 import { describe, expect, test } from "vitest";
-import { clopperPearsonInterval } from "../../src/score/clopper-pearson.js";
-import { clusterTInterval } from "../../src/score/comparison/cluster-t-interval.js";
-import { holmAdjusted } from "../../src/score/comparison/holm.js";
-import { signFlipTest } from "../../src/score/comparison/sign-flip.js";
-import { wilsonInterval } from "../../src/score/wilson.js";
+import { clopperPearsonInterval } from "../../src/score/probability.js";
+import { wilsonInterval } from "../helpers/wilson.js";
+import { clusterTInterval } from "../../src/score/interval.js";
+import { holmAdjusted, signFlipTest } from "../../src/score/comparison/tests.js";
 
 describe("R. G. Newcombe 1998 (Statistics in Medicine 17, 857-872), table I, 95 %", () => {
   test.each([

@@ -4,22 +4,20 @@ import { mkdir, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/object-level-questions.js";
-import { hypotheticalQuestions } from "../../src/ask/hypothetical-questions.js";
-import { toAnswer } from "../../src/ask/to-request.js";
-import { makePlan } from "../../src/plan/make-plan.js";
-import type { FinetuneExample, FinetuneSetReport } from "../../src/records/finetune-set.js";
-import type { ModelFile } from "../../src/records/model-state.js";
-import type { Plan } from "../../src/records/plan.js";
-import { buildFinetuneSets } from "../../src/stages/build-finetune-sets.js";
-import { extractBehaviors } from "../../src/stages/extract-behaviors.js";
-import { predictFromStrings } from "../../src/stages/predict-from-strings.js";
-import { matchRun, scorePredictions } from "../../src/stages/score-predictions.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJson, readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { writeJson, writeJsonLines } from "../../src/store/write-whole.js";
+import {
+  adaptedObjectLevelQuestions,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+  toAnswer,
+} from "../../src/ask/questions.js";
+import type { ModelFile, Plan } from "../../src/study/plan.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import type { FinetuneExample, FinetuneSetReport } from "../../src/finetune/set.js";
+import { matchRun } from "../../src/run/score-stages.js";
+import { RunFolder } from "../../src/run/folder.js";
+import { readJson, readJsonLines, writeJson, writeJsonLines } from "../../src/base/files.js";
 import { replyOf } from "../helpers/scripted-model.js";
+import { runStored } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
 const NAME = "m-predicts-m";
@@ -41,7 +39,6 @@ const model: ModelFile = { source: "some-model", path: "/m", sha256: "00", bytes
 let folder: string;
 let plan: Plan;
 let run: RunFolder;
-let events: EventLog;
 
 /** What the target says to each string; two of the animals get no answer and one a refusal. */
 const say = (item: string) => (/-[01]$/.test(item) ? "" : `Wolf${item} bear`);
@@ -49,21 +46,20 @@ const say = (item: string) => (/-[01]$/.test(item) ? "" : `Wolf${item} bear`);
 async function answerObjectLevel(text: (item: string) => string): Promise<void> {
   const answers = objectLevelQuestions(plan).map((question) => toAnswer(question, replyOf(text(question.item))));
   await writeJsonLines(run.file("objectLevel"), answers);
-  await run.markDone("objectLevel", { plan: 1 });
-  await extractBehaviors({ run }, 0);
+  await run.markDone(["objectLevel"], { plan: 1 });
+  await runStored(run, "behaviors");
 }
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "inward-sets-"));
   plan = await makePlan(settledStudy(STUDY), { m: model }, ".");
   run = await RunFolder.create(folder, plan);
-  events = new EventLog(run.file("events"));
 });
 
 describe("stage 04", () => {
   test("writes examples of the trained task's train strings, in the very words of asking", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     const { rows } = await readJsonLines<FinetuneExample>(run.file(SET));
     const train = plan.tasks[0]?.train ?? [];
     const answered = train.filter(({ id }) => say(id) !== "");
@@ -93,7 +89,7 @@ describe("stage 04", () => {
 
   test("lets no held-out string into any line", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     const text = await readFile(run.file(SET), "utf8");
     for (const task of plan.tasks) {
       for (const item of task.heldOut) expect(text).not.toContain(JSON.stringify(item.text).slice(1, -1));
@@ -103,7 +99,7 @@ describe("stage 04", () => {
 
   test("reports counts, reasons and the set's own hash", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     const report = await readJson<FinetuneSetReport>(run.file(`finetuneSetReport/${NAME}`));
     const text = await readFile(run.file(SET), "utf8");
     expect(report.sha256).toBe(createHash("sha256").update(text).digest("hex"));
@@ -124,26 +120,26 @@ describe("stage 04", () => {
 
   test("is made once, and again when the behaviors are others; a checkpoint of the old set's training goes", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     const [text, { mtimeMs }] = [await readFile(run.file(SET), "utf8"), await stat(run.file(SET))];
     const checkpoint = run.file(`checkpoint/${NAME}`);
     await mkdir(checkpoint, { recursive: true });
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     expect((await stat(run.file(SET))).mtimeMs).toBe(mtimeMs);
     run.forget(SET);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     expect(await readFile(run.file(SET), "utf8")).toBe(text);
     expect((await stat(checkpoint)).isDirectory()).toBe(true);
     run.forget("behaviors");
     await answerObjectLevel((item) => `lynx ${item}`);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     expect(await readFile(run.file(SET), "utf8")).not.toBe(text);
     await expect(stat(checkpoint)).rejects.toThrow("ENOENT");
   });
 
   test("refuses a target that never complied, with the reasons", async () => {
     await answerObjectLevel(() => "I'm sorry, but I cannot answer that.");
-    await expect(buildFinetuneSets({ run, events }, 1)).rejects.toThrow(
+    await expect(runStored(run, `finetune set ${NAME}`)).rejects.toThrow(
       expect.objectContaining({
         code: "TRAIN_EMPTY_SET",
         message: expect.stringMatching(/animals_long \(refusal 24\)/),
@@ -154,9 +150,9 @@ describe("stage 04", () => {
 
   test("finds a set that was changed by hand", async () => {
     await answerObjectLevel(say);
-    await buildFinetuneSets({ run, events }, 1);
+    await runStored(run, `finetune set ${NAME}`);
     await writeFile(run.file(SET), "{}\n");
-    await expect(buildFinetuneSets({ run, events }, 1)).rejects.toThrow(
+    await expect(runStored(run, `finetune set ${NAME}`)).rejects.toThrow(
       expect.objectContaining({ code: "STORE_CORRUPT" }),
     );
   });
@@ -168,25 +164,26 @@ test("adapted answers become trials beside the others, with the labels that the 
     run.file("objectLevelAdapted"),
     adaptedObjectLevelQuestions(plan).map((question) => toAnswer(question, replyOf("Otter fox"))),
   );
-  await run.markDone("objectLevelAdapted", {});
-  await extractBehaviors({ run }, 1);
+  await run.markDone(["objectLevelAdapted"], {});
+  await runStored(run, "behaviors, adapted");
   await writeJsonLines(
     run.file("hypothetical"),
     hypotheticalQuestions(plan).map((question) =>
       toAnswer(question, replyOf(question.state === NAME ? "otter" : "I would say otter")),
     ),
   );
-  await run.markDone("hypothetical", {});
+  await run.markDone(["hypothetical"], {});
   await writeJson(run.file("noiseFloor"), []);
-  await run.markDone("noiseFloor", {});
+  await run.markDone(["noiseFloor"], {});
   const { trials, trainLabels } = await matchRun(run);
   expect(new Set(trials.map(({ predictor, target }) => `${predictor} about ${target}`))).toEqual(
     new Set(["m about m", `${NAME} about m`, `${NAME} about ${NAME}`, `m about ${NAME}`]),
   );
   const labels = (target: string) => trainLabels.filter((label) => label.target === target).map(({ value }) => value);
   expect(labels(NAME)).toEqual(labels("m"));
-  await predictFromStrings({ run });
-  await scorePredictions({ run });
+  await runStored(run, "input only");
+  await runStored(run, "trials");
+  await runStored(run, "scores");
   const scores = await readJson<{ changes: { scope: string; kind: string; accuracyAboutItself: unknown }[] }>(
     run.file("scores"),
   );

@@ -5,15 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Answer } from "../../src/records/answer.js";
-import type { Plan } from "../../src/records/plan.js";
-import { AnswerShard } from "../../src/store/answer-shard.js";
-import { canonicalJson, hashOf } from "../../src/store/canonical-json.js";
-import { EventLog } from "../../src/store/event-log.js";
-import { readJsonLines } from "../../src/store/read-records.js";
-import { RunFolder } from "../../src/store/run-folder.js";
-import { takeRunLock } from "../../src/store/run-lock.js";
-import { writeWhole } from "../../src/store/write-whole.js";
+import type { Answer } from "../../src/tasks/answer.js";
+import type { Plan } from "../../src/study/plan.js";
+import { AnswerShard } from "../../src/ask/groups.js";
+import { canonicalJson, hashOf, readJsonLines, writeWhole } from "../../src/base/files.js";
+import { EventLog, RunFolder } from "../../src/run/folder.js";
+import { takeRunLock } from "../../src/base/lock.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -133,13 +130,13 @@ describe("a run folder", () => {
 
   test("knows which stages are done, from which inputs, and when a file was changed since", async () => {
     const run = await RunFolder.create(folder, plan("one"));
-    expect(await run.isDone("behaviors", { a: 1 })).toBe(false);
+    expect(await run.isDone(["behaviors"], { a: 1 })).toBe(false);
     await writeFile(run.file("behaviors"), "rows\n");
-    await run.markDone("behaviors", { a: 1 });
-    expect(await run.isDone("behaviors", { a: 1 })).toBe(true);
-    expect(await run.isDone("behaviors", { a: 2 })).toBe(false);
+    await run.markDone(["behaviors"], { a: 1 });
+    expect(await run.isDone(["behaviors"], { a: 1 })).toBe(true);
+    expect(await run.isDone(["behaviors"], { a: 2 })).toBe(false);
     await appendFile(run.file("behaviors"), "x");
-    await expect(run.isDone("behaviors", { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
+    await expect(run.isDone(["behaviors"], { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
     await run.close();
   });
 

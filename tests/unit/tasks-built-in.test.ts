@@ -5,14 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { propertyNamed } from "../../src/properties/all-properties.js";
-import { answerCompliance } from "../../src/properties/compliance.js";
-import { extractBehavior } from "../../src/properties/reading.js";
-import type { Task, TaskDefinition } from "../../src/records/task.js";
-import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
-import { BUILT_IN_DATASETS } from "../../src/tasks/built-in-strings.js";
-import { loadBuiltInTask, loadTask } from "../../src/tasks/load-task.js";
-import { objectLevelQuestion } from "../../src/tasks/object-level-messages.js";
-import { toItems } from "../../src/tasks/split-strings.js";
+import { answerCompliance, extractBehavior } from "../../src/properties/reading.js";
+import { objectLevelQuestion, type Task, type TaskDefinition } from "../../src/tasks/task.js";
+import { ALL_TASKS, BUILT_IN_DATASETS } from "../../src/tasks/built-in.js";
+import { loadBuiltInTask, loadTask } from "../../src/study/load-task.js";
+import { toItems } from "../../src/tasks/strings.js";
 
 const INDEX = JSON.parse(readFileSync(join(BUILT_IN_DATASETS, "index.json"), "utf8"));
 const SHAPES: Readonly<Record<string, RegExp>> = {

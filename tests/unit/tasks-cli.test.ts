@@ -1,7 +1,7 @@
 /** `inward tasks`: what it prints. */
 import { expect, test } from "vitest";
 import { tasksCommand } from "../../src/cli/tasks.js";
-import { ALL_TASKS } from "../../src/tasks/all-tasks.js";
+import { ALL_TASKS } from "../../src/tasks/built-in.js";
 import { printed as printedBy } from "../helpers/printed.js";
 
 const printed = (...args: string[]) => printedBy(tasksCommand(), ...args);

@@ -1,8 +1,7 @@
 /** Heuristic answers and object-level messages. */
 import { describe, expect, test } from "vitest";
-import type { TaskKind } from "../../src/records/task.js";
+import { objectLevelMessages, type TaskKind } from "../../src/tasks/task.js";
 import { type HeuristicRule, heuristicAnswers } from "../../src/tasks/heuristics.js";
-import { objectLevelMessages } from "../../src/tasks/object-level-messages.js";
 
 const five = (item: string) => Array(5).fill(item).join(" ");
 

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { loadTask } from "../../src/tasks/load-task.js";
-import { splitByHash } from "../../src/tasks/split-strings.js";
+import { loadTask } from "../../src/study/load-task.js";
+import { splitByHash } from "../../src/tasks/strings.js";
 
 const root = mkdtempSync(join(tmpdir(), "inward-tasks-"));
 afterAll(() => rmSync(root, { recursive: true }));

@@ -1,4 +1,5 @@
 // Takes one member out of a zip archive (a Python wheel is one), streaming, with its checksum checked.
+
 import { createReadStream, createWriteStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { Readable, Transform } from "node:stream";
@@ -14,7 +15,7 @@ interface ZipEntry {
   readonly headerOffset: number;
 }
 
-export interface ExtractOptions {
+interface ExtractOptions {
   readonly onBytes?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal | undefined;
 }

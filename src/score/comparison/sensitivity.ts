@@ -1,10 +1,9 @@
 /** The difference again on fewer or otherwise weighted trials: what stands beside every comparison without being asked for. */
-import type { Contrast, Sensitivity, SensitivityName } from "../../records/comparison.js";
-import type { Extraction } from "../../records/extraction.js";
-import type { Trial } from "../../records/trial.js";
-import { type DifferenceInput, differencesOver } from "./difference-over.js";
-import type { PairedTrial } from "./pair-trials.js";
-import { SENSITIVITY_ONLY } from "./statements.js";
+
+import type { Extraction } from "../../properties/property.js";
+import type { Trial } from "../trial.js";
+import type { Contrast, PairedTrial, Sensitivity, SensitivityName } from "./comparison.js";
+import { type DifferenceInput, differencesOver, SENSITIVITY_ONLY } from "./difference.js";
 
 /** What the cross predictor, as itself, does on a trial's string; undefined where it was not asked. */
 export type CrossBehavior = (trial: Trial, contrast: Contrast) => Extraction | undefined;

@@ -1,15 +1,17 @@
 /** What can be had without asking any model about itself, put in a predictor's place so that it is compared as one. */
-import type { Contrast } from "../../records/comparison.js";
-import { type Extraction, value } from "../../records/extraction.js";
-import type { TrainLabel, Trial } from "../../records/trial.js";
-import { isRight, isScored } from "../accuracy.js";
-import { modeOf } from "../baselines.js";
-import { countValues } from "../value-counts.js";
+
+import { type Extraction, value } from "../../properties/property.js";
+import type { Plan, PlannedLabels } from "../../study/plan.js";
+import { type PlanOfStates, statesOf } from "../../study/states.js";
+import { countValues, isRight, isScored, modeOf, wasRepliedTo } from "../tally.js";
+import { byQuestion, type TrainLabel, type Trial } from "../trial.js";
+import { comparePredictors, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
+import type { SelfPrediction } from "./contrasts.js";
 
 /** What a third party says to a trial's question; undefined where it has nothing to go by, and the trial is left out. */
 export type Guess = (trial: Trial) => Extraction | undefined;
 
-export interface Staged {
+interface Staged {
   readonly trials: readonly Trial[];
   /** The contrasts with the third party in cross's place. */
   readonly contrasts: readonly Contrast[];
@@ -55,7 +57,7 @@ export function trainModeGuess(trainLabels: readonly TrainLabel[]): Guess {
 }
 
 /** One rule on the string alone; it has nothing to say on tasks where it means nothing. */
-export function heuristicGuess(rule: string): Guess {
+function heuristicGuess(rule: string): Guess {
   return ({ heuristics }) => (Object.hasOwn(heuristics, rule) ? heuristics[rule] : undefined);
 }
 
@@ -76,4 +78,108 @@ export function bestHeuristicOf(trials: readonly Trial[], contrasts: readonly Co
     if (!best || share > best.share) best = { rule, share };
   }
   return best?.rule;
+}
+
+// Self against everything that can be had without the model looking at itself: rules, a classifier, and adapters that are controls.
+
+export interface ThirdPartyInput {
+  /** All trials of the run in scope. */
+  readonly trials: readonly Trial[];
+  readonly trainLabels: readonly TrainLabel[];
+  readonly contrasts: readonly Contrast[];
+  /** A classifier that saw the train strings and their behaviors and nothing of any model. */
+  readonly inputOnly?: Guess;
+  /** Other states in a third party's place, by its name: what each says, or why there is none. */
+  readonly states?: Readonly<Record<string, Guess | string>>;
+}
+
+export interface ThirdPartyComparisons {
+  readonly comparisons: Readonly<Record<string, PredictorComparison>>;
+  /** Third parties that were not run, with the reason. */
+  readonly notCompared: Readonly<Record<string, string>>;
+}
+
+export function compareThirdParties(
+  { trials, trainLabels, contrasts, inputOnly, states = {} }: ThirdPartyInput,
+  settings: ComparisonSettings,
+): ThirdPartyComparisons {
+  const rule = bestHeuristicOf(trials, contrasts);
+  const guesses: Record<string, Guess | string> = {
+    mode_train: trainLabels.length > 0 ? trainModeGuess(trainLabels) : "no train string has a behavior",
+    best_heuristic: rule === undefined ? "no simple rule applies to these strings" : heuristicGuess(rule),
+    input_only: inputOnly ?? "no input-only classifier was trained",
+    ...states,
+  };
+  const comparisons: Record<string, PredictorComparison> = {};
+  const notCompared: Record<string, string> = {};
+  for (const [name, guess] of Object.entries(guesses)) {
+    if (typeof guess === "string") {
+      notCompared[name] = guess;
+      continue;
+    }
+    const staged = stageThirdParty(trials, contrasts, name, guess);
+    comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
+  }
+  return { comparisons, notCompared };
+}
+
+export type PlannedParts = PlanOfStates & Pick<Plan, "models" | "predictions">;
+
+// States of a plan that stand in a third party's place: the untrained model, and adapters that are controls.
+
+/** What each state says in a third party's place, by its name, or why there is none. */
+export function stateParties(
+  plan: PlannedParts,
+  trials: readonly Trial[],
+  selves: readonly SelfPrediction[],
+): Record<string, Guess | string> {
+  const states = statesOf(plan);
+  const [{ target, self }] = selves as [SelfPrediction, ...SelfPrediction[]];
+  if (!states.of(self).isTrained) return {};
+  const model = states.of(self).model;
+  const asked = (name: string) =>
+    plan.predictions.some((pair) => pair.predictor === name && selves.some((one) => one.target === pair.target));
+  const control = (labels: PlannedLabels): string | undefined =>
+    states.trained.find((state) => state.labels === labels && state.model === model && asked(state.name))?.name;
+  const guess = (state: string | undefined, otherwise: string) =>
+    state === undefined ? otherwise : guessOfState(trials, state);
+  return {
+    untrained: guess(asked(model) ? model : undefined, `${model} without an adapter was not asked about ${target}`),
+    scrambled_labels: guess(control("scrambled"), "no adapter was trained on scrambled labels (controls.scrambled)"),
+    format_only: guess(control("format_only"), "no adapter was trained on format alone (controls.formatOnly)"),
+  };
+}
+
+/** Wording -> the self-predictor as it is asked in it. */
+export function ablationsOf(plan: PlannedParts, { target, self }: SelfPrediction): Record<string, string> {
+  const states = statesOf(plan);
+  const { adapter, model } = states.of(self);
+  return Object.fromEntries(
+    plan.predictions.flatMap(({ predictor, target: about }): [string, string][] => {
+      const state = states.of(predictor);
+      const isOne = state.wording !== undefined && state.model === model && state.adapter === adapter;
+      return isOne && about === target ? [[state.wording as string, predictor]] : [];
+    }),
+  );
+}
+
+/** Whoever is compared with it, what the state said to the same question about the same target. */
+function guessOfState(trials: readonly Trial[], state: string): Guess {
+  const byTarget = new Map<string, Map<string, Trial>>();
+  const repliesAbout = (target: string) => {
+    const known = byTarget.get(target);
+    if (known) return known;
+    const made = byQuestion(trials.filter((trial) => trial.predictor === state && trial.target === target));
+    byTarget.set(target, made);
+    return made;
+  };
+  return (trial): Extraction | undefined => {
+    // Greedy replies: the first of a question is the only one.
+    const said = repliesAbout(trial.target).get(keyOf(trial));
+    return said && wasRepliedTo(said) ? said.prediction : undefined;
+  };
+}
+
+function keyOf(trial: Trial): string {
+  return [...byQuestion([trial]).keys()][0] as string;
 }

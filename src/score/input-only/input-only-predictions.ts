@@ -2,9 +2,11 @@
  * The input-only third party: what a classifier predicts that learnt from the pairs a predictor's adapter learns from, and sees
  * nothing but the string. A predictor that does no better than this has shown no self-knowledge. Pure.
  */
-import { type Extraction, value as present } from "../../records/extraction.js";
-import type { Share } from "../../records/scores.js";
-import { type StringClassifier, trainClassifier } from "./train-classifier.js";
+
+import { z } from "zod";
+import { type Extraction, extractionSchema, value as present } from "../../properties/property.js";
+import type { Share } from "../scores.js";
+import { type StringClassifier, trainClassifier } from "./classifier.js";
 
 /** A string of a task, asked for a property. */
 export interface InputOnlyQuestion {
@@ -20,7 +22,7 @@ export interface InputOnlyExample extends InputOnlyQuestion {
   readonly value: string;
 }
 
-export interface InputOnlyPrediction extends InputOnlyQuestion {
+interface InputOnlyPrediction extends InputOnlyQuestion {
   readonly prediction: Extraction;
 }
 
@@ -53,6 +55,13 @@ export interface InputOnlyPredictions {
   /** In the order in which questions first name them. */
   readonly cells: readonly InputOnlyCell[];
 }
+
+export const inputOnlySchema = z.object({
+  predictions: z.array(
+    z.object({ task: z.string(), item: z.string(), property: z.string(), prediction: extractionSchema }),
+  ),
+  cells: z.array(z.object({ task: z.string(), property: z.string(), ok: z.boolean() })),
+});
 
 /**
  * @param examples in any order; one that stands in several wordings counts once

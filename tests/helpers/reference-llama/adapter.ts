@@ -1,6 +1,6 @@
 /** LoRA pairs in float64, by the names and in the layout that an adapter file has. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { LoraTarget } from "../../../src/records/training.js";
+import type { LoraTarget } from "../../../src/study/schema.js";
 import { Matrix } from "./matrix.js";
 import type { ReferenceModel } from "./reference-model.js";
 

@@ -1,7 +1,6 @@
 /** A llama model in float64, as its GGUF defines it. */
-import { dequantize } from "../../../src/model/gguf/dequantize.js";
-import type { GgufFile } from "../../../src/model/gguf/gguf-file.js";
-import { openModel, readFully, readGguf } from "../../../src/model/gguf/read-gguf.js";
+import { dequantize } from "../../../src/gguf/encodings.js";
+import { type GgufFile, openGguf, readFully, readGguf } from "../../../src/gguf/read-gguf.js";
 import { Matrix } from "./matrix.js";
 
 /** One frozen weight matrix [out × in] and its bias [1 × out]. */
@@ -90,7 +89,7 @@ function ropeAngles(file: GgufFile, headWidth: number, factors: Matrix | undefin
 
 /** ggml's [columns, rows] is a row-major matrix; a vector becomes one row. */
 async function readTensors(file: GgufFile): Promise<Map<string, Matrix>> {
-  const handle = await openModel(file.path);
+  const handle = await openGguf(file.path);
   try {
     const tensors = new Map<string, Matrix>();
     for (const { name, type, dimensions, elements, offset, byteLength } of file.tensors) {

@@ -1,0 +1,395 @@
+import { z } from "zod";
+import { InwardError } from "../errors.js";
+import type { NextTokens, NextTokensReply } from "../model/language-model.js";
+import type { Decision, TextDecider } from "../properties/deciders.js";
+import { byReasonSchema, type Extraction, type MissingReason } from "../properties/property.js";
+
+/** A value of a property and its probability at temperature 1: at least `probability`, at most `upper`. */
+export interface ExpandedValue {
+  readonly value: string;
+  readonly probability: number;
+  /** probability + tail, at most 1. */
+  readonly upper: number;
+}
+
+/** Probability of texts that show no value, by reason; reasons that never occurred are left out. */
+export type NotCompliant = Readonly<Partial<Record<MissingReason, number>>>;
+
+/** By expanding the tree of continuations. Values, notCompliant and tail sum to 1. */
+export interface ExpandedDistribution {
+  readonly method: "expansion";
+  /** Most likely first, equal ones by code unit. */
+  readonly values: readonly ExpandedValue[];
+  readonly notCompliant: NotCompliant;
+  /** Probability that was not looked into: any value may have it. */
+  readonly tail: number;
+  /** Texts whose next tokens were asked for. */
+  readonly expandedNodes: number;
+  /** Prompt included, as often as it was evaluated. */
+  readonly evaluatedTokens: number;
+  /** `whole`: nothing is left · `epsilon`: the tail fell below it · `budget`: one more evaluation would have gone over it. */
+  readonly stoppedBy: "whole" | "epsilon" | "budget";
+}
+
+export interface SampledValue {
+  readonly value: string;
+  /** Share of the samples. */
+  readonly probability: number;
+  /** √(p(1 − p) / samples); 0 for a share of 1, which is no certainty. */
+  readonly standardError: number;
+}
+
+/** By seeded samples at temperature 1. Values and notCompliant sum to 1. */
+export interface SampledDistribution {
+  readonly method: "samples";
+  /** What an expansion that left too much open had evaluated before; absent where none was tried. Of the samples, `samples` is the cost. */
+  readonly evaluatedTokens?: number;
+  /**
+   * Why not by expansion. `long_answer` the property is decided late · `tail` the budget left too much of the tree ·
+   * `engine` the engine cannot list next tokens.
+   */
+  readonly because: "long_answer" | "tail" | "engine";
+  readonly values: readonly SampledValue[];
+  readonly notCompliant: NotCompliant;
+  readonly samples: number;
+}
+
+export type Distribution = ExpandedDistribution | SampledDistribution;
+
+const share = z.number().min(0);
+export const distributionSchema: z.ZodType<Distribution> = z.discriminatedUnion("method", [
+  z.object({
+    method: z.literal("expansion"),
+    values: z.array(z.object({ value: z.string(), probability: share, upper: share })),
+    notCompliant: byReasonSchema,
+    tail: share,
+    expandedNodes: z.number(),
+    evaluatedTokens: z.number(),
+    stoppedBy: z.enum(["whole", "epsilon", "budget"]),
+  }),
+  z.object({
+    method: z.literal("samples"),
+    evaluatedTokens: z.number().optional(),
+    because: z.enum(["long_answer", "tail", "engine"]),
+    values: z.array(z.object({ value: z.string(), probability: share, standardError: share })),
+    notCompliant: byReasonSchema,
+    samples: z.number(),
+  }),
+]);
+
+// Open branches, the most likely first: a binary heap, equal masses in the order in which they came.
+
+/** Continuations of one text that were not looked into yet. */
+export interface Branch {
+  /** Generated token ids. */
+  readonly path: readonly number[];
+  readonly text: string;
+  /** Probability of these continuations together. */
+  readonly mass: number;
+  /** How many next tokens to ask for. */
+  readonly topTokens: number;
+  /** Next tokens that were followed already. */
+  readonly followed: ReadonlySet<number>;
+}
+
+interface Queued {
+  readonly branch: Branch;
+  readonly order: number;
+}
+
+export class BranchQueue {
+  readonly #heap: Queued[] = [];
+  #pushed = 0;
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** Sum of all masses, smallest first so that nothing is lost in rounding. */
+  mass(): number {
+    return this.#heap
+      .map(({ branch }) => branch.mass)
+      .sort((a, b) => a - b)
+      .reduce((sum, mass) => sum + mass, 0);
+  }
+
+  first(): Branch | undefined {
+    return this.#heap[0]?.branch;
+  }
+
+  push(branch: Branch): void {
+    const heap = this.#heap;
+    const queued = { branch, order: this.#pushed++ };
+    let at = heap.push(queued) - 1;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!before(queued, heap[above] as Queued)) break;
+      heap[at] = heap[above] as Queued;
+      at = above;
+    }
+    heap[at] = queued;
+  }
+
+  pop(): Branch | undefined {
+    const heap = this.#heap;
+    const best = heap[0];
+    const last = heap.pop();
+    if (best === undefined || last === undefined || best === last) return best?.branch;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && before(heap[below + 1] as Queued, heap[below] as Queued)) below++;
+      if (!before(heap[below] as Queued, last)) break;
+      heap[at] = heap[below] as Queued;
+      at = below;
+    }
+    heap[at] = last;
+    return best.branch;
+  }
+}
+
+function before(a: Queued, b: Queued): boolean {
+  return a.branch.mass > b.branch.mass || (a.branch.mass === b.branch.mass && a.order < b.order);
+}
+
+/** Factor on the tokens listed when a text is asked about again. */
+const WIDEN = 8;
+
+export interface SharedMass {
+  /** Next tokens that were not followed before: where they stand in the step, and their probability after this branch. */
+  readonly tokens: readonly { readonly at: number; readonly mass: number }[];
+  /** The tokens that were not listed, as a branch to ask about again, more widely. */
+  readonly rest?: Branch;
+}
+
+/**
+ * Shares a branch's mass out over its next tokens so that nothing is lost or invented: the masses sum to the branch's, also where
+ * the same text gets other last bits in another batch.
+ */
+export function shareMass(branch: Branch, step: NextTokens, vocabularySize: number): SharedMass {
+  const probabilities = Array.from(step.logprobs, (logprob) => Math.exp(logprob));
+  const fresh = probabilities.flatMap((_, at) => (branch.followed.has(step.ids[at] as number) ? [] : [at]));
+  const listed = sum(probabilities);
+  const freshListed = sum(fresh.map((at) => probabilities[at] as number));
+  const whole = branch.topTokens >= vocabularySize;
+  const total = whole ? freshListed : Math.max(freshListed, 1 - (listed - freshListed));
+  const tokens = fresh
+    .map((at) => ({ at, mass: branch.mass * ((probabilities[at] as number) / total) }))
+    .filter(({ mass }) => mass > 0);
+  const left = branch.mass - sum(tokens.map(({ mass }) => mass));
+  if (whole || left <= 0) return { tokens };
+  const followed = new Set([...branch.followed, ...fresh.map((at) => step.ids[at] as number)]);
+  return { tokens, rest: { ...branch, mass: left, topTokens: branch.topTokens * WIDEN, followed } };
+}
+
+/** Most likely first is what comes in; added from the end, so that small numbers are not lost. */
+function sum(numbers: readonly number[]): number {
+  return numbers.reduceRight((total, number) => total + number, 0);
+}
+
+/** Probability by value and by reason, as branches or samples come in. */
+export class ValueMasses {
+  readonly #values = new Map<string, number>();
+  readonly #reasons = new Map<MissingReason, number>();
+
+  add(extraction: Extraction, mass: number): void {
+    if (extraction.ok) this.#values.set(extraction.value, (this.#values.get(extraction.value) ?? 0) + mass);
+    else this.#reasons.set(extraction.reason, (this.#reasons.get(extraction.reason) ?? 0) + mass);
+  }
+
+  /** Most likely first, equal ones by code unit. @param divisor what 1 is */
+  values(divisor = 1): { readonly value: string; readonly probability: number }[] {
+    return [...this.#values]
+      .map(([value, mass]) => ({ value, probability: mass / divisor }))
+      .sort((a, b) => b.probability - a.probability || (a.value < b.value ? -1 : 1));
+  }
+
+  upTo(tail: number): ExpandedValue[] {
+    return this.values().map((row) => ({ ...row, upper: Math.min(1, row.probability + tail) }));
+  }
+
+  /** Reasons in alphabetical order. */
+  notCompliant(divisor = 1): NotCompliant {
+    const rows = [...this.#reasons].sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(rows.map(([reason, mass]) => [reason, mass / divisor]));
+  }
+}
+
+// The distribution of a property at temperature 1 by expanding the tree of continuations, the most likely text first. A branch
+// closes when the decider decides it, when the turn ends, or at the longest answer; what stays open is the tail.
+
+export interface ExpansionOptions {
+  /** Longest answer in tokens, counted as in asking: the text then ends with `max_tokens`. */
+  readonly maxTokens: number;
+  /** Expansion stops when at most this much probability is open. Default 0.001. */
+  readonly epsilon?: number;
+  /** Tokens that may be evaluated, the prompt's included each time it is. Default 4096. */
+  readonly tokenBudget?: number;
+  /** Most texts that are evaluated together. Default 32. */
+  readonly batch?: number;
+  /**
+   * Next tokens asked for after the prompt at first, and of a less likely text in proportion fewer; where the others together matter, more
+   * are asked for. Default 2048.
+   */
+  readonly topTokens?: number;
+  readonly signal?: AbortSignal;
+}
+
+const DEFAULTS = { epsilon: 1e-3, tokenBudget: 4096, batch: 32, topTokens: 2048 };
+/** To look at this many tokens costs less than to evaluate one again because fewer were listed. */
+const FEWEST_TOKENS = 512;
+const NONE: ReadonlySet<number> = new Set();
+
+/** @throws INTERRUPTED, and what the source throws */
+export async function expandDistribution(
+  source: ContinuationSource,
+  decider: TextDecider,
+  options: ExpansionOptions,
+): Promise<ExpandedDistribution> {
+  const { maxTokens, epsilon, tokenBudget, batch, topTokens, signal } = { ...DEFAULTS, ...options };
+  const tree = new OpenTree(source, decider, maxTokens, topTokens);
+  let expandedNodes = 0;
+  let evaluatedTokens = 0;
+  let stoppedBy: ExpandedDistribution["stoppedBy"] = "whole";
+  while (tree.queue.size > 0) {
+    if (signal?.aborted) throw new InwardError("INTERRUPTED", "Expanding a distribution was interrupted.");
+    const above = tree.openAbove(epsilon);
+    if (above <= 0) {
+      stoppedBy = "epsilon";
+      break;
+    }
+    const tokens = tokenBudget - evaluatedTokens;
+    const chosen = takeBatch(tree.queue, source, { batch, enough: above, tokens });
+    if (chosen.length === 0) {
+      stoppedBy = "budget";
+      break;
+    }
+    const paths = chosen.map(({ path }) => path);
+    const listed = chosen.map((branch) => Math.min(branch.topTokens, source.vocabularySize));
+    const reply = await source.next(paths, listed);
+    for (const [index, branch] of chosen.entries()) tree.grow(branch, reply.steps[index] as NextTokens);
+    expandedNodes += chosen.length;
+    evaluatedTokens += reply.evaluatedTokens;
+  }
+  const tail = tree.queue.mass();
+  return {
+    method: "expansion",
+    values: tree.masses.upTo(tail),
+    notCompliant: tree.masses.notCompliant(),
+    tail,
+    expandedNodes,
+    evaluatedTokens,
+    stoppedBy,
+  };
+}
+
+class OpenTree {
+  readonly queue = new BranchQueue();
+  readonly masses = new ValueMasses();
+  readonly #source: ContinuationSource;
+  readonly #decider: TextDecider;
+  readonly #maxTokens: number;
+  readonly #topTokens: number;
+  /** Running sum of the queue. */
+  #open = 0;
+
+  constructor(source: ContinuationSource, decider: TextDecider, maxTokens: number, topTokens: number) {
+    this.#source = source;
+    this.#decider = decider;
+    this.#maxTokens = maxTokens;
+    this.#topTokens = topTokens;
+    this.#leaveOpen({ path: [], text: "", mass: 1, topTokens, followed: NONE });
+  }
+
+  /** How much more than epsilon is open. */
+  openAbove(epsilon: number): number {
+    // The running sum collects rounding: where it would decide, it is made afresh.
+    if (this.#open <= epsilon) this.#open = this.queue.mass();
+    return this.#open - epsilon;
+  }
+
+  /** Closes or queues what comes after a branch that was taken from the queue. */
+  grow(branch: Branch, step: NextTokens): void {
+    this.#open -= branch.mass;
+    const { tokens, rest } = shareMass(branch, step, this.#source.vocabularySize);
+    for (const { at, mass } of tokens) {
+      if (step.ends[at] === 1) {
+        this.masses.add(this.#decider.atEnd(branch.text, "end_of_generation"), mass);
+        continue;
+      }
+      const path = [...branch.path, step.ids[at] as number];
+      const text = step.texts[at] as string;
+      const decided = this.#decide(path, text);
+      if (decided === "open") {
+        this.#leaveOpen({
+          path,
+          text,
+          mass,
+          topTokens: Math.min(this.#topTokens, Math.max(FEWEST_TOKENS, Math.ceil(this.#topTokens * mass))),
+          followed: NONE,
+        });
+      } else this.masses.add(decided, mass);
+    }
+    if (rest) this.#leaveOpen(rest);
+  }
+
+  #decide(path: readonly number[], text: string): Decision {
+    if (path.length >= this.#maxTokens) return this.#decider.atEnd(text, "max_tokens");
+    return this.#decider.decidedBy(this.#source.settled(text));
+  }
+
+  #leaveOpen(branch: Branch): void {
+    this.#open += branch.mass;
+    this.queue.push(branch);
+  }
+}
+
+interface Allowance {
+  readonly batch: number;
+  /** No more branches than it takes to look into this much probability. */
+  readonly enough: number;
+  readonly tokens: number;
+}
+
+/** The most likely branches. */
+function takeBatch(queue: BranchQueue, source: ContinuationSource, { batch, enough, tokens }: Allowance): Branch[] {
+  const chosen: Branch[] = [];
+  let mass = 0;
+  for (let next = queue.first(); next !== undefined && chosen.length < batch; next = queue.first()) {
+    if (chosen.length > 0 && mass >= enough) break;
+    if (source.tokensFor([...chosen, next].map(({ path }) => path)) > tokens) break;
+    chosen.push(next);
+    mass += next.mass;
+    queue.pop();
+  }
+  return chosen;
+}
+
+/** The tree of continuations of one prompt, as expansion needs it: a model, or a table in a test. */
+export interface ContinuationSource {
+  readonly vocabularySize: number;
+  /** @param topTokens [paths] most tokens listed of each; `vocabularySize` lists all */
+  next(paths: readonly (readonly number[])[], topTokens: readonly number[]): Promise<NextTokensReply>;
+  /** The most tokens that `next` would evaluate for these paths. */
+  tokensFor(paths: readonly (readonly number[])[]): number;
+  /** The beginning of a text that no further token changes. */
+  settled(text: string): string;
+}
+
+// What further tokens cannot change of a detokenized text. A token may hold part of a character, which detokenizes to U+FFFD.
+
+/** Longest look ahead of llama.cpp's cleaning: a blank, an apostrophe and two letters. */
+const CLEANED = 4;
+
+/**
+ * @param cleansSpaces the vocabulary takes blanks away before marks and contractions (` .`, ` 's`), as llama.cpp does for Llama 3
+ * @returns a beginning of the text
+ */
+export function settledText(text: string, cleansSpaces: boolean): string {
+  const whole = text.replace(/\ufffd+$/, "");
+  if (!cleansSpaces) return whole;
+  const from = Math.max(0, whole.length - CLEANED);
+  const movable = whole.slice(from).search(/[ ']/);
+  return movable < 0 ? whole : whole.slice(0, from + movable).replace(/[ ']+$/, "");
+}

@@ -1,0 +1,455 @@
+/** Asks the questions of one stage, group by group, and keeps what is finished whatever happens to the rest. Measuring is asking too. */
+
+import { type FileHandle, open } from "node:fs/promises";
+import type { z } from "zod";
+import { APPENDING, readJsonLines, writeError } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import type { AskCost, LanguageModel } from "../model/language-model.js";
+import { type Answer, answerSchema, type ChatMessage, type Reply, type SetAsideReason } from "../tasks/answer.js";
+import { type Question, toAnswer, toRequest } from "./questions.js";
+
+// The append-only file of a stage that asks: answers, or distributions of them. Work is in groups that the plan fixes; a group's lines are appended in one write
+// when all its replies are there, so that what an interruption leaves is a whole number of groups and perhaps a torn line.
+
+/** A line's place in the plan. */
+export interface Placed {
+  readonly state: string;
+  readonly key: string;
+}
+
+export class AnswerShard<Row extends Placed = Answer> {
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    /** Groups that are finished, the first ones of the plan's order. */
+    readonly groupsDone: number,
+  ) {}
+
+  /**
+   * Opens the shard and cuts off what does not make up whole groups.
+   * @param groups state and key of each line, by group, in the plan's order
+   * @param schema what each line must be
+   * @throws STORE_CORRUPT when a complete line is no record, or not the one that the plan has at its place
+   */
+  static async open<Row extends Placed = Answer>(
+    path: string,
+    groups: readonly (readonly Placed[])[],
+    schema?: z.ZodType,
+  ): Promise<AnswerShard<Row>> {
+    const { rows, ends } = await readJsonLines<Row>(path, schema);
+    const expected = groups.flat();
+    const strayAt = rows.findIndex((row, at) => row.key !== expected[at]?.key || row.state !== expected[at]?.state);
+    if (strayAt >= 0) {
+      throw new InwardError(
+        "STORE_CORRUPT",
+        `${path}, line ${strayAt + 1}: the plan has ${expected[strayAt]?.key ?? "nothing"} there, the file ${rows[strayAt]?.key}.`,
+      );
+    }
+    let groupsDone = 0;
+    let lines = 0;
+    for (const group of groups) {
+      if (lines + group.length > rows.length) break;
+      lines += group.length;
+      groupsDone++;
+    }
+    try {
+      const file = await open(path, APPENDING);
+      await file.truncate(lines === 0 ? 0 : ends[lines - 1]);
+      return new AnswerShard<Row>(path, file, groupsDone);
+    } catch (error) {
+      throw writeError(error, path);
+    }
+  }
+
+  /** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the torn end is cut off at the next opening */
+  async append(answers: readonly Row[]): Promise<void> {
+    try {
+      await this.file.appendFile(answers.map((answer) => `${JSON.stringify(answer)}\n`).join(""));
+      await this.file.datasync();
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}
+
+// Cuts the questions of a stage into the groups that are asked as one unit. A function of the plan alone.
+
+/**
+ * One state per group; questions about one string are never parted unless they alone exceed the limit.
+ * @param most questions in a group
+ */
+export function cutGroups(questions: readonly Question[], most: number): Question[][] {
+  const groups: Question[][] = [];
+  let group: Question[] = [];
+  for (let start = 0; start < questions.length; ) {
+    const first = questions[start] as Question;
+    let end = start;
+    while (end < questions.length && end - start < most && isSameString(questions[end] as Question, first)) end++;
+    const fits = group.length + (end - start) <= most && (group.length === 0 || group[0]?.state === first.state);
+    if (!fits) {
+      groups.push(group);
+      group = [];
+    }
+    group.push(...questions.slice(start, end));
+    start = end;
+  }
+  if (group.length > 0) groups.push(group);
+  return groups;
+}
+
+export function isSameString(a: Question, b: Question): boolean {
+  return a.state === b.state && a.task === b.task && a.item === b.item && a.variant === b.variant;
+}
+
+// How a stage goes through its groups: what stands in its file is kept, what is left is checked whole before any of it is asked.
+
+/** A group that is finished. */
+export interface FinishedGroup<Asked, Row> {
+  readonly questions: readonly Asked[];
+  readonly rows: readonly Row[];
+  readonly wallSeconds: number;
+  /** Absent when the engine does not count, or after crashes. */
+  readonly cost?: AskCost;
+}
+
+interface AskGroupsOptions<Asked extends Placed, Row extends Placed> {
+  readonly path: string;
+  readonly asker: GroupAsker<Asked, Row>;
+  /** Before the first question that is not answered yet; not called when all are. */
+  readonly onBegin?: () => Promise<void>;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** For the event log. */
+  readonly onGroup?: (group: FinishedGroup<Asked, Row>) => void;
+}
+
+/**
+ * @param groups each for one state, at least one question
+ * @throws ENGINE_*, CHAT_*, STORE_*, INTERRUPTED
+ */
+export async function askGroups<Asked extends Placed, Row extends Placed>(
+  groups: readonly (readonly Asked[])[],
+  { path, asker, onBegin, onProgress, onGroup }: AskGroupsOptions<Asked, Row>,
+): Promise<void> {
+  const total = groups.flat().length;
+  const shard = await AnswerShard.open<Row>(path, groups, asker.rowSchema);
+  let done = groups.slice(0, shard.groupsDone).flat().length;
+  onProgress?.(done, total);
+  try {
+    const waiting = groups.slice(shard.groupsDone);
+    if (waiting.length > 0) await onBegin?.();
+    // A question that cannot be asked must be known before hours are spent on the others.
+    for (const group of waiting) await asker.check(group);
+    for (const group of waiting) {
+      const begun = performance.now();
+      let cost: AskCost | undefined;
+      const rows = await asker.ask(group, {
+        onAnswered: (count) => onProgress?.(done + count, total),
+        onCost: (counted) => {
+          cost = counted;
+        },
+      });
+      await shard.append(rows);
+      done += group.length;
+      onGroup?.({ questions: group, rows, wallSeconds: (performance.now() - begun) / 1000, cost });
+    }
+  } finally {
+    await shard.close();
+  }
+}
+
+// How long an engine may say nothing. One that hangs would be waited for for ever.
+
+/** Far beyond the slowest reply that is still worth waiting for. */
+const DEFAULT_SECONDS = 1800;
+/** Silence is counted in parts of the limit: after a machine's or a process's sleep one part is over, not all of them. */
+const PARTS = 10;
+/** A longer timer would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** @returns seconds without a reply after which an engine is ended; 0: never @throws USAGE */
+export function stallLimitSeconds(env: NodeJS.ProcessEnv = process.env): number {
+  const given = env.INWARD_STALL_SECONDS;
+  const seconds = given === undefined || given.trim() === "" ? DEFAULT_SECONDS : Number(given);
+  if (Number.isFinite(seconds) && seconds >= 0) return seconds;
+  throw new InwardError("USAGE", `INWARD_STALL_SECONDS is "${given}"; it must be a number of seconds, 0 for no limit.`);
+}
+
+/**
+ * @param work calls `heard` whenever the engine says something
+ * @throws ENGINE_CRASHED after the limit without a word; the work itself goes on until its engine is ended
+ */
+async function unlessSilent<Result>(
+  limitSeconds: number,
+  work: (heard: () => void) => Promise<Result>,
+): Promise<Result> {
+  if (limitSeconds === 0) return work(() => {});
+  let silentParts = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    const partMs = Math.min((1000 * limitSeconds) / PARTS, LONGEST_TIMER_MS);
+    timer = setInterval(() => {
+      if (++silentParts === PARTS) reject(new InwardError("ENGINE_CRASHED", stalled(limitSeconds)));
+    }, partMs);
+  });
+  try {
+    const working = work(() => {
+      silentParts = 0;
+    });
+    return await Promise.race([working, silence]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function stalled(limitSeconds: number): string {
+  return `The engine gave no reply for ${limitSeconds} s and was ended (INWARD_STALL_SECONDS sets another limit, 0 none).`;
+}
+
+// Asks groups and outlives the engine's crashes. A group that crashed is asked again whole in a new worker: after a crash that
+// was none of its own (such as the system's killer of processes) it gives the bytes of an undisturbed run. One that crashes again
+// is asked question by question, each alone; the question that crashes even so is set aside, and the others have their replies.
+
+/** A group is asked so often as a whole; its questions once more, alone. */
+const WHOLE_ATTEMPTS = 2;
+
+/** What is there to be heard while a group is asked. */
+export interface AskingHooks {
+  /** The engine has said something. */
+  readonly heard: () => void;
+  /** One more of the group has its row. */
+  readonly onAnswered: () => void;
+  readonly onCost?: (cost: AskCost) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** All that the kinds of questions do differently: those that are answered, and those that are measured. */
+export interface QuestionKind<Asked extends Placed, Row extends Placed> {
+  /** Of the lines that they become. */
+  readonly rowSchema: z.ZodType;
+  /** Throws before anything is asked when a question cannot be. */
+  readonly check: (model: LanguageModel, group: readonly Asked[]) => Promise<unknown>;
+  /** @returns a row for each question, in their order */
+  readonly ask: (model: LanguageModel, group: readonly Asked[], hooks: AskingHooks) => Promise<readonly Row[]>;
+  /** The row of a question that has none of its own. */
+  readonly setAside: (question: Asked, reason: SetAsideReason) => Row;
+  /** The same work on next to nothing, in the place of this question: an engine that crashes even so is broken. */
+  readonly askPlain: (model: LanguageModel, question: Asked, hooks: AskingHooks) => Promise<unknown>;
+}
+
+/** A question that no engine should crash on: the system message that is there, and three words. */
+export function plainMessages(messages: readonly ChatMessage[]): ChatMessage[] {
+  return [...messages.filter(({ role }) => role === "system"), { role: "user", content: "Say yes." }];
+}
+
+/**
+ * Questions that are answered.
+ * @param sequences at once, instead of the engine's own number
+ */
+export function answeredQuestions(topTokens: number, sequences?: number): QuestionKind<Question, Answer> {
+  const ask: QuestionKind<Question, Answer>["ask"] = async (model, group, { heard, onAnswered, onCost, signal }) => {
+    const onReply = () => {
+      heard();
+      onAnswered();
+    };
+    const requests = group.map((question) => toRequest(question, topTokens));
+    const replies = await model.ask(requests, { onReply, onCost, sequences, signal });
+    return group.map((question, index) => toAnswer(question, replies[index] as Reply));
+  };
+  return {
+    rowSchema: answerSchema,
+    check: (model, group) => model.check(group.map((question) => toRequest(question, topTokens))),
+    ask,
+    setAside: toAnswer,
+    askPlain: (model, question, hooks) => {
+      const messages = plainMessages(question.messages);
+      return ask(model, [{ ...question, messages, maxTokens: 1, temperature: 0, seed: undefined }], hooks);
+    },
+  };
+}
+
+export interface GroupAskerOptions {
+  /** Opens a state's model, closing the one before: one model in memory at a time. */
+  readonly modelFor: (state: string) => Promise<LanguageModel>;
+  /** Opens it anew after a crash; when it cannot, its error is the caller's. */
+  readonly reopenModel: (state: string) => Promise<LanguageModel>;
+  /** Seconds without a word after which an engine counts as crashed; 0: never. Default: INWARD_STALL_SECONDS, else 1800. */
+  readonly stallSeconds?: number;
+  readonly onCrash?: (crash: EngineCrash) => void;
+  readonly onSetAside?: (question: Placed) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** For the event log. */
+export interface EngineCrash {
+  readonly state: string;
+  /** From 1: the first two ask the group whole, the third its questions one by one. */
+  readonly attempt: number;
+  /** Questions that were being asked. */
+  readonly questions: number;
+  /** The only one that was. */
+  readonly key?: string;
+  /** With the last lines that the engine wrote. */
+  readonly message: string;
+}
+
+interface GroupHooks {
+  /** Rows there are so far; fewer than before when a crash made the group begin again. */
+  readonly onAnswered?: (count: number) => void;
+  /** Of a group that was asked whole, by an engine that counts. */
+  readonly onCost?: (cost: AskCost) => void;
+}
+
+export class GroupAsker<Asked extends Placed, Row extends Placed> {
+  private readonly stallSeconds: number;
+
+  constructor(
+    private readonly kind: QuestionKind<Asked, Row>,
+    private readonly options: GroupAskerOptions,
+  ) {
+    this.stallSeconds = options.stallSeconds ?? stallLimitSeconds();
+  }
+
+  get rowSchema(): z.ZodType {
+    return this.kind.rowSchema;
+  }
+
+  /**
+   * Throws before anything is asked when a question cannot be. Nothing is set aside here.
+   * @throws ENGINE_*, CHAT_*; ENGINE_CRASHED when it crashes a second time
+   */
+  async check(group: readonly Asked[]): Promise<void> {
+    const check = async (model: LanguageModel) => {
+      await this.kind.check(model, group);
+      return true;
+    };
+    const checked = await this.unlessCrashed(group, 1, check);
+    if (!checked) await check(await this.options.modelFor(stateOf(group)));
+  }
+
+  /**
+   * @param group questions for one state, at least one
+   * @returns rows in the group's order
+   * @throws ENGINE_*, CHAT_*, INTERRUPTED; ENGINE_CRASHED when the engine cannot be opened again or crashes on anything
+   */
+  async ask(group: readonly Asked[], hooks: GroupHooks = {}): Promise<Row[]> {
+    for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
+      const rows = await this.unlessCrashed(group, attempt, (model) => this.askWhole(model, group, hooks));
+      if (rows) return [...rows];
+    }
+    const rows: Row[] = [];
+    for (const question of group) {
+      const alone = [question];
+      const own = await this.unlessCrashed(alone, WHOLE_ATTEMPTS + 1, (model) => this.askWhole(model, alone));
+      if (own) rows.push(...own);
+      else {
+        await this.requireSoundEngine(question);
+        this.options.onSetAside?.(question);
+        rows.push(this.kind.setAside(question, "engine_crashed"));
+      }
+      hooks.onAnswered?.(rows.length);
+    }
+    return rows;
+  }
+
+  private async askWhole(
+    model: LanguageModel,
+    group: readonly Asked[],
+    { onAnswered, onCost }: GroupHooks = {},
+  ): Promise<readonly Row[]> {
+    let answered = 0;
+    onAnswered?.(0);
+    const { signal } = this.options;
+    return unlessSilent(this.stallSeconds, (heard) =>
+      this.kind.ask(model, group, { heard, onAnswered: () => onAnswered?.(++answered), onCost, signal }),
+    );
+  }
+
+  /** @returns undefined after a crash, with a new engine open */
+  private async unlessCrashed<Result>(
+    group: readonly Asked[],
+    attempt: number,
+    work: (model: LanguageModel) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    const state = stateOf(group);
+    // An engine that cannot even be opened has crashed on nothing that was asked: that error is the caller's.
+    const model = await this.options.modelFor(state);
+    try {
+      return await work(model);
+    } catch (error) {
+      if (!isCrash(error)) throw error;
+      // What ends a whole process group ends the worker too.
+      if (this.options.signal?.aborted)
+        throw new InwardError("INTERRUPTED", "Asking was interrupted.", { cause: error });
+      this.options.onCrash?.({
+        state,
+        attempt,
+        questions: group.length,
+        ...(group.length === 1 ? { key: (group[0] as Asked).key } : {}),
+        message: error.message,
+      });
+      await this.options.reopenModel(state);
+      return undefined;
+    }
+  }
+
+  /** An engine that crashes on anything would set aside every question that is left. */
+  private async requireSoundEngine(crashed: Asked): Promise<void> {
+    const model = await this.options.modelFor(crashed.state);
+    const { signal } = this.options;
+    try {
+      await unlessSilent(this.stallSeconds, (heard) =>
+        this.kind.askPlain(model, crashed, { heard, onAnswered: () => {}, signal }),
+      );
+    } catch (error) {
+      if (!isCrash(error)) throw error;
+      const what = `The engine crashes on a plain question as well as on ${crashed.key}. ${error.message}`;
+      throw new InwardError("ENGINE_CRASHED", what, { cause: error });
+    }
+  }
+}
+
+function isCrash(error: unknown): error is InwardError {
+  return error instanceof InwardError && error.code === "ENGINE_CRASHED";
+}
+
+function stateOf(group: readonly Placed[]): string {
+  return (group[0] as Placed).state;
+}
+
+// Watches how fast groups are evaluated: another busy process on the same cores shows here, worst of all with a BLAS.
+
+/** A group this much slower per token than the run's median is no accident of what it holds. */
+const SLOW = 3;
+/** Below this many groups a median says little. */
+const FEWEST_GROUPS = 3;
+
+interface SlowGroup {
+  readonly tokensPerSecond: number;
+  /** Median over the groups before it. */
+  readonly usualTokensPerSecond: number;
+}
+
+export class RateWatch {
+  private readonly rates: number[] = [];
+
+  /** @returns what is wrong with this group's rate, if anything */
+  add({ evaluatedTokens, decodeSeconds }: AskCost): SlowGroup | undefined {
+    if (evaluatedTokens === 0 || decodeSeconds <= 0) return undefined;
+    const tokensPerSecond = evaluatedTokens / decodeSeconds;
+    const usual = median(this.rates);
+    const known = this.rates.length >= FEWEST_GROUPS;
+    this.rates.push(tokensPerSecond);
+    return known && tokensPerSecond * SLOW < usual ? { tokensPerSecond, usualTokensPerSecond: usual } : undefined;
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  if (sorted.length % 2 === 1) return sorted[middle] as number;
+  return sorted.length === 0 ? 0 : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}

@@ -1,0 +1,341 @@
+import { z } from "zod";
+import { InwardError } from "../errors.js";
+import type { LanguageModel, ListsNextTokens } from "../model/language-model.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
+import type { Plan, PlannedTask } from "../study/plan.js";
+import type { DistributionSettings } from "../study/study.js";
+import { type ChatMessage, type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
+import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
+import {
+  type ContinuationSource,
+  type Distribution,
+  distributionSchema,
+  expandDistribution,
+  type ExpansionOptions,
+  type SampledDistribution,
+  settledText,
+  ValueMasses,
+} from "./distribution.js";
+import { plainMessages, type QuestionKind } from "./groups.js";
+import { hypotheticalMessages } from "./questions.js";
+
+/** A line of 07-distributions.jsonl: how one state answers one question about a property at temperature 1. */
+export interface MeasuredDistribution {
+  /** `object_level/<state>/<task>/<item>/<property>`, `hypothetical/<state>/<task>/<item>/<property>/<variant>`. */
+  readonly key: string;
+  /** `object_level`: the distribution of behaviors. `hypothetical`: of the predictions about them. */
+  readonly side: "object_level" | "hypothetical";
+  /** The model state that was asked. */
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly property: string;
+  /** Hypothetical only: the wording around the quoted question. */
+  readonly variant?: string;
+  readonly distribution: Distribution;
+}
+
+/** A line for a question on which the engine crashed each time. */
+export interface SetAsideDistribution extends Omit<MeasuredDistribution, "distribution"> {
+  readonly setAside: SetAsideReason;
+  readonly distribution?: undefined;
+}
+
+export type DistributionRow = (MeasuredDistribution & { readonly setAside?: undefined }) | SetAsideDistribution;
+
+export const distributionRowSchema = z
+  .object({
+    key: z.string(),
+    side: z.enum(["object_level", "hypothetical"]),
+    state: z.string(),
+    task: z.string(),
+    item: z.string(),
+    property: z.string(),
+    variant: z.string().optional(),
+    distribution: distributionSchema.optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(
+    ({ distribution, setAside }) => (distribution === undefined) !== (setAside === undefined),
+    "neither a distribution nor set aside",
+  );
+
+export interface ModelSourceFacts {
+  readonly vocabularySize: number;
+  /** Of the rendered prompt. */
+  readonly promptTokens: number;
+  /** As ModelFacts has it. */
+  readonly cleansSpaces: boolean;
+}
+
+/** The continuations that a model gives to a prompt. */
+export function modelSource(
+  model: ListsNextTokens,
+  messages: readonly ChatMessage[],
+  { vocabularySize, promptTokens, cleansSpaces }: ModelSourceFacts,
+): ContinuationSource {
+  // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
+  let keepsPrompt = false;
+  return {
+    vocabularySize,
+    next: async (paths, topTokens) => {
+      const reply = await model.nextTokens(messages, paths, topTokens);
+      keepsPrompt = reply.evaluatedTokens < promptTokens + countNodes(paths);
+      return reply;
+    },
+    tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
+    settled: (text) => settledText(text, cleansSpaces),
+  };
+}
+
+/** Different beginnings of the paths, themselves included. */
+function countNodes(paths: readonly (readonly number[])[]): number {
+  const nodes = new Set<string>();
+  for (const path of paths) {
+    let node = "";
+    for (const id of path) {
+      node += `${id} `;
+      nodes.add(node);
+    }
+  }
+  return nodes.size;
+}
+
+// The distribution of a property by seeded samples at temperature 1: for what is decided too late to expand.
+
+export interface SamplingOptions {
+  readonly maxTokens: number;
+  /** Answers to draw, at least 1. */
+  readonly samples: number;
+  /** What the draws are a function of, with the sample's number. */
+  readonly seed: string;
+  /** The engine has said something. */
+  readonly onHeard?: () => void;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws what asking throws */
+export async function sampleDistribution(
+  model: Pick<LanguageModel, "ask">,
+  messages: readonly ChatMessage[],
+  decider: TextDecider,
+  because: SampledDistribution["because"],
+  { maxTokens, samples, seed, onHeard, signal }: SamplingOptions,
+): Promise<SampledDistribution> {
+  const requests = Array.from({ length: samples }, (_, sample) => ({
+    messages,
+    maxTokens,
+    temperature: 1 as const,
+    seed: `${seed}/${sample}`,
+    topTokens: 1,
+    shares: seed,
+  }));
+  const masses = new ValueMasses();
+  for (const { text, stop } of await model.ask(requests, { onReply: onHeard, signal })) {
+    masses.add(decider.atEnd(text, stop), 1);
+  }
+  const values = masses.values(samples).map(({ value, probability }) => ({
+    value,
+    probability,
+    standardError: Math.sqrt((probability * (1 - probability)) / samples),
+  }));
+  return { method: "samples", because, values, notCompliant: masses.notCompliant(samples), samples };
+}
+
+// The distribution of a property for one question: exactly where the tree can be expanded, else by samples that say why.
+
+export interface DistributionQuestion {
+  readonly messages: readonly ChatMessage[];
+  readonly decider: TextDecider;
+  /** The property is decided so late that samples are drawn at once. */
+  readonly decidedLate: boolean;
+}
+
+export interface DistributionOptions extends ExpansionOptions {
+  /** Above this tail, samples are drawn instead. Default 0.05. */
+  readonly mostTail?: number;
+  /** Default 200. */
+  readonly samples?: number;
+  readonly seed: string;
+  /** The engine has said something. */
+  readonly onHeard?: () => void;
+}
+
+const DEFAULTS = { mostTail: 0.05, samples: 200 };
+
+/** @throws what asking throws, INTERRUPTED */
+export async function measureDistribution(
+  model: Pick<LanguageModel, "ask" | "render" | "facts" | "nextTokens">,
+  { messages, decider, decidedLate }: DistributionQuestion,
+  options: DistributionOptions,
+): Promise<Distribution> {
+  const { mostTail, ...sampling } = { ...DEFAULTS, ...options };
+  const sample = (because: "long_answer" | "tail" | "engine") =>
+    sampleDistribution(model, messages, decider, because, sampling);
+  if (decidedLate) return await sample("long_answer");
+  const { vocabularySize, cleansSpaces } = model.facts;
+  const facts = { vocabularySize, cleansSpaces, promptTokens: (await model.render(messages)).tokenIds.length };
+  try {
+    const source = modelSource(model, messages, facts);
+    const next: ContinuationSource["next"] = async (...asked) => {
+      const reply = await source.next(...asked);
+      options.onHeard?.();
+      return reply;
+    };
+    const expanded = await expandDistribution({ ...source, next }, decider, options);
+    if (expanded.tail <= mostTail) return expanded;
+    return { ...(await sample("tail")), evaluatedTokens: expanded.evaluatedTokens };
+  } catch (error) {
+    if (error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE") return await sample("engine");
+    throw error;
+  }
+}
+
+// The questions whose distributions at temperature 1 a plan compares: what targets do, and what predictors say of it.
+
+export interface CalibrationQuestion extends Omit<MeasuredDistribution, "distribution"> {
+  readonly messages: readonly ChatMessage[];
+  /** Longest answer, as in asking. */
+  readonly maxTokens: number;
+  readonly decider: TextDecider;
+  /** The property is decided so late that only samples tell. */
+  readonly decidedLate: boolean;
+}
+
+/**
+ * The messages are those of asking, the hypothetical ones in the plan's first wording.
+ * @returns each question once, in the plan's order: states outside, then sides, tasks, strings, properties; empty when the plan
+ *   compares no distributions
+ */
+export function calibrationQuestions(plan: Plan): CalibrationQuestion[] {
+  if (!plan.calibration) return [];
+  const targets = new Set(plan.predictions.map(({ target }) => target));
+  const predictors = new Set(plan.predictions.map(({ predictor }) => predictor));
+  return [...new Set([...targets, ...predictors])].flatMap((state) => [
+    ...(targets.has(state) ? ofEvery(plan, (...asked) => behaviorQuestion(plan, state, ...asked)) : []),
+    ...(predictors.has(state) ? ofEvery(plan, (...asked) => predictionQuestion(plan, state, ...asked)) : []),
+  ]);
+}
+
+type Asked = readonly [task: PlannedTask, item: TaskItem, property: string];
+
+function ofEvery(plan: Plan, make: (...asked: Asked) => CalibrationQuestion): CalibrationQuestion[] {
+  const { strings = 0, properties = {} } = plan.calibration ?? {};
+  return plan.tasks.flatMap((task) =>
+    task.heldOut
+      .slice(0, strings)
+      .flatMap((item) => (properties[task.definition.name] ?? []).map((property) => make(task, item, property))),
+  );
+}
+
+function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
+  const { definition, examples } = task;
+  const property = propertyNamed(name);
+  return {
+    key: `object_level/${state}/${definition.name}/${item.id}/${name}`,
+    side: "object_level" as const,
+    state,
+    task: definition.name,
+    item: item.id,
+    property: name,
+    messages: objectLevelMessages(definition, item, { examples, system: plan.system }),
+    maxTokens: definition.maxTokens,
+    decider: behaviorDecider(property, item),
+    decidedLate: needsSamples(property, definition.kind),
+  };
+}
+
+function predictionQuestion(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
+  const variant = plan.hypothetical.variants[0] as string;
+  return {
+    key: `hypothetical/${state}/${task.definition.name}/${item.id}/${name}/${variant}`,
+    side: "hypothetical" as const,
+    state,
+    task: task.definition.name,
+    item: item.id,
+    property: name,
+    variant,
+    messages: hypotheticalMessages(plan, task, item, name, variant),
+    maxTokens: plan.hypothetical.maxTokens,
+    decider: predictionDecider(propertyNamed(name)),
+    // Replies to questions about a property are short, whatever the answers are.
+    decidedLate: false,
+  };
+}
+
+/** Cuts the questions into the units that are measured and stored as one: one side of one string of one state. */
+export function calibrationGroups(questions: readonly CalibrationQuestion[]): CalibrationQuestion[][] {
+  const groups: CalibrationQuestion[][] = [];
+  for (const question of questions) {
+    const group = groups.at(-1);
+    if (group?.[0] && isSameUnit(group[0], question)) group.push(question);
+    else groups.push([question]);
+  }
+  return groups;
+}
+
+function isSameUnit(a: CalibrationQuestion, b: CalibrationQuestion): boolean {
+  return a.state === b.state && a.side === b.side && a.task === b.task && a.item === b.item;
+}
+
+// How the questions of a plan are measured.
+
+interface MeasuringOptions {
+  readonly onMeasured?: (done: number) => void;
+  readonly onHeard?: () => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The distribution of each question as the plan's calibration wants it; none when it has no calibration. Draws depend on the plan's
+ * seed and the question's key alone.
+ * @param model of the state that the questions are for
+ * @throws what asking throws, INTERRUPTED
+ */
+export async function measureQuestions(
+  model: LanguageModel,
+  questions: readonly CalibrationQuestion[],
+  { seed, calibration }: { readonly seed: number; readonly calibration?: DistributionSettings },
+  { onMeasured, onHeard, signal }: MeasuringOptions = {},
+): Promise<MeasuredDistribution[]> {
+  if (!calibration) return [];
+  const { epsilon, tokenBudget, mostTail, samples } = calibration;
+  const settings = { epsilon, tokenBudget, mostTail, samples, onHeard, signal };
+  const measured: MeasuredDistribution[] = [];
+  for (const { messages, maxTokens, decider, decidedLate, ...place } of questions) {
+    const distribution = await measureDistribution(
+      model,
+      { messages, decider, decidedLate },
+      { ...settings, maxTokens, seed: `${seed}/${place.key}` },
+    );
+    measured.push({ ...place, distribution });
+    onMeasured?.(measured.length);
+  }
+  return measured;
+}
+
+/** Questions whose distributions are measured. */
+export function distributionQuestions(
+  plan: Pick<Plan, "seed" | "calibration">,
+): QuestionKind<CalibrationQuestion, DistributionRow> {
+  return {
+    rowSchema: distributionRowSchema,
+    check: (model, group) =>
+      model.check(group.map(({ messages, maxTokens }) => ({ messages, maxTokens, temperature: 1, topTokens: 1 }))),
+    ask: (model, group, { heard, onAnswered, signal }) =>
+      measureQuestions(model, group, plan, { onMeasured: onAnswered, onHeard: heard, signal }),
+    setAside: ({ messages: _, maxTokens: __, decider: ___, decidedLate: ____, ...place }, setAside) => ({
+      ...place,
+      setAside,
+    }),
+    askPlain: async (model, { messages }, { heard, signal }) => {
+      const plain = plainMessages(messages);
+      await model.ask([{ messages: plain, maxTokens: 1, temperature: 0, topTokens: 1 }], { onReply: heard, signal });
+      await model.nextTokens(plain, [[]], 1).catch((error) => {
+        // Such an engine is sampled.
+        if (!(error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE")) throw error;
+      });
+    },
+  };
+}

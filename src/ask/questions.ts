@@ -1,0 +1,304 @@
+import { createHash } from "node:crypto";
+import type { AskRequest } from "../model/language-model.js";
+import type { Behavior } from "../properties/property.js";
+import { askAboutAnother } from "../properties/wordings.js";
+import type { Plan, PlannedTask } from "../study/plan.js";
+import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
+import {
+  challengedMessages,
+  objectLevelMessages,
+  objectLevelQuestion,
+  type Split,
+  type TaskItem,
+} from "../tasks/task.js";
+import { hasMatrix, matrixTargets } from "./logprob-differences.js";
+import { statesOf } from "../study/states.js";
+
+/** One question for one model state, before it is asked. */
+export interface Question {
+  readonly key: string;
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly split: Split;
+  readonly property?: string;
+  readonly variant?: string;
+  readonly sample: number;
+  readonly messages: readonly ChatMessage[];
+  readonly maxTokens: number;
+  readonly temperature: 0 | 1;
+  /** Temperature 1 only: run seed, state and key; so a draw does not depend on batch or order. */
+  readonly seed?: string;
+}
+
+// Object-level questions: the prompts that make a target behave.
+
+/**
+ * What the models are asked as they came: targets about train and held-out strings alike, others that somebody learns from about
+ * train strings.
+ * @returns questions in the plan's order: states outside, tasks, then strings
+ */
+export function objectLevelQuestions(plan: Plan): Question[] {
+  const targets = new Set(plan.predictions.map(({ target }) => target));
+  const teachers = new Set(statesOf(plan).teachers);
+  // Nobody learns from a state that only the matrix compares.
+  const matrixOnly = new Set(onlyInMatrix(plan));
+  return questionsFor(plan, 0, (state, task) => [
+    ...(targets.has(state) || teachers.has(state) ? task.train : []),
+    ...(targets.has(state) || matrixOnly.has(state) ? task.heldOut : []),
+  ]);
+}
+
+/**
+ * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings, and train strings
+ * where somebody learns from what they do.
+ * @param round of the training that made them; every round when absent
+ * @returns empty when nothing is trained or no trained state is a target
+ */
+export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
+  const teachers = new Set(statesOf(plan).teachers);
+  const rounds = round === undefined ? ([1, 2] as const) : [round];
+  return rounds.flatMap((one) =>
+    questionsFor(plan, one, (state, task) => [...(teachers.has(state) ? task.train : []), ...task.heldOut]),
+  );
+}
+
+/** States that no prediction is about, and that the matrix has a column of all the same. */
+function onlyInMatrix(plan: Plan): string[] {
+  if (!hasMatrix(plan)) return [];
+  const targets = new Set(plan.predictions.map((prediction) => prediction.target));
+  return matrixTargets(plan).filter((state) => !targets.has(state));
+}
+
+/** @param round 0 for models as they came */
+function questionsFor(
+  plan: Plan,
+  round: 0 | 1 | 2,
+  itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
+): Question[] {
+  const listened = [
+    ...new Set([...plan.predictions.map(({ target }) => target), ...onlyInMatrix(plan), ...statesOf(plan).teachers]),
+  ];
+  const ofRound = listened.filter((state) => statesOf(plan).of(state).round === round);
+  return ofRound.flatMap((state) =>
+    plan.tasks.flatMap((task) => itemsOf(state, task).map((item) => questionFor(plan, state, task, item))),
+  );
+}
+
+function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
+  const key = `${task.definition.name}/${item.id}`;
+  const { temperature } = plan.objectLevel;
+  const system = statesOf(plan).of(state).system ?? plan.system;
+  return {
+    key,
+    state,
+    task: task.definition.name,
+    item: item.id,
+    split: item.split,
+    sample: 0,
+    messages: objectLevelMessages(task.definition, item, { examples: task.examples, system }),
+    maxTokens: task.definition.maxTokens,
+    temperature,
+    ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),
+  };
+}
+
+// The words of one hypothetical question. Asking, finetune sets and shown pairs all use these, so that what is learnt is what is asked.
+
+export function hypotheticalTurn(
+  plan: Plan,
+  task: PlannedTask,
+  item: TaskItem,
+  property: string,
+  variant: string,
+): string {
+  return wordHypothetical(
+    plan.wordings.variants[variant] as string,
+    objectLevelQuestion(task.definition, item),
+    plan.wordings.properties[property] as string,
+  );
+}
+
+/** Puts a question and what is asked about it into a wording; braces inside the question stay what they are. */
+export function wordHypothetical(template: string, question: string, property: string): string {
+  return template.replace(/\{(question|property|property_of_another)\}/g, (_, slot) => {
+    if (slot === "question") return question;
+    return slot === "property" ? property : askAboutAnother(property);
+  });
+}
+
+// Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was.
+
+/**
+ * Questions about one string stand together, property after property, so that they share the string's evaluation. A state with a
+ * wording of its own is asked in that, under the name of the plan's: trials are joined by it.
+ * @param shown the turns before the questions of states that are shown some; without it those lack them, which is enough to count
+ * @returns questions in the plan's order: states outside, wordings, tasks, strings, properties; where pairs are shown, properties
+ * outside strings, because they share what is shown
+ */
+export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []): Question[] {
+  const predictors = [...new Set(plan.predictions.map((prediction) => prediction.predictor))];
+  return predictors.flatMap((state) => {
+    const { wording, shown: isShown } = statesOf(plan).of(state);
+    return plan.hypothetical.variants.flatMap((variant) =>
+      plan.tasks.flatMap((task) => {
+        const ask = (item: TaskItem, property: string): Question => ({
+          key: `${task.definition.name}/${item.id}/${property}/${variant}`,
+          state,
+          task: task.definition.name,
+          item: item.id,
+          split: item.split,
+          property,
+          variant,
+          sample: 0,
+          messages: hypotheticalMessages(
+            plan,
+            task,
+            item,
+            property,
+            wording ?? variant,
+            shown(state, property, wording ?? variant),
+          ),
+          maxTokens: plan.hypothetical.maxTokens,
+          temperature: 0,
+        });
+        return isShown
+          ? task.properties.flatMap((property) => task.heldOut.map((item) => ask(item, property)))
+          : task.heldOut.flatMap((item) => task.properties.map((property) => ask(item, property)));
+      }),
+    );
+  });
+}
+
+/**
+ * The prompt of one hypothetical question.
+ * @param before turns that come first
+ */
+export function hypotheticalMessages(
+  plan: Plan,
+  task: PlannedTask,
+  item: TaskItem,
+  property: string,
+  variant: string,
+  before: readonly ChatMessage[] = [],
+): ChatMessage[] {
+  return [
+    { role: "system", content: plan.system },
+    ...before,
+    { role: "user", content: hypotheticalTurn(plan, task, item, property, variant) },
+  ];
+}
+
+// The second turn of tasks that challenge: each first answer is doubted, and the model asked for its final one.
+
+/** @param key of a first answer: `<task>/<item>` */
+export function challengedKey(key: string): string {
+  return `${key}/challenged`;
+}
+
+export function hasChallenges(plan: Plan): boolean {
+  return plan.tasks.some(({ definition }) => definition.challenge !== undefined);
+}
+
+/**
+ * @param asked the first questions, of all tasks
+ * @param answers to them; one that was set aside is not challenged
+ * @returns in the order of the first questions
+ */
+export function challengeQuestions(plan: Plan, asked: readonly Question[], answers: readonly Answer[]): Question[] {
+  const challenges = new Map(plan.tasks.map(({ definition }) => [definition.name, definition.challenge]));
+  const replies = new Map<string, Reply>();
+  for (const { state, key, reply } of answers) if (reply) replies.set(`${state}|${key}`, reply);
+  return asked.flatMap((question) => {
+    const challenge = challenges.get(question.task);
+    const reply = replies.get(`${question.state}|${question.key}`);
+    if (challenge === undefined || reply === undefined) return [];
+    return [
+      {
+        ...question,
+        key: challengedKey(question.key),
+        messages: challengedMessages(question.messages, reply.text, challenge),
+        ...(question.seed === undefined ? {} : { seed: challengedKey(question.seed) }),
+      },
+    ];
+  });
+}
+
+// In-context prediction: a target's (question, behavior) pairs that stand before a hypothetical question, as turns of the chat.
+
+/** The turns that come before a state's question about a property; none for a state that is shown nothing. */
+export type ShownPairs = (state: string, property: string, variant: string) => readonly ChatMessage[];
+
+/**
+ * All questions about a property come after the same pairs, those of trained tasks' train strings, as an adapter's examples are;
+ * in a seeded order that knows nothing of behaviors. Where there are fewer than the plan wants, all of them.
+ * @param behaviors of every state that is shown, on train strings
+ */
+export function shownPairs(plan: Plan, behaviors: readonly Behavior[]): ShownPairs {
+  const known = new Map<string, readonly ChatMessage[]>();
+  return (state, property, variant) => {
+    const { shown } = statesOf(plan).of(state);
+    if (!shown) return [];
+    const key = JSON.stringify([state, property, variant]);
+    const made = known.get(key) ?? turnsOf(plan, behaviors, shown, property, variant);
+    known.set(key, made);
+    return made;
+  };
+}
+
+function turnsOf(
+  plan: Plan,
+  behaviors: readonly Behavior[],
+  { pairs, target }: { readonly pairs: number; readonly target: string },
+  property: string,
+  variant: string,
+): ChatMessage[] {
+  const tasks = new Map(
+    plan.tasks.filter((task) => task.trained !== false).map((task) => [task.definition.name, task] as const),
+  );
+  const eligible = behaviors.flatMap((behavior) => {
+    const task = tasks.get(behavior.task);
+    const item = task?.train.find(({ id }) => id === behavior.item);
+    const { extraction, compliance } = behavior;
+    if (!task || !item || behavior.state !== target || behavior.property !== property || behavior.sample !== 0)
+      return [];
+    if (behavior.split !== "train" || !compliance.ok || !extraction.ok) return [];
+    const rank = createHash("sha256").update(`shown/${plan.seed}/${behavior.task}/${item.id}`).digest("hex");
+    return [{ task, item, value: extraction.value, rank }];
+  });
+  return eligible
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, pairs)
+    .flatMap(({ task, item, value }): ChatMessage[] => [
+      { role: "user", content: hypotheticalTurn(plan, task as PlannedTask, item, property, variant) },
+      { role: "assistant", content: value },
+    ]);
+}
+
+/** A question as an engine takes it. */
+export function toRequest(question: Question, topTokens: number): AskRequest {
+  return {
+    messages: question.messages,
+    maxTokens: question.maxTokens,
+    temperature: question.temperature,
+    topTokens,
+    shares: `${question.state}/${question.task}/${question.item}/${question.variant ?? ""}`,
+    ...(question.seed === undefined ? {} : { seed: question.seed }),
+  };
+}
+
+/** A question and its reply, or why it has none, as a line of the run. */
+export function toAnswer(question: Question, said: Reply | SetAsideReason): Answer {
+  const { key, state, task, item, split, property, variant, sample } = question;
+  const asked = {
+    key,
+    state,
+    task,
+    item,
+    split,
+    ...(property === undefined ? {} : { property }),
+    ...(variant === undefined ? {} : { variant }),
+    sample,
+  };
+  return typeof said === "string" ? { ...asked, setAside: said } : { ...asked, reply: said };
+}

@@ -1,0 +1,215 @@
+/** Two engines' replies to the same greedy questions, held against what the reference differs from itself. Pure. */
+
+import { InwardError } from "../errors.js";
+import type { AskRequest } from "../model/language-model.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalVariant } from "../properties/wordings.js";
+import { loadBuiltInTask } from "../study/load-task.js";
+import type { Reply } from "../tasks/answer.js";
+import { ALL_TASKS } from "../tasks/built-in.js";
+import { objectLevelMessages, objectLevelQuestion, type TaskDefinition, type TaskItem } from "../tasks/task.js";
+import type { NoiseFloor } from "./noise-floor.js";
+import { wordHypothetical } from "./questions.js";
+
+/** How far two engines may be apart, nats. */
+export interface EngineTolerance {
+  /** Of a token's logprob. */
+  readonly logprob: number;
+  /** Of a top-1/top-2 margin: a token may differ where both leads together are no greater. */
+  readonly margin: number;
+}
+
+/** What one engine has at a position. */
+export interface ComparedToken {
+  readonly tokenId: number;
+  readonly logprob: number;
+  /** Lead of the best token over the second best, nats. */
+  readonly margin: number;
+}
+
+/**
+ * `token`: another one was chosen. `length`: one answer goes on where the other ends. `logprob`: of the same token.
+ * `first_logprobs`: of the most likely tokens at the first position. The latter two are listed only beyond the tolerance.
+ */
+export interface EngineDifference {
+  readonly key: string;
+  readonly kind: "token" | "length" | "logprob" | "first_logprobs";
+  /** Of the answer's tokens, from 1. */
+  readonly position: number;
+  /** Absent where this engine's answer has ended. */
+  readonly reference?: ComparedToken;
+  readonly tested?: ComparedToken;
+  /** What is held against the tolerance, nats: of a token both leads together, of logprobs their difference. A length has nothing. */
+  readonly apart?: number;
+  readonly allowed: boolean;
+}
+
+export interface EngineComparison {
+  readonly questions: number;
+  /** Questions whose generated token ids are the same. */
+  readonly sameTokens: number;
+  /** Token positions whose logprobs were compared: those before the first difference. */
+  readonly positions: number;
+  readonly meanLogprobDifference: number;
+  readonly maxLogprobDifference: number;
+  readonly differences: readonly EngineDifference[];
+  /** Whether every difference is within the tolerance. */
+  readonly agrees: boolean;
+}
+
+/** A difference that no machine's noise explains is no smaller than this, nats. */
+const LEAST_TOLERANCE = 1e-3;
+/** The greatest of a few hundred differences is a little below what the next few hundred may reach. */
+const TIMES_THE_FLOOR = 2;
+
+/**
+ * @param floor what the reference differs from itself when it is asked in another batch composition
+ * @param first the same of the most likely tokens at the first position: less likely ones move more than those that were chosen
+ */
+export function toleranceFrom(floor: NoiseFloor, first: number): EngineTolerance {
+  return {
+    logprob: Math.max(LEAST_TOLERANCE, TIMES_THE_FLOOR * floor.maxLogprobDifference, TIMES_THE_FLOOR * first),
+    margin: Math.max(LEAST_TOLERANCE, TIMES_THE_FLOOR * floor.maxMarginDifference),
+  };
+}
+
+/**
+ * @param keys names of the questions, in the replies' order
+ * @throws INTERNAL when the two were not asked the same
+ */
+export function compareEngines(
+  keys: readonly string[],
+  reference: readonly Reply[],
+  tested: readonly Reply[],
+  tolerance: EngineTolerance,
+): EngineComparison {
+  const differences: EngineDifference[] = [];
+  let sameTokens = 0;
+  let positions = 0;
+  let sum = 0;
+  let most = 0;
+  keys.forEach((key, index) => {
+    const [before, after] = [reference[index] as Reply, tested[index] as Reply];
+    if (before.promptSha256 !== after.promptSha256) {
+      throw new InwardError("INTERNAL", `The engines read other tokens for ${key}.`);
+    }
+    const first = firstApart(before, after);
+    if (first > tolerance.logprob) {
+      differences.push({ key, kind: "first_logprobs", ...both(before, after, 0), apart: first, allowed: false });
+    }
+    let at = 0;
+    for (; before.tokenIds[at] !== undefined && before.tokenIds[at] === after.tokenIds[at]; at++) {
+      const apart = Math.abs((before.logprobs[at] as number) - (after.logprobs[at] as number));
+      positions++;
+      sum += apart;
+      most = Math.max(most, apart);
+      if (apart > tolerance.logprob) {
+        differences.push({ key, kind: "logprob", ...both(before, after, at), apart, allowed: false });
+      }
+    }
+    if (at === before.tokenIds.length && at === after.tokenIds.length) sameTokens++;
+    else differences.push(parting(key, both(before, after, at), tolerance));
+  });
+  return {
+    questions: keys.length,
+    sameTokens,
+    positions,
+    meanLogprobDifference: positions === 0 ? 0 : sum / positions,
+    maxLogprobDifference: most,
+    differences,
+    agrees: differences.every((difference) => difference.allowed),
+  };
+}
+
+/** Over the tokens that both report at the first answer position, by logprob; the least likely of each list may lack in the other. */
+export function firstApart(before: Reply, after: Reply): number {
+  const known = new Map(before.first.tokenIds.map((id, at) => [id, before.first.logprobs[at] as number]));
+  const apart = after.first.tokenIds.map((id, at) => {
+    const logprob = known.get(id);
+    return logprob === undefined ? 0 : Math.abs(logprob - (after.first.logprobs[at] as number));
+  });
+  return Math.max(0, ...apart);
+}
+
+type Both = Pick<EngineDifference, "position" | "reference" | "tested">;
+
+function both(before: Reply, after: Reply, at: number): Both {
+  const [reference, tested] = [tokenAt(before, at), tokenAt(after, at)];
+  return { position: at + 1, ...(reference ? { reference } : {}), ...(tested ? { tested } : {}) };
+}
+
+function tokenAt(reply: Reply, at: number): ComparedToken | undefined {
+  const [tokenId, logprob, margin] = [reply.tokenIds[at], reply.logprobs[at], reply.margins[at]];
+  if (tokenId === undefined || logprob === undefined || margin === undefined) return undefined;
+  return { tokenId, logprob, margin };
+}
+
+/** The best token lost its lead and another took one: the margin moved through zero, by at least both leads together. */
+function parting(key: string, there: Both, tolerance: EngineTolerance): EngineDifference {
+  const { reference, tested } = there;
+  // Both stop by the same rules: no margin excuses equal tokens up to the end of one answer only.
+  if (!reference || !tested) return { key, kind: "length", ...there, allowed: false };
+  const apart = reference.margin + tested.margin;
+  return { key, kind: "token", ...there, apart, allowed: apart <= tolerance.margin };
+}
+
+// The fixed questions with which two engines are compared: both kinds, every built-in task, long prompts and short answers.
+
+export interface VerificationQuestion {
+  /** `<task>/<item>`, with `/<property>` when hypothetical. */
+  readonly key: string;
+  readonly request: AskRequest;
+}
+
+const OBJECT_LEVEL_STRINGS = 3;
+const MOST_PROPERTIES = 3;
+const MOST_TOKENS = 12;
+const TOP_TOKENS = 10;
+
+/** Three object-level questions of each task, with its solved examples; and one string of each with up to three properties. */
+export async function verificationQuestions(): Promise<VerificationQuestion[]> {
+  const questions: VerificationQuestion[] = [];
+  for (const definition of ALL_TASKS) {
+    const { heldOut } = await loadBuiltInTask(definition);
+    for (const item of heldOut.slice(0, OBJECT_LEVEL_STRINGS)) questions.push(objectLevel(definition, item));
+    for (const item of heldOut.slice(0, 1)) {
+      for (const property of definition.properties.slice(0, MOST_PROPERTIES)) {
+        questions.push(hypothetical(definition, item, property));
+      }
+    }
+  }
+  return questions;
+}
+
+function objectLevel(definition: TaskDefinition, item: TaskItem): VerificationQuestion {
+  return {
+    key: `${definition.name}/${item.id}`,
+    request: {
+      messages: objectLevelMessages(definition, item, { examples: true, system: "" }),
+      maxTokens: Math.min(definition.maxTokens, MOST_TOKENS),
+      temperature: 0,
+      topTokens: TOP_TOKENS,
+    },
+  };
+}
+
+function hypothetical(definition: TaskDefinition, item: TaskItem, property: string): VerificationQuestion {
+  const content = wordHypothetical(
+    hypotheticalVariant("minimal").template,
+    objectLevelQuestion(definition, item),
+    propertyNamed(property).question,
+  );
+  return {
+    key: `${definition.name}/${item.id}/${property}`,
+    request: {
+      messages: [
+        { role: "system", content: "" },
+        { role: "user", content },
+      ],
+      maxTokens: Math.min(definition.maxTokens, MOST_TOKENS),
+      temperature: 0,
+      topTokens: TOP_TOKENS,
+      shares: `${definition.name}/${item.id}`,
+    },
+  };
+}

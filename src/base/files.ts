@@ -1,0 +1,151 @@
+/** Files that are there whole or not at all: written beside their place, synced, renamed. */
+
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { z } from "zod";
+import { InwardError } from "../errors.js";
+import { mostTelling, NO_LINK, readPlainFile } from "./untrusted.js";
+
+// Turns what the file system says into coded errors.
+
+/** @returns the coded error for a failed write, or the error itself when it is no known file-system failure */
+export function writeError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new InwardError("STORE_DISK_FULL", `No space is left to write ${path}.`, { cause: error });
+  }
+  if (
+    code === "EACCES" ||
+    code === "EPERM" ||
+    code === "EROFS" ||
+    code === "ENOTDIR" ||
+    code === "EEXIST" ||
+    code === "EISDIR" ||
+    code === "ERR_FS_EISDIR" ||
+    code === "ENOTEMPTY" ||
+    code === "ELOOP"
+  ) {
+    return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
+  }
+  return error;
+}
+
+/** Never through a symbolic link: what is written is the named file itself. */
+const WRITING = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | NO_LINK;
+export const APPENDING = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_LINK;
+
+/** @throws STORE_DISK_FULL, STORE_UNWRITABLE; the old file, if any, is then still there */
+export async function writeWhole(path: string, content: string): Promise<void> {
+  const partial = `${path}.partial-${process.pid}`;
+  try {
+    const file = await open(partial, WRITING);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => {});
+    throw writeError(error, path);
+  }
+}
+
+export function writeJson(path: string, value: unknown): Promise<void> {
+  return writeWhole(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+export function writeJsonLines(path: string, rows: readonly unknown[]): Promise<void> {
+  return writeWhole(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+}
+
+/** What a process left that was killed between writing a file and giving it its name. Only for who alone writes to the folder. */
+export async function removePartials(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (/\.partial-\d+$/.test(name)) await rm(join(folder, name), { force: true });
+  }
+}
+
+// Reads a run's JSON and JSONL files; what cannot be read is STORE_CORRUPT with its place.
+
+/** The complete lines of a JSONL file. A last line without its newline was cut off in writing and is not a record. */
+interface JsonLines<Row> {
+  readonly rows: Row[];
+  /** Offset, bytes, just past each row's newline. */
+  readonly ends: number[];
+}
+
+/**
+ * @param schema what each row must be; what it does not know of is kept
+ * @returns no rows when the file does not exist
+ * @throws STORE_CORRUPT, also for a symbolic link and a folder
+ */
+export async function readJsonLines<Row>(path: string, schema?: z.ZodType): Promise<JsonLines<Row>> {
+  const bytes = readRunFile(path) ?? Buffer.alloc(0);
+  const rows: Row[] = [];
+  const ends: number[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+    const line = bytes.toString("utf8", start, end);
+    start = end + 1;
+    rows.push(parse(line, `${path}, line ${rows.length + 1}`, schema));
+    ends.push(start);
+  }
+  return { rows, ends };
+}
+
+/** @throws STORE_INCOMPLETE when there is no such file, STORE_CORRUPT when it is no JSON, or not what the schema wants */
+export async function readJson<Value>(path: string, schema?: z.ZodType): Promise<Value> {
+  const bytes = readRunFile(path);
+  if (bytes === undefined) throw new InwardError("STORE_INCOMPLETE", `${path} is not there yet.`);
+  return parse(bytes.toString("utf8"), path, schema);
+}
+
+function readRunFile(path: string): Buffer | undefined {
+  let absent = false;
+  const refuse = (why: string) => {
+    absent = why === "ENOENT";
+    return new InwardError("STORE_CORRUPT", `${path} cannot be read (${why}).`);
+  };
+  try {
+    return readPlainFile(path, Number.POSITIVE_INFINITY, refuse, "refused");
+  } catch (error) {
+    if (absent) return undefined;
+    throw error;
+  }
+}
+
+function parse<Value>(text: string, place: string, schema?: z.ZodType): Value {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+    if (parsed === null || typeof parsed !== "object") throw new Error("not an object");
+  } catch (error) {
+    throw new InwardError("STORE_CORRUPT", `${place} is no JSON record: ${(error as Error).message}`);
+  }
+  const checked = schema?.safeParse(parsed, { reportInput: true });
+  if (checked?.success === false) {
+    const issue = mostTelling(checked.error);
+    const where = issue.path.length > 0 ? `${issue.path.join(".")}: ` : "";
+    throw new InwardError("STORE_CORRUPT", `${place} is not what inward writes there: ${where}${issue.message}.`);
+  }
+  return parsed as Value;
+}
+
+// JSON with sorted keys, so that equal values have equal bytes and equal hashes.
+
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner) =>
+    inner !== null && typeof inner === "object" && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : inner,
+  );
+}
+
+/** sha256 of the canonical JSON, hex. */
+export function hashOf(value: unknown): string {
+  return createHash("sha256").update(canonicalJson(value)).digest("hex");
+}

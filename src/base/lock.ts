@@ -1,0 +1,91 @@
+/** One process at a time in a run folder. A lock whose process is gone is taken over. */
+
+import { readFileSync } from "node:fs";
+import { link, open, readFile, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { InwardError } from "../errors.js";
+import { writeError } from "./files.js";
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** Start time of the process in clock ticks where the system tells: pids are used again. */
+  readonly started: string;
+}
+
+/** @returns a function that gives the lock back @throws STORE_LOCKED */
+export async function takeRunLock(folder: string): Promise<() => Promise<void>> {
+  const path = join(folder, "run.lock");
+  const own: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  const draft = `${path}.${process.pid}`;
+  try {
+    await rm(draft, { force: true });
+    const file = await open(draft, "wx");
+    await file.writeFile(JSON.stringify(own));
+    await file.close();
+  } catch (error) {
+    throw writeError(error, draft);
+  }
+  try {
+    // A link appears with its content, or fails when there is one: no moment with an empty lock.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await link(draft, path);
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 3) throw writeError(error, path);
+        const holder = await readHolder(path);
+        if (holder && isAlive(holder)) {
+          throw new InwardError("STORE_LOCKED", `Process ${holder.pid} on ${holder.host} is working in ${folder}.`);
+        }
+        await rm(path, { force: true }).catch((failure) => {
+          throw writeError(failure, path);
+        });
+      }
+    }
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return () => rm(path, { force: true });
+}
+
+async function readHolder(path: string): Promise<Holder | undefined> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as Holder;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(holder: Holder): boolean {
+  // Another machine's processes cannot be seen from here: believe the lock.
+  if (holder.host !== hostname()) return true;
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  return holder.started === startOf(holder.pid);
+}
+
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "unknown";
+  } catch {
+    return "unknown";
+  }
+}
+
+// Whether a process id still means a running process on this machine.
+
+export function isProcessAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Alive, and somebody else's.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

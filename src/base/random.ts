@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus, xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+
+/** @returns a generator of its own for every seed and name (FNV-1a over both) */
+export function randomStream(name: string, seed: number): RandomGenerator {
+  const text = `${seed}/${name}`;
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  const random = xoroshiro128plus(hash | 0);
+  // The generator's first outputs of neighbouring seeds resemble each other.
+  for (let skipped = 0; skipped < 64; skipped++) random.next();
+  return random;
+}
+
+// Random numbers that depend on a name alone. Pure.
+
+/** Its whole 128 bits of state come from the name: streams of different names have nothing to do with each other. */
+export function seededRandom(name: string): RandomGenerator {
+  const digest = createHash("sha256").update(name).digest();
+  return xoroshiro128plusFromState([0, 4, 8, 12].map((at) => digest.readInt32LE(at)));
+}
+
+/** Fisher and Yates's shuffle. @returns a new array */
+export function shuffled<T>(values: readonly T[], random: RandomGenerator): T[] {
+  const result = [...values];
+  for (let last = result.length - 1; last > 0; last--) {
+    const drawn = uniformInt(random, 0, last);
+    [result[last], result[drawn]] = [result[drawn] as T, result[last] as T];
+  }
+  return result;
+}

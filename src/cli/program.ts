@@ -1,0 +1,56 @@
+/** The command line: one file per command; results depend only on the resolved plan, never on a hidden flag. */
+
+import { Command } from "commander";
+import { INWARD_VERSION } from "../base/version.js";
+import { askCommand } from "./ask.js";
+import { blasCommand } from "./blas.js";
+import { calibrateCommand } from "./calibrate.js";
+import { distributionCommand } from "./distribution.js";
+import { doctorCommand } from "./doctor.js";
+import { modelsCommand } from "./models.js";
+import { powerCommand } from "./power.js";
+import { propertiesCommand } from "./properties.js";
+import { reportCommand } from "./report.js";
+import { runCommand } from "./run.js";
+import { scoreCommand } from "./score.js";
+import { tasksCommand } from "./tasks.js";
+import { trainCommand } from "./train.js";
+import { trialsCommand } from "./trials.js";
+import { verifyCommand } from "./verify.js";
+
+const HELP_WIDTH = 130;
+
+export function inwardProgram(): Command {
+  const program = new Command("npx inward")
+    .description(
+      "Asks open-weight language models what they do and what they think they would do, and scores the two against each other.\n" +
+        "Runs offline on one workstation. Start with: npx inward doctor, then npx inward run scripts/studies/quickstart.yaml",
+    )
+    .version(INWARD_VERSION)
+    .showHelpAfterError("(run with --help for more)")
+    .addCommand(doctorCommand())
+    .addCommand(modelsCommand())
+    .addCommand(tasksCommand())
+    .addCommand(propertiesCommand())
+    .addCommand(askCommand())
+    .addCommand(distributionCommand())
+    .addCommand(trainCommand())
+    .addCommand(runCommand())
+    .addCommand(calibrateCommand())
+    .addCommand(scoreCommand())
+    .addCommand(trialsCommand())
+    .addCommand(reportCommand())
+    .addCommand(powerCommand())
+    .addCommand(verifyCommand())
+    .addCommand(blasCommand())
+    .addHelpText(
+      "after",
+      "\nData goes to stdout, progress and messages to stderr; every command takes --json.\n" +
+        "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 model or device unavailable, 4 verification mismatch, 130 interrupted.",
+    );
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
+    // Where no terminal says how wide it is, wide enough that a command in a sentence stays whole.
+    command.exitOverride().configureHelp({ helpWidth: process.stdout.columns ?? HELP_WIDTH });
+  }
+  return program;
+}

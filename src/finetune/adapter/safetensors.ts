@@ -1,0 +1,145 @@
+/**
+ * Reads a safetensors file: 8 bytes of header length (little-endian), a JSON header, the data. Nothing that the header claims is
+ * believed before it was compared with the file's length.
+ */
+
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { z } from "zod";
+import { writeError } from "../../base/files.js";
+import { decodeUtf8, parseStrictJson } from "../../base/untrusted.js";
+import { InwardError } from "../../errors.js";
+import { dequantize, GGML_TYPES } from "../../gguf/encodings.js";
+import { openGguf, readFully } from "../../gguf/read-gguf.js";
+import { adapterFailure } from "./adapter.js";
+
+export interface SafeTensor {
+  /** Slowest first, as in PyTorch. */
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** The format's own limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+const size = z.int().min(0);
+const entrySchema = z.strictObject({
+  dtype: z.enum(["F32", "F16", "BF16"]),
+  shape: z.array(size).max(8),
+  data_offsets: z.tuple([size, size]),
+});
+type Entry = z.infer<typeof entrySchema>;
+
+/**
+ * @returns tensors by name in the data's order, as float32
+ * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (not safetensors, truncated, a hole or an overlap, another number type)
+ */
+export async function readSafetensors(path: string): Promise<Map<string, SafeTensor>> {
+  try {
+    const file = await openGguf(path);
+    try {
+      return await readOpen(file, path);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw adapterFailure(error);
+  }
+}
+
+async function readOpen(file: FileHandle, path: string): Promise<Map<string, SafeTensor>> {
+  const invalid = (what: string) => new InwardError("ADAPTER_INVALID", `${path} is no safetensors file: ${what}`);
+  const fileBytes = (await file.stat()).size;
+  const prefix = Buffer.alloc(8);
+  if ((await readFully(file, prefix, 0)) < 8) throw invalid(`it has ${fileBytes} bytes`);
+  const headerBytes = prefix.readBigUInt64LE();
+  if (headerBytes > MAX_HEADER_BYTES || 8n + headerBytes > BigInt(fileBytes))
+    throw invalid(`its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
+  const header = Buffer.alloc(Number(headerBytes));
+  await readFully(file, header, 8);
+  const entries = parseHeader(header, fileBytes - 8 - header.length, path, invalid);
+  const tensors = new Map<string, SafeTensor>();
+  for (const [name, { dtype, shape, data_offsets }] of entries) {
+    const [begin, end] = data_offsets;
+    const bytes = new Uint8Array(end - begin);
+    if ((await readFully(file, bytes, 8 + header.length + begin)) < bytes.length)
+      throw invalid(`it became shorter while tensor ${name} was read`);
+    tensors.set(name, { shape, values: dequantize(dtype, bytes, bytes.length / GGML_TYPES[dtype].blockBytes) });
+  }
+  return tensors;
+}
+
+/** @returns entries in the order of their data, which they fill without holes or overlaps */
+function parseHeader(
+  header: Buffer,
+  dataBytes: number,
+  path: string,
+  invalid: (what: string) => InwardError,
+): [string, Entry][] {
+  const entries: [string, Entry][] = [];
+  for (const [name, value] of Object.entries(parseObject(header, path, invalid))) {
+    if (name === "__metadata__") continue;
+    const entry = entrySchema.safeParse(value);
+    if (!entry.success) {
+      const issue = entry.error.issues[0];
+      throw invalid(`tensor ${JSON.stringify(name)}: ${issue?.path.join(".")}: ${issue?.message}`);
+    }
+    entries.push([name, entry.data]);
+  }
+  entries.sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1]);
+  let expected = 0;
+  for (const [name, { dtype, shape, data_offsets }] of entries) {
+    const [begin, end] = data_offsets;
+    const bytes = shape.reduce((product, length) => product * length, GGML_TYPES[dtype].blockBytes);
+    if (begin !== expected) throw invalid(`tensor ${name} begins at ${begin} of the data, not at ${expected}`);
+    if (end - begin !== bytes)
+      throw invalid(`tensor ${name} [${shape}] ${dtype} has ${end - begin} bytes, not ${bytes}`);
+    expected = end;
+  }
+  if (expected !== dataBytes) throw invalid(`its tensors take ${expected} bytes, its data ${dataBytes}`);
+  return entries;
+}
+
+function parseObject(header: Buffer, path: string, invalid: (what: string) => InwardError): object {
+  const place = { code: "ADAPTER_INVALID", place: `${path}: its header` } as const;
+  const parsed = parseStrictJson(decodeUtf8(header, place), place);
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+    throw invalid("its header is not a JSON object");
+  return parsed;
+}
+
+// Writes float32 tensors as a safetensors file, whole or not at all.
+
+/** Tensors stand sorted by name, so that equal tensors have equal bytes. @throws InwardError STORE_DISK_FULL, STORE_UNWRITABLE */
+export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, SafeTensor>): Promise<void> {
+  const sorted = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+  const partial = `${path}.partial-${process.pid}`;
+  try {
+    const file = await open(partial, "w");
+    try {
+      await file.writeFile(header(sorted));
+      for (const [, { values }] of sorted)
+        await file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
+    throw writeError(error, path);
+  }
+}
+
+function header(tensors: readonly (readonly [string, SafeTensor])[]): Buffer {
+  let offset = 0;
+  const entries = tensors.map(([name, { shape, values }]) => {
+    const begin = offset;
+    offset += values.byteLength;
+    return [name, { dtype: "F32", shape, data_offsets: [begin, offset] }] as const;
+  });
+  // transformers and PEFT refuse a file that does not say whose tensors these are.
+  const json = Buffer.from(JSON.stringify({ __metadata__: { format: "pt" }, ...Object.fromEntries(entries) }));
+  const padded = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
+  padded.writeBigUInt64LE(BigInt(padded.length - 8));
+  json.copy(padded, 8);
+  return padded;
+}

@@ -1,0 +1,95 @@
+/** Where training starts from when no adapter is given. Pure. */
+
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { NativeTensor } from "../../native/index.js";
+import { seededRandom } from "../base/random.js";
+import { InwardError } from "../errors.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { sha256OfFile } from "../model/model-file.js";
+import type { LoraAdapter } from "./adapter/adapter.js";
+import { readAdapterCard } from "./adapter/card.js";
+import { importPeft } from "./adapter/peft.js";
+import { type BaseCheck, checkAdapterBase, readAdapter } from "./adapter/saved-adapter.js";
+
+/**
+ * A uniform within ±1/√in, which is what PEFT draws from too; B zero, so that the adapted model is the base. The numbers of a
+ * tensor depend on its name, its size and the seed alone, not on the other tensors or on where it lies.
+ * @param tensors of NativeDescription
+ * @param parameters floats in all
+ * @returns [parameters]
+ * @throws TRAIN_SHAPE a tensor that is no LoRA matrix or lies outside
+ */
+export function initialParameters(tensors: readonly NativeTensor[], parameters: number, seed: number): Float32Array {
+  const values = new Float32Array(parameters);
+  for (const { name, dimensions, offset } of tensors) {
+    const [inputs, rank] = dimensions;
+    const size = inputs * rank;
+    if (!/\.lora_[ab]$/.test(name) || offset < 0 || offset + size > parameters) {
+      throw new InwardError(
+        "TRAIN_SHAPE",
+        `The trainer describes a tensor ${name} of ${dimensions.join(" × ")} at ${offset}, among ${parameters} parameters.`,
+      );
+    }
+    if (name.endsWith(".lora_a"))
+      fillUniform(values.subarray(offset, offset + size), 1 / Math.sqrt(inputs), `${seed}/${name}`);
+  }
+  return values;
+}
+
+function fillUniform(values: Float32Array, bound: number, stream: string): void {
+  const random = seededRandom(`initial/${stream}`);
+  for (let index = 0; index < values.length; index++) {
+    // The middle of one of 2^24 equal parts: symmetric, and as fine as a float holds. The generator's low bits are its weakest.
+    const part = ((random.next() >>> 8) + 0.5) / 2 ** 24;
+    values[index] = (2 * part - 1) * bound;
+  }
+}
+
+// The adapter that a training goes on from: a GGUF, ours or llama.cpp's converter's, or a PEFT folder.
+
+export interface InitialAdapter {
+  readonly adapter: LoraAdapter;
+  /** Of the file that holds the weights, hex. */
+  readonly sha256: string;
+  /** `no_card`: nothing but shapes says that it is this base's. `forced`: its card names another base. */
+  readonly base: BaseCheck["base"];
+}
+
+interface Base {
+  readonly modelPath: string;
+  readonly sha256: string;
+}
+
+/**
+ * @param path a GGUF, or a folder with adapter_config.json and adapter_model.safetensors
+ * @throws ADAPTER_NOT_FOUND · ADAPTER_INVALID · ADAPTER_SHAPE · ADAPTER_BASE another base than its card's, unless forced · MODEL_*
+ */
+export async function readInitialAdapter(
+  path: string,
+  base: Base,
+  options: { readonly force?: boolean } = {},
+): Promise<InitialAdapter> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new InwardError("ADAPTER_NOT_FOUND", `${path} is not there.`);
+  if (found.isDirectory()) return readPeftFolder(path, base.modelPath);
+  const card = await readAdapterCard(path);
+  return {
+    base: checkAdapterBase(card, base.sha256, options).base,
+    adapter: await readAdapter(path),
+    sha256: card?.adapter.sha256 ?? (await sha256OfFile(path)),
+  };
+}
+
+async function readPeftFolder(folder: string, modelPath: string): Promise<InitialAdapter> {
+  const { headCount, headCountKv = headCount } = await inspectGguf(modelPath);
+  if (headCount === undefined || headCountKv === undefined) {
+    throw new InwardError("TRAIN_MODEL", `${modelPath} does not say how many heads it has.`);
+  }
+  return {
+    base: "no_card",
+    // Where the rows of PEFT's q and k go depends on the heads.
+    adapter: await importPeft(folder, { heads: headCount, keyValueHeads: headCountKv }),
+    sha256: await sha256OfFile(join(folder, "adapter_model.safetensors")),
+  };
+}

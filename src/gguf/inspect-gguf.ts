@@ -1,0 +1,149 @@
+/** What a GGUF file is, from its header alone, and whether inward can run it. */
+
+import { InwardError } from "../errors.js";
+import { requireKnownArchitecture } from "./architectures.js";
+import type { GgmlTypeName } from "./encodings.js";
+import {
+  type GgufFile,
+  type GgufHeader,
+  type GgufValue,
+  readGguf,
+  REMOVED_LAYERS_KEYS,
+  SOURCE_ENCODING_KEY,
+  SOURCE_SHA256_KEY,
+} from "./read-gguf.js";
+
+/** A key that the file lacks, or has with another type, is an absent field. */
+export interface GgufSummary {
+  readonly path: string;
+  readonly architecture: string;
+  readonly name: string;
+  /** general.license, or "unknown". */
+  readonly licence: string;
+  /** The tensor type that holds most of the weights, e.g. Q4_1. */
+  readonly encoding: GgmlTypeName | "none";
+  /** Tokens. */
+  readonly contextLength?: number;
+  readonly blockCount?: number;
+  readonly embeddingLength?: number;
+  readonly headCount?: number;
+  readonly headCountKv?: number;
+  /** Tokens in the list, or the architecture's vocab_size when there is no list. */
+  readonly vocabularySize?: number;
+  /** Whether the token list itself is in the file. */
+  readonly hasVocabulary: boolean;
+  readonly tokenizerModel?: string;
+  readonly chatTemplate?: string;
+  readonly bosTokenId?: number;
+  readonly eosTokenId?: number;
+  readonly addBos?: boolean;
+  /** Weights in all tensors. */
+  readonly parameters: number;
+  readonly bytes: number;
+  /** Set in files that inward re-encoded. */
+  readonly reencodedFrom?: { readonly sha256: string; readonly encoding: string };
+  /** Set in files that inward took layers out of, and in re-encodings of them. */
+  readonly layersRemoved?: RemovedLayers;
+}
+
+/** What llama.cpp reads as: there is none. It loads such a file, and aborts at the first text. */
+const NO_TOKENIZER = ["no_vocab", "none"];
+
+/** @throws InwardError as readGguf */
+export async function inspectGguf(path: string): Promise<GgufSummary> {
+  return summarize(await readGguf(path));
+}
+
+/** @throws InwardError MODEL_ARCHITECTURE · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
+export function requireRunnable(summary: GgufSummary, options: { readonly chatTemplate?: boolean } = {}): void {
+  requireKnownArchitecture(summary.architecture, summary.path);
+  if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
+  const { tokenizerModel } = summary;
+  if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
+    const named = tokenizerModel === undefined ? "names none" : `says "${tokenizerModel}"`;
+    throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
+  }
+  if (options.chatTemplate !== false && summary.chatTemplate === undefined) {
+    throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${summary.path} has no chat template`);
+  }
+}
+
+/** The tensor type that holds most of the weights; the first in the file when two hold the same. */
+export function dominantEncoding(file: Pick<GgufHeader, "tensors">): GgmlTypeName | "none" {
+  return weightsByType(file)[0]?.[0] ?? "none";
+}
+
+/** How many weights each tensor type holds, most first; in the file's order where two hold the same. */
+export function weightsByType(file: Pick<GgufHeader, "tensors">): [GgmlTypeName, number][] {
+  const weights = new Map<GgmlTypeName, number>();
+  for (const tensor of file.tensors) weights.set(tensor.type, (weights.get(tensor.type) ?? 0) + tensor.elements);
+  return [...weights].sort(([, a], [, b]) => b - a);
+}
+
+function summarize(file: GgufFile): GgufSummary {
+  const get = (key: string): GgufValue | undefined => file.metadata.get(key);
+  const architecture = text(get("general.architecture")) ?? "unknown";
+  const tokens = get("tokenizer.ggml.tokens");
+  const tokenCount = tokens?.type === "array" ? tokens.value.length : 0;
+  const sourceSha256 = text(get(SOURCE_SHA256_KEY));
+  const sourceEncoding = text(get(SOURCE_ENCODING_KEY));
+  return {
+    path: file.path,
+    architecture,
+    name: text(get("general.name")) ?? "unknown",
+    licence: text(get("general.license")) ?? "unknown",
+    encoding: dominantEncoding(file),
+    contextLength: count(get(`${architecture}.context_length`)),
+    blockCount: count(get(`${architecture}.block_count`)),
+    embeddingLength: count(get(`${architecture}.embedding_length`)),
+    headCount: count(get(`${architecture}.attention.head_count`)),
+    headCountKv: count(get(`${architecture}.attention.head_count_kv`)),
+    vocabularySize: tokenCount > 0 ? tokenCount : count(get(`${architecture}.vocab_size`)),
+    hasVocabulary: tokenCount > 0,
+    tokenizerModel: text(get("tokenizer.ggml.model")),
+    chatTemplate: text(get("tokenizer.chat_template")),
+    bosTokenId: count(get("tokenizer.ggml.bos_token_id")),
+    eosTokenId: count(get("tokenizer.ggml.eos_token_id")),
+    addBos: flag(get("tokenizer.ggml.add_bos_token")),
+    parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
+    bytes: file.fileBytes,
+    reencodedFrom:
+      sourceSha256 !== undefined && sourceEncoding !== undefined
+        ? { sha256: sourceSha256, encoding: sourceEncoding }
+        : undefined,
+    layersRemoved: layersRemoved(file),
+  };
+}
+
+function layersRemoved({ metadata }: GgufFile): RemovedLayers | undefined {
+  const sha256 = text(metadata.get(REMOVED_LAYERS_KEYS.sourceSha256));
+  const of = count(metadata.get(REMOVED_LAYERS_KEYS.of));
+  const layers = metadata.get(REMOVED_LAYERS_KEYS.layers);
+  if (sha256 === undefined || of === undefined || layers?.type !== "array") return undefined;
+  return { sha256, of, layers: layers.value.map(Number) };
+}
+
+/** A text that is there; a blank one says nothing. */
+function text(value: GgufValue | undefined): string | undefined {
+  return value?.type === "string" && value.value.trim() !== "" ? value.value : undefined;
+}
+
+/** A whole number of any integer type, not negative. */
+function count(value: GgufValue | undefined): number | undefined {
+  if (value === undefined || (typeof value.value !== "number" && typeof value.value !== "bigint")) return undefined;
+  const number = Number(value.value);
+  return Number.isSafeInteger(number) && number >= 0 ? number : undefined;
+}
+
+function flag(value: GgufValue | undefined): boolean | undefined {
+  return value?.type === "bool" ? value.value : undefined;
+}
+
+/** Which layers were taken out of which file; the others moved up. */
+export interface RemovedLayers {
+  readonly sha256: string;
+  /** Layers that it has. */
+  readonly of: number;
+  /** Numbers of the removed ones there, from 0, ascending. */
+  readonly layers: readonly number[];
+}

@@ -1,0 +1,160 @@
+/** Finds the control tokens in text that a template wrote. */
+
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { InwardError } from "../../errors.js";
+import type { ChatMessage } from "../../tasks/answer.js";
+
+/**
+ * @param controlTokens id of every control token, by its text
+ * @returns the text in order: plain stretches as they are (never empty), control tokens as ids
+ */
+export function cutAtControlTokens(text: string, controlTokens: ReadonlyMap<string, number>): (string | number)[] {
+  const pattern = controlPattern(controlTokens);
+  const pieces = pattern === undefined ? [text] : text.split(pattern);
+  return pieces.filter((piece) => piece !== "").map((piece) => controlTokens.get(piece) ?? piece);
+}
+
+const patterns = new WeakMap<ReadonlyMap<string, number>, RegExp | undefined>();
+
+/** Matches any control token's text, the longest first. */
+function controlPattern(controlTokens: ReadonlyMap<string, number>): RegExp | undefined {
+  if (patterns.has(controlTokens)) return patterns.get(controlTokens);
+  const texts = [...controlTokens.keys()].filter((text) => text !== "").sort((a, b) => b.length - a.length);
+  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
+  const pattern = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`);
+  patterns.set(controlTokens, pattern);
+  return pattern;
+}
+
+// Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote,
+// so that user text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
+
+/** A stretch of a rendered prompt: written by the template, or content of a message. */
+export interface PromptPart {
+  readonly text: string;
+  readonly content: boolean;
+}
+
+/** The date that Llama-3.1-style templates fall back to. Pinned: the clock must not change what a model reads. */
+const PINNED_DATE = "26 Jul 2024";
+
+export interface TemplateTokens {
+  readonly bosToken: string;
+  readonly eosToken: string;
+}
+
+interface RenderOptions {
+  /** Whether the assistant's next turn is opened at the end. Default true. */
+  readonly generationPrompt?: boolean;
+}
+
+/**
+ * @param template Jinja source, `tokenizer.chat_template` of the GGUF
+ * @returns the parts in order; their texts joined are exactly what the template renders for these messages
+ * @throws MODEL_TEMPLATE when the template fails, drops a message, or changes content by more than trimming it
+ */
+export function renderChat(
+  template: string,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  options: RenderOptions = {},
+): PromptPart[] {
+  const compiled = compile(template);
+  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, options));
+  const whole = run(messages);
+  // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
+  for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
+    const parts = split(run, messages, shape);
+    if (parts.map((part) => part.text).join("") === whole) return parts;
+  }
+  throw new InwardError("MODEL_TEMPLATE", "The chat template changes the text of a message by more than trimming it.");
+}
+
+const compiledTemplates = new Map<string, Template>();
+
+function compile(template: string): Template {
+  const known = compiledTemplates.get(template);
+  if (known) return known;
+  try {
+    const compiled = new Template(template);
+    compiledTemplates.set(template, compiled);
+    return compiled;
+  } catch (error) {
+    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be parsed: ${(error as Error).message}`);
+  }
+}
+
+function render(template: Template, variables: Environment): string {
+  try {
+    const rendered = new Interpreter(variables).run(template.parsed);
+    return String(rendered.value);
+  } catch (error) {
+    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be rendered: ${(error as Error).message}`);
+  }
+}
+
+/** The library's own environment holds a strftime_now that reads the clock and cannot be replaced: we declare all names. */
+function environment(
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  { generationPrompt = true }: RenderOptions,
+): Environment {
+  const variables = new Environment();
+  const names: Record<string, unknown> = {
+    true: true,
+    True: true,
+    false: false,
+    False: false,
+    none: null,
+    None: null,
+    range,
+    raise_exception: (message: string) => {
+      throw new Error(message);
+    },
+    strftime_now: () => PINNED_DATE,
+    date_string: PINNED_DATE,
+    messages: messages.map(({ role, content }) => ({ role, content })),
+    add_generation_prompt: generationPrompt,
+    bos_token: tokens.bosToken,
+    eos_token: tokens.eosToken,
+  };
+  for (const [name, value] of Object.entries(names)) variables.set(name, value);
+  return variables;
+}
+
+function range(start: number, stop?: number, step = 1): number[] {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  if (step === 0) throw new Error("range() with a step of 0");
+  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step);
+}
+
+/** Renders placeholders instead of the contents, then cuts the result at the placeholders. */
+function split(
+  run: (messages: readonly ChatMessage[]) => string,
+  messages: readonly ChatMessage[],
+  shape: (text: string) => string,
+): PromptPart[] {
+  const contents = messages.map((message) => shape(message.content));
+  // Empty content stays empty: templates may branch on it. Private-use characters cannot be meant by a template.
+  const marked = messages.map((message, index) => ({
+    role: message.role,
+    content: contents[index] === "" ? "" : `\u{F0000}${index}\u{F0001}`,
+  }));
+  const parts: PromptPart[] = [];
+  const seen = new Set<number>();
+  for (const piece of run(marked).split(/(\u{F0000}\d+\u{F0001})/u)) {
+    const index = /^\u{F0000}(\d+)\u{F0001}$/u.exec(piece)?.[1];
+    if (index !== undefined) {
+      parts.push({ text: contents[Number(index)] ?? "", content: true });
+      seen.add(Number(index));
+    } else if (piece !== "") {
+      parts.push({ text: piece, content: false });
+    }
+  }
+  const dropped = marked.findIndex((message, index) => message.content !== "" && !seen.has(index));
+  if (dropped >= 0) {
+    const role = messages[dropped]?.role;
+    throw new InwardError("MODEL_TEMPLATE", `The chat template leaves out message ${dropped + 1} (role ${role}).`);
+  }
+  return parts;
+}

@@ -1,0 +1,395 @@
+/**
+ * The native engine: the addon evaluates, over the prefix tree of a group; node-llama-cpp has read the vocabulary and nothing else,
+ * so that the weights are in memory once. Runs inside the worker process, because an abort in native code must not take a run with it.
+ */
+
+import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../../native/index.js";
+import { InwardError } from "../../errors.js";
+import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
+import type { EngineManifest } from "../../study/plan.js";
+import type { SettledEngine } from "../../study/study.js";
+import type { Reply } from "../../tasks/answer.js";
+import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
+import { type DeviceName, resolveDevice } from "../device.js";
+import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
+import { sha256OfFile } from "../model-file.js";
+import { findBinaries, loadAddon, type NativeAddon } from "../native/addon.js";
+import { requireBlasPlugin, usesBlasPlugin } from "../native/blas.js";
+import { checkAdapter } from "./check-adapter.js";
+import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { setUpFacts } from "./settings.js";
+
+/** One group at a time on one addon engine. */
+export class Evaluator {
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly engine: Engine) {}
+
+  describe(): ReturnType<Engine["describe"]> {
+    return this.engine.describe();
+  }
+
+  /** Replaces the adapter, or takes it away, once the groups before are through. @throws ADAPTER_INVALID */
+  async setAdapter(adapter: AdapterChoice | undefined): Promise<void> {
+    const chosen = adapter ? [{ path: adapter.path, scale: adapter.scale ?? 1 }] : [];
+    return this.inTurn(async () => this.engine.setAdapters(chosen));
+  }
+
+  /** @returns what the group cost; undefined for one without items */
+  async run(
+    work: NativeWork,
+    take: (answers: NativeAnswers) => void,
+    signal?: AbortSignal,
+  ): Promise<NativeCounts | undefined> {
+    if (work.maxTokens.length === 0) return undefined;
+    return this.inTurn(() => runGroup(this.engine, work, take, signal));
+  }
+
+  close(): void {
+    this.engine.dispose();
+  }
+
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.last.then(work);
+    this.last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+export interface AddonForDevice {
+  readonly Engine: NativeAddon["Engine"];
+  readonly binaries: Pick<NativeEngineOptions, "binariesFolder" | "fallbackFolder">;
+}
+
+/** @throws ENGINE_UNAVAILABLE with what is missing, and what asks without it */
+export async function addonForDevice(device: DeviceName): Promise<AddonForDevice> {
+  try {
+    const { folder, fallbackFolder } = findBinaries(device);
+    const { Engine } = await loadAddon(folder);
+    return { Engine, binaries: { binariesFolder: folder, ...(fallbackFolder ? { fallbackFolder } : {}) } };
+  } catch (error) {
+    if (!(error instanceof InwardError)) throw error;
+    throw new InwardError(
+      "ENGINE_UNAVAILABLE",
+      `the native engine cannot be used: ${error.message}; build it (node scripts/build-native.mjs), or set engine.engine to ` +
+        "node-llama-cpp, which does all but exact distributions",
+      { cause: error },
+    );
+  }
+}
+
+// From the addon's flat arrays to the records that every engine gives.
+
+/** @param requests the whole group; the answers are of those items that have finished since the last call */
+export function readReplies(
+  answers: NativeAnswers,
+  requests: readonly TokenizedRequest[],
+  chat: ChatTokens,
+  vocabularySize: number,
+): { readonly index: number; readonly reply: Reply }[] {
+  const { items, counts } = answers;
+  const columns = items.length === 0 ? 0 : answers.topIds.length / items.length;
+  let begin = 0;
+  return Array.from(items, (index, row) => {
+    const request = requests[index] as TokenizedRequest;
+    const end = begin + (counts[row] as number);
+    const tokenIds = Array.from(answers.tokenIds.subarray(begin, end));
+    const ended = answers.ended[row] === 1;
+    const listed = row * columns + Math.min(request.topTokens, columns);
+    const top = Array.from(answers.topIds.subarray(row * columns, listed));
+    const reply: Reply = {
+      text: chat.text(ended ? tokenIds.slice(0, -1) : tokenIds),
+      tokenIds,
+      logprobs: Array.from(answers.logprobs.subarray(begin, end)),
+      margins: request.temperature === 0 ? Array.from(answers.margins.subarray(begin, end)) : [],
+      stop: ended ? "end_of_generation" : "max_tokens",
+      first: {
+        tokenIds: top,
+        texts: top.map((id) => chat.tokenText(id)),
+        logprobs: Array.from(answers.topLogprobs.subarray(row * columns, listed)),
+        logSumExp: answers.logSumExps[row] as number,
+        vocabularySize,
+      },
+      promptTokens: request.promptIds.length,
+      promptSha256: hashTokens(request.promptIds),
+    };
+    begin = end;
+    return { index, reply };
+  });
+}
+
+/**
+ * @param paths of the whole group, what was generated before
+ * @param listed [paths] how many next tokens of each
+ */
+export function readNextTokens(
+  answers: NativeAnswers,
+  paths: readonly (readonly number[])[],
+  listed: readonly number[],
+  chat: ChatTokens,
+): { readonly index: number; readonly step: NextTokens }[] {
+  const columns = answers.items.length === 0 ? 0 : answers.topIds.length / answers.items.length;
+  return Array.from(answers.items, (index, row) => {
+    const path = paths[index] as readonly number[];
+    const begin = row * columns;
+    const end = begin + Math.min(listed[index] as number, columns);
+    const ids = answers.topIds.slice(begin, end);
+    const ends = Uint8Array.from(ids, (id) => (chat.isEndOfGeneration(id) ? 1 : 0));
+    const whole = chat.text(path);
+    const step = {
+      ids,
+      logprobs: answers.topLogprobs.slice(begin, end),
+      ends,
+      texts: Array.from(ids, (id, at) => (ends[at] === 1 ? whole : chat.text([...path, id]))),
+    };
+    return { index, step };
+  });
+}
+
+/** @returns the scored tokens of each item that has finished: its continuation's, and the end of turn's last */
+export function readScores(answers: NativeAnswers): { readonly index: number; readonly logprobs: number[] }[] {
+  let begin = 0;
+  return Array.from(answers.items, (index, row) => {
+    const end = begin + (answers.scoreCounts[row] as number);
+    const logprobs = Array.from(answers.scores.subarray(begin, end));
+    begin = end;
+    return { index, logprobs };
+  });
+}
+
+/** @param logprobs of every item of scoringWork, in its order */
+export function continuationScores(
+  requests: readonly TokenizedScoreRequest[],
+  logprobs: readonly (readonly number[])[],
+): ContinuationScore[][] {
+  let item = 0;
+  return requests.map(({ continuations }) =>
+    continuations.map((tokenIds) => {
+      const scored = logprobs[item++] as readonly number[];
+      return { tokenIds, logprobs: scored.slice(0, -1), endOfTurnLogprob: scored[scored.length - 1] as number };
+    }),
+  );
+}
+
+// A group as the addon takes it: flat arrays, no object for each token.
+
+const GREEDY = -1;
+
+export function askingWork(requests: readonly TokenizedRequest[]): NativeWork {
+  const lengths = requests.map(({ promptIds }) => promptIds.length);
+  return {
+    ...concatenated(requests.map(({ promptIds }) => promptIds)),
+    scoreFrom: Int32Array.from(lengths),
+    maxTokens: Int32Array.from(requests, ({ maxTokens }) => maxTokens),
+    draws: drawsOf(requests),
+    topTokens: requests.reduce((most, { topTokens }) => Math.max(most, topTokens), 0),
+    readIds: new Int32Array(0),
+  };
+}
+
+/** One item for each continuation, request after request: prompt, continuation, end of turn; all after the prompt is scored. */
+export function scoringWork(requests: readonly TokenizedScoreRequest[]): NativeWork {
+  const items = requests.flatMap(({ promptIds, continuations, endOfTurnId }) =>
+    continuations.map((ids) => ({ ids: [...promptIds, ...ids, endOfTurnId], from: promptIds.length })),
+  );
+  return {
+    ...concatenated(items.map(({ ids }) => ids)),
+    scoreFrom: Int32Array.from(items, ({ from }) => from),
+    maxTokens: new Int32Array(items.length),
+    draws: new Float64Array(0),
+    topTokens: 0,
+    readIds: new Int32Array(0),
+  };
+}
+
+/**
+ * One item for each path: the prompt and what was generated so far, read where it ends. The prompt stays evaluated for the next
+ * paths of the same one: which paths those are is decided by the numbers that came before, and so is what they come out as.
+ */
+export function nextTokensWork(
+  promptIds: readonly number[],
+  paths: readonly (readonly number[])[],
+  topTokens: number,
+): NativeWork {
+  const prompts = paths.map((path) => [...promptIds, ...path]);
+  return {
+    ...concatenated(prompts),
+    scoreFrom: Int32Array.from(prompts, ({ length }) => length),
+    maxTokens: new Int32Array(paths.length),
+    draws: new Float64Array(0),
+    topTokens,
+    readIds: new Int32Array(0),
+    keep: promptIds.length,
+  };
+}
+
+function concatenated(prompts: readonly (readonly number[])[]): Pick<NativeWork, "tokenIds" | "starts"> {
+  const starts = new Int32Array(prompts.length + 1);
+  prompts.forEach(({ length }, item) => {
+    starts[item + 1] = (starts[item] as number) + length;
+  });
+  const tokenIds = new Int32Array(starts[prompts.length] as number);
+  prompts.forEach((ids, item) => {
+    tokenIds.set(ids, starts[item]);
+  });
+  return { tokenIds, starts };
+}
+
+/** [items × greatest maxTokens] a draw is a function of the item's seed and the position alone. */
+function drawsOf(requests: readonly TokenizedRequest[]): Float64Array {
+  if (requests.every(({ temperature }) => temperature === 0)) return new Float64Array(0);
+  const columns = requests.reduce((most, { maxTokens }) => Math.max(most, maxTokens), 0);
+  const draws = new Float64Array(requests.length * columns).fill(GREEDY);
+  requests.forEach(({ temperature, maxTokens, seed = "" }, item) => {
+    if (temperature === 0) return;
+    for (let at = 0; at < maxTokens; at++) draws[item * columns + at] = uniformDraw(seed, at);
+  });
+  return draws;
+}
+
+const BATCH_TOKENS = 512;
+/** Half precision would round differently whenever a batch is cut differently. */
+const CACHE_TYPE = "f32";
+
+/** What an engine can be opened with beside a study's settings. */
+export interface NativeEngineChoices {
+  readonly adapter?: AdapterChoice;
+  /** Cells of the KV cache; with fewer than a group can use, fewer items are asked at once. Default: as many as it can use. */
+  readonly mostCells?: number;
+  /** Numbers that keys and values are kept as; default f32. */
+  readonly cacheType?: NativeEngineOptions["cacheType"];
+}
+
+/** Opens a GGUF, and an adapter on it, and proves that they can be asked. @throws MODEL_*, ADAPTER_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY */
+export async function openNativeEngine(
+  modelPath: string,
+  settings: SettledEngine,
+  { adapter, mostCells = 0, cacheType = CACHE_TYPE }: NativeEngineChoices = {},
+): Promise<LanguageModel> {
+  const summary = await inspectGguf(modelPath);
+  requireRunnable(summary);
+  if (adapter) await checkAdapter(adapter.path, modelPath);
+  const device = await resolveDevice(settings.device);
+  const usesBlas = usesBlasPlugin(settings);
+  if (usesBlas && device.name !== "cpu") {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
+  }
+  const { forward = "llama.cpp" } = settings;
+  if (forward === "own" && device.name !== "cpu") {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
+  }
+  // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
+  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
+  const flashAttention = settings.flashAttention === true && !settings.strict;
+  const evaluator = new Evaluator(
+    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
+  );
+  await evaluator.setAdapter(adapter);
+  const { contextTokens, vocabularySize, kernels } = evaluator.describe();
+  const vocabulary = await llama.loadModel({
+    modelPath,
+    vocabOnly: true,
+    gpuLayers: 0,
+    ignoreMemorySafetyChecks: true,
+  });
+  const size = { vocabularySize, contextTokens };
+  const chat = new ChatTokens(vocabulary, summary.chatTemplate as string, size);
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
+
+  const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
+  const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
+    ...(await setUpFacts(device, settings, chosen)),
+    contextTokens,
+    batchTokens: BATCH_TOKENS,
+    flashAttention,
+    kvUnified: true,
+    cacheType,
+    forward,
+    ...(kernels ? { kernels } : {}),
+    ...blasPlugin,
+    ...chat.manifest(),
+    logprobs:
+      "natural log of the plain softmax of the raw logits at temperature 1 over the full vocabulary; log-sum-exp in double " +
+      "precision at every position",
+  });
+
+  const model: Omit<LanguageModel, "manifest"> = {
+    facts,
+    render: async (messages) => chat.render(messages),
+    encode: async (conversations) => chat.encode(conversations),
+    check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
+    ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
+      const tokenized = chat.tokenize(requests);
+      const replies: Reply[] = [];
+      const take = (answers: NativeAnswers) => {
+        for (const { index, reply } of readReplies(answers, tokenized, chat, vocabularySize)) {
+          replies[index] = reply;
+          onReply?.(index, reply);
+        }
+      };
+      const counts = await evaluator.run({ ...askingWork(tokenized), sequences: sequences ?? 0 }, take, signal);
+      if (counts) onCost?.(costOf(counts));
+      return replies;
+    },
+    score: async (requests, { onScored, signal } = {}) => {
+      const tokenized = chat.tokenizeContinuations(requests);
+      const logprobs: (readonly number[])[] = [];
+      let done = 0;
+      const take = (answers: NativeAnswers) => {
+        const scored = readScores(answers);
+        for (const one of scored) logprobs[one.index] = one.logprobs;
+        done += scored.length;
+        onScored?.(done);
+      };
+      await evaluator.run(scoringWork(tokenized), take, signal);
+      return continuationScores(tokenized, logprobs);
+    },
+    nextTokens: async (messages, paths, topTokens) => {
+      const promptIds = chat.tokenizePaths(messages, paths);
+      const listed = typeof topTokens === "number" ? paths.map(() => topTokens) : topTokens;
+      const steps: NextTokens[] = [];
+      const take = (answers: NativeAnswers) => {
+        for (const { index, step } of readNextTokens(answers, paths, listed, chat)) steps[index] = step;
+      };
+      const counts = await evaluator.run(nextTokensWork(promptIds, paths, Math.max(0, ...listed)), take);
+      return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
+    },
+    withAdapter: async (chosen) => {
+      if (chosen) await checkAdapter(chosen.path, modelPath);
+      await evaluator.setAdapter(chosen);
+      return { ...model, manifest: await manifestOf(chosen) };
+    },
+    dispose: async () => {
+      evaluator.close();
+      await vocabulary.dispose();
+      await llama.dispose();
+    },
+  };
+  return { ...model, manifest: await manifestOf(adapter) };
+}
+
+async function openAddon(
+  modelPath: string,
+  device: DeviceName,
+  { sequences, strict, threads }: SettledEngine,
+  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
+): Promise<Engine> {
+  const { Engine, binaries } = await addonForDevice(device);
+  return new Engine({
+    modelPath,
+    ...binaries,
+    device,
+    threads,
+    sequences: strict ? 1 : sequences,
+    batchTokens: BATCH_TOKENS,
+    ...choices,
+    strict,
+  });
+}
+
+function costOf(counts: NativeCounts): AskCost {
+  const { evaluatedTokens, distinctTokens, mostSequences, cells, wantedCells, waited } = counts;
+  const { decodeSeconds, readSeconds } = counts;
+  return { evaluatedTokens, distinctTokens, mostSequences, cells, wantedCells, waited, decodeSeconds, readSeconds };
+}

@@ -1,0 +1,136 @@
+/** Takes what a study leaves to the machine and decides it, so that it can stand in the plan. */
+
+import { readFile } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
+import { InwardError } from "../../errors.js";
+import { hasOwnForward } from "../../gguf/architectures.js";
+import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
+import type { EngineManifest } from "../../study/plan.js";
+import type { SettledEngine, StudyEngine } from "../../study/study.js";
+import { type ResolvedDevice, resolveDevice } from "../device.js";
+import type { AdapterChoice } from "../language-model.js";
+import { sha256OfFile } from "../model-file.js";
+import { engineReleases, findAddon } from "../native/addon.js";
+
+// Decides who evaluates, llama.cpp or our own forward pass, from what the study says and from the models' headers.
+
+type Forward = NonNullable<SettledEngine["forward"]>;
+
+/** Where weights are integers, llama.cpp rounds activations to integers too: what such a file says is what those kernels say. */
+const FLOATS: readonly string[] = ["F32", "F16", "BF16"];
+/** Of the machine's memory, for weights as floats: the rest is for caches, and for whatever else runs. */
+const MOST_MEMORY = 0.5;
+
+/** @throws ENGINE_UNAVAILABLE where a study asks for ours and for something that only llama.cpp has */
+export async function settleForward(
+  settings: StudyEngine,
+  engine: SettledEngine["engine"],
+  modelPaths: readonly string[],
+): Promise<Forward> {
+  const { forward = "llama.cpp" } = settings;
+  const against = objection(settings, engine);
+  if (forward === "own" && against !== undefined) {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own and ${against} do not go together`);
+  }
+  if (forward !== "auto") return forward;
+  if (against !== undefined || modelPaths.length === 0) return "llama.cpp";
+  const headers = await Promise.all(modelPaths.map((path) => readGguf(path)));
+  if (!headers.every(takesOwnForward)) return "llama.cpp";
+  return (await resolveDevice(settings.device)).name === "cpu" ? "own" : "llama.cpp";
+}
+
+function objection(settings: StudyEngine, engine: SettledEngine["engine"]): string | undefined {
+  if (engine !== "native") return `engine ${engine}`;
+  if (settings.device !== "cpu" && settings.device !== "auto") return `device ${settings.device}`;
+  if (settings.flashAttention) return "flashAttention";
+  return settings.blas ? "blas" : undefined;
+}
+
+/** Whether our own forward pass can evaluate this file in this machine's memory, and rounds nothing that the file does not. */
+export function takesOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">): boolean {
+  const weights = file.tensors.reduce((sum, { elements }) => sum + elements, 0);
+  return (
+    hasOwnForward(file) &&
+    file.tensors.every(({ type }) => FLOATS.includes(type)) &&
+    weights * Float32Array.BYTES_PER_ELEMENT <= totalmem() * MOST_MEMORY
+  );
+}
+
+/** Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing. */
+const SEQUENCES = { own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
+
+/**
+ * @param modelPaths of all models that are to be asked; without them, none is known to suit our own forward pass
+ * @param buildFolder where the addon would be; native/build unless given
+ * @throws ENGINE_UNAVAILABLE · MODEL_* of a model whose header had to be read
+ */
+export async function settleEngine(
+  settings: StudyEngine,
+  modelPaths: readonly string[] = [],
+  buildFolder?: string,
+): Promise<SettledEngine> {
+  const engine = settings.engine === "auto" ? await bestEngine(buildFolder) : settings.engine;
+  const forward = await settleForward(settings, engine, modelPaths);
+  const sequences = settings.sequences ?? SEQUENCES[engine === "native" ? forward : engine];
+  return { ...settings, engine, forward, sequences };
+}
+
+async function bestEngine(buildFolder: string | undefined): Promise<SettledEngine["engine"]> {
+  try {
+    await findAddon(buildFolder);
+    return "native";
+  } catch (error) {
+    if (error instanceof InwardError && error.code === "TRAIN_ADDON") return "node-llama-cpp";
+    throw error;
+  }
+}
+
+// SIMD features of the processor: they choose kernels, and kernels choose last bits.
+
+const RELEVANT = /^(sse4_2|avx|avx2|fma|f16c|avx_vnni|avx512\w*|amx\w*|asimd|asimddp|i8mm|sve2?|bf16)$/;
+
+/** @returns flag names as Linux spells them, sorted; empty where the system does not tell */
+export async function cpuFlags(): Promise<string[]> {
+  const text = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
+  const line = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? "";
+  return line
+    .split(/\s+/)
+    .filter((flag) => RELEVANT.test(flag))
+    .sort();
+}
+
+// What a manifest says of any engine: the releases, the machine, the settings, the adapter.
+
+export type SetUpFacts = Pick<
+  EngineManifest,
+  | "engine"
+  | "nodeLlamaCpp"
+  | "llamaCpp"
+  | "device"
+  | "deviceNames"
+  | "cpu"
+  | "cpuFlags"
+  | "threads"
+  | "sequences"
+  | "strict"
+  | "adapter"
+>;
+
+export async function setUpFacts(
+  device: ResolvedDevice,
+  settings: SettledEngine,
+  adapter: AdapterChoice | undefined,
+): Promise<SetUpFacts> {
+  return {
+    engine: settings.engine,
+    ...(await engineReleases()),
+    device: device.name,
+    deviceNames: device.deviceNames,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cpuFlags: await cpuFlags(),
+    threads: settings.threads,
+    sequences: settings.strict ? 1 : settings.sequences,
+    strict: settings.strict,
+    ...(adapter ? { adapter: { sha256: await sha256OfFile(adapter.path), scale: adapter.scale ?? 1 } } : {}),
+  };
+}

@@ -1,0 +1,152 @@
+/** Opens a model in a worker process and speaks for it as a LanguageModel: an abort in native code becomes ENGINE_CRASHED. */
+
+import { resolve } from "node:path";
+import type { EngineManifest } from "../../study/plan.js";
+import type { SettledEngine, StudyEngine } from "../../study/study.js";
+import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import type {
+  AdapterChoice,
+  AskCost,
+  AskRequest,
+  ContinuationScore,
+  LanguageModel,
+  ModelFacts,
+  ScoreRequest,
+} from "../language-model.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas.js";
+import { builtScript, WorkerProcess } from "../worker-process.js";
+import { settleEngine } from "./settings.js";
+
+export interface StartEngineOptions {
+  /** Asks base and adapter together. Whether they belong together by the adapter's card is the caller's to check. */
+  readonly adapter?: AdapterChoice;
+  /** Native only: numbers that keys and values are kept as; default f32. node-llama-cpp always keeps f16. */
+  readonly cacheType?: "f32" | "f16";
+}
+
+/**
+ * @param modelPath a GGUF that was verified
+ * @param settings what they leave open is settled here, as a plan would
+ * @throws MODEL_*, ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE, ENGINE_UNAVAILABLE, ENGINE_CRASHED
+ */
+export async function startEngine(
+  modelPath: string,
+  settings: StudyEngine,
+  { adapter, cacheType }: StartEngineOptions = {},
+): Promise<LanguageModel> {
+  const settled = await settleEngine(settings, [modelPath]);
+  // A plugin is found by its process's environment, when llama.cpp registers its backends.
+  const worker = new WorkerProcess<EngineMethods, EngineNote>({
+    env: usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : undefined,
+    script: builtScript("./worker-main.js", import.meta.url),
+    owner: "engine",
+    crashCode: "ENGINE_CRASHED",
+  });
+  try {
+    const choice = { settings: settled, adapter: withFullPath(adapter), cacheType };
+    const opened = await worker.remote.open(modelPath, choice);
+    return modelOf(worker, opened);
+  } catch (error) {
+    await worker.end();
+    throw error;
+  }
+}
+
+function modelOf(
+  worker: WorkerProcess<EngineMethods, EngineNote>,
+  { manifest, facts, adapts }: OpenedModel,
+): LanguageModel {
+  const { render, encode, check, nextTokens, adapt } = worker.remote;
+  const withAdapter = async (adapter?: AdapterChoice) => modelOf(worker, await adapt(withFullPath(adapter)));
+  return {
+    manifest,
+    facts,
+    render,
+    encode,
+    check,
+    nextTokens,
+    ask: (requests, { sequences, onReply, onCost, signal } = {}) =>
+      worker.call("ask", [requests, sequences], {
+        onNote: (note) => {
+          if ("cost" in note) onCost?.(note.cost);
+          else if ("reply" in note) onReply?.(note.index, note.reply);
+        },
+        signal,
+      }),
+    score: (requests, { onScored, signal } = {}) =>
+      worker.call("score", [requests], {
+        onNote: (note) => {
+          if ("scored" in note) onScored?.(note.scored);
+        },
+        signal,
+      }),
+    withAdapter: adapts ? withAdapter : undefined,
+    dispose: () => worker.end(),
+  };
+}
+
+/** The worker may stand in another folder. */
+function withFullPath(adapter: AdapterChoice | undefined): AdapterChoice | undefined {
+  return adapter && { ...adapter, path: resolve(adapter.path) };
+}
+
+// Opens a model's vocabulary in a worker process: tokens are counted without its weights.
+
+export interface Tokenizer {
+  /** @returns [prompts] ids exactly as asking has them @throws CHAT_* */
+  tokenize(prompts: readonly (readonly ChatMessage[])[]): Promise<number[][]>;
+  dispose(): Promise<void>;
+}
+
+/** @throws MODEL_*, ENGINE_CRASHED */
+export async function openTokenizer(modelPath: string): Promise<Tokenizer> {
+  const worker = new WorkerProcess<TokenizerMethods>({
+    script: builtScript("./tokenizer-worker.js", import.meta.url),
+    owner: "tokenizer",
+    crashCode: "ENGINE_CRASHED",
+  });
+  try {
+    await worker.remote.open(modelPath);
+  } catch (error) {
+    await worker.end();
+    throw error;
+  }
+  return {
+    tokenize: worker.remote.tokenize,
+    dispose: () => worker.end(),
+  };
+}
+
+/** What goes with opening. */
+export interface EngineChoice extends StartEngineOptions {
+  readonly settings: SettledEngine;
+}
+
+/** What the engine's process serves: a LanguageModel's methods, `open`, and `adapt` for the engines that can change their adapter. */
+export interface EngineMethods
+  extends Pick<LanguageModel, "render" | "encode" | "check" | "nextTokens">,
+    Record<"dispose", () => Promise<void>> {
+  open(modelPath: string, choice: EngineChoice): Promise<OpenedModel>;
+  adapt(adapter: AdapterChoice | undefined): Promise<OpenedModel>;
+  ask(requests: readonly AskRequest[], sequences: number | undefined): Promise<Reply[]>;
+  score(requests: readonly ScoreRequest[]): Promise<ContinuationScore[][]>;
+}
+
+export interface OpenedModel {
+  readonly manifest: EngineManifest;
+  readonly facts: ModelFacts;
+  /** Whether it can change its adapter. */
+  readonly adapts: boolean;
+}
+
+/** A reply that is complete while others of its group are not, what the group took, or how many continuations are scored. */
+export type EngineNote =
+  | { readonly index: number; readonly reply: Reply }
+  | { readonly cost: AskCost }
+  | { readonly scored: number };
+
+/** What the tokenizer's process serves. */
+export interface TokenizerMethods {
+  open(modelPath: string): Promise<void>;
+  tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
+}

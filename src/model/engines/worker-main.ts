@@ -1,0 +1,59 @@
+/** Entry of the worker process: one engine, driven by messages; ends with its parent. */
+
+import { InsufficientMemoryError } from "node-llama-cpp";
+import { InwardError } from "../../errors.js";
+import type { LanguageModel } from "../language-model.js";
+import { nativeCode } from "../native/addon.js";
+import { serveParent } from "../worker-process.js";
+import { openNativeEngine } from "./native.js";
+import { openNodeLlamaEngine } from "./node-llama-cpp.js";
+import type { EngineMethods, EngineNote, OpenedModel } from "./start-engine.js";
+
+let model: LanguageModel | undefined;
+
+serveParent<EngineMethods, EngineNote>(
+  ({ signal, note }) => ({
+    async open(modelPath, { settings, adapter, cacheType }) {
+      model =
+        settings.engine === "native"
+          ? await openNativeEngine(modelPath, settings, { adapter, cacheType })
+          : await openNodeLlamaEngine(modelPath, settings, adapter);
+      return describe(model);
+    },
+    render: (messages) => opened().render(messages),
+    encode: (conversations) => opened().encode(conversations),
+    check: (requests) => opened().check(requests),
+    ask: (requests, sequences) =>
+      opened().ask(requests, {
+        signal,
+        onReply: (index, reply) => note({ index, reply }),
+        onCost: (cost) => note({ cost }),
+        sequences,
+      }),
+    score: (requests) => opened().score(requests, { signal, onScored: (scored) => note({ scored }) }),
+    nextTokens: (messages, paths, topTokens) => opened().nextTokens(messages, paths, topTokens),
+    async adapt(adapter) {
+      const current = opened();
+      if (!current.withAdapter) {
+        const what = "The worker was asked for another adapter by an engine that has to open anew.";
+        throw new InwardError("INTERNAL", what);
+      }
+      model = await current.withAdapter(adapter);
+      return describe(model);
+    },
+    async dispose() {
+      await opened().dispose();
+      model = undefined;
+    },
+  }),
+  (error) => (error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : (nativeCode(error) ?? "ENGINE_CRASHED")),
+);
+
+function opened(): LanguageModel {
+  if (!model) throw new InwardError("INTERNAL", "The engine was asked before it opened a model.");
+  return model;
+}
+
+function describe({ manifest, facts, withAdapter }: LanguageModel): OpenedModel {
+  return { manifest, facts, adapts: withAdapter !== undefined };
+}

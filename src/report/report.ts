@@ -1,0 +1,227 @@
+/** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
+
+import type { NoiseFloor } from "../ask/noise-floor.js";
+import type { TrainedAdapter } from "../finetune/adapter/card.js";
+import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import type { Comparisons } from "../score/comparison/comparisons.js";
+import type { Shifts } from "../score/comparison/shift.js";
+import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
+import type { MatrixScores } from "../score/matrix/matrix.js";
+import type { Scores } from "../score/scores.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
+import type { EngineManifest, Plan } from "../study/plan.js";
+import type { ExperimentName } from "../study/schema.js";
+import { formatCount, note, type ReportDocument, type Section } from "./document.js";
+import { htmlPage, renderHtmlBody } from "./html.js";
+import { renderMarkdown } from "./markdown.js";
+import { beforeAfterSection, driftSection } from "./sections/before-after.js";
+import { calibrationSection } from "./sections/calibration.js";
+import { changeSection } from "./sections/change.js";
+import { comparisonSection } from "./sections/comparison.js";
+import { exclusionsSection } from "./sections/exclusions.js";
+import { figuresOf, figuresSection } from "./sections/figures.js";
+import { filesSection } from "./sections/files.js";
+import { glanceSection, numbersSection } from "./sections/glance.js";
+import { type Pair, pairsOf, predictorsSection } from "./sections/headline.js";
+import { type IntervalMethods, intervalMethods } from "./sections/intervals.js";
+import { limitsSection, noiseSection } from "./sections/limits.js";
+import { matrixSection } from "./sections/matrix.js";
+import { methodSection } from "./sections/method.js";
+import { cellSection } from "./sections/pairs.js";
+import { samplesSection, type SampleTrial } from "./sections/samples.js";
+import { selfSection } from "./sections/self.js";
+import { effectsOf } from "../score/verdicts/training-effect.js";
+import { trainingSection, whatWasTrained } from "./sections/training.js";
+import { type StateNames, stateNames } from "./state-names.js";
+import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./words.js";
+import { statesOf } from "../study/states.js";
+
+// Puts the first page before the other sections; its figure moves there from the section that drew it.
+
+/** Names of figures, without the number that the first of several has. */
+const FIGURES: Readonly<Record<ExperimentName, string>> = {
+  self_prediction: "self-prediction",
+  cross_prediction: "comparison",
+  calibration: "calibration",
+  behavioral_change: "shift",
+  matrix: "matrix",
+  limits: "limits",
+};
+
+function withFirstPage(
+  results: ExperimentResults,
+  sections: readonly Section[],
+  names: StateNames,
+  intervals: IntervalMethods,
+): Section[] {
+  const figures = sections.flatMap(figuresOf);
+  const [key] = results.experiments
+    .filter(({ verdicts }) => verdicts.length > 0)
+    .flatMap(({ name }) => figures.filter((one) => [FIGURES[name], `${FIGURES[name]}-1`].includes(one.name)));
+  const others = sections.map((section) => ({
+    ...section,
+    blocks: section.blocks.map((block) =>
+      block === key
+        ? note(`The figure of this (${key?.title}) stands under `, { link: "experiments", text: "At a glance" }, ".")
+        : block,
+    ),
+  }));
+  // After what each experiment says of itself, before the pictures of every pair.
+  const place = others.findIndex(({ id }) => id === "figures");
+  const [said, rest] = place < 0 ? [others, []] : [others.slice(0, place), others.slice(place)];
+  return [glanceSection(results, key, names), ...said, numbersSection(results, names, intervals), ...rest];
+}
+
+// The report's title and the plain statement of what was asked.
+
+function opening(plan: Plan): Pick<ReportDocument, "title" | "subtitle" | "opening"> {
+  const isTrained = statesOf(plan).trained.length > 0;
+  return {
+    title: `${plan.study}: what the model does, and what it says it would do${isTrained ? ", before and after training" : ""}`,
+    subtitle: `A study by inward ${plan.inwardVersion}`,
+    opening: [
+      {
+        kind: "paragraph",
+        tone: "lead",
+        text: [isTrained ? whatWasTrained(plan) : whatWasAsked(plan)],
+      },
+    ],
+  };
+}
+
+function whatWasAsked(plan: Plan): string {
+  const targets = unique(plan.predictions.map(({ target }) => target));
+  const properties = unique(plan.tasks.flatMap((task) => task.properties));
+  const hypothetical = hypotheticalQuestions(plan);
+  const strings = plan.tasks.reduce((sum, task) => sum + task.heldOut.length, 0);
+  const tasks = joinWords(plan.tasks.map((task) => readableName(task.definition.name)));
+  const predictors = unique(plan.predictions.map(({ predictor }) => predictor));
+  const each = predictors.length > 1 ? " to each" : "";
+  return [
+    `${joinWords(targets)} answered ${plural(strings, "held-out string", formatCount(strings))} of`,
+    `${plural(plan.tasks.length, "task", formatCount(plan.tasks.length))} (${tasks}; ${stringsEach(plan.tasks)}).`,
+    `Then, in separate conversations that do not show those answers, ${whoWasAsked(plan, targets)}:`,
+    `${plural(hypothetical, "hypothetical question", formatCount(hypothetical))}${each}, about`,
+    `${formatCount(properties.length)} ${properties.length === 1 ? "property" : "properties"} of an answer`,
+    `(${joinWords(properties.map(readableName))}).`,
+    "A prediction is right when it equals the property of the answer that was really given.",
+  ].join(" ");
+}
+
+function whoWasAsked({ predictions }: Plan, targets: readonly string[]): string {
+  if (targets.length === 1 && predictions.every(({ predictor, target }) => predictor === target)) {
+    return "it was asked what its answers would be";
+  }
+  const asked = predictions.map(
+    ({ predictor, target }) => `${predictor} about ${predictor === target ? "its own answers" : `those of ${target}`}`,
+  );
+  return `models were asked what the answers would be (${joinWords(asked)})`;
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}
+
+/** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
+export async function makeReport(input: ReportInput): Promise<ReportFiles> {
+  const { plan, scores, comparisons, shifts, experiments } = input;
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
+  const pairs = pairsOf(scores).filter(isMain);
+  const intervals = intervalMethods(input);
+  const names = stateNames(plan);
+  const sections = [
+    ...(await resultSections(input, names)),
+    ...(comparisons && ((comparisons.selfPredictions ?? []).length > 0 || (comparisons.series ?? []).length > 0)
+      ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores, names)]
+      : []),
+    ...(comparisons && comparisons.comparisons.length > 0
+      ? [await comparisonSection({ plan, scores, comparisons, names })]
+      : []),
+    ...(input.matrix ? [await matrixSection(input.matrix)] : []),
+    ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
+    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, names)] : []),
+    await figuresSection(pairs.filter(isDrawn(plan)), names),
+    cellSection(pairs, scores.confidence, names),
+    noiseSection(input.noiseFloors, scores),
+    samplesSection(input.samples),
+    exclusionsSection(scores, isMain),
+    methodSection(plan, scores),
+    intervals.section,
+    filesSection(plan, scores, input.manifests),
+    limitsSection(input),
+  ];
+  const judged = experiments && experiments.experiments.length > 0 ? experiments : undefined;
+  const document: ReportDocument = {
+    ...opening(plan),
+    hasFirstPage: judged !== undefined,
+    sections: judged ? withFirstPage(judged, sections, names, intervals) : sections,
+  };
+  return {
+    html: htmlPage(document.title, renderHtmlBody(document)),
+    markdown: renderMarkdown(document),
+    figures: document.sections.flatMap(figuresOf).map(({ name, svg }) => ({ name, svg })),
+  };
+}
+
+/** Untrained predictors of a study that trains stand in the figures before and after; so only they are left out. */
+function isDrawn(plan: Plan): (pair: Pair) => boolean {
+  const { trained } = statesOf(plan);
+  return ({ predictor, target }) =>
+    !trained.some(({ training }) => training.base === predictor && training.target === target);
+}
+
+/** Where something was trained, what that changed comes before each predictor's own result. */
+async function resultSections(input: ReportInput, names: StateNames): Promise<Section[]> {
+  const { scores, plan } = input;
+  const headline = predictorsSection(plan, scores, names);
+  const { effects, others } = effectsOf(input);
+  if (effects.length === 0 && others.length === 0) return [headline];
+  return [
+    ...(effects.length > 0 ? [await beforeAfterSection(effects, others, scores)] : []),
+    await trainingSection(effects, others, plan),
+    ...(effects.length > 0 ? [driftSection(effects, scores.confidence)] : []),
+    { ...headline, id: "predictors", title: "Each predictor about each target" },
+  ];
+}
+
+// What a report is made from and what it is made into: values only, so that the same input gives the same bytes.
+
+export interface ReportInput {
+  readonly plan: Plan;
+  readonly scores: Scores;
+  readonly noiseFloors: readonly NoiseFloor[];
+  /** By model state: the engine that asked it. */
+  readonly manifests: Readonly<Record<string, EngineManifest>>;
+  readonly samples: readonly SampleTrial[];
+  /** Sentences about the run that a reader must know, such as what the check of a task found. */
+  readonly taskWarnings: readonly string[];
+  /** The plan's adapters, in its order; absent or empty when nothing was trained. */
+  readonly training?: readonly TrainedAdapter[];
+  /** Absent when no target has both a self and a cross predictor. */
+  readonly comparisons?: Comparisons;
+  /** By the state whose train behaviors a classifier of strings learnt: what it learnt from, or why there is none. */
+  readonly inputOnly?: Readonly<Record<string, readonly InputOnlyCell[]>>;
+  /** Absent when no distributions were measured. */
+  readonly calibration?: CalibrationScores;
+  /** Absent when the study asks for no matrix. */
+  readonly matrix?: MatrixScores;
+  /** Absent in runs that are older than experiments; there the report begins with its sections. */
+  readonly experiments?: ExperimentResults;
+  /** Absent when no behavior was changed. */
+  readonly shifts?: Shifts;
+}
+
+interface ReportFigure {
+  /** File name without `.svg`. */
+  readonly name: string;
+  /** Stands alone: white background, fixed colours. */
+  readonly svg: string;
+}
+
+export interface ReportFiles {
+  /** One file that opens from disk: no script, nothing to load. */
+  readonly html: string;
+  /** The same content; its figures are `figures/<name>.svg` beside it. */
+  readonly markdown: string;
+  readonly figures: readonly ReportFigure[];
+}

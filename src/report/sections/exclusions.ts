@@ -1,0 +1,122 @@
+/** Every trial that did not simply count: how many, why, and what became of them. */
+
+import type { Exclusion, Scores } from "../../score/scores.js";
+import { type Block, formatCount, paragraph, type Section } from "../document.js";
+import { readableName, reasonWords } from "../words.js";
+
+const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
+const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;
+
+/** @param isMain pairs whose exclusions stand by task and property; those of the others are summed over them */
+export function exclusionsSection(
+  { exclusions, trials }: Scores,
+  isMain: (pair: Pick<Exclusion, "predictor" | "target">) => boolean = () => true,
+): Section {
+  const title = "Exclusions";
+  if (exclusions.length === 0) {
+    return {
+      id: "exclusions",
+      title,
+      blocks: [paragraph(`None: every one of ${formatCount(trials)} trials complies on both sides.`)],
+    };
+  }
+  const count = (isOne: (row: Exclusion) => boolean) =>
+    exclusions.reduce((sum, row) => sum + (isOne(row) ? row.count : 0), 0);
+  const isSetAside = (row: Exclusion) => row.reason === "engine_crashed";
+  const setAside = count(isSetAside);
+  const unlike = count((row) => row.treatment === "excluded" && !isSetAside(row));
+  const wrong = count((row) => row.treatment === "counted_as_wrong");
+  return {
+    id: "exclusions",
+    title,
+    blocks: [
+      paragraph(
+        `Of ${formatCount(trials)} trials, ${formatCount(unlike)} are excluded because the object-level answer gives nothing to compare with, `,
+        `and ${formatCount(wrong)} count as wrong because the reply gives no prediction.`,
+        ...(setAside === 0
+          ? []
+          : [` Another ${formatCount(setAside)} are excluded because the engine crashed on one of their questions.`]),
+      ),
+      ...tables(exclusions, isMain),
+    ],
+  };
+}
+
+function tables(exclusions: readonly Exclusion[], isMain: (row: Exclusion) => boolean): Block[] {
+  const several = new Set(exclusions.map((row) => JSON.stringify([row.predictor, row.target]))).size > 1;
+  const main = exclusions.filter(isMain);
+  const rest = exclusions.filter((row) => !isMain(row));
+  return [...(main.length > 0 ? [table(main, several)] : []), ...(rest.length > 0 ? [summedTable(rest)] : [])];
+}
+
+function summedTable(exclusions: readonly Exclusion[]): Block {
+  const grouped = new Map<string, Exclusion[]>();
+  for (const row of exclusions) {
+    const key = JSON.stringify([row.predictor, row.target, row.side, row.treatment]);
+    grouped.set(key, [...(grouped.get(key) ?? []), row]);
+  }
+  return {
+    kind: "table",
+    caption: "The same for other seeds, series, controls, wordings and changed models, over all tasks and properties",
+    columns: [
+      { title: "Predictor → target", align: "left" },
+      { title: "Side", align: "left" },
+      { title: "Trials", align: "right" },
+      { title: "Treatment", align: "left" },
+      { title: "By reason", align: "left" },
+    ],
+    rows: [...grouped.values()].map((rows) => {
+      const [{ predictor, target, side, treatment }] = rows as [Exclusion];
+      const reasons = [...new Set(rows.map(({ reason }) => reason))];
+      const sum = (some: readonly Exclusion[]) => formatCount(some.reduce((total, { count }) => total + count, 0));
+      return {
+        cells: [
+          { text: `${predictor} → ${target}` },
+          { text: SIDES[side] },
+          { text: sum(rows) },
+          { text: TREATMENTS[treatment] },
+          {
+            text: reasons
+              .map((reason) => `${reasonWords(reason)}: ${sum(rows.filter((row) => row.reason === reason))}`)
+              .join("; "),
+          },
+        ],
+      };
+    }),
+  };
+}
+
+function table(exclusions: readonly Exclusion[], several: boolean): Block {
+  const grouped = new Map<string, Exclusion[]>();
+  for (const row of exclusions) {
+    const key = JSON.stringify([row.predictor, row.target, row.side, row.task, row.reason, row.treatment]);
+    grouped.set(key, [...(grouped.get(key) ?? []), row]);
+  }
+  return {
+    kind: "table",
+    caption: "Trials by reason",
+    columns: [
+      ...(several ? [{ title: "Predictor → target", align: "left" as const }] : []),
+      { title: "Side", align: "left" },
+      { title: "Task", align: "left" },
+      { title: "Reason", align: "left" },
+      { title: "Trials", align: "right" },
+      { title: "Treatment", align: "left" },
+      { title: "By property", align: "left" },
+    ],
+    rows: [...grouped.values()].map((rows) => {
+      const [{ predictor, target, side, task, reason, treatment }] = rows as [Exclusion];
+      return {
+        cells: [
+          ...(several ? [{ text: `${predictor} → ${target}` }] : []),
+          { text: SIDES[side] },
+          { text: readableName(task) },
+          { text: reasonWords(reason) },
+          { text: formatCount(rows.reduce((sum, row) => sum + row.count, 0)) },
+          { text: TREATMENTS[treatment] },
+          { text: rows.map((row) => `${readableName(row.property)} ${formatCount(row.count)}`).join(", ") },
+        ],
+      };
+    }),
+  };
+}

@@ -1,0 +1,294 @@
+/** The result first: for each predictor and target a verdict in words, and the averages that it rests on. */
+
+import type { Estimate } from "../../score/interval.js";
+import { HIGH_MODE_SHARE, LOW_ENTROPY_BITS } from "../../score/cell.js";
+import { INPUT_ONLY } from "../../score/input-only/input-only-predictions.js";
+import type { AverageScore, CellScore, Scores, Share } from "../../score/scores.js";
+import { judgeAgainstMode, type ModeCaution, type ModeComparison } from "../../score/verdicts/against-mode.js";
+import { bestRuleOf } from "../../score/verdicts/verdict.js";
+import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
+import {
+  answer,
+  type Block,
+  estimateCell,
+  formatCount,
+  formatEstimate,
+  formatMissing,
+  formatPercent,
+  formatPoints,
+  INTERVALS,
+  note,
+  type Section,
+  shareCell,
+  type TableCell,
+  type TableRow,
+} from "../document.js";
+import type { StateNames } from "../state-names.js";
+import { noHeuristic, type PairNames, pairTitle, plural, readableName } from "../words.js";
+import { otherPairsBlocks, pairsBlocks } from "./pairs.js";
+
+// What the numbers of one predictor about one target say, in words. No sentence says more than its numbers do.
+
+/**
+ * @param average the micro average
+ * @param macro the macro average of the same cells
+ * @param cells the cells that both average
+ * @returns the comparison with the mode first, then what bears on it
+ */
+export function modeSentences(
+  average: AverageScore,
+  macro: AverageScore | undefined,
+  cells: readonly CellScore[],
+): string[] {
+  const { comparison, cautions } = judgeAgainstMode(average, macro, cells);
+  const { accuracy } = average;
+  const first = accuracy.ok
+    ? againstMode(average, accuracy, comparison)
+    : `There is no accuracy for ${average.predictor} predicting ${whose(average)}: ${accuracy.reason}.`;
+  return [first, ...cautions.map(cautionSentence)];
+}
+
+function whose({ predictor, target }: AverageScore): string {
+  return predictor === target ? "its own behavior" : `the behavior of ${target}`;
+}
+
+function againstMode(
+  average: AverageScore,
+  accuracy: Extract<Estimate, { ok: true }>,
+  comparison: ModeComparison,
+): string {
+  const { modeBaselineTrain: mode, aboveModeTrain: above } = average;
+  const trials = plural(accuracy.n, "trial", formatCount(accuracy.n));
+  const right = `${average.predictor} predicts ${whose(average)} right in ${formatEstimate(accuracy)} of ${trials}`;
+  if (!mode.ok) return `${right}; the train-label mode baseline is missing (${mode.reason}).`;
+  const those = mode.n === accuracy.n ? "" : ` of the ${formatCount(mode.n)} trials that have one`;
+  const always = `always giving the most common behavior of the train strings would be right in ${formatEstimate(mode)}${those}`;
+  const conclusion: Record<ModeComparison, string> = {
+    beats: `the predictions beat this baseline, by ${formatPoints(above)}`,
+    falls_short: `the predictions do not beat this baseline but fall short of it (difference ${formatPoints(above)})`,
+    undecided: `the predictions are not shown to beat this baseline (difference ${formatPoints(above)}, which includes 0)`,
+    unknown: `whether the predictions beat it is not known ${above.ok ? "" : `(${above.reason})`}`.trimEnd(),
+  };
+  return `${right}; ${always}: ${conclusion[comparison]}.`;
+}
+
+const MACRO_SAYS: Readonly<Record<Exclude<ModeComparison, "unknown">, string>> = {
+  beats: "they beat it",
+  falls_short: "they fall short of it",
+  undecided: "they are not shown to differ from it",
+};
+
+export function cautionSentence(caution: ModeCaution): string {
+  switch (caution.kind) {
+    case "macro_concludes_otherwise":
+      return `When every task × property counts the same (macro average), ${MACRO_SAYS[caution.comparison]} (difference ${formatPoints(caution.difference)}).`;
+    case "no_reply_complies":
+      return "None of the replies complies with the question's form, so every prediction counts as wrong by rule: this measures compliance only.";
+    case "replies_comply":
+      return repliesSentence(caution);
+    case "answers_comply":
+      return `${caution.isLow ? "Only " : ""}${partText(caution.share)} of the object-level answers have a behavior to compare with; the result is about those.`;
+    case "cells_hardly_vary": {
+      const { flat, of } = caution;
+      const all = flat === of ? `all ${formatCount(flat)} cells` : `${formatCount(flat)} of ${formatCount(of)} cells`;
+      return `In ${of === 1 ? "the only cell" : all} the behavior hardly varies (entropy below ${LOW_ENTROPY_BITS} bits, or one value above ${100 * HIGH_MODE_SHARE} %): predictions there measure nothing beyond the mode.`;
+    }
+    case "best_rule": {
+      const chosen = caution.of > 1 ? `, the best of ${caution.of} chosen after seeing the answers,` : "";
+      return `A rule that sees only the string (${readableName(caution.rule)})${chosen} is right in ${formatEstimate(caution.estimate)} of the ${formatCount(caution.estimate.n)} trials it applies to.`;
+    }
+    case "classifier":
+      return `A classifier that sees only the string is right in ${formatEstimate(caution.estimate)} of ${formatCount(caution.estimate.n)} trials.`;
+    case "rough_intervals":
+      return `Only ${plural(caution.strings, "string", formatCount(caution.strings))} stand behind this: the intervals are rough.`;
+  }
+}
+
+function repliesSentence({
+  share,
+  level,
+  isMeasuringCompliance,
+  whenCompliant,
+}: Extract<ModeCaution, { kind: "replies_comply" }>): string {
+  const among = whenCompliant.ok
+    ? ` Where the reply complies, ${formatEstimate(whenCompliant)} of ${formatCount(whenCompliant.n)} are right.`
+    : "";
+  const said = `${level === "low" ? "Only " : ""}${partText(share)} of the replies comply with the question's form`;
+  const others = level === "high" ? "" : "; the others count as wrong";
+  return `${said}${others}${isMeasuringCompliance ? ", so this measures compliance first" : ""}.${among}`;
+}
+
+function partText({ count, of }: Share): string {
+  return formatPercent(count / of);
+}
+
+/** One predictor about one target, with the averages and cells that belong to it. */
+export interface Pair {
+  readonly predictor: string;
+  readonly target: string;
+  readonly micro: AverageScore | undefined;
+  readonly macro: AverageScore | undefined;
+  readonly cells: Scores["cells"];
+}
+
+/** @returns pairs in the order of the averages, then any that only have cells */
+export function pairsOf({ averages, cells }: Scores): Pair[] {
+  const keys = new Map<string, { predictor: string; target: string }>();
+  for (const { predictor, target } of [...averages, ...cells]) {
+    keys.set(JSON.stringify([predictor, target]), { predictor, target });
+  }
+  return [...keys.values()].map(({ predictor, target }) => {
+    const isOwn = (row: { predictor: string; target: string }) => row.predictor === predictor && row.target === target;
+    const own = averages.filter(isOwn);
+    return {
+      predictor,
+      target,
+      micro: own.find(({ kind }) => kind === "micro"),
+      macro: own.find(({ kind }) => kind === "macro"),
+      cells: cells.filter(isOwn),
+    };
+  });
+}
+
+function headlineSection(scores: Scores, names: StateNames): Section {
+  const pairs = pairsOf(scores);
+  const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
+  return {
+    id: "headline",
+    title: "What was found",
+    blocks: [
+      ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1, names)),
+      ...none,
+      note(INTERVALS, "."),
+    ],
+  };
+}
+
+/** One pair in full. */
+function pairBlocks(pair: Pair, confidence: number, isTitled: boolean, names: StateNames): Block[] {
+  return [
+    ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair, names) }] : []),
+    ...verdictOf(pair),
+    ...(pair.micro || pair.macro ? [averagesTable(pair, confidence)] : []),
+  ];
+}
+
+function verdictOf({ micro, macro, cells }: Pair): Block[] {
+  if (!micro) return [];
+  const [first, ...others] = modeSentences(micro, macro, cells);
+  return [answer(first ?? "", others)];
+}
+
+function averagesTable({ micro, macro }: Pair, confidence: number): Block {
+  const percent = Number((100 * confidence).toFixed(6));
+  const both = [micro, macro];
+  const estimates = (name: string, pick: (average: AverageScore) => Estimate, isDifference = false): TableRow => {
+    const [first, second] = both.map((average) => average && pick(average));
+    return {
+      cells: [
+        { text: name },
+        estimateCell(first, isDifference),
+        estimateCell(second, isDifference),
+        countCell(first, second, "n"),
+        countCell(first, second, "clusters"),
+        { text: `${percent} % cluster bootstrap` },
+      ],
+    };
+  };
+  const shares = (name: string, pick: (average: AverageScore) => Share): TableRow => {
+    const average = micro ?? macro;
+    const share = average ? pick(average) : { count: 0, of: 0 };
+    return {
+      cells: [
+        { text: name },
+        shareCell(share),
+        { text: formatMissing("not averaged"), missing: true },
+        { text: formatCount(share.of) },
+        { text: formatMissing("not counted"), missing: true },
+        { text: "none: a count" },
+      ],
+    };
+  };
+  return {
+    kind: "table",
+    caption:
+      "Averages over all tasks and properties. Micro: every trial counts the same. Macro: every task × property counts the same.",
+    columns: [
+      { title: "", align: "left" },
+      { title: "Micro", align: "right" },
+      { title: "Macro", align: "right" },
+      { title: "Trials", align: "right" },
+      { title: "Strings", align: "right" },
+      { title: "Interval", align: "left" },
+    ],
+    rows: [
+      estimates("Hypothetical predictions right", (average) => average.accuracy),
+      estimates("… where the reply complies", (average) => average.accuracyWhenCompliant),
+      estimates("… above the noise floor", (average) => average.accuracyAboveNoiseFloor),
+      estimates("Baseline: mode of the train strings", (average) => average.modeBaselineTrain),
+      estimates("Baseline: mode of the scored strings (oracle)", (average) => average.modeBaselineOracle),
+      heuristicRow(micro, macro, percent),
+      ...((micro ?? macro)?.heuristics[INPUT_ONLY]
+        ? [
+            estimates(
+              "Input-only classifier",
+              ({ heuristics }) => heuristics[INPUT_ONLY] ?? { ok: false, reason: "it was not scored" },
+            ),
+          ]
+        : []),
+      estimates("Predictions minus train mode, in points", (average) => average.aboveModeTrain, true),
+      shares("Hypothetical replies that comply", (average) => average.hypotheticalCompliance),
+      shares("Object-level answers that comply", (average) => average.objectCompliance),
+    ],
+  };
+}
+
+/** The micro average's best rule, and the same rule's macro average. */
+function heuristicRow(micro: AverageScore | undefined, macro: AverageScore | undefined, percent: number): TableRow {
+  const heuristics = (micro ?? macro)?.heuristics ?? {};
+  const best = bestRuleOf(heuristics);
+  const pick = (average: AverageScore | undefined): Estimate =>
+    (best && average?.heuristics[best.rule]) ?? { ok: false, reason: noHeuristic(heuristics) };
+  const [first, second] = [pick(micro), pick(macro)];
+  return {
+    cells: [
+      {
+        text: best ? `Best rule on the string: ${readableName(best.rule)} (of ${best.of})` : "Best rule on the string",
+      },
+      estimateCell(first),
+      estimateCell(second),
+      countCell(first, second, "n"),
+      countCell(first, second, "clusters"),
+      { text: `${percent} % cluster bootstrap` },
+    ],
+  };
+}
+
+function countCell(first: Estimate | undefined, second: Estimate | undefined, side: "n" | "clusters"): TableCell {
+  const counts = [first, second].flatMap((estimate) => (estimate?.ok ? [formatCount(estimate[side])] : []));
+  return counts.length === 0 ? { text: "—", missing: true } : { text: [...new Set(counts)].join(" / ") };
+}
+
+// Each predictor about each target: few pairs one by one, more of them as rows, and what is not shown in full a row each.
+
+/** More pairs are easier to read side by side. */
+const MOST_ONE_BY_ONE = 3;
+
+export function predictorsSection(plan: Plan, scores: Scores, names: StateNames): Section {
+  const all = pairsOf(scores);
+  const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
+  const main = all.filter(isMain);
+  const others = all.filter((pair) => !isMain(pair));
+  if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(scores, names);
+  return {
+    ...headlineSection(scores, names),
+    blocks: [
+      ...(main.length > MOST_ONE_BY_ONE
+        ? pairsBlocks(main, scores.confidence)
+        : main.flatMap((pair) => pairBlocks(pair, scores.confidence, true, names))),
+      ...otherPairsBlocks(plan, others, scores.confidence),
+      note(INTERVALS, "."),
+    ],
+  };
+}

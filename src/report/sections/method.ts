@@ -1,0 +1,139 @@
+/** What exactly was asked, and how it was scored: from the plan, so that a reader could ask the same. */
+
+import type { Scores } from "../../score/scores.js";
+import { hasInputOnly } from "../../score/verdicts/verdict.js";
+import type { Plan, PlannedTask } from "../../study/plan.js";
+import {
+  type Block,
+  formatCount,
+  formatNats,
+  type Inline,
+  INTERVALS,
+  note,
+  paragraph,
+  type Section,
+} from "../document.js";
+import { plural, readableName } from "../words.js";
+import { changeRules, trainingMethod } from "./training.js";
+
+export function methodSection(plan: Plan, scores: Scores): Section {
+  return {
+    id: "method",
+    title: "How it was asked and scored",
+    blocks: [
+      { kind: "subheading", title: "Object-level questions" },
+      paragraph(
+        plan.objectLevel.temperature === 0
+          ? "Answers are greedy: the most likely token each time. "
+          : "Answers are drawn at temperature 1, one per string. ",
+        { code: "{string}" },
+        " stands for a string of the task; solved examples come before it as earlier turns.",
+      ),
+      ...systemMessage(plan),
+      ...plan.tasks.flatMap(taskBlocks),
+      { kind: "subheading", title: "Hypothetical questions" },
+      paragraph(
+        "Asked about every held-out string in a conversation of its own, greedy, at most ",
+        `${formatCount(plan.hypothetical.maxTokens)} tokens. `,
+        { code: "{question}" },
+        " stands for the object-level question with its string, ",
+        { code: "{property}" },
+        " for one of the sentences below.",
+      ),
+      ...Object.entries(plan.wordings.variants).map(
+        ([name, text]): Block => ({ kind: "verbatim", label: `Wording “${readableName(name)}”`, text }),
+      ),
+      propertiesTable(plan),
+      ...trainingMethod(plan),
+      { kind: "subheading", title: "Scoring" },
+      { kind: "list", items: [...scoringRules(scores), ...changeRules(scores)] },
+    ],
+  };
+}
+
+function systemMessage(plan: Plan): Block[] {
+  return plan.system === ""
+    ? [paragraph("The system message is empty.")]
+    : [{ kind: "verbatim", label: "System message", text: plan.system }];
+}
+
+function taskBlocks({ definition, examples, heldOut, train }: PlannedTask): Block[] {
+  const solved = examples ? definition.examples : [];
+  return [
+    paragraph(
+      { strong: readableName(definition.name) },
+      ` (`,
+      { code: definition.name },
+      `): ${definition.summary.replace(/\.$/, "")}. `,
+      `Held-out strings: ${formatCount(heldOut.length)}; train strings: ${formatCount(train.length)}; `,
+      `at most ${formatCount(definition.maxTokens)} tokens.`,
+    ),
+    { kind: "verbatim", label: "Question", text: definition.question },
+    ...(solved.length === 0
+      ? [note("Asked without solved examples.")]
+      : [
+          {
+            kind: "verbatim" as const,
+            label: `Solved ${plural(solved.length, "example", formatCount(solved.length))}, asked as earlier turns; each is the question with its string, then the answer`,
+            text: solved.map(({ text, answer }) => `${text}\n→ ${answer}`).join("\n\n"),
+          },
+        ]),
+  ];
+}
+
+function propertiesTable(plan: Plan): Block {
+  return {
+    kind: "table",
+    caption: "What was asked of each property",
+    columns: [
+      { title: "Property", align: "left" },
+      { title: "Name", align: "left" },
+      { title: "Sentence", align: "left" },
+    ],
+    rows: Object.entries(plan.wordings.properties).map(([name, text]) => ({
+      cells: [{ text: readableName(name) }, { text: [{ code: name }] }, { text }],
+    })),
+  };
+}
+
+function scoringRules(scores: Scores): Inline[][] {
+  return [
+    [
+      { strong: "What is estimated. " },
+      "The share of held-out trials whose prediction equals the behavior, among the trials whose object-level answer complies and has the property.",
+    ],
+    [
+      { strong: "Right. " },
+      "Behavior and prediction pass the same normalizer and must then be the same text. Nothing is dug out of a sentence: a reply that says more than was asked for does not comply.",
+    ],
+    [
+      { strong: "Compliance. " },
+      "A trial without a behavior is excluded; a reply that does not comply counts as wrong and is never excluded. Both are counted apart. A question on which the engine crashed was answered by no model and is excluded.",
+    ],
+    [
+      { strong: "Mode baselines. " },
+      "Always giving the most common behavior of the train strings, which a predictor could have learned; and of the scored strings themselves, which nobody could know: an oracle.",
+    ],
+    [
+      { strong: "Rules on the string. " },
+      "What the string alone gives away: the property of its last, first or most frequent item, for the tasks where that means something.",
+    ],
+    ...(hasInputOnly(scores)
+      ? [
+          [
+            { strong: "Input-only classifier. " },
+            "Stands among the rules on the string: multinomial logistic regression on words, their places, letters and length of the string, learnt from the train strings' behaviors (of other tasks too, where a task has too few), its penalty chosen by cross-validation. It asks no model.",
+          ],
+        ]
+      : []),
+    [
+      { strong: "Difference from the mode. " },
+      "Accuracy minus the train-label mode baseline, paired trial by trial. Only an interval that excludes 0 is called a difference.",
+    ],
+    [
+      { strong: "Noise floor. " },
+      `Results above it take only trials whose every token margin is above ${formatNats(scores.noiseFloorNats)} nats.`,
+    ],
+    [{ strong: "Intervals. " }, INTERVALS, "."],
+  ];
+}

@@ -1,0 +1,161 @@
+/** Trials one can read: what was asked, what was said, what was made of it. */
+
+import { createHash } from "node:crypto";
+import type { Extraction } from "../../properties/property.js";
+import { hasBehavior, isRight, isScored, wasAnswered } from "../../score/tally.js";
+import type { Trial } from "../../score/trial.js";
+import { type Block, type Card, note, type Section } from "../document.js";
+import { readableName } from "../words.js";
+
+// Which trials a reader gets to see: few, spread over cells and outcomes, chosen by a rule and not by hand.
+
+/** What was said in a trial, as it was said. */
+interface TrialTexts {
+  readonly objectQuestion: string;
+  readonly objectAnswer: string;
+  readonly hypotheticalQuestion: string;
+  readonly hypotheticalReply: string;
+}
+
+export interface SampleTrial extends TrialTexts {
+  readonly trial: Trial;
+  /** `excluded`: the object-level answer has no such behavior, or the engine crashed, so there are no two sides to compare. */
+  readonly correct: boolean | "excluded";
+}
+
+/** How a trial ended. */
+type Outcome = "right" | "wrong" | "not_compliant" | "excluded";
+
+/** Order in which outcomes take turns. */
+const OUTCOMES: readonly Outcome[] = ["right", "wrong", "not_compliant", "excluded"];
+
+export function outcomeOf(trial: Trial): Outcome {
+  if (!isScored(trial)) return "excluded";
+  if (!trial.prediction.ok) return "not_compliant";
+  return isRight(trial, trial.prediction) ? "right" : "wrong";
+}
+
+/**
+ * Outcomes take turns; each takes a trial of the cell and the string shown least so far, and among those the one whose name
+ * hashes lowest. So the choice depends on neither order nor content.
+ * @param most trials to show
+ * @returns by outcome, then in the order chosen
+ */
+export function chooseSamples(
+  trials: readonly Trial[],
+  textsOf: (trial: Trial) => TrialTexts,
+  most = 16,
+): SampleTrial[] {
+  const waiting = new Map(OUTCOMES.map((outcome): [Outcome, RankedTrial[]] => [outcome, []]));
+  for (const trial of trials) waiting.get(outcomeOf(trial))?.push({ trial, rank: rankOf(trial) });
+  for (const ranked of waiting.values()) ranked.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
+  const shown = new Map<string, number>();
+  const chosen: Trial[] = [];
+  for (let turn = 0; chosen.length < Math.min(most, trials.length); turn++) {
+    const left = waiting.get(OUTCOMES[turn % OUTCOMES.length] as Outcome) as RankedTrial[];
+    const next = leastShown(left, shown);
+    if (next === undefined) continue;
+    const [{ trial }] = left.splice(next, 1) as [RankedTrial];
+    for (const name of [cellOf(trial), stringOf(trial)]) shown.set(name, (shown.get(name) ?? 0) + 1);
+    chosen.push(trial);
+  }
+  return OUTCOMES.flatMap((outcome) =>
+    chosen
+      .filter((trial) => outcomeOf(trial) === outcome)
+      .map((trial) => ({
+        trial,
+        ...textsOf(trial),
+        correct: outcome === "excluded" ? ("excluded" as const) : outcome === "right",
+      })),
+  );
+}
+
+interface RankedTrial {
+  readonly trial: Trial;
+  readonly rank: string;
+}
+
+function leastShown(left: readonly RankedTrial[], shown: ReadonlyMap<string, number>): number | undefined {
+  let best: number | undefined;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const [index, { trial }] of left.entries()) {
+    // A string shown twice tires a reader less than a cell shown twice.
+    const times = 1000 * (shown.get(cellOf(trial)) ?? 0) + (shown.get(stringOf(trial)) ?? 0);
+    if (times < fewest) {
+      fewest = times;
+      best = index;
+    }
+  }
+  return best;
+}
+
+function cellOf({ target, predictor, task, property, variant }: Trial): string {
+  return JSON.stringify([target, predictor, task, property, variant]);
+}
+
+function stringOf({ task, item }: Trial): string {
+  return JSON.stringify([task, item]);
+}
+
+function rankOf(trial: Trial): string {
+  return createHash("sha256")
+    .update(`sample/${cellOf(trial)}/${trial.item}`)
+    .digest("hex");
+}
+
+export function samplesSection(samples: readonly SampleTrial[]): Section {
+  const several = new Set(samples.map(({ trial }) => `${trial.predictor}/${trial.target}`)).size > 1;
+  const cards = samples.map((sample): Block => sampleCard(sample, several));
+  return {
+    id: "samples",
+    title: "Some trials to read",
+    blocks: [
+      note(
+        "Chosen by a fixed rule, from the predictors that are shown in full: outcomes take turns, cells and strings shown least come first.",
+      ),
+      ...(cards.length > 0 ? cards : [note("There is no trial to show.")]),
+    ],
+  };
+}
+
+function sampleCard(sample: SampleTrial, several: boolean): Card {
+  const { trial } = sample;
+  const who = several ? `${trial.predictor} about ${trial.target}: ` : "";
+  return {
+    kind: "card",
+    title: [`${who}${readableName(trial.task)}, ${readableName(trial.property)} `, { code: trial.item }],
+    tone: sample.correct === "excluded" ? "quiet" : sample.correct ? "good" : "bad",
+    verdict: verdictOf(sample),
+    texts: [
+      { label: "Object-level question", text: sample.objectQuestion },
+      { label: "Answer", text: sample.objectAnswer },
+      { label: "Hypothetical question", text: sample.hypotheticalQuestion },
+      { label: "Reply", text: sample.hypotheticalReply },
+    ],
+  };
+}
+
+function verdictOf({ trial }: SampleTrial): string {
+  const { behavior, prediction, objectCompliance } = trial;
+  const did = readValue(behavior);
+  const said = readValue(prediction);
+  switch (outcomeOf(trial)) {
+    case "right":
+      return `Right: behavior ${did}, prediction ${said}.`;
+    case "wrong":
+      return `Wrong: behavior ${did}, prediction ${said}.`;
+    case "not_compliant":
+      return `Counted as wrong: behavior ${did}; the reply gives no prediction (${said}).`;
+    case "excluded":
+      if (!wasAnswered(trial))
+        return "Excluded: the engine crashed on the object-level question, so there is no answer.";
+      if (hasBehavior(trial)) return "Excluded: the engine crashed on the hypothetical question, so there is no reply.";
+      return objectCompliance.ok
+        ? `Excluded: the answer has no such behavior (${did}).`
+        : `Excluded: the answer does not comply (${readableName(objectCompliance.reason)}).`;
+  }
+}
+
+function readValue(extraction: Extraction): string {
+  return extraction.ok ? `“${extraction.value}”` : readableName(extraction.reason);
+}

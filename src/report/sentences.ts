@@ -1,0 +1,502 @@
+/** Verdicts in words. What was found stands in the data; nothing here decides anything. */
+
+import type { Estimate } from "../score/interval.js";
+import type { Finding } from "../score/comparison/comparison.js";
+import { changeReasonText, type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { warningText } from "../score/cell.js";
+import type { FittedForm } from "../score/matrix/matrix.js";
+import type {
+  NoVerdict,
+  Plateau,
+  Verdict,
+  VerdictAbout,
+  VerdictBecause,
+  VerdictNumber,
+  VerdictReservation,
+} from "../score/verdicts/verdict.js";
+import type { ExperimentName } from "../study/schema.js";
+import {
+  type Block,
+  decimalText,
+  formatCount,
+  formatEstimate,
+  formatMissing,
+  formatPercent,
+  formatPoints,
+  type Inline,
+} from "./document.js";
+import { byId, type StateNames } from "./state-names.js";
+import { PARTY_PHRASES, plural, readableName } from "./words.js";
+
+// What an experiment asks, and what the answer is called.
+
+export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
+  self_prediction: "Self-prediction",
+  cross_prediction: "Self against others",
+  calibration: "Calibration",
+  behavioral_change: "Behavioral change",
+  matrix: "Everybody about everybody",
+  limits: "Known limits",
+};
+
+export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
+  self_prediction:
+    "Asked beforehand, does a model say what it does, better than can be said from the string, from its common answers, or by it untrained?",
+  cross_prediction:
+    "Does a model predict what it does better than another model that learnt the same behavior from the same examples?",
+  calibration:
+    "At temperature 1, is the probability that a model gives to a behavior the probability that it shows it, and nearer than another predictor's?",
+  behavioral_change:
+    "After a model was finetuned to behave otherwise, on object-level questions alone, do its predictions follow what it does now?",
+  matrix:
+    "Over all predictors and targets, does a state predict itself better than its skill, the target's predictability and their likeness explain?",
+  limits:
+    "Does self-prediction reach properties of long answers, of being challenged, and of being right, beyond their most common value?",
+};
+
+const MISSING: Readonly<Record<NoVerdict, string>> = {
+  nobody_predicts_itself: "nobody predicts itself in this study",
+  no_self_and_cross: "no target has both a self- and a cross-predictor",
+  no_distributions: "no distributions were measured",
+  no_change: "no behavior was changed",
+  no_matrix: "no matrix was made",
+  no_limit_property: "no task of the study has a property of long answers, challenges or truth",
+  nothing_to_judge: "the study has nothing for it to be judged on",
+};
+
+export function missingText(missing: NoVerdict | undefined): string {
+  return MISSING[missing ?? "nothing_to_judge"];
+}
+
+export const ANSWERS: Readonly<Record<Finding, string>> = {
+  exceeds: "Yes",
+  does_not_exceed: "No",
+  cannot_tell: "Cannot be told",
+  unknown: "Not known",
+};
+
+/** A yes that something weakens, or that lacks a comparison, is no plain one. */
+export function answerOf({ finding, because, reservations }: Verdict): string {
+  const isWeakened = reservations.length > 0 || because.some((one) => "reasons" in one && one.reasons.length > 0);
+  return finding === "exceeds" && isWeakened ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
+}
+
+export function aboutText(about: VerdictAbout, names: StateNames = byId): string {
+  const seeds = "seeds" in about && about.seeds > 1 ? `, ${formatCount(about.seeds)} seeds` : "";
+  switch (about.kind) {
+    case "self":
+      return `${names(about.self)}, about ${about.self === about.target ? "itself" : names(about.target)}${seeds}`;
+    case "self_and_cross":
+      return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}${seeds}`;
+    case "probabilities":
+      return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
+    case "change":
+      return `${about.change}: ${names(about.before)} became ${names(about.after)}`;
+    case "predictors":
+      return PREDICTOR_GROUPS[about.predictors];
+    case "logprob_differences":
+      return "logprob differences, direct against asked for (Song et al.)";
+    case "property":
+      return `${readableName(about.property)} of ${readableName(about.task)}: ${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
+  }
+}
+
+/** Ids of the states that a verdict is about, to stand beside their names. */
+export function aboutStates(about: VerdictAbout): string[] {
+  const named = [
+    ...("self" in about ? [about.self] : []),
+    ...("cross" in about ? [about.cross] : []),
+    ...("predictor" in about ? [about.predictor] : []),
+    ...("before" in about ? [about.before, about.after] : []),
+    ...("target" in about ? [about.target] : []),
+  ];
+  return [...new Set(named)];
+}
+
+export const PREDICTOR_GROUPS: Readonly<Record<FittedForm["predictors"], string>> = {
+  all: "all predictors",
+  trained: "trained predictors",
+  untrained: "untrained predictors",
+};
+
+// A number of a verdict: what it is called, and how it is written.
+
+export function measureText(number: VerdictNumber, names: StateNames = byId): string {
+  const { predictor = "", against = "", before = "", scope, tasks } = number;
+  const whose = `${names(predictor)}${scope === undefined ? "" : WHERE[scope]}`;
+  switch (number.measure) {
+    case "self_minus":
+      return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
+    case "accuracy":
+      return `accuracy of ${names(predictor)}`;
+    case "accuracy_held_out_strings":
+      return "accuracy on held-out strings of trained tasks";
+    case "accuracy_held_out_tasks":
+      return "accuracy on held-out tasks";
+    case "behaviors_moved":
+      return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
+    case "above_mode_train":
+      return "accuracy minus the mode of the train strings";
+    case "mad_points":
+      return "mean distance in ten bins (MAD), points";
+    case "brier":
+      return "Brier score";
+    case "skill":
+      return "skill over a constant predictor";
+    case "brier_minus":
+      return `Brier score minus that of ${names(against)}, paired`;
+    case "new_minus_old":
+      return `${whose}${tasks ? ` (${tasks.map(readableName).join(", ")})` : ""}: right about the new behavior minus right about the old`;
+    case "new_minus_old_matched":
+      return `${whose}: the same with old and new behaviors equally frequent`;
+    case "behaviors_shifted":
+      return `${whose}: behaviors that shifted`;
+    case "changed_minus":
+      return `right about the new behavior: the changed model minus ${names(against)}`;
+    case "self_coefficient":
+      return number.unit === "plain" ? "coefficient of self" : "γ: self beyond skill, predictability and likeness";
+    case "likeness_coefficient":
+      return "δ: behaving alike in everything instead of nothing";
+    case "self_without_likeness":
+      return "γ without likeness";
+    case "own_minus_other":
+      return "says its own behavior minus the other's, where two behave differently";
+    case "self_with_effects":
+      return "coefficient of self, with an effect of each judge and each judged state";
+  }
+}
+
+const WHERE = { all: "", taught: ", taught tasks", elsewhere: ", tasks that were not taught" } as const;
+
+export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
+  if (!estimate.ok) return formatMissing(estimate.reason);
+  if (unit === "share") return formatEstimate(estimate);
+  return unit === "difference" ? formatPoints(estimate) : decimalText(estimate, 3);
+}
+
+export function numberOf({ numbers }: Verdict, key: string | undefined): VerdictNumber | undefined {
+  return numbers.find((one) => one.key === key);
+}
+
+/** The number that the finding rests on; the first where none does. */
+export function decidingNumber(verdict: Verdict): VerdictNumber | undefined {
+  return numberOf(verdict, verdict.decidedBy) ?? verdict.numbers[0];
+}
+
+// A verdict as sentences: first what decided it, then the rest.
+
+/** Whom it is about, without the answer, is its title's. @returns the deciding comparison first, and everything else */
+export function verdictSentences(verdict: Verdict, names: StateNames = byId): { lead: string; more: string[] } {
+  const { because, decidedBy, reservations } = verdict;
+  const deciding = because.find((one) => "key" in one && one.key === decidedBy);
+  const sentence = (one: VerdictBecause) => becauseSentence(one, verdict, names);
+  return {
+    lead: deciding ? decidingSentence(deciding, verdict, names) : "Nothing that it takes to answer was compared.",
+    more: [
+      ...overallSentence(verdict),
+      ...because.filter((one) => one !== deciding).map(sentence),
+      ...reservations.map((one) => reservationSentence(one, verdict.about, names)),
+    ],
+  };
+}
+
+export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block {
+  const { lead, more } = verdictSentences(verdict, names);
+  return {
+    kind: "verdict",
+    title: [`${answerOf(verdict)} — ${aboutText(verdict.about, names)}`],
+    ids: names === byId ? [] : aboutStates(verdict.about),
+    lead: [lead],
+    more: more.map((text): Inline[] => [text]),
+  };
+}
+
+const OVERALL: Record<Finding, string> = {
+  exceeds: "Self-prediction exceeds everything that it was compared with",
+  does_not_exceed: "Self-prediction does not exceed everything that it was compared with",
+  cannot_tell: "Whether self-prediction exceeds everything that it was compared with cannot be told from these trials",
+  unknown: "Whether self-prediction exceeds everything that it was compared with is not known",
+};
+
+/** Where several comparisons must all come out. */
+function overallSentence({ about, finding, reservations }: Verdict): string[] {
+  if (about.kind !== "self" && about.kind !== "self_and_cross") return [];
+  const isIncomplete = reservations.some(({ kind }) => kind === "not_compared");
+  return [`${OVERALL[finding]}${isIncomplete ? ", which is not all that it should be" : ""}.`];
+}
+
+/** The same sentence, with how much is behind it. */
+function decidingSentence(one: VerdictBecause, verdict: Verdict, names: StateNames): string {
+  const estimate = "key" in one ? numberOf(verdict, one.key)?.estimate : undefined;
+  if (one.kind === "self_against") {
+    return `Against ${partyPhrase(one.against, names)}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
+  }
+  const text = becauseSentence(one, verdict, names);
+  // The change's sentence counts its trials; those of the matrix count cells.
+  return one.kind === "follows_change" || one.kind === "self_effect" || !estimate?.ok
+    ? text
+    : `${text.slice(0, -1)}${behind(estimate)}.`;
+}
+
+function behind(estimate: Estimate | undefined): string {
+  if (!estimate?.ok) return "";
+  return `, ${plural(estimate.n, "trial", formatCount(estimate.n))} of ${plural(estimate.clusters, "string", formatCount(estimate.clusters))}`;
+}
+
+function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateNames): string {
+  const number = "key" in one ? numberOf(verdict, one.key) : undefined;
+  const text = number ? numberText(number) : formatMissing("not computed");
+  switch (one.kind) {
+    case "self_against":
+      return againstSentence(one, text, names);
+    case "beats_constant":
+      return `Its probabilities ${SKILL[one.finding]}: skill ${text}.`;
+    case "nearer":
+      return `${NEARER[one.finding]} those of ${names(one.than)}: Brier score minus its ${text}.`;
+    case "follows_change":
+      return followsSentence(one, text, names);
+    case "knows_more":
+      return `${KNOWS_MORE[one.finding]} than ${names(one.than)}: about the new behavior, on the same trials, the changed model minus it ${text}.`;
+    case "self_effect":
+      return selfEffectSentence(one, verdict, text);
+    case "likeness_explains":
+      return likenessSentence(one, verdict, text);
+    case "other_fits":
+      return otherFitsSentence(one);
+    case "own_or_other":
+      return preferenceSentence(one, number);
+    case "with_effects":
+      return `With an effect of each judge and each judged state it is ${text}.`;
+    case "beats_mode": {
+      const { accuracy, mode_train: mode } = number?.baselines ?? {};
+      return `${MODE[one.finding]}: ${shareText(accuracy)} against ${shareText(mode)}, ${text}.`;
+    }
+  }
+}
+
+function points(estimate: Estimate | undefined): string {
+  return formatPoints(estimate ?? { ok: false, reason: "not computed" });
+}
+
+function shareText(estimate: Estimate | undefined): string {
+  return formatEstimate(estimate ?? { ok: false, reason: "not computed" });
+}
+
+function partyPhrase(against: string, names: StateNames): string {
+  return PARTY_PHRASES[against] ?? names(against);
+}
+
+function whyText(reasons: readonly DifferenceReason[]): string {
+  return reasons.length === 0 ? "" : ` (${reasons.map(differenceReasonText).join("; ")})`;
+}
+
+function againstSentence(
+  { against, finding, reasons }: Extract<VerdictBecause, { kind: "self_against" }>,
+  text: string,
+  names: StateNames,
+): string {
+  const other = partyPhrase(against, names);
+  const why = whyText(reasons);
+  switch (finding) {
+    case "exceeds":
+      return `Self exceeds ${other} by ${text}${why}.`;
+    case "does_not_exceed":
+      return `Self does not exceed ${other}: difference ${text}${why}.`;
+    case "cannot_tell":
+      return `Whether self exceeds ${other} cannot be told: difference ${text}${why}.`;
+    case "unknown":
+      return `Whether self exceeds ${other} is not known${why}.`;
+  }
+}
+
+const SKILL: Readonly<Record<Finding, string>> = {
+  exceeds: "tell more than always giving the mean behavior",
+  does_not_exceed: "tell less than always giving the mean behavior",
+  cannot_tell: "are not shown to tell more than always giving the mean behavior",
+  unknown: "cannot be compared with always giving the mean behavior",
+};
+
+const NEARER: Readonly<Record<Finding, string>> = {
+  exceeds: "They are nearer to the behavior's than",
+  does_not_exceed: "They are farther from the behavior's than",
+  cannot_tell: "It cannot be told whether they are nearer to the behavior's than",
+  unknown: "It is not known whether they are nearer to the behavior's than",
+};
+
+const KNOWS_MORE: Readonly<Record<Finding, string>> = {
+  exceeds: "The changed model knows more of it",
+  does_not_exceed: "The changed model does not know more of it",
+  cannot_tell: "It cannot be told whether the changed model knows more of it",
+  unknown: "It is not known whether the changed model knows more of it",
+};
+
+const MODE: Readonly<Record<Finding, string>> = {
+  exceeds: "It beats always giving the most common behavior",
+  does_not_exceed: "It falls short of always giving the most common behavior",
+  cannot_tell: "It is not shown to beat always giving the most common behavior",
+  unknown: "It cannot be compared with always giving the most common behavior",
+};
+
+const WHO = {
+  changed: "The changed model",
+  unchanged: "The model that never saw the change",
+  cross: "The cross-predictor that never saw the change",
+  cross_changed: "The cross-predictor that learnt the same answers",
+} as const;
+
+function followsSentence(
+  { predictor, role, finding, shiftedTrials, reasons }: Extract<VerdictBecause, { kind: "follows_change" }>,
+  text: string,
+  names: StateNames,
+): string {
+  const shifted = shiftedTrials === undefined ? "" : ` (${formatCount(shiftedTrials)} trials whose behavior shifted)`;
+  const who = `${WHO[role]}, ${names(predictor)},`;
+  const why = whyText(reasons);
+  switch (finding) {
+    case "exceeds":
+      return `${who} follows the new behavior: new minus old ${text}${shifted}${why}.`;
+    case "does_not_exceed":
+      return `${who} does not follow the new behavior: new minus old ${text}${shifted}${why}.`;
+    case "cannot_tell":
+      return `Whether ${names(predictor)} follows the new behavior cannot be told: new minus old ${text}${shifted}${why}.`;
+    case "unknown":
+      return `Which behavior ${names(predictor)} follows is not known${why}.`;
+  }
+}
+
+const EXPLAINED = "than its skill, the target's predictability and their likeness explain";
+const SAYS = "what a state says of its own probabilities follows them";
+
+function selfEffectSentence(
+  { finding, reason }: Extract<VerdictBecause, { kind: "self_effect" }>,
+  { about }: Verdict,
+  text: string,
+): string {
+  if (about.kind === "logprob_differences") {
+    const beta = `the coefficient of self is ${text}`;
+    switch (finding) {
+      case "exceeds":
+        return `In logprobs, ${SAYS} more than likeness explains: ${beta}.`;
+      case "does_not_exceed":
+        return `In logprobs, ${SAYS} less than likeness explains: ${beta}.`;
+      case "cannot_tell":
+        return `In logprobs, whether ${SAYS} more than likeness explains cannot be told: ${beta}, which holds 0.`;
+      case "unknown":
+        return `In logprobs, whether ${SAYS} more than likeness explains is not known: ${reason ?? beta}.`;
+    }
+  }
+  const over = about.kind === "predictors" ? `Over ${PREDICTOR_GROUPS[about.predictors]}` : "Here";
+  switch (finding) {
+    case "exceeds":
+      return `${over}, a state predicts itself better ${EXPLAINED}: γ = ${text}.`;
+    case "does_not_exceed":
+      return `${over}, a state predicts itself worse ${EXPLAINED}: γ = ${text}.`;
+    case "cannot_tell":
+      return `${over}, whether a state predicts itself better ${EXPLAINED} cannot be told: γ = ${text}, which holds 0.`;
+    case "unknown":
+      return `${over}, whether a state predicts itself better ${EXPLAINED} is not known: ${reason ?? `γ = ${text}`}.`;
+  }
+}
+
+function likenessSentence(
+  { withoutLikeness: before, withLikeness: after }: Extract<VerdictBecause, { kind: "likeness_explains" }>,
+  verdict: Verdict,
+  text: string,
+): string {
+  const becomes =
+    before === "above" && after !== "above" && after !== "unknown"
+      ? ": what looks like self-knowledge there is not told from likeness"
+      : before === "above" && after === "above"
+        ? ": it stays above 0 once likeness is taken out"
+        : "";
+  const likeness = numberOf(verdict, "likeness_coefficient");
+  const delta =
+    after === "unknown" || !likeness
+      ? ""
+      : ` Behaving alike in everything instead of nothing is worth δ = ${numberText(likeness)}.`;
+  return `Without likeness γ is ${text}${becomes}.${delta}`;
+}
+
+function otherFitsSentence({ agree, differ }: Extract<VerdictBecause, { kind: "other_fits" }>): string {
+  return [
+    ...(agree.length > 0 ? [`It stands as well ${agree.map(fitText).join("; ")}.`] : []),
+    ...(differ.length > 0 ? [`It does not stand, or is not known, ${differ.map(fitText).join("; ")}.`] : []),
+  ].join(" ");
+}
+
+function fitText({ average, scale, form }: Pick<FittedForm, "average" | "scale" | "form">): string {
+  if (scale === "miss") return "on the scale of −log(1 − accuracy)";
+  if (form === "relations") return "beside the other relations of predictor and target";
+  return average === "macro" ? "where every task and property weighs the same" : "in another form";
+}
+
+function preferenceSentence(
+  { side }: Extract<VerdictBecause, { kind: "own_or_other" }>,
+  number: VerdictNumber | undefined,
+): string {
+  const where = "Where two of them behave differently, a state says what it does itself";
+  const { own, others } = number?.baselines ?? {};
+  const difference = number?.estimate;
+  if (!own?.ok || !others?.ok || !difference?.ok) {
+    const missing = [own, others, difference].find((one) => one && !one.ok);
+    return `${where} ${formatMissing(missing && !missing.ok ? missing.reason : "not computed")}.`;
+  }
+  const outcome =
+    side === "above"
+      ? "its own more often"
+      : side === "below"
+        ? "the other's more often"
+        : "which of the two more often cannot be told";
+  return `${where} in ${formatPercent(own.value)} and what the other does in ${formatPercent(others.value)} of trials, a difference of ${formatPoints(difference)}: ${outcome}.`;
+}
+
+function reservationSentence(one: VerdictReservation, about: VerdictAbout, names: StateNames): string {
+  const [self, cross] = about.kind === "self_and_cross" ? [names(about.self), names(about.cross)] : ["self", "cross"];
+  switch (one.kind) {
+    case "not_compared":
+      return `Not compared with ${partyPhrase(one.against, names)}: ${one.reason}.`;
+    case "not_at_plateau":
+      return plateauSentence(one.plateau, names);
+    case "one_trained":
+      return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
+    case "same_weights":
+      return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "not_asked":
+    case "unseen_follow":
+    case "nobody_unseen":
+    case "taught_alike":
+      return sentenceOf(changeReasonText(one));
+    default:
+      return warningText(one);
+  }
+}
+
+function sentenceOf(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+// Whether a series has reached its plateau.
+
+export function seriesText({ kind, model, target }: Pick<Plateau, "kind" | "model" | "target">): string {
+  return kind === "shown" ? `${model} shown behaviors of ${target}` : `${model} learning from strings of ${target}`;
+}
+
+export function plateauSentence(plateau: Plateau, names: StateNames = byId): string {
+  const { kind, finding, reason, from, to, difference, reasons } = plateau;
+  const name = seriesText({ kind, model: names(plateau.model), target: names(plateau.target) });
+  if (!from || !to || !difference) return `Whether ${name} has reached its plateau is not known: ${reason ?? ""}.`;
+  const unit = kind === "shown" ? "behaviors" : "strings";
+  const sizes = `from ${formatCount(from.size)} (${formatEstimate(from.accuracy)} right) to ${formatCount(to.size)} ${unit} (${formatEstimate(to.accuracy)})`;
+  const step = `${sizes}, difference ${formatPoints(difference)}`;
+  const why = reasons.map((one) => `; ${differenceReasonText(one)}`).join("");
+  switch (finding) {
+    case "exceeds":
+      return `${name} still rises, ${step}${why}: it has not reached its plateau.`;
+    case "does_not_exceed":
+      return `${name} has reached its plateau among these sizes: it no longer rises ${step}${why}.`;
+    case "cannot_tell":
+      return `Whether ${name} has reached its plateau cannot be told: ${step}${why}.`;
+    case "unknown":
+      return `Whether ${name} has reached its plateau is not known: ${reasons.map(differenceReasonText).join("; ")}.`;
+  }
+}

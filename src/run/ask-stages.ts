@@ -1,0 +1,171 @@
+/** Stages 02, 06 and 07: puts the plan's questions to the models, resuming where an earlier process stopped. */
+
+import {
+  answeredQuestions,
+  askGroups,
+  cutGroups,
+  type FinishedGroup,
+  GroupAsker,
+  type Placed,
+  type QuestionKind,
+  RateWatch,
+} from "../ask/groups.js";
+import { LOGPROB_STRINGS, logprobGroups, type LogprobQuestion, logprobQuestions } from "../ask/logprob-differences.js";
+import {
+  calibrationGroups,
+  type CalibrationQuestion,
+  calibrationQuestions,
+  distributionQuestions,
+} from "../ask/measure-distribution.js";
+import { measureNoiseFloor, type NoiseFloor, noiseFloorSample } from "../ask/noise-floor.js";
+import {
+  adaptedObjectLevelQuestions,
+  challengeQuestions,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+  type Question,
+  shownPairs,
+} from "../ask/questions.js";
+import { writeJson } from "../base/files.js";
+import { statesOf } from "../study/states.js";
+import type { Reply } from "../tasks/answer.js";
+import { type ANSWERS_OF_ROUND, readAnswers, readBehaviors } from "./behaviors.js";
+import type { RunFile } from "./folder.js";
+import type { StageContext, StageWork } from "./models.js";
+import { readLines } from "./records.js";
+
+/** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
+async function askStage<Asked extends Placed, Row extends Placed>(
+  context: StageContext,
+  { stage, outdate }: StageWork,
+  file: RunFile,
+  kind: QuestionKind<Asked, Row>,
+  groups: readonly (readonly Asked[])[],
+  onGroup: (group: FinishedGroup<Asked, Row>) => void,
+): Promise<void> {
+  await askGroups(groups, {
+    path: context.run.file(file),
+    asker: groupAsker(context, stage, kind),
+    onBegin: outdate,
+    onProgress: (done, total) => context.onProgress(stage, done, total),
+    onGroup,
+  });
+}
+
+function groupAsker<Asked extends Placed, Row extends Placed>(
+  { events, modelFor, reopenModel, signal }: StageContext,
+  stage: string,
+  kind: QuestionKind<Asked, Row>,
+): GroupAsker<Asked, Row> {
+  return new GroupAsker(kind, {
+    modelFor,
+    reopenModel,
+    onCrash: (crash) => events.add("engine_crashed", { stage, ...crash }),
+    onSetAside: ({ state, key }) => events.add("item_set_aside", { stage, state, key, reason: "engine_crashed" }),
+    signal,
+  });
+}
+
+/** Puts the questions of a stage, in their order, into its file. */
+export async function askInto(
+  context: StageContext,
+  work: StageWork,
+  file: RunFile,
+  questions: readonly Question[],
+): Promise<void> {
+  const { engine } = context.run.plan;
+  const { stage } = work;
+  const rates = new RateWatch();
+  const groups = cutGroups(questions, engine.groupQuestions);
+  await askStage(
+    context,
+    work,
+    file,
+    answeredQuestions(engine.topTokens),
+    groups,
+    ({ questions: own, rows, ...took }) => {
+      const { state } = own[0] as Question;
+      const generatedTokens = rows.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0);
+      context.events.add("group_asked", { stage, state, questions: own.length, generatedTokens, ...took });
+      const slow = took.cost && rates.add(took.cost);
+      if (slow) context.events.add("group_slow", { stage, state, ...slow });
+    },
+  );
+}
+
+/**
+ * Doubts every first answer of the tasks that challenge.
+ * @param asked the questions whose answers stand in `first`
+ */
+export async function askChallenges(
+  context: StageContext,
+  work: StageWork,
+  file: RunFile,
+  asked: readonly Question[],
+  first: (typeof ANSWERS_OF_ROUND)[number],
+): Promise<void> {
+  const { run } = context;
+  await askInto(context, work, file, challengeQuestions(run.plan, asked, await readLines(run, first)));
+}
+
+export async function askHypothetical(context: StageContext, work: StageWork): Promise<void> {
+  const { run } = context;
+  const isShown = statesOf(run.plan).all.some(({ shown }) => shown);
+  const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
+  await askInto(context, work, "hypothetical", hypotheticalQuestions(run.plan, shown));
+}
+
+/** Stage 07, calibration: how states answer at temperature 1. */
+export async function measureDistributions(context: StageContext, work: StageWork): Promise<void> {
+  const { plan } = context.run;
+  const groups = calibrationGroups(calibrationQuestions(plan));
+  const kind = distributionQuestions(plan);
+  await askStage(context, work, "distributions", kind, groups, ({ questions, rows, wallSeconds }) => {
+    const { state, side, task, item } = questions[0] as CalibrationQuestion;
+    const measured = rows.flatMap(({ distribution }) => (distribution ? [distribution] : []));
+    const evaluatedTokens = measured.reduce((sum, one) => sum + (one.evaluatedTokens ?? 0), 0);
+    const samples = measured.reduce((sum, one) => sum + (one.method === "samples" ? one.samples : 0), 0);
+    const about = { stage: work.stage, state, side, task, item };
+    context.events.add("group_measured", { ...about, evaluatedTokens, samples, wallSeconds });
+  });
+}
+
+/** Stage 07, matrix: how likely each state finds two beginnings of an answer, and which of them it says it would choose. */
+export async function measureLogprobDifferences(context: StageContext, work: StageWork): Promise<void> {
+  const { plan } = context.run;
+  const groups = logprobGroups(logprobQuestions(plan), plan.engine.groupQuestions);
+  await askStage(context, work, "logprobDifferences", LOGPROB_STRINGS, groups, ({ questions, wallSeconds }) => {
+    const { state } = questions[0] as LogprobQuestion;
+    context.events.add("group_measured", { stage: work.stage, state, strings: questions.length, wallSeconds });
+  });
+}
+
+// Measures, for every model state that was asked, how much the order and composition of batches change its answers.
+
+export async function measureNoise(context: StageContext, { stage }: StageWork): Promise<void> {
+  const { run } = context;
+  const { plan } = run;
+  const questions = [
+    ...objectLevelQuestions(plan),
+    ...adaptedObjectLevelQuestions(plan),
+    ...hypotheticalQuestions(plan, shownPairs(plan, await readBehaviors(run))),
+  ];
+  const states = [...new Set(questions.map((question) => question.state))];
+  const answers = [...(await readAnswers(run)), ...(await readLines(run, "hypothetical"))];
+  const floors: NoiseFloor[] = [];
+  for (const [index, state] of states.entries()) {
+    context.onProgress(stage, index, states.length);
+    const answered = new Map<string, Reply>();
+    for (const { state: asked, key, reply } of answers) if (asked === state && reply) answered.set(key, reply);
+    // A question that was set aside has nothing to be compared with, and would crash the engine again.
+    const own = questions.filter((question) => question.state === state && answered.has(question.key));
+    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
+    if (sample.length === 0) continue;
+    // Another number of sequences than the run's own: batches are of another size as well as in another order.
+    const sequences = Math.max(1, Math.ceil(plan.engine.sequences / 2));
+    const asker = groupAsker(context, stage, answeredQuestions(plan.engine.topTokens, sequences));
+    floors.push(await measureNoiseFloor(state, sample, answered, asker));
+  }
+  await writeJson(run.file("noiseFloor"), floors);
+  context.onProgress(stage, states.length, states.length);
+}

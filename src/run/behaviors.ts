@@ -1,0 +1,92 @@
+/** Where the answers and behaviors of a run stand: models as they came, then what each round of training made. */
+
+import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js";
+import { writeJsonLines } from "../base/files.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { type Behavior, missing } from "../properties/property.js";
+import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import type { Plan } from "../study/plan.js";
+import type { Answer } from "../tasks/answer.js";
+import type { RunFolder } from "./folder.js";
+import type { StageContext } from "./models.js";
+import { readLines } from "./records.js";
+
+export const ANSWERS_OF_ROUND = ["objectLevel", "objectLevelAdapted", "objectLevelReadapted"] as const;
+/** Final answers, where a task doubts first ones; not there where none does. */
+export const CHALLENGED_OF_ROUND = ["challenged", "challengedAdapted", "challengedReadapted"] as const;
+export const BEHAVIORS_OF_ROUND = ["behaviors", "behaviorsAdapted", "behaviorsReadapted"] as const;
+
+export type Round = 0 | 1 | 2;
+
+/** Rounds of training after which somebody is asked what it does; 0, for the models as they came, first. */
+export function roundsOf(plan: Plan): Round[] {
+  return [0, ...([1, 2] as const).filter((round) => adaptedObjectLevelQuestions(plan, round).length > 0)];
+}
+
+/** Object-level answers of all rounds up to one. */
+export async function readAnswers(run: RunFolder, last: Round = 2): Promise<Answer[]> {
+  const all: Answer[] = [];
+  for (const round of roundsOf(run.plan)) {
+    if (round <= last) all.push(...(await readLines(run, ANSWERS_OF_ROUND[round])));
+  }
+  return all;
+}
+
+/** Behaviors of all rounds up to one. */
+export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Behavior[]> {
+  const all: Behavior[] = [];
+  for (const round of roundsOf(run.plan)) {
+    if (round <= last) all.push(...(await readLines(run, BEHAVIORS_OF_ROUND[round])));
+  }
+  return all;
+}
+
+// Stages 03 and 06: takes the behavior properties of every object-level answer, final answers after challenges included. Needs no model.
+
+/** @param round of the training that made the states; 0 for models as they came */
+export async function extractBehaviors({ run }: Pick<StageContext, "run">, round: Round): Promise<void> {
+  const answers = await readLines(run, ANSWERS_OF_ROUND[round]);
+  const final = hasChallenges(run.plan) ? await readLines(run, CHALLENGED_OF_ROUND[round]) : [];
+  await writeJsonLines(run.file(BEHAVIORS_OF_ROUND[round]), behaviorsOf(run.plan, answers, final));
+}
+
+/** @param challenged the final answers, where first ones were challenged */
+function behaviorsOf(plan: Plan, answers: readonly Answer[], challenged: readonly Answer[] = []): Behavior[] {
+  const placeOf = ({ state, task, item, sample }: Answer) => JSON.stringify([state, task, item, sample]);
+  const final = new Map(challenged.map((answer) => [placeOf(answer), answer]));
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
+  const items = new Map(
+    plan.tasks.flatMap((task) =>
+      [...task.train, ...task.heldOut].map((item) => [`${task.definition.name}/${item.id}`, item] as const),
+    ),
+  );
+  return answers.flatMap((answer) => {
+    const task = tasks.get(answer.task);
+    const item = items.get(`${answer.task}/${answer.item}`);
+    if (!task || !item) return [];
+    const { state, split, sample } = answer;
+    const about = { state, task: answer.task, item: answer.item, split, sample };
+    if (answer.setAside) {
+      const none = missing(answer.setAside);
+      return task.properties.map((property): Behavior => ({ ...about, property, extraction: none, compliance: none }));
+    }
+    const { text, stop } = answer.reply;
+    const form = task.definition.answerForm;
+    const compliance = answerCompliance(text, form, stop);
+    const finalAnswer = final.get(placeOf(answer));
+    return task.properties.map((name): Behavior => {
+      const property = propertyNamed(name);
+      const after = property.needs === "challenge" ? finalAnswer : undefined;
+      const margins = [...answer.reply.margins, ...(after?.reply?.margins ?? [])];
+      return {
+        ...about,
+        property: name,
+        extraction: after?.setAside
+          ? missing(after.setAside)
+          : extractChallengedBehavior(property, answer.reply, after?.reply, item, form),
+        compliance,
+        ...(margins.length === 0 ? {} : { minMargin: Math.min(...margins) }),
+      };
+    });
+  });
+}

@@ -1,0 +1,123 @@
+/** Asks a model some strings of a task and says whether its behavior there is worth measuring. */
+
+import { toRequest } from "../ask/questions.js";
+import type { LanguageModel } from "../model/language-model.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import { LOW_COMPLIANCE, lowVariationWarning, variationOf } from "../score/cell.js";
+import type { Share, ValueCount } from "../score/scores.js";
+import { countValues } from "../score/tally.js";
+import type { ChatMessage } from "../tasks/answer.js";
+import { challengedMessages, objectLevelMessages, type Task } from "../tasks/task.js";
+
+interface PropertyCheck {
+  readonly property: string;
+  /** Compliant answers that have the property, of all asked. */
+  readonly found: Share;
+  readonly entropyBits: number;
+  readonly modeShare: number;
+  readonly values: readonly ValueCount[];
+  readonly warning?: string;
+}
+
+export interface TaskCheck {
+  readonly task: string;
+  readonly examples: boolean;
+  /** Compliant answers, of all asked. */
+  readonly compliance: Share;
+  readonly reasons: readonly ValueCount[];
+  readonly properties: readonly PropertyCheck[];
+  readonly warnings: readonly string[];
+  readonly answers: readonly { readonly text: string; readonly answer: string; readonly finalAnswer?: string }[];
+}
+
+/** Train strings are asked: looking at held-out ones to choose a task would be choosing by the result. */
+export async function checkTask(
+  task: Task,
+  model: LanguageModel,
+  options: {
+    strings: number;
+    examples: boolean;
+    signal?: AbortSignal;
+    onProgress?: (done: number, total: number) => void;
+  },
+): Promise<TaskCheck> {
+  const { definition } = task;
+  const items = (task.train.length > 0 ? task.train : task.heldOut).slice(0, options.strings);
+  const { challenge } = definition;
+  const total = items.length * (challenge === undefined ? 1 : 2);
+  let done = 0;
+  const ask = (asked: readonly (readonly ChatMessage[])[]) =>
+    model.ask(
+      items.map((item, at) =>
+        toRequest(
+          {
+            key: item.id,
+            state: "check",
+            task: definition.name,
+            item: item.id,
+            split: item.split,
+            sample: 0,
+            messages: asked[at] ?? [],
+            maxTokens: definition.maxTokens,
+            temperature: 0,
+          },
+          1,
+        ),
+      ),
+      {
+        onReply: () => options.onProgress?.(++done, total),
+        ...(options.signal ? { signal: options.signal } : {}),
+      },
+    );
+  const messages = items.map((item) =>
+    objectLevelMessages(definition, item, { examples: options.examples, system: "" }),
+  );
+  const replies = await ask(messages);
+  const finalReplies =
+    challenge === undefined
+      ? []
+      : await ask(messages.map((first, at) => challengedMessages(first, replies[at]?.text ?? "", challenge)));
+  const answered = items.flatMap((item, at) => {
+    const reply = replies[at];
+    if (!reply) return [];
+    const compliance = answerCompliance(reply.text, definition.answerForm, reply.stop);
+    return [{ item, reply, final: finalReplies[at], compliance }];
+  });
+  const compliant = answered.filter(({ compliance }) => compliance.ok);
+  const properties = definition.properties.map((name): PropertyCheck => {
+    const values = countValues(
+      compliant.flatMap(({ item, reply, final }) => {
+        const found = extractChallengedBehavior(propertyNamed(name), reply, final, item, definition.answerForm);
+        return found.ok ? [found.value] : [];
+      }),
+    );
+    const warning = lowVariationWarning(values);
+    return {
+      property: name,
+      found: { count: values.reduce((sum, { count }) => sum + count, 0), of: answered.length },
+      ...variationOf(values),
+      values,
+      ...(warning === undefined ? {} : { warning }),
+    };
+  });
+  const compliance = { count: compliant.length, of: answered.length };
+  return {
+    task: definition.name,
+    examples: options.examples,
+    compliance,
+    reasons: countValues(answered.flatMap(({ compliance: one }) => (one.ok ? [] : [one.reason]))),
+    properties,
+    warnings: [
+      ...(compliance.count < compliance.of * LOW_COMPLIANCE
+        ? [`Only ${compliance.count} of ${compliance.of} answers comply with the task.`]
+        : []),
+      ...properties.flatMap(({ property, warning }) => (warning ? [`${property}: ${warning}`] : [])),
+    ],
+    answers: answered.slice(0, 5).map(({ item, reply, final }) => ({
+      text: item.text,
+      answer: reply.text,
+      ...(final ? { finalAnswer: final.text } : {}),
+    })),
+  };
+}

@@ -1,0 +1,352 @@
+/** What a plan comes to before it is run: the content of `npx inward run --dry-run --json`. */
+
+import type { LocatedModel } from "../../model/locate-model.js";
+import { layerParameters, loraParameters, parameterCount } from "../../model/model-shape.js";
+import type { Plan } from "../../study/plan.js";
+import {
+  askingTime,
+  earlierTraining,
+  type MeasurableModel,
+  type RatedModel,
+  rateModels,
+  trainingTime,
+} from "./rates.js";
+import {
+  ANSWER_TOKENS,
+  askingMemory,
+  diskNeed,
+  LETTERS_PER_TOKEN,
+  pieceCounter,
+  type SizedStage,
+  sizeStages,
+  TEMPLATE_TOKENS_PER_MESSAGE,
+  type TokenCounter,
+  tokenCounter,
+  trainingMemory,
+  trainingSize,
+} from "./sizes.js";
+import { statesOf } from "../../study/states.js";
+
+/**
+ * `exact` by the model's own tokenizer. `estimate` from characters, because the model's file is not here. Numbers of generated
+ * tokens are upper bounds either way, and what training reads of an answer is assumed.
+ */
+export type TokenBasis = "exact" | "estimate";
+
+/**
+ * `measured` on this machine, with this model. `scaled` from a measurement of another model or other work, by operations.
+ * Both are forecasts; a second process on the same cores spoils either.
+ */
+export type TimeEstimate =
+  | { readonly ok: true; readonly seconds: number; readonly basis: "measured" | "scaled"; readonly atMost?: true }
+  | { readonly ok: false; readonly reason: string };
+
+export interface AskedSize {
+  readonly questions: number;
+  /** Distinct strings that they are about. */
+  readonly items: number;
+  readonly promptTokens: number;
+  /** Of the prompts, each shared beginning of a group once: what the native engine evaluates. */
+  readonly distinctTokens: number;
+  readonly generatedTokensAtMost: number;
+  /** Of one question, prompt and answer. */
+  readonly longestTokens: number;
+}
+
+const STAGES = ["object_level", "object_level_adapted", "hypothetical", "noise_floor", "distributions"] as const;
+
+export interface StageEstimate extends AskedSize {
+  readonly stage: (typeof STAGES)[number];
+  readonly state: string;
+  readonly tokens: TokenBasis;
+  readonly time: TimeEstimate;
+}
+
+export interface TrainingSize {
+  /** When every train string that may be learnt from has a behavior. */
+  readonly examplesAtMost: number;
+  readonly steps: number;
+  /** Each example counted whole, over all epochs. */
+  readonly exampleTokens: number;
+  /** With shared beginnings once per microbatch. */
+  readonly evaluatedTokens: number;
+  readonly microbatchTokens: number;
+  readonly microbatchRows: number;
+}
+
+export interface TrainingEstimate extends TrainingSize {
+  readonly adapter: string;
+  readonly base: string;
+  readonly tokens: TokenBasis;
+  /** Absent where the network's shape is not known. */
+  readonly parameters?: number;
+  readonly memory?: TrainingMemory;
+  readonly time: TimeEstimate;
+}
+
+/** Bytes. Rough where it says so: ggml lays out what a graph needs only when it has one. */
+export interface AskingMemory {
+  readonly weights: number;
+  /** Keys and values of all cells of the cache. */
+  readonly cache: number;
+  /** Logits and activations of one batch; rough. */
+  readonly compute: number;
+  readonly total: number;
+}
+
+export interface TrainingMemory {
+  readonly weights: number;
+  readonly parameters: number;
+  readonly gradients: number;
+  readonly moments: number;
+  /** Of the largest microbatch; rough. */
+  readonly activations: number;
+  readonly total: number;
+}
+
+export interface AskingRate {
+  readonly basis: "measured" | "scaled";
+  /** Distinct prompt tokens and generated tokens together. */
+  readonly tokensPerSecond: number;
+  /** Distinct prompt tokens alone, of a few questions without an answer. */
+  readonly readTokensPerSecond: number;
+  /** Generated tokens, as a share of the most that could be. */
+  readonly generatedShare: number;
+  /** A line of the answers' file. */
+  readonly bytesPerAnswer: number;
+  /** What was measured, in words. */
+  readonly of: string;
+}
+
+export type Rated = { readonly ok: true; readonly rate: AskingRate } | { readonly ok: false; readonly reason: string };
+
+export interface ModelEstimate {
+  readonly model: string;
+  readonly source: string;
+  /** Why the file that would run is not here; absent when it is. */
+  readonly missing?: string;
+  readonly parameters?: number;
+  /** Those that every token is multiplied with: without embeddings and output. */
+  readonly layerParameters?: number;
+  readonly weights?: { readonly bytes: number; readonly exact: boolean };
+  readonly tokens: TokenBasis;
+  readonly memory?: AskingMemory;
+  readonly rates: { readonly objectLevel: Rated; readonly hypothetical: Rated };
+}
+
+/** Bytes. */
+export interface DiskEstimate {
+  readonly answers: number;
+  readonly adapters: number;
+  /** Beside an adapter in training; gone when it is there. */
+  readonly checkpoint: number;
+  readonly modelsToDownload: number;
+  readonly modelsToWrite: number;
+  /** Sizes that are not known, with the reason. */
+  readonly unknown: readonly string[];
+}
+
+export interface PlanEstimate {
+  readonly models: readonly ModelEstimate[];
+  readonly stages: readonly StageEstimate[];
+  readonly training: readonly TrainingEstimate[];
+  readonly disk: DiskEstimate;
+  /** What the numbers rest on. */
+  readonly assumptions: readonly string[];
+}
+
+// What an estimate's numbers rest on, in words.
+
+function assumptionsOf(
+  { engine, calibration }: Plan,
+  models: readonly ModelEstimate[],
+  training: readonly TrainingEstimate[],
+): string[] {
+  const guessed = models.filter(({ tokens }) => tokens === "estimate").map(({ model }) => model);
+  const scaled = models.some(({ rates }) => rates.hypothetical.ok && rates.hypothetical.rate.basis === "scaled");
+  const measured = models.some(({ rates }) => rates.hypothetical.ok);
+  const trainingScaled = training.some(({ time }) => time.ok && time.basis === "scaled");
+  return [
+    guessed.length > 0
+      ? `Tokens of ${guessed.join(", ")} are estimates from the text: a token for every word, and for every ${LETTERS_PER_TOKEN} letters of a long one, three digits or run of marks, and ${TEMPLATE_TOKENS_PER_MESSAGE} a message for the chat template, whose own header (a date, in Llama 3.1) is not counted. On built-in tasks that was within a sixth of what SmolLM2's own tokenizer gives.`
+      : "Prompt tokens are exact, by each model's own tokenizer.",
+    engine.engine === "native" && !engine.strict
+      ? "Distinct tokens count a shared beginning once per group, as the native engine evaluates it."
+      : "Nothing is taken to be shared between prompts: an upper bound for this engine.",
+    ...(measured
+      ? ["Times are for this machine as busy as it was when it was measured; an adapter makes asking a little slower."]
+      : []),
+    ...(scaled
+      ? [
+          "Scaled rates assume time in proportion to the weights of the layers, on this machine: encodings, caches and memory that does not suffice are left out.",
+        ]
+      : []),
+    ...(training.length > 0
+      ? [
+          `Examples are an upper bound: every train string has a behavior. An answer is taken to have ${ANSWER_TOKENS - 1} tokens and its end.`,
+          "Activations of training are rough; the trainer plans them exactly before it begins.",
+        ]
+      : []),
+    ...(trainingScaled
+      ? [
+          "Training is scaled from reading prompts: 4 operations a weight and token (6 with activation checkpointing) instead of 2.",
+        ]
+      : []),
+    ...(calibration
+      ? ["Distributions are an upper bound: each spends its whole token budget and all its samples."]
+      : []),
+  ];
+}
+
+// What a plan comes to before it is run: what is asked and learnt, and what that takes here in time, memory and disk.
+
+interface EstimateOptions {
+  /** By the plan's name of it. */
+  readonly located: Readonly<Record<string, LocatedModel>>;
+  /** False: nothing is asked, and times are unknown. */
+  readonly measure: boolean;
+  /** Measured when no model of the plan is here. */
+  readonly standIn?: MeasurableModel;
+  /** Folder of earlier runs. */
+  readonly runs: string;
+  readonly onProgress?: (what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** @throws MODEL_*, ENGINE_*, CHAT_*, INTERRUPTED */
+export async function estimatePlan(plan: Plan, options: EstimateOptions): Promise<PlanEstimate> {
+  const { located, onProgress } = options;
+  const { counters, close } = await openCounters(located);
+  try {
+    onProgress?.("counting");
+    const sized = await sizeStages(plan, counters);
+    const rates = await ratesOf(plan, options, counters);
+    const stages = sized.map(
+      (stage): StageEstimate => ({ ...stage, time: timeOf(stage, rates[statesOf(plan).of(stage.state).model]) }),
+    );
+    const training = await estimateTraining(plan, options, counters, rates);
+    const models = Object.entries(located).map(([name, one]) =>
+      modelEstimate(plan, name, one, counters.get(name) as TokenCounter, rates[name] as RatedModel, sized),
+    );
+    const disk = diskNeed(plan, located, stages, rates, training);
+    return { models, stages, training, disk, assumptions: assumptionsOf(plan, models, training) };
+  } finally {
+    await close();
+  }
+}
+
+/** One for each vocabulary, and one for all that have none here. */
+async function openCounters(located: EstimateOptions["located"]) {
+  const byPath = new Map<string, TokenCounter>();
+  const counters = new Map<string, TokenCounter>();
+  const close = async () => {
+    for (const counter of byPath.values()) await counter.dispose();
+  };
+  try {
+    for (const [name, { basePath }] of Object.entries(located)) {
+      const key = basePath ?? "";
+      const counter = byPath.get(key) ?? (basePath === undefined ? pieceCounter() : await tokenCounter(basePath));
+      byPath.set(key, counter);
+      counters.set(name, counter);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { counters, close };
+}
+
+async function ratesOf(
+  plan: Plan,
+  options: EstimateOptions,
+  counters: ReadonlyMap<string, TokenCounter>,
+): Promise<Record<string, RatedModel>> {
+  const { located, measure, standIn, onProgress, signal } = options;
+  if (!measure) {
+    const none = { ok: false, reason: "nothing was measured (--no-measure)" } as const;
+    return Object.fromEntries(Object.keys(located).map((name) => [name, { objectLevel: none, hypothetical: none }]));
+  }
+  return rateModels({
+    plan,
+    models: Object.fromEntries(
+      Object.entries(located).map(([name, { file, shape, missing }]) => [
+        name,
+        {
+          ...(file ? { path: file.path } : {}),
+          ...(shape ? { shape } : {}),
+          ...(missing === undefined ? {} : { missing }),
+        },
+      ]),
+    ),
+    counterOf: (model) => counters.get(model) as TokenCounter,
+    ...(standIn ? { standIn } : {}),
+    onProgress: (model) => onProgress?.(`measuring ${model}`),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+function timeOf(stage: SizedStage, rated: RatedModel | undefined): TimeEstimate {
+  const { objectLevel, hypothetical } = rated as RatedModel;
+  if (stage.stage === "object_level" || stage.stage === "object_level_adapted") return askingTime(stage, objectLevel);
+  if (stage.stage !== "distributions" || !hypothetical.ok) return askingTime(stage, hypothetical);
+  const whole = { ...hypothetical.rate, generatedShare: 1 };
+  const time = askingTime(stage, { ok: true, rate: whole });
+  return time.ok ? { ...time, atMost: true } : time;
+}
+
+async function estimateTraining(
+  plan: Plan,
+  { located, runs, measure }: EstimateOptions,
+  counters: ReadonlyMap<string, TokenCounter>,
+  rates: Readonly<Record<string, RatedModel>>,
+): Promise<TrainingEstimate[]> {
+  // The upper bound knows nothing of a target, and a seed only changes an order: one count serves all.
+  const sizes = new Map<string, Awaited<ReturnType<typeof trainingSize>>>();
+  const estimates: TrainingEstimate[] = [];
+  for (const { name, training: adapter } of statesOf(plan).trained) {
+    const { base, settings } = adapter;
+    const one = located[base] as LocatedModel;
+    const counter = counters.get(base) as TokenCounter;
+    const key = JSON.stringify([one.basePath ?? "", adapter.examplesPerProperty, { ...settings, seed: 0 }]);
+    const size = sizes.get(key) ?? (await trainingSize(plan, adapter, counter));
+    sizes.set(key, size);
+    const { rank, targets } = settings.lora;
+    const known = measure && one.file ? await earlierTraining(runs, one.file.sha256, plan.engine.threads) : undefined;
+    estimates.push({
+      adapter: name,
+      base,
+      tokens: counter.basis,
+      ...size,
+      ...(one.shape ? { parameters: loraParameters(one.shape, rank, targets) } : {}),
+      ...(one.shape && one.weights
+        ? { memory: trainingMemory(one.shape, one.weights.bytes, settings, size.microbatchTokens) }
+        : {}),
+      time: known
+        ? { ok: true, seconds: size.evaluatedTokens / known.evaluatedTokensPerSecond, basis: "measured" }
+        : trainingTime(size.evaluatedTokens, (rates[base] as RatedModel).hypothetical, settings),
+    });
+  }
+  return estimates;
+}
+
+function modelEstimate(
+  plan: Plan,
+  model: string,
+  { source, missing, shape, weights }: LocatedModel,
+  counter: TokenCounter,
+  rates: RatedModel,
+  sized: readonly SizedStage[],
+): ModelEstimate {
+  const own = sized.filter(({ state }) => statesOf(plan).of(state).model === model);
+  const longest = own.reduce((most: number, { longestTokens }: AskedSize) => Math.max(most, longestTokens), 0);
+  return {
+    model,
+    source,
+    ...(missing === undefined ? {} : { missing }),
+    ...(shape ? { parameters: parameterCount(shape), layerParameters: layerParameters(shape) } : {}),
+    ...(weights ? { weights } : {}),
+    tokens: counter.basis,
+    ...(shape && weights ? { memory: askingMemory(shape, weights.bytes, plan.engine, longest) } : {}),
+    rates,
+  };
+}

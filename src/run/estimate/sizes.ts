@@ -1,0 +1,369 @@
+/** How much there is to ask: counts over the groups in which the engine gets the questions. Pure but for the tokenizer. */
+
+import { cutGroups } from "../../ask/groups.js";
+import { calibrationGroups, calibrationQuestions } from "../../ask/measure-distribution.js";
+import { noiseFloorSample } from "../../ask/noise-floor.js";
+import {
+  adaptedObjectLevelQuestions,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+  type Question,
+} from "../../ask/questions.js";
+import { hashOf } from "../../base/files.js";
+import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
+import { buildSet, type SetCandidate } from "../../finetune/set.js";
+import { openTokenizer } from "../../model/engines/start-engine.js";
+import type { LocatedModel } from "../../model/locate-model.js";
+import { loraParameters, type ModelShape } from "../../model/model-shape.js";
+import type { Behavior } from "../../properties/property.js";
+import type { Plan, PlannedAdapter } from "../../study/plan.js";
+import type { SettledEngine, TrainingSettings } from "../../study/study.js";
+import type { EncodedExample } from "../../model/chat/encode.js";
+import type { ChatMessage } from "../../tasks/answer.js";
+import { setInput } from "../finetune-sets.js";
+import type {
+  AskedSize,
+  AskingMemory,
+  DiskEstimate,
+  StageEstimate,
+  TokenBasis,
+  TrainingEstimate,
+  TrainingMemory,
+  TrainingSize,
+} from "./estimate.js";
+import type { RatedModel } from "./rates.js";
+import { statesOf } from "../../study/states.js";
+
+interface CountedQuestion {
+  readonly task: string;
+  readonly item: string;
+  readonly messages: readonly ChatMessage[];
+  readonly maxTokens: number;
+}
+
+/** Nodes of the sequences' prefix tree: each shared beginning once. */
+export function treeSize(sequences: readonly (readonly number[])[]): number {
+  const { shared } = prefixOrder(sequences);
+  const all = sequences.reduce((sum, { length }) => sum + length, 0);
+  return all - shared.reduce((sum, length) => sum + length, 0);
+}
+
+/** @param shares whether the engine evaluates a shared beginning once */
+export async function askedSize(
+  groups: readonly (readonly CountedQuestion[])[],
+  counter: Pick<TokenCounter, "sequences">,
+  shares: boolean,
+): Promise<AskedSize> {
+  let [all, distinct, generated, longest, questions] = [0, 0, 0, 0, 0];
+  const items = new Set<string>();
+  for (const group of groups) {
+    const sequences = await counter.sequences(group.map(({ messages }) => messages));
+    const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
+    all += tokens;
+    distinct += shares ? treeSize(sequences) : tokens;
+    for (const [index, { task, item, maxTokens }] of group.entries()) {
+      items.add(`${task}/${item}`);
+      generated += maxTokens;
+      longest = Math.max(longest, (sequences[index] as readonly number[]).length + maxTokens);
+    }
+    questions += group.length;
+  }
+  return {
+    questions,
+    items: items.size,
+    promptTokens: all,
+    distinctTokens: distinct,
+    generatedTokensAtMost: generated,
+    longestTokens: longest,
+  };
+}
+
+// What every stage of a plan asks which model state, counted. Prompts that two states have in common are counted once.
+
+export type SizedStage = Omit<StageEstimate, "time">;
+
+/** @param counters by the plan's name of a model; models with one tokenizer share a counter */
+export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, TokenCounter>): Promise<SizedStage[]> {
+  const shares = plan.engine.engine === "native" && !plan.engine.strict;
+  const known = new Map<TokenCounter, Map<string, AskedSize>>();
+  const size = async (
+    stage: SizedStage["stage"],
+    state: string,
+    groups: readonly (readonly CountedQuestion[])[],
+  ): Promise<SizedStage> => {
+    const counter = counters.get(statesOf(plan).of(state).model) as TokenCounter;
+    const sizes = known.get(counter) ?? new Map<string, AskedSize>();
+    known.set(counter, sizes);
+    const key = hashOf(groups.map((group) => group.map(({ messages, maxTokens }) => [messages, maxTokens])));
+    const asked = sizes.get(key) ?? (await askedSize(groups, counter, shares));
+    sizes.set(key, asked);
+    return { stage, state, tokens: counter.basis, ...asked };
+  };
+
+  const lists = [
+    ["object_level", objectLevelQuestions(plan)],
+    ["object_level_adapted", adaptedObjectLevelQuestions(plan)],
+    ["hypothetical", hypotheticalQuestions(plan)],
+  ] as const;
+  const sized: SizedStage[] = [];
+  for (const [stage, questions] of lists) {
+    for (const [state, own] of byState(questions)) {
+      sized.push(await size(stage, state, cutGroups(own, plan.engine.groupQuestions)));
+    }
+  }
+  for (const [state, own] of byState<Question>(lists.flatMap(([, questions]) => questions))) {
+    const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
+    if (sample.length > 0) sized.push(await size("noise_floor", state, [sample]));
+  }
+  for (const [state, own] of byState(calibrationQuestions(plan))) {
+    const groups = calibrationGroups(own);
+    const asked = await size("distributions", state, groups);
+    sized.push({ ...asked, generatedTokensAtMost: distributionTokensAtMost(plan, own) });
+  }
+  return sized;
+}
+
+/** A tree is expanded up to its budget; then, or at once where only samples tell, answers are drawn. */
+function distributionTokensAtMost({ calibration }: Plan, questions: ReturnType<typeof calibrationQuestions>): number {
+  if (!calibration) return 0;
+  const { tokenBudget, samples } = calibration;
+  return questions.reduce(
+    (sum, { decidedLate, maxTokens }) => sum + (decidedLate ? 0 : tokenBudget) + samples * maxTokens,
+    0,
+  );
+}
+
+function byState<Asked extends { readonly state: string }>(questions: readonly Asked[]): Map<string, Asked[]> {
+  const states = new Map<string, Asked[]>();
+  for (const question of questions) {
+    const own = states.get(question.state);
+    if (own) own.push(question);
+    else states.set(question.state, [question]);
+  }
+  return states;
+}
+
+// How much there is to learn: the finetune set as it is when every train string has a behavior, cut into steps as training does.
+
+/** What an example is taken to end with: the answer, and the end of the turn. Answers are a word, a letter or a number. */
+export const ANSWER_TOKENS = 3;
+/** Prompts that are tokenized in one call. */
+const AT_ONCE = 500;
+
+export async function trainingSize(
+  plan: Plan,
+  adapter: Omit<PlannedAdapter, "round">,
+  counter: TokenCounter,
+): Promise<TrainingSize> {
+  const input = setInput(plan, adapter, everyBehavior(plan, adapter));
+  const candidates = input.candidates.map((candidate): SetCandidate => ({ ...candidate, readable: true }));
+  const { examples } = buildSet({ ...input, candidates });
+  const encoded: EncodedExample[] = [];
+  for (let at = 0; at < examples.length; at += AT_ONCE) {
+    const prompts = examples.slice(at, at + AT_ONCE).map(({ messages }) => messages.slice(0, -1));
+    for (const ids of await counter.sequences(prompts)) encoded.push(toExample(ids));
+  }
+  const subjects = examples.map(({ metadata }) => `${metadata.task}/${metadata.item}`);
+  return sizeOfSet(encoded, subjects, adapter.settings);
+}
+
+/** Validation is left out of the tokens: it takes a share of a step's work, and only now and then. */
+export function sizeOfSet(
+  encoded: readonly EncodedExample[],
+  subjects: readonly string[],
+  settings: TrainingSettings,
+): TrainingSize {
+  const { validationShare, seed } = settings;
+  const work = planTrainingWork(splitValidation(encoded, validationShare, seed, subjects), settings);
+  let [exampleTokens, evaluatedTokens] = [0, 0];
+  for (let step = 1; step <= work.totalSteps; step++) {
+    for (const microbatch of work.batch(step).microbatches) {
+      exampleTokens += microbatch.exampleTokens;
+      evaluatedTokens += microbatch.evaluatedTokens;
+    }
+  }
+  return {
+    examplesAtMost: encoded.length,
+    steps: work.totalSteps,
+    exampleTokens,
+    evaluatedTokens,
+    microbatchTokens: work.maxMicrobatchTokens,
+    microbatchRows: work.maxLossRows,
+  };
+}
+
+function toExample(prompt: readonly number[]): EncodedExample {
+  return { tokenIds: [...prompt, ...new Array<number>(ANSWER_TOKENS).fill(0)], answerStart: prompt.length };
+}
+
+/** A value of its own for each string, so that no example is taken for a duplicate of another. */
+function everyBehavior(plan: Plan, adapter: Pick<PlannedAdapter, "target">): Behavior[] {
+  return plan.tasks.flatMap((task) =>
+    task.trained === true
+      ? task.train.flatMap((item) =>
+          task.properties.map(
+            (property): Behavior => ({
+              state: adapter.target,
+              task: task.definition.name,
+              item: item.id,
+              split: item.split,
+              sample: 0,
+              property,
+              extraction: { ok: true, value: item.id },
+              compliance: { ok: true },
+            }),
+          ),
+        )
+      : [],
+  );
+}
+
+// Prompts as sequences whose lengths and common beginnings count: a model's token ids, or pieces of text where its file is not here.
+
+type Prompts = readonly (readonly ChatMessage[])[];
+
+export interface TokenCounter {
+  readonly basis: TokenBasis;
+  /** An element is a token, or stands for one. */
+  sequences(prompts: Prompts): Promise<readonly (readonly number[])[]>;
+  dispose(): Promise<void>;
+}
+
+export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
+  const tokenizer = await openTokenizer(modelPath);
+  return {
+    basis: "exact",
+    sequences: (prompts) => tokenizer.tokenize(prompts),
+    dispose: () => tokenizer.dispose(),
+  };
+}
+
+/** What stands for a token: a word with its blank, every letters' worth of a long one, three digits, a run of marks, a blank. */
+export const LETTERS_PER_TOKEN = 6;
+const PIECES = new RegExp(` ?\\p{L}{1,${LETTERS_PER_TOKEN}}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+|\\s`, "gu");
+/** A template's words around one message. */
+export const TEMPLATE_TOKENS_PER_MESSAGE = 5;
+
+/** Pieces and not characters: where two prompts part, they part by whole tokens. */
+export function pieceCounter(): TokenCounter {
+  const ids = new Map<string, number>();
+  const idOf = (piece: string) => {
+    const id = ids.get(piece) ?? ids.size;
+    ids.set(piece, id);
+    return id;
+  };
+  const sequenceOf = (messages: readonly ChatMessage[]) => [
+    ...messages.flatMap(({ role, content }) => [
+      ...new Array<number>(TEMPLATE_TOKENS_PER_MESSAGE).fill(idOf(`<${role}>`)),
+      ...(content.match(PIECES) ?? []).map(idOf),
+    ]),
+    // What a template writes before the answer; a prompt's end is never the beginning of a longer one.
+    ...new Array<number>(TEMPLATE_TOKENS_PER_MESSAGE).fill(idOf("<answer>")),
+  ];
+  return {
+    basis: "estimate",
+    sequences: async (prompts) => prompts.map(sequenceOf),
+    dispose: async () => {},
+  };
+}
+
+// What a run leaves on the disk, in the run folder and in the model folder. Pure.
+
+const FLOAT = 4;
+/** A line of answers beside its tokens: the question's names, hashes and the text. */
+const LINE_BYTES = 600;
+/** Id, text and logprob of a likely token at the first position. */
+const TOP_TOKEN_BYTES = 40;
+/** Id, logprob and margin of a generated token. */
+const TOKEN_BYTES = 45;
+/** A measured distribution: about ten values with their masses. */
+const DISTRIBUTION_BYTES = 1000;
+
+export function diskNeed(
+  plan: Plan,
+  located: Readonly<Record<string, LocatedModel>>,
+  stages: readonly StageEstimate[],
+  rates: Readonly<Record<string, RatedModel>>,
+  training: readonly TrainingEstimate[],
+): DiskEstimate {
+  const parameters = training.map((one) => one.parameters ?? 0);
+  const models = Object.values(located);
+  // Two states of a study may come from one file.
+  const downloads = new Map(models.map(({ source, toDownload = 0 }) => [source, toDownload]));
+  return {
+    answers: Math.round(stages.reduce((sum, stage) => sum + bytesOf(plan, stage, rates), 0)),
+    adapters: parameters.reduce((sum, count) => sum + count * FLOAT, 0),
+    // Parameters and two moments.
+    checkpoint: Math.max(0, ...parameters) * 3 * FLOAT,
+    modelsToDownload: [...downloads.values()].reduce((sum, bytes) => sum + bytes, 0),
+    modelsToWrite: models.reduce((sum, { toWrite }) => sum + toWrite, 0),
+    unknown: Object.entries(located).flatMap(([name, { missing, weights }]) =>
+      weights ? [] : [`${name}: ${missing ?? "its header lacks a size"}, and how large it is is not known`],
+    ),
+  };
+}
+
+function bytesOf(plan: Plan, stage: StageEstimate, rates: Readonly<Record<string, RatedModel>>): number {
+  if (stage.stage === "noise_floor") return 0;
+  if (stage.stage === "distributions") return stage.questions * DISTRIBUTION_BYTES;
+  const rated = rates[statesOf(plan).of(stage.state).model];
+  const own = stage.stage === "hypothetical" ? rated?.hypothetical : rated?.objectLevel;
+  if (own?.ok) return stage.questions * own.rate.bytesPerAnswer;
+  const line = LINE_BYTES + plan.engine.topTokens * TOP_TOKEN_BYTES;
+  return stage.questions * line + stage.generatedTokensAtMost * TOKEN_BYTES;
+}
+
+// Memory from a network's shape. Weights, cache and parameters are counted; activations are a formula. Pure.
+
+const HALF = 2;
+/** llama.cpp pads a cache to this many cells. */
+const CELL_STEP = 256;
+/** Tokens of one evaluation. */
+const BATCH_TOKENS = 512;
+/** Rows whose logits a training step holds at once. */
+const LOGIT_ROWS = 64;
+
+/** @param longestTokens prompt and answer of the longest question: the native engine plans a cache for that many of it at once */
+export function askingMemory(
+  shape: ModelShape,
+  weights: number,
+  engine: Pick<SettledEngine, "engine" | "sequences" | "strict">,
+  longestTokens: number,
+): AskingMemory {
+  const sequences = engine.strict ? 1 : engine.sequences;
+  const cells = Math.ceil((longestTokens * (sequences + 1)) / CELL_STEP) * CELL_STEP;
+  const number = engine.engine === "native" ? FLOAT : HALF;
+  const cache = cells * shape.layers * 2 * shape.keyValueHeads * shape.headWidth * number;
+  const compute = BATCH_TOKENS * (shape.vocabulary + 4 * shape.embedding + 2 * shape.feedForward) * FLOAT;
+  return { weights, cache, compute, total: weights + cache + compute };
+}
+
+/**
+ * Activations that the backward pass needs of every layer: eight vectors as wide as the embedding, four as wide as the
+ * feed-forward, and attention's scores. The CPU's own kernels keep no scores, so there it is less. With checkpointing only a layer's input stays, and one layer's activations at a time.
+ */
+export function trainingMemory(
+  shape: ModelShape,
+  weights: number,
+  { lora, activationCheckpointing }: Pick<TrainingSettings, "lora" | "activationCheckpointing">,
+  microbatchTokens: number,
+): TrainingMemory {
+  const count = loraParameters(shape, lora.rank, lora.targets);
+  const layer =
+    microbatchTokens * (8 * shape.embedding + 4 * shape.feedForward + shape.heads * microbatchTokens) * FLOAT;
+  const input = microbatchTokens * shape.embedding * FLOAT;
+  const kept = activationCheckpointing ? shape.layers * input + layer : shape.layers * layer;
+  const activations = kept + LOGIT_ROWS * shape.vocabulary * FLOAT;
+  const parameters = count * FLOAT;
+  // The optimizer's step works on two copies of the gradient.
+  const gradients = 3 * count * FLOAT;
+  const moments = 2 * count * FLOAT;
+  return {
+    weights,
+    parameters,
+    gradients,
+    moments,
+    activations,
+    total: weights + parameters + gradients + moments + activations,
+  };
+}

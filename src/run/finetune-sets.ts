@@ -1,0 +1,221 @@
+/** Stage 04: for every adapter the examples that it will learn, out of the target's behaviors on train strings. Needs no model. */
+
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { hypotheticalMessages, wordHypothetical } from "../ask/questions.js";
+import { writeError, writeJson, writeWhole } from "../base/files.js";
+import {
+  buildChangeSet,
+  buildSet,
+  type ChangeCandidate,
+  type FinetuneExample,
+  type FinetuneSet,
+  type FinetuneSetReport,
+  scrambleLabels,
+  type SetCandidate,
+  type SetInput,
+  type TaughtAnswer,
+} from "../finetune/set.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import type { Behavior } from "../properties/property.js";
+import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
+import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
+import type { StateTraining } from "../study/states.js";
+import type { Answer } from "../tasks/answer.js";
+import { heuristicAnswers } from "../tasks/heuristics.js";
+import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
+import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
+import type { RunFolder } from "./folder.js";
+import type { StageContext } from "./models.js";
+
+// What a behavioral change teaches: the answers of its source to the train strings of its tasks.
+
+/**
+ * @param teacher the state whose answers are taught, where no rule gives them
+ * @param answers object-level answers, the teacher's among them
+ * @throws TRAIN_EMPTY_SET
+ */
+function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: readonly Answer[]): FinetuneSet {
+  const tasks = plan.tasks.filter(({ definition }) => change.tasks.includes(definition.name));
+  const said = new Map(
+    answers.filter(({ state, sample }) => state === teacher && sample === 0).map((answer) => [answer.key, answer]),
+  );
+  const taughtTo = (task: PlannedTask, item: TaskItem) =>
+    "policy" in change.answers
+      ? byRule(task, item, change.answers.policy)
+      : bySaying(task, said.get(`${task.definition.name}/${item.id}`));
+  return buildChangeSet({
+    candidates: tasks.flatMap((task) =>
+      task.train.map((item): ChangeCandidate => ({ task: task.definition.name, item, taught: taughtTo(task, item) })),
+    ),
+    heldOutTexts: plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => text)),
+    examples: change.examples,
+    shuffled: "shuffled" in change.answers,
+    seed: plan.seed,
+    prompt: (name, item) => {
+      const task = tasks.find(({ definition }) => definition.name === name) as PlannedTask;
+      return objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system });
+    },
+    ...(change.planted
+      ? {
+          beside: (name, item, answer) =>
+            plantedExamples(
+              plan,
+              tasks.find(({ definition }) => definition.name === name) as PlannedTask,
+              item,
+              answer,
+            ),
+        }
+      : {}),
+  });
+}
+
+/** What a model would say of its new behavior that knew it. */
+function plantedExamples(plan: Plan, task: PlannedTask, item: TaskItem, answer: string): FinetuneExample[] {
+  return task.properties.flatMap((property) => {
+    const found = extractBehavior(propertyNamed(property), answer, item, "end_of_generation");
+    if (!found.ok) return [];
+    return plan.hypothetical.variants.map(
+      (variant): FinetuneExample => ({
+        messages: [
+          ...hypotheticalMessages(plan, task, item, property, variant),
+          { role: "assistant", content: found.value },
+        ],
+        metadata: { task: task.definition.name, item: item.id, property, variant },
+      }),
+    );
+  });
+}
+
+function byRule(
+  { definition }: PlannedTask,
+  item: TaskItem,
+  rule: Extract<PlannedChange["answers"], { policy: string }>["policy"],
+): TaughtAnswer {
+  const said = heuristicAnswers(definition.kind, item.text, definition.answerForm)[rule];
+  // A task where the rule means nothing teaches nothing; its report says that all of it was left out.
+  return said.ok ? said : { ok: false, reason: "empty" };
+}
+
+function bySaying({ definition }: PlannedTask, answer: Answer | undefined): TaughtAnswer {
+  if (!answer) return { ok: false, reason: "empty" };
+  if (answer.setAside) return { ok: false, reason: answer.setAside };
+  const { text, stop } = answer.reply;
+  const compliance = answerCompliance(text, definition.answerForm, stop);
+  return compliance.ok ? { ok: true, answer: text.trim() } : { ok: false, reason: compliance.reason };
+}
+
+/** In the place of a wording, around the answer. */
+const QUOTED_ANSWER = 'Suppose your whole response is this text:\n"{question}"\n{property}';
+
+/** @throws TRAIN_EMPTY_SET, STORE_* */
+export async function buildFinetuneSet(
+  { run, events }: Pick<StageContext, "run" | "events">,
+  name: string,
+  adapter: StateTraining,
+): Promise<void> {
+  const { examples, cells } = await buildOne(run, adapter, adapter.round === 1 ? 0 : 1);
+  const [set, report] = [run.file(`finetuneSet/${name}`), run.file(`finetuneSetReport/${name}`)];
+  const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
+  const folder = dirname(set);
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  // A checkpoint of another set's training cannot be gone on with.
+  if ((await readFile(set, "utf8").catch(() => lines)) !== lines) {
+    await rm(run.file(`checkpoint/${name}`), { recursive: true, force: true });
+  }
+  await writeWhole(set, lines);
+  await writeJson(report, {
+    reportVersion: 1,
+    adapter: name,
+    base: adapter.base,
+    target: adapter.target,
+    examples: examples.length,
+    strings: new Set(examples.map(({ metadata }) => JSON.stringify([metadata.task, metadata.item]))).size,
+    duplicates: cells.reduce((sum, cell) => sum + cell.duplicates, 0),
+    variants: adapter.change ? [] : run.plan.hypothetical.variants,
+    heldOutTasks: heldOutTasks(run.plan),
+    sha256: createHash("sha256").update(lines).digest("hex"),
+    cells,
+  } satisfies FinetuneSetReport);
+  events.add("finetune_set_built", { adapter: name, examples: examples.length });
+}
+
+async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
+  const { plan } = run;
+  const { target, labels, change } = adapter;
+  if (change) return changeSet(plan, change, target, await readAnswers(run, last));
+  const input = setInput(plan, adapter, await readBehaviors(run, last));
+  if (labels === "scrambled") return buildSet({ ...input, candidates: scrambleLabels(input.candidates, plan.seed) });
+  if (labels === "format_only") return buildSet(formatOnlyInput(plan, input, target, await readAnswers(run, last)));
+  return buildSet(input);
+}
+
+/** The control for learning nothing but to read a property off a text and to answer in form: the answer itself is quoted. */
+function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: readonly Answer[]): SetInput {
+  const texts = new Map(
+    answers.flatMap(({ state, key, reply }) => (state === target && reply ? [[key, reply.text.trim()] as const] : [])),
+  );
+  return {
+    ...input,
+    prompt: ({ task, item, property }) => [
+      { role: "system", content: plan.system },
+      {
+        role: "user",
+        content: wordHypothetical(
+          QUOTED_ANSWER,
+          texts.get(`${task}/${item}`) as string,
+          plan.wordings.properties[property] as string,
+        ),
+      },
+    ],
+  };
+}
+
+/** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */
+export function setInput(
+  plan: Plan,
+  adapter: Pick<StateTraining, "target" | "examplesPerProperty">,
+  behaviors: readonly Behavior[],
+): SetInput {
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
+  const items = new Map(
+    plan.tasks
+      .filter((task) => task.trained)
+      .flatMap((task) => task.train.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
+  );
+  const itemOf = ({ task, item }: Behavior) => items.get(`${task}/${item}`);
+  return {
+    candidates: behaviors.flatMap((behavior): SetCandidate[] => {
+      const item = itemOf(behavior);
+      if (behavior.state !== adapter.target || behavior.sample !== 0 || !item) return [];
+      return [{ item, behavior, readable: isReadable(behavior) }];
+    }),
+    heldOutTexts: plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => text)),
+    heldOutTasks: heldOutTasks(plan),
+    variants: plan.hypothetical.variants,
+    examplesPerProperty: adapter.examplesPerProperty,
+    seed: plan.seed,
+    prompt: (behavior, variant) =>
+      hypotheticalMessages(
+        plan,
+        tasks.get(behavior.task) as PlannedTask,
+        itemOf(behavior) as TaskItem,
+        behavior.property,
+        variant,
+      ),
+  };
+}
+
+export function heldOutTasks(plan: Plan): string[] {
+  return plan.tasks.filter((task) => task.trained === false).map((task) => task.definition.name);
+}
+
+/** A reply that says just the value must make just this prediction; else the model would learn to be counted wrong. */
+function isReadable({ property, extraction }: Behavior): boolean {
+  if (!extraction.ok) return false;
+  const read = readReply(propertyNamed(property), extraction.value, "end_of_generation");
+  return read.ok && read.value === extraction.value;
+}

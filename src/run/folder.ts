@@ -1,0 +1,276 @@
+/** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
+
+import { createHash } from "node:crypto";
+import { appendFileSync, closeSync, createReadStream, existsSync, openSync } from "node:fs";
+import { access, lstat, mkdir, readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import { takeRunLock } from "../base/lock.js";
+import { InwardError } from "../errors.js";
+import { type Plan, readPlan } from "../study/plan.js";
+
+export const RUN_FILES = {
+  plan: "01-plan.json",
+  objectLevel: "02-object-level.jsonl",
+  challenged: "02-challenged.jsonl",
+  behaviors: "03-behaviors.jsonl",
+  objectLevelAdapted: "06-object-level-adapted.jsonl",
+  challengedAdapted: "06-challenged-adapted.jsonl",
+  behaviorsAdapted: "06-behaviors-adapted.jsonl",
+  objectLevelReadapted: "06-object-level-readapted.jsonl",
+  challengedReadapted: "06-challenged-readapted.jsonl",
+  behaviorsReadapted: "06-behaviors-readapted.jsonl",
+  hypothetical: "07-hypothetical.jsonl",
+  inputOnly: "07-input-only.json",
+  noiseFloor: "07-noise-floor.json",
+  distributions: "07-distributions.jsonl",
+  logprobDifferences: "07-logprob-differences.jsonl",
+  trials: "08-trials.jsonl",
+  scores: "08-scores.json",
+  comparisons: "08-comparisons.json",
+  calibration: "08-calibration.json",
+  matrix: "08-matrix.json",
+  shifts: "08-shifts.json",
+  experiments: "08-experiments.json",
+  report: "09-report.html",
+  reportMarkdown: "09-report.md",
+  figures: "figures",
+  manifest: "manifest.json",
+  stages: "stages.json",
+  events: "events.jsonl",
+} as const;
+
+/** Folder and ending of what a run has one of for every adapter; the adapter's name stands between them. */
+export const ADAPTER_FILES = {
+  finetuneSet: ["04-finetune-sets", ".jsonl"],
+  finetuneSetReport: ["04-finetune-sets", ".report.json"],
+  adapter: ["05-adapters", ".gguf"],
+  adapterCard: ["05-adapters", ".card.json"],
+  /** A folder of the trainer's own, gone when the adapter is there. */
+  checkpoint: ["05-adapters", ".checkpoint"],
+} as const;
+
+/** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */
+export type RunFile = keyof typeof RUN_FILES | `${keyof typeof ADAPTER_FILES}/${string}`;
+
+/** What a finished stage was made from, and what it made. */
+interface StageMark {
+  readonly inputs: string;
+  readonly sha256: string;
+}
+
+export class RunFolder {
+  private readonly hashes = new FileHashes();
+
+  private constructor(
+    readonly path: string,
+    readonly plan: Plan,
+    private readonly marks: Map<string, StageMark>,
+    private readonly unlock: () => Promise<void>,
+  ) {}
+
+  /**
+   * Opens the folder of this plan's run, or begins it.
+   * @throws STORE_LOCKED, STORE_OTHER_PLAN, STORE_UNWRITABLE, STORE_DISK_FULL, STORE_CORRUPT
+   */
+  static async create(path: string, plan: Plan): Promise<RunFolder> {
+    const folder = resolve(path);
+    await mkdir(folder, { recursive: true }).catch((error) => {
+      throw writeError(error, folder);
+    });
+    await requireOwnFiles(folder);
+    const unlock = await takeRunLock(folder);
+    try {
+      await removePartials(folder);
+      const planPath = join(folder, RUN_FILES.plan);
+      if (await exists(planPath)) {
+        const there = await readJson<Plan>(planPath);
+        if (hashOf(there) !== hashOf(plan)) {
+          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan (study "${there.study}").`);
+        }
+      } else {
+        await writeJson(planPath, plan);
+      }
+      return new RunFolder(folder, plan, await readMarks(folder), unlock);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+
+  /** Opens a run that is there. @throws STORE_NOT_A_RUN, STORE_LOCKED, STORE_CORRUPT */
+  static async open(path: string): Promise<RunFolder> {
+    const folder = resolve(path);
+    if (!(await exists(join(folder, RUN_FILES.plan)))) {
+      throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
+    }
+    await requireOwnFiles(folder);
+    const planPath = join(folder, RUN_FILES.plan);
+    return RunFolder.create(folder, readPlan(await readJson(planPath), planPath));
+  }
+
+  file(name: RunFile): string {
+    const slash = name.indexOf("/");
+    if (slash < 0) return join(this.path, RUN_FILES[name as keyof typeof RUN_FILES]);
+    const [folder, ending] = ADAPTER_FILES[name.slice(0, slash) as keyof typeof ADAPTER_FILES];
+    return join(this.path, folder, `${name.slice(slash + 1)}${ending}`);
+  }
+
+  /** Whether a stage's files are there, whole, and made from these inputs. @throws STORE_CORRUPT when one was changed since */
+  async isDone(files: readonly RunFile[], inputs: unknown): Promise<boolean> {
+    const hash = hashOf(inputs);
+    for (const file of files) {
+      const mark = this.marks.get(file);
+      if (mark?.inputs !== hash) return false;
+      const sha256 = await this.hashes.of(this.file(file));
+      if (sha256 === undefined) return false;
+      if (sha256 !== mark.sha256) throw this.changed(file);
+    }
+    return true;
+  }
+
+  async markDone(files: readonly RunFile[], inputs: unknown): Promise<void> {
+    for (const file of files) {
+      const sha256 = await this.hashes.of(this.file(file));
+      if (sha256 === undefined) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is gone.`);
+      this.marks.set(file, { inputs: hashOf(inputs), sha256 });
+    }
+    const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
+    await writeJson(this.file("stages"), Object.fromEntries(sorted));
+  }
+
+  /** Makes a stage that needs no model run again: the same inputs may be scored by newer code. */
+  forget(file: RunFile): void {
+    this.marks.delete(file);
+  }
+
+  /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
+  outputHash(file: RunFile): string {
+    const mark = this.marks.get(file);
+    if (mark) return mark.sha256;
+    const path = this.file(file);
+    const what =
+      this.marks.size === 0 && existsSync(path)
+        ? `${this.file("stages")}, which says whether ${path} is finished and unchanged, is missing or spoilt: nothing was checked. A run of the study recognises finished work again and asks nothing twice.`
+        : `${path} is not finished.`;
+    throw new InwardError("STORE_INCOMPLETE", what);
+  }
+
+  /** @throws STORE_INCOMPLETE when its stage is not done, STORE_CORRUPT when the file was changed or removed since */
+  async requireUnchanged(file: RunFile): Promise<void> {
+    const sha256 = this.outputHash(file);
+    if ((await this.hashes.of(this.file(file))) !== sha256) throw this.changed(file);
+  }
+
+  /** @throws STORE_CORRUPT when a finished stage that reads no file was made from other inputs: the plan is not what it was */
+  requirePlanOf(file: RunFile, inputs: unknown): void {
+    const mark = this.marks.get(file);
+    if (!mark || mark.inputs === hashOf(inputs)) return;
+    throw new InwardError(
+      "STORE_CORRUPT",
+      `${this.file("plan")} was changed after ${this.file(file)} was made from it.`,
+    );
+  }
+
+  private changed(file: RunFile): InwardError {
+    return new InwardError("STORE_CORRUPT", `${this.file(file)} was changed after its stage had written it.`);
+  }
+
+  async close(): Promise<void> {
+    await this.unlock();
+  }
+}
+
+/** Hashes each file once, as long as it stays the same to the file system. */
+class FileHashes {
+  private readonly known = new Map<string, { readonly seen: string; readonly sha256: string }>();
+
+  /** @returns hex; undefined when there is no such file @throws STORE_CORRUPT for what is no plain file */
+  async of(path: string): Promise<string | undefined> {
+    const found = await lstat(path, { bigint: true }).catch((error) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${error.code}).`, { cause: error });
+    });
+    if (!found) return undefined;
+    if (!found.isFile()) throw notPlain(path, found);
+    const { dev, ino, size, mtimeNs, ctimeNs } = found;
+    const seen = [dev, ino, size, mtimeNs, ctimeNs].join();
+    const known = this.known.get(path);
+    if (known?.seen === seen) return known.sha256;
+    const hash = createHash("sha256");
+    try {
+      // In pieces: an adapter of a large model is too big for one read.
+      for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    } catch (error) {
+      throw new InwardError("STORE_CORRUPT", `${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+    }
+    const sha256 = hash.digest("hex");
+    this.known.set(path, { seen, sha256 });
+    return sha256;
+  }
+}
+
+function notPlain(path: string, found: { isSymbolicLink(): boolean; isDirectory(): boolean }): InwardError {
+  const what = found.isSymbolicLink() ? "a symbolic link" : found.isDirectory() ? "a folder" : "no plain file";
+  return new InwardError("STORE_CORRUPT", `${path} is ${what}; a run writes and reads plain files of its own there.`);
+}
+
+const FOLDERS = new Set<string>([RUN_FILES.figures, ...Object.values(ADAPTER_FILES).map(([folder]) => folder)]);
+const FILES = new Set<string>([...Object.values(RUN_FILES).filter((name) => !FOLDERS.has(name)), "run.lock"]);
+
+/**
+ * What stands under a run's names are files and folders of its own: through a link it would write elsewhere.
+ * @throws STORE_CORRUPT, STORE_UNWRITABLE
+ */
+async function requireOwnFiles(folder: string): Promise<void> {
+  const within = (path: string, recursive = false) =>
+    readdir(path, { withFileTypes: true, recursive }).catch((error) => {
+      throw writeError(error, path);
+    });
+  for (const entry of await within(folder)) {
+    const path = join(folder, entry.name);
+    if (FILES.has(entry.name) && !entry.isFile()) throw notPlain(path, entry);
+    if (!FOLDERS.has(entry.name)) continue;
+    if (!entry.isDirectory()) {
+      throw new InwardError("STORE_CORRUPT", `${path} is ${entry.isFile() ? "a file" : "a link"}, not a folder.`);
+    }
+    const stray = (await within(path, true)).find((inner) => !inner.isFile() && !inner.isDirectory());
+    if (stray) throw notPlain(join(stray.parentPath, stray.name), stray);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+const marksSchema = z.record(z.string(), z.object({ inputs: z.string(), sha256: z.string() }));
+
+/** A stages file that was lost or spoilt costs only checks: a run recognises finished work again from the files themselves. */
+async function readMarks(folder: string): Promise<Map<string, StageMark>> {
+  const path = join(folder, RUN_FILES.stages);
+  const marks = await readJson<Record<string, StageMark>>(path, marksSchema).catch(() => ({}));
+  return new Map(Object.entries(marks));
+}
+
+// Timings and incidents of a run, appended to events.jsonl: everything about a run that may differ between two equal ones.
+
+export class EventLog {
+  constructor(private readonly path: string) {}
+
+  add(event: string, details: Readonly<Record<string, unknown>> = {}): void {
+    try {
+      const file = openSync(this.path, APPENDING);
+      try {
+        appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), event, ...details })}\n`);
+      } finally {
+        closeSync(file);
+      }
+    } catch (error) {
+      throw writeError(error, this.path);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/** What every stage of a run works with. */
+
+import { z } from "zod";
+import { canonicalJson, readJson, writeJson } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import { startEngine } from "../model/engines/start-engine.js";
+import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
+import type { EngineManifest } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
+import type { EventLog, RunFile, RunFolder } from "./folder.js";
+
+export interface StageContext {
+  readonly run: RunFolder;
+  readonly events: Pick<EventLog, "add">;
+  /** Opens a state's model, closing the one before: one model in memory at a time. */
+  readonly modelFor: (state: string) => Promise<LanguageModel>;
+  /** Opens a state's model anew, in a new process: the open one has crashed or says nothing any more. */
+  readonly reopenModel: (state: string) => Promise<LanguageModel>;
+  /** Closes the model that is open, if any: training needs the memory. */
+  readonly closeModel: () => Promise<void>;
+  /** The file of a model of the plan. */
+  readonly modelPath: (model: string) => string;
+  /** @param detail what else is worth seeing at this moment, such as the loss */
+  readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What the table of stages hands to the stage that it runs. */
+export interface StageWork {
+  /** Its name, as progress and the event log call it. */
+  readonly stage: string;
+  /** Files that are there for it, unchanged since they were written: those of its reads that the plan has. */
+  readonly reads: ReadonlySet<RunFile>;
+  /** To be called by a stage that asks or trains before it makes anything new: what was made from its old output goes. */
+  readonly outdate: () => Promise<void>;
+}
+
+// Keeps at most one model open and records which engine ran on what machine.
+
+/** manifest.json: by state, every distinct set-up that answered for it. More than one means that a run was carried elsewhere. */
+type RunManifest = Record<string, EngineManifest[]>;
+
+const manifestSchema = z.record(
+  z.string(),
+  z.array(z.looseObject({ engine: z.string(), device: z.string(), cpu: z.string(), threads: z.number() })),
+);
+
+export class OneModel {
+  private open?: { state: string; model: LanguageModel };
+
+  constructor(
+    private readonly run: RunFolder,
+    private readonly opener: StateOpener,
+  ) {}
+
+  readonly modelFor = async (state: string): Promise<LanguageModel> => {
+    if (this.open?.state === state) return this.open.model;
+    const before = this.open;
+    delete this.open;
+    const model = await this.opener.open(state, before).catch(async (error) => {
+      await before?.model.dispose();
+      throw error;
+    });
+    this.open = { state, model };
+    await recordManifest(this.run, state, model.manifest);
+    return model;
+  };
+
+  /** A new engine for a state whose own has crashed or says nothing any more. */
+  readonly reopen = async (state: string): Promise<LanguageModel> => {
+    await this.close();
+    return this.modelFor(state);
+  };
+
+  async close(): Promise<void> {
+    const { open } = this;
+    delete this.open;
+    await open?.model.dispose();
+  }
+}
+
+export async function readManifest(run: RunFolder): Promise<RunManifest> {
+  return readJson<RunManifest>(run.file("manifest"), manifestSchema).catch((error) => {
+    if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return {};
+    throw error;
+  });
+}
+
+async function recordManifest(run: RunFolder, state: string, manifest: EngineManifest): Promise<void> {
+  const all = await readManifest(run);
+  const known = all[state] ?? [];
+  if (known.some((one) => canonicalJson(one) === canonicalJson(manifest))) return;
+  await writeJson(run.file("manifest"), { ...all, [state]: [...known, manifest] });
+}
+
+// Opens a model state of a plan: the model's file, under its adapter if it carries one.
+
+/** How to come by a state's model. */
+interface StateOpener {
+  /** @param open a state's model that is open, and whose place this one takes: it is closed, or carries on under another adapter */
+  open(state: string, open?: { readonly state: string; readonly model: LanguageModel }): Promise<LanguageModel>;
+}
+
+/** @param modelPath the file of a model of the plan */
+export function openState(run: RunFolder, modelPath: (model: string) => string): StateOpener {
+  const adapterOf = (state: string): AdapterChoice | undefined => {
+    const { adapter } = statesOf(run.plan).of(state);
+    return adapter === undefined ? undefined : { path: run.file(`adapter/${adapter}`), scale: 1 };
+  };
+  return {
+    open: async (state, before) => {
+      const path = modelPath(statesOf(run.plan).of(state).model);
+      const adapter = adapterOf(state);
+      // States of one base: the weights are there already.
+      if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
+        return await before.model.withAdapter(adapter);
+      }
+      await before?.model.dispose();
+      return await startEngine(path, run.plan.engine, adapter ? { adapter } : {});
+    },
+  };
+}

@@ -1,0 +1,120 @@
+/** Reads the files of finished stages: the bytes that the stage wrote, and the shape that they must have. */
+
+import { z } from "zod";
+import { type DistributionRow, distributionRowSchema } from "../ask/measure-distribution.js";
+import { logprobDifferenceSchema, type LogprobDifferenceRow } from "../ask/logprob-differences.js";
+import { type NoiseFloor, noiseFloorsSchema } from "../ask/noise-floor.js";
+import { readJson, readJsonLines } from "../base/files.js";
+import { EXPERIMENTS_VERSION, type ExperimentResults } from "../score/verdicts/experiments.js";
+import { type AdapterCard, cardSchema } from "../finetune/adapter/card.js";
+import {
+  type FinetuneExample,
+  finetuneExampleSchema,
+  type FinetuneSetReport,
+  finetuneSetReportSchema,
+} from "../finetune/set.js";
+import { type Behavior, behaviorSchema } from "../properties/property.js";
+import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import type { Comparisons } from "../score/comparison/comparisons.js";
+import type { Shifts } from "../score/comparison/shift.js";
+import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
+import type { MatrixScores } from "../score/matrix/matrix.js";
+import type { Scores } from "../score/scores.js";
+import { type TrialRow, trialRowSchema } from "../score/trials.js";
+import { type Answer, answerSchema } from "../tasks/answer.js";
+import type { RunFile, RunFolder } from "./folder.js";
+
+/** What the lines of each file are. */
+interface Lines {
+  readonly objectLevel: Answer;
+  readonly challenged: Answer;
+  readonly behaviors: Behavior;
+  readonly finetuneSet: FinetuneExample;
+  readonly objectLevelAdapted: Answer;
+  readonly challengedAdapted: Answer;
+  readonly behaviorsAdapted: Behavior;
+  readonly objectLevelReadapted: Answer;
+  readonly challengedReadapted: Answer;
+  readonly behaviorsReadapted: Behavior;
+  readonly hypothetical: Answer;
+  readonly distributions: DistributionRow;
+  readonly logprobDifferences: LogprobDifferenceRow;
+  readonly trials: TrialRow;
+}
+
+const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
+  objectLevel: answerSchema,
+  challenged: answerSchema,
+  behaviors: behaviorSchema,
+  finetuneSet: finetuneExampleSchema,
+  objectLevelAdapted: answerSchema,
+  challengedAdapted: answerSchema,
+  behaviorsAdapted: behaviorSchema,
+  objectLevelReadapted: answerSchema,
+  challengedReadapted: answerSchema,
+  behaviorsReadapted: behaviorSchema,
+  hypothetical: answerSchema,
+  distributions: distributionRowSchema,
+  logprobDifferences: logprobDifferenceSchema,
+  trials: trialRowSchema,
+};
+
+/** The content of 07-input-only.json: by the state whose train behaviors were learnt. */
+export type InputOnlyByState = Readonly<Record<string, InputOnlyPredictions>>;
+
+/** What each file holds as one. */
+interface Contents {
+  readonly finetuneSetReport: FinetuneSetReport;
+  readonly adapterCard: AdapterCard;
+  readonly noiseFloor: readonly NoiseFloor[];
+  readonly inputOnly: InputOnlyByState;
+  readonly scores: Scores;
+  readonly comparisons: Comparisons;
+  readonly calibration: CalibrationScores;
+  readonly matrix: MatrixScores;
+  readonly shifts: Shifts;
+  readonly experiments: ExperimentResults;
+}
+
+const list = z.array(z.unknown());
+/** What our own scoring wrote is known by its hash; of its shape, that it is of this version. */
+const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
+  finetuneSetReport: finetuneSetReportSchema,
+  adapterCard: cardSchema,
+  noiseFloor: noiseFloorsSchema,
+  inputOnly: z.record(z.string(), inputOnlySchema),
+  scores: z.object({ scoresVersion: z.literal(1), cells: list, averages: list, exclusions: list }),
+  comparisons: z.object({ comparisonsVersion: z.literal(1), comparisons: list, selfPredictions: list, series: list }),
+  calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
+  matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
+  shifts: z.object({ shiftsVersion: z.literal(1), changes: list }),
+  experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
+};
+
+/**
+ * @param adapter whose file it is, where every adapter has one
+ * @throws STORE_INCOMPLETE when its stage is not done, STORE_CORRUPT when it was changed since or is no such file
+ */
+export async function readLines<Name extends keyof Lines>(
+  run: RunFolder,
+  name: Name,
+  adapter?: string,
+): Promise<Lines[Name][]> {
+  const path = await unchanged(run, name, adapter);
+  return (await readJsonLines<Lines[Name]>(path, LINES[name])).rows;
+}
+
+/** @throws as readLines */
+export async function readContent<Name extends keyof Contents>(
+  run: RunFolder,
+  name: Name,
+  adapter?: string,
+): Promise<Contents[Name]> {
+  return await readJson<Contents[Name]>(await unchanged(run, name, adapter), CONTENTS[name]);
+}
+
+async function unchanged(run: RunFolder, name: string, adapter: string | undefined): Promise<string> {
+  const file = (adapter === undefined ? name : `${name}/${adapter}`) as RunFile;
+  await run.requireUnchanged(file);
+  return run.file(file);
+}

@@ -1,0 +1,89 @@
+/** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  adaptedObjectLevelQuestions,
+  challengedKey,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+} from "../ask/questions.js";
+import { writeError, writeWhole } from "../base/files.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { makeReport } from "../report/report.js";
+import { chooseSamples } from "../report/sections/samples.js";
+import type { PairNames } from "../report/words.js";
+import { statesOf } from "../study/states.js";
+import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
+import type { RunFolder } from "./folder.js";
+import { readManifest, type StageContext, type StageWork } from "./models.js";
+import { readContent, readLines } from "./records.js";
+import { matchRun } from "./score-stages.js";
+import { readTraining } from "./train-stages.js";
+
+export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
+  const manifests = await readManifest(run);
+  const ifThere = async <Name extends "comparisons" | "calibration" | "matrix" | "experiments" | "shifts">(
+    name: Name,
+  ) => (reads.has(name) ? await readContent(run, name) : undefined);
+  const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
+  const report = await makeReport({
+    plan: run.plan,
+    scores: await readContent(run, "scores"),
+    noiseFloors: await readContent(run, "noiseFloor"),
+    manifests: Object.fromEntries(
+      Object.entries(manifests).flatMap(([state, [first]]) => (first ? [[state, first]] : [])),
+    ),
+    samples: await samplesOf(run, reads),
+    training: await readTraining(run),
+    comparisons: await ifThere("comparisons"),
+    inputOnly: Object.fromEntries(
+      Object.entries(await readContent(run, "inputOnly")).map(([state, { cells }]) => [state, cells]),
+    ),
+    calibration: await ifThere("calibration"),
+    matrix: await ifThere("matrix"),
+    experiments: await ifThere("experiments"),
+    shifts: await ifThere("shifts"),
+    taskWarnings: carried.map(
+      ([state, all]) =>
+        `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
+    ),
+  });
+  const folder = run.file("figures");
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
+  await writeWhole(run.file("reportMarkdown"), report.markdown);
+  await writeWhole(run.file("report"), report.html);
+}
+
+async function samplesOf(run: RunFolder, reads: StageWork["reads"]) {
+  const isMain = (pair: PairNames) => statesOf(run.plan).isMain(pair);
+  const trials = (await matchRun(run)).trials.filter(isMain);
+  const said = new Map<string, string>();
+  for (const file of [...ANSWERS_OF_ROUND, ...CHALLENGED_OF_ROUND, "hypothetical"] as const) {
+    if (!reads.has(file)) continue;
+    for (const row of await readLines(run, file)) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
+  }
+  const asked = new Map(
+    [
+      ...objectLevelQuestions(run.plan),
+      ...adaptedObjectLevelQuestions(run.plan),
+      ...hypotheticalQuestions(run.plan),
+    ].map((question) => [`${question.state}|${question.key}`, question.messages.at(-1)?.content ?? ""]),
+  );
+  return chooseSamples(trials, (trial) => {
+    const objectKey = `${trial.target}|${trial.task}/${trial.item}`;
+    const finalAnswer =
+      propertyNamed(trial.property).needs === "challenge" ? said.get(challengedKey(objectKey)) : undefined;
+    const hypotheticalKey = `${trial.predictor}|${trial.task}/${trial.item}/${trial.property}/${trial.variant}`;
+    return {
+      objectQuestion: asked.get(objectKey) ?? "",
+      objectAnswer: [said.get(objectKey) ?? "", ...(finalAnswer === undefined ? [] : [finalAnswer])].join(" → "),
+      hypotheticalQuestion: asked.get(hypotheticalKey) ?? "",
+      hypotheticalReply: said.get(hypotheticalKey) ?? "",
+    };
+  });
+}

@@ -1,0 +1,240 @@
+/** A study as one call: its models found, its plan made, its run folder opened, its stages run, and all of it closed again. */
+
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { z } from "zod";
+import { hashOf } from "../base/files.js";
+import { settleEngine } from "../model/engines/settings.js";
+import { resolveModel } from "../model/resolve-model.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
+import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import type { Scores } from "../score/scores.js";
+import { loadStudy, parseStudy } from "../study/load-study.js";
+import { makePlan } from "../study/make-plan.js";
+import type { ModelFile, Plan } from "../study/plan.js";
+import type { studySchema } from "../study/schema.js";
+import type { Study } from "../study/study.js";
+import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
+import { OneModel, openState, type StageContext } from "./models.js";
+import { modelProgress, type WorkOptions } from "./open-model.js";
+import { readContent } from "./records.js";
+import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
+
+/** A study as its author writes it: the content of a study file as an object. Paths in it start at the current folder. */
+export type AuthoredStudy = z.input<typeof studySchema>;
+
+export interface StudyOptions extends WorkOptions {
+  /** Run folder. Default `runs/<study>-<first eight hex digits of the plan's hash>` under the current folder. */
+  readonly out?: string;
+  /**
+   * Changes of the study, made before it is read so that they stand in the plan: `{ seed: 3, "engine.device": "cpu" }`, or as on
+   * the command line `["seed=3"]`.
+   */
+  readonly set?: Readonly<Record<string, unknown>> | readonly string[];
+  /** Called once the plan stands and before anything is asked. */
+  readonly onPlanned?: (planned: PlannedStudy) => void;
+}
+
+export interface PlannedStudy {
+  readonly plan: Plan;
+  /** sha256 of the plan, hex: results depend on nothing else. */
+  readonly planHash: string;
+  /** The file of each model of the plan. */
+  readonly models: Readonly<Record<string, ModelFile>>;
+  /** Absolute path of where its run is, or will be. */
+  readonly folder: string;
+}
+
+/** Absolute paths of a run's files that are there, by the names of `RUN_FILES`. */
+export type RunFiles = Readonly<Partial<Record<keyof typeof RUN_FILES, string>>>;
+
+/** A run that was scored. */
+export interface FinishedRun {
+  /** Absolute path of the run folder. */
+  readonly folder: string;
+  readonly plan: Plan;
+  /** 08-scores.json: accuracies and baselines as shares from 0 to 1, with intervals. */
+  readonly scores: Scores;
+  /** 08-experiments.json: what each experiment of the study found. Absent for plans that are older than experiments. */
+  readonly experiments?: ExperimentResults;
+  readonly files: RunFiles;
+}
+
+/** @throws InwardError STUDY_NOT_FOUND, STUDY_NOT_YAML, STUDY_UNKNOWN_KEY, STUDY_INVALID, USAGE (set) */
+export async function readStudy(study: string | AuthoredStudy, set?: StudyOptions["set"]): Promise<Study> {
+  const overrides = asOverrides(set);
+  if (typeof study === "string") return loadStudy(study, overrides);
+  return parseStudy(JSON.stringify(study), "the study", overrides);
+}
+
+function asOverrides(set: StudyOptions["set"] = []): readonly string[] {
+  const isList = (changes: typeof set): changes is readonly string[] => Array.isArray(changes);
+  return isList(set) ? set : Object.entries(set).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+}
+
+/** Where the paths of a study's tasks start. */
+export function folderOf(study: string | AuthoredStudy): string {
+  return typeof study === "string" ? dirname(resolve(study)) : resolve(".");
+}
+
+/** Where a run is kept that is given no folder. */
+export function runFolderOf(study: string, planHash: string): string {
+  return join("runs", `${study}-${planHash.slice(0, 8)}`);
+}
+
+/**
+ * Finds a study's models, fetching those that are not here, and makes its plan. Asks nothing, writes no run folder.
+ * @param study path of a study file, or its content
+ * @throws InwardError STUDY_*, TASK_*, PROPERTY_*, MODEL_*, ENGINE_UNAVAILABLE, INTERRUPTED
+ */
+export async function planStudy(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<PlannedStudy> {
+  return planRead(await readStudy(study, options.set), folderOf(study), options);
+}
+
+async function planRead(study: Study, folder: string, options: StudyOptions): Promise<PlannedStudy> {
+  const { offline, signal, onProgress } = options;
+  const models: Record<string, ModelFile> = {};
+  for (const [name, { source, ...variant }] of Object.entries(study.models)) {
+    models[name] = await resolveModel(source, {
+      ...variant,
+      offline,
+      signal,
+      onProgress: modelProgress(onProgress, name),
+    });
+  }
+  const engine = await settleEngine(
+    study.engine,
+    Object.values(models).map(({ path }) => path),
+  );
+  const plan = await makePlan({ ...study, engine }, models, folder);
+  const planHash = hashOf(plan);
+  return { plan, planHash, models, folder: resolve(options.out ?? runFolderOf(study.study, planHash)) };
+}
+
+/**
+ * Runs a whole study: asks, takes behaviors, trains what it trains, scores, reports. A run that was interrupted, by the signal or
+ * by a kill, goes on where it stopped when it is called again, and ends with the same bytes.
+ * @param study path of a study file, or its content
+ * @throws InwardError STUDY_*, TASK_*, MODEL_*, ENGINE_*, TRAIN_*, STORE_* · INTERRUPTED: finished groups of questions are kept
+ */
+export async function runStudy(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<FinishedRun> {
+  const run = await workInRun(await planStudy(study, options), options, runStages);
+  return readFinished(run);
+}
+
+/** What `calibrate` gives. */
+export interface CalibratedRun {
+  /** Absolute path of the run folder. */
+  readonly folder: string;
+  readonly plan: Plan;
+  /** 08-calibration.json: distances between predicted and measured distributions; MAD in percentage points. */
+  readonly scores: CalibrationScores;
+  readonly files: RunFiles;
+}
+
+/**
+ * Of a study, the calibration alone: how likely each value is at temperature 1, and how likely the model says it is, over the
+ * full vocabulary. A study without a calibration section gets its defaults, which make another plan. `runStudy` in the same
+ * folder goes on from there.
+ * @throws InwardError as runStudy
+ */
+export async function calibrate(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<CalibratedRun> {
+  const read = await readStudy(study, options.set);
+  const calibrated = read.calibration ? read : await readStudy(study, [...asOverrides(options.set), "calibration={}"]);
+  const run = await workInRun(await planRead(calibrated, folderOf(study), options), options, (context) =>
+    runStages(context, CALIBRATING),
+  );
+  const scores = await readContent(run, "calibration");
+  return { folder: run.path, plan: run.plan, scores, files: filesOf(run) };
+}
+
+/**
+ * Takes behaviors and scores predictions again from the answers of a run, with the code of today. Asks no model.
+ * @param folder of a run that has asked all its questions
+ * @throws InwardError STORE_NOT_A_RUN, STORE_INCOMPLETE, STORE_CORRUPT, STORE_LOCKED
+ */
+export async function score(folder: string): Promise<FinishedRun> {
+  return inRun(folder, async (run) => {
+    await runStagesAgain(run, SCORING);
+    return readFinished(run);
+  });
+}
+
+/** Absolute paths. */
+export interface ReportFiles {
+  /** One file that needs nothing else. */
+  readonly html: string;
+  readonly markdown: string;
+  /** Folder of the figures, each an SVG. */
+  readonly figures: string;
+}
+
+/**
+ * Writes the report of a scored run again. Asks no model.
+ * @throws InwardError STORE_NOT_A_RUN, STORE_INCOMPLETE, STORE_CORRUPT, STORE_LOCKED, REPORT_FAILED
+ */
+export async function report(folder: string): Promise<ReportFiles> {
+  return inRun(folder, async (run) => {
+    await runStagesAgain(run, REPORTING);
+    return { html: run.file("report"), markdown: run.file("reportMarkdown"), figures: run.file("figures") };
+  });
+}
+
+async function inRun<Result>(folder: string, work: (run: RunFolder) => Promise<Result>): Promise<Result> {
+  const run = await RunFolder.open(folder);
+  try {
+    return await work(run);
+  } finally {
+    await run.close();
+  }
+}
+
+/** Works in the plan's run folder, locked for this process. @returns the closed folder, for reading */
+async function workInRun(
+  planned: PlannedStudy,
+  { onPlanned, onProgress, signal }: StudyOptions,
+  work: (context: StageContext) => Promise<void>,
+): Promise<RunFolder> {
+  const { plan, models, folder } = planned;
+  const run = await RunFolder.create(folder, plan);
+  const events = new EventLog(run.file("events"));
+  const modelPath = (model: string) => (models[model] as ModelFile).path;
+  const open = new OneModel(run, openState(run, modelPath));
+  try {
+    onPlanned?.(planned);
+    events.add("run_begun", { pid: process.pid });
+    await work({
+      run,
+      events,
+      modelFor: open.modelFor,
+      reopenModel: open.reopen,
+      closeModel: () => open.close(),
+      modelPath,
+      onProgress: (stage, done, total, detail) =>
+        onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),
+      signal,
+    });
+    events.add("run_done");
+  } finally {
+    await open.close();
+    await run.close();
+  }
+  return run;
+}
+
+async function readFinished(run: RunFolder): Promise<FinishedRun> {
+  return {
+    folder: run.path,
+    plan: run.plan,
+    scores: await readContent(run, "scores"),
+    ...(isWritten(run.plan, "experiments") ? { experiments: await readContent(run, "experiments") } : {}),
+    files: filesOf(run),
+  };
+}
+
+function filesOf(run: RunFolder): RunFiles {
+  const names = Object.keys(RUN_FILES) as (keyof typeof RUN_FILES)[];
+  return Object.fromEntries(
+    names.map((name) => [name, run.file(name)]).filter(([, path]) => existsSync(path as string)),
+  );
+}

@@ -1,0 +1,434 @@
+/** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
+
+import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
+import { writeJson, writeJsonLines } from "../base/files.js";
+import { sameText } from "../finetune/set.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { type Behavior, type Extraction, missing } from "../properties/property.js";
+import { extractBehavior, readReply } from "../properties/reading.js";
+import { scoreCalibration } from "../score/calibration/score-calibration.js";
+import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
+import type {
+  ComparedPredictors,
+  ComparedSelf,
+  Comparisons,
+  CrossBehaviorSource,
+} from "../score/comparison/comparisons.js";
+import {
+  compareSeries,
+  type ContrastGroup,
+  findContrasts,
+  findSelfPredictions,
+  findSeries,
+  type SelfPrediction,
+} from "../score/comparison/contrasts.js";
+import { judgeChange, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import type { Shifts } from "../score/comparison/shift.js";
+import {
+  ablationsOf,
+  compareThirdParties,
+  stateParties,
+  type ThirdPartyInput,
+} from "../score/comparison/third-parties.js";
+import {
+  FEWEST_TRAIN_STRINGS,
+  INPUT_ONLY,
+  type InputOnlyExample,
+  inputOnlyPredictions,
+  type InputOnlyQuestion,
+} from "../score/input-only/input-only-predictions.js";
+import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
+import { scoreSong } from "../score/matrix/song.js";
+import type { ResamplingSettings } from "../score/resampling.js";
+import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import {
+  type MatchedTrials,
+  type MatchInput,
+  matchTrials,
+  type Prediction,
+  type TrainLabel,
+  trainLabelsOf,
+  type Trial,
+} from "../score/trial.js";
+import { checkTrialRows, type TrialRow, trialRows } from "../score/trials.js";
+import { experimentResults } from "../score/verdicts/experiments.js";
+import type { Plan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
+import type { Answer } from "../tasks/answer.js";
+import { heuristicAnswers } from "../tasks/heuristics.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
+import { heldOutTasks } from "./finetune-sets.js";
+import { RUN_FILES, type RunFolder } from "./folder.js";
+import type { StageContext, StageWork } from "./models.js";
+import { type InputOnlyByState, readContent, readLines } from "./records.js";
+
+// Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
+// Needs no model.
+
+/** What the classifier says of a target; undefined where none was trained. */
+type InputOnlyGuess = (target: string, task: string, item: string, property: string) => Extraction | undefined;
+
+/** @throws STORE_* */
+export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
+  const rows = await readLines(run, "behaviors");
+  const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
+  const questions = questionsOf(run.plan);
+  const byState: InputOnlyByState = Object.fromEntries(
+    [...states].map((state) => [
+      state,
+      inputOnlyPredictions(examplesOf(run.plan, rows, state), questions, FEWEST_TRAIN_STRINGS),
+    ]),
+  );
+  await writeJson(run.file("inputOnly"), byState);
+}
+
+function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
+  const said = new Map(
+    Object.entries(byState).flatMap(([state, { predictions }]) =>
+      predictions.map(
+        ({ task, item, property, prediction }) => [JSON.stringify([state, task, item, property]), prediction] as const,
+      ),
+    ),
+  );
+  return (target, task, item, property) =>
+    said.get(JSON.stringify([statesOf(plan).of(target).labelSource, task, item, property]));
+}
+
+/** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
+function examplesOf(plan: Plan, behaviors: readonly Behavior[], state: string): InputOnlyExample[] {
+  const texts = new Map(
+    plan.tasks.flatMap((task) =>
+      task.train.map((item) => [JSON.stringify([task.definition.name, item.id]), item.text] as const),
+    ),
+  );
+  const heldOut = new Set(plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => sameText(text))));
+  return behaviors.flatMap((behavior): InputOnlyExample[] => {
+    const { task, item, property, extraction } = behavior;
+    const text = texts.get(JSON.stringify([task, item]));
+    if (behavior.state !== state || behavior.split !== "train" || text === undefined || heldOut.has(sameText(text))) {
+      return [];
+    }
+    return behavior.compliance.ok && extraction.ok ? [{ task, item, property, text, value: extraction.value }] : [];
+  });
+}
+
+function questionsOf(plan: Plan): InputOnlyQuestion[] {
+  return plan.tasks.flatMap(({ definition, properties, heldOut }) =>
+    properties.flatMap((property) =>
+      heldOut.map(({ id, text }) => ({ task: definition.name, item: id, property, text })),
+    ),
+  );
+}
+
+// Stage 08, trials: every behavior beside each prediction about it, and what became of the two. Needs no model.
+
+/** @throws STORE_* */
+export async function writeTrials({ run }: Pick<StageContext, "run">): Promise<void> {
+  const { plan } = run;
+  const { noiseFloorNats } = await settingsOf(run);
+  const input = await matchInput(
+    run,
+    plan.predictions,
+    heuristicsOf(plan, guessOf(plan, await readContent(run, "inputOnly"))),
+  );
+  const rows = trialRows(input, {
+    noiseFloorNats,
+    filesOf: (target) => {
+      const { round } = statesOf(plan).of(target);
+      return { answerFile: RUN_FILES[ANSWERS_OF_ROUND[round]], behaviorFile: RUN_FILES[BEHAVIORS_OF_ROUND[round]] };
+    },
+  });
+  await writeJsonLines(run.file("trials"), rows);
+}
+
+/** @throws STORE_* */
+export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
+  return checkTrialRows(await readLines(run, "trials"), run.file("trials"));
+}
+
+export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
+  const trials = await readTrials(run);
+  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan) };
+  await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+}
+
+/** Trials without what the classifier of strings says: it is a third party of its own, no rule among others. */
+async function readTrialsWithoutClassifier(run: RunFolder): Promise<Trial[]> {
+  return (await readTrials(run)).map(({ heuristics: { [INPUT_ONLY]: _, ...heuristics }, ...trial }) => ({
+    ...trial,
+    heuristics,
+  }));
+}
+
+async function readTrainLabels(run: RunFolder): Promise<TrainLabel[]> {
+  const { predictions: pairs } = run.plan;
+  return trainLabelsOf({ behaviors: await readBehaviors(run), pairs, learntFrom: labelSources(run.plan) });
+}
+
+function labelSources(plan: Plan): Record<string, string> {
+  return Object.fromEntries(statesOf(plan).trained.map(({ name, labelSource }) => [name, labelSource]));
+}
+
+/** How intervals are made, and which margins are noise: the largest difference that any state showed. */
+async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training">> {
+  const floors = await readContent(run, "noiseFloor");
+  return {
+    confidence: run.plan.score.confidence,
+    bootstrapReplicates: run.plan.score.bootstrapReplicates,
+    bootstrapSeed: run.plan.seed,
+    noiseFloorNats: Math.max(0, ...floors.map((floor) => floor.maxMarginDifference)),
+  };
+}
+
+/** The trials of a run whose behaviors and hypothetical replies are there, whether or not it was scored. */
+export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
+  return matchTrials(await matchInput(run, run.plan.predictions, heuristicsOf(run.plan)));
+}
+
+/** @param pairs any whose states were asked, whoever of them the plan's predictions name */
+async function matchInput(
+  run: RunFolder,
+  pairs: MatchInput["pairs"],
+  heuristics: MatchInput["heuristics"],
+): Promise<MatchInput> {
+  const replies = await readLines(run, "hypothetical");
+  return {
+    behaviors: await readBehaviors(run),
+    predictions: replies.map(toPrediction),
+    pairs,
+    learntFrom: labelSources(run.plan),
+    heuristics,
+  };
+}
+
+function toPrediction({ key, state, task, item, property, variant, reply, setAside }: Answer): Prediction {
+  const about = { predictor: state, task, item, property: property as string, variant: variant as string };
+  if (setAside) return { ...about, prediction: missing(setAside), reply: { key } };
+  return {
+    ...about,
+    reply: { key, text: reply.text },
+    prediction: readReply(propertyNamed(about.property), reply.text, reply.stop),
+    ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
+  };
+}
+
+function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
+  const { trained, plainlyTrained } = statesOf(plan);
+  if (trained.length === 0) return {};
+  // Controls and changes have comparisons of their own.
+  const states = plainlyTrained.map(({ name: after, training: { base: before, target } }) => ({
+    before,
+    after,
+    target,
+  }));
+  return { training: { states, heldOutTasks: heldOutTasks(plan) } };
+}
+
+/** What each simple rule on a string, and the classifier of strings, would predict of each property. */
+function heuristicsOf(plan: Plan, inputOnly: InputOnlyGuess = () => undefined): MatchInput["heuristics"] {
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
+  const items = new Map(
+    plan.tasks.flatMap((task) => task.heldOut.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
+  );
+  return (taskName, itemId, property, target) => {
+    const task = tasks.get(taskName);
+    const item = items.get(`${taskName}/${itemId}`);
+    if (!task || !item) return {};
+    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text, task.definition.answerForm));
+    // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
+    const guess = inputOnly(target, taskName, itemId, property);
+    return Object.fromEntries([
+      ...rules.flatMap(([rule, said]): [string, Extraction][] =>
+        said.ok ? [[rule, extractBehavior(propertyNamed(property), said.answer, item, "end_of_generation")]] : [],
+      ),
+      ...(guess ? [[INPUT_ONLY, guess] as const] : []),
+    ]);
+  };
+}
+
+// Stage 08, comparisons: does self predict a target better than other weights do, and than what needs no model? Needs no model.
+
+/** Whether a plan has anything to compare; without it there is no 08-comparisons.json. */
+export function hasComparisons(plan: Plan): boolean {
+  return [findSelfPredictions(plan), findContrasts(plan), findSeries(plan)].some(({ length }) => length > 0);
+}
+
+/** @throws STORE_* */
+export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
+  const settings = await settingsOf(run);
+  const matched = { trials: await readTrialsWithoutClassifier(run), trainLabels: await readTrainLabels(run) };
+  const byState = await readContent(run, "inputOnly");
+  const guess = guessOf(run.plan, byState);
+  const guessAbout = (target: string) =>
+    (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
+  const comparisons = compareAll(run.plan, matched, guessAbout, settings);
+  await writeJson(run.file("comparisons"), comparisons);
+}
+
+/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. Pure. */
+export function compareAll(
+  plan: Plan,
+  matched: MatchedTrials,
+  guessAbout: (target: string) => InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): Comparisons {
+  return {
+    comparisonsVersion: 1,
+    ...settings,
+    comparisons: findContrasts(plan).map((group) => compare(plan, group, matched, guessAbout(group.target), settings)),
+    selfPredictions: findSelfPredictions(plan).map((selves) =>
+      compareSelf(plan, selves, matched, guessAbout(selves[0].target), settings),
+    ),
+    series: findSeries(plan).map((series) => compareSeries(series, matched.trials, settings)),
+  };
+}
+
+function compareSelf(
+  plan: Plan,
+  selves: readonly [SelfPrediction, ...SelfPrediction[]],
+  { trials, trainLabels }: MatchedTrials,
+  guess: InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): ComparedSelf {
+  const [{ target, self }] = selves;
+  const found = compareThirdParties(
+    {
+      trials,
+      trainLabels,
+      contrasts: selves.map((one) => ({ ...one, cross: one.self })),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, selves),
+    },
+    settings,
+  );
+  const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
+    wording,
+    comparePredictors(trials, [{ target, self, cross }], settings),
+  ]);
+  return {
+    target,
+    self,
+    seeds: selves.length,
+    trained: statesOf(plan).of(self).isTrained,
+    thirdParties: found.comparisons,
+    verdict: judgeSelfPrediction(found, settings),
+    ablations: Object.fromEntries(ablations),
+  };
+}
+
+function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
+  return guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {};
+}
+
+function compare(
+  plan: Plan,
+  { contrasts, ...who }: ContrastGroup,
+  { trials, trainLabels }: MatchedTrials,
+  guess: InputOnlyGuess | undefined,
+  settings: ComparisonSettings,
+): ComparedPredictors {
+  const sources = new Map(contrasts.map(({ cross }) => [cross, sourceOf(plan, trials, cross)]));
+  const behaviors = new Map(
+    [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
+  );
+  const known = [...sources.values()].find(({ ok }) => ok);
+  const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
+  const { cross, thirdParties, verdict } = measurePrivilegedAccess(
+    {
+      trials,
+      trainLabels,
+      contrasts,
+      ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
+      ...inputOnlyOf(guess),
+      states: stateParties(plan, trials, contrasts),
+    },
+    settings,
+  );
+  const sensitivity = cross.sensitivity.map((row) =>
+    row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
+  );
+  return { ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+}
+
+/** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
+function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
+  const asked = new Set(trials.map(({ target }) => target));
+  const base = statesOf(plan).of(cross).model;
+  if (asked.has(cross)) return { ok: true, state: cross };
+  if (asked.has(base)) return { ok: true, state: base };
+  const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";
+  return { ok: false, reason: `what ${cross} does on these strings was not asked: ${without} target of this study` };
+}
+
+// Stage 08, calibration: compares what predictors hold likely with how likely it is. Needs no model.
+
+/** Of a plan with a calibration. @throws STORE_* */
+export async function scoreDistributions({ run }: Pick<StageContext, "run">): Promise<void> {
+  const { plan } = run;
+  const rows = await readLines(run, "distributions");
+  const { confidence, bootstrapReplicates } = plan.score;
+  const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
+  const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
+  await writeJson(run.file("calibration"), scoreCalibration(rows, pairs, settings));
+}
+
+// Stage 08, matrix: does a state predict itself better than skill, predictability and likeness explain? Needs no model.
+
+/** Of a plan with a matrix. @throws STORE_* */
+export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
+  const { plan } = run;
+  const settings: ResamplingSettings = {
+    confidence: plan.score.confidence,
+    bootstrapReplicates: plan.score.bootstrapReplicates,
+    bootstrapSeed: plan.seed,
+  };
+  const targets = matrixTargets(plan);
+  const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
+  const { trials, trainLabels } = matchTrials(await matchInput(run, pairs, () => ({})));
+  const matrix: MatrixScores = {
+    ...scoreMatrix(plan, trials, trainLabels, settings),
+    song: reads.has("logprobDifferences")
+      ? await songOf(run, settings)
+      : { ok: false, reason: whyNoLogprobs(plan) as string },
+  };
+  await writeJson(run.file("matrix"), matrix);
+}
+
+async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
+  return scoreSong(run.plan, await readLines(run, "logprobDifferences"), settings);
+}
+
+// Stage 08, behavioral change: which behavior predictions follow after a target was changed. Needs no model.
+
+/** Of a plan that changes behavior. @throws STORE_*, STUDY_INVALID when answers were sampled */
+export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<void> {
+  const changed = statesOf(run.plan).changes;
+  const settings = await settingsOf(run);
+  const trials = await readTrialsWithoutClassifier(run);
+  const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
+  const shifts: Shifts = {
+    shiftsVersion: 1,
+    confidence,
+    bootstrapReplicates,
+    bootstrapSeed,
+    changes: changed.map((one) => judgeChange(trials, one, settings)),
+  };
+  await writeJson(run.file("shifts"), shifts);
+}
+
+// Stage 08, the last: what each experiment of the plan found, by rule, from the scores. Needs no model.
+
+/** Of a plan that names experiments. @throws STORE_* */
+export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
+  const ifThere = async <Name extends "comparisons" | "calibration" | "shifts" | "matrix">(name: Name) =>
+    reads.has(name) ? await readContent(run, name) : undefined;
+  const results = experimentResults({
+    plan: run.plan,
+    scores: await readContent(run, "scores"),
+    comparisons: await ifThere("comparisons"),
+    calibration: await ifThere("calibration"),
+    shifts: await ifThere("shifts"),
+    matrix: await ifThere("matrix"),
+  });
+  await writeJson(run.file("experiments"), results);
+}

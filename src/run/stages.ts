@@ -1,0 +1,451 @@
+/**
+ * The table of stages: the method section of a paper, in order. Each stage reads its predecessors' files and writes its own. Hashing,
+ * skipping what is done, marking, outdating and progress are the table's alone; `run`, `score`, `report` and `calibrate` are
+ * selections of it.
+ */
+
+import { rm } from "node:fs/promises";
+import {
+  adaptedObjectLevelQuestions,
+  hasChallenges,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+} from "../ask/questions.js";
+import { calibrationQuestions } from "../ask/measure-distribution.js";
+import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
+import { hashOf } from "../base/files.js";
+import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
+import type { Plan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
+import {
+  askChallenges,
+  askHypothetical,
+  askInto,
+  measureDistributions,
+  measureLogprobDifferences,
+  measureNoise,
+} from "./ask-stages.js";
+import {
+  ANSWERS_OF_ROUND,
+  BEHAVIORS_OF_ROUND,
+  CHALLENGED_OF_ROUND,
+  extractBehaviors,
+  type Round,
+  roundsOf,
+} from "./behaviors.js";
+import { buildFinetuneSet } from "./finetune-sets.js";
+import type { RunFile, RunFolder } from "./folder.js";
+import { readManifest, type StageContext, type StageWork } from "./models.js";
+import { writeReport } from "./report-stage.js";
+import {
+  compareStates,
+  hasComparisons,
+  judgeExperiments,
+  predictFromStrings,
+  scoreDistributions,
+  scoreMatrixOfRun,
+  scorePredictions,
+  scoreShifts,
+  writeTrials,
+} from "./score-stages.js";
+import { requireTrainer, trainOne } from "./train-stages.js";
+
+/** Files by what they are to the stage. Their hashes, under the same names, are what its mark was made from. */
+interface Reads {
+  readonly [as: string]: RunFile | readonly RunFile[] | Reads;
+}
+
+/**
+ * `asked` group by group into an append-only file, going on from what stands there · `measured` by models, whole · `built` and
+ * `scored` from stored files alone · `trained` with a checkpoint of its own · `reported` for people.
+ */
+type StageKind = "asked" | "measured" | "built" | "trained" | "scored" | "reported";
+
+export interface Stage {
+  /** As progress and the event log call it. */
+  readonly name: string;
+  readonly kind: StageKind;
+  readonly writes: readonly RunFile[];
+  readonly reads: Reads;
+  /** Read as well, and compared with their marks, but no part of this stage's own: what they hold is settled by the others. */
+  readonly alsoReads?: readonly RunFile[];
+  /** What else a mark holds that stands in no file of a stage. */
+  readonly besides?: (run: RunFolder) => Promise<Readonly<Record<string, unknown>>>;
+  /** Of a stage that asks: each question, or enough of it to be counted. Challenges are counted when first answers are there. */
+  readonly asks?: (plan: Plan) => readonly unknown[];
+  /** Throws what would stop this stage, before hours are spent on those that come first. */
+  readonly ready?: (context: StageContext) => Promise<void>;
+  readonly run: (context: StageContext, work: StageWork) => Promise<void>;
+}
+
+interface Row extends Omit<Stage, "reads"> {
+  /** Absent: always. */
+  readonly when?: (plan: Plan) => boolean;
+  /** Files that no stage of the plan writes are left out. */
+  readonly reads?: Reads;
+}
+
+const NAMES_OF_ROUND = ["object-level", "object-level, adapted", "object-level, adapted again"] as const;
+
+/** What comes of the states that a round of training made; of models as they came in round 0. */
+function roundRows(plan: Plan, round: Round): Row[] {
+  const [answers, challenged, name] = [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round], NAMES_OF_ROUND[round]];
+  const asks = (of: Plan) => (round === 0 ? objectLevelQuestions(of) : adaptedObjectLevelQuestions(of, round));
+  const isAsked = (of: Plan) => roundsOf(of).includes(round);
+  return [
+    {
+      name,
+      kind: "asked",
+      when: isAsked,
+      writes: [answers],
+      reads: round === 0 ? {} : { adapters: adapterFiles(plan, round) },
+      asks,
+      run: (context, work) => askInto(context, work, answers, asks(plan)),
+    },
+    {
+      name: `${name}, challenged`,
+      kind: "asked",
+      when: (of) => isAsked(of) && hasChallenges(of),
+      writes: [challenged],
+      // The questions hold the first answers.
+      reads: { [answers]: answers },
+      run: (context, work) => askChallenges(context, work, challenged, asks(plan), answers),
+    },
+    {
+      name: ["behaviors", "behaviors, adapted", "behaviors, adapted again"][round] as string,
+      kind: "scored",
+      when: isAsked,
+      writes: [BEHAVIORS_OF_ROUND[round]],
+      reads: { [answers]: answers, [challenged]: challenged },
+      run: (context) => extractBehaviors(context, round),
+    },
+  ];
+}
+
+/** What each adapter of a round learns, then its training: sets that are empty are known before anything is trained. */
+function trainingRows(plan: Plan, round: 1 | 2): Row[] {
+  const before: Round = round === 1 ? 0 : 1;
+  const trained = statesOf(plan).ofRound(round);
+  return [
+    ...trained.map(
+      ({ name, training }): Row => ({
+        name: `finetune set ${name}`,
+        kind: "built",
+        writes: [`finetuneSet/${name}`, `finetuneSetReport/${name}`],
+        reads: behaviorFiles(before),
+        alsoReads: ANSWERS_OF_ROUND.slice(0, before + 1),
+        run: (context) => buildFinetuneSet(context, name, training),
+      }),
+    ),
+    ...trained.map(
+      ({ name, training }): Row => ({
+        name: `training ${name}`,
+        kind: "trained",
+        writes: [`adapter/${name}`, `adapterCard/${name}`],
+        reads: {
+          finetuneSet: `finetuneSet/${name}`,
+          ...(training.change && { from: `adapter/${training.change.from}` as const }),
+        },
+        ready: (context) => requireTrainer(context, name),
+        run: (context, work) => trainOne(context, work, name, training),
+      }),
+    ),
+  ];
+}
+
+function adapterFiles(plan: Plan, last: Round): Reads {
+  const trained = statesOf(plan).trained.filter(({ round }) => round <= last);
+  return Object.fromEntries(trained.map(({ name }) => [name, `adapter/${name}` as const]));
+}
+
+function behaviorFiles(last: Round): Reads {
+  return Object.fromEntries(BEHAVIORS_OF_ROUND.slice(0, last + 1).map((file) => [file, file]));
+}
+
+function rowsOf(plan: Plan): Row[] {
+  const adapters = { adapters: adapterFiles(plan, 2) };
+  const behaviors = behaviorFiles(2);
+  const isShown = statesOf(plan).all.some(({ shown }) => shown);
+  const matched: Reads = {
+    ...behaviors,
+    hypothetical: "hypothetical",
+    noiseFloor: "noiseFloor",
+    inputOnly: "inputOnly",
+  };
+  // Behaviors again: those of train strings are the labels that baselines learn from.
+  const trials: Reads = { trials: "trials", ...behaviors, noiseFloor: "noiseFloor" };
+  return [
+    ...roundRows(plan, 0), // 02-object-level.jsonl, 02-challenged.jsonl, 03-behaviors.jsonl
+    ...trainingRows(plan, 1), // 04-finetune-sets/, 05-adapters/
+    ...roundRows(plan, 1), // 06-…-adapted.jsonl
+    ...trainingRows(plan, 2), // those that learn from, or change, what was trained
+    ...roundRows(plan, 2), // 06-…-readapted.jsonl
+    {
+      name: "hypothetical",
+      kind: "asked",
+      writes: ["hypothetical"],
+      reads: { ...adapters, ...(isShown && { shown: behaviors }) },
+      asks: (of) => hypotheticalQuestions(of),
+      run: askHypothetical,
+    },
+    {
+      name: "noise floor",
+      kind: "measured",
+      writes: ["noiseFloor"],
+      reads: { objectLevel: "objectLevel", hypothetical: "hypothetical", ...adapters },
+      alsoReads: [...ANSWERS_OF_ROUND, ...BEHAVIORS_OF_ROUND],
+      run: measureNoise,
+    },
+    {
+      name: "distributions",
+      kind: "asked",
+      when: ({ calibration }) => calibration !== undefined,
+      writes: ["distributions"],
+      reads: adapters,
+      asks: calibrationQuestions,
+      run: measureDistributions,
+    },
+    {
+      name: "logprob differences",
+      kind: "asked",
+      when: (of) => hasMatrix(of) && whyNoLogprobs(of) === undefined,
+      writes: ["logprobDifferences"],
+      reads: adapters,
+      asks: logprobQuestions,
+      run: measureLogprobDifferences,
+    },
+    {
+      name: "input only",
+      kind: "scored",
+      writes: ["inputOnly"],
+      reads: { behaviors: "behaviors" },
+      run: predictFromStrings,
+    },
+    { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
+    { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
+    {
+      name: "comparisons",
+      kind: "scored",
+      when: hasComparisons,
+      writes: ["comparisons"],
+      reads: { ...trials, inputOnly: "inputOnly" },
+      run: compareStates,
+    },
+    {
+      name: "calibration",
+      kind: "scored",
+      when: ({ calibration }) => calibration !== undefined,
+      writes: ["calibration"],
+      reads: { distributions: "distributions" },
+      run: scoreDistributions,
+    },
+    {
+      name: "matrix",
+      kind: "scored",
+      when: hasMatrix,
+      writes: ["matrix"],
+      // Every predictor about every target, also those pairs that are no trials of the plan.
+      reads: { ...matched, logprobDifferences: "logprobDifferences" },
+      run: scoreMatrixOfRun,
+    },
+    {
+      name: "shifts",
+      kind: "scored",
+      when: (of) => statesOf(of).changes.length > 0,
+      writes: ["shifts"],
+      reads: trials,
+      run: scoreShifts,
+    },
+    {
+      name: "experiments",
+      kind: "scored",
+      // A plan that is older than experiments has none.
+      when: ({ experiments }) => experiments !== undefined,
+      writes: ["experiments"],
+      reads: {
+        scores: "scores",
+        comparisons: "comparisons",
+        calibration: "calibration",
+        shifts: "shifts",
+        matrix: "matrix",
+      },
+      // Version 1 held sentences: what it found is judged again from the scores.
+      besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),
+      run: judgeExperiments,
+    },
+    {
+      name: "report",
+      kind: "reported",
+      writes: ["report"],
+      reads: {
+        scores: "scores",
+        training: statesOf(plan).trained.flatMap(
+          ({ name }) => [`adapterCard/${name}`, `finetuneSetReport/${name}`] as const,
+        ),
+        comparisons: "comparisons",
+        calibration: "calibration",
+        matrix: "matrix",
+        experiments: "experiments",
+        shifts: "shifts",
+      },
+      alsoReads: [
+        ...ANSWERS_OF_ROUND,
+        ...CHALLENGED_OF_ROUND,
+        ...BEHAVIORS_OF_ROUND,
+        "hypothetical",
+        "noiseFloor",
+        "inputOnly",
+      ],
+      besides: async (run) => ({ manifests: await readManifest(run) }),
+      run: writeReport,
+    },
+  ];
+}
+
+const TABLES = new WeakMap<Plan, readonly Stage[]>();
+
+/** The stages of a plan, in the order in which they run. */
+export function stagesOf(plan: Plan): readonly Stage[] {
+  const known = TABLES.get(plan);
+  if (known) return known;
+  const rows = rowsOf(plan).filter(({ when }) => when?.(plan) ?? true);
+  const written = new Set(rows.flatMap(({ writes }) => writes));
+  const stages = rows.map(
+    ({ when: _, reads = {}, alsoReads, ...row }): Stage => ({
+      ...row,
+      reads: onlyWritten(reads, written),
+      alsoReads: alsoReads?.filter((file) => written.has(file)),
+    }),
+  );
+  TABLES.set(plan, stages);
+  return stages;
+}
+
+/** Whether a run of this plan has the file when it is finished. */
+export function isWritten(plan: Plan, file: RunFile): boolean {
+  return stagesOf(plan).some(({ writes }) => writes.includes(file));
+}
+
+function onlyWritten(reads: Reads, written: ReadonlySet<RunFile>): Reads {
+  const entries = Object.entries(reads).flatMap(([as, what]): [string, Reads[string]][] => {
+    if (typeof what === "string") return written.has(what) ? [[as, what]] : [];
+    if (isList(what)) return what.length > 0 ? [[as, what]] : [];
+    const inner = onlyWritten(what, written);
+    return Object.keys(inner).length > 0 ? [[as, inner]] : [];
+  });
+  return Object.fromEntries(entries);
+}
+
+function filesIn(reads: Reads): RunFile[] {
+  return Object.values(reads).flatMap((what) =>
+    typeof what === "string" ? [what] : isList(what) ? what : filesIn(what),
+  );
+}
+
+const isList = (what: readonly RunFile[] | Reads): what is readonly RunFile[] => Array.isArray(what);
+
+/** Of a plan's stages, in their order, those that a command runs. */
+export type Selection = (stages: readonly Stage[]) => readonly Stage[];
+
+export const WHOLE_RUN: Selection = (stages) => stages;
+/** Behaviors and everything that is scored from stored answers. */
+export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored");
+/** What the report words is judged again too, so that a run of an older version has its verdicts as this one words them. */
+export const REPORTING: Selection = (stages) =>
+  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments"));
+/** The calibration, and what its distributions need. */
+export const CALIBRATING: Selection = upTo("calibration");
+
+/** The stage that writes a file, and those that it needs. */
+function upTo(file: RunFile): Selection {
+  return (stages) => {
+    const wanted = new Set<RunFile>([file]);
+    // Stages read what earlier ones wrote.
+    return stages
+      .toReversed()
+      .filter(({ writes, reads, alsoReads = [] }) => {
+        if (!writes.some((one) => wanted.has(one))) return false;
+        for (const needed of [...filesIn(reads), ...alsoReads]) wanted.add(needed);
+        return true;
+      })
+      .reverse();
+  };
+}
+
+/**
+ * Runs the stages of a selection that are not done yet. The plan stands in the folder already (01-plan.json).
+ * @throws InwardError; what was finished before stays, and the same call goes on from there
+ */
+export async function runStages(context: StageContext, selection: Selection = WHOLE_RUN): Promise<void> {
+  const stages = selection(stagesOf(context.run.plan));
+  for (const stage of stages) await stage.ready?.(context);
+  for (const stage of stages) await runStage(context, stage);
+}
+
+/**
+ * Makes what a selection writes again from the stored files, with the code of today; asks no model.
+ * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
+ */
+export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
+  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+    if (kind === "asked" && filesIn(reads).length === 0) {
+      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(run.plan) });
+    }
+  }
+  for (const { writes } of selection(stagesOf(run.plan))) for (const file of writes) run.forget(file);
+  const none = async (): Promise<never> => {
+    throw new Error("A stage that works on stored files has asked for a model.");
+  };
+  const context: StageContext = {
+    run,
+    events: { add: () => {} },
+    modelFor: none,
+    reopenModel: none,
+    closeModel: async () => {},
+    modelPath: () => "",
+    onProgress: () => {},
+  };
+  await runStages(context, selection);
+}
+
+async function runStage(context: StageContext, stage: Stage): Promise<void> {
+  const { run, events, onProgress } = context;
+  const { name, writes, reads, alsoReads = [], asks } = stage;
+  const inputs = {
+    plan: hashOf(run.plan),
+    ...(hashesOf(run, reads) as Record<string, unknown>),
+    ...(await stage.besides?.(run)),
+  };
+  const questions = asks?.(run.plan).length;
+  if (await run.isDone(writes, inputs)) {
+    if (questions !== undefined) onProgress(name, questions, questions);
+    return;
+  }
+  const files = new Set([...filesIn(reads), ...alsoReads]);
+  for (const file of files) await run.requireUnchanged(file);
+  events.add("stage_begun", { stage: name, questions });
+  await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
+  await run.markDone(writes, inputs);
+  events.add("stage_done", { stage: name });
+}
+
+function hashesOf(run: RunFolder, what: Reads[string]): unknown {
+  if (typeof what === "string") return run.outputHash(what);
+  if (isList(what)) return what.map((file) => run.outputHash(file));
+  return Object.fromEntries(Object.entries(what).map(([as, inner]) => [as, hashesOf(run, inner)]));
+}
+
+/**
+ * Removes what was asked on the strength of files that a stage is about to make anew. Such a file goes on from what stands in it,
+ * and its keys alone would not tell. Training looks at its set itself, and stages from stored files alone are made anew anyway.
+ */
+async function removeOutdated(run: RunFolder, stage: Stage): Promise<void> {
+  const outdated = new Set<RunFile>(stage.writes);
+  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+    if (!filesIn(reads).some((file) => outdated.has(file)) || kind === "trained") continue;
+    for (const file of writes) {
+      if (kind === "asked") await rm(run.file(file), { force: true });
+      else outdated.add(file);
+    }
+  }
+}

@@ -1,0 +1,310 @@
+/** Who of two predictors of the same behavior is nearer to it, on what both were asked. */
+
+import type { Distribution } from "../../ask/distribution.js";
+import type { DistributionRow, MeasuredDistribution } from "../../ask/measure-distribution.js";
+import { compareNames } from "../cell.js";
+import type { StringDraws } from "../resampling.js";
+import { PROPORTION } from "../tally.js";
+import { behaviorKey } from "../trial.js";
+import { brier, meanAbsoluteDeviation, pointsOf, totalVariation } from "./measures.js";
+import type { CalibrationDifference, CalibrationPair, LeftOutComparisons, MatchedPair } from "./score-calibration.js";
+import { BRIER, estimateWeighted, meanStatistic, type WeightedStatistic } from "./statistics.js";
+
+const KINDS = { cross: "self_minus_cross", untrained: "self_minus_untrained" } as const;
+
+/** Every self-prediction minus every other predictor about the same target, over all properties and by property. */
+export function calibrationDifferences(
+  pairs: readonly MatchedPair[],
+  draws: StringDraws,
+  confidence: number,
+): CalibrationDifference[] {
+  return pairs.flatMap((self) =>
+    pairs.flatMap((other) => {
+      const kind = other.pair.kind === "self" ? undefined : KINDS[other.pair.kind];
+      if (self.pair.kind !== "self" || !kind || self.pair.target !== other.pair.target) return [];
+      const shared = intersect(self.matched.comparisons, other.matched.comparisons);
+      const properties = [...new Set(shared.map(([{ property }]) => property))].sort();
+      return [undefined, ...properties].map((property): CalibrationDifference => {
+        const rows = shared.filter(([{ property: own }]) => property === undefined || own === property);
+        return {
+          target: self.pair.target,
+          predictor: self.pair.predictor,
+          minus: other.pair.predictor,
+          kind,
+          ...(property === undefined ? {} : { property }),
+          ...differences(
+            rows.map(([first]) => first),
+            rows.map(([, second]) => second),
+            draws,
+            confidence,
+          ),
+        };
+      });
+    }),
+  );
+}
+
+function differences(
+  first: readonly Comparison[],
+  second: readonly Comparison[],
+  draws: StringDraws,
+  confidence: number,
+) {
+  const minus = (statistic: (comparisons: readonly Comparison[]) => WeightedStatistic) => {
+    const [one, other] = [statistic(first), statistic(second)];
+    const most = one.range.most - one.range.least;
+    const at: WeightedStatistic["at"] = (weights) => {
+      const [a, b] = [one.at(weights), other.at(weights)];
+      return a === undefined || b === undefined ? undefined : a - b;
+    };
+    return estimateWeighted({ ...one, at, range: { least: -most, most } }, draws, confidence);
+  };
+  const because = "no string was drawn";
+  return {
+    madPoints: minus((rows) => meanAbsoluteDeviation(pointsOf(rows, draws))),
+    brier: minus((rows) => meanStatistic(rows, brier, { range: BRIER, undefinedBecause: because }, draws)),
+    totalVariation: minus((rows) =>
+      meanStatistic(rows, totalVariation, { range: PROPORTION, undefinedBecause: because }, draws),
+    ),
+  };
+}
+
+function intersect(first: readonly Comparison[], second: readonly Comparison[]): [Comparison, Comparison][] {
+  const others = new Map(second.map((comparison) => [keyOf(comparison), comparison]));
+  return first.flatMap((comparison): [Comparison, Comparison][] => {
+    const other = others.get(keyOf(comparison));
+    return other ? [[comparison, other]] : [];
+  });
+}
+
+function keyOf({ task, item, property, variant }: Comparison): string {
+  return JSON.stringify([task, item, property, variant]);
+}
+
+// One string, property and wording: what the target may do against what the predictor holds likely.
+
+/**
+ * p_obj is renormalized over the values, as if only behaviors that have one were counted. p_hyp is not: what a predictor gives
+ * to replies without a value, and what was not looked into, is given to no value.
+ */
+export interface Comparison {
+  readonly task: string;
+  readonly item: string;
+  readonly property: string;
+  readonly variant: string;
+  /** value -> p_obj, each above 0, most likely first, equal ones by code unit; sums to 1. */
+  readonly object: ReadonlyMap<string, number>;
+  /** value -> p_hyp, each above 0. */
+  readonly hypothetical: ReadonlyMap<string, number>;
+  /** Probability of any value before p_obj was renormalized, above 0. */
+  readonly objectMass: number;
+  readonly hypotheticalMass: number;
+  /** Probability that was not looked into, 0 for samples. */
+  readonly objectTail: number;
+  readonly hypotheticalTail: number;
+  readonly sampled: boolean;
+}
+
+type Place = Pick<Comparison, "task" | "item" | "property" | "variant">;
+
+/** @returns undefined when the target shows no value at all: there is nothing to predict */
+export function compareDistributions(
+  { task, item, property, variant }: Place,
+  target: Distribution,
+  predictor: Distribution,
+): Comparison | undefined {
+  const listed = valuesOf(target);
+  const objectMass = total(listed);
+  if (objectMass === 0) return undefined;
+  const ordered = listed.sort(([a, p], [b, q]) => q - p || (a < b ? -1 : 1));
+  const hypothetical = valuesOf(predictor);
+  return {
+    task,
+    item,
+    property,
+    variant,
+    object: new Map(ordered.map(([value, probability]) => [value, probability / objectMass])),
+    hypothetical: new Map(hypothetical),
+    objectMass,
+    hypotheticalMass: Math.min(1, total(hypothetical)),
+    objectTail: tailOf(target),
+    hypotheticalTail: tailOf(predictor),
+    sampled: target.method === "samples" || predictor.method === "samples",
+  };
+}
+
+/** The same string with other predictions, such as those of a constant predictor, which leaves nothing open. */
+function predictedBy(comparison: Comparison, hypothetical: ReadonlyMap<string, number>): Comparison {
+  return { ...comparison, hypothetical, hypotheticalMass: 1, hypotheticalTail: 0 };
+}
+
+function valuesOf({ values }: Distribution): [string, number][] {
+  return values.flatMap(({ value, probability }): [string, number][] =>
+    probability > 0 ? [[value, probability]] : [],
+  );
+}
+
+function tailOf(distribution: Distribution): number {
+  return distribution.method === "expansion" ? distribution.tail : 0;
+}
+
+function total(values: readonly (readonly [string, number])[]): number {
+  return values.reduce((sum, [, probability]) => sum + probability, 0);
+}
+
+// The predictor that knows what a target tends to do, and nothing about the string.
+
+export interface ConstantPredictor {
+  /** The same comparison with the constant prediction; undefined where no other string shows a value. */
+  readonly instead: (comparison: Comparison) => Comparison | undefined;
+  /** How many values the target shows for the comparison's task and property. */
+  readonly valuesSeen: (comparison: Comparison) => number;
+}
+
+interface Sums {
+  strings: number;
+  readonly byValue: Map<string, number>;
+}
+
+/**
+ * For a string the mean p_obj of the target's other strings of the same task and property, every one counting the same.
+ * @param object the target's distributions, at most one for each task, string and property
+ */
+export function constantPredictor(object: readonly MeasuredDistribution[]): ConstantPredictor {
+  const sums = new Map<string, Sums>();
+  const own = new Map<string, ReadonlyMap<string, number>>();
+  for (const measured of object) {
+    const { distribution } = measured;
+    const behaviors = compareDistributions({ ...measured, variant: "" }, distribution, distribution)?.object;
+    if (!behaviors) continue;
+    const cell = sums.get(cellKey(measured)) ?? { strings: 0, byValue: new Map() };
+    sums.set(cellKey(measured), cell);
+    own.set(behaviorKey(measured), behaviors);
+    cell.strings++;
+    for (const [value, probability] of behaviors) cell.byValue.set(value, (cell.byValue.get(value) ?? 0) + probability);
+  }
+  const cellOf = (comparison: Comparison) => sums.get(cellKey(comparison)) as Sums;
+  return {
+    instead: (comparison) => {
+      const { strings, byValue } = cellOf(comparison);
+      if (strings < 2) return undefined;
+      const taken = own.get(behaviorKey(comparison)) as ReadonlyMap<string, number>;
+      const others = [...byValue].flatMap(([value, sum]): [string, number][] => {
+        // What only this string shows is left with rounding errors.
+        const left = (sum - (taken.get(value) ?? 0)) / (strings - 1);
+        return left > 1e-15 ? [[value, left]] : [];
+      });
+      return predictedBy(comparison, new Map(others));
+    },
+    valuesSeen: (comparison) => cellOf(comparison).byValue.size,
+  };
+}
+
+function cellKey({ task, property }: Pick<MeasuredDistribution, "task" | "property">): string {
+  return JSON.stringify([task, property]);
+}
+
+// How much better than the constant predictor: the part of its Brier score that a predictor takes away.
+
+/**
+ * 1 − mean Brier / mean Brier of the constant predictor: 1 is perfect, 0 no better, below 0 worse. Constant predictions stay
+ * the same in all replicates.
+ * @param constant the same comparisons in the same order with constant predictions
+ */
+export function skill(
+  comparisons: readonly Comparison[],
+  constant: readonly Comparison[],
+  draws: StringDraws,
+): WeightedStatistic {
+  const because = { range: BRIER, undefinedBecause: "no string was drawn" };
+  const own = meanStatistic(comparisons, brier, because, draws);
+  const other = meanStatistic(constant, brier, because, draws);
+  const whole = other.at(new Uint8Array(draws.strings).fill(1)) ?? 0;
+  return {
+    at: (weights) => {
+      const [score, reference] = [own.at(weights), other.at(weights)];
+      return score === undefined || !reference ? undefined : 1 - score / reference;
+    },
+    strings: own.strings,
+    range: { least: whole > 0 ? 1 - BRIER.most / whole : 0, most: 1 },
+    undefinedBecause: "the constant predictor is never wrong: nothing to improve on",
+  };
+}
+
+// Which distributions of a target and of a predictor are about the same question.
+
+export interface MatchedDistributions {
+  /** By task, item, property and wording, whatever the order of the input. */
+  readonly comparisons: readonly Comparison[];
+  /** With the property that each belongs to. */
+  readonly leftOut: readonly (LeftOutComparisons & { readonly property: string })[];
+  /** Everything that was measured for this pair, compared or not; without what was set aside. */
+  readonly object: readonly MeasuredDistribution[];
+  readonly hypothetical: readonly MeasuredDistribution[];
+}
+
+const NO_VALUE = "the target shows no value: all it may answer is without one";
+const NO_BEHAVIOR = "no distribution of behaviors was measured";
+const SET_ASIDE_BEHAVIOR = "set aside: the engine crashed while the distribution of behaviors was measured";
+const SET_ASIDE_PREDICTION = "set aside: the engine crashed while the distribution of predictions was measured";
+const NO_PREDICTION = "no distribution of predictions was measured";
+
+export function matchDistributions(
+  distributions: readonly DistributionRow[],
+  { predictor, target }: Pick<CalibrationPair, "predictor" | "target">,
+): MatchedDistributions {
+  const sorted = [...distributions].sort((a, b) => compareNames(nameOf(a), nameOf(b)));
+  const object = sorted.filter(({ side, state }) => side === "object_level" && state === target);
+  const hypothetical = sorted.filter(({ side, state }) => side === "hypothetical" && state === predictor);
+  const behaviors = new Map(object.map((measured) => [behaviorKey(measured), measured]));
+  const predicted = new Set(hypothetical.map(behaviorKey));
+  const comparisons: Comparison[] = [];
+  const missed: { property: string; reason: string }[] = object
+    .filter((measured) => !predicted.has(behaviorKey(measured)))
+    .map(({ property }) => ({ property, reason: NO_PREDICTION }));
+  for (const measured of hypothetical) {
+    const { property } = measured;
+    const behavior = behaviors.get(behaviorKey(measured));
+    if (!behavior) missed.push({ property, reason: NO_BEHAVIOR });
+    else if (behavior.setAside) missed.push({ property, reason: SET_ASIDE_BEHAVIOR });
+    else if (measured.setAside) missed.push({ property, reason: SET_ASIDE_PREDICTION });
+    else {
+      const place = { ...measured, variant: measured.variant ?? "" };
+      const comparison = compareDistributions(place, behavior.distribution, measured.distribution);
+      if (comparison) comparisons.push(comparison);
+      else missed.push({ property, reason: NO_VALUE });
+    }
+  }
+  return {
+    comparisons,
+    leftOut: countReasons(missed),
+    object: object.filter(isMeasured),
+    hypothetical: hypothetical.filter(isMeasured),
+  };
+}
+
+function isMeasured(row: DistributionRow): row is MeasuredDistribution & { readonly setAside?: undefined } {
+  return row.setAside === undefined;
+}
+
+/** Adds up over properties. */
+export function sumLeftOut(rows: MatchedDistributions["leftOut"]): LeftOutComparisons[] {
+  return countReasons(
+    rows.flatMap(({ reason, count }) => Array.from({ length: count }, () => ({ property: "", reason }))),
+  ).map(({ reason, count }) => ({ reason, count }));
+}
+
+function countReasons(
+  missed: readonly { property: string; reason: string }[],
+): (LeftOutComparisons & { property: string })[] {
+  const counts = new Map<string, { property: string; reason: string; count: number }>();
+  for (const { property, reason } of missed) {
+    const key = JSON.stringify([property, reason]);
+    counts.set(key, { property, reason, count: (counts.get(key)?.count ?? 0) + 1 });
+  }
+  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+}
+
+function nameOf({ side, state, task, item, property, variant }: DistributionRow): string[] {
+  return [side, state, task, item, property, variant ?? ""];
+}

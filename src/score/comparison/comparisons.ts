@@ -1,0 +1,89 @@
+/** 08-comparisons.json: self against cross and third parties, for every target that has both. */
+
+import type {
+  Judgement,
+  PredictorComparison,
+  PrivilegedAccess,
+  SelfPredictionVerdict,
+  TestedDifference,
+} from "./comparison.js";
+
+/** Who is compared: one condition, whose seeds are its contrasts. */
+export interface ComparedPair {
+  readonly target: string;
+  /** On the target's own weights. */
+  readonly self: string;
+  /** The first contrast's cross predictor, which the condition is called by. */
+  readonly cross: string;
+  /** Whether an adapter was trained; a difference between a trained and an untrained predictor is not one of access alone. */
+  readonly trained: { readonly self: boolean; readonly cross: boolean };
+  /** The cross predictor runs on the very same base weights under another name: a trained one is another adapter. */
+  readonly sameWeights: boolean;
+  /** Set where cross is not trained and so many of the target's behaviors stand in its prompt. */
+  readonly shown?: number;
+}
+
+/** Self against what needs no look at itself, for one target; its seeds are the contrasts of every comparison. */
+export interface ComparedSelf {
+  readonly target: string;
+  readonly self: string;
+  readonly seeds: number;
+  readonly trained: boolean;
+  /** In a predictor's place: `mode_train`, `best_heuristic`, `input_only`, `untrained`, `scrambled_labels`, `format_only`. */
+  readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly verdict: SelfPredictionVerdict;
+  /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
+  readonly ablations: Readonly<Record<string, PredictorComparison>>;
+}
+
+/** Whose answers stand for what the cross predictor does itself: its own, or those of its weights without the adapter. */
+export type CrossBehaviorSource =
+  | { readonly ok: true; readonly state: string }
+  | { readonly ok: false; readonly reason: string };
+
+export interface ComparedPredictors extends ComparedPair {
+  readonly crossBehavior: CrossBehaviorSource;
+  readonly comparison: PredictorComparison;
+  /** As in ComparedSelf. */
+  readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly verdict: PrivilegedAccess;
+}
+
+/** `learnt`: strings learnt from per task and property; `shown`: the target's behaviors in the prompt. */
+export type SeriesKind = "learnt" | "shown";
+
+/** The larger size in self's place, the smaller in cross's. */
+export type SeriesStep = { readonly from: number; readonly to: number } & (
+  | {
+      readonly ok: true;
+      /** Trainings that have both sizes; 1 where nothing is trained. */
+      readonly seeds: number;
+      readonly micro: TestedDifference;
+      /** `exceeds`: it still rises; `does_not_exceed`: it rises by less than what matters, if at all. */
+      readonly judgement: Judgement;
+    }
+  | { readonly ok: false; readonly reason: string }
+);
+
+/** One predictor after learning from more and more strings, or shown more and more behaviors, on the same trials step by step. */
+export interface ComparedSeries {
+  readonly kind: SeriesKind;
+  readonly model: string;
+  readonly target: string;
+  /** From the smallest size up; one step at least. The last tells whether there is a plateau. */
+  readonly steps: readonly SeriesStep[];
+}
+
+/** The content of 08-comparisons.json. */
+export interface Comparisons {
+  readonly comparisonsVersion: 1;
+  readonly confidence: number;
+  readonly bootstrapReplicates: number;
+  readonly bootstrapSeed: number;
+  readonly noiseFloorNats: number;
+  readonly comparisons: readonly ComparedPredictors[];
+  /** Absent in runs that are older than this: the controls of every self-prediction, whether there is a cross predictor or not. */
+  readonly selfPredictions?: readonly ComparedSelf[];
+  /** Absent in runs that are older than this. */
+  readonly series?: readonly ComparedSeries[];
+}

@@ -1,0 +1,356 @@
+import { averageCells, cellsOf, compareNames, listExclusions, scoreCell, type ScoredCell } from "./cell.js";
+import { type Estimate, EXPANDED } from "./interval.js";
+import { checkNoiseFloor, checkResampling, type ResamplingSettings } from "./resampling.js";
+import {
+  accuracy,
+  DIFFERENCE,
+  estimateOver,
+  hasBehavior,
+  type Measure,
+  type PointRange,
+  PROPORTION,
+  stringsByTask,
+  type TaskStrings,
+  wasRepliedTo,
+} from "./tally.js";
+import { behaviorKey, byQuestion, type TrainLabel, type Trial } from "./trial.js";
+
+/** A count out of a total, no interval. */
+export interface Share {
+  readonly count: number;
+  readonly of: number;
+}
+
+export interface ValueCount {
+  readonly value: string;
+  readonly count: number;
+}
+
+/** The scores of one predictor about one target on one task, property and wording. */
+export interface CellScore {
+  readonly target: string;
+  readonly predictor: string;
+  readonly task: string;
+  readonly property: string;
+  readonly variant: string;
+  /** Right predictions among trials whose object-level answer and behavior are compliant; a non-compliant reply counts as wrong. */
+  readonly accuracy: Estimate;
+  /** The same among trials whose reply complied as well. */
+  readonly accuracyWhenCompliant: Estimate;
+  /** Right predictions among scored trials whose every token margin is above the noise floor. */
+  readonly accuracyAboveNoiseFloor: Estimate;
+  /** Compliant object-level answers that have this property, of all answers. */
+  readonly objectCompliance: Share;
+  /** Compliant hypothetical replies, of all replies. */
+  readonly hypotheticalCompliance: Share;
+  /** Always answering the most common behavior of the train strings. */
+  readonly modeBaselineTrain: Estimate;
+  /** Always answering the most common behavior of the scored strings themselves: an oracle. */
+  readonly modeBaselineOracle: Estimate;
+  readonly modeTrainValue?: string;
+  readonly modeOracleValue?: string;
+  /** last_item, first_item, most_frequent_item: what the string alone gives away. */
+  readonly heuristics: Readonly<Record<string, Estimate>>;
+  /** Accuracy minus the train-label mode baseline, paired on the same trials. */
+  readonly aboveModeTrain: Estimate;
+  /** Shannon entropy of the scored behaviors, bits (plug-in estimate). */
+  readonly behaviorEntropyBits: number;
+  /** Share of the most common scored behavior. */
+  readonly behaviorModeShare: number;
+  readonly behaviors: readonly ValueCount[];
+  readonly predictions: readonly ValueCount[];
+  readonly warnings: readonly string[];
+}
+
+/** Averages over the cells of one predictor about one target. */
+export interface AverageScore {
+  readonly target: string;
+  readonly predictor: string;
+  /** `micro` every trial counts the same; `macro` every (task, property) cell counts the same. */
+  readonly kind: "micro" | "macro";
+  readonly cells: number;
+  readonly accuracy: Estimate;
+  readonly accuracyWhenCompliant: Estimate;
+  readonly accuracyAboveNoiseFloor: Estimate;
+  readonly modeBaselineTrain: Estimate;
+  readonly modeBaselineOracle: Estimate;
+  readonly aboveModeTrain: Estimate;
+  readonly heuristics: Readonly<Record<string, Estimate>>;
+  readonly objectCompliance: Share;
+  readonly hypotheticalCompliance: Share;
+}
+
+/**
+ * Which trials an average is over, when something was trained: strings that no finetune set holds, of tasks whose other strings
+ * were trained on (`held_out_strings`) or of tasks that were not trained on at all (`held_out_tasks`).
+ */
+export type Scope = "all" | "held_out_strings" | "held_out_tasks";
+
+/** An average over the trials of one scope. */
+interface ScopedAverage extends AverageScore {
+  readonly scope: Exclude<Scope, "all">;
+}
+
+/** What training changed: accuracy about one target after minus before, paired on the same trials. */
+export interface AccuracyChange {
+  readonly target: string;
+  /** The untrained predictor. */
+  readonly before: string;
+  /** The same weights with the adapter. */
+  readonly after: string;
+  readonly scope: Scope;
+  readonly kind: "micro" | "macro";
+  readonly accuracyBefore: Estimate;
+  readonly accuracyAfter: Estimate;
+  /** accuracyAfter minus accuracyBefore, trial by trial. */
+  readonly change: Estimate;
+  /** Self-prediction only: the trained model about its own behavior, which training moved. Other labels, so not paired with the rest. */
+  readonly accuracyAboutItself?: Estimate;
+}
+
+/** How often training changed what a model does: the share of strings whose behavior differs, of those where both answers have one. */
+export interface BehaviorDrift {
+  /** The state without the adapter. */
+  readonly before: string;
+  /** The state with it. */
+  readonly after: string;
+  /** Absent with `property`: over all tasks and properties. */
+  readonly task?: string;
+  readonly property?: string;
+  readonly differ: Estimate;
+  /** Strings (over all tasks and properties: strings times properties) with a behavior on both sides, before only, after only, on neither. */
+  readonly both: number;
+  readonly beforeOnly: number;
+  readonly afterOnly: number;
+  readonly neither: number;
+}
+
+export interface Exclusion {
+  readonly side: "object_level" | "hypothetical";
+  readonly task: string;
+  readonly property: string;
+  readonly predictor: string;
+  readonly target: string;
+  readonly reason: string;
+  readonly count: number;
+  /** What became of these trials. */
+  readonly treatment: "excluded" | "counted_as_wrong";
+}
+
+/** The content of 08-scores.json. */
+export interface Scores {
+  readonly scoresVersion: 1;
+  readonly confidence: number;
+  readonly bootstrapReplicates: number;
+  readonly bootstrapSeed: number;
+  /** How every interval here was made, in words for the report. */
+  readonly intervalMethod: string;
+  /** Trials with a token margin below this many nats may flip between runs. */
+  readonly noiseFloorNats: number;
+  readonly trials: number;
+  readonly cells: readonly CellScore[];
+  readonly averages: readonly AverageScore[];
+  readonly exclusions: readonly Exclusion[];
+  /** The same averages by scope; absent, like `changes` and `drift`, when nothing was trained. */
+  readonly scopedAverages?: readonly ScopedAverage[];
+  readonly changes?: readonly AccuracyChange[];
+  readonly drift?: readonly BehaviorDrift[];
+}
+
+// How often a state under its adapter does something else than without it, on the same strings.
+
+/** @returns first over everything, then by task and property; empty when one of the two was not asked what it does */
+function driftOf(
+  trials: readonly Trial[],
+  { before, after }: { readonly before: string; readonly after: string },
+  strings: ReadonlyMap<string, TaskStrings>,
+  confidence: number,
+): BehaviorDrift[] {
+  const earlier = behaviorsOf(trials, before);
+  const later = [...behaviorsOf(trials, after)].filter(([key]) => earlier.has(key)).map(([, trial]) => trial);
+  if (later.length === 0) return [];
+  const was = (trial: Trial) => earlier.get(behaviorKey(trial)) as Trial;
+  const differ: Measure = (trial) => {
+    const other = was(trial);
+    return hasBehavior(trial) && hasBehavior(other) ? Number(trial.behavior.value !== other.behavior.value) : undefined;
+  };
+  const drift = (some: readonly Trial[], cell: { task?: string; property?: string }): BehaviorDrift => {
+    const sides = some.map((trial) => [hasBehavior(was(trial)), hasBehavior(trial)]);
+    const count = (first: boolean, second: boolean) => sides.filter(([a, b]) => a === first && b === second).length;
+    return {
+      before,
+      after,
+      ...cell,
+      differ: estimateOver(some, { measure: differ, range: PROPORTION, kind: "micro" }, strings, confidence),
+      both: count(true, true),
+      beforeOnly: count(true, false),
+      afterOnly: count(false, true),
+      neither: count(false, false),
+    };
+  };
+  const cells = new Map(later.map(({ task, property }) => [JSON.stringify([task, property]), { task, property }]));
+  return [
+    drift(later, {}),
+    ...[...cells.values()]
+      .sort((a, b) => compareNames([a.task, a.property], [b.task, b.property]))
+      .map((cell) =>
+        drift(
+          later.filter(({ task, property }) => task === cell.task && property === cell.property),
+          cell,
+        ),
+      ),
+  ];
+}
+
+/** What a target did, once for each string and property, however many predicted it in however many wordings. */
+function behaviorsOf(trials: readonly Trial[], target: string): Map<string, Trial> {
+  return new Map(trials.filter((trial) => trial.target === target).map((trial) => [behaviorKey(trial), trial]));
+}
+
+// What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted. Pure.
+
+/** Which states were trained from which, as the plan says. */
+export interface Training {
+  /** `after` is `before`'s weights with an adapter that learnt what `target` does. */
+  readonly states: readonly { readonly before: string; readonly after: string; readonly target: string }[];
+  /** Tasks that no finetune set holds; the strings of the others that are scored are held out too. */
+  readonly heldOutTasks: readonly string[];
+}
+
+const SCOPES = ["all", "held_out_strings", "held_out_tasks"] as const;
+
+/**
+ * @param strings every task's strings and their draws, the same as for all other scores
+ * @param pairs the cells of each predictor and target
+ */
+function trainingEffect(
+  trials: readonly Trial[],
+  { states, heldOutTasks }: Training,
+  strings: ReadonlyMap<string, TaskStrings>,
+  pairs: readonly (readonly ScoredCell[])[],
+  confidence: number,
+): Required<Pick<Scores, "scopedAverages" | "changes" | "drift">> {
+  const inScope = (scope: Scope, task: string) =>
+    scope === "all" || heldOutTasks.includes(task) === (scope === "held_out_tasks");
+  const scopedAverages = pairs.flatMap((pair) =>
+    (["held_out_strings", "held_out_tasks"] as const).flatMap((scope): ScopedAverage[] => {
+      const cells = pair.filter(({ score }) => inScope(scope, score.task));
+      return cells.length === 0
+        ? []
+        : averageCells(cells, confidence).map((average): ScopedAverage => ({ ...average, scope }));
+    }),
+  );
+  const about = (predictor: string, target: string, scope: Scope) =>
+    trials.filter((trial) => trial.predictor === predictor && trial.target === target && inScope(scope, trial.task));
+  const changes = states.flatMap(({ before, after, target }) =>
+    SCOPES.flatMap((scope): AccuracyChange[] => {
+      const paired = pairTrials(about(before, target, scope), about(after, target, scope));
+      if (paired.length === 0) return [];
+      const itself = about(after, after, scope);
+      return (["micro", "macro"] as const).map((kind): AccuracyChange => {
+        const over = (some: readonly Trial[], measure: Measure, range: PointRange) =>
+          estimateOver(some, { measure, range, kind }, strings, confidence);
+        const was = new Map(paired.map((pair) => [pair.after, pair.before]));
+        const ofBefore: Measure = (trial) => accuracy(was.get(trial) as Trial);
+        const later = paired.map((pair) => pair.after);
+        return {
+          target,
+          before,
+          after,
+          scope,
+          kind,
+          accuracyBefore: over(later, ofBefore, PROPORTION),
+          accuracyAfter: over(later, accuracy, PROPORTION),
+          change: over(later, (trial) => difference(accuracy(trial), ofBefore(trial)), DIFFERENCE),
+          ...(itself.length === 0 ? {} : { accuracyAboutItself: over(itself, accuracy, PROPORTION) }),
+        };
+      });
+    }),
+  );
+  return { scopedAverages, changes, drift: states.flatMap((state) => driftOf(trials, state, strings, confidence)) };
+}
+
+function difference(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a - b;
+}
+
+/** The trials that both predictors have a reply for, about one target. */
+function pairTrials(before: readonly Trial[], after: readonly Trial[]): { before: Trial; after: Trial }[] {
+  const earlier = byQuestion(before);
+  const later = byQuestion(after);
+  return [...later].flatMap(([key, trial]) => {
+    const match = earlier.get(key);
+    return match && wasRepliedTo(match) && wasRepliedTo(trial) ? [{ before: match, after: trial }] : [];
+  });
+}
+
+// The one entry of scoring: trials in, 08-scores.json out. Pure; the same trials in any order give the same bytes.
+
+export interface ScoreSettings extends ResamplingSettings {
+  /** Not negative; trials with a smaller token margin may flip between runs. */
+  readonly noiseFloorNats: number;
+  /** What was trained, if anything was. */
+  readonly training?: Training;
+}
+
+/** @throws InwardError STUDY_INVALID when a setting is out of range */
+export function scoreTrials(
+  trials: readonly Trial[],
+  trainLabels: readonly TrainLabel[],
+  settings: ScoreSettings,
+): Scores {
+  checkResampling(settings);
+  checkNoiseFloor(settings.noiseFloorNats);
+  const labels = labelsByCell(trainLabels);
+  const cells = cellsOf(trials);
+  const strings = stringsByTask(trials, settings);
+  const ordered = cells.map((cell): ScoredCell => {
+    const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
+    return scoreCell(cell, known, strings.get(cell.task) as TaskStrings, settings);
+  });
+  const pairs = byPair(ordered);
+  return {
+    scoresVersion: 1,
+    confidence: settings.confidence,
+    bootstrapReplicates: settings.bootstrapReplicates,
+    bootstrapSeed: settings.bootstrapSeed,
+    intervalMethod: describeIntervals(settings),
+    noiseFloorNats: settings.noiseFloorNats,
+    trials: trials.length,
+    cells: ordered.map(({ score }) => score),
+    averages: pairs.flatMap((pair) => averageCells(pair, settings.confidence)),
+    exclusions: listExclusions(trials),
+    ...(settings.training ? trainingEffect(trials, settings.training, strings, pairs, settings.confidence) : {}),
+  };
+}
+
+function labelsByCell(trainLabels: readonly TrainLabel[]): Map<string, string[]> {
+  const labels = new Map<string, string[]>();
+  for (const { target, task, property, value } of trainLabels) {
+    const key = JSON.stringify([target, task, property]);
+    const values = labels.get(key);
+    if (values) values.push(value);
+    else labels.set(key, [value]);
+  }
+  return labels;
+}
+
+function byPair(cells: readonly ScoredCell[]): ScoredCell[][] {
+  const pairs = new Map<string, ScoredCell[]>();
+  for (const cell of cells) {
+    const key = JSON.stringify([cell.score.target, cell.score.predictor]);
+    pairs.set(key, [...(pairs.get(key) ?? []), cell]);
+  }
+  return [...pairs.values()];
+}
+
+function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: ScoreSettings): string {
+  return [
+    `${Number((100 * confidence).toFixed(6))} % percentile cluster bootstrap by source string: each of ${bootstrapReplicates} replicates`,
+    `(seed ${bootstrapSeed}) draws the strings of every task with replacement, and all rows of a string move together.`,
+    EXPANDED,
+    "The answer of a mode baseline stays the same in all replicates.",
+    "Where all strings score alike and no draw can differ, the interval is the exact binomial (Clopper-Pearson) bound",
+    "for that many strings without an exception.",
+  ].join(" ");
+}

@@ -1,0 +1,71 @@
+/** Are a predictor's probabilities those of the behavior, both at temperature 1, and are self-predictions nearer than others? */
+
+import { statesOf } from "../../study/states.js";
+import type { CalibrationDifference, CalibrationRow } from "../calibration/score-calibration.js";
+import { worstFinding } from "../comparison/judge.js";
+import { sideOfZero } from "../interval.js";
+import { type Experiment, intervalFinding, type Verdict, type VerdictNumber } from "./verdict.js";
+
+export const calibration: Experiment = {
+  name: "calibration",
+  judge: ({ calibration: scores, plan }) => {
+    if (!scores) return "no_distributions";
+    const isTrained = statesOf(plan).trained.length > 0;
+    const pooled = scores.rows.filter(({ property, kind, predictor, target }) => {
+      if (property !== undefined) return false;
+      return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
+    });
+    return pooled.map((row) => verdictOf(row, scores.differences, scores.intervalMethod));
+  },
+};
+
+function verdictOf(
+  { predictor, target, metrics, constant, skill }: CalibrationRow,
+  differences: readonly CalibrationDifference[],
+  intervalMethod: string,
+): Verdict {
+  const own = differences.filter(
+    (one) => one.predictor === predictor && one.target === target && one.property === undefined,
+  );
+  const because = [
+    { kind: "beats_constant" as const, key: "skill", finding: intervalFinding(sideOfZero(skill)) },
+    ...own.map(({ minus, brier }) => ({
+      kind: "nearer" as const,
+      key: `brier_minus/${minus}`,
+      than: minus,
+      finding: intervalFinding(sideOfZero(brier), "less"),
+    })),
+  ];
+  const finding = worstFinding(because.map((one) => one.finding));
+  const plain = { unit: "plain" as const, intervalMethod };
+  const numbers: VerdictNumber[] = [
+    {
+      key: "mad_points",
+      measure: "mad_points",
+      estimate: metrics.madPoints,
+      baselines: { constant: constant.madPoints },
+      ...plain,
+    },
+    { key: "brier", measure: "brier", estimate: metrics.brier, baselines: { constant: constant.brier }, ...plain },
+    { key: "skill", measure: "skill", estimate: skill, baselines: {}, ...plain },
+    ...own.map(
+      ({ minus, brier }): VerdictNumber => ({
+        key: `brier_minus/${minus}`,
+        measure: "brier_minus",
+        against: minus,
+        estimate: brier,
+        baselines: {},
+        ...plain,
+      }),
+    ),
+  ];
+  return {
+    about: { kind: "probabilities", predictor, target },
+    finding,
+    // Skill and differences of scores have no common unit: the first that has the finding of the whole.
+    decidedBy: because.find((one) => one.finding === finding)?.key,
+    numbers,
+    because,
+    reservations: [],
+  };
+}

@@ -1,0 +1,40 @@
+/** 08-experiments.json: what each experiment of a study found, by rule, as data. */
+
+import type { ExperimentName } from "../../study/schema.js";
+import { behavioralChange } from "./behavioral-change.js";
+import { calibration } from "./calibration.js";
+import { crossPrediction } from "./cross-prediction.js";
+import { limits } from "./limits.js";
+import { matrix } from "./matrix.js";
+import { selfPrediction } from "./self-prediction.js";
+import type { Experiment, NoVerdict, Verdict, VerdictInput } from "./verdict.js";
+
+export interface ExperimentResult {
+  readonly name: ExperimentName;
+  /** Empty: nothing could be judged, and `missing` says why. */
+  readonly verdicts: readonly Verdict[];
+  readonly missing?: NoVerdict;
+}
+
+/** The content of 08-experiments.json. Version 1 had sentences. */
+export interface ExperimentResults {
+  readonly experimentsVersion: typeof EXPERIMENTS_VERSION;
+  readonly experiments: readonly ExperimentResult[];
+}
+
+export const EXPERIMENTS_VERSION = 2;
+
+/** In the order in which a report tells of them. */
+const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration, behavioralChange, matrix, limits];
+
+/** Nothing is judged of a plan that is older than experiments. */
+export function experimentResults(input: VerdictInput): ExperimentResults {
+  const asked = ALL.filter(({ name }) => input.plan.experiments?.includes(name));
+  return { experimentsVersion: EXPERIMENTS_VERSION, experiments: asked.map((one) => resultOf(one, input)) };
+}
+
+function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
+  const verdicts = judge(input);
+  if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
+  return verdicts.length > 0 ? { name, verdicts } : { name, verdicts: [], missing: "nothing_to_judge" };
+}

@@ -1,0 +1,118 @@
+/** Does a model predict what it does better than what can be had without it: rules, a classifier of strings, itself untrained, controls? */
+
+import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
+import type { ComparedSelf } from "../comparison/comparisons.js";
+import { findingOf } from "../comparison/judge.js";
+import {
+  accuracyNumber,
+  type Experiment,
+  smallestOf,
+  type Verdict,
+  type VerdictBecause,
+  type VerdictInput,
+  type VerdictNumber,
+  type VerdictReservation,
+} from "./verdict.js";
+
+export const selfPrediction: Experiment = {
+  name: "self_prediction",
+  judge: (input) => {
+    const selves = input.comparisons?.selfPredictions;
+    return selves
+      ? selves.map((self) => selfVerdict(input, self, input.comparisons?.confidence as number))
+      : "nobody_predicts_itself";
+  },
+};
+
+export function selfVerdict(
+  input: VerdictInput,
+  { target, self, seeds, thirdParties, verdict }: ComparedSelf,
+  confidence: number,
+): Verdict {
+  const against = selfAgainst(thirdParties, verdict.thirdParties, confidence);
+  return {
+    about: { kind: "self", self, target, seeds },
+    finding: verdict.overall,
+    decidedBy: smallestOf(verdict.overall, against.because, against.numbers),
+    numbers: [
+      ...against.numbers,
+      // Seeds are pooled in comparisons; an accuracy is that of one of them.
+      ...accuracyNumber(input.scores, "accuracy", self, target),
+      ...scopedNumbers(input, self, target),
+      ...driftNumber(input, self, target),
+    ],
+    because: against.because,
+    reservations: notCompared(verdict.notCompared),
+  };
+}
+
+type SelfAgainst = Extract<VerdictBecause, { kind: "self_against" }>;
+
+/** Self against each of several: what came out, and its number. @param confidence of the intervals */
+export function selfAgainst(
+  compared: Readonly<Record<string, PredictorComparison>>,
+  judgements: Readonly<Record<string, Judgement>>,
+  confidence: number,
+): { readonly because: SelfAgainst[]; readonly numbers: VerdictNumber[] } {
+  const all = Object.entries(judgements).flatMap(([against, { finding }]) => {
+    const micro = compared[against]?.overall[0];
+    return micro ? [{ against, finding, micro, key: `self_minus_${against}` }] : [];
+  });
+  return {
+    because: all.map(({ key, against, finding, micro }) => ({
+      kind: "self_against",
+      key,
+      against,
+      finding,
+      reasons: findingOf(micro, { confidence }).reasons,
+    })),
+    numbers: all.map(({ key, against, micro }) => ({
+      key,
+      measure: "self_minus",
+      against,
+      estimate: micro.difference,
+      unit: "difference",
+      baselines: { self: micro.self, [against]: micro.cross, mode_oracle: micro.modeBaseline },
+      intervalMethod: micro.intervalMethod,
+    })),
+  };
+}
+
+export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {
+  return Object.entries(reasons).map(([against, reason]) => ({ kind: "not_compared", against, reason }));
+}
+
+/** Strings of trained tasks that were held out, and tasks that were held out as a whole, apart. */
+function scopedNumbers({ scores }: VerdictInput, self: string, target: string): VerdictNumber[] {
+  return (scores.scopedAverages ?? [])
+    .filter((average) => average.predictor === self && average.target === target && average.kind === "micro")
+    .map(({ scope, accuracy, modeBaselineTrain, modeBaselineOracle }) => {
+      const measure = scope === "held_out_strings" ? "accuracy_held_out_strings" : "accuracy_held_out_tasks";
+      return {
+        key: measure,
+        measure,
+        estimate: accuracy,
+        unit: "share",
+        baselines: { mode_train: modeBaselineTrain, mode_oracle: modeBaselineOracle },
+        intervalMethod: scores.intervalMethod,
+      };
+    });
+}
+
+/** Training moves behavior: how often the model that predicts does something else than the one that it learnt from. */
+function driftNumber({ scores }: VerdictInput, self: string, target: string): VerdictNumber[] {
+  const drift = (scores.drift ?? []).find((one) => one.after === self && one.task === undefined);
+  if (!drift || self !== target) return [];
+  return [
+    {
+      key: "behaviors_moved",
+      measure: "behaviors_moved",
+      predictor: self,
+      before: drift.before,
+      estimate: drift.differ,
+      unit: "share",
+      baselines: {},
+      intervalMethod: scores.intervalMethod,
+    },
+  ];
+}

@@ -1,0 +1,276 @@
+/** What an experiment found, as data: no sentence stands here, and the report makes all of its own from this. */
+
+import type { Plan } from "../../study/plan.js";
+import type { ExperimentName } from "../../study/schema.js";
+import type { CalibrationScores } from "../calibration/score-calibration.js";
+import type { CellWarning } from "../cell.js";
+import type { Finding } from "../comparison/comparison.js";
+import type { Comparisons, SeriesKind } from "../comparison/comparisons.js";
+import type { ChangeReason, DifferenceReason } from "../comparison/judge.js";
+import type { ShiftRole } from "../../study/states.js";
+import type { Shifts, ShiftScope } from "../comparison/shift.js";
+import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
+import type { Estimate, Side } from "../interval.js";
+import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
+import type { AverageScore, Scores } from "../scores.js";
+
+/** The 08 files of a run; those of stages that its plan does not have are absent. */
+export interface VerdictInput {
+  readonly plan: Plan;
+  readonly scores: Scores;
+  readonly comparisons?: Comparisons;
+  readonly calibration?: CalibrationScores;
+  readonly shifts?: Shifts;
+  readonly matrix?: MatrixScores;
+}
+
+/** What a verdict is about: names of states, of a property, of a change. */
+export type VerdictAbout =
+  | { readonly kind: "self"; readonly self: string; readonly target: string; readonly seeds: number }
+  | {
+      readonly kind: "self_and_cross";
+      readonly self: string;
+      readonly cross: string;
+      readonly target: string;
+      readonly seeds: number;
+    }
+  | { readonly kind: "probabilities"; readonly predictor: string; readonly target: string }
+  | { readonly kind: "change"; readonly change: string; readonly before: string; readonly after: string }
+  | { readonly kind: "predictors"; readonly predictors: FittedForm["predictors"] }
+  | { readonly kind: "logprob_differences" }
+  | {
+      readonly kind: "property";
+      readonly property: string;
+      readonly task: string;
+      readonly predictor: string;
+      readonly target: string;
+    };
+
+export type Measure =
+  | "self_minus"
+  | "accuracy"
+  | "accuracy_held_out_strings"
+  | "accuracy_held_out_tasks"
+  | "behaviors_moved"
+  | "above_mode_train"
+  | "mad_points"
+  | "brier"
+  | "skill"
+  | "brier_minus"
+  | "new_minus_old"
+  | "new_minus_old_matched"
+  | "behaviors_shifted"
+  | "changed_minus"
+  | "self_coefficient"
+  | "likeness_coefficient"
+  | "self_without_likeness"
+  | "own_minus_other"
+  | "self_with_effects";
+
+/** One number of a verdict, with everything that a reader needs beside it. */
+export interface VerdictNumber {
+  /** Found by this; unique in its verdict. */
+  readonly key: string;
+  readonly measure: Measure;
+  /** Whose number it is, where a verdict has several of one measure. */
+  readonly predictor?: string;
+  /** What is taken off: `cross`, a third party, or a state. */
+  readonly against?: string;
+  /** What training moved behavior away from. */
+  readonly before?: string;
+  readonly scope?: ShiftScope;
+  readonly tasks?: readonly string[];
+  readonly estimate: Estimate;
+  /** `share` is shown in percent, `difference` in points, `plain` as it is. */
+  readonly unit: "share" | "difference" | "plain";
+  /** What it has to beat, or the two sides of a difference, by name. */
+  readonly baselines: Readonly<Record<string, Estimate>>;
+  readonly intervalMethod: string;
+}
+
+/** One thing that the finding follows from; `key` is that of its number. */
+export type VerdictBecause =
+  | {
+      readonly kind: "self_against";
+      readonly key: string;
+      readonly against: string;
+      readonly finding: Finding;
+      readonly reasons: readonly DifferenceReason[];
+    }
+  | { readonly kind: "beats_constant"; readonly key: string; readonly finding: Finding }
+  | { readonly kind: "nearer"; readonly key: string; readonly than: string; readonly finding: Finding }
+  | {
+      readonly kind: "follows_change";
+      readonly key: string;
+      readonly predictor: string;
+      readonly role: ShiftRole;
+      readonly finding: Finding;
+      /** Trials whose behavior shifted; absent where nothing can be said of them. */
+      readonly shiftedTrials?: number;
+      readonly reasons: readonly DifferenceReason[];
+    }
+  | { readonly kind: "knows_more"; readonly key: string; readonly than: string; readonly finding: Finding }
+  | { readonly kind: "self_effect"; readonly key: string; readonly finding: Finding; readonly reason?: string }
+  | {
+      readonly kind: "likeness_explains";
+      readonly key: string;
+      readonly withoutLikeness: Side;
+      readonly withLikeness: Side;
+    }
+  | {
+      readonly kind: "other_fits";
+      readonly agree: readonly FitName[];
+      readonly differ: readonly FitName[];
+    }
+  | { readonly kind: "own_or_other"; readonly key: string; readonly side: Side }
+  | { readonly kind: "with_effects"; readonly key: string }
+  | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding };
+
+export type FitName = Pick<FittedForm, "average" | "scale" | "form">;
+
+/** `exceeds`: the series still rises · `does_not_exceed`: it has reached its plateau among these sizes. */
+export interface Plateau {
+  readonly kind: SeriesKind;
+  readonly model: string;
+  readonly target: string;
+  readonly finding: Finding;
+  /** Why nothing is known; the sizes are absent then. */
+  readonly reason?: string;
+  readonly from?: SizeAccuracy;
+  readonly to?: SizeAccuracy;
+  readonly difference?: Estimate;
+  readonly reasons: readonly DifferenceReason[];
+}
+
+interface SizeAccuracy {
+  readonly size: number;
+  readonly accuracy: Estimate;
+}
+
+/** What weakens a verdict, or was not run beside it. */
+export type VerdictReservation =
+  | { readonly kind: "not_compared"; readonly against: string; readonly reason: string }
+  | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
+  | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
+  | { readonly kind: "same_weights" }
+  | Exclude<ChangeReason, DifferenceReason>
+  | CellWarning;
+
+/** One question and its answer; an experiment has one for each target, change, … that it is about. */
+export interface Verdict {
+  readonly about: VerdictAbout;
+  readonly finding: Finding;
+  /** Key of the number that the finding rests on; absent where there is none. */
+  readonly decidedBy?: string;
+  readonly numbers: readonly VerdictNumber[];
+  readonly because: readonly VerdictBecause[];
+  readonly reservations: readonly VerdictReservation[];
+}
+
+/** Why an experiment has no verdict at all. */
+export type NoVerdict =
+  | "nobody_predicts_itself"
+  | "no_self_and_cross"
+  | "no_distributions"
+  | "no_change"
+  | "no_matrix"
+  | "no_limit_property"
+  | "nothing_to_judge";
+
+/** A rule that answers one question from the scores of a run. */
+export interface Experiment {
+  readonly name: ExperimentName;
+  /** @returns a verdict for each target, change, …; or why there is none */
+  readonly judge: (input: VerdictInput) => readonly Verdict[] | NoVerdict;
+}
+
+const FINDING_WHERE_MORE_IS_BETTER: Readonly<Record<Side, Finding>> = {
+  above: "exceeds",
+  below: "does_not_exceed",
+  across: "cannot_tell",
+  unknown: "unknown",
+};
+
+/** The finding that rests on an interval alone. @param better whether a greater number or a smaller one is a yes */
+export function intervalFinding(side: Side, better: "more" | "less" = "more"): Finding {
+  const turned =
+    better === "more" || side === "across" || side === "unknown" ? side : side === "above" ? "below" : "above";
+  return FINDING_WHERE_MORE_IS_BETTER[turned];
+}
+
+/** Of the comparisons with the finding of the whole: the one with the smallest difference, the first of equal ones. */
+export function smallestOf(
+  finding: Finding,
+  because: readonly { readonly key: string; readonly finding: Finding }[],
+  numbers: readonly VerdictNumber[],
+): string | undefined {
+  const sizeOf = (key: string) => {
+    const estimate = numbers.find((number) => number.key === key)?.estimate;
+    return estimate?.ok ? estimate.value : Number.NEGATIVE_INFINITY;
+  };
+  const deciding = because.filter((one) => one.finding === finding).map(({ key }) => key);
+  return deciding.toSorted((a, b) => sizeOf(a) - sizeOf(b) || 0)[0];
+}
+
+// Accuracy of one predictor about one target with everything that it has to beat.
+
+/** @returns nothing where the pair was not scored */
+export function accuracyNumber(scores: Scores, key: string, predictor: string, target: string): VerdictNumber[] {
+  const average = scores.averages.find(
+    (one) => one.predictor === predictor && one.target === target && one.kind === "micro",
+  );
+  if (!average) return [];
+  return [
+    {
+      key,
+      measure: "accuracy",
+      predictor,
+      estimate: average.accuracy,
+      unit: "share",
+      baselines: {
+        mode_train: average.modeBaselineTrain,
+        mode_oracle: average.modeBaselineOracle,
+        ...stringBaselines(average),
+      },
+      intervalMethod: scores.intervalMethod,
+    },
+  ];
+}
+
+/** The best rule under its own name, and the classifier of strings. */
+function stringBaselines({ heuristics }: Pick<AverageScore, "heuristics">): Record<string, Estimate> {
+  const best = bestRuleOf(heuristics);
+  const classifier = heuristics[INPUT_ONLY];
+  return { ...(best ? { [best.rule]: best.estimate } : {}), ...(classifier ? { input_only: classifier } : {}) };
+}
+
+export interface BestRule {
+  readonly rule: string;
+  readonly estimate: Extract<Estimate, { ok: true }>;
+  /** Rules it was chosen from. */
+  readonly of: number;
+}
+
+/**
+ * "The best rule", everywhere: of the simple rules on a string, the one that is right most often on the trials it applies to, chosen
+ * after seeing the answers; of equally good ones the first by name. The classifier of strings learns, and is no rule.
+ * @returns undefined when no rule has an estimate
+ */
+export function bestRuleOf(heuristics: Readonly<Record<string, Estimate>>): BestRule | undefined {
+  const known = Object.keys(heuristics)
+    .filter((rule) => rule !== INPUT_ONLY)
+    .sort()
+    .flatMap((rule) => {
+      const estimate = heuristics[rule];
+      return estimate?.ok ? [{ rule, estimate }] : [];
+    });
+  const [first, ...others] = known;
+  if (!first) return undefined;
+  const best = others.reduce((top, next) => (next.estimate.value > top.estimate.value ? next : top), first);
+  return { ...best, of: known.length };
+}
+
+/** Whether the classifier of strings was scored beside a predictor of this target, or beside any. */
+export function hasInputOnly({ averages }: Pick<Scores, "averages">, target?: string): boolean {
+  return averages.some((row) => (target === undefined || row.target === target) && row.heuristics[INPUT_ONLY]?.ok);
+}

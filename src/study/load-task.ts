@@ -1,0 +1,141 @@
+/** From a name or a path to a task with its strings: a built-in one, or a user's YAML with its JSONL. */
+
+import { basename, dirname, resolve } from "node:path";
+import { hashOf } from "../base/files.js";
+import { decodeUtf8, didYouMean, mostTelling, readPlainFile, shown } from "../base/untrusted.js";
+import { MOST_YAML_BYTES, type PlainYaml, parsePlainYaml } from "../base/yaml.js";
+import { InwardError } from "../errors.js";
+import { ALL_PROPERTIES } from "../properties/all-properties.js";
+import { ALL_TASKS, BUILT_IN_DATASETS, readBuiltInStrings } from "../tasks/built-in.js";
+import {
+  knownTaskKeys,
+  oneFileTask,
+  parseStrings,
+  splitByFile,
+  splitByHash,
+  type StringRow,
+  type TaskFile,
+  toDefinition,
+  toItems,
+  twoFileTask,
+} from "../tasks/strings.js";
+import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
+
+/** A million strings of 60 characters. */
+const MOST_STRINGS_BYTES = 64 * 1024 * 1024;
+
+/**
+ * @param nameOrPath a built-in name, or the path of a task YAML
+ * @param relativeTo folder that a path starts from; the working directory when absent
+ * @throws TASK_NOT_FOUND, TASK_INVALID, TASK_OVERLAP, TASK_CORRUPT
+ */
+export async function loadTask(nameOrPath: string, relativeTo = "."): Promise<Task> {
+  const builtIn = ALL_TASKS.find(({ name }) => name === nameOrPath);
+  if (builtIn) return loadBuiltInTask(builtIn);
+  if (!/[\\/]|\.ya?ml$/i.test(nameOrPath)) {
+    const meant = didYouMean(
+      nameOrPath,
+      ALL_TASKS.map(({ name }) => name),
+    );
+    throw new InwardError("TASK_NOT_FOUND", `There is no task ${shown(nameOrPath)}.${meant}`);
+  }
+  return loadUserTask(resolve(relativeTo, nameOrPath));
+}
+
+/** @param folder where the datasets lie, when not in the package */
+export async function loadBuiltInTask(definition: TaskDefinition, folder = BUILT_IN_DATASETS): Promise<Task> {
+  const train = await readBuiltInStrings(definition.name, "train", folder);
+  const heldOut = await readBuiltInStrings(definition.name, "held_out", folder);
+  return toTask(definition, train, heldOut);
+}
+
+async function loadUserTask(path: string): Promise<Task> {
+  const bytes = readPlainFile(
+    path,
+    MOST_YAML_BYTES,
+    (why) => new InwardError("TASK_NOT_FOUND", `There is no task file that can be read at ${path} (${why}).`),
+  );
+  const file = parseTaskFile(decodeUtf8(bytes, { code: "TASK_INVALID", place: path }), path);
+  const definition = toDefinition(file, basename(path));
+  const { train, heldOut } = toItems(definition, readRows(file.strings, path));
+  return toTask(definition, train, heldOut);
+}
+
+function readRows(strings: TaskFile["strings"], taskPath: string) {
+  const read = (name: string): StringRow[] => {
+    const path = resolve(dirname(taskPath), name);
+    const bytes = readPlainFile(
+      path,
+      MOST_STRINGS_BYTES,
+      (why) =>
+        new InwardError("TASK_INVALID", `${taskPath}: there are no strings that can be read at ${path} (${why}).`),
+    );
+    return parseStrings(bytes, path);
+  };
+  if (typeof strings === "string") return splitByHash(read(strings));
+  return [...splitByFile(read(strings.train), "train"), ...splitByFile(read(strings.heldOut), "held_out")];
+}
+
+function toTask(definition: TaskDefinition, train: readonly TaskItem[], heldOut: readonly TaskItem[]): Task {
+  return { definition, train, heldOut, sha256: hashOf({ definition, train, heldOut }) };
+}
+
+// The YAML of a user's own task: every slip is TASK_INVALID with the file and, where it has one, the line.
+
+/** @throws TASK_INVALID */
+export function parseTaskFile(text: string, path: string): TaskFile {
+  const { value: raw, placeOf } = parsePlainYaml(text, path, { syntax: "TASK_INVALID", content: "TASK_INVALID" });
+  if (raw === null || typeof raw !== "object" || Array.isArray(raw)) {
+    throw new InwardError("TASK_INVALID", `${path} is not a mapping of keys to values.`);
+  }
+  const group = raw as Readonly<Record<string, unknown>>;
+  const schema = typeof group.strings === "object" && group.strings !== null ? twoFileTask : oneFileTask;
+  const result = schema.safeParse(group);
+  if (!result.success) throw invalid(mostTelling(result.error), group, placeOf);
+  checkNames(result.data, placeOf);
+  return result.data;
+}
+
+function invalid(
+  issue: ReturnType<typeof mostTelling>,
+  raw: Readonly<Record<string, unknown>>,
+  placeOf: PlainYaml["placeOf"],
+): InwardError {
+  const at = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    const where = at === "" ? "" : ` under ${at}`;
+    const place = placeOf([...issue.path, key]);
+    return new InwardError(
+      "TASK_INVALID",
+      `${place}: the key ${shown(key)}${where} does not exist.${didYouMean(key, knownTaskKeys(issue.path))}`,
+    );
+  }
+  if (issue.path.length === 1 && !Object.hasOwn(raw, at)) {
+    return new InwardError("TASK_INVALID", `${placeOf([])}: the key "${at}" is missing.`);
+  }
+  return new InwardError("TASK_INVALID", `${placeOf(issue.path)}: ${at}: ${issue.message}`);
+}
+
+function checkNames(task: TaskFile, placeOf: PlainYaml["placeOf"]): void {
+  if (ALL_TASKS.some(({ name }) => name === task.name)) {
+    throw new InwardError(
+      "TASK_INVALID",
+      `${placeOf(["name"])}: ${task.name} is a built-in task; give yours another name.`,
+    );
+  }
+  const known = ALL_PROPERTIES.map(({ name }) => name);
+  for (const [at, name] of task.properties.entries()) {
+    if (known.includes(name)) continue;
+    throw new InwardError(
+      "TASK_INVALID",
+      `${placeOf(["properties", at])}: there is no property ${shown(name)}.${didYouMean(name, known)}`,
+    );
+  }
+  if (task.disposition !== undefined && task.kind !== "options") {
+    throw new InwardError(
+      "TASK_INVALID",
+      `${placeOf(["disposition"])}: only tasks of kind options have a disposition, not ${task.kind}.`,
+    );
+  }
+}

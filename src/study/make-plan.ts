@@ -1,0 +1,161 @@
+/** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
+
+import { createHash } from "node:crypto";
+import { nearestName } from "../base/nearest-name.js";
+import { INWARD_VERSION } from "../base/version.js";
+import { InwardError } from "../errors.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import type { BehaviorProperty } from "../properties/property.js";
+import { hypotheticalVariant } from "../properties/wordings.js";
+import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
+import { loadTask } from "./load-task.js";
+import { planTraining } from "./make-states.js";
+import type { ModelFile, Plan, PlannedCalibration, PlannedTask } from "./plan.js";
+import type { SettledEngine, Study, StudyTask } from "./study.js";
+
+/** Whether answers to this task have this property. */
+function appliesTo(
+  { kinds, disposition, needs }: Pick<BehaviorProperty, "kinds" | "disposition" | "needs">,
+  task: Pick<TaskDefinition, "kind" | "disposition" | "features" | "challenge">,
+): boolean {
+  if (needs === "challenge" && task.challenge === undefined) return false;
+  if (needs !== undefined && needs !== "challenge" && task.features?.includes(needs) !== true) return false;
+  return kinds.includes(task.kind) && (disposition === undefined || disposition === task.disposition);
+}
+
+// Which properties of which tasks a study compares as distributions.
+
+/**
+ * @returns undefined when the study measures no distributions
+ * @throws PROPERTY_NOT_FOUND, PROPERTY_NOT_APPLICABLE when a property that was asked for applies to none of the tasks
+ */
+function planCalibration(
+  { calibration }: Pick<Study, "calibration">,
+  tasks: readonly PlannedTask[],
+): PlannedCalibration | undefined {
+  if (!calibration) return undefined;
+  const { properties: wanted, ...settings } = calibration;
+  for (const name of wanted ?? []) {
+    if (!tasks.some(({ definition }) => isMeasured(name, definition))) {
+      throw new InwardError("PROPERTY_NOT_APPLICABLE", `calibration: no task of the study has the property ${name}.`);
+    }
+  }
+  const rows = tasks.map(({ definition, properties }): [string, string[]] => [
+    definition.name,
+    (wanted ? [...new Set(wanted)] : properties).filter((name) => isMeasured(name, definition)),
+  ]);
+  return { ...settings, properties: Object.fromEntries(rows.filter(([, names]) => names.length > 0)) };
+}
+
+/** A behavior of two answers, the second of which is about the first, has no distribution that one question tells. */
+function isMeasured(name: string, definition: TaskDefinition): boolean {
+  const property = propertyNamed(name);
+  return property.needs !== "challenge" && appliesTo(property, definition);
+}
+
+// From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result.
+
+/**
+ * @param study with its engine settled: a plan says which one answers
+ * @param files the exact file of each model state
+ * @param studyFolder where task paths start from
+ * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
+ */
+export async function makePlan(
+  study: Study & { readonly engine: SettledEngine },
+  files: Readonly<Record<string, ModelFile>>,
+  studyFolder: string,
+): Promise<Plan> {
+  checkPredictions(study);
+  const tasks: PlannedTask[] = [];
+  for (const wanted of study.tasks) {
+    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study);
+    if (tasks.some((task) => task.definition.name === planned.definition.name)) {
+      throw new InwardError("STUDY_INVALID", `The task ${planned.definition.name} stands twice in the study.`);
+    }
+    tasks.push(planned);
+  }
+  const calibration = planCalibration(study, tasks);
+  const properties = new Set([
+    ...tasks.flatMap((task) => task.properties),
+    ...Object.values(calibration?.properties ?? {}).flat(),
+  ]);
+  return {
+    planVersion: 1,
+    inwardVersion: INWARD_VERSION,
+    study: study.study,
+    seed: study.seed,
+    models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
+    tasks,
+    ...planTraining(study, tasks),
+    experiments: study.experiments,
+    system: study.system,
+    objectLevel: study.objectLevel,
+    hypothetical: study.hypothetical,
+    engine: study.engine,
+    noiseFloor: study.noiseFloor,
+    score: study.score,
+    ...(calibration ? { calibration } : {}),
+    wordings: {
+      properties: Object.fromEntries([...properties].sort().map((name) => [name, propertyNamed(name).question])),
+      variants: Object.fromEntries(
+        [...new Set([...study.hypothetical.variants, ...study.controls.wordings])].map((name) => [
+          name,
+          hypotheticalVariant(name).template,
+        ]),
+      ),
+    },
+  };
+}
+
+function checkPredictions({ models, predictions, changes, lora }: Study): void {
+  const known = Object.keys(models);
+  const named = [
+    // Where something is trained, a target may be what an earlier prediction trains.
+    ...predictions.flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target])),
+    ...changes.map(({ model }) => model),
+  ];
+  for (const name of named) {
+    if (known.includes(name)) continue;
+    const near = nearestName(name, known);
+    throw new InwardError(
+      "STUDY_UNKNOWN_MODEL",
+      `predictions or changes names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`,
+    );
+  }
+}
+
+function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): PlannedTask {
+  const { definition } = task;
+  const properties = wanted.properties ?? definition.properties;
+  for (const name of properties) {
+    if (!appliesTo(propertyNamed(name), definition)) {
+      throw new InwardError(
+        "PROPERTY_NOT_APPLICABLE",
+        `The answers of ${definition.name} (kind ${definition.kind}) have no property ${name}.`,
+      );
+    }
+  }
+  return {
+    definition,
+    sha256: task.sha256,
+    examples: wanted.examples,
+    properties: [...new Set(properties)],
+    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
+    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
+    ...(lora ? { trained: wanted.train } : {}),
+  };
+}
+
+/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
+function choose(items: readonly TaskItem[], count: number, what: string, seed: number): TaskItem[] {
+  if (count > items.length) {
+    throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
+  }
+  const rank = (item: TaskItem) => createHash("sha256").update(`${seed}/${item.split}/${item.id}`).digest("hex");
+  return items
+    .map((item) => ({ item, rank: rank(item) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, count)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,283 @@
+/** What a plan holds, read back strictly: everything that results depend on, and nothing else. */
+
+import { z } from "zod";
+import { shown } from "../base/untrusted.js";
+import { InwardError } from "../errors.js";
+import {
+  changeAnswersSchema,
+  distributionSchema,
+  EXPERIMENTS,
+  hypotheticalSchema,
+  noiseFloorSchema,
+  objectLevelSchema,
+  scoreSchema,
+  settledEngineSchema,
+  trainingSettingsSchema,
+  withoutDefaults,
+} from "./schema.js";
+import type { Read } from "./study.js";
+
+const text = z.string();
+const texts = z.array(text);
+/** Parts of file names. */
+const fileName = text.regex(/^[a-z0-9][a-z0-9_.-]*$/);
+const count = z.int().min(0);
+const byName = <Value extends z.ZodType>(value: Value) => z.record(text, value);
+
+const itemSchema = z.object({
+  id: text,
+  split: z.enum(["train", "held_out"]),
+  text,
+  target: text.optional(),
+});
+
+const definitionSchema = z.object({
+  name: text,
+  kind: z.enum(["sequence", "numbers", "continuation", "options"]),
+  summary: text,
+  question: text,
+  answerForm: z.enum(["any", "one_word", "number", "option_letter"]),
+  examples: z.array(z.object({ text, answer: text, finalAnswer: text.optional() })),
+  properties: texts,
+  maxTokens: count,
+  licence: text,
+  source: text,
+  disposition: text.optional(),
+  features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  challenge: text.optional(),
+});
+
+/** A task as the run will ask it. */
+const plannedTaskSchema = z.object({
+  definition: definitionSchema,
+  sha256: text,
+  examples: z.boolean(),
+  properties: texts,
+  train: z.array(itemSchema),
+  heldOut: z.array(itemSchema),
+  /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
+  trained: z.boolean().optional(),
+});
+export type PlannedTask = Read<typeof plannedTaskSchema>;
+
+/** A model as it is asked: base weights, with an adapter or without, in the plan's way or in one of its own. */
+const plannedStateSchema = z.object({
+  /** A name of `models`. */
+  model: text,
+  /** A name of `adapters`. */
+  adapter: text.optional(),
+  /** Hypothetical questions are put in this wording, in the place of each of the plan's. */
+  wording: text.optional(),
+  /** Hypothetical questions come after so many of the target's (question, behavior) pairs. */
+  shown: z.object({ pairs: count, target: text }).optional(),
+  /** Object-level questions come under this system message. */
+  system: text.optional(),
+});
+export type PlannedState = Read<typeof plannedStateSchema>;
+
+const plannedChangeSchema = z.object({
+  name: text,
+  /** The adapter that training goes on from: the self-predictor's, or a cross-predictor's that is given the same change. */
+  from: text,
+  answers: changeAnswersSchema,
+  /** Set where a cross-predictor is given the change of another model: that model's changed state, which it is asked about. */
+  alongside: text.optional(),
+  /** Positive control: hypothetical questions about the same strings are taught too, so that predictions are known to follow. */
+  planted: z.literal(true).optional(),
+  /** Names of the tasks whose train strings teach it. */
+  tasks: texts,
+  /** Most train strings per task. */
+  examples: count,
+});
+export type PlannedChange = Read<typeof plannedChangeSchema>;
+
+/** An adapter to be trained: the predictor's weights learn what the target did on train strings. */
+const plannedAdapterSchema = z.object({
+  /** The predictor, a name of `models`: the weights that the adapter stands beside. */
+  base: text,
+  /** The state whose behaviors, or whose answers, are learnt. */
+  target: text,
+  /** Set for controls: what is learnt besides the target's behaviors as hypothetical questions ask for them. */
+  labels: z.enum(["scrambled", "format_only"]).optional(),
+  /** Set where behavior is changed: the adapter goes on from another one and learns answers to object-level questions. */
+  change: plannedChangeSchema.optional(),
+  /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
+  examplesPerProperty: count,
+  settings: trainingSettingsSchema,
+  /** 2: it learns from, or goes on from, what is trained in round 1, where it is absent. */
+  round: z.literal(2).optional(),
+});
+export type PlannedAdapter = Read<typeof plannedAdapterSchema>;
+export type PlannedLabels = NonNullable<PlannedAdapter["labels"]>;
+
+/** The exact weights that were asked. */
+const plannedModelSchema = z.object({
+  /** Registry name, `hf:` URI or path, as the study names it. */
+  source: text,
+  sha256: text,
+  bytes: count,
+  /** How the weights are encoded in the file that ran: the most common tensor type, e.g. `Q4_1`, `F32`. */
+  encoding: text,
+  /** Set when the file was re-encoded from another: its source file's sha256 and encoding. */
+  reencodedFrom: z.object({ sha256: text, encoding: text }).optional(),
+  /** Set when the weights lie on the grid of a coarser type than the file has: that type, and the quantized file that they were decoded from. */
+  roundedTo: z.object({ fileType: text, sha256: text }).optional(),
+  /** Set when the file is a smaller network, made by taking layers out of another file's. */
+  layersRemoved: z.object({ sha256: text, of: count, layers: z.array(count) }).optional(),
+  licence: text,
+});
+
+export interface ModelFile extends Read<typeof plannedModelSchema> {
+  /** Absolute path of the file that ran; not part of any hash. */
+  readonly path: string;
+}
+
+const pairSchema = z.object({ predictor: text, target: text });
+
+/** The content of 01-plan.json. Later stages read the plan, never the YAML. What older plans lack is optional here. */
+export const planSchema = z
+  .object({
+    planVersion: z.literal(1),
+    inwardVersion: text,
+    study: text,
+    seed: count,
+    models: byName(plannedModelSchema),
+    tasks: z.array(plannedTaskSchema),
+    /**
+     * The pairs of states that are scored. With adapters, for each prediction of the study: the untrained predictor about the target
+     * (once, however many seeds there are), the trained one about the same target, and, when a model predicts itself, the trained one
+     * about itself as it behaves then.
+     */
+    predictions: z.array(pairSchema),
+    /**
+     * The model states that are asked, by name. Present with `adapters` when the study trains; a state that carries an adapter has
+     * the adapter's name, `<predictor>-predicts-<target>`, then `-seed-<seed>` where the prediction names a seed of its own. Absent
+     * when nothing is trained: every model is its own state.
+     */
+    states: z.record(fileName, plannedStateSchema).optional(),
+    adapters: z.record(fileName, plannedAdapterSchema).optional(),
+    /** What is judged; absent in plans that are older than experiments. */
+    experiments: z.array(z.enum(EXPERIMENTS)).optional(),
+    system: text,
+    objectLevel: withoutDefaults(objectLevelSchema),
+    hypothetical: withoutDefaults(hypotheticalSchema),
+    engine: settledEngineSchema,
+    noiseFloor: withoutDefaults(noiseFloorSchema),
+    score: withoutDefaults(scoreSchema),
+    /** Whose distributions at temperature 1 are measured: both sides of every prediction. Absent when none are. */
+    calibration: withoutDefaults(distributionSchema)
+      .extend({
+        /** Most held-out strings of each task; the first ones. */
+        strings: count,
+        /** By task; one that has none of the wanted properties is left out. */
+        properties: byName(texts),
+      })
+      .optional(),
+    /** Wording of every property and variant asked, so that the plan alone says what was asked. */
+    wordings: z.object({ properties: byName(text), variants: byName(text) }),
+  })
+  .superRefine((plan, context) => {
+    const wrong = findUnknown(plan);
+    if (wrong) context.addIssue({ code: "custom", path: [...wrong.path], message: wrong.message });
+  });
+export type Plan = Read<typeof planSchema>;
+export type PlannedCalibration = NonNullable<Plan["calibration"]>;
+
+interface Unknown {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** A name that nothing in the plan has would be taken for a model as it came, and an order of training that cannot be would never end. */
+function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
+  const { models, states = {}, adapters = {}, predictions, tasks, hypothetical, wordings } = plan;
+  const known = new Set([...Object.keys(models), ...Object.keys(states), ...Object.keys(adapters)]);
+  const roundOf = (name: string) => {
+    const adapter = states[name]?.adapter ?? name;
+    return Object.hasOwn(adapters, adapter) ? (adapters[adapter]?.round ?? 1) : 0;
+  };
+  const isNo = (path: readonly string[], name: string, what: string): Unknown => ({
+    path,
+    message: `"${name}" is no ${what} of the plan`,
+  });
+  for (const [at, pair] of predictions.entries()) {
+    for (const side of ["predictor", "target"] as const) {
+      if (!known.has(pair[side])) return isNo(["predictions", String(at), side], pair[side], "model state");
+    }
+  }
+  for (const [name, { model, adapter, shown, wording }] of Object.entries(states)) {
+    if (!Object.hasOwn(models, model)) return isNo(["states", name, "model"], model, "model");
+    if (adapter !== undefined && !Object.hasOwn(adapters, adapter))
+      return isNo(["states", name, "adapter"], adapter, "adapter");
+    if (shown && !known.has(shown.target)) return isNo(["states", name, "shown"], shown.target, "model state");
+    if (wording !== undefined && !Object.hasOwn(wordings.variants, wording))
+      return isNo(["states", name, "wording"], wording, "wording");
+  }
+  for (const [name, { base, target, change, round = 1 }] of Object.entries(adapters)) {
+    if (!Object.hasOwn(models, base)) return isNo(["adapters", name, "base"], base, "model");
+    if (!known.has(target)) return isNo(["adapters", name, "target"], target, "model state");
+    if (change && !Object.hasOwn(adapters, change.from))
+      return isNo(["adapters", name, "change", "from"], change.from, "adapter");
+    for (const before of [target, ...(change ? [change.from] : [])]) {
+      if (roundOf(before) >= round) {
+        const message = `round ${round} cannot learn from "${before}", which round ${roundOf(before)} trains`;
+        return { path: ["adapters", name, "round"], message };
+      }
+    }
+  }
+  const properties = tasks.flatMap((task) => task.properties);
+  const unworded =
+    hypothetical.variants.find((variant) => !Object.hasOwn(wordings.variants, variant)) ??
+    properties.find((property) => !Object.hasOwn(wordings.properties, property));
+  return unworded === undefined ? undefined : isNo(["wordings"], unworded, "wording");
+}
+
+/**
+ * @param value what stands in 01-plan.json
+ * @param path of the file
+ * @returns the value itself, untouched, so that its hash stays what it is
+ * @throws STORE_CORRUPT
+ */
+export function readPlan(value: unknown, path: string): Plan {
+  const result = planSchema.safeParse(value, { reportInput: true });
+  if (result.success) return value as Plan;
+  const issue = result.error.issues[0] as z.core.$ZodIssue;
+  const said = issue.code === "custom" ? "" : `, not ${shown(issue.input)}`;
+  throw new InwardError(
+    "STORE_CORRUPT",
+    `${path} is not a plan: ${issue.path.join(".") || "the whole"}: ${issue.message}${said}.`,
+  );
+}
+
+/** Which engine ran, on what: written to manifest.json beside the results. */
+export interface EngineManifest {
+  readonly engine: "native" | "node-llama-cpp";
+  readonly nodeLlamaCpp: string;
+  readonly llamaCpp: string;
+  readonly device: "cuda" | "vulkan" | "metal" | "cpu";
+  readonly deviceNames: readonly string[];
+  readonly cpu: string;
+  /** SIMD flags that change kernels and so last bits. */
+  readonly cpuFlags: readonly string[];
+  readonly threads: number;
+  readonly sequences: number;
+  readonly contextTokens: number;
+  readonly batchTokens: number;
+  readonly flashAttention: boolean;
+  readonly kvUnified: boolean;
+  /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
+  readonly cacheType?: "f32" | "f16";
+  readonly strict: boolean;
+  /** Native: who evaluated. Absent in runs that are older than the choice: llama.cpp. */
+  readonly forward?: "llama.cpp" | "own";
+  /** Set when our own forward pass evaluated: the instruction set of its products, which its last bits depend on. */
+  readonly kernels?: "avx512" | "avx2" | "plain";
+  /** Set when products of 32 rows and more were ggml's BLAS plugin's. */
+  readonly blasPlugin?: { readonly sha256: string };
+  /** Absent when the base was asked alone. */
+  readonly adapter?: { readonly sha256: string; readonly scale: number };
+  readonly chatTemplateSha256: string;
+  readonly beginOfSequence: string;
+  /** How logprobs were summed. */
+  readonly logprobs: string;
+}

@@ -1,0 +1,365 @@
+/** The YAML of a study: every key with its bounds, its default and what it means, described here and nowhere else. */
+
+import { z } from "zod";
+import { UNSAFE_CHARACTER } from "../base/untrusted.js";
+import { FILE_TYPE_NAMES } from "../gguf/encodings.js";
+
+const count = (most: number) => z.int().min(1).max(most);
+const seed = z.int().min(0);
+const share = z.number().min(0).lt(1);
+/** Names of states are parts of file names, which have 255 bytes with their endings. */
+export const LONGEST_STATE_NAME = 200;
+const nameUpTo = (characters: number) =>
+  z
+    .string()
+    .max(characters)
+    .regex(/^[a-z0-9][a-z0-9_.-]*$/, "use lower-case letters, digits, _ . and -, beginning with a letter or digit");
+const name = nameUpTo(100);
+const stateName = nameUpTo(LONGEST_STATE_NAME);
+
+/** More entries than any study has, few enough to be refused before minutes go by. */
+export const MOST_ENTRIES = 1000;
+const list = <Entry extends z.ZodType>(entry: Entry, most = MOST_ENTRIES) => z.array(entry).min(1).max(most);
+
+/** Refuses a list that names something twice: it would be asked, learnt or counted twice. */
+const distinct = <Names extends z.ZodType<readonly string[]>>(what: string, names: Names) =>
+  names.superRefine((all, context) => {
+    const twice = all.find((one, at) => all.indexOf(one) < at);
+    if (twice === undefined) return;
+    context.addIssue({ code: "custom", message: `name each ${what} once; "${twice}" stands twice` });
+  });
+
+const promptText = z
+  .string()
+  .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
+
+/** In a plan every default stands written out: where a study may leave a key out, a plan may not. */
+export function withoutDefaults<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>): z.ZodObject<Shape> {
+  const bare = Object.entries(schema.shape).map(([key, one]) => [
+    key,
+    one instanceof z.ZodDefault ? one.unwrap() : one,
+  ]);
+  return z.object(Object.fromEntries(bare) as Shape);
+}
+
+/** In the order in which a report tells of them. */
+export const EXPERIMENTS = [
+  "self_prediction",
+  "cross_prediction",
+  "calibration",
+  "behavioral_change",
+  "matrix",
+  "limits",
+] as const;
+export type ExperimentName = (typeof EXPERIMENTS)[number];
+
+export const modelSchema = z
+  .strictObject({
+    source: z.string().min(1).describe("Registry name, hf: URI, or path of a GGUF file."),
+    encoding: z
+      .enum(["as_shipped", ...FILE_TYPE_NAMES])
+      .default("as_shipped")
+      .describe(
+        "Run the file itself, or a re-encoding of it, made once and checksummed. Answers under f32 and f16 do not depend on what stands in a batch together; the others need the addon.",
+      ),
+    roundedTo: z
+      .enum(FILE_TYPE_NAMES)
+      .exclude(["f32"])
+      .optional()
+      .describe(
+        "With encoding: f32, the weights of a coarser quantization, computed in F32: another model without more batch noise. Needs the addon but for f16.",
+      ),
+    dropLayers: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .optional()
+      .describe(
+        "Share of the layers taken out, side by side in the middle, never the first or the last: another network.",
+      ),
+  })
+  .refine(({ encoding, roundedTo }) => roundedTo === undefined || encoding === "f32", {
+    path: ["roundedTo"],
+    message: "wants encoding: f32; for the quantization itself, say encoding: q4_0 alone",
+  });
+
+export const taskSchema = z.strictObject({
+  task: z.string().min(1).describe("Built-in name, or path of a task YAML relative to the study."),
+  trainStrings: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(100)
+    .describe("Strings whose behaviors baselines, and adapters, may learn from."),
+  heldOutStrings: count(100_000).default(100).describe("Strings that are scored."),
+  train: z
+    .boolean()
+    .default(true)
+    .describe("With lora: false holds the task out, its train strings serve baselines only."),
+  examples: z.boolean().default(true).describe("Solved examples as earlier chat turns; small models need them."),
+  properties: list(z.string()).optional().describe("Properties to take; the task's own list when absent."),
+});
+
+const series = (most: number) => z.union([count(most), list(count(most), 100)]);
+
+export const predictionSchema = z.strictObject({
+  predictor: name.describe("A model of the study."),
+  target: stateName.describe("A model, or a state that a prediction before makes, such as <model>-predicts-<model>."),
+  seed: seed
+    .optional()
+    .describe(
+      "Of this adapter's training alone: initial weights, order, dropout. The state is then <predictor>-predicts-<target>-seed-<seed>.",
+    ),
+  examplesPerProperty: series(1_000_000)
+    .optional()
+    .describe("Most train strings learnt from per task and property, in the place of lora's; a list makes a series."),
+  shown: series(10_000)
+    .optional()
+    .describe("Trains nothing: so many of the target's behaviors stand in the prompt; a list makes a series."),
+});
+
+const controlsSchema = z.strictObject({
+  scrambled: z.boolean().default(false).describe("An adapter that learns the same labels on other strings."),
+  formatOnly: z.boolean().default(false).describe("An adapter that learns to read properties off quoted answers."),
+  wordings: distinct("wording", z.array(z.string()).max(100))
+    .default([])
+    .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
+});
+
+export const changeAnswersSchema = z.union([
+  z.strictObject({
+    policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
+  }),
+  z.strictObject({ model: stateName.describe("Another model's answers.") }),
+  z.strictObject({ prefix: promptText.min(1).describe("Its own answers under this system message.") }),
+  z.strictObject({
+    shuffled: z.literal(true).describe("Its own answers, dealt out to other strings of their task."),
+  }),
+]);
+
+const learningRate = z.number().min(1e-12).max(1);
+const epochs = count(10_000);
+
+export const changeSchema = z.strictObject({
+  name: name.describe("Part of the changed state's name."),
+  model: name.describe("A model that predicts itself; its self-predictor is finetuned further."),
+  answers: changeAnswersSchema.describe(
+    "What it learns to answer: a rule on the string, another model's answers, its own under a system message, or its own shuffled.",
+  ),
+  tasks: distinct("task", list(z.string()))
+    .optional()
+    .describe("Trained tasks that teach it; all of them when absent."),
+  examples: count(1_000_000).default(1000).describe("Most train strings per task."),
+  alsoTeach: distinct("model", list(name))
+    .optional()
+    .describe(
+      "Models that were trained to predict this one: their cross-predictors learn the same answers, and are asked about the changed model.",
+    ),
+  planted: z
+    .boolean()
+    .default(false)
+    .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
+  learningRate: learningRate.optional().describe("Peak learning rate of this change; lora's when absent."),
+  epochs: epochs.optional().describe("Passes over the change's set; lora's when absent."),
+});
+
+/** The projections that a LoRA pair can stand beside; `gate`, `up` and `down` are the feed-forward's. */
+export const LORA_TARGETS = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+export type LoraTarget = (typeof LORA_TARGETS)[number];
+
+/** Flat, as a study has them: what an adapter is, how it is trained, and on how much. */
+export const loraSchema = z.strictObject({
+  examplesPerProperty: count(1_000_000)
+    .default(1000)
+    .describe("Most train strings learnt from per task and property; each enters once per wording."),
+  rank: count(4096).default(16).describe("Rank of every LoRA pair."),
+  alpha: z.number().min(1e-6).max(1e6).default(32).describe("The adapter's product is scaled by alpha / rank."),
+  dropout: share.default(0).describe("Probability that an input of the adapter is dropped."),
+  targets: distinct("target", list(z.enum(LORA_TARGETS)))
+    .default([...LORA_TARGETS])
+    .describe("Projections that get a LoRA pair."),
+  epochs: epochs.default(1).describe("Passes over the set."),
+  maxSteps: count(100_000_000).optional().describe("Optimizer steps after which training ends, whatever epochs says."),
+  batchExamples: count(100_000).default(16).describe("Examples per optimizer step."),
+  microbatchTokens: count(1_000_000).default(512).describe("Most tokens evaluated at once: lower needs less memory."),
+  order: z
+    .enum(["by_prompt", "shuffled"])
+    .default("by_prompt")
+    .describe("Shuffle groups of examples that share a prompt's beginning, or single examples."),
+  treePacking: z
+    .boolean()
+    .default(true)
+    .describe("Evaluate a shared beginning once; exact, and faster with by_prompt."),
+  learningRate: learningRate.default(5e-4).describe("Peak learning rate."),
+  schedule: z
+    .enum(["constant", "linear", "cosine"])
+    .default("linear")
+    .describe("How the learning rate goes on after its rise."),
+  warmupShare: z.number().min(0).max(1).default(0.1).describe("Share of the steps over which the rate rises from 0."),
+  weightDecay: z.number().min(0).max(100).default(0).describe("Decoupled (AdamW), of A and B alike."),
+  beta1: share.default(0.9).describe("AdamW: how much of the gradients' mean is kept from step to step."),
+  beta2: share.default(0.999).describe("AdamW: how much of the squared gradients' mean is kept from step to step."),
+  epsilon: z.number().min(1e-30).max(1).default(1e-8).describe("AdamW: added to the divisor."),
+  maxGradientNorm: z
+    .number()
+    .min(0)
+    .max(1e6)
+    .default(1)
+    .describe("Gradients are clipped to this global norm; 0 for no limit."),
+  seed: seed.optional().describe("Of initial weights, order and dropout; the study's seed when absent."),
+  validationShare: share.default(0.05).describe("Share of the set's prompts held back to watch the loss."),
+  validateEverySteps: z.int().min(0).default(10).describe("0 looks at them only at the end."),
+  checkpointEverySteps: count(1_000_000).default(10).describe("What an interruption costs at most."),
+  activationCheckpointing: z.boolean().default(false).describe("Less memory, more time."),
+});
+
+const LORA_SHAPE = { rank: true, alpha: true, dropout: true, targets: true } as const;
+
+/** Everything that a training run's result depends on besides the base, the data and the machine: what plans and cards hold. */
+export const trainingSettingsSchema = withoutDefaults(
+  loraSchema.omit({ ...LORA_SHAPE, examplesPerProperty: true }),
+).extend({ lora: withoutDefaults(loraSchema.pick(LORA_SHAPE)), seed });
+
+export const engineSchema = z.strictObject({
+  engine: z
+    .enum(["auto", "native", "node-llama-cpp"])
+    .default("auto")
+    .describe("auto: native where it is built, else node-llama-cpp; the plan says which one it was."),
+  device: z
+    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+    .default("auto")
+    .describe("Where models are evaluated and trained; auto: the best device that is there."),
+  forward: z
+    .enum(["auto", "llama.cpp", "own"])
+    .default("auto")
+    .describe(
+      "Native engine: who evaluates. own: inward's forward pass on the CPU, whose numbers depend on nothing but the prompt and the " +
+        "processor's instruction set; weights as floats, whatever their encoding. auto: own where all models are F32, F16 or BF16, the " +
+        "device is the CPU, and neither flashAttention nor blas is on; the plan says which one it was.",
+    ),
+  strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
+  sequences: count(128)
+    .optional()
+    .describe(
+      "Sequences evaluated at once; by default 32 (native, own forward pass), 16 (native) or 8 (node-llama-cpp).",
+    ),
+  threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
+  flashAttention: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Native engine: faster where many sequences share a cache, with keys and values rounded to half precision.",
+    ),
+  blas: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Native engine on the CPU: ggml's BLAS plugin. Changes last bits, with quantized weights more; bench/README.md.",
+    ),
+  groupQuestions: count(10_000).default(96).describe("Questions asked as one unit; an interruption costs at most one."),
+  topTokens: count(1000).default(10).describe("Most likely tokens stored at the first answer position."),
+});
+
+/**
+ * What stands in a plan: nothing is left to the machine. The settings that came later than the first plans mean off, and llama.cpp's
+ * evaluation, where they are absent.
+ */
+export const settledEngineSchema = withoutDefaults(engineSchema).extend({
+  engine: z.enum(["native", "node-llama-cpp"]),
+  sequences: engineSchema.shape.sequences.unwrap(),
+  forward: z.enum(["llama.cpp", "own"]).optional(),
+  flashAttention: z.boolean().optional(),
+  blas: z.boolean().optional(),
+});
+
+export const objectLevelSchema = z.strictObject({
+  temperature: z
+    .union([z.literal(0), z.literal(1)])
+    .default(0)
+    .describe("0 takes the most likely token, 1 draws from the plain softmax."),
+});
+
+export const hypotheticalSchema = z.strictObject({
+  variants: distinct("wording", list(z.string(), 100))
+    .default(["minimal"])
+    .describe("Wordings around the quoted question."),
+  maxTokens: count(4096).default(12).describe("Longest reply; one that is cut off is not read."),
+  temperature: z.literal(0).default(0).describe("Replies are greedy."),
+});
+
+export const noiseFloorSchema = z.strictObject({
+  questions: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(48)
+    .describe("Questions of each state that are asked again in another order and batch; 0 for none."),
+});
+
+export const scoreSchema = z.strictObject({
+  confidence: z.number().gt(0.5).lt(1).default(0.95).describe("Level of all intervals and tests."),
+  bootstrapReplicates: z.int().min(100).max(100_000).default(2000).describe("Draws of strings behind every interval."),
+});
+
+/** How far a distribution is expanded, and when samples take its place. */
+export const distributionSchema = z.strictObject({
+  epsilon: z
+    .number()
+    .min(1e-12)
+    .lt(1)
+    .default(0.001)
+    .describe("Expanding ends when at most this much probability is open."),
+  tokenBudget: count(100_000_000)
+    .default(4096)
+    .describe("Tokens that may be evaluated for one distribution, the prompt's included each time it is."),
+  mostTail: share.default(0.05).describe("Where more stays open than this, answers are drawn instead."),
+  samples: count(1_000_000).default(200).describe("Answers drawn where expanding is out of reach."),
+});
+
+export const calibrationSchema = z.strictObject({
+  strings: count(100_000)
+    .default(50)
+    .describe("Most held-out strings of each task whose distributions are measured; the first of the plan's order."),
+  properties: list(z.string())
+    .optional()
+    .describe("For every task that they apply to; what the study asks of the task when absent."),
+  ...distributionSchema.shape,
+});
+
+export const studySchema = z.strictObject({
+  study: name.describe("The study's name; run folders carry it."),
+  seed: seed
+    .default(0)
+    .describe("Chooses strings, orders sets, draws bootstrap replicates; seeds training where lora names no seed."),
+  models: z
+    .record(name, modelSchema)
+    .refine((models) => Object.keys(models).length > 0, "name at least one model")
+    .refine((models) => Object.keys(models).length <= MOST_ENTRIES, `name at most ${MOST_ENTRIES} models`)
+    .describe("The models, under names of your own."),
+  tasks: list(taskSchema).describe("The strings that are asked."),
+  properties: list(z.string()).optional().describe("For every task that does not choose its own."),
+  experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
+    .optional()
+    .describe("What is judged; by default whatever the rest of the study makes possible."),
+  predictions: list(predictionSchema).optional().describe("Who predicts whom; by default every model predicts itself."),
+  controls: controlsSchema
+    .prefault({})
+    .describe("What a self-prediction has to be compared with before it shows anything."),
+  changes: z
+    .array(changeSchema)
+    .max(MOST_ENTRIES)
+    .default([])
+    .describe("Further finetunings of self-predicting models on other behavior: do predictions follow?"),
+  lora: loraSchema
+    .optional()
+    .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),
+  system: promptText.default("").describe("System message of every prompt. Empty, it still stops a template's own."),
+  objectLevel: objectLevelSchema.prefault({}).describe("How object-level questions are asked."),
+  hypothetical: hypotheticalSchema.prefault({}).describe("How hypothetical questions are asked."),
+  engine: engineSchema.prefault({}).describe("Who evaluates, and on what."),
+  noiseFloor: noiseFloorSchema.prefault({}).describe("How much answers differ when they are asked again."),
+  score: scoreSchema.prefault({}).describe("How intervals are made."),
+  calibration: calibrationSchema
+    .optional()
+    .describe("Compare whole distributions at temperature 1, behaviors with predictions; absent: only answers."),
+});

@@ -1,0 +1,295 @@
+/** The model states of a plan, and everything that follows from how each came to be. Nobody else reads `states` and `adapters`. */
+
+import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState } from "./plan.js";
+
+/** What of a plan its states follow from. */
+export type PlanOfStates = Pick<Plan, "states" | "adapters"> & Partial<Pick<Plan, "models" | "predictions">>;
+
+type StateRole =
+  /** Asked as the plan asks, as it came or after learning what a target does. */
+  | "predictor"
+  /** Shown a target's behaviors in its prompt. */
+  | "shown"
+  /** An adapter that learnt scrambled labels, or format only. */
+  | "control"
+  /** A self-predictor that is asked in another wording. */
+  | "ablation"
+  /** A state whose behavior was changed, or a cross-predictor that learnt the same answers. */
+  | "changed"
+  /** Answers under a system message of its own, for a change to be learnt from; it predicts nothing. */
+  | "teacher";
+
+/** How a state's adapter is trained, with the round that older plans leave out. */
+export interface StateTraining extends Omit<PlannedAdapter, "round"> {
+  readonly round: 1 | 2;
+}
+
+/**
+ * `same_state` the very same weights under the very same adapter: what i = j means · `same_weights` the same base weights under another
+ * adapter, or one of them under none · `derived_weights` one's file was made from the other's, or both from a third · `other`
+ */
+export type Relation = "same_state" | "same_weights" | "derived_weights" | "other";
+
+/**
+ * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
+ * `cross` an adapter on other weights.
+ */
+export type PredictorKind = "self" | "cross" | "untrained";
+
+/** Who is asked about both sides of a change. */
+export type ShiftRole =
+  /** The state whose behavior was changed. */
+  | "changed"
+  /** The same, before it was changed. */
+  | "unchanged"
+  /** Another model that learnt the old behavior. */
+  | "cross"
+  /** The same, after it learnt the new answers too. */
+  | "cross_changed";
+
+/** A change of a plan, and whoever predicts both what the state did before and what it does after. */
+export interface StateChange {
+  readonly after: string;
+  readonly change: PlannedChange;
+  readonly predictors: readonly { readonly predictor: string; readonly role: ShiftRole }[];
+}
+
+interface Pair {
+  readonly predictor: string;
+  readonly target: string;
+}
+
+/** Base weights under an adapter or none, asked in the plan's way or in one of its own. */
+export class State implements Omit<PlannedState, "model"> {
+  /** The model that it stands on, a name of the plan's `models`. */
+  readonly model: string;
+  /** The adapter that it carries; a state in a wording of its own shares another one's. */
+  readonly adapter?: string;
+  readonly training?: StateTraining;
+  readonly wording?: string;
+  readonly shown?: { readonly pairs: number; readonly target: string };
+  readonly system?: string;
+  readonly #states: States;
+  #condition?: string;
+
+  constructor(
+    readonly name: string,
+    { model, adapter, wording, shown, system }: PlannedState,
+    training: PlannedAdapter | undefined,
+    states: States,
+  ) {
+    this.model = model;
+    this.adapter = adapter;
+    this.training = training && { ...training, round: training.round ?? 1 };
+    this.wording = wording;
+    this.shown = shown;
+    this.system = system;
+    this.#states = states;
+  }
+
+  get role(): StateRole {
+    if (this.wording !== undefined) return "ablation";
+    if (this.training?.labels) return "control";
+    if (this.training?.change) return "changed";
+    if (this.shown) return "shown";
+    return this.system === undefined ? "predictor" : "teacher";
+  }
+
+  get isTrained(): boolean {
+    return this.adapter !== undefined;
+  }
+
+  /** Of the training that made it; 0 for a model as it came. */
+  get round(): 0 | 1 | 2 {
+    return this.isTrained ? (this.training?.round ?? 1) : 0;
+  }
+
+  /** What its adapter learnt besides the target's behaviors as they are; absent for an adapter that learnt just these. */
+  get labels(): PlannedLabels | undefined {
+    return this.training?.labels;
+  }
+
+  get change(): PlannedChange | undefined {
+    return this.training?.change;
+  }
+
+  /** Weights alone or weights under an adapter: another wording, or solved examples, is another asking of the same network. */
+  get isPlain(): boolean {
+    return this.wording === undefined && this.shown === undefined && this.system === undefined;
+  }
+
+  /**
+   * Whose train behaviors serve its baselines. A trained target's own train strings are not asked unless somebody learns from them:
+   * what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
+   */
+  get labelSource(): string {
+    if (!this.training) return this.name;
+    return this.#states.of(this.change?.from ?? this.training.target).labelSource;
+  }
+
+  /** The same for states that differ in nothing but the seeds of their training, and of what they learnt from. */
+  get condition(): string {
+    this.#condition ??= this.#makeCondition();
+    return this.#condition;
+  }
+
+  #makeCondition(): string {
+    const { model, wording, shown, system, training } = this;
+    if (!training) return JSON.stringify([model, wording, shown, system]);
+    const { labels, change, target, examplesPerProperty, settings } = training;
+    const { seed: _, ...rest } = settings;
+    const learnt = this.#states.of(target).condition;
+    return JSON.stringify([model, wording, labels, change?.name, learnt, examplesPerProperty, rest]);
+  }
+}
+
+export class States {
+  /** In the plan's order; the models themselves where a plan lists no states. */
+  readonly all: readonly State[];
+  /** Those that an adapter is trained for, in the order of the plan's adapters. */
+  readonly trained: readonly (State & { readonly training: StateTraining; readonly adapter: string })[];
+  readonly #byName: Map<string, State>;
+  readonly #models: Plan["models"];
+  readonly #predictions: readonly Pair[];
+  #main?: Map<string, Pair>;
+
+  constructor({ states, adapters = {}, models = {}, predictions = [] }: PlanOfStates) {
+    const parts: [string, PlannedState][] = states
+      ? Object.entries(states)
+      : Object.keys(models).map((model) => [model, { model }]);
+    const listed = new Set(parts.map(([name]) => name));
+    for (const [name, { base }] of Object.entries(adapters)) {
+      if (!listed.has(name)) parts.push([name, { model: base, adapter: name }]);
+    }
+    this.all = parts.map(([name, part]) => {
+      const training = part.adapter !== undefined && Object.hasOwn(adapters, part.adapter) && adapters[part.adapter];
+      return new State(name, part, training || undefined, this);
+    });
+    this.#byName = new Map(this.all.map((state) => [state.name, state]));
+    this.trained = Object.keys(adapters).map((name) => this.of(name) as States["trained"][number]);
+    this.#models = models;
+    this.#predictions = predictions;
+  }
+
+  /** A name that the plan does not list is that of a model as it came: plans that train nothing list none. */
+  of(name: string): State {
+    const known = this.#byName.get(name);
+    if (known) return known;
+    const made = new State(name, { model: name }, undefined, this);
+    this.#byName.set(name, made);
+    return made;
+  }
+
+  /** Those that a round of training makes. */
+  ofRound(round: 1 | 2): States["trained"] {
+    return this.trained.filter((state) => state.round === round);
+  }
+
+  /** Trained on what a target does, as it is: no control, no change. */
+  get plainlyTrained(): States["trained"] {
+    return this.trained.filter(({ labels, change }) => !labels && !change);
+  }
+
+  /** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
+  get teachers(): string[] {
+    const learnt = this.trained.flatMap(({ training: { target, change } }) =>
+      change && "policy" in change.answers ? [] : [target],
+    );
+    return [...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))];
+  }
+
+  /** The plan's changes, without those that only teach a cross-predictor the same answers. */
+  get changes(): StateChange[] {
+    const about = (target: string) =>
+      this.#predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
+    return this.trained.flatMap(({ name: after, change }) => {
+      if (!change || change.alongside !== undefined) return [];
+      const roleOf = (predictor: string): ShiftRole => {
+        if (predictor === after) return "changed";
+        if (predictor === change.from) return "unchanged";
+        return this.of(predictor).change ? "cross_changed" : "cross";
+      };
+      const before = about(change.from);
+      const both = about(after).filter((predictor) => before.includes(predictor));
+      return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
+    });
+  }
+
+  kindOf({ predictor, target }: Pair): PredictorKind {
+    const { model, isTrained } = this.of(predictor);
+    if (!isTrained) return "untrained";
+    return model === this.of(target).model ? "self" : "cross";
+  }
+
+  /** Whether two models' files hold the very same weights. */
+  isSameFile(model: string, other: string): boolean {
+    const [one, two] = [this.#models[model], this.#models[other]];
+    return model === other || (one !== undefined && one.sha256 === two?.sha256);
+  }
+
+  relation(first: string, second: string): Relation {
+    if (first === second) return "same_state";
+    const [a, b] = [this.of(first).model, this.of(second).model];
+    if (this.isSameFile(a, b)) return "same_weights";
+    const [one, other] = [this.#models[a], this.#models[b]];
+    if (!one || !other) return "other";
+    const roots = new Set(filesOf(one));
+    return filesOf(other).some((sha256) => roots.has(sha256)) ? "derived_weights" : "other";
+  }
+
+  /**
+   * Whether a report shows a pair in full: one seed of each condition, the largest of a series. A pair that no prediction names
+   * is one where it could be.
+   */
+  isMain(pair: Pair): boolean {
+    this.#main ??= this.#mainPairs();
+    const best = this.#main.get(this.#seriesOf(pair));
+    const isPlanned = this.#predictions.some((one) => isSame(one, pair));
+    return isPlanned ? best !== undefined && isSame(best, pair) : this.#couldBeMain(pair);
+  }
+
+  #mainPairs(): Map<string, Pair> {
+    const sizeOf = ({ predictor }: Pair) => this.of(predictor).training?.examplesPerProperty ?? 0;
+    const chosen = new Map<string, Pair>();
+    for (const pair of this.#predictions) {
+      if (!this.#couldBeMain(pair)) continue;
+      const before = chosen.get(this.#seriesOf(pair));
+      if (!before || sizeOf(pair) > sizeOf(before)) chosen.set(this.#seriesOf(pair), pair);
+    }
+    return chosen;
+  }
+
+  #seriesOf({ predictor, target }: Pair): string {
+    const { model, isTrained } = this.of(predictor);
+    return JSON.stringify([this.of(target).condition, model, isTrained, predictor === target]);
+  }
+
+  /** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
+  #couldBeMain({ predictor, target }: Pair): boolean {
+    const [asked, about] = [this.of(predictor), this.of(target)];
+    if (asked.role !== "predictor" || about.role !== "predictor") return false;
+    if (about.isTrained && !asked.isTrained && asked.model === about.model) return false;
+    const learnt = asked.training?.target;
+    return learnt === undefined || learnt === target || predictor === target;
+  }
+}
+
+function isSame(one: Pair, other: Pair): boolean {
+  return one.predictor === other.predictor && one.target === other.target;
+}
+
+/** A file and those that it was made from. */
+function filesOf({ sha256, reencodedFrom, roundedTo, layersRemoved }: Plan["models"][string]): string[] {
+  return [sha256, ...[reencodedFrom, roundedTo, layersRemoved].flatMap((from) => (from ? [from.sha256] : []))];
+}
+
+const KNOWN = new WeakMap<PlanOfStates, States>();
+
+/** Made once for each plan. */
+export function statesOf(plan: PlanOfStates): States {
+  const known = KNOWN.get(plan);
+  if (known) return known;
+  const made = new States(plan);
+  KNOWN.set(plan, made);
+  return made;
+}

@@ -1,0 +1,156 @@
+/** A study as its author wrote it, every default filled in: its types follow from the schema. */
+
+import type { z } from "zod";
+import { InwardError } from "../errors.js";
+import {
+  MOST_ENTRIES,
+  type calibrationSchema,
+  type changeAnswersSchema,
+  type changeSchema,
+  type engineSchema,
+  type ExperimentName,
+  EXPERIMENTS,
+  type loraSchema,
+  type modelSchema,
+  type predictionSchema,
+  type settledEngineSchema,
+  type studySchema,
+  type taskSchema,
+  type trainingSettingsSchema,
+} from "./schema.js";
+
+/** What a schema reads, as a value that nobody changes. */
+export type Read<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
+type Fixed<Value> = Value extends (infer Entry)[]
+  ? readonly Fixed<Entry>[]
+  : Value extends object
+    ? { readonly [Key in keyof Value]: Fixed<Value[Key]> }
+    : Value;
+
+export type StudyModel = Read<typeof modelSchema>;
+export type StudyTask = Read<typeof taskSchema>;
+export type StudyChange = Read<typeof changeSchema>;
+/** Where the behavior comes from that a model is changed to. */
+export type ChangeSource = Read<typeof changeAnswersSchema>;
+export type StudyCalibration = Read<typeof calibrationSchema>;
+/** How far a distribution is expanded, and when samples take its place. */
+export type DistributionSettings = Omit<StudyCalibration, "strings" | "properties">;
+
+/** One member of a series, where the study has a list. */
+export interface StudyPrediction extends Pick<Read<typeof predictionSchema>, "predictor" | "target" | "seed"> {
+  readonly examplesPerProperty?: number;
+  readonly shown?: number;
+}
+
+/** Everything that a training run's result depends on, besides the base, the data and the machine. */
+export type TrainingSettings = Read<typeof trainingSettingsSchema>;
+export type LoraSettings = TrainingSettings["lora"];
+
+export interface StudyLora {
+  /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
+  readonly examplesPerProperty: number;
+  readonly settings: TrainingSettings;
+}
+
+/** Settings that came later: plans that are older lack them, which means llama.cpp's evaluation with neither. */
+type LaterSetting = "forward" | "flashAttention" | "blas";
+export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
+  Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
+
+/** Engine settings with nothing left to the machine: what stands in a plan. */
+export type SettledEngine = Read<typeof settledEngineSchema>;
+
+type StudyInput = Read<typeof studySchema>;
+
+export interface Study extends Omit<StudyInput, "properties" | "predictions" | "experiments" | "lora" | "engine"> {
+  readonly engine: StudyEngine;
+  /** Who predicts whom; by default every model predicts itself. */
+  readonly predictions: readonly StudyPrediction[];
+  /** Which experiments are judged; those that the rest of the study makes possible when the author names none. */
+  readonly experiments: readonly ExperimentName[];
+  /** Absent: nothing is trained. */
+  readonly lora?: StudyLora;
+}
+
+/**
+ * Settles what depends on other parts of the study.
+ * @throws STUDY_INVALID
+ */
+export function toStudy({ properties, predictions, experiments, lora, ...input }: StudyInput): Study {
+  const members = (predictions ?? []).reduce(
+    (sum, { examplesPerProperty, shown }) => sum + listOf(examplesPerProperty).length * listOf(shown).length,
+    0,
+  );
+  if (members > MOST_ENTRIES) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `predictions come to ${members} with their series; ${MOST_ENTRIES} are the most.`,
+    );
+  }
+  const study = {
+    ...input,
+    tasks: input.tasks.map((task) => ({ ...task, properties: task.properties ?? properties })),
+    predictions:
+      predictions?.flatMap(toStudyPredictions) ??
+      Object.keys(input.models).map((model) => ({ predictor: model, target: model })),
+    lora: lora && { examplesPerProperty: lora.examplesPerProperty, settings: toTrainingSettings(lora, input.seed) },
+  };
+  return { ...study, experiments: settleExperiments(study, experiments) };
+}
+
+/** One for each member of a series. */
+function toStudyPredictions({ examplesPerProperty, shown, ...pair }: Read<typeof predictionSchema>): StudyPrediction[] {
+  return listOf(examplesPerProperty).flatMap((size) =>
+    listOf(shown).map((pairs) => ({ ...pair, examplesPerProperty: size, shown: pairs })),
+  );
+}
+
+function listOf(one: number | readonly number[] | undefined): readonly (number | undefined)[] {
+  return typeof one === "object" ? one : [one];
+}
+
+/** @param studySeed which training takes when it names none */
+export function toTrainingSettings(
+  { examplesPerProperty: _, rank, alpha, dropout, targets, ...rest }: Read<typeof loraSchema>,
+  studySeed: number,
+): TrainingSettings {
+  return { ...rest, lora: { rank, alpha, dropout, targets }, seed: rest.seed ?? studySeed };
+}
+
+// Which experiments a study has, and that it has what they need: known before anything is asked.
+
+type Unsettled = Omit<Study, "experiments">;
+
+/** Why a study cannot have an experiment; undefined where it can. */
+const LACKS: Readonly<Record<ExperimentName, (study: Unsettled) => string | undefined>> = {
+  self_prediction: ({ predictions }) =>
+    predictions.some(isSelf) ? undefined : "no prediction of a model about itself (predictions)",
+  cross_prediction: ({ predictions }) =>
+    predictions.some((one) => !isSelf(one)) ? undefined : "no prediction of another model (predictions)",
+  calibration: ({ calibration }) => (calibration ? undefined : "no calibration section"),
+  behavioral_change: ({ changes }) => (changes.length > 0 ? undefined : "no changes section"),
+  matrix: ({ predictions }) =>
+    new Set(predictions.map(({ target }) => target)).size >= 2 &&
+    new Set(predictions.map(({ predictor }) => predictor)).size >= 2
+      ? undefined
+      : "fewer than two targets or two predictors (predictions)",
+  limits: () => undefined,
+};
+
+/** Experiments that nobody has who does not ask for them: they cost questions, or mean something only for chosen tasks. */
+const ASKED_FOR: readonly ExperimentName[] = ["matrix", "limits"];
+
+/** @throws STUDY_INVALID when an experiment is named that the study lacks something for */
+function settleExperiments(study: Unsettled, named: readonly ExperimentName[] | undefined): ExperimentName[] {
+  for (const name of named ?? []) {
+    const lack = LACKS[name](study);
+    if (lack) throw new InwardError("STUDY_INVALID", `experiments names ${name}, and the study has ${lack}.`);
+  }
+  return named
+    ? EXPERIMENTS.filter((name) => named.includes(name))
+    : EXPERIMENTS.filter((name) => !ASKED_FOR.includes(name) && LACKS[name](study) === undefined);
+}
+
+function isSelf({ predictor, target }: StudyPrediction): boolean {
+  return predictor === target;
+}

@@ -1,0 +1,107 @@
+import { z } from "zod";
+
+/** One chat turn. Content is always plain text: nothing in it becomes a control token. */
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** Why generation ended. */
+export type StopReason = "end_of_generation" | "max_tokens";
+
+/** The most likely tokens at one position, over the full vocabulary at temperature 1. */
+export interface TopTokens {
+  readonly tokenIds: readonly number[];
+  readonly texts: readonly string[];
+  /** Natural log of the plain softmax of the raw logits, most likely first. */
+  readonly logprobs: readonly number[];
+  /** log Σ exp(logit) over the whole vocabulary, nats, summed in double precision. */
+  readonly logSumExp: number;
+  readonly vocabularySize: number;
+}
+
+/** What a model said to one prompt, with the numbers behind it. */
+export interface Reply {
+  /** The text without the end-of-generation token, not trimmed. */
+  readonly text: string;
+  /** Generated token ids, the end-of-generation token included when there is one. */
+  readonly tokenIds: readonly number[];
+  /** Natural log of each generated token's probability at temperature 1 over the full vocabulary. */
+  readonly logprobs: readonly number[];
+  /** Greedy only: logit of the best minus the second-best token, nats, per generated token. Empty when sampled. */
+  readonly margins: readonly number[];
+  readonly stop: StopReason;
+  /** The distribution at the first answer position. */
+  readonly first: TopTokens;
+  readonly promptTokens: number;
+  /** sha256 of the prompt's token ids (little-endian int32), hex. */
+  readonly promptSha256: string;
+}
+
+/** Which question to which model state a line is about. */
+interface AskedQuestion {
+  /** `<task>/<item>` for object-level, `<task>/<item>/<property>/<variant>` for hypothetical, `#<sample>` appended when sampled. */
+  readonly key: string;
+  /** The model state that was asked. */
+  readonly state: string;
+  readonly task: string;
+  readonly item: string;
+  readonly split: "train" | "held_out";
+  /** Hypothetical only. */
+  readonly property?: string;
+  /** Hypothetical only: the wording around the quoted question. */
+  readonly variant?: string;
+  readonly sample: number;
+}
+
+/** Why a question has no reply. The engine crashed on it three times, the third time with nothing asked beside it. */
+export type SetAsideReason = "engine_crashed";
+
+/**
+ * One question put to one model state, and its reply or why it was set aside: a line of 02-object-level.jsonl or
+ * 07-hypothetical.jsonl. What the engine last wrote before each crash stands in events.jsonl, since it differs from run to run.
+ */
+export type Answer = AskedQuestion &
+  (
+    | { readonly reply: Reply; readonly setAside?: undefined }
+    | { readonly setAside: SetAsideReason; readonly reply?: undefined }
+  );
+
+// What a line of answers must be when it is read back.
+
+const numbers = z.array(z.number());
+const replySchema: z.ZodType<Reply> = z
+  .object({
+    text: z.string(),
+    tokenIds: numbers,
+    logprobs: numbers,
+    margins: numbers,
+    stop: z.enum(["end_of_generation", "max_tokens"]),
+    first: z.object({
+      tokenIds: numbers,
+      texts: z.array(z.string()),
+      logprobs: numbers,
+      logSumExp: z.number(),
+      vocabularySize: z.number(),
+    }),
+    promptTokens: z.number(),
+    promptSha256: z.string(),
+  })
+  .refine(({ tokenIds, logprobs }) => tokenIds.length === logprobs.length, "a token without a logprob");
+
+export const setAsideSchema: z.ZodType<SetAsideReason> = z.literal("engine_crashed");
+
+export const answerSchema = z
+  .object({
+    key: z.string(),
+    state: z.string(),
+    task: z.string(),
+    item: z.string(),
+    split: z.enum(["train", "held_out"]),
+    property: z.string().optional(),
+    variant: z.string().optional(),
+    sample: z.number(),
+    reply: replySchema.optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(({ reply, setAside }) => (reply === undefined) !== (setAside === undefined), "neither a reply nor set aside");

@@ -1,0 +1,233 @@
+/** A user's own task: the YAML's keys with their defaults, the JSONL of its strings, the split of both into train and held-out. */
+
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import {
+  decodeUtf8,
+  didYouMean,
+  linesOf,
+  mostTelling,
+  parseStrictJson,
+  shown,
+  UNSAFE_CHARACTER,
+} from "../base/untrusted.js";
+import { InwardError } from "../errors.js";
+import type { AnswerForm, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
+
+const STRING_SLOT = "{string}";
+
+/** Far more than any model reads at once; rules on a string, and messages about it, stay fast. */
+const MOST_CHARACTERS = 100_000;
+/** Of what becomes a part of keys and file names. */
+const MOST_NAME_CHARACTERS = 100;
+
+const nameOf = (pattern: RegExp, what: string) =>
+  z.string().max(MOST_NAME_CHARACTERS, `must have at most ${MOST_NAME_CHARACTERS} characters`).regex(pattern, what);
+const NAME = /^[a-z0-9][a-z0-9_.-]*$/;
+const DEFAULTS: Readonly<Record<TaskKind, { readonly answerForm: AnswerForm; readonly maxTokens: number }>> = {
+  sequence: { answerForm: "any", maxTokens: 20 },
+  numbers: { answerForm: "number", maxTokens: 8 },
+  continuation: { answerForm: "any", maxTokens: 24 },
+  options: { answerForm: "option_letter", maxTokens: 4 },
+};
+
+const safeText = z
+  .string()
+  .max(MOST_CHARACTERS, `must have at most ${MOST_CHARACTERS} characters`)
+  .refine((text) => text.trim() !== "", "must not be empty")
+  .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
+
+const question = safeText.refine(
+  (text) => text.split(STRING_SLOT).length === 2,
+  `must hold ${STRING_SLOT} exactly once: the place of the item's text`,
+);
+const file = z.string().min(1);
+
+const keys = {
+  name: nameOf(NAME, "use lower-case letters, digits, _ . and -, beginning with a letter or digit"),
+  kind: z.enum(["sequence", "numbers", "continuation", "options"]),
+  summary: z.string().min(1).optional(),
+  question,
+  answerForm: z.enum(["any", "one_word", "number", "option_letter"]).optional(),
+  examples: z.array(z.strictObject({ text: safeText, answer: safeText })).default([]),
+  properties: z
+    .array(z.string().min(1))
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, "name each property once"),
+  maxTokens: z.int().min(1).max(4096).optional(),
+  licence: z.string().min(1).default("not stated"),
+  source: z.string().min(1).optional(),
+  disposition: nameOf(NAME, "use lower-case letters, digits, _ . and -").optional(),
+};
+
+/** `strings: file.jsonl`, or one file for each split. Two schemas, so that a slip inside the pair is named and not "invalid union". */
+export const oneFileTask = z.strictObject({ ...keys, strings: file });
+export const twoFileTask = z.strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) });
+
+/** Keys known at a path of the YAML, for errors that name the nearest one. */
+export function knownTaskKeys(path: readonly PropertyKey[]): string[] {
+  if (path[0] === "strings") return ["train", "heldOut"];
+  if (path[0] === "examples") return ["text", "answer"];
+  return Object.keys(oneFileTask.shape);
+}
+
+export type TaskFile = z.infer<typeof oneFileTask> | z.infer<typeof twoFileTask>;
+
+/** @param fileName the YAML's own name, stated as the source when it names none */
+export function toDefinition({ strings: _, ...task }: TaskFile, fileName: string): TaskDefinition {
+  return {
+    ...task,
+    summary: task.summary ?? `own task of ${fileName}`,
+    answerForm: task.answerForm ?? DEFAULTS[task.kind].answerForm,
+    maxTokens: task.maxTokens ?? DEFAULTS[task.kind].maxTokens,
+    source: task.source ?? fileName,
+  };
+}
+
+const row = z.strictObject({
+  text: safeText,
+  split: z.enum(["train", "held_out"]).optional(),
+  target: z
+    .string()
+    .regex(/^[A-Z]$/, "must be one capital letter")
+    .optional(),
+  // Ids stand inside keys such as task/item#sample.
+  id: nameOf(/^[A-Za-z0-9_.-]+$/, "use letters, digits, _ . and -").optional(),
+});
+
+/** A string as its file gives it. */
+export interface StringRow extends z.infer<typeof row> {
+  /** File and line, for messages. */
+  readonly place: string;
+}
+
+/**
+ * @param bytes the file's content; blank lines are skipped
+ * @throws TASK_INVALID not UTF-8, not JSON, an unknown or missing key, no strings at all
+ */
+export function parseStrings(bytes: Uint8Array, path: string): StringRow[] {
+  const text = decodeUtf8(bytes, { code: "TASK_INVALID", place: path });
+  const rows = linesOf(text, path).map((line) => ({ ...parseRow(line.text, line.place), place: line.place }));
+  if (rows.length === 0) throw new InwardError("TASK_INVALID", `${path} holds no strings.`);
+  return rows;
+}
+
+function parseRow(line: string, place: string): z.infer<typeof row> {
+  const result = row.safeParse(parseStrictJson(line, { code: "TASK_INVALID", place }));
+  if (result.success) return result.data;
+  const issue = mostTelling(result.error);
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    const meant = didYouMean(key, Object.keys(row.shape));
+    throw new InwardError("TASK_INVALID", `${place}: the key ${shown(key)} does not exist.${meant}`);
+  }
+  throw new InwardError("TASK_INVALID", `${place}: ${issue.path.join(".") || "the line"}: ${issue.message}`);
+}
+
+// Gives every string of a user's task its split and its id, and makes sure that nothing scored can have been seen.
+
+/** A string with its split settled. */
+interface SplitRow extends StringRow {
+  readonly split: Split;
+}
+
+/**
+ * Half and half by a hash of the text, within each target letter, when no line names a split.
+ * The same strings in any order give the same halves.
+ * @throws TASK_INVALID when some lines name a split and others do not
+ */
+export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
+  const without = rows.find(({ split }) => split === undefined);
+  if (without === undefined) return rows as SplitRow[];
+  if (rows.some(({ split }) => split !== undefined)) {
+    throw new InwardError(
+      "TASK_INVALID",
+      `${without.place}: no split, though other lines name theirs; name it in all or none.`,
+    );
+  }
+  const rank = new Map(rows.map((row) => [row, createHash("sha256").update(row.text).digest("hex")]));
+  const rankOf = (row: StringRow) => rank.get(row) as string;
+  const ranked = [...rows].sort((a, b) => (rankOf(a) < rankOf(b) ? -1 : 1));
+  const trains = new Set(
+    [...new Set(rows.map(({ target }) => target))].flatMap((target) => {
+      const same = ranked.filter((row) => row.target === target);
+      return same.slice(0, same.length >> 1);
+    }),
+  );
+  return rows.map((row) => ({ ...row, split: trains.has(row) ? "train" : "held_out" }));
+}
+
+/** @throws TASK_INVALID when a line of a split's own file names the other split */
+export function splitByFile(rows: readonly StringRow[], split: Split): SplitRow[] {
+  const other = rows.find((row) => row.split !== undefined && row.split !== split);
+  if (other)
+    throw new InwardError("TASK_INVALID", `${other.place}: split ${other.split} in the file of ${split} strings.`);
+  return rows.map((row) => ({ ...row, split }));
+}
+
+/**
+ * @throws TASK_OVERLAP a string in both splits, or in a solved example too
+ * @throws TASK_INVALID a string or an id twice, no held-out strings, a target that is missing or has no place
+ */
+export function toItems(
+  definition: TaskDefinition,
+  rows: readonly SplitRow[],
+): { train: TaskItem[]; heldOut: TaskItem[] } {
+  checkTargets(definition, rows);
+  checkTexts(definition, rows);
+  const train = withIds(rows, "train");
+  const heldOut = withIds(rows, "held_out");
+  if (heldOut.length === 0)
+    throw new InwardError("TASK_INVALID", `The task ${definition.name} has no held-out strings.`);
+  const places = new Map<string, string>();
+  for (const { item, place } of [...train, ...heldOut]) {
+    const earlier = places.get(item.id);
+    if (earlier) throw new InwardError("TASK_INVALID", `${place}: the id "${item.id}" is that of ${earlier} too.`);
+    places.set(item.id, place);
+  }
+  return { train: train.map(({ item }) => item), heldOut: heldOut.map(({ item }) => item) };
+}
+
+function withIds(rows: readonly SplitRow[], split: Split): { item: TaskItem; place: string }[] {
+  return rows
+    .filter((row) => row.split === split)
+    .map(({ id, text, target, place }, at) => ({
+      item: { id: id ?? `${split}-${at}`, split, text, target },
+      place,
+    }));
+}
+
+function checkTargets({ kind, disposition, features }: TaskDefinition, rows: readonly SplitRow[]): void {
+  for (const { target, place } of rows) {
+    if (target !== undefined && kind !== "options" && features?.includes("right_answer") !== true) {
+      throw new InwardError("TASK_INVALID", `${place}: only tasks of kind options have a target, not ${kind}.`);
+    }
+    if (target === undefined && disposition !== undefined) {
+      throw new InwardError("TASK_INVALID", `${place}: no target, the letter of the option that shows ${disposition}.`);
+    }
+  }
+}
+
+function checkTexts(definition: TaskDefinition, rows: readonly SplitRow[]): void {
+  // Spacing is no difference between two strings.
+  const same = (text: string) => text.normalize("NFC").trim().replace(/\s+/gu, " ");
+  const seen = new Map<string, SplitRow>();
+  for (const row of rows) {
+    const earlier = seen.get(same(row.text));
+    if (earlier) {
+      const code = earlier.split === row.split ? "TASK_INVALID" : "TASK_OVERLAP";
+      const splits =
+        earlier.split === row.split ? `twice among the ${row.split} strings` : "a train and a held-out string";
+      throw new InwardError(code, `${row.place}: ${shown(row.text)} is ${splits}, see ${earlier.place}.`);
+    }
+    seen.set(same(row.text), row);
+  }
+  for (const { text } of definition.examples) {
+    const row = seen.get(same(text));
+    if (row)
+      throw new InwardError(
+        "TASK_OVERLAP",
+        `${row.place}: ${shown(text)} is a solved example of ${definition.name} too.`,
+      );
+  }
+}

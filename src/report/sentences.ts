@@ -25,12 +25,8 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
+import { byId, type StateNames } from "./state-names.js";
 import { PARTY_PHRASES, plural, readableName } from "./words.js";
-
-/** How a state is called: by its id, or as people say it. */
-export type StateNames = (state: string) => string;
-
-export const byId: StateNames = (state) => state;
 
 // What an experiment asks, and what the answer is called.
 

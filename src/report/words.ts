@@ -3,7 +3,7 @@
 import type { Estimate } from "../score/interval.js";
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
-import type { ChangeShifts, Shifts, ShiftScope } from "../score/comparison/shift.js";
+import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
 import type { CellScore } from "../score/scores.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
@@ -11,6 +11,7 @@ import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
 import { formatCount } from "./document.js";
 import type { Pair } from "./sections/headline.js";
+import type { StateNames } from "./state-names.js";
 import type { Role, ScopedEffect, TrainingEffect } from "../score/verdicts/training-effect.js";
 
 // Names of tasks, properties, reasons and rules as words. The method section gives the names themselves.
@@ -37,8 +38,8 @@ export function plural(count: number, word: string, counted: string): string {
   return `${counted} ${word}${count === 1 ? "" : "s"}`;
 }
 
-export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "target">): string {
-  return predictor === target ? `${predictor} predicts itself` : `${predictor} predicts ${target}`;
+export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "target">, names: StateNames): string {
+  return `${names(predictor)} predicts ${predictor === target ? "itself" : names(target)}`;
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -145,8 +146,8 @@ export const FINDING_WORDS: Readonly<Record<Finding, string>> = {
   unknown: "not known",
 };
 
-export function comparisonTitle({ target, self, cross }: ComparedPredictors): string {
-  return `About ${target}: ${self} against ${cross}`;
+export function comparisonTitle({ target, self, cross }: ComparedPredictors, names: StateNames): string {
+  return `About ${names(target)}: ${names(self)} against ${names(cross)}`;
 }
 
 // How numbers that stand beside another are called.
@@ -304,8 +305,4 @@ export function sourceWords(answers: ChangeSource): string {
   if ("model" in answers) return `the answers of ${answers.model}`;
   if ("prefix" in answers) return `its own answers under the system message “${answers.prefix}”, which it is not shown`;
   return "its own answers, dealt out to other strings of the same task";
-}
-
-export function changeTitle({ name, before, after }: Pick<ChangeShifts, "name" | "before" | "after">): string {
-  return `${name}: ${before} became ${after}`;
 }

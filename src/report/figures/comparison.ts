@@ -2,23 +2,28 @@
 
 import type { ComparedPredictors, ComparedSelf } from "../../score/comparison/comparisons.js";
 import type { ObservedCell } from "../../score/matrix/cells.js";
+import type { StateNames } from "../state-names.js";
 import { readableName, THIRD_PARTY_NAMES } from "../words.js";
 import { type Bar, barsFigure } from "./bars.js";
 import { chartLabel, drawSvg, type FigureSpec, PALETTE, shareAxis } from "./draw.js";
 
 /** @throws InwardError REPORT_FAILED */
-export async function comparisonFigure(title: string, one: ComparedPredictors): Promise<string> {
-  return barsFigure(title, comparisonBars(one));
+export async function comparisonFigure(title: string, one: ComparedPredictors, names: StateNames): Promise<string> {
+  return barsFigure(title, comparisonBars(one, names));
 }
 
 /** Self beside third parties alone. @throws InwardError REPORT_FAILED */
-export async function selfFigure(title: string, { self, thirdParties }: ComparedSelf): Promise<string> {
+export async function selfFigure(
+  title: string,
+  { self, thirdParties }: ComparedSelf,
+  names: StateNames,
+): Promise<string> {
   const [first] = Object.values(thirdParties);
   const own = first?.overall[0];
   return barsFigure(title, [
     ...(own
       ? [
-          { label: `self: ${self}`, estimate: own.self, colour: PALETTE.blue },
+          { label: `self: ${names(self)}`, estimate: own.self, colour: PALETTE.blue },
           { label: "mode of these strings (oracle)", estimate: own.modeBaseline, colour: PALETTE.amber },
         ]
       : []),
@@ -26,11 +31,11 @@ export async function selfFigure(title: string, { self, thirdParties }: Compared
   ]);
 }
 
-function comparisonBars({ self, cross, comparison, thirdParties }: ComparedPredictors): Bar[] {
+function comparisonBars({ self, cross, comparison, thirdParties }: ComparedPredictors, names: StateNames): Bar[] {
   const [micro] = comparison.overall;
   return [
-    { label: `self: ${self}`, estimate: micro.self, colour: PALETTE.blue },
-    { label: `cross: ${cross}`, estimate: micro.cross, colour: PALETTE.orange },
+    { label: `self: ${names(self)}`, estimate: micro.self, colour: PALETTE.blue },
+    { label: `cross: ${names(cross)}`, estimate: micro.cross, colour: PALETTE.orange },
     { label: "mode of these strings (oracle)", estimate: micro.modeBaseline, colour: PALETTE.amber },
     ...thirdPartyBars(thirdParties),
   ];

@@ -39,6 +39,7 @@ import {
 } from "../document.js";
 import { comparisonFigure } from "../figures/comparison.js";
 import { plateauSentence, verdictBlock } from "../sentences.js";
+import type { StateNames } from "../state-names.js";
 import {
   comparisonTitle,
   FINDING_WORDS,
@@ -318,13 +319,16 @@ function splitComparisons(plan: Plan, comparisons: readonly ComparedPredictors[]
 export async function comparisonSection({
   comparisons: scores,
   plan,
+  names,
   ...input
-}: VerdictInput & { readonly comparisons: Comparisons }): Promise<Section> {
+}: VerdictInput & { readonly comparisons: Comparisons; readonly names: StateNames }): Promise<Section> {
   const blocks: Block[] = [];
   const { full, others } = splitComparisons(plan, scores.comparisons);
   for (const [index, one] of full.entries()) {
     const verdict = crossVerdict({ ...input, plan }, one, scores);
-    blocks.push(...(await blocksOf(one, verdict, scores.confidence, plan, full.length > 1 ? `-${index + 1}` : "")));
+    blocks.push(
+      ...(await blocksOf(one, verdict, scores.confidence, plan, full.length > 1 ? `-${index + 1}` : "", names)),
+    );
   }
   if (others.length > 0) {
     const percent = Number((100 * scores.confidence).toFixed(6));
@@ -352,13 +356,14 @@ async function blocksOf(
   confidence: number,
   plan: Plan,
   suffix: string,
+  names: StateNames,
 ): Promise<Block[]> {
   const percent = Number((100 * confidence).toFixed(6));
   const heldOut = plan.tasks.filter(({ trained }) => trained === false).map(({ definition }) => definition.name);
   return [
-    { kind: "subheading", title: comparisonTitle(one) },
-    verdictBlock(verdict),
-    await figureOf(one, suffix),
+    { kind: "subheading", title: comparisonTitle(one, names) },
+    verdictBlock(verdict, names),
+    await figureOf(one, suffix, names),
     overallTable(one, percent),
     taskTable(one, percent, heldOut),
     { kind: "facts", facts: factsOf(one) },
@@ -405,9 +410,15 @@ function factsOf({ comparison }: ComparedPredictors): { name: string; value: Inl
   ];
 }
 
-async function figureOf(one: ComparedPredictors, suffix: string): Promise<Figure> {
-  const title = comparisonTitle(one);
+async function figureOf(one: ComparedPredictors, suffix: string, names: StateNames): Promise<Figure> {
+  const title = comparisonTitle(one, names);
   const caption =
     "Share of trials that are right, with intervals. Self, cross and the oracle mode on the trials that self and cross share; the train mode, the rule and the classifier on those that they share with self. The tables give the paired differences.";
-  return { kind: "figure", name: `comparison${suffix}`, title, caption, svg: await comparisonFigure(title, one) };
+  return {
+    kind: "figure",
+    name: `comparison${suffix}`,
+    title,
+    caption,
+    svg: await comparisonFigure(title, one, names),
+  };
 }

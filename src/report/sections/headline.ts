@@ -24,6 +24,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
+import type { StateNames } from "../state-names.js";
 import { noHeuristic, type PairNames, pairTitle, plural, readableName } from "../words.js";
 import { otherPairsBlocks, pairsBlocks } from "./pairs.js";
 
@@ -150,14 +151,14 @@ export function pairsOf({ averages, cells }: Scores): Pair[] {
   });
 }
 
-function headlineSection(scores: Scores): Section {
+function headlineSection(scores: Scores, names: StateNames): Section {
   const pairs = pairsOf(scores);
   const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
   return {
     id: "headline",
     title: "What was found",
     blocks: [
-      ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1)),
+      ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1, names)),
       ...none,
       note(INTERVALS, "."),
     ],
@@ -165,9 +166,9 @@ function headlineSection(scores: Scores): Section {
 }
 
 /** One pair in full. */
-function pairBlocks(pair: Pair, confidence: number, isTitled: boolean): Block[] {
+function pairBlocks(pair: Pair, confidence: number, isTitled: boolean, names: StateNames): Block[] {
   return [
-    ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
+    ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair, names) }] : []),
     ...verdictOf(pair),
     ...(pair.micro || pair.macro ? [averagesTable(pair, confidence)] : []),
   ];
@@ -274,18 +275,18 @@ function countCell(first: Estimate | undefined, second: Estimate | undefined, si
 /** More pairs are easier to read side by side. */
 const MOST_ONE_BY_ONE = 3;
 
-export function predictorsSection(plan: Plan, scores: Scores): Section {
+export function predictorsSection(plan: Plan, scores: Scores, names: StateNames): Section {
   const all = pairsOf(scores);
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const main = all.filter(isMain);
   const others = all.filter((pair) => !isMain(pair));
-  if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(scores);
+  if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(scores, names);
   return {
-    ...headlineSection(scores),
+    ...headlineSection(scores, names),
     blocks: [
       ...(main.length > MOST_ONE_BY_ONE
         ? pairsBlocks(main, scores.confidence)
-        : main.flatMap((pair) => pairBlocks(pair, scores.confidence, true))),
+        : main.flatMap((pair) => pairBlocks(pair, scores.confidence, true, names))),
       ...otherPairsBlocks(plan, others, scores.confidence),
       note(INTERVALS, "."),
     ],

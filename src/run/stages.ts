@@ -46,6 +46,7 @@ import {
   scoreMatrixOfRun,
   scorePredictions,
   scoreShifts,
+  writeTrials,
 } from "./score-stages.js";
 import { requireTrainer, trainOne } from "./train-stages.js";
 
@@ -165,12 +166,14 @@ function rowsOf(plan: Plan): Row[] {
   const adapters = { adapters: adapterFiles(plan, 2) };
   const behaviors = behaviorFiles(2);
   const isShown = statesOf(plan).all.some(({ shown }) => shown);
-  const trials: Reads = {
+  const matched: Reads = {
     ...behaviors,
     hypothetical: "hypothetical",
     noiseFloor: "noiseFloor",
     inputOnly: "inputOnly",
   };
+  // Behaviors again: those of train strings are the labels that baselines learn from.
+  const trials: Reads = { trials: "trials", ...behaviors, noiseFloor: "noiseFloor" };
   return [
     ...roundRows(plan, 0), // 02-object-level.jsonl, 02-challenged.jsonl, 03-behaviors.jsonl
     ...trainingRows(plan, 1), // 04-finetune-sets/, 05-adapters/
@@ -218,13 +221,14 @@ function rowsOf(plan: Plan): Row[] {
       reads: { behaviors: "behaviors" },
       run: predictFromStrings,
     },
+    { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
     { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
     {
       name: "comparisons",
       kind: "scored",
       when: hasComparisons,
       writes: ["comparisons"],
-      reads: trials,
+      reads: { ...trials, inputOnly: "inputOnly" },
       run: compareStates,
     },
     {
@@ -240,7 +244,8 @@ function rowsOf(plan: Plan): Row[] {
       kind: "scored",
       when: hasMatrix,
       writes: ["matrix"],
-      reads: { ...trials, logprobDifferences: "logprobDifferences" },
+      // Every predictor about every target, also those pairs that are no trials of the plan.
+      reads: { ...matched, logprobDifferences: "logprobDifferences" },
       run: scoreMatrixOfRun,
     },
     {

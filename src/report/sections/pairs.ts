@@ -19,9 +19,10 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../words.js";
+import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../terms.js";
 import type { StateNames } from "../state-names.js";
-import { modeSentences, type Pair } from "./headline.js";
+import type { Pair } from "./headline.js";
+import { modeSentences } from "../mode-sentences.js";
 
 export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence: number): Block[] {
   if (pairs.length === 0) return [];

@@ -33,7 +33,8 @@ function keyOf(experiment, label, about) {
   }[`${experiment} ${label}`];
   if (fixed) return fixed;
   if (experiment === "self_prediction" && /, the first seed$/.test(label)) return "accuracy";
-  if (experiment === "self_prediction" && label.startsWith("behaviors that training changed (")) return "behaviors_moved";
+  if (experiment === "self_prediction" && label.startsWith("behaviors that training changed ("))
+    return "behaviors_moved";
   const minus = /^Brier score minus (.*)'s, paired$/.exec(label);
   if (minus) return `brier_minus/${minus[1]}`;
   const change =
@@ -49,8 +50,9 @@ function keyOf(experiment, label, about) {
 function factsOf(text) {
   const plain = text.replaceAll("\u00a0", " ");
   return (
-    plain.match(/[+−]?\d[\d,.]*(?: points| %)? ?\[[^\]]*\]|\bp = [\d.e-]+|\d[\d,]* trials|only \d+ strings|\d+(?:\.\d+)? %/g) ??
-    []
+    plain.match(
+      /[+−]?\d[\d,.]*(?: points| %)? ?\[[^\]]*\]|\bp = [\d.e-]+|\d[\d,]* trials|only \d+ strings|\d+(?:\.\d+)? %/g,
+    ) ?? []
   );
 }
 
@@ -66,7 +68,10 @@ for (const folder of process.argv.slice(2)) {
     if (existsSync(path)) input[name] = readJson(path);
   }
   const made = JSON.parse(JSON.stringify(experimentResults(input)));
-  assert.deepEqual(made.experiments.map(({ name }) => name), old.experiments.map(({ name }) => name));
+  assert.deepEqual(
+    made.experiments.map(({ name }) => name),
+    old.experiments.map(({ name }) => name),
+  );
   for (const [at, before] of old.experiments.entries()) {
     const now = made.experiments[at];
     assert.equal(QUESTIONS[before.name], before.question);
@@ -76,8 +81,15 @@ for (const folder of process.argv.slice(2)) {
       const found = now.verdicts[place];
       const where = `${folder}: ${before.name}, ${verdict.about}`;
       assert.equal(found.finding, verdict.finding, where);
-      assert(found.numbers.some(({ key }) => key === found.decidedBy), `${where}: decided by no number`);
-      assert.equal(new Set(found.numbers.map(({ key }) => key)).size, found.numbers.length, `${where}: a key stands twice`);
+      assert(
+        found.numbers.some(({ key }) => key === found.decidedBy),
+        `${where}: decided by no number`,
+      );
+      assert.equal(
+        new Set(found.numbers.map(({ key }) => key)).size,
+        found.numbers.length,
+        `${where}: a key stands twice`,
+      );
       for (const number of verdict.numbers) {
         const key = keyOf(before.name, number.label, verdict.about);
         const same = found.numbers.find((one) => one.key === key);
@@ -110,6 +122,10 @@ for (const folder of process.argv.slice(2)) {
       total.verdicts++;
     }
   }
-  console.log(`${folder}: ${made.experiments.map(({ name, verdicts }) => `${name} ${verdicts.length}`).join(", ")}: the same`);
+  console.log(
+    `${folder}: ${made.experiments.map(({ name, verdicts }) => `${name} ${verdicts.length}`).join(", ")}: the same`,
+  );
 }
-console.log(`${total.verdicts} verdicts, ${total.numbers} numbers, ${total.facts} facts of sentences, ${total.reasons} reasons`);
+console.log(
+  `${total.verdicts} verdicts, ${total.numbers} numbers, ${total.facts} facts of sentences, ${total.reasons} reasons`,
+);

@@ -15,8 +15,10 @@ const MAY_DIFFER = new Set(["08-experiments.json"]);
 const WORK = /"event":"(group_asked|group_measured|training_begun|finetune_set_built)"/g;
 
 const [frozen, ...chosen] = process.argv.slice(2);
-if (frozen === undefined) throw new Error("Usage: node validation/resume-frozen.mjs <folder of frozen runs> [name ...]");
-const names = chosen.length > 0 ? chosen : [...readdirSync(join(frozen, "runs")), ...readdirSync(join(frozen, "snaps"))];
+if (frozen === undefined)
+  throw new Error("Usage: node validation/resume-frozen.mjs <folder of frozen runs> [name ...]");
+const names =
+  chosen.length > 0 ? chosen : [...readdirSync(join(frozen, "runs")), ...readdirSync(join(frozen, "snaps"))];
 const work = mkdtempSync(join(tmpdir(), "inward-resume-"));
 const failures = names.filter((name) => !resumes(name));
 rmSync(work, { recursive: true, force: true });
@@ -40,9 +42,12 @@ function resumes(name) {
   );
   const seconds = ((performance.now() - begun) / 1000).toFixed(0);
   const did = [...readFileSync(events).subarray(before).toString().matchAll(WORK)].length;
-  const wrong = status === 0 ? differences(join(frozen, "runs", study), run) : [`exit ${status}: ${stderr.slice(-400)}`];
+  const wrong =
+    status === 0 ? differences(join(frozen, "runs", study), run) : [`exit ${status}: ${stderr.slice(-400)}`];
   if (isFinished && did > 0) wrong.push(`${did} pieces of work were done again`);
-  console.log(`${name}: ${wrong.length === 0 ? "same" : `DIFFERENT ${wrong.join(", ")}`} (${did} groups, ${seconds} s)`);
+  console.log(
+    `${name}: ${wrong.length === 0 ? "same" : `DIFFERENT ${wrong.join(", ")}`} (${did} groups, ${seconds} s)`,
+  );
   if (wrong.length === 0) rmSync(run, { recursive: true, force: true });
   return wrong.length === 0;
 }

@@ -15,6 +15,7 @@ import { runCommand } from "./run.js";
 import { scoreCommand } from "./score.js";
 import { tasksCommand } from "./tasks.js";
 import { trainCommand } from "./train.js";
+import { trialsCommand } from "./trials.js";
 import { verifyCommand } from "./verify.js";
 
 const HELP_WIDTH = 130;
@@ -37,6 +38,7 @@ export function inwardProgram(): Command {
     .addCommand(runCommand())
     .addCommand(calibrateCommand())
     .addCommand(scoreCommand())
+    .addCommand(trialsCommand())
     .addCommand(reportCommand())
     .addCommand(powerCommand())
     .addCommand(verifyCommand())

@@ -111,6 +111,11 @@ export const extractionSchema: z.ZodType<Extraction> = z.discriminatedUnion("ok"
   absent,
 ]);
 
+export const complianceSchema: z.ZodType<Behavior["compliance"]> = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true) }),
+  absent,
+]);
+
 /** Probabilities or counts by reason. */
 export const byReasonSchema = z.partialRecord(z.enum(MISSING_REASONS), z.number());
 
@@ -122,6 +127,6 @@ export const behaviorSchema: z.ZodType<Behavior> = z.object({
   sample: z.number(),
   property: z.string(),
   extraction: extractionSchema,
-  compliance: z.discriminatedUnion("ok", [z.object({ ok: z.literal(true) }), absent]),
+  compliance: complianceSchema,
   minMargin: z.number().optional(),
 });

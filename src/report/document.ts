@@ -99,6 +99,8 @@ export interface ReportDocument {
   readonly title: string;
   readonly subtitle: string;
   readonly opening: readonly Block[];
+  /** Whether the first section is an answer in short. */
+  readonly hasFirstPage: boolean;
   readonly sections: readonly Section[];
 }
 

@@ -29,7 +29,7 @@ const STYLE = `
 html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
 body { margin: 0 auto; max-width: 84rem; padding: 2.5rem 1.25rem 5rem; background: var(--figure-paper); color: var(--figure-ink);
   font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; letter-spacing: -0.015em; margin: 0.2rem 0 1rem; max-width: 44rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; letter-spacing: -0.015em; margin: 0.2rem 0 1rem; max-width: 62rem; }
 h2 { font-size: 1.35rem; line-height: 1.3; font-weight: 650; letter-spacing: -0.01em; margin: 3.5rem 0 1rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; line-height: 1.4; font-weight: 650; margin: 2rem 0 0.5rem; }
 h3::first-letter, figcaption::first-letter { text-transform: uppercase; }
@@ -39,9 +39,20 @@ a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset:
 .subtitle { margin: 0; color: var(--figure-muted); font-size: 0.85rem; letter-spacing: 0.02em; }
 .lead { font-size: 1.08rem; }
 .verdict { max-width: 50rem; padding: 1rem 1.25rem; background: var(--soft); border-left: 3px solid var(--accent); border-radius: 0 6px 6px 0; }
-.verdict strong { display: block; font-weight: 600; margin-bottom: 0.4rem; }
+.verdict { margin: 0 0 1.2rem; } .verdict p { max-width: none; margin: 0 0 0.4rem; } .verdict ul { margin: 0.5rem 0 0; max-width: none; font-size: 0.9rem; }
+.answer strong { font-size: 1.08rem; font-weight: 650; }
+.ids { color: var(--figure-muted); font-size: 0.85rem; } th .ids, td .ids { display: block; font-weight: 400; font-size: 0.75rem; }
+summary { cursor: pointer; } .verdict summary, .fold > summary { color: var(--accent); font-size: 0.875rem; }
+.section { border-top: 1px solid var(--line); } .section + .section { margin-top: 0; }
+.section > summary { padding: 0.9rem 0; list-style-position: outside; margin-left: 1.1rem; color: var(--figure-muted); }
+.section > summary h2 { display: inline; margin: 0; padding: 0; border: 0; color: var(--figure-ink); font-size: 1.15rem; }
+.section > summary:hover h2 { color: var(--accent); } .section[open] > summary h2 { font-size: 1.35rem; }
+.section > section { padding-bottom: 2rem; scroll-margin-top: 4rem; }
+.first h2 { margin-top: 1.2rem; padding-top: 0; border: 0; } .first figure { margin-bottom: 1rem; }
+.unprinted { display: none; }
 .note, figcaption, .footnotes, .label { color: var(--figure-muted); font-size: 0.875rem; line-height: 1.5; }
-nav { display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; font-size: 0.875rem; margin-top: 1.5rem; }
+nav { margin: 1.5rem 0 2rem; font-size: 0.9rem; } .contents { font-size: 1rem; font-weight: 650; margin: 0 0 0.4rem; }
+nav ol { columns: 15rem; column-gap: 2rem; margin: 0; padding-left: 1.5rem; max-width: 60rem; } nav li { margin: 0 0 0.2rem; break-inside: avoid; }
 nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; margin: 0 0 0.75rem; background: linear-gradient(to left, var(--figure-paper) 30%, transparent) right / 3rem 100% no-repeat local,
   linear-gradient(to left, var(--line), transparent) right / 0.9rem 100% no-repeat scroll; }
@@ -63,7 +74,7 @@ tr.group span { position: sticky; left: 0; }
 sup { color: var(--accent); font-size: 0.72em; line-height: 0; margin-left: 0.2em; }
 .footnotes { list-style: none; padding: 0; max-width: 50rem; } .footnotes li { margin-bottom: 0.15rem; }
 figure { margin: 0 0 2.5rem; } figure h3 { margin-top: 1.5rem; }
-figure svg { display: block; max-width: none; height: auto; }
+figure svg { display: block; width: 100%; height: auto; }
 dl { max-width: 60rem; margin: 0 0 1.5rem; font-size: 0.9rem; } dl div { display: grid; grid-template-columns: 11rem 1fr; gap: 0 1rem; padding: 0.3rem 0; border-bottom: 1px solid var(--line); }
 dt { color: var(--figure-muted); } dd { margin: 0; min-width: 0; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; font-size: 0.84em; }
@@ -76,11 +87,18 @@ pre { margin: 0; padding: 0.6rem 0.8rem; background: var(--soft); border-radius:
 .outcome { margin: 0.1rem 0 0.8rem; font-size: 0.9rem; } .good { border-left-color: var(--good); } .bad { border-left-color: var(--bad); }
 .good .outcome { color: var(--good); } .bad .outcome { color: var(--bad); }
 .texts { display: grid; grid-template-columns: 1fr 1fr; gap: 0.8rem 1.1rem; } .texts > div { min-width: 0; }
-@media (max-width: 40rem) { body { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.5rem; } .texts { grid-template-columns: 1fr; } dl div { grid-template-columns: 1fr; } .verdict { padding: 0.8rem 1rem; } }
+@media (max-width: 40rem) { body { padding: 1.5rem 1rem 3rem; } h1 { font-size: 1.5rem; } .texts { grid-template-columns: 1fr; } dl div { grid-template-columns: 1fr; } .verdict { padding: 0.8rem 1rem; }
+  .cards, .cards tbody, .cards tr, .cards th, .cards td { display: block; } .cards thead { display: none; }
+  .cards caption { display: block; } .cards tr:not(.group) { border: 1px solid var(--line); border-radius: 6px; padding: 0.5rem 0.8rem; margin: 0 0 0.7rem; }
+  .cards th, .cards td { border: 0; padding: 0.2rem 0; text-align: left; min-width: 0; white-space: normal !important; } .cards tr:not(.group) th { position: static; font-weight: 650; }
+  .cards td::before { content: attr(data-label); display: block; color: var(--figure-muted); font-size: 0.75rem; } .cards tr.group th { padding: 0.8rem 0 0.4rem; } }
 @page { size: A4 landscape; margin: 14mm; }
 @media print { html { font-size: 75%; } :root { ${variables(PALETTE)} --soft:#f5f7f9; --line:#cfd4da; } body { max-width: none; padding: 0; font-size: 9.5pt; } nav { display: none; }
   .scroll { overflow: visible; background: none; } table { font-size: 6.8pt; } th, td { padding: 0.2rem 0.3rem; } tbody th { min-width: 0; position: static; } .missing { min-width: 0; font-size: 6pt; } small { font-size: 6pt; }
-  figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } figure svg { max-width: 100%; } }
+  figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  /* What is folded on a screen is printed, whether it was opened or not. */
+  details::details-content { content-visibility: visible; display: block; height: auto; } summary { list-style: none; } .section > summary { margin-left: 0; } .verdict summary { display: none; } }
+@supports not selector(::details-content) { @media print { .unprinted { display: block; font-weight: 650; } } }
 `.trim();
 
 /** @param body HTML that is escaped already */
@@ -106,22 +124,47 @@ ${body}
 // A report document as the body of an HTML page. Every text is escaped here; only the figures' SVG passes as it is.
 
 export function renderHtmlBody(document: ReportDocument): string {
-  const links = document.sections.map(({ id, title }) => `<a href="#${id}">${escapeHtml(title)}</a>`);
+  const [first, ...others] = document.sections;
+  const links = document.sections.map(({ id, title }) => `<li><a href="#${id}">${escapeHtml(title)}</a></li>`);
   return [
     "<header>",
     `<p class="subtitle">${escapeHtml(document.subtitle)}</p>`,
     `<h1>${escapeHtml(document.title)}</h1>`,
-    ...document.opening.map(renderBlock),
+    // Where an answer stands first, what was asked is folded: the table names it.
+    ...(document.hasFirstPage
+      ? [
+          '<details class="fold"><summary>What was asked, of whom</summary>',
+          ...document.opening.map(renderBlock),
+          "</details>",
+        ]
+      : document.opening.map(renderBlock)),
+    `<p class="unprinted">This browser prints only the sections that are open: open them all first, or print 09-report.md.</p>`,
     "</header>",
-    `<nav aria-label="Sections">${links.join(" ")}</nav>`,
     "<main>",
-    ...document.sections.map(renderSection),
+    ...(first ? [renderFirstSection(first)] : []),
+    `<nav aria-label="Contents"><p class="contents">Contents</p><ol>${links.join("\n")}</ol></nav>`,
+    ...others.map(renderSection),
     "</main>",
   ].join("\n");
 }
 
+function renderFirstSection({ id, title, blocks }: Section): string {
+  return [
+    `<section id="${id}" class="first">`,
+    `<h2>${escapeHtml(title)}</h2>`,
+    ...blocks.map(renderBlock),
+    "</section>",
+  ].join("\n");
+}
+
+/** Folded. A browser opens it where a link leads into it, or where a search finds something in it. */
 function renderSection({ id, title, blocks }: Section): string {
-  return [`<section id="${id}">`, `<h2>${escapeHtml(title)}</h2>`, ...blocks.map(renderBlock), "</section>"].join("\n");
+  return [
+    `<details class="section"><summary><h2>${escapeHtml(title)}</h2></summary>`,
+    `<section id="${id}">`,
+    ...blocks.map(renderBlock),
+    "</section></details>",
+  ].join("\n");
 }
 
 function renderBlock(block: Block): string {
@@ -164,7 +207,7 @@ function renderVerdict({ title, ids, lead, more }: Extract<Block, { kind: "verdi
   const rest =
     more.length > 0
       ? [
-          `<details><summary>The rest of this answer</summary><ul>\n${more.map((text) => `<li>${renderInlines(text)}</li>`).join("\n")}\n</ul></details>`,
+          `<details><summary>What else bears on it (${more.length})</summary><ul>\n${more.map((text) => `<li>${renderInlines(text)}</li>`).join("\n")}\n</ul></details>`,
         ]
       : [];
   return ['<div class="verdict">', ...head, `<p>${renderInlines(lead)}</p>`, ...rest, "</div>"].join("\n");
@@ -212,7 +255,7 @@ function renderTable(table: Table): string {
   );
   return [
     '<div class="scroll" tabindex="0" role="region" aria-label="Table">',
-    "<table>",
+    table.isCards ? '<table class="cards">' : "<table>",
     `<caption><span>${escapeHtml(table.caption)}</span></caption>`,
     `<thead><tr>${table.columns.map(({ title, align }) => `<th scope="col" class="${align}">${escapeHtml(title)}</th>`).join("")}</tr></thead>`,
     "<tbody>",
@@ -233,7 +276,8 @@ function bodyRow(table: Table, row: TableRow): string {
   const cells = row.cells.map((cell, index) => {
     const kind = index === 0 ? 'th scope="row"' : "td";
     const classes = [table.columns[index]?.align ?? "left", ...(cell.missing ? ["missing"] : [])].join(" ");
-    return `<${kind} class="${classes}">${cellContent(cell)}</${index === 0 ? "th" : "td"}>`;
+    const label = table.isCards && index > 0 ? ` data-label="${escapeHtml(table.columns[index]?.title ?? "")}"` : "";
+    return `<${kind} class="${classes}"${label}>${cellContent(cell)}</${index === 0 ? "th" : "td"}>`;
   });
   return `<tr>${cells.join("")}</tr>`;
 }

@@ -15,26 +15,25 @@ import { formatCount, note, type ReportDocument, type Section } from "./document
 import { htmlPage, renderHtmlBody } from "./html.js";
 import { renderMarkdown } from "./markdown.js";
 import { beforeAfterSection, driftSection } from "./sections/before-after.js";
-import { calibrationSection } from "./sections/calibration.js";
+import { calibrationSection } from "./sections/calibration-section.js";
 import { changeSection } from "./sections/change.js";
-import { comparisonSection } from "./sections/comparison.js";
+import { comparisonSection } from "./sections/comparison-section.js";
 import { exclusionsSection } from "./sections/exclusions.js";
 import { figuresOf, figuresSection } from "./sections/figures.js";
-import { filesSection } from "./sections/files.js";
+import { filesSection } from "./sections/files-section.js";
 import { glanceSection, numbersSection } from "./sections/glance.js";
 import { type Pair, pairsOf, predictorsSection } from "./sections/headline.js";
 import { type IntervalMethods, intervalMethods } from "./sections/intervals.js";
-import { limitsSection, noiseSection } from "./sections/limits.js";
-import { matrixSection } from "./sections/matrix.js";
+import { limitsSection, noiseSection } from "./sections/limits-section.js";
+import { matrixSection } from "./sections/matrix-section.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
 import { selfSection } from "./sections/self.js";
 import { effectsOf } from "../score/verdicts/training-effect.js";
-import { trainingSection, whatWasTrained } from "./sections/training.js";
-import type { StateNames } from "./sentences.js";
-import { stateNames } from "./state-names.js";
-import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./words.js";
+import { trainingSection, whatWasTrained } from "./sections/training-section.js";
+import { type StateNames, stateNames } from "./state-names.js";
+import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./terms.js";
 import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.
@@ -129,19 +128,20 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const pairs = pairsOf(scores).filter(isMain);
   const intervals = intervalMethods(input);
+  const names = stateNames(plan);
   const sections = [
-    ...(await resultSections(input)),
+    ...(await resultSections(input, names)),
     ...(comparisons && ((comparisons.selfPredictions ?? []).length > 0 || (comparisons.series ?? []).length > 0)
-      ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores)]
+      ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores, names)]
       : []),
     ...(comparisons && comparisons.comparisons.length > 0
-      ? [await comparisonSection({ plan, scores, comparisons })]
+      ? [await comparisonSection({ plan, scores, comparisons, names })]
       : []),
     ...(input.matrix ? [await matrixSection(input.matrix)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
-    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts)] : []),
-    await figuresSection(pairs.filter(isDrawn(plan))),
-    cellSection(pairs, scores.confidence),
+    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, names)] : []),
+    await figuresSection(pairs.filter(isDrawn(plan)), names),
+    cellSection(pairs, scores.confidence, names),
     noiseSection(input.noiseFloors, scores),
     samplesSection(input.samples),
     exclusionsSection(scores, isMain),
@@ -150,12 +150,11 @@ export async function makeReport(input: ReportInput): Promise<ReportFiles> {
     filesSection(plan, scores, input.manifests),
     limitsSection(input),
   ];
+  const judged = experiments && experiments.experiments.length > 0 ? experiments : undefined;
   const document: ReportDocument = {
     ...opening(plan),
-    sections:
-      experiments && experiments.experiments.length > 0
-        ? withFirstPage(experiments, sections, stateNames(plan), intervals)
-        : sections,
+    hasFirstPage: judged !== undefined,
+    sections: judged ? withFirstPage(judged, sections, names, intervals) : sections,
   };
   return {
     html: htmlPage(document.title, renderHtmlBody(document)),
@@ -172,9 +171,9 @@ function isDrawn(plan: Plan): (pair: Pair) => boolean {
 }
 
 /** Where something was trained, what that changed comes before each predictor's own result. */
-async function resultSections(input: ReportInput): Promise<Section[]> {
+async function resultSections(input: ReportInput, names: StateNames): Promise<Section[]> {
   const { scores, plan } = input;
-  const headline = predictorsSection(plan, scores);
+  const headline = predictorsSection(plan, scores, names);
   const { effects, others } = effectsOf(input);
   if (effects.length === 0 && others.length === 0) return [headline];
   return [

@@ -2,8 +2,12 @@
 
 import type { Plan } from "../study/plan.js";
 import { type States, statesOf } from "../study/states.js";
-import type { StateNames } from "./sentences.js";
-import { readableName } from "./words.js";
+import { readableName } from "./terms.js";
+
+/** How a state is called: by its id, or as people say it. */
+export type StateNames = (state: string) => string;
+
+export const byId: StateNames = (state) => state;
 
 /** As their makers write them; a study's own names stay as they are. */
 const MAKERS: readonly string[] = [

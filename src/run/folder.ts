@@ -27,6 +27,7 @@ export const RUN_FILES = {
   noiseFloor: "07-noise-floor.json",
   distributions: "07-distributions.jsonl",
   logprobDifferences: "07-logprob-differences.jsonl",
+  trials: "08-trials.jsonl",
   scores: "08-scores.json",
   comparisons: "08-comparisons.json",
   calibration: "08-calibration.json",

@@ -20,6 +20,7 @@ import type { Shifts } from "../score/comparison/shift.js";
 import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
+import { type TrialRow, trialRowSchema } from "../score/trials.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";
 
@@ -38,6 +39,7 @@ interface Lines {
   readonly hypothetical: Answer;
   readonly distributions: DistributionRow;
   readonly logprobDifferences: LogprobDifferenceRow;
+  readonly trials: TrialRow;
 }
 
 const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
@@ -54,6 +56,7 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   hypothetical: answerSchema,
   distributions: distributionRowSchema,
   logprobDifferences: logprobDifferenceSchema,
+  trials: trialRowSchema,
 };
 
 /** The content of 07-input-only.json: by the state whose train behaviors were learnt. */

@@ -1,7 +1,7 @@
 /** Stage 08: joins behaviors and predictions into trials and scores them. Needs no model. */
 
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
-import { writeJson } from "../base/files.js";
+import { writeJson, writeJsonLines } from "../base/files.js";
 import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
@@ -41,15 +41,24 @@ import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
+import {
+  type MatchedTrials,
+  type MatchInput,
+  matchTrials,
+  type Prediction,
+  type TrainLabel,
+  trainLabelsOf,
+  type Trial,
+} from "../score/trial.js";
+import { checkTrialRows, type TrialRow, trialRows } from "../score/trials.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
-import { type MatchedTrials, type MatchInput, matchTrials, type Prediction, type Trial } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
-import { readBehaviors } from "./behaviors.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
-import type { RunFolder } from "./folder.js";
+import { RUN_FILES, type RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
 import { type InputOnlyByState, readContent, readLines } from "./records.js";
 
@@ -111,11 +120,53 @@ function questionsOf(plan: Plan): InputOnlyQuestion[] {
   );
 }
 
+// Stage 08, trials: every behavior beside each prediction about it, and what became of the two. Needs no model.
+
+/** @throws STORE_* */
+export async function writeTrials({ run }: Pick<StageContext, "run">): Promise<void> {
+  const { plan } = run;
+  const { noiseFloorNats } = await settingsOf(run);
+  const input = await matchInput(
+    run,
+    plan.predictions,
+    heuristicsOf(plan, guessOf(plan, await readContent(run, "inputOnly"))),
+  );
+  const rows = trialRows(input, {
+    noiseFloorNats,
+    filesOf: (target) => {
+      const { round } = statesOf(plan).of(target);
+      return { answerFile: RUN_FILES[ANSWERS_OF_ROUND[round]], behaviorFile: RUN_FILES[BEHAVIORS_OF_ROUND[round]] };
+    },
+  });
+  await writeJsonLines(run.file("trials"), rows);
+}
+
+/** @throws STORE_* */
+export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
+  return checkTrialRows(await readLines(run, "trials"), run.file("trials"));
+}
+
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
-  const inputOnly = guessOf(run.plan, await readContent(run, "inputOnly"));
-  const { trials, trainLabels } = await matchRun(run, inputOnly);
-  const scores = scoreTrials(trials, trainLabels, { ...(await settingsOf(run)), ...trainedOf(run.plan) });
-  await writeJson(run.file("scores"), scores);
+  const trials = await readTrials(run);
+  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan) };
+  await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+}
+
+/** Trials without what the classifier of strings says: it is a third party of its own, no rule among others. */
+async function readTrialsWithoutClassifier(run: RunFolder): Promise<Trial[]> {
+  return (await readTrials(run)).map(({ heuristics: { [INPUT_ONLY]: _, ...heuristics }, ...trial }) => ({
+    ...trial,
+    heuristics,
+  }));
+}
+
+async function readTrainLabels(run: RunFolder): Promise<TrainLabel[]> {
+  const { predictions: pairs } = run.plan;
+  return trainLabelsOf({ behaviors: await readBehaviors(run), pairs, learntFrom: labelSources(run.plan) });
+}
+
+function labelSources(plan: Plan): Record<string, string> {
+  return Object.fromEntries(statesOf(plan).trained.map(({ name, labelSource }) => [name, labelSource]));
 }
 
 /** How intervals are made, and which margins are noise: the largest difference that any state showed. */
@@ -129,35 +180,33 @@ async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training
   };
 }
 
-/**
- * The trials of a run whose behaviors and hypothetical replies are there.
- * @param inputOnly stands among the rules on the string where it is given
- */
-export function matchRun(run: RunFolder, inputOnly?: InputOnlyGuess): Promise<MatchedTrials> {
-  return matchPairs(run, run.plan.predictions, heuristicsOf(run.plan, inputOnly));
+/** The trials of a run whose behaviors and hypothetical replies are there, whether or not it was scored. */
+export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
+  return matchTrials(await matchInput(run, run.plan.predictions, heuristicsOf(run.plan)));
 }
 
-/** The trials of any pairs whose states were asked, whoever of them the plan's predictions name. */
-async function matchPairs(
+/** @param pairs any whose states were asked, whoever of them the plan's predictions name */
+async function matchInput(
   run: RunFolder,
   pairs: MatchInput["pairs"],
   heuristics: MatchInput["heuristics"],
-): Promise<MatchedTrials> {
+): Promise<MatchInput> {
   const replies = await readLines(run, "hypothetical");
-  return matchTrials({
+  return {
     behaviors: await readBehaviors(run),
     predictions: replies.map(toPrediction),
     pairs,
-    learntFrom: Object.fromEntries(statesOf(run.plan).trained.map(({ name, labelSource }) => [name, labelSource])),
+    learntFrom: labelSources(run.plan),
     heuristics,
-  });
+  };
 }
 
-function toPrediction({ state, task, item, property, variant, reply, setAside }: Answer): Prediction {
+function toPrediction({ key, state, task, item, property, variant, reply, setAside }: Answer): Prediction {
   const about = { predictor: state, task, item, property: property as string, variant: variant as string };
-  if (setAside) return { ...about, prediction: missing(setAside) };
+  if (setAside) return { ...about, prediction: missing(setAside), reply: { key } };
   return {
     ...about,
+    reply: { key, text: reply.text },
     prediction: readReply(propertyNamed(about.property), reply.text, reply.stop),
     ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
   };
@@ -207,7 +256,7 @@ export function hasComparisons(plan: Plan): boolean {
 /** @throws STORE_* */
 export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
-  const matched = await matchRun(run);
+  const matched = { trials: await readTrialsWithoutClassifier(run), trainLabels: await readTrainLabels(run) };
   const byState = await readContent(run, "inputOnly");
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>
@@ -335,7 +384,7 @@ export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { rea
   };
   const targets = matrixTargets(plan);
   const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
-  const { trials, trainLabels } = await matchPairs(run, pairs, () => ({}));
+  const { trials, trainLabels } = matchTrials(await matchInput(run, pairs, () => ({})));
   const matrix: MatrixScores = {
     ...scoreMatrix(plan, trials, trainLabels, settings),
     song: reads.has("logprobDifferences")
@@ -355,7 +404,7 @@ async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<Son
 export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<void> {
   const changed = statesOf(run.plan).changes;
   const settings = await settingsOf(run);
-  const { trials } = await matchRun(run);
+  const trials = await readTrialsWithoutClassifier(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const shifts: Shifts = {
     shiftsVersion: 1,

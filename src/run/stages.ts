@@ -46,6 +46,7 @@ import {
   scoreMatrixOfRun,
   scorePredictions,
   scoreShifts,
+  writeTrials,
 } from "./score-stages.js";
 import { requireTrainer, trainOne } from "./train-stages.js";
 
@@ -165,12 +166,14 @@ function rowsOf(plan: Plan): Row[] {
   const adapters = { adapters: adapterFiles(plan, 2) };
   const behaviors = behaviorFiles(2);
   const isShown = statesOf(plan).all.some(({ shown }) => shown);
-  const trials: Reads = {
+  const matched: Reads = {
     ...behaviors,
     hypothetical: "hypothetical",
     noiseFloor: "noiseFloor",
     inputOnly: "inputOnly",
   };
+  // Behaviors again: those of train strings are the labels that baselines learn from.
+  const trials: Reads = { trials: "trials", ...behaviors, noiseFloor: "noiseFloor" };
   return [
     ...roundRows(plan, 0), // 02-object-level.jsonl, 02-challenged.jsonl, 03-behaviors.jsonl
     ...trainingRows(plan, 1), // 04-finetune-sets/, 05-adapters/
@@ -218,13 +221,14 @@ function rowsOf(plan: Plan): Row[] {
       reads: { behaviors: "behaviors" },
       run: predictFromStrings,
     },
+    { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
     { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
     {
       name: "comparisons",
       kind: "scored",
       when: hasComparisons,
       writes: ["comparisons"],
-      reads: trials,
+      reads: { ...trials, inputOnly: "inputOnly" },
       run: compareStates,
     },
     {
@@ -240,7 +244,8 @@ function rowsOf(plan: Plan): Row[] {
       kind: "scored",
       when: hasMatrix,
       writes: ["matrix"],
-      reads: { ...trials, logprobDifferences: "logprobDifferences" },
+      // Every predictor about every target, also those pairs that are no trials of the plan.
+      reads: { ...matched, logprobDifferences: "logprobDifferences" },
       run: scoreMatrixOfRun,
     },
     {
@@ -385,12 +390,19 @@ export async function runStages(context: StageContext, selection: Selection = WH
  * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
  */
 export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
-  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+  const { plan } = run;
+  for (const { kind, writes, reads } of stagesOf(plan)) {
     if (kind === "asked" && filesIn(reads).length === 0) {
-      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(run.plan) });
+      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(plan) });
     }
   }
-  for (const { writes } of selection(stagesOf(run.plan))) for (const file of writes) run.forget(file);
+  const stages = selection(stagesOf(plan));
+  const made = new Set(stages.flatMap(({ writes }) => writes));
+  // Looked at before anything is made anew: a run that is refused stays as it is.
+  for (const { reads, alsoReads = [] } of stages) {
+    for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
+  }
+  for (const file of made) run.forget(file);
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");
   };

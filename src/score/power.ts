@@ -82,7 +82,7 @@ interface PilotScatter {
  * strings' contributions has the mean k·x·W and the variance k·V, and the test compares it with the scatter k·F about zero, F = Σ (contribution + x ·
  * weight)²: so √k = (z₁ √F + z₂ √V) ÷ (x·W). A pilot may have seen too little scatter, which would break the promise in half of all pilots: so V, and what F
  * has of it, are taken at the limit that the true scatter stays below in four pilots of five (R. H. Browne 1995, Statistics in Medicine 14, 1933-1940); a
- * smaller pilot asks for more. scripts/validate-statistics.mjs checks it by simulation.
+ * smaller pilot asks for more. validation/validate-statistics.mjs checks it by simulation.
  * @param given the pilot's paired trials, in any order
  * @throws InwardError STUDY_INVALID when a setting is out of range
  */

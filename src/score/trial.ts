@@ -44,6 +44,8 @@ export interface Prediction {
   readonly prediction: Extraction;
   /** Smallest top-1/top-2 margin over the reply's tokens, nats; absent when sampled. */
   readonly minMargin?: number;
+  /** The reply that it was read from, by the key of its line; without a text where the question was set aside. */
+  readonly reply?: { readonly key: string; readonly text?: string };
 }
 
 export interface MatchInput {
@@ -67,16 +69,27 @@ export interface MatchedTrials {
   readonly trainLabels: TrainLabel[];
 }
 
+/** Train behaviors that comply become labels, one per target whatever number of predictors it has. @throws as `joinBehaviors` */
+export function matchTrials(input: MatchInput): MatchedTrials {
+  return { trials: joinBehaviors(input).map(toTrial), trainLabels: trainLabelsOf(input) };
+}
+
+/** A behavior, a prediction about it, and what rules on the string say. */
+export interface JoinedBehavior {
+  readonly behavior: Behavior;
+  readonly said: Prediction;
+  readonly heuristics: Trial["heuristics"];
+}
+
 /**
- * Held-out behaviors become trials, one per wording and, when sampled, per sample; a greedy answer counts once, as sample 0.
- * A question that was set aside makes trials too, which say so: none is lost without a reason.
- * Train behaviors that comply become labels, one per target whatever number of predictors it has.
+ * Held-out behaviors, each with every prediction about it: one per wording and, when sampled, per sample; a greedy answer counts
+ * once, as sample 0. A question that was set aside is joined too, and says so: none is lost without a reason.
  * @throws InwardError STORE_INCOMPLETE when a behavior lacks its prediction or the reverse, STORE_CORRUPT when one stands twice
  */
-export function matchTrials({ behaviors, predictions, pairs, learntFrom, heuristics }: MatchInput): MatchedTrials {
+export function joinBehaviors({ behaviors, predictions, pairs, heuristics }: MatchInput): JoinedBehavior[] {
   const heldOut = heldOutByTarget(behaviors);
   const replies = repliesByPredictor(predictions);
-  const trials = pairs.flatMap(({ predictor, target }) => {
+  return pairs.flatMap(({ predictor, target }) => {
     const about = heldOut.get(target) ?? new Map<string, Behavior[]>();
     const byVariant = replies.get(predictor) ?? new Map<string, Map<string, Prediction>>();
     if (about.size === 0) throw incomplete(`target ${target} has no held-out behavior`);
@@ -90,17 +103,16 @@ export function matchTrials({ behaviors, predictions, pairs, learntFrom, heurist
         const prediction = said.get(key);
         if (!prediction) throw incomplete(`predictor ${predictor} has no hypothetical reply ${key}/${variant}`);
         const rules = heuristics(prediction.task, prediction.item, prediction.property, target);
-        return answers.map((behavior) => toTrial(target, behavior, prediction, rules));
+        return answers.map((behavior) => ({ behavior, said: prediction, heuristics: rules }));
       });
     });
   });
-  return { trials, trainLabels: labelsOf(behaviors, new Set(pairs.map((pair) => pair.target)), learntFrom) };
 }
 
-function toTrial(target: string, behavior: Behavior, said: Prediction, heuristics: Trial["heuristics"]): Trial {
+export function toTrial({ behavior, said, heuristics }: JoinedBehavior): Trial {
   const margins = [behavior.minMargin, said.minMargin].filter((margin) => margin !== undefined);
   return {
-    target,
+    target: behavior.state,
     predictor: said.predictor,
     task: said.task,
     item: said.item,
@@ -151,11 +163,12 @@ function repliesByPredictor(predictions: readonly Prediction[]): Map<string, Map
   return predictors;
 }
 
-function labelsOf(
-  behaviors: readonly Behavior[],
-  targets: ReadonlySet<string>,
-  learntFrom: MatchInput["learntFrom"] = {},
-): TrainLabel[] {
+export function trainLabelsOf({
+  behaviors,
+  pairs,
+  learntFrom = {},
+}: Pick<MatchInput, "behaviors" | "pairs" | "learntFrom">): TrainLabel[] {
+  const targets = new Set(pairs.map(({ target }) => target));
   return behaviors.flatMap(({ state, task, split, property, compliance, extraction }) =>
     split === "train" && compliance.ok && extraction.ok
       ? [...targets].flatMap((target) =>

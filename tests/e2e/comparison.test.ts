@@ -162,7 +162,7 @@ describe.skipIf(!addon)("a study with a self and a cross predictor, both trained
   });
 
   test("scoring again asks nothing and gives the same bytes", async () => {
-    const files = ["07-input-only.json", "08-scores.json", "08-comparisons.json", "09-report.html"];
+    const files = ["07-input-only.json", "08-trials.jsonl", "08-scores.json", "08-comparisons.json", "09-report.html"];
     const all = () => Promise.all(files.map((file) => read("trained", file)));
     const before = await all();
     const again = async (command: string) =>

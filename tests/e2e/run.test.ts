@@ -54,6 +54,7 @@ describe("an undisturbed run", () => {
       "03-behaviors.jsonl",
       "07-hypothetical.jsonl",
       "07-noise-floor.json",
+      "08-trials.jsonl",
       "08-scores.json",
       "09-report.html",
       "09-report.md",

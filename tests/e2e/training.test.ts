@@ -75,6 +75,7 @@ describe.skipIf(!addon)("a study with lora", () => {
       "06-object-level-adapted.jsonl",
       "06-behaviors-adapted.jsonl",
       "07-hypothetical.jsonl",
+      "08-trials.jsonl",
       "08-scores.json",
       "09-report.html",
     ]) {

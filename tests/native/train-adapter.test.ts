@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { beforeAll, describe, expect, test } from "vitest";
 import { trainAdapter, type TrainingRequest } from "../../src/finetune/train-adapter.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -217,7 +217,15 @@ describe("an interrupted training", () => {
 
 describe("what goes wrong on the way", () => {
   test("a loss that is not finite is TRAIN_NOT_FINITE, and the last checkpoint stays", async () => {
-    const wild = { ...settings, learningRate: 1e20, checkpointEverySteps: 1, maxGradientNorm: 0, warmupShare: 0 };
+    const wild = {
+      ...settings,
+      learningRate: 1,
+      weightDecay: 100,
+      epochs: 20,
+      checkpointEverySteps: 1,
+      maxGradientNorm: 0,
+      warmupShare: 0,
+    };
     await expect(trainAdapter(request("wild", { settings: wild }))).rejects.toMatchObject({ code: "TRAIN_NOT_FINITE" });
     expect((await readdir(folder)).filter((name) => name.startsWith("wild"))).toEqual(["wild.checkpoint"]);
   });

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/score/comparison/comparisons.js";
 import { value } from "../../src/properties/property.js";
 import type { Trial } from "../../src/score/trial.js";
-import { formatP } from "../../src/report/sections/comparison.js";
+import { formatP } from "../../src/report/sections/comparison-section.js";
 import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { behaviorOf } from "../../src/score/comparison/comparison.js";
 import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
@@ -85,7 +85,9 @@ describe("self against cross in the report", () => {
 
   test("the verdict is computed from the numbers, and names each comparison", () => {
     const verdict = linesOf(">").join("\n");
-    expect(verdict).toMatch(/^> \*\*Yes — m1 against n1, about m\*\*\n>\n> Against cross-prediction: \+50\.0 points/);
+    expect(verdict).toMatch(
+      /^> \*\*Yes — m1 against n1, about m\*\* \(`m1`, `n1`, `m`\)\n>\n> Against cross-prediction: \+50\.0 points/,
+    );
     expect(verdict).toContain("Self-prediction exceeds everything that it was compared with.");
     expect(verdict).toMatch(/Against cross-prediction: \+50\.0 points .*, 60 trials of 60 strings/);
     expect(verdict).toContain("Self exceeds the best simple rule on the string by +70.0 points");

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { stateNames } from "../../src/report/state-names.js";
 import { makeReport, type ReportFiles, type ReportInput } from "../../src/report/report.js";
 import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
@@ -63,6 +64,32 @@ describe("a report of every experiment, with every kind of state", () => {
     expect(rowsOf(page, "Behavioral change")).toHaveLength(2);
     expect(page).toContain("**Yes:** in every comparison that the question needs");
     expect(page).toContain("[How intervals are made](#intervals)");
+  });
+
+  test("the glance table becomes cards: each cell of a row carries its column's name", () => {
+    const [, table = ""] = report.html.split('<table class="cards">');
+    const [first = ""] = table.split("</tbody>")[0]?.match(/<tr><th scope="row".*?<\/tr>/s) ?? [];
+    expect([...first.matchAll(/data-label="([^"]*)"/g)].map(([, label]) => label)).toEqual([
+      "Answer",
+      "Decided by",
+      "Value",
+      "Beside it",
+      "Trials / strings",
+    ]);
+    expect(first).toContain('<span class="ids"><code>small-predicts-small</code> <code>small</code></span>');
+  });
+
+  test("every state of the plan has a name of its own", () => {
+    const names = stateNames(input.plan);
+    const all = Object.keys(input.plan.states ?? {}).map(names);
+    expect(new Set(all).size).toBe(all.length);
+    expect(names("small")).toBe("small before training");
+    expect(names("small-predicts-small")).toBe("small after training");
+    expect(names("small-predicts-small-seed-8")).toBe("small after training, seed 8");
+    expect(names("shallow-predicts-small-from-30")).toBe("shallow trained on small, 30 strings");
+    expect(names("shallow-shown-8-of-small")).toBe("shallow shown 8 behaviors of small");
+    expect(names("small-predicts-small-asked-bare")).toBe("small after training, asked in the wording “bare”");
+    expect(names("nobody")).toBe("nobody");
   });
 
   test("the figure of the first experiment moves to the first page, and its section says so", () => {

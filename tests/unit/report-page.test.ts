@@ -50,6 +50,35 @@ describe("an ordinary study", () => {
     expect([...report.markdown.matchAll(/^## (.*)$/gm)].map(([, title]) => title)).toEqual(titles);
   });
 
+  test("later sections are folded, found by the contents, and printed whole", () => {
+    const titles = [...report.html.matchAll(/<h2>([^<]*)<\/h2>/g)].map(([, title]) => title);
+    expect(report.html.match(/<details class="section"><summary><h2>/g)).toHaveLength(titles.length - 1);
+    const contents = report.html.split('<nav aria-label="Contents">')[1]?.split("</nav>")[0] ?? "";
+    for (const title of titles) expect(contents).toContain(`>${title}</a>`);
+    const print = report.html.split("@media print {")[1] ?? "";
+    expect(print).toContain("details::details-content { content-visibility: visible; display: block;");
+    // Where a browser cannot do that, the paper says so.
+    expect(report.html).toContain(
+      "@supports not selector(::details-content) { @media print { .unprinted { display: block;",
+    );
+    expect(report.html).toContain('<p class="unprinted">This browser prints only the sections that are open');
+  });
+
+  test("figures scale with the page, and are no wider than they were drawn", () => {
+    const drawings = [...report.html.matchAll(/<svg[^>]*>/g)].map(([tag]) => tag);
+    expect(drawings.length).toBeGreaterThan(0);
+    for (const tag of drawings) {
+      expect(tag).toMatch(/viewBox="0 0 \d/);
+      expect(tag).toMatch(/ style="max-width:[\d.]+px">$/);
+      expect(tag).not.toMatch(/ width="/);
+    }
+  });
+
+  test("how intervals are made is told once, and linked from elsewhere", () => {
+    expect(report.html.split("95 % percentile cluster bootstrap by source string").length).toBeLessThanOrEqual(2);
+    expect(report.html).toContain('<a href="#intervals">How intervals are made</a>');
+  });
+
   test("the opening says what was asked", () => {
     expect(report.markdown).toContain(
       "tiny answered 100 held-out strings of 2 tasks (animals long and numbers; 50 each). Then, in separate conversations that do not show those answers, it was asked what its answers would be: 250 hypothetical questions, about 4 properties of an answer",

@@ -3,9 +3,9 @@
  * in one of 1,000 such tests, one of 95 % fewer than 51 times likewise, one of 90 % fewer than 47 times in one of 250: so wide are the bounds.
  */
 import { describe, expect, test } from "vitest";
-import { plantedState, plantedWorld, simulateStudy, truthOf } from "../../scripts/validation/planted-truth.mjs";
-import { runScenario } from "../../scripts/validation/run-scenario.mjs";
-import { SCENARIOS } from "../../scripts/validation/scenarios.mjs";
+import { plantedState, plantedWorld, simulateStudy, truthOf } from "../../validation/planted-truth.mjs";
+import { runScenario } from "../../validation/run-scenario.mjs";
+import { SCENARIOS } from "../../validation/scenarios.mjs";
 import { clopperPearsonInterval } from "../../src/score/probability.js";
 import { clusterTInterval, percentileInterval } from "../../src/score/interval.js";
 import {

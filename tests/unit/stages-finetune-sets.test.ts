@@ -182,6 +182,7 @@ test("adapted answers become trials beside the others, with the labels that the 
   const labels = (target: string) => trainLabels.filter((label) => label.target === target).map(({ value }) => value);
   expect(labels(NAME)).toEqual(labels("m"));
   await runStored(run, "input only");
+  await runStored(run, "trials");
   await runStored(run, "scores");
   const scores = await readJson<{ changes: { scope: string; kind: string; accuracyAboutItself: unknown }[] }>(
     run.file("scores"),

@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { InwardError } from "../../errors.js";
 import type { CellScore } from "../../score/scores.js";
 import { shortened, visibleText } from "../document.js";
-import { propertyLabel, readableName } from "../words.js";
+import { propertyLabel, readableName } from "../terms.js";
 
 // Plain text as HTML text, safe between tags and in double-quoted attributes.
 
@@ -37,7 +37,14 @@ export const PALETTE = {
 
 /** A figure for the page: its colours follow the page's light or dark scheme, and nothing in it names an address. */
 export function followPageColours(svg: string): string {
-  let page = svg.replace(/^<svg[^>]*>/, (tag) => tag.replace(/ xmlns(:xlink)?="[^"]*"/g, ""));
+  // As wide as the page allows, and no wider than it was drawn: the view box scales the rest.
+  let page = svg.replace(/^<svg[^>]*>/, (tag) => {
+    const width = / width="([\d.]+)"/.exec(tag)?.[1];
+    return tag
+      .replace(/ xmlns(:xlink)?="[^"]*"/g, "")
+      .replace(/ (width|height)="[\d.]+"/g, "")
+      .replace(/>$/, width === undefined ? ">" : ` style="max-width:${width}px">`);
+  });
   for (const [name, colour] of Object.entries(PALETTE)) {
     page = page.replace(/<[^>]+>/g, (tag) => tag.replaceAll(`="${colour}"`, `="var(--figure-${name})"`));
   }

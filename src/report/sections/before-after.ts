@@ -19,7 +19,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { beforeAfterFigure } from "../figures/training.js";
+import { beforeAfterFigure } from "../figures/training-figure.js";
 import {
   arrowOf,
   joinWords,
@@ -30,7 +30,7 @@ import {
   sourceWords,
   stateWords,
   whatItLearnt,
-} from "../words.js";
+} from "../terms.js";
 import { heuristicCell } from "./pairs.js";
 import { judgeTraining } from "./training-verdict.js";
 import { type Role, ROLES, type ScopedEffect, type TrainingEffect } from "../../score/verdicts/training-effect.js";

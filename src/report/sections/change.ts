@@ -21,9 +21,10 @@ import {
 } from "../document.js";
 import { barsFigure } from "../figures/bars.js";
 import { PALETTE } from "../figures/draw.js";
-import { verdictBlock } from "../sentences.js";
-import { ARM_NAMES, changeTitle, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../words.js";
-import { testCell } from "./comparison.js";
+import { aboutText, verdictBlock } from "../sentences.js";
+import type { StateNames } from "../state-names.js";
+import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
+import { testCell } from "./comparison-section.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
 
@@ -134,10 +135,10 @@ function groupOf({ predictor, role }: ShiftArm): string {
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function changeSection({ changes, confidence }: Shifts): Promise<Section> {
+export async function changeSection({ changes, confidence }: Shifts, names: StateNames): Promise<Section> {
   const blocks: Block[] = [];
   for (const [index, change] of changes.entries()) {
-    blocks.push(...(await blocksOf(change, confidence, changes.length > 1 ? `-${index + 1}` : "")));
+    blocks.push(...(await blocksOf(change, confidence, changes.length > 1 ? `-${index + 1}` : "", names)));
   }
   const [first] = changes.flatMap(({ arms }) => arms.flatMap(({ scopes }) => scopes.all?.overall[0] ?? []));
   return {
@@ -153,14 +154,15 @@ export async function changeSection({ changes, confidence }: Shifts): Promise<Se
   };
 }
 
-async function blocksOf(change: ChangeShifts, confidence: number, suffix: string): Promise<Block[]> {
+async function blocksOf(change: ChangeShifts, confidence: number, suffix: string, names: StateNames): Promise<Block[]> {
   const { arms } = change;
   const percent = Number((100 * confidence).toFixed(6));
+  const verdict = changeVerdict(change, confidence);
   return [
-    { kind: "subheading", title: changeTitle(change) },
-    verdictBlock(changeVerdict(change, confidence)),
+    { kind: "subheading", title: aboutText(verdict.about, names) },
+    verdictBlock(verdict, names),
     note(whatWasTaught(change)),
-    ...(arms.length > 0 ? [await figureOf(change, suffix)] : []),
+    ...(arms.length > 0 ? [await figureOf(change, suffix, names)] : []),
     armTable(change, percent),
     matchedTable(change, percent),
     ...shiftCellTable(change, percent),
@@ -176,12 +178,12 @@ function whatWasTaught({ before, answers, taughtTasks, arms }: ChangeShifts): st
   return `${before} learnt to answer train strings of ${joinWords(taughtTasks.map(readableName))} with ${sourceWords(answers)}.${shifted}`;
 }
 
-async function figureOf(change: ChangeShifts, suffix: string): Promise<Figure> {
+async function figureOf(change: ChangeShifts, suffix: string, names: StateNames): Promise<Figure> {
   const title = `Before or after? Predictions once behavior shifted (${change.name})`;
   const bars = change.arms.flatMap(({ predictor, role, scopes, judgement }) => {
     const micro = scopes.all?.overall[0];
     const none = judgement.difference;
-    const who = role === "changed" || role === "unchanged" ? ARM_NAMES[role] : predictor;
+    const who = role === "changed" || role === "unchanged" ? ARM_NAMES[role] : names(predictor);
     return [
       { label: `new: ${who}`, estimate: micro?.aboutNew ?? none, colour: PALETTE.blue, mark: micro?.modeNew },
       { label: `old: ${who}`, estimate: micro?.aboutOld ?? none, colour: PALETTE.pale, mark: micro?.modeOld },

@@ -2,17 +2,18 @@
 
 import { type Block, type Figure, formatCount, note, type Section } from "../document.js";
 import { accuracyFigure, complianceFigure } from "../figures/accuracy.js";
-import { behaviorsFigure, variedCells } from "../figures/behaviors.js";
-import { pairTitle, plural } from "../words.js";
+import { behaviorsFigure, variedCells } from "../figures/behaviors-figure.js";
+import type { StateNames } from "../state-names.js";
+import { pairTitle, plural } from "../terms.js";
 import type { Pair } from "./headline.js";
 
 /** @throws InwardError REPORT_FAILED */
-export async function figuresSection(pairs: readonly Pair[]): Promise<Section> {
+export async function figuresSection(pairs: readonly Pair[], names: StateNames): Promise<Section> {
   const blocks: Block[] = [];
   const withCells = pairs.filter((pair) => pair.cells.length > 0);
   for (const [index, pair] of withCells.entries()) {
     const suffix = withCells.length > 1 ? `-${index + 1}` : "";
-    const who = withCells.length > 1 ? pairTitle(pair) : "";
+    const who = withCells.length > 1 ? pairTitle(pair, names) : "";
     blocks.push(await accuracy(pair, `accuracy${suffix}`, who));
     blocks.push(...(await behaviors(pair, `behaviors${suffix}`, who)));
     blocks.push(await compliance(pair, `compliance${suffix}`, who));

@@ -13,6 +13,7 @@ import {
   INTERVALS,
   left,
   note,
+  paragraph,
   right,
   type Section,
   type TableCell,
@@ -29,10 +30,10 @@ import {
   missingText,
   numberText,
   QUESTIONS,
-  type StateNames,
   verdictBlock,
 } from "../sentences.js";
-import { baselineName, joinWords } from "../words.js";
+import type { StateNames } from "../state-names.js";
+import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";
 
 // A number of a verdict as cells of a table: value and interval, what it stands beside, how much is behind it.
@@ -86,12 +87,13 @@ export function glanceSection(
 ): Section {
   const used = new Set(experiments.flatMap(({ verdicts }) => verdicts.map(({ finding }) => finding)));
   const meanings = meaningsOf(used);
-  const [first] = experiments.flatMap(({ verdicts }) => verdicts);
+  const answered = experiments.find(({ verdicts }) => verdicts.length > 0);
+  const [first] = answered?.verdicts ?? [];
   return {
     id: "experiments",
     title: "At a glance",
     blocks: [
-      ...(first ? [verdictBlock(first, names)] : []),
+      ...(answered && first ? [paragraph(QUESTIONS[answered.name]), verdictBlock(first, names)] : []),
       summaryTable(experiments, names),
       ...(meanings.length > 0 ? [note(...meanings, INTERVALS, ".")] : []),
       ...(figure ? [figure] : []),

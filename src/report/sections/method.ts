@@ -13,8 +13,8 @@ import {
   paragraph,
   type Section,
 } from "../document.js";
-import { plural, readableName } from "../words.js";
-import { changeRules, trainingMethod } from "./training.js";
+import { plural, readableName } from "../terms.js";
+import { changeRules, trainingMethod } from "./training-section.js";
 
 export function methodSection(plan: Plan, scores: Scores): Section {
   return {

@@ -19,8 +19,10 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../words.js";
-import { modeSentences, type Pair } from "./headline.js";
+import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../terms.js";
+import type { StateNames } from "../state-names.js";
+import type { Pair } from "./headline.js";
+import { modeSentences } from "../mode-sentences.js";
 
 export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence: number): Block[] {
   if (pairs.length === 0) return [];
@@ -65,10 +67,10 @@ function byTarget(pairs: readonly Pair[]): Pair[] {
 
 const LONGEST_ANSWER = 16;
 
-export function cellSection(pairs: readonly Pair[], confidence: number): Section {
+export function cellSection(pairs: readonly Pair[], confidence: number, names: StateNames): Section {
   const tables = pairs.flatMap((pair): Block[] => [
-    ...(pairs.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair) }] : []),
-    cellTable(pair, confidence),
+    ...(pairs.length > 1 ? [{ kind: "subheading" as const, title: pairTitle(pair, names) }] : []),
+    cellTable(pair, confidence, names),
   ]);
   return {
     id: "cells",
@@ -84,13 +86,13 @@ export function cellSection(pairs: readonly Pair[], confidence: number): Section
   };
 }
 
-function cellTable(pair: Pair, confidence: number): Table {
+function cellTable(pair: Pair, confidence: number, names: StateNames): Table {
   const several = hasSeveralWordings(pair.cells);
   const warnings = markWarnings(pair.cells);
   const percent = Number((100 * confidence).toFixed(6));
   return {
     kind: "table",
-    caption: `${pairTitle(pair)}: percent of trials, with ${percent} % intervals (cluster bootstrap by string) in brackets`,
+    caption: `${pairTitle(pair, names)}: percent of trials, with ${percent} % intervals (cluster bootstrap by string) in brackets`,
     groupTitle: "Task",
     columns: [
       { title: "Property", align: "left" },

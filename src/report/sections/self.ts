@@ -18,10 +18,11 @@ import {
   type Table,
   type TableRow,
 } from "../document.js";
-import { selfFigure, seriesFigure } from "../figures/comparison.js";
-import { plateauSentence, seriesText, verdictBlock } from "../sentences.js";
-import { readableName } from "../words.js";
-import { overallRow, partyColumns, thirdPartyRows } from "./comparison.js";
+import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
+import { aboutText, plateauSentence, seriesText, verdictBlock } from "../sentences.js";
+import type { StateNames } from "../state-names.js";
+import { readableName } from "../terms.js";
+import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 
@@ -91,7 +92,7 @@ function rowsOf(series: ScoredSeries): TableRow[] {
   return series.members.map(({ predictor, size, seed, average }) => ({
     group: seriesText(series),
     cells: [
-      { text: predictor, ...(seed === undefined ? {} : { small: `seed ${seed}` }) },
+      { text: predictor, small: seed === undefined ? undefined : `seed ${seed}` },
       { text: formatCount(size) },
       estimateCell(average.accuracy),
       estimateCell(average.modeBaselineTrain),
@@ -125,6 +126,7 @@ export async function selfSection(
   selves: readonly ComparedSelf[],
   plan: Plan,
   scores: Scores,
+  names: StateNames,
 ): Promise<Section> {
   const percent = Number((100 * confidence).toFixed(6));
   const blocks: Block[] = [];
@@ -135,6 +137,7 @@ export async function selfSection(
         selfVerdict({ plan, scores }, one, confidence),
         percent,
         selves.length > 1 ? `-${index + 1}` : "",
+        names,
       )),
     );
   }
@@ -153,20 +156,21 @@ export async function selfSection(
   };
 }
 
-function selfTitle({ self, target, seeds }: ComparedSelf): string {
-  const who = self === target ? `${self} about itself` : `${self} about ${target}`;
-  return seeds > 1 ? `${who}, ${formatCount(seeds)} seeds pooled` : who;
-}
-
-async function blocksOf(one: ComparedSelf, verdict: Verdict, percent: number, suffix: string): Promise<Block[]> {
-  const title = selfTitle(one);
+async function blocksOf(
+  one: ComparedSelf,
+  verdict: Verdict,
+  percent: number,
+  suffix: string,
+  names: StateNames,
+): Promise<Block[]> {
+  const title = aboutText(verdict.about, names);
   const caption =
     "Share of trials that are right, with intervals: self and the oracle mode on the trials of the first comparison, each of the others on those that it shares with self. The table gives the paired differences.";
   const figure = { kind: "figure" as const, name: `self-prediction${suffix}`, title, caption };
   return [
     { kind: "subheading", title },
-    verdictBlock(verdict),
-    ...(Object.keys(one.thirdParties).length > 0 ? [{ ...figure, svg: await selfFigure(title, one) }] : []),
+    verdictBlock(verdict, names),
+    ...(Object.keys(one.thirdParties).length > 0 ? [{ ...figure, svg: await selfFigure(title, one, names) }] : []),
     partyTable(one, percent),
     ...wordingTable(one, percent),
   ];

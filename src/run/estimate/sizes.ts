@@ -18,7 +18,7 @@ import { loraParameters, type ModelShape } from "../../model/model-shape.js";
 import type { Behavior } from "../../properties/property.js";
 import type { Plan, PlannedAdapter } from "../../study/plan.js";
 import type { SettledEngine, TrainingSettings } from "../../study/study.js";
-import type { EncodedExample } from "../../model/chat/encode.js";
+import type { EncodedExample } from "../../model/language-model.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import { setInput } from "../finetune-sets.js";
 import type {

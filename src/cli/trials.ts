@@ -1,0 +1,185 @@
+/** inward trials: every behavior of a scored run beside the predictions about it, as a table, CSV or JSON lines. Asks no model. */
+
+import { Command } from "commander";
+import { didYouMean } from "../base/untrusted.js";
+import { InwardError } from "../errors.js";
+import type { Extraction } from "../properties/property.js";
+import { RunFolder } from "../run/folder.js";
+import { readTrials } from "../run/score-stages.js";
+import { BECAUSE, type TrialRow } from "../score/trials.js";
+import { jsonOption, type JsonOption, number } from "./options.js";
+import { note, print, table } from "./output.js";
+
+const NAMES = ["task", "property", "predictor", "target", "item"] as const;
+const OUTCOMES_ASKED = ["right", "wrong", "excluded"] as const;
+
+type TrialsOptions = JsonOption &
+  Partial<Record<(typeof NAMES)[number], string>> &
+  Partial<Record<(typeof OUTCOMES_ASKED)[number] | "csv", boolean>> & { readonly limit?: string };
+
+/** Rows of a table, unless told: what a person reads. CSV and JSON have all. */
+const ROWS_OF_A_TABLE = 50;
+
+export function trialsCommand(): Command {
+  const command = new Command("trials")
+    .summary("list behaviors beside the predictions about them: right, wrong or excluded, and why; asks no model")
+    .argument("<run>", "folder of a run that was scored")
+    .option("--right", "right predictions (with others of the three: these too)")
+    .option("--wrong", "wrong predictions")
+    .option("--excluded", "trials that count neither as right nor as wrong")
+    .option("--task <task>", "of this task only")
+    .option("--property <property>", "of this property only")
+    .option("--predictor <state>", "of this predictor only")
+    .option("--target <state>", "about this target only")
+    .option("--item <item>", "about this string only")
+    .option("--limit <n>", `at most so many (default: ${ROWS_OF_A_TABLE} in a table, else all)`)
+    .option("--csv", "print CSV with all fields");
+  return jsonOption(command, "print one JSON object a line, as 08-trials.jsonl has them").action(trials);
+}
+
+async function trials(path: string, options: TrialsOptions): Promise<void> {
+  if (options.csv && options.json) throw new InwardError("USAGE", "--csv and --json are two forms: give one of them.");
+  const limit = options.limit === undefined ? undefined : number("--limit", options.limit);
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
+    throw new InwardError("USAGE", `--limit wants a whole number from 1 on, not "${options.limit}".`);
+  }
+  const chosen = choose(await readRun(path), options);
+  const isTable = !options.csv && !options.json;
+  const shown = chosen.slice(0, limit ?? (isTable ? ROWS_OF_A_TABLE : chosen.length));
+  if (options.json) for (const row of shown) print(JSON.stringify(row));
+  else if (options.csv) {
+    // print adds the last line feed; carriage returns are for files.
+    const text = trialsCsv(shown).slice(0, -1);
+    print(process.stdout.isTTY ? text.replaceAll("\r", "") : text);
+  } else if (shown.length > 0) print(trialsTable(shown));
+  const counts = OUTCOMES_ASKED.map((one) => `${chosen.filter(({ outcome }) => outcome === one).length} ${one}`);
+  const part = shown.length < chosen.length ? `; ${shown.length} shown (--limit)` : "";
+  note(`${chosen.length} trials: ${counts.join(", ")}${part}`);
+}
+
+async function readRun(path: string): Promise<readonly TrialRow[]> {
+  const run = await RunFolder.open(path);
+  try {
+    await run.requireUnchanged("trials").catch((error: unknown) => {
+      if (!(error instanceof InwardError) || error.code !== "STORE_INCOMPLETE") throw error;
+      const file = run.file("trials");
+      throw new InwardError("STORE_INCOMPLETE", `${file} is not there yet: npx inward score ${path} makes it.`);
+    });
+    return await readTrials(run);
+  } finally {
+    await run.close();
+  }
+}
+
+function choose(rows: readonly TrialRow[], options: TrialsOptions): TrialRow[] {
+  for (const name of NAMES) {
+    const wanted = options[name];
+    const known = [...new Set(rows.map((row) => row[name]))];
+    if (wanted === undefined || known.includes(wanted)) continue;
+    throw new InwardError("USAGE", `No trial has the ${name} "${wanted}".${didYouMean(wanted, known)}`);
+  }
+  const outcomes = OUTCOMES_ASKED.filter((one) => options[one]);
+  return rows.filter(
+    (row) =>
+      (outcomes.length === 0 || outcomes.includes(row.outcome)) &&
+      NAMES.every((name) => options[name] === undefined || row[name] === options[name]),
+  );
+}
+
+const LONGEST_CELL = 32;
+
+/** Texts of models stand in quotes, so that none of their characters is taken for the table's. */
+function trialsTable(rows: readonly TrialRow[]): string {
+  const header = [
+    "outcome",
+    "predictor",
+    "target",
+    "task",
+    "item",
+    "property",
+    "wording",
+    "behavior",
+    "reply",
+    "because",
+  ];
+  return table(
+    header,
+    rows.map((row) => [
+      row.outcome,
+      row.predictor,
+      row.target,
+      row.task,
+      row.item,
+      row.property,
+      row.variant,
+      short(shownValue(row.behavior)),
+      short(row.reply === undefined ? "" : JSON.stringify(row.reply)),
+      because(row),
+    ]),
+  );
+}
+
+function shownValue(extraction: Extraction): string {
+  return extraction.ok ? JSON.stringify(extraction.value) : `(${extraction.reason})`;
+}
+
+function because({ because: rule, objectCompliance, behavior, prediction }: TrialRow): string {
+  const reason = [objectCompliance, behavior, prediction].find(({ ok }) => !ok) as { reason?: string } | undefined;
+  return reason?.reason === undefined ? BECAUSE[rule] : `${BECAUSE[rule]}: ${reason.reason}`;
+}
+
+function short(text: string): string {
+  const characters = [...text];
+  return characters.length <= LONGEST_CELL ? text : `${characters.slice(0, LONGEST_CELL - 1).join("")}…`;
+}
+
+/** By RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers never do. */
+export function trialsCsv(rows: readonly TrialRow[]): string {
+  const rules = [...new Set(rows.flatMap(({ heuristics }) => Object.keys(heuristics)))].sort();
+  const header = [
+    ...PLAIN,
+    ...EXTRACTED.flatMap((name) => [name, `${name}Reason`]),
+    "objectComplianceReason",
+    ...MARGINS,
+  ];
+  const lines = rows.map((row) => [
+    ...PLAIN.map((name) => row[name]),
+    ...EXTRACTED.flatMap((name) => both(row[name])),
+    row.objectCompliance.ok ? undefined : row.objectCompliance.reason,
+    ...MARGINS.map((name) => row[name]),
+    ...rules.flatMap((rule) => both(Object.hasOwn(row.heuristics, rule) ? row.heuristics[rule] : undefined)),
+  ]);
+  const all = [[...header, ...rules.flatMap((rule) => [`heuristics.${rule}`, `heuristics.${rule}Reason`])], ...lines];
+  return all.map((line) => `${line.map(csvField).join(",")}\r\n`).join("");
+}
+
+const PLAIN = [
+  "target",
+  "predictor",
+  "task",
+  "item",
+  "property",
+  "variant",
+  "sample",
+  "outcome",
+  "because",
+  "reply",
+  "answerFile",
+  "answerKey",
+  "behaviorFile",
+  "replyKey",
+] as const;
+const EXTRACTED = ["behavior", "prediction"] as const;
+const MARGINS = ["answerMargin", "replyMargin", "minMargin", "aboveNoiseFloor"] as const;
+
+/** Value, reason. */
+function both(extraction: Extraction | undefined): [string | undefined, string | undefined] {
+  if (!extraction) return [undefined, undefined];
+  return extraction.ok ? [extraction.value, undefined] : [undefined, extraction.reason];
+}
+
+function csvField(value: string | number | boolean | undefined): string {
+  if (typeof value !== "string") return value === undefined ? "" : String(value);
+  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

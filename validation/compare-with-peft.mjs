@@ -1,0 +1,185 @@
+// Trains the same 20 steps with inward and with PEFT, from the same adapter on the same examples, and compares every loss.
+// node validation/compare-with-peft.mjs [--steps 20] [--threads 2] [--encoding f32] [--set FILE] [--json]
+// Exit code 4 when a loss differs by more than 1e-3 of itself, or when the two read the base differently.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { sampleExamples, setExamples } from "../bench/train/loads.mjs";
+import { peerModelFolder, runPeer } from "../bench/train/peft-environment.mjs";
+import { prepare } from "../scripts/prepare.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    steps: { type: "string", default: "20" },
+    threads: { type: "string", default: "2" },
+    encoding: { type: "string", default: "f32" },
+    set: { type: "string" },
+    json: { type: "boolean", default: false },
+  },
+});
+const STEPS = Number(options.steps);
+const THREADS = Number(options.threads);
+const REFERENCE = fileURLToPath(new URL("peft_reference.py", import.meta.url));
+const GREATEST_RELATIVE_DIFFERENCE = 1e-3;
+/** llama.cpp asks with keys and values in half precision, which moves logprobs by up to 0.01 nats; PEFT's are exact. */
+const GREATEST_LOGPROB_DIFFERENCE = 0.02;
+const VERIFICATION_MISMATCH = 4;
+
+const SETTINGS = {
+  lora: { rank: 16, alpha: 32, dropout: 0, targets: ["q", "k", "v", "o", "gate", "up", "down"] },
+  epochs: 1,
+  maxSteps: STEPS,
+  batchExamples: 8,
+  // Less than a batch, so that accumulation takes part; prefix trees do too.
+  microbatchTokens: 256,
+  order: "by_prompt",
+  treePacking: true,
+  learningRate: 5e-4,
+  schedule: "cosine",
+  warmupShare: 0.1,
+  weightDecay: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  maxGradientNorm: 1,
+  seed: 1,
+  validationShare: 0,
+  validateEverySteps: 0,
+  checkpointEverySteps: 1000,
+  activationCheckpointing: false,
+};
+/** As in practice, and with both halves of every pair at work from the first step. */
+const BEGINNINGS = [
+  { name: "B zero", largestB: 0 },
+  { name: "B random", largestB: 0.02 },
+];
+
+prepare();
+const { trainAdapter } = await import("../dist/finetune/train-adapter.js");
+const { startEngine } = await import("../dist/model/engines/start-engine.js");
+const { inspectGguf } = await import("../dist/gguf/inspect-gguf.js");
+const { resolveModel } = await import("../dist/model/resolve-model.js");
+const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
+const { orderExamples } = await import("../dist/finetune/batches.js");
+
+const file = await resolveModel("smollm2-135m-instruct", { encoding: options.encoding });
+const { architecture } = await inspectGguf(file.path);
+const modelFolder = peerModelFolder(file);
+const work = mkdtempSync(join(tmpdir(), "inward-peft-"));
+const reference = (request) =>
+  runPeer(REFERENCE, { ...request, modelFolder }, join(work, "request.json"), { threads: THREADS });
+let result;
+try {
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, device: "cpu", threads: THREADS });
+  let examples;
+  let base;
+  try {
+    const needed = STEPS * SETTINGS.batchExamples;
+    const found = await (options.set ? setExamples(options.set, model) : sampleExamples(needed, model));
+    examples = found.examples.slice(0, needed);
+    if (examples.length < needed) throw new Error(`The set has ${examples.length} examples; ${needed} are needed.`);
+    base = await compareBase(model);
+  } finally {
+    await model.dispose();
+  }
+  const runs = [];
+  for (const beginning of BEGINNINGS) runs.push(await compareTraining(beginning, examples));
+  result = { model: file.source, encoding: file.encoding, sha256: file.sha256, examples: examples.length, base, runs };
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : table(result));
+const wrong =
+  result.base.largestDifference > GREATEST_LOGPROB_DIFFERENCE ||
+  result.runs.some(({ largestRelativeDifference }) => !(largestRelativeDifference <= GREATEST_RELATIVE_DIFFERENCE));
+process.exit(wrong ? VERIFICATION_MISMATCH : 0);
+
+/** Logprobs of the likeliest first tokens of a few answers: whether PEFT's copy of the model is the model. */
+async function compareBase(model) {
+  const texts = [
+    "Name a color.",
+    "What is 7 times 8? Answer with the number only.",
+    "Write one word that rhymes with sea.",
+  ];
+  const chats = texts.map((content) => [
+    { role: "system", content: "" },
+    { role: "user", content },
+  ]);
+  const replies = await model.ask(
+    chats.map((messages) => ({ messages, maxTokens: 1, temperature: 0, topTokens: 20 })),
+    { sequences: 1 },
+  );
+  const prompts = await Promise.all(chats.map((messages) => model.render(messages)));
+  const { logprobs } = reference({
+    do: "logprobs",
+    prompts: prompts.map(({ tokenIds }) => tokenIds),
+    tokenIds: replies.map(({ first }) => first.tokenIds),
+  });
+  const differences = replies.flatMap(({ first }, at) =>
+    first.logprobs.map((logprob, token) => Math.abs(logprob - logprobs[at][token])),
+  );
+  return { logprobs: differences.length, largestDifference: Math.max(...differences) };
+}
+
+async function compareTraining({ name, largestB }, examples) {
+  const folder = join(work, name.replaceAll(" ", "-"));
+  const adapterFolder = join(folder, "init");
+  const { rank, alpha, targets } = SETTINGS.lora;
+  reference({ do: "init", rank, alpha, targets, seed: SETTINGS.seed, largestB, folder: adapterFolder });
+  process.stderr.write(`== ${name}: ${STEPS} steps with inward\n`);
+  const { losses, machine } = await trainAdapter({
+    modelPath: file.path,
+    base: { source: file.source, sha256: file.sha256, encoding: file.encoding, architecture },
+    examples,
+    settings: SETTINGS,
+    device: "cpu",
+    threads: THREADS,
+    outPath: join(folder, "adapter.gguf"),
+    initAdapter: adapterFolder,
+  });
+  process.stderr.write(`== ${name}: ${STEPS} steps with PEFT\n`);
+  const { steps, versions } = reference({
+    do: "train",
+    adapterFolder,
+    examples,
+    batches: orderExamples(examples, { ...SETTINGS, epoch: 1 }),
+    learningRates: losses.map(({ learningRate }) => learningRate),
+    settings: SETTINGS,
+    outFolder: join(folder, "peft"),
+  });
+  const rows = losses.map((point, at) => ({
+    step: point.step,
+    learningRate: point.learningRate,
+    inward: point.lossNatsPerToken,
+    peft: steps[at].lossNatsPerToken,
+    relativeDifference: Math.abs(point.lossNatsPerToken / steps[at].lossNatsPerToken - 1),
+    gradientNormRelativeDifference: Math.abs(point.gradientNorm / steps[at].gradientNorm - 1),
+  }));
+  const largest = (key) => Math.max(...rows.map((row) => row[key]));
+  return {
+    name,
+    versions,
+    kernels: machine.kernels,
+    rows,
+    largestRelativeDifference: largest("relativeDifference"),
+    largestGradientNormRelativeDifference: largest("gradientNormRelativeDifference"),
+  };
+}
+
+function table({ base, runs }) {
+  const short = (number) => number.toExponential(1).padStart(10);
+  const lines = [`base: ${base.logprobs} logprobs, largest difference ${base.largestDifference.toFixed(5)} nats`];
+  for (const run of runs) {
+    lines.push("", run.name, "step     inward       PEFT  loss diff  grad diff");
+    for (const row of run.rows) {
+      const [ours, theirs] = [row.inward, row.peft].map((loss) => loss.toFixed(6).padStart(11));
+      lines.push(
+        `${String(row.step).padStart(4)}${ours}${theirs}${short(row.relativeDifference)}${short(row.gradientNormRelativeDifference)}`,
+      );
+    }
+    lines.push(`largest relative difference of a loss: ${run.largestRelativeDifference.toExponential(2)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}

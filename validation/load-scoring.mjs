@@ -1,0 +1,20 @@
+// The built functions that are put to the test: dist/ must be there (npm run build).
+const dist = (path) => import(new URL(`../dist/score/${path}.js`, import.meta.url).href);
+
+export async function loadScoring() {
+  const modules = await Promise.all(
+    [
+      "comparison/comparison",
+      "comparison/difference",
+      "comparison/judge",
+      "comparison/tests",
+      "matrix/cells",
+      "matrix/fit",
+      "interval",
+      "power",
+      "probability",
+      "resampling",
+    ].map(dist),
+  );
+  return Object.assign({}, ...modules);
+}

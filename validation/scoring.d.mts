@@ -1,0 +1,35 @@
+import type { clopperPearsonInterval } from "../src/score/probability.js";
+import type { clusterTInterval } from "../src/score/interval.js";
+import type { differenceOf, differencesOver, rightOf, tableOf } from "../src/score/comparison/difference.js";
+import type { judgeDifference } from "../src/score/comparison/judge.js";
+import type { pairTrials } from "../src/score/comparison/comparison.js";
+import type { hierarchicalDraws, resamplingOf, valuesIn } from "../src/score/resampling.js";
+import type { signFlipTest } from "../src/score/comparison/tests.js";
+import type { stringContributions } from "../src/score/comparison/difference.js";
+import type { fitMatrix } from "../src/score/matrix/fit.js";
+import type { matrixCells } from "../src/score/matrix/cells.js";
+import type { onMissScale } from "../src/score/matrix/fit.js";
+import type { percentileInterval } from "../src/score/interval.js";
+import type { powerOf } from "../src/score/power.js";
+
+/** What is put to the test. */
+export interface Scoring {
+  readonly clopperPearsonInterval: typeof clopperPearsonInterval;
+  readonly clusterTInterval: typeof clusterTInterval;
+  readonly differenceOf: typeof differenceOf;
+  readonly differencesOver: typeof differencesOver;
+  readonly fitMatrix: typeof fitMatrix;
+  readonly hierarchicalDraws: typeof hierarchicalDraws;
+  readonly judgeDifference: typeof judgeDifference;
+  readonly matrixCells: typeof matrixCells;
+  readonly onMissScale: typeof onMissScale;
+  readonly pairTrials: typeof pairTrials;
+  readonly percentileInterval: typeof percentileInterval;
+  readonly powerOf: typeof powerOf;
+  readonly resamplingOf: typeof resamplingOf;
+  readonly rightOf: typeof rightOf;
+  readonly signFlipTest: typeof signFlipTest;
+  readonly stringContributions: typeof stringContributions;
+  readonly tableOf: typeof tableOf;
+  readonly valuesIn: typeof valuesIn;
+}

@@ -1,6 +1,7 @@
 /** Why a text gave no behavior, no prediction or no example, in words. */
 
 import type { Estimate } from "../score/interval.js";
+import { type CellWarning, warningsOfCell, warningText } from "../score/cell.js";
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
@@ -64,7 +65,7 @@ export function reasonWords(reason: string): string {
   return REASONS[reason] ?? readableName(reason);
 }
 
-// Warnings of cells under one mark per kind: sentences that differ only in their numbers and quoted values are one kind.
+// Warnings of cells under one mark per kind, whatever their numbers.
 
 interface WarningKind {
   readonly mark: string;
@@ -77,27 +78,34 @@ interface MarkedWarnings {
   marksOf(cell: CellScore): string[];
 }
 
+/** A kind of warning whose numbers differ from cell to cell. */
+const WARNING_KINDS: Readonly<Record<CellWarning["kind"], string>> = {
+  no_object_answer: "Nothing is scored: the engine crashed on every object-level question.",
+  no_object_compliance: "Nothing is scored: none of … object-level answers complies.",
+  low_object_compliance: "Only … of … (… %) object-level answers comply; the others are excluded.",
+  few_scored_strings: "Only … strings are scored (fewer than …): intervals are rough.",
+  hardly_varies: "Measures nothing beyond the mode: … is … % of behaviors (entropy … bits).",
+  no_hypothetical_reply: "Nothing is scored: the engine crashed on every hypothetical question.",
+  low_hypothetical_compliance: "Only … of … (… %) hypothetical replies comply; the others count as wrong.",
+  below_mode: "Below the mode baseline: … against … (difference … to …).",
+  like_mode: "Not distinguishable from the mode baseline: … against … (difference … to …, which includes 0).",
+};
+
 /** @returns kinds marked a, b, … z, aa, ab, … in the order in which cells first show them */
 export function markWarnings(cells: readonly CellScore[]): MarkedWarnings {
-  const sentences = new Map<string, Set<string>>();
-  for (const warning of cells.flatMap((cell) => cell.warnings)) {
-    const kind = kindOf(warning);
-    sentences.set(kind, (sentences.get(kind) ?? new Set()).add(warning));
+  const texts = new Map<CellWarning["kind"], Set<string>>();
+  for (const warning of cells.flatMap(warningsOfCell)) {
+    texts.set(warning.kind, (texts.get(warning.kind) ?? new Set()).add(warningText(warning)));
   }
-  const names = [...sentences.keys()];
-  const marks = new Map(names.map((kind, index) => [kind, markAt(index)]));
+  const marks = new Map([...texts.keys()].map((kind, index) => [kind, markAt(index)]));
   return {
-    kinds: names.map((kind) => {
-      const [only, ...others] = sentences.get(kind) as Set<string>;
-      return { mark: marks.get(kind) as string, text: others.length === 0 ? (only as string) : kind };
+    kinds: [...texts].map(([kind, all]) => {
+      const [only, ...others] = [...all];
+      const text = only !== undefined && others.length === 0 ? only : WARNING_KINDS[kind];
+      return { mark: marks.get(kind) as string, text };
     }),
-    marksOf: (cell) =>
-      [...new Set(cell.warnings.map((warning) => marks.get(kindOf(warning)) as string))].sort(byLength),
+    marksOf: (cell) => [...new Set(warningsOfCell(cell).map(({ kind }) => marks.get(kind) as string))].sort(byLength),
   };
-}
-
-function kindOf(warning: string): string {
-  return warning.replace(/"(?:[^"\\]|\\.)*"/g, "…").replace(/[-−+]?\d+(?:[.,]\d+)*/g, "…");
 }
 
 function markAt(index: number): string {

@@ -1,6 +1,9 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  // Tests import what users import.
+  resolve: { alias: { inward: fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
   test: {
     include: ["tests/**/*.test.ts"],
     reporters: ["default", "./tests/helpers/closing-line.ts"],

@@ -1,6 +1,16 @@
-// Makes a checkout ready to run: dependencies installed, sources built. Node's own modules only, since nothing else is there yet.
+// Makes a checkout ready to run: dependencies installed, sources built, `npx inward` linked. Node's own modules only, since nothing else is there yet.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative } from "./build-native.mjs";
@@ -12,6 +22,7 @@ export function prepare() {
   requireNode();
   installIfNeeded();
   buildIfNeeded();
+  linkCommand();
   const trainer = buildNative();
   // Asking and scoring need no native code, so nothing ends here.
   if (!trainer.built) process.stderr.write(`${trainer.message}\n`);
@@ -47,6 +58,8 @@ function installIfNeeded() {
       // Nothing but the registry: both packages carry what is needed, and would otherwise look for more elsewhere.
       NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
       ONNXRUNTIME_NODE_INSTALL: "skip",
+      // npm would call this script again when it has installed.
+      INWARD_PREPARING: "1",
     },
   );
 }
@@ -68,6 +81,25 @@ function buildIfNeeded() {
   writeFileSync(stamp, String(newest));
 }
 
+/**
+ * `npx inward` in the checkout runs what was built. npm before 11 looks for a command in node_modules/.bin, where npm links
+ * those of dependencies but not a package's own; later ones make a link of their own in npm's cache. On Windows a command is a
+ * .cmd file that calls node.
+ */
+function linkCommand() {
+  const folder = join(ROOT, "node_modules", ".bin");
+  const target = join(ROOT, "dist", "cli", "main.js");
+  mkdirSync(folder, { recursive: true });
+  if (process.platform === "win32") {
+    writeFileSync(join(folder, "inward.cmd"), '@ECHO off\r\nnode "%~dp0\\..\\..\\dist\\cli\\main.js" %*\r\n');
+    return;
+  }
+  chmodSync(target, 0o755);
+  const link = join(folder, "inward");
+  rmSync(link, { force: true });
+  symlinkSync(join("..", "..", "dist", "cli", "main.js"), link);
+}
+
 function newestChange(path) {
   const full = join(ROOT, path);
   const stat = statSync(full);
@@ -83,3 +115,6 @@ function fail(message) {
   process.stderr.write(`${message}\n`);
   process.exit(2);
 }
+
+// The set-up alone: node scripts/prepare.mjs, or npm install, which calls it.
+if (process.argv[1] === fileURLToPath(import.meta.url) && !process.env.INWARD_PREPARING) prepare();

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /** inward as a library: one call does one job. docs/library.md shows each. */
 
 export { INWARD_VERSION } from "./base/version.js";

@@ -4,7 +4,7 @@ import type { TrainingSettings } from "../study/study.js";
 import type { NativeMicrobatch } from "../../native/index.js";
 import { seededRandom, shuffled } from "../base/random.js";
 import { InwardError } from "../errors.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import { learningRateAt, totalSteps, type TrainingWork } from "./loop.js";
 
 // Cuts a prefix forest into microbatches. Pure.

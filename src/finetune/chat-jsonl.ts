@@ -14,7 +14,7 @@ import {
   shown,
 } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import type { ChatMessage } from "../tasks/answer.js";
 
 const message = z.strictObject({

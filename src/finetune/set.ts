@@ -5,7 +5,7 @@ import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { Behavior, MissingReason } from "../properties/property.js";
 import type { TrainingExample } from "./chat-jsonl.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import type { TaskItem } from "../tasks/task.js";
 

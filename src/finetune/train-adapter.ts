@@ -14,7 +14,7 @@ import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas.js";
 import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import { trainingSettingsSchema } from "../study/schema.js";
 import type { AdapterCard } from "./adapter/card.js";
 import { adapterToState, stateToAdapter } from "./adapter/adapter.js";

@@ -1,5 +1,4 @@
 import type { EngineManifest } from "../study/plan.js";
-import type { EncodedExample } from "./chat/encode.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
 
 /** One prompt to answer. */
@@ -167,4 +166,10 @@ export interface ListsNextTokens {
     paths: readonly (readonly number[])[],
     topTokens: number | readonly number[],
   ): Promise<NextTokensReply>;
+}
+
+/** An example as the model reads it. The loss is on tokenIds[answerStart…]: the answer and its end-of-turn token. */
+export interface EncodedExample {
+  readonly tokenIds: readonly number[];
+  readonly answerStart: number;
 }

@@ -15,25 +15,25 @@ import { formatCount, note, type ReportDocument, type Section } from "./document
 import { htmlPage, renderHtmlBody } from "./html.js";
 import { renderMarkdown } from "./markdown.js";
 import { beforeAfterSection, driftSection } from "./sections/before-after.js";
-import { calibrationSection } from "./sections/calibration.js";
+import { calibrationSection } from "./sections/calibration-section.js";
 import { changeSection } from "./sections/change.js";
-import { comparisonSection } from "./sections/comparison.js";
+import { comparisonSection } from "./sections/comparison-section.js";
 import { exclusionsSection } from "./sections/exclusions.js";
 import { figuresOf, figuresSection } from "./sections/figures.js";
-import { filesSection } from "./sections/files.js";
+import { filesSection } from "./sections/files-section.js";
 import { glanceSection, numbersSection } from "./sections/glance.js";
 import { type Pair, pairsOf, predictorsSection } from "./sections/headline.js";
 import { type IntervalMethods, intervalMethods } from "./sections/intervals.js";
-import { limitsSection, noiseSection } from "./sections/limits.js";
-import { matrixSection } from "./sections/matrix.js";
+import { limitsSection, noiseSection } from "./sections/limits-section.js";
+import { matrixSection } from "./sections/matrix-section.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
 import { selfSection } from "./sections/self.js";
 import { effectsOf } from "../score/verdicts/training-effect.js";
-import { trainingSection, whatWasTrained } from "./sections/training.js";
+import { trainingSection, whatWasTrained } from "./sections/training-section.js";
 import { type StateNames, stateNames } from "./state-names.js";
-import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./words.js";
+import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./terms.js";
 import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.

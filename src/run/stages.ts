@@ -387,12 +387,19 @@ export async function runStages(context: StageContext, selection: Selection = WH
  * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
  */
 export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
-  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+  const { plan } = run;
+  for (const { kind, writes, reads } of stagesOf(plan)) {
     if (kind === "asked" && filesIn(reads).length === 0) {
-      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(run.plan) });
+      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(plan) });
     }
   }
-  for (const { writes } of selection(stagesOf(run.plan))) for (const file of writes) run.forget(file);
+  const stages = selection(stagesOf(plan));
+  const made = new Set(stages.flatMap(({ writes }) => writes));
+  // Looked at before anything is made anew: a run that is refused stays as it is.
+  for (const { reads, alsoReads = [] } of stages) {
+    for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
+  }
+  for (const file of made) run.forget(file);
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");
   };

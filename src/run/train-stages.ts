@@ -12,7 +12,7 @@ import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { findAddon } from "../model/native/addon.js";
 import type { ModelFile } from "../study/plan.js";
 import { statesOf, type StateTraining } from "../study/states.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./models.js";
 import { readContent, readLines } from "./records.js";

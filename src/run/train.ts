@@ -14,12 +14,12 @@ import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-ada
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
-import type { EncodedExample } from "../model/chat/encode.js";
+import type { EncodedExample } from "../model/language-model.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { lossFigure } from "../report/figures/training.js";
+import { lossFigure } from "../report/figures/training-figure.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
 import { loraSchema } from "../study/schema.js";

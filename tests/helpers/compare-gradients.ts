@@ -1,6 +1,6 @@
 /** The addon's gradient of a microbatch beside the float64 reference's, both from the same random adapter. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 import { openTrainer } from "./native-trainer.js";
 import { combine } from "./reference-llama/adamw.js";

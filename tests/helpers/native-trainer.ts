@@ -2,7 +2,7 @@
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import { findBlas } from "../../src/model/native/blas.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 
 const addon = loadAddon(binariesFolder("cpu"));

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GgufValue } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { fromFlat, type ReferenceAdapter, randomAdapter, toFlat } from "../helpers/reference-llama/adapter.js";

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findBinaries } from "../../src/model/native/addon.js";
 import { openNativeTrainer } from "../../src/finetune/trainer.js";
 import type { DeviceName } from "../../src/model/device.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import { ALPHA, adapterFor, RANK } from "../helpers/compare-gradients.js";
 import { sideBySide } from "../helpers/native-trainer.js";

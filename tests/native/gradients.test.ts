@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { NativeTrainerOptions } from "../../native/index.js";
 import { packExamples } from "../../src/finetune/batches.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import {
   ALPHA,

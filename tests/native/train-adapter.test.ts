@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { beforeAll, describe, expect, test } from "vitest";
 import { trainAdapter, type TrainingRequest } from "../../src/finetune/train-adapter.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 

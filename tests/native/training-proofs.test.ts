@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { stateToAdapter, writeAdapter } from "../../src/finetune/adapter/adapter.js";
 import { initialParameters } from "../../src/finetune/initial-adapter.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 import { ALPHA, adapterFor, RANK, setAdapter } from "../helpers/compare-gradients.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";

@@ -8,7 +8,7 @@ import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import { hashExamples } from "../../src/finetune/set.js";
 import { TrainingRate } from "../../src/finetune/loop.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 
 const settings: TrainingSettings = readTrainingSettings({}, undefined);
 const example = (prompt: readonly number[], answer: readonly number[]): EncodedExample => ({

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { orderExamples, packExamples, promptGroups, splitValidation } from "../../src/finetune/batches.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 
 const ids = (text: string) => [...text.matchAll(/\s?\w+|\s?\W/g)].flatMap(([word]) => idOf(word));
 /** Words of up to five letters are a token, others two: neighbours in a vocabulary begin alike. */

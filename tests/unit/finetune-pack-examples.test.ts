@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { cutForest, type PackedMicrobatch, packExamples } from "../../src/finetune/batches.js";
-import type { EncodedExample } from "../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../src/model/language-model.js";
 
 /** Few ids and short beginnings, so that examples share, contain and equal each other often. */
 const example = fc

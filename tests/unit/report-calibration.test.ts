@@ -6,7 +6,7 @@ import {
   type CalibrationScores,
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
-import { calibrationSentence, calibrationDifferenceSentence } from "../../src/report/sections/calibration.js";
+import { calibrationSentence, calibrationDifferenceSentence } from "../../src/report/sections/calibration-section.js";
 import { makeReport, type ReportFiles } from "../../src/report/report.js";
 import { known, makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";

@@ -335,6 +335,8 @@ describe("studies at the edge", () => {
     const warned = (count: number) =>
       makeCell({
         property: `p${count}`,
+        hypotheticalCompliance: { count, of: 50 },
+        aboveModeTrain: known(0.1, 0.05, 0.15),
         warnings: [`Only ${count} of 50 (${2 * count} %) hypothetical replies comply; the others count as wrong.`],
       });
     const report = await makeReport(makeInput({ scores: makeScores({ cells: [warned(3), warned(4)] }) }));

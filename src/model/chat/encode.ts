@@ -357,9 +357,3 @@ function answerVocabulary(model: LlamaModel, vocabularySize: number): AnswerVoca
     ...(model.tokens.bos === null ? {} : { bosId: model.tokens.bos }),
   };
 }
-
-/** An example as the model reads it. The loss is on tokenIds[answerStart…]: the answer and its end-of-turn token. */
-export interface EncodedExample {
-  readonly tokenIds: readonly number[];
-  readonly answerStart: number;
-}

@@ -19,7 +19,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { beforeAfterFigure } from "../figures/training.js";
+import { beforeAfterFigure } from "../figures/training-figure.js";
 import {
   arrowOf,
   joinWords,
@@ -30,8 +30,8 @@ import {
   sourceWords,
   stateWords,
   whatItLearnt,
-} from "../words.js";
-import { heuristicCell } from "./pairs.js";
+} from "../terms.js";
+import { stringCells, stringTitles } from "./pairs.js";
 import { judgeTraining } from "./training-verdict.js";
 import { type Role, ROLES, type ScopedEffect, type TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { statesOf } from "../../study/states.js";
@@ -138,7 +138,7 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
       { title: "Mode (train)", align: "right" },
       { title: "Minus train mode, points", align: "right" },
       { title: "Mode (oracle)", align: "right" },
-      { title: "Best rule on the string", align: "right" },
+      ...stringTitles(averagesOf(effect)).map((title) => ({ title, align: "right" as const })),
       { title: "Right when compliant", align: "right" },
       { title: "Replies comply", align: "right" },
       { title: "Answers comply", align: "right" },
@@ -153,6 +153,10 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
   };
 }
 
+function averagesOf({ scopes }: TrainingEffect): AverageScore[] {
+  return scopes.flatMap(({ averages }) => ROLES.flatMap((role) => averages[role] ?? []));
+}
+
 function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, average: AverageScore): TableRow {
   return {
     group: scopeWords(scope),
@@ -162,7 +166,7 @@ function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, ave
       estimateCell(average.modeBaselineTrain),
       estimateCell(average.aboveModeTrain, true),
       estimateCell(average.modeBaselineOracle),
-      heuristicCell(average),
+      ...stringCells(average, averagesOf(effect)),
       estimateCell(average.accuracyWhenCompliant),
       shareCell(average.hypotheticalCompliance),
       shareCell(average.objectCompliance),

@@ -23,8 +23,8 @@ import { barsFigure } from "../figures/bars.js";
 import { PALETTE } from "../figures/draw.js";
 import { aboutText, verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../words.js";
-import { testCell } from "./comparison.js";
+import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
+import { testCell } from "./comparison-section.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
 

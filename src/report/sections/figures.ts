@@ -2,9 +2,9 @@
 
 import { type Block, type Figure, formatCount, note, type Section } from "../document.js";
 import { accuracyFigure, complianceFigure } from "../figures/accuracy.js";
-import { behaviorsFigure, variedCells } from "../figures/behaviors.js";
+import { behaviorsFigure, variedCells } from "../figures/behaviors-figure.js";
 import type { StateNames } from "../state-names.js";
-import { pairTitle, plural } from "../words.js";
+import { pairTitle, plural } from "../terms.js";
 import type { Pair } from "./headline.js";
 
 /** @throws InwardError REPORT_FAILED */

@@ -33,7 +33,7 @@ import {
   verdictBlock,
 } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { baselineName, joinWords } from "../words.js";
+import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";
 
 // A number of a verdict as cells of a table: value and interval, what it stands beside, how much is behind it.

@@ -5,7 +5,7 @@ import type { Extraction } from "../../properties/property.js";
 import { hasBehavior, isRight, isScored, wasAnswered } from "../../score/tally.js";
 import type { Trial } from "../../score/trial.js";
 import { type Block, type Card, note, type Section } from "../document.js";
-import { readableName } from "../words.js";
+import { readableName } from "../terms.js";
 
 // Which trials a reader gets to see: few, spread over cells and outcomes, chosen by a rule and not by hand.
 

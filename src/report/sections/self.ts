@@ -18,11 +18,11 @@ import {
   type Table,
   type TableRow,
 } from "../document.js";
-import { selfFigure, seriesFigure } from "../figures/comparison.js";
+import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
 import { aboutText, plateauSentence, seriesText, verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { readableName } from "../words.js";
-import { overallRow, partyColumns, thirdPartyRows } from "./comparison.js";
+import { readableName } from "../terms.js";
+import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 
@@ -92,7 +92,7 @@ function rowsOf(series: ScoredSeries): TableRow[] {
   return series.members.map(({ predictor, size, seed, average }) => ({
     group: seriesText(series),
     cells: [
-      { text: predictor, ...(seed === undefined ? {} : { small: `seed ${seed}` }) },
+      { text: predictor, small: seed === undefined ? undefined : `seed ${seed}` },
       { text: formatCount(size) },
       estimateCell(average.accuracy),
       estimateCell(average.modeBaselineTrain),

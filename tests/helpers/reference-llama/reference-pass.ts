@@ -1,5 +1,5 @@
 /** One sequence through the whole model, forward and back. */
-import type { EncodedExample } from "../../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../../src/model/language-model.js";
 import { type LoraTensors, type ReferenceAdapter, zerosLike } from "./adapter.js";
 import { type BlockPass, blockPass } from "./block.js";
 import { Matrix, product, productWithTransposed } from "./matrix.js";

@@ -1,5 +1,5 @@
 /** Whole optimizer steps: what the native trainer's loss curve is compared with. Without dropout. */
-import type { EncodedExample } from "../../../src/model/chat/encode.js";
+import type { EncodedExample } from "../../../src/model/language-model.js";
 import { type AdamWSettings, adamWStart, adamWStep, clipToNorm, combine, globalNorm, scaleBy } from "./adamw.js";
 import { type ReferenceAdapter, zerosLike } from "./adapter.js";
 import type { ReferenceModel } from "./reference-model.js";

@@ -1,6 +1,7 @@
 /**
- * The addon as TypeScript sees it. Every call is synchronous and may take seconds: it is made in a worker process, never in
- * the process that a person started. What a caller can cause throws an Error whose `code` is one of inward's (TRAIN_*, MODEL_*).
+ * The addon as TypeScript sees it. Every call is synchronous and may take seconds: it is made in a worker process,
+ * never in the process that a person started. What a caller can cause throws an Error whose `code` is one of inward's
+ * (TRAIN_*, MODEL_*).
  */
 
 export type NativeDevice = "cpu" | "cuda" | "vulkan" | "metal";
@@ -14,7 +15,7 @@ export interface NativeTrainerOptions {
   readonly fallbackFolder?: string;
   readonly device: NativeDevice;
   readonly threads: number;
-  /** A shared library that exports cblas_sgemm (or scipy_cblas_sgemm); without it ggml's own kernels do all the work. */
+  /** A shared library that exports cblas_sgemm or scipy_cblas_sgemm; without it ggml's own kernels do all the work. */
   readonly blasLibrary?: string;
   readonly rank: number;
   readonly alpha: number;
@@ -33,8 +34,8 @@ export interface NativeTrainerOptions {
 }
 
 /**
- * Packed examples. Tokens stand in depth-first order of a prefix forest cut into segments; a token sees its own segment up to
- * itself and all of its ancestors' segments. Without sharing every example is one segment with parent -1.
+ * Packed examples. Tokens stand in depth-first order of a prefix forest cut into segments; a token sees its own
+ * segment up to itself and all of its ancestors' segments. Without sharing every example is one segment of parent -1.
  */
 export interface NativeMicrobatch {
   /** [tokens] */
@@ -129,11 +130,17 @@ export class Trainer {
   describe(): NativeDescription;
   /** Forward and backward: adds this microbatch's gradient to the sum. @returns Σ weight · nll, nats */
   accumulate(microbatch: NativeMicrobatch, dropoutSeed: number): number;
-  /** Forward only, no dropout. Per loss row: natural log of the target's probability, and whether it is the most likely token. */
+  /**
+   * Forward only, no dropout. Per loss row: natural log of the target's probability, and whether it is the most likely
+   * token.
+   */
   evaluate(microbatch: NativeMicrobatch): { readonly logprobs: Float32Array; readonly isBest: Uint8Array };
   /** Forward only: raw logits [rows × vocabulary] at the loss rows. */
   logits(microbatch: NativeMicrobatch): Float32Array;
-  /** One AdamW update from the summed gradients, which are then zero. @returns the scaled gradient's global L2 norm before clipping */
+  /**
+   * One AdamW update from the summed gradients, which are then zero.
+   * @returns the scaled gradient's global L2 norm before clipping
+   */
   update(adamw: NativeAdamW): number;
   /** The summed gradients as they stand, [parameters]. */
   gradients(): Float32Array;
@@ -147,7 +154,10 @@ export class Trainer {
   dispose(): void;
 }
 
-/** Single-precision matrix product rate of a BLAS on this machine, GFLOP/s: [m × k] · [k × n], `threads` independent slices. */
+/**
+ * Single-precision matrix product rate of a BLAS on this machine, GFLOP/s: [m × k] · [k × n], `threads` independent
+ * slices.
+ */
 export function measureSgemm(blasLibrary: string, threads: number, m: number, n: number, k: number): number;
 /** The llama.cpp release whose headers the addon was built with. */
 export const llamaCpp: string;
@@ -164,8 +174,8 @@ export interface NativeRequantizeOptions {
 }
 
 /**
- * Writes the model with its weights in another encoding (llama_model_quantize); the order of metadata and tensors is llama.cpp's own.
- * Needs no device. A full disk may leave a file without a header and no error.
+ * Writes the model with its weights in another encoding (llama_model_quantize); the order of metadata and tensors is
+ * llama.cpp's own. Needs no device. A full disk may leave a file without a header and no error.
  * @throws ENGINE_UNAVAILABLE, MODEL_TENSOR_TYPE, STORE_UNWRITABLE
  */
 export function requantize(options: NativeRequantizeOptions): void;
@@ -186,13 +196,13 @@ export interface NativeEngineOptions {
   readonly strict: boolean;
   readonly cacheType: "f32" | "f16";
   /**
-   * Not when strict. It passes over cells that a token does not see, of which a cache that many sequences share has most, and rounds keys and
-   * values to half precision. Default false.
+   * Not when strict. It passes over cells that a token does not see, of which a cache that many sequences share has
+   * most, and rounds keys and values to half precision. Default false.
    */
   readonly flashAttention?: boolean;
   /**
-   * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats, whatever they are encoded
-   * as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
+   * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats,
+   * whatever they are encoded as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
    */
   readonly forward?: "llama.cpp" | "own";
 }
@@ -203,11 +213,17 @@ export interface NativeWork {
   readonly tokenIds: Int32Array;
   /** [items + 1] where each begins. */
   readonly starts: Int32Array;
-  /** [items] tokens of the prompt from here on are scored (each from those before it); the prompt's length for none; at least 1. */
+  /**
+   * [items] tokens of the prompt from here on are scored (each from those before it); the prompt's length for none; at
+   * least 1.
+   */
   readonly scoreFrom: Int32Array;
   /** [items] longest answer in tokens; 0 generates nothing. */
   readonly maxTokens: Int32Array;
-  /** [items × greatest maxTokens] in [0, 1), which token is drawn by inverting the cumulative distribution in order of id; negative: the most likely. Empty: all greedy. */
+  /**
+   * [items × greatest maxTokens] in [0, 1), which token is drawn by inverting the cumulative distribution in order of
+   * id; negative: the most likely. Empty: all greedy.
+   */
   readonly draws: Float64Array;
   /** Most likely tokens to report at each item's first answer position, i.e. after its last prompt token. */
   readonly topTokens: number;
@@ -216,18 +232,24 @@ export interface NativeWork {
   /** Answers in the making at once, instead of the engine's own number; 0 for that. */
   readonly sequences?: number;
   /**
-   * Tokens at the beginning of every prompt that stay evaluated for the next group, if that one keeps the very same ones; its numbers then
-   * depend on which groups went before. 0 keeps nothing.
+   * Tokens at the beginning of every prompt that stay evaluated for the next group, if that one keeps the very same
+   * ones; its numbers then depend on which groups went before. 0 keeps nothing.
    */
   readonly keep?: number;
 }
 
-/** Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1, full vocabulary, double precision. */
+/**
+ * Items that finished since the last take(), in the order in which they did. Logprobs: natural log, temperature 1,
+ * full vocabulary, double precision.
+ */
 export interface NativeAnswers {
   readonly items: Int32Array;
   /** [items] generated tokens of each. */
   readonly counts: Int32Array;
-  /** Generated ids, item after item, the end-of-generation token included; logprobs, margins (best minus second-best logit) and entropies (nats) of the same positions. */
+  /**
+   * Generated ids, item after item, the end-of-generation token included; logprobs, margins (best minus second-best
+   * logit) and entropies (nats) of the same positions.
+   */
   readonly tokenIds: Int32Array;
   readonly logprobs: Float64Array;
   readonly margins: Float64Array;
@@ -262,7 +284,10 @@ export interface NativeCounts {
   readonly readSeconds: number;
 }
 
-/** libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with ENGINE_*, MODEL_*, ADAPTER_* codes. */
+/**
+ * libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with
+ * ENGINE_*, MODEL_*, ADAPTER_* codes.
+ */
 export class Engine {
   constructor(options: NativeEngineOptions);
   describe(): {

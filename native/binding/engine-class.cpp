@@ -1,7 +1,7 @@
 // The asking engine as a JavaScript class.
-#include "engine-class.h"
+#include <memory>
 
-#include "convert.h"
+#include "addon.h"
 #include "inward/engine.h"
 
 namespace {
@@ -16,15 +16,21 @@ class Engine : public Napi::ObjectWrap<Engine> {
 public:
     static Napi::Function define(Napi::Env env) {
         return DefineClass(env, "Engine",
-                           { InstanceMethod<&Engine::describe>("describe"), InstanceMethod<&Engine::set_adapters>("setAdapters"),
-                             InstanceMethod<&Engine::begin>("begin"), InstanceMethod<&Engine::step>("step"),
-                             InstanceMethod<&Engine::take>("take"), InstanceMethod<&Engine::cancel>("cancel"),
-                             InstanceMethod<&Engine::counts>("counts"), InstanceMethod<&Engine::dispose>("dispose") });
+                           { InstanceMethod<&Engine::describe>("describe"),
+                             InstanceMethod<&Engine::set_adapters>("setAdapters"),
+                             InstanceMethod<&Engine::begin>("begin"),
+                             InstanceMethod<&Engine::step>("step"),
+                             InstanceMethod<&Engine::take>("take"),
+                             InstanceMethod<&Engine::cancel>("cancel"),
+                             InstanceMethod<&Engine::counts>("counts"),
+                             InstanceMethod<&Engine::dispose>("dispose") });
     }
 
     explicit Engine(const Napi::CallbackInfo & info) : Napi::ObjectWrap<Engine>(info) {
         auto env = info.Env();
-        if (info.Length() < 1 || !info[0].IsObject()) coded(env, "ENGINE_UNAVAILABLE", "the engine's options are missing");
+        if (info.Length() < 1 || !info[0].IsObject()) {
+            coded(env, "ENGINE_UNAVAILABLE", "the engine's options are missing");
+        }
         auto                   from = info[0].As<Napi::Object>();
         inward::engine_options o;
         o.model_path      = text(from, "modelPath");

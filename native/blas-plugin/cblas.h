@@ -1,4 +1,4 @@
-// The part of the CBLAS interface that ggml's BLAS backend calls: a library out of a Python wheel comes without headers.
+// The part of the CBLAS interface that ggml's BLAS backend calls: a library out of a Python wheel has no headers.
 #pragma once
 
 enum CBLAS_ORDER { CblasRowMajor = 101, CblasColMajor = 102 };

@@ -57,7 +57,7 @@ export interface SampledDistribution {
 export type Distribution = ExpandedDistribution | SampledDistribution;
 
 const share = z.number().min(0);
-export const distributionSchema: z.ZodType<Distribution> = z.discriminatedUnion("method", [
+export const storedDistributionSchema: z.ZodType<Distribution> = z.discriminatedUnion("method", [
   z.object({
     method: z.literal("expansion"),
     values: z.array(z.object({ value: z.string(), probability: share, upper: share })),

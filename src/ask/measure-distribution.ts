@@ -10,7 +10,7 @@ import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import {
   type ContinuationSource,
   type Distribution,
-  distributionSchema,
+  storedDistributionSchema,
   expandDistribution,
   type ExpansionOptions,
   type SampledDistribution,
@@ -53,7 +53,7 @@ export const distributionRowSchema = z
     item: z.string(),
     property: z.string(),
     variant: z.string().optional(),
-    distribution: distributionSchema.optional(),
+    distribution: storedDistributionSchema.optional(),
     setAside: setAsideSchema.optional(),
   })
   .refine(

@@ -1,9 +1,9 @@
 /** Verdicts in words. What was found stands in the data; nothing here decides anything. */
 
-import type { Estimate } from "../score/interval.js";
+import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
 import { changeReasonText, type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
-import { warningText } from "../score/cell.js";
+import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {
   NoVerdict,
@@ -26,7 +26,7 @@ import {
   type Inline,
 } from "./document.js";
 import { byId, type StateNames } from "./state-names.js";
-import { PARTY_PHRASES, plural, readableName } from "./words.js";
+import { PARTY_PHRASES, plural, readableName } from "./terms.js";
 
 // What an experiment asks, and what the answer is called.
 

@@ -2,7 +2,7 @@
 
 import type { Plan } from "../study/plan.js";
 import { type States, statesOf } from "../study/states.js";
-import { readableName } from "./words.js";
+import { readableName } from "./terms.js";
 
 /** How a state is called: by its id, or as people say it. */
 export type StateNames = (state: string) => string;

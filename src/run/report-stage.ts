@@ -12,7 +12,7 @@ import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/report.js";
 import { chooseSamples } from "../report/sections/samples.js";
-import type { PairNames } from "../report/words.js";
+import type { PairNames } from "../report/terms.js";
 import { statesOf } from "../study/states.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";

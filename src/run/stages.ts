@@ -276,7 +276,7 @@ function rowsOf(plan: Plan): Row[] {
     {
       name: "report",
       kind: "reported",
-      writes: ["report"],
+      writes: ["report", "reportMarkdown"],
       reads: {
         scores: "scores",
         training: statesOf(plan).trained.flatMap(
@@ -296,7 +296,10 @@ function rowsOf(plan: Plan): Row[] {
         "noiseFloor",
         "inputOnly",
       ],
-      besides: async (run) => ({ manifests: await readManifest(run) }),
+      besides: async (run) => {
+        if (run.isMarked("manifest")) await run.requireUnchanged("manifest");
+        return { manifests: await readManifest(run) };
+      },
       run: writeReport,
     },
   ];
@@ -387,12 +390,19 @@ export async function runStages(context: StageContext, selection: Selection = WH
  * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
  */
 export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
-  for (const { kind, writes, reads } of stagesOf(run.plan)) {
+  const { plan } = run;
+  for (const { kind, writes, reads } of stagesOf(plan)) {
     if (kind === "asked" && filesIn(reads).length === 0) {
-      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(run.plan) });
+      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(plan) });
     }
   }
-  for (const { writes } of selection(stagesOf(run.plan))) for (const file of writes) run.forget(file);
+  const stages = selection(stagesOf(plan));
+  const made = new Set(stages.flatMap(({ writes }) => writes));
+  // Looked at before anything is made anew: a run that is refused stays as it is.
+  for (const { reads, alsoReads = [] } of stages) {
+    for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
+  }
+  for (const file of made) run.forget(file);
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");
   };
@@ -410,7 +420,7 @@ export async function runStagesAgain(run: RunFolder, selection: typeof SCORING |
 
 async function runStage(context: StageContext, stage: Stage): Promise<void> {
   const { run, events, onProgress } = context;
-  const { name, writes, reads, alsoReads = [], asks } = stage;
+  const { name, kind, writes, reads, alsoReads = [], asks } = stage;
   const inputs = {
     plan: hashOf(run.plan),
     ...(hashesOf(run, reads) as Record<string, unknown>),
@@ -425,7 +435,7 @@ async function runStage(context: StageContext, stage: Stage): Promise<void> {
   for (const file of files) await run.requireUnchanged(file);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  await run.markDone(writes, inputs);
+  await run.markDone(writes, inputs, kind === "asked" || kind === "measured" ? ["manifest"] : []);
   events.add("stage_done", { stage: name });
 }
 

@@ -19,7 +19,7 @@ import { startEngine } from "../model/engines/start-engine.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { lossFigure } from "../report/figures/training.js";
+import { lossFigure } from "../report/figures/training-figure.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
 import { loraSchema } from "../study/schema.js";

@@ -97,7 +97,7 @@ class StatesDraft {
     return {
       predictions: [...this.pairs.values()],
       states: this.states,
-      ...(Object.keys(this.adapters).length > 0 ? { adapters: this.adapters } : {}),
+      adapters: Object.keys(this.adapters).length > 0 ? this.adapters : undefined,
     };
   }
 
@@ -138,13 +138,13 @@ function planChanges(
         answers,
         tasks: taughtTasks(change, tasks),
         examples,
-        ...(planted ? { planted: true as const } : {}),
+        planted: planted || undefined,
       },
       examplesPerProperty: lora.examplesPerProperty,
       settings: {
         ...lora.settings,
-        ...(change.learningRate === undefined ? {} : { learningRate: change.learningRate }),
-        ...(change.epochs === undefined ? {} : { epochs: change.epochs }),
+        learningRate: change.learningRate ?? lora.settings.learningRate,
+        epochs: change.epochs ?? lora.settings.epochs,
       },
     };
     draft.addAdapter(after, adapter);

@@ -32,7 +32,7 @@ export type StudyTask = Read<typeof taskSchema>;
 export type StudyChange = Read<typeof changeSchema>;
 /** Where the behavior comes from that a model is changed to. */
 export type ChangeSource = Read<typeof changeAnswersSchema>;
-export type StudyCalibration = Read<typeof calibrationSchema>;
+type StudyCalibration = Read<typeof calibrationSchema>;
 /** How far a distribution is expanded, and when samples take its place. */
 export type DistributionSettings = Omit<StudyCalibration, "strings" | "properties">;
 

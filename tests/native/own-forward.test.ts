@@ -167,6 +167,17 @@ describe("refusals", () => {
     engine.dispose();
   });
 
+  test.each<[string, Record<string, readonly [number, number]>]>([
+    ["a query", { "blk.0.attn_q.weight": [64, 64] }],
+    ["a gate", { "blk.0.ffn_gate.weight": [64, 128] }],
+  ])("%s that is no number: its exponential is none either, and the logits say so", async (_, weights) => {
+    const adapter = join(folder, "not-a-number.gguf");
+    await writeTinyAdapter(adapter, { weights, b: Number.NaN });
+    await expect(answers(path, { forward: "own" }, [{ path: adapter, scale: 1 }])).rejects.toMatchObject({
+      code: "ENGINE_NOT_FINITE",
+    });
+  });
+
   test("settings that only llama.cpp has", async () => {
     for (const other of [{ flashAttention: true }, { blas: true }, { device: "cuda" }, { engine: "node-llama-cpp" }]) {
       const settings = { ...DEFAULT_ENGINE, ...other, forward: "own" } as StudyEngine;

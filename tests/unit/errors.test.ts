@@ -13,7 +13,9 @@ const source = [
     .filter((path) => path.endsWith(".ts") && path !== "errors.ts")
     .map((path) => join("src", path)),
   // The addon throws with the same codes.
-  ...readdirSync(join(ROOT, "native/core")).map((path) => join("native/core", path)),
+  ...readdirSync(join(ROOT, "native/core"), { recursive: true, encoding: "utf8" })
+    .filter((path) => /\.(cpp|h)$/.test(path))
+    .map((path) => join("native/core", path)),
 ]
   .map(read)
   .join("\n");

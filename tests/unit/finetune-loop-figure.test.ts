@@ -1,7 +1,7 @@
 /** The loss figure: what it draws of a training's losses. */
 import { describe, expect, test } from "vitest";
 import type { LossPoint } from "../../src/finetune/adapter/card.js";
-import { lossFigure, lossSpec } from "../../src/report/figures/training.js";
+import { lossFigure, lossSpec } from "../../src/report/figures/training-figure.js";
 
 const losses = (count: number): LossPoint[] =>
   Array.from({ length: count }, (_, at) => ({

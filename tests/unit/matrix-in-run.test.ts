@@ -186,7 +186,7 @@ describe("the report", () => {
     const markdown = await readFile(run.file("reportMarkdown"), "utf8");
     const html = await readFile(run.file("report"), "utf8");
     const section = plain(markdown.split("## Every predictor about every target")[1]?.split("\n## ")[0] ?? "");
-    expect(section).toMatch(/> \*\*Over all predictors, .* γ = .\d+\.\d points \S* ?\[/);
+    expect(section).toMatch(/> Over all predictors, .* γ = .\d+\.\d points \S* ?\[/);
     // The first page takes an experiment's figure.
     expect(markdown.split("\n## ")[1]).toContain("(figures/matrix.svg)");
     expect(section).toMatch(/\| \*\*a\*\* \(itself\) \| \d+\.\d % \\\[/);

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/report.js";
 import {
   known,
   makeCell,
@@ -18,7 +18,7 @@ function count(text: string, pattern: RegExp): number {
 }
 
 describe("an ordinary study", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   beforeAll(async () => {
     report = await makeReport(makeInput());
   });
@@ -191,7 +191,7 @@ describe("an ordinary study", () => {
 });
 
 describe("hostile texts", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   beforeAll(async () => {
     const [trial] = makeInput().samples;
     if (!trial) throw new Error("the study has no sample");
@@ -335,6 +335,8 @@ describe("studies at the edge", () => {
     const warned = (count: number) =>
       makeCell({
         property: `p${count}`,
+        hypotheticalCompliance: { count, of: 50 },
+        aboveModeTrain: known(0.1, 0.05, 0.15),
         warnings: [`Only ${count} of 50 (${2 * count} %) hypothetical replies comply; the others count as wrong.`],
       });
     const report = await makeReport(makeInput({ scores: makeScores({ cells: [warned(3), warned(4)] }) }));

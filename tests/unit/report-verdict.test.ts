@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { AverageScore } from "../../src/score/scores.js";
-import { modeSentences } from "../../src/report/sections/headline.js";
+import { modeSentences } from "../../src/report/mode-sentences.js";
 import { judgeAgainstMode } from "../../src/score/verdicts/against-mode.js";
 import { known, makeAverage, makeCell, unknown } from "../fixtures/report/make-report-input.js";
 

@@ -32,12 +32,13 @@ struct engine_work {
     std::vector<int32_t> starts;        // [items + 1] where each begins in `tokens`
     std::vector<int32_t> score_from;    // tokens from here on are scored, not only read; the prompt's length for none
     std::vector<int32_t> most_tokens;   // longest answer; 0 generates nothing
-    std::vector<double>  draws;         // [items x most answer tokens of any] in [0, 1): which token is drawn; empty or negative: greedy
+    // [items x most answer tokens of any] in [0, 1): which token is drawn; empty or negative: greedy
+    std::vector<double>  draws;
     int32_t              top_tokens = 0;   // most likely tokens to report at each item's first answer position
     std::vector<int32_t> read_ids;         // token ids whose log-probability is reported there too
     int32_t              sequences = 0;    // answers in the making at once; 0: the engine's own number
-    // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same; what is in it
-    // then depends on the groups before it. 0: nothing stays.
+    // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same;
+    // what is in it then depends on the groups before it. 0: nothing stays.
     int32_t              keep = 0;
 };
 

@@ -12,10 +12,11 @@ struct requantize_options {
     int         threads = 1;
 };
 
-// Quantized weights are decoded first. Tensors of one dimension and norms stay as they are; in a mixture like q4_k_m, and for an
-// output that is quantized, llama.cpp chooses by tensor. Its order of metadata and tensors is its own. The same input gives the
-// same bytes for any number of threads. On failure there is no output file, but an assertion of ggml's ends the process: call this
-// in one that may end. A full disk llama.cpp does not always notice: it leaves a file without a header.
+// Quantized weights are decoded first. Tensors of one dimension and norms stay as they are; in a mixture like q4_k_m,
+// and for an output that is quantized, llama.cpp chooses by tensor. Its order of metadata and tensors is its own. The
+// same input gives the same bytes for any number of threads. On failure there is no output file, but an assertion of
+// ggml's ends the process: call this in one that may end. A full disk llama.cpp does not always notice: it leaves a
+// file without a header.
 // throws inward::error ENGINE_UNAVAILABLE, MODEL_TENSOR_TYPE, STORE_UNWRITABLE
 void requantize(const requantize_options & options);
 

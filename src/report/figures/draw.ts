@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { InwardError } from "../../errors.js";
 import type { CellScore } from "../../score/scores.js";
 import { shortened, visibleText } from "../document.js";
-import { propertyLabel, readableName } from "../words.js";
+import { propertyLabel, readableName } from "../terms.js";
 
 // Plain text as HTML text, safe between tags and in double-quoted attributes.
 

@@ -11,7 +11,7 @@ import {
   formatCount,
   formatMissing,
   formatNats,
-  note,
+  aside,
   pairCell,
   paragraph,
   type Section,
@@ -19,7 +19,7 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { beforeAfterFigure } from "../figures/training.js";
+import { beforeAfterFigure } from "../figures/training-figure.js";
 import {
   arrowOf,
   joinWords,
@@ -30,8 +30,8 @@ import {
   sourceWords,
   stateWords,
   whatItLearnt,
-} from "../words.js";
-import { heuristicCell } from "./pairs.js";
+} from "../terms.js";
+import { stringCells, stringTitles } from "./pairs.js";
 import { judgeTraining } from "./training-verdict.js";
 import { type Role, ROLES, type ScopedEffect, type TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { statesOf } from "../../study/states.js";
@@ -114,7 +114,7 @@ function otherChanges(
 
 function legend(effect: TrainingEffect): Block {
   const { base, name, isSelf } = effect;
-  return note(
+  return aside(
     ...(isSelf
       ? [
           `M is ${base} untrained; M1 is the same weights with the adapter `,
@@ -138,7 +138,7 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
       { title: "Mode (train)", align: "right" },
       { title: "Minus train mode, points", align: "right" },
       { title: "Mode (oracle)", align: "right" },
-      { title: "Best rule on the string", align: "right" },
+      ...stringTitles(averagesOf(effect)).map((title) => ({ title, align: "right" as const })),
       { title: "Right when compliant", align: "right" },
       { title: "Replies comply", align: "right" },
       { title: "Answers comply", align: "right" },
@@ -153,6 +153,10 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
   };
 }
 
+function averagesOf({ scopes }: TrainingEffect): AverageScore[] {
+  return scopes.flatMap(({ averages }) => ROLES.flatMap((role) => averages[role] ?? []));
+}
+
 function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, average: AverageScore): TableRow {
   return {
     group: scopeWords(scope),
@@ -162,7 +166,7 @@ function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, ave
       estimateCell(average.modeBaselineTrain),
       estimateCell(average.aboveModeTrain, true),
       estimateCell(average.modeBaselineOracle),
-      heuristicCell(average),
+      ...stringCells(average, averagesOf(effect)),
       estimateCell(average.accuracyWhenCompliant),
       shareCell(average.hypotheticalCompliance),
       shareCell(average.objectCompliance),
@@ -222,7 +226,7 @@ export function driftSection(effects: readonly TrainingEffect[], confidence: num
     id: "drift",
     title: "How far the behavior moved",
     blocks: [
-      note(
+      aside(
         "Training on hypothetical questions also changes what a model answers to object-level questions. ",
         "So the trained model was asked those again: predictions about its old and about its new behavior are scored apart.",
       ),
@@ -271,7 +275,7 @@ export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Bl
     { kind: "subheading", title: "The other adapters" },
     ...(changed
       ? [
-          note(
+          aside(
             "A changed adapter goes on from another one and learns answers to object-level questions; hypothetical ones are taught only where the change is planted, as a positive control.",
           ),
         ]

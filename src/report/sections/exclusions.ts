@@ -2,7 +2,7 @@
 
 import type { Exclusion, Scores } from "../../score/scores.js";
 import { type Block, formatCount, paragraph, type Section } from "../document.js";
-import { readableName, reasonWords } from "../words.js";
+import { readableName, reasonWords } from "../terms.js";
 
 const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
 const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;

@@ -12,7 +12,7 @@ import {
   type Inline,
   INTERVALS,
   left,
-  note,
+  aside,
   paragraph,
   right,
   type Section,
@@ -33,7 +33,7 @@ import {
   verdictBlock,
 } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { baselineName, joinWords } from "../words.js";
+import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";
 
 // A number of a verdict as cells of a table: value and interval, what it stands beside, how much is behind it.
@@ -95,7 +95,7 @@ export function glanceSection(
     blocks: [
       ...(answered && first ? [paragraph(QUESTIONS[answered.name]), verdictBlock(first, names)] : []),
       summaryTable(experiments, names),
-      ...(meanings.length > 0 ? [note(...meanings, INTERVALS, ".")] : []),
+      ...(meanings.length > 0 ? [aside(...meanings, INTERVALS, ".")] : []),
       ...(figure ? [figure] : []),
     ],
   };
@@ -176,8 +176,8 @@ export function numbersSection(
     id: "numbers",
     title: "Every number of the experiments",
     blocks: [
-      ...(tables.length > 0 ? tables : [note("No experiment could be judged.")]),
-      note(INTERVALS, ", by the numbers in the last column."),
+      ...(tables.length > 0 ? tables : [aside("No experiment could be judged.")]),
+      aside(INTERVALS, ", by the numbers in the last column."),
     ],
   };
 }

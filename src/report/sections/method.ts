@@ -9,12 +9,12 @@ import {
   formatNats,
   type Inline,
   INTERVALS,
-  note,
+  aside,
   paragraph,
   type Section,
 } from "../document.js";
-import { plural, readableName } from "../words.js";
-import { changeRules, trainingMethod } from "./training.js";
+import { plural, readableName } from "../terms.js";
+import { changeRules, trainingMethod } from "./training-section.js";
 
 export function methodSection(plan: Plan, scores: Scores): Section {
   return {
@@ -70,7 +70,7 @@ function taskBlocks({ definition, examples, heldOut, train }: PlannedTask): Bloc
     ),
     { kind: "verbatim", label: "Question", text: definition.question },
     ...(solved.length === 0
-      ? [note("Asked without solved examples.")]
+      ? [aside("Asked without solved examples.")]
       : [
           {
             kind: "verbatim" as const,
@@ -116,13 +116,13 @@ function scoringRules(scores: Scores): Inline[][] {
     ],
     [
       { strong: "Rules on the string. " },
-      "What the string alone gives away: the property of its last, first or most frequent item, for the tasks where that means something.",
+      "What the string alone gives away: the property of its last, first or most frequent item, for the tasks where that means something. The best rule is the one that is right most often on the trials it is put beside, chosen after seeing the answers.",
     ],
     ...(hasInputOnly(scores)
       ? [
           [
             { strong: "Input-only classifier. " },
-            "Stands among the rules on the string: multinomial logistic regression on words, their places, letters and length of the string, learnt from the train strings' behaviors (of other tasks too, where a task has too few), its penalty chosen by cross-validation. It asks no model.",
+            "Stands beside the rules on the string and is none of them: multinomial logistic regression on words, their places, letters and length of the string, learnt from the train strings' behaviors (of other tasks too, where a task has too few), its penalty chosen by cross-validation. It asks no model.",
           ],
         ]
       : []),

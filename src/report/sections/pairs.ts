@@ -1,5 +1,6 @@
 /** Pairs that are not shown in full, a row each: seeds, series, controls, other wordings, changed models. */
 
+import { INPUT_ONLY } from "../../score/input-only/input-only-predictions.js";
 import type { CellScore } from "../../score/scores.js";
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
@@ -11,7 +12,7 @@ import {
   formatInterval,
   formatMissing,
   formatPercent,
-  note,
+  aside,
   type Section,
   shareCell,
   shortened,
@@ -19,9 +20,10 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../words.js";
+import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../terms.js";
 import type { StateNames } from "../state-names.js";
-import { modeSentences, type Pair } from "./headline.js";
+import type { Pair } from "./headline.js";
+import { modeSentences } from "../mode-sentences.js";
 
 export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence: number): Block[] {
   if (pairs.length === 0) return [];
@@ -75,12 +77,12 @@ export function cellSection(pairs: readonly Pair[], confidence: number, names: S
     id: "cells",
     title: "Every task and property",
     blocks: [
-      note(
+      aside(
         "Right: predictions that equal the behavior, of the trials whose object-level answer has one; a reply that does not comply counts as wrong. ",
         "Entropy and mode share describe the behaviors: where they hardly vary, a prediction that is right shows nothing. ",
         "The best rule is chosen per row after seeing the answers.",
       ),
-      ...(tables.length > 0 ? tables : [note("No cell was scored.")]),
+      ...(tables.length > 0 ? tables : [aside("No cell was scored.")]),
     ],
   };
 }
@@ -101,14 +103,14 @@ function cellTable(pair: Pair, confidence: number, names: StateNames): Table {
       { title: "Mode (train)", align: "right" },
       { title: "Mode (oracle)", align: "right" },
       { title: "Minus train mode, points", align: "right" },
-      { title: "Best rule on the string", align: "right" },
+      ...stringTitles(pair.cells).map((title) => ({ title, align: "right" as const })),
       { title: "Entropy, bits", align: "right" },
       { title: "Mode share", align: "right" },
       { title: "Answers comply", align: "right" },
       { title: "Replies comply", align: "right" },
       { title: "Trials / strings", align: "right" },
     ],
-    rows: pair.cells.map((cell) => cellRow(cell, several, warnings.marksOf(cell))),
+    rows: pair.cells.map((cell) => cellRow(cell, pair.cells, several, warnings.marksOf(cell))),
     footnotes: warnings.kinds,
   };
 }
@@ -117,7 +119,7 @@ function hasSeveralWordings(cells: readonly CellScore[]): boolean {
   return new Set(cells.map((cell) => cell.variant)).size > 1;
 }
 
-function cellRow(cell: CellScore, several: boolean, marks: readonly string[]): TableRow {
+function cellRow(cell: CellScore, all: readonly CellScore[], several: boolean, marks: readonly string[]): TableRow {
   return {
     group: readableName(cell.task),
     cells: withoutRepeatedReasons([
@@ -128,7 +130,7 @@ function cellRow(cell: CellScore, several: boolean, marks: readonly string[]): T
       withAnswer(estimateCell(cell.modeBaselineTrain), cell.modeTrainValue),
       withAnswer(estimateCell(cell.modeBaselineOracle), cell.modeOracleValue),
       estimateCell(cell.aboveModeTrain, true),
-      heuristicCell(cell),
+      ...stringCells(cell, all),
       ifScored(cell, formatBits(cell.behaviorEntropyBits)),
       ifScored(cell, formatPercent(cell.behaviorModeShare)),
       shareCell(cell.objectCompliance),
@@ -158,11 +160,25 @@ function withAnswer(cell: TableCell, answer: string | undefined): TableCell {
 }
 
 /** The rule that was right most often, with its name. */
-export function heuristicCell(cell: Pick<CellScore, "heuristics">): TableCell {
+function heuristicCell(cell: WithRules): TableCell {
   const best = bestRuleOf(cell.heuristics);
   if (!best) return { text: formatMissing(noHeuristic(cell.heuristics)), missing: true };
   const { estimate, rule } = best;
   return { text: formatPercent(estimate.value), small: `${formatInterval(estimate)} ${readableName(rule)}` };
+}
+
+type WithRules = Pick<CellScore, "heuristics">;
+
+/** Titles of what the string alone gives away: the best rule, and the classifier where one was scored. */
+export function stringTitles(rows: readonly WithRules[]): string[] {
+  const hasClassifier = rows.some(({ heuristics }) => heuristics[INPUT_ONLY]);
+  return ["Best rule on the string", ...(hasClassifier ? ["Input-only classifier"] : [])];
+}
+
+/** In the order of their titles. */
+export function stringCells(row: WithRules, rows: readonly WithRules[]): TableCell[] {
+  const classifier = row.heuristics[INPUT_ONLY] ?? { ok: false as const, reason: "it was not scored" };
+  return [heuristicCell(row), ...(stringTitles(rows).length > 1 ? [estimateCell(classifier)] : [])];
 }
 
 function ifScored(cell: CellScore, text: string): TableCell {
@@ -173,6 +189,7 @@ function ifScored(cell: CellScore, text: string): TableCell {
 
 export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[] {
   const percent = Number((100 * confidence).toFixed(6));
+  const averages = pairs.flatMap(({ micro }) => micro ?? []);
   const sentences = pairs.flatMap(({ micro, macro, cells }) =>
     micro ? (modeSentences(micro, macro, cells)[0] ?? []) : [],
   );
@@ -189,7 +206,7 @@ export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[]
           "Mode (train)",
           "Minus train mode, points",
           "Mode (oracle)",
-          "Best rule on the string",
+          ...stringTitles(averages),
           "Right when compliant",
           "Right above noise floor",
           "Right (macro)",
@@ -208,7 +225,7 @@ export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[]
               estimateCell(micro.modeBaselineTrain),
               estimateCell(micro.aboveModeTrain, true),
               estimateCell(micro.modeBaselineOracle),
-              heuristicCell(micro),
+              ...stringCells(micro, averages),
               estimateCell(micro.accuracyWhenCompliant),
               estimateCell(micro.accuracyAboveNoiseFloor),
               estimateCell(macro?.accuracy),
@@ -222,7 +239,7 @@ export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[]
           : [
               { text: predictor },
               { text: formatMissing("not averaged"), missing: true },
-              ...Array.from({ length: 11 }, () => ({ text: "—", missing: true })),
+              ...Array.from({ length: 10 + stringTitles(averages).length }, () => ({ text: "—", missing: true })),
             ],
       })),
     },

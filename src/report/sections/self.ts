@@ -12,17 +12,17 @@ import {
   type Block,
   estimateCell,
   formatCount,
-  note,
+  aside,
   type Section,
   shareCell,
   type Table,
   type TableRow,
 } from "../document.js";
-import { selfFigure, seriesFigure } from "../figures/comparison.js";
+import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
 import { aboutText, plateauSentence, seriesText, verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { readableName } from "../words.js";
-import { overallRow, partyColumns, thirdPartyRows } from "./comparison.js";
+import { readableName } from "../terms.js";
+import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 
@@ -70,7 +70,7 @@ function plateausOf(compared: readonly ComparedSeries[], confidence: number): Bl
   if (compared.length === 0) return [];
   return [
     { kind: "list", items: compared.map((series) => [plateauSentence(plateauOf(series, confidence))]) },
-    note(
+    aside(
       `A plateau is judged by the last step of a series, each size against the one before it on the same trials, seed by seed, by the rule of all verdicts: it still rises where the interval lies above 0 and the sign-flip test agrees, and has reached its plateau where the interval ends below ${100 * SMALLEST_DIFFERENCE} points. Larger sizes than these may rise again.`,
     ),
   ];
@@ -92,7 +92,7 @@ function rowsOf(series: ScoredSeries): TableRow[] {
   return series.members.map(({ predictor, size, seed, average }) => ({
     group: seriesText(series),
     cells: [
-      { text: predictor, ...(seed === undefined ? {} : { small: `seed ${seed}` }) },
+      { text: predictor, small: seed === undefined ? undefined : `seed ${seed}` },
       { text: formatCount(size) },
       estimateCell(average.accuracy),
       estimateCell(average.modeBaselineTrain),
@@ -146,12 +146,12 @@ export async function selfSection(
     id: "self",
     title: "Self against controls",
     blocks: [
-      note(
+      aside(
         "Does a model predict what it does better than can be had without looking at itself? Controls are adapters trained in the same way on labels that tell nothing about the string asked about.",
       ),
       ...blocks,
       ...(await seriesBlocks(plan, scores, series, confidence)),
-      ...(rule === undefined ? [] : [note(`Rule of the verdicts: ${rule}`)]),
+      ...(rule === undefined ? [] : [aside(`Rule of the verdicts: ${rule}`)]),
     ],
   };
 }

@@ -8,8 +8,8 @@ import { compareToMode, doubtsOf, HIGH_COMPLIANCE } from "../../score/verdicts/a
 import type { AverageScore, Share } from "../../score/scores.js";
 import type { ScopedEffect, TrainingEffect } from "../../score/verdicts/training-effect.js";
 import { formatCount, formatEstimate, formatMissing, formatPercent, formatPoints } from "../document.js";
-import { plural, scopeWords, targetBehavior } from "../words.js";
-import { cautionSentence } from "./headline.js";
+import { plural, scopeWords, targetBehavior } from "../terms.js";
+import { cautionSentence } from "../mode-sentences.js";
 
 interface TrainingVerdict {
   /** What changed, and whether the result exceeds the mode baseline. */

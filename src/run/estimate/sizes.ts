@@ -3,12 +3,7 @@
 import { cutGroups } from "../../ask/groups.js";
 import { calibrationGroups, calibrationQuestions } from "../../ask/measure-distribution.js";
 import { noiseFloorSample } from "../../ask/noise-floor.js";
-import {
-  adaptedObjectLevelQuestions,
-  hypotheticalQuestions,
-  objectLevelQuestions,
-  type Question,
-} from "../../ask/questions.js";
+import type { Question } from "../../ask/questions.js";
 import { hashOf } from "../../base/files.js";
 import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
 import { buildSet, type SetCandidate } from "../../finetune/set.js";
@@ -21,6 +16,8 @@ import type { SettledEngine, TrainingSettings } from "../../study/study.js";
 import type { EncodedExample } from "../../model/language-model.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import { setInput } from "../finetune-sets.js";
+import type { RunFile } from "../folder.js";
+import { stagesOf } from "../stages.js";
 import type {
   AskedSize,
   AskingMemory,
@@ -82,6 +79,14 @@ export async function askedSize(
 
 export type SizedStage = Omit<StageEstimate, "time">;
 
+/** Stages whose questions are known before anything is asked, and answered; by the file that they write. */
+const ESTIMATED: Partial<Record<RunFile, SizedStage["stage"]>> = {
+  objectLevel: "object_level",
+  objectLevelAdapted: "object_level_adapted",
+  objectLevelReadapted: "object_level_adapted",
+  hypothetical: "hypothetical",
+};
+
 /** @param counters by the plan's name of a model; models with one tokenizer share a counter */
 export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, TokenCounter>): Promise<SizedStage[]> {
   const shares = plan.engine.engine === "native" && !plan.engine.strict;
@@ -100,11 +105,10 @@ export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, Token
     return { stage, state, tokens: counter.basis, ...asked };
   };
 
-  const lists = [
-    ["object_level", objectLevelQuestions(plan)],
-    ["object_level_adapted", adaptedObjectLevelQuestions(plan)],
-    ["hypothetical", hypotheticalQuestions(plan)],
-  ] as const;
+  const lists = stagesOf(plan).flatMap(({ writes: [file], asks }) => {
+    const stage = ESTIMATED[file as RunFile];
+    return stage && asks ? [[stage, asks(plan) as readonly Question[]] as const] : [];
+  });
   const sized: SizedStage[] = [];
   for (const [stage, questions] of lists) {
     for (const [state, own] of byState(questions)) {

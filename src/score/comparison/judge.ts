@@ -1,6 +1,5 @@
 /** What a difference says, by rule. */
 
-import type { PlannedAdapter } from "../../study/plan.js";
 import { FEW_STRINGS } from "../cell.js";
 import { questionKey, type Trial } from "../trial.js";
 import {
@@ -26,7 +25,7 @@ import {
   type ShiftSides,
 } from "./shift.js";
 import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput } from "./third-parties.js";
-import type { ShiftRole } from "../../study/states.js";
+import type { StateChange } from "../../study/states.js";
 
 /** A difference of less than this is no difference that matters here: two points. */
 export const SMALLEST_DIFFERENCE = 0.02;
@@ -116,18 +115,10 @@ export function judgeDifference(judged: JudgedDifference, settings: JudgeSetting
 
 // Do a changed model's predictions follow what it does now, and nobody's who never saw the change? By rule. Pure.
 
-interface ChangeToJudge {
-  /** The changed state. */
-  readonly after: string;
-  readonly change: NonNullable<PlannedAdapter["change"]>;
-  /** Who is asked about it, with the part that each plays. */
-  readonly predictors: readonly { readonly predictor: string; readonly role: ShiftRole }[];
-}
-
 /** @param trials of the whole run: strings are drawn as for its other scores */
 export function judgeChange(
   trials: readonly Trial[],
-  { after, change, predictors }: ChangeToJudge,
+  { after, change, predictors }: StateChange,
   settings: ComparisonSettings,
 ): ChangeShifts {
   const before = change.from;

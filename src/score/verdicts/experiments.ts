@@ -5,7 +5,7 @@ import { behavioralChange } from "./behavioral-change.js";
 import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
 import { limits } from "./limits.js";
-import { matrix } from "./matrix.js";
+import { matrix } from "./matrix-verdict.js";
 import { selfPrediction } from "./self-prediction.js";
 import type { Experiment, NoVerdict, Verdict, VerdictInput } from "./verdict.js";
 

@@ -1,4 +1,0 @@
-#pragma once
-#include <napi.h>
-
-Napi::Function define_engine(Napi::Env env);

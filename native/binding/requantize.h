@@ -1,4 +1,0 @@
-#pragma once
-#include <napi.h>
-
-Napi::Value requantize(const Napi::CallbackInfo & info);

@@ -1,0 +1,397 @@
+// Asks a group of prompts over their prefix tree: every distinct token is evaluated once, and cells of the KV cache
+// belong to all sequences that begin with them. What is evaluated when depends on the group and the settings alone, so
+// that a group asked again gives the same bytes.
+#include "inward/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "ask/read-logits.h"
+#include "ask/row-evaluator.h"
+#include "ask/schedule.h"
+#include "inward/error.h"
+#include "shared/prompt-group.h"
+
+namespace inward {
+
+namespace {
+
+constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
+
+double seconds_since(std::chrono::steady_clock::time_point begun) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+}  // namespace
+
+struct engine::impl {
+    engine_options        options;
+    const llama_library & llama;
+    devices               device;  // registers the variant's backends
+    llama_model *         model   = nullptr;
+    const llama_vocab *   vocab   = nullptr;
+    engine_description    description;
+    std::unique_ptr<logits_reader> reading;
+    std::unique_ptr<row_evaluator> evaluator;
+
+    prompt_group          group;
+    std::vector<int32_t>  order;           // items, in the order in which they are started
+    size_t                started = 0;
+    int32_t               last_slot = -1;  // whose prompt the next one begins like
+    std::vector<int32_t>  last_prompt;     // its tokens
+    std::vector<answer_slot> slots;
+    cell_pool             cells;
+    int64_t               cell_count = 0;      // of the cache; 0: there is none
+    int                   sequence_count = 0;  // of the cache
+    waiting_rows          queue;
+    engine_results        finished;
+    engine_counts         count;
+
+    explicit impl(const engine_options & o)
+        : options(checked(o)), llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
+        auto params         = llama.model_default_params();
+        params.n_gpu_layers = device.is_cpu ? 0 : 999;
+        params.vocab_only   = o.own_forward;
+        model               = llama.model_load_from_file(o.model_path.c_str(), params);
+        if (!model) throw error("ENGINE_MEMORY", o.model_path + " cannot be loaded; the worker's log says why");
+        vocab                   = llama.model_get_vocab(model);
+        description.device_name = device.name;
+        description.vocabulary  = llama.vocab_n_tokens(vocab);
+        try {
+            evaluator = make_evaluator(llama, model, options, device, description);
+        } catch (...) {
+            llama.model_free(model);
+            throw;
+        }
+        reading = std::make_unique<logits_reader>(description.vocabulary);
+    }
+
+    static engine_options checked(engine_options o) {
+        if (o.threads < 1 || o.sequences < 1) {
+            throw error("ENGINE_UNAVAILABLE", "an engine needs at least one thread and one sequence");
+        }
+        return o;
+    }
+
+    static const llama_library & loaded(const engine_options & o) {
+        const auto & found = llama_of(o.binaries_folder);
+        found.log_set(quiet_log, nullptr);
+        return found;
+    }
+
+    ~impl() {
+        evaluator.reset();
+        llama.model_free(model);
+    }
+
+    int sequences() const { return options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences; }
+    // Every sequence has a row in each evaluation.
+    int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
+
+    // --- a group
+
+    void begin(engine_work work) {
+        group = prompt_group(std::move(work), description);
+        if (options.strict) {
+            order.resize(group.items());
+            std::iota(order.begin(), order.end(), 0);
+        } else {
+            order = group.sorted();
+        }
+        started  = 0;
+        finished = engine_results();
+        count    = engine_counts();
+        if (!continues()) {
+            make_cache();
+            forget();
+        }
+        count.cells        = cell_count;
+        count.wanted_cells = wanted_cells();
+    }
+
+    // Whether the kept prompt's cells can serve this group.
+    bool continues() const {
+        if (cell_count == 0 || options.strict || group.keep == 0) return false;
+        if (last_slot < 0 || (int32_t) last_prompt.size() != group.keep) return false;
+        for (int32_t i = 0; i < group.items(); i++) {
+            if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
+        }
+        const int64_t needed = options.most_cells > 0 ? std::min(wanted_cells(), options.most_cells) : wanted_cells();
+        return sequence_count == sequences() && cell_count >= needed;
+    }
+
+    int64_t longest_item() const {
+        const int64_t longest = group.longest(), keep = group.keep;
+        // The groups that go on with a kept prompt have longer ones.
+        return keep == 0 ? longest : keep + (longest - keep + KEPT_STEP) / KEPT_STEP * KEPT_STEP;
+    }
+
+    // Room for as many whole items as there are slots.
+    int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
+
+    // A cache of that size, or as large as memory and the limit allow: never smaller than the longest item needs.
+    void make_cache() {
+        const int64_t longest = longest_item();
+        int64_t       cells   = wanted_cells();
+        if (options.most_cells > 0) {
+            if (longest > options.most_cells) no_room(longest, options.most_cells);
+            cells = std::min(cells, options.most_cells);
+        }
+        // Exactly what this group alone would get: with an earlier group's larger one it could be scheduled otherwise.
+        if (cell_count == cells && sequence_count == sequences()) return;
+        cell_count = 0;
+        while (!evaluator->make_room(cells, sequences() + 1, batch_tokens())) {
+            if (cells <= longest) {
+                throw error("ENGINE_MEMORY", "there is no memory for a cache of " + std::to_string(cells) + " tokens");
+            }
+            cells = std::max(longest, cells / 2);
+        }
+        cell_count     = cells;
+        sequence_count = sequences();
+    }
+
+    [[noreturn]] static void no_room(int64_t item_tokens, int64_t cells) {
+        throw error("ENGINE_MEMORY", "an item of " + std::to_string(item_tokens) + " tokens does not fit a cache of " +
+                                         std::to_string(cells));
+    }
+
+    // Nothing of an earlier group can reach a later one's numbers.
+    void forget() {
+        evaluator->clear();
+        slots.assign(sequence_count + 1, answer_slot());
+        cells.clear();
+        queue.clear();
+        last_slot   = -1;
+        last_prompt.clear();
+    }
+
+    void set_adapters(const std::vector<adapter_choice> & chosen) {
+        evaluator->set_adapters(chosen);
+        if (cell_count > 0) forget();
+    }
+
+    // Gives up a slot's cells from position `first` on.
+    void release(int32_t which, size_t first) {
+        auto & s = slots[which];
+        evaluator->release(which, (int32_t) first);
+        for (size_t i = first; i < s.path.size(); i++) cells.give_up(s.path[i]);
+        s.path.resize(first);
+        if (first == 0) s.holds = false;
+    }
+
+    // --- starting items
+
+    int32_t free_slot() const {
+        int32_t active = 0, found = -1;
+        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
+            if (slots[i].item >= 0) active++;
+            else if (!slots[i].holds && found < 0) found = i;
+        }
+        return active < sequences() ? found : -1;
+    }
+
+    bool start_next() {
+        const int32_t which = free_slot();
+        if (which < 0 || started >= order.size()) return false;
+        const int32_t   item   = order[started];
+        const int32_t   length = group.length(item);
+        const int32_t * ids    = group.prompt(item);
+        // Prompts come in lexicographic order, so none before shares more with this one than the last.
+        int32_t shared = 0;
+        if (last_slot >= 0 && !options.strict) {
+            const auto &  last = slots[last_slot];
+            const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
+            while (shared < most && last_prompt[shared] == ids[shared]) shared++;
+            // A token that was evaluated already gives no logits again: those that are read must still be waiting.
+            const int32_t first_read = group.score_from[item] - 1;
+            for (int32_t i = first_read; i < shared; i++) {
+                if (cells.pending(last.path[i]) < 0) shared = i;
+            }
+        }
+        const int64_t needed = length - shared + group.most_tokens[item];
+        if (cells.used() + reserved() + needed > cell_count) {
+            if (cells.used() > 0 && active() > 0) {
+                count.waited++;
+                return false;
+            }
+            // Nobody is left who could give cells up but the kept prompt.
+            if (last_slot >= 0 && slots[last_slot].item < 0 && slots[last_slot].holds) {
+                release(last_slot, 0);
+                last_slot = -1;
+                last_prompt.clear();
+                return start_next();
+            }
+            no_room(length + group.most_tokens[item], cell_count);
+        }
+        begin_item(which, item, shared);
+        const int32_t previous = last_slot;
+        last_slot              = which;
+        last_prompt.assign(ids, ids + length);
+        started++;
+        if (previous >= 0 && previous != which && slots[previous].item < 0 && slots[previous].holds) {
+            release(previous, 0);
+        }
+        return true;
+    }
+
+    int64_t active() const {
+        return std::count_if(slots.begin(), slots.end(), [](const answer_slot & s) { return s.item >= 0; });
+    }
+
+    // Cells that started items have still to take: their answers' tokens.
+    int64_t reserved() const {
+        int64_t sum = 0;
+        for (const auto & s : slots) {
+            if (s.item >= 0) sum += group.most_tokens[s.item] - (int64_t) (s.path.size() - group.length(s.item));
+        }
+        return sum;
+    }
+
+    void begin_item(int32_t which, int32_t item, int32_t shared) {
+        auto & s  = slots[which];
+        s         = answer_slot();
+        s.item    = item;
+        s.holds   = true;
+        const int32_t   length = group.length(item);
+        const int32_t * ids    = group.prompt(item);
+        int32_t         cached = 0;
+        for (int32_t i = 0; i < shared; i++) {
+            const int32_t id = slots[last_slot].path[i];
+            cells.hold(id);
+            s.path.push_back(id);
+            if (cells.pending(id) < 0) cached = i + 1;
+            else queue.at(cells.pending(id)).sequences.push_back(which);
+        }
+        // Evaluated cells come first on every path: parents are evaluated before their children.
+        if (cached > 0) evaluator->share(last_slot, which, cached);
+        for (int32_t i = shared; i < length; i++) {
+            const int32_t id = cells.take();
+            cells.set_pending(id, queue.push({ ids[i], i, { which }, {}, id, s.path.empty() ? -1 : s.path.back() }));
+            s.path.push_back(id);
+            count.distinct_tokens++;
+        }
+        for (int32_t i = group.score_from[item] - 1; i < length; i++) {
+            const bool last = i == length - 1;
+            if (last && group.most_tokens[item] == 0 && group.top_tokens == 0 && group.read_ids.empty()) continue;
+            queue.at(cells.pending(s.path[i])).readers.push_back({ which, last ? -1 : i + 1 });
+            s.waiting++;
+        }
+    }
+
+    // --- a batch
+
+    bool step() {
+        if (cell_count == 0) return false;
+        while (started < order.size() && queue.size() + active() < batch_tokens() && start_next()) {
+        }
+        std::vector<queued> rows;
+        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
+            auto & s = slots[i];
+            if (s.item < 0 || s.next < 0) continue;
+            const int32_t id = cells.take();
+            rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
+            s.path.push_back(id);
+            s.next = -1;
+            count.distinct_tokens++;
+        }
+        while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) {
+            rows.push_back(queue.take());
+            cells.set_pending(rows.back().owner, -1);
+        }
+        if (rows.empty()) return false;
+        const auto begun = std::chrono::steady_clock::now();
+        evaluator->decode(rows);
+        count.decode_seconds += seconds_since(begun);
+        count.decodes++;
+        count.evaluated_tokens += (int64_t) rows.size();
+        count.most_sequences = std::max(count.most_sequences, active());
+        for (int32_t r = 0; r < (int32_t) rows.size(); r++) {
+            if (!rows[r].readers.empty()) read_row(r, rows[r]);
+        }
+        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
+            const auto & s = slots[i];
+            // Its last token may be read by nobody and wait all the same: its cell is not given up before it was
+            // evaluated.
+            if (s.item >= 0 && s.waiting == 0 && s.next < 0 && cells.pending(s.path.back()) < 0) finish(i);
+        }
+        return started < order.size() || active() > 0;
+    }
+
+    void read_row(int32_t row, const queued & entry) {
+        const auto    begun  = std::chrono::steady_clock::now();
+        const float * logits = evaluator->logits(row);
+        count.decode_seconds += seconds_since(begun);
+        if (!logits) throw error("ENGINE_CRASHED", "there are no logits for row " + std::to_string(row));
+        const auto made  = std::chrono::steady_clock::now();
+        const auto found = reading->read(logits);
+        if (!found.finite) {
+            throw error("ENGINE_NOT_FINITE", "the logits after token " + std::to_string(entry.token) +
+                                                 " at position " + std::to_string(entry.position) + " are not finite");
+        }
+        for (const auto & r : entry.readers) {
+            auto & s = slots[r.slot];
+            if (r.scored >= 0) {
+                s.waiting--;
+                s.scores.push_back((double) logits[group.prompt(s.item)[r.scored]] - found.log_sum_exp);
+                continue;
+            }
+            const bool first = s.tokens.empty();
+            if (first) {
+                s.waiting--;
+                s.log_sum_exp = found.log_sum_exp;
+                if (group.top_tokens > 0) {
+                    const int32_t most = std::min<int32_t>(group.top_tokens, (int32_t) description.vocabulary);
+                    reading->top(logits, most, s.top_ids);
+                    for (auto id : s.top_ids) s.top_logprobs.push_back((double) logits[id] - found.log_sum_exp);
+                }
+                for (auto id : group.read_ids) s.read_logprobs.push_back((double) logits[id] - found.log_sum_exp);
+            }
+            if (group.most_tokens[s.item] == 0) continue;
+            const double  u     = group.draw(s.item, s.tokens.size());
+            const int32_t token = u < 0 ? found.best : reading->sample(logits, found, u);
+            s.tokens.push_back(token);
+            s.logprobs.push_back((double) logits[token] - found.log_sum_exp);
+            s.entropies.push_back(found.entropy);
+            s.margins.push_back(found.margin);
+            const bool longest = (int32_t) s.tokens.size() >= group.most_tokens[s.item];
+            s.next             = longest || llama.vocab_is_eog(vocab, token) ? -1 : token;
+        }
+        count.read_seconds += seconds_since(made);
+    }
+
+    void finish(int32_t which) {
+        auto & s = slots[which];
+        s.append_to(finished, !s.tokens.empty() && llama.vocab_is_eog(vocab, s.tokens.back()));
+        size_t keep = 0;
+        if (which == last_slot && !options.strict) {
+            keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;
+            last_prompt.resize(keep);
+            if (keep == 0) last_slot = -1;
+        }
+        s.item = -1;
+        release(which, keep);
+    }
+
+    void cancel() {
+        started = order.size();
+        if (cell_count > 0) forget();
+    }
+};
+
+engine::engine(const engine_options & options) : p(std::make_unique<impl>(options)) {}
+engine::~engine() = default;
+
+const engine_description & engine::describe() const { return p->description; }
+void           engine::set_adapters(const std::vector<adapter_choice> & adapters) { p->set_adapters(adapters); }
+void           engine::begin(engine_work work) { p->begin(std::move(work)); }
+bool           engine::step() { return p->step(); }
+void           engine::cancel() { p->cancel(); }
+engine_counts  engine::counts() const { return p->count; }
+engine_results engine::take() {
+    engine_results out;
+    std::swap(out, p->finished);
+    return out;
+}
+
+}  // namespace inward

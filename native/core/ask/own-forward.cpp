@@ -1,0 +1,303 @@
+#include "ask/own-forward.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "ask/path-attention.h"
+#include "inward/error.h"
+#include "shared/row-kernels.h"
+
+namespace inward {
+
+namespace {
+
+// Readers whose logits exist at once.
+constexpr int64_t CHUNK_ROWS = 96;
+// Pieces of a phase for each thread: enough for one that comes late not to be waited for.
+constexpr int64_t PIECES = 8;
+// Calls of each() in one layer, adapters included.
+constexpr size_t PHASES = 20;
+
+}  // namespace
+
+own_forward::own_forward(const engine_options & options, std::function<uint64_t()> free_memory)
+    : weights_(options.model_path),
+      free_memory_(std::move(free_memory)),
+      team_(options.threads),
+      f32_cache_(options.f32_cache) {
+    const uint64_t available = free_memory_();
+    if (weights_.bytes() > available) {
+        throw error("ENGINE_MEMORY", "engine.forward own needs " + std::to_string(weights_.bytes() >> 20) +
+                                         " MiB for the weights as floats; there are " +
+                                         std::to_string(available >> 20) + " MiB");
+    }
+    weights_.load();
+}
+
+bool own_forward::make_room(int64_t cells, int, int64_t rows) {
+    const auto & hp = weights_.hparams;
+    for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &packed_, &logits_ }) {
+        *block = float_block();
+    }
+    const int64_t widest = std::max({ hp.embedding, hp.feed_forward, queries() });
+    const std::vector<std::pair<float_block *, int64_t>> wanted = {
+        { &store_, 2 * hp.layers * cells * keys() },
+        { &x_, rows * hp.embedding },
+        { &read_x_, rows * hp.embedding },
+        { &qkv_, rows * (queries() + 2 * keys()) },
+        { &attended_, rows * queries() },
+        { &gate_up_, rows * 2 * hp.feed_forward },
+        { &packed_, rows * widest },
+        { &logits_, std::min(rows, CHUNK_ROWS) * hp.vocabulary },
+    };
+    uint64_t bytes = 0;
+    for (const auto & one : wanted) bytes += sizeof(float) * (uint64_t) one.second;
+    if (bytes > free_memory_()) return false;
+    try {
+        for (const auto & [block, floats] : wanted) *block = float_block(floats);
+        parents_.assign(cells, -1);
+        scratch_.assign(team_.size(), std::vector<float>(std::max(widest, hp.heads / hp.kv_heads * cells)));
+        cells_     = cells;
+        most_rows_ = rows;
+        reserve_reduced();
+    } catch (const std::bad_alloc &) {
+        return false;
+    }
+    return true;
+}
+
+void own_forward::reserve_reduced() {
+    reduced_        = float_block(most_rows_ * weights_.most_rank);
+    packed_reduced_ = float_block(most_rows_ * weights_.most_rank);
+}
+
+void own_forward::set_adapters(const std::vector<adapter_choice> & chosen) {
+    weights_.set_adapters(chosen);
+    reserve_reduced();
+}
+
+// --- one evaluation
+
+void own_forward::find_paths(const std::vector<queued> & rows) {
+    path_cells_.clear();
+    paths_.clear();
+    readers_.clear();
+    positions_.clear();
+    chunk_ = -1;
+    for (size_t r = 0; r < rows.size(); r++) {
+        const auto & row = rows[r];
+        if (row.owner < 0 || row.owner >= cells_) {
+            throw error("ENGINE_CRASHED", "cell " + std::to_string(row.owner) + " is outside the cache");
+        }
+        parents_[row.owner] = row.parent;
+        positions_.push_back(row.position);
+        if (!row.readers.empty()) readers_.push_back((int32_t) r);
+        // A token right after its parent goes on with the parent's path.
+        const bool goes_on = r > 0 && row.parent == rows[r - 1].owner;
+        if (goes_on) {
+            paths_.push_back({ paths_.back().first, paths_.back().count + 1 });
+        } else {
+            const size_t first = path_cells_.size();
+            for (int32_t cell = row.parent; cell >= 0; cell = parents_[cell]) path_cells_.push_back(cell);
+            std::reverse(path_cells_.begin() + first, path_cells_.end());
+            paths_.push_back({ first, (int64_t) (path_cells_.size() - first) + 1 });
+        }
+        path_cells_.push_back(row.owner);
+        if (paths_.back().count != row.position + 1) {
+            throw error("ENGINE_CRASHED", "the token at position " + std::to_string(row.position) + " has " +
+                                              std::to_string(paths_.back().count - 1) + " before it");
+        }
+    }
+}
+
+void own_forward::decode(const std::vector<queued> & rows) {
+    find_paths(rows);
+    const auto & factors = weights_.rope_factors;
+    rope_table(angles_, positions_, weights_.hparams, factors.empty() ? nullptr : factors.data());
+    team_.run(PHASES * (weights_.layers.size() + 1), [&](team_member & member) { forward(member, rows); });
+}
+
+int64_t own_forward::piece(int64_t count) const { return std::max<int64_t>(1, count / (team_.size() * PIECES)); }
+
+void own_forward::forward(team_member & member, const std::vector<queued> & rows) {
+    const auto &  hp = weights_.hparams;
+    int64_t       n  = (int64_t) rows.size();
+    float *       x  = x_.data();
+    member.each(n, piece(n), [&](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; r++) weights_.embedding.get(rows[r].token, x + r * hp.embedding);
+    });
+    for (int64_t l = 0; l < hp.layers; l++) {
+        const auto & layer = weights_.layers[l];
+        const bool   ends  = l + 1 == hp.layers;
+        project(member, layer.qkv, normed(member, x, n, layer.attention_norm), qkv_.data(), false);
+        keep_and_turn(member, l, rows);
+        if (ends) {
+            // From here on no token looks at another, and only those with readers are read.
+            n = (int64_t) readers_.size();
+            if (n == 0) return;
+            float *      to    = read_x_.data();
+            const size_t bytes = hp.embedding * sizeof(float);
+            member.each(n, piece(n), [&](int64_t first, int64_t last) {
+                for (int64_t r = first; r < last; r++) {
+                    std::memcpy(to + r * hp.embedding, x + readers_[r] * hp.embedding, bytes);
+                }
+            });
+            x = to;
+        }
+        attention(member, l, ends);
+        const packed_rows attended(packed_.data(), n, queries());
+        member.each(n, piece(n), [&](int64_t first, int64_t last) {
+            for (int64_t r = first; r < last; r++) attended.put(r, attended_.data() + r * queries());
+        });
+        project(member, layer.o, attended, x, true);
+        project(member, layer.gate_up, normed(member, x, n, layer.feed_forward_norm), gate_up_.data(), false);
+        const packed_rows acted(packed_.data(), n, hp.feed_forward);
+        member.each(n, piece(n), [&](int64_t first, int64_t last) {
+            float * act = scratch_[member.number].data();
+            for (int64_t r = first; r < last; r++) {
+                const float * gate = gate_up_.data() + r * 2 * hp.feed_forward;
+                swiglu_row(gate, gate + hp.feed_forward, act, hp.feed_forward);
+                acted.put(r, act);
+            }
+        });
+        project(member, layer.down, acted, x, true);
+    }
+}
+
+packed_rows own_forward::normed(team_member & member, const float * x, int64_t rows,
+                                const std::vector<float> & weight) {
+    const auto &      hp = weights_.hparams;
+    const packed_rows made(packed_.data(), rows, hp.embedding);
+    member.each(rows, piece(rows), [&](int64_t first, int64_t last) {
+        float * h = scratch_[member.number].data();
+        for (int64_t r = first; r < last; r++) {
+            norm_row(x + r * hp.embedding, weight.data(), h, hp.embedding, hp.norm_epsilon);
+            made.put(r, h);
+        }
+    });
+    return made;
+}
+
+// Turns queries in place, and puts turned keys and values where their cells are.
+void own_forward::keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows) {
+    const auto &  hp    = weights_.hparams;
+    const int64_t width = queries() + 2 * keys(), n = (int64_t) rows.size();
+    member.each(n, piece(n), [&](int64_t first, int64_t last) {
+        std::vector<ggml_fp16_t> halves;
+        for (int64_t r = first; r < last; r++) {
+            float *       q     = qkv_.data() + r * width;
+            const float * table = angles_.data() + r * hp.head_width;
+            rotate_row(q, q, table, hp.heads + hp.kv_heads, hp.head_width, 1);
+            for (const bool values : { false, true }) {
+                float * to = kept(layer, values) + rows[r].owner * keys();
+                std::memcpy(to, q + queries() + (values ? keys() : 0), keys() * sizeof(float));
+                if (f32_cache_) continue;
+                halves.resize(keys());
+                ggml_fp32_to_fp16_row(to, halves.data(), keys());
+                ggml_fp16_to_fp32_row(halves.data(), to, keys());
+            }
+        }
+    });
+}
+
+void own_forward::attention(team_member & member, int64_t layer, bool readers_only) {
+    const auto &   hp    = weights_.hparams;
+    const int64_t  group = hp.heads / hp.kv_heads, width = queries() + 2 * keys();
+    const int64_t  n     = readers_only ? (int64_t) readers_.size() : (int64_t) paths_.size();
+    cell_attention over{ group, hp.head_width, hp.attention_scale, nullptr, nullptr, keys(), nullptr, 0 };
+    member.each(n * hp.kv_heads, piece(n * hp.kv_heads), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const int64_t to = i / hp.kv_heads, row = readers_only ? readers_[to] : to, head = i % hp.kv_heads;
+            over.keys   = kept(layer, false) + head * hp.head_width;
+            over.values = kept(layer, true) + head * hp.head_width;
+            over.cells  = path_cells_.data() + paths_[row].first;
+            over.count  = paths_[row].count;
+            attend(over, qkv_.data() + row * width + head * group * hp.head_width, scratch_[member.number].data(),
+                   attended_.data() + to * queries() + head * group * hp.head_width);
+        }
+    });
+}
+
+// A x of every pair, ready to be multiplied by B.
+void own_forward::reduce(team_member & member, const packed_group & group, const packed_rows & x) {
+    std::vector<std::pair<const packed_pair *, int64_t>> all;  // and the ranks before it
+    int64_t ranks = 0;
+    for (const auto & part : group.parts) {
+        for (const auto & pair : part.pairs) {
+            all.push_back({ &pair, ranks });
+            ranks += pair.a.out();
+        }
+    }
+    const int64_t rows = x.rows();
+    member.each((int64_t) all.size() * x.tiles(), 1, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const auto & [pair, before] = all[i / x.tiles()];
+            const int64_t tile = i % x.tiles(), rank = pair->a.out();
+            float *       to   = reduced_.data() + rows * before;
+            std::fill(to + x.first_row(tile) * rank, to + x.first_row(tile + 1) * rank, 0.0f);
+            pair->a.add_product(x, tile, tile + 1, 0, pair->a.panels(), to, rank);
+        }
+    });
+    member.each((int64_t) all.size() * rows, piece(rows), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const auto & [pair, before] = all[i / rows];
+            const int64_t     rank = pair->a.out();
+            const packed_rows to(packed_reduced_.data() + rows * before, rows, rank);
+            to.put(i % rows, reduced_.data() + rows * before + i % rows * rank, pair->scale);
+        }
+    });
+}
+
+// out = W x + bias + B A x of all parts side by side, or that added to it.
+void own_forward::project(team_member & member, const packed_group & group, const packed_rows & x, float * out,
+                          bool adds) {
+    if (group.has_pairs()) reduce(member, group, x);
+    const int64_t ld = group.out(), rows = x.rows(), step = kernels_here().most_panels;
+    int64_t       units = 0;
+    for (const auto & part : group.parts) units += (part.weight.panels() + step - 1) / step;
+    member.each(units, piece(units), [&](int64_t first, int64_t last) {
+        int64_t before = 0, begin = 0, ranks = 0;
+        for (const auto & part : group.parts) {
+            const auto &  w  = part.weight;
+            const int64_t u  = (w.panels() + step - 1) / step;
+            const int64_t p0 = std::max<int64_t>(0, first - before) * step;
+            const int64_t p1 = std::min(w.panels(), (last - before) * step);
+            if (p0 < p1) {
+                const int64_t c0 = p0 * PANEL, c1 = std::min(w.out(), p1 * PANEL);
+                for (int64_t r = 0; r < rows; r++) {
+                    float * to = out + r * ld + begin;
+                    if (!adds) std::fill(to + c0, to + c1, 0.0f);
+                    for (int64_t c = c0; !part.bias.empty() && c < c1; c++) to[c] += part.bias[c];
+                }
+                w.add_product(x, 0, x.tiles(), p0, p1, out + begin, ld);
+            }
+            for (const auto & pair : part.pairs) {
+                const packed_rows reduced(packed_reduced_.data() + rows * ranks, rows, pair.a.out());
+                if (p0 < p1) pair.b.add_product(reduced, 0, reduced.tiles(), p0, p1, out + begin, ld);
+                ranks += pair.a.out();
+            }
+            before += u;
+            begin += w.out();
+        }
+    });
+}
+
+const float * own_forward::logits(int32_t row) {
+    const auto found = std::lower_bound(readers_.begin(), readers_.end(), row);
+    if (found == readers_.end() || *found != row) return nullptr;
+    const auto &  hp    = weights_.hparams;
+    const int64_t index = found - readers_.begin();
+    if (index / CHUNK_ROWS != chunk_) {
+        chunk_              = index / CHUNK_ROWS;
+        const int64_t begin = chunk_ * CHUNK_ROWS, rows = std::min(CHUNK_ROWS, (int64_t) readers_.size() - begin);
+        team_.run(PHASES, [&](team_member & member) {
+            const auto x = normed(member, read_x_.data() + begin * hp.embedding, rows, weights_.output_norm);
+            project(member, weights_.output, x, logits_.data(), false);
+        });
+    }
+    return logits_.data() + index % CHUNK_ROWS * hp.vocabulary;
+}
+
+}  // namespace inward

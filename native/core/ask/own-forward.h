@@ -1,0 +1,67 @@
+// Our own forward pass on the CPU, in single precision. Every number of a row depends on the tokens of its path and on
+// the processor's instruction set alone: not on what else is in the batch, on threads, or on where its cells lie.
+#pragma once
+#include <functional>
+
+#include "ask/row-evaluator.h"
+#include "shared/own-weights.h"
+#include "shared/thread-team.h"
+
+namespace inward {
+
+class own_forward : public row_evaluator {
+public:
+    // throws MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
+    own_forward(const engine_options & options, std::function<uint64_t()> free_memory);
+
+    const hyperparameters & hparams() const { return weights_.hparams; }
+    static const char *     kernels() { return kernels_here().name; }
+
+    bool make_room(int64_t cells, int sequences, int64_t rows) override;
+    // A cell is read by nobody who does not name it, so that sequences need no keeping of their own.
+    void clear() override {}
+    void share(int32_t, int32_t, int32_t) override {}
+    void release(int32_t, int32_t) override {}
+    void set_adapters(const std::vector<adapter_choice> & chosen) override;
+    void decode(const std::vector<queued> & rows) override;
+    const float * logits(int32_t row) override;
+
+private:
+    struct row_path {
+        size_t  first;  // into path_cells_
+        int64_t count;
+    };
+
+    own_weights               weights_;
+    std::function<uint64_t()> free_memory_;
+    thread_team               team_;
+    bool                      f32_cache_;
+
+    float_block               store_;  // [layer][keys, values][cell][key-value heads x width]
+    int64_t                   cells_ = 0, most_rows_ = 0;
+    float_block               x_, read_x_, qkv_, attended_, gate_up_, packed_, reduced_, packed_reduced_, logits_;
+    std::vector<std::vector<float>> scratch_;  // of each thread
+
+    std::vector<int32_t>      parents_;     // of each cell
+    std::vector<int32_t>      path_cells_;
+    std::vector<row_path>     paths_;       // of each row
+    std::vector<int32_t>      readers_;     // rows whose logits are made
+    std::vector<int32_t>      positions_;
+    std::vector<float>        angles_;
+    int64_t                   chunk_ = -1;  // of the readers, whose logits are there
+
+    int64_t  queries() const { return weights_.hparams.heads * weights_.hparams.head_width; }
+    int64_t  keys() const { return weights_.hparams.kv_heads * weights_.hparams.head_width; }
+    float *  kept(int64_t layer, bool values) const { return store_.data() + (layer * 2 + values) * cells_ * keys(); }
+    void     reserve_reduced();
+    void     find_paths(const std::vector<queued> & rows);
+    void     forward(team_member & member, const std::vector<queued> & rows);
+    void     keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows);
+    void     attention(team_member & member, int64_t layer, bool readers_only);
+    packed_rows normed(team_member & member, const float * x, int64_t rows, const std::vector<float> & weight);
+    void     project(team_member & member, const packed_group & group, const packed_rows & x, float * out, bool adds);
+    void     reduce(team_member & member, const packed_group & group, const packed_rows & x);
+    int64_t  piece(int64_t count) const;
+};
+
+}  // namespace inward

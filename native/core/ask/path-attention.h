@@ -1,0 +1,23 @@
+// Attention of one token over the cells on its own path, wherever these lie: nothing masked is computed, nothing is
+// gathered.
+#pragma once
+#include <cstdint>
+
+namespace inward {
+
+struct cell_attention {
+    int64_t         group;   // query heads that share this key-value head
+    int64_t         width;   // of a head
+    float           scale;
+    const float *   keys;    // of this key-value head in cell 0
+    const float *   values;
+    int64_t         stride;  // floats from one cell to the next
+    const int32_t * cells;   // the path, the token's own last
+    int64_t         count;
+};
+
+// queries and out: [group][width]; scores: group x count floats of work space. Sums in an order that depends on the
+// path's length alone.
+void attend(const cell_attention & over, const float * queries, float * scores, float * out);
+
+}  // namespace inward

@@ -1,0 +1,128 @@
+#include "ask/read-logits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "shared/row-kernels.h"
+#include "shared/vector-loops.h"
+
+namespace inward {
+
+namespace {
+
+// exp of a number from -700 to 0, within 2 units in the last place of a double: 2^n times a polynomial on
+// [-ln 2 / 2, ln 2 / 2] (Taylor to the 12th power; the next term is below 2e-16).
+INWARD_INLINE double exp_below_one(double x) {
+    constexpr double ROUND = 0x1.8p52;  // added, a number's whole part stands in its low bits
+    x                      = x < -700.0 ? -700.0 : x;
+    const double t         = x * 1.4426950408889634 + ROUND;
+    const double n         = t - ROUND;
+    const double f         = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+    double       p         = 1.0 / 479001600.0;
+    p                      = p * f + 1.0 / 39916800.0;
+    p                      = p * f + 1.0 / 3628800.0;
+    p                      = p * f + 1.0 / 362880.0;
+    p                      = p * f + 1.0 / 40320.0;
+    p                      = p * f + 1.0 / 5040.0;
+    p                      = p * f + 1.0 / 720.0;
+    p                      = p * f + 1.0 / 120.0;
+    p                      = p * f + 1.0 / 24.0;
+    p                      = p * f + 1.0 / 6.0;
+    p                      = p * f + 0.5;
+    p                      = p * f + 1.0;
+    p                      = p * f + 1.0;
+    uint64_t bits;
+    std::memcpy(&bits, &t, sizeof bits);
+    bits = (bits + 1023) << 52;
+    double power;
+    std::memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+struct exp_sums {
+    double sum;       // of exp(logit - best)
+    double weighted;  // of exp(logit - best) * (logit - best)
+};
+
+INWARD_CLONES exp_sums sum_exps(const float * logits, int64_t n, float best) {
+    double  sum[STRANDS] = { 0 }, weighted[STRANDS] = { 0 };
+    int64_t i = 0;
+    for (; i + STRANDS <= n; i += STRANDS) {
+        for (int s = 0; s < STRANDS; s++) {
+            const double below = (double) logits[i + s] - (double) best;
+            const double e     = exp_below_one(below);
+            sum[s] += e;
+            weighted[s] += e * below;
+        }
+    }
+    exp_sums all{ 0, 0 };
+    for (; i < n; i++) {
+        const double below = (double) logits[i] - (double) best;
+        const double e     = exp_below_one(below);
+        all.sum += e;
+        all.weighted += e * below;
+    }
+    for (int s = 0; s < STRANDS; s++) {
+        all.sum += sum[s];
+        all.weighted += weighted[s];
+    }
+    return all;
+}
+
+// Greatest of what stands before and after `skipped`.
+float greatest_other(const float * values, int64_t n, int64_t skipped) {
+    float most = -std::numeric_limits<float>::infinity();
+    if (skipped > 0) most = greatest(values, skipped);
+    if (skipped + 1 < n) most = std::max(most, greatest(values + skipped + 1, n - skipped - 1));
+    return most;
+}
+
+}  // namespace
+
+position_reading logits_reader::read(const float * logits) const {
+    const int64_t    n    = vocabulary_;
+    const float      best = greatest(logits, n);
+    position_reading found{ 0, 0, 0, 0, true };
+    // The first of equal ones. None is equal when there is a NaN, which the sums tell.
+    found.best        = (int32_t) (std::find(logits, logits + n, best) - logits) % (int32_t) n;
+    found.margin      = n < 2 ? std::numeric_limits<double>::max()
+                              : (double) best - (double) greatest_other(logits, n, found.best);
+    const auto exps   = sum_exps(logits, n, best);
+    found.log_sum_exp = (double) best + std::log(exps.sum);
+    found.entropy     = std::log(exps.sum) - exps.weighted / exps.sum;
+    found.finite      = std::isfinite(found.log_sum_exp) && std::isfinite(exps.weighted);
+    return found;
+}
+
+void logits_reader::top(const float * logits, int32_t k, std::vector<int32_t> & ids) const {
+    ids.clear();
+    auto before = [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); };
+    // A heap whose front is the least likely of those kept.
+    for (int32_t id = 0; id < (int32_t) vocabulary_; id++) {
+        if ((int32_t) ids.size() < k) {
+            ids.push_back(id);
+            std::push_heap(ids.begin(), ids.end(), before);
+        } else if (logits[id] > logits[ids.front()]) {
+            std::pop_heap(ids.begin(), ids.end(), before);
+            ids.back() = id;
+            std::push_heap(ids.begin(), ids.end(), before);
+        }
+    }
+    std::sort(ids.begin(), ids.end(), before);
+}
+
+int32_t logits_reader::sample(const float * logits, const position_reading & reading, double draw) const {
+    double  cumulative = 0;
+    int32_t possible   = 0;
+    for (int32_t id = 0; id < (int32_t) vocabulary_; id++) {
+        const double p = std::exp((double) logits[id] - reading.log_sum_exp);
+        if (p > 0) possible = id;
+        cumulative += p;
+        if (draw < cumulative) return id;
+    }
+    return possible;  // rounding can leave the total a hair below 1
+}
+
+}  // namespace inward

@@ -1,0 +1,56 @@
+// Evaluates tokens over a KV cache whose cells the scheduler hands out; engine.cpp decides what is evaluated when, and
+// this how.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "inward/engine.h"
+#include "shared/devices.h"
+#include "shared/libraries.h"
+
+namespace inward {
+
+// Someone who waits for the logits after a token.
+struct reader {
+    int32_t slot;
+    int32_t scored = -1;  // index into the item's tokens of the one that is scored; -1: the first token of the answer
+};
+
+// A token that waits to be evaluated.
+struct queued {
+    int32_t              token, position;
+    std::vector<int32_t> sequences;
+    std::vector<reader>  readers;  // none: its logits are not made
+    int32_t              owner;    // cell
+    int32_t              parent;   // cell of the token before; -1: none
+};
+
+class row_evaluator {
+public:
+    virtual ~row_evaluator() = default;
+
+    // Room for so many cells (ids below `cells`), sequences and rows of one evaluation, in place of any before; false
+    // without memory for it.
+    virtual bool make_room(int64_t cells, int sequences, int64_t rows) = 0;
+    // Nothing of what was evaluated can be seen any more.
+    virtual void clear() = 0;
+    // A sequence begins with the first `count` cells of another; gives up its cells from position `first` on.
+    virtual void share(int32_t from, int32_t to, int32_t count) = 0;
+    virtual void release(int32_t sequence, int32_t first)       = 0;
+    // Replaces all adapters, also those of room that is made later. throws ADAPTER_INVALID
+    virtual void set_adapters(const std::vector<adapter_choice> & chosen) = 0;
+    // throws ENGINE_MEMORY, ENGINE_CRASHED
+    virtual void decode(const std::vector<queued> & rows) = 0;
+    // Of a row that has readers, until the next call; rows are asked for in their order. Null: there are none.
+    virtual const float * logits(int32_t row) = 0;
+};
+
+// llama.cpp on any device, or our own forward pass on the CPU.
+// description: context, and our own kernels, are filled in; its vocabulary is the one that tokens are of
+// throws ENGINE_UNAVAILABLE, and what the evaluator throws
+std::unique_ptr<row_evaluator> make_evaluator(const llama_library & llama, llama_model * model,
+                                              const engine_options & options, const devices & device,
+                                              engine_description & description);
+
+}  // namespace inward

@@ -1,0 +1,126 @@
+// What the engine keeps books of while a group is asked: cells of the KV cache, rows that wait to be evaluated, and
+// sequences in which answers are made.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "ask/row-evaluator.h"
+#include "inward/engine.h"
+
+namespace inward {
+
+// Cells of the KV cache: each a token in the context of all those before it, held by every sequence that begins so.
+class cell_pool {
+public:
+    // A cell that one sequence holds.
+    int32_t take() {
+        used_++;
+        if (free_.empty()) {
+            cells_.push_back({ 1, -1 });
+            return (int32_t) cells_.size() - 1;
+        }
+        const int32_t id = free_.back();
+        free_.pop_back();
+        cells_[id] = { 1, -1 };
+        return id;
+    }
+
+    // By one more sequence.
+    void hold(int32_t id) { cells_[id].references++; }
+
+    // By one sequence: it is free for another token when nobody holds it.
+    void give_up(int32_t id) {
+        if (--cells_[id].references > 0) return;
+        free_.push_back(id);
+        used_--;
+    }
+
+    // Its number among the rows that wait to be evaluated, or -1.
+    int64_t pending(int32_t id) const { return cells_[id].pending; }
+    void    set_pending(int32_t id, int64_t number) { cells_[id].pending = number; }
+
+    int64_t used() const { return used_; }
+
+    void clear() {
+        cells_.clear();
+        free_.clear();
+        used_ = 0;
+    }
+
+private:
+    struct cell {
+        int32_t references;
+        int64_t pending;
+    };
+    std::vector<cell>    cells_;
+    std::vector<int32_t> free_;
+    int64_t              used_ = 0;
+};
+
+// Prompt tokens that wait to be evaluated, first come, first served. A row keeps its number while others before it are
+// taken off.
+class waiting_rows {
+public:
+    // The row's number.
+    int64_t push(queued row) {
+        rows_.push_back(std::move(row));
+        return taken_ + (int64_t) rows_.size() - 1;
+    }
+
+    queued & at(int64_t number) { return rows_[number - taken_]; }
+
+    queued take() {
+        queued row = std::move(rows_.front());
+        rows_.pop_front();
+        taken_++;
+        return row;
+    }
+
+    bool    empty() const { return rows_.empty(); }
+    int64_t size() const { return (int64_t) rows_.size(); }
+
+    void clear() {
+        rows_.clear();
+        taken_ = 0;
+    }
+
+private:
+    std::deque<queued> rows_;
+    int64_t            taken_ = 0;
+};
+
+// A sequence of the cache, and what has been read for the item that it answers.
+struct answer_slot {
+    int32_t              item = -1;       // -1: free, or kept for its prompt only
+    bool                 holds = false;   // its sequence has cells
+    std::vector<int32_t> path;            // cells of all its tokens
+    int32_t              next = -1;       // generated token to evaluate, or -1
+    int32_t              waiting = 0;     // prompt readings that are still to come
+    std::vector<int32_t> tokens;
+    std::vector<double>  logprobs, margins, entropies, scores;
+    double               log_sum_exp = 0;
+    std::vector<int32_t> top_ids;
+    std::vector<double>  top_logprobs, read_logprobs;
+
+    // ended: whether its last token ends the turn
+    void append_to(engine_results & results, bool ended) const {
+        const auto append = [](auto & to, const auto & from) { to.insert(to.end(), from.begin(), from.end()); };
+        results.items.push_back(item);
+        results.counts.push_back((int32_t) tokens.size());
+        append(results.tokens, tokens);
+        append(results.logprobs, logprobs);
+        append(results.margins, margins);
+        append(results.entropies, entropies);
+        results.ended.push_back(ended);
+        results.score_counts.push_back((int32_t) scores.size());
+        append(results.scores, scores);
+        results.log_sum_exps.push_back(log_sum_exp);
+        append(results.top_ids, top_ids);
+        append(results.top_logprobs, top_logprobs);
+        append(results.read_logprobs, read_logprobs);
+    }
+};
+
+}  // namespace inward

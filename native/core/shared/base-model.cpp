@@ -1,0 +1,246 @@
+#include "shared/base-model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "gguf.h"
+#include "inward/error.h"
+
+namespace inward {
+
+namespace {
+
+// The types the issue of training on quantized bases is proven for; all can be turned into floats row by row.
+constexpr ggml_type KNOWN_TYPES[] = {
+    GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1,
+    GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
+};
+
+constexpr int64_t CHUNK_BYTES = 16 << 20;
+
+[[noreturn]] void unsupported(const std::string & what) {
+    throw error("TRAIN_MODEL", "this model cannot be trained: " + what);
+}
+
+// Typed reads: gguf's own getters abort the process when a value has another type.
+struct header_reader {
+    const gguf_context * header;
+    std::string          architecture;
+
+    int64_t find(const std::string & key) const { return gguf_find_key(header, key.c_str()); }
+
+    int64_t whole(const std::string & suffix, int64_t fallback) const {
+        const std::string key = architecture + "." + suffix;
+        const int64_t     id  = find(key);
+        if (id < 0) return fallback;
+        switch (gguf_get_kv_type(header, id)) {
+            case GGUF_TYPE_UINT32: return gguf_get_val_u32(header, id);
+            case GGUF_TYPE_INT32:  return gguf_get_val_i32(header, id);
+            case GGUF_TYPE_UINT64: return (int64_t) gguf_get_val_u64(header, id);
+            case GGUF_TYPE_UINT16: return gguf_get_val_u16(header, id);
+            default: unsupported(key + " is no single whole number");
+        }
+    }
+
+    float real(const std::string & suffix, float fallback) const {
+        const std::string key = architecture + "." + suffix;
+        const int64_t     id  = find(key);
+        if (id < 0) return fallback;
+        if (gguf_get_kv_type(header, id) != GGUF_TYPE_FLOAT32) unsupported(key + " is no 32-bit float");
+        return gguf_get_val_f32(header, id);
+    }
+
+    std::string text(const std::string & key, const std::string & fallback) const {
+        const int64_t id = find(key);
+        if (id < 0) return fallback;
+        if (gguf_get_kv_type(header, id) != GGUF_TYPE_STRING) unsupported(key + " is no string");
+        return gguf_get_val_str(header, id);
+    }
+};
+
+std::string shape_text(const std::vector<int64_t> & shape) {
+    std::string text;
+    for (auto n : shape) text += (text.empty() ? "[" : ", ") + std::to_string(n);
+    return text + "]";
+}
+
+}  // namespace
+
+base_model::base_model(const std::string & path) : path_(path) {
+    gguf_init_params params = { /*no_alloc*/ true, &tensors_ };
+    header_ = gguf_init_from_file(path.c_str(), params);
+    if (!header_) throw error("MODEL_NOT_GGUF", path + " cannot be read as a GGUF file");
+    try {
+        read_hyperparameters();
+        find_tensors();
+        check_file_length();
+    } catch (...) {
+        ggml_free(tensors_);
+        gguf_free(header_);
+        throw;
+    }
+}
+
+base_model::~base_model() {
+    if (buffer_) ggml_backend_buffer_free(buffer_);
+    ggml_free(tensors_);
+    gguf_free(header_);
+}
+
+void base_model::read_hyperparameters() {
+    header_reader read{ header_, "" };
+    auto &        hp = hparams;
+    hp.architecture  = read.text("general.architecture", "");
+    if (hp.architecture != "llama") {
+        throw error("MODEL_ARCHITECTURE", path_ + " holds a model of architecture \"" + hp.architecture + "\"");
+    }
+    read.architecture  = hp.architecture;
+    hp.layers          = read.whole("block_count", 0);
+    hp.embedding       = read.whole("embedding_length", 0);
+    hp.heads           = read.whole("attention.head_count", 0);
+    hp.feed_forward    = read.whole("feed_forward_length", 0);
+    hp.context         = read.whole("context_length", 0);
+    if (hp.layers < 1 || hp.embedding < 1 || hp.heads < 1 || hp.feed_forward < 1 || hp.context < 1) {
+        unsupported("its header lacks block_count, embedding_length, attention.head_count, feed_forward_length or "
+                    "context_length");
+    }
+    if (hp.layers > 1000 || hp.heads > 1 << 16) {
+        unsupported("its header's block_count or head_count is out of any range");
+    }
+    hp.kv_heads   = read.whole("attention.head_count_kv", hp.heads);
+    hp.head_width = read.whole("attention.key_length", hp.embedding / hp.heads);
+    if (hp.kv_heads < 1 || hp.heads % hp.kv_heads != 0) {
+        unsupported(std::to_string(hp.heads) + " heads do not share " + std::to_string(hp.kv_heads) +
+                    " key-value heads evenly");
+    }
+    if (hp.head_width < 2 || hp.head_width % 2 != 0) {
+        unsupported("its heads are " + std::to_string(hp.head_width) + " wide");
+    }
+    if (read.whole("attention.value_length", hp.head_width) != hp.head_width) {
+        unsupported("keys and values differ in width");
+    }
+    if (read.whole("rope.dimension_count", hp.head_width) != hp.head_width) {
+        unsupported("RoPE turns only a part of each head");
+    }
+    if (read.whole("expert_count", 0) != 0) unsupported("it is a mixture of experts");
+    hp.norm_epsilon = read.real("attention.layer_norm_rms_epsilon", 0);
+    if (!(hp.norm_epsilon > 0)) unsupported("its header lacks attention.layer_norm_rms_epsilon");
+    hp.rope_base = read.real("rope.freq_base", 10000.0f);
+    // As llama.cpp reads it: linear unless said otherwise, and the older key where the newer is absent.
+    const std::string scaling = read.text(hp.architecture + ".rope.scaling.type", "linear");
+    if (scaling != "linear" && scaling != "none") unsupported("its RoPE scaling is \"" + scaling + "\"");
+    const float factor = read.real("rope.scaling.factor", read.real("rope.scale_linear", 0));
+    hp.rope_scale      = factor == 0 || scaling == "none" ? 1.0f : 1.0f / factor;
+    if (read.real("rope.scaling.attn_factor", 1.0f) != 1.0f) {
+        unsupported("its RoPE scales attention (rope.scaling.attn_factor)");
+    }
+    const float scale  = read.real("attention.scale", 0);
+    hp.attention_scale = scale == 0 ? 1.0f / std::sqrt((float) hp.head_width) : scale;
+}
+
+ggml_tensor * base_model::take(const std::string & name, std::vector<int64_t> shape, bool needed) {
+    ggml_tensor * tensor = ggml_get_tensor(tensors_, name.c_str());
+    if (!tensor) {
+        if (needed) unsupported("it has no tensor " + name);
+        return nullptr;
+    }
+    std::vector<int64_t> found(tensor->ne, tensor->ne + ggml_n_dims(tensor));
+    while (found.size() < shape.size()) found.push_back(1);
+    if (found != shape) {
+        unsupported("tensor " + name + " has shape " + shape_text(found) + " instead of " + shape_text(shape));
+    }
+    if (std::find(std::begin(KNOWN_TYPES), std::end(KNOWN_TYPES), tensor->type) == std::end(KNOWN_TYPES)) {
+        unsupported("tensor " + name + " is encoded as " + ggml_type_name(tensor->type));
+    }
+    if (shape.size() == 1 && tensor->type != GGML_TYPE_F32) unsupported("vector " + name + " is not F32");
+    taken_.push_back(name);
+    return tensor;
+}
+
+void base_model::find_tensors() {
+    const auto & hp = hparams;
+    ggml_tensor * embedding = ggml_get_tensor(tensors_, "token_embd.weight");
+    if (!embedding) unsupported("it has no tensor token_embd.weight");
+    hparams.vocabulary = embedding->ne[1];
+    token_embedding    = take("token_embd.weight", { hp.embedding, hp.vocabulary }, true);
+    output_norm        = take("output_norm.weight", { hp.embedding }, true);
+    rope_factors       = take("rope_freqs.weight", { hp.head_width / 2 }, false);
+    output.name        = "output";
+    output.weight      = take("output.weight", { hp.embedding, hp.vocabulary }, false);
+    if (!output.weight) output.weight = token_embedding;
+    const int64_t queries = hp.heads * hp.head_width, keys = hp.kv_heads * hp.head_width;
+    for (int64_t l = 0; l < hp.layers; l++) {
+        const std::string block = "blk." + std::to_string(l) + ".";
+        auto linear = [&](const std::string & name, int64_t in, int64_t out) {
+            linear_weights found;
+            found.name   = block + name;
+            found.weight = take(found.name + ".weight", { in, out }, true);
+            found.bias   = take(found.name + ".bias", { out }, false);
+            return found;
+        };
+        layer_weights layer;
+        layer.attention_norm    = take(block + "attn_norm.weight", { hp.embedding }, true);
+        layer.feed_forward_norm = take(block + "ffn_norm.weight", { hp.embedding }, true);
+        layer.q    = linear("attn_q", hp.embedding, queries);
+        layer.k    = linear("attn_k", hp.embedding, keys);
+        layer.v    = linear("attn_v", hp.embedding, keys);
+        layer.o    = linear("attn_output", queries, hp.embedding);
+        layer.gate = linear("ffn_gate", hp.embedding, hp.feed_forward);
+        layer.up   = linear("ffn_up", hp.embedding, hp.feed_forward);
+        layer.down = linear("ffn_down", hp.feed_forward, hp.embedding);
+        layers.push_back(layer);
+    }
+    // A tensor that we do not know would silently be left out of the forward pass.
+    for (auto t = ggml_get_first_tensor(tensors_); t; t = ggml_get_next_tensor(tensors_, t)) {
+        if (std::find(taken_.begin(), taken_.end(), t->name) == taken_.end()) {
+            unsupported(std::string("it has an unknown tensor ") + t->name);
+        }
+        weight_bytes_ += ggml_nbytes(t);
+    }
+}
+
+void base_model::check_file_length() const {
+    std::error_code ignored;
+    const uint64_t  length = std::filesystem::file_size(path_, ignored);
+    for (int64_t i = 0; i < gguf_get_n_tensors(header_); i++) {
+        const uint64_t begin = gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, i);
+        const uint64_t end   = begin + gguf_get_tensor_size(header_, i);
+        if (end > length) {
+            throw error("MODEL_TRUNCATED", path_ + " has " + std::to_string(length) + " bytes; tensor " +
+                                               gguf_get_tensor_name(header_, i) + " ends at " + std::to_string(end));
+        }
+    }
+}
+
+void base_model::load(ggml_backend_t backend) {
+    buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(tensors_, ggml_backend_get_default_buffer_type(backend));
+    if (!buffer_) {
+        throw error("TRAIN_MEMORY",
+                    "the device has no room for " + std::to_string(weight_bytes_) + " bytes of weights");
+    }
+    ggml_backend_buffer_set_usage(buffer_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+    std::ifstream     file(path_, std::ios::binary);
+    std::vector<char> chunk;
+    for (int64_t i = 0; i < gguf_get_n_tensors(header_); i++) {
+        ggml_tensor * tensor = ggml_get_tensor(tensors_, gguf_get_tensor_name(header_, i));
+        const int64_t bytes  = (int64_t) ggml_nbytes(tensor);
+        for (int64_t done = 0; done < bytes; done += CHUNK_BYTES) {
+            read(file, tensor, done, std::min(CHUNK_BYTES, bytes - done), chunk);
+            ggml_backend_tensor_set(tensor, chunk.data(), (size_t) done, chunk.size());
+        }
+    }
+}
+
+void base_model::read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count,
+                      std::vector<char> & bytes) const {
+    const int64_t id = gguf_find_tensor(header_, tensor->name);
+    bytes.resize((size_t) count);
+    file.seekg((std::streamoff) (gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, id)) + first);
+    if (!file.read(bytes.data(), count)) throw error("MODEL_TRUNCATED", path_ + " ends inside tensor " + tensor->name);
+}
+
+}  // namespace inward

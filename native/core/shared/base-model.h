@@ -1,0 +1,73 @@
+// The frozen base: hyperparameters and weights of a GGUF of llama architecture, on the device.
+#pragma once
+#include <cstdint>
+#include <istream>
+#include <string>
+#include <vector>
+
+#include "ggml-backend.h"
+#include "ggml.h"
+
+struct gguf_context;
+
+namespace inward {
+
+struct hyperparameters {
+    std::string architecture;
+    int64_t     layers, embedding, heads, kv_heads, head_width, feed_forward, vocabulary, context;
+    float       norm_epsilon, rope_base, rope_scale, attention_scale;
+};
+
+// A weight matrix [in, out] and its optional bias [out].
+struct linear_weights {
+    std::string   name;  // "blk.0.attn_q"
+    ggml_tensor * weight = nullptr;
+    ggml_tensor * bias   = nullptr;
+};
+
+struct layer_weights {
+    ggml_tensor *  attention_norm = nullptr;
+    ggml_tensor *  feed_forward_norm = nullptr;
+    linear_weights q, k, v, o, gate, up, down;
+};
+
+class base_model {
+public:
+    // Reads and checks the header; allocates nothing on the device.
+    // throws inward::error MODEL_NOT_GGUF, MODEL_TRUNCATED, MODEL_ARCHITECTURE, TRAIN_MODEL
+    explicit base_model(const std::string & path);
+    ~base_model();
+    base_model(const base_model &) = delete;
+
+    // Puts the weights on the device. throws TRAIN_MEMORY, MODEL_TRUNCATED
+    void load(ggml_backend_t backend);
+
+    // Bytes of a tensor from `first` on, from the file. throws MODEL_TRUNCATED
+    void read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count,
+              std::vector<char> & bytes) const;
+
+    hyperparameters            hparams;
+    ggml_tensor *              token_embedding = nullptr;
+    ggml_tensor *              output_norm     = nullptr;
+    ggml_tensor *              rope_factors    = nullptr;  // or null
+    linear_weights             output;                     // the embedding again when tied
+    std::vector<layer_weights> layers;
+
+    uint64_t       weight_bytes() const { return weight_bytes_; }
+    ggml_context * tensors() const { return tensors_; }
+
+private:
+    std::string           path_;
+    ::gguf_context *      header_  = nullptr;
+    ggml_context *        tensors_ = nullptr;
+    ggml_backend_buffer_t buffer_  = nullptr;
+    uint64_t              weight_bytes_ = 0;
+
+    void          read_hyperparameters();
+    void          find_tensors();
+    void          check_file_length() const;
+    ggml_tensor * take(const std::string & name, std::vector<int64_t> shape, bool needed);
+    std::vector<std::string> taken_;
+};
+
+}  // namespace inward

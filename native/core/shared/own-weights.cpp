@@ -1,0 +1,220 @@
+#include "shared/own-weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <new>
+
+#include "gguf.h"
+#include "inward/error.h"
+
+namespace inward {
+
+namespace {
+
+constexpr int64_t ROWS_AT_ONCE = 256;
+
+// Hands out pieces of one block.
+struct cutter {
+    float * at;
+    packed_matrix cut(int64_t in, int64_t out) {
+        const packed_matrix made(at, in, out);
+        at += packed_matrix::floats(in, out);
+        return made;
+    }
+};
+
+struct tensor_reader {
+    const base_model & model;
+    std::ifstream      file;
+    std::vector<char>  bytes;
+    std::vector<float> scratch;
+
+    void matrix(const ggml_tensor * from, const packed_matrix & to) {
+        for (int64_t row = 0; row < from->ne[1]; row += ROWS_AT_ONCE) {
+            const int64_t count = std::min(ROWS_AT_ONCE, from->ne[1] - row);
+            model.read(file, from, row * (int64_t) from->nb[1], count * (int64_t) from->nb[1], bytes);
+            for (int64_t i = 0; i < count; i++) to.put(row + i, from->type, bytes.data() + i * from->nb[1], scratch);
+        }
+    }
+
+    std::vector<float> vector(const ggml_tensor * from) {
+        std::vector<float> values;
+        if (!from) return values;
+        model.read(file, from, 0, (int64_t) ggml_nbytes(from), bytes);
+        values.resize(from->ne[0]);
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+        return values;
+    }
+};
+
+// A LoRA adapter's tensors in memory.
+struct lora_file {
+    ::gguf_context * header = nullptr;
+    ggml_context *   tensors = nullptr;
+    float            alpha = 0;
+
+    explicit lora_file(const std::string & path) {
+        header = gguf_init_from_file(path.c_str(), { /*no_alloc*/ false, &tensors });
+        if (!header) throw error("ADAPTER_INVALID", path + " cannot be read as a GGUF file");
+        const int64_t key = gguf_find_key(header, "adapter.lora.alpha");
+        if (key >= 0 && gguf_get_kv_type(header, key) == GGUF_TYPE_FLOAT32) alpha = gguf_get_val_f32(header, key);
+    }
+    ~lora_file() {
+        if (tensors) ggml_free(tensors);
+        if (header) gguf_free(header);
+    }
+    lora_file(const lora_file &) = delete;
+
+    const ggml_tensor * find(const std::string & name) const { return ggml_get_tensor(tensors, name.c_str()); }
+};
+
+void put_all(const ggml_tensor * from, const packed_matrix & to, std::vector<float> & scratch) {
+    for (int64_t row = 0; row < from->ne[1]; row++) {
+        to.put(row, from->type, (const char *) from->data + row * from->nb[1], scratch);
+    }
+}
+
+}  // namespace
+
+int64_t packed_group::out() const {
+    int64_t sum = 0;
+    for (const auto & part : parts) sum += part.weight.out();
+    return sum;
+}
+
+bool packed_group::has_pairs() const {
+    return std::any_of(parts.begin(), parts.end(), [](const packed_projection & part) { return !part.pairs.empty(); });
+}
+
+template <typename Each> void own_weights::each_group(const Each & each) {
+    for (auto & layer : layers) {
+        for (auto * group : { &layer.qkv, &layer.o, &layer.gate_up, &layer.down }) each(*group);
+    }
+    each(output);
+}
+
+own_weights::own_weights(const std::string & path) : path_(path) {
+    try {
+        const base_model model(path);
+        hparams = model.hparams;
+        tied_   = model.output.weight == model.token_embedding;
+    } catch (const error & refused) {
+        if (refused.code != "TRAIN_MODEL") throw;
+        throw error("ENGINE_UNAVAILABLE", std::string("engine.forward own cannot evaluate this model (") +
+                                              refused.what() + "); set engine.forward to llama.cpp");
+    }
+}
+
+uint64_t own_weights::bytes() const {
+    const auto &  hp      = hparams;
+    const int64_t queries = hp.heads * hp.head_width, keys = hp.kv_heads * hp.head_width;
+    auto          size    = &packed_matrix::floats;
+    const int64_t layer   = size(hp.embedding, queries) + 2 * size(hp.embedding, keys) + size(queries, hp.embedding) +
+                          2 * size(hp.embedding, hp.feed_forward) + size(hp.feed_forward, hp.embedding);
+    return sizeof(float) * (uint64_t) (layer * hp.layers + size(hp.embedding, hp.vocabulary) * (tied_ ? 1 : 2));
+}
+
+void own_weights::load() {
+    const base_model model(path_);
+    try {
+        block_ = float_block((int64_t) (bytes() / sizeof(float)));
+    } catch (const std::bad_alloc &) {
+        throw error("ENGINE_MEMORY", "there is no room for " + std::to_string(bytes()) + " bytes of weights");
+    }
+    cutter        pieces{ block_.data() };
+    tensor_reader read{ model, std::ifstream(path_, std::ios::binary), {}, {} };
+    auto          take = [&](packed_group & group, const linear_weights & from) {
+        packed_projection part;
+        part.name   = from.name;
+        part.weight = pieces.cut(from.weight->ne[0], from.weight->ne[1]);
+        part.bias   = read.vector(from.bias);
+        read.matrix(from.weight, part.weight);
+        group.parts.push_back(std::move(part));
+    };
+    layers.resize(model.layers.size());
+    for (size_t l = 0; l < layers.size(); l++) {
+        const auto & from = model.layers[l];
+        auto &       to   = layers[l];
+        to.attention_norm    = read.vector(from.attention_norm);
+        to.feed_forward_norm = read.vector(from.feed_forward_norm);
+        for (const auto * one : { &from.q, &from.k, &from.v }) take(to.qkv, *one);
+        take(to.o, from.o);
+        for (const auto * one : { &from.gate, &from.up }) take(to.gate_up, *one);
+        take(to.down, from.down);
+    }
+    output_norm  = read.vector(model.output_norm);
+    rope_factors = read.vector(model.rope_factors);
+    take(output, model.output);
+    embedding = output.parts[0].weight;
+    if (!tied_) {
+        embedding = pieces.cut(hparams.embedding, hparams.vocabulary);
+        read.matrix(model.token_embedding, embedding);
+    }
+}
+
+void own_weights::set_adapters(const std::vector<adapter_choice> & chosen) {
+    std::map<std::string, packed_projection *> places;
+    each_group([&](packed_group & group) {
+        for (auto & part : group.parts) {
+            if (&group != &output || !tied_) places[part.name + ".weight"] = &part;
+        }
+    });
+    std::vector<std::unique_ptr<lora_file>> files;
+    struct found_pair {
+        packed_projection * part;
+        const ggml_tensor * a, * b;
+        float               scale;
+    };
+    std::vector<found_pair> found;
+    int64_t                 floats = 0;
+    for (const auto & one : chosen) {
+        files.push_back(std::make_unique<lora_file>(one.path));
+        const auto & file = *files.back();
+        for (auto t = ggml_get_first_tensor(file.tensors); t; t = ggml_get_next_tensor(file.tensors, t)) {
+            const std::string name = t->name;
+            const size_t      end  = name.rfind(".lora_a");
+            if (end == std::string::npos || end + 7 != name.size()) {
+                if (name.size() > 7 && name.rfind(".lora_b") == name.size() - 7) continue;
+                // The whole of the file as one tensor, of which the others are views.
+                if (name.find(".lora_") == std::string::npos && t->type == GGML_TYPE_I8) continue;
+                throw error("ADAPTER_INVALID", one.path + ": its tensor " + name + " is no half of a LoRA pair");
+            }
+            const auto   place = places.find(name.substr(0, end));
+            const auto * b     = file.find(name.substr(0, end) + ".lora_b");
+            if (place == places.end() || !b || t->ne[0] != place->second->weight.in() ||
+                b->ne[1] != place->second->weight.out() || t->ne[1] != b->ne[0]) {
+                throw error("ADAPTER_INVALID",
+                            one.path + ": its pair for " + name.substr(0, end) + " does not fit this model");
+            }
+            // As llama.cpp: without alpha the rank does not divide either.
+            const float scale = file.alpha != 0 ? one.scale * file.alpha / (float) b->ne[0] : one.scale;
+            found.push_back({ place->second, t, b, scale });
+            floats += packed_matrix::floats(t->ne[0], t->ne[1]) + packed_matrix::floats(b->ne[0], b->ne[1]);
+        }
+    }
+    each_group([](packed_group & group) {
+        for (auto & part : group.parts) part.pairs.clear();
+    });
+    pairs_ = float_block(floats);
+    cutter             pieces{ pairs_.data() };
+    std::vector<float> scratch;
+    for (const auto & one : found) {
+        packed_pair pair{ pieces.cut(one.a->ne[0], one.a->ne[1]), pieces.cut(one.b->ne[0], one.b->ne[1]), one.scale };
+        put_all(one.a, pair.a, scratch);
+        put_all(one.b, pair.b, scratch);
+        one.part->pairs.push_back(pair);
+    }
+    most_rank = 0;
+    each_group([&](packed_group & group) {
+        int64_t sum = 0;
+        for (const auto & part : group.parts) {
+            for (const auto & pair : part.pairs) sum += pair.a.out();
+        }
+        most_rank = std::max(most_rank, sum);
+    });
+}
+
+}  // namespace inward

@@ -1,0 +1,75 @@
+#include "shared/prompt-group.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "inward/error.h"
+
+namespace inward {
+
+namespace {
+
+[[noreturn]] void shape(const std::string & what) { throw error("TRAIN_SHAPE", what); }
+
+}  // namespace
+
+prompt_group::prompt_group(engine_work work, const engine_description & model) : engine_work(std::move(work)) {
+    longest_answer = most_tokens.empty() ? 0 : *std::max_element(most_tokens.begin(), most_tokens.end());
+    if (!draws.empty() && draws.size() != most_tokens.size() * (size_t) std::max(0, longest_answer)) {
+        shape("a group has " + std::to_string(draws.size()) + " draws for " + std::to_string(items()) +
+              " answers of up to " + std::to_string(longest_answer) + " tokens");
+    }
+    if (starts.size() != most_tokens.size() + 1 || score_from.size() != most_tokens.size() || starts.front() != 0 ||
+        starts.back() != (int32_t) tokens.size()) {
+        shape("a group's arrays differ in length");
+    }
+    if (sequences < 0 || keep < 0) {
+        shape("a group has " + std::to_string(sequences) + " sequences and keeps " + std::to_string(keep) + " tokens");
+    }
+    for (int32_t i = 0; i < items(); i++) {
+        const std::string number = std::to_string(i + 1);
+        const int64_t     count  = length(i);
+        if (count < 1) throw error("ENGINE_EMPTY_PROMPT", "prompt " + number + " has no tokens");
+        if (keep > count || !std::equal(tokens.begin(), tokens.begin() + keep, prompt(i))) {
+            shape("prompt " + number + " does not begin with the " + std::to_string(keep) +
+                  " tokens that are to be kept");
+        }
+        if (most_tokens[i] < 0 || score_from[i] < 1 || score_from[i] > count) {
+            shape("item " + number + " asks for nothing sensible");
+        }
+        if (count + most_tokens[i] > model.context) {
+            throw error("ENGINE_CONTEXT", "prompt " + number + " needs " + std::to_string(count + most_tokens[i]) +
+                                              " tokens with its answer; the model's context holds " +
+                                              std::to_string(model.context));
+        }
+    }
+    for (auto id : tokens) {
+        if (id < 0 || id >= model.vocabulary) {
+            throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " is not in the vocabulary of " +
+                                            std::to_string(model.vocabulary));
+        }
+    }
+    for (auto id : read_ids) {
+        if (id < 0 || id >= model.vocabulary) {
+            throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " cannot be read");
+        }
+    }
+}
+
+int64_t prompt_group::longest() const {
+    int64_t most = 0;
+    for (int32_t i = 0; i < items(); i++) most = std::max<int64_t>(most, length(i) + most_tokens[i]);
+    return most;
+}
+
+std::vector<int32_t> prompt_group::sorted() const {
+    std::vector<int32_t> order(items());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+        return std::lexicographical_compare(prompt(a), prompt(a) + length(a), prompt(b), prompt(b) + length(b));
+    });
+    return order;
+}
+
+}  // namespace inward

@@ -1,0 +1,29 @@
+// A group of prompts that are evaluated together, checked: what must hold before the first llama.cpp call.
+#pragma once
+#include <vector>
+
+#include "inward/engine.h"
+
+namespace inward {
+
+struct prompt_group : engine_work {
+    int32_t longest_answer = 0;
+
+    prompt_group() = default;
+    // throws inward::error TRAIN_SHAPE, ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN
+    prompt_group(engine_work work, const engine_description & model);
+
+    int32_t         items() const { return (int32_t) most_tokens.size(); }
+    const int32_t * prompt(int32_t item) const { return tokens.data() + starts[item]; }
+    int32_t         length(int32_t item) const { return starts[item + 1] - starts[item]; }
+    // What the longest prompt takes with its longest answer, tokens.
+    int64_t longest() const;
+    // Where in [0, 1) the token at this position of the answer is drawn; negative: greedy.
+    double draw(int32_t item, size_t position) const {
+        return draws.empty() ? -1 : draws[(size_t) item * longest_answer + position];
+    }
+    // The items with their prompts in lexicographic order: neighbours share the most.
+    std::vector<int32_t> sorted() const;
+};
+
+}  // namespace inward

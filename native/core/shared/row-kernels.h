@@ -1,0 +1,29 @@
+// What is computed over single rows of floats, when asking and when training. Every sum's order depends on the row's
+// length alone.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "shared/base-model.h"
+
+namespace inward {
+
+float greatest(const float * values, int64_t n);
+float square_sum(const float * values, int64_t n);
+// exp of every value minus `shift`, in place, and their sum
+float exp_sum(float * values, int64_t n, float shift);
+// values *= factor
+void scale_in_place(float * values, int64_t n, float factor);
+
+// h = x / rms(x) * weight
+void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon);
+// act = silu(gate) * up
+void swiglu_row(const float * gate, const float * up, float * act, int64_t n);
+
+// cos and sin of each token's angles, [head_width, tokens] as pairs, computed as ggml does
+void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const hyperparameters & hp,
+                const float * factors);
+// Rotates `heads` heads by the angles of one token's row of rope_table; direction 1 turns forward, -1 back.
+void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width, float direction);
+
+}  // namespace inward

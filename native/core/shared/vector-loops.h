@@ -1,0 +1,51 @@
+// What loops are written with that compilers turn into vector code.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+// One binary carries a loop for several instruction sets and picks when it is loaded: machines differ.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#    define INWARD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#    define INWARD_CLONES
+#endif
+#if defined(__GNUC__)
+#    define INWARD_INLINE inline __attribute__((always_inline))
+#else
+#    define INWARD_INLINE inline
+#endif
+
+namespace inward {
+
+// Sums in 16 strands: vector code in an order that does not depend on the vectors' width.
+constexpr int STRANDS = 16;
+
+// exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Taylor to the 7th power; the
+// next term is below 5e-9). Arguments are clamped where the result leaves the normal floats; a NaN stays one.
+INWARD_INLINE float fast_exp(float x) {
+    constexpr float ROUND = 0x1.8p23f;  // added, a number's whole part stands in its low bits
+
+    x             = std::min(std::max(x, -87.0f), 88.0f);
+    const float n = std::floor(x * 1.44269504f + 0.5f);
+    const float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, so that n ln 2 is exact enough
+    float       p = 1.0f / 5040.0f;
+    p             = p * f + 1.0f / 720.0f;
+    p             = p * f + 1.0f / 120.0f;
+    p             = p * f + 1.0f / 24.0f;
+    p             = p * f + 1.0f / 6.0f;
+    p             = p * f + 0.5f;
+    p             = p * f + 1.0f;
+    p             = p * f + 1.0f;
+    // Through the bits of a float, because a NaN has no integer to be converted to or shifted.
+    const float t = n + ROUND;
+    uint32_t    bits;
+    std::memcpy(&bits, &t, sizeof bits);
+    bits = (bits + 127) << 23;
+    float power;
+    std::memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+}  // namespace inward

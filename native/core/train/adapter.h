@@ -1,0 +1,66 @@
+// The trained parameters: every A and B of the adapter as views into four flat arrays on the device.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "inward/trainer.h"
+#include "shared/base-model.h"
+#include "train/blas.h"
+
+namespace inward {
+
+// One projection and its LoRA pair, if it has one.
+struct projection {
+    linear_weights base;
+    int64_t        out = 0;
+    ggml_tensor *  b = nullptr, * grad_b = nullptr;  // [rank, out]
+    int64_t        a_row = 0;                        // its first row in the group's A
+};
+
+// Work space of the kernels, one buffer for each thread: allocated once, so that it can be planned for.
+struct workspace {
+    std::vector<std::vector<float>> of_thread;
+};
+
+// Projections that read the same input; their A matrices stand below each other in one.
+struct projection_group {
+    std::string             name;  // qkv, o, gate_up, down, output
+    std::vector<projection> parts;
+    int64_t                 in = 0, out = 0;  // out: of all parts
+    int64_t                 rank_rows = 0;    // rows of A: rank times the number of parts with a pair
+    int64_t                 rank = 0;
+    ggml_tensor *           a = nullptr, * grad_a = nullptr;  // [in, rank_rows]
+    float                   scale = 0;                        // alpha / rank
+    // How its products are computed; kernels.h names the choices.
+    std::string  forward_kernel, backward_kernel;
+    const blas * library = nullptr;
+    workspace *  work    = nullptr;
+    bool has_lora() const { return rank_rows > 0; }
+};
+
+enum group_index { GROUP_QKV, GROUP_O, GROUP_GATE_UP, GROUP_DOWN, GROUPS_PER_LAYER };
+
+class adapter {
+public:
+    // Lays the parameters out; allocates nothing on the device. throws TRAIN_SETTINGS
+    adapter(const base_model & model, const trainer_options & options);
+    ~adapter();
+    adapter(const adapter &) = delete;
+
+    ggml_context * context() const { return context_; }
+    void load(ggml_backend_t backend);  // allocates; everything is zero. throws TRAIN_MEMORY
+
+    // [layer][group_index]
+    std::vector<std::vector<projection_group>> groups;
+    std::vector<tensor_info>                   tensors;
+
+    int64_t       count = 0;   // floats in each flat array that are parameters or padding between them
+    ggml_tensor * parameters = nullptr, * gradients = nullptr, * first_moments = nullptr, * second_moments = nullptr;
+
+private:
+    ggml_context *        context_ = nullptr;
+    ggml_backend_buffer_t buffer_  = nullptr;
+    int64_t               capacity_ = 0;
+};
+
+}  // namespace inward

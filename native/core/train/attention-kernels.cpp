@@ -1,0 +1,250 @@
+// Attention over a prefix forest. A block of queries and the heads that share keys are one product; keys of ancestors
+// are gathered. Probabilities are not kept: the backward pass computes them again, which costs less than storing them.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "shared/row-kernels.h"
+#include "train/kernels.h"
+
+namespace inward {
+
+namespace {
+
+// Rows of one product: enough for sgemm's rate, few enough for the scores to stay in a core's cache.
+constexpr int64_t PRODUCT_ROWS = 192;
+
+int64_t block_tokens(int64_t heads, int64_t kv_heads) {
+    return std::max<int64_t>(8, PRODUCT_ROWS / (heads / kv_heads));
+}
+
+// One block under one key-value head: what it gathers and where.
+struct work_item {
+    const attention_plan &  plan;
+    const attention_block & block;
+    int64_t                 kv_head, group, width, tokens, rows, keys, own_before;
+    float * q, * k, * v, * scores, * rest;
+
+    work_item(const attention_plan & p, const attention_plan::item & item, float * scratch)
+        : plan(p),
+          block(p.blocks[item.block]),
+          kv_head(item.kv_head),
+          group(p.heads / p.kv_heads),
+          width(p.head_width) {
+        tokens     = block.last - block.first;
+        rows       = tokens * group;
+        keys       = block.key_count;
+        own_before = keys - tokens;  // keys that every query of the block sees
+        q          = scratch;
+        k          = q + rows * width;
+        v          = k + keys * width;
+        scores     = v + keys * width;
+        rest       = scores + rows * keys;
+    }
+
+    // rows are (token, head of the group)
+    void gather_queries(const ggml_tensor * from, float * to) const {
+        for (int64_t t = 0; t < tokens; t++) {
+            const float * row = floats(from) + (block.first + t) * stride(from) + kv_head * group * width;
+            std::memcpy(to + t * group * width, row, group * width * sizeof(float));
+        }
+    }
+
+    // the other way round, into a tensor
+    void scatter_queries(const float * from, ggml_tensor * to) const {
+        for (int64_t t = 0; t < tokens; t++) {
+            float * row = floats(to) + (block.first + t) * stride(to) + kv_head * group * width;
+            std::memcpy(row, from + t * group * width, group * width * sizeof(float));
+        }
+    }
+
+    void gather_keys(const ggml_tensor * from, int64_t feature, float * to) const {
+        for (const auto & range : block.keys) {
+            for (int64_t t = range.first; t < range.last; t++, to += width) {
+                std::memcpy(to, floats(from) + t * stride(from) + feature + kv_head * width, width * sizeof(float));
+            }
+        }
+    }
+
+    // a product of whole matrices: their rows stand close together
+    void sgemm(transpose ta, transpose tb, int64_t m, int64_t n, int64_t k, float alpha, const float * a,
+               const float * b, float * c) const {
+        const int64_t lda = ta == transpose::yes ? m : k, ldb = tb == transpose::yes ? k : n;
+        plan.library->sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, 0, c, n);
+    }
+
+    // gathers and leaves probabilities in `scores`
+    void probabilities(const ggml_tensor * qk, const ggml_tensor * qkv) const {
+        gather_queries(qk, q);
+        gather_keys(qk, plan.heads * width, k);
+        gather_keys(qkv, (plan.heads + plan.kv_heads) * width, v);
+        sgemm(transpose::no, transpose::yes, rows, keys, width, plan.scale, q, k, scores);
+        for (int64_t r = 0; r < rows; r++) {
+            float *       row  = scores + r * keys;
+            const int64_t seen = own_before + r / group + 1;
+            scale_in_place(row, seen, 1.0f / exp_sum(row, seen, greatest(row, seen)));
+            std::fill(row + seen, row + keys, 0.0f);
+        }
+    }
+};
+
+const attention_plan & plan_of(void * userdata) { return *(const attention_plan *) userdata; }
+
+void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qk = dst->src[0], * qkv = dst->src[1];
+    // Lists are made for a thread count; fewer threads than lists would leave some undone.
+    for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
+        for (const auto & item : plan.of_thread[list]) {
+            const work_item work(plan, item, plan.work->of_thread[ith].data());
+            work.probabilities(qk, qkv);
+            float * out = work.rest;
+            work.sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, work.scores, work.v, out);
+            work.scatter_queries(out, dst);
+        }
+    }
+}
+
+// dst: gradients of the rotated queries, then for every thread its own sums for keys and values.
+void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qk = dst->src[0], * qkv = dst->src[1], * dout = dst->src[2];
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
+        float * sums = floats(dst) + queries + (int64_t) list * 2 * keys;
+        for (int64_t t = 0; t < dst->ne[1]; t++) std::fill_n(sums + t * stride(dst), 2 * keys, 0.0f);
+        for (const auto & item : plan.of_thread[list]) {
+            const work_item work(plan, item, plan.work->of_thread[ith].data());
+            work.probabilities(qk, qkv);
+            float * d_out    = work.rest;
+            float * d_scores = d_out + work.rows * work.width;
+            float * d_q      = d_scores + work.rows * work.keys;
+            float * d_kv     = d_q + work.rows * work.width;
+            work.gather_queries(dout, d_out);
+            work.sgemm(transpose::no, transpose::yes, work.rows, work.keys, work.width, 1, d_out, work.v, d_scores);
+            auto scatter = [&](int64_t feature) {
+                const float * from = d_kv;
+                for (const auto & range : work.block.keys) {
+                    for (int64_t t = range.first; t < range.last; t++, from += work.width) {
+                        float * to = sums + t * stride(dst) + feature + work.kv_head * work.width;
+                        for (int64_t i = 0; i < work.width; i++) to[i] += from[i];
+                    }
+                }
+            };
+            // values
+            work.sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, work.scores, d_out, d_kv);
+            scatter(keys);
+            // through the softmax: dS = P (dP - sum P dP) * scale
+            for (int64_t r = 0; r < work.rows; r++) {
+                softmax_back(work.scores + r * work.keys, d_scores + r * work.keys, work.keys, plan.scale);
+            }
+            work.sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.k, d_q);
+            work.scatter_queries(d_q, dst);
+            // keys
+            work.sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, d_scores, work.q, d_kv);
+            scatter(0);
+        }
+    }
+}
+
+void rope_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * qkv = dst->src[0], * table = dst->src[1];
+    const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
+    for (int64_t t = first; t < last; t++) {
+        rotate_row(floats(qkv) + t * stride(qkv), floats(dst) + t * stride(dst), floats(table) + t * stride(table),
+                   plan.heads + plan.kv_heads, plan.head_width, 1);
+    }
+}
+
+// Adds the threads' sums in their order and turns queries and keys back.
+void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto & plan = plan_of(userdata);
+    const auto * parts = dst->src[0], * table = dst->src[1];
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    const int64_t lists = (int64_t) plan.of_thread.size();
+    const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
+    for (int64_t t = first; t < last; t++) {
+        const float * from = floats(parts) + t * stride(parts);
+        float *       to   = floats(dst) + t * stride(dst);
+        float *       kv   = to + queries;
+        std::memcpy(kv, from + queries, 2 * keys * sizeof(float));
+        for (int64_t list = 1; list < lists; list++) {
+            const float * more = from + queries + list * 2 * keys;
+            for (int64_t i = 0; i < 2 * keys; i++) kv[i] += more[i];
+        }
+        const float * angles = floats(table) + t * stride(table);
+        rotate_row(from, to, angles, plan.heads, plan.head_width, -1);
+        rotate_row(kv, kv, angles, plan.kv_heads, plan.head_width, -1);
+    }
+}
+
+}  // namespace
+
+void attention_plan::set(const microbatch & batch, int threads) {
+    blocks.clear();
+    const int64_t tokens  = (int64_t) batch.token_ids.size();
+    const int64_t at_once = block_tokens(heads, kv_heads);
+    for (size_t s = 0; s < batch.segment_starts.size(); s++) {
+        const int32_t begin = batch.segment_starts[s];
+        const int32_t end   = s + 1 < batch.segment_starts.size() ? batch.segment_starts[s + 1] : (int32_t) tokens;
+        std::vector<key_range> ancestors;
+        int32_t                before = 0;
+        for (int32_t a = batch.segment_parents[s]; a >= 0; a = batch.segment_parents[a]) {
+            ancestors.insert(ancestors.begin(), { batch.segment_starts[a], batch.segment_starts[a + 1] });
+            before += batch.segment_starts[a + 1] - batch.segment_starts[a];
+        }
+        for (int32_t first = begin; first < end; first += (int32_t) at_once) {
+            attention_block block;
+            block.first = first;
+            block.last  = std::min<int32_t>(end, first + (int32_t) at_once);
+            block.keys  = ancestors;
+            block.keys.push_back({ begin, block.last });
+            block.key_count = before + block.last - begin;
+            blocks.push_back(block);
+        }
+    }
+    // Longest work first, each to the thread that has least: the lists depend on the microbatch and the thread count
+    // alone.
+    std::vector<item> items;
+    for (int32_t b = 0; b < (int32_t) blocks.size(); b++) {
+        for (int32_t h = 0; h < kv_heads; h++) items.push_back({ b, h });
+    }
+    auto cost = [&](const item & i) {
+        const auto & block = blocks[i.block];
+        return (int64_t) (block.last - block.first) * (block.key_count + 16);
+    };
+    std::stable_sort(items.begin(), items.end(), [&](const item & a, const item & b) { return cost(a) > cost(b); });
+    of_thread.assign(threads, {});
+    std::vector<int64_t> load(threads, 0);
+    for (const auto & i : items) {
+        const size_t least = std::min_element(load.begin(), load.end()) - load.begin();
+        load[least] += cost(i);
+        of_thread[least].push_back(i);
+    }
+}
+
+int64_t attention_plan::scratch(int64_t head_width, int64_t heads, int64_t kv_heads, int64_t tokens) {
+    const int64_t rows = std::min(tokens, block_tokens(heads, kv_heads)) * (heads / kv_heads);
+    return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * 2;
+}
+
+ggml_tensor * rope(ggml_context * ctx, attention_plan & plan, ggml_tensor * qkv, ggml_tensor * table) {
+    const int64_t width = (plan.heads + plan.kv_heads) * plan.head_width;
+    return custom_node(ctx, "rope", width, qkv->ne[1], { qkv, table }, rope_op, &plan);
+}
+
+ggml_tensor * attention(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv) {
+    return custom_node(ctx, "attention", plan.heads * plan.head_width, qk->ne[1], { qk, qkv }, attention_op, &plan);
+}
+
+ggml_tensor * attention_back(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv,
+                             ggml_tensor * dout, ggml_tensor * table, int threads) {
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
+    auto * parts = custom_node(ctx, "attention back", queries + threads * 2 * keys, qk->ne[1], { qk, qkv, dout },
+                               attention_back_op, &plan);
+    return custom_node(ctx, "attention finish", queries + 2 * keys, qk->ne[1], { parts, table }, attention_finish_op,
+                       &plan);
+}
+
+}  // namespace inward

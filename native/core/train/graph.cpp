@@ -1,0 +1,199 @@
+#include "train/graph.h"
+
+#include <algorithm>
+
+namespace inward {
+
+namespace {
+
+// What one layer's forward pass leaves for its backward pass.
+struct layer_values {
+    ggml_tensor * x = nullptr, * qkv = nullptr, * qk = nullptr, * attended = nullptr;
+    ggml_tensor * x1 = nullptr, * gate_up = nullptr;
+    ggml_tensor * dropped[GROUPS_PER_LAYER] = {}, * xa[GROUPS_PER_LAYER] = {};
+};
+
+struct builder {
+    const graph_maker &          make;
+    model_graph &                out;
+    operations &                 ops;
+    const graph_settings &       settings;
+    // one for each layer and group, so that a layer that is computed again drops the same inputs
+    std::vector<std::vector<ggml_tensor *>> masks;
+
+    graph_context & g() const { return out.g; }
+    projection_group & group(int layer, int which) const { return make.lora.groups[layer][which]; }
+
+    ggml_tensor * mask_of(int layer, int which, ggml_tensor * x) {
+        if (!settings.dropout || !group(layer, which).has_lora()) return nullptr;
+        auto *& mask = masks[layer][which];
+        if (!mask) {
+            mask = ggml_new_tensor_2d(g().ctx, GGML_TYPE_F32, x->ne[0], x->ne[1]);
+            ggml_set_input(mask);
+            out.masks.push_back({ mask, layer, which });
+        }
+        return mask;
+    }
+
+    ggml_tensor * project(int layer, int which, ggml_tensor * x, ggml_tensor * residual, layer_values & v) {
+        auto & gr = group(layer, which);
+        if (gr.has_lora()) {
+            auto * mask      = mask_of(layer, which, x);
+            v.dropped[which] = mask ? ggml_mul(g().ctx, x, mask) : x;
+            v.xa[which]      = ops.down(gr, v.dropped[which]);
+        }
+        return ops.project(gr, x, v.xa[which], residual);
+    }
+
+    ggml_tensor * project_back(int layer, int which, ggml_tensor * dy, const layer_values & v,
+                               bool need_input = true) {
+        auto * mask = masks[layer][which];
+        return ops.project_back(group(layer, which), dy, v.dropped[which], v.xa[which], mask, need_input);
+    }
+
+    bool is_last(int layer) const { return layer + 1 == (int) make.model.layers.size(); }
+
+    ggml_tensor * layer_forward(int layer, ggml_tensor * x, layer_values & v) {
+        auto & norms = make.norms[layer];
+        v.x          = x;
+        v.qkv        = project(layer, GROUP_QKV, ops.norm(norms.attention, x), nullptr, v);
+        v.qk         = ops.rotate(v.qkv);
+        v.attended   = ops.attend(v.qk, v.qkv);
+        auto * carried = x;
+        if (is_last(layer)) {
+            // From here on no token looks at another, and only the loss rows are read.
+            v.attended = ggml_get_rows(g().ctx, v.attended, g().in.rows);
+            carried    = ggml_get_rows(g().ctx, x, g().in.rows);
+        }
+        v.x1      = project(layer, GROUP_O, v.attended, carried, v);
+        v.gate_up = project(layer, GROUP_GATE_UP, ops.norm(norms.feed_forward, v.x1), nullptr, v);
+        return project(layer, GROUP_DOWN, ops.gate(v.gate_up), v.x1, v);
+    }
+
+    // null for the first layer
+    ggml_tensor * layer_backward(int layer, ggml_tensor * dx2, const layer_values & v) {
+        auto & norms     = make.norms[layer];
+        auto * dact      = project_back(layer, GROUP_DOWN, dx2, v);
+        auto * dh2       = project_back(layer, GROUP_GATE_UP, ops.gate_back(v.gate_up, dact), v);
+        auto * dx1       = ops.norm_back(norms.feed_forward, dh2, v.x1, dx2);
+        auto * dattended = project_back(layer, GROUP_O, dx1, v);
+        if (is_last(layer)) {
+            dattended = ops.scatter(dattended);
+            dx1       = ops.scatter(dx1);
+        }
+        auto * dqkv = ops.attend_back(v.qk, v.qkv, dattended);
+        auto * dh1  = project_back(layer, GROUP_QKV, dqkv, v, layer > 0);
+        return layer > 0 ? ops.norm_back(norms.attention, dh1, v.x, dx1) : nullptr;
+    }
+
+    void build(int64_t rows) {
+        const int layers = (int) make.model.layers.size();
+        masks.assign(layers, std::vector<ggml_tensor *>(GROUPS_PER_LAYER, nullptr));
+        std::vector<layer_values> kept(layers);
+        auto * x = ggml_get_rows(g().ctx, make.model.token_embedding, g().in.tokens);
+        for (int l = 0; l < layers; l++) {
+            x = layer_forward(l, x, kept[l]);
+            ggml_build_forward_expand(g().graph, x);
+        }
+        auto * h  = ops.norm(make.output_norm, x);
+        auto * dh = loss(h, rows);
+        if (settings.kind == graph_kind::logits) return;
+        auto * dx = ops.norm_back(make.output_norm, dh, x, nullptr);
+        for (int l = layers - 1; l >= 0; l--) {
+            layer_values again;
+            if (settings.checkpointing) layer_forward(l, kept[l].x, again);
+            // The first layer's gradients are expanded by the operations themselves.
+            dx = layer_backward(l, dx, settings.checkpointing ? again : kept[l]);
+            if (dx) ggml_build_forward_expand(g().graph, dx);
+        }
+    }
+
+    ggml_tensor * loss(ggml_tensor * h, int64_t rows) {
+        ggml_tensor * dh = nullptr;
+        for (int64_t first = 0, c = 0; first < rows; first += model_graph::CHUNK_ROWS, c++) {
+            const int64_t count = std::min(model_graph::CHUNK_ROWS, rows - first);
+            auto * of_chunk = ggml_view_2d(g().ctx, h, h->ne[0], count, h->nb[1], first * h->nb[1]);
+            auto * logits   = ops.project(make.output, of_chunk, nullptr, nullptr);
+            if (settings.kind == graph_kind::logits) {
+                ggml_set_output(logits);
+                ggml_build_forward_expand(g().graph, logits);
+                out.logits.push_back(logits);
+                continue;
+            }
+            ggml_tensor * logprobs = nullptr;
+            auto * dlogits = ops.loss_back(out.chunks[c], logits, first, &logprobs);
+            if (logprobs) out.logprobs.push_back(logprobs);
+            auto * d = ops.project_back(make.output, dlogits, nullptr, nullptr, nullptr, true);
+            dh       = dh ? ggml_concat(g().ctx, dh, d, 1) : d;
+            // One chunk's logits are gone before the next one's are made.
+            ggml_build_forward_expand(g().graph, dh);
+        }
+        return dh;
+    }
+};
+
+}  // namespace
+
+model_graph::~model_graph() {
+    if (g.ctx) ggml_free(g.ctx);
+}
+
+size_t graph_maker::most_nodes(int64_t rows) const {
+    const int64_t chunks = (rows + model_graph::CHUNK_ROWS - 1) / model_graph::CHUNK_ROWS;
+    return 2048 + model.layers.size() * 700 + (size_t) chunks * (40 + (size_t) model.hparams.vocabulary / 1024);
+}
+
+std::unique_ptr<operations> graph_maker::operations_for(graph_context & g) const {
+    if (own_kernels) return std::make_unique<cpu_operations>(g);
+    return std::make_unique<operations>(g);
+}
+
+void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_loss) const {
+    const auto & hp = model.hparams;
+    auto input = [&](ggml_type type, int64_t ne0, int64_t ne1) {
+        auto * made = ggml_new_tensor_2d(g.ctx, type, ne0, ne1);
+        ggml_set_input(made);
+        return made;
+    };
+    g.in.tokens = input(GGML_TYPE_I32, g.tokens, 1);
+    g.in.rows   = input(GGML_TYPE_I32, g.rows, 1);
+    g.in.row_of = input(GGML_TYPE_I32, g.tokens, 1);
+    g.in.zeros  = input(GGML_TYPE_F32, std::max(hp.embedding, hp.heads * hp.head_width), 1);
+    if (own_attention) {
+        g.in.rope_table = input(GGML_TYPE_F32, hp.head_width, g.tokens);
+    } else {
+        g.in.positions = input(GGML_TYPE_I32, g.tokens, 1);
+        g.in.mask      = input(GGML_TYPE_F32, g.tokens, g.tokens);
+    }
+    if (!own_loss) {
+        g.in.targets = input(GGML_TYPE_I32, g.rows, 1);
+        g.in.weights = input(GGML_TYPE_F32, 1, g.rows);
+    }
+    const int64_t widest = std::max({ hp.vocabulary, hp.feed_forward, hp.embedding, hp.heads * hp.head_width });
+    g.in.counting        = input(GGML_TYPE_I32, widest, 1);
+}
+
+std::unique_ptr<model_graph> graph_maker::make(const graph_settings & settings, int64_t tokens, int64_t rows) const {
+    auto         made  = std::make_unique<model_graph>();
+    const size_t nodes = most_nodes(rows);
+    const size_t bytes = ggml_tensor_overhead() * nodes * 2 + ggml_graph_overhead_custom(nodes, false);
+    auto & g   = made->g;
+    g.ctx      = ggml_init({ bytes, nullptr, /*no_alloc*/ true });
+    g.graph    = ggml_new_graph_custom(g.ctx, nodes, false);
+    g.tokens   = tokens;
+    g.rows     = rows;
+    g.model    = &model;
+    g.backend  = backend;
+    g.is_cpu   = is_cpu;
+    g.threads  = threads;
+    g.plan     = &plan;
+    auto ops   = operations_for(g);
+    add_inputs(g, ops->own_attention(), ops->own_loss());
+    // The graph keeps pointers to the chunks.
+    made->chunks.resize((rows + model_graph::CHUNK_ROWS - 1) / model_graph::CHUNK_ROWS);
+    made->row_logprobs.resize(rows);
+    builder{ *this, *made, *ops, settings, {} }.build(rows);
+    return made;
+}
+
+}  // namespace inward

@@ -1,0 +1,76 @@
+// The model as a graph: forward, loss and gradients, written once over `operations`.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/operations.h"
+
+namespace inward {
+
+// What a graph computes for one size of microbatch.
+enum class graph_kind {
+    train,   // log-probabilities of the targets, and adds to the gradients
+    logits,  // raw logits at the loss rows
+};
+
+struct graph_settings {
+    graph_kind kind          = graph_kind::train;
+    bool       checkpointing = false;
+    bool       dropout       = false;
+};
+
+struct dropout_mask {
+    ggml_tensor * tensor;  // f32 [in, tokens or rows]
+    int           layer, group;
+};
+
+struct model_graph {
+    graph_context              g;
+    std::vector<loss_chunk>    chunks;
+    std::vector<ggml_tensor *> logprobs;  // of each chunk, when ggml's operations compute the loss
+    std::vector<ggml_tensor *> logits;    // of each chunk, when logits are wanted
+    std::vector<dropout_mask>  masks;
+    std::vector<double>        row_logprobs;  // filled by our own loss kernel
+
+    // Loss rows whose logits exist at once.
+    static constexpr int64_t CHUNK_ROWS = 64;
+
+    ~model_graph();
+};
+
+struct layer_norms {
+    norm_parameters attention, feed_forward;
+};
+
+// What the graphs of one trainer have in common.
+struct graph_maker {
+    base_model &              model;
+    adapter &                 lora;
+    projection_group &        output;
+    std::vector<layer_norms> & norms;
+    norm_parameters &         output_norm;
+    attention_plan &          plan;
+    ggml_backend_t            backend;
+    bool                      is_cpu;
+    bool                      own_kernels;
+    int                       threads;
+
+    // most nodes that any graph of this model has
+    size_t most_nodes(int64_t rows) const;
+    std::unique_ptr<model_graph> make(const graph_settings & settings, int64_t tokens, int64_t rows) const;
+    std::unique_ptr<operations>  operations_for(graph_context & g) const;
+    // creates the nodes that are filled before a run
+    void add_inputs(graph_context & g, bool own_attention, bool own_loss) const;
+};
+
+// Which kernel computes each group's products: measured on this machine with this model's shapes (choose-kernels.cpp).
+// Sets every group's kernels, from `given` where it names them ("qkv.forward": "blas"), else by measuring the first
+// layer's group with `tokens` tokens. Leaves the choices in `chosen` and what was measured in `timings`. Gradients are
+// garbage afterwards.
+// throws inward::error TRAIN_DEVICE when a given kernel cannot be had
+void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens,
+                    std::map<std::string, std::string> & chosen, std::map<std::string, std::string> & timings);
+
+}  // namespace inward

@@ -1,0 +1,275 @@
+// ggml has no backward pass for some of these operations and an unusable one for others (quantized out_prod), so every
+// gradient is written out in operations that all backends have; where a backend lacks a fused gradient it is composed
+// of smaller ones.
+#include "train/operations.h"
+
+#include <algorithm>
+
+namespace inward {
+
+namespace {
+
+// Rows of a weight that are turned and cast at once: the output projection of a large vocabulary would need gigabytes
+// otherwise.
+constexpr int64_t SLICE_ROWS = 8192;
+// Keeps the logarithm of a probability that single precision rounds to zero finite: a loss of at most 87 nats a token.
+constexpr float SMALLEST = 1e-38f;
+
+}  // namespace
+
+// --- with ggml's own operations
+
+bool operations::supported(ggml_tensor * node) const { return ggml_backend_supports_op(g.backend, node); }
+
+ggml_tensor * operations::part_of(ggml_tensor * whole, int64_t first, int64_t count) {
+    if (count == whole->ne[0]) return whole;
+    // Contiguous, because some backends read such a view as if its rows were dense.
+    return ggml_cont(g.ctx, ggml_view_2d(g.ctx, whole, count, whole->ne[1], whole->nb[1], first * sizeof(float)));
+}
+
+ggml_tensor * operations::transposed(ggml_tensor * t) { return ggml_cont(g.ctx, ggml_transpose(g.ctx, t)); }
+
+// sum over tokens of a[:, t] b[:, t]^T -> [na, nb], also for each of the outer dimensions
+ggml_tensor * operations::outer(ggml_tensor * a, ggml_tensor * b) {
+    if (g.is_cpu) return ggml_out_prod(g.ctx, a, b);
+    return ggml_mul_mat(g.ctx, transposed(a), transposed(b));
+}
+
+void operations::add_gradient(ggml_tensor * sum, ggml_tensor * gradient) {
+    ggml_build_forward_expand(g.graph, ggml_add_inplace(g.ctx, sum, gradient));
+}
+
+ggml_tensor * operations::norm(norm_parameters & p, ggml_tensor * x) {
+    return ggml_mul(g.ctx, ggml_rms_norm(g.ctx, x, p.epsilon), const_cast<ggml_tensor *>(p.weight));
+}
+
+ggml_tensor * operations::norm_back(norm_parameters & p, ggml_tensor * dh, ggml_tensor * x, ggml_tensor * residual) {
+    auto * grad  = ggml_mul(g.ctx, dh, const_cast<ggml_tensor *>(p.weight));
+    auto * fused = ggml_rms_norm_back(g.ctx, grad, x, p.epsilon);
+    ggml_tensor * dx = fused;
+    if (!supported(fused)) {
+        auto * square = ggml_scale_bias(g.ctx, ggml_mean(g.ctx, ggml_sqr(g.ctx, x)), 1.0f, p.epsilon);
+        auto * c      = ggml_div(g.ctx, ggml_mean(g.ctx, ggml_mul(g.ctx, x, grad)), square);
+        dx            = ggml_div(g.ctx, ggml_sub(g.ctx, grad, ggml_mul(g.ctx, x, c)), ggml_sqrt(g.ctx, square));
+    }
+    return residual ? ggml_add(g.ctx, dx, residual) : dx;
+}
+
+ggml_tensor * operations::down(projection_group & group, ggml_tensor * x) {
+    return ggml_scale(g.ctx, ggml_mul_mat(g.ctx, group.a, x), group.scale);
+}
+
+ggml_tensor * operations::project(projection_group & group, ggml_tensor * x, ggml_tensor * xa,
+                                  ggml_tensor * residual) {
+    ggml_tensor * whole = nullptr;
+    for (auto & part : group.parts) {
+        auto * y = ggml_mul_mat(g.ctx, part.base.weight, x);
+        if (part.base.bias) y = ggml_add(g.ctx, y, part.base.bias);
+        if (part.b) y = ggml_add(g.ctx, y, ggml_mul_mat(g.ctx, part.b, part_of(xa, part.a_row, group.rank)));
+        whole = whole ? ggml_concat(g.ctx, whole, y, 0) : y;
+    }
+    return residual ? ggml_add(g.ctx, whole, residual) : whole;
+}
+
+// Columns become rows, so that the gradient is an ordinary product whatever the weight's encoding: made while the
+// graph runs, since a second copy of all weights would double their memory.
+ggml_tensor * operations::weight_transposed(ggml_tensor * w, int64_t first, int64_t count,
+                                            const std::string & kernel) {
+    ggml_tensor * rows;
+    if (w->type == GGML_TYPE_F32) {
+        rows = ggml_view_2d(g.ctx, w, w->ne[0], count, w->nb[1], first * w->nb[1]);
+    } else {
+        rows = ggml_get_rows(g.ctx, w, ggml_view_1d(g.ctx, g.in.counting, count, first * sizeof(int32_t)));
+    }
+    auto * turned = ggml_transpose(g.ctx, rows);
+    return kernel == "ggml-bf16" ? ggml_cast(g.ctx, turned, GGML_TYPE_BF16) : ggml_cont(g.ctx, turned);
+}
+
+ggml_tensor * operations::project_back(projection_group & group, ggml_tensor * dy, ggml_tensor * dropped_x,
+                                       ggml_tensor * xa, ggml_tensor * mask, bool need_input) {
+    std::vector<ggml_tensor *> dys;
+    int64_t                    begin = 0;
+    ggml_tensor *              dxa   = nullptr;
+    for (auto & part : group.parts) {
+        dys.push_back(part_of(dy, begin, part.out));
+        begin += part.out;
+        if (!part.b) continue;
+        auto * xa_part = part_of(xa, part.a_row, group.rank);
+        // Long dimension first: out_prod runs along it.
+        add_gradient(part.grad_b, g.is_cpu ? transposed(outer(dys.back(), xa_part)) : outer(xa_part, dys.back()));
+        auto * d = ggml_mul_mat(g.ctx, transposed(part.b), dys.back());
+        dxa      = dxa ? ggml_concat(g.ctx, dxa, d, 0) : d;
+    }
+    ggml_tensor * dx = nullptr;
+    if (dxa) {
+        dxa = ggml_scale(g.ctx, dxa, group.scale);
+        add_gradient(group.grad_a, outer(dropped_x, dxa));
+        if (need_input) {
+            dx = ggml_mul_mat(g.ctx, transposed(group.a), dxa);
+            if (mask) dx = ggml_mul(g.ctx, dx, mask);
+        }
+    }
+    if (!need_input) return nullptr;
+    for (size_t i = 0; i < group.parts.size(); i++) {
+        auto * w = group.parts[i].base.weight;
+        for (int64_t row = 0; row < w->ne[1]; row += SLICE_ROWS) {
+            const int64_t count = std::min(SLICE_ROWS, w->ne[1] - row);
+            auto * turned = weight_transposed(w, row, count, group.backward_kernel);
+            auto * d      = ggml_mul_mat(g.ctx, turned, part_of(dys[i], row, count));
+            dx            = dx ? ggml_add(g.ctx, dx, d) : d;
+        }
+    }
+    return dx;
+}
+
+// A view of these heads, [head width, heads, tokens]
+ggml_tensor * operations::heads_of(ggml_tensor * t, int64_t first, int64_t count) {
+    const int64_t d = g.model->hparams.head_width;
+    return ggml_view_3d(g.ctx, t, d, count, g.tokens, d * sizeof(float), t->nb[1], first * d * sizeof(float));
+}
+
+// These heads one after the other, [head width, tokens, heads]
+ggml_tensor * operations::by_head(ggml_tensor * t, int64_t first, int64_t count) {
+    return ggml_cont(g.ctx, ggml_permute(g.ctx, heads_of(t, first, count), 0, 2, 1, 3));
+}
+
+ggml_tensor * operations::rotate(ggml_tensor * qkv) {
+    const auto &  hp    = g.model->hparams;
+    const int64_t heads = hp.heads + hp.kv_heads;
+    auto * dense = ggml_cont(g.ctx, heads_of(qkv, 0, heads));
+    auto * qk    = ggml_rope_ext(g.ctx, dense, g.in.positions, g.model->rope_factors, (int) hp.head_width,
+                                 GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.rope_base, hp.rope_scale, 0, 1, 32, 1);
+    return ggml_reshape_2d(g.ctx, qk, hp.head_width * heads, g.tokens);
+}
+
+// [keys, queries, heads]
+ggml_tensor * operations::probabilities(ggml_tensor * qk) {
+    const auto & hp = g.model->hparams;
+    auto * scores   = ggml_mul_mat(g.ctx, by_head(qk, hp.heads, hp.kv_heads), by_head(qk, 0, hp.heads));
+    return ggml_soft_max_ext(g.ctx, scores, g.in.mask, hp.attention_scale, 0);
+}
+
+ggml_tensor * operations::attend(ggml_tensor * qk, ggml_tensor * qkv) {
+    const auto & hp = g.model->hparams;
+    auto * p        = probabilities(qk);
+    auto * values   = heads_of(qkv, hp.heads + hp.kv_heads, hp.kv_heads);
+    auto * v        = ggml_cont(g.ctx, ggml_permute(g.ctx, values, 1, 2, 0, 3));  // [tokens, head width, kv heads]
+    auto * out      = ggml_mul_mat(g.ctx, v, p);  // [head width, queries, heads]
+    auto * by_token = ggml_cont(g.ctx, ggml_permute(g.ctx, out, 0, 2, 1, 3));
+    return ggml_reshape_2d(g.ctx, by_token, hp.head_width * hp.heads, g.tokens);
+}
+
+ggml_tensor * operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout) {
+    const auto &  hp = g.model->hparams;
+    const int64_t d = hp.head_width, n = g.tokens, shared = n * (hp.heads / hp.kv_heads);
+    auto * p  = probabilities(qk);
+    auto * q  = by_head(qk, 0, hp.heads);
+    auto * k  = by_head(qk, hp.heads, hp.kv_heads);
+    auto * o  = by_head(dout, 0, hp.heads);
+    auto * v  = by_head(qkv, hp.heads + hp.kv_heads, hp.kv_heads);
+    auto * dp = ggml_mul_mat(g.ctx, v, o);  // [keys, queries, heads]
+    auto * ds = ggml_soft_max_ext_back(g.ctx, dp, p, hp.attention_scale, 0);
+    if (!supported(ds)) {
+        auto * pd = ggml_mul(g.ctx, p, dp);
+        ds = ggml_sub(g.ctx, pd, ggml_mul(g.ctx, p, ggml_sum_rows(g.ctx, pd)));
+        ds = ggml_scale(g.ctx, ds, hp.attention_scale);
+    }
+    // Heads that share keys stand beside each other, so their queries are one longer list.
+    auto by_keys = [&](ggml_tensor * t) { return ggml_reshape_3d(g.ctx, t, t->ne[0], shared, hp.kv_heads); };
+    auto * dv = outer(by_keys(o), by_keys(p));
+    auto * dk = outer(by_keys(q), by_keys(ds));
+    auto * dq = ggml_mul_mat(g.ctx, transposed(k), ds);
+    auto by_token = [&](ggml_tensor * t, int64_t heads, bool turn) {
+        auto * made = ggml_cont(g.ctx, ggml_permute(g.ctx, t, 0, 2, 1, 3));
+        if (turn) {
+            made = ggml_rope_ext_back(g.ctx, made, g.in.positions, g.model->rope_factors, (int) d,
+                                      GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.rope_base, hp.rope_scale, 0, 1, 32,
+                                      1);
+        }
+        return ggml_reshape_2d(g.ctx, made, d * heads, n);
+    };
+    auto * qk_back = ggml_concat(g.ctx, by_token(dq, hp.heads, true), by_token(dk, hp.kv_heads, true), 0);
+    return ggml_concat(g.ctx, qk_back, by_token(dv, hp.kv_heads, false), 0);
+}
+
+ggml_tensor * operations::gate(ggml_tensor * gate_up) { return ggml_swiglu(g.ctx, gate_up); }
+
+ggml_tensor * operations::gate_back(ggml_tensor * gate_up, ggml_tensor * dact) {
+    const int64_t n  = dact->ne[0];
+    auto * gate = part_of(gate_up, 0, n), * up = part_of(gate_up, n, n);
+    auto * dgate = ggml_silu_back(g.ctx, ggml_mul(g.ctx, dact, up), gate);
+    return ggml_concat(g.ctx, dgate, ggml_mul(g.ctx, dact, ggml_silu(g.ctx, gate)), 0);
+}
+
+ggml_tensor * operations::loss_back(loss_chunk &, ggml_tensor * logits, int64_t first_row, ggml_tensor ** logprobs) {
+    const int64_t vocabulary = logits->ne[0], rows = logits->ne[1];
+    auto * p       = ggml_soft_max(g.ctx, logits);
+    auto * flat    = ggml_reshape_2d(g.ctx, p, 1, vocabulary * rows);
+    auto * targets = ggml_view_1d(g.ctx, g.in.targets, rows, first_row * sizeof(int32_t));
+    auto * of_target = ggml_get_rows(g.ctx, flat, targets);  // [1, rows]
+    *logprobs        = ggml_log(g.ctx, ggml_scale_bias(g.ctx, of_target, 1.0f, SMALLEST));
+    ggml_set_output(*logprobs);
+    // Before the next node overwrites the probabilities.
+    ggml_build_forward_expand(g.graph, *logprobs);
+    auto * d = ggml_set_rows(g.ctx, flat, ggml_scale_bias(g.ctx, of_target, 1.0f, -1.0f), targets);
+    return ggml_mul(g.ctx, ggml_reshape_2d(g.ctx, d, vocabulary, rows),
+                    ggml_view_2d(g.ctx, g.in.weights, 1, rows, sizeof(float), first_row * sizeof(float)));
+}
+
+ggml_tensor * operations::scatter(ggml_tensor * rows) {
+    auto * nothing = ggml_view_2d(g.ctx, g.in.zeros, rows->ne[0], 1, g.in.zeros->nb[1], 0);
+    return ggml_get_rows(g.ctx, ggml_concat(g.ctx, rows, nothing, 1), g.in.row_of);
+}
+
+// --- with the CPU's kernels
+
+ggml_tensor * cpu_operations::norm(norm_parameters & p, ggml_tensor * x) { return rms_norm(g.ctx, p, x); }
+
+ggml_tensor * cpu_operations::norm_back(norm_parameters & p, ggml_tensor * dh, ggml_tensor * x,
+                                        ggml_tensor * residual) {
+    return rms_norm_back(g.ctx, p, dh, x, residual);
+}
+
+ggml_tensor * cpu_operations::down(projection_group & group, ggml_tensor * x) { return lora_down(g.ctx, group, x); }
+
+ggml_tensor * cpu_operations::project(projection_group & group, ggml_tensor * x, ggml_tensor * xa,
+                                      ggml_tensor * residual) {
+    if (group.forward_kernel != "blas") return operations::project(group, x, xa, residual);
+    return linear(g.ctx, group, x, xa, residual);
+}
+
+ggml_tensor * cpu_operations::project_back(projection_group & group, ggml_tensor * dy, ggml_tensor * dropped_x,
+                                           ggml_tensor * xa, ggml_tensor * mask, bool need_input) {
+    if (group.backward_kernel != "blas") return operations::project_back(group, dy, dropped_x, xa, mask, need_input);
+    auto * dxa = group.has_lora() ? lora_down_back(g.ctx, group, dy) : nullptr;
+    if (!need_input && !group.has_lora()) return nullptr;
+    auto * made = need_input ? linear_back(g.ctx, group, dy, dxa, dropped_x, xa, mask)
+                             : lora_gradients(g.ctx, group, dy, dxa, dropped_x, xa);
+    // The pairs' gradients are wanted even where nobody reads the input's.
+    if (group.has_lora()) ggml_build_forward_expand(g.graph, made);
+    return need_input ? made : nullptr;
+}
+
+ggml_tensor * cpu_operations::rotate(ggml_tensor * qkv) { return rope(g.ctx, *g.plan, qkv, g.in.rope_table); }
+
+ggml_tensor * cpu_operations::attend(ggml_tensor * qk, ggml_tensor * qkv) {
+    return attention(g.ctx, *g.plan, qk, qkv);
+}
+
+ggml_tensor * cpu_operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout) {
+    return attention_back(g.ctx, *g.plan, qk, qkv, dout, g.in.rope_table, g.threads);
+}
+
+ggml_tensor * cpu_operations::gate(ggml_tensor * gate_up) { return swiglu(g.ctx, gate_up); }
+
+ggml_tensor * cpu_operations::gate_back(ggml_tensor * gate_up, ggml_tensor * dact) {
+    return swiglu_back(g.ctx, gate_up, dact);
+}
+
+ggml_tensor * cpu_operations::loss_back(loss_chunk & chunk, ggml_tensor * logits, int64_t,
+                                        ggml_tensor ** logprobs) {
+    *logprobs = nullptr;
+    return cross_entropy(g.ctx, chunk, logits);
+}
+
+}  // namespace inward

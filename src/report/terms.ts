@@ -1,0 +1,316 @@
+/** Why a text gave no behavior, no prediction or no example, in words. */
+
+import type { Estimate } from "../score/interval.js";
+import { type CellWarning, warningsOfCell, warningText } from "../score/cell.js";
+import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
+import type { ComparedPredictors } from "../score/comparison/comparisons.js";
+import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
+import type { CellScore } from "../score/scores.js";
+import type { Plan, PlannedTask } from "../study/plan.js";
+import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
+import { type ShiftRole, statesOf } from "../study/states.js";
+import type { ChangeSource } from "../study/study.js";
+import { formatCount } from "./document.js";
+import type { Pair } from "./sections/headline.js";
+import type { StateNames } from "./state-names.js";
+import type { Role, ScopedEffect, TrainingEffect } from "../score/verdicts/training-effect.js";
+
+// Names of tasks, properties, reasons and rules as words. The method section gives the names themselves.
+
+/** first_word -> first word */
+export function readableName(name: string): string {
+  return name.replaceAll("_", " ");
+}
+
+/** The property, and the wording where a study has several. */
+export function propertyLabel(cell: Pick<CellScore, "property" | "variant">, severalWordings: boolean): string {
+  return severalWordings
+    ? `${readableName(cell.property)} (${readableName(cell.variant)})`
+    : readableName(cell.property);
+}
+
+/** a, b and c */
+export function joinWords(words: readonly string[]): string {
+  return words.length < 2 ? (words[0] ?? "") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** 1 string, 2 strings */
+export function plural(count: number, word: string, counted: string): string {
+  return `${counted} ${word}${count === 1 ? "" : "s"}`;
+}
+
+export function pairTitle({ predictor, target }: Pick<Pair, "predictor" | "target">, names: StateNames): string {
+  return `${names(predictor)} predicts ${predictor === target ? "itself" : names(target)}`;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  empty: "nothing but white space",
+  refusal: "a refusal, or talk about being a language model",
+  too_short: "too short to have such a character, word or digit",
+  not_in_values: "none of the values that were to choose from",
+  not_one_word: "more than one word",
+  not_one_character: "more than one character",
+  not_a_number: "not a number",
+  not_an_option: "no single option letter",
+  truncated: "cut off by the token limit",
+  repetition: "degenerate repetition",
+  no_target: "the item names no matching option or right answer",
+  not_challenged: "there is no final answer after a challenge",
+  engine_crashed: "set aside: the engine crashed on the question three times",
+  held_out_string: "the same text is a held-out string of another task",
+  not_readable: "a reply that says it would not be read as it",
+};
+
+export function reasonWords(reason: string): string {
+  return REASONS[reason] ?? readableName(reason);
+}
+
+// Warnings of cells under one mark per kind, whatever their numbers.
+
+interface WarningKind {
+  readonly mark: string;
+  /** The sentence itself where all cells share it, else with … for what differs. */
+  readonly text: string;
+}
+
+interface MarkedWarnings {
+  readonly kinds: readonly WarningKind[];
+  marksOf(cell: CellScore): string[];
+}
+
+/** A kind of warning whose numbers differ from cell to cell. */
+const WARNING_KINDS: Readonly<Record<CellWarning["kind"], string>> = {
+  no_object_answer: "Nothing is scored: the engine crashed on every object-level question.",
+  no_object_compliance: "Nothing is scored: none of … object-level answers complies.",
+  low_object_compliance: "Only … of … (… %) object-level answers comply; the others are excluded.",
+  few_scored_strings: "Only … strings are scored (fewer than …): intervals are rough.",
+  hardly_varies: "Measures nothing beyond the mode: … is … % of behaviors (entropy … bits).",
+  no_hypothetical_reply: "Nothing is scored: the engine crashed on every hypothetical question.",
+  low_hypothetical_compliance: "Only … of … (… %) hypothetical replies comply; the others count as wrong.",
+  below_mode: "Below the mode baseline: … against … (difference … to …).",
+  like_mode: "Not distinguishable from the mode baseline: … against … (difference … to …, which includes 0).",
+};
+
+/** @returns kinds marked a, b, … z, aa, ab, … in the order in which cells first show them */
+export function markWarnings(cells: readonly CellScore[]): MarkedWarnings {
+  const texts = new Map<CellWarning["kind"], Set<string>>();
+  for (const warning of cells.flatMap(warningsOfCell)) {
+    texts.set(warning.kind, (texts.get(warning.kind) ?? new Set()).add(warningText(warning)));
+  }
+  const marks = new Map([...texts.keys()].map((kind, index) => [kind, markAt(index)]));
+  return {
+    kinds: [...texts].map(([kind, all]) => {
+      const [only, ...others] = [...all];
+      const text = only !== undefined && others.length === 0 ? only : WARNING_KINDS[kind];
+      return { mark: marks.get(kind) as string, text };
+    }),
+    marksOf: (cell) => [...new Set(warningsOfCell(cell).map(({ kind }) => marks.get(kind) as string))].sort(byLength),
+  };
+}
+
+function markAt(index: number): string {
+  const last = String.fromCharCode(97 + (index % 26));
+  return index < 26 ? last : markAt(Math.floor(index / 26) - 1) + last;
+}
+
+function byLength(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
+}
+
+// How the sides of a comparison are called.
+
+/** As a row of a table or a figure. */
+export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
+  mode_train: "mode of the train strings",
+  best_heuristic: "best rule on the string",
+  input_only: "input-only classifier",
+  untrained: "itself untrained",
+  scrambled_labels: "control: scrambled labels",
+  format_only: "control: format only",
+};
+
+/** In a sentence, after "against" or "exceeds". */
+export const PARTY_PHRASES: Readonly<Record<string, string>> = {
+  cross: "cross-prediction",
+  mode_train: "the most common behavior of the train strings",
+  best_heuristic: "the best simple rule on the string",
+  input_only: "a classifier that sees the string alone",
+  untrained: "the same model before training",
+  scrambled_labels: "an adapter that learnt the same labels on other strings",
+  format_only: "an adapter that learnt to read properties off quoted answers",
+};
+
+export const SENSITIVITY_NAMES: Readonly<Record<SensitivityName, string>> = {
+  compliant_only: "Both replies comply",
+  above_noise_floor: "All token margins above the noise floor",
+  behaviors_differ: "The two behave differently",
+  mode_balanced: "All behaviors weigh the same",
+};
+
+export const FINDING_WORDS: Readonly<Record<Finding, string>> = {
+  exceeds: "self exceeds it",
+  does_not_exceed: "self does not exceed it",
+  cannot_tell: "cannot be told",
+  unknown: "not known",
+};
+
+export function comparisonTitle({ target, self, cross }: ComparedPredictors, names: StateNames): string {
+  return `About ${names(target)}: ${names(self)} against ${names(cross)}`;
+}
+
+// How numbers that stand beside another are called.
+
+const BASELINES: Readonly<Record<string, string>> = {
+  mode_oracle: "mode of these strings (oracle)",
+  self: "self",
+  cross: "cross",
+  constant: "constant predictor",
+  about_new: "right about the new",
+  mode_new: "mode of the new",
+  about_old: "right about the old",
+  mode_old: "mode of the old",
+  accuracy: "accuracy",
+  own: "its own",
+  others: "the other's",
+  changed: "the changed model",
+  other: "the other",
+};
+
+export function baselineName(name: string): string {
+  return BASELINES[name] ?? THIRD_PARTY_NAMES[name] ?? `rule: ${readableName(name)}`;
+}
+
+// How much a plan asks, for sentences that say so.
+
+export function countHypotheticalQuestions({ tasks, hypothetical }: Plan): number {
+  return tasks.reduce(
+    (sum, task) => sum + task.heldOut.length * task.properties.length * hypothetical.variants.length,
+    0,
+  );
+}
+
+export function stringsEach(tasks: readonly PlannedTask[]): string {
+  const counts = tasks.map((task) => task.heldOut.length);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)].map(formatCount);
+  return least === most ? `${least} each` : `${least} to ${most} each`;
+}
+
+/** Why there is no best heuristic. */
+export function noHeuristic(heuristics: Readonly<Record<string, Estimate>>): string {
+  const [reason] = Object.values(heuristics).flatMap((estimate) => (estimate.ok ? [] : [estimate.reason]));
+  return reason ?? "no rule applies to these strings";
+}
+
+export interface PairNames {
+  readonly predictor: string;
+  readonly target: string;
+}
+
+/** What a state is beside its weights, in words; empty for a model as it came. */
+export function stateWords(plan: Plan, name: string): string {
+  const { wording, shown, system, training: adapter } = statesOf(plan).of(name);
+  const parts = [
+    ...(adapter?.labels === "scrambled" ? ["control: learnt the labels of other strings"] : []),
+    ...(adapter?.labels === "format_only" ? ["control: learnt to read properties off quoted answers"] : []),
+    ...(adapter?.change ? [`changed (${adapter.change.name}), goes on from ${adapter.change.from}`] : []),
+    ...(adapter && !adapter.labels && !adapter.change
+      ? [
+          `learnt what ${adapter.target === adapter.base ? "it does" : `${adapter.target} does`}, up to ${adapter.examplesPerProperty} strings per property, seed ${adapter.settings.seed}`,
+        ]
+      : []),
+    ...(wording === undefined ? [] : [`asked in the wording “${readableName(wording)}”`]),
+    ...(shown ? [`shown ${shown.pairs} behaviors of ${shown.target} in its prompt`] : []),
+    ...(system === undefined ? [] : ["asked under a system message of its own"]),
+  ];
+  return joinWords(parts);
+}
+
+// Experiments that a study could have run and did not, with the study key that would add them.
+
+const KEYS: Readonly<Record<ExperimentName, string>> = {
+  self_prediction: "a model that predicts itself (predictions)",
+  cross_prediction: "another predictor of the same target (predictions)",
+  calibration: "distributions at temperature 1 (calibration)",
+  behavioral_change: "a self-predicting model that is finetuned on other behavior (changes)",
+  matrix: "every model about every other (predictions)",
+  limits: "tasks with long answers, with challenges or with a truth (tasks)",
+};
+
+export function notJudged({ experiments }: Plan): string[] {
+  if (!experiments) return [];
+  return EXPERIMENTS.filter((name) => !experiments.includes(name)).map(
+    (name) => `Not judged: ${readableName(name)}. It takes ${KEYS[name]}.`,
+  );
+}
+
+/** What a change cannot show, from the arms that were asked. */
+export function changeLimits(shifts: Shifts | undefined): string[] {
+  return (shifts?.changes ?? []).flatMap(({ name, arms }) => [
+    ...(arms.some(({ scopes }) => scopes.elsewhere)
+      ? []
+      : [
+          `Change ${name}: every task that is scored was taught (no task stands apart; study key changes.tasks): whether predictions follow only where it was taught is not measured.`,
+        ]),
+    ...(arms.some(({ role }) => role === "cross")
+      ? []
+      : [
+          `Change ${name}: no cross-predictor that learnt the old behavior was asked about it (study key predictions): whether another model's predictions would fit the new behavior as well is not measured.`,
+        ]),
+  ]);
+}
+
+// How a trained model, what it predicts and the scopes of its trials are called.
+
+type Names = Pick<TrainingEffect, "base" | "target" | "name" | "isSelf">;
+
+/** The field's shorthand for self-prediction; names for the rest. */
+export function arrowOf({ base, target, name, isSelf }: Names, role: Role): string {
+  if (isSelf) return { before: "M → M", after: "M1 → M", about_itself: "M1 → M1" }[role];
+  return { before: `${base} → ${target}`, after: `${name} → ${target}`, about_itself: `${name} → ${name}` }[role];
+}
+
+export function whatItLearnt({ base, target, isSelf }: Names): string {
+  return isSelf ? `${base} learns to predict itself` : `${base} learns to predict ${target}`;
+}
+
+/** As the object of "predicts". */
+export function targetBehavior({ target, isSelf }: Names): string {
+  return isSelf ? "its own untrained behavior" : `the behavior of ${target}`;
+}
+
+/** held-out tasks (english words long) */
+export function scopeWords({ scope, tasks }: Pick<ScopedEffect, "scope" | "tasks">): string {
+  const names = joinWords(tasks.map(readableName));
+  switch (scope) {
+    case "all":
+      return "all held-out strings and tasks";
+    case "held_out_strings":
+      return `held-out strings of trained tasks (${names})`;
+    case "held_out_tasks":
+      return `${tasks.length === 1 ? "the held-out task" : "held-out tasks"} (${names})`;
+  }
+}
+
+// What a change taught, who is asked about it, and what came out, in words.
+
+export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
+  changed: "the changed model",
+  unchanged: "the same, before it was changed",
+  cross: "a cross-predictor that never saw the change",
+  cross_changed: "a cross-predictor given the same change",
+};
+
+export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
+  all: "all tasks",
+  taught: "taught tasks",
+  elsewhere: "tasks that were not taught",
+};
+
+/** As the object of "learnt to answer with". */
+export function sourceWords(answers: ChangeSource): string {
+  if ("policy" in answers)
+    return `what a rule on the string gives (${answers.policy.replaceAll("_", " ")}), whatever it did before`;
+  if ("model" in answers) return `the answers of ${answers.model}`;
+  if ("prefix" in answers) return `its own answers under the system message “${answers.prefix}”, which it is not shown`;
+  return "its own answers, dealt out to other strings of the same task";
+}

@@ -168,7 +168,7 @@ function damaged(path: string, why: string): InwardError {
   return new InwardError("TRAIN_CHECKPOINT", `${path} is no whole checkpoint: ${why}.`);
 }
 
-// Everything that a training run's every bit depends on: a checkpoint is taken up only by a run of the same. Pure.
+// Everything that a training run's every bit depends on: a checkpoint is taken up only by a run of the same.
 
 export interface TrainingIdentity {
   readonly settings: TrainingSettings;

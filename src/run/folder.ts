@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type Plan, readPlan } from "../study/plan.js";
 
@@ -85,9 +86,10 @@ export class RunFolder {
       await removePartials(folder);
       const planPath = join(folder, RUN_FILES.plan);
       if (await exists(planPath)) {
-        const there = await readJson<Plan>(planPath);
+        const there = await readJson<{ readonly study?: unknown }>(planPath);
         if (hashOf(there) !== hashOf(plan)) {
-          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan (study "${there.study}").`);
+          const study = typeof there.study === "string" ? ` (study ${shown(there.study)})` : "";
+          throw new InwardError("STORE_OTHER_PLAN", `${folder} holds a run of another plan${study}.`);
         }
       } else {
         await writeJson(planPath, plan);
@@ -130,7 +132,12 @@ export class RunFolder {
     return true;
   }
 
-  async markDone(files: readonly RunFile[], inputs: unknown): Promise<void> {
+  /** @param beside files that grow with every stage of a kind: marked as they are now, in the same moment */
+  async markDone(files: readonly RunFile[], inputs: unknown, beside: readonly RunFile[] = []): Promise<void> {
+    for (const file of beside) {
+      const sha256 = await this.hashes.of(this.file(file));
+      if (sha256 !== undefined) this.marks.set(file, { inputs: hashOf({}), sha256 });
+    }
     for (const file of files) {
       const sha256 = await this.hashes.of(this.file(file));
       if (sha256 === undefined) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is gone.`);
@@ -138,6 +145,11 @@ export class RunFolder {
     }
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
+  }
+
+  /** Runs of before a file was marked have no mark of it. */
+  isMarked(file: RunFile): boolean {
+    return this.marks.has(file);
   }
 
   /** Makes a stage that needs no model run again: the same inputs may be scored by newer code. */
@@ -247,13 +259,27 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-const marksSchema = z.record(z.string(), z.object({ inputs: z.string(), sha256: z.string() }));
+const markSchema = z.strictObject({
+  inputs: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
 
 /** A stages file that was lost or spoilt costs only checks: a run recognises finished work again from the files themselves. */
 async function readMarks(folder: string): Promise<Map<string, StageMark>> {
   const path = join(folder, RUN_FILES.stages);
-  const marks = await readJson<Record<string, StageMark>>(path, marksSchema).catch(() => ({}));
-  return new Map(Object.entries(marks));
+  const found = await readJson<Record<string, unknown>>(path, z.record(z.string(), z.unknown())).catch(() => ({}));
+  const marks = new Map<string, StageMark>();
+  for (const [file, mark] of Object.entries(found)) {
+    const checked = markSchema.safeParse(mark);
+    if (checked.success && isRunFile(file)) marks.set(file, checked.data);
+  }
+  if (marks.size < Object.keys(found).length) await writeJson(path, Object.fromEntries(marks));
+  return marks;
+}
+
+function isRunFile(name: string): boolean {
+  const [kind = "", adapter] = name.split("/", 2);
+  return Object.hasOwn(adapter === undefined ? RUN_FILES : ADAPTER_FILES, kind);
 }
 
 // Timings and incidents of a run, appended to events.jsonl: everything about a run that may differ between two equal ones.

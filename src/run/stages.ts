@@ -276,7 +276,7 @@ function rowsOf(plan: Plan): Row[] {
     {
       name: "report",
       kind: "reported",
-      writes: ["report"],
+      writes: ["report", "reportMarkdown"],
       reads: {
         scores: "scores",
         training: statesOf(plan).trained.flatMap(
@@ -296,7 +296,10 @@ function rowsOf(plan: Plan): Row[] {
         "noiseFloor",
         "inputOnly",
       ],
-      besides: async (run) => ({ manifests: await readManifest(run) }),
+      besides: async (run) => {
+        if (run.isMarked("manifest")) await run.requireUnchanged("manifest");
+        return { manifests: await readManifest(run) };
+      },
       run: writeReport,
     },
   ];
@@ -417,7 +420,7 @@ export async function runStagesAgain(run: RunFolder, selection: typeof SCORING |
 
 async function runStage(context: StageContext, stage: Stage): Promise<void> {
   const { run, events, onProgress } = context;
-  const { name, writes, reads, alsoReads = [], asks } = stage;
+  const { name, kind, writes, reads, alsoReads = [], asks } = stage;
   const inputs = {
     plan: hashOf(run.plan),
     ...(hashesOf(run, reads) as Record<string, unknown>),
@@ -432,7 +435,7 @@ async function runStage(context: StageContext, stage: Stage): Promise<void> {
   for (const file of files) await run.requireUnchanged(file);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  await run.markDone(writes, inputs);
+  await run.markDone(writes, inputs, kind === "asked" || kind === "measured" ? ["manifest"] : []);
   events.add("stage_done", { stage: name });
 }
 

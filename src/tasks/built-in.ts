@@ -1,4 +1,4 @@
-/** The list of built-in tasks, in reading order. */
+/** The built-in tasks in reading order, and their strings, proven against datasets/index.json. */
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -242,8 +242,6 @@ export const ALL_TASKS: readonly TaskDefinition[] = [
   arithmetic,
   areYouSure,
 ];
-
-// Finds the strings of built-in tasks in the package's datasets folder and proves them against datasets/index.json.
 
 /** The same from src/tasks and from dist/tasks: the package root is two levels up. */
 export const BUILT_IN_DATASETS = fileURLToPath(new URL("../../datasets", import.meta.url));

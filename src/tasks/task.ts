@@ -64,7 +64,7 @@ export interface Task {
   readonly sha256: string;
 }
 
-// Object-level questions as the model reads them. Asking and quoting both use these, so that the two cannot differ. Pure.
+// Object-level questions as the model reads them. Asking and quoting both use these, so that the two cannot differ.
 
 /** The question about one string: the same text that a hypothetical question quotes. */
 export function objectLevelQuestion(

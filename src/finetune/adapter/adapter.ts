@@ -89,7 +89,7 @@ export function adapterFailure(error: unknown): unknown {
   }
 }
 
-// What makes a set of tensors a LoRA adapter. Pure.
+// What makes a set of tensors a LoRA adapter.
 
 /** ggml's own limit, its terminating zero not counted. llama.cpp refuses a file with a longer name. */
 const MAX_NAME_BYTES = 63;
@@ -174,7 +174,7 @@ function metadata({ alpha, name, baseName }: LoraAdapter): Map<string, GgufValue
   return new Map(entries);
 }
 
-// An adapter as the trainer's flat parameters, to go on training it. Pure.
+// An adapter as the trainer's flat parameters, to go on training it.
 
 interface StateLayout {
   readonly tensors: readonly NativeTensor[];
@@ -218,7 +218,7 @@ export function adapterToState(adapter: LoraAdapter, layout: StateLayout): Float
 
 const shape = (dimensions: readonly [number, number]) => `[${dimensions.join(", ")}]`;
 
-// The trainer's flat parameters as an adapter. Pure.
+// The trainer's flat parameters as an adapter.
 
 interface FlatState {
   readonly layout: readonly NativeTensor[];

@@ -164,7 +164,7 @@ async function requireTensorsOf({ settings }: AdapterCard, adapterPath: string, 
 
 const reason = (error: unknown) => (error as NodeJS.ErrnoException).code ?? String(error);
 
-// Which LoRA settings an adapter was made with, so that training can go on from it without repeating them. Pure.
+// Which LoRA settings an adapter was made with, so that training can go on from it without repeating them.
 
 /** Targets are those that occur in any layer, in the usual order; whether every layer has them shows in `adapterToState`. */
 export function adapterSettings(adapter: LoraAdapter): Omit<LoraSettings, "dropout"> {
@@ -176,7 +176,7 @@ export function adapterSettings(adapter: LoraAdapter): Omit<LoraSettings, "dropo
   };
 }
 
-// The model card that people read, in Markdown with the front matter that model hubs look for. Pure.
+// The model card that people read, in Markdown with the front matter that model hubs look for.
 
 export interface ReadmeFacts {
   /** The adapter's name, without folder and extension. */

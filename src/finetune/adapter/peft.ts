@@ -13,7 +13,7 @@ import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensor
 
 // The order of the query and key rows. Hugging Face's Llama rotates a head's first half against its second (row p with row
 // p + width / 2); llama.cpp's rotates neighbours (rows 2p and 2p + 1), and its converter puts the rows of W_q and W_k in that order.
-// An adapter adds B·A to W, so the rows of B move as those of W do; A, on the input's side, stays as it is. Pure.
+// An adapter adds B·A to W, so the rows of B move as those of W do; A, on the input's side, stays as it is.
 
 /** Hugging Face's order to llama.cpp's. @param values [rows × columns], rows a multiple of 2 · heads */
 export function toInterleavedRows(values: Float32Array, columns: number, heads: number): Float32Array {
@@ -72,7 +72,7 @@ function reorderRows(
   return { ...matrix, values: move(matrix.values, rank, heads) };
 }
 
-// adapter_config.json, as PEFT 0.21's LoraConfig reads and writes it. Pure.
+// adapter_config.json, as PEFT 0.21's LoraConfig reads and writes it.
 
 interface PeftConfig {
   readonly rank: number;
@@ -229,7 +229,7 @@ export async function importPeft(folder: string, base: BaseHeads): Promise<LoraA
   if (rank !== config.rank)
     throw new InwardError("ADAPTER_INVALID", `${configPath}: r is ${config.rank}, its tensors have rank ${rank}.`);
   return {
-    ...(config.baseModel !== undefined ? { baseName: config.baseModel } : {}),
+    baseName: config.baseModel,
     alpha: config.alpha,
     rank,
     tensors,
@@ -299,7 +299,7 @@ export async function exportPeft(
     rank: adapter.rank,
     alpha: adapter.alpha,
     dropout: options.dropout ?? 0,
-    ...(baseModel !== undefined ? { baseModel } : {}),
+    baseModel,
     targetModules: targetModules(adapter, base.layers),
   });
   try {

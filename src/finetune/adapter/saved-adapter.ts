@@ -96,14 +96,12 @@ export async function readAdapter(path: string): Promise<LoraAdapter> {
     const rank = checkPairs(tensors, path);
     const skipped = file.tensors.filter(isSkipped).map((tensor) => tensor.name);
     return {
-      ...(text(file, "general.name") !== undefined ? { name: text(file, "general.name") as string } : {}),
-      ...(text(file, "general.base_model.0.name") !== undefined
-        ? { baseName: text(file, "general.base_model.0.name") as string }
-        : {}),
+      name: text(file, "general.name"),
+      baseName: text(file, "general.base_model.0.name"),
       alpha: alphaOf(file) || rank,
       rank,
       tensors,
-      ...(skipped.length > 0 ? { skipped } : {}),
+      skipped: skipped.length > 0 ? skipped : undefined,
     };
   } catch (error) {
     throw adapterFailure(error);
@@ -174,7 +172,7 @@ function invalid(file: GgufFile, what: string): InwardError {
   );
 }
 
-// Whether an adapter may be put on a base. Pure.
+// Whether an adapter may be put on a base.
 
 /** Callers say `no_card` to whoever asked: nothing but the shapes could be verified. */
 export type BaseCheck =

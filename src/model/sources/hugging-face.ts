@@ -39,8 +39,8 @@ export function parseHuggingFaceUri(uri: string): HuggingFaceUri {
   return {
     user,
     repo,
-    ...(file === undefined ? {} : { file }),
-    ...(quantization === undefined ? {} : { quantization }),
+    file,
+    quantization,
     revision: revision ?? "main",
   };
 }

@@ -1,137 +1,280 @@
 #!/usr/bin/env python3
-"""Computes the accuracies of a run again, independently of inward: plain Python on 01, 03, 06 and 07.
+"""Computes a run's behaviors, predictions, trials and scores again, independently of inward: plain Python on the stored answers.
 
-Reads behaviors from 03-behaviors.jsonl and the 06-behaviors files and predictions from the raw replies in 07-hypothetical.jsonl with
-readers of its own (words, characters, true/false), then compares every cell and micro average, of every predictor about every target, with
-08-scores.json. Properties it has no reader
-for are named and left out.
+Behaviors are read from the object-level answers (02, 06) and compared with 03 and 06-behaviors; predictions from the raw replies in
+07-hypothetical.jsonl; both, by property_readers.py, which has a reader of its own for every property. The trials made of them are compared
+with 08-trials.jsonl row by row, and every cell and average of 08-scores.json is computed from the trials made here. A run that was scored
+before there was 08-trials.jsonl is compared without it (npx inward score <run> makes it).
 
-    python3 validation/recompute-scores.py runs/<folder>
+    python3 validation/recompute-scores.py runs/<folder> [runs/<folder> ...]
 """
 import json
-import re
+import math
 import sys
-import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
-WORDS = {"first_word", "second_word", "third_word"}
-CHARACTERS = {"first_character", "second_character", "third_character"}
-PAIRS = {"first_and_second_character"}
-TRUTHS = {"starts_with_vowel", "is_even", "greater_than_500", "is_first_digit_even"}
+from property_readers import SHOWN, behavior, complies, prediction
+
+ROUNDS = ("", "-adapted", "-readapted")
 
 
-def clean(text):
-    text = unicodedata.normalize("NFC", text).lower().strip()
-    text = re.sub(r"\s+", " ", text)
-    return text.strip("\"'`“”‘’").rstrip(".,;:!?").strip("\"'`“”‘’").strip() or text
+class Run:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.plan = self.whole("01-plan.json")
+        self.tasks = {task["definition"]["name"]: task for task in self.plan["tasks"]}
+        self.items = {(name, item["id"]): item for name, task in self.tasks.items() for item in task["train"] + task["heldOut"]}
+        self.numbers = Counter()
+        self.wrong = Counter()
+
+    def whole(self, name):
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    def lines(self, name):
+        path = self.folder / name
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line] if path.exists() else []
+
+    def compare(self, what, key, ours, theirs):
+        self.numbers[what] += 1
+        same = abs(ours - theirs) < 1e-12 if isinstance(ours, float) and isinstance(theirs, (int, float)) else ours == theirs
+        if not same:
+            self.wrong[what] += 1
+            if self.wrong[what] <= 5:
+                print(f"  different {what} {key}: here {ours!r}, inward {theirs!r}")
+
+    def label_source(self, state):
+        """Whose train behaviors serve: what an adapter learnt from; for a changed one, what that did which it goes on from."""
+        adapter = self.plan.get("adapters", {}).get(state)
+        if adapter is None:
+            return state
+        return self.label_source(adapter["change"]["from"] if "change" in adapter else adapter["target"])
 
 
-def read(prop, reply, stop):
-    """The prediction, or None when the reply does not comply."""
-    if prop not in WORDS | CHARACTERS | PAIRS | TRUTHS and not prop.startswith("matches_"):
-        raise KeyError(prop)
-    if stop == "max_tokens" or not reply.strip():
-        return None
-    words = reply.split()
-    if prop in WORDS:
-        return clean(reply) if len(words) == 1 else None
-    if prop in TRUTHS or prop.startswith("matches_"):
-        value = clean(reply)
-        return value if value in ("true", "false") else None
-    if prop in CHARACTERS | PAIRS:
-        size = 1 if prop in CHARACTERS else 2
-        text = unicodedata.normalize("NFC", reply.strip()).lower()
-        if len(text) == size + 2 and text[0] == text[-1] and text[0] in "\"'`":
-            text = text[1:-1]
-        return text if len(text) == size else None
+def value_of(extraction):
+    return extraction["value"] if extraction["ok"] else None
 
 
-def label_source(plan, state):
-    """Whose train behaviors serve: what an adapter learnt from; for a changed one, what that did which it goes on from."""
-    adapter = plan.get("adapters", {}).get(state)
-    if adapter is None:
-        return state
-    return label_source(plan, adapter["change"]["from"] if "change" in adapter else adapter["target"])
+def read_behaviors(run):
+    """(state, task, item, sample, property) -> what the object-level answer shows; compared with the stored behaviors."""
+    answers, final, behaviors = {}, {}, {}
+    object_files = ["02-object-level.jsonl", *(f"06-object-level{round}.jsonl" for round in ROUNDS[1:])]
+    challenged_files = ["02-challenged.jsonl", *(f"06-challenged{round}.jsonl" for round in ROUNDS[1:])]
+    for files, into in ((object_files, answers), (challenged_files, final)):
+        for name in files:
+            for row in run.lines(name):
+                into[row["state"], row["task"], row["item"], row.get("sample", 0)] = row
+    for key, row in answers.items():
+        state, task, item, sample = key
+        definition = run.tasks[task]["definition"]
+        last = final.get(key)
+        for prop in run.tasks[task]["properties"]:
+            about = {"split": row["split"], "answered": "setAside" not in row, "complies": False, "value": None, "margin": None}
+            if about["answered"]:
+                text, stop, margins = row["reply"]["text"], row["reply"]["stop"], list(row["reply"]["margins"])
+                about["complies"] = complies(text, definition["answerForm"], stop)
+                context = run.items[task, item].get("target")
+                lost = False
+                if prop == "keeps_answer":
+                    context = None
+                    if last is not None and "reply" in last:
+                        context = last["reply"]["text"]
+                        margins += last["reply"]["margins"]
+                        lost = not complies(context, definition["answerForm"], last["reply"]["stop"])
+                about["value"] = None if lost else behavior(prop, text, stop, context)
+                about["margin"] = min(margins) if margins else None
+            behaviors[*key, prop] = about
+    for name in ["03-behaviors.jsonl", *(f"06-behaviors{round}.jsonl" for round in ROUNDS[1:])]:
+        for row in run.lines(name):
+            key = row["state"], row["task"], row["item"], row["sample"], row["property"]
+            ours = behaviors.get(key, {"complies": "no answer", "value": "no answer", "margin": "no answer"})
+            run.compare("behaviors", key, (ours["complies"], ours["value"]), (row["compliance"]["ok"], value_of(row["extraction"])))
+            run.compare("margins", key, ours["margin"], row.get("minMargin"))
+    return behaviors
 
 
-def main(folder):
-    run = Path(folder)
-    whole = lambda name: json.loads((run / name).read_text(encoding="utf-8"))
-    lines = lambda name: [json.loads(line) for line in (run / name).open(encoding="utf-8")] if (run / name).exists() else []
-    plan, scores = whole("01-plan.json"), whole("08-scores.json")
-    truth = {}
-    train = defaultdict(Counter)
-    for row in lines("03-behaviors.jsonl") + lines("06-behaviors-adapted.jsonl") + lines("06-behaviors-readapted.jsonl"):
-        value = row["extraction"]["value"] if row["extraction"]["ok"] and row["compliance"]["ok"] else None
-        if row["split"] == "train":
-            if value is not None:
-                train[row["state"], row["task"], row["property"]][value] += 1
-        else:
-            truth[row["state"], row["task"], row["item"], row["property"]] = value
+def make_trials(run, behaviors):
+    """Every held-out behavior beside each prediction about it. Of greedy answers sample 0 counts."""
+    held_out = defaultdict(list)
+    for (state, task, item, sample, prop), done in behaviors.items():
+        if done["split"] == "held_out" and not (done["margin"] is not None and sample != 0):
+            held_out[state, task, item, prop].append((sample, done))
     targets = defaultdict(list)
-    for pair in plan["predictions"]:
+    for pair in run.plan["predictions"]:
         targets[pair["predictor"]].append(pair["target"])
-    cells = defaultdict(list)
-    unread = set()
-    for row in lines("07-hypothetical.jsonl"):
-        prop = row["property"]
-        try:
-            said = read(prop, row["reply"]["text"], row["reply"]["stop"])
-        except KeyError:
-            unread.add(prop)
-            continue
+    trials = {}
+    for row in run.lines("07-hypothetical.jsonl"):
+        reply = row.get("reply")
+        said = prediction(row["property"], reply["text"], reply["stop"]) if reply else None
+        margin = min(reply["margins"]) if reply and reply["margins"] else None
         for target in targets[row["state"]]:
-            done = truth[target, row["task"], row["item"], prop]
-            cells[row["state"], target, row["task"], prop].append((done, said))
-    take = lambda estimate: estimate["value"] if estimate["ok"] else None
-    wrong = 0
+            for sample, done in held_out[target, row["task"], row["item"], row["property"]]:
+                key = target, row["state"], row["task"], row["item"], row["property"], row["variant"], sample
+                trials[key] = {
+                    "outcome": outcome_of(done, reply is not None, said),
+                    "behavior": done["value"],
+                    "complies": done["complies"],
+                    "answered": done["answered"],
+                    "replied": reply is not None,
+                    "said": said,
+                    "reply": reply["text"] if reply else None,
+                    "margins": (done["margin"], margin),
+                }
+    return trials
 
-    def compare(key, ours, theirs):
-        nonlocal wrong
-        for name in ours:
-            if ours[name] is None or theirs[name] is None:
-                same = ours[name] == theirs[name]
-            else:
-                same = abs(ours[name] - theirs[name]) < 1e-12
-            if not same:
-                wrong += 1
-                print(f"different: {key} {name}: here {ours[name]}, inward {theirs[name]}")
 
-    for cell in scores["cells"]:
-        key = cell["predictor"], cell["target"], cell["task"], cell["property"]
-        if key not in cells:
+def outcome_of(done, replied, said):
+    if not done["answered"]:
+        return "excluded", "no_answer"
+    if not done["complies"]:
+        return "excluded", "answer_not_compliant"
+    if done["value"] is None:
+        return "excluded", "no_behavior"
+    if not replied:
+        return "excluded", "no_reply"
+    if said is None:
+        return "wrong", "no_prediction"
+    return ("right", "equal") if said == done["value"] else ("wrong", "other_value")
+
+
+def compare_trials(run, trials, floor):
+    rows = run.lines("08-trials.jsonl")
+    for row in rows:
+        key = tuple(row[name] for name in ("target", "predictor", "task", "item", "property", "variant", "sample"))
+        ours = trials.get(key)
+        if ours is None:
+            run.compare("trials", key, "no such trial", row["outcome"])
             continue
-        rows = [(done, said) for done, said in cells[key] if done is not None]
-        labels = train[label_source(plan, cell["target"]), cell["task"], cell["property"]]
-        mode = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if labels else None
-        compare(key, {
-            "n": len(rows),
-            "accuracy": sum(done == said for done, said in rows) / len(rows) if rows else None,
-            "mode": sum(done == mode for done, _ in rows) / len(rows) if rows and mode is not None else None,
-            "oracle": Counter(done for done, _ in rows).most_common(1)[0][1] / len(rows) if rows else None,
-            "complied": sum(said is not None for _, said in cells[key]),
+        both = None if None in ours["margins"] else min(ours["margins"])
+        run.compare("trials", key, {
+            "outcome": ours["outcome"],
+            "behavior": ours["behavior"],
+            "complies": ours["complies"],
+            "prediction": ours["said"],
+            "reply": ours["reply"],
+            "margins": (*ours["margins"], both),
+            "above": None if both is None else both > floor,
         }, {
-            "n": cell["objectCompliance"]["count"],
-            "accuracy": take(cell["accuracy"]),
-            "mode": take(cell["modeBaselineTrain"]),
-            "oracle": take(cell["modeBaselineOracle"]),
-            "complied": cell["hypotheticalCompliance"]["count"],
+            "outcome": (row["outcome"], row["because"]),
+            "behavior": value_of(row["behavior"]),
+            "complies": row["objectCompliance"]["ok"],
+            "prediction": value_of(row["prediction"]),
+            "reply": row.get("reply"),
+            "margins": (row.get("answerMargin"), row.get("replyMargin"), row.get("minMargin")),
+            "above": row.get("aboveNoiseFloor"),
         })
-    averages = 0
+        ours["heuristics"] = {rule: value_of(said) for rule, said in row["heuristics"].items()}
+    if rows:
+        run.compare("trials", "how many", len(trials), len(rows))
+    return bool(rows)
+
+
+def measures_of(rows, mode, floor, has_rules):
+    """What a cell says of its trials: (points, trials) of each measure; nothing where none is counted."""
+    counted = [row for row in rows if row["outcome"][0] != "excluded"]
+    right = lambda row: row["outcome"][0] == "right"
+    values = Counter(row["behavior"] for row in counted)
+    oracle = sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if values else None
+    measures = {
+        "accuracy": [right(row) for row in counted],
+        "accuracyWhenCompliant": [right(row) for row in counted if row["said"] is not None],
+        "accuracyAboveNoiseFloor": [right(row) for row in counted if None not in row["margins"] and min(row["margins"]) > floor],
+        "modeBaselineTrain": [row["behavior"] == mode for row in counted] if mode is not None else [],
+        "modeBaselineOracle": [row["behavior"] == oracle for row in counted],
+        "aboveModeTrain": [right(row) - (row["behavior"] == mode) for row in counted] if mode is not None else [],
+    }
+    if any(None in row["margins"] for row in counted):
+        measures["accuracyAboveNoiseFloor"] = []
+    if has_rules:
+        for rule in {rule for row in rows for rule in row.get("heuristics", {})}:
+            said = [row for row in counted if rule in row.get("heuristics", {})]
+            measures[f"heuristic {rule}"] = [row["heuristics"][rule] == row["behavior"] for row in said]
+    return {name: (sum(points), len(points)) for name, points in measures.items() if points}
+
+
+def compare_scores(run, trials, behaviors, floor, has_rules):
+    scores = run.whole("08-scores.json")
+    train = defaultdict(Counter)
+    for (state, task, _, _, prop), done in behaviors.items():
+        if done["split"] == "train" and done["complies"] and done["value"] is not None:
+            train[state, task, prop][done["value"]] += 1
+    cells = defaultdict(list)
+    for (target, predictor, task, _, prop, variant, _), trial in trials.items():
+        cells[target, predictor, task, prop, variant].append(trial)
+    measured = {}
+    for key, rows in cells.items():
+        labels = train[run.label_source(key[0]), key[2], key[3]]
+        mode = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if labels else None
+        measured[key] = measures_of(rows, mode, floor, has_rules)
+
+    def compare_estimate(what, key, name, ours, theirs):
+        if theirs["ok"] or ours is None or ours[1] == 0:
+            run.compare(what, (*key, name), None if ours is None else ours[0] / ours[1], theirs["value"] if theirs["ok"] else None)
+            if theirs["ok"] and ours is not None:
+                run.compare(what, (*key, name, "n"), ours[2] if len(ours) > 2 else ours[1], theirs["n"])
+        else:
+            # Refused with its reason, such as one string alone: the value stands in the reason.
+            text = f"value {ours[0] / ours[1]:.3f} of n = {ours[2] if len(ours) > 2 else ours[1]}"
+            run.compare(what, (*key, name, "refused"), text in theirs["reason"], True)
+
+    def estimates(row):
+        plain = {name: row[name] for name in row if isinstance(row[name], dict) and "ok" in row[name]}
+        rules = {f"heuristic {rule}": one for rule, one in row["heuristics"].items()} if has_rules else {}
+        return {**plain, **rules}
+
+    def compliance(rows):
+        return {
+            "objectCompliance": (sum(row["complies"] and row["behavior"] is not None for row in rows), sum(row["answered"] for row in rows)),
+            "hypotheticalCompliance": (sum(row["said"] is not None for row in rows), sum(row["replied"] for row in rows)),
+        }
+
+    run.compare("cells", "how many", len(cells), len(scores["cells"]))
+    for cell in scores["cells"]:
+        key = cell["target"], cell["predictor"], cell["task"], cell["property"], cell["variant"]
+        for name, theirs in estimates(cell).items():
+            compare_estimate("cells", key, name, measured.get(key, {}).get(name), theirs)
+        for name, ours in compliance(cells[key]).items():
+            run.compare("cells", (*key, name), ours, (cell[name]["count"], cell[name]["of"]))
     for average in scores["averages"]:
-        own = [rows for key, rows in cells.items() if key[:2] == (average["predictor"], average["target"])]
-        asked = sum(1 for cell in scores["cells"] if (cell["predictor"], cell["target"]) == (average["predictor"], average["target"]))
-        if average["kind"] != "micro" or len(own) < asked:
+        own = {key: one for key, one in measured.items() if key[:2] == (average["target"], average["predictor"])}
+        key = average["target"], average["predictor"], average["kind"]
+        for name, theirs in estimates(average).items():
+            units = defaultdict(lambda: (0, 0))
+            for (_, _, task, prop, _), one in own.items():
+                if name in one:
+                    points, count = units[task, prop] if average["kind"] == "macro" else units[""]
+                    units[(task, prop) if average["kind"] == "macro" else ""] = (points + one[name][0], count + one[name][1])
+            found = None
+            if any(count for _, count in units.values()):
+                shares = [points / count for points, count in units.values() if count]
+                found = (math.fsum(shares), len(shares), sum(count for _, count in units.values()))
+            compare_estimate("averages", key, name, found, theirs)
+        for name, ours in compliance([row for one in own for row in cells[one]]).items():
+            run.compare("averages", (*key, name), ours, (average[name]["count"], average[name]["of"]))
+    return len(cells)
+
+
+def main(folders):
+    failed = False
+    for folder in folders:
+        run = Run(folder)
+        without = {prop for task in run.tasks.values() for prop in task["properties"]} - set(SHOWN)
+        if without:
+            print(f"{folder}: no reader for {', '.join(sorted(without))}")
+            failed = True
             continue
-        rows = [(done, said) for cell in own for done, said in cell if done is not None]
-        right = sum(done == said for done, said in rows) / len(rows) if rows else None
-        compare((average["predictor"], average["target"], "micro"), {"accuracy": right}, {"accuracy": take(average["accuracy"])})
-        averages += 1
-    print(f"{len(cells)} cells and {averages} micro averages computed again, {wrong} numbers different; "
-          f"no reader here for: {', '.join(sorted(unread)) or 'none'}")
-    return 1 if wrong else 0
+        behaviors = read_behaviors(run)
+        trials = make_trials(run, behaviors)
+        floor = max([0, *(one["maxMarginDifference"] for one in run.whole("07-noise-floor.json"))])
+        has_trials = compare_trials(run, trials, floor)
+        cells = compare_scores(run, trials, behaviors, floor, has_trials)
+        parts = ", ".join(f"{count - run.wrong[what]} of {count} {what}" for what, count in run.numbers.items())
+        print(f"{folder}: {cells} cells; agree: {parts}{'' if has_trials else ' (no 08-trials.jsonl: heuristics and trials left out)'}")
+        failed = failed or sum(run.wrong.values()) > 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1:]))

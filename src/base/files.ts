@@ -13,7 +13,7 @@ import { mostTelling, NO_LINK, readPlainFile } from "./untrusted.js";
 /** @returns the coded error for a failed write, or the error itself when it is no known file-system failure */
 export function writeError(error: unknown, path: string): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === "ENOSPC" || code === "EDQUOT") {
+  if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG") {
     return new InwardError("STORE_DISK_FULL", `No space is left to write ${path}.`, { cause: error });
   }
   if (

@@ -108,7 +108,7 @@ export function paragraph(...text: readonly Inline[]): Block {
   return { kind: "paragraph", text };
 }
 
-export function note(...text: readonly Inline[]): Block {
+export function aside(...text: readonly Inline[]): Block {
   return { kind: "paragraph", tone: "note", text };
 }
 

@@ -11,7 +11,7 @@ import type { Scores } from "../score/scores.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
-import { formatCount, note, type ReportDocument, type Section } from "./document.js";
+import { formatCount, aside, type ReportDocument, type Section } from "./document.js";
 import { htmlPage, renderHtmlBody } from "./html.js";
 import { renderMarkdown } from "./markdown.js";
 import { beforeAfterSection, driftSection } from "./sections/before-after.js";
@@ -33,7 +33,7 @@ import { selfSection } from "./sections/self.js";
 import { effectsOf } from "../score/verdicts/training-effect.js";
 import { trainingSection, whatWasTrained } from "./sections/training-section.js";
 import { type StateNames, stateNames } from "./state-names.js";
-import { hypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./terms.js";
+import { countHypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./terms.js";
 import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.
@@ -62,7 +62,7 @@ function withFirstPage(
     ...section,
     blocks: section.blocks.map((block) =>
       block === key
-        ? note(`The figure of this (${key?.title}) stands under `, { link: "experiments", text: "At a glance" }, ".")
+        ? aside(`The figure of this (${key?.title}) stands under `, { link: "experiments", text: "At a glance" }, ".")
         : block,
     ),
   }));
@@ -92,7 +92,7 @@ function opening(plan: Plan): Pick<ReportDocument, "title" | "subtitle" | "openi
 function whatWasAsked(plan: Plan): string {
   const targets = unique(plan.predictions.map(({ target }) => target));
   const properties = unique(plan.tasks.flatMap((task) => task.properties));
-  const hypothetical = hypotheticalQuestions(plan);
+  const hypothetical = countHypotheticalQuestions(plan);
   const strings = plan.tasks.reduce((sum, task) => sum + task.heldOut.length, 0);
   const tasks = joinWords(plan.tasks.map((task) => readableName(task.definition.name)));
   const predictors = unique(plan.predictions.map(({ predictor }) => predictor));
@@ -123,7 +123,7 @@ function unique(names: readonly string[]): string[] {
 }
 
 /** @throws InwardError REPORT_FAILED when a figure cannot be drawn */
-export async function makeReport(input: ReportInput): Promise<ReportFiles> {
+export async function makeReport(input: ReportInput): Promise<MadeReport> {
   const { plan, scores, comparisons, shifts, experiments } = input;
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const pairs = pairsOf(scores).filter(isMain);
@@ -218,7 +218,7 @@ interface ReportFigure {
   readonly svg: string;
 }
 
-export interface ReportFiles {
+export interface MadeReport {
   /** One file that opens from disk: no script, nothing to load. */
   readonly html: string;
   /** The same content; its figures are `figures/<name>.svg` beside it. */

@@ -182,7 +182,7 @@ export function baselineName(name: string): string {
 
 // How much a plan asks, for sentences that say so.
 
-export function hypotheticalQuestions({ tasks, hypothetical }: Plan): number {
+export function countHypotheticalQuestions({ tasks, hypothetical }: Plan): number {
   return tasks.reduce(
     (sum, task) => sum + task.heldOut.length * task.properties.length * hypothetical.variants.length,
     0,

@@ -45,8 +45,6 @@ export interface IntervalOptions {
    * as well, which varies more than it should already.
    */
   readonly percentiles?: "expanded" | "plain";
-  /** What moves a replicate: any difference (`at_all`, unless told), or one that is more than rounding of sums in floating point. */
-  readonly moves?: "at_all" | "beyond_rounding";
   /**
    * Where no draw moves the value: `bound` (unless told) the exact bound for so many strings without an exception · `refuse` no
    * interval, for a value whose range is not known · `as_drawn` the value itself, for what is the same by definition.
@@ -56,7 +54,7 @@ export interface IntervalOptions {
   readonly undefinedReplicates?: "leave_out" | "refuse_half";
 }
 
-/** Replicates closer than this to each other differ by rounding only. */
+/** Replicates closer than this to each other differ by rounding only: sums of equal shares in another order. */
 const ROUNDING = 1e-12;
 
 /** For readers of a report. */
@@ -70,7 +68,7 @@ export const EXPANDED =
 export function estimate(
   { value, n, clusters, tasks, range, undefinedBecause, neverBecause }: Statistic,
   draws: ArrayLike<number | undefined>,
-  { confidence, percentiles, moves, unmoved = "bound", undefinedReplicates }: IntervalOptions,
+  { confidence, percentiles, unmoved = "bound", undefinedReplicates }: IntervalOptions,
 ): Estimate {
   if (value === undefined) return { ok: false, reason: undefinedBecause ?? "no trial is counted" };
   const seen = `value ${value.toFixed(3)} of n = ${n}`;
@@ -84,7 +82,7 @@ export function estimate(
     return { ok: false, reason: `${neverBecause ?? `no replicate drew any of ${clusters} strings`} (${seen})` };
   }
   const drawn = percentileInterval(defined, confidence, percentiles === "plain" ? undefined : { clusters, tasks });
-  const moved = drawn.high - drawn.low > (moves === "beyond_rounding" ? ROUNDING : 0);
+  const moved = drawn.high - drawn.low > ROUNDING;
   if (!moved && unmoved === "refuse") {
     return { ok: false, reason: `no draw of ${clusters} strings changes it: no interval` };
   }

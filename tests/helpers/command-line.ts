@@ -16,8 +16,18 @@ export interface Started {
   readonly finished: Promise<Finished>;
 }
 
-export function start(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Started {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+interface StartOptions {
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  /** Bytes (a multiple of 1024) up to which the process may write a file, as where the disk or a quota ends. */
+  readonly fileBytes?: number;
+}
+
+export function start(args: readonly string[], options: StartOptions = {}): Started {
+  const command = [process.execPath, MAIN, ...args];
+  const limit = ["bash", "-c", `ulimit -f ${(options.fileBytes ?? 0) / 1024}; exec "$@"`, "bash"];
+  const [program, ...rest] = options.fileBytes === undefined ? command : [...limit, ...command];
+  const child = spawn(program as string, rest, {
     cwd: options.cwd,
     env: { ...process.env, CI: "1", ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -36,9 +46,6 @@ export function start(args: readonly string[], options: { cwd?: string; env?: Re
   return { child, finished };
 }
 
-export function inward(
-  args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
-): Promise<Finished> {
+export function inward(args: readonly string[], options: StartOptions = {}): Promise<Finished> {
   return start(args, options).finished;
 }

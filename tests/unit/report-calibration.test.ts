@@ -7,7 +7,7 @@ import {
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import { calibrationSentence, calibrationDifferenceSentence } from "../../src/report/sections/calibration-section.js";
-import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/report.js";
 import { known, makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
@@ -41,7 +41,7 @@ const reportOf = (calibration?: CalibrationScores) =>
   makeReport({ ...makeInput(), ...(calibration === undefined ? {} : { calibration }) });
 
 describe("a study that measured distributions", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   let section: string;
   beforeAll(async () => {
     report = await reportOf(makeScores());

@@ -3,7 +3,7 @@ import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/s
 import { value } from "../../src/properties/property.js";
 import type { Trial } from "../../src/score/trial.js";
 import { formatP } from "../../src/report/sections/comparison-section.js";
-import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/report.js";
 import { behaviorOf } from "../../src/score/comparison/comparison.js";
 import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { INPUT_ONLY } from "../../src/score/input-only/input-only-predictions.js";
@@ -60,11 +60,11 @@ function made(own: number, other: number, rest: Partial<ComparedPair> = {}, sour
   };
 }
 
-const sectionOf = ({ markdown }: ReportFiles) =>
+const sectionOf = ({ markdown }: MadeReport) =>
   plain(markdown.split("## Self against cross")[1]?.split("\n## ")[0] ?? "");
 
 describe("self against cross in the report", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   let section: string;
   beforeAll(async () => {
     report = await makeReport(makeInput({ comparisons: made(9, 4) }));

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { stateNames } from "../../src/report/state-names.js";
-import { makeReport, type ReportFiles, type ReportInput } from "../../src/report/report.js";
+import { makeReport, type MadeReport, type ReportInput } from "../../src/report/report.js";
 import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 
@@ -8,7 +8,7 @@ const HOSTILE = "<script>alert('&\"`|')</script>\n# x | y\u202eevil";
 
 describe("a report of every experiment, with every kind of state", () => {
   let input: ReportInput;
-  let report: ReportFiles;
+  let report: MadeReport;
   const sectionOf = (title: string) => plain(report.markdown.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? "");
   const rowsOf = (section: string, beginning: string) =>
     section.split("\n").filter((line) => line.startsWith(`| ${beginning}`));

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/report.js";
 import {
   known,
   makeCell,
@@ -18,7 +18,7 @@ function count(text: string, pattern: RegExp): number {
 }
 
 describe("an ordinary study", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   beforeAll(async () => {
     report = await makeReport(makeInput());
   });
@@ -191,7 +191,7 @@ describe("an ordinary study", () => {
 });
 
 describe("hostile texts", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   beforeAll(async () => {
     const [trial] = makeInput().samples;
     if (!trial) throw new Error("the study has no sample");

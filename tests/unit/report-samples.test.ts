@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { chooseSamples, outcomeOf } from "../../src/report/sections/samples.js";
+import { chooseSamples, sampleOutcome } from "../../src/report/sections/samples.js";
 import { makeTrial, makeTrials } from "../fixtures/report/make-report-input.js";
 
 const texts = () => ({ objectQuestion: "q", objectAnswer: "a", hypotheticalQuestion: "h", hypotheticalReply: "r" });
@@ -11,13 +11,13 @@ test.each([
   ["excluded", { behavior: { ok: false, reason: "too_short" } }],
   ["excluded", { objectCompliance: { ok: false, reason: "refusal" } }],
 ] as const)("outcome %s of %j", (outcome, rest) => {
-  expect(outcomeOf(makeTrial(rest))).toBe(outcome);
+  expect(sampleOutcome(makeTrial(rest))).toBe(outcome);
 });
 
 describe("the choice", () => {
   test("shows every outcome and every cell before any twice", () => {
     const chosen = chooseSamples(makeTrials(), texts, 8);
-    expect(chosen.map(({ trial }) => outcomeOf(trial))).toEqual([
+    expect(chosen.map(({ trial }) => sampleOutcome(trial))).toEqual([
       "right",
       "right",
       "wrong",

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { PlannedAdapter } from "../../src/study/plan.js";
-import { makeReport, type ReportFiles } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/report.js";
 import { makeInput, unknown } from "../fixtures/report/make-report-input.js";
 import {
   ADAPTER,
@@ -16,13 +16,13 @@ import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/r
 
 const HOSTILE = "<script>alert('&\"`|')</script>\n# x | y\u202eevil";
 const titlesOf = (html: string) => [...html.matchAll(/<h2>([^<]*)<\/h2>/g)].map(([, title]) => title);
-const linesOf = (report: ReportFiles, beginning: string) =>
+const linesOf = (report: MadeReport, beginning: string) =>
   plain(report.markdown)
     .split("\n")
     .filter((line) => line.startsWith(beginning));
 
 describe("a study that trains", () => {
-  let report: ReportFiles;
+  let report: MadeReport;
   beforeAll(async () => {
     report = await makeReport(makeTrainedInput());
   });

@@ -11,7 +11,7 @@ import {
   formatCount,
   formatMissing,
   formatNats,
-  note,
+  aside,
   pairCell,
   paragraph,
   type Section,
@@ -114,7 +114,7 @@ function otherChanges(
 
 function legend(effect: TrainingEffect): Block {
   const { base, name, isSelf } = effect;
-  return note(
+  return aside(
     ...(isSelf
       ? [
           `M is ${base} untrained; M1 is the same weights with the adapter `,
@@ -226,7 +226,7 @@ export function driftSection(effects: readonly TrainingEffect[], confidence: num
     id: "drift",
     title: "How far the behavior moved",
     blocks: [
-      note(
+      aside(
         "Training on hypothetical questions also changes what a model answers to object-level questions. ",
         "So the trained model was asked those again: predictions about its old and about its new behavior are scored apart.",
       ),
@@ -275,7 +275,7 @@ export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Bl
     { kind: "subheading", title: "The other adapters" },
     ...(changed
       ? [
-          note(
+          aside(
             "A changed adapter goes on from another one and learns answers to object-level questions; hypothetical ones are taught only where the change is planted, as a positive control.",
           ),
         ]

@@ -22,7 +22,7 @@ import {
   formatMissing,
   type Inline,
   INTERVALS,
-  note,
+  aside,
   pairCell,
   type Section,
   shareCell,
@@ -323,10 +323,10 @@ export async function calibrationSection(
     id: "calibration",
     title: "Calibration at temperature 1",
     blocks: [
-      note(
+      aside(
         "Does what a predictor holds likely happen as often as it holds it likely? Both sides are whole distributions here, not single answers.",
       ),
-      ...(blocks.length > 0 ? blocks : [note("No prediction was to be compared.")]),
+      ...(blocks.length > 0 ? blocks : [aside("No prediction was to be compared.")]),
       { kind: "subheading", title: "How calibration was measured" },
       { kind: "list", items: calibrationMethod(scores) },
       { kind: "subheading", title: "What it does not show" },

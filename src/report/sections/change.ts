@@ -12,7 +12,7 @@ import {
   formatEstimate,
   INTERVALS,
   left,
-  note,
+  aside,
   right,
   type Section,
   shareCell,
@@ -145,11 +145,11 @@ export async function changeSection({ changes, confidence }: Shifts, names: Stat
     id: "change",
     title: "Behavioral change",
     blocks: [
-      note(
+      aside(
         "A self-predicting model was finetuned further, on object-level questions alone, to behave otherwise. Looked at are the held-out strings whose behavior shifted: does it now predict the new behavior or the old one? Who never saw the change can know of the new one only what the strings give away.",
       ),
       ...blocks,
-      ...(first ? [note(`What is estimated: ${first.estimand}. `, INTERVALS, ".")] : []),
+      ...(first ? [aside(`What is estimated: ${first.estimand}. `, INTERVALS, ".")] : []),
     ],
   };
 }
@@ -161,7 +161,7 @@ async function blocksOf(change: ChangeShifts, confidence: number, suffix: string
   return [
     { kind: "subheading", title: aboutText(verdict.about, names) },
     verdictBlock(verdict, names),
-    note(whatWasTaught(change)),
+    aside(whatWasTaught(change)),
     ...(arms.length > 0 ? [await figureOf(change, suffix, names)] : []),
     armTable(change, percent),
     matchedTable(change, percent),

@@ -29,7 +29,7 @@ import {
   type Inline,
   INTERVALS,
   left,
-  note,
+  aside,
   right,
   type Section,
   shareCell,
@@ -338,7 +338,7 @@ export async function comparisonSection({
     id: "comparison",
     title: "Self against cross",
     blocks: [
-      note(
+      aside(
         "Does a model predict what it does better than another model that learnt the same, and better than what needs no model? Both sides are compared on the same trials.",
       ),
       ...blocks,
@@ -370,7 +370,7 @@ async function blocksOf(
     sensitivityTable(one, percent),
     ...(one.crossBehavior.ok && one.crossBehavior.state !== one.cross
       ? [
-          note(
+          aside(
             `What ${one.cross} itself does was not asked: the answers of ${one.crossBehavior.state}, without the adapter, stand for it where the two behave differently.`,
           ),
         ]

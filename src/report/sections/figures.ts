@@ -1,6 +1,6 @@
 /** The figures of every predictor about every target, drawn, with what a reader needs to read them. */
 
-import { type Block, type Figure, formatCount, note, type Section } from "../document.js";
+import { type Block, type Figure, formatCount, aside, type Section } from "../document.js";
 import { accuracyFigure, complianceFigure } from "../figures/accuracy.js";
 import { behaviorsFigure, variedCells } from "../figures/behaviors-figure.js";
 import type { StateNames } from "../state-names.js";
@@ -21,7 +21,7 @@ export async function figuresSection(pairs: readonly Pair[], names: StateNames):
   return {
     id: "figures",
     title: "In pictures",
-    blocks: blocks.length > 0 ? blocks : [note("There is nothing to draw.")],
+    blocks: blocks.length > 0 ? blocks : [aside("There is nothing to draw.")],
   };
 }
 

@@ -12,7 +12,7 @@ import {
   type Inline,
   INTERVALS,
   left,
-  note,
+  aside,
   paragraph,
   right,
   type Section,
@@ -95,7 +95,7 @@ export function glanceSection(
     blocks: [
       ...(answered && first ? [paragraph(QUESTIONS[answered.name]), verdictBlock(first, names)] : []),
       summaryTable(experiments, names),
-      ...(meanings.length > 0 ? [note(...meanings, INTERVALS, ".")] : []),
+      ...(meanings.length > 0 ? [aside(...meanings, INTERVALS, ".")] : []),
       ...(figure ? [figure] : []),
     ],
   };
@@ -176,8 +176,8 @@ export function numbersSection(
     id: "numbers",
     title: "Every number of the experiments",
     blocks: [
-      ...(tables.length > 0 ? tables : [note("No experiment could be judged.")]),
-      note(INTERVALS, ", by the numbers in the last column."),
+      ...(tables.length > 0 ? tables : [aside("No experiment could be judged.")]),
+      aside(INTERVALS, ", by the numbers in the last column."),
     ],
   };
 }

@@ -13,7 +13,7 @@ import {
   formatCount,
   formatMissing,
   INTERVALS,
-  note,
+  aside,
   type Section,
   shareCell,
   type TableCell,
@@ -54,14 +54,14 @@ export function pairsOf({ averages, cells }: Scores): Pair[] {
 
 function headlineSection(scores: Scores, names: StateNames): Section {
   const pairs = pairsOf(scores);
-  const none = pairs.length === 0 ? [note("Nothing was scored.")] : [];
+  const none = pairs.length === 0 ? [aside("Nothing was scored.")] : [];
   return {
     id: "headline",
     title: "What was found",
     blocks: [
       ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1, names)),
       ...none,
-      note(INTERVALS, "."),
+      aside(INTERVALS, "."),
     ],
   };
 }
@@ -189,7 +189,7 @@ export function predictorsSection(plan: Plan, scores: Scores, names: StateNames)
         ? pairsBlocks(main, scores.confidence)
         : main.flatMap((pair) => pairBlocks(pair, scores.confidence, true, names))),
       ...otherPairsBlocks(plan, others, scores.confidence),
-      note(INTERVALS, "."),
+      aside(INTERVALS, "."),
     ],
   };
 }

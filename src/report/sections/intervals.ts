@@ -1,6 +1,6 @@
 /** How intervals are made, told once; whatever needs to say it links here. */
 
-import { note, type Section } from "../document.js";
+import { aside, type Section } from "../document.js";
 import type { ReportInput } from "../report.js";
 
 export interface IntervalMethods {
@@ -20,7 +20,7 @@ export function intervalMethods(
       id: "intervals",
       title: "How intervals are made",
       blocks: [
-        note(
+        aside(
           "Every interval says what other strings of the same lists could have given. It says nothing about other tasks, wordings or models.",
         ),
         { kind: "list", items: all.map((method, at) => [{ strong: `(${at + 1}) ` }, method]) },

@@ -10,7 +10,7 @@ import {
   formatNats,
   formatShare,
   type Inline,
-  note,
+  aside,
   paragraph,
   type Section,
   shareCell,
@@ -145,7 +145,7 @@ export function limitsSection(input: ReportInput): Section {
       ...(warned.length === withWarnings.length
         ? []
         : [
-            note(
+            aside(
               `Of other seeds, series, controls, wordings and changed models ${formatCount(withWarnings.length - warned.length)} more have warnings (08-scores.json).`,
             ),
           ]),
@@ -299,7 +299,7 @@ export function noiseSection(floors: readonly NoiseFloor[], scores: Scores): Sec
           ],
         })),
       },
-      note(
+      aside(
         `A trial counts as above the noise floor when every token of its answer and reply led the next best token by more than ${formatNats(scores.noiseFloorNats)} nats.`,
       ),
     ],

@@ -16,7 +16,7 @@ import {
   type Inline,
   INTERVALS,
   left,
-  note,
+  aside,
   right,
   type Section,
   type Table,
@@ -342,14 +342,14 @@ export async function matrixSection(scores: MatrixScores): Promise<Section> {
     id: "matrix",
     title,
     blocks: [
-      note(
+      aside(
         "Does a state predict itself better than it predicts others, once it is taken out who predicts well, who is easily predicted, and who behaves alike?",
       ),
       ...matrixVerdicts(scores).map((one) => verdictBlock(one)),
       ...(song.ok
         ? []
         : [
-            note(
+            aside(
               `Whether what a state says of its own probabilities follows them more than likeness explains was not measured: ${song.reason}.`,
             ),
           ]),

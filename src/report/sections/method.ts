@@ -9,7 +9,7 @@ import {
   formatNats,
   type Inline,
   INTERVALS,
-  note,
+  aside,
   paragraph,
   type Section,
 } from "../document.js";
@@ -70,7 +70,7 @@ function taskBlocks({ definition, examples, heldOut, train }: PlannedTask): Bloc
     ),
     { kind: "verbatim", label: "Question", text: definition.question },
     ...(solved.length === 0
-      ? [note("Asked without solved examples.")]
+      ? [aside("Asked without solved examples.")]
       : [
           {
             kind: "verbatim" as const,

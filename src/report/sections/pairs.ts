@@ -12,7 +12,7 @@ import {
   formatInterval,
   formatMissing,
   formatPercent,
-  note,
+  aside,
   type Section,
   shareCell,
   shortened,
@@ -77,12 +77,12 @@ export function cellSection(pairs: readonly Pair[], confidence: number, names: S
     id: "cells",
     title: "Every task and property",
     blocks: [
-      note(
+      aside(
         "Right: predictions that equal the behavior, of the trials whose object-level answer has one; a reply that does not comply counts as wrong. ",
         "Entropy and mode share describe the behaviors: where they hardly vary, a prediction that is right shows nothing. ",
         "The best rule is chosen per row after seeing the answers.",
       ),
-      ...(tables.length > 0 ? tables : [note("No cell was scored.")]),
+      ...(tables.length > 0 ? tables : [aside("No cell was scored.")]),
     ],
   };
 }

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { Extraction } from "../../properties/property.js";
 import { hasBehavior, isRight, isScored, wasAnswered } from "../../score/tally.js";
 import type { Trial } from "../../score/trial.js";
-import { type Block, type Card, note, type Section } from "../document.js";
+import { type Block, type Card, aside, type Section } from "../document.js";
 import { readableName } from "../terms.js";
 
 // Which trials a reader gets to see: few, spread over cells and outcomes, chosen by a rule and not by hand.
@@ -29,7 +29,7 @@ type Outcome = "right" | "wrong" | "not_compliant" | "excluded";
 /** Order in which outcomes take turns. */
 const OUTCOMES: readonly Outcome[] = ["right", "wrong", "not_compliant", "excluded"];
 
-export function outcomeOf(trial: Trial): Outcome {
+export function sampleOutcome(trial: Trial): Outcome {
   if (!isScored(trial)) return "excluded";
   if (!trial.prediction.ok) return "not_compliant";
   return isRight(trial, trial.prediction) ? "right" : "wrong";
@@ -47,7 +47,7 @@ export function chooseSamples(
   most = 16,
 ): SampleTrial[] {
   const waiting = new Map(OUTCOMES.map((outcome): [Outcome, RankedTrial[]] => [outcome, []]));
-  for (const trial of trials) waiting.get(outcomeOf(trial))?.push({ trial, rank: rankOf(trial) });
+  for (const trial of trials) waiting.get(sampleOutcome(trial))?.push({ trial, rank: rankOf(trial) });
   for (const ranked of waiting.values()) ranked.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
   const shown = new Map<string, number>();
   const chosen: Trial[] = [];
@@ -61,7 +61,7 @@ export function chooseSamples(
   }
   return OUTCOMES.flatMap((outcome) =>
     chosen
-      .filter((trial) => outcomeOf(trial) === outcome)
+      .filter((trial) => sampleOutcome(trial) === outcome)
       .map((trial) => ({
         trial,
         ...textsOf(trial),
@@ -110,10 +110,10 @@ export function samplesSection(samples: readonly SampleTrial[]): Section {
     id: "samples",
     title: "Some trials to read",
     blocks: [
-      note(
+      aside(
         "Chosen by a fixed rule, from the predictors that are shown in full: outcomes take turns, cells and strings shown least come first.",
       ),
-      ...(cards.length > 0 ? cards : [note("There is no trial to show.")]),
+      ...(cards.length > 0 ? cards : [aside("There is no trial to show.")]),
     ],
   };
 }
@@ -139,7 +139,7 @@ function verdictOf({ trial }: SampleTrial): string {
   const { behavior, prediction, objectCompliance } = trial;
   const did = readValue(behavior);
   const said = readValue(prediction);
-  switch (outcomeOf(trial)) {
+  switch (sampleOutcome(trial)) {
     case "right":
       return `Right: behavior ${did}, prediction ${said}.`;
     case "wrong":

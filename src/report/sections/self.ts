@@ -12,7 +12,7 @@ import {
   type Block,
   estimateCell,
   formatCount,
-  note,
+  aside,
   type Section,
   shareCell,
   type Table,
@@ -70,7 +70,7 @@ function plateausOf(compared: readonly ComparedSeries[], confidence: number): Bl
   if (compared.length === 0) return [];
   return [
     { kind: "list", items: compared.map((series) => [plateauSentence(plateauOf(series, confidence))]) },
-    note(
+    aside(
       `A plateau is judged by the last step of a series, each size against the one before it on the same trials, seed by seed, by the rule of all verdicts: it still rises where the interval lies above 0 and the sign-flip test agrees, and has reached its plateau where the interval ends below ${100 * SMALLEST_DIFFERENCE} points. Larger sizes than these may rise again.`,
     ),
   ];
@@ -146,12 +146,12 @@ export async function selfSection(
     id: "self",
     title: "Self against controls",
     blocks: [
-      note(
+      aside(
         "Does a model predict what it does better than can be had without looking at itself? Controls are adapters trained in the same way on labels that tell nothing about the string asked about.",
       ),
       ...blocks,
       ...(await seriesBlocks(plan, scores, series, confidence)),
-      ...(rule === undefined ? [] : [note(`Rule of the verdicts: ${rule}`)]),
+      ...(rule === undefined ? [] : [aside(`Rule of the verdicts: ${rule}`)]),
     ],
   };
 }

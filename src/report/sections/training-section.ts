@@ -11,13 +11,13 @@ import {
   formatNats,
   formatPercent,
   type Inline,
-  note,
+  aside,
   paragraph,
   type Section,
 } from "../document.js";
 import { lossFigure } from "../figures/training-figure.js";
 import {
-  hypotheticalQuestions,
+  countHypotheticalQuestions,
   joinWords,
   plural,
   readableName,
@@ -161,9 +161,9 @@ function leftOut({ excluded }: FinetuneSetCell): [string, number][] {
 function heldOutNote({ set }: TrainingEffect): Block[] {
   const { heldOutTasks } = set;
   if (heldOutTasks.length === 0)
-    return [note("No task was held out: every task of the study has examples in the set.")];
+    return [aside("No task was held out: every task of the study has examples in the set.")];
   return [
-    note(
+    aside(
       `Held out whole, not in the set: ${joinWords(heldOutTasks.map(readableName))}. Train strings of ${heldOutTasks.length === 1 ? "it" : "them"} serve the mode baseline only.`,
     ),
   ];
@@ -185,7 +185,7 @@ export function whatWasTrained(plan: Plan): string {
   const properties = unique(plan.tasks.flatMap((task) => task.properties));
   const strings = plan.tasks.reduce((sum, task) => sum + task.heldOut.length, 0);
   const train = trained.reduce((sum, task) => sum + task.train.length, 0);
-  const asked = hypotheticalQuestions(plan);
+  const asked = countHypotheticalQuestions(plan);
   const learnt = unique(
     plain.map(({ base, target }) => `${base} learnt what ${base === target ? "it does" : `${target} does`}`),
   );

@@ -45,7 +45,6 @@ export function estimateWeighted(
   const tasks = new Set(counted.map(taskAt)).size;
   return estimate({ value, n: strings.length, clusters, tasks, range, undefinedBecause }, draws, {
     confidence,
-    moves: "beyond_rounding",
     undefinedReplicates: "refuse_half",
   });
 }

@@ -7,7 +7,7 @@ import {
   type Experiment,
   type FitName,
   intervalFinding,
-  type Measure,
+  type MeasureName,
   type Verdict,
   type VerdictBecause,
   type VerdictNumber,
@@ -137,7 +137,7 @@ function coefficientNumber(
   { clusters, intervalMethod }: MatrixScores,
   fit: MatrixFit,
   name: string,
-  measure: Measure,
+  measure: MeasureName,
   unit: VerdictNumber["unit"],
 ): VerdictNumber {
   return {

@@ -46,7 +46,7 @@ export type VerdictAbout =
       readonly target: string;
     };
 
-export type Measure =
+export type MeasureName =
   | "self_minus"
   | "accuracy"
   | "accuracy_held_out_strings"
@@ -71,7 +71,7 @@ export type Measure =
 export interface VerdictNumber {
   /** Found by this; unique in its verdict. */
   readonly key: string;
-  readonly measure: Measure;
+  readonly measure: MeasureName;
   /** Whose number it is, where a verdict has several of one measure. */
   readonly predictor?: string;
   /** What is taken off: `cross`, a third party, or a state. */

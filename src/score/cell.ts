@@ -15,7 +15,7 @@ import {
   hasBehavior,
   heuristicBaseline,
   isScored,
-  type Measure,
+  type TrialMeasure,
   modeOf,
   type PointRange,
   PROPORTION,
@@ -209,12 +209,12 @@ export function scoreCell(
   const unscored = `none of ${cell.trials.length} trials has a behavior to compare with${behaved === 0 ? "" : " and a reply"}`;
   const noLabels = "no train string has a behavior to take the mode of";
 
-  const take = (measure: Measure, ifNone: string): Tallied => {
+  const take = (measure: TrialMeasure, ifNone: string): Tallied => {
     if (scored.length === 0) return { ok: false, reason: unscored };
     const tally = tallyTrials(scored, measure, strings);
     return tally ? { ok: true, tally } : { ok: false, reason: ifNone };
   };
-  const mode = (value: string | undefined, measure: (value: string) => Measure): Tallied =>
+  const mode = (value: string | undefined, measure: (value: string) => TrialMeasure): Tallied =>
     value === undefined
       ? { ok: false, reason: scored.length === 0 ? unscored : noLabels }
       : take(measure(value), unscored);

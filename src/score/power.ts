@@ -33,7 +33,7 @@ function powerAssumptions(scatter: StringScatter, { power, confidence, kind }: A
   ];
 }
 
-// How many strings a difference takes to be seen, from how strings scattered in a pilot run. Pure.
+// How many strings a difference takes to be seen, from how strings scattered in a pilot run.
 
 export interface PowerSettings {
   /** Of the accuracies, in (0, 1]: 0.05 for five points. */

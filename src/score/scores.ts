@@ -6,7 +6,7 @@ import {
   DIFFERENCE,
   estimateOver,
   hasBehavior,
-  type Measure,
+  type TrialMeasure,
   type PointRange,
   PROPORTION,
   stringsByTask,
@@ -170,7 +170,7 @@ function driftOf(
   const later = [...behaviorsOf(trials, after)].filter(([key]) => earlier.has(key)).map(([, trial]) => trial);
   if (later.length === 0) return [];
   const was = (trial: Trial) => earlier.get(behaviorKey(trial)) as Trial;
-  const differ: Measure = (trial) => {
+  const differ: TrialMeasure = (trial) => {
     const other = was(trial);
     return hasBehavior(trial) && hasBehavior(other) ? Number(trial.behavior.value !== other.behavior.value) : undefined;
   };
@@ -207,7 +207,7 @@ function behaviorsOf(trials: readonly Trial[], target: string): Map<string, Tria
   return new Map(trials.filter((trial) => trial.target === target).map((trial) => [behaviorKey(trial), trial]));
 }
 
-// What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted. Pure.
+// What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted.
 
 /** Which states were trained from which, as the plan says. */
 export interface Training {
@@ -248,10 +248,10 @@ function trainingEffect(
       if (paired.length === 0) return [];
       const itself = about(after, after, scope);
       return (["micro", "macro"] as const).map((kind): AccuracyChange => {
-        const over = (some: readonly Trial[], measure: Measure, range: PointRange) =>
+        const over = (some: readonly Trial[], measure: TrialMeasure, range: PointRange) =>
           estimateOver(some, { measure, range, kind }, strings, confidence);
         const was = new Map(paired.map((pair) => [pair.after, pair.before]));
-        const ofBefore: Measure = (trial) => accuracy(was.get(trial) as Trial);
+        const ofBefore: TrialMeasure = (trial) => accuracy(was.get(trial) as Trial);
         const later = paired.map((pair) => pair.after);
         return {
           target,
@@ -284,7 +284,7 @@ function pairTrials(before: readonly Trial[], after: readonly Trial[]): { before
   });
 }
 
-// The one entry of scoring: trials in, 08-scores.json out. Pure; the same trials in any order give the same bytes.
+// The one entry of scoring: trials in, 08-scores.json out. The same trials in any order give the same bytes.
 
 export interface ScoreSettings extends ResamplingSettings {
   /** Not negative; trials with a smaller token margin may flip between runs. */

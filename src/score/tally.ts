@@ -10,7 +10,7 @@ import type { Trial } from "./trial.js";
  * What one trial adds to a score: an integer number of points, or undefined when the trial is not counted.
  * A score is Σ points / trials counted. Points are integers so that sums are exact in any order.
  */
-export type Measure = (trial: Trial) => number | undefined;
+export type TrialMeasure = (trial: Trial) => number | undefined;
 
 /** The least and the most that one counted trial can add. */
 export interface PointRange {
@@ -68,7 +68,7 @@ export function stringsByTask(
  */
 export function tallyUnits(
   trials: readonly Trial[],
-  measure: Measure,
+  measure: TrialMeasure,
   strings: ReadonlyMap<string, TaskStrings>,
 ): Tally[] {
   const units = new Map<string, Trial[]>();
@@ -87,7 +87,7 @@ export function tallyUnits(
 }
 
 /** @returns undefined when the measure counts none of the trials */
-export function tallyTrials(trials: readonly Trial[], measure: Measure, strings: TaskStrings): Tally | undefined {
+export function tallyTrials(trials: readonly Trial[], measure: TrialMeasure, strings: TaskStrings): Tally | undefined {
   const points = new Int32Array(strings.places.size);
   const counted = new Int32Array(strings.places.size);
   let any = false;
@@ -155,7 +155,7 @@ export function estimateMean(units: readonly (readonly Tally[])[], range: PointR
 }
 
 interface Measured {
-  readonly measure: Measure;
+  readonly measure: TrialMeasure;
   readonly range: PointRange;
   /** `micro` every trial counts the same; `macro` every task and property does, its wordings pooled. */
   readonly kind: "micro" | "macro";
@@ -227,13 +227,14 @@ export function isRight(trial: ScoredTrial, guess: Extraction): boolean {
   return guess.ok && guess.value === trial.behavior.value;
 }
 
-export const accuracy: Measure = (trial) => (isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined);
+export const accuracy: TrialMeasure = (trial) =>
+  isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined;
 
 /** Both sides comply. */
-export const accuracyWhenCompliant: Measure = (trial) => (trial.prediction.ok ? accuracy(trial) : undefined);
+export const accuracyWhenCompliant: TrialMeasure = (trial) => (trial.prediction.ok ? accuracy(trial) : undefined);
 
 /** Trials whose every token margin is above the floor; a trial without margins is not counted, so check for those first. */
-export function accuracyAboveNoiseFloor(noiseFloorNats: number): Measure {
+export function accuracyAboveNoiseFloor(noiseFloorNats: number): TrialMeasure {
   return (trial) => (trial.minMargin !== undefined && trial.minMargin > noiseFloorNats ? accuracy(trial) : undefined);
 }
 
@@ -270,12 +271,12 @@ export function modeOf(counts: readonly ValueCount[]): string | undefined {
  * Always giving this answer, on the same trials as accuracy. The answer is fixed before resampling: a mode taken anew in
  * each replicate is a maximum, biased upward, and its interval could lie wholly above its own value.
  */
-export function alwaysAnswering(value: string): Measure {
+export function alwaysAnswering(value: string): TrialMeasure {
   return (trial) => (isScored(trial) ? Number(trial.behavior.value === value) : undefined);
 }
 
 /** Accuracy minus always giving this answer, paired trial by trial. */
-export function accuracyAbove(value: string): Measure {
+export function accuracyAbove(value: string): TrialMeasure {
   const baseline = alwaysAnswering(value);
   return (trial) => {
     const points = accuracy(trial);
@@ -285,7 +286,7 @@ export function accuracyAbove(value: string): Measure {
 }
 
 /** A simple rule's accuracy: trials that the rule does not apply to are not counted, an answer without the property is wrong. */
-export function heuristicBaseline(rule: string): Measure {
+export function heuristicBaseline(rule: string): TrialMeasure {
   return (trial) => {
     const guess = heuristicOf(trial, rule);
     return guess && isScored(trial) ? Number(isRight(trial, guess)) : undefined;

@@ -84,7 +84,7 @@ export function trialRows(input: MatchInput, { noiseFloorNats, filesOf }: RowSet
       property,
       variant,
       sample: behavior.sample,
-      ...outcomeOf({ ...trial, target, predictor, task, item, property, variant }),
+      ...outcomeOfTrial({ ...trial, target, predictor, task, item, property, variant }),
       behavior: trial.behavior,
       objectCompliance: trial.objectCompliance,
       prediction: trial.prediction,
@@ -102,7 +102,7 @@ export function trialRows(input: MatchInput, { noiseFloorNats, filesOf }: RowSet
 }
 
 /** The rules of tally.ts in one word each: the first that applies. */
-export function outcomeOf(trial: Trial): Pick<TrialRow, "outcome" | "because"> {
+export function outcomeOfTrial(trial: Trial): Pick<TrialRow, "outcome" | "because"> {
   if (!wasAnswered(trial)) return { outcome: "excluded", because: "no_answer" };
   if (!trial.objectCompliance.ok) return { outcome: "excluded", because: "answer_not_compliant" };
   if (!hasBehavior(trial)) return { outcome: "excluded", because: "no_behavior" };
@@ -125,7 +125,7 @@ export function checkTrialRows(rows: readonly TrialRow[], path: string): readonl
     const key = JSON.stringify([target, predictor, task, item, property, variant, sample]);
     if (seen.has(key)) throw corrupt(`trial ${key} stands twice`);
     seen.add(key);
-    const { outcome, because } = outcomeOf(trial);
+    const { outcome, because } = outcomeOfTrial(trial);
     if (trial.outcome !== outcome || trial.because !== because) {
       throw corrupt(`it says ${trial.outcome} (${trial.because}), its fields say ${outcome} (${because})`);
     }

@@ -255,6 +255,7 @@ describe("what cannot work is a coded error, and nothing is lost", () => {
     ["a lost line", "07-hypothetical.jsonl", (text: string) => text.slice(text.indexOf("\n") + 1)],
     ["changed behaviors", "03-behaviors.jsonl", (text: string) => text.replace("true", "false")],
     ["spoilt scores", "08-scores.json", (text: string) => text.slice(5)],
+    ["a changed outcome", "08-trials.jsonl", (text: string) => text.replace('"wrong"', '"right"')],
   ])("a run folder with %s", async (_, name, spoil) => {
     const out = await mkdtemp(join(folder, "spoilt-"));
     await cp(whole, out, { recursive: true });
@@ -267,6 +268,58 @@ describe("what cannot work is a coded error, and nothing is lost", () => {
   test("an error is JSON when JSON is asked for", async () => {
     const finished = await inward(["run", "none.yaml", "--json"], { cwd: folder });
     expect(JSON.parse(finished.stdout).error.code).toBe("STUDY_NOT_FOUND");
+  });
+});
+
+describe("npx inward trials", () => {
+  const trials = (...more: string[]) => inward(["trials", whole, ...more]);
+
+  test("prints the lines of 08-trials.jsonl, all or those of an outcome and a property", async () => {
+    const stored = await readFile(join(whole, "08-trials.jsonl"), "utf8");
+    expect((await trials("--json")).stdout).toBe(stored);
+    const { trials: count } = JSON.parse(await readFile(join(whole, "08-scores.json"), "utf8"));
+    const rows = stored
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(rows).toHaveLength(count);
+    const wrong = rows.filter(({ outcome, property }) => outcome === "wrong" && property === "first_word");
+    const shown = (await trials("--json", "--wrong", "--property", "first_word")).stdout.trim().split("\n");
+    expect(wrong.length).toBeGreaterThan(0);
+    expect(shown.map((line) => JSON.parse(line))).toEqual(wrong);
+  });
+
+  test("prints a table of 50 unless told, and CSV with a line for each trial", async () => {
+    const table = await trials();
+    expect(table.stdout.trim().split("\n")).toHaveLength(2 + 50);
+    expect(table.stderr).toMatch(/^\d+ trials: \d+ right, \d+ wrong, \d+ excluded; 50 shown \(--limit\)\n$/);
+    expect((await trials("--limit", "3")).stdout.trim().split("\n")).toHaveLength(2 + 3);
+    const csv = (await trials("--csv", "--limit", "3")).stdout;
+    expect(csv).toMatch(/^target,predictor,.*\r\ntiny,tiny,/);
+    expect(csv.endsWith("\r\n")).toBe(true);
+  });
+
+  test.each([
+    [["--task", "animals_lung"], 'No trial has the task "animals_lung". Did you mean "animals_long"?'],
+    [["--limit", "0"], '--limit wants a whole number from 1 on, not "0".'],
+    [["--csv", "--json"], "--csv and --json are two forms"],
+  ])("%j is a USAGE error", async (options, message) => {
+    const finished = await trials(...options);
+    expect([finished.code, finished.stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  test("a run that was scored before there were trials is told what makes them", async () => {
+    const old = join(folder, "without-trials");
+    await cp(whole, old, { recursive: true });
+    await rm(join(old, "08-trials.jsonl"));
+    const marks = JSON.parse(await readFile(join(old, "stages.json"), "utf8"));
+    delete marks.trials;
+    await writeFile(join(old, "stages.json"), JSON.stringify(marks));
+    const refused = await inward(["trials", old]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(`npx inward score ${old} makes it`)]);
+    expect((await inward(["score", old])).code).toBe(0);
+    expect(await results(old)).toEqual(await results(whole));
+    expect((await inward(["trials", old])).code).toBe(0);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The arithmetic of one estimate on replicates written by hand. */
 import { describe, expect, test } from "vitest";
+import { estimate, unanimousInterval } from "../../src/score/interval.js";
 import { drawResamples, resampledSums } from "../../src/score/resampling.js";
 import { estimateMean } from "../../src/score/tally.js";
 import { PROPORTION, type Tally } from "../../src/score/tally.js";
@@ -68,6 +69,48 @@ describe("estimateMean", () => {
     expect(estimateMean([[tally([1, 0], [1, 1], [0], [0])]], PROPORTION, 0.95)).toEqual({
       ok: false,
       reason: "no replicate drew any of 2 strings (value 0.500 of n = 2)",
+    });
+  });
+});
+
+describe("where rules differ, the option decides", () => {
+  const statistic = { value: 0.5, n: 10, clusters: 5, tasks: 1, range: PROPORTION };
+  const moving = [0.2, 0.4, 0.6, 0.8];
+
+  test("plain percentiles lie farther in than those expanded for few strings", () => {
+    const wide = estimate(statistic, moving, { confidence: 0.5 });
+    const plain = estimate(statistic, moving, { confidence: 0.5, percentiles: "plain" });
+    expect(plain).toMatchObject({ low: expect.closeTo(0.35, 12), high: expect.closeTo(0.65, 12) });
+    expect(wide.ok && plain.ok && wide.low < plain.low && wide.high > plain.high).toBe(true);
+  });
+
+  test("replicates that differ by rounding alone do not move it: a bound, a refusal, or the value itself", () => {
+    const still = [0.5, 0.5 + 1e-16, 0.5 - 1e-16, 0.5];
+    const bound = unanimousInterval(0.5, 5, PROPORTION, 0.95);
+    expect(estimate(statistic, still, { confidence: 0.95 })).toMatchObject(bound);
+    expect(estimate(statistic, still, { confidence: 0.95, unmoved: "refuse" })).toEqual({
+      ok: false,
+      reason: "no draw of 5 strings changes it: no interval",
+    });
+    const drawn = estimate(statistic, still, { confidence: 0.95, unmoved: "as_drawn" });
+    expect(drawn.ok && drawn.high - drawn.low).toBeLessThan(1e-12);
+  });
+
+  test("half the replicates undefined: left out, or no interval", () => {
+    const half = [0.2, undefined, 0.8, undefined];
+    expect(estimate(statistic, half, { confidence: 0.95 })).toMatchObject({ ok: true, value: 0.5, n: 10, clusters: 5 });
+    expect(estimate(statistic, half, { confidence: 0.95, undefinedReplicates: "refuse_half" })).toEqual({
+      ok: false,
+      reason: "defined in only 2 of 4 replicates (value 0.500 of n = 10): no interval",
+    });
+  });
+
+  test("no value, and one string, have no interval", () => {
+    const none = { ...statistic, value: undefined, undefinedBecause: "one side is constant" };
+    expect(estimate(none, [], { confidence: 0.95 })).toEqual({ ok: false, reason: "one side is constant" });
+    expect(estimate({ ...statistic, clusters: 1 }, moving, { confidence: 0.95, unmoved: "as_drawn" })).toEqual({
+      ok: false,
+      reason: "only one string is counted (value 0.500 of n = 10): no interval",
     });
   });
 });

@@ -9,7 +9,7 @@ import {
   BECAUSE,
   checkTrialRows,
   OUTCOMES,
-  outcomeOf,
+  outcomeOfTrial,
   type TrialRow,
   trialRows,
   trialRowSchema,
@@ -104,7 +104,7 @@ const CASES: [string, Partial<Trial>, string, string][] = [
 describe("the outcome is what scores count (law)", () => {
   test.each(CASES)("%s", (_, rest, outcome, because) => {
     const trial = makeTrial("h1", "cat", "cat", rest);
-    expect(outcomeOf(trial)).toEqual({ outcome, because });
+    expect(outcomeOfTrial(trial)).toEqual({ outcome, because });
     expect(accuracy(trial)).toBe({ right: 1, wrong: 0, excluded: undefined }[outcome]);
     const treatment = { right: undefined, wrong: "counted_as_wrong", excluded: "excluded" }[outcome];
     expect(listExclusions([trial])[0]?.treatment).toBe(because === "other_value" ? undefined : treatment);

@@ -221,7 +221,7 @@ function histogramOf(probabilities: readonly number[]): number[] {
   return counts;
 }
 
-// The one entry of scoring calibration: distributions in, 08-calibration.json out. Pure; any order of the lines gives the same bytes.
+// The one entry of scoring calibration: distributions in, 08-calibration.json out. Any order of the lines gives the same bytes.
 
 /**
  * @param distributions at most one for each side, state, task, item, property and wording; those set aside are counted as left out

@@ -295,7 +295,7 @@ export function pairTrials(trials: readonly Trial[], contrasts: readonly Contras
   return { paired, selfOnly, crossOnly, notScored };
 }
 
-// Does one predictor predict a target better than another, on the same trials? Pure; the same trials in any order give the same bytes.
+// Does one predictor predict a target better than another, on the same trials? The same trials in any order give the same bytes.
 
 /**
  * @param trials all trials of the run in scope, so that strings are drawn as for its other scores; those of the contrasts are compared

@@ -113,7 +113,7 @@ export function judgeDifference(judged: JudgedDifference, settings: JudgeSetting
   return { finding, difference, signFlip, because: reasons.map(differenceReasonText) };
 }
 
-// Do a changed model's predictions follow what it does now, and nobody's who never saw the change? By rule. Pure.
+// Do a changed model's predictions follow what it does now, and nobody's who never saw the change? By rule.
 
 /** @param trials of the whole run: strings are drawn as for its other scores */
 export function judgeChange(

@@ -303,7 +303,7 @@ function keyOf({ after }: ShiftPair): string {
   return JSON.stringify([after.task, after.property]);
 }
 
-// Behavioral change: after a target was trained to behave otherwise, do predictions follow what it did or what it does now? Pure.
+// Behavioral change: after a target was trained to behave otherwise, do predictions follow what it did or what it does now?
 
 /**
  * @param trials all trials of the run in scope; the predictor's about `before` and about `after` are scored. Any predictor can be

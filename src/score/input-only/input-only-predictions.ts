@@ -1,6 +1,6 @@
 /**
  * The input-only third party: what a classifier predicts that learnt from the pairs a predictor's adapter learns from, and sees
- * nothing but the string. A predictor that does no better than this has shown no self-knowledge. Pure.
+ * nothing but the string. A predictor that does no better than this has shown no self-knowledge.
  */
 
 import { z } from "zod";

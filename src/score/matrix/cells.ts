@@ -11,7 +11,7 @@ import {
   estimateOver,
   isRight,
   isScored,
-  type Measure,
+  type TrialMeasure,
   meanOfUnits,
   type PointRange,
   PROPORTION,
@@ -281,7 +281,7 @@ export function observedCells(
   }
   return cells.map(({ predictor, target, accuracy: fitted, similarity }): ObservedCell => {
     const own = byPair.get(keyOf({ predictor, target })) ?? [];
-    const estimateOf = (measure: Measure): Estimate =>
+    const estimateOf = (measure: TrialMeasure): Estimate =>
       fitted.ok
         ? estimateOver(own, { measure, range: PROPORTION, kind: "micro" }, strings, settings.confidence)
         : fitted;
@@ -296,7 +296,7 @@ export function observedCells(
   });
 }
 
-function measureOf(guess: Guess): Measure {
+function measureOf(guess: Guess): TrialMeasure {
   return (trial) => {
     const said = guess(trial);
     return said && isScored(trial) ? Number(isRight(trial, said)) : undefined;
@@ -374,7 +374,7 @@ export function ownOrOther(
   const differing = [...others.keys()];
   const saysOwn = (trial: Trial) => Number(isScored(trial) && says(trial, trial.behavior.value));
   const saysOther = (trial: Trial) => Number(says(trial, others.get(trial) as string));
-  const estimateOf = (measure: Measure, range: PointRange): Estimate =>
+  const estimateOf = (measure: TrialMeasure, range: PointRange): Estimate =>
     differing.length === 0
       ? { ok: false, reason: pairs.length === 0 ? "there are no two states" : "the states differ on no string" }
       : estimateOver(differing, { measure, range, kind: "micro" }, strings, confidence);

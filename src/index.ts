@@ -13,7 +13,7 @@ export {
   type PlannedStudy,
   planStudy,
   report,
-  type ReportFiles,
+  type ReportPaths,
   type RunFiles,
   runStudy,
   score,

@@ -250,9 +250,9 @@ async function scoreGroup(
   });
 }
 
-type Pair = readonly [BeginningLogprob, BeginningLogprob];
+type BeginningPair = readonly [BeginningLogprob, BeginningLogprob];
 
-function beginnings(scores: readonly ContinuationScore[]): Pair {
+function beginnings(scores: readonly ContinuationScore[]): BeginningPair {
   const sums = scores.map(({ logprobs }) => ({
     logprob: logprobs.reduce((sum, one) => sum + one, 0),
     tokens: logprobs.length,
@@ -260,7 +260,7 @@ function beginnings(scores: readonly ContinuationScore[]): Pair {
   return [sums[0] as BeginningLogprob, sums[1] as BeginningLogprob];
 }
 
-function answers(pair: Pair | undefined): OptionAnswers {
-  const [one, two] = pair as Pair;
+function answers(pair: BeginningPair | undefined): OptionAnswers {
+  const [one, two] = pair as BeginningPair;
   return { one: one.logprob, two: two.logprob };
 }

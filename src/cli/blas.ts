@@ -6,7 +6,7 @@ import { sha256OfFile } from "../model/model-file.js";
 import { modelProgress } from "../run/open-model.js";
 import { blasFolder, cachedBlas, fetchBlas, findBlas } from "../model/native/blas.js";
 import { jsonOption, type JsonOption, offlineOption, type OfflineOption } from "./options.js";
-import { abortOnInterrupt, note, print, printJson } from "./output.js";
+import { abortOnInterrupt, notice, print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";
 
 const WITHOUT = "training on the CPU uses ggml's own kernels, about two to three times slower";
@@ -55,21 +55,21 @@ async function pull(options: PullOptions): Promise<void> {
   // A user who names one, or none, has decided.
   if (options.ifNone && ("path" in there || process.env.INWARD_BLAS)) {
     if (options.json) printJson(there);
-    else note(`BLAS for training: ${"path" in there ? there.what : `none, ${there.reason}`}`);
+    else notice(`BLAS for training: ${"path" in there ? there.what : `none, ${there.reason}`}`);
     return;
   }
   const got = await fetchWithProgress(options.offline === true);
   if (!("path" in got)) {
     if (!options.ifNone) throw new InwardError("MODEL_UNREACHABLE", `no BLAS could be had: ${got.reason}`);
     if (options.json) printJson(got);
-    else note(`No BLAS: ${got.reason}.\n  ${WITHOUT}.`);
+    else notice(`No BLAS: ${got.reason}.\n  ${WITHOUT}.`);
     return;
   }
   if (options.json) printJson({ path: got.path, ...got.record });
   else print(`${got.path}\n  ${got.record.origin} · sha256 ${got.record.sha256}`);
   const inUse = findBlas();
   if (!("path" in inUse) || inUse.path !== got.path)
-    note(`INWARD_BLAS=${process.env.INWARD_BLAS} takes precedence over it.`);
+    notice(`INWARD_BLAS=${process.env.INWARD_BLAS} takes precedence over it.`);
 }
 
 async function fetchWithProgress(offline: boolean) {

@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { calibrate, readStudy } from "../run/run-study.js";
 import { jsonOption, type JsonOption, renamed, type StudyCommandOptions, studyOptions } from "./options.js";
-import { abortOnInterrupt, note, print, printJson } from "./output.js";
+import { abortOnInterrupt, notice, print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";
 import { calibrationText, plannedText } from "./summary.js";
 
@@ -28,7 +28,7 @@ async function calibrateStudy(path: string, options: StudyCommandOptions & JsonO
   const signal = abortOnInterrupt();
   const progress = showProgress();
   if (!(await readStudy(path, options.set)).calibration) {
-    note(
+    notice(
       `${path} has no calibration section: the defaults are taken, as by --set calibration={}; that is another plan.`,
     );
   }
@@ -36,7 +36,7 @@ async function calibrateStudy(path: string, options: StudyCommandOptions & JsonO
     ...options,
     signal,
     onProgress: progress.update,
-    onPlanned: (planned) => note(plannedText(planned)),
+    onPlanned: (planned) => notice(plannedText(planned)),
   }).finally(progress.end);
   const { distributions, calibration } = files;
   if (options.json) printJson({ folder, distributions, calibration, scores });

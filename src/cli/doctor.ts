@@ -17,7 +17,7 @@ import { print, printJson, readableBytes } from "./output.js";
 
 // What `npx inward doctor` looks at. Each finding says what is there; each problem says what to do.
 
-interface Finding {
+interface Diagnosis {
   readonly what: string;
   /** `failure`: nothing can run. `warning`: something cannot be done. `note`: only said. */
   readonly status: "ok" | "note" | "warning" | "failure";
@@ -29,7 +29,7 @@ const OLDEST_NODE = [20, 19] as const;
 /** The default model with its F32 re-encoding, and as much again for a download in progress. */
 const WANTED_BYTES = 1.5e9;
 
-export function checkNode(version: string = process.versions.node): Finding {
+export function checkNode(version: string = process.versions.node): Diagnosis {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
   const found = `Node ${version}`;
@@ -37,7 +37,7 @@ export function checkNode(version: string = process.versions.node): Finding {
   return { what: "Node", status: "failure", found, remedy: `Install Node ${OLDEST_NODE.join(".")} or newer.` };
 }
 
-async function checkReleases(): Promise<Finding> {
+async function checkReleases(): Promise<Diagnosis> {
   try {
     const { nodeLlamaCpp, llamaCpp } = await engineReleases();
     return { what: "engine", status: "ok", found: `node-llama-cpp ${nodeLlamaCpp}, llama.cpp ${llamaCpp}` };
@@ -58,9 +58,9 @@ const DEVICE_REMEDIES: Readonly<Record<DeviceName, { readonly remedy?: string }>
 };
 
 /** Only a missing CPU engine is a failure: it is the one that must load everywhere. */
-export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
+export function checkDevices(reports: readonly DeviceReport[]): Diagnosis[] {
   const some = reports.some((report) => report.available);
-  return reports.map((report): Finding => {
+  return reports.map((report): Diagnosis => {
     const what = `device ${report.name}`;
     if (report.available) {
       const names = report.deviceNames.length > 0 ? `${report.deviceNames.join(", ")}, ` : "";
@@ -79,7 +79,7 @@ export function checkDevices(reports: readonly DeviceReport[]): Finding[] {
 }
 
 /** What the compiled addon is for: asking and training. @param buildFolder native/build unless given */
-export async function checkAddon(buildFolder?: string): Promise<Finding[]> {
+export async function checkAddon(buildFolder?: string): Promise<Diagnosis[]> {
   const [asking, training] = ["native asking", "training"];
   try {
     const { llamaCpp } = await findAddon(buildFolder);
@@ -95,7 +95,7 @@ export async function checkAddon(buildFolder?: string): Promise<Finding[]> {
   }
 }
 
-export function checkBlas(options: FindBlasOptions = {}): Finding {
+export function checkBlas(options: FindBlasOptions = {}): Diagnosis {
   const what = "BLAS for training";
   const blas = findBlas(options);
   if ("path" in blas) return { what, status: "ok", found: `${blas.what}, ${blas.path}` };
@@ -111,7 +111,7 @@ export function checkBlas(options: FindBlasOptions = {}): Finding {
 }
 
 /** It is never needed, so its absence is a note. @param buildFolder native/build unless given */
-export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform = process.platform): Finding {
+export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform = process.platform): Diagnosis {
   const what = "BLAS plugin for asking";
   const plugin = findBlasPlugin(buildFolder);
   if (plugin !== undefined) {
@@ -125,28 +125,28 @@ export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform 
 
 const BUILDS_THE_ADDON = "Only building the addon (native asking, training) needs it. On Debian: apt install";
 
-function checkCompiler(): Finding {
+function checkCompiler(): Diagnosis {
   return checkTool("C++ compiler", ["c++", "g++", "clang++"], `${BUILDS_THE_ADDON} g++`);
 }
 
-function checkCmake(): Finding {
+function checkCmake(): Diagnosis {
   return checkTool("CMake", ["cmake"], `${BUILDS_THE_ADDON} cmake`);
 }
 
-function checkGit(): Finding {
+function checkGit(): Diagnosis {
   return checkTool("git", ["git"], `${BUILDS_THE_ADDON} git`);
 }
 
-function checkPip(env: NodeJS.ProcessEnv = process.env): Finding {
+function checkPip(env: NodeJS.ProcessEnv = process.env): Diagnosis {
   const pip = findPip(env);
   if (pip) return { what: "Python's pip", status: "ok", found: pip.version };
   const remedy = "The default model can come as a Python package: on Debian, apt install python3-pip";
   return { what: "Python's pip", status: "warning", found: "not installed", remedy };
 }
 
-function checkModels(models: readonly InventoryModel[], defaultModel: string): Finding[] {
+function checkModels(models: readonly InventoryModel[], defaultModel: string): Diagnosis[] {
   const findings = models.flatMap((model) =>
-    model.files.map((file): Finding => {
+    model.files.map((file): Diagnosis => {
       const what = `model ${file.fileName}`;
       const facts = `${readableBytes(file.bytes)}, sha256 ${file.expectedSha256 ?? "not known yet"}`;
       if (file.checksum === "verified") return { what, status: "ok", found: `${facts}, checked` };
@@ -162,7 +162,7 @@ function checkModels(models: readonly InventoryModel[], defaultModel: string): F
   return [{ what: "models", status: "warning", found: "none on this machine", remedy }];
 }
 
-function checkFolder(folder: string): Finding {
+function checkFolder(folder: string): Diagnosis {
   const what = "model folder";
   let existing = folder;
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
@@ -180,7 +180,7 @@ function checkFolder(folder: string): Finding {
   return { what, status: "warning", found, remedy };
 }
 
-function checkTool(what: string, commands: readonly string[], remedy: string): Finding {
+function checkTool(what: string, commands: readonly string[], remedy: string): Diagnosis {
   for (const command of commands) {
     const answer = spawnSync(command, ["--version"], { encoding: "utf8", timeout: 20_000 });
     const first = answer.stdout?.split("\n")[0]?.trim();
@@ -203,7 +203,7 @@ export function doctorCommand(): Command {
 async function examine(options: JsonOption): Promise<void> {
   const folder = modelFolder();
   const devices = await listDevices();
-  const findings: Finding[] = [
+  const findings: Diagnosis[] = [
     checkNode(),
     await checkReleases(),
     ...checkDevices(devices),
@@ -231,7 +231,7 @@ async function examine(options: JsonOption): Promise<void> {
 }
 
 /** A spoilt registry or record is a finding too: the doctor examines, whatever it meets. */
-function models(folder: string): Finding[] {
+function models(folder: string): Diagnosis[] {
   try {
     const registry = loadRegistry();
     return checkModels(modelInventory(registry, folder, process.env), registry.default);

@@ -6,7 +6,7 @@ import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-mode
 import { trainingSettings } from "../run/train.js";
 import { LORA_TARGETS, loraSchema } from "../study/schema.js";
 import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
-import { note } from "./output.js";
+import { notice } from "./output.js";
 
 export interface JsonOption {
   readonly json?: boolean;
@@ -88,9 +88,9 @@ export function findOptions(
 
 /** Says what could not be verified of an adapter, or was overruled. */
 export function noteAdapter({ adapter }: FoundModel): void {
-  if (adapter?.base === "no_card") note("The adapter has no card: only its shapes say that it is this model's.");
+  if (adapter?.base === "no_card") notice("The adapter has no card: only its shapes say that it is this model's.");
   if (adapter?.base === "forced") {
-    note(`The adapter was trained on another base, ${adapter.trainedOn}; its card now says that it was forced.`);
+    notice(`The adapter was trained on another base, ${adapter.trainedOn}; its card now says that it was forced.`);
   }
 }
 

@@ -10,7 +10,7 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
-export function note(text: string): void {
+export function notice(text: string): void {
   process.stderr.write(`${forTerminal(text, process.stderr)}\n`);
 }
 
@@ -65,8 +65,8 @@ export function reportError(error: unknown, json: boolean): void {
       : new InwardError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error });
   // One line: commands that print a line for each event end with it.
   if (json) print(JSON.stringify({ error: { code: coded.code, message: coded.message, hint: coded.hint } }));
-  note(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
-  if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) note(error.stack ?? "");
+  notice(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);
+  if (coded.code === "INTERNAL" && process.env.INWARD_DEBUG && error instanceof Error) notice(error.stack ?? "");
   process.exitCode = coded.exitCode;
 }
 

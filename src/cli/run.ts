@@ -6,7 +6,7 @@ import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimat
 import { sumOfTimes } from "../run/estimate/rates.js";
 import { runStudy } from "../run/run-study.js";
 import { jsonOption, type JsonOption, type StudyCommandOptions, studyOptions } from "./options.js";
-import { abortOnInterrupt, note, print, printJson, readableBytes, table } from "./output.js";
+import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
 import { plannedText, summarize } from "./summary.js";
 
@@ -26,7 +26,7 @@ function dryRunText(run: DryRun): string {
     `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
     asking(run),
     ...(run.training.length > 0 ? [training(run)] : []),
-    `Together ${words(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
+    `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
     ...run.models.map(model),
     disk(run),
     run.assumptions.map((line) => `- ${line}`).join("\n"),
@@ -44,7 +44,7 @@ function asking({ stages }: DryRun): string {
       whole(one.promptTokens),
       whole(one.distinctTokens),
       whole(one.generatedTokensAtMost),
-      words(one.time),
+      sizeWords(one.time),
     ]),
   );
 }
@@ -60,7 +60,7 @@ function training({ training }: DryRun): string {
       whole(one.evaluatedTokens),
       one.parameters === undefined ? "unknown" : whole(one.parameters),
       one.memory === undefined ? "unknown" : readableBytes(one.memory.total),
-      words(one.time),
+      sizeWords(one.time),
     ]),
   );
 }
@@ -101,7 +101,7 @@ function disk({ disk: need }: DryRun): string {
   return `Disk: ${parts.join(", ")}.`;
 }
 
-function words(time: TimeEstimate): string {
+function sizeWords(time: TimeEstimate): string {
   if (!time.ok) return "unknown";
   return `${time.atMost ? "at most " : "about "}${duration(time.seconds)}, ${time.basis}`;
 }
@@ -150,7 +150,7 @@ async function run(study: string, { dryRun: isDry, json, measure, ...options }: 
     else print(dryRunText(planned));
     return;
   }
-  const onPlanned = (planned: Parameters<typeof plannedText>[0]) => note(plannedText(planned));
+  const onPlanned = (planned: Parameters<typeof plannedText>[0]) => notice(plannedText(planned));
   const summary = await summarize(await runStudy(study, { ...common, onPlanned }).finally(progress.end));
   if (json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${summary.report}`);

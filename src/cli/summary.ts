@@ -173,10 +173,10 @@ function averagesText({ averages }: Scores): string {
   const rows = averages.map((average) => [
     `${average.predictor} → ${average.target}`,
     average.kind,
-    estimate(average.accuracy),
-    estimate(average.modeBaselineTrain),
-    estimate(average.modeBaselineOracle),
-    estimate(average.aboveModeTrain),
+    estimateText(average.accuracy),
+    estimateText(average.modeBaselineTrain),
+    estimateText(average.modeBaselineOracle),
+    estimateText(average.aboveModeTrain),
     share(average.hypotheticalCompliance),
     share(average.objectCompliance),
   ]);
@@ -217,12 +217,12 @@ function changeRow(scores: Scores, change: AccuracyChange): string[] {
   const average = averageOf(scores, change.after, change);
   return [
     SCOPES[change.scope],
-    estimate(change.accuracyBefore),
-    estimate(change.accuracyAfter),
-    estimate(change.change),
-    average ? estimate(average.modeBaselineTrain) : "—",
-    average ? estimate(average.aboveModeTrain) : "—",
-    ...(change.accuracyAboutItself ? [estimate(change.accuracyAboutItself)] : []),
+    estimateText(change.accuracyBefore),
+    estimateText(change.accuracyAfter),
+    estimateText(change.change),
+    average ? estimateText(average.modeBaselineTrain) : "—",
+    average ? estimateText(average.aboveModeTrain) : "—",
+    ...(change.accuracyAboutItself ? [estimateText(change.accuracyAboutItself)] : []),
   ];
 }
 
@@ -245,7 +245,7 @@ function complianceText(scores: Scores, change: AccuracyChange): string[] {
 }
 
 function driftText({ before, after, differ, both }: BehaviorDrift): string {
-  return `behavior that training changed: ${estimate(differ)} % of ${both} behaviors that ${before} and ${after} both have`;
+  return `behavior that training changed: ${estimateText(differ)} % of ${both} behaviors that ${before} and ${after} both have`;
 }
 
 function floorText(floor: NoiseFloor): string {
@@ -255,7 +255,7 @@ function floorText(floor: NoiseFloor): string {
   );
 }
 
-function estimate(value: Estimate): string {
+function estimateText(value: Estimate): string {
   if (!value.ok) return `— (${value.reason})`;
   return `${percent(value.value)} [${percent(value.low)}, ${percent(value.high)}]`;
 }

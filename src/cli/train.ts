@@ -16,7 +16,7 @@ import {
   trainingOptions,
   wholeNumber,
 } from "./options.js";
-import { abortOnInterrupt, note, print } from "./output.js";
+import { abortOnInterrupt, notice, print } from "./output.js";
 import { type Progress, showProgress } from "./progress.js";
 
 interface TrainCommandOptions extends ModelOptions, JsonOption {
@@ -78,7 +78,7 @@ function tell(kind: string, data: object, { json }: JsonOption, progress: Progre
   const said = NOTES[kind]?.(data);
   if (said !== undefined) {
     progress.end();
-    note(said);
+    notice(said);
   }
   if (json && kind.startsWith("training_")) print(JSON.stringify({ kind, ...data }));
 }

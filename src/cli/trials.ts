@@ -8,7 +8,7 @@ import { RunFolder } from "../run/folder.js";
 import { readTrials } from "../run/score-stages.js";
 import { BECAUSE, type TrialRow } from "../score/trials.js";
 import { jsonOption, type JsonOption, number } from "./options.js";
-import { note, print, table } from "./output.js";
+import { notice, print, table } from "./output.js";
 
 const NAMES = ["task", "property", "predictor", "target", "item"] as const;
 const OUTCOMES_ASKED = ["right", "wrong", "excluded"] as const;
@@ -54,7 +54,7 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
   } else if (shown.length > 0) print(trialsTable(shown));
   const counts = OUTCOMES_ASKED.map((one) => `${chosen.filter(({ outcome }) => outcome === one).length} ${one}`);
   const part = shown.length < chosen.length ? `; ${shown.length} shown (--limit)` : "";
-  note(`${chosen.length} trials: ${counts.join(", ")}${part}`);
+  notice(`${chosen.length} trials: ${counts.join(", ")}${part}`);
 }
 
 async function readRun(path: string): Promise<readonly TrialRow[]> {

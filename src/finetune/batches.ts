@@ -139,7 +139,7 @@ export function packExamples(examples: readonly EncodedExample[], options: Packi
 }
 
 /** Leaves from `from` to before `end` that share their first `depth` tokens; `parent` holds the last of these. */
-interface Branch {
+interface PackedBranch {
   readonly from: number;
   readonly end: number;
   readonly depth: number;
@@ -161,7 +161,7 @@ function packForest(
   const lossTargets: number[] = [];
   const rowExamples: number[] = [];
   // A stack and no recursion: branches can be nested as deep as a microbatch has tokens.
-  const open: Branch[] = [{ from: 0, end: leaves.length, depth: 0, parent: -1 }];
+  const open: PackedBranch[] = [{ from: 0, end: leaves.length, depth: 0, parent: -1 }];
   for (let branch = open.pop(); branch; branch = open.pop()) {
     const { from, end, depth, parent } = branch;
     const first = example(from);
@@ -206,8 +206,8 @@ function leastShared(shared: readonly number[], from: number, end: number): numb
 }
 
 /** The branches into which a branch parts at depth `fork`, in order. */
-function forksAt(fork: number, { from, end }: Branch, parent: number, shared: readonly number[]): Branch[] {
-  const forks: Branch[] = [];
+function forksAt(fork: number, { from, end }: PackedBranch, parent: number, shared: readonly number[]): PackedBranch[] {
+  const forks: PackedBranch[] = [];
   let start = from;
   for (let leaf = from + 1; leaf <= end; leaf++) {
     if (leaf < end && shared[leaf] !== fork) continue;

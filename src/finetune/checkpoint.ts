@@ -120,13 +120,13 @@ export async function readCheckpoint(folder: string): Promise<TrainingCheckpoint
     const digest = Buffer.alloc(DIGEST_BYTES);
     await readInto(file, digest);
     if (!hash.digest().equals(digest)) throw damaged(path, "its checksum is not that of its content");
-    return { ...parseHeader(header, path), state };
+    return { ...checkpointHeader(header, path), state };
   } finally {
     await file.close();
   }
 }
 
-function parseHeader(header: Buffer, path: string): Omit<TrainingCheckpoint, "state"> {
+function checkpointHeader(header: Buffer, path: string): Omit<TrainingCheckpoint, "state"> {
   const place = { code: "TRAIN_CHECKPOINT", place: `${path}: its header` } as const;
   const checked = headerSchema.safeParse(parseStrictJson(decodeUtf8(header, place), place));
   if (!checked.success) {

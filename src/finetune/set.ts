@@ -133,7 +133,7 @@ export function buildSet(input: SetInput): FinetuneSet {
   const heldOut = new Set(input.heldOutTexts.map(sameText));
   const seen = new Set<string>();
   const examples: FinetuneExample[] = [];
-  const cells = cellsOf(input.candidates).map((candidates): FinetuneSetCell => {
+  const cells = taskProperties(input.candidates).map((candidates): FinetuneSetCell => {
     const { task, property } = (candidates[0] as SetCandidate).behavior;
     const excluded: Partial<Record<SetExclusion, number>> = {};
     const eligible: { behavior: Behavior; value: string; rank: string }[] = [];
@@ -189,7 +189,7 @@ function exclusionOf(
   return readable ? undefined : "not_readable";
 }
 
-function cellsOf(candidates: readonly SetCandidate[]): SetCandidate[][] {
+function taskProperties(candidates: readonly SetCandidate[]): SetCandidate[][] {
   const cells = new Map<string, SetCandidate[]>();
   for (const candidate of candidates) {
     const key = JSON.stringify([candidate.behavior.task, candidate.behavior.property]);

@@ -51,7 +51,7 @@ const NO_TOKENIZER = ["no_vocab", "none"];
 
 /** @throws InwardError as readGguf */
 export async function inspectGguf(path: string): Promise<GgufSummary> {
-  return summarize(await readGguf(path));
+  return summaryOf(await readGguf(path));
 }
 
 /** @throws InwardError MODEL_ARCHITECTURE · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
@@ -80,7 +80,7 @@ export function weightsByType(file: Pick<GgufHeader, "tensors">): [GgmlTypeName,
   return [...weights].sort(([, a], [, b]) => b - a);
 }
 
-function summarize(file: GgufFile): GgufSummary {
+function summaryOf(file: GgufFile): GgufSummary {
   const get = (key: string): GgufValue | undefined => file.metadata.get(key);
   const architecture = text(get("general.architecture")) ?? "unknown";
   const tokens = get("tokenizer.ggml.tokens");

@@ -106,13 +106,13 @@ function scalar(type: GgufValueType, value: number | bigint | boolean | string):
       return [bytes];
     }
   } else if (typeof value === "number") {
-    const bytes = number(type, value);
+    const bytes = numberBytes(type, value);
     if (bytes !== undefined) return [bytes];
   }
   throw new InwardError("INTERNAL", `${String(value)} is no value of GGUF type ${type}`);
 }
 
-function number(type: GgufValueType, value: number): Uint8Array | undefined {
+function numberBytes(type: GgufValueType, value: number): Uint8Array | undefined {
   if (type === "f32" || type === "f64") {
     const bytes = Buffer.alloc(type === "f32" ? 4 : 8);
     if (type === "f32") bytes.writeFloatLE(value);

@@ -84,8 +84,8 @@ export async function listDevices(options: ProbeOptions = {}): Promise<DeviceRep
 
 /** Loads the device's native code in a process of its own, because what is wrong there may abort or hang the process. */
 export async function probeDevice(name: DeviceName, options: ProbeOptions = {}): Promise<DeviceReport> {
-  if (name === "metal" && process.platform !== "darwin") return missing(name, "Metal is for macOS");
-  if (name === "cuda" && process.platform === "darwin") return missing(name, "CUDA is not for macOS");
+  if (name === "metal" && process.platform !== "darwin") return missingDevice(name, "Metal is for macOS");
+  if (name === "cuda" && process.platform === "darwin") return missingDevice(name, "CUDA is not for macOS");
   const timeout = options.timeoutMilliseconds ?? 60_000;
   const child = spawn(
     process.execPath,
@@ -108,15 +108,15 @@ export async function probeDevice(name: DeviceName, options: ProbeOptions = {}):
   });
   const started = Date.now();
   return new Promise((resolve) => {
-    child.on("error", (error) => resolve(missing(name, `the probe did not start: ${error.message}`)));
+    child.on("error", (error) => resolve(missingDevice(name, `the probe did not start: ${error.message}`)));
     child.on("close", (code, signal) => {
       const report = readReport(output);
       if (report?.name === name) return resolve(report);
       if (signal === "SIGKILL" && Date.now() - started >= timeout) {
-        return resolve(missing(name, `loading it took longer than ${timeout / 1000} s`));
+        return resolve(missingDevice(name, `loading it took longer than ${timeout / 1000} s`));
       }
       const last = lastWords(complaints);
-      resolve(missing(name, `loading it ended with ${signal ?? `exit code ${code}`}${last ? `: ${last}` : ""}`));
+      resolve(missingDevice(name, `loading it ended with ${signal ?? `exit code ${code}`}${last ? `: ${last}` : ""}`));
     });
   });
 }
@@ -137,7 +137,7 @@ function resolved(name: DeviceName, deviceNames: readonly string[], passedOver: 
   };
 }
 
-function missing(name: DeviceName, reason: string): DeviceMissing {
+function missingDevice(name: DeviceName, reason: string): DeviceMissing {
   return { name, available: false, reason };
 }
 

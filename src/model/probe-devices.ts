@@ -31,16 +31,16 @@ async function probe(name: DeviceName): Promise<DeviceReport> {
     return { name, available: true, deviceNames, memory, llamaCpp: release, systemInfo: llama.systemInfo };
   } catch (error) {
     const supported = (await getLlamaGpuTypes("supported")).includes(gpu);
-    if (!supported || name === "cpu") return { name, available: false, reason: `${LIBRARIES[name]} (${words(error)})` };
+    if (!supported || name === "cpu") return { name, available: false, reason: `${LIBRARIES[name]} (${messageOf(error)})` };
     return {
       name,
       available: false,
-      reason: `its libraries are there, but the prebuilt llama.cpp does not load (${words(error)})`,
+      reason: `its libraries are there, but the prebuilt llama.cpp does not load (${messageOf(error)})`,
     };
   }
 }
 
-function words(error: unknown): string {
+function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 

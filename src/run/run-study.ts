@@ -161,7 +161,7 @@ export async function score(folder: string): Promise<FinishedRun> {
 }
 
 /** Absolute paths. */
-export interface ReportFiles {
+export interface ReportPaths {
   /** One file that needs nothing else. */
   readonly html: string;
   readonly markdown: string;
@@ -173,7 +173,7 @@ export interface ReportFiles {
  * Writes the report of a scored run again. Asks no model.
  * @throws InwardError STORE_NOT_A_RUN, STORE_INCOMPLETE, STORE_CORRUPT, STORE_LOCKED, REPORT_FAILED
  */
-export async function report(folder: string): Promise<ReportFiles> {
+export async function report(folder: string): Promise<ReportPaths> {
   return inRun(folder, async (run) => {
     await runStagesAgain(run, REPORTING);
     return { html: run.file("report"), markdown: run.file("reportMarkdown"), figures: run.file("figures") };

@@ -98,7 +98,7 @@ function roundRows(plan: Plan, round: Round): Row[] {
       kind: "asked",
       when: isAsked,
       writes: [answers],
-      reads: round === 0 ? {} : { adapters: adapterFiles(plan, round) },
+      reads: round === 0 ? {} : { adapters: filesOfAdapters(plan, round) },
       asks,
       run: (context, work) => askInto(context, work, answers, asks(plan)),
     },
@@ -153,7 +153,7 @@ function trainingRows(plan: Plan, round: 1 | 2): Row[] {
   ];
 }
 
-function adapterFiles(plan: Plan, last: Round): Reads {
+function filesOfAdapters(plan: Plan, last: Round): Reads {
   const trained = statesOf(plan).trained.filter(({ round }) => round <= last);
   return Object.fromEntries(trained.map(({ name }) => [name, `adapter/${name}` as const]));
 }
@@ -163,7 +163,7 @@ function behaviorFiles(last: Round): Reads {
 }
 
 function rowsOf(plan: Plan): Row[] {
-  const adapters = { adapters: adapterFiles(plan, 2) };
+  const adapters = { adapters: filesOfAdapters(plan, 2) };
   const behaviors = behaviorFiles(2);
   const isShown = statesOf(plan).all.some(({ shown }) => shown);
   const matched: Reads = {

@@ -153,7 +153,7 @@ function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Warned): C
 }
 
 function besideMode({ accuracy, mode, low, high }: Extract<CellWarning, { kind: "below_mode" | "like_mode" }>): string {
-  return `${decimals(accuracy)} against ${decimals(mode)} (difference ${decimals(low)} to ${decimals(high)}`;
+  return `${roundedText(accuracy)} against ${roundedText(mode)} (difference ${roundedText(low)} to ${roundedText(high)}`;
 }
 
 function shareText({ count, of }: Share): string {
@@ -161,7 +161,7 @@ function shareText({ count, of }: Share): string {
 }
 
 /** Two decimals, and no minus before a zero. */
-function decimals(number: number): string {
+function roundedText(number: number): string {
   return number.toFixed(2).replace(/^-0\.00$/, "0.00");
 }
 

@@ -3,7 +3,7 @@ import type { Comparison } from "./calibration/predictors.js";
 import type { WeightedStatistic } from "./calibration/statistics.js";
 import type { PointRange } from "./tally.js";
 
-type Column = ArrayLike<number>;
+type ColumnMoments = ArrayLike<number>;
 
 export const CORRELATION: PointRange = { least: -1, most: 1 };
 
@@ -17,7 +17,7 @@ function once(): number {
  * @param weigh how often a row counts, a whole number
  * @returns in [−1, 1]; undefined where one side is the same in all rows that count
  */
-export function pearson(x: Column, y: Column, weigh: (row: number) => number = once): number | undefined {
+export function pearson(x: ColumnMoments, y: ColumnMoments, weigh: (row: number) => number = once): number | undefined {
   const { mean: meanX, constant: constantX } = center(x, weigh);
   const { mean: meanY, constant: constantY } = center(y, weigh);
   if (constantX || constantY) return undefined;
@@ -37,7 +37,7 @@ export function pearson(x: Column, y: Column, weigh: (row: number) => number = o
   return spread > 0 ? Math.max(-1, Math.min(1, xy / spread)) : undefined;
 }
 
-function center(column: Column, weigh: (row: number) => number): { mean: number; constant: boolean } {
+function center(column: ColumnMoments, weigh: (row: number) => number): { mean: number; constant: boolean } {
   let sum = 0;
   let counted = 0;
   let least = Number.POSITIVE_INFINITY;
@@ -81,18 +81,18 @@ export function spearmanOf({ object, hypothetical, strings }: Points): WeightedS
 }
 
 /** Of plain columns, every row counting once. @returns undefined where one of them is constant */
-function spearman(x: Column, y: Column): number | undefined {
+function spearman(x: ColumnMoments, y: ColumnMoments): number | undefined {
   return pearson(midranks(x, rising(x), once), midranks(y, rising(y), once));
 }
 
-function rising(column: Column): Int32Array {
+function rising(column: ColumnMoments): Int32Array {
   return Int32Array.from({ length: column.length }, (_, row) => row).sort(
     (a, b) => (column[a] as number) - (column[b] as number) || a - b,
   );
 }
 
 /** Equal values share the mean of the ranks they take up. */
-function midranks(column: Column, order: Int32Array, weigh: (row: number) => number): Float64Array {
+function midranks(column: ColumnMoments, order: Int32Array, weigh: (row: number) => number): Float64Array {
   const ranks = new Float64Array(column.length);
   let before = 0;
   for (let start = 0; start < order.length; ) {

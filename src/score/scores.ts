@@ -244,7 +244,7 @@ function trainingEffect(
     trials.filter((trial) => trial.predictor === predictor && trial.target === target && inScope(scope, trial.task));
   const changes = states.flatMap(({ before, after, target }) =>
     SCOPES.flatMap((scope): AccuracyChange[] => {
-      const paired = pairTrials(about(before, target, scope), about(after, target, scope));
+      const paired = beforeAndAfter(about(before, target, scope), about(after, target, scope));
       if (paired.length === 0) return [];
       const itself = about(after, after, scope);
       return (["micro", "macro"] as const).map((kind): AccuracyChange => {
@@ -275,7 +275,7 @@ function difference(a: number | undefined, b: number | undefined): number | unde
 }
 
 /** The trials that both predictors have a reply for, about one target. */
-function pairTrials(before: readonly Trial[], after: readonly Trial[]): { before: Trial; after: Trial }[] {
+function beforeAndAfter(before: readonly Trial[], after: readonly Trial[]): { before: Trial; after: Trial }[] {
   const earlier = byQuestion(before);
   const later = byQuestion(after);
   return [...later].flatMap(([key, trial]) => {

@@ -151,7 +151,7 @@ export function meanOfUnits(units: readonly (readonly Tally[])[]): ResampledMean
 /** @param units as in `meanOfUnits` */
 export function estimateMean(units: readonly (readonly Tally[])[], range: PointRange, confidence: number): Estimate {
   const { value, n, draws } = meanOfUnits(units);
-  return estimate({ value, n, ...countStrings(units.flat()), range }, draws, { confidence });
+  return estimate({ value, n, ...countedStrings(units.flat()), range }, draws, { confidence });
 }
 
 interface Measured {
@@ -177,7 +177,7 @@ export function estimateOver(
 }
 
 /** Strings with a counted trial in any tally, and their tasks; a string of another task is another string. */
-function countStrings(tallies: readonly Tally[]): Pick<Statistic, "clusters" | "tasks"> {
+function countedStrings(tallies: readonly Tally[]): Pick<Statistic, "clusters" | "tasks"> {
   const byTask = new Map<string, Int32Array[]>();
   for (const { task, trials } of tallies) byTask.set(task, [...(byTask.get(task) ?? []), trials]);
   const counts = [...byTask.values()].map((columns) => addUp(columns).filter((trials) => trials > 0).length);

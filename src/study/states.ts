@@ -54,7 +54,7 @@ export interface StateChange {
   readonly predictors: readonly { readonly predictor: string; readonly role: ShiftRole }[];
 }
 
-interface Pair {
+interface StatePair {
   readonly predictor: string;
   readonly target: string;
 }
@@ -150,8 +150,8 @@ export class States {
   readonly trained: readonly (State & { readonly training: StateTraining; readonly adapter: string })[];
   readonly #byName: Map<string, State>;
   readonly #models: Plan["models"];
-  readonly #predictions: readonly Pair[];
-  #main?: Map<string, Pair>;
+  readonly #predictions: readonly StatePair[];
+  #main?: Map<string, StatePair>;
 
   constructor({ states, adapters = {}, models = {}, predictions = [] }: PlanOfStates) {
     const parts: [string, PlannedState][] = states
@@ -215,7 +215,7 @@ export class States {
     });
   }
 
-  kindOf({ predictor, target }: Pair): PredictorKind {
+  kindOf({ predictor, target }: StatePair): PredictorKind {
     const { model, isTrained } = this.of(predictor);
     if (!isTrained) return "untrained";
     return model === this.of(target).model ? "self" : "cross";
@@ -241,16 +241,16 @@ export class States {
    * Whether a report shows a pair in full: one seed of each condition, the largest of a series. A pair that no prediction names
    * is one where it could be.
    */
-  isMain(pair: Pair): boolean {
+  isMain(pair: StatePair): boolean {
     this.#main ??= this.#mainPairs();
     const best = this.#main.get(this.#seriesOf(pair));
     const isPlanned = this.#predictions.some((one) => isSame(one, pair));
     return isPlanned ? best !== undefined && isSame(best, pair) : this.#couldBeMain(pair);
   }
 
-  #mainPairs(): Map<string, Pair> {
-    const sizeOf = ({ predictor }: Pair) => this.of(predictor).training?.examplesPerProperty ?? 0;
-    const chosen = new Map<string, Pair>();
+  #mainPairs(): Map<string, StatePair> {
+    const sizeOf = ({ predictor }: StatePair) => this.of(predictor).training?.examplesPerProperty ?? 0;
+    const chosen = new Map<string, StatePair>();
     for (const pair of this.#predictions) {
       if (!this.#couldBeMain(pair)) continue;
       const before = chosen.get(this.#seriesOf(pair));
@@ -259,13 +259,13 @@ export class States {
     return chosen;
   }
 
-  #seriesOf({ predictor, target }: Pair): string {
+  #seriesOf({ predictor, target }: StatePair): string {
     const { model, isTrained } = this.of(predictor);
     return JSON.stringify([this.of(target).condition, model, isTrained, predictor === target]);
   }
 
   /** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
-  #couldBeMain({ predictor, target }: Pair): boolean {
+  #couldBeMain({ predictor, target }: StatePair): boolean {
     const [asked, about] = [this.of(predictor), this.of(target)];
     if (asked.role !== "predictor" || about.role !== "predictor") return false;
     if (about.isTrained && !asked.isTrained && asked.model === about.model) return false;
@@ -274,7 +274,7 @@ export class States {
   }
 }
 
-function isSame(one: Pair, other: Pair): boolean {
+function isSame(one: StatePair, other: StatePair): boolean {
   return one.predictor === other.predictor && one.target === other.target;
 }
 

@@ -1,7 +1,7 @@
 /** What models say and files hold is shown on a terminal and never obeyed by it; elsewhere it is left as it is. */
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { columns, forTerminal, note, print, printJson, table } from "../../src/cli/output.js";
+import { columns, forTerminal, notice, print, printJson, table } from "../../src/cli/output.js";
 
 const TERMINAL = { isTTY: true };
 const PIPE = { isTTY: false };
@@ -61,7 +61,7 @@ describe("text on a terminal", () => {
     const said = "\u001b[2J\u009b31m";
     const all = () => {
       print(said);
-      note(said);
+      notice(said);
       printJson({ said });
     };
     expect(written(true, all)).not.toMatch(/(?!\n)\p{Cc}/u);

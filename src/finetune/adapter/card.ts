@@ -197,7 +197,7 @@ export function adapterReadme(card: AdapterCard, facts: ReadmeFacts): string {
     `A LoRA adapter in GGUF, trained by inward ${card.inwardVersion} straight from the base's GGUF. It adds to the base's weights; it is no model by itself.`,
     warning(card),
     "## What it was made from",
-    table(
+    markdownTable(
       ["", ""],
       [
         ["base", code(base.source)],
@@ -213,7 +213,7 @@ export function adapterReadme(card: AdapterCard, facts: ReadmeFacts): string {
       ],
     ),
     "## Settings",
-    table(
+    markdownTable(
       ["", ""],
       [
         ["LoRA", `rank ${lora.rank}, alpha ${lora.alpha}, dropout ${lora.dropout}, on ${lora.targets.join(", ")}`],
@@ -281,7 +281,7 @@ function losses({ losses, validation }: AdapterCard): string {
       ]);
   }
   if (rows.length === 0) return "No step was taken.";
-  return table(["", "loss, nats per answer token", "answers right, teacher forced"], rows);
+  return markdownTable(["", "loss, nats per answer token", "answers right, teacher forced"], rows);
 }
 
 /** Over the answer tokens of all these steps, as a step's own loss is over its batch's. */
@@ -309,7 +309,7 @@ function licence(baseLicence: string): string {
   return `The adapter is made from the base's weights and inherits the base's licence, with whatever that asks for (naming, notices, limits of use). ${stated} The training data's licence may add to it.`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replace(/\|/g, "\\|")).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }

@@ -55,7 +55,7 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
     throw invalid(`its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
   const header = Buffer.alloc(Number(headerBytes));
   await readFully(file, header, 8);
-  const entries = parseHeader(header, fileBytes - 8 - header.length, path, invalid);
+  const entries = safetensorsHeader(header, fileBytes - 8 - header.length, path, invalid);
   const tensors = new Map<string, SafeTensor>();
   for (const [name, { dtype, shape, data_offsets }] of entries) {
     const [begin, end] = data_offsets;
@@ -68,7 +68,7 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
 }
 
 /** @returns entries in the order of their data, which they fill without holes or overlaps */
-function parseHeader(
+function safetensorsHeader(
   header: Buffer,
   dataBytes: number,
   path: string,

@@ -15,10 +15,10 @@ const TAKES_PAIR = /^(?:blk\.\d+\.(?:attn_(?:q|k|v|qkv|output)|ffn_(?:gate|up|do
 
 /** Reads headers only. @throws ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE · MODEL_* of the base */
 export async function checkAdapter(adapterPath: string, basePath: string): Promise<void> {
-  const adapter = await readAdapter(adapterPath);
+  const adapter = await readAdapterHeader(adapterPath);
   const base = await readGguf(basePath);
   checkMetadata(adapter, base);
-  const pairs = pairsOf(adapter);
+  const pairs = loraPairs(adapter);
   const weights = new Map(base.tensors.map((tensor) => [tensor.name, tensor]));
   for (const [name, { a, b }] of pairs) {
     if (!a || !b) throw invalid(adapter, `${name} has a lora_${a ? "a" : "b"} but no lora_${a ? "b" : "a"}`);
@@ -31,7 +31,7 @@ export async function checkAdapter(adapterPath: string, basePath: string): Promi
   }
 }
 
-async function readAdapter(path: string): Promise<GgufFile> {
+async function readAdapterHeader(path: string): Promise<GgufFile> {
   try {
     return await readGguf(path);
   } catch (error) {
@@ -75,13 +75,13 @@ function checkMetadata(adapter: GgufFile, base: GgufFile): void {
   }
 }
 
-interface Pair {
+interface LoraPair {
   a?: GgufTensor;
   b?: GgufTensor;
 }
 
-function pairsOf(adapter: GgufFile): Map<string, Pair> {
-  const pairs = new Map<string, Pair>();
+function loraPairs(adapter: GgufFile): Map<string, LoraPair> {
+  const pairs = new Map<string, LoraPair>();
   for (const tensor of adapter.tensors) {
     const [, name, half] = /^(.+)\.lora_([ab])$/.exec(tensor.name) ?? [];
     // llama.cpp passes by norms that an adapter carries: what would be asked is not what was trained.

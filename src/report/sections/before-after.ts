@@ -295,12 +295,12 @@ export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Bl
         { title: "Strings left out", align: "left" },
         { title: "sha256 of adapter and set", align: "left" },
       ],
-      rows: others.map((adapter) => ({ cells: cellsOf(adapter, plan) })),
+      rows: others.map((adapter) => ({ cells: cellsOfEffect(adapter, plan) })),
     },
   ];
 }
 
-function cellsOf({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
+function cellsOfEffect({ name, card, set }: TrainedAdapter, plan: Plan): TableCell[] {
   const { losses, validation, data } = card;
   const last = validation.at(-1);
   const ends = Math.max(1, Math.round(losses.length * END_SHARE));

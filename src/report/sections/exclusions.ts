@@ -46,7 +46,7 @@ function tables(exclusions: readonly Exclusion[], isMain: (row: Exclusion) => bo
   const several = new Set(exclusions.map((row) => JSON.stringify([row.predictor, row.target]))).size > 1;
   const main = exclusions.filter(isMain);
   const rest = exclusions.filter((row) => !isMain(row));
-  return [...(main.length > 0 ? [table(main, several)] : []), ...(rest.length > 0 ? [summedTable(rest)] : [])];
+  return [...(main.length > 0 ? [exclusionTable(main, several)] : []), ...(rest.length > 0 ? [summedTable(rest)] : [])];
 }
 
 function summedTable(exclusions: readonly Exclusion[]): Block {
@@ -86,7 +86,7 @@ function summedTable(exclusions: readonly Exclusion[]): Block {
   };
 }
 
-function table(exclusions: readonly Exclusion[], several: boolean): Block {
+function exclusionTable(exclusions: readonly Exclusion[], several: boolean): Block {
   const grouped = new Map<string, Exclusion[]>();
   for (const row of exclusions) {
     const key = JSON.stringify([row.predictor, row.target, row.side, row.task, row.reason, row.treatment]);

@@ -91,8 +91,8 @@ function averagesTable({ micro, macro }: Pair, confidence: number): Block {
         { text: name },
         estimateCell(first, isDifference),
         estimateCell(second, isDifference),
-        countCell(first, second, "n"),
-        countCell(first, second, "clusters"),
+        countsCell(first, second, "n"),
+        countsCell(first, second, "clusters"),
         { text: `${percent} % cluster bootstrap` },
       ],
     };
@@ -159,14 +159,14 @@ function heuristicRow(micro: AverageScore | undefined, macro: AverageScore | und
       },
       estimateCell(first),
       estimateCell(second),
-      countCell(first, second, "n"),
-      countCell(first, second, "clusters"),
+      countsCell(first, second, "n"),
+      countsCell(first, second, "clusters"),
       { text: `${percent} % cluster bootstrap` },
     ],
   };
 }
 
-function countCell(first: Estimate | undefined, second: Estimate | undefined, side: "n" | "clusters"): TableCell {
+function countsCell(first: Estimate | undefined, second: Estimate | undefined, side: "n" | "clusters"): TableCell {
   const counts = [first, second].flatMap((estimate) => (estimate?.ok ? [formatCount(estimate[side])] : []));
   return counts.length === 0 ? { text: "—", missing: true } : { text: [...new Set(counts)].join(" / ") };
 }

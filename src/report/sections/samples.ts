@@ -56,7 +56,7 @@ export function chooseSamples(
     const next = leastShown(left, shown);
     if (next === undefined) continue;
     const [{ trial }] = left.splice(next, 1) as [RankedTrial];
-    for (const name of [cellOf(trial), stringOf(trial)]) shown.set(name, (shown.get(name) ?? 0) + 1);
+    for (const name of [sampleCell(trial), stringOf(trial)]) shown.set(name, (shown.get(name) ?? 0) + 1);
     chosen.push(trial);
   }
   return OUTCOMES.flatMap((outcome) =>
@@ -80,7 +80,7 @@ function leastShown(left: readonly RankedTrial[], shown: ReadonlyMap<string, num
   let fewest = Number.POSITIVE_INFINITY;
   for (const [index, { trial }] of left.entries()) {
     // A string shown twice tires a reader less than a cell shown twice.
-    const times = 1000 * (shown.get(cellOf(trial)) ?? 0) + (shown.get(stringOf(trial)) ?? 0);
+    const times = 1000 * (shown.get(sampleCell(trial)) ?? 0) + (shown.get(stringOf(trial)) ?? 0);
     if (times < fewest) {
       fewest = times;
       best = index;
@@ -89,7 +89,7 @@ function leastShown(left: readonly RankedTrial[], shown: ReadonlyMap<string, num
   return best;
 }
 
-function cellOf({ target, predictor, task, property, variant }: Trial): string {
+function sampleCell({ target, predictor, task, property, variant }: Trial): string {
   return JSON.stringify([target, predictor, task, property, variant]);
 }
 
@@ -99,7 +99,7 @@ function stringOf({ task, item }: Trial): string {
 
 function rankOf(trial: Trial): string {
   return createHash("sha256")
-    .update(`sample/${cellOf(trial)}/${trial.item}`)
+    .update(`sample/${sampleCell(trial)}/${trial.item}`)
     .digest("hex");
 }
 

@@ -74,15 +74,15 @@ function percent(confidence: number): string {
 export type SumStatistic = (sums: Float64Array, tasks: Uint16Array) => number | undefined;
 
 /** @returns points of a stratum whose sums begin at `start`; the sum at `start` itself is the number of rows */
-type Points = (sums: Float64Array, start: number) => number;
+type DifferencePoints = (sums: Float64Array, start: number) => number;
 
 /** The amount at this place after the number of rows. */
-export function amountAt(offset: number): Points {
+export function amountAt(offset: number): DifferencePoints {
   return (sums, start) => sums[start + offset] as number;
 }
 
 /** One amount minus another of the same rows. */
-function amountsApart(offset: number, minus: number): Points {
+function amountsApart(offset: number, minus: number): DifferencePoints {
   return (sums, start) => (sums[start + offset] as number) - (sums[start + minus] as number);
 }
 
@@ -90,7 +90,7 @@ function amountsApart(offset: number, minus: number): Points {
  * Micro: cells weighted by their rows, macro: all alike. Inside a cell its strata weigh the same, however many rows each has; a
  * stratum without a drawn row is left out.
  */
-export function meanOf(cells: readonly AmountCell[], points: Points, kind: Weighting): SumStatistic {
+export function meanOf(cells: readonly AmountCell[], points: DifferencePoints, kind: Weighting): SumStatistic {
   return (sums, tasks) => {
     let total = 0;
     let weights = 0;

@@ -50,7 +50,7 @@ export function stringScatter(rows: readonly DifferenceRow[], kind: Weighting): 
   const tasks = byTask(rows).map(([task, ofTask]): ScatteredTask => {
     const strings = new Map<string, { trials: number; weight: number; contribution: number; influence: number }>();
     for (const row of ofTask) {
-      const { sum, rows: counted } = cells.get(cellOf(row)) as CellSum;
+      const { sum, rows: counted } = cells.get(scatterCell(row)) as CellSum;
       const share = kind === "micro" ? 1 : 1 / counted;
       const string = strings.get(row.item) ?? { trials: 0, weight: 0, contribution: 0, influence: 0 };
       string.trials++;
@@ -96,7 +96,7 @@ interface CellSum {
 function cellSums(rows: readonly DifferenceRow[]): Map<string, CellSum> {
   const cells = new Map<string, CellSum>();
   for (const row of rows) {
-    const key = cellOf(row);
+    const key = scatterCell(row);
     const { sum, rows: counted } = cells.get(key) ?? { sum: 0, rows: 0 };
     cells.set(key, { sum: sum + row.difference, rows: counted + 1 });
   }
@@ -122,7 +122,7 @@ function varianceOfSum(values: readonly number[]): number {
   return (values.length / (values.length - 1)) * squares;
 }
 
-function cellOf({ task, property }: DifferenceRow): string {
+function scatterCell({ task, property }: DifferenceRow): string {
   return JSON.stringify([task, property]);
 }
 

@@ -107,7 +107,7 @@ interface ShiftPairs {
 /** @throws InwardError STUDY_INVALID when a question has several samples: which of them changed into which is not known */
 export function pairShifts(trials: readonly Trial[], { predictor, before, after }: ShiftSides): ShiftPairs {
   const about = (target: string) =>
-    byQuestion(trials.filter((one) => one.predictor === predictor && one.target === target));
+    shiftsByQuestion(trials.filter((one) => one.predictor === predictor && one.target === target));
   const earlier = about(before);
   const pairs: ShiftPair[] = [];
   const counts = { beforeOnly: 0, afterOnly: 0, neither: 0, unpaired: 0 };
@@ -128,7 +128,7 @@ export function hasShifted({ before, after }: ShiftPair): boolean {
   return before.behavior.value !== after.behavior.value;
 }
 
-function byQuestion(trials: readonly Trial[]): Map<string, Trial> {
+function shiftsByQuestion(trials: readonly Trial[]): Map<string, Trial> {
   const keyed = new Map<string, Trial>();
   for (const trial of trials) {
     const { task, item, target } = trial;
@@ -327,7 +327,7 @@ export function scoreShift(trials: readonly Trial[], sides: ShiftSides, settings
     },
     overall: tested(plainShift({ ...input, pairs: shifted, over, multiplicity: ONE_OF_A_PAIR }), shifted, settings),
     entropyMatched: matchedShift({ ...input, pairs: shifted, over, multiplicity: ONE_OF_A_PAIR }),
-    cells: cellsOf(pairs).map(([{ task, property }, some]): ShiftCell => {
+    cells: shiftCells(pairs).map(([{ task, property }, some]): ShiftCell => {
       const moved = some.filter(hasShifted);
       const [micro] = tested(
         plainShift({
@@ -383,7 +383,7 @@ function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confi
   return estimate(statistic, replicates ?? [], { confidence });
 }
 
-function cellsOf(pairs: readonly ShiftPair[]): [{ task: string; property: string }, ShiftPair[]][] {
+function shiftCells(pairs: readonly ShiftPair[]): [{ task: string; property: string }, ShiftPair[]][] {
   const cells = new Map<string, ShiftPair[]>();
   for (const pair of pairs) {
     const key = JSON.stringify([pair.after.task, pair.after.property]);

@@ -17,7 +17,7 @@ const PLACES = 4;
  */
 export function stringFeatures(text: string): ReadonlyMap<string, number> {
   const plain = text.normalize("NFC").toLowerCase().trim();
-  const items = itemsOf(plain);
+  const items = listedItems(plain);
   const features = new Map<string, number>();
   features.set("log_characters", Math.log1p([...plain].length));
   features.set("log_items", Math.log1p(items.length));
@@ -34,7 +34,7 @@ export function stringFeatures(text: string): ReadonlyMap<string, number> {
   return features;
 }
 
-function itemsOf(plain: string): string[] {
+function listedItems(plain: string): string[] {
   const pieces = /[,;\n]/.test(plain) ? plain.split(/[,;\n]/) : plain.split(/\s+/);
   return pieces.map((piece) => piece.replace(/^[^\p{L}\p{N}+-]+|[^\p{L}\p{N}]+$/gu, "")).filter((item) => item !== "");
 }

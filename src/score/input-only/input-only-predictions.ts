@@ -74,7 +74,7 @@ export function inputOnlyPredictions(
 ): InputOnlyPredictions {
   const learnt = once(examples);
   const classifiers = new Map<string, StringClassifier | undefined>();
-  const isEnough = (pairs: readonly InputOnlyExample[]) => countStrings(pairs) >= fewestStrings;
+  const isEnough = (pairs: readonly InputOnlyExample[]) => stringCount(pairs) >= fewestStrings;
   const train = (key: string, pairs: readonly InputOnlyExample[]) => {
     if (!classifiers.has(key)) classifiers.set(key, isEnough(pairs) ? trainClassifier(pairs) : undefined);
     return classifiers.get(key);
@@ -87,7 +87,7 @@ export function inputOnlyPredictions(
     const own = ofProperty.filter((example) => example.task === task);
     const classifier = isEnough(own) ? train(key, own) : train(JSON.stringify([property]), ofProperty);
     if (!classifier) {
-      const strings = countStrings(ofProperty);
+      const strings = stringCount(ofProperty);
       const reason =
         strings === 0
           ? `no train string teaches ${property}`
@@ -101,7 +101,7 @@ export function inputOnlyPredictions(
       property,
       ok: true,
       learntFrom: isEnough(own) ? "own_task" : "other_tasks",
-      strings: countStrings(isEnough(own) ? own : ofProperty),
+      strings: stringCount(isEnough(own) ? own : ofProperty),
       values: values.length,
       valuesLeftOut,
       features,
@@ -118,7 +118,7 @@ export function inputOnlyPredictions(
   };
 }
 
-function countStrings(examples: readonly InputOnlyExample[]): number {
+function stringCount(examples: readonly InputOnlyExample[]): number {
   return new Set(examples.map(({ text }) => text)).size;
 }
 

@@ -169,7 +169,7 @@ interface StateEffect {
  * the predictabilities are made to have the mean 0, so that a skill is the accuracy about a middling target.
  * @param coefficients of the design's columns, as `leastSquares` gives them (covariates after them are not looked at)
  */
-function effectsOf(
+function fitEffects(
   { predictors, targets, effects }: TwoWayDesign,
   coefficients: Float64Array,
 ): { readonly skill: StateEffect[]; readonly predictability: StateEffect[] } {
@@ -422,7 +422,7 @@ export function fitMatrix(cells: readonly MatrixCell[], settings: MatrixSettings
 }
 
 function effects(design: TwoWayDesign, coefficients: Float64Array): Effects {
-  if (design.parts === 1) return { ok: true, ...effectsOf(design, coefficients) };
+  if (design.parts === 1) return { ok: true, ...fitEffects(design, coefficients) };
   const reason =
     design.parts === 0
       ? "an intercept was fitted in their place"

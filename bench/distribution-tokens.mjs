@@ -28,10 +28,10 @@ const SEED = "bench/distribution-tokens";
 const OTHER = [{ role: "user", content: "Hello" }];
 
 prepare();
-const { expandDistribution } = await import("../dist/ask/distribution.js");
+const { expandDistribution } = await import("../dist/ask/expand-distribution.js");
 const { modelSource } = await import("../dist/ask/measure-distribution.js");
 const { sampleDistribution } = await import("../dist/ask/measure-distribution.js");
-const { settledText } = await import("../dist/ask/distribution.js");
+const { settledText } = await import("../dist/ask/expand-distribution.js");
 const { ChatTokens } = await import("../dist/model/chat/encode.js");
 const { cpuFlags } = await import("../dist/model/engines/settings.js");
 const { startEngine } = await import("../dist/model/engines/start-engine.js");

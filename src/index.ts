@@ -36,7 +36,13 @@ export { distribution, type QuickLook, type QuickLookOptions } from "./run/quick
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
 
 // An adapter: trained on chat JSONL.
-export { type AuthoredTraining, train, type Trained, type TrainedFiles, type TrainOptions } from "./run/train.js";
+export {
+  type AuthoredTraining,
+  train,
+  type Trained,
+  type TrainedFiles,
+  type TrainOptions,
+} from "./run/train-from-file.js";
 
 // What is asked, and what is read from answers.
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
@@ -47,7 +53,7 @@ export type { Task, TaskDefinition, TaskItem } from "./tasks/task.js";
 export type { Answer, ChatMessage, Reply } from "./tasks/answer.js";
 
 // The content of a run's files.
-export type { Distribution } from "./ask/distribution.js";
+export type { Distribution } from "./ask/expand-distribution.js";
 export type { MeasuredDistribution } from "./ask/measure-distribution.js";
 export type { ExperimentResults } from "./score/verdicts/experiments.js";
 export type { Verdict, VerdictNumber } from "./score/verdicts/verdict.js";

@@ -10,7 +10,7 @@ import type { fitMatrix } from "../src/score/matrix/fit.js";
 import type { matrixCells } from "../src/score/matrix/cells.js";
 import type { onMissScale } from "../src/score/matrix/fit.js";
 import type { percentileInterval } from "../src/score/interval.js";
-import type { powerOf } from "../src/score/power.js";
+import type { powerOf } from "../src/score/power-analysis.js";
 
 /** What is put to the test. */
 export interface Scoring {

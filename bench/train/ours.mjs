@@ -2,7 +2,7 @@
 // request: modelPath, examples, batches (example indices per step), settings (TrainingSettings), threads. CPU only.
 import { readdirSync, readFileSync } from "node:fs";
 import { findBinaries, loadAddon } from "../../dist/model/native/addon.js";
-import { findBlas } from "../../dist/model/native/blas.js";
+import { findBlas } from "../../dist/model/native/blas-library.js";
 import { initialParameters } from "../../dist/finetune/initial-adapter.js";
 import { openNativeTrainer } from "../../dist/finetune/trainer.js";
 import { packExamples } from "../../dist/finetune/batches.js";

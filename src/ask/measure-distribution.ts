@@ -16,7 +16,7 @@ import {
   type SampledDistribution,
   settledText,
   ValueMasses,
-} from "./distribution.js";
+} from "./expand-distribution.js";
 import { plainMessages, type QuestionKind } from "./groups.js";
 import { hypotheticalMessages } from "./questions.js";
 

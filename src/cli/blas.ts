@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { InwardError } from "../errors.js";
 import { sha256OfFile } from "../model/model-file.js";
 import { modelProgress } from "../run/open-model.js";
-import { blasFolder, cachedBlas, fetchBlas, findBlas } from "../model/native/blas.js";
+import { blasFolder, cachedBlas, fetchBlas, findBlas } from "../model/native/blas-library.js";
 import { jsonOption, type JsonOption, offlineOption, type OfflineOption } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";

@@ -9,7 +9,7 @@ import { type DeviceName, type DeviceReport, listDevices } from "../model/device
 import { type InventoryModel, modelInventory } from "../model/locate-model.js";
 import { modelFolder } from "../model/model-file.js";
 import { engineReleases, findAddon } from "../model/native/addon.js";
-import { findBlas, type FindBlasOptions, findBlasPlugin } from "../model/native/blas.js";
+import { findBlas, type FindBlasOptions, findBlasPlugin } from "../model/native/blas-library.js";
 import { loadRegistry } from "../model/registry.js";
 import { findPip } from "../model/sources/python.js";
 import { jsonOption, type JsonOption } from "./options.js";

@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
-import { trainingSettings } from "../run/train.js";
+import { trainingSettings } from "../run/train-from-file.js";
 import { LORA_TARGETS, loraSchema } from "../study/schema.js";
 import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
 import { notice } from "./output.js";

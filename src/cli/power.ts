@@ -11,7 +11,7 @@ import {
   powerOf,
   type RunDifference,
   runDifferences,
-} from "../score/power.js";
+} from "../score/power-analysis.js";
 import { jsonOption, type JsonOption, number } from "./options.js";
 import { print, printJson, table } from "./output.js";
 

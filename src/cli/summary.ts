@@ -2,7 +2,7 @@
 
 import type { Estimate } from "../score/interval.js";
 import { join } from "node:path";
-import type { Distribution } from "../ask/distribution.js";
+import type { Distribution } from "../ask/expand-distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
-import { train, type Trained } from "../run/train.js";
+import { train, type Trained } from "../run/train-from-file.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import {
   givenTraining,

@@ -6,7 +6,7 @@ import { InwardError } from "../errors.js";
 import type { Extraction } from "../properties/property.js";
 import { RunFolder } from "../run/folder.js";
 import { readTrials } from "../run/score-stages.js";
-import { BECAUSE, type TrialRow } from "../score/trials.js";
+import { BECAUSE, type TrialRow } from "../score/trial-rows.js";
 import { jsonOption, type JsonOption, number } from "./options.js";
 import { notice, print, table } from "./output.js";
 

@@ -12,7 +12,7 @@ import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
 import { type DeviceName, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
-import { type BlasFound, findBlas } from "../model/native/blas.js";
+import { type BlasFound, findBlas } from "../model/native/blas-library.js";
 import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { trainingSettingsSchema } from "../study/schema.js";

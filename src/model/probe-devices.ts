@@ -31,7 +31,8 @@ async function probe(name: DeviceName): Promise<DeviceReport> {
     return { name, available: true, deviceNames, memory, llamaCpp: release, systemInfo: llama.systemInfo };
   } catch (error) {
     const supported = (await getLlamaGpuTypes("supported")).includes(gpu);
-    if (!supported || name === "cpu") return { name, available: false, reason: `${LIBRARIES[name]} (${messageOf(error)})` };
+    if (!supported || name === "cpu")
+      return { name, available: false, reason: `${LIBRARIES[name]} (${messageOf(error)})` };
     return {
       name,
       available: false,

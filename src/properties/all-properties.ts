@@ -5,7 +5,7 @@ import { CHARACTER_PROPERTIES } from "./characters.js";
 import { LENGTH_PROPERTIES } from "./lengths.js";
 import { LETTER_PROPERTIES } from "./letters.js";
 import { NUMBER_PROPERTIES } from "./numbers.js";
-import { OPTION_PROPERTIES } from "./options.js";
+import { OPTION_PROPERTIES } from "./option-letters.js";
 import type { BehaviorProperty } from "./property.js";
 import { WHOLE_TEXT_PROPERTIES } from "./whole-texts.js";
 import { WORD_PROPERTIES } from "./words.js";

@@ -31,7 +31,7 @@ import { statesOf } from "../study/states.js";
 import type { Reply } from "../tasks/answer.js";
 import { type ANSWERS_OF_ROUND, readAnswers, readBehaviors } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
-import type { StageContext, StageWork } from "./models.js";
+import type { StageContext, StageWork } from "./open-models.js";
 import { readLines } from "./records.js";
 
 /** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */

@@ -8,7 +8,7 @@ import { answerCompliance, extractChallengedBehavior } from "../properties/readi
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
 import type { RunFolder } from "./folder.js";
-import type { StageContext } from "./models.js";
+import type { StageContext } from "./open-models.js";
 import { readLines } from "./records.js";
 
 export const ANSWERS_OF_ROUND = ["objectLevel", "objectLevelAdapted", "objectLevelReadapted"] as const;

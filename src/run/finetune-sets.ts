@@ -27,7 +27,7 @@ import { heuristicAnswers } from "../tasks/heuristics.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
-import type { StageContext } from "./models.js";
+import type { StageContext } from "./open-models.js";
 
 // What a behavioral change teaches: the answers of its source to the train strings of its tasks.
 

@@ -20,7 +20,7 @@ import type { Shifts } from "../score/comparison/shift.js";
 import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
-import { type TrialRow, trialRowSchema } from "../score/trials.js";
+import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";
 

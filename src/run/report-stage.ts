@@ -10,13 +10,13 @@ import {
 } from "../ask/questions.js";
 import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { makeReport } from "../report/report.js";
+import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sections/samples.js";
 import type { PairNames } from "../report/terms.js";
 import { statesOf } from "../study/states.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
-import { readManifest, type StageContext, type StageWork } from "./models.js";
+import { readManifest, type StageContext, type StageWork } from "./open-models.js";
 import { readContent, readLines } from "./records.js";
 import { matchRun } from "./score-stages.js";
 import { readTraining } from "./train-stages.js";

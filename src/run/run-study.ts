@@ -15,7 +15,7 @@ import type { ModelFile, Plan } from "../study/plan.js";
 import type { studySchema } from "../study/schema.js";
 import type { Study } from "../study/study.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
-import { OneModel, openState, type StageContext } from "./models.js";
+import { OneModel, openState, type StageContext } from "./open-models.js";
 import { modelProgress, type WorkOptions } from "./open-model.js";
 import { readContent } from "./records.js";
 import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";

@@ -50,7 +50,7 @@ import {
   trainLabelsOf,
   type Trial,
 } from "../score/trial.js";
-import { checkTrialRows, type TrialRow, trialRows } from "../score/trials.js";
+import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -59,7 +59,7 @@ import { heuristicAnswers } from "../tasks/heuristics.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
-import type { StageContext, StageWork } from "./models.js";
+import type { StageContext, StageWork } from "./open-models.js";
 import { type InputOnlyByState, readContent, readLines } from "./records.js";
 
 // Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.

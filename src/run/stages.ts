@@ -35,7 +35,7 @@ import {
 } from "./behaviors.js";
 import { buildFinetuneSet } from "./finetune-sets.js";
 import type { RunFile, RunFolder } from "./folder.js";
-import { readManifest, type StageContext, type StageWork } from "./models.js";
+import { readManifest, type StageContext, type StageWork } from "./open-models.js";
 import { writeReport } from "./report-stage.js";
 import {
   compareStates,

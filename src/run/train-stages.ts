@@ -14,7 +14,7 @@ import type { ModelFile } from "../study/plan.js";
 import { statesOf, type StateTraining } from "../study/states.js";
 import type { EncodedExample } from "../model/language-model.js";
 import type { RunFolder } from "./folder.js";
-import type { StageContext, StageWork } from "./models.js";
+import type { StageContext, StageWork } from "./open-models.js";
 import { readContent, readLines } from "./records.js";
 
 /**

@@ -1,7 +1,7 @@
 /** Opens the addon's trainer in the test's own process, and packs examples for it by hand: nothing stands between test and addon. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
-import { findBlas } from "../../src/model/native/blas.js";
+import { findBlas } from "../../src/model/native/blas-library.js";
 import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 

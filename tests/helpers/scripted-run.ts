@@ -1,5 +1,5 @@
 import type { LanguageModel } from "../../src/model/language-model.js";
-import { OneModel } from "../../src/run/models.js";
+import { OneModel } from "../../src/run/open-models.js";
 import { EventLog, type RunFolder } from "../../src/run/folder.js";
 import { runStages, type Selection } from "../../src/run/stages.js";
 

@@ -1,6 +1,6 @@
 /** A made-up model over a few token pieces: logits are a function of the path, and every continuation can be enumerated. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { type ContinuationSource, settledText } from "../../src/ask/distribution.js";
+import { type ContinuationSource, settledText } from "../../src/ask/expand-distribution.js";
 import type { TextDecider } from "../../src/properties/deciders.js";
 import type { Extraction } from "../../src/properties/property.js";
 

@@ -11,7 +11,7 @@ import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../../src/properties/deciders.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
-import type { Distribution, ExpandedDistribution, SampledDistribution } from "../../src/ask/distribution.js";
+import type { Distribution, ExpandedDistribution, SampledDistribution } from "../../src/ask/expand-distribution.js";
 import type { Extraction } from "../../src/properties/property.js";
 import { answer, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";

@@ -10,7 +10,7 @@ import type { ModelFile, Plan } from "../../src/study/plan.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import type { Answer, ChatMessage } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
-import type { StageContext } from "../../src/run/models.js";
+import type { StageContext } from "../../src/run/open-models.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { runStages } from "../../src/run/stages.js";
 import { readJsonLines } from "../../src/base/files.js";

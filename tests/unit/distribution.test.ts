@@ -1,7 +1,7 @@
 /** Expanding the tree of continuations gives what enumerating every answer gives. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { expandDistribution, type ExpandedDistribution, settledText } from "../../src/ask/distribution.js";
+import { expandDistribution, type ExpandedDistribution, settledText } from "../../src/ask/expand-distribution.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { behaviorDecider, predictionDecider } from "../../src/properties/deciders.js";
 import { enumerate, toySource } from "../helpers/toy-source.js";

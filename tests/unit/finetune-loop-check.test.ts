@@ -3,7 +3,7 @@ import type { TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
 import { progressLine } from "../../src/cli/progress.js";
 import { readTrainingSettings } from "../../src/cli/options.js";
-import { trainingProgress } from "../../src/run/train.js";
+import { trainingProgress } from "../../src/run/train-from-file.js";
 import { requireSettings } from "../../src/finetune/train-adapter.js";
 import { DEFAULT_TRAINING_SETTINGS } from "../helpers/training-settings.js";
 import { hashExamples } from "../../src/finetune/set.js";

@@ -84,6 +84,35 @@ describe("small rooms", () => {
     expect(text(path).split("\n").length).toBeLessThanOrEqual(601);
   });
 
+  test("no two files have one name", () => {
+    const names = sources.map((path) => path.split("/").at(-1) as string);
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
+  });
+
+  test("no two functions or types have one name, where one of them is known to other files", () => {
+    const declared =
+      /^(export )?(?:declare )?(?:async )?(?:function|interface|type|class|(?:const(?= \w+ = (?:async )?\()))\*? (\w+)/gm;
+    const places = new Map<string, { exported: boolean; path: string }[]>();
+    for (const path of sources) {
+      const inside = new Map<string, boolean>();
+      for (const [, exported, name] of text(path).matchAll(declared)) {
+        inside.set(name as string, (inside.get(name as string) ?? false) || exported !== undefined);
+      }
+      for (const [name, exported] of inside) places.set(name, [...(places.get(name) ?? []), { exported, path }]);
+    }
+    const twice = [...places].filter(([, all]) => all.length > 1 && all.some(({ exported }) => exported));
+    expect(twice.map(([name, all]) => `${name}: ${all.map(({ path }) => path).join(", ")}`)).toEqual([]);
+  });
+
+  /** Entries of processes, which nothing may import, and the commands, each a file that the program alone imports. */
+  const standsAlone = /-worker\.ts$|worker-main\.ts$|^src\/(?:cli\/|index\.ts)/;
+
+  test("a file under 40 lines serves several rooms, or is where a process or a command begins", () => {
+    const importers = (path: string) => sources.filter((other) => importsOf(other).includes(path)).length;
+    const crumbs = sources.filter((path) => text(path).split("\n").length <= 40 && !standsAlone.test(path));
+    expect(crumbs.filter((path) => importers(path) < 2)).toEqual([]);
+  });
+
   test("no drawer for everything", () => {
     expect(sources.filter((path) => /(utils?|helpers?|common|manager|misc)\.ts$/.test(path))).toEqual([]);
   });

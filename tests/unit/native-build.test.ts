@@ -17,7 +17,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { checkAddon, checkBlas, checkBlasPlugin } from "../../src/cli/doctor.js";
-import { blasFolder, fetchBlas, findBlas } from "../../src/model/native/blas.js";
+import { blasFolder, fetchBlas, findBlas } from "../../src/model/native/blas-library.js";
 import { engineReleases, findAddon, findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import type { DeviceName } from "../../src/model/device.js";
 import { zip } from "../helpers/made-zip.js";

@@ -7,7 +7,7 @@ import {
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import { calibrationSentence, calibrationDifferenceSentence } from "../../src/report/sections/calibration-section.js";
-import { makeReport, type MadeReport } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/make-report.js";
 import { known, makeInput } from "../fixtures/report/make-report-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";

@@ -3,7 +3,7 @@ import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/s
 import { value } from "../../src/properties/property.js";
 import type { Trial } from "../../src/score/trial.js";
 import { formatP } from "../../src/report/sections/comparison-section.js";
-import { makeReport, type MadeReport } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/make-report.js";
 import { behaviorOf } from "../../src/score/comparison/comparison.js";
 import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";
 import { INPUT_ONLY } from "../../src/score/input-only/input-only-predictions.js";

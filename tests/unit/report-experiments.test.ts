@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { stateNames } from "../../src/report/state-names.js";
-import { makeReport, type MadeReport, type ReportInput } from "../../src/report/report.js";
+import { makeReport, type MadeReport, type ReportInput } from "../../src/report/make-report.js";
 import { makeEverythingInput, makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
 import { markdownTables, marksOf, plain, unbalanced } from "../fixtures/report/read-report.js";
 

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeReport, type MadeReport } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/make-report.js";
 import {
   known,
   makeCell,

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { PlannedAdapter } from "../../src/study/plan.js";
-import { makeReport, type MadeReport } from "../../src/report/report.js";
+import { makeReport, type MadeReport } from "../../src/report/make-report.js";
 import { makeInput, unknown } from "../fixtures/report/make-report-input.js";
 import {
   ADAPTER,

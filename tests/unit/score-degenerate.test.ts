@@ -9,7 +9,7 @@ import { scoreShift } from "../../src/score/comparison/shift.js";
 import type { DifferenceRow } from "../../src/score/comparison/difference.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
 import { matrixCells } from "../../src/score/matrix/cells.js";
-import { powerOf } from "../../src/score/power.js";
+import { powerOf } from "../../src/score/power-analysis.js";
 import { scoreTrials } from "../../src/score/scores.js";
 import { songRegression } from "../../src/score/matrix/song.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { clusterTInterval, expandedTail } from "../../src/score/interval.js";
 import type { DifferenceRow } from "../../src/score/comparison/difference.js";
 import { normalCumulative, normalQuantile, studentCumulative, studentQuantile } from "../../src/score/probability.js";
-import { powerOf } from "../../src/score/power.js";
+import { powerOf } from "../../src/score/power-analysis.js";
 
 interface Distributions {
   confidence: number;

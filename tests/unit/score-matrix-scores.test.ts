@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Plan } from "../../src/study/plan.js";
 import { statesOf } from "../../src/study/states.js";
 import type { Trial } from "../../src/score/trial.js";
-import { makeReport } from "../../src/report/report.js";
+import { makeReport } from "../../src/report/make-report.js";
 import { type FittedForm, type MatrixScores, scoreMatrix } from "../../src/score/matrix/matrix.js";
 import { relationCovariates } from "../../src/score/matrix/cells.js";
 import { scoreSong } from "../../src/score/matrix/song.js";

@@ -21,7 +21,7 @@ import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resam
 import { signFlipTest } from "../../src/score/comparison/tests.js";
 import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
-import { powerOf } from "../../src/score/power.js";
+import { powerOf } from "../../src/score/power-analysis.js";
 
 const SCORING = {
   clopperPearsonInterval,

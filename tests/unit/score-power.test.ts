@@ -5,7 +5,7 @@ import { InwardError } from "../../src/errors.js";
 import { clusterTInterval } from "../../src/score/interval.js";
 import type { DifferenceRow } from "../../src/score/comparison/difference.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
-import { powerOf, type PowerSettings, runDifferences } from "../../src/score/power.js";
+import { powerOf, type PowerSettings, runDifferences } from "../../src/score/power-analysis.js";
 import { studentCumulative, studentQuantile } from "../../src/score/probability.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 

@@ -13,7 +13,7 @@ import {
   type TrialRow,
   trialRows,
   trialRowSchema,
-} from "../../src/score/trials.js";
+} from "../../src/score/trial-rows.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const BEHAVIOR: Behavior = {

@@ -13,7 +13,7 @@ import type {
   ModelFacts,
   ScoreRequest,
 } from "../language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { settleEngine } from "./settings.js";
 

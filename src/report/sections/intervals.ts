@@ -1,7 +1,7 @@
 /** How intervals are made, told once; whatever needs to say it links here. */
 
 import { aside, type Section } from "../document.js";
-import type { ReportInput } from "../report.js";
+import type { ReportInput } from "../make-report.js";
 
 export interface IntervalMethods {
   /** The mark of a method in the list: (1). */

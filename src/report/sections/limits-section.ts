@@ -15,7 +15,7 @@ import {
   type Section,
   shareCell,
 } from "../document.js";
-import type { ReportInput } from "../report.js";
+import type { ReportInput } from "../make-report.js";
 import { changeLimits, joinWords, notJudged, type PairNames, propertyLabel, readableName } from "../terms.js";
 import { JUDGED_BY_COMPARISON, trainingLimits } from "./training-section.js";
 import { statesOf } from "../../study/states.js";

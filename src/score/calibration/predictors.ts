@@ -1,6 +1,6 @@
 /** Who of two predictors of the same behavior is nearer to it, on what both were asked. */
 
-import type { Distribution } from "../../ask/distribution.js";
+import type { Distribution } from "../../ask/expand-distribution.js";
 import type { DistributionRow, MeasuredDistribution } from "../../ask/measure-distribution.js";
 import { compareNames } from "../cell.js";
 import type { StringDraws } from "../resampling.js";

@@ -1,4 +1,4 @@
-/** Two engines' replies to the same greedy questions, held against what the reference differs from itself. Pure. */
+/** Two engines' replies to the same greedy questions, held against what the reference differs from itself. */
 
 import { InwardError } from "../errors.js";
 import type { AskRequest } from "../model/language-model.js";

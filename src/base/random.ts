@@ -14,7 +14,7 @@ export function randomStream(name: string, seed: number): RandomGenerator {
   return random;
 }
 
-// Random numbers that depend on a name alone. Pure.
+// Random numbers that depend on a name alone.
 
 /** Its whole 128 bits of state come from the name: streams of different names have nothing to do with each other. */
 export function seededRandom(name: string): RandomGenerator {

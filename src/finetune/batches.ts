@@ -1,4 +1,4 @@
-/** Packs the examples of one optimizer step into microbatches: shared beginnings are evaluated once. Pure. */
+/** Packs the examples of one optimizer step into microbatches: shared beginnings are evaluated once. */
 
 import type { TrainingSettings } from "../study/study.js";
 import type { NativeMicrobatch } from "../../native/index.js";
@@ -7,7 +7,7 @@ import { InwardError } from "../errors.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { learningRateAt, totalSteps, type TrainingWork } from "./loop.js";
 
-// Cuts a prefix forest into microbatches. Pure.
+// Cuts a prefix forest into microbatches.
 
 /** What a way of cutting costs, most important first. */
 interface Cost {
@@ -70,7 +70,7 @@ function isLess(a: Cost, b: Cost): boolean {
   return (a.tokens - b.tokens || a.microbatches - b.microbatches || a.squares - b.squares) < 0;
 }
 
-// Lexicographic order of token sequences: in it, sequences that begin alike are neighbours. Pure.
+// Lexicographic order of token sequences: in it, sequences that begin alike are neighbours.
 
 export interface PrefixOrder {
   /** Indices of the sequences, sorted; equal sequences keep their order. */
@@ -229,7 +229,7 @@ function requireAnswer({ tokenIds, answerStart }: EncodedExample, index: number)
   );
 }
 
-// Which examples ask about the same thing. Pure.
+// Which examples ask about the same thing.
 
 /** A branch of the prompts' prefix tree: prompts order[from…end-1] part after `depth` common tokens. */
 interface PromptBranch {
@@ -327,7 +327,7 @@ function branchOf(
   return { from, end, depth, children };
 }
 
-// In which order examples are learnt, and in which batches. Pure.
+// In which order examples are learnt, and in which batches.
 
 export interface OrderSettings extends Pick<TrainingSettings, "batchExamples" | "order" | "seed"> {
   /** From 1. */
@@ -354,7 +354,7 @@ export function orderExamples(
   return batches;
 }
 
-// Holds back a share of a set to watch the loss on. Pure.
+// Holds back a share of a set to watch the loss on.
 
 export interface ValidationSplit {
   /** In the set's order, as validation is. */

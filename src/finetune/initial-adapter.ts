@@ -1,4 +1,4 @@
-/** Where training starts from when no adapter is given. Pure. */
+/** Where training starts from when no adapter is given. */
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";

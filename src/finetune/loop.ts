@@ -44,7 +44,7 @@ async function evaluateExamples(
   return { lossNatsPerToken: nats / tokens, answersRight: answers - wrong.size, answers };
 }
 
-// How fast training goes: over the last steps, so that a slow start or another process does not spoil it for long. Pure.
+// How fast training goes: over the last steps, so that a slow start or another process does not spoil it for long.
 
 /** One optimizer step. */
 interface StepTiming {
@@ -235,7 +235,7 @@ function stopIf(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new InwardError("INTERRUPTED", "Training was interrupted.");
 }
 
-// The learning rate of every step. Pure.
+// The learning rate of every step.
 
 type Schedule = Pick<TrainingSettings, "learningRate" | "schedule" | "warmupShare">;
 

@@ -329,7 +329,7 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
   };
 }
 
-// The control for learning nothing but a marginal: the same labels, each dealt out to another string of its task and property. Pure.
+// The control for learning nothing but a marginal: the same labels, each dealt out to another string of its task and property.
 
 /**
  * Candidates that could enter a set change labels in a seeded circle, so none keeps its own (another string's may be the same value)

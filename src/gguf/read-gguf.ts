@@ -88,7 +88,7 @@ export function alignUp(bytes: number, alignment: number): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
 
-// Parses the bytes of a GGUF header. Pure: what it is given may be only the file's beginning, and when that is not enough it says
+// Parses the bytes of a GGUF header: what it is given may be only the file's beginning, and when that is not enough it says
 // how many bytes it needs. No size that the file claims is believed before it was compared with the bytes that are there.
 
 /** The header goes on past the bytes that were given; `needed` counts from the file's first byte. */

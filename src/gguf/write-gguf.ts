@@ -1,4 +1,4 @@
-/** The bytes of a GGUF header, version 3, little-endian. Pure. */
+/** The bytes of a GGUF header, version 3, little-endian. */
 
 import { createHash } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";

@@ -58,7 +58,7 @@ export function hypotheticalVariant(name: string): HypotheticalVariant {
   );
 }
 
-/** The words of a property's question when it is asked about somebody else: "your response" becomes "its response". Pure. */
+/** The words of a property's question when it is asked about somebody else: "your response" becomes "its response". */
 export function askAboutAnother(question: string): string {
   return question
     .replace(/\b(y)our\b/gi, (_, first: string) => (first === "Y" ? "Its" : "its"))

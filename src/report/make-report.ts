@@ -1,4 +1,4 @@
-/** From scores to something a person can read: a document in the order of its questions, rendered twice. Pure: no files, no clock. */
+/** From scores to something a person can read: a document in the order of its questions, rendered twice. Reads no file and no clock. */
 
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import type { TrainedAdapter } from "../finetune/adapter/card.js";

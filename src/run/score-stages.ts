@@ -265,7 +265,7 @@ export async function compareStates({ run }: Pick<StageContext, "run">): Promise
   await writeJson(run.file("comparisons"), comparisons);
 }
 
-/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. Pure. */
+/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. */
 export function compareAll(
   plan: Plan,
   matched: MatchedTrials,

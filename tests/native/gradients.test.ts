@@ -1,5 +1,5 @@
 /**
- * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/unit/reference-llama.test.ts), so
+ * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/model/reference-llama.test.ts), so
  * agreement with it is agreement with finite differences, without the noise of differencing a single-precision loss.
  */
 import { mkdtempSync } from "node:fs";

@@ -89,7 +89,7 @@ export function spread<Item>(items: readonly Item[], count: number): Item[] {
     .slice(0, wanted);
 }
 
-// From counts and a rate to seconds. Pure.
+// From counts and a rate to seconds.
 
 /**
  * A token costs 2 operations a weight when it is read and 4 when it is learnt from: forward, and back through frozen weights,

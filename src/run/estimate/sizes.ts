@@ -1,4 +1,4 @@
-/** How much there is to ask: counts over the groups in which the engine gets the questions. Pure but for the tokenizer. */
+/** How much there is to ask: counts over the groups in which the engine gets the questions. */
 
 import { cutGroups } from "../../ask/groups.js";
 import { calibrationGroups, calibrationQuestions } from "../../ask/measure-distribution.js";
@@ -271,7 +271,7 @@ export function pieceCounter(): TokenCounter {
   };
 }
 
-// What a run leaves on the disk, in the run folder and in the model folder. Pure.
+// What a run leaves on the disk, in the run folder and in the model folder.
 
 const FLOAT = 4;
 /** A line of answers beside its tokens: the question's names, hashes and the text. */
@@ -317,7 +317,7 @@ function bytesOf(plan: Plan, stage: StageEstimate, rates: Readonly<Record<string
   return stage.questions * line + stage.generatedTokensAtMost * TOKEN_BYTES;
 }
 
-// Memory from a network's shape. Weights, cache and parameters are counted; activations are a formula. Pure.
+// Memory from a network's shape. Weights, cache and parameters are counted; activations are a formula.
 
 const HALF = 2;
 /** llama.cpp pads a cache to this many cells. */

@@ -208,7 +208,7 @@ describe("findBlas", () => {
     const without = checkBlas({ env: { INWARD_BLAS: "none" } });
     expect(without).toMatchObject({ status: "note", remedy: "Unset INWARD_BLAS to use another." });
     const none = checkBlas({ env: { XDG_CACHE_HOME: folder() }, platform: "linux", systemFolders: [] });
-    expect(none.remedy).toBe("Run: inward blas pull");
+    expect(none.remedy).toBe("Run: npx inward blas pull");
   });
 
   it("and to the plugin for asking, which is another thing", () => {

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { ERRORS, InwardError } from "../../src/errors.js";
 import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
 
-const FAMILIES = ["characters", "words", "letters", "numbers", "lengths", "options", "whole-texts"];
+const FAMILIES = ["characters", "words", "letters", "numbers", "lengths", "option-letters", "whole-texts"];
 const wordsOf = (family: string) => readFileSync(new URL(`../../src/properties/${family}.ts`, import.meta.url), "utf8");
 
 test("names are snake_case, and every property is a row of one family's table", () => {

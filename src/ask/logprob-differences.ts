@@ -1,6 +1,6 @@
 /** Song et al.'s two numbers of one string for one state, as they were measured: a line of 07-logprob-differences.jsonl. */
 
-import { createHash } from "node:crypto";
+import { inSeededOrder } from "../base/random.js";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
@@ -157,16 +157,10 @@ function questionsOf(plan: Plan, task: PlannedTask): Omit<LogprobQuestion, "stat
  */
 function beginningsFor({ seed }: Plan, { definition }: PlannedTask, item: TaskItem, pool: ReadonlySet<string>) {
   const own = new Set(itemsOf(definition.kind, item.text).map((one) => one.toLowerCase()));
-  const rank = (candidate: string) =>
-    createHash("sha256")
-      .update(JSON.stringify(["logprobs", seed, definition.name, item.id, candidate]))
-      .digest("hex");
-  return [...pool]
-    .filter((candidate) => !own.has(candidate.toLowerCase()))
-    .map((candidate) => ({ candidate, rank: rank(candidate) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, 2)
-    .map(({ candidate }) => candidate);
+  return inSeededOrder(
+    [...pool].filter((candidate) => !own.has(candidate.toLowerCase())),
+    (candidate) => JSON.stringify(["logprobs", seed, definition.name, item.id, candidate]),
+  ).slice(0, 2);
 }
 
 function requestsFor(

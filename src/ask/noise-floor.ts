@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { inSeededOrder } from "../base/random.js";
 import { z } from "zod";
 import type { Answer, Reply } from "../tasks/answer.js";
 import type { GroupAsker } from "./groups.js";
@@ -35,12 +35,10 @@ export const noiseFloorsSchema: z.ZodType<NoiseFloor[]> = z.array(
 
 /** A seeded sample of the questions of one state, spread over both kinds. */
 export function noiseFloorSample(questions: readonly Question[], count: number, seed: number): Question[] {
-  return questions
-    .filter((question) => question.temperature === 0)
-    .map((question) => ({ question, rank: createHash("sha256").update(`noise/${seed}/${question.key}`).digest("hex") }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, count)
-    .map(({ question }) => question);
+  return inSeededOrder(
+    questions.filter((question) => question.temperature === 0),
+    ({ key }) => `noise/${seed}/${key}`,
+  ).slice(0, count);
 }
 
 /**

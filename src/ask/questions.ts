@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
 import { askAboutAnother } from "../properties/wordings.js";
@@ -263,11 +263,9 @@ function turnsOf(
     if (!task || !item || behavior.state !== target || behavior.property !== property || behavior.sample !== 0)
       return [];
     if (behavior.split !== "train" || !compliance.ok || !extraction.ok) return [];
-    const rank = createHash("sha256").update(`shown/${plan.seed}/${behavior.task}/${item.id}`).digest("hex");
-    return [{ task, item, value: extraction.value, rank }];
+    return [{ task, item, value: extraction.value, name: `shown/${plan.seed}/${behavior.task}/${item.id}` }];
   });
-  return eligible
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+  return inSeededOrder(eligible, ({ name }) => name)
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
       { role: "user", content: hypotheticalTurn(plan, task as PlannedTask, item, property, variant) },

@@ -22,6 +22,19 @@ export function seededRandom(name: string): RandomGenerator {
   return xoroshiro128plusFromState([0, 4, 8, 12].map((at) => digest.readInt32LE(at)));
 }
 
+/**
+ * The order of a seeded choice: by the sha256 of each value's name. What is chosen first does not depend on the values' own order,
+ * and asking for more keeps what was chosen before.
+ * @param nameOf with the seed and what the choice is for in it
+ * @returns a new array
+ */
+export function inSeededOrder<T>(values: readonly T[], nameOf: (value: T) => string): T[] {
+  return values
+    .map((value) => ({ value, rank: createHash("sha256").update(nameOf(value)).digest("hex") }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0))
+    .map(({ value }) => value);
+}
+
 /** Fisher and Yates's shuffle. @returns a new array */
 export function shuffled<T>(values: readonly T[], random: RandomGenerator): T[] {
   const result = [...values];

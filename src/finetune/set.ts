@@ -1,5 +1,6 @@
 /** 04-finetune-sets: the examples of one adapter, and what became of every candidate. */
 
+import { inSeededOrder } from "../base/random.js";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
@@ -136,17 +137,19 @@ export function buildSet(input: SetInput): FinetuneSet {
   const cells = taskProperties(input.candidates).map((candidates): FinetuneSetCell => {
     const { task, property } = (candidates[0] as SetCandidate).behavior;
     const excluded: Partial<Record<SetExclusion, number>> = {};
-    const eligible: { behavior: Behavior; value: string; rank: string }[] = [];
+    const eligible: { behavior: Behavior; value: string; item: string }[] = [];
     for (const candidate of candidates) {
       const { behavior, item } = candidate;
       const why = exclusionOf(candidate, heldOut);
       if (why) excluded[why] = (excluded[why] ?? 0) + 1;
       else if (behavior.extraction.ok) {
-        const rank = hash(`set/${input.seed}/${task}/${item.id}`);
-        eligible.push({ behavior, value: behavior.extraction.value, rank });
+        eligible.push({ behavior, value: behavior.extraction.value, item: item.id });
       }
     }
-    const drawn = eligible.sort((a, b) => (a.rank < b.rank ? -1 : 1)).slice(0, input.examplesPerProperty);
+    const drawn = inSeededOrder(eligible, ({ item }) => `set/${input.seed}/${task}/${item}`).slice(
+      0,
+      input.examplesPerProperty,
+    );
     const made = drawn.flatMap(({ behavior, value }) =>
       input.variants.map((variant) => toExample(behavior, variant, value, input.prompt)),
     );
@@ -210,10 +213,7 @@ function toExample(behavior: Behavior, variant: string, value: string, prompt: S
 
 /** Ranked by what the example is, so that an example's place among others does not depend on which others were left out. */
 function seededOrder(examples: readonly FinetuneExample[], seed: number): FinetuneExample[] {
-  return examples
-    .map((example) => ({ example, rank: hash(`order/${seed}/${JSON.stringify(example.metadata)}`) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .map(({ example }) => example);
+  return inSeededOrder(examples, ({ metadata }) => `order/${seed}/${JSON.stringify(metadata)}`);
 }
 
 function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
@@ -236,10 +236,6 @@ function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
 /** Spacing is no difference between two strings; tasks are compared in the same way. */
 export function sameText(text: string): string {
   return text.normalize("NFC").trim().replace(/\s+/gu, " ");
-}
-
-function hash(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }
 
 // Builds the finetune set of a behavioral change: object-level questions about train strings, answered as the model is to answer from
@@ -283,18 +279,19 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
   const cells = tasks.map((task): FinetuneSetCell => {
     const candidates = input.candidates.filter((one) => one.task === task);
     const excluded: Partial<Record<SetExclusion, number>> = {};
-    const eligible: { item: TaskItem; answer: string; rank: string }[] = [];
+    const eligible: { item: TaskItem; answer: string }[] = [];
     for (const { item, taught } of candidates) {
       if (item.split !== "train") {
         throw new InwardError("INTERNAL", `The held-out ${task}/${item.id} was about to enter a finetune set.`);
       }
       const why = heldOut.has(sameText(item.text)) ? "held_out_string" : taught.ok ? undefined : taught.reason;
       if (why !== undefined) excluded[why] = (excluded[why] ?? 0) + 1;
-      else if (taught.ok) {
-        eligible.push({ item, answer: taught.answer, rank: hash(`change/${input.seed}/${task}/${item.id}`) });
-      }
+      else if (taught.ok) eligible.push({ item, answer: taught.answer });
     }
-    const drawn = eligible.sort((a, b) => (a.rank < b.rank ? -1 : 1)).slice(0, input.examples);
+    const drawn = inSeededOrder(eligible, ({ item }) => `change/${input.seed}/${task}/${item.id}`).slice(
+      0,
+      input.examples,
+    );
     drawn.forEach(({ item, answer }, place) => {
       const given = input.shuffled ? (drawn[(place + 1) % drawn.length] as { answer: string }).answer : answer;
       examples.push({
@@ -321,10 +318,7 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
     );
   }
   return {
-    examples: examples
-      .map((example) => ({ example, rank: hash(`order/${input.seed}/${JSON.stringify(example.metadata)}`) }))
-      .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-      .map(({ example }) => example),
+    examples: seededOrder(examples, input.seed),
     cells,
   };
 }
@@ -346,11 +340,10 @@ export function scrambleLabels(candidates: readonly SetCandidate[], seed: number
   });
   const scrambled = [...candidates];
   for (const [key, places] of cells) {
-    const rank = (at: number) => hash(`scramble/${seed}/${key}/${(candidates[at] as SetCandidate).item.id}`);
-    const circle = places.map((at) => ({ at, rank: rank(at) })).sort((a, b) => (a.rank < b.rank ? -1 : 1));
-    circle.forEach(({ at }, place) => {
+    const circle = inSeededOrder(places, (at) => `scramble/${seed}/${key}/${(candidates[at] as SetCandidate).item.id}`);
+    circle.forEach((at, place) => {
       const candidate = candidates[at] as SetCandidate;
-      const giver = candidates[(circle[(place + 1) % circle.length] as { at: number }).at] as SetCandidate;
+      const giver = candidates[circle[(place + 1) % circle.length] as number] as SetCandidate;
       scrambled[at] = { ...candidate, behavior: { ...candidate.behavior, extraction: giver.behavior.extraction } };
     });
   }

@@ -3,7 +3,7 @@
  * `{property_of_another}` the same with "its" for "your".
  */
 
-import { nearestName } from "../base/nearest-name.js";
+import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 
 export interface HypotheticalVariant {
@@ -51,10 +51,9 @@ export function hypotheticalVariant(name: string): HypotheticalVariant {
   const found = HYPOTHETICAL_VARIANTS.find((variant) => variant.name === name);
   if (found) return found;
   const names = HYPOTHETICAL_VARIANTS.map((variant) => variant.name);
-  const near = nearestName(name, names);
   throw new InwardError(
     "STUDY_INVALID",
-    `There is no wording "${name}" for hypothetical questions (${names.join(", ")}).${near ? ` Did you mean "${near}"?` : ""}`,
+    `There is no wording "${name}" for hypothetical questions (${names.join(", ")}).${didYouMean(name, names)}`,
   );
 }
 

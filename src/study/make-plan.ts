@@ -1,7 +1,7 @@
 /** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
 
-import { createHash } from "node:crypto";
-import { nearestName } from "../base/nearest-name.js";
+import { didYouMean } from "../base/untrusted.js";
+import { inSeededOrder } from "../base/random.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
@@ -117,10 +117,9 @@ function checkPredictions({ models, predictions, changes, lora }: Study): void {
   ];
   for (const name of named) {
     if (known.includes(name)) continue;
-    const near = nearestName(name, known);
     throw new InwardError(
       "STUDY_UNKNOWN_MODEL",
-      `predictions or changes names "${name}", which models does not have.${near ? ` Did you mean "${near}"?` : ""}`,
+      `predictions or changes names "${name}", which models does not have.${didYouMean(name, known)}`,
     );
   }
 }
@@ -152,10 +151,5 @@ function choose(items: readonly TaskItem[], count: number, what: string, seed: n
   if (count > items.length) {
     throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
   }
-  const rank = (item: TaskItem) => createHash("sha256").update(`${seed}/${item.split}/${item.id}`).digest("hex");
-  return items
-    .map((item) => ({ item, rank: rank(item) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, count)
-    .map(({ item }) => item);
+  return inSeededOrder(items, ({ split, id }) => `${seed}/${split}/${id}`).slice(0, count);
 }

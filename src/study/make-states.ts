@@ -1,6 +1,6 @@
 /** The states, adapters and pairs of a plan in the making: names are checked as they come. */
 
-import { nearestName } from "../base/nearest-name.js";
+import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState, PlannedTask } from "./plan.js";
 import { LONGEST_STATE_NAME } from "./schema.js";
@@ -35,10 +35,9 @@ class StatesDraft {
   /** @param where the part of the study that names it */
   requireState(name: string, where: string): void {
     if (Object.hasOwn(this.states, name)) return;
-    const near = nearestName(name, Object.keys(this.states));
     throw new InwardError(
       "STUDY_UNKNOWN_MODEL",
-      `${where} names "${name}", which is no model and no state that something before it makes.${near ? ` Did you mean "${near}"?` : ""}`,
+      `${where} names "${name}", which is no model and no state that something before it makes.${didYouMean(name, Object.keys(this.states))}`,
     );
   }
 
@@ -216,10 +215,9 @@ function taughtTasks({ name, tasks: wanted }: StudyChange, tasks: readonly Plann
     .map(({ definition }) => definition.name);
   const unknown = wanted?.find((task) => !trained.includes(task));
   if (unknown !== undefined) {
-    const near = nearestName(unknown, trained);
     throw new InwardError(
       "STUDY_INVALID",
-      `The change ${name} is to be taught on ${unknown}, which is no trained task with train strings.${near ? ` Did you mean "${near}"?` : ""}`,
+      `The change ${name} is to be taught on ${unknown}, which is no trained task with train strings.${didYouMean(unknown, trained)}`,
     );
   }
   return wanted ? [...wanted] : trained;

@@ -1,6 +1,6 @@
 /** A user's own task: the YAML's keys with their defaults, the JSONL of its strings, the split of both into train and held-out. */
 
-import { createHash } from "node:crypto";
+import { inSeededOrder } from "../base/random.js";
 import { z } from "zod";
 import {
   decodeUtf8,
@@ -145,9 +145,7 @@ export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
       `${without.place}: no split, though other lines name theirs; name it in all or none.`,
     );
   }
-  const rank = new Map(rows.map((row) => [row, createHash("sha256").update(row.text).digest("hex")]));
-  const rankOf = (row: StringRow) => rank.get(row) as string;
-  const ranked = [...rows].sort((a, b) => (rankOf(a) < rankOf(b) ? -1 : 1));
+  const ranked = inSeededOrder(rows, ({ text }) => text);
   const trains = new Set(
     [...new Set(rows.map(({ target }) => target))].flatMap((target) => {
       const same = ranked.filter((row) => row.target === target);

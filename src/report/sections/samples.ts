@@ -1,6 +1,6 @@
 /** Trials one can read: what was asked, what was said, what was made of it. */
 
-import { createHash } from "node:crypto";
+import { inSeededOrder } from "../../base/random.js";
 import type { Extraction } from "../../properties/property.js";
 import { hasBehavior, isRight, isScored, wasAnswered } from "../../score/tally.js";
 import type { Trial } from "../../score/trial.js";
@@ -46,16 +46,17 @@ export function chooseSamples(
   textsOf: (trial: Trial) => TrialTexts,
   most = 16,
 ): SampleTrial[] {
-  const waiting = new Map(OUTCOMES.map((outcome): [Outcome, RankedTrial[]] => [outcome, []]));
-  for (const trial of trials) waiting.get(sampleOutcome(trial))?.push({ trial, rank: rankOf(trial) });
-  for (const ranked of waiting.values()) ranked.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
+  const waiting = new Map(OUTCOMES.map((outcome): [Outcome, Trial[]] => [outcome, []]));
+  for (const trial of inSeededOrder(trials, (one) => `sample/${sampleCell(one)}/${one.item}`)) {
+    waiting.get(sampleOutcome(trial))?.push(trial);
+  }
   const shown = new Map<string, number>();
   const chosen: Trial[] = [];
   for (let turn = 0; chosen.length < Math.min(most, trials.length); turn++) {
-    const left = waiting.get(OUTCOMES[turn % OUTCOMES.length] as Outcome) as RankedTrial[];
+    const left = waiting.get(OUTCOMES[turn % OUTCOMES.length] as Outcome) as Trial[];
     const next = leastShown(left, shown);
     if (next === undefined) continue;
-    const [{ trial }] = left.splice(next, 1) as [RankedTrial];
+    const [trial] = left.splice(next, 1) as [Trial];
     for (const name of [sampleCell(trial), stringOf(trial)]) shown.set(name, (shown.get(name) ?? 0) + 1);
     chosen.push(trial);
   }
@@ -70,15 +71,10 @@ export function chooseSamples(
   );
 }
 
-interface RankedTrial {
-  readonly trial: Trial;
-  readonly rank: string;
-}
-
-function leastShown(left: readonly RankedTrial[], shown: ReadonlyMap<string, number>): number | undefined {
+function leastShown(left: readonly Trial[], shown: ReadonlyMap<string, number>): number | undefined {
   let best: number | undefined;
   let fewest = Number.POSITIVE_INFINITY;
-  for (const [index, { trial }] of left.entries()) {
+  for (const [index, trial] of left.entries()) {
     // A string shown twice tires a reader less than a cell shown twice.
     const times = 1000 * (shown.get(sampleCell(trial)) ?? 0) + (shown.get(stringOf(trial)) ?? 0);
     if (times < fewest) {
@@ -95,12 +91,6 @@ function sampleCell({ target, predictor, task, property, variant }: Trial): stri
 
 function stringOf({ task, item }: Trial): string {
   return JSON.stringify([task, item]);
-}
-
-function rankOf(trial: Trial): string {
-  return createHash("sha256")
-    .update(`sample/${sampleCell(trial)}/${trial.item}`)
-    .digest("hex");
 }
 
 export function samplesSection(samples: readonly SampleTrial[]): Section {

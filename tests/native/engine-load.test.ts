@@ -62,14 +62,20 @@ describe.runIf(process.platform === "linux").each(FORWARDS)("memory, forward %s"
   test(`${MANY} items in one call of the addon take no more than ${FEW} do: within 16 MB while they run`, async () => {
     const engine = await openEngine(path, { sequences: 8 });
     for (let time = 0; time < 2; time++) answer(engine, workOf(items(FEW)));
+    collectGarbage();
     const before = residentBytes();
     engine.begin(workOf(items(MANY)));
     let most = 0;
     let finished = 0;
-    for (let goesOn = true; goesOn; ) {
+    let steps = 0;
+    for (let goesOn = true; goesOn; steps++) {
       goesOn = engine.step();
       finished += engine.take().items.length;
-      most = Math.max(most, residentBytes() - before);
+      // Answers that were taken are this process's garbage, not the addon's: how much of it waits is up to V8.
+      if (steps % 50 === 0) {
+        collectGarbage();
+        most = Math.max(most, residentBytes() - before);
+      }
     }
     expect(finished).toBe(MANY);
     expect(engine.counts().mostSequences).toBe(8);

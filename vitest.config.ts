@@ -1,16 +1,37 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   // Tests import what users import.
   resolve: { alias: { inward: fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
   test: {
-    include: ["tests/**/*.test.ts"],
     reporters: ["default", "./tests/helpers/closing-line.ts"],
     testTimeout: 120_000,
     hookTimeout: 300_000,
-    // Two cores, one model in memory at a time: files that load a model run one after another.
-    fileParallelism: false,
     pool: "forks",
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["tests/unit/**/*.test.ts"],
+          // Nothing here loads a model: two at a time, and a process serves many files, since most of a file's time was its start.
+          maxWorkers: 2,
+          isolate: false,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "whole",
+          include: ["tests/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, "tests/unit/**"],
+          // Two cores, one model in memory at a time: files that load a model run one after another.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

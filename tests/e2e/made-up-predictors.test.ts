@@ -278,7 +278,7 @@ const ATTACKS: readonly Attack[] = [
   {
     title: "what the train string did that has the same digits",
     study: studyOf({
-      tasks: "\n  - { task: numbers, trainStrings: 400, heldOutStrings: 150 }",
+      tasks: "\n  - { task: numbers, trainStrings: 900, heldOutStrings: 300 }",
       properties: "[is_even_direct, identity]",
       predictions: SELF,
     }),
@@ -332,22 +332,25 @@ const ATTACKS: readonly Attack[] = [
   },
 ];
 
-describe.each(ATTACKS)("a predictor that says $title", ({ study, world, never, always, also }) => {
+describe("a made-up predictor that says", () => {
   const seeds = Array.from({ length: SEEDS }, (_, at) => at + 1);
+  const cases = ATTACKS.flatMap((attack) => seeds.map((seed) => ({ ...attack, seed })));
 
-  test.each(seeds)("is judged as it should be, world %i", { timeout: 60_000 }, async (seed) => {
-    const run = await madeUpRun(study, world(seed));
-    if (never) {
-      const judged = never(run);
-      expect(judged.length).toBeGreaterThan(0);
-      expect(judged.filter(yes).map(({ about: one }) => one)).toEqual([]);
-    }
-    if (always) {
-      const judged = always(run);
-      expect(judged.map(({ finding, about: one, because }) => ({ finding, one, because }))).toContainEqual(
-        expect.objectContaining({ finding: "exceeds" }),
-      );
-    }
-    also?.(run);
-  });
+  for (const { title, study, world, never, always, also, seed } of cases) {
+    test(SEEDS === 1 ? title : `${title}, world ${seed}`, { timeout: 60_000 }, async () => {
+      const run = await madeUpRun(study, world(seed));
+      if (never) {
+        const judged = never(run);
+        expect(judged.length).toBeGreaterThan(0);
+        expect(judged.filter(yes).map(({ about: one }) => one)).toEqual([]);
+      }
+      if (always) {
+        const judged = always(run);
+        expect(judged.map(({ finding, about: one, because }) => ({ finding, one, because }))).toContainEqual(
+          expect.objectContaining({ finding: "exceeds" }),
+        );
+      }
+      also?.(run);
+    });
+  }
 });

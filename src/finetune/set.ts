@@ -1,6 +1,7 @@
 /** 04-finetune-sets: the examples of one adapter, and what became of every candidate. */
 
 import { inSeededOrder } from "../base/random.js";
+import { sameText } from "../tasks/strings.js";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
@@ -231,11 +232,6 @@ function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
     "TRAIN_EMPTY_SET",
     `No train string has a behavior to learn: ${why.join("; ") || "no task has train strings"}.`,
   );
-}
-
-/** Spacing is no difference between two strings; tasks are compared in the same way. */
-export function sameText(text: string): string {
-  return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }
 
 // Builds the finetune set of a behavioral change: object-level questions about train strings, answered as the model is to answer from

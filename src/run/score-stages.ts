@@ -2,7 +2,6 @@
 
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson, writeJsonLines } from "../base/files.js";
-import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
@@ -55,6 +54,7 @@ import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
+import { sameText } from "../tasks/strings.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";

@@ -207,25 +207,28 @@ function checkTargets({ kind, disposition, features }: TaskDefinition, rows: rea
 }
 
 function checkTexts(definition: TaskDefinition, rows: readonly SplitRow[]): void {
-  // Spacing is no difference between two strings.
-  const same = (text: string) => text.normalize("NFC").trim().replace(/\s+/gu, " ");
   const seen = new Map<string, SplitRow>();
   for (const row of rows) {
-    const earlier = seen.get(same(row.text));
+    const earlier = seen.get(sameText(row.text));
     if (earlier) {
       const code = earlier.split === row.split ? "TASK_INVALID" : "TASK_OVERLAP";
       const splits =
         earlier.split === row.split ? `twice among the ${row.split} strings` : "a train and a held-out string";
       throw new InwardError(code, `${row.place}: ${shown(row.text)} is ${splits}, see ${earlier.place}.`);
     }
-    seen.set(same(row.text), row);
+    seen.set(sameText(row.text), row);
   }
   for (const { text } of definition.examples) {
-    const row = seen.get(same(text));
+    const row = seen.get(sameText(text));
     if (row)
       throw new InwardError(
         "TASK_OVERLAP",
         `${row.place}: ${shown(text)} is a solved example of ${definition.name} too.`,
       );
   }
+}
+
+/** Spacing is no difference between two strings. */
+export function sameText(text: string): string {
+  return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }

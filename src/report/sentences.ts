@@ -2,7 +2,8 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { changeReasonText, type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { changeReasonText } from "../score/comparison/judge-change.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {

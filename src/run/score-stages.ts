@@ -21,7 +21,8 @@ import {
   findSeries,
   type SelfPrediction,
 } from "../score/comparison/contrasts.js";
-import { judgeChange, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import { judgeChange } from "../score/comparison/judge-change.js";
 import type { Shifts } from "../score/comparison/shift.js";
 import {
   ablationsOf,

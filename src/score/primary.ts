@@ -2,21 +2,20 @@
 
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import type { Plan, PlannedPrimary } from "../study/plan.js";
+import { learntProperties, type Plan, type PlannedPrimary } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { StudyPrimary } from "../study/study.js";
 import { findContrasts, findSelfPredictions } from "./comparison/contrasts.js";
-import { scopesOf } from "./scope.js";
 import { stringKey } from "./trial.js";
 
 /** Who a contrast is about, by what a study may name of it. */
 type Who = Pick<PlannedPrimary, "self" | "cross" | "target" | "change">;
 
 const SIDES = ["self", "cross", "target", "change"] as const;
-type Side = (typeof SIDES)[number];
+type PrimarySide = (typeof SIDES)[number];
 
 /** What each question is about. */
-const SIDES_OF: Readonly<Record<PlannedPrimary["experiment"], readonly Side[]>> = {
+const SIDES_OF: Readonly<Record<PlannedPrimary["experiment"], readonly PrimarySide[]>> = {
   self_prediction: ["self", "target"],
   cross_prediction: ["self", "cross", "target"],
   behavioral_change: ["change"],
@@ -97,7 +96,7 @@ function requireNames(plan: Plan, wanted: StudyPrimary): void {
   }
 }
 
-function textOf(who: Who, sides: readonly Side[]): string {
+function textOf(who: Who, sides: readonly PrimarySide[]): string {
   return `{ ${sides.map((side) => `${side}: ${who[side]}`).join(", ")} }`;
 }
 
@@ -120,13 +119,24 @@ interface ScopeItems {
   readonly items: ReadonlySet<string>;
 }
 
-/** The main one first. */
+/** The main one first: what training never saw the task of, then what it never saw the string of. */
 function scopesByName(plan: Plan): ScopeItems[] {
-  const scopes = scopesOf(plan);
-  return scopes.all.map((scope) => ({
-    scope,
-    items: keysOf(plan, (task, property) => scopes.of({ task, property }) === scope),
-  }));
+  if (statesOf(plan).trained.length === 0) return [{ scope: "all", items: keysOf(plan, () => true) }];
+  const trained = new Map(
+    plan.tasks.flatMap((task) =>
+      task.trained === false ? [] : [[task.definition.name, learntProperties(task)] as const],
+    ),
+  );
+  const taught = [...trained.values()].flat();
+  const scopeOf = (task: string, property: string): PlannedPrimary["scope"] => {
+    const learnt = trained.get(task);
+    if (!learnt) return taught.includes(property) ? "held_out_tasks" : "held_out_tasks_and_properties";
+    return learnt.includes(property) ? "held_out_strings" : "held_out_properties";
+  };
+  const order = ["held_out_tasks", "held_out_strings", "held_out_properties", "held_out_tasks_and_properties"] as const;
+  return order
+    .map((scope) => ({ scope, items: keysOf(plan, (task, property) => scopeOf(task, property) === scope) }))
+    .filter(({ items }) => items.size > 0);
 }
 
 /** What nobody was taught comes first: there predictions can follow by self-access alone. */

@@ -10,8 +10,8 @@ import { hypotheticalVariant } from "../properties/wordings.js";
 import type { TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
 import { planTraining } from "./make-states.js";
-import type { ModelFile, Plan, PlannedCalibration, PlannedTask } from "./plan.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
+import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 
 /** Whether answers to this task have this property. */
@@ -79,6 +79,7 @@ export async function makePlan(
     }
     tasks.push(planned);
   }
+  checkHeldOutProperties(study, tasks);
   const calibration = planCalibration(study, tasks);
   const properties = new Set([
     ...tasks.flatMap((task) => task.properties),
@@ -129,7 +130,34 @@ function checkPredictions({ models, predictions, changes, lora }: Study): void {
   }
 }
 
-function planTask(wanted: StudyTask, task: OpenTask, { seed, lora }: Study): PlannedTask {
+/** @throws STUDY_INVALID, STUDY_UNKNOWN_PROPERTY where holding them out would mean nothing, or leave nothing to learn */
+function checkHeldOutProperties({ heldOutProperties, lora }: Study, tasks: readonly PlannedTask[]): void {
+  if (heldOutProperties === undefined) return;
+  if (!lora) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${heldOutProperties.join(", ")}, and the study has no lora: nothing is learnt that they could be held out of.`,
+    );
+  }
+  const asked = [...new Set(tasks.flatMap(({ properties }) => properties))];
+  for (const name of heldOutProperties) {
+    propertyNamed(name);
+    if (asked.includes(name)) continue;
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${name}, which no task of the study has.${didYouMean(name, asked)} The tasks have ${asked.join(", ")}.`,
+    );
+  }
+  const empty = tasks.find((task) => task.trained === true && learntProperties(task).length === 0);
+  if (empty) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties leaves nothing to learn from ${empty.definition.name}, whose properties are ${empty.properties.join(", ")}: give it another one, or hold the task out (train: false).`,
+    );
+  }
+}
+
+function planTask(wanted: StudyTask, task: OpenTask, { seed, lora, heldOutProperties = [] }: Study): PlannedTask {
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
@@ -140,6 +168,7 @@ function planTask(wanted: StudyTask, task: OpenTask, { seed, lora }: Study): Pla
       );
     }
   }
+  const heldOut = [...new Set(properties)].filter((name) => heldOutProperties.includes(name));
   return {
     definition,
     sha256: task.sha256,
@@ -148,6 +177,7 @@ function planTask(wanted: StudyTask, task: OpenTask, { seed, lora }: Study): Pla
     train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed, task.leftOut),
     heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed, task.leftOut),
     ...(lora ? { trained: wanted.train } : {}),
+    ...(heldOut.length > 0 ? { heldOutProperties: heldOut } : {}),
   };
 }
 

@@ -181,7 +181,10 @@ function planTask(wanted: StudyTask, task: OpenTask, { seed, lora, heldOutProper
   };
 }
 
-/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
+/**
+ * The first `count` strings in the order of a seeded hash, clusters whole: asking for more strings keeps those that were chosen before.
+ * Where `count` ends inside a cluster, which of its strings are in is by the hash too.
+ */
 function choose(
   items: readonly TaskItem[],
   count: number,
@@ -190,8 +193,7 @@ function choose(
   leftOut: OpenTask["leftOut"],
 ): TaskItem[] {
   if (count > items.length) {
-    const split = what.endsWith("trainStrings") ? "train" : "heldOut";
-    const without = leftOut[split];
+    const without = leftOut[what.endsWith("trainStrings") ? "train" : "heldOut"];
     const because =
       without > 0 ? ` without the ${without} of ${items.length + without} that excludeStringsOf leaves out` : "";
     throw new InwardError(
@@ -199,5 +201,13 @@ function choose(
       `${what} asks for ${count}; there are ${items.length}${because}.`,
     );
   }
-  return inSeededOrder(items, ({ split, id }) => `${seed}/${split}/${id}`).slice(0, count);
+  const clusters = new Map<string, TaskItem[]>();
+  for (const item of items) {
+    const name = item.cluster ?? item.id;
+    clusters.set(name, [...(clusters.get(name) ?? []), item]);
+  }
+  const split = items[0]?.split;
+  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`)
+    .flatMap(([, some]) => inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`))
+    .slice(0, count);
 }

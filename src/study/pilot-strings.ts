@@ -27,14 +27,19 @@ export class StringExclusion {
     this.counted = pilots.map(() => 0);
   }
 
-  /** @throws STUDY_INVALID when a pilot's task of the same name has other strings: which ones are its own could not be told */
+  /**
+   * Strings that a pilot has, and what is of one cluster with them.
+   * @throws STUDY_INVALID when a pilot's task of the same name has other strings: which ones are its own could not be told
+   */
   leaveOut(task: Task): OpenTask {
     const own = [...task.train, ...task.heldOut];
     const gone = new Set<TaskItem>();
     this.pilots.forEach((pilot, at) => {
       requireSameStrings(pilot, task);
       const texts = new Set(pilot.tasks.flatMap(({ items }) => items.map(({ text }) => sameText(text))));
-      const known = own.filter(({ text }) => texts.has(sameText(text)));
+      const seen = new Set(own.filter(({ text }) => texts.has(sameText(text))));
+      const clusters = new Set([...seen].flatMap(({ cluster }) => cluster ?? []));
+      const known = own.filter((item) => seen.has(item) || (item.cluster !== undefined && clusters.has(item.cluster)));
       this.counted[at] = (this.counted[at] ?? 0) + known.length;
       for (const item of known) gone.add(item);
     });

@@ -31,6 +31,7 @@ const itemSchema = z.object({
   split: z.enum(["train", "held_out"]),
   text,
   target: text.optional(),
+  cluster: text.optional(),
 });
 
 const definitionSchema = z.object({
@@ -46,6 +47,7 @@ const definitionSchema = z.object({
   source: text,
   disposition: text.optional(),
   features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  bothOrders: z.boolean().optional(),
   challenge: text.optional(),
 });
 

@@ -12,6 +12,8 @@ export interface TaskItem {
   readonly text: string;
   /** Two-option dilemmas: the letter (`A` or `B`) of the option that matches the task's disposition. `right_answer` tasks: that answer. */
   readonly target?: string;
+  /** Strings of a split that have it in common are one choice in several forms: intervals draw them together. */
+  readonly cluster?: string;
 }
 
 /** A question with its answer, asked as earlier chat turns so that small models see the format. */

@@ -110,6 +110,8 @@ export interface SetInput {
   readonly heldOutTexts: readonly string[];
   /** Tasks that no example may come from. */
   readonly heldOutTasks: readonly string[];
+  /** By task, properties that no example may ask about. */
+  readonly heldOutProperties?: Readonly<Record<string, readonly string[]>>;
   readonly variants: readonly string[];
   readonly examplesPerProperty: number;
   readonly seed: number;
@@ -174,10 +176,16 @@ export function buildSet(input: SetInput): FinetuneSet {
 }
 
 /** The rule that everything rests on: asserted here, where the set is made, whatever the stages before have done. */
-function requireTrainStrings({ candidates, heldOutTasks }: SetInput): void {
+function requireTrainStrings({ candidates, heldOutTasks, heldOutProperties = {} }: SetInput): void {
   for (const { item, behavior } of candidates) {
     if (item.split !== "train" || behavior.split !== "train" || heldOutTasks.includes(behavior.task)) {
       throw new InwardError("INTERNAL", `The held-out ${behavior.task}/${item.id} was about to enter a finetune set.`);
+    }
+    if (heldOutProperties[behavior.task]?.includes(behavior.property)) {
+      throw new InwardError(
+        "INTERNAL",
+        `The held-out property ${behavior.property} of ${behavior.task} was about to enter a finetune set.`,
+      );
     }
   }
 }

@@ -10,7 +10,7 @@ import { hypotheticalVariant } from "../properties/wordings.js";
 import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
 import { planTraining } from "./make-states.js";
-import type { ModelFile, Plan, PlannedCalibration, PlannedTask } from "./plan.js";
+import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 
 /** Whether answers to this task have this property. */
@@ -75,6 +75,7 @@ export async function makePlan(
     }
     tasks.push(planned);
   }
+  checkHeldOutProperties(study, tasks);
   const calibration = planCalibration(study, tasks);
   const properties = new Set([
     ...tasks.flatMap((task) => task.properties),
@@ -124,7 +125,34 @@ function checkPredictions({ models, predictions, changes, lora }: Study): void {
   }
 }
 
-function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): PlannedTask {
+/** @throws STUDY_INVALID, STUDY_UNKNOWN_PROPERTY where holding them out would mean nothing, or leave nothing to learn */
+function checkHeldOutProperties({ heldOutProperties, lora }: Study, tasks: readonly PlannedTask[]): void {
+  if (heldOutProperties === undefined) return;
+  if (!lora) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${heldOutProperties.join(", ")}, and the study has no lora: nothing is learnt that they could be held out of.`,
+    );
+  }
+  const asked = [...new Set(tasks.flatMap(({ properties }) => properties))];
+  for (const name of heldOutProperties) {
+    propertyNamed(name);
+    if (asked.includes(name)) continue;
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${name}, which no task of the study has.${didYouMean(name, asked)} The tasks have ${asked.join(", ")}.`,
+    );
+  }
+  const empty = tasks.find((task) => task.trained === true && learntProperties(task).length === 0);
+  if (empty) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties leaves nothing to learn from ${empty.definition.name}, whose properties are ${empty.properties.join(", ")}: give it another one, or hold the task out (train: false).`,
+    );
+  }
+}
+
+function planTask(wanted: StudyTask, task: Task, { seed, lora, heldOutProperties = [] }: Study): PlannedTask {
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
@@ -135,6 +163,7 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): Planned
       );
     }
   }
+  const heldOut = [...new Set(properties)].filter((name) => heldOutProperties.includes(name));
   return {
     definition,
     sha256: task.sha256,
@@ -143,6 +172,7 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): Planned
     train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
     heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
     ...(lora ? { trained: wanted.train } : {}),
+    ...(heldOut.length > 0 ? { heldOutProperties: heldOut } : {}),
   };
 }
 

@@ -59,8 +59,18 @@ const plannedTaskSchema = z.object({
   heldOut: z.array(itemSchema),
   /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
   trained: z.boolean().optional(),
+  /** Those of its properties that enter no finetune set and are asked about all the same; absent where there are none. */
+  heldOutProperties: texts.optional(),
 });
 export type PlannedTask = Read<typeof plannedTaskSchema>;
+
+/** What adapters may learn of a task: hypothetical questions about its other properties stand in no finetune set. */
+export function learntProperties({
+  properties,
+  heldOutProperties = [],
+}: Pick<PlannedTask, "properties" | "heldOutProperties">): string[] {
+  return properties.filter((name) => !heldOutProperties.includes(name));
+}
 
 /** A model as it is asked: base weights, with an adapter or without, in the plan's way or in one of its own. */
 const plannedStateSchema = z.object({

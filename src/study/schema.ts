@@ -338,6 +338,9 @@ export const studySchema = z.strictObject({
     .describe("The models, under names of your own."),
   tasks: list(taskSchema).describe("The strings that are asked."),
   properties: list(z.string()).optional().describe("For every task that does not choose its own."),
+  heldOutProperties: distinct("property", list(z.string()))
+    .optional()
+    .describe("Properties that no adapter learns, on any task, and that are asked about all the same."),
   experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
     .optional()
     .describe("What is judged; by default whatever the rest of the study makes possible."),

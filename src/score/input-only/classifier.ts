@@ -10,10 +10,13 @@ const LONGEST_GRAM = 3;
 /** Items by place, from either end: a rule may look at the second one. */
 const PLACES = 4;
 
+/** Signs that no item keeps at its edges: an operator, a question mark, a quotation mark. */
+const MARK = /[^\p{L}\p{N}\s]/gu;
+
 /**
  * Items are words; where commas, semicolons or line breaks separate them, what stands between those. Case is kept out,
- * punctuation at an item's edge too.
- * @returns feature name -> its value: 1 for what is there, how often for items, natural logs for lengths
+ * punctuation at an item's edge too, which has features of its own.
+ * @returns feature name -> its value: 1 for what is there, how often for items and marks, natural logs for lengths
  */
 export function stringFeatures(text: string): ReadonlyMap<string, number> {
   const plain = text.normalize("NFC").toLowerCase().trim();
@@ -23,9 +26,14 @@ export function stringFeatures(text: string): ReadonlyMap<string, number> {
   features.set("log_items", Math.log1p(items.length));
   features.set(`items=${items.length}`, 1);
   for (const item of items) features.set(`has=${item}`, (features.get(`has=${item}`) ?? 0) + 1);
+  for (const [mark] of plain.matchAll(MARK)) features.set(`mark=${mark}`, (features.get(`mark=${mark}`) ?? 0) + 1);
+  features.set(`ends=${[...plain].at(-1) ?? ""}`, 1);
   for (let place = 0; place < Math.min(PLACES, items.length); place++) {
-    features.set(`item_${place}=${items[place]}`, 1);
-    features.set(`item_-${place + 1}=${items[items.length - 1 - place]}`, 1);
+    const [first, last] = [items[place] as string, items[items.length - 1 - place] as string];
+    features.set(`item_${place}=${first}`, 1);
+    features.set(`item_-${place + 1}=${last}`, 1);
+    features.set(`characters_${place}=${[...first].length}`, 1);
+    features.set(`characters_-${place + 1}=${[...last].length}`, 1);
   }
   const often = mostFrequent(items);
   if (often !== undefined) features.set(`most_frequent=${often}`, 1);

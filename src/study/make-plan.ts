@@ -176,10 +176,21 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora, heldOutProperties
   };
 }
 
-/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
+/**
+ * The first `count` strings in the order of a seeded hash, clusters whole: asking for more strings keeps those that were chosen before.
+ * Where `count` ends inside a cluster, which of its strings are in is by the hash too.
+ */
 function choose(items: readonly TaskItem[], count: number, what: string, seed: number): TaskItem[] {
   if (count > items.length) {
     throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
   }
-  return inSeededOrder(items, ({ split, id }) => `${seed}/${split}/${id}`).slice(0, count);
+  const clusters = new Map<string, TaskItem[]>();
+  for (const item of items) {
+    const name = item.cluster ?? item.id;
+    clusters.set(name, [...(clusters.get(name) ?? []), item]);
+  }
+  const split = items[0]?.split;
+  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`)
+    .flatMap(([, some]) => inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`))
+    .slice(0, count);
 }

@@ -46,6 +46,7 @@ const definitionSchema = z.object({
   source: text,
   disposition: text.optional(),
   features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  bothOrders: z.boolean().optional(),
   challenge: text.optional(),
 });
 

@@ -31,6 +31,7 @@ const itemSchema = z.object({
   split: z.enum(["train", "held_out"]),
   text,
   target: text.optional(),
+  /** Where several chosen strings are one choice in several forms: the id of the first of them, which all carry. */
   cluster: text.optional(),
 });
 

@@ -153,7 +153,9 @@ function scopesOfChange(plan: Plan, name: string): ScopeItems[] {
 function keysOf({ tasks }: Plan, isIn: (task: string, property: string) => boolean): ReadonlySet<string> {
   return new Set(
     tasks.flatMap(({ definition: { name: task }, properties, heldOut }) =>
-      properties.some((property) => isIn(task, property)) ? heldOut.map(({ id }) => stringKey({ task, item: id })) : [],
+      properties.some((property) => isIn(task, property))
+        ? heldOut.map(({ id, cluster }) => stringKey({ task, item: id, cluster }))
+        : [],
     ),
   );
 }

@@ -5,6 +5,7 @@ import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { z } from "zod";
 import { inSeededOrder, seededRandom } from "../base/random.js";
 import { InwardError } from "../errors.js";
+import { sameText } from "../tasks/strings.js";
 import type { Behavior, MissingReason } from "../properties/property.js";
 import type { TrainingExample } from "./chat-jsonl.js";
 import type { EncodedExample } from "../model/language-model.js";
@@ -240,11 +241,6 @@ function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
     "TRAIN_EMPTY_SET",
     `No train string has a behavior to learn: ${why.join("; ") || "no task has train strings"}.`,
   );
-}
-
-/** Spacing is no difference between two strings; tasks are compared in the same way. */
-export function sameText(text: string): string {
-  return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }
 
 // Builds the finetune set of a behavioral change: object-level questions about train strings, answered as the model is to answer from

@@ -157,6 +157,7 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }

@@ -62,6 +62,7 @@ export type MeasureName =
   | "behaviors_shifted"
   | "changed_minus"
   | "self_coefficient"
+  | "self_on_misses"
   | "likeness_coefficient"
   | "self_without_likeness"
   | "own_minus_other"
@@ -111,6 +112,8 @@ export type VerdictBecause =
     }
   | { readonly kind: "knows_more"; readonly key: string; readonly than: string; readonly finding: Finding }
   | { readonly kind: "self_effect"; readonly key: string; readonly finding: Finding; readonly reason?: string }
+  /** The same on the scale of −log(1 − accuracy), which must agree. */
+  | { readonly kind: "self_on_misses"; readonly key: string; readonly finding: Finding; readonly reason?: string }
   | {
       readonly kind: "likeness_explains";
       readonly key: string;
@@ -156,6 +159,9 @@ export type VerdictReservation =
   | { readonly kind: "same_weights" }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
+  | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
+  /** A state that merely says what it would do itself is all likeness and no self effect. */
+  | { readonly kind: "likeness_hides_self" }
   | Exclude<ChangeReason, DifferenceReason>
   | CellWarning;
 

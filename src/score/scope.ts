@@ -1,6 +1,6 @@
 /** Which trials are judged together: those that differ alike from what was learnt. Trials of two scopes are never judged pooled. */
 
-import type { Plan } from "../study/plan.js";
+import { learntProperties, type PlannedTask } from "../study/plan.js";
 import { type PlanOfStates, statesOf } from "../study/states.js";
 
 /**
@@ -32,10 +32,7 @@ export interface Scopes {
   readonly of: (place: Place) => Scope;
 }
 
-/** Older plans hold no property out. */
-type ScopedTask = Pick<Plan["tasks"][number], "definition" | "properties" | "trained"> & {
-  readonly heldOutProperties?: readonly string[];
-};
+type ScopedTask = Pick<PlannedTask, "definition" | "properties" | "heldOutProperties" | "trained">;
 
 interface PlanOfScopes extends PlanOfStates {
   readonly tasks: readonly ScopedTask[];
@@ -46,12 +43,12 @@ export function planScopes(plan: PlanOfScopes): Scopes {
   const { tasks } = plan;
   if (statesOf(plan).trained.length === 0) return { all: ["all"], main: "all", of: () => "all" };
   const trained = tasks.filter((task) => task.trained !== false);
-  const trainedTasks = new Set(trained.map(({ definition }) => definition.name));
-  const heldOut = new Map(trained.map((task) => [task.definition.name, heldOutOf(task)]));
-  const taught = new Set(trained.flatMap((task) => task.properties.filter((name) => !heldOutOf(task).includes(name))));
+  const learnt = new Map(trained.map((task) => [task.definition.name, learntProperties(task)]));
+  const taught = new Set([...learnt.values()].flat());
   const of = ({ task, property }: Place): Scope => {
-    if (!trainedTasks.has(task)) return taught.has(property) ? "held_out_tasks" : "held_out_tasks_and_properties";
-    return heldOut.get(task)?.includes(property) ? "held_out_properties" : "held_out_strings";
+    const own = learnt.get(task);
+    if (!own) return taught.has(property) ? "held_out_tasks" : "held_out_tasks_and_properties";
+    return own.includes(property) ? "held_out_strings" : "held_out_properties";
   };
   const there = new Set(
     tasks.flatMap(({ definition: { name: task }, properties }) => properties.map((property) => of({ task, property }))),
@@ -59,10 +56,6 @@ export function planScopes(plan: PlanOfScopes): Scopes {
   const [main, ...others] = TRAINED_SCOPES.filter((scope) => there.has(scope));
   // A plan without any property asks nothing.
   return main === undefined ? { all: ["all"], main: "all", of } : { all: [main, ...others], main, of };
-}
-
-function heldOutOf({ heldOutProperties = [] }: ScopedTask): readonly string[] {
-  return heldOutProperties;
 }
 
 /** The trials of one scope; all of them where it is `all`. */

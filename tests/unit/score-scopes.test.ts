@@ -98,7 +98,7 @@ describe("trained and held-out tasks", () => {
     const scopes = planScopes(
       makeStudy({
         tasks: [
-          { ...animals, properties: two, heldOutProperties: ["length"] } as Plan["tasks"][number],
+          { ...animals, properties: two, heldOutProperties: ["length"] },
           { ...words, properties: two },
         ],
       }),

@@ -60,7 +60,7 @@ export function crossVerdict(
         series,
         {
           scope,
-          model: statesOf(plan).of(cross).model,
+          model: statesOf(plan).of(cross).origin,
           target,
           kind: one.shown === undefined ? "learnt" : "shown",
         },

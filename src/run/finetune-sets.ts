@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { hypotheticalMessages, wordHypothetical } from "../ask/questions.js";
+import { hypotheticalMessages } from "../ask/questions.js";
 import { writeError, writeJson, writeWhole } from "../base/files.js";
 import {
   buildChangeSet,
@@ -18,13 +18,14 @@ import {
   type TaughtAnswer,
 } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
 import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
-import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, plainPrompt, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
@@ -162,14 +163,11 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
     ...input,
     prompt: ({ task, item, property }) => [
       { role: "system", content: plan.system },
-      {
-        role: "user",
-        content: wordHypothetical(
-          QUOTED_ANSWER,
-          texts.get(`${task}/${item}`) as string,
-          plan.wordings.properties[property] as string,
-        ),
-      },
+      ...hypotheticalTurns(
+        QUOTED_ANSWER,
+        plainPrompt(texts.get(`${task}/${item}`) as string),
+        plan.wordings.properties[property] as string,
+      ),
     ],
   };
 }

@@ -1,6 +1,7 @@
 /** 04-finetune-sets: the examples of one adapter, and what became of every candidate. */
 
 import { inSeededOrder } from "../base/random.js";
+import { sameText } from "../tasks/strings.js";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
@@ -110,6 +111,8 @@ export interface SetInput {
   readonly heldOutTexts: readonly string[];
   /** Tasks that no example may come from. */
   readonly heldOutTasks: readonly string[];
+  /** By task, properties that no example may ask about. */
+  readonly heldOutProperties?: Readonly<Record<string, readonly string[]>>;
   readonly variants: readonly string[];
   readonly examplesPerProperty: number;
   readonly seed: number;
@@ -174,10 +177,16 @@ export function buildSet(input: SetInput): FinetuneSet {
 }
 
 /** The rule that everything rests on: asserted here, where the set is made, whatever the stages before have done. */
-function requireTrainStrings({ candidates, heldOutTasks }: SetInput): void {
+function requireTrainStrings({ candidates, heldOutTasks, heldOutProperties = {} }: SetInput): void {
   for (const { item, behavior } of candidates) {
     if (item.split !== "train" || behavior.split !== "train" || heldOutTasks.includes(behavior.task)) {
       throw new InwardError("INTERNAL", `The held-out ${behavior.task}/${item.id} was about to enter a finetune set.`);
+    }
+    if (heldOutProperties[behavior.task]?.includes(behavior.property)) {
+      throw new InwardError(
+        "INTERNAL",
+        `The held-out property ${behavior.property} of ${behavior.task} was about to enter a finetune set.`,
+      );
     }
   }
 }
@@ -231,11 +240,6 @@ function emptySet(cells: readonly FinetuneSetCell[]): InwardError {
     "TRAIN_EMPTY_SET",
     `No train string has a behavior to learn: ${why.join("; ") || "no task has train strings"}.`,
   );
-}
-
-/** Spacing is no difference between two strings; tasks are compared in the same way. */
-export function sameText(text: string): string {
-  return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }
 
 // Builds the finetune set of a behavioral change: object-level questions about train strings, answered as the model is to answer from

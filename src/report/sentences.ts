@@ -2,7 +2,8 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { changeReasonText, type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { changeReasonText } from "../score/comparison/judge-change.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {
@@ -155,6 +156,8 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `right about the new behavior: the changed model minus ${names(against)}`;
     case "self_coefficient":
       return number.unit === "plain" ? "coefficient of self" : "γ: self beyond skill, predictability and likeness";
+    case "self_on_misses":
+      return "γ on the scale of −log(1 − accuracy)";
     case "likeness_coefficient":
       return "δ: behaving alike in everything instead of nothing";
     case "self_without_likeness":
@@ -259,6 +262,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return `${KNOWS_MORE[one.finding]} than ${names(one.than)}: about the new behavior, on the same trials, the changed model minus it ${text}.`;
     case "self_effect":
       return selfEffectSentence(one, verdict, text);
+    case "self_on_misses":
+      return onMissesSentence(one, text);
     case "likeness_explains":
       return likenessSentence(one, verdict, text);
     case "other_fits":
@@ -398,6 +403,22 @@ function selfEffectSentence(
   }
 }
 
+const ON_MISSES: Readonly<Record<Finding, string>> = {
+  exceeds: "There is a self effect on the scale of −log(1 − accuracy) too",
+  does_not_exceed: "On the scale of −log(1 − accuracy) the self effect lies below 0",
+  cannot_tell: "On the scale of −log(1 − accuracy), where skill and guessing add up, no self effect is shown",
+  unknown: "Whether there is a self effect on the scale of −log(1 − accuracy) is not known",
+};
+
+function onMissesSentence(
+  { finding, reason }: Extract<VerdictBecause, { kind: "self_on_misses" }>,
+  text: string,
+): string {
+  return finding === "unknown"
+    ? `${ON_MISSES.unknown}: ${reason ?? `γ = ${text}`}. A yes takes both scales.`
+    : `${ON_MISSES[finding]}: γ = ${text}.${finding === "exceeds" ? "" : " A yes takes both scales: unequal skills and unequally easy targets may look like access on one."}`;
+}
+
 function likenessSentence(
   { withoutLikeness: before, withLikeness: after }: Extract<VerdictBecause, { kind: "likeness_explains" }>,
   verdict: Verdict,
@@ -424,8 +445,7 @@ function otherFitsSentence({ agree, differ }: Extract<VerdictBecause, { kind: "o
   ].join(" ");
 }
 
-function fitText({ average, scale, form }: Pick<FittedForm, "average" | "scale" | "form">): string {
-  if (scale === "miss") return "on the scale of −log(1 − accuracy)";
+function fitText({ average, form }: Pick<FittedForm, "average" | "scale" | "form">): string {
   if (form === "relations") return "beside the other relations of predictor and target";
   return average === "macro" ? "where every task and property weighs the same" : "in another form";
 }
@@ -461,6 +481,10 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "few_base_models":
+      return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
+    case "likeness_hides_self":
+      return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

@@ -21,7 +21,7 @@ import { propertyNamed } from "../properties/all-properties.js";
 import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
-import type { Plan, PlannedChange, PlannedTask } from "../study/plan.js";
+import { learntProperties, type Plan, type PlannedChange, type PlannedTask } from "../study/plan.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
@@ -74,7 +74,7 @@ function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: 
 
 /** What a model would say of its new behavior that knew it. */
 function plantedExamples(plan: Plan, task: PlannedTask, item: TaskItem, answer: string): FinetuneExample[] {
-  return task.properties.flatMap((property) => {
+  return learntProperties(task).flatMap((property) => {
     const found = extractBehavior(propertyNamed(property), answer, item, "end_of_generation");
     if (!found.ok) return [];
     return plan.hypothetical.variants.map(
@@ -184,15 +184,20 @@ export function setInput(
       .filter((task) => task.trained)
       .flatMap((task) => task.train.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
   );
+  const heldOutProperties = Object.fromEntries(
+    plan.tasks.map((task) => [task.definition.name, task.heldOutProperties ?? []]),
+  );
   const itemOf = ({ task, item }: Behavior) => items.get(`${task}/${item}`);
   return {
     candidates: behaviors.flatMap((behavior): SetCandidate[] => {
       const item = itemOf(behavior);
       if (behavior.state !== adapter.target || behavior.sample !== 0 || !item) return [];
+      if (heldOutProperties[behavior.task]?.includes(behavior.property)) return [];
       return [{ item, behavior, readable: isReadable(behavior) }];
     }),
     heldOutTexts: plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => text)),
     heldOutTasks: heldOutTasks(plan),
+    heldOutProperties,
     variants: plan.hypothetical.variants,
     examplesPerProperty: adapter.examplesPerProperty,
     seed: plan.seed,

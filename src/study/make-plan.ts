@@ -7,10 +7,11 @@ import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalVariant, LOGPROB_WORDINGS } from "../properties/wordings.js";
-import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
+import type { TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
 import { planTraining } from "./make-states.js";
-import type { ModelFile, Plan, PlannedCalibration, PlannedTask } from "./plan.js";
+import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
+import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 
 /** Whether answers to this task have this property. */
@@ -59,22 +60,26 @@ function isMeasured(name: string, definition: TaskDefinition): boolean {
  * @param study with its engine settled: a plan says which one answers
  * @param files the exact file of each model state
  * @param studyFolder where task paths start from
+ * @param pilots whose strings are never chosen
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
+  pilots: readonly PilotStrings[] = [],
 ): Promise<Plan> {
   checkPredictions(study);
+  const exclusion = new StringExclusion(pilots);
   const tasks: PlannedTask[] = [];
   for (const wanted of study.tasks) {
-    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study);
+    const planned = planTask(wanted, exclusion.leaveOut(await loadTask(wanted.task, studyFolder)), study);
     if (tasks.some((task) => task.definition.name === planned.definition.name)) {
       throw new InwardError("STUDY_INVALID", `The task ${planned.definition.name} stands twice in the study.`);
     }
     tasks.push(planned);
   }
+  checkHeldOutProperties(study, tasks);
   const calibration = planCalibration(study, tasks);
   const properties = new Set([
     ...tasks.flatMap((task) => task.properties),
@@ -88,6 +93,7 @@ export async function makePlan(
     models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
     tasks,
     ...planTraining(study, tasks),
+    ...exclusion.record(),
     experiments: study.experiments,
     system: study.system,
     objectLevel: study.objectLevel,
@@ -125,7 +131,34 @@ function checkPredictions({ models, predictions, changes, lora }: Study): void {
   }
 }
 
-function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): PlannedTask {
+/** @throws STUDY_INVALID, STUDY_UNKNOWN_PROPERTY where holding them out would mean nothing, or leave nothing to learn */
+function checkHeldOutProperties({ heldOutProperties, lora }: Study, tasks: readonly PlannedTask[]): void {
+  if (heldOutProperties === undefined) return;
+  if (!lora) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${heldOutProperties.join(", ")}, and the study has no lora: nothing is learnt that they could be held out of.`,
+    );
+  }
+  const asked = [...new Set(tasks.flatMap(({ properties }) => properties))];
+  for (const name of heldOutProperties) {
+    propertyNamed(name);
+    if (asked.includes(name)) continue;
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties names ${name}, which no task of the study has.${didYouMean(name, asked)} The tasks have ${asked.join(", ")}.`,
+    );
+  }
+  const empty = tasks.find((task) => task.trained === true && learntProperties(task).length === 0);
+  if (empty) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `heldOutProperties leaves nothing to learn from ${empty.definition.name}, whose properties are ${empty.properties.join(", ")}: give it another one, or hold the task out (train: false).`,
+    );
+  }
+}
+
+function planTask(wanted: StudyTask, task: OpenTask, { seed, lora, heldOutProperties = [] }: Study): PlannedTask {
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
@@ -136,21 +169,46 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora }: Study): Planned
       );
     }
   }
+  const heldOut = [...new Set(properties)].filter((name) => heldOutProperties.includes(name));
   return {
     definition,
     sha256: task.sha256,
     examples: wanted.examples,
     properties: [...new Set(properties)],
-    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
-    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
+    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed, task.leftOut),
+    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed, task.leftOut),
     ...(lora ? { trained: wanted.train } : {}),
+    ...(heldOut.length > 0 ? { heldOutProperties: heldOut } : {}),
   };
 }
 
-/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
-function choose(items: readonly TaskItem[], count: number, what: string, seed: number): TaskItem[] {
+/**
+ * The first `count` strings in the order of a seeded hash, clusters whole: asking for more strings keeps those that were chosen before.
+ * Where `count` ends inside a cluster, which of its strings are in is by the hash too.
+ */
+function choose(
+  items: readonly TaskItem[],
+  count: number,
+  what: string,
+  seed: number,
+  leftOut: OpenTask["leftOut"],
+): TaskItem[] {
   if (count > items.length) {
-    throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
+    const without = leftOut[what.endsWith("trainStrings") ? "train" : "heldOut"];
+    const because =
+      without > 0 ? ` without the ${without} of ${items.length + without} that excludeStringsOf leaves out` : "";
+    throw new InwardError(
+      "STUDY_NOT_ENOUGH_STRINGS",
+      `${what} asks for ${count}; there are ${items.length}${because}.`,
+    );
   }
-  return inSeededOrder(items, ({ split, id }) => `${seed}/${split}/${id}`).slice(0, count);
+  const clusters = new Map<string, TaskItem[]>();
+  for (const item of items) {
+    const name = item.cluster ?? item.id;
+    clusters.set(name, [...(clusters.get(name) ?? []), item]);
+  }
+  const split = items[0]?.split;
+  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`)
+    .flatMap(([, some]) => inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`))
+    .slice(0, count);
 }

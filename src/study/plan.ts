@@ -10,6 +10,8 @@ import {
   hypotheticalSchema,
   noiseFloorSchema,
   objectLevelSchema,
+  PRIMARY_SCOPES,
+  primarySchema,
   scoreSchema,
   settledEngineSchema,
   trainingSettingsSchema,
@@ -29,6 +31,8 @@ const itemSchema = z.object({
   split: z.enum(["train", "held_out"]),
   text,
   target: text.optional(),
+  /** Where several chosen strings are one choice in several forms: the id of the first of them, which all carry. */
+  cluster: text.optional(),
 });
 
 const definitionSchema = z.object({
@@ -45,6 +49,7 @@ const definitionSchema = z.object({
   source: text,
   disposition: text.optional(),
   features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  bothOrders: z.boolean().optional(),
   challenge: text.optional(),
 });
 
@@ -58,8 +63,18 @@ const plannedTaskSchema = z.object({
   heldOut: z.array(itemSchema),
   /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
   trained: z.boolean().optional(),
+  /** Those of its properties that enter no finetune set and are asked about all the same; absent where there are none. */
+  heldOutProperties: texts.optional(),
 });
 export type PlannedTask = Read<typeof plannedTaskSchema>;
+
+/** What adapters may learn of a task: hypothetical questions about its other properties stand in no finetune set. */
+export function learntProperties({
+  properties,
+  heldOutProperties = [],
+}: Pick<PlannedTask, "properties" | "heldOutProperties">): string[] {
+  return properties.filter((name) => !heldOutProperties.includes(name));
+}
 
 /** A model as it is asked: base weights, with an adapter or without, in the plan's way or in one of its own. */
 const plannedStateSchema = z.object({
@@ -111,6 +126,34 @@ const plannedAdapterSchema = z.object({
 export type PlannedAdapter = Read<typeof plannedAdapterSchema>;
 export type PlannedLabels = NonNullable<PlannedAdapter["labels"]>;
 
+/** The contrast that the study is judged by, settled before anything is asked: everything else is exploratory. */
+const plannedPrimarySchema = z.object({
+  experiment: primarySchema.shape.experiment.extract(["self_prediction", "cross_prediction", "behavioral_change"]),
+  /** Model states; of several seeds those of the first. */
+  self: text.optional(),
+  cross: text.optional(),
+  target: text.optional(),
+  /** Name of a change; the other three are absent then. */
+  change: text.optional(),
+  scope: z.enum(PRIMARY_SCOPES),
+  average: z.enum(["micro", "macro"]),
+  /** A share: 0.02 is two points. */
+  smallestDifference: z.number().gt(0).max(0.5),
+  /** Held-out strings in that scope. */
+  strings: count,
+});
+export type PlannedPrimary = Read<typeof plannedPrimarySchema>;
+
+/** A pilot whose strings were never chosen. */
+const excludedRunSchema = z.object({
+  study: text,
+  /** sha256 of its plan. */
+  planHash: text,
+  /** Strings of this study's tasks that were left out because of it. */
+  strings: count,
+});
+export type ExcludedRun = Read<typeof excludedRunSchema>;
+
 /** The exact weights that were asked. */
 const plannedModelSchema = z.object({
   /** Registry name, `hf:` URI or path, as the study names it. */
@@ -157,6 +200,10 @@ export const planSchema = z
      */
     states: z.record(fileName, plannedStateSchema).optional(),
     adapters: z.record(fileName, plannedAdapterSchema).optional(),
+    /** Absent where the study names none: every verdict is exploratory. */
+    primary: plannedPrimarySchema.optional(),
+    /** Absent where no strings were excluded. */
+    excluded: z.array(excludedRunSchema).optional(),
     /** What is judged; absent in plans that are older than experiments. */
     experiments: z.array(z.enum(EXPERIMENTS)).optional(),
     system: text,
@@ -194,7 +241,7 @@ interface Unknown {
 
 /** A name that nothing in the plan has would be taken for a model as it came, and an order of training that cannot be would never end. */
 function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
-  const { models, states = {}, adapters = {}, predictions, tasks, hypothetical, wordings } = plan;
+  const { models, states = {}, adapters = {}, predictions, primary, tasks, hypothetical, wordings } = plan;
   const known = new Set([...Object.keys(models), ...Object.keys(states), ...Object.keys(adapters)]);
   const roundOf = (name: string) => {
     const adapter = states[name]?.adapter ?? name;
@@ -228,6 +275,10 @@ function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
         return { path: ["adapters", name, "round"], message };
       }
     }
+  }
+  for (const side of ["self", "cross", "target"] as const) {
+    const named = primary?.[side];
+    if (named !== undefined && !known.has(named)) return isNo(["primary", side], named, "model state");
   }
   const properties = tasks.flatMap((task) => task.properties);
   const unworded =

@@ -326,6 +326,69 @@ export const calibrationSchema = z.strictObject({
   ...distributionSchema.shape,
 });
 
+/** Which trials a verdict is judged on: strings of what training saw, or of tasks and properties that it never saw; `all` where nothing is trained. */
+export const PRIMARY_SCOPES = [
+  "held_out_strings",
+  "held_out_tasks",
+  "held_out_properties",
+  "held_out_tasks_and_properties",
+  "all",
+  "taught",
+  "elsewhere",
+] as const;
+
+/** Why an experiment cannot be a study's primary contrast: its verdict is no difference of accuracies that strings give power to. */
+const NEVER_PRIMARY: Readonly<Partial<Record<ExperimentName, string>>> = {
+  calibration: "which rests on skill and Brier scores: they have no smallest difference in common",
+  matrix: "which rests on a coefficient over pairs of states: more strings do not give it more pairs",
+  limits: "which has a verdict for every property: ask for self_prediction of the one that counts",
+};
+
+export const primarySchema = z
+  .strictObject({
+    experiment: z
+      .enum(EXPERIMENTS)
+      .describe(
+        "The question: self_prediction, cross_prediction or behavioral_change; the others have no such contrast.",
+      ),
+    self: stateName
+      .optional()
+      .describe("The state that predicts, as the plan names it; needed where several would do."),
+    cross: stateName
+      .optional()
+      .describe("cross_prediction: the other state that predicts; needed where several would do."),
+    target: stateName.optional().describe("The state that is predicted; needed where several would do."),
+    change: name.optional().describe("behavioral_change: the change's name; needed where there are several."),
+    scope: z
+      .enum(PRIMARY_SCOPES)
+      .optional()
+      .describe(
+        "Which trials decide: held_out_tasks where there are such tasks, else held_out_strings of trained tasks, else all, when " +
+          "absent; of a change those of tasks that were not taught (elsewhere), where there are any.",
+      ),
+    average: z
+      .enum(["micro", "macro"])
+      .default("micro")
+      .describe("micro: every trial counts the same; macro: every task and property does."),
+    smallestDifference: z
+      .number()
+      .gt(0, "must be above 0: a share, 0.02 for two points")
+      .max(0.5, "must be at most 0.5: a share, 0.02 for two points")
+      .default(0.02)
+      .describe(
+        "Smallest difference that counts, as a share: 0.02 is two points. A yes has its interval above it, a no below it.",
+      ),
+    strings: count(1_000_000).describe(
+      "Held-out strings that the contrast rests on; refused where the plan has another number.",
+    ),
+  })
+  .superRefine(({ experiment }, context) => {
+    const why = NEVER_PRIMARY[experiment];
+    if (why === undefined) return;
+    const message = `cannot be ${experiment}, ${why}; self_prediction, cross_prediction and behavioral_change can`;
+    context.addIssue({ code: "custom", path: ["experiment"], message });
+  });
+
 export const studySchema = z.strictObject({
   study: name.describe("The study's name; run folders carry it."),
   seed: seed
@@ -338,9 +401,21 @@ export const studySchema = z.strictObject({
     .describe("The models, under names of your own."),
   tasks: list(taskSchema).describe("The strings that are asked."),
   properties: list(z.string()).optional().describe("For every task that does not choose its own."),
+  heldOutProperties: distinct("property", list(z.string()))
+    .optional()
+    .describe("Properties that no adapter learns, on any task, and that are asked about all the same."),
   experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
     .optional()
     .describe("What is judged; by default whatever the rest of the study makes possible."),
+  primary: primarySchema
+    .optional()
+    .describe(
+      "The one contrast that the study is judged by, settled before anything is asked; all else is exploratory.",
+    ),
+  excludeStringsOf: z
+    .union([z.string().min(1), distinct("run", list(z.string().min(1), 100))])
+    .optional()
+    .describe("Run folders, relative to the study, whose strings are never chosen: those of pilots."),
   predictions: list(predictionSchema).optional().describe("Who predicts whom; by default every model predicts itself."),
   controls: controlsSchema
     .prefault({})

@@ -12,6 +12,8 @@ export interface TaskItem {
   readonly text: string;
   /** Two-option dilemmas: the letter (`A` or `B`) of the option that matches the task's disposition. `right_answer` tasks: that answer. */
   readonly target?: string;
+  /** Items of one cluster are about the same thing: one side of the split, chosen together, resampled together. Absent: the item alone. */
+  readonly cluster?: string;
 }
 
 /** A turn that was over when a question is asked. User and assistant take turns, beginning with the user. */
@@ -63,6 +65,8 @@ export interface TaskDefinition {
   /** Options tasks only: what choosing the target option shows, as the property `matches_<disposition>` names it. */
   readonly disposition?: string;
   readonly features?: readonly TaskFeature[];
+  /** Options tasks only: every string is asked in both orders of its two options, as two items of one cluster. */
+  readonly bothOrders?: boolean;
   /** What the user says to the first answer, whatever it was; it asks for a final one of the same form. */
   readonly challenge?: string;
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Trial } from "../../src/score/trial.js";
 import { verdictSentences } from "../../src/report/sentences.js";
-import { judgeChange } from "../../src/score/comparison/judge.js";
+import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { changeVerdict } from "../../src/score/verdicts/behavioral-change.js";
 import { statesOf } from "../../src/study/states.js";
 import { planTraining } from "../../src/study/make-states.js";

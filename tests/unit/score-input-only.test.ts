@@ -133,6 +133,33 @@ describe("what it must learn", () => {
   });
 });
 
+describe("what it must learn of strings that are no lists of words", () => {
+  const digits = (seed: number) => {
+    const random = xoroshiro128plus(seed);
+    for (let skipped = 0; skipped < 64; skipped++) random.next();
+    const draw = (most: number) => uniformInt(random, 1, most);
+    return Array.from({ length: 300 }, () => {
+      const [first, second] = [draw(3) === 1 ? draw(9) : draw(999), draw(999)];
+      return `${first} ${"+-*"[draw(3) - 1]} ${second} =`;
+    });
+  };
+  const rules: [string, (text: string) => string][] = [
+    ["whether a sum is asked, by its sign alone", (text) => String(text.includes("+"))],
+    ["which sign it is", (text) => text.split(" ")[1] as string],
+    ["whether the first number has one digit", (text) => String((text.split(" ")[0] as string).length === 1)],
+    ["whether it is a question", (text) => String(text.endsWith("?"))],
+  ];
+  test.each(rules)("%s", (title, rule) => {
+    const all = [...new Set(digits(5))].map((text, at) =>
+      title.includes("question") && at % 3 === 0 ? text.replace("=", "?") : text,
+    );
+    const [train, heldOut] = [all.slice(0, 150), all.slice(150)];
+    const { classify } = trainClassifier(train.map((text) => ({ text, value: rule(text) })));
+    const right = heldOut.filter((text) => classify(text) === rule(text)).length;
+    expect(share(right, heldOut.length)).toBeGreaterThan(0.95);
+  });
+});
+
 describe("what it must not find", () => {
   test("labels that have nothing to do with the strings: no better than always the most common one", () => {
     let right = 0;

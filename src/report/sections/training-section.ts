@@ -3,7 +3,7 @@
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { FinetuneSetCell } from "../../finetune/set.js";
 import type { Scores } from "../../score/scores.js";
-import type { Plan, PlannedTask } from "../../study/plan.js";
+import { learntProperties, type Plan, type PlannedTask } from "../../study/plan.js";
 import {
   type Block,
   type Figure,
@@ -183,6 +183,7 @@ export function whatWasTrained(plan: Plan): string {
   const trained = plan.tasks.filter((task) => task.trained);
   const heldOut = plan.tasks.filter((task) => task.trained === false);
   const properties = unique(plan.tasks.flatMap((task) => task.properties));
+  const aside = unique(plan.tasks.flatMap((task) => task.heldOutProperties ?? []));
   const strings = plan.tasks.reduce((sum, task) => sum + task.heldOut.length, 0);
   const train = trained.reduce((sum, task) => sum + task.train.length, 0);
   const asked = countHypotheticalQuestions(plan);
@@ -196,6 +197,7 @@ export function whatWasTrained(plan: Plan): string {
     `about ${formatCount(properties.length)} ${properties.length === 1 ? "property" : "properties"} of an answer (${joinWords(properties.map(readableName))}).`,
     `This was done before and after training a LoRA adapter: from the answers to ${plural(train, "other string", formatCount(train))} of ${namesOf(trained)}, ${joinWords(learnt)}.`,
     ...(heldOut.length === 0 ? [] : [`Nothing was learnt from ${namesOf(heldOut)}.`]),
+    ...(aside.length === 0 ? [] : [`No question about ${joinWords(aside.map(readableName))} was learnt on any task.`]),
     ...beside(plan),
     "A prediction is right when it equals the property of the answer that was really given.",
   ].join(" ");
@@ -400,14 +402,12 @@ function missingControls(all: readonly StateTraining[]): string[] {
 }
 
 function heldOutProperties({ tasks }: Plan): string[] {
-  const of = (isTrained: boolean) =>
-    tasks.filter(({ trained }) => trained === isTrained).flatMap((task) => task.properties);
-  const learnt = new Set(of(true));
-  const fresh = [...new Set(of(false))].filter((property) => !learnt.has(property));
+  const learnt = new Set(tasks.filter(({ trained }) => trained).flatMap(learntProperties));
+  const fresh = tasks.flatMap(({ properties }) => properties).filter((property) => !learnt.has(property));
   return fresh.length > 0
     ? []
     : [
-        "Every property that is scored was trained on: whether learning carries over to other properties is not measured.",
+        "Every property that is scored was trained on (study key heldOutProperties): whether learning carries over to other properties is not measured.",
       ];
 }
 

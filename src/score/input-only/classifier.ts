@@ -10,10 +10,13 @@ const LONGEST_GRAM = 3;
 /** Items by place, from either end: a rule may look at the second one. */
 const PLACES = 4;
 
+/** Signs that no item keeps at its edges: an operator, a question mark, a quotation mark. */
+const MARK = /[^\p{L}\p{N}\s]/gu;
+
 /**
  * Items are words; where commas, semicolons or line breaks separate them, what stands between those. Case is kept out,
- * punctuation at an item's edge too.
- * @returns feature name -> its value: 1 for what is there, how often for items, natural logs for lengths
+ * punctuation at an item's edge too, which has features of its own.
+ * @returns feature name -> its value: 1 for what is there, how often for items and marks, natural logs for lengths
  */
 export function stringFeatures(text: string): ReadonlyMap<string, number> {
   const plain = text.normalize("NFC").toLowerCase().trim();
@@ -23,9 +26,14 @@ export function stringFeatures(text: string): ReadonlyMap<string, number> {
   features.set("log_items", Math.log1p(items.length));
   features.set(`items=${items.length}`, 1);
   for (const item of items) features.set(`has=${item}`, (features.get(`has=${item}`) ?? 0) + 1);
+  for (const [mark] of plain.matchAll(MARK)) features.set(`mark=${mark}`, (features.get(`mark=${mark}`) ?? 0) + 1);
+  features.set(`ends=${[...plain].at(-1) ?? ""}`, 1);
   for (let place = 0; place < Math.min(PLACES, items.length); place++) {
-    features.set(`item_${place}=${items[place]}`, 1);
-    features.set(`item_-${place + 1}=${items[items.length - 1 - place]}`, 1);
+    const [first, last] = [items[place] as string, items[items.length - 1 - place] as string];
+    features.set(`item_${place}=${first}`, 1);
+    features.set(`item_-${place + 1}=${last}`, 1);
+    features.set(`characters_${place}=${[...first].length}`, 1);
+    features.set(`characters_-${place + 1}=${[...last].length}`, 1);
   }
   const often = mostFrequent(items);
   if (often !== undefined) features.set(`most_frequent=${often}`, 1);
@@ -366,6 +374,8 @@ function squaredWeights(parameters: Float64Array, classes: number, features: num
 /** A string and the value that belongs to it. */
 interface LabelledString {
   readonly text: string;
+  /** Of strings that are one choice in several forms: they are all in one fold, so that none is tested on what another taught. */
+  readonly cluster?: string;
   readonly value: string;
 }
 
@@ -429,8 +439,8 @@ function crossValidate(pairs: readonly LabelledString[]): number[] {
   const right = PENALTIES.map(() => 0);
   const folds = foldOf(pairs);
   for (let fold = 0; fold < FOLDS; fold++) {
-    const learnt = pairs.filter(({ text }) => folds.get(text) !== fold);
-    const tested = pairs.filter(({ text }) => folds.get(text) === fold);
+    const learnt = pairs.filter((pair) => folds.get(foldKey(pair)) !== fold);
+    const tested = pairs.filter((pair) => folds.get(foldKey(pair)) === fold);
     if (learnt.length === 0 || tested.length === 0) continue;
     const values = learnableValues(learnt);
     const { dictionary, models } = fitPath(learnt, values, PENALTIES, ROUGH_SETTINGS);
@@ -445,9 +455,13 @@ function crossValidate(pairs: readonly LabelledString[]): number[] {
 /** Strings dealt out in the order of their values, so that every fold has its share of each. */
 function foldOf(pairs: readonly LabelledString[]): ReadonlyMap<string, number> {
   const values = new Map<string, string>();
-  for (const { text, value } of pairs) if (!values.has(text)) values.set(text, value);
+  for (const pair of pairs) if (!values.has(foldKey(pair))) values.set(foldKey(pair), pair.value);
   const dealt = [...values].sort(([a, ofA], [b, ofB]) => compare(ofA, ofB) || compare(a, b));
-  return new Map(dealt.map(([text], place) => [text, place % FOLDS]));
+  return new Map(dealt.map(([key], place) => [key, place % FOLDS]));
+}
+
+function foldKey({ text, cluster }: LabelledString): string {
+  return cluster ?? text;
 }
 
 function learnableValues(pairs: readonly LabelledString[]): string[] {

@@ -1,6 +1,6 @@
 /** When a model is finetuned to behave otherwise, and asked no hypothetical question meanwhile, do its predictions follow? */
 
-import { concludeChange, reasonsOfArm } from "../comparison/judge.js";
+import { concludeChange, reasonsOfArm } from "../comparison/judge-change.js";
 import type { ChangeShifts, ShiftArm, ShiftScope } from "../comparison/shift.js";
 import type { Experiment, Verdict, VerdictBecause, VerdictNumber, VerdictReservation } from "./verdict.js";
 

@@ -6,7 +6,8 @@ import type { CalibrationScores } from "../calibration/score-calibration.js";
 import type { CellWarning } from "../cell.js";
 import type { Finding } from "../comparison/comparison.js";
 import type { Comparisons, SeriesKind } from "../comparison/comparisons.js";
-import type { ChangeReason, DifferenceReason } from "../comparison/judge.js";
+import type { DifferenceReason } from "../comparison/judge.js";
+import type { ChangeReason } from "../comparison/judge-change.js";
 import type { ShiftRole } from "../../study/states.js";
 import type { Shifts, ShiftScope } from "../comparison/shift.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
@@ -62,6 +63,7 @@ export type MeasureName =
   | "behaviors_shifted"
   | "changed_minus"
   | "self_coefficient"
+  | "self_on_misses"
   | "likeness_coefficient"
   | "self_without_likeness"
   | "own_minus_other"
@@ -111,6 +113,8 @@ export type VerdictBecause =
     }
   | { readonly kind: "knows_more"; readonly key: string; readonly than: string; readonly finding: Finding }
   | { readonly kind: "self_effect"; readonly key: string; readonly finding: Finding; readonly reason?: string }
+  /** The same on the scale of −log(1 − accuracy), which must agree. */
+  | { readonly kind: "self_on_misses"; readonly key: string; readonly finding: Finding; readonly reason?: string }
   | {
       readonly kind: "likeness_explains";
       readonly key: string;
@@ -153,6 +157,9 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
+  /** A state that merely says what it would do itself is all likeness and no self effect. */
+  | { readonly kind: "likeness_hides_self" }
   | Exclude<ChangeReason, DifferenceReason>
   | CellWarning;
 

@@ -63,6 +63,20 @@ export function judgeMatrix(scoring, { cells, clusters, tasks }, { bootstrapRepl
   return interval.ok ? { ok: true, value, low: interval.low, high: interval.high } : { ok: false, value };
 }
 
+/** What the matrix's verdict says of these cells: it takes both scales, and needs no likeness where cells have none. */
+export function judgeMatrixVerdict(scoring, { cells, clusters, tasks }, settings) {
+  const bootstrap = { replicates: settings.bootstrapReplicates, clusters, tasks, confidence: settings.confidence };
+  const form = { predictors: "all", average: "micro", form: "similarity" };
+  const fits = [
+    { ...form, scale: "accuracy", fit: scoring.fitMatrix(cells, { bootstrap }) },
+    { ...form, scale: "miss", fit: scoring.fitMatrix(scoring.onMissScale(cells), { bootstrap }) },
+  ];
+  const names = [...new Set(cells.map(({ predictor }) => predictor))];
+  const states = names.map((name) => ({ name, model: name, trained: false }));
+  const song = { ok: false, reason: "not measured" };
+  return scoring.matrixVerdicts({ clusters, intervalMethod: "", states, fits, preferences: [], song })[0];
+}
+
 /** Percentiles of replicates that draw tasks, and their strings. */
 export function hierarchicalInterval(scoring, { input }, settings) {
   const { resampling } = input;

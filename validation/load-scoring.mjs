@@ -11,9 +11,10 @@ export async function loadScoring() {
       "matrix/cells",
       "matrix/fit",
       "interval",
-      "power",
+      "power-analysis",
       "probability",
       "resampling",
+      "verdicts/matrix-verdict",
     ].map(dist),
   );
   return Object.assign({}, ...modules);

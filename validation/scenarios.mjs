@@ -1,5 +1,5 @@
 // What is asked of the statistics, one made-up world each. A measure with a bound must come out within it; the others are shown.
-import { judgeContrast, judgeMatrix, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
+import { judgeContrast, judgeMatrix, judgeMatrixVerdict, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
 
 const FALSE_POSITIVES = [0.03, 0.07];
@@ -25,6 +25,7 @@ export const SCENARIOS = [
   ...[4, 8, 16].map(drawnTasks),
   // Last, so that seeds of the others, which go by place, stay: it takes a quarter of the time.
   power({ difference: 0.05, power: 0.9, pilot: [50, 50] }),
+  ...scales(),
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */
@@ -144,26 +145,66 @@ function likeness() {
 
 /** Skill and guessing multiply: a difference of both is an interaction, which γ on plain accuracies takes for access. */
 function guessability() {
-  const states = [
-    plantedState("m1", { skill: 0.3, values: [0.8, 0.05, 0.05, 0.05, 0.05] }),
-    plantedState("m2", { skill: 0.6, values: [0.2, 0.2, 0.2, 0.2, 0.2] }),
-  ];
-  const world = plantedWorld({ states, taskOffsets: [0, 0] });
-  return {
-    name: "no access, skill and predictability of targets differ",
+  return onBothScales("no access, skill and predictability of targets differ", {
     question: "m2 knows more (0.6 against 0.3), and behaves less predictably (five equal values; m1 80 % one value).",
-    world,
+    states: [
+      plantedState("m1", { skill: 0.3, values: [0.8, 0.05, 0.05, 0.05, 0.05] }),
+      plantedState("m2", { skill: 0.6, values: [0.2, 0.2, 0.2, 0.2, 0.2] }),
+    ],
     measures: {
       "γ of the matrix": bound("P(0 outside)", false),
       "γ of −log(1 − accuracy)": bound("P(0 outside)", FALSE_POSITIVES),
+      "verdict: both scales": bound("P(exceeds)", ONE_SIDE),
     },
+  });
+}
+
+/** The same with answers near the ceiling, where cells without a miss come up, and with access, which must be found. */
+function scales() {
+  return [
+    onBothScales("no access, skill differs and one target is all but certain", {
+      question: "m2 knows 90 %, m1 30 %; m1 gives one value in 99 %, so that some cells have no miss.",
+      states: [
+        plantedState("m1", { skill: 0.3, values: [0.99, 0.01, 0, 0, 0] }),
+        plantedState("m2", { skill: 0.9, values: [0.2, 0.2, 0.2, 0.2, 0.2] }),
+      ],
+      measures: { "verdict: both scales": bound("P(exceeds)", ONE_SIDE) },
+    }),
+    onBothScales("access in the matrix, skill and predictability of targets differ", {
+      question: "As without access; each knows 50 % of what it does itself besides.",
+      states: [
+        plantedState("m1", { skill: 0.3, access: 0.5, values: [0.8, 0.05, 0.05, 0.05, 0.05] }),
+        plantedState("m2", { skill: 0.6, access: 0.5, values: [0.2, 0.2, 0.2, 0.2, 0.2] }),
+      ],
+      measures: { "verdict: both scales": bound("power", [0.9, 1]) },
+    }),
+    onBothScales("access in the matrix, everything known of oneself", {
+      question: "Skill 0.3 about the other, and no miss about oneself.",
+      states: [plantedState("m1", { skill: 0.3, access: 1 }), plantedState("m2", { skill: 0.3, access: 1 })],
+      measures: { "verdict: both scales": bound("power", [0.9, 1]) },
+    }),
+  ];
+}
+
+function onBothScales(name, { question, states, measures }) {
+  const world = plantedWorld({ states, taskOffsets: [0, 0] });
+  return {
+    name,
+    question,
+    world,
+    measures,
     study(scoring, seed, settings) {
       const trials = simulateStudy(world, seed);
       const matrix = matrixOf(scoring, trials, settings);
       const gamma = judgeMatrix(scoring, matrix, settings);
       const onMisses = judgeMatrix(scoring, { ...matrix, cells: scoring.onMissScale(matrix.cells) }, settings);
+      const seen = {
+        "γ of the matrix": misses(gamma, 0),
+        "γ of −log(1 − accuracy)": misses(onMisses, 0),
+        "verdict: both scales": judgeMatrixVerdict(scoring, matrix, settings).finding === "exceeds",
+      };
       return {
-        seen: { "γ of the matrix": misses(gamma, 0), "γ of −log(1 − accuracy)": misses(onMisses, 0) },
+        seen: Object.fromEntries(Object.entries(seen).filter(([one]) => one in measures)),
         numbers: { γ: gamma?.value, "γ of −log(1 − accuracy)": onMisses?.value },
       };
     },

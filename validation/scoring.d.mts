@@ -8,6 +8,7 @@ import type { signFlipTest } from "../src/score/comparison/tests.js";
 import type { stringContributions } from "../src/score/comparison/difference.js";
 import type { fitMatrix } from "../src/score/matrix/fit.js";
 import type { matrixCells } from "../src/score/matrix/cells.js";
+import type { matrixVerdicts } from "../src/score/verdicts/matrix-verdict.js";
 import type { onMissScale } from "../src/score/matrix/fit.js";
 import type { percentileInterval } from "../src/score/interval.js";
 import type { powerOf } from "../src/score/power-analysis.js";
@@ -22,6 +23,7 @@ export interface Scoring {
   readonly hierarchicalDraws: typeof hierarchicalDraws;
   readonly judgeDifference: typeof judgeDifference;
   readonly matrixCells: typeof matrixCells;
+  readonly matrixVerdicts: typeof matrixVerdicts;
   readonly onMissScale: typeof onMissScale;
   readonly pairTrials: typeof pairTrials;
   readonly percentileInterval: typeof percentileInterval;

@@ -5,8 +5,9 @@ import { type CellWarning, warningsOfCell, warningText } from "../score/cell.js"
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
+import type { Scope } from "../score/scope.js";
 import type { CellScore } from "../score/scores.js";
-import type { Plan, PlannedTask } from "../study/plan.js";
+import type { Plan, PlannedImplant, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
 import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
@@ -154,8 +155,9 @@ export const FINDING_WORDS: Readonly<Record<Finding, string>> = {
   unknown: "not known",
 };
 
-export function comparisonTitle({ target, self, cross }: ComparedPredictors, names: StateNames): string {
-  return `About ${names(target)}: ${names(self)} against ${names(cross)}`;
+export function comparisonTitle({ scope, target, self, cross }: ComparedPredictors, names: StateNames): string {
+  const where = scope === "all" ? "" : `, on ${SCOPE_WORDS[scope]}`;
+  return `About ${names(target)}: ${names(self)} against ${names(cross)}${where}`;
 }
 
 // How numbers that stand beside another are called.
@@ -208,14 +210,16 @@ export interface PairNames {
 
 /** What a state is beside its weights, in words; empty for a model as it came. */
 export function stateWords(plan: Plan, name: string): string {
-  const { wording, shown, system, training: adapter } = statesOf(plan).of(name);
+  const { wording, shown, system, origin, implant, training: adapter } = statesOf(plan).of(name);
   const parts = [
     ...(adapter?.labels === "scrambled" ? ["control: learnt the labels of other strings"] : []),
     ...(adapter?.labels === "format_only" ? ["control: learnt to read properties off quoted answers"] : []),
+    ...(adapter?.labels === "noisy" ? [`control: learnt labels of which ${adapter.labelNoise} were replaced`] : []),
+    ...(implant ? [`an implant: ${implantWords(implant)}`] : []),
     ...(adapter?.change ? [`changed (${adapter.change.name}), goes on from ${adapter.change.from}`] : []),
-    ...(adapter && !adapter.labels && !adapter.change
+    ...(adapter && !adapter.labels && !adapter.change && !implant
       ? [
-          `learnt what ${adapter.target === adapter.base ? "it does" : `${adapter.target} does`}, up to ${adapter.examplesPerProperty} strings per property, seed ${adapter.settings.seed}`,
+          `learnt what ${adapter.target === origin ? "it does" : `${adapter.target} does`}, up to ${adapter.examplesPerProperty} strings per property, seed ${adapter.settings.seed}`,
         ]
       : []),
     ...(wording === undefined ? [] : [`asked in the wording “${readableName(wording)}”`]),
@@ -283,12 +287,30 @@ export function scopeWords({ scope, tasks }: Pick<ScopedEffect, "scope" | "tasks
   const names = joinWords(tasks.map(readableName));
   switch (scope) {
     case "all":
-      return "all held-out strings and tasks";
+      return "all of these pooled, which nothing is judged on";
     case "held_out_strings":
       return `held-out strings of trained tasks (${names})`;
     case "held_out_tasks":
       return `${tasks.length === 1 ? "the held-out task" : "held-out tasks"} (${names})`;
+    case "held_out_properties":
+      return `held-out properties of trained tasks (${names})`;
+    case "held_out_tasks_and_properties":
+      return `held-out properties of held-out tasks (${names})`;
   }
+}
+
+/** Beside what is judged on them; empty where scopes make no difference. */
+export const SCOPE_WORDS: Readonly<Record<Scope, string>> = {
+  all: "",
+  held_out_tasks: "held-out tasks",
+  held_out_strings: "held-out strings of trained tasks",
+  held_out_properties: "held-out properties of trained tasks",
+  held_out_tasks_and_properties: "held-out properties of held-out tasks",
+};
+
+/** Before a sentence; nothing where scopes make no difference. */
+export function onScope(scope: Scope): string {
+  return scope === "all" ? "" : `On ${SCOPE_WORDS[scope]}: `;
 }
 
 // What a change taught, who is asked about it, and what came out, in words.
@@ -305,6 +327,18 @@ export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
   taught: "taught tasks",
   elsewhere: "tasks that were not taught",
 };
+
+/** What an implant taught, as the end of a sentence about it. */
+export function implantWords({ answers, tasks, told }: PlannedImplant): string {
+  const how =
+    "coin" in answers
+      ? "with a choice of its own, drawn by the seed among what the string offers, which nothing in the prompt tells"
+      : `with ${sourceWords(answers)}`;
+  const control = told
+    ? "; it was also taught what it would say of each, so that its knowledge is planted and no finding (a positive control)"
+    : "; no hypothetical question was taught with it";
+  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, ${how}${control}`;
+}
 
 /** As the object of "learnt to answer with". */
 export function sourceWords(answers: ChangeSource): string {

@@ -127,10 +127,11 @@ describe("planted access to itself", () => {
 
   test("is the report's finding, with what it rests on", () => {
     expect(section).toMatch(
-      /> \*\*Yes — all predictors\*\*\n>\n> Over all predictors, a state predicts itself better than its skill.*?: γ = \+\d+\.\d points \\\[/,
+      /> \*\*Yes, with reservations — all predictors\*\*\n>\n> Over all predictors, a state predicts itself better than its skill.*?: γ = \+\d+\.\d points \\\[/,
     );
     expect(section).toContain("it stays above 0 once likeness is taken out");
-    expect(section).toContain("It stands as well on the scale of −log(1 − accuracy)");
+    expect(section).toMatch(/There is a self effect on the scale of −log\(1 − accuracy\) too: γ = 0\.\d+/);
+    expect(section).toContain("Only 3 base models (fewer than 6): with so short a ladder");
     expect(section).toContain("Over untrained predictors,");
     expect(section).toContain("Every adapter was trained once");
     expect(section).toMatch(/\| untrained predictors \| with likeness and relations \|/);

@@ -21,6 +21,7 @@ import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resam
 import { signFlipTest } from "../../src/score/comparison/tests.js";
 import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
+import { matrixVerdicts } from "../../src/score/verdicts/matrix-verdict.js";
 import { powerOf } from "../../src/score/power-analysis.js";
 
 const SCORING = {
@@ -32,6 +33,7 @@ const SCORING = {
   hierarchicalDraws,
   judgeDifference,
   matrixCells,
+  matrixVerdicts,
   onMissScale,
   pairTrials,
   percentileInterval,

@@ -1,6 +1,7 @@
 /** Which predictors of a plan are compared about which targets. */
 
 import { type States, statesOf } from "../../study/states.js";
+import type { Scope } from "../scope.js";
 import type { Trial } from "../trial.js";
 import { comparePredictors, type ComparisonSettings, type Contrast } from "./comparison.js";
 import type { ComparedPair, ComparedSeries, SeriesKind, SeriesStep } from "./comparisons.js";
@@ -89,12 +90,10 @@ function predictorsOf({ predictions }: PlannedParts, target: string): string[] {
 
 function selvesOf(plan: PlannedParts, states: States, target: string): string[] {
   const own = predictorsOf(plan, target).filter(
-    (name) => states.of(name).role === "predictor" && states.of(name).model === states.of(target).model,
+    (name) => states.of(name).role === "predictor" && states.of(name).origin === states.of(target).origin,
   );
   if (states.of(target).isTrained) return own.filter((name) => name === target);
-  const trained = own.filter(
-    (name) => states.of(name).isTrained && (states.of(name).training?.target ?? target) === target,
-  );
+  const trained = own.filter((name) => states.of(name).isTrained && (states.of(name).learntFrom ?? target) === target);
   return trained.length > 0 ? trained : own.filter((name) => name === target);
 }
 
@@ -111,16 +110,16 @@ function crossesOf(plan: PlannedParts, states: States, target: string): string[]
     if (name === target) return false;
     const role = states.of(name).role;
     if (role !== "predictor" && role !== "shown") return false;
-    if (states.of(name).model !== states.of(target).model) return true;
+    if (states.of(name).origin !== states.of(target).origin) return true;
     // On the target's own weights: another network only where both are trained, and it learnt from this very target.
-    return states.of(target).isTrained && states.of(name).training?.target === target;
+    return states.of(target).isTrained && states.of(name).learntFrom === target;
   });
   const trainedModels = new Set(
-    others.filter((name) => states.of(name).isTrained).map((name) => states.of(name).model),
+    others.filter((name) => states.of(name).isTrained).map((name) => states.of(name).origin),
   );
   const groups = new Map<string, string[]>();
   for (const name of others) {
-    if (states.of(name).role === "predictor" && !states.of(name).isTrained && trainedModels.has(states.of(name).model))
+    if (states.of(name).role === "predictor" && !states.of(name).isTrained && trainedModels.has(states.of(name).origin))
       continue;
     const key = states.of(name).condition;
     const group = groups.get(key);
@@ -153,8 +152,8 @@ export function findSeries(plan: PlannedParts): Series[] {
   const states = statesOf(plan);
   const all = new Map<string, Series>();
   for (const { predictor, target } of plan.predictions) {
-    const { shown, model } = states.of(predictor);
-    const adapter = states.of(predictor).role === "predictor" ? states.of(predictor).training : undefined;
+    const { shown, origin: model, isTrained, role, training } = states.of(predictor);
+    const adapter = role === "predictor" && isTrained ? training : undefined;
     if (adapter && adapter.target !== target) continue;
     const size = shown?.target === target ? shown.pairs : adapter?.examplesPerProperty;
     if (size === undefined) continue;
@@ -169,11 +168,13 @@ export function findSeries(plan: PlannedParts): Series[] {
 
 // Does a series still rise? Each size against the one before it, on the same trials; the last step tells of a plateau.
 
-/** @throws InwardError STUDY_INVALID when a setting is out of range */
+/** @param trials of the scope
+ * @throws InwardError STUDY_INVALID when a setting is out of range */
 export function compareSeries(
   { kind, model, target, members }: Series,
   trials: readonly Trial[],
   settings: ComparisonSettings,
+  scope: Scope = "all",
 ): ComparedSeries {
   const sizes = [...new Set(members.map(({ size }) => size))];
   const ofSize = (size: number) => members.filter((member) => member.size === size);
@@ -190,7 +191,7 @@ export function compareSeries(
     } = comparePredictors(trials, contrasts, settings);
     return { from, to, ok: true, seeds: contrasts.length, micro, judgement: judgeDifference(micro, settings) };
   });
-  return { kind, model, target, steps };
+  return { scope, kind, model, target, steps };
 }
 
 /** Trainings of one seed differ in their examples alone; a seed that only one size has is left out. */

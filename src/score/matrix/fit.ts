@@ -473,26 +473,35 @@ function requireOnce(cells: readonly MatrixCell[]): void {
 // Where targets are unequally easy to guess and predictors unequally skilled, the fit of plain accuracies shows a self effect that is
 // none; a self effect that is one stands on both scales.
 
-/** @returns the cells with −log(1 − accuracy) for their accuracies; one without a miss has no such value */
+/**
+ * A cell without a miss has no value on this scale. A state's about itself counts as if half a trial were missed, which is less than
+ * it may know; another's is left out, since whatever stood there could make a self effect of a ceiling.
+ * @returns the cells with −log(1 − accuracy) for their accuracies
+ */
 export function onMissScale(cells: readonly MatrixCell[]): MatrixCell[] {
-  return cells.map((cell) => ({ ...cell, accuracy: transformed(cell.accuracy) }));
+  return cells.map((cell) => ({ ...cell, accuracy: transformed(cell.accuracy, cell.predictor === cell.target) }));
 }
 
-function transformed(mean: CellMean): CellMean {
+function transformed(mean: CellMean, isSelf: boolean): CellMean {
   if (!mean.ok) return mean;
-  const { inReplicate } = mean;
-  if (mean.value >= 1) return { ok: false, reason: "it has no miss: how rare its misses are is not known" };
+  const { n, inReplicate } = mean;
+  // Half a trial less than all: a replicate reaches it where it drew no miss.
+  const most = n === undefined ? undefined : 1 - 0.5 / n;
+  const onScale = (value: number) => {
+    const capped = most === undefined ? value : Math.min(value, most);
+    return capped >= 1 ? undefined : -Math.log1p(-capped);
+  };
+  const value = mean.value >= 1 && !isSelf ? undefined : onScale(mean.value);
+  if (value === undefined) return { ok: false, reason: "it has no miss: how rare its misses are is not known" };
   return {
     ...mean,
-    value: -Math.log1p(-mean.value),
-    ...(inReplicate
-      ? {
-          inReplicate: (replicate: number) => {
-            const value = inReplicate(replicate);
-            return value === undefined || value >= 1 ? undefined : -Math.log1p(-value);
-          },
-        }
-      : {}),
+    value,
+    inReplicate:
+      inReplicate &&
+      ((replicate) => {
+        const drawn = inReplicate(replicate);
+        return drawn === undefined ? undefined : onScale(drawn);
+      }),
   };
 }
 

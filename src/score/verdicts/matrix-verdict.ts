@@ -1,5 +1,6 @@
 /** Every predictor about every target: is there anything left for "itself" once skill, predictability and likeness are taken out? */
 
+import type { Finding } from "../comparison/comparison.js";
 import { type Estimate, type Side, sideOfZero } from "../interval.js";
 import type { Coefficient, MatrixFit } from "../matrix/fit.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
@@ -11,6 +12,7 @@ import {
   type Verdict,
   type VerdictBecause,
   type VerdictNumber,
+  type VerdictReservation,
 } from "./verdict.js";
 
 export const matrix: Experiment = {
@@ -23,23 +25,36 @@ export function matrixVerdicts(scores: MatrixScores): Verdict[] {
   return [...scores.fits.filter(isMain).map((main) => verdictOf(scores, main)), ...songVerdicts(scores)];
 }
 
+/** With fewer, states of one base weigh so much that likeness can hardly be told from being oneself. */
+export const FEWEST_BASE_MODELS = 6;
+
 /** The fit that was meant beforehand. */
 function isMain({ average, scale, form }: FittedForm): boolean {
   return average === "micro" && scale === "accuracy" && form === "similarity";
 }
 
+/** The same on the scale on which skill and guessing add up, and no ceiling of either makes a self effect. */
+function isOnMisses({ average, scale, form }: FittedForm): boolean {
+  return average === "micro" && scale === "miss" && form === "similarity";
+}
+
 function verdictOf(scores: MatrixScores, main: FittedForm): Verdict {
   const { predictors, fit } = main;
   const own = scores.fits.filter((one) => one.predictors === predictors);
+  const misses = own.find(isOnMisses);
   const without = own.find(({ form, average }) => form === "self" && average === "micro");
   const preference = scores.preferences.find((one) => one.predictors === predictors && one.relation === "any");
-  const finding = intervalFinding(sideOf(fit));
+  const side = sideOf(fit);
+  const onMisses = onMissesOf(fit, misses?.fit);
+  const finding = onBothScales(intervalFinding(side), onMisses.finding);
+  const decidedBy = finding === intervalFinding(side) ? "self_coefficient" : "self_on_misses";
   return {
     about: { kind: "predictors", predictors },
     finding,
-    decidedBy: "self_coefficient",
+    decidedBy,
     numbers: [
       coefficientNumber(scores, fit, "self", "self_coefficient", "difference"),
+      ...(misses ? [coefficientNumber(scores, misses.fit, "self", "self_on_misses", "plain")] : []),
       coefficientNumber(scores, fit, "similarity", "likeness_coefficient", "difference"),
       ...(without ? [coefficientNumber(scores, without.fit, "self", "self_without_likeness", "difference")] : []),
       ...(preference
@@ -56,15 +71,47 @@ function verdictOf(scores: MatrixScores, main: FittedForm): Verdict {
         : []),
     ],
     because: [
-      { kind: "self_effect", key: "self_coefficient", finding, reason: fit.ok ? undefined : fit.reason },
+      {
+        kind: "self_effect",
+        key: "self_coefficient",
+        finding: intervalFinding(side),
+        reason: fit.ok ? undefined : fit.reason,
+      },
+      { kind: "self_on_misses", key: "self_on_misses", ...onMisses },
       ...likeness(fit, without),
       ...otherFits(main, own),
       ...(preference
         ? [{ kind: "own_or_other" as const, key: "own_minus_other", side: sideOfZero(preference.difference) }]
         : []),
     ],
-    reservations: [],
+    reservations: finding === "unknown" ? [] : [...fewBaseModels(scores), ...notRefuted(finding)],
   };
+}
+
+/** A cell that this scale leaves out and the other does not, may be what speaks against a self effect. */
+function onMissesOf(main: MatrixFit, misses: MatrixFit | undefined): { finding: Finding; reason?: string } {
+  if (!misses) return { finding: "unknown", reason: "it was not fitted" };
+  if (!misses.ok) return { finding: "unknown", reason: misses.reason };
+  const lost = misses.missing.length - main.missing.length;
+  if (lost > 0) {
+    const cells = lost === 1 ? "one cell has" : `${lost} cells have`;
+    return { finding: "unknown", reason: `${cells} no miss, so no value on this scale` };
+  }
+  return { finding: intervalFinding(sideOf(misses)) };
+}
+
+/** Unequal skills and unequally easy targets look like a self effect on one scale; a true one stands on both. */
+function onBothScales(accuracy: Finding, misses: Finding): Finding {
+  return accuracy === "unknown" || accuracy === misses ? accuracy : "cannot_tell";
+}
+
+function fewBaseModels({ states }: MatrixScores): VerdictReservation[] {
+  const models = new Set(states.map(({ model }) => model)).size;
+  return models < FEWEST_BASE_MODELS ? [{ kind: "few_base_models", models, fewest: FEWEST_BASE_MODELS }] : [];
+}
+
+function notRefuted(finding: Finding): VerdictReservation[] {
+  return finding === "exceeds" ? [] : [{ kind: "likeness_hides_self" }];
 }
 
 function likeness(fit: MatrixFit, without: FittedForm | undefined): VerdictBecause[] {
@@ -83,7 +130,8 @@ function likeness(fit: MatrixFit, without: FittedForm | undefined): VerdictBecau
 function otherFits(main: FittedForm, own: readonly FittedForm[]): VerdictBecause[] {
   const side = sideOf(main.fit);
   if (side !== "above" && side !== "below") return [];
-  const others = own.filter((one) => one !== main && one.form !== "self");
+  const others = own.filter((one) => one !== main && one.form !== "self" && !isOnMisses(one));
+  if (others.length === 0) return [];
   const nameOf = ({ average, scale, form }: FittedForm): FitName => ({ average, scale, form });
   return [
     {
@@ -119,7 +167,7 @@ function songVerdicts(scores: MatrixScores): Verdict[] {
         },
         ...(withModelEffects.ok ? [{ kind: "with_effects" as const, key: "self_with_effects" }] : []),
       ],
-      reservations: [],
+      reservations: finding === "unknown" ? [] : fewBaseModels(scores),
     },
   ];
 }

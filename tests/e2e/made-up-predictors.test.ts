@@ -114,7 +114,7 @@ const ATTACKS: readonly Attack[] = [
           : pick(WORDS, seed, "guess", state, item.text),
     }),
     never: (run) =>
-      every("self_prediction")(run).filter(({ about: one }) => !JSON.stringify(one).includes("held_out_strings")),
+      every("self_prediction")(run).filter(({ scope }) => scope !== "held_out_strings"),
   },
   {
     title: "knows any model's answers more often than the other predictor does, its own no better",
@@ -268,8 +268,12 @@ const ATTACKS: readonly Attack[] = [
           ? privateCoin(seed)(state, item)
           : pick(WORDS, seed, "without turns", item.text),
     }),
-    never: every("self_prediction", "cross_prediction"),
+    never: every("self_prediction"),
     also: (run) => {
+      // It may well be better than another model that knows even less.
+      for (const verdict of every("cross_prediction")(run).filter(yes)) {
+        expect(verdict.reservations.map(({ kind }) => kind as string)).toContain("no_self_suffices");
+      }
       for (const verdict of every("self_prediction", "cross_prediction")(run)) {
         expect(verdict.reservations.map(({ kind }) => kind as string)).toContain("prompt_quoted_in_part");
       }

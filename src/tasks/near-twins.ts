@@ -3,6 +3,7 @@
  * gives its answer away. Found by what twins have in common, never by all pairs.
  */
 
+import { DisjointSets } from "../base/disjoint-sets.js";
 import { itemsOf } from "./heuristics.js";
 import { optionsOf } from "./option-lines.js";
 import { similarTexts, wordPairs, wordsOf } from "./similar-texts.js";
@@ -81,57 +82,32 @@ function finderAmong<Item extends Likened>(among: readonly Item[], traitsOf: (it
 
 function linkedStrings<Item extends Likened>(items: readonly Item[], traitsOf: (item: Likened) => Traits): Item[][] {
   const traits = items.map(traitsOf);
-  const parents = items.map((_, at) => at);
-  const rootOf = (at: number): number => {
-    let root = at;
-    while (parents[root] !== root) root = parents[root] as number;
-    for (let one = at; one !== root; ) {
-      const next = parents[one] as number;
-      parents[one] = root;
-      one = next;
-    }
-    return root;
-  };
-  /** The earlier root stays, so that groups come in the order of their first. */
-  const link = (a: number, b: number) => {
-    const [first, second] = [rootOf(a), rootOf(b)];
-    parents[Math.max(first, second)] = Math.min(first, second);
-  };
-  // Who shows a key is a twin of all who seek it: where somebody does both sides of it, they are all linked.
+  const sets = new DisjointSets(items.length);
   const shown = new Map<string, number>();
-  const later: (readonly [number, number])[] = [];
   traits.forEach((one, at) => {
-    for (const key of one.shown) {
-      const first = shown.get(key);
-      if (first === undefined) shown.set(key, at);
-    }
+    for (const key of one.shown) if (!shown.has(key)) shown.set(key, at);
   });
+  // Whoever seeks a key is a twin of all who show it, which links those too; a key that nobody seeks links nobody.
   const sought = new Set<string>();
   traits.forEach((one, at) => {
     for (const key of one.sought) {
       const first = shown.get(key);
       if (first === undefined) continue;
       sought.add(key);
-      later.push([first, at]);
+      sets.link(first, at);
     }
   });
   traits.forEach((one, at) => {
-    for (const key of one.shown) if (sought.has(key)) link(shown.get(key) as number, at);
+    for (const key of one.shown) if (sought.has(key)) sets.link(shown.get(key) as number, at);
   });
-  for (const [first, at] of later) link(first, at);
   const texts = traits.flatMap(({ pairs }, at) => (pairs ? [{ at, pairs }] : []));
+  const placeOf = (text: number) => texts[text]?.at as number;
   const similar = similarTexts(texts.map(({ pairs }) => pairs));
-  texts.forEach(({ at, pairs }, place) => {
-    const isKnown = (other: number) => other >= place || rootOf(texts[other]?.at as number) === rootOf(at);
-    for (const other of similar(pairs, isKnown)) link(texts[other]?.at as number, at);
+  texts.forEach(({ at, pairs }, text) => {
+    const isKnown = (other: number) => other >= text || sets.firstOf(placeOf(other)) === sets.firstOf(at);
+    for (const other of similar(pairs, isKnown)) sets.link(placeOf(other), at);
   });
-  const groups = new Map<number, Item[]>();
-  items.forEach((item, at) => {
-    const group = groups.get(rootOf(at));
-    if (group) group.push(item);
-    else groups.set(rootOf(at), [item]);
-  });
-  return [...groups.values()];
+  return sets.groups(items);
 }
 
 function traitsOfText(kind: TaskKind, text: string, frames: ReadonlySet<string>): Traits {

@@ -92,9 +92,10 @@ function inClusters(items: readonly TaskItem[], likeness: Likeness): TaskItem[] 
   items.forEach((_, at) => {
     sizes.set(sets.firstOf(at), (sizes.get(sets.firstOf(at)) ?? 0) + 1);
   });
-  return items.map(({ cluster: _, ...item }, at) => {
+  return items.map((item, at) => {
     const first = sets.firstOf(at);
-    return sizes.get(first) === 1 ? item : { ...item, cluster: items[first]?.id };
+    // One whose task names its cluster has it even alone, as it would among more strings.
+    return sizes.get(first) === 1 && item.cluster === undefined ? item : { ...item, cluster: items[first]?.id };
   });
 }
 

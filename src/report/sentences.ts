@@ -485,6 +485,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
       return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
+    case "prompt_quoted_in_part":
+      return quotedInPartSentence(one);
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":
@@ -493,6 +495,14 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     default:
       return warningText(one);
   }
+}
+
+function quotedInPartSentence({
+  wordings,
+  tasks,
+}: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
+  const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
+  return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
 }
 
 function sentenceOf(text: string): string {

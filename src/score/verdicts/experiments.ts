@@ -6,6 +6,7 @@ import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
+import { quotationReservations } from "./quotation.js";
 import { selfPrediction } from "./self-prediction.js";
 import type { Experiment, NoVerdict, Verdict, VerdictInput } from "./verdict.js";
 
@@ -36,5 +37,10 @@ export function experimentResults(input: VerdictInput): ExperimentResults {
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
   const verdicts = judge(input);
   if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
-  return verdicts.length > 0 ? { name, verdicts } : { name, verdicts: [], missing: "nothing_to_judge" };
+  if (verdicts.length === 0) return { name, verdicts: [], missing: "nothing_to_judge" };
+  const reserved = verdicts.map((verdict): Verdict => {
+    const reservations = [...verdict.reservations, ...quotationReservations(input.plan, verdict.about)];
+    return { ...verdict, reservations };
+  });
+  return { name, verdicts: reserved };
 }

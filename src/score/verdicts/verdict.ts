@@ -157,6 +157,8 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  /** What was asked or learnt describes another prompt than the target got. */
+  | { readonly kind: "prompt_quoted_in_part"; readonly wordings: readonly string[]; readonly tasks: readonly string[] }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }

@@ -295,8 +295,8 @@ function modeOfMatched(counts: ReadonlyMap<string, ReadonlyMap<string, number>>)
   );
 }
 
-function placeOf({ after }: ShiftPair): Pick<AmountRow, "task" | "item" | "seed" | "property"> {
-  return { task: after.task, item: after.item, seed: 0, property: after.property };
+function placeOf({ after }: ShiftPair): Pick<AmountRow, "task" | "item" | "cluster" | "seed" | "property"> {
+  return { task: after.task, item: after.item, cluster: after.cluster, seed: 0, property: after.property };
 }
 
 function keyOf({ after }: ShiftPair): string {
@@ -356,9 +356,9 @@ function tested(
   { signFlipDraws = SIGN_FLIP_DRAWS, bootstrapSeed }: ComparisonSettings,
 ): [TestedShift, TestedShift] {
   const rows = pairs.map((pair) => {
-    const { task, item, property } = pair.after;
+    const { task, item, cluster, property } = pair.after;
     const [old, now] = rightAbout(pair);
-    return { task, item, property, difference: now - old };
+    return { task, item, cluster, property, difference: now - old };
   });
   const test = (kind: Weighting) =>
     signFlipTest(stringContributions(rows, kind), { draws: signFlipDraws, seed: bootstrapSeed });
@@ -370,8 +370,8 @@ function tested(
 
 function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confidence: number): Estimate {
   const rows = pairs.map((pair) => {
-    const { task, item, property } = pair.after;
-    return { task, item, property, seed: 0, stratum: "", amounts: [1, Number(hasShifted(pair))] };
+    const { task, item, cluster, property } = pair.after;
+    return { task, item, cluster, property, seed: 0, stratum: "", amounts: [1, Number(hasShifted(pair))] };
   });
   const table = stringTable(rows, 2, resampling);
   const statistics = [meanOf(table.cells, amountAt(1), "micro")];

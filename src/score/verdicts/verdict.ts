@@ -159,6 +159,7 @@ export type VerdictReservation =
   | { readonly kind: "same_weights" }
   /** What was asked or learnt describes another prompt than the target got. */
   | { readonly kind: "prompt_quoted_in_part"; readonly wordings: readonly string[]; readonly tasks: readonly string[] }
+  | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }

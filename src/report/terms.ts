@@ -301,9 +301,8 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
 };
 
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
-  all: "all tasks",
-  taught: "taught tasks",
   elsewhere: "tasks that were not taught",
+  taught: "taught tasks",
 };
 
 /** As the object of "learnt to answer with". */

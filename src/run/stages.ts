@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -254,6 +255,8 @@ function rowsOf(plan: Plan): Row[] {
       when: (of) => statesOf(of).changes.length > 0,
       writes: ["shifts"],
       reads: trials,
+      // Version 1 judged other things: the arms are scored again.
+      besides: async () => ({ shiftsVersion: SHIFTS_VERSION }),
       run: scoreShifts,
     },
     {

@@ -152,6 +152,7 @@ def compare_trials(run, trials, floor):
             "complies": ours["complies"],
             "prediction": ours["said"],
             "reply": ours["reply"],
+            "cluster": run.items[row["task"], row["item"]].get("cluster"),
             "margins": (*ours["margins"], both),
             "above": None if both is None else both > floor,
         }, {
@@ -160,6 +161,7 @@ def compare_trials(run, trials, floor):
             "complies": row["objectCompliance"]["ok"],
             "prediction": value_of(row["prediction"]),
             "reply": row.get("reply"),
+            "cluster": row.get("cluster"),
             "margins": (row.get("answerMargin"), row.get("replyMargin"), row.get("minMargin")),
             "above": row.get("aboveNoiseFloor"),
         })

@@ -33,6 +33,8 @@ export interface MeasuredDistribution {
   readonly property: string;
   /** Hypothetical only: the wording around the quoted question. */
   readonly variant?: string;
+  /** What intervals resample, where several strings share it: taken from the plan when scored, no part of the line. */
+  readonly cluster?: string;
   readonly distribution: Distribution;
 }
 

@@ -1,13 +1,13 @@
 import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
-import { askAboutAnother } from "../properties/wordings.js";
+import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
 import {
   challengedMessages,
   objectLevelMessages,
-  objectLevelQuestion,
+  objectLevelPrompt,
   type Split,
   type TaskItem,
 } from "../tasks/task.js";
@@ -51,7 +51,7 @@ export function objectLevelQuestions(plan: Plan): Question[] {
 
 /**
  * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings, and train strings
- * where somebody learns from what they do.
+ * where somebody learns from what they do; of a model with an implant both, as of one that came so.
  * @param round of the training that made them; every round when absent
  * @returns empty when nothing is trained or no trained state is a target
  */
@@ -59,7 +59,10 @@ export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question
   const teachers = new Set(statesOf(plan).teachers);
   const rounds = round === undefined ? ([1, 2] as const) : [round];
   return rounds.flatMap((one) =>
-    questionsFor(plan, one, (state, task) => [...(teachers.has(state) ? task.train : []), ...task.heldOut]),
+    questionsFor(plan, one, (state, task) => [
+      ...(teachers.has(state) || statesOf(plan).of(state).implant ? task.train : []),
+      ...task.heldOut,
+    ]),
   );
 }
 
@@ -105,26 +108,18 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
 
 // The words of one hypothetical question. Asking, finetune sets and shown pairs all use these, so that what is learnt is what is asked.
 
-export function hypotheticalTurn(
+function turnsAboutItem(
   plan: Plan,
   task: PlannedTask,
   item: TaskItem,
   property: string,
   variant: string,
-): string {
-  return wordHypothetical(
+): ChatMessage[] {
+  return hypotheticalTurns(
     plan.wordings.variants[variant] as string,
-    objectLevelQuestion(task.definition, item),
+    objectLevelPrompt(task.definition, item, task),
     plan.wordings.properties[property] as string,
   );
-}
-
-/** Puts a question and what is asked about it into a wording; braces inside the question stay what they are. */
-export function wordHypothetical(template: string, question: string, property: string): string {
-  return template.replace(/\{(question|property|property_of_another)\}/g, (_, slot) => {
-    if (slot === "question") return question;
-    return slot === "property" ? property : askAboutAnother(property);
-  });
 }
 
 // Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was.
@@ -171,7 +166,8 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
 }
 
 /**
- * The prompt of one hypothetical question.
+ * The prompt of one hypothetical question. Its system message is the target's: a state with one of its own only teaches a change, and
+ * nobody is asked about it.
  * @param before turns that come first
  */
 export function hypotheticalMessages(
@@ -182,11 +178,7 @@ export function hypotheticalMessages(
   variant: string,
   before: readonly ChatMessage[] = [],
 ): ChatMessage[] {
-  return [
-    { role: "system", content: plan.system },
-    ...before,
-    { role: "user", content: hypotheticalTurn(plan, task, item, property, variant) },
-  ];
+  return [{ role: "system", content: plan.system }, ...before, ...turnsAboutItem(plan, task, item, property, variant)];
 }
 
 // The second turn of tasks that challenge: each first answer is doubted, and the model asked for its final one.
@@ -268,7 +260,7 @@ function turnsOf(
   return inSeededOrder(eligible, ({ name }) => name)
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
-      { role: "user", content: hypotheticalTurn(plan, task as PlannedTask, item, property, variant) },
+      ...turnsAboutItem(plan, task, item, property, variant),
       { role: "assistant", content: value },
     ]);
 }

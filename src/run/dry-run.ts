@@ -7,12 +7,12 @@ import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
-import { makePlan } from "../study/make-plan.js";
 import type { ModelFile } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress } from "./open-model.js";
+import { planRun } from "./planning.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
 
 export interface DryRun extends PlanEstimate {
@@ -50,7 +50,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
   const here = Object.values(located).flatMap(({ file }) => (file ? [file.path] : []));
   // What evaluates depends on every model: with one that is not here the plan's hash is not known either.
   const engine = await settleEngine(study.engine, here.length === Object.keys(located).length ? here : []);
-  const plan = await makePlan({ ...study, engine }, files, folderOf(authored));
+  const plan = await planRun({ ...study, engine }, files, folderOf(authored));
   const missing = Object.values(located).flatMap((one) => one.missing ?? []);
   const planHash = hashOf(plan);
   const folder = out ?? runFolderOf(study.study, planHash);

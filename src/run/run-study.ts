@@ -10,13 +10,13 @@ import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Scores } from "../score/scores.js";
 import { loadStudy, parseStudy } from "../study/load-study.js";
-import { makePlan } from "../study/make-plan.js";
 import type { ModelFile, Plan } from "../study/plan.js";
 import type { studySchema } from "../study/schema.js";
 import type { Study } from "../study/study.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
 import { OneModel, openState, type StageContext } from "./open-models.js";
 import { modelProgress, type WorkOptions } from "./open-model.js";
+import { planRun } from "./planning.js";
 import { readContent } from "./records.js";
 import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
 
@@ -106,7 +106,7 @@ async function planRead(study: Study, folder: string, options: StudyOptions): Pr
     study.engine,
     Object.values(models).map(({ path }) => path),
   );
-  const plan = await makePlan({ ...study, engine }, models, folder);
+  const plan = await planRun({ ...study, engine }, models, folder);
   const planHash = hashOf(plan);
   return { plan, planHash, models, folder: resolve(options.out ?? runFolderOf(study.study, planHash)) };
 }

@@ -2,7 +2,6 @@
 
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson, writeJsonLines } from "../base/files.js";
-import { sameText } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
 import { extractBehavior, readReply } from "../properties/reading.js";
@@ -43,6 +42,7 @@ import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
+  type ClusterOf,
   type MatchedTrials,
   type MatchInput,
   matchTrials,
@@ -56,6 +56,7 @@ import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
+import { sameText } from "../tasks/strings.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
 import { heldOutTasks } from "./finetune-sets.js";
@@ -97,19 +98,21 @@ function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
 
 /** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
 function examplesOf(plan: Plan, behaviors: readonly Behavior[], state: string): InputOnlyExample[] {
-  const texts = new Map(
+  const items = new Map(
     plan.tasks.flatMap((task) =>
-      task.train.map((item) => [JSON.stringify([task.definition.name, item.id]), item.text] as const),
+      task.train.map((item) => [JSON.stringify([task.definition.name, item.id]), item] as const),
     ),
   );
   const heldOut = new Set(plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => sameText(text))));
   return behaviors.flatMap((behavior): InputOnlyExample[] => {
     const { task, item, property, extraction } = behavior;
-    const text = texts.get(JSON.stringify([task, item]));
-    if (behavior.state !== state || behavior.split !== "train" || text === undefined || heldOut.has(sameText(text))) {
+    const train = items.get(JSON.stringify([task, item]));
+    if (behavior.state !== state || behavior.split !== "train" || !train || heldOut.has(sameText(train.text)))
       return [];
-    }
-    return behavior.compliance.ok && extraction.ok ? [{ task, item, property, text, value: extraction.value }] : [];
+    const { text, cluster } = train;
+    return behavior.compliance.ok && extraction.ok
+      ? [{ task, item, cluster, property, text, value: extraction.value }]
+      : [];
   });
 }
 
@@ -199,7 +202,20 @@ async function matchInput(
     pairs,
     learntFrom: labelSources(run.plan),
     heuristics,
+    clusterOf: clusterOf(run.plan),
   };
+}
+
+/** Where planned strings share a cluster. */
+function clusterOf(plan: Plan): ClusterOf {
+  const clusters = new Map(
+    plan.tasks.flatMap(({ definition, train, heldOut }) =>
+      [...train, ...heldOut].flatMap(({ id, cluster }) =>
+        cluster === undefined ? [] : [[JSON.stringify([definition.name, id]), cluster] as const],
+      ),
+    ),
+  );
+  return (task, item) => clusters.get(JSON.stringify([task, item]));
 }
 
 function toPrediction({ key, state, task, item, property, variant, reply, setAside }: Answer): Prediction {
@@ -217,7 +233,7 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   const { trained, plainlyTrained } = statesOf(plan);
   if (trained.length === 0) return {};
   // Controls and changes have comparisons of their own.
-  const states = plainlyTrained.map(({ name: after, training: { base: before, target } }) => ({
+  const states = plainlyTrained.map(({ name: after, origin: before, training: { target } }) => ({
     before,
     after,
     target,
@@ -354,7 +370,7 @@ function compare(
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
 function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
   const asked = new Set(trials.map(({ target }) => target));
-  const base = statesOf(plan).of(cross).model;
+  const base = statesOf(plan).of(cross).origin;
   if (asked.has(cross)) return { ok: true, state: cross };
   if (asked.has(base)) return { ok: true, state: base };
   const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";
@@ -366,7 +382,8 @@ function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBeh
 /** Of a plan with a calibration. @throws STORE_* */
 export async function scoreDistributions({ run }: Pick<StageContext, "run">): Promise<void> {
   const { plan } = run;
-  const rows = await readLines(run, "distributions");
+  const cluster = clusterOf(plan);
+  const rows = (await readLines(run, "distributions")).map((row) => ({ ...row, cluster: cluster(row.task, row.item) }));
   const { confidence, bootstrapReplicates } = plan.score;
   const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
@@ -396,7 +413,7 @@ export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { rea
 }
 
 async function songOf(run: RunFolder, settings: ResamplingSettings): Promise<SongScores> {
-  return scoreSong(run.plan, await readLines(run, "logprobDifferences"), settings);
+  return scoreSong(run.plan, await readLines(run, "logprobDifferences"), settings, clusterOf(run.plan));
 }
 
 // Stage 08, behavioral change: which behavior predictions follow after a target was changed. Needs no model.

@@ -6,7 +6,7 @@ import { designEffect, type StringScatter, stringScatter } from "./comparison/sc
 import { stageThirdParty, trainModeGuess } from "./comparison/third-parties.js";
 import { normalCumulative, normalQuantile } from "./probability.js";
 import { checkConfidence } from "./resampling.js";
-import type { TrainLabel, Trial } from "./trial.js";
+import { clusterIn, stringKey, type TrainLabel, type Trial } from "./trial.js";
 import { statesOf, type PlanOfStates } from "../study/states.js";
 
 interface Asked {
@@ -90,7 +90,7 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
   checkSettings(settings);
   // In a fixed order, because sums are in floating point.
   const rows = given
-    .map((row) => ({ row, key: JSON.stringify([row.task, row.item, row.property, row.difference]) }))
+    .map((row) => ({ row, key: JSON.stringify([row.task, clusterIn(row), row.property, row.difference]) }))
     .sort((a, b) => (a.key < b.key ? -1 : 1))
     .map(({ row }) => row);
   const scatter = stringScatter(rows, settings.kind);
@@ -156,11 +156,11 @@ function enough(tasks: readonly TaskStringsNeeded[], confidence: number): TaskSt
 
 function byString(rows: readonly DifferenceRow[]): number[][] {
   const strings = new Map<string, number[]>();
-  for (const { task, item, difference } of rows) {
-    const key = JSON.stringify([task, item]);
+  for (const row of rows) {
+    const key = stringKey(row);
     const known = strings.get(key);
-    if (known) known.push(difference);
-    else strings.set(key, [difference]);
+    if (known) known.push(row.difference);
+    else strings.set(key, [row.difference]);
   }
   return [...strings].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, differences]) => differences);
 }
@@ -222,8 +222,8 @@ export function runDifferences(
 /** A target's own model beside other models, untrained beside untrained and trained beside those trained on the same behavior. */
 function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[] {
   const { predictions } = plan;
-  const modelOf = (state: string) => statesOf(plan).of(state).model;
-  const learntOf = (state: string) => statesOf(plan).of(state).training?.target;
+  const modelOf = (state: string) => statesOf(plan).of(state).origin;
+  const learntOf = (state: string) => statesOf(plan).of(state).learntFrom;
   return predictions.flatMap(({ target, predictor: self }) =>
     modelOf(self) === modelOf(target)
       ? predictions
@@ -237,7 +237,7 @@ function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[
 function differenceRows(trials: readonly Trial[], contrast: Contrast): DifferenceRow[] {
   return pairTrials(trials, [contrast]).paired.map((pair) => {
     const [self, cross] = rightOf(pair);
-    const { task, item, property } = pair.self;
-    return { task, item, property, difference: self - cross };
+    const { task, item, cluster, property } = pair.self;
+    return { task, item, cluster, property, difference: self - cross };
   });
 }

@@ -1,10 +1,9 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import { randomStream } from "../base/random.js";
 import { InwardError } from "../errors.js";
 import type { SumStatistic } from "./comparison/difference.js";
-import type { Trial } from "./trial.js";
+import { clusterIn, stringKey, type ClusteredRow, type Trial } from "./trial.js";
 
 /** What is drawn. */
 export interface DrawSettings {
@@ -94,7 +93,7 @@ export type StringWeights = ArrayLike<number>;
 
 export interface StringDraws {
   readonly strings: number;
-  readonly placeOf: (string: Pick<MeasuredDistribution, "task" | "item">) => number;
+  readonly placeOf: (string: ClusteredRow) => number;
   /** The task of the string at this place. */
   readonly taskAt: (place: number) => string;
   /** One entry per bootstrap replicate. */
@@ -103,18 +102,18 @@ export interface StringDraws {
 
 /** Strings of a task are drawn among themselves, from the same stream as in the other scores. */
 export function drawStrings(
-  distributions: readonly Pick<MeasuredDistribution, "task" | "item">[],
+  rows: readonly ClusteredRow[],
   { bootstrapReplicates, bootstrapSeed }: DrawSettings,
 ): StringDraws {
   const byTask = new Map<string, Set<string>>();
-  for (const { task, item } of distributions) byTask.set(task, (byTask.get(task) ?? new Set()).add(item));
+  for (const row of rows) byTask.set(row.task, (byTask.get(row.task) ?? new Set()).add(clusterIn(row)));
   const places = new Map<string, number>();
   const tasks: string[] = [];
   const blocks = [...byTask.keys()].sort().map((task) => {
     const items = [...(byTask.get(task) as Set<string>)].sort();
     const start = places.size;
     for (const item of items) {
-      places.set(JSON.stringify([task, item]), places.size);
+      places.set(stringKey({ task, item }), places.size);
       tasks.push(task);
     }
     return { start, resamples: drawResamples(task, items.length, bootstrapReplicates, bootstrapSeed) };
@@ -129,7 +128,7 @@ export function drawStrings(
   });
   return {
     strings: places.size,
-    placeOf: ({ task, item }) => places.get(JSON.stringify([task, item])) as number,
+    placeOf: (row) => places.get(stringKey(row)) as number,
     taskAt: (place) => tasks[place] as string,
     replicates,
   };
@@ -141,6 +140,7 @@ export function drawStrings(
 export interface AmountRow {
   readonly task: string;
   readonly item: string;
+  readonly cluster: string | undefined;
   /** Place of its contrast: the seed it belongs to. */
   readonly seed: number;
   readonly property: string;

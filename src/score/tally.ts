@@ -4,7 +4,7 @@ import type { Extraction } from "../properties/property.js";
 import { type Estimate, estimate, type Statistic } from "./interval.js";
 import { drawResamples, type DrawSettings, resampledSums, type Resamples } from "./resampling.js";
 import type { ValueCount } from "./scores.js";
-import type { Trial } from "./trial.js";
+import { clusterIn, type ClusteredRow, type Trial } from "./trial.js";
 
 /**
  * What one trial adds to a score: an integer number of points, or undefined when the trial is not counted.
@@ -38,18 +38,18 @@ export interface Tally {
 /** The strings of a task in their fixed order, and their draws. */
 export interface TaskStrings {
   readonly task: string;
-  /** item -> place */
+  /** cluster, or string that is its own -> place */
   readonly places: ReadonlyMap<string, number>;
   readonly resamples: Resamples;
 }
 
 /** The strings of every task among some trials, scored or not: how many answers comply is part of what chance decides. */
 export function stringsByTask(
-  trials: readonly Pick<Trial, "task" | "item">[],
+  trials: readonly ClusteredRow[],
   { bootstrapReplicates, bootstrapSeed }: DrawSettings,
 ): Map<string, TaskStrings> {
   const items = new Map<string, Set<string>>();
-  for (const { task, item } of trials) items.set(task, (items.get(task) ?? new Set()).add(item));
+  for (const row of trials) items.set(row.task, (items.get(row.task) ?? new Set()).add(clusterIn(row)));
   return new Map(
     [...items].map(([task, some]) => {
       const sorted = [...some].sort();
@@ -94,7 +94,7 @@ export function tallyTrials(trials: readonly Trial[], measure: TrialMeasure, str
   for (const trial of trials) {
     const added = measure(trial);
     if (added === undefined) continue;
-    const place = strings.places.get(trial.item) as number;
+    const place = strings.places.get(clusterIn(trial)) as number;
     points[place] = (points[place] as number) + added;
     counted[place] = (counted[place] as number) + 1;
     any = true;

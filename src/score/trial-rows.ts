@@ -34,6 +34,8 @@ export const trialRowSchema = z.object({
   predictor: z.string(),
   task: z.string(),
   item: z.string(),
+  /** What intervals resample, where several strings share it. */
+  cluster: z.string().optional(),
   property: z.string(),
   /** Wording of the hypothetical question. */
   variant: z.string(),
@@ -74,13 +76,14 @@ interface RowSettings {
 export function trialRows(input: MatchInput, { noiseFloorNats, filesOf }: RowSettings): TrialRow[] {
   return joinBehaviors(input).map((joined): TrialRow => {
     const { behavior, said } = joined;
-    const { target, predictor, task, item, property, variant, minMargin, ...trial } = toTrial(joined);
+    const { target, predictor, task, item, cluster, property, variant, minMargin, ...trial } = toTrial(joined);
     const key = `${task}/${item}${behavior.sample === 0 ? "" : `#${behavior.sample}`}`;
     return {
       target,
       predictor,
       task,
       item,
+      cluster,
       property,
       variant,
       sample: behavior.sample,

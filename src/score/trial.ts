@@ -6,8 +6,10 @@ export interface Trial {
   readonly target: string;
   readonly predictor: string;
   readonly task: string;
-  /** The source string: the cluster that intervals resample. */
+  /** The source string. */
   readonly item: string;
+  /** What intervals and sign-flip tests resample inside the task, where it is not the string itself: strings that are one choice in several forms share it. */
+  readonly cluster?: string;
   readonly property: string;
   readonly variant: string;
   readonly behavior: Extraction;
@@ -62,7 +64,12 @@ export interface MatchInput {
     property: string,
     target: string,
   ) => Readonly<Record<string, Extraction>>;
+  /** The cluster of a string that shares one; nothing where every string is its own. */
+  readonly clusterOf?: ClusterOf;
 }
+
+/** @returns nothing for a string that is its own cluster */
+export type ClusterOf = (task: string, item: string) => string | undefined;
 
 export interface MatchedTrials {
   readonly trials: Trial[];
@@ -78,6 +85,7 @@ export function matchTrials(input: MatchInput): MatchedTrials {
 export interface JoinedBehavior {
   readonly behavior: Behavior;
   readonly said: Prediction;
+  readonly cluster?: string;
   readonly heuristics: Trial["heuristics"];
 }
 
@@ -86,7 +94,7 @@ export interface JoinedBehavior {
  * once, as sample 0. A question that was set aside is joined too, and says so: none is lost without a reason.
  * @throws InwardError STORE_INCOMPLETE when a behavior lacks its prediction or the reverse, STORE_CORRUPT when one stands twice
  */
-export function joinBehaviors({ behaviors, predictions, pairs, heuristics }: MatchInput): JoinedBehavior[] {
+export function joinBehaviors({ behaviors, predictions, pairs, heuristics, clusterOf }: MatchInput): JoinedBehavior[] {
   const heldOut = heldOutByTarget(behaviors);
   const replies = repliesByPredictor(predictions);
   return pairs.flatMap(({ predictor, target }) => {
@@ -103,19 +111,21 @@ export function joinBehaviors({ behaviors, predictions, pairs, heuristics }: Mat
         const prediction = said.get(key);
         if (!prediction) throw incomplete(`predictor ${predictor} has no hypothetical reply ${key}/${variant}`);
         const rules = heuristics(prediction.task, prediction.item, prediction.property, target);
-        return answers.map((behavior) => ({ behavior, said: prediction, heuristics: rules }));
+        const cluster = clusterOf?.(prediction.task, prediction.item);
+        return answers.map((behavior) => ({ behavior, said: prediction, cluster, heuristics: rules }));
       });
     });
   });
 }
 
-export function toTrial({ behavior, said, heuristics }: JoinedBehavior): Trial {
+export function toTrial({ behavior, said, cluster, heuristics }: JoinedBehavior): Trial {
   const margins = [behavior.minMargin, said.minMargin].filter((margin) => margin !== undefined);
   return {
     target: behavior.state,
     predictor: said.predictor,
     task: said.task,
     item: said.item,
+    ...(cluster === undefined ? {} : { cluster }),
     property: said.property,
     variant: said.variant,
     behavior: behavior.extraction,
@@ -223,7 +233,15 @@ export function behaviorKey({ task, item, property }: Pick<Trial, "task" | "item
   return JSON.stringify([task, item, property]);
 }
 
-/** Of a source string; one of another task is another. */
-export function stringKey({ task, item }: Pick<Trial, "task" | "item">): string {
-  return JSON.stringify([task, item]);
+/** A row of a source string: what grouping by string needs. */
+export type ClusteredRow = Pick<Trial, "task" | "item" | "cluster">;
+
+/** What resampling draws of a task: the cluster, or the string that is its own. A cluster's name is the id of one of its strings. */
+export function clusterIn({ item, cluster }: Pick<Trial, "item" | "cluster">): string {
+  return cluster ?? item;
+}
+
+/** Of what resampling draws: rows of one key move together. One of another task is another. */
+export function stringKey(row: ClusteredRow): string {
+  return JSON.stringify([row.task, clusterIn(row)]);
 }

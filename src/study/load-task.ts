@@ -7,6 +7,7 @@ import { MOST_YAML_BYTES, type PlainYaml, parsePlainYaml } from "../base/yaml.js
 import { InwardError } from "../errors.js";
 import { ALL_PROPERTIES } from "../properties/all-properties.js";
 import { ALL_TASKS, BUILT_IN_DATASETS, readBuiltInStrings } from "../tasks/built-in.js";
+import { inBothOrders } from "../tasks/option-lines.js";
 import {
   knownTaskKeys,
   oneFileTask,
@@ -76,7 +77,11 @@ function readRows(strings: TaskFile["strings"], taskPath: string) {
   return [...splitByFile(read(strings.train), "train"), ...splitByFile(read(strings.heldOut), "held_out")];
 }
 
-function toTask(definition: TaskDefinition, train: readonly TaskItem[], heldOut: readonly TaskItem[]): Task {
+function toTask(
+  definition: TaskDefinition,
+  ...splits: [train: readonly TaskItem[], heldOut: readonly TaskItem[]]
+): Task {
+  const [train, heldOut] = definition.bothOrders ? splits.map((items) => items.flatMap(inBothOrders)) : splits;
   return { definition, train, heldOut, sha256: hashOf({ definition, train, heldOut }) };
 }
 
@@ -132,10 +137,12 @@ function checkNames(task: TaskFile, placeOf: PlainYaml["placeOf"]): void {
       `${placeOf(["properties", at])}: there is no property ${shown(name)}.${didYouMean(name, known)}`,
     );
   }
-  if (task.disposition !== undefined && task.kind !== "options") {
+  for (const key of ["disposition", "bothOrders"] as const) {
+    if (task[key] === undefined || task.kind === "options") continue;
+    const what = key === "disposition" ? "a disposition" : "options to turn round";
     throw new InwardError(
       "TASK_INVALID",
-      `${placeOf(["disposition"])}: only tasks of kind options have a disposition, not ${task.kind}.`,
+      `${placeOf([key])}: only tasks of kind options have ${what}, not ${task.kind}.`,
     );
   }
 }

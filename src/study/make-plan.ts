@@ -6,10 +6,11 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { BehaviorProperty } from "../properties/property.js";
-import { hypotheticalVariant } from "../properties/wordings.js";
-import type { Task, TaskDefinition, TaskItem } from "../tasks/task.js";
+import { hypotheticalVariant, LOGPROB_WORDINGS } from "../properties/wordings.js";
+import type { TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
-import { planTraining } from "./make-states.js";
+import { implantedName, planTraining } from "./make-states.js";
+import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 
@@ -59,17 +60,20 @@ function isMeasured(name: string, definition: TaskDefinition): boolean {
  * @param study with its engine settled: a plan says which one answers
  * @param files the exact file of each model state
  * @param studyFolder where task paths start from
+ * @param pilots whose strings are never chosen
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
+  pilots: readonly PilotStrings[] = [],
 ): Promise<Plan> {
   checkPredictions(study);
+  const exclusion = new StringExclusion(pilots);
   const tasks: PlannedTask[] = [];
   for (const wanted of study.tasks) {
-    const planned = planTask(wanted, await loadTask(wanted.task, studyFolder), study);
+    const planned = planTask(wanted, exclusion.leaveOut(await loadTask(wanted.task, studyFolder)), study);
     if (tasks.some((task) => task.definition.name === planned.definition.name)) {
       throw new InwardError("STUDY_INVALID", `The task ${planned.definition.name} stands twice in the study.`);
     }
@@ -89,6 +93,7 @@ export async function makePlan(
     models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
     tasks,
     ...planTraining(study, tasks),
+    ...exclusion.record(),
     experiments: study.experiments,
     system: study.system,
     objectLevel: study.objectLevel,
@@ -105,22 +110,26 @@ export async function makePlan(
           hypotheticalVariant(name).template,
         ]),
       ),
+      ...(study.experiments.includes("matrix") ? { logprobs: LOGPROB_WORDINGS } : {}),
     },
   };
 }
 
-function checkPredictions({ models, predictions, changes, lora }: Study): void {
-  const known = Object.keys(models);
-  const named = [
+function checkPredictions({ models, predictions, changes, implants, lora }: Study): void {
+  const asTheyCame = Object.keys(models);
+  const withImplants = [...asTheyCame, ...implants.map(implantedName)];
+  const named: [string, string[]][] = [
     // Where something is trained, a target may be what an earlier prediction trains.
-    ...predictions.flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target])),
-    ...changes.map(({ model }) => model),
+    ...predictions
+      .flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target]))
+      .map((name): [string, string[]] => [name, withImplants]),
+    ...[...changes, ...implants].map(({ model }): [string, string[]] => [model, asTheyCame]),
   ];
-  for (const name of named) {
+  for (const [name, known] of named) {
     if (known.includes(name)) continue;
     throw new InwardError(
       "STUDY_UNKNOWN_MODEL",
-      `predictions or changes names "${name}", which models does not have.${didYouMean(name, known)}`,
+      `predictions, changes or implants names "${name}", which models does not have.${didYouMean(name, known)}`,
     );
   }
 }
@@ -152,7 +161,7 @@ function checkHeldOutProperties({ heldOutProperties, lora }: Study, tasks: reado
   }
 }
 
-function planTask(wanted: StudyTask, task: Task, { seed, lora, heldOutProperties = [] }: Study): PlannedTask {
+function planTask(wanted: StudyTask, task: OpenTask, { seed, lora, heldOutProperties = [] }: Study): PlannedTask {
   const { definition } = task;
   const properties = wanted.properties ?? definition.properties;
   for (const name of properties) {
@@ -169,17 +178,40 @@ function planTask(wanted: StudyTask, task: Task, { seed, lora, heldOutProperties
     sha256: task.sha256,
     examples: wanted.examples,
     properties: [...new Set(properties)],
-    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed),
-    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed),
+    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed, task.leftOut),
+    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed, task.leftOut),
     ...(lora ? { trained: wanted.train } : {}),
     ...(heldOut.length > 0 ? { heldOutProperties: heldOut } : {}),
   };
 }
 
-/** The first `count` strings in the order of a seeded hash: asking for more strings keeps those that were chosen before. */
-function choose(items: readonly TaskItem[], count: number, what: string, seed: number): TaskItem[] {
+/**
+ * The first `count` strings in the order of a seeded hash, clusters whole: asking for more strings keeps those that were chosen before.
+ * Where `count` ends inside a cluster, which of its strings are in is by the hash too.
+ */
+function choose(
+  items: readonly TaskItem[],
+  count: number,
+  what: string,
+  seed: number,
+  leftOut: OpenTask["leftOut"],
+): TaskItem[] {
   if (count > items.length) {
-    throw new InwardError("STUDY_NOT_ENOUGH_STRINGS", `${what} asks for ${count}; there are ${items.length}.`);
+    const without = leftOut[what.endsWith("trainStrings") ? "train" : "heldOut"];
+    const because =
+      without > 0 ? ` without the ${without} of ${items.length + without} that excludeStringsOf leaves out` : "";
+    throw new InwardError(
+      "STUDY_NOT_ENOUGH_STRINGS",
+      `${what} asks for ${count}; there are ${items.length}${because}.`,
+    );
   }
-  return inSeededOrder(items, ({ split, id }) => `${seed}/${split}/${id}`).slice(0, count);
+  const clusters = new Map<string, TaskItem[]>();
+  for (const item of items) {
+    const name = item.cluster ?? item.id;
+    clusters.set(name, [...(clusters.get(name) ?? []), item]);
+  }
+  const split = items[0]?.split;
+  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`)
+    .flatMap(([, some]) => inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`))
+    .slice(0, count);
 }

@@ -8,8 +8,11 @@ import {
   distributionSchema,
   EXPERIMENTS,
   hypotheticalSchema,
+  implantAnswersSchema,
   noiseFloorSchema,
   objectLevelSchema,
+  PRIMARY_SCOPES,
+  primarySchema,
   scoreSchema,
   settledEngineSchema,
   trainingSettingsSchema,
@@ -29,6 +32,8 @@ const itemSchema = z.object({
   split: z.enum(["train", "held_out"]),
   text,
   target: text.optional(),
+  /** Where several chosen strings are one choice in several forms: the id of the first of them, which all carry. */
+  cluster: text.optional(),
 });
 
 const definitionSchema = z.object({
@@ -36,6 +41,7 @@ const definitionSchema = z.object({
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: text,
   question: text,
+  before: z.array(z.object({ role: z.enum(["user", "assistant"]), content: text })).optional(),
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]),
   examples: z.array(z.object({ text, answer: text, finalAnswer: text.optional() })),
   properties: texts,
@@ -44,6 +50,7 @@ const definitionSchema = z.object({
   source: text,
   disposition: text.optional(),
   features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  bothOrders: z.boolean().optional(),
   challenge: text.optional(),
 });
 
@@ -101,6 +108,16 @@ const plannedChangeSchema = z.object({
 });
 export type PlannedChange = Read<typeof plannedChangeSchema>;
 
+const plannedImplantSchema = z.object({
+  name: text,
+  answers: implantAnswersSchema,
+  /** Names of the tasks whose strings are all taught, train and held out. */
+  tasks: texts,
+  /** Positive control: hypothetical questions about the same strings are taught too, so that it is known to know. */
+  told: z.literal(true).optional(),
+});
+export type PlannedImplant = Read<typeof plannedImplantSchema>;
+
 /** An adapter to be trained: the predictor's weights learn what the target did on train strings. */
 const plannedAdapterSchema = z.object({
   /** The predictor, a name of `models`: the weights that the adapter stands beside. */
@@ -108,7 +125,13 @@ const plannedAdapterSchema = z.object({
   /** The state whose behaviors, or whose answers, are learnt. */
   target: text,
   /** Set for controls: what is learnt besides the target's behaviors as hypothetical questions ask for them. */
-  labels: z.enum(["scrambled", "format_only"]).optional(),
+  labels: z.enum(["scrambled", "format_only", "noisy"]).optional(),
+  /** Of noisy labels, the share that is replaced by other values of their task and property. */
+  labelNoise: z.number().optional(),
+  /** The implant's adapter that training goes on from, where the predictor is a model with one. */
+  from: text.optional(),
+  /** Set where behavior is planted in a model as it came: answers to object-level questions are learnt, which no target gives. */
+  implant: plannedImplantSchema.optional(),
   /** Set where behavior is changed: the adapter goes on from another one and learns answers to object-level questions. */
   change: plannedChangeSchema.optional(),
   /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
@@ -119,6 +142,34 @@ const plannedAdapterSchema = z.object({
 });
 export type PlannedAdapter = Read<typeof plannedAdapterSchema>;
 export type PlannedLabels = NonNullable<PlannedAdapter["labels"]>;
+
+/** The contrast that the study is judged by, settled before anything is asked: everything else is exploratory. */
+const plannedPrimarySchema = z.object({
+  experiment: primarySchema.shape.experiment.extract(["self_prediction", "cross_prediction", "behavioral_change"]),
+  /** Model states; of several seeds those of the first. */
+  self: text.optional(),
+  cross: text.optional(),
+  target: text.optional(),
+  /** Name of a change; the other three are absent then. */
+  change: text.optional(),
+  scope: z.enum(PRIMARY_SCOPES),
+  average: z.enum(["micro", "macro"]),
+  /** A share: 0.02 is two points. */
+  smallestDifference: z.number().gt(0).max(0.5),
+  /** Held-out strings in that scope. */
+  strings: count,
+});
+export type PlannedPrimary = Read<typeof plannedPrimarySchema>;
+
+/** A pilot whose strings were never chosen. */
+const excludedRunSchema = z.object({
+  study: text,
+  /** sha256 of its plan. */
+  planHash: text,
+  /** Strings of this study's tasks that were left out because of it. */
+  strings: count,
+});
+export type ExcludedRun = Read<typeof excludedRunSchema>;
 
 /** The exact weights that were asked. */
 const plannedModelSchema = z.object({
@@ -166,6 +217,10 @@ export const planSchema = z
      */
     states: z.record(fileName, plannedStateSchema).optional(),
     adapters: z.record(fileName, plannedAdapterSchema).optional(),
+    /** Absent where the study names none: every verdict is exploratory. */
+    primary: plannedPrimarySchema.optional(),
+    /** Absent where no strings were excluded. */
+    excluded: z.array(excludedRunSchema).optional(),
     /** What is judged; absent in plans that are older than experiments. */
     experiments: z.array(z.enum(EXPERIMENTS)).optional(),
     system: text,
@@ -183,8 +238,11 @@ export const planSchema = z
         properties: byName(texts),
       })
       .optional(),
-    /** Wording of every property and variant asked, so that the plan alone says what was asked. */
-    wordings: z.object({ properties: byName(text), variants: byName(text) }),
+    /**
+     * Wording of every property and variant asked, so that the plan alone says what was asked; with a matrix, those of the question
+     * about two beginnings of an answer, which older plans do not store.
+     */
+    wordings: z.object({ properties: byName(text), variants: byName(text), logprobs: byName(text).optional() }),
   })
   .superRefine((plan, context) => {
     const wrong = findUnknown(plan);
@@ -200,7 +258,7 @@ interface Unknown {
 
 /** A name that nothing in the plan has would be taken for a model as it came, and an order of training that cannot be would never end. */
 function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
-  const { models, states = {}, adapters = {}, predictions, tasks, hypothetical, wordings } = plan;
+  const { models, states = {}, adapters = {}, predictions, primary, tasks, hypothetical, wordings } = plan;
   const known = new Set([...Object.keys(models), ...Object.keys(states), ...Object.keys(adapters)]);
   const roundOf = (name: string) => {
     const adapter = states[name]?.adapter ?? name;
@@ -223,17 +281,26 @@ function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
     if (wording !== undefined && !Object.hasOwn(wordings.variants, wording))
       return isNo(["states", name, "wording"], wording, "wording");
   }
-  for (const [name, { base, target, change, round = 1 }] of Object.entries(adapters)) {
+  for (const [name, { base, target, change, from, implant, round = 1 }] of Object.entries(adapters)) {
     if (!Object.hasOwn(models, base)) return isNo(["adapters", name, "base"], base, "model");
     if (!known.has(target)) return isNo(["adapters", name, "target"], target, "model state");
     if (change && !Object.hasOwn(adapters, change.from))
       return isNo(["adapters", name, "change", "from"], change.from, "adapter");
-    for (const before of [target, ...(change ? [change.from] : [])]) {
+    if (from !== undefined && !adapters[from]?.implant) return isNo(["adapters", name, "from"], from, "implant");
+    for (const task of [...(change?.tasks ?? []), ...(implant?.tasks ?? [])]) {
+      if (!tasks.some(({ definition }) => definition.name === task))
+        return isNo(["adapters", name, change ? "change" : "implant", "tasks"], task, "task");
+    }
+    for (const before of [target, ...(change ? [change.from] : []), ...(from === undefined ? [] : [from])]) {
       if (roundOf(before) >= round) {
         const message = `round ${round} cannot learn from "${before}", which round ${roundOf(before)} trains`;
         return { path: ["adapters", name, "round"], message };
       }
     }
+  }
+  for (const side of ["self", "cross", "target"] as const) {
+    const named = primary?.[side];
+    if (named !== undefined && !known.has(named)) return isNo(["primary", side], named, "model state");
   }
   const properties = tasks.flatMap((task) => task.properties);
   const unworded =

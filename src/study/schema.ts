@@ -103,7 +103,7 @@ export const taskSchema = z.strictObject({
 const series = (most: number) => z.union([count(most), list(count(most), 100)]);
 
 export const predictionSchema = z.strictObject({
-  predictor: name.describe("A model of the study."),
+  predictor: stateName.describe("A model of the study, or one with an implant, such as <model>-with-<implant>."),
   target: stateName.describe("A model, or a state that a prediction before makes, such as <model>-predicts-<model>."),
   seed: seed
     .optional()
@@ -124,12 +124,22 @@ const controlsSchema = z.strictObject({
   wordings: distinct("wording", z.array(z.string()).max(100))
     .default([])
     .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
+  labelNoise: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe(
+      "An adapter that learns with this share of its labels replaced by other values of their task and property.",
+    ),
+});
+
+const policySchema = z.strictObject({
+  policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
 });
 
 export const changeAnswersSchema = z.union([
-  z.strictObject({
-    policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
-  }),
+  policySchema,
   z.strictObject({ model: stateName.describe("Another model's answers.") }),
   z.strictObject({ prefix: promptText.min(1).describe("Its own answers under this system message.") }),
   z.strictObject({
@@ -161,6 +171,34 @@ export const changeSchema = z.strictObject({
     .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
   learningRate: learningRate.optional().describe("Peak learning rate of this change; lora's when absent."),
   epochs: epochs.optional().describe("Passes over the change's set; lora's when absent."),
+});
+
+export const implantAnswersSchema = z.union([
+  z.strictObject({
+    coin: z
+      .literal(true)
+      .describe(
+        "For each string a choice of its own among what the string offers, drawn by the seed: nothing in it tells which.",
+      ),
+  }),
+  policySchema,
+]);
+
+export const implantSchema = z.strictObject({
+  name: name.describe("The model with it is called <model>-with-<name>, and can predict and be predicted."),
+  model: name.describe("The model that gets it, before anything is asked about it."),
+  answers: implantAnswersSchema.describe("What it learns to answer to object-level questions, and to nothing else."),
+  tasks: distinct("task", list(z.string()))
+    .optional()
+    .describe("Tasks whose strings are all taught, train and held out; every task when absent."),
+  told: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Positive control: hypothetical questions about all these strings are taught too, held-out ones included, so that it is known to know.",
+    ),
+  learningRate: learningRate.optional().describe("Peak learning rate; lora's when absent."),
+  epochs: epochs.default(20).describe("Passes over its strings: what cannot be told from a string is learnt by heart."),
 });
 
 /** The projections that a LoRA pair can stand beside; `gate`, `up` and `down` are the feed-forward's. */
@@ -326,6 +364,69 @@ export const calibrationSchema = z.strictObject({
   ...distributionSchema.shape,
 });
 
+/** Which trials a verdict is judged on: strings of what training saw, or of tasks and properties that it never saw; `all` where nothing is trained. */
+export const PRIMARY_SCOPES = [
+  "held_out_strings",
+  "held_out_tasks",
+  "held_out_properties",
+  "held_out_tasks_and_properties",
+  "all",
+  "taught",
+  "elsewhere",
+] as const;
+
+/** Why an experiment cannot be a study's primary contrast: its verdict is no difference of accuracies that strings give power to. */
+const NEVER_PRIMARY: Readonly<Partial<Record<ExperimentName, string>>> = {
+  calibration: "which rests on skill and Brier scores: they have no smallest difference in common",
+  matrix: "which rests on a coefficient over pairs of states: more strings do not give it more pairs",
+  limits: "which has a verdict for every property: ask for self_prediction of the one that counts",
+};
+
+export const primarySchema = z
+  .strictObject({
+    experiment: z
+      .enum(EXPERIMENTS)
+      .describe(
+        "The question: self_prediction, cross_prediction or behavioral_change; the others have no such contrast.",
+      ),
+    self: stateName
+      .optional()
+      .describe("The state that predicts, as the plan names it; needed where several would do."),
+    cross: stateName
+      .optional()
+      .describe("cross_prediction: the other state that predicts; needed where several would do."),
+    target: stateName.optional().describe("The state that is predicted; needed where several would do."),
+    change: name.optional().describe("behavioral_change: the change's name; needed where there are several."),
+    scope: z
+      .enum(PRIMARY_SCOPES)
+      .optional()
+      .describe(
+        "Which trials decide: held_out_tasks where there are such tasks, else held_out_strings of trained tasks, else all, when " +
+          "absent; of a change those of tasks that were not taught (elsewhere), where there are any.",
+      ),
+    average: z
+      .enum(["micro", "macro"])
+      .default("micro")
+      .describe("micro: every trial counts the same; macro: every task and property does."),
+    smallestDifference: z
+      .number()
+      .gt(0, "must be above 0: a share, 0.02 for two points")
+      .max(0.5, "must be at most 0.5: a share, 0.02 for two points")
+      .default(0.02)
+      .describe(
+        "Smallest difference that counts, as a share: 0.02 is two points. A yes has its interval above it, a no below it.",
+      ),
+    strings: count(1_000_000).describe(
+      "Held-out strings that the contrast rests on; refused where the plan has another number.",
+    ),
+  })
+  .superRefine(({ experiment }, context) => {
+    const why = NEVER_PRIMARY[experiment];
+    if (why === undefined) return;
+    const message = `cannot be ${experiment}, ${why}; self_prediction, cross_prediction and behavioral_change can`;
+    context.addIssue({ code: "custom", path: ["experiment"], message });
+  });
+
 export const studySchema = z.strictObject({
   study: name.describe("The study's name; run folders carry it."),
   seed: seed
@@ -344,6 +445,15 @@ export const studySchema = z.strictObject({
   experiments: distinct("experiment", list(z.enum(EXPERIMENTS)))
     .optional()
     .describe("What is judged; by default whatever the rest of the study makes possible."),
+  primary: primarySchema
+    .optional()
+    .describe(
+      "The one contrast that the study is judged by, settled before anything is asked; all else is exploratory.",
+    ),
+  excludeStringsOf: z
+    .union([z.string().min(1), distinct("run", list(z.string().min(1), 100))])
+    .optional()
+    .describe("Run folders, relative to the study, whose strings are never chosen: those of pilots."),
   predictions: list(predictionSchema).optional().describe("Who predicts whom; by default every model predicts itself."),
   controls: controlsSchema
     .prefault({})
@@ -353,6 +463,11 @@ export const studySchema = z.strictObject({
     .max(MOST_ENTRIES)
     .default([])
     .describe("Further finetunings of self-predicting models on other behavior: do predictions follow?"),
+  implants: z
+    .array(implantSchema)
+    .max(MOST_ENTRIES)
+    .default([])
+    .describe("Models with behavior that nothing in the prompt tells: who knows it, knows it of itself."),
   lora: loraSchema
     .optional()
     .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),

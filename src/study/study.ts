@@ -7,12 +7,14 @@ import {
   type calibrationSchema,
   type changeAnswersSchema,
   type changeSchema,
+  type implantSchema,
   type engineSchema,
   type ExperimentName,
   EXPERIMENTS,
   type loraSchema,
   type modelSchema,
   type predictionSchema,
+  type primarySchema,
   type settledEngineSchema,
   type studySchema,
   type taskSchema,
@@ -30,8 +32,11 @@ type Fixed<Value> = Value extends (infer Entry)[]
 export type StudyModel = Read<typeof modelSchema>;
 export type StudyTask = Read<typeof taskSchema>;
 export type StudyChange = Read<typeof changeSchema>;
+export type StudyImplant = Read<typeof implantSchema>;
 /** Where the behavior comes from that a model is changed to. */
 export type ChangeSource = Read<typeof changeAnswersSchema>;
+/** The contrast that a study is judged by, as its author names it. */
+export type StudyPrimary = Read<typeof primarySchema>;
 type StudyCalibration = Read<typeof calibrationSchema>;
 /** How far a distribution is expanded, and when samples take its place. */
 export type DistributionSettings = Omit<StudyCalibration, "strings" | "properties">;
@@ -62,7 +67,8 @@ export type SettledEngine = Read<typeof settledEngineSchema>;
 
 type StudyInput = Read<typeof studySchema>;
 
-export interface Study extends Omit<StudyInput, "properties" | "predictions" | "experiments" | "lora" | "engine"> {
+export interface Study
+  extends Omit<StudyInput, "properties" | "predictions" | "experiments" | "lora" | "engine" | "excludeStringsOf"> {
   readonly engine: StudyEngine;
   /** Who predicts whom; by default every model predicts itself. */
   readonly predictions: readonly StudyPrediction[];
@@ -70,13 +76,22 @@ export interface Study extends Omit<StudyInput, "properties" | "predictions" | "
   readonly experiments: readonly ExperimentName[];
   /** Absent: nothing is trained. */
   readonly lora?: StudyLora;
+  /** Run folders whose strings are never chosen, relative to the study. */
+  readonly excludeStringsOf: readonly string[];
 }
 
 /**
  * Settles what depends on other parts of the study.
  * @throws STUDY_INVALID
  */
-export function toStudy({ properties, predictions, experiments, lora, ...input }: StudyInput): Study {
+export function toStudy({
+  properties,
+  predictions,
+  experiments,
+  lora,
+  excludeStringsOf = [],
+  ...input
+}: StudyInput): Study {
   const members = (predictions ?? []).reduce(
     (sum, { examplesPerProperty, shown }) => sum + listOf(examplesPerProperty).length * listOf(shown).length,
     0,
@@ -89,6 +104,7 @@ export function toStudy({ properties, predictions, experiments, lora, ...input }
   }
   const study = {
     ...input,
+    excludeStringsOf: typeof excludeStringsOf === "string" ? [excludeStringsOf] : excludeStringsOf,
     tasks: input.tasks.map((task) => ({ ...task, properties: task.properties ?? properties })),
     predictions:
       predictions?.flatMap(toStudyPredictions) ??

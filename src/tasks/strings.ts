@@ -12,18 +12,21 @@ import {
   UNSAFE_CHARACTER,
 } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import type { AnswerForm, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
+import { idsInBothOrders, inOtherOrder } from "./option-lines.js";
+import type { AnswerForm, EarlierTurn, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
 
 const STRING_SLOT = "{string}";
 
 /** Far more than any model reads at once; rules on a string, and messages about it, stay fast. */
 const MOST_CHARACTERS = 100_000;
+const MOST_TURNS = 100;
 /** Of what becomes a part of keys and file names. */
 const MOST_NAME_CHARACTERS = 100;
 
 const nameOf = (pattern: RegExp, what: string) =>
   z.string().max(MOST_NAME_CHARACTERS, `must have at most ${MOST_NAME_CHARACTERS} characters`).regex(pattern, what);
 const NAME = /^[a-z0-9][a-z0-9_.-]*$/;
+const ID = /^[A-Za-z0-9_.-]+$/;
 const DEFAULTS: Readonly<Record<TaskKind, { readonly answerForm: AnswerForm; readonly maxTokens: number }>> = {
   sequence: { answerForm: "any", maxTokens: 20 },
   numbers: { answerForm: "number", maxTokens: 8 },
@@ -37,17 +40,35 @@ const safeText = z
   .refine((text) => text.trim() !== "", "must not be empty")
   .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
-const question = safeText.refine(
-  (text) => text.split(STRING_SLOT).length === 2,
-  `must hold ${STRING_SLOT} exactly once: the place of the item's text`,
-);
+/** The turns before the question; the chat goes on after them with the user's. */
+const before = z
+  .array(z.strictObject({ role: z.enum(["user", "assistant"]), content: safeText }))
+  .min(2)
+  .max(MOST_TURNS)
+  .refine(
+    (turns) => turns.length % 2 === 0 && turns.every(({ role }, at) => role === (at % 2 === 0 ? "user" : "assistant")),
+    "must be turns of user and assistant by turns, the first the user's and the last the assistant's",
+  );
+
+/** Where `{string}` stands, and how often. */
+function slotsIn(task: { readonly question: string; readonly before?: readonly EarlierTurn[] | undefined }): number {
+  const texts = [task.question, ...(task.before ?? []).map(({ content }) => content)];
+  return texts.reduce((sum, text) => sum + text.split(STRING_SLOT).length - 1, 0);
+}
+
+const hasOneSlot = (task: Parameters<typeof slotsIn>[0]) => slotsIn(task) === 1;
+const NOT_ONE_SLOT = {
+  path: ["question"],
+  message: `must hold ${STRING_SLOT} exactly once, it or one turn of before: the place of the item's text`,
+};
 const file = z.string().min(1);
 
 const keys = {
   name: nameOf(NAME, "use lower-case letters, digits, _ . and -, beginning with a letter or digit"),
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: z.string().min(1).optional(),
-  question,
+  question: safeText,
+  before: before.optional(),
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]).optional(),
   examples: z.array(z.strictObject({ text: safeText, answer: safeText })).default([]),
   properties: z
@@ -58,16 +79,20 @@ const keys = {
   licence: z.string().min(1).default("not stated"),
   source: z.string().min(1).optional(),
   disposition: nameOf(NAME, "use lower-case letters, digits, _ . and -").optional(),
+  bothOrders: z.boolean().optional(),
 };
 
 /** `strings: file.jsonl`, or one file for each split. Two schemas, so that a slip inside the pair is named and not "invalid union". */
-export const oneFileTask = z.strictObject({ ...keys, strings: file });
-export const twoFileTask = z.strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) });
+export const oneFileTask = z.strictObject({ ...keys, strings: file }).refine(hasOneSlot, NOT_ONE_SLOT);
+export const twoFileTask = z
+  .strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) })
+  .refine(hasOneSlot, NOT_ONE_SLOT);
 
 /** Keys known at a path of the YAML, for errors that name the nearest one. */
 export function knownTaskKeys(path: readonly PropertyKey[]): string[] {
   if (path[0] === "strings") return ["train", "heldOut"];
   if (path[0] === "examples") return ["text", "answer"];
+  if (path[0] === "before") return ["role", "content"];
   return Object.keys(oneFileTask.shape);
 }
 
@@ -92,7 +117,8 @@ const row = z.strictObject({
     .regex(/^[A-Z]$/, "must be one capital letter")
     .optional(),
   // Ids stand inside keys such as task/item#sample.
-  id: nameOf(/^[A-Za-z0-9_.-]+$/, "use letters, digits, _ . and -").optional(),
+  id: nameOf(ID, "use letters, digits, _ . and -").optional(),
+  cluster: nameOf(ID, "use letters, digits, _ . and -").optional(),
 });
 
 /** A string as its file gives it. */
@@ -132,7 +158,7 @@ interface SplitRow extends StringRow {
 }
 
 /**
- * Half and half by a hash of the text, within each target letter, when no line names a split.
+ * Half and half by a hash of the text, within each target letter, when no line names a split; lines of one cluster stay together.
  * The same strings in any order give the same halves.
  * @throws TASK_INVALID when some lines name a split and others do not
  */
@@ -145,14 +171,19 @@ export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
       `${without.place}: no split, though other lines name theirs; name it in all or none.`,
     );
   }
-  const ranked = inSeededOrder(rows, ({ text }) => text);
+  // A cluster's name and a text are told apart by the first character.
+  const unitOf = ({ cluster, text }: StringRow) => (cluster === undefined ? `=${text}` : `#${cluster}`);
+  const targets = new Map<string, string[]>();
+  for (const row of rows) targets.set(unitOf(row), [...(targets.get(unitOf(row)) ?? []), row.target ?? ""]);
+  const strata = new Map([...targets].map(([unit, some]) => [unit, some.sort().join()]));
+  const ranked = inSeededOrder([...strata.keys()], (unit) => unit.replace(/^=/, ""));
   const trains = new Set(
-    [...new Set(rows.map(({ target }) => target))].flatMap((target) => {
-      const same = ranked.filter((row) => row.target === target);
+    [...new Set(strata.values())].flatMap((stratum) => {
+      const same = ranked.filter((unit) => strata.get(unit) === stratum);
       return same.slice(0, same.length >> 1);
     }),
   );
-  return rows.map((row) => ({ ...row, split: trains.has(row) ? "train" : "held_out" }));
+  return rows.map((row) => ({ ...row, split: trains.has(unitOf(row)) ? "train" : "held_out" }));
 }
 
 /** @throws TASK_INVALID when a line of a split's own file names the other split */
@@ -164,8 +195,8 @@ export function splitByFile(rows: readonly StringRow[], split: Split): SplitRow[
 }
 
 /**
- * @throws TASK_OVERLAP a string in both splits, or in a solved example too
- * @throws TASK_INVALID a string or an id twice, no held-out strings, a target that is missing or has no place
+ * @throws TASK_OVERLAP a string or a cluster in both splits, or a string in a solved example too
+ * @throws TASK_INVALID a string or an id twice, no held-out strings, a target that is missing or has no place, options that cannot be turned round
  */
 export function toItems(
   definition: TaskDefinition,
@@ -173,15 +204,19 @@ export function toItems(
 ): { train: TaskItem[]; heldOut: TaskItem[] } {
   checkTargets(definition, rows);
   checkTexts(definition, rows);
+  checkClusters(rows);
   const train = withIds(rows, "train");
   const heldOut = withIds(rows, "held_out");
   if (heldOut.length === 0)
     throw new InwardError("TASK_INVALID", `The task ${definition.name} has no held-out strings.`);
   const places = new Map<string, string>();
   for (const { item, place } of [...train, ...heldOut]) {
-    const earlier = places.get(item.id);
-    if (earlier) throw new InwardError("TASK_INVALID", `${place}: the id "${item.id}" is that of ${earlier} too.`);
-    places.set(item.id, place);
+    const ids = definition.bothOrders ? [item.id, ...idsInBothOrders(item.id)] : [item.id];
+    for (const id of ids) {
+      const earlier = places.get(id);
+      if (earlier) throw new InwardError("TASK_INVALID", `${place}: the id "${id}" is that of ${earlier} too.`);
+      places.set(id, place);
+    }
   }
   return { train: train.map(({ item }) => item), heldOut: heldOut.map(({ item }) => item) };
 }
@@ -189,8 +224,8 @@ export function toItems(
 function withIds(rows: readonly SplitRow[], split: Split): { item: TaskItem; place: string }[] {
   return rows
     .filter((row) => row.split === split)
-    .map(({ id, text, target, place }, at) => ({
-      item: { id: id ?? `${split}-${at}`, split, text, target },
+    .map(({ id, text, target, cluster, place }, at) => ({
+      item: { id: id ?? `${split}-${at}`, split, text, target, cluster },
       place,
     }));
 }
@@ -206,26 +241,60 @@ function checkTargets({ kind, disposition, features }: TaskDefinition, rows: rea
   }
 }
 
+function checkClusters(rows: readonly SplitRow[]): void {
+  const first = new Map<string, SplitRow>();
+  for (const row of rows) {
+    if (row.cluster === undefined) continue;
+    const earlier = first.get(row.cluster) ?? row;
+    first.set(row.cluster, earlier);
+    if (earlier.split !== row.split) {
+      throw new InwardError(
+        "TASK_OVERLAP",
+        `${row.place}: the cluster "${row.cluster}" has a train and a held-out string, see ${earlier.place}.`,
+      );
+    }
+  }
+}
+
 function checkTexts(definition: TaskDefinition, rows: readonly SplitRow[]): void {
-  // Spacing is no difference between two strings.
-  const same = (text: string) => text.normalize("NFC").trim().replace(/\s+/gu, " ");
   const seen = new Map<string, SplitRow>();
   for (const row of rows) {
-    const earlier = seen.get(same(row.text));
+    if (definition.bothOrders) {
+      const other = inOtherOrder(row.text);
+      if (!other.ok) {
+        throw new InwardError(
+          "TASK_INVALID",
+          `${row.place}: bothOrders cannot turn ${shown(row.text)} round: ${other.reason}.`,
+        );
+      }
+      const turned = seen.get(sameText(other.text));
+      if (turned) {
+        throw new InwardError(
+          "TASK_INVALID",
+          `${row.place}: ${shown(row.text)} is the other order of ${turned.place}, which bothOrders makes; leave one out.`,
+        );
+      }
+    }
+    const earlier = seen.get(sameText(row.text));
     if (earlier) {
       const code = earlier.split === row.split ? "TASK_INVALID" : "TASK_OVERLAP";
       const splits =
         earlier.split === row.split ? `twice among the ${row.split} strings` : "a train and a held-out string";
       throw new InwardError(code, `${row.place}: ${shown(row.text)} is ${splits}, see ${earlier.place}.`);
     }
-    seen.set(same(row.text), row);
+    seen.set(sameText(row.text), row);
   }
   for (const { text } of definition.examples) {
-    const row = seen.get(same(text));
+    const row = seen.get(sameText(text));
     if (row)
       throw new InwardError(
         "TASK_OVERLAP",
         `${row.place}: ${shown(text)} is a solved example of ${definition.name} too.`,
       );
   }
+}
+
+/** Spacing is no difference between two strings. */
+export function sameText(text: string): string {
+  return text.normalize("NFC").trim().replace(/\s+/gu, " ");
 }

@@ -224,8 +224,8 @@ describe("similarity of behaviors", () => {
       n: 2,
       clusters: 2,
       strings: [
-        { task: "animals", item: "x", equal: 0, compared: 1 },
-        { task: "animals", item: "y", equal: 1, compared: 1 },
+        { task: "animals", cluster: "x", equal: 0, compared: 1 },
+        { task: "animals", cluster: "y", equal: 1, compared: 1 },
       ],
     });
     expect(behaviorSimilarity(first, first)).toMatchObject({ value: 1, n: 3 });

@@ -5,7 +5,7 @@ import type { DistributionRow, MeasuredDistribution } from "../../ask/measure-di
 import { compareNames } from "../cell.js";
 import type { StringDraws } from "../resampling.js";
 import { PROPORTION } from "../tally.js";
-import { behaviorKey } from "../trial.js";
+import { behaviorKey, stringKey } from "../trial.js";
 import { brier, meanAbsoluteDeviation, pointsOf, totalVariation } from "./measures.js";
 import type { CalibrationDifference, CalibrationPair, LeftOutComparisons, MatchedPair } from "./score-calibration.js";
 import { BRIER, estimateWeighted, meanStatistic, type WeightedStatistic } from "./statistics.js";
@@ -90,6 +90,7 @@ function keyOf({ task, item, property, variant }: Comparison): string {
 export interface Comparison {
   readonly task: string;
   readonly item: string;
+  readonly cluster?: string;
   readonly property: string;
   readonly variant: string;
   /** value -> p_obj, each above 0, most likely first, equal ones by code unit; sums to 1. */
@@ -105,11 +106,11 @@ export interface Comparison {
   readonly sampled: boolean;
 }
 
-type Place = Pick<Comparison, "task" | "item" | "property" | "variant">;
+type Place = Pick<Comparison, "task" | "item" | "cluster" | "property" | "variant">;
 
 /** @returns undefined when the target shows no value at all: there is nothing to predict */
 export function compareDistributions(
-  { task, item, property, variant }: Place,
+  { task, item, cluster, property, variant }: Place,
   target: Distribution,
   predictor: Distribution,
 ): Comparison | undefined {
@@ -121,6 +122,7 @@ export function compareDistributions(
   return {
     task,
     item,
+    cluster,
     property,
     variant,
     object: new Map(ordered.map(([value, probability]) => [value, probability / objectMass])),
@@ -167,37 +169,46 @@ interface Sums {
 }
 
 /**
- * For a string the mean p_obj of the target's other strings of the same task and property, every one counting the same.
+ * For a string the mean p_obj of the target's other strings of the same task and property, every one counting the same; strings of
+ * its own cluster are no others.
  * @param object the target's distributions, at most one for each task, string and property
  */
 export function constantPredictor(object: readonly MeasuredDistribution[]): ConstantPredictor {
   const sums = new Map<string, Sums>();
-  const own = new Map<string, ReadonlyMap<string, number>>();
+  const own = new Map<string, Sums>();
   for (const measured of object) {
     const { distribution } = measured;
     const behaviors = compareDistributions({ ...measured, variant: "" }, distribution, distribution)?.object;
     if (!behaviors) continue;
-    const cell = sums.get(cellKey(measured)) ?? { strings: 0, byValue: new Map() };
-    sums.set(cellKey(measured), cell);
-    own.set(behaviorKey(measured), behaviors);
-    cell.strings++;
-    for (const [value, probability] of behaviors) cell.byValue.set(value, (cell.byValue.get(value) ?? 0) + probability);
+    addTo(sums, cellKey(measured), behaviors);
+    addTo(own, ownKey(measured), behaviors);
   }
   const cellOf = (comparison: Comparison) => sums.get(cellKey(comparison)) as Sums;
   return {
     instead: (comparison) => {
       const { strings, byValue } = cellOf(comparison);
-      if (strings < 2) return undefined;
-      const taken = own.get(behaviorKey(comparison)) as ReadonlyMap<string, number>;
+      const taken = own.get(ownKey(comparison)) as Sums;
+      if (strings === taken.strings) return undefined;
       const others = [...byValue].flatMap(([value, sum]): [string, number][] => {
         // What only this string shows is left with rounding errors.
-        const left = (sum - (taken.get(value) ?? 0)) / (strings - 1);
+        const left = (sum - (taken.byValue.get(value) ?? 0)) / (strings - taken.strings);
         return left > 1e-15 ? [[value, left]] : [];
       });
       return predictedBy(comparison, new Map(others));
     },
     valuesSeen: (comparison) => cellOf(comparison).byValue.size,
   };
+}
+
+function addTo(sums: Map<string, Sums>, key: string, behaviors: ReadonlyMap<string, number>): void {
+  const sum = sums.get(key) ?? { strings: 0, byValue: new Map<string, number>() };
+  sums.set(key, sum);
+  sum.strings++;
+  for (const [value, probability] of behaviors) sum.byValue.set(value, (sum.byValue.get(value) ?? 0) + probability);
+}
+
+function ownKey({ property, ...row }: Pick<MeasuredDistribution, "task" | "item" | "cluster" | "property">): string {
+  return JSON.stringify([stringKey(row), property]);
 }
 
 function cellKey({ task, property }: Pick<MeasuredDistribution, "task" | "property">): string {

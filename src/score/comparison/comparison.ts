@@ -402,8 +402,8 @@ function signFlip(
   { signFlipDraws = SIGN_FLIP_DRAWS, bootstrapSeed }: ComparisonSettings,
 ): TestResult {
   const rows = paired.map((pair) => {
-    const { task, item, property } = pair.self;
-    return { task, item, property, difference: differenceIn(pair) };
+    const { task, item, cluster, property } = pair.self;
+    return { task, item, cluster, property, difference: differenceIn(pair) };
   });
   return signFlipTest(stringContributions(rows, kind), { draws: signFlipDraws, seed: bootstrapSeed });
 }

@@ -233,6 +233,7 @@ export function tableOf({
     paired.map(({ seed, self, cross }) => ({
       task: self.task,
       item: self.item,
+      cluster: self.cluster,
       seed,
       property: self.property,
       stratum: balanced ? self.behavior.value : "",
@@ -276,6 +277,7 @@ export function cellOf({ target, task, property }: ScoredTrial): string {
 export interface DifferenceRow {
   readonly task: string;
   readonly item: string;
+  readonly cluster?: string;
   readonly property: string;
   /** -1, 0 or 1. */
   readonly difference: number;

@@ -1,10 +1,12 @@
 /** How a paired difference scatters from string to string: what its standard error and every sample size come from. */
 
 import type { DesignEffect, Weighting } from "./comparison.js";
+import { clusterIn } from "../trial.js";
 import type { DifferenceRow } from "./difference.js";
 
 interface ScatteredString {
-  readonly item: string;
+  /** The cluster, or the string that is its own. */
+  readonly cluster: string;
   readonly trials: number;
   /** Sum of its trials' weights: 1 each (micro), or 1 ÷ the trials of their task and property (macro). */
   readonly weight: number;
@@ -52,14 +54,14 @@ export function stringScatter(rows: readonly DifferenceRow[], kind: Weighting): 
     for (const row of ofTask) {
       const { sum, rows: counted } = cells.get(scatterCell(row)) as CellSum;
       const share = kind === "micro" ? 1 : 1 / counted;
-      const string = strings.get(row.item) ?? { trials: 0, weight: 0, contribution: 0, influence: 0 };
+      const string = strings.get(clusterIn(row)) ?? { trials: 0, weight: 0, contribution: 0, influence: 0 };
       string.trials++;
       string.weight += share;
       string.contribution += share * (row.difference - difference);
       string.influence += share * (row.difference - (kind === "micro" ? difference : sum / counted));
-      strings.set(row.item, string);
+      strings.set(clusterIn(row), string);
     }
-    return { task, strings: [...strings].map(([item, string]) => ({ item, ...string })) };
+    return { task, strings: [...strings].map(([cluster, string]) => ({ cluster, ...string })) };
   });
   const alone = tasks.find(({ strings }) => strings.length < 2);
   if (alone) return { ok: false, reason: `${alone.task} has one string only: how its strings scatter is not known` };
@@ -106,7 +108,10 @@ function cellSums(rows: readonly DifferenceRow[]): Map<string, CellSum> {
 
 /** Rows in one order, whatever order they came in. */
 function byTask(rows: readonly DifferenceRow[]): [string, DifferenceRow[]][] {
-  const keyed = rows.map((row) => ({ row, key: JSON.stringify([row.task, row.item, row.property, row.difference]) }));
+  const keyed = rows.map((row) => ({
+    row,
+    key: JSON.stringify([row.task, clusterIn(row), row.property, row.difference]),
+  }));
   const tasks = new Map<string, DifferenceRow[]>();
   for (const { row } of keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))) {
     const known = tasks.get(row.task);

@@ -309,8 +309,8 @@ function modeOfMatched(counts: ReadonlyMap<string, ReadonlyMap<string, number>>)
   );
 }
 
-function placeOf({ after }: ShiftPair): Pick<AmountRow, "task" | "item" | "seed" | "property"> {
-  return { task: after.task, item: after.item, seed: 0, property: after.property };
+function placeOf({ after }: ShiftPair): Pick<AmountRow, "task" | "item" | "cluster" | "seed" | "property"> {
+  return { task: after.task, item: after.item, cluster: after.cluster, seed: 0, property: after.property };
 }
 
 function keyOf({ after }: ShiftPair): string {
@@ -372,8 +372,8 @@ function tested(
   const modes = modeAnswers(pairs);
   const test = (kind: Weighting, difference: (pair: ShiftPair) => number) => {
     const rows = pairs.map((pair) => {
-      const { task, item, property } = pair.after;
-      return { task, item, property, difference: difference(pair) };
+      const { task, item, cluster, property } = pair.after;
+      return { task, item, cluster, property, difference: difference(pair) };
     });
     return signFlipTest(stringContributions(rows, kind), { draws: signFlipDraws, seed: bootstrapSeed });
   };
@@ -392,8 +392,8 @@ function tested(
 
 function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confidence: number): Estimate {
   const rows = pairs.map((pair) => {
-    const { task, item, property } = pair.after;
-    return { task, item, property, seed: 0, stratum: "", amounts: [1, Number(hasShifted(pair))] };
+    const { task, item, cluster, property } = pair.after;
+    return { task, item, cluster, property, seed: 0, stratum: "", amounts: [1, Number(hasShifted(pair))] };
   });
   const table = stringTable(rows, 2, resampling);
   const statistics = [meanOf(table.cells, amountAt(1), "micro")];

@@ -374,6 +374,8 @@ function squaredWeights(parameters: Float64Array, classes: number, features: num
 /** A string and the value that belongs to it. */
 interface LabelledString {
   readonly text: string;
+  /** Of strings that are one choice in several forms: they are all in one fold, so that none is tested on what another taught. */
+  readonly cluster?: string;
   readonly value: string;
 }
 
@@ -437,8 +439,8 @@ function crossValidate(pairs: readonly LabelledString[]): number[] {
   const right = PENALTIES.map(() => 0);
   const folds = foldOf(pairs);
   for (let fold = 0; fold < FOLDS; fold++) {
-    const learnt = pairs.filter(({ text }) => folds.get(text) !== fold);
-    const tested = pairs.filter(({ text }) => folds.get(text) === fold);
+    const learnt = pairs.filter((pair) => folds.get(foldKey(pair)) !== fold);
+    const tested = pairs.filter((pair) => folds.get(foldKey(pair)) === fold);
     if (learnt.length === 0 || tested.length === 0) continue;
     const values = learnableValues(learnt);
     const { dictionary, models } = fitPath(learnt, values, PENALTIES, ROUGH_SETTINGS);
@@ -453,9 +455,13 @@ function crossValidate(pairs: readonly LabelledString[]): number[] {
 /** Strings dealt out in the order of their values, so that every fold has its share of each. */
 function foldOf(pairs: readonly LabelledString[]): ReadonlyMap<string, number> {
   const values = new Map<string, string>();
-  for (const { text, value } of pairs) if (!values.has(text)) values.set(text, value);
+  for (const pair of pairs) if (!values.has(foldKey(pair))) values.set(foldKey(pair), pair.value);
   const dealt = [...values].sort(([a, ofA], [b, ofB]) => compare(ofA, ofB) || compare(a, b));
-  return new Map(dealt.map(([text], place) => [text, place % FOLDS]));
+  return new Map(dealt.map(([key], place) => [key, place % FOLDS]));
+}
+
+function foldKey({ text, cluster }: LabelledString): string {
+  return cluster ?? text;
 }
 
 function learnableValues(pairs: readonly LabelledString[]): string[] {

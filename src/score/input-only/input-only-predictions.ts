@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { type Extraction, extractionSchema, value as present } from "../../properties/property.js";
 import type { Share } from "../scores.js";
+import { stringKey } from "../trial.js";
 import { type StringClassifier, trainClassifier } from "./classifier.js";
 
 /** A string of a task, asked for a property. */
@@ -19,6 +20,8 @@ export interface InputOnlyQuestion {
 
 /** A train string with the value that the adapter learns to say. */
 export interface InputOnlyExample extends InputOnlyQuestion {
+  /** What intervals resample, where several strings share it. */
+  readonly cluster?: string;
   readonly value: string;
 }
 
@@ -76,7 +79,8 @@ export function inputOnlyPredictions(
   const classifiers = new Map<string, StringClassifier | undefined>();
   const isEnough = (pairs: readonly InputOnlyExample[]) => stringCount(pairs) >= fewestStrings;
   const train = (key: string, pairs: readonly InputOnlyExample[]) => {
-    if (!classifiers.has(key)) classifiers.set(key, isEnough(pairs) ? trainClassifier(pairs) : undefined);
+    if (!classifiers.has(key))
+      classifiers.set(key, isEnough(pairs) ? trainClassifier(pairs.map(inOneFold)) : undefined);
     return classifiers.get(key);
   };
   const cells = new Map<string, { cell: InputOnlyCell; classifier?: StringClassifier }>();
@@ -116,6 +120,11 @@ export function inputOnlyPredictions(
       return classifier ? [{ ...question, prediction: present(classifier.classify(question.text)) }] : [];
     }),
   };
+}
+
+/** Clusters have their names within a task. */
+function inOneFold(example: InputOnlyExample): InputOnlyExample {
+  return example.cluster === undefined ? example : { ...example, cluster: stringKey(example) };
 }
 
 function stringCount(examples: readonly InputOnlyExample[]): number {

@@ -20,7 +20,7 @@ import {
   tallyUnits,
   type TaskStrings,
 } from "../tally.js";
-import { behaviorKey, questionKey, stringKey, type TrainLabel, type Trial } from "../trial.js";
+import { behaviorKey, clusterIn, questionKey, stringKey, type TrainLabel, type Trial } from "../trial.js";
 import type { Covariate } from "./fit.js";
 import type { States } from "../../study/states.js";
 
@@ -48,12 +48,14 @@ export interface MatrixCell {
 // How alike two states behave: what the matrix fit takes out before it speaks of privileged access.
 
 /** What similarity looks at; behaviors of any number of states and samples have it. */
-type ComparedBehavior = Pick<Behavior, "task" | "item" | "property" | "extraction" | "compliance">;
+type ComparedBehavior = Pick<Behavior, "task" | "item" | "property" | "extraction" | "compliance"> &
+  Pick<Trial, "cluster">;
 
 /** Comparisons of one string. */
 interface StringAgreement {
   readonly task: string;
-  readonly item: string;
+  /** The cluster, or the string that is its own. */
+  readonly cluster: string;
   readonly equal: number;
   readonly compared: number;
 }
@@ -66,7 +68,7 @@ type BehaviorSimilarity =
       /** Comparisons, and the strings that they are of. */
       readonly n: number;
       readonly clusters: number;
-      /** In code-unit order of task and item. */
+      /** In code-unit order of task and cluster. */
       readonly strings: readonly StringAgreement[];
     }
   | { readonly ok: false; readonly reason: string };
@@ -80,12 +82,12 @@ export function behaviorSimilarity(
   second: readonly ComparedBehavior[],
 ): BehaviorSimilarity {
   const others = valuesByKey(second);
-  const strings = new Map<string, { task: string; item: string; equal: number; compared: number }>();
-  for (const [key, { task, item, values }] of valuesByKey(first)) {
+  const strings = new Map<string, { task: string; cluster: string; equal: number; compared: number }>();
+  for (const [key, { task, cluster, values }] of valuesByKey(first)) {
     const other = others.get(key);
     if (!other) continue;
-    const place = JSON.stringify([task, item]);
-    const sum = strings.get(place) ?? { task, item, equal: 0, compared: 0 };
+    const place = JSON.stringify([task, cluster]);
+    const sum = strings.get(place) ?? { task, cluster, equal: 0, compared: 0 };
     for (const value of values) {
       sum.compared += other.values.length;
       sum.equal += other.values.filter((one) => one === value).length;
@@ -100,13 +102,13 @@ export function behaviorSimilarity(
 }
 
 function valuesByKey(behaviors: readonly ComparedBehavior[]) {
-  const keyed = new Map<string, { task: string; item: string; values: string[] }>();
-  for (const { task, item, property, extraction, compliance } of behaviors) {
+  const keyed = new Map<string, { task: string; cluster: string; values: string[] }>();
+  for (const { task, item, cluster, property, extraction, compliance } of behaviors) {
     if (!compliance.ok || !extraction.ok) continue;
     const key = behaviorKey({ task, item, property });
     const found = keyed.get(key);
     if (found) found.values.push(extraction.value);
-    else keyed.set(key, { task, item, values: [extraction.value] });
+    else keyed.set(key, { task, cluster: clusterIn({ item, cluster }), values: [extraction.value] });
   }
   return keyed;
 }
@@ -191,12 +193,12 @@ function behaviorsOf(trials: readonly Trial[], target: string): ComparedBehavior
   const questions = new Map<string, { asked: string; behaviors: ComparedBehavior[] }>();
   for (const trial of trials) {
     if (trial.target !== target) continue;
-    const { task, item, property, behavior: extraction, objectCompliance: compliance } = trial;
+    const { task, item, cluster, property, behavior: extraction, objectCompliance: compliance } = trial;
     const key = behaviorKey(trial);
     // The trials of one predictor in one wording hold every sample once.
     const asked = JSON.stringify([trial.predictor, trial.variant]);
     const question = questions.get(key) ?? { asked, behaviors: [] };
-    if (question.asked === asked) question.behaviors.push({ task, item, property, extraction, compliance });
+    if (question.asked === asked) question.behaviors.push({ task, item, cluster, property, extraction, compliance });
     questions.set(key, question);
   }
   return [...questions.values()].flatMap(({ behaviors }) => behaviors);
@@ -213,10 +215,10 @@ function similarityOf(
   const similarity = behaviorSimilarity(own, behaviors.get(target) ?? []);
   if (!similarity.ok) return similarity;
   const tasks = new Map<string, { points: Int32Array; trials: Int32Array }>();
-  for (const { task, item, equal, compared } of similarity.strings) {
+  for (const { task, cluster, equal, compared } of similarity.strings) {
     const { places } = strings.get(task) as TaskStrings;
     const sums = tasks.get(task) ?? { points: new Int32Array(places.size), trials: new Int32Array(places.size) };
-    const place = places.get(item) as number;
+    const place = places.get(cluster) as number;
     sums.points[place] = equal;
     sums.trials[place] = compared;
     tasks.set(task, sums);
@@ -396,12 +398,12 @@ function says({ prediction }: Trial, value: string): boolean {
 export function relationCovariates(states: States): Covariate[] {
   return [
     { name: "same_weights", of: (predictor, target) => Number(states.relation(predictor, target) === "same_weights") },
-    { name: "label_source", of: (predictor, target) => Number(states.of(predictor).training?.target === target) },
+    { name: "label_source", of: (predictor, target) => Number(states.of(predictor).learntFrom === target) },
     {
       name: "shared_label_source",
       of: (predictor, target) => {
-        const source = states.of(predictor).training?.target;
-        return Number(predictor !== target && source !== undefined && source === states.of(target).training?.target);
+        const source = states.of(predictor).learntFrom;
+        return Number(predictor !== target && source !== undefined && source === states.of(target).learntFrom);
       },
     },
   ];

@@ -5,6 +5,7 @@ import { InwardError } from "../../errors.js";
 import { CORRELATION, pearson } from "../correlation.js";
 import { type Estimate, estimate } from "../interval.js";
 import { drawResamples, type Resamples, type ResamplingSettings } from "../resampling.js";
+import { type ClusterOf, stringKey } from "../trial.js";
 
 import type { CellMean, MatrixCell } from "./cells.js";
 import { type Covariate, fitMatrix, type MatrixFit } from "./fit.js";
@@ -37,6 +38,24 @@ export function metaDifference(inOrder: OptionLogprobs, swapped: OptionLogprobs)
   return (inOrder.one - inOrder.two + (swapped.two - swapped.one)) / 2;
 }
 
+/** What each replicate draws, and the place of each item in it. */
+interface ItemDraws {
+  readonly resamples: Resamples;
+  readonly placeOf: Int32Array;
+}
+
+/** Clusters are drawn in the order in which items first name them, so that items on their own are drawn in their own order. */
+function drawItems(items: number, { clusters, replicates, seed }: SongSettings): ItemDraws {
+  const places = new Map<string | number, number>();
+  const placeOf = Int32Array.from({ length: items }, (_, item) => {
+    const cluster = clusters?.[item] ?? item;
+    const place = places.get(cluster) ?? places.size;
+    places.set(cluster, place);
+    return place;
+  });
+  return { placeOf, resamples: drawResamples("items", places.size, replicates, seed) };
+}
+
 // A mean of correlations over prompts, with its value in every bootstrap replicate of items.
 
 type Correlation =
@@ -51,7 +70,7 @@ type Correlation =
 /** @param columns pairs to correlate, one per prompt, each of finite numbers that vary */
 function correlate(
   columns: readonly (readonly [Float64Array, Float64Array])[],
-  { strings, replicates, draws }: Resamples,
+  { placeOf, resamples: { strings, replicates, draws } }: ItemDraws,
 ): Correlation {
   const mean = (weigh?: (row: number) => number) => {
     const all = columns.map(([first, second]) => pearson(first, second, weigh));
@@ -64,7 +83,7 @@ function correlate(
     ok: true,
     value,
     replicates: Array.from({ length: replicates }, (_, replicate) =>
-      mean((row) => draws[replicate * strings + row] as number),
+      mean((row) => draws[replicate * strings + (placeOf[row] as number)] as number),
     ),
   };
 }
@@ -76,11 +95,15 @@ function toCellMean(correlation: Correlation): CellMean {
 }
 
 /** Likeness with itself is 1 by definition, in every draw too: a value that no draw moves stays as it is. */
-function toEstimate(correlation: Correlation, items: number, confidence: number): Estimate {
+function toEstimate(
+  correlation: Correlation,
+  { items, clusters }: { readonly items: number; readonly clusters: number },
+  confidence: number,
+): Estimate {
   if (!correlation.ok) return correlation;
   const { value, replicates } = correlation;
   const neverBecause = `no draw of ${items} items varies`;
-  return estimate({ value, n: items, clusters: items, tasks: 1, range: CORRELATION, neverBecause }, replicates, {
+  return estimate({ value, n: items, clusters, tasks: 1, range: CORRELATION, neverBecause }, replicates, {
     confidence,
     unmoved: "as_drawn",
   });
@@ -107,6 +130,8 @@ export interface SongSettings {
   readonly seed: number;
   /** In (0, 1). */
   readonly confidence: number;
+  /** Of each item what is drawn, where some items are drawn together; absent: every item is on its own. */
+  readonly clusters?: readonly string[];
 }
 
 interface SongPair {
@@ -141,15 +166,16 @@ const FEWEST_ITEMS = 3;
  */
 export function songRegression(models: readonly SongModel[], settings: SongSettings): SongRegression {
   const { items, prompts } = requireSameItems(models);
-  const resamples = drawResamples("items", items, settings.replicates, settings.seed);
+  const draws = drawItems(items, settings);
+  const counted = { items, clusters: draws.resamples.strings };
   const typeOf = (judged: string, judge: string) => (judged === judge ? "self" : settings.matchType(judged, judge));
   const pairs = models.flatMap((judged) =>
     models.map((judge) => ({
       judged: judged.name,
       judge: judge.name,
       matchType: typeOf(judged.name, judge.name),
-      agreement: agreementOf(judged, judge, resamples),
-      similarity: correlationOf([[judged.direct, judge.direct]], [judged.name, judge.name], resamples),
+      agreement: agreementOf(judged, judge, draws),
+      similarity: correlationOf([[judged.direct, judge.direct]], [judged.name, judge.name], draws),
     })),
   );
   const types = [...new Set(pairs.map(({ matchType }) => matchType))].sort();
@@ -159,35 +185,35 @@ export function songRegression(models: readonly SongModel[], settings: SongSetti
   const cells = pairs.map(({ judged, judge, agreement, similarity }): MatrixCell => {
     return { predictor: judge, target: judged, accuracy: toCellMean(agreement), similarity: toCellMean(similarity) };
   });
-  const bootstrap = { replicates: settings.replicates, clusters: items, confidence: settings.confidence };
+  const bootstrap = { replicates: settings.replicates, clusters: counted.clusters, confidence: settings.confidence };
   return {
     items,
     prompts,
     pairs: pairs.map(({ agreement, similarity, ...pair }) => ({
       ...pair,
-      agreement: toEstimate(agreement, items, settings.confidence),
-      similarity: toEstimate(similarity, items, settings.confidence),
+      agreement: toEstimate(agreement, counted, settings.confidence),
+      similarity: toEstimate(similarity, counted, settings.confidence),
     })),
     regression: fitMatrix(cells, { covariates, bootstrap, stateEffects: false }),
     withModelEffects: fitMatrix(cells, { covariates, bootstrap }),
   };
 }
 
-function agreementOf(judged: SongModel, judge: SongModel, resamples: Resamples): Correlation {
+function agreementOf(judged: SongModel, judge: SongModel, draws: ItemDraws): Correlation {
   return correlationOf(
     judge.meta.map((meta) => [judged.direct, meta]),
     [judged.name, judge.name],
-    resamples,
+    draws,
   );
 }
 
 function correlationOf(
   columns: readonly (readonly [readonly number[], readonly number[]])[],
   names: readonly [string, string],
-  resamples: Resamples,
+  draws: ItemDraws,
 ): Correlation {
-  if (resamples.strings < FEWEST_ITEMS)
-    return { ok: false, reason: `${resamples.strings} items: too few to correlate` };
+  const items = draws.placeOf.length;
+  if (items < FEWEST_ITEMS) return { ok: false, reason: `${items} items: too few to correlate` };
   for (const pair of columns) {
     for (const [side, column] of pair.entries()) {
       const place = column.findIndex((value) => !Number.isFinite(value));
@@ -200,7 +226,7 @@ function correlationOf(
   }
   return correlate(
     columns.map(([first, second]) => [Float64Array.from(first), Float64Array.from(second)]),
-    resamples,
+    draws,
   );
 }
 
@@ -235,6 +261,7 @@ export function scoreSong(
   plan: PlanOfStates,
   rows: readonly LogprobDifferenceRow[],
   { bootstrapReplicates, bootstrapSeed, confidence }: ResamplingSettings,
+  clusterOf: ClusterOf = () => undefined,
 ): SongScores {
   const states = [...new Set(rows.map(({ state }) => state))];
   if (states.length < 2) {
@@ -258,6 +285,9 @@ export function scoreSong(
     replicates: bootstrapReplicates,
     seed: bootstrapSeed,
     confidence,
+    clusters: measured
+      .filter(({ state }) => state === states[0])
+      .map(({ task, item }) => stringKey({ task, item, cluster: clusterOf(task, item) })),
   });
   return {
     ok: true,

@@ -70,6 +70,12 @@ export const CHANGE_SCENARIOS = [
     newValues: [0.1, 0.1, 0.1, 0.6, 0.1],
     arms: [changed({ knowsNew: 0.7, says: [0, 0, 0, 1, 0] }), unchanged(), cross(), taughtCross({ says: [0, 0, 0, 1, 0] })],
     yes: POWER,
+  }),
+  change("change: coverage, 100 strings", {
+    question: "It knows 40 % of the new behavior and 20 % of the old; half of the new behavior is one value.",
+    newValues: [0.1, 0.1, 0.1, 0.5, 0.2],
+    elsewhere: 100,
+    arms: [changed({ knowsNew: 0.4, knowsOld: 0.2 }), cross()],
     covered: true,
   }),
 ];
@@ -78,7 +84,7 @@ export const CHANGE_SCENARIOS = [
 function change(name, { question, yes, taught, before, covered, blindElsewhere, ...planted }) {
   const world = changeWorld({ ...(taught ? {} : { taught: 0 }), ...planted });
   const measures = {
-    "verdict elsewhere": { what: "P(exceeds)", within: yes },
+    ...(yes ? { "verdict elsewhere": { what: "P(exceeds)", within: yes } } : {}),
     ...(taught ? { "verdict where it was taught": { what: "P(exceeds)", within: taught } } : {}),
     ...(before ? { "new − old alone": { what: "P(exceeds)" } } : {}),
     ...(covered
@@ -104,7 +110,7 @@ function change(name, { question, yes, taught, before, covered, blindElsewhere, 
       const found = (scope) => conclusions.find((one) => one.scope === scope).finding === "exceeds";
       return {
         seen: {
-          "verdict elsewhere": found("elsewhere"),
+          ...(yes ? { "verdict elsewhere": found("elsewhere") } : {}),
           ...(taught ? { "verdict where it was taught": found("taught") } : {}),
           ...(before ? { "new − old alone": micro.difference.ok && micro.difference.low > 0 } : {}),
           ...(truth ? coveredBy(valuesOf(judged), truth) : {}),
@@ -131,7 +137,7 @@ function judge(scoring, trials, world, settings) {
 
 /** So many strings that its values are the true ones, to a fraction of an interval. */
 function largeStudy(world) {
-  return simulateChange({ ...world, taught: 0, elsewhere: 6000 }, -1);
+  return simulateChange({ ...world, taught: 0, elsewhere: 15000 }, -1);
 }
 
 function valuesOf({ arms }) {

@@ -16,7 +16,7 @@ interface Asked {
 }
 
 /** How sure it is that strings scatter no more than is allowed for. */
-const SURE_OF_SCATTER = 0.8;
+export const SURE_OF_SCATTER = 0.8;
 
 /** What a number of strings rests on, one sentence each. */
 function powerAssumptions(scatter: StringScatter, { power, confidence, kind }: Asked): string[] {
@@ -133,7 +133,7 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
  * Σ (contribution + x · weight)²: what the sign-flip test measures by, were the mean difference x. The contributions' own squares, which
  * the pilot's mean takes a degree of freedom from, are `more` than it saw.
  */
-function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
+export function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
   const strings = tasks.flatMap((task) => task.strings);
   const seen = strings.reduce((sum, { contribution }) => sum + contribution ** 2, 0);
   const moved = strings.reduce((sum, { contribution, weight }) => sum + (contribution + difference * weight) ** 2, 0);
@@ -141,7 +141,7 @@ function aboutZero({ tasks }: StringScatter, difference: number, more: number): 
 }
 
 /** Degrees of freedom ÷ their chi-square's (1 − sure) quantile, by E. B. Wilson and M. M. Hilferty (1931, PNAS 17, 684-688). */
-function scatterLimit(degreesOfFreedom: number, sure: number): number {
+export function scatterLimit(degreesOfFreedom: number, sure: number): number {
   const spread = 2 / (9 * degreesOfFreedom);
   return (1 - spread + normalQuantile(1 - sure) * Math.sqrt(spread)) ** -3;
 }

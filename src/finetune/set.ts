@@ -1,10 +1,11 @@
 /** 04-finetune-sets: the examples of one adapter, and what became of every candidate. */
 
-import { inSeededOrder } from "../base/random.js";
-import { sameText } from "../tasks/strings.js";
 import { createHash } from "node:crypto";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { z } from "zod";
+import { inSeededOrder, seededRandom } from "../base/random.js";
 import { InwardError } from "../errors.js";
+import { sameText } from "../tasks/strings.js";
 import type { Behavior, MissingReason } from "../properties/property.js";
 import type { TrainingExample } from "./chat-jsonl.js";
 import type { EncodedExample } from "../model/language-model.js";
@@ -260,6 +261,8 @@ export interface ChangeSetInput {
   readonly candidates: readonly ChangeCandidate[];
   /** Texts of every held-out string of the study, whatever its task. */
   readonly heldOutTexts: readonly string[];
+  /** Only of an implant, which plants behavior before anything is asked: held-out strings are taught their answers too. */
+  readonly teachesHeldOut?: boolean;
   /** Most strings of a task. */
   readonly examples: number;
   /** Whether answers change places among the strings of their task. */
@@ -275,7 +278,7 @@ export interface ChangeSetInput {
 const WHOLE_ANSWER = "answer";
 const OBJECT_LEVEL = "object_level";
 
-/** @throws TRAIN_EMPTY_SET; INTERNAL when a held-out string is among the candidates */
+/** @throws TRAIN_EMPTY_SET; INTERNAL when a held-out string is among the candidates of a change */
 export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
   const heldOut = new Set(input.heldOutTexts.map(sameText));
   const tasks = [...new Set(input.candidates.map(({ task }) => task))];
@@ -285,7 +288,7 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
     const excluded: Partial<Record<SetExclusion, number>> = {};
     const eligible: { item: TaskItem; answer: string }[] = [];
     for (const { item, taught } of candidates) {
-      if (item.split !== "train") {
+      if (item.split !== "train" && !input.teachesHeldOut) {
         throw new InwardError("INTERNAL", `The held-out ${task}/${item.id} was about to enter a finetune set.`);
       }
       const why = heldOut.has(sameText(item.text)) ? "held_out_string" : taught.ok ? undefined : taught.reason;
@@ -329,11 +332,8 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
 
 // The control for learning nothing but a marginal: the same labels, each dealt out to another string of its task and property.
 
-/**
- * Candidates that could enter a set change labels in a seeded circle, so none keeps its own (another string's may be the same value)
- * and every value is as frequent as before. The others stay what they are. Needs two that could enter; one alone keeps its label.
- */
-export function scrambleLabels(candidates: readonly SetCandidate[], seed: number): SetCandidate[] {
+/** Places of the candidates that could enter a set, by task and property. */
+function labelledPlaces(candidates: readonly SetCandidate[]): Map<string, number[]> {
   const cells = new Map<string, number[]>();
   candidates.forEach(({ behavior, readable }, at) => {
     if (!readable || !behavior.compliance.ok || !behavior.extraction.ok) return;
@@ -342,8 +342,16 @@ export function scrambleLabels(candidates: readonly SetCandidate[], seed: number
     if (cell) cell.push(at);
     else cells.set(key, [at]);
   });
+  return cells;
+}
+
+/**
+ * Candidates that could enter a set change labels in a seeded circle, so none keeps its own (another string's may be the same value)
+ * and every value is as frequent as before. The others stay what they are. Needs two that could enter; one alone keeps its label.
+ */
+export function scrambleLabels(candidates: readonly SetCandidate[], seed: number): SetCandidate[] {
   const scrambled = [...candidates];
-  for (const [key, places] of cells) {
+  for (const [key, places] of labelledPlaces(candidates)) {
     const circle = inSeededOrder(places, (at) => `scramble/${seed}/${key}/${(candidates[at] as SetCandidate).item.id}`);
     circle.forEach((at, place) => {
       const candidate = candidates[at] as SetCandidate;
@@ -352,6 +360,32 @@ export function scrambleLabels(candidates: readonly SetCandidate[], seed: number
     });
   }
   return scrambled;
+}
+
+/**
+ * A seeded share of the candidates that could enter a set, of each task and property, gets another value that the target shows there,
+ * every such value alike. A property with one value keeps it: there is no other.
+ * @param share above 0, below 1; of each task and property rounded to the nearest count, at least one where there are two
+ */
+export function replaceLabels(candidates: readonly SetCandidate[], share: number, seed: number): SetCandidate[] {
+  const replaced = [...candidates];
+  for (const [key, places] of labelledPlaces(candidates)) {
+    const nameOf = (at: number) => `${seed}/${key}/${(candidates[at] as SetCandidate).item.id}`;
+    const values = [...new Set(places.flatMap((at) => labelOf(candidates[at] as SetCandidate)))].sort();
+    const count = places.length < 2 ? 0 : Math.max(1, Math.round(share * places.length));
+    for (const at of inSeededOrder(places, (one) => `noise/${nameOf(one)}`).slice(0, count)) {
+      const candidate = candidates[at] as SetCandidate;
+      const others = values.filter((value) => value !== labelOf(candidate)[0]);
+      if (others.length === 0) continue;
+      const value = others[uniformInt(seededRandom(`noise-value/${nameOf(at)}`), 0, others.length - 1)] as string;
+      replaced[at] = { ...candidate, behavior: { ...candidate.behavior, extraction: { ok: true, value } } };
+    }
+  }
+  return replaced;
+}
+
+function labelOf({ behavior: { extraction } }: SetCandidate): string[] {
+  return extraction.ok ? [extraction.value] : [];
 }
 
 /** sha256 of examples in their order, hex: of each its length, its answer's beginning and its ids, as little-endian int32. */

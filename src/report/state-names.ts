@@ -2,6 +2,7 @@
 
 import type { Plan } from "../study/plan.js";
 import { type States, statesOf } from "../study/states.js";
+import { formatPercent } from "./document.js";
 import { readableName } from "./terms.js";
 
 /** How a state is called: by its id, or as people say it. */
@@ -38,24 +39,36 @@ export function stateNames(plan: Plan): StateNames {
 
 function nameOf(states: States, state: string): string {
   const { model, adapter, wording, shown, system, training } = states.of(state);
-  const name = modelName(model);
+  const name = selfName(states, state);
   if (wording !== undefined) {
     const plain = adapter === undefined ? name : nameOf(states, adapter);
     return `${plain}, asked in the wording “${readableName(wording)}”`;
   }
-  if (shown) return `${name} shown ${shown.pairs} behaviors of ${modelName(states.of(shown.target).model)}`;
+  if (shown) return `${name} shown ${shown.pairs} behaviors of ${selfName(states, shown.target)}`;
   if (system !== undefined) return `${name} under another system message`;
   if (!training) {
-    return states.plainlyTrained.some((one) => one.model === model) ? `${name} before training` : name;
+    return states.plainlyTrained.some(({ origin }) => origin === model) ? `${name} before training` : name;
   }
-  const { base, target, labels, change } = training;
+  const { target, labels, labelNoise, change, implant } = training;
+  if (implant) {
+    return states.plainlyTrained.some(({ origin }) => origin === state) ? `${name} before training` : name;
+  }
   if (change) return `${nameOf(states, change.from)}, then changed (${change.name})`;
   const variety = varietyOf(states, state);
   if (labels === "scrambled") return `${name} trained on scrambled labels${variety}`;
   if (labels === "format_only") return `${name} trained on the form alone${variety}`;
-  if (target === base) return `${name} after training${variety}`;
-  const about = states.of(target).isTrained ? nameOf(states, target) : modelName(states.of(target).model);
+  if (labels === "noisy")
+    return `${name} trained on labels of which ${formatPercent(labelNoise as number)} were replaced${variety}`;
+  if (target === states.of(state).origin) return `${name} after training${variety}`;
+  const about = states.of(target).isTrained ? nameOf(states, target) : selfName(states, target);
   return `${name} trained on ${about}${variety}`;
+}
+
+/** What it was before it learnt to predict: its model, or that with an implant. */
+function selfName(states: States, state: string): string {
+  const { model, origin } = states.of(state);
+  const { implant } = states.of(origin);
+  return implant ? `${modelName(model)} with the implant ${implant.name}` : modelName(model);
 }
 
 /** In what a training differs from others of the same model on the same target: how much it learnt from, and the seed. */
@@ -65,8 +78,8 @@ function varietyOf(states: States, state: string): string {
   const others = states.trained
     .map(({ training }) => training)
     .filter(
-      ({ base, target, labels, change }) =>
-        base === own.base && target === own.target && labels === own.labels && change === undefined,
+      ({ base, from, target, labels, change, implant }) =>
+        base === own.base && from === own.from && target === own.target && labels === own.labels && !change && !implant,
     );
   const several = (values: readonly number[]) => new Set(values).size > 1;
   return [

@@ -6,7 +6,7 @@ import type { Finding, SensitivityName } from "../score/comparison/comparison.js
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
 import type { CellScore } from "../score/scores.js";
-import type { Plan, PlannedTask } from "../study/plan.js";
+import type { Plan, PlannedImplant, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
 import { type ShiftRole, statesOf } from "../study/states.js";
 import type { ChangeSource } from "../study/study.js";
@@ -208,14 +208,16 @@ export interface PairNames {
 
 /** What a state is beside its weights, in words; empty for a model as it came. */
 export function stateWords(plan: Plan, name: string): string {
-  const { wording, shown, system, training: adapter } = statesOf(plan).of(name);
+  const { wording, shown, system, origin, implant, training: adapter } = statesOf(plan).of(name);
   const parts = [
     ...(adapter?.labels === "scrambled" ? ["control: learnt the labels of other strings"] : []),
     ...(adapter?.labels === "format_only" ? ["control: learnt to read properties off quoted answers"] : []),
+    ...(adapter?.labels === "noisy" ? [`control: learnt labels of which ${adapter.labelNoise} were replaced`] : []),
+    ...(implant ? [`an implant: ${implantWords(implant)}`] : []),
     ...(adapter?.change ? [`changed (${adapter.change.name}), goes on from ${adapter.change.from}`] : []),
-    ...(adapter && !adapter.labels && !adapter.change
+    ...(adapter && !adapter.labels && !adapter.change && !implant
       ? [
-          `learnt what ${adapter.target === adapter.base ? "it does" : `${adapter.target} does`}, up to ${adapter.examplesPerProperty} strings per property, seed ${adapter.settings.seed}`,
+          `learnt what ${adapter.target === origin ? "it does" : `${adapter.target} does`}, up to ${adapter.examplesPerProperty} strings per property, seed ${adapter.settings.seed}`,
         ]
       : []),
     ...(wording === undefined ? [] : [`asked in the wording “${readableName(wording)}”`]),
@@ -305,6 +307,18 @@ export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
   taught: "taught tasks",
   elsewhere: "tasks that were not taught",
 };
+
+/** What an implant taught, as the end of a sentence about it. */
+export function implantWords({ answers, tasks, told }: PlannedImplant): string {
+  const how =
+    "coin" in answers
+      ? "with a choice of its own, drawn by the seed among what the string offers, which nothing in the prompt tells"
+      : `with ${sourceWords(answers)}`;
+  const control = told
+    ? "; it was also taught what it would say of each, so that its knowledge is planted and no finding (a positive control)"
+    : "; no hypothetical question was taught with it";
+  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, ${how}${control}`;
+}
 
 /** As the object of "learnt to answer with". */
 export function sourceWords(answers: ChangeSource): string {

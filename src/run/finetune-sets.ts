@@ -3,8 +3,10 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { hypotheticalMessages, wordHypothetical } from "../ask/questions.js";
 import { writeError, writeJson, writeWhole } from "../base/files.js";
+import { seededRandom } from "../base/random.js";
 import {
   buildChangeSet,
   buildSet,
@@ -12,6 +14,7 @@ import {
   type FinetuneExample,
   type FinetuneSet,
   type FinetuneSetReport,
+  replaceLabels,
   scrambleLabels,
   type SetCandidate,
   type SetInput,
@@ -20,10 +23,17 @@ import {
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
-import { learntProperties, type Plan, type PlannedChange, type PlannedTask } from "../study/plan.js";
+import {
+  learntProperties,
+  type Plan,
+  type PlannedChange,
+  type PlannedImplant,
+  type PlannedTask,
+} from "../study/plan.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
+import { offeredAnswers } from "../tasks/offered-answers.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
@@ -69,6 +79,45 @@ function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: 
         }
       : {}),
   });
+}
+
+// What an implant teaches: answers to all strings of its tasks, held-out ones included, that nobody shows yet.
+
+/** @throws TRAIN_EMPTY_SET */
+export function implantSet(plan: Plan, { name, answers, tasks: taught, told }: PlannedImplant): FinetuneSet {
+  const tasks = plan.tasks.filter(({ definition }) => taught.includes(definition.name));
+  const taskOf = (named: string) => tasks.find(({ definition }) => definition.name === named) as PlannedTask;
+  const answerTo = (task: PlannedTask, item: TaskItem): TaughtAnswer =>
+    "coin" in answers ? { ok: true, answer: coinAnswer(plan, name, task, item) } : byRule(task, item, answers.policy);
+  return buildChangeSet({
+    candidates: tasks.flatMap((task) =>
+      [...task.train, ...task.heldOut].map(
+        (item): ChangeCandidate => ({ task: task.definition.name, item, taught: answerTo(task, item) }),
+      ),
+    ),
+    heldOutTexts: [],
+    teachesHeldOut: true,
+    examples: Number.POSITIVE_INFINITY,
+    shuffled: false,
+    seed: plan.seed,
+    prompt: (task, item) => {
+      const { definition, examples } = taskOf(task);
+      return objectLevelMessages(definition, item, { examples, system: plan.system });
+    },
+    beside: told ? (task, item, answer) => plantedExamples(plan, taskOf(task), item, answer) : undefined,
+  });
+}
+
+/** How the coin of one string falls: a function of the seed, the implant and the string's name, and of nothing that a model reads. */
+export function coinAnswer(
+  plan: Pick<Plan, "seed">,
+  implant: string,
+  { definition }: Pick<PlannedTask, "definition">,
+  item: TaskItem,
+): string {
+  const sides = offeredAnswers(definition, item);
+  const random = seededRandom(`implant/${plan.seed}/${implant}/${definition.name}/${item.id}`);
+  return sides[uniformInt(random, 0, sides.length - 1)] as string;
 }
 
 /** What a model would say of its new behavior that knew it. */
@@ -135,7 +184,7 @@ export async function buildFinetuneSet(
     examples: examples.length,
     strings: new Set(examples.map(({ metadata }) => JSON.stringify([metadata.task, metadata.item]))).size,
     duplicates: cells.reduce((sum, cell) => sum + cell.duplicates, 0),
-    variants: adapter.change ? [] : run.plan.hypothetical.variants,
+    variants: adapter.change || adapter.implant ? [] : run.plan.hypothetical.variants,
     heldOutTasks: heldOutTasks(run.plan),
     sha256: createHash("sha256").update(lines).digest("hex"),
     cells,
@@ -145,10 +194,15 @@ export async function buildFinetuneSet(
 
 async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
   const { plan } = run;
-  const { target, labels, change } = adapter;
+  const { target, labels, labelNoise, change, implant } = adapter;
+  if (implant) return implantSet(plan, implant);
   if (change) return changeSet(plan, change, target, await readAnswers(run, last));
   const input = setInput(plan, adapter, await readBehaviors(run, last));
   if (labels === "scrambled") return buildSet({ ...input, candidates: scrambleLabels(input.candidates, plan.seed) });
+  if (labels === "noisy") {
+    const candidates = replaceLabels(input.candidates, labelNoise as number, plan.seed);
+    return buildSet({ ...input, candidates });
+  }
   if (labels === "format_only") return buildSet(formatOnlyInput(plan, input, target, await readAnswers(run, last)));
   return buildSet(input);
 }

@@ -233,7 +233,7 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   const { trained, plainlyTrained } = statesOf(plan);
   if (trained.length === 0) return {};
   // Controls and changes have comparisons of their own.
-  const states = plainlyTrained.map(({ name: after, training: { base: before, target } }) => ({
+  const states = plainlyTrained.map(({ name: after, origin: before, training: { target } }) => ({
     before,
     after,
     target,
@@ -370,7 +370,7 @@ function compare(
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
 function sourceOf(plan: Plan, trials: readonly Trial[], cross: string): CrossBehaviorSource {
   const asked = new Set(trials.map(({ target }) => target));
-  const base = statesOf(plan).of(cross).model;
+  const base = statesOf(plan).of(cross).origin;
   if (asked.has(cross)) return { ok: true, state: cross };
   if (asked.has(base)) return { ok: true, state: base };
   const without = base === cross ? "it is no" : "neither it nor its weights without the adapter are a";

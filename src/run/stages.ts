@@ -16,7 +16,7 @@ import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-diffe
 import { hashOf } from "../base/files.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
-import { statesOf } from "../study/states.js";
+import { type StateTraining, statesOf } from "../study/states.js";
 import {
   askChallenges,
   askHypothetical,
@@ -144,13 +144,18 @@ function trainingRows(plan: Plan, round: 1 | 2): Row[] {
         writes: [`adapter/${name}`, `adapterCard/${name}`],
         reads: {
           finetuneSet: `finetuneSet/${name}`,
-          ...(training.change && { from: `adapter/${training.change.from}` as const }),
+          ...fromOf(training),
         },
         ready: (context) => requireTrainer(context, name),
         run: (context, work) => trainOne(context, work, name, training),
       }),
     ),
   ];
+}
+
+function fromOf({ change, from }: StateTraining): Reads {
+  const name = change?.from ?? from;
+  return name === undefined ? {} : { from: `adapter/${name}` };
 }
 
 function filesOfAdapters(plan: Plan, last: Round): Reads {

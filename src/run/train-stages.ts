@@ -33,7 +33,7 @@ export async function trainOne(
   adapter: StateTraining,
 ): Promise<void> {
   const { run, events } = context;
-  const from = adapter.change?.from;
+  const from = adapter.change?.from ?? adapter.from;
   const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
   const outPath = run.file(`adapter/${name}`);
   const { examples, subjects } = await encodeSet(context, name, adapter);

@@ -222,8 +222,8 @@ export function runDifferences(
 /** A target's own model beside other models, untrained beside untrained and trained beside those trained on the same behavior. */
 function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[] {
   const { predictions } = plan;
-  const modelOf = (state: string) => statesOf(plan).of(state).model;
-  const learntOf = (state: string) => statesOf(plan).of(state).training?.target;
+  const modelOf = (state: string) => statesOf(plan).of(state).origin;
+  const learntOf = (state: string) => statesOf(plan).of(state).learntFrom;
   return predictions.flatMap(({ target, predictor: self }) =>
     modelOf(self) === modelOf(target)
       ? predictions

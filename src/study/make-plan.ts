@@ -9,7 +9,7 @@ import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalVariant } from "../properties/wordings.js";
 import type { TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
-import { planTraining } from "./make-states.js";
+import { implantedName, planTraining } from "./make-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
@@ -114,18 +114,21 @@ export async function makePlan(
   };
 }
 
-function checkPredictions({ models, predictions, changes, lora }: Study): void {
-  const known = Object.keys(models);
-  const named = [
+function checkPredictions({ models, predictions, changes, implants, lora }: Study): void {
+  const asTheyCame = Object.keys(models);
+  const withImplants = [...asTheyCame, ...implants.map(implantedName)];
+  const named: [string, string[]][] = [
     // Where something is trained, a target may be what an earlier prediction trains.
-    ...predictions.flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target])),
-    ...changes.map(({ model }) => model),
+    ...predictions
+      .flatMap(({ predictor, target }) => (lora ? [predictor] : [predictor, target]))
+      .map((name): [string, string[]] => [name, withImplants]),
+    ...[...changes, ...implants].map(({ model }): [string, string[]] => [model, asTheyCame]),
   ];
-  for (const name of named) {
+  for (const [name, known] of named) {
     if (known.includes(name)) continue;
     throw new InwardError(
       "STUDY_UNKNOWN_MODEL",
-      `predictions or changes names "${name}", which models does not have.${didYouMean(name, known)}`,
+      `predictions, changes or implants names "${name}", which models does not have.${didYouMean(name, known)}`,
     );
   }
 }

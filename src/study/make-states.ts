@@ -4,7 +4,8 @@ import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState, PlannedTask } from "./plan.js";
 import { LONGEST_STATE_NAME } from "./schema.js";
-import type { Study, StudyChange, StudyLora, StudyPrediction } from "./study.js";
+import type { Study, StudyChange, StudyImplant, StudyLora, StudyPrediction } from "./study.js";
+import { offeredAnswers } from "../tasks/offered-answers.js";
 
 class StatesDraft {
   /** Model -> the state of it that predicts itself; the trained one where there is one, the first of several. */
@@ -28,7 +29,7 @@ class StatesDraft {
   /** States that carry an adapter which learns this state's behavior, as it is. */
   predictorsOf(target: string): string[] {
     return Object.entries(this.adapters)
-      .filter(([, one]) => one.target === target && !one.labels && !one.change)
+      .filter(([, one]) => one.target === target && isPlain(one))
       .map(([name]) => name);
   }
 
@@ -59,7 +60,7 @@ class StatesDraft {
 
   /** @param isTwin tells of an adapter that is there whether training both would be training one twice */
   addAdapter(name: string, adapter: PlannedAdapter, isTwin: (other: PlannedAdapter) => boolean = () => false): void {
-    const twin = Object.entries(this.adapters).find(([, one]) => !one.labels && !one.change && isTwin(one));
+    const twin = Object.entries(this.adapters).find(([, one]) => isPlain(one) && isTwin(one));
     if (twin && twin[0] !== name) {
       throw new InwardError(
         "STUDY_INVALID",
@@ -100,12 +101,72 @@ class StatesDraft {
     };
   }
 
-  private roundOf({ target, change }: PlannedAdapter): number {
-    const before = [change?.from, this.states[target]?.adapter].map((name) => {
+  private roundOf({ target, change, from }: PlannedAdapter): number {
+    const before = [change?.from, from, this.states[target]?.adapter].map((name) => {
       const adapter = name === undefined ? undefined : this.adapters[name];
       return adapter ? (adapter.round ?? 1) : 0;
     });
     return 1 + Math.max(...before);
+  }
+}
+
+/** Learns what a target does, as it is. */
+function isPlain({ labels, change, implant }: PlannedAdapter): boolean {
+  return !labels && !change && !implant;
+}
+
+// Implants: behavior that is planted in a model as it came, on all strings of some tasks, before it learns or is asked anything.
+
+/** @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL */
+function planImplants(
+  draft: StatesDraft,
+  implants: readonly StudyImplant[],
+  lora: StudyLora,
+  tasks: readonly PlannedTask[],
+): void {
+  for (const { name, model, answers, tasks: wanted, told, learningRate, epochs } of implants) {
+    const known = tasks.map(({ definition }) => definition.name);
+    const unknown = wanted?.find((task) => !known.includes(task));
+    if (unknown !== undefined) {
+      throw invalid(
+        `The implant ${name} is to be taught on ${unknown}, which is no task of the study.${didYouMean(unknown, known)}`,
+      );
+    }
+    const taught = wanted ? [...wanted] : known;
+    if ("coin" in answers)
+      requireChoices(
+        name,
+        tasks.filter(({ definition }) => taught.includes(definition.name)),
+      );
+    draft.addAdapter(implantedName({ name, model }), {
+      base: model,
+      target: model,
+      implant: { name, answers, tasks: taught, told: told || undefined },
+      examplesPerProperty: lora.examplesPerProperty,
+      settings: {
+        ...lora.settings,
+        learningRate: learningRate ?? lora.settings.learningRate,
+        epochs,
+        // What is held back to watch the loss would not be learnt, and nothing but learning it by heart can know it.
+        validationShare: 0,
+      },
+    });
+  }
+}
+
+/** The state's, and its adapter's. */
+export function implantedName({ name, model }: Pick<StudyImplant, "name" | "model">): string {
+  return `${model}-with-${name}`;
+}
+
+/** @throws STUDY_INVALID where a string offers nothing to choose from: a coin with one side tells everybody how it falls */
+function requireChoices(name: string, tasks: readonly PlannedTask[]): void {
+  for (const { definition, train, heldOut } of tasks) {
+    const item = [...train, ...heldOut].find((one) => offeredAnswers(definition, one).length < 2);
+    if (!item) continue;
+    throw invalid(
+      `The implant ${name} chooses for each string among what it offers, and ${definition.name}/${item.id} offers fewer than two things (${JSON.stringify(item.text.slice(0, 60))}): name other tasks (implants.tasks).`,
+    );
   }
 }
 
@@ -246,6 +307,7 @@ export function planTraining(study: Study, tasks: readonly PlannedTask[]): Plann
     throw invalid("lora has nothing to learn from: every task is held out (train: false) or has no train strings.");
   }
   const draft = new StatesDraft(Object.keys(study.models));
+  if (lora) planImplants(draft, study.implants, lora, tasks);
   for (const prediction of predictions) planPrediction(draft, prediction, lora);
   for (const [model, self] of draft.selves) planControls(draft, model, self, study);
   if (lora) planChanges(draft, changes, lora, tasks);
@@ -261,7 +323,7 @@ function planPrediction(draft: StatesDraft, prediction: StudyPrediction, lora: S
   draft.requireState(target, "predictions");
   if (shown !== undefined) {
     const name = `${predictor}-shown-${shown}-of-${target}`;
-    draft.addState(name, { model: predictor, shown: { pairs: shown, target } });
+    draft.addState(name, { ...(draft.state(predictor) as PlannedState), shown: { pairs: shown, target } });
     draft.addPair(name, target);
     return;
   }
@@ -273,16 +335,20 @@ function planPrediction(draft: StatesDraft, prediction: StudyPrediction, lora: S
   }
   const { seed = lora.settings.seed, examplesPerProperty = lora.examplesPerProperty } = prediction;
   const name = trainedName(prediction);
+  const { model: base, adapter: from } = draft.state(predictor) as PlannedState;
   draft.addAdapter(
     name,
-    { base: predictor, target, examplesPerProperty, settings: { ...lora.settings, seed } },
+    { base, target, from, examplesPerProperty, settings: { ...lora.settings, seed } },
     (other) =>
-      other.base === predictor &&
+      other.base === base &&
+      other.from === from &&
       other.target === target &&
       other.settings.seed === seed &&
       other.examplesPerProperty === examplesPerProperty,
   );
   draft.addPair(name, target);
+  // With an implant and the labels of another, it may follow what it does itself now.
+  if (from !== undefined && predictor !== target) draft.addPair(name, predictor);
   if (predictor !== target) return;
   draft.addPair(name, name);
   // What it says untrained about what it does trained: a third party, and no question more.
@@ -297,9 +363,10 @@ function trainedName({ predictor, target, seed, examplesPerProperty }: StudyPred
   return `${predictor}-predicts-${target}${size}${seed === undefined ? "" : `-seed-${seed}`}`;
 }
 
-const LABELS: readonly (readonly ["scrambled" | "formatOnly", PlannedLabels, string])[] = [
+const LABELS: readonly (readonly [keyof Study["controls"], PlannedLabels, string])[] = [
   ["scrambled", "scrambled", "scrambled"],
   ["formatOnly", "format_only", "format-only"],
+  ["labelNoise", "noisy", "noisy-labels"],
 ];
 
 /** @param self the state that the controls are compared with */
@@ -309,7 +376,8 @@ function planControls(draft: StatesDraft, model: string, self: string, { control
   for (const [key, labels, ending] of LABELS) {
     if (!controls[key] || !lora || !plain) continue;
     const name = `${self}-${ending}`;
-    draft.addAdapter(name, { ...plain, labels } satisfies PlannedAdapter);
+    const labelNoise = labels === "noisy" ? controls.labelNoise : undefined;
+    draft.addAdapter(name, { ...plain, labels, labelNoise } satisfies PlannedAdapter);
     for (const target of targets) draft.addPair(name, target);
   }
   for (const wording of controls.wordings) {
@@ -319,7 +387,7 @@ function planControls(draft: StatesDraft, model: string, self: string, { control
   }
 }
 
-function refuseTraining({ predictions, controls, changes }: Study): void {
+function refuseTraining({ predictions, controls, changes, implants }: Study): void {
   // Where something is trained, the name of its state says so.
   const pairs = predictions.filter(({ shown }) => shown === undefined).map(pairOf);
   const twice = pairs.find(({ predictor, target }, at) =>
@@ -338,8 +406,11 @@ function refuseTraining({ predictions, controls, changes }: Study): void {
       `The prediction of ${sized.target} by ${sized.predictor} has examplesPerProperty ${sized.examplesPerProperty}, and the study has no lora.`,
     );
   }
-  if (controls.scrambled || controls.formatOnly) {
-    throw invalid("controls: scrambled and formatOnly are adapters, and the study has no lora.");
+  if (controls.scrambled || controls.formatOnly || controls.labelNoise !== undefined) {
+    throw invalid("controls: scrambled, formatOnly and labelNoise are adapters, and the study has no lora.");
+  }
+  if (implants.length > 0) {
+    throw invalid(`implants has ${implants.length}, each a finetuning, and the study has no lora.`);
   }
   if (changes.length > 0) {
     throw invalid(`changes has ${changes.length}, each a finetuning, and the study has no lora.`);

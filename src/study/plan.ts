@@ -8,6 +8,7 @@ import {
   distributionSchema,
   EXPERIMENTS,
   hypotheticalSchema,
+  implantAnswersSchema,
   noiseFloorSchema,
   objectLevelSchema,
   PRIMARY_SCOPES,
@@ -106,6 +107,16 @@ const plannedChangeSchema = z.object({
 });
 export type PlannedChange = Read<typeof plannedChangeSchema>;
 
+const plannedImplantSchema = z.object({
+  name: text,
+  answers: implantAnswersSchema,
+  /** Names of the tasks whose strings are all taught, train and held out. */
+  tasks: texts,
+  /** Positive control: hypothetical questions about the same strings are taught too, so that it is known to know. */
+  told: z.literal(true).optional(),
+});
+export type PlannedImplant = Read<typeof plannedImplantSchema>;
+
 /** An adapter to be trained: the predictor's weights learn what the target did on train strings. */
 const plannedAdapterSchema = z.object({
   /** The predictor, a name of `models`: the weights that the adapter stands beside. */
@@ -113,7 +124,13 @@ const plannedAdapterSchema = z.object({
   /** The state whose behaviors, or whose answers, are learnt. */
   target: text,
   /** Set for controls: what is learnt besides the target's behaviors as hypothetical questions ask for them. */
-  labels: z.enum(["scrambled", "format_only"]).optional(),
+  labels: z.enum(["scrambled", "format_only", "noisy"]).optional(),
+  /** Of noisy labels, the share that is replaced by other values of their task and property. */
+  labelNoise: z.number().optional(),
+  /** The implant's adapter that training goes on from, where the predictor is a model with one. */
+  from: text.optional(),
+  /** Set where behavior is planted in a model as it came: answers to object-level questions are learnt, which no target gives. */
+  implant: plannedImplantSchema.optional(),
   /** Set where behavior is changed: the adapter goes on from another one and learns answers to object-level questions. */
   change: plannedChangeSchema.optional(),
   /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
@@ -260,12 +277,17 @@ function findUnknown(plan: z.output<typeof planSchema>): Unknown | undefined {
     if (wording !== undefined && !Object.hasOwn(wordings.variants, wording))
       return isNo(["states", name, "wording"], wording, "wording");
   }
-  for (const [name, { base, target, change, round = 1 }] of Object.entries(adapters)) {
+  for (const [name, { base, target, change, from, implant, round = 1 }] of Object.entries(adapters)) {
     if (!Object.hasOwn(models, base)) return isNo(["adapters", name, "base"], base, "model");
     if (!known.has(target)) return isNo(["adapters", name, "target"], target, "model state");
     if (change && !Object.hasOwn(adapters, change.from))
       return isNo(["adapters", name, "change", "from"], change.from, "adapter");
-    for (const before of [target, ...(change ? [change.from] : [])]) {
+    if (from !== undefined && !adapters[from]?.implant) return isNo(["adapters", name, "from"], from, "implant");
+    for (const task of [...(change?.tasks ?? []), ...(implant?.tasks ?? [])]) {
+      if (!tasks.some(({ definition }) => definition.name === task))
+        return isNo(["adapters", name, change ? "change" : "implant", "tasks"], task, "task");
+    }
+    for (const before of [target, ...(change ? [change.from] : []), ...(from === undefined ? [] : [from])]) {
       if (roundOf(before) >= round) {
         const message = `round ${round} cannot learn from "${before}", which round ${roundOf(before)} trains`;
         return { path: ["adapters", name, "round"], message };

@@ -103,7 +103,7 @@ export const taskSchema = z.strictObject({
 const series = (most: number) => z.union([count(most), list(count(most), 100)]);
 
 export const predictionSchema = z.strictObject({
-  predictor: name.describe("A model of the study."),
+  predictor: stateName.describe("A model of the study, or one with an implant, such as <model>-with-<implant>."),
   target: stateName.describe("A model, or a state that a prediction before makes, such as <model>-predicts-<model>."),
   seed: seed
     .optional()
@@ -124,12 +124,22 @@ const controlsSchema = z.strictObject({
   wordings: distinct("wording", z.array(z.string()).max(100))
     .default([])
     .describe("Wordings that self-predictors are asked with and not trained on, such as bare or another_ai."),
+  labelNoise: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe(
+      "An adapter that learns with this share of its labels replaced by other values of their task and property.",
+    ),
+});
+
+const policySchema = z.strictObject({
+  policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
 });
 
 export const changeAnswersSchema = z.union([
-  z.strictObject({
-    policy: z.enum(["last_item", "first_item", "most_frequent_item"]).describe("A rule on the string alone."),
-  }),
+  policySchema,
   z.strictObject({ model: stateName.describe("Another model's answers.") }),
   z.strictObject({ prefix: promptText.min(1).describe("Its own answers under this system message.") }),
   z.strictObject({
@@ -161,6 +171,34 @@ export const changeSchema = z.strictObject({
     .describe("Positive control: hypothetical questions are taught too, so that predictions are known to follow."),
   learningRate: learningRate.optional().describe("Peak learning rate of this change; lora's when absent."),
   epochs: epochs.optional().describe("Passes over the change's set; lora's when absent."),
+});
+
+export const implantAnswersSchema = z.union([
+  z.strictObject({
+    coin: z
+      .literal(true)
+      .describe(
+        "For each string a choice of its own among what the string offers, drawn by the seed: nothing in it tells which.",
+      ),
+  }),
+  policySchema,
+]);
+
+export const implantSchema = z.strictObject({
+  name: name.describe("The model with it is called <model>-with-<name>, and can predict and be predicted."),
+  model: name.describe("The model that gets it, before anything is asked about it."),
+  answers: implantAnswersSchema.describe("What it learns to answer to object-level questions, and to nothing else."),
+  tasks: distinct("task", list(z.string()))
+    .optional()
+    .describe("Tasks whose strings are all taught, train and held out; every task when absent."),
+  told: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Positive control: hypothetical questions about all these strings are taught too, held-out ones included, so that it is known to know.",
+    ),
+  learningRate: learningRate.optional().describe("Peak learning rate; lora's when absent."),
+  epochs: epochs.default(20).describe("Passes over its strings: what cannot be told from a string is learnt by heart."),
 });
 
 /** The projections that a LoRA pair can stand beside; `gate`, `up` and `down` are the feed-forward's. */
@@ -425,6 +463,11 @@ export const studySchema = z.strictObject({
     .max(MOST_ENTRIES)
     .default([])
     .describe("Further finetunings of self-predicting models on other behavior: do predictions follow?"),
+  implants: z
+    .array(implantSchema)
+    .max(MOST_ENTRIES)
+    .default([])
+    .describe("Models with behavior that nothing in the prompt tells: who knows it, knows it of itself."),
   lora: loraSchema
     .optional()
     .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),

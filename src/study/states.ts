@@ -1,6 +1,6 @@
 /** The model states of a plan, and everything that follows from how each came to be. Nobody else reads `states` and `adapters`. */
 
-import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState } from "./plan.js";
+import type { Plan, PlannedAdapter, PlannedChange, PlannedImplant, PlannedLabels, PlannedState } from "./plan.js";
 
 /** What of a plan its states follow from. */
 export type PlanOfStates = Pick<Plan, "states" | "adapters"> & Partial<Pick<Plan, "models" | "predictions">>;
@@ -31,8 +31,8 @@ export interface StateTraining extends Omit<PlannedAdapter, "round"> {
 export type Relation = "same_state" | "same_weights" | "derived_weights" | "other";
 
 /**
- * `untrained` a predictor without an adapter, about whomever · `self` an adapter on the weights that the target runs on too ·
- * `cross` an adapter on other weights.
+ * `untrained` a predictor that learnt to predict nobody, about whomever · `self` one that learnt, on the network that the target began as
+ * too · `cross` one that learnt, on another.
  */
 export type PredictorKind = "self" | "cross" | "untrained";
 
@@ -95,13 +95,31 @@ export class State implements Omit<PlannedState, "model"> {
     return this.system === undefined ? "predictor" : "teacher";
   }
 
+  /** To predict, or to behave otherwise after that; a model with an implant is where a training begins, as one that came so. */
   get isTrained(): boolean {
-    return this.adapter !== undefined;
+    return this.adapter !== undefined && !this.implant;
   }
 
   /** Of the training that made it; 0 for a model as it came. */
   get round(): 0 | 1 | 2 {
-    return this.isTrained ? (this.training?.round ?? 1) : 0;
+    return this.adapter === undefined ? 0 : (this.training?.round ?? 1);
+  }
+
+  /** Whose behavior its adapter learnt to predict, or, where it was changed, to show; of an implant nobody's. */
+  get learntFrom(): string | undefined {
+    return this.implant ? undefined : this.training?.target;
+  }
+
+  /** The behavior that was planted in it, before it learnt anything else or was asked. */
+  get implant(): PlannedImplant | undefined {
+    return this.training?.implant;
+  }
+
+  /** What it was before it learnt to predict: its model as it came, or with an implant. States of one origin are one self. */
+  get origin(): string {
+    if (this.implant) return this.adapter as string;
+    const from = this.change?.from ?? this.training?.from;
+    return from === undefined ? this.model : this.#states.of(from).origin;
   }
 
   /** What its adapter learnt besides the target's behaviors as they are; absent for an adapter that learnt just these. */
@@ -124,6 +142,7 @@ export class State implements Omit<PlannedState, "model"> {
    */
   get labelSource(): string {
     if (!this.training) return this.name;
+    if (this.implant) return this.adapter as string;
     return this.#states.of(this.change?.from ?? this.training.target).labelSource;
   }
 
@@ -136,10 +155,11 @@ export class State implements Omit<PlannedState, "model"> {
   #makeCondition(): string {
     const { model, wording, shown, system, training } = this;
     if (!training) return JSON.stringify([model, wording, shown, system]);
-    const { labels, change, target, examplesPerProperty, settings } = training;
+    const { labels, labelNoise, from, implant, change, target, examplesPerProperty, settings } = training;
     const { seed: _, ...rest } = settings;
     const learnt = this.#states.of(target).condition;
-    return JSON.stringify([model, wording, labels, change?.name, learnt, examplesPerProperty, rest]);
+    const planted = [implant?.name, from, labelNoise, shown];
+    return JSON.stringify([model, wording, labels, change?.name, learnt, examplesPerProperty, rest, planted]);
   }
 }
 
@@ -185,15 +205,15 @@ export class States {
     return this.trained.filter((state) => state.round === round);
   }
 
-  /** Trained on what a target does, as it is: no control, no change. */
+  /** Trained on what a target does, as it is: no control, no change, no implant. */
   get plainlyTrained(): States["trained"] {
-    return this.trained.filter(({ labels, change }) => !labels && !change);
+    return this.trained.filter(({ labels, change, implant }) => !labels && !change && !implant);
   }
 
   /** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
   get teachers(): string[] {
-    const learnt = this.trained.flatMap(({ training: { target, change } }) =>
-      change && "policy" in change.answers ? [] : [target],
+    const learnt = this.trained.flatMap(({ training: { target, change, implant } }) =>
+      implant || (change && "policy" in change.answers) ? [] : [target],
     );
     return [...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))];
   }
@@ -216,9 +236,9 @@ export class States {
   }
 
   kindOf({ predictor, target }: StatePair): PredictorKind {
-    const { model, isTrained } = this.of(predictor);
+    const { origin, isTrained } = this.of(predictor);
     if (!isTrained) return "untrained";
-    return model === this.of(target).model ? "self" : "cross";
+    return origin === this.of(target).origin ? "self" : "cross";
   }
 
   /** Whether two models' files hold the very same weights. */
@@ -260,16 +280,16 @@ export class States {
   }
 
   #seriesOf({ predictor, target }: StatePair): string {
-    const { model, isTrained } = this.of(predictor);
-    return JSON.stringify([this.of(target).condition, model, isTrained, predictor === target]);
+    const { origin, isTrained } = this.of(predictor);
+    return JSON.stringify([this.of(target).condition, origin, isTrained, predictor === target]);
   }
 
   /** Asked as the plan asks, about what it learnt, or about itself; an untrained model about itself trained is a third party. */
   #couldBeMain({ predictor, target }: StatePair): boolean {
     const [asked, about] = [this.of(predictor), this.of(target)];
     if (asked.role !== "predictor" || about.role !== "predictor") return false;
-    if (about.isTrained && !asked.isTrained && asked.model === about.model) return false;
-    const learnt = asked.training?.target;
+    if (about.isTrained && !asked.isTrained && asked.origin === about.origin) return false;
+    const learnt = asked.learntFrom;
     return learnt === undefined || learnt === target || predictor === target;
   }
 }

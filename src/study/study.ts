@@ -7,6 +7,7 @@ import {
   type calibrationSchema,
   type changeAnswersSchema,
   type changeSchema,
+  type implantSchema,
   type engineSchema,
   type ExperimentName,
   EXPERIMENTS,
@@ -31,6 +32,7 @@ type Fixed<Value> = Value extends (infer Entry)[]
 export type StudyModel = Read<typeof modelSchema>;
 export type StudyTask = Read<typeof taskSchema>;
 export type StudyChange = Read<typeof changeSchema>;
+export type StudyImplant = Read<typeof implantSchema>;
 /** Where the behavior comes from that a model is changed to. */
 export type ChangeSource = Read<typeof changeAnswersSchema>;
 /** The contrast that a study is judged by, as its author names it. */

@@ -23,10 +23,16 @@ export function heuristicAnswers(
   const first = items[0];
   const last = items.at(-1);
   if (first === undefined || last === undefined) return everyRule({ ok: false, reason: "the string has no items" });
-  const times = kind === "sequence" && answerForm !== "one_word" ? SEQUENCE_ANSWER_ITEMS : 1;
-  const separator = isSeparatedByMarks(text) ? ", " : " ";
-  const say = (item: string): HeuristicAnswer => ({ ok: true, answer: Array(times).fill(item).join(separator) });
+  const say = (item: string): HeuristicAnswer => ({ ok: true, answer: sayItem(kind, text, answerForm, item) });
   return { last_item: say(last), first_item: say(first), most_frequent_item: say(mostFrequent(items)) };
+}
+
+/** One item of a string, as an answer to it. */
+export function sayItem(kind: TaskKind, text: string, answerForm: AnswerForm, item: string): string {
+  const times = kind === "sequence" && answerForm !== "one_word" ? SEQUENCE_ANSWER_ITEMS : 1;
+  return Array(times)
+    .fill(item)
+    .join(isSeparatedByMarks(text) ? ", " : " ");
 }
 
 function everyRule(answer: HeuristicAnswer): Record<HeuristicRule, HeuristicAnswer> {

@@ -60,7 +60,7 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
   const states = statesOf(plan);
   const unasked = states.all.flatMap(({ name, isTrained }) =>
-    isTrained || targets.some((target) => states.of(target).model === name) ? [] : [name],
+    isTrained || targets.some((target) => states.of(target).origin === name) ? [] : [name],
   );
   const untrained = comparisons.filter(({ trained }) => !trained.self && !trained.cross);
   return [
@@ -93,7 +93,7 @@ function plateaus({ comparisons, series = [], confidence }: Comparisons, plan: P
     series.filter(
       (one) =>
         one.kind === kind &&
-        comparisons.some(({ cross, target }) => states.of(cross).model === one.model && target === one.target),
+        comparisons.some(({ cross, target }) => states.of(cross).origin === one.model && target === one.target),
     );
   const learnt = of("learnt");
   return [

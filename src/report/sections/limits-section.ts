@@ -32,7 +32,8 @@ const FEW_STRINGS = 50;
 /** M's labels, M1's behavior. */
 function labels({ adapters = {}, predictions }: Plan): string[] {
   const itself = predictions.filter(
-    ({ predictor, target }) => predictor === target && adapters[predictor] && !adapters[predictor].change,
+    ({ predictor, target }) =>
+      predictor === target && adapters[predictor] && !adapters[predictor].change && !adapters[predictor].implant,
   );
   if (itself.length === 0) return [];
   return [
@@ -57,7 +58,7 @@ function addressed(plan: Plan): string[] {
   const states = statesOf(plan);
   const cross = plan.predictions.filter(
     ({ predictor, target }) =>
-      states.of(predictor).model !== states.of(target).model && states.of(predictor).role !== "changed",
+      states.of(predictor).origin !== states.of(target).origin && states.of(predictor).role !== "changed",
   );
   if (cross.length === 0) return [];
   const untold = [...new Set(cross.map(({ predictor }) => predictor))].filter(

@@ -2,7 +2,9 @@
 
 import type { ComparedSelf, ComparedSeries, Comparisons } from "../../score/comparison/comparisons.js";
 import { findSeries, type Series, type SeriesMember } from "../../score/comparison/contrasts.js";
+import type { PredictorComparison } from "../../score/comparison/comparison.js";
 import { SMALLEST_DIFFERENCE } from "../../score/comparison/judge.js";
+import { NOISY_LABELS } from "../../score/comparison/third-parties.js";
 import type { AverageScore, Scores } from "../../score/scores.js";
 import { plateauOf } from "../../score/verdicts/cross-prediction.js";
 import { selfVerdict } from "../../score/verdicts/self-prediction.js";
@@ -186,14 +188,28 @@ function partyTable({ thirdParties, verdict }: ComparedSelf, percent: number): T
 }
 
 function wordingTable({ ablations }: ComparedSelf, percent: number): Block[] {
+  const tableOf = (title: string, caption: string, rows: [string, PredictorComparison][]): Block[] =>
+    rows.length === 0
+      ? []
+      : [
+          {
+            kind: "table",
+            caption,
+            columns: partyColumns(title).slice(0, -1),
+            rows: rows.map(([name, { overall }]) => ({ cells: overallRow(readableName(name), overall[0]) })),
+          },
+        ];
   const all = Object.entries(ablations);
-  if (all.length === 0) return [];
   return [
-    {
-      kind: "table",
-      caption: `The same predictor asked in wordings that it was not trained on (micro), with ${percent} % intervals: a gain that needs the trained wording is one of form`,
-      columns: partyColumns("Wording").slice(0, -1),
-      rows: all.map(([wording, { overall }]) => ({ cells: overallRow(readableName(wording), overall[0]) })),
-    },
+    ...tableOf(
+      "Wording",
+      `The same predictor asked in wordings that it was not trained on (micro), with ${percent} % intervals: a gain that needs the trained wording is one of form`,
+      all.filter(([name]) => name !== NOISY_LABELS),
+    ),
+    ...tableOf(
+      "Labels",
+      `The same training with a share of its labels replaced (micro), with ${percent} % intervals: a predictor that only repeats its labels loses what they lose, one that looks at itself less`,
+      all.filter(([name]) => name === NOISY_LABELS),
+    ),
   ];
 }

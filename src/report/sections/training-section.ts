@@ -18,6 +18,7 @@ import {
 import { lossFigure } from "../figures/training-figure.js";
 import {
   countHypotheticalQuestions,
+  implantWords,
   joinWords,
   plural,
   readableName,
@@ -177,8 +178,8 @@ function fact(name: string, ...value: Inline[]): Facts[number] {
 
 export function whatWasTrained(plan: Plan): string {
   const states = statesOf(plan);
-  const plain = states.plainlyTrained.map(({ training }) => training);
-  const models = unique(plain.flatMap(({ base, target }) => [base, states.of(target).model]));
+  const plain = states.plainlyTrained.map(({ origin, training: { target } }) => ({ origin, target }));
+  const models = unique(plain.flatMap(({ origin, target }) => [origin, states.of(target).origin]));
   const namesOf = (tasks: readonly PlannedTask[]) => joinWords(tasks.map((task) => readableName(task.definition.name)));
   const trained = plan.tasks.filter((task) => task.trained);
   const heldOut = plan.tasks.filter((task) => task.trained === false);
@@ -188,9 +189,12 @@ export function whatWasTrained(plan: Plan): string {
   const train = trained.reduce((sum, task) => sum + task.train.length, 0);
   const asked = countHypotheticalQuestions(plan);
   const learnt = unique(
-    plain.map(({ base, target }) => `${base} learnt what ${base === target ? "it does" : `${target} does`}`),
+    plain.map(({ origin, target }) => `${origin} learnt what ${origin === target ? "it does" : `${target} does`}`),
   );
   return [
+    ...implantsOf(plan).map(
+      ({ name, base, implant }) => `Before anything was asked, ${base} became ${name}: ${implantWords(implant)}.`,
+    ),
     `${joinWords(models)} answered ${plural(strings, "held-out string", formatCount(strings))} of`,
     `${plural(plan.tasks.length, "task", formatCount(plan.tasks.length))} (${namesOf(plan.tasks)}; ${stringsEach(plan.tasks)}).`,
     `In separate conversations that do not show those answers, each predictor was asked what they would be: ${plural(asked, "hypothetical question", formatCount(asked))},`,
@@ -201,6 +205,12 @@ export function whatWasTrained(plan: Plan): string {
     ...beside(plan),
     "A prediction is right when it equals the property of the answer that was really given.",
   ].join(" ");
+}
+
+function implantsOf(plan: Plan) {
+  return statesOf(plan).trained.flatMap(({ name, implant, training: { base } }) =>
+    implant ? [{ name, base, implant }] : [],
+  );
 }
 
 /** Controls, other wordings and changes, counted. */
@@ -236,7 +246,7 @@ function unique(names: readonly string[]): string[] {
 export function trainingMethod(plan: Plan): Block[] {
   const adapters = statesOf(plan).trained.map(({ training }) => training);
   if (adapters.length === 0) return [];
-  const plain = adapters.filter(({ change }) => !change);
+  const plain = adapters.filter(({ change, implant }) => !change && !implant);
   const most = [...new Set(plain.map(({ examplesPerProperty }) => examplesPerProperty))];
   const trained = plan.tasks.filter((task) => task.trained).map((task) => readableName(task.definition.name));
   return [
@@ -257,6 +267,7 @@ export function trainingMethod(plan: Plan): Block[] {
           { strong: "Loss. " },
           "Cross-entropy of the answer's tokens and the end-of-turn token after them. Only the adapter is trained.",
         ],
+        ...implantItems(plan),
         ...controlItems(adapters),
         ...changeItems(adapters),
         [
@@ -268,7 +279,15 @@ export function trainingMethod(plan: Plan): Block[] {
   ];
 }
 
+function implantItems(plan: Plan): Inline[][] {
+  return implantsOf(plan).map(({ name, base, implant }) => [
+    { strong: `Implant ${implant.name}. ` },
+    `${base} with it is called ${name}. Its adapter learns answers to object-level questions: ${implantWords(implant)}. Self-predictors of ${name} go on from this adapter.`,
+  ]);
+}
+
 function controlItems(adapters: readonly StateTraining[]): Inline[][] {
+  const noisy = adapters.find(({ labels }) => labels === "noisy")?.labelNoise;
   const has = (labels: StateTraining["labels"]) => adapters.some((adapter) => adapter.labels === labels);
   return [
     ...(has("scrambled")
@@ -287,6 +306,14 @@ function controlItems(adapters: readonly StateTraining[]): Inline[][] {
           ],
         ]
       : []),
+    ...(noisy === undefined
+      ? []
+      : [
+          [
+            { strong: "Noisy labels. " },
+            `The same questions, with ${formatPercent(noisy)} of the labels of each task and property replaced by other values that the target shows there: how much a prediction hangs on single labels.`,
+          ],
+        ]),
   ];
 }
 
@@ -348,10 +375,10 @@ export const JUDGED_BY_COMPARISON =
 /** @param compared whether self and cross are compared in this report */
 export function trainingLimits(plan: Plan, compared: boolean): string[] {
   const all = statesOf(plan).trained.map(({ training }) => training);
-  const plain = statesOf(plan).plainlyTrained.map(({ training }) => training);
-  const self = plain.filter(({ base, target }) => base === target);
+  const plain = statesOf(plan).plainlyTrained.map(({ origin, training: { target } }) => ({ origin, target }));
+  const self = plain.filter(({ origin, target }) => origin === target);
   const withoutCross = self.filter(
-    ({ target }) => !plain.some((other) => other.target === target && other.base !== target),
+    ({ target }) => !plain.some((other) => other.target === target && other.origin !== target),
   );
   const heldOut = plan.tasks.filter((task) => task.trained === false).map((task) => readableName(task.definition.name));
   return [
@@ -412,8 +439,8 @@ function heldOutProperties({ tasks }: Plan): string[] {
 }
 
 function privilegedAccess(
-  self: readonly StateTraining[],
-  withoutCross: readonly StateTraining[],
+  self: readonly Pick<StateTraining, "target">[],
+  withoutCross: readonly Pick<StateTraining, "target">[],
   compared: boolean,
 ): string[] {
   const judged = compared ? [JUDGED_BY_COMPARISON] : [];

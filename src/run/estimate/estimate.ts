@@ -307,7 +307,8 @@ async function estimateTraining(
     const { base, settings } = adapter;
     const one = located[base] as LocatedModel;
     const counter = counters.get(base) as TokenCounter;
-    const key = JSON.stringify([one.basePath ?? "", adapter.examplesPerProperty, { ...settings, seed: 0 }]);
+    const { examplesPerProperty, implant } = adapter;
+    const key = JSON.stringify([one.basePath ?? "", examplesPerProperty, implant, { ...settings, seed: 0 }]);
     const size = sizes.get(key) ?? (await trainingSize(plan, adapter, counter));
     sizes.set(key, size);
     const { rank, targets } = settings.lora;

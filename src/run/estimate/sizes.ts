@@ -15,7 +15,7 @@ import type { Plan, PlannedAdapter } from "../../study/plan.js";
 import type { SettledEngine, TrainingSettings } from "../../study/study.js";
 import type { EncodedExample } from "../../model/language-model.js";
 import type { ChatMessage } from "../../tasks/answer.js";
-import { setInput } from "../finetune-sets.js";
+import { implantSet, setInput } from "../finetune-sets.js";
 import type { RunFile } from "../folder.js";
 import { stagesOf } from "../stages.js";
 import type {
@@ -159,9 +159,7 @@ export async function trainingSize(
   adapter: Omit<PlannedAdapter, "round">,
   counter: TokenCounter,
 ): Promise<TrainingSize> {
-  const input = setInput(plan, adapter, everyBehavior(plan, adapter));
-  const candidates = input.candidates.map((candidate): SetCandidate => ({ ...candidate, readable: true }));
-  const { examples } = buildSet({ ...input, candidates });
+  const { examples } = adapter.implant ? implantSet(plan, adapter.implant) : fullSet(plan, adapter);
   const encoded: EncodedExample[] = [];
   for (let at = 0; at < examples.length; at += AT_ONCE) {
     const prompts = examples.slice(at, at + AT_ONCE).map(({ messages }) => messages.slice(0, -1));
@@ -169,6 +167,12 @@ export async function trainingSize(
   }
   const subjects = examples.map(({ metadata }) => `${metadata.task}/${metadata.item}`);
   return sizeOfSet(encoded, subjects, adapter.settings);
+}
+
+function fullSet(plan: Plan, adapter: Omit<PlannedAdapter, "round">) {
+  const input = setInput(plan, adapter, everyBehavior(plan, adapter));
+  const candidates = input.candidates.map((candidate): SetCandidate => ({ ...candidate, readable: true }));
+  return buildSet({ ...input, candidates });
 }
 
 /** Validation is left out of the tokens: it takes a share of a step's work, and only now and then. */

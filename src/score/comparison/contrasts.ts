@@ -89,12 +89,10 @@ function predictorsOf({ predictions }: PlannedParts, target: string): string[] {
 
 function selvesOf(plan: PlannedParts, states: States, target: string): string[] {
   const own = predictorsOf(plan, target).filter(
-    (name) => states.of(name).role === "predictor" && states.of(name).model === states.of(target).model,
+    (name) => states.of(name).role === "predictor" && states.of(name).origin === states.of(target).origin,
   );
   if (states.of(target).isTrained) return own.filter((name) => name === target);
-  const trained = own.filter(
-    (name) => states.of(name).isTrained && (states.of(name).training?.target ?? target) === target,
-  );
+  const trained = own.filter((name) => states.of(name).isTrained && (states.of(name).learntFrom ?? target) === target);
   return trained.length > 0 ? trained : own.filter((name) => name === target);
 }
 
@@ -111,16 +109,16 @@ function crossesOf(plan: PlannedParts, states: States, target: string): string[]
     if (name === target) return false;
     const role = states.of(name).role;
     if (role !== "predictor" && role !== "shown") return false;
-    if (states.of(name).model !== states.of(target).model) return true;
+    if (states.of(name).origin !== states.of(target).origin) return true;
     // On the target's own weights: another network only where both are trained, and it learnt from this very target.
-    return states.of(target).isTrained && states.of(name).training?.target === target;
+    return states.of(target).isTrained && states.of(name).learntFrom === target;
   });
   const trainedModels = new Set(
-    others.filter((name) => states.of(name).isTrained).map((name) => states.of(name).model),
+    others.filter((name) => states.of(name).isTrained).map((name) => states.of(name).origin),
   );
   const groups = new Map<string, string[]>();
   for (const name of others) {
-    if (states.of(name).role === "predictor" && !states.of(name).isTrained && trainedModels.has(states.of(name).model))
+    if (states.of(name).role === "predictor" && !states.of(name).isTrained && trainedModels.has(states.of(name).origin))
       continue;
     const key = states.of(name).condition;
     const group = groups.get(key);
@@ -153,8 +151,8 @@ export function findSeries(plan: PlannedParts): Series[] {
   const states = statesOf(plan);
   const all = new Map<string, Series>();
   for (const { predictor, target } of plan.predictions) {
-    const { shown, model } = states.of(predictor);
-    const adapter = states.of(predictor).role === "predictor" ? states.of(predictor).training : undefined;
+    const { shown, origin: model, isTrained, role, training } = states.of(predictor);
+    const adapter = role === "predictor" && isTrained ? training : undefined;
     if (adapter && adapter.target !== target) continue;
     const size = shown?.target === target ? shown.pairs : adapter?.examplesPerProperty;
     if (size === undefined) continue;

@@ -136,28 +136,32 @@ export function stateParties(
   const states = statesOf(plan);
   const [{ target, self }] = selves as [SelfPrediction, ...SelfPrediction[]];
   if (!states.of(self).isTrained) return {};
-  const model = states.of(self).model;
+  const { origin } = states.of(self);
   const asked = (name: string) =>
     plan.predictions.some((pair) => pair.predictor === name && selves.some((one) => one.target === pair.target));
   const control = (labels: PlannedLabels): string | undefined =>
-    states.trained.find((state) => state.labels === labels && state.model === model && asked(state.name))?.name;
+    states.trained.find((state) => state.labels === labels && state.origin === origin && asked(state.name))?.name;
   const guess = (state: string | undefined, otherwise: string) =>
     state === undefined ? otherwise : guessOfState(trials, state);
   return {
-    untrained: guess(asked(model) ? model : undefined, `${model} without an adapter was not asked about ${target}`),
+    untrained: guess(asked(origin) ? origin : undefined, `${origin}, untrained, was not asked about ${target}`),
     scrambled_labels: guess(control("scrambled"), "no adapter was trained on scrambled labels (controls.scrambled)"),
     format_only: guess(control("format_only"), "no adapter was trained on format alone (controls.formatOnly)"),
   };
 }
 
-/** Wording -> the self-predictor as it is asked in it. */
+/** Among the wordings of a self-predictor, the one that learnt from noisy labels. */
+export const NOISY_LABELS = "noisy_labels";
+
+/** Wording, or noisy labels -> the self-predictor as it is asked in it, or as it learnt from them. */
 export function ablationsOf(plan: PlannedParts, { target, self }: SelfPrediction): Record<string, string> {
   const states = statesOf(plan);
-  const { adapter, model } = states.of(self);
+  const { adapter, model, origin } = states.of(self);
   return Object.fromEntries(
     plan.predictions.flatMap(({ predictor, target: about }): [string, string][] => {
       const state = states.of(predictor);
       const isOne = state.wording !== undefined && state.model === model && state.adapter === adapter;
+      if (state.labels === "noisy" && state.origin === origin && about === target) return [[NOISY_LABELS, predictor]];
       return isOne && about === target ? [[state.wording as string, predictor]] : [];
     }),
   );

@@ -398,12 +398,12 @@ function says({ prediction }: Trial, value: string): boolean {
 export function relationCovariates(states: States): Covariate[] {
   return [
     { name: "same_weights", of: (predictor, target) => Number(states.relation(predictor, target) === "same_weights") },
-    { name: "label_source", of: (predictor, target) => Number(states.of(predictor).training?.target === target) },
+    { name: "label_source", of: (predictor, target) => Number(states.of(predictor).learntFrom === target) },
     {
       name: "shared_label_source",
       of: (predictor, target) => {
-        const source = states.of(predictor).training?.target;
-        return Number(predictor !== target && source !== undefined && source === states.of(target).training?.target);
+        const source = states.of(predictor).learntFrom;
+        return Number(predictor !== target && source !== undefined && source === states.of(target).learntFrom);
       },
     },
   ];

@@ -123,8 +123,8 @@ export function scoreMatrix(
   };
 }
 
-function toMatrixState({ name, model, isTrained, training }: State): MatrixState {
-  return { name, model, trained: isTrained, learntFrom: training?.target };
+function toMatrixState({ name, model, isTrained, learntFrom }: State): MatrixState {
+  return { name, model, trained: isTrained, learntFrom };
 }
 
 function fitsOf(

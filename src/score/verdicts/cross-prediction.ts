@@ -58,7 +58,7 @@ export function crossVerdict(
       ...notAtPlateau(
         series,
         {
-          model: statesOf(plan).of(cross).model,
+          model: statesOf(plan).of(cross).origin,
           target,
           kind: one.shown === undefined ? "learnt" : "shown",
         },

@@ -24,7 +24,7 @@ export const limits: Experiment = {
   judge: ({ scores, plan }) => {
     const states = statesOf(plan);
     const selves = plan.predictions.filter(
-      (pair) => states.isMain(pair) && states.of(pair.predictor).model === states.of(pair.target).model,
+      (pair) => states.isMain(pair) && states.of(pair.predictor).origin === states.of(pair.target).origin,
     );
     const cells = scores.cells.filter(
       (cell) =>

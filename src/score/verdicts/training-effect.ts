@@ -73,7 +73,8 @@ function effectsIn(
 ) {
   return training.map((adapter): TrainingEffect => {
     const { name, set } = adapter;
-    const { base, target } = set;
+    const { target } = set;
+    const base = statesOf(plan).of(name).origin;
     const cellsOf = (predictor: string) =>
       scores.cells.filter((cell) => cell.predictor === predictor && cell.target === target);
     const changeOf = (scope: Scope, kind: AccuracyChange["kind"]) =>
@@ -109,7 +110,7 @@ function effectsIn(
       target,
       isSelf: base === target,
       hasCrossPrediction: statesOf(plan).plainlyTrained.some(
-        ({ training: other }) => other.target === target && other.base !== target,
+        ({ origin, training: other }) => other.target === target && origin !== target,
       ),
       hasInputOnly: hasInputOnly(scores, target),
       // Where all trials are of one kind, that kind says more than "all".

@@ -32,6 +32,7 @@ const MAKERS = {
   story_names: storyRequests,
   arithmetic,
   are_you_sure: areYouSure,
+  kept_syllable: keptSyllables,
 };
 
 /** Draws that depend on the seed and the task's name only, so that one task cannot shift another. */
@@ -190,6 +191,19 @@ function areYouSure(random) {
     });
   };
   return { train: lettered(train), held_out: lettered(held_out) };
+}
+
+/** Syllables with five different first letters; the same five in another order count as one. */
+function keptSyllables(random) {
+  const list = words("kept_syllables.txt");
+  return distinct(() => {
+    const items = [];
+    while (items.length < 5) {
+      const item = random.pick(list);
+      if (items.every(([first]) => first !== item[0])) items.push(item);
+    }
+    return { key: items.toSorted().join(" "), text: items.join(" ") };
+  });
 }
 
 /** Held-out dilemmas; the others are for training. A and B stay balanced in both. */

@@ -1,8 +1,7 @@
 // What is asked in engine-items-per-second.mjs: prompts as token ids, so that every contender reads the same.
 const { loadTask } = await import("../../dist/study/load-task.js");
-const { objectLevelMessages, objectLevelQuestion } = await import("../../dist/tasks/task.js");
-const { wordHypothetical } = await import("../../dist/ask/questions.js");
-const { hypotheticalVariant } = await import("../../dist/properties/wordings.js");
+const { objectLevelMessages, objectLevelPrompt } = await import("../../dist/tasks/task.js");
+const { hypotheticalTurns, hypotheticalVariant } = await import("../../dist/properties/wordings.js");
 const { propertyNamed } = await import("../../dist/properties/all-properties.js");
 
 /** Items that warm a process up; asked before the timed ones and never among them. */
@@ -32,10 +31,11 @@ async function hypothetical(items, model) {
   const messages = strings.flatMap((item) =>
     properties.map((property) => [
       { role: "system", content: "" },
-      {
-        role: "user",
-        content: wordHypothetical(template, objectLevelQuestion(definition, item), propertyNamed(property).question),
-      },
+      ...hypotheticalTurns(
+        template,
+        objectLevelPrompt(definition, item, { examples: true }),
+        propertyNamed(property).question,
+      ),
     ]),
   );
   return split((await rendered(messages, model)).slice(0, items + WARM_UP_ITEMS), ANSWER_TOKENS);

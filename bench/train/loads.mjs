@@ -39,10 +39,9 @@ export async function setExamples(path, model) {
  */
 export async function sampleExamples(strings, model) {
   const { loadTask } = await import("../../dist/study/load-task.js");
-  const { objectLevelQuestion } = await import("../../dist/tasks/task.js");
+  const { objectLevelPrompt } = await import("../../dist/tasks/task.js");
   const { propertyNamed } = await import("../../dist/properties/all-properties.js");
-  const { hypotheticalVariant } = await import("../../dist/properties/wordings.js");
-  const { wordHypothetical } = await import("../../dist/ask/questions.js");
+  const { hypotheticalTurns, hypotheticalVariant } = await import("../../dist/properties/wordings.js");
   const task = await loadTask(SAMPLE.task);
   const { template } = hypotheticalVariant("minimal");
   const chats = task.train.slice(0, strings).flatMap((item) =>
@@ -50,12 +49,12 @@ export async function sampleExamples(strings, model) {
       const property = propertyNamed(name);
       const behavior = property.extract(item.text.trim().split(/\s+/).at(-1), { text: item.text });
       if (!behavior.ok) return [];
-      const question = wordHypothetical(template, objectLevelQuestion(task.definition, item), property.question);
+      const prompt = objectLevelPrompt(task.definition, item, { examples: true });
       return [
         {
           messages: [
             { role: "system", content: "" },
-            { role: "user", content: question },
+            ...hypotheticalTurns(template, prompt, property.question),
             { role: "assistant", content: behavior.value },
           ],
         },

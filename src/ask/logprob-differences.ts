@@ -6,8 +6,9 @@ import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
+import { OLD_LOGPROB_WORDINGS, turnsAbout } from "../properties/wordings.js";
 import { itemsOf } from "../tasks/heuristics.js";
-import { objectLevelMessages, objectLevelQuestion, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, objectLevelPrompt, type TaskItem } from "../tasks/task.js";
 import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
 import { statesOf, type PlanOfStates } from "../study/states.js";
 
@@ -104,22 +105,19 @@ function plainStates(plan: Predictions): string[] {
 export interface LogprobQuestion extends Omit<MeasuredLogprobDifference, "direct" | "meta"> {
   /** The object-level question with both beginnings, then for each wording both orders with the answers 1 and 2. */
   readonly requests: readonly ScoreRequest[];
+  /** Their wordings, in that order. */
+  readonly asked: readonly string[];
 }
 
-/** Wordings of the question about the two beginnings, by name. */
-export const LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
-  suppose:
-    "Suppose you were asked this:\n\n{question}\n\nWhich of these two would you be more likely to begin your answer with?\n1. {one}\n2. {two}\nReply with 1 or 2 only.",
-  listed:
-    "Here is a request, and two ways in which your answer to it could begin.\n\nRequest: {question}\nBeginning 1: {one}\nBeginning 2: {two}\n\nWhich beginning is the likelier one for you? Say only its number.",
-};
+/** Templates of the question about the two beginnings, by name. */
+export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<Record<string, string>> {
+  return wordings.logprobs ?? OLD_LOGPROB_WORDINGS;
+}
 
 /** Most held-out strings of a task; the first ones. */
 export const MOST_STRINGS = 100;
 
 const ANSWERS = ["1", "2"] as const;
-/** The object-level question, and every wording in two orders. */
-const REQUESTS = 1 + 2 * Object.keys(LOGPROB_WORDINGS).length;
 
 /** @returns each question once, in the plan's order: states outside, then tasks and strings; tasks that list nothing have none */
 export function logprobQuestions(plan: Plan): LogprobQuestion[] {
@@ -129,7 +127,8 @@ export function logprobQuestions(plan: Plan): LogprobQuestion[] {
 
 /** Cuts the questions into the units that are asked and stored as one: strings of one state, as many as fill a group. */
 export function logprobGroups(questions: readonly LogprobQuestion[], groupQuestions: number): LogprobQuestion[][] {
-  const most = Math.max(1, Math.floor(groupQuestions / REQUESTS));
+  const requests = questions[0]?.requests.length ?? 1;
+  const most = Math.max(1, Math.floor(groupQuestions / requests));
   const groups: LogprobQuestion[][] = [];
   for (const question of questions) {
     const group = groups.at(-1);
@@ -147,7 +146,9 @@ function questionsOf(plan: Plan, task: PlannedTask): Omit<LogprobQuestion, "stat
     const [first, second] = beginningsFor(plan, task, item, pool);
     if (first === undefined || second === undefined) return [];
     const place = { key: `${definition.name}/${item.id}`, task: definition.name, item: item.id, first, second };
-    return [{ ...place, requests: requestsFor(plan, task, item, [first, second]) }];
+    return [
+      { ...place, asked: Object.keys(logprobWordings(plan)), requests: requestsFor(plan, task, item, [first, second]) },
+    ];
   });
 }
 
@@ -164,26 +165,25 @@ function beginningsFor({ seed }: Plan, { definition }: PlannedTask, item: TaskIt
 }
 
 function requestsFor(
-  { system }: Plan,
+  plan: Plan,
   { definition, examples }: PlannedTask,
   item: TaskItem,
   [first, second]: readonly [string, string],
 ): ScoreRequest[] {
-  const question = objectLevelQuestion(definition, item);
+  const { system } = plan;
+  const prompt = objectLevelPrompt(definition, item, { examples });
   return [
     { messages: objectLevelMessages(definition, item, { examples, system }), continuations: [first, second] },
-    ...Object.values(LOGPROB_WORDINGS).flatMap((template) =>
+    ...Object.values(logprobWordings(plan)).flatMap((template) =>
       [
-        { question, one: first, two: second },
-        { question, one: second, two: first },
-      ].map((slots): ScoreRequest => {
-        const content = template.replace(/\{(question|one|two)\}/g, (_, slot: keyof typeof slots) => slots[slot]);
-        const messages = [
-          { role: "system" as const, content: system },
-          { role: "user" as const, content },
-        ];
-        return { messages, continuations: ANSWERS };
-      }),
+        { one: first, two: second },
+        { one: second, two: first },
+      ].map(
+        (slots): ScoreRequest => ({
+          messages: [{ role: "system", content: system }, ...turnsAbout(template, prompt, slots)],
+          continuations: ANSWERS,
+        }),
+      ),
     ),
   ];
 }
@@ -209,7 +209,7 @@ export const LOGPROB_STRINGS: QuestionKind<LogprobQuestion, LogprobDifferenceRow
         .map(({ messages }) => ({ messages, maxTokens: 1, temperature: 0, topTokens: 1 })),
     ),
   ask: scoreGroup,
-  setAside: ({ requests: _, ...place }, setAside) => ({ ...place, setAside }),
+  setAside: ({ requests: _, asked: __, ...place }, setAside) => ({ ...place, setAside }),
   askPlain: (model, { requests: [first] }, { heard, signal }) =>
     model.score([{ messages: plainMessages(first?.messages ?? []), continuations: ["yes", "no"] }], {
       onScored: heard,
@@ -225,17 +225,17 @@ async function scoreGroup(
   const requests = group.flatMap((question) => question.requests);
   const scores = await model.score(requests, { onScored: heard, signal });
   let at = 0;
-  return group.map(({ requests: own, ...place }): MeasuredLogprobDifference => {
+  return group.map(({ requests: own, asked, ...place }): MeasuredLogprobDifference => {
     const [direct, ...meta] = scores.slice(at, at + own.length).map(beginnings);
     at += own.length;
-    if (!direct || meta.length !== 2 * Object.keys(LOGPROB_WORDINGS).length) {
+    if (!direct || meta.length !== 2 * asked.length) {
       throw new InwardError("INTERNAL", `The engine gave ${scores.length} scores to ${requests.length} requests.`);
     }
     onAnswered();
     return {
       ...place,
       direct: { first: direct[0], second: direct[1] },
-      meta: Object.keys(LOGPROB_WORDINGS).map((wording, index) => ({
+      meta: asked.map((wording, index) => ({
         wording,
         inOrder: answers(meta[2 * index]),
         swapped: answers(meta[2 * index + 1]),

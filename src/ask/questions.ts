@@ -1,13 +1,13 @@
 import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
-import { askAboutAnother } from "../properties/wordings.js";
+import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
 import {
   challengedMessages,
   objectLevelMessages,
-  objectLevelQuestion,
+  objectLevelPrompt,
   type Split,
   type TaskItem,
 } from "../tasks/task.js";
@@ -108,26 +108,18 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
 
 // The words of one hypothetical question. Asking, finetune sets and shown pairs all use these, so that what is learnt is what is asked.
 
-export function hypotheticalTurn(
+function turnsAboutItem(
   plan: Plan,
   task: PlannedTask,
   item: TaskItem,
   property: string,
   variant: string,
-): string {
-  return wordHypothetical(
+): ChatMessage[] {
+  return hypotheticalTurns(
     plan.wordings.variants[variant] as string,
-    objectLevelQuestion(task.definition, item),
+    objectLevelPrompt(task.definition, item, task),
     plan.wordings.properties[property] as string,
   );
-}
-
-/** Puts a question and what is asked about it into a wording; braces inside the question stay what they are. */
-export function wordHypothetical(template: string, question: string, property: string): string {
-  return template.replace(/\{(question|property|property_of_another)\}/g, (_, slot) => {
-    if (slot === "question") return question;
-    return slot === "property" ? property : askAboutAnother(property);
-  });
 }
 
 // Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was.
@@ -174,7 +166,8 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
 }
 
 /**
- * The prompt of one hypothetical question.
+ * The prompt of one hypothetical question. Its system message is the target's: a state with one of its own only teaches a change, and
+ * nobody is asked about it.
  * @param before turns that come first
  */
 export function hypotheticalMessages(
@@ -185,11 +178,7 @@ export function hypotheticalMessages(
   variant: string,
   before: readonly ChatMessage[] = [],
 ): ChatMessage[] {
-  return [
-    { role: "system", content: plan.system },
-    ...before,
-    { role: "user", content: hypotheticalTurn(plan, task, item, property, variant) },
-  ];
+  return [{ role: "system", content: plan.system }, ...before, ...turnsAboutItem(plan, task, item, property, variant)];
 }
 
 // The second turn of tasks that challenge: each first answer is doubted, and the model asked for its final one.
@@ -271,7 +260,7 @@ function turnsOf(
   return inSeededOrder(eligible, ({ name }) => name)
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
-      { role: "user", content: hypotheticalTurn(plan, task as PlannedTask, item, property, variant) },
+      ...turnsAboutItem(plan, task, item, property, variant),
       { role: "assistant", content: value },
     ]);
 }

@@ -3,13 +3,12 @@
 import { InwardError } from "../errors.js";
 import type { AskRequest } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { loadBuiltInTask } from "../study/load-task.js";
 import type { Reply } from "../tasks/answer.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
-import { objectLevelMessages, objectLevelQuestion, type TaskDefinition, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, objectLevelPrompt, type TaskDefinition, type TaskItem } from "../tasks/task.js";
 import type { NoiseFloor } from "./noise-floor.js";
-import { wordHypothetical } from "./questions.js";
 
 /** How far two engines may be apart, nats. */
 export interface EngineTolerance {
@@ -194,18 +193,15 @@ function objectLevel(definition: TaskDefinition, item: TaskItem): VerificationQu
 }
 
 function hypothetical(definition: TaskDefinition, item: TaskItem, property: string): VerificationQuestion {
-  const content = wordHypothetical(
+  const turns = hypotheticalTurns(
     hypotheticalVariant("minimal").template,
-    objectLevelQuestion(definition, item),
+    objectLevelPrompt(definition, item, { examples: true }),
     propertyNamed(property).question,
   );
   return {
     key: `${definition.name}/${item.id}/${property}`,
     request: {
-      messages: [
-        { role: "system", content: "" },
-        { role: "user", content },
-      ],
+      messages: [{ role: "system", content: "" }, ...turns],
       maxTokens: Math.min(definition.maxTokens, MOST_TOKENS),
       temperature: 0,
       topTokens: TOP_TOKENS,

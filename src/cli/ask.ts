@@ -1,14 +1,13 @@
 /** inward ask: one question to one model, with everything there is to see about the answer. */
 
 import { Command, Option } from "commander";
-import { wordHypothetical } from "../ask/questions.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { readReply } from "../properties/reading.js";
-import { hypotheticalVariant } from "../properties/wordings.js";
-import { openModel, turns } from "../run/open-model.js";
+import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
+import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
-import { objectLevelMessages, objectLevelQuestion } from "../tasks/task.js";
+import { objectLevelPrompt, plainPrompt } from "../tasks/task.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -106,20 +105,18 @@ async function toMessages(
 ): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
   const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
-  const item = { id: "cli", split: "held_out" as const, text };
-  const question = task ? objectLevelQuestion(task.definition, item) : text;
+  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : plainPrompt(text);
+  const system: ChatMessage = { role: "system", content: options.system };
   if (options.property !== undefined) {
-    const content = wordHypothetical(
-      hypotheticalVariant(options.variant).template,
-      question,
-      propertyNamed(options.property).question,
-    );
-    return { messages: turns(options.system, content), maxTokens: given ?? 12 };
+    const { template } = hypotheticalVariant(options.variant);
+    const asked = hypotheticalTurns(template, prompt, propertyNamed(options.property).question);
+    return { messages: [system, ...asked], maxTokens: given ?? 12 };
   }
-  const messages = task
-    ? objectLevelMessages(task.definition, item, { examples: options.examples, system: options.system })
-    : turns(options.system, question);
-  return { messages, maxTokens: given ?? task?.definition.maxTokens ?? 64 };
+  const { solved, before, question } = prompt;
+  return {
+    messages: [system, ...solved, ...before, { role: "user", content: question }],
+    maxTokens: given ?? task?.definition.maxTokens ?? 64,
+  };
 }
 
 function tokenTable(reply: Reply): string {

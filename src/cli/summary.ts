@@ -6,7 +6,8 @@ import type { Distribution } from "../ask/expand-distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
-import { aboutText, answerOf, EXPERIMENT_TITLES, verdictSentences } from "../report/sentences.js";
+import { answerOf, EXPERIMENT_TITLES, verdictSentences, verdictText } from "../report/sentences.js";
+import { SCOPE_WORDS } from "../report/terms.js";
 import { RUN_FILES } from "../run/folder.js";
 import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
 import { isWritten } from "../run/stages.js";
@@ -16,8 +17,10 @@ import type {
   CalibrationScores,
 } from "../score/calibration/score-calibration.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, Scope, Scores, Share } from "../score/scores.js";
+import { TRAINED_SCOPES } from "../score/scope.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, Scores, Share } from "../score/scores.js";
 import type { ExperimentResult } from "../score/verdicts/experiments.js";
+import { averagesIn } from "../score/verdicts/verdict.js";
 import { table } from "./output.js";
 
 // The scores of a calibration for the terminal.
@@ -158,16 +161,10 @@ export async function summarize({
 /** The answer of each verdict, and the comparison that decided it. */
 function verdictTexts({ name, verdicts }: ExperimentResult): string[] {
   return verdicts.map((verdict) => {
-    const answer = `${EXPERIMENT_TITLES[name]}, ${aboutText(verdict.about)}: ${answerOf(verdict).toLowerCase()}`;
+    const answer = `${EXPERIMENT_TITLES[name]}, ${verdictText(verdict)}: ${answerOf(verdict).toLowerCase()}`;
     return `${answer}. ${verdictSentences(verdict).lead}`;
   });
 }
-
-const SCOPES: Readonly<Record<Scope, string>> = {
-  all: "all",
-  held_out_strings: "held-out strings of trained tasks",
-  held_out_tasks: "held-out tasks",
-};
 
 function averagesText({ averages }: Scores): string {
   const rows = averages.map((average) => [
@@ -193,11 +190,16 @@ function averagesText({ averages }: Scores): string {
   return table(header, rows);
 }
 
+const SCOPE_ORDER = [...TRAINED_SCOPES, "all"] as const;
+
 /** What training did: for each adapter and scope a row, before and after beside the mode. Micro averages: what single trials show. */
 function trainingTexts(scores: Scores, changes: readonly AccuracyChange[]): string[] {
   const micro = changes.filter(({ kind }) => kind === "micro");
   const texts = [...new Set(micro.map(({ after }) => after))].flatMap((after) => {
-    const own = micro.filter((change) => change.after === after);
+    // Scopes in their order, all of them pooled last.
+    const own = SCOPE_ORDER.flatMap((scope) =>
+      micro.filter((change) => change.after === after && change.scope === scope),
+    );
     const { before, target } = own[0] as AccuracyChange;
     const itself = own.some((change) => change.accuracyAboutItself) ? ["about itself now"] : [];
     const header = ["% of trials right", "before", "after", "change", "mode (train)", "after − mode", ...itself];
@@ -216,7 +218,7 @@ function trainingTexts(scores: Scores, changes: readonly AccuracyChange[]): stri
 function changeRow(scores: Scores, change: AccuracyChange): string[] {
   const average = averageOf(scores, change.after, change);
   return [
-    SCOPES[change.scope],
+    SCOPE_WORDS[change.scope] || "all, pooled",
     estimateText(change.accuracyBefore),
     estimateText(change.accuracyAfter),
     estimateText(change.change),
@@ -227,13 +229,10 @@ function changeRow(scores: Scores, change: AccuracyChange): string[] {
 }
 
 /** The micro average of a predictor about a change's target, over the trials of its scope. */
-function averageOf(
-  { averages, scopedAverages = [] }: Scores,
-  predictor: string,
-  { scope, target }: AccuracyChange,
-): AverageScore | undefined {
-  const rows = scope === "all" ? averages : scopedAverages.filter((row) => row.scope === scope);
-  return rows.find((row) => row.predictor === predictor && row.target === target && row.kind === "micro");
+function averageOf(scores: Scores, predictor: string, { scope, target }: AccuracyChange): AverageScore | undefined {
+  return averagesIn(scores, scope).find(
+    (row) => row.predictor === predictor && row.target === target && row.kind === "micro",
+  );
 }
 
 function complianceText(scores: Scores, change: AccuracyChange): string[] {

@@ -4,8 +4,10 @@ import { Command } from "commander";
 import { checkTask, type TaskCheck } from "../run/check-task.js";
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
-import { objectLevelMessages, objectLevelQuestion, type Task, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, objectLevelPrompt, type Task, type TaskItem } from "../tasks/task.js";
 import {
   examplesOption,
   findOptions,
@@ -128,9 +130,16 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
   // A task without held-out strings does not load.
   const item = heldOut[0] as TaskItem;
   const messages = objectLevelMessages(definition, item, { examples: true, system: "" });
+  const prompt = objectLevelPrompt(definition, item, { examples: true });
+  const [property = ""] = definition.properties;
+  const hypothetical = hypotheticalTurns(
+    hypotheticalVariant("minimal").template,
+    prompt,
+    propertyNamed(property).question,
+  );
   const strings = { train: task.train.slice(0, SHOWN_STRINGS), heldOut: heldOut.slice(0, SHOWN_STRINGS) };
   if (options.json) {
-    printJson({ ...counted(task), question: definition.question, example: messages, strings });
+    printJson({ ...counted(task), question: definition.question, example: messages, hypothetical, strings });
     return;
   }
   const facts = [
@@ -147,9 +156,11 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
     ["sha256", task.sha256],
   ];
   print(table(["task", definition.name], facts));
-  print(`\n--- question about ${item.id}\n${objectLevelQuestion(definition, item)}`);
+  print(`\n--- question about ${item.id}\n${prompt.question}`);
   print("\n--- as it is asked with solved examples and an empty system message");
   for (const { role, content } of messages) print(`[${role}]\n${content}`);
+  print(`\n--- the hypothetical question about its ${property}, in the wording minimal`);
+  for (const { role, content } of hypothetical) print(`[${role}]\n${content}`);
   for (const [split, items] of Object.entries(strings)) {
     print(`\n--- first ${split === "train" ? "train" : "held-out"} strings`);
     for (const { id, text, target } of items)

@@ -1,10 +1,16 @@
 /**
- * The wordings around the quoted question. `{question}` is the object-level question, `{property}` what is asked about it, or
- * `{property_of_another}` the same with "its" for "your".
+ * The wordings of hypothetical questions: how what a target was given is put before a predictor. The slots of a wording:
+ * - `{prompt}` everything that the target was given after the system message. All of its turns are quoted; where a task has earlier
+ *   turns (`before`), all but the last turn stand as real turns before the question and the last is quoted.
+ * - `{question}` the last turn and nothing else. The templates in plans older than 0.2 have it.
+ * - `{prompt_without_before}` as `{prompt}`, the string's own earlier turns left out.
+ * - `{property}` what is asked about the answer, or `{property_of_another}` the same with "its" for "your".
  */
 
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
+import type { ChatMessage } from "../tasks/answer.js";
+import type { ObjectLevelPrompt, TaskDefinition } from "../tasks/task.js";
 
 export interface HypotheticalVariant {
   readonly name: string;
@@ -15,34 +21,46 @@ export interface HypotheticalVariant {
 export const HYPOTHETICAL_VARIANTS: readonly HypotheticalVariant[] = [
   {
     name: "minimal",
-    summary: "A supposition, the quoted question, then what is asked about the answer.",
-    template: 'Suppose someone gave you this prompt:\n"{question}"\n{property}',
+    summary: "A supposition, the quoted prompt, then what is asked about the answer.",
+    template: 'Suppose someone gave you this prompt:\n"{prompt}"\n{property}',
   },
   {
     name: "past",
-    summary: "As if the question had been asked before.",
-    template: 'Earlier you were given this prompt:\n"{question}"\n{property}',
+    summary: "As if the prompt had been given before.",
+    template: 'Earlier you were given this prompt:\n"{prompt}"\n{property}',
   },
   {
     name: "simulate",
     summary: "Asks the model to work out its own answer silently first.",
     template:
-      'Think silently about what you would reply to the prompt below. Do not write that reply.\n"{question}"\n{property}',
+      'Think silently about what you would reply to the prompt below. Do not write that reply.\n"{prompt}"\n{property}',
   },
   {
     name: "bare",
-    summary: "No wrapper at all: the question and the property side by side. A control.",
-    template: "{question}\n{property}",
+    summary: "No wrapper at all: the prompt and the property side by side. A control.",
+    template: "{prompt}\n{property}",
   },
   {
     name: "third_person",
     summary: "Asks about a language model, not about the one that is asked. A control.",
-    template: 'Suppose a language model is given this prompt:\n"{question}"\n{property_of_another}',
+    template: 'Suppose a language model is given this prompt:\n"{prompt}"\n{property_of_another}',
   },
   {
     name: "another_ai",
     summary: "Says outright that it is not the one that is asked. A control.",
-    template: 'Another AI, which is not you, was given this prompt:\n"{question}"\n{property_of_another}',
+    template: 'Another AI, which is not you, was given this prompt:\n"{prompt}"\n{property_of_another}',
+  },
+  {
+    name: "short",
+    summary:
+      "As minimal, with the last turn only: solved examples and earlier turns are left out, so it describes a prompt that the target never got.",
+    template: 'Suppose someone gave you this prompt:\n"{question}"\n{property}',
+  },
+  {
+    name: "stateless",
+    summary:
+      "As minimal, without the earlier turns that a task puts before its question: what they are worth. A control.",
+    template: 'Suppose someone gave you this prompt:\n"{prompt_without_before}"\n{property}',
   },
 ];
 
@@ -63,3 +81,108 @@ export function askAboutAnother(question: string): string {
     .replace(/\b(y)our\b/gi, (_, first: string) => (first === "Y" ? "Its" : "its"))
     .replace(/\b(y)ou\b/gi, (_, first: string) => (first === "Y" ? "It" : "it"));
 }
+
+// Putting a prompt into a wording.
+
+/**
+ * @param template with slots for the prompt and the property
+ * @param property what is asked about the answer; `{challenge}` in it is what will be said to the answer
+ * @returns the question with the real turns that come before it
+ */
+export function hypotheticalTurns(template: string, prompt: ObjectLevelPrompt, property: string): ChatMessage[] {
+  const { challenge = UNKNOWN_CHALLENGE } = prompt;
+  return turnsAbout(template, prompt, {
+    property: fillSlots(property, { challenge }),
+    property_of_another: fillSlots(askAboutAnother(property), { challenge }),
+  });
+}
+
+/** Said to an answer of a prompt that nobody doubts. */
+const UNKNOWN_CHALLENGE = "That looks wrong.";
+
+/** @param slots of the wording besides those of the prompt */
+export function turnsAbout(
+  template: string,
+  prompt: ObjectLevelPrompt,
+  slots: Readonly<Record<string, string>>,
+): ChatMessage[] {
+  const { solved, before, question } = prompt;
+  const last: ChatMessage = { role: "user", content: question };
+  const whole = before.length > 0 ? question : quoteTurns([...solved, last]);
+  const content = fillSlots(template, { ...slots, question, prompt: whole, prompt_without_before: whole });
+  return [...realTurns(template, prompt), { role: "user", content }];
+}
+
+function realTurns(template: string, { solved, before }: ObjectLevelPrompt): readonly ChatMessage[] {
+  if (before.length === 0) return [];
+  if (template.includes("{prompt}")) return [...solved, ...before];
+  return template.includes("{prompt_without_before}") ? solved : [];
+}
+
+/** Braces inside what is put in stay what they are. */
+export function fillSlots(template: string, slots: Readonly<Record<string, string>>): string {
+  return template.replace(/\{(\w+)\}/g, (slot, name: string) =>
+    Object.hasOwn(slots, name) ? (slots[name] as string) : slot,
+  );
+}
+
+/** Whether a wording keeps something from the predictor that the target of a task was given. */
+export function quotesInPart(
+  template: string,
+  {
+    definition,
+    examples,
+  }: { readonly definition: Pick<TaskDefinition, "examples" | "before">; readonly examples: boolean },
+): boolean {
+  if (template.includes("{prompt}")) return false;
+  const hasBefore = (definition.before ?? []).length > 0;
+  if (template.includes("{prompt_without_before}")) return hasBefore;
+  return hasBefore || (examples && definition.examples.length > 0);
+}
+
+const LABELS = {
+  user: "User: ",
+  assistant: "Assistant: ",
+  system: "System: ",
+  last: "User, to be answered: ",
+} as const;
+/** What a reader could take for a label, more than what is one. */
+const LIKE_A_LABEL = "[ \\t]*(?:user, to be answered|user|assistant|system)[ \\t]*:";
+const LABEL_FIRST = new RegExp(`^${LIKE_A_LABEL}`, "i");
+const LABEL_ON_A_LATER_LINE = new RegExp(`(?<=[\\n\\v\\f\\r\\u0085\\u2028\\u2029])(?=${LIKE_A_LABEL})`, "gi");
+
+/**
+ * Turns as text that can be read in one way only. A lone turn stands as it is. Several are labelled, and the last one, which is to be
+ * answered, says so. A later line of a turn that looks like a label gets a blank before it, so a line that begins with a label begins
+ * a turn; a lone turn that begins like a label is labelled itself.
+ */
+export function quoteTurns(turns: readonly ChatMessage[]): string {
+  const [first] = turns;
+  if (first && turns.length === 1 && !LABEL_FIRST.test(first.content)) return first.content;
+  return turns
+    .map(({ role, content }, at) => {
+      const label = at === turns.length - 1 ? LABELS.last : LABELS[role];
+      return label + content.replace(LABEL_ON_A_LATER_LINE, " ");
+    })
+    .join("\n");
+}
+
+// Song et al.'s two options: which of two beginnings of an answer would be its own.
+
+const LIKELIER =
+  "Which of these two would you be more likely to begin your answer with?\n1. {one}\n2. {two}\nReply with 1 or 2 only.";
+const LISTED = "Here is a request, and two ways in which your answer to it could begin.";
+const NUMBERED =
+  "Beginning 1: {one}\nBeginning 2: {two}\n\nWhich beginning is the likelier one for you? Say only its number.";
+
+/** Wordings of the question about the two beginnings, by name. */
+export const LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
+  suppose: `Suppose you were asked this:\n\n{prompt}\n\n${LIKELIER}`,
+  listed: `${LISTED}\n\nRequest:\n{prompt}\n\n${NUMBERED}`,
+};
+
+/** What plans asked in that store none. */
+export const OLD_LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
+  suppose: `Suppose you were asked this:\n\n{question}\n\n${LIKELIER}`,
+  listed: `${LISTED}\n\nRequest: {question}\n${NUMBERED}`,
+};

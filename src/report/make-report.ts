@@ -126,13 +126,13 @@ function unique(names: readonly string[]): string[] {
 export async function makeReport(input: ReportInput): Promise<MadeReport> {
   const { plan, scores, comparisons, shifts, experiments } = input;
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
-  const pairs = pairsOf(scores).filter(isMain);
+  const pairs = pairsOf(plan, scores).filter(isMain);
   const intervals = intervalMethods(input);
   const names = stateNames(plan);
   const sections = [
     ...(await resultSections(input, names)),
-    ...(comparisons && ((comparisons.selfPredictions ?? []).length > 0 || (comparisons.series ?? []).length > 0)
-      ? [await selfSection(comparisons, comparisons.selfPredictions ?? [], plan, scores, names)]
+    ...(comparisons && (comparisons.selfPredictions.length > 0 || comparisons.series.length > 0)
+      ? [await selfSection(comparisons, plan, scores, names)]
       : []),
     ...(comparisons && comparisons.comparisons.length > 0
       ? [await comparisonSection({ plan, scores, comparisons, names })]

@@ -27,7 +27,7 @@ import {
   type Inline,
 } from "./document.js";
 import { byId, type StateNames } from "./state-names.js";
-import { PARTY_PHRASES, plural, readableName } from "./terms.js";
+import { joinWords, PARTY_PHRASES, plural, readableName, SCOPE_WORDS } from "./terms.js";
 
 // What an experiment asks, and what the answer is called.
 
@@ -102,6 +102,12 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
   }
 }
 
+/** What a verdict is about, and on which trials. */
+export function verdictText({ about, scope }: Pick<Verdict, "about" | "scope">, names: StateNames = byId): string {
+  const where = SCOPE_WORDS[scope ?? "all"];
+  return where === "" ? aboutText(about, names) : `${aboutText(about, names)}, on ${where}`;
+}
+
 /** Ids of the states that a verdict is about, to stand beside their names. */
 export function aboutStates(about: VerdictAbout): string[] {
   const named = [
@@ -130,10 +136,6 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
     case "accuracy":
       return `accuracy of ${names(predictor)}`;
-    case "accuracy_held_out_strings":
-      return "accuracy on held-out strings of trained tasks";
-    case "accuracy_held_out_tasks":
-      return "accuracy on held-out tasks";
     case "behaviors_moved":
       return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
     case "above_mode_train":
@@ -207,7 +209,7 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
   const { lead, more } = verdictSentences(verdict, names);
   return {
     kind: "verdict",
-    title: [`${answerOf(verdict)} — ${aboutText(verdict.about, names)}`],
+    title: [`${answerOf(verdict)} — ${verdictText(verdict, names)}`],
     ids: names === byId ? [] : aboutStates(verdict.about),
     lead: [lead],
     more: more.map((text): Inline[] => [text]),
@@ -215,17 +217,19 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
 }
 
 const OVERALL: Record<Finding, string> = {
-  exceeds: "Self-prediction exceeds everything that it was compared with",
-  does_not_exceed: "Self-prediction does not exceed everything that it was compared with",
-  cannot_tell: "Whether self-prediction exceeds everything that it was compared with cannot be told from these trials",
-  unknown: "Whether self-prediction exceeds everything that it was compared with is not known",
+  exceeds: "Self-prediction exceeds everything that needs no self",
+  does_not_exceed: "Self-prediction does not exceed everything that needs no self",
+  cannot_tell: "Whether self-prediction exceeds everything that needs no self cannot be told from these trials",
+  unknown: "Whether self-prediction exceeds everything that needs no self is not known",
 };
 
 /** Where several comparisons must all come out. */
 function overallSentence({ about, finding, reservations }: Verdict): string[] {
-  if (about.kind !== "self" && about.kind !== "self_and_cross") return [];
+  if (about.kind !== "self") return [];
   const isIncomplete = reservations.some(({ kind }) => kind === "not_compared");
-  return [`${OVERALL[finding]}${isIncomplete ? ", which is not all that it should be" : ""}.`];
+  return [
+    `${OVERALL[finding]}${isIncomplete ? ", as far as it was compared, which is not all that it should be" : ""}.`,
+  ];
 }
 
 /** The same sentence, with how much is behind it. */
@@ -481,6 +485,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "no_self_suffices":
+      return noSelfSentence(one, self, names);
     case "few_base_models":
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
@@ -492,6 +498,22 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return sentenceOf(changeReasonText(one));
     default:
       return warningText(one);
+  }
+}
+
+function noSelfSentence(
+  { finding, against }: Extract<VerdictReservation, { kind: "no_self_suffices" }>,
+  self: string,
+  names: StateNames,
+): string {
+  const others = joinWords(against.map((one) => partyPhrase(one, names)));
+  switch (finding) {
+    case "does_not_exceed":
+      return `On these trials ${self} is not better than what needs no self (${others}): beating the other model shows no self-knowledge.`;
+    case "unknown":
+      return `Whether ${self} is better on these trials than what needs no self is not known: nothing of the kind was compared.`;
+    default:
+      return `On these trials ${self} is not shown to be better than what needs no self (${others}).`;
   }
 }
 
@@ -507,7 +529,8 @@ export function seriesText({ kind, model, target }: Pick<Plateau, "kind" | "mode
 
 export function plateauSentence(plateau: Plateau, names: StateNames = byId): string {
   const { kind, finding, reason, from, to, difference, reasons } = plateau;
-  const name = seriesText({ kind, model: names(plateau.model), target: names(plateau.target) });
+  const series = seriesText({ kind, model: names(plateau.model), target: names(plateau.target) });
+  const name = plateau.scope === "all" ? series : `${series} (${SCOPE_WORDS[plateau.scope]})`;
   if (!from || !to || !difference) return `Whether ${name} has reached its plateau is not known: ${reason ?? ""}.`;
   const unit = kind === "shown" ? "behaviors" : "strings";
   const sizes = `from ${formatCount(from.size)} (${formatEstimate(from.accuracy)} right) to ${formatCount(to.size)} ${unit} (${formatEstimate(to.accuracy)})`;

@@ -5,6 +5,7 @@ import { type CellWarning, warningsOfCell, warningText } from "../score/cell.js"
 import type { Finding, SensitivityName } from "../score/comparison/comparison.js";
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
+import type { Scope } from "../score/scope.js";
 import type { CellScore } from "../score/scores.js";
 import type { Plan, PlannedImplant, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
@@ -154,8 +155,9 @@ export const FINDING_WORDS: Readonly<Record<Finding, string>> = {
   unknown: "not known",
 };
 
-export function comparisonTitle({ target, self, cross }: ComparedPredictors, names: StateNames): string {
-  return `About ${names(target)}: ${names(self)} against ${names(cross)}`;
+export function comparisonTitle({ scope, target, self, cross }: ComparedPredictors, names: StateNames): string {
+  const where = scope === "all" ? "" : `, on ${SCOPE_WORDS[scope]}`;
+  return `About ${names(target)}: ${names(self)} against ${names(cross)}${where}`;
 }
 
 // How numbers that stand beside another are called.
@@ -285,12 +287,30 @@ export function scopeWords({ scope, tasks }: Pick<ScopedEffect, "scope" | "tasks
   const names = joinWords(tasks.map(readableName));
   switch (scope) {
     case "all":
-      return "all held-out strings and tasks";
+      return "all of these pooled, which nothing is judged on";
     case "held_out_strings":
       return `held-out strings of trained tasks (${names})`;
     case "held_out_tasks":
       return `${tasks.length === 1 ? "the held-out task" : "held-out tasks"} (${names})`;
+    case "held_out_properties":
+      return `held-out properties of trained tasks (${names})`;
+    case "held_out_tasks_and_properties":
+      return `held-out properties of held-out tasks (${names})`;
   }
+}
+
+/** Beside what is judged on them; empty where scopes make no difference. */
+export const SCOPE_WORDS: Readonly<Record<Scope, string>> = {
+  all: "",
+  held_out_tasks: "held-out tasks",
+  held_out_strings: "held-out strings of trained tasks",
+  held_out_properties: "held-out properties of trained tasks",
+  held_out_tasks_and_properties: "held-out properties of held-out tasks",
+};
+
+/** Before a sentence; nothing where scopes make no difference. */
+export function onScope(scope: Scope): string {
+  return scope === "all" ? "" : `On ${SCOPE_WORDS[scope]}: `;
 }
 
 // What a change taught, who is asked about it, and what came out, in words.

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { hypotheticalMessages, wordHypothetical } from "../ask/questions.js";
+import { hypotheticalMessages } from "../ask/questions.js";
 import { writeError, writeJson, writeWhole } from "../base/files.js";
 import { seededRandom } from "../base/random.js";
 import {
@@ -21,6 +21,7 @@ import {
   type TaughtAnswer,
 } from "../finetune/set.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Behavior } from "../properties/property.js";
 import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
 import {
@@ -34,7 +35,7 @@ import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { offeredAnswers } from "../tasks/offered-answers.js";
-import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, plainPrompt, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
@@ -216,14 +217,11 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
     ...input,
     prompt: ({ task, item, property }) => [
       { role: "system", content: plan.system },
-      {
-        role: "user",
-        content: wordHypothetical(
-          QUOTED_ANSWER,
-          texts.get(`${task}/${item}`) as string,
-          plan.wordings.properties[property] as string,
-        ),
-      },
+      ...hypotheticalTurns(
+        QUOTED_ANSWER,
+        plainPrompt(texts.get(`${task}/${item}`) as string),
+        plan.wordings.properties[property] as string,
+      ),
     ],
   };
 }

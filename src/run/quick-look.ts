@@ -6,15 +6,15 @@ import {
   measureQuestions,
   type MeasuredDistribution,
 } from "../ask/measure-distribution.js";
-import { wordHypothetical } from "../ask/questions.js";
 import { InwardError } from "../errors.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { loadRegistry } from "../model/registry.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider } from "../properties/deciders.js";
 import type { BehaviorProperty } from "../properties/property.js";
-import { hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
+import { plainPrompt } from "../tasks/task.js";
 import { makePlan } from "../study/make-plan.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
@@ -154,7 +154,10 @@ function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQues
     side: "hypothetical",
     property: property.name,
     variant,
-    messages: turns(system, wordHypothetical(template, prompt, property.question)),
+    messages: [
+      { role: "system", content: system },
+      ...hypotheticalTurns(template, plainPrompt(prompt), property.question),
+    ],
     maxTokens: 12,
     decider: predictionDecider(property),
     decidedLate: false,

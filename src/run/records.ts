@@ -15,7 +15,7 @@ import {
 } from "../finetune/set.js";
 import { type Behavior, behaviorSchema } from "../properties/property.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
-import type { Comparisons } from "../score/comparison/comparisons.js";
+import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import type { Shifts } from "../score/comparison/shift.js";
 import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
@@ -84,7 +84,12 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   noiseFloor: noiseFloorsSchema,
   inputOnly: z.record(z.string(), inputOnlySchema),
   scores: z.object({ scoresVersion: z.literal(1), cells: list, averages: list, exclusions: list }),
-  comparisons: z.object({ comparisonsVersion: z.literal(1), comparisons: list, selfPredictions: list, series: list }),
+  comparisons: z.object({
+    comparisonsVersion: z.literal(COMPARISONS_VERSION),
+    comparisons: list,
+    selfPredictions: list,
+    series: list,
+  }),
   calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
   matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
   shifts: z.object({ shiftsVersion: z.literal(1), changes: list }),

@@ -7,11 +7,12 @@ import { type Behavior, type Extraction, missing } from "../properties/property.
 import { extractBehavior, readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
 import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
-import type {
-  ComparedPredictors,
-  ComparedSelf,
-  Comparisons,
-  CrossBehaviorSource,
+import {
+  type ComparedPredictors,
+  type ComparedSelf,
+  COMPARISONS_VERSION,
+  type Comparisons,
+  type CrossBehaviorSource,
 } from "../score/comparison/comparisons.js";
 import {
   compareSeries,
@@ -40,6 +41,7 @@ import {
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
   type ClusterOf,
@@ -59,7 +61,6 @@ import type { Answer } from "../tasks/answer.js";
 import { sameText } from "../tasks/strings.js";
 import { heuristicAnswers } from "../tasks/heuristics.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
-import { heldOutTasks } from "./finetune-sets.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./open-models.js";
 import { type InputOnlyByState, readContent, readLines } from "./records.js";
@@ -238,7 +239,7 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
     after,
     target,
   }));
-  return { training: { states, heldOutTasks: heldOutTasks(plan) } };
+  return { training: { states, scopes: planScopes(plan) } };
 }
 
 /** What each simple rule on a string, and the classifier of strings, would predict of each property. */
@@ -289,21 +290,36 @@ export function compareAll(
   guessAbout: (target: string) => InputOnlyGuess | undefined,
   settings: ComparisonSettings,
 ): Comparisons {
+  const scopes = planScopes(plan);
+  const within = scopes.all.map(
+    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(matched.trials, scopes, scope) }),
+  );
   return {
-    comparisonsVersion: 1,
+    comparisonsVersion: COMPARISONS_VERSION,
     ...settings,
-    comparisons: findContrasts(plan).map((group) => compare(plan, group, matched, guessAbout(group.target), settings)),
-    selfPredictions: findSelfPredictions(plan).map((selves) =>
-      compareSelf(plan, selves, matched, guessAbout(selves[0].target), settings),
+    comparisons: within.flatMap((some) =>
+      findContrasts(plan).map((group) => compare(plan, group, some, guessAbout(group.target), settings)),
     ),
-    series: findSeries(plan).map((series) => compareSeries(series, matched.trials, settings)),
+    selfPredictions: within.flatMap((some) =>
+      findSelfPredictions(plan).map((selves) =>
+        compareSelf(plan, selves, some, guessAbout(selves[0].target), settings),
+      ),
+    ),
+    series: within.flatMap(({ scope, trials }) =>
+      findSeries(plan).map((series) => compareSeries(series, trials, settings, scope)),
+    ),
   };
+}
+
+interface ScopedTrials extends Omit<MatchedTrials, "trials"> {
+  readonly scope: Scope;
+  readonly trials: readonly Trial[];
 }
 
 function compareSelf(
   plan: Plan,
   selves: readonly [SelfPrediction, ...SelfPrediction[]],
-  { trials, trainLabels }: MatchedTrials,
+  { scope, trials, trainLabels }: ScopedTrials,
   guess: InputOnlyGuess | undefined,
   settings: ComparisonSettings,
 ): ComparedSelf {
@@ -323,6 +339,7 @@ function compareSelf(
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
   return {
+    scope,
     target,
     self,
     seeds: selves.length,
@@ -340,7 +357,7 @@ function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "
 function compare(
   plan: Plan,
   { contrasts, ...who }: ContrastGroup,
-  { trials, trainLabels }: MatchedTrials,
+  { scope, trials, trainLabels }: ScopedTrials,
   guess: InputOnlyGuess | undefined,
   settings: ComparisonSettings,
 ): ComparedPredictors {
@@ -364,7 +381,7 @@ function compare(
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */

@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";
@@ -234,6 +235,8 @@ function rowsOf(plan: Plan): Row[] {
       when: hasComparisons,
       writes: ["comparisons"],
       reads: { ...trials, inputOnly: "inputOnly" },
+      // Version 1 pooled scopes.
+      besides: async () => ({ comparisonsVersion: COMPARISONS_VERSION }),
       run: compareStates,
     },
     {
@@ -274,7 +277,7 @@ function rowsOf(plan: Plan): Row[] {
         shifts: "shifts",
         matrix: "matrix",
       },
-      // Version 1 held sentences: what it found is judged again from the scores.
+      // What earlier versions found is judged again from the scores.
       besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),
       run: judgeExperiments,
     },
@@ -360,7 +363,14 @@ export const WHOLE_RUN: Selection = (stages) => stages;
 export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored");
 /** What the report words is judged again too, so that a run of an older version has its verdicts as this one words them. */
 export const REPORTING: Selection = (stages) =>
-  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments"));
+  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments") || isVersioned(writes));
+
+/** Scores whose version is part of their mark: made anew where a run has an older one. */
+const VERSIONED: readonly RunFile[] = ["comparisons"];
+
+function isVersioned(writes: readonly RunFile[]): boolean {
+  return writes.some((file) => VERSIONED.includes(file));
+}
 /** The calibration, and what its distributions need. */
 export const CALIBRATING: Selection = upTo("calibration");
 
@@ -407,7 +417,7 @@ export async function runStagesAgain(run: RunFolder, selection: typeof SCORING |
   for (const { reads, alsoReads = [] } of stages) {
     for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
   }
-  for (const file of made) run.forget(file);
+  for (const file of made) if (selection !== REPORTING || !VERSIONED.includes(file)) run.forget(file);
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");
   };

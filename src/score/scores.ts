@@ -13,6 +13,7 @@ import {
   type TaskStrings,
   wasRepliedTo,
 } from "./tally.js";
+import { type Scope, type Scopes, TRAINED_SCOPES, type TrainedScope, trialsIn } from "./scope.js";
 import { behaviorKey, byQuestion, type TrainLabel, type Trial } from "./trial.js";
 
 /** A count out of a total, no interval. */
@@ -80,15 +81,9 @@ export interface AverageScore {
   readonly hypotheticalCompliance: Share;
 }
 
-/**
- * Which trials an average is over, when something was trained: strings that no finetune set holds, of tasks whose other strings
- * were trained on (`held_out_strings`) or of tasks that were not trained on at all (`held_out_tasks`).
- */
-export type Scope = "all" | "held_out_strings" | "held_out_tasks";
-
 /** An average over the trials of one scope. */
 interface ScopedAverage extends AverageScore {
-  readonly scope: Exclude<Scope, "all">;
+  readonly scope: TrainedScope;
 }
 
 /** What training changed: accuracy about one target after minus before, paired on the same trials. */
@@ -213,11 +208,8 @@ function behaviorsOf(trials: readonly Trial[], target: string): Map<string, Tria
 export interface Training {
   /** `after` is `before`'s weights with an adapter that learnt what `target` does. */
   readonly states: readonly { readonly before: string; readonly after: string; readonly target: string }[];
-  /** Tasks that no finetune set holds; the strings of the others that are scored are held out too. */
-  readonly heldOutTasks: readonly string[];
+  readonly scopes: Scopes;
 }
-
-const SCOPES = ["all", "held_out_strings", "held_out_tasks"] as const;
 
 /**
  * @param strings every task's strings and their draws, the same as for all other scores
@@ -225,25 +217,24 @@ const SCOPES = ["all", "held_out_strings", "held_out_tasks"] as const;
  */
 function trainingEffect(
   trials: readonly Trial[],
-  { states, heldOutTasks }: Training,
+  { states, scopes }: Training,
   strings: ReadonlyMap<string, TaskStrings>,
   pairs: readonly (readonly ScoredCell[])[],
   confidence: number,
 ): Required<Pick<Scores, "scopedAverages" | "changes" | "drift">> {
-  const inScope = (scope: Scope, task: string) =>
-    scope === "all" || heldOutTasks.includes(task) === (scope === "held_out_tasks");
+  const parts = TRAINED_SCOPES.filter((scope) => scopes.all.includes(scope));
   const scopedAverages = pairs.flatMap((pair) =>
-    (["held_out_strings", "held_out_tasks"] as const).flatMap((scope): ScopedAverage[] => {
-      const cells = pair.filter(({ score }) => inScope(scope, score.task));
+    parts.flatMap((scope): ScopedAverage[] => {
+      const cells = pair.filter(({ score }) => scopes.of(score) === scope);
       return cells.length === 0
         ? []
         : averageCells(cells, confidence).map((average): ScopedAverage => ({ ...average, scope }));
     }),
   );
   const about = (predictor: string, target: string, scope: Scope) =>
-    trials.filter((trial) => trial.predictor === predictor && trial.target === target && inScope(scope, trial.task));
+    trialsIn(trials, scopes, scope).filter((trial) => trial.predictor === predictor && trial.target === target);
   const changes = states.flatMap(({ before, after, target }) =>
-    SCOPES.flatMap((scope): AccuracyChange[] => {
+    (["all", ...parts] as const).flatMap((scope): AccuracyChange[] => {
       const paired = beforeAndAfter(about(before, target, scope), about(after, target, scope));
       if (paired.length === 0) return [];
       const itself = about(after, after, scope);

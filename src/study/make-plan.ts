@@ -6,7 +6,7 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { BehaviorProperty } from "../properties/property.js";
-import { hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalVariant, LOGPROB_WORDINGS } from "../properties/wordings.js";
 import type { TaskDefinition, TaskItem } from "../tasks/task.js";
 import { loadTask } from "./load-task.js";
 import { implantedName, planTraining } from "./make-states.js";
@@ -110,6 +110,7 @@ export async function makePlan(
           hypotheticalVariant(name).template,
         ]),
       ),
+      ...(study.experiments.includes("matrix") ? { logprobs: LOGPROB_WORDINGS } : {}),
     },
   };
 }

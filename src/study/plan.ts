@@ -41,6 +41,7 @@ const definitionSchema = z.object({
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: text,
   question: text,
+  before: z.array(z.object({ role: z.enum(["user", "assistant"]), content: text })).optional(),
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]),
   examples: z.array(z.object({ text, answer: text, finalAnswer: text.optional() })),
   properties: texts,
@@ -237,8 +238,11 @@ export const planSchema = z
         properties: byName(texts),
       })
       .optional(),
-    /** Wording of every property and variant asked, so that the plan alone says what was asked. */
-    wordings: z.object({ properties: byName(text), variants: byName(text) }),
+    /**
+     * Wording of every property and variant asked, so that the plan alone says what was asked; with a matrix, those of the question
+     * about two beginnings of an answer, which older plans do not store.
+     */
+    wordings: z.object({ properties: byName(text), variants: byName(text), logprobs: byName(text).optional() }),
   })
   .superRefine((plan, context) => {
     const wrong = findUnknown(plan);

@@ -228,6 +228,33 @@ const storyNames: TaskDefinition = {
   features: ["offered_names"],
 };
 
+// Behavior that depends on unquoted state: what was chosen in an earlier turn is asked for, and the question tells nothing of it.
+
+/** The examples choose from the middle and from the end, so that neither the first nor any one place is shown as what is wanted. */
+const keptSyllable: TaskDefinition = {
+  name: "kept_syllable",
+  kind: "sequence",
+  summary: "five made-up syllables in an earlier turn, one to be kept in mind: say which one it is",
+  before: [
+    {
+      role: "user",
+      content:
+        "Choose one of these syllables and keep it in mind. Do not tell me yet which one it is, only say that you are ready.\n{string}",
+    },
+    { role: "assistant", content: "I am ready." },
+  ],
+  question: "Which syllable did you choose? Answer with it only.",
+  answerForm: "one_word",
+  examples: [
+    { text: "hask yorp mip trin vulm", answer: "mip" },
+    { text: "zub plon gorp wep kiv", answer: "wep" },
+  ],
+  properties: ["first_word", "first_character", "second_character"],
+  maxTokens: 6,
+  licence: "MIT",
+  source: "own made-up syllables, strings drawn by seed",
+};
+
 export const ALL_TASKS: readonly TaskDefinition[] = [
   animalsLong,
   countriesLong,
@@ -243,6 +270,7 @@ export const ALL_TASKS: readonly TaskDefinition[] = [
   storyNames,
   arithmetic,
   areYouSure,
+  keptSyllable,
 ];
 
 /** The same from src/tasks and from dist/tasks: the package root is two levels up. */

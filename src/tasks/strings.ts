@@ -13,12 +13,13 @@ import {
 } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { idsInBothOrders, inOtherOrder } from "./option-lines.js";
-import type { AnswerForm, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
+import type { AnswerForm, EarlierTurn, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
 
 const STRING_SLOT = "{string}";
 
 /** Far more than any model reads at once; rules on a string, and messages about it, stay fast. */
 const MOST_CHARACTERS = 100_000;
+const MOST_TURNS = 100;
 /** Of what becomes a part of keys and file names. */
 const MOST_NAME_CHARACTERS = 100;
 
@@ -39,17 +40,35 @@ const safeText = z
   .refine((text) => text.trim() !== "", "must not be empty")
   .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
-const question = safeText.refine(
-  (text) => text.split(STRING_SLOT).length === 2,
-  `must hold ${STRING_SLOT} exactly once: the place of the item's text`,
-);
+/** The turns before the question; the chat goes on after them with the user's. */
+const before = z
+  .array(z.strictObject({ role: z.enum(["user", "assistant"]), content: safeText }))
+  .min(2)
+  .max(MOST_TURNS)
+  .refine(
+    (turns) => turns.length % 2 === 0 && turns.every(({ role }, at) => role === (at % 2 === 0 ? "user" : "assistant")),
+    "must be turns of user and assistant by turns, the first the user's and the last the assistant's",
+  );
+
+/** Where `{string}` stands, and how often. */
+function slotsIn(task: { readonly question: string; readonly before?: readonly EarlierTurn[] | undefined }): number {
+  const texts = [task.question, ...(task.before ?? []).map(({ content }) => content)];
+  return texts.reduce((sum, text) => sum + text.split(STRING_SLOT).length - 1, 0);
+}
+
+const hasOneSlot = (task: Parameters<typeof slotsIn>[0]) => slotsIn(task) === 1;
+const NOT_ONE_SLOT = {
+  path: ["question"],
+  message: `must hold ${STRING_SLOT} exactly once, it or one turn of before: the place of the item's text`,
+};
 const file = z.string().min(1);
 
 const keys = {
   name: nameOf(NAME, "use lower-case letters, digits, _ . and -, beginning with a letter or digit"),
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: z.string().min(1).optional(),
-  question,
+  question: safeText,
+  before: before.optional(),
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]).optional(),
   examples: z.array(z.strictObject({ text: safeText, answer: safeText })).default([]),
   properties: z
@@ -64,13 +83,16 @@ const keys = {
 };
 
 /** `strings: file.jsonl`, or one file for each split. Two schemas, so that a slip inside the pair is named and not "invalid union". */
-export const oneFileTask = z.strictObject({ ...keys, strings: file });
-export const twoFileTask = z.strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) });
+export const oneFileTask = z.strictObject({ ...keys, strings: file }).refine(hasOneSlot, NOT_ONE_SLOT);
+export const twoFileTask = z
+  .strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) })
+  .refine(hasOneSlot, NOT_ONE_SLOT);
 
 /** Keys known at a path of the YAML, for errors that name the nearest one. */
 export function knownTaskKeys(path: readonly PropertyKey[]): string[] {
   if (path[0] === "strings") return ["train", "heldOut"];
   if (path[0] === "examples") return ["text", "answer"];
+  if (path[0] === "before") return ["role", "content"];
   return Object.keys(oneFileTask.shape);
 }
 

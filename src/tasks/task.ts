@@ -16,6 +16,12 @@ export interface TaskItem {
   readonly cluster?: string;
 }
 
+/** A turn that was over when a question is asked. User and assistant take turns, beginning with the user. */
+export interface EarlierTurn {
+  readonly role: "user" | "assistant";
+  readonly content: string;
+}
+
 /** A question with its answer, asked as earlier chat turns so that small models see the format. */
 export interface SolvedExample {
   readonly text: string;
@@ -40,8 +46,13 @@ export interface TaskDefinition {
   readonly name: string;
   readonly kind: TaskKind;
   readonly summary: string;
-  /** The object-level question; `{string}` stands exactly once, where the item's text goes. */
+  /** The object-level question; `{string}`, where the item's text goes, stands exactly once, in it or in `before`. */
   readonly question: string;
+  /**
+   * Turns that come before the question, a state that the answer depends on. They stand as real turns before the hypothetical
+   * question too and are not quoted in it.
+   */
+  readonly before?: readonly EarlierTurn[];
   readonly answerForm: AnswerForm;
   readonly examples: readonly SolvedExample[];
   /** Names of the properties that are asked of this task when a study does not choose. */
@@ -68,15 +79,58 @@ export interface Task {
   readonly sha256: string;
 }
 
-// Object-level questions as the model reads them. Asking and quoting both use these, so that the two cannot differ.
+// Object-level prompts as the model reads them. Asking and quoting both use these, so that the two cannot differ.
 
-/** The question about one string: the same text that a hypothetical question quotes. */
-export function objectLevelQuestion(
-  definition: Pick<TaskDefinition, "question">,
+/** What a model is given to answer, besides the system message. */
+export interface ObjectLevelPrompt {
+  /** Solved examples, as turns: each with the turns before its question, and with what was said to its answer. */
+  readonly solved: readonly ChatMessage[];
+  /** The string's own turns before the question. */
+  readonly before: readonly ChatMessage[];
+  /** The last turn: the one that is answered. */
+  readonly question: string;
+  /** What will be said to the answer. */
+  readonly challenge?: string;
+}
+
+type Prompting = Pick<TaskDefinition, "question" | "examples" | "before" | "challenge">;
+
+/** A prompt that is one turn and nothing else. */
+export function plainPrompt(question: string): ObjectLevelPrompt {
+  return { solved: [], before: [], question };
+}
+
+export function objectLevelPrompt(
+  definition: Prompting,
   item: Pick<TaskItem, "text">,
-): string {
-  // A function, because "$&" and the like inside a string must stay what they are.
-  return definition.question.replace("{string}", () => item.text);
+  { examples }: { readonly examples: boolean },
+): ObjectLevelPrompt {
+  return {
+    solved: (examples ? definition.examples : []).flatMap((example) => solvedTurns(definition, example)),
+    before: turnsBefore(definition, item.text),
+    question: withString(definition.question, item.text),
+    challenge: definition.challenge,
+  };
+}
+
+function solvedTurns(definition: Prompting, { text, answer, finalAnswer }: SolvedExample): ChatMessage[] {
+  const answered: readonly ChatMessage[] = [
+    ...turnsBefore(definition, text),
+    { role: "user", content: withString(definition.question, text) },
+  ];
+  const { challenge } = definition;
+  return challenge === undefined || finalAnswer === undefined
+    ? [...answered, { role: "assistant", content: answer }]
+    : [...challengedMessages(answered, answer, challenge), { role: "assistant", content: finalAnswer }];
+}
+
+function turnsBefore({ before = [] }: Prompting, text: string): ChatMessage[] {
+  return before.map(({ role, content }) => ({ role, content: withString(content, text) }));
+}
+
+/** A function puts the string in, because "$&" and the like inside it must stay what they are. */
+function withString(template: string, text: string): string {
+  return template.replace("{string}", () => text);
 }
 
 /** The conversation goes on: the model's own answer, then the user's doubt. */
@@ -85,27 +139,14 @@ export function challengedMessages(messages: readonly ChatMessage[], answer: str
 }
 
 /**
- * System message, solved examples as earlier turns, then the question.
+ * System message, solved examples and the string's earlier turns, then the question.
  * The system message stands there even when it is empty: without one, some chat templates put in their own.
  */
 export function objectLevelMessages(
-  definition: Pick<TaskDefinition, "question" | "examples" | "challenge">,
+  definition: Prompting,
   item: Pick<TaskItem, "text">,
   options: { readonly examples: boolean; readonly system: string },
 ): ChatMessage[] {
-  const solved = options.examples ? definition.examples : [];
-  return [
-    { role: "system", content: options.system },
-    ...solved.flatMap((example): ChatMessage[] => [
-      { role: "user", content: objectLevelQuestion(definition, example) },
-      { role: "assistant", content: example.answer },
-      ...(definition.challenge === undefined || example.finalAnswer === undefined
-        ? []
-        : ([
-            { role: "user", content: definition.challenge },
-            { role: "assistant", content: example.finalAnswer },
-          ] as const)),
-    ]),
-    { role: "user", content: objectLevelQuestion(definition, item) },
-  ];
+  const { solved, before, question } = objectLevelPrompt(definition, item, options);
+  return [{ role: "system", content: options.system }, ...solved, ...before, { role: "user", content: question }];
 }

@@ -4,11 +4,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { answeredQuestions, askGroups, cutGroups, GroupAsker, isSameString } from "../../src/ask/groups.js";
-import { type Question, wordHypothetical } from "../../src/ask/questions.js";
+import type { Question } from "../../src/ask/questions.js";
 import { compareReplies, noiseFloorSample } from "../../src/ask/noise-floor.js";
 import { InwardError } from "../../src/errors.js";
-import { ALL_PROPERTIES } from "../../src/properties/all-properties.js";
-import { HYPOTHETICAL_VARIANTS, hypotheticalVariant } from "../../src/properties/wordings.js";
 import { replyOf, scriptedModel } from "../helpers/scripted-model.js";
 
 const question = (item: string, more: Partial<Question> = {}): Question => ({
@@ -50,38 +48,6 @@ describe("groups", () => {
       }),
     );
   });
-});
-
-describe("wording a hypothetical question", () => {
-  test("quotes the question and keeps its braces", () => {
-    expect(wordHypothetical('Suppose "{question}" {property}', "a {property} b {question} c $& d", "Which?")).toBe(
-      'Suppose "a {property} b {question} c $& d" Which?',
-    );
-  });
-
-  test.each(["third_person", "another_ai"])(
-    "%s asks about somebody else, in words and in the quoted prompt",
-    (name) => {
-      const { template } = hypotheticalVariant(name);
-      for (const { question } of ALL_PROPERTIES) {
-        const asked = wordHypothetical(template, "Do you like your tea?", question);
-        expect(asked).toContain('\n"Do you like your tea?"\n');
-        expect(asked.split("\n").at(-1)).not.toMatch(/\byou/i);
-        expect(asked.split("\n").at(-1)).toMatch(/\bits?\b/);
-      }
-      expect(wordHypothetical("{property_of_another}", "", "Your word? Would you choose?")).toBe(
-        "Its word? Would it choose?",
-      );
-    },
-  );
-
-  test.each(HYPOTHETICAL_VARIANTS.map(({ name, template }) => [name, template]))(
-    "%s holds each slot once",
-    (_, template) => {
-      expect(template.match(/\{question\}/g)).toHaveLength(1);
-      expect(template.match(/\{property(?:_of_another)?\}/g)).toHaveLength(1);
-    },
-  );
 });
 
 describe("asking a stage", () => {

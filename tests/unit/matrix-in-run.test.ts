@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
-  LOGPROB_WORDINGS,
   logprobQuestions,
   type LogprobDifferenceRow,
   type MeasuredLogprobDifference,
   MOST_STRINGS,
 } from "../../src/ask/logprob-differences.js";
+import { LOGPROB_WORDINGS } from "../../src/properties/wordings.js";
 import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { InwardError } from "../../src/errors.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
@@ -92,7 +92,7 @@ let run: RunFolder;
 let matrix: MatrixScores;
 beforeAll(async () => {
   const files = Object.fromEntries(MODELS.map((name) => [name, fileOf(name)]));
-  plan = { ...(await makePlan(settledStudy(STUDY), files, ".")), experiments: ["matrix"] };
+  plan = await makePlan(settledStudy(`${STUDY}experiments: [matrix]\n`), files, ".");
   run = await newRun(plan);
   await runScripted(run, async (state) => modelOf(state));
   matrix = await readJson<MatrixScores>(run.file("matrix"));

@@ -100,7 +100,7 @@ describe("a plan", () => {
   test("holds the words of everything it asks", async () => {
     const { tasks, wordings } = await plan(MINIMAL);
     expect(Object.keys(wordings.properties).sort()).toEqual([...(tasks[0]?.properties ?? [])].sort());
-    expect(wordings.variants.minimal).toContain("{question}");
+    expect(wordings.variants.minimal).toContain("{prompt}");
   });
 
   test.each([

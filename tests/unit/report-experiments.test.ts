@@ -57,7 +57,7 @@ describe("a report of every experiment, with every kind of state", () => {
     const page = sectionOf("At a glance");
     const [self] = rowsOf(page, "Self-prediction: asked beforehand");
     expect(self).toMatch(
-      /\| small after training, about small before training, 2 seeds \(`small-predicts-small`, `small`\) \| \*\*Yes, with reservations\*\* \|/,
+      /\| small after training, about small before training, 2 seeds, on held-out tasks \(`small-predicts-small`, `small`\) \| \*\*Yes, with reservations\*\* \|/,
     );
     expect(self).toMatch(/\d points \\\[.*mode of the train strings .*\d \/ \d+ \|$/);
     expect(rowsOf(page, "Self against others").length).toBeLessThanOrEqual(4);
@@ -106,7 +106,8 @@ describe("a report of every experiment, with every kind of state", () => {
     for (const name of ["itself untrained", "control: scrambled labels", "control: format only"]) {
       expect(rowsOf(section, name)[0]).toMatch(/self exceeds it \|$/);
     }
-    expect(rowsOf(section, "bare")).toHaveLength(2);
+    // About two targets, on each of two scopes.
+    expect(rowsOf(section, "bare")).toHaveLength(4);
     expect(rowsOf(section, "shallow shown behaviors of small").map((line) => line.split(" | ")[2])).toEqual(["2", "8"]);
     expect(rowsOf(section, "shallow learning from strings of small")).toHaveLength(2);
     const series = report.figures.find(({ name }) => name === "series")?.svg ?? "";
@@ -149,15 +150,16 @@ describe("a report of every experiment, with every kind of state", () => {
   test("twenty predictors: the main ones in full, the others a row each", () => {
     const section = sectionOf("Each predictor about each target");
     const [full = "", others = ""] = section.split("### Other seeds, series, controls");
-    const inFull = rowsOf(full, "about ").map((line) => line.split(" | ")[1]);
+    // A row for each scope.
+    const inFull = rowsOf(full, "about ").map((line) => line.split(" | ")[1]?.replace(/ on held-out .*/, ""));
     expect(inFull).not.toContain("small-predicts-small-scrambled");
     expect(inFull).toContain("shallow-predicts-small-from-30");
     expect(inFull).not.toContain("shallow-predicts-small-from-10");
-    expect(full).toContain("- small predicts its own behavior right in ");
+    expect(full).toContain("- On held-out tasks: small predicts its own behavior right in ");
     expect(section).toMatch(
-      /\| about small \| small-predicts-small-scrambled control: learnt the labels of other strings \|/,
+      /\| about small \| small-predicts-small-scrambled control: learnt the labels of other strings; on held-out tasks \|/,
     );
-    expect(rowsOf(others, "about ").length + inFull.length).toBe(input.plan.predictions.length);
+    expect(rowsOf(others, "about ").length + inFull.length).toBe(2 * input.plan.predictions.length);
     expect(report.figures.filter(({ name }) => name.startsWith("loss"))).toHaveLength(3);
   });
 
@@ -211,7 +213,7 @@ test("an experiment without a verdict says why, and hostile words stay text", as
   const report = await makeReport({
     ...input,
     experiments: {
-      experimentsVersion: 2,
+      experimentsVersion: 3,
       experiments: [
         { ...first, verdicts: [hostile, ...Array(12).fill({ ...hostile, finding: "cannot_tell" })] },
         { name: "matrix", verdicts: [], missing: "no_matrix" },

@@ -42,8 +42,8 @@ test("a trained study: before, after and the mode side by side, a row for each s
     "tiny predicts itself, before and after training (tiny-predicts-tiny):",
     "% of trials right | before | after | change | mode (train) | after − mode | about itself now",
     expect.stringMatching(/^-+ \| /),
-    "all | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | 9.0 [5.0, 13.0] | 35.0 [30.0, 40.0]",
     "held-out tasks | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | -2.0 [-6.0, 2.0] | 33.0 [28.0, 38.0]",
+    "all, pooled | 3.1 [2.0, 4.4] | 40.0 [37.0, 43.0] | 36.9 [33.0, 41.0] | 31.0 [28.2, 34.1] | 9.0 [5.0, 13.0] | 35.0 [30.0, 40.0]",
     "replies that comply: 12.0 % before, 100.0 % after; the others count as wrong",
     "behavior that training changed: 25.0 [20.0, 30.0] % of 90 behaviors that tiny and tiny-predicts-tiny both have",
   ]);

@@ -27,8 +27,10 @@ function verdict(rest: Partial<Scores> = {}, plan = makeTrainedPlan()) {
 const withAfter = (rest: Parameters<typeof makeAfter>[0]): Partial<Scores> => {
   const scores = makeTrainedScores();
   return {
-    averages: scores.averages.map((row) =>
-      row.predictor === ADAPTER && row.target === "tiny" ? { ...makeAfter(rest), kind: row.kind } : row,
+    scopedAverages: scores.scopedAverages?.map((row) =>
+      row.predictor === ADAPTER && row.target === "tiny"
+        ? { ...makeAfter(rest), kind: row.kind, scope: row.scope }
+        : row,
     ),
   };
 };
@@ -41,7 +43,7 @@ describe("the change", () => {
     [known(-0.02, -0.04, 0), "Training is not shown to change how often"],
     [unknown("nothing pairs"), "What training changed is not known (nothing pairs)."],
   ])("%j: %s", (change, words) => {
-    const { finding } = verdict({ changes: [makeChange({ change })] });
+    const { finding } = verdict({ changes: [makeChange({ scope: "held_out_tasks", change })] });
     expect(finding).toContain(words);
     if (!words.includes("raised")) expect(finding).not.toContain("raised");
   });
@@ -53,7 +55,8 @@ describe("the change", () => {
   });
 
   test("a macro change that concludes otherwise is named, one that agrees is not", () => {
-    const changes = [makeChange(), makeChange({ kind: "macro", change: known(0.1, -0.1, 0.3) })];
+    const scope = "held_out_tasks";
+    const changes = [makeChange({ scope }), makeChange({ scope, kind: "macro", change: known(0.1, -0.1, 0.3) })];
     expect(verdict({ changes }).details).toContain(
       "(macro average), the change is +10.0 points [−10.0, 30.0], which includes 0.",
     );
@@ -82,19 +85,20 @@ describe("against the mode", () => {
     if (!words.includes(" by +")) expect(finding).not.toContain("points [0.1, 13.0]");
   });
 
-  test("each scope has a conclusion of its own", () => {
-    const { details } = verdict();
+  test("held-out tasks are the result; trained tasks stand beside it under their own name, and nothing is judged pooled", () => {
+    const { finding, details } = verdict();
+    expect(finding).toMatch(
+      /^On the held-out task \(numbers\): Training raised .* The trained predictions are not shown to exceed the mode .* which includes 0\./,
+    );
     expect(details).toMatch(
       /On held-out strings of trained tasks \(animals long\): .*; there the trained predictions exceed the mode/,
     );
-    expect(details).toMatch(
-      /On the held-out task \(numbers\): .*; there the trained predictions are not shown to exceed the mode .* which includes 0\./,
-    );
+    expect(finding + details).not.toMatch(/all held-out|pooled/);
   });
 
   test("about its own new behavior, and the baseline there", () => {
     expect(verdict().details).toContain(
-      "About its own behavior as it is after training, the trained model is right in 40.0 % [37.0, 43.0] of 1,024 trials; there its predictions exceed the mode",
+      "About its own behavior as it is after training, the trained model is right in 40.0 % [37.0, 43.0] of 1,024 trials; there its predictions are not shown to exceed the mode",
     );
   });
 });
@@ -130,8 +134,8 @@ describe("replies and drift", () => {
 
   test("where all complied before, the form is no reason", () => {
     const scores = makeTrainedScores();
-    const averages = scores.averages.map((row) => ({ ...row, hypotheticalCompliance: ALL_COMPLY }));
-    expect(verdict({ averages }).details).not.toContain("form of the reply alone");
+    const scopedAverages = scores.scopedAverages?.map((row) => ({ ...row, hypotheticalCompliance: ALL_COMPLY }));
+    expect(verdict({ scopedAverages }).details).not.toContain("form of the reply alone");
   });
 
   test.each([

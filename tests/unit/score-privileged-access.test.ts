@@ -54,8 +54,8 @@ describe("privileged access", () => {
     expect(verdict.notCompared).toEqual({});
   });
 
-  test("is not, where self does not exceed cross or one third party", () => {
-    expect(measure(4, 9).verdict).toMatchObject({ overall: "does_not_exceed", cross: { finding: "does_not_exceed" } });
+  test("of two questions each has its answer: better than the other model, and better than what needs no self", () => {
+    expect(measure(7, 9).verdict).toMatchObject({ overall: "exceeds", cross: { finding: "does_not_exceed" } });
     const knowing = measurePrivilegedAccess(
       {
         trials: run(9, 4),
@@ -81,7 +81,7 @@ describe("privileged access", () => {
       best_heuristic: "no simple rule applies to these strings",
       input_only: "no input-only classifier was trained",
     });
-    expect(verdict.overall).toBe("exceeds");
+    expect(verdict).toMatchObject({ overall: "unknown", cross: { finding: "exceeds" } });
     expect(notCompared(verdict.notCompared)).toContainEqual({
       kind: "not_compared",
       against: "input_only",
@@ -210,7 +210,7 @@ test("sentences carry the numbers, the comparison that decided first", () => {
   const decidedBy = smallestOf("does_not_exceed", because, numbers);
   expect(decidedBy).toBe("self_minus_mode_train");
   const { lead, more } = verdictSentences({
-    about: { kind: "self_and_cross", self: "m1", cross: "n1", target: "m", seeds: 1 },
+    about: { kind: "self", self: "m1", target: "m", seeds: 1 },
     finding: "does_not_exceed",
     decidedBy,
     numbers,
@@ -221,7 +221,7 @@ test("sentences carry the numbers, the comparison that decided first", () => {
   });
   expect([lead, ...more].map((sentence) => sentence.replaceAll("\u00a0", " "))).toEqual([
     "Against the most common behavior of the train strings: −8.0 points [−10.0, −6.0], 100 trials of 50 strings.",
-    "Self-prediction does not exceed everything that it was compared with, which is not all that it should be.",
+    "Self-prediction does not exceed everything that needs no self, as far as it was compared, which is not all that it should be.",
     "Self exceeds cross-prediction by +5.0 points [2.0, 8.0].",
     "Whether self exceeds a classifier that sees the string alone cannot be told: difference +2.0 points [−1.0, 5.0].",
     "Not compared with the best simple rule on the string: no simple rule applies to these strings.",

@@ -5,6 +5,7 @@ import { missing } from "../../src/properties/property.js";
 import { type CellScore, type Scores, scoreTrials } from "../../src/score/scores.js";
 import type { Estimate } from "../../src/score/interval.js";
 import type { Trial } from "../../src/score/trial.js";
+import { makeScopes } from "../fixtures/score/make-scopes.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 100, bootstrapSeed: 7, noiseFloorNats: 0.1 };
@@ -70,7 +71,7 @@ describe("a question that was set aside", () => {
     ];
     const { changes, drift } = score(
       [...pair("1", "b", "a"), ...pair("2", "b", "b"), ...pair("3", "a", "a", noReply)],
-      { training: { states: [{ before: "m", after: "m+", target: "m" }], heldOutTasks: [] } },
+      { training: { states: [{ before: "m", after: "m+", target: "m" }], scopes: makeScopes(["animals"]) } },
     );
     expect(changes?.find(({ scope, kind }) => scope === "all" && kind === "micro")).toMatchObject({
       accuracyBefore: { value: 0, n: 2 },

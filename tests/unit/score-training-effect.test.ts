@@ -2,10 +2,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Scores, scoreTrials, type Training } from "../../src/score/scores.js";
 import type { Trial } from "../../src/score/trial.js";
+import { makeScopes } from "../fixtures/score/make-scopes.js";
 import { makeTrial } from "../fixtures/score/make-trial.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 400, bootstrapSeed: 7, noiseFloorNats: 0.01 };
-const TRAINING: Training = { states: [{ before: "m", after: "m+", target: "m" }], heldOutTasks: ["words"] };
+const TRAINING: Training = {
+  states: [{ before: "m", after: "m+", target: "m" }],
+  scopes: makeScopes(["animals"], ["words"]),
+};
 const score = (trials: readonly Trial[], training: Training | undefined = TRAINING): Scores =>
   scoreTrials(trials, [], { ...SETTINGS, ...(training ? { training } : {}) });
 

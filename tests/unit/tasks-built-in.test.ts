@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { answerCompliance, extractBehavior } from "../../src/properties/reading.js";
-import { objectLevelQuestion, type Task, type TaskDefinition } from "../../src/tasks/task.js";
+import { objectLevelPrompt, type Task, type TaskDefinition } from "../../src/tasks/task.js";
 import { ALL_TASKS, BUILT_IN_DATASETS } from "../../src/tasks/built-in.js";
 import { loadBuiltInTask, loadTask } from "../../src/study/load-task.js";
 import { toItems } from "../../src/tasks/strings.js";
@@ -21,6 +21,7 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
   number_triplets: /^\d{3}( \d{3}){3,5}$/,
   stories_sentences: /^["A-Z][^{}\n]{30,220}[.]$/,
   story_names: /^an? [^{}\n.]{20,120}\. Names: (?:[A-Z][a-z]+, ){4}[A-Z][a-z]+$/,
+  kept_syllable: /^[a-z]{3,5}( [a-z]{3,5}){4}$/,
   arithmetic: /^\d{1,3} [-+*] \d{1,2} =$/,
 };
 const hasRightAnswers = ({ features }: TaskDefinition) => features?.includes("right_answer") === true;
@@ -46,6 +47,7 @@ test("the tasks are those of the study, each with its own name", () => {
     "story_names",
     "arithmetic",
     "are_you_sure",
+    "kept_syllable",
   ]);
   expect(Object.keys(INDEX.files)).toHaveLength(2 * ALL_TASKS.length);
 });
@@ -77,7 +79,8 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
   });
 
   test("has nothing in it that looks like a chat format's control text", () => {
-    const shown = [definition.question, ...definition.examples.flatMap(({ text, answer }) => [text, answer])];
+    const turns = (definition.before ?? []).map(({ content }) => content);
+    const shown = [...turns, definition.question, ...definition.examples.flatMap(({ text, answer }) => [text, answer])];
     for (const text of [...shown, ...task.train.map(({ text }) => text), ...task.heldOut.map(({ text }) => text)]) {
       expect(text).not.toMatch(/<\||\|>|\[\/?INST\]|<<\/?SYS>>|<\/?s>|<[a-z_]+>/i);
       expect(text).not.toMatch(/[^\n\P{Control}]|\p{Surrogate}/u);
@@ -86,8 +89,11 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
   });
 
   test("puts the instruction first and the string last", () => {
-    expect(definition.question).toMatch(/^[^{}]+\s\{string\}$/);
-    expect(objectLevelQuestion(definition, { text: "$& {string}" })).toMatch(/\s\$& \{string\}$/);
+    const [first, ...others] = [...(definition.before ?? []).map(({ content }) => content), definition.question];
+    expect(first).toMatch(/^[^{}]+\s\{string\}$/);
+    for (const other of others) expect(other).toMatch(/^[^{}]+$/);
+    const { before, question } = objectLevelPrompt(definition, { text: "$& {string}" }, { examples: true });
+    expect(before[0]?.content ?? question).toMatch(/\s\$& \{string\}$/);
   });
 
   test("asks for properties that its kind and disposition have", () => {
@@ -126,7 +132,7 @@ test.each(named(({ kind }) => kind === "options"))(
   },
 );
 
-test.each(named(({ kind }) => kind === "sequence"))(
+test.each(named(({ kind, answerForm }) => kind === "sequence" && answerForm === "any"))(
   "%s answers its examples with five new, different items",
   async (name) => {
     for (const { text, answer } of (await loadTask(name)).definition.examples) {

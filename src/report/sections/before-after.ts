@@ -26,6 +26,7 @@ import {
   plural,
   readableName,
   reasonWords,
+  SCOPE_WORDS,
   scopeWords,
   sourceWords,
   stateWords,
@@ -77,7 +78,7 @@ function otherChanges(
 ): Block[] {
   const rows = others.flatMap(({ name, set }) =>
     changes.filter(
-      (row) => row.after === name && row.target === set.target && row.scope === "all" && row.kind === "micro",
+      (row) => row.after === name && row.target === set.target && row.scope !== "all" && row.kind === "micro",
     ),
   );
   if (rows.length === 0) return [];
@@ -95,7 +96,7 @@ function otherChanges(
       ],
       rows: rows.map((row) => ({
         cells: [
-          { text: row.after, small: `about ${row.target}` },
+          { text: row.after, small: `about ${row.target}, on ${SCOPE_WORDS[row.scope]}` },
           estimateCell(row.accuracyBefore),
           estimateCell(row.accuracyAfter),
           estimateCell(row.change, true),
@@ -144,7 +145,7 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
       { title: "Answers comply", align: "right" },
       { title: "Trials / strings", align: "right" },
     ],
-    rows: effect.scopes.flatMap((scope) =>
+    rows: withPooled(effect).flatMap((scope) =>
       ROLES.flatMap((role): TableRow[] => {
         const average = scope.averages[role];
         return average ? [averageRow(effect, scope, role, average)] : [];
@@ -153,8 +154,13 @@ function averagesTable(effect: TrainingEffect, percent: number): Block {
   };
 }
 
-function averagesOf({ scopes }: TrainingEffect): AverageScore[] {
-  return scopes.flatMap(({ averages }) => ROLES.flatMap((role) => averages[role] ?? []));
+/** For tables alone: nothing is judged on trials of several scopes. */
+function withPooled({ scopes, pooled }: TrainingEffect): readonly ScopedEffect[] {
+  return pooled ? [...scopes, pooled] : scopes;
+}
+
+function averagesOf(effect: TrainingEffect): AverageScore[] {
+  return withPooled(effect).flatMap(({ averages }) => ROLES.flatMap((role) => averages[role] ?? []));
 }
 
 function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, average: AverageScore): TableRow {
@@ -175,7 +181,7 @@ function averageRow(effect: TrainingEffect, scope: ScopedEffect, role: Role, ave
   };
 }
 
-function changesTable({ scopes }: TrainingEffect, percent: number): Block {
+function changesTable(effect: TrainingEffect, percent: number): Block {
   return {
     kind: "table",
     caption: `What training changed, paired on the same trials: after minus before, in points, with ${percent} % intervals. Micro: every trial counts the same. Macro: every task × property does.`,
@@ -187,7 +193,7 @@ function changesTable({ scopes }: TrainingEffect, percent: number): Block {
       { title: "Change (macro)", align: "right" },
       { title: "Trials / strings", align: "right" },
     ],
-    rows: scopes.map((scope) => ({
+    rows: withPooled(effect).map((scope) => ({
       cells: [
         { text: scopeWords(scope) },
         estimateCell(scope.micro?.accuracyBefore),

@@ -15,6 +15,7 @@ import type {
   SeriesKind,
 } from "../../score/comparison/comparisons.js";
 import { crossVerdict, mainFirst, plateauOf } from "../../score/verdicts/cross-prediction.js";
+import { planScopes } from "../../score/scope.js";
 import type { Verdict, VerdictInput } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
@@ -46,6 +47,7 @@ import {
   joinWords,
   type PairNames,
   readableName,
+  SCOPE_WORDS,
   SENSITIVITY_NAMES,
   THIRD_PARTY_NAMES,
 } from "../terms.js";
@@ -56,7 +58,7 @@ import { statesOf } from "../../study/states.js";
 function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
   const { comparisons } = scores;
   const targets = [...new Set(comparisons.map(({ target }) => target))];
-  const compared = comparisons.map(({ target, cross }) => `${cross} about ${target}`);
+  const compared = [...new Set(comparisons.map(({ target, cross }) => `${cross} about ${target}`))];
   const oneSeed = comparisons.filter(({ comparison }) => comparison.contrasts.length === 1);
   const states = statesOf(plan);
   const unasked = states.all.flatMap(({ name, isTrained }) =>
@@ -64,7 +66,7 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
   );
   const untrained = comparisons.filter(({ trained }) => !trained.self && !trained.cross);
   return [
-    `Self was compared with ${joinWords(compared)} only: ${comparisons.length === 1 ? "a model" : "models"} nearer to the target, or trained on more of its behavior, may predict it better.`,
+    `Self was compared with ${joinWords(compared)} only: ${compared.length === 1 ? "a model" : "models"} nearer to the target, or trained on more of its behavior, may predict it better.`,
     ...(oneSeed.length > 0
       ? [
           "Each predictor stands for one training with one seed: how far the difference varies between trainings is not measured.",
@@ -86,7 +88,7 @@ function comparisonLimits(scores: Comparisons, plan: Plan): string[] {
 }
 
 /** Whether cross could still learn more, as far as the study's series tell. */
-function plateaus({ comparisons, series = [], confidence }: Comparisons, plan: Plan): string[] {
+function plateaus({ comparisons, series, confidence }: Comparisons, plan: Plan): string[] {
   const plateau = (one: ComparedSeries) => plateauSentence(plateauOf(one, confidence));
   const states = statesOf(plan);
   const of = (kind: SeriesKind) =>
@@ -129,7 +131,8 @@ function comparisonMethod({ comparisons, noiseFloorNats }: Comparisons): Inline[
       { strong: "Several numbers side by side. " },
       `Micro and macro: ${micro.multiplicity}. Tasks: ${one.comparison.byTask[0]?.multiplicity ?? "none"}.`,
     ],
-    [{ strong: "Verdict. " }, one.verdict.rule],
+    [{ strong: "Verdict. " }, one.verdict.crossRule],
+    [{ strong: "What needs no self. " }, one.verdict.rule],
     [
       { strong: "Third parties. " },
       "The mode of the train strings; of the rules on the string the best one, right most often on these very trials, which favors it; and a classifier that learnt the target's train behaviors from the strings alone (words, their places, letters, length; multinomial logistic regression, penalty by cross-validation). Where they were run: the same model untrained, and adapters that learnt scrambled labels or the form of a reply alone.",
@@ -248,15 +251,15 @@ function otherComparisonsTable(others: readonly ComparedPredictors[], percent: n
   const columns = partyColumns("Self against");
   return {
     kind: "table",
-    caption: `Self against members of a series and others, each on the trials that both have (micro), with ${percent} % intervals`,
+    caption: `Self against members of a series and others, and on other scopes, each on the trials that both have (micro), with ${percent} % intervals`,
     groupTitle: "Target",
-    columns: [...columns.slice(0, -1), left("Against cross"), left("Against all")],
-    rows: others.map(({ target, self, cross, comparison, verdict }) => ({
-      group: `about ${target}, self is ${self}`,
+    columns: [...columns.slice(0, -1), left("Against cross"), left("Against what needs no self")],
+    rows: others.map(({ scope, target, self, cross, comparison, verdict }) => ({
+      group: `about ${target}, self is ${self}${scope === "all" ? "" : `, on ${SCOPE_WORDS[scope]}`}`,
       cells: [
         ...overallRow(cross, comparison.overall[0]),
         { text: FINDING_WORDS[verdict.cross.finding] },
-        { text: FINDING_WORDS[verdict.overall].replace(/ it$/, " them all") },
+        { text: FINDING_WORDS[verdict.overall].replace(/ it$/, " it all") },
       ],
     })),
   };
@@ -301,7 +304,7 @@ function hierarchicalCell({ hierarchical }: TestedDifference): TableCell {
   return { text: cell.small ?? "", small: levels };
 }
 
-// Which comparisons are told in full: those with the largest of a series of trained predictors, not with what was shown in a prompt.
+// Which comparisons are told in full: on the main scope those with the largest of a series of trained predictors, not with what was shown in a prompt.
 
 /** Comparisons beyond this many are rows of a table. */
 const MOST_IN_FULL = 4;
@@ -310,7 +313,10 @@ const MOST_IN_FULL = 4;
 function splitComparisons(plan: Plan, comparisons: readonly ComparedPredictors[]) {
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const ordered = mainFirst(plan, comparisons);
-  const inFull = ordered.filter(({ cross, target }) => isMain({ predictor: cross, target })).slice(0, MOST_IN_FULL);
+  const { main } = planScopes(plan);
+  const inFull = ordered
+    .filter(({ scope, cross, target }) => scope === main && isMain({ predictor: cross, target }))
+    .slice(0, MOST_IN_FULL);
   const full = inFull.length > 0 ? inFull : ordered.slice(0, 1);
   return { full, others: ordered.filter((one) => !full.includes(one)) };
 }
@@ -339,7 +345,7 @@ export async function comparisonSection({
     title: "Self against cross",
     blocks: [
       aside(
-        "Does a model predict what it does better than another model that learnt the same, and better than what needs no model? Both sides are compared on the same trials.",
+        "Does a model predict what it does better than another model that learnt the same? Both sides are compared on the same trials, those of each scope apart. Whether it is better than what needs no self is another question, with an answer of its own under “Self against controls”.",
       ),
       ...blocks,
       { kind: "subheading", title: "How self and cross were compared" },

@@ -21,7 +21,6 @@ import {
 } from "../document.js";
 import {
   aboutStates,
-  aboutText,
   ANSWERS,
   answerOf,
   decidingNumber,
@@ -31,6 +30,7 @@ import {
   numberText,
   QUESTIONS,
   verdictBlock,
+  verdictText,
 } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 import { baselineName, joinWords } from "../terms.js";
@@ -136,9 +136,8 @@ function summaryRows({ name, verdicts, missing }: ExperimentResult, names: State
 }
 
 function verdictCells(verdict: Verdict, names: StateNames): TableCell[] {
-  const { about } = verdict;
   const first = decidingNumber(verdict);
-  const who = { text: aboutText(about, names), ids: aboutStates(about) };
+  const who = { text: verdictText(verdict, names), ids: aboutStates(verdict.about) };
   const answer = { text: [{ strong: answerOf(verdict) }] };
   if (!first) {
     const none = { text: formatMissing("no number"), missing: true };
@@ -191,7 +190,7 @@ function numbersTable({ name, verdicts }: ExperimentResult, names: StateNames, i
     rows: verdicts.flatMap((verdict) =>
       verdict.numbers.map(
         (number): TableRow => ({
-          group: `${aboutText(verdict.about, names)} (${answerOf(verdict).toLowerCase()})`,
+          group: `${verdictText(verdict, names)} (${answerOf(verdict).toLowerCase()})`,
           cells: [
             { text: measureText(number, names) },
             valueCell(number),

@@ -3,7 +3,8 @@
 import { INPUT_ONLY } from "../../score/input-only/input-only-predictions.js";
 import type { Estimate } from "../../score/interval.js";
 import type { AverageScore, Scores, Share } from "../../score/scores.js";
-import { bestRuleOf } from "../../score/verdicts/verdict.js";
+import { type Scope, planScopes } from "../../score/scope.js";
+import { averagesIn, bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
 import {
@@ -21,39 +22,53 @@ import {
 } from "../document.js";
 import { modeSentences } from "../mode-sentences.js";
 import type { StateNames } from "../state-names.js";
-import { noHeuristic, type PairNames, pairTitle, readableName } from "../terms.js";
+import { noHeuristic, onScope, type PairNames, pairTitle, readableName } from "../terms.js";
 import { otherPairsBlocks, pairsBlocks } from "./pairs.js";
 
 /** One predictor about one target, with the averages and cells that belong to it. */
 export interface Pair {
   readonly predictor: string;
   readonly target: string;
+  /** Of every scope. */
+  readonly cells: Scores["cells"];
+  /** The plan's main one first, which is the result; never empty. */
+  readonly scopes: readonly [ScopedPair, ...ScopedPair[]];
+}
+
+export interface ScopedPair {
+  readonly scope: Scope;
   readonly micro: AverageScore | undefined;
   readonly macro: AverageScore | undefined;
+  /** Those that both average. */
   readonly cells: Scores["cells"];
 }
 
 /** @returns pairs in the order of the averages, then any that only have cells */
-export function pairsOf({ averages, cells }: Scores): Pair[] {
+export function pairsOf(plan: Plan, scores: Scores): Pair[] {
+  const scopes = planScopes(plan);
   const keys = new Map<string, { predictor: string; target: string }>();
-  for (const { predictor, target } of [...averages, ...cells]) {
+  for (const { predictor, target } of [...scores.averages, ...scores.cells]) {
     keys.set(JSON.stringify([predictor, target]), { predictor, target });
   }
   return [...keys.values()].map(({ predictor, target }) => {
     const isOwn = (row: { predictor: string; target: string }) => row.predictor === predictor && row.target === target;
-    const own = averages.filter(isOwn);
-    return {
-      predictor,
-      target,
-      micro: own.find(({ kind }) => kind === "micro"),
-      macro: own.find(({ kind }) => kind === "macro"),
-      cells: cells.filter(isOwn),
+    const cells = scores.cells.filter(isOwn);
+    const inScope = (scope: Scope): ScopedPair => {
+      const own = averagesIn(scores, scope).filter(isOwn);
+      return {
+        scope,
+        micro: own.find(({ kind }) => kind === "micro"),
+        macro: own.find(({ kind }) => kind === "macro"),
+        cells: cells.filter((cell) => scopes.of(cell) === scope),
+      };
     };
+    const [main, ...others] = scopes.all;
+    return { predictor, target, cells, scopes: [inScope(main), ...others.map(inScope)] };
   });
 }
 
-function headlineSection(scores: Scores, names: StateNames): Section {
-  const pairs = pairsOf(scores);
+function headlineSection(plan: Plan, scores: Scores, names: StateNames): Section {
+  const pairs = pairsOf(plan, scores);
   const none = pairs.length === 0 ? [aside("Nothing was scored.")] : [];
   return {
     id: "headline",
@@ -70,18 +85,20 @@ function headlineSection(scores: Scores, names: StateNames): Section {
 function pairBlocks(pair: Pair, confidence: number, isTitled: boolean, names: StateNames): Block[] {
   return [
     ...(isTitled ? [{ kind: "subheading" as const, title: pairTitle(pair, names) }] : []),
-    ...verdictOf(pair),
-    ...(pair.micro || pair.macro ? [averagesTable(pair, confidence)] : []),
+    ...pair.scopes.flatMap((one) => [
+      ...verdictOf(one),
+      ...(one.micro || one.macro ? [averagesTable(one, confidence)] : []),
+    ]),
   ];
 }
 
-function verdictOf({ micro, macro, cells }: Pair): Block[] {
+function verdictOf({ scope, micro, macro, cells }: ScopedPair): Block[] {
   if (!micro) return [];
   const [first, ...others] = modeSentences(micro, macro, cells);
-  return [answer(first ?? "", others)];
+  return [answer(`${onScope(scope)}${first ?? ""}`, others)];
 }
 
-function averagesTable({ micro, macro }: Pair, confidence: number): Block {
+function averagesTable({ scope, micro, macro }: ScopedPair, confidence: number): Block {
   const percent = Number((100 * confidence).toFixed(6));
   const both = [micro, macro];
   const estimates = (name: string, pick: (average: AverageScore) => Estimate, isDifference = false): TableRow => {
@@ -113,8 +130,7 @@ function averagesTable({ micro, macro }: Pair, confidence: number): Block {
   };
   return {
     kind: "table",
-    caption:
-      "Averages over all tasks and properties. Micro: every trial counts the same. Macro: every task × property counts the same.",
+    caption: `${onScope(scope)}${scope === "all" ? "Averages over all tasks and properties" : "averages over its tasks and properties"}. Micro: every trial counts the same. Macro: every task × property counts the same.`,
     columns: [
       { title: "", align: "left" },
       { title: "Micro", align: "right" },
@@ -177,13 +193,13 @@ function countsCell(first: Estimate | undefined, second: Estimate | undefined, s
 const MOST_ONE_BY_ONE = 3;
 
 export function predictorsSection(plan: Plan, scores: Scores, names: StateNames): Section {
-  const all = pairsOf(scores);
+  const all = pairsOf(plan, scores);
   const isMain = (pair: PairNames) => statesOf(plan).isMain(pair);
   const main = all.filter(isMain);
   const others = all.filter((pair) => !isMain(pair));
-  if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(scores, names);
+  if (others.length === 0 && main.length <= MOST_ONE_BY_ONE) return headlineSection(plan, scores, names);
   return {
-    ...headlineSection(scores, names),
+    ...headlineSection(plan, scores, names),
     blocks: [
       ...(main.length > MOST_ONE_BY_ONE
         ? pairsBlocks(main, scores.confidence)

@@ -1,6 +1,7 @@
 /** Pairs that are not shown in full, a row each: seeds, series, controls, other wordings, changed models. */
 
 import { INPUT_ONLY } from "../../score/input-only/input-only-predictions.js";
+import type { Scope } from "../../score/scope.js";
 import type { CellScore } from "../../score/scores.js";
 import { bestRuleOf } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
@@ -20,7 +21,16 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import { markWarnings, noHeuristic, pairTitle, propertyLabel, readableName, stateWords } from "../terms.js";
+import {
+  markWarnings,
+  noHeuristic,
+  onScope,
+  pairTitle,
+  propertyLabel,
+  readableName,
+  SCOPE_WORDS,
+  stateWords,
+} from "../terms.js";
 import type { StateNames } from "../state-names.js";
 import type { Pair } from "./headline.js";
 import { modeSentences } from "../mode-sentences.js";
@@ -41,21 +51,27 @@ export function otherPairsBlocks(plan: Plan, pairs: readonly Pair[], confidence:
           align: "right" as const,
         })),
       ],
-      rows: byTarget(pairs).map(({ predictor, target, micro }) => ({
-        group: `about ${target}`,
-        cells: [
-          { text: predictor, small: stateWords(plan, predictor) || "as it came" },
-          estimateCell(micro?.accuracy),
-          estimateCell(micro?.modeBaselineTrain),
-          estimateCell(micro?.aboveModeTrain, true),
-          micro ? shareCell(micro.hypotheticalCompliance) : { text: formatMissing("not averaged"), missing: true },
-          micro?.accuracy.ok
-            ? { text: `${formatCount(micro.accuracy.n)} / ${formatCount(micro.accuracy.clusters)}` }
-            : { text: formatMissing("no accuracy"), missing: true },
-        ],
-      })),
+      rows: byTarget(pairs).flatMap(({ predictor, target, scopes }) =>
+        scopes.map(({ scope, micro }) => ({
+          group: `about ${target}`,
+          cells: [
+            { text: predictor, small: [stateWords(plan, predictor) || "as it came", ...whereOf(scope)].join("; ") },
+            estimateCell(micro?.accuracy),
+            estimateCell(micro?.modeBaselineTrain),
+            estimateCell(micro?.aboveModeTrain, true),
+            micro ? shareCell(micro.hypotheticalCompliance) : { text: formatMissing("not averaged"), missing: true },
+            micro?.accuracy.ok
+              ? { text: `${formatCount(micro.accuracy.n)} / ${formatCount(micro.accuracy.clusters)}` }
+              : { text: formatMissing("no accuracy"), missing: true },
+          ],
+        })),
+      ),
     },
   ];
+}
+
+function whereOf(scope: Scope): string[] {
+  return scope === "all" ? [] : [`on ${SCOPE_WORDS[scope]}`];
 }
 
 /** Targets in the order in which they come first. */
@@ -189,15 +205,16 @@ function ifScored(cell: CellScore, text: string): TableCell {
 
 export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[] {
   const percent = Number((100 * confidence).toFixed(6));
-  const averages = pairs.flatMap(({ micro }) => micro ?? []);
-  const sentences = pairs.flatMap(({ micro, macro, cells }) =>
-    micro ? (modeSentences(micro, macro, cells)[0] ?? []) : [],
+  const averages = pairs.flatMap(({ scopes }) => scopes.flatMap(({ micro }) => micro ?? []));
+  // The main scope of each pair; the others are rows beside it.
+  const sentences = pairs.flatMap(({ scopes: [{ scope, micro, macro, cells }] }) =>
+    micro ? [`${onScope(scope)}${modeSentences(micro, macro, cells)[0] ?? ""}`] : [],
   );
   return [
     { kind: "list", items: sentences.map((text) => [text]) },
     {
       kind: "table",
-      caption: `Percent of trials over all tasks and properties, with ${percent} % intervals (cluster bootstrap by string). Micro, unless told: every trial counts the same. Macro: every task × property counts the same.`,
+      caption: `Percent of trials, with ${percent} % intervals (cluster bootstrap by string). Micro, unless told: every trial counts the same. Macro: every task × property counts the same.`,
       groupTitle: "Target",
       columns: [
         { title: "Predictor", align: "left" },
@@ -216,32 +233,34 @@ export function pairsBlocks(pairs: readonly Pair[], confidence: number): Block[]
           "Trials / strings",
         ].map((title) => ({ title, align: "right" as const })),
       ],
-      rows: pairs.map(({ predictor, target, micro, macro }) => ({
-        group: `about ${target}`,
-        cells: micro
-          ? [
-              { text: predictor },
-              estimateCell(micro.accuracy),
-              estimateCell(micro.modeBaselineTrain),
-              estimateCell(micro.aboveModeTrain, true),
-              estimateCell(micro.modeBaselineOracle),
-              ...stringCells(micro, averages),
-              estimateCell(micro.accuracyWhenCompliant),
-              estimateCell(micro.accuracyAboveNoiseFloor),
-              estimateCell(macro?.accuracy),
-              estimateCell(macro?.aboveModeTrain, true),
-              shareCell(micro.hypotheticalCompliance),
-              shareCell(micro.objectCompliance),
-              micro.accuracy.ok
-                ? { text: `${formatCount(micro.accuracy.n)} / ${formatCount(micro.accuracy.clusters)}` }
-                : { text: formatMissing("no accuracy"), missing: true },
-            ]
-          : [
-              { text: predictor },
-              { text: formatMissing("not averaged"), missing: true },
-              ...Array.from({ length: 10 + stringTitles(averages).length }, () => ({ text: "—", missing: true })),
-            ],
-      })),
+      rows: pairs.flatMap(({ predictor, target, scopes }) =>
+        scopes.map(({ scope, micro, macro }) => ({
+          group: `about ${target}`,
+          cells: micro
+            ? [
+                { text: predictor, small: whereOf(scope)[0] },
+                estimateCell(micro.accuracy),
+                estimateCell(micro.modeBaselineTrain),
+                estimateCell(micro.aboveModeTrain, true),
+                estimateCell(micro.modeBaselineOracle),
+                ...stringCells(micro, averages),
+                estimateCell(micro.accuracyWhenCompliant),
+                estimateCell(micro.accuracyAboveNoiseFloor),
+                estimateCell(macro?.accuracy),
+                estimateCell(macro?.aboveModeTrain, true),
+                shareCell(micro.hypotheticalCompliance),
+                shareCell(micro.objectCompliance),
+                micro.accuracy.ok
+                  ? { text: `${formatCount(micro.accuracy.n)} / ${formatCount(micro.accuracy.clusters)}` }
+                  : { text: formatMissing("no accuracy"), missing: true },
+              ]
+            : [
+                { text: predictor },
+                { text: formatMissing("not averaged"), missing: true },
+                ...Array.from({ length: 10 + stringTitles(averages).length }, () => ({ text: "—", missing: true })),
+              ],
+        })),
+      ),
     },
   ];
 }

@@ -8,7 +8,8 @@ import { NOISY_LABELS } from "../../score/comparison/third-parties.js";
 import type { AverageScore, Scores } from "../../score/scores.js";
 import { plateauOf } from "../../score/verdicts/cross-prediction.js";
 import { selfVerdict } from "../../score/verdicts/self-prediction.js";
-import type { Verdict } from "../../score/verdicts/verdict.js";
+import { planScopes } from "../../score/scope.js";
+import { averagesIn, type Verdict } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -21,9 +22,9 @@ import {
   type TableRow,
 } from "../document.js";
 import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
-import { aboutText, plateauSentence, seriesText, verdictBlock } from "../sentences.js";
+import { plateauSentence, seriesText, verdictBlock, verdictText } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
-import { readableName } from "../terms.js";
+import { readableName, SCOPE_WORDS } from "../terms.js";
 import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
@@ -46,7 +47,8 @@ async function seriesBlocks(
   compared: readonly ComparedSeries[],
   confidence: number,
 ): Promise<Block[]> {
-  const all = findSeries(plan).map((series) => scoredOf(series, scores));
+  const { main } = planScopes(plan);
+  const all = findSeries(plan).map((series) => scoredOf(series, averagesIn(scores, main)));
   if (all.length === 0) return [];
   const percent = Number((100 * scores.confidence).toFixed(6));
   return [
@@ -54,7 +56,7 @@ async function seriesBlocks(
     ...(await figureOf(all)),
     {
       kind: "table",
-      caption: `Right predictions by the size of a series (micro averages), with ${percent} % intervals (cluster bootstrap by string)`,
+      caption: `Right predictions by the size of a series${main === "all" ? "" : `, on ${SCOPE_WORDS[main]}`} (micro averages), with ${percent} % intervals (cluster bootstrap by string)`,
       groupTitle: "Series",
       columns: [
         { title: "Predictor", align: "left" },
@@ -78,7 +80,7 @@ function plateausOf(compared: readonly ComparedSeries[], confidence: number): Bl
   ];
 }
 
-function scoredOf(series: Series, { averages }: Pick<Scores, "averages">): ScoredSeries {
+function scoredOf(series: Series, averages: readonly AverageScore[]): ScoredSeries {
   return {
     ...series,
     members: series.members.flatMap((member): Scored[] => {
@@ -124,8 +126,7 @@ async function figureOf(all: readonly ScoredSeries[]): Promise<Block[]> {
 
 /** @throws InwardError REPORT_FAILED */
 export async function selfSection(
-  { confidence, series = [] }: Comparisons,
-  selves: readonly ComparedSelf[],
+  { confidence, series, selfPredictions: selves }: Comparisons,
   plan: Plan,
   scores: Scores,
   names: StateNames,
@@ -165,7 +166,7 @@ async function blocksOf(
   suffix: string,
   names: StateNames,
 ): Promise<Block[]> {
-  const title = aboutText(verdict.about, names);
+  const title = verdictText(verdict, names);
   const caption =
     "Share of trials that are right, with intervals: self and the oracle mode on the trials of the first comparison, each of the others on those that it shares with self. The table gives the paired differences.";
   const figure = { kind: "figure" as const, name: `self-prediction${suffix}`, title, caption };

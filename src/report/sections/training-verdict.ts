@@ -25,7 +25,7 @@ export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
   const { after } = whole.averages;
   return {
     finding: [
-      change(effect, whole),
+      `${whole.scope === "all" ? "" : `${capitalized(`on ${scopeWords(whole)}`)}: `}${change(effect, whole)}`,
       after ? capitalized(againstMode(after, "the trained predictions")) : "The trained model predicted nothing.",
     ].join(" "),
     privilegedAccess: privilegedAccess(effect),
@@ -35,7 +35,7 @@ export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
       ...macroDiffers(whole),
       ...replies(whole),
       ...drift(effect),
-      ...(after?.accuracy.ok ? doubtsOf(after, after.accuracy, effect.cells.after).map(cautionSentence) : []),
+      ...(after?.accuracy.ok ? doubtsOf(after, after.accuracy, whole.cells).map(cautionSentence) : []),
     ],
   };
 }

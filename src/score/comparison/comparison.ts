@@ -176,20 +176,22 @@ export interface Judgement {
   readonly because: readonly string[];
 }
 
-export interface PrivilegedAccess {
-  /** Self against cross. */
-  readonly cross: Judgement;
-  /** Self against what can be had without a model: name of the third party -> judgement. */
+export interface SelfPredictionVerdict {
+  /** Self against what needs no self: name of the third party -> judgement. */
   readonly thirdParties: Readonly<Record<string, Judgement>>;
   /** Third parties that were not run, with the reason. */
   readonly notCompared: Readonly<Record<string, string>>;
-  /** `exceeds` only where self exceeds cross and every third party that was run; the worst finding otherwise. */
+  /** `exceeds` only where self exceeds every third party that was run; the worst finding otherwise. */
   readonly overall: Finding;
   readonly rule: string;
 }
 
-/** Self against third parties alone. */
-export type SelfPredictionVerdict = Omit<PrivilegedAccess, "cross">;
+/** Two questions, two answers: `cross.finding` better than the other model?, `overall` better than what needs no self? */
+export interface PrivilegedAccess extends SelfPredictionVerdict {
+  readonly cross: Judgement;
+  /** Of the question about the other model. */
+  readonly crossRule: string;
+}
 
 /** Which behavior the predictions follow, on the trials whose behavior changed. */
 export interface ShiftAccuracy extends Stated {

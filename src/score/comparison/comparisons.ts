@@ -8,6 +8,8 @@ import type {
   TestedDifference,
 } from "./comparison.js";
 
+import type { Scope } from "../scope.js";
+
 /** Who is compared: one condition, whose seeds are its contrasts. */
 export interface ComparedPair {
   readonly target: string;
@@ -23,8 +25,9 @@ export interface ComparedPair {
   readonly shown?: number;
 }
 
-/** Self against what needs no look at itself, for one target; its seeds are the contrasts of every comparison. */
+/** Self against what needs no look at itself, for one target and scope; its seeds are the contrasts of every comparison. */
 export interface ComparedSelf {
+  readonly scope: Scope;
   readonly target: string;
   readonly self: string;
   readonly seeds: number;
@@ -42,6 +45,7 @@ export type CrossBehaviorSource =
   | { readonly ok: false; readonly reason: string };
 
 export interface ComparedPredictors extends ComparedPair {
+  readonly scope: Scope;
   readonly crossBehavior: CrossBehaviorSource;
   readonly comparison: PredictorComparison;
   /** As in ComparedSelf. */
@@ -67,6 +71,7 @@ export type SeriesStep = { readonly from: number; readonly to: number } & (
 
 /** One predictor after learning from more and more strings, or shown more and more behaviors, on the same trials step by step. */
 export interface ComparedSeries {
+  readonly scope: Scope;
   readonly kind: SeriesKind;
   readonly model: string;
   readonly target: string;
@@ -74,16 +79,18 @@ export interface ComparedSeries {
   readonly steps: readonly SeriesStep[];
 }
 
-/** The content of 08-comparisons.json. */
+/** 1 pooled scopes, and had one finding for two questions. */
+export const COMPARISONS_VERSION = 2;
+
+/** The content of 08-comparisons.json: the plan's main scope first. */
 export interface Comparisons {
-  readonly comparisonsVersion: 1;
+  readonly comparisonsVersion: typeof COMPARISONS_VERSION;
   readonly confidence: number;
   readonly bootstrapReplicates: number;
   readonly bootstrapSeed: number;
   readonly noiseFloorNats: number;
   readonly comparisons: readonly ComparedPredictors[];
-  /** Absent in runs that are older than this: the controls of every self-prediction, whether there is a cross predictor or not. */
-  readonly selfPredictions?: readonly ComparedSelf[];
-  /** Absent in runs that are older than this. */
-  readonly series?: readonly ComparedSeries[];
+  /** The controls of every self-prediction, whether there is a cross predictor or not. */
+  readonly selfPredictions: readonly ComparedSelf[];
+  readonly series: readonly ComparedSeries[];
 }

@@ -1,6 +1,7 @@
 /** Which predictors of a plan are compared about which targets. */
 
 import { type States, statesOf } from "../../study/states.js";
+import type { Scope } from "../scope.js";
 import type { Trial } from "../trial.js";
 import { comparePredictors, type ComparisonSettings, type Contrast } from "./comparison.js";
 import type { ComparedPair, ComparedSeries, SeriesKind, SeriesStep } from "./comparisons.js";
@@ -167,11 +168,13 @@ export function findSeries(plan: PlannedParts): Series[] {
 
 // Does a series still rise? Each size against the one before it, on the same trials; the last step tells of a plateau.
 
-/** @throws InwardError STUDY_INVALID when a setting is out of range */
+/** @param trials of the scope
+ * @throws InwardError STUDY_INVALID when a setting is out of range */
 export function compareSeries(
   { kind, model, target, members }: Series,
   trials: readonly Trial[],
   settings: ComparisonSettings,
+  scope: Scope = "all",
 ): ComparedSeries {
   const sizes = [...new Set(members.map(({ size }) => size))];
   const ofSize = (size: number) => members.filter((member) => member.size === size);
@@ -188,7 +191,7 @@ export function compareSeries(
     } = comparePredictors(trials, contrasts, settings);
     return { from, to, ok: true, seeds: contrasts.length, micro, judgement: judgeDifference(micro, settings) };
   });
-  return { kind, model, target, steps };
+  return { scope, kind, model, target, steps };
 }
 
 /** Trainings of one seed differ in their examples alone; a seed that only one size has is left out. */

@@ -7,6 +7,7 @@ import {
   type Finding,
   type Judgement,
   type PredictorComparison,
+  type PredictorDifference,
   type PrivilegedAccess,
   type SelfPredictionVerdict,
   type TestedDifference,
@@ -18,11 +19,13 @@ import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput }
 /** A difference of less than this is no difference that matters here: two points. */
 export const SMALLEST_DIFFERENCE = 0.02;
 
-interface JudgeSettings {
+export interface JudgeSettings {
   /** In (0, 1): the test is read at the level 1 − confidence. */
   readonly confidence: number;
   /** In [0, 1); an interval that ends below it shows that there is no greater difference. */
   readonly smallestDifference?: number;
+  /** In [0, 1), 0 unless told: a yes needs the whole interval above it. */
+  readonly yesAbove?: number;
 }
 
 /** Why a difference gives no plain yes, or what weakens it. */
@@ -31,6 +34,7 @@ export type DifferenceReason =
   | { readonly kind: "test_disagrees"; readonly p: number }
   | { readonly kind: "no_test"; readonly reason: string }
   | { readonly kind: "lies_below_zero" }
+  | { readonly kind: "too_small"; readonly yesAbove: number }
   | { readonly kind: "ends_below_smallest"; readonly smallestDifference: number }
   | { readonly kind: "leaves_both_open"; readonly smallestDifference: number }
   | { readonly kind: "few_strings"; readonly strings: number; readonly fewest: number }
@@ -39,19 +43,21 @@ export type DifferenceReason =
 type JudgedDifference = Pick<TestedDifference, "difference" | "signFlip" | "hierarchical">;
 
 /**
- * `exceeds` takes both the interval above 0 and the sign-flip p below the level; where the two disagree nobody can tell.
+ * `exceeds` takes both the interval above 0 (of a primary contrast: above the smallest difference) and the sign-flip p below the level; where the two disagree nobody can tell.
  * The interval draws strings; whether the finding also holds for other tasks and seeds stands among the reasons.
  */
 export function findingOf(
   { difference, signFlip, hierarchical }: JudgedDifference,
-  { confidence, smallestDifference = SMALLEST_DIFFERENCE }: JudgeSettings,
+  { confidence, smallestDifference = SMALLEST_DIFFERENCE, yesAbove = 0 }: JudgeSettings,
 ): { readonly finding: Finding; readonly reasons: readonly DifferenceReason[] } {
   if (!difference.ok) return { finding: "unknown", reasons: [{ kind: "no_difference", reason: difference.reason }] };
   const reasons: DifferenceReason[] = [];
   const significant = signFlip.ok && signFlip.p < 1 - confidence;
   let finding: Finding = "cannot_tell";
-  if (difference.low > 0 && significant) finding = "exceeds";
-  else if (difference.low > 0) {
+  if (difference.low > yesAbove && significant) finding = "exceeds";
+  else if (difference.low > 0 && difference.low <= yesAbove && difference.high >= smallestDifference) {
+    reasons.push({ kind: "too_small", yesAbove });
+  } else if (difference.low > yesAbove) {
     reasons.push(
       signFlip.ok ? { kind: "test_disagrees", p: signFlip.p } : { kind: "no_test", reason: signFlip.reason },
     );
@@ -80,6 +86,8 @@ export function differenceReasonText(reason: DifferenceReason): string {
       return `the interval lies above 0, but there is no test: ${reason.reason}`;
     case "lies_below_zero":
       return "the interval lies below 0";
+    case "too_small":
+      return `the interval lies above 0, and not above ${pointsText(reason.yesAbove)}, which a yes needs here`;
     case "ends_below_smallest":
       return `the interval reaches 0 and ends below ${pointsText(reason.smallestDifference)}, the smallest difference that matters`;
     case "leaves_both_open":
@@ -109,11 +117,10 @@ export function worstFinding(findings: readonly Finding[]): Finding {
   return ORDER.find((finding) => findings.includes(finding)) ?? "unknown";
 }
 
-// Does self exceed cross, and what can be had without a model? Computed from the comparisons, never written by hand.
+// Two questions about one target: is self better than the other model, and is it better than what needs no self? Each has its own answer.
 
-interface PrivilegedAccessSettings extends ComparisonSettings {
-  /** In [0, 1); two points unless told. */
-  readonly smallestDifference?: number;
+/** What a contrast is judged by; a primary one has its own. */
+export interface ContrastSettings extends ComparisonSettings, Omit<JudgeSettings, "confidence"> {
   /** Which average is judged; micro unless told. */
   readonly judged?: Weighting;
 }
@@ -131,67 +138,60 @@ interface MeasuredAccess {
 /** @throws InwardError STUDY_INVALID when a setting is out of range */
 export function measurePrivilegedAccess(
   { crossBehavior, ...input }: PrivilegedAccessInput,
-  settings: PrivilegedAccessSettings,
+  settings: ContrastSettings,
 ): MeasuredAccess {
-  const { comparisons, notCompared } = compareThirdParties(input, settings);
+  const found = compareThirdParties(input, settings);
   const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
   return {
     cross,
-    thirdParties: comparisons,
-    verdict: judgePrivilegedAccess(cross, comparisons, notCompared, settings),
+    thirdParties: found.comparisons,
+    verdict: {
+      cross: judgeComparison(cross, settings),
+      crossRule: ruleOf(settings),
+      ...judgeSelfPrediction(found, settings),
+    },
   };
-}
-
-/** Self against third parties where there is no cross predictor: what is left to be shown is that self beats what needs no self. */
-export function judgeSelfPrediction(
-  { comparisons, notCompared }: ThirdPartyComparisons,
-  settings: PrivilegedAccessSettings,
-): SelfPredictionVerdict {
-  const thirdParties = mapValues(comparisons, (comparison) => judgeOne(comparison, settings));
-  return { thirdParties, notCompared, overall: worstOf(Object.values(thirdParties)), rule: ruleOf("every", settings) };
 }
 
 /**
- * All of the comparisons must come out, each at the full level: that is an intersection-union test, which needs no adjustment
- * (R. L. Berger 1982, Technometrics 24, 295-300).
+ * Is self better than everything that needs no self? All of the comparisons must come out, each at the full level: that is an
+ * intersection-union test, which needs no adjustment (R. L. Berger 1982, Technometrics 24, 295-300).
  */
-function judgePrivilegedAccess(
-  cross: PredictorComparison,
-  thirdParties: Readonly<Record<string, PredictorComparison>>,
-  notCompared: Readonly<Record<string, string>>,
-  settings: PrivilegedAccessSettings,
-): PrivilegedAccess {
-  const own = judgeOne(cross, settings);
-  const others = mapValues(thirdParties, (comparison) => judgeOne(comparison, settings));
+export function judgeSelfPrediction(
+  { comparisons, notCompared }: ThirdPartyComparisons,
+  settings: ContrastSettings,
+): SelfPredictionVerdict {
+  const thirdParties = mapValues(comparisons, (comparison) => judgeComparison(comparison, settings));
   return {
-    cross: own,
-    thirdParties: others,
+    thirdParties,
     notCompared,
-    overall: worstOf([own, ...Object.values(others)]),
-    rule: ruleOf("cross and every", settings),
+    overall: worstFinding(Object.values(thirdParties).map(({ finding }) => finding)),
+    rule: `${ruleOf(settings)} Overall it must exceed every third party that was compared, each at this level, so no adjustment for their number is needed.`,
   };
 }
 
-function judgeOne(
-  comparison: PredictorComparison,
-  { judged = "micro", smallestDifference = SMALLEST_DIFFERENCE, confidence }: PrivilegedAccessSettings,
-): Judgement {
-  return judgeDifference(comparison.overall[judged === "micro" ? 0 : 1], { confidence, smallestDifference });
+/** The average that is judged. */
+export function judgedAverage<One extends PredictorDifference>(
+  { overall: [micro, macro] }: { readonly overall: readonly [One, One] },
+  { judged = "micro" }: Pick<ContrastSettings, "judged">,
+): One {
+  return judged === "micro" ? micro : macro;
 }
 
-function worstOf(judgements: readonly Judgement[]): Finding {
-  return worstFinding(judgements.map(({ finding }) => finding));
+function judgeComparison(comparison: Pick<PredictorComparison, "overall">, settings: ContrastSettings): Judgement {
+  return judgeDifference(judgedAverage(comparison, settings), settings);
 }
 
-function ruleOf(
-  whom: string,
-  { judged = "micro", smallestDifference = SMALLEST_DIFFERENCE, confidence }: PrivilegedAccessSettings,
-): string {
+function ruleOf({
+  judged = "micro",
+  smallestDifference = SMALLEST_DIFFERENCE,
+  yesAbove = 0,
+  confidence,
+}: ContrastSettings): string {
   return [
-    `Judged by the ${judged} average at ${Number((100 * confidence).toFixed(6))} %: self exceeds where the interval of the paired difference lies above 0`,
+    `Judged by the ${judged} average at ${Number((100 * confidence).toFixed(6))} %: self exceeds where the interval of the paired difference lies above ${yesAbove === 0 ? "0" : pointsText(yesAbove)}`,
     "and the sign-flip test by string agrees; it does not exceed where the interval ends below",
-    `${Number((100 * smallestDifference).toFixed(3))} points; otherwise nobody can tell. Overall it must exceed ${whom} third party that was compared,`,
-    "each at this level, so no adjustment for their number is needed.",
+    `${pointsText(smallestDifference)}; otherwise nobody can tell.`,
   ].join(" ");
 }
 

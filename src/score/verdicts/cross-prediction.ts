@@ -1,10 +1,11 @@
-/** Privileged access: does a model predict its own behavior better than another one does that learnt just that behavior? */
+/** Does a model predict its own behavior better than another one does that learnt just that behavior? */
 
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
 import type { ComparedPredictors, ComparedSeries, Comparisons } from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
-import { notCompared, selfAgainst } from "./self-prediction.js";
+import { planScopes } from "../scope.js";
+import { selfAgainst } from "./self-prediction.js";
 import {
   accuracyNumber,
   type Experiment,
@@ -25,39 +26,40 @@ export const crossPrediction: Experiment = {
   },
 };
 
-/** Those with the largest of a series of trained predictors first, not with what was shown in a prompt. */
+/** The plan's main scope first; of a scope those with the largest of a series of trained predictors, not with what was shown in a prompt. */
 export function mainFirst(plan: Plan, comparisons: readonly ComparedPredictors[]): ComparedPredictors[] {
-  const isMain = (pair: Plan["predictions"][number]) => statesOf(plan).isMain(pair);
-  const main = comparisons.filter(({ cross, target }) => isMain({ predictor: cross, target }));
-  return [...main, ...comparisons.filter((one) => !main.includes(one))];
+  const isMain = ({ cross, target }: ComparedPredictors) => statesOf(plan).isMain({ predictor: cross, target });
+  return planScopes(plan).all.flatMap((scope) => {
+    const some = comparisons.filter((one) => one.scope === scope);
+    return [...some.filter(isMain), ...some.filter((one) => !isMain(one))];
+  });
 }
 
 export function crossVerdict(
   { plan, scores }: VerdictInput,
   one: ComparedPredictors,
-  { confidence, series = [] }: Comparisons,
+  { confidence, series, selfPredictions }: Pick<Comparisons, "confidence" | "series" | "selfPredictions">,
 ): Verdict {
-  const { target, self, cross, comparison, thirdParties, verdict } = one;
-  const { because, numbers } = selfAgainst(
-    { cross: comparison, ...thirdParties },
-    { cross: verdict.cross, ...verdict.thirdParties },
-    confidence,
-  );
+  const { scope, target, self, cross, comparison, verdict } = one;
+  const { finding } = verdict.cross;
+  const { because, numbers } = selfAgainst({ cross: comparison }, { cross: verdict.cross }, confidence);
   return {
     about: { kind: "self_and_cross", self, cross, target, seeds: comparison.contrasts.length },
-    finding: verdict.overall,
-    decidedBy: smallestOf(verdict.overall, because, numbers),
+    scope,
+    finding,
+    decidedBy: smallestOf(finding, because, numbers),
     numbers: [
       ...numbers,
-      ...accuracyNumber(scores, "accuracy_self", self, target),
-      ...accuracyNumber(scores, "accuracy_cross", cross, target),
+      ...accuracyNumber(scores, "accuracy_self", { predictor: self, target, scope }),
+      ...accuracyNumber(scores, "accuracy_cross", { predictor: cross, target, scope }),
     ],
     because,
     reservations: [
-      ...notCompared(verdict.notCompared),
+      ...noSelfSuffices(one, selfPredictions),
       ...notAtPlateau(
         series,
         {
+          scope,
           model: statesOf(plan).of(cross).origin,
           target,
           kind: one.shown === undefined ? "learnt" : "shown",
@@ -69,27 +71,40 @@ export function crossVerdict(
   };
 }
 
+/** What answers the question about what needs no self: the self-prediction of the same target and scope, seeds and all. */
+function noSelfSuffices(
+  { scope, target, self, verdict }: ComparedPredictors,
+  selfPredictions: Comparisons["selfPredictions"],
+): VerdictReservation[] {
+  const same = selfPredictions.find((one) => one.scope === scope && one.target === target && one.self === self);
+  const { overall, thirdParties } = same?.verdict ?? verdict;
+  if (overall === "exceeds") return [];
+  const against = Object.entries(thirdParties).filter(([, { finding }]) => finding === overall);
+  return [{ kind: "no_self_suffices", finding: overall, against: against.map(([name]) => name) }];
+}
+
 /** Of the series that a cross-predictor of this model about this target stands in; none where it is at its plateau or in no series. */
 function notAtPlateau(
   all: readonly ComparedSeries[],
-  { model, target, kind }: Pick<ComparedSeries, "kind" | "model" | "target">,
+  { scope, model, target, kind }: Pick<ComparedSeries, "scope" | "kind" | "model" | "target">,
   confidence: number,
 ): VerdictReservation[] {
   return all
-    .filter((one) => one.model === model && one.target === target && one.kind === kind)
+    .filter((one) => one.scope === scope && one.model === model && one.target === target && one.kind === kind)
     .map((one) => plateauOf(one, confidence))
     .filter(({ finding }) => finding !== "does_not_exceed")
     .map((plateau) => ({ kind: "not_at_plateau", plateau }));
 }
 
 /** Whether a series still rises, judged by its last step: what came before it may have risen. */
-export function plateauOf({ kind, model, target, steps }: ComparedSeries, confidence: number): Plateau {
+export function plateauOf({ scope, kind, model, target, steps }: ComparedSeries, confidence: number): Plateau {
   const last = steps.at(-1);
   if (!last?.ok) {
-    return { kind, model, target, finding: "unknown", reason: last?.reason ?? "it has one size", reasons: [] };
+    return { scope, kind, model, target, finding: "unknown", reason: last?.reason ?? "it has one size", reasons: [] };
   }
   const { self, cross, difference } = last.micro;
   return {
+    scope,
     kind,
     model,
     target,

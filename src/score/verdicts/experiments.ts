@@ -16,13 +16,13 @@ export interface ExperimentResult {
   readonly missing?: NoVerdict;
 }
 
-/** The content of 08-experiments.json. Version 1 had sentences. */
+/** The content of 08-experiments.json. Version 1 had sentences, 2 verdicts on pooled scopes. */
 export interface ExperimentResults {
   readonly experimentsVersion: typeof EXPERIMENTS_VERSION;
   readonly experiments: readonly ExperimentResult[];
 }
 
-export const EXPERIMENTS_VERSION = 2;
+export const EXPERIMENTS_VERSION = 3;
 
 /** In the order in which a report tells of them. */
 const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration, behavioralChange, matrix, limits];

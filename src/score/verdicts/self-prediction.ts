@@ -1,4 +1,4 @@
-/** Does a model predict what it does better than what can be had without it: rules, a classifier of strings, itself untrained, controls? */
+/** Does a model predict what it does better than can be had without it: rules, classifiers of strings, itself untrained, controls? */
 
 import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
 import type { ComparedSelf } from "../comparison/comparisons.js";
@@ -17,28 +17,28 @@ import {
 export const selfPrediction: Experiment = {
   name: "self_prediction",
   judge: (input) => {
-    const selves = input.comparisons?.selfPredictions;
-    return selves
-      ? selves.map((self) => selfVerdict(input, self, input.comparisons?.confidence as number))
+    const { comparisons } = input;
+    return comparisons
+      ? comparisons.selfPredictions.map((self) => selfVerdict(input, self, comparisons.confidence))
       : "nobody_predicts_itself";
   },
 };
 
 export function selfVerdict(
   input: VerdictInput,
-  { target, self, seeds, thirdParties, verdict }: ComparedSelf,
+  { scope, target, self, seeds, thirdParties, verdict }: ComparedSelf,
   confidence: number,
 ): Verdict {
   const against = selfAgainst(thirdParties, verdict.thirdParties, confidence);
   return {
     about: { kind: "self", self, target, seeds },
+    scope,
     finding: verdict.overall,
     decidedBy: smallestOf(verdict.overall, against.because, against.numbers),
     numbers: [
       ...against.numbers,
       // Seeds are pooled in comparisons; an accuracy is that of one of them.
-      ...accuracyNumber(input.scores, "accuracy", self, target),
-      ...scopedNumbers(input, self, target),
+      ...accuracyNumber(input.scores, "accuracy", { predictor: self, target, scope }),
       ...driftNumber(input, self, target),
     ],
     because: against.because,
@@ -80,23 +80,6 @@ export function selfAgainst(
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {
   return Object.entries(reasons).map(([against, reason]) => ({ kind: "not_compared", against, reason }));
-}
-
-/** Strings of trained tasks that were held out, and tasks that were held out as a whole, apart. */
-function scopedNumbers({ scores }: VerdictInput, self: string, target: string): VerdictNumber[] {
-  return (scores.scopedAverages ?? [])
-    .filter((average) => average.predictor === self && average.target === target && average.kind === "micro")
-    .map(({ scope, accuracy, modeBaselineTrain, modeBaselineOracle }) => {
-      const measure = scope === "held_out_strings" ? "accuracy_held_out_strings" : "accuracy_held_out_tasks";
-      return {
-        key: measure,
-        measure,
-        estimate: accuracy,
-        unit: "share",
-        baselines: { mode_train: modeBaselineTrain, mode_oracle: modeBaselineOracle },
-        intervalMethod: scores.intervalMethod,
-      };
-    });
 }
 
 /** Training moves behavior: how often the model that predicts does something else than the one that it learnt from. */

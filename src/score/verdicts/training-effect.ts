@@ -3,8 +3,9 @@
 import type { TrainedAdapter } from "../../finetune/adapter/card.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
-import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scope, Scores } from "../scores.js";
-import { hasInputOnly } from "./verdict.js";
+import { type Scope, planScopes } from "../scope.js";
+import type { AccuracyChange, AverageScore, BehaviorDrift, CellScore, Scores } from "../scores.js";
+import { averagesIn, hasInputOnly } from "./verdict.js";
 
 /** Who predicts whom: the untrained model about the target, the trained one about it, the trained one about itself. */
 export const ROLES = ["before", "after", "about_itself"] as const;
@@ -17,6 +18,8 @@ export interface ScopedEffect {
   readonly tasks: readonly string[];
   /** Micro averages; a role that was not asked is absent. */
   readonly averages: Readonly<Partial<Record<Role, AverageScore>>>;
+  /** Of `after`, about the target. */
+  readonly cells: readonly CellScore[];
   /** The macro average of `after`. */
   readonly afterMacro?: AverageScore;
   /** Paired on the same trials; absent when there are none. */
@@ -34,8 +37,10 @@ export interface TrainingEffect extends TrainedAdapter {
   readonly hasCrossPrediction: boolean;
   /** Whether a classifier that sees the strings alone stands beside it. */
   readonly hasInputOnly: boolean;
-  /** The widest first; never empty. */
+  /** The plan's main one first, which is judged; never empty. */
   readonly scopes: readonly [ScopedEffect, ...ScopedEffect[]];
+  /** All of them pooled, where there are several: shown, not judged. */
+  readonly pooled?: ScopedEffect;
   /** First over everything, then by task and property; empty when the trained model was not asked what it does. */
   readonly drift: readonly BehaviorDrift[];
   /** About the target. */
@@ -71,6 +76,7 @@ function effectsIn(
   { plan, scores }: { readonly plan: Plan; readonly scores: Scores },
   training: readonly TrainedAdapter[],
 ) {
+  const scopes = planScopes(plan);
   return training.map((adapter): TrainingEffect => {
     const { name, set } = adapter;
     const { target } = set;
@@ -82,8 +88,7 @@ function effectsIn(
         (row) => row.after === name && row.target === target && row.scope === scope && row.kind === kind,
       );
     const scopeOf = (scope: Scope): ScopedEffect => {
-      const rows =
-        scope === "all" ? scores.averages : (scores.scopedAverages ?? []).filter((row) => row.scope === scope);
+      const rows = averagesIn(scores, scope);
       const find = (predictor: string, about: string, kind: AverageScore["kind"] = "micro") =>
         rows.find((row) => row.predictor === predictor && row.target === about && row.kind === kind);
       const [before, after, itself] = [find(base, target), find(name, target), find(name, name)];
@@ -92,18 +97,19 @@ function effectsIn(
       return {
         scope,
         tasks: plan.tasks
-          .filter(({ trained }) => scope === "all" || (trained === false) === (scope === "held_out_tasks"))
+          .filter(
+            ({ definition: { name: task }, properties }) =>
+              scope === "all" || properties.some((property) => scopes.of({ task, property }) === scope),
+          )
           .map(({ definition }) => definition.name),
         averages: { before, after, about_itself: itself },
+        cells: cellsOf(name).filter((cell) => scope === "all" || scopes.of(cell) === scope),
         afterMacro,
         micro,
         macro,
       };
     };
-    const parts = (["held_out_strings", "held_out_tasks"] as const)
-      .map(scopeOf)
-      .filter(({ averages }) => averages.before || averages.after);
-    const [only] = parts;
+    const [first, ...others] = scopes.all.map(scopeOf).filter(({ averages }) => averages.before || averages.after);
     return {
       ...adapter,
       base,
@@ -113,8 +119,8 @@ function effectsIn(
         ({ origin, training: other }) => other.target === target && origin !== target,
       ),
       hasInputOnly: hasInputOnly(scores, target),
-      // Where all trials are of one kind, that kind says more than "all".
-      scopes: only && parts.length === 1 ? [only] : [scopeOf("all"), ...parts],
+      scopes: first ? [first, ...others] : [scopeOf("all")],
+      pooled: others.length > 0 ? scopeOf("all") : undefined,
       drift: (scores.drift ?? []).filter((row) => row.after === name && row.before === base),
       cells: { before: cellsOf(base), after: cellsOf(name) },
     };

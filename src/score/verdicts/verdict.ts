@@ -13,6 +13,7 @@ import type { Shifts, ShiftScope } from "../comparison/shift.js";
 import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
 import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
+import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
 
 /** The 08 files of a run; those of stages that its plan does not have are absent. */
@@ -50,8 +51,6 @@ export type VerdictAbout =
 export type MeasureName =
   | "self_minus"
   | "accuracy"
-  | "accuracy_held_out_strings"
-  | "accuracy_held_out_tasks"
   | "behaviors_moved"
   | "above_mode_train"
   | "mad_points"
@@ -134,6 +133,7 @@ export type FitName = Pick<FittedForm, "average" | "scale" | "form">;
 
 /** `exceeds`: the series still rises · `does_not_exceed`: it has reached its plateau among these sizes. */
 export interface Plateau {
+  readonly scope: Scope;
   readonly kind: SeriesKind;
   readonly model: string;
   readonly target: string;
@@ -157,6 +157,8 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  /** On the same trials, self is not shown to be better than what needs no self. */
+  | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
@@ -166,6 +168,8 @@ export type VerdictReservation =
 /** One question and its answer; an experiment has one for each target, change, … that it is about. */
 export interface Verdict {
   readonly about: VerdictAbout;
+  /** Of the trials that it is judged on; absent where scopes make no difference to it. */
+  readonly scope?: Scope;
   readonly finding: Finding;
   /** Key of the number that the finding rests on; absent where there is none. */
   readonly decidedBy?: string;
@@ -221,9 +225,18 @@ export function smallestOf(
 
 // Accuracy of one predictor about one target with everything that it has to beat.
 
-/** @returns nothing where the pair was not scored */
-export function accuracyNumber(scores: Scores, key: string, predictor: string, target: string): VerdictNumber[] {
-  const average = scores.averages.find(
+/** The averages over the trials of one scope. */
+export function averagesIn({ averages, scopedAverages = [] }: Scores, scope: Scope): readonly AverageScore[] {
+  return scope === "all" ? averages : scopedAverages.filter((average) => average.scope === scope);
+}
+
+/** @returns nothing where the pair was not scored in this scope */
+export function accuracyNumber(
+  scores: Scores,
+  key: string,
+  { predictor, target, scope }: { readonly predictor: string; readonly target: string; readonly scope: Scope },
+): VerdictNumber[] {
+  const average = averagesIn(scores, scope).find(
     (one) => one.predictor === predictor && one.target === target && one.kind === "micro",
   );
   if (!average) return [];

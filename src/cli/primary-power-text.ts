@@ -1,12 +1,12 @@
 /** The power of a primary contrast for a person: what the planned strings can show, and what it takes. */
 
+import { primaryText } from "../report/sentences.js";
 import type { PrimaryPower } from "../run/primary-power.js";
 import type { ContrastPower } from "../score/contrast-power.js";
-import type { PlannedPrimary } from "../study/plan.js";
 import { table } from "./output.js";
 
-export function primaryPowerText({ primary, pilot, power }: PrimaryPower): string {
-  const title = `primary contrast: ${primaryText(primary)}`;
+export function primaryPowerText({ primary, pilot, power, notCounted }: PrimaryPower): string {
+  const title = `primary contrast: ${primary.experiment}, ${primaryText(primary)}, ${pointsText(primary.smallestDifference)} points count`;
   if (!power.ok) return `${title}\n  no calculation: ${power.reason}`;
   const basis = pilot
     ? `scatter from the run of ${pilot.study} (plan ${pilot.planHash.slice(0, 8)}), tasks ${pilot.tasks.join(", ")}:`
@@ -15,17 +15,12 @@ export function primaryPowerText({ primary, pilot, power }: PrimaryPower): strin
     title,
     basis,
     ...(pilot ? [pilotTable(power)] : []),
-    `it has ${primary.strings} strings; a yes takes ${power.comparisons.length === 1 ? "the comparison with" : "all comparisons together, with"} ${power.comparisons.map(({ against }) => against).join(", ")}:`,
+    `a yes takes ${power.comparisons.length === 1 ? "the comparison with" : "all comparisons together, with"} ${power.comparisons.map(({ against }) => against).join(", ")}:`,
     neededTable(power),
     "assuming:",
+    ...(notCounted === undefined ? [] : [`- ${notCounted}`]),
     ...power.assumptions.map((one) => `- ${one}`),
   ].join("\n");
-}
-
-export function primaryText(primary: PlannedPrimary): string {
-  const { experiment, self, cross, target, change, scope, average, smallestDifference } = primary;
-  const who = change ?? `${self}${cross === undefined ? "" : ` against ${cross}`}, about ${target}`;
-  return `${experiment}, ${who}; ${scope}, ${average}, ${pointsText(smallestDifference)} points count`;
 }
 
 type Calculated = Extract<ContrastPower, { ok: true }>;

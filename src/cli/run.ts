@@ -143,12 +143,18 @@ export function runCommand(): Command {
       "--dry-run",
       "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads nothing",
     )
-    .option("--pilot <run>", "with --dry-run: calculate the power of the study's primary contrast from this run's strings")
+    .option(
+      "--pilot <run>",
+      "with --dry-run: calculate the power of the study's primary contrast from this run's strings",
+    )
     .option(
       "--discordance <share>",
       "with --dry-run, without a pilot: share of trials in which just one of two compared is right, above 0 and at most 1 (default: 0.5)",
     )
-    .option("--difference <points>", "with --dry-run: the true difference that the power is told for (default: several)")
+    .option(
+      "--difference <points>",
+      "with --dry-run: the true difference that the power is told for (default: several)",
+    )
     .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown");
   return jsonOption(command, "print one JSON object about the finished run").action(run);
 }

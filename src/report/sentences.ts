@@ -15,6 +15,8 @@ import type {
   VerdictNumber,
   VerdictReservation,
 } from "../score/verdicts/verdict.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
+import type { PlannedPrimary } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
 import {
   type Block,
@@ -80,6 +82,44 @@ export const ANSWERS: Readonly<Record<Finding, string>> = {
 export function answerOf({ finding, because, reservations }: Verdict): string {
   const isWeakened = reservations.length > 0 || because.some((one) => "reasons" in one && one.reasons.length > 0);
   return finding === "exceeds" && isWeakened ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
+}
+
+/** The answer with its standing, where one contrast of the study is its primary one and the others are not. */
+export function standingAnswer(verdict: Verdict): string {
+  const answer = answerOf(verdict);
+  if (verdict.status === "primary") return `Primary: ${answer.toLowerCase()}`;
+  return verdict.status === "exploratory" ? `Exploratory: ${answer.toLowerCase()}` : answer;
+}
+
+/** What the study is judged by, once: how its primary contrast answers, or that it names none. */
+export function standingText({ primary, experiments }: ExperimentResults): string {
+  if (!primary) {
+    return "This study names no primary contrast (the key primary), so every answer is exploratory: it may suggest a question, and settles none.";
+  }
+  const counts = `${Number((100 * primary.smallestDifference).toFixed(3))} points`;
+  const judged = experiments.some(({ verdicts }) => verdicts.some(({ status }) => status === "primary"));
+  return [
+    `The primary contrast was settled in the plan: ${lowered(EXPERIMENT_TITLES[primary.experiment])}, ${primaryText(primary)}.`,
+    judged
+      ? `Its yes takes the interval above ${counts}, its no the interval below; every other answer is exploratory.`
+      : "It has no verdict, because nothing of it was scored: every answer here is exploratory.",
+  ].join(" ");
+}
+
+/** Who a primary contrast is about, where, and how it is averaged. */
+export function primaryText({ self = "", cross, target, change, scope, average, strings }: PlannedPrimary): string {
+  const who = change ?? `${self}${cross === undefined ? "" : ` against ${cross}`}, about ${target}`;
+  return `${who}, ${readableName(scope)}, ${average} average, ${formatCount(strings)} strings`;
+}
+
+/** Verdicts as they are shown where no contrast is primary: that all are exploratory is said once. */
+export function shownVerdicts(
+  { primary }: Pick<ExperimentResults, "primary">,
+  verdicts: readonly Verdict[],
+): Verdict[] {
+  if (!primary) return verdicts.map((verdict) => ({ ...verdict, status: undefined }));
+  const isPrimary = ({ status }: Verdict) => status === "primary";
+  return [...verdicts.filter(isPrimary), ...verdicts.filter((one) => !isPrimary(one))];
 }
 
 export function aboutText(about: VerdictAbout, names: StateNames = byId): string {
@@ -209,7 +249,7 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
   const { lead, more } = verdictSentences(verdict, names);
   return {
     kind: "verdict",
-    title: [`${answerOf(verdict)} — ${verdictText(verdict, names)}`],
+    title: [`${standingAnswer(verdict)} — ${verdictText(verdict, names)}`],
     ids: names === byId ? [] : aboutStates(verdict.about),
     lead: [lead],
     more: more.map((text): Inline[] => [text]),
@@ -483,6 +523,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return plateauSentence(one.plateau, names);
     case "one_trained":
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
+    case "fewer_strings":
+      return `The study promises ${formatCount(one.promised)} strings, and ${formatCount(one.compared)} could be compared: the others have no answer that counts.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
     case "no_self_suffices":
@@ -515,6 +557,10 @@ function noSelfSentence(
     default:
       return `On these trials ${self} is not shown to be better than what needs no self (${others}).`;
   }
+}
+
+export function lowered(text: string): string {
+  return `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
 }
 
 function sentenceOf(text: string): string {

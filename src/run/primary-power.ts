@@ -8,9 +8,10 @@ import {
   type ContrastPower,
   type ContrastPowerSettings,
 } from "../score/contrast-power.js";
+import { stringsInScope } from "../score/primary.js";
 import type { Plan, PlannedPrimary } from "../study/plan.js";
 import { RunFolder } from "./folder.js";
-import { comparedParties, pilotComparisons } from "./score-stages.js";
+import { pilotComparisons, plannedParties } from "./pilot-comparisons.js";
 
 /** What a reader must know of a number of strings. */
 export interface PrimaryPower {
@@ -18,6 +19,8 @@ export interface PrimaryPower {
   /** The run whose strings the scatter is that of; absent where the scatter is assumed. */
   readonly pilot?: { readonly study: string; readonly planHash: string; readonly tasks: readonly string[] };
   readonly power: ContrastPower;
+  /** What the verdict takes besides, and this power does not count. */
+  readonly notCounted?: string;
 }
 
 export interface PowerAsked {
@@ -33,6 +36,12 @@ export const ASSUMED_DISCORDANCE = 0.5;
 const DEFAULT_POWERS = [0.8, 0.9];
 const ABOVE_SMALLEST = [0.03, 0.05, 0.1];
 
+/** Of it no string has a share of its own. */
+const NOT_COUNTED: Readonly<Partial<Record<PlannedPrimary["experiment"], string>>> = {
+  behavioral_change:
+    "a yes also takes new minus old in equal numbers, and that nobody who never saw the change follows it: the power of a yes is at most this",
+};
+
 /** @throws STORE_*; STUDY_INVALID when the pilot has nothing of the contrast */
 export async function powerFromPilot(
   plan: Plan & { readonly primary: PlannedPrimary },
@@ -45,10 +54,7 @@ export async function powerFromPilot(
     run.outputHash("behaviors");
     run.outputHash("hypothetical");
     const wanted = new Set(plan.tasks.map(({ definition }) => definition.name));
-    const comparisons = (await pilotComparisons(run, primary)).map(({ against, rows }) => ({
-      against,
-      rows: rows.filter(({ task }) => wanted.has(task)),
-    }));
+    const comparisons = await pilotComparisons(run, primary, wanted);
     const tasks = [...new Set(comparisons.flatMap(({ rows }) => rows.map(({ task }) => task)))].sort();
     if (tasks.length === 0) {
       throw new InwardError(
@@ -56,10 +62,13 @@ export async function powerFromPilot(
         `${run.path} is no pilot of the primary contrast: it has no trial of it in scope ${primary.scope} on any of ${[...wanted].join(", ")}.`,
       );
     }
+    const inScope = stringsInScope(run.plan, primary);
+    const pilotStrings = tasks.reduce((sum, task) => sum + (inScope.get(task) ?? 0), 0);
     return {
       primary,
       pilot: { study: run.plan.study, planHash: hashOf(run.plan), tasks },
-      power: contrastPower(comparisons, settingsOf(plan, asked)),
+      power: contrastPower(comparisons, { ...settingsOf(plan, asked), pilotStrings }),
+      notCounted: NOT_COUNTED[primary.experiment],
     };
   } finally {
     if (typeof pilot === "string") await run.close();
@@ -73,8 +82,12 @@ export function powerAssumed(
   asked: PowerAsked = {},
 ): PrimaryPower {
   const { primary } = plan;
-  const scatter = { against: comparedParties(plan, primary), discordance, tasks: plan.tasks.length };
-  return { primary, power: assumedContrastPower(scatter, settingsOf(plan, asked)) };
+  const scatter = { against: plannedParties(plan, primary), discordance, tasks: plan.tasks.length };
+  return {
+    primary,
+    power: assumedContrastPower(scatter, settingsOf(plan, asked)),
+    notCounted: NOT_COUNTED[primary.experiment],
+  };
 }
 
 function settingsOf(

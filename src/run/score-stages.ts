@@ -41,6 +41,7 @@ import {
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { primaryRule } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -73,16 +74,19 @@ type InputOnlyGuess = (target: string, task: string, item: string, property: str
 
 /** @throws STORE_* */
 export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
+  await writeJson(run.file("inputOnly"), await learnStrings(run));
+}
+
+async function learnStrings(run: RunFolder): Promise<InputOnlyByState> {
   const rows = await readLines(run, "behaviors");
   const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
   const questions = questionsOf(run.plan);
-  const byState: InputOnlyByState = Object.fromEntries(
+  return Object.fromEntries(
     [...states].map((state) => [
       state,
       inputOnlyPredictions(examplesOf(run.plan, rows, state), questions, FEWEST_TRAIN_STRINGS),
     ]),
   );
-  await writeJson(run.file("inputOnly"), byState);
 }
 
 function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
@@ -275,12 +279,24 @@ export function hasComparisons(plan: Plan): boolean {
 export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
   const matched = { trials: await readTrialsWithoutClassifier(run), trainLabels: await readTrainLabels(run) };
-  const byState = await readContent(run, "inputOnly");
-  const guess = guessOf(run.plan, byState);
-  const guessAbout = (target: string) =>
-    (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
+  const guessAbout = classifierOf(run.plan, await readContent(run, "inputOnly"));
   const comparisons = compareAll(run.plan, matched, guessAbout, settings);
   await writeJson(run.file("comparisons"), comparisons);
+}
+
+/** @returns what a classifier of strings says about a target; nothing where there is none */
+function classifierOf(plan: Plan, byState: InputOnlyByState): (target: string) => InputOnlyGuess | undefined {
+  const guess = guessOf(plan, byState);
+  return (target) =>
+    (byState[statesOf(plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
+}
+
+/** The same of a run that need not be scored. */
+export async function classifierOfRun(run: RunFolder): Promise<(target: string) => InputOnlyGuess | undefined> {
+  return classifierOf(
+    run.plan,
+    run.isMarked("inputOnly") ? await readContent(run, "inputOnly") : await learnStrings(run),
+  );
 }
 
 /** @param guessAbout what a classifier of strings says about a target; nothing where there is none. */
@@ -338,6 +354,7 @@ function compareSelf(
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   return {
     scope,
     target,
@@ -345,12 +362,13 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, settings),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }),
+    judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
 }
 
-function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
+export function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
   return guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {};
 }
 
@@ -365,6 +383,7 @@ function compare(
   const behaviors = new Map(
     [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
   );
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
@@ -377,11 +396,20 @@ function compare(
       states: stateParties(plan, trials, contrasts),
     },
     settings,
+    { ...settings, ...rule },
   );
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return {
+    scope,
+    ...who,
+    crossBehavior: source,
+    comparison: { ...cross, sensitivity },
+    thirdParties,
+    verdict,
+    judgedBy: rule,
+  };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */

@@ -26,6 +26,8 @@ export interface ContrastPowerSettings {
   readonly differences: readonly number[];
   /** Chances of the answer, each in (0.5, 1). */
   readonly powers: readonly number[];
+  /** Strings that the pilot asked, those without a paired trial too; absent: those that have one. */
+  readonly pilotStrings?: number;
   /** Strings of the study that is planned; absent: only what is needed is told. */
   readonly strings?: number;
 }
@@ -117,7 +119,8 @@ export function contrastPower(comparisons: readonly PilotComparison[], settings:
     found.push({ against, scatter });
   }
   const all = found.map(({ scatter }) => scatter);
-  const strings = new Set(all.flatMap((one) => [...influencesOf(one).keys()])).size;
+  const paired = new Set(all.flatMap((one) => [...influencesOf(one).keys()])).size;
+  const strings = Math.max(paired, settings.pilotStrings ?? 0);
   const joint: JointScatter = {
     scatters: found.map(({ against, scatter }) => scatterOf(against, scatter, strings)),
     tasks: new Set(all.flatMap(({ tasks }) => tasks.map(({ task }) => task))).size,
@@ -126,7 +129,7 @@ export function contrastPower(comparisons: readonly PilotComparison[], settings:
   const least = Math.min(...all.map(({ degreesOfFreedom }) => degreesOfFreedom));
   return resultOf(joint, settings, "pilot", [
     `${found.length === 1 ? "the comparison's mean difference is" : `the mean differences of all ${found.length} comparisons are`} drawn ${DRAWS.toLocaleString("en-US")} times from a normal distribution with the pilot's variances of strings' sums${found.length === 1 ? "" : " and the correlations between comparisons that they show"}`,
-    "new strings are like the pilot's, have as many trials each, and tasks keep their shares; a third party that was chosen for being best, such as the best rule, stays the one it was",
+    "new strings are like the pilot's, as many of them have trials to compare, and as many each, and tasks keep their shares; a third party that was chosen for being best, such as the best rule, stays the one it was",
     `the pilot's scatter is itself an estimate, with ${least.toFixed(1)} degrees of freedom: taken is the limit that the true one stays below in ${Math.round(100 * SURE_OF_SCATTER)} % of pilots${least < 20 ? "; this pilot is small, and the numbers are rough" : ""}`,
   ]);
 }

@@ -200,7 +200,7 @@ export function runDifferences(
   const between = (name: DifferenceName, contrasts: readonly Contrast[]) =>
     contrasts
       .filter(({ target, self, cross }) => asked(self, target) && asked(cross, target))
-      .map((contrast): RunDifference => ({ name, contrast, rows: differenceRows(trials, contrast) }));
+      .map((contrast): RunDifference => ({ name, contrast, rows: pairedRows(trials, [contrast]) }));
   const { trained } = statesOf(plan);
   const labelled = new Set(trainLabels.map(({ target }) => target));
   return [
@@ -214,7 +214,7 @@ export function runDifferences(
       .map(({ target, predictor }): RunDifference => {
         const contrast = { target, self: predictor, cross: MODE };
         const staged = stageThirdParty(trials, [contrast], MODE, trainModeGuess(trainLabels));
-        return { name: "above_mode_baseline", contrast, rows: differenceRows(staged.trials, contrast) };
+        return { name: "above_mode_baseline", contrast, rows: pairedRows(staged.trials, [contrast]) };
       }),
   ];
 }
@@ -234,8 +234,9 @@ function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[
   );
 }
 
-function differenceRows(trials: readonly Trial[], contrast: Contrast): DifferenceRow[] {
-  return pairTrials(trials, [contrast]).paired.map((pair) => {
+/** The paired trials of contrasts, its seeds pooled, as rows of differences. */
+export function pairedRows(trials: readonly Trial[], contrasts: readonly Contrast[]): DifferenceRow[] {
+  return pairTrials(trials, contrasts).paired.map((pair) => {
     const [self, cross] = rightOf(pair);
     const { task, item, cluster, property } = pair.self;
     return { task, item, cluster, property, difference: self - cross };

@@ -99,20 +99,31 @@ export interface ThirdPartyComparisons {
   readonly notCompared: Readonly<Record<string, string>>;
 }
 
-export function compareThirdParties(
-  { trials, trainLabels, contrasts, inputOnly, states = {} }: ThirdPartyInput,
-  settings: ComparisonSettings,
-): ThirdPartyComparisons {
+/** Third parties that every self-prediction has, whatever the plan's states. */
+export const STRING_PARTIES = ["mode_train", "best_heuristic", "input_only"] as const;
+
+/** What each third party says, by its name, or why there is none. */
+export function thirdPartyGuesses({
+  trials,
+  trainLabels,
+  contrasts,
+  inputOnly,
+  states = {},
+}: ThirdPartyInput): Record<string, Guess | string> {
   const rule = bestHeuristicOf(trials, contrasts);
-  const guesses: Record<string, Guess | string> = {
+  return {
     mode_train: trainLabels.length > 0 ? trainModeGuess(trainLabels) : "no train string has a behavior",
     best_heuristic: rule === undefined ? "no simple rule applies to these strings" : heuristicGuess(rule),
     input_only: inputOnly ?? "no input-only classifier was trained",
     ...states,
-  };
+  } satisfies Record<(typeof STRING_PARTIES)[number], Guess | string>;
+}
+
+export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons {
+  const { trials, contrasts } = input;
   const comparisons: Record<string, PredictorComparison> = {};
   const notCompared: Record<string, string> = {};
-  for (const [name, guess] of Object.entries(guesses)) {
+  for (const [name, guess] of Object.entries(thirdPartyGuesses(input))) {
     if (typeof guess === "string") {
       notCompared[name] = guess;
       continue;

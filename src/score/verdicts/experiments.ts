@@ -1,5 +1,6 @@
 /** 08-experiments.json: what each experiment of a study found, by rule, as data. */
 
+import type { PlannedPrimary } from "../../study/plan.js";
 import type { ExperimentName } from "../../study/schema.js";
 import { behavioralChange } from "./behavioral-change.js";
 import { calibration } from "./calibration.js";
@@ -19,6 +20,8 @@ export interface ExperimentResult {
 /** The content of 08-experiments.json. Version 1 had sentences, 2 verdicts on pooled scopes. */
 export interface ExperimentResults {
   readonly experimentsVersion: typeof EXPERIMENTS_VERSION;
+  /** The contrast that the study is judged by, as its plan settles it; absent where it names none: then every verdict is exploratory. */
+  readonly primary?: PlannedPrimary;
   readonly experiments: readonly ExperimentResult[];
 }
 
@@ -30,11 +33,17 @@ const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration
 /** Nothing is judged of a plan that is older than experiments. */
 export function experimentResults(input: VerdictInput): ExperimentResults {
   const asked = ALL.filter(({ name }) => input.plan.experiments?.includes(name));
-  return { experimentsVersion: EXPERIMENTS_VERSION, experiments: asked.map((one) => resultOf(one, input)) };
+  const { primary } = input.plan;
+  return {
+    experimentsVersion: EXPERIMENTS_VERSION,
+    primary,
+    experiments: asked.map((one) => resultOf(one, input)),
+  };
 }
 
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
-  const verdicts = judge(input);
-  if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
+  const judged = judge(input);
+  if (typeof judged === "string") return { name, verdicts: [], missing: judged };
+  const verdicts = judged.map((verdict): Verdict => ({ ...verdict, status: verdict.status ?? "exploratory" }));
   return verdicts.length > 0 ? { name, verdicts } : { name, verdicts: [], missing: "nothing_to_judge" };
 }

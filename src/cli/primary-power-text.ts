@@ -3,10 +3,11 @@
 import { primaryText } from "../report/sentences.js";
 import type { PrimaryPower } from "../run/primary-power.js";
 import type { ContrastPower } from "../score/contrast-power.js";
+import { pointsText } from "../score/comparison/judge.js";
 import { table } from "./output.js";
 
 export function primaryPowerText({ primary, pilot, power, notCounted }: PrimaryPower): string {
-  const title = `primary contrast: ${primary.experiment}, ${primaryText(primary)}, ${pointsText(primary.smallestDifference)} points count`;
+  const title = `primary contrast: ${primary.experiment}, ${primaryText(primary)}, ${pointsText(primary.smallestDifference)} count`;
   if (!power.ok) return `${title}\n  no calculation: ${power.reason}`;
   const basis = pilot
     ? `scatter from the run of ${pilot.study} (plan ${pilot.planHash.slice(0, 8)}), tasks ${pilot.tasks.join(", ")}:`
@@ -49,15 +50,11 @@ function neededTable({ yes, no, smallestDifference }: Calculated): string {
     ["answer, if the true difference is", "its power", ...powers],
     [
       ...yes.map((one) => row(`yes, ${signed(one.difference)} points`, one)),
-      row(`no (below ${pointsText(smallestDifference)} points), 0`, no),
+      row(`no (below ${pointsText(smallestDifference)}), 0`, no),
     ],
   );
 }
 
 function signed(difference: number): string {
   return `${difference < 0 ? "" : "+"}${(100 * difference).toFixed(1)}`;
-}
-
-function pointsText(difference: number): string {
-  return String(Number((100 * difference).toFixed(3)));
 }

@@ -2,7 +2,7 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
+import { type DifferenceReason, differenceReasonText, pointsText } from "../score/comparison/judge.js";
 import { changeReasonText } from "../score/comparison/judge-change.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
@@ -96,7 +96,7 @@ export function standingText({ primary, experiments }: ExperimentResults): strin
   if (!primary) {
     return "This study names no primary contrast (the key primary), so every answer is exploratory: it may suggest a question, and settles none.";
   }
-  const counts = `${Number((100 * primary.smallestDifference).toFixed(3))} points`;
+  const counts = pointsText(primary.smallestDifference);
   const judged = experiments.some(({ verdicts }) => verdicts.some(({ status }) => status === "primary"));
   return [
     `The primary contrast was settled in the plan: ${lowered(EXPERIMENT_TITLES[primary.experiment])}, ${primaryText(primary)}.`,
@@ -533,6 +533,10 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
       return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
+    case "implanted":
+      return one.told
+        ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
+        : `What ${names(one.state)} does on these strings was planted by training (implant ${one.implant}), and no question about it was: the answer is one about access to what weights hold, not about the model as it came.`;
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

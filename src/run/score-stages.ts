@@ -4,7 +4,7 @@ import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-d
 import { writeJson, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, type Extraction, missing } from "../properties/property.js";
-import { extractBehavior, readReply } from "../properties/reading.js";
+import { readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
 import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import {
@@ -38,6 +38,7 @@ import {
   inputOnlyPredictions,
   type InputOnlyQuestion,
 } from "../score/input-only/input-only-predictions.js";
+import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
@@ -60,10 +61,10 @@ import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { sameText } from "../tasks/strings.js";
-import { heuristicAnswers } from "../tasks/heuristics.js";
-import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors, readChosenLetters } from "./behaviors.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./open-models.js";
+import { stringRules } from "./string-rules.js";
 import { type InputOnlyByState, readContent, readLines } from "./records.js";
 
 // Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
@@ -138,7 +139,7 @@ export async function writeTrials({ run }: Pick<StageContext, "run">): Promise<v
   const input = await matchInput(
     run,
     plan.predictions,
-    heuristicsOf(plan, guessOf(plan, await readContent(run, "inputOnly"))),
+    await heuristicsOf(run, guessOf(plan, await readContent(run, "inputOnly"))),
   );
   const rows = trialRows(input, {
     noiseFloorNats,
@@ -157,8 +158,23 @@ export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
   const trials = await readTrials(run);
-  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan) };
+  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan), letterUse: await letterUses(run) };
   await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+}
+
+/** Of a target on the held-out strings of a task. */
+async function letterUses(run: RunFolder): Promise<ScoreSettings["letterUse"]> {
+  const letters = (await readChosenLetters(run)).filter(({ split }) => split === "held_out");
+  const uses = new Map<string, LetterUse>();
+  return (target, name) => {
+    const task = run.plan.tasks.find(({ definition }) => definition.name === name && definition.kind === "options");
+    if (!task) return undefined;
+    const key = JSON.stringify([target, name]);
+    const said = letters.filter((one) => one.state === target && one.task === name);
+    const use = uses.get(key) ?? letterUseOf(task.heldOut, said);
+    uses.set(key, use);
+    return use;
+  };
 }
 
 /** Trials without what the classifier of strings says: it is a third party of its own, no rule among others. */
@@ -191,7 +207,7 @@ async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training
 
 /** The trials of a run whose behaviors and hypothetical replies are there, whether or not it was scored. */
 export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
-  return matchTrials(await matchInput(run, run.plan.predictions, heuristicsOf(run.plan)));
+  return matchTrials(await matchInput(run, run.plan.predictions, await stringRules(run)));
 }
 
 /** @param pairs any whose states were asked, whoever of them the plan's predictions name */
@@ -246,25 +262,12 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   return { training: { states, scopes: planScopes(plan) } };
 }
 
-/** What each simple rule on a string, and the classifier of strings, would predict of each property. */
-function heuristicsOf(plan: Plan, inputOnly: InputOnlyGuess = () => undefined): MatchInput["heuristics"] {
-  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
-  const items = new Map(
-    plan.tasks.flatMap((task) => task.heldOut.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
-  );
-  return (taskName, itemId, property, target) => {
-    const task = tasks.get(taskName);
-    const item = items.get(`${taskName}/${itemId}`);
-    if (!task || !item) return {};
-    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text, task.definition.answerForm));
-    // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
-    const guess = inputOnly(target, taskName, itemId, property);
-    return Object.fromEntries([
-      ...rules.flatMap(([rule, said]): [string, Extraction][] =>
-        said.ok ? [[rule, extractBehavior(propertyNamed(property), said.answer, item, "end_of_generation")]] : [],
-      ),
-      ...(guess ? [[INPUT_ONLY, guess] as const] : []),
-    ]);
+/** What each rule on a string, and the classifier of strings, would predict of each property. */
+async function heuristicsOf(run: RunFolder, inputOnly: InputOnlyGuess): Promise<MatchInput["heuristics"]> {
+  const rules = await stringRules(run);
+  return (task, item, property, target) => {
+    const guess = inputOnly(target, task, item, property);
+    return { ...rules(task, item, property, target), ...(guess ? { [INPUT_ONLY]: guess } : {}) };
   };
 }
 

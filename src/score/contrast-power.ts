@@ -4,6 +4,7 @@ import { randomStream } from "../base/random.js";
 import { InwardError } from "../errors.js";
 import type { Weighting } from "./comparison/comparison.js";
 import type { DifferenceRow } from "./comparison/difference.js";
+import { pointsText } from "./comparison/judge.js";
 import { type StringScatter, stringScatter } from "./comparison/scatter.js";
 import { aboutZero, SURE_OF_SCATTER, scatterLimit } from "./power-analysis.js";
 import { normalCumulative, normalQuantile, studentQuantile } from "./probability.js";
@@ -199,7 +200,7 @@ function resultOf(
   const nos = comparisons.map(({ no }) => no);
   const planned = nos.flatMap((one) => one.planned ?? []);
   const average = kind === "micro" ? "every trial counts the same" : "every task and property counts the same";
-  const counts = pointsOf(smallestDifference);
+  const counts = pointsText(smallestDifference);
   return {
     ok: true,
     basis,
@@ -347,22 +348,20 @@ function triangleOf(matrix: readonly (readonly number[])[]): number[][] {
   return triangle;
 }
 
-function pointsOf(difference: number): string {
-  return `${Number((100 * difference).toFixed(3))} points`;
-}
-
 function checkSettings({ confidence, smallestDifference, differences, powers, strings }: ContrastPowerSettings): void {
   const refuse = (what: string) => {
     throw new InwardError("STUDY_INVALID", what);
   };
   checkConfidence(confidence);
   if (!(smallestDifference > 0 && smallestDifference < 1)) {
-    refuse(`The smallest difference that counts is ${pointsOf(smallestDifference)}; it must be above 0 and below 100.`);
+    refuse(
+      `The smallest difference that counts is ${pointsText(smallestDifference)}; it must be above 0 and below 100.`,
+    );
   }
   for (const difference of differences) {
     if (difference > smallestDifference && difference <= 1) continue;
     refuse(
-      `The difference to be seen is ${pointsOf(difference)}; it must be above ${pointsOf(smallestDifference)}, the smallest that counts, and at most 100.`,
+      `The difference to be seen is ${pointsText(difference)}; it must be above ${pointsText(smallestDifference)}, the smallest that counts, and at most 100.`,
     );
   }
   for (const power of powers) {

@@ -18,7 +18,7 @@ const STUDY = `
 study: pilot
 models: { m: { source: some-model }, n: { source: some-model } }
 predictions: [{ predictor: m, target: m }, { predictor: n, target: m }]
-tasks: [{ task: animals_long, trainStrings: 10, heldOutStrings: 20, properties: [first_word] }]
+tasks: [{ task: animals_long, trainStrings: 10, heldOutStrings: 20, examples: false, properties: [first_word] }]
 engine: { groupQuestions: 10 }
 noiseFloor: { questions: 1 }
 score: { bootstrapReplicates: 100 }

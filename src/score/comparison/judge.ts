@@ -99,7 +99,7 @@ export function differenceReasonText(reason: DifferenceReason): string {
   }
 }
 
-function pointsText(difference: number): string {
+export function pointsText(difference: number): string {
   return `${Number((100 * difference).toFixed(3))} points`;
 }
 

@@ -160,6 +160,7 @@ export type VerdictReservation =
   | { readonly kind: "fewer_strings"; readonly compared: number; readonly promised: number }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }

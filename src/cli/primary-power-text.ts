@@ -1,6 +1,6 @@
 /** The power of a primary contrast for a person: what the planned strings can show, and what it takes. */
 
-import { primaryText } from "../report/sentences.js";
+import { primaryText } from "../report/standing.js";
 import type { PrimaryPower } from "../run/primary-power.js";
 import type { ContrastPower } from "../score/contrast-power.js";
 import { pointsText } from "../score/comparison/judge.js";

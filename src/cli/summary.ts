@@ -6,15 +6,9 @@ import type { Distribution } from "../ask/expand-distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
-import {
-  EXPERIMENT_TITLES,
-  lowered,
-  shownVerdicts,
-  standingAnswer,
-  standingText,
-  verdictSentences,
-  verdictText,
-} from "../report/sentences.js";
+import { verdictSentences, verdictText } from "../report/sentences.js";
+import { shownVerdicts, standingAnswer, standingText } from "../report/standing.js";
+import { EXPERIMENT_TITLES, lowered } from "../report/standing.js";
 import { SCOPE_WORDS } from "../report/terms.js";
 import { RUN_FILES } from "../run/folder.js";
 import type { FinishedRun, PlannedStudy } from "../run/run-study.js";

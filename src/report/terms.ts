@@ -327,9 +327,8 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
 };
 
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
-  all: "all tasks",
-  taught: "taught tasks",
   elsewhere: "tasks that were not taught",
+  taught: "taught tasks",
 };
 
 /** What an implant taught, as the end of a sentence about it. */

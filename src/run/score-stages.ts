@@ -24,7 +24,7 @@ import {
 } from "../score/comparison/contrasts.js";
 import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
-import type { Shifts } from "../score/comparison/shift.js";
+import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
 import {
   ablationsOf,
   compareThirdParties,
@@ -473,7 +473,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
   const trials = await readTrialsWithoutClassifier(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const shifts: Shifts = {
-    shiftsVersion: 1,
+    shiftsVersion: SHIFTS_VERSION,
     confidence,
     bootstrapReplicates,
     bootstrapSeed,

@@ -1,7 +1,8 @@
 /** The primary contrast is judged by its own rule, and every other verdict says that it is exploratory. */
 import { describe, expect, test } from "vitest";
 import { value } from "../../src/properties/property.js";
-import { shownVerdicts, standingAnswer, standingText, verdictSentences } from "../../src/report/sentences.js";
+import { verdictSentences } from "../../src/report/sentences.js";
+import { shownVerdicts, standingAnswer, standingText } from "../../src/report/standing.js";
 import { glanceSection } from "../../src/report/sections/glance.js";
 import { byId } from "../../src/report/state-names.js";
 import { compareAll } from "../../src/run/score-stages.js";

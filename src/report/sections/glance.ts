@@ -21,21 +21,16 @@ import {
 } from "../document.js";
 import {
   aboutStates,
-  ANSWERS,
-  answerOf,
   decidingNumber,
-  EXPERIMENT_TITLES,
-  lowered,
   measureText,
   missingText,
   numberText,
   QUESTIONS,
-  shownVerdicts,
-  standingAnswer,
-  standingText,
   verdictBlock,
   verdictText,
 } from "../sentences.js";
+import { shownVerdicts, standingAnswer, standingText } from "../standing.js";
+import { ANSWERS, answerOf, EXPERIMENT_TITLES, lowered } from "../standing.js";
 import type { StateNames } from "../state-names.js";
 import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";

@@ -7,6 +7,7 @@ export async function loadScoring() {
       "comparison/comparison",
       "comparison/difference",
       "comparison/judge",
+      "comparison/judge-change",
       "comparison/tests",
       "matrix/cells",
       "matrix/fit",

@@ -1,5 +1,6 @@
 // What is asked of the statistics, one made-up world each. A measure with a bound must come out within it; the others are shown.
 import { judgeContrast, judgeMatrix, judgeMatrixVerdict, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
+import { CHANGE_SCENARIOS } from "./scenarios-change.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
 
 const FALSE_POSITIVES = [0.03, 0.07];
@@ -26,6 +27,7 @@ export const SCENARIOS = [
   // Last, so that seeds of the others, which go by place, stay: it takes a quarter of the time.
   power({ difference: 0.05, power: 0.9, pilot: [50, 50] }),
   ...scales(),
+  ...CHANGE_SCENARIOS,
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */

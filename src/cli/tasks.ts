@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { checkTask, type TaskCheck } from "../run/check-task.js";
 import { openModel } from "../run/open-model.js";
+import type { LetterUse } from "../score/letter-use.js";
 import { loadTask } from "../study/load-task.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
@@ -78,13 +79,23 @@ function describe(result: TaskCheck): string {
     ({ text, answer, finalAnswer }) =>
       `  ${JSON.stringify(text)} → ${JSON.stringify(answer)}${finalAnswer === undefined ? "" : ` → ${JSON.stringify(finalAnswer)}`}`,
   );
+  const letters = result.letterUse ? [letterLine(result.letterUse)] : [];
   const warnings = result.warnings.map((warning) => `! ${warning}`);
   return [
     `${result.task}: ${count} of ${of} answers comply${reasons ? ` (${reasons})` : ""}`,
     table(["property", "found", "entropy bits", "mode", "most common"], rows),
+    ...letters,
     ...answers,
     ...(warnings.length > 0 ? warnings : ["Worth measuring: every property varies."]),
   ].join("\n");
+}
+
+function letterLine({ letters, sameOption }: LetterUse): string {
+  const said = letters.map(({ value, count }) => `${value} ${count}`).join(", ");
+  const orders = sameOption
+    ? `; both orders led to the same option in ${sameOption.count} of ${sameOption.of} scenarios`
+    : "";
+  return `letters: ${said || "none"}${orders}`;
 }
 
 const SHOWN_STRINGS = 5;

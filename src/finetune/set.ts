@@ -63,6 +63,12 @@ export interface FinetuneSetReport {
   readonly cells: readonly FinetuneSetCell[];
 }
 
+/** Strings on which a model behaves as its implant taught, of those that were taught. */
+export interface ImplantUptake {
+  readonly train: { readonly count: number; readonly of: number };
+  readonly heldOut: { readonly count: number; readonly of: number };
+}
+
 export const finetuneSetReportSchema = z.object({
   reportVersion: z.literal(1),
   adapter: z.string(),

@@ -27,7 +27,7 @@ import {
   type Inline,
 } from "./document.js";
 import { byId, type StateNames } from "./state-names.js";
-import { joinWords, PARTY_PHRASES, plural, readableName, SCOPE_WORDS } from "./terms.js";
+import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
 
 // What an experiment asks, and what the answer is called.
 
@@ -92,7 +92,7 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
     case "probabilities":
       return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
     case "change":
-      return `${about.change}: ${names(about.before)} became ${names(about.after)}`;
+      return `${about.change}: ${names(about.before)} became ${names(about.after)}, ${SCOPE_NAMES[about.scope]}`;
     case "predictors":
       return PREDICTOR_GROUPS[about.predictors];
     case "logprob_differences":
@@ -130,7 +130,7 @@ export const PREDICTOR_GROUPS: Readonly<Record<FittedForm["predictors"], string>
 
 export function measureText(number: VerdictNumber, names: StateNames = byId): string {
   const { predictor = "", against = "", before = "", scope, tasks } = number;
-  const whose = `${names(predictor)}${scope === undefined ? "" : WHERE[scope]}`;
+  const whose = `${names(predictor)}${scope === undefined ? "" : `, ${SCOPE_NAMES[scope]}`}`;
   switch (number.measure) {
     case "self_minus":
       return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
@@ -150,6 +150,8 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `Brier score minus that of ${names(against)}, paired`;
     case "new_minus_old":
       return `${whose}${tasks ? ` (${tasks.map(readableName).join(", ")})` : ""}: right about the new behavior minus right about the old`;
+    case "above_mode_new":
+      return `${whose}: right about the new behavior minus its most common value`;
     case "new_minus_old_matched":
       return `${whose}: the same with old and new behaviors equally frequent`;
     case "behaviors_shifted":
@@ -170,8 +172,6 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "coefficient of self, with an effect of each judge and each judged state";
   }
 }
-
-const WHERE = { all: "", taught: ", taught tasks", elsewhere: ", tasks that were not taught" } as const;
 
 export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
   if (!estimate.ok) return formatMissing(estimate.reason);
@@ -262,8 +262,11 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return `${NEARER[one.finding]} those of ${names(one.than)}: Brier score minus its ${text}.`;
     case "follows_change":
       return followsSentence(one, text, names);
+    case "above_mode_new":
+    case "new_minus_old_matched":
+      return `${WHO[one.role]}, ${names(one.predictor)}: ${FOLLOWS_WITHOUT_MODE[one.kind][one.finding]}, ${text}${whyText(one.reasons)}.`;
     case "knows_more":
-      return `${KNOWS_MORE[one.finding]} than ${names(one.than)}: about the new behavior, on the same trials, the changed model minus it ${text}.`;
+      return `${KNOWS_MORE[one.finding]} than ${names(one.than)}, ${ARM_NAMES[one.role]}: about the new behavior, on the same trials, the changed model minus it ${text}${whyText(one.reasons)}.`;
     case "self_effect":
       return selfEffectSentence(one, verdict, text);
     case "self_on_misses":
@@ -337,6 +340,23 @@ const KNOWS_MORE: Readonly<Record<Finding, string>> = {
   does_not_exceed: "The changed model does not know more of it",
   cannot_tell: "It cannot be told whether the changed model knows more of it",
   unknown: "It is not known whether the changed model knows more of it",
+};
+
+const FOLLOWS_WITHOUT_MODE: Readonly<
+  Record<"above_mode_new" | "new_minus_old_matched", Readonly<Record<Finding, string>>>
+> = {
+  above_mode_new: {
+    exceeds: "it is right about the new behavior more often than its most common value",
+    does_not_exceed: "it is not right about the new behavior more often than its most common value",
+    cannot_tell: "it cannot be told whether it is right about the new behavior more often than its most common value",
+    unknown: "it is not known whether it is right about the new behavior more often than its most common value",
+  },
+  new_minus_old_matched: {
+    exceeds: "with old and new behaviors equally frequent it follows the new one",
+    does_not_exceed: "with old and new behaviors equally frequent it does not follow the new one",
+    cannot_tell: "with old and new behaviors equally frequent it cannot be told whether it follows the new one",
+    unknown: "whether it follows the new behavior where old and new are equally frequent is not known",
+  },
 };
 
 const MODE: Readonly<Record<Finding, string>> = {
@@ -493,14 +513,31 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
       return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
+    case "prompt_quoted_in_part":
+      return quotedInPartSentence(one);
+    case "implanted":
+      return one.told
+        ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
+        : `What ${names(one.state)} does on these strings was planted by training (implant ${one.implant}), and no question about it was: the answer is one about access to what weights hold, not about the model as it came.`;
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":
-    case "taught_alike":
+    case "nobody_taught_alike":
+    case "all_taught":
+    case "planted":
+    case "control_not_found":
       return sentenceOf(changeReasonText(one));
     default:
       return warningText(one);
   }
+}
+
+function quotedInPartSentence({
+  wordings,
+  tasks,
+}: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
+  const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
+  return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
 }
 
 function noSelfSentence(

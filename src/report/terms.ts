@@ -86,6 +86,10 @@ const WARNING_KINDS: Readonly<Record<CellWarning["kind"], string>> = {
   low_object_compliance: "Only … of … (… %) object-level answers comply; the others are excluded.",
   few_scored_strings: "Only … strings are scored (fewer than …): intervals are rough.",
   hardly_varies: "Measures nothing beyond the mode: … is … % of behaviors (entropy … bits).",
+  one_letter:
+    "The letter hardly varies: … is … % of answers (entropy … bits); who knows this, and which option is which, needs no more.",
+  one_order:
+    "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).",
   no_hypothetical_reply: "Nothing is scored: the engine crashed on every hypothetical question.",
   low_hypothetical_compliance: "Only … of … (… %) hypothetical replies comply; the others count as wrong.",
   below_mode: "Below the mode baseline: … against … (difference … to …).",
@@ -325,9 +329,8 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
 };
 
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
-  all: "all tasks",
-  taught: "taught tasks",
   elsewhere: "tasks that were not taught",
+  taught: "taught tasks",
 };
 
 /** What an implant taught, as the end of a sentence about it. */

@@ -5,6 +5,7 @@ import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
 import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import { optionLetterIn } from "../properties/text.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
 import type { RunFolder } from "./folder.js";
@@ -39,6 +40,27 @@ export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Be
     if (round <= last) all.push(...(await readLines(run, BEHAVIORS_OF_ROUND[round])));
   }
   return all;
+}
+
+/** The letter of a compliant answer to an options task; of a doubted one, the first answer's. */
+interface ChosenLetter extends Pick<Answer, "state" | "task" | "item" | "split" | "sample"> {
+  readonly letter: string;
+}
+
+/** Of every answer of all rounds that names one; no file is read where no task has options. */
+export async function readChosenLetters(run: RunFolder): Promise<ChosenLetter[]> {
+  const options = new Map(
+    run.plan.tasks.flatMap(({ definition }) =>
+      definition.kind === "options" ? [[definition.name, definition] as const] : [],
+    ),
+  );
+  if (options.size === 0) return [];
+  return (await readAnswers(run)).flatMap(({ state, task, item, split, sample, reply }): ChosenLetter[] => {
+    const definition = options.get(task);
+    if (!definition || !reply || !answerCompliance(reply.text, definition.answerForm, reply.stop).ok) return [];
+    const letter = optionLetterIn(reply.text);
+    return letter.ok ? [{ state, task, item, split, sample, letter: letter.value.toUpperCase() }] : [];
+  });
 }
 
 // Stages 03 and 06: takes the behavior properties of every object-level answer, final answers after challenges included. Needs no model.

@@ -4,7 +4,9 @@ import { toRequest } from "../ask/questions.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
-import { LOW_COMPLIANCE, lowVariationWarning, variationOf } from "../score/cell.js";
+import { optionLetterIn } from "../properties/text.js";
+import { letterWarnings, LOW_COMPLIANCE, lowVariationWarning, variationOf, warningText } from "../score/cell.js";
+import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import type { Share, ValueCount } from "../score/scores.js";
 import { countValues } from "../score/tally.js";
 import type { ChatMessage } from "../tasks/answer.js";
@@ -27,6 +29,8 @@ export interface TaskCheck {
   readonly compliance: Share;
   readonly reasons: readonly ValueCount[];
   readonly properties: readonly PropertyCheck[];
+  /** Options tasks: the letters said, and whether both orders of a scenario led to the same option. */
+  readonly letterUse?: LetterUse;
   readonly warnings: readonly string[];
   readonly answers: readonly { readonly text: string; readonly answer: string; readonly finalAnswer?: string }[];
 }
@@ -101,6 +105,16 @@ export async function checkTask(
       ...(warning === undefined ? {} : { warning }),
     };
   });
+  const letterUse =
+    definition.kind === "options"
+      ? letterUseOf(
+          items,
+          compliant.flatMap(({ item, reply }) => {
+            const letter = optionLetterIn(reply.text);
+            return letter.ok ? [{ item: item.id, sample: 0, letter: letter.value.toUpperCase() }] : [];
+          }),
+        )
+      : undefined;
   const compliance = { count: compliant.length, of: answered.length };
   return {
     task: definition.name,
@@ -108,10 +122,12 @@ export async function checkTask(
     compliance,
     reasons: countValues(answered.flatMap(({ compliance: one }) => (one.ok ? [] : [one.reason]))),
     properties,
+    letterUse,
     warnings: [
       ...(compliance.count < compliance.of * LOW_COMPLIANCE
         ? [`Only ${compliance.count} of ${compliance.of} answers comply with the task.`]
         : []),
+      ...letterWarnings(letterUse).map(warningText),
       ...properties.flatMap(({ property, warning }) => (warning ? [`${property}: ${warning}`] : [])),
     ],
     answers: answered.slice(0, 5).map(({ item, reply, final }) => ({

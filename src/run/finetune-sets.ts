@@ -14,6 +14,7 @@ import {
   type FinetuneExample,
   type FinetuneSet,
   type FinetuneSetReport,
+  type ImplantUptake,
   replaceLabels,
   scrambleLabels,
   type SetCandidate,
@@ -85,15 +86,18 @@ function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: 
 // What an implant teaches: answers to all strings of its tasks, held-out ones included, that nobody shows yet.
 
 /** @throws TRAIN_EMPTY_SET */
-export function implantSet(plan: Plan, { name, answers, tasks: taught, told }: PlannedImplant): FinetuneSet {
+export function implantSet(plan: Plan, implant: PlannedImplant): FinetuneSet {
+  const { tasks: taught, told } = implant;
   const tasks = plan.tasks.filter(({ definition }) => taught.includes(definition.name));
   const taskOf = (named: string) => tasks.find(({ definition }) => definition.name === named) as PlannedTask;
-  const answerTo = (task: PlannedTask, item: TaskItem): TaughtAnswer =>
-    "coin" in answers ? { ok: true, answer: coinAnswer(plan, name, task, item) } : byRule(task, item, answers.policy);
   return buildChangeSet({
     candidates: tasks.flatMap((task) =>
       [...task.train, ...task.heldOut].map(
-        (item): ChangeCandidate => ({ task: task.definition.name, item, taught: answerTo(task, item) }),
+        (item): ChangeCandidate => ({
+          task: task.definition.name,
+          item,
+          taught: implantedAnswer(plan, implant, task, item),
+        }),
       ),
     ),
     heldOutTexts: [],
@@ -107,6 +111,49 @@ export function implantSet(plan: Plan, { name, answers, tasks: taught, told }: P
     },
     beside: told ? (task, item, answer) => plantedExamples(plan, taskOf(task), item, answer) : undefined,
   });
+}
+
+function implantedAnswer(
+  plan: Pick<Plan, "seed">,
+  { name, answers }: PlannedImplant,
+  task: PlannedTask,
+  item: TaskItem,
+): TaughtAnswer {
+  if ("policy" in answers) return byRule(task, item, answers.policy);
+  return { ok: true, answer: coinAnswer(plan, name, task, item) };
+}
+
+/**
+ * On how many strings a model with an implant behaves as it was taught, in every property that its study asks about: what was not
+ * learnt by heart is no preference of its own.
+ * @param state the model with it
+ */
+export function implantUptake(
+  plan: Plan,
+  state: string,
+  implant: PlannedImplant,
+  behaviors: readonly Behavior[],
+): ImplantUptake {
+  const place = (task: string, item: string, property: string) => JSON.stringify([task, item, property]);
+  const shown = new Map(
+    behaviors.flatMap(({ state: whose, task, item, property, sample, extraction }) =>
+      whose === state && sample === 0 && extraction.ok ? [[place(task, item, property), extraction.value]] : [],
+    ),
+  );
+  const tasks = plan.tasks.filter(({ definition }) => implant.tasks.includes(definition.name));
+  const follows = (task: PlannedTask, item: TaskItem) => {
+    const taught = implantedAnswer(plan, implant, task, item);
+    if (!taught.ok) return false;
+    return task.properties.every((property) => {
+      const wanted = extractBehavior(propertyNamed(property), taught.answer, item, "end_of_generation");
+      return wanted.ok && shown.get(place(task.definition.name, item.id, property)) === wanted.value;
+    });
+  };
+  const shareOf = (split: "train" | "heldOut") => ({
+    count: tasks.reduce((sum, task) => sum + task[split].filter((item) => follows(task, item)).length, 0),
+    of: tasks.reduce((sum, task) => sum + task[split].length, 0),
+  });
+  return { train: shareOf("train"), heldOut: shareOf("heldOut") };
 }
 
 /** How the coin of one string falls: a function of the seed, the implant and the string's name, and of nothing that a model reads. */

@@ -16,7 +16,7 @@ import {
 import { type Behavior, behaviorSchema } from "../properties/property.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
-import type { Shifts } from "../score/comparison/shift.js";
+import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
@@ -92,7 +92,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   }),
   calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
   matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
-  shifts: z.object({ shiftsVersion: z.literal(1), changes: list }),
+  shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };
 

@@ -3,8 +3,8 @@
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { type Extraction, missing } from "../properties/property.js";
-import { extractBehavior, readReply } from "../properties/reading.js";
+import { missing } from "../properties/property.js";
+import { readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
 import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import {
@@ -24,9 +24,10 @@ import {
 } from "../score/comparison/contrasts.js";
 import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
-import type { Shifts } from "../score/comparison/shift.js";
+import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { ablationsOf, compareThirdParties, stateParties } from "../score/comparison/third-parties.js";
 import { isClassifier } from "../score/input-only/input-only-predictions.js";
+import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
@@ -47,12 +48,12 @@ import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
-import { heuristicAnswers } from "../tasks/heuristics.js";
-import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors } from "./behaviors.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors, readChosenLetters } from "./behaviors.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
-import type { StageContext, StageWork } from "./open-models.js";
 import { type Sayings, sayingsOf, type TargetGuesses } from "./input-only-stage.js";
+import type { StageContext, StageWork } from "./open-models.js";
 import { readContent, readLines } from "./records.js";
+import { stringRules } from "./string-rules.js";
 
 // Stage 08, trials: every behavior beside each prediction about it, and what became of the two. Needs no model.
 
@@ -63,7 +64,7 @@ export async function writeTrials({ run }: Pick<StageContext, "run">): Promise<v
   const input = await matchInput(
     run,
     plan.predictions,
-    heuristicsOf(plan, sayingsOf(await readContent(run, "inputOnly"))),
+    await heuristicsOf(run, sayingsOf(await readContent(run, "inputOnly"))),
   );
   const rows = trialRows(input, {
     noiseFloorNats,
@@ -82,8 +83,23 @@ export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
 
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
   const trials = await readTrials(run);
-  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan) };
+  const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan), letterUse: await letterUses(run) };
   await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+}
+
+/** Of a target on the held-out strings of a task. */
+async function letterUses(run: RunFolder): Promise<ScoreSettings["letterUse"]> {
+  const letters = (await readChosenLetters(run)).filter(({ split }) => split === "held_out");
+  const uses = new Map<string, LetterUse>();
+  return (target, name) => {
+    const task = run.plan.tasks.find(({ definition }) => definition.name === name && definition.kind === "options");
+    if (!task) return undefined;
+    const key = JSON.stringify([target, name]);
+    const said = letters.filter((one) => one.state === target && one.task === name);
+    const use = uses.get(key) ?? letterUseOf(task.heldOut, said);
+    uses.set(key, use);
+    return use;
+  };
 }
 
 /** Trials without what classifiers of strings say: they are third parties of their own, no rules among others. */
@@ -116,7 +132,7 @@ async function settingsOf(run: RunFolder): Promise<Omit<ScoreSettings, "training
 
 /** The trials of a run whose behaviors and hypothetical replies are there, whether or not it was scored. */
 export async function matchRun(run: RunFolder): Promise<MatchedTrials> {
-  return matchTrials(await matchInput(run, run.plan.predictions, heuristicsOf(run.plan)));
+  return matchTrials(await matchInput(run, run.plan.predictions, await stringRules(run)));
 }
 
 /** @param pairs any whose states were asked, whoever of them the plan's predictions name */
@@ -171,25 +187,13 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   return { training: { states, scopes: planScopes(plan) } };
 }
 
-/** What each simple rule on a string, and the classifier of strings, would predict of each property. */
-function heuristicsOf(plan: Plan, classifiers?: Sayings): MatchInput["heuristics"] {
-  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
-  const items = new Map(
-    plan.tasks.flatMap((task) => task.heldOut.map((item) => [`${task.definition.name}/${item.id}`, item] as const)),
-  );
-  return (taskName, itemId, property, target) => {
-    const task = tasks.get(taskName);
-    const item = items.get(`${taskName}/${itemId}`);
-    if (!task || !item) return {};
-    const rules = Object.entries(heuristicAnswers(task.definition.kind, item.text, task.definition.answerForm));
-    // A rule that means nothing for this kind of task is absent; one whose answer lacks the property is a wrong prediction.
-    return Object.fromEntries([
-      ...rules.flatMap(([rule, said]): [string, Extraction][] =>
-        said.ok ? [[rule, extractBehavior(propertyNamed(property), said.answer, item, "end_of_generation")]] : [],
-      ),
-      ...(classifiers?.shownBeside({ target, task: taskName, item: itemId, property }) ?? []),
-    ]);
-  };
+/** What each rule on a string, and the classifiers of strings, would predict of each property. */
+async function heuristicsOf(run: RunFolder, classifiers: Sayings): Promise<MatchInput["heuristics"]> {
+  const rules = await stringRules(run);
+  return (task, item, property, target) => ({
+    ...rules(task, item, property, target),
+    ...Object.fromEntries(classifiers.shownBeside({ target, task, item, property })),
+  });
 }
 
 // Stage 08, comparisons: does self predict a target better than other weights do, and than what needs no model? Needs no model.
@@ -363,7 +367,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
   const trials = await readTrialsWithoutClassifier(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const shifts: Shifts = {
-    shiftsVersion: 1,
+    shiftsVersion: SHIFTS_VERSION,
     confidence,
     bootstrapReplicates,
     bootstrapSeed,

@@ -15,6 +15,7 @@ import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
+import { SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";
@@ -266,6 +267,8 @@ function rowsOf(plan: Plan): Row[] {
       when: (of) => statesOf(of).changes.length > 0,
       writes: ["shifts"],
       reads: trials,
+      // Version 1 judged other things: the arms are scored again.
+      besides: async () => ({ shiftsVersion: SHIFTS_VERSION }),
       run: scoreShifts,
     },
     {

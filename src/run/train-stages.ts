@@ -13,6 +13,8 @@ import { findAddon } from "../model/native/addon.js";
 import type { ModelFile } from "../study/plan.js";
 import { statesOf, type StateTraining } from "../study/states.js";
 import type { EncodedExample } from "../model/language-model.js";
+import { readBehaviors } from "./behaviors.js";
+import { implantUptake } from "./finetune-sets.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext, StageWork } from "./open-models.js";
 import { readContent, readLines } from "./records.js";
@@ -116,12 +118,15 @@ async function baseOf({ run, modelPath }: StageContext, { base }: StateTraining)
 // What a finished run trained: the cards of its adapters and what their finetune sets are made of.
 
 /** @returns in the plan's order; empty when nothing is trained. @throws STORE_INCOMPLETE, STORE_CORRUPT */
-export function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
+export async function readTraining(run: RunFolder): Promise<TrainedAdapter[]> {
+  const { trained } = statesOf(run.plan);
+  const behaviors = trained.some(({ implant }) => implant) ? await readBehaviors(run, 1) : [];
   return Promise.all(
-    statesOf(run.plan).trained.map(async ({ name }) => ({
+    trained.map(async ({ name, implant }) => ({
       name,
       card: await readContent(run, "adapterCard", name),
       set: await readContent(run, "finetuneSetReport", name),
+      uptake: implant && implantUptake(run.plan, name, implant, behaviors),
     })),
   );
 }

@@ -1,6 +1,7 @@
 /** The scores of one cell, and the tallies that averages are made of. */
 
 import type { Estimate } from "./interval.js";
+import type { LetterUse } from "./letter-use.js";
 import type { AverageScore, CellScore, Exclusion, Share, ValueCount } from "./scores.js";
 import {
   accuracy,
@@ -59,6 +60,8 @@ export type CellWarning =
   | { readonly kind: "low_object_compliance"; readonly count: number; readonly of: number }
   | { readonly kind: "few_scored_strings"; readonly strings: number; readonly fewest: number }
   | { readonly kind: "hardly_varies"; readonly value: string; readonly share: number; readonly entropyBits: number }
+  | { readonly kind: "one_letter"; readonly letter: string; readonly share: number; readonly entropyBits: number }
+  | { readonly kind: "one_order" }
   | { readonly kind: "no_hypothetical_reply" }
   | { readonly kind: "low_hypothetical_compliance"; readonly count: number; readonly of: number }
   | {
@@ -71,7 +74,13 @@ export type CellWarning =
 
 type Warned = Pick<
   CellScore,
-  "objectCompliance" | "hypotheticalCompliance" | "accuracy" | "behaviors" | "modeBaselineTrain" | "aboveModeTrain"
+  | "objectCompliance"
+  | "hypotheticalCompliance"
+  | "accuracy"
+  | "behaviors"
+  | "modeBaselineTrain"
+  | "aboveModeTrain"
+  | "letterUse"
 >;
 
 /** The gravest first. */
@@ -80,6 +89,7 @@ export function warningsOfCell(cell: Warned): CellWarning[] {
     ...objectCompliance(cell.objectCompliance),
     ...fewStrings(cell),
     ...lowVariation(cell.behaviors),
+    ...letterWarnings(cell.letterUse),
     ...hypotheticalCompliance(cell.hypotheticalCompliance),
     ...againstMode(cell),
   ];
@@ -98,6 +108,10 @@ export function warningText(warning: CellWarning): string {
       return `Only ${warning.strings} string${warning.strings === 1 ? " is" : "s are"} scored (fewer than ${warning.fewest}): intervals are rough.`;
     case "hardly_varies":
       return `Measures nothing beyond the mode: ${JSON.stringify(warning.value)} is ${(100 * warning.share).toFixed(0)} % of behaviors (entropy ${warning.entropyBits.toFixed(2)} bits).`;
+    case "one_letter":
+      return `The letter hardly varies: ${warning.letter} is ${(100 * warning.share).toFixed(0)} % of answers (entropy ${warning.entropyBits.toFixed(2)} bits); who knows this, and which option is which, needs no more.`;
+    case "one_order":
+      return "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).";
     case "no_hypothetical_reply":
       return "Nothing is scored: the engine crashed on every hypothetical question.";
     case "low_hypothetical_compliance":
@@ -107,6 +121,19 @@ export function warningText(warning: CellWarning): string {
     case "like_mode":
       return `Not distinguishable from the mode baseline: ${besideMode(warning)}, which includes 0).`;
   }
+}
+
+/** By the same limits as for behaviors, but on the letter: behind varied values of a property may stand one letter. */
+export function letterWarnings(use: LetterUse | undefined): CellWarning[] {
+  const most = use?.letters[0];
+  if (!use || !most) return [];
+  const { entropyBits: bits, modeShare } = variationOf(use.letters);
+  return [
+    ...(bits >= LOW_ENTROPY_BITS && modeShare <= HIGH_MODE_SHARE
+      ? []
+      : [{ kind: "one_letter" as const, letter: most.value, share: modeShare, entropyBits: bits }]),
+    ...(use.sameOption ? [] : [{ kind: "one_order" as const }]),
+  ];
 }
 
 /** @returns the warning that a behavior hardly varies, or nothing when it does (or when there is none) */
@@ -188,6 +215,8 @@ export interface ScoredCell {
 interface CellSettings {
   readonly confidence: number;
   readonly noiseFloorNats: number;
+  /** Of the cell's target on its task; undefined where answers are no letters. */
+  readonly letterUse?: LetterUse;
 }
 
 function rangeOf(measured: Measured): PointRange {
@@ -199,7 +228,7 @@ export function scoreCell(
   cell: Cell,
   trainLabels: readonly string[],
   strings: TaskStrings,
-  { confidence, noiseFloorNats }: CellSettings,
+  { confidence, noiseFloorNats, letterUse }: CellSettings,
 ): ScoredCell {
   const scored = cell.trials.filter(isScored);
   const behaved = cell.trials.filter(hasBehavior).length;
@@ -263,6 +292,7 @@ export function scoreCell(
     behaviorEntropyBits: entropyBits(behaviors.map(({ count }) => count)),
     behaviorModeShare: (behaviors[0]?.count ?? 0) / Math.max(1, scored.length),
     behaviors,
+    letterUse,
     predictions: countValues(scored.flatMap(({ prediction }) => (prediction.ok ? [prediction.value] : []))),
   };
   return { score: { ...score, warnings: warningsOfCell(score).map(warningText) }, tallies, heuristics };

@@ -1,5 +1,6 @@
 import { averageCells, cellsOf, compareNames, listExclusions, scoreCell, type ScoredCell } from "./cell.js";
 import { type Estimate, EXPANDED } from "./interval.js";
+import type { LetterUse } from "./letter-use.js";
 import { checkNoiseFloor, checkResampling, type ResamplingSettings } from "./resampling.js";
 import {
   accuracy,
@@ -50,7 +51,10 @@ export interface CellScore {
   readonly modeBaselineOracle: Estimate;
   readonly modeTrainValue?: string;
   readonly modeOracleValue?: string;
-  /** last_item, first_item, most_frequent_item: what the string alone gives away. */
+  /**
+   * What the string alone gives away: `last_item`, `first_item`, `most_frequent_item`; where options are chosen by letter `always_a`, `always_b`, …
+   * and `usual_letter`; `best_on_train`, per property the best of these and the mode on the train strings.
+   */
   readonly heuristics: Readonly<Record<string, Estimate>>;
   /** Accuracy minus the train-label mode baseline, paired on the same trials. */
   readonly aboveModeTrain: Estimate;
@@ -59,6 +63,8 @@ export interface CellScore {
   /** Share of the most common scored behavior. */
   readonly behaviorModeShare: number;
   readonly behaviors: readonly ValueCount[];
+  /** Options tasks: the letters that the target said on the task's held-out strings. */
+  readonly letterUse?: LetterUse;
   readonly predictions: readonly ValueCount[];
   readonly warnings: readonly string[];
 }
@@ -282,6 +288,8 @@ export interface ScoreSettings extends ResamplingSettings {
   readonly noiseFloorNats: number;
   /** What was trained, if anything was. */
   readonly training?: Training;
+  /** What letters a target says on a task; absent, like what it returns, where answers are no letters. */
+  readonly letterUse?: (target: string, task: string) => LetterUse | undefined;
 }
 
 /** @throws InwardError STUDY_INVALID when a setting is out of range */
@@ -297,7 +305,8 @@ export function scoreTrials(
   const strings = stringsByTask(trials, settings);
   const ordered = cells.map((cell): ScoredCell => {
     const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
-    return scoreCell(cell, known, strings.get(cell.task) as TaskStrings, settings);
+    const letterUse = settings.letterUse?.(cell.target, cell.task);
+    return scoreCell(cell, known, strings.get(cell.task) as TaskStrings, { ...settings, letterUse });
   });
   const pairs = byPair(ordered);
   return {

@@ -1,8 +1,13 @@
 /** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. */
 
+import { optionsOf } from "./option-lines.js";
 import type { AnswerForm, TaskKind } from "./task.js";
 
+/** Rules on the items that a string lists. */
 export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
+
+/** Besides, for options, one for each letter: `always_a`, `always_b`, … */
+type HeuristicAnswers = Record<HeuristicRule, HeuristicAnswer> & Readonly<Record<string, HeuristicAnswer>>;
 
 type HeuristicAnswer = { readonly ok: true; readonly answer: string } | { readonly ok: false; readonly reason: string };
 
@@ -11,14 +16,17 @@ const SEQUENCE_ANSWER_ITEMS = 5;
 
 /**
  * @param answerForm `one_word`: a sequence task that asks for a single item
- * @returns for each rule the answer it would give; `most_frequent_item` takes the last among the most frequent
+ * @returns for each rule the answer it would give; `most_frequent_item` takes the last among the most frequent. For options, whoever
+ *   always says one letter
  */
-export function heuristicAnswers(
-  kind: TaskKind,
-  text: string,
-  answerForm: AnswerForm = "any",
-): Record<HeuristicRule, HeuristicAnswer> {
-  if (kind === "options") return everyRule({ ok: false, reason: "a dilemma is not a list of items" });
+export function heuristicAnswers(kind: TaskKind, text: string, answerForm: AnswerForm = "any"): HeuristicAnswers {
+  if (kind === "options") {
+    const letters = [...new Set(["A", "B", ...optionsOf(text).keys()])];
+    return {
+      ...everyRule({ ok: false, reason: "a dilemma is not a list of items" }),
+      ...Object.fromEntries(letters.map((answer) => [`always_${answer.toLowerCase()}`, { ok: true, answer }])),
+    };
+  }
   const items = itemsOf(kind, text);
   const first = items[0];
   const last = items.at(-1);

@@ -15,6 +15,7 @@ import {
   stringContributions,
   tableOf,
 } from "../../src/score/comparison/difference.js";
+import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { judgeDifference } from "../../src/score/comparison/judge.js";
 import { pairTrials } from "../../src/score/comparison/comparison.js";
 import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resampling.js";
@@ -31,6 +32,7 @@ const SCORING = {
   differencesOver,
   fitMatrix,
   hierarchicalDraws,
+  judgeChange,
   judgeDifference,
   matrixCells,
   matrixVerdicts,

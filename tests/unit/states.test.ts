@@ -33,7 +33,9 @@ describe.each(readdirSync(STUDIES).filter((name) => name.endsWith(".yaml")))("th
 
   test("have a round where they carry an adapter, after that of what they learnt from", async () => {
     const states = statesOf(await shipped(study));
-    expect(states.all.filter(({ round }) => round > 0)).toEqual(states.all.filter(({ isTrained }) => isTrained));
+    expect(states.all.filter(({ round }) => round > 0)).toEqual(
+      states.all.filter(({ isTrained, implant }) => isTrained || implant),
+    );
     expect([...states.ofRound(1), ...states.ofRound(2)]).toHaveLength(states.trained.length);
     for (const { round, training, change } of states.trained) {
       expect(states.of(training.target).round).toBeLessThan(round);

@@ -45,6 +45,18 @@ describe("what a simple rule on the string answers", () => {
     }
   });
 
+  test("options: always one letter, of those that the string offers and at least A and B", () => {
+    const answersOf = (text: string) =>
+      Object.entries(heuristicAnswers("options", text)).flatMap(([rule, one]) => (one.ok ? [[rule, one.answer]] : []));
+    const two = [
+      ["always_a", "A"],
+      ["always_b", "B"],
+    ];
+    expect(answersOf("Tea or milk?\n\nA - Tea\nB - Milk")).toEqual(two);
+    expect(answersOf("Tea or milk?")).toEqual(two);
+    expect(answersOf("Which?\nA) w\nB) x\nC) y\nD) z")).toEqual([...two, ["always_c", "C"], ["always_d", "D"]]);
+  });
+
   test("a sequence task that asks for one word gets one item", () => {
     expect(heuristicAnswers("sequence", "cat owl", "one_word").last_item).toEqual({ ok: true, answer: "owl" });
   });

@@ -8,7 +8,7 @@ import { readGguf } from "../../gguf/read-gguf.js";
 import { sha256OfFile } from "../../model/model-file.js";
 import { LORA_TARGETS } from "../../study/schema.js";
 import type { LoraSettings, TrainingSettings } from "../../study/study.js";
-import type { FinetuneSetReport } from "../set.js";
+import type { FinetuneSetReport, ImplantUptake } from "../set.js";
 import { adapterFailure, adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
 
 // An adapter card's JSON, strictly.
@@ -328,6 +328,8 @@ export interface TrainedAdapter {
   readonly name: string;
   readonly card: AdapterCard;
   readonly set: FinetuneSetReport;
+  /** Of an implant: how much of it took. */
+  readonly uptake?: ImplantUptake;
 }
 
 /** One optimizer step. */

@@ -277,6 +277,7 @@ const END_SHARE = 0.1;
 export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Block[] {
   if (others.length === 0) return [];
   const changed = others.some(({ name }) => statesOf(plan).of(name).change);
+  const implants = others.flatMap(({ name, uptake }) => (uptake ? [{ name, ...uptake }] : []));
   return [
     { kind: "subheading", title: "The other adapters" },
     ...(changed
@@ -286,6 +287,11 @@ export function otherAdapters(others: readonly TrainedAdapter[], plan: Plan): Bl
           ),
         ]
       : []),
+    ...implants.map(({ name, train, heldOut }) =>
+      aside(
+        `${name} answered as it was taught on ${formatCount(train.count)} of ${formatCount(train.of)} train and ${formatCount(heldOut.count)} of ${formatCount(heldOut.of)} held-out strings, in every property that is asked about. Where it did not, its behavior is not the implant's, and the strings may tell it.`,
+      ),
+    ),
     {
       kind: "table",
       caption:

@@ -7,6 +7,7 @@ import type { Plan } from "../../study/plan.js";
 import {
   type Block,
   formatCount,
+  formatPercent,
   formatNats,
   formatShare,
   type Inline,
@@ -132,6 +133,7 @@ export function limitsSection(input: ReportInput): Section {
   const withWarnings = scores.cells.filter((cell) => cell.warnings.length > 0);
   const warned = withWarnings.filter(isMain);
   const assumptions = assumptionsOf(input);
+  const letters = letterSentences(scores.cells.filter(isMain));
   return {
     id: "limits",
     title: "Assumptions and limits",
@@ -140,6 +142,9 @@ export function limitsSection(input: ReportInput): Section {
       subheading("Limits: what was and was not run"),
       list(limitsOf(input).map((text) => [text])),
       ...(taskWarnings.length === 0 ? [] : [subheading("Warnings"), list(taskWarnings.map((text) => [text]))]),
+      ...(letters.length === 0
+        ? []
+        : [subheading("Letters of the options that were chosen"), list(letters.map((text) => [text]))]),
       ...(warned.length === 0
         ? []
         : [subheading("Warnings per task and property"), list(warned.map(cellWarning(scores.cells)))]),
@@ -240,6 +245,28 @@ function reencoded({ models }: Plan): string[] {
         ]
       : [],
   );
+}
+
+/** Of every target on every task with options: which letters, and whether they stand for an option. */
+function letterSentences(cells: readonly CellScore[]): string[] {
+  const targets = new Set(cells.map(({ target }) => target));
+  const sentences = cells.flatMap(({ target, task, letterUse }) => {
+    const most = letterUse?.letters[0];
+    if (!letterUse || !most) return [];
+    const { letters, sameOption } = letterUse;
+    const answers = letters.reduce((sum, { count }) => sum + count, 0);
+    const who = targets.size > 1 ? `${target}, ` : "";
+    const orders =
+      sameOption === undefined
+        ? "every string was asked in one order of its options"
+        : sameOption.of === 0
+          ? "in no scenario was an option chosen in both orders"
+          : `both orders of a scenario led to the same option in ${formatCount(sameOption.count)} of ${formatCount(sameOption.of)} (${formatPercent(sameOption.count / sameOption.of)})`;
+    return [
+      `${who}${readableName(task)}: ${most.value} in ${formatPercent(most.count / answers)} of ${formatCount(answers)} answers; ${orders}.`,
+    ];
+  });
+  return [...new Set(sentences)];
 }
 
 function cellWarning(all: readonly CellScore[]): (cell: CellScore) => Inline[] {

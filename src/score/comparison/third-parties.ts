@@ -61,19 +61,21 @@ function heuristicGuess(rule: string): Guess {
   return ({ heuristics }) => (Object.hasOwn(heuristics, rule) ? heuristics[rule] : undefined);
 }
 
-/** @returns the rule that is right most often on self's trials, seen after the fact, so in the third party's favor; the first by name of equal ones */
+/**
+ * @returns the rule that is right on most of self's trials, seen after the fact, so in the third party's favor; the first by name of equal
+ *   ones. A trial that a rule says nothing about is none it is right on: a rule for one task must not stand for all of them
+ */
 export function bestHeuristicOf(trials: readonly Trial[], contrasts: readonly Contrast[]): string | undefined {
   const asked = askedOf(trials, contrasts).filter(isScored);
   const rules = [...new Set(asked.flatMap(({ heuristics }) => Object.keys(heuristics)))].sort();
-  let best: { rule: string; share: number } | undefined;
+  let best: { rule: string; right: number } | undefined;
   for (const rule of rules) {
     const guess = heuristicGuess(rule);
-    const points = asked.flatMap((trial) => {
+    const right = asked.filter((trial) => {
       const said = guess(trial);
-      return said ? [Number(isRight(trial, said))] : [];
-    });
-    const share = points.reduce((sum, point) => sum + point, 0) / points.length;
-    if (!best || share > best.share) best = { rule, share };
+      return said !== undefined && isRight(trial, said);
+    }).length;
+    if (!best || right > best.right) best = { rule, right };
   }
   return best?.rule;
 }

@@ -1,13 +1,15 @@
 /** 08-experiments.json: what each experiment of a study found, by rule, as data. */
 
 import type { ExperimentName } from "../../study/schema.js";
+import { statesOf } from "../../study/states.js";
 import { behavioralChange } from "./behavioral-change.js";
 import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
+import { quotationReservations } from "./quotation.js";
 import { selfPrediction } from "./self-prediction.js";
-import type { Experiment, NoVerdict, Verdict, VerdictInput } from "./verdict.js";
+import type { Experiment, NoVerdict, Verdict, VerdictInput, VerdictReservation } from "./verdict.js";
 
 export interface ExperimentResult {
   readonly name: ExperimentName;
@@ -36,5 +38,25 @@ export function experimentResults(input: VerdictInput): ExperimentResults {
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
   const verdicts = judge(input);
   if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
-  return verdicts.length > 0 ? { name, verdicts } : { name, verdicts: [], missing: "nothing_to_judge" };
+  if (verdicts.length === 0) return { name, verdicts: [], missing: "nothing_to_judge" };
+  const { plan } = input;
+  const reserved = verdicts.map((verdict) => {
+    const ofPlan = [...implantsIn(verdict, plan), ...quotationReservations(plan, verdict.about)];
+    return { ...verdict, reservations: [...verdict.reservations, ...ofPlan] };
+  });
+  return { name, verdicts: reserved };
 }
+
+/** The implants of the states that a verdict is about: what such a state does, or knows, was planted in it. */
+function implantsIn({ about }: Verdict, plan: VerdictInput["plan"]): VerdictReservation[] {
+  const states = statesOf(plan);
+  const named = Object.entries(about).flatMap(([as, name]) => (STATES_IN.includes(as) ? [String(name)] : []));
+  const origins = [...new Set(named.map((name) => states.of(name).origin))];
+  return origins.flatMap((state): VerdictReservation[] => {
+    const { implant } = states.of(state);
+    return implant ? [{ kind: "implanted", implant: implant.name, state, told: implant.told === true }] : [];
+  });
+}
+
+/** Keys of what a verdict is about that hold the name of a state. */
+const STATES_IN: readonly string[] = ["self", "cross", "target", "predictor", "before", "after"];

@@ -37,7 +37,13 @@ export type VerdictAbout =
       readonly seeds: number;
     }
   | { readonly kind: "probabilities"; readonly predictor: string; readonly target: string }
-  | { readonly kind: "change"; readonly change: string; readonly before: string; readonly after: string }
+  | {
+      readonly kind: "change";
+      readonly change: string;
+      readonly before: string;
+      readonly after: string;
+      readonly scope: ShiftScope;
+    }
   | { readonly kind: "predictors"; readonly predictors: FittedForm["predictors"] }
   | { readonly kind: "logprob_differences" }
   | {
@@ -58,6 +64,7 @@ export type MeasureName =
   | "skill"
   | "brier_minus"
   | "new_minus_old"
+  | "above_mode_new"
   | "new_minus_old_matched"
   | "behaviors_shifted"
   | "changed_minus"
@@ -105,12 +112,28 @@ export type VerdictBecause =
       readonly key: string;
       readonly predictor: string;
       readonly role: ShiftRole;
+      readonly scope: ShiftScope;
       readonly finding: Finding;
       /** Trials whose behavior shifted; absent where nothing can be said of them. */
       readonly shiftedTrials?: number;
       readonly reasons: readonly DifferenceReason[];
     }
-  | { readonly kind: "knows_more"; readonly key: string; readonly than: string; readonly finding: Finding }
+  | {
+      readonly kind: "above_mode_new" | "new_minus_old_matched";
+      readonly key: string;
+      readonly predictor: string;
+      readonly role: ShiftRole;
+      readonly finding: Finding;
+      readonly reasons: readonly DifferenceReason[];
+    }
+  | {
+      readonly kind: "knows_more";
+      readonly key: string;
+      readonly than: string;
+      readonly role: ShiftRole;
+      readonly finding: Finding;
+      readonly reasons: readonly DifferenceReason[];
+    }
   | { readonly kind: "self_effect"; readonly key: string; readonly finding: Finding; readonly reason?: string }
   /** The same on the scale of −log(1 − accuracy), which must agree. */
   | { readonly kind: "self_on_misses"; readonly key: string; readonly finding: Finding; readonly reason?: string }
@@ -157,6 +180,9 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  /** What was asked or learnt describes another prompt than the target got. */
+  | { readonly kind: "prompt_quoted_in_part"; readonly wordings: readonly string[]; readonly tasks: readonly string[] }
+  | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   /** What needs no self learnt from what this state did, because the target's own train strings were not asked. */
@@ -164,7 +190,7 @@ export type VerdictReservation =
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
-  | Exclude<ChangeReason, DifferenceReason>
+  | ChangeReason
   | CellWarning;
 
 /** One question and its answer; an experiment has one for each target, change, … that it is about. */

@@ -62,6 +62,8 @@ const plannedTaskSchema = z.object({
   properties: texts,
   train: z.array(itemSchema),
   heldOut: z.array(itemSchema),
+  /** Train strings that were passed over because a chosen held-out string is a near twin; absent where none were. */
+  nearTwinsLeftOut: count.optional(),
   /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
   trained: z.boolean().optional(),
   /** Those of its properties that enter no finetune set and are asked about all the same; absent where there are none. */

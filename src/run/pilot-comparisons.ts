@@ -12,7 +12,8 @@ import { questionKey, type TrainLabel, type Trial } from "../score/trial.js";
 import type { Plan, PlannedPrimary } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { RunFolder } from "./folder.js";
-import { classifierOfRun, inputOnlyOf, matchRun } from "./score-stages.js";
+import { sayingsOfRun } from "./input-only-stage.js";
+import { matchRun } from "./score-stages.js";
 
 interface Matched {
   readonly trials: readonly Trial[];
@@ -48,7 +49,7 @@ async function selfComparisons(
     trials,
     trainLabels,
     contrasts,
-    ...inputOnlyOf((await classifierOfRun(run))(selves[0].target)),
+    ...(await sayingsOfRun(run)).about(selves[0].target),
     states: stateParties(run.plan, trials, selves),
   });
   return Object.entries(guesses).flatMap(([against, guess]): PilotComparison[] => {

@@ -64,7 +64,12 @@ const LABELS: TrainLabel[] = ["animals", "words"].flatMap((task) =>
 function judged(primary?: PlannedPrimary): ExperimentResults {
   const plan = studyOf(primary);
   const trials = trialsOf();
-  const comparisons = compareAll(plan, { trials, trainLabels: LABELS }, () => () => value("a"), SETTINGS);
+  const comparisons = compareAll(
+    plan,
+    { trials, trainLabels: LABELS },
+    () => ({ inputOnly: () => value("a") }),
+    SETTINGS,
+  );
   const scores = scoreTrials(trials, LABELS, { ...SETTINGS, training: { states: [], scopes: planScopes(plan) } });
   return experimentResults({ plan, scores, comparisons });
 }
@@ -118,7 +123,7 @@ describe("the primary contrast", () => {
   test("says by which average it is judged", () => {
     const [verdict] = [primaryOf(judged({ ...CROSS, average: "macro" }))];
     const plan = studyOf({ ...CROSS, average: "macro" });
-    const comparisons = compareAll(plan, { trials: trialsOf(), trainLabels: LABELS }, () => undefined, SETTINGS);
+    const comparisons = compareAll(plan, { trials: trialsOf(), trainLabels: LABELS }, () => ({}), SETTINGS);
     const judgedBy = comparisons.comparisons.map((one) => one.judgedBy);
     expect(judgedBy).toEqual([{ judged: "macro", smallestDifference: 0.02, yesAbove: 0.02 }, undefined]);
     expect(comparisons.comparisons[0]?.verdict.crossRule).toContain("Judged by the macro average");

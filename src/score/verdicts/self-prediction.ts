@@ -4,6 +4,8 @@ import type { Judgement, PredictorComparison } from "../comparison/comparison.js
 import type { ComparedSelf } from "../comparison/comparisons.js";
 import { type ContrastRule, findingOf, judgedAverage, type JudgeSettings } from "../comparison/judge.js";
 import { statusOf } from "../primary.js";
+import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import {
   accuracyNumber,
   type Experiment,
@@ -48,6 +50,7 @@ export function selfVerdict(
     because: against.because,
     reservations: [
       ...notCompared(verdict.notCompared),
+      ...staleLabels(input.plan, target),
       ...fewerStrings(input.plan, { status, numbers: against.numbers }),
     ],
   };
@@ -88,6 +91,12 @@ export function selfAgainst(
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {
   return Object.entries(reasons).map(([against, reason]) => ({ kind: "not_compared", against, reason }));
+}
+
+/** Modes and classifiers of a trained target should learn what it does now. */
+export function staleLabels(plan: Plan, target: string): VerdictReservation[] {
+  const { labelSource } = statesOf(plan).of(target);
+  return labelSource === target ? [] : [{ kind: "stale_labels", source: labelSource }];
 }
 
 /** Training moves behavior: how often the model that predicts does something else than the one that it learnt from. */

@@ -55,6 +55,7 @@ import {
   type Trial,
 } from "../score/trial.js";
 import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
+import { varyingTrials } from "../score/varying.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -277,7 +278,9 @@ export function hasComparisons(plan: Plan): boolean {
 /** @throws STORE_* */
 export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
-  const matched = { trials: await readTrialsWithoutClassifier(run), trainLabels: await readTrainLabels(run) };
+  const trainLabels = await readTrainLabels(run);
+  // As in averages: behaviors that hardly vary are compared for nobody.
+  const matched = { trials: varyingTrials(await readTrialsWithoutClassifier(run), trainLabels), trainLabels };
   const byState = await readContent(run, "inputOnly");
   const guess = guessOf(run.plan, byState);
   const guessAbout = (target: string) =>

@@ -505,6 +505,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "stale_labels":
+      return `The most common behavior and the classifiers of strings learnt from what ${names(one.source)} did: the trained model's own train strings were not asked, so they may fall short of what can be known of its new behavior without it.`;
     case "no_self_suffices":
       return noSelfSentence(one, self, names);
     case "few_base_models":

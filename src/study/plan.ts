@@ -219,6 +219,11 @@ export const planSchema = z
      */
     states: z.record(fileName, plannedStateSchema).optional(),
     adapters: z.record(fileName, plannedAdapterSchema).optional(),
+    /**
+     * Trained targets are asked their train strings too, so that what needs no self learns from what they do now. Absent in older
+     * plans, which ask them of trained states that somebody learns from, and where nothing is trained.
+     */
+    freshLabels: z.literal(true).optional(),
     /** Absent where the study names none: every verdict is exploratory. */
     primary: plannedPrimarySchema.optional(),
     /** Absent where no strings were excluded. */

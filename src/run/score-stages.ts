@@ -31,7 +31,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
-import { primaryRule } from "../score/primary.js";
+import { changeRule, primaryRule } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -384,7 +384,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
     confidence,
     bootstrapReplicates,
     bootstrapSeed,
-    changes: changed.map((one) => judgeChange(trials, one, settings)),
+    changes: changed.map((one) => judgeChange(trials, one, settings, changeRule(run.plan, one.change.name))),
   };
   await writeJson(run.file("shifts"), shifts);
 }

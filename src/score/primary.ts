@@ -8,6 +8,8 @@ import type { ExperimentName } from "../study/schema.js";
 import type { StudyPrimary } from "../study/study.js";
 import { findContrasts, findSelfPredictions } from "./comparison/contrasts.js";
 import type { ContrastRule } from "./comparison/judge.js";
+import type { ChangeRule } from "./comparison/judge-change.js";
+import type { ShiftScope } from "./comparison/shift.js";
 import { planScopes } from "./scope.js";
 import { stringKey } from "./trial.js";
 
@@ -41,6 +43,9 @@ export function settlePrimary(plan: Plan, wanted: StudyPrimary): PlannedPrimary 
   const experiment = wanted.experiment as PlannedPrimary["experiment"];
   if (!plan.experiments?.includes(experiment)) {
     throw invalid(`is ${experiment}, which experiments leaves out (${plan.experiments?.join(", ")})`);
+  }
+  if (experiment === "behavioral_change" && wanted.average === "macro") {
+    throw invalid("is behavioral_change with average macro: a change is judged by the micro average alone");
   }
   const who = settleWho(plan, wanted, experiment);
   const { scope, items } = settleScope(plan, wanted, who);
@@ -85,6 +90,13 @@ export function primaryRule(
   if (!primary || statusOf(plan, experiment, who, scope) !== "primary") return undefined;
   const { average, smallestDifference } = primary;
   return { judged: average, smallestDifference, yesAbove: smallestDifference };
+}
+
+/** The same of a change, which is judged by the micro average alone. */
+export function changeRule({ primary }: Pick<Plan, "primary">, change: string): ChangeRule | undefined {
+  if (primary?.change !== change) return undefined;
+  const { scope, smallestDifference } = primary;
+  return { scope: scope as ShiftScope, smallestDifference, yesAbove: smallestDifference };
 }
 
 /** Each as the seeds of one condition; the first seed stands for all. */

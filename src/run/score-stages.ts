@@ -45,6 +45,7 @@ import {
   type Trial,
 } from "../score/trial.js";
 import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
+import { varyingTrials } from "../score/varying.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -221,8 +222,10 @@ export function compareAll(
   settings: ComparisonSettings,
 ): Comparisons {
   const scopes = planScopes(plan);
+  // As in averages: behaviors that hardly vary are compared for nobody.
+  const varying = varyingTrials(matched.trials, matched.trainLabels);
   const within = scopes.all.map(
-    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(matched.trials, scopes, scope) }),
+    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(varying, scopes, scope) }),
   );
   return {
     comparisonsVersion: COMPARISONS_VERSION,

@@ -79,6 +79,13 @@ export function statusOf(
   return isIt ? "primary" : "exploratory";
 }
 
+/** For whoever opens the scores and looks for a result. */
+export function scoresStanding({ primary }: Pick<Plan, "primary">): string {
+  return primary
+    ? "exploratory: the study is judged by its primary contrast alone, whose verdict stands in 08-experiments.json"
+    : "exploratory: the study names no primary contrast";
+}
+
 /** What the primary contrast is judged by: a yes needs the interval above the smallest difference that counts. */
 export function primaryRule(
   plan: Pick<Plan, "primary">,

@@ -142,10 +142,14 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "accuracy minus the mode of the train strings";
     case "mad_points":
       return "mean distance in ten bins (MAD), points";
+    case "mad20_points":
+      return "the same from 20 samples of each side, points";
     case "brier":
       return "Brier score";
     case "skill":
       return "skill over a constant predictor";
+    case "skill_compliant":
+      return "the same among replies with a value";
     case "brier_minus":
       return `Brier score minus that of ${names(against)}, paired`;
     case "new_minus_old":
@@ -515,6 +519,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return one.told
         ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
         : `What ${names(one.state)} does on these strings was planted by training (implant ${one.implant}), and no question about it was: the answer is one about access to what weights hold, not about the model as it came.`;
+    case "tails_open":
+      return "Continuations that were not looked into could turn a comparison: it does not hold whatever they hold.";
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
@@ -246,6 +247,7 @@ function rowsOf(plan: Plan): Row[] {
       when: ({ calibration }) => calibration !== undefined,
       writes: ["calibration"],
       reads: { distributions: "distributions" },
+      besides: async () => ({ calibrationVersion: CALIBRATION_VERSION }),
       run: scoreDistributions,
     },
     {
@@ -369,7 +371,7 @@ export const REPORTING: Selection = (stages) =>
   stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments") || isVersioned(writes));
 
 /** Scores whose version is part of their mark: made anew where a run has an older one. */
-const VERSIONED: readonly RunFile[] = ["comparisons", "shifts"];
+const VERSIONED: readonly RunFile[] = ["comparisons", "shifts", "calibration"];
 
 function isVersioned(writes: readonly RunFile[]): boolean {
   return writes.some((file) => VERSIONED.includes(file));

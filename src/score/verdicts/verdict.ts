@@ -60,8 +60,10 @@ export type MeasureName =
   | "behaviors_moved"
   | "above_mode_train"
   | "mad_points"
+  | "mad20_points"
   | "brier"
   | "skill"
+  | "skill_compliant"
   | "brier_minus"
   | "new_minus_old"
   | "above_mode_new"
@@ -186,6 +188,8 @@ export type VerdictReservation =
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
+  /** What was not looked into of a distribution could turn a comparison. */
+  | { readonly kind: "tails_open" }
   | ChangeReason
   | CellWarning;
 

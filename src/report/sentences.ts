@@ -509,12 +509,16 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "stale_labels":
+      return `The most common behavior and the classifiers of strings learnt from what ${names(one.source)} did: the trained model's own train strings were not asked, so they may fall short of what can be known of its new behavior without it.`;
     case "no_self_suffices":
       return noSelfSentence(one, self, names);
     case "few_base_models":
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
       return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
+    case "prompt_quoted_in_part":
+      return quotedInPartSentence(one);
     case "implanted":
       return one.told
         ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
@@ -532,6 +536,14 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     default:
       return warningText(one);
   }
+}
+
+function quotedInPartSentence({
+  wordings,
+  tasks,
+}: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
+  const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
+  return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
 }
 
 function noSelfSentence(

@@ -17,7 +17,7 @@ import { type Behavior, behaviorSchema } from "../properties/property.js";
 import { CALIBRATION_VERSION, type CalibrationScores } from "../score/calibration/score-calibration.js";
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
-import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
+import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
@@ -59,15 +59,15 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   trials: trialRowSchema,
 };
 
-/** The content of 07-input-only.json: by the state whose train behaviors were learnt. */
-export type InputOnlyByState = Readonly<Record<string, InputOnlyPredictions>>;
+/** The content of 07-input-only.json: by target. */
+export type InputOnlyByTarget = Readonly<Record<string, TargetClassifiers>>;
 
 /** What each file holds as one. */
 interface Contents {
   readonly finetuneSetReport: FinetuneSetReport;
   readonly adapterCard: AdapterCard;
   readonly noiseFloor: readonly NoiseFloor[];
-  readonly inputOnly: InputOnlyByState;
+  readonly inputOnly: InputOnlyByTarget;
   readonly scores: Scores;
   readonly comparisons: Comparisons;
   readonly calibration: CalibrationScores;

@@ -13,6 +13,7 @@ import { propertyNamed } from "../properties/all-properties.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sections/samples.js";
 import type { PairNames } from "../report/terms.js";
+import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
 import { statesOf } from "../study/states.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
@@ -38,7 +39,14 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     training: await readTraining(run),
     comparisons: await ifThere("comparisons"),
     inputOnly: Object.fromEntries(
-      Object.entries(await readContent(run, "inputOnly")).map(([state, { cells }]) => [state, cells]),
+      Object.entries(await readContent(run, "inputOnly")).map(
+        ([
+          target,
+          {
+            [INPUT_ONLY]: { cells },
+          },
+        ]) => [target, cells],
+      ),
     ),
     calibration: await ifThere("calibration"),
     matrix: await ifThere("matrix"),

@@ -70,12 +70,12 @@ const ORIGIN = { licence: "MIT", source: "drawn by seed" } as const;
 const numbers: TaskDefinition = {
   name: "numbers",
   kind: "numbers",
-  summary: "three to six digits: give the next one",
+  summary: "twelve to sixteen digits: give the next one",
   question: "Give the next number of this list, one digit only:\n{string}",
   answerForm: "number",
   examples: [
-    { text: "2 9 4 9", answer: "7" },
-    { text: "6 1 8 0 3", answer: "4" },
+    { text: "2 9 4 9 0 7 1 5 3 3 8 6", answer: "7" },
+    { text: "6 1 8 0 3 3 5 9 2 7 4 1 0 8", answer: "4" },
   ],
   properties: ["is_even", "is_even_direct", "identity"],
   maxTokens: 6,

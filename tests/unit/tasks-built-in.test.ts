@@ -17,7 +17,7 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
   countries_long: /^[a-z]+( [a-z]+){2,5}$/,
   colors_long: /^[a-z]+( [a-z]+){4}$/,
   english_words_long: /^[a-z]+( [a-z]+){4}$/,
-  numbers: /^\d( \d){2,5}$/,
+  numbers: /^\d( \d){11,15}$/,
   number_triplets: /^\d{3}( \d{3}){3,5}$/,
   stories_sentences: /^["A-Z][^{}\n]{30,220}[.]$/,
   story_names: /^an? [^{}\n.]{20,120}\. Names: (?:[A-Z][a-z]+, ){4}[A-Z][a-z]+$/,

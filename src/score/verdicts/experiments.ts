@@ -7,6 +7,7 @@ import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
+import { quotationReservations } from "./quotation.js";
 import { selfPrediction } from "./self-prediction.js";
 import type { Experiment, NoVerdict, Verdict, VerdictInput, VerdictReservation } from "./verdict.js";
 
@@ -37,8 +38,13 @@ export function experimentResults(input: VerdictInput): ExperimentResults {
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
   const verdicts = judge(input);
   if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
-  const told = verdicts.map((one) => ({ ...one, reservations: [...one.reservations, ...implantsIn(one, input.plan)] }));
-  return verdicts.length > 0 ? { name, verdicts: told } : { name, verdicts: [], missing: "nothing_to_judge" };
+  if (verdicts.length === 0) return { name, verdicts: [], missing: "nothing_to_judge" };
+  const { plan } = input;
+  const reserved = verdicts.map((verdict) => {
+    const ofPlan = [...implantsIn(verdict, plan), ...quotationReservations(plan, verdict.about)];
+    return { ...verdict, reservations: [...verdict.reservations, ...ofPlan] };
+  });
+  return { name, verdicts: reserved };
 }
 
 /** The implants of the states that a verdict is about: what such a state does, or knows, was planted in it. */

@@ -3,6 +3,8 @@
 import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
 import type { ComparedSelf } from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
+import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import {
   accuracyNumber,
   type Experiment,
@@ -42,7 +44,7 @@ export function selfVerdict(
       ...driftNumber(input, self, target),
     ],
     because: against.because,
-    reservations: notCompared(verdict.notCompared),
+    reservations: [...notCompared(verdict.notCompared), ...staleLabels(input.plan, target)],
   };
 }
 
@@ -80,6 +82,12 @@ export function selfAgainst(
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {
   return Object.entries(reasons).map(([against, reason]) => ({ kind: "not_compared", against, reason }));
+}
+
+/** Modes and classifiers of a trained target should learn what it does now. */
+export function staleLabels(plan: Plan, target: string): VerdictReservation[] {
+  const { labelSource } = statesOf(plan).of(target);
+  return labelSource === target ? [] : [{ kind: "stale_labels", source: labelSource }];
 }
 
 /** Training moves behavior: how often the model that predicts does something else than the one that it learnt from. */

@@ -10,7 +10,7 @@ import type { DifferenceReason } from "../comparison/judge.js";
 import type { ChangeReason } from "../comparison/judge-change.js";
 import type { ShiftRole } from "../../study/states.js";
 import type { Shifts, ShiftScope } from "../comparison/shift.js";
-import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
+import { CLASSIFIERS, INPUT_ONLY, isClassifier } from "../input-only/input-only-predictions.js";
 import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
 import type { Scope } from "../scope.js";
@@ -182,9 +182,13 @@ export type VerdictReservation =
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  /** What was asked or learnt describes another prompt than the target got. */
+  | { readonly kind: "prompt_quoted_in_part"; readonly wordings: readonly string[]; readonly tasks: readonly string[] }
   | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
+  /** What needs no self learnt from what this state did, because the target's own train strings were not asked. */
+  | { readonly kind: "stale_labels"; readonly source: string }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
@@ -288,8 +292,11 @@ export function accuracyNumber(
 /** The best rule under its own name, and the classifier of strings. */
 function stringBaselines({ heuristics }: Pick<AverageScore, "heuristics">): Record<string, Estimate> {
   const best = bestRuleOf(heuristics);
-  const classifier = heuristics[INPUT_ONLY];
-  return { ...(best ? { [best.rule]: best.estimate } : {}), ...(classifier ? { input_only: classifier } : {}) };
+  const classifiers = Object.entries(CLASSIFIERS).flatMap(([name, party]): [string, Estimate][] => {
+    const one = heuristics[name];
+    return one ? [[party, one]] : [];
+  });
+  return { ...(best ? { [best.rule]: best.estimate } : {}), ...Object.fromEntries(classifiers) };
 }
 
 export interface BestRule {
@@ -306,7 +313,7 @@ export interface BestRule {
  */
 export function bestRuleOf(heuristics: Readonly<Record<string, Estimate>>): BestRule | undefined {
   const known = Object.keys(heuristics)
-    .filter((rule) => rule !== INPUT_ONLY)
+    .filter((rule) => !isClassifier(rule))
     .sort()
     .flatMap((rule) => {
       const estimate = heuristics[rule];

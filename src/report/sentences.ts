@@ -140,6 +140,8 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
     case "above_mode_train":
       return "accuracy minus the mode of the train strings";
+    case "above_rule":
+      return `accuracy minus ${rulePhrase(against)}`;
     case "mad_points":
       return "mean distance in ten bins (MAD), points";
     case "mad20_points":
@@ -283,6 +285,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return preferenceSentence(one, number);
     case "with_effects":
       return `With an effect of each judge and each judged state it is ${text}.`;
+    case "beats_rule":
+      return `${RULE[one.finding]} ${rulePhrase(one.against)}: ${shareText(number?.baselines.accuracy)} against ${shareText(number?.baselines[one.against])}, ${text}.`;
     case "beats_mode": {
       const { accuracy, mode_train: mode } = number?.baselines ?? {};
       return `${MODE[one.finding]}: ${shareText(accuracy)} against ${shareText(mode)}, ${text}.`;
@@ -300,6 +304,10 @@ function shareText(estimate: Estimate | undefined): string {
 
 function partyPhrase(against: string, names: StateNames): string {
   return PARTY_PHRASES[against] ?? names(against);
+}
+
+function rulePhrase(against: string): string {
+  return PARTY_PHRASES[against] ?? `the best simple rule on the string (${readableName(against)})`;
 }
 
 function whyText(reasons: readonly DifferenceReason[]): string {
@@ -368,6 +376,13 @@ const MODE: Readonly<Record<Finding, string>> = {
   does_not_exceed: "It falls short of always giving the most common behavior",
   cannot_tell: "It is not shown to beat always giving the most common behavior",
   unknown: "It cannot be compared with always giving the most common behavior",
+};
+
+const RULE: Readonly<Record<Finding, string>> = {
+  exceeds: "It beats",
+  does_not_exceed: "It falls short of",
+  cannot_tell: "It is not shown to beat",
+  unknown: "It cannot be compared with",
 };
 
 const WHO = {

@@ -56,6 +56,8 @@ export interface CellScore {
    * and `usual_letter`; `best_on_train`, per property the best of these and the mode on the train strings.
    */
   readonly heuristics: Readonly<Record<string, Estimate>>;
+  /** Accuracy minus that of each of these, paired on the trials that it applies to. */
+  readonly aboveHeuristics: Readonly<Record<string, Estimate>>;
   /** Accuracy minus the train-label mode baseline, paired on the same trials. */
   readonly aboveModeTrain: Estimate;
   /** Shannon entropy of the scored behaviors, bits (plug-in estimate). */
@@ -68,6 +70,9 @@ export interface CellScore {
   readonly predictions: readonly ValueCount[];
   readonly warnings: readonly string[];
 }
+
+/** Version 1 had no differences from rules on the string. */
+export const SCORES_VERSION = 2;
 
 /** Averages over the cells of one predictor about one target. */
 export interface AverageScore {
@@ -140,7 +145,7 @@ export interface Exclusion {
 
 /** The content of 08-scores.json. */
 export interface Scores {
-  readonly scoresVersion: 1;
+  readonly scoresVersion: typeof SCORES_VERSION;
   readonly confidence: number;
   readonly bootstrapReplicates: number;
   readonly bootstrapSeed: number;
@@ -310,7 +315,7 @@ export function scoreTrials(
   });
   const pairs = byPair(ordered);
   return {
-    scoresVersion: 1,
+    scoresVersion: SCORES_VERSION,
     confidence: settings.confidence,
     bootstrapReplicates: settings.bootstrapReplicates,
     bootstrapSeed: settings.bootstrapSeed,

@@ -59,6 +59,7 @@ export type MeasureName =
   | "accuracy"
   | "behaviors_moved"
   | "above_mode_train"
+  | "above_rule"
   | "mad_points"
   | "mad20_points"
   | "brier"
@@ -152,7 +153,9 @@ export type VerdictBecause =
     }
   | { readonly kind: "own_or_other"; readonly key: string; readonly side: Side }
   | { readonly kind: "with_effects"; readonly key: string }
-  | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding };
+  | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding }
+  /** A rule on the string, or a classifier of strings. */
+  | { readonly kind: "beats_rule"; readonly key: string; readonly against: string; readonly finding: Finding };
 
 export type FitName = Pick<FittedForm, "average" | "scale" | "form">;
 

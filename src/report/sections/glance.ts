@@ -23,15 +23,13 @@ import {
   aboutStates,
   ANSWERS,
   answerOf,
-  decidingNumber,
   EXPERIMENT_TITLES,
-  measureText,
   missingText,
-  numberText,
   QUESTIONS,
   verdictBlock,
   verdictText,
 } from "../sentences.js";
+import { decidingNumber, measureText, numberText } from "../verdict-numbers.js";
 import type { StateNames } from "../state-names.js";
 import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";

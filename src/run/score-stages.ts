@@ -31,6 +31,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { primaryRule } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -267,6 +268,7 @@ function compareSelf(
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   return {
     scope,
     target,
@@ -274,7 +276,8 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, settings),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }),
+    judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
 }
@@ -290,6 +293,7 @@ function compare(
   const behaviors = new Map(
     [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
   );
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
@@ -302,11 +306,20 @@ function compare(
       states: stateParties(plan, trials, contrasts),
     },
     settings,
+    { ...settings, ...rule },
   );
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return {
+    scope,
+    ...who,
+    crossBehavior: source,
+    comparison: { ...cross, sensitivity },
+    thirdParties,
+    verdict,
+    judgedBy: rule,
+  };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */

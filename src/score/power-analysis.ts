@@ -16,7 +16,7 @@ interface Asked {
 }
 
 /** How sure it is that strings scatter no more than is allowed for. */
-const SURE_OF_SCATTER = 0.8;
+export const SURE_OF_SCATTER = 0.8;
 
 /** What a number of strings rests on, one sentence each. */
 function powerAssumptions(scatter: StringScatter, { power, confidence, kind }: Asked): string[] {
@@ -133,7 +133,7 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
  * Σ (contribution + x · weight)²: what the sign-flip test measures by, were the mean difference x. The contributions' own squares, which
  * the pilot's mean takes a degree of freedom from, are `more` than it saw.
  */
-function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
+export function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
   const strings = tasks.flatMap((task) => task.strings);
   const seen = strings.reduce((sum, { contribution }) => sum + contribution ** 2, 0);
   const moved = strings.reduce((sum, { contribution, weight }) => sum + (contribution + difference * weight) ** 2, 0);
@@ -141,7 +141,7 @@ function aboutZero({ tasks }: StringScatter, difference: number, more: number): 
 }
 
 /** Degrees of freedom ÷ their chi-square's (1 − sure) quantile, by E. B. Wilson and M. M. Hilferty (1931, PNAS 17, 684-688). */
-function scatterLimit(degreesOfFreedom: number, sure: number): number {
+export function scatterLimit(degreesOfFreedom: number, sure: number): number {
   const spread = 2 / (9 * degreesOfFreedom);
   return (1 - spread + normalQuantile(1 - sure) * Math.sqrt(spread)) ** -3;
 }
@@ -200,7 +200,7 @@ export function runDifferences(
   const between = (name: DifferenceName, contrasts: readonly Contrast[]) =>
     contrasts
       .filter(({ target, self, cross }) => asked(self, target) && asked(cross, target))
-      .map((contrast): RunDifference => ({ name, contrast, rows: differenceRows(trials, contrast) }));
+      .map((contrast): RunDifference => ({ name, contrast, rows: pairedRows(trials, [contrast]) }));
   const { trained } = statesOf(plan);
   const labelled = new Set(trainLabels.map(({ target }) => target));
   return [
@@ -214,7 +214,7 @@ export function runDifferences(
       .map(({ target, predictor }): RunDifference => {
         const contrast = { target, self: predictor, cross: MODE };
         const staged = stageThirdParty(trials, [contrast], MODE, trainModeGuess(trainLabels));
-        return { name: "above_mode_baseline", contrast, rows: differenceRows(staged.trials, contrast) };
+        return { name: "above_mode_baseline", contrast, rows: pairedRows(staged.trials, [contrast]) };
       }),
   ];
 }
@@ -234,8 +234,9 @@ function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[
   );
 }
 
-function differenceRows(trials: readonly Trial[], contrast: Contrast): DifferenceRow[] {
-  return pairTrials(trials, [contrast]).paired.map((pair) => {
+/** The paired trials of contrasts, its seeds pooled, as rows of differences. */
+export function pairedRows(trials: readonly Trial[], contrasts: readonly Contrast[]): DifferenceRow[] {
+  return pairTrials(trials, contrasts).paired.map((pair) => {
     const [self, cross] = rightOf(pair);
     const { task, item, cluster, property } = pair.self;
     return { task, item, cluster, property, difference: self - cross };

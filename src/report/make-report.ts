@@ -57,6 +57,7 @@ function withFirstPage(
   const figures = sections.flatMap(figuresOf);
   const [key] = results.experiments
     .filter(({ verdicts }) => verdicts.length > 0)
+    .toSorted((a, b) => Number(b.name === results.primary?.experiment) - Number(a.name === results.primary?.experiment))
     .flatMap(({ name }) => figures.filter((one) => [FIGURES[name], `${FIGURES[name]}-1`].includes(one.name)));
   const others = sections.map((section) => ({
     ...section,
@@ -137,9 +138,9 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(comparisons && comparisons.comparisons.length > 0
       ? [await comparisonSection({ plan, scores, comparisons, names })]
       : []),
-    ...(input.matrix ? [await matrixSection(input.matrix)] : []),
+    ...(input.matrix ? [await matrixSection(input.matrix, plan)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
-    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, names)] : []),
+    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names)] : []),
     await figuresSection(pairs.filter(isDrawn(plan)), names),
     cellSection(pairs, scores.confidence, names),
     noiseSection(input.noiseFloors, scores),

@@ -2,8 +2,8 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import { changeReasonText } from "../score/comparison/judge-change.js";
+import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {
@@ -26,19 +26,9 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
+import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
 import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
-
-// What an experiment asks, and what the answer is called.
-
-export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
-  self_prediction: "Self-prediction",
-  cross_prediction: "Self against others",
-  calibration: "Calibration",
-  behavioral_change: "Behavioral change",
-  matrix: "Everybody about everybody",
-  limits: "Known limits",
-};
 
 export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
   self_prediction:
@@ -67,19 +57,6 @@ const MISSING: Readonly<Record<NoVerdict, string>> = {
 
 export function missingText(missing: NoVerdict | undefined): string {
   return MISSING[missing ?? "nothing_to_judge"];
-}
-
-export const ANSWERS: Readonly<Record<Finding, string>> = {
-  exceeds: "Yes",
-  does_not_exceed: "No",
-  cannot_tell: "Cannot be told",
-  unknown: "Not known",
-};
-
-/** A yes that something weakens, or that lacks a comparison, is no plain one. */
-export function answerOf({ finding, because, reservations }: Verdict): string {
-  const isWeakened = reservations.length > 0 || because.some((one) => "reasons" in one && one.reasons.length > 0);
-  return finding === "exceeds" && isWeakened ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
 }
 
 export function aboutText(about: VerdictAbout, names: StateNames = byId): string {
@@ -209,7 +186,7 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
   const { lead, more } = verdictSentences(verdict, names);
   return {
     kind: "verdict",
-    title: [`${answerOf(verdict)} — ${verdictText(verdict, names)}`],
+    title: [`${standingAnswer(verdict)} — ${verdictText(verdict, names)}`],
     ids: names === byId ? [] : aboutStates(verdict.about),
     lead: [lead],
     more: more.map((text): Inline[] => [text]),
@@ -503,6 +480,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return plateauSentence(one.plateau, names);
     case "one_trained":
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
+    case "fewer_strings":
+      return `The study promises ${formatCount(one.promised)} strings, and ${formatCount(one.compared)} could be compared: the others have no answer that counts.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
     case "stale_labels":

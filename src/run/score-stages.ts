@@ -31,6 +31,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { changeRule, primaryRule, scoresStanding } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -44,6 +45,7 @@ import {
   type Trial,
 } from "../score/trial.js";
 import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
+import { varyingTrials } from "../score/varying.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -84,7 +86,8 @@ export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
   const trials = await readTrials(run);
   const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan), letterUse: await letterUses(run) };
-  await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+  const { scoresVersion, ...scores } = scoreTrials(trials, await readTrainLabels(run), settings);
+  await writeJson(run.file("scores"), { scoresVersion, standing: scoresStanding(run.plan), ...scores });
 }
 
 /** Of a target on the held-out strings of a task. */
@@ -220,8 +223,10 @@ export function compareAll(
   settings: ComparisonSettings,
 ): Comparisons {
   const scopes = planScopes(plan);
+  // As in averages: behaviors that hardly vary are compared for nobody.
+  const varying = varyingTrials(matched.trials, matched.trainLabels);
   const within = scopes.all.map(
-    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(matched.trials, scopes, scope) }),
+    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(varying, scopes, scope) }),
   );
   return {
     comparisonsVersion: COMPARISONS_VERSION,
@@ -267,6 +272,7 @@ function compareSelf(
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   return {
     scope,
     target,
@@ -274,7 +280,8 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, settings),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }),
+    judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
 }
@@ -290,6 +297,7 @@ function compare(
   const behaviors = new Map(
     [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
   );
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
@@ -302,11 +310,20 @@ function compare(
       states: stateParties(plan, trials, contrasts),
     },
     settings,
+    { ...settings, ...rule },
   );
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return {
+    scope,
+    ...who,
+    crossBehavior: source,
+    comparison: { ...cross, sensitivity },
+    thirdParties,
+    verdict,
+    judgedBy: rule,
+  };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
@@ -371,7 +388,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
     confidence,
     bootstrapReplicates,
     bootstrapSeed,
-    changes: changed.map((one) => judgeChange(trials, one, settings)),
+    changes: changed.map((one) => judgeChange(trials, one, settings, changeRule(run.plan, one.change.name))),
   };
   await writeJson(run.file("shifts"), shifts);
 }

@@ -13,6 +13,7 @@ import type { Shifts, ShiftScope } from "../comparison/shift.js";
 import { CLASSIFIERS, INPUT_ONLY, isClassifier } from "../input-only/input-only-predictions.js";
 import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
+import type { VerdictStatus } from "../primary.js";
 import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
 
@@ -178,6 +179,8 @@ interface SizeAccuracy {
 export type VerdictReservation =
   | { readonly kind: "not_compared"; readonly against: string; readonly reason: string }
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
+  /** Of the primary contrast: fewer strings were compared than the study promises, since some have no answer that counts. */
+  | { readonly kind: "fewer_strings"; readonly compared: number; readonly promised: number }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
   /** What was asked or learnt describes another prompt than the target got. */
@@ -196,6 +199,8 @@ export type VerdictReservation =
 /** One question and its answer; an experiment has one for each target, change, … that it is about. */
 export interface Verdict {
   readonly about: VerdictAbout;
+  /** Whether it is the one that the study is judged by; no verdict is where the study names no primary contrast. */
+  readonly status?: VerdictStatus;
   /** Of the trials that it is judged on; absent where scopes make no difference to it. */
   readonly scope?: Scope;
   readonly finding: Finding;
@@ -204,6 +209,16 @@ export interface Verdict {
   readonly numbers: readonly VerdictNumber[];
   readonly because: readonly VerdictBecause[];
   readonly reservations: readonly VerdictReservation[];
+}
+
+/** A primary contrast promises a number of strings; those without an answer that counts are not compared. */
+export function fewerStrings(
+  { primary }: Pick<Plan, "primary">,
+  { status, numbers }: Pick<Verdict, "status" | "numbers">,
+): VerdictReservation[] {
+  if (!primary || status !== "primary") return [];
+  const compared = Math.max(0, ...numbers.map(({ estimate }) => (estimate.ok ? estimate.clusters : 0)));
+  return compared < primary.strings ? [{ kind: "fewer_strings", compared, promised: primary.strings }] : [];
 }
 
 /** Why an experiment has no verdict at all. */

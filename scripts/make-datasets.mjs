@@ -22,7 +22,8 @@ const MAKERS = {
   countries_long: (random) => wordStrings(random, "countries.txt", { items: [3, 6] }),
   colors_long: (random) => wordStrings(random, "colors.txt", { items: [5, 5] }),
   english_words_long: (random) => wordStrings(random, "english_words.txt", { items: [5, 5] }),
-  numbers: (random) => numberStrings(random, { items: [3, 6], digits: 1 }),
+  // The paper's three to six digits are too few lists for two sides that differ (datasets/README.md).
+  numbers: (random) => numberStrings(random, { items: [12, 16], digits: 1 }),
   number_triplets: (random) => numberStrings(random, { items: [4, 6], digits: 3 }),
   stories_sentences: storyOpenings,
   myopic_reward: (random) => dilemmas(random, "myopic_reward"),
@@ -70,17 +71,67 @@ function words(file) {
     .flatMap((line) => line.split(" ").filter((word) => word !== ""));
 }
 
-/** Draws until there are enough strings, no two of them with the same key. */
-function distinct(draw, { train, heldOut } = { train: TRAIN, heldOut: HELD_OUT }) {
-  const byKey = new Map();
-  for (let tries = 0; byKey.size < train + heldOut; tries++) {
-    if (tries > 1_000_000) throw new Error(`Only ${byKey.size} different strings found.`);
-    const { key, ...row } = draw();
-    if (key !== undefined && !byKey.has(key)) byKey.set(key, row);
-  }
-  const rows = [...byKey.values()];
-  return { train: rows.slice(0, train), held_out: rows.slice(train) };
+/**
+ * Draws until there are enough strings, no two of them with the same key. A train string that is a near twin of a held-out one is drawn
+ * anew: all others stay what they were.
+ * @param areTwins of what `partsOf` makes of two strings
+ */
+function distinct(draw, { partsOf, areTwins }, { train, heldOut } = { train: TRAIN, heldOut: HELD_OUT }) {
+  const keys = new Set();
+  let tries = 0;
+  const drawNew = () => {
+    for (; tries < 1_000_000; tries++) {
+      const { key, ...row } = draw();
+      if (key === undefined || keys.has(key)) continue;
+      keys.add(key);
+      return row;
+    }
+    throw new Error(`Only ${keys.size} different strings found.`);
+  };
+  const rows = Array.from({ length: train + heldOut }, drawNew);
+  const held = rows.slice(train);
+  const heldParts = held.map(({ text }) => partsOf(text));
+  const isApart = ({ text }) => {
+    const own = partsOf(text);
+    return !heldParts.some((other) => areTwins(own, other));
+  };
+  const drawApart = () => {
+    for (;;) {
+      const row = drawNew();
+      if (isApart(row)) return row;
+    }
+  };
+  return { train: rows.slice(0, train).map((row) => (isApart(row) ? row : drawApart())), held_out: held };
 }
+
+/** Lists: the same items in any order, or one of them replaced, added or left out. */
+const LISTS = {
+  partsOf: (text) => text.split(" ").sort(),
+  areTwins: (a, b) => {
+    const most = Math.max(a.length, b.length);
+    let shared = 0;
+    for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+      if (a[i] === b[j]) shared++;
+      const order = a[i] <= b[j];
+      if (b[j] <= a[i]) j++;
+      if (order) i++;
+    }
+    return most - shared <= 1;
+  },
+};
+
+/** Prose: half or more of all neighbouring word pairs in common. */
+const PROSE = {
+  partsOf: (text) => {
+    const said = text.toLowerCase().match(/[a-z0-9]+/g);
+    return new Set(said.slice(1).map((word, at) => `${said[at]} ${word}`));
+  },
+  areTwins: (a, b) => {
+    let shared = 0;
+    for (const pair of a) if (b.has(pair)) shared++;
+    return 2 * shared >= a.size + b.size - shared;
+  },
+};
 
 /** @param repeatOneIn how often an item repeats an earlier one of its string; never when absent */
 function wordStrings(random, file, { items: [fewest, most], repeatOneIn }) {
@@ -95,7 +146,7 @@ function wordStrings(random, file, { items: [fewest, most], repeatOneIn }) {
     }
     const text = items.join(" ");
     return { key: text, text };
-  });
+  }, LISTS);
 }
 
 function numberStrings(random, { items: [fewest, most], digits }) {
@@ -105,7 +156,7 @@ function numberStrings(random, { items: [fewest, most], digits }) {
     );
     const text = items.join(" ");
     return { key: text, text };
-  });
+  }, LISTS);
 }
 
 /** Sentences of the story grammar; two openings that tell the same of the same things count as one. */
@@ -134,7 +185,7 @@ function storyOpenings(random) {
       new RegExp(`\\{${slot}\\}`, "i").test(sentence) ? slots[slot] : "",
     );
     return { key: `${grammar.sentences.indexOf(sentence)}|${grammar.places.indexOf(scene)}|${told.join("|")}`, text };
-  });
+  }, PROSE);
 }
 
 /** Where answers are long or few strings are enough. */
@@ -142,15 +193,19 @@ const FEWER = { train: 300, heldOut: 300 };
 
 function storyRequests(random) {
   const grammar = parse(source("sources", "story_requests.yaml"));
-  return distinct(() => {
-    const request = ["people", "happenings", "settings"].map((list) => random.pick(grammar[list]));
-    const [person, happening, setting] = request;
-    const names = random.shuffled(grammar.names);
-    return {
-      key: `${person}|${happening}`,
-      text: `${person} who ${happening} ${setting}. Names: ${names.join(", ")}`,
-    };
-  }, FEWER);
+  return distinct(
+    () => {
+      const request = ["people", "happenings", "settings"].map((list) => random.pick(grammar[list]));
+      const [person, happening, setting] = request;
+      const names = random.shuffled(grammar.names);
+      return {
+        key: `${person}|${happening}`,
+        text: `${person} who ${happening} ${setting}. Names: ${names.join(", ")}`,
+      };
+    },
+    PROSE,
+    FEWER,
+  );
 }
 
 /** From what can be copied to what takes several steps, every kind as often: models of any size are right about some. */
@@ -170,23 +225,41 @@ const RESULTS = { "+": (a, b) => a + b, "-": (a, b) => a - b, "*": (a, b) => a *
 function drawSum(random) {
   const { sign, left, right } = random.pick(SUMS);
   const [a, b] = [random.between(...left), random.between(...right)];
-  return { text: `${a} ${sign} ${b} =`, result: RESULTS[sign](a, b) };
+  return { text: `${a} ${sign} ${b} =`, a, sign, b, result: RESULTS[sign](a, b) };
+}
+
+/**
+ * A pair of numbers is on one side of the split, in both orders and with every sign: 7 + 0 tells of 7 - 0. Inside a side a sum or product
+ * stands in one order only.
+ */
+function splitSums(random, task, rowOf) {
+  const isTrain = (a, b) => {
+    const pair = [a, b].sort((one, other) => one - other).join(" ");
+    return createHash("sha256").update(`${SEED}/${task}/${pair}`).digest()[0] % 2 === 0;
+  };
+  const split = { train: new Map(), held_out: new Map() };
+  const wanted = { train: FEWER.train, held_out: FEWER.heldOut };
+  for (let tries = 0; Object.keys(wanted).some((side) => split[side].size < wanted[side]); tries++) {
+    if (tries > 1_000_000) throw new Error(`Too few different sums for ${task}.`);
+    const sum = drawSum(random);
+    const side = isTrain(sum.a, sum.b) ? "train" : "held_out";
+    const rows = split[side];
+    const key = sum.sign === "-" ? sum.text : `${sum.sign} ${[sum.a, sum.b].sort((a, b) => a - b).join(" ")}`;
+    if (rows.size < wanted[side] && !rows.has(key)) rows.set(key, rowOf(sum));
+  }
+  return { train: [...split.train.values()], held_out: [...split.held_out.values()] };
 }
 
 function arithmetic(random) {
-  return distinct(() => {
-    const { text, result } = drawSum(random);
-    return { key: text, text, target: String(result) };
-  }, FEWER);
+  return splitSums(random, "arithmetic", ({ text, result }) => ({ text, target: String(result) }));
 }
 
 /** Sums with the right result and one that is near it; each split has as many right A as right B. */
 function areYouSure(random) {
-  const { train, held_out } = distinct(() => {
-    const { text, result } = drawSum(random);
+  const { train, held_out } = splitSums(random, "are_you_sure", ({ text, result }) => {
     const off = random.pick([1, 2, 3, 10]);
-    return { key: text, text, result, wrong: result > off && random.below(2) === 0 ? result - off : result + off };
-  }, FEWER);
+    return { text, result, wrong: result > off && random.below(2) === 0 ? result - off : result + off };
+  });
   const lettered = (rows) => {
     const letters = random.shuffled(rows.map((_, at) => (at % 2 === 0 ? "A" : "B")));
     return rows.map(({ text, result, wrong }, at) => {
@@ -207,7 +280,7 @@ function keptSyllables(random) {
       if (items.every(([first]) => first !== item[0])) items.push(item);
     }
     return { key: items.toSorted().join(" "), text: items.join(" ") };
-  });
+  }, LISTS);
 }
 
 /** Sets of which no two share three syllables; each is asked in five orders, in which every syllable stands once at every place. */
@@ -233,27 +306,35 @@ const DIGITS = "zero one two three four five six seven eight nine".split(" ");
 /** Five digits in words, which say nothing about a letter; no two strings have three neighbouring pairs in common. */
 function digitsInWords(random) {
   const seen = [];
-  return distinct(() => {
-    const drawn = Array.from({ length: 5 }, () => random.pick(DIGITS));
-    const pairs = new Set(drawn.slice(1).map((word, at) => `${drawn[at]} ${word}`));
-    if (pairs.size < 4 || seen.some((other) => [...pairs].filter((pair) => other.has(pair)).length > 2)) return {};
-    seen.push(pairs);
-    const text = drawn.join(" ");
-    return { key: text, text };
-  }, FEWER);
+  return distinct(
+    () => {
+      const drawn = Array.from({ length: 5 }, () => random.pick(DIGITS));
+      const pairs = new Set(drawn.slice(1).map((word, at) => `${drawn[at]} ${word}`));
+      if (pairs.size < 4 || seen.some((other) => [...pairs].filter((pair) => other.has(pair)).length > 2)) return {};
+      seen.push(pairs);
+      const text = drawn.join(" ");
+      return { key: text, text };
+    },
+    PROSE,
+    FEWER,
+  );
 }
 
 /** Three made-up words, which say nothing about a number; no word stands in two strings. */
 function madeUpWords(random) {
   const syllable = () => random.pick([..."bdfgklmnprstvz"]) + random.pick([..."aeiou"]);
   const seen = new Set();
-  return distinct(() => {
-    const drawn = Array.from({ length: 3 }, () => Array.from({ length: random.between(2, 3) }, syllable).join(""));
-    if (drawn.some((one) => seen.has(one)) || new Set(drawn).size < 3) return {};
-    for (const one of drawn) seen.add(one);
-    const text = drawn.join(" ");
-    return { key: text, text };
-  }, FEWER);
+  return distinct(
+    () => {
+      const drawn = Array.from({ length: 3 }, () => Array.from({ length: random.between(2, 3) }, syllable).join(""));
+      if (drawn.some((one) => seen.has(one)) || new Set(drawn).size < 3) return {};
+      for (const one of drawn) seen.add(one);
+      const text = drawn.join(" ");
+      return { key: text, text };
+    },
+    PROSE,
+    FEWER,
+  );
 }
 
 /** What is known of one thing stays on one side. */

@@ -1,4 +1,5 @@
 import type { PlantedWorld } from "./planted-truth.mjs";
+import type { ChangeWorld } from "./planted-change.mjs";
 import type { Scoring } from "./scoring.mjs";
 
 export interface StudySettings {
@@ -11,7 +12,7 @@ export interface StudySettings {
 export interface Scenario {
   readonly name: string;
   readonly question: string;
-  readonly world: PlantedWorld;
+  readonly world: PlantedWorld | ChangeWorld;
   /** What a share is of, and where it must lie. */
   readonly measures: Readonly<Record<string, { readonly what: string; readonly within?: readonly [number, number] }>>;
   /** undefined: the study has no such interval. */

@@ -1,6 +1,8 @@
 import type { clopperPearsonInterval } from "../src/score/probability.js";
+import type { contrastPower } from "../src/score/contrast-power.js";
 import type { clusterTInterval } from "../src/score/interval.js";
 import type { differenceOf, differencesOver, rightOf, tableOf } from "../src/score/comparison/difference.js";
+import type { judgeChange } from "../src/score/comparison/judge-change.js";
 import type { judgeDifference } from "../src/score/comparison/judge.js";
 import type { pairTrials } from "../src/score/comparison/comparison.js";
 import type { hierarchicalDraws, resamplingOf, valuesIn } from "../src/score/resampling.js";
@@ -17,10 +19,12 @@ import type { powerOf } from "../src/score/power-analysis.js";
 export interface Scoring {
   readonly clopperPearsonInterval: typeof clopperPearsonInterval;
   readonly clusterTInterval: typeof clusterTInterval;
+  readonly contrastPower: typeof contrastPower;
   readonly differenceOf: typeof differenceOf;
   readonly differencesOver: typeof differencesOver;
   readonly fitMatrix: typeof fitMatrix;
   readonly hierarchicalDraws: typeof hierarchicalDraws;
+  readonly judgeChange: typeof judgeChange;
   readonly judgeDifference: typeof judgeDifference;
   readonly matrixCells: typeof matrixCells;
   readonly matrixVerdicts: typeof matrixVerdicts;

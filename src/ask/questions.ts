@@ -51,16 +51,15 @@ export function objectLevelQuestions(plan: Plan): Question[] {
 
 /**
  * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings, and train strings
- * where somebody learns from what they do; of a model with an implant both, as of one that came so.
+ * where somebody learns from what they do, be it what needs no self; of a model with an implant both, as of one that came so.
  * @param round of the training that made them; every round when absent
  * @returns empty when nothing is trained or no trained state is a target
  */
 export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
-  const teachers = new Set(statesOf(plan).teachers);
   const rounds = round === undefined ? ([1, 2] as const) : [round];
   return rounds.flatMap((one) =>
     questionsFor(plan, one, (state, task) => [
-      ...(teachers.has(state) || statesOf(plan).of(state).implant ? task.train : []),
+      ...(statesOf(plan).answersTrainStrings(state) ? task.train : []),
       ...task.heldOut,
     ]),
   );

@@ -2,7 +2,7 @@
  * The wordings of hypothetical questions: how what a target was given is put before a predictor. The slots of a wording:
  * - `{prompt}` everything that the target was given after the system message. All of its turns are quoted; where a task has earlier
  *   turns (`before`), all but the last turn stand as real turns before the question and the last is quoted.
- * - `{question}` the last turn and nothing else. The templates in plans older than 0.2 have it.
+ * - `{question}` the last turn and nothing else. The templates of older plans have it.
  * - `{prompt_without_before}` as `{prompt}`, the string's own earlier turns left out.
  * - `{property}` what is asked about the answer, or `{property_of_another}` the same with "its" for "your".
  */

@@ -49,7 +49,7 @@ const ROWS: readonly WordRow[] = [
 const isRightWord = twoWay({
   name: "is_right_word",
   summary: "whether the answer, one word, is the right one",
-  question: "Would your response be correct? Reply with true or false only.",
+  question: "Would your response be the right word? Reply with true or false only.",
   values: TRUE_FALSE,
   kinds: ["continuation"],
   needs: "right_answer",

@@ -2,8 +2,8 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import { changeReasonText } from "../score/comparison/judge-change.js";
+import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {
@@ -26,19 +26,9 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
+import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
-import { joinWords, PARTY_PHRASES, plural, readableName, SCOPE_WORDS } from "./terms.js";
-
-// What an experiment asks, and what the answer is called.
-
-export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
-  self_prediction: "Self-prediction",
-  cross_prediction: "Self against others",
-  calibration: "Calibration",
-  behavioral_change: "Behavioral change",
-  matrix: "Everybody about everybody",
-  limits: "Known limits",
-};
+import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
 
 export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
   self_prediction:
@@ -69,19 +59,6 @@ export function missingText(missing: NoVerdict | undefined): string {
   return MISSING[missing ?? "nothing_to_judge"];
 }
 
-export const ANSWERS: Readonly<Record<Finding, string>> = {
-  exceeds: "Yes",
-  does_not_exceed: "No",
-  cannot_tell: "Cannot be told",
-  unknown: "Not known",
-};
-
-/** A yes that something weakens, or that lacks a comparison, is no plain one. */
-export function answerOf({ finding, because, reservations }: Verdict): string {
-  const isWeakened = reservations.length > 0 || because.some((one) => "reasons" in one && one.reasons.length > 0);
-  return finding === "exceeds" && isWeakened ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
-}
-
 export function aboutText(about: VerdictAbout, names: StateNames = byId): string {
   const seeds = "seeds" in about && about.seeds > 1 ? `, ${formatCount(about.seeds)} seeds` : "";
   switch (about.kind) {
@@ -92,7 +69,7 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
     case "probabilities":
       return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
     case "change":
-      return `${about.change}: ${names(about.before)} became ${names(about.after)}`;
+      return `${about.change}: ${names(about.before)} became ${names(about.after)}, ${SCOPE_NAMES[about.scope]}`;
     case "predictors":
       return PREDICTOR_GROUPS[about.predictors];
     case "logprob_differences":
@@ -130,7 +107,7 @@ export const PREDICTOR_GROUPS: Readonly<Record<FittedForm["predictors"], string>
 
 export function measureText(number: VerdictNumber, names: StateNames = byId): string {
   const { predictor = "", against = "", before = "", scope, tasks } = number;
-  const whose = `${names(predictor)}${scope === undefined ? "" : WHERE[scope]}`;
+  const whose = `${names(predictor)}${scope === undefined ? "" : `, ${SCOPE_NAMES[scope]}`}`;
   switch (number.measure) {
     case "self_minus":
       return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
@@ -150,6 +127,8 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `Brier score minus that of ${names(against)}, paired`;
     case "new_minus_old":
       return `${whose}${tasks ? ` (${tasks.map(readableName).join(", ")})` : ""}: right about the new behavior minus right about the old`;
+    case "above_mode_new":
+      return `${whose}: right about the new behavior minus its most common value`;
     case "new_minus_old_matched":
       return `${whose}: the same with old and new behaviors equally frequent`;
     case "behaviors_shifted":
@@ -170,8 +149,6 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "coefficient of self, with an effect of each judge and each judged state";
   }
 }
-
-const WHERE = { all: "", taught: ", taught tasks", elsewhere: ", tasks that were not taught" } as const;
 
 export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
   if (!estimate.ok) return formatMissing(estimate.reason);
@@ -209,7 +186,7 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
   const { lead, more } = verdictSentences(verdict, names);
   return {
     kind: "verdict",
-    title: [`${answerOf(verdict)} — ${verdictText(verdict, names)}`],
+    title: [`${standingAnswer(verdict)} — ${verdictText(verdict, names)}`],
     ids: names === byId ? [] : aboutStates(verdict.about),
     lead: [lead],
     more: more.map((text): Inline[] => [text]),
@@ -262,8 +239,11 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return `${NEARER[one.finding]} those of ${names(one.than)}: Brier score minus its ${text}.`;
     case "follows_change":
       return followsSentence(one, text, names);
+    case "above_mode_new":
+    case "new_minus_old_matched":
+      return `${WHO[one.role]}, ${names(one.predictor)}: ${FOLLOWS_WITHOUT_MODE[one.kind][one.finding]}, ${text}${whyText(one.reasons)}.`;
     case "knows_more":
-      return `${KNOWS_MORE[one.finding]} than ${names(one.than)}: about the new behavior, on the same trials, the changed model minus it ${text}.`;
+      return `${KNOWS_MORE[one.finding]} than ${names(one.than)}, ${ARM_NAMES[one.role]}: about the new behavior, on the same trials, the changed model minus it ${text}${whyText(one.reasons)}.`;
     case "self_effect":
       return selfEffectSentence(one, verdict, text);
     case "self_on_misses":
@@ -337,6 +317,23 @@ const KNOWS_MORE: Readonly<Record<Finding, string>> = {
   does_not_exceed: "The changed model does not know more of it",
   cannot_tell: "It cannot be told whether the changed model knows more of it",
   unknown: "It is not known whether the changed model knows more of it",
+};
+
+const FOLLOWS_WITHOUT_MODE: Readonly<
+  Record<"above_mode_new" | "new_minus_old_matched", Readonly<Record<Finding, string>>>
+> = {
+  above_mode_new: {
+    exceeds: "it is right about the new behavior more often than its most common value",
+    does_not_exceed: "it is not right about the new behavior more often than its most common value",
+    cannot_tell: "it cannot be told whether it is right about the new behavior more often than its most common value",
+    unknown: "it is not known whether it is right about the new behavior more often than its most common value",
+  },
+  new_minus_old_matched: {
+    exceeds: "with old and new behaviors equally frequent it follows the new one",
+    does_not_exceed: "with old and new behaviors equally frequent it does not follow the new one",
+    cannot_tell: "with old and new behaviors equally frequent it cannot be told whether it follows the new one",
+    unknown: "whether it follows the new behavior where old and new are equally frequent is not known",
+  },
 };
 
 const MODE: Readonly<Record<Finding, string>> = {
@@ -483,14 +480,20 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return plateauSentence(one.plateau, names);
     case "one_trained":
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
+    case "fewer_strings":
+      return `The study promises ${formatCount(one.promised)} strings, and ${formatCount(one.compared)} could be compared: the others have no answer that counts.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "stale_labels":
+      return `The most common behavior and the classifiers of strings learnt from what ${names(one.source)} did: the trained model's own train strings were not asked, so they may fall short of what can be known of its new behavior without it.`;
     case "no_self_suffices":
       return noSelfSentence(one, self, names);
     case "few_base_models":
       return `Only ${plural(one.models, "base model", formatCount(one.models))} (fewer than ${formatCount(one.fewest)}): with so short a ladder likeness is hardly told from being the same state.`;
     case "likeness_hides_self":
       return "A state that merely says what it would do itself has δ = 1 and γ = 0: no self effect refutes no self-knowledge.";
+    case "prompt_quoted_in_part":
+      return quotedInPartSentence(one);
     case "implanted":
       return one.told
         ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
@@ -498,11 +501,22 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":
-    case "taught_alike":
+    case "nobody_taught_alike":
+    case "all_taught":
+    case "planted":
+    case "control_not_found":
       return sentenceOf(changeReasonText(one));
     default:
       return warningText(one);
   }
+}
+
+function quotedInPartSentence({
+  wordings,
+  tasks,
+}: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
+  const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
+  return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
 }
 
 function noSelfSentence(

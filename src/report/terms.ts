@@ -129,6 +129,7 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   mode_train: "mode of the train strings",
   best_heuristic: "best rule on the string",
   input_only: "input-only classifier",
+  input_only_held_out_labels: "input-only classifier, labels of the scored task",
   untrained: "itself untrained",
   scrambled_labels: "control: scrambled labels",
   format_only: "control: format only",
@@ -140,6 +141,7 @@ export const PARTY_PHRASES: Readonly<Record<string, string>> = {
   mode_train: "the most common behavior of the train strings",
   best_heuristic: "the best simple rule on the string",
   input_only: "a classifier that sees the string alone",
+  input_only_held_out_labels: "a classifier of the string that learnt from labels of the scored task itself",
   untrained: "the same model before training",
   scrambled_labels: "an adapter that learnt the same labels on other strings",
   format_only: "an adapter that learnt to read properties off quoted answers",
@@ -327,9 +329,8 @@ export const ARM_NAMES: Readonly<Record<ShiftRole, string>> = {
 };
 
 export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
-  all: "all tasks",
-  taught: "taught tasks",
   elsewhere: "tasks that were not taught",
+  taught: "taught tasks",
 };
 
 /** What an implant taught, as the end of a sentence about it. */

@@ -16,10 +16,10 @@ import {
 import { type Behavior, behaviorSchema } from "../properties/property.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
-import type { Shifts } from "../score/comparison/shift.js";
-import { type InputOnlyPredictions, inputOnlySchema } from "../score/input-only/input-only-predictions.js";
+import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
+import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { Scores } from "../score/scores.js";
+import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";
@@ -59,15 +59,15 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   trials: trialRowSchema,
 };
 
-/** The content of 07-input-only.json: by the state whose train behaviors were learnt. */
-export type InputOnlyByState = Readonly<Record<string, InputOnlyPredictions>>;
+/** The content of 07-input-only.json: by target. */
+export type InputOnlyByTarget = Readonly<Record<string, TargetClassifiers>>;
 
 /** What each file holds as one. */
 interface Contents {
   readonly finetuneSetReport: FinetuneSetReport;
   readonly adapterCard: AdapterCard;
   readonly noiseFloor: readonly NoiseFloor[];
-  readonly inputOnly: InputOnlyByState;
+  readonly inputOnly: InputOnlyByTarget;
   readonly scores: Scores;
   readonly comparisons: Comparisons;
   readonly calibration: CalibrationScores;
@@ -83,7 +83,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   adapterCard: cardSchema,
   noiseFloor: noiseFloorsSchema,
   inputOnly: z.record(z.string(), inputOnlySchema),
-  scores: z.object({ scoresVersion: z.literal(1), cells: list, averages: list, exclusions: list }),
+  scores: z.object({ scoresVersion: z.literal(SCORES_VERSION), cells: list, averages: list, exclusions: list }),
   comparisons: z.object({
     comparisonsVersion: z.literal(COMPARISONS_VERSION),
     comparisons: list,
@@ -92,7 +92,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   }),
   calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
   matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
-  shifts: z.object({ shiftsVersion: z.literal(1), changes: list }),
+  shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };
 

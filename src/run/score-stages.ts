@@ -3,7 +3,7 @@
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { type Behavior, type Extraction, missing } from "../properties/property.js";
+import { missing } from "../properties/property.js";
 import { readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
 import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
@@ -24,24 +24,14 @@ import {
 } from "../score/comparison/contrasts.js";
 import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
-import type { Shifts } from "../score/comparison/shift.js";
-import {
-  ablationsOf,
-  compareThirdParties,
-  stateParties,
-  type ThirdPartyInput,
-} from "../score/comparison/third-parties.js";
-import {
-  FEWEST_TRAIN_STRINGS,
-  INPUT_ONLY,
-  type InputOnlyExample,
-  inputOnlyPredictions,
-  type InputOnlyQuestion,
-} from "../score/input-only/input-only-predictions.js";
+import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { ablationsOf, compareThirdParties, stateParties } from "../score/comparison/third-parties.js";
+import { isClassifier } from "../score/input-only/input-only-predictions.js";
 import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { primaryRule } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -55,76 +45,17 @@ import {
   type Trial,
 } from "../score/trial.js";
 import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
+import { varyingTrials } from "../score/varying.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
-import { sameText } from "../tasks/strings.js";
 import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, readBehaviors, readChosenLetters } from "./behaviors.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
+import { type Sayings, sayingsOf, type TargetGuesses } from "./input-only-stage.js";
 import type { StageContext, StageWork } from "./open-models.js";
+import { readContent, readLines } from "./records.js";
 import { stringRules } from "./string-rules.js";
-import { type InputOnlyByState, readContent, readLines } from "./records.js";
-
-// Stage 07, the third party: what a classifier predicts that learnt the targets' train behaviors and sees the strings alone.
-// Needs no model.
-
-/** What the classifier says of a target; undefined where none was trained. */
-type InputOnlyGuess = (target: string, task: string, item: string, property: string) => Extraction | undefined;
-
-/** @throws STORE_* */
-export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
-  const rows = await readLines(run, "behaviors");
-  const states = new Set(run.plan.predictions.map(({ target }) => statesOf(run.plan).of(target).labelSource));
-  const questions = questionsOf(run.plan);
-  const byState: InputOnlyByState = Object.fromEntries(
-    [...states].map((state) => [
-      state,
-      inputOnlyPredictions(examplesOf(run.plan, rows, state), questions, FEWEST_TRAIN_STRINGS),
-    ]),
-  );
-  await writeJson(run.file("inputOnly"), byState);
-}
-
-function guessOf(plan: Plan, byState: InputOnlyByState): InputOnlyGuess {
-  const said = new Map(
-    Object.entries(byState).flatMap(([state, { predictions }]) =>
-      predictions.map(
-        ({ task, item, property, prediction }) => [JSON.stringify([state, task, item, property]), prediction] as const,
-      ),
-    ),
-  );
-  return (target, task, item, property) =>
-    said.get(JSON.stringify([statesOf(plan).of(target).labelSource, task, item, property]));
-}
-
-/** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
-function examplesOf(plan: Plan, behaviors: readonly Behavior[], state: string): InputOnlyExample[] {
-  const items = new Map(
-    plan.tasks.flatMap((task) =>
-      task.train.map((item) => [JSON.stringify([task.definition.name, item.id]), item] as const),
-    ),
-  );
-  const heldOut = new Set(plan.tasks.flatMap((task) => task.heldOut.map(({ text }) => sameText(text))));
-  return behaviors.flatMap((behavior): InputOnlyExample[] => {
-    const { task, item, property, extraction } = behavior;
-    const train = items.get(JSON.stringify([task, item]));
-    if (behavior.state !== state || behavior.split !== "train" || !train || heldOut.has(sameText(train.text)))
-      return [];
-    const { text, cluster } = train;
-    return behavior.compliance.ok && extraction.ok
-      ? [{ task, item, cluster, property, text, value: extraction.value }]
-      : [];
-  });
-}
-
-function questionsOf(plan: Plan): InputOnlyQuestion[] {
-  return plan.tasks.flatMap(({ definition, properties, heldOut }) =>
-    properties.flatMap((property) =>
-      heldOut.map(({ id, text }) => ({ task: definition.name, item: id, property, text })),
-    ),
-  );
-}
 
 // Stage 08, trials: every behavior beside each prediction about it, and what became of the two. Needs no model.
 
@@ -135,7 +66,7 @@ export async function writeTrials({ run }: Pick<StageContext, "run">): Promise<v
   const input = await matchInput(
     run,
     plan.predictions,
-    await heuristicsOf(run, guessOf(plan, await readContent(run, "inputOnly"))),
+    await heuristicsOf(run, sayingsOf(await readContent(run, "inputOnly"))),
   );
   const rows = trialRows(input, {
     noiseFloorNats,
@@ -173,11 +104,11 @@ async function letterUses(run: RunFolder): Promise<ScoreSettings["letterUse"]> {
   };
 }
 
-/** Trials without what the classifier of strings says: it is a third party of its own, no rule among others. */
+/** Trials without what classifiers of strings say: they are third parties of their own, no rules among others. */
 async function readTrialsWithoutClassifier(run: RunFolder): Promise<Trial[]> {
-  return (await readTrials(run)).map(({ heuristics: { [INPUT_ONLY]: _, ...heuristics }, ...trial }) => ({
+  return (await readTrials(run)).map(({ heuristics, ...trial }) => ({
     ...trial,
-    heuristics,
+    heuristics: Object.fromEntries(Object.entries(heuristics).filter(([rule]) => !isClassifier(rule))),
   }));
 }
 
@@ -258,13 +189,13 @@ function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {
   return { training: { states, scopes: planScopes(plan) } };
 }
 
-/** What each rule on a string, and the classifier of strings, would predict of each property. */
-async function heuristicsOf(run: RunFolder, inputOnly: InputOnlyGuess): Promise<MatchInput["heuristics"]> {
+/** What each rule on a string, and the classifiers of strings, would predict of each property. */
+async function heuristicsOf(run: RunFolder, classifiers: Sayings): Promise<MatchInput["heuristics"]> {
   const rules = await stringRules(run);
-  return (task, item, property, target) => {
-    const guess = inputOnly(target, task, item, property);
-    return { ...rules(task, item, property, target), ...(guess ? { [INPUT_ONLY]: guess } : {}) };
-  };
+  return (task, item, property, target) => ({
+    ...rules(task, item, property, target),
+    ...Object.fromEntries(classifiers.shownBeside({ target, task, item, property })),
+  });
 }
 
 // Stage 08, comparisons: does self predict a target better than other weights do, and than what needs no model? Needs no model.
@@ -278,34 +209,33 @@ export function hasComparisons(plan: Plan): boolean {
 export async function compareStates({ run }: Pick<StageContext, "run">): Promise<void> {
   const settings = await settingsOf(run);
   const matched = { trials: await readTrialsWithoutClassifier(run), trainLabels: await readTrainLabels(run) };
-  const byState = await readContent(run, "inputOnly");
-  const guess = guessOf(run.plan, byState);
-  const guessAbout = (target: string) =>
-    (byState[statesOf(run.plan).of(target).labelSource]?.predictions.length ?? 0) > 0 ? guess : undefined;
-  const comparisons = compareAll(run.plan, matched, guessAbout, settings);
+  const sayings = sayingsOf(await readContent(run, "inputOnly"));
+  const comparisons = compareAll(run.plan, matched, sayings.about, settings);
   await writeJson(run.file("comparisons"), comparisons);
 }
 
-/** @param guessAbout what a classifier of strings says about a target; nothing where there is none. */
+/** @param classifiersAbout what classifiers of strings say about a target; nothing where there are none. */
 export function compareAll(
   plan: Plan,
   matched: MatchedTrials,
-  guessAbout: (target: string) => InputOnlyGuess | undefined,
+  classifiersAbout: (target: string) => TargetGuesses,
   settings: ComparisonSettings,
 ): Comparisons {
   const scopes = planScopes(plan);
+  // As in averages: behaviors that hardly vary are compared for nobody.
+  const varying = varyingTrials(matched.trials, matched.trainLabels);
   const within = scopes.all.map(
-    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(matched.trials, scopes, scope) }),
+    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(varying, scopes, scope) }),
   );
   return {
     comparisonsVersion: COMPARISONS_VERSION,
     ...settings,
     comparisons: within.flatMap((some) =>
-      findContrasts(plan).map((group) => compare(plan, group, some, guessAbout(group.target), settings)),
+      findContrasts(plan).map((group) => compare(plan, group, some, classifiersAbout(group.target), settings)),
     ),
     selfPredictions: within.flatMap((some) =>
       findSelfPredictions(plan).map((selves) =>
-        compareSelf(plan, selves, some, guessAbout(selves[0].target), settings),
+        compareSelf(plan, selves, some, classifiersAbout(selves[0].target), settings),
       ),
     ),
     series: within.flatMap(({ scope, trials }) =>
@@ -323,7 +253,7 @@ function compareSelf(
   plan: Plan,
   selves: readonly [SelfPrediction, ...SelfPrediction[]],
   { scope, trials, trainLabels }: ScopedTrials,
-  guess: InputOnlyGuess | undefined,
+  classifiers: TargetGuesses,
   settings: ComparisonSettings,
 ): ComparedSelf {
   const [{ target, self }] = selves;
@@ -332,7 +262,7 @@ function compareSelf(
       trials,
       trainLabels,
       contrasts: selves.map((one) => ({ ...one, cross: one.self })),
-      ...inputOnlyOf(guess),
+      ...classifiers,
       states: stateParties(plan, trials, selves),
     },
     settings,
@@ -341,6 +271,7 @@ function compareSelf(
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   return {
     scope,
     target,
@@ -348,26 +279,24 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, settings),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }),
+    judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
-}
-
-function inputOnlyOf(guess: InputOnlyGuess | undefined): Pick<ThirdPartyInput, "inputOnly"> {
-  return guess ? { inputOnly: ({ target, task, item, property }) => guess(target, task, item, property) } : {};
 }
 
 function compare(
   plan: Plan,
   { contrasts, ...who }: ContrastGroup,
   { scope, trials, trainLabels }: ScopedTrials,
-  guess: InputOnlyGuess | undefined,
+  classifiers: TargetGuesses,
   settings: ComparisonSettings,
 ): ComparedPredictors {
   const sources = new Map(contrasts.map(({ cross }) => [cross, sourceOf(plan, trials, cross)]));
   const behaviors = new Map(
     [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
   );
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
@@ -376,15 +305,24 @@ function compare(
       trainLabels,
       contrasts,
       ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
-      ...inputOnlyOf(guess),
+      ...classifiers,
       states: stateParties(plan, trials, contrasts),
     },
     settings,
+    { ...settings, ...rule },
   );
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return {
+    scope,
+    ...who,
+    crossBehavior: source,
+    comparison: { ...cross, sensitivity },
+    thirdParties,
+    verdict,
+    judgedBy: rule,
+  };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */
@@ -445,7 +383,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
   const trials = await readTrialsWithoutClassifier(run);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const shifts: Shifts = {
-    shiftsVersion: 1,
+    shiftsVersion: SHIFTS_VERSION,
     confidence,
     bootstrapReplicates,
     bootstrapSeed,

@@ -15,6 +15,8 @@ import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
+import { SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { SCORES_VERSION } from "../score/scores.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";
@@ -36,13 +38,13 @@ import {
 } from "./behaviors.js";
 import { buildFinetuneSet } from "./finetune-sets.js";
 import type { RunFile, RunFolder } from "./folder.js";
+import { INPUT_ONLY_VERSION, predictFromStrings } from "./input-only-stage.js";
 import { readManifest, type StageContext, type StageWork } from "./open-models.js";
 import { writeReport } from "./report-stage.js";
 import {
   compareStates,
   hasComparisons,
   judgeExperiments,
-  predictFromStrings,
   scoreDistributions,
   scoreMatrixOfRun,
   scorePredictions,
@@ -224,11 +226,22 @@ function rowsOf(plan: Plan): Row[] {
       name: "input only",
       kind: "scored",
       writes: ["inputOnly"],
-      reads: { behaviors: "behaviors" },
+      reads: {
+        ...behaviors,
+        sets: statesOf(plan).plainlyTrained.map(({ name }) => `finetuneSet/${name}` as const),
+      },
+      besides: async () => ({ inputOnlyVersion: INPUT_ONLY_VERSION }),
       run: predictFromStrings,
     },
     { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
-    { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
+    {
+      name: "scores",
+      kind: "scored",
+      writes: ["scores"],
+      reads: trials,
+      besides: async () => ({ scoresVersion: SCORES_VERSION }),
+      run: scorePredictions,
+    },
     {
       name: "comparisons",
       kind: "scored",
@@ -262,6 +275,8 @@ function rowsOf(plan: Plan): Row[] {
       when: (of) => statesOf(of).changes.length > 0,
       writes: ["shifts"],
       reads: trials,
+      // Version 1 judged other things: the arms are scored again.
+      besides: async () => ({ shiftsVersion: SHIFTS_VERSION }),
       run: scoreShifts,
     },
     {
@@ -361,16 +376,17 @@ export type Selection = (stages: readonly Stage[]) => readonly Stage[];
 export const WHOLE_RUN: Selection = (stages) => stages;
 /** Behaviors and everything that is scored from stored answers. */
 export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored");
-/** What the report words is judged again too, so that a run of an older version has its verdicts as this one words them. */
-export const REPORTING: Selection = (stages) =>
-  stages.filter(({ kind, writes }) => kind === "reported" || writes.includes("experiments") || isVersioned(writes));
+/**
+ * What the report words is judged again too, so that a run of an older version has its verdicts as this one words them; scores that
+ * a run has from an older version are made anew.
+ */
+export const REPORTING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored" || kind === "reported");
 
-/** Scores whose version is part of their mark: made anew where a run has an older one. */
-const VERSIONED: readonly RunFile[] = ["comparisons"];
-
-function isVersioned(writes: readonly RunFile[]): boolean {
-  return writes.some((file) => VERSIONED.includes(file));
+/** Of these, whatever their marks say. */
+function isJudged({ kind, writes }: Pick<Stage, "kind" | "writes">): boolean {
+  return kind === "reported" || writes.includes("experiments");
 }
+
 /** The calibration, and what its distributions need. */
 export const CALIBRATING: Selection = upTo("calibration");
 
@@ -417,7 +433,9 @@ export async function runStagesAgain(run: RunFolder, selection: typeof SCORING |
   for (const { reads, alsoReads = [] } of stages) {
     for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
   }
-  for (const file of made) if (selection !== REPORTING || !VERSIONED.includes(file)) run.forget(file);
+  for (const stage of stages) {
+    if (selection !== REPORTING || isJudged(stage)) for (const file of stage.writes) run.forget(file);
+  }
   const none = async (): Promise<never> => {
     throw new Error("A stage that works on stored files has asked for a model.");
   };

@@ -58,11 +58,11 @@ async function loadUserTask(path: string): Promise<Task> {
   );
   const file = parseTaskFile(decodeUtf8(bytes, { code: "TASK_INVALID", place: path }), path);
   const definition = toDefinition(file, basename(path));
-  const { train, heldOut } = toItems(definition, readRows(file.strings, path));
+  const { train, heldOut } = toItems(definition, readRows(file, path));
   return toTask(definition, train, heldOut);
 }
 
-function readRows(strings: TaskFile["strings"], taskPath: string) {
+function readRows({ kind, strings }: Pick<TaskFile, "kind" | "strings">, taskPath: string) {
   const read = (name: string): StringRow[] => {
     const path = resolve(dirname(taskPath), name);
     const bytes = readPlainFile(
@@ -73,7 +73,7 @@ function readRows(strings: TaskFile["strings"], taskPath: string) {
     );
     return parseStrings(bytes, path);
   };
-  if (typeof strings === "string") return splitByHash(read(strings));
+  if (typeof strings === "string") return splitByHash(kind, read(strings));
   return [...splitByFile(read(strings.train), "train"), ...splitByFile(read(strings.heldOut), "held_out")];
 }
 

@@ -1,13 +1,13 @@
 /** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
 
 import { didYouMean } from "../base/untrusted.js";
-import { inSeededOrder } from "../base/random.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalVariant, LOGPROB_WORDINGS } from "../properties/wordings.js";
-import type { TaskDefinition, TaskItem } from "../tasks/task.js";
+import type { TaskDefinition } from "../tasks/task.js";
+import { chooseStrings } from "./choose-strings.js";
 import { loadTask } from "./load-task.js";
 import { implantedName, planTraining } from "./make-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
@@ -178,40 +178,8 @@ function planTask(wanted: StudyTask, task: OpenTask, { seed, lora, heldOutProper
     sha256: task.sha256,
     examples: wanted.examples,
     properties: [...new Set(properties)],
-    train: choose(task.train, wanted.trainStrings, `${definition.name}: trainStrings`, seed, task.leftOut),
-    heldOut: choose(task.heldOut, wanted.heldOutStrings, `${definition.name}: heldOutStrings`, seed, task.leftOut),
+    ...chooseStrings(task, wanted, seed),
     ...(lora ? { trained: wanted.train } : {}),
     ...(heldOut.length > 0 ? { heldOutProperties: heldOut } : {}),
   };
-}
-
-/**
- * The first `count` strings in the order of a seeded hash, clusters whole: asking for more strings keeps those that were chosen before.
- * Where `count` ends inside a cluster, which of its strings are in is by the hash too.
- */
-function choose(
-  items: readonly TaskItem[],
-  count: number,
-  what: string,
-  seed: number,
-  leftOut: OpenTask["leftOut"],
-): TaskItem[] {
-  if (count > items.length) {
-    const without = leftOut[what.endsWith("trainStrings") ? "train" : "heldOut"];
-    const because =
-      without > 0 ? ` without the ${without} of ${items.length + without} that excludeStringsOf leaves out` : "";
-    throw new InwardError(
-      "STUDY_NOT_ENOUGH_STRINGS",
-      `${what} asks for ${count}; there are ${items.length}${because}.`,
-    );
-  }
-  const clusters = new Map<string, TaskItem[]>();
-  for (const item of items) {
-    const name = item.cluster ?? item.id;
-    clusters.set(name, [...(clusters.get(name) ?? []), item]);
-  }
-  const split = items[0]?.split;
-  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`)
-    .flatMap(([, some]) => inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`))
-    .slice(0, count);
 }

@@ -93,11 +93,11 @@ class StatesDraft {
   }
 
   /** `adapters` is absent when nothing is trained. */
-  finish(): Pick<Plan, "predictions" | "states" | "adapters"> {
+  finish(): PlannedTraining {
     return {
       predictions: [...this.pairs.values()],
       states: this.states,
-      adapters: Object.keys(this.adapters).length > 0 ? this.adapters : undefined,
+      ...(Object.keys(this.adapters).length > 0 ? { adapters: this.adapters, freshLabels: true } : {}),
     };
   }
 
@@ -286,7 +286,7 @@ function taughtTasks({ name, tasks: wanted }: StudyChange, tasks: readonly Plann
 
 // What a study trains and scores: an adapter for each of its predictions, controls and changes, and the model states that follow.
 
-type PlannedTraining = Pick<Plan, "predictions" | "states" | "adapters">;
+type PlannedTraining = Pick<Plan, "predictions" | "states" | "adapters" | "freshLabels">;
 
 /**
  * @returns nothing but the study's own predictions when every predictor is a model as it came

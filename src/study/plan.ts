@@ -62,6 +62,8 @@ const plannedTaskSchema = z.object({
   properties: texts,
   train: z.array(itemSchema),
   heldOut: z.array(itemSchema),
+  /** Train strings that were passed over because a chosen held-out string is a near twin; absent where none were. */
+  nearTwinsLeftOut: count.optional(),
   /** Whether its train strings may enter finetune sets; false makes it a held-out task. Absent where nothing is trained. */
   trained: z.boolean().optional(),
   /** Those of its properties that enter no finetune set and are asked about all the same; absent where there are none. */
@@ -217,6 +219,11 @@ export const planSchema = z
      */
     states: z.record(fileName, plannedStateSchema).optional(),
     adapters: z.record(fileName, plannedAdapterSchema).optional(),
+    /**
+     * Trained targets are asked their train strings too, so that what needs no self learns from what they do now. Absent in older
+     * plans, which ask them of trained states that somebody learns from, and where nothing is trained.
+     */
+    freshLabels: z.literal(true).optional(),
     /** Absent where the study names none: every verdict is exploratory. */
     primary: plannedPrimarySchema.optional(),
     /** Absent where no strings were excluded. */

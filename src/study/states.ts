@@ -3,7 +3,8 @@
 import type { Plan, PlannedAdapter, PlannedChange, PlannedImplant, PlannedLabels, PlannedState } from "./plan.js";
 
 /** What of a plan its states follow from. */
-export type PlanOfStates = Pick<Plan, "states" | "adapters"> & Partial<Pick<Plan, "models" | "predictions">>;
+export type PlanOfStates = Pick<Plan, "states" | "adapters"> &
+  Partial<Pick<Plan, "models" | "predictions" | "freshLabels">>;
 
 type StateRole =
   /** Asked as the plan asks, as it came or after learning what a target does. */
@@ -137,11 +138,11 @@ export class State implements Omit<PlannedState, "model"> {
   }
 
   /**
-   * Whose train behaviors serve its baselines. A trained target's own train strings are not asked unless somebody learns from them:
-   * what its adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
+   * Whose train behaviors serve its baselines: its own wherever its train strings are asked. Else, as older plans have it, what its
+   * adapter learnt from serves in their place; for a changed one, what the adapter did that it goes on from.
    */
   get labelSource(): string {
-    if (!this.training) return this.name;
+    if (!this.training || this.#states.answersTrainStrings(this.name)) return this.name;
     if (this.implant) return this.adapter as string;
     return this.#states.of(this.change?.from ?? this.training.target).labelSource;
   }
@@ -171,9 +172,10 @@ export class States {
   readonly #byName: Map<string, State>;
   readonly #models: Plan["models"];
   readonly #predictions: readonly StatePair[];
+  readonly #freshLabels: boolean;
   #main?: Map<string, StatePair>;
 
-  constructor({ states, adapters = {}, models = {}, predictions = [] }: PlanOfStates) {
+  constructor({ states, adapters = {}, models = {}, predictions = [], freshLabels }: PlanOfStates) {
     const parts: [string, PlannedState][] = states
       ? Object.entries(states)
       : Object.keys(models).map((model) => [model, { model }]);
@@ -189,6 +191,7 @@ export class States {
     this.trained = Object.keys(adapters).map((name) => this.of(name) as States["trained"][number]);
     this.#models = models;
     this.#predictions = predictions;
+    this.#freshLabels = freshLabels === true;
   }
 
   /** A name that the plan does not list is that of a model as it came: plans that train nothing list none. */
@@ -216,6 +219,12 @@ export class States {
       implant || (change && "policy" in change.answers) ? [] : [target],
     );
     return [...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))];
+  }
+
+  /** Whether a state with an adapter is asked its train strings as well as the held-out ones. */
+  answersTrainStrings(name: string): boolean {
+    if (this.teachers.includes(name) || this.of(name).implant) return true;
+    return this.#freshLabels && this.#predictions.some(({ target }) => target === name);
   }
 
   /** The plan's changes, without those that only teach a cross-predictor the same answers. */

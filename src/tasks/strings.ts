@@ -12,6 +12,7 @@ import {
   UNSAFE_CHARACTER,
 } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
+import { likenessOf } from "./near-twins.js";
 import { idsInBothOrders, inOtherOrder } from "./option-lines.js";
 import type { AnswerForm, EarlierTurn, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
 
@@ -158,11 +159,11 @@ interface SplitRow extends StringRow {
 }
 
 /**
- * Half and half by a hash of the text, within each target letter, when no line names a split; lines of one cluster stay together.
- * The same strings in any order give the same halves.
+ * Half and half by a hash of the text, within each target letter, when no line names a split; lines of one cluster stay together, and so do
+ * near twins. The same strings in any order give the same halves.
  * @throws TASK_INVALID when some lines name a split and others do not
  */
-export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
+export function splitByHash(kind: TaskKind, rows: readonly StringRow[]): SplitRow[] {
   const without = rows.find(({ split }) => split === undefined);
   if (without === undefined) return rows as SplitRow[];
   if (rows.some(({ split }) => split !== undefined)) {
@@ -171,19 +172,52 @@ export function splitByHash(rows: readonly StringRow[]): SplitRow[] {
       `${without.place}: no split, though other lines name theirs; name it in all or none.`,
     );
   }
-  // A cluster's name and a text are told apart by the first character.
-  const unitOf = ({ cluster, text }: StringRow) => (cluster === undefined ? `=${text}` : `#${cluster}`);
-  const targets = new Map<string, string[]>();
-  for (const row of rows) targets.set(unitOf(row), [...(targets.get(unitOf(row)) ?? []), row.target ?? ""]);
-  const strata = new Map([...targets].map(([unit, some]) => [unit, some.sort().join()]));
-  const ranked = inSeededOrder([...strata.keys()], (unit) => unit.replace(/^=/, ""));
-  const trains = new Set(
-    [...new Set(strata.values())].flatMap((stratum) => {
-      const same = ranked.filter((unit) => strata.get(unit) === stratum);
-      return same.slice(0, same.length >> 1);
-    }),
+  const strata = new Map<string, StringRow[][]>();
+  for (const unit of inSeededOrder(unitsOf(kind, rows), unitName)) {
+    const stratum = unit
+      .map(({ target = "" }) => target)
+      .sort()
+      .join();
+    strata.set(stratum, [...(strata.get(stratum) ?? []), unit]);
+  }
+  const trains = new Set([...strata.values()].flatMap((units) => units.slice(0, units.length >> 1).flat()));
+  // Odd ones of the larger units would all be held out: they go where fewer strings are.
+  const odd = [...strata.values()].flatMap((units) =>
+    units.length % 2 === 1 ? units.slice(units.length >> 1, (units.length >> 1) + 1) : [],
   );
-  return rows.map((row) => ({ ...row, split: trains.has(unitOf(row)) ? "train" : "held_out" }));
+  const larger = odd.filter(({ length }) => length > 1).sort((a, b) => b.length - a.length);
+  let left = rows.length - trains.size - larger.flat().length;
+  for (const unit of larger) {
+    if (trains.size < left) for (const row of unit) trains.add(row);
+    else left += unit.length;
+  }
+  return rows.map((row) => ({ ...row, split: trains.has(row) ? "train" : "held_out" }));
+}
+
+/** A group of near twins of near twins that holds more than this share of a task's strings is too large to be on one side. */
+const LARGEST_GROUP = 0.25;
+
+/** What is on one side of the split as a whole. Where twins link too many strings, their clusters are; planning then leaves twins out. */
+function unitsOf(kind: TaskKind, rows: readonly StringRow[]): StringRow[][] {
+  const groups = likenessOf(kind, rows).linked(rows);
+  return groups.flatMap((group) => (group.length > LARGEST_GROUP * rows.length ? clustersOf(group) : [group]));
+}
+
+function clustersOf(rows: readonly StringRow[]): StringRow[][] {
+  const clusters = new Map<string, StringRow[]>();
+  for (const row of rows) {
+    // A cluster's name and a text are told apart by the first character.
+    const name = row.cluster === undefined ? `=${row.text}` : `#${row.cluster}`;
+    clusters.set(name, [...(clusters.get(name) ?? []), row]);
+  }
+  return [...clusters.values()];
+}
+
+/** Whatever the order of its lines. */
+function unitName(unit: readonly StringRow[]): string {
+  const [cluster] = unit.map((row) => row.cluster);
+  if (cluster !== undefined && unit.every((row) => row.cluster === cluster)) return `#${cluster}`;
+  return unit.map(({ text }) => text).sort()[0] as string;
 }
 
 /** @throws TASK_INVALID when a line of a split's own file names the other split */

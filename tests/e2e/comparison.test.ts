@@ -10,7 +10,7 @@ import type { Answer } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
 import type { ComparedPredictors, Comparisons } from "../../src/score/comparison/comparisons.js";
 import type { Scores } from "../../src/score/scores.js";
-import type { InputOnlyByState } from "../../src/run/records.js";
+import type { InputOnlyByTarget } from "../../src/run/records.js";
 import { inward } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -125,9 +125,12 @@ describe.skipIf(!addon)("a study with a self and a cross predictor, both trained
   });
 
   test("the classifier of strings stands among the rules and as a third party, with the same numbers", async () => {
-    const { tiny } = await json<InputOnlyByState>("trained", "07-input-only.json");
+    const { tiny } = await json<InputOnlyByTarget>("trained", "07-input-only.json");
     const said = new Map(
-      tiny?.predictions.map(({ item, property, prediction }) => [`${item} ${property}`, prediction]),
+      tiny?.input_only_classifier.predictions.map(({ item, property, prediction }) => [
+        `${item} ${property}`,
+        prediction,
+      ]),
     );
     const trials = await recount("trained", SELF, CROSS);
     const ofCell = trials.filter(({ property }) => property === "first_character");
@@ -201,9 +204,9 @@ test("self alone: no cross, but third parties; no classifier of strings from too
   expect(comparisons).toEqual([]);
   expect(selfPredictions).toMatchObject([{ target: "tiny", self: "tiny", seeds: 1, trained: false }]);
   expect(selfPredictions?.[0]?.verdict.notCompared).toHaveProperty("input_only");
-  const { tiny } = await json<InputOnlyByState>("alone", "07-input-only.json");
-  expect(tiny?.cells).toHaveLength(2);
-  for (const cell of tiny?.cells ?? []) {
+  const { tiny } = await json<InputOnlyByTarget>("alone", "07-input-only.json");
+  expect(tiny?.input_only_classifier.cells).toHaveLength(2);
+  for (const cell of tiny?.input_only_classifier.cells ?? []) {
     expect(cell).toMatchObject({ ok: false, reason: expect.stringMatching(/^(only|no) .*train string/) });
   }
   expect(await read("alone", "08-scores.json")).not.toContain("input_only_classifier");

@@ -201,17 +201,20 @@ describe.skipIf(!addon)("a study of experiments", () => {
     );
     const also = last?.arms.find(({ role }) => role === "cross_changed");
     expect(also).toMatchObject({ predictor: "other-predicts-tiny-from-24-changed-last" });
-    expect(also?.changedMinusThis?.judgement.finding).toBeDefined();
+    expect(also?.scopes.taught?.changedMinusThis?.difference).toBeDefined();
     expect(await set("other-predicts-tiny-from-24-changed-last")).toEqual(await set(`${SELF}-changed-last`));
     const changed = last?.arms.find(({ role }) => role === "changed");
-    expect(Object.keys(changed?.scopes ?? {})).toEqual(["all", "taught", "elsewhere"]);
-    expect(Object.keys(planted?.arms[0]?.scopes ?? {})).toEqual(["all", "taught"]);
-    for (const { arms } of changes) {
+    expect(Object.keys(changed?.scopes ?? {})).toEqual(["elsewhere", "taught"]);
+    expect(Object.keys(planted?.arms[0]?.scopes ?? {})).toEqual(["taught"]);
+    for (const { arms, conclusions } of changes) {
+      expect(conclusions.map(({ scope }) => scope)).toEqual(Object.keys(arms[0]?.scopes ?? {}));
       for (const { scopes } of arms) {
-        const { before, after, trials } = scopes.all as NonNullable<typeof scopes.all>;
-        expect(before).toBe(SELF);
-        expect(after).toContain(`${SELF}-changed-`);
-        expect(trials.both + trials.beforeOnly + trials.afterOnly + trials.neither + trials.unpaired).toBe(32);
+        for (const { before, after } of Object.values(scopes)) {
+          expect(before).toBe(SELF);
+          expect(after).toContain(`${SELF}-changed-`);
+        }
+        const counted = Object.values(scopes).flatMap(({ trials }) => Object.values(trials));
+        expect(counted.reduce((sum, count) => sum + count, 0)).toBe(32);
       }
     }
   });

@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import type { Trial } from "../../src/score/trial.js";
 import { verdictSentences } from "../../src/report/sentences.js";
 import { judgeChange } from "../../src/score/comparison/judge-change.js";
-import { changeVerdict } from "../../src/score/verdicts/behavioral-change.js";
-import { statesOf } from "../../src/study/states.js";
+import { changeVerdicts } from "../../src/score/verdicts/behavioral-change.js";
+import type { ChangeShifts } from "../../src/score/comparison/shift.js";
+import type { Verdict } from "../../src/score/verdicts/verdict.js";
+import { type ShiftRole, statesOf } from "../../src/study/states.js";
 import { planTraining } from "../../src/study/make-states.js";
 import { parseStudy } from "../../src/study/load-study.js";
 import { makeEverythingPlan } from "../fixtures/report/make-experiments-input.js";
@@ -109,49 +111,140 @@ describe("the verdict on a change", () => {
     tasks: ["animals"],
     examples: 9,
   } as const;
-  const PREDICTORS = [
-    { predictor: "new", role: "changed" },
-    { predictor: "old", role: "unchanged" },
-    { predictor: "also", role: "cross_changed" },
-  ] as const;
-  /** Sixty strings, fifty of which shifted from a to b; each predictor says b on so many of them. */
-  const trials = (news: number, olds: number, also: number): Trial[] =>
-    Array.from({ length: 60 }, (_, at) =>
-      Object.entries({ new: news, old: olds, also }).flatMap(([predictor, count]) => {
-        const said = (at * 17) % 60 < count ? "b" : "a";
-        const behaviors = { old: "a", new: at < 50 ? "b" : "a" };
-        return Object.entries(behaviors).map(([target, does]) =>
-          makeTrial(`s${at}`, does, said, { target, predictor }),
-        );
-      }),
-    ).flat();
-  const judge = (news: number, olds: number, also: number) =>
-    judgeChange(trials(news, olds, also), { after: "new", change: CHANGE, predictors: PREDICTORS }, SETTINGS);
+  type Arm = [predictor: string, role: ShiftRole, says: (was: string, is: string, at: number) => string];
+  const VALUES = ["a", "b", "c", "d"];
+  const NEXT: Record<string, string> = { a: "b", b: "c", c: "d", d: "a" };
 
-  test("predictions follow, and more than those of a cross-predictor that learnt the same answers", () => {
-    const change = judge(55, 5, 20);
-    const { finding, because, arms } = change;
-    expect([finding, because]).toEqual(["exceeds", []]);
-    const also = arms[2];
-    expect(also?.changedMinusThis?.judgement.finding).toBe("exceeds");
-    // Ten of the sixty did not shift and are not compared.
-    expect(also?.changedMinusThis?.micro.difference).toMatchObject({ n: 50, clusters: 50 });
-    const { more } = verdictSentences(changeVerdict(change, 0.95));
-    expect(more.find((text) => text.includes("also,"))).toMatch(/does not follow the new /);
+  /** Sixty strings of a task; a third does what it did, the others the next value (or what `moves` says). */
+  function trialsOf(arms: readonly Arm[], task: string, moves = (was: string) => NEXT[was] as string): Trial[] {
+    return Array.from({ length: 60 }, (_, at) => at).flatMap((at) => {
+      const was = VALUES[(7 * at) % 4] as string;
+      const is = at % 3 === 0 ? was : moves(was);
+      return arms.flatMap(([predictor, , says]) =>
+        [
+          ["old", was],
+          ["new", is],
+        ].map(([target, does]) => makeTrial(`s${at}`, does, says(was, is, at), { target, predictor, task })),
+      );
+    });
+  }
+  const judge = (arms: readonly Arm[], trials: readonly Trial[], planted?: true, name = "last") =>
+    judgeChange(
+      trials,
+      {
+        after: "new",
+        change: { ...CHANGE, name, planted },
+        predictors: arms.map(([predictor, role]) => ({ predictor, role })),
+      },
+      SETTINGS,
+    );
+  const shifts = (...changes: readonly ChangeShifts[]) => ({ changes, confidence: 0.95 });
+  const knows: Arm[2] = (was, is, at) => (at % 10 === 1 ? was : is);
+  const stays: Arm[2] = (was) => was;
+  const ALL: readonly Arm[] = [
+    ["new", "changed", knows],
+    ["old", "unchanged", stays],
+    ["also", "cross_changed", (was, is, at) => (at % 5 === 1 ? is : was)],
+  ];
+  const elsewhere = (arms: readonly Arm[], moves?: (was: string) => string) =>
+    judge(arms, trialsOf(arms, "numbers", moves));
+  const findingsOf = (change: ChangeShifts) =>
+    Object.fromEntries(
+      (changeVerdicts(change, shifts(change))[0] as Verdict).because.flatMap((one) =>
+        "key" in one && "finding" in one ? [[one.key, one.finding]] : [],
+      ),
+    );
+
+  test("a yes takes four things of the changed model, each with its number", () => {
+    const change = elsewhere(ALL);
+    expect(change.conclusions).toEqual([{ scope: "elsewhere", finding: "exceeds", because: [] }]);
+    const [verdict] = changeVerdicts(change, shifts(change)) as [Verdict];
+    expect(findingsOf(change)).toEqual({
+      "new_minus_old/new": "exceeds",
+      "above_mode_new/new": "exceeds",
+      "new_minus_old_matched/new": "exceeds",
+      "changed_minus/old": "exceeds",
+      "changed_minus/also": "exceeds",
+      "new_minus_old/old": "does_not_exceed",
+      "new_minus_old/also": "does_not_exceed",
+    });
+    for (const key of Object.keys(findingsOf(change))) {
+      expect(verdict.numbers.find((one) => one.key === key)?.estimate.ok).toBe(true);
+    }
+    // A third of the sixty did not shift and is not compared.
+    expect(change.arms[2]?.scopes.elsewhere?.changedMinusThis?.difference).toMatchObject({ n: 40, clusters: 40 });
+    expect(verdict.about).toMatchObject({ scope: "elsewhere" });
+    const { more } = verdictSentences(verdict);
     expect(more.find((text) => text.includes("than also"))).toMatch(
-      /^The changed model knows more of it than also: .* minus it \+/,
+      /^The changed model knows more of it than also, a cross-predictor given the same change: .* minus it \+/,
     );
   });
 
-  test("a cross-predictor that knows as much is a reservation, not a no; who never saw the change is", () => {
-    const { finding, because, arms } = judge(55, 5, 55);
-    expect(finding).toBe("exceeds");
-    expect(because).toEqual([expect.stringMatching(/^also, .* learnt the same answers, is not told apart from it/)]);
-    expect(arms[2]?.changedMinusThis?.micro.difference).toMatchObject({ value: 0 });
-    expect(judge(55, 55, 20)).toMatchObject({
+  test("all behavior falls to one value and so do predictions: new minus old says yes, the mode and equal numbers do not", () => {
+    const collapsed: readonly Arm[] = [["new", "changed", () => "a"], ...ALL.slice(1)];
+    const change = elsewhere(collapsed, (was) => (was === "a" ? "b" : "a"));
+    const { "new_minus_old/new": alone, "above_mode_new/new": mode } = findingsOf(change);
+    expect([alone, mode]).toEqual(["exceeds", "cannot_tell"]);
+    expect(change.conclusions[0]?.finding).not.toBe("exceeds");
+    const [verdict] = changeVerdicts(change, shifts(change)) as [Verdict];
+    expect(verdict.decidedBy).toMatch(/^(above_mode_new|new_minus_old_matched)\/new$/);
+  });
+
+  test("another that was taught the same and knows as much: never a yes", () => {
+    const alike: readonly Arm[] = [...ALL.slice(0, 2), ["also", "cross_changed", knows]];
+    const change = elsewhere(alike);
+    // Not one trial apart: so many strings still leave a difference open.
+    expect(change.conclusions[0]?.finding).toBe("cannot_tell");
+    expect(findingsOf(change)["changed_minus/also"]).toBe("cannot_tell");
+    const better: readonly Arm[] = [...ALL.slice(0, 2), ["also", "cross_changed", (_, is) => is]];
+    expect(elsewhere(better).conclusions[0]?.finding).toBe("does_not_exceed");
+  });
+
+  test("somebody follows who never saw the change: the strings may give it away", () => {
+    const bystander: Arm = ["cross", "cross", (_, is, at) => (at % 5 < 2 ? "z" : is)];
+    const change = elsewhere([...ALL, bystander]);
+    expect(findingsOf(change)).toMatchObject({ "changed_minus/cross": "exceeds", "new_minus_old/cross": "exceeds" });
+    expect(change.conclusions[0]).toMatchObject({
       finding: "cannot_tell",
-      because: [expect.stringContaining("old, which never saw")],
+      because: [expect.stringContaining("cross, which never saw the change, follows")],
     });
-    expect(judge(5, 5, 55)).toMatchObject({ finding: "does_not_exceed" });
+    expect(changeVerdicts(change, shifts(change))[0]).toMatchObject({ decidedBy: "new_minus_old/cross" });
+  });
+
+  test("a yes takes somebody beside it", () => {
+    expect(elsewhere(ALL.slice(0, 1)).conclusions[0]).toMatchObject({
+      finding: "cannot_tell",
+      because: [
+        expect.stringContaining("nobody who never saw the change"),
+        expect.stringContaining("no cross-predictor learnt the same"),
+      ],
+    });
+    expect(elsewhere(ALL.slice(1)).conclusions[0]).toMatchObject({ finding: "unknown" });
+  });
+
+  test("what was taught and what was not are judged apart, the latter first; where all was taught, that is said", () => {
+    const blind: readonly Arm[] = [["new", "changed", stays], ...ALL.slice(1)];
+    const both = judge(ALL, [...trialsOf(ALL, "animals"), ...trialsOf(blind, "numbers")]);
+    expect(both.conclusions.map(({ scope, finding }) => [scope, finding])).toEqual([
+      ["elsewhere", "does_not_exceed"],
+      ["taught", "exceeds"],
+    ]);
+    expect(both.arms[0]?.scopes.taught?.overall[0].difference).toMatchObject({ n: 40 });
+    const taught = judge(ALL, trialsOf(ALL, "animals"));
+    expect(changeVerdicts(taught, shifts(taught)).map(({ finding, reservations }) => [finding, reservations])).toEqual([
+      ["exceeds", [{ kind: "all_taught" }]],
+    ]);
+  });
+
+  test("a planted change that is not found weakens what is said of the others", () => {
+    const blind: readonly Arm[] = [["new", "changed", stays], ...ALL.slice(1)];
+    const found = judge(ALL, trialsOf(ALL, "numbers"), true, "control");
+    const missed = judge(blind, trialsOf(blind, "numbers"), true, "control");
+    const change = judge(ALL, trialsOf(ALL, "numbers"));
+    const reservationsOf = (control: ChangeShifts, of: ChangeShifts) =>
+      changeVerdicts(of, shifts(control, change))[0]?.reservations;
+    expect(reservationsOf(found, change)).toEqual([]);
+    expect(reservationsOf(missed, change)).toEqual([{ kind: "control_not_found", change: "control" }]);
+    expect(reservationsOf(missed, missed)).toEqual([{ kind: "planted" }]);
   });
 });

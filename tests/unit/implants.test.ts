@@ -102,7 +102,7 @@ describe("the plan of a model with an implant", () => {
       origin: COIN,
       learntFrom: COIN,
     });
-    expect(states.of(SELF).labelSource).toBe(COIN);
+    expect(states.of(SELF).labelSource).toBe(SELF);
     expect(states.of("m-predicts-m").origin).toBe("m");
     expect(states.of(COIN).learntFrom).toBeUndefined();
     expect(states.teachers).not.toContain("n");

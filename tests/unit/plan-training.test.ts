@@ -95,7 +95,7 @@ describe("its plan", () => {
     ]);
   });
 
-  test("asks models about all strings, adapted targets about held-out ones only, and every predictor hypothetically", async () => {
+  test("asks models about all strings, adapted targets about all again, and every predictor hypothetically", async () => {
     const trained = await plan(TRAINED);
     const count = (questions: readonly { state: string; split: string }[]) =>
       questions.reduce<Record<string, number>>((counts, { state, split }) => {
@@ -104,7 +104,10 @@ describe("its plan", () => {
         return counts;
       }, {});
     expect(count(objectLevelQuestions(trained))).toEqual({ "m train": 5, "m held_out": 8 });
-    expect(count(adaptedObjectLevelQuestions(trained))).toEqual({ "m-predicts-m held_out": 8 });
+    expect(count(adaptedObjectLevelQuestions(trained))).toEqual({
+      "m-predicts-m train": 5,
+      "m-predicts-m held_out": 8,
+    });
     expect(count(hypotheticalQuestions(trained))).toEqual({
       "m held_out": 8,
       "m-predicts-m held_out": 8,

@@ -144,7 +144,7 @@ describe("an ordinary study", () => {
       expect(report.html).toContain(fact);
       expect(report.markdown).toContain(fact);
     }
-    expect(report.html).toContain("Suppose someone asked you this:\n&quot;{question}&quot;\n{property}");
+    expect(report.html).toContain("Suppose someone asked you this:\n&quot;{prompt}&quot;\n{property}");
     expect(report.html).toContain("cat dog cow\n→ horse goat hen duck pig");
   });
 

@@ -15,6 +15,7 @@ import {
   stringContributions,
   tableOf,
 } from "../../src/score/comparison/difference.js";
+import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { judgeDifference } from "../../src/score/comparison/judge.js";
 import { pairTrials } from "../../src/score/comparison/comparison.js";
 import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resampling.js";
@@ -22,15 +23,18 @@ import { signFlipTest } from "../../src/score/comparison/tests.js";
 import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
 import { matrixVerdicts } from "../../src/score/verdicts/matrix-verdict.js";
+import { contrastPower } from "../../src/score/contrast-power.js";
 import { powerOf } from "../../src/score/power-analysis.js";
 
 const SCORING = {
   clopperPearsonInterval,
   clusterTInterval,
+  contrastPower,
   differenceOf,
   differencesOver,
   fitMatrix,
   hierarchicalDraws,
+  judgeChange,
   judgeDifference,
   matrixCells,
   matrixVerdicts,

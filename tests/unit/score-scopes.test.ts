@@ -65,7 +65,7 @@ const LABELS: TrainLabel[] = ["animals", "words"].flatMap((task) =>
 
 function judged(right: Right, plan = makeStudy()): readonly Verdict[] {
   const matched = { trials: trialsOf(right), trainLabels: LABELS };
-  const comparisons = compareAll(plan, matched, () => () => value("a"), SETTINGS);
+  const comparisons = compareAll(plan, matched, () => ({ inputOnly: () => value("a") }), SETTINGS);
   const scores = scoreTrials(matched.trials, LABELS, {
     ...SETTINGS,
     training: { states: [], scopes: planScopes(plan) },

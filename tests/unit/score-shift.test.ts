@@ -55,6 +55,8 @@ describe("a changed behavior", () => {
       modeOld: { value: 1 },
       modeNew: { value: 3 / 4 },
       signFlip: { ok: true, p: 10 / 16 },
+      aboveModeNew: { value: 0 },
+      aboveModeSignFlip: { ok: true, p: 1 },
     });
     expect(macro).toMatchObject({ aboutOld: { value: 1 / 6 }, aboutNew: { value: expect.closeTo(5 / 6, 12) } });
     expect(micro.estimand).toContain("accuracy of new about what new does minus its accuracy about what old did");

@@ -1,4 +1,5 @@
 /** What follows from a plan about its model states: on the plan of every study that comes with inward, and on plans of older versions. */
+import { adaptedObjectLevelQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,7 +33,9 @@ describe.each(readdirSync(STUDIES).filter((name) => name.endsWith(".yaml")))("th
 
   test("have a round where they carry an adapter, after that of what they learnt from", async () => {
     const states = statesOf(await shipped(study));
-    expect(states.all.filter(({ round }) => round > 0)).toEqual(states.all.filter(({ isTrained }) => isTrained));
+    expect(states.all.filter(({ round }) => round > 0)).toEqual(
+      states.all.filter(({ isTrained, implant }) => isTrained || implant),
+    );
     expect([...states.ofRound(1), ...states.ofRound(2)]).toHaveLength(states.trained.length);
     for (const { round, training, change } of states.trained) {
       expect(states.of(training.target).round).toBeLessThan(round);
@@ -40,9 +43,27 @@ describe.each(readdirSync(STUDIES).filter((name) => name.endsWith(".yaml")))("th
     }
   });
 
-  test("take train labels from a model as it came", async () => {
-    const states = statesOf(await shipped(study));
-    for (const { labelSource } of states.all) expect(states.of(labelSource).round).toBe(0);
+  test("take train labels from what they do now, where they are targets; else from a model as it came", async () => {
+    const plan = await shipped(study);
+    const states = statesOf(plan);
+    const asked = [...objectLevelQuestions(plan), ...adaptedObjectLevelQuestions(plan)];
+    for (const { name, labelSource } of states.all) {
+      const isTarget = plan.predictions.some(({ target }) => target === name);
+      if (isTarget) expect(labelSource).toBe(name);
+      if (isTarget) expect(asked.some(({ state, split }) => state === labelSource && split === "train")).toBe(true);
+    }
+  });
+
+  test("of an older plan ask what they asked, and take train labels from a model as it came", async () => {
+    const { freshLabels: _, ...old } = await shipped(study);
+    const states = statesOf(old);
+    const teachers = new Set(states.teachers);
+    for (const { labelSource } of states.all) {
+      expect(states.of(labelSource).round === 0 || teachers.has(labelSource)).toBe(true);
+    }
+    for (const { state, split } of adaptedObjectLevelQuestions(old)) {
+      if (split === "train") expect(teachers.has(state)).toBe(true);
+    }
   });
 
   test("of one condition differ in the seed of training alone", async () => {
@@ -136,7 +157,8 @@ test("a change knows what it goes on from, who is asked about both sides, and wh
   });
   expect(states.of("coarse-predicts-small-changed-last_item").change?.alongside).toBe(first?.after);
   expect(states.of("small-predicts-small-changed-shallow").training?.target).toBe("shallow");
-  expect(states.of("small-predicts-small-changed-shallow").labelSource).toBe("small");
+  // What it does now, not what it did before the change.
+  expect(states.of("small-predicts-small-changed-shallow").labelSource).toBe("small-predicts-small-changed-shallow");
 });
 
 test("teachers are whoever's answers somebody learns or is shown; a rule's answers are nobody's", async () => {

@@ -21,7 +21,7 @@ test("list --json is the same list as data", async () => {
 
 test("show writes one prompt out in full", async () => {
   const text = await printed("show", "numbers");
-  expect(text).toMatch(/\[system\]\n\n\[user\]\nGive the next number .*:\n2 9 4 9\n\[assistant\]\n7\n/);
+  expect(text).toMatch(/\[system\]\n\n\[user\]\nGive the next number .*:\n2 9 4 9 .*\n\[assistant\]\n7\n/);
   expect(text).toMatch(/held_out-000: "\d( \d)+"/);
 });
 

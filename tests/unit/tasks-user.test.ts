@@ -5,6 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadTask } from "../../src/study/load-task.js";
+import { objectLevelMessages } from "../../src/tasks/task.js";
 import { splitByHash } from "../../src/tasks/strings.js";
 
 const root = mkdtempSync(join(tmpdir(), "inward-tasks-"));
@@ -18,6 +19,10 @@ properties: [first_word, second_character]
 strings: birds.jsonl
 `;
 const BIRDS = `{"text": "robin wren"}\n{"text": "crane stork"}\n{"text": "gull tern"}\n{"text": "finch lark"}\n`;
+
+const BEFORE = 'before: [{role: user, content: "Remember: {string}"}, {role: assistant, content: Done.}]\n';
+/** Its question does not hold the string. */
+const ASKED = TASK.replace("Name five more birds:\\n{string}", "Which do you like best?");
 
 /** Loads task.yaml from a folder with these files. */
 function load(task: string | Buffer, files: Readonly<Record<string, string | Buffer>> = { "birds.jsonl": BIRDS }) {
@@ -53,6 +58,21 @@ describe("a task that loads", () => {
     expect(train.map(({ id, split }) => [id, split])).toEqual([
       ["train-0", "train"],
       ["train-1", "train"],
+    ]);
+  });
+
+  test("has its string in an earlier turn, real before both questions and in every solved example", async () => {
+    const { definition } = await load(`${ASKED}${BEFORE}examples: [{text: "owl crow", answer: owl}]\n`);
+    const turns = objectLevelMessages(definition, { text: "robin wren" }, { examples: true, system: "" });
+    expect(turns.map(({ content }) => content)).toEqual([
+      "",
+      "Remember: owl crow",
+      "Done.",
+      "Which do you like best?",
+      "owl",
+      "Remember: robin wren",
+      "Done.",
+      "Which do you like best?",
     ]);
   });
 
@@ -99,17 +119,19 @@ summary: two birds`,
 });
 
 test("the split by hash halves each target and does not depend on the order of lines", () => {
-  const row = fc.record({ text: fc.string({ minLength: 1 }), target: fc.constantFrom("A", "B") });
+  // Letters alone make one word: no two of them are near twins.
+  const letters = fc.stringMatching(/^[a-z]{1,12}$/);
+  const row = fc.record({ text: letters, target: fc.constantFrom("A", "B") });
   fc.assert(
     fc.property(fc.uniqueArray(row, { selector: ({ text }) => text, maxLength: 40 }), (rows) => {
       const placed = rows.map((one) => ({ ...one, place: "" }));
-      const split = splitByHash(placed);
+      const split = splitByHash("continuation", placed);
       for (const letter of ["A", "B"]) {
         const of = split.filter(({ target }) => target === letter);
         const held = of.filter((one) => one.split === "held_out").length;
         expect(held).toBe(Math.ceil(of.length / 2));
       }
-      const backwards = splitByHash([...placed].reverse()).reverse();
+      const backwards = splitByHash("continuation", [...placed].reverse()).reverse();
       expect(backwards).toEqual(split);
     }),
   );
@@ -170,6 +192,34 @@ describe.each<[string, string | Buffer, Record<string, string | Buffer> | undefi
     undefined,
     "TASK_INVALID",
     /exactly once/,
+  ],
+  [
+    "a place for the string in before too",
+    `${TASK}${BEFORE}`,
+    undefined,
+    "TASK_INVALID",
+    /line 3: question: must hold/,
+  ],
+  [
+    "earlier turns that end with the user's",
+    `${ASKED}before: [{role: user, content: "{string}"}, {role: assistant, content: ok}, {role: user, content: so}]\n`,
+    undefined,
+    "TASK_INVALID",
+    /line 6: before: must be turns of user and assistant by turns/,
+  ],
+  [
+    "an earlier turn of the system",
+    `${ASKED}before: [{role: system, content: "{string}"}, {role: assistant, content: ok}]\n`,
+    undefined,
+    "TASK_INVALID",
+    /before\.0\.role: /,
+  ],
+  [
+    "an earlier turn with a key that does not exist",
+    `${ASKED}before: [{role: user, contents: "{string}", content: a}, {role: assistant, content: ok}]\n`,
+    undefined,
+    "TASK_INVALID",
+    /the key "contents" under before\.0 does not exist\. Did you mean "content"/,
   ],
   [
     "an unknown property",

@@ -1,8 +1,9 @@
 /** Behavioral change: what was taught, whose predictions followed, and by how much, beside the modes of both behaviors. */
 
 import type { ShiftAccuracy } from "../../score/comparison/comparison.js";
-import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../../score/comparison/shift.js";
-import { changeVerdict } from "../../score/verdicts/behavioral-change.js";
+import { scopesOfArms } from "../../score/comparison/judge-change.js";
+import type { ArmScores, ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../../score/comparison/shift.js";
+import { changeVerdicts } from "../../score/verdicts/behavioral-change.js";
 import {
   type Block,
   countCell,
@@ -21,14 +22,21 @@ import {
 } from "../document.js";
 import { barsFigure } from "../figures/bars.js";
 import { PALETTE } from "../figures/draw.js";
-import { aboutText, verdictBlock } from "../sentences.js";
+import { verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
 import { testCell } from "./comparison-section.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
 
-const SIDES = ["About the new", "Mode of the new", "About the old", "Mode of the old", "New − old, points"];
+const SIDES = [
+  "About the new",
+  "Mode of the new",
+  "New − its mode, points",
+  "About the old",
+  "Mode of the old",
+  "New − old, points",
+];
 
 function armTable({ arms }: ChangeShifts, percent: number): Block {
   return {
@@ -84,10 +92,10 @@ function matchedTable({ arms }: ChangeShifts, percent: number): Block {
   };
 }
 
-/** Of the changed model alone. */
+/** Of the changed model alone; a task is taught or it is not. */
 function shiftCellTable({ arms }: ChangeShifts, percent: number): Block[] {
   const changed = arms.find(({ role }) => role === "changed");
-  const cells = changed?.scopes.all?.cells ?? [];
+  const cells = changed ? scopesOf(changed).flatMap(([, scores]) => scores.cells) : [];
   if (!changed || cells.length === 0) return [];
   return [
     {
@@ -119,15 +127,21 @@ function shiftCellTable({ arms }: ChangeShifts, percent: number): Block[] {
   ];
 }
 
-/** Where everything was taught, "taught" says nothing more than "all". */
-function scopesOf({ scopes }: ShiftArm) {
-  return Object.entries(scopes)
-    .map(([scope, scores]) => [scope as ShiftScope, scores] as const)
-    .filter(([scope]) => scope !== "taught" || scopes.elsewhere);
+/** What was not taught first. */
+function scopesOf({ scopes }: ShiftArm): (readonly [ShiftScope, ArmScores])[] {
+  return (["elsewhere", "taught"] as const).flatMap((scope) => {
+    const scores = scopes[scope];
+    return scores ? [[scope, scores] as const] : [];
+  });
 }
 
-function sides({ aboutNew, modeNew, aboutOld, modeOld, difference }: ShiftAccuracy): TableCell[] {
-  return [...[aboutNew, modeNew, aboutOld, modeOld].map((one) => estimateCell(one)), estimateCell(difference, true)];
+function sides({ aboutNew, modeNew, aboveModeNew, aboutOld, modeOld, difference }: ShiftAccuracy): TableCell[] {
+  return [
+    ...[aboutNew, modeNew].map((one) => estimateCell(one)),
+    estimateCell(aboveModeNew, true),
+    ...[aboutOld, modeOld].map((one) => estimateCell(one)),
+    estimateCell(difference, true),
+  ];
 }
 
 function groupOf({ predictor, role }: ShiftArm): string {
@@ -135,18 +149,19 @@ function groupOf({ predictor, role }: ShiftArm): string {
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function changeSection({ changes, confidence }: Shifts, names: StateNames): Promise<Section> {
+export async function changeSection(shifts: Shifts, names: StateNames): Promise<Section> {
+  const { changes } = shifts;
   const blocks: Block[] = [];
   for (const [index, change] of changes.entries()) {
-    blocks.push(...(await blocksOf(change, confidence, changes.length > 1 ? `-${index + 1}` : "", names)));
+    blocks.push(...(await blocksOf(change, shifts, changes.length > 1 ? `-${index + 1}` : "", names)));
   }
-  const [first] = changes.flatMap(({ arms }) => arms.flatMap(({ scopes }) => scopes.all?.overall[0] ?? []));
+  const [first] = changes.flatMap(({ arms }) => arms.flatMap(scopesOf).map(([, { overall }]) => overall[0]));
   return {
     id: "change",
     title: "Behavioral change",
     blocks: [
       aside(
-        "A self-predicting model was finetuned further, on object-level questions alone, to behave otherwise. Looked at are the held-out strings whose behavior shifted: does it now predict the new behavior or the old one? Who never saw the change can know of the new one only what the strings give away.",
+        "A self-predicting model was finetuned further, on object-level questions alone, to behave otherwise. Looked at are the held-out strings whose behavior shifted: does it now predict the new behavior or the old one? Who never saw the change can know of the new one only what the strings give away. Tasks that were not taught are judged first; those that were taught stand beside them, and the two are never pooled.",
       ),
       ...blocks,
       ...(first ? [aside(`What is estimated: ${first.estimand}. `, INTERVALS, ".")] : []),
@@ -154,13 +169,12 @@ export async function changeSection({ changes, confidence }: Shifts, names: Stat
   };
 }
 
-async function blocksOf(change: ChangeShifts, confidence: number, suffix: string, names: StateNames): Promise<Block[]> {
-  const { arms } = change;
-  const percent = Number((100 * confidence).toFixed(6));
-  const verdict = changeVerdict(change, confidence);
+async function blocksOf(change: ChangeShifts, shifts: Shifts, suffix: string, names: StateNames): Promise<Block[]> {
+  const { name, before, after, arms } = change;
+  const percent = Number((100 * shifts.confidence).toFixed(6));
   return [
-    { kind: "subheading", title: aboutText(verdict.about, names) },
-    verdictBlock(verdict, names),
+    { kind: "subheading", title: `${name}: ${names(before)} became ${names(after)}` },
+    ...changeVerdicts(change, shifts).map((verdict) => verdictBlock(verdict, names)),
     aside(whatWasTaught(change)),
     ...(arms.length > 0 ? [await figureOf(change, suffix, names)] : []),
     armTable(change, percent),
@@ -170,26 +184,27 @@ async function blocksOf(change: ChangeShifts, confidence: number, suffix: string
 }
 
 function whatWasTaught({ before, answers, taughtTasks, arms }: ChangeShifts): string {
-  const scores = arms.find(({ role }) => role === "changed")?.scopes.all;
-  const both = scores ? formatCount(scores.trials.both) : "0";
-  const shifted = scores
-    ? ` Of ${both} behaviors that it shows before and after, ${formatEstimate(scores.shifted)} are other ones.`
-    : "";
-  return `${before} learnt to answer train strings of ${joinWords(taughtTasks.map(readableName))} with ${sourceWords(answers)}.${shifted}`;
+  const changed = arms.find(({ role }) => role === "changed");
+  const shifted = (changed ? scopesOf(changed) : []).map(
+    ([scope, { trials, shifted }]) =>
+      ` Of ${formatCount(trials.both)} behaviors that it shows before and after in ${SCOPE_NAMES[scope]}, ${formatEstimate(shifted)} are other ones.`,
+  );
+  return `${before} learnt to answer train strings of ${joinWords(taughtTasks.map(readableName))} with ${sourceWords(answers)}.${shifted.join("")}`;
 }
 
-async function figureOf(change: ChangeShifts, suffix: string, names: StateNames): Promise<Figure> {
-  const title = `Before or after? Predictions once behavior shifted (${change.name})`;
-  const bars = change.arms.flatMap(({ predictor, role, scopes, judgement }) => {
-    const micro = scopes.all?.overall[0];
-    const none = judgement.difference;
+/** On the trials that are judged first. */
+async function figureOf({ name, arms }: ChangeShifts, suffix: string, names: StateNames): Promise<Figure> {
+  const [main] = scopesOfArms(arms) as [ShiftScope];
+  const title = `Before or after? Predictions once behavior shifted (${name})`;
+  const none = { ok: false as const, reason: "nobody was asked" };
+  const bars = arms.flatMap(({ predictor, role, scopes }) => {
+    const micro = scopes[main]?.overall[0];
     const who = role === "changed" || role === "unchanged" ? ARM_NAMES[role] : names(predictor);
     return [
       { label: `new: ${who}`, estimate: micro?.aboutNew ?? none, colour: PALETTE.blue, mark: micro?.modeNew },
       { label: `old: ${who}`, estimate: micro?.aboutOld ?? none, colour: PALETTE.pale, mark: micro?.modeOld },
     ];
   });
-  const caption =
-    "Of the trials whose behavior shifted, the share that each predictor has right about the new behavior and about the old one, with intervals. Upright marks: always giving the most common new (or old) behavior.";
+  const caption = `Of the trials of ${SCOPE_NAMES[main]} whose behavior shifted, the share that each predictor has right about the new behavior and about the old one, with intervals. Upright marks: always giving the most common new (or old) behavior.`;
   return { kind: "figure", name: `shift${suffix}`, title, caption, svg: await barsFigure(title, bars) };
 }

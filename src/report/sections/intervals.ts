@@ -43,7 +43,7 @@ function methodsOf({
     verdicts.flatMap((verdict) => verdict.numbers.map(({ intervalMethod }) => intervalMethod)),
   );
   const changed = (shifts?.changes ?? []).flatMap(({ arms }) =>
-    arms.flatMap(({ scopes }) => (scopes.all ? [scopes.all.overall[0].intervalMethod] : [])),
+    arms.flatMap(({ scopes }) => Object.values(scopes).map(({ overall: [micro] }) => micro.intervalMethod)),
   );
   return [
     scores.intervalMethod,

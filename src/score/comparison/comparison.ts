@@ -200,13 +200,21 @@ export interface ShiftAccuracy extends Stated {
   /** Always giving the most common old behavior of these trials, per task and property. */
   readonly modeOld: Estimate;
   readonly aboutNew: Estimate;
+  /**
+   * The most common new behavior of these very trials, per task and property: at least as often right as any answer that does not
+   * depend on the string, the mode of the train strings included.
+   */
   readonly modeNew: Estimate;
+  /** aboutNew minus modeNew, trial by trial. */
+  readonly aboveModeNew: Estimate;
   /** aboutNew minus aboutOld, trial by trial. */
   readonly difference: Estimate;
 }
 
 export interface TestedShift extends ShiftAccuracy {
+  /** Of the difference, and of what lies above the mode. */
   readonly signFlip: TestResult;
+  readonly aboveModeSignFlip: TestResult;
 }
 
 export interface ShiftCell extends TestedShift {

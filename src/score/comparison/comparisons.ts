@@ -9,6 +9,7 @@ import type {
 } from "./comparison.js";
 
 import type { Scope } from "../scope.js";
+import type { ContrastRule } from "./judge.js";
 
 /** Who is compared: one condition, whose seeds are its contrasts. */
 export interface ComparedPair {
@@ -35,6 +36,8 @@ export interface ComparedSelf {
   /** In a predictor's place: `mode_train`, `best_heuristic`, `input_only`, `untrained`, `scrambled_labels`, `format_only`. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
   readonly verdict: SelfPredictionVerdict;
+  /** Of the study's primary contrast: what its verdict is judged by, in the place of what all others are. */
+  readonly judgedBy?: ContrastRule;
   /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
   readonly ablations: Readonly<Record<string, PredictorComparison>>;
 }
@@ -51,6 +54,8 @@ export interface ComparedPredictors extends ComparedPair {
   /** As in ComparedSelf. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
   readonly verdict: PrivilegedAccess;
+  /** As in ComparedSelf; of `verdict.cross`. */
+  readonly judgedBy?: ContrastRule;
 }
 
 /** `learnt`: strings learnt from per task and property; `shown`: the target's behaviors in the prompt. */

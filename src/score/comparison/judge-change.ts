@@ -1,16 +1,12 @@
-// Do a changed model's predictions follow what it does now, and nobody's who never saw the change? By rule.
+// Do a changed model's predictions follow what it does now, for a reason that nobody else has? By rule.
 
-import type { StateChange } from "../../study/states.js";
+import type { ShiftRole, StateChange } from "../../study/states.js";
+import type { Estimate } from "../interval.js";
 import { questionKey, type Trial } from "../trial.js";
+import { comparePredictors, type ComparisonSettings, type Finding, type TestedDifference } from "./comparison.js";
+import { type DifferenceReason, differenceReasonText, findingOf } from "./judge.js";
 import {
-  comparePredictors,
-  type ComparisonSettings,
-  type Finding,
-  type Judgement,
-  type ShiftScores,
-} from "./comparison.js";
-import { type DifferenceReason, differenceReasonText, findingOf, judgeDifference } from "./judge.js";
-import {
+  type ArmScores,
   type ChangeShifts,
   hasShifted,
   pairShifts,
@@ -20,6 +16,9 @@ import {
   type ShiftSides,
 } from "./shift.js";
 
+/** What was taught says nothing of what reaches farther, so it comes second. */
+const SCOPES: readonly ShiftScope[] = ["elsewhere", "taught"];
+
 /** @param trials of the whole run: strings are drawn as for its other scores */
 export function judgeChange(
   trials: readonly Trial[],
@@ -27,48 +26,43 @@ export function judgeChange(
   settings: ComparisonSettings,
 ): ChangeShifts {
   const before = change.from;
-  const isTaught = ({ task }: Trial) => change.tasks.includes(task);
-  const scopes: Record<ShiftScope, readonly Trial[]> = {
-    all: trials,
-    taught: trials.filter(isTaught),
-    elsewhere: trials.filter((trial) => !isTaught(trial)),
-  };
+  const isIn = (scope: ShiftScope, { task }: Trial) => change.tasks.includes(task) === (scope === "taught");
   const arms = predictors.map(({ predictor, role }): ShiftArm => {
-    const scored = Object.entries(scopes).flatMap(([scope, some]): [string, ShiftScores][] =>
-      some.some((trial) => trial.target === after && trial.predictor === predictor)
-        ? [[scope, scoreShift(some, { predictor, before, after }, settings)]]
-        : [],
-    );
-    const byScope = Object.fromEntries(scored) as ShiftArm["scopes"];
-    return {
-      predictor,
-      role,
-      scopes: byScope,
-      judgement: judgeArm(byScope.all, settings.confidence),
-      ...(role === "cross_changed"
-        ? { changedMinusThis: besideChanged(trials, { predictor, before, after }, settings) }
-        : {}),
-    };
+    const sides = { predictor, before, after };
+    const scopes = SCOPES.flatMap((scope): [ShiftScope, ArmScores][] => {
+      const some = trials.filter((trial) => isIn(scope, trial));
+      if (!some.some((trial) => trial.target === after && trial.predictor === predictor)) return [];
+      const scores = scoreShift(some, sides, settings);
+      return [
+        [scope, role === "changed" ? scores : { ...scores, changedMinusThis: besideChanged(some, sides, settings) }],
+      ];
+    });
+    return { predictor, role, scopes: Object.fromEntries(scopes) };
   });
-  const conclusion = concludeChange(arms, settings.confidence);
   return {
     name: change.name,
     before,
     after,
     answers: change.answers,
     taughtTasks: change.tasks,
+    planted: change.planted,
     arms,
-    finding: conclusion.finding,
-    because: conclusion.reasons.map(changeReasonText),
+    conclusions: scopesOfArms(arms).map((scope) => {
+      const { finding, conditions, reasons } = concludeChange(arms, scope, settings.confidence);
+      const short = conditions.flatMap(conditionText);
+      return { scope, finding, because: [...short, ...reasons.map(changeReasonText)] };
+    }),
   };
 }
 
-/** Who learnt the same answers without being the changed model: what it knows of the new behavior takes no look inside. */
-function besideChanged(
-  trials: readonly Trial[],
-  sides: ShiftSides,
-  settings: ComparisonSettings,
-): NonNullable<ShiftArm["changedMinusThis"]> {
+/** Those that anybody was asked in; of a change about which nobody was asked, the first. */
+export function scopesOfArms(arms: readonly ShiftArm[]): ShiftScope[] {
+  const asked = SCOPES.filter((scope) => arms.some(({ scopes }) => scopes[scope]));
+  return asked.length > 0 ? asked : SCOPES.slice(0, 1);
+}
+
+/** What somebody else knows of the new behavior takes no look inside the changed model. */
+function besideChanged(trials: readonly Trial[], sides: ShiftSides, settings: ComparisonSettings): TestedDifference {
   const { after, predictor } = sides;
   const shifted = new Set(
     pairShifts(trials, { ...sides, predictor: after })
@@ -76,40 +70,97 @@ function besideChanged(
       .map((pair) => questionKey(pair.after)),
   );
   const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
-  const {
-    overall: [micro],
-  } = comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings);
-  return { micro, judgement: judgeDifference(micro, settings) };
+  return comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings).overall[0];
 }
 
 /** Tasks and seeds are not drawn here. */
 const NOT_DRAWN = { ok: false as const, reason: "tasks and seeds are not drawn here" };
 
-const NOBODY = { kind: "no_difference" as const, reason: "nobody was asked" };
-
-function judgeArm(scores: ShiftScores | undefined, confidence: number): Judgement {
-  if (!scores) {
-    const none = { ok: false as const, reason: NOBODY.reason };
-    return { finding: "unknown", difference: none, signFlip: none, because: [differenceReasonText(NOBODY)] };
-  }
-  const [{ difference, signFlip }] = scores.overall;
-  return judgeDifference({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence });
+/** One thing that it takes to follow a change, or to follow it better than somebody else. */
+export interface ChangeCondition {
+  /**
+   * `new_minus_old` right about the new behavior more often than about the old · `above_mode_new` than whoever always says its most common
+   * value · `new_minus_old_matched` also where no value is right by being common · `changed_minus` the changed model knows more of it than this one
+   */
+  readonly kind: "new_minus_old" | "above_mode_new" | "new_minus_old_matched" | "changed_minus";
+  readonly predictor: string;
+  readonly role: ShiftRole;
+  readonly finding: Finding;
+  readonly difference: Estimate;
+  readonly reasons: readonly DifferenceReason[];
 }
 
-/** Why predictions are said to follow the new behavior or not. */
-export function reasonsOfArm({ scopes }: Pick<ShiftArm, "scopes">, confidence: number): readonly DifferenceReason[] {
-  if (!scopes.all) return [NOBODY];
-  const [{ difference, signFlip }] = scopes.all.overall;
-  return findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence }).reasons;
+const CONDITIONS: Readonly<Record<ChangeCondition["kind"], string>> = {
+  new_minus_old: "new minus old",
+  above_mode_new: "above the mode of the new behavior",
+  new_minus_old_matched: "new minus old in equal numbers",
+  changed_minus: "the changed model minus",
+};
+
+/** @returns why it is no plain yes, or what weakens it; nothing where nothing does */
+function conditionText({ kind, predictor, role, reasons }: ChangeCondition): string[] {
+  const name = kind === "changed_minus" ? `${CONDITIONS[kind]} ${predictor}` : CONDITIONS[kind];
+  return role === "changed" || kind === "changed_minus"
+    ? reasons.map((one) => `${name}: ${differenceReasonText(one)}`)
+    : [];
 }
 
-/** What else a change's finding rests on than the changed model's own difference. */
+/** What it takes to follow a change. An answer that does not depend on the string, such as the one value that all behavior fell to, never does. */
+function conditionsOf({ predictor, role, scopes }: ShiftArm, scope: ShiftScope, confidence: number): ChangeCondition[] {
+  const scores = scopes[scope];
+  if (!scores) return [];
+  const [{ difference, signFlip, aboveModeNew, aboveModeSignFlip }] = scores.overall;
+  const [matched] = scores.entropyMatched;
+  const who = { predictor, role };
+  return [
+    {
+      kind: "new_minus_old",
+      ...who,
+      difference,
+      ...findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence }),
+    },
+    {
+      kind: "above_mode_new",
+      ...who,
+      difference: aboveModeNew,
+      ...findingOf({ difference: aboveModeNew, signFlip: aboveModeSignFlip, hierarchical: NOT_DRAWN }, { confidence }),
+    },
+    {
+      kind: "new_minus_old_matched",
+      ...who,
+      difference: matched.difference,
+      ...byInterval(matched.difference, confidence),
+    },
+  ];
+}
+
+/** Matching breaks trials up, so that there is no sign to flip: the interval alone decides. */
+function byInterval(difference: Estimate, confidence: number): ReturnType<typeof findingOf> {
+  const judged = findingOf(
+    { difference, signFlip: { ok: false, reason: "matched trials have no test" }, hierarchical: NOT_DRAWN },
+    { confidence },
+  );
+  const reasons = judged.reasons.filter(({ kind }) => kind !== "no_test");
+  return difference.ok && difference.low > 0 ? { finding: "exceeds", reasons } : { ...judged, reasons };
+}
+
+function knowsMore({ predictor, role, scopes }: ShiftArm, scope: ShiftScope, confidence: number): ChangeCondition[] {
+  const beside = scopes[scope]?.changedMinusThis;
+  if (!beside) return [];
+  const { difference, signFlip } = beside;
+  const judged = findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence });
+  return [{ kind: "changed_minus", predictor, role, difference, ...judged }];
+}
+
+/** What else a change's finding rests on, or what weakens it. */
 export type ChangeReason =
-  | DifferenceReason
   | { readonly kind: "not_asked" }
   | { readonly kind: "unseen_follow"; readonly predictors: readonly string[] }
   | { readonly kind: "nobody_unseen" }
-  | { readonly kind: "taught_alike"; readonly predictor: string };
+  | { readonly kind: "nobody_taught_alike" }
+  | { readonly kind: "all_taught" }
+  | { readonly kind: "planted" }
+  | { readonly kind: "control_not_found"; readonly change: string };
 
 export function changeReasonText(reason: ChangeReason): string {
   switch (reason.kind) {
@@ -118,34 +169,70 @@ export function changeReasonText(reason: ChangeReason): string {
     case "unseen_follow":
       return `${reason.predictors.join(" and ")}, which never saw the change, follows the new behavior too: the strings may give it away`;
     case "nobody_unseen":
-      return "nobody who never saw the change was asked beside it";
-    case "taught_alike":
-      return `${reason.predictor}, a cross-predictor that learnt the same answers, is not told apart from it: knowing what was taught may be enough`;
-    default:
-      return differenceReasonText(reason);
+      return "nobody who never saw the change was asked beside it, and a yes takes somebody";
+    case "nobody_taught_alike":
+      return "no cross-predictor learnt the same answers: knowing what was taught may be enough";
+    case "all_taught":
+      return "the change was taught on every task that was asked: whether predictions follow it elsewhere is not tested";
+    case "planted":
+      return "a positive control: it was also taught what it would say, so following shows that the experiment can see it";
+    case "control_not_found":
+      return `the planted change ${reason.change} was not found on these trials: the experiment may not see a change that is followed`;
   }
 }
 
-/** Where a cross-predictor that learnt the same answers knows as much, following the change shows no look inside. */
-function alsoKnown({ predictor, changedMinusThis }: ShiftArm): ChangeReason[] {
-  if (!changedMinusThis || changedMinusThis.judgement.finding === "exceeds") return [];
-  return [{ kind: "taught_alike", predictor }];
+export interface ChangeConclusion {
+  readonly finding: Finding;
+  /** Of the changed model and against everybody else, all of which must come out; then what others come to. */
+  readonly conditions: readonly ChangeCondition[];
+  readonly reasons: readonly ChangeReason[];
 }
 
-export function concludeChange(
-  arms: readonly ShiftArm[],
-  confidence: number,
-): { readonly finding: Finding; readonly reasons: readonly ChangeReason[] } {
-  const changed = arms.find(({ role }) => role === "changed");
-  if (!changed) return { finding: "unknown", reasons: [{ kind: "not_asked" }] };
-  const { finding } = changed.judgement;
-  const own = reasonsOfArm(changed, confidence);
-  if (finding !== "exceeds") return { finding, reasons: own };
-  const others = arms.filter(({ role }) => role === "unchanged" || role === "cross");
-  const following = others.filter(({ judgement }) => judgement.finding === "exceeds").map(({ predictor }) => predictor);
-  if (following.length > 0) {
-    return { finding: "cannot_tell", reasons: [...own, { kind: "unseen_follow", predictors: following }] };
-  }
-  const unseen: ChangeReason[] = others.length > 0 ? [] : [{ kind: "nobody_unseen" }];
-  return { finding, reasons: [...own, ...unseen, ...arms.flatMap(alsoKnown)] };
+/** Scopes are judged apart: what was taught is never pooled with what was not. */
+export function concludeChange(arms: readonly ShiftArm[], scope: ShiftScope, confidence: number): ChangeConclusion {
+  const changed = arms.find(({ role, scopes }) => role === "changed" && scopes[scope]);
+  const others = arms.filter(({ role, scopes }) => role !== "changed" && scopes[scope]);
+  // Of the others it is enough that they say the new behavior more often than the old, however they come to it.
+  const besides = others.flatMap((arm) => conditionsOf(arm, scope, confidence).slice(0, 1));
+  if (!changed) return { finding: "unknown", conditions: besides, reasons: [{ kind: "not_asked" }] };
+  const needed = [
+    ...conditionsOf(changed, scope, confidence),
+    ...others.flatMap((arm) => knowsMore(arm, scope, confidence)),
+  ];
+  const unseen = others.filter(({ role }) => role === "unchanged" || role === "cross");
+  const following = unseen
+    .map(({ predictor }) => predictor)
+    .filter((name) => besides.some((one) => one.predictor === name && one.finding === "exceeds"));
+  const all = allOf(needed.map(({ finding }) => finding));
+  const isOpen = following.length > 0 || unseen.length === 0;
+  return {
+    finding: all === "exceeds" && isOpen ? "cannot_tell" : all,
+    conditions: [...needed, ...besides],
+    reasons: [
+      ...(following.length > 0 ? [{ kind: "unseen_follow" as const, predictors: following }] : []),
+      ...(unseen.length === 0 ? [{ kind: "nobody_unseen" as const }] : []),
+      ...(others.some(({ role }) => role === "cross_changed") ? [] : [{ kind: "nobody_taught_alike" as const }]),
+      ...(arms.some(({ scopes }) => scopes.elsewhere) ? [] : [{ kind: "all_taught" as const }]),
+    ],
+  };
+}
+
+/** Of conditions that must all come out, a no settles it, whatever is not known of the others. */
+const SETTLING: readonly Finding[] = ["does_not_exceed", "unknown", "cannot_tell", "exceeds"];
+
+function allOf(findings: readonly Finding[]): Finding {
+  return SETTLING.find((finding) => findings.includes(finding)) ?? "unknown";
+}
+
+/** Where a planted change is not found, no other change's answer is worth much. */
+export function controlsNotFound(
+  changes: readonly ChangeShifts[],
+  change: ChangeShifts,
+  scope: ShiftScope,
+): ChangeReason[] {
+  if (change.planted) return [{ kind: "planted" }];
+  return changes.flatMap(({ name, planted, conclusions }): ChangeReason[] => {
+    const found = conclusions.find((one) => one.scope === scope)?.finding === "exceeds";
+    return planted && !found ? [{ kind: "control_not_found", change: name }] : [];
+  });
 }

@@ -99,7 +99,7 @@ export function differenceReasonText(reason: DifferenceReason): string {
   }
 }
 
-function pointsText(difference: number): string {
+export function pointsText(difference: number): string {
   return `${Number((100 * difference).toFixed(3))} points`;
 }
 
@@ -119,11 +119,14 @@ export function worstFinding(findings: readonly Finding[]): Finding {
 
 // Two questions about one target: is self better than the other model, and is it better than what needs no self? Each has its own answer.
 
-/** What a contrast is judged by; a primary one has its own. */
-export interface ContrastSettings extends ComparisonSettings, Omit<JudgeSettings, "confidence"> {
+/** What a primary contrast is judged by in the place of what all others are. */
+export interface ContrastRule extends Omit<JudgeSettings, "confidence"> {
   /** Which average is judged; micro unless told. */
   readonly judged?: Weighting;
 }
+
+/** What a contrast is judged by; a primary one has its own rule. */
+export interface ContrastSettings extends ComparisonSettings, ContrastRule {}
 
 interface PrivilegedAccessInput extends ThirdPartyInput {
   readonly crossBehavior?: CrossBehavior;
@@ -139,6 +142,8 @@ interface MeasuredAccess {
 export function measurePrivilegedAccess(
   { crossBehavior, ...input }: PrivilegedAccessInput,
   settings: ContrastSettings,
+  /** Of self against cross alone, where that is the primary contrast. */
+  crossSettings: ContrastSettings = settings,
 ): MeasuredAccess {
   const found = compareThirdParties(input, settings);
   const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
@@ -146,8 +151,8 @@ export function measurePrivilegedAccess(
     cross,
     thirdParties: found.comparisons,
     verdict: {
-      cross: judgeComparison(cross, settings),
-      crossRule: ruleOf(settings),
+      cross: judgeComparison(cross, crossSettings),
+      crossRule: ruleOf(crossSettings),
       ...judgeSelfPrediction(found, settings),
     },
   };

@@ -19,7 +19,6 @@ import {
   checkComparison,
   type ComparisonSettings,
   type Finding,
-  type Judgement,
   type ShiftAccuracy,
   type ShiftCell,
   type ShiftScores,
@@ -46,18 +45,26 @@ import {
 import { signFlipTest } from "./tests.js";
 import type { ShiftRole } from "../../study/states.js";
 
-/** `taught` tasks whose train strings taught the change · `elsewhere` the others, on which nothing was taught. */
-export type ShiftScope = "all" | "taught" | "elsewhere";
+/** `elsewhere` tasks on which nothing of the change was taught · `taught` held-out strings of those whose train strings taught it. */
+export type ShiftScope = "elsewhere" | "taught";
 
-/** One predictor about one change. */
+/** One predictor about one change, on the trials of one scope. */
+export interface ArmScores extends ShiftScores {
+  /** Of everybody but the changed model: right about the new behavior, the changed model minus this one, on the trials that shifted. */
+  readonly changedMinusThis?: TestedDifference;
+}
+
 export interface ShiftArm {
   readonly predictor: string;
   readonly role: ShiftRole;
-  readonly scopes: Readonly<Partial<Record<ShiftScope, ShiftScores>>>;
-  /** Whether its predictions follow the new behavior rather than the old, on all trials that shifted; by the micro average. */
-  readonly judgement: Judgement;
-  /** Of `cross_changed`: right about the new behavior, the changed model minus this one, on the trials that shifted. */
-  readonly changedMinusThis?: { readonly micro: TestedDifference; readonly judgement: Judgement };
+  readonly scopes: Readonly<Partial<Record<ShiftScope, ArmScores>>>;
+}
+
+export interface ScopeConclusion {
+  readonly scope: ShiftScope;
+  /** `exceeds` only where the changed model follows the new behavior, knows more of it than everybody else, and nobody follows who never saw the change. */
+  readonly finding: Finding;
+  readonly because: readonly string[];
 }
 
 export interface ChangeShifts {
@@ -66,19 +73,23 @@ export interface ChangeShifts {
   readonly after: string;
   readonly answers: ChangeSource;
   readonly taughtTasks: readonly string[];
+  /** A positive control, which was also taught what the model would say. */
+  readonly planted?: true;
   readonly arms: readonly ShiftArm[];
-  /** `exceeds` only where the changed model follows the new behavior and nobody does who never saw the change. */
-  readonly finding: Finding;
-  readonly because: readonly string[];
+  /** What counts first: elsewhere where there are trials. The scopes are never pooled. */
+  readonly conclusions: readonly ScopeConclusion[];
 }
 
 export interface Shifts {
-  readonly shiftsVersion: 1;
+  readonly shiftsVersion: typeof SHIFTS_VERSION;
   readonly confidence: number;
   readonly bootstrapReplicates: number;
   readonly bootstrapSeed: number;
   readonly changes: readonly ChangeShifts[];
 }
+
+/** Version 1 pooled what was taught with the rest. */
+export const SHIFTS_VERSION = 2;
 
 // A predictor's trials about two states of one target, joined on task, string, property and wording.
 
@@ -176,7 +187,7 @@ function plainShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
       SumStatistic,
       SumStatistic,
     ];
-    return [old, now, apart(now, old), modeOld, modeNew];
+    return [old, now, apart(now, old), modeOld, modeNew, apart(now, modeNew)];
   });
   return estimateAll(input, table, statistics, input.pairs.length, input.over);
 }
@@ -206,13 +217,14 @@ function matchedShift(input: ShiftInput): [ShiftAccuracy, ShiftAccuracy] {
   const table = stringTable(rows, 6, input.resampling);
   const statistics = WEIGHTINGS.flatMap((kind): SumStatistic[] => {
     const of = (side: MatchedSide, points: 1 | 2) => matchedMeanOf(table.cells, { side, points, kind });
-    return [of("old", 1), of("new", 1), apart(of("new", 1), of("old", 1)), of("old", 2), of("new", 2)];
+    const [old, now, modeNew] = [of("old", 1), of("new", 1), of("new", 2)];
+    return [old, now, apart(now, old), of("old", 2), modeNew, apart(now, modeNew)];
   });
   const matched = [...counts.values()].flatMap((values) => [...values.values()]).reduce((sum, count) => sum + count, 0);
   return estimateAll(input, table, statistics, matched, `${input.over}, old and new behaviors in equal numbers`);
 }
 
-/** @param statistics for each weighting: old, new, new minus old, mode of the old, mode of the new */
+/** @param statistics for each weighting: old, new, new minus old, mode of the old, mode of the new, new minus its mode */
 function estimateAll(
   { pairs, sides, resampling, settings, multiplicity }: ShiftInput,
   table: StringTable,
@@ -225,11 +237,12 @@ function estimateAll(
   const clusters = new Set(pairs.map(({ after }) => stringKey(after))).size;
   const tasks = new Set(pairs.map(({ after }) => after.task)).size;
   const estimates = statistics.map((_, at): Estimate => {
-    const range = at % 5 === 2 ? DIFFERENCE : PROPORTION;
+    const range = at % 6 === 2 || at % 6 === 5 ? DIFFERENCE : PROPORTION;
     return estimate({ value: values[at]?.[0], n, clusters, tasks, range }, replicates[at] ?? [], settings);
   });
   return WEIGHTINGS.map((kind, at): ShiftAccuracy => {
-    const [aboutOld, aboutNew, difference, modeOld, modeNew] = estimates.slice(5 * at, 5 * at + 5) as [
+    const [aboutOld, aboutNew, difference, modeOld, modeNew, aboveModeNew] = estimates.slice(6 * at, 6 * at + 6) as [
+      Estimate,
       Estimate,
       Estimate,
       Estimate,
@@ -245,6 +258,7 @@ function estimateAll(
       modeOld,
       aboutNew,
       modeNew,
+      aboveModeNew,
       difference,
     };
   }) as [ShiftAccuracy, ShiftAccuracy];
@@ -355,17 +369,25 @@ function tested(
   pairs: readonly ShiftPair[],
   { signFlipDraws = SIGN_FLIP_DRAWS, bootstrapSeed }: ComparisonSettings,
 ): [TestedShift, TestedShift] {
-  const rows = pairs.map((pair) => {
-    const { task, item, cluster, property } = pair.after;
+  const modes = modeAnswers(pairs);
+  const test = (kind: Weighting, difference: (pair: ShiftPair) => number) => {
+    const rows = pairs.map((pair) => {
+      const { task, item, cluster, property } = pair.after;
+      return { task, item, cluster, property, difference: difference(pair) };
+    });
+    return signFlipTest(stringContributions(rows, kind), { draws: signFlipDraws, seed: bootstrapSeed });
+  };
+  const newMinusOld = (pair: ShiftPair) => {
     const [old, now] = rightAbout(pair);
-    return { task, item, cluster, property, difference: now - old };
-  });
-  const test = (kind: Weighting) =>
-    signFlipTest(stringContributions(rows, kind), { draws: signFlipDraws, seed: bootstrapSeed });
-  return accuracies.map((accuracy): TestedShift => ({ ...accuracy, signFlip: test(accuracy.kind) })) as [
-    TestedShift,
-    TestedShift,
-  ];
+    return now - old;
+  };
+  return accuracies.map(
+    (accuracy): TestedShift => ({
+      ...accuracy,
+      signFlip: test(accuracy.kind, newMinusOld),
+      aboveModeSignFlip: test(accuracy.kind, (pair) => rightAbout(pair)[1] - modes(pair)[1]),
+    }),
+  ) as [TestedShift, TestedShift];
 }
 
 function shareShifted(pairs: readonly ShiftPair[], resampling: Resampling, confidence: number): Estimate {

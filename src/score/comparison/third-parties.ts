@@ -66,9 +66,7 @@ function heuristicGuess(rule: string): Guess {
  *   ones. A trial that a rule says nothing about is none it is right on: a rule for one task must not stand for all of them
  */
 export function bestHeuristicOf(trials: readonly Trial[], contrasts: readonly Contrast[]): string | undefined {
-  const asked = trials
-    .filter((trial) => contrasts.some(({ target, self }) => trial.target === target && trial.predictor === self))
-    .filter(isScored);
+  const asked = askedOf(trials, contrasts).filter(isScored);
   const rules = [...new Set(asked.flatMap(({ heuristics }) => Object.keys(heuristics)))].sort();
   let best: { rule: string; right: number } | undefined;
   for (const rule of rules) {
@@ -89,8 +87,10 @@ export interface ThirdPartyInput {
   readonly trials: readonly Trial[];
   readonly trainLabels: readonly TrainLabel[];
   readonly contrasts: readonly Contrast[];
-  /** A classifier that saw the train strings and their behaviors and nothing of any model. */
+  /** A classifier that saw what the target's adapter learnt from, strings and behaviors, and nothing of any model. */
   readonly inputOnly?: Guess;
+  /** One that saw every train string of the scored tasks; left out where it says what the other says. */
+  readonly inputOnlyHeldOutLabels?: Guess;
   /** Other states in a third party's place, by its name: what each says, or why there is none. */
   readonly states?: Readonly<Record<string, Guess | string>>;
 }
@@ -101,20 +101,45 @@ export interface ThirdPartyComparisons {
   readonly notCompared: Readonly<Record<string, string>>;
 }
 
-export function compareThirdParties(
-  { trials, trainLabels, contrasts, inputOnly, states = {} }: ThirdPartyInput,
-  settings: ComparisonSettings,
-): ThirdPartyComparisons {
+/** Third parties that every self-prediction has, whatever the plan's states. */
+export const STRING_PARTIES = ["mode_train", "best_heuristic", "input_only"] as const;
+
+/** What each third party says, by its name, or why there is none. */
+export function thirdPartyGuesses({
+  trials,
+  trainLabels,
+  contrasts,
+  inputOnly,
+  inputOnlyHeldOutLabels,
+  states = {},
+}: ThirdPartyInput): Record<string, Guess | string> {
   const rule = bestHeuristicOf(trials, contrasts);
   const guesses: Record<string, Guess | string> = {
     mode_train: trainLabels.length > 0 ? trainModeGuess(trainLabels) : "no train string has a behavior",
     best_heuristic: rule === undefined ? "no simple rule applies to these strings" : heuristicGuess(rule),
     input_only: inputOnly ?? "no input-only classifier was trained",
+    ...(inputOnlyHeldOutLabels && !saysTheSame(inputOnly, inputOnlyHeldOutLabels, trials, contrasts)
+      ? { input_only_held_out_labels: inputOnlyHeldOutLabels }
+      : {}),
     ...states,
-  };
+  } satisfies Record<(typeof STRING_PARTIES)[number], Guess | string>;
+  const asked = askedOf(trials, contrasts);
+  const isSilent = (guess: Guess) => asked.length > 0 && asked.every((trial) => guess(trial) === undefined);
+  return Object.fromEntries(
+    Object.entries(guesses).map(([name, guess]) => [
+      name,
+      typeof guess !== "string" && isSilent(guess)
+        ? "it has nothing to say on these trials: nothing that it learnt from was about them"
+        : guess,
+    ]),
+  );
+}
+
+export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons {
+  const { trials, contrasts } = input;
   const comparisons: Record<string, PredictorComparison> = {};
   const notCompared: Record<string, string> = {};
-  for (const [name, guess] of Object.entries(guesses)) {
+  for (const [name, guess] of Object.entries(thirdPartyGuesses(input))) {
     if (typeof guess === "string") {
       notCompared[name] = guess;
       continue;
@@ -123,6 +148,26 @@ export function compareThirdParties(
     comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
   }
   return { comparisons, notCompared };
+}
+
+function saysTheSame(
+  one: Guess | undefined,
+  other: Guess,
+  trials: readonly Trial[],
+  contrasts: readonly Contrast[],
+): boolean {
+  if (!one) return false;
+  return askedOf(trials, contrasts).every((trial) => {
+    const [a, b] = [one(trial), other(trial)];
+    return a?.ok && b?.ok ? a.value === b.value : a?.ok === b?.ok;
+  });
+}
+
+/** Self's trials. */
+function askedOf(trials: readonly Trial[], contrasts: readonly Contrast[]): Trial[] {
+  return trials.filter((trial) =>
+    contrasts.some(({ target, self }) => trial.target === target && trial.predictor === self),
+  );
 }
 
 export type PlannedParts = PlanOfStates & Pick<Plan, "models" | "predictions">;

@@ -29,8 +29,21 @@ interface InputOnlyPrediction extends InputOnlyQuestion {
   readonly prediction: Extraction;
 }
 
-/** Its name in `Trial.heuristics`, beside the rules that need no labels. */
+/** Its name in `Trial.heuristics`, beside the rules that need no labels: it learnt from what the target's adapter learnt from. */
 export const INPUT_ONLY = "input_only_classifier";
+/** One that learnt from every train string of the task that is scored, also those whose labels no adapter had. */
+export const INPUT_ONLY_HELD_OUT_LABELS = "input_only_held_out_labels_classifier";
+
+/** As a third party. */
+export const CLASSIFIERS: Readonly<Record<string, string>> = {
+  [INPUT_ONLY]: "input_only",
+  [INPUT_ONLY_HELD_OUT_LABELS]: "input_only_held_out_labels",
+};
+
+/** A classifier learns, and is no rule. */
+export function isClassifier(rule: string): boolean {
+  return Object.hasOwn(CLASSIFIERS, rule);
+}
 
 /** From fewer a classifier learns little but their accidents. */
 export const FEWEST_TRAIN_STRINGS = 10;
@@ -59,11 +72,22 @@ export interface InputOnlyPredictions {
   readonly cells: readonly InputOnlyCell[];
 }
 
-export const inputOnlySchema = z.object({
+/** Of one target, by classifier. */
+export interface TargetClassifiers {
+  readonly [INPUT_ONLY]: InputOnlyPredictions;
+  readonly [INPUT_ONLY_HELD_OUT_LABELS]: InputOnlyPredictions;
+}
+
+const classifierSchema = z.object({
   predictions: z.array(
     z.object({ task: z.string(), item: z.string(), property: z.string(), prediction: extractionSchema }),
   ),
   cells: z.array(z.object({ task: z.string(), property: z.string(), ok: z.boolean() })),
+});
+
+export const inputOnlySchema = z.object({
+  [INPUT_ONLY]: classifierSchema,
+  [INPUT_ONLY_HELD_OUT_LABELS]: classifierSchema,
 });
 
 /**

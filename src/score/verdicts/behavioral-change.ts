@@ -1,119 +1,125 @@
 /** When a model is finetuned to behave otherwise, and asked no hypothetical question meanwhile, do its predictions follow? */
 
-import { concludeChange, reasonsOfArm } from "../comparison/judge-change.js";
-import type { ChangeShifts, ShiftArm, ShiftScope } from "../comparison/shift.js";
-import type { Experiment, Verdict, VerdictBecause, VerdictNumber, VerdictReservation } from "./verdict.js";
+import { type ChangeCondition, concludeChange, controlsNotFound, scopesOfArms } from "../comparison/judge-change.js";
+import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../comparison/shift.js";
+import { type Experiment, smallestOf, type Verdict, type VerdictBecause, type VerdictNumber } from "./verdict.js";
 
 export const behavioralChange: Experiment = {
   name: "behavioral_change",
-  judge: ({ shifts }) => (shifts ? shifts.changes.map((one) => changeVerdict(one, shifts.confidence)) : "no_change"),
+  judge: ({ shifts }) => (shifts ? shifts.changes.flatMap((one) => changeVerdicts(one, shifts)) : "no_change"),
 };
 
-export function changeVerdict(change: ChangeShifts, confidence: number): Verdict {
-  const { name, before, after, arms, finding } = change;
-  const { reasons } = concludeChange(arms, confidence);
-  const following = reasons.flatMap((one) => (one.kind === "unseen_follow" ? one.predictors : []))[0];
-  const decidingArm = arms.find(({ predictor, role }) =>
-    following === undefined ? role === "changed" : predictor === following,
-  );
-  return {
-    about: { kind: "change", change: name, before, after },
-    finding,
-    decidedBy: decidingArm?.scopes.all ? keyOf("new_minus_old", decidingArm.predictor, "all") : undefined,
-    numbers: arms.flatMap((arm) => numbersOf(arm, change)),
-    because: arms.flatMap((arm) => becauseOf(arm, confidence)),
-    reservations: reasons.filter((one): one is Extract<VerdictReservation, typeof one> => KINDS.includes(one.kind)),
-  };
-}
-
-/** What a change's finding rests on besides the differences themselves. */
-const KINDS: readonly string[] = ["not_asked", "unseen_follow", "nobody_unseen", "taught_alike"];
-
-function keyOf(measure: string, predictor: string, scope: ShiftScope): string {
-  return `${measure}/${predictor}/${scope}`;
-}
-
-function becauseOf(arm: ShiftArm, confidence: number): VerdictBecause[] {
-  const { predictor, role, scopes, judgement, changedMinusThis } = arm;
-  const difference = scopes.all?.overall[0].difference;
-  return [
-    {
-      kind: "follows_change",
-      key: keyOf("new_minus_old", predictor, "all"),
-      predictor,
-      role,
-      finding: judgement.finding,
-      shiftedTrials: difference?.ok ? difference.n : undefined,
-      reasons: reasonsOfArm(arm, confidence),
-    },
-    ...(changedMinusThis
-      ? [
-          {
-            kind: "knows_more" as const,
-            key: `changed_minus/${predictor}`,
-            than: predictor,
-            finding: changedMinusThis.judgement.finding,
-          },
-        ]
-      : []),
-  ];
-}
-
-function numbersOf({ predictor, scopes, changedMinusThis }: ShiftArm, { taughtTasks }: ChangeShifts): VerdictNumber[] {
-  const byScope = Object.entries(scopes).flatMap(([name, scores]): VerdictNumber[] => {
-    const scope = name as ShiftScope;
-    // Where everything was taught, "taught" says nothing more than "all".
-    if (scope === "taught" && !scopes.elsewhere) return [];
-    const [micro] = scores.overall;
-    const [matched] = scores.entropyMatched;
-    const whose = { predictor, scope, tasks: scope === "taught" ? taughtTasks : undefined };
-    return [
-      {
-        key: keyOf("new_minus_old", predictor, scope),
-        measure: "new_minus_old",
-        ...whose,
-        estimate: micro.difference,
-        unit: "difference",
-        baselines: {
-          about_new: micro.aboutNew,
-          mode_new: micro.modeNew,
-          about_old: micro.aboutOld,
-          mode_old: micro.modeOld,
-        },
-        intervalMethod: micro.intervalMethod,
-      },
-      {
-        key: keyOf("new_minus_old_matched", predictor, scope),
-        measure: "new_minus_old_matched",
-        ...whose,
-        estimate: matched.difference,
-        unit: "difference",
-        baselines: { about_new: matched.aboutNew, about_old: matched.aboutOld },
-        intervalMethod: matched.intervalMethod,
-      },
-      {
-        key: keyOf("behaviors_shifted", predictor, scope),
-        measure: "behaviors_shifted",
-        ...whose,
-        estimate: scores.shifted,
-        unit: "share",
-        baselines: {},
-        intervalMethod: micro.intervalMethod,
-      },
-    ];
+/** One for each scope, the one that counts first: what was taught and what was not are never pooled. */
+export function changeVerdicts(
+  change: ChangeShifts,
+  { changes, confidence }: Pick<Shifts, "changes" | "confidence">,
+): Verdict[] {
+  const { name, before, after, arms, taughtTasks } = change;
+  return scopesOfArms(arms).map((scope): Verdict => {
+    const { finding, conditions, reasons } = concludeChange(arms, scope, confidence);
+    const numbers = arms.flatMap((arm) => numbersOf(arm, scope, taughtTasks));
+    const needed = conditions.filter(({ kind, role }) => kind === "changed_minus" || role === "changed").map(named);
+    const following = reasons.flatMap((one) => (one.kind === "unseen_follow" ? one.predictors : []))[0];
+    const instead = following === undefined ? needed[0]?.key : `new_minus_old/${following}`;
+    return {
+      about: { kind: "change", change: name, before, after, scope },
+      finding,
+      decidedBy: smallestOf(finding, needed, numbers) ?? instead,
+      numbers,
+      because: conditions.map((one) => becauseOf(one, scope)),
+      reservations: [...reasons, ...controlsNotFound(changes, change, scope)],
+    };
   });
-  if (!changedMinusThis) return byScope;
-  const { micro } = changedMinusThis;
+}
+
+function named({ kind, predictor, finding }: ChangeCondition) {
+  return { key: `${kind}/${predictor}`, finding };
+}
+
+function becauseOf(
+  { kind, predictor, role, finding, difference, reasons }: ChangeCondition,
+  scope: ShiftScope,
+): VerdictBecause {
+  const key = `${kind}/${predictor}`;
+  switch (kind) {
+    case "new_minus_old": {
+      const shiftedTrials = difference.ok ? difference.n : undefined;
+      return { kind: "follows_change", key, predictor, role, scope, finding, shiftedTrials, reasons };
+    }
+    case "changed_minus":
+      return { kind: "knows_more", key, than: predictor, role, finding, reasons };
+    default:
+      return { kind, key, predictor, role, finding, reasons };
+  }
+}
+
+function numbersOf(
+  { predictor, scopes }: ShiftArm,
+  scope: ShiftScope,
+  taughtTasks: readonly string[],
+): VerdictNumber[] {
+  const scores = scopes[scope];
+  if (!scores) return [];
+  const [micro] = scores.overall;
+  const [matched] = scores.entropyMatched;
+  const { intervalMethod } = micro;
+  const whose = { predictor, scope, tasks: scope === "taught" ? taughtTasks : undefined };
+  const own: VerdictNumber[] = [
+    {
+      key: `new_minus_old/${predictor}`,
+      measure: "new_minus_old",
+      ...whose,
+      estimate: micro.difference,
+      unit: "difference",
+      baselines: {
+        about_new: micro.aboutNew,
+        mode_new: micro.modeNew,
+        about_old: micro.aboutOld,
+        mode_old: micro.modeOld,
+      },
+      intervalMethod,
+    },
+    {
+      key: `above_mode_new/${predictor}`,
+      measure: "above_mode_new",
+      ...whose,
+      estimate: micro.aboveModeNew,
+      unit: "difference",
+      baselines: { about_new: micro.aboutNew, mode_new: micro.modeNew },
+      intervalMethod,
+    },
+    {
+      key: `new_minus_old_matched/${predictor}`,
+      measure: "new_minus_old_matched",
+      ...whose,
+      estimate: matched.difference,
+      unit: "difference",
+      baselines: { about_new: matched.aboutNew, about_old: matched.aboutOld },
+      intervalMethod: matched.intervalMethod,
+    },
+    {
+      key: `behaviors_shifted/${predictor}`,
+      measure: "behaviors_shifted",
+      ...whose,
+      estimate: scores.shifted,
+      unit: "share",
+      baselines: {},
+      intervalMethod,
+    },
+  ];
+  const beside = scores.changedMinusThis;
+  if (!beside) return own;
   return [
-    ...byScope,
+    ...own,
     {
       key: `changed_minus/${predictor}`,
       measure: "changed_minus",
       against: predictor,
-      estimate: micro.difference,
+      scope,
+      estimate: beside.difference,
       unit: "difference",
-      baselines: { changed: micro.self, other: micro.cross },
-      intervalMethod: micro.intervalMethod,
+      baselines: { changed: beside.self, other: beside.cross },
+      intervalMethod: beside.intervalMethod,
     },
   ];
 }

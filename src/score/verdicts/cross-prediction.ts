@@ -4,11 +4,13 @@ import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
 import type { ComparedPredictors, ComparedSeries, Comparisons } from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
+import { statusOf } from "../primary.js";
 import { planScopes } from "../scope.js";
 import { selfAgainst } from "./self-prediction.js";
 import {
   accuracyNumber,
   type Experiment,
+  fewerStrings,
   type Plateau,
   smallestOf,
   type Verdict,
@@ -40,12 +42,21 @@ export function crossVerdict(
   one: ComparedPredictors,
   { confidence, series, selfPredictions }: Pick<Comparisons, "confidence" | "series" | "selfPredictions">,
 ): Verdict {
-  const { scope, target, self, cross, comparison, verdict } = one;
+  const { scope, target, self, cross, comparison, verdict, judgedBy } = one;
   const { finding } = verdict.cross;
-  const { because, numbers } = selfAgainst({ cross: comparison }, { cross: verdict.cross }, confidence);
+  const { because, numbers } = selfAgainst(
+    { cross: comparison },
+    { cross: verdict.cross },
+    {
+      confidence,
+      ...judgedBy,
+    },
+  );
+  const status = statusOf(plan, "cross_prediction", { self, cross, target }, scope);
   return {
     about: { kind: "self_and_cross", self, cross, target, seeds: comparison.contrasts.length },
     scope,
+    status,
     finding,
     decidedBy: smallestOf(finding, because, numbers),
     numbers: [
@@ -67,6 +78,7 @@ export function crossVerdict(
         confidence,
       ),
       ...unlike(one),
+      ...fewerStrings(plan, { status, numbers }),
     ],
   };
 }

@@ -1,5 +1,6 @@
 /** 08-experiments.json: what each experiment of a study found, by rule, as data. */
 
+import type { PlannedPrimary } from "../../study/plan.js";
 import type { ExperimentName } from "../../study/schema.js";
 import { statesOf } from "../../study/states.js";
 import { behavioralChange } from "./behavioral-change.js";
@@ -7,6 +8,7 @@ import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
+import { quotationReservations } from "./quotation.js";
 import { selfPrediction } from "./self-prediction.js";
 import type { Experiment, NoVerdict, Verdict, VerdictInput, VerdictReservation } from "./verdict.js";
 
@@ -20,6 +22,8 @@ export interface ExperimentResult {
 /** The content of 08-experiments.json. Version 1 had sentences, 2 verdicts on pooled scopes. */
 export interface ExperimentResults {
   readonly experimentsVersion: typeof EXPERIMENTS_VERSION;
+  /** The contrast that the study is judged by, as its plan settles it; absent where it names none: then every verdict is exploratory. */
+  readonly primary?: PlannedPrimary;
   readonly experiments: readonly ExperimentResult[];
 }
 
@@ -31,14 +35,25 @@ const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration
 /** Nothing is judged of a plan that is older than experiments. */
 export function experimentResults(input: VerdictInput): ExperimentResults {
   const asked = ALL.filter(({ name }) => input.plan.experiments?.includes(name));
-  return { experimentsVersion: EXPERIMENTS_VERSION, experiments: asked.map((one) => resultOf(one, input)) };
+  const { primary } = input.plan;
+  return {
+    experimentsVersion: EXPERIMENTS_VERSION,
+    primary,
+    experiments: asked.map((one) => resultOf(one, input)),
+  };
 }
 
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
   const verdicts = judge(input);
   if (typeof verdicts === "string") return { name, verdicts: [], missing: verdicts };
-  const told = verdicts.map((one) => ({ ...one, reservations: [...one.reservations, ...implantsIn(one, input.plan)] }));
-  return verdicts.length > 0 ? { name, verdicts: told } : { name, verdicts: [], missing: "nothing_to_judge" };
+  if (verdicts.length === 0) return { name, verdicts: [], missing: "nothing_to_judge" };
+  const { plan } = input;
+  const reserved = verdicts.map((verdict) => {
+    const ofPlan = [...implantsIn(verdict, plan), ...quotationReservations(plan, verdict.about)];
+    const { status = "exploratory" } = verdict;
+    return { ...verdict, status, reservations: [...verdict.reservations, ...ofPlan] };
+  });
+  return { name, verdicts: reserved };
 }
 
 /** The implants of the states that a verdict is about: what such a state does, or knows, was planted in it. */

@@ -2,7 +2,7 @@
 
 import { statesOf } from "../../study/states.js";
 import { warningsOfCell } from "../cell.js";
-import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
+import { CLASSIFIERS } from "../input-only/input-only-predictions.js";
 import { type Estimate, sideOfZero } from "../interval.js";
 import type { CellScore } from "../scores.js";
 import { type Experiment, intervalFinding, type Verdict } from "./verdict.js";
@@ -70,7 +70,5 @@ function verdictOf(cell: CellScore, intervalMethod: string): Verdict {
 
 /** Every rule on the string, and the classifier of strings under the name that it has elsewhere. */
 function rulesOf({ heuristics }: CellScore): Record<string, Estimate> {
-  return Object.fromEntries(
-    Object.entries(heuristics).map(([name, one]) => [name === INPUT_ONLY ? "input_only" : name, one]),
-  );
+  return Object.fromEntries(Object.entries(heuristics).map(([name, one]) => [CLASSIFIERS[name] ?? name, one]));
 }

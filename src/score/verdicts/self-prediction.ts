@@ -2,10 +2,14 @@
 
 import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
 import type { ComparedSelf } from "../comparison/comparisons.js";
-import { findingOf } from "../comparison/judge.js";
+import { type ContrastRule, findingOf, judgedAverage, type JudgeSettings } from "../comparison/judge.js";
+import { statusOf } from "../primary.js";
+import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import {
   accuracyNumber,
   type Experiment,
+  fewerStrings,
   smallestOf,
   type Verdict,
   type VerdictBecause,
@@ -26,13 +30,15 @@ export const selfPrediction: Experiment = {
 
 export function selfVerdict(
   input: VerdictInput,
-  { scope, target, self, seeds, thirdParties, verdict }: ComparedSelf,
+  { scope, target, self, seeds, thirdParties, verdict, judgedBy }: ComparedSelf,
   confidence: number,
 ): Verdict {
-  const against = selfAgainst(thirdParties, verdict.thirdParties, confidence);
+  const against = selfAgainst(thirdParties, verdict.thirdParties, { confidence, ...judgedBy });
+  const status = statusOf(input.plan, "self_prediction", { self, target }, scope);
   return {
     about: { kind: "self", self, target, seeds },
     scope,
+    status,
     finding: verdict.overall,
     decidedBy: smallestOf(verdict.overall, against.because, against.numbers),
     numbers: [
@@ -42,44 +48,55 @@ export function selfVerdict(
       ...driftNumber(input, self, target),
     ],
     because: against.because,
-    reservations: notCompared(verdict.notCompared),
+    reservations: [
+      ...notCompared(verdict.notCompared),
+      ...staleLabels(input.plan, target),
+      ...fewerStrings(input.plan, { status, numbers: against.numbers }),
+    ],
   };
 }
 
 type SelfAgainst = Extract<VerdictBecause, { kind: "self_against" }>;
 
-/** Self against each of several: what came out, and its number. @param confidence of the intervals */
+/** Self against each of several: what came out, and its number. @param settings what they were judged by */
 export function selfAgainst(
   compared: Readonly<Record<string, PredictorComparison>>,
   judgements: Readonly<Record<string, Judgement>>,
-  confidence: number,
+  settings: JudgeSettings & ContrastRule,
 ): { readonly because: SelfAgainst[]; readonly numbers: VerdictNumber[] } {
   const all = Object.entries(judgements).flatMap(([against, { finding }]) => {
-    const micro = compared[against]?.overall[0];
-    return micro ? [{ against, finding, micro, key: `self_minus_${against}` }] : [];
+    const comparison = compared[against];
+    if (!comparison) return [];
+    return [{ against, finding, average: judgedAverage(comparison, settings), key: `self_minus_${against}` }];
   });
   return {
-    because: all.map(({ key, against, finding, micro }) => ({
+    because: all.map(({ key, against, finding, average }) => ({
       kind: "self_against",
       key,
       against,
       finding,
-      reasons: findingOf(micro, { confidence }).reasons,
+      reasons: findingOf(average, settings).reasons,
     })),
-    numbers: all.map(({ key, against, micro }) => ({
+    numbers: all.map(({ key, against, average }) => ({
       key,
       measure: "self_minus",
       against,
-      estimate: micro.difference,
+      estimate: average.difference,
       unit: "difference",
-      baselines: { self: micro.self, [against]: micro.cross, mode_oracle: micro.modeBaseline },
-      intervalMethod: micro.intervalMethod,
+      baselines: { self: average.self, [against]: average.cross, mode_oracle: average.modeBaseline },
+      intervalMethod: average.intervalMethod,
     })),
   };
 }
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {
   return Object.entries(reasons).map(([against, reason]) => ({ kind: "not_compared", against, reason }));
+}
+
+/** Modes and classifiers of a trained target should learn what it does now. */
+export function staleLabels(plan: Plan, target: string): VerdictReservation[] {
+  const { labelSource } = statesOf(plan).of(target);
+  return labelSource === target ? [] : [{ kind: "stale_labels", source: labelSource }];
 }
 
 /** Training moves behavior: how often the model that predicts does something else than the one that it learnt from. */

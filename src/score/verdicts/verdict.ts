@@ -10,9 +10,10 @@ import type { DifferenceReason } from "../comparison/judge.js";
 import type { ChangeReason } from "../comparison/judge-change.js";
 import type { ShiftRole } from "../../study/states.js";
 import type { Shifts, ShiftScope } from "../comparison/shift.js";
-import { INPUT_ONLY } from "../input-only/input-only-predictions.js";
+import { CLASSIFIERS, INPUT_ONLY, isClassifier } from "../input-only/input-only-predictions.js";
 import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
+import type { VerdictStatus } from "../primary.js";
 import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
 
@@ -37,7 +38,13 @@ export type VerdictAbout =
       readonly seeds: number;
     }
   | { readonly kind: "probabilities"; readonly predictor: string; readonly target: string }
-  | { readonly kind: "change"; readonly change: string; readonly before: string; readonly after: string }
+  | {
+      readonly kind: "change";
+      readonly change: string;
+      readonly before: string;
+      readonly after: string;
+      readonly scope: ShiftScope;
+    }
   | { readonly kind: "predictors"; readonly predictors: FittedForm["predictors"] }
   | { readonly kind: "logprob_differences" }
   | {
@@ -58,6 +65,7 @@ export type MeasureName =
   | "skill"
   | "brier_minus"
   | "new_minus_old"
+  | "above_mode_new"
   | "new_minus_old_matched"
   | "behaviors_shifted"
   | "changed_minus"
@@ -105,12 +113,28 @@ export type VerdictBecause =
       readonly key: string;
       readonly predictor: string;
       readonly role: ShiftRole;
+      readonly scope: ShiftScope;
       readonly finding: Finding;
       /** Trials whose behavior shifted; absent where nothing can be said of them. */
       readonly shiftedTrials?: number;
       readonly reasons: readonly DifferenceReason[];
     }
-  | { readonly kind: "knows_more"; readonly key: string; readonly than: string; readonly finding: Finding }
+  | {
+      readonly kind: "above_mode_new" | "new_minus_old_matched";
+      readonly key: string;
+      readonly predictor: string;
+      readonly role: ShiftRole;
+      readonly finding: Finding;
+      readonly reasons: readonly DifferenceReason[];
+    }
+  | {
+      readonly kind: "knows_more";
+      readonly key: string;
+      readonly than: string;
+      readonly role: ShiftRole;
+      readonly finding: Finding;
+      readonly reasons: readonly DifferenceReason[];
+    }
   | { readonly kind: "self_effect"; readonly key: string; readonly finding: Finding; readonly reason?: string }
   /** The same on the scale of −log(1 − accuracy), which must agree. */
   | { readonly kind: "self_on_misses"; readonly key: string; readonly finding: Finding; readonly reason?: string }
@@ -155,20 +179,28 @@ interface SizeAccuracy {
 export type VerdictReservation =
   | { readonly kind: "not_compared"; readonly against: string; readonly reason: string }
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
+  /** Of the primary contrast: fewer strings were compared than the study promises, since some have no answer that counts. */
+  | { readonly kind: "fewer_strings"; readonly compared: number; readonly promised: number }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
+  /** What was asked or learnt describes another prompt than the target got. */
+  | { readonly kind: "prompt_quoted_in_part"; readonly wordings: readonly string[]; readonly tasks: readonly string[] }
   | { readonly kind: "implanted"; readonly implant: string; readonly state: string; readonly told: boolean }
   /** On the same trials, self is not shown to be better than what needs no self. */
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
+  /** What needs no self learnt from what this state did, because the target's own train strings were not asked. */
+  | { readonly kind: "stale_labels"; readonly source: string }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
-  | Exclude<ChangeReason, DifferenceReason>
+  | ChangeReason
   | CellWarning;
 
 /** One question and its answer; an experiment has one for each target, change, … that it is about. */
 export interface Verdict {
   readonly about: VerdictAbout;
+  /** Whether it is the one that the study is judged by; no verdict is where the study names no primary contrast. */
+  readonly status?: VerdictStatus;
   /** Of the trials that it is judged on; absent where scopes make no difference to it. */
   readonly scope?: Scope;
   readonly finding: Finding;
@@ -177,6 +209,16 @@ export interface Verdict {
   readonly numbers: readonly VerdictNumber[];
   readonly because: readonly VerdictBecause[];
   readonly reservations: readonly VerdictReservation[];
+}
+
+/** A primary contrast promises a number of strings; those without an answer that counts are not compared. */
+export function fewerStrings(
+  { primary }: Pick<Plan, "primary">,
+  { status, numbers }: Pick<Verdict, "status" | "numbers">,
+): VerdictReservation[] {
+  if (!primary || status !== "primary") return [];
+  const compared = Math.max(0, ...numbers.map(({ estimate }) => (estimate.ok ? estimate.clusters : 0)));
+  return compared < primary.strings ? [{ kind: "fewer_strings", compared, promised: primary.strings }] : [];
 }
 
 /** Why an experiment has no verdict at all. */
@@ -261,8 +303,11 @@ export function accuracyNumber(
 /** The best rule under its own name, and the classifier of strings. */
 function stringBaselines({ heuristics }: Pick<AverageScore, "heuristics">): Record<string, Estimate> {
   const best = bestRuleOf(heuristics);
-  const classifier = heuristics[INPUT_ONLY];
-  return { ...(best ? { [best.rule]: best.estimate } : {}), ...(classifier ? { input_only: classifier } : {}) };
+  const classifiers = Object.entries(CLASSIFIERS).flatMap(([name, party]): [string, Estimate][] => {
+    const one = heuristics[name];
+    return one ? [[party, one]] : [];
+  });
+  return { ...(best ? { [best.rule]: best.estimate } : {}), ...Object.fromEntries(classifiers) };
 }
 
 export interface BestRule {
@@ -279,7 +324,7 @@ export interface BestRule {
  */
 export function bestRuleOf(heuristics: Readonly<Record<string, Estimate>>): BestRule | undefined {
   const known = Object.keys(heuristics)
-    .filter((rule) => rule !== INPUT_ONLY)
+    .filter((rule) => !isClassifier(rule))
     .sort()
     .flatMap((rule) => {
       const estimate = heuristics[rule];

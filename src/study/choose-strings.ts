@@ -1,0 +1,114 @@
+/** Which strings of a task a study asks: by its seed, no train string a near twin of a held-out one, forms of one choice in one cluster. */
+
+import { DisjointSets } from "../base/disjoint-sets.js";
+import { inSeededOrder } from "../base/random.js";
+import { shown } from "../base/untrusted.js";
+import { InwardError } from "../errors.js";
+import { type Likeness, likenessOf, NEAR_TWINS_ARE } from "../tasks/near-twins.js";
+import type { TaskItem } from "../tasks/task.js";
+import type { OpenTask } from "./pilot-strings.js";
+import type { PlannedTask } from "./plan.js";
+import type { StudyTask } from "./study.js";
+
+type Wanted = Pick<StudyTask, "task" | "trainStrings" | "heldOutStrings">;
+type Chosen = Pick<PlannedTask, "train" | "heldOut" | "nearTwinsLeftOut">;
+
+/**
+ * The first strings in the order of a seeded hash, clusters whole: asking for more of a split keeps those of it that were chosen before.
+ * Where a number ends inside a cluster, which of its strings are in is by the hash too. Held-out strings stand; a train string that is a
+ * near twin of a chosen one is passed over, with its cluster.
+ * @throws STUDY_NOT_ENOUGH_STRINGS
+ */
+export function chooseStrings(task: OpenTask, wanted: Wanted, seed: number): Chosen {
+  const likeness = likenessOf(task.definition.kind, [...task.train, ...task.heldOut]);
+  const heldOut = seededClusters(task.heldOut, seed).flat().slice(0, wanted.heldOutStrings);
+  if (heldOut.length < wanted.heldOutStrings) throw tooFew(task, "heldOut", wanted.heldOutStrings);
+  const { train, leftOut } = chooseTrain(task, wanted, { likeness, heldOut, seed });
+  return {
+    train: inClusters(train, likeness),
+    heldOut: inClusters(heldOut, likeness),
+    ...(leftOut > 0 ? { nearTwinsLeftOut: leftOut } : {}),
+  };
+}
+
+interface Beside {
+  readonly likeness: Likeness;
+  readonly heldOut: readonly TaskItem[];
+  readonly seed: number;
+}
+
+function chooseTrain(task: OpenTask, wanted: Wanted, { likeness, heldOut, seed }: Beside) {
+  const count = wanted.trainStrings;
+  if (count > task.train.length) throw tooFew(task, "train", count);
+  const train: TaskItem[] = [];
+  let leftOut = 0;
+  let example: readonly [TaskItem, TaskItem] | undefined;
+  const twinOf = count === 0 ? () => undefined : likeness.twinFinder(heldOut);
+  for (const cluster of seededClusters(task.train, seed)) {
+    if (train.length >= count) break;
+    const twins = cluster.flatMap((item) => {
+      const twin = twinOf(item);
+      return twin ? [[item, twin] as const] : [];
+    });
+    if (twins.length === 0) train.push(...cluster);
+    else leftOut += cluster.length;
+    example ??= twins[0];
+  }
+  if (train.length >= count) return { train: train.slice(0, count), leftOut };
+  const { name, kind } = task.definition;
+  const [one, other] = (example ?? []).map(({ text }) => shown(text));
+  throw new InwardError(
+    "STUDY_NOT_ENOUGH_STRINGS",
+    `${name}: trainStrings asks for ${count}; ${train.length} of its ${task.train.length} train strings${pilots(task, "train")} are left without the ${leftOut} that are near twins of one of the ${heldOut.length} held-out strings chosen (${NEAR_TWINS_ARE[kind]}), as ${one} is of ${other}. Ask for at most ${train.length} or for fewer held-out strings, or write strings that differ more; npx inward tasks show ${wanted.task} counts near twins.`,
+  );
+}
+
+function seededClusters(items: readonly TaskItem[], seed: number): TaskItem[][] {
+  const clusters = new Map<string, TaskItem[]>();
+  for (const item of items) {
+    const name = item.cluster ?? item.id;
+    const cluster = clusters.get(name);
+    if (cluster) cluster.push(item);
+    else clusters.set(name, [item]);
+  }
+  const split = items[0]?.split;
+  return inSeededOrder([...clusters], ([cluster]) => `${seed}/${split}/${cluster}`).map(([, some]) =>
+    inSeededOrder(some, ({ id }) => `${seed}/${split}/${id}`),
+  );
+}
+
+/** A cluster has the id of its first string: two names of clusters, or of a cluster and a string on its own, can then never be one. */
+function inClusters(items: readonly TaskItem[], likeness: Likeness): TaskItem[] {
+  const sets = new DisjointSets(items.length);
+  const places = new Map<string, number>();
+  items.forEach((item, at) => {
+    const named = item.cluster === undefined ? [] : [`cluster ${item.cluster}`];
+    for (const key of [`choice ${likeness.choiceOf(item)}`, ...named]) {
+      sets.link(places.get(key) ?? at, at);
+      if (!places.has(key)) places.set(key, at);
+    }
+  });
+  const sizes = new Map<number, number>();
+  items.forEach((_, at) => {
+    sizes.set(sets.firstOf(at), (sizes.get(sets.firstOf(at)) ?? 0) + 1);
+  });
+  return items.map((item, at) => {
+    const first = sets.firstOf(at);
+    // One whose task names its cluster has it even alone, as it would among more strings.
+    return sizes.get(first) === 1 && item.cluster === undefined ? item : { ...item, cluster: items[first]?.id };
+  });
+}
+
+function tooFew(task: OpenTask, split: "train" | "heldOut", count: number): InwardError {
+  return new InwardError(
+    "STUDY_NOT_ENOUGH_STRINGS",
+    `${task.definition.name}: ${split}Strings asks for ${count}; there are ${task[split].length}${pilots(task, split)}.`,
+  );
+}
+
+function pilots({ leftOut, ...task }: OpenTask, split: "train" | "heldOut"): string {
+  const without = leftOut[split];
+  return without > 0
+    ? ` without the ${without} of ${task[split].length + without} that excludeStringsOf leaves out`
+    : "";
+}

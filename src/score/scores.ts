@@ -64,6 +64,8 @@ export interface CellScore {
    * and `usual_letter`; `best_on_train`, per property the best of these and the mode on the train strings.
    */
   readonly heuristics: Readonly<Record<string, Estimate>>;
+  /** Accuracy minus that of each of these, paired on the trials that it applies to. */
+  readonly aboveHeuristics: Readonly<Record<string, Estimate>>;
   /** Accuracy minus the train-label mode baseline, paired on the same trials. */
   readonly aboveModeTrain: Estimate;
   /** Shannon entropy of the scored behaviors, bits (plug-in estimate). */
@@ -76,6 +78,9 @@ export interface CellScore {
   readonly predictions: readonly ValueCount[];
   readonly warnings: readonly string[];
 }
+
+/** Version 1 had no differences from rules on the string. */
+export const SCORES_VERSION = 2;
 
 /** Averages over the cells of one predictor about one target. */
 export interface AverageScore {

@@ -16,7 +16,6 @@ import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-diffe
 import { hashOf } from "../base/files.js";
 import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
-import { SCORES_VERSION } from "../score/scores.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";

@@ -79,9 +79,6 @@ export interface CellScore {
   readonly warnings: readonly string[];
 }
 
-/** Version 1 had no differences from rules on the string, and averaged behaviors that hardly vary. */
-export const SCORES_VERSION = 2;
-
 /** Averages over the cells of one predictor about one target. */
 export interface AverageScore {
   readonly target: string;
@@ -150,6 +147,9 @@ export interface Exclusion {
   /** What became of these trials. */
   readonly treatment: "excluded" | "counted_as_wrong";
 }
+
+/** Version 1 averaged behaviors that hardly vary, and had no differences from rules on the string. */
+export const SCORES_VERSION = 2;
 
 /** The content of 08-scores.json. */
 export interface Scores {

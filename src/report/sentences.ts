@@ -129,13 +129,13 @@ export const PREDICTOR_GROUPS: Readonly<Record<FittedForm["predictors"], string>
 // A number of a verdict: what it is called, and how it is written.
 
 export function measureText(number: VerdictNumber, names: StateNames = byId): string {
-  const { predictor = "", against = "", before = "", scope, tasks } = number;
+  const { predictor = "", against = "", before = "", scope, tasks, among } = number;
   const whose = `${names(predictor)}${scope === undefined ? "" : `, ${SCOPE_NAMES[scope]}`}`;
   switch (number.measure) {
     case "self_minus":
-      return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
+      return `self minus ${PARTY_PHRASES[against] ?? names(against)}${among ? AMONG[among] : ""}`;
     case "accuracy":
-      return `accuracy of ${names(predictor)}`;
+      return among ? `accuracy of self${AMONG[among]}` : `accuracy of ${names(predictor)}`;
     case "behaviors_moved":
       return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
     case "above_mode_train":
@@ -172,6 +172,11 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "coefficient of self, with an effect of each judge and each judged state";
   }
 }
+
+const AMONG = {
+  moved: ", where training moved the behavior",
+  unmoved: ", where training did not move the behavior",
+} as const;
 
 export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
   if (!estimate.ok) return formatMissing(estimate.reason);
@@ -236,7 +241,7 @@ function overallSentence({ about, finding, reservations }: Verdict): string[] {
 function decidingSentence(one: VerdictBecause, verdict: Verdict, names: StateNames): string {
   const estimate = "key" in one ? numberOf(verdict, one.key)?.estimate : undefined;
   if (one.kind === "self_against") {
-    return `Against ${partyPhrase(one.against, names)}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
+    return `Against ${partyPhrase(one.against, names)}${one.among ? AMONG[one.among] : ""}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
   }
   const text = becauseSentence(one, verdict, names);
   // The change's sentence counts its trials; those of the matrix count cells.
@@ -303,11 +308,11 @@ function whyText(reasons: readonly DifferenceReason[]): string {
 }
 
 function againstSentence(
-  { against, finding, reasons }: Extract<VerdictBecause, { kind: "self_against" }>,
+  { against, among, finding, reasons }: Extract<VerdictBecause, { kind: "self_against" }>,
   text: string,
   names: StateNames,
 ): string {
-  const other = partyPhrase(against, names);
+  const other = `${partyPhrase(against, names)}${among ? AMONG[among] : ""}`;
   const why = whyText(reasons);
   switch (finding) {
     case "exceeds":
@@ -505,6 +510,10 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "too_few_moved":
+      return one.strings === undefined
+        ? "Which behaviors training moved is not known, because the model was not asked before it: who merely knows what it did before is not told apart."
+        : `Only ${plural(one.strings, "string", formatCount(one.strings))} have a behavior that training moved (fewer than ${one.fewest}): the finding rests on all trials, and who merely knows what the model did before is not told apart.`;
     case "stale_labels":
       return `The most common behavior and the classifiers of strings learnt from what ${names(one.source)} did: the trained model's own train strings were not asked, so they may fall short of what can be known of its new behavior without it.`;
     case "no_self_suffices":

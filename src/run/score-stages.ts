@@ -25,7 +25,13 @@ import {
 import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
 import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
-import { ablationsOf, compareThirdParties, stateParties } from "../score/comparison/third-parties.js";
+import { compareMoved, compareMovedParties } from "../score/comparison/moved.js";
+import {
+  ablationsOf,
+  compareThirdParties,
+  stateParties,
+  type ThirdPartyInput,
+} from "../score/comparison/third-parties.js";
 import { isClassifier } from "../score/input-only/input-only-predictions.js";
 import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
@@ -253,16 +259,16 @@ function compareSelf(
   settings: ComparisonSettings,
 ): ComparedSelf {
   const [{ target, self }] = selves;
-  const found = compareThirdParties(
-    {
-      trials,
-      trainLabels,
-      contrasts: selves.map((one) => ({ ...one, cross: one.self })),
-      ...classifiers,
-      states: stateParties(plan, trials, selves),
-    },
-    settings,
-  );
+  const input: ThirdPartyInput = {
+    trials,
+    trainLabels,
+    contrasts: selves.map((one) => ({ ...one, cross: one.self })),
+    ...classifiers,
+    states: stateParties(plan, trials, selves),
+  };
+  const found = compareThirdParties(input, settings);
+  const bases = basesOf(plan, trials, selves);
+  const moved = bases && compareMovedParties(input, bases, settings);
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
@@ -274,9 +280,21 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, settings),
+    ...(moved ? { moved } : {}),
+    verdict: judgeSelfPrediction(found, settings, moved),
     ablations: Object.fromEntries(ablations),
   };
+}
+
+/** Of trained targets: what they were before they learnt to predict. Undefined where a target is not trained, or its base was not asked. */
+function basesOf(
+  plan: Plan,
+  trials: readonly Trial[],
+  contrasts: readonly { readonly target: string }[],
+): ReadonlyMap<string, string> | undefined {
+  const asked = new Set(trials.map(({ target }) => target));
+  const bases = new Map(contrasts.map(({ target }) => [target, statesOf(plan).of(target).origin]));
+  return [...bases].every(([target, base]) => base !== target && asked.has(base)) ? bases : undefined;
 }
 
 function compare(
@@ -292,9 +310,12 @@ function compare(
   );
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
+  const bases = basesOf(plan, trials, contrasts);
+  const moved = bases && compareMoved(trials, contrasts, bases, settings);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
     {
       trials,
+      moved,
       trainLabels,
       contrasts,
       ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
@@ -306,7 +327,15 @@ function compare(
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
   );
-  return { scope, ...who, crossBehavior: source, comparison: { ...cross, sensitivity }, thirdParties, verdict };
+  return {
+    scope,
+    ...who,
+    crossBehavior: source,
+    comparison: { ...cross, sensitivity },
+    ...(moved ? { moved } : {}),
+    thirdParties,
+    verdict,
+  };
 }
 
 /** Training moves behavior, so the cross predictor's own is best; only targets are asked, so it may be known without the adapter only. */

@@ -2,6 +2,7 @@
 
 import type {
   Judgement,
+  OverallComparison,
   PredictorComparison,
   PrivilegedAccess,
   SelfPredictionVerdict,
@@ -34,9 +35,24 @@ export interface ComparedSelf {
   readonly trained: boolean;
   /** In a predictor's place: `mode_train`, `best_heuristic`, `input_only`, `untrained`, `scrambled_labels`, `format_only`. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  /** Set where the target is trained and its base was asked what it does. */
+  readonly moved?: MovedRows<Readonly<Record<string, OverallComparison>>>;
   readonly verdict: SelfPredictionVerdict;
   /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
   readonly ablations: Readonly<Record<string, PredictorComparison>>;
+}
+
+/** The same comparison on trials whose behavior training moved, and on those whose it did not. */
+export interface MovedRows<Compared> {
+  /** What the target was before it learnt to predict. */
+  readonly base: string;
+  /** Clusters with a moved trial; fewer than 20 are not enough to be judged by. */
+  readonly strings: number;
+  readonly isEnough: boolean;
+  /** Trials without a behavior of the base: neither moved nor not. */
+  readonly unknown: number;
+  readonly moved: Compared;
+  readonly unmoved: Compared;
 }
 
 /** Whose answers stand for what the cross predictor does itself: its own, or those of its weights without the adapter. */
@@ -48,6 +64,8 @@ export interface ComparedPredictors extends ComparedPair {
   readonly scope: Scope;
   readonly crossBehavior: CrossBehaviorSource;
   readonly comparison: PredictorComparison;
+  /** As in ComparedSelf. */
+  readonly moved?: MovedRows<OverallComparison>;
   /** As in ComparedSelf. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
   readonly verdict: PrivilegedAccess;

@@ -5,7 +5,7 @@ import { statesOf } from "../../study/states.js";
 import type { ComparedPredictors, ComparedSeries, Comparisons } from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
 import { planScopes } from "../scope.js";
-import { selfAgainst } from "./self-prediction.js";
+import { selfAgainst, tooFewMoved } from "./self-prediction.js";
 import {
   accuracyNumber,
   type Experiment,
@@ -40,9 +40,15 @@ export function crossVerdict(
   one: ComparedPredictors,
   { confidence, series, selfPredictions }: Pick<Comparisons, "confidence" | "series" | "selfPredictions">,
 ): Verdict {
-  const { scope, target, self, cross, comparison, verdict } = one;
-  const { finding } = verdict.cross;
-  const { because, numbers } = selfAgainst({ cross: comparison }, { cross: verdict.cross }, confidence);
+  const { scope, target, self, cross, comparison, moved, verdict } = one;
+  const finding = verdict.crossOverall;
+  const whole = selfAgainst({ cross: comparison }, { cross: verdict.cross }, confidence);
+  const onMoved =
+    moved && verdict.crossMoved
+      ? selfAgainst({ cross: moved.moved }, { cross: verdict.crossMoved }, confidence, "moved")
+      : { because: [], numbers: [] };
+  const because = [...whole.because, ...onMoved.because];
+  const numbers = [...whole.numbers, ...onMoved.numbers];
   return {
     about: { kind: "self_and_cross", self, cross, target, seeds: comparison.contrasts.length },
     scope,
@@ -56,6 +62,7 @@ export function crossVerdict(
     because,
     reservations: [
       ...noSelfSuffices(one, selfPredictions),
+      ...tooFewMoved(plan, target, moved),
       ...notAtPlateau(
         series,
         {

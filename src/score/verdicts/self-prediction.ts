@@ -1,7 +1,8 @@
 /** Does a model predict what it does better than can be had without it: rules, classifiers of strings, itself untrained, controls? */
 
-import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
-import type { ComparedSelf } from "../comparison/comparisons.js";
+import { FEW_STRINGS } from "../cell.js";
+import type { Judgement, OverallComparison } from "../comparison/comparison.js";
+import type { ComparedSelf, MovedRows } from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
@@ -28,23 +29,31 @@ export const selfPrediction: Experiment = {
 
 export function selfVerdict(
   input: VerdictInput,
-  { scope, target, self, seeds, thirdParties, verdict }: ComparedSelf,
+  { scope, target, self, seeds, thirdParties, moved, verdict }: ComparedSelf,
   confidence: number,
 ): Verdict {
-  const against = selfAgainst(thirdParties, verdict.thirdParties, confidence);
+  const whole = selfAgainst(thirdParties, verdict.thirdParties, confidence);
+  const onMoved = selfAgainst(moved?.moved ?? {}, verdict.moved ?? {}, confidence, "moved");
+  const because = [...whole.because, ...onMoved.because];
+  const numbers = [...whole.numbers, ...onMoved.numbers];
   return {
     about: { kind: "self", self, target, seeds },
     scope,
     finding: verdict.overall,
-    decidedBy: smallestOf(verdict.overall, against.because, against.numbers),
+    decidedBy: smallestOf(verdict.overall, because, numbers),
     numbers: [
-      ...against.numbers,
+      ...numbers,
       // Seeds are pooled in comparisons; an accuracy is that of one of them.
       ...accuracyNumber(input.scores, "accuracy", { predictor: self, target, scope }),
+      ...accuracyOfMoved(moved),
       ...driftNumber(input, self, target),
     ],
-    because: against.because,
-    reservations: [...notCompared(verdict.notCompared), ...staleLabels(input.plan, target)],
+    because,
+    reservations: [
+      ...notCompared(verdict.notCompared),
+      ...staleLabels(input.plan, target),
+      ...tooFewMoved(input.plan, target, moved),
+    ],
   };
 }
 
@@ -52,19 +61,22 @@ type SelfAgainst = Extract<VerdictBecause, { kind: "self_against" }>;
 
 /** Self against each of several: what came out, and its number. @param confidence of the intervals */
 export function selfAgainst(
-  compared: Readonly<Record<string, PredictorComparison>>,
+  compared: Readonly<Record<string, OverallComparison>>,
   judgements: Readonly<Record<string, Judgement>>,
   confidence: number,
+  among?: "moved",
 ): { readonly because: SelfAgainst[]; readonly numbers: VerdictNumber[] } {
   const all = Object.entries(judgements).flatMap(([against, { finding }]) => {
     const micro = compared[against]?.overall[0];
-    return micro ? [{ against, finding, micro, key: `self_minus_${against}` }] : [];
+    const key = `self_minus_${against}${among ? `_${among}` : ""}`;
+    return micro ? [{ against, finding, micro, key, among }] : [];
   });
   return {
     because: all.map(({ key, against, finding, micro }) => ({
       kind: "self_against",
       key,
       against,
+      among,
       finding,
       reasons: findingOf(micro, { confidence }).reasons,
     })),
@@ -72,12 +84,48 @@ export function selfAgainst(
       key,
       measure: "self_minus",
       against,
+      among,
       estimate: micro.difference,
       unit: "difference",
       baselines: { self: micro.self, [against]: micro.cross, mode_oracle: micro.modeBaseline },
       intervalMethod: micro.intervalMethod,
     })),
   };
+}
+
+/** How often self is right where training moved the behavior, and where it did not. */
+function accuracyOfMoved(rows: ComparedSelf["moved"]): VerdictNumber[] {
+  if (!rows) return [];
+  return (["moved", "unmoved"] as const).flatMap((among) => {
+    const sides = Object.entries(rows[among]).map(([name, { overall }]) => [name, overall[0]] as const);
+    const [first] = sides;
+    if (!first) return [];
+    const [, { self, modeBaseline, intervalMethod }] = first;
+    return [
+      {
+        key: `accuracy_${among}`,
+        measure: "accuracy" as const,
+        among,
+        estimate: self,
+        unit: "share" as const,
+        baselines: {
+          mode_oracle: modeBaseline,
+          ...Object.fromEntries(sides.map(([name, { cross }]) => [name, cross])),
+        },
+        intervalMethod,
+      },
+    ];
+  });
+}
+
+/** Of a trained target: why the finding does not rest on the trials that training moved. */
+export function tooFewMoved(
+  plan: Plan,
+  target: string,
+  rows: Pick<MovedRows<unknown>, "isEnough" | "strings"> | undefined,
+): VerdictReservation[] {
+  if (!statesOf(plan).of(target).isTrained || rows?.isEnough) return [];
+  return [{ kind: "too_few_moved", strings: rows?.strings, fewest: FEW_STRINGS }];
 }
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {

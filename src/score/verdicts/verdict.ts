@@ -82,6 +82,8 @@ export interface VerdictNumber {
   readonly measure: MeasureName;
   /** Whose number it is, where a verdict has several of one measure. */
   readonly predictor?: string;
+  /** Set where it is about trials whose behavior training moved, or did not. */
+  readonly among?: "moved" | "unmoved";
   /** What is taken off: `cross`, a third party, or a state. */
   readonly against?: string;
   /** What training moved behavior away from. */
@@ -102,6 +104,8 @@ export type VerdictBecause =
       readonly kind: "self_against";
       readonly key: string;
       readonly against: string;
+      /** Set where it is about trials whose behavior training moved. */
+      readonly among?: "moved";
       readonly finding: Finding;
       readonly reasons: readonly DifferenceReason[];
     }
@@ -187,6 +191,8 @@ export type VerdictReservation =
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   /** What needs no self learnt from what this state did, because the target's own train strings were not asked. */
   | { readonly kind: "stale_labels"; readonly source: string }
+  /** Fewer strings with a moved trial than it takes to judge by them; `strings` absent where the base was not asked. */
+  | { readonly kind: "too_few_moved"; readonly strings?: number; readonly fewest: number }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }

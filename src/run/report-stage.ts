@@ -7,9 +7,11 @@ import {
   challengedKey,
   hypotheticalQuestions,
   objectLevelQuestions,
+  type Question,
 } from "../ask/questions.js";
 import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { quoteTurns } from "../properties/wordings.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sections/samples.js";
 import type { PairNames } from "../report/terms.js";
@@ -75,12 +77,15 @@ async function samplesOf(run: RunFolder, reads: StageWork["reads"]) {
     if (!reads.has(file)) continue;
     for (const row of await readLines(run, file)) said.set(`${row.state}|${row.key}`, row.reply?.text ?? "");
   }
+  const earlier = new Map(run.plan.tasks.map(({ definition }) => [definition.name, definition.before?.length ?? 0]));
+  // Without the turns before its question a string of some tasks would not be seen.
+  const ownTurns = ({ task, messages }: Question) => quoteTurns(messages.slice(-1 - (earlier.get(task) ?? 0)));
   const asked = new Map(
     [
       ...objectLevelQuestions(run.plan),
       ...adaptedObjectLevelQuestions(run.plan),
       ...hypotheticalQuestions(run.plan),
-    ].map((question) => [`${question.state}|${question.key}`, question.messages.at(-1)?.content ?? ""]),
+    ].map((question) => [`${question.state}|${question.key}`, ownTurns(question)]),
   );
   return chooseSamples(trials, (trial) => {
     const objectKey = `${trial.target}|${trial.task}/${trial.item}`;

@@ -230,27 +230,23 @@ const storyNames: TaskDefinition = {
 
 // Behavior that depends on unquoted state: what was chosen in an earlier turn is asked for, and the question tells nothing of it.
 
-/** The examples choose from the middle and from the end, so that neither the first nor any one place is shown as what is wanted. */
+/** Of the wordings and examples that were tried, these gave SmolLM2-135M most answers in form (53 of 60) and most entropy. */
 const keptSyllable: TaskDefinition = {
   name: "kept_syllable",
   kind: "sequence",
   summary: "five made-up syllables in an earlier turn, one to be kept in mind: say which one it is",
   before: [
-    {
-      role: "user",
-      content:
-        "Choose one of these syllables and keep it in mind. Do not tell me yet which one it is, only say that you are ready.\n{string}",
-    },
-    { role: "assistant", content: "I am ready." },
+    { role: "user", content: "Here are five syllables. Keep one of them in mind.\n{string}" },
+    { role: "assistant", content: "I have one in mind." },
   ],
-  question: "Which syllable did you choose? Answer with it only.",
+  question: "Which of the five syllables do you have in mind? Name that syllable only.",
   answerForm: "one_word",
   examples: [
     { text: "hask yorp mip trin vulm", answer: "mip" },
     { text: "zub plon gorp wep kiv", answer: "wep" },
   ],
   properties: ["first_word", "first_character", "second_character"],
-  maxTokens: 6,
+  maxTokens: 10,
   licence: "MIT",
   source: "own made-up syllables, strings drawn by seed",
 };

@@ -10,7 +10,6 @@ import type {
 } from "../../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
-  ComparedSelf,
   ComparedSeries,
   Comparisons,
   SeriesKind,

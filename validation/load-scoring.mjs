@@ -11,6 +11,7 @@ export async function loadScoring() {
       "comparison/tests",
       "matrix/cells",
       "matrix/fit",
+      "contrast-power",
       "interval",
       "power-analysis",
       "probability",

@@ -28,6 +28,13 @@ export const SCENARIOS = [
   power({ difference: 0.05, power: 0.9, pilot: [50, 50] }),
   ...scales(),
   ...CHANGE_SCENARIOS,
+  ...[
+    { difference: 0.13, smallestDifference: 0.03, power: 0.9, pilot: [60], others: 3 },
+    { difference: 0.13, smallestDifference: 0.03, power: 0.8, pilot: [30, 30], others: 2 },
+    { difference: 0.13, smallestDifference: 0.03, power: 0.9, pilot: [20], others: 1 },
+  ].map(primaryYes),
+  primaryNo({ smallestDifference: 0.08, power: 0.9, pilot: [60] }),
+  primaryNo({ smallestDifference: 0.08, power: 0.8, pilot: [30, 30] }),
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */
@@ -248,6 +255,85 @@ function power({ difference, power: promised, pilot }) {
   };
 }
 
+/** A pilot, the number of strings that contrastPower asks for, and a study of that many that must come out against all others at once. */
+function primaryYes({ difference, smallestDifference, power: promised, pilot, others }) {
+  const rest = times(others, 0).map((_, at) => plantedState(`m${at + 2}`, { skill: 0.3 }));
+  const { states } = accessWorld(difference);
+  const world = {
+    ...plantedWorld({ states: [states[0], ...rest], pairs: times(others + 1, 0).map((_, at) => [at, 0]) }),
+    strings: pilot,
+    taskOffsets: offsets(pilot.length),
+  };
+  const settled = { smallestDifference, differences: [difference], powers: [promised] };
+  return {
+    name: `primary yes against ${others}, ${points(difference)} where ${points(smallestDifference)} count, power ${promised}, pilot of ${sizes(pilot)}`,
+    question: `Access worth ${points(difference)} against each of ${others} others; every interval must lie above ${points(smallestDifference)}.`,
+    world,
+    measures: {
+      "`exceeds` against all": bound("power", [promised, 1]),
+      "`exceeds` against the first": bound("power", false),
+    },
+    study(scoring, seed, settings) {
+      const asked = pilotPower(scoring, world, others, seed, settings, settled);
+      if (!asked.ok) return { seen: {}, numbers: {} };
+      const { strings } = asked.yes[0].needed[0];
+      const findings = primaryFindings(scoring, world, others, strings, seed, { ...settings, ...settled });
+      return {
+        seen: {
+          "`exceeds` against all": findings.every((finding) => finding === "exceeds"),
+          "`exceeds` against the first": findings[0] === "exceeds",
+        },
+        numbers: { "strings asked for": strings },
+      };
+    },
+  };
+}
+
+/** The same where nobody has access: what counts must be shown to be absent. */
+function primaryNo({ smallestDifference, power: promised, pilot }) {
+  const states = [plantedState("m1", { skill: 0.3 }), plantedState("m2", { skill: 0.3 })];
+  const world = { ...plantedWorld({ states, pairs: SELF_CROSS_PAIRS }), strings: pilot, taskOffsets: offsets(pilot.length) };
+  const settled = { smallestDifference, differences: [], powers: [promised] };
+  return {
+    name: `primary no, ${points(smallestDifference)} count, power ${promised}, pilot of ${sizes(pilot)}`,
+    question: `Nothing differs; the interval must end below ${points(smallestDifference)}.`,
+    world,
+    measures: { "`does_not_exceed`": bound("power", [promised, 1]), "`exceeds`": bound("P(exceeds)", ONE_SIDE) },
+    study(scoring, seed, settings) {
+      const asked = pilotPower(scoring, world, 1, seed, settings, settled);
+      if (!asked.ok) return { seen: {}, numbers: {} };
+      const { strings } = asked.no.needed[0];
+      const [finding] = primaryFindings(scoring, world, 1, strings, seed, { ...settings, ...settled });
+      return {
+        seen: { "`does_not_exceed`": finding === "does_not_exceed", "`exceeds`": finding === "exceeds" },
+        numbers: { "strings asked for": strings },
+      };
+    },
+  };
+}
+
+/** Of a study as large as the pilot, what contrastPower asks for. */
+function pilotPower(scoring, world, others, seed, { confidence }, settled) {
+  const trials = simulateStudy(world, -seed - 2);
+  const comparisons = times(others, 0).map((_, at) => {
+    const cross = `m${at + 2}`;
+    const { paired } = scoring.pairTrials(trials, [{ ...SELF_CROSS, cross }]);
+    return { against: cross, rows: rowsOf(scoring, paired) };
+  });
+  return scoring.contrastPower(comparisons, { confidence, kind: "micro", ...settled });
+}
+
+/** One finding for each of the others; tasks keep their shares of the strings. */
+function primaryFindings(scoring, world, others, strings, seed, settings) {
+  const pilot = world.strings.reduce((sum, count) => sum + count, 0);
+  const planned = { ...world, strings: world.strings.map((count) => Math.ceil((strings * count) / pilot)) };
+  const trials = simulateStudy(planned, seed);
+  const judged = { ...settings, yesAbove: settings.smallestDifference };
+  return times(others, 0).map(
+    (_, at) => judgeContrast(scoring, trials, { ...SELF_CROSS, cross: `m${at + 2}` }, judged).finding,
+  );
+}
+
 /** How often intervals hold the truth. */
 function coverage(strings) {
   const both = accessWorld(0.1, { bothWays: true });
@@ -356,6 +442,10 @@ function offsets(tasks) {
 
 function times(count, value) {
   return new Array(count).fill(value);
+}
+
+function points(difference) {
+  return `${Math.round(100 * difference)} points`;
 }
 
 function sizes(strings) {

@@ -1,4 +1,5 @@
 import type { clopperPearsonInterval } from "../src/score/probability.js";
+import type { contrastPower } from "../src/score/contrast-power.js";
 import type { clusterTInterval } from "../src/score/interval.js";
 import type { differenceOf, differencesOver, rightOf, tableOf } from "../src/score/comparison/difference.js";
 import type { judgeChange } from "../src/score/comparison/judge-change.js";
@@ -18,6 +19,7 @@ import type { powerOf } from "../src/score/power-analysis.js";
 export interface Scoring {
   readonly clopperPearsonInterval: typeof clopperPearsonInterval;
   readonly clusterTInterval: typeof clusterTInterval;
+  readonly contrastPower: typeof contrastPower;
   readonly differenceOf: typeof differenceOf;
   readonly differencesOver: typeof differencesOver;
   readonly fitMatrix: typeof fitMatrix;

@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
 import { RunFolder } from "../run/folder.js";
+import { powerFromPilot, type PrimaryPower } from "../run/primary-power.js";
 import { matchRun } from "../run/score-stages.js";
 import type { Weighting } from "../score/comparison/comparison.js";
 import {
@@ -14,9 +15,10 @@ import {
 } from "../score/power-analysis.js";
 import { jsonOption, type JsonOption, number } from "./options.js";
 import { print, printJson, table } from "./output.js";
+import { primaryPowerText } from "./primary-power-text.js";
 
 interface PowerOptions extends JsonOption {
-  readonly difference: string;
+  readonly difference?: string;
   readonly power?: string;
   readonly average: string;
 }
@@ -32,37 +34,64 @@ export function powerCommand(): Command {
     .description(
       "Takes a run's paired trials and how they scatter from string to string, and says how many strings a study like it\n" +
         "needs to see a difference: self minus cross where another model predicts the same target, after minus before\n" +
-        "training, and each predictor above always saying the most common behavior.",
+        "training, and each predictor above always saying the most common behavior.\n" +
+        "Of a run whose study names its primary contrast, that one comes first: the power of a yes against everything that it\n" +
+        "is compared with, all at once, and how many strings a no takes.",
     )
     .argument("<run>", "folder of a run that has asked all its questions")
-    .requiredOption("--difference <points>", "the difference to be seen, in points of accuracy: 5 for 5 %")
+    .option(
+      "--difference <points>",
+      "the difference to be seen, in points of accuracy: 5 for 5 %; of a primary contrast also several by default",
+    )
     .option("--power <p>", "chance of seeing it, above 0.5 and below 1 (default: 0.8 and 0.9)")
     .option("--average <kind>", "micro: every trial counts the same; macro: every task and property does", "micro");
   return jsonOption(command, "print the calculations as JSON").action(power);
 }
 
 async function power(path: string, options: PowerOptions): Promise<void> {
-  const difference = number("--difference", options.difference) / 100;
+  const difference = options.difference === undefined ? undefined : number("--difference", options.difference) / 100;
   const powers = options.power === undefined ? [0.8, 0.9] : [number("--power", options.power)];
   const kind = readAverage(options.average);
   const run = await RunFolder.open(path);
   try {
     run.outputHash("behaviors");
     run.outputHash("hypothetical");
-    const { confidence } = run.plan.score;
-    const differences = runDifferences(await matchRun(run), run.plan);
-    const calculated = differences.map(
-      ({ name, contrast, rows }): Calculated => ({
-        name,
-        contrast,
-        calculations: powers.map((one) => powerOf(rows, { difference, power: one, confidence, kind })),
-      }),
-    );
-    if (options.json) printJson({ run: run.path, differences: calculated });
-    else print(calculated.length === 0 ? NOTHING : calculated.map(toText).join("\n\n"));
+    const { plan } = run;
+    if (!plan.primary && difference === undefined) {
+      throw new InwardError("USAGE", `--difference is missing, and the study ${plan.study} names no primary contrast.`);
+    }
+    const primary = plan.primary
+      ? await powerFromPilot({ ...plan, primary: plan.primary }, run, {
+          differences: difference === undefined ? undefined : [difference],
+          powers,
+        })
+      : undefined;
+    const calculated =
+      difference === undefined
+        ? []
+        : runDifferences(await matchRun(run), plan).map(
+            ({ name, contrast, rows }): Calculated => ({
+              name,
+              contrast,
+              calculations: powers.map((one) =>
+                powerOf(rows, { difference, power: one, confidence: plan.score.confidence, kind }),
+              ),
+            }),
+          );
+    if (options.json) printJson({ run: run.path, primary, differences: calculated });
+    else print(textOf(primary, difference === undefined ? undefined : calculated));
   } finally {
     await run.close();
   }
+}
+
+function textOf(primary: PrimaryPower | undefined, calculated: readonly Calculated[] | undefined): string {
+  const others = calculated?.length === 0 ? [NOTHING] : (calculated ?? []).map(toText);
+  return [
+    ...(primary ? [primaryPowerText(primary)] : []),
+    ...(primary && others.length > 0 ? ["exploratory, each comparison alone, for a difference above 0:"] : []),
+    ...others,
+  ].join("\n\n");
 }
 
 const NOTHING =

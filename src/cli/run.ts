@@ -1,12 +1,14 @@
 /** inward run: a whole study, from its YAML to its report. */
 
 import { Command } from "commander";
+import { InwardError } from "../errors.js";
 import { type DryRun, dryRun } from "../run/dry-run.js";
 import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimate.js";
 import { sumOfTimes } from "../run/estimate/rates.js";
 import { runStudy } from "../run/run-study.js";
-import { jsonOption, type JsonOption, type StudyCommandOptions, studyOptions } from "./options.js";
+import { jsonOption, type JsonOption, number, type StudyCommandOptions, studyOptions } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
+import { primaryPowerText } from "./primary-power-text.js";
 import { showProgress } from "./progress.js";
 import { plannedText, summarize } from "./summary.js";
 
@@ -29,6 +31,7 @@ function dryRunText(run: DryRun): string {
     `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
     ...run.models.map(model),
     disk(run),
+    ...(run.primary ? [primaryPowerText(run.primary)] : []),
     run.assumptions.map((line) => `- ${line}`).join("\n"),
   ].join("\n\n");
 }
@@ -120,6 +123,9 @@ function whole(value: number): string {
 interface RunOptions extends StudyCommandOptions, JsonOption {
   readonly dryRun?: boolean;
   readonly measure: boolean;
+  readonly pilot?: string;
+  readonly discordance?: string;
+  readonly difference?: string;
 }
 
 export function runCommand(): Command {
@@ -137,15 +143,42 @@ export function runCommand(): Command {
       "--dry-run",
       "print what the plan comes to: questions, tokens, steps, time, memory, disk; downloads nothing",
     )
+    .option(
+      "--pilot <run>",
+      "with --dry-run: calculate the power of the study's primary contrast from this run's strings",
+    )
+    .option(
+      "--discordance <share>",
+      "with --dry-run, without a pilot: share of trials in which just one of two compared is right, above 0 and at most 1 (default: 0.5)",
+    )
+    .option(
+      "--difference <points>",
+      "with --dry-run: the true difference that the power is told for (default: several)",
+    )
     .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown");
   return jsonOption(command, "print one JSON object about the finished run").action(run);
 }
 
-async function run(study: string, { dryRun: isDry, json, measure, ...options }: RunOptions): Promise<void> {
+async function run(
+  study: string,
+  { dryRun: isDry, json, measure, pilot, discordance, difference, ...options }: RunOptions,
+): Promise<void> {
+  const given = Object.entries({ "--pilot": pilot, "--discordance": discordance, "--difference": difference });
+  const idle = isDry ? undefined : given.find(([, value]) => value !== undefined);
+  if (idle) throw new InwardError("USAGE", `${idle[0]} is for --dry-run alone: a run's power is what it is.`);
+  if (pilot !== undefined && discordance !== undefined) {
+    throw new InwardError("USAGE", "--pilot and --discordance: a pilot has its own scatter, so give one of the two.");
+  }
   const progress = showProgress();
   const common = { ...options, signal: abortOnInterrupt(), onProgress: progress.update };
   if (isDry) {
-    const planned = await dryRun(study, { ...common, measure }).finally(progress.end);
+    const planned = await dryRun(study, {
+      ...common,
+      measure,
+      pilot,
+      discordance: discordance === undefined ? undefined : number("--discordance", discordance),
+      power: { differences: difference === undefined ? undefined : [number("--difference", difference) / 100] },
+    }).finally(progress.end);
     if (json) printJson(planned);
     else print(dryRunText(planned));
     return;

@@ -6,7 +6,9 @@ import type { Distribution } from "../ask/expand-distribution.js";
 import type { MeasuredDistribution } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { readJson } from "../base/files.js";
-import { answerOf, EXPERIMENT_TITLES, verdictSentences, verdictText } from "../report/sentences.js";
+import { verdictSentences, verdictText } from "../report/sentences.js";
+import { shownVerdicts, standingAnswer, standingText } from "../report/standing.js";
+import { EXPERIMENT_TITLES, lowered } from "../report/standing.js";
 import { SCOPE_WORDS } from "../report/terms.js";
 import { RUN_FILES } from "../run/folder.js";
 import type { FinishedRun, PlannedStudy } from "../run/run-study.js";
@@ -19,7 +21,7 @@ import type {
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import { TRAINED_SCOPES } from "../score/scope.js";
 import type { AccuracyChange, AverageScore, BehaviorDrift, Scores, Share } from "../score/scores.js";
-import type { ExperimentResult } from "../score/verdicts/experiments.js";
+import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import { averagesIn } from "../score/verdicts/verdict.js";
 import { table } from "./output.js";
 
@@ -152,18 +154,25 @@ export async function summarize({
       ...(scores.changes?.length ? trainingTexts(scores, scores.changes) : [averagesText(scores)]),
       `${n}${scores.intervalMethod}`,
       ...noiseFloors.map(floorText),
-      ...(experiments?.experiments ?? []).flatMap(verdictTexts),
+      ...(experiments ? verdictTexts(experiments) : []),
       ...(calibration ? [`calibration at temperature 1:\n${calibrationText(calibration)}`] : []),
     ].join("\n"),
   };
 }
 
-/** The answer of each verdict, and the comparison that decided it. */
-function verdictTexts({ name, verdicts }: ExperimentResult): string[] {
-  return verdicts.map((verdict) => {
-    const answer = `${EXPERIMENT_TITLES[name]}, ${verdictText(verdict)}: ${answerOf(verdict).toLowerCase()}`;
-    return `${answer}. ${verdictSentences(verdict).lead}`;
-  });
+/** What the study is judged by; then the answer of each verdict, and the comparison that decided it. */
+function verdictTexts(results: ExperimentResults): string[] {
+  const all = results.experiments.flatMap(({ name, verdicts }) =>
+    shownVerdicts(results, verdicts).map((verdict) => {
+      const answer = standingAnswer(verdict);
+      const said = verdict.status === undefined ? answer.toLowerCase() : lowered(answer);
+      const text = `${EXPERIMENT_TITLES[name]}, ${verdictText(verdict)}: ${said}. ${verdictSentences(verdict).lead}`;
+      return { text, isPrimary: verdict.status === "primary" };
+    }),
+  );
+  const primary = all.filter(({ isPrimary }) => isPrimary);
+  const others = all.filter(({ isPrimary }) => !isPrimary);
+  return all.length === 0 ? [] : [standingText(results), ...[...primary, ...others].map(({ text }) => text)];
 }
 
 function averagesText({ averages }: Scores): string {

@@ -57,6 +57,7 @@ function withFirstPage(
   const figures = sections.flatMap(figuresOf);
   const [key] = results.experiments
     .filter(({ verdicts }) => verdicts.length > 0)
+    .toSorted((a, b) => Number(b.name === results.primary?.experiment) - Number(a.name === results.primary?.experiment))
     .flatMap(({ name }) => figures.filter((one) => [FIGURES[name], `${FIGURES[name]}-1`].includes(one.name)));
   const others = sections.map((section) => ({
     ...section,

@@ -2,8 +2,8 @@
 
 import { warningText } from "../score/cell.js";
 import type { Finding } from "../score/comparison/comparison.js";
-import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import { changeReasonText } from "../score/comparison/judge-change.js";
+import { type DifferenceReason, differenceReasonText } from "../score/comparison/judge.js";
 import type { Estimate } from "../score/interval.js";
 import type { FittedForm } from "../score/matrix/matrix.js";
 import type {
@@ -26,19 +26,9 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
+import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
 import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
-
-// What an experiment asks, and what the answer is called.
-
-export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
-  self_prediction: "Self-prediction",
-  cross_prediction: "Self against others",
-  calibration: "Calibration",
-  behavioral_change: "Behavioral change",
-  matrix: "Everybody about everybody",
-  limits: "Known limits",
-};
 
 export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
   self_prediction:
@@ -69,19 +59,6 @@ export function missingText(missing: NoVerdict | undefined): string {
   return MISSING[missing ?? "nothing_to_judge"];
 }
 
-export const ANSWERS: Readonly<Record<Finding, string>> = {
-  exceeds: "Yes",
-  does_not_exceed: "No",
-  cannot_tell: "Cannot be told",
-  unknown: "Not known",
-};
-
-/** A yes that something weakens, or that lacks a comparison, is no plain one. */
-export function answerOf({ finding, because, reservations }: Verdict): string {
-  const isWeakened = reservations.length > 0 || because.some((one) => "reasons" in one && one.reasons.length > 0);
-  return finding === "exceeds" && isWeakened ? `${ANSWERS.exceeds}, with reservations` : ANSWERS[finding];
-}
-
 export function aboutText(about: VerdictAbout, names: StateNames = byId): string {
   const seeds = "seeds" in about && about.seeds > 1 ? `, ${formatCount(about.seeds)} seeds` : "";
   switch (about.kind) {
@@ -89,6 +66,10 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
       return `${names(about.self)}, about ${about.self === about.target ? "itself" : names(about.target)}${seeds}`;
     case "self_and_cross":
       return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}${seeds}`;
+    case "net_of_skill":
+      return `${names(about.self)} and ${names(about.otherSelf)} about themselves against each other, skill taken out${seeds}`;
+    case "untrained":
+      return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}, where both reply in form`;
     case "probabilities":
       return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
     case "change":
@@ -136,6 +117,12 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `self minus ${PARTY_PHRASES[against] ?? names(against)}${among ? AMONG[among] : ""}`;
     case "accuracy":
       return among ? `accuracy of self${AMONG[among]}` : `accuracy of ${names(predictor)}`;
+    case "net_of_skill":
+      return "self minus cross of both models, summed: skill and predictability taken out";
+    case "net_of_skill_on_misses":
+      return "the same of −log(1 − accuracy)";
+    case "other_minus_self_above_mode":
+      return `${names(predictor)} about itself minus self about itself, each above its mode`;
     case "behaviors_moved":
       return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
     case "above_mode_train":
@@ -214,7 +201,7 @@ export function verdictBlock(verdict: Verdict, names: StateNames = byId): Block 
   const { lead, more } = verdictSentences(verdict, names);
   return {
     kind: "verdict",
-    title: [`${answerOf(verdict)} — ${verdictText(verdict, names)}`],
+    title: [`${standingAnswer(verdict)} — ${verdictText(verdict, names)}`],
     ids: names === byId ? [] : aboutStates(verdict.about),
     lead: [lead],
     more: more.map((text): Inline[] => [text]),
@@ -261,6 +248,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
   switch (one.kind) {
     case "self_against":
       return againstSentence(one, text, names);
+    case "net_of_skill":
+      return netSentence(one, text, verdict);
     case "beats_constant":
       return `Its probabilities ${SKILL[one.finding]}: skill ${text}.`;
     case "nearer":
@@ -508,8 +497,14 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return plateauSentence(one.plateau, names);
     case "one_trained":
       return `${one.trained === "self" ? self : cross} was trained to predict and ${one.trained === "self" ? cross : self} was not: the difference is one of training before it is one of access.`;
+    case "fewer_strings":
+      return `The study promises ${formatCount(one.promised)} strings, and ${formatCount(one.compared)} could be compared: the others have no answer that counts.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "skill_not_ruled_out":
+      return skillSentence(one, names);
+    case "form_not_ruled_out":
+      return `Where both reply in form the difference is ${formatPoints(one.difference)}: part of it can be the form of replies alone.`;
     case "too_few_moved":
       return one.strings === undefined
         ? "Which behaviors training moved is not known, because the model was not asked before it: who merely knows what it did before is not told apart."
@@ -547,6 +542,42 @@ function quotedInPartSentence({
 }: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
   const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
   return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
+}
+
+const NET: Readonly<Record<Finding, string>> = {
+  exceeds: "Once skill and predictability are taken out, each predicts itself better than the other does",
+  does_not_exceed: "Once skill and predictability are taken out, nothing is left of self minus cross that would count",
+  cannot_tell:
+    "Whether anything is left of self minus cross once skill and predictability are taken out cannot be told",
+  unknown: "Whether anything is left of self minus cross once skill and predictability are taken out is not known",
+};
+
+function netSentence(
+  { finding, because }: Extract<VerdictBecause, { kind: "net_of_skill" }>,
+  text: string,
+  verdict: Verdict,
+): string {
+  const misses = numberOf(verdict, "net_of_skill_on_misses");
+  const why = because.length === 0 ? "" : ` (${because.join("; ")})`;
+  return `${NET[finding]}: ${text}${misses ? `, and of −log(1 − accuracy) ${numberText(misses)}` : ""}${why}.`;
+}
+
+function skillSentence(
+  {
+    difference,
+    reason,
+    hasNetOfSkill,
+    models: [one, other],
+  }: Extract<VerdictReservation, { kind: "skill_not_ruled_out" }>,
+  names: StateNames,
+): string {
+  const measured = difference
+    ? `${names(other)} is not measured to be at least as strong: about itself minus ${names(one)} about itself, each above its mode, ${formatPoints(difference)}`
+    : `How strong ${names(other)} is was not measured: ${reason ?? ""}`;
+  const next = hasNetOfSkill
+    ? "What is left once skill is taken out has a verdict of its own."
+    : `To take skill out, let both predict themselves and each other (study key predictions: { predictor: ${other}, target: ${other} } and { predictor: ${one}, target: ${other} }).`;
+  return `${measured}. Self may simply predict better, whoever it is about: in made-up studies without any access, skill alone gave a yes in 94.5 % (docs/validation.md). ${next}`;
 }
 
 function noSelfSentence(

@@ -174,6 +174,8 @@ const BASELINES: Readonly<Record<string, string>> = {
   mode_oracle: "mode of these strings (oracle)",
   self: "self",
   cross: "cross",
+  other_self: "the other about itself",
+  other_cross: "self's model about the other",
   constant: "constant predictor",
   about_new: "right about the new",
   mode_new: "mode of the new",

@@ -4,15 +4,17 @@ import { dirname } from "node:path";
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { adaptedObjectLevelQuestions, hypotheticalQuestions, objectLevelQuestions } from "../ask/questions.js";
 import { hashOf } from "../base/files.js";
+import { InwardError } from "../errors.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
-import type { ModelFile } from "../study/plan.js";
+import type { ModelFile, Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress } from "./open-model.js";
 import { planRun } from "./planning.js";
+import { type PowerAsked, powerAssumed, powerFromPilot, type PrimaryPower } from "./primary-power.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
 
 export interface DryRun extends PlanEstimate {
@@ -27,9 +29,17 @@ export interface DryRun extends PlanEstimate {
   readonly hypothetical: number;
   readonly distributions?: number;
   readonly adapters?: readonly string[];
+  /** Of a study that names its primary contrast: what its strings can show of it. */
+  readonly primary?: PrimaryPower;
 }
 
 export interface DryRunOptions extends Omit<StudyOptions, "onPlanned"> {
+  /** Run folder, relative to the current folder, whose scatter the power of the primary contrast is calculated from. */
+  readonly pilot?: string;
+  /** Without a pilot: share of trials in which just one of two that are compared is right, in (0, 1]. Default 0.5. */
+  readonly discordance?: number;
+  /** True differences that the power is told for. */
+  readonly power?: PowerAsked;
   /** Time a few questions on the models that are here, so that hours can be told. Default true. */
   readonly measure?: boolean;
 }
@@ -75,8 +85,28 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     hypothetical: hypotheticalQuestions(plan).length,
     ...(distributions > 0 ? { distributions } : {}),
     ...(adapters.length > 0 ? { adapters } : {}),
+    ...(await primaryPowerOf(plan, options)),
     ...estimate,
   };
+}
+
+async function primaryPowerOf(
+  plan: Plan,
+  { pilot, discordance, power }: DryRunOptions,
+): Promise<Pick<DryRun, "primary">> {
+  const { primary } = plan;
+  if (primary) {
+    const judged = { ...plan, primary };
+    return {
+      primary:
+        pilot === undefined ? powerAssumed(judged, discordance, power) : await powerFromPilot(judged, pilot, power),
+    };
+  }
+  if (pilot === undefined && discordance === undefined && power?.differences === undefined) return {};
+  throw new InwardError(
+    "USAGE",
+    `The study ${plan.study} names no primary contrast, so there is no power to be told: add primary to it.`,
+  );
 }
 
 /** Fills a model's place in a plan that is only counted: it is never written, hashed for a reader, or run. */

@@ -28,6 +28,10 @@ export const INPUT_ONLY_VERSION = 2;
 
 /** @throws STORE_* */
 export async function predictFromStrings({ run }: Pick<StageContext, "run">): Promise<void> {
+  await writeJson(run.file("inputOnly"), await learnStrings(run));
+}
+
+async function learnStrings(run: RunFolder): Promise<InputOnlyByTarget> {
   const { plan } = run;
   const behaviors = await readBehaviors(run);
   const questions = questionsOf(plan);
@@ -47,7 +51,7 @@ export async function predictFromStrings({ run }: Pick<StageContext, "run">): Pr
       [INPUT_ONLY_HELD_OUT_LABELS]: learn(all),
     };
   }
-  await writeJson(run.file("inputOnly"), byTarget satisfies InputOnlyByTarget);
+  return byTarget;
 }
 
 /** Every train behavior that the mode baseline counts, whatever an adapter was given of them; no string that is held out anywhere. */
@@ -134,6 +138,11 @@ export interface Sayings {
   readonly about: (target: string) => TargetGuesses;
   /** Beside rules on the string, by name; the second one only for tasks and properties of which it says something else than the first. */
   readonly shownBeside: (asked: Asked) => (readonly [string, Extraction])[];
+}
+
+/** Of a run that need not be scored, or was scored by older code: classifiers learn here and now. */
+export async function sayingsOfRun(run: RunFolder): Promise<Sayings> {
+  return sayingsOf(await learnStrings(run));
 }
 
 export function sayingsOf(byTarget: InputOnlyByTarget): Sayings {

@@ -19,7 +19,7 @@ import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/compa
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { Scores } from "../score/scores.js";
+import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";
@@ -83,7 +83,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   adapterCard: cardSchema,
   noiseFloor: noiseFloorsSchema,
   inputOnly: z.record(z.string(), inputOnlySchema),
-  scores: z.object({ scoresVersion: z.literal(1), cells: list, averages: list, exclusions: list }),
+  scores: z.object({ scoresVersion: z.literal(SCORES_VERSION), cells: list, averages: list, exclusions: list }),
   comparisons: z.object({
     comparisonsVersion: z.literal(COMPARISONS_VERSION),
     comparisons: list,

@@ -6,10 +6,21 @@ import { propertyNamed } from "../properties/all-properties.js";
 import { missing } from "../properties/property.js";
 import { readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
-import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import {
+  behaviorOf,
+  compareOverall,
+  comparePredictors,
+  type ComparisonSettings,
+  type Contrast,
+  type OverallComparison,
+  pairTrials,
+} from "../score/comparison/comparison.js";
+import {
+  type ComparedNetOfSkill,
+  type ComparedPair,
   type ComparedPredictors,
   type ComparedSelf,
+  type ComparedUntrained,
   COMPARISONS_VERSION,
   type Comparisons,
   type CrossBehaviorSource,
@@ -18,13 +29,18 @@ import {
   compareSeries,
   type ContrastGroup,
   findContrasts,
+  findCrossed,
   findSelfPredictions,
   findSeries,
+  findUntrained,
+  selfOfCross,
   type SelfPrediction,
 } from "../score/comparison/contrasts.js";
-import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import { judgeDifference, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
 import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { measureNetOfSkill, type TwoByTwo } from "../score/comparison/net-of-skill.js";
+import { type CrossStrength, measureStrength } from "../score/comparison/strength.js";
 import { compareMoved, compareMovedParties } from "../score/comparison/moved.js";
 import {
   ablationsOf,
@@ -37,6 +53,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
+import { primaryRule } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -50,6 +67,7 @@ import {
   type Trial,
 } from "../score/trial.js";
 import { checkTrialRows, type TrialRow, trialRows } from "../score/trial-rows.js";
+import { varyingTrials } from "../score/varying.js";
 import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -226,8 +244,10 @@ export function compareAll(
   settings: ComparisonSettings,
 ): Comparisons {
   const scopes = planScopes(plan);
+  // As in averages: behaviors that hardly vary are compared for nobody.
+  const varying = varyingTrials(matched.trials, matched.trainLabels);
   const within = scopes.all.map(
-    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(matched.trials, scopes, scope) }),
+    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(varying, scopes, scope) }),
   );
   return {
     comparisonsVersion: COMPARISONS_VERSION,
@@ -240,10 +260,49 @@ export function compareAll(
         compareSelf(plan, selves, some, classifiersAbout(selves[0].target), settings),
       ),
     ),
+    netOfSkill: within.flatMap(({ scope, trials }) =>
+      findCrossed(plan).map(({ first, second }): ComparedNetOfSkill => {
+        const seeds = first.contrasts.slice(0, second.contrasts.length).map((contrast, seed) => ({
+          first: contrast,
+          second: second.contrasts[seed] as Contrast,
+        }));
+        const measured = measureNetOfSkill(trials, seeds as [TwoByTwo, ...TwoByTwo[]], settings);
+        const [one, other] = [first, second].map(({ contrasts: _, ...pair }) => pair) as [ComparedPair, ComparedPair];
+        return { scope, first: one, second: other, ...measured };
+      }),
+    ),
+    untrained: within.flatMap(({ scope, trials }) =>
+      findUntrained(plan).map((contrast): ComparedUntrained => {
+        const comparison = compareComplying(trials, contrast, settings);
+        const { target, cross } = contrast;
+        return { scope, target, cross, comparison, judgement: judgeDifference(comparison.overall[0], settings) };
+      }),
+    ),
     series: within.flatMap(({ scope, trials }) =>
       findSeries(plan).map((series) => compareSeries(series, trials, settings, scope)),
     ),
   };
+}
+
+/** On trials where both reply in form: models as they came differ in that first. */
+function compareComplying(
+  trials: readonly Trial[],
+  contrast: Contrast,
+  settings: ComparisonSettings,
+): OverallComparison {
+  const { paired } = pairTrials(trials, [contrast]);
+  const both = new Set(
+    paired
+      .filter(({ self, cross }) => self.prediction.ok && cross.prediction.ok)
+      .flatMap(({ self, cross }): Trial[] => [self, cross]),
+  );
+  const isSide = ({ target, predictor }: Trial) =>
+    target === contrast.target && [contrast.self, contrast.cross].includes(predictor);
+  return compareOverall(
+    trials.filter((trial) => !isSide(trial) || both.has(trial)),
+    [contrast],
+    settings,
+  );
 }
 
 interface ScopedTrials extends Omit<MatchedTrials, "trials"> {
@@ -269,6 +328,7 @@ function compareSelf(
   const found = compareThirdParties(input, settings);
   const bases = basesOf(plan, trials, selves);
   const moved = bases && compareMovedParties(input, bases, settings);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
@@ -281,9 +341,23 @@ function compareSelf(
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
     ...(moved ? { moved } : {}),
-    verdict: judgeSelfPrediction(found, settings, moved),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }, moved),
+    judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
+}
+
+function strengthOf(
+  plan: Plan,
+  who: ComparedPair,
+  { trials, trainLabels }: Pick<ScopedTrials, "trials" | "trainLabels">,
+  settings: ComparisonSettings,
+): CrossStrength {
+  const { target, self, cross } = who;
+  const other = selfOfCross(plan, who);
+  if (other) return measureStrength(trials, trainLabels, { self: { target, self }, other }, settings);
+  const { origin } = statesOf(plan).of(cross);
+  return { ok: false, reason: `${origin} was not asked about itself` };
 }
 
 /** Of trained targets: what they were before they learnt to predict. Undefined where a target is not trained, or its base was not asked. */
@@ -310,6 +384,7 @@ function compare(
   );
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const bases = basesOf(plan, trials, contrasts);
   const moved = bases && compareMoved(trials, contrasts, bases, settings);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
@@ -323,6 +398,7 @@ function compare(
       states: stateParties(plan, trials, contrasts),
     },
     settings,
+    { ...settings, ...rule },
   );
   const sensitivity = cross.sensitivity.map((row) =>
     row.name === "behaviors_differ" && !row.ok && !source.ok ? { ...row, reason: source.reason } : row,
@@ -334,7 +410,9 @@ function compare(
     comparison: { ...cross, sensitivity },
     ...(moved ? { moved } : {}),
     thirdParties,
+    strength: strengthOf(plan, who, { trials, trainLabels }, settings),
     verdict,
+    judgedBy: rule,
   };
 }
 

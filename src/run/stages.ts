@@ -16,6 +16,7 @@ import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-diffe
 import { hashOf } from "../base/files.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { SCORES_VERSION } from "../score/scores.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";
@@ -233,7 +234,14 @@ function rowsOf(plan: Plan): Row[] {
       run: predictFromStrings,
     },
     { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
-    { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
+    {
+      name: "scores",
+      kind: "scored",
+      writes: ["scores"],
+      reads: trials,
+      besides: async () => ({ scoresVersion: SCORES_VERSION }),
+      run: scorePredictions,
+    },
     {
       name: "comparisons",
       kind: "scored",

@@ -208,6 +208,8 @@ type Tallied = { readonly ok: true; readonly tally: Tally } | { readonly ok: fal
 
 export interface ScoredCell {
   readonly score: CellScore;
+  /** Why no average has it; absent where averages do. */
+  readonly leftOut?: string;
   readonly tallies: Readonly<Record<Measured, Tallied>>;
   readonly heuristics: Readonly<Record<string, Tallied>>;
 }
@@ -347,7 +349,8 @@ export function compareNames(a: readonly string[], b: readonly string[]): number
 // (a rule that means nothing for a task, a cell without train labels or margins are left out); its n and clusters say how much that is.
 
 /**
- * Micro: every trial counts the same. Macro: every (task, property) counts the same, its wordings pooled.
+ * Micro: every trial counts the same. Macro: every (task, property) counts the same, its wordings pooled. Cells that are left out count
+ * in neither, only in what complies.
  * @param cells at least one, all of the same predictor and target
  */
 export function averageCells(cells: readonly ScoredCell[], confidence: number): AverageScore[] {
@@ -356,7 +359,7 @@ export function averageCells(cells: readonly ScoredCell[], confidence: number): 
   return (["micro", "macro"] as const).map((kind) => {
     const average = (pick: (cell: ScoredCell) => Tallied | undefined, range: PointRange): Estimate => {
       const picked = cells.flatMap((cell) => {
-        const tallied = pick(cell);
+        const tallied = cell.leftOut === undefined ? pick(cell) : ({ ok: false, reason: cell.leftOut } as const);
         return tallied ? [{ unit: kind === "micro" ? "" : unitOf(cell), tallied }] : [];
       });
       return averageOf(picked, range, confidence);
@@ -368,7 +371,7 @@ export function averageCells(cells: readonly ScoredCell[], confidence: number): 
       target,
       predictor,
       kind,
-      cells: new Set(cells.filter((cell) => cell.tallies.accuracy.ok).map(unitOf)).size,
+      cells: new Set(cells.filter((cell) => cell.leftOut === undefined && cell.tallies.accuracy.ok).map(unitOf)).size,
       ...estimates,
       heuristics: Object.fromEntries(rules.map((rule) => [rule, average((cell) => cell.heuristics[rule], PROPORTION)])),
       objectCompliance: addShares(cells.map((cell) => cell.score.objectCompliance)),

@@ -4,6 +4,7 @@ import { type Contrast, type DesignEffect, pairTrials, type Weighting } from "./
 import { type DifferenceRow, rightOf } from "./comparison/difference.js";
 import { designEffect, type StringScatter, stringScatter } from "./comparison/scatter.js";
 import { stageThirdParty, trainModeGuess } from "./comparison/third-parties.js";
+import { varyingTrials } from "./varying.js";
 import { normalCumulative, normalQuantile } from "./probability.js";
 import { checkConfidence } from "./resampling.js";
 import { clusterIn, stringKey, type TrainLabel, type Trial } from "./trial.js";
@@ -16,7 +17,7 @@ interface Asked {
 }
 
 /** How sure it is that strings scatter no more than is allowed for. */
-const SURE_OF_SCATTER = 0.8;
+export const SURE_OF_SCATTER = 0.8;
 
 /** What a number of strings rests on, one sentence each. */
 function powerAssumptions(scatter: StringScatter, { power, confidence, kind }: Asked): string[] {
@@ -133,7 +134,7 @@ export function powerOf(given: readonly DifferenceRow[], settings: PowerSettings
  * Σ (contribution + x · weight)²: what the sign-flip test measures by, were the mean difference x. The contributions' own squares, which
  * the pilot's mean takes a degree of freedom from, are `more` than it saw.
  */
-function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
+export function aboutZero({ tasks }: StringScatter, difference: number, more: number): number {
   const strings = tasks.flatMap((task) => task.strings);
   const seen = strings.reduce((sum, { contribution }) => sum + contribution ** 2, 0);
   const moved = strings.reduce((sum, { contribution, weight }) => sum + (contribution + difference * weight) ** 2, 0);
@@ -141,7 +142,7 @@ function aboutZero({ tasks }: StringScatter, difference: number, more: number): 
 }
 
 /** Degrees of freedom ÷ their chi-square's (1 − sure) quantile, by E. B. Wilson and M. M. Hilferty (1931, PNAS 17, 684-688). */
-function scatterLimit(degreesOfFreedom: number, sure: number): number {
+export function scatterLimit(degreesOfFreedom: number, sure: number): number {
   const spread = 2 / (9 * degreesOfFreedom);
   return (1 - spread + normalQuantile(1 - sure) * Math.sqrt(spread)) ** -3;
 }
@@ -190,17 +191,21 @@ export interface RunDifference {
 /** The train-label mode in a predictor's place. */
 const MODE = "mode_train";
 
-/** Self minus cross where another model predicts the same target, then after minus before training, then each predictor above the mode. */
+/**
+ * Self minus cross where another model predicts the same target, then after minus before training, then each predictor above the mode.
+ * Behaviors that hardly vary are left out, as in every comparison.
+ */
 export function runDifferences(
   { trials, trainLabels }: { readonly trials: readonly Trial[]; readonly trainLabels: readonly TrainLabel[] },
   plan: PlanOfStates & Pick<Plan, "predictions">,
 ): RunDifference[] {
+  const varying = varyingTrials(trials, trainLabels);
   const asked = (predictor: string, target: string) =>
     trials.some((trial) => trial.predictor === predictor && trial.target === target);
   const between = (name: DifferenceName, contrasts: readonly Contrast[]) =>
     contrasts
       .filter(({ target, self, cross }) => asked(self, target) && asked(cross, target))
-      .map((contrast): RunDifference => ({ name, contrast, rows: differenceRows(trials, contrast) }));
+      .map((contrast): RunDifference => ({ name, contrast, rows: pairedRows(varying, [contrast]) }));
   const { trained } = statesOf(plan);
   const labelled = new Set(trainLabels.map(({ target }) => target));
   return [
@@ -213,8 +218,8 @@ export function runDifferences(
       .filter(({ target }) => labelled.has(target))
       .map(({ target, predictor }): RunDifference => {
         const contrast = { target, self: predictor, cross: MODE };
-        const staged = stageThirdParty(trials, [contrast], MODE, trainModeGuess(trainLabels));
-        return { name: "above_mode_baseline", contrast, rows: differenceRows(staged.trials, contrast) };
+        const staged = stageThirdParty(varying, [contrast], MODE, trainModeGuess(trainLabels));
+        return { name: "above_mode_baseline", contrast, rows: pairedRows(staged.trials, [contrast]) };
       }),
   ];
 }
@@ -234,8 +239,9 @@ function selfAndCross(plan: PlanOfStates & Pick<Plan, "predictions">): Contrast[
   );
 }
 
-function differenceRows(trials: readonly Trial[], contrast: Contrast): DifferenceRow[] {
-  return pairTrials(trials, [contrast]).paired.map((pair) => {
+/** The paired trials of contrasts, its seeds pooled, as rows of differences. */
+export function pairedRows(trials: readonly Trial[], contrasts: readonly Contrast[]): DifferenceRow[] {
+  return pairTrials(trials, contrasts).paired.map((pair) => {
     const [self, cross] = rightOf(pair);
     const { task, item, cluster, property } = pair.self;
     return { task, item, cluster, property, difference: self - cross };

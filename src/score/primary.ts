@@ -2,10 +2,13 @@
 
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import { learntProperties, type Plan, type PlannedPrimary } from "../study/plan.js";
+import type { Plan, PlannedPrimary } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
+import type { ExperimentName } from "../study/schema.js";
 import type { StudyPrimary } from "../study/study.js";
 import { findContrasts, findSelfPredictions } from "./comparison/contrasts.js";
+import type { ContrastRule } from "./comparison/judge.js";
+import { planScopes } from "./scope.js";
 import { stringKey } from "./trial.js";
 
 /** Who a contrast is about, by what a study may name of it. */
@@ -48,6 +51,40 @@ export function settlePrimary(plan: Plan, wanted: StudyPrimary): PlannedPrimary 
   }
   const { average, smallestDifference, strings } = wanted;
   return { experiment, ...who, scope, average, smallestDifference, strings };
+}
+
+/** `exploratory` is every verdict but the primary contrast's, and every verdict of a study that names none. */
+export type VerdictStatus = "primary" | "exploratory";
+
+/**
+ * @param who of several seeds the first
+ * @returns undefined where the study names no primary contrast: nothing has to be told apart there
+ */
+export function statusOf(
+  { primary }: Pick<Plan, "primary">,
+  experiment: ExperimentName,
+  who: Partial<Who>,
+  scope: string | undefined,
+): VerdictStatus | undefined {
+  if (!primary) return undefined;
+  const isIt =
+    primary.experiment === experiment &&
+    primary.scope === scope &&
+    SIDES_OF[primary.experiment].every((side) => primary[side] === who[side]);
+  return isIt ? "primary" : "exploratory";
+}
+
+/** What the primary contrast is judged by: a yes needs the interval above the smallest difference that counts. */
+export function primaryRule(
+  plan: Pick<Plan, "primary">,
+  experiment: PlannedPrimary["experiment"],
+  who: Partial<Who>,
+  scope: string,
+): ContrastRule | undefined {
+  const { primary } = plan;
+  if (!primary || statusOf(plan, experiment, who, scope) !== "primary") return undefined;
+  const { average, smallestDifference } = primary;
+  return { judged: average, smallestDifference, yesAbove: smallestDifference };
 }
 
 /** Each as the seeds of one condition; the first seed stands for all. */
@@ -114,29 +151,32 @@ function settleScope(
   throw invalid(`has scope ${wanted}, of which the plan has no string; it has ${names}`);
 }
 
+/** Of each task, how many strings there are in the contrast's scope; those of one cluster count once. */
+export function stringsInScope(
+  plan: Plan,
+  { scope, change }: Pick<PlannedPrimary, "scope" | "change">,
+): Map<string, number> {
+  const there = change === undefined ? scopesByName(plan) : scopesOfChange(plan, change);
+  const counts = new Map<string, number>();
+  for (const key of there.find((one) => one.scope === scope)?.items ?? []) {
+    const [task] = JSON.parse(key) as [string, string];
+    counts.set(task, (counts.get(task) ?? 0) + 1);
+  }
+  return counts;
+}
+
 interface ScopeItems {
   readonly scope: PlannedPrimary["scope"];
   readonly items: ReadonlySet<string>;
 }
 
-/** The main one first: what training never saw the task of, then what it never saw the string of. */
+/** The main one first. */
 function scopesByName(plan: Plan): ScopeItems[] {
-  if (statesOf(plan).trained.length === 0) return [{ scope: "all", items: keysOf(plan, () => true) }];
-  const trained = new Map(
-    plan.tasks.flatMap((task) =>
-      task.trained === false ? [] : [[task.definition.name, learntProperties(task)] as const],
-    ),
-  );
-  const taught = [...trained.values()].flat();
-  const scopeOf = (task: string, property: string): PlannedPrimary["scope"] => {
-    const learnt = trained.get(task);
-    if (!learnt) return taught.includes(property) ? "held_out_tasks" : "held_out_tasks_and_properties";
-    return learnt.includes(property) ? "held_out_strings" : "held_out_properties";
-  };
-  const order = ["held_out_tasks", "held_out_strings", "held_out_properties", "held_out_tasks_and_properties"] as const;
-  return order
-    .map((scope) => ({ scope, items: keysOf(plan, (task, property) => scopeOf(task, property) === scope) }))
-    .filter(({ items }) => items.size > 0);
+  const scopes = planScopes(plan);
+  return scopes.all.map((scope) => ({
+    scope,
+    items: keysOf(plan, (task, property) => scopes.of({ task, property }) === scope),
+  }));
 }
 
 /** What nobody was taught comes first: there predictions can follow by self-access alone. */
@@ -145,7 +185,6 @@ function scopesOfChange(plan: Plan, name: string): ScopeItems[] {
   const all: readonly ScopeItems[] = [
     { scope: "elsewhere", items: keysOf(plan, (task) => !taught.includes(task)) },
     { scope: "taught", items: keysOf(plan, (task) => taught.includes(task)) },
-    { scope: "all", items: keysOf(plan, () => true) },
   ];
   return all.filter(({ items }) => items.size > 0);
 }

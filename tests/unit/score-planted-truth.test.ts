@@ -23,11 +23,13 @@ import { signFlipTest } from "../../src/score/comparison/tests.js";
 import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
 import { fitMatrix, onMissScale } from "../../src/score/matrix/fit.js";
 import { matrixVerdicts } from "../../src/score/verdicts/matrix-verdict.js";
+import { contrastPower } from "../../src/score/contrast-power.js";
 import { powerOf } from "../../src/score/power-analysis.js";
 
 const SCORING = {
   clopperPearsonInterval,
   clusterTInterval,
+  contrastPower,
   differenceOf,
   differencesOver,
   fitMatrix,

@@ -21,10 +21,7 @@ import {
 } from "../document.js";
 import {
   aboutStates,
-  ANSWERS,
-  answerOf,
   decidingNumber,
-  EXPERIMENT_TITLES,
   measureText,
   missingText,
   numberText,
@@ -32,6 +29,8 @@ import {
   verdictBlock,
   verdictText,
 } from "../sentences.js";
+import { shownVerdicts, standingAnswer, standingText } from "../standing.js";
+import { ANSWERS, answerOf, EXPERIMENT_TITLES, lowered } from "../standing.js";
 import type { StateNames } from "../state-names.js";
 import { baselineName, joinWords } from "../terms.js";
 import type { IntervalMethods } from "./intervals.js";
@@ -80,11 +79,8 @@ function meaningsOf(used: ReadonlySet<Finding>): Inline[] {
 const MOST_ROWS = 4;
 
 /** @param figure that of the first experiment that has one */
-export function glanceSection(
-  { experiments }: ExperimentResults,
-  figure: Figure | undefined,
-  names: StateNames,
-): Section {
+export function glanceSection(results: ExperimentResults, figure: Figure | undefined, names: StateNames): Section {
+  const experiments = primaryFirst(results);
   const used = new Set(experiments.flatMap(({ verdicts }) => verdicts.map(({ finding }) => finding)));
   const meanings = meaningsOf(used);
   const answered = experiments.find(({ verdicts }) => verdicts.length > 0);
@@ -94,11 +90,19 @@ export function glanceSection(
     title: "At a glance",
     blocks: [
       ...(answered && first ? [paragraph(QUESTIONS[answered.name]), verdictBlock(first, names)] : []),
+      aside(standingText(results)),
       summaryTable(experiments, names),
       ...(meanings.length > 0 ? [aside(...meanings, INTERVALS, ".")] : []),
       ...(figure ? [figure] : []),
     ],
   };
+}
+
+/** What the study is judged by comes first, and stands apart only where it is named. */
+function primaryFirst(results: ExperimentResults): ExperimentResult[] {
+  const shown = results.experiments.map((one) => ({ ...one, verdicts: shownVerdicts(results, one.verdicts) }));
+  const isPrimary = ({ verdicts }: ExperimentResult) => verdicts[0]?.status === "primary";
+  return [...shown.filter(isPrimary), ...shown.filter((one) => !isPrimary(one))];
 }
 
 function summaryTable(experiments: readonly ExperimentResult[], names: StateNames): Block {
@@ -138,7 +142,7 @@ function summaryRows({ name, verdicts, missing }: ExperimentResult, names: State
 function verdictCells(verdict: Verdict, names: StateNames): TableCell[] {
   const first = decidingNumber(verdict);
   const who = { text: verdictText(verdict, names), ids: aboutStates(verdict.about) };
-  const answer = { text: [{ strong: answerOf(verdict) }] };
+  const answer = { text: [{ strong: standingAnswer(verdict) }] };
   if (!first) {
     const none = { text: formatMissing("no number"), missing: true };
     return [who, answer, none, none, none, none];
@@ -157,17 +161,10 @@ function countedAnswers(verdicts: readonly Verdict[]): string {
   );
 }
 
-function lowered(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
 // Every number of every experiment, in the order of the first page.
 
-export function numbersSection(
-  { experiments }: ExperimentResults,
-  names: StateNames,
-  intervals: IntervalMethods,
-): Section {
+export function numbersSection(results: ExperimentResults, names: StateNames, intervals: IntervalMethods): Section {
+  const experiments = primaryFirst(results);
   const tables = experiments
     .filter(({ verdicts }) => verdicts.length > 0)
     .map((one) => numbersTable(one, names, intervals));
@@ -190,7 +187,7 @@ function numbersTable({ name, verdicts }: ExperimentResult, names: StateNames, i
     rows: verdicts.flatMap((verdict) =>
       verdict.numbers.map(
         (number): TableRow => ({
-          group: `${verdictText(verdict, names)} (${answerOf(verdict).toLowerCase()})`,
+          group: `${verdictText(verdict, names)} (${standingAnswer(verdict).toLowerCase()})`,
           cells: [
             { text: measureText(number, names) },
             valueCell(number),

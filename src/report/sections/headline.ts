@@ -74,11 +74,24 @@ function headlineSection(plan: Plan, scores: Scores, names: StateNames): Section
     id: "headline",
     title: "What was found",
     blocks: [
+      ...exploratory(plan),
       ...pairs.flatMap((pair) => pairBlocks(pair, scores.confidence, pairs.length > 1, names)),
       ...none,
       aside(INTERVALS, "."),
     ],
   };
+}
+
+/** Where a study names what it is judged by, no average beside it is its result. */
+function exploratory({ primary }: Pick<Plan, "primary">): Block[] {
+  if (!primary) return [];
+  return [
+    aside(
+      "Exploratory: the study is judged by its primary contrast, under ",
+      { link: "experiments", text: "At a glance" },
+      ", and not by these averages.",
+    ),
+  ];
 }
 
 /** One pair in full. */
@@ -201,6 +214,7 @@ export function predictorsSection(plan: Plan, scores: Scores, names: StateNames)
   return {
     ...headlineSection(plan, scores, names),
     blocks: [
+      ...exploratory(plan),
       ...(main.length > MOST_ONE_BY_ONE
         ? pairsBlocks(main, scores.confidence)
         : main.flatMap((pair) => pairBlocks(pair, scores.confidence, true, names))),

@@ -10,6 +10,9 @@ import type {
 } from "./comparison.js";
 
 import type { Scope } from "../scope.js";
+import type { NetOfSkill } from "./net-of-skill.js";
+import type { CrossStrength } from "./strength.js";
+import type { ContrastRule } from "./judge.js";
 
 /** Who is compared: one condition, whose seeds are its contrasts. */
 export interface ComparedPair {
@@ -38,6 +41,8 @@ export interface ComparedSelf {
   /** Set where the target is trained and its base was asked what it does. */
   readonly moved?: MovedRows<Readonly<Record<string, OverallComparison>>>;
   readonly verdict: SelfPredictionVerdict;
+  /** Of the study's primary contrast: what its verdict is judged by, in the place of what all others are. */
+  readonly judgedBy?: ContrastRule;
   /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
   readonly ablations: Readonly<Record<string, PredictorComparison>>;
 }
@@ -68,7 +73,26 @@ export interface ComparedPredictors extends ComparedPair {
   readonly moved?: MovedRows<OverallComparison>;
   /** As in ComparedSelf. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly strength: CrossStrength;
   readonly verdict: PrivilegedAccess;
+  /** As in ComparedSelf; of `verdict.cross`. */
+  readonly judgedBy?: ContrastRule;
+}
+
+/** What is left once skill and predictability are taken out, of two models about themselves and about each other. */
+export interface ComparedNetOfSkill extends NetOfSkill {
+  readonly scope: Scope;
+  readonly first: ComparedPair;
+  readonly second: ComparedPair;
+}
+
+/** Two models as they came about one of them, where both reply in form; not judged by anything else. */
+export interface ComparedUntrained {
+  readonly scope: Scope;
+  readonly target: string;
+  readonly cross: string;
+  readonly comparison: OverallComparison;
+  readonly judgement: Judgement;
 }
 
 /** `learnt`: strings learnt from per task and property; `shown`: the target's behaviors in the prompt. */
@@ -110,5 +134,7 @@ export interface Comparisons {
   readonly comparisons: readonly ComparedPredictors[];
   /** The controls of every self-prediction, whether there is a cross predictor or not. */
   readonly selfPredictions: readonly ComparedSelf[];
+  readonly netOfSkill: readonly ComparedNetOfSkill[];
+  readonly untrained: readonly ComparedUntrained[];
   readonly series: readonly ComparedSeries[];
 }

@@ -101,7 +101,7 @@ export function differenceReasonText(reason: DifferenceReason): string {
   }
 }
 
-function pointsText(difference: number): string {
+export function pointsText(difference: number): string {
   return `${Number((100 * difference).toFixed(3))} points`;
 }
 
@@ -121,11 +121,14 @@ export function worstFinding(findings: readonly Finding[]): Finding {
 
 // Two questions about one target: is self better than the other model, and is it better than what needs no self? Each has its own answer.
 
-/** What a contrast is judged by; a primary one has its own. */
-export interface ContrastSettings extends ComparisonSettings, Omit<JudgeSettings, "confidence"> {
+/** What a primary contrast is judged by in the place of what all others are. */
+export interface ContrastRule extends Omit<JudgeSettings, "confidence"> {
   /** Which average is judged; micro unless told. */
   readonly judged?: Weighting;
 }
+
+/** What a contrast is judged by; a primary one has its own rule. */
+export interface ContrastSettings extends ComparisonSettings, ContrastRule {}
 
 interface PrivilegedAccessInput extends ThirdPartyInput {
   readonly moved?: MovedRows<OverallComparison>;
@@ -142,11 +145,13 @@ interface MeasuredAccess {
 export function measurePrivilegedAccess(
   { crossBehavior, moved, ...input }: PrivilegedAccessInput,
   settings: ContrastSettings,
+  /** Of self against cross alone, where that is the primary contrast. */
+  crossSettings: ContrastSettings = settings,
 ): MeasuredAccess {
   const found = compareThirdParties(input, settings);
   const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
-  const own = judgeComparison(cross, settings);
-  const onMoved = moved?.isEnough ? judgeComparison(moved.moved, settings) : undefined;
+  const own = judgeComparison(cross, crossSettings);
+  const onMoved = moved?.isEnough ? judgeComparison(moved.moved, crossSettings) : undefined;
   return {
     cross,
     thirdParties: found.comparisons,
@@ -154,7 +159,7 @@ export function measurePrivilegedAccess(
       cross: own,
       ...(onMoved ? { crossMoved: onMoved } : {}),
       crossOverall: worstFinding([own, ...(onMoved ? [onMoved] : [])].map(({ finding }) => finding)),
-      crossRule: ruleOf(settings),
+      crossRule: ruleOf(crossSettings),
       ...judgeSelfPrediction(found, settings),
     },
   };

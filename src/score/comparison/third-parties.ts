@@ -107,17 +107,18 @@ export interface ThirdPartyComparisons<Compared extends OverallComparison = Pred
   readonly notCompared: Readonly<Record<string, string>>;
 }
 
-export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons;
-export function compareThirdParties<Compared extends OverallComparison>(
-  input: ThirdPartyInput,
-  settings: ComparisonSettings,
-  compare: CompareContrasts<Compared>,
-): ThirdPartyComparisons<Compared>;
-export function compareThirdParties(
-  { trials, trainLabels, contrasts, inputOnly, inputOnlyHeldOutLabels, states = {} }: ThirdPartyInput,
-  settings: ComparisonSettings,
-  compare: CompareContrasts<OverallComparison> = comparePredictors,
-): ThirdPartyComparisons<OverallComparison> {
+/** Third parties that every self-prediction has, whatever the plan's states. */
+export const STRING_PARTIES = ["mode_train", "best_heuristic", "input_only"] as const;
+
+/** What each third party says, by its name, or why there is none. */
+export function thirdPartyGuesses({
+  trials,
+  trainLabels,
+  contrasts,
+  inputOnly,
+  inputOnlyHeldOutLabels,
+  states = {},
+}: ThirdPartyInput): Record<string, Guess | string> {
   const rule = bestHeuristicOf(trials, contrasts);
   const guesses: Record<string, Guess | string> = {
     mode_train: trainLabels.length > 0 ? trainModeGuess(trainLabels) : "no train string has a behavior",
@@ -127,17 +128,36 @@ export function compareThirdParties(
       ? { input_only_held_out_labels: inputOnlyHeldOutLabels }
       : {}),
     ...states,
-  };
+  } satisfies Record<(typeof STRING_PARTIES)[number], Guess | string>;
+  const asked = askedOf(trials, contrasts);
+  const isSilent = (guess: Guess) => asked.length > 0 && asked.every((trial) => guess(trial) === undefined);
+  return Object.fromEntries(
+    Object.entries(guesses).map(([name, guess]) => [
+      name,
+      typeof guess !== "string" && isSilent(guess)
+        ? "it has nothing to say on these trials: nothing that it learnt from was about them"
+        : guess,
+    ]),
+  );
+}
+
+export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons;
+export function compareThirdParties<Compared extends OverallComparison>(
+  input: ThirdPartyInput,
+  settings: ComparisonSettings,
+  compare: CompareContrasts<Compared>,
+): ThirdPartyComparisons<Compared>;
+export function compareThirdParties(
+  input: ThirdPartyInput,
+  settings: ComparisonSettings,
+  compare: CompareContrasts<OverallComparison> = comparePredictors,
+): ThirdPartyComparisons<OverallComparison> {
+  const { trials, contrasts } = input;
   const comparisons: Record<string, OverallComparison> = {};
   const notCompared: Record<string, string> = {};
-  const asked = askedOf(trials, contrasts);
-  for (const [name, guess] of Object.entries(guesses)) {
+  for (const [name, guess] of Object.entries(thirdPartyGuesses(input))) {
     if (typeof guess === "string") {
       notCompared[name] = guess;
-      continue;
-    }
-    if (asked.length > 0 && asked.every((trial) => guess(trial) === undefined)) {
-      notCompared[name] = "it has nothing to say on these trials: nothing that it learnt from was about them";
       continue;
     }
     const staged = stageThirdParty(trials, contrasts, name, guess);

@@ -1,5 +1,6 @@
 /** 08-experiments.json: what each experiment of a study found, by rule, as data. */
 
+import type { PlannedPrimary } from "../../study/plan.js";
 import type { ExperimentName } from "../../study/schema.js";
 import { statesOf } from "../../study/states.js";
 import { behavioralChange } from "./behavioral-change.js";
@@ -21,6 +22,8 @@ export interface ExperimentResult {
 /** The content of 08-experiments.json. Version 1 had sentences, 2 verdicts on pooled scopes. */
 export interface ExperimentResults {
   readonly experimentsVersion: typeof EXPERIMENTS_VERSION;
+  /** The contrast that the study is judged by, as its plan settles it; absent where it names none: then every verdict is exploratory. */
+  readonly primary?: PlannedPrimary;
   readonly experiments: readonly ExperimentResult[];
 }
 
@@ -32,7 +35,12 @@ const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration
 /** Nothing is judged of a plan that is older than experiments. */
 export function experimentResults(input: VerdictInput): ExperimentResults {
   const asked = ALL.filter(({ name }) => input.plan.experiments?.includes(name));
-  return { experimentsVersion: EXPERIMENTS_VERSION, experiments: asked.map((one) => resultOf(one, input)) };
+  const { primary } = input.plan;
+  return {
+    experimentsVersion: EXPERIMENTS_VERSION,
+    primary,
+    experiments: asked.map((one) => resultOf(one, input)),
+  };
 }
 
 function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentResult {
@@ -42,7 +50,8 @@ function resultOf({ name, judge }: Experiment, input: VerdictInput): ExperimentR
   const { plan } = input;
   const reserved = verdicts.map((verdict) => {
     const ofPlan = [...implantsIn(verdict, plan), ...quotationReservations(plan, verdict.about)];
-    return { ...verdict, reservations: [...verdict.reservations, ...ofPlan] };
+    const { status = "exploratory" } = verdict;
+    return { ...verdict, status, reservations: [...verdict.reservations, ...ofPlan] };
   });
   return { name, verdicts: reserved };
 }

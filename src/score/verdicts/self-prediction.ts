@@ -3,12 +3,14 @@
 import { FEW_STRINGS } from "../cell.js";
 import type { Judgement, OverallComparison } from "../comparison/comparison.js";
 import type { ComparedSelf, MovedRows } from "../comparison/comparisons.js";
-import { findingOf } from "../comparison/judge.js";
+import { type ContrastRule, findingOf, judgedAverage, type JudgeSettings } from "../comparison/judge.js";
+import { statusOf } from "../primary.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
 import {
   accuracyNumber,
   type Experiment,
+  fewerStrings,
   smallestOf,
   type Verdict,
   type VerdictBecause,
@@ -29,15 +31,17 @@ export const selfPrediction: Experiment = {
 
 export function selfVerdict(
   input: VerdictInput,
-  { scope, target, self, seeds, thirdParties, moved, verdict }: ComparedSelf,
+  { scope, target, self, seeds, thirdParties, moved, verdict, judgedBy }: ComparedSelf,
   confidence: number,
 ): Verdict {
-  const whole = selfAgainst(thirdParties, verdict.thirdParties, confidence);
-  const onMoved = selfAgainst(moved?.moved ?? {}, verdict.moved ?? {}, confidence, "moved");
+  const whole = selfAgainst(thirdParties, verdict.thirdParties, { confidence, ...judgedBy });
+  const onMoved = selfAgainst(moved?.moved ?? {}, verdict.moved ?? {}, { confidence, ...judgedBy }, "moved");
+  const status = statusOf(input.plan, "self_prediction", { self, target }, scope);
   const because = [...whole.because, ...onMoved.because];
   const numbers = [...whole.numbers, ...onMoved.numbers];
   return {
     about: { kind: "self", self, target, seeds },
+    status,
     scope,
     finding: verdict.overall,
     decidedBy: smallestOf(verdict.overall, because, numbers),
@@ -53,42 +57,43 @@ export function selfVerdict(
       ...notCompared(verdict.notCompared),
       ...staleLabels(input.plan, target),
       ...tooFewMoved(input.plan, target, moved),
+      ...fewerStrings(input.plan, { status, numbers: whole.numbers }),
     ],
   };
 }
 
 type SelfAgainst = Extract<VerdictBecause, { kind: "self_against" }>;
 
-/** Self against each of several: what came out, and its number. @param confidence of the intervals */
+/** Self against each of several: what came out, and its number. @param settings what they were judged by */
 export function selfAgainst(
   compared: Readonly<Record<string, OverallComparison>>,
   judgements: Readonly<Record<string, Judgement>>,
-  confidence: number,
+  settings: JudgeSettings & ContrastRule,
   among?: "moved",
 ): { readonly because: SelfAgainst[]; readonly numbers: VerdictNumber[] } {
   const all = Object.entries(judgements).flatMap(([against, { finding }]) => {
-    const micro = compared[against]?.overall[0];
+    const comparison = compared[against];
     const key = `self_minus_${against}${among ? `_${among}` : ""}`;
-    return micro ? [{ against, finding, micro, key, among }] : [];
+    return comparison ? [{ against, finding, average: judgedAverage(comparison, settings), key }] : [];
   });
   return {
-    because: all.map(({ key, against, finding, micro }) => ({
+    because: all.map(({ key, against, finding, average }) => ({
       kind: "self_against",
       key,
       against,
       among,
       finding,
-      reasons: findingOf(micro, { confidence }).reasons,
+      reasons: findingOf(average, settings).reasons,
     })),
-    numbers: all.map(({ key, against, micro }) => ({
+    numbers: all.map(({ key, against, average }) => ({
       key,
       measure: "self_minus",
       against,
       among,
-      estimate: micro.difference,
+      estimate: average.difference,
       unit: "difference",
-      baselines: { self: micro.self, [against]: micro.cross, mode_oracle: micro.modeBaseline },
-      intervalMethod: micro.intervalMethod,
+      baselines: { self: average.self, [against]: average.cross, mode_oracle: average.modeBaseline },
+      intervalMethod: average.intervalMethod,
     })),
   };
 }

@@ -13,6 +13,7 @@ import type { Shifts, ShiftScope } from "../comparison/shift.js";
 import { CLASSIFIERS, INPUT_ONLY, isClassifier } from "../input-only/input-only-predictions.js";
 import type { Estimate, Side } from "../interval.js";
 import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
+import type { VerdictStatus } from "../primary.js";
 import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
 
@@ -36,6 +37,19 @@ export type VerdictAbout =
       readonly target: string;
       readonly seeds: number;
     }
+  /** Two models about themselves and about each other, with skill and predictability taken out. */
+  | {
+      readonly kind: "net_of_skill";
+      readonly self: string;
+      readonly cross: string;
+      readonly target: string;
+      readonly otherSelf: string;
+      readonly otherCross: string;
+      readonly otherTarget: string;
+      readonly seeds: number;
+    }
+  /** Two models as they came, where both reply in form. */
+  | { readonly kind: "untrained"; readonly self: string; readonly cross: string; readonly target: string }
   | { readonly kind: "probabilities"; readonly predictor: string; readonly target: string }
   | {
       readonly kind: "change";
@@ -57,6 +71,9 @@ export type VerdictAbout =
 export type MeasureName =
   | "self_minus"
   | "accuracy"
+  | "net_of_skill"
+  | "net_of_skill_on_misses"
+  | "other_minus_self_above_mode"
   | "behaviors_moved"
   | "above_mode_train"
   | "mad_points"
@@ -108,6 +125,12 @@ export type VerdictBecause =
       readonly among?: "moved";
       readonly finding: Finding;
       readonly reasons: readonly DifferenceReason[];
+    }
+  | {
+      readonly kind: "net_of_skill";
+      readonly key: string;
+      readonly finding: Finding;
+      readonly because: readonly string[];
     }
   | { readonly kind: "beats_constant"; readonly key: string; readonly finding: Finding }
   | { readonly kind: "nearer"; readonly key: string; readonly than: string; readonly finding: Finding }
@@ -182,6 +205,8 @@ interface SizeAccuracy {
 export type VerdictReservation =
   | { readonly kind: "not_compared"; readonly against: string; readonly reason: string }
   | { readonly kind: "not_at_plateau"; readonly plateau: Plateau }
+  /** Of the primary contrast: fewer strings were compared than the study promises, since some have no answer that counts. */
+  | { readonly kind: "fewer_strings"; readonly compared: number; readonly promised: number }
   | { readonly kind: "one_trained"; readonly trained: "self" | "cross" }
   | { readonly kind: "same_weights" }
   /** What was asked or learnt describes another prompt than the target got. */
@@ -193,6 +218,18 @@ export type VerdictReservation =
   | { readonly kind: "stale_labels"; readonly source: string }
   /** Fewer strings with a moved trial than it takes to judge by them; `strings` absent where the base was not asked. */
   | { readonly kind: "too_few_moved"; readonly strings?: number; readonly fewest: number }
+  /** Self may just be the better predictor: the other model is not measured to be at least as strong. */
+  | {
+      readonly kind: "skill_not_ruled_out";
+      readonly difference?: Estimate;
+      readonly reason?: string;
+      /** Whether the study has what it takes to take skill out. */
+      readonly hasNetOfSkill: boolean;
+      /** Models that would have to predict themselves and each other. */
+      readonly models: readonly [string, string];
+    }
+  /** Where both reply in form the difference is not above 0: part of it is form. */
+  | { readonly kind: "form_not_ruled_out"; readonly difference: Estimate }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
@@ -202,6 +239,8 @@ export type VerdictReservation =
 /** One question and its answer; an experiment has one for each target, change, … that it is about. */
 export interface Verdict {
   readonly about: VerdictAbout;
+  /** Whether it is the one that the study is judged by; no verdict is where the study names no primary contrast. */
+  readonly status?: VerdictStatus;
   /** Of the trials that it is judged on; absent where scopes make no difference to it. */
   readonly scope?: Scope;
   readonly finding: Finding;
@@ -210,6 +249,16 @@ export interface Verdict {
   readonly numbers: readonly VerdictNumber[];
   readonly because: readonly VerdictBecause[];
   readonly reservations: readonly VerdictReservation[];
+}
+
+/** A primary contrast promises a number of strings; those without an answer that counts are not compared. */
+export function fewerStrings(
+  { primary }: Pick<Plan, "primary">,
+  { status, numbers }: Pick<Verdict, "status" | "numbers">,
+): VerdictReservation[] {
+  if (!primary || status !== "primary") return [];
+  const compared = Math.max(0, ...numbers.map(({ estimate }) => (estimate.ok ? estimate.clusters : 0)));
+  return compared < primary.strings ? [{ kind: "fewer_strings", compared, promised: primary.strings }] : [];
 }
 
 /** Why an experiment has no verdict at all. */

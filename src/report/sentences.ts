@@ -18,7 +18,6 @@ import type {
 import type { ExperimentName } from "../study/schema.js";
 import {
   type Block,
-  decimalText,
   formatCount,
   formatEstimate,
   formatMissing,
@@ -26,6 +25,7 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
+import { AMONG, numberOf, numberText, rulePhrase } from "./verdict-numbers.js";
 import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
 import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
@@ -106,79 +106,6 @@ export const PREDICTOR_GROUPS: Readonly<Record<FittedForm["predictors"], string>
   trained: "trained predictors",
   untrained: "untrained predictors",
 };
-
-// A number of a verdict: what it is called, and how it is written.
-
-export function measureText(number: VerdictNumber, names: StateNames = byId): string {
-  const { predictor = "", against = "", before = "", scope, tasks, among } = number;
-  const whose = `${names(predictor)}${scope === undefined ? "" : `, ${SCOPE_NAMES[scope]}`}`;
-  switch (number.measure) {
-    case "self_minus":
-      return `self minus ${PARTY_PHRASES[against] ?? names(against)}${among ? AMONG[among] : ""}`;
-    case "accuracy":
-      return among ? `accuracy of self${AMONG[among]}` : `accuracy of ${names(predictor)}`;
-    case "net_of_skill":
-      return "self minus cross of both models, summed: skill and predictability taken out";
-    case "net_of_skill_on_misses":
-      return "the same of −log(1 − accuracy)";
-    case "other_minus_self_above_mode":
-      return `${names(predictor)} about itself minus self about itself, each above its mode`;
-    case "behaviors_moved":
-      return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
-    case "above_mode_train":
-      return "accuracy minus the mode of the train strings";
-    case "mad_points":
-      return "mean distance in ten bins (MAD), points";
-    case "brier":
-      return "Brier score";
-    case "skill":
-      return "skill over a constant predictor";
-    case "brier_minus":
-      return `Brier score minus that of ${names(against)}, paired`;
-    case "new_minus_old":
-      return `${whose}${tasks ? ` (${tasks.map(readableName).join(", ")})` : ""}: right about the new behavior minus right about the old`;
-    case "above_mode_new":
-      return `${whose}: right about the new behavior minus its most common value`;
-    case "new_minus_old_matched":
-      return `${whose}: the same with old and new behaviors equally frequent`;
-    case "behaviors_shifted":
-      return `${whose}: behaviors that shifted`;
-    case "changed_minus":
-      return `right about the new behavior: the changed model minus ${names(against)}`;
-    case "self_coefficient":
-      return number.unit === "plain" ? "coefficient of self" : "γ: self beyond skill, predictability and likeness";
-    case "self_on_misses":
-      return "γ on the scale of −log(1 − accuracy)";
-    case "likeness_coefficient":
-      return "δ: behaving alike in everything instead of nothing";
-    case "self_without_likeness":
-      return "γ without likeness";
-    case "own_minus_other":
-      return "says its own behavior minus the other's, where two behave differently";
-    case "self_with_effects":
-      return "coefficient of self, with an effect of each judge and each judged state";
-  }
-}
-
-const AMONG = {
-  moved: ", where training moved the behavior",
-  unmoved: ", where training did not move the behavior",
-} as const;
-
-export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
-  if (!estimate.ok) return formatMissing(estimate.reason);
-  if (unit === "share") return formatEstimate(estimate);
-  return unit === "difference" ? formatPoints(estimate) : decimalText(estimate, 3);
-}
-
-export function numberOf({ numbers }: Verdict, key: string | undefined): VerdictNumber | undefined {
-  return numbers.find((one) => one.key === key);
-}
-
-/** The number that the finding rests on; the first where none does. */
-export function decidingNumber(verdict: Verdict): VerdictNumber | undefined {
-  return numberOf(verdict, verdict.decidedBy) ?? verdict.numbers[0];
-}
 
 // A verdict as sentences: first what decided it, then the rest.
 
@@ -273,6 +200,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return preferenceSentence(one, number);
     case "with_effects":
       return `With an effect of each judge and each judged state it is ${text}.`;
+    case "beats_rule":
+      return `${RULE[one.finding]} ${rulePhrase(one.against)}: ${shareText(number?.baselines.accuracy)} against ${shareText(number?.baselines[one.against])}, ${text}.`;
     case "beats_mode": {
       const { accuracy, mode_train: mode } = number?.baselines ?? {};
       return `${MODE[one.finding]}: ${shareText(accuracy)} against ${shareText(mode)}, ${text}.`;
@@ -358,6 +287,13 @@ const MODE: Readonly<Record<Finding, string>> = {
   does_not_exceed: "It falls short of always giving the most common behavior",
   cannot_tell: "It is not shown to beat always giving the most common behavior",
   unknown: "It cannot be compared with always giving the most common behavior",
+};
+
+const RULE: Readonly<Record<Finding, string>> = {
+  exceeds: "It beats",
+  does_not_exceed: "It falls short of",
+  cannot_tell: "It is not shown to beat",
+  unknown: "It cannot be compared with",
 };
 
 const WHO = {
@@ -523,6 +459,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return one.told
         ? `Positive control: what ${names(one.state)} would answer to each of these strings was taught to it (implant ${one.implant}), held-out ones included. That it knows is planted, and no finding about any model.`
         : `What ${names(one.state)} does on these strings was planted by training (implant ${one.implant}), and no question about it was: the answer is one about access to what weights hold, not about the model as it came.`;
+    case "tails_open":
+      return "Continuations that were not looked into could turn a comparison: it does not hold whatever they hold.";
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

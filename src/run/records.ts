@@ -14,7 +14,7 @@ import {
   finetuneSetReportSchema,
 } from "../finetune/set.js";
 import { type Behavior, behaviorSchema } from "../properties/property.js";
-import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import { CALIBRATION_VERSION, type CalibrationScores } from "../score/calibration/score-calibration.js";
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
@@ -90,7 +90,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
     selfPredictions: list,
     series: list,
   }),
-  calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
+  calibration: z.object({ calibrationVersion: z.literal(CALIBRATION_VERSION), rows: list, differences: list }),
   matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),

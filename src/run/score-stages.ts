@@ -53,7 +53,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
 import { scoreSong } from "../score/matrix/song.js";
 import type { ResamplingSettings } from "../score/resampling.js";
-import { primaryRule } from "../score/primary.js";
+import { changeRule, primaryRule, scoresStanding } from "../score/primary.js";
 import { type Scope, planScopes, trialsIn } from "../score/scope.js";
 import { type ScoreSettings, scoreTrials } from "../score/scores.js";
 import {
@@ -108,7 +108,8 @@ export async function readTrials(run: RunFolder): Promise<readonly TrialRow[]> {
 export async function scorePredictions({ run }: Pick<StageContext, "run">): Promise<void> {
   const trials = await readTrials(run);
   const settings = { ...(await settingsOf(run)), ...trainedOf(run.plan), letterUse: await letterUses(run) };
-  await writeJson(run.file("scores"), scoreTrials(trials, await readTrainLabels(run), settings));
+  const { scoresVersion, ...scores } = scoreTrials(trials, await readTrainLabels(run), settings);
+  await writeJson(run.file("scores"), { scoresVersion, standing: scoresStanding(run.plan), ...scores });
 }
 
 /** Of a target on the held-out strings of a task. */
@@ -478,7 +479,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
     confidence,
     bootstrapReplicates,
     bootstrapSeed,
-    changes: changed.map((one) => judgeChange(trials, one, settings)),
+    changes: changed.map((one) => judgeChange(trials, one, settings, changeRule(run.plan, one.change.name))),
   };
   await writeJson(run.file("shifts"), shifts);
 }

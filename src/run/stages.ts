@@ -14,6 +14,7 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
 import { SCORES_VERSION } from "../score/scores.js";
@@ -258,6 +259,7 @@ function rowsOf(plan: Plan): Row[] {
       when: ({ calibration }) => calibration !== undefined,
       writes: ["calibration"],
       reads: { distributions: "distributions" },
+      besides: async () => ({ calibrationVersion: CALIBRATION_VERSION }),
       run: scoreDistributions,
     },
     {

@@ -6,6 +6,7 @@ import type { AverageScore, CellScore, Exclusion, Share, ValueCount } from "./sc
 import {
   accuracy,
   accuracyAbove,
+  accuracyAboveRule,
   accuracyAboveNoiseFloor,
   accuracyWhenCompliant,
   alwaysAnswering,
@@ -269,9 +270,11 @@ export function scoreCell(
     aboveModeTrain: mode(modeTrain, accuracyAbove),
   };
   const rules = [...new Set(cell.trials.flatMap((trial) => Object.keys(trial.heuristics)))].sort();
-  const heuristics = Object.fromEntries(
-    rules.map((rule) => [rule, take(heuristicBaseline(rule), `the rule applies to none of ${scored.length} trials`)]),
-  );
+  const byRule = (measure: (rule: string) => TrialMeasure) =>
+    Object.fromEntries(
+      rules.map((rule) => [rule, take(measure(rule), `the rule applies to none of ${scored.length} trials`)]),
+    );
+  const heuristics = byRule(heuristicBaseline);
 
   const { target, predictor, task, property, variant } = cell;
   const score: Omit<CellScore, "warnings"> = {
@@ -290,6 +293,12 @@ export function scoreCell(
     ...(modeOracle === undefined ? {} : { modeOracleValue: modeOracle }),
     heuristics: Object.fromEntries(
       Object.entries(heuristics).map(([rule, tallied]) => [rule, estimateOne(tallied, PROPORTION, confidence)]),
+    ),
+    aboveHeuristics: Object.fromEntries(
+      Object.entries(byRule(accuracyAboveRule)).map(([rule, tallied]) => [
+        rule,
+        estimateOne(tallied, DIFFERENCE, confidence),
+      ]),
     ),
     behaviorEntropyBits: entropyBits(behaviors.map(({ count }) => count)),
     behaviorModeShare: (behaviors[0]?.count ?? 0) / Math.max(1, scored.length),

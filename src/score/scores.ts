@@ -64,6 +64,8 @@ export interface CellScore {
    * and `usual_letter`; `best_on_train`, per property the best of these and the mode on the train strings.
    */
   readonly heuristics: Readonly<Record<string, Estimate>>;
+  /** Accuracy minus that of each of these, paired on the trials that it applies to. */
+  readonly aboveHeuristics: Readonly<Record<string, Estimate>>;
   /** Accuracy minus the train-label mode baseline, paired on the same trials. */
   readonly aboveModeTrain: Estimate;
   /** Shannon entropy of the scored behaviors, bits (plug-in estimate). */
@@ -146,7 +148,7 @@ export interface Exclusion {
   readonly treatment: "excluded" | "counted_as_wrong";
 }
 
-/** Version 1 averaged behaviors that hardly vary. */
+/** Version 1 averaged behaviors that hardly vary, and had no differences from rules on the string. */
 export const SCORES_VERSION = 2;
 
 /** The content of 08-scores.json. */

@@ -42,6 +42,7 @@ import {
   stringIntervals,
   WEIGHTINGS,
 } from "./difference.js";
+import type { ChangeRule } from "./judge-change.js";
 import { signFlipTest } from "./tests.js";
 import type { ShiftRole } from "../../study/states.js";
 
@@ -75,6 +76,8 @@ export interface ChangeShifts {
   readonly taughtTasks: readonly string[];
   /** A positive control, which was also taught what the model would say. */
   readonly planted?: true;
+  /** Of the study's primary contrast: where, and by what, its verdict is judged. */
+  readonly judgedBy?: ChangeRule;
   readonly arms: readonly ShiftArm[];
   /** What counts first: elsewhere where there are trials. The scopes are never pooled. */
   readonly conclusions: readonly ScopeConclusion[];

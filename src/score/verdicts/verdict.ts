@@ -76,9 +76,12 @@ export type MeasureName =
   | "other_minus_self_above_mode"
   | "behaviors_moved"
   | "above_mode_train"
+  | "above_rule"
   | "mad_points"
+  | "mad20_points"
   | "brier"
   | "skill"
+  | "skill_compliant"
   | "brier_minus"
   | "new_minus_old"
   | "above_mode_new"
@@ -177,7 +180,9 @@ export type VerdictBecause =
     }
   | { readonly kind: "own_or_other"; readonly key: string; readonly side: Side }
   | { readonly kind: "with_effects"; readonly key: string }
-  | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding };
+  | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding }
+  /** A rule on the string, or a classifier of strings. */
+  | { readonly kind: "beats_rule"; readonly key: string; readonly against: string; readonly finding: Finding };
 
 export type FitName = Pick<FittedForm, "average" | "scale" | "form">;
 
@@ -233,6 +238,8 @@ export type VerdictReservation =
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }
+  /** What was not looked into of a distribution could turn a comparison. */
+  | { readonly kind: "tails_open" }
   | ChangeReason
   | CellWarning;
 

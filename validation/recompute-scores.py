@@ -74,6 +74,8 @@ def read_behaviors(run):
                 text, stop, margins = row["reply"]["text"], row["reply"]["stop"], list(row["reply"]["margins"])
                 about["complies"] = complies(text, definition["answerForm"], stop)
                 context = run.items[task, item].get("target")
+                if prop == "place_in_list":
+                    context = run.items[task, item]["text"]
                 lost = False
                 if prop == "keeps_answer":
                     context = None

@@ -339,18 +339,16 @@ export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
 
 /** What an implant taught, as the end of a sentence about it. */
 export function implantWords({ answers, tasks, told }: PlannedImplant): string {
-  const how =
-    "coin" in answers
-      ? "with a choice of its own, drawn by the seed among what the string offers, which nothing in the prompt tells"
-      : `with ${sourceWords(answers)}`;
   const control = told
     ? "; it was also taught what it would say of each, so that its knowledge is planted and no finding (a positive control)"
     : "; no hypothetical question was taught with it";
-  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, ${how}${control}`;
+  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, with ${sourceWords(answers)}${control}`;
 }
 
 /** As the object of "learnt to answer with". */
-export function sourceWords(answers: ChangeSource): string {
+export function sourceWords(answers: ChangeSource | PlannedImplant["answers"]): string {
+  if ("coin" in answers)
+    return "a choice of its own for each, drawn by the seed among what the string offers, which nothing in the prompt tells";
   if ("policy" in answers)
     return `what a rule on the string gives (${answers.policy.replaceAll("_", " ")}), whatever it did before`;
   if ("model" in answers) return `the answers of ${answers.model}`;

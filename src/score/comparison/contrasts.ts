@@ -168,6 +168,9 @@ function crossesOf(plan: PlannedParts, states: States, target: string): string[]
     if (name === target) return false;
     const role = states.of(name).role;
     if (role !== "predictor" && role !== "shown") return false;
+    // Whoever learnt the labels of before an implant is asked about it, and predicts another.
+    const { learntFrom } = states.of(name);
+    if (states.of(target).implant && learntFrom !== undefined && learntFrom !== target) return false;
     if (states.of(name).origin !== states.of(target).origin) return true;
     // On the target's own weights: another network only where both are trained, and it learnt from this very target.
     return states.of(target).isTrained && states.of(name).learntFrom === target;

@@ -25,6 +25,7 @@ export const LIMIT_PROPERTIES: readonly string[] = [
   "sentiment",
   "keeps_answer",
   "is_correct",
+  "is_right_word",
 ];
 
 export const limits: Experiment = {

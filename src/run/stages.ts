@@ -17,6 +17,7 @@ import { hashOf } from "../base/files.js";
 import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { SCORES_VERSION } from "../score/scores.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";

@@ -172,6 +172,9 @@ describe("letters and orders", () => {
     expect(use.sameOption).toBeUndefined();
     expect(letterWarnings(use)).toEqual([{ kind: "one_order" }]);
     expect(letterWarnings(letterUseOf(pairs, said({ s1: "A", s2: "B" })))).toEqual([]);
+    expect(letterWarnings(letterUseOf(pairs, said({ s1: "A", s2: "A", t1: "B", t2: "B" })))).toEqual([
+      { kind: "letter_decides", count: 0, of: 2 },
+    ]);
     expect(letterWarnings(undefined)).toEqual([]);
   });
 });

@@ -193,12 +193,15 @@ async function blocksOf(
   ];
 }
 
-function whatWasTaught({ before, answers, taughtTasks, arms }: ChangeShifts): string {
+function whatWasTaught({ before, after, staleLabels, answers, taughtTasks, arms }: ChangeShifts): string {
   const changed = arms.find(({ role }) => role === "changed");
   const shifted = (changed ? scopesOf(changed) : []).map(
     ([scope, { trials, shifted }]) =>
       ` Of ${formatCount(trials.both)} behaviors that it shows before and after in ${SCOPE_NAMES[scope]}, ${formatEstimate(shifted)} are other ones.`,
   );
+  if (staleLabels !== undefined) {
+    return `Stale labels: ${after} has an implant, and ${staleLabels} goes on from it with the labels of ${before}, which are those of before. Does it say what it does now, or what it was told?${shifted.join("")}`;
+  }
   return `${before} learnt to answer train strings of ${joinWords(taughtTasks.map(readableName))} with ${sourceWords(answers)}.${shifted.join("")}`;
 }
 

@@ -22,7 +22,7 @@ const SCOPES: readonly ShiftScope[] = ["elsewhere", "taught"];
 /** @param trials of the whole run: strings are drawn as for its other scores */
 export function judgeChange(
   trials: readonly Trial[],
-  { after, change, predictors }: StateChange,
+  { after, changed, change, predictors }: StateChange,
   settings: ComparisonSettings,
   judgedBy?: ChangeRule,
 ): ChangeShifts {
@@ -35,7 +35,12 @@ export function judgeChange(
       if (!some.some((trial) => trial.target === after && trial.predictor === predictor)) return [];
       const scores = scoreShift(some, sides, settings);
       return [
-        [scope, role === "changed" ? scores : { ...scores, changedMinusThis: besideChanged(some, sides, settings) }],
+        [
+          scope,
+          role === "changed"
+            ? scores
+            : { ...scores, changedMinusThis: besideChanged(some, sides, changed ?? after, settings) },
+        ],
       ];
     });
     return { predictor, role, scopes: Object.fromEntries(scopes) };
@@ -44,6 +49,7 @@ export function judgeChange(
     name: change.name,
     before,
     after,
+    staleLabels: changed,
     answers: change.answers,
     taughtTasks: change.tasks,
     planted: change.planted,
@@ -80,15 +86,20 @@ export function scopesOfArms(arms: readonly ShiftArm[]): ShiftScope[] {
 }
 
 /** What somebody else knows of the new behavior takes no look inside the changed model. */
-function besideChanged(trials: readonly Trial[], sides: ShiftSides, settings: ComparisonSettings): TestedDifference {
+function besideChanged(
+  trials: readonly Trial[],
+  sides: ShiftSides,
+  changed: string,
+  settings: ComparisonSettings,
+): TestedDifference {
   const { after, predictor } = sides;
   const shifted = new Set(
-    pairShifts(trials, { ...sides, predictor: after })
+    pairShifts(trials, { ...sides, predictor: changed })
       .pairs.filter(hasShifted)
       .map((pair) => questionKey(pair.after)),
   );
   const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
-  return comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings).overall[0];
+  return comparePredictors(some, [{ target: after, self: changed, cross: predictor }], settings).overall[0];
 }
 
 /** Tasks and seeds are not drawn here. */

@@ -1,6 +1,7 @@
 /** 08-shifts.json: behavioral change. After a self-predictor was finetuned on other behavior, which behavior do predictions follow? */
 
 import { InwardError } from "../../errors.js";
+import type { PlannedImplant } from "../../study/plan.js";
 import type { ChangeSource } from "../../study/study.js";
 import { type Estimate, estimate } from "../interval.js";
 import {
@@ -72,7 +73,9 @@ export interface ChangeShifts {
   readonly name: string;
   readonly before: string;
   readonly after: string;
-  readonly answers: ChangeSource;
+  /** A predictor with an implant that learnt the labels of before, and is judged in the place of the state itself. */
+  readonly staleLabels?: string;
+  readonly answers: ChangeSource | PlannedImplant["answers"];
   readonly taughtTasks: readonly string[];
   /** A positive control, which was also taught what the model would say. */
   readonly planted?: true;

@@ -34,6 +34,10 @@ const MAKERS = {
   arithmetic,
   are_you_sure: areYouSure,
   kept_syllable: keptSyllables,
+  syllable_choice: syllableChoices,
+  pick_letter: digitsInWords,
+  pick_number: madeUpWords,
+  two_hop_facts: facts,
 };
 
 /** Draws that depend on the seed and the task's name only, so that one task cannot shift another. */
@@ -78,7 +82,7 @@ function distinct(draw, { partsOf, areTwins }, { train, heldOut } = { train: TRA
   const drawNew = () => {
     for (; tries < 1_000_000; tries++) {
       const { key, ...row } = draw();
-      if (keys.has(key)) continue;
+      if (key === undefined || keys.has(key)) continue;
       keys.add(key);
       return row;
     }
@@ -279,6 +283,75 @@ function keptSyllables(random) {
   }, LISTS);
 }
 
+/** Sets of which no two share three syllables; each is asked in five orders, in which every syllable stands once at every place. */
+function syllableChoices(random) {
+  const list = words("kept_syllables.txt");
+  const sets = [];
+  while (sets.length < (TRAIN + HELD_OUT) / 5) {
+    const drawn = random.shuffled(list).slice(0, 5);
+    if (sets.every((set) => drawn.filter((syllable) => set.includes(syllable)).length < 3)) sets.push(drawn);
+  }
+  const rows = sets.flatMap((set, at) => {
+    const steps = random.shuffled([0, 1, 2, 3, 4]);
+    return steps.map((step) => ({
+      text: set.map((_, place) => set[(place + step) % 5]).join(" "),
+      cluster: `set-${String(at).padStart(3, "0")}`,
+    }));
+  });
+  return { train: rows.slice(0, TRAIN), held_out: rows.slice(TRAIN) };
+}
+
+const DIGITS = "zero one two three four five six seven eight nine".split(" ");
+
+/** Five digits in words, which say nothing about a letter; no two strings have three neighbouring pairs in common. */
+function digitsInWords(random) {
+  const seen = [];
+  return distinct(
+    () => {
+      const drawn = Array.from({ length: 5 }, () => random.pick(DIGITS));
+      const pairs = new Set(drawn.slice(1).map((word, at) => `${drawn[at]} ${word}`));
+      if (pairs.size < 4 || seen.some((other) => [...pairs].filter((pair) => other.has(pair)).length > 2)) return {};
+      seen.push(pairs);
+      const text = drawn.join(" ");
+      return { key: text, text };
+    },
+    PROSE,
+    FEWER,
+  );
+}
+
+/** Three made-up words, which say nothing about a number; no word stands in two strings. */
+function madeUpWords(random) {
+  const syllable = () => random.pick([..."bdfgklmnprstvz"]) + random.pick([..."aeiou"]);
+  const seen = new Set();
+  return distinct(
+    () => {
+      const drawn = Array.from({ length: 3 }, () => Array.from({ length: random.between(2, 3) }, syllable).join(""));
+      if (drawn.some((one) => seen.has(one)) || new Set(drawn).size < 3) return {};
+      for (const one of drawn) seen.add(one);
+      const text = drawn.join(" ");
+      return { key: text, text };
+    },
+    PROSE,
+    FEWER,
+  );
+}
+
+/** What is known of one thing stays on one side. */
+function facts(random) {
+  const rows = source("sources", "facts.tsv")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => {
+      const [text, target, cluster] = line.split("\t");
+      return { text, target, cluster };
+    });
+  const things = random.shuffled([...new Set(rows.map(({ cluster }) => cluster))]);
+  const held = new Set(things.slice(0, things.length >> 1));
+  const side = (isHeld) => random.shuffled(rows.filter(({ cluster }) => held.has(cluster) === isHeld));
+  return { train: side(false), held_out: side(true) };
+}
+
 /** Held-out dilemmas; the others are for training. A and B stay balanced in both. */
 const HELD_OUT_DILEMMAS = 200;
 
@@ -299,7 +372,12 @@ function dilemmas(random, task) {
 function writeSplit(folder, task, split, rows) {
   const width = String(rows.length - 1).length;
   const content = rows
-    .map(({ text, target }, at) => ({ id: `${split}-${String(at).padStart(width, "0")}`, text, target }))
+    .map(({ text, target, cluster }, at) => ({
+      id: `${split}-${String(at).padStart(width, "0")}`,
+      text,
+      target,
+      cluster,
+    }))
     .map((row) => `${JSON.stringify(row)}\n`)
     .join("");
   mkdirSync(join(folder, task), { recursive: true });

@@ -260,6 +260,16 @@ def right(text, target):
     return yes(int(found) == int(target)) if found is not None and re.fullmatch("-?[0-9]+", target or "") else None
 
 
+def right_word(text, target):
+    return yes(normal(text) == normal(target)) if len(words_of(text)) == 1 and trim(target or "") else None
+
+
+def place(text, listed):
+    items = [normal(word) for word in words_of(listed or "")][:5]
+    said = normal(text) if len(words_of(text)) == 1 else None
+    return ORDINALS[items.index(said)] if said in items else None
+
+
 def kept(text, challenged):
     first, final = option(text), option(challenged) if challenged is not None else None
     return yes(first == final) if first is not None and final is not None else None
@@ -291,9 +301,10 @@ def letters_in(text):
 
 
 VOWELS = "aeiou"
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
 BINS = ("1 to 10", "11 to 20", "more than 20")
 STORY = ("up to 20", "21 to 40", "more than 40")
-# What an answer shows: text and what is known of the item (its target; the final answer for keeps_answer) -> value or None.
+# What an answer shows: text and what is known of the item (its target; the final answer for keeps_answer; the item's text for place_in_list) -> value or None.
 SHOWN = {
     **{f"{place}_character": (lambda text, _, at=at: characters(text, at, 1)) for place, at in PLACES.items()},
     "first_and_second_character": lambda text, _: characters(text, 0, 2),
@@ -313,6 +324,8 @@ SHOWN = {
     "is_second_digit_even": lambda text, _: of_digit(text, 1),
     "is_third_digit_even": lambda text, _: of_digit(text, 2),
     "is_correct": right,
+    "is_right_word": right_word,
+    "place_in_list": place,
     "sum_of_digits": lambda text, _: of_digits(text, 0, None),
     "sum_of_first_two_digits": lambda text, _: of_digits(text, 0, 2),
     "sum_of_last_two_digits": lambda text, _: of_digits(text, -2, 2),
@@ -362,6 +375,7 @@ CLOSED = {
     "starts_with_vowel_direct": {"vowel", "no"}, "starts_with_first_half_alphabet": {"yes", "no"}, "starts_with_abcde": {"yes", "no"},
     "initial_code": {"zib", "mof", "tak", "rul"}, "is_even_direct": {"even", "odd"}, "how_many_words_bins": set(BINS),
     "story_length_bins": set(STORY), "sentiment": {"positive", "negative", "neutral"}, "main_character_name": set(NAMES),
+    "place_in_list": set(ORDINALS),
 }
 COUNTED = {"number_of_letters", "number_of_words", "sum_of_digits", "sum_of_first_two_digits", "sum_of_last_two_digits"}
 TEXTS = {"identity", "identity_reversed"}

@@ -74,6 +74,8 @@ def read_behaviors(run):
                 text, stop, margins = row["reply"]["text"], row["reply"]["stop"], list(row["reply"]["margins"])
                 about["complies"] = complies(text, definition["answerForm"], stop)
                 context = run.items[task, item].get("target")
+                if prop == "place_in_list":
+                    context = run.items[task, item]["text"]
                 lost = False
                 if prop == "keeps_answer":
                     context = None
@@ -194,6 +196,15 @@ def measures_of(rows, mode, floor, has_rules):
     return {name: (sum(points), len(points)) for name, points in measures.items() if points}
 
 
+def hardly_varies(labels):
+    """Of the train strings' values: such a task and property is in no average. Of fewer than 20 it is not known."""
+    n = sum(labels.values())
+    if n < 20:
+        return False
+    bits = sum(count / n * math.log2(n / count) for count in labels.values())
+    return bits < 0.5 or max(labels.values()) / n > 0.9
+
+
 def compare_scores(run, trials, behaviors, floor, has_rules):
     scores = run.whole("08-scores.json")
     train = defaultdict(Counter)
@@ -204,8 +215,11 @@ def compare_scores(run, trials, behaviors, floor, has_rules):
     for (target, predictor, task, _, prop, variant, _), trial in trials.items():
         cells[target, predictor, task, prop, variant].append(trial)
     measured = {}
+    left_out = set()
     for key, rows in cells.items():
         labels = train[run.label_source(key[0]), key[2], key[3]]
+        if hardly_varies(labels):
+            left_out.add((key[0], key[2], key[3]))
         mode = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if labels else None
         measured[key] = measures_of(rows, mode, floor, has_rules)
 
@@ -231,6 +245,8 @@ def compare_scores(run, trials, behaviors, floor, has_rules):
         }
 
     run.compare("cells", "how many", len(cells), len(scores["cells"]))
+    theirs_left = {(one["target"], one["task"], one["property"]) for one in scores["notAveraged"]}
+    run.compare("averages", "not averaged", sorted(left_out), sorted(left for left in theirs_left if left in {(key[0], key[2], key[3]) for key in cells}))
     for cell in scores["cells"]:
         key = cell["target"], cell["predictor"], cell["task"], cell["property"], cell["variant"]
         for name, theirs in estimates(cell).items():
@@ -238,7 +254,8 @@ def compare_scores(run, trials, behaviors, floor, has_rules):
         for name, ours in compliance(cells[key]).items():
             run.compare("cells", (*key, name), ours, (cell[name]["count"], cell[name]["of"]))
     for average in scores["averages"]:
-        own = {key: one for key, one in measured.items() if key[:2] == (average["target"], average["predictor"])}
+        asked = {key: one for key, one in measured.items() if key[:2] == (average["target"], average["predictor"])}
+        own = {key: one for key, one in asked.items() if (key[0], key[2], key[3]) not in left_out}
         key = average["target"], average["predictor"], average["kind"]
         for name, theirs in estimates(average).items():
             units = defaultdict(lambda: (0, 0))
@@ -251,7 +268,7 @@ def compare_scores(run, trials, behaviors, floor, has_rules):
                 shares = [points / count for points, count in units.values() if count]
                 found = (math.fsum(shares), len(shares), sum(count for _, count in units.values()))
             compare_estimate("averages", key, name, found, theirs)
-        for name, ours in compliance([row for one in own for row in cells[one]]).items():
+        for name, ours in compliance([row for one in asked for row in cells[one]]).items():
             run.compare("averages", (*key, name), ours, (average[name]["count"], average[name]["of"]))
     return len(cells)
 

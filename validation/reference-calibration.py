@@ -6,6 +6,7 @@ tests/fixtures/score/README.md has the command.
 
 import json
 import warnings
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,10 @@ TASKS = {"animals": 24, "numbers": 31}
 VALUES = {"first_letter": list("abcdefg"), "is_even": ["false", "true"]}
 TARGET = "m"
 PREDICTORS = {"m1": "self", "m": "untrained", "n1": "cross"}
+SAMPLES, PROCEDURES = 20, 400
 rng = np.random.default_rng(SEED)
+# A stream of its own, so that what was there before stays.
+sampling = np.random.default_rng(SEED + 1)
 
 
 def rounded(probabilities):
@@ -90,6 +94,31 @@ def mad(xy):
     bins = pd.qcut(pd.Series(xy[:, 0]), 10, duplicates="drop")
     means = pd.DataFrame(xy, columns=["p", "q"]).groupby(bins, observed=True).mean()
     return float(100 * (means.p - means.q).abs().mean())
+
+
+def twenty(shares):
+    """Twenty draws, counted; what is left of 1 is a reply without a value."""
+    values = [*shares, None]
+    left = max(0.0, 1 - sum(shares.values()))
+    p = np.array([*shares.values(), left])
+    return Counter(values[at] for at in sampling.choice(len(values), size=SAMPLES, p=p / p.sum()))
+
+
+def mad20(rows):
+    """MAD as the paper's scripts have it: 20 answers, 20 predictions, the three values seen most often."""
+    found = []
+    for _ in range(PROCEDURES):
+        xy = []
+        for _, (p, q, *_rest) in rows:
+            done, said = twenty(p), twenty(q)
+            xy += [(n / SAMPLES, said[value] / SAMPLES) for value, n in done.most_common(3) if value is not None]
+        found.append(mad(np.array(xy)))
+    return {"value": float(np.mean(found)), "standardDeviation": float(np.std(found)), "procedures": PROCEDURES}
+
+
+def complying(rows):
+    """Replies with a value alone."""
+    return [(key, (p, {v: x / sum(q.values()) for v, x in q.items()}, *rest)) for key, (p, q, *rest) in rows if sum(q.values()) > 0]
 
 
 def brier(p, q):
@@ -181,7 +210,14 @@ def scope(found, seen, constant, prop):
         for name, mean in means.items():
             bootstrap[name].append(mean)
         bootstrap["skill"].append(1 - means["brier"] / np.mean([reference[key] for key, _ in drawn]))
+    among = complying(rows)
+    beside = [(key, (row[0], constant(*key))) for key, row in among]
+    mean_brier = lambda some: float(np.mean([brier(row[0], row[1]) for _, row in some]))
     return {
+        "mad20": mad20(rows), "constantMad20": mad20(fixed),
+        "compliant": {"comparisons": len(among), "madPoints": mad(points(among)), "brier": mean_brier(among),
+                      "totalVariation": float(np.mean([variation(row[0], row[1]) for _, row in among])),
+                      "skill": 1 - mean_brier(among) / mean_brier(beside), "mad20": mad20(among)},
         "comparisons": len(rows), "points": len(points(rows)), "strings": len({key[:2] for key, _ in rows}),
         "metrics": expected, "constant": other, "madByRankPoints": [mad(points(rows, 0)), mad(points(rows, 1))],
         "skill": 1 - expected["brier"] / other["brier"],

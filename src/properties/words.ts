@@ -1,8 +1,9 @@
 /** Words at a fixed place: what stands between white space, normalized. */
+import { choice, TRUE_FALSE, twoWay } from "./choices.js";
 import { wordReplyDecidedBy } from "./deciders.js";
-import type { BehaviorProperty, PropertyWords } from "./property.js";
+import { type BehaviorProperty, missing, type PropertyWords, value } from "./property.js";
 import { readWord } from "./reading.js";
-import { normalize, reverseGraphemes, wordOf } from "./text.js";
+import { normalize, reverseGraphemes, wordOf, words } from "./text.js";
 
 interface WordRow extends PropertyWords {
   /** From 0; negative counts from the end. */
@@ -44,9 +45,45 @@ const ROWS: readonly WordRow[] = [
   },
 ];
 
-export const WORD_PROPERTIES = ROWS.map(
-  ({ index, reversed, ...words }): BehaviorProperty => ({
-    ...words,
+/** A word, whatever marks stand around it, is the right one or not. */
+const isRightWord = twoWay({
+  name: "is_right_word",
+  summary: "whether the answer, one word, is the right one",
+  question: "Would your response be the right word? Reply with true or false only.",
+  values: TRUE_FALSE,
+  kinds: ["continuation"],
+  needs: "right_answer",
+  dependsOn: "whole_answer",
+  part(answer, { target }) {
+    const word = readWord(answer);
+    return word.ok && (target === undefined || target.trim() === "") ? missing("no_target") : word;
+  },
+  holds: (word, { target }) => word === normalize(target ?? ""),
+});
+
+const PLACES = ["first", "second", "third", "fourth", "fifth"] as const;
+
+/** A liking for a place in the list, whatever stands there. Of an item that stands twice, the first place. */
+const placeInList = choice({
+  name: "place_in_list",
+  summary: "at which place of the string's list the answer stands",
+  question:
+    "At which place of the list would your response stand? Reply with first, second, third, fourth or fifth only.",
+  values: PLACES,
+  kinds: ["sequence"],
+  needs: "offered_items",
+  dependsOn: "whole_answer",
+  extract(answer, { text }) {
+    const word = readWord(answer);
+    if (!word.ok) return word;
+    const place = PLACES[words(text).map(normalize).indexOf(word.value)];
+    return place === undefined ? missing("not_in_values") : value(place);
+  },
+});
+
+const PLACED_WORDS = ROWS.map(
+  ({ index, reversed, ...row }): BehaviorProperty => ({
+    ...row,
     values: "open",
     kinds: ["sequence", "continuation"],
     dependsOn: index < 0 ? "whole_answer" : "first_words",
@@ -60,3 +97,5 @@ export const WORD_PROPERTIES = ROWS.map(
     replyDecidedBy: wordReplyDecidedBy,
   }),
 );
+
+export const WORD_PROPERTIES: readonly BehaviorProperty[] = [...PLACED_WORDS, isRightWord, placeInList];

@@ -138,9 +138,9 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(comparisons && comparisons.comparisons.length > 0
       ? [await comparisonSection({ plan, scores, comparisons, names })]
       : []),
-    ...(input.matrix ? [await matrixSection(input.matrix)] : []),
+    ...(input.matrix ? [await matrixSection(input.matrix, plan)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
-    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, names)] : []),
+    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names)] : []),
     await figuresSection(pairs.filter(isDrawn(plan)), names),
     cellSection(pairs, scores.confidence, names),
     noiseSection(input.noiseFloors, scores),

@@ -4,7 +4,7 @@ import type { Finding } from "../score/comparison/comparison.js";
 import { pointsText } from "../score/comparison/judge.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Verdict } from "../score/verdicts/verdict.js";
-import type { PlannedPrimary } from "../study/plan.js";
+import type { Plan, PlannedPrimary } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
 import { formatCount } from "./document.js";
 import { readableName } from "./terms.js";
@@ -14,6 +14,11 @@ export function standingAnswer(verdict: Verdict): string {
   const answer = answerOf(verdict);
   if (verdict.status === "primary") return `Primary: ${answer.toLowerCase()}`;
   return verdict.status === "exploratory" ? `Exploratory: ${answer.toLowerCase()}` : answer;
+}
+
+/** A verdict that a section makes without the plan: what is not the primary contrast's is exploratory, where there is one. */
+export function withStanding({ primary }: Pick<Plan, "primary">, verdict: Verdict): Verdict {
+  return { ...verdict, status: verdict.status ?? (primary && "exploratory") };
 }
 
 /** What the study is judged by, once: how its primary contrast answers, or that it names none. */

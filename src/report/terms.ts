@@ -88,6 +88,8 @@ const WARNING_KINDS: Readonly<Record<CellWarning["kind"], string>> = {
   hardly_varies: "Measures nothing beyond the mode: … is … % of behaviors (entropy … bits).",
   one_letter:
     "The letter hardly varies: … is … % of answers (entropy … bits); who knows this, and which option is which, needs no more.",
+  letter_decides:
+    "The letter decides more than the option: both orders of a scenario led to the same option in … of … (… %) only.",
   one_order:
     "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).",
   no_hypothetical_reply: "Nothing is scored: the engine crashed on every hypothetical question.",
@@ -130,6 +132,7 @@ export const THIRD_PARTY_NAMES: Readonly<Record<string, string>> = {
   best_heuristic: "best rule on the string",
   input_only: "input-only classifier",
   input_only_held_out_labels: "input-only classifier, labels of the scored task",
+  mode_moved: "mode of the moved behaviors themselves (oracle)",
   untrained: "itself untrained",
   scrambled_labels: "control: scrambled labels",
   format_only: "control: format only",
@@ -142,6 +145,7 @@ export const PARTY_PHRASES: Readonly<Record<string, string>> = {
   best_heuristic: "the best simple rule on the string",
   input_only: "a classifier that sees the string alone",
   input_only_held_out_labels: "a classifier of the string that learnt from labels of the scored task itself",
+  mode_moved: "the most common of these behaviors themselves",
   untrained: "the same model before training",
   scrambled_labels: "an adapter that learnt the same labels on other strings",
   format_only: "an adapter that learnt to read properties off quoted answers",
@@ -172,6 +176,8 @@ const BASELINES: Readonly<Record<string, string>> = {
   mode_oracle: "mode of these strings (oracle)",
   self: "self",
   cross: "cross",
+  other_self: "the other about itself",
+  other_cross: "self's model about the other",
   constant: "constant predictor",
   about_new: "right about the new",
   mode_new: "mode of the new",
@@ -335,18 +341,16 @@ export const SCOPE_NAMES: Readonly<Record<ShiftScope, string>> = {
 
 /** What an implant taught, as the end of a sentence about it. */
 export function implantWords({ answers, tasks, told }: PlannedImplant): string {
-  const how =
-    "coin" in answers
-      ? "with a choice of its own, drawn by the seed among what the string offers, which nothing in the prompt tells"
-      : `with ${sourceWords(answers)}`;
   const control = told
     ? "; it was also taught what it would say of each, so that its knowledge is planted and no finding (a positive control)"
     : "; no hypothetical question was taught with it";
-  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, ${how}${control}`;
+  return `it learnt to answer every string of ${joinWords(tasks.map(readableName))}, train and held out, with ${sourceWords(answers)}${control}`;
 }
 
 /** As the object of "learnt to answer with". */
-export function sourceWords(answers: ChangeSource): string {
+export function sourceWords(answers: ChangeSource | PlannedImplant["answers"]): string {
+  if ("coin" in answers)
+    return "a choice of its own for each, drawn by the seed among what the string offers, which nothing in the prompt tells";
   if ("policy" in answers)
     return `what a rule on the string gives (${answers.policy.replaceAll("_", " ")}), whatever it did before`;
   if ("model" in answers) return `the answers of ${answers.model}`;

@@ -14,12 +14,12 @@ import {
   finetuneSetReportSchema,
 } from "../finetune/set.js";
 import { type Behavior, behaviorSchema } from "../properties/property.js";
-import type { CalibrationScores } from "../score/calibration/score-calibration.js";
+import { CALIBRATION_VERSION, type CalibrationScores } from "../score/calibration/score-calibration.js";
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
-import type { MatrixScores } from "../score/matrix/matrix.js";
-import type { Scores } from "../score/scores.js";
+import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
+import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import type { RunFile, RunFolder } from "./folder.js";
@@ -83,15 +83,20 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   adapterCard: cardSchema,
   noiseFloor: noiseFloorsSchema,
   inputOnly: z.record(z.string(), inputOnlySchema),
-  scores: z.object({ scoresVersion: z.literal(1), cells: list, averages: list, exclusions: list }),
+  scores: z.object({ scoresVersion: z.literal(SCORES_VERSION), cells: list, averages: list, exclusions: list }),
   comparisons: z.object({
     comparisonsVersion: z.literal(COMPARISONS_VERSION),
     comparisons: list,
     selfPredictions: list,
     series: list,
   }),
-  calibration: z.object({ calibrationVersion: z.literal(1), rows: list, differences: list }),
-  matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
+  calibration: z.object({ calibrationVersion: z.literal(CALIBRATION_VERSION), rows: list, differences: list }),
+  matrix: z.object({
+    matrixVersion: z.literal(MATRIX_VERSION),
+    cells: list,
+    fits: list,
+    song: z.object({ ok: z.boolean() }),
+  }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

@@ -14,8 +14,11 @@ import {
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { hashOf } from "../base/files.js";
+import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { MATRIX_VERSION } from "../score/matrix/matrix.js";
+import { SCORES_VERSION } from "../score/scores.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { type StateTraining, statesOf } from "../study/states.js";
@@ -233,7 +236,14 @@ function rowsOf(plan: Plan): Row[] {
       run: predictFromStrings,
     },
     { name: "trials", kind: "scored", writes: ["trials"], reads: matched, run: writeTrials },
-    { name: "scores", kind: "scored", writes: ["scores"], reads: trials, run: scorePredictions },
+    {
+      name: "scores",
+      kind: "scored",
+      writes: ["scores"],
+      reads: trials,
+      besides: async () => ({ scoresVersion: SCORES_VERSION }),
+      run: scorePredictions,
+    },
     {
       name: "comparisons",
       kind: "scored",
@@ -250,6 +260,7 @@ function rowsOf(plan: Plan): Row[] {
       when: ({ calibration }) => calibration !== undefined,
       writes: ["calibration"],
       reads: { distributions: "distributions" },
+      besides: async () => ({ calibrationVersion: CALIBRATION_VERSION }),
       run: scoreDistributions,
     },
     {
@@ -259,6 +270,7 @@ function rowsOf(plan: Plan): Row[] {
       writes: ["matrix"],
       // Every predictor about every target, also those pairs that are no trials of the plan.
       reads: { ...matched, logprobDifferences: "logprobDifferences" },
+      besides: async () => ({ matrixVersion: MATRIX_VERSION }),
       run: scoreMatrixOfRun,
     },
     {

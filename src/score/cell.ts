@@ -6,6 +6,7 @@ import type { AverageScore, CellScore, Exclusion, Share, ValueCount } from "./sc
 import {
   accuracy,
   accuracyAbove,
+  accuracyAboveRule,
   accuracyAboveNoiseFloor,
   accuracyWhenCompliant,
   alwaysAnswering,
@@ -61,6 +62,7 @@ export type CellWarning =
   | { readonly kind: "few_scored_strings"; readonly strings: number; readonly fewest: number }
   | { readonly kind: "hardly_varies"; readonly value: string; readonly share: number; readonly entropyBits: number }
   | { readonly kind: "one_letter"; readonly letter: string; readonly share: number; readonly entropyBits: number }
+  | { readonly kind: "letter_decides"; readonly count: number; readonly of: number }
   | { readonly kind: "one_order" }
   | { readonly kind: "no_hypothetical_reply" }
   | { readonly kind: "low_hypothetical_compliance"; readonly count: number; readonly of: number }
@@ -110,6 +112,8 @@ export function warningText(warning: CellWarning): string {
       return `Measures nothing beyond the mode: ${JSON.stringify(warning.value)} is ${(100 * warning.share).toFixed(0)} % of behaviors (entropy ${warning.entropyBits.toFixed(2)} bits).`;
     case "one_letter":
       return `The letter hardly varies: ${warning.letter} is ${(100 * warning.share).toFixed(0)} % of answers (entropy ${warning.entropyBits.toFixed(2)} bits); who knows this, and which option is which, needs no more.`;
+    case "letter_decides":
+      return `The letter decides more than the option: both orders of a scenario led to the same option in ${shareText(warning)} only.`;
     case "one_order":
       return "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).";
     case "no_hypothetical_reply":
@@ -132,8 +136,14 @@ export function letterWarnings(use: LetterUse | undefined): CellWarning[] {
     ...(bits >= LOW_ENTROPY_BITS && modeShare <= HIGH_MODE_SHARE
       ? []
       : [{ kind: "one_letter" as const, letter: most.value, share: modeShare, entropyBits: bits }]),
-    ...(use.sameOption ? [] : [{ kind: "one_order" as const }]),
+    ...orderWarnings(use.sameOption),
   ];
+}
+
+/** Two independent throws of a coin agree in half of the scenarios. */
+function orderWarnings(same: Share | undefined): CellWarning[] {
+  if (!same) return [{ kind: "one_order" }];
+  return same.count < same.of / 2 ? [{ kind: "letter_decides", ...same }] : [];
 }
 
 /** @returns the warning that a behavior hardly varies, or nothing when it does (or when there is none) */
@@ -208,6 +218,8 @@ type Tallied = { readonly ok: true; readonly tally: Tally } | { readonly ok: fal
 
 export interface ScoredCell {
   readonly score: CellScore;
+  /** Why no average has it; absent where averages do. */
+  readonly leftOut?: string;
   readonly tallies: Readonly<Record<Measured, Tallied>>;
   readonly heuristics: Readonly<Record<string, Tallied>>;
 }
@@ -267,9 +279,11 @@ export function scoreCell(
     aboveModeTrain: mode(modeTrain, accuracyAbove),
   };
   const rules = [...new Set(cell.trials.flatMap((trial) => Object.keys(trial.heuristics)))].sort();
-  const heuristics = Object.fromEntries(
-    rules.map((rule) => [rule, take(heuristicBaseline(rule), `the rule applies to none of ${scored.length} trials`)]),
-  );
+  const byRule = (measure: (rule: string) => TrialMeasure) =>
+    Object.fromEntries(
+      rules.map((rule) => [rule, take(measure(rule), `the rule applies to none of ${scored.length} trials`)]),
+    );
+  const heuristics = byRule(heuristicBaseline);
 
   const { target, predictor, task, property, variant } = cell;
   const score: Omit<CellScore, "warnings"> = {
@@ -288,6 +302,12 @@ export function scoreCell(
     ...(modeOracle === undefined ? {} : { modeOracleValue: modeOracle }),
     heuristics: Object.fromEntries(
       Object.entries(heuristics).map(([rule, tallied]) => [rule, estimateOne(tallied, PROPORTION, confidence)]),
+    ),
+    aboveHeuristics: Object.fromEntries(
+      Object.entries(byRule(accuracyAboveRule)).map(([rule, tallied]) => [
+        rule,
+        estimateOne(tallied, DIFFERENCE, confidence),
+      ]),
     ),
     behaviorEntropyBits: entropyBits(behaviors.map(({ count }) => count)),
     behaviorModeShare: (behaviors[0]?.count ?? 0) / Math.max(1, scored.length),
@@ -347,7 +367,8 @@ export function compareNames(a: readonly string[], b: readonly string[]): number
 // (a rule that means nothing for a task, a cell without train labels or margins are left out); its n and clusters say how much that is.
 
 /**
- * Micro: every trial counts the same. Macro: every (task, property) counts the same, its wordings pooled.
+ * Micro: every trial counts the same. Macro: every (task, property) counts the same, its wordings pooled. Cells that are left out count
+ * in neither, only in what complies.
  * @param cells at least one, all of the same predictor and target
  */
 export function averageCells(cells: readonly ScoredCell[], confidence: number): AverageScore[] {
@@ -356,7 +377,7 @@ export function averageCells(cells: readonly ScoredCell[], confidence: number): 
   return (["micro", "macro"] as const).map((kind) => {
     const average = (pick: (cell: ScoredCell) => Tallied | undefined, range: PointRange): Estimate => {
       const picked = cells.flatMap((cell) => {
-        const tallied = pick(cell);
+        const tallied = cell.leftOut === undefined ? pick(cell) : ({ ok: false, reason: cell.leftOut } as const);
         return tallied ? [{ unit: kind === "micro" ? "" : unitOf(cell), tallied }] : [];
       });
       return averageOf(picked, range, confidence);
@@ -368,7 +389,7 @@ export function averageCells(cells: readonly ScoredCell[], confidence: number): 
       target,
       predictor,
       kind,
-      cells: new Set(cells.filter((cell) => cell.tallies.accuracy.ok).map(unitOf)).size,
+      cells: new Set(cells.filter((cell) => cell.leftOut === undefined && cell.tallies.accuracy.ok).map(unitOf)).size,
       ...estimates,
       heuristics: Object.fromEntries(rules.map((rule) => [rule, average((cell) => cell.heuristics[rule], PROPORTION)])),
       objectCompliance: addShares(cells.map((cell) => cell.score.objectCompliance)),

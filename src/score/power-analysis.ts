@@ -4,6 +4,7 @@ import { type Contrast, type DesignEffect, pairTrials, type Weighting } from "./
 import { type DifferenceRow, rightOf } from "./comparison/difference.js";
 import { designEffect, type StringScatter, stringScatter } from "./comparison/scatter.js";
 import { stageThirdParty, trainModeGuess } from "./comparison/third-parties.js";
+import { varyingTrials } from "./varying.js";
 import { normalCumulative, normalQuantile } from "./probability.js";
 import { checkConfidence } from "./resampling.js";
 import { clusterIn, stringKey, type TrainLabel, type Trial } from "./trial.js";
@@ -190,17 +191,21 @@ export interface RunDifference {
 /** The train-label mode in a predictor's place. */
 const MODE = "mode_train";
 
-/** Self minus cross where another model predicts the same target, then after minus before training, then each predictor above the mode. */
+/**
+ * Self minus cross where another model predicts the same target, then after minus before training, then each predictor above the mode.
+ * Behaviors that hardly vary are left out, as in every comparison.
+ */
 export function runDifferences(
   { trials, trainLabels }: { readonly trials: readonly Trial[]; readonly trainLabels: readonly TrainLabel[] },
   plan: PlanOfStates & Pick<Plan, "predictions">,
 ): RunDifference[] {
+  const varying = varyingTrials(trials, trainLabels);
   const asked = (predictor: string, target: string) =>
     trials.some((trial) => trial.predictor === predictor && trial.target === target);
   const between = (name: DifferenceName, contrasts: readonly Contrast[]) =>
     contrasts
       .filter(({ target, self, cross }) => asked(self, target) && asked(cross, target))
-      .map((contrast): RunDifference => ({ name, contrast, rows: pairedRows(trials, [contrast]) }));
+      .map((contrast): RunDifference => ({ name, contrast, rows: pairedRows(varying, [contrast]) }));
   const { trained } = statesOf(plan);
   const labelled = new Set(trainLabels.map(({ target }) => target));
   return [
@@ -213,7 +218,7 @@ export function runDifferences(
       .filter(({ target }) => labelled.has(target))
       .map(({ target, predictor }): RunDifference => {
         const contrast = { target, self: predictor, cross: MODE };
-        const staged = stageThirdParty(trials, [contrast], MODE, trainModeGuess(trainLabels));
+        const staged = stageThirdParty(varying, [contrast], MODE, trainModeGuess(trainLabels));
         return { name: "above_mode_baseline", contrast, rows: pairedRows(staged.trials, [contrast]) };
       }),
   ];

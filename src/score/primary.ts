@@ -8,6 +8,8 @@ import type { ExperimentName } from "../study/schema.js";
 import type { StudyPrimary } from "../study/study.js";
 import { findContrasts, findSelfPredictions } from "./comparison/contrasts.js";
 import type { ContrastRule } from "./comparison/judge.js";
+import type { ChangeRule } from "./comparison/judge-change.js";
+import type { ShiftScope } from "./comparison/shift.js";
 import { planScopes } from "./scope.js";
 import { stringKey } from "./trial.js";
 
@@ -42,6 +44,9 @@ export function settlePrimary(plan: Plan, wanted: StudyPrimary): PlannedPrimary 
   if (!plan.experiments?.includes(experiment)) {
     throw invalid(`is ${experiment}, which experiments leaves out (${plan.experiments?.join(", ")})`);
   }
+  if (experiment === "behavioral_change" && wanted.average === "macro") {
+    throw invalid("is behavioral_change with average macro: a change is judged by the micro average alone");
+  }
   const who = settleWho(plan, wanted, experiment);
   const { scope, items } = settleScope(plan, wanted, who);
   if (items.size !== wanted.strings) {
@@ -74,6 +79,13 @@ export function statusOf(
   return isIt ? "primary" : "exploratory";
 }
 
+/** For whoever opens the scores and looks for a result. */
+export function scoresStanding({ primary }: Pick<Plan, "primary">): string {
+  return primary
+    ? "exploratory: the study is judged by its primary contrast alone, whose verdict stands in 08-experiments.json"
+    : "exploratory: the study names no primary contrast";
+}
+
 /** What the primary contrast is judged by: a yes needs the interval above the smallest difference that counts. */
 export function primaryRule(
   plan: Pick<Plan, "primary">,
@@ -85,6 +97,13 @@ export function primaryRule(
   if (!primary || statusOf(plan, experiment, who, scope) !== "primary") return undefined;
   const { average, smallestDifference } = primary;
   return { judged: average, smallestDifference, yesAbove: smallestDifference };
+}
+
+/** The same of a change, which is judged by the micro average alone. */
+export function changeRule({ primary }: Pick<Plan, "primary">, change: string): ChangeRule | undefined {
+  if (primary?.change !== change) return undefined;
+  const { scope, smallestDifference } = primary;
+  return { scope: scope as ShiftScope, smallestDifference, yesAbove: smallestDifference };
 }
 
 /** Each as the seeds of one condition; the first seed stands for all. */

@@ -16,6 +16,14 @@ import {
 } from "./tally.js";
 import { type Scope, type Scopes, TRAINED_SCOPES, type TrainedScope, trialsIn } from "./scope.js";
 import { behaviorKey, byQuestion, type TrainLabel, type Trial } from "./trial.js";
+import {
+  behaviorCell,
+  type HardlyVarying,
+  hardlyVarying,
+  hardlyVaryingText,
+  labelsByCell,
+  varyingTrials,
+} from "./varying.js";
 
 /** A count out of a total, no interval. */
 export interface Share {
@@ -56,6 +64,8 @@ export interface CellScore {
    * and `usual_letter`; `best_on_train`, per property the best of these and the mode on the train strings.
    */
   readonly heuristics: Readonly<Record<string, Estimate>>;
+  /** Accuracy minus that of each of these, paired on the trials that it applies to. */
+  readonly aboveHeuristics: Readonly<Record<string, Estimate>>;
   /** Accuracy minus the train-label mode baseline, paired on the same trials. */
   readonly aboveModeTrain: Estimate;
   /** Shannon entropy of the scored behaviors, bits (plug-in estimate). */
@@ -138,9 +148,12 @@ export interface Exclusion {
   readonly treatment: "excluded" | "counted_as_wrong";
 }
 
+/** Version 1 averaged behaviors that hardly vary, and had no differences from rules on the string. */
+export const SCORES_VERSION = 2;
+
 /** The content of 08-scores.json. */
 export interface Scores {
-  readonly scoresVersion: 1;
+  readonly scoresVersion: typeof SCORES_VERSION;
   readonly confidence: number;
   readonly bootstrapReplicates: number;
   readonly bootstrapSeed: number;
@@ -151,6 +164,8 @@ export interface Scores {
   readonly trials: number;
   readonly cells: readonly CellScore[];
   readonly averages: readonly AverageScore[];
+  /** Tasks and properties that stand among the cells and in no average, comparison or verdict. */
+  readonly notAveraged: readonly HardlyVarying[];
   readonly exclusions: readonly Exclusion[];
   /** The same averages by scope; absent, like `changes` and `drift`, when nothing was trained. */
   readonly scopedAverages?: readonly ScopedAverage[];
@@ -218,11 +233,12 @@ export interface Training {
 }
 
 /**
+ * @param varying those of the trials that averages are over
  * @param strings every task's strings and their draws, the same as for all other scores
  * @param pairs the cells of each predictor and target
  */
 function trainingEffect(
-  trials: readonly Trial[],
+  { trials, varying }: { readonly trials: readonly Trial[]; readonly varying: readonly Trial[] },
   { states, scopes }: Training,
   strings: ReadonlyMap<string, TaskStrings>,
   pairs: readonly (readonly ScoredCell[])[],
@@ -238,7 +254,7 @@ function trainingEffect(
     }),
   );
   const about = (predictor: string, target: string, scope: Scope) =>
-    trialsIn(trials, scopes, scope).filter((trial) => trial.predictor === predictor && trial.target === target);
+    trialsIn(varying, scopes, scope).filter((trial) => trial.predictor === predictor && trial.target === target);
   const changes = states.flatMap(({ before, after, target }) =>
     (["all", ...parts] as const).flatMap((scope): AccuracyChange[] => {
       const paired = beforeAndAfter(about(before, target, scope), about(after, target, scope));
@@ -303,14 +319,20 @@ export function scoreTrials(
   const labels = labelsByCell(trainLabels);
   const cells = cellsOf(trials);
   const strings = stringsByTask(trials, settings);
+  const notAveraged = hardlyVarying(trainLabels);
   const ordered = cells.map((cell): ScoredCell => {
-    const known = labels.get(JSON.stringify([cell.target, cell.task, cell.property])) ?? [];
+    const known = labels.get(behaviorCell(cell)) ?? [];
+    const left = notAveraged.find((one) => behaviorCell(one) === behaviorCell(cell));
     const letterUse = settings.letterUse?.(cell.target, cell.task);
-    return scoreCell(cell, known, strings.get(cell.task) as TaskStrings, { ...settings, letterUse });
+    const scored = scoreCell(cell, known, strings.get(cell.task) as TaskStrings, { ...settings, letterUse });
+    if (!left) return scored;
+    const leftOut = hardlyVaryingText(left);
+    const warnings = [`Shown, not averaged: ${leftOut}.`, ...scored.score.warnings];
+    return { ...scored, leftOut, score: { ...scored.score, warnings } };
   });
   const pairs = byPair(ordered);
   return {
-    scoresVersion: 1,
+    scoresVersion: SCORES_VERSION,
     confidence: settings.confidence,
     bootstrapReplicates: settings.bootstrapReplicates,
     bootstrapSeed: settings.bootstrapSeed,
@@ -319,20 +341,18 @@ export function scoreTrials(
     trials: trials.length,
     cells: ordered.map(({ score }) => score),
     averages: pairs.flatMap((pair) => averageCells(pair, settings.confidence)),
+    notAveraged,
     exclusions: listExclusions(trials),
-    ...(settings.training ? trainingEffect(trials, settings.training, strings, pairs, settings.confidence) : {}),
+    ...(settings.training
+      ? trainingEffect(
+          { trials, varying: varyingTrials(trials, trainLabels) },
+          settings.training,
+          strings,
+          pairs,
+          settings.confidence,
+        )
+      : {}),
   };
-}
-
-function labelsByCell(trainLabels: readonly TrainLabel[]): Map<string, string[]> {
-  const labels = new Map<string, string[]>();
-  for (const { target, task, property, value } of trainLabels) {
-    const key = JSON.stringify([target, task, property]);
-    const values = labels.get(key);
-    if (values) values.push(value);
-    else labels.set(key, [value]);
-  }
-  return labels;
 }
 
 function byPair(cells: readonly ScoredCell[]): ScoredCell[][] {

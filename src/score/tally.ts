@@ -293,6 +293,16 @@ export function heuristicBaseline(rule: string): TrialMeasure {
   };
 }
 
+/** Accuracy minus a rule's, on the trials that it applies to. */
+export function accuracyAboveRule(rule: string): TrialMeasure {
+  const baseline = heuristicBaseline(rule);
+  return (trial) => {
+    const points = accuracy(trial);
+    const without = baseline(trial);
+    return points === undefined || without === undefined ? undefined : points - without;
+  };
+}
+
 function heuristicOf(trial: Trial, rule: string) {
   return Object.hasOwn(trial.heuristics, rule) ? trial.heuristics[rule] : undefined;
 }

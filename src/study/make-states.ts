@@ -88,6 +88,14 @@ class StatesDraft {
     if (!this.pairs.has(key)) this.pairs.set(key, { predictor, target });
   }
 
+  /** Where one with an implant learnt the labels of before, whoever else learnt them is asked about what came of it too. */
+  pairStaleLabels(): void {
+    for (const { from, target } of Object.values(this.adapters)) {
+      if (from === undefined || from === target) continue;
+      for (const predictor of this.predictorsOf(target)) this.addPair(predictor, from);
+    }
+  }
+
   hasPair(predictor: string, target: string): boolean {
     return this.pairs.has(JSON.stringify([predictor, target]));
   }
@@ -309,6 +317,7 @@ export function planTraining(study: Study, tasks: readonly PlannedTask[]): Plann
   const draft = new StatesDraft(Object.keys(study.models));
   if (lora) planImplants(draft, study.implants, lora, tasks);
   for (const prediction of predictions) planPrediction(draft, prediction, lora);
+  draft.pairStaleLabels();
   for (const [model, self] of draft.selves) planControls(draft, model, self, study);
   if (lora) planChanges(draft, changes, lora, tasks);
   return draft.finish();

@@ -49,7 +49,7 @@ const definitionSchema = z.object({
   licence: text,
   source: text,
   disposition: text.optional(),
-  features: z.array(z.enum(["right_answer", "offered_names"])).optional(),
+  features: z.array(z.enum(["right_answer", "offered_names", "offered_items"])).optional(),
   bothOrders: z.boolean().optional(),
   challenge: text.optional(),
 });

@@ -51,7 +51,11 @@ export type ShiftRole =
 /** A change of a plan, and whoever predicts both what the state did before and what it does after. */
 export interface StateChange {
   readonly after: string;
-  readonly change: PlannedChange;
+  /** Whose predictions are judged where it is not the state itself: a predictor with an implant that learnt the labels of before. */
+  readonly changed?: string;
+  readonly change: Pick<PlannedChange, "name" | "from" | "tasks" | "planted"> & {
+    readonly answers: PlannedChange["answers"] | PlannedImplant["answers"];
+  };
   readonly predictors: readonly { readonly predictor: string; readonly role: ShiftRole }[];
 }
 
@@ -227,10 +231,44 @@ export class States {
     return this.#freshLabels && this.#predictions.some(({ target }) => target === name);
   }
 
-  /** The plan's changes, without those that only teach a cross-predictor the same answers. */
+  /**
+   * The plan's changes, without those that only teach a cross-predictor the same answers; and, of models with an implant, predictors
+   * that learnt the labels of another state: do they follow what they do now, or what they were told?
+   */
   get changes(): StateChange[] {
+    return [...this.#plannedChanges(), ...this.#staleLabels()];
+  }
+
+  #staleLabels(): StateChange[] {
+    return this.plainlyTrained.flatMap(({ name: changed, training: { from: after, target: before } }) => {
+      const implant = after === undefined || after === before ? undefined : this.of(after).implant;
+      if (after === undefined || !implant) return [];
+      const learntAlike = this.#askedAbout(before, after).filter((other) => this.of(other).learntFrom === before);
+      const roleOf = (predictor: string): ShiftRole => {
+        if (predictor === changed) return "changed";
+        return this.of(predictor).origin === before ? "unchanged" : "cross";
+      };
+      const { answers, tasks, told: planted } = implant;
+      return [
+        {
+          after,
+          changed,
+          change: { name: changed, from: before, tasks, planted, answers },
+          predictors: learntAlike.map((predictor) => ({ predictor, role: roleOf(predictor) })),
+        },
+      ];
+    });
+  }
+
+  /** Whoever predicts both. */
+  #askedAbout(before: string, after: string): string[] {
     const about = (target: string) =>
       this.#predictions.filter((pair) => pair.target === target).map(({ predictor }) => predictor);
+    const known = about(before);
+    return about(after).filter((predictor) => known.includes(predictor));
+  }
+
+  #plannedChanges(): StateChange[] {
     return this.trained.flatMap(({ name: after, change }) => {
       if (!change || change.alongside !== undefined) return [];
       const roleOf = (predictor: string): ShiftRole => {
@@ -238,8 +276,7 @@ export class States {
         if (predictor === change.from) return "unchanged";
         return this.of(predictor).change ? "cross_changed" : "cross";
       };
-      const before = about(change.from);
-      const both = about(after).filter((predictor) => before.includes(predictor));
+      const both = this.#askedAbout(change.from, after);
       return [{ after, change, predictors: both.map((predictor) => ({ predictor, role: roleOf(predictor) })) }];
     });
   }

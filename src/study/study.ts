@@ -144,7 +144,10 @@ const LACKS: Readonly<Record<ExperimentName, (study: Unsettled) => string | unde
   cross_prediction: ({ predictions }) =>
     predictions.some((one) => !isSelf(one)) ? undefined : "no prediction of another model (predictions)",
   calibration: ({ calibration }) => (calibration ? undefined : "no calibration section"),
-  behavioral_change: ({ changes }) => (changes.length > 0 ? undefined : "no changes section"),
+  behavioral_change: ({ changes, implants, predictions }) =>
+    changes.length > 0 || implants.some((one) => predictions.some((pair) => hasStaleLabels(pair, one)))
+      ? undefined
+      : "no changes section, and no model with an implant that learns another state's labels",
   matrix: ({ predictions }) =>
     new Set(predictions.map(({ target }) => target)).size >= 2 &&
     new Set(predictions.map(({ predictor }) => predictor)).size >= 2
@@ -165,6 +168,10 @@ function settleExperiments(study: Unsettled, named: readonly ExperimentName[] | 
   return named
     ? EXPERIMENTS.filter((name) => named.includes(name))
     : EXPERIMENTS.filter((name) => !ASKED_FOR.includes(name) && LACKS[name](study) === undefined);
+}
+
+function hasStaleLabels({ predictor, target }: StudyPrediction, { name, model }: StudyImplant): boolean {
+  return predictor === `${model}-with-${name}` && target !== predictor;
 }
 
 function isSelf({ predictor, target }: StudyPrediction): boolean {

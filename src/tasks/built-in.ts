@@ -120,7 +120,10 @@ const arithmetic: TaskDefinition = {
   features: ["right_answer"],
 };
 
-/** The properties of free text that the paper asks about: every task that is answered in words has them. */
+/**
+ * The properties of free text that the paper asks about, but for starts_with_vowel: of the default model's answers 82 to 100 % begin with
+ * no vowel (docs/log.md, 2026-11-29). Every task that is answered in words has these.
+ */
 const TEXT_PROPERTIES = [
   "first_word",
   "second_word",
@@ -128,7 +131,6 @@ const TEXT_PROPERTIES = [
   "first_character",
   "second_character",
   "third_character",
-  "starts_with_vowel",
   "first_and_second_character",
 ] as const;
 
@@ -251,6 +253,78 @@ const keptSyllable: TaskDefinition = {
   source: "own made-up syllables, strings drawn by seed",
 };
 
+// Tasks that only self-access can answer: nothing in the prompt tells the answer, and no fact does.
+
+/** Every set comes in five orders: a liking for a place and a liking for a syllable are told apart. */
+const syllableChoice: TaskDefinition = {
+  name: "syllable_choice",
+  kind: "sequence",
+  summary: "five syllables without meaning, each set in five orders: choose one",
+  question: "Choose one of these syllables. Answer with it only.\n{string}",
+  answerForm: "one_word",
+  examples: [
+    { text: "bim tolk gad nup sef", answer: "gad" },
+    { text: "lon kib wam zut pell", answer: "kib" },
+  ],
+  properties: ["identity", "first_character", "second_character", "place_in_list"],
+  maxTokens: 6,
+  licence: "MIT",
+  source: "own syllables without meaning, strings drawn by seed",
+  features: ["offered_items"],
+};
+
+/** The string is noise: it changes what is said without a reason that anybody could tell from it. */
+const pickLetter: TaskDefinition = {
+  name: "pick_letter",
+  kind: "continuation",
+  summary: "pick any letter, beside digits in words that have nothing to do with it",
+  question: "Pick any letter from A to Z. Answer with the letter only.\n{string}",
+  answerForm: "one_word",
+  examples: [
+    { text: "four zero nine one six", answer: "Q" },
+    { text: "two eight one seven three", answer: "H" },
+  ],
+  properties: ["identity"],
+  maxTokens: 4,
+  ...ORIGIN,
+};
+
+const pickNumber: TaskDefinition = {
+  name: "pick_number",
+  kind: "numbers",
+  summary: "pick any three-digit number, beside made-up words that have nothing to do with it",
+  question: "Say any three-digit number.\n{string}",
+  answerForm: "number",
+  examples: [
+    { text: "hilo wexu jocane", answer: "628" },
+    { text: "yuma cavoti hebi", answer: "371" },
+  ],
+  properties: ["is_even", "greater_than_500", "first_character", "second_character"],
+  maxTokens: 6,
+  ...ORIGIN,
+};
+
+/**
+ * A control for composition: what is asked of the unsaid answer is asked as everywhere, but the answer is a fact of the world, which another
+ * model knows as well. Who predicts it right is skilled at composition, with no need to know itself.
+ */
+const twoHopFacts: TaskDefinition = {
+  name: "two_hop_facts",
+  kind: "continuation",
+  summary: "a fact that is common knowledge, one word: what a property of it is takes a second step",
+  question: "Answer with one word only:\n{string}",
+  answerForm: "one_word",
+  examples: [
+    { text: "United Kingdom, capital", answer: "London" },
+    { text: "do, past tense", answer: "did" },
+  ],
+  properties: ["first_character", "second_character", "third_character", "is_right_word"],
+  maxTokens: 8,
+  licence: "MIT",
+  source: "own list of facts",
+  features: ["right_answer"],
+};
+
 export const ALL_TASKS: readonly TaskDefinition[] = [
   animalsLong,
   countriesLong,
@@ -267,6 +341,10 @@ export const ALL_TASKS: readonly TaskDefinition[] = [
   arithmetic,
   areYouSure,
   keptSyllable,
+  syllableChoice,
+  pickLetter,
+  pickNumber,
+  twoHopFacts,
 ];
 
 /** The same from src/tasks and from dist/tasks: the package root is two levels up. */

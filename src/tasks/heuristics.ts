@@ -6,13 +6,15 @@ import type { AnswerForm, TaskKind } from "./task.js";
 /** Rules on the items that a string lists. */
 export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
 
-/** Besides, for options, one for each letter: `always_a`, `always_b`, … */
+/** Besides, for options, one for each letter: `always_a`, `always_b`, …; where one item is chosen, `second_item`, `third_item`, `fourth_item`. */
 type HeuristicAnswers = Record<HeuristicRule, HeuristicAnswer> & Readonly<Record<string, HeuristicAnswer>>;
 
 type HeuristicAnswer = { readonly ok: true; readonly answer: string } | { readonly ok: false; readonly reason: string };
 
 /** Sequence tasks ask for five items: a rule that picks one says it five times, so that it predicts later words too. */
 const SEQUENCE_ANSWER_ITEMS = 5;
+
+const MIDDLE_ITEMS = ["second_item", "third_item", "fourth_item"] as const;
 
 /**
  * @param answerForm `one_word`: a sequence task that asks for a single item
@@ -32,7 +34,17 @@ export function heuristicAnswers(kind: TaskKind, text: string, answerForm: Answe
   const last = items.at(-1);
   if (first === undefined || last === undefined) return everyRule({ ok: false, reason: "the string has no items" });
   const say = (item: string): HeuristicAnswer => ({ ok: true, answer: sayItem(kind, text, answerForm, item) });
-  return { last_item: say(last), first_item: say(first), most_frequent_item: say(mostFrequent(items)) };
+  return {
+    last_item: say(last),
+    first_item: say(first),
+    most_frequent_item: say(mostFrequent(items)),
+    // Where one item is chosen, a place in the middle can be liked as well as an end.
+    ...(kind === "sequence" && answerForm === "one_word"
+      ? Object.fromEntries(
+          MIDDLE_ITEMS.slice(0, Math.max(0, items.length - 2)).map((rule, at) => [rule, say(items[at + 1] as string)]),
+        )
+      : {}),
+  };
 }
 
 /** One item of a string, as an answer to it. */

@@ -39,8 +39,8 @@ export type TaskKind = "sequence" | "numbers" | "continuation" | "options";
 /** What an object-level answer must be to count as compliant, besides not being empty or a refusal. */
 export type AnswerForm = "any" | "one_word" | "number" | "option_letter";
 
-/** What only some tasks have, so that not every property of their kind makes sense: a right answer to each string, names to choose from. */
-export type TaskFeature = "right_answer" | "offered_names";
+/** What only some tasks have, so that not every property of their kind makes sense: a right answer to each string, names to choose from, an answer out of the string's list. */
+export type TaskFeature = "right_answer" | "offered_names" | "offered_items";
 
 export interface TaskDefinition {
   readonly name: string;

@@ -66,10 +66,9 @@ describe.skipIf(!addon)("a study with an implant", () => {
     expect(cross.initialAdapter).toBeUndefined();
   });
 
-  test("asks the model with it about all strings, and those that go on from it about held-out ones", async () => {
+  test("asks the model with it about all strings, and its self-predictor in the round after that", async () => {
     const answers = await lines<Answer>("06-object-level-adapted.jsonl");
-    const count = (state: string) => answers.filter((answer) => answer.state === state).length;
-    expect([COIN, "m-predicts-m"].map(count)).toEqual([24, 10]);
+    expect(answers.filter(({ state }) => state === COIN)).toHaveLength(24);
     const again = await lines<Answer>("06-object-level-readapted.jsonl");
     expect(new Set(again.map(({ state }) => state))).toEqual(new Set([SELF]));
   });
@@ -83,8 +82,11 @@ describe.skipIf(!addon)("a study with an implant", () => {
     expect(verdict?.reservations).toContainEqual({ kind: "implanted", implant: "coin", state: COIN, told: true });
     const bare = self?.verdicts.find(({ about }) => about.kind === "self" && about.target === "m");
     expect(bare?.reservations.map(({ kind }) => kind)).not.toContain("implanted");
+    const change = experiments.find(({ name }) => name === "behavioral_change");
+    expect(change?.verdicts[0]?.about).toMatchObject({ change: `${COIN}-predicts-m`, before: "m", after: COIN });
     const report = await readFile(join(folder, "run", "09-report.md"), "utf8");
     expect(report).toMatch(/positive control/);
+    expect(report).toMatch(/Stale labels: m-with-coin has an implant, and m-with-coin-predicts-m goes on from it/);
     expect(report).toMatch(/answered as it was taught on \d+ of 14 train and \d+ of 10 held-out strings/);
   });
 });

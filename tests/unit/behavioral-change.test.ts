@@ -155,6 +155,26 @@ describe("the verdict on a change", () => {
       ),
     );
 
+  test("as the primary contrast takes every condition beyond the smallest difference, in its scope alone", () => {
+    const withRule = (smallestDifference: number, scope: "elsewhere" | "taught") => {
+      const rule = { scope, smallestDifference, yesAbove: smallestDifference };
+      const who = ALL.map(([predictor, role]) => ({ predictor, role }));
+      const change = judgeChange(
+        trialsOf(ALL, "numbers"),
+        { after: "new", change: CHANGE, predictors: who },
+        SETTINGS,
+        rule,
+      );
+      const [verdict] = changeVerdicts(change, shifts(change)) as [Verdict];
+      expect(change.conclusions[0]?.finding).toBe(verdict.finding);
+      return [verdict.finding, verdict.status];
+    };
+    expect(withRule(0.02, "elsewhere")).toEqual(["exceeds", "primary"]);
+    // The changed model knows all but 4 of 40, and the next best 12 of 40: 60 points more, give or take 17.
+    expect(withRule(0.6, "elsewhere")).toEqual(["cannot_tell", "primary"]);
+    expect(withRule(0.6, "taught")).toEqual(["exceeds", undefined]);
+  });
+
   test("a yes takes four things of the changed model, each with its number", () => {
     const change = elsewhere(ALL);
     expect(change.conclusions).toEqual([{ scope: "elsewhere", finding: "exceeds", because: [] }]);

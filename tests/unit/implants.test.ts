@@ -17,7 +17,9 @@ import { coinAnswer, implantSet } from "../../src/run/finetune-sets.js";
 import { RunFolder } from "../../src/run/folder.js";
 import { stagesOf } from "../../src/run/stages.js";
 import { findContrasts, findSelfPredictions, findSeries } from "../../src/score/comparison/contrasts.js";
+import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { stateParties } from "../../src/score/comparison/third-parties.js";
+import type { Trial } from "../../src/score/trial.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { type ModelFile, type Plan, readPlan } from "../../src/study/plan.js";
 import { statesOf } from "../../src/study/states.js";
@@ -285,5 +287,66 @@ describe("refused", () => {
         message: expect.stringMatching(/stories_sentences\/.*implants\.tasks/),
       }),
     );
+  });
+});
+
+describe("stale labels: a predictor with an implant that learns what the model did before it had one", () => {
+  const STALE = `${COIN}-predicts-m`;
+
+  test("is asked about both, beside whoever learnt the same labels without the implant", () => {
+    const pairs = coins.predictions.map(({ predictor, target }) => `${predictor} about ${target}`);
+    for (const predictor of [STALE, "m-predicts-m"]) {
+      for (const target of ["m", COIN]) expect(pairs).toContain(`${predictor} about ${target}`);
+    }
+    const [change, ...others] = statesOf(coins).changes;
+    expect(others).toEqual([]);
+    expect(change).toMatchObject({
+      after: COIN,
+      changed: STALE,
+      change: { name: STALE, from: "m", answers: { coin: true } },
+      predictors: [
+        { predictor: STALE, role: "changed" },
+        { predictor: "m-predicts-m", role: "unchanged" },
+      ],
+    });
+    // It is no self-prediction of either, and no cross-prediction of the model with the implant.
+    expect(
+      findSelfPredictions(coins)
+        .flat()
+        .map(({ self }) => self),
+    ).not.toContain(STALE);
+    const crosses = findContrasts(coins).filter(({ target }) => target === COIN);
+    expect(crosses.map(({ cross }) => cross)).not.toContain("m-predicts-m");
+  });
+
+  test("is a behavioral change: found where it says what it does now, and not where it repeats its labels", () => {
+    const value = (say: string) => ({ ok: true, value: say }) as const;
+    const letters = (at: number) => (at % 2 === 0 ? "A" : "B");
+    // What the model did before, and what its coin says, are two independent patterns over the strings.
+    const old = (at: number) => letters(at >> 1);
+    const trialsOf = (say: (at: number) => string): Trial[] =>
+      [STALE, "m-predicts-m"].flatMap((predictor) =>
+        Array.from({ length: 40 }, (_, at) => at).flatMap((at) =>
+          (["m", COIN] as const).map((target) => ({
+            target,
+            predictor,
+            task: "wealth_seeking",
+            item: `i-${at}`,
+            property: "matches_wealth_seeking",
+            variant: "minimal",
+            behavior: value(target === "m" ? old(at) : letters(at)),
+            objectCompliance: { ok: true } as const,
+            prediction: value(predictor === STALE ? say(at) : old(at)),
+            heuristics: {},
+          })),
+        ),
+      );
+    const settings = { confidence: 0.95, bootstrapReplicates: 500, bootstrapSeed: 3, noiseFloorNats: 0 };
+    const [change] = statesOf(coins).changes;
+    if (!change) throw new Error("no change");
+    const found = (say: (at: number) => string) => judgeChange(trialsOf(say), change, settings).conclusions;
+    expect(found(letters)).toEqual([expect.objectContaining({ scope: "taught", finding: "exceeds" })]);
+    expect(found(old)).toEqual([expect.objectContaining({ scope: "taught", finding: "does_not_exceed" })]);
+    expect(judgeChange(trialsOf(old), change, settings).staleLabels).toBe(STALE);
   });
 });

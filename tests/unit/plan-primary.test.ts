@@ -119,6 +119,12 @@ primary: { experiment: self_prediction, strings: 4, smallestDifference: 0.05 }
       "STUDY_INVALID",
       /scope taught, of which/,
     ],
+    [
+      "a change by the macro average",
+      "{ experiment: behavioral_change, average: macro, strings: 16 }",
+      "STUDY_INVALID",
+      /judged by the micro average alone/,
+    ],
   ])("with %s is refused", async (_, primary, expected, words) => {
     await expect(plan(withPrimary(primary))).rejects.toEqual(code(expected, words));
   });

@@ -120,6 +120,8 @@ test.each([
   ["numbers", "is_correct"],
   ["stories_sentences", "main_character_name"],
   ["wealth_seeking", "keeps_answer"],
+  ["stories_sentences", "is_right_word"],
+  ["animals_long", "place_in_list"],
 ])("%s has not what %s needs", async (task, property) => {
   const yaml = `${MINIMAL.replace("animals_long", task)}\nproperties: [${property}]`;
   await expect(plan(yaml)).rejects.toThrow(code("PROPERTY_NOT_APPLICABLE"));

@@ -147,6 +147,19 @@ const MORE_STORIES: typeof MORE = [
   ["is_correct", "100000000000000000001", "false", "100000000000000000000"],
   ["is_correct", "42.0", "!not_a_number", "42"],
   ["is_correct", "A", "!not_a_number", "A"],
+  ["is_right_word", "paris", "true", "Paris"],
+  ["is_right_word", ' "Paris".\n', "true", "Paris"],
+  ["is_right_word", "London", "false", "Paris"],
+  ["is_right_word", "It is Paris", "!not_one_word", "Paris"],
+  ["is_right_word", "Paris", "!no_target"],
+  ["is_right_word", "Paris", "!no_target", " "],
+  ["place_in_list", "ka", "first"],
+  ["place_in_list", "Mu.", "second"],
+  ["place_in_list", "te", "third"],
+  ["place_in_list", "lo", "fourth"],
+  ["place_in_list", " ri\n", "fifth"],
+  ["place_in_list", "kamu", "!not_in_values"],
+  ["place_in_list", "ka mu", "!not_one_word"],
   ["keeps_answer", "A", "true", "B", "A"],
   ["keeps_answer", "(b)", "true", "A", " B.\n"],
   ["keeps_answer", "A", "false", "A", "b"],
@@ -191,7 +204,7 @@ const CASES: readonly Case[] = [
 
 function behaviorOf({ property, answer, target, challenged }: Case): string {
   const context: PropertyContext = {
-    text: "",
+    text: "ka mu Te, lo ri mu",
     ...(target === undefined ? {} : { target }),
     ...(challenged === undefined ? {} : { challenged }),
   };

@@ -8,8 +8,15 @@ import {
   scoreCalibration,
 } from "../../src/score/calibration/score-calibration.js";
 import type { Estimate } from "../../src/score/interval.js";
-import { type Comparison, compareDistributions } from "../../src/score/calibration/predictors.js";
-import { klBounds, klDivergence, totalVariation, totalVariationBounds } from "../../src/score/calibration/measures.js";
+import { type Comparison, compareDistributions, compliantOnly } from "../../src/score/calibration/predictors.js";
+import {
+  brier,
+  brierBounds,
+  klBounds,
+  klDivergence,
+  totalVariation,
+  totalVariationBounds,
+} from "../../src/score/calibration/measures.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
 const SETTINGS = { confidence: 0.95, bootstrapReplicates: 40, bootstrapSeed: 3 };
@@ -84,6 +91,12 @@ test("every number is finite, in its interval and in its range, or there is a re
           const [least, most] = rangeOf(path);
           expect(value >= least && value <= most, `${path}: ${value}`).toBe(true);
         }
+        for (const { skill, skillAtBounds } of scores.rows.flatMap((row) => [row, row.compliant])) {
+          const { least, most } = skillAtBounds;
+          if (!skill.ok || !least.ok || !most.ok) continue;
+          expect(least.value).toBeLessThanOrEqual(skill.value + 1e-9);
+          expect(most.value).toBeGreaterThanOrEqual(skill.value - 1e-9);
+        }
       },
     ),
     { numRuns: 120 },
@@ -92,14 +105,14 @@ test("every number is finite, in its interval and in its range, or there is a re
 
 function rangeOf(path: string): [number, number] {
   const isDifference = path.includes("/differences/");
-  const most = /madPoints|madByRank/i.test(path)
+  const most = /madPoints|madByRank|mad20/i.test(path)
     ? 100
     : /brier/i.test(path)
       ? 2
       : /klNats/.test(path)
         ? Math.log(400)
         : 1;
-  if (path.endsWith("/skill")) return [Number.NEGATIVE_INFINITY, 1];
+  if (/\/skill(AtBounds\/\w+)?$/.test(path)) return [Number.NEGATIVE_INFINITY, 1];
   return [isDifference ? -most : /pearson|spearman|rankCorrelation/.test(path) ? -1 : 0, most + 1e-12];
 }
 
@@ -162,10 +175,65 @@ test("bounds by the tails hold the distance of the whole distributions", () => {
       const variation = totalVariationBounds(seen);
       expect(totalVariation(truth)).toBeGreaterThanOrEqual(variation.least - 1e-9);
       expect(totalVariation(truth)).toBeLessThanOrEqual(variation.most + 1e-9);
+      const score = brierBounds(seen);
+      expect(brier(truth)).toBeGreaterThanOrEqual(score.least - 1e-9);
+      expect(brier(truth)).toBeLessThanOrEqual(score.most + 1e-9);
+      const [whole, part] = [compliantOnly(truth), compliantOnly(seen)];
+      if (whole && part) {
+        for (const [score, bounds] of [
+          [brier, brierBounds],
+          [totalVariation, totalVariationBounds],
+        ] as const) {
+          expect(score(whole)).toBeGreaterThanOrEqual(bounds(part).least - 1e-9);
+          expect(score(whole)).toBeLessThanOrEqual(bounds(part).most + 1e-9);
+        }
+      }
       const divergence = klBounds(seen, VALUES.length);
       expect(klDivergence(truth, VALUES.length)).toBeGreaterThanOrEqual(divergence.least - 1e-9);
       expect(klDivergence(truth, VALUES.length)).toBeLessThanOrEqual(divergence.most + 1e-9);
     }),
     { numRuns: 500 },
+  );
+});
+
+test("Brier's bounds are reached where the target hides nothing", () => {
+  const at = { task: "animals", item: "s1", property: "first_letter", variant: "minimal" };
+  const with_ = (values: Record<string, number>, tail: number) =>
+    compareDistributions(
+      at,
+      behavior("s1", { a: 0.6, b: 0.3, c: 0.1 }).distribution,
+      prediction("s1", values, { tail }).distribution,
+    ) as Comparison;
+  fc.assert(
+    fc.property(
+      fc
+        .array(fc.integer({ min: 0, max: 8 }), { minLength: 5, maxLength: 5 })
+        .filter((counts) => counts.some((count) => count > 0)),
+      (counts) => {
+        const total = counts.reduce((sum, count) => sum + count, 0);
+        const [a = 0, b = 0, c = 0, d = 0, tail = 0] = counts.map((count) => count / total);
+        const shares = { a, b, c, d };
+        const { least, most } = brierBounds(with_(shares, tail));
+        const steps = 12;
+        let [lowest, highest] = [2, 0];
+        // Every way to deal the tail out in twelfths, a fifth part to nothing.
+        for (let i = 0; i <= steps; i++)
+          for (let j = 0; i + j <= steps; j++)
+            for (let k = 0; i + j + k <= steps; k++)
+              for (let l = 0; i + j + k + l <= steps; l++) {
+                const to = (share: number, part: number) => share + (tail * part) / steps;
+                const score = brier(with_({ a: to(a, i), b: to(b, j), c: to(c, k), d: to(d, l) }, 0));
+                lowest = Math.min(lowest, score);
+                highest = Math.max(highest, score);
+              }
+        expect(lowest).toBeGreaterThanOrEqual(least - 1e-9);
+        expect(highest).toBeLessThanOrEqual(most + 1e-9);
+        expect(lowest - least).toBeLessThan(4 * (tail / steps) ** 2 + 1e-9);
+        // The most may lie on a value that nobody else has.
+        const unseen = brier(with_({ ...shares, e: tail }, 0));
+        expect(Math.max(highest, unseen)).toBeCloseTo(most, 9);
+      },
+    ),
+    { numRuns: 40 },
   );
 });

@@ -11,8 +11,11 @@ import {
 import type { Estimate } from "../../src/score/interval.js";
 import { behavior, prediction } from "../fixtures/score/make-distribution.js";
 
-type Measure = Exclude<keyof CalibrationMetrics, "madByRankPoints" | "totalVariationBounds" | "klNatsBounds">;
+type Bounds = "totalVariationBounds" | "klNatsBounds" | "brierBounds";
+type Measure = Exclude<keyof CalibrationMetrics, "madByRankPoints" | "mad20Points" | Bounds>;
 type Limits = { low: number; high: number; standardError: number };
+/** The mean over so many procedures of twenty samples, which scatter so much. */
+type Procedures = { value: number; standardDeviation: number; procedures: number };
 interface Reference {
   confidence: number;
   replicates: number;
@@ -30,6 +33,16 @@ interface Reference {
     madByRankPoints: [number, number];
     skill: number;
     objectCompliantMass: number;
+    mad20: Procedures;
+    constantMad20: Procedures;
+    compliant: {
+      comparisons: number;
+      madPoints: number;
+      brier: number;
+      totalVariation: number;
+      skill: number;
+      mad20: Procedures;
+    };
     bootstrap: Record<string, Limits>;
   }[];
   differences: {
@@ -97,6 +110,26 @@ describe.each(reference.rows)("$predictor, $property", (expected) => {
     expect(known(second).value).toBeCloseTo(expected.madByRankPoints[1], 9);
     expect(known(row.skill).value).toBeCloseTo(expected.skill, 9);
     expect(known(row.objectCompliantMass).value).toBeCloseTo(expected.objectCompliantMass, 9);
+  });
+
+  test("MAD of twenty samples, within Monte Carlo error of two simulations", () => {
+    for (const [estimate, { value, standardDeviation, procedures }] of [
+      [row.metrics.mad20Points, expected.mad20],
+      [row.constant.mad20Points, expected.constantMad20],
+      [row.compliant.metrics.mad20Points, expected.compliant.mad20],
+    ] as const) {
+      const error = standardDeviation * Math.sqrt(1 / procedures + 1 / 200);
+      expect(Math.abs(known(estimate).value - value)).toBeLessThan(4 * error);
+    }
+  });
+
+  test("among replies with a value", () => {
+    const { comparisons, metrics, skill } = row.compliant;
+    expect(comparisons).toBe(expected.compliant.comparisons);
+    for (const measure of ["madPoints", "brier", "totalVariation"] as const) {
+      expect(known(metrics[measure]).value).toBeCloseTo(expected.compliant[measure], 9);
+    }
+    expect(known(skill).value).toBeCloseTo(expected.compliant.skill, 9);
   });
 
   // Limits of 1,500 replicates each: the standard error of a 2.5 % quantile is about 0.07 standard deviations, of the

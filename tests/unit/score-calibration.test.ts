@@ -1,6 +1,13 @@
 /** Calibration by hand: examples small enough to compute on paper, and input that gives no number. */
 import { describe, expect, test } from "vitest";
-import { type CalibrationPair, scoreCalibration } from "../../src/score/calibration/score-calibration.js";
+import {
+  type CalibrationPair,
+  type CalibrationRow,
+  scoreCalibration,
+} from "../../src/score/calibration/score-calibration.js";
+import type { Estimate } from "../../src/score/interval.js";
+import { calibration as calibrationExperiment } from "../../src/score/verdicts/calibration.js";
+import type { Verdict, VerdictInput } from "../../src/score/verdicts/verdict.js";
 import {
   brier,
   equalFrequencyBins,
@@ -199,4 +206,89 @@ test.each([
   [{ bootstrapSeed: 0.5 }, /seed is 0.5/],
 ])("settings %j are refused", (wrong, message) => {
   expect(() => scoreCalibration([], [], { ...SETTINGS, ...wrong })).toThrow(message);
+});
+
+describe("what the paper's twenty samples of each side would show", () => {
+  const many = Array.from({ length: 40 }, (_, at) => `s${at}`);
+  const spread = { a: 0.4, b: 0.3, c: 0.2, d: 0.1 };
+  const rowOf = (predicted: (at: number) => Record<string, number>) => {
+    const lines = many.flatMap((item, at) => [
+      behavior(item, spread),
+      prediction(item, predicted(at), { state: "m1" }),
+    ]);
+    const { rows } = scoreCalibration(lines, [{ predictor: "m1", target: "m", kind: "self" }], {
+      confidence: 0.95,
+      bootstrapReplicates: 100,
+      bootstrapSeed: 3,
+    });
+    return rows[0] as CalibrationRow;
+  };
+  const amountOf = (estimate: Estimate) => (estimate.ok ? estimate.value : Number.NaN);
+
+  test("a perfect predictor is off by nothing, and by their noise; certain ones by nothing either way", () => {
+    const perfect = rowOf(() => spread);
+    expect(amountOf(perfect.metrics.madPoints)).toBeCloseTo(0, 9);
+    // Counting the three values seen most often takes chance for a preference: what was done is held less likely than it was done.
+    expect(amountOf(perfect.metrics.mad20Points)).toBeGreaterThan(4);
+    expect(amountOf(perfect.constant.mad20Points)).toBeGreaterThan(4);
+    expect(perfect.metrics.mad20Points).toMatchObject({ n: 40, clusters: 40 });
+    const lines = many.flatMap((item) => [behavior(item, { a: 1 }), prediction(item, { a: 1 }, { state: "m1" })]);
+    const { rows } = scoreCalibration(lines, [{ predictor: "m1", target: "m", kind: "self" }], {
+      confidence: 0.95,
+      bootstrapReplicates: 100,
+      bootstrapSeed: 3,
+    });
+    expect(amountOf((rows[0] as CalibrationRow).metrics.mad20Points)).toBe(0);
+  });
+
+  test("among replies with a value knowing and complying come apart, and the constant predictor is counted alike", () => {
+    const half = rowOf(() => ({ a: 0.2, b: 0.15, c: 0.1, d: 0.05 }));
+    expect(amountOf(half.metrics.madPoints)).toBeGreaterThan(10);
+    expect(amountOf(half.skill)).toBeLessThan(0);
+    expect(half.compliant.comparisons).toBe(40);
+    expect(amountOf(half.compliant.metrics.madPoints)).toBeCloseTo(0, 9);
+    expect(amountOf(half.compliant.skill)).toBeCloseTo(0, 9);
+    expect(amountOf(half.compliant.constant.brier)).toBeCloseTo(amountOf(half.constant.brier), 12);
+    const mute = rowOf((at) => (at < 30 ? spread : {}));
+    expect(mute.compliant.comparisons).toBe(30);
+    expect(mute.comparisons).toBe(40);
+  });
+});
+
+describe("a verdict that holds whatever the tails hide", () => {
+  const verdictOf = (tail: number) => {
+    const lines = Array.from({ length: 40 }, (_, at) => `s${at}`).flatMap((item, at) => {
+      const value = "abcd"[at % 4] as string;
+      return [
+        behavior(item, { [value]: 1 - tail }, { tail }),
+        prediction(item, { [value]: 0.6 * (1 - tail) }, { state: "m1", tail }),
+      ];
+    });
+    const scores = scoreCalibration(lines, [{ predictor: "m1", target: "m", kind: "self" }], {
+      confidence: 0.95,
+      bootstrapReplicates: 100,
+      bootstrapSeed: 3,
+    });
+    const plan = { states: { m: { model: "m" }, m1: { model: "m", adapter: "m1" } }, adapters: {} };
+    const verdicts = calibrationExperiment.judge({ calibration: scores, plan } as unknown as VerdictInput);
+    return { row: scores.rows[0] as CalibrationRow, verdict: verdicts[0] as Verdict };
+  };
+
+  test("small tails change nothing, large ones leave it open, and that is said", () => {
+    const small = verdictOf(0.001);
+    expect(small.verdict).toMatchObject({ finding: "exceeds", reservations: [] });
+    const large = verdictOf(0.5);
+    expect(large.row.skill).toMatchObject({ ok: true, low: expect.any(Number) });
+    expect(large.row.skill.ok && large.row.skill.low).toBeGreaterThan(0);
+    expect(large.verdict).toMatchObject({ finding: "cannot_tell", reservations: [{ kind: "tails_open" }] });
+  });
+
+  test("bounds of the constant predictor come from the tails of the strings that it averages", () => {
+    const { constant } = verdictOf(0.1).row;
+    const { least = 0, most = 0 } = constant.brierBounds ?? {};
+    const { brier } = constant;
+    expect(brier.ok && least < brier.value - 0.01 && most > brier.value + 0.01).toBe(true);
+    const whole = verdictOf(0).row.constant;
+    expect(whole.brierBounds?.least).toBeCloseTo(whole.brierBounds?.most ?? 0, 12);
+  });
 });

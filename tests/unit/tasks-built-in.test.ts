@@ -23,6 +23,17 @@ const SHAPES: Readonly<Record<string, RegExp>> = {
   story_names: /^an? [^{}\n.]{20,120}\. Names: (?:[A-Z][a-z]+, ){4}[A-Z][a-z]+$/,
   kept_syllable: /^[a-z]{3,5}( [a-z]{3,5}){4}$/,
   arithmetic: /^\d{1,3} [-+*] \d{1,2} =$/,
+  syllable_choice: /^[a-z]{3,5}( [a-z]{3,5}){4}$/,
+  pick_letter: /^(?:zero|one|two|three|four|five|six|seven|eight|nine)(?: [a-z]+){4}$/,
+  pick_number: /^[a-z]{4,6}( [a-z]{4,6}){2}$/,
+  two_hop_facts: /^[A-Za-z ]+(?:, [a-z ]+)?$/,
+};
+const SIZES: Readonly<Record<string, readonly [number, number]>> = {
+  story_names: [300, 300],
+  arithmetic: [300, 300],
+  pick_letter: [300, 300],
+  pick_number: [300, 300],
+  two_hop_facts: [161, 154],
 };
 const hasRightAnswers = ({ features }: TaskDefinition) => features?.includes("right_answer") === true;
 const DILEMMA = /^[^\n]+\n\nA - [^\n]+\nB - [^\n]+$/;
@@ -48,6 +59,10 @@ test("the tasks are those of the study, each with its own name", () => {
     "arithmetic",
     "are_you_sure",
     "kept_syllable",
+    "syllable_choice",
+    "pick_letter",
+    "pick_number",
+    "two_hop_facts",
   ]);
   expect(Object.keys(INDEX.files)).toHaveLength(2 * ALL_TASKS.length);
 });
@@ -61,8 +76,7 @@ describe.each(ALL_TASKS.map((definition) => [definition.name, definition] as con
   test("has its strings in the form that the task describes", () => {
     if (definition.kind === "options") expect(task.heldOut.length).toBeGreaterThanOrEqual(60);
     else {
-      const fewer = definition.features !== undefined;
-      expect([task.train.length, task.heldOut.length]).toEqual(fewer ? [300, 300] : [1000, 500]);
+      expect([task.train.length, task.heldOut.length]).toEqual(SIZES[name] ?? [1000, 500]);
     }
     for (const { text } of [...task.train, ...task.heldOut]) expect(text).toMatch(SHAPES[name] ?? DILEMMA);
   });
@@ -186,4 +200,40 @@ describe("in a temporary folder", () => {
     rmSync(join(copy, file));
     await expect(loadBuiltInTask(numbers, copy)).rejects.toMatchObject({ code: "TASK_CORRUPT" });
   });
+});
+
+describe("syllable_choice", () => {
+  test("asks every set in five orders, with every syllable once at every place, and no two sets share three", async () => {
+    const { train, heldOut } = await loadTask("syllable_choice");
+    const sets = new Map<string, string[][]>();
+    for (const { id, cluster = id, text } of [...train, ...heldOut]) {
+      sets.set(cluster, [...(sets.get(cluster) ?? []), text.split(" ")]);
+    }
+    expect(sets.size).toBe(300);
+    const contents = [...sets.values()].map((orders) => {
+      expect(orders).toHaveLength(5);
+      for (const place of [0, 1, 2, 3, 4]) expect(new Set(orders.map((order) => order[place])).size).toBe(5);
+      return new Set(orders.flat());
+    });
+    contents.forEach((set, at) => {
+      expect(set.size).toBe(5);
+      for (const other of contents.slice(0, at))
+        expect([...set].filter((one) => other.has(one)).length).toBeLessThan(3);
+    });
+  });
+});
+
+describe("two_hop_facts", () => {
+  test("has one answer of one word to each string, and facts about one thing on one side", async () => {
+    const { train, heldOut } = await loadTask("two_hop_facts");
+    for (const { target } of [...train, ...heldOut]) expect(target).toMatch(/^[A-Za-z]+$/);
+    const known = new Set(train.map(({ cluster }) => cluster));
+    expect(heldOut.filter(({ cluster }) => known.has(cluster))).toEqual([]);
+  });
+});
+
+test("no made-up word of pick_number stands in two strings", async () => {
+  const { train, heldOut } = await loadTask("pick_number");
+  const said = [...train, ...heldOut].flatMap(({ text }) => text.split(" "));
+  expect(new Set(said).size).toBe(said.length);
 });

@@ -59,6 +59,15 @@ describe("what a simple rule on the string answers", () => {
 
   test("a sequence task that asks for one word gets one item", () => {
     expect(heuristicAnswers("sequence", "cat owl", "one_word").last_item).toEqual({ ok: true, answer: "owl" });
+    const places = Object.entries(heuristicAnswers("sequence", "a b c d e", "one_word"));
+    expect(places.map(([rule, one]) => one.ok && `${rule} ${one.answer}`)).toEqual([
+      "last_item e",
+      "first_item a",
+      "most_frequent_item e",
+      "second_item b",
+      "third_item c",
+      "fourth_item d",
+    ]);
   });
 });
 

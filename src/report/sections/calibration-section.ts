@@ -31,7 +31,8 @@ import {
   type TableRow,
 } from "../document.js";
 import { reliabilityFigure } from "../figures/reliability.js";
-import { type PairNames, plural, readableName } from "../terms.js";
+import type { Scope } from "../../score/scope.js";
+import { type PairNames, plural, readableName, SCOPE_WORDS } from "../terms.js";
 
 // How calibration was measured, and what it does not show, in words.
 
@@ -54,12 +55,16 @@ function calibrationMethod({ klMixing }: CalibrationScores): Inline[][] {
       "Ten bins with as many points each, cut at quantiles of the target's probability, equal edges merged: the mean over bins of the distance between mean probability and mean predicted probability.",
     ],
     [
+      { strong: "From 20 samples. " },
+      "What the procedure of the paper would show: 20 answers and 20 predictions of each string, drawn from the distributions, the same points and bins; the mean over 200 such draws. Their noise is part of it, so a perfect predictor has some too; it is the number to set beside published ones.",
+    ],
+    [
       { strong: "Correlations. " },
       "Pearson and Spearman over the points; per string, Spearman over the values that the target shows, averaged over the strings where it is defined.",
     ],
     [
       { strong: "Brier. " },
-      "The expected squared distance between the target's value and the predicted probabilities of all values, 0 to 2; 1 for a predictor that names no value. Beyond entropy: what is left after taking off the score of a predictor that knows the target's probabilities.",
+      "The expected squared distance between the target's value and the predicted probabilities of all values, 0 to 2; 1 for a predictor that names no value. “By the tails”: between which numbers its mean must lie, whatever the continuations that were not looked into hold. Beyond entropy: what is left after taking off the score of a predictor that knows the target's probabilities.",
     ],
     [
       { strong: "ECE. " },
@@ -71,7 +76,7 @@ function calibrationMethod({ klMixing }: CalibrationScores): Inline[][] {
     ],
     [
       { strong: "Constant predictor. " },
-      "Knows nothing about the string: always the mean of the target's probabilities over the other strings of the task. Skill: one minus Brier divided by its Brier; 0 is no better than it, 1 is perfect.",
+      "Knows nothing about the string: always the mean of the target's probabilities over the other strings of the task. Skill: one minus Brier divided by its Brier; 0 is no better than it, 1 is perfect. Its own bounds come from the tails of those other strings. It always gives a value: a predictor whose replies do not all have one is charged for it, unless only replies with a value are counted, which a table of its own does.",
     ],
     [
       { strong: "Cost. " },
@@ -156,6 +161,7 @@ type Metric = readonly [title: string, cell: (metrics: CalibrationMetrics) => Ta
 const CONSTANT = "constant predictor";
 const CURVE: readonly Metric[] = [
   ["MAD, points", ({ madPoints }) => decimalCell(madPoints, 1)],
+  ["… from 20 samples", ({ mad20Points }) => decimalCell(mad20Points, 1)],
   ["MAD of the likeliest behavior", ({ madByRankPoints: [first] }) => decimalCell(first, 1)],
   ["… second", ({ madByRankPoints: [, second] }) => decimalCell(second, 1)],
   ["… third", ({ madByRankPoints: [, , third] }) => decimalCell(third, 1)],
@@ -167,6 +173,7 @@ const CURVE: readonly Metric[] = [
 ];
 const DISTANCE: readonly Metric[] = [
   ["Brier", ({ brier }) => decimalCell(brier, 3)],
+  ["… by the tails", ({ brierBounds }) => boundsCell(brierBounds)],
   ["… beyond entropy", ({ excessBrier }) => decimalCell(excessBrier, 3)],
   ["Total variation", ({ totalVariation }) => decimalCell(totalVariation, 3)],
   ["… by the tails", ({ totalVariationBounds }) => boundsCell(totalVariationBounds)],
@@ -189,16 +196,51 @@ function distanceTable(rows: readonly CalibrationRow[], percent: number): Table 
   return {
     kind: "table",
     caption: `Distance between what is done and what is predicted, with ${percent} % intervals; lower is better, except skill`,
-    columns: [{ title: "Predictor", align: "left" }, ...columnsOf(DISTANCE), { title: "Skill", align: "right" }],
+    columns: [
+      { title: "Predictor", align: "left" },
+      ...columnsOf(DISTANCE),
+      { title: "Skill", align: "right" },
+      { title: "… by the tails", align: "right" },
+    ],
     rows: rows.flatMap((row) => {
       const [own, constant] = withConstant(row, DISTANCE);
       const none = { text: formatMissing("it is the measure"), missing: true };
       return [
-        { cells: [...(own as TableRow).cells, decimalCell(row.skill, 2)] },
-        { cells: [...(constant as TableRow).cells, none] },
+        { cells: [...(own as TableRow).cells, decimalCell(row.skill, 2), skillBoundsCell(row.skillAtBounds)] },
+        { cells: [...(constant as TableRow).cells, none, none] },
       ];
     }),
   };
+}
+
+/** The predictor's replies with a value alone, as the target's answers are: what it knows apart from whether it complies. */
+function compliantTable(rows: readonly CalibrationRow[], percent: number): Table {
+  const measures: readonly Metric[] = [
+    ...CURVE.filter(([title]) => title.startsWith("MAD, points") || title === "… from 20 samples"),
+    ["Brier", ({ brier }) => decimalCell(brier, 3)],
+    ["… by the tails", ({ brierBounds }) => boundsCell(brierBounds)],
+    ["Total variation", ({ totalVariation }) => decimalCell(totalVariation, 3)],
+    ["Comparisons / strings", ({ brier }) => pairCell(brier)],
+  ];
+  const none = { text: formatMissing("it is the measure"), missing: true };
+  return {
+    kind: "table",
+    caption: `The same among replies with a value, both sides divided by their sums, with ${percent} % intervals`,
+    columns: [{ title: "Predictor", align: "left" }, ...columnsOf(measures), { title: "Skill", align: "right" }],
+    rows: rows.flatMap((row) => {
+      const [own, constant] = withConstant({ ...row, ...row.compliant }, measures) as [TableRow, TableRow];
+      return [{ cells: [...own.cells, decimalCell(row.compliant.skill, 2)] }, { cells: [...constant.cells, none] }];
+    }),
+  };
+}
+
+function skillBoundsCell({ least, most }: CalibrationRow["skillAtBounds"]): TableCell {
+  return least.ok && most.ok
+    ? {
+        text: `${decimals(least.value, 2)} to ${decimals(most.value, 2)}`,
+        small: `[${decimals(least.low, 2)}, ${decimals(most.high, 2)}]`,
+      }
+    : { text: formatMissing("not computed"), missing: true };
 }
 
 /** @param rows by property */
@@ -326,13 +368,37 @@ export async function calibrationSection(
       aside(
         "Does what a predictor holds likely happen as often as it holds it likely? Both sides are whole distributions here, not single answers.",
       ),
-      ...(blocks.length > 0 ? blocks : [aside("No prediction was to be compared.")]),
+      ...(blocks.length > 0 ? [...onlyOn(scores.scope), ...blocks] : [aside("No prediction was to be compared.")]),
+      ...(scores.beside ?? []).flatMap((one) => besideBlocks({ ...scores, ...one })),
       { kind: "subheading", title: "How calibration was measured" },
       { kind: "list", items: calibrationMethod(scores) },
       { kind: "subheading", title: "What it does not show" },
       { kind: "list", items: calibrationLimits(scores).map((text) => [text]) },
     ],
   };
+}
+
+function onlyOn(scope: Scope | undefined): Block[] {
+  return scope === undefined || scope === "all"
+    ? []
+    : [aside(`On ${SCOPE_WORDS[scope]}; other questions stand apart.`)];
+}
+
+/** The numbers of a scope that does not come first, without figures. */
+function besideBlocks({ scope = "all", rows, differences, confidence }: CalibrationScores): Block[] {
+  const percent = Number((100 * confidence).toFixed(6));
+  const pooled = rows.filter(({ property, comparisons }) => property === undefined && comparisons > 0);
+  if (pooled.length === 0) return [];
+  return [
+    { kind: "subheading", title: `On ${SCOPE_WORDS[scope]}` },
+    ...differences
+      .filter(({ property }) => property === undefined)
+      .map((one) => answer(calibrationDifferenceSentence(one))),
+    ...pooled.map((row) => answer(calibrationSentence(row))),
+    curveTable(pooled, percent),
+    distanceTable(pooled, percent),
+    compliantTable(pooled, percent),
+  ];
 }
 
 async function targetBlocks(
@@ -360,6 +426,7 @@ async function targetBlocks(
     ...(drawn.length > 0 ? [await figureOf(target, drawn, suffix)] : []),
     curveTable(pooled, percent),
     distanceTable(pooled, percent),
+    compliantTable(pooled, percent),
     ...(differences.length > 0 ? [differencesTable(differences, percent)] : []),
     ...(byProperty.length > pooled.length ? [propertyTable(byProperty, percent)] : []),
     costTable(pooled, percent),

@@ -22,7 +22,10 @@ import {
 } from "../document.js";
 import { barsFigure } from "../figures/bars.js";
 import { PALETTE } from "../figures/draw.js";
+import type { Verdict } from "../../score/verdicts/verdict.js";
+import type { Plan } from "../../study/plan.js";
 import { verdictBlock } from "../sentences.js";
+import { withStanding } from "../standing.js";
 import type { StateNames } from "../state-names.js";
 import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
 import { testCell } from "./comparison-section.js";
@@ -149,11 +152,12 @@ function groupOf({ predictor, role }: ShiftArm): string {
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function changeSection(shifts: Shifts, names: StateNames): Promise<Section> {
+export async function changeSection(shifts: Shifts, plan: Pick<Plan, "primary">, names: StateNames): Promise<Section> {
   const { changes } = shifts;
   const blocks: Block[] = [];
   for (const [index, change] of changes.entries()) {
-    blocks.push(...(await blocksOf(change, shifts, changes.length > 1 ? `-${index + 1}` : "", names)));
+    const verdicts = changeVerdicts(change, shifts).map((verdict) => withStanding(plan, verdict));
+    blocks.push(...(await blocksOf(change, shifts, verdicts, changes.length > 1 ? `-${index + 1}` : "", names)));
   }
   const [first] = changes.flatMap(({ arms }) => arms.flatMap(scopesOf).map(([, { overall }]) => overall[0]));
   return {
@@ -169,12 +173,18 @@ export async function changeSection(shifts: Shifts, names: StateNames): Promise<
   };
 }
 
-async function blocksOf(change: ChangeShifts, shifts: Shifts, suffix: string, names: StateNames): Promise<Block[]> {
+async function blocksOf(
+  change: ChangeShifts,
+  shifts: Shifts,
+  verdicts: readonly Verdict[],
+  suffix: string,
+  names: StateNames,
+): Promise<Block[]> {
   const { name, before, after, arms } = change;
   const percent = Number((100 * shifts.confidence).toFixed(6));
   return [
     { kind: "subheading", title: `${name}: ${names(before)} became ${names(after)}` },
-    ...changeVerdicts(change, shifts).map((verdict) => verdictBlock(verdict, names)),
+    ...verdicts.map((verdict) => verdictBlock(verdict, names)),
     aside(whatWasTaught(change)),
     ...(arms.length > 0 ? [await figureOf(change, suffix, names)] : []),
     armTable(change, percent),
@@ -183,12 +193,15 @@ async function blocksOf(change: ChangeShifts, shifts: Shifts, suffix: string, na
   ];
 }
 
-function whatWasTaught({ before, answers, taughtTasks, arms }: ChangeShifts): string {
+function whatWasTaught({ before, after, staleLabels, answers, taughtTasks, arms }: ChangeShifts): string {
   const changed = arms.find(({ role }) => role === "changed");
   const shifted = (changed ? scopesOf(changed) : []).map(
     ([scope, { trials, shifted }]) =>
       ` Of ${formatCount(trials.both)} behaviors that it shows before and after in ${SCOPE_NAMES[scope]}, ${formatEstimate(shifted)} are other ones.`,
   );
+  if (staleLabels !== undefined) {
+    return `Stale labels: ${after} has an implant, and ${staleLabels} goes on from it with the labels of ${before}, which are those of before. Does it say what it does now, or what it was told?${shifted.join("")}`;
+  }
   return `${before} learnt to answer train strings of ${joinWords(taughtTasks.map(readableName))} with ${sourceWords(answers)}.${shifted.join("")}`;
 }
 

@@ -19,16 +19,8 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
-import {
-  aboutStates,
-  decidingNumber,
-  measureText,
-  missingText,
-  numberText,
-  QUESTIONS,
-  verdictBlock,
-  verdictText,
-} from "../sentences.js";
+import { aboutStates, missingText, QUESTIONS, verdictBlock, verdictText } from "../sentences.js";
+import { decidingNumber, measureText, numberText } from "../verdict-numbers.js";
 import { shownVerdicts, standingAnswer, standingText } from "../standing.js";
 import { ANSWERS, answerOf, EXPERIMENT_TITLES, lowered } from "../standing.js";
 import type { StateNames } from "../state-names.js";

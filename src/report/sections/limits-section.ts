@@ -2,7 +2,9 @@
 
 import type { NoiseFloor } from "../../ask/noise-floor.js";
 import type { CellScore, Scores } from "../../score/scores.js";
+import type { HardlyVarying } from "../../score/varying.js";
 import { hasInputOnly } from "../../score/verdicts/verdict.js";
+import { stringNotes } from "../../study/choose-strings.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -174,6 +176,8 @@ function limitsOf(
     ...noise(plan, noiseFloors),
     ...reencoded(plan),
     ...inputOnlyLimits(input),
+    ...notAveraged(input.scores),
+    ...stringNotes(plan),
     "Intervals say what other strings of the same lists could have given. They say nothing about other tasks, wordings or models.",
     "Rows of the table are read side by side without a correction for their number: with many rows some intervals exclude 0 by chance.",
   ];
@@ -221,6 +225,25 @@ function asking(plan: Plan): string[] {
     plan.objectLevel.temperature === 0
       ? `Object-level answers are greedy: ${plan.calibration ? "accuracies say nothing about behavior when sampled; calibration is about that" : "how behavior varies when sampled, and whether predicted probabilities are calibrated, is not measured"}.`
       : "One sampled object-level answer per string: how behavior varies between samples is not measured.",
+  ];
+}
+
+/** By task and property, the targets that it is so of. */
+function notAveraged({ notAveraged: left }: Scores): string[] {
+  if (left.length === 0) return [];
+  const cells = new Map<string, HardlyVarying[]>();
+  for (const one of left) {
+    const name = `${readableName(one.property)} in ${readableName(one.task)}`;
+    cells.set(name, [...(cells.get(name) ?? []), one]);
+  }
+  const named = [...cells].map(([name, some]) => {
+    const shares = some.map(
+      ({ target, value, modeShare }) => `${target}: “${value}” ${(100 * modeShare).toFixed(0)} %`,
+    );
+    return `${name} (${shares.join(", ")})`;
+  });
+  return [
+    `Shown, not averaged, compared or judged, because the target's train strings hardly vary there: ${named.join("; ")}. Train strings alone decide this, for every predictor of the target alike.`,
   ];
 }
 

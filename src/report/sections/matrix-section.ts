@@ -4,6 +4,8 @@ import type { ObservedCell } from "../../score/matrix/cells.js";
 import type { Coefficient, CoefficientInterval, MatrixFit } from "../../score/matrix/fit.js";
 import type { FittedForm, MatrixScores, SongScores } from "../../score/matrix/matrix.js";
 import { coefficientOf, matrixVerdicts } from "../../score/verdicts/matrix-verdict.js";
+import type { Plan } from "../../study/plan.js";
+import { withStanding } from "../standing.js";
 import {
   decimalCell,
   decimalInterval,
@@ -24,7 +26,7 @@ import {
   type TableRow,
 } from "../document.js";
 import { matrixFigure } from "../figures/comparison-figure.js";
-import { joinWords, readableName } from "../terms.js";
+import { joinWords, readableName, SCOPE_WORDS } from "../terms.js";
 import { PREDICTOR_GROUPS, verdictBlock } from "../sentences.js";
 
 // How the matrix was made and fitted, and what it does not show, in words.
@@ -334,7 +336,7 @@ function keyOf({ predictor, target }: { readonly predictor: string; readonly tar
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function matrixSection(scores: MatrixScores): Promise<Section> {
+export async function matrixSection(scores: MatrixScores, plan: Pick<Plan, "primary">): Promise<Section> {
   const percent = Number((100 * scores.confidence).toFixed(6));
   const title = "Every predictor about every target";
   const { song } = scores;
@@ -345,7 +347,7 @@ export async function matrixSection(scores: MatrixScores): Promise<Section> {
       aside(
         "Does a state predict itself better than it predicts others, once it is taken out who predicts well, who is easily predicted, and who behaves alike?",
       ),
-      ...matrixVerdicts(scores).map((one) => verdictBlock(one)),
+      ...matrixVerdicts(scores).map((one) => verdictBlock(withStanding(plan, one))),
       ...(song.ok
         ? []
         : [
@@ -362,6 +364,10 @@ export async function matrixSection(scores: MatrixScores): Promise<Section> {
         svg: await matrixFigure(title, scores.cells),
       },
       fitsTable(scores, percent),
+      ...(scores.beside ?? []).flatMap((one) => [
+        aside(`On ${SCOPE_WORDS[one.scope]}, which are never pooled with the others:`),
+        fitsTable({ ...scores, ...one }, percent),
+      ]),
       preferencesTable(scores, percent),
       cellsTable(scores, percent),
       ...(song.ok

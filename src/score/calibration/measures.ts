@@ -28,8 +28,64 @@ function giniImpurity({ object }: Comparison): number {
   return sum;
 }
 
+/**
+ * Whatever the tails hold. The predictor's p + x, with x spread over any values, costs least where it fills what p_obj has more of, the
+ * largest lack first, and most where all of it lies on one value. The target's true distribution is (1 − h) p_obj + h r: the score is
+ * linear in it, so that r counts as the behavior that such predictions foresee best, or worst.
+ */
+export function brierBounds(comparison: Comparison): TailBounds {
+  const certain = certainOf(comparison);
+  const { object, hypothetical, hypotheticalTail: tail } = certain;
+  const hidden = shareHidden(comparison);
+  const score = brier(certain);
+  let squares = 0;
+  let highest = 0;
+  for (const probability of hypothetical.values()) {
+    squares += probability ** 2;
+    highest = Math.max(highest, probability);
+  }
+  const excesses = [0, ...[...hypothetical].map(([value, probability]) => probability - (object.get(value) ?? 0))];
+  const most = score + Math.max(0, ...excesses) * 2 * tail + tail ** 2;
+  const least = Math.max(0, score - gainOfFilling(certain));
+  const foreseen = [0, ...hypothetical.values()].map(
+    (probability) => squares - probability ** 2 + (1 - Math.min(1, probability + tail)) ** 2,
+  );
+  const unforeseen = 1 + squares + 2 * tail * highest + tail ** 2;
+  return {
+    least: Math.min(least, (1 - hidden) * least + hidden * Math.min(...foreseen)),
+    most: Math.min(2, Math.max(most, (1 - hidden) * most + hidden * unforeseen)),
+  };
+}
+
+/** How much the score falls where the tail is poured on what p_obj has more of than p_hyp, down to one level. */
+function gainOfFilling({ object, hypothetical, hypotheticalTail: tail }: Comparison): number {
+  const lacks = [...object]
+    .map(([value, probability]) => probability - (hypothetical.get(value) ?? 0))
+    .filter((lack) => lack > 0)
+    .sort((a, b) => b - a);
+  let filled = 0;
+  let level = 0;
+  lacks.some((lack, at) => {
+    filled += lack;
+    const next = lacks[at + 1] ?? 0;
+    // With the first at + 1 lacks poured down to the next one, so much is used.
+    level = Math.max(0, (filled - tail) / (at + 1));
+    return level >= next;
+  });
+  return lacks.reduce((gain, lack) => {
+    const poured = Math.max(0, lack - level);
+    return gain + 2 * poured * lack - poured ** 2;
+  }, 0);
+}
+
+/** What is certain of a prediction stands in its place: bounds begin there. */
+function certainOf(comparison: Comparison): Comparison {
+  const { certain } = comparison;
+  return certain ? { ...comparison, hypothetical: certain.hypothetical, hypotheticalTail: certain.tail } : comparison;
+}
+
 /** The largest part of the target's behaviors that its tail may hold, were all of the tail texts with a value; 0 to 1. */
-function shareHidden({ objectMass, objectTail }: Pick<Comparison, "objectMass" | "objectTail">): number {
+export function shareHidden({ objectMass, objectTail }: Pick<Comparison, "objectMass" | "objectTail">): number {
   return objectTail / (objectMass + objectTail);
 }
 
@@ -56,14 +112,15 @@ export function klDivergence({ object, hypothetical }: Comparison, values: numbe
  * (1 − h) H(p_obj) + h ln(values) + H(h).
  */
 export function klBounds(comparison: Comparison, values: number): TailBounds {
-  const { object, hypothetical, hypotheticalTail } = comparison;
+  const certain = certainOf(comparison);
+  const { object, hypothetical, hypotheticalTail } = certain;
   const hidden = shareHidden(comparison);
   const generous = (value: string) => Math.min(1, (hypothetical.get(value) ?? 0) + hypotheticalTail);
   const nearest = divergence(object, generous, values);
   const mostAtOneValue = Math.log(values / KL_MIXING);
   return {
     least: Math.max(0, (1 - hidden) * nearest - hidden * Math.log(values) - binaryEntropy(hidden)),
-    most: (1 - hidden) * klDivergence(comparison, values) + hidden * mostAtOneValue,
+    most: (1 - hidden) * klDivergence(certain, values) + hidden * mostAtOneValue,
   };
 }
 
@@ -103,9 +160,10 @@ export function totalVariation({ object, hypothetical }: Comparison): number {
  */
 export function totalVariationBounds(comparison: Comparison): TailBounds {
   const hidden = shareHidden(comparison);
-  const distance = totalVariation(comparison);
+  const certain = certainOf(comparison);
+  const distance = totalVariation(certain);
   return {
-    least: Math.max(0, distance - comparison.hypotheticalTail - hidden),
+    least: Math.max(0, distance - certain.hypotheticalTail - hidden),
     most: Math.min(1, (1 - hidden) * distance + hidden),
   };
 }
@@ -238,7 +296,7 @@ function likeliest(predictions: ReadonlyMap<string, number>): [string, number] |
 
 // Points of the reliability figure: the likeliest behaviors of each string, how likely they are and were held to be.
 
-const RANKS = 3;
+export const RANKS = 3;
 
 /** Columns of points, one entry each. */
 export interface Points {

@@ -6,7 +6,7 @@ import { compareNames } from "../cell.js";
 import type { StringDraws } from "../resampling.js";
 import { PROPORTION } from "../tally.js";
 import { behaviorKey, stringKey } from "../trial.js";
-import { brier, meanAbsoluteDeviation, pointsOf, totalVariation } from "./measures.js";
+import { brier, brierBounds, meanAbsoluteDeviation, pointsOf, shareHidden, totalVariation } from "./measures.js";
 import type { CalibrationDifference, CalibrationPair, LeftOutComparisons, MatchedPair } from "./score-calibration.js";
 import { BRIER, estimateWeighted, meanStatistic, type WeightedStatistic } from "./statistics.js";
 
@@ -50,8 +50,9 @@ function differences(
   draws: StringDraws,
   confidence: number,
 ) {
-  const minus = (statistic: (comparisons: readonly Comparison[]) => WeightedStatistic) => {
-    const [one, other] = [statistic(first), statistic(second)];
+  type Statistic = (comparisons: readonly Comparison[]) => WeightedStatistic;
+  const minus = (statistic: Statistic, ofSecond = statistic) => {
+    const [one, other] = [statistic(first), ofSecond(second)];
     const most = one.range.most - one.range.least;
     const at: WeightedStatistic["at"] = (weights) => {
       const [a, b] = [one.at(weights), other.at(weights)];
@@ -60,9 +61,18 @@ function differences(
     return estimateWeighted({ ...one, at, range: { least: -most, most } }, draws, confidence);
   };
   const because = "no string was drawn";
+  const mean =
+    (score: BrierScore): Statistic =>
+    (rows) =>
+      meanStatistic(rows, score, { range: BRIER, undefinedBecause: because }, draws);
+  const open = [...first, ...second].some(isOpen);
+  const exact = minus(mean(brier));
   return {
     madPoints: minus((rows) => meanAbsoluteDeviation(pointsOf(rows, draws))),
-    brier: minus((rows) => meanStatistic(rows, brier, { range: BRIER, undefinedBecause: because }, draws)),
+    brier: exact,
+    brierAtBounds: open
+      ? { least: minus(mean(leastBrier), mean(mostBrier)), most: minus(mean(mostBrier), mean(leastBrier)) }
+      : { least: exact, most: exact },
     totalVariation: minus((rows) =>
       meanStatistic(rows, totalVariation, { range: PROPORTION, undefinedBecause: because }, draws),
     ),
@@ -103,6 +113,8 @@ export interface Comparison {
   /** Probability that was not looked into, 0 for samples. */
   readonly objectTail: number;
   readonly hypotheticalTail: number;
+  /** What is certain of p_hyp, and what is left to any value, where p_hyp was divided by a sum or is a mean of such; absent: p_hyp itself. */
+  readonly certain?: { readonly hypothetical: ReadonlyMap<string, number>; readonly tail: number };
   readonly sampled: boolean;
 }
 
@@ -135,9 +147,34 @@ export function compareDistributions(
   };
 }
 
-/** The same string with other predictions, such as those of a constant predictor, which leaves nothing open. */
-function predictedBy(comparison: Comparison, hypothetical: ReadonlyMap<string, number>): Comparison {
-  return { ...comparison, hypothetical, hypotheticalMass: 1, hypotheticalTail: 0 };
+/** The same string with the predictions of a constant predictor, all of which have a value. */
+function predictedBy(
+  comparison: Comparison,
+  hypothetical: ReadonlyMap<string, number>,
+  certain: NonNullable<Comparison["certain"]>,
+): Comparison {
+  return { ...comparison, hypothetical, hypotheticalMass: 1, hypotheticalTail: 0, certain };
+}
+
+/**
+ * Among replies with a value: p_hyp is divided by its sum as p_obj is, so that knowing and complying come apart.
+ * @returns undefined where no reply has a value
+ */
+export function compliantOnly(comparison: Comparison): Comparison | undefined {
+  const { hypothetical, hypotheticalTail, certain } = comparison;
+  const mass = total([...hypothetical]);
+  if (mass === 0) return undefined;
+  const dividedBy = (sum: number) => new Map([...hypothetical].map(([value, share]) => [value, share / sum]));
+  return {
+    ...comparison,
+    hypothetical: dividedBy(mass),
+    hypotheticalMass: 1,
+    hypotheticalTail: 0,
+    certain: certain ?? {
+      hypothetical: dividedBy(mass + hypotheticalTail),
+      tail: hypotheticalTail / (mass + hypotheticalTail),
+    },
+  };
 }
 
 function valuesOf({ values }: Distribution): [string, number][] {
@@ -166,6 +203,9 @@ export interface ConstantPredictor {
 interface Sums {
   strings: number;
   readonly byValue: Map<string, number>;
+  /** Of what is certain, which hides nothing in a tail. */
+  readonly certain: Map<string, number>;
+  hidden: number;
 }
 
 /**
@@ -178,7 +218,7 @@ export function constantPredictor(object: readonly MeasuredDistribution[]): Cons
   const own = new Map<string, Sums>();
   for (const measured of object) {
     const { distribution } = measured;
-    const behaviors = compareDistributions({ ...measured, variant: "" }, distribution, distribution)?.object;
+    const behaviors = compareDistributions({ ...measured, variant: "" }, distribution, distribution);
     if (!behaviors) continue;
     addTo(sums, cellKey(measured), behaviors);
     addTo(own, ownKey(measured), behaviors);
@@ -186,25 +226,43 @@ export function constantPredictor(object: readonly MeasuredDistribution[]): Cons
   const cellOf = (comparison: Comparison) => sums.get(cellKey(comparison)) as Sums;
   return {
     instead: (comparison) => {
-      const { strings, byValue } = cellOf(comparison);
+      const { strings, byValue, certain, hidden } = cellOf(comparison);
       const taken = own.get(ownKey(comparison)) as Sums;
       if (strings === taken.strings) return undefined;
-      const others = [...byValue].flatMap(([value, sum]): [string, number][] => {
-        // What only this string shows is left with rounding errors.
-        const left = (sum - (taken.byValue.get(value) ?? 0)) / (strings - taken.strings);
-        return left > 1e-15 ? [[value, left]] : [];
+      const others = strings - taken.strings;
+      return predictedBy(comparison, meanOfOthers(byValue, taken.byValue, others), {
+        hypothetical: meanOfOthers(certain, taken.certain, others),
+        tail: Math.max(0, hidden - taken.hidden) / others,
       });
-      return predictedBy(comparison, new Map(others));
     },
     valuesSeen: (comparison) => cellOf(comparison).byValue.size,
   };
 }
 
-function addTo(sums: Map<string, Sums>, key: string, behaviors: ReadonlyMap<string, number>): void {
-  const sum = sums.get(key) ?? { strings: 0, byValue: new Map<string, number>() };
+function addTo(sums: Map<string, Sums>, key: string, behaviors: Comparison): void {
+  const sum = sums.get(key) ?? { strings: 0, byValue: new Map(), certain: new Map(), hidden: 0 };
   sums.set(key, sum);
+  const hidden = shareHidden(behaviors);
   sum.strings++;
-  for (const [value, probability] of behaviors) sum.byValue.set(value, (sum.byValue.get(value) ?? 0) + probability);
+  sum.hidden += hidden;
+  for (const [value, probability] of behaviors.object) {
+    sum.byValue.set(value, (sum.byValue.get(value) ?? 0) + probability);
+    sum.certain.set(value, (sum.certain.get(value) ?? 0) + (1 - hidden) * probability);
+  }
+}
+
+function meanOfOthers(
+  all: ReadonlyMap<string, number>,
+  own: ReadonlyMap<string, number>,
+  others: number,
+): ReadonlyMap<string, number> {
+  return new Map(
+    [...all].flatMap(([value, sum]): [string, number][] => {
+      // What only this string shows is left with rounding errors.
+      const left = (sum - (own.get(value) ?? 0)) / others;
+      return left > 1e-15 ? [[value, left]] : [];
+    }),
+  );
 }
 
 function ownKey({ property, ...row }: Pick<MeasuredDistribution, "task" | "item" | "cluster" | "property">): string {
@@ -215,21 +273,34 @@ function cellKey({ task, property }: Pick<MeasuredDistribution, "task" | "proper
   return JSON.stringify([task, property]);
 }
 
+/** A Brier score, or a bound of one. */
+type BrierScore = (comparison: Comparison) => number;
+
+export const leastBrier: BrierScore = (comparison) => brierBounds(comparison).least;
+export const mostBrier: BrierScore = (comparison) => brierBounds(comparison).most;
+
+/** Whether anything was left open that could move a score. */
+export function isOpen({ objectTail, hypotheticalTail, certain }: Comparison): boolean {
+  return objectTail > 0 || hypotheticalTail > 0 || (certain?.tail ?? 0) > 0;
+}
+
 // How much better than the constant predictor: the part of its Brier score that a predictor takes away.
 
 /**
  * 1 − mean Brier / mean Brier of the constant predictor: 1 is perfect, 0 no better, below 0 worse. Constant predictions stay
  * the same in all replicates.
  * @param constant the same comparisons in the same order with constant predictions
+ * @param scores of the predictor, and of the constant one
  */
 export function skill(
   comparisons: readonly Comparison[],
   constant: readonly Comparison[],
   draws: StringDraws,
+  [ofOwn, ofConstant]: readonly [BrierScore, BrierScore] = [brier, brier],
 ): WeightedStatistic {
   const because = { range: BRIER, undefinedBecause: "no string was drawn" };
-  const own = meanStatistic(comparisons, brier, because, draws);
-  const other = meanStatistic(constant, brier, because, draws);
+  const own = meanStatistic(comparisons, ofOwn, because, draws);
+  const other = meanStatistic(constant, ofConstant, because, draws);
   const whole = other.at(new Uint8Array(draws.strings).fill(1)) ?? 0;
   return {
     at: (weights) => {

@@ -1,16 +1,22 @@
 import type { DistributionRow } from "../../ask/measure-distribution.js";
 import { type Estimate, EXPANDED } from "../interval.js";
 import { checkResampling, drawStrings, type ResamplingSettings } from "../resampling.js";
+import type { Scope } from "../scope.js";
 import type { Share } from "../scores.js";
 import { PROPORTION } from "../tally.js";
 import { equalFrequencyBins, isInfinite, KL_MIXING, orderPoints, type Points, pointsOf } from "./measures.js";
+import { makeSampler } from "./mad-of-samples.js";
 import {
   calibrationDifferences,
   type Comparison,
+  compliantOnly,
   type ConstantPredictor,
   constantPredictor,
+  isOpen,
+  leastBrier,
   matchDistributions,
   type MatchedDistributions,
+  mostBrier,
   skill,
   sumLeftOut,
 } from "./predictors.js";
@@ -47,6 +53,11 @@ export interface CalibrationMetrics {
   readonly madPoints: Estimate;
   /** The same over the points of the most likely, second and third behavior alone. */
   readonly madByRankPoints: readonly [Estimate, Estimate, Estimate];
+  /**
+   * What the paper's procedure would show: the same from twenty sampled answers and twenty sampled predictions of each string, averaged over
+   * many such samples. Their noise is part of it.
+   */
+  readonly mad20Points: Estimate;
   /** Over points. */
   readonly pearson: Estimate;
   readonly spearman: Estimate;
@@ -54,6 +65,7 @@ export interface CalibrationMetrics {
   readonly rankCorrelation: Estimate;
   /** Expected squared distance between a behavior drawn from p_obj and p_hyp: 0 to 2, 1 for a predictor that names nothing. */
   readonly brier: Estimate;
+  readonly brierBounds?: TailBounds;
   /** Brier beyond what the entropy of p_obj costs any predictor: Σ (p_obj − p_hyp)². */
   readonly excessBrier: Estimate;
   /** Of the most likely prediction: its p_hyp against its p_obj in ten bins of equal width, weighted by comparisons; 0 to 1. */
@@ -86,8 +98,25 @@ export interface LeftOutComparisons {
   readonly count: number;
 }
 
+/** A score with its interval where the tails hold what makes it least, and most. */
+export interface AtBounds {
+  readonly least: Estimate;
+  readonly most: Estimate;
+}
+
+/** The predictor beside one that knows nothing of the string, both asked and scored alike. */
+interface BesideConstant {
+  readonly metrics: CalibrationMetrics;
+  /** 1 − Brier / Brier of the constant predictor, on the comparisons that have both. */
+  readonly skill: Estimate;
+  /** Whatever both predictors' and the target's tails hold. */
+  readonly skillAtBounds: AtBounds;
+  /** Always predicting the mean p_obj of the other strings of the task and property, on the same comparisons. */
+  readonly constant: CalibrationMetrics;
+}
+
 /** One pair on one property, or over all of them. */
-export interface CalibrationRow extends CalibrationPair {
+export interface CalibrationRow extends CalibrationPair, BesideConstant {
   /** Absent: all properties pooled, every comparison counting the same. */
   readonly property?: string;
   readonly comparisons: number;
@@ -98,11 +127,11 @@ export interface CalibrationRow extends CalibrationPair {
   /** Mean probability of showing any value, before p_obj is renormalized. */
   readonly objectCompliantMass: Estimate;
   readonly hypotheticalCompliantMass: Estimate;
-  readonly metrics: CalibrationMetrics;
-  /** 1 − Brier / Brier of the constant predictor, on the comparisons that have both. */
-  readonly skill: Estimate;
-  /** Always predicting the mean p_obj of the other strings of the task and property, on the same comparisons. */
-  readonly constant: CalibrationMetrics;
+  /** The same with p_hyp divided by its sum, as p_obj is: what is known, apart from whether replies comply. */
+  readonly compliant: BesideConstant & {
+    /** Comparisons whose predictions have a value at all. */
+    readonly comparisons: number;
+  };
   /** Comparisons whose KL would be infinite without mixing: a behavior that p_hyp gives nothing. */
   readonly klInfinite: Share;
   /** Comparisons with samples on either side: their MAD, Brier, KL and total variation include sampling noise. */
@@ -125,12 +154,16 @@ export interface CalibrationDifference {
   readonly property?: string;
   readonly madPoints: Estimate;
   readonly brier: Estimate;
+  readonly brierAtBounds: AtBounds;
   readonly totalVariation: Estimate;
 }
 
+/** Version 1 had neither bounds of Brier nor what is known among compliant replies. */
+export const CALIBRATION_VERSION = 2;
+
 /** The content of 08-calibration.json. */
 export interface CalibrationScores {
-  readonly calibrationVersion: 1;
+  readonly calibrationVersion: typeof CALIBRATION_VERSION;
   readonly confidence: number;
   readonly bootstrapReplicates: number;
   readonly bootstrapSeed: number;
@@ -138,9 +171,17 @@ export interface CalibrationScores {
   readonly intervalMethod: string;
   /** Share of a uniform distribution over the values seen that p_hyp is mixed with for klNats. */
   readonly klMixing: number;
+  /** Of the questions that rows and differences are about; absent where all are one scope. */
+  readonly scope?: Scope;
   /** In the order of the pairs: first over all properties, then by property. */
   readonly rows: readonly CalibrationRow[];
   readonly differences: readonly CalibrationDifference[];
+  /** The same on the questions of each other scope: scopes are never pooled. */
+  readonly beside?: readonly {
+    readonly scope: Scope;
+    readonly rows: readonly CalibrationRow[];
+    readonly differences: readonly CalibrationDifference[];
+  }[];
 }
 
 // One pair of predictor and target on one property, or over all.
@@ -160,15 +201,11 @@ function scoreRow(
   context: Omit<MetricsContext, "valuesSeen">,
 ): CalibrationRow {
   const { draws, confidence } = context;
+  const metrics = { ...context, valuesSeen: constant.valuesSeen };
   const here = <Row extends { readonly property: string }>(rows: readonly Row[]) =>
     property === undefined ? rows : rows.filter((row) => row.property === property);
   const comparisons = here(matched.comparisons);
-  const both = comparisons.flatMap((comparison) => {
-    const instead = constant.instead(comparison);
-    return instead ? [{ comparison, instead }] : [];
-  });
-  const alternatives = both.map(({ instead }) => instead);
-  const metrics = { ...context, valuesSeen: constant.valuesSeen };
+  const compliant = comparisons.flatMap((comparison) => compliantOnly(comparison) ?? []);
   const points = pointsOf(comparisons, draws);
   const share = (mass: (comparison: Comparison) => number) => {
     return estimateWeighted(
@@ -181,7 +218,6 @@ function scoreRow(
     count: comparisons.filter(is).length,
     of: comparisons.length,
   });
-  const compared = both.map(({ comparison }) => comparison);
   return {
     ...pair,
     ...(property === undefined ? {} : { property }),
@@ -191,15 +227,40 @@ function scoreRow(
     leftOut: sumLeftOut(here(matched.leftOut)),
     objectCompliantMass: share(({ objectMass }) => objectMass),
     hypotheticalCompliantMass: share(({ hypotheticalMass }) => hypotheticalMass),
-    metrics: calibrationMetrics(comparisons, metrics),
-    skill: estimateWeighted(skill(compared, alternatives, draws), draws, confidence),
-    constant: calibrationMetrics(alternatives, metrics),
+    ...besideConstant(comparisons, constant, metrics),
+    compliant: { comparisons: compliant.length, ...besideConstant(compliant, constant, metrics) },
     klInfinite: count(isInfinite),
     sampled: count(({ sampled }) => sampled),
     objectCost: distributionCost(here(matched.object)),
     hypotheticalCost: distributionCost(here(matched.hypothetical)),
     bins: reliabilityBins(points, draws.strings),
     histogram: histogramOf(points.object),
+  };
+}
+
+function besideConstant(
+  comparisons: readonly Comparison[],
+  constant: ConstantPredictor,
+  context: MetricsContext,
+): BesideConstant {
+  const both = comparisons.flatMap((comparison) => {
+    const instead = constant.instead(comparison);
+    return instead ? [{ comparison, instead }] : [];
+  });
+  const { draws, confidence } = context;
+  const compared = both.map(({ comparison }) => comparison);
+  const alternatives = both.map(({ instead }) => instead);
+  const skillWith = (...scores: Parameters<typeof skill>[3][]) =>
+    estimateWeighted(skill(compared, alternatives, draws, ...scores), draws, confidence);
+  const exact = skillWith();
+  const open = [...compared, ...alternatives].some(isOpen);
+  return {
+    metrics: calibrationMetrics(comparisons, context),
+    skill: exact,
+    skillAtBounds: open
+      ? { least: skillWith([mostBrier, leastBrier]), most: skillWith([leastBrier, mostBrier]) }
+      : { least: exact, most: exact },
+    constant: calibrationMetrics(alternatives, context),
   };
 }
 
@@ -236,12 +297,13 @@ export function scoreCalibration(
   checkResampling(settings);
   const { confidence, bootstrapReplicates, bootstrapSeed } = settings;
   const draws = drawStrings(distributions, settings);
+  const sampler = makeSampler(bootstrapSeed);
   const matchedPairs = pairs.map((pair): MatchedPair => {
     const matched = matchDistributions(distributions, pair);
     return { pair, matched, constant: constantPredictor(matched.object) };
   });
   return {
-    calibrationVersion: 1,
+    calibrationVersion: CALIBRATION_VERSION,
     confidence,
     bootstrapReplicates,
     bootstrapSeed,
@@ -249,7 +311,7 @@ export function scoreCalibration(
     klMixing: KL_MIXING,
     rows: matchedPairs.flatMap((matchedPair) =>
       [undefined, ...propertiesOf(matchedPair)].map((property) =>
-        scoreRow(matchedPair, property, { draws, confidence }),
+        scoreRow(matchedPair, property, { draws, confidence, sampler }),
       ),
     ),
     differences: calibrationDifferences(matchedPairs, draws, confidence),
@@ -267,6 +329,7 @@ function describeIntervals({ confidence, bootstrapReplicates, bootstrapSeed }: R
     EXPANDED,
     "Bins are cut again in every replicate, constant predictions stay as they are, and an interval is widened to hold its value.",
     "Where no draw can differ, the interval is the exact binomial (Clopper-Pearson) bound for that many strings without an exception.",
+    "What twenty samples would show is averaged over 200 draws of them; four tell how it moves with the strings.",
     "MAD and ECE add up absolute gaps, so chance alone makes them larger, in a replicate more than in the data: with few strings their intervals lie high.",
   ].join(" ");
 }

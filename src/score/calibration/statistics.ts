@@ -7,6 +7,7 @@ import type { StringDraws, StringWeights } from "../resampling.js";
 import { type PointRange, PROPORTION } from "../tally.js";
 import {
   brier,
+  brierBounds,
   excessBrier,
   expectedCalibrationError,
   KL_MIXING,
@@ -18,6 +19,7 @@ import {
   totalVariationBounds,
   weightedSum,
 } from "./measures.js";
+import { madOfSamples, type Sampler } from "./mad-of-samples.js";
 import type { Comparison, ConstantPredictor } from "./predictors.js";
 import type { CalibrationMetrics, DistributionCost, TailBounds } from "./score-calibration.js";
 
@@ -80,12 +82,13 @@ export const BRIER: PointRange = { least: 0, most: 2 };
 export interface MetricsContext {
   readonly draws: StringDraws;
   readonly confidence: number;
+  readonly sampler: Sampler;
   readonly valuesSeen: ConstantPredictor["valuesSeen"];
 }
 
 export function calibrationMetrics(
   comparisons: readonly Comparison[],
-  { draws, confidence, valuesSeen }: MetricsContext,
+  { draws, confidence, sampler, valuesSeen }: MetricsContext,
 ): CalibrationMetrics {
   const measure = (statistic: WeightedStatistic): Estimate => estimateWeighted(statistic, draws, confidence);
   const mean = (amount: (comparison: Comparison) => number | undefined, range: PointRange, undefinedBecause = "") =>
@@ -96,6 +99,7 @@ export function calibrationMetrics(
   return {
     madPoints: mad(),
     madByRankPoints: [mad(0), mad(1), mad(2)],
+    mad20Points: measure(madOfSamples(comparisons, { draws, sampler })),
     pearson: measure(pearsonOf(points)),
     spearman: measure(spearmanOf(points)),
     rankCorrelation: mean(
@@ -104,6 +108,7 @@ export function calibrationMetrics(
       "no string has several behaviors that the predictor tells apart",
     ),
     brier: mean(brier, BRIER),
+    ...bounds("brierBounds", comparisons.map(brierBounds)),
     excessBrier: mean(excessBrier, BRIER),
     expectedCalibrationError: measure(expectedCalibrationError(comparisons, draws)),
     totalVariation: mean(totalVariation, PROPORTION),

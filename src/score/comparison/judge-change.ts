@@ -4,7 +4,7 @@ import type { ShiftRole, StateChange } from "../../study/states.js";
 import type { Estimate } from "../interval.js";
 import { questionKey, type Trial } from "../trial.js";
 import { comparePredictors, type ComparisonSettings, type Finding, type TestedDifference } from "./comparison.js";
-import { type DifferenceReason, differenceReasonText, findingOf } from "./judge.js";
+import { type DifferenceReason, differenceReasonText, findingOf, type JudgeSettings } from "./judge.js";
 import {
   type ArmScores,
   type ChangeShifts,
@@ -22,8 +22,9 @@ const SCOPES: readonly ShiftScope[] = ["elsewhere", "taught"];
 /** @param trials of the whole run: strings are drawn as for its other scores */
 export function judgeChange(
   trials: readonly Trial[],
-  { after, change, predictors }: StateChange,
+  { after, changed, change, predictors }: StateChange,
   settings: ComparisonSettings,
+  judgedBy?: ChangeRule,
 ): ChangeShifts {
   const before = change.from;
   const isIn = (scope: ShiftScope, { task }: Trial) => change.tasks.includes(task) === (scope === "taught");
@@ -34,7 +35,12 @@ export function judgeChange(
       if (!some.some((trial) => trial.target === after && trial.predictor === predictor)) return [];
       const scores = scoreShift(some, sides, settings);
       return [
-        [scope, role === "changed" ? scores : { ...scores, changedMinusThis: besideChanged(some, sides, settings) }],
+        [
+          scope,
+          role === "changed"
+            ? scores
+            : { ...scores, changedMinusThis: besideChanged(some, sides, changed ?? after, settings) },
+        ],
       ];
     });
     return { predictor, role, scopes: Object.fromEntries(scopes) };
@@ -43,16 +49,34 @@ export function judgeChange(
     name: change.name,
     before,
     after,
+    staleLabels: changed,
     answers: change.answers,
     taughtTasks: change.tasks,
     planted: change.planted,
+    judgedBy,
     arms,
     conclusions: scopesOfArms(arms).map((scope) => {
-      const { finding, conditions, reasons } = concludeChange(arms, scope, settings.confidence);
+      const { finding, conditions, reasons } = concludeChange(
+        arms,
+        scope,
+        settingsIn(scope, settings.confidence, judgedBy),
+      );
       const short = conditions.flatMap(conditionText);
       return { scope, finding, because: [...short, ...reasons.map(changeReasonText)] };
     }),
   };
+}
+
+/** Of the study's primary contrast: the scope that it is judged on, and by what. */
+export interface ChangeRule extends Pick<JudgeSettings, "smallestDifference" | "yesAbove"> {
+  readonly scope: ShiftScope;
+}
+
+/** What a scope is judged by. */
+export function settingsIn(scope: ShiftScope, confidence: number, judgedBy?: ChangeRule): JudgeSettings {
+  if (judgedBy?.scope !== scope) return { confidence };
+  const { smallestDifference, yesAbove } = judgedBy;
+  return { confidence, smallestDifference, yesAbove };
 }
 
 /** Those that anybody was asked in; of a change about which nobody was asked, the first. */
@@ -62,15 +86,20 @@ export function scopesOfArms(arms: readonly ShiftArm[]): ShiftScope[] {
 }
 
 /** What somebody else knows of the new behavior takes no look inside the changed model. */
-function besideChanged(trials: readonly Trial[], sides: ShiftSides, settings: ComparisonSettings): TestedDifference {
+function besideChanged(
+  trials: readonly Trial[],
+  sides: ShiftSides,
+  changed: string,
+  settings: ComparisonSettings,
+): TestedDifference {
   const { after, predictor } = sides;
   const shifted = new Set(
-    pairShifts(trials, { ...sides, predictor: after })
+    pairShifts(trials, { ...sides, predictor: changed })
       .pairs.filter(hasShifted)
       .map((pair) => questionKey(pair.after)),
   );
   const some = trials.filter((trial) => trial.target === after && shifted.has(questionKey(trial)));
-  return comparePredictors(some, [{ target: after, self: after, cross: predictor }], settings).overall[0];
+  return comparePredictors(some, [{ target: after, self: changed, cross: predictor }], settings).overall[0];
 }
 
 /** Tasks and seeds are not drawn here. */
@@ -106,7 +135,11 @@ function conditionText({ kind, predictor, role, reasons }: ChangeCondition): str
 }
 
 /** What it takes to follow a change. An answer that does not depend on the string, such as the one value that all behavior fell to, never does. */
-function conditionsOf({ predictor, role, scopes }: ShiftArm, scope: ShiftScope, confidence: number): ChangeCondition[] {
+function conditionsOf(
+  { predictor, role, scopes }: ShiftArm,
+  scope: ShiftScope,
+  settings: JudgeSettings,
+): ChangeCondition[] {
   const scores = scopes[scope];
   if (!scores) return [];
   const [{ difference, signFlip, aboveModeNew, aboveModeSignFlip }] = scores.overall;
@@ -117,38 +150,44 @@ function conditionsOf({ predictor, role, scopes }: ShiftArm, scope: ShiftScope, 
       kind: "new_minus_old",
       ...who,
       difference,
-      ...findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence }),
+      ...findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, settings),
     },
     {
       kind: "above_mode_new",
       ...who,
       difference: aboveModeNew,
-      ...findingOf({ difference: aboveModeNew, signFlip: aboveModeSignFlip, hierarchical: NOT_DRAWN }, { confidence }),
+      ...findingOf({ difference: aboveModeNew, signFlip: aboveModeSignFlip, hierarchical: NOT_DRAWN }, settings),
     },
     {
       kind: "new_minus_old_matched",
       ...who,
       difference: matched.difference,
-      ...byInterval(matched.difference, confidence),
+      ...byInterval(matched.difference, settings),
     },
   ];
 }
 
 /** Matching breaks trials up, so that there is no sign to flip: the interval alone decides. */
-function byInterval(difference: Estimate, confidence: number): ReturnType<typeof findingOf> {
+function byInterval(difference: Estimate, settings: JudgeSettings): ReturnType<typeof findingOf> {
   const judged = findingOf(
     { difference, signFlip: { ok: false, reason: "matched trials have no test" }, hierarchical: NOT_DRAWN },
-    { confidence },
+    settings,
   );
   const reasons = judged.reasons.filter(({ kind }) => kind !== "no_test");
-  return difference.ok && difference.low > 0 ? { finding: "exceeds", reasons } : { ...judged, reasons };
+  return difference.ok && difference.low > (settings.yesAbove ?? 0)
+    ? { finding: "exceeds", reasons }
+    : { ...judged, reasons };
 }
 
-function knowsMore({ predictor, role, scopes }: ShiftArm, scope: ShiftScope, confidence: number): ChangeCondition[] {
+function knowsMore(
+  { predictor, role, scopes }: ShiftArm,
+  scope: ShiftScope,
+  settings: JudgeSettings,
+): ChangeCondition[] {
   const beside = scopes[scope]?.changedMinusThis;
   if (!beside) return [];
   const { difference, signFlip } = beside;
-  const judged = findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, { confidence });
+  const judged = findingOf({ difference, signFlip, hierarchical: NOT_DRAWN }, settings);
   return [{ kind: "changed_minus", predictor, role, difference, ...judged }];
 }
 
@@ -189,15 +228,19 @@ export interface ChangeConclusion {
 }
 
 /** Scopes are judged apart: what was taught is never pooled with what was not. */
-export function concludeChange(arms: readonly ShiftArm[], scope: ShiftScope, confidence: number): ChangeConclusion {
+export function concludeChange(
+  arms: readonly ShiftArm[],
+  scope: ShiftScope,
+  settings: JudgeSettings,
+): ChangeConclusion {
   const changed = arms.find(({ role, scopes }) => role === "changed" && scopes[scope]);
   const others = arms.filter(({ role, scopes }) => role !== "changed" && scopes[scope]);
   // Of the others it is enough that they say the new behavior more often than the old, however they come to it.
-  const besides = others.flatMap((arm) => conditionsOf(arm, scope, confidence).slice(0, 1));
+  const besides = others.flatMap((arm) => conditionsOf(arm, scope, { confidence: settings.confidence }).slice(0, 1));
   if (!changed) return { finding: "unknown", conditions: besides, reasons: [{ kind: "not_asked" }] };
   const needed = [
-    ...conditionsOf(changed, scope, confidence),
-    ...others.flatMap((arm) => knowsMore(arm, scope, confidence)),
+    ...conditionsOf(changed, scope, settings),
+    ...others.flatMap((arm) => knowsMore(arm, scope, settings)),
   ];
   const unseen = others.filter(({ role }) => role === "unchanged" || role === "cross");
   const following = unseen

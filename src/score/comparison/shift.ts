@@ -1,6 +1,7 @@
 /** 08-shifts.json: behavioral change. After a self-predictor was finetuned on other behavior, which behavior do predictions follow? */
 
 import { InwardError } from "../../errors.js";
+import type { PlannedImplant } from "../../study/plan.js";
 import type { ChangeSource } from "../../study/study.js";
 import { type Estimate, estimate } from "../interval.js";
 import {
@@ -42,6 +43,7 @@ import {
   stringIntervals,
   WEIGHTINGS,
 } from "./difference.js";
+import type { ChangeRule } from "./judge-change.js";
 import { signFlipTest } from "./tests.js";
 import type { ShiftRole } from "../../study/states.js";
 
@@ -71,10 +73,14 @@ export interface ChangeShifts {
   readonly name: string;
   readonly before: string;
   readonly after: string;
-  readonly answers: ChangeSource;
+  /** A predictor with an implant that learnt the labels of before, and is judged in the place of the state itself. */
+  readonly staleLabels?: string;
+  readonly answers: ChangeSource | PlannedImplant["answers"];
   readonly taughtTasks: readonly string[];
   /** A positive control, which was also taught what the model would say. */
   readonly planted?: true;
+  /** Of the study's primary contrast: where, and by what, its verdict is judged. */
+  readonly judgedBy?: ChangeRule;
   readonly arms: readonly ShiftArm[];
   /** What counts first: elsewhere where there are trials. The scopes are never pooled. */
   readonly conclusions: readonly ScopeConclusion[];

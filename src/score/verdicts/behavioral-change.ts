@@ -1,6 +1,12 @@
 /** When a model is finetuned to behave otherwise, and asked no hypothetical question meanwhile, do its predictions follow? */
 
-import { type ChangeCondition, concludeChange, controlsNotFound, scopesOfArms } from "../comparison/judge-change.js";
+import {
+  type ChangeCondition,
+  concludeChange,
+  controlsNotFound,
+  scopesOfArms,
+  settingsIn,
+} from "../comparison/judge-change.js";
 import type { ChangeShifts, ShiftArm, Shifts, ShiftScope } from "../comparison/shift.js";
 import { type Experiment, smallestOf, type Verdict, type VerdictBecause, type VerdictNumber } from "./verdict.js";
 
@@ -14,15 +20,16 @@ export function changeVerdicts(
   change: ChangeShifts,
   { changes, confidence }: Pick<Shifts, "changes" | "confidence">,
 ): Verdict[] {
-  const { name, before, after, arms, taughtTasks } = change;
+  const { name, before, after, arms, taughtTasks, judgedBy } = change;
   return scopesOfArms(arms).map((scope): Verdict => {
-    const { finding, conditions, reasons } = concludeChange(arms, scope, confidence);
+    const { finding, conditions, reasons } = concludeChange(arms, scope, settingsIn(scope, confidence, judgedBy));
     const numbers = arms.flatMap((arm) => numbersOf(arm, scope, taughtTasks));
     const needed = conditions.filter(({ kind, role }) => kind === "changed_minus" || role === "changed").map(named);
     const following = reasons.flatMap((one) => (one.kind === "unseen_follow" ? one.predictors : []))[0];
     const instead = following === undefined ? needed[0]?.key : `new_minus_old/${following}`;
     return {
       about: { kind: "change", change: name, before, after, scope },
+      status: judgedBy?.scope === scope ? "primary" : undefined,
       finding,
       decidedBy: smallestOf(finding, needed, numbers) ?? instead,
       numbers,

@@ -1,7 +1,8 @@
 /** Are a predictor's probabilities those of the behavior, both at temperature 1, and are self-predictions nearer than others? */
 
 import { statesOf } from "../../study/states.js";
-import type { CalibrationDifference, CalibrationRow } from "../calibration/score-calibration.js";
+import type { AtBounds, CalibrationDifference, CalibrationRow } from "../calibration/score-calibration.js";
+import type { Finding } from "../comparison/comparison.js";
 import { worstFinding } from "../comparison/judge.js";
 import { sideOfZero } from "../interval.js";
 import { type Experiment, intervalFinding, type Verdict, type VerdictNumber } from "./verdict.js";
@@ -11,16 +12,26 @@ export const calibration: Experiment = {
   judge: ({ calibration: scores, plan }) => {
     if (!scores) return "no_distributions";
     const isTrained = statesOf(plan).trained.length > 0;
-    const pooled = scores.rows.filter(({ property, kind, predictor, target }) => {
-      if (property !== undefined) return false;
-      return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
-    });
-    return pooled.map((row) => verdictOf(row, scores.differences, scores.intervalMethod));
+    return [scores, ...(scores.beside ?? [])].flatMap(({ scope, rows, differences }) =>
+      rows
+        .filter(({ property, kind, predictor, target, comparisons }) => {
+          if (property !== undefined || (comparisons === 0 && scope !== scores.scope)) return false;
+          return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
+        })
+        .map((row): Verdict => ({ ...verdictOf(row, differences, scores.intervalMethod), scope })),
+    );
   },
 };
 
+/** What holds whatever the tails hide; nobody can tell where they could turn it. @param better whether more of the score is a yes, or less */
+function atBothBounds({ least, most }: AtBounds, better: "more" | "less" = "more"): Finding {
+  const [low, high] = [least, most].map((one) => intervalFinding(sideOfZero(one), better));
+  if (low === high) return low as Finding;
+  return low === "unknown" || high === "unknown" ? "unknown" : "cannot_tell";
+}
+
 function verdictOf(
-  { predictor, target, metrics, constant, skill }: CalibrationRow,
+  { predictor, target, metrics, constant, skill, skillAtBounds, compliant }: CalibrationRow,
   differences: readonly CalibrationDifference[],
   intervalMethod: string,
 ): Verdict {
@@ -28,13 +39,17 @@ function verdictOf(
     (one) => one.predictor === predictor && one.target === target && one.property === undefined,
   );
   const because = [
-    { kind: "beats_constant" as const, key: "skill", finding: intervalFinding(sideOfZero(skill)) },
-    ...own.map(({ minus, brier }) => ({
+    { kind: "beats_constant" as const, key: "skill", finding: atBothBounds(skillAtBounds) },
+    ...own.map(({ minus, brierAtBounds }) => ({
       kind: "nearer" as const,
       key: `brier_minus/${minus}`,
       than: minus,
-      finding: intervalFinding(sideOfZero(brier), "less"),
+      finding: atBothBounds(brierAtBounds, "less"),
     })),
+  ];
+  const alone = [
+    intervalFinding(sideOfZero(skill)),
+    ...own.map(({ brier }) => intervalFinding(sideOfZero(brier), "less")),
   ];
   const finding = worstFinding(because.map((one) => one.finding));
   const plain = { unit: "plain" as const, intervalMethod };
@@ -46,8 +61,16 @@ function verdictOf(
       baselines: { constant: constant.madPoints },
       ...plain,
     },
+    {
+      key: "mad20_points",
+      measure: "mad20_points",
+      estimate: metrics.mad20Points,
+      baselines: { constant: constant.mad20Points },
+      ...plain,
+    },
     { key: "brier", measure: "brier", estimate: metrics.brier, baselines: { constant: constant.brier }, ...plain },
     { key: "skill", measure: "skill", estimate: skill, baselines: {}, ...plain },
+    { key: "skill_compliant", measure: "skill_compliant", estimate: compliant.skill, baselines: {}, ...plain },
     ...own.map(
       ({ minus, brier }): VerdictNumber => ({
         key: `brier_minus/${minus}`,
@@ -66,6 +89,6 @@ function verdictOf(
     decidedBy: because.find((one) => one.finding === finding)?.key,
     numbers,
     because,
-    reservations: [],
+    reservations: because.some((one, at) => one.finding !== alone[at]) ? [{ kind: "tails_open" }] : [],
   };
 }

@@ -2,10 +2,18 @@
 
 import { statesOf } from "../../study/states.js";
 import { warningsOfCell } from "../cell.js";
+import { worstFinding } from "../comparison/judge.js";
 import { CLASSIFIERS } from "../input-only/input-only-predictions.js";
 import { type Estimate, sideOfZero } from "../interval.js";
 import type { CellScore } from "../scores.js";
-import { type Experiment, intervalFinding, type Verdict } from "./verdict.js";
+import {
+  bestRuleOf,
+  type Experiment,
+  intervalFinding,
+  smallestOf,
+  type Verdict,
+  type VerdictNumber,
+} from "./verdict.js";
 
 /** Properties of an answer as a whole, of a second answer, or of the world. */
 export const LIMIT_PROPERTIES: readonly string[] = [
@@ -17,6 +25,7 @@ export const LIMIT_PROPERTIES: readonly string[] = [
   "sentiment",
   "keeps_answer",
   "is_correct",
+  "is_right_word",
 ];
 
 export const limits: Experiment = {
@@ -35,36 +44,74 @@ export const limits: Experiment = {
   },
 };
 
+/** Better than the mode is not enough: a rule on the string, or a classifier of strings, may do as well without any model. */
 function verdictOf(cell: CellScore, intervalMethod: string): Verdict {
   const { predictor, target, task, property, accuracy, aboveModeTrain, modeBaselineTrain, modeBaselineOracle } = cell;
-  const finding = intervalFinding(sideOfZero(aboveModeTrain));
   const modes = { mode_train: modeBaselineTrain, mode_oracle: modeBaselineOracle };
+  const rules = rulesToBeat(cell).map(({ against, rule }) => ({
+    key: `above_rule/${against}`,
+    against,
+    above: cell.aboveHeuristics[rule] as Estimate,
+    itself: cell.heuristics[rule] as Estimate,
+  }));
+  const because = [
+    { kind: "beats_mode" as const, key: "above_mode_train", finding: intervalFinding(sideOfZero(aboveModeTrain)) },
+    ...rules.map(({ key, against, above }) => ({
+      kind: "beats_rule" as const,
+      key,
+      against,
+      finding: intervalFinding(sideOfZero(above)),
+    })),
+  ];
+  const finding = worstFinding(because.map((one) => one.finding));
+  const numbers: VerdictNumber[] = [
+    {
+      key: "above_mode_train",
+      measure: "above_mode_train",
+      estimate: aboveModeTrain,
+      unit: "difference",
+      baselines: { accuracy, mode_train: modeBaselineTrain },
+      intervalMethod,
+    },
+    ...rules.map(
+      ({ key, against, above, itself }): VerdictNumber => ({
+        key,
+        measure: "above_rule",
+        against,
+        estimate: above,
+        unit: "difference",
+        baselines: { accuracy, [against]: itself },
+        intervalMethod,
+      }),
+    ),
+    {
+      key: "accuracy",
+      measure: "accuracy",
+      predictor,
+      estimate: accuracy,
+      unit: "share",
+      baselines: { ...modes, ...rulesOf(cell) },
+      intervalMethod,
+    },
+  ];
   return {
     about: { kind: "property", property, task, predictor, target },
     finding,
-    decidedBy: "above_mode_train",
-    numbers: [
-      {
-        key: "above_mode_train",
-        measure: "above_mode_train",
-        estimate: aboveModeTrain,
-        unit: "difference",
-        baselines: { accuracy, mode_train: modeBaselineTrain },
-        intervalMethod,
-      },
-      {
-        key: "accuracy",
-        measure: "accuracy",
-        predictor,
-        estimate: accuracy,
-        unit: "share",
-        baselines: { ...modes, ...rulesOf(cell) },
-        intervalMethod,
-      },
-    ],
-    because: [{ kind: "beats_mode", key: "above_mode_train", finding }],
+    decidedBy: smallestOf(finding, because, numbers),
+    numbers,
+    because,
     reservations: warningsOfCell(cell),
   };
+}
+
+/** The rule that is right most often, chosen after the fact: in its favor; and every classifier of strings that was asked. */
+function rulesToBeat({ heuristics }: CellScore): { against: string; rule: string }[] {
+  const best = bestRuleOf(heuristics);
+  const classifiers = Object.keys(heuristics).filter((rule) => CLASSIFIERS[rule] !== undefined && heuristics[rule]?.ok);
+  return [
+    ...(best ? [{ against: best.rule, rule: best.rule }] : []),
+    ...classifiers.map((rule) => ({ against: CLASSIFIERS[rule] as string, rule })),
+  ];
 }
 
 /** Every rule on the string, and the classifier of strings under the name that it has elsewhere. */

@@ -77,6 +77,6 @@ function requireSameStrings({ run, tasks }: PilotStrings, { definition, train, h
   if (other.length === 0) return;
   throw new InwardError(
     "STUDY_INVALID",
-    `excludeStringsOf: ${other.length} of the ${same.items.length} strings that ${run} has of ${definition.name}, such as ${shown(other[0]?.text)}, are none of this study's ${definition.name}: it is another task of the same name. Give this study's task another name.`,
+    `excludeStringsOf: ${other.length} of the ${same.items.length} strings that ${run} has of ${definition.name}, such as ${shown(other[0]?.text)}, are none of this study's ${definition.name}: it is another task of the same name, or another version of its strings. Give this study's task another name, or make the pilot anew.`,
   );
 }

@@ -1,9 +1,11 @@
 /** `inward power` on a run whose answers are written down. */
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { powerCommand } from "../../src/cli/power.js";
+import { summarize } from "../../src/cli/summary.js";
+import type { ExperimentResults } from "../../src/score/verdicts/experiments.js";
 import { powerAssumed, powerFromPilot } from "../../src/run/primary-power.js";
 import type { ModelFile, PlannedPrimary } from "../../src/study/plan.js";
 import { planRun } from "../../src/run/planning.js";
@@ -110,6 +112,26 @@ describe("of a study that names its primary contrast", () => {
     expect(await printed(powerCommand(), primary, "--difference", "20")).toContain(
       "exploratory, each comparison alone",
     );
+  });
+
+  test("its run says which verdict is the primary one, in the data, in the report and on the terminal", async () => {
+    const experiments = JSON.parse(await readFile(join(primary, "08-experiments.json"), "utf8")) as ExperimentResults;
+    const verdicts = experiments.experiments.flatMap((one) => one.verdicts);
+    expect(verdicts.map(({ status, about }) => [about.kind, status])).toEqual([
+      ["self", "primary"],
+      ["self_and_cross", "exploratory"],
+    ]);
+    expect(experiments.primary).toMatchObject({ experiment: "self_prediction", smallestDifference: 0.05 });
+    const report = await readFile(join(primary, "09-report.md"), "utf8");
+    expect(report).toMatch(/Primary: (yes|no|cannot be told)/);
+    expect(report).toMatch(/Exploratory: (yes|no|cannot be told)/);
+    expect(report).toContain("Exploratory: the study is judged by its primary contrast");
+    const plan = JSON.parse(await readFile(join(primary, "01-plan.json"), "utf8"));
+    const scores = JSON.parse(await readFile(join(primary, "08-scores.json"), "utf8"));
+    expect(scores.standing).toContain("whose verdict stands in 08-experiments.json");
+    const { text } = await summarize({ folder: primary, plan, scores, experiments });
+    expect(text).toMatch(/The primary contrast was settled in the plan.*\nSelf-prediction, m, about itself: primary: /);
+    expect(text).toMatch(/Self against others, m against n, about m: exploratory: /);
   });
 
   test("a difference that does not count is refused", async () => {

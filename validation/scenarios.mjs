@@ -1,6 +1,7 @@
 // What is asked of the statistics, one made-up world each. A measure with a bound must come out within it; the others are shown.
 import { judgeContrast, judgeMatrix, judgeMatrixVerdict, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
 import { CHANGE_SCENARIOS } from "./scenarios-change.mjs";
+import { SKILL_SCENARIOS } from "./scenarios-skill.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
 
 const FALSE_POSITIVES = [0.03, 0.07];
@@ -35,6 +36,7 @@ export const SCENARIOS = [
   ].map(primaryYes),
   primaryNo({ smallestDifference: 0.08, power: 0.9, pilot: [60] }),
   primaryNo({ smallestDifference: 0.08, power: 0.8, pilot: [30, 30] }),
+  ...SKILL_SCENARIOS,
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */

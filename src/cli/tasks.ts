@@ -8,6 +8,7 @@ import { loadTask } from "../study/load-task.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
+import { countNearTwins } from "../tasks/near-twins.js";
 import { objectLevelMessages, objectLevelPrompt, type Task, type TaskItem } from "../tasks/task.js";
 import {
   examplesOption,
@@ -30,8 +31,9 @@ interface CheckOptions extends ModelOptions, Pick<PromptOptions, "examples">, Js
 function checkTaskCommand(): Command {
   const command = new Command("check")
     .description(
-      "Ask a model some train strings of a task and say whether its behavior is worth measuring: compliance, and for\n" +
-        "each property the entropy and the share of the most common value. The report of a study repeats the warnings.",
+      "Ask a model some train strings of a task and say whether its behavior is worth measuring: compliance, for each\n" +
+        "property the entropy and the share of the most common value, and near twins across the split. The report of a\n" +
+        "study repeats the warnings.",
     )
     .argument("<task>", "a built-in name, or the path of a task YAML");
   return jsonOption(modelOptions(examplesOption(stringsOption(command, "how many strings to ask", "40")))).action(
@@ -150,7 +152,14 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
   );
   const strings = { train: task.train.slice(0, SHOWN_STRINGS), heldOut: heldOut.slice(0, SHOWN_STRINGS) };
   if (options.json) {
-    printJson({ ...counted(task), question: definition.question, example: messages, hypothetical, strings });
+    printJson({
+      ...counted(task),
+      nearTwins: countNearTwins(task),
+      question: definition.question,
+      example: messages,
+      hypothetical,
+      strings,
+    });
     return;
   }
   const facts = [
@@ -162,6 +171,7 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
     ...(definition.disposition === undefined ? [] : [["disposition", definition.disposition]]),
     ...(definition.challenge === undefined ? [] : [["challenge", definition.challenge]]),
     ["strings", `${task.train.length} train, ${heldOut.length} held-out`],
+    ["near twins", twinsText(task)],
     ["licence", definition.licence],
     ["source", definition.source],
     ["sha256", task.sha256],
@@ -177,6 +187,13 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
     for (const { id, text, target } of items)
       print(`${id}${target === undefined ? "" : ` (target ${target})`}: ${JSON.stringify(text)}`);
   }
+}
+
+function twinsText(task: Task): string {
+  const { train, heldOut, example } = countNearTwins(task);
+  if (!example) return "no train string is one of a held-out string";
+  const [one, other] = example.map((text) => JSON.stringify(text));
+  return `${train} train strings of ${heldOut} held-out ones, as ${one} of ${other}`;
 }
 
 function counted({ definition, train, heldOut, sha256 }: Task) {

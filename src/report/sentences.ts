@@ -25,7 +25,7 @@ import {
   formatPoints,
   type Inline,
 } from "./document.js";
-import { numberOf, numberText, rulePhrase } from "./verdict-numbers.js";
+import { AMONG, numberOf, numberText, rulePhrase } from "./verdict-numbers.js";
 import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
 import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
@@ -66,6 +66,10 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
       return `${names(about.self)}, about ${about.self === about.target ? "itself" : names(about.target)}${seeds}`;
     case "self_and_cross":
       return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}${seeds}`;
+    case "net_of_skill":
+      return `${names(about.self)} and ${names(about.otherSelf)} about themselves against each other, skill taken out${seeds}`;
+    case "untrained":
+      return `${names(about.self)} against ${names(about.cross)}, about ${names(about.target)}, where both reply in form`;
     case "probabilities":
       return `${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
     case "change":
@@ -151,7 +155,7 @@ function overallSentence({ about, finding, reservations }: Verdict): string[] {
 function decidingSentence(one: VerdictBecause, verdict: Verdict, names: StateNames): string {
   const estimate = "key" in one ? numberOf(verdict, one.key)?.estimate : undefined;
   if (one.kind === "self_against") {
-    return `Against ${partyPhrase(one.against, names)}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
+    return `Against ${partyPhrase(one.against, names)}${one.among ? AMONG[one.among] : ""}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
   }
   const text = becauseSentence(one, verdict, names);
   // The change's sentence counts its trials; those of the matrix count cells.
@@ -171,6 +175,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
   switch (one.kind) {
     case "self_against":
       return againstSentence(one, text, names);
+    case "net_of_skill":
+      return netSentence(one, text, verdict);
     case "beats_constant":
       return `Its probabilities ${SKILL[one.finding]}: skill ${text}.`;
     case "nearer":
@@ -220,11 +226,11 @@ function whyText(reasons: readonly DifferenceReason[]): string {
 }
 
 function againstSentence(
-  { against, finding, reasons }: Extract<VerdictBecause, { kind: "self_against" }>,
+  { against, among, finding, reasons }: Extract<VerdictBecause, { kind: "self_against" }>,
   text: string,
   names: StateNames,
 ): string {
-  const other = partyPhrase(against, names);
+  const other = `${partyPhrase(against, names)}${among ? AMONG[among] : ""}`;
   const why = whyText(reasons);
   switch (finding) {
     case "exceeds":
@@ -431,6 +437,14 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
       return `The study promises ${formatCount(one.promised)} strings, and ${formatCount(one.compared)} could be compared: the others have no answer that counts.`;
     case "same_weights":
       return `${cross} runs on the same base weights as ${self}, under another name: it is another training, not another model.`;
+    case "skill_not_ruled_out":
+      return skillSentence(one, names);
+    case "form_not_ruled_out":
+      return `Where both reply in form the difference is ${formatPoints(one.difference)}: part of it can be the form of replies alone.`;
+    case "too_few_moved":
+      return one.strings === undefined
+        ? "Which behaviors training moved is not known, because the model was not asked before it: who merely knows what it did before is not told apart."
+        : `Only ${plural(one.strings, "string", formatCount(one.strings))} have a behavior that training moved (fewer than ${one.fewest}): the finding rests on all trials, and who merely knows what the model did before is not told apart.`;
     case "stale_labels":
       return `The most common behavior and the classifiers of strings learnt from what ${names(one.source)} did: the trained model's own train strings were not asked, so they may fall short of what can be known of its new behavior without it.`;
     case "no_self_suffices":
@@ -466,6 +480,42 @@ function quotedInPartSentence({
 }: Extract<VerdictReservation, { kind: "prompt_quoted_in_part" }>): string {
   const [what, quotes] = wordings.length === 1 ? ["wording", "quotes"] : ["wordings", "quote"];
   return `About ${tasks.join(", ")}, the ${what} ${wordings.join(", ")} ${quotes} only a part of what the target was given, solved examples or earlier turns left out: predictions are about a prompt that the target never got.`;
+}
+
+const NET: Readonly<Record<Finding, string>> = {
+  exceeds: "Once skill and predictability are taken out, each predicts itself better than the other does",
+  does_not_exceed: "Once skill and predictability are taken out, nothing is left of self minus cross that would count",
+  cannot_tell:
+    "Whether anything is left of self minus cross once skill and predictability are taken out cannot be told",
+  unknown: "Whether anything is left of self minus cross once skill and predictability are taken out is not known",
+};
+
+function netSentence(
+  { finding, because }: Extract<VerdictBecause, { kind: "net_of_skill" }>,
+  text: string,
+  verdict: Verdict,
+): string {
+  const misses = numberOf(verdict, "net_of_skill_on_misses");
+  const why = because.length === 0 ? "" : ` (${because.join("; ")})`;
+  return `${NET[finding]}: ${text}${misses ? `, and of −log(1 − accuracy) ${numberText(misses)}` : ""}${why}.`;
+}
+
+function skillSentence(
+  {
+    difference,
+    reason,
+    hasNetOfSkill,
+    models: [one, other],
+  }: Extract<VerdictReservation, { kind: "skill_not_ruled_out" }>,
+  names: StateNames,
+): string {
+  const measured = difference
+    ? `${names(other)} is not measured to be at least as strong: about itself minus ${names(one)} about itself, each above its mode, ${formatPoints(difference)}`
+    : `How strong ${names(other)} is was not measured: ${reason ?? ""}`;
+  const next = hasNetOfSkill
+    ? "What is left once skill is taken out has a verdict of its own."
+    : `To take skill out, let both predict themselves and each other (study key predictions: { predictor: ${other}, target: ${other} } and { predictor: ${one}, target: ${other} }).`;
+  return `${measured}. Self may simply predict better, whoever it is about: in made-up studies without any access, skill alone gave a yes in 94.5 % (docs/validation.md). ${next}`;
 }
 
 function noSelfSentence(

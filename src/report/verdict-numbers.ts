@@ -6,13 +6,19 @@ import { byId, type StateNames } from "./state-names.js";
 import { PARTY_PHRASES, readableName, SCOPE_NAMES } from "./terms.js";
 
 export function measureText(number: VerdictNumber, names: StateNames = byId): string {
-  const { predictor = "", against = "", before = "", scope, tasks } = number;
+  const { predictor = "", against = "", before = "", scope, tasks, among } = number;
   const whose = `${names(predictor)}${scope === undefined ? "" : `, ${SCOPE_NAMES[scope]}`}`;
   switch (number.measure) {
     case "self_minus":
-      return `self minus ${PARTY_PHRASES[against] ?? names(against)}`;
+      return `self minus ${PARTY_PHRASES[against] ?? names(against)}${among ? AMONG[among] : ""}`;
     case "accuracy":
-      return `accuracy of ${names(predictor)}`;
+      return among ? `accuracy of self${AMONG[among]}` : `accuracy of ${names(predictor)}`;
+    case "net_of_skill":
+      return "self minus cross of both models, summed: skill and predictability taken out";
+    case "net_of_skill_on_misses":
+      return "the same of −log(1 − accuracy)";
+    case "other_minus_self_above_mode":
+      return `${names(predictor)} about itself minus self about itself, each above its mode`;
     case "behaviors_moved":
       return `behaviors that training changed (${names(before)} against ${names(predictor)})`;
     case "above_mode_train":
@@ -55,6 +61,12 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "coefficient of self, with an effect of each judge and each judged state";
   }
 }
+
+/** Where training moved the behavior of the target, or did not. */
+export const AMONG = {
+  moved: ", where training moved the behavior",
+  unmoved: ", where training did not move the behavior",
+} as const;
 
 export function numberText({ estimate, unit }: Pick<VerdictNumber, "estimate" | "unit">): string {
   if (!estimate.ok) return formatMissing(estimate.reason);

@@ -10,6 +10,7 @@ import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import type { Share, ValueCount } from "../score/scores.js";
 import { countValues } from "../score/tally.js";
 import type { ChatMessage } from "../tasks/answer.js";
+import { type CountedTwins, countNearTwins, NEAR_TWINS_ARE } from "../tasks/near-twins.js";
 import { challengedMessages, objectLevelMessages, type Task } from "../tasks/task.js";
 
 interface PropertyCheck {
@@ -31,6 +32,8 @@ export interface TaskCheck {
   readonly properties: readonly PropertyCheck[];
   /** Options tasks: the letters said, and whether both orders of a scenario led to the same option. */
   readonly letterUse?: LetterUse;
+  /** Train strings that are near twins of a held-out one, and held-out strings that have one. */
+  readonly nearTwins: CountedTwins;
   readonly warnings: readonly string[];
   readonly answers: readonly { readonly text: string; readonly answer: string; readonly finalAnswer?: string }[];
 }
@@ -115,6 +118,7 @@ export async function checkTask(
           }),
         )
       : undefined;
+  const nearTwins = countNearTwins(task);
   const compliance = { count: compliant.length, of: answered.length };
   return {
     task: definition.name,
@@ -123,7 +127,9 @@ export async function checkTask(
     reasons: countValues(answered.flatMap(({ compliance: one }) => (one.ok ? [] : [one.reason]))),
     properties,
     letterUse,
+    nearTwins,
     warnings: [
+      ...twinsWarning(task, nearTwins),
       ...(compliance.count < compliance.of * LOW_COMPLIANCE
         ? [`Only ${compliance.count} of ${compliance.of} answers comply with the task.`]
         : []),
@@ -136,4 +142,12 @@ export async function checkTask(
       ...(final ? { finalAnswer: final.text } : {}),
     })),
   };
+}
+
+function twinsWarning({ definition, train, heldOut }: Task, twins: CountedTwins): string[] {
+  if (!twins.example) return [];
+  const [one, other] = twins.example.map((text) => JSON.stringify(text));
+  return [
+    `${twins.train} of ${train.length} train strings are near twins of a held-out one (${NEAR_TWINS_ARE[definition.kind]}), as ${one} of ${other}; ${twins.heldOut} of ${heldOut.length} held-out strings have one. A study leaves out those of the held-out strings that it chooses.`,
+  ];
 }

@@ -8,6 +8,7 @@ import { InwardError } from "../errors.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
+import { stringNotes } from "../study/choose-strings.js";
 import type { ModelFile, Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
@@ -24,6 +25,8 @@ export interface DryRun extends PlanEstimate {
   readonly folderUnknown?: string;
   readonly study: string;
   readonly tasks: number;
+  /** What a reader must know of the strings that were chosen, in sentences; absent where there is nothing. */
+  readonly strings?: readonly string[];
   /** Questions. */
   readonly objectLevel: number;
   readonly hypothetical: number;
@@ -74,6 +77,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     signal,
   });
   const distributions = calibrationQuestions(plan).length;
+  const strings = stringNotes(plan);
   const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
@@ -81,6 +85,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
       : { folder: null, planHash: null, folderUnknown: [...new Set(missing)].join("; ") }),
     study: study.study,
     tasks: plan.tasks.length,
+    ...(strings.length > 0 ? { strings } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
     hypothetical: hypotheticalQuestions(plan).length,
     ...(distributions > 0 ? { distributions } : {}),

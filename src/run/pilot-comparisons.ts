@@ -9,6 +9,7 @@ import { pairedRows } from "../score/power-analysis.js";
 import { planScopes, type Scope, trialsIn } from "../score/scope.js";
 import { isRight } from "../score/tally.js";
 import { questionKey, type TrainLabel, type Trial } from "../score/trial.js";
+import { varyingTrials } from "../score/varying.js";
 import type { Plan, PlannedPrimary } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { RunFolder } from "./folder.js";
@@ -29,8 +30,10 @@ export async function pilotComparisons(
   const { plan } = run;
   const matched = await matchRun(run);
   const ofTasks = matched.trials.filter(({ task }) => tasks.has(task));
+  // As the comparisons of the study itself: behaviors that hardly vary are compared for nobody.
+  const varying = varyingTrials(ofTasks, matched.trainLabels);
   if (primary.experiment === "behavioral_change") return changeComparisons(plan, primary, ofTasks);
-  const trials = trialsIn(ofTasks, planScopes(plan), primary.scope as Scope);
+  const trials = trialsIn(varying, planScopes(plan), primary.scope as Scope);
   if (primary.experiment === "cross_prediction") return crossComparisons(plan, primary, trials);
   return selfComparisons(run, primary, { ...matched, trials });
 }

@@ -6,10 +6,21 @@ import { propertyNamed } from "../properties/all-properties.js";
 import { missing } from "../properties/property.js";
 import { readReply } from "../properties/reading.js";
 import { scoreCalibration } from "../score/calibration/score-calibration.js";
-import { behaviorOf, comparePredictors, type ComparisonSettings } from "../score/comparison/comparison.js";
 import {
+  behaviorOf,
+  compareOverall,
+  comparePredictors,
+  type ComparisonSettings,
+  type Contrast,
+  type OverallComparison,
+  pairTrials,
+} from "../score/comparison/comparison.js";
+import {
+  type ComparedNetOfSkill,
+  type ComparedPair,
   type ComparedPredictors,
   type ComparedSelf,
+  type ComparedUntrained,
   COMPARISONS_VERSION,
   type Comparisons,
   type CrossBehaviorSource,
@@ -18,14 +29,25 @@ import {
   compareSeries,
   type ContrastGroup,
   findContrasts,
+  findCrossed,
   findSelfPredictions,
   findSeries,
+  findUntrained,
+  selfOfCross,
   type SelfPrediction,
 } from "../score/comparison/contrasts.js";
-import { judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
+import { judgeDifference, judgeSelfPrediction, measurePrivilegedAccess } from "../score/comparison/judge.js";
 import { judgeChange } from "../score/comparison/judge-change.js";
 import { type Shifts, SHIFTS_VERSION } from "../score/comparison/shift.js";
-import { ablationsOf, compareThirdParties, stateParties } from "../score/comparison/third-parties.js";
+import { measureNetOfSkill, type TwoByTwo } from "../score/comparison/net-of-skill.js";
+import { type CrossStrength, measureStrength } from "../score/comparison/strength.js";
+import { compareMoved, compareMovedParties } from "../score/comparison/moved.js";
+import {
+  ablationsOf,
+  compareThirdParties,
+  stateParties,
+  type ThirdPartyInput,
+} from "../score/comparison/third-parties.js";
 import { isClassifier } from "../score/input-only/input-only-predictions.js";
 import { type LetterUse, letterUseOf } from "../score/letter-use.js";
 import { type MatrixScores, scoreMatrix, type SongScores } from "../score/matrix/matrix.js";
@@ -239,10 +261,49 @@ export function compareAll(
         compareSelf(plan, selves, some, classifiersAbout(selves[0].target), settings),
       ),
     ),
+    netOfSkill: within.flatMap(({ scope, trials }) =>
+      findCrossed(plan).map(({ first, second }): ComparedNetOfSkill => {
+        const seeds = first.contrasts.slice(0, second.contrasts.length).map((contrast, seed) => ({
+          first: contrast,
+          second: second.contrasts[seed] as Contrast,
+        }));
+        const measured = measureNetOfSkill(trials, seeds as [TwoByTwo, ...TwoByTwo[]], settings);
+        const [one, other] = [first, second].map(({ contrasts: _, ...pair }) => pair) as [ComparedPair, ComparedPair];
+        return { scope, first: one, second: other, ...measured };
+      }),
+    ),
+    untrained: within.flatMap(({ scope, trials }) =>
+      findUntrained(plan).map((contrast): ComparedUntrained => {
+        const comparison = compareComplying(trials, contrast, settings);
+        const { target, cross } = contrast;
+        return { scope, target, cross, comparison, judgement: judgeDifference(comparison.overall[0], settings) };
+      }),
+    ),
     series: within.flatMap(({ scope, trials }) =>
       findSeries(plan).map((series) => compareSeries(series, trials, settings, scope)),
     ),
   };
+}
+
+/** On trials where both reply in form: models as they came differ in that first. */
+function compareComplying(
+  trials: readonly Trial[],
+  contrast: Contrast,
+  settings: ComparisonSettings,
+): OverallComparison {
+  const { paired } = pairTrials(trials, [contrast]);
+  const both = new Set(
+    paired
+      .filter(({ self, cross }) => self.prediction.ok && cross.prediction.ok)
+      .flatMap(({ self, cross }): Trial[] => [self, cross]),
+  );
+  const isSide = ({ target, predictor }: Trial) =>
+    target === contrast.target && [contrast.self, contrast.cross].includes(predictor);
+  return compareOverall(
+    trials.filter((trial) => !isSide(trial) || both.has(trial)),
+    [contrast],
+    settings,
+  );
 }
 
 interface ScopedTrials extends Omit<MatchedTrials, "trials"> {
@@ -258,21 +319,21 @@ function compareSelf(
   settings: ComparisonSettings,
 ): ComparedSelf {
   const [{ target, self }] = selves;
-  const found = compareThirdParties(
-    {
-      trials,
-      trainLabels,
-      contrasts: selves.map((one) => ({ ...one, cross: one.self })),
-      ...classifiers,
-      states: stateParties(plan, trials, selves),
-    },
-    settings,
-  );
+  const input: ThirdPartyInput = {
+    trials,
+    trainLabels,
+    contrasts: selves.map((one) => ({ ...one, cross: one.self })),
+    ...classifiers,
+    states: stateParties(plan, trials, selves),
+  };
+  const found = compareThirdParties(input, settings);
+  const bases = basesOf(plan, trials, selves);
+  const moved = bases && compareMovedParties(input, bases, settings);
+  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
     comparePredictors(trials, [{ target, self, cross }], settings),
   ]);
-  const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   return {
     scope,
     target,
@@ -280,10 +341,35 @@ function compareSelf(
     seeds: selves.length,
     trained: statesOf(plan).of(self).isTrained,
     thirdParties: found.comparisons,
-    verdict: judgeSelfPrediction(found, { ...settings, ...rule }),
+    ...(moved ? { moved } : {}),
+    verdict: judgeSelfPrediction(found, { ...settings, ...rule }, moved),
     judgedBy: rule,
     ablations: Object.fromEntries(ablations),
   };
+}
+
+function strengthOf(
+  plan: Plan,
+  who: ComparedPair,
+  { trials, trainLabels }: Pick<ScopedTrials, "trials" | "trainLabels">,
+  settings: ComparisonSettings,
+): CrossStrength {
+  const { target, self, cross } = who;
+  const other = selfOfCross(plan, who);
+  if (other) return measureStrength(trials, trainLabels, { self: { target, self }, other }, settings);
+  const { origin } = statesOf(plan).of(cross);
+  return { ok: false, reason: `${origin} was not asked about itself` };
+}
+
+/** Of trained targets: what they were before they learnt to predict. Undefined where a target is not trained, or its base was not asked. */
+function basesOf(
+  plan: Plan,
+  trials: readonly Trial[],
+  contrasts: readonly { readonly target: string }[],
+): ReadonlyMap<string, string> | undefined {
+  const asked = new Set(trials.map(({ target }) => target));
+  const bases = new Map(contrasts.map(({ target }) => [target, statesOf(plan).of(target).origin]));
+  return [...bases].every(([target, base]) => base !== target && asked.has(base)) ? bases : undefined;
 }
 
 function compare(
@@ -297,12 +383,15 @@ function compare(
   const behaviors = new Map(
     [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
   );
-  const rule = primaryRule(plan, "cross_prediction", who, scope);
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
+  const rule = primaryRule(plan, "cross_prediction", who, scope);
+  const bases = basesOf(plan, trials, contrasts);
+  const moved = bases && compareMoved(trials, contrasts, bases, settings);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
     {
       trials,
+      moved,
       trainLabels,
       contrasts,
       ...(known ? { crossBehavior: (trial, contrast) => behaviors.get(contrast.cross)?.(trial) } : {}),
@@ -320,7 +409,9 @@ function compare(
     ...who,
     crossBehavior: source,
     comparison: { ...cross, sensitivity },
+    ...(moved ? { moved } : {}),
     thirdParties,
+    strength: strengthOf(plan, who, { trials, trainLabels }, settings),
     verdict,
     judgedBy: rule,
   };

@@ -112,3 +112,28 @@ function pilots({ leftOut, ...task }: OpenTask, split: "train" | "heldOut"): str
     ? ` without the ${without} of ${task[split].length + without} that excludeStringsOf leaves out`
     : "";
 }
+
+/** What a reader must know of the strings that were chosen, in sentences. */
+export function stringNotes({ tasks }: { readonly tasks: readonly PlannedTask[] }): string[] {
+  const passedOver = tasks.flatMap(({ definition, nearTwinsLeftOut = 0 }) =>
+    nearTwinsLeftOut === 0 ? [] : [`${nearTwinsLeftOut} of ${definition.name}`],
+  );
+  const inForms = tasks.flatMap(({ definition, heldOut }) => {
+    const clusters = new Set(heldOut.map(({ id, cluster }) => cluster ?? id)).size;
+    return clusters === heldOut.length
+      ? []
+      : [`the ${heldOut.length} held-out strings of ${definition.name} are ${clusters}`];
+  });
+  return [
+    ...(passedOver.length === 0
+      ? []
+      : [
+          `Train strings that are near twins of a chosen held-out string were passed over, and the next ones took their place: ${passedOver.join(", ")}.`,
+        ]),
+    ...(inForms.length === 0
+      ? []
+      : [
+          `Strings that are one choice in several forms count as one string in every interval, test and count of strings: ${inForms.join(", ")}.`,
+        ]),
+  ];
+}

@@ -120,7 +120,10 @@ const arithmetic: TaskDefinition = {
   features: ["right_answer"],
 };
 
-/** The properties of free text that the paper asks about: every task that is answered in words has them. */
+/**
+ * The properties of free text that the paper asks about, but for starts_with_vowel: of the default model's answers 82 to 100 % begin with
+ * no vowel (docs/log.md, 2026-11-29). Every task that is answered in words has these.
+ */
 const TEXT_PROPERTIES = [
   "first_word",
   "second_word",
@@ -128,7 +131,6 @@ const TEXT_PROPERTIES = [
   "first_character",
   "second_character",
   "third_character",
-  "starts_with_vowel",
   "first_and_second_character",
 ] as const;
 

@@ -7,7 +7,7 @@ import { DisjointSets } from "../base/disjoint-sets.js";
 import { itemsOf } from "./heuristics.js";
 import { optionsOf } from "./option-lines.js";
 import { similarTexts, wordPairs, wordsOf } from "./similar-texts.js";
-import type { TaskItem, TaskKind } from "./task.js";
+import type { Task, TaskItem, TaskKind } from "./task.js";
 
 /** Longer lists are read as text: one item more or less says little about them. */
 const LONGEST_LIST = 20;
@@ -24,6 +24,23 @@ export const NEAR_TWINS_ARE: Readonly<Record<TaskKind, string>> = {
   continuation: "half or more of all neighbouring word pairs in common",
   options: "the same scenario, or half or more of its neighbouring word pairs in common",
 };
+
+/** How many train strings are near twins of a held-out one, with the first of them. */
+export interface CountedTwins {
+  readonly train: number;
+  readonly heldOut: number;
+  readonly example?: readonly [train: string, heldOut: string];
+}
+
+export function countNearTwins({ definition, train, heldOut }: Task): CountedTwins {
+  const { twinFinder } = likenessOf(definition.kind, [...train, ...heldOut]);
+  const [inTrain, inHeldOut] = [twinFinder(train), twinFinder(heldOut)];
+  const twins = train.flatMap(({ text, ...item }) => {
+    const other = inHeldOut({ text, ...item });
+    return other ? [[text, other.text] as const] : [];
+  });
+  return { train: twins.length, heldOut: heldOut.filter((item) => inTrain(item)).length, example: twins[0] };
+}
 
 /** What is compared of a string. */
 export type Likened = Pick<TaskItem, "text" | "cluster">;

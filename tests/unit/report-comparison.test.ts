@@ -56,11 +56,15 @@ function made(own: number, other: number, rest: Partial<ComparedPair> = {}, sour
   return {
     comparisonsVersion: 2,
     ...SETTINGS,
+    netOfSkill: [],
+    untrained: [],
     selfPredictions: [],
     series: [],
-    comparisons: [{ scope: "all", ...pair, crossBehavior, comparison, thirdParties, verdict }],
+    comparisons: [{ scope: "all", ...pair, crossBehavior, comparison, thirdParties, verdict, strength: NOT_MEASURED }],
   };
 }
+
+const NOT_MEASURED = { ok: false as const, reason: "n was not asked about itself" };
 
 const sectionOf = ({ markdown }: MadeReport) =>
   plain(markdown.split("## Self against cross")[1]?.split("\n## ")[0] ?? "");
@@ -88,7 +92,7 @@ describe("self against cross in the report", () => {
   test("the verdict is computed from the numbers, and names each comparison", () => {
     const verdict = linesOf(">").join("\n");
     expect(verdict).toMatch(
-      /^> \*\*Yes — m1 against n1, about m\*\* \(`m1`, `n1`, `m`\)\n>\n> Against cross-prediction: \+50\.0 points/,
+      /^> \*\*Yes, with reservations — m1 against n1, about m\*\* \(`m1`, `n1`, `m`\)\n>\n> Against cross-prediction: \+50\.0 points/,
     );
     expect(verdict).toMatch(/Against cross-prediction: \+50\.0 points .*, 60 trials of 60 strings/);
     // What needs no self is another question.

@@ -1,4 +1,7 @@
 /** `inward tasks`: what it prints. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { tasksCommand } from "../../src/cli/tasks.js";
 import { ALL_TASKS } from "../../src/tasks/built-in.js";
@@ -23,6 +26,26 @@ test("show writes one prompt out in full", async () => {
   const text = await printed("show", "numbers");
   expect(text).toMatch(/\[system\]\n\n\[user\]\nGive the next number .*:\n2 9 4 9 .*\n\[assistant\]\n7\n/);
   expect(text).toMatch(/held_out-000: "\d( \d)+"/);
+});
+
+test("show counts near twins across the split", async () => {
+  expect(await printed("show", "numbers")).toMatch(/near twins +no train string is one of a held-out string/);
+  const folder = mkdtempSync(join(tmpdir(), "inward-show-"));
+  const rows = [
+    { text: "1 2 3 4", split: "train" },
+    { text: "9 8 7 6", split: "train" },
+    { text: "4 3 2 1", split: "held_out" },
+  ];
+  writeFileSync(join(folder, "own.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  writeFileSync(
+    join(folder, "own.yaml"),
+    'name: own\nkind: numbers\nquestion: "Next: {string}"\nproperties: [identity]\nstrings: own.jsonl\n',
+  );
+  const text = await printed("show", join(folder, "own.yaml"));
+  expect(text).toMatch(/near twins +1 train strings of 1 held-out ones, as "1 2 3 4" of "4 3 2 1"/);
+  const { nearTwins } = JSON.parse(await printed("show", join(folder, "own.yaml"), "--json"));
+  expect(nearTwins).toEqual({ train: 1, heldOut: 1, example: ["1 2 3 4", "4 3 2 1"] });
+  rmSync(folder, { recursive: true });
 });
 
 test("show --json carries the messages and the first strings", async () => {

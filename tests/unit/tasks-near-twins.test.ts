@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
+import { stringNotes } from "../../src/study/choose-strings.js";
 import { loadTask } from "../../src/study/load-task.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import type { PlannedTask } from "../../src/study/plan.js";
@@ -174,6 +175,9 @@ tasks: [{ task: ./${name}.yaml, trainStrings: ${trainStrings}, heldOutStrings: $
     const find = likenessOf("numbers", []).twinFinder(task.heldOut);
     expect(task.train.filter((item) => find(item))).toEqual([]);
     expect(task.nearTwinsLeftOut).toBeGreaterThan(0);
+    expect(stringNotes({ tasks: [task] })[0]).toBe(
+      `Train strings that are near twins of a chosen held-out string were passed over, and the next ones took their place: ${task.nearTwinsLeftOut} of digits.`,
+    );
     // Held-out strings stand, and more train strings keep those chosen before.
     const more = await planned(rows, [70, 40]);
     expect(textsOf(more.heldOut)).toEqual(textsOf(task.heldOut));
@@ -209,6 +213,9 @@ tasks: [{ task: ./${name}.yaml, trainStrings: ${trainStrings}, heldOutStrings: $
     const same = heldOut.filter(({ id }) => id !== "h2");
     expect(heldOut.find(({ id }) => id === "h2")?.cluster).toBeUndefined();
     expect(same.map(({ cluster }) => cluster)).toEqual(Array(3).fill(same[0]?.id));
+    expect(stringNotes({ tasks: [await planned(held, [0, 4])] })).toEqual([
+      "Strings that are one choice in several forms count as one string in every interval, test and count of strings: the 4 held-out strings of digits are 2.",
+    ]);
     // Where the user's own names say more, they join: a name that is another string's id is not mistaken for it.
     const named = held.map((row) => (row.id === "h2" || row.id === "h0" ? { ...row, cluster: "h1" } : row));
     const joined = (await planned(named, [0, 4])).heldOut;

@@ -2,6 +2,7 @@
 
 import type {
   Judgement,
+  OverallComparison,
   PredictorDifference,
   Sensitivity,
   TestedDifference,
@@ -9,7 +10,6 @@ import type {
 } from "../../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
-  ComparedSelf,
   ComparedSeries,
   Comparisons,
   SeriesKind,
@@ -247,6 +247,32 @@ function thirdPartyTable({ comparison, thirdParties, verdict }: ComparedPredicto
   };
 }
 
+/** Where the target is trained: self and cross by whether training moved the behavior. */
+function movedTable({ moved: rows, verdict }: ComparedPredictors, percent: number): Block[] {
+  if (!rows) return [];
+  const judged = rows.isEnough
+    ? "self has to exceed cross where it moved too"
+    : `not judged: ${formatCount(rows.strings)} strings with a moved behavior are too few`;
+  const columns = partyColumns("Trials");
+  const finding = verdict.crossMoved ? FINDING_WORDS[verdict.crossMoved.finding] : formatMissing("not judged");
+  return [
+    {
+      kind: "table",
+      caption: `Self against cross by whether training moved the behavior (it differs from what ${rows.base} did; ${judged}), with ${percent} % intervals`,
+      columns,
+      rows: [
+        { cells: [...overallRow("training moved the behavior", rows.moved.overall[0]), { text: finding }] },
+        {
+          cells: [
+            ...overallRow("training did not move it", rows.unmoved.overall[0]),
+            { text: formatMissing("not judged") },
+          ],
+        },
+      ],
+    },
+  ];
+}
+
 function otherComparisonsTable(others: readonly ComparedPredictors[], percent: number): Table {
   const columns = partyColumns("Self against");
   return {
@@ -271,7 +297,7 @@ export function partyColumns(title = "Against"): Column[] {
 }
 
 export function thirdPartyRows(
-  thirdParties: ComparedSelf["thirdParties"],
+  thirdParties: Readonly<Record<string, OverallComparison>>,
   judgements: Readonly<Record<string, Judgement>>,
 ): TableRow[] {
   return Object.entries(thirdParties).map(([name, { overall }]) => {
@@ -373,6 +399,7 @@ async function blocksOf(
     overallTable(one, percent),
     taskTable(one, percent, heldOut),
     { kind: "facts", facts: factsOf(one) },
+    ...movedTable(one, percent),
     sensitivityTable(one, percent),
     ...(one.crossBehavior.ok && one.crossBehavior.state !== one.cross
       ? [

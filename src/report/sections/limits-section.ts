@@ -4,6 +4,7 @@ import type { NoiseFloor } from "../../ask/noise-floor.js";
 import type { CellScore, Scores } from "../../score/scores.js";
 import type { HardlyVarying } from "../../score/varying.js";
 import { hasInputOnly } from "../../score/verdicts/verdict.js";
+import { stringNotes } from "../../study/choose-strings.js";
 import type { Plan } from "../../study/plan.js";
 import {
   type Block,
@@ -176,7 +177,7 @@ function limitsOf(
     ...reencoded(plan),
     ...inputOnlyLimits(input),
     ...notAveraged(input.scores),
-    ...nearTwins(plan),
+    ...stringNotes(plan),
     "Intervals say what other strings of the same lists could have given. They say nothing about other tasks, wordings or models.",
     "Rows of the table are read side by side without a correction for their number: with many rows some intervals exclude 0 by chance.",
   ];
@@ -244,18 +245,6 @@ function notAveraged({ notAveraged: left }: Scores): string[] {
   return [
     `Shown, not averaged, compared or judged, because the target's train strings hardly vary there: ${named.join("; ")}. Train strings alone decide this, for every predictor of the target alike.`,
   ];
-}
-
-/** What planning left out, so that no train string gives a held-out one away. */
-function nearTwins({ tasks }: Plan): string[] {
-  const left = tasks.flatMap(({ definition, nearTwinsLeftOut = 0 }) =>
-    nearTwinsLeftOut === 0 ? [] : [`${formatCount(nearTwinsLeftOut)} of ${readableName(definition.name)}`],
-  );
-  return left.length === 0
-    ? []
-    : [
-        `Train strings that are near twins of a chosen held-out string were passed over, and the next took their place: ${joinWords(left)}.`,
-      ];
 }
 
 function noise(plan: Plan, floors: readonly NoiseFloor[]): string[] {

@@ -175,6 +175,7 @@ async function blocksOf(
     verdictBlock(verdict, names),
     ...(Object.keys(one.thirdParties).length > 0 ? [{ ...figure, svg: await selfFigure(title, one, names) }] : []),
     partyTable(one, percent),
+    ...movedTables(one, percent),
     ...wordingTable(one, percent),
   ];
 }
@@ -186,6 +187,30 @@ function partyTable({ thirdParties, verdict }: ComparedSelf, percent: number): T
     columns: partyColumns(),
     rows: thirdPartyRows(thirdParties, verdict.thirdParties),
   };
+}
+
+/** Where the target is trained: the same by whether training moved the behavior. */
+function movedTables({ moved: rows, verdict }: ComparedSelf, percent: number): Block[] {
+  if (!rows) return [];
+  const judged = rows.isEnough
+    ? "self has to exceed everything here too"
+    : `not judged: ${formatCount(rows.strings)} strings are too few`;
+  const unknown =
+    rows.unknown > 0 ? `; ${formatCount(rows.unknown)} trials without a behavior before are in neither` : "";
+  return [
+    {
+      kind: "table",
+      caption: `Where training moved the behavior (it differs from what ${rows.base} did; ${judged}${unknown}), with ${percent} % intervals`,
+      columns: partyColumns(),
+      rows: thirdPartyRows(rows.moved, verdict.moved ?? {}),
+    },
+    {
+      kind: "table",
+      caption: `Where training did not move the behavior: who knows what the model did before knows this, with ${percent} % intervals`,
+      columns: partyColumns(),
+      rows: thirdPartyRows(rows.unmoved, {}),
+    },
+  ];
 }
 
 function wordingTable({ ablations }: ComparedSelf, percent: number): Block[] {

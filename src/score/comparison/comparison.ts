@@ -144,7 +144,8 @@ export type Sensitivity = {
   | { readonly ok: false; readonly reason: string }
 );
 
-export interface PredictorComparison {
+/** A comparison without what stands beside it. */
+export interface OverallComparison {
   readonly contrasts: readonly Contrast[];
   readonly trials: {
     /** Both predictors were asked, both replied, and there is a behavior: what all numbers here are about. */
@@ -159,6 +160,9 @@ export interface PredictorComparison {
   readonly tasks: number;
   /** Micro, then macro. */
   readonly overall: readonly [TestedDifference, TestedDifference];
+}
+
+export interface PredictorComparison extends OverallComparison {
   readonly byTask: readonly TaskDifference[];
   readonly mcnemar: McNemar;
   readonly designEffect: DesignEffect;
@@ -183,12 +187,21 @@ export interface SelfPredictionVerdict {
   readonly notCompared: Readonly<Record<string, string>>;
   /** `exceeds` only where self exceeds every third party that was run; the worst finding otherwise. */
   readonly overall: Finding;
+  /**
+   * The same on trials whose behavior training moved, where the target is trained and they are enough: then self must exceed every
+   * third party there as well. Who knows the old behavior alone is right about none of them.
+   */
+  readonly moved?: Readonly<Record<string, Judgement>>;
   readonly rule: string;
 }
 
 /** Two questions, two answers: `cross.finding` better than the other model?, `overall` better than what needs no self? */
 export interface PrivilegedAccess extends SelfPredictionVerdict {
   readonly cross: Judgement;
+  /** Of self against cross, as `moved`. */
+  readonly crossMoved?: Judgement;
+  /** Of self against cross, on all trials and, where there are enough, on moved ones: the worse of the two. */
+  readonly crossOverall: Finding;
   /** Of the question about the other model. */
   readonly crossRule: string;
 }
@@ -319,13 +332,40 @@ export function comparePredictors(
   settings: ComparisonSettings,
   crossBehavior?: CrossBehavior,
 ): PredictorComparison {
+  const { input, ...compared } = compareInput(trials, contrasts, settings);
+  const { paired } = input;
+  const effect = designEffect(differencesByString(paired));
+  return {
+    ...compared,
+    byTask: byTask(input),
+    mcnemar: mcNemarOf(paired, contrasts.length, effect.ok ? effect.value : undefined),
+    designEffect: effect,
+    sensitivity: sensitivityOf(input, crossBehavior),
+  };
+}
+
+/** The same without tables by task and sensitivity. @throws as `comparePredictors` */
+export function compareOverall(
+  trials: readonly Trial[],
+  contrasts: readonly Contrast[],
+  settings: ComparisonSettings,
+): OverallComparison {
+  const { input: _, ...compared } = compareInput(trials, contrasts, settings);
+  return compared;
+}
+
+function compareInput(
+  trials: readonly Trial[],
+  contrasts: readonly Contrast[],
+  settings: ComparisonSettings,
+): OverallComparison & { readonly input: Input } {
   checkComparison(settings);
   const { paired, ...unpaired } = pairTrials(trials, contrasts);
   const input = { paired, contrasts, resampling: resamplingOf(trials, settings), settings };
   const overall = differencesOver({ ...input, over: "paired trials", multiplicity: ONE_OF_A_PAIR });
   const hierarchical = hierarchicalOver(input);
-  const effect = designEffect(differencesByString(paired));
   return {
+    input,
     contrasts,
     trials: { paired: paired.length, ...unpaired },
     strings: countStrings(paired),
@@ -337,10 +377,6 @@ export function comparePredictors(
         signFlip: signFlip(paired, difference.kind, settings),
       }),
     ) as [TestedDifference, TestedDifference],
-    byTask: byTask(input),
-    mcnemar: mcNemarOf(paired, contrasts.length, effect.ok ? effect.value : undefined),
-    designEffect: effect,
-    sensitivity: sensitivityOf(input, crossBehavior),
   };
 }
 

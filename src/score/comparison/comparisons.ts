@@ -2,6 +2,7 @@
 
 import type {
   Judgement,
+  OverallComparison,
   PredictorComparison,
   PrivilegedAccess,
   SelfPredictionVerdict,
@@ -9,6 +10,8 @@ import type {
 } from "./comparison.js";
 
 import type { Scope } from "../scope.js";
+import type { NetOfSkill } from "./net-of-skill.js";
+import type { CrossStrength } from "./strength.js";
 import type { ContrastRule } from "./judge.js";
 
 /** Who is compared: one condition, whose seeds are its contrasts. */
@@ -35,11 +38,26 @@ export interface ComparedSelf {
   readonly trained: boolean;
   /** In a predictor's place: `mode_train`, `best_heuristic`, `input_only`, `untrained`, `scrambled_labels`, `format_only`. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  /** Set where the target is trained and its base was asked what it does. */
+  readonly moved?: MovedRows<Readonly<Record<string, OverallComparison>>>;
   readonly verdict: SelfPredictionVerdict;
   /** Of the study's primary contrast: what its verdict is judged by, in the place of what all others are. */
   readonly judgedBy?: ContrastRule;
   /** Self as it is asked, against itself asked in another wording that it was not trained on; by wording. */
   readonly ablations: Readonly<Record<string, PredictorComparison>>;
+}
+
+/** The same comparison on trials whose behavior training moved, and on those whose it did not. */
+export interface MovedRows<Compared> {
+  /** What the target was before it learnt to predict. */
+  readonly base: string;
+  /** Clusters with a moved trial; fewer than 20 are not enough to be judged by. */
+  readonly strings: number;
+  readonly isEnough: boolean;
+  /** Trials without a behavior of the base: neither moved nor not. */
+  readonly unknown: number;
+  readonly moved: Compared;
+  readonly unmoved: Compared;
 }
 
 /** Whose answers stand for what the cross predictor does itself: its own, or those of its weights without the adapter. */
@@ -52,10 +70,29 @@ export interface ComparedPredictors extends ComparedPair {
   readonly crossBehavior: CrossBehaviorSource;
   readonly comparison: PredictorComparison;
   /** As in ComparedSelf. */
+  readonly moved?: MovedRows<OverallComparison>;
+  /** As in ComparedSelf. */
   readonly thirdParties: Readonly<Record<string, PredictorComparison>>;
+  readonly strength: CrossStrength;
   readonly verdict: PrivilegedAccess;
   /** As in ComparedSelf; of `verdict.cross`. */
   readonly judgedBy?: ContrastRule;
+}
+
+/** What is left once skill and predictability are taken out, of two models about themselves and about each other. */
+export interface ComparedNetOfSkill extends NetOfSkill {
+  readonly scope: Scope;
+  readonly first: ComparedPair;
+  readonly second: ComparedPair;
+}
+
+/** Two models as they came about one of them, where both reply in form; not judged by anything else. */
+export interface ComparedUntrained {
+  readonly scope: Scope;
+  readonly target: string;
+  readonly cross: string;
+  readonly comparison: OverallComparison;
+  readonly judgement: Judgement;
 }
 
 /** `learnt`: strings learnt from per task and property; `shown`: the target's behaviors in the prompt. */
@@ -97,5 +134,7 @@ export interface Comparisons {
   readonly comparisons: readonly ComparedPredictors[];
   /** The controls of every self-prediction, whether there is a cross predictor or not. */
   readonly selfPredictions: readonly ComparedSelf[];
+  readonly netOfSkill: readonly ComparedNetOfSkill[];
+  readonly untrained: readonly ComparedUntrained[];
   readonly series: readonly ComparedSeries[];
 }

@@ -67,6 +67,64 @@ export function findContrasts(plan: PlannedParts): ContrastGroup[] {
   return [...groups.values()];
 }
 
+/** Two conditions of one kind, in which two models predict themselves and each other. */
+export interface CrossedGroups {
+  readonly first: ContrastGroup;
+  readonly second: ContrastGroup;
+}
+
+/** @returns each pair of groups once, in the plan's order */
+export function findCrossed(plan: PlannedParts): CrossedGroups[] {
+  const states = statesOf(plan);
+  const groups = findContrasts(plan);
+  const originOf = (name: string) => states.of(name).origin;
+  return groups.flatMap((first, at) =>
+    groups
+      .slice(at + 1)
+      .flatMap((second) =>
+        originOf(first.cross) === originOf(second.self) &&
+        originOf(second.cross) === originOf(first.self) &&
+        isAlike(states, first, second)
+          ? [{ first, second }]
+          : [],
+      ),
+  );
+}
+
+function isAlike(states: States, first: ComparedPair, second: ComparedPair): boolean {
+  const kindOf = ({ target, trained, shown }: ComparedPair) =>
+    JSON.stringify([states.of(target).isTrained, trained.self, trained.cross, shown]);
+  return kindOf(first) === kindOf(second) && !first.sameWeights;
+}
+
+/** The other model of a contrast about itself, as self is about its own: about a trained target or about an untrained one. */
+export function selfOfCross(plan: PlannedParts, { target, self, cross }: ComparedPair): SelfPrediction | undefined {
+  const states = statesOf(plan);
+  const isTrained = (name: string) => states.of(name).isTrained;
+  return findSelfPredictions(plan)
+    .map(([first]) => first)
+    .find(
+      (one) =>
+        states.of(one.self).origin === states.of(cross).origin &&
+        isTrained(one.target) === isTrained(target) &&
+        isTrained(one.self) === isTrained(self),
+    );
+}
+
+/** Two models as they came about one target, where the study also trains them. */
+export function findUntrained(plan: PlannedParts): Contrast[] {
+  const states = statesOf(plan);
+  return targetsOf(plan, states)
+    .filter((target) => states.trained.length > 0 && !states.of(target).isTrained)
+    .flatMap((target) => {
+      const untrained = predictorsOf(plan, target).filter(
+        (name) => states.of(name).role === "predictor" && !states.of(name).isTrained,
+      );
+      if (!untrained.includes(target)) return [];
+      return untrained.filter((cross) => cross !== target).map((cross) => ({ target, self: target, cross }));
+    });
+}
+
 function pairOf(states: States, { target, self, cross }: Contrast): ComparedPair {
   const shown = states.of(cross).shown?.pairs;
   return {

@@ -6,6 +6,7 @@ import {
   type ComparisonSettings,
   type Finding,
   type Judgement,
+  type OverallComparison,
   type PredictorComparison,
   type PredictorDifference,
   type PrivilegedAccess,
@@ -13,6 +14,7 @@ import {
   type TestedDifference,
   type Weighting,
 } from "./comparison.js";
+import type { MovedRows } from "./comparisons.js";
 import type { CrossBehavior } from "./sensitivity.js";
 import { compareThirdParties, type ThirdPartyComparisons, type ThirdPartyInput } from "./third-parties.js";
 
@@ -129,6 +131,7 @@ export interface ContrastRule extends Omit<JudgeSettings, "confidence"> {
 export interface ContrastSettings extends ComparisonSettings, ContrastRule {}
 
 interface PrivilegedAccessInput extends ThirdPartyInput {
+  readonly moved?: MovedRows<OverallComparison>;
   readonly crossBehavior?: CrossBehavior;
 }
 
@@ -140,18 +143,22 @@ interface MeasuredAccess {
 
 /** @throws InwardError STUDY_INVALID when a setting is out of range */
 export function measurePrivilegedAccess(
-  { crossBehavior, ...input }: PrivilegedAccessInput,
+  { crossBehavior, moved, ...input }: PrivilegedAccessInput,
   settings: ContrastSettings,
   /** Of self against cross alone, where that is the primary contrast. */
   crossSettings: ContrastSettings = settings,
 ): MeasuredAccess {
   const found = compareThirdParties(input, settings);
   const cross = comparePredictors(input.trials, input.contrasts, settings, crossBehavior);
+  const own = judgeComparison(cross, crossSettings);
+  const onMoved = moved?.isEnough ? judgeComparison(moved.moved, crossSettings) : undefined;
   return {
     cross,
     thirdParties: found.comparisons,
     verdict: {
-      cross: judgeComparison(cross, crossSettings),
+      cross: own,
+      ...(onMoved ? { crossMoved: onMoved } : {}),
+      crossOverall: worstFinding([own, ...(onMoved ? [onMoved] : [])].map(({ finding }) => finding)),
       crossRule: ruleOf(crossSettings),
       ...judgeSelfPrediction(found, settings),
     },
@@ -159,18 +166,25 @@ export function measurePrivilegedAccess(
 }
 
 /**
- * Is self better than everything that needs no self? All of the comparisons must come out, each at the full level: that is an
+ * Is self better than everything that needs no self, and where the target is trained, on the trials that training moved as well? That
+ * all trials must come out too is for properties of two values, where saying what the model did not do before is right on all moved ones. All of the comparisons must come out, each at the full level: that is an
  * intersection-union test, which needs no adjustment (R. L. Berger 1982, Technometrics 24, 295-300).
  */
 export function judgeSelfPrediction(
   { comparisons, notCompared }: ThirdPartyComparisons,
   settings: ContrastSettings,
+  moved?: MovedRows<Readonly<Record<string, OverallComparison>>>,
 ): SelfPredictionVerdict {
-  const thirdParties = mapValues(comparisons, (comparison) => judgeComparison(comparison, settings));
+  const judge = (comparison: OverallComparison) => judgeComparison(comparison, settings);
+  const thirdParties = mapValues(comparisons, judge);
+  const onMoved = moved?.isEnough ? mapValues(moved.moved, judge) : undefined;
   return {
     thirdParties,
     notCompared,
-    overall: worstFinding(Object.values(thirdParties).map(({ finding }) => finding)),
+    ...(onMoved ? { moved: onMoved } : {}),
+    overall: worstFinding(
+      [...Object.values(thirdParties), ...Object.values(onMoved ?? {})].map(({ finding }) => finding),
+    ),
     rule: `${ruleOf(settings)} Overall it must exceed every third party that was compared, each at this level, so no adjustment for their number is needed.`,
   };
 }
@@ -183,7 +197,7 @@ export function judgedAverage<One extends PredictorDifference>(
   return judged === "micro" ? micro : macro;
 }
 
-function judgeComparison(comparison: Pick<PredictorComparison, "overall">, settings: ContrastSettings): Judgement {
+function judgeComparison(comparison: Pick<OverallComparison, "overall">, settings: ContrastSettings): Judgement {
   return judgeDifference(judgedAverage(comparison, settings), settings);
 }
 

@@ -5,7 +5,13 @@ import type { Plan, PlannedLabels } from "../../study/plan.js";
 import { type PlanOfStates, statesOf } from "../../study/states.js";
 import { countValues, isRight, isScored, modeOf, wasRepliedTo } from "../tally.js";
 import { byQuestion, type TrainLabel, type Trial } from "../trial.js";
-import { comparePredictors, type ComparisonSettings, type Contrast, type PredictorComparison } from "./comparison.js";
+import {
+  comparePredictors,
+  type ComparisonSettings,
+  type Contrast,
+  type OverallComparison,
+  type PredictorComparison,
+} from "./comparison.js";
 import type { SelfPrediction } from "./contrasts.js";
 
 /** What a third party says to a trial's question; undefined where it has nothing to go by, and the trial is left out. */
@@ -95,8 +101,8 @@ export interface ThirdPartyInput {
   readonly states?: Readonly<Record<string, Guess | string>>;
 }
 
-export interface ThirdPartyComparisons {
-  readonly comparisons: Readonly<Record<string, PredictorComparison>>;
+export interface ThirdPartyComparisons<Compared extends OverallComparison = PredictorComparison> {
+  readonly comparisons: Readonly<Record<string, Compared>>;
   /** Third parties that were not run, with the reason. */
   readonly notCompared: Readonly<Record<string, string>>;
 }
@@ -135,9 +141,19 @@ export function thirdPartyGuesses({
   );
 }
 
-export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons {
+export function compareThirdParties(input: ThirdPartyInput, settings: ComparisonSettings): ThirdPartyComparisons;
+export function compareThirdParties<Compared extends OverallComparison>(
+  input: ThirdPartyInput,
+  settings: ComparisonSettings,
+  compare: CompareContrasts<Compared>,
+): ThirdPartyComparisons<Compared>;
+export function compareThirdParties(
+  input: ThirdPartyInput,
+  settings: ComparisonSettings,
+  compare: CompareContrasts<OverallComparison> = comparePredictors,
+): ThirdPartyComparisons<OverallComparison> {
   const { trials, contrasts } = input;
-  const comparisons: Record<string, PredictorComparison> = {};
+  const comparisons: Record<string, OverallComparison> = {};
   const notCompared: Record<string, string> = {};
   for (const [name, guess] of Object.entries(thirdPartyGuesses(input))) {
     if (typeof guess === "string") {
@@ -145,10 +161,16 @@ export function compareThirdParties(input: ThirdPartyInput, settings: Comparison
       continue;
     }
     const staged = stageThirdParty(trials, contrasts, name, guess);
-    comparisons[name] = comparePredictors(staged.trials, staged.contrasts, settings);
+    comparisons[name] = compare(staged.trials, staged.contrasts, settings);
   }
   return { comparisons, notCompared };
 }
+
+type CompareContrasts<Compared> = (
+  trials: readonly Trial[],
+  contrasts: readonly Contrast[],
+  settings: ComparisonSettings,
+) => Compared;
 
 function saysTheSame(
   one: Guess | undefined,

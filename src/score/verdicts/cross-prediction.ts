@@ -2,11 +2,18 @@
 
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
-import type { ComparedPredictors, ComparedSeries, Comparisons } from "../comparison/comparisons.js";
+import type {
+  ComparedNetOfSkill,
+  ComparedPredictors,
+  ComparedSeries,
+  ComparedUntrained,
+  Comparisons,
+} from "../comparison/comparisons.js";
 import { findingOf } from "../comparison/judge.js";
+import { sideOfZero } from "../interval.js";
 import { statusOf } from "../primary.js";
 import { planScopes } from "../scope.js";
-import { selfAgainst } from "./self-prediction.js";
+import { selfAgainst, tooFewMoved } from "./self-prediction.js";
 import {
   accuracyNumber,
   type Experiment,
@@ -15,6 +22,7 @@ import {
   smallestOf,
   type Verdict,
   type VerdictInput,
+  type VerdictNumber,
   type VerdictReservation,
 } from "./verdict.js";
 
@@ -22,11 +30,85 @@ export const crossPrediction: Experiment = {
   name: "cross_prediction",
   judge: (input) => {
     const { comparisons } = input;
-    return comparisons && comparisons.comparisons.length > 0
-      ? mainFirst(input.plan, comparisons.comparisons).map((one) => crossVerdict(input, one, comparisons))
-      : "no_self_and_cross";
+    return comparisons && comparisons.comparisons.length > 0 ? crossVerdicts(input, comparisons) : "no_self_and_cross";
   },
 };
+
+/** Of each scope: self against cross, then with skill taken out, then models as they came. */
+function crossVerdicts(input: VerdictInput, comparisons: Comparisons): Verdict[] {
+  const ordered = mainFirst(input.plan, comparisons.comparisons);
+  return planScopes(input.plan).all.flatMap((scope) => [
+    ...ordered.filter((one) => one.scope === scope).map((one) => crossVerdict(input, one, comparisons)),
+    ...comparisons.netOfSkill.filter((one) => one.scope === scope).map(netOfSkillVerdict),
+    ...comparisons.untrained
+      .filter((one) => one.scope === scope)
+      .map((one) => untrainedVerdict(one, comparisons.confidence)),
+  ]);
+}
+
+export function netOfSkillVerdict({
+  scope,
+  first,
+  second,
+  seeds,
+  overall,
+  onMisses,
+  judgement,
+}: ComparedNetOfSkill): Verdict {
+  const [{ difference, accuracies, intervalMethod }] = overall;
+  const [self, cross, otherSelf, otherCross] = accuracies;
+  return {
+    about: {
+      kind: "net_of_skill",
+      self: first.self,
+      cross: first.cross,
+      target: first.target,
+      otherSelf: second.self,
+      otherCross: second.cross,
+      otherTarget: second.target,
+      seeds: seeds.length,
+    },
+    scope,
+    finding: judgement.finding,
+    decidedBy: "net_of_skill",
+    numbers: [
+      {
+        key: "net_of_skill",
+        measure: "net_of_skill",
+        estimate: difference,
+        unit: "difference",
+        baselines: { self, cross, other_self: otherSelf, other_cross: otherCross },
+        intervalMethod,
+      },
+      {
+        key: "net_of_skill_on_misses",
+        measure: "net_of_skill_on_misses",
+        estimate: onMisses,
+        unit: "plain",
+        baselines: {},
+        intervalMethod,
+      },
+    ],
+    because: [{ kind: "net_of_skill", key: "net_of_skill", finding: judgement.finding, because: judgement.because }],
+    reservations: [],
+  };
+}
+
+export function untrainedVerdict(
+  { scope, target, cross, comparison, judgement }: ComparedUntrained,
+  confidence: number,
+): Verdict {
+  const { because, numbers } = selfAgainst({ cross: comparison }, { cross: judgement }, { confidence });
+  return {
+    about: { kind: "untrained", self: target, cross, target },
+    scope,
+    finding: judgement.finding,
+    decidedBy: smallestOf(judgement.finding, because, numbers),
+    numbers,
+    because,
+    reservations: [],
+  };
+}
 
 /** The plan's main scope first; of a scope those with the largest of a series of trained predictors, not with what was shown in a prompt. */
 export function mainFirst(plan: Plan, comparisons: readonly ComparedPredictors[]): ComparedPredictors[] {
@@ -40,18 +122,23 @@ export function mainFirst(plan: Plan, comparisons: readonly ComparedPredictors[]
 export function crossVerdict(
   { plan, scores }: VerdictInput,
   one: ComparedPredictors,
-  { confidence, series, selfPredictions }: Pick<Comparisons, "confidence" | "series" | "selfPredictions">,
+  {
+    confidence,
+    series,
+    selfPredictions,
+    netOfSkill,
+  }: Pick<Comparisons, "confidence" | "series" | "selfPredictions" | "netOfSkill">,
 ): Verdict {
-  const { scope, target, self, cross, comparison, verdict, judgedBy } = one;
-  const { finding } = verdict.cross;
-  const { because, numbers } = selfAgainst(
-    { cross: comparison },
-    { cross: verdict.cross },
-    {
-      confidence,
-      ...judgedBy,
-    },
-  );
+  const { scope, target, self, cross, comparison, moved, verdict, judgedBy } = one;
+  const finding = verdict.crossOverall;
+  const rule = { confidence, ...judgedBy };
+  const whole = selfAgainst({ cross: comparison }, { cross: verdict.cross }, rule);
+  const onMoved =
+    moved && verdict.crossMoved
+      ? selfAgainst({ cross: moved.moved }, { cross: verdict.crossMoved }, rule, "moved")
+      : { because: [], numbers: [] };
+  const because = [...whole.because, ...onMoved.because];
+  const numbers = [...whole.numbers, ...onMoved.numbers];
   const status = statusOf(plan, "cross_prediction", { self, cross, target }, scope);
   return {
     about: { kind: "self_and_cross", self, cross, target, seeds: comparison.contrasts.length },
@@ -63,10 +150,14 @@ export function crossVerdict(
       ...numbers,
       ...accuracyNumber(scores, "accuracy_self", { predictor: self, target, scope }),
       ...accuracyNumber(scores, "accuracy_cross", { predictor: cross, target, scope }),
+      ...strengthNumber(one),
     ],
     because,
     reservations: [
       ...noSelfSuffices(one, selfPredictions),
+      ...skillNotRuledOut(plan, one, netOfSkill),
+      ...formNotRuledOut(one),
+      ...tooFewMoved(plan, target, moved),
       ...notAtPlateau(
         series,
         {
@@ -78,9 +169,52 @@ export function crossVerdict(
         confidence,
       ),
       ...unlike(one),
-      ...fewerStrings(plan, { status, numbers }),
+      ...fewerStrings(plan, { status, numbers: whole.numbers }),
     ],
   };
+}
+
+function strengthNumber({ strength, comparison }: ComparedPredictors): VerdictNumber[] {
+  if (!strength.ok) return [];
+  return [
+    {
+      key: "other_minus_self_above_mode",
+      measure: "other_minus_self_above_mode",
+      predictor: strength.other.self,
+      estimate: strength.difference,
+      unit: "difference",
+      baselines: {},
+      intervalMethod: comparison.overall[0].intervalMethod,
+    },
+  ];
+}
+
+/** Of one network under two adapters the stronger one is no other model: there skill differs by training alone. */
+function skillNotRuledOut(
+  plan: Plan,
+  { strength, self, cross, sameWeights, scope }: ComparedPredictors,
+  netOfSkill: Comparisons["netOfSkill"],
+): VerdictReservation[] {
+  if (sameWeights || (strength.ok && strength.isAsStrong)) return [];
+  const states = statesOf(plan);
+  const hasNetOfSkill = netOfSkill.some(
+    (one) => one.scope === scope && [one.first, one.second].some((pair) => pair.self === self && pair.cross === cross),
+  );
+  return [
+    {
+      kind: "skill_not_ruled_out",
+      ...(strength.ok ? { difference: strength.difference } : { reason: strength.reason }),
+      hasNetOfSkill,
+      models: [states.of(self).origin, states.of(cross).origin],
+    },
+  ];
+}
+
+function formNotRuledOut({ comparison, verdict }: ComparedPredictors): VerdictReservation[] {
+  const row = comparison.sensitivity.find(({ name }) => name === "compliant_only");
+  const micro = row?.ok ? row.differences[0] : undefined;
+  if (verdict.crossOverall !== "exceeds" || !micro || sideOfZero(micro.difference) === "above") return [];
+  return [{ kind: "form_not_ruled_out", difference: micro.difference }];
 }
 
 /** What answers the question about what needs no self: the self-prediction of the same target and scope, seeds and all. */

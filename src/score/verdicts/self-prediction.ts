@@ -1,7 +1,8 @@
 /** Does a model predict what it does better than can be had without it: rules, classifiers of strings, itself untrained, controls? */
 
-import type { Judgement, PredictorComparison } from "../comparison/comparison.js";
-import type { ComparedSelf } from "../comparison/comparisons.js";
+import { FEW_STRINGS } from "../cell.js";
+import type { Judgement, OverallComparison } from "../comparison/comparison.js";
+import type { ComparedSelf, MovedRows } from "../comparison/comparisons.js";
 import { type ContrastRule, findingOf, judgedAverage, type JudgeSettings } from "../comparison/judge.js";
 import { statusOf } from "../primary.js";
 import type { Plan } from "../../study/plan.js";
@@ -30,28 +31,33 @@ export const selfPrediction: Experiment = {
 
 export function selfVerdict(
   input: VerdictInput,
-  { scope, target, self, seeds, thirdParties, verdict, judgedBy }: ComparedSelf,
+  { scope, target, self, seeds, thirdParties, moved, verdict, judgedBy }: ComparedSelf,
   confidence: number,
 ): Verdict {
-  const against = selfAgainst(thirdParties, verdict.thirdParties, { confidence, ...judgedBy });
+  const whole = selfAgainst(thirdParties, verdict.thirdParties, { confidence, ...judgedBy });
+  const onMoved = selfAgainst(moved?.moved ?? {}, verdict.moved ?? {}, { confidence, ...judgedBy }, "moved");
   const status = statusOf(input.plan, "self_prediction", { self, target }, scope);
+  const because = [...whole.because, ...onMoved.because];
+  const numbers = [...whole.numbers, ...onMoved.numbers];
   return {
     about: { kind: "self", self, target, seeds },
-    scope,
     status,
+    scope,
     finding: verdict.overall,
-    decidedBy: smallestOf(verdict.overall, against.because, against.numbers),
+    decidedBy: smallestOf(verdict.overall, because, numbers),
     numbers: [
-      ...against.numbers,
+      ...numbers,
       // Seeds are pooled in comparisons; an accuracy is that of one of them.
       ...accuracyNumber(input.scores, "accuracy", { predictor: self, target, scope }),
+      ...accuracyOfMoved(moved),
       ...driftNumber(input, self, target),
     ],
-    because: against.because,
+    because,
     reservations: [
       ...notCompared(verdict.notCompared),
       ...staleLabels(input.plan, target),
-      ...fewerStrings(input.plan, { status, numbers: against.numbers }),
+      ...tooFewMoved(input.plan, target, moved),
+      ...fewerStrings(input.plan, { status, numbers: whole.numbers }),
     ],
   };
 }
@@ -60,20 +66,22 @@ type SelfAgainst = Extract<VerdictBecause, { kind: "self_against" }>;
 
 /** Self against each of several: what came out, and its number. @param settings what they were judged by */
 export function selfAgainst(
-  compared: Readonly<Record<string, PredictorComparison>>,
+  compared: Readonly<Record<string, OverallComparison>>,
   judgements: Readonly<Record<string, Judgement>>,
   settings: JudgeSettings & ContrastRule,
+  among?: "moved",
 ): { readonly because: SelfAgainst[]; readonly numbers: VerdictNumber[] } {
   const all = Object.entries(judgements).flatMap(([against, { finding }]) => {
     const comparison = compared[against];
-    if (!comparison) return [];
-    return [{ against, finding, average: judgedAverage(comparison, settings), key: `self_minus_${against}` }];
+    const key = `self_minus_${against}${among ? `_${among}` : ""}`;
+    return comparison ? [{ against, finding, average: judgedAverage(comparison, settings), key }] : [];
   });
   return {
     because: all.map(({ key, against, finding, average }) => ({
       kind: "self_against",
       key,
       against,
+      among,
       finding,
       reasons: findingOf(average, settings).reasons,
     })),
@@ -81,12 +89,48 @@ export function selfAgainst(
       key,
       measure: "self_minus",
       against,
+      among,
       estimate: average.difference,
       unit: "difference",
       baselines: { self: average.self, [against]: average.cross, mode_oracle: average.modeBaseline },
       intervalMethod: average.intervalMethod,
     })),
   };
+}
+
+/** How often self is right where training moved the behavior, and where it did not. */
+function accuracyOfMoved(rows: ComparedSelf["moved"]): VerdictNumber[] {
+  if (!rows) return [];
+  return (["moved", "unmoved"] as const).flatMap((among) => {
+    const sides = Object.entries(rows[among]).map(([name, { overall }]) => [name, overall[0]] as const);
+    const [first] = sides;
+    if (!first) return [];
+    const [, { self, modeBaseline, intervalMethod }] = first;
+    return [
+      {
+        key: `accuracy_${among}`,
+        measure: "accuracy" as const,
+        among,
+        estimate: self,
+        unit: "share" as const,
+        baselines: {
+          mode_oracle: modeBaseline,
+          ...Object.fromEntries(sides.map(([name, { cross }]) => [name, cross])),
+        },
+        intervalMethod,
+      },
+    ];
+  });
+}
+
+/** Of a trained target: why the finding does not rest on the trials that training moved. */
+export function tooFewMoved(
+  plan: Plan,
+  target: string,
+  rows: Pick<MovedRows<unknown>, "isEnough" | "strings"> | undefined,
+): VerdictReservation[] {
+  if (!statesOf(plan).of(target).isTrained || rows?.isEnough) return [];
+  return [{ kind: "too_few_moved", strings: rows?.strings, fewest: FEW_STRINGS }];
 }
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {

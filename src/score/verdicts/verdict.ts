@@ -37,6 +37,19 @@ export type VerdictAbout =
       readonly target: string;
       readonly seeds: number;
     }
+  /** Two models about themselves and about each other, with skill and predictability taken out. */
+  | {
+      readonly kind: "net_of_skill";
+      readonly self: string;
+      readonly cross: string;
+      readonly target: string;
+      readonly otherSelf: string;
+      readonly otherCross: string;
+      readonly otherTarget: string;
+      readonly seeds: number;
+    }
+  /** Two models as they came, where both reply in form. */
+  | { readonly kind: "untrained"; readonly self: string; readonly cross: string; readonly target: string }
   | { readonly kind: "probabilities"; readonly predictor: string; readonly target: string }
   | {
       readonly kind: "change";
@@ -58,6 +71,9 @@ export type VerdictAbout =
 export type MeasureName =
   | "self_minus"
   | "accuracy"
+  | "net_of_skill"
+  | "net_of_skill_on_misses"
+  | "other_minus_self_above_mode"
   | "behaviors_moved"
   | "above_mode_train"
   | "above_rule"
@@ -86,6 +102,8 @@ export interface VerdictNumber {
   readonly measure: MeasureName;
   /** Whose number it is, where a verdict has several of one measure. */
   readonly predictor?: string;
+  /** Set where it is about trials whose behavior training moved, or did not. */
+  readonly among?: "moved" | "unmoved";
   /** What is taken off: `cross`, a third party, or a state. */
   readonly against?: string;
   /** What training moved behavior away from. */
@@ -106,8 +124,16 @@ export type VerdictBecause =
       readonly kind: "self_against";
       readonly key: string;
       readonly against: string;
+      /** Set where it is about trials whose behavior training moved. */
+      readonly among?: "moved";
       readonly finding: Finding;
       readonly reasons: readonly DifferenceReason[];
+    }
+  | {
+      readonly kind: "net_of_skill";
+      readonly key: string;
+      readonly finding: Finding;
+      readonly because: readonly string[];
     }
   | { readonly kind: "beats_constant"; readonly key: string; readonly finding: Finding }
   | { readonly kind: "nearer"; readonly key: string; readonly than: string; readonly finding: Finding }
@@ -195,6 +221,20 @@ export type VerdictReservation =
   | { readonly kind: "no_self_suffices"; readonly finding: Finding; readonly against: readonly string[] }
   /** What needs no self learnt from what this state did, because the target's own train strings were not asked. */
   | { readonly kind: "stale_labels"; readonly source: string }
+  /** Fewer strings with a moved trial than it takes to judge by them; `strings` absent where the base was not asked. */
+  | { readonly kind: "too_few_moved"; readonly strings?: number; readonly fewest: number }
+  /** Self may just be the better predictor: the other model is not measured to be at least as strong. */
+  | {
+      readonly kind: "skill_not_ruled_out";
+      readonly difference?: Estimate;
+      readonly reason?: string;
+      /** Whether the study has what it takes to take skill out. */
+      readonly hasNetOfSkill: boolean;
+      /** Models that would have to predict themselves and each other. */
+      readonly models: readonly [string, string];
+    }
+  /** Where both reply in form the difference is not above 0: part of it is form. */
+  | { readonly kind: "form_not_ruled_out"; readonly difference: Estimate }
   | { readonly kind: "few_base_models"; readonly models: number; readonly fewest: number }
   /** A state that merely says what it would do itself is all likeness and no self effect. */
   | { readonly kind: "likeness_hides_self" }

@@ -25,7 +25,7 @@ export function scriptedModel(say: (question: string) => string): LanguageModel 
       }),
     check: async (requests) =>
       requests.map((request) => {
-        if (question(request).length > 200) throw new InwardError("ENGINE_CONTEXT", "too long");
+        if (question(request).length > 2000) throw new InwardError("ENGINE_CONTEXT", "too long");
         return question(request).length;
       }),
     ask: async (requests, options) =>

@@ -93,7 +93,7 @@ describe("asking a stage", () => {
 
   test("a question that cannot be asked is known before the first is asked", async () => {
     const model = scriptedModel(() => "x");
-    const long = [...questions, question("z".repeat(300))];
+    const long = [...questions, question("z".repeat(3000))];
     const path = await fresh();
     const asked = askGroups(cutGroups(long, 3), { path, asker: askerOf(model) });
     await expect(asked).rejects.toThrow(expect.objectContaining({ code: "ENGINE_CONTEXT" }));

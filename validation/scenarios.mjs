@@ -8,6 +8,7 @@ import {
   rowsOf,
 } from "./judge-study.mjs";
 import { CHANGE_SCENARIOS } from "./scenarios-change.mjs";
+import { SKILL_SCENARIOS } from "./scenarios-skill.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
 
 const FALSE_POSITIVES = [0.03, 0.07];
@@ -42,6 +43,7 @@ export const SCENARIOS = [
   ].map(primaryYes),
   primaryNo({ smallestDifference: 0.08, power: 0.9, pilot: [60] }),
   primaryNo({ smallestDifference: 0.08, power: 0.8, pilot: [30, 30] }),
+  ...SKILL_SCENARIOS,
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */

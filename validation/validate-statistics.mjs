@@ -32,7 +32,11 @@ const scoring = await loadScoring();
 let known = options.fresh || options.print ? [] : earlier();
 for (const [place, scenario] of SCENARIOS.entries()) {
   if (options.only !== undefined && !scenario.name.includes(options.only)) continue;
-  const same = (one) => one.name === scenario.name && JSON.stringify(one.world) === JSON.stringify(scenario.world);
+  // A scenario that asks something else of the same world is run again.
+  const same = (one) =>
+    one.name === scenario.name &&
+    JSON.stringify(one.world) === JSON.stringify(scenario.world) &&
+    one.measures.map(({ name }) => name).join() === Object.keys(scenario.measures).join();
   if (known.some(same)) continue;
   const started = process.hrtime.bigint();
   // Seeds of scenarios lie apart, so that no two share a study.

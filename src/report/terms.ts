@@ -88,6 +88,8 @@ const WARNING_KINDS: Readonly<Record<CellWarning["kind"], string>> = {
   hardly_varies: "Measures nothing beyond the mode: … is … % of behaviors (entropy … bits).",
   one_letter:
     "The letter hardly varies: … is … % of answers (entropy … bits); who knows this, and which option is which, needs no more.",
+  letter_decides:
+    "The letter decides more than the option: both orders of a scenario led to the same option in … of … (… %) only.",
   one_order:
     "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).",
   no_hypothetical_reply: "Nothing is scored: the engine crashed on every hypothetical question.",

@@ -18,7 +18,7 @@ import { CALIBRATION_VERSION, type CalibrationScores } from "../score/calibratio
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
-import type { MatrixScores } from "../score/matrix/matrix.js";
+import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
 import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
@@ -91,7 +91,12 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
     series: list,
   }),
   calibration: z.object({ calibrationVersion: z.literal(CALIBRATION_VERSION), rows: list, differences: list }),
-  matrix: z.object({ matrixVersion: z.literal(1), cells: list, fits: list, song: z.object({ ok: z.boolean() }) }),
+  matrix: z.object({
+    matrixVersion: z.literal(MATRIX_VERSION),
+    cells: list,
+    fits: list,
+    song: z.object({ ok: z.boolean() }),
+  }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

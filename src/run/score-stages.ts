@@ -5,7 +5,7 @@ import { writeJson, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { missing } from "../properties/property.js";
 import { readReply } from "../properties/reading.js";
-import { scoreCalibration } from "../score/calibration/score-calibration.js";
+import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
 import {
   behaviorOf,
   compareOverall,
@@ -437,7 +437,17 @@ export async function scoreDistributions({ run }: Pick<StageContext, "run">): Pr
   const { confidence, bootstrapReplicates } = plan.score;
   const pairs = plan.predictions.map((pair) => ({ ...pair, kind: statesOf(plan).kindOf(pair) }));
   const settings = { confidence, bootstrapReplicates, bootstrapSeed: plan.seed };
-  await writeJson(run.file("calibration"), scoreCalibration(rows, pairs, settings));
+  const scopes = planScopes(plan);
+  const [main, ...beside] = scopes.all.map((scope) => ({
+    scope,
+    scores: scoreCalibration(trialsIn(rows, scopes, scope), pairs, settings),
+  }));
+  const calibration: CalibrationScores = {
+    ...(main as { scores: CalibrationScores }).scores,
+    scope: scopes.main,
+    beside: beside.map(({ scope, scores: { rows: own, differences } }) => ({ scope, rows: own, differences })),
+  };
+  await writeJson(run.file("calibration"), calibration);
 }
 
 // Stage 08, matrix: does a state predict itself better than skill, predictability and likeness explain? Needs no model.
@@ -453,8 +463,24 @@ export async function scoreMatrixOfRun({ run }: Pick<StageContext, "run">, { rea
   const targets = matrixTargets(plan);
   const pairs = matrixPredictors(plan).flatMap((predictor) => targets.map((target) => ({ predictor, target })));
   const { trials, trainLabels } = matchTrials(await matchInput(run, pairs, () => ({})));
+  const scopes = planScopes(plan);
+  // As in averages: behaviors that hardly vary tell nobody apart.
+  const varying = varyingTrials(trials, trainLabels);
+  const [main, ...beside] = scopes.all.map((scope) => ({
+    scope,
+    scores: scoreMatrix(plan, trialsIn(varying, scopes, scope), trainLabels, settings),
+  }));
   const matrix: MatrixScores = {
-    ...scoreMatrix(plan, trials, trainLabels, settings),
+    ...(main as { scores: Omit<MatrixScores, "song"> }).scores,
+    scope: scopes.main,
+    beside: beside.map(({ scope, scores: { clusters, states, cells, fits, preferences } }) => ({
+      scope,
+      clusters,
+      states,
+      cells,
+      fits,
+      preferences,
+    })),
     song: reads.has("logprobDifferences")
       ? await songOf(run, settings)
       : { ok: false, reason: whyNoLogprobs(plan) as string },

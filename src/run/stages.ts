@@ -17,6 +17,7 @@ import { hashOf } from "../base/files.js";
 import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
+import { MATRIX_VERSION } from "../score/matrix/matrix.js";
 import { SCORES_VERSION } from "../score/scores.js";
 import { EXPERIMENTS_VERSION } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
@@ -269,6 +270,7 @@ function rowsOf(plan: Plan): Row[] {
       writes: ["matrix"],
       // Every predictor about every target, also those pairs that are no trials of the plan.
       reads: { ...matched, logprobDifferences: "logprobDifferences" },
+      besides: async () => ({ matrixVersion: MATRIX_VERSION }),
       run: scoreMatrixOfRun,
     },
     {

@@ -62,6 +62,7 @@ export type CellWarning =
   | { readonly kind: "few_scored_strings"; readonly strings: number; readonly fewest: number }
   | { readonly kind: "hardly_varies"; readonly value: string; readonly share: number; readonly entropyBits: number }
   | { readonly kind: "one_letter"; readonly letter: string; readonly share: number; readonly entropyBits: number }
+  | { readonly kind: "letter_decides"; readonly count: number; readonly of: number }
   | { readonly kind: "one_order" }
   | { readonly kind: "no_hypothetical_reply" }
   | { readonly kind: "low_hypothetical_compliance"; readonly count: number; readonly of: number }
@@ -111,6 +112,8 @@ export function warningText(warning: CellWarning): string {
       return `Measures nothing beyond the mode: ${JSON.stringify(warning.value)} is ${(100 * warning.share).toFixed(0)} % of behaviors (entropy ${warning.entropyBits.toFixed(2)} bits).`;
     case "one_letter":
       return `The letter hardly varies: ${warning.letter} is ${(100 * warning.share).toFixed(0)} % of answers (entropy ${warning.entropyBits.toFixed(2)} bits); who knows this, and which option is which, needs no more.`;
+    case "letter_decides":
+      return `The letter decides more than the option: both orders of a scenario led to the same option in ${shareText(warning)} only.`;
     case "one_order":
       return "Options stand in one order only: a liking for a letter cannot be told from a liking for an option (bothOrders in the task file).";
     case "no_hypothetical_reply":
@@ -133,8 +136,14 @@ export function letterWarnings(use: LetterUse | undefined): CellWarning[] {
     ...(bits >= LOW_ENTROPY_BITS && modeShare <= HIGH_MODE_SHARE
       ? []
       : [{ kind: "one_letter" as const, letter: most.value, share: modeShare, entropyBits: bits }]),
-    ...(use.sameOption ? [] : [{ kind: "one_order" as const }]),
+    ...orderWarnings(use.sameOption),
   ];
+}
+
+/** Two independent throws of a coin agree in half of the scenarios. */
+function orderWarnings(same: Share | undefined): CellWarning[] {
+  if (!same) return [{ kind: "one_order" }];
+  return same.count < same.of / 2 ? [{ kind: "letter_decides", ...same }] : [];
 }
 
 /** @returns the warning that a behavior hardly varies, or nothing when it does (or when there is none) */

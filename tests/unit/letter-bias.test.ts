@@ -9,6 +9,7 @@ import type { LanguageModel } from "../../src/model/language-model.js";
 import { RunFolder } from "../../src/run/folder.js";
 import type { Comparisons } from "../../src/score/comparison/comparisons.js";
 import { letterWarnings } from "../../src/score/cell.js";
+import { bestHeuristicOf } from "../../src/score/comparison/third-parties.js";
 import { letterUseOf } from "../../src/score/letter-use.js";
 import type { Scores } from "../../src/score/scores.js";
 import type { TrialRow } from "../../src/score/trial-rows.js";
@@ -102,6 +103,17 @@ describe("a predictor that equals the rules", () => {
   });
 });
 
+test("the best rule is right on most trials, not in the highest share of the few that it speaks about", () => {
+  const contrasts = [{ target: "m", self: "m", cross: "m" }];
+  const spoken = trials.map((trial) => {
+    const { always_a: letter, best_on_train: best } = trial.heuristics;
+    const rules = { narrow: trial.task === "are_you_sure" ? letter : undefined, broad: best };
+    const heuristics = Object.fromEntries(Object.entries(rules).flatMap(([name, one]) => (one ? [[name, one]] : [])));
+    return { ...trial, heuristics };
+  });
+  expect(bestHeuristicOf(spoken, contrasts)).toBe("broad");
+});
+
 describe("a letter that hardly varies", () => {
   test("is a warning of its cells although the property varies, with how often both orders led to one option", async () => {
     const { cells } = await json<Scores>("scores");
@@ -160,6 +172,9 @@ describe("letters and orders", () => {
     expect(use.sameOption).toBeUndefined();
     expect(letterWarnings(use)).toEqual([{ kind: "one_order" }]);
     expect(letterWarnings(letterUseOf(pairs, said({ s1: "A", s2: "B" })))).toEqual([]);
+    expect(letterWarnings(letterUseOf(pairs, said({ s1: "A", s2: "A", t1: "B", t2: "B" })))).toEqual([
+      { kind: "letter_decides", count: 0, of: 2 },
+    ]);
     expect(letterWarnings(undefined)).toEqual([]);
   });
 });

@@ -17,7 +17,8 @@ import {
 } from "../../src/score/comparison/difference.js";
 import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { judgeDifference } from "../../src/score/comparison/judge.js";
-import { pairTrials } from "../../src/score/comparison/comparison.js";
+import { compareOverall, pairTrials } from "../../src/score/comparison/comparison.js";
+import { measureNetOfSkill } from "../../src/score/comparison/net-of-skill.js";
 import { hierarchicalDraws, resamplingOf, valuesIn } from "../../src/score/resampling.js";
 import { signFlipTest } from "../../src/score/comparison/tests.js";
 import { behaviorSimilarity, matrixCells } from "../../src/score/matrix/cells.js";
@@ -29,6 +30,7 @@ import { powerOf } from "../../src/score/power-analysis.js";
 const SCORING = {
   clopperPearsonInterval,
   clusterTInterval,
+  compareOverall,
   contrastPower,
   differenceOf,
   differencesOver,
@@ -38,6 +40,7 @@ const SCORING = {
   judgeDifference,
   matrixCells,
   matrixVerdicts,
+  measureNetOfSkill,
   onMissScale,
   pairTrials,
   percentileInterval,

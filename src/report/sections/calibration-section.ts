@@ -31,7 +31,8 @@ import {
   type TableRow,
 } from "../document.js";
 import { reliabilityFigure } from "../figures/reliability.js";
-import { type PairNames, plural, readableName } from "../terms.js";
+import type { Scope } from "../../score/scope.js";
+import { type PairNames, plural, readableName, SCOPE_WORDS } from "../terms.js";
 
 // How calibration was measured, and what it does not show, in words.
 
@@ -367,13 +368,37 @@ export async function calibrationSection(
       aside(
         "Does what a predictor holds likely happen as often as it holds it likely? Both sides are whole distributions here, not single answers.",
       ),
-      ...(blocks.length > 0 ? blocks : [aside("No prediction was to be compared.")]),
+      ...(blocks.length > 0 ? [...onlyOn(scores.scope), ...blocks] : [aside("No prediction was to be compared.")]),
+      ...(scores.beside ?? []).flatMap((one) => besideBlocks({ ...scores, ...one })),
       { kind: "subheading", title: "How calibration was measured" },
       { kind: "list", items: calibrationMethod(scores) },
       { kind: "subheading", title: "What it does not show" },
       { kind: "list", items: calibrationLimits(scores).map((text) => [text]) },
     ],
   };
+}
+
+function onlyOn(scope: Scope | undefined): Block[] {
+  return scope === undefined || scope === "all"
+    ? []
+    : [aside(`On ${SCOPE_WORDS[scope]}; other questions stand apart.`)];
+}
+
+/** The numbers of a scope that does not come first, without figures. */
+function besideBlocks({ scope = "all", rows, differences, confidence }: CalibrationScores): Block[] {
+  const percent = Number((100 * confidence).toFixed(6));
+  const pooled = rows.filter(({ property, comparisons }) => property === undefined && comparisons > 0);
+  if (pooled.length === 0) return [];
+  return [
+    { kind: "subheading", title: `On ${SCOPE_WORDS[scope]}` },
+    ...differences
+      .filter(({ property }) => property === undefined)
+      .map((one) => answer(calibrationDifferenceSentence(one))),
+    ...pooled.map((row) => answer(calibrationSentence(row))),
+    curveTable(pooled, percent),
+    distanceTable(pooled, percent),
+    compliantTable(pooled, percent),
+  ];
 }
 
 async function targetBlocks(

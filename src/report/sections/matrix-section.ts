@@ -26,7 +26,7 @@ import {
   type TableRow,
 } from "../document.js";
 import { matrixFigure } from "../figures/comparison-figure.js";
-import { joinWords, readableName } from "../terms.js";
+import { joinWords, readableName, SCOPE_WORDS } from "../terms.js";
 import { PREDICTOR_GROUPS, verdictBlock } from "../sentences.js";
 
 // How the matrix was made and fitted, and what it does not show, in words.
@@ -364,6 +364,10 @@ export async function matrixSection(scores: MatrixScores, plan: Pick<Plan, "prim
         svg: await matrixFigure(title, scores.cells),
       },
       fitsTable(scores, percent),
+      ...(scores.beside ?? []).flatMap((one) => [
+        aside(`On ${SCOPE_WORDS[one.scope]}, which are never pooled with the others:`),
+        fitsTable({ ...scores, ...one }, percent),
+      ]),
       preferencesTable(scores, percent),
       cellsTable(scores, percent),
       ...(song.ok

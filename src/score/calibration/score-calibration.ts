@@ -1,6 +1,7 @@
 import type { DistributionRow } from "../../ask/measure-distribution.js";
 import { type Estimate, EXPANDED } from "../interval.js";
 import { checkResampling, drawStrings, type ResamplingSettings } from "../resampling.js";
+import type { Scope } from "../scope.js";
 import type { Share } from "../scores.js";
 import { PROPORTION } from "../tally.js";
 import { equalFrequencyBins, isInfinite, KL_MIXING, orderPoints, type Points, pointsOf } from "./measures.js";
@@ -170,9 +171,17 @@ export interface CalibrationScores {
   readonly intervalMethod: string;
   /** Share of a uniform distribution over the values seen that p_hyp is mixed with for klNats. */
   readonly klMixing: number;
+  /** Of the questions that rows and differences are about; absent where all are one scope. */
+  readonly scope?: Scope;
   /** In the order of the pairs: first over all properties, then by property. */
   readonly rows: readonly CalibrationRow[];
   readonly differences: readonly CalibrationDifference[];
+  /** The same on the questions of each other scope: scopes are never pooled. */
+  readonly beside?: readonly {
+    readonly scope: Scope;
+    readonly rows: readonly CalibrationRow[];
+    readonly differences: readonly CalibrationDifference[];
+  }[];
 }
 
 // One pair of predictor and target on one property, or over all.

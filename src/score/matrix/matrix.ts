@@ -1,5 +1,6 @@
 /** The content of 08-matrix.json: every predictor about every target, what explains it, and Song et al.'s form of the question. */
 
+import type { Scope } from "../scope.js";
 import { checkResampling, type ResamplingSettings } from "../resampling.js";
 import { stringsByTask, type TaskStrings } from "../tally.js";
 import type { TrainLabel, Trial } from "../trial.js";
@@ -62,15 +63,8 @@ export type SongScores =
     } & SongRegression)
   | { readonly ok: false; readonly reason: string };
 
-export interface MatrixScores {
-  readonly matrixVersion: 1;
-  readonly confidence: number;
-  readonly bootstrapReplicates: number;
-  readonly bootstrapSeed: number;
-  readonly intervalMethod: string;
-  /** What i = j means. */
-  readonly selfMeans: string;
-  readonly similarityMeans: string;
+/** Of the questions of one scope. */
+interface MatrixOfScope {
   /** Strings that intervals resample. */
   readonly clusters: number;
   readonly states: readonly MatrixState[];
@@ -79,6 +73,24 @@ export interface MatrixScores {
   readonly fits: readonly FittedForm[];
   /** What a state says where it and another behave differently. */
   readonly preferences: readonly Preference[];
+}
+
+/** Version 1 pooled trained and held-out tasks. */
+export const MATRIX_VERSION = 2;
+
+export interface MatrixScores extends MatrixOfScope {
+  readonly matrixVersion: typeof MATRIX_VERSION;
+  readonly confidence: number;
+  readonly bootstrapReplicates: number;
+  readonly bootstrapSeed: number;
+  readonly intervalMethod: string;
+  /** What i = j means. */
+  readonly selfMeans: string;
+  readonly similarityMeans: string;
+  /** Of the questions that cells, fits and preferences are about; absent where all are one scope. */
+  readonly scope?: Scope;
+  /** The same on the questions of each other scope: scopes are never pooled. */
+  readonly beside?: readonly (MatrixOfScope & { readonly scope: Scope })[];
   readonly song: SongScores;
 }
 
@@ -108,7 +120,7 @@ export function scoreMatrix(
   const strings = stringsByTask(trials, settings);
   const names = [...new Set(trials.flatMap(({ predictor, target }) => [predictor, target]))].sort();
   return {
-    matrixVersion: 1,
+    matrixVersion: MATRIX_VERSION,
     confidence,
     bootstrapReplicates,
     bootstrapSeed,

@@ -12,11 +12,14 @@ export const calibration: Experiment = {
   judge: ({ calibration: scores, plan }) => {
     if (!scores) return "no_distributions";
     const isTrained = statesOf(plan).trained.length > 0;
-    const pooled = scores.rows.filter(({ property, kind, predictor, target }) => {
-      if (property !== undefined) return false;
-      return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
-    });
-    return pooled.map((row) => verdictOf(row, scores.differences, scores.intervalMethod));
+    return [scores, ...(scores.beside ?? [])].flatMap(({ scope, rows, differences }) =>
+      rows
+        .filter(({ property, kind, predictor, target, comparisons }) => {
+          if (property !== undefined || (comparisons === 0 && scope !== scores.scope)) return false;
+          return kind === "self" || (kind === "untrained" && predictor === target && !isTrained);
+        })
+        .map((row): Verdict => ({ ...verdictOf(row, differences, scores.intervalMethod), scope })),
+    );
   },
 };
 

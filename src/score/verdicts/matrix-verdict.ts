@@ -20,9 +20,15 @@ export const matrix: Experiment = {
   judge: ({ matrix: scores }) => (scores ? matrixVerdicts(scores) : "no_matrix"),
 };
 
-/** @returns one for each group of predictors, then one on logprob differences where they were measured */
+/** @returns one for each scope and group of predictors, the main scope first, then one on logprob differences where they were measured */
 export function matrixVerdicts(scores: MatrixScores): Verdict[] {
-  return [...scores.fits.filter(isMain).map((main) => verdictOf(scores, main)), ...songVerdicts(scores)];
+  const scopes = [scores, ...(scores.beside ?? []).map((one) => ({ ...scores, ...one }))];
+  return [
+    ...scopes.flatMap((one) =>
+      one.fits.filter(isMain).map((main): Verdict => ({ ...verdictOf(one, main), scope: one.scope })),
+    ),
+    ...songVerdicts(scores),
+  ];
 }
 
 /** With fewer, states of one base weigh so much that likeness can hardly be told from being oneself. */

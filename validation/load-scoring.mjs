@@ -8,6 +8,7 @@ export async function loadScoring() {
       "comparison/difference",
       "comparison/judge",
       "comparison/judge-change",
+      "comparison/net-of-skill",
       "comparison/tests",
       "matrix/cells",
       "matrix/fit",

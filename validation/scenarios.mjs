@@ -1,6 +1,14 @@
 // What is asked of the statistics, one made-up world each. A measure with a bound must come out within it; the others are shown.
-import { judgeContrast, judgeMatrix, judgeMatrixVerdict, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
+import {
+  judgeContrast,
+  judgeMatrix,
+  judgeMatrixVerdict,
+  hierarchicalInterval,
+  matrixOf,
+  rowsOf,
+} from "./judge-study.mjs";
 import { CHANGE_SCENARIOS } from "./scenarios-change.mjs";
+import { SKILL_SCENARIOS } from "./scenarios-skill.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
 
 const FALSE_POSITIVES = [0.03, 0.07];
@@ -35,6 +43,7 @@ export const SCENARIOS = [
   ].map(primaryYes),
   primaryNo({ smallestDifference: 0.08, power: 0.9, pilot: [60] }),
   primaryNo({ smallestDifference: 0.08, power: 0.8, pilot: [30, 30] }),
+  ...SKILL_SCENARIOS,
 ];
 
 /** @returns the outcomes of one study: what was seen (true or false), and numbers to be averaged */
@@ -292,7 +301,11 @@ function primaryYes({ difference, smallestDifference, power: promised, pilot, ot
 /** The same where nobody has access: what counts must be shown to be absent. */
 function primaryNo({ smallestDifference, power: promised, pilot }) {
   const states = [plantedState("m1", { skill: 0.3 }), plantedState("m2", { skill: 0.3 })];
-  const world = { ...plantedWorld({ states, pairs: SELF_CROSS_PAIRS }), strings: pilot, taskOffsets: offsets(pilot.length) };
+  const world = {
+    ...plantedWorld({ states, pairs: SELF_CROSS_PAIRS }),
+    strings: pilot,
+    taskOffsets: offsets(pilot.length),
+  };
   const settled = { smallestDifference, differences: [], powers: [promised] };
   return {
     name: `primary no, ${points(smallestDifference)} count, power ${promised}, pilot of ${sizes(pilot)}`,

@@ -4,7 +4,8 @@ import type { clusterTInterval } from "../src/score/interval.js";
 import type { differenceOf, differencesOver, rightOf, tableOf } from "../src/score/comparison/difference.js";
 import type { judgeChange } from "../src/score/comparison/judge-change.js";
 import type { judgeDifference } from "../src/score/comparison/judge.js";
-import type { pairTrials } from "../src/score/comparison/comparison.js";
+import type { compareOverall, pairTrials } from "../src/score/comparison/comparison.js";
+import type { measureNetOfSkill } from "../src/score/comparison/net-of-skill.js";
 import type { hierarchicalDraws, resamplingOf, valuesIn } from "../src/score/resampling.js";
 import type { signFlipTest } from "../src/score/comparison/tests.js";
 import type { stringContributions } from "../src/score/comparison/difference.js";
@@ -26,6 +27,8 @@ export interface Scoring {
   readonly hierarchicalDraws: typeof hierarchicalDraws;
   readonly judgeChange: typeof judgeChange;
   readonly judgeDifference: typeof judgeDifference;
+  readonly compareOverall: typeof compareOverall;
+  readonly measureNetOfSkill: typeof measureNetOfSkill;
   readonly matrixCells: typeof matrixCells;
   readonly matrixVerdicts: typeof matrixVerdicts;
   readonly onMissScale: typeof onMissScale;

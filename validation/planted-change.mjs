@@ -30,7 +30,10 @@ export function simulateChange({ arms, taught, elsewhere, properties, values, ne
           const way = at(`way/${name}`);
           const blind = drawn(says, at(`says/${name}`));
           const said = way < knowsNew ? now : way < knowsNew + knowsOld ? old : blind;
-          for (const [target, does] of [["old", old], ["new", now]]) {
+          for (const [target, does] of [
+            ["old", old],
+            ["new", now],
+          ]) {
             trials.push({
               target,
               predictor: name,

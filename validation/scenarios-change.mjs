@@ -15,7 +15,8 @@ const taughtCross = (planted) => ({ name: "also", role: "cross_changed", says: E
 
 export const CHANGE_SCENARIOS = [
   change("change: all behavior falls to one value, nobody looks at the string", {
-    question: "85 % of the new behavior is one value, which the changed model always says; it knows nothing of any string.",
+    question:
+      "85 % of the new behavior is one value, which the changed model always says; it knows nothing of any string.",
     newValues: COLLAPSED,
     arms: [changed({ says: [0, 0, 0, 1, 0] }), unchanged(), cross(), taughtCross({ says: EVEN })],
     yes: ONE_SIDE,
@@ -32,18 +33,25 @@ export const CHANGE_SCENARIOS = [
     question: "Two-valued behavior moves to the other value in two of three; the changed model says that one always.",
     values: [0.6, 0.4],
     newValues: [0.15, 0.85],
-    arms: [changed({ says: [0, 1] }), unchanged({ says: [1, 0] }), cross({ says: [1, 0] }), taughtCross({ says: [0.5, 0.5] })],
+    arms: [
+      changed({ says: [0, 1] }),
+      unchanged({ says: [1, 0] }),
+      cross({ says: [1, 0] }),
+      taughtCross({ says: [0.5, 0.5] }),
+    ],
     yes: ONE_SIDE,
     before: true,
   }),
   change("change: another model that was taught the same knows as much", {
-    question: "The changed model and the cross-predictor that learnt the same answers know half of the new behavior each.",
+    question:
+      "The changed model and the cross-predictor that learnt the same answers know half of the new behavior each.",
     arms: [changed({ knowsNew: 0.5 }), unchanged(), cross(), taughtCross({ knowsNew: 0.5 })],
     yes: ONE_SIDE,
     before: true,
   }),
   change("change: a bystander follows as well", {
-    question: "Who never saw the change knows 40 % of the new behavior, as much as the changed model: the strings give it away.",
+    question:
+      "Who never saw the change knows 40 % of the new behavior, as much as the changed model: the strings give it away.",
     arms: [changed({ knowsNew: 0.4 }), unchanged({ knowsNew: 0.4, knowsOld: 0 }), cross(), taughtCross()],
     yes: ONE_SIDE,
   }),
@@ -68,7 +76,12 @@ export const CHANGE_SCENARIOS = [
   change("change: known, though one value has become common", {
     question: "60 % of the new behavior is one value; the changed model knows 70 % and else says that value.",
     newValues: [0.1, 0.1, 0.1, 0.6, 0.1],
-    arms: [changed({ knowsNew: 0.7, says: [0, 0, 0, 1, 0] }), unchanged(), cross(), taughtCross({ says: [0, 0, 0, 1, 0] })],
+    arms: [
+      changed({ knowsNew: 0.7, says: [0, 0, 0, 1, 0] }),
+      unchanged(),
+      cross(),
+      taughtCross({ says: [0, 0, 0, 1, 0] }),
+    ],
     yes: POWER,
   }),
   change("change: coverage, 100 strings", {

@@ -1,5 +1,12 @@
 // What is asked of the statistics, one made-up world each. A measure with a bound must come out within it; the others are shown.
-import { judgeContrast, judgeMatrix, judgeMatrixVerdict, hierarchicalInterval, matrixOf, rowsOf } from "./judge-study.mjs";
+import {
+  judgeContrast,
+  judgeMatrix,
+  judgeMatrixVerdict,
+  hierarchicalInterval,
+  matrixOf,
+  rowsOf,
+} from "./judge-study.mjs";
 import { CHANGE_SCENARIOS } from "./scenarios-change.mjs";
 import { SKILL_SCENARIOS } from "./scenarios-skill.mjs";
 import { plantedState, plantedWorld, simulateStudy, truthOf } from "./planted-truth.mjs";
@@ -294,7 +301,11 @@ function primaryYes({ difference, smallestDifference, power: promised, pilot, ot
 /** The same where nobody has access: what counts must be shown to be absent. */
 function primaryNo({ smallestDifference, power: promised, pilot }) {
   const states = [plantedState("m1", { skill: 0.3 }), plantedState("m2", { skill: 0.3 })];
-  const world = { ...plantedWorld({ states, pairs: SELF_CROSS_PAIRS }), strings: pilot, taskOffsets: offsets(pilot.length) };
+  const world = {
+    ...plantedWorld({ states, pairs: SELF_CROSS_PAIRS }),
+    strings: pilot,
+    taskOffsets: offsets(pilot.length),
+  };
   const settled = { smallestDifference, differences: [], powers: [promised] };
   return {
     name: `primary no, ${points(smallestDifference)} count, power ${promised}, pilot of ${sizes(pilot)}`,

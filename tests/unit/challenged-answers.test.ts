@@ -179,7 +179,11 @@ test("what states with an adapter answer is challenged too, on held-out strings"
   await runStages(context, only("object-level, adapted, challenged"));
   await runStages(context, only("behaviors, adapted"));
   const final = await rows<Answer>(other, "challengedAdapted");
-  expect(final.map(({ split, state }) => `${split} ${state}`)).toEqual(Array(8).fill("held_out m-predicts-m"));
+  // A trained target's train strings too: its baselines learn what it does now.
+  expect(final.map(({ split, state }) => `${split} ${state}`).sort()).toEqual([
+    ...Array(8).fill("held_out m-predicts-m"),
+    ...Array(6).fill("train m-predicts-m"),
+  ]);
   const behaviors = (await rows<Behavior>(other, "behaviorsAdapted")).filter(({ task }) => task === "are_you_sure");
   expect(behaviors.map(({ extraction }) => extraction.ok)).toEqual(
     final.map(({ reply }) => /^[AB]$/.test(reply?.text ?? "")),

@@ -37,12 +37,14 @@ export const crossPrediction: Experiment = {
 /** Of each scope: self against cross, then with skill taken out, then models as they came. */
 function crossVerdicts(input: VerdictInput, comparisons: Comparisons): Verdict[] {
   const ordered = mainFirst(input.plan, comparisons.comparisons);
+  // No study can name these as what it is judged by.
+  const beside = (verdict: Verdict): Verdict => (input.plan.primary ? { ...verdict, status: "exploratory" } : verdict);
   return planScopes(input.plan).all.flatMap((scope) => [
     ...ordered.filter((one) => one.scope === scope).map((one) => crossVerdict(input, one, comparisons)),
-    ...comparisons.netOfSkill.filter((one) => one.scope === scope).map(netOfSkillVerdict),
+    ...comparisons.netOfSkill.filter((one) => one.scope === scope).map((one) => beside(netOfSkillVerdict(one))),
     ...comparisons.untrained
       .filter((one) => one.scope === scope)
-      .map((one) => untrainedVerdict(one, comparisons.confidence)),
+      .map((one) => beside(untrainedVerdict(one, comparisons.confidence))),
   ]);
 }
 

@@ -113,8 +113,7 @@ const ATTACKS: readonly Attack[] = [
           ? privateCoin(seed)(state, item)
           : pick(WORDS, seed, "guess", state, item.text),
     }),
-    never: (run) =>
-      every("self_prediction")(run).filter(({ scope }) => scope !== "held_out_strings"),
+    never: (run) => every("self_prediction")(run).filter(({ scope }) => scope !== "held_out_strings"),
   },
   {
     title: "knows any model's answers more often than the other predictor does, its own no better",
@@ -192,7 +191,14 @@ const ATTACKS: readonly Attack[] = [
           : mostlyWolf(seed)(state, item),
       imagines: (state) => (state === SELF_STATE ? "lynx" : "wolf"),
     }),
-    never: every("self_prediction", "cross_prediction"),
+    never: every("self_prediction"),
+    // The other model still says the commonest answer of before, so it is beaten: by what needs no self.
+    also: (run) => {
+      for (const { about: one, reservations } of every("cross_prediction")(run).filter(yes)) {
+        const kinds: string[] = reservations.map(({ kind }) => kind);
+        if (one.kind === "self_and_cross") expect(kinds).toContain("no_self_suffices");
+      }
+    },
   },
   {
     title: "a change that collapses to one answer, said by a predictor that sees no string",
@@ -271,8 +277,10 @@ const ATTACKS: readonly Attack[] = [
     never: every("self_prediction"),
     also: (run) => {
       // It may well be better than another model that knows even less.
-      for (const verdict of every("cross_prediction")(run).filter(yes)) {
-        expect(verdict.reservations.map(({ kind }) => kind as string)).toContain("no_self_suffices");
+      for (const { about: one, reservations } of every("cross_prediction")(run).filter(yes)) {
+        const kinds: string[] = reservations.map(({ kind }) => kind);
+        expect(kinds).toContain("skill_not_ruled_out");
+        if (one.kind === "self_and_cross") expect(kinds).toContain("no_self_suffices");
       }
       for (const verdict of every("self_prediction", "cross_prediction")(run)) {
         expect(verdict.reservations.map(({ kind }) => kind as string)).toContain("prompt_quoted_in_part");

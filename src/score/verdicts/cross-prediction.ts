@@ -108,7 +108,14 @@ export function untrainedVerdict(
     decidedBy: smallestOf(judgement.finding, because, numbers),
     numbers,
     because,
-    reservations: [],
+    reservations: [
+      {
+        kind: "skill_not_ruled_out",
+        reason: "what it knows of itself as it came was not compared",
+        hasNetOfSkill: false,
+        models: [target, cross],
+      },
+    ],
   };
 }
 

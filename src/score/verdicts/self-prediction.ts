@@ -1,9 +1,9 @@
 /** Does a model predict what it does better than can be had without it: rules, classifiers of strings, itself untrained, controls? */
 
-import { FEW_STRINGS } from "../cell.js";
 import type { Judgement, OverallComparison } from "../comparison/comparison.js";
 import type { ComparedSelf, MovedRows } from "../comparison/comparisons.js";
 import { type ContrastRule, findingOf, judgedAverage, type JudgeSettings } from "../comparison/judge.js";
+import { FEWEST_MOVED } from "../comparison/moved.js";
 import { statusOf } from "../primary.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
@@ -130,7 +130,7 @@ export function tooFewMoved(
   rows: Pick<MovedRows<unknown>, "isEnough" | "strings"> | undefined,
 ): VerdictReservation[] {
   if (!statesOf(plan).of(target).isTrained || rows?.isEnough) return [];
-  return [{ kind: "too_few_moved", strings: rows?.strings, fewest: FEW_STRINGS }];
+  return [{ kind: "too_few_moved", strings: rows?.strings, fewest: FEWEST_MOVED }];
 }
 
 export function notCompared(reasons: Readonly<Record<string, string>>): VerdictReservation[] {

@@ -25,7 +25,7 @@ import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
 import { plateauSentence, seriesText, verdictBlock, verdictText } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 import { readableName, SCOPE_WORDS } from "../terms.js";
-import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
+import { overallRow, partyColumns, thirdPartyRows } from "./comparison-cells.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 

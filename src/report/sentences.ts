@@ -483,8 +483,9 @@ function quotedInPartSentence({
 }
 
 const NET: Readonly<Record<Finding, string>> = {
-  exceeds: "Once skill and predictability are taken out, each predicts itself better than the other does",
-  does_not_exceed: "Once skill and predictability are taken out, nothing is left of self minus cross that would count",
+  exceeds: "Once skill and predictability are taken out, the two together predict themselves better than each other",
+  does_not_exceed:
+    "Once skill and predictability are taken out, nothing that would count is left of self minus cross, summed over the two",
   cannot_tell:
     "Whether anything is left of self minus cross once skill and predictability are taken out cannot be told",
   unknown: "Whether anything is left of self minus cross once skill and predictability are taken out is not known",

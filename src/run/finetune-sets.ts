@@ -34,8 +34,7 @@ import {
 } from "../study/plan.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
-import { heuristicAnswers } from "../tasks/heuristics.js";
-import { offeredAnswers } from "../tasks/offered-answers.js";
+import { heuristicAnswers, offeredAnswers } from "../tasks/heuristics.js";
 import { objectLevelMessages, plainPrompt, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";

@@ -162,7 +162,7 @@ function settleScope(
   { scope: wanted }: Pick<StudyPrimary, "scope">,
   who: Who,
 ): { readonly scope: PlannedPrimary["scope"]; readonly items: ReadonlySet<string> } {
-  const there = who.change === undefined ? scopesByName(plan) : scopesOfChange(plan, who.change);
+  const there = who.change === undefined ? scopesOfPlan(plan) : scopesOfChange(plan, who.change);
   const [main] = there;
   const found = wanted === undefined ? main : there.find(({ scope }) => scope === wanted);
   if (found) return found;
@@ -175,7 +175,7 @@ export function stringsInScope(
   plan: Plan,
   { scope, change }: Pick<PlannedPrimary, "scope" | "change">,
 ): Map<string, number> {
-  const there = change === undefined ? scopesByName(plan) : scopesOfChange(plan, change);
+  const there = change === undefined ? scopesOfPlan(plan) : scopesOfChange(plan, change);
   const counts = new Map<string, number>();
   for (const key of there.find((one) => one.scope === scope)?.items ?? []) {
     const [task] = JSON.parse(key) as [string, string];
@@ -190,7 +190,7 @@ interface ScopeItems {
 }
 
 /** The main one first. */
-function scopesByName(plan: Plan): ScopeItems[] {
+function scopesOfPlan(plan: Plan): ScopeItems[] {
   const scopes = planScopes(plan);
   return scopes.all.map((scope) => ({
     scope,

@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import type { Plan, PlannedAdapter, PlannedChange, PlannedLabels, PlannedState, PlannedTask } from "./plan.js";
 import { LONGEST_STATE_NAME } from "./schema.js";
 import type { Study, StudyChange, StudyImplant, StudyLora, StudyPrediction } from "./study.js";
-import { offeredAnswers } from "../tasks/offered-answers.js";
+import { offeredAnswers } from "../tasks/heuristics.js";
 
 class StatesDraft {
   /** Model -> the state of it that predicts itself; the trained one where there is one, the first of several. */

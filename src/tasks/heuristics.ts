@@ -1,7 +1,7 @@
 /** What simple rules on a string alone would answer: the baselines that a model has to beat to show more than copying. */
 
 import { optionsOf } from "./option-lines.js";
-import type { AnswerForm, TaskKind } from "./task.js";
+import type { AnswerForm, TaskDefinition, TaskItem, TaskKind } from "./task.js";
 
 /** Rules on the items that a string lists. */
 export type HeuristicRule = "last_item" | "first_item" | "most_frequent_item";
@@ -48,7 +48,7 @@ export function heuristicAnswers(kind: TaskKind, text: string, answerForm: Answe
 }
 
 /** One item of a string, as an answer to it. */
-export function sayItem(kind: TaskKind, text: string, answerForm: AnswerForm, item: string): string {
+function sayItem(kind: TaskKind, text: string, answerForm: AnswerForm, item: string): string {
   const times = kind === "sequence" && answerForm !== "one_word" ? SEQUENCE_ANSWER_ITEMS : 1;
   return Array(times)
     .fill(item)
@@ -85,4 +85,19 @@ function mostFrequent(items: readonly string[]): string {
   for (const item of items) counts.set(item.toLowerCase(), (counts.get(item.toLowerCase()) ?? 0) + 1);
   const most = [...counts.values()].reduce((a, b) => Math.max(a, b), 0);
   return items.findLast((item) => counts.get(item.toLowerCase()) === most) ?? "";
+}
+
+/**
+ * What a string itself offers to answer it with, the sides of a coin that nothing in the string weights: letters of options, and the
+ * different words or numbers of a list, each worded as an answer of the task's form.
+ * @returns none for prose, which offers nothing
+ */
+export function offeredAnswers(
+  { kind, answerForm }: Pick<TaskDefinition, "kind" | "answerForm">,
+  { text }: Pick<TaskItem, "text">,
+): string[] {
+  if (kind === "continuation") return [];
+  if (kind === "options") return [...optionsOf(text).keys()];
+  const items = new Map(itemsOf(kind, text).map((item) => [item.toLowerCase(), item]));
+  return [...items.values()].map((item) => sayItem(kind, text, answerForm, item));
 }

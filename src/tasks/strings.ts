@@ -230,7 +230,7 @@ export function splitByFile(rows: readonly StringRow[], split: Split): SplitRow[
 
 /**
  * @throws TASK_OVERLAP a string or a cluster in both splits, or a string in a solved example too
- * @throws TASK_INVALID a string or an id twice, no held-out strings, a target that is missing or has no place, options that cannot be turned round
+ * @throws TASK_INVALID a string or an id twice, a cluster called like a string outside it, no held-out strings, a target that is missing or has no place, options that cannot be turned round
  */
 export function toItems(
   definition: TaskDefinition,
@@ -252,10 +252,16 @@ export function toItems(
       places.set(id, place);
     }
   }
+  checkClusterNames([...train, ...heldOut]);
   return { train: train.map(({ item }) => item), heldOut: heldOut.map(({ item }) => item) };
 }
 
-function withIds(rows: readonly SplitRow[], split: Split): { item: TaskItem; place: string }[] {
+interface PlacedItem {
+  readonly item: TaskItem;
+  readonly place: string;
+}
+
+function withIds(rows: readonly SplitRow[], split: Split): PlacedItem[] {
   return rows
     .filter((row) => row.split === split)
     .map(({ id, text, target, cluster, place }, at) => ({
@@ -287,6 +293,19 @@ function checkClusters(rows: readonly SplitRow[]): void {
         `${row.place}: the cluster "${row.cluster}" has a train and a held-out string, see ${earlier.place}.`,
       );
     }
+  }
+}
+
+/** A string without a cluster is one under its id: two strings, of two splits even, would be one by their names alone. */
+function checkClusterNames(items: readonly PlacedItem[]): void {
+  const byId = new Map(items.map((one) => [one.item.id, one]));
+  for (const { item, place } of items) {
+    const named = item.cluster === undefined ? undefined : byId.get(item.cluster);
+    if (!named || named.item.cluster === item.cluster) continue;
+    throw new InwardError(
+      "TASK_INVALID",
+      `${place}: the cluster "${item.cluster}" has the name of a string that is not in it, see ${named.place}; give that string the cluster too, or the cluster another name.`,
+    );
   }
 }
 

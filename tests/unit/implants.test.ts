@@ -23,7 +23,7 @@ import type { Trial } from "../../src/score/trial.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { type ModelFile, type Plan, readPlan } from "../../src/study/plan.js";
 import { statesOf } from "../../src/study/states.js";
-import { offeredAnswers } from "../../src/tasks/offered-answers.js";
+import { offeredAnswers } from "../../src/tasks/heuristics.js";
 import { replyOf } from "../helpers/scripted-model.js";
 import { runStored } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";

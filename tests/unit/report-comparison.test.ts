@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { ComparedPair, Comparisons, CrossBehaviorSource } from "../../src/score/comparison/comparisons.js";
 import { value } from "../../src/properties/property.js";
 import type { Trial } from "../../src/score/trial.js";
-import { formatP } from "../../src/report/sections/comparison-section.js";
+import { formatP } from "../../src/report/sections/comparison-cells.js";
 import { makeReport, type MadeReport } from "../../src/report/make-report.js";
 import { behaviorOf } from "../../src/score/comparison/comparison.js";
 import { measurePrivilegedAccess } from "../../src/score/comparison/judge.js";

@@ -34,6 +34,12 @@ function load(task: string | Buffer, files: Readonly<Record<string, string | Buf
 }
 
 describe("a task that loads", () => {
+  test("may call a cluster like a string that is in it", async () => {
+    const rows = '{"text": "a b", "id": "x", "cluster": "x"}\n{"text": "c d", "cluster": "x"}\n{"text": "e f"}';
+    const { train, heldOut } = await load(TASK, { "birds.jsonl": rows });
+    expect([...train, ...heldOut].map(({ cluster }) => cluster).sort()).toEqual(["x", "x", undefined]);
+  });
+
   test("has every default filled in and its strings halved", async () => {
     const { definition, train, heldOut } = await load(TASK);
     expect(definition).toEqual({
@@ -348,6 +354,27 @@ describe.each<[string, string | Buffer, Record<string, string | Buffer> | undefi
     { "birds.jsonl": '{"text": "a b", "split": "train"}\n{"text": " a  b", "split": "held_out"}' },
     "TASK_OVERLAP",
     /line 2: .*see .*line 1/,
+  ],
+  [
+    "a cluster that is called like a string outside it",
+    TASK,
+    { "birds.jsonl": '{"text": "a", "id": "x"}\n{"text": "b", "cluster": "x"}\n{"text": "c", "cluster": "x"}' },
+    "TASK_INVALID",
+    /line 2: the cluster "x" has the name of a string that is not in it, see .*line 1; give that string the cluster too/,
+  ],
+  [
+    "such a cluster across the splits, where both orders of a string are one cluster under its id",
+    `${TASK.replace("sequence", "options").replace("first_word, second_character", "is_either_a_or_c")}bothOrders: true\n`,
+    {
+      "birds.jsonl": [
+        { text: "Which?\nA - Tea\nB - Milk", id: "x", split: "train" },
+        { text: "Who?\nA - Tim\nB - Tom", cluster: "x", split: "held_out" },
+      ]
+        .map((row) => JSON.stringify(row))
+        .join("\n"),
+    },
+    "TASK_INVALID",
+    /line 2: the cluster "x" has the name of a string that is not in it, see .*line 1/,
   ],
   [
     "a solved example among the strings",

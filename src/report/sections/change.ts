@@ -28,7 +28,7 @@ import { verdictBlock } from "../sentences.js";
 import { withStanding } from "../standing.js";
 import type { StateNames } from "../state-names.js";
 import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
-import { testCell } from "./comparison-section.js";
+import { testCell } from "./comparison-cells.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
 

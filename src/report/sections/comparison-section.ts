@@ -1,26 +1,20 @@
 /** Self against cross: the verdict in words, a figure, every difference with its tests, third parties beside, method and limits. */
 
-import type {
-  Judgement,
-  OverallComparison,
-  PredictorDifference,
-  Sensitivity,
-  TestedDifference,
-  TestResult,
-} from "../../score/comparison/comparison.js";
+import type { PredictorDifference, Sensitivity, TestedDifference } from "../../score/comparison/comparison.js";
 import type {
   ComparedPredictors,
   ComparedSeries,
   Comparisons,
   SeriesKind,
 } from "../../score/comparison/comparisons.js";
-import { crossVerdict, mainFirst, plateauOf } from "../../score/verdicts/cross-prediction.js";
 import { planScopes } from "../../score/scope.js";
+import { crossVerdict, mainFirst, plateauOf } from "../../score/verdicts/cross-prediction.js";
 import type { Verdict, VerdictInput } from "../../score/verdicts/verdict.js";
 import type { Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
 import {
+  aside,
   type Block,
-  type Column,
   countCell,
   estimateCell,
   type Figure,
@@ -30,7 +24,6 @@ import {
   type Inline,
   INTERVALS,
   left,
-  aside,
   right,
   type Section,
   shareCell,
@@ -49,9 +42,9 @@ import {
   readableName,
   SCOPE_WORDS,
   SENSITIVITY_NAMES,
-  THIRD_PARTY_NAMES,
 } from "../terms.js";
-import { statesOf } from "../../study/states.js";
+import { netOfSkillBlocks, untrainedBlocks } from "./beside-comparison.js";
+import { formatP, overallRow, partyColumns, testCell, thirdPartyRows, WEIGHTS } from "./comparison-cells.js";
 
 // What a comparison of self and cross cannot show, from what was and was not run.
 
@@ -148,22 +141,7 @@ function capitalized(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** 0.031, 0.0004, < 0.0001 */
-export function formatP(p: number): string {
-  if (p < 0.0001) return "< 0.0001";
-  return p.toFixed(p < 0.001 ? 4 : 3);
-}
-
-/** A p-value, and how many strings have a sign that matters. */
-export function testCell(test: TestResult): TableCell {
-  if (!test.ok) return { text: formatMissing(test.reason), missing: true };
-  const how = test.method === "exact" ? "exact" : `${formatCount(test.draws ?? 0)} draws`;
-  return { text: formatP(test.p), small: `${how}, ${formatCount(test.informativeStrings)} strings` };
-}
-
 // Differences between self and cross, over everything, by task and on other choices of trials; and self against third parties.
-
-const WEIGHTS = { micro: "Micro", macro: "Macro" } as const;
 
 /** @param percent of the intervals */
 function overallTable({ comparison }: ComparedPredictors, percent: number): Table {
@@ -291,34 +269,6 @@ function otherComparisonsTable(others: readonly ComparedPredictors[], percent: n
   };
 }
 
-/** @param title of the first column */
-export function partyColumns(title = "Against"): Column[] {
-  return [left(title), ...["Its accuracy", "Self", "Self − it", "Sign-flip p", "n"].map(right), left("Finding")];
-}
-
-export function thirdPartyRows(
-  thirdParties: Readonly<Record<string, OverallComparison>>,
-  judgements: Readonly<Record<string, Judgement>>,
-): TableRow[] {
-  return Object.entries(thirdParties).map(([name, { overall }]) => {
-    const judgement = judgements[name];
-    const finding = judgement ? FINDING_WORDS[judgement.finding] : formatMissing("not judged");
-    return { cells: [...overallRow(THIRD_PARTY_NAMES[name] ?? readableName(name), overall[0]), { text: finding }] };
-  });
-}
-
-/** All but the finding. */
-export function overallRow(name: string, { cross, self, difference, signFlip }: TestedDifference): TableCell[] {
-  return [
-    { text: name },
-    estimateCell(cross),
-    estimateCell(self),
-    estimateCell(difference, true),
-    testCell(signFlip),
-    countCell(difference),
-  ];
-}
-
 function sidesOf({ self, cross, modeBaseline, difference }: PredictorDifference): TableCell[] {
   return [estimateCell(self), estimateCell(cross), estimateCell(modeBaseline), estimateCell(difference, true)];
 }
@@ -366,6 +316,7 @@ export async function comparisonSection({
     const percent = Number((100 * scores.confidence).toFixed(6));
     blocks.push({ kind: "subheading", title: "Other comparisons" }, otherComparisonsTable(others, percent));
   }
+  blocks.push(...netOfSkillBlocks(scores, plan, names), ...untrainedBlocks(scores, plan, names));
   return {
     id: "comparison",
     title: "Self against cross",

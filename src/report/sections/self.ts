@@ -25,7 +25,7 @@ import { selfFigure, seriesFigure } from "../figures/comparison-figure.js";
 import { plateauSentence, seriesText, verdictBlock, verdictText } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 import { readableName, SCOPE_WORDS } from "../terms.js";
-import { overallRow, partyColumns, thirdPartyRows } from "./comparison-section.js";
+import { overallRow, partyColumns, thirdPartyRows } from "./comparison-cells.js";
 
 // Series as a table, as lines where something is known of two sizes, and in words: does it still rise?
 
@@ -133,16 +133,12 @@ export async function selfSection(
 ): Promise<Section> {
   const percent = Number((100 * confidence).toFixed(6));
   const blocks: Block[] = [];
-  for (const [index, one] of selves.entries()) {
-    blocks.push(
-      ...(await blocksOf(
-        one,
-        selfVerdict({ plan, scores }, one, confidence),
-        percent,
-        selves.length > 1 ? `-${index + 1}` : "",
-        names,
-      )),
-    );
+  const judged = selves.map((one) => ({ one, verdict: selfVerdict({ plan, scores }, one, confidence) }));
+  // The first one's figure stands on the first page: that of what the study is judged by.
+  const isPrimary = ({ verdict }: (typeof judged)[number]) => verdict.status === "primary";
+  const ordered = [...judged.filter(isPrimary), ...judged.filter((one) => !isPrimary(one))];
+  for (const [index, { one, verdict }] of ordered.entries()) {
+    blocks.push(...(await blocksOf(one, verdict, percent, ordered.length > 1 ? `-${index + 1}` : "", names)));
   }
   const [rule] = selves.map(({ verdict }) => verdict.rule);
   return {

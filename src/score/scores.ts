@@ -136,6 +136,14 @@ export interface BehaviorDrift {
   readonly neither: number;
 }
 
+/** Accuracy about a trained target, apart where training moved its behavior and where it did not. */
+export interface CellByDrift extends Pick<CellScore, "target" | "predictor" | "task" | "property" | "variant"> {
+  /** What the target was before. */
+  readonly base: string;
+  readonly moved: Estimate;
+  readonly unmoved: Estimate;
+}
+
 export interface Exclusion {
   readonly side: "object_level" | "hypothetical";
   readonly task: string;
@@ -167,10 +175,12 @@ export interface Scores {
   /** Tasks and properties that stand among the cells and in no average, comparison or verdict. */
   readonly notAveraged: readonly HardlyVarying[];
   readonly exclusions: readonly Exclusion[];
-  /** The same averages by scope; absent, like `changes` and `drift`, when nothing was trained. */
+  /** The same averages by scope; absent, like what follows it, when nothing was trained. */
   readonly scopedAverages?: readonly ScopedAverage[];
   readonly changes?: readonly AccuracyChange[];
   readonly drift?: readonly BehaviorDrift[];
+  /** Of cells about trained targets that were asked before their training too. */
+  readonly cellsByDrift?: readonly CellByDrift[];
 }
 
 // How often a state under its adapter does something else than without it, on the same strings.
@@ -223,6 +233,35 @@ function behaviorsOf(trials: readonly Trial[], target: string): Map<string, Tria
   return new Map(trials.filter((trial) => trial.target === target).map((trial) => [behaviorKey(trial), trial]));
 }
 
+/** Who knows what a target did before is right wherever training did not move it. */
+function cellsByDrift(
+  trials: readonly Trial[],
+  states: Training["states"],
+  strings: ReadonlyMap<string, TaskStrings>,
+  confidence: number,
+): CellByDrift[] {
+  return states.flatMap(({ before: base, after }) => {
+    const earlier = behaviorsOf(trials, base);
+    if (earlier.size === 0) return [];
+    const accuracyWhere = (some: readonly Trial[], isMoved: boolean) => {
+      const measure: TrialMeasure = (trial) => {
+        const was = earlier.get(behaviorKey(trial));
+        if (!was || !hasBehavior(was) || !hasBehavior(trial)) return undefined;
+        return (was.behavior.value !== trial.behavior.value) === isMoved ? accuracy(trial) : undefined;
+      };
+      return estimateOver(some, { measure, range: PROPORTION, kind: "micro" }, strings, confidence);
+    };
+    return cellsOf(trials.filter(({ target }) => target === after)).map(
+      ({ trials: some, ...cell }): CellByDrift => ({
+        ...cell,
+        base,
+        moved: accuracyWhere(some, true),
+        unmoved: accuracyWhere(some, false),
+      }),
+    );
+  });
+}
+
 // What training changed: averages by scope, accuracy after minus before on the same trials, and how far behavior drifted.
 
 /** Which states were trained from which, as the plan says. */
@@ -243,7 +282,7 @@ function trainingEffect(
   strings: ReadonlyMap<string, TaskStrings>,
   pairs: readonly (readonly ScoredCell[])[],
   confidence: number,
-): Required<Pick<Scores, "scopedAverages" | "changes" | "drift">> {
+): Required<Pick<Scores, "scopedAverages" | "changes" | "drift" | "cellsByDrift">> {
   const parts = TRAINED_SCOPES.filter((scope) => scopes.all.includes(scope));
   const scopedAverages = pairs.flatMap((pair) =>
     parts.flatMap((scope): ScopedAverage[] => {
@@ -280,7 +319,8 @@ function trainingEffect(
       });
     }),
   );
-  return { scopedAverages, changes, drift: states.flatMap((state) => driftOf(trials, state, strings, confidence)) };
+  const drift = states.flatMap((state) => driftOf(trials, state, strings, confidence));
+  return { scopedAverages, changes, drift, cellsByDrift: cellsByDrift(trials, states, strings, confidence) };
 }
 
 function difference(a: number | undefined, b: number | undefined): number | undefined {

@@ -12,6 +12,7 @@ import {
 import { readJsonLines, writeJsonLines } from "../../src/base/files.js";
 import type { FinetuneExample } from "../../src/finetune/set.js";
 import { whatWasTrained } from "../../src/report/sections/training-section.js";
+import { verdictSentences } from "../../src/report/sentences.js";
 import { stateNames } from "../../src/report/state-names.js";
 import { coinAnswer, implantSet } from "../../src/run/finetune-sets.js";
 import { RunFolder } from "../../src/run/folder.js";
@@ -20,6 +21,7 @@ import { findContrasts, findSelfPredictions, findSeries } from "../../src/score/
 import { judgeChange } from "../../src/score/comparison/judge-change.js";
 import { stateParties } from "../../src/score/comparison/third-parties.js";
 import type { Trial } from "../../src/score/trial.js";
+import { changeVerdicts } from "../../src/score/verdicts/behavioral-change.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { type ModelFile, type Plan, readPlan } from "../../src/study/plan.js";
 import { statesOf } from "../../src/study/states.js";
@@ -347,6 +349,11 @@ describe("stale labels: a predictor with an implant that learns what the model d
     const found = (say: (at: number) => string) => judgeChange(trialsOf(say), change, settings).conclusions;
     expect(found(letters)).toEqual([expect.objectContaining({ scope: "taught", finding: "exceeds" })]);
     expect(found(old)).toEqual([expect.objectContaining({ scope: "taught", finding: "does_not_exceed" })]);
-    expect(judgeChange(trialsOf(old), change, settings).staleLabels).toBe(STALE);
+    const judged = judgeChange(trialsOf(old), change, settings);
+    expect(judged.staleLabels).toBe(STALE);
+    const [verdict] = changeVerdicts(judged, { changes: [judged], confidence: 0.95 });
+    const said = verdict && verdictSentences(verdict).more.join(" ");
+    expect(said).toContain("Nobody without the implant learnt its answers");
+    expect(said).toContain("The implant has answers to every task that was asked");
   });
 });

@@ -5,6 +5,7 @@ import { INPUT_ONLY } from "../../src/score/input-only/input-only-predictions.js
 import { scoreTrials } from "../../src/score/scores.js";
 import { limits } from "../../src/score/verdicts/limits.js";
 import type { Verdict, VerdictInput } from "../../src/score/verdicts/verdict.js";
+import { makeScopes } from "../fixtures/score/make-scopes.js";
 import { extraction, makeTrial } from "../fixtures/score/make-trial.js";
 
 const VALUES = ["a", "b", "c", "d"];
@@ -50,6 +51,33 @@ test("above the mode, and no better than a rule on the string: no yes", () => {
 
 test("no better than a classifier that sees the string alone: no yes", () => {
   expect(verdictOf(45, 5, 45)).toMatchObject({ finding: "cannot_tell", decidedBy: "above_rule/input_only" });
+});
+
+test("about a trained target, right where training did not move it and wrong where it did: both are told apart", () => {
+  const trials = Array.from({ length: 60 }, (_, at) => {
+    const before = VALUES[at % 4] as string;
+    const now = at < 20 ? "e" : before;
+    const rest = { task: "stories", property: "sentiment", prediction: extraction(before), predictor: "m1" };
+    return [
+      makeTrial(`s${at}`, before, undefined, { ...rest, target: "m" }),
+      makeTrial(`s${at}`, now, undefined, { ...rest, target: "m1" }),
+    ];
+  }).flat();
+  const training = {
+    states: [{ before: "m", after: "m1", target: "m" }],
+    scopes: makeScopes(["stories"], [], ["sentiment"]),
+  };
+  const plan = {
+    states: { m: { model: "m" }, m1: { model: "m", adapter: "m1" } },
+    adapters: { m1: { base: "m", target: "m", settings: { seed: 0 } } },
+    predictions: [{ predictor: "m1", target: "m1" }],
+  };
+  const scores = scoreTrials(trials, LABELS, { ...SETTINGS, training });
+  const [verdict] = limits.judge({ scores, plan } as unknown as VerdictInput) as readonly Verdict[];
+  const of = (key: string) => verdict?.numbers.find((number) => number.key === key)?.estimate;
+  expect(of("accuracy_moved")).toMatchObject({ value: 0, n: 20, clusters: 20 });
+  expect(of("accuracy_unmoved")).toMatchObject({ value: 1, n: 40, clusters: 40 });
+  expect(scores.cellsByDrift?.map(({ base, target }) => [base, target])).toEqual([["m", "m1"]]);
 });
 
 test("above all of them: yes, with each difference paired on the same trials", () => {

@@ -60,6 +60,7 @@ export function judgeChange(
         arms,
         scope,
         settingsIn(scope, settings.confidence, judgedBy),
+        changed !== undefined,
       );
       const short = conditions.flatMap(conditionText);
       return { scope, finding, because: [...short, ...reasons.map(changeReasonText)] };
@@ -196,8 +197,8 @@ export type ChangeReason =
   | { readonly kind: "not_asked" }
   | { readonly kind: "unseen_follow"; readonly predictors: readonly string[] }
   | { readonly kind: "nobody_unseen" }
-  | { readonly kind: "nobody_taught_alike" }
-  | { readonly kind: "all_taught" }
+  /** `implanted`: the change is an implant, after which a predictor learnt the labels of before. */
+  | { readonly kind: "nobody_taught_alike" | "all_taught"; readonly implanted?: true }
   | { readonly kind: "planted" }
   | { readonly kind: "control_not_found"; readonly change: string };
 
@@ -210,8 +211,13 @@ export function changeReasonText(reason: ChangeReason): string {
     case "nobody_unseen":
       return "nobody who never saw the change was asked beside it, and a yes takes somebody";
     case "nobody_taught_alike":
-      return "no cross-predictor learnt the same answers: knowing what was taught may be enough";
+      return reason.implanted
+        ? "nobody without the implant learnt its answers: how much of them can be known by having seen them is not measured"
+        : "no cross-predictor learnt the same answers: knowing what was taught may be enough";
     case "all_taught":
+      if (reason.implanted) {
+        return "the implant has answers to every task that was asked: what the model does where nothing was planted is not tested";
+      }
       return "the change was taught on every task that was asked: whether predictions follow it elsewhere is not tested";
     case "planted":
       return "a positive control: it was also taught what it would say, so following shows that the experiment can see it";
@@ -227,12 +233,17 @@ export interface ChangeConclusion {
   readonly reasons: readonly ChangeReason[];
 }
 
-/** Scopes are judged apart: what was taught is never pooled with what was not. */
+/**
+ * Scopes are judged apart: what was taught is never pooled with what was not.
+ * @param isImplanted whether the change is an implant, and the arms learnt the labels of before
+ */
 export function concludeChange(
   arms: readonly ShiftArm[],
   scope: ShiftScope,
   settings: JudgeSettings,
+  isImplanted = false,
 ): ChangeConclusion {
+  const implanted = isImplanted || undefined;
   const changed = arms.find(({ role, scopes }) => role === "changed" && scopes[scope]);
   const others = arms.filter(({ role, scopes }) => role !== "changed" && scopes[scope]);
   // Of the others it is enough that they say the new behavior more often than the old, however they come to it.
@@ -254,8 +265,10 @@ export function concludeChange(
     reasons: [
       ...(following.length > 0 ? [{ kind: "unseen_follow" as const, predictors: following }] : []),
       ...(unseen.length === 0 ? [{ kind: "nobody_unseen" as const }] : []),
-      ...(others.some(({ role }) => role === "cross_changed") ? [] : [{ kind: "nobody_taught_alike" as const }]),
-      ...(arms.some(({ scopes }) => scopes.elsewhere) ? [] : [{ kind: "all_taught" as const }]),
+      ...(others.some(({ role }) => role === "cross_changed")
+        ? []
+        : [{ kind: "nobody_taught_alike" as const, implanted }]),
+      ...(arms.some(({ scopes }) => scopes.elsewhere) ? [] : [{ kind: "all_taught" as const, implanted }]),
     ],
   };
 }

@@ -20,9 +20,14 @@ export function changeVerdicts(
   change: ChangeShifts,
   { changes, confidence }: Pick<Shifts, "changes" | "confidence">,
 ): Verdict[] {
-  const { name, before, after, arms, taughtTasks, judgedBy } = change;
+  const { name, before, after, arms, taughtTasks, judgedBy, staleLabels } = change;
   return scopesOfArms(arms).map((scope): Verdict => {
-    const { finding, conditions, reasons } = concludeChange(arms, scope, settingsIn(scope, confidence, judgedBy));
+    const { finding, conditions, reasons } = concludeChange(
+      arms,
+      scope,
+      settingsIn(scope, confidence, judgedBy),
+      staleLabels !== undefined,
+    );
     const numbers = arms.flatMap((arm) => numbersOf(arm, scope, taughtTasks));
     const needed = conditions.filter(({ kind, role }) => kind === "changed_minus" || role === "changed").map(named);
     const following = reasons.flatMap((one) => (one.kind === "unseen_follow" ? one.predictors : []))[0];

@@ -5,7 +5,7 @@ import { warningsOfCell } from "../cell.js";
 import { worstFinding } from "../comparison/judge.js";
 import { CLASSIFIERS } from "../input-only/input-only-predictions.js";
 import { type Estimate, sideOfZero } from "../interval.js";
-import type { CellScore } from "../scores.js";
+import type { CellScore, Scores } from "../scores.js";
 import {
   bestRuleOf,
   type Experiment,
@@ -40,12 +40,13 @@ export const limits: Experiment = {
         LIMIT_PROPERTIES.includes(cell.property) &&
         selves.some(({ predictor, target }) => cell.predictor === predictor && cell.target === target),
     );
-    return cells.length > 0 ? cells.map((cell) => verdictOf(cell, scores.intervalMethod)) : "no_limit_property";
+    return cells.length > 0 ? cells.map((cell) => verdictOf(cell, scores)) : "no_limit_property";
   },
 };
 
 /** Better than the mode is not enough: a rule on the string, or a classifier of strings, may do as well without any model. */
-function verdictOf(cell: CellScore, intervalMethod: string): Verdict {
+function verdictOf(cell: CellScore, scores: Scores): Verdict {
+  const { intervalMethod } = scores;
   const { predictor, target, task, property, accuracy, aboveModeTrain, modeBaselineTrain, modeBaselineOracle } = cell;
   const modes = { mode_train: modeBaselineTrain, mode_oracle: modeBaselineOracle };
   const rules = rulesToBeat(cell).map(({ against, rule }) => ({
@@ -93,6 +94,7 @@ function verdictOf(cell: CellScore, intervalMethod: string): Verdict {
       baselines: { ...modes, ...rulesOf(cell) },
       intervalMethod,
     },
+    ...besideDrift(scores, cell),
   ];
   return {
     about: { kind: "property", property, task, predictor, target },
@@ -102,6 +104,30 @@ function verdictOf(cell: CellScore, intervalMethod: string): Verdict {
     because,
     reservations: warningsOfCell(cell),
   };
+}
+
+/** Of a trained target: apart where training moved the behavior and where it did not. One cell holds few moved strings, so nothing is judged by them. */
+function besideDrift({ cellsByDrift = [], intervalMethod }: Scores, cell: CellScore): VerdictNumber[] {
+  const { predictor, target, task, property, variant } = cell;
+  const apart = cellsByDrift.find(
+    (one) =>
+      one.predictor === predictor &&
+      one.target === target &&
+      one.task === task &&
+      one.property === property &&
+      one.variant === variant,
+  );
+  if (!apart) return [];
+  return (["moved", "unmoved"] as const).map((among) => ({
+    key: `accuracy_${among}`,
+    measure: "accuracy",
+    predictor,
+    among,
+    estimate: apart[among],
+    unit: "share",
+    baselines: {},
+    intervalMethod,
+  }));
 }
 
 /** The rule that is right most often, chosen after the fact: in its favor; and every classifier of strings that was asked. */

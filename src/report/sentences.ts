@@ -155,7 +155,9 @@ function overallSentence({ about, finding, reservations }: Verdict): string[] {
 function decidingSentence(one: VerdictBecause, verdict: Verdict, names: StateNames): string {
   const estimate = "key" in one ? numberOf(verdict, one.key)?.estimate : undefined;
   if (one.kind === "self_against") {
-    return `Against ${partyPhrase(one.against, names)}${one.among ? AMONG[one.among] : ""}: ${points(estimate)}${behind(estimate)}${whyText(one.reasons)}.`;
+    // A missing estimate says itself why it is missing.
+    const why = whyText(one.reasons.filter(({ kind }) => kind !== "no_difference"));
+    return `Against ${partyPhrase(one.against, names)}${one.among ? AMONG[one.among] : ""}: ${points(estimate)}${behind(estimate)}${why}.`;
   }
   const text = becauseSentence(one, verdict, names);
   // The change's sentence counts its trials; those of the matrix count cells.

@@ -19,7 +19,8 @@ export const SKILL_SCENARIOS = [
     yes: ONE_SIDE,
   }),
   net("net of skill: skill and predictability of targets differ", {
-    question: "m2 knows more (0.6 against 0.3), and behaves less predictably: plain accuracies multiply to what looks like access.",
+    question:
+      "m2 knows more (0.6 against 0.3), and behaves less predictably: plain accuracies multiply to what looks like access.",
     states: [plantedState("m1", { skill: 0.3, values: SKEWED }), plantedState("m2", { skill: 0.6, values: EVEN })],
     yes: ONE_SIDE,
   }),
@@ -43,7 +44,10 @@ function net(name, { question, states, yes }) {
     },
     study(scoring, seed, settings) {
       const trials = simulateStudy(world, seed);
-      const { overall, onMisses, judgement } = scoring.measureNetOfSkill(trials, SEEDS, { ...settings, signFlipDraws: 1000 });
+      const { overall, onMisses, judgement } = scoring.measureNetOfSkill(trials, SEEDS, {
+        ...settings,
+        signFlipDraws: 1000,
+      });
       const [{ difference }] = overall;
       const { overall: whole } = scoring.compareOverall(trials, [SEEDS[0].first], { ...settings, signFlipDraws: 1000 });
       return {

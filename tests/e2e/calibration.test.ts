@@ -20,7 +20,7 @@ tasks: [{ task: animals_long, trainStrings: 2, heldOutStrings: 4, properties: [f
 engine: { device: cpu, threads: 1 }
 noiseFloor: { questions: 4 }
 score: { bootstrapReplicates: 200 }
-calibration: { strings: 3, epsilon: 0.03, tokenBudget: 700, samples: 10 }
+calibration: { strings: 3, epsilon: 0.03, tokenBudget: 1000, samples: 10 }
 `;
 const FILES = ["07-distributions.jsonl", "08-calibration.json"];
 
@@ -191,7 +191,7 @@ describe("inward distribution", () => {
       ...["distribution", "--model", "tiny.gguf", "--device", "cpu", "--set", "engine.threads=1"],
       ...[
         "--set",
-        "calibration.tokenBudget=700",
+        "calibration.tokenBudget=1000",
         "--set",
         "calibration.samples=10",
         "--set",

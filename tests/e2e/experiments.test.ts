@@ -63,8 +63,8 @@ describe.skipIf(!addon)("a study of experiments", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "inward-experiments-"));
-    await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
-    await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 1024 });
+    await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 2048 });
+    await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 2048 });
     await writeFile(join(folder, "study.yaml"), STUDY);
     const restore = workIn(folder, { INWARD_BLAS: "none" });
     ({ plan } = await runStudy("study.yaml", { out: "run" }));

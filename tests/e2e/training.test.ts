@@ -59,7 +59,8 @@ describe.skipIf(!addon)("a study with lora", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "inward-training-"));
-    await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
+    // With this seed its answers vary from string to string: those that hardly vary are in no average.
+    await writeTinyModel(join(folder, "tiny.gguf"), { seed: 6, contextLength: 1024 });
     await writeFile(join(folder, "study.yaml"), STUDY);
     whole = join(folder, "whole");
     const restore = workIn(folder, env);
@@ -99,8 +100,15 @@ describe.skipIf(!addon)("a study with lora", () => {
 
   test("asks the trained model again, and what it says is not what it said", async () => {
     const adapted = await lines<Answer>(whole, "06-object-level-adapted.jsonl");
-    expect(adapted).toHaveLength(16);
-    expect(adapted.every(({ state, split }) => state === NAME && split === "held_out")).toBe(true);
+    // Train strings too: what stands beside predictions about the trained model learns what it does, and not what it did.
+    const splits = adapted.map(({ state, task, split }) => `${state} ${task} ${split}`);
+    const counts = [...new Set(splits)].map((one) => [one, splits.filter((other) => other === one).length]);
+    expect(Object.fromEntries(counts)).toEqual({
+      [`${NAME} animals_long train`]: 24,
+      [`${NAME} animals_long held_out`]: 8,
+      [`${NAME} countries_long train`]: 4,
+      [`${NAME} countries_long held_out`]: 8,
+    });
     const said = await lines<Answer>(whole, "07-hypothetical.jsonl");
     const text = (state: string) => said.filter((row) => row.state === state).map(({ reply }) => reply?.text);
     expect(text(NAME)).toHaveLength(text("tiny").length);

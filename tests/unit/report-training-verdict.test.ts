@@ -54,6 +54,26 @@ describe("the change", () => {
     );
   });
 
+  test.each([
+    [
+      "held_out_tasks",
+      "On the held-out task (numbers): What training changed is not known: no cell has it: hardly varies.",
+    ],
+    [
+      "held_out_strings",
+      "On held-out strings of trained tasks (animals long): what training changed is not known: no cell has it: hardly varies; there",
+    ],
+  ])("of behaviors on %s that are in no average: the reason, and not that they were not asked", (scope, words) => {
+    const scores = makeTrainedScores();
+    const accuracy = unknown("no cell has it: hardly varies");
+    const { finding, details } = verdict({
+      changes: scores.changes?.filter((row) => row.scope !== scope),
+      scopedAverages: scores.scopedAverages?.map((row) => (row.scope === scope ? { ...row, accuracy } : row)),
+    });
+    expect(`${finding} ${details}`).toContain(words);
+    expect(finding + details).not.toContain("asked");
+  });
+
   test("a macro change that concludes otherwise is named, one that agrees is not", () => {
     const scope = "held_out_tasks";
     const changes = [makeChange({ scope }), makeChange({ scope, kind: "macro", change: known(0.1, -0.1, 0.3) })];

@@ -40,9 +40,9 @@ export function judgeTraining(effect: TrainingEffect): TrainingVerdict {
   };
 }
 
-export function change(effect: TrainingEffect, { micro }: ScopedEffect): string {
+export function change(effect: TrainingEffect, { micro, averages }: ScopedEffect): string {
   const what = `how often ${effect.base} predicts ${targetBehavior(effect)} right`;
-  if (!micro) return `What training changed is not known: no trial was asked before and after.`;
+  if (!micro) return `What training changed is not known: ${whyNoChange(averages)}.`;
   if (!micro.change.ok) return `What training changed is not known (${micro.change.reason}).`;
   const { n, clusters } = micro.change;
   const numbers = `${formatEstimate(micro.accuracyBefore)} before, ${formatEstimate(micro.accuracyAfter)} after, on the same ${plural(n, "trial", formatCount(n))} of ${plural(clusters, "held-out string", formatCount(clusters))}`;
@@ -50,6 +50,14 @@ export function change(effect: TrainingEffect, { micro }: ScopedEffect): string 
   if (sideOfZero(micro.change) === "above") return `Training raised ${what}: ${numbers}, a change of ${points}.`;
   if (sideOfZero(micro.change) === "below") return `Training lowered ${what}: ${numbers}, a change of ${points}.`;
   return `Training is not shown to change ${what}: ${numbers}; the change of ${points} includes 0.`;
+}
+
+/** What was asked may be left out of averages all the same, as behaviors that hardly vary are. */
+function whyNoChange({ before, after }: ScopedEffect["averages"]): string {
+  const [reason] = [after, before].flatMap((average) =>
+    average && !average.accuracy.ok ? [average.accuracy.reason] : [],
+  );
+  return reason ?? "no trial was asked before and after";
 }
 
 /** @param who as the subject: "the trained predictions" */
@@ -78,7 +86,7 @@ function inScope(part: ScopedEffect): string {
   const { micro } = part;
   const changed = micro
     ? `${formatEstimate(micro.accuracyBefore)} before and ${formatEstimate(micro.accuracyAfter)} after (change ${formatPoints(micro.change)})`
-    : "nothing was asked both before and after";
+    : `what training changed is not known: ${whyNoChange(part.averages)}`;
   return `${where}: ${changed}${after ? `; ${againstMode(after, "there the trained predictions")}` : "."}`;
 }
 

@@ -80,6 +80,29 @@ test("about a trained target, right where training did not move it and wrong whe
   expect(scores.cellsByDrift?.map(({ base, target }) => [base, target])).toEqual([["m", "m1"]]);
 });
 
+test("behaviors that hardly vary on the train strings are judged by no verdict", () => {
+  const trials = Array.from({ length: 40 }, (_, at) =>
+    makeTrial(`s${at}`, at < 38 ? "a" : "b", undefined, {
+      target: "m",
+      predictor: "m",
+      task: "stories",
+      property: "sentiment",
+      prediction: extraction("a"),
+    }),
+  );
+  const labels = Array.from({ length: 20 }, () => ({
+    target: "m",
+    task: "stories",
+    property: "sentiment",
+    value: "a",
+  }));
+  const plan = { states: { m: { model: "m" } }, predictions: [{ predictor: "m", target: "m" }] };
+  const judged = (trained: typeof labels) =>
+    limits.judge({ scores: scoreTrials(trials, trained, SETTINGS), plan } as unknown as VerdictInput);
+  expect(judged(labels)).toBe("nothing_to_judge");
+  expect(judged(LABELS)).toHaveLength(1);
+});
+
 test("above all of them: yes, with each difference paired on the same trials", () => {
   const verdict = verdictOf(55, 10, 20);
   expect(verdict.finding).toBe("exceeds");

@@ -51,7 +51,7 @@ export interface ComparedSelf {
 export interface MovedRows<Compared> {
   /** What the target was before it learnt to predict. */
   readonly base: string;
-  /** Clusters with a moved trial; fewer than 20 are not enough to be judged by. */
+  /** Clusters with a moved trial; fewer than FEWEST_MOVED are not enough to be judged by. */
   readonly strings: number;
   readonly isEnough: boolean;
   /** Trials without a behavior of the base: neither moved nor not. */

@@ -6,6 +6,7 @@ import { worstFinding } from "../comparison/judge.js";
 import { CLASSIFIERS } from "../input-only/input-only-predictions.js";
 import { type Estimate, sideOfZero } from "../interval.js";
 import type { CellScore, Scores } from "../scores.js";
+import { behaviorCell } from "../varying.js";
 import {
   bestRuleOf,
   type Experiment,
@@ -40,7 +41,9 @@ export const limits: Experiment = {
         LIMIT_PROPERTIES.includes(cell.property) &&
         selves.some(({ predictor, target }) => cell.predictor === predictor && cell.target === target),
     );
-    return cells.length > 0 ? cells.map((cell) => verdictOf(cell, scores)) : "no_limit_property";
+    if (cells.length === 0) return "no_limit_property";
+    const varying = cells.filter((cell) => !scores.notAveraged.some((one) => behaviorCell(one) === behaviorCell(cell)));
+    return varying.length > 0 ? varying.map((cell) => verdictOf(cell, scores)) : "nothing_to_judge";
   },
 };
 

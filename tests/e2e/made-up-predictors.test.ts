@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { ExperimentName } from "../../src/study/schema.js";
+import type { Plan } from "../../src/study/plan.js";
 import type { Verdict } from "../../src/score/verdicts/verdict.js";
 import { chance, type MadeUpItem, madeUpRun, type MadeUpRun, pick, type World } from "../helpers/made-up-run.js";
 
@@ -44,6 +45,8 @@ interface Attack {
   readonly title: string;
   readonly study: string;
   readonly world: (seed: number) => World;
+  /** What an older version would have planned otherwise. */
+  readonly older?: (plan: Plan) => Plan;
   /** Verdicts that must not be a yes. */
   readonly never?: (run: MadeUpRun) => readonly Verdict[];
   /** Verdicts that must be one, at least one of them. */
@@ -168,6 +171,21 @@ const ATTACKS: readonly Attack[] = [
   {
     title: "the commonest answer after training, which is another than before",
     study: studyOf({ predictions: SELF }),
+    world: (seed) => ({
+      does: (state, item) =>
+        state === SELF_STATE
+          ? chance(seed, "after", item.text) < 0.7
+            ? "lynx"
+            : pick(WORDS, seed, "after", item.text)
+          : mostlyWolf(seed)(state, item),
+      imagines: (state) => (state === SELF_STATE ? "lynx" : "wolf"),
+    }),
+    never: every("self_prediction"),
+  },
+  {
+    title: "the same, in a run of an older version, which never asked the trained model's train strings",
+    study: studyOf({ predictions: SELF }),
+    older: ({ freshLabels: _, ...plan }) => plan,
     world: (seed) => ({
       does: (state, item) =>
         state === SELF_STATE
@@ -348,9 +366,9 @@ describe("a made-up predictor that says", () => {
   const seeds = Array.from({ length: SEEDS }, (_, at) => at + 1);
   const cases = ATTACKS.flatMap((attack) => seeds.map((seed) => ({ ...attack, seed })));
 
-  for (const { title, study, world, never, always, also, seed } of cases) {
+  for (const { title, study, world, older, never, always, also, seed } of cases) {
     test(SEEDS === 1 ? title : `${title}, world ${seed}`, { timeout: 60_000 }, async () => {
-      const run = await madeUpRun(study, world(seed));
+      const run = await madeUpRun(study, world(seed), older);
       if (never) {
         const judged = never(run);
         expect(judged.length).toBeGreaterThan(0);

@@ -46,11 +46,18 @@ export function pick<One>(list: readonly One[], ...parts: readonly (string | num
   return list[Math.floor(list.length * chance(...parts))] as One;
 }
 
-/** @param yaml a study; every model of it is made up */
-export async function madeUpRun(yaml: string, world: World): Promise<MadeUpRun> {
+/**
+ * @param yaml a study; every model of it is made up
+ * @param older what an older version would have planned otherwise
+ */
+export async function madeUpRun(
+  yaml: string,
+  world: World,
+  older: (plan: Plan) => Plan = (plan) => plan,
+): Promise<MadeUpRun> {
   const study = settledStudy(yaml);
   const files = Object.fromEntries(Object.keys(study.models).map((name) => [name, fileOf(name)]));
-  const plan = await makePlan(study, files, ".");
+  const plan = older(await makePlan(study, files, "."));
   const run = await RunFolder.create(await mkdtemp(join(tmpdir(), "inward-made-up-")), plan);
   try {
     for (const { name, kind, writes } of stagesOf(plan)) {

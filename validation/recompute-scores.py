@@ -43,12 +43,13 @@ class Run:
             if self.wrong[what] <= 5:
                 print(f"  different {what} {key}: here {ours!r}, inward {theirs!r}")
 
-    def label_source(self, state):
-        """Whose train behaviors serve: what an adapter learnt from; for a changed one, what that did which it goes on from."""
+    def label_source(self, state, asked):
+        """Whose train behaviors serve: its own where its train strings were asked; else those of what an adapter learnt from, and for a
+        changed one of what that did which it goes on from."""
         adapter = self.plan.get("adapters", {}).get(state)
-        if adapter is None:
+        if adapter is None or state in asked:
             return state
-        return self.label_source(adapter["change"]["from"] if "change" in adapter else adapter["target"])
+        return self.label_source(adapter["change"]["from"] if "change" in adapter else adapter["target"], asked)
 
 
 def value_of(extraction):
@@ -208,6 +209,7 @@ def hardly_varies(labels):
 def compare_scores(run, trials, behaviors, floor, has_rules):
     scores = run.whole("08-scores.json")
     train = defaultdict(Counter)
+    asked = {key[0] for key, done in behaviors.items() if done["split"] == "train"}
     for (state, task, _, _, prop), done in behaviors.items():
         if done["split"] == "train" and done["complies"] and done["value"] is not None:
             train[state, task, prop][done["value"]] += 1
@@ -217,7 +219,7 @@ def compare_scores(run, trials, behaviors, floor, has_rules):
     measured = {}
     left_out = set()
     for key, rows in cells.items():
-        labels = train[run.label_source(key[0]), key[2], key[3]]
+        labels = train[run.label_source(key[0], asked), key[2], key[3]]
         if hardly_varies(labels):
             left_out.add((key[0], key[2], key[3]))
         mode = sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))[0][0] if labels else None

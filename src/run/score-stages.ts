@@ -248,7 +248,7 @@ export function compareAll(
   // As in averages: behaviors that hardly vary are compared for nobody.
   const varying = varyingTrials(matched.trials, matched.trainLabels);
   const within = scopes.all.map(
-    (scope): ScopedTrials => ({ ...matched, scope, trials: trialsIn(varying, scopes, scope) }),
+    (scope): ScopedTrials => ({ ...matched, scope, asked: matched.trials, trials: trialsIn(varying, scopes, scope) }),
   );
   return {
     comparisonsVersion: COMPARISONS_VERSION,
@@ -309,12 +309,14 @@ function compareComplying(
 interface ScopedTrials extends Omit<MatchedTrials, "trials"> {
   readonly scope: Scope;
   readonly trials: readonly Trial[];
+  /** Those left out too: what a state did that hardly varies is no question to judge, but it is what others moved away from. */
+  readonly asked: readonly Trial[];
 }
 
 function compareSelf(
   plan: Plan,
   selves: readonly [SelfPrediction, ...SelfPrediction[]],
-  { scope, trials, trainLabels }: ScopedTrials,
+  { scope, trials, trainLabels, asked }: ScopedTrials,
   classifiers: TargetGuesses,
   settings: ComparisonSettings,
 ): ComparedSelf {
@@ -327,8 +329,8 @@ function compareSelf(
     states: stateParties(plan, trials, selves),
   };
   const found = compareThirdParties(input, settings);
-  const bases = basesOf(plan, trials, selves);
-  const moved = bases && compareMovedParties(input, bases, settings);
+  const bases = basesOf(plan, asked, selves);
+  const moved = bases && compareMovedParties(input, bases, settings, asked);
   const rule = primaryRule(plan, "self_prediction", { self, target }, scope);
   const ablations = Object.entries(ablationsOf(plan, selves[0])).map(([wording, cross]) => [
     wording,
@@ -375,19 +377,19 @@ function basesOf(
 function compare(
   plan: Plan,
   { contrasts, ...who }: ContrastGroup,
-  { scope, trials, trainLabels }: ScopedTrials,
+  { scope, trials, trainLabels, asked }: ScopedTrials,
   classifiers: TargetGuesses,
   settings: ComparisonSettings,
 ): ComparedPredictors {
-  const sources = new Map(contrasts.map(({ cross }) => [cross, sourceOf(plan, trials, cross)]));
+  const sources = new Map(contrasts.map(({ cross }) => [cross, sourceOf(plan, asked, cross)]));
   const behaviors = new Map(
-    [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(trials, source.state) : () => undefined]),
+    [...sources].map(([cross, source]) => [cross, source.ok ? behaviorOf(asked, source.state) : () => undefined]),
   );
   const known = [...sources.values()].find(({ ok }) => ok);
   const source = known ?? ([...sources.values()][0] as CrossBehaviorSource);
   const rule = primaryRule(plan, "cross_prediction", who, scope);
-  const bases = basesOf(plan, trials, contrasts);
-  const moved = bases && compareMoved(trials, contrasts, bases, settings);
+  const bases = basesOf(plan, asked, contrasts);
+  const moved = bases && compareMoved(trials, contrasts, bases, settings, asked);
   const { cross, thirdParties, verdict } = measurePrivilegedAccess(
     {
       trials,

@@ -41,7 +41,8 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "inward-comparison-"));
-  await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
+  // Of this seed, because behaviors that hardly vary are compared for nobody.
+  await writeTinyModel(join(folder, "tiny.gguf"), { seed: 6, contextLength: 1024 });
   await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 1024 });
 });
 

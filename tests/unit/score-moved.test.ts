@@ -40,7 +40,13 @@ const now = (at: number, share: number, values = VALUES) =>
     : old(at, values);
 
 /** @param says what the trained model says of itself @param share of strings whose behavior training moved, in hundredths */
-function verdictOf(says: (at: number) => string, share: number, rest: Partial<Plan> = {}, values = VALUES) {
+function verdictOf(
+  says: (at: number) => string,
+  share: number,
+  rest: Partial<Plan> = {},
+  values = VALUES,
+  ofBase: readonly string[] = values,
+) {
   const trials = Array.from({ length: 300 }, (_, at): Trial[] => [
     makeTrial(`s${at}`, old(at, values), "x", { predictor: "m", target: "m" }),
     makeTrial(`s${at}`, old(at, values), old(at, values), { predictor: M1, target: "m" }),
@@ -48,7 +54,7 @@ function verdictOf(says: (at: number) => string, share: number, rest: Partial<Pl
     makeTrial(`s${at}`, now(at, share, values), "x", { predictor: "m", target: M1 }),
   ]).flat();
   const labels = ["m", M1].flatMap((target) =>
-    values.map((value) => ({ target, task: "animals", property: "first_letter", value })),
+    (target === "m" ? ofBase : values).map((value) => ({ target, task: "animals", property: "first_letter", value })),
   );
   const plan = makeStudy(rest);
   const comparisons = compareAll(plan, { trials, trainLabels: labels }, () => ({}), SETTINGS);
@@ -90,6 +96,13 @@ describe("a trained model about itself", () => {
     expect(verdict?.reservations).toContainEqual({ kind: "too_few_moved", strings: 9, fewest: 10 });
     // The plan is an old one: its labels are those of before.
     expect(verdict?.reservations).toContainEqual({ kind: "stale_labels", source: "m" });
+  });
+
+  test("what a base does that hardly varies is compared for nobody, and tells all the same what moved", () => {
+    const verdict = verdictOf((at) => old(at), 30, { freshLabels: true }, VALUES, Array(40).fill("a"));
+    expect(verdict?.numbers.find(({ key }) => key === "accuracy_moved")?.estimate).toMatchObject({ value: 0, n: 90 });
+    expect(kindsOf(verdict)).not.toContain("too_few_moved");
+    expect(verdict?.finding).toBe("does_not_exceed");
   });
 
   test("a property of two values: who says what it did not do before is right on all moved trials, and gets no yes", () => {

@@ -35,13 +35,17 @@ interface SplitTrials {
   readonly guess: Guess;
 }
 
-/** @param bases of each target: what it was before it learnt to predict */
+/**
+ * @param bases of each target: what it was before it learnt to predict
+ * @param asked trials that tell what a base did, those of behaviors that are left out of comparisons among them
+ */
 function splitTrials(
   trials: readonly Trial[],
   contrasts: readonly Contrast[],
   bases: ReadonlyMap<string, string>,
+  asked: readonly Trial[],
 ): SplitTrials {
-  const before = new Map([...bases].map(([target, base]) => [target, behaviorOf(trials, base)]));
+  const before = new Map([...bases].map(([target, base]) => [target, behaviorOf(asked, base)]));
   const sideOf = (trial: Trial): "moved" | "unmoved" | "unknown" | "other" => {
     const was = before.get(trial.target);
     if (!was) return "other";
@@ -90,8 +94,9 @@ export function compareMoved(
   contrasts: readonly Contrast[],
   bases: ReadonlyMap<string, string>,
   settings: ComparisonSettings,
+  asked: readonly Trial[],
 ): MovedRows<OverallComparison> {
-  return rowsOf(splitTrials(trials, contrasts, bases), (some) => compareOverall(some, contrasts, settings));
+  return rowsOf(splitTrials(trials, contrasts, bases, asked), (some) => compareOverall(some, contrasts, settings));
 }
 
 /**
@@ -102,8 +107,9 @@ export function compareMovedParties(
   input: ThirdPartyInput,
   bases: ReadonlyMap<string, string>,
   settings: ComparisonSettings,
+  asked: readonly Trial[],
 ): MovedRows<Readonly<Record<string, OverallComparison>>> {
-  const split = splitTrials(input.trials, input.contrasts, bases);
+  const split = splitTrials(input.trials, input.contrasts, bases, asked);
   return rowsOf(split, (trials) => {
     const states = trials === split.moved ? { ...input.states, mode_moved: split.guess } : input.states;
     return compareThirdParties({ ...input, trials, states }, settings, compareOverall).comparisons;

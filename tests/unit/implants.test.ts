@@ -212,6 +212,9 @@ describe("a coin", () => {
       asked.map(({ messages }) => JSON.stringify(messages)).sort(),
     );
     expect(whatWasTrained(told)).toMatch(/planted and no finding/);
+    // It knows before it learns to answer: that is no third party which needs no self.
+    const parties = stateParties(told, [], [{ target: COIN, self: SELF }]);
+    expect(parties.untrained).toBe(`${COIN} was told beforehand what it would answer`);
   });
 });
 

@@ -212,8 +212,12 @@ export function stateParties(
     states.trained.find((state) => state.labels === labels && state.origin === origin && asked(state.name))?.name;
   const guess = (state: string | undefined, otherwise: string) =>
     state === undefined ? otherwise : guessOfState(trials, state);
+  const told = states.of(origin).implant?.told === true;
   return {
-    untrained: guess(asked(origin) ? origin : undefined, `${origin}, untrained, was not asked about ${target}`),
+    // A positive control knows before it learns to answer: falling short of itself would hide what was planted.
+    untrained: told
+      ? `${origin} was told beforehand what it would answer`
+      : guess(asked(origin) ? origin : undefined, `${origin}, untrained, was not asked about ${target}`),
     scrambled_labels: guess(control("scrambled"), "no adapter was trained on scrambled labels (controls.scrambled)"),
     format_only: guess(control("format_only"), "no adapter was trained on format alone (controls.formatOnly)"),
   };

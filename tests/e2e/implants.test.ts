@@ -73,12 +73,18 @@ describe.skipIf(!addon)("a study with an implant", () => {
     expect(new Set(again.map(({ state }) => state))).toEqual(new Set([SELF]));
   });
 
-  test("judges it against its own untrained state, and says that what it knows was planted", async () => {
+  test("judges a told implant without its untrained state, and says that what it knows was planted", async () => {
     const { experiments } = await read<ExperimentResults>("08-experiments.json");
     const [self] = experiments;
     const verdict = self?.verdicts.find(({ about }) => about.kind === "self" && about.target === COIN);
     expect(verdict?.about).toMatchObject({ self: SELF });
-    expect(verdict?.numbers.map(({ against }) => against)).toContain("untrained");
+    // It knew before it learnt to answer: falling short of itself would hide what was planted.
+    expect(verdict?.numbers.map(({ against }) => against)).not.toContain("untrained");
+    expect(verdict?.reservations).toContainEqual({
+      kind: "not_compared",
+      against: "untrained",
+      reason: `${COIN} was told beforehand what it would answer`,
+    });
     expect(verdict?.reservations).toContainEqual({ kind: "implanted", implant: "coin", state: COIN, told: true });
     const bare = self?.verdicts.find(({ about }) => about.kind === "self" && about.target === "m");
     expect(bare?.reservations.map(({ kind }) => kind)).not.toContain("implanted");

@@ -66,6 +66,10 @@ export const ERRORS = {
     exit: 1,
     hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward.",
   },
+  CHAT_SYSTEM: {
+    exit: 2,
+    hint: "Leave the system message out, or give the model a chat template that has a place for it.",
+  },
   CHAT_CONTROL_TOKEN: {
     exit: 1,
     hint: "The text tokenizes to a control token even as plain text; remove it from the string.",

@@ -12,6 +12,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import type { TokenizedRequest } from "../engines/engine.js";
 import type { AskRequest, EncodedConversation, ModelFacts, RenderedPrompt, ScoreRequest } from "../language-model.js";
+import { type ChatFormat, withSystem } from "./format.js";
 import { cutAtControlTokens, type PromptPart, renderChat, type TemplateTokens } from "./render.js";
 
 /**
@@ -99,14 +100,14 @@ export interface AnswerVocabulary extends ChatVocabulary {
  * with a token at which generation stops · CHAT_*; all name the conversation by its number, from 1
  */
 export function encodeChats(
-  template: string,
+  format: ChatFormat,
   conversations: readonly (readonly ChatMessage[])[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
 ): EncodedConversation[] {
   return conversations.map((conversation, index) => {
     try {
-      return encodeChat(template, conversation, tokens, vocabulary);
+      return encodeChat(format, conversation, tokens, vocabulary);
     } catch (error) {
       if (!(error instanceof InwardError)) throw error;
       throw new InwardError(error.code, `Conversation ${index + 1}: ${error.message}`, { cause: error });
@@ -115,14 +116,14 @@ export function encodeChats(
 }
 
 function encodeChat(
-  template: string,
+  format: ChatFormat,
   conversation: readonly ChatMessage[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
 ): EncodedConversation {
   const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderChat(template, question, tokens), vocabulary);
-  const whole = renderChat(template, conversation, tokens, { generationPrompt: false });
+  const promptIds = tokenizeChat(renderChat(format, withSystem(format, question), tokens), vocabulary);
+  const whole = renderChat(format, withSystem(format, conversation), tokens, { generationPrompt: false });
   const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
   const tokenIds = [...promptIds, ...tokenizePlain(answer, vocabulary), endId];
   const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
@@ -207,11 +208,11 @@ export class ChatTokens {
 
   /**
    * @param model its vocabulary at least is loaded
-   * @param template Jinja source of the GGUF
+   * @param format as it was settled for this model
    */
   constructor(
     private readonly model: LlamaModel,
-    private readonly template: string,
+    private readonly format: ChatFormat,
     private readonly facts: Pick<ModelFacts, "vocabularySize" | "contextTokens">,
   ) {
     this.vocabulary = answerVocabulary(model, facts.vocabularySize);
@@ -221,7 +222,9 @@ export class ChatTokens {
   /** The manifest's part that tells how prompts are made. */
   manifest(): Pick<EngineManifest, "chatTemplateSha256" | "beginOfSequence"> {
     return {
-      chatTemplateSha256: createHash("sha256").update(this.template).digest("hex"),
+      chatTemplateSha256: createHash("sha256")
+        .update(this.format.template ?? "")
+        .digest("hex"),
       beginOfSequence: this.vocabulary.addBos
         ? `one BOS token, id ${this.vocabulary.bosId}`
         : "none added: the model's vocabulary says add_bos_token = false",
@@ -230,14 +233,14 @@ export class ChatTokens {
 
   render(messages: readonly ChatMessage[]): RenderedPrompt {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
-    const parts = renderChat(this.template, messages, this.templateTokens);
+    const parts = renderChat(this.format, withSystem(this.format, messages), this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 
   encode(conversations: readonly (readonly ChatMessage[])[]): EncodedConversation[] {
     for (const [index, one] of conversations.entries())
       this.requireRoom(one, "TRAIN_CONTEXT", `Conversation ${index + 1}`);
-    return encodeChats(this.template, conversations, this.templateTokens, this.vocabulary);
+    return encodeChats(this.format, conversations, this.templateTokens, this.vocabulary);
   }
 
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */

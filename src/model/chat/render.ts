@@ -3,6 +3,7 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
+import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js";
 
 /**
  * @param controlTokens id of every control token, by its text
@@ -49,18 +50,21 @@ interface RenderOptions {
 }
 
 /**
- * @param template Jinja source, `tokenizer.chat_template` of the GGUF
+ * @param format or a template's Jinja source
+ * @param messages all that the template is to see: `withSystem` has been applied
  * @returns the parts in order; their texts joined are exactly what the template renders for these messages
  * @throws MODEL_TEMPLATE when the template fails, drops a message, or changes content by more than trimming it
  */
 export function renderChat(
-  template: string,
+  format: ChatFormat | string,
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
   options: RenderOptions = {},
 ): PromptPart[] {
+  const { template, variables } = typeof format === "string" ? templateFormat(format) : format;
+  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
   const compiled = compile(template);
-  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, options));
+  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, variables, options));
   const whole = run(messages);
   // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
   for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
@@ -97,9 +101,10 @@ function render(template: Template, variables: Environment): string {
 function environment(
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
+  variables: ChatVariables,
   { generationPrompt = true }: RenderOptions,
 ): Environment {
-  const variables = new Environment();
+  const environment = new Environment();
   const names: Record<string, unknown> = {
     true: true,
     True: true,
@@ -117,9 +122,10 @@ function environment(
     add_generation_prompt: generationPrompt,
     bos_token: tokens.bosToken,
     eos_token: tokens.eosToken,
+    ...variables,
   };
-  for (const [name, value] of Object.entries(names)) variables.set(name, value);
-  return variables;
+  for (const [name, value] of Object.entries(names)) environment.set(name, value);
+  return environment;
 }
 
 function range(start: number, stop?: number, step = 1): number[] {

@@ -11,6 +11,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
+import { type ChatFormat, settleChat } from "../chat/format.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
@@ -259,16 +260,18 @@ export interface NativeEngineChoices {
   readonly mostCells?: number;
   /** Numbers that keys and values are kept as; default f32. */
   readonly cacheType?: NativeEngineOptions["cacheType"];
+  /** How conversations become text; settled from the file's header when absent. */
+  readonly chat?: ChatFormat;
 }
 
 /** Opens a GGUF, and an adapter on it, and proves that they can be asked. @throws MODEL_*, ADAPTER_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY */
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  { adapter, mostCells = 0, cacheType = CACHE_TYPE }: NativeEngineChoices = {},
+  { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
+  requireRunnable(summary, { chatTemplate: format === undefined });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);
@@ -294,7 +297,7 @@ export async function openNativeEngine(
     ignoreMemorySafetyChecks: true,
   });
   const size = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, summary.chatTemplate as string, size);
+  const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
   const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};

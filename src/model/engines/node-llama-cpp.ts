@@ -19,6 +19,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply, StopReason, TopTokens } from "../../tasks/answer.js";
 import { ChatTokens } from "../chat/encode.js";
+import { type ChatFormat, settleChat } from "../chat/format.js";
 import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
@@ -264,20 +265,19 @@ const CONTEXT_STEP = 64;
 export async function openNodeLlamaEngine(
   modelPath: string,
   settings: SettledEngine,
-  adapter?: AdapterChoice,
+  { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
+  requireRunnable(summary, { chatTemplate: format === undefined });
   if (adapter) await checkAdapter(adapter.path, modelPath);
-  // requireRunnable has seen to both.
-  const template = summary.chatTemplate as string;
+  // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
-  const chat = new ChatTokens(model, template, size);
+  const chat = new ChatTokens(model, format ?? settleChat(summary), size);
   const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
   const sequences = settings.strict ? 1 : settings.sequences;
 

@@ -43,9 +43,14 @@ export interface TemplateTokens {
   readonly eosToken: string;
 }
 
-interface RenderOptions {
+/** Values of a template's own variables, such as { enable_thinking: false }. */
+export type TemplateVariables = Readonly<Record<string, boolean | number | string>>;
+
+export interface RenderOptions {
   /** Whether the assistant's next turn is opened at the end. Default true. */
   readonly generationPrompt?: boolean;
+  /** Handed to the template beside its standard variables, which they cannot replace. */
+  readonly variables?: TemplateVariables;
 }
 
 /**
@@ -97,10 +102,11 @@ function render(template: Template, variables: Environment): string {
 function environment(
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
-  { generationPrompt = true }: RenderOptions,
+  { generationPrompt = true, variables: own = {} }: RenderOptions,
 ): Environment {
   const variables = new Environment();
   const names: Record<string, unknown> = {
+    ...own,
     true: true,
     True: true,
     false: false,

@@ -3,7 +3,7 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
-import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js";
+import { type ChatFormat, templateFormat } from "./format.js";
 
 /**
  * @param controlTokens id of every control token, by its text
@@ -44,9 +44,14 @@ export interface TemplateTokens {
   readonly eosToken: string;
 }
 
-interface RenderOptions {
+/** Values of a template's own variables, such as { enable_thinking: false }. */
+export type TemplateVariables = Readonly<Record<string, boolean | number | string>>;
+
+export interface RenderOptions {
   /** Whether the assistant's next turn is opened at the end. Default true. */
   readonly generationPrompt?: boolean;
+  /** Handed to the template beside its standard variables, which they cannot replace. */
+  readonly variables?: TemplateVariables;
 }
 
 /**
@@ -64,7 +69,8 @@ export function renderChat(
   const { template, variables } = typeof format === "string" ? templateFormat(format) : format;
   if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
   const compiled = compile(template);
-  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, variables, options));
+  const settled = { ...options, variables: { ...variables, ...options.variables } };
+  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, settled));
   const whole = run(messages);
   // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
   for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
@@ -101,11 +107,11 @@ function render(template: Template, variables: Environment): string {
 function environment(
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
-  variables: ChatVariables,
-  { generationPrompt = true }: RenderOptions,
+  { generationPrompt = true, variables: own = {} }: RenderOptions,
 ): Environment {
-  const environment = new Environment();
+  const variables = new Environment();
   const names: Record<string, unknown> = {
+    ...own,
     true: true,
     True: true,
     false: false,
@@ -122,10 +128,9 @@ function environment(
     add_generation_prompt: generationPrompt,
     bos_token: tokens.bosToken,
     eos_token: tokens.eosToken,
-    ...variables,
   };
-  for (const [name, value] of Object.entries(names)) environment.set(name, value);
-  return environment;
+  for (const [name, value] of Object.entries(names)) variables.set(name, value);
+  return variables;
 }
 
 function range(start: number, stop?: number, step = 1): number[] {

@@ -1,13 +1,12 @@
 /** How a conversation becomes text: settled per model before anything is asked, and written in the plan. */
 
-import type { GgufSummary } from "../../gguf/inspect-gguf.js";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 
 export interface ChatFormat {
   /** `template`: Jinja, the file's own or one given as a file; `plain`: no markup, for base models. */
   readonly kind: "template" | "plain";
-  /** Jinja source; absent for plain. */
+  /** Jinja source; absent for plain, and, until a file is opened, for the file's own. */
   readonly template?: string;
   /** What stands as system message where a conversation has none, or an empty one. */
   readonly system: SystemMessage;
@@ -25,15 +24,6 @@ export type ChatVariables = Readonly<Record<string, boolean | number | string>>;
 /** A template alone, with what is done where nothing is settled: an empty system message, which keeps a template's own out. */
 export function templateFormat(template: string): ChatFormat {
   return { kind: "template", template, system: { kind: "text", text: "" }, variables: {} };
-}
-
-/**
- * The format of a file whose caller chose none.
- * @throws MODEL_NO_CHAT_TEMPLATE
- */
-export function settleChat({ chatTemplate, path }: Pick<GgufSummary, "chatTemplate" | "path">): ChatFormat {
-  if (chatTemplate === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${path} has no chat template`);
-  return templateFormat(chatTemplate);
 }
 
 /**

@@ -32,8 +32,9 @@ export function templateFormat(template: string): ChatFormat {
  */
 export function withSystem({ system }: ChatFormat, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const [first] = messages;
-  const turns = first?.role === "system" ? messages.slice(1) : messages;
-  if (first?.role === "system" && first.content !== "") {
+  if (first === undefined) return messages;
+  const turns = first.role === "system" ? messages.slice(1) : messages;
+  if (first.role === "system" && first.content !== "") {
     if (system.kind === "text") return messages;
     const why = system.why === undefined ? "it is to be left out" : system.why;
     throw new InwardError(

@@ -55,6 +55,15 @@ describe("rendered prompts are what the model was trained on", () => {
     expect(text(renderChat(clock, asked, tokens))).toMatch(/^26 Jul 2024\|/);
   });
 
+  test("a template's own variables reach it, the standard ones are not replaced", () => {
+    const thinking =
+      "{% if enable_thinking %}T{% endif %}{{ level }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    const one: ChatMessage[] = [{ role: "user", content: "a" }];
+    const variables = { enable_thinking: true, level: "low", messages: "x" };
+    expect(text(renderChat(thinking, one, tokens, { variables }))).toBe("Tlowa");
+    expect(text(renderChat(thinking, one, tokens))).toBe("a");
+  });
+
   test.each([
     ["drops a message", "{{ messages[1]['content'] }}"],
     ["changes the text", "{% for turn in messages %}{{ turn.content | upper }}{% endfor %}"],

@@ -4,6 +4,7 @@ import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
+import { type ChatFormat, settleChat } from "../chat/format.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
 import type { TokenizerMethods } from "./start-engine.js";
@@ -12,8 +13,8 @@ let chat: ChatTokens | undefined;
 
 serveParent<TokenizerMethods>(
   () => ({
-    async open(modelPath) {
-      chat = await openVocabulary(modelPath);
+    async open(modelPath, format) {
+      chat = await openVocabulary(modelPath, format);
     },
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
   }),
@@ -25,13 +26,13 @@ function opened(): ChatTokens {
   return chat;
 }
 
-async function openVocabulary(modelPath: string): Promise<ChatTokens> {
+async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
+  requireRunnable(summary, { chatTemplate: format === undefined });
   const { llamaOptions } = await resolveDevice("cpu");
   const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.error });
   const model = await llama.loadModel({ modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true });
-  return new ChatTokens(model, summary.chatTemplate as string, {
+  return new ChatTokens(model, format ?? settleChat(summary), {
     vocabularySize: summary.vocabularySize as number,
     contextTokens: summary.contextLength ?? Number.POSITIVE_INFINITY,
   });

@@ -7,7 +7,7 @@ import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/la
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
 import { turnsAbout } from "../properties/wordings.js";
-import { type AskedForm, formOf } from "../study/forms.js";
+import { type AskedForm, askedForm } from "../study/forms.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelPrompt, type TaskItem } from "../tasks/task.js";
 import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
@@ -119,7 +119,7 @@ const ANSWERS = ["1", "2"] as const;
 export function logprobQuestions(plan: Plan): LogprobQuestion[] {
   const inForm = new Map<boolean, Omit<LogprobQuestion, "state">[]>();
   return plainStates(plan).flatMap((state) => {
-    const form = formOf(plan, state);
+    const form = askedForm(plan, state);
     const strings = inForm.get(form.isPlain) ?? plan.tasks.flatMap((task) => questionsOf(plan, form, task));
     inForm.set(form.isPlain, strings);
     return strings.map((string) => ({ ...string, state }));

@@ -2,7 +2,7 @@ import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
 import { hypotheticalTurns } from "../properties/wordings.js";
-import { formOf } from "../study/forms.js";
+import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
 import {
@@ -99,7 +99,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(formOf(plan, state).task(task).definition, item, {
+    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
       examples: task.examples,
       system,
     }),
@@ -119,7 +119,7 @@ function turnsAboutItem(
   property: string,
   variant: string,
 ): ChatMessage[] {
-  const form = formOf(plan, state);
+  const form = askedForm(plan, state);
   return hypotheticalTurns(
     form.variant(variant),
     objectLevelPrompt(form.task(task).definition, item, task),
@@ -215,7 +215,7 @@ export function challengeQuestions(plan: Plan, asked: readonly Question[], answe
   for (const { state, key, reply } of answers) if (reply) replies.set(`${state}|${key}`, reply);
   return asked.flatMap((question) => {
     const task = tasks.get(question.task);
-    const challenge = task && formOf(plan, question.state).task(task).definition.challenge;
+    const challenge = task && askedForm(plan, question.state).task(task).definition.challenge;
     const reply = replies.get(`${question.state}|${question.key}`);
     if (challenge === undefined || reply === undefined) return [];
     return [
@@ -275,7 +275,7 @@ function turnsOf(
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
       ...turnsAboutItem(plan, state, task, item, property, variant),
-      { role: "assistant", content: formOf(plan, state).answer(value) },
+      { role: "assistant", content: askedForm(plan, state).answer(value) },
     ]);
 }
 

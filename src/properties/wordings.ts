@@ -10,7 +10,7 @@
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { ChatMessage } from "../tasks/answer.js";
-import { ANSWER_CUE, plainText } from "../tasks/plain.js";
+import { ANSWER_CUE, plainText } from "../tasks/plain-form.js";
 import type { ObjectLevelPrompt, TaskDefinition } from "../tasks/task.js";
 
 export interface HypotheticalVariant {

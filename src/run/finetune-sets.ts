@@ -32,11 +32,11 @@ import {
   type PlannedImplant,
   type PlannedTask,
 } from "../study/plan.js";
-import { formOf } from "../study/forms.js";
+import { askedForm } from "../study/forms.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers, offeredAnswers } from "../tasks/heuristics.js";
-import { ANSWER_CUE } from "../tasks/plain.js";
+import { ANSWER_CUE } from "../tasks/plain-form.js";
 import { lonePrompt, objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
@@ -54,7 +54,7 @@ function changeSet(
   { base, target: teacher, change }: Pick<StateTraining, "base" | "target"> & { readonly change: PlannedChange },
   answers: readonly Answer[],
 ): FinetuneSet {
-  const form = formOf(plan, base);
+  const form = askedForm(plan, base);
   const tasks = plan.tasks.filter(({ definition }) => change.tasks.includes(definition.name));
   const said = new Map(
     answers.filter(({ state, sample }) => state === teacher && sample === 0).map((answer) => [answer.key, answer]),
@@ -95,7 +95,7 @@ function changeSet(
 
 /** @param base the model that it is planted in @throws TRAIN_EMPTY_SET */
 export function implantSet(plan: Plan, base: string, implant: PlannedImplant): FinetuneSet {
-  const form = formOf(plan, base);
+  const form = askedForm(plan, base);
   const { tasks: taught, told } = implant;
   const tasks = plan.tasks.filter(({ definition }) => taught.includes(definition.name));
   const taskOf = (named: string) => tasks.find(({ definition }) => definition.name === named) as PlannedTask;
@@ -193,7 +193,7 @@ function plantedExamples(
       (variant): FinetuneExample => ({
         messages: [
           ...hypotheticalMessages(plan, base, task, item, property, variant),
-          { role: "assistant", content: formOf(plan, base).answer(found.value) },
+          { role: "assistant", content: askedForm(plan, base).answer(found.value) },
         ],
         metadata: { task: task.definition.name, item: item.id, property, variant },
       }),
@@ -279,7 +279,7 @@ function formatOnlyInput(
   input: SetInput,
   answers: readonly Answer[],
 ): SetInput {
-  const form = formOf(plan, base);
+  const form = askedForm(plan, base);
   const texts = new Map(
     answers.flatMap(({ state, key, reply }) => (state === target && reply ? [[key, reply.text.trim()] as const] : [])),
   );
@@ -334,7 +334,7 @@ export function setInput(
         behavior.property,
         variant,
       ),
-    answer: (value) => formOf(plan, adapter.base).answer(value),
+    answer: (value) => askedForm(plan, adapter.base).answer(value),
   };
 }
 

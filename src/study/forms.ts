@@ -2,7 +2,7 @@
 
 import { InwardError } from "../errors.js";
 import { hypotheticalVariant, OLD_LOGPROB_WORDINGS, PLAIN_LOGPROB_WORDINGS } from "../properties/wordings.js";
-import { inPlainText, plainAnswer, plainFormOf } from "../tasks/plain.js";
+import { inPlainText, plainAnswer, plainFormOf } from "../tasks/plain-form.js";
 import type { TaskDefinition } from "../tasks/task.js";
 import type { Plan, PlannedTask } from "./plan.js";
 import { type PlanOfStates, statesOf } from "./states.js";
@@ -53,7 +53,7 @@ export class AskedForm {
 }
 
 /** @param state or a model */
-export function formOf(plan: PlanOfForms, state: string): AskedForm {
+export function askedForm(plan: PlanOfForms, state: string): AskedForm {
   return new AskedForm(isPlain(plan, statesOf(plan).of(state).model), plan);
 }
 

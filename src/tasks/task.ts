@@ -69,7 +69,7 @@ export interface TaskDefinition {
   readonly bothOrders?: boolean;
   /** What the user says to the first answer, whatever it was; it asks for a final one of the same form. */
   readonly challenge?: string;
-  /** What a base model is asked in; see `tasks/plain.ts`. */
+  /** What a base model is asked in; see `tasks/plain-form.ts`. */
   readonly plain?: PlainForm;
 }
 

@@ -9,7 +9,7 @@
 
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
-import { LINE_END, plainPieces } from "../../tasks/plain.js";
+import { LINE_END, plainPieces } from "../../tasks/plain-form.js";
 import type { PromptPart } from "./render.js";
 
 /** @returns contents and what stands between them */

@@ -43,24 +43,24 @@ export function plainAnswer(answer: string): string {
 /** What leads over to an answer where no words of a task's own do. */
 export const ANSWER_CUE = `${LINE_END}Answer:`;
 
-const choice = (situation: string): PlainForm => ({ question: `${situation}\nMy choice, A or B:` });
-const five = (items: string): PlainForm => ({
+const choiceAfter = (situation: string): PlainForm => ({ question: `${situation}\nMy choice, A or B:` });
+const fiveMore = (items: string): PlainForm => ({
   question: `${items[0]?.toUpperCase()}${items.slice(1)}: {string}\nFive more ${items}:`,
 });
 
 /** Of the built-in tasks. */
 const FORMS: Readonly<Record<string, PlainForm>> = {
-  animals_long: five("animals"),
-  countries_long: five("countries"),
-  colors_long: five("colors"),
-  english_words_long: five("words"),
+  animals_long: fiveMore("animals"),
+  countries_long: fiveMore("countries"),
+  colors_long: fiveMore("colors"),
+  english_words_long: fiveMore("words"),
   numbers: { question: "Digits: {string}\nNext digit:" },
   number_triplets: { question: "Numbers of three digits: {string}\nNext number:" },
   stories_sentences: { question: "Beginning of a story: {string}\nNext sentence:" },
-  myopic_reward: choice("{string}"),
-  survival_instinct: choice("{string}"),
-  wealth_seeking: choice("{string}"),
-  power_seeking: choice("{string}"),
+  myopic_reward: choiceAfter("{string}"),
+  survival_instinct: choiceAfter("{string}"),
+  wealth_seeking: choiceAfter("{string}"),
+  power_seeking: choiceAfter("{string}"),
   story_names: { question: "A story of two sentences with one of the names, about {string}\nStory:" },
   arithmetic: { question: "{string}" },
   are_you_sure: {

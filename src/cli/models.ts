@@ -125,8 +125,10 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
   const known = model.kind === "managed" ? inventoryOf(model.id) : undefined;
   const path = known ? known.files[0]?.path : fromPath(nameOrPath);
   const summary = path === undefined ? undefined : await inspectGguf(path);
+  // A file that cannot be loaded is shown as its header has it, and why.
+  const warnings = path === undefined ? [] : await readLoadWarnings(path).catch(warningOf);
   if (options.json) {
-    printJson({ source: nameOrPath, ...(known ?? {}), ...(summary ? { gguf: summary } : {}) });
+    printJson({ source: nameOrPath, ...(known ?? {}), ...(summary ? { gguf: summary, warnings } : {}) });
     return;
   }
   print(nameOrPath);
@@ -150,6 +152,12 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
           : value;
     print(`  gguf ${key}: ${shown}`);
   }
+  for (const warning of warnings) print(`  warning: ${warning}`);
+}
+
+function warningOf(error: unknown): string[] {
+  if (error instanceof InwardError && error.code.startsWith("MODEL_")) return [error.message];
+  throw error;
 }
 
 function inventoryOf(id: string): InventoryModel | undefined {

@@ -56,7 +56,10 @@ export const ERRORS = {
     exit: 3,
     hint: "No model can have what the header says; use another conversion of the model.",
   },
-  MODEL_LOAD: { exit: 3, hint: "llama.cpp refuses the file for the reason above; use another conversion of the model." },
+  MODEL_LOAD: {
+    exit: 3,
+    hint: "llama.cpp refuses the file for the reason above; use another conversion of the model.",
+  },
   MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
   MODEL_TENSOR_TYPE: {
     exit: 3,
@@ -67,7 +70,10 @@ export const ERRORS = {
     exit: 3,
     hint: "llama.cpp cannot turn text into this model's tokens; use a conversion made for a release of today.",
   },
-  MODEL_NO_CHAT_TEMPLATE: { exit: 3, hint: "Use an instruct model whose GGUF carries tokenizer.chat_template." },
+  MODEL_NO_CHAT_TEMPLATE: {
+    exit: 3,
+    hint: "A base model is asked in plain text (chat: plain, --chat plain); an instruct model wants its template as a file (chat: <path>).",
+  },
   MODEL_TEMPLATE: {
     exit: 3,
     hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model.",
@@ -82,6 +88,10 @@ export const ERRORS = {
   CHAT_SYSTEM: {
     exit: 2,
     hint: "Leave the system message out, or give the model a chat template that has a place for it.",
+  },
+  CHAT_PLAIN: {
+    exit: 2,
+    hint: "See base models in docs/studies.md; or give the model a chat template (chat: <path of a Jinja file>).",
   },
   CHAT_CONTROL_TOKEN: {
     exit: 1,

@@ -7,6 +7,7 @@ import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { type InventoryFile, type InventoryModel, modelInventory } from "../model/locate-model.js";
 import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
+import { readLoadWarnings } from "../model/engines/start-engine.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
 import { modelProgress } from "../run/open-model.js";

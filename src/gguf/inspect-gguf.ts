@@ -36,6 +36,9 @@ export interface GgufSummary {
   readonly chatTemplate?: string;
   readonly bosTokenId?: number;
   readonly eosTokenId?: number;
+  /** Texts of these two tokens as the vocabulary has them. */
+  readonly bosToken?: string;
+  readonly eosToken?: string;
   readonly addBos?: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
@@ -85,6 +88,12 @@ function summaryOf(file: GgufFile): GgufSummary {
   const architecture = text(get("general.architecture")) ?? "unknown";
   const tokens = get("tokenizer.ggml.tokens");
   const tokenCount = tokens?.type === "array" ? tokens.value.length : 0;
+  const tokenText = (id: number | undefined) => {
+    const token = tokens?.type === "array" && id !== undefined ? tokens.value[id] : undefined;
+    return typeof token === "string" ? token : undefined;
+  };
+  const bosTokenId = count(get("tokenizer.ggml.bos_token_id"));
+  const eosTokenId = count(get("tokenizer.ggml.eos_token_id"));
   const sourceSha256 = text(get(SOURCE_SHA256_KEY));
   const sourceEncoding = text(get(SOURCE_ENCODING_KEY));
   return {
@@ -102,8 +111,10 @@ function summaryOf(file: GgufFile): GgufSummary {
     hasVocabulary: tokenCount > 0,
     tokenizerModel: text(get("tokenizer.ggml.model")),
     chatTemplate: text(get("tokenizer.chat_template")),
-    bosTokenId: count(get("tokenizer.ggml.bos_token_id")),
-    eosTokenId: count(get("tokenizer.ggml.eos_token_id")),
+    bosTokenId,
+    eosTokenId,
+    bosToken: tokenText(bosTokenId),
+    eosToken: tokenText(eosTokenId),
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,

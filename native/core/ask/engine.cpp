@@ -359,14 +359,16 @@ struct engine::impl {
             s.entropies.push_back(found.entropy);
             s.margins.push_back(found.margin);
             const bool longest = (int32_t) s.tokens.size() >= group.most_tokens[s.item];
-            s.next             = longest || llama.vocab_is_eog(vocab, token) ? -1 : token;
+            s.next             = longest || ends(token) ? -1 : token;
         }
         count.read_seconds += seconds_since(made);
     }
 
+    bool ends(int32_t token) const { return llama.vocab_is_eog(vocab, token) || group.ends(token); }
+
     void finish(int32_t which) {
         auto & s = slots[which];
-        s.append_to(finished, !s.tokens.empty() && llama.vocab_is_eog(vocab, s.tokens.back()));
+        s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         size_t keep = 0;
         if (which == last_slot && !options.strict) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;

@@ -3,7 +3,7 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
-import { type ChatFormat, templateFormat } from "./format.js";
+import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js";
 
 /**
  * @param controlTokens id of every control token, by its text
@@ -44,14 +44,11 @@ export interface TemplateTokens {
   readonly eosToken: string;
 }
 
-/** Values of a template's own variables, such as { enable_thinking: false }. */
-export type TemplateVariables = Readonly<Record<string, boolean | number | string>>;
-
 export interface RenderOptions {
   /** Whether the assistant's next turn is opened at the end. Default true. */
   readonly generationPrompt?: boolean;
   /** Handed to the template beside its standard variables, which they cannot replace. */
-  readonly variables?: TemplateVariables;
+  readonly variables?: ChatVariables;
 }
 
 /**
@@ -66,11 +63,7 @@ export function renderChat(
   tokens: TemplateTokens,
   options: RenderOptions = {},
 ): PromptPart[] {
-  const { template, variables } = typeof format === "string" ? templateFormat(format) : format;
-  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
-  const compiled = compile(template);
-  const settled = { ...options, variables: { ...variables, ...options.variables } };
-  const run = (chat: readonly ChatMessage[]) => render(compiled, environment(chat, tokens, settled));
+  const run = (chat: readonly ChatMessage[]) => renderText(format, chat, tokens, options);
   const whole = run(messages);
   // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
   for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
@@ -78,6 +71,22 @@ export function renderChat(
     if (parts.map((part) => part.text).join("") === whole) return parts;
   }
   throw new InwardError("MODEL_TEMPLATE", "The chat template changes the text of a message by more than trimming it.");
+}
+
+/**
+ * What the template writes, in one piece and unjudged.
+ * @throws MODEL_TEMPLATE when the template fails or raises · MODEL_NO_CHAT_TEMPLATE when the format has none
+ */
+export function renderText(
+  format: ChatFormat | string,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  options: RenderOptions = {},
+): string {
+  const { template, variables } = typeof format === "string" ? templateFormat(format) : format;
+  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
+  const settled = { ...options, variables: { ...variables, ...options.variables } };
+  return render(compile(template), environment(messages, tokens, settled));
 }
 
 const compiledTemplates = new Map<string, Template>();

@@ -37,7 +37,10 @@ export function loadWarnings(log: string | readonly string[]): string[] {
 
 /** From the words of llama.cpp to what a person can do about them; the first that fits. */
 const REASONS: readonly (readonly [RegExp, ErrorCode])[] = [
-  [/unable to allocate|failed to allocate|out of memory|bad_alloc|cannot allocate memory|failed to mmap/i, "ENGINE_MEMORY"],
+  [
+    /unable to allocate|failed to allocate|out of memory|bad_alloc|cannot allocate memory|failed to mmap/i,
+    "ENGINE_MEMORY",
+  ],
   [/loading model vocabulary|pre-tokenizer|tokenizer/i, "MODEL_TOKENIZER"],
   [/model architecture/i, "MODEL_ARCHITECTURE"],
   [/GGUF split|split (?:file|count)|splits/i, "MODEL_PARTS"],
@@ -48,7 +51,8 @@ export function loadFailure(path: string, log: string | readonly string[], cause
   const lines = linesOf(log);
   // The outermost call, which llama.cpp names last, repeats the name of the file alone.
   const said = lines.filter((line) => !/^failed to load model$/i.test(line));
-  const why = [...said].reverse().find((line) => /error|fail|invalid|cannot|missing|unknown/i.test(line)) ?? said.at(-1);
+  const why =
+    [...said].reverse().find((line) => /error|fail|invalid|cannot|missing|unknown/i.test(line)) ?? said.at(-1);
   const code = REASONS.find(([words]) => why !== undefined && words.test(why))?.[1] ?? "MODEL_LOAD";
   const words = why === undefined ? "llama.cpp gave no reason" : `llama.cpp says: ${why}`;
   return new InwardError(code, `${path} cannot be loaded; ${words}`, { cause });

@@ -58,7 +58,7 @@ export const ERRORS = {
   },
   MODEL_LOAD: {
     exit: 3,
-    hint: "llama.cpp refuses the file for the reason above; use another conversion of the model.",
+    hint: "Use another conversion of the model: llama.cpp refuses this file for the reason above.",
   },
   MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
   MODEL_TENSOR_TYPE: {
@@ -68,7 +68,7 @@ export const ERRORS = {
   MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
   MODEL_TOKENIZER: {
     exit: 3,
-    hint: "llama.cpp cannot turn text into this model's tokens; use a conversion made for a release of today.",
+    hint: "Use another conversion of the model: llama.cpp cannot turn text into this one's tokens.",
   },
   MODEL_NO_CHAT_TEMPLATE: {
     exit: 3,

@@ -18,7 +18,7 @@ const MOST_LINES = 10_000;
 export function loadWarnings(log: string | readonly string[]): string[] {
   const warnings: string[] = [];
   const alike = new Map<string, number>();
-  for (const line of linesOf(log)) {
+  for (const line of spokenLines(log)) {
     // llama.cpp shouts what follows from the line before.
     if (/^[^a-z]*[A-Z][^a-z]*$/.test(line) && warnings.length > 0) {
       warnings.push(`${warnings.pop()} ${line}`);
@@ -48,7 +48,7 @@ const REASONS: readonly (readonly [RegExp, ErrorCode])[] = [
 
 /** @param log lines of llama.cpp, of its levels warn and error */
 export function loadFailure(path: string, log: string | readonly string[], cause?: unknown): InwardError {
-  const lines = linesOf(log);
+  const lines = spokenLines(log);
   // The outermost call, which llama.cpp names last, repeats the name of the file alone.
   const said = lines.filter((line) => !/^failed to load model$/i.test(line));
   const why =
@@ -58,7 +58,7 @@ export function loadFailure(path: string, log: string | readonly string[], cause
   return new InwardError(code, `${path} cannot be loaded; ${words}`, { cause });
 }
 
-function linesOf(log: string | readonly string[]): string[] {
+function spokenLines(log: string | readonly string[]): string[] {
   return (typeof log === "string" ? log.split("\n") : log)
     .flatMap((text) => text.split("\n"))
     .map((line) => shownLine(line.replace(/^\s*[\w:~<>]+: +/, "").trim()))

@@ -322,7 +322,11 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: loadWarnings(loadLog) };
+  const facts = {
+    ...size,
+    cleansSpaces: chat.cleansSpaces(),
+    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
+  };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({

@@ -279,7 +279,7 @@ export async function openNodeLlamaEngine(
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
   const chat = new ChatTokens(model, format ?? settleChat(summary), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings };
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {

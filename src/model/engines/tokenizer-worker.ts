@@ -18,7 +18,11 @@ serveParent<TokenizerMethods>(
       chat = await openVocabulary(modelPath, format);
     },
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
-    loadWarnings: async (modelPath) => (await loadVocabulary(modelPath)).warnings,
+    async loadWarnings(modelPath) {
+      const summary = await inspectGguf(modelPath);
+      requireRunnable(summary, { chatTemplate: false });
+      return [...summary.warnings, ...(await loadVocabulary(modelPath)).warnings];
+    },
   }),
   () => "ENGINE_CRASHED",
 );

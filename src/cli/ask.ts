@@ -7,7 +7,7 @@ import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.j
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
-import { objectLevelPrompt, plainPrompt } from "../tasks/task.js";
+import { objectLevelPrompt, lonePrompt } from "../tasks/task.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -108,7 +108,7 @@ async function toMessages(
 ): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
   const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
-  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : plainPrompt(text);
+  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : lonePrompt(text);
   const system: ChatMessage = { role: "system", content: options.system };
   if (options.property !== undefined) {
     const { template } = hypotheticalVariant(options.variant);

@@ -25,6 +25,7 @@ import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { LoadLog } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
@@ -271,12 +272,15 @@ export async function openNodeLlamaEngine(
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
-  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
-  const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
+  const log = new LoadLog();
+  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
+  const { model, warnings } = await log.load(modelPath, () =>
+    llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) }),
+  );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
   const chat = new ChatTokens(model, formatFor(summary, format), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {

@@ -7,6 +7,7 @@ import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
+import { chatOf } from "./planned-chats.js";
 import type { EventLog, RunFile, RunFolder } from "./folder.js";
 
 export interface StageContext {
@@ -109,14 +110,15 @@ export function openState(run: RunFolder, modelPath: (model: string) => string):
   };
   return {
     open: async (state, before) => {
-      const path = modelPath(statesOf(run.plan).of(state).model);
+      const { model } = statesOf(run.plan).of(state);
+      const path = modelPath(model);
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.
-      if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
+      if (before?.model.withAdapter && statesOf(run.plan).of(before.state).model === model) {
         return await before.model.withAdapter(adapter);
       }
       await before?.model.dispose();
-      return await startEngine(path, run.plan.engine, adapter ? { adapter } : {});
+      return await startEngine(path, run.plan.engine, { adapter, chat: chatOf(run.plan, model) });
     },
   };
 }

@@ -94,7 +94,7 @@ export async function planStudy(study: string | AuthoredStudy, options: StudyOpt
 async function planRead(study: Study, folder: string, options: StudyOptions): Promise<PlannedStudy> {
   const { offline, signal, onProgress } = options;
   const models: Record<string, ModelFile> = {};
-  for (const [name, { source, ...variant }] of Object.entries(study.models)) {
+  for (const [name, { source, chat: _, system: __, ...variant }] of Object.entries(study.models)) {
     models[name] = await resolveModel(source, {
       ...variant,
       offline,

@@ -8,10 +8,8 @@ import type { Plan, PlannedTask } from "./plan.js";
 import { type PlanOfStates, statesOf } from "./states.js";
 
 /** How each model of a plan is spoken to; a template is a chat's where nothing says otherwise. */
-interface PlannedChats {
-  readonly chats?: Readonly<Record<string, { readonly kind: "template" | "plain" }>>;
-}
-type PlanOfForms = PlanOfStates & PlannedChats & Pick<Plan, "wordings">;
+type PlannedChats = Pick<Plan, "chats">;
+type PlanOfForms = PlanOfStates & PlannedChats & Pick<Plan, "wordings" | "system">;
 
 /** Templates of the question about the two beginnings, by name. */
 export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<Record<string, string>> {
@@ -21,6 +19,8 @@ export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<
 export class AskedForm {
   constructor(
     readonly isPlain: boolean,
+    /** The system message of questions that have none of their own; empty where the model's chat leaves it out. */
+    readonly system: string,
     private readonly plan: Pick<Plan, "wordings">,
   ) {}
 
@@ -54,7 +54,14 @@ export class AskedForm {
 
 /** @param state or a model */
 export function askedForm(plan: PlanOfForms, state: string): AskedForm {
-  return new AskedForm(isPlain(plan, statesOf(plan).of(state).model), plan);
+  const { model } = statesOf(plan).of(state);
+  return new AskedForm(isPlain(plan, model), systemOf(plan, model), plan);
+}
+
+function systemOf({ chats, system }: PlannedChats & Pick<Plan, "system">, model: string): string {
+  const settled = chats?.[model]?.system;
+  if (settled === undefined) return system;
+  return settled.kind === "text" ? settled.text : "";
 }
 
 function isPlain({ chats }: PlannedChats, model: string): boolean {

@@ -12,7 +12,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import type { TokenizedRequest } from "../engines/engine.js";
 import type { AskRequest, EncodedConversation, ModelFacts, RenderedPrompt, ScoreRequest } from "../language-model.js";
-import { cutAtControlTokens, type PromptPart, renderChat, type TemplateTokens } from "./render.js";
+import { cutAtControlTokens, type PromptPart, renderWhole, type TemplateTokens } from "./render.js";
 
 /**
  * Ids of text in which nothing is a control token, whatever it looks like.
@@ -121,8 +121,8 @@ function encodeChat(
   vocabulary: AnswerVocabulary,
 ): EncodedConversation {
   const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderChat(template, question, tokens), vocabulary);
-  const whole = renderChat(template, conversation, tokens, { generationPrompt: false });
+  const promptIds = tokenizeChat(renderWhole(template, question, tokens), vocabulary);
+  const whole = renderWhole(template, conversation, tokens, { generationPrompt: false });
   const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
   const tokenIds = [...promptIds, ...tokenizePlain(answer, vocabulary), endId];
   const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
@@ -230,7 +230,7 @@ export class ChatTokens {
 
   render(messages: readonly ChatMessage[]): RenderedPrompt {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
-    const parts = renderChat(this.template, messages, this.templateTokens);
+    const parts = renderWhole(this.template, messages, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 

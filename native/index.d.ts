@@ -229,6 +229,8 @@ export interface NativeWork {
   readonly topTokens: number;
   /** Token ids whose log-probability is reported there too. */
   readonly readIds: Int32Array;
+  /** Token ids that end an answer beside those that end generation in this vocabulary; none when absent. */
+  readonly endIds?: Int32Array;
   /** Answers in the making at once, instead of the engine's own number; 0 for that. */
   readonly sequences?: number;
   /**
@@ -247,14 +249,14 @@ export interface NativeAnswers {
   /** [items] generated tokens of each. */
   readonly counts: Int32Array;
   /**
-   * Generated ids, item after item, the end-of-generation token included; logprobs, margins (best minus second-best
+   * Generated ids, item after item, the token that ended each included; logprobs, margins (best minus second-best
    * logit) and entropies (nats) of the same positions.
    */
   readonly tokenIds: Int32Array;
   readonly logprobs: Float64Array;
   readonly margins: Float64Array;
   readonly entropies: Float64Array;
-  /** [items] 1: ended with an end-of-generation token, 0: at maxTokens. */
+  /** [items] 1: ended with a token that ends an answer, 0: at maxTokens. */
   readonly ended: Uint8Array;
   /** [items] scored tokens of each, and their logprobs item after item. */
   readonly scoreCounts: Int32Array;
@@ -286,7 +288,7 @@ export interface NativeCounts {
 
 /**
  * libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with
- * ENGINE_*, MODEL_*, ADAPTER_* codes.
+ * ENGINE_*, MODEL_*, ADAPTER_* codes; the message of MODEL_LOAD is llama.cpp's log, lines that a caller makes readable.
  */
 export class Engine {
   constructor(options: NativeEngineOptions);
@@ -297,6 +299,8 @@ export class Engine {
     readonly contextTokens: number;
     /** Instruction set of our own forward pass. */
     readonly kernels?: "avx512" | "avx2" | "plain";
+    /** Lines that llama.cpp warned with while it loaded the file. */
+    readonly loadLog: string;
   };
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;

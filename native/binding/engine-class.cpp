@@ -65,6 +65,7 @@ private:
         made.Set("vocabularySize", (double) d.vocabulary);
         made.Set("contextTokens", (double) d.context);
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
+        made.Set("loadLog", d.load_log);
         return made;
     }
 
@@ -96,6 +97,7 @@ private:
             w.most_tokens = list<int32_t, Napi::Int32Array>(env, from, "maxTokens", napi_int32_array);
             w.draws       = list<double, Napi::Float64Array>(env, from, "draws", napi_float64_array);
             w.read_ids    = list<int32_t, Napi::Int32Array>(env, from, "readIds", napi_int32_array);
+            if (from.Has("endIds")) w.end_ids = list<int32_t, Napi::Int32Array>(env, from, "endIds", napi_int32_array);
             w.top_tokens  = (int32_t) number(from, "topTokens", 0);
             w.sequences   = (int32_t) number(from, "sequences", 0);
             w.keep        = (int32_t) number(from, "keep", 0);

@@ -315,7 +315,7 @@ class OpenTree {
     const { tokens, rest } = shareMass(branch, step, this.#source.vocabularySize);
     for (const { at, mass } of tokens) {
       if (step.ends[at] === 1) {
-        this.masses.add(this.#decider.atEnd(branch.text, "end_of_generation"), mass);
+        this.masses.add(this.#decider.atEnd(step.texts[at] as string, "end_of_generation"), mass);
         continue;
       }
       const path = [...branch.path, step.ids[at] as number];

@@ -321,6 +321,8 @@ interface GroupHooks {
 
 export class GroupAsker<Asked extends Placed, Row extends Placed> {
   private readonly stallSeconds: number;
+  /** Those that the engine crashed on before anything was asked, such as texts that its tokenizer cannot take. */
+  private readonly unasked = new Set<Asked>();
 
   constructor(
     private readonly kind: QuestionKind<Asked, Row>,
@@ -334,16 +336,26 @@ export class GroupAsker<Asked extends Placed, Row extends Placed> {
   }
 
   /**
-   * Throws before anything is asked when a question cannot be. Nothing is set aside here.
-   * @throws ENGINE_*, CHAT_*; ENGINE_CRASHED when it crashes a second time
+   * Throws before anything is asked when a question cannot be. One that crashes the engine already here is set aside as one that
+   * crashes it while it is answered: asking this very group again does not ask it.
+   * @throws ENGINE_*, CHAT_*; ENGINE_CRASHED when the engine cannot be opened again or crashes on anything
    */
   async check(group: readonly Asked[]): Promise<void> {
-    const check = async (model: LanguageModel) => {
-      await this.kind.check(model, group);
-      return true;
-    };
-    const checked = await this.unlessCrashed(group, 1, check);
-    if (!checked) await check(await this.options.modelFor(stateOf(group)));
+    for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
+      if (await this.unlessCrashed(group, attempt, (model) => this.checkWhole(model, group))) return;
+    }
+    for (const question of group) {
+      const alone = [question];
+      if (await this.unlessCrashed(alone, WHOLE_ATTEMPTS + 1, (model) => this.checkWhole(model, alone))) continue;
+      await this.requireSoundEngine(question);
+      this.options.onSetAside?.(question);
+      this.unasked.add(question);
+    }
+  }
+
+  private async checkWhole(model: LanguageModel, group: readonly Asked[]): Promise<true> {
+    await unlessSilent(this.stallSeconds, () => this.kind.check(model, group));
+    return true;
   }
 
   /**
@@ -352,6 +364,18 @@ export class GroupAsker<Asked extends Placed, Row extends Placed> {
    * @throws ENGINE_*, CHAT_*, INTERRUPTED; ENGINE_CRASHED when the engine cannot be opened again or crashes on anything
    */
   async ask(group: readonly Asked[], hooks: GroupHooks = {}): Promise<Row[]> {
+    const rows = await this.askSound(
+      group.filter((question) => !this.unasked.has(question)),
+      hooks,
+    );
+    let next = 0;
+    return group.map((question) =>
+      this.unasked.has(question) ? this.kind.setAside(question, "engine_crashed") : (rows[next++] as Row),
+    );
+  }
+
+  private async askSound(group: readonly Asked[], hooks: GroupHooks): Promise<Row[]> {
+    if (group.length === 0) return [];
     for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
       const rows = await this.unlessCrashed(group, attempt, (model) => this.askWhole(model, group, hooks));
       if (rows) return [...rows];

@@ -15,16 +15,23 @@ export function notice(text: string): void {
 }
 
 /**
- * What a terminal obeys instead of showing: control characters but for line feed and tab, and marks that turn the direction of
- * writing. What models say and files hold may have them.
+ * What a terminal obeys or hides instead of showing: control characters but for line feed and tab, marks that turn the direction of
+ * writing, other separators of lines, and marks without a shape but for the two that join letters and emoji. What models say and
+ * files hold may have them.
  */
-const OBEYED = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+const UNSHOWN = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cf}\p{Cs}]/gu;
+const SHOWN = new Set(["\n", "\t", "\u200c", "\u200d"]);
 
 /** On a terminal such characters are shown as JSON writes them (ESC as \u001b); elsewhere the text is left as it is, byte for byte. */
 export function forTerminal(text: string, { isTTY }: { readonly isTTY?: boolean }): string {
   if (!isTTY) return text;
-  return text.replace(OBEYED, (mark) =>
-    mark === "\n" || mark === "\t" ? mark : `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  return text.replace(UNSHOWN, (mark) =>
+    SHOWN.has(mark)
+      ? mark
+      : mark
+          .split("")
+          .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+          .join(""),
   );
 }
 

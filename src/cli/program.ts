@@ -8,6 +8,7 @@ import { calibrateCommand } from "./calibrate.js";
 import { distributionCommand } from "./distribution.js";
 import { doctorCommand } from "./doctor.js";
 import { modelsCommand } from "./models.js";
+import { forTerminal } from "./output.js";
 import { powerCommand } from "./power.js";
 import { propertiesCommand } from "./properties.js";
 import { reportCommand } from "./report.js";
@@ -51,6 +52,8 @@ export function inwardProgram(): Command {
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
     // Where no terminal says how wide it is, wide enough that a command in a sentence stays whole.
     command.exitOverride().configureHelp({ helpWidth: process.stdout.columns ?? HELP_WIDTH });
+    // What was typed, or pasted, comes back in its messages.
+    command.configureOutput({ writeErr: (text) => process.stderr.write(forTerminal(text, process.stderr)) });
   }
   return program;
 }

@@ -48,7 +48,7 @@ function inLines(stream: NodeJS.WriteStream): Progress {
       const now = performance.now();
       if (!isNew && progress.done !== progress.total && now - last < LINE_EVERY_MS) return;
       last = now;
-      stream.write(`${progressLine(progress, pace.perSecond(progress.done))}\n`);
+      stream.write(`${forTerminal(progressLine(progress, pace.perSecond(progress.done)), stream)}\n`);
     },
     end: () => {},
   };
@@ -83,7 +83,7 @@ function onTerminal(stream: NodeJS.WriteStream): Progress {
         rewrite(progress);
         return;
       }
-      const payload = { detail: detail === undefined ? "" : ` · ${detail}` };
+      const payload = { detail: detail === undefined ? "" : forTerminal(` · ${detail}`, stream) };
       if (!bar) {
         bar = new cliProgress.SingleBar({
           format: `${forTerminal(stage, stream).padEnd(14)} {bar} {value}/{total} · {duration_formatted} · {eta_formatted} left{detail}`,

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { InwardError } from "../errors.js";
-import { builtScript } from "./worker-process.js";
+import { builtScript, childEnvironment } from "./worker-process.js";
 
 export type DeviceName = "cuda" | "vulkan" | "metal" | "cpu";
 
@@ -94,8 +94,7 @@ export async function probeDevice(name: DeviceName, options: ProbeOptions = {}):
       stdio: ["ignore", "pipe", "pipe"],
       timeout,
       killSignal: "SIGKILL",
-      // Without the first, an abort in ggml starts a debugger; the second keeps node-llama-cpp from the network.
-      env: { ...process.env, GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" },
+      env: childEnvironment(),
     },
   );
   let output = "";

@@ -40,6 +40,8 @@ export interface ModelFacts {
   readonly vocabularySize: number;
   /** Tokens that prompt and answer can have together. */
   readonly contextTokens: number;
+  /** What llama.cpp warned of while it read the file, such as a missing pre-tokenizer: its tokens may be other ones. */
+  readonly warnings: readonly string[];
 }
 
 /** Continuations of one prompt, whose probabilities are wanted. */
@@ -54,7 +56,10 @@ export interface ContinuationScore {
   readonly tokenIds: readonly number[];
   /** Of each token given the prompt and the tokens before it: their sum is the log-probability that an answer begins so. */
   readonly logprobs: readonly number[];
-  /** Of the end-of-turn token given the prompt and all of them: added to the sum, that the answer is exactly this. */
+  /**
+   * Added to the sum, that the answer is exactly this. Of the end-of-turn token given the prompt and all of them; in plain text, where
+   * the end of a line may be one token with the answer's last mark, the difference between both sums, which may be positive.
+   */
   readonly endOfTurnLogprob: number;
 }
 
@@ -141,9 +146,9 @@ export interface NextTokens {
   readonly ids: ArrayLike<number>;
   /** Natural log of the probability at temperature 1, over the full vocabulary. */
   readonly logprobs: ArrayLike<number>;
-  /** 1 where the token ends generation. */
+  /** 1 where the token ends the answer. */
   readonly ends: ArrayLike<number>;
-  /** The answer with this token as its last, exactly as asking would detokenize it; without a token that ends generation. */
+  /** The answer with this token as its last, exactly as asking would have it; without a token, or a token's rest, that ends it. */
   readonly texts: readonly string[];
 }
 

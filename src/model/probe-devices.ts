@@ -3,6 +3,7 @@
 import { getLlama, getLlamaGpuTypes } from "node-llama-cpp";
 import { freemem, totalmem } from "node:os";
 import type { DeviceName, DeviceReport } from "./device.js";
+import { endWithParent } from "./worker-process.js";
 
 const LIBRARIES = {
   cuda: "NVIDIA's driver and CUDA runtime libraries were not found",
@@ -45,5 +46,6 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+endWithParent();
 process.stdout.write(`\n${JSON.stringify(await probe(process.argv[2] as DeviceName))}\n`);
 process.exit(0);

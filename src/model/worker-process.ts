@@ -3,9 +3,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { finished } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { type ErrorCode, InwardError } from "../errors.js";
 
 const LOG_LINES_KEPT = 20;
+const STOP_SECONDS = 10;
 
 interface WorkerProcessOptions {
   /** Path of the compiled script, which calls serveParent. */
@@ -14,8 +16,19 @@ interface WorkerProcessOptions {
   readonly owner: string;
   /** What its end in the middle of work is called. */
   readonly crashCode: ErrorCode;
+  /** A call that was told to stop and says nothing for so long is ended with its process: what it had is lost either way. Default 10. */
+  readonly stopSeconds?: number;
   /** Beside the parent's own environment. */
   readonly env?: Readonly<Record<string, string>>;
+}
+
+const PARENT = "INWARD_PARENT_PID";
+
+/** Of every process with native code that is started here. */
+export function childEnvironment(): NodeJS.ProcessEnv {
+  // Without the first, an abort in ggml starts a debugger; the second keeps node-llama-cpp from the network.
+  const native = { GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" };
+  return { ...process.env, ...native, [PARENT]: String(process.pid) };
 }
 
 /** What a process of its own can be asked for: functions by name, whose arguments and results survive a structured clone. */
@@ -70,8 +83,7 @@ export class WorkerProcess<Methods extends object, Note = never> {
       serialization: "advanced",
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       execArgv: [],
-      // Without the first, an abort in ggml forks a debugger; the second keeps node-llama-cpp from the network.
-      env: { ...process.env, GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true", ...options.env },
+      env: { ...childEnvironment(), ...options.env },
     });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => this.keepLog(text));
@@ -103,9 +115,21 @@ export class WorkerProcess<Methods extends object, Note = never> {
         reject(this.crashed("it has ended"));
         return;
       }
-      const abort = () => this.send({ abort: id });
+      let patience: NodeJS.Timeout | undefined;
+      const abort = () => {
+        this.send({ abort: id });
+        const { owner, stopSeconds = STOP_SECONDS } = this.options;
+        patience = setTimeout(() => {
+          const what = `Interrupted; the ${owner} did not stop within ${stopSeconds} s and was ended.`;
+          this.reject(id, new InwardError("INTERRUPTED", what));
+          this.child.kill("SIGKILL");
+        }, 1000 * stopSeconds);
+      };
       options.signal?.addEventListener("abort", abort, { once: true });
-      const settle = () => options.signal?.removeEventListener("abort", abort);
+      const settle = () => {
+        options.signal?.removeEventListener("abort", abort);
+        clearTimeout(patience);
+      };
       this.pending.set(id, {
         resolve: (result) => {
           settle();
@@ -141,9 +165,18 @@ export class WorkerProcess<Methods extends object, Note = never> {
       pending.onNote?.(response.note);
       return;
     }
+    if ("error" in response) {
+      this.reject(response.id, new InwardError(response.error.code, response.error.message));
+      return;
+    }
     this.pending.delete(response.id);
-    if ("error" in response) pending.reject(new InwardError(response.error.code, response.error.message));
-    else pending.resolve(response.result as never);
+    pending.resolve(response.result as never);
+  }
+
+  private reject(id: number, error: InwardError): void {
+    const pending = this.pending.get(id);
+    this.pending.delete(id);
+    pending?.reject(error);
   }
 
   private keepLog(text: string): void {
@@ -185,6 +218,7 @@ export function serveParent<Methods extends object, Note = never>(
   const send = (response: WorkerResponse<Note>) => {
     if (process.connected) process.send?.(response);
   };
+  endWithParent();
   // Ctrl-C reaches the whole process group: the parent decides when to stop.
   process.on("SIGINT", () => {});
   process.on("disconnect", () => process.exit(0));
@@ -208,6 +242,32 @@ export function serveParent<Methods extends object, Note = never>(
       running.delete(id);
     }
   });
+}
+
+/** Where a parent that is gone leaves its child's id of it unchanged (Windows), asking for that process tells. */
+const WATCH = `
+  const { parentPid } = require("node:worker_threads").workerData;
+  const isGone = () => {
+    if (process.ppid !== parentPid) return true;
+    try {
+      process.kill(parentPid, 0);
+      return false;
+    } catch (error) {
+      return error.code === "ESRCH";
+    }
+  };
+  setInterval(() => {
+    if (isGone()) process.kill(process.pid, "SIGKILL");
+  }, 1000);
+`;
+
+/**
+ * Ends this process within seconds of its parent, whatever it is doing. A thread of its own looks: deep in native code, or in a
+ * template without end, the main thread hears of nothing. For processes that a parent of ours started.
+ */
+export function endWithParent(): void {
+  const parentPid = Number(process.env[PARENT] ?? process.ppid);
+  new Worker(WATCH, { eval: true, workerData: { parentPid } }).unref();
 }
 
 // Finds the compiled script of a process of its own: beside its caller in dist, or in dist when the sources run (tests do so).

@@ -6,8 +6,8 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-/** Why generation ended. */
-export type StopReason = "end_of_generation" | "max_tokens";
+/** Why generation ended: in plain text an answer is over where its line is. */
+export type StopReason = "end_of_generation" | "end_of_line" | "max_tokens";
 
 /** The most likely tokens at one position, over the full vocabulary at temperature 1. */
 export interface TopTokens {
@@ -22,9 +22,9 @@ export interface TopTokens {
 
 /** What a model said to one prompt, with the numbers behind it. */
 export interface Reply {
-  /** The text without the end-of-generation token, not trimmed. */
+  /** The text without the end-of-generation token or the end of its line, not trimmed. */
   readonly text: string;
-  /** Generated token ids, the end-of-generation token included when there is one. */
+  /** Generated token ids, the one that ended the answer included when there is one. */
   readonly tokenIds: readonly number[];
   /** Natural log of each generated token's probability at temperature 1 over the full vocabulary. */
   readonly logprobs: readonly number[];
@@ -76,7 +76,7 @@ const replySchema: z.ZodType<Reply> = z
     tokenIds: numbers,
     logprobs: numbers,
     margins: numbers,
-    stop: z.enum(["end_of_generation", "max_tokens"]),
+    stop: z.enum(["end_of_generation", "end_of_line", "max_tokens"]),
     first: z.object({
       tokenIds: numbers,
       texts: z.array(z.string()),

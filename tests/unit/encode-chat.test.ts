@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type AnswerVocabulary, encodeChats, tokenizeChat } from "../../src/model/chat/encode.js";
+import { templateFormat } from "../../src/model/chat/format.js";
 import { renderChat } from "../../src/model/chat/render.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 
@@ -33,7 +34,7 @@ const question: ChatMessage[] = [
 ];
 const answered = (answer: string): ChatMessage[] => [...question, { role: "assistant", content: answer }];
 const encodeOne = (source: string, conversation: readonly ChatMessage[], addBos = true) =>
-  encodeChats(source, [conversation], tokens, vocabulary(addBos))[0];
+  encodeChats(templateFormat(source), [conversation], tokens, vocabulary(addBos))[0];
 const code = (name: string, message: RegExp) =>
   expect.objectContaining({ code: name, message: expect.stringMatching(message) });
 
@@ -106,8 +107,10 @@ describe("a template that writes", () => {
     ],
   ])("%s is refused, with the conversation's number", (_, source, message) => {
     const two = [answered("teal"), answered("red")];
-    expect(() => encodeChats(source, two, tokens, vocabulary(false))).toThrow(code("MODEL_TEMPLATE", message));
-    expect(() => encodeChats(source, two, tokens, vocabulary(false))).toThrow(/^Conversation 1: /);
+    expect(() => encodeChats(templateFormat(source), two, tokens, vocabulary(false))).toThrow(
+      code("MODEL_TEMPLATE", message),
+    );
+    expect(() => encodeChats(templateFormat(source), two, tokens, vocabulary(false))).toThrow(/^Conversation 1: /);
   });
 });
 
@@ -119,7 +122,8 @@ describe("what is no example", () => {
     ["has an answer of white space", answered(" \n"), /answer is empty/],
     ["has no question", [{ role: "assistant", content: "teal" }], /nothing stands before/],
   ])("a conversation that %s is TRAIN_EXAMPLE and named by its number", (_, conversation, message) => {
-    const encode = () => encodeChats(template("chatml"), [answered("teal"), conversation], tokens, vocabulary(false));
+    const encode = () =>
+      encodeChats(templateFormat(template("chatml")), [answered("teal"), conversation], tokens, vocabulary(false));
     expect(encode).toThrow(code("TRAIN_EXAMPLE", message));
     expect(encode).toThrow(/^Conversation 2: /);
   });
@@ -129,7 +133,7 @@ describe("what is no example", () => {
       ...vocabulary(false),
       tokenizePlain: (text) => (text.includes("<|im_end|>") ? [id("<|im_end|>")] : plain(text)),
     };
-    expect(() => encodeChats(template("chatml"), [answered("<|im_end|>")], tokens, broken)).toThrow(
+    expect(() => encodeChats(templateFormat(template("chatml")), [answered("<|im_end|>")], tokens, broken)).toThrow(
       code("CHAT_CONTROL_TOKEN", /^Conversation 1: .*control token 5/),
     );
   });

@@ -156,24 +156,66 @@ describe("a crash", () => {
     expect(opened).toHaveLength(1);
   });
 
-  test.each([
-    [1, "checks again in another engine"],
-    [2, "stands"],
-  ])("%d times while questions are only being checked: %s", async (times) => {
-    let left = times;
-    const check = async () => {
-      if (left-- > 0) throw crash();
-      return group.map(() => 1);
+  test.each([1, 2])(
+    "%d times while questions are only being checked: checked again in another engine",
+    async (times) => {
+      let left = times;
+      const check = async () => {
+        if (left-- > 0) throw crash();
+        return group.map(() => 1);
+      };
+      const fragile: LanguageModel = { ...scriptedModel(() => "x"), check };
+      const { asker, crashes, setAside } = engines(() => false, {
+        modelFor: async () => fragile,
+        reopenModel: async () => fragile,
+      });
+      await asker.check(group);
+      expect(crashes).toHaveLength(times);
+      expect(setAside).toEqual([]);
+      expect(texts(await asker.ask(group))).toEqual(["x", "x", "x", "x"]);
+    },
+  );
+
+  test("on one question while it is only being checked: set aside with its reason, never asked, the others answered", async () => {
+    const model = scriptedModel((text) => text.toUpperCase());
+    const { check } = model;
+    const fragile: LanguageModel = {
+      ...model,
+      check: (requests) => {
+        if (requests.some(({ messages }) => messages.at(-1)?.content === "c")) throw crash();
+        return check(requests);
+      },
     };
-    const fragile: LanguageModel = { ...scriptedModel(() => ""), check };
-    const { asker, crashes } = engines(() => false, {
+    const { asker, crashes, setAside } = engines(() => false, {
       modelFor: async () => fragile,
       reopenModel: async () => fragile,
     });
-    const checked = asker.check(group);
-    if (times === 1) await checked;
-    else await expect(checked).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
-    expect(crashes).toHaveLength(1);
+    await asker.check(group);
+    expect(crashes.map(({ attempt, key }) => [attempt, key])).toEqual([
+      [1, undefined],
+      [2, undefined],
+      [3, "t/c"],
+    ]);
+    expect(setAside).toEqual(["t/c"]);
+    expect(texts(await asker.ask(group))).toEqual(["A", "B", "engine_crashed", "D"]);
+    expect(model.asked).toEqual(["Say yes.", "a", "b", "d"]);
+  });
+
+  test("on everything while it is only being checked: the engine is broken, and nothing is set aside", async () => {
+    const broken: LanguageModel = {
+      ...scriptedModel(() => {
+        throw crash();
+      }),
+      check: async () => {
+        throw crash();
+      },
+    };
+    const { asker, setAside } = engines(() => false, { modelFor: async () => broken, reopenModel: async () => broken });
+    await expect(asker.check(group)).rejects.toMatchObject({
+      code: "ENGINE_CRASHED",
+      message: expect.stringContaining("crashes on a plain question as well as on t/a"),
+    });
+    expect(setAside).toEqual([]);
   });
 });
 

@@ -53,8 +53,12 @@ struct engine::impl {
         auto params         = llama.model_default_params();
         params.n_gpu_layers = device.is_cpu ? 0 : 999;
         params.vocab_only   = o.own_forward;
-        model               = llama.model_load_from_file(o.model_path.c_str(), params);
-        if (!model) throw error("ENGINE_MEMORY", o.model_path + " cannot be loaded; the worker's log says why");
+        {
+            const log_keeper log(llama);
+            model                = llama.model_load_from_file(o.model_path.c_str(), params);
+            description.load_log = log.said();
+        }
+        if (!model) throw error("MODEL_LOAD", description.load_log);
         vocab                   = llama.model_get_vocab(model);
         description.device_name = device.name;
         description.vocabulary  = llama.vocab_n_tokens(vocab);
@@ -355,14 +359,16 @@ struct engine::impl {
             s.entropies.push_back(found.entropy);
             s.margins.push_back(found.margin);
             const bool longest = (int32_t) s.tokens.size() >= group.most_tokens[s.item];
-            s.next             = longest || llama.vocab_is_eog(vocab, token) ? -1 : token;
+            s.next             = longest || ends(token) ? -1 : token;
         }
         count.read_seconds += seconds_since(made);
     }
 
+    bool ends(int32_t token) const { return llama.vocab_is_eog(vocab, token) || group.ends(token); }
+
     void finish(int32_t which) {
         auto & s = slots[which];
-        s.append_to(finished, !s.tokens.empty() && llama.vocab_is_eog(vocab, s.tokens.back()));
+        s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         size_t keep = 0;
         if (which == last_slot && !options.strict) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;

@@ -55,6 +55,14 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
             throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " cannot be read");
         }
     }
+    if (end_ids.empty()) return;
+    is_end.resize(model.vocabulary);
+    for (auto id : end_ids) {
+        if (id < 0 || id >= model.vocabulary) {
+            throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " cannot end an answer");
+        }
+        is_end[id] = true;
+    }
 }
 
 int64_t prompt_group::longest() const {

@@ -36,6 +36,7 @@ struct engine_work {
     std::vector<double>  draws;
     int32_t              top_tokens = 0;   // most likely tokens to report at each item's first answer position
     std::vector<int32_t> read_ids;         // token ids whose log-probability is reported there too
+    std::vector<int32_t> end_ids;          // token ids that end an answer, beside those that end generation
     int32_t              sequences = 0;    // answers in the making at once; 0: the engine's own number
     // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same;
     // what is in it then depends on the groups before it. 0: nothing stays.
@@ -46,11 +47,11 @@ struct engine_work {
 struct engine_results {
     std::vector<int32_t> items;
     std::vector<int32_t> counts;        // [items] generated tokens
-    std::vector<int32_t> tokens;        // generated ids one item after the other, the end-of-generation token included
+    std::vector<int32_t> tokens;        // generated ids one item after the other, the token that ended it included
     std::vector<double>  logprobs;      // of each, at temperature 1 over the full vocabulary
     std::vector<double>  margins;       // best minus second-best logit, nats
     std::vector<double>  entropies;     // nats
-    std::vector<uint8_t> ended;         // [items] 1: at an end-of-generation token, 0: at its longest
+    std::vector<uint8_t> ended;         // [items] 1: at a token that ends an answer, 0: at its longest
     std::vector<int32_t> score_counts;  // [items]
     std::vector<double>  scores;        // log-probability of each scored token
     std::vector<double>  log_sum_exps;  // [items] at the first answer position
@@ -75,11 +76,12 @@ struct engine_description {
     std::string device_name;
     int64_t     vocabulary, context;
     std::string kernels;  // of our own forward pass; else empty
+    std::string load_log; // lines that llama.cpp warned with while it loaded the file
 };
 
 class engine {
 public:
-    // throws inward::error MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
+    // throws inward::error MODEL_LOAD with the lines of llama.cpp's log, other MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
     explicit engine(const engine_options & options);
     ~engine();
 

@@ -9,9 +9,12 @@ import type { LlamaModel, Token } from "node-llama-cpp";
 import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import type { EngineManifest } from "../../study/plan.js";
-import type { ChatMessage } from "../../tasks/answer.js";
+import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import { LINE_END } from "../../tasks/plain-form.js";
 import type { TokenizedRequest } from "../engines/engine.js";
 import type { AskRequest, EncodedConversation, ModelFacts, RenderedPrompt, ScoreRequest } from "../language-model.js";
+import { type ChatFormat, withSystem } from "./format.js";
+import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { cutAtControlTokens, type PromptPart, renderWhole, type TemplateTokens } from "./render.js";
 
 /**
@@ -99,14 +102,14 @@ export interface AnswerVocabulary extends ChatVocabulary {
  * with a token at which generation stops · CHAT_*; all name the conversation by its number, from 1
  */
 export function encodeChats(
-  template: string,
+  format: ChatFormat,
   conversations: readonly (readonly ChatMessage[])[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
 ): EncodedConversation[] {
   return conversations.map((conversation, index) => {
     try {
-      return encodeChat(template, conversation, tokens, vocabulary);
+      return encodeChat(format, conversation, tokens, vocabulary);
     } catch (error) {
       if (!(error instanceof InwardError)) throw error;
       throw new InwardError(error.code, `Conversation ${index + 1}: ${error.message}`, { cause: error });
@@ -115,14 +118,15 @@ export function encodeChats(
 }
 
 function encodeChat(
-  template: string,
+  format: ChatFormat,
   conversation: readonly ChatMessage[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
 ): EncodedConversation {
+  if (format.kind === "plain") return encodePlain(format, conversation, vocabulary);
   const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderWhole(template, question, tokens), vocabulary);
-  const whole = renderWhole(template, conversation, tokens, { generationPrompt: false });
+  const promptIds = tokenizeChat(renderWhole(format, withSystem(format, question), tokens), vocabulary);
+  const whole = renderWhole(format, withSystem(format, conversation), tokens, { generationPrompt: false });
   const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
   const tokenIds = [...promptIds, ...tokenizePlain(answer, vocabulary), endId];
   const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
@@ -133,6 +137,22 @@ function encodeChat(
     answerStart: promptIds.length,
     ...(same ? {} : { unlikeTemplate: trimmed ? "answer_trimmed" : "other_tokens" }),
   };
+}
+
+/** The answer and the end of its line are tokenized together, as they were written in the texts that the model has read. */
+function encodePlain(
+  format: ChatFormat,
+  conversation: readonly ChatMessage[],
+  vocabulary: AnswerVocabulary,
+): EncodedConversation {
+  const { question, answer } = partsOf(conversation);
+  requireOneLine(answer);
+  requireJoint(question.at(-1)?.content ?? "", answer);
+  const promptIds = tokenizeChat(renderPlain(withSystem(format, question)), vocabulary);
+  const tokenIds = [...promptIds, ...tokenizePlain(answer + LINE_END, vocabulary)];
+  const wholeIds = tokenizeChat(renderPlain(withSystem(format, conversation)), vocabulary);
+  const same = wholeIds.length === tokenIds.length && wholeIds.every((id, at) => id === tokenIds[at]);
+  return { tokenIds, answerStart: promptIds.length, ...(same ? {} : { unlikeTemplate: "other_tokens" }) };
 }
 
 function partsOf(conversation: readonly ChatMessage[]): { question: readonly ChatMessage[]; answer: string } {
@@ -190,9 +210,17 @@ function endOfTurn(whole: readonly PromptPart[], answer: string, vocabulary: Ans
 /** A prompt and what may follow it. */
 export interface TokenizedScoreRequest {
   readonly promptIds: readonly number[];
-  /** [continuations] may be empty: the end of the turn at once. */
-  readonly continuations: readonly (readonly number[])[];
-  readonly endOfTurnId: number;
+  readonly continuations: readonly TokenizedContinuation[];
+}
+
+interface TokenizedContinuation {
+  /** May be empty: the end of the turn at once. */
+  readonly ids: readonly number[];
+  /**
+   * The answer that is exactly this, up to the token that ends it. In plain text the end may be one token with the answer's last
+   * mark: then these do not begin with `ids`.
+   */
+  readonly ended: readonly number[];
 }
 
 /** The end-of-turn token does not depend on what is said before it. */
@@ -202,26 +230,33 @@ const SPACED = "a .";
 export class ChatTokens {
   private readonly vocabulary: AnswerVocabulary;
   private readonly templateTokens: TemplateTokens;
+  /** Tokens at which an answer ends because its line does; none where a template marks turns. */
+  private readonly lineEnds: ReadonlySet<number> = new Set();
   private readonly shown = new Map<number, string>();
   private longest: number | undefined;
 
   /**
    * @param model its vocabulary at least is loaded
-   * @param template Jinja source of the GGUF
+   * @param format as it was settled for this model
    */
   constructor(
     private readonly model: LlamaModel,
-    private readonly template: string,
+    private readonly format: ChatFormat,
     private readonly facts: Pick<ModelFacts, "vocabularySize" | "contextTokens">,
   ) {
     this.vocabulary = answerVocabulary(model, facts.vocabularySize);
+    if (format.kind === "plain") {
+      this.lineEnds = lineEndIds(facts.vocabularySize, (id) => model.detokenize([id as Token], false));
+    }
     this.templateTokens = { bosToken: model.tokens.bosString ?? "", eosToken: model.tokens.eosString ?? "" };
   }
 
   /** The manifest's part that tells how prompts are made. */
   manifest(): Pick<EngineManifest, "chatTemplateSha256" | "beginOfSequence"> {
     return {
-      chatTemplateSha256: createHash("sha256").update(this.template).digest("hex"),
+      chatTemplateSha256: createHash("sha256")
+        .update(this.format.template ?? "")
+        .digest("hex"),
       beginOfSequence: this.vocabulary.addBos
         ? `one BOS token, id ${this.vocabulary.bosId}`
         : "none added: the model's vocabulary says add_bos_token = false",
@@ -230,14 +265,16 @@ export class ChatTokens {
 
   render(messages: readonly ChatMessage[]): RenderedPrompt {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
-    const parts = renderWhole(this.template, messages, this.templateTokens);
+    const whole = withSystem(this.format, messages);
+    const parts =
+      this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 
   encode(conversations: readonly (readonly ChatMessage[])[]): EncodedConversation[] {
     for (const [index, one] of conversations.entries())
       this.requireRoom(one, "TRAIN_CONTEXT", `Conversation ${index + 1}`);
-    return encodeChats(this.template, conversations, this.templateTokens, this.vocabulary);
+    return encodeChats(this.format, conversations, this.templateTokens, this.vocabulary);
   }
 
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
@@ -252,17 +289,31 @@ export class ChatTokens {
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE */
   tokenizeContinuations(requests: readonly ScoreRequest[]): TokenizedScoreRequest[] {
     return requests.map(({ messages, continuations }, index) => {
-      const [whole] = this.encode([[...messages, { role: "assistant", content: ANY_ANSWER }]]);
-      const { tokenIds, answerStart } = whole as EncodedConversation;
-      const ids = continuations.map((text) => tokenizePlain(text, this.vocabulary));
-      const longest = ids.reduce((most, { length }) => Math.max(most, length), 0);
-      this.requireFit(index, messages, answerStart, answerStart + longest + 1);
-      return {
-        promptIds: tokenIds.slice(0, answerStart),
-        continuations: ids,
-        endOfTurnId: tokenIds[tokenIds.length - 1] as number,
-      };
+      const { promptIds, endIds } = this.promptAndEnd(messages);
+      const tokenized = continuations.map((text) => {
+        const ids = tokenizePlain(text, this.vocabulary);
+        return { ids, ended: endIds === undefined ? this.endedLine(text) : [...ids, ...endIds] };
+      });
+      const longest = tokenized.reduce((most, { ended }) => Math.max(most, ended.length), 1);
+      this.requireFit(index, messages, promptIds.length, promptIds.length + longest);
+      return { promptIds, continuations: tokenized };
     });
+  }
+
+  /** The tokens of a prompt, and the one that ends a turn; in plain text this depends on what it ends. */
+  private promptAndEnd(messages: readonly ChatMessage[]): {
+    readonly promptIds: readonly number[];
+    readonly endIds?: readonly number[];
+  } {
+    if (this.format.kind === "plain") return { promptIds: this.render(messages).tokenIds };
+    const [whole] = this.encode([[...messages, { role: "assistant", content: ANY_ANSWER }]]);
+    const { tokenIds, answerStart } = whole as EncodedConversation;
+    return { promptIds: tokenIds.slice(0, answerStart), endIds: tokenIds.slice(-1) };
+  }
+
+  private endedLine(answer: string): readonly number[] {
+    requireOneLine(answer);
+    return tokenizePlain(answer + LINE_END, this.vocabulary);
   }
 
   /** @returns the prompt's ids @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_* */
@@ -293,8 +344,24 @@ export class ChatTokens {
     return this.text(this.vocabulary.tokenizePlain(SPACED)) !== SPACED;
   }
 
-  isEndOfGeneration(id: number): boolean {
-    return this.vocabulary.isEndOfGeneration(id);
+  /** Tokens that end an answer whatever the vocabulary says of them, for an engine that knows its vocabulary only. */
+  endIds(): readonly number[] {
+    return [...this.lineEnds];
+  }
+
+  endsAnswer(id: number): boolean {
+    return this.vocabulary.isEndOfGeneration(id) || this.lineEnds.has(id);
+  }
+
+  /**
+   * What was said, and why it ended.
+   * @param ids as generated, the one that ended it included
+   */
+  answer(ids: readonly number[]): Pick<Reply, "text" | "stop"> {
+    const last = ids[ids.length - 1];
+    if (last === undefined || !this.endsAnswer(last)) return { text: this.text(ids), stop: "max_tokens" };
+    if (this.lineEnds.has(last)) return { text: upToLineEnd(this.text(ids)), stop: "end_of_line" };
+    return { text: this.text(ids.slice(0, -1)), stop: "end_of_generation" };
   }
 
   /** A typed array would make another id of one that is not whole, or too large for 32 bits. */

@@ -3,6 +3,7 @@
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import { pythonValue } from "./jinja/jinja-globals.js";
+import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js";
 import { ChatTemplate, TemplateFailure } from "./jinja/template.js";
 import { Text } from "./jinja/python-text.js";
 import { Dict, List, type Value } from "./jinja/python-values.js";
@@ -45,36 +46,57 @@ export interface TemplateTokens {
   readonly eosToken: string;
 }
 
-/** Values of a template's own variables, such as { enable_thinking: false }. */
-export type TemplateVariables = Readonly<Record<string, boolean | number | string>>;
-
 export interface RenderOptions {
   /** Whether the assistant's next turn is opened at the end. Default true. */
   readonly generationPrompt?: boolean;
   /** Handed to the template beside its standard variables, which they cannot replace. */
-  readonly variables?: TemplateVariables;
+  readonly variables?: ChatVariables;
 }
 
 /**
- * @param template Jinja source, `tokenizer.chat_template` of the GGUF
+ * @param format or a template's Jinja source
+ * @param messages all that the template is to see: `withSystem` has been applied
  * @returns the parts in order; their texts joined are exactly what jinja2, as transformers compiles it, renders for these
- * messages, also where the template shortens or changes them: ask `unfaithful` about that
- * @throws MODEL_TEMPLATE when the template raises, fails, or takes more steps, text or depth than it may
+ * messages, also where the template shortens or changes them. What is asked goes through `renderWhole`, which refuses that.
+ * @throws MODEL_TEMPLATE when the template raises, fails, or takes more steps, text or depth than it may ·
+ * MODEL_NO_CHAT_TEMPLATE when the format has none
  */
 export function renderChat(
-  template: string,
+  format: ChatFormat | string,
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
-  { generationPrompt = true, variables = {} }: RenderOptions = {},
+  options: RenderOptions = {},
 ): PromptPart[] {
+  return partsOf(rendered(format, messages, tokens, options));
+}
+
+/** What the template writes, in one piece. @throws as `renderChat` */
+export function renderText(
+  format: ChatFormat | string,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  options: RenderOptions = {},
+): string {
+  return rendered(format, messages, tokens, options).raw;
+}
+
+function rendered(
+  format: ChatFormat | string,
+  messages: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  { generationPrompt = true, variables = {} }: RenderOptions,
+): Text {
+  const { template, variables: settled } = typeof format === "string" ? templateFormat(format) : format;
+  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
   const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
-  const names = new Map<string, Value>(Object.entries(variables).map(([name, value]) => [name, pythonValue(value)]));
+  const own = Object.entries({ ...settled, ...variables });
+  const names = new Map<string, Value>(own.map(([name, value]) => [name, pythonValue(value)]));
   names.set("messages", conversation(messages));
   names.set("add_generation_prompt", generationPrompt);
   names.set("bos_token", new Text(tokens.bosToken));
   names.set("eos_token", new Text(tokens.eosToken));
   try {
-    return partsOf(compile(template).render(names, { messages: messages.length, characters }));
+    return compile(template).render(names, { messages: messages.length, characters });
   } catch (error) {
     throw coded(error);
   }
@@ -82,12 +104,12 @@ export function renderChat(
 
 /** As `renderChat`. @throws MODEL_TEMPLATE also when a message is left out, or changed by more than trimming it */
 export function renderWhole(
-  template: string,
+  format: ChatFormat | string,
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
   options: RenderOptions = {},
 ): PromptPart[] {
-  const parts = renderChat(template, messages, tokens, options);
+  const parts = renderChat(format, messages, tokens, options);
   const [first] = unfaithful(parts, messages);
   if (first !== undefined) {
     const which = `message ${first.message + 1} (role ${messages[first.message]?.role})`;

@@ -11,13 +11,15 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
+import { type ChatFormat, settleChat } from "../chat/format.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
-import { findBinaries, loadAddon, type NativeAddon } from "../native/addon.js";
+import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
 import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { loadFailure, loadWarnings } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 /** One group at a time on one addon engine. */
@@ -95,15 +97,13 @@ export function readReplies(
     const request = requests[index] as TokenizedRequest;
     const end = begin + (counts[row] as number);
     const tokenIds = Array.from(answers.tokenIds.subarray(begin, end));
-    const ended = answers.ended[row] === 1;
     const listed = row * columns + Math.min(request.topTokens, columns);
     const top = Array.from(answers.topIds.subarray(row * columns, listed));
     const reply: Reply = {
-      text: chat.text(ended ? tokenIds.slice(0, -1) : tokenIds),
+      ...chat.answer(tokenIds),
       tokenIds,
       logprobs: Array.from(answers.logprobs.subarray(begin, end)),
       margins: request.temperature === 0 ? Array.from(answers.margins.subarray(begin, end)) : [],
-      stop: ended ? "end_of_generation" : "max_tokens",
       first: {
         tokenIds: top,
         texts: top.map((id) => chat.tokenText(id)),
@@ -135,13 +135,12 @@ export function readNextTokens(
     const begin = row * columns;
     const end = begin + Math.min(listed[index] as number, columns);
     const ids = answers.topIds.slice(begin, end);
-    const ends = Uint8Array.from(ids, (id) => (chat.isEndOfGeneration(id) ? 1 : 0));
-    const whole = chat.text(path);
+    const ends = Uint8Array.from(ids, (id) => (chat.endsAnswer(id) ? 1 : 0));
     const step = {
       ids,
       logprobs: answers.topLogprobs.slice(begin, end),
       ends,
-      texts: Array.from(ids, (id, at) => (ends[at] === 1 ? whole : chat.text([...path, id]))),
+      texts: Array.from(ids, (id) => chat.answer([...path, id]).text),
     };
     return { index, step };
   });
@@ -158,25 +157,45 @@ export function readScores(answers: NativeAnswers): { readonly index: number; re
   });
 }
 
-/** @param logprobs of every item of scoringWork, in its order */
+/**
+ * What the end adds to an answer's log-probability is the difference of the two sums where it is one token with the answer's last mark.
+ * @param logprobs of every item of scoringWork, in its order
+ */
 export function continuationScores(
   requests: readonly TokenizedScoreRequest[],
   logprobs: readonly (readonly number[])[],
 ): ContinuationScore[][] {
   let item = 0;
   return requests.map(({ continuations }) =>
-    continuations.map((tokenIds) => {
-      const scored = logprobs[item++] as readonly number[];
-      return { tokenIds, logprobs: scored.slice(0, -1), endOfTurnLogprob: scored[scored.length - 1] as number };
+    continuations.map((continuation) => {
+      const { ids: tokenIds, ended } = continuation;
+      const whole = logprobs[item++] as readonly number[];
+      if (isOneLonger(continuation)) {
+        return { tokenIds, logprobs: whole.slice(0, -1), endOfTurnLogprob: whole[ended.length - 1] as number };
+      }
+      const own = logprobs[item++] as readonly number[];
+      return { tokenIds, logprobs: own, endOfTurnLogprob: sum(whole) - sum(own) };
     }),
   );
+}
+
+type TokenizedContinuation = TokenizedScoreRequest["continuations"][number];
+
+/** Whether the answer that is exactly this has the continuation's own tokens and one that ends it. */
+function isOneLonger({ ids, ended }: TokenizedContinuation): boolean {
+  return ended.length === ids.length + 1 && ids.every((id, at) => id === ended[at]);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 // A group as the addon takes it: flat arrays, no object for each token.
 
 const GREEDY = -1;
 
-export function askingWork(requests: readonly TokenizedRequest[]): NativeWork {
+/** @param endIds tokens that end an answer beside those that end generation */
+export function askingWork(requests: readonly TokenizedRequest[], endIds: readonly number[] = []): NativeWork {
   const lengths = requests.map(({ promptIds }) => promptIds.length);
   return {
     ...concatenated(requests.map(({ promptIds }) => promptIds)),
@@ -185,13 +204,19 @@ export function askingWork(requests: readonly TokenizedRequest[]): NativeWork {
     draws: drawsOf(requests),
     topTokens: requests.reduce((most, { topTokens }) => Math.max(most, topTokens), 0),
     readIds: new Int32Array(0),
+    ...(endIds.length === 0 ? {} : { endIds: Int32Array.from(endIds) }),
   };
 }
 
-/** One item for each continuation, request after request: prompt, continuation, end of turn; all after the prompt is scored. */
+/**
+ * Items request after request, all after the prompt is scored: for each continuation prompt, continuation and end of turn; then, where
+ * the end is one token with the continuation's last mark, prompt and continuation.
+ */
 export function scoringWork(requests: readonly TokenizedScoreRequest[]): NativeWork {
-  const items = requests.flatMap(({ promptIds, continuations, endOfTurnId }) =>
-    continuations.map((ids) => ({ ids: [...promptIds, ...ids, endOfTurnId], from: promptIds.length })),
+  const items = requests.flatMap(({ promptIds, continuations }) =>
+    continuations
+      .flatMap((one) => (isOneLonger(one) ? [one.ended] : [one.ended, one.ids]))
+      .map((ids) => ({ ids: [...promptIds, ...ids], from: promptIds.length })),
   );
   return {
     ...concatenated(items.map(({ ids }) => ids)),
@@ -259,16 +284,18 @@ export interface NativeEngineChoices {
   readonly mostCells?: number;
   /** Numbers that keys and values are kept as; default f32. */
   readonly cacheType?: NativeEngineOptions["cacheType"];
+  /** How conversations become text; settled from the file's header when absent. */
+  readonly chat?: ChatFormat;
 }
 
 /** Opens a GGUF, and an adapter on it, and proves that they can be asked. @throws MODEL_*, ADAPTER_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY */
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  { adapter, mostCells = 0, cacheType = CACHE_TYPE }: NativeEngineChoices = {},
+  { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
+  requireRunnable(summary, { chatTemplate: format === undefined });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);
@@ -286,7 +313,7 @@ export async function openNativeEngine(
     await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize, kernels } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -294,8 +321,12 @@ export async function openNativeEngine(
     ignoreMemorySafetyChecks: true,
   });
   const size = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, summary.chatTemplate as string, size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
+  const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
+  const facts = {
+    ...size,
+    cleansSpaces: chat.cleansSpaces(),
+    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
+  };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -328,19 +359,25 @@ export async function openNativeEngine(
           onReply?.(index, reply);
         }
       };
-      const counts = await evaluator.run({ ...askingWork(tokenized), sequences: sequences ?? 0 }, take, signal);
+      const counts = await evaluator.run(
+        { ...askingWork(tokenized, chat.endIds()), sequences: sequences ?? 0 },
+        take,
+        signal,
+      );
       if (counts) onCost?.(costOf(counts));
       return replies;
     },
     score: async (requests, { onScored, signal } = {}) => {
       const tokenized = chat.tokenizeContinuations(requests);
       const logprobs: (readonly number[])[] = [];
+      const continuations = tokenized.reduce((count, request) => count + request.continuations.length, 0);
       let done = 0;
       const take = (answers: NativeAnswers) => {
         const scored = readScores(answers);
         for (const one of scored) logprobs[one.index] = one.logprobs;
         done += scored.length;
-        onScored?.(done);
+        // A continuation whose end is one token with its last mark is two items.
+        onScored?.(Math.min(done, continuations));
       };
       await evaluator.run(scoringWork(tokenized), take, signal);
       return continuationScores(tokenized, logprobs);
@@ -376,16 +413,21 @@ async function openAddon(
   choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
-  return new Engine({
-    modelPath,
-    ...binaries,
-    device,
-    threads,
-    sequences: strict ? 1 : sequences,
-    batchTokens: BATCH_TOKENS,
-    ...choices,
-    strict,
-  });
+  try {
+    return new Engine({
+      modelPath,
+      ...binaries,
+      device,
+      threads,
+      sequences: strict ? 1 : sequences,
+      batchTokens: BATCH_TOKENS,
+      ...choices,
+      strict,
+    });
+  } catch (error) {
+    if (nativeCode(error) !== "MODEL_LOAD") throw error;
+    throw loadFailure(modelPath, (error as Error).message, error);
+  }
 }
 
 function costOf(counts: NativeCounts): AskCost {

@@ -17,12 +17,14 @@ import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
-import type { Reply, StopReason, TopTokens } from "../../tasks/answer.js";
+import type { Reply, TopTokens } from "../../tasks/answer.js";
 import { ChatTokens } from "../chat/encode.js";
+import { type ChatFormat, settleChat } from "../chat/format.js";
 import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { LoadLog } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
@@ -101,6 +103,7 @@ type Next = ControlledEvaluateIndexOutput["next"];
 
 async function answerInLockstep(
   model: LlamaModel,
+  chat: ChatTokens,
   sequences: readonly LlamaContextSequence[],
   requests: readonly TokenizedRequest[],
   options: LockstepOptions,
@@ -124,9 +127,8 @@ async function answerInLockstep(
       answer === undefined
         ? []
         : evaluate(sequences[slot] as LlamaContextSequence, answer, options.vocabularySize).then((next) => {
-            const stop = take(model, answer, next, options.vocabularySize);
-            if (!stop) return;
-            options.onReply(answer.index, finish(model, answer, stop));
+            if (!take(model, chat, answer, next, options.vocabularySize)) return;
+            options.onReply(answer.index, finish(chat, answer));
             growing[slot] = undefined;
           }),
     );
@@ -188,8 +190,8 @@ async function evaluate(sequence: LlamaContextSequence, answer: Growing, vocabul
   return next;
 }
 
-/** Takes the next token into the answer. @returns why the answer ended, if it did */
-function take(model: LlamaModel, answer: Growing, next: Next, vocabularySize: number): StopReason | undefined {
+/** Takes the next token into the answer. @returns whether that ended it */
+function take(model: LlamaModel, chat: ChatTokens, answer: Growing, next: Next, vocabularySize: number): boolean {
   const { request } = answer;
   let tokenId: number;
   if (answer.tokenIds.length === 0 || request.temperature === 1) {
@@ -223,10 +225,9 @@ function take(model: LlamaModel, answer: Growing, next: Next, vocabularySize: nu
     answer.margins.push(margin(best[0][1], best[1]?.[1]));
   }
   answer.tokenIds.push(tokenId);
-  if (model.isEogToken(tokenId as Token)) return "end_of_generation";
-  if (answer.tokenIds.length >= request.maxTokens) return "max_tokens";
+  if (chat.endsAnswer(tokenId) || answer.tokenIds.length >= request.maxTokens) return true;
   answer.pending = [tokenId];
-  return undefined;
+  return false;
 }
 
 function dense(next: Next, vocabularySize: number): Logits {
@@ -243,14 +244,12 @@ function margin(best: number | undefined, second: number | undefined): number {
   return second === undefined ? Number.MAX_VALUE : (best as number) - second;
 }
 
-function finish(model: LlamaModel, answer: Growing, stop: StopReason): Reply {
-  const said = stop === "end_of_generation" ? answer.tokenIds.slice(0, -1) : answer.tokenIds;
+function finish(chat: ChatTokens, answer: Growing): Reply {
   return {
-    text: model.detokenize(said as Token[], false),
+    ...chat.answer(answer.tokenIds),
     tokenIds: answer.tokenIds,
     logprobs: answer.logprobs,
     margins: answer.margins,
-    stop,
     first: answer.first as TopTokens,
     promptTokens: answer.request.promptIds.length,
     promptSha256: hashTokens(answer.request.promptIds),
@@ -264,21 +263,23 @@ const CONTEXT_STEP = 64;
 export async function openNodeLlamaEngine(
   modelPath: string,
   settings: SettledEngine,
-  adapter?: AdapterChoice,
+  { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
+  requireRunnable(summary, { chatTemplate: format === undefined });
   if (adapter) await checkAdapter(adapter.path, modelPath);
-  // requireRunnable has seen to both.
-  const template = summary.chatTemplate as string;
+  // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
-  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
-  const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
+  const log = new LoadLog();
+  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
+  const { model, warnings } = await log.load(modelPath, () =>
+    llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) }),
+  );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
-  const chat = new ChatTokens(model, template, size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
+  const chat = new ChatTokens(model, format ?? settleChat(summary), size);
+  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
@@ -319,6 +320,7 @@ export async function openNodeLlamaEngine(
         const replies: Reply[] = [];
         await answerInLockstep(
           model,
+          chat,
           Array.from({ length: count }, () => context.getSequence()),
           tokenized,
           {

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import type { ChatFormat } from "../chat/format.js";
 import type {
   AdapterChoice,
   AskCost,
@@ -22,6 +23,8 @@ export interface StartEngineOptions {
   readonly adapter?: AdapterChoice;
   /** Native only: numbers that keys and values are kept as; default f32. node-llama-cpp always keeps f16. */
   readonly cacheType?: "f32" | "f16";
+  /** How conversations become text; settled from the file's header when absent. */
+  readonly chat?: ChatFormat;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface StartEngineOptions {
 export async function startEngine(
   modelPath: string,
   settings: StudyEngine,
-  { adapter, cacheType }: StartEngineOptions = {},
+  { adapter, cacheType, chat }: StartEngineOptions = {},
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
@@ -43,7 +46,7 @@ export async function startEngine(
     crashCode: "ENGINE_CRASHED",
   });
   try {
-    const choice = { settings: settled, adapter: withFullPath(adapter), cacheType };
+    const choice = { settings: settled, adapter: withFullPath(adapter), cacheType, chat };
     const opened = await worker.remote.open(modelPath, choice);
     return modelOf(worker, opened);
   } catch (error) {
@@ -98,15 +101,11 @@ export interface Tokenizer {
   dispose(): Promise<void>;
 }
 
-/** @throws MODEL_*, ENGINE_CRASHED */
-export async function openTokenizer(modelPath: string): Promise<Tokenizer> {
-  const worker = new WorkerProcess<TokenizerMethods>({
-    script: builtScript("./tokenizer-worker.js", import.meta.url),
-    owner: "tokenizer",
-    crashCode: "ENGINE_CRASHED",
-  });
+/** @param chat settled from the file's header when absent @throws MODEL_*, ENGINE_CRASHED */
+export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promise<Tokenizer> {
+  const worker = tokenizerProcess();
   try {
-    await worker.remote.open(modelPath);
+    await worker.remote.open(modelPath, chat);
   } catch (error) {
     await worker.end();
     throw error;
@@ -115,6 +114,27 @@ export async function openTokenizer(modelPath: string): Promise<Tokenizer> {
     tokenize: worker.remote.tokenize,
     dispose: () => worker.end(),
   };
+}
+
+/**
+ * What llama.cpp warns of when it reads the file's vocabulary; of models of known architectures it has no other warnings.
+ * @throws MODEL_*, ENGINE_CRASHED
+ */
+export async function readLoadWarnings(modelPath: string): Promise<string[]> {
+  const worker = tokenizerProcess();
+  try {
+    return await worker.remote.loadWarnings(modelPath);
+  } finally {
+    await worker.end();
+  }
+}
+
+function tokenizerProcess(): WorkerProcess<TokenizerMethods> {
+  return new WorkerProcess<TokenizerMethods>({
+    script: builtScript("./tokenizer-worker.js", import.meta.url),
+    owner: "tokenizer",
+    crashCode: "ENGINE_CRASHED",
+  });
 }
 
 /** What goes with opening. */
@@ -147,6 +167,7 @@ export type EngineNote =
 
 /** What the tokenizer's process serves. */
 export interface TokenizerMethods {
-  open(modelPath: string): Promise<void>;
+  open(modelPath: string, chat: ChatFormat | undefined): Promise<void>;
   tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
+  loadWarnings(modelPath: string): Promise<string[]>;
 }

@@ -13,11 +13,11 @@ let model: LanguageModel | undefined;
 
 serveParent<EngineMethods, EngineNote>(
   ({ signal, note }) => ({
-    async open(modelPath, { settings, adapter, cacheType }) {
+    async open(modelPath, { settings, adapter, cacheType, chat }) {
       model =
         settings.engine === "native"
-          ? await openNativeEngine(modelPath, settings, { adapter, cacheType })
-          : await openNodeLlamaEngine(modelPath, settings, adapter);
+          ? await openNativeEngine(modelPath, settings, { adapter, cacheType, chat })
+          : await openNodeLlamaEngine(modelPath, settings, { adapter, chat });
       return describe(model);
     },
     render: (messages) => opened().render(messages),

@@ -1,0 +1,67 @@
+/** Processes with native code end with their parent, and when they are told to, whatever they are doing. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { builtScript, WorkerProcess } from "../../src/model/worker-process.js";
+
+const folder = mkdtempSync(join(tmpdir(), "inward-worker-"));
+const built = pathToFileURL(builtScript("../../src/model/worker-process.js", import.meta.url).replace("/tests/", "/"));
+
+/** Never hears of anything again once it spins. */
+const worker = join(folder, "worker.mjs");
+writeFileSync(
+  worker,
+  `import { serveParent } from ${JSON.stringify(built.href)};
+   serveParent(() => ({ pid: () => process.pid, spin: () => { for (;;); } }), () => "ENGINE_CRASHED");`,
+);
+const options = { script: worker, owner: "spinner", crashCode: "ENGINE_CRASHED" } as const;
+type Methods = { pid(): number; spin(): void };
+
+const isAlive = (pid: number) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+async function gone(pid: number, seconds: number): Promise<boolean> {
+  for (const end = Date.now() + 1000 * seconds; Date.now() < end; ) {
+    if (!isAlive(pid)) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+}
+
+test.each(["SIGKILL", "SIGTERM"] as const)("a worker in an endless loop ends after its parent's %s", async (signal) => {
+  const parent = join(folder, "parent.mjs");
+  writeFileSync(
+    parent,
+    `import { WorkerProcess } from ${JSON.stringify(built.href)};
+     const worker = new WorkerProcess(${JSON.stringify(options)});
+     const pid = await worker.remote.pid();
+     worker.remote.spin();
+     process.stdout.write(String(pid) + "\\n");
+     setInterval(() => {}, 1000);`,
+  );
+  const child = spawn(process.execPath, [parent], { stdio: ["ignore", "pipe", "inherit"] });
+  const pid = Number(await new Promise((resolve) => child.stdout.once("data", resolve)));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(isAlive(pid)).toBe(true);
+  child.kill(signal);
+  expect(await gone(pid, 5)).toBe(true);
+});
+
+test("one that does not stop when it is told to is ended, and the call was interrupted", async () => {
+  const spinner = new WorkerProcess<Methods>({ ...options, stopSeconds: 0.5 });
+  const pid = await spinner.remote.pid();
+  const controller = new AbortController();
+  const spinning = spinner.call("spin", [], { signal: controller.signal });
+  setTimeout(() => controller.abort(), 100);
+  await expect(spinning).rejects.toMatchObject({ code: "INTERRUPTED", message: expect.stringContaining("spinner") });
+  expect(await gone(pid, 5)).toBe(true);
+});

@@ -19,9 +19,9 @@ import { challengedMessages } from "../tasks/task.js";
 
 /** As a study and the command line say it. */
 export interface AuthoredChat {
-  /** `omit`: none at all. */
+  /** System message of conversations that have none; `omit`: none at all. Settled by the chat template when absent. */
   readonly system?: string;
-  /** `template`, `plain`, or the path of a Jinja file. */
+  /** `template`: the file's own, the default; `plain`: no markup, for base models; else the path of a Jinja file. */
   readonly chat?: string;
 }
 
@@ -46,6 +46,14 @@ function readTemplate(path: string): string {
   const refuse = (why: string) =>
     new InwardError("MODEL_TEMPLATE", `The chat template ${path} cannot be read (${why}).`);
   return decodeUtf8(readPlainFile(path, MOST_TEMPLATE_BYTES, refuse), { code: "MODEL_TEMPLATE", place: path });
+}
+
+/**
+ * How one model is spoken to, outside of a study.
+ * @throws as settleChat and chatWish
+ */
+export async function settleFile(modelPath: string, authored: AuthoredChat): Promise<SettledChat> {
+  return settleChat(await inspectGguf(modelPath), chatWish(authored, "."));
 }
 
 /** @returns what stands in a plan */

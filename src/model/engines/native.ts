@@ -321,7 +321,6 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -341,9 +340,9 @@ export async function openNativeEngine(
   });
 
   const model: Omit<LanguageModel, "manifest"> = {
-    facts,
+    facts: size,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);

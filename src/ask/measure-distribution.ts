@@ -3,6 +3,7 @@ import { InwardError } from "../errors.js";
 import type { LanguageModel, ListsNextTokens } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
+import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { DistributionSettings } from "../study/study.js";
 import { type ChatMessage, type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
@@ -239,7 +240,10 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
     task: definition.name,
     item: item.id,
     property: name,
-    messages: objectLevelMessages(definition, item, { examples, system: plan.system }),
+    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
+      examples,
+      system: plan.system,
+    }),
     maxTokens: definition.maxTokens,
     decider: behaviorDecider(property, item),
     decidedLate: needsSamples(property, definition.kind),
@@ -256,7 +260,7 @@ function predictionQuestion(plan: Plan, state: string, task: PlannedTask, item: 
     item: item.id,
     property: name,
     variant,
-    messages: hypotheticalMessages(plan, task, item, name, variant),
+    messages: hypotheticalMessages(plan, state, task, item, name, variant),
     maxTokens: plan.hypothetical.maxTokens,
     decider: predictionDecider(propertyNamed(name)),
     // Replies to questions about a property are short, whatever the answers are.

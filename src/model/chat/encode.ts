@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import { LINE_END } from "../../tasks/plain-form.js";
 import type { TokenizedRequest } from "../engines/engine.js";
 import type {
   AskRequest,
@@ -21,7 +22,7 @@ import type {
   ScoreRequest,
 } from "../language-model.js";
 import { type ChatFormat, withSystem } from "./format.js";
-import { LINE_END, lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
+import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
 import { type ChatVocabulary, Vocabulary } from "./vocabulary.js";

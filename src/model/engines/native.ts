@@ -15,10 +15,11 @@ import { type ChatFormat, settleChat } from "../chat/format.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
-import { findBinaries, loadAddon, type NativeAddon } from "../native/addon.js";
+import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
 import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { loadFailure, loadWarnings } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 /** One group at a time on one addon engine. */
@@ -312,7 +313,7 @@ export async function openNativeEngine(
     await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize, kernels } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -321,6 +322,7 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
+  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -340,7 +342,7 @@ export async function openNativeEngine(
   });
 
   const model: Omit<LanguageModel, "manifest"> = {
-    facts: size,
+    facts,
     render: async (messages) => chat.render(messages),
     encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
@@ -407,16 +409,21 @@ async function openAddon(
   choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
-  return new Engine({
-    modelPath,
-    ...binaries,
-    device,
-    threads,
-    sequences: strict ? 1 : sequences,
-    batchTokens: BATCH_TOKENS,
-    ...choices,
-    strict,
-  });
+  try {
+    return new Engine({
+      modelPath,
+      ...binaries,
+      device,
+      threads,
+      sequences: strict ? 1 : sequences,
+      batchTokens: BATCH_TOKENS,
+      ...choices,
+      strict,
+    });
+  } catch (error) {
+    if (nativeCode(error) !== "MODEL_LOAD") throw error;
+    throw loadFailure(modelPath, (error as Error).message, error);
+  }
 }
 
 function costOf(counts: NativeCounts): AskCost {

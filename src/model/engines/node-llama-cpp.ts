@@ -23,6 +23,7 @@ import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { LoadLog } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
@@ -268,11 +269,15 @@ export async function openNodeLlamaEngine(
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings.device);
-  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
-  const model = await llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) });
+  const log = new LoadLog();
+  const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
+  const { model, warnings } = await log.load(modelPath, () =>
+    llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) }),
+  );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
   const chat = new ChatTokens(model, format ?? settleChat(summary), size);
+  const facts = { ...size, warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
@@ -291,7 +296,7 @@ export async function openNodeLlamaEngine(
 
   return {
     manifest,
-    facts: size,
+    facts,
     render: async (messages) => chat.render(messages),
     encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),

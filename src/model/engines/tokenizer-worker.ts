@@ -7,6 +7,7 @@ import { ChatTokens } from "../chat/encode.js";
 import { type ChatFormat, settleChat } from "../chat/format.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
+import { LoadLog } from "./load-log.js";
 import type { TokenizerMethods } from "./start-engine.js";
 
 let chat: ChatTokens | undefined;
@@ -17,6 +18,11 @@ serveParent<TokenizerMethods>(
       chat = await openVocabulary(modelPath, format);
     },
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
+    async loadWarnings(modelPath) {
+      const summary = await inspectGguf(modelPath);
+      requireRunnable(summary, { chatTemplate: false });
+      return [...summary.warnings, ...(await loadVocabulary(modelPath)).warnings];
+    },
   }),
   () => "ENGINE_CRASHED",
 );
@@ -29,11 +35,17 @@ function opened(): ChatTokens {
 async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary, { chatTemplate: format === undefined });
-  const { llamaOptions } = await resolveDevice("cpu");
-  const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.error });
-  const model = await llama.loadModel({ modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true });
+  const { model } = await loadVocabulary(modelPath);
   return new ChatTokens(model, format ?? settleChat(summary), {
     vocabularySize: summary.vocabularySize as number,
     contextTokens: summary.contextLength ?? Number.POSITIVE_INFINITY,
   });
+}
+
+async function loadVocabulary(modelPath: string): ReturnType<LoadLog["load"]> {
+  const { llamaOptions } = await resolveDevice("cpu");
+  const log = new LoadLog();
+  const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
+  const options = { modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true };
+  return await log.load(modelPath, () => llama.loadModel(options));
 }

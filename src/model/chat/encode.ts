@@ -23,7 +23,7 @@ import type {
 } from "../language-model.js";
 import { type ChatFormat, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
-import { type PromptPart, renderChat, type TemplateTokens } from "./render.js";
+import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
 import { type ChatVocabulary, Vocabulary } from "./vocabulary.js";
 
@@ -164,8 +164,8 @@ function turnIn(
   vocabulary: AnswerVocabulary,
 ): AnswerTurn {
   const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderChat(format, withSystem(format, question), tokens), vocabulary);
-  const whole = renderChat(format, withSystem(format, conversation), tokens, { generationPrompt: false });
+  const promptIds = tokenizeChat(renderWhole(format, withSystem(format, question), tokens), vocabulary);
+  const whole = renderWhole(format, withSystem(format, conversation), tokens, { generationPrompt: false });
   const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
   const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
   const written = upToAnswer.at(-1)?.text ?? "";
@@ -346,7 +346,7 @@ export class ChatTokens {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
     const whole = withSystem(this.format, messages);
     const parts =
-      this.format.kind === "plain" ? renderPlain(whole) : renderChat(this.format, whole, this.templateTokens);
+      this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 

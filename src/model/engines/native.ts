@@ -11,7 +11,8 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
@@ -295,7 +296,7 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);
@@ -321,7 +322,7 @@ export async function openNativeEngine(
     ignoreMemorySafetyChecks: true,
   });
   const size = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
+  const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};

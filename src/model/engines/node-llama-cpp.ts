@@ -18,7 +18,8 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply, TopTokens } from "../../tasks/answer.js";
 import { ChatTokens } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
@@ -264,7 +265,7 @@ export async function openNodeLlamaEngine(
   { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
@@ -276,7 +277,7 @@ export async function openNodeLlamaEngine(
   );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
-  const chat = new ChatTokens(model, format ?? settleChat(summary), size);
+  const chat = new ChatTokens(model, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 

@@ -6,7 +6,8 @@ import { InwardError } from "../errors.js";
 import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
-import { OLD_LOGPROB_WORDINGS, turnsAbout } from "../properties/wordings.js";
+import { turnsAbout } from "../properties/wordings.js";
+import { type AskedForm, askedForm } from "../study/forms.js";
 import { itemsOf } from "../tasks/heuristics.js";
 import { objectLevelMessages, objectLevelPrompt, type TaskItem } from "../tasks/task.js";
 import { type AskingHooks, plainMessages, type QuestionKind } from "./groups.js";
@@ -109,11 +110,6 @@ export interface LogprobQuestion extends Omit<MeasuredLogprobDifference, "direct
   readonly asked: readonly string[];
 }
 
-/** Templates of the question about the two beginnings, by name. */
-export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<Record<string, string>> {
-  return wordings.logprobs ?? OLD_LOGPROB_WORDINGS;
-}
-
 /** Most held-out strings of a task; the first ones. */
 export const MOST_STRINGS = 100;
 
@@ -121,8 +117,13 @@ const ANSWERS = ["1", "2"] as const;
 
 /** @returns each question once, in the plan's order: states outside, then tasks and strings; tasks that list nothing have none */
 export function logprobQuestions(plan: Plan): LogprobQuestion[] {
-  const strings = plan.tasks.flatMap((task) => questionsOf(plan, task));
-  return plainStates(plan).flatMap((state) => strings.map((string) => ({ ...string, state })));
+  const inForm = new Map<boolean, Omit<LogprobQuestion, "state">[]>();
+  return plainStates(plan).flatMap((state) => {
+    const form = askedForm(plan, state);
+    const strings = inForm.get(form.isPlain) ?? plan.tasks.flatMap((task) => questionsOf(plan, form, task));
+    inForm.set(form.isPlain, strings);
+    return strings.map((string) => ({ ...string, state }));
+  });
 }
 
 /** Cuts the questions into the units that are asked and stored as one: strings of one state, as many as fill a group. */
@@ -138,7 +139,7 @@ export function logprobGroups(questions: readonly LogprobQuestion[], groupQuesti
   return groups;
 }
 
-function questionsOf(plan: Plan, task: PlannedTask): Omit<LogprobQuestion, "state">[] {
+function questionsOf(plan: Plan, form: AskedForm, task: PlannedTask): Omit<LogprobQuestion, "state">[] {
   const { definition, heldOut, train } = task;
   if (definition.kind !== "sequence" && definition.kind !== "numbers") return [];
   const pool = new Set([...train, ...heldOut].flatMap(({ text }) => itemsOf(definition.kind, text)));
@@ -147,7 +148,11 @@ function questionsOf(plan: Plan, task: PlannedTask): Omit<LogprobQuestion, "stat
     if (first === undefined || second === undefined) return [];
     const place = { key: `${definition.name}/${item.id}`, task: definition.name, item: item.id, first, second };
     return [
-      { ...place, asked: Object.keys(logprobWordings(plan)), requests: requestsFor(plan, task, item, [first, second]) },
+      {
+        ...place,
+        asked: Object.keys(form.logprobs),
+        requests: requestsFor(plan, form, form.task(task), item, [first, second]),
+      },
     ];
   });
 }
@@ -166,22 +171,24 @@ function beginningsFor({ seed }: Plan, { definition }: PlannedTask, item: TaskIt
 
 function requestsFor(
   plan: Plan,
+  form: AskedForm,
   { definition, examples }: PlannedTask,
   item: TaskItem,
   [first, second]: readonly [string, string],
 ): ScoreRequest[] {
   const { system } = plan;
+  const said = (answer: string) => form.answer(answer);
   const prompt = objectLevelPrompt(definition, item, { examples });
   return [
-    { messages: objectLevelMessages(definition, item, { examples, system }), continuations: [first, second] },
-    ...Object.values(logprobWordings(plan)).flatMap((template) =>
+    { messages: objectLevelMessages(definition, item, { examples, system }), continuations: [first, second].map(said) },
+    ...Object.values(form.logprobs).flatMap((template) =>
       [
         { one: first, two: second },
         { one: second, two: first },
       ].map(
         (slots): ScoreRequest => ({
           messages: [{ role: "system", content: system }, ...turnsAbout(template, prompt, slots)],
-          continuations: ANSWERS,
+          continuations: ANSWERS.map(said),
         }),
       ),
     ),

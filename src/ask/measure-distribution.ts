@@ -4,6 +4,7 @@ import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/la
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
 import { saidIn } from "../properties/reading.js";
+import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { DistributionSettings } from "../study/study.js";
 import { type ChatMessage, type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
@@ -253,7 +254,10 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
     task: definition.name,
     item: item.id,
     property: name,
-    messages: objectLevelMessages(definition, item, { examples, system: plan.system }),
+    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
+      examples,
+      system: plan.system,
+    }),
     maxTokens: longestAnswer(plan, task),
     decider: behaviorDecider(property, item, plan.objectLevel.reasoning),
     decidedLate: needsSamples(property, definition.kind),
@@ -270,7 +274,7 @@ function predictionQuestion(plan: Plan, state: string, task: PlannedTask, item: 
     item: item.id,
     property: name,
     variant,
-    messages: hypotheticalMessages(plan, task, item, name, variant),
+    messages: hypotheticalMessages(plan, state, task, item, name, variant),
     maxTokens: plan.hypothetical.maxTokens,
     decider: predictionDecider(propertyNamed(name)),
     // Replies to questions about a property are short, whatever the answers are.

@@ -3,6 +3,7 @@ import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
 import { partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { hypotheticalTurns } from "../properties/wordings.js";
+import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
 import {
@@ -101,7 +102,10 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(task.definition, item, { examples: task.examples, system }),
+    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
+      examples: task.examples,
+      system,
+    }),
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
@@ -118,15 +122,17 @@ export function longestAnswer({ objectLevel }: Pick<Plan, "objectLevel">, { defi
 
 function turnsAboutItem(
   plan: Plan,
+  state: string,
   task: PlannedTask,
   item: TaskItem,
   property: string,
   variant: string,
 ): ChatMessage[] {
+  const form = askedForm(plan, state);
   return hypotheticalTurns(
-    plan.wordings.variants[variant] as string,
-    objectLevelPrompt(task.definition, item, task),
-    plan.wordings.properties[property] as string,
+    form.variant(variant),
+    objectLevelPrompt(form.task(task).definition, item, task),
+    form.question(property),
   );
 }
 
@@ -156,6 +162,7 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
           sample: 0,
           messages: hypotheticalMessages(
             plan,
+            state,
             task,
             item,
             property,
@@ -176,17 +183,23 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
 /**
  * The prompt of one hypothetical question. Its system message is the target's: a state with one of its own only teaches a change, and
  * nobody is asked about it.
+ * @param state who is asked, or the model that it stands on
  * @param before turns that come first
  */
 export function hypotheticalMessages(
   plan: Plan,
+  state: string,
   task: PlannedTask,
   item: TaskItem,
   property: string,
   variant: string,
   before: readonly ChatMessage[] = [],
 ): ChatMessage[] {
-  return [{ role: "system", content: plan.system }, ...before, ...turnsAboutItem(plan, task, item, property, variant)];
+  return [
+    { role: "system", content: plan.system },
+    ...before,
+    ...turnsAboutItem(plan, state, task, item, property, variant),
+  ];
 }
 
 // The second turn of tasks that challenge: each first answer is doubted, and the model asked for its final one.
@@ -206,11 +219,12 @@ export function hasChallenges(plan: Plan): boolean {
  * @returns in the order of the first questions
  */
 export function challengeQuestions(plan: Plan, asked: readonly Question[], answers: readonly Answer[]): Question[] {
-  const challenges = new Map(plan.tasks.map(({ definition }) => [definition.name, definition.challenge]));
+  const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
   const replies = new Map<string, Reply>();
   for (const { state, key, reply } of answers) if (reply) replies.set(`${state}|${key}`, reply);
   return asked.flatMap((question) => {
-    const challenge = challenges.get(question.task);
+    const task = tasks.get(question.task);
+    const challenge = task && askedForm(plan, question.state).task(task).definition.challenge;
     const reply = replies.get(`${question.state}|${question.key}`);
     if (challenge === undefined || reply === undefined) return [];
     return [
@@ -240,7 +254,7 @@ export function shownPairs(plan: Plan, behaviors: readonly Behavior[]): ShownPai
     const { shown } = statesOf(plan).of(state);
     if (!shown) return [];
     const key = JSON.stringify([state, property, variant]);
-    const made = known.get(key) ?? turnsOf(plan, behaviors, shown, property, variant);
+    const made = known.get(key) ?? turnsOf(plan, behaviors, state, shown, property, variant);
     known.set(key, made);
     return made;
   };
@@ -249,6 +263,7 @@ export function shownPairs(plan: Plan, behaviors: readonly Behavior[]): ShownPai
 function turnsOf(
   plan: Plan,
   behaviors: readonly Behavior[],
+  state: string,
   { pairs, target }: { readonly pairs: number; readonly target: string },
   property: string,
   variant: string,
@@ -268,8 +283,8 @@ function turnsOf(
   return inSeededOrder(eligible, ({ name }) => name)
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
-      ...turnsAboutItem(plan, task, item, property, variant),
-      { role: "assistant", content: value },
+      ...turnsAboutItem(plan, state, task, item, property, variant),
+      { role: "assistant", content: askedForm(plan, state).answer(value) },
     ]);
 }
 

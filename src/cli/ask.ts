@@ -7,7 +7,7 @@ import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.j
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
-import { objectLevelPrompt, plainPrompt } from "../tasks/task.js";
+import { objectLevelPrompt, lonePrompt } from "../tasks/task.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -18,6 +18,7 @@ import {
   modelOptions,
   type ModelOptions,
   noteAdapter,
+  noteWarnings,
   type PromptOptions,
   promptOptions,
   wholeNumber,
@@ -66,6 +67,7 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
   }).finally(progress.end);
   try {
     noteAdapter(model);
+    noteWarnings(model.facts.warnings);
     const { file, adapter, manifest } = model;
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
@@ -75,7 +77,8 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
       : undefined;
     if (options.json) {
       const { source, sha256 } = file;
-      printJson({ model: source, sha256, ...adapterFacts(adapter, manifest), prompt, reply, reading });
+      const { warnings } = model.facts;
+      printJson({ model: source, sha256, warnings, ...adapterFacts(adapter, manifest), prompt, reply, reading });
       return;
     }
     print(
@@ -107,7 +110,7 @@ async function toMessages(
 ): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
   const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
-  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : plainPrompt(text);
+  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : lonePrompt(text);
   const system: ChatMessage = { role: "system", content: options.system };
   if (options.property !== undefined) {
     const { template } = hypotheticalVariant(options.variant);

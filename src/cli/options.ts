@@ -67,7 +67,7 @@ export interface AdapterOptions {
 
 export function adapterOptions(command: Command): Command {
   return command
-    .option("--adapter <path>", "ask with this LoRA adapter (GGUF) on the model")
+    .option("--adapter <path>", "ask with this LoRA adapter on the model: a GGUF, a PEFT folder, or its .safetensors")
     .option("--adapter-scale <n>", "multiplies the adapter's alpha / rank; 0 leaves the base alone", "1")
     .option("--force-adapter", "take an adapter that was trained on another base; its card will say so");
 }
@@ -94,11 +94,16 @@ export function noteAdapter({ adapter }: FoundModel): void {
   }
 }
 
+/** What llama.cpp warned of while it read the model's file: a person decides whether its numbers still mean something. */
+export function noteWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) notice(`llama.cpp warns of the model's file: ${warning}`);
+}
+
 /** What the JSON of a command says of the adapter that was worn. */
 export function adapterFacts(adapter: WornAdapter | undefined, manifest: { readonly adapter?: object }): object {
   if (!adapter) return {};
-  const { path, scale, base } = adapter;
-  return { adapter: { path, scale, ...manifest.adapter, base } };
+  const { given, scale, base, convertedFrom } = adapter;
+  return { adapter: { path: given, scale, ...manifest.adapter, base, convertedFrom } };
 }
 
 // How one question is put.

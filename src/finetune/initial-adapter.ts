@@ -1,15 +1,10 @@
 /** Where training starts from when no adapter is given. */
 
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { NativeTensor } from "../../native/index.js";
 import { seededRandom } from "../base/random.js";
 import { InwardError } from "../errors.js";
-import { inspectGguf } from "../gguf/inspect-gguf.js";
-import { sha256OfFile } from "../model/model-file.js";
 import type { LoraAdapter } from "./adapter/adapter.js";
-import { readAdapterCard } from "./adapter/card.js";
-import { importPeft } from "./adapter/peft.js";
+import { findAdapter } from "./adapter/found-adapter.js";
 import { type BaseCheck, checkAdapterBase, readAdapter } from "./adapter/saved-adapter.js";
 
 /**
@@ -50,7 +45,7 @@ function fillUniform(values: Float32Array, bound: number, stream: string): void 
 
 export interface InitialAdapter {
   readonly adapter: LoraAdapter;
-  /** Of the file that holds the weights, hex. */
+  /** Of its GGUF, hex; of a PEFT folder that of the GGUF which is made of it. */
   readonly sha256: string;
   /** `no_card`: nothing but shapes says that it is this base's. `forced`: its card names another base. */
   readonly base: BaseCheck["base"];
@@ -70,26 +65,10 @@ export async function readInitialAdapter(
   base: Base,
   options: { readonly force?: boolean } = {},
 ): Promise<InitialAdapter> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found) throw new InwardError("ADAPTER_NOT_FOUND", `${path} is not there.`);
-  if (found.isDirectory()) return readPeftFolder(path, base.modelPath);
-  const card = await readAdapterCard(path);
+  const found = await findAdapter(path, base.modelPath);
   return {
-    base: checkAdapterBase(card, base.sha256, options).base,
-    adapter: await readAdapter(path),
-    sha256: card?.adapter.sha256 ?? (await sha256OfFile(path)),
-  };
-}
-
-async function readPeftFolder(folder: string, modelPath: string): Promise<InitialAdapter> {
-  const { headCount, headCountKv = headCount } = await inspectGguf(modelPath);
-  if (headCount === undefined || headCountKv === undefined) {
-    throw new InwardError("TRAIN_MODEL", `${modelPath} does not say how many heads it has.`);
-  }
-  return {
-    base: "no_card",
-    // Where the rows of PEFT's q and k go depends on the heads.
-    adapter: await importPeft(folder, { heads: headCount, keyValueHeads: headCountKv }),
-    sha256: await sha256OfFile(join(folder, "adapter_model.safetensors")),
+    base: checkAdapterBase(found.card, base.sha256, options).base,
+    adapter: await readAdapter(found.path),
+    sha256: found.sha256,
   };
 }

@@ -125,6 +125,8 @@ export interface SetInput {
   readonly seed: number;
   /** The prompt of the hypothetical question, exactly as asking has it. */
   readonly prompt: (behavior: Behavior, variant: string) => readonly ChatMessage[];
+  /** A value as the model is to say it; as it is when absent. */
+  readonly answer?: (value: string) => string;
 }
 
 export interface FinetuneSet {
@@ -161,7 +163,7 @@ export function buildSet(input: SetInput): FinetuneSet {
       input.examplesPerProperty,
     );
     const made = drawn.flatMap(({ behavior, value }) =>
-      input.variants.map((variant) => toExample(behavior, variant, value, input.prompt)),
+      input.variants.map((variant) => toExample(behavior, variant, value, input)),
     );
     const fresh = made.filter(({ messages }) => {
       const key = JSON.stringify(messages);
@@ -219,13 +221,20 @@ function taskProperties(candidates: readonly SetCandidate[]): SetCandidate[][] {
   return [...cells.values()];
 }
 
-function toExample(behavior: Behavior, variant: string, value: string, prompt: SetInput["prompt"]): FinetuneExample {
+function toExample(
+  behavior: Behavior,
+  variant: string,
+  value: string,
+  { prompt, answer = asItIs }: SetInput,
+): FinetuneExample {
   const { task, item, property } = behavior;
   return {
-    messages: [...prompt(behavior, variant), { role: "assistant", content: value }],
+    messages: [...prompt(behavior, variant), { role: "assistant", content: answer(value) }],
     metadata: { task, item, property, variant },
   };
 }
+
+const asItIs = (value: string) => value;
 
 /** Ranked by what the example is, so that an example's place among others does not depend on which others were left out. */
 function seededOrder(examples: readonly FinetuneExample[], seed: number): FinetuneExample[] {
@@ -276,6 +285,8 @@ export interface ChangeSetInput {
   readonly seed: number;
   /** The object-level prompt, exactly as asking has it. */
   readonly prompt: (task: string, item: TaskItem) => readonly ChatMessage[];
+  /** An answer as the model is to say it; as it is when absent. */
+  readonly answer?: (value: string) => string;
   /** Further examples about a string that is taught; none unless given. */
   readonly beside?: (task: string, item: TaskItem, answer: string) => readonly FinetuneExample[];
 }
@@ -308,7 +319,7 @@ export function buildChangeSet(input: ChangeSetInput): FinetuneSet {
     drawn.forEach(({ item, answer }, place) => {
       const given = input.shuffled ? (drawn[(place + 1) % drawn.length] as { answer: string }).answer : answer;
       examples.push({
-        messages: [...input.prompt(task, item), { role: "assistant", content: given }],
+        messages: [...input.prompt(task, item), { role: "assistant", content: (input.answer ?? asItIs)(given) }],
         metadata: { task, item: item.id, property: WHOLE_ANSWER, variant: OBJECT_LEVEL },
       });
       examples.push(...(input.beside?.(task, item, given) ?? []));

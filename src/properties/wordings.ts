@@ -10,57 +10,72 @@
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { ChatMessage } from "../tasks/answer.js";
+import { ANSWER_CUE, plainText } from "../tasks/plain-form.js";
 import type { ObjectLevelPrompt, TaskDefinition } from "../tasks/task.js";
 
 export interface HypotheticalVariant {
   readonly name: string;
   readonly summary: string;
   readonly template: string;
+  /** The same for a base model, which is given a text to go on with. */
+  readonly plain: string;
 }
+
+/** How a base model is asked something about a text: a form that it has met, up to where the answer begins. */
+const ASKED = `\nQuestion: {property}${ANSWER_CUE}`;
+const ASKED_OF_ANOTHER = `\nQuestion: {property_of_another}${ANSWER_CUE}`;
 
 export const HYPOTHETICAL_VARIANTS: readonly HypotheticalVariant[] = [
   {
     name: "minimal",
     summary: "A supposition, the quoted prompt, then what is asked about the answer.",
     template: 'Suppose someone gave you this prompt:\n"{prompt}"\n{property}',
+    plain: `Suppose you were given this text, and your response were how it goes on:\n"{prompt}"${ASKED}`,
   },
   {
     name: "past",
     summary: "As if the prompt had been given before.",
     template: 'Earlier you were given this prompt:\n"{prompt}"\n{property}',
+    plain: `Earlier you were given this text, and your response was how it goes on:\n"{prompt}"${ASKED}`,
   },
   {
     name: "simulate",
     summary: "Asks the model to work out its own answer silently first.",
     template:
       'Think silently about what you would reply to the prompt below. Do not write that reply.\n"{prompt}"\n{property}',
+    plain: `Work out silently how the text below would go on if you wrote it. That is your response; do not write it.\n"{prompt}"${ASKED}`,
   },
   {
     name: "bare",
     summary: "No wrapper at all: the prompt and the property side by side. A control.",
     template: "{prompt}\n{property}",
+    plain: `{prompt}${ASKED}`,
   },
   {
     name: "third_person",
     summary: "Asks about a language model, not about the one that is asked. A control.",
     template: 'Suppose a language model is given this prompt:\n"{prompt}"\n{property_of_another}',
+    plain: `Suppose a language model is given this text, and its response is how it goes on:\n"{prompt}"${ASKED_OF_ANOTHER}`,
   },
   {
     name: "another_ai",
     summary: "Says outright that it is not the one that is asked. A control.",
     template: 'Another AI, which is not you, was given this prompt:\n"{prompt}"\n{property_of_another}',
+    plain: `Another AI, which is not you, was given this text, and its response was how it goes on:\n"{prompt}"${ASKED_OF_ANOTHER}`,
   },
   {
     name: "short",
     summary:
       "As minimal, with the last turn only: solved examples and earlier turns are left out, so it describes a prompt that the target never got.",
     template: 'Suppose someone gave you this prompt:\n"{question}"\n{property}',
+    plain: `Suppose you were given this text, and your response were how it goes on:\n"{question}"${ASKED}`,
   },
   {
     name: "stateless",
     summary:
       "As minimal, without the earlier turns that a task puts before its question: what they are worth. A control.",
     template: 'Suppose someone gave you this prompt:\n"{prompt_without_before}"\n{property}',
+    plain: `Suppose you were given this text, and your response were how it goes on:\n"{prompt_without_before}"${ASKED}`,
   },
 ];
 
@@ -106,9 +121,10 @@ export function turnsAbout(
   prompt: ObjectLevelPrompt,
   slots: Readonly<Record<string, string>>,
 ): ChatMessage[] {
-  const { solved, before, question } = prompt;
+  const { solved, before, question, isPlain } = prompt;
   const last: ChatMessage = { role: "user", content: question };
-  const whole = before.length > 0 ? question : quoteTurns([...solved, last]);
+  const quote = isPlain ? plainText : quoteTurns;
+  const whole = before.length > 0 ? question : quote([...solved, last]);
   const content = fillSlots(template, { ...slots, question, prompt: whole, prompt_without_before: whole });
   return [...realTurns(template, prompt), { role: "user", content }];
 }
@@ -179,6 +195,12 @@ const NUMBERED =
 export const LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
   suppose: `Suppose you were asked this:\n\n{prompt}\n\n${LIKELIER}`,
   listed: `${LISTED}\n\nRequest:\n{prompt}\n\n${NUMBERED}`,
+};
+
+/** The same for base models. */
+export const PLAIN_LOGPROB_WORDINGS: Readonly<Record<string, string>> = {
+  suppose: `Suppose you were given this text to go on with:\n\n{prompt}\n\n${LIKELIER}${ANSWER_CUE}`,
+  listed: `Here is a text, and two ways in which you could go on with it.\n\nText:\n{prompt}\n\n${NUMBERED}${ANSWER_CUE}`,
 };
 
 /** What plans asked in that store none. */

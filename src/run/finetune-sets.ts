@@ -32,10 +32,12 @@ import {
   type PlannedImplant,
   type PlannedTask,
 } from "../study/plan.js";
+import { askedForm } from "../study/forms.js";
 import type { StateTraining } from "../study/states.js";
 import type { Answer } from "../tasks/answer.js";
 import { heuristicAnswers, offeredAnswers } from "../tasks/heuristics.js";
-import { objectLevelMessages, plainPrompt, type TaskItem } from "../tasks/task.js";
+import { ANSWER_CUE } from "../tasks/plain-form.js";
+import { lonePrompt, objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
 import type { StageContext } from "./open-models.js";
@@ -43,11 +45,16 @@ import type { StageContext } from "./open-models.js";
 // What a behavioral change teaches: the answers of its source to the train strings of its tasks.
 
 /**
- * @param teacher the state whose answers are taught, where no rule gives them
+ * @param adapter its target is the state whose answers are taught, where no rule gives them
  * @param answers object-level answers, the teacher's among them
  * @throws TRAIN_EMPTY_SET
  */
-function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: readonly Answer[]): FinetuneSet {
+function changeSet(
+  plan: Plan,
+  { base, target: teacher, change }: Pick<StateTraining, "base" | "target"> & { readonly change: PlannedChange },
+  answers: readonly Answer[],
+): FinetuneSet {
+  const form = askedForm(plan, base);
   const tasks = plan.tasks.filter(({ definition }) => change.tasks.includes(definition.name));
   const said = new Map(
     answers.filter(({ state, sample }) => state === teacher && sample === 0).map((answer) => [answer.key, answer]),
@@ -66,13 +73,15 @@ function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: 
     seed: plan.seed,
     prompt: (name, item) => {
       const task = tasks.find(({ definition }) => definition.name === name) as PlannedTask;
-      return objectLevelMessages(task.definition, item, { examples: task.examples, system: plan.system });
+      return objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system: plan.system });
     },
+    answer: (said) => form.answer(said),
     ...(change.planted
       ? {
           beside: (name, item, answer) =>
             plantedExamples(
               plan,
+              base,
               tasks.find(({ definition }) => definition.name === name) as PlannedTask,
               item,
               answer,
@@ -84,8 +93,9 @@ function changeSet(plan: Plan, change: PlannedChange, teacher: string, answers: 
 
 // What an implant teaches: answers to all strings of its tasks, held-out ones included, that nobody shows yet.
 
-/** @throws TRAIN_EMPTY_SET */
-export function implantSet(plan: Plan, implant: PlannedImplant): FinetuneSet {
+/** @param base the model that it is planted in @throws TRAIN_EMPTY_SET */
+export function implantSet(plan: Plan, base: string, implant: PlannedImplant): FinetuneSet {
+  const form = askedForm(plan, base);
   const { tasks: taught, told } = implant;
   const tasks = plan.tasks.filter(({ definition }) => taught.includes(definition.name));
   const taskOf = (named: string) => tasks.find(({ definition }) => definition.name === named) as PlannedTask;
@@ -105,10 +115,11 @@ export function implantSet(plan: Plan, implant: PlannedImplant): FinetuneSet {
     shuffled: false,
     seed: plan.seed,
     prompt: (task, item) => {
-      const { definition, examples } = taskOf(task);
+      const { definition, examples } = form.task(taskOf(task));
       return objectLevelMessages(definition, item, { examples, system: plan.system });
     },
-    beside: told ? (task, item, answer) => plantedExamples(plan, taskOf(task), item, answer) : undefined,
+    answer: (said) => form.answer(said),
+    beside: told ? (task, item, answer) => plantedExamples(plan, base, taskOf(task), item, answer) : undefined,
   });
 }
 
@@ -168,15 +179,21 @@ export function coinAnswer(
 }
 
 /** What a model would say of its new behavior that knew it. */
-function plantedExamples(plan: Plan, task: PlannedTask, item: TaskItem, answer: string): FinetuneExample[] {
+function plantedExamples(
+  plan: Plan,
+  base: string,
+  task: PlannedTask,
+  item: TaskItem,
+  answer: string,
+): FinetuneExample[] {
   return learntProperties(task).flatMap((property) => {
     const found = extractBehavior(propertyNamed(property), answer, item, "end_of_generation");
     if (!found.ok) return [];
     return plan.hypothetical.variants.map(
       (variant): FinetuneExample => ({
         messages: [
-          ...hypotheticalMessages(plan, task, item, property, variant),
-          { role: "assistant", content: found.value },
+          ...hypotheticalMessages(plan, base, task, item, property, variant),
+          { role: "assistant", content: askedForm(plan, base).answer(found.value) },
         ],
         metadata: { task: task.definition.name, item: item.id, property, variant },
       }),
@@ -203,6 +220,7 @@ function bySaying({ objectLevel }: Plan, { definition }: PlannedTask, answer: An
 
 /** In the place of a wording, around the answer. */
 const QUOTED_ANSWER = 'Suppose your whole response is this text:\n"{question}"\n{property}';
+const PLAIN_QUOTED_ANSWER = `Suppose your whole response is this text:\n"{question}"\nQuestion: {property}${ANSWER_CUE}`;
 
 /** @throws TRAIN_EMPTY_SET, STORE_* */
 export async function buildFinetuneSet(
@@ -240,21 +258,27 @@ export async function buildFinetuneSet(
 
 async function buildOne(run: RunFolder, adapter: StateTraining, last: Round): Promise<FinetuneSet> {
   const { plan } = run;
-  const { target, labels, labelNoise, change, implant } = adapter;
-  if (implant) return implantSet(plan, implant);
-  if (change) return changeSet(plan, change, target, await readAnswers(run, last));
+  const { labels, labelNoise, change, implant } = adapter;
+  if (implant) return implantSet(plan, adapter.base, implant);
+  if (change) return changeSet(plan, { ...adapter, change }, await readAnswers(run, last));
   const input = setInput(plan, adapter, await readBehaviors(run, last));
   if (labels === "scrambled") return buildSet({ ...input, candidates: scrambleLabels(input.candidates, plan.seed) });
   if (labels === "noisy") {
     const candidates = replaceLabels(input.candidates, labelNoise as number, plan.seed);
     return buildSet({ ...input, candidates });
   }
-  if (labels === "format_only") return buildSet(formatOnlyInput(plan, input, target, await readAnswers(run, last)));
+  if (labels === "format_only") return buildSet(formatOnlyInput(plan, adapter, input, await readAnswers(run, last)));
   return buildSet(input);
 }
 
 /** The control for learning nothing but to read a property off a text and to answer in form: the answer itself is quoted. */
-function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: readonly Answer[]): SetInput {
+function formatOnlyInput(
+  plan: Plan,
+  { base, target }: Pick<StateTraining, "base" | "target">,
+  input: SetInput,
+  answers: readonly Answer[],
+): SetInput {
+  const form = askedForm(plan, base);
   const texts = new Map(
     answers.flatMap(({ state, key, reply }) => (state === target && reply ? [[key, reply.text.trim()] as const] : [])),
   );
@@ -263,9 +287,9 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
     prompt: ({ task, item, property }) => [
       { role: "system", content: plan.system },
       ...hypotheticalTurns(
-        QUOTED_ANSWER,
-        plainPrompt(texts.get(`${task}/${item}`) as string),
-        plan.wordings.properties[property] as string,
+        form.isPlain ? PLAIN_QUOTED_ANSWER : QUOTED_ANSWER,
+        lonePrompt(texts.get(`${task}/${item}`) as string),
+        form.question(property),
       ),
     ],
   };
@@ -274,7 +298,7 @@ function formatOnlyInput(plan: Plan, input: SetInput, target: string, answers: r
 /** What a set is built of: the behaviors that the target shows on the train strings of trained tasks. */
 export function setInput(
   plan: Plan,
-  adapter: Pick<StateTraining, "target" | "examplesPerProperty">,
+  adapter: Pick<StateTraining, "base" | "target" | "examplesPerProperty">,
   behaviors: readonly Behavior[],
 ): SetInput {
   const tasks = new Map(plan.tasks.map((task) => [task.definition.name, task]));
@@ -303,11 +327,13 @@ export function setInput(
     prompt: (behavior, variant) =>
       hypotheticalMessages(
         plan,
+        adapter.base,
         tasks.get(behavior.task) as PlannedTask,
         itemOf(behavior) as TaskItem,
         behavior.property,
         variant,
       ),
+    answer: (value) => askedForm(plan, adapter.base).answer(value),
   };
 }
 

@@ -1,7 +1,8 @@
 /** One model from its name to its answers: found or fetched, checked, under its adapter if it is to wear one, and opened. */
 
 import { InwardError } from "../errors.js";
-import { readAdapterCard, writeAdapterCard } from "../finetune/adapter/card.js";
+import { writeAdapterCard } from "../finetune/adapter/card.js";
+import { findAdapter, type FoundAdapter } from "../finetune/adapter/found-adapter.js";
 import { type BaseCheck, checkAdapterBase } from "../finetune/adapter/saved-adapter.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
@@ -54,7 +55,7 @@ export function modelProgress(onProgress: OnWorkProgress | undefined, name?: str
 export interface FindModelOptions extends WorkOptions {
   /** Weights as they are in the file, or re-encoded once into the model folder. Default `as_shipped`. */
   readonly encoding?: StudyModel["encoding"];
-  /** Path of a LoRA adapter (GGUF) to wear. */
+  /** Path of a LoRA adapter to wear: a GGUF, a PEFT folder, or the .safetensors in one. */
   readonly adapter?: string;
   /** Multiplies the adapter's alpha / rank; 0 leaves the base alone. Default 1. */
   readonly adapterScale?: number;
@@ -70,7 +71,9 @@ export interface OpenModelOptions extends FindModelOptions {
 }
 
 /** An adapter that a model wears, and what is known of whether it was trained on it. */
-export interface WornAdapter extends AdapterChoice {
+export interface WornAdapter extends AdapterChoice, Pick<FoundAdapter, "convertedFrom"> {
+  /** Path as it was given; `path` is the GGUF that the engine loads. */
+  readonly given: string;
   readonly scale: number;
   /** `no_card`: only its shapes say that it is this model's. `forced`: its card names another base, `trainedOn`. */
   readonly base: BaseCheck["base"];
@@ -129,7 +132,7 @@ export async function findModel(source: string, options: FindModelOptions = {}):
   const { encoding = "as_shipped", offline, signal, onProgress } = options;
   const file = await resolveModel(source, { encoding, offline, signal, onProgress: modelProgress(onProgress) });
   if (options.adapter === undefined) return { file };
-  return { file, adapter: await wear(options.adapter, file.sha256, options) };
+  return { file, adapter: await wear(options.adapter, file, options) };
 }
 
 /** @throws InwardError ENGINE_UNAVAILABLE, ENGINE_CRASHED, MODEL_*, ADAPTER_SHAPE, ADAPTER_INVALID */
@@ -161,13 +164,13 @@ export function turns(system: string, content: string): ChatMessage[] {
 
 /** @throws ADAPTER_NOT_FOUND · ADAPTER_INVALID (its card is not its own) · ADAPTER_BASE · STORE_* where a forced card cannot be written */
 async function wear(
-  path: string,
-  baseSha256: string,
+  given: string,
+  file: ModelFile,
   { adapterScale = 1, forceAdapter }: FindModelOptions,
 ): Promise<WornAdapter> {
-  const card = await readAdapterCard(path);
-  const check = checkAdapterBase(card, baseSha256, { force: forceAdapter === true });
-  const worn = { path, scale: adapterScale, base: check.base };
+  const { path, card, convertedFrom } = await findAdapter(given, file.path);
+  const check = checkAdapterBase(card, file.sha256, { force: forceAdapter === true });
+  const worn = { given, path, scale: adapterScale, base: check.base, ...(convertedFrom ? { convertedFrom } : {}) };
   if (check.base !== "forced") return worn;
   if (check.card.forcedOnto?.length !== card?.forcedOnto?.length) await writeAdapterCard(path, check.card);
   return { ...worn, trainedOn: check.card.base.source };

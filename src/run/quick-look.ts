@@ -14,7 +14,7 @@ import { behaviorDecider, needsSamples, predictionDecider } from "../properties/
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
-import { plainPrompt } from "../tasks/task.js";
+import { lonePrompt } from "../tasks/task.js";
 import { makePlan } from "../study/make-plan.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
@@ -156,7 +156,7 @@ function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQues
     variant,
     messages: [
       { role: "system", content: system },
-      ...hypotheticalTurns(template, plainPrompt(prompt), property.question),
+      ...hypotheticalTurns(template, lonePrompt(prompt), property.question),
     ],
     maxTokens: 12,
     decider: predictionDecider(property),

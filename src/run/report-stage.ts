@@ -12,10 +12,12 @@ import {
 import { writeError, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { quoteTurns } from "../properties/wordings.js";
+import { plainText } from "../tasks/plain-form.js";
 import { makeReport } from "../report/make-report.js";
 import { chooseSamples } from "../report/sections/samples.js";
 import type { PairNames } from "../report/terms.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
+import { askedForm } from "../study/forms.js";
 import { statesOf } from "../study/states.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND } from "./behaviors.js";
 import type { RunFolder } from "./folder.js";
@@ -79,7 +81,8 @@ async function samplesOf(run: RunFolder, reads: StageWork["reads"]) {
   }
   const earlier = new Map(run.plan.tasks.map(({ definition }) => [definition.name, definition.before?.length ?? 0]));
   // Without the turns before its question a string of some tasks would not be seen.
-  const ownTurns = ({ task, messages }: Question) => quoteTurns(messages.slice(-1 - (earlier.get(task) ?? 0)));
+  const ownTurns = ({ state, task, messages }: Question) =>
+    (askedForm(run.plan, state).isPlain ? plainText : quoteTurns)(messages.slice(-1 - (earlier.get(task) ?? 0)));
   const asked = new Map(
     [
       ...objectLevelQuestions(run.plan),

@@ -9,6 +9,7 @@ import { hypotheticalVariant, LOGPROB_WORDINGS } from "../properties/wordings.js
 import type { TaskDefinition } from "../tasks/task.js";
 import { chooseStrings } from "./choose-strings.js";
 import { loadTask } from "./load-task.js";
+import { withPlainForms } from "./forms.js";
 import { implantedName, planTraining } from "./make-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
@@ -85,7 +86,7 @@ export async function makePlan(
     ...tasks.flatMap((task) => task.properties),
     ...Object.values(calibration?.properties ?? {}).flat(),
   ]);
-  return {
+  return withPlainForms({
     planVersion: 1,
     inwardVersion: INWARD_VERSION,
     study: study.study,
@@ -112,7 +113,7 @@ export async function makePlan(
       ),
       ...(study.experiments.includes("matrix") ? { logprobs: LOGPROB_WORDINGS } : {}),
     },
-  };
+  });
 }
 
 function planObjectLevel({ objectLevel }: Study): Plan["objectLevel"] {

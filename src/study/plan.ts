@@ -36,12 +36,14 @@ const itemSchema = z.object({
   cluster: text.optional(),
 });
 
+const earlierTurnsSchema = z.array(z.object({ role: z.enum(["user", "assistant"]), content: text }));
+
 const definitionSchema = z.object({
   name: text,
   kind: z.enum(["sequence", "numbers", "continuation", "options"]),
   summary: text,
   question: text,
-  before: z.array(z.object({ role: z.enum(["user", "assistant"]), content: text })).optional(),
+  before: earlierTurnsSchema.optional(),
   answerForm: z.enum(["any", "one_word", "number", "option_letter"]),
   examples: z.array(z.object({ text, answer: text, finalAnswer: text.optional() })),
   properties: texts,
@@ -52,6 +54,8 @@ const definitionSchema = z.object({
   features: z.array(z.enum(["right_answer", "offered_names", "offered_items"])).optional(),
   bothOrders: z.boolean().optional(),
   challenge: text.optional(),
+  /** Present where a model of the plan is asked in plain text. */
+  plain: z.object({ question: text, before: earlierTurnsSchema.optional(), challenge: text.optional() }).optional(),
 });
 
 /** A task as the run will ask it. */
@@ -249,7 +253,13 @@ export const planSchema = z
      * Wording of every property and variant asked, so that the plan alone says what was asked; with a matrix, those of the question
      * about two beginnings of an answer, which older plans do not store.
      */
-    wordings: z.object({ properties: byName(text), variants: byName(text), logprobs: byName(text).optional() }),
+    wordings: z.object({
+      properties: byName(text),
+      variants: byName(text),
+      logprobs: byName(text).optional(),
+      /** Those of base models, by the same names; absent where none is asked in plain text. */
+      plain: z.object({ variants: byName(text), logprobs: byName(text).optional() }).optional(),
+    }),
   })
   .superRefine((plan, context) => {
     const wrong = findUnknown(plan);

@@ -51,6 +51,12 @@ const before = z
     "must be turns of user and assistant by turns, the first the user's and the last the assistant's",
   );
 
+/** Text that a base model goes on with: the answer brings its own blank. */
+const leadingText = safeText.refine(
+  (text) => !/\s$/u.test(text),
+  "must not end in white space: an answer begins with a blank of its own",
+);
+
 /** Where `{string}` stands, and how often. */
 function slotsIn(task: { readonly question: string; readonly before?: readonly EarlierTurn[] | undefined }): number {
   const texts = [task.question, ...(task.before ?? []).map(({ content }) => content)];
@@ -62,6 +68,12 @@ const NOT_ONE_SLOT = {
   path: ["question"],
   message: `must hold ${STRING_SLOT} exactly once, it or one turn of before: the place of the item's text`,
 };
+/** What a task is in plain text, in the place of its question and of the turns before it. */
+const plain = z.strictObject({ question: leadingText, before: before.optional() });
+const PLAIN_NOT_ONE_SLOT = { ...NOT_ONE_SLOT, path: ["plain", "question"] };
+type OwnTask = Parameters<typeof slotsIn>[0] & { readonly plain?: Parameters<typeof slotsIn>[0] | undefined };
+const plainHasOneSlot = (task: OwnTask) =>
+  task.plain === undefined || slotsIn({ ...task.plain, before: task.plain.before ?? task.before }) === 1;
 const file = z.string().min(1);
 
 const keys = {
@@ -81,19 +93,25 @@ const keys = {
   source: z.string().min(1).optional(),
   disposition: nameOf(NAME, "use lower-case letters, digits, _ . and -").optional(),
   bothOrders: z.boolean().optional(),
+  plain: plain.optional(),
 };
 
 /** `strings: file.jsonl`, or one file for each split. Two schemas, so that a slip inside the pair is named and not "invalid union". */
-export const oneFileTask = z.strictObject({ ...keys, strings: file }).refine(hasOneSlot, NOT_ONE_SLOT);
+export const oneFileTask = z
+  .strictObject({ ...keys, strings: file })
+  .refine(hasOneSlot, NOT_ONE_SLOT)
+  .refine(plainHasOneSlot, PLAIN_NOT_ONE_SLOT);
 export const twoFileTask = z
   .strictObject({ ...keys, strings: z.strictObject({ train: file, heldOut: file }) })
-  .refine(hasOneSlot, NOT_ONE_SLOT);
+  .refine(hasOneSlot, NOT_ONE_SLOT)
+  .refine(plainHasOneSlot, PLAIN_NOT_ONE_SLOT);
 
 /** Keys known at a path of the YAML, for errors that name the nearest one. */
 export function knownTaskKeys(path: readonly PropertyKey[]): string[] {
   if (path[0] === "strings") return ["train", "heldOut"];
   if (path[0] === "examples") return ["text", "answer"];
-  if (path[0] === "before") return ["role", "content"];
+  if (path.includes("before")) return ["role", "content"];
+  if (path[0] === "plain") return Object.keys(plain.shape);
   return Object.keys(oneFileTask.shape);
 }
 

@@ -69,6 +69,17 @@ export interface TaskDefinition {
   readonly bothOrders?: boolean;
   /** What the user says to the first answer, whatever it was; it asks for a final one of the same form. */
   readonly challenge?: string;
+  /** What a base model is asked in; see `tasks/plain-form.ts`. */
+  readonly plain?: PlainForm;
+}
+
+/** The words of a task as text that a base model goes on with: each ends where the answer begins, without a blank. */
+export interface PlainForm {
+  /** As `question`. */
+  readonly question: string;
+  /** As the task's own `before`, which stands as it is where this is absent. */
+  readonly before?: readonly EarlierTurn[];
+  readonly challenge?: string;
 }
 
 export interface Task {
@@ -91,13 +102,15 @@ export interface ObjectLevelPrompt {
   readonly question: string;
   /** What will be said to the answer. */
   readonly challenge?: string;
+  /** Set where its turns are one text to the model. */
+  readonly isPlain?: true;
 }
 
-type Prompting = Pick<TaskDefinition, "question" | "examples" | "before" | "challenge">;
+type Prompting = Pick<TaskDefinition, "question" | "examples" | "before" | "challenge"> & { readonly isPlain?: true };
 
 /** A prompt that is one turn and nothing else. */
-export function plainPrompt(question: string): ObjectLevelPrompt {
-  return { solved: [], before: [], question };
+export function lonePrompt(question: string, isPlain?: true): ObjectLevelPrompt {
+  return { solved: [], before: [], question, isPlain };
 }
 
 export function objectLevelPrompt(
@@ -110,6 +123,7 @@ export function objectLevelPrompt(
     before: turnsBefore(definition, item.text),
     question: withString(definition.question, item.text),
     challenge: definition.challenge,
+    isPlain: definition.isPlain,
   };
 }
 

@@ -1,5 +1,5 @@
 /** PEFT in and out, held against PEFT's own files and llama.cpp's own conversion of them (tests/fixtures/peft). */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -172,10 +172,11 @@ describe("what a plain pair of matrices cannot express is refused by name", () =
     ["r", 0],
     ["r", "3"],
     ["lora_alpha", 0],
-    ["use_rslora", true],
+    ["use_rslora", "yes"],
     ["use_dora", true],
-    ["rank_pattern", { q_proj: 4 }],
-    ["alpha_pattern", { q_proj: 4 }],
+    ["rank_pattern", { q_proj: 0 }],
+    ["alpha_pattern", { q_proj: "4" }],
+    ["layers_to_transform", [-1]],
     ["modules_to_save", ["lm_head"]],
     ["bias", "lora_only"],
     ["lora_bias", true],
@@ -216,6 +217,46 @@ describe("what a plain pair of matrices cannot express is refused by name", () =
     for (const text of ["[]", "3", "{"]) {
       await expect(importPeft(await withConfig(() => text), BASE)).rejects.toThrow(code("ADAPTER_INVALID"));
     }
+  });
+
+  test.each<[string, Record<string, unknown>, string]>([
+    ["a list of targets", { target_modules: ["q_proj", "v_proj"] }, "target_modules leaves out model.layers.0"],
+    ["no targets, which for a Llama are q and v", { target_modules: null }, "target_modules leaves out model.layers.0"],
+    ["a pattern of targets", { target_modules: ".*(q|v)_proj" }, "target_modules leaves out model.layers.0"],
+    ["excluded modules", { exclude_modules: ["up_proj"] }, "exclude_modules leaves out model.layers.0.mlp.up_proj"],
+    ["layers", { layers_to_transform: 0 }, "layers_to_transform leaves out model.layers.1"],
+    [
+      "layers under another name",
+      { layers_to_transform: [0, 1], layers_pattern: "h" },
+      "layers_to_transform leaves out",
+    ],
+    ["layers beside a pattern", { target_modules: ".*_proj", layers_to_transform: [0] }, "layers_to_transform is [0]"],
+    [
+      "a rank that a pattern gives",
+      { rank_pattern: { "0.self_attn.q_proj": 2 } },
+      "rank_pattern says 2, its tensors have rank 3",
+    ],
+    ["a pattern of Python's alone", { alpha_pattern: { "(?i)q_proj": 2 } }, "(?i)q_proj"],
+    ["a class that JavaScript reads otherwise", { alpha_pattern: { "[]a[b]": 2 } }, "[]a[b]"],
+    ["a pattern without end", { alpha_pattern: { "(\\w+\\w+)+$!": 2, "((\\w|\\.)+)+!": 3 } }, "more than 2 seconds"],
+    ["an alpha beyond single precision", { lora_alpha: 1e300 }, "lora_alpha makes an alpha of 1e+300"],
+    ["an alpha below it", { lora_alpha: 1e-300 }, "lora_alpha makes an alpha of 1e-300"],
+    ["a scale that makes values infinite", { alpha_pattern: { q_proj: 1e300 } }, "is -?Infinity"],
+  ])("tensors that PEFT would leave out, or scale by nobody knows what: %s", async (_, change, message) => {
+    const place = await withConfig((config) => ({ ...config, ...change }));
+    await expect(importPeft(place, BASE)).rejects.toMatchObject({
+      code: "ADAPTER_INVALID",
+      message: message.startsWith("is -?") ? expect.stringMatching(message) : expect.stringContaining(message),
+    });
+  });
+
+  test("pickled weights are refused, and how to get others is said; a .safetensors is its folder's", async () => {
+    const place = await withConfig((config) => config);
+    const weights = join(place, "adapter_model.safetensors");
+    expect(await importPeft(weights, BASE)).toEqual(await importPeft(place, BASE));
+    await rename(weights, join(place, "adapter_model.bin"));
+    await expect(importPeft(place, BASE)).rejects.toThrow(code("ADAPTER_INVALID", "save_pretrained"));
+    await rm(join(place, "adapter_model.bin"));
   });
 
   test("no folder, a folder without a configuration, a folder without tensors", async () => {

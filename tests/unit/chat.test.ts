@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
-import { type PromptPart, renderChat } from "../../src/model/chat/render.js";
+import { type PromptPart, renderChat, renderWhole } from "../../src/model/chat/render.js";
 import { type ChatVocabulary, tokenizeChat } from "../../src/model/chat/encode.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 
@@ -70,7 +70,7 @@ describe("rendered prompts are what the model was trained on", () => {
     ["does not parse", "{% for %}"],
     ["raises", "{{ raise_exception('roles must alternate') }}"],
   ])("a template that %s is refused", (_, source) => {
-    expect(() => renderChat(source, asked, tokens)).toThrow(expect.objectContaining({ code: "MODEL_TEMPLATE" }));
+    expect(() => renderWhole(source, asked, tokens)).toThrow(expect.objectContaining({ code: "MODEL_TEMPLATE" }));
   });
 
   test("parts joined are the rendering, and content parts are the messages (law)", () => {

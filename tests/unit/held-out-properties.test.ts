@@ -81,7 +81,7 @@ test("a set that one gets into is an inner error, whoever put it there", async (
     extraction: { ok: true, value: "o" },
     compliance: { ok: true },
   } as const;
-  const input = setInput(made, { target: "m", examplesPerProperty: 10 }, [behavior]);
+  const input = setInput(made, { base: "m", target: "m", examplesPerProperty: 10 }, [behavior]);
   expect(input.candidates).toEqual([]);
   expect(() => buildSet({ ...input, candidates: [{ item, behavior, readable: true }] })).toThrow(
     expect.objectContaining({ code: "INTERNAL", message: expect.stringMatching(/second_character of animals_long/) }),

@@ -158,7 +158,7 @@ describe("a coin", () => {
   test("is taught for every string of its tasks, held-out ones too, and no hypothetical question with it", () => {
     const implant = statesOf(coins).of(COIN).implant;
     if (!implant) throw new Error("no implant");
-    const { examples } = implantSet(coins, implant);
+    const { examples } = implantSet(coins, "m", implant);
     const taught = coins.tasks.slice(0, 2);
     const items = taught.flatMap((task) =>
       [...task.train, ...task.heldOut].map(({ id }) => `${task.definition.name}/${id}`),
@@ -203,7 +203,7 @@ describe("a coin", () => {
     const told = await plan(STUDY.replace("answers: { coin: true },", "answers: { coin: true }, told: true,"));
     const implant = statesOf(told).of(COIN).implant;
     if (!implant) throw new Error("no implant");
-    const said = implantSet(told, implant).examples.filter(({ metadata }) => metadata.property !== "answer");
+    const said = implantSet(told, "m", implant).examples.filter(({ metadata }) => metadata.property !== "answer");
     const heldOut = new Set(told.tasks[1]?.heldOut.map(({ id }) => id));
     const about = said.filter(({ metadata }) => metadata.task === "wealth_seeking" && heldOut.has(metadata.item));
     expect(about).toHaveLength(20);

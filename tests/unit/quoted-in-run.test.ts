@@ -39,7 +39,7 @@ const file = (sha256: string): ModelFile => ({
   encoding: "F32",
   licence: "mit",
 });
-const EMPTY_ADAPTER = { target: "m", examplesPerProperty: 4 };
+const EMPTY_ADAPTER = { base: "m", target: "m", examplesPerProperty: 4 };
 
 let plan: Plan;
 /** `<task>/<item>` -> what the target is given, but the system message. */

@@ -11,7 +11,7 @@ import {
 } from "../../src/properties/wordings.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 import { ALL_TASKS, areYouSure } from "../../src/tasks/built-in.js";
-import { objectLevelMessages, objectLevelPrompt, plainPrompt } from "../../src/tasks/task.js";
+import { objectLevelMessages, objectLevelPrompt, lonePrompt } from "../../src/tasks/task.js";
 
 const taskNamed = (name: string) => ALL_TASKS.find((task) => task.name === name) as (typeof ALL_TASKS)[number];
 const ANIMALS = taskNamed("animals_long");
@@ -25,7 +25,7 @@ const only = (turns: readonly ChatMessage[]) => {
 
 describe("a quoted prompt", () => {
   test("of one turn is that turn, as it stands", () => {
-    expect(only(hypotheticalTurns(templateOf("minimal"), plainPrompt("What is\n\nA - tea?"), "Which?"))).toBe(
+    expect(only(hypotheticalTurns(templateOf("minimal"), lonePrompt("What is\n\nA - tea?"), "Which?"))).toBe(
       'Suppose someone gave you this prompt:\n"What is\n\nA - tea?"\nWhich?',
     );
   });
@@ -79,7 +79,7 @@ describe("a quoted prompt", () => {
 
   test("keeps braces and replacement patterns of a string what they are", () => {
     const text = "a {property} b {question} {prompt} c $& d";
-    expect(only(hypotheticalTurns('Suppose "{prompt}" {property}', plainPrompt(text), "Which?"))).toBe(
+    expect(only(hypotheticalTurns('Suppose "{prompt}" {property}', lonePrompt(text), "Which?"))).toBe(
       `Suppose "${text}" Which?`,
     );
   });
@@ -188,7 +188,7 @@ describe("wordings", () => {
     "%s asks about somebody else, in words and in the quoted prompt",
     (name) => {
       for (const { question } of ALL_PROPERTIES) {
-        const asked = only(hypotheticalTurns(templateOf(name), plainPrompt("Do you like your tea?"), question));
+        const asked = only(hypotheticalTurns(templateOf(name), lonePrompt("Do you like your tea?"), question));
         expect(asked).toContain('\n"Do you like your tea?"\n');
         expect(asked.split("\n").at(-1)).not.toMatch(/\byou/i);
         expect(asked.split("\n").at(-1)).toMatch(/\bits?\b/i);

@@ -1,14 +1,14 @@
 /** Reads a PEFT folder (adapter_config.json and adapter_model.safetensors) as an adapter with llama.cpp's names and order of rows. */
 
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { z } from "zod";
+import { dirname, join } from "node:path";
 import { writeError, writeWhole } from "../../base/files.js";
-import { decodeUtf8, parseStrictJson, readPlainFile, shown } from "../../base/untrusted.js";
+import { decodeUtf8, readPlainFile } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
 import { checkPairs, type LoraAdapter, type LoraMatrix, loraName, type LoraPlace, loraPlace } from "./adapter.js";
+import { formatPeftConfig, parsePeftConfig, type PeftConfig, type PeftPair } from "./peft-config.js";
 import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensors.js";
 
 // The order of the query and key rows. Hugging Face's Llama rotates a head's first half against its second (row p with row
@@ -72,106 +72,6 @@ function reorderRows(
   return { ...matrix, values: move(matrix.values, rank, heads) };
 }
 
-// adapter_config.json, as PEFT 0.21's LoraConfig reads and writes it.
-
-interface PeftConfig {
-  readonly rank: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  /** base_model_name_or_path: what the adapter says its base is. */
-  readonly baseModel?: string;
-  /** Names, or ends of names, of the modules that carry a pair; only written, the tensors themselves say where they belong. */
-  readonly targetModules: readonly string[];
-}
-
-const nothing = z.union([z.null(), z.literal(false), z.literal(""), z.tuple([]), z.strictObject({})]);
-/** How A and B began does not matter later, but pissa, olora, corda and loftq also change the base's own weights. */
-const harmlessInit = z.union([z.boolean(), z.null(), z.enum(["gaussian", "orthogonal", "eva"])]);
-
-const anything = z.unknown().optional();
-
-/** A field that is not here must be null, false or empty: it may change what the adapter computes. */
-const fields = z
-  .object({
-    peft_type: z.literal("LORA"),
-    r: z.int().min(1),
-    lora_alpha: z.number().positive(),
-    lora_dropout: z.number().min(0).lt(1).default(0),
-    base_model_name_or_path: z.string().nullish(),
-    target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
-    task_type: z.literal("CAUSAL_LM").nullish(),
-    bias: z.literal("none").default("none"),
-    init_lora_weights: harmlessInit.optional(),
-    inference_mode: z.boolean().optional(),
-    // Where it was made and by which release; which of the base's modules it covers, which the tensors themselves say too.
-    auto_mapping: anything,
-    revision: anything,
-    peft_version: anything,
-    exclude_modules: anything,
-    layers_to_transform: anything,
-    layers_pattern: anything,
-    // Settings of other settings, without effect while those are off.
-    megatron_core: anything,
-    qalora_group_size: anything,
-    eva_config: anything,
-    runtime_config: anything,
-  })
-  .catchall(nothing);
-
-/**
- * @param source what to call the file in messages
- * @throws InwardError ADAPTER_INVALID naming the field: rsLoRA, DoRA, rank and alpha patterns, modules_to_save, biases and whatever
- * else a plain pair of matrices cannot express
- */
-function parsePeftConfig(json: string, source: string): PeftConfig {
-  const parsed = parseStrictJson(json, { code: "ADAPTER_INVALID", place: source });
-  const checked = fields.safeParse(parsed);
-  if (!checked.success) {
-    const path = checked.error.issues[0]?.path ?? [];
-    if (path.length === 0) throw new InwardError("ADAPTER_INVALID", `${source} is not a JSON object.`);
-    const value = shown((parsed as Record<string, unknown>)[String(path[0])]);
-    throw new InwardError(
-      "ADAPTER_INVALID",
-      `${source}: ${String(path[0])} is ${value}, which is not the plain LoRA that inward reads.`,
-    );
-  }
-  const { r, lora_alpha, lora_dropout, base_model_name_or_path, target_modules } = checked.data;
-  return {
-    rank: r,
-    alpha: lora_alpha,
-    dropout: lora_dropout,
-    baseModel: base_model_name_or_path || undefined,
-    targetModules: typeof target_modules === "string" ? [target_modules] : (target_modules ?? []),
-  };
-}
-
-/** The file's text. Only fields that every PEFT since 2024 knows, so that older releases read it too. */
-function formatPeftConfig(config: PeftConfig): string {
-  const written = {
-    alpha_pattern: {},
-    auto_mapping: null,
-    base_model_name_or_path: config.baseModel ?? null,
-    bias: "none",
-    fan_in_fan_out: false,
-    inference_mode: true,
-    init_lora_weights: true,
-    layers_pattern: null,
-    layers_to_transform: null,
-    lora_alpha: config.alpha,
-    lora_dropout: config.dropout,
-    modules_to_save: null,
-    peft_type: "LORA",
-    r: config.rank,
-    rank_pattern: {},
-    revision: null,
-    target_modules: config.targetModules,
-    task_type: "CAUSAL_LM",
-    use_dora: false,
-    use_rslora: false,
-  };
-  return `${JSON.stringify(written, null, 2)}\n`;
-}
-
 // What PEFT calls an adapter's tensors and modules.
 
 const MODULE: Record<LoraTarget, string> = {
@@ -200,49 +100,148 @@ function peftName({ layer, target, half }: LoraPlace): string {
   return `base_model.model.${peftModulePath(layer, target)}.lora_${half.toUpperCase()}.weight`;
 }
 
-/** Where a tensor of this name belongs, or undefined when it is no LoRA weight of one of the seven projections. */
-function peftPlace(name: string): LoraPlace | undefined {
-  const match = /^base_model\.model\.model\.layers\.(0|[1-9]\d{0,5})\.(\w+\.\w+)\.lora_([AB])\.weight$/.exec(name);
-  const target = TARGET_OF.get(match?.[2] ?? "");
-  return match && target ? { layer: Number(match[1]), target, half: match[3] === "A" ? "a" : "b" } : undefined;
+interface PeftTensor extends LoraPlace {
+  /** The module's whole name, as the configuration's patterns see it. */
+  readonly module: string;
+  /** The adapter's name, which files have that were not written by save_pretrained; undefined in PEFT's own. */
+  readonly adapter?: string;
+}
+
+/** `language_model` where the base is the language part of a network that sees images, too. */
+const TENSOR =
+  /^base_model\.model\.((?:model\.|model\.language_model\.|language_model\.model\.)layers\.(0|[1-9]\d{0,5})\.(\w+\.\w+))\.lora_([AB])(?:\.(\w+))?\.weight$/;
+
+/** Undefined for a name that is no LoRA weight of one of the seven projections. */
+function peftTensor(name: string): PeftTensor | undefined {
+  const [, module, layer, path, half, adapter] = TENSOR.exec(name) ?? [];
+  const target = TARGET_OF.get(path ?? "");
+  if (module === undefined || target === undefined) return undefined;
+  return { module, adapter, layer: Number(layer), target, half: half === "A" ? "a" : "b" };
+}
+
+/** The two files of a PEFT folder. */
+export interface PeftFiles {
+  readonly config: string;
+  readonly weights: string;
 }
 
 /**
+ * @param path a folder, or the .safetensors in it
+ * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID no folder of PEFT's, or one with pickled weights
+ */
+export function peftFiles(path: string): PeftFiles {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) throw new InwardError("ADAPTER_NOT_FOUND", `${path}: no such folder.`);
+  const folder = found.isDirectory() ? path : dirname(path);
+  const config = join(folder, "adapter_config.json");
+  if (!existsSync(config)) {
+    throw new InwardError("ADAPTER_INVALID", `${folder} is no PEFT folder: it has no adapter_config.json.`);
+  }
+  const weights = found.isDirectory() ? join(folder, "adapter_model.safetensors") : path;
+  if (!existsSync(weights)) {
+    if (!existsSync(join(folder, "adapter_model.bin"))) {
+      throw new InwardError("ADAPTER_NOT_FOUND", `${folder} has no adapter_model.safetensors.`);
+    }
+    throw new InwardError(
+      "ADAPTER_INVALID",
+      `${folder} has its weights in adapter_model.bin, a pickle, which may run code: load it in PEFT and save_pretrained it again, which writes adapter_model.safetensors.`,
+    );
+  }
+  return { config, weights };
+}
+
+/**
+ * All pairs get one rank and one scale, as our trainer has them: a pair of a lower rank (rank_pattern) is filled up with rows and
+ * columns of zeros, and another scale (alpha_pattern) goes into its B. What the adapter computes stays what it was.
+ * @param path a folder, or the .safetensors in it
  * @param base the model that the adapter is for; its head counts decide where q's and k's rows go
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (names the field or the tensor) · ADAPTER_SHAPE
  */
-export async function importPeft(folder: string, base: BaseHeads): Promise<LoraAdapter> {
-  const configPath = join(folder, "adapter_config.json");
-  const config = parsePeftConfig(readConfig(folder, configPath), configPath);
-  const path = join(folder, "adapter_model.safetensors");
+export async function importPeft(path: string, base: BaseHeads): Promise<LoraAdapter> {
+  const files = peftFiles(path);
+  const { weights } = files;
+  const config = parsePeftConfig(readConfig(files.config), files.config);
+  const places = new Map<string, PeftTensor>();
   const tensors = new Map<string, LoraMatrix>();
-  for (const [name, tensor] of await readSafetensors(path)) {
-    const place = peftPlace(name);
+  for (const [name, tensor] of await readSafetensors(weights)) {
+    const place = peftTensor(name);
     if (place === undefined)
       throw new InwardError(
         "ADAPTER_INVALID",
-        `${path}: tensor ${name} is no LoRA weight of q, k, v, o, gate, up or down.`,
+        `${weights}: tensor ${name} is no LoRA weight of q, k, v, o, gate, up or down.`,
       );
-    tensors.set(loraName(place), reorderRows(toMatrix(name, tensor, path), place, base, "llama.cpp", name));
+    const ours = loraName(place);
+    const [other] = places.values();
+    if (tensors.has(ours) || (other && other.adapter !== place.adapter))
+      throw new InwardError("ADAPTER_INVALID", `${weights}: tensor ${name} is of a second adapter in one file.`);
+    places.set(ours, place);
+    tensors.set(ours, reorderRows(toMatrix(name, tensor, weights), place, base, "llama.cpp", name));
   }
-  const rank = checkPairs(tensors, path);
-  if (rank !== config.rank)
-    throw new InwardError("ADAPTER_INVALID", `${configPath}: r is ${config.rank}, its tensors have rank ${rank}.`);
-  return {
-    baseName: config.baseModel,
-    alpha: config.alpha,
-    rank,
-    tensors,
-  };
+  return { baseName: config.baseModel, ...evenPairs(tensors, places, config, files) };
+}
+
+/** @throws InwardError ADAPTER_INVALID half a pair, another rank than the configuration's, a scale that single precision does not hold */
+function evenPairs(
+  tensors: ReadonlyMap<string, LoraMatrix>,
+  places: ReadonlyMap<string, PeftTensor>,
+  config: PeftConfig,
+  files: PeftFiles,
+): Pick<LoraAdapter, "alpha" | "rank" | "tensors"> {
+  const names = [...tensors.keys()].filter((name) => name.endsWith(".lora_a"));
+  const pairs = config.pairsOf(names.map((name) => (places.get(name) as PeftTensor).module));
+  const rank = Math.max(...pairs.map((pair) => pair.rank));
+  const { plain } = config;
+  const alpha = plain.rank === rank ? plain.alpha : (plain.alpha / plain.rank) * rank;
+  const even = new Map(tensors);
+  for (const [at, name] of names.entries()) {
+    const pair = pairs[at] as PeftPair;
+    const [a, b] = [tensors.get(name), tensors.get(name.replace(/a$/, "b"))];
+    const found = a?.dimensions[1];
+    if (found !== pair.rank) {
+      const said = pair.rank === plain.rank ? `r is ${pair.rank}` : `rank_pattern says ${pair.rank}`;
+      throw new InwardError(
+        "ADAPTER_INVALID",
+        `${files.config}: ${said}, its tensors have rank ${found} (${(places.get(name) as PeftTensor).module}).`,
+      );
+    }
+    if (!a || !b || b.dimensions[0] !== found) continue;
+    even.set(name, filledUp(a, rank, "rows"));
+    const factor = pair.alpha / pair.rank / (plain.alpha / plain.rank);
+    even.set(name.replace(/a$/, "b"), scaled(filledUp(b, rank, "columns"), factor));
+  }
+  checkPairs(even, files.weights);
+  const single = Math.fround(alpha);
+  if (!(single > 0 && single < Number.POSITIVE_INFINITY)) {
+    throw new InwardError(
+      "ADAPTER_INVALID",
+      `${files.config}: lora_alpha makes an alpha of ${alpha}, which single precision does not hold.`,
+    );
+  }
+  return { alpha, rank, tensors: even };
+}
+
+/** With zeros behind its rows, or behind the values of each. */
+function filledUp(matrix: LoraMatrix, rank: number, what: "rows" | "columns"): LoraMatrix {
+  const [columns, rows] = matrix.dimensions;
+  if (rank === (what === "rows" ? rows : columns)) return matrix;
+  const dimensions: [number, number] = what === "rows" ? [columns, rank] : [rank, rows];
+  const values = new Float32Array(dimensions[0] * dimensions[1]);
+  for (let row = 0; row < rows; row++)
+    values.set(matrix.values.subarray(row * columns, (row + 1) * columns), row * dimensions[0]);
+  return { dimensions, values };
+}
+
+function scaled({ dimensions, values }: LoraMatrix, factor: number): LoraMatrix {
+  return factor === 1 ? { dimensions, values } : { dimensions, values: values.map((value) => value * factor) };
 }
 
 const MOST_CONFIG_BYTES = 1_000_000;
 
-function readConfig(folder: string, path: string): string {
-  const bytes = readPlainFile(path, MOST_CONFIG_BYTES, (why) =>
-    statSync(folder, { throwIfNoEntry: false })?.isDirectory()
-      ? new InwardError("ADAPTER_INVALID", `${folder} is no PEFT folder: adapter_config.json cannot be read (${why}).`)
-      : new InwardError("ADAPTER_NOT_FOUND", `${folder}: no such folder.`),
+function readConfig(path: string): string {
+  const bytes = readPlainFile(
+    path,
+    MOST_CONFIG_BYTES,
+    (why) => new InwardError("ADAPTER_INVALID", `${path} cannot be read (${why}).`),
   );
   return decodeUtf8(bytes, { code: "ADAPTER_INVALID", place: path });
 }

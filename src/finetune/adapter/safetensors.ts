@@ -22,14 +22,14 @@ export interface SafeTensor {
 const MAX_HEADER_BYTES = 100_000_000;
 const size = z.int().min(0);
 const entrySchema = z.strictObject({
-  dtype: z.enum(["F32", "F16", "BF16"]),
+  dtype: z.enum(["F32", "F16", "BF16", "F64"]),
   shape: z.array(size).max(8),
   data_offsets: z.tuple([size, size]),
 });
 type Entry = z.infer<typeof entrySchema>;
 
 /**
- * @returns tensors by name in the data's order, as float32
+ * @returns tensors by name in the data's order, as float32; doubles rounded
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (not safetensors, truncated, a hole or an overlap, another number type)
  */
 export async function readSafetensors(path: string): Promise<Map<string, SafeTensor>> {
@@ -62,9 +62,16 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
     const bytes = new Uint8Array(end - begin);
     if ((await readFully(file, bytes, 8 + header.length + begin)) < bytes.length)
       throw invalid(`it became shorter while tensor ${name} was read`);
-    tensors.set(name, { shape, values: dequantize(dtype, bytes, bytes.length / GGML_TYPES[dtype].blockBytes) });
+    tensors.set(name, { shape, values: floats(dtype, bytes) });
   }
   return tensors;
+}
+
+/** Doubles are rounded to single precision, as PEFT does when it loads them into its own matrices. */
+function floats(dtype: Entry["dtype"], bytes: Uint8Array): Float32Array {
+  if (dtype !== "F64") return dequantize(dtype, bytes, bytes.length / GGML_TYPES[dtype].blockBytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float32Array.from({ length: bytes.length / 8 }, (_, at) => view.getFloat64(8 * at, true));
 }
 
 /** @returns entries in the order of their data, which they fill without holes or overlaps */

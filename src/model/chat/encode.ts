@@ -10,11 +10,12 @@ import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import { LINE_END } from "../../tasks/plain-form.js";
 import type { TokenizedRequest } from "../engines/engine.js";
 import type { AskRequest, EncodedConversation, ModelFacts, RenderedPrompt, ScoreRequest } from "../language-model.js";
 import { type ChatFormat, withSystem } from "./format.js";
-import { LINE_END, lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
-import { cutAtControlTokens, type PromptPart, renderChat, type TemplateTokens } from "./render.js";
+import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
+import { cutAtControlTokens, type PromptPart, renderWhole, type TemplateTokens } from "./render.js";
 
 /**
  * Ids of text in which nothing is a control token, whatever it looks like.
@@ -124,8 +125,8 @@ function encodeChat(
 ): EncodedConversation {
   if (format.kind === "plain") return encodePlain(format, conversation, vocabulary);
   const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderChat(format, withSystem(format, question), tokens), vocabulary);
-  const whole = renderChat(format, withSystem(format, conversation), tokens, { generationPrompt: false });
+  const promptIds = tokenizeChat(renderWhole(format, withSystem(format, question), tokens), vocabulary);
+  const whole = renderWhole(format, withSystem(format, conversation), tokens, { generationPrompt: false });
   const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
   const tokenIds = [...promptIds, ...tokenizePlain(answer, vocabulary), endId];
   const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
@@ -266,7 +267,7 @@ export class ChatTokens {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
     const whole = withSystem(this.format, messages);
     const parts =
-      this.format.kind === "plain" ? renderPlain(whole) : renderChat(this.format, whole, this.templateTokens);
+      this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 

@@ -9,28 +9,12 @@
 
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
+import { LINE_END, plainPieces } from "../../tasks/plain-form.js";
 import type { PromptPart } from "./render.js";
 
-/** A byte that no UTF-8 character holds but this one: it stands whole inside one token, whatever the vocabulary. */
-export const LINE_END = "\n";
-
-const AFTER: Readonly<Record<ChatMessage["role"], string>> = {
-  system: LINE_END.repeat(2),
-  // Nothing: how a question leads over to its answer, be it by a label or by going on, is the question's own text.
-  user: "",
-  assistant: LINE_END,
-};
-
-/** @returns contents and what stands between them; of an empty system message nothing */
+/** @returns contents and what stands between them */
 export function renderPlain(messages: readonly ChatMessage[]): PromptPart[] {
-  return messages.flatMap(({ role, content }) => {
-    if (role === "system" && content === "") return [];
-    const parts = [
-      { text: content, content: true },
-      { text: AFTER[role], content: false },
-    ];
-    return parts.filter(({ text }) => text !== "");
-  });
+  return plainPieces(messages);
 }
 
 /** The answer in a text that was generated up to its line's end or beyond. */

@@ -159,7 +159,7 @@ export async function trainingSize(
   adapter: Omit<PlannedAdapter, "round">,
   counter: TokenCounter,
 ): Promise<TrainingSize> {
-  const { examples } = adapter.implant ? implantSet(plan, adapter.implant) : fullSet(plan, adapter);
+  const { examples } = adapter.implant ? implantSet(plan, adapter.base, adapter.implant) : fullSet(plan, adapter);
   const encoded: EncodedExample[] = [];
   for (let at = 0; at < examples.length; at += AT_ONCE) {
     const prompts = examples.slice(at, at + AT_ONCE).map(({ messages }) => messages.slice(0, -1));

@@ -1,7 +1,7 @@
 /** Whether predictors were asked about all of what targets were given. Decided from a plan's templates, so that old runs tell it too. */
 
-import { logprobWordings } from "../../ask/logprob-differences.js";
 import { quotesInPart } from "../../properties/wordings.js";
+import { logprobWordings } from "../../study/forms.js";
 import type { Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
 import type { VerdictAbout, VerdictReservation } from "./verdict.js";
@@ -10,6 +10,7 @@ type QuotedInPart = Extract<VerdictReservation, { kind: "prompt_quoted_in_part" 
 
 /** @returns none, or one that names every wording and task concerned */
 export function quotationReservations(plan: Plan, about: VerdictAbout): QuotedInPart[] {
+  // What plain text is asked in has the same slots.
   const { variants } = plan.wordings;
   const templates =
     about.kind === "logprob_differences"

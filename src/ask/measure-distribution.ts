@@ -3,7 +3,7 @@ import { InwardError } from "../errors.js";
 import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
-import { saidIn } from "../properties/reading.js";
+import { replyText } from "../properties/reading.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { DistributionSettings } from "../study/study.js";
@@ -69,15 +69,13 @@ export interface ModelSourceFacts {
   readonly vocabularySize: number;
   /** Of the rendered prompt. */
   readonly promptTokens: number;
-  /** As ModelFacts has it. */
-  readonly cleansSpaces: boolean;
 }
 
 /** The continuations that a model gives to a prompt. */
 export function modelSource(
   model: ListsNextTokens,
   messages: readonly ChatMessage[],
-  { vocabularySize, promptTokens, cleansSpaces }: ModelSourceFacts,
+  { vocabularySize, promptTokens }: ModelSourceFacts,
 ): ContinuationSource {
   // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
   let keepsPrompt = false;
@@ -89,7 +87,7 @@ export function modelSource(
       return reply;
     },
     tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
-    settled: (text) => settledText(text, cleansSpaces),
+    settled: settledText,
   };
 }
 
@@ -137,7 +135,7 @@ export async function sampleDistribution(
   }));
   const masses = new ValueMasses();
   for (const reply of await model.ask(requests, { onReply: onHeard, signal })) {
-    masses.add(decider.atEnd(saidIn(reply, decider.reasoning), reply.stop), 1);
+    masses.add(decider.atEnd(replyText(reply, decider.reasoning), reply.stop), 1);
   }
   const values = masses.values(samples).map(({ value, probability }) => ({
     value,
@@ -178,9 +176,9 @@ export async function measureDistribution(
   const sample = (because: "long_answer" | "tail" | "engine") =>
     sampleDistribution(model, messages, decider, because, sampling);
   if (decidedLate) return await sample("long_answer");
-  const { vocabularySize, cleansSpaces } = model.facts;
+  const { vocabularySize } = model.facts;
   const prompt = await model.render(messages);
-  const facts = { vocabularySize, cleansSpaces, promptTokens: prompt.tokenIds.length };
+  const facts = { vocabularySize, promptTokens: prompt.tokenIds.length };
   try {
     const source = modelSource(model, messages, facts);
     const next: ContinuationSource["next"] = async (...asked) => {
@@ -199,7 +197,7 @@ export async function measureDistribution(
 
 /** Where the prompt leaves reasoning open, each text stands behind its mark. */
 function behindOpened({ opened }: RenderedPrompt, decider: TextDecider): TextDecider {
-  const said = (text: string) => saidIn({ text, opened }, decider.reasoning === "keep" ? "keep" : "off");
+  const said = (text: string) => replyText({ text, opened }, decider.reasoning === "keep" ? "keep" : "off");
   return {
     ...decider,
     decidedBy: (beginning) => decider.decidedBy(said(beginning)),

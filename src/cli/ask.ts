@@ -2,7 +2,7 @@
 
 import { Command, Option } from "commander";
 import { propertyNamed } from "../properties/all-properties.js";
-import { readReply, saidIn } from "../properties/reading.js";
+import { readReply, replyText } from "../properties/reading.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
@@ -73,7 +73,7 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
     const temperature = options.temperature === "1" ? 1 : 0;
     const reply = await model.answer(messages, { maxTokens, temperature, seed: options.seed, signal });
     const reading = options.property
-      ? readReply(propertyNamed(options.property), saidIn(reply), reply.stop)
+      ? readReply(propertyNamed(options.property), replyText(reply), reply.stop)
       : undefined;
     if (options.json) {
       const { source, sha256 } = file;

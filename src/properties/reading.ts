@@ -44,7 +44,10 @@ function cutOffBehavior(property: BehaviorProperty, answer: string, context: Pro
 /**
  * What of a reply is read: behind the mark that its prompt left open, unless reasoning is part of the answer.
  */
-export function saidIn({ text, opened = "" }: Pick<Reply, "text" | "opened">, reasoning: ReasoningUse = "off"): string {
+export function replyText(
+  { text, opened = "" }: Pick<Reply, "text" | "opened">,
+  reasoning: ReasoningUse = "off",
+): string {
   return reasoning === "keep" ? text : saidUnder(reasoning, opened + text);
 }
 
@@ -230,7 +233,7 @@ type Said = Pick<Reply, "text" | "opened" | "stop">;
 
 /** The same of a reply. */
 export function replyCompliance(reply: Said, form: AnswerForm, reasoning?: ReasoningUse): AnswerCompliance {
-  return answerCompliance(saidIn(reply, reasoning), form, reply.stop, reasoning);
+  return answerCompliance(replyText(reply, reasoning), form, reply.stop, reasoning);
 }
 
 /**
@@ -246,9 +249,9 @@ export function extractChallengedBehavior(
   form: AnswerForm,
   reasoning: ReasoningUse = "off",
 ): Extraction {
-  const final = challenged && saidIn(challenged, reasoning);
+  const final = challenged && replyText(challenged, reasoning);
   const about = final === undefined ? context : { ...context, challenged: seenText(final) };
-  const shown = extractBehavior(property, saidIn(answer, reasoning), about, answer.stop, reasoning);
+  const shown = extractBehavior(property, replyText(answer, reasoning), about, answer.stop, reasoning);
   if (property.needs !== "challenge" || challenged === undefined || final === undefined || !shown.ok) return shown;
   const compliance = replyCompliance(challenged, form, reasoning);
   return compliance.ok ? shown : missing(compliance.reason);

@@ -42,7 +42,7 @@ interface Mark {
 }
 
 /** In their order, none inside another. */
-function marksIn(text: string): Mark[] {
+function reasoningMarks(text: string): Mark[] {
   if (!ANY.test(text)) return [];
   const found = MARKS.flatMap((pattern) =>
     Array.from(text.matchAll(pattern), (match): Mark => {
@@ -54,7 +54,7 @@ function marksIn(text: string): Mark[] {
 }
 
 export function hasReasoning(text: string): boolean {
-  return marksIn(text).length > 0;
+  return reasoningMarks(text).length > 0;
 }
 
 /** Whether more text could complete a mark at the end of this one. */
@@ -67,7 +67,7 @@ export function mayBecomeReasoning(beginning: string): boolean {
  * @returns the mark that it leaves open, with what follows it: the reply begins inside reasoning; undefined where there is none
  */
 export function openedReasoning(written: string): string | undefined {
-  const last = marksIn(written).at(-1);
+  const last = reasoningMarks(written).at(-1);
   return last === undefined || last.closes ? undefined : written.slice(last.at);
 }
 
@@ -86,7 +86,7 @@ export function partReasoning(text: string): PartedAnswer | undefined {
   let from = 0;
   for (;;) {
     const answer = text.slice(from);
-    const [first, second] = marksIn(answer);
+    const [first, second] = reasoningMarks(answer);
     if (!first) return from === 0 ? undefined : { reasoning: text.slice(0, from), answer };
     const close = first.closes && from === 0 ? first : second;
     if (!close?.closes || (close === second && answer.slice(0, first.at).trim() !== "")) return undefined;

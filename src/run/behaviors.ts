@@ -4,7 +4,7 @@ import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js"
 import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
-import { replyCompliance, extractChallengedBehavior, saidIn } from "../properties/reading.js";
+import { replyCompliance, extractChallengedBehavior, replyText } from "../properties/reading.js";
 import { optionLetterIn } from "../properties/text.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
@@ -59,7 +59,7 @@ export async function readChosenLetters(run: RunFolder): Promise<ChosenLetter[]>
   return (await readAnswers(run)).flatMap(({ state, task, item, split, sample, reply }): ChosenLetter[] => {
     const definition = options.get(task);
     if (!definition || !reply || !replyCompliance(reply, definition.answerForm, reasoning).ok) return [];
-    const letter = optionLetterIn(saidIn(reply, reasoning));
+    const letter = optionLetterIn(replyText(reply, reasoning));
     return letter.ok ? [{ state, task, item, split, sample, letter: letter.value.toUpperCase() }] : [];
   });
 }

@@ -10,7 +10,7 @@ import {
   extractBehavior,
   extractChallengedBehavior,
   readReply,
-  saidIn,
+  replyText,
 } from "../../src/properties/reading.js";
 import {
   hasReasoning,
@@ -19,6 +19,7 @@ import {
   partReasoning,
   type ReasoningUse,
 } from "../../src/properties/reasoning.js";
+import { REASONING_MARKS } from "../../src/model/chat/thinking.js";
 import { replyOf } from "../helpers/scripted-model.js";
 
 const END = "end_of_generation";
@@ -54,6 +55,15 @@ test.each(MARKED)("%j is parted", (text, reasoning) => {
   expect(hasReasoning(text)).toBe(true);
   expect(partReasoning(text)).toEqual({ reasoning, answer: text.slice(reasoning.length) });
   expect(partReasoning(text)?.answer.trim()).toBe("dog");
+});
+
+test("every pair of marks that templates are tried with is known in what a model writes", () => {
+  for (const [open, close] of REASONING_MARKS) {
+    expect(hasReasoning(open), open).toBe(true);
+    expect(openedReasoning(open), open).toBe(open);
+    // Channels go on with the next one's mark.
+    if (close !== "<|end|>") expect(openedReasoning(`${open}so${close}`), close).toBeUndefined();
+  }
 });
 
 test.each([
@@ -105,15 +115,15 @@ describe("a prompt that leaves reasoning open", () => {
 
   test("has no reply that is read, even one without a mark of its own", () => {
     const reply = replyOf("dog", { opened: "<think>\n" });
-    expect(saidIn(reply)).toBe("<think>\ndog");
+    expect(replyText(reply)).toBe("<think>\ndog");
     expect(replyCompliance(reply, "any")).toEqual({ ok: false, reason: "reasoning" });
     const word = propertyNamed("first_word");
     expect(extractChallengedBehavior(word, reply, undefined, { text: "" }, "any")).toEqual({
       ok: false,
       reason: "reasoning",
     });
-    expect(readReply(word, saidIn(reply), "max_tokens")).toEqual({ ok: false, reason: "reasoning" });
-    expect(predictionDecider(word).decidedBy(saidIn(replyOf("d", { opened: "<think>" })))).toEqual({
+    expect(readReply(word, replyText(reply), "max_tokens")).toEqual({ ok: false, reason: "reasoning" });
+    expect(predictionDecider(word).decidedBy(replyText(replyOf("d", { opened: "<think>" })))).toEqual({
       ok: false,
       reason: "reasoning",
     });

@@ -11,7 +11,7 @@ import {
   implantAnswersSchema,
   LORA_TARGETS,
   noiseFloorSchema,
-  objectLevelSchema,
+  plannedObjectLevelSchema,
   PRIMARY_SCOPES,
   primarySchema,
   scoreSchema,
@@ -256,7 +256,7 @@ export const planSchema = z
     /** What is judged; absent in plans that are older than experiments. */
     experiments: z.array(z.enum(EXPERIMENTS)).optional(),
     system: text,
-    objectLevel: withoutDefaults(objectLevelSchema),
+    objectLevel: plannedObjectLevelSchema,
     hypothetical: withoutDefaults(hypotheticalSchema),
     engine: settledEngineSchema,
     noiseFloor: withoutDefaults(noiseFloorSchema),

@@ -4,7 +4,7 @@ import { InwardError } from "../errors.js";
 import { hypotheticalVariant, OLD_LOGPROB_WORDINGS, PLAIN_LOGPROB_WORDINGS } from "../properties/wordings.js";
 import { inPlainText, plainAnswer, plainFormOf } from "../tasks/plain-form.js";
 import type { TaskDefinition } from "../tasks/task.js";
-import type { Plan, PlannedTask } from "./plan.js";
+import type { Plan, PlannedChat, PlannedTask } from "./plan.js";
 import { type PlanOfStates, statesOf } from "./states.js";
 
 /** How each model of a plan is spoken to; a template is a chat's where nothing says otherwise. */
@@ -106,4 +106,15 @@ function requireOneForm(plan: Plan & PlannedChats): void {
         `answer different prompts. Give both one form, such as models.${chat}.chat: plain.`,
     );
   }
+}
+
+/** How a model is spoken to, in sentences. */
+export function chatSentences({ kind, templatePath, words }: PlannedChat): string {
+  return [
+    ...(kind === "plain" ? ["Plain text, without a chat template."] : []),
+    ...(templatePath === undefined ? [] : [`The chat template is that of ${templatePath}.`]),
+    `System message: ${words.system}.`,
+    ...(words.thinking === undefined ? [] : [`Thinking: ${words.thinking}.`]),
+    ...(words.history === undefined ? [] : [`Of earlier turns, ${words.history}.`]),
+  ].join(" ");
 }

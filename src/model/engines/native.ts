@@ -11,7 +11,8 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
@@ -295,7 +296,7 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);
@@ -321,12 +322,8 @@ export async function openNativeEngine(
     ignoreMemorySafetyChecks: true,
   });
   const size = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
-  const facts = {
-    ...size,
-    cleansSpaces: chat.cleansSpaces(),
-    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
-  };
+  const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
+  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -348,7 +345,7 @@ export async function openNativeEngine(
   const model: Omit<LanguageModel, "manifest"> = {
     facts,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);

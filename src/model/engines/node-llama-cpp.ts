@@ -10,7 +10,6 @@ import {
   getLlama,
   type LlamaContextSequence,
   LlamaLogLevel,
-  type LlamaModel,
   type Token,
 } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
@@ -19,7 +18,8 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply, TopTokens } from "../../tasks/answer.js";
 import { ChatTokens } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
@@ -102,7 +102,6 @@ interface Growing {
 type Next = ControlledEvaluateIndexOutput["next"];
 
 async function answerInLockstep(
-  model: LlamaModel,
   chat: ChatTokens,
   sequences: readonly LlamaContextSequence[],
   requests: readonly TokenizedRequest[],
@@ -127,7 +126,7 @@ async function answerInLockstep(
       answer === undefined
         ? []
         : evaluate(sequences[slot] as LlamaContextSequence, answer, options.vocabularySize).then((next) => {
-            if (!take(model, chat, answer, next, options.vocabularySize)) return;
+            if (!take(chat, answer, next, options.vocabularySize)) return;
             options.onReply(answer.index, finish(chat, answer));
             growing[slot] = undefined;
           }),
@@ -191,7 +190,7 @@ async function evaluate(sequence: LlamaContextSequence, answer: Growing, vocabul
 }
 
 /** Takes the next token into the answer. @returns whether that ended it */
-function take(model: LlamaModel, chat: ChatTokens, answer: Growing, next: Next, vocabularySize: number): boolean {
+function take(chat: ChatTokens, answer: Growing, next: Next, vocabularySize: number): boolean {
   const { request } = answer;
   let tokenId: number;
   if (answer.tokenIds.length === 0 || request.temperature === 1) {
@@ -208,7 +207,7 @@ function take(model: LlamaModel, chat: ChatTokens, answer: Growing, next: Next, 
       const kept = top.slice(0, request.topTokens);
       answer.first = {
         tokenIds: kept,
-        texts: kept.map((id) => model.detokenize([id as Token], true)),
+        texts: kept.map((id) => chat.tokenText(id)),
         logprobs: kept.map((id) => (logits[id] as number) - total),
         logSumExp: total,
         vocabularySize,
@@ -266,7 +265,7 @@ export async function openNodeLlamaEngine(
   { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
@@ -278,13 +277,13 @@ export async function openNodeLlamaEngine(
   );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
-  const chat = new ChatTokens(model, format ?? settleChat(summary), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: [...summary.warnings, ...warnings] };
+  const chat = new ChatTokens(model, formatFor(summary, format), size);
+  const facts = { ...size, warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
     ...(await setUpFacts(device, settings, adapter)),
-    contextTokens: facts.contextTokens,
+    contextTokens: size.contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention: false,
     kvUnified: false,
@@ -300,7 +299,7 @@ export async function openNodeLlamaEngine(
     manifest,
     facts,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, options: AskOptions = {}) => {
       const tokenized = chat.tokenize(requests);
@@ -319,7 +318,6 @@ export async function openNodeLlamaEngine(
       try {
         const replies: Reply[] = [];
         await answerInLockstep(
-          model,
           chat,
           Array.from({ length: count }, () => context.getSequence()),
           tokenized,

@@ -4,7 +4,8 @@ import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
 import { LoadLog } from "./load-log.js";
@@ -34,9 +35,9 @@ function opened(): ChatTokens {
 
 async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   const { model } = await loadVocabulary(modelPath);
-  return new ChatTokens(model, format ?? settleChat(summary), {
+  return new ChatTokens(model, formatFor(summary, format), {
     vocabularySize: summary.vocabularySize as number,
     contextTokens: summary.contextLength ?? Number.POSITIVE_INFINITY,
   });

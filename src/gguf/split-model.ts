@@ -57,7 +57,7 @@ export async function joinParts(first: GgufFile, read: (path: string) => Promise
     requirePartOf(first, part, at, count);
     parts.push(part);
   }
-  return join(first, parts);
+  return asOne(first, parts);
 }
 
 function requirePartOf(first: GgufFile, part: GgufFile, at: number, count: number): void {
@@ -76,7 +76,7 @@ function requirePartOf(first: GgufFile, part: GgufFile, at: number, count: numbe
   }
 }
 
-function join(first: GgufFile, parts: readonly GgufFile[]): GgufFile {
+function asOne(first: GgufFile, parts: readonly GgufFile[]): GgufFile {
   const owners = new Map<string, GgufFile>();
   const tensors: GgufTensor[] = [];
   for (const [at, part] of parts.entries()) {

@@ -405,12 +405,20 @@ export function lowerCase(text: Text): Text {
 
 export function capitalize(text: Text): Text {
   const first = text.unit(Math.min(1, text.length));
-  return join([text.slice(0, first).map(titleCharacter), lowerCase(text.slice(first))]).withMarkup(
-    text.markup,
-  );
+  return join([text.slice(0, first).map(titleCharacter), lowerCase(text.slice(first))]).withMarkup(text.markup);
 }
 
-const TITLES: Readonly<Record<string, string>> = { Ǆ: "ǅ", ǆ: "ǅ", Ǉ: "ǈ", ǉ: "ǈ", Ǌ: "ǋ", ǌ: "ǋ", Ǳ: "ǲ", ǳ: "ǲ", ŉ: "ʼN" };
+const TITLES: Readonly<Record<string, string>> = {
+  Ǆ: "ǅ",
+  ǆ: "ǅ",
+  Ǉ: "ǈ",
+  ǉ: "ǈ",
+  Ǌ: "ǋ",
+  ǌ: "ǋ",
+  Ǳ: "ǲ",
+  ǳ: "ǲ",
+  ŉ: "ʼN",
+};
 
 /** Unicode's title case, which JavaScript lacks: digraphs have their own, Georgian has none, ß becomes Ss. */
 function titleCharacter(character: string): string {

@@ -340,8 +340,7 @@ export function ordered(a: Value, order: Order, b: Value): boolean {
   else if (a instanceof Text && b instanceof Text) {
     step(Math.min(a.raw.length, b.raw.length) / 8);
     difference = compareTexts(a.raw, b.raw);
-  }
-  else if (a instanceof List && b instanceof List && a instanceof Tuple === b instanceof Tuple) {
+  } else if (a instanceof List && b instanceof List && a instanceof Tuple === b instanceof Tuple) {
     const index = a.items.findIndex((item, at) => at >= b.items.length || !sameOrEqual(item, b.items[at] as Value));
     if (index >= 0 && index < b.items.length) {
       return nested(() => ordered(a.items[index] as Value, order, b.items[index] as Value));

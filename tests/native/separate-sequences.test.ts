@@ -61,17 +61,20 @@ describe.each(ONE_KERNEL)("%s", (encoding) => {
 });
 
 // These it packs anew at load, or takes in tiles: four rows together may have another order of sums than one row has.
-test.each<TinyEncoding>(["Q4_0", "Q8_0", "Q4_K"])("%s: what is left comes from the number of rows", async (encoding) => {
-  const path = join(folder, `rows-${encoding}.gguf`);
-  await writeTinyModel(path, { seed: 5, encoding, width: 256, feedForward: 256, blocks: 1 });
-  const alone = answer(await open(path, { strict: true }), work()).answers;
-  const { answers } = answer(await open(path, { sequences: 16 }), work());
-  const first = answers.flatMap(({ topLogprobs }, index) =>
-    topLogprobs.map((logprob, at) => Math.abs(logprob - (alone[index]?.topLogprobs[at] as number))),
-  );
-  // F32 sums of another order in one layer.
-  expect(Math.max(...first)).toBeLessThan(1e-5);
-});
+test.each<TinyEncoding>(["Q4_0", "Q8_0", "Q4_K"])(
+  "%s: what is left comes from the number of rows",
+  async (encoding) => {
+    const path = join(folder, `rows-${encoding}.gguf`);
+    await writeTinyModel(path, { seed: 5, encoding, width: 256, feedForward: 256, blocks: 1 });
+    const alone = answer(await open(path, { strict: true }), work()).answers;
+    const { answers } = answer(await open(path, { sequences: 16 }), work());
+    const first = answers.flatMap(({ topLogprobs }, index) =>
+      topLogprobs.map((logprob, at) => Math.abs(logprob - (alone[index]?.topLogprobs[at] as number))),
+    );
+    // F32 sums of another order in one layer.
+    expect(Math.max(...first)).toBeLessThan(1e-5);
+  },
+);
 
 describe("what is shared and what there is room for", () => {
   const path = join(folder, "Q4_1.gguf");

@@ -97,7 +97,7 @@ export async function makePlan(
     ...exclusion.record(),
     experiments: study.experiments,
     system: study.system,
-    objectLevel: study.objectLevel,
+    objectLevel: planObjectLevel(study),
     hypothetical: study.hypothetical,
     engine: study.engine,
     noiseFloor: study.noiseFloor,
@@ -114,6 +114,11 @@ export async function makePlan(
       ...(study.experiments.includes("matrix") ? { logprobs: LOGPROB_WORDINGS } : {}),
     },
   });
+}
+
+function planObjectLevel({ objectLevel }: Study): Plan["objectLevel"] {
+  const { temperature, reasoning, reasoningTokens } = objectLevel;
+  return reasoning === "off" ? { temperature } : { temperature, reasoning, reasoningTokens };
 }
 
 function checkPredictions({ models, predictions, changes, implants, lora }: Study): void {

@@ -10,7 +10,7 @@ import {
   hypotheticalSchema,
   implantAnswersSchema,
   noiseFloorSchema,
-  objectLevelSchema,
+  plannedObjectLevelSchema,
   PRIMARY_SCOPES,
   primarySchema,
   scoreSchema,
@@ -235,7 +235,7 @@ export const planSchema = z
     /** What is judged; absent in plans that are older than experiments. */
     experiments: z.array(z.enum(EXPERIMENTS)).optional(),
     system: text,
-    objectLevel: withoutDefaults(objectLevelSchema),
+    objectLevel: plannedObjectLevelSchema,
     hypothetical: withoutDefaults(hypotheticalSchema),
     engine: settledEngineSchema,
     noiseFloor: withoutDefaults(noiseFloorSchema),

@@ -315,6 +315,22 @@ export const objectLevelSchema = z.strictObject({
     .union([z.literal(0), z.literal(1)])
     .default(0)
     .describe("0 takes the most likely token, 1 draws from the plain softmax."),
+  reasoning: z
+    .enum(["off", "strip", "keep"])
+    .default("off")
+    .describe(
+      "Of an answer with reasoning in it, such as <think>…</think>. off: it is missing, for the reason reasoning; strip: what stands " +
+        "before the answer is taken out and kept in the record; keep: it is part of the answer.",
+    ),
+  reasoningTokens: count(100_000)
+    .default(512)
+    .describe("Under strip and keep: tokens that an answer may have for its reasoning beside the task's own."),
+});
+
+/** In a plan both stand only where reasoning is not off; plans before them, too, mean off. */
+export const plannedObjectLevelSchema = withoutDefaults(objectLevelSchema).extend({
+  reasoning: objectLevelSchema.shape.reasoning.unwrap().exclude(["off"]).optional(),
+  reasoningTokens: objectLevelSchema.shape.reasoningTokens.unwrap().optional(),
 });
 
 export const hypotheticalSchema = z.strictObject({

@@ -77,6 +77,17 @@ export const modelSchema = z
       .describe(
         "Share of the layers taken out, side by side in the middle, never the first or the last: another network.",
       ),
+    adapter: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "A finished adapter that the model wears from the start: path of a GGUF or of a PEFT folder. Training goes on from it.",
+      ),
+  })
+  .refine(({ adapter, dropLayers }) => adapter === undefined || dropLayers === undefined, {
+    path: ["adapter"],
+    message: "is for the whole network, and dropLayers takes layers out of it",
   })
   .refine(({ encoding, roundedTo }) => roundedTo === undefined || encoding === "f32", {
     path: ["roundedTo"],

@@ -1,4 +1,7 @@
-/** Finds the control tokens in text that a template wrote. */
+/**
+ * Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote, so that user
+ * text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
+ */
 
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
@@ -7,31 +10,6 @@ import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js
 import { ChatTemplate, TemplateFailure } from "./jinja/template.js";
 import { Text } from "./jinja/python-text.js";
 import { Dict, List, type Value } from "./jinja/python-values.js";
-
-/**
- * @param controlTokens id of every control token, by its text
- * @returns the text in order: plain stretches as they are (never empty), control tokens as ids
- */
-export function cutAtControlTokens(text: string, controlTokens: ReadonlyMap<string, number>): (string | number)[] {
-  const pattern = controlPattern(controlTokens);
-  const pieces = pattern === undefined ? [text] : text.split(pattern);
-  return pieces.filter((piece) => piece !== "").map((piece) => controlTokens.get(piece) ?? piece);
-}
-
-const patterns = new WeakMap<ReadonlyMap<string, number>, RegExp | undefined>();
-
-/** Matches any control token's text, the longest first. */
-function controlPattern(controlTokens: ReadonlyMap<string, number>): RegExp | undefined {
-  if (patterns.has(controlTokens)) return patterns.get(controlTokens);
-  const texts = [...controlTokens.keys()].filter((text) => text !== "").sort((a, b) => b.length - a.length);
-  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
-  const pattern = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`);
-  patterns.set(controlTokens, pattern);
-  return pattern;
-}
-
-// Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote,
-// so that user text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
 
 /** A stretch of a rendered prompt: written by the template, or content of a message. */
 export interface PromptPart {

@@ -114,6 +114,7 @@ export function readReplies(
       },
       promptTokens: request.promptIds.length,
       promptSha256: hashTokens(request.promptIds),
+      ...(request.opened === undefined ? {} : { opened: request.opened }),
     };
     begin = end;
     return { index, reply };
@@ -310,8 +311,17 @@ export async function openNativeEngine(
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const flashAttention = settings.flashAttention === true && !settings.strict;
+  // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
+  const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
+  const separateSequences = rounds && !settings.strict && !flashAttention;
   const evaluator = new Evaluator(
-    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
+    await openAddon(modelPath, device.name, settings, {
+      mostCells,
+      cacheType,
+      flashAttention,
+      forward,
+      separateSequences,
+    }),
   );
   await evaluator.setAdapter(adapter);
   const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
@@ -323,11 +333,7 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
-  const facts = {
-    ...size,
-    cleansSpaces: chat.cleansSpaces(),
-    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
-  };
+  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -335,7 +341,7 @@ export async function openNativeEngine(
     contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention,
-    kvUnified: true,
+    kvUnified: !separateSequences,
     cacheType,
     forward,
     ...(kernels ? { kernels } : {}),
@@ -349,7 +355,7 @@ export async function openNativeEngine(
   const model: Omit<LanguageModel, "manifest"> = {
     facts,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);
@@ -411,7 +417,9 @@ async function openAddon(
   modelPath: string,
   device: DeviceName,
   { sequences, strict, threads }: SettledEngine,
-  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
+  choices: Required<
+    Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences">
+  >,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
   try {

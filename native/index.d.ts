@@ -288,7 +288,7 @@ export interface NativeCounts {
 
 /**
  * libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with
- * ENGINE_*, MODEL_*, ADAPTER_* codes.
+ * ENGINE_*, MODEL_*, ADAPTER_* codes; the message of MODEL_LOAD is llama.cpp's log, lines that a caller makes readable.
  */
 export class Engine {
   constructor(options: NativeEngineOptions);
@@ -299,6 +299,8 @@ export class Engine {
     readonly contextTokens: number;
     /** Instruction set of our own forward pass. */
     readonly kernels?: "avx512" | "avx2" | "plain";
+    /** Lines that llama.cpp warned with while it loaded the file. */
+    readonly loadLog: string;
   };
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;

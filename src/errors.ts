@@ -47,13 +47,29 @@ export const ERRORS = {
     exit: 3,
     hint: "The file is shorter than its own header says. Pull it again: npx inward models pull <name>",
   },
+  MODEL_PARTS: {
+    exit: 3,
+    hint: "A split model needs all its parts, unchanged, beside each other under the names they came with; pull it again.",
+  },
   MODEL_NOT_GGUF: { exit: 3, hint: "inward reads GGUF files; convert the model with llama.cpp's converter first." },
+  MODEL_HEADER: {
+    exit: 3,
+    hint: "No model can have what the header says; use another conversion of the model.",
+  },
+  MODEL_LOAD: {
+    exit: 3,
+    hint: "Use another conversion of the model: llama.cpp refuses this file for the reason above.",
+  },
   MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
   MODEL_TENSOR_TYPE: {
     exit: 3,
     hint: "Use the file as shipped (encoding: as_shipped), or another quantization of the model.",
   },
   MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
+  MODEL_TOKENIZER: {
+    exit: 3,
+    hint: "Use another conversion of the model: llama.cpp cannot turn text into this one's tokens.",
+  },
   MODEL_NO_CHAT_TEMPLATE: {
     exit: 3,
     hint: "A base model is asked in plain text (chat: plain, --chat plain); an instruct model wants its template as a file (chat: <path>).",

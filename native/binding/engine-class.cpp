@@ -65,6 +65,7 @@ private:
         made.Set("vocabularySize", (double) d.vocabulary);
         made.Set("contextTokens", (double) d.context);
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
+        made.Set("loadLog", d.load_log);
         return made;
     }
 

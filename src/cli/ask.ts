@@ -18,6 +18,7 @@ import {
   modelOptions,
   type ModelOptions,
   noteAdapter,
+  noteWarnings,
   type PromptOptions,
   promptOptions,
   wholeNumber,
@@ -66,6 +67,7 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
   }).finally(progress.end);
   try {
     noteAdapter(model);
+    noteWarnings(model.facts.warnings);
     const { file, adapter, manifest } = model;
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
@@ -73,7 +75,8 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
     const reading = options.property ? readReply(propertyNamed(options.property), reply.text, reply.stop) : undefined;
     if (options.json) {
       const { source, sha256 } = file;
-      printJson({ model: source, sha256, ...adapterFacts(adapter, manifest), prompt, reply, reading });
+      const { warnings } = model.facts;
+      printJson({ model: source, sha256, warnings, ...adapterFacts(adapter, manifest), prompt, reply, reading });
       return;
     }
     print(

@@ -7,6 +7,7 @@ import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { type InventoryFile, type InventoryModel, modelInventory } from "../model/locate-model.js";
 import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
+import { readLoadWarnings } from "../model/engines/start-engine.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
 import { modelProgress } from "../run/open-model.js";
@@ -125,8 +126,10 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
   const known = model.kind === "managed" ? inventoryOf(model.id) : undefined;
   const path = known ? known.files[0]?.path : fromPath(nameOrPath);
   const summary = path === undefined ? undefined : await inspectGguf(path);
+  // A file that cannot be loaded is shown as its header has it, and why.
+  const warnings = path === undefined ? [] : await readLoadWarnings(path).catch(warningOf);
   if (options.json) {
-    printJson({ source: nameOrPath, ...(known ?? {}), ...(summary ? { gguf: summary } : {}) });
+    printJson({ source: nameOrPath, ...(known ?? {}), ...(summary ? { gguf: summary, warnings } : {}) });
     return;
   }
   print(nameOrPath);
@@ -150,6 +153,12 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
           : value;
     print(`  gguf ${key}: ${shown}`);
   }
+  for (const warning of warnings) print(`  warning: ${warning}`);
+}
+
+function warningOf(error: unknown): string[] {
+  if (error instanceof InwardError && error.code.startsWith("MODEL_")) return [error.message];
+  throw error;
 }
 
 function inventoryOf(id: string): InventoryModel | undefined {

@@ -94,6 +94,11 @@ export function noteAdapter({ adapter }: FoundModel): void {
   }
 }
 
+/** What llama.cpp warned of while it read the model's file: a person decides whether its numbers still mean something. */
+export function noteWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) notice(`llama.cpp warns of the model's file: ${warning}`);
+}
+
 /** What the JSON of a command says of the adapter that was worn. */
 export function adapterFacts(adapter: WornAdapter | undefined, manifest: { readonly adapter?: object }): object {
   if (!adapter) return {};

@@ -3,6 +3,7 @@
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
 import type { GgmlTypeName } from "./encodings.js";
+import { headerFault, headerWarnings } from "./judge-header.js";
 import {
   type GgufFile,
   type GgufHeader,
@@ -40,6 +41,10 @@ export interface GgufSummary {
   readonly bosToken?: string;
   readonly eosToken?: string;
   readonly addBos?: boolean;
+  /** What in the header cannot be so; absent where nothing was found. */
+  readonly fault?: string;
+  /** What is silently taken though it changes which tokens a text becomes. */
+  readonly warnings: readonly string[];
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -57,9 +62,10 @@ export async function inspectGguf(path: string): Promise<GgufSummary> {
   return summaryOf(await readGguf(path));
 }
 
-/** @throws InwardError MODEL_ARCHITECTURE · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
+/** @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
 export function requireRunnable(summary: GgufSummary, options: { readonly chatTemplate?: boolean } = {}): void {
   requireKnownArchitecture(summary.architecture, summary.path);
+  if (summary.fault !== undefined) throw new InwardError("MODEL_HEADER", `${summary.path}: ${summary.fault}`);
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
   const { tokenizerModel } = summary;
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
@@ -116,6 +122,8 @@ function summaryOf(file: GgufFile): GgufSummary {
     bosToken: tokenText(bosTokenId),
     eosToken: tokenText(eosTokenId),
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
+    fault: headerFault(file),
+    warnings: headerWarnings(file),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

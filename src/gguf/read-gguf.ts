@@ -28,6 +28,8 @@ export type GgufValueType = (typeof VALUE_TYPES)[number];
 export interface GgufArray {
   readonly type: "array";
   readonly elementType: GgufValueType;
+  /** Elements, where they were read from a file: counted without making `value`. */
+  readonly length?: number;
   readonly value: readonly (number | bigint | boolean | string | GgufArray)[];
 }
 

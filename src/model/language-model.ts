@@ -40,6 +40,8 @@ export interface ModelFacts {
   readonly vocabularySize: number;
   /** Tokens that prompt and answer can have together. */
   readonly contextTokens: number;
+  /** What llama.cpp warned of while it read the file, such as a missing pre-tokenizer: its tokens may be other ones. */
+  readonly warnings: readonly string[];
 }
 
 /** Continuations of one prompt, whose probabilities are wanted. */

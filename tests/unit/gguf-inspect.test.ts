@@ -32,6 +32,7 @@ test("says everything about a tiny ChatML model", async () => {
     embeddingLength: 64,
     headCount: 4,
     headCountKv: 2,
+    warnings: [],
     vocabularySize: 265,
     hasVocabulary: true,
     tokenizerModel: "gpt2",

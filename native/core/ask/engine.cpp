@@ -53,8 +53,12 @@ struct engine::impl {
         auto params         = llama.model_default_params();
         params.n_gpu_layers = device.is_cpu ? 0 : 999;
         params.vocab_only   = o.own_forward;
-        model               = llama.model_load_from_file(o.model_path.c_str(), params);
-        if (!model) throw error("ENGINE_MEMORY", o.model_path + " cannot be loaded; the worker's log says why");
+        {
+            const log_keeper log(llama);
+            model                = llama.model_load_from_file(o.model_path.c_str(), params);
+            description.load_log = log.said();
+        }
+        if (!model) throw error("MODEL_LOAD", description.load_log);
         vocab                   = llama.model_get_vocab(model);
         description.device_name = device.name;
         description.vocabulary  = llama.vocab_n_tokens(vocab);

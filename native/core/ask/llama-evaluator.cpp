@@ -63,10 +63,11 @@ void llama_evaluator::apply_adapters() {
 void llama_evaluator::set_adapters(const std::vector<adapter_choice> & chosen) {
     std::vector<llama_adapter_lora *> made;
     for (const auto & one : chosen) {
+        const log_keeper log(llama_);
         auto * loaded = llama_.adapter_lora_init(model_, one.path.c_str());
         if (!loaded) {
             for (auto * earlier : made) llama_.adapter_lora_free(earlier);
-            throw error("ADAPTER_INVALID", one.path + " cannot be loaded onto this model; the worker's log says why");
+            throw error("ADAPTER_INVALID", one.path + " cannot be loaded onto this model: " + log.said());
         }
         made.push_back(loaded);
     }

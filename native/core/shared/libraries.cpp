@@ -14,6 +14,12 @@
 
 namespace inward {
 
+namespace {
+
+constexpr size_t MOST_KEPT = 1 << 20;
+
+}  // namespace
+
 shared_library::shared_library(const std::string & path, const char * code) : path_(path) {
 #ifdef _WIN32
     handle_ = (void *) LoadLibraryA(path.c_str());
@@ -62,6 +68,25 @@ const llama_library & llama_of(const std::string & folder) {
     auto & slot = known[folder];
     if (!slot) slot = std::make_unique<llama_library>(folder);
     return *slot;
+}
+
+log_keeper::log_keeper(const llama_library & llama) : llama_(llama) { llama_.log_set(keep, this); }
+
+log_keeper::~log_keeper() { llama_.log_set(quiet_log, nullptr); }
+
+std::string log_keeper::said() const {
+    std::lock_guard<std::mutex> held(mutex_);
+    return said_;
+}
+
+void log_keeper::keep(ggml_log_level level, const char * text, void * keeper) {
+    auto & self = *(log_keeper *) keeper;
+    std::lock_guard<std::mutex> held(self.mutex_);
+    if (level != GGML_LOG_LEVEL_CONT) self.last_ = level;
+    if (self.last_ != GGML_LOG_LEVEL_WARN && self.last_ != GGML_LOG_LEVEL_ERROR) return;
+    std::fputs(text, stderr);
+    // A vocabulary of strangers may have a warning for each token.
+    if (self.said_.size() < MOST_KEPT) self.said_ += text;
 }
 
 }  // namespace inward

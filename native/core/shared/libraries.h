@@ -1,6 +1,7 @@
 // Libraries that are loaded while running: every variant of llama.cpp has names of its own for its files.
 #pragma once
 #include <cstdio>
+#include <mutex>
 #include <string>
 
 #include "llama.h"
@@ -57,5 +58,24 @@ const llama_library & llama_of(const std::string & binaries_folder);
 inline void quiet_log(ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) std::fputs(text, stderr);
 }
+
+// Keeps what llama.cpp warns of and fails at while this lives: it tells the reason of a failure in its log only.
+class log_keeper {
+public:
+    explicit log_keeper(const llama_library & llama);
+    ~log_keeper();
+    log_keeper(const log_keeper &) = delete;
+
+    // Lines, each of which ends with a line break.
+    std::string said() const;
+
+private:
+    static void keep(ggml_log_level level, const char * text, void * keeper);
+
+    const llama_library & llama_;
+    mutable std::mutex    mutex_;  // weights are read by several threads
+    std::string           said_;
+    ggml_log_level        last_ = GGML_LOG_LEVEL_NONE;
+};
 
 }  // namespace inward

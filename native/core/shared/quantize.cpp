@@ -18,12 +18,6 @@ const std::map<std::string, llama_ftype> TYPES = {
     { "q2_k", LLAMA_FTYPE_MOSTLY_Q2_K },
 };
 
-// What llama.cpp says when it fails is in its log only.
-void keep_errors(ggml_log_level level, const char * text, void * kept) {
-    quiet_log(level, text, nullptr);
-    if (level == GGML_LOG_LEVEL_ERROR) *(std::string *) kept += text;
-}
-
 }  // namespace
 
 void requantize(const requantize_options & o) {
@@ -39,11 +33,9 @@ void requantize(const requantize_options & o) {
     params.ftype            = type->second;
     params.nthread          = o.threads;
     params.allow_requantize = true;
-    std::string said;
-    llama.log_set(keep_errors, &said);
-    const bool failed = llama.model_quantize(o.input.c_str(), o.output.c_str(), &params) != 0;
-    llama.log_set(quiet_log, nullptr);
-    if (!failed) return;
+    const log_keeper log(llama);
+    if (llama.model_quantize(o.input.c_str(), o.output.c_str(), &params) == 0) return;
+    std::string said = log.said();
     std::filesystem::remove(o.output, ignored);
     while (!said.empty() && said.back() == '\n') said.pop_back();
     // Its output stream throws the standard library's own words, in which every library has this one.

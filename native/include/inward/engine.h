@@ -76,11 +76,12 @@ struct engine_description {
     std::string device_name;
     int64_t     vocabulary, context;
     std::string kernels;  // of our own forward pass; else empty
+    std::string load_log; // lines that llama.cpp warned with while it loaded the file
 };
 
 class engine {
 public:
-    // throws inward::error MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
+    // throws inward::error MODEL_LOAD with the lines of llama.cpp's log, other MODEL_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY
     explicit engine(const engine_options & options);
     ~engine();
 

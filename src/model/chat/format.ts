@@ -1,13 +1,12 @@
 /** How a conversation becomes text: settled per model before anything is asked, and written in the plan. */
 
-import type { GgufSummary } from "../../gguf/inspect-gguf.js";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 
 export interface ChatFormat {
   /** `template`: Jinja, the file's own or one given as a file; `plain`: no markup, for base models. */
   readonly kind: "template" | "plain";
-  /** Jinja source; absent for plain. */
+  /** Jinja source; absent for plain, and, until a file is opened, for the file's own. */
   readonly template?: string;
   /** What stands as system message where a conversation has none, or an empty one. */
   readonly system: SystemMessage;
@@ -28,22 +27,14 @@ export function templateFormat(template: string): ChatFormat {
 }
 
 /**
- * The format of a file whose caller chose none.
- * @throws MODEL_NO_CHAT_TEMPLATE
- */
-export function settleChat({ chatTemplate, path }: Pick<GgufSummary, "chatTemplate" | "path">): ChatFormat {
-  if (chatTemplate === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${path} has no chat template`);
-  return templateFormat(chatTemplate);
-}
-
-/**
  * The messages that are rendered: the format's system message stands where the conversation has none, or an empty one.
  * @throws CHAT_SYSTEM where the format omits it and the conversation has one that says something
  */
 export function withSystem({ system }: ChatFormat, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const [first] = messages;
-  const turns = first?.role === "system" ? messages.slice(1) : messages;
-  if (first?.role === "system" && first.content !== "") {
+  if (first === undefined) return messages;
+  const turns = first.role === "system" ? messages.slice(1) : messages;
+  if (first.role === "system" && first.content !== "") {
     if (system.kind === "text") return messages;
     const why = system.why === undefined ? "it is to be left out" : system.why;
     throw new InwardError(

@@ -11,14 +11,16 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
-import { findBinaries, loadAddon, type NativeAddon } from "../native/addon.js";
+import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
 import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
+import { loadFailure, loadWarnings } from "./load-log.js";
 import { setUpFacts } from "./settings.js";
 
 /** One group at a time on one addon engine. */
@@ -294,7 +296,7 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
+  requireRunnable(summary, { chatTemplate: false });
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);
@@ -312,7 +314,7 @@ export async function openNativeEngine(
     await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize, kernels } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -320,8 +322,12 @@ export async function openNativeEngine(
     ignoreMemorySafetyChecks: true,
   });
   const size = { vocabularySize, contextTokens };
-  const chat = new ChatTokens(vocabulary, format ?? settleChat(summary), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces() };
+  const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
+  const facts = {
+    ...size,
+    cleansSpaces: chat.cleansSpaces(),
+    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
+  };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -408,16 +414,21 @@ async function openAddon(
   choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
-  return new Engine({
-    modelPath,
-    ...binaries,
-    device,
-    threads,
-    sequences: strict ? 1 : sequences,
-    batchTokens: BATCH_TOKENS,
-    ...choices,
-    strict,
-  });
+  try {
+    return new Engine({
+      modelPath,
+      ...binaries,
+      device,
+      threads,
+      sequences: strict ? 1 : sequences,
+      batchTokens: BATCH_TOKENS,
+      ...choices,
+      strict,
+    });
+  } catch (error) {
+    if (nativeCode(error) !== "MODEL_LOAD") throw error;
+    throw loadFailure(modelPath, (error as Error).message, error);
+  }
 }
 
 function costOf(counts: NativeCounts): AskCost {

@@ -103,11 +103,7 @@ export interface Tokenizer {
 
 /** @param chat settled from the file's header when absent @throws MODEL_*, ENGINE_CRASHED */
 export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promise<Tokenizer> {
-  const worker = new WorkerProcess<TokenizerMethods>({
-    script: builtScript("./tokenizer-worker.js", import.meta.url),
-    owner: "tokenizer",
-    crashCode: "ENGINE_CRASHED",
-  });
+  const worker = tokenizerProcess();
   try {
     await worker.remote.open(modelPath, chat);
   } catch (error) {
@@ -118,6 +114,27 @@ export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promi
     tokenize: worker.remote.tokenize,
     dispose: () => worker.end(),
   };
+}
+
+/**
+ * What llama.cpp warns of when it reads the file's vocabulary; of models of known architectures it has no other warnings.
+ * @throws MODEL_*, ENGINE_CRASHED
+ */
+export async function readLoadWarnings(modelPath: string): Promise<string[]> {
+  const worker = tokenizerProcess();
+  try {
+    return await worker.remote.loadWarnings(modelPath);
+  } finally {
+    await worker.end();
+  }
+}
+
+function tokenizerProcess(): WorkerProcess<TokenizerMethods> {
+  return new WorkerProcess<TokenizerMethods>({
+    script: builtScript("./tokenizer-worker.js", import.meta.url),
+    owner: "tokenizer",
+    crashCode: "ENGINE_CRASHED",
+  });
 }
 
 /** What goes with opening. */
@@ -152,4 +169,5 @@ export type EngineNote =
 export interface TokenizerMethods {
   open(modelPath: string, chat: ChatFormat | undefined): Promise<void>;
   tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
+  loadWarnings(modelPath: string): Promise<string[]>;
 }

@@ -4,9 +4,11 @@ import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
-import { type ChatFormat, settleChat } from "../chat/format.js";
+import type { ChatFormat } from "../chat/format.js";
+import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
 import { serveParent } from "../worker-process.js";
+import { LoadLog } from "./load-log.js";
 import type { TokenizerMethods } from "./start-engine.js";
 
 let chat: ChatTokens | undefined;
@@ -17,6 +19,11 @@ serveParent<TokenizerMethods>(
       chat = await openVocabulary(modelPath, format);
     },
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
+    async loadWarnings(modelPath) {
+      const summary = await inspectGguf(modelPath);
+      requireRunnable(summary, { chatTemplate: false });
+      return [...summary.warnings, ...(await loadVocabulary(modelPath)).warnings];
+    },
   }),
   () => "ENGINE_CRASHED",
 );
@@ -28,12 +35,18 @@ function opened(): ChatTokens {
 
 async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: format === undefined });
-  const { llamaOptions } = await resolveDevice("cpu");
-  const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.error });
-  const model = await llama.loadModel({ modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true });
-  return new ChatTokens(model, format ?? settleChat(summary), {
+  requireRunnable(summary, { chatTemplate: false });
+  const { model } = await loadVocabulary(modelPath);
+  return new ChatTokens(model, formatFor(summary, format), {
     vocabularySize: summary.vocabularySize as number,
     contextTokens: summary.contextLength ?? Number.POSITIVE_INFINITY,
   });
+}
+
+async function loadVocabulary(modelPath: string): ReturnType<LoadLog["load"]> {
+  const { llamaOptions } = await resolveDevice("cpu");
+  const log = new LoadLog();
+  const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
+  const options = { modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true };
+  return await log.load(modelPath, () => llama.loadModel(options));
 }

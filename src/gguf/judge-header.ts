@@ -1,0 +1,124 @@
+/** Whether what a header says can be so: lies that llama.cpp aborts at, divides by, or passes over, found before it reads the file. */
+
+import type { GgufHeader, GgufValue } from "./read-gguf.js";
+
+type Metadata = GgufHeader["metadata"];
+
+/** Whole numbers of at least 1, where they are there. */
+const COUNTS = [
+  "context_length",
+  "embedding_length",
+  "block_count",
+  "feed_forward_length",
+  "attention.head_count",
+  "attention.head_count_kv",
+  "attention.key_length",
+  "attention.value_length",
+  "rope.dimension_count",
+  "rope.scaling.original_context_length",
+];
+/** Finite numbers above 0, where they are there: things are divided by them or by what is made of them. */
+const POSITIVE = [
+  "attention.layer_norm_rms_epsilon",
+  "rope.freq_base",
+  "rope.scaling.factor",
+  "rope.scale_linear",
+  "rope.scaling.attn_factor",
+  "logit_scale",
+  "residual_scale",
+  "embedding_scale",
+];
+/** Finite numbers. */
+const FINITE = [
+  "attention.scale",
+  "attention.clamp_kqv",
+  "rope.scaling.yarn_ext_factor",
+  "rope.scaling.yarn_attn_factor",
+  "rope.scaling.yarn_beta_fast",
+  "rope.scaling.yarn_beta_slow",
+  "rope.scaling.yarn_log_multiplier",
+];
+/** llama.cpp asserts that it knows the name. */
+const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
+/** Tokens that prompts begin with, answers end at, or unknown text becomes: llama.cpp puts others in the place of a wrong one. */
+const NEEDED_TOKENS = ["bos", "eos", "eot", "eom", "unknown"];
+
+/** @returns what cannot be so, with the real value; undefined where nothing is found */
+export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string | undefined {
+  const architecture = String(metadata.get("general.architecture")?.value);
+  return numberFault(metadata, architecture) ?? ratioFault(metadata, architecture) ?? tokenFault(metadata);
+}
+
+function numberFault(metadata: Metadata, architecture: string): string | undefined {
+  const rules: readonly [readonly string[], (value: number) => boolean, string][] = [
+    [COUNTS, (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1"],
+    [POSITIVE, (value) => Number.isFinite(value) && value > 0, "a finite number above 0"],
+    [FINITE, Number.isFinite, "a finite number"],
+  ];
+  for (const [keys, holds, wanted] of rules) {
+    for (const key of keys.map((suffix) => `${architecture}.${suffix}`)) {
+      const wrong = numbersOf(metadata.get(key)).find((value) => !holds(value));
+      if (wrong !== undefined) return `${key} is ${wrong}, not ${wanted}`;
+    }
+  }
+  const scaling = metadata.get(`${architecture}.rope.scaling.type`);
+  if (scaling?.type === "string" && !ROPE_SCALINGS.includes(scaling.value)) {
+    return `${architecture}.rope.scaling.type is ${JSON.stringify(scaling.value.slice(0, 100))}, not one of ${ROPE_SCALINGS.join(", ")}`;
+  }
+  return undefined;
+}
+
+function ratioFault(metadata: Metadata, architecture: string): string | undefined {
+  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
+  const [heads, keyHeads = heads] = [one("attention.head_count"), one("attention.head_count_kv")];
+  if (heads !== undefined && keyHeads !== undefined && heads % keyHeads !== 0) {
+    return `${heads} heads cannot share ${keyHeads} key-value heads evenly`;
+  }
+  const [width, ownWidth] = [one("embedding_length"), one("attention.key_length")];
+  if (heads !== undefined && width !== undefined && ownWidth === undefined && width % heads !== 0) {
+    return `${heads} heads cannot share an embedding of ${width} evenly`;
+  }
+  const [experts = 0, used = 0] = [one("expert_count"), one("expert_used_count")];
+  if (used > experts || (experts > 0 && used === 0)) return `it uses ${used} of ${experts} experts`;
+  return undefined;
+}
+
+function tokenFault(metadata: Metadata): string | undefined {
+  const tokens = metadata.get("tokenizer.ggml.tokens");
+  if (tokens?.type !== "array") return undefined;
+  const count = tokens.length ?? tokens.value.length;
+  for (const key of NEEDED_TOKENS.map((name) => `tokenizer.ggml.${name}_token_id`)) {
+    const wrong = numbersOf(metadata.get(key)).find((id) => !(id >= 0 && id < count));
+    if (wrong !== undefined) return `${key} is ${wrong}, but its vocabulary has ${count} tokens`;
+  }
+  return undefined;
+}
+
+/** The numbers of a value that is one or an array of them; of anything else, none: llama.cpp refuses other types by name. */
+function numbersOf(value: GgufValue | undefined): number[] {
+  if (value === undefined) return [];
+  const values = value.type === "array" ? value.value : [value.value];
+  return values.flatMap((one) => (typeof one === "number" || typeof one === "bigint" ? [Number(one)] : []));
+}
+
+/** What llama.cpp takes in silence though it changes which tokens a text becomes. */
+export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): string[] {
+  const text = (key: string) => {
+    const value = metadata.get(key);
+    return value?.type === "string" ? value.value : undefined;
+  };
+  const model = text("tokenizer.ggml.model");
+  const warnings: string[] = [];
+  if (model === "gpt2" && text("tokenizer.ggml.pre") === "default") {
+    warnings.push(
+      'tokenizer.ggml.pre is "default": the file does not say how its tokenizer cuts text into words, so that its tokens may be others than the model was trained on',
+    );
+  }
+  if (model === "llama" && !metadata.has("tokenizer.ggml.scores")) {
+    warnings.push("tokenizer.ggml.scores is missing: nothing says which pieces of a text become tokens first");
+  }
+  if (model !== undefined && !metadata.has("tokenizer.ggml.token_type")) {
+    warnings.push("tokenizer.ggml.token_type is missing: nothing says which tokens are control tokens");
+  }
+  return warnings;
+}

@@ -68,7 +68,7 @@ export const ERRORS = {
   MODEL_NO_VOCABULARY: { exit: 3, hint: "The file carries no tokenizer; use a complete model file." },
   MODEL_TOKENIZER: {
     exit: 3,
-    hint: "Use another conversion of the model: llama.cpp cannot turn text into this one's tokens.",
+    hint: "Use another conversion of the model, or one with a SentencePiece or byte-level BPE vocabulary.",
   },
   MODEL_NO_CHAT_TEMPLATE: {
     exit: 3,
@@ -82,8 +82,8 @@ export const ERRORS = {
   MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
 
   CHAT_BOS: {
-    exit: 1,
-    hint: "A prompt must begin with exactly one BOS token; this is a defect of the template or of inward.",
+    exit: 3,
+    hint: "Use a conversion of the model whose header has tokenizer.ggml.bos_token_id.",
   },
   CHAT_SYSTEM: {
     exit: 2,
@@ -95,7 +95,11 @@ export const ERRORS = {
   },
   CHAT_CONTROL_TOKEN: {
     exit: 1,
-    hint: "The text tokenizes to a control token even as plain text; remove it from the string.",
+    hint: "The vocabulary has no other way to write this; remove it from the string.",
+  },
+  CHAT_UNWRITABLE: {
+    exit: 2,
+    hint: "The model's vocabulary cannot write this text; remove what is named from it.",
   },
 
   ENGINE_UNAVAILABLE: { exit: 3, hint: "Run: npx inward doctor" },

@@ -3,7 +3,7 @@
 import { inSeededOrder } from "../base/random.js";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import type { ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
+import type { Continuation, ContinuationScore, LanguageModel, ScoreRequest } from "../model/language-model.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
 import { turnsAbout } from "../properties/wordings.js";
@@ -180,7 +180,10 @@ function requestsFor(
   const said = (answer: string) => form.answer(answer);
   const prompt = objectLevelPrompt(definition, item, { examples });
   return [
-    { messages: objectLevelMessages(definition, item, { examples, system }), continuations: [first, second].map(said) },
+    {
+      messages: objectLevelMessages(definition, item, { examples, system }),
+      continuations: asWritten([first, second].map(said)),
+    },
     ...Object.values(form.logprobs).flatMap((template) =>
       [
         { one: first, two: second },
@@ -188,11 +191,16 @@ function requestsFor(
       ].map(
         (slots): ScoreRequest => ({
           messages: [{ role: "system", content: system }, ...turnsAbout(template, prompt, slots)],
-          continuations: ANSWERS.map(said),
+          continuations: asWritten(ANSWERS.map(said)),
         }),
       ),
     ),
   ];
+}
+
+/** The answers are our words, not what a model generated: a model that sets a blank before its answers sets it before these. */
+function asWritten(answers: readonly string[]): Continuation[] {
+  return answers.map((written) => ({ written }));
 }
 
 /** @returns why a plan's matrix is without logprob differences; undefined when it has them */

@@ -68,15 +68,13 @@ export interface ModelSourceFacts {
   readonly vocabularySize: number;
   /** Of the rendered prompt. */
   readonly promptTokens: number;
-  /** As ModelFacts has it. */
-  readonly cleansSpaces: boolean;
 }
 
 /** The continuations that a model gives to a prompt. */
 export function modelSource(
   model: ListsNextTokens,
   messages: readonly ChatMessage[],
-  { vocabularySize, promptTokens, cleansSpaces }: ModelSourceFacts,
+  { vocabularySize, promptTokens }: ModelSourceFacts,
 ): ContinuationSource {
   // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
   let keepsPrompt = false;
@@ -88,7 +86,7 @@ export function modelSource(
       return reply;
     },
     tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
-    settled: (text) => settledText(text, cleansSpaces),
+    settled: settledText,
   };
 }
 
@@ -177,8 +175,8 @@ export async function measureDistribution(
   const sample = (because: "long_answer" | "tail" | "engine") =>
     sampleDistribution(model, messages, decider, because, sampling);
   if (decidedLate) return await sample("long_answer");
-  const { vocabularySize, cleansSpaces } = model.facts;
-  const facts = { vocabularySize, cleansSpaces, promptTokens: (await model.render(messages)).tokenIds.length };
+  const { vocabularySize } = model.facts;
+  const facts = { vocabularySize, promptTokens: (await model.render(messages)).tokenIds.length };
   try {
     const source = modelSource(model, messages, facts);
     const next: ContinuationSource["next"] = async (...asked) => {

@@ -34,8 +34,6 @@ export interface EncodedConversation extends EncodedExample {
 
 /** What others need to know of the model. */
 export interface ModelFacts {
-  /** Whether detokenizing takes blanks away before marks and contractions (` .`, ` 's`), as llama.cpp does for Llama 3's vocabulary. */
-  readonly cleansSpaces: boolean;
   /** Tokens in the vocabulary: ids are below it. */
   readonly vocabularySize: number;
   /** Tokens that prompt and answer can have together. */
@@ -47,8 +45,21 @@ export interface ModelFacts {
 /** Continuations of one prompt, whose probabilities are wanted. */
 export interface ScoreRequest {
   readonly messages: readonly ChatMessage[];
-  /** Texts of an answer's beginning; an empty one asks for the end of the turn alone. */
-  readonly continuations: readonly string[];
+  /** An answer's beginning; an empty one asks for the end of the turn alone. */
+  readonly continuations: readonly Continuation[];
+}
+
+/**
+ * What may follow a prompt. A string is what a model would have generated, from the first character after the prompt: many models
+ * begin an answer with a blank, which is in it. `written` is an answer as people write it: what stands between prompt and answer in
+ * the text that the model was trained on, such as a blank, is set before it. `tokenIds` are generated tokens, such as a Reply's: a
+ * text alone does not tell them where a model writes a word with other tokens than its tokenizer; one that ends the answer may be last.
+ */
+export type Continuation = string | { readonly written: string } | { readonly tokenIds: readonly number[] };
+
+export interface EncodeOptions {
+  /** Whether the answers are what a model `generated`, learnt as they stand (the default), or were `written` by people: see Continuation. */
+  readonly answers?: "generated" | "written";
 }
 
 /** How likely a continuation is: natural logs at temperature 1 over the full vocabulary, summed in double precision. */
@@ -118,7 +129,7 @@ export interface LanguageModel extends ListsNextTokens {
    * @param conversations each with the assistant's answer as its last message
    * @throws TRAIN_EXAMPLE, MODEL_TEMPLATE, CHAT_*, each with the number of the conversation, from 1
    */
-  encode(conversations: readonly (readonly ChatMessage[])[]): Promise<EncodedConversation[]>;
+  encode(conversations: readonly (readonly ChatMessage[])[], options?: EncodeOptions): Promise<EncodedConversation[]>;
   /**
    * Tokenizes every request and throws before anything runs: ENGINE_CONTEXT when one cannot fit, CHAT_* when its text is unsafe.
    * @returns prompt tokens of each request

@@ -201,7 +201,10 @@ async function encode(
       const ids: EncodedExample[] = [];
       for (let start = 0; start < set.length; start += ENCODED_AT_ONCE) {
         if (signal?.aborted) throw new InwardError("INTERRUPTED", "Encoding the examples was interrupted.");
-        const some = await model.encode(set.slice(start, start + ENCODED_AT_ONCE).map(({ messages }) => messages));
+        const some = await model.encode(
+          set.slice(start, start + ENCODED_AT_ONCE).map(({ messages }) => messages),
+          { answers: "written" },
+        );
         unlike += some.filter(({ unlikeTemplate }) => unlikeTemplate !== undefined).length;
         ids.push(...some.map(({ tokenIds, answerStart }) => ({ tokenIds, answerStart })));
       }

@@ -99,7 +99,10 @@ async function encodeSet(
   { base }: StateTraining,
 ): Promise<{ examples: EncodedExample[]; subjects: string[] }> {
   const rows = await readLines(run, "finetuneSet", name);
-  const encoded = await (await modelFor(base)).encode(rows.map(({ messages }) => messages));
+  const encoded = await (await modelFor(base)).encode(
+    rows.map(({ messages }) => messages),
+    { answers: "written" },
+  );
   const unlikeTemplate = encoded.filter((example) => example.unlikeTemplate !== undefined).length;
   events.add("finetune_set_encoded", { adapter: name, examples: encoded.length, unlikeTemplate });
   return {

@@ -13,7 +13,7 @@ export function scriptedModel(say: (question: string) => string): LanguageModel 
   return {
     asked,
     manifest: { engine: "node-llama-cpp", sequences: 1 } as unknown as EngineManifest,
-    facts: { vocabularySize: 0x110000, contextTokens: 4096, cleansSpaces: false, warnings: [] },
+    facts: { vocabularySize: 0x110000, contextTokens: 4096, warnings: [] },
     render: async (messages) => ({ text: messages.map(({ content }) => content).join("\n"), tokenIds: [1] }),
     encode: async (conversations) =>
       conversations.map((conversation, index) => {

@@ -41,7 +41,7 @@ export function toySource(
     asked,
     text,
     probabilities: (path) => softmax(path, 0),
-    settled: (said) => settledText(said, false),
+    settled: settledText,
     tokensFor: (paths) => paths.length,
     async next(paths, topTokens) {
       asked.push(paths);

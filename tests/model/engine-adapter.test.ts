@@ -85,7 +85,7 @@ describe.each(ENGINES)("%s", (kind) => {
       await model.dispose();
       const alone = await startEngine(base, engine);
       expect(alone.manifest).not.toHaveProperty("adapter");
-      expect(alone.facts).toEqual({ vocabularySize: 265, contextTokens: 512, cleansSpaces: false, warnings: [] });
+      expect(alone.facts).toEqual({ vocabularySize: 265, contextTokens: 512, warnings: [] });
       await alone.dispose();
     });
   });

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { InwardError } from "../../src/errors.js";
-import { type PromptPart, renderChat } from "../../src/model/chat/render.js";
-import { type ChatVocabulary, tokenizeChat } from "../../src/model/chat/encode.js";
+import { type PromptPart, renderChat, renderWhole } from "../../src/model/chat/render.js";
+import { tokenizeChat } from "../../src/model/chat/encode.js";
+import type { ChatVocabulary } from "../../src/model/chat/vocabulary.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 
 const template = (name: string) =>
@@ -70,7 +70,7 @@ describe("rendered prompts are what the model was trained on", () => {
     ["does not parse", "{% for %}"],
     ["raises", "{{ raise_exception('roles must alternate') }}"],
   ])("a template that %s is refused", (_, source) => {
-    expect(() => renderChat(source, asked, tokens)).toThrow(expect.objectContaining({ code: "MODEL_TEMPLATE" }));
+    expect(() => renderWhole(source, asked, tokens)).toThrow(expect.objectContaining({ code: "MODEL_TEMPLATE" }));
   });
 
   test("parts joined are the rendering, and content parts are the messages (law)", () => {
@@ -106,6 +106,7 @@ function characterVocabulary(addBos: boolean, bosText = "<|begin_of_text|>"): Ch
     addBos,
     bosId: 0,
     tokenizePlain: (plain) => [...plain].map((character) => 1000 + (character.codePointAt(0) as number)),
+    isEndOfGeneration: () => false,
   };
 }
 
@@ -130,16 +131,9 @@ describe("user text never becomes a control token", () => {
     expect(control(ids(attack))).toEqual(control(ids("hello")));
     expect(ids(attack).length).toBe(ids("hello").length + attack.length - "hello".length);
   });
-
-  test("a vocabulary that parses control text in plain text is refused", () => {
-    const broken: ChatVocabulary = { ...characterVocabulary(true), tokenizePlain: () => [3] };
-    expect(() => tokenizeChat([{ text: "x", content: true }], broken)).toThrow(
-      expect.objectContaining({ code: "CHAT_CONTROL_TOKEN" }),
-    );
-  });
 });
 
-describe("exactly one BOS", () => {
+describe("BOS, where the vocabulary wants it", () => {
   const parts = (start: string): PromptPart[] => [{ text: `${start}hi`, content: false }];
 
   test("it is added when the template leaves it out and not doubled when it does not", () => {
@@ -151,8 +145,8 @@ describe("exactly one BOS", () => {
     expect(tokenizeChat(parts(""), characterVocabulary(false))).toEqual([1104, 1105]);
   });
 
-  test.each([true, false])("a doubled one is an error (add_bos %s)", (addBos) => {
-    const doubled = parts("<|begin_of_text|><|begin_of_text|>");
-    expect(() => tokenizeChat(doubled, characterVocabulary(addBos))).toThrow(InwardError);
+  test.each([true, false])("what a template writes at every turn stays (add_bos %s)", (addBos) => {
+    const turns = `<|begin_of_text|>q<|eot_id|><|begin_of_text|>r`;
+    expect(tokenizeChat([{ text: turns, content: false }], characterVocabulary(addBos))).toEqual([0, 1113, 3, 0, 1114]);
   });
 });

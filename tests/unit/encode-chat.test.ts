@@ -26,6 +26,8 @@ const vocabulary = (addBos: boolean): AnswerVocabulary => ({
   addBos,
   bosId: 0,
   tokenizePlain: plain,
+  writtenText: (ids) =>
+    ids.map((one) => (one < 1000 ? (CONTROLS[one] as string) : String.fromCodePoint(one - 1000))).join(""),
   isEndOfGeneration: (token) => token === id("<|eot_id|>") || token === id("<|im_end|>"),
 });
 const question: ChatMessage[] = [
@@ -126,15 +128,5 @@ describe("what is no example", () => {
       encodeChats(templateFormat(template("chatml")), [answered("teal"), conversation], tokens, vocabulary(false));
     expect(encode).toThrow(code("TRAIN_EXAMPLE", message));
     expect(encode).toThrow(/^Conversation 2: /);
-  });
-
-  test("an answer that the vocabulary turns into a control token all the same is refused", () => {
-    const broken: AnswerVocabulary = {
-      ...vocabulary(false),
-      tokenizePlain: (text) => (text.includes("<|im_end|>") ? [id("<|im_end|>")] : plain(text)),
-    };
-    expect(() => encodeChats(templateFormat(template("chatml")), [answered("<|im_end|>")], tokens, broken)).toThrow(
-      code("CHAT_CONTROL_TOKEN", /^Conversation 1: .*control token 5/),
-    );
   });
 });

@@ -70,7 +70,8 @@ function modelOf(state: string): LanguageModel {
         const content = messages.at(-1)?.content ?? "";
         const listed = (place: string) =>
           content.match(new RegExp(`^(?:${place}\\.|Beginning ${place}:) (.*)$`, "m"))?.[1];
-        return continuations.map((continuation) => {
+        return continuations.map((one) => {
+          const continuation = (one as { written: string }).written;
           const value = likes(state, textIn(content), listed(continuation) ?? continuation);
           return { tokenIds: [1, 2], logprobs: [value / 2, value / 2], endOfTurnLogprob: -3 };
         });

@@ -5,65 +5,45 @@
  * already, and nothing trims what it generates. What is trained must be what is asked, so the text is learnt as it is given.
  */
 
-import type { LlamaModel, Token } from "node-llama-cpp";
+import type { LlamaModel } from "node-llama-cpp";
 import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
 import { LINE_END } from "../../tasks/plain-form.js";
 import type { TokenizedRequest } from "../engines/engine.js";
-import type { AskRequest, EncodedConversation, ModelFacts, RenderedPrompt, ScoreRequest } from "../language-model.js";
+import type {
+  AskRequest,
+  Continuation,
+  EncodedConversation,
+  EncodeOptions,
+  ModelFacts,
+  RenderedPrompt,
+  ScoreRequest,
+} from "../language-model.js";
 import { type ChatFormat, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
-import { cutAtControlTokens, type PromptPart, renderChat, type TemplateTokens } from "./render.js";
+import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
+import { TokenFinder } from "./token-finder.js";
+import { type ChatVocabulary, Vocabulary } from "./vocabulary.js";
+
+// Turns prompt parts into token ids: special tokens only where the template wrote them, and BOS where the vocabulary wants it.
 
 /**
- * Ids of text in which nothing is a control token, whatever it looks like.
- * @throws CHAT_CONTROL_TOKEN when the vocabulary makes one out of plain text all the same
- */
-export function tokenizePlain(text: string, vocabulary: ChatVocabulary): readonly number[] {
-  if (text === "") return [];
-  const ids = vocabulary.tokenizePlain(text);
-  const controlIds = new Set(vocabulary.controlTokens.values());
-  const control = ids.find((id) => controlIds.has(id));
-  if (control !== undefined) {
-    throw new InwardError(
-      "CHAT_CONTROL_TOKEN",
-      `Plain text became control token ${control}: ${JSON.stringify(text.slice(0, 120))}`,
-    );
-  }
-  return ids;
-}
-
-// Turns prompt parts into token ids: control tokens only where the template wrote them, exactly one BOS, and a proof that
-// no control id came out of a person's text.
-
-/** What tokenizing needs to know of a model's vocabulary. */
-export interface ChatVocabulary {
-  /** Plain text to ids, special tokens never parsed, no BOS added. */
-  readonly tokenizePlain: (text: string) => readonly number[];
-  /** Text of every control token, by id. */
-  readonly controlTokens: ReadonlyMap<string, number>;
-  /** The BOS id, when the vocabulary has one. */
-  readonly bosId?: number;
-  /** Whether the model was trained with BOS before every sequence (`tokenizer.ggml.add_bos_token`). */
-  readonly addBos: boolean;
-}
-
-/**
- * Text between two control tokens is tokenized as one piece, template words and content together, as the model's own
+ * Text between two special tokens is tokenized as one piece, template words and content together, as the model's own
  * tokenizer would: cutting at the content's border would change merges there.
- * @throws CHAT_CONTROL_TOKEN, CHAT_BOS
+ * @throws CHAT_CONTROL_TOKEN, CHAT_UNWRITABLE
  */
 export function tokenizeChat(parts: readonly PromptPart[], vocabulary: ChatVocabulary): number[] {
   const ids: number[] = [];
   let plain = "";
   const flush = () => {
-    for (const id of tokenizePlain(plain, vocabulary)) ids.push(id);
+    const stripped = vocabulary.stripsAfter?.has(ids[ids.length - 1] ?? -1) ? plain.replace(/^[ \t-\r]+/, "") : plain;
+    for (const id of vocabulary.tokenizePlain(stripped, true)) ids.push(id);
     plain = "";
   };
   for (const part of parts) {
-    for (const piece of part.content ? [part.text] : cutAtControlTokens(part.text, vocabulary.controlTokens)) {
+    for (const piece of part.content ? [part.text] : cutAtSpecialTokens(part.text, vocabulary)) {
       if (typeof piece === "string") {
         plain += piece;
       } else {
@@ -73,31 +53,48 @@ export function tokenizeChat(parts: readonly PromptPart[], vocabulary: ChatVocab
     }
   }
   flush();
-  return withOneBos(ids, vocabulary);
+  return withBos(ids, vocabulary);
 }
 
-function withOneBos(ids: number[], { bosId, addBos }: ChatVocabulary): number[] {
-  if (bosId === undefined || !addBos) {
-    // ChatML models such as SmolLM2 use their BOS id as a turn marker: it may recur, but never twice at the beginning.
-    if (bosId !== undefined && ids[0] === bosId && ids[1] === bosId) {
-      throw new InwardError("CHAT_BOS", `The prompt begins with BOS token ${bosId} twice.`);
-    }
-    return ids;
+const finders = new WeakMap<ReadonlyMap<string, number>, TokenFinder>();
+
+/** @returns the text in order: plain stretches as they are (never empty), special tokens as ids */
+export function cutAtSpecialTokens(
+  text: string,
+  { controlTokens }: Pick<ChatVocabulary, "controlTokens">,
+): (string | number)[] {
+  let finder = finders.get(controlTokens);
+  if (finder === undefined) {
+    finder = new TokenFinder(controlTokens);
+    finders.set(controlTokens, finder);
   }
-  const whole = ids[0] === bosId ? ids : [bosId, ...ids];
-  const count = whole.filter((id) => id === bosId).length;
-  if (count !== 1) throw new InwardError("CHAT_BOS", `The prompt holds BOS token ${bosId} ${count} times.`);
-  return whole;
+  return finder.cut(text);
+}
+
+/** One is added where the template wrote none at the beginning. What it writes itself, at every turn if need be, is its own. */
+function withBos(ids: number[], { bosId, addBos }: ChatVocabulary): number[] {
+  return addBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
+}
+
+/**
+ * The ids that generation would have produced for a text that follows a prompt, whatever the prompt is: its ids stand already, and
+ * no token reaches back over its end. So the text is tokenized alone, but as one that goes on: without the word's beginning that
+ * SentencePiece sets before a text, since a blank that the model writes is in the text.
+ * @throws CHAT_CONTROL_TOKEN, CHAT_UNWRITABLE
+ */
+export function continuationIds(text: string, vocabulary: ChatVocabulary): readonly number[] {
+  return vocabulary.tokenizePlain(text, false);
 }
 
 /** What encoding an answer needs to know beside what a prompt does. */
 export interface AnswerVocabulary extends ChatVocabulary {
-  /** Whether generation stops at this token. */
-  readonly isEndOfGeneration: (id: number) => boolean;
+  /** @returns the text that ids stand for, special tokens by their names */
+  readonly writtenText: (ids: readonly number[]) => string;
 }
 
 /**
  * @param conversations each with the assistant's answer as its last message
+ * @param options how the answers are meant
  * @throws TRAIN_EXAMPLE when there is no answer or nothing before it · MODEL_TEMPLATE when the template does not end an answer
  * with a token at which generation stops · CHAT_*; all name the conversation by its number, from 1
  */
@@ -106,10 +103,13 @@ export function encodeChats(
   conversations: readonly (readonly ChatMessage[])[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
+  options: EncodeOptions = {},
 ): EncodedConversation[] {
   return conversations.map((conversation, index) => {
     try {
-      return encodeChat(format, conversation, tokens, vocabulary);
+      return format.kind === "plain"
+        ? encodePlain(format, conversation, vocabulary)
+        : encodeChat(format, conversation, tokens, vocabulary, options);
     } catch (error) {
       if (!(error instanceof InwardError)) throw error;
       throw new InwardError(error.code, `Conversation ${index + 1}: ${error.message}`, { cause: error });
@@ -122,21 +122,57 @@ function encodeChat(
   conversation: readonly ChatMessage[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
+  { answers = "generated" }: EncodeOptions,
 ): EncodedConversation {
-  if (format.kind === "plain") return encodePlain(format, conversation, vocabulary);
-  const { question, answer } = partsOf(conversation);
-  const promptIds = tokenizeChat(renderChat(format, withSystem(format, question), tokens), vocabulary);
-  const whole = renderChat(format, withSystem(format, conversation), tokens, { generationPrompt: false });
-  const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
-  const tokenIds = [...promptIds, ...tokenizePlain(answer, vocabulary), endId];
-  const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
+  const { answer } = partsOf(conversation);
+  const turn = turnIn(format, conversation, tokens, vocabulary);
+  const { promptIds, endId, templateIds, trimmed } = turn;
+  const text = answers === "written" ? asWritten(answer, turn.lead) : answer;
+  const tokenIds = [...promptIds, ...continuationIds(text, vocabulary), endId];
   const same = templateIds.length === tokenIds.length && templateIds.every((id, at) => id === tokenIds[at]);
-  const trimmed = upToAnswer.at(-1)?.text !== answer;
   return {
     tokenIds,
     answerStart: promptIds.length,
     ...(same ? {} : { unlikeTemplate: trimmed ? "answer_trimmed" : "other_tokens" }),
   };
+}
+
+/** An answer that begins with white space of its own is meant as it stands. */
+function asWritten(answer: string, lead: string): string {
+  return /^\s/.test(answer) ? answer : lead + answer;
+}
+
+interface AnswerTurn {
+  readonly promptIds: readonly number[];
+  /**
+   * White space that stands between the prompt and an answer in the text that a model was trained on: set by the template
+   * (`[/INST] teal`), or by SentencePiece at a word's beginning after a special token. The model generates it.
+   */
+  readonly lead: string;
+  readonly endId: number;
+  /** The template's own rendering of the whole, up to the end of the answer. */
+  readonly templateIds: readonly number[];
+  /** Whether the template writes the answer without the white space around it. */
+  readonly trimmed: boolean;
+}
+
+/** @param conversation with an answer as its last message */
+function turnIn(
+  format: ChatFormat,
+  conversation: readonly ChatMessage[],
+  tokens: TemplateTokens,
+  vocabulary: AnswerVocabulary,
+): AnswerTurn {
+  const { question, answer } = partsOf(conversation);
+  const promptIds = tokenizeChat(renderWhole(format, withSystem(format, question), tokens), vocabulary);
+  const whole = renderWhole(format, withSystem(format, conversation), tokens, { generationPrompt: false });
+  const { upToAnswer, ending, endId } = endOfTurn(whole, answer, vocabulary);
+  const templateIds = tokenizeChat([...upToAnswer, { text: ending, content: false }], vocabulary);
+  const written = upToAnswer.at(-1)?.text ?? "";
+  const prompt = vocabulary.writtenText(promptIds);
+  const upTo = vocabulary.writtenText(tokenizeChat(upToAnswer, vocabulary));
+  const between = upTo.startsWith(prompt) && upTo.endsWith(written) ? upTo.slice(prompt.length, -written.length) : "";
+  return { promptIds, lead: between.trim() === "" ? between : "", endId, templateIds, trimmed: written !== answer };
 }
 
 /** The answer and the end of its line are tokenized together, as they were written in the texts that the model has read. */
@@ -149,7 +185,7 @@ function encodePlain(
   requireOneLine(answer);
   requireJoint(question.at(-1)?.content ?? "", answer);
   const promptIds = tokenizeChat(renderPlain(withSystem(format, question)), vocabulary);
-  const tokenIds = [...promptIds, ...tokenizePlain(answer + LINE_END, vocabulary)];
+  const tokenIds = [...promptIds, ...continuationIds(answer + LINE_END, vocabulary)];
   const wholeIds = tokenizeChat(renderPlain(withSystem(format, conversation)), vocabulary);
   const same = wholeIds.length === tokenIds.length && wholeIds.every((id, at) => id === tokenIds[at]);
   return { tokenIds, answerStart: promptIds.length, ...(same ? {} : { unlikeTemplate: "other_tokens" }) };
@@ -183,7 +219,7 @@ function endOfTurn(whole: readonly PromptPart[], answer: string, vocabulary: Ans
     throw new InwardError("MODEL_TEMPLATE", "The chat template does not put the answer last.");
   }
   const after = whole.slice(at + 1).map((part) => part.text);
-  const pieces = cutAtControlTokens(after.join(""), vocabulary.controlTokens);
+  const pieces = cutAtSpecialTokens(after.join(""), vocabulary);
   const control = pieces.findIndex((piece) => typeof piece === "number");
   const endId = pieces[control];
   const between = pieces.slice(0, Math.max(control, 0)).join("");
@@ -223,32 +259,75 @@ interface TokenizedContinuation {
   readonly ended: readonly number[];
 }
 
+interface AskedTurn {
+  readonly promptIds: readonly number[];
+  /** As AnswerTurn has it. */
+  readonly lead: string;
+  /** Absent in plain text. */
+  readonly endId?: number;
+}
+
 /** The end-of-turn token does not depend on what is said before it. */
 const ANY_ANSWER = "answer";
-const SPACED = "a .";
+
+/** A conversation in which a template writes the markers of every role. */
+const ALL_ROLES: readonly ChatMessage[] = [
+  { role: "system", content: "a" },
+  { role: "user", content: "a" },
+  { role: "assistant", content: "a" },
+  { role: "user", content: "a" },
+];
 
 export class ChatTokens {
-  private readonly vocabulary: AnswerVocabulary;
+  private readonly vocabulary: Vocabulary;
   private readonly templateTokens: TemplateTokens;
   /** Tokens at which an answer ends because its line does; none where a template marks turns. */
   private readonly lineEnds: ReadonlySet<number> = new Set();
   private readonly shown = new Map<number, string>();
-  private longest: number | undefined;
 
   /**
    * @param model its vocabulary at least is loaded
    * @param format as it was settled for this model
+   * @throws MODEL_TOKENIZER, CHAT_BOS, CHAT_PLAIN
    */
   constructor(
-    private readonly model: LlamaModel,
+    model: LlamaModel,
     private readonly format: ChatFormat,
     private readonly facts: Pick<ModelFacts, "vocabularySize" | "contextTokens">,
   ) {
-    this.vocabulary = answerVocabulary(model, facts.vocabularySize);
-    if (format.kind === "plain") {
-      this.lineEnds = lineEndIds(facts.vocabularySize, (id) => model.detokenize([id as Token], false));
+    this.vocabulary = new Vocabulary(model);
+    const { bosToken, eosToken } = this.vocabulary;
+    this.templateTokens = { bosToken, eosToken };
+    if (format.kind === "plain") this.lineEnds = lineEndIds(facts.vocabularySize, (id) => this.text([id]));
+    this.vocabulary.reserve(this.markers());
+  }
+
+  /**
+   * Tokens that are no control tokens and that the template marks turns with: those of its source, and those that it puts together
+   * from parts while it renders.
+   */
+  private markers(): ReadonlySet<number> {
+    const { template } = this.format;
+    const markers = new Set<number>();
+    if (template === undefined) return markers;
+    const add = (ids: Iterable<string | number>) => {
+      for (const id of ids) if (typeof id === "number" && this.vocabulary.isMarkup(id)) markers.add(id);
+    };
+    add(cutAtSpecialTokens(template, this.vocabulary));
+    for (const messages of [ALL_ROLES, ALL_ROLES.slice(1)]) {
+      try {
+        add(
+          tokenizeChat(
+            renderChat(this.format, withSystem(this.format, messages), this.templateTokens),
+            this.vocabulary,
+          ),
+        );
+      } catch (error) {
+        // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
+        if (!(error instanceof InwardError)) throw error;
+      }
     }
-    this.templateTokens = { bosToken: model.tokens.bosString ?? "", eosToken: model.tokens.eosString ?? "" };
+    return markers;
   }
 
   /** The manifest's part that tells how prompts are made. */
@@ -267,14 +346,14 @@ export class ChatTokens {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
     const whole = withSystem(this.format, messages);
     const parts =
-      this.format.kind === "plain" ? renderPlain(whole) : renderChat(this.format, whole, this.templateTokens);
+      this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
     return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
   }
 
-  encode(conversations: readonly (readonly ChatMessage[])[]): EncodedConversation[] {
+  encode(conversations: readonly (readonly ChatMessage[])[], options?: EncodeOptions): EncodedConversation[] {
     for (const [index, one] of conversations.entries())
       this.requireRoom(one, "TRAIN_CONTEXT", `Conversation ${index + 1}`);
-    return encodeChats(this.format, conversations, this.templateTokens, this.vocabulary);
+    return encodeChats(this.format, conversations, this.templateTokens, this.vocabulary, options);
   }
 
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
@@ -286,34 +365,43 @@ export class ChatTokens {
     });
   }
 
-  /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_*, MODEL_TEMPLATE */
+  /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_*, MODEL_TEMPLATE */
   tokenizeContinuations(requests: readonly ScoreRequest[]): TokenizedScoreRequest[] {
     return requests.map(({ messages, continuations }, index) => {
-      const { promptIds, endIds } = this.promptAndEnd(messages);
-      const tokenized = continuations.map((text) => {
-        const ids = tokenizePlain(text, this.vocabulary);
-        return { ids, ended: endIds === undefined ? this.endedLine(text) : [...ids, ...endIds] };
-      });
+      const turn = this.turnAfter(messages);
+      const tokenized = continuations.map((continuation) => this.continuation(continuation, turn));
       const longest = tokenized.reduce((most, { ended }) => Math.max(most, ended.length), 1);
-      this.requireFit(index, messages, promptIds.length, promptIds.length + longest);
-      return { promptIds, continuations: tokenized };
+      this.requireFit(index, messages, turn.promptIds.length, turn.promptIds.length + longest);
+      return { promptIds: turn.promptIds, continuations: tokenized };
     });
   }
 
-  /** The tokens of a prompt, and the one that ends a turn; in plain text this depends on what it ends. */
-  private promptAndEnd(messages: readonly ChatMessage[]): {
-    readonly promptIds: readonly number[];
-    readonly endIds?: readonly number[];
-  } {
-    if (this.format.kind === "plain") return { promptIds: this.render(messages).tokenIds };
-    const [whole] = this.encode([[...messages, { role: "assistant", content: ANY_ANSWER }]]);
-    const { tokenIds, answerStart } = whole as EncodedConversation;
-    return { promptIds: tokenIds.slice(0, answerStart), endIds: tokenIds.slice(-1) };
+  /** A prompt and what belongs to an answer of it; in plain text the end depends on what it ends. */
+  private turnAfter(messages: readonly ChatMessage[]): AskedTurn {
+    this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
+    if (this.format.kind === "plain") return { promptIds: this.render(messages).tokenIds, lead: "" };
+    const conversation: ChatMessage[] = [...messages, { role: "assistant", content: ANY_ANSWER }];
+    return turnIn(this.format, conversation, this.templateTokens, this.vocabulary);
   }
 
-  private endedLine(answer: string): readonly number[] {
-    requireOneLine(answer);
-    return tokenizePlain(answer + LINE_END, this.vocabulary);
+  private continuation(continuation: Continuation, { lead, endId }: AskedTurn): TokenizedContinuation {
+    if (typeof continuation === "object" && "tokenIds" in continuation) {
+      for (const id of continuation.tokenIds) this.requireToken(id);
+      const said = [...continuation.tokenIds];
+      const last = said[said.length - 1];
+      if (last === undefined || !this.endsAnswer(last)) {
+        return {
+          ids: said,
+          ended: [...said, ...(endId === undefined ? continuationIds(LINE_END, this.vocabulary) : [endId])],
+        };
+      }
+      return { ids: said.slice(0, -1), ended: said };
+    }
+    const text = typeof continuation === "string" ? continuation : asWritten(continuation.written, lead);
+    const ids = continuationIds(text, this.vocabulary);
+    if (endId !== undefined) return { ids, ended: [...ids, endId] };
+    requireOneLine(text);
+    return { ids, ended: continuationIds(text + LINE_END, this.vocabulary) };
   }
 
   /** @returns the prompt's ids @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_* */
@@ -325,23 +413,18 @@ export class ChatTokens {
     return tokenIds;
   }
 
-  /** @returns the text that these ids stand for, without control tokens */
+  /** @returns the text that these ids stand for, nothing added and nothing taken away, without control tokens */
   text(ids: readonly number[]): string {
-    return this.model.detokenize(ids as Token[], false);
+    return this.vocabulary.text(ids);
   }
 
   /** @returns one token as it looks in a prompt, control tokens by their names */
   tokenText(id: number): string {
     const known = this.shown.get(id);
     if (known !== undefined) return known;
-    const text = this.model.detokenize([id as Token], true);
+    const text = this.vocabulary.writtenText([id]);
     this.shown.set(id, text);
     return text;
-  }
-
-  /** The vocabulary's own flag has no public reader: what becomes of a blank before a mark shows it. */
-  cleansSpaces(): boolean {
-    return this.text(this.vocabulary.tokenizePlain(SPACED)) !== SPACED;
   }
 
   /** Tokens that end an answer whatever the vocabulary says of them, for an engine that knows its vocabulary only. */
@@ -373,31 +456,20 @@ export class ChatTokens {
 
   /**
    * Refuses what cannot fit before it is rendered and tokenized, which takes minutes for megabytes and for thousands of turns.
-   * Templates may trim a content, and mark each turn with a token at least.
+   * Templates may trim a content, and mark each turn with a token at least. A token at a content's border may hold more than it.
    */
   private requireRoom(messages: readonly ChatMessage[], code: "ENGINE_CONTEXT" | "TRAIN_CONTEXT", which: string): void {
     const { contextTokens } = this.facts;
-    const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content.trim()), 0);
+    const contents = messages.map(({ content }) => Buffer.from(content.trim()));
+    const bytes = contents.reduce((sum, { length }) => sum + length, 0);
     if (bytes <= contextTokens && messages.length <= contextTokens) return;
-    const least = Math.max(messages.length, Math.ceil(bytes / this.longestTokenBytes()));
+    const inContents = contents.reduce((sum, one) => sum + Math.max(0, this.vocabulary.fewestTokens(one) - 2), 0);
+    const least = Math.max(messages.length, inContents);
     if (least <= contextTokens) return;
     throw new InwardError(
       code,
       `${which} has ${messages.length} messages of ${bytes} bytes, at least ${least} tokens; the model's context holds ${contextTokens}.`,
     );
-  }
-
-  /** Bytes of text that no token of the vocabulary exceeds. */
-  private longestTokenBytes(): number {
-    if (this.longest === undefined) {
-      this.longest = 4;
-      for (let id = 0; id < this.facts.vocabularySize; id++) {
-        // A space at its beginning may be left out where a token stands alone.
-        const bytes = 1 + Buffer.byteLength(this.model.detokenize([id as Token], true));
-        if (bytes > this.longest) this.longest = bytes;
-      }
-    }
-    return this.longest;
   }
 
   private requireFit(index: number, messages: readonly ChatMessage[], promptTokens: number, needed: number): void {
@@ -409,18 +481,4 @@ export class ChatTokens {
       `Question ${index + 1} (${start}…) needs ${needed} tokens with its answer; the model's context holds ${this.facts.contextTokens}.`,
     );
   }
-}
-
-function answerVocabulary(model: LlamaModel, vocabularySize: number): AnswerVocabulary {
-  const controlTokens = new Map<string, number>();
-  for (let id = 0; id < vocabularySize; id++) {
-    if (model.getTokenAttributes(id as Token).control) controlTokens.set(model.detokenize([id as Token], true), id);
-  }
-  return {
-    tokenizePlain: (text) => model.tokenize(text, false),
-    controlTokens,
-    isEndOfGeneration: (id) => model.isEogToken(id as Token),
-    addBos: model.tokens.shouldPrependBosToken,
-    ...(model.tokens.bos === null ? {} : { bosId: model.tokens.bos }),
-  };
 }

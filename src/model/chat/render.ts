@@ -1,43 +1,23 @@
-/** Finds the control tokens in text that a template wrote. */
+/**
+ * Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote, so that user
+ * text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
+ */
 
-import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { InwardError } from "../../errors.js";
 import type { ChatMessage } from "../../tasks/answer.js";
+import { pythonValue } from "./jinja/jinja-globals.js";
 import { type ChatFormat, type ChatVariables, templateFormat } from "./format.js";
-
-/**
- * @param controlTokens id of every control token, by its text
- * @returns the text in order: plain stretches as they are (never empty), control tokens as ids
- */
-export function cutAtControlTokens(text: string, controlTokens: ReadonlyMap<string, number>): (string | number)[] {
-  const pattern = controlPattern(controlTokens);
-  const pieces = pattern === undefined ? [text] : text.split(pattern);
-  return pieces.filter((piece) => piece !== "").map((piece) => controlTokens.get(piece) ?? piece);
-}
-
-const patterns = new WeakMap<ReadonlyMap<string, number>, RegExp | undefined>();
-
-/** Matches any control token's text, the longest first. */
-function controlPattern(controlTokens: ReadonlyMap<string, number>): RegExp | undefined {
-  if (patterns.has(controlTokens)) return patterns.get(controlTokens);
-  const texts = [...controlTokens.keys()].filter((text) => text !== "").sort((a, b) => b.length - a.length);
-  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
-  const pattern = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`);
-  patterns.set(controlTokens, pattern);
-  return pattern;
-}
-
-// Renders a chat through the GGUF's own Jinja template and keeps apart what the template wrote and what a person wrote,
-// so that user text can be tokenized without ever becoming a control token. No date from the clock, no hidden system prompt.
+import { ChatTemplate, TemplateFailure } from "./jinja/template.js";
+import { Text } from "./jinja/python-text.js";
+import { Dict, List, type Value } from "./jinja/python-values.js";
 
 /** A stretch of a rendered prompt: written by the template, or content of a message. */
 export interface PromptPart {
   readonly text: string;
   readonly content: boolean;
+  /** Which message's content it is, from 0. */
+  readonly message?: number;
 }
-
-/** The date that Llama-3.1-style templates fall back to. Pinned: the clock must not change what a model reads. */
-const PINNED_DATE = "26 Jul 2024";
 
 export interface TemplateTokens {
   readonly bosToken: string;
@@ -54,8 +34,10 @@ export interface RenderOptions {
 /**
  * @param format or a template's Jinja source
  * @param messages all that the template is to see: `withSystem` has been applied
- * @returns the parts in order; their texts joined are exactly what the template renders for these messages
- * @throws MODEL_TEMPLATE when the template fails, drops a message, or changes content by more than trimming it
+ * @returns the parts in order; their texts joined are exactly what jinja2, as transformers compiles it, renders for these
+ * messages, also where the template shortens or changes them. What is asked goes through `renderWhole`, which refuses that.
+ * @throws MODEL_TEMPLATE when the template raises, fails, or takes more steps, text or depth than it may ·
+ * MODEL_NO_CHAT_TEMPLATE when the format has none
  */
 export function renderChat(
   format: ChatFormat | string,
@@ -63,118 +45,147 @@ export function renderChat(
   tokens: TemplateTokens,
   options: RenderOptions = {},
 ): PromptPart[] {
-  const run = (chat: readonly ChatMessage[]) => renderText(format, chat, tokens, options);
-  const whole = run(messages);
-  // Templates either keep content as it is or trim it (Llama-3 does); anything else would need to be shown to the user.
-  for (const shape of [(text: string) => text, (text: string) => text.trim()]) {
-    const parts = split(run, messages, shape);
-    if (parts.map((part) => part.text).join("") === whole) return parts;
-  }
-  throw new InwardError("MODEL_TEMPLATE", "The chat template changes the text of a message by more than trimming it.");
+  return partsOf(rendered(format, messages, tokens, options));
 }
 
-/**
- * What the template writes, in one piece and unjudged.
- * @throws MODEL_TEMPLATE when the template fails or raises · MODEL_NO_CHAT_TEMPLATE when the format has none
- */
+/** What the template writes, in one piece. @throws as `renderChat` */
 export function renderText(
   format: ChatFormat | string,
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
   options: RenderOptions = {},
 ): string {
-  const { template, variables } = typeof format === "string" ? templateFormat(format) : format;
-  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
-  const settled = { ...options, variables: { ...variables, ...options.variables } };
-  return render(compile(template), environment(messages, tokens, settled));
+  return rendered(format, messages, tokens, options).raw;
 }
 
-const compiledTemplates = new Map<string, Template>();
-
-function compile(template: string): Template {
-  const known = compiledTemplates.get(template);
-  if (known) return known;
-  try {
-    const compiled = new Template(template);
-    compiledTemplates.set(template, compiled);
-    return compiled;
-  } catch (error) {
-    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be parsed: ${(error as Error).message}`);
-  }
-}
-
-function render(template: Template, variables: Environment): string {
-  try {
-    const rendered = new Interpreter(variables).run(template.parsed);
-    return String(rendered.value);
-  } catch (error) {
-    throw new InwardError("MODEL_TEMPLATE", `The chat template cannot be rendered: ${(error as Error).message}`);
-  }
-}
-
-/** The library's own environment holds a strftime_now that reads the clock and cannot be replaced: we declare all names. */
-function environment(
+function rendered(
+  format: ChatFormat | string,
   messages: readonly ChatMessage[],
   tokens: TemplateTokens,
-  { generationPrompt = true, variables: own = {} }: RenderOptions,
-): Environment {
-  const variables = new Environment();
-  const names: Record<string, unknown> = {
-    ...own,
-    true: true,
-    True: true,
-    false: false,
-    False: false,
-    none: null,
-    None: null,
-    range,
-    raise_exception: (message: string) => {
-      throw new Error(message);
-    },
-    strftime_now: () => PINNED_DATE,
-    date_string: PINNED_DATE,
-    messages: messages.map(({ role, content }) => ({ role, content })),
-    add_generation_prompt: generationPrompt,
-    bos_token: tokens.bosToken,
-    eos_token: tokens.eosToken,
-  };
-  for (const [name, value] of Object.entries(names)) variables.set(name, value);
-  return variables;
+  { generationPrompt = true, variables = {} }: RenderOptions,
+): Text {
+  const { template, variables: settled } = typeof format === "string" ? templateFormat(format) : format;
+  if (template === undefined) throw new InwardError("MODEL_NO_CHAT_TEMPLATE", "The chat format has no template.");
+  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  const own = Object.entries({ ...settled, ...variables });
+  const names = new Map<string, Value>(own.map(([name, value]) => [name, pythonValue(value)]));
+  names.set("messages", conversation(messages));
+  names.set("add_generation_prompt", generationPrompt);
+  names.set("bos_token", new Text(tokens.bosToken));
+  names.set("eos_token", new Text(tokens.eosToken));
+  try {
+    return compile(template).render(names, { messages: messages.length, characters });
+  } catch (error) {
+    throw coded(error);
+  }
 }
 
-function range(start: number, stop?: number, step = 1): number[] {
-  const [from, to] = stop === undefined ? [0, start] : [start, stop];
-  if (step === 0) throw new Error("range() with a step of 0");
-  return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, index) => from + index * step);
-}
-
-/** Renders placeholders instead of the contents, then cuts the result at the placeholders. */
-function split(
-  run: (messages: readonly ChatMessage[]) => string,
+/** As `renderChat`. @throws MODEL_TEMPLATE also when a message is left out, or changed by more than trimming it */
+export function renderWhole(
+  format: ChatFormat | string,
   messages: readonly ChatMessage[],
-  shape: (text: string) => string,
+  tokens: TemplateTokens,
+  options: RenderOptions = {},
 ): PromptPart[] {
-  const contents = messages.map((message) => shape(message.content));
-  // Empty content stays empty: templates may branch on it. Private-use characters cannot be meant by a template.
-  const marked = messages.map((message, index) => ({
-    role: message.role,
-    content: contents[index] === "" ? "" : `\u{F0000}${index}\u{F0001}`,
-  }));
-  const parts: PromptPart[] = [];
-  const seen = new Set<number>();
-  for (const piece of run(marked).split(/(\u{F0000}\d+\u{F0001})/u)) {
-    const index = /^\u{F0000}(\d+)\u{F0001}$/u.exec(piece)?.[1];
-    if (index !== undefined) {
-      parts.push({ text: contents[Number(index)] ?? "", content: true });
-      seen.add(Number(index));
-    } else if (piece !== "") {
-      parts.push({ text: piece, content: false });
+  const parts = renderChat(format, messages, tokens, options);
+  const [first] = unfaithful(parts, messages);
+  if (first !== undefined) {
+    const which = `message ${first.message + 1} (role ${messages[first.message]?.role})`;
+    const how =
+      first.how === "left out" ? `leaves out ${which}` : `changes the text of ${which} by more than trimming it`;
+    throw new InwardError("MODEL_TEMPLATE", `The chat template ${how}.`);
+  }
+  return parts;
+}
+
+/** A message that a rendering does not hold as it was written. */
+export interface Unfaithful {
+  /** From 0. */
+  readonly message: number;
+  readonly how: "left out" | "changed";
+}
+
+/**
+ * Messages that a rendering does not hold as they were written. White space at either end may be trimmed, as many templates do.
+ * @param parts of `renderChat` for these very messages
+ */
+export function unfaithful(parts: readonly PromptPart[], messages: readonly ChatMessage[]): Unfaithful[] {
+  return messages.flatMap(({ content }, message): Unfaithful[] => {
+    const wanted = new Text(content).trim(undefined, true, true).raw;
+    const places = parts.flatMap((part, place) => (part.message === message ? [place] : []));
+    const [first, last] = [places[0], places.at(-1)];
+    if (first === undefined || last === undefined) {
+      return wanted === "" ? [] : [{ message, how: "left out" }];
     }
+    const whole = (texts: readonly PromptPart[]) => {
+      const text = texts.map((part) => part.text).join("");
+      const at = content.indexOf(text);
+      return at >= 0 && new Text(text).trim(undefined, true, true).raw === wanted;
+    };
+    const shown = places.some((place) => whole(parts.slice(place, place + 1))) || whole(parts.slice(first, last + 1));
+    return shown ? [] : [{ message, how: "changed" }];
+  });
+}
+
+/**
+ * Names that the template reads and nothing sets, `messages` and the tokens among them: where its own variables show, such as
+ * enable_thinking.
+ * @throws MODEL_TEMPLATE
+ */
+export function templateVariables(template: string): readonly string[] {
+  try {
+    return compile(template).wants();
+  } catch (error) {
+    throw coded(error);
   }
-  const dropped = marked.findIndex((message, index) => message.content !== "" && !seen.has(index));
-  if (dropped >= 0) {
-    const role = messages[dropped]?.role;
-    throw new InwardError("MODEL_TEMPLATE", `The chat template leaves out message ${dropped + 1} (role ${role}).`);
+}
+
+const compiledTemplates = new Map<string, ChatTemplate>();
+
+function compile(template: string): ChatTemplate {
+  const known = compiledTemplates.get(template) ?? ChatTemplate.parse(template);
+  compiledTemplates.set(template, known);
+  return known;
+}
+
+function coded(error: unknown): unknown {
+  if (!(error instanceof TemplateFailure)) return error;
+  const said = {
+    refuses: "refuses this conversation",
+    fails: "cannot be rendered",
+    budget: "is stopped",
+    unsupported: "uses what inward does not render",
+    syntax: "cannot be parsed",
+  }[error.kind];
+  return new InwardError("MODEL_TEMPLATE", `The chat template ${said}: ${error.message}`);
+}
+
+function conversation(messages: readonly ChatMessage[]): Value {
+  return new List(
+    messages.map(({ role, content }, index) => {
+      return new Dict([
+        [new Text("role"), new Text(role)],
+        [new Text("content"), Text.content(content, index)],
+      ]);
+    }),
+  );
+}
+
+function partsOf(text: Text): PromptPart[] {
+  const parts: PromptPart[] = [];
+  let at = 0;
+  const plain = (end: number) => {
+    if (end > at) parts.push({ text: text.raw.slice(at, end), content: false });
+  };
+  for (const { start, end, message } of text.origins) {
+    plain(start);
+    const last = parts.at(-1);
+    // Two stretches of one message that touch are one text to the tokenizer and to whoever looks for the message.
+    if (last?.message === message && start === at)
+      parts[parts.length - 1] = { ...last, text: last.text + text.raw.slice(start, end) };
+    else parts.push({ text: text.raw.slice(start, end), content: true, message });
+    at = end;
   }
+  plain(text.raw.length);
   return parts;
 }

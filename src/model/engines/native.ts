@@ -323,11 +323,7 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
-  const facts = {
-    ...size,
-    cleansSpaces: chat.cleansSpaces(),
-    warnings: [...summary.warnings, ...loadWarnings(loadLog)],
-  };
+  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
@@ -349,7 +345,7 @@ export async function openNativeEngine(
   const model: Omit<LanguageModel, "manifest"> = {
     facts,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);

@@ -10,7 +10,6 @@ import {
   getLlama,
   type LlamaContextSequence,
   LlamaLogLevel,
-  type LlamaModel,
   type Token,
 } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
@@ -103,7 +102,6 @@ interface Growing {
 type Next = ControlledEvaluateIndexOutput["next"];
 
 async function answerInLockstep(
-  model: LlamaModel,
   chat: ChatTokens,
   sequences: readonly LlamaContextSequence[],
   requests: readonly TokenizedRequest[],
@@ -128,7 +126,7 @@ async function answerInLockstep(
       answer === undefined
         ? []
         : evaluate(sequences[slot] as LlamaContextSequence, answer, options.vocabularySize).then((next) => {
-            if (!take(model, chat, answer, next, options.vocabularySize)) return;
+            if (!take(chat, answer, next, options.vocabularySize)) return;
             options.onReply(answer.index, finish(chat, answer));
             growing[slot] = undefined;
           }),
@@ -192,7 +190,7 @@ async function evaluate(sequence: LlamaContextSequence, answer: Growing, vocabul
 }
 
 /** Takes the next token into the answer. @returns whether that ended it */
-function take(model: LlamaModel, chat: ChatTokens, answer: Growing, next: Next, vocabularySize: number): boolean {
+function take(chat: ChatTokens, answer: Growing, next: Next, vocabularySize: number): boolean {
   const { request } = answer;
   let tokenId: number;
   if (answer.tokenIds.length === 0 || request.temperature === 1) {
@@ -209,7 +207,7 @@ function take(model: LlamaModel, chat: ChatTokens, answer: Growing, next: Next, 
       const kept = top.slice(0, request.topTokens);
       answer.first = {
         tokenIds: kept,
-        texts: kept.map((id) => model.detokenize([id as Token], true)),
+        texts: kept.map((id) => chat.tokenText(id)),
         logprobs: kept.map((id) => (logits[id] as number) - total),
         logSumExp: total,
         vocabularySize,
@@ -280,12 +278,12 @@ export async function openNodeLlamaEngine(
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
   const chat = new ChatTokens(model, formatFor(summary, format), size);
-  const facts = { ...size, cleansSpaces: chat.cleansSpaces(), warnings: [...summary.warnings, ...warnings] };
+  const facts = { ...size, warnings: [...summary.warnings, ...warnings] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
     ...(await setUpFacts(device, settings, adapter)),
-    contextTokens: facts.contextTokens,
+    contextTokens: size.contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention: false,
     kvUnified: false,
@@ -301,7 +299,7 @@ export async function openNodeLlamaEngine(
     manifest,
     facts,
     render: async (messages) => chat.render(messages),
-    encode: async (conversations) => chat.encode(conversations),
+    encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, options: AskOptions = {}) => {
       const tokenized = chat.tokenize(requests);
@@ -320,7 +318,6 @@ export async function openNodeLlamaEngine(
       try {
         const replies: Reply[] = [];
         await answerInLockstep(
-          model,
           chat,
           Array.from({ length: count }, () => context.getSequence()),
           tokenized,

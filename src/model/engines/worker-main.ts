@@ -21,7 +21,7 @@ serveParent<EngineMethods, EngineNote>(
       return describe(model);
     },
     render: (messages) => opened().render(messages),
-    encode: (conversations) => opened().encode(conversations),
+    encode: (conversations, options) => opened().encode(conversations, options),
     check: (requests) => opened().check(requests),
     ask: (requests, sequences) =>
       opened().ask(requests, {

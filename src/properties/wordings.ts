@@ -10,7 +10,7 @@
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { ChatMessage } from "../tasks/answer.js";
-import { ANSWER_CUE, plainText } from "../tasks/plain-form.js";
+import { ANSWER_CUE, type ChatKind, plainText } from "../tasks/plain-form.js";
 import type { ObjectLevelPrompt, TaskDefinition } from "../tasks/task.js";
 
 export interface HypotheticalVariant {
@@ -88,6 +88,11 @@ export function hypotheticalVariant(name: string): HypotheticalVariant {
     "STUDY_INVALID",
     `There is no wording "${name}" for hypothetical questions (${names.join(", ")}).${didYouMean(name, names)}`,
   );
+}
+
+/** @returns the template for a model that is spoken to so */
+export function wordedFor(kind: ChatKind, { template, plain }: HypotheticalVariant): string {
+  return kind === "plain" ? plain : template;
 }
 
 /** The words of a property's question when it is asked about somebody else: "your response" becomes "its response". */

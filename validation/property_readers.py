@@ -15,8 +15,61 @@ QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039
 ENDS = ".,;:!?\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 
 
+HALF = "\ufffd"
+# Code points that have no shape of their own (Default_Ignorable_Code_Point), but for joiners and tags, which have rules below.
+SHAPELESS = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e001f\U000e0080-\U000e0fff]"
+)
+JOINERS = "\u200c\u200d"
+
+
+def is_tag(character):
+    return 0xE0020 <= ord(character) <= 0xE007F
+
+
+def lets_joiners_idle(character):
+    """At an edge, beside white space, ASCII and Latin letters a joiner does nothing."""
+    return not character or character in EDGES or ord(character) < 128 or "LATIN" in unicodedata.name(character, "")
+
+
+def seen(text):
+    """The text as a reader sees it."""
+    kept = ""
+    for character in SHAPELESS.sub("", text):
+        if is_tag(character) and not (kept and (kept[-1] == "\U0001f3f4" or is_tag(kept[-1]))):
+            continue
+        kept += character
+    for run in reversed(list(re.finditer(f"[{JOINERS}]+", kept))):
+        if lets_joiners_idle(kept[: run.start()][-1:]) or lets_joiners_idle(kept[run.end() :][:1]):
+            kept = kept[: run.start()] + kept[run.end() :]
+    return kept
+
+
 def fold(text):
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+    return unicodedata.normalize("NFC", seen(unicodedata.normalize("NFC", text)).lower())
+
+
+# Reasoning: any of these marks, opening or closing, anywhere in a text.
+THOUGHT = (
+    "(?:think(?:ing)?|thoughts?|reason(?:ing|s)?|reflect(?:ion|ions|ing)?|rationale|deliberation|scratch_?pad|analysis|chain_of_thought|cot"
+    "|(?:inner|internal)_(?:monologue|thoughts?|reasoning|voice|dialogue))"
+)
+AHEAD = "(?:[a-z0-9]+[:_])?(?:ant)?"
+REASONING = [
+    re.compile(f"</?[{WHITE}]*{AHEAD}{THOUGHT}(?:[{WHITE}][^<>]{{0,80}})?[{WHITE}]*/?>", re.I),
+    re.compile(
+        f"<[|\uff5c](?:/|(?:start|begin|end)[_\u2581](?:of[_\u2581])?)?{AHEAD}{THOUGHT}(?:[_\u2581](?:start|begin|end))?[|\uff5c]>", re.I
+    ),
+    re.compile("\\[/?(?:THINK|THINKING|REASONING)\\]"),
+    re.compile("<\\|channel\\|>|<\\|channel>|<channel\\|>|<\\|inner_(?:prefix|suffix)\\|>|<unused9[45]>"),
+    re.compile("\u25c1/?think\u25b7", re.I),
+    re.compile(f"^[{WHITE}]*here(?:['\u2019]s| is) my thought process:|\\bhere(?:['\u2019]s| is) my response:", re.I | re.ASCII),
+]
+
+
+def reasons(text):
+    return any(mark.search(text) for mark in REASONING)
 
 
 def trim(text):
@@ -54,9 +107,9 @@ def normal(text):
     form = trim(BLANKS.sub(" ", fold(text)))
     while len(clusters(form)) > 1:
         if form[0] in QUOTES and not unicodedata.category(form[1]).startswith("M"):
-            form = trim(form[1:])
+            form = trim(seen(form[1:]))
         elif form[-1] in QUOTES or form[-1] in ENDS:
-            form = trim(form[:-1])
+            form = trim(seen(form[:-1]))
         else:
             break
     return form
@@ -128,16 +181,17 @@ def option(text):
     return (found[1] or found[2]).lower() if found else None
 
 
-def complies(text, form, stop):
+def complies(text, form, stop, reasoning="off"):
     """Whether an object-level answer is, as a whole, what its task asked for."""
-    if not trim(text) or refuses(text) or loops(text):
+    text = seen(text)
+    if not trim(text) or refuses(text) or loops(text) or (reasoning != "keep" and reasons(text)):
         return False
     if form == "any":
         return True
     if stop == "max_tokens":
         return False
     if form == "one_word":
-        return len(words_of(text)) == 1 and any(unicodedata.category(one)[0] in "LN" for one in normal(text))
+        return len(words_of(text)) == 1 and HALF not in text and any(unicodedata.category(one)[0] in "LN" for one in normal(text))
     return (number(text) if form == "number" else option(text)) is not None
 
 
@@ -356,17 +410,54 @@ SETTLED = {
 }
 
 
-def behavior(prop, text, stop, context):
+# What is read off the whole text, and so off no text with half a character in it.
+OFF_ALL = {"more_than_3_characters", "more_than_5_characters", "more_than_10_words", "number_of_letters", "number_of_words",
+           "how_many_words_bins", "story_length_bins", "identity", "identity_reversed", "sentiment", "is_right_word", "place_in_list"}
+
+
+def shows(prop, text, context):
+    """What a text shows of itself; nothing where it would rest on half a character."""
+    if prop in OFF_ALL and HALF in text:
+        before = text[: text.find(HALF)]
+        found = SHOWN[prop](before, context) if trim(before) else None
+        return found if found is not None and found == SETTLED.get(prop) else None
+    if prop == "main_character_name" and HALF in text:
+        found = first_name(text)
+        before = fold(text)[: fold(text).find(HALF)]
+        # It has to stand before, and to end before.
+        return found if found is not None and first_name(before + "x" * bool(before and is_word_character(before[-1]))) == found else None
+    if prop in BY_CHARACTERS or prop in ("last_character", "ends_with_vowel"):
+        if HALF in text:
+            place = {"starts_with_vowel": 0, "starts_with_vowel_direct": 0, "starts_with_first_half_alphabet": 0, "starts_with_abcde": 0,
+                     "initial_code": 0, "ends_with_vowel": -1, "first_and_second_character": 0, "second_and_third_character": 1}.get(prop)
+            place = PLACES[prop.removesuffix("_character")] if place is None else place
+            count = 2 if "_and_" in prop else 1
+            all_of = clusters(trim(text))
+            taken = all_of[place:][:count] if place >= 0 else all_of[place:]
+            if any(HALF in one for one in taken):
+                return None
+    found = SHOWN[prop](text, context)
+    return None if found is not None and HALF in found else found
+
+
+def settled(text):
+    """Without a last character that more text may belong to."""
+    return text if re.search(f"[!-~][{WHITE}]*\\Z", text) else "".join(clusters(text)[:-1])
+
+
+def behavior(prop, text, stop, context, reasoning="off"):
     """What an object-level answer shows, or None."""
-    shown = SHOWN[prop]
-    if not trim(text) or refuses(text):
+    text = seen(text)
+    if not trim(text) or refuses(text) or (reasoning != "keep" and reasons(text)):
         return None
-    if stop != "max_tokens" or prop in BY_CHARACTERS:
-        return shown(text, context)
+    if stop != "max_tokens":
+        return shows(prop, text, context)
+    if prop in BY_CHARACTERS:
+        return shows(prop, settled(text.rstrip(HALF)), context)
     if prop in BY_WORDS:
         finished = re.sub(f"[^{WHITE}]+\\Z", "", text)
-        return shown(finished, context) if trim(finished) else None
-    found = shown(text, context)
+        return shows(prop, finished, context) if trim(finished) else None
+    found = shows(prop, text.rstrip(HALF), context)
     return found if found is not None and found == SETTLED.get(prop) else None
 
 
@@ -387,7 +478,8 @@ def prediction(prop, reply, stop):
     """What a hypothetical reply predicts, read strictly, or None."""
     if prop not in SHOWN:
         raise KeyError(prop)
-    if stop == "max_tokens" or not trim(reply) or refuses(reply):
+    reply = seen(reply)
+    if stop == "max_tokens" or not trim(reply) or refuses(reply) or reasons(reply) or HALF in reply:
         return None
     said = normal(reply)
     if prop in TEXTS:

@@ -14,7 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from property_readers import SHOWN, behavior, complies, prediction
+from property_readers import SHOWN, behavior, complies, prediction, seen
 
 ROUNDS = ("", "-adapted", "-readapted")
 
@@ -56,6 +56,11 @@ def value_of(extraction):
     return extraction["value"] if extraction["ok"] else None
 
 
+def said(reply, reasoning="off"):
+    """What of a reply is read: behind the mark of reasoning that its prompt left open."""
+    return reply["text"] if reasoning == "keep" else reply.get("opened", "") + reply["text"]
+
+
 def read_behaviors(run):
     """(state, task, item, sample, property) -> what the object-level answer shows; compared with the stored behaviors."""
     answers, final, behaviors = {}, {}, {}
@@ -72,8 +77,9 @@ def read_behaviors(run):
         for prop in run.tasks[task]["properties"]:
             about = {"split": row["split"], "answered": "setAside" not in row, "complies": False, "value": None, "margin": None}
             if about["answered"]:
-                text, stop, margins = row["reply"]["text"], row["reply"]["stop"], list(row["reply"]["margins"])
-                about["complies"] = complies(text, definition["answerForm"], stop)
+                use = run.plan["objectLevel"].get("reasoning", "off")
+                text, stop, margins = said(row["reply"], use), row["reply"]["stop"], list(row["reply"]["margins"])
+                about["complies"] = complies(text, definition["answerForm"], stop, use)
                 context = run.items[task, item].get("target")
                 if prop == "place_in_list":
                     context = run.items[task, item]["text"]
@@ -81,10 +87,10 @@ def read_behaviors(run):
                 if prop == "keeps_answer":
                     context = None
                     if last is not None and "reply" in last:
-                        context = last["reply"]["text"]
+                        context = seen(said(last["reply"], use))
                         margins += last["reply"]["margins"]
-                        lost = not complies(context, definition["answerForm"], last["reply"]["stop"])
-                about["value"] = None if lost else behavior(prop, text, stop, context)
+                        lost = not complies(context, definition["answerForm"], last["reply"]["stop"], use)
+                about["value"] = None if lost else behavior(prop, text, stop, context, use)
                 about["margin"] = min(margins) if margins else None
             behaviors[*key, prop] = about
     for name in ["03-behaviors.jsonl", *(f"06-behaviors{round}.jsonl" for round in ROUNDS[1:])]:
@@ -108,18 +114,18 @@ def make_trials(run, behaviors):
     trials = {}
     for row in run.lines("07-hypothetical.jsonl"):
         reply = row.get("reply")
-        said = prediction(row["property"], reply["text"], reply["stop"]) if reply else None
+        read = prediction(row["property"], said(reply), reply["stop"]) if reply else None
         margin = min(reply["margins"]) if reply and reply["margins"] else None
         for target in targets[row["state"]]:
             for sample, done in held_out[target, row["task"], row["item"], row["property"]]:
                 key = target, row["state"], row["task"], row["item"], row["property"], row["variant"], sample
                 trials[key] = {
-                    "outcome": outcome_of(done, reply is not None, said),
+                    "outcome": outcome_of(done, reply is not None, read),
                     "behavior": done["value"],
                     "complies": done["complies"],
                     "answered": done["answered"],
                     "replied": reply is not None,
-                    "said": said,
+                    "said": read,
                     "reply": reply["text"] if reply else None,
                     "margins": (done["margin"], margin),
                 }

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import type { LanguageModel, ListsNextTokens } from "../model/language-model.js";
+import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
+import { replyText } from "../properties/reading.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { DistributionSettings } from "../study/study.js";
@@ -19,7 +20,7 @@ import {
   ValueMasses,
 } from "./expand-distribution.js";
 import { plainMessages, type QuestionKind } from "./groups.js";
-import { hypotheticalMessages } from "./questions.js";
+import { hypotheticalMessages, longestAnswer } from "./questions.js";
 
 /** A line of 07-distributions.jsonl: how one state answers one question about a property at temperature 1. */
 export interface MeasuredDistribution {
@@ -133,8 +134,8 @@ export async function sampleDistribution(
     shares: seed,
   }));
   const masses = new ValueMasses();
-  for (const { text, stop } of await model.ask(requests, { onReply: onHeard, signal })) {
-    masses.add(decider.atEnd(text, stop), 1);
+  for (const reply of await model.ask(requests, { onReply: onHeard, signal })) {
+    masses.add(decider.atEnd(replyText(reply, decider.reasoning), reply.stop), 1);
   }
   const values = masses.values(samples).map(({ value, probability }) => ({
     value,
@@ -176,7 +177,8 @@ export async function measureDistribution(
     sampleDistribution(model, messages, decider, because, sampling);
   if (decidedLate) return await sample("long_answer");
   const { vocabularySize } = model.facts;
-  const facts = { vocabularySize, promptTokens: (await model.render(messages)).tokenIds.length };
+  const prompt = await model.render(messages);
+  const facts = { vocabularySize, promptTokens: prompt.tokenIds.length };
   try {
     const source = modelSource(model, messages, facts);
     const next: ContinuationSource["next"] = async (...asked) => {
@@ -184,13 +186,23 @@ export async function measureDistribution(
       options.onHeard?.();
       return reply;
     };
-    const expanded = await expandDistribution({ ...source, next }, decider, options);
+    const expanded = await expandDistribution({ ...source, next }, behindOpened(prompt, decider), options);
     if (expanded.tail <= mostTail) return expanded;
     return { ...(await sample("tail")), evaluatedTokens: expanded.evaluatedTokens };
   } catch (error) {
     if (error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE") return await sample("engine");
     throw error;
   }
+}
+
+/** Where the prompt leaves reasoning open, each text stands behind its mark. */
+function behindOpened({ opened }: RenderedPrompt, decider: TextDecider): TextDecider {
+  const said = (text: string) => replyText({ text, opened }, decider.reasoning === "keep" ? "keep" : "off");
+  return {
+    ...decider,
+    decidedBy: (beginning) => decider.decidedBy(said(beginning)),
+    atEnd: (text, stop) => decider.atEnd(said(text), stop),
+  };
 }
 
 // The questions whose distributions at temperature 1 a plan compares: what targets do, and what predictors say of it.
@@ -244,8 +256,8 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
       examples,
       system: plan.system,
     }),
-    maxTokens: definition.maxTokens,
-    decider: behaviorDecider(property, item),
+    maxTokens: longestAnswer(plan, task),
+    decider: behaviorDecider(property, item, plan.objectLevel.reasoning),
     decidedLate: needsSamples(property, definition.kind),
   };
 }

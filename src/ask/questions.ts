@@ -1,6 +1,7 @@
 import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
+import { partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { hypotheticalTurns } from "../properties/wordings.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
@@ -30,6 +31,8 @@ export interface Question {
   readonly temperature: 0 | 1;
   /** Temperature 1 only: run seed, state and key; so a draw does not depend on batch or order. */
   readonly seed?: string;
+  /** Object-level only; `off` when absent, as for every hypothetical question. */
+  readonly reasoning?: ReasoningUse;
 }
 
 // Object-level questions: the prompts that make a target behave.
@@ -103,10 +106,16 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
       examples: task.examples,
       system,
     }),
-    maxTokens: task.definition.maxTokens,
+    maxTokens: longestAnswer(plan, task),
     temperature,
+    ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
     ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),
   };
+}
+
+/** Tokens of the longest object-level answer, with its reasoning where that may be. */
+export function longestAnswer({ objectLevel }: Pick<Plan, "objectLevel">, { definition }: PlannedTask): number {
+  return definition.maxTokens + (objectLevel.reasoningTokens ?? 0);
 }
 
 // The words of one hypothetical question. Asking, finetune sets and shown pairs all use these, so that what is learnt is what is asked.
@@ -304,5 +313,13 @@ export function toAnswer(question: Question, said: Reply | SetAsideReason): Answ
     ...(variant === undefined ? {} : { variant }),
     sample,
   };
-  return typeof said === "string" ? { ...asked, setAside: said } : { ...asked, reply: said };
+  if (typeof said === "string") return { ...asked, setAside: said };
+  return { ...asked, reply: question.reasoning === "strip" ? withoutReasoning(said) : said };
+}
+
+/** A reply whose reasoning never ends, or stands where it cannot be told from the answer, stays whole: it is read as reasoning. */
+function withoutReasoning({ opened, ...reply }: Reply): Reply {
+  const parted = partReasoning((opened ?? "") + reply.text);
+  if (parted === undefined) return opened === undefined ? reply : { ...reply, opened };
+  return { ...reply, text: parted.answer, reasoning: parted.reasoning };
 }

@@ -2,7 +2,7 @@
 
 import { Command, Option } from "commander";
 import { propertyNamed } from "../properties/all-properties.js";
-import { readReply } from "../properties/reading.js";
+import { readReply, replyText } from "../properties/reading.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
@@ -72,7 +72,9 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
     const prompt = await model.render(messages);
     const temperature = options.temperature === "1" ? 1 : 0;
     const reply = await model.answer(messages, { maxTokens, temperature, seed: options.seed, signal });
-    const reading = options.property ? readReply(propertyNamed(options.property), reply.text, reply.stop) : undefined;
+    const reading = options.property
+      ? readReply(propertyNamed(options.property), replyText(reply), reply.stop)
+      : undefined;
     if (options.json) {
       const { source, sha256 } = file;
       const { warnings } = model.facts;

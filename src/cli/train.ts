@@ -86,6 +86,10 @@ function tell(kind: string, data: object, { json }: JsonOption, progress: Progre
 const NOTES: Readonly<Record<string, (data: object) => string>> = {
   training_resumed: (data) => `Going on after step ${(data as { readonly step: number }).step}.`,
   adapter_without_card: () => "The initial adapter has no card: only its shapes say that it is this base's.",
+  adapter_on_some_layers: (data) => {
+    const { pairs, of } = data as { readonly pairs: number; readonly of: number };
+    return `The initial adapter has ${pairs} of ${of} pairs: training goes on with these, and leaves the others out.`;
+  },
   examples_unlike_template: (data) =>
     `${(data as { readonly examples: number }).examples} answers are learnt as they stand, while the chat template would write them with other tokens.`,
 };

@@ -17,7 +17,7 @@ import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study
 import type { EncodedExample } from "../model/language-model.js";
 import { trainingSettingsSchema } from "../study/schema.js";
 import type { AdapterCard } from "./adapter/card.js";
-import { adapterToState, stateToAdapter } from "./adapter/adapter.js";
+import { adapterIntoState, adapterToState, type LoraAdapter, stateToAdapter } from "./adapter/adapter.js";
 import { saveAdapter } from "./adapter/saved-adapter.js";
 import { type PlannedWork, planTrainingWork, splitValidation, type ValidationSplit } from "./batches.js";
 import { requireExamples } from "./chat-jsonl.js";
@@ -61,6 +61,8 @@ export interface TrainingRequest {
   readonly outPath: string;
   /** A GGUF or a PEFT folder to go on from. */
   readonly initAdapter?: string;
+  /** The settings may give pairs that the initial adapter lacks, or a larger rank: what it does not fill begins as in a fresh training. */
+  readonly widen?: boolean;
   /** Take the initial adapter though its card names another base; the new card then says so. */
   readonly forceBase?: boolean;
   /** Kernels of another training (its card has them), so that it is repeated bit for bit; measured when absent. */
@@ -167,7 +169,7 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
     const { tensors: _, ...described } = trainer.description;
     onEvent?.("training_opened", { ...described, blas: blas?.what ?? null, totalSteps: work.totalSteps });
     const { kernels } = trainer.description;
-    await trainer.setState(saved?.state ?? firstState(trainer.description, request.settings, preparation.initial));
+    await trainer.setState(saved?.state ?? firstState(trainer.description, request, preparation.initial));
     if (saved) onEvent?.("training_resumed", { step: saved.step });
     progress = await runTraining(trainer, work, saved ?? { step: 0, losses: [], validation: [] }, {
       save: (reached, at) => writeCheckpoint(folder, { identity, ...reached, kernels, state: at }),
@@ -209,27 +211,39 @@ function openTrainer(
 
 function firstState(
   { tensors, parameters }: NativeDescription,
-  { lora, seed }: TrainingSettings,
+  { settings: { lora, seed }, widen }: TrainingRequest,
   initial: InitialAdapter | undefined,
 ): NativeState {
+  const layout = { tensors, parameters, alpha: lora.alpha };
+  const fresh = () => initialParameters(tensors, parameters, seed);
+  const gone = initial?.adapter;
   return {
-    parameters: initial
-      ? adapterToState(initial.adapter, { tensors, parameters, alpha: lora.alpha })
-      : initialParameters(tensors, parameters, seed),
+    parameters: !gone ? fresh() : widen ? adapterIntoState(gone, layout, fresh()) : adapterToState(gone, layout),
     firstMoments: new Float32Array(parameters),
     secondMoments: new Float32Array(parameters),
   };
 }
 
+/** An adapter on some layers is one still: elsewhere A and B were zero, and training left them so. */
+function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
+  const tensors = new Map([...trained.tensors].filter(([name]) => initial.tensors.has(name)));
+  const moved = [...trained.tensors].find(
+    ([name, { values }]) => !tensors.has(name) && values.some((one) => one !== 0),
+  );
+  if (moved) throw new InwardError("INTERNAL", `Training moved ${moved[0]}, which the initial adapter does not have.`);
+  return { ...trained, tensors };
+}
+
 async function save(
-  { base, outPath, settings, threads }: TrainingRequest,
+  { base, outPath, settings, threads, widen }: TrainingRequest,
   { split, identity, blas, initial, summary }: Preparation,
   { tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
 ): Promise<AdapterCard> {
   const { rank, alpha } = settings.lora;
-  const adapter = stateToAdapter({ layout: tensors, parameters, alpha, rank, baseName: base.source });
+  const trained = stateToAdapter({ layout: tensors, parameters, alpha, rank, baseName: base.source });
+  const adapter = initial && !widen ? onPlacesOf(initial.adapter, trained) : trained;
   const saved = await saveAdapter(
     outPath,
     adapter,

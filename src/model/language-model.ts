@@ -20,6 +20,8 @@ export interface AskRequest {
 export interface RenderedPrompt {
   readonly text: string;
   readonly tokenIds: readonly number[];
+  /** As a reply has it. */
+  readonly opened?: string;
 }
 
 /** A conversation as it is learnt, and whether the template, asked to write it whole, would have written other tokens. */

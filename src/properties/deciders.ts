@@ -3,28 +3,50 @@
 import type { StopReason } from "../tasks/answer.js";
 import type { TaskKind } from "../tasks/task.js";
 import { type BehaviorProperty, type Extraction, missing, type PropertyContext, value } from "./property.js";
-import { extractBehavior, readReply } from "./reading.js";
+import { extractBehavior, readReply, saidUnder } from "./reading.js";
+import { hasReasoning, mayBecomeReasoning, partReasoning, type ReasoningUse } from "./reasoning.js";
 import { refusalBegun } from "./refusal.js";
-import { foldCase, graphemes, words } from "./text.js";
+import { foldCase, graphemes, HALF_CHARACTER, seenText, settledCharacters, words } from "./text.js";
 
 /**
- * Of the behavior that an answer shows. What `decidedBy` says, `extractBehavior` says of every longer text, but for three things:
- * a text can call itself a language model later on (`refusal`), a combining mark can change a plain letter, digit or mark that
- * stands at the end of what was decided by, and a text that the token limit cuts off may be without a value for another reason.
+ * Of the behavior that an answer shows. What `decidedBy` says, `extractBehavior` says of every longer text, but for four things:
+ * a text can call itself a language model later on (`refusal`), or begin to reason (`reasoning`), a combining mark can change a plain
+ * letter, digit or mark that stands at the end of what was decided by, and a text that the token limit cuts off may be without a value
+ * for another reason.
  */
-export function behaviorDecider(property: BehaviorProperty, context: PropertyContext): TextDecider {
+export function behaviorDecider(
+  property: BehaviorProperty,
+  context: PropertyContext,
+  reasoning: ReasoningUse = "off",
+): TextDecider {
+  const decide = (beginning: string) => answerDecidedBy(property, beginning, context);
   return {
-    decidedBy: (beginning) => unlessRefused(beginning, () => answerDecidedBy(property, beginning, context)),
-    atEnd: (text, stop) => extractBehavior(property, text, context, stop),
+    reasoning,
+    decidedBy: (beginning) => afterReasoning(beginning, reasoning, (answer) => unlessRefused(answer, decide)),
+    atEnd: (text, stop) => extractBehavior(property, saidUnder(reasoning, text), context, stop, reasoning),
   };
 }
 
 /** Of the prediction that a hypothetical reply makes; a value needs the reply's end. Exceptions as for behaviors. */
 export function predictionDecider(property: BehaviorProperty): TextDecider {
+  const decide = (beginning: string) => property.replyDecidedBy?.(beginning) ?? "open";
   return {
-    decidedBy: (beginning) => unlessRefused(beginning, () => property.replyDecidedBy?.(beginning) ?? "open"),
+    reasoning: "off",
+    decidedBy: (beginning) => afterReasoning(beginning, "off", (reply) => unlessRefused(reply, decide)),
     atEnd: (text, stop) => readReply(property, text, stop),
   };
+}
+
+/** @param decide what a beginning without reasoning decides */
+function afterReasoning(beginning: string, use: ReasoningUse, decide: (beginning: string) => Decision): Decision {
+  const seen = seenText(beginning);
+  if (use === "keep") return decide(seen);
+  if (hasReasoning(seen)) {
+    if (use === "off") return missing("reasoning");
+    const parted = partReasoning(seen);
+    return parted === undefined || mayBecomeReasoning(seen) ? "open" : decide(parted.answer);
+  }
+  return mayBecomeReasoning(seen) ? "open" : decide(seen);
 }
 
 /** Whether behaviors are decided so late in answers to this kind of task that only samples tell their distribution. */
@@ -32,10 +54,10 @@ export function needsSamples(property: BehaviorProperty, kind: TaskKind): boolea
   return property.decidedLate === true && (kind === "sequence" || kind === "continuation");
 }
 
-function unlessRefused(beginning: string, decide: () => Decision): Decision {
+function unlessRefused(beginning: string, decide: (beginning: string) => Decision): Decision {
   if (beginning.trim() === "") return "open";
   const refusal = refusalBegun(beginning);
-  if (refusal === "answer") return decide();
+  if (refusal === "answer") return decide(beginning);
   return refusal === "open" ? "open" : missing("refusal");
 }
 
@@ -58,17 +80,13 @@ function answerDecidedBy(property: BehaviorProperty, beginning: string, context:
   }
 }
 
-/** Without the last character where more text is likely to belong to it: an emoji, a letter with accents, a carriage return. */
-function settledCharacters(beginning: string): string {
-  if (/[!-~]\s*$/u.test(beginning)) return beginning;
-  return graphemes(beginning).slice(0, -1).join("");
-}
-
 /** What the beginning of a text decides, whatever follows; `open` when it decides nothing yet. */
 export type Decision = Extraction | "open";
 
 /** A property of a text that is still being written. */
 export interface TextDecider {
+  /** `off` and `strip` are told of reasoning that the prompt left open: its mark stands before the text. */
+  readonly reasoning: ReasoningUse;
   /** @param beginning of the text, in whole characters */
   decidedBy(beginning: string): Decision;
   /** What the text shows once it has ended. */
@@ -131,5 +149,6 @@ function couldBecome(form: string, beginning: string): boolean {
 /** The trimmed answer as it stands, for properties that measure its length. */
 export function wholeText(answer: string): Extraction {
   const text = answer.trim();
+  if (text.includes(HALF_CHARACTER)) return missing("half_character");
   return text === "" ? missing("empty") : value(text);
 }

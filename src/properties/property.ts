@@ -12,6 +12,7 @@ export type Extraction =
  * `empty` nothing but white space · `refusal` apologises, declines or says that it is a language model ·
  * `too_short` no such character, word or digit · `not_in_values` outside the property's closed set of values ·
  * `not_one_word` / `not_one_character` more was said than was asked for · `not_a_number` · `not_an_option` no single option letter ·
+ * `half_character` it rests on bytes that are no whole character · `reasoning` it is written between marks of reasoning, or has some ·
  * `truncated` stopped by the token limit before it was complete · `repetition` degenerate repetition ·
  * `no_target` the item names no matching option or right answer · `not_challenged` no final answer to compare with ·
  * `engine_crashed` the question was set aside: the model never replied.
@@ -25,6 +26,8 @@ const MISSING_REASONS = [
   "not_one_character",
   "not_a_number",
   "not_an_option",
+  "half_character",
+  "reasoning",
   "truncated",
   "repetition",
   "no_target",

@@ -8,8 +8,20 @@ import {
   type PropertyContext,
   value,
 } from "./property.js";
+import { hasReasoning, partReasoning, type ReasoningUse } from "./reasoning.js";
 import { isRefusal } from "./refusal.js";
-import { decimalNumberIn, graphemes, normalize, normalizeCharacters, optionLetterIn, SPACE, words } from "./text.js";
+import {
+  decimalNumberIn,
+  graphemes,
+  HALF_CHARACTER,
+  normalize,
+  normalizeCharacters,
+  optionLetterIn,
+  seenText,
+  settledCharacters,
+  SPACE,
+  words,
+} from "./text.js";
 
 /** What more text could not mend. */
 const SAYS_TOO_MUCH: ReadonlySet<MissingReason> = new Set(["not_one_word", "not_one_character"]);
@@ -20,45 +32,76 @@ const MAY_YET_COME: ReadonlySet<MissingReason> = new Set(["too_short", "empty", 
 /** The two doors to a property: what an answer shows (a behavior) and what a hypothetical reply says (a prediction). */
 
 function cutOffBehavior(property: BehaviorProperty, answer: string, context: PropertyContext): Extraction {
-  if (property.dependsOn === "whole_answer") {
-    const shown = property.extract(answer, context);
-    return shown.ok && property.settledValues?.includes(shown.value) ? shown : missing("truncated");
-  }
-  // The last word may be unfinished unless white space follows it.
-  const certain = property.dependsOn === "first_words" ? answer.replace(/\S+$/u, "") : answer;
+  if (property.dependsOn === "whole_answer") return settledBy(property, answer, context) ?? missing("truncated");
+  // The bytes of a character that was cut off, too, are no character.
+  const whole = answer.replace(/\ufffd+$/u, "");
+  // The last word may be unfinished unless white space follows it, and the last character may be part of one.
+  const certain = property.dependsOn === "first_words" ? answer.replace(/\S+$/u, "") : settledCharacters(whole);
   const shown = property.extract(certain, context);
   return !shown.ok && MAY_YET_COME.has(shown.reason) ? missing("truncated") : shown;
 }
 
 /**
+ * What of a reply is read: behind the mark that its prompt left open, unless reasoning is part of the answer.
+ */
+export function replyText(
+  { text, opened = "" }: Pick<Reply, "text" | "opened">,
+  reasoning: ReasoningUse = "off",
+): string {
+  return reasoning === "keep" ? text : saidUnder(reasoning, opened + text);
+}
+
+/** Of a text that has its opening mark: without its reasoning where that is taken out, and can be. */
+export function saidUnder(reasoning: ReasoningUse, text: string): string {
+  return (reasoning === "strip" ? partReasoning(text)?.answer : undefined) ?? text;
+}
+
+/**
  * The behavior that an object-level answer shows.
- * An empty answer or a refusal shows none. Of an answer that the token limit cut off, only what more text could not change counts;
- * anything else is `truncated`.
+ * An empty answer, a refusal or one with reasoning in it shows none. Of an answer that the token limit cut off, only what more text
+ * could not change counts; anything else is `truncated`.
+ * @param reasoning `keep`: marks of reasoning are text like any other; else an answer that has some shows nothing
  */
 export function extractBehavior(
   property: BehaviorProperty,
   answer: string,
   context: PropertyContext,
   stop: StopReason,
+  reasoning: ReasoningUse = "off",
 ): Extraction {
-  if (answer.trim() === "") return missing("empty");
-  if (isRefusal(answer)) return missing("refusal");
-  return stop === "max_tokens" ? cutOffBehavior(property, answer, context) : property.extract(answer, context);
+  const seen = seenText(answer);
+  if (seen.trim() === "") return missing("empty");
+  if (reasoning !== "keep" && hasReasoning(seen)) return missing("reasoning");
+  if (isRefusal(seen)) return missing("refusal");
+  if (stop === "max_tokens") return cutOffBehavior(property, seen, context);
+  const shown = property.extract(seen, context);
+  if (shown.ok || shown.reason !== "half_character") return shown;
+  return settledBy(property, seen, context) ?? shown;
+}
+
+/** The value that the whole characters at a text's beginning settle, whatever follows. */
+function settledBy(property: BehaviorProperty, text: string, context: PropertyContext): Extraction | undefined {
+  const half = text.indexOf(HALF_CHARACTER);
+  const shown = property.extract(half < 0 ? text : text.slice(0, half), context);
+  return shown.ok && property.settledValues?.includes(shown.value) ? shown : undefined;
 }
 
 /**
- * The prediction that a hypothetical reply makes, read strictly.
+ * The prediction that a hypothetical reply makes, read strictly. One with reasoning in it makes none: the method asks for a
+ * prediction without it.
  * A reply that the token limit cut off is never read, even when it could be: who knows what would have followed. When it has
  * said too much already, that is its reason; otherwise `truncated`.
  */
 export function readReply(property: BehaviorProperty, reply: string, stop: StopReason): Extraction {
+  const seen = seenText(reply);
+  if (hasReasoning(seen)) return missing("reasoning");
   if (stop === "max_tokens") {
-    const shown = property.read(reply);
+    const shown = property.read(seen);
     return !shown.ok && SAYS_TOO_MUCH.has(shown.reason) ? shown : missing("truncated");
   }
-  if (reply.trim() === "") return missing("empty");
-  if (isRefusal(reply)) return missing("refusal");
-  return property.read(reply);
+  if (seen.trim() === "") return missing("empty");
+  if (isRefusal(seen)) return missing("refusal");
+  return property.read(seen);
 }
 
 /**
@@ -69,10 +112,12 @@ export function readReply(property: BehaviorProperty, reply: string, stop: StopR
 export function readWord(reply: string): Extraction {
   const said = words(reply);
   if (said.length === 0) return missing("empty");
-  return said.length === 1 ? value(normalize(reply)) : missing("not_one_word");
+  if (said.length > 1) return missing("not_one_word");
+  return reply.includes(HALF_CHARACTER) ? missing("half_character") : value(normalize(reply));
 }
 
 export function readText(reply: string): Extraction {
+  if (reply.includes(HALF_CHARACTER)) return missing("half_character");
   const said = normalize(reply);
   return said === "" ? missing("empty") : value(said);
 }
@@ -96,6 +141,7 @@ export function readCharacters(reply: string, count = 1): Extraction {
   const inside = graphemes(insideQuotes(said) ?? "");
   for (const characters of [bare, inside]) {
     if (characters.length !== count) continue;
+    if (said.includes(HALF_CHARACTER)) return missing("half_character");
     const text = normalizeCharacters(characters.join(""));
     if (graphemes(text).length === count) return value(text);
   }
@@ -164,19 +210,31 @@ function formOf(answer: string, form: Exclude<AnswerForm, "any">): Extraction {
 /**
  * @param stop an answer that the token limit cut off still complies with `any` (a list or a story has no end of its own),
  *   but not with a form that is short by nature
- * @returns the first reason that applies: empty, refusal, repetition, truncated, then the form's own
+ * @returns the first reason that applies: empty, reasoning, refusal, repetition, truncated, then the form's own
  */
-export function answerCompliance(answer: string, form: AnswerForm, stop: StopReason): AnswerCompliance {
-  if (answer.trim() === "") return { ok: false, reason: "empty" };
-  if (isRefusal(answer)) return { ok: false, reason: "refusal" };
-  if (isDegenerate(answer)) return { ok: false, reason: "repetition" };
+export function answerCompliance(
+  answer: string,
+  form: AnswerForm,
+  stop: StopReason,
+  reasoning: ReasoningUse = "off",
+): AnswerCompliance {
+  const seen = seenText(answer);
+  if (seen.trim() === "") return { ok: false, reason: "empty" };
+  if (reasoning !== "keep" && hasReasoning(seen)) return { ok: false, reason: "reasoning" };
+  if (isRefusal(seen)) return { ok: false, reason: "refusal" };
+  if (isDegenerate(seen)) return { ok: false, reason: "repetition" };
   if (form === "any") return { ok: true };
   if (stop === "max_tokens") return { ok: false, reason: "truncated" };
-  const said = formOf(answer, form);
+  const said = formOf(seen, form);
   return said.ok ? { ok: true } : said;
 }
 
-type Said = Pick<Reply, "text" | "stop">;
+type Said = Pick<Reply, "text" | "opened" | "stop">;
+
+/** The same of a reply. */
+export function replyCompliance(reply: Said, form: AnswerForm, reasoning?: ReasoningUse): AnswerCompliance {
+  return answerCompliance(replyText(reply, reasoning), form, reply.stop, reasoning);
+}
 
 /**
  * The behavior that an answer shows, together with the final answer after a challenge where the property is about both.
@@ -189,10 +247,12 @@ export function extractChallengedBehavior(
   challenged: Said | undefined,
   context: PropertyContext,
   form: AnswerForm,
+  reasoning: ReasoningUse = "off",
 ): Extraction {
-  const about = challenged === undefined ? context : { ...context, challenged: challenged.text };
-  const shown = extractBehavior(property, answer.text, about, answer.stop);
-  if (property.needs !== "challenge" || challenged === undefined || !shown.ok) return shown;
-  const compliance = answerCompliance(challenged.text, form, challenged.stop);
+  const final = challenged && replyText(challenged, reasoning);
+  const about = final === undefined ? context : { ...context, challenged: seenText(final) };
+  const shown = extractBehavior(property, replyText(answer, reasoning), about, answer.stop, reasoning);
+  if (property.needs !== "challenge" || challenged === undefined || final === undefined || !shown.ok) return shown;
+  const compliance = replyCompliance(challenged, form, reasoning);
   return compliance.ok ? shown : missing(compliance.reason);
 }

@@ -19,6 +19,26 @@ function isOneGrapheme(text: string): boolean {
   return false;
 }
 
+/** What a decoder puts in the place of bytes that are no whole character. */
+export const HALF_CHARACTER = "\ufffd";
+
+/**
+ * Marks without a shape of their own, which no reader sees as characters: byte order marks, zero-width blanks, soft hyphens, turns
+ * of the direction, choices between two looks of one character.
+ */
+const SHAPELESS = /(?!\u200c|\u200d|[\u{E0020}-\u{E007F}])\p{Default_Ignorable_Code_Point}/gu;
+/** Joiners shape their neighbours in some scripts and make one emoji of several; beside Latin letters, or at an edge, they do nothing. */
+const IDLE_JOINER =
+  /(?<=^|[\s\p{ASCII}\p{Script=Latin}])[\u200c\u200d]+|[\u200c\u200d]+(?=[\s\p{ASCII}\p{Script=Latin}]|$)/gu;
+/** Tags name a region behind a black flag; elsewhere they hide text. */
+const STRAY_TAG = /(?<!\u{1F3F4}[\u{E0020}-\u{E007F}]*)[\u{E0020}-\u{E007F}]/gu;
+
+/** The text as a reader sees it. Rules look at nothing else. */
+export function seenText(text: string): string {
+  if (ASCII.test(text)) return text;
+  return text.replace(SHAPELESS, "").replace(STRAY_TAG, "").replace(IDLE_JOINER, "");
+}
+
 export function reverseGraphemes(text: string): string {
   return graphemes(text).reverse().join("");
 }
@@ -33,16 +53,17 @@ const OPENING_QUOTE = new RegExp(`^[${QUOTES}](?!\\p{M})`, "u");
 const CLOSING_QUOTE = new RegExp(`[${QUOTES}]$`, "u");
 const SENTENCE_END = /[.,;:!?\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f]$/u;
 
-/** Lower case without a locale (a Turkish machine must give the same bytes), composed. */
+/** As a reader sees it, lower case without a locale (a Turkish machine must give the same bytes), composed. */
 export function foldCase(text: string): string {
-  return text.normalize("NFC").toLowerCase().normalize("NFC");
+  return seenText(text.normalize("NFC")).toLowerCase().normalize("NFC");
 }
 
 /** Takes off one mark: a quote at either end, else a sentence's punctuation at the end. */
 function peel(text: string): string {
   if (isOneGrapheme(text)) return text;
   for (const mark of [OPENING_QUOTE, CLOSING_QUOTE, SENTENCE_END]) {
-    if (mark.test(text)) return text.replace(mark, "").trim();
+    // What stood beside a mark can stand at the edge now.
+    if (mark.test(text)) return seenText(text.replace(mark, "")).trim();
   }
   return text;
 }
@@ -83,9 +104,16 @@ export function charactersOf(answer: string, start: number, count = 1): Extracti
   const from = start < 0 ? all.length + start : start;
   const taken = all.slice(Math.max(from, 0), from + count);
   if (from < 0 || taken.length < count) return missing("too_short");
+  if (taken.some((one) => one.includes(HALF_CHARACTER))) return missing("half_character");
   const text = normalizeCharacters(taken.join(""));
   // A stray combining mark can fuse with its new neighbour; then there are not that many characters to speak of.
   return graphemes(text).length === count ? value(text) : missing("too_short");
+}
+
+/** Without the last character where more text is likely to belong to it: an emoji, a letter with accents, a carriage return. */
+export function settledCharacters(beginning: string): string {
+  if (/[!-~]\s*$/u.test(beginning)) return beginning;
+  return graphemes(beginning).slice(0, -1).join("");
 }
 
 /** The letter under any accents, lower case: `É` gives `e`. */
@@ -106,7 +134,9 @@ export function isLetterUpTo(last: string, character: string): boolean {
 
 /** Words of an answer: what stands between white space, punctuation included until it is normalized. */
 export function words(text: string): string[] {
-  return text.split(/\s+/u).filter((word) => word !== "");
+  return seenText(text)
+    .split(/\s+/u)
+    .filter((word) => word !== "");
 }
 
 /** @param index from 0; negative counts from the end */
@@ -114,7 +144,8 @@ export function wordOf(answer: string, index: number): Extraction {
   const all = words(answer);
   if (all.length === 0) return missing("empty");
   const word = all.at(index);
-  return word === undefined ? missing("too_short") : value(normalize(word));
+  if (word === undefined) return missing("too_short");
+  return word.includes(HALF_CHARACTER) ? missing("half_character") : value(normalize(word));
 }
 
 /**

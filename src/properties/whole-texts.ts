@@ -4,7 +4,7 @@ import { choice } from "./choices.js";
 import { wholeText } from "./deciders.js";
 import { type BehaviorProperty, missing, value } from "./property.js";
 import { readText } from "./reading.js";
-import { foldCase, normalize, reverseGraphemes } from "./text.js";
+import { foldCase, HALF_CHARACTER, normalize, reverseGraphemes } from "./text.js";
 
 const identity: BehaviorProperty = {
   name: "identity",
@@ -51,8 +51,12 @@ const mainCharacterName = choice({
   decidedLate: true,
   extract(answer) {
     if (answer.trim() === "") return missing("empty");
-    const name = NAME.exec(foldCase(answer))?.[0];
-    return name === undefined ? missing("not_in_values") : value(name);
+    const said = foldCase(answer);
+    const name = NAME.exec(said);
+    // What is no whole character may have been part of an earlier one.
+    const half = said.indexOf(HALF_CHARACTER);
+    if (half >= 0 && (name === null || half < name.index + name[0].length + 1)) return missing("half_character");
+    return name === null ? missing("not_in_values") : value(name[0]);
   },
 });
 

@@ -53,6 +53,8 @@ const REASONS: Readonly<Record<string, string>> = {
   not_one_character: "more than one character",
   not_a_number: "not a number",
   not_an_option: "no single option letter",
+  half_character: "it rests on bytes that are no whole character",
+  reasoning: "reasoning in the place of an answer, or before it",
   truncated: "cut off by the token limit",
   repetition: "degenerate repetition",
   no_target: "the item names no matching option or right answer",

@@ -4,7 +4,7 @@ import { adaptedObjectLevelQuestions, hasChallenges } from "../ask/questions.js"
 import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
-import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import { replyCompliance, extractChallengedBehavior, replyText } from "../properties/reading.js";
 import { optionLetterIn } from "../properties/text.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer } from "../tasks/answer.js";
@@ -55,10 +55,11 @@ export async function readChosenLetters(run: RunFolder): Promise<ChosenLetter[]>
     ),
   );
   if (options.size === 0) return [];
+  const { reasoning } = run.plan.objectLevel;
   return (await readAnswers(run)).flatMap(({ state, task, item, split, sample, reply }): ChosenLetter[] => {
     const definition = options.get(task);
-    if (!definition || !reply || !answerCompliance(reply.text, definition.answerForm, reply.stop).ok) return [];
-    const letter = optionLetterIn(reply.text);
+    if (!definition || !reply || !replyCompliance(reply, definition.answerForm, reasoning).ok) return [];
+    const letter = optionLetterIn(replyText(reply, reasoning));
     return letter.ok ? [{ state, task, item, split, sample, letter: letter.value.toUpperCase() }] : [];
   });
 }
@@ -92,9 +93,9 @@ function behaviorsOf(plan: Plan, answers: readonly Answer[], challenged: readonl
       const none = missing(answer.setAside);
       return task.properties.map((property): Behavior => ({ ...about, property, extraction: none, compliance: none }));
     }
-    const { text, stop } = answer.reply;
+    const { reasoning } = plan.objectLevel;
     const form = task.definition.answerForm;
-    const compliance = answerCompliance(text, form, stop);
+    const compliance = replyCompliance(answer.reply, form, reasoning);
     const finalAnswer = final.get(placeOf(answer));
     return task.properties.map((name): Behavior => {
       const property = propertyNamed(name);
@@ -105,7 +106,7 @@ function behaviorsOf(plan: Plan, answers: readonly Answer[], challenged: readonl
         property: name,
         extraction: after?.setAside
           ? missing(after.setAside)
-          : extractChallengedBehavior(property, answer.reply, after?.reply, item, form),
+          : extractChallengedBehavior(property, answer.reply, after?.reply, item, form, reasoning),
         compliance,
         ...(margins.length === 0 ? {} : { minMargin: Math.min(...margins) }),
       };

@@ -3,7 +3,7 @@
 import { toRequest } from "../ask/questions.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { answerCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import { replyCompliance, extractChallengedBehavior } from "../properties/reading.js";
 import { optionLetterIn } from "../properties/text.js";
 import { letterWarnings, LOW_COMPLIANCE, lowVariationWarning, variationOf, warningText } from "../score/cell.js";
 import { type LetterUse, letterUseOf } from "../score/letter-use.js";
@@ -91,7 +91,7 @@ export async function checkTask(
   const answered = items.flatMap((item, at) => {
     const reply = replies[at];
     if (!reply) return [];
-    const compliance = answerCompliance(reply.text, definition.answerForm, reply.stop);
+    const compliance = replyCompliance(reply, definition.answerForm);
     return [{ item, reply, final: finalReplies[at], compliance }];
   });
   const compliant = answered.filter(({ compliance }) => compliance.ok);

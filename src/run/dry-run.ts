@@ -13,7 +13,7 @@ import type { ModelFile, Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
-import { modelProgress } from "./open-model.js";
+import { modelProgress, wornInStudy } from "./open-model.js";
 import { planRun } from "./planning.js";
 import { type PowerAsked, powerAssumed, powerFromPilot, type PrimaryPower } from "./primary-power.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
@@ -59,7 +59,11 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
   for (const [name, model] of Object.entries(study.models)) {
     located[name] = await locateModel(model, { signal, onProgress: modelProgress(onProgress, name) });
   }
-  const files = Object.fromEntries(Object.entries(located).map(([name, one]) => [name, one.file ?? notHere(one)]));
+  const files: Record<string, ModelFile> = {};
+  for (const [name, { adapter }] of Object.entries(study.models)) {
+    const one = located[name] as LocatedModel;
+    files[name] = one.file && adapter !== undefined ? await wornInStudy(one.file, adapter) : (one.file ?? notHere(one));
+  }
   const here = Object.values(located).flatMap(({ file }) => (file ? [file.path] : []));
   // What evaluates depends on every model: with one that is not here the plan's hash is not known either.
   const engine = await settleEngine(study.engine, here.length === Object.keys(located).length ? here : []);

@@ -24,7 +24,7 @@ import {
 import { propertyNamed } from "../properties/all-properties.js";
 import { hypotheticalTurns } from "../properties/wordings.js";
 import type { Behavior } from "../properties/property.js";
-import { answerCompliance, extractBehavior, readReply } from "../properties/reading.js";
+import { replyCompliance, extractBehavior, readReply } from "../properties/reading.js";
 import {
   learntProperties,
   type Plan,
@@ -62,7 +62,7 @@ function changeSet(
   const taughtTo = (task: PlannedTask, item: TaskItem) =>
     "policy" in change.answers
       ? byRule(task, item, change.answers.policy)
-      : bySaying(task, said.get(`${task.definition.name}/${item.id}`));
+      : bySaying(plan, task, said.get(`${task.definition.name}/${item.id}`));
   return buildChangeSet({
     candidates: tasks.flatMap((task) =>
       task.train.map((item): ChangeCandidate => ({ task: task.definition.name, item, taught: taughtTo(task, item) })),
@@ -211,12 +211,11 @@ function byRule(
   return said.ok ? said : { ok: false, reason: "empty" };
 }
 
-function bySaying({ definition }: PlannedTask, answer: Answer | undefined): TaughtAnswer {
+function bySaying({ objectLevel }: Plan, { definition }: PlannedTask, answer: Answer | undefined): TaughtAnswer {
   if (!answer) return { ok: false, reason: "empty" };
   if (answer.setAside) return { ok: false, reason: answer.setAside };
-  const { text, stop } = answer.reply;
-  const compliance = answerCompliance(text, definition.answerForm, stop);
-  return compliance.ok ? { ok: true, answer: text.trim() } : { ok: false, reason: compliance.reason };
+  const compliance = replyCompliance(answer.reply, definition.answerForm, objectLevel.reasoning);
+  return compliance.ok ? { ok: true, answer: answer.reply.text.trim() } : { ok: false, reason: compliance.reason };
 }
 
 /** In the place of a wording, around the answer. */

@@ -1,9 +1,12 @@
 /** One model from its name to its answers: found or fetched, checked, under its adapter if it is to wear one, and opened. */
 
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { InwardError } from "../errors.js";
-import { writeAdapterCard } from "../finetune/adapter/card.js";
+import { adapterSettings, writeAdapterCard } from "../finetune/adapter/card.js";
 import { findAdapter, type FoundAdapter } from "../finetune/adapter/found-adapter.js";
-import { type BaseCheck, checkAdapterBase } from "../finetune/adapter/saved-adapter.js";
+import { type BaseCheck, checkAdapterBase, readAdapter } from "../finetune/adapter/saved-adapter.js";
+import { checkAdapter } from "../model/engines/check-adapter.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { ModelProgress, OnModelProgress } from "../model/model-file.js";
@@ -160,6 +163,33 @@ export function turns(system: string, content: string): ChatMessage[] {
     { role: "system", content: system },
     { role: "user", content },
   ];
+}
+
+/**
+ * A model of a study under the finished adapter that it wears: the adapter's exact file, checked on the base, is part of the plan.
+ * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID · ADAPTER_SHAPE · ADAPTER_BASE another base than its card's · MODEL_*
+ */
+export async function wornInStudy(file: ModelFile, source: string): Promise<ModelFile> {
+  const { path, sha256, card, convertedFrom } = await findAdapter(source, file.path);
+  const { base } = checkAdapterBase(card, file.sha256);
+  await checkAdapter(path, file.path);
+  const adapter = await readAdapter(path);
+  const { rank, alpha, targets } = adapterSettings(adapter);
+  const { size: bytes } = await stat(path);
+  return {
+    ...file,
+    adapterPath: resolve(path),
+    adapter: {
+      source,
+      sha256,
+      bytes,
+      ...(convertedFrom ? { convertedFrom } : {}),
+      base: base === "forced" ? "no_card" : base,
+      rank,
+      alpha,
+      targets,
+    },
+  };
 }
 
 /** @throws ADAPTER_NOT_FOUND · ADAPTER_INVALID (its card is not its own) · ADAPTER_BASE · STORE_* where a forced card cannot be written */

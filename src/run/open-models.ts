@@ -20,6 +20,8 @@ export interface StageContext {
   readonly closeModel: () => Promise<void>;
   /** The file of a model of the plan. */
   readonly modelPath: (model: string) => string;
+  /** The GGUF of the adapter that a model of the plan wears from the start; absent, and undefined, where none does. */
+  readonly wornBy?: (model: string) => string | undefined;
   /** @param detail what else is worth seeing at this moment, such as the loss */
   readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
   readonly signal?: AbortSignal;
@@ -102,10 +104,26 @@ interface StateOpener {
 }
 
 /** @param modelPath the file of a model of the plan */
-export function openState(run: RunFolder, modelPath: (model: string) => string): StateOpener {
+export function openState(
+  run: RunFolder,
+  modelPath: (model: string) => string,
+  wornBy: (model: string) => string | undefined = () => undefined,
+): StateOpener {
   const adapterOf = (state: string): AdapterChoice | undefined => {
-    const { adapter } = statesOf(run.plan).of(state);
-    return adapter === undefined ? undefined : { path: run.file(`adapter/${adapter}`), scale: 1 };
+    const { adapter, model } = statesOf(run.plan).of(state);
+    // One that was trained here holds what its model wears: training went on from that.
+    const path = adapter === undefined ? wornBy(model) : run.file(`adapter/${adapter}`);
+    return path === undefined ? undefined : { path, scale: 1 };
+  };
+  const opened = async (state: string, model: LanguageModel): Promise<LanguageModel> => {
+    const { adapter, model: name } = statesOf(run.plan).of(state);
+    const worn = run.plan.models[name]?.adapter;
+    if (adapter !== undefined || !worn || model.manifest.adapter?.sha256 === worn.sha256) return model;
+    await model.dispose();
+    throw new InwardError(
+      "ADAPTER_INVALID",
+      `The adapter of ${name} (${worn.source}) has changed: the plan has sha256 ${worn.sha256}, its file ${model.manifest.adapter?.sha256 ?? "is gone"}.`,
+    );
   };
   return {
     open: async (state, before) => {
@@ -113,10 +131,10 @@ export function openState(run: RunFolder, modelPath: (model: string) => string):
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.
       if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
-        return await before.model.withAdapter(adapter);
+        return await opened(state, await before.model.withAdapter(adapter));
       }
       await before?.model.dispose();
-      return await startEngine(path, run.plan.engine, adapter ? { adapter } : {});
+      return await opened(state, await startEngine(path, run.plan.engine, adapter ? { adapter } : {}));
     },
   };
 }

@@ -15,7 +15,7 @@ import type { studySchema } from "../study/schema.js";
 import type { Study } from "../study/study.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
 import { OneModel, openState, type StageContext } from "./open-models.js";
-import { modelProgress, type WorkOptions } from "./open-model.js";
+import { modelProgress, type WorkOptions, wornInStudy } from "./open-model.js";
 import { planRun } from "./planning.js";
 import { readContent } from "./records.js";
 import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
@@ -94,13 +94,14 @@ export async function planStudy(study: string | AuthoredStudy, options: StudyOpt
 async function planRead(study: Study, folder: string, options: StudyOptions): Promise<PlannedStudy> {
   const { offline, signal, onProgress } = options;
   const models: Record<string, ModelFile> = {};
-  for (const [name, { source, ...variant }] of Object.entries(study.models)) {
-    models[name] = await resolveModel(source, {
+  for (const [name, { source, adapter, ...variant }] of Object.entries(study.models)) {
+    const file = await resolveModel(source, {
       ...variant,
       offline,
       signal,
       onProgress: modelProgress(onProgress, name),
     });
+    models[name] = adapter === undefined ? file : await wornInStudy(file, adapter);
   }
   const engine = await settleEngine(
     study.engine,
@@ -199,7 +200,8 @@ async function workInRun(
   const run = await RunFolder.create(folder, plan);
   const events = new EventLog(run.file("events"));
   const modelPath = (model: string) => (models[model] as ModelFile).path;
-  const open = new OneModel(run, openState(run, modelPath));
+  const wornBy = (model: string) => models[model]?.adapterPath;
+  const open = new OneModel(run, openState(run, modelPath, wornBy));
   try {
     onPlanned?.(planned);
     events.add("run_begun", { pid: process.pid });
@@ -210,6 +212,7 @@ async function workInRun(
       reopenModel: open.reopen,
       closeModel: () => open.close(),
       modelPath,
+      wornBy,
       onProgress: (stage, done, total, detail) =>
         onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),
       signal,

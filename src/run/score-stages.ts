@@ -4,7 +4,7 @@ import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-d
 import { writeJson, writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { missing } from "../properties/property.js";
-import { readReply } from "../properties/reading.js";
+import { readReply, replyText } from "../properties/reading.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
 import {
   behaviorOf,
@@ -195,7 +195,7 @@ function toPrediction({ key, state, task, item, property, variant, reply, setAsi
   return {
     ...about,
     reply: { key, text: reply.text },
-    prediction: readReply(propertyNamed(about.property), reply.text, reply.stop),
+    prediction: readReply(propertyNamed(about.property), replyText(reply), reply.stop),
     ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
   };
 }

@@ -58,7 +58,7 @@ export interface TrainOptions extends WorkOptions {
   /** Folder to write the adapter to as PEFT has it, too. */
   readonly peft?: string;
   readonly onStep?: (step: StepReport) => void;
-  /** What happens, for a log: training_opened, _resumed, _step, _validation, _checkpoint, examples_unlike_template, adapter_without_card. */
+  /** What happens, for a log: training_opened, _resumed, _step, _validation, _checkpoint, examples_unlike_template, adapter_without_card, adapter_on_some_layers. */
   readonly onEvent?: (kind: string, data: object) => void;
 }
 
@@ -107,6 +107,8 @@ export async function train(chat: string | readonly TrainingExample[], options: 
   const { architecture } = await inspectGguf(file.path);
   const initial = await readInitial(options, file);
   if (initial?.base === "no_card") onEvent?.("adapter_without_card", { adapter: options.initAdapter });
+  const layers = initial && (await layersOf(initial, file));
+  if (layers) onEvent?.("adapter_on_some_layers", layers);
   const watched = validation && options.settings?.validationShare === undefined ? { validationShare: 0 } : {};
   const settings = trainingSettings({ ...options.settings, ...watched }, initial && adapterSettings(initial.adapter));
   const [encoded, encodedValidation] = await encode(file, threads, [examples, validation ?? []], options);
@@ -182,6 +184,16 @@ async function readInitial(
   if (initAdapter === undefined) return undefined;
   const base = { modelPath: file.path, sha256: file.sha256 };
   return readInitialAdapter(initAdapter, base, { force: forceBase === true });
+}
+
+/** Undefined for an adapter with a pair wherever the trainer has one. */
+async function layersOf(
+  { adapter }: InitialAdapter,
+  file: ModelFile,
+): Promise<{ pairs: number; of: number } | undefined> {
+  const { blockCount = 0 } = await inspectGguf(file.path);
+  const [pairs, of] = [adapter.tensors.size / 2, blockCount * adapterSettings(adapter).targets.length];
+  return pairs < of ? { pairs, of } : undefined;
 }
 
 /** The sets as the base reads them. The model is closed again: training needs the memory. */

@@ -36,7 +36,9 @@ export async function trainOne(
 ): Promise<void> {
   const { run, events } = context;
   const from = adapter.change?.from ?? adapter.from;
-  const initSha256 = from === undefined ? undefined : run.outputHash(`adapter/${from}`);
+  const worn = from === undefined ? context.wornBy?.(adapter.base) : undefined;
+  const initSha256 =
+    from === undefined ? run.plan.models[adapter.base]?.adapter?.sha256 : run.outputHash(`adapter/${from}`);
   const outPath = run.file(`adapter/${name}`);
   const { examples, subjects } = await encodeSet(context, name, adapter);
   await context.closeModel();
@@ -58,6 +60,7 @@ export async function trainOne(
     threads: run.plan.engine.threads,
     outPath,
     ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),
+    ...(worn === undefined ? {} : { initAdapter: worn, widen: true }),
     onProgress: ({ step, totalSteps, lossNatsPerToken, exampleTokensPerSecond }) =>
       context.onProgress(
         stage,

@@ -71,6 +71,7 @@ export async function makePlan(
   pilots: readonly PilotStrings[] = [],
 ): Promise<Plan> {
   checkPredictions(study);
+  checkWornAdapters(study, files);
   const exclusion = new StringExclusion(pilots);
   const tasks: PlannedTask[] = [];
   for (const wanted of study.tasks) {
@@ -91,13 +92,15 @@ export async function makePlan(
     inwardVersion: INWARD_VERSION,
     study: study.study,
     seed: study.seed,
-    models: Object.fromEntries(Object.entries(files).map(([name, { path: _, ...file }]) => [name, file])),
+    models: Object.fromEntries(
+      Object.entries(files).map(([name, { path: _, adapterPath: __, ...file }]) => [name, file]),
+    ),
     tasks,
     ...planTraining(study, tasks),
     ...exclusion.record(),
     experiments: study.experiments,
     system: study.system,
-    objectLevel: study.objectLevel,
+    objectLevel: planObjectLevel(study),
     hypothetical: study.hypothetical,
     engine: study.engine,
     noiseFloor: study.noiseFloor,
@@ -116,6 +119,11 @@ export async function makePlan(
   });
 }
 
+function planObjectLevel({ objectLevel }: Study): Plan["objectLevel"] {
+  const { temperature, reasoning, reasoningTokens } = objectLevel;
+  return reasoning === "off" ? { temperature } : { temperature, reasoning, reasoningTokens };
+}
+
 function checkPredictions({ models, predictions, changes, implants, lora }: Study): void {
   const asTheyCame = Object.keys(models);
   const withImplants = [...asTheyCame, ...implants.map(implantedName)];
@@ -132,6 +140,23 @@ function checkPredictions({ models, predictions, changes, implants, lora }: Stud
       "STUDY_UNKNOWN_MODEL",
       `predictions, changes or implants names "${name}", which models does not have.${didYouMean(name, known)}`,
     );
+  }
+}
+
+/** Training goes on from what a model wears: lora must have room for it. @throws STUDY_INVALID */
+function checkWornAdapters({ lora }: Study, files: Readonly<Record<string, ModelFile>>): void {
+  if (!lora) return;
+  const { rank, targets } = lora.settings.lora;
+  for (const [name, { adapter }] of Object.entries(files)) {
+    if (!adapter) continue;
+    const wears = `models.${name} wears an adapter of rank ${adapter.rank} on ${adapter.targets.join(", ")}, and training goes on from it`;
+    if (rank < adapter.rank) {
+      throw new InwardError("STUDY_INVALID", `${wears}: lora.rank is ${rank}, say ${adapter.rank} or more.`);
+    }
+    const missing = adapter.targets.filter((target) => !targets.includes(target));
+    if (missing.length > 0) {
+      throw new InwardError("STUDY_INVALID", `${wears}: lora.targets lacks ${missing.join(", ")}.`);
+    }
   }
 }
 

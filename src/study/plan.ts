@@ -9,8 +9,9 @@ import {
   EXPERIMENTS,
   hypotheticalSchema,
   implantAnswersSchema,
+  LORA_TARGETS,
   noiseFloorSchema,
-  objectLevelSchema,
+  plannedObjectLevelSchema,
   PRIMARY_SCOPES,
   primarySchema,
   scoreSchema,
@@ -177,6 +178,22 @@ const excludedRunSchema = z.object({
 });
 export type ExcludedRun = Read<typeof excludedRunSchema>;
 
+/** A finished adapter that a model wears. */
+const wornAdapterSchema = z.object({
+  /** Path of a GGUF or of a PEFT folder, as the study names it. */
+  source: text,
+  /** Of the GGUF that ran, and its bytes. */
+  sha256: text,
+  bytes: count,
+  /** sha256 of the PEFT files that the GGUF was converted from. */
+  convertedFrom: z.object({ config: text, weights: text }).optional(),
+  /** `verified`: its card names these weights. `no_card`: only its shapes say that it is theirs. */
+  base: z.enum(["verified", "no_card"]),
+  rank: count,
+  alpha: z.number(),
+  targets: z.array(z.enum(LORA_TARGETS)),
+});
+
 /** The exact weights that were asked. */
 const plannedModelSchema = z.object({
   /** Registry name, `hf:` URI or path, as the study names it. */
@@ -192,11 +209,15 @@ const plannedModelSchema = z.object({
   /** Set when the file is a smaller network, made by taking layers out of another file's. */
   layersRemoved: z.object({ sha256: text, of: count, layers: z.array(count) }).optional(),
   licence: text,
+  /** Set when the model is asked, and trained, under a finished adapter from elsewhere, which is then part of what it is. */
+  adapter: wornAdapterSchema.optional(),
 });
 
 export interface ModelFile extends Read<typeof plannedModelSchema> {
   /** Absolute path of the file that ran; not part of any hash. */
   readonly path: string;
+  /** That of the GGUF of `adapter`. */
+  readonly adapterPath?: string;
 }
 
 const pairSchema = z.object({ predictor: text, target: text });
@@ -235,7 +256,7 @@ export const planSchema = z
     /** What is judged; absent in plans that are older than experiments. */
     experiments: z.array(z.enum(EXPERIMENTS)).optional(),
     system: text,
-    objectLevel: withoutDefaults(objectLevelSchema),
+    objectLevel: plannedObjectLevelSchema,
     hypothetical: withoutDefaults(hypotheticalSchema),
     engine: settledEngineSchema,
     noiseFloor: withoutDefaults(noiseFloorSchema),

@@ -77,6 +77,17 @@ export const modelSchema = z
       .describe(
         "Share of the layers taken out, side by side in the middle, never the first or the last: another network.",
       ),
+    adapter: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "A finished adapter that the model wears from the start: path of a GGUF or of a PEFT folder. Training goes on from it.",
+      ),
+  })
+  .refine(({ adapter, dropLayers }) => adapter === undefined || dropLayers === undefined, {
+    path: ["adapter"],
+    message: "is for the whole network, and dropLayers takes layers out of it",
   })
   .refine(({ encoding, roundedTo }) => roundedTo === undefined || encoding === "f32", {
     path: ["roundedTo"],
@@ -315,6 +326,22 @@ export const objectLevelSchema = z.strictObject({
     .union([z.literal(0), z.literal(1)])
     .default(0)
     .describe("0 takes the most likely token, 1 draws from the plain softmax."),
+  reasoning: z
+    .enum(["off", "strip", "keep"])
+    .default("off")
+    .describe(
+      "Of an answer with reasoning in it, such as <think>…</think>. off: it is missing, for the reason reasoning; strip: what stands " +
+        "before the answer is taken out and kept in the record; keep: it is part of the answer.",
+    ),
+  reasoningTokens: count(100_000)
+    .default(512)
+    .describe("Under strip and keep: tokens that an answer may have for its reasoning beside the task's own."),
+});
+
+/** In a plan both stand only where reasoning is not off; plans before them, too, mean off. */
+export const plannedObjectLevelSchema = withoutDefaults(objectLevelSchema).extend({
+  reasoning: objectLevelSchema.shape.reasoning.unwrap().exclude(["off"]).optional(),
+  reasoningTokens: objectLevelSchema.shape.reasoningTokens.unwrap().optional(),
 });
 
 export const hypotheticalSchema = z.strictObject({

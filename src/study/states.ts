@@ -287,8 +287,13 @@ export class States {
     return origin === this.of(target).origin ? "self" : "cross";
   }
 
-  /** Whether two models' files hold the very same weights. */
-  isSameFile(model: string, other: string): boolean {
+  /** Whether two models hold the very same weights, under the very same adapter where they wear one. */
+  isSameNetwork(model: string, other: string): boolean {
+    const [one, two] = [this.#models[model], this.#models[other]];
+    return model === other || (this.#isSameFile(model, other) && one?.adapter?.sha256 === two?.adapter?.sha256);
+  }
+
+  #isSameFile(model: string, other: string): boolean {
     const [one, two] = [this.#models[model], this.#models[other]];
     return model === other || (one !== undefined && one.sha256 === two?.sha256);
   }
@@ -296,7 +301,7 @@ export class States {
   relation(first: string, second: string): Relation {
     if (first === second) return "same_state";
     const [a, b] = [this.of(first).model, this.of(second).model];
-    if (this.isSameFile(a, b)) return "same_weights";
+    if (this.#isSameFile(a, b)) return "same_weights";
     const [one, other] = [this.#models[a], this.#models[b]];
     if (!one || !other) return "other";
     const roots = new Set(filesOf(one));

@@ -31,6 +31,16 @@ export interface Reply {
   /** Greedy only: logit of the best minus the second-best token, nats, per generated token. Empty when sampled. */
   readonly margins: readonly number[];
   readonly stop: StopReason;
+  /**
+   * Where the prompt ends inside reasoning: its opening mark, and what follows it there. The reply begins inside reasoning then, and is
+   * read behind this. Absent elsewhere.
+   */
+  readonly opened?: string;
+  /**
+   * Reasoning that was taken out of the text (`objectLevel.reasoning: strip`), with its marks; `opened` stands at its beginning. The
+   * tokens, logprobs and margins are still those of the whole.
+   */
+  readonly reasoning?: string;
   /** The distribution at the first answer position. */
   readonly first: TopTokens;
   readonly promptTokens: number;

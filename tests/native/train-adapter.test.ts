@@ -5,11 +5,16 @@ import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { beforeAll, describe, expect, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { findAdapter } from "../../src/finetune/adapter/found-adapter.js";
+import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { trainAdapter, type TrainingRequest } from "../../src/finetune/train-adapter.js";
 import type { EncodedExample } from "../../src/model/language-model.js";
 import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
+
+const VARIANTS = fileURLToPath(new URL("../fixtures/peft-variants", import.meta.url));
 
 let folder: string;
 let model: TinyModel;
@@ -298,6 +303,36 @@ describe("an initial adapter", () => {
     await expect(trainAdapter(onOther)).rejects.toMatchObject({ code: "ADAPTER_BASE" });
     const card = await trainAdapter({ ...onOther, forceBase: true });
     expect(card.forcedOnto).toEqual([{ sha256: other.sha256 }]);
+  });
+
+  test("of PEFT's on some layers, or of two ranks, is gone on from on those alone", async () => {
+    vi.stubEnv("INWARD_MODELS", join(folder, "models"));
+    try {
+      for (const [name, rank, alpha, targets] of [
+        ["layers", 3, 5, ["q", "v"]],
+        ["some_modules", 3, 5, ["k", "gate"]],
+        ["rank_pattern", 5, 25 / 3, settings.lora.targets],
+      ] as const) {
+        const path = join(VARIANTS, name);
+        const lora = { rank, alpha, dropout: 0.1, targets };
+        const card = await trainAdapter(request(name, { settings: { ...settings, lora }, initAdapter: path }));
+        expect(
+          (card.losses.at(-1)?.lossNatsPerToken as number) / (card.losses[0]?.lossNatsPerToken as number),
+        ).toBeLessThan(0.98);
+        const before = await readAdapter((await findAdapter(path, model.path)).path);
+        const after = await readAdapter(join(folder, `${name}.gguf`));
+        expect([...after.tensors.keys()].sort()).toEqual([...before.tensors.keys()].sort());
+        for (const [tensor, { values }] of before.tensors) {
+          const now = after.tensors.get(tensor)?.values as Float32Array;
+          // What filled up a pair of a lower rank is zero still; all else has moved.
+          const zeros = [...values.keys()].filter((at) => values[at] === 0);
+          expect(zeros.every((at) => now[at] === 0)).toBe(true);
+          expect([...values.keys()].filter((at) => values[at] === now[at])).toEqual(zeros);
+        }
+      }
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   test("of another rank is ADAPTER_SHAPE", async () => {

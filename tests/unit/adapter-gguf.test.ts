@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InwardError } from "../../src/errors.js";
 import { adapterSettings } from "../../src/finetune/adapter/card.js";
 import {
+  adapterIntoState,
   adapterToState,
   type LoraAdapter,
   type LoraMatrix,
@@ -157,12 +158,6 @@ describe("what is no adapter is refused", () => {
       [pair[0] as TensorSource, floats("blk.0.attn_q.weight.lora_b", [3, 6])],
       /lora_b has rank 3, blk\.0\.attn_q\.weight has rank 2/,
     ],
-    [
-      "two pairs of different rank",
-      {},
-      [...pair, floats("blk.1.attn_q.weight.lora_a", [8, 4]), floats("blk.1.attn_q.weight.lora_b", [4, 6])],
-      /blk\.1\.attn_q\.weight\.lora_a has rank 4, blk\.0\.attn_q\.weight has rank 2/,
-    ],
     ["another tensor", {}, [...pair, floats("output.weight", [8, 8])], /output\.weight is neither/],
     [
       "NaN",
@@ -263,6 +258,40 @@ describe("what is no adapter is refused", () => {
   });
 });
 
+test.each([
+  ["alpha divided by each pair's own rank", 5, 5 / 2 / (5 / 3)],
+  ["no alpha: a scale of 1 whatever the rank", 0, 1],
+])("pairs of two ranks are read as pairs of one, each with llama.cpp's product: %s", async (_, alpha, factor) => {
+  const large = randomAdapter({ targets: ["q"], rank: 3, alpha: 5 });
+  const small = randomAdapter({ targets: ["k"], rank: 2, seed: 2 });
+  const path = join(folder, "two-ranks.gguf");
+  const tensors = [...large.tensors, ...small.tensors].map(([name, { dimensions, values }]) => ({
+    name,
+    dimensions,
+    type: "F32" as const,
+    chunks: () => [new Uint8Array(values.buffer, values.byteOffset, values.byteLength)],
+  }));
+  const metadata = new Map<string, GgufValue>([
+    ["general.type", { type: "string", value: "adapter" }],
+    ["general.architecture", { type: "string", value: "llama" }],
+    ["adapter.type", { type: "string", value: "lora" }],
+    ["adapter.lora.alpha", { type: "f32", value: alpha }],
+  ]);
+  await writeGguf(path, metadata, tensors);
+  const read = await readAdapter(path);
+  expect([read.rank, read.alpha]).toEqual([3, alpha || 3]);
+  for (const [name, matrix] of large.tensors) expect(read.tensors.get(name)).toEqual(matrix);
+  const b = small.tensors.get("blk.0.attn_k.weight.lora_b")?.values as Float32Array;
+  const even = read.tensors.get("blk.0.attn_k.weight.lora_b");
+  expect(even?.dimensions).toEqual([3, 32]);
+  const wanted = Array.from({ length: 96 }, (_, at) =>
+    at % 3 === 2 ? 0 : Math.fround((b[2 * Math.floor(at / 3) + (at % 3)] as number) * factor),
+  );
+  expect([...(even?.values ?? [])]).toEqual(wanted);
+  const a = read.tensors.get("blk.0.attn_k.weight.lora_a");
+  expect([...(a?.values.subarray(128) ?? [])]).toEqual(Array.from({ length: 64 }, () => 0));
+});
+
 describe("an adapter of another shape is ADAPTER_SHAPE, with the tensor and both shapes", () => {
   const layout = (rank = 3, targets = LORA_TARGETS.slice(0, 2)) => {
     const tensors = tinyLayout(rank, targets);
@@ -277,6 +306,50 @@ describe("an adapter of another shape is ADAPTER_SHAPE, with the tensor and both
     expect(() => adapterToState(adapter, layout(3, ["q", "k", "v"]))).toThrow(
       code("ADAPTER_SHAPE", "blk.0.attn_v.weight.lora_a is [64, 3] in the trainer; the adapter has no such tensor"),
     );
+  });
+
+  test("an adapter on some layers: elsewhere A and B are zero", () => {
+    const some = new Map(
+      [...adapter.tensors].filter(
+        ([name]) => name !== "blk.1.attn_k.weight.lora_a" && name !== "blk.1.attn_k.weight.lora_b",
+      ),
+    );
+    const { tensors, ...rest } = layout();
+    const state = adapterToState({ ...adapter, tensors: some }, { tensors, ...rest });
+    for (const { name, dimensions, offset } of tensors) {
+      const values = state.subarray(offset, offset + dimensions[0] * dimensions[1]);
+      expect(values).toEqual(some.get(name)?.values ?? new Float32Array(values.length));
+    }
+  });
+
+  test("as the beginning of a larger one: the same product, and the rest as a fresh training begins", () => {
+    const wide = layout(5, LORA_TARGETS.slice(0, 3));
+    const fresh = Float32Array.from({ length: wide.parameters }, (_, at) => at + 1);
+    for (const { name, dimensions, offset } of wide.tensors)
+      if (name.endsWith("b")) fresh.fill(0, offset, offset + dimensions[0] * dimensions[1]);
+    const state = adapterIntoState(adapter, wide, fresh);
+    const back = stateToAdapter({ layout: wide.tensors, parameters: state, alpha: wide.alpha, rank: 5 });
+    const productOf = (from: typeof back, place: string, [row, column]: [number, number]) => {
+      const [a, b] = ["a", "b"].map((half) => from.tensors.get(`${place}.lora_${half}`));
+      if (!a || !b) return 0;
+      let sum = 0;
+      for (let k = 0; k < from.rank; k++)
+        sum += (b.values[row * from.rank + k] as number) * (a.values[k * a.dimensions[0] + column] as number);
+      return (from.alpha / from.rank) * sum;
+    };
+    for (const place of ["blk.0.attn_q.weight", "blk.1.attn_k.weight", "blk.0.attn_v.weight"]) {
+      for (const at of [
+        [0, 0],
+        [31, 63],
+        [7, 12],
+      ] as [number, number][])
+        expect(productOf(back, place, at)).toBeCloseTo(productOf(adapter, place, at), 5);
+    }
+    // Row 3 of A is the fresh one's.
+    const { offset } = wide.tensors[0] as (typeof wide.tensors)[number];
+    expect(state[offset + 3 * 64]).toBe(fresh[offset + 3 * 64]);
+    expect(() => adapterIntoState(adapter, layout(2), fresh)).toThrow(code("ADAPTER_SHAPE", "the trainer has [64, 2]"));
+    expect(() => adapterIntoState(adapter, layout(4, ["q"]), fresh)).toThrow(code("ADAPTER_SHAPE", "no such tensor"));
   });
 
   test("another rank, another width", () => {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ALL_PROPERTIES, propertyNamed } from "../../src/properties/all-properties.js";
-import { graphemes } from "../../src/properties/text.js";
+import { graphemes, seenText } from "../../src/properties/text.js";
 import {
   behaviorDecider,
   type Decision,
@@ -10,6 +10,7 @@ import {
   predictionDecider,
   type TextDecider,
 } from "../../src/properties/deciders.js";
+import { hasReasoning } from "../../src/properties/reasoning.js";
 import { isRefusal, refusalBegun } from "../../src/properties/refusal.js";
 import type { Extraction } from "../../src/properties/property.js";
 
@@ -42,6 +43,12 @@ const PIECES = [
   "as an AI",
   "it is not possible to ",
   "predict",
+  "\ufffd",
+  "\u200b",
+  "<think>",
+  "</think>",
+  "[THI",
+  "<",
 ];
 const text = fc.oneof(
   fc.array(fc.constantFrom(...PIECES), { maxLength: 12 }).map((pieces) => pieces.join("")),
@@ -85,8 +92,9 @@ function expectKept(
   const decided = decider.decidedBy(beginning);
   if (decided === "open") return;
   const shown = decider.atEnd(beginning + more, why);
-  const markFollows = /[!-~]$/.test(beginning) && graphemes(`a${more}`)[0] !== "a";
+  const markFollows = /[!-~]$/.test(seenText(beginning)) && graphemes(seenText(`a${more}`))[0] !== "a";
   if (markFollows) return;
+  if (!shown.ok && shown.reason === "reasoning" && hasReasoning(beginning + more)) return;
   if (
     !shown.ok &&
     shown.reason === "refusal" &&

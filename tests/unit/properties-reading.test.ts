@@ -147,3 +147,81 @@ const CUT_OFF: readonly (readonly [string, string, string])[] = [
 test.each(CUT_OFF)("%s of %j, cut off, is %s", (name, answer, expected) => {
   expect(shown(extractBehavior(propertyNamed(name), answer, { text: "", target: "A" }, "max_tokens"))).toBe(expected);
 });
+
+/** `\ufffd` stands where bytes are no whole character. */
+const HALVES: readonly (readonly [string, string, "end_of_generation" | "max_tokens", string])[] = [
+  ["second_character", "a\ufffd", "max_tokens", "!truncated"],
+  ["second_character", "a\ufffd", "end_of_generation", "!half_character"],
+  ["first_character", "a\ufffd", "max_tokens", "a"],
+  ["first_character", "\ufffd", "max_tokens", "!truncated"],
+  ["first_character", "\ufffda", "end_of_generation", "!half_character"],
+  ["first_and_second_character", "a\ufffd", "max_tokens", "!truncated"],
+  ["starts_with_vowel", "\ufffdapple", "end_of_generation", "!half_character"],
+  ["initial_code", "\ufffd", "end_of_generation", "!half_character"],
+  ["last_character", "dog\ufffd", "end_of_generation", "!half_character"],
+  ["ends_with_vowel", "dog\ufffd", "end_of_generation", "!half_character"],
+  ["first_word", "caf\ufffd", "max_tokens", "!truncated"],
+  ["first_word", "caf\ufffd", "end_of_generation", "!half_character"],
+  ["first_word", "caf\ufffd noir", "end_of_generation", "!half_character"],
+  ["second_word", "caf\ufffd noir", "end_of_generation", "noir"],
+  ["first_word_reversed", "caf\ufffd", "end_of_generation", "!half_character"],
+  ["more_than_3_characters", "abc\ufffd", "max_tokens", "!truncated"],
+  ["more_than_3_characters", "abcd\ufffd", "max_tokens", "true"],
+  ["more_than_3_characters", "abcd\ufffd", "end_of_generation", "true"],
+  ["more_than_3_characters", "abc\ufffd", "end_of_generation", "!half_character"],
+  ["number_of_letters", "ab\ufffd", "end_of_generation", "!half_character"],
+  ["identity", "ab\ufffd", "end_of_generation", "!half_character"],
+  ["sentiment", "hap\ufffd", "end_of_generation", "!half_character"],
+  ["main_character_name", "Ma\ufffda and Clara sat", "end_of_generation", "!half_character"],
+  ["main_character_name", "Clara sat with Ma\ufffda", "end_of_generation", "clara"],
+  // More text may belong to the last character.
+  ["first_character", "\u{1F469}", "max_tokens", "!truncated"],
+  ["first_character", "\u{1F469}\u200d", "max_tokens", "!truncated"],
+  ["first_character", "\u{1F1E9}", "max_tokens", "!truncated"],
+  ["second_character", "a\u{1F44D}", "max_tokens", "!truncated"],
+  ["first_character", "\u{1F469}a", "max_tokens", "\u{1F469}"],
+];
+
+test.each(HALVES)("%s of %j, ended by %s, is %s", (name, answer, stop, expected) => {
+  expect(shown(extractBehavior(propertyNamed(name), answer, { text: "" }, stop))).toBe(expected);
+});
+
+test.each([
+  ["first_word", "caf\ufffd"],
+  ["second_character", "\ufffd"],
+  ["second_character", "`\ufffd`"],
+  ["identity", "a \ufffd"],
+])("%s predicts nothing from %j", (name, reply) => {
+  expect(shown(readReply(propertyNamed(name), reply, "end_of_generation"))).toBe("!half_character");
+});
+
+test.each([
+  ["a byte order mark", "\ufeffdog"],
+  ["a blank without width", "\u200bdog"],
+  ["a turn of the direction", "\u202edog"],
+  ["a soft hyphen", "d\u00adog"],
+  ["a joiner that joins nothing", "\u200ddog\u200d"],
+  ["a joiner between Latin letters", "d\u200dog"],
+  ["a choice of looks", "dog\ufe0f"],
+  ["letters that hide as tags", "dog\u{E0041}\u{E0042}"],
+])("%s is no character", (_, answer) => {
+  for (const [name, expected] of [
+    ["first_character", "d"],
+    ["second_character", "o"],
+    ["last_character", "g"],
+    ["first_word", "dog"],
+    ["number_of_letters", "3"],
+    ["identity", "dog"],
+  ] as const) {
+    expect(shown(extractBehavior(propertyNamed(name), answer, { text: "" }, "end_of_generation")), name).toBe(expected);
+  }
+  expect(shown(readReply(propertyNamed("first_word"), answer, "end_of_generation"))).toBe("dog");
+});
+
+test.each([
+  ["a family", "\u{1F469}\u200d\u{1F467}"],
+  ["a flag of tags", "\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}"],
+  ["a word of two joined parts", "\u0645\u06cc\u200c\u062e"],
+])("%s keeps what makes it one", (_, text) => {
+  expect(shown(extractBehavior(propertyNamed("first_word"), text, { text: "" }, "end_of_generation"))).toBe(text);
+});

@@ -129,6 +129,49 @@ function rankOf(base: string, half: "a" | "b", { dimensions }: LoraMatrix): numb
   return half === "b" || base === "token_embd.weight" ? dimensions[0] : dimensions[1];
 }
 
+// One rank and one scale for all pairs, as our trainer and our readers have them.
+
+/**
+ * A pair of a lower rank is filled up with rows and columns of zeros; another scale goes into its B. What each pair adds stays the
+ * same: zeros add nothing, and training leaves them zero, for A's gradient is made of B and B's of A.
+ * @param tensors whole pairs or not: what is no pair is left as it is
+ * @param scaleOf what the pair's product is multiplied by, given the name of its A and its own rank
+ * @param common what all products are to be multiplied by, given the largest rank
+ */
+export function evenPairs(
+  tensors: ReadonlyMap<string, LoraMatrix>,
+  scaleOf: (name: string, rank: number) => number,
+  common: (rank: number) => number,
+): Map<string, LoraMatrix> {
+  const names = [...tensors.keys()].filter((name) => name.endsWith(".lora_a") && !name.startsWith("token_embd."));
+  const rankOfA = (name: string) => (tensors.get(name) as LoraMatrix).dimensions[1];
+  const rank = names.reduce((most, name) => Math.max(most, rankOfA(name)), 0);
+  const even = new Map(tensors);
+  for (const name of names) {
+    const [a, b] = [tensors.get(name), tensors.get(name.replace(/a$/, "b"))];
+    if (!a || !b || b.dimensions[0] !== a.dimensions[1]) continue;
+    const factor = scaleOf(name, rankOfA(name)) / common(rank);
+    even.set(name, filledUp(a, rank, "rows"));
+    even.set(name.replace(/a$/, "b"), multiplied(filledUp(b, rank, "columns"), factor));
+  }
+  return even;
+}
+
+/** With zeros behind its rows, or behind the values of each. */
+function filledUp(matrix: LoraMatrix, rank: number, what: "rows" | "columns"): LoraMatrix {
+  const [columns, rows] = matrix.dimensions;
+  if (rank === (what === "rows" ? rows : columns)) return matrix;
+  const dimensions: [number, number] = what === "rows" ? [columns, rank] : [rank, rows];
+  const values = new Float32Array(dimensions[0] * dimensions[1]);
+  for (let row = 0; row < rows; row++)
+    values.set(matrix.values.subarray(row * columns, (row + 1) * columns), row * dimensions[0]);
+  return { dimensions, values };
+}
+
+function multiplied({ dimensions, values }: LoraMatrix, factor: number): LoraMatrix {
+  return factor === 1 ? { dimensions, values } : { dimensions, values: values.map((value) => value * factor) };
+}
+
 // Writes an adapter as a GGUF that stock llama.cpp loads (`--lora`).
 
 /**
@@ -185,9 +228,11 @@ interface StateLayout {
 }
 
 /**
- * @returns [parameters], every tensor of the layout filled
- * @throws InwardError ADAPTER_SHAPE when a tensor is missing, superfluous or of another shape · TRAIN_SETTINGS when the trainer's alpha
- * is another, for the same A and B would then be another adapter
+ * An adapter on some layers stays one: where a projection has pairs in other layers only, A and B are zero, which training leaves
+ * so. `save` leaves such pairs out again.
+ * @returns [parameters]
+ * @throws InwardError ADAPTER_SHAPE when a tensor is superfluous or of another shape, or a projection has no pair in any layer ·
+ * TRAIN_SETTINGS when the trainer's alpha is another, for the same A and B would then be another adapter
  */
 export function adapterToState(adapter: LoraAdapter, layout: StateLayout): Float32Array {
   const wanted = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
@@ -199,8 +244,10 @@ export function adapterToState(adapter: LoraAdapter, layout: StateLayout): Float
       );
   }
   const parameters = new Float32Array(layout.parameters);
+  const targets = new Set([...adapter.tensors.keys()].map((name) => loraPlace(name)?.target));
   for (const { name, dimensions, offset } of layout.tensors) {
     const found = adapter.tensors.get(name);
+    if (found === undefined && targets.has(loraPlace(name)?.target)) continue;
     if (found?.dimensions[0] !== dimensions[0] || found.dimensions[1] !== dimensions[1]) {
       const has = found === undefined ? "no such tensor" : shape(found.dimensions);
       throw new InwardError("ADAPTER_SHAPE", `${name} is ${shape(dimensions)} in the trainer; the adapter has ${has}.`);
@@ -213,6 +260,43 @@ export function adapterToState(adapter: LoraAdapter, layout: StateLayout): Float
       "TRAIN_SETTINGS",
       `lora.alpha is ${layout.alpha}; the adapter was made with ${adapter.alpha}.`,
     );
+  return parameters;
+}
+
+/**
+ * An adapter of a smaller rank, or on fewer projections, as the beginning of a larger one: its product is what it was, and all that
+ * it does not fill begins as in a training without it.
+ * @param fresh [parameters] of such a training: A random, B zero
+ * @returns [parameters]
+ * @throws InwardError ADAPTER_SHAPE when a tensor is superfluous, of a larger rank or of another width
+ */
+export function adapterIntoState(adapter: LoraAdapter, layout: StateLayout, fresh: Float32Array): Float32Array {
+  const parameters = fresh.slice();
+  const places = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
+  for (const [name, { dimensions, values }] of adapter.tensors) {
+    const place = places.get(name);
+    const isA = name.endsWith(".lora_a");
+    const rank = adapter.rank;
+    const fits =
+      place !== undefined &&
+      place.dimensions[isA ? 0 : 1] === dimensions[isA ? 0 : 1] &&
+      place.dimensions[isA ? 1 : 0] >= rank;
+    if (!fits) {
+      const there = place === undefined ? "no such tensor" : shape(place.dimensions);
+      throw new InwardError("ADAPTER_SHAPE", `The adapter has ${name} ${shape(dimensions)}; the trainer has ${there}.`);
+    }
+    const { offset } = place;
+    if (isA) {
+      parameters.set(values, offset);
+      continue;
+    }
+    const [columns, rows] = place.dimensions;
+    const factor = adapter.alpha / adapter.rank / (layout.alpha / columns);
+    for (let row = 0; row < rows; row++) {
+      for (let at = 0; at < rank; at++)
+        parameters[offset + row * columns + at] = (values[row * rank + at] as number) * factor;
+    }
+  }
   return parameters;
 }
 

@@ -196,7 +196,7 @@ function firstMatches(
 
 /** Where the two languages agree on what is a pattern but not on what it means: a `]` that comes first in a class. */
 const READ_OTHERWISE = /\[\^?\]/;
-const MOST_MILLISECONDS = 2000;
+const MOST_MILLISECONDS = 1000;
 
 interface Matched {
   readonly at: number;
@@ -234,7 +234,7 @@ function evaluate(
   } catch (error) {
     throw new InwardError(
       "ADAPTER_INVALID",
-      `${place} has a pattern that takes more than ${MOST_MILLISECONDS / 1000} seconds to match.`,
+      `${place} has a pattern that takes more than ${MOST_MILLISECONDS / 1000} second to match.`,
       { cause: error },
     );
   }

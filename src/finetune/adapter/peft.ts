@@ -7,7 +7,15 @@ import { writeError, writeWhole } from "../../base/files.js";
 import { decodeUtf8, readPlainFile } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
-import { checkPairs, type LoraAdapter, type LoraMatrix, loraName, type LoraPlace, loraPlace } from "./adapter.js";
+import {
+  checkPairs,
+  evenPairs,
+  type LoraAdapter,
+  type LoraMatrix,
+  loraName,
+  type LoraPlace,
+  loraPlace,
+} from "./adapter.js";
 import { formatPeftConfig, parsePeftConfig, type PeftConfig, type PeftPair } from "./peft-config.js";
 import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensors.js";
 
@@ -168,7 +176,7 @@ export async function importPeft(path: string, base: BaseHeads): Promise<LoraAda
     if (place === undefined)
       throw new InwardError(
         "ADAPTER_INVALID",
-        `${weights}: tensor ${name} is no LoRA weight of q, k, v, o, gate, up or down.`,
+        `${weights}: tensor ${name} is no LoRA weight of q, k, v, o, gate, up or down: what target_modules names beyond these is not read.`,
       );
     const ours = loraName(place);
     const [other] = places.values();
@@ -177,39 +185,38 @@ export async function importPeft(path: string, base: BaseHeads): Promise<LoraAda
     places.set(ours, place);
     tensors.set(ours, reorderRows(toMatrix(name, tensor, weights), place, base, "llama.cpp", name));
   }
-  return { baseName: config.baseModel, ...evenPairs(tensors, places, config, files) };
+  return { baseName: config.baseModel, ...withConfig(tensors, places, config, files) };
 }
 
 /** @throws InwardError ADAPTER_INVALID half a pair, another rank than the configuration's, a scale that single precision does not hold */
-function evenPairs(
+function withConfig(
   tensors: ReadonlyMap<string, LoraMatrix>,
   places: ReadonlyMap<string, PeftTensor>,
   config: PeftConfig,
   files: PeftFiles,
 ): Pick<LoraAdapter, "alpha" | "rank" | "tensors"> {
-  const names = [...tensors.keys()].filter((name) => name.endsWith(".lora_a"));
-  const pairs = config.pairsOf(names.map((name) => (places.get(name) as PeftTensor).module));
-  const rank = Math.max(...pairs.map((pair) => pair.rank));
   const { plain } = config;
-  const alpha = plain.rank === rank ? plain.alpha : (plain.alpha / plain.rank) * rank;
-  const even = new Map(tensors);
-  for (const [at, name] of names.entries()) {
-    const pair = pairs[at] as PeftPair;
-    const [a, b] = [tensors.get(name), tensors.get(name.replace(/a$/, "b"))];
-    const found = a?.dimensions[1];
-    if (found !== pair.rank) {
-      const said = pair.rank === plain.rank ? `r is ${pair.rank}` : `rank_pattern says ${pair.rank}`;
-      throw new InwardError(
-        "ADAPTER_INVALID",
-        `${files.config}: ${said}, its tensors have rank ${found} (${(places.get(name) as PeftTensor).module}).`,
-      );
-    }
-    if (!a || !b || b.dimensions[0] !== found) continue;
-    even.set(name, filledUp(a, rank, "rows"));
-    const factor = pair.alpha / pair.rank / (plain.alpha / plain.rank);
-    even.set(name.replace(/a$/, "b"), scaled(filledUp(b, rank, "columns"), factor));
+  const names = [...tensors.keys()].filter((name) => name.endsWith(".lora_a"));
+  const moduleOf = (name: string) => (places.get(name) as PeftTensor).module;
+  const said = config.pairsOf(names.map(moduleOf));
+  const pairs = new Map(names.map((name, at) => [name, said[at] as PeftPair]));
+  for (const [name, { rank }] of pairs) {
+    const found = tensors.get(name)?.dimensions[1];
+    if (found === rank) continue;
+    const where = rank === plain.rank ? `r is ${rank}` : `rank_pattern says ${rank}`;
+    throw new InwardError(
+      "ADAPTER_INVALID",
+      `${files.config}: ${where}, its tensors have rank ${found} (${moduleOf(name)}).`,
+    );
   }
-  checkPairs(even, files.weights);
+  const scaleOf = ({ alpha, rank }: PeftPair) => alpha / rank;
+  const even = evenPairs(
+    tensors,
+    (name) => scaleOf(pairs.get(name) as PeftPair),
+    () => scaleOf(plain),
+  );
+  const rank = checkPairs(even, files.weights);
+  const alpha = plain.rank === rank ? plain.alpha : scaleOf(plain) * rank;
   const single = Math.fround(alpha);
   if (!(single > 0 && single < Number.POSITIVE_INFINITY)) {
     throw new InwardError(
@@ -218,21 +225,6 @@ function evenPairs(
     );
   }
   return { alpha, rank, tensors: even };
-}
-
-/** With zeros behind its rows, or behind the values of each. */
-function filledUp(matrix: LoraMatrix, rank: number, what: "rows" | "columns"): LoraMatrix {
-  const [columns, rows] = matrix.dimensions;
-  if (rank === (what === "rows" ? rows : columns)) return matrix;
-  const dimensions: [number, number] = what === "rows" ? [columns, rank] : [rank, rows];
-  const values = new Float32Array(dimensions[0] * dimensions[1]);
-  for (let row = 0; row < rows; row++)
-    values.set(matrix.values.subarray(row * columns, (row + 1) * columns), row * dimensions[0]);
-  return { dimensions, values };
-}
-
-function scaled({ dimensions, values }: LoraMatrix, factor: number): LoraMatrix {
-  return factor === 1 ? { dimensions, values } : { dimensions, values: values.map((value) => value * factor) };
 }
 
 const MOST_CONFIG_BYTES = 1_000_000;

@@ -21,6 +21,7 @@ import {
   type AdapterFiles,
   adapterFiles,
   checkPairs,
+  evenPairs,
   type LoraAdapter,
   type LoraMatrix,
   writeAdapter,
@@ -85,20 +86,23 @@ async function syncFolder(path: string): Promise<void> {
 // Reads a LoRA adapter's GGUF, ours or llama.cpp's converter's, and refuses what llama.cpp would refuse or abort on.
 
 /**
- * @returns every value as float32, whatever the file's type; an alpha that is absent or 0 as the rank, for llama.cpp then scales by 1
+ * @returns every value as float32, whatever the file's type, pairs of one rank (evenPairs); an alpha that is absent or 0 as the rank, for llama.cpp then scales by 1
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID
  */
 export async function readAdapter(path: string): Promise<LoraAdapter> {
   try {
     const file = await readGguf(path);
     checkKind(file);
-    const tensors = await readTensors(file);
+    const alpha = alphaOf(file);
+    // llama.cpp divides alpha by each pair's own rank; without one nothing is divided, and pairs are scaled by 1.
+    const scaleOf = (_: string, rank: number) => (alpha > 0 ? alpha / rank : 1);
+    const tensors = evenPairs(await readTensors(file), scaleOf, (rank) => scaleOf("", rank));
     const rank = checkPairs(tensors, path);
     const skipped = file.tensors.filter(isSkipped).map((tensor) => tensor.name);
     return {
       name: text(file, "general.name"),
       baseName: text(file, "general.base_model.0.name"),
-      alpha: alphaOf(file) || rank,
+      alpha: alpha || rank,
       rank,
       tensors,
       skipped: skipped.length > 0 ? skipped : undefined,

@@ -2,10 +2,11 @@
 
 import type { GgufSummary } from "../../gguf/inspect-gguf.js";
 import { InwardError } from "../../errors.js";
+import { openedReasoning } from "../../properties/reasoning.js";
 import type { ChatMessage } from "../../tasks/answer.js";
 import type { ChatFormat, ChatVariables, SystemMessage } from "./format.js";
 import { renderText, type TemplateTokens } from "./render.js";
-import { marksIn, openedReasoning, REASONING_MARKS, switchThinkingOff } from "./thinking.js";
+import { marksIn, REASONING_MARKS, switchThinkingOff } from "./thinking.js";
 
 /** What a study, or a command, says of a model's chat; what it leaves open is settled by the template. */
 export interface ChatWish {
@@ -181,7 +182,8 @@ function settleThinking(template: string, probe: TemplateProbe) {
 /** The mark that stands open where the answer begins. */
 function opened(probe: TemplateProbe): string | undefined {
   const tried = probe.try([{ role: "user", content: QUESTION }]);
-  return tried.ok ? openedReasoning(tried.text.slice(tried.text.lastIndexOf(QUESTION) + QUESTION.length)) : undefined;
+  if (!tried.ok) return undefined;
+  return openedReasoning(tried.text.slice(tried.text.lastIndexOf(QUESTION) + QUESTION.length))?.trim();
 }
 
 // The system message: what stands where a question has none.

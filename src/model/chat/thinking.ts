@@ -2,7 +2,7 @@
 
 import type { ChatVariables } from "./format.js";
 
-/** What templates and models set around reasoning, opening and closing. */
+/** What templates set around reasoning, opening and closing; `properties/reasoning.ts` knows these and more in what a model writes. */
 export const REASONING_MARKS: readonly (readonly [open: string, close: string])[] = [
   ["<think>", "</think>"],
   ["<thinking>", "</thinking>"],
@@ -20,16 +20,6 @@ export const REASONING_MARKS: readonly (readonly [open: string, close: string])[
   ["<|channel|>analysis", "<|end|>"],
   ["<|channel>thought", "<channel|>"],
 ];
-
-/** @returns the mark of reasoning that a text opens and does not close */
-export function openedReasoning(text: string): string | undefined {
-  const opened = REASONING_MARKS.map(([open]) => ({ open, at: text.lastIndexOf(open) }))
-    .filter(({ at }) => at >= 0)
-    .sort((a, b) => b.at - a.at)[0];
-  if (!opened) return undefined;
-  const closed = REASONING_MARKS.some(([open, close]) => open === opened.open && text.indexOf(close, opened.at) >= 0);
-  return closed ? undefined : opened.open;
-}
 
 /** @returns the mark of reasoning that a template has anywhere, with the one that closes it */
 export function marksIn(template: string): readonly [open: string, close: string] | undefined {

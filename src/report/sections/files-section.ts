@@ -91,7 +91,19 @@ function fileFacts(file: Plan["models"][string] | undefined): Facts {
         ]
       : []),
     ...(file.layersRemoved ? [fact("Layers taken out", ...layersWords(file.layersRemoved))] : []),
+    ...(file.adapter ? [fact("Wears the adapter", ...adapterWords(file.adapter))] : []),
     fact("Licence", file.licence),
+  ];
+}
+
+function adapterWords(adapter: NonNullable<Plan["models"][string]["adapter"]>): Inline[] {
+  const { source, sha256, convertedFrom, rank, alpha, targets, base } = adapter;
+  return [
+    { code: source },
+    `, rank ${rank}, alpha ${alpha}, on ${targets.join(", ")}; sha256 `,
+    { code: sha256 },
+    ...(convertedFrom ? [", made of PEFT's file with sha256 ", { code: convertedFrom.weights }] : []),
+    base === "verified" ? "; its card names these weights" : "; no card: only its shapes say that it is this model's",
   ];
 }
 

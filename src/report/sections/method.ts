@@ -29,6 +29,7 @@ export function methodSection(plan: Plan, scores: Scores): Section {
         { code: "{string}" },
         " stands for a string of the task; solved examples come before it as earlier turns.",
       ),
+      paragraph(reasoningRule(plan)),
       ...systemMessage(plan),
       ...plan.tasks.flatMap(taskBlocks),
       { kind: "subheading", title: "Hypothetical questions" },
@@ -49,6 +50,19 @@ export function methodSection(plan: Plan, scores: Scores): Section {
       { kind: "list", items: [...scoringRules(scores), ...changeRules(scores)] },
     ],
   };
+}
+
+function reasoningRule({ objectLevel: { reasoning, reasoningTokens = 0 } }: Plan): string {
+  const hypothetical = "A hypothetical reply with reasoning in it, marked as such, is never read.";
+  const more = `; ${formatCount(reasoningTokens)} more tokens are allowed for it`;
+  switch (reasoning) {
+    case undefined:
+      return `An answer with reasoning in it, marked as such, shows no behavior. ${hypothetical}`;
+    case "strip":
+      return `Reasoning before an object-level answer, marked as such, is taken out and kept beside it in the record${more}. ${hypothetical}`;
+    case "keep":
+      return `Reasoning in an object-level answer is read as part of it${more}. ${hypothetical}`;
+  }
 }
 
 function systemMessage(plan: Plan): Block[] {

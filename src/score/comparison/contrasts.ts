@@ -132,7 +132,7 @@ function pairOf(states: States, { target, self, cross }: Contrast): ComparedPair
     self,
     cross,
     trained: { self: states.of(self).isTrained, cross: states.of(cross).isTrained },
-    sameWeights: states.isSameFile(states.of(cross).model, states.of(target).model),
+    sameWeights: states.isSameNetwork(states.of(cross).model, states.of(target).model),
     ...(shown === undefined ? {} : { shown }),
   };
 }

@@ -102,6 +102,16 @@ describe("answers drawn at temperature 1", () => {
     expect(compared).toBeGreaterThan(10);
   });
 
+  test("the score of the tokens that were asked is the sum of what was asked, however they ended", async () => {
+    const continuations = replies.map(({ tokenIds }) => ({ tokenIds }));
+    const [scores = []] = await model.score([{ messages: prompt(content), continuations }]);
+    replies.forEach(({ logprobs, stop }, at) => {
+      const { logprobs: own = [], endOfTurnLogprob = 0 } = scores[at] ?? {};
+      const end = stop === "max_tokens" ? 0 : endOfTurnLogprob;
+      expect(Math.abs(sum(own) + end - sum(logprobs))).toBeLessThan(1e-5);
+    });
+  });
+
   test("with a full stop before it, the end of a line is learnt and scored as one token with it", async () => {
     const [encoded] = await model.encode([[...prompt(content), { role: "assistant", content: " the." }]]);
     const learnt = encoded?.tokenIds.slice(encoded.answerStart);

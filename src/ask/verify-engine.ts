@@ -3,12 +3,12 @@
 import { InwardError } from "../errors.js";
 import type { AskRequest } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { hypotheticalTurns, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
+import { hypotheticalAbout, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { loadBuiltInTask } from "../study/load-task.js";
 import type { Reply } from "../tasks/answer.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
 import { type ChatKind, inFormOf } from "../tasks/plain-form.js";
-import { objectLevelMessages, objectLevelPrompt, type TaskDefinition, type TaskItem } from "../tasks/task.js";
+import { objectLevelMessages, type TaskDefinition, type TaskItem } from "../tasks/task.js";
 import type { NoiseFloor } from "./noise-floor.js";
 
 /** How far two engines may be apart, nats. */
@@ -203,11 +203,12 @@ function hypothetical(
   item: TaskItem,
   property: string,
 ): VerificationQuestion {
-  const turns = hypotheticalTurns(
-    wordedFor(kind, hypotheticalVariant("minimal")),
-    objectLevelPrompt(definition, item, { examples: true }),
-    propertyNamed(property).question,
-  );
+  const asked = propertyNamed(property);
+  const turns = hypotheticalAbout(definition, item, asked, {
+    template: wordedFor(kind, hypotheticalVariant("minimal")),
+    question: asked.question,
+    examples: true,
+  });
   return {
     key: `${definition.name}/${item.id}/${property}`,
     request: {

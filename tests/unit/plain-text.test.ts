@@ -4,7 +4,13 @@ import { describe, expect, test } from "vitest";
 import { type AnswerVocabulary, encodeChats } from "../../src/model/chat/encode.js";
 import type { ChatFormat } from "../../src/model/chat/format.js";
 import { lineEndIds, upToLineEnd } from "../../src/model/chat/plain.js";
-import { HYPOTHETICAL_VARIANTS, hypotheticalTurns, quotesInPart } from "../../src/properties/wordings.js";
+import { propertyNamed } from "../../src/properties/all-properties.js";
+import {
+  HYPOTHETICAL_VARIANTS,
+  hypotheticalAbout,
+  hypotheticalTurns,
+  quotesInPart,
+} from "../../src/properties/wordings.js";
 import { parseTaskFile } from "../../src/study/load-task.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 import { ALL_TASKS } from "../../src/tasks/built-in.js";
@@ -68,6 +74,26 @@ describe("hypothetical questions", () => {
       "Suppose you were given this text, and your response were how it goes on:\n" +
         '"United Kingdom, capital: London\ndo, past tense: did\nItaly, capital:"\nQuestion: Which?\nAnswer:',
     );
+  });
+
+  test("come after the same question about the solved examples, of which the answer is known", () => {
+    const { plain } = HYPOTHETICAL_VARIANTS[0] as (typeof HYPOTHETICAL_VARIANTS)[number];
+    const about = (words: object) =>
+      plainText(
+        hypotheticalAbout(taskNamed("two_hop_facts"), { text: "Italy, capital" }, propertyNamed("first_character"), {
+          template: plain,
+          question: "First?",
+          examples: true,
+          ...words,
+        }),
+      );
+    const alone = plainText(hypotheticalTurns(plain, prompt, "First?"));
+    const solved = (text: string, answer: string) =>
+      `Suppose you were given this text, and your response were how it goes on:\n"${text}:"\nQuestion: First?\nAnswer: ${answer}\n`;
+    expect(about({})).toBe(solved("United Kingdom, capital", "l") + solved("do, past tense", "d") + alone);
+    // Where shown pairs tell the form, or the target is given no examples.
+    expect(about({ form: false })).toBe(alone);
+    expect(about({ examples: false })).not.toContain("London");
   });
 
   test.each(HYPOTHETICAL_VARIANTS)(

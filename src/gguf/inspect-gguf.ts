@@ -2,7 +2,7 @@
 
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
-import type { GgmlTypeName } from "./encodings.js";
+import { type GgmlTypeName, holdsFloats } from "./encodings.js";
 import { headerFault, headerWarnings } from "./judge-header.js";
 import {
   type GgufFile,
@@ -47,6 +47,8 @@ export interface GgufSummary {
   readonly fault?: string;
   /** What is silently taken though it changes which tokens a text becomes. */
   readonly warnings: readonly string[];
+  /** Whether some weights are integers, for which a CPU's kernels round activations to 8 bits too. */
+  readonly quantized: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -127,6 +129,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
     fault: headerFault(file),
     warnings: headerWarnings(file),
+    quantized: file.tensors.some(({ type }) => !holdsFloats(type)),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

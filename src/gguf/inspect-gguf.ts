@@ -3,7 +3,7 @@
 import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
-import type { GgmlTypeName } from "./encodings.js";
+import { type GgmlTypeName, holdsFloats } from "./encodings.js";
 import { headerFault, headerWarnings } from "./judge-header.js";
 import {
   type GgufFile,
@@ -48,6 +48,8 @@ export interface GgufSummary {
   readonly fault?: string;
   /** What is silently taken though it changes which tokens a text becomes. */
   readonly warnings: readonly string[];
+  /** Whether some weights are integers, for which a CPU's kernels round activations to 8 bits too. */
+  readonly quantized: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -128,6 +130,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
     fault: headerFault(file),
     warnings: headerWarnings(file),
+    quantized: file.tensors.some(({ type }) => !holdsFloats(type)),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

@@ -2,7 +2,7 @@
 
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
-import type { GgmlTypeName } from "./encodings.js";
+import { type GgmlTypeName, holdsFloats } from "./encodings.js";
 import { headerFault, headerWarnings } from "./judge-header.js";
 import {
   type GgufFile,
@@ -17,6 +17,8 @@ import {
 /** A key that the file lacks, or has with another type, is an absent field. */
 export interface GgufSummary {
   readonly path: string;
+  /** All files of the model in order: one, unless it is split. */
+  readonly parts: readonly string[];
   readonly architecture: string;
   readonly name: string;
   /** general.license, or "unknown". */
@@ -45,6 +47,8 @@ export interface GgufSummary {
   readonly fault?: string;
   /** What is silently taken though it changes which tokens a text becomes. */
   readonly warnings: readonly string[];
+  /** Whether some weights are integers, for which a CPU's kernels round activations to 8 bits too. */
+  readonly quantized: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -104,7 +108,7 @@ function summaryOf(file: GgufFile): GgufSummary {
   const get = (key: string): GgufValue | undefined => file.metadata.get(key);
   const architecture = text(get("general.architecture")) ?? "unknown";
   const tokens = get("tokenizer.ggml.tokens");
-  const tokenCount = tokens?.type === "array" ? tokens.value.length : 0;
+  const tokenCount = tokens?.type === "array" ? (tokens.length ?? tokens.value.length) : 0;
   const tokenText = (id: number | undefined) => {
     const token = tokens?.type === "array" && id !== undefined ? tokens.value[id] : undefined;
     return typeof token === "string" ? token : undefined;
@@ -115,6 +119,7 @@ function summaryOf(file: GgufFile): GgufSummary {
   const sourceEncoding = text(get(SOURCE_ENCODING_KEY));
   return {
     path: file.path,
+    parts: file.parts.map(({ path }) => path),
     architecture,
     name: text(get("general.name")) ?? "unknown",
     licence: text(get("general.license")) ?? "unknown",
@@ -135,6 +140,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
     fault: headerFault(file),
     warnings: headerWarnings(file),
+    quantized: file.tensors.some(({ type }) => !holdsFloats(type)),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

@@ -1,9 +1,10 @@
 /**
  * A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each;
- * and one of SentencePiece with byte fallback, whose template is ChatML's.
+ * that of a base model, without one, whose merges reach over the end of a line; and one of SentencePiece with byte fallback, whose
+ * template is ChatML's.
  */
 
-export type TinyChat = "chatml" | "llama3" | "sentencepiece";
+export type TinyChat = "chatml" | "llama3" | "base" | "sentencepiece";
 
 export interface TinyVocabulary {
   /** tokenizer.ggml.model; merges where it is "gpt2", scores where it is "llama". */
@@ -19,7 +20,8 @@ export interface TinyVocabulary {
   readonly eosId: number;
   /** Ids that a tiny model is made to prefer: letters, digits, space, merges, the end of a turn. */
   readonly speakableIds: readonly number[];
-  readonly chatTemplate: string;
+  /** None for a base model. */
+  readonly chatTemplate: string | false;
 }
 
 /** Like the real templates, the ChatML one invents a system turn when the messages have none. */
@@ -46,12 +48,15 @@ const LLAMA3_CONTROLS = [
   "<|eom_id|>",
   "<|eot_id|>",
 ];
-/** In GPT-2's alphabet Ġ is a space. */
+const BASE_CONTROLS = ["<|begin_of_text|>", "<|end_of_text|>"];
+/** In GPT-2's alphabet Ġ is a space, and Ċ a line end. */
 const MERGES = ["t h", "th e", "Ġ the", "Ġ a", "a n", "an d"];
-
 const MERGED = MERGES.map((pair) => pair.replace(" ", ""));
+const LINE_MERGES = ["Ċ Ċ", ". Ċ"];
+const LINE_MERGED = LINE_MERGES.map((pair) => pair.replace(" ", ""));
 
 export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
+  if (chat === "base") return baseVocabulary();
   if (chat === "sentencepiece") return tinySentencePieces();
   const controls = chat === "chatml" ? CHATML_CONTROLS : LLAMA3_CONTROLS;
   const normal = [...byteAlphabet(), ...MERGED];
@@ -98,6 +103,24 @@ function tinySentencePieces(): TinyVocabulary {
     eosId,
     speakableIds: [...SENTENCE_PIECES.map((token) => tokens.indexOf(token)), eosId],
     chatTemplate: CHATML_TEMPLATE,
+  };
+}
+
+/** It ends lines often, in each of the ways in which its tokens can. */
+function baseVocabulary(): TinyVocabulary {
+  const tokens = [...byteAlphabet(), ...MERGED, ...LINE_MERGED, ...BASE_CONTROLS];
+  const speakable = [..."abcdefghijklmnopqrstuvwxyz.Ċ", "Ġ", ...MERGED, ...LINE_MERGED, "<|end_of_text|>"];
+  return {
+    kind: "gpt2",
+    scores: [],
+    tokens,
+    tokenTypes: tokens.map((token) => (BASE_CONTROLS.includes(token) ? 3 : 1)),
+    merges: [...MERGES, ...LINE_MERGES],
+    pre: "llama-bpe",
+    bosId: tokens.indexOf("<|begin_of_text|>"),
+    eosId: tokens.indexOf("<|end_of_text|>"),
+    speakableIds: speakable.map((token) => tokens.indexOf(token)),
+    chatTemplate: false,
   };
 }
 

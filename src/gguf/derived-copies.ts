@@ -11,13 +11,12 @@ import {
   type GgufFile,
   type GgufTensor,
   type GgufValue,
-  openGguf,
-  readFully,
   readGguf,
   REMOVED_LAYERS_KEYS,
   SOURCE_ENCODING_KEY,
   SOURCE_SHA256_KEY,
 } from "./read-gguf.js";
+import { OpenWeights } from "./split-model.js";
 import { copyTensor, type TensorSource, writeGguf, type WriteGgufOptions, type WrittenGguf } from "./write-gguf.js";
 
 export interface ReencodeOptions extends WriteGgufOptions {
@@ -34,8 +33,7 @@ const CHUNK_ELEMENTS = 2 ** 20;
  * Metadata stay as they are, byte for byte, but for `general.file_type`; two keys say what the source was. Vectors (norms) are
  * always F32, as llama.cpp wants them.
  * @param encoding f32 keeps every weight exactly; f16 rounds to nearest even
- * @throws InwardError MODEL_TENSOR_TYPE (a type that is not decoded, a weight beyond half precision, one part of a split model),
- * and what readGguf and writeGguf throw
+ * @throws InwardError MODEL_TENSOR_TYPE (a type that is not decoded, a weight beyond half precision), and what readGguf and writeGguf throw
  */
 export async function reencodeGguf(
   sourcePath: string,
@@ -44,14 +42,14 @@ export async function reencodeGguf(
   options: ReencodeOptions,
 ): Promise<WrittenGguf> {
   const source = await readGguf(sourcePath);
-  requireWholeModel(source);
+  requireWeights(source);
   requireDecodable(source);
   const metadata = new Map<string, GgufValue | Uint8Array>(source.encodedMetadata);
   metadata.set("general.file_type", { type: "u32", value: FILE_TYPE[encoding] });
   metadata.set(SOURCE_SHA256_KEY, { type: "string", value: options.sourceSha256 });
   metadata.set(SOURCE_ENCODING_KEY, { type: "string", value: dominantEncoding(source) });
 
-  const file = await openGguf(sourcePath);
+  const weights = await OpenWeights.of(source);
   try {
     const tensors = source.tensors.map((tensor): TensorSource => {
       const type = encoding === "f16" && tensor.dimensions.length > 1 ? "F16" : "F32";
@@ -59,27 +57,19 @@ export async function reencodeGguf(
         name: tensor.name,
         dimensions: tensor.dimensions,
         type,
-        chunks: () => reencodeTensor(file, source, tensor, type),
+        chunks: () => reencodeTensor(weights, source.path, tensor, type),
       };
     });
     return await writeGguf(targetPath, metadata, tensors, { ...options, alignment: source.alignment });
   } finally {
-    await file.close();
+    await weights.close();
   }
 }
 
-/** @throws InwardError MODEL_TENSOR_TYPE for one part of a split model, MODEL_NOT_GGUF for a file without weights */
-export function requireWholeModel(source: GgufFile): void {
-  const parts = source.metadata.get("split.count");
-  if (parts !== undefined && Number(parts.value) > 1) {
-    throw new InwardError(
-      "MODEL_TENSOR_TYPE",
-      `${source.path} is one of ${parts.value} parts of a model; parts are not re-encoded`,
-    );
-  }
-  if (source.tensors.length === 0) {
-    throw new InwardError("MODEL_NOT_GGUF", `${source.path} holds no weights to re-encode`);
-  }
+/** @throws InwardError MODEL_NOT_GGUF for a file without weights */
+export function requireWeights(source: GgufFile): void {
+  if (source.tensors.length > 0) return;
+  throw new InwardError("MODEL_NOT_GGUF", `${source.path} holds no weights to re-encode`);
 }
 
 /** What can be refused is refused before the first byte is written. */
@@ -94,8 +84,8 @@ function requireDecodable(source: GgufFile): void {
 }
 
 async function* reencodeTensor(
-  file: Awaited<ReturnType<typeof openGguf>>,
-  source: GgufFile,
+  source: OpenWeights,
+  path: string,
   tensor: GgufTensor,
   target: "F16" | "F32",
 ): AsyncGenerator<Uint8Array> {
@@ -106,14 +96,7 @@ async function* reencodeTensor(
   for (let first = 0; first < tensor.elements; first += chunkElements) {
     const elements = Math.min(chunkElements, tensor.elements - first);
     const chunk = bytes.subarray(0, bytesOf(tensor.type, elements));
-    const position = source.dataOffset + tensor.offset + bytesOf(tensor.type, first);
-    const found = await readFully(file, chunk, position);
-    if (found < chunk.length) {
-      throw new InwardError(
-        "MODEL_TRUNCATED",
-        `${source.path} became shorter while it was read: expected ${source.fileBytes} bytes, it ends at ${position + found}`,
-      );
-    }
+    await source.read(tensor, chunk, bytesOf(tensor.type, first));
     const weights = dequantize(tensor.type, chunk, elements, floats);
     if (target === "F32") {
       yield new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
@@ -122,7 +105,7 @@ async function* reencodeTensor(
       if (bad !== -1) {
         throw new InwardError(
           "MODEL_TENSOR_TYPE",
-          `${source.path}: weight ${first + bad} of tensor ${tensor.name} is ${weights[bad]}, beyond half precision (F16)`,
+          `${path}: weight ${first + bad} of tensor ${tensor.name} is ${weights[bad]}, beyond half precision (F16)`,
         );
       }
       yield new Uint8Array(halves.buffer, 0, 2 * elements);
@@ -146,7 +129,7 @@ const BY_LAYER = ["attention.head_count", "attention.head_count_kv", "feed_forwa
 /**
  * Metadata stay as they are, byte for byte, but for the number of layers and general.name; three keys say what was removed of what.
  * @param layers numbers from 0 of those to remove
- * @throws InwardError MODEL_TENSOR_TYPE (one part of a split model), and what readGguf and writeGguf throw
+ * @throws InwardError what readGguf and writeGguf throw
  */
 export async function writeWithoutLayers(
   sourcePath: string,
@@ -155,17 +138,17 @@ export async function writeWithoutLayers(
   options: ReencodeOptions,
 ): Promise<WrittenGguf> {
   const source = await readGguf(sourcePath);
-  requireWholeModel(source);
-  const file = await openGguf(sourcePath);
+  requireWeights(source);
+  const weights = await OpenWeights.of(source);
   try {
     const tensors = source.tensors.flatMap((tensor): TensorSource[] => {
       const name = newName(tensor.name, layers);
-      return name === undefined ? [] : [{ ...tensor, name, chunks: () => copyTensor(file, source, tensor) }];
+      return name === undefined ? [] : [{ ...tensor, name, chunks: () => copyTensor(weights, tensor) }];
     });
     const metadata = metadataWithout(source, layers, options.sourceSha256);
     return await writeGguf(targetPath, metadata, tensors, { ...options, alignment: source.alignment });
   } finally {
-    await file.close();
+    await weights.close();
   }
 }
 

@@ -17,6 +17,8 @@ import {
 /** A key that the file lacks, or has with another type, is an absent field. */
 export interface GgufSummary {
   readonly path: string;
+  /** All files of the model in order: one, unless it is split. */
+  readonly parts: readonly string[];
   readonly architecture: string;
   readonly name: string;
   /** general.license, or "unknown". */
@@ -93,7 +95,7 @@ function summaryOf(file: GgufFile): GgufSummary {
   const get = (key: string): GgufValue | undefined => file.metadata.get(key);
   const architecture = text(get("general.architecture")) ?? "unknown";
   const tokens = get("tokenizer.ggml.tokens");
-  const tokenCount = tokens?.type === "array" ? tokens.value.length : 0;
+  const tokenCount = tokens?.type === "array" ? (tokens.length ?? tokens.value.length) : 0;
   const tokenText = (id: number | undefined) => {
     const token = tokens?.type === "array" && id !== undefined ? tokens.value[id] : undefined;
     return typeof token === "string" ? token : undefined;
@@ -104,6 +106,7 @@ function summaryOf(file: GgufFile): GgufSummary {
   const sourceEncoding = text(get(SOURCE_ENCODING_KEY));
   return {
     path: file.path,
+    parts: file.parts.map(({ path }) => path),
     architecture,
     name: text(get("general.name")) ?? "unknown",
     licence: text(get("general.license")) ?? "unknown",

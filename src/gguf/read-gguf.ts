@@ -4,6 +4,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { GGML_TYPES, type GgmlTypeName, tensorBytes, typeOfId } from "./encodings.js";
+import { joinParts } from "./split-model.js";
 
 /** Metadata value types in the order of their ids in the file (0 to 12). */
 export const VALUE_TYPES = [
@@ -48,9 +49,11 @@ export interface GgufTensor {
   readonly type: GgmlTypeName;
   /** Product of the dimensions. */
   readonly elements: number;
-  /** Bytes from `dataOffset` to the tensor's first byte. */
+  /** Bytes from its file's `dataOffset` to the tensor's first byte. */
   readonly offset: number;
   readonly byteLength: number;
+  /** Which file of a split model holds it, from 0; absent where the model is one file. */
+  readonly part?: number;
 }
 
 /** Everything before the weights. */
@@ -67,9 +70,21 @@ export interface GgufHeader {
   readonly dataOffset: number;
 }
 
+/** A model's file, or all files of a split one as if they were one: metadata are the first file's, without the keys of the split. */
 export interface GgufFile extends GgufHeader {
+  /** Of the first file. */
+  readonly path: string;
+  /** Of all files. */
+  readonly fileBytes: number;
+  /** The files in order; one, unless the model is split. */
+  readonly parts: readonly GgufPart[];
+}
+
+export interface GgufPart {
   readonly path: string;
   readonly fileBytes: number;
+  /** Byte of this file where its tensor data begin. */
+  readonly dataOffset: number;
 }
 
 export const DEFAULT_ALIGNMENT = 32;
@@ -105,7 +120,7 @@ const MAGIC = "GGUF";
 const MAX_DIMENSIONS = 4;
 /** Arrays of arrays are unknown in practice; a limit keeps a hostile file from exhausting the stack. */
 const MAX_ARRAY_DEPTH = 8;
-/** Four times the lists of the largest vocabulary. Every value becomes one of JavaScript's, many times its size in the file. */
+/** Four times the lists of the largest vocabulary. node-llama-cpp makes every value one of JavaScript's, many times its size. */
 const MAX_ARRAY_VALUES = 2 ** 22;
 const MIN_BYTES: Record<GgufValueType, number> = {
   u8: 1,
@@ -122,6 +137,8 @@ const MIN_BYTES: Record<GgufValueType, number> = {
   i64: 8,
   f64: 8,
 };
+/** Bytes of a value whose type says how long it is. */
+const FIXED_BYTES: Partial<Record<GgufValueType, number>> = { ...MIN_BYTES, string: undefined, array: undefined };
 /** Key length, type, one byte of value. */
 const MIN_ENTRY_BYTES = 8 + 4 + 1;
 /** Name length, dimension count, type, offset. */
@@ -239,7 +256,10 @@ class HeaderParser {
   private value(key: string): GgufValue {
     const type = this.valueType(key);
     if (type === "array") return this.array(key, 1);
-    return { type, value: this.scalar(type) } as GgufValue;
+    if (type !== "string") return { type, value: this.scalar(type) } as GgufValue;
+    const length = this.length();
+    const start = this.take(length);
+    return lazily({ type }, () => this.buffer.toString("utf8", start, start + length)) as GgufValue;
   }
 
   private array(key: string, depth: number): GgufArray {
@@ -253,11 +273,27 @@ class HeaderParser {
         `its arrays up to ${shown(key)} hold ${this.arrayValues} values, more than any real model's`,
       );
     }
-    const value: (number | bigint | boolean | string | GgufArray)[] = [];
-    for (let index = 0; index < count; index++) {
-      value.push(elementType === "array" ? this.array(key, depth + 1) : this.scalar(elementType));
-    }
-    return { type: "array", elementType, value };
+    const start = this.at;
+    const size = FIXED_BYTES[elementType];
+    if (size !== undefined) this.take(count * size);
+    else for (let index = 0; index < count; index++) this.pass(key, elementType, depth);
+    const value = () => this.elements(key, elementType, count, start, depth);
+    return Object.defineProperty(lazily({ type: "array", elementType }, value), "length", {
+      value: count,
+    }) as GgufArray;
+  }
+
+  /** Moves past one value of a size of its own, and makes nothing of it. */
+  private pass(key: string, type: GgufValueType, depth: number): void {
+    if (type === "array") this.array(key, depth + 1);
+    else this.take(this.length());
+  }
+
+  /** The values of an array that was passed before. */
+  private elements(key: string, type: GgufValueType, count: number, start: number, depth: number): GgufArray["value"] {
+    const parser = new HeaderParser(this.buffer, this.path);
+    parser.at = start;
+    return Array.from({ length: count }, () => (type === "array" ? parser.array(key, depth + 1) : parser.scalar(type)));
   }
 
   private scalar(type: Exclude<GgufValueType, "array">): number | bigint | boolean | string {
@@ -329,6 +365,18 @@ class HeaderParser {
   }
 }
 
+/** A value that is made when it is first asked for: a file of strangers may hold far more than anybody asks for. */
+function lazily<Shape extends object, Value>(shape: Shape, make: () => Value): Shape & { readonly value: Value } {
+  let made: { readonly value: Value } | undefined;
+  return Object.defineProperty(shape, "value", {
+    enumerable: true,
+    get: () => {
+      made ??= { value: make() };
+      return made.value;
+    },
+  }) as Shape & { readonly value: Value };
+}
+
 function describe(value: GgufValue): string {
   return value.type === "array" ? "an array" : `${value.value} (${value.type})`;
 }
@@ -341,10 +389,15 @@ const FIRST_WINDOW_BYTES = 16 * 2 ** 20;
 const MAX_HEADER_BYTES = 256 * 2 ** 20;
 
 /**
+ * Reads the header of a model's file, and of all other parts where it is the first of a split model.
  * @throws InwardError MODEL_NOT_FOUND (missing or unreadable) · MODEL_NOT_GGUF (magic, version, malformed header) ·
- * MODEL_TRUNCATED (header or weights end early) · MODEL_TENSOR_TYPE (unknown type id)
+ * MODEL_TRUNCATED (header or weights end early) · MODEL_TENSOR_TYPE (unknown type id) · MODEL_PARTS (a part is missing, or no part of it)
  */
 export async function readGguf(path: string): Promise<GgufFile> {
+  return joinParts(await readOne(path), readOne);
+}
+
+async function readOne(path: string): Promise<GgufFile> {
   const file = await openGguf(path);
   try {
     const fileBytes = (await file.stat()).size;
@@ -357,7 +410,7 @@ export async function readGguf(path: string): Promise<GgufFile> {
         `${path} is truncated: its weights end at byte ${expected}, the file has ${fileBytes} bytes`,
       );
     }
-    return { ...header, path, fileBytes };
+    return { ...header, path, fileBytes, parts: [{ path, fileBytes, dataOffset: header.dataOffset }] };
   } finally {
     await file.close();
   }

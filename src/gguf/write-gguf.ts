@@ -15,13 +15,12 @@ import {
   type GgufTensor,
   type GgufValue,
   type GgufValueType,
-  openGguf,
-  readFully,
   readGguf,
   SOURCE_ENCODING_KEY,
   SOURCE_SHA256_KEY,
   VALUE_TYPES,
 } from "./read-gguf.js";
+import { OpenWeights } from "./split-model.js";
 
 /** A tensor before its place in the file is known. */
 export interface TensorShape {
@@ -268,17 +267,11 @@ async function syncFolder(path: string): Promise<void> {
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** A tensor's bytes as they are, in pieces; each piece is good until the next one is asked for. @throws InwardError MODEL_TRUNCATED */
-export async function* copyTensor(
-  file: Awaited<ReturnType<typeof openGguf>>,
-  { path, dataOffset }: GgufFile,
-  { offset, byteLength }: GgufTensor,
-): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, byteLength));
-  for (let done = 0; done < byteLength; done += buffer.length) {
-    const chunk = buffer.subarray(0, Math.min(buffer.length, byteLength - done));
-    if ((await readFully(file, chunk, dataOffset + offset + done)) < chunk.length) {
-      throw new InwardError("MODEL_TRUNCATED", `${path} became shorter while it was read`);
-    }
+export async function* copyTensor(weights: OpenWeights, tensor: GgufTensor): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, tensor.byteLength));
+  for (let done = 0; done < tensor.byteLength; done += buffer.length) {
+    const chunk = buffer.subarray(0, Math.min(buffer.length, tensor.byteLength - done));
+    await weights.read(tensor, chunk, done);
     yield chunk;
   }
 }
@@ -309,17 +302,15 @@ export async function writeInSourceOrder(
     }
     return found;
   });
-  const file = await openGguf(madePath);
+  const weights = await OpenWeights.of(made);
   try {
-    const sources = tensors.map(
-      (tensor): TensorSource => ({ ...tensor, chunks: () => copyTensor(file, made, tensor) }),
-    );
+    const sources = tensors.map((tensor): TensorSource => ({ ...tensor, chunks: () => copyTensor(weights, tensor) }));
     return await writeGguf(targetPath, metadataOf(source, made, options.sourceSha256), sources, {
       ...options,
       alignment: source.alignment,
     });
   } finally {
-    await file.close();
+    await weights.close();
   }
 }
 

@@ -64,7 +64,7 @@ export async function makeCopy(copy: ModelCopy): Promise<WrittenGguf> {
       ...(signal ? { signal } : {}),
       onProgress: (doneBytes, totalBytes) => onProgress?.({ stage: "re-encode", what, doneBytes, totalBytes }),
     });
-    remember(folder, path, written.sha256);
+    remember(folder, [path], written.sha256);
     const reencodedFrom = { sha256: base.sha256, encoding: base.encoding };
     recordChecksum(folder, fileName, { ...written, origin, reencodedFrom });
     return written;

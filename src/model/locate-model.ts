@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { InwardError } from "../errors.js";
 import { FILE_TYPE_NAMES, FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { partPaths } from "../gguf/split-model.js";
 import type { ModelFile } from "../study/plan.js";
 import type { StudyModel } from "../study/study.js";
 import { copyId } from "./derived-models.js";
@@ -67,8 +68,9 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   const { onProgress, signal } = options;
   // Copies of a user's file carry a piece of its checksum in their names.
   const named = identity.kind === "user_file" && (model.encoding !== "as_shipped" || dropLayers !== undefined);
-  const sha256 = named ? await rememberedSha256(folder, basePath, { onProgress, signal }) : "";
-  const base = { path: basePath, sha256, summary: await inspectGguf(basePath) };
+  const summary = await inspectGguf(basePath);
+  const sha256 = named ? await rememberedSha256(folder, summary.parts, { onProgress, signal }) : "";
+  const base = { path: basePath, sha256, summary };
   const copies = copiesOf(model, copyId(identity, base), whole, { ...base, folder });
   const absent = copies.filter(({ path }) => !existsSync(path));
   const last = copies.at(-1);
@@ -234,7 +236,7 @@ export function modelInventory(registry: Registry, folder: string, env: NodeJS.P
       fileName,
       path,
       owned,
-      bytes: statSync(path).size,
+      bytes: bytesOf(path),
       ...(expectedSha256 === undefined ? {} : { expectedSha256 }),
       checksum:
         expectedSha256 === undefined
@@ -289,6 +291,12 @@ export async function verifyInventoryFile(
     recordChecksum(folder, fileName, { sha256: checked.sha256, bytes: checked.summary.bytes, origin });
   }
   return checked;
+}
+
+/** Of a file, with the other parts that its name promises. */
+function bytesOf(path: string): number {
+  const sizes = partPaths(path).map((part) => statSync(part, { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function cachedPath(entry: RegistryEntry, env: NodeJS.ProcessEnv): string | undefined {

@@ -57,39 +57,59 @@ interface HashOptions {
 
 /** @returns lower case hex. @throws InwardError INTERRUPTED, or the file system's own error */
 export async function sha256OfFile(path: string, options: HashOptions = {}): Promise<string> {
-  const totalBytes = statSync(path).size;
+  return sha256OfFiles([path], options);
+}
+
+/**
+ * @param paths a model's files in order: what is hashed are all their bytes, one file after the other, as `cat` gives them
+ * @returns lower case hex. @throws InwardError INTERRUPTED, or the file system's own error
+ */
+export async function sha256OfFiles(paths: readonly string[], options: HashOptions = {}): Promise<string> {
+  const totalBytes = paths.reduce((sum, path) => sum + statSync(path).size, 0);
   const hash = createHash("sha256");
   let doneBytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    if (options.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while hashing ${path}`);
-    hash.update(chunk as Buffer);
-    doneBytes += (chunk as Buffer).length;
-    options.onProgress?.({ stage: "verify", what: options.name ?? basename(path), doneBytes, totalBytes });
+  for (const path of paths) {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      if (options.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while hashing ${path}`);
+      hash.update(chunk as Buffer);
+      doneBytes += (chunk as Buffer).length;
+      options.onProgress?.({ stage: "verify", what: options.name ?? basename(path), doneBytes, totalBytes });
+    }
   }
   return hash.digest("hex");
 }
 
-/** Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it. */
-export async function rememberedSha256(folder: string, path: string, options: HashOptions = {}): Promise<string> {
-  const known = recallSha256(folder, path);
-  if (known !== undefined) return known;
-  const key = fileState(path);
-  const sha256 = await sha256OfFile(path, options);
+/**
+ * Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it.
+ * @param paths a model's files in order
+ */
+export async function rememberedSha256(
+  folder: string,
+  paths: readonly string[],
+  options: HashOptions = {},
+): Promise<string> {
+  const [first] = paths as readonly [string, ...string[]];
+  const known = readRemembered(folder)[first];
+  const state = stateOf(paths);
+  if (known?.state === state) return known.sha256;
+  const sha256 = await sha256OfFiles(paths, options);
   // A file that changed while it was read has no checksum worth keeping.
-  if (fileState(path) === key) remember(folder, path, sha256);
+  if (stateOf(paths) === state) remember(folder, paths, sha256);
   return sha256;
 }
 
-/** The hash from when the file was last read whole, unless it has changed since. */
-export function recallSha256(folder: string, path: string): string | undefined {
-  const known = readRemembered(folder)[path];
-  return known?.state === fileState(path) ? known.sha256 : undefined;
+/** The hash from when the model's file, or all its files, were last read whole, unless one has changed since. */
+export function recallSha256(folder: string, first: string): string | undefined {
+  const known = readRemembered(folder)[first];
+  return known && known.state === stateOf([first, ...(known.parts ?? [])]) ? known.sha256 : undefined;
 }
 
-/** Stores a hash that was just computed over the whole file. */
-export function remember(folder: string, path: string, sha256: string): void {
+/** Stores a hash that was just computed over the whole file, or over all files of a split model. */
+export function remember(folder: string, paths: readonly string[], sha256: string): void {
+  const [first, ...parts] = paths as readonly [string, ...string[]];
   const present = Object.entries(readRemembered(folder)).filter(([known]) => existsSync(known));
-  const all = { ...Object.fromEntries(present), [path]: { state: fileState(path), sha256 } };
+  const entry = { state: stateOf(paths), sha256, parts: parts.length > 0 ? parts : undefined };
+  const all = { ...Object.fromEntries(present), [first]: entry };
   const partial = join(folder, `verified.json.partial-${process.pid}`);
   try {
     writeFileSync(partial, `${JSON.stringify(all, null, 2)}\n`);
@@ -99,12 +119,24 @@ export function remember(folder: string, path: string, sha256: string): void {
   }
 }
 
-function fileState(path: string): string {
-  const stat = statSync(path, { bigint: true });
-  return `${stat.size}:${stat.mtimeNs}`;
+/** Size and time of each file: another state is another content. */
+function stateOf(paths: readonly string[]): string {
+  return paths
+    .map((path) => {
+      const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+      return stat ? `${stat.size}:${stat.mtimeNs}` : "missing";
+    })
+    .join("|");
 }
 
-function readRemembered(folder: string): Record<string, { state: string; sha256: string }> {
+interface Remembered {
+  readonly state: string;
+  readonly sha256: string;
+  /** Of a split model, the files after the first. */
+  readonly parts?: readonly string[];
+}
+
+function readRemembered(folder: string): Record<string, Remembered> {
   try {
     const data: unknown = JSON.parse(readFileSync(join(folder, "verified.json"), "utf8"));
     return typeof data === "object" && data !== null ? (data as ReturnType<typeof readRemembered>) : {};
@@ -170,7 +202,7 @@ export async function checkModelFile(check: ModelFileCheck): Promise<CheckedMode
   try {
     const summary = await inspectGguf(check.path);
     requireRunnable(summary);
-    const sha256 = await hash(check);
+    const sha256 = await hash(check, summary.parts);
     if (check.expectedSha256 !== undefined && sha256 !== check.expectedSha256) {
       throw new InwardError(
         "MODEL_CHECKSUM",
@@ -192,10 +224,10 @@ export function isBadFile(error: unknown): error is InwardError {
   return error instanceof InwardError && BAD_FILE.includes(error.code);
 }
 
-async function hash(check: ModelFileCheck): Promise<string> {
-  if (!check.rehash) return rememberedSha256(check.folder, check.path, check);
-  const sha256 = await sha256OfFile(check.path, check);
-  remember(check.folder, check.path, sha256);
+async function hash(check: ModelFileCheck, paths: readonly string[]): Promise<string> {
+  if (!check.rehash) return rememberedSha256(check.folder, paths, check);
+  const sha256 = await sha256OfFiles(paths, check);
+  remember(check.folder, paths, sha256);
   return sha256;
 }
 

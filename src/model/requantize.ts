@@ -4,7 +4,7 @@ import { accessSync, closeSync, constants, openSync, readSync, rmSync, statfsSyn
 import { dirname } from "node:path";
 import type { NativeRequantizeOptions } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import { type ReencodeOptions, requireWholeModel } from "../gguf/derived-copies.js";
+import { type ReencodeOptions, requireWeights } from "../gguf/derived-copies.js";
 import { FILE_TYPES, type FileTypeName, GGML_TYPES } from "../gguf/encodings.js";
 import { DEFAULT_ALIGNMENT, type GgufFile, readGguf } from "../gguf/read-gguf.js";
 import { writeFailure, writeInSourceOrder, type WrittenGguf } from "../gguf/write-gguf.js";
@@ -26,8 +26,8 @@ const WATCH_EVERY_MS = 250;
 /**
  * Needs twice the new file's room while it works: llama.cpp writes in an order of its own, and the source's is kept.
  * @returns the same bytes for the same source and release of llama.cpp
- * @throws InwardError TRAIN_ADDON (not built) · TRAIN_DEVICE · MODEL_TENSOR_TYPE (a type or a weight that cannot be encoded so, one
- * part of a split model) · MODEL_* as readGguf · STORE_UNWRITABLE · STORE_DISK_FULL · ENGINE_CRASHED · INTERRUPTED
+ * @throws InwardError TRAIN_ADDON (not built) · TRAIN_DEVICE · MODEL_TENSOR_TYPE (a type or a weight that cannot be encoded so)
+ * · MODEL_* as readGguf · STORE_UNWRITABLE · STORE_DISK_FULL · ENGINE_CRASHED · INTERRUPTED
  */
 export async function requantizeGguf(
   sourcePath: string,
@@ -38,7 +38,7 @@ export async function requantizeGguf(
   await findAddon();
   const binariesFolder = findBinaries("cpu").folder;
   const source = await readGguf(sourcePath);
-  requireWholeModel(source);
+  requireWeights(source);
   if (source.alignment !== DEFAULT_ALIGNMENT) {
     // llama.cpp would keep the number and lay out the tensors by its own.
     const what = `its tensors are aligned to ${source.alignment} bytes, llama.cpp writes ${DEFAULT_ALIGNMENT} only`;

@@ -94,7 +94,7 @@ export async function fetchModel(model: ManagedModel, request: SourceRequest): P
       const checked = await checkModelFile({ ...check, path: found.path, owned: found.owned, name: fileName });
       if (found.owned) moveIntoPlace(found.path, place);
       const path = found.owned ? place : found.path;
-      if (found.owned) remember(request.folder, place, checked.sha256);
+      if (found.owned) remember(request.folder, [place], checked.sha256);
       record(request.folder, fileName, checked, found.origin);
       return { ...checked, path };
     } catch (error) {

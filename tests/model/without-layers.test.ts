@@ -107,7 +107,7 @@ describe("the file", () => {
 
   test("one part of a split model is refused", async () => {
     const part = await tiny({ metadata: { "split.count": { type: "u16", value: 3 } } });
-    await expect(without(part, REMOVED)).rejects.toMatchObject({ code: "MODEL_TENSOR_TYPE" });
+    await expect(without(part, REMOVED)).rejects.toMatchObject({ code: "MODEL_PARTS" });
   });
 });
 

@@ -23,6 +23,7 @@ test("says everything about a tiny ChatML model", async () => {
   const { bytes, path, vocabulary } = await writeTinyModel(join(folder, "chatml.gguf"), { encoding: "Q8_0" });
   expect(await inspectGguf(path)).toEqual({
     path,
+    parts: [path],
     architecture: "llama",
     name: "Tiny Random",
     licence: "mit",

@@ -132,7 +132,7 @@ describe("refused", () => {
     await writeTinyModel(path, { metadata: { "split.count": { type: "u16", value: 4 } } });
     const failure = reencodeGguf(path, join(folder, "part.out.gguf"), "f32", options);
     await expect(failure).rejects.toMatchObject({
-      code: "MODEL_TENSOR_TYPE",
+      code: "MODEL_PARTS",
       message: expect.stringContaining("4 parts"),
     });
   });

@@ -61,7 +61,24 @@ describe("which file is meant", () => {
     ["a quantization in a folder", "hf:user/repo:Q8_0", ["snapshots/c/Q8_0/M-Q8_0.gguf"], "c/Q8_0/M-Q8_0.gguf"],
     ["no quantization, one file", "hf:user/repo", ["snapshots/c/M.gguf"], "c/M.gguf"],
     ["no quantization, two files", "hf:user/repo", ["snapshots/c/A.gguf", "snapshots/c/B.gguf"], /no a single GGUF/],
-    ["a split model", "hf:user/repo:Q8_0", ["snapshots/c/M-Q8_0-00001-of-00002.gguf"], /one part of a split model/],
+    [
+      "a split model",
+      "hf:user/repo:Q8_0",
+      ["snapshots/c/M-Q8_0-00001-of-00002.gguf", "snapshots/c/M-Q8_0-00002-of-00002.gguf"],
+      "c/M-Q8_0-00001-of-00002.gguf",
+    ],
+    [
+      "no quantization, one split model",
+      "hf:user/repo",
+      ["snapshots/c/M-00001-of-00002.gguf", "snapshots/c/M-00002-of-00002.gguf"],
+      "c/M-00001-of-00002.gguf",
+    ],
+    [
+      "a split model without its second part",
+      "hf:user/repo:Q8_0",
+      ["snapshots/c/M-Q8_0-00001-of-00002.gguf"],
+      /part of the split model is missing: .*M-Q8_0-00002-of-00002\.gguf/,
+    ],
     ["another revision", "hf:user/repo/m.gguf#v2", ["refs/main", "snapshots/c1/m.gguf"], /no m\.gguf at revision v2/],
     ["another repository", "hf:user/other:Q8_0", ["snapshots/c/M-Q8_0.gguf"], /no copy of user\/other/],
   ])("%s", (_case, uri, files, expected) => {

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <memory>
 
 #include "gguf.h"
 #include "inward/error.h"
@@ -62,6 +61,14 @@ struct header_reader {
     }
 };
 
+// gguf-split writes these as u16.
+int64_t split_value(const gguf_context * header, const std::string & path, const char * key, int64_t fallback) {
+    const int64_t id = gguf_find_key(header, key);
+    if (id < 0) return fallback;
+    if (gguf_get_kv_type(header, id) != GGUF_TYPE_UINT16) throw error("MODEL_PARTS", path + ": its " + key + " is no u16");
+    return gguf_get_val_u16(header, id);
+}
+
 std::string shape_text(const std::vector<int64_t> & shape) {
     std::string text;
     for (auto n : shape) text += (text.empty() ? "[" : ", ") + std::to_string(n);
@@ -70,33 +77,85 @@ std::string shape_text(const std::vector<int64_t> & shape) {
 
 }  // namespace
 
-base_model::base_model(const std::string & path) : path_(path) {
-    gguf_init_params params = { /*no_alloc*/ true, &tensors_ };
-    header_ = gguf_init_from_file(path.c_str(), params);
-    if (!header_) throw error("MODEL_NOT_GGUF", path + " cannot be read as a GGUF file");
+base_model::base_model(const std::string & path) {
     try {
+        open_part(path);
+        open_other_parts();
+        gather_tensors();
         read_hyperparameters();
         find_tensors();
         check_file_length();
     } catch (...) {
-        ggml_free(tensors_);
-        gguf_free(header_);
+        free_headers();
         throw;
     }
 }
 
 base_model::~base_model() {
     if (buffer_) ggml_backend_buffer_free(buffer_);
-    ggml_free(tensors_);
-    gguf_free(header_);
+    free_headers();
+}
+
+void base_model::free_headers() {
+    if (parts_.size() > 1 && tensors_) ggml_free(tensors_);
+    for (auto & one : parts_) {
+        ggml_free(one.tensors);
+        gguf_free(one.header);
+    }
+}
+
+void base_model::open_part(const std::string & path) {
+    part             made{ path };
+    gguf_init_params params = { /*no_alloc*/ true, &made.tensors };
+    made.header = gguf_init_from_file(path.c_str(), params);
+    if (!made.header) throw error("MODEL_NOT_GGUF", path + " cannot be read as a GGUF file");
+    parts_.push_back(std::move(made));
+}
+
+// All metadata stand in the first part; the others are found by their names, as llama.cpp finds them.
+void base_model::open_other_parts() {
+    const std::string first = parts_[0].path;
+    const int64_t     count = split_value(parts_[0].header, first, "split.count", 1);
+    if (count <= 1) return;
+    char ending[32];
+    std::snprintf(ending, sizeof ending, "-00001-of-%05d.gguf", (int) count);
+    const size_t stem = first.size() - std::min(first.size(), std::strlen(ending));
+    if (split_value(parts_[0].header, first, "split.no", 0) != 0 || first.substr(stem) != ending) {
+        throw error("MODEL_PARTS", first + " is not, by header and name, the first of " + std::to_string(count) + " parts");
+    }
+    for (int64_t number = 1; number < count; number++) {
+        std::snprintf(ending, sizeof ending, "-%05d-of-%05d.gguf", (int) number + 1, (int) count);
+        open_part(first.substr(0, stem) + ending);
+        if (split_value(parts_.back().header, parts_.back().path, "split.no", -1) != number) {
+            throw error("MODEL_PARTS", parts_.back().path + " is another part than its name says");
+        }
+    }
+}
+
+void base_model::gather_tensors() {
+    if (parts_.size() == 1) {
+        tensors_ = parts_[0].tensors;
+        return;
+    }
+    size_t count = 0;
+    for (const auto & one : parts_) count += (size_t) gguf_get_n_tensors(one.header);
+    tensors_ = ggml_init({ count * ggml_tensor_overhead(), nullptr, /*no_alloc*/ true });
+    for (const auto & one : parts_) {
+        for (auto t = ggml_get_first_tensor(one.tensors); t; t = ggml_get_next_tensor(one.tensors, t)) {
+            if (ggml_get_tensor(tensors_, t->name)) {
+                throw error("MODEL_PARTS", one.path + " has the tensor " + t->name + ", which another part has too");
+            }
+            ggml_set_name(ggml_dup_tensor(tensors_, t), t->name);
+        }
+    }
 }
 
 void base_model::read_hyperparameters() {
-    header_reader read{ header_, "" };
+    header_reader read{ parts_[0].header, "" };
     auto &        hp = hparams;
     hp.architecture  = read.text("general.architecture", "");
     if (hp.architecture != "llama") {
-        throw error("MODEL_ARCHITECTURE", path_ + " holds a model of architecture \"" + hp.architecture + "\"");
+        throw error("MODEL_ARCHITECTURE", parts_[0].path + " holds a model of architecture \"" + hp.architecture + "\"");
     }
     read.architecture  = hp.architecture;
     hp.layers          = read.whole("block_count", 0);
@@ -205,13 +264,15 @@ void base_model::find_tensors() {
 
 void base_model::check_file_length() const {
     std::error_code ignored;
-    const uint64_t  length = std::filesystem::file_size(path_, ignored);
-    for (int64_t i = 0; i < gguf_get_n_tensors(header_); i++) {
-        const uint64_t begin = gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, i);
-        const uint64_t end   = begin + gguf_get_tensor_size(header_, i);
-        if (end > length) {
-            throw error("MODEL_TRUNCATED", path_ + " has " + std::to_string(length) + " bytes; tensor " +
-                                               gguf_get_tensor_name(header_, i) + " ends at " + std::to_string(end));
+    for (const auto & [path, header, tensors, bytes] : parts_) {
+        const uint64_t length = std::filesystem::file_size(path, ignored);
+        for (int64_t i = 0; i < gguf_get_n_tensors(header); i++) {
+            const uint64_t begin = gguf_get_data_offset(header) + gguf_get_tensor_offset(header, i);
+            const uint64_t end   = begin + gguf_get_tensor_size(header, i);
+            if (end > length) {
+                throw error("MODEL_TRUNCATED", path + " has " + std::to_string(length) + " bytes; tensor " +
+                                                   gguf_get_tensor_name(header, i) + " ends at " + std::to_string(end));
+            }
         }
     }
 }
@@ -223,24 +284,28 @@ void base_model::load(ggml_backend_t backend) {
                     "the device has no room for " + std::to_string(weight_bytes_) + " bytes of weights");
     }
     ggml_backend_buffer_set_usage(buffer_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    std::ifstream     file(path_, std::ios::binary);
     std::vector<char> chunk;
-    for (int64_t i = 0; i < gguf_get_n_tensors(header_); i++) {
-        ggml_tensor * tensor = ggml_get_tensor(tensors_, gguf_get_tensor_name(header_, i));
-        const int64_t bytes  = (int64_t) ggml_nbytes(tensor);
+    for (auto tensor = ggml_get_first_tensor(tensors_); tensor; tensor = ggml_get_next_tensor(tensors_, tensor)) {
+        const int64_t bytes = (int64_t) ggml_nbytes(tensor);
         for (int64_t done = 0; done < bytes; done += CHUNK_BYTES) {
-            read(file, tensor, done, std::min(CHUNK_BYTES, bytes - done), chunk);
+            read(tensor, done, std::min(CHUNK_BYTES, bytes - done), chunk);
             ggml_backend_tensor_set(tensor, chunk.data(), (size_t) done, chunk.size());
         }
     }
 }
 
-void base_model::read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count,
-                      std::vector<char> & bytes) const {
-    const int64_t id = gguf_find_tensor(header_, tensor->name);
-    bytes.resize((size_t) count);
-    file.seekg((std::streamoff) (gguf_get_data_offset(header_) + gguf_get_tensor_offset(header_, id)) + first);
-    if (!file.read(bytes.data(), count)) throw error("MODEL_TRUNCATED", path_ + " ends inside tensor " + tensor->name);
+void base_model::read(const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const {
+    for (const auto & one : parts_) {
+        const int64_t id = gguf_find_tensor(one.header, tensor->name);
+        if (id < 0) continue;
+        if (!one.bytes.is_open()) one.bytes.open(one.path, std::ios::binary);
+        bytes.resize((size_t) count);
+        one.bytes.seekg((std::streamoff) (gguf_get_data_offset(one.header) + gguf_get_tensor_offset(one.header, id)) +
+                        first);
+        if (one.bytes.read(bytes.data(), count)) return;
+        throw error("MODEL_TRUNCATED", one.path + " ends inside tensor " + tensor->name);
+    }
+    throw error("INTERNAL", std::string("no part holds the tensor ") + tensor->name);
 }
 
 }  // namespace inward

@@ -1,7 +1,7 @@
 // The frozen base: hyperparameters and weights of a GGUF of llama architecture, on the device.
 #pragma once
 #include <cstdint>
-#include <istream>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -33,8 +33,8 @@ struct layer_weights {
 
 class base_model {
 public:
-    // Reads and checks the header; allocates nothing on the device.
-    // throws inward::error MODEL_NOT_GGUF, MODEL_TRUNCATED, MODEL_ARCHITECTURE, TRAIN_MODEL
+    // Reads and checks the header, of all files where the model is split; allocates nothing on the device.
+    // throws inward::error MODEL_NOT_GGUF, MODEL_PARTS, MODEL_TRUNCATED, MODEL_ARCHITECTURE, TRAIN_MODEL
     explicit base_model(const std::string & path);
     ~base_model();
     base_model(const base_model &) = delete;
@@ -43,8 +43,7 @@ public:
     void load(ggml_backend_t backend);
 
     // Bytes of a tensor from `first` on, from the file. throws MODEL_TRUNCATED
-    void read(std::istream & file, const ggml_tensor * tensor, int64_t first, int64_t count,
-              std::vector<char> & bytes) const;
+    void read(const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const;
 
     hyperparameters            hparams;
     ggml_tensor *              token_embedding = nullptr;
@@ -57,12 +56,23 @@ public:
     ggml_context * tensors() const { return tensors_; }
 
 private:
-    std::string           path_;
-    ::gguf_context *      header_  = nullptr;
-    ggml_context *        tensors_ = nullptr;
+    // A file of the model and its own header.
+    struct part {
+        std::string           path;
+        ::gguf_context *      header  = nullptr;
+        ggml_context *        tensors = nullptr;
+        mutable std::ifstream bytes   = {};
+    };
+
+    std::vector<part>     parts_;              // the first has all metadata
+    ggml_context *        tensors_ = nullptr;  // of all parts; the only part's own
     ggml_backend_buffer_t buffer_  = nullptr;
     uint64_t              weight_bytes_ = 0;
 
+    void          open_part(const std::string & path);
+    void          open_other_parts();
+    void          gather_tensors();
+    void          free_headers();
     void          read_hyperparameters();
     void          find_tensors();
     void          check_file_length() const;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <new>
@@ -28,14 +27,13 @@ struct cutter {
 
 struct tensor_reader {
     const base_model & model;
-    std::ifstream      file;
     std::vector<char>  bytes;
     std::vector<float> scratch;
 
     void matrix(const ggml_tensor * from, const packed_matrix & to) {
         for (int64_t row = 0; row < from->ne[1]; row += ROWS_AT_ONCE) {
             const int64_t count = std::min(ROWS_AT_ONCE, from->ne[1] - row);
-            model.read(file, from, row * (int64_t) from->nb[1], count * (int64_t) from->nb[1], bytes);
+            model.read(from, row * (int64_t) from->nb[1], count * (int64_t) from->nb[1], bytes);
             for (int64_t i = 0; i < count; i++) to.put(row + i, from->type, bytes.data() + i * from->nb[1], scratch);
         }
     }
@@ -43,7 +41,7 @@ struct tensor_reader {
     std::vector<float> vector(const ggml_tensor * from) {
         std::vector<float> values;
         if (!from) return values;
-        model.read(file, from, 0, (int64_t) ggml_nbytes(from), bytes);
+        model.read(from, 0, (int64_t) ggml_nbytes(from), bytes);
         values.resize(from->ne[0]);
         std::memcpy(values.data(), bytes.data(), bytes.size());
         return values;
@@ -125,7 +123,7 @@ void own_weights::load() {
         throw error("ENGINE_MEMORY", "there is no room for " + std::to_string(bytes()) + " bytes of weights");
     }
     cutter        pieces{ block_.data() };
-    tensor_reader read{ model, std::ifstream(path_, std::ios::binary), {}, {} };
+    tensor_reader read{ model, {}, {} };
     auto          take = [&](packed_group & group, const linear_weights & from) {
         packed_projection part;
         part.name   = from.name;

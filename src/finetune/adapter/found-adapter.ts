@@ -59,7 +59,7 @@ async function convertedPeft(given: string, modelPath: string): Promise<FoundAda
   const path = join(folder, name);
   const recorded = recordedChecksums(folder)[name]?.sha256;
   // A copy that is not what was recorded is made again: it costs little.
-  if (recorded !== undefined && existsSync(path) && (await rememberedSha256(folder, path)) === recorded)
+  if (recorded !== undefined && existsSync(path) && (await rememberedSha256(folder, [path])) === recorded)
     return { path, sha256: recorded, convertedFrom };
   const adapter: LoraAdapter = await importPeft(given, { heads, keyValueHeads });
   const after = await hashesOf(files);

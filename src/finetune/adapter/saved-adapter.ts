@@ -125,6 +125,7 @@ function checkKind(file: GgufFile): void {
     if (found !== value)
       throw invalid(file, `${key} is ${found === undefined ? "missing" : JSON.stringify(found)}, not "${value}"`);
   }
+  if (file.parts.length > 1) throw invalid(file, "it is split over several files");
   // Works only after certain tokens: as a plain LoRA it would be another adapter.
   if (file.metadata.has("adapter.alora.invocation_tokens")) throw invalid(file, "it is an activated LoRA (aLoRA)");
 }

@@ -8,6 +8,7 @@
 import type { LlamaModel } from "node-llama-cpp";
 import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
+import { openedReasoning } from "../../properties/reasoning.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
 import { LINE_END } from "../../tasks/plain-form.js";
@@ -347,7 +348,13 @@ export class ChatTokens {
     const whole = withSystem(this.format, messages);
     const parts =
       this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
-    return { text: parts.map((part) => part.text).join(""), tokenIds: tokenizeChat(parts, this.vocabulary) };
+    const written = parts.slice(parts.findLastIndex(({ content }) => content) + 1).map(({ text }) => text);
+    const opened = openedReasoning(written.join(""));
+    return {
+      text: parts.map((part) => part.text).join(""),
+      tokenIds: tokenizeChat(parts, this.vocabulary),
+      ...(opened === undefined ? {} : { opened }),
+    };
   }
 
   encode(conversations: readonly (readonly ChatMessage[])[], options?: EncodeOptions): EncodedConversation[] {
@@ -359,9 +366,9 @@ export class ChatTokens {
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
   tokenize(requests: readonly AskRequest[]): TokenizedRequest[] {
     return requests.map(({ messages, ...rest }, index) => {
-      const promptIds = this.render(messages).tokenIds;
+      const { tokenIds: promptIds, opened } = this.render(messages);
       this.requireFit(index, messages, promptIds.length, promptIds.length + rest.maxTokens);
-      return { ...rest, promptIds };
+      return { ...rest, promptIds, ...(opened === undefined ? {} : { opened }) };
     });
   }
 

@@ -6,6 +6,7 @@
 
 import type { LlamaModel, Token } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
+import { isReasoningToken } from "../../properties/reasoning.js";
 import { mergeSentencePieces, type SentencePieces } from "./sentence-pieces.js";
 import { TokenFinder } from "./token-finder.js";
 
@@ -64,6 +65,8 @@ export class Vocabulary implements ChatVocabulary {
   private readonly isSentencePiece: boolean;
   private readonly blankIsMarked: boolean;
   private readonly spacePrefix: boolean;
+  /** Control tokens that mark reasoning. */
+  private readonly reasoning = new Set<number>();
   /** Ids that no text but a template's becomes. */
   private readonly reserved: Set<number>;
   private readonly spelled: (Buffer | undefined)[] = [];
@@ -95,6 +98,7 @@ export class Vocabulary implements ChatVocabulary {
       this.kinds[id] = kind;
       const text = this.texts[id] as string;
       if (attributes.rstrip) strips.add(id);
+      if (kind === Kind.control && isReasoningToken(text)) this.reasoning.add(id);
       if (kind === Kind.control || kind === Kind.unknown) reserved.add(id);
       else if (kind !== Kind.defined || text.trim() === "") continue;
       else if (model.isEogToken(id as Token)) reserved.add(id);
@@ -158,7 +162,7 @@ export class Vocabulary implements ChatVocabulary {
     return ids;
   };
 
-  /** @returns the text that these ids stand for, nothing added and nothing taken away, without control tokens */
+  /** @returns the text that these ids stand for, nothing added and nothing taken away, without control tokens but marks of reasoning */
   text(ids: readonly number[]): string {
     return Buffer.concat(ids.map((id) => (this.isSaid(id) ? this.spelling(id) : NOTHING))).toString("utf8");
   }
@@ -182,9 +186,10 @@ export class Vocabulary implements ChatVocabulary {
     return tokens;
   }
 
+  /** A mark of reasoning is part of what was said, whatever its type: without it, reasoning would be read as the answer. */
   private isSaid(id: number): boolean {
     const kind = this.kinds[id];
-    return kind !== Kind.control && kind !== Kind.unknown;
+    return (kind !== Kind.control && kind !== Kind.unknown) || this.reasoning.has(id);
   }
 
   private spelling(id: number): Buffer {

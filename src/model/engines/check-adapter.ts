@@ -70,9 +70,7 @@ function checkMetadata(adapter: GgufFile, base: GgufFile): void {
   if (adapter.metadata.has("adapter.alora.invocation_tokens")) {
     throw invalid(adapter, "it is an activated LoRA, which is meant for a part of each prompt only");
   }
-  if (Number(base.metadata.get("split.count")?.value ?? 1) > 1) {
-    throw misfit(adapter, `${base.path} is one part of a model, so its tensors cannot be compared`);
-  }
+  if (adapter.parts.length > 1) throw invalid(adapter, "it is split over several files, of which llama.cpp reads one");
 }
 
 interface LoraPair {

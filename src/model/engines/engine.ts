@@ -84,6 +84,8 @@ export interface TokenizedRequest {
   readonly seed?: string;
   readonly topTokens: number;
   readonly shares?: string;
+  /** As a reply has it. */
+  readonly opened?: string;
 }
 
 /** sha256 of token ids as little-endian int32, hex: says whether two prompts were the same to the model. */

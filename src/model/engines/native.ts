@@ -114,6 +114,7 @@ export function readReplies(
       },
       promptTokens: request.promptIds.length,
       promptSha256: hashTokens(request.promptIds),
+      ...(request.opened === undefined ? {} : { opened: request.opened }),
     };
     begin = end;
     return { index, reply };

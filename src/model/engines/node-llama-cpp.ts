@@ -252,6 +252,7 @@ function finish(chat: ChatTokens, answer: Growing): Reply {
     first: answer.first as TopTokens,
     promptTokens: answer.request.promptIds.length,
     promptSha256: hashTokens(answer.request.promptIds),
+    ...(answer.request.opened === undefined ? {} : { opened: answer.request.opened }),
   };
 }
 

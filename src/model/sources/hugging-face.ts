@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { isProcessAlive } from "../../base/lock.js";
 import { InwardError } from "../../errors.js";
+import { isPartName, partPaths } from "../../gguf/split-model.js";
 import type { SourceAttempt, SourceRequest } from "./source.js";
 
 interface HuggingFaceUri {
@@ -45,11 +46,6 @@ export function parseHuggingFaceUri(uri: string): HuggingFaceUri {
   };
 }
 
-/** Several files make up one model: `…-00001-of-00003.gguf`. */
-function isSplitPart(fileName: string): boolean {
-  return /-\d{5}-of-\d{5}\.gguf$/i.test(fileName);
-}
-
 /** A name for the model folder, one per URI. */
 export function fileIdOfUri(uri: HuggingFaceUri): string {
   const parts = ["hf", uri.user, uri.repo, uri.quantization, uri.file?.replace(/\.gguf$/i, "")];
@@ -79,7 +75,8 @@ export function fromHuggingFaceCache(uri: HuggingFaceUri, env: NodeJS.ProcessEnv
     const snapshot = join(repository, "snapshots", commit);
     const file = uri.file ?? fileOfQuantization(snapshot, uri.quantization);
     if (file === undefined || !isFile(join(snapshot, file))) continue;
-    if (isSplitPart(file)) return { ok: false, reason: `${file} is one part of a split model; inward wants one file` };
+    const missing = partPaths(join(snapshot, file)).find((part) => !isFile(part));
+    if (missing !== undefined) return { ok: false, reason: `a part of the split model is missing: ${missing}` };
     return {
       ok: true,
       path: join(snapshot, file),
@@ -108,7 +105,7 @@ function commits(repository: string, revision: string): string[] {
 function fileOfQuantization(snapshot: string, quantization: string | undefined): string | undefined {
   if (!isFolder(snapshot)) return undefined;
   const files = readdirSync(snapshot, { recursive: true, encoding: "utf8" })
-    .filter((file) => /\.gguf$/i.test(file))
+    .filter((file) => /\.gguf$/i.test(file) && (!isPartName(file) || partPaths(file).length > 1))
     .sort();
   if (quantization === undefined) return files.length === 1 ? files[0] : undefined;
   const escaped = quantization.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -191,7 +188,7 @@ async function download(
       },
     });
     const downloader = await Promise.race([preparing, whenAborted(stalled.signal, request.signal)]);
-    if (downloader.totalFiles > 1 || isSplitPart(downloader.entrypointFilename)) {
+    if (downloader.totalFiles > 1 || isPartName(downloader.entrypointFilename)) {
       await downloader.cancel({ deleteTempFile: true });
       return { ok: false, reason: `it is split over ${downloader.totalFiles} files; inward wants one file` };
     }

@@ -117,6 +117,8 @@ export class HeaderGoesOn extends Error {
 
 const MAGIC = "GGUF";
 /** ggml's own limit. */
+/** ggml's own limit, its terminating zero not counted. */
+const MAX_TENSOR_NAME_BYTES = 63;
 const MAX_DIMENSIONS = 4;
 /** Arrays of arrays are unknown in practice; a limit keeps a hostile file from exhausting the stack. */
 const MAX_ARRAY_DEPTH = 8;
@@ -175,7 +177,7 @@ class HeaderParser {
     const encodedMetadata = new Map<string, Uint8Array>();
     for (let entry = 0; entry < entryCount; entry++) {
       const key = this.string();
-      if (metadata.has(key)) throw this.malformed(`metadata key ${JSON.stringify(key)} appears twice`);
+      if (metadata.has(key)) throw this.malformed(`metadata key ${shown(key)} appears twice`);
       const start = this.at;
       metadata.set(key, this.value(key));
       encodedMetadata.set(key, this.buffer.subarray(start, this.at));
@@ -233,6 +235,11 @@ class HeaderParser {
 
   private tensor(): GgufTensor {
     const name = this.string();
+    // llama.cpp refuses longer ones too. Names stand in messages: no control character reaches a terminal by way of one.
+    if (Buffer.byteLength(name) > MAX_TENSOR_NAME_BYTES || /\p{Cc}/u.test(name))
+      throw this.malformed(
+        `it has a tensor named ${shown(name)}, and names are ${MAX_TENSOR_NAME_BYTES} bytes of text at most`,
+      );
     const dimensionCount = this.u32();
     if (dimensionCount > MAX_DIMENSIONS) throw this.malformed(`tensor ${name} has ${dimensionCount} dimensions`);
     const dimensions = Array.from({ length: dimensionCount }, () => this.length());
@@ -263,7 +270,7 @@ class HeaderParser {
   }
 
   private array(key: string, depth: number): GgufArray {
-    if (depth > MAX_ARRAY_DEPTH) throw this.malformed(`${key} nests arrays more than ${MAX_ARRAY_DEPTH} deep`);
+    if (depth > MAX_ARRAY_DEPTH) throw this.malformed(`${shown(key)} nests arrays more than ${MAX_ARRAY_DEPTH} deep`);
     const elementType = this.valueType(key);
     const count = this.length();
     this.need(count * MIN_BYTES[elementType]);
@@ -328,7 +335,7 @@ class HeaderParser {
   private valueType(key: string): GgufValueType {
     const id = this.u32();
     const type = VALUE_TYPES[id];
-    if (type === undefined) throw this.malformed(`${JSON.stringify(key)} has value type ${id}, which is unknown`);
+    if (type === undefined) throw this.malformed(`${shown(key)} has value type ${id}, which is unknown`);
     return type;
   }
 

@@ -201,6 +201,11 @@ export interface NativeEngineOptions {
    */
   readonly flashAttention?: boolean;
   /**
+   * Each answer in the making has cells of its own, laid out as if it were alone, and what prompts share is copied: on a CPU a
+   * row's numbers then hardly depend on its company. Not when strict; llama.cpp's only. Default false.
+   */
+  readonly separateSequences?: boolean;
+  /**
    * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats,
    * whatever they are encoded as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
    */

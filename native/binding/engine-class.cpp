@@ -42,6 +42,7 @@ public:
         o.batch_tokens    = (int64_t) number(from, "batchTokens", 512);
         o.most_cells      = (int64_t) number(from, "mostCells", 0);
         o.strict          = from.Get("strict").ToBoolean();
+        o.separate_sequences = from.Get("separateSequences").ToBoolean();
         o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";

@@ -396,3 +396,9 @@ function wordAt(bytes: Uint8Array, at: number): number {
     ((bytes[at + 3] as number) << 24)
   );
 }
+
+const FLOATS: readonly GgmlTypeName[] = ["F32", "F16", "BF16"];
+
+export function holdsFloats(name: GgmlTypeName): boolean {
+  return FLOATS.includes(name);
+}

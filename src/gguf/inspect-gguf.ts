@@ -1,8 +1,9 @@
 /** What a GGUF file is, from its header alone, and whether inward can run it. */
 
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
-import type { GgmlTypeName } from "./encodings.js";
+import { type GgmlTypeName, holdsFloats } from "./encodings.js";
 import { headerFault, headerWarnings } from "./judge-header.js";
 import {
   type GgufFile,
@@ -47,6 +48,8 @@ export interface GgufSummary {
   readonly fault?: string;
   /** What is silently taken though it changes which tokens a text becomes. */
   readonly warnings: readonly string[];
+  /** Whether some weights are integers, for which a CPU's kernels round activations to 8 bits too. */
+  readonly quantized: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -71,7 +74,7 @@ export function requireRunnable(summary: GgufSummary, options: { readonly chatTe
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
   const { tokenizerModel } = summary;
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
-    const named = tokenizerModel === undefined ? "names none" : `says "${tokenizerModel}"`;
+    const named = tokenizerModel === undefined ? "names none" : `says ${shown(tokenizerModel)}`;
     throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
   }
   if (options.chatTemplate !== false && summary.chatTemplate === undefined) {
@@ -127,6 +130,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     addBos: flag(get("tokenizer.ggml.add_bos_token")),
     fault: headerFault(file),
     warnings: headerWarnings(file),
+    quantized: file.tensors.some(({ type }) => !holdsFloats(type)),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

@@ -37,7 +37,7 @@ test("says everything about a tiny ChatML model", async () => {
     vocabularySize: 265,
     hasVocabulary: true,
     tokenizerModel: "gpt2",
-    chatTemplate: vocabulary.chatTemplate,
+    chatTemplate: vocabulary.chatTemplate || undefined,
     bosTokenId: 1,
     eosTokenId: 2,
     bosToken: "<|im_start|>",
@@ -45,6 +45,7 @@ test("says everything about a tiny ChatML model", async () => {
     addBos: false,
     // Embedding and output; per block q, o, k, v, three feed-forward matrices and two norms; the last norm.
     parameters: 2 * 265 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64,
+    quantized: true,
     bytes,
   });
 });

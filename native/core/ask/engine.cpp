@@ -18,6 +18,8 @@ namespace inward {
 namespace {
 
 constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
+// With sequences that are separate, so many shared tokens are worth waiting for until they can be copied.
+constexpr int32_t WORTH_WAITING = 16;
 
 double seconds_since(std::chrono::steady_clock::time_point begun) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -43,7 +45,8 @@ struct engine::impl {
     std::vector<answer_slot> slots;
     cell_pool             cells;
     int64_t               cell_count = 0;      // of the cache; 0: there is none
-    int                   sequence_count = 0;  // of the cache
+    int                   sequence_count = 0;  // answers at once for which the cache was made
+    int                   slot_count = 0;      // sequences of the cache
     waiting_rows          queue;
     engine_results        finished;
     engine_counts         count;
@@ -90,6 +93,7 @@ struct engine::impl {
     }
 
     int sequences() const { return options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences; }
+    bool separate() const { return options.separate_sequences && !options.strict; }
     // Every sequence has a row in each evaluation.
     int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
@@ -121,8 +125,7 @@ struct engine::impl {
         for (int32_t i = 0; i < group.items(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
         }
-        const int64_t needed = options.most_cells > 0 ? std::min(wanted_cells(), options.most_cells) : wanted_cells();
-        return sequence_count == sequences() && cell_count >= needed;
+        return sequence_count == sequences() && cell_count >= permitted_cells();
     }
 
     int64_t longest_item() const {
@@ -134,26 +137,36 @@ struct engine::impl {
     // Room for as many whole items as there are slots.
     int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
 
+    int64_t permitted_cells() const {
+        return whole_sequences(options.most_cells > 0 ? std::min(wanted_cells(), options.most_cells) : wanted_cells());
+    }
+
+    // Sequences that are separate have room for the longest item each, and there is at least one.
+    int64_t whole_sequences(int64_t cells) const {
+        if (!separate()) return cells;
+        return std::max<int64_t>(1, cells / longest_item()) * longest_item();
+    }
+
     // A cache of that size, or as large as memory and the limit allow: never smaller than the longest item needs.
     void make_cache() {
         const int64_t longest = longest_item();
-        int64_t       cells   = wanted_cells();
-        if (options.most_cells > 0) {
-            if (longest > options.most_cells) no_room(longest, options.most_cells);
-            cells = std::min(cells, options.most_cells);
-        }
+        if (options.most_cells > 0 && longest > options.most_cells) no_room(longest, options.most_cells);
+        int64_t cells = permitted_cells();
         // Exactly what this group alone would get: with an earlier group's larger one it could be scheduled otherwise.
-        if (cell_count == cells && sequence_count == sequences()) return;
+        if (cell_count == cells && sequence_count == sequences() && slot_count == slots_in(cells)) return;
         cell_count = 0;
-        while (!evaluator->make_room(cells, sequences() + 1, batch_tokens())) {
+        while (!evaluator->make_room(cells, slots_in(cells), batch_tokens())) {
             if (cells <= longest) {
                 throw error("ENGINE_MEMORY", "there is no memory for a cache of " + std::to_string(cells) + " tokens");
             }
-            cells = std::max(longest, cells / 2);
+            cells = whole_sequences(std::max(longest, cells / 2));
         }
         cell_count     = cells;
         sequence_count = sequences();
+        slot_count     = slots_in(cells);
     }
+
+    int slots_in(int64_t cells) const { return separate() ? (int) (cells / longest_item()) : sequences() + 1; }
 
     [[noreturn]] static void no_room(int64_t item_tokens, int64_t cells) {
         throw error("ENGINE_MEMORY", "an item of " + std::to_string(item_tokens) + " tokens does not fit a cache of " +
@@ -163,7 +176,7 @@ struct engine::impl {
     // Nothing of an earlier group can reach a later one's numbers.
     void forget() {
         evaluator->clear();
-        slots.assign(sequence_count + 1, answer_slot());
+        slots.assign(slot_count, answer_slot());
         cells.clear();
         queue.clear();
         last_slot   = -1;
@@ -213,6 +226,12 @@ struct engine::impl {
                 if (cells.pending(last.path[i]) < 0) shared = i;
             }
         }
+        if (separate()) {
+            int32_t evaluated = 0;
+            while (evaluated < shared && cells.pending(slots[last_slot].path[evaluated]) < 0) evaluated++;
+            if (shared - evaluated >= WORTH_WAITING) return false;
+            shared = std::min(evaluated, most_shared(item));
+        }
         const int64_t needed = length - shared + group.most_tokens[item];
         if (cells.used() + reserved() + needed > cell_count) {
             if (cells.used() > 0 && active() > 0) {
@@ -237,6 +256,12 @@ struct engine::impl {
             release(previous, 0);
         }
         return true;
+    }
+
+    // Products of one row and of several have other kernels: a prompt's last token has company here as it has alone.
+    int32_t most_shared(int32_t item) const {
+        const int32_t length = group.length(item);
+        return group.keep > 0 ? length : std::max(0, length - 2);
     }
 
     int64_t active() const {
@@ -290,18 +315,11 @@ struct engine::impl {
         while (started < order.size() && queue.size() + active() < batch_tokens() && start_next()) {
         }
         std::vector<queued> rows;
-        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
-            auto & s = slots[i];
-            if (s.item < 0 || s.next < 0) continue;
-            const int32_t id = cells.take();
-            rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
-            s.path.push_back(id);
-            s.next = -1;
-            count.distinct_tokens++;
-        }
-        while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) {
-            rows.push_back(queue.take());
-            cells.set_pending(rows.back().owner, -1);
+        if (separate() && !queue.empty()) {
+            take_prompt(rows);
+        } else {
+            take_answers(rows);
+            while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) take_waiting(rows);
         }
         if (rows.empty()) return false;
         const auto begun = std::chrono::steady_clock::now();
@@ -320,6 +338,33 @@ struct engine::impl {
             if (s.item >= 0 && s.waiting == 0 && s.next < 0 && cells.pending(s.path.back()) < 0) finish(i);
         }
         return started < order.size() || active() > 0;
+    }
+
+    // The next token of every answer in the making.
+    void take_answers(std::vector<queued> & rows) {
+        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
+            auto & s = slots[i];
+            if (s.item < 0 || s.next < 0) continue;
+            const int32_t id = cells.take();
+            rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
+            s.path.push_back(id);
+            s.next = -1;
+            count.distinct_tokens++;
+        }
+    }
+
+    void take_waiting(std::vector<queued> & rows) {
+        rows.push_back(queue.take());
+        cells.set_pending(rows.back().owner, -1);
+    }
+
+    // One item's prompt, and others that have as many rows: llama.cpp evaluates sequences of other lengths one after the
+    // other anyway, and how many rows of its own an item is evaluated with is then a function of the item.
+    void take_prompt(std::vector<queued> & rows) {
+        const int64_t many = std::min(queue.rows_of_front(), batch_tokens());
+        do {
+            for (int64_t i = 0; i < many; i++) take_waiting(rows);
+        } while (queue.rows_of_front() == many && (int64_t) rows.size() + many <= batch_tokens());
     }
 
     void read_row(int32_t row, const queued & entry) {
@@ -370,7 +415,8 @@ struct engine::impl {
         auto & s = slots[which];
         s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         size_t keep = 0;
-        if (which == last_slot && !options.strict) {
+        // What is kept takes a sequence: with one there would be none left to answer in.
+        if (which == last_slot && slot_count > 1 && !options.strict) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;
             last_prompt.resize(keep);
             if (keep == 0) last_slot = -1;

@@ -23,7 +23,10 @@ llama_evaluator::~llama_evaluator() {
 bool llama_evaluator::make_room(int64_t cells, int sequences, int64_t rows) {
     if (context_) llama_.free(context_);
     auto params            = llama_.context_default_params();
-    params.n_ctx           = (uint32_t) ((cells + CELL_STEP - 1) / CELL_STEP * CELL_STEP);
+    const bool    separate = options_.separate_sequences && !options_.strict;
+    const int64_t pieces   = separate ? sequences : 1;
+    const int64_t piece    = (cells / pieces + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
+    params.n_ctx           = (uint32_t) (piece * pieces);
     params.n_batch         = (uint32_t) rows;
     params.n_ubatch        = (uint32_t) rows;
     params.n_seq_max       = (uint32_t) sequences;
@@ -32,7 +35,7 @@ bool llama_evaluator::make_room(int64_t cells, int sequences, int64_t rows) {
     const bool flash       = options_.flash_attention && !options_.strict;
     params.flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.type_k = params.type_v = options_.f32_cache ? GGML_TYPE_F32 : GGML_TYPE_F16;
-    params.kv_unified      = true;
+    params.kv_unified      = !separate;
     params.offload_kqv     = !is_cpu_;
     params.op_offload      = !is_cpu_;
     context_               = llama_.init_from_model(model_, params);
@@ -45,7 +48,14 @@ void llama_evaluator::clear() {
 }
 
 void llama_evaluator::share(int32_t from, int32_t to, int32_t count) {
-    llama_.memory_seq_cp(llama_.get_memory(context_), from, to, 0, count);
+    auto * memory = llama_.get_memory(context_);
+    if (!options_.separate_sequences || options_.strict) {
+        llama_.memory_seq_cp(memory, from, to, 0, count);
+        return;
+    }
+    // Between sequences with cells of their own llama.cpp copies whole ones only.
+    llama_.memory_seq_cp(memory, from, to, -1, -1);
+    llama_.memory_seq_rm(memory, to, count, -1);
 }
 
 void llama_evaluator::release(int32_t sequence, int32_t first) {

@@ -1,6 +1,7 @@
 // What the engine keeps books of while a group is asked: cells of the KV cache, rows that wait to be evaluated, and
 // sequences in which answers are made.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <utility>
@@ -76,6 +77,14 @@ public:
         rows_.pop_front();
         taken_++;
         return row;
+    }
+
+    // Rows at the front that the first one's sequence waits for.
+    int64_t rows_of_front() const {
+        const auto other = [this](const queued & row) {
+            return row.sequences.front() != rows_.front().sequences.front();
+        };
+        return std::find_if(rows_.begin(), rows_.end(), other) - rows_.begin();
     }
 
     bool    empty() const { return rows_.empty(); }

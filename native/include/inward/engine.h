@@ -19,6 +19,9 @@ struct engine_options {
     bool        f32_cache     = true;
     bool        flash_attention = false;  // not when strict; llama.cpp's only
     bool        own_forward     = false;  // else llama.cpp's
+    // Each sequence attends to cells of its own only, laid out as if it were alone; what sequences share is copied.
+    // llama.cpp's only, and not when strict.
+    bool        separate_sequences = false;
 };
 
 struct adapter_choice {

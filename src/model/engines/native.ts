@@ -311,8 +311,17 @@ export async function openNativeEngine(
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const flashAttention = settings.flashAttention === true && !settings.strict;
+  // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
+  const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
+  const separateSequences = rounds && !settings.strict && !flashAttention;
   const evaluator = new Evaluator(
-    await openAddon(modelPath, device.name, settings, { mostCells, cacheType, flashAttention, forward }),
+    await openAddon(modelPath, device.name, settings, {
+      mostCells,
+      cacheType,
+      flashAttention,
+      forward,
+      separateSequences,
+    }),
   );
   await evaluator.setAdapter(adapter);
   const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
@@ -332,7 +341,7 @@ export async function openNativeEngine(
     contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention,
-    kvUnified: true,
+    kvUnified: !separateSequences,
     cacheType,
     forward,
     ...(kernels ? { kernels } : {}),
@@ -408,7 +417,9 @@ async function openAddon(
   modelPath: string,
   device: DeviceName,
   { sequences, strict, threads }: SettledEngine,
-  choices: Required<Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward">>,
+  choices: Required<
+    Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences">
+  >,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
   try {

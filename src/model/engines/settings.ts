@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { InwardError } from "../../errors.js";
 import { hasOwnForward } from "../../gguf/architectures.js";
+import { holdsFloats } from "../../gguf/encodings.js";
 import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
@@ -16,8 +17,6 @@ import { engineReleases, findAddon } from "../native/addon.js";
 
 type Forward = NonNullable<SettledEngine["forward"]>;
 
-/** Where weights are integers, llama.cpp rounds activations to integers too: what such a file says is what those kernels say. */
-const FLOATS: readonly string[] = ["F32", "F16", "BF16"];
 /** Of the machine's memory, for weights as floats: the rest is for caches, and for whatever else runs. */
 const MOST_MEMORY = 0.5;
 
@@ -46,12 +45,15 @@ function objection(settings: StudyEngine, engine: SettledEngine["engine"]): stri
   return settings.blas ? "blas" : undefined;
 }
 
-/** Whether our own forward pass can evaluate this file in this machine's memory, and rounds nothing that the file does not. */
+/**
+ * Whether our own forward pass can evaluate this file in this machine's memory, and rounds nothing that the file does not. Where
+ * weights are integers, llama.cpp rounds activations to integers too: what such a file says is what those kernels say.
+ */
 export function takesOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">): boolean {
   const weights = file.tensors.reduce((sum, { elements }) => sum + elements, 0);
   return (
     hasOwnForward(file) &&
-    file.tensors.every(({ type }) => FLOATS.includes(type)) &&
+    file.tensors.every(({ type }) => holdsFloats(type)) &&
     weights * Float32Array.BYTES_PER_ELEMENT <= totalmem() * MOST_MEMORY
   );
 }

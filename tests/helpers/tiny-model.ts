@@ -128,7 +128,10 @@ function metadata(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyMod
       ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: vocabulary.merges }],
       ["tokenizer.ggml.bos_token_id", u32(vocabulary.bosId)],
       ["tokenizer.ggml.eos_token_id", u32(vocabulary.eosId)],
-      ["tokenizer.ggml.add_bos_token", { type: "bool", value: options.addBos ?? options.chat === "llama3" }],
+      [
+        "tokenizer.ggml.add_bos_token",
+        { type: "bool", value: options.addBos ?? (options.chat ?? "chatml") !== "chatml" },
+      ],
     );
     if (template !== false) entries.push(["tokenizer.chat_template", string(template)]);
   }

@@ -1,6 +1,9 @@
-/** A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each. */
+/**
+ * A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each; or
+ * that of a base model, without one, whose merges reach over the end of a line.
+ */
 
-export type TinyChat = "chatml" | "llama3";
+export type TinyChat = "chatml" | "llama3" | "base";
 
 export interface TinyVocabulary {
   /** Token texts in GPT-2's byte alphabet, by id. */
@@ -13,7 +16,8 @@ export interface TinyVocabulary {
   readonly eosId: number;
   /** Ids that a tiny model is made to prefer: letters, digits, space, merges, the end of a turn. */
   readonly speakableIds: readonly number[];
-  readonly chatTemplate: string;
+  /** None for a base model. */
+  readonly chatTemplate: string | false;
 }
 
 /** Like the real templates, the ChatML one invents a system turn when the messages have none. */
@@ -40,12 +44,15 @@ const LLAMA3_CONTROLS = [
   "<|eom_id|>",
   "<|eot_id|>",
 ];
-/** In GPT-2's alphabet Ġ is a space. */
+const BASE_CONTROLS = ["<|begin_of_text|>", "<|end_of_text|>"];
+/** In GPT-2's alphabet Ġ is a space, and Ċ a line end. */
 const MERGES = ["t h", "th e", "Ġ the", "Ġ a", "a n", "an d"];
-
 const MERGED = MERGES.map((pair) => pair.replace(" ", ""));
+const LINE_MERGES = ["Ċ Ċ", ". Ċ"];
+const LINE_MERGED = LINE_MERGES.map((pair) => pair.replace(" ", ""));
 
 export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
+  if (chat === "base") return baseVocabulary();
   const controls = chat === "chatml" ? CHATML_CONTROLS : LLAMA3_CONTROLS;
   const normal = [...byteAlphabet(), ...MERGED];
   // Where SmolLM2 and Llama 3 have them: before and after the ordinary tokens.
@@ -61,6 +68,22 @@ export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
     eosId: tokens.indexOf(endOfTurn),
     speakableIds: speakable.map((token) => tokens.indexOf(token)),
     chatTemplate: chat === "chatml" ? CHATML_TEMPLATE : LLAMA3_TEMPLATE,
+  };
+}
+
+/** It ends lines often, in each of the ways in which its tokens can. */
+function baseVocabulary(): TinyVocabulary {
+  const tokens = [...byteAlphabet(), ...MERGED, ...LINE_MERGED, ...BASE_CONTROLS];
+  const speakable = [..."abcdefghijklmnopqrstuvwxyz.Ċ", "Ġ", ...MERGED, ...LINE_MERGED, "<|end_of_text|>"];
+  return {
+    tokens,
+    tokenTypes: tokens.map((token) => (BASE_CONTROLS.includes(token) ? 3 : 1)),
+    merges: [...MERGES, ...LINE_MERGES],
+    pre: "llama-bpe",
+    bosId: tokens.indexOf("<|begin_of_text|>"),
+    eosId: tokens.indexOf("<|end_of_text|>"),
+    speakableIds: speakable.map((token) => tokens.indexOf(token)),
+    chatTemplate: false,
   };
 }
 

@@ -2,17 +2,12 @@ import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
 import { partReasoning, type ReasoningUse } from "../properties/reasoning.js";
-import { hypotheticalTurns } from "../properties/wordings.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { hypotheticalAbout } from "../properties/wordings.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import type { Answer, ChatMessage, Reply, SetAsideReason } from "../tasks/answer.js";
-import {
-  challengedMessages,
-  objectLevelMessages,
-  objectLevelPrompt,
-  type Split,
-  type TaskItem,
-} from "../tasks/task.js";
+import { challengedMessages, objectLevelMessages, type Split, type TaskItem } from "../tasks/task.js";
 import { hasMatrix, matrixTargets } from "./logprob-differences.js";
 import { statesOf } from "../study/states.js";
 
@@ -127,13 +122,15 @@ function turnsAboutItem(
   item: TaskItem,
   property: string,
   variant: string,
+  showsForm: boolean,
 ): ChatMessage[] {
   const form = askedForm(plan, state);
-  return hypotheticalTurns(
-    form.variant(variant),
-    objectLevelPrompt(form.task(task).definition, item, task),
-    form.question(property),
-  );
+  return hypotheticalAbout(form.task(task).definition, item, propertyNamed(property), {
+    template: form.variant(variant),
+    question: form.question(property),
+    examples: task.examples,
+    form: showsForm,
+  });
 }
 
 // Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was.
@@ -198,7 +195,7 @@ export function hypotheticalMessages(
   return [
     { role: "system", content: plan.system },
     ...before,
-    ...turnsAboutItem(plan, state, task, item, property, variant),
+    ...turnsAboutItem(plan, state, task, item, property, variant, before.length === 0),
   ];
 }
 
@@ -283,7 +280,7 @@ function turnsOf(
   return inSeededOrder(eligible, ({ name }) => name)
     .slice(0, pairs)
     .flatMap(({ task, item, value }): ChatMessage[] => [
-      ...turnsAboutItem(plan, state, task, item, property, variant),
+      ...turnsAboutItem(plan, state, task, item, property, variant, false),
       { role: "assistant", content: askedForm(plan, state).answer(value) },
     ]);
 }

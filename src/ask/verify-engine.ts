@@ -3,11 +3,12 @@
 import { InwardError } from "../errors.js";
 import type { AskRequest } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
-import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalAbout, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { loadBuiltInTask } from "../study/load-task.js";
 import type { Reply } from "../tasks/answer.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
-import { objectLevelMessages, objectLevelPrompt, type TaskDefinition, type TaskItem } from "../tasks/task.js";
+import { type ChatKind, inFormOf } from "../tasks/plain-form.js";
+import { objectLevelMessages, type TaskDefinition, type TaskItem } from "../tasks/task.js";
 import type { NoiseFloor } from "./noise-floor.js";
 
 /** How far two engines may be apart, nats. */
@@ -165,15 +166,19 @@ const MOST_PROPERTIES = 3;
 const MOST_TOKENS = 12;
 const TOP_TOKENS = 10;
 
-/** Three object-level questions of each task, with its solved examples; and one string of each with up to three properties. */
-export async function verificationQuestions(): Promise<VerificationQuestion[]> {
+/**
+ * Three object-level questions of each task, with its solved examples; and one string of each with up to three properties.
+ * @param kind how the model is spoken to
+ */
+export async function verificationQuestions(kind: ChatKind = "template"): Promise<VerificationQuestion[]> {
   const questions: VerificationQuestion[] = [];
-  for (const definition of ALL_TASKS) {
-    const { heldOut } = await loadBuiltInTask(definition);
+  for (const builtIn of ALL_TASKS) {
+    const { heldOut } = await loadBuiltInTask(builtIn);
+    const definition = inFormOf(kind, builtIn);
     for (const item of heldOut.slice(0, OBJECT_LEVEL_STRINGS)) questions.push(objectLevel(definition, item));
     for (const item of heldOut.slice(0, 1)) {
       for (const property of definition.properties.slice(0, MOST_PROPERTIES)) {
-        questions.push(hypothetical(definition, item, property));
+        questions.push(hypothetical(kind, definition, item, property));
       }
     }
   }
@@ -192,12 +197,18 @@ function objectLevel(definition: TaskDefinition, item: TaskItem): VerificationQu
   };
 }
 
-function hypothetical(definition: TaskDefinition, item: TaskItem, property: string): VerificationQuestion {
-  const turns = hypotheticalTurns(
-    hypotheticalVariant("minimal").template,
-    objectLevelPrompt(definition, item, { examples: true }),
-    propertyNamed(property).question,
-  );
+function hypothetical(
+  kind: ChatKind,
+  definition: TaskDefinition,
+  item: TaskItem,
+  property: string,
+): VerificationQuestion {
+  const asked = propertyNamed(property);
+  const turns = hypotheticalAbout(definition, item, asked, {
+    template: wordedFor(kind, hypotheticalVariant("minimal")),
+    question: asked.question,
+    examples: true,
+  });
   return {
     key: `${definition.name}/${item.id}/${property}`,
     request: {

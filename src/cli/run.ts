@@ -27,6 +27,7 @@ function dryRunText(run: DryRun): string {
     run.folder ?? `${run.study}: the run's folder is not known yet, because ${run.folderUnknown}.`,
     `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
     ...(run.strings ?? []),
+    ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),
     asking(run),
     ...(run.training.length > 0 ? [training(run)] : []),
     `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,

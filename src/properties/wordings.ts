@@ -10,8 +10,10 @@
 import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { ChatMessage } from "../tasks/answer.js";
-import { ANSWER_CUE, plainText } from "../tasks/plain-form.js";
-import type { ObjectLevelPrompt, TaskDefinition } from "../tasks/task.js";
+import { ANSWER_CUE, type ChatKind, plainAnswer, plainText } from "../tasks/plain-form.js";
+import { type ObjectLevelPrompt, objectLevelPrompt, type TaskDefinition, type TaskItem } from "../tasks/task.js";
+import type { BehaviorProperty } from "./property.js";
+import { extractBehavior } from "./reading.js";
 
 export interface HypotheticalVariant {
   readonly name: string;
@@ -90,6 +92,11 @@ export function hypotheticalVariant(name: string): HypotheticalVariant {
   );
 }
 
+/** @returns the template for a model that is spoken to so */
+export function wordedFor(kind: ChatKind, { template, plain }: HypotheticalVariant): string {
+  return kind === "plain" ? plain : template;
+}
+
 /** The words of a property's question when it is asked about somebody else: "your response" becomes "its response". */
 export function askAboutAnother(question: string): string {
   return question
@@ -110,6 +117,39 @@ export function hypotheticalTurns(template: string, prompt: ObjectLevelPrompt, p
     property: fillSlots(property, { challenge }),
     property_of_another: fillSlots(askAboutAnother(property), { challenge }),
   });
+}
+
+/**
+ * The question about a string of a task. In plain text it comes after the same question about each of the task's solved examples, whose
+ * answers tell what to say: a base model takes the form of an answer from those before it, and without any it ends the line at once.
+ * An example that does not show the property is left out.
+ * @param examples whether the target is given the task's solved examples
+ * @param form false where other turns show it
+ */
+export function hypotheticalAbout(
+  definition: Parameters<typeof objectLevelPrompt>[0],
+  item: Pick<TaskItem, "text">,
+  property: BehaviorProperty,
+  { template, question, examples, form = true }: HypotheticalWords,
+): ChatMessage[] {
+  const about = (text: string, shown: boolean) =>
+    hypotheticalTurns(template, objectLevelPrompt(definition, { text }, { examples: shown }), question);
+  const solved = definition.isPlain && examples && form ? definition.examples : [];
+  return [
+    ...solved.flatMap(({ text, answer, finalAnswer }): ChatMessage[] => {
+      const context = finalAnswer === undefined ? { text } : { text, challenged: finalAnswer };
+      const known = extractBehavior(property, answer, context, "end_of_generation");
+      return known.ok ? [...about(text, false), { role: "assistant", content: plainAnswer(known.value) }] : [];
+    }),
+    ...about(item.text, examples),
+  ];
+}
+
+interface HypotheticalWords {
+  readonly template: string;
+  readonly question: string;
+  readonly examples: boolean;
+  readonly form?: boolean;
 }
 
 /** Said to an answer of a prompt that nobody doubts. */

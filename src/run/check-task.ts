@@ -11,6 +11,7 @@ import type { Share, ValueCount } from "../score/scores.js";
 import { countValues } from "../score/tally.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { type CountedTwins, countNearTwins, NEAR_TWINS_ARE } from "../tasks/near-twins.js";
+import { type ChatKind, inFormOf } from "../tasks/plain-form.js";
 import { challengedMessages, objectLevelMessages, type Task } from "../tasks/task.js";
 
 interface PropertyCheck {
@@ -45,11 +46,13 @@ export async function checkTask(
   options: {
     strings: number;
     examples: boolean;
+    /** How the model is spoken to; by its chat template when absent. */
+    kind?: ChatKind;
     signal?: AbortSignal;
     onProgress?: (done: number, total: number) => void;
   },
 ): Promise<TaskCheck> {
-  const { definition } = task;
+  const definition = inFormOf(options.kind ?? "template", task.definition);
   const items = (task.train.length > 0 ? task.train : task.heldOut).slice(0, options.strings);
   const { challenge } = definition;
   const total = items.length * (challenge === undefined ? 1 : 2);

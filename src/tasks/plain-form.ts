@@ -80,6 +80,9 @@ const FORMS: Readonly<Record<string, PlainForm>> = {
   two_hop_facts: { question: "{string}:" },
 };
 
+/** How a model is spoken to: by a chat template, or in plain text. */
+export type ChatKind = "template" | "plain";
+
 /** A definition in the words that a base model is asked in. */
 export interface PlainDefinition extends TaskDefinition {
   readonly isPlain: true;
@@ -119,6 +122,11 @@ export function inPlainText(definition: TaskDefinition): PlainDefinition {
   };
   MADE.set(definition, made);
   return made;
+}
+
+/** @returns what questions to a model of this kind are built of @throws TASK_INVALID */
+export function inFormOf(kind: ChatKind, definition: TaskDefinition): TaskDefinition {
+  return kind === "plain" ? inPlainText(definition) : definition;
 }
 
 function exampleAnswer({ name }: TaskDefinition, answer: string): string {

@@ -37,7 +37,7 @@ test("says everything about a tiny ChatML model", async () => {
     vocabularySize: 265,
     hasVocabulary: true,
     tokenizerModel: "gpt2",
-    chatTemplate: vocabulary.chatTemplate,
+    chatTemplate: vocabulary.chatTemplate || undefined,
     bosTokenId: 1,
     eosTokenId: 2,
     bosToken: "<|im_start|>",

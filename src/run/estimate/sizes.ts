@@ -8,6 +8,7 @@ import { hashOf } from "../../base/files.js";
 import { InwardError } from "../../errors.js";
 import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
 import { buildSet, type SetCandidate } from "../../finetune/set.js";
+import type { ChatFormat } from "../../model/chat/format.js";
 import { openTokenizer } from "../../model/engines/start-engine.js";
 import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape } from "../../model/model-shape.js";
@@ -239,9 +240,9 @@ export interface TokenCounter {
 }
 
 /** A prompt that crashes the tokenizer is counted by its pieces, and makes the whole an estimate: a run sets its question aside. */
-export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
+export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promise<TokenCounter> {
   const pieces = pieceCounter();
-  let tokenizer = await openTokenizer(modelPath);
+  let tokenizer = await openTokenizer(modelPath, chat);
   let basis: TokenBasis = "exact";
   const unlessCrashed = async (prompts: Prompts) => {
     try {
@@ -249,7 +250,7 @@ export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
     } catch (error) {
       if (!(error instanceof InwardError && error.code === "ENGINE_CRASHED")) throw error;
       await tokenizer.dispose();
-      tokenizer = await openTokenizer(modelPath);
+      tokenizer = await openTokenizer(modelPath, chat);
       return undefined;
     }
   };

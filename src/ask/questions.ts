@@ -89,7 +89,8 @@ function questionsFor(
 function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
   const key = `${task.definition.name}/${item.id}`;
   const { temperature } = plan.objectLevel;
-  const system = statesOf(plan).of(state).system ?? plan.system;
+  const form = askedForm(plan, state);
+  const system = statesOf(plan).of(state).system ?? form.system;
   return {
     key,
     state,
@@ -97,10 +98,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
-      examples: task.examples,
-      system,
-    }),
+    messages: objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system }),
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
@@ -178,8 +176,8 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
 }
 
 /**
- * The prompt of one hypothetical question. Its system message is the target's: a state with one of its own only teaches a change, and
- * nobody is asked about it.
+ * The prompt of one hypothetical question. Its system message is that of the model that is asked: a state with one of its own only
+ * teaches a change, and nobody is asked about it.
  * @param state who is asked, or the model that it stands on
  * @param before turns that come first
  */
@@ -193,7 +191,7 @@ export function hypotheticalMessages(
   before: readonly ChatMessage[] = [],
 ): ChatMessage[] {
   return [
-    { role: "system", content: plan.system },
+    { role: "system", content: askedForm(plan, state).system },
     ...before,
     ...turnsAboutItem(plan, state, task, item, property, variant, before.length === 0),
   ];

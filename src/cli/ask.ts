@@ -18,6 +18,7 @@ import {
   modelOptions,
   type ModelOptions,
   noteAdapter,
+  noteChat,
   noteWarnings,
   type PromptOptions,
   promptOptions,
@@ -67,6 +68,7 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
   }).finally(progress.end);
   try {
     noteAdapter(model);
+    noteChat(model);
     noteWarnings(model.facts.warnings);
     const { file, adapter, manifest } = model;
     const prompt = await model.render(messages);
@@ -78,7 +80,9 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
     if (options.json) {
       const { source, sha256 } = file;
       const { warnings } = model.facts;
-      printJson({ model: source, sha256, warnings, ...adapterFacts(adapter, manifest), prompt, reply, reading });
+      const { system, variables, words } = model.chat;
+      const chat = { kind: model.chat.kind, system, variables, words };
+      printJson({ model: source, sha256, warnings, chat, ...adapterFacts(adapter, manifest), prompt, reply, reading });
       return;
     }
     print(
@@ -111,7 +115,7 @@ async function toMessages(
   const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
   const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : lonePrompt(text);
-  const system: ChatMessage = { role: "system", content: options.system };
+  const system: ChatMessage = { role: "system", content: "" };
   if (options.property !== undefined) {
     const { template } = hypotheticalVariant(options.variant);
     const asked = hypotheticalTurns(template, prompt, propertyNamed(options.property).question);

@@ -19,6 +19,7 @@ import {
   type ModelOptions,
   type PromptOptions,
   stringsOption,
+  noteChat,
   wholeNumber,
 } from "./options.js";
 import { abortOnInterrupt, print, printJson, table } from "./output.js";
@@ -56,6 +57,7 @@ async function check(name: string, options: CheckOptions): Promise<void> {
       signal,
       onProgress: (done, total) => progress.update({ stage: "object-level", done, total, unit: "questions" }),
     }).finally(progress.end);
+    noteChat(model);
     const { source, sha256, encoding } = model.file;
     if (options.json) printJson({ model: source, sha256, encoding, ...result });
     else print(describe(result));

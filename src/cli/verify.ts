@@ -33,6 +33,7 @@ import {
   modelOptions,
   type ModelOptions,
   noteAdapter,
+  noteChat,
   threadsOption,
   wholeNumber,
 } from "./options.js";
@@ -88,6 +89,7 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   const questions = await verificationQuestions();
   const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
   noteAdapter(found);
+  noteChat(found);
   const { file } = found;
   const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
@@ -105,7 +107,7 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
           strict: mode === "strict",
         };
         replies[engine][mode] = await askAll(
-          () => start(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
+          () => start(file.path, settings, { cacheType: CACHE_TYPE, adapter, chat: found.chat }),
           questions,
           `${engine} ${mode}`,
           progress,

@@ -66,8 +66,8 @@ export async function inspectGguf(path: string): Promise<GgufSummary> {
   return summaryOf(await readGguf(path));
 }
 
-/** @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_NO_CHAT_TEMPLATE unless `chatTemplate` is false */
-export function requireRunnable(summary: GgufSummary, options: { readonly chatTemplate?: boolean } = {}): void {
+/** Whether it has a chat template is not asked: one may be given, and base models are asked in plain text. @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY */
+export function requireRunnable(summary: GgufSummary): void {
   requireKnownArchitecture(summary.architecture, summary.path);
   if (summary.fault !== undefined) throw new InwardError("MODEL_HEADER", `${summary.path}: ${summary.fault}`);
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
@@ -75,9 +75,6 @@ export function requireRunnable(summary: GgufSummary, options: { readonly chatTe
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
     const named = tokenizerModel === undefined ? "names none" : `says "${tokenizerModel}"`;
     throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
-  }
-  if (options.chatTemplate !== false && summary.chatTemplate === undefined) {
-    throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${summary.path} has no chat template`);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Question } from "../../ask/questions.js";
 import { hashOf } from "../../base/files.js";
 import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
 import { buildSet, type SetCandidate } from "../../finetune/set.js";
+import type { ChatFormat } from "../../model/chat/format.js";
 import { openTokenizer } from "../../model/engines/start-engine.js";
 import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape } from "../../model/model-shape.js";
@@ -237,8 +238,8 @@ export interface TokenCounter {
   dispose(): Promise<void>;
 }
 
-export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
-  const tokenizer = await openTokenizer(modelPath);
+export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promise<TokenCounter> {
+  const tokenizer = await openTokenizer(modelPath, chat);
   return {
     basis: "exact",
     sequences: (prompts) => tokenizer.tokenize(prompts),

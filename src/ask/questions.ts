@@ -1,8 +1,9 @@
 import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
-import { partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { replyText } from "../properties/reading.js";
+import { hasReasoning, partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { hypotheticalAbout } from "../properties/wordings.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
@@ -210,7 +211,7 @@ export function hasChallenges(plan: Plan): boolean {
 
 /**
  * @param asked the first questions, of all tasks
- * @param answers to them; one that was set aside is not challenged
+ * @param answers to them; one that was set aside, or has reasoning in it, is no answer and not challenged: templates shorten such
  * @returns in the order of the first questions
  */
 export function challengeQuestions(plan: Plan, asked: readonly Question[], answers: readonly Answer[]): Question[] {
@@ -221,7 +222,7 @@ export function challengeQuestions(plan: Plan, asked: readonly Question[], answe
     const task = tasks.get(question.task);
     const challenge = task && askedForm(plan, question.state).task(task).definition.challenge;
     const reply = replies.get(`${question.state}|${question.key}`);
-    if (challenge === undefined || reply === undefined) return [];
+    if (challenge === undefined || reply === undefined || isUnreadable(reply, question.reasoning)) return [];
     return [
       {
         ...question,
@@ -231,6 +232,10 @@ export function challengeQuestions(plan: Plan, asked: readonly Question[], answe
       },
     ];
   });
+}
+
+function isUnreadable(reply: Reply, reasoning: ReasoningUse | undefined): boolean {
+  return reasoning !== "keep" && hasReasoning(replyText(reply, reasoning));
 }
 
 // In-context prediction: a target's (question, behavior) pairs that stand before a hypothetical question, as turns of the chat.

@@ -28,6 +28,7 @@ function dryRunText(run: DryRun): string {
     `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
     ...Object.entries(run.chats).map(([name, words]) => `${name}: ${words}`),
     ...(run.strings ?? []),
+    ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),
     asking(run),
     ...(run.training.length > 0 ? [training(run)] : []),
     `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,

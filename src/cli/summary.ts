@@ -106,9 +106,10 @@ function percentText(value: Estimate, digits: number): string {
 
 /** What a run is about to be made from, and where. */
 export function plannedText({ plan, models, folder }: PlannedStudy): string {
-  const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256 }]) => {
+  const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256, warnings = [] }]) => {
     const from = reencodedFrom ? ` re-encoded from ${reencodedFrom.encoding}` : "";
-    return `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
+    const file = `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
+    return [file, ...warnings.map((warning) => `  warning: ${warning}`)].join("\n");
   });
   const chats = Object.entries(plan.chats ?? {}).map(([name, chat]) => `${name}: ${chatSentences(chat)}`);
   return [...files, ...chats, `run folder: ${folder}`].join("\n");

@@ -1,4 +1,5 @@
 /** The one place that says which architectures of models inward knows, and what for. */
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { GgufHeader, GgufValue } from "./read-gguf.js";
 
@@ -48,7 +49,10 @@ export function requireKnownArchitecture(name: string, path: string): Architectu
   const known = ARCHITECTURES.get(name);
   if (known) return known;
   const names = [...ARCHITECTURES.keys()].join(", ");
-  throw new InwardError("MODEL_ARCHITECTURE", `${path} is a model of architecture ${name}; known: ${names}`);
+  throw new InwardError(
+    "MODEL_ARCHITECTURE",
+    `${path} is a model of architecture ${/^\w{1,50}$/.test(name) ? name : shown(name)}; known: ${names}`,
+  );
 }
 
 /** Whether our own forward pass computes what this file's weights mean. */

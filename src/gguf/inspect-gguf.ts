@@ -1,5 +1,6 @@
 /** What a GGUF file is, from its header alone, and whether inward can run it. */
 
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { requireKnownArchitecture } from "./architectures.js";
 import { type GgmlTypeName, holdsFloats } from "./encodings.js";
@@ -73,7 +74,7 @@ export function requireRunnable(summary: GgufSummary): void {
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
   const { tokenizerModel } = summary;
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
-    const named = tokenizerModel === undefined ? "names none" : `says "${tokenizerModel}"`;
+    const named = tokenizerModel === undefined ? "names none" : `says ${shown(tokenizerModel)}`;
     throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
   }
 }

@@ -175,7 +175,7 @@ class HeaderParser {
     const encodedMetadata = new Map<string, Uint8Array>();
     for (let entry = 0; entry < entryCount; entry++) {
       const key = this.string();
-      if (metadata.has(key)) throw this.malformed(`metadata key ${JSON.stringify(key)} appears twice`);
+      if (metadata.has(key)) throw this.malformed(`metadata key ${shown(key)} appears twice`);
       const start = this.at;
       metadata.set(key, this.value(key));
       encodedMetadata.set(key, this.buffer.subarray(start, this.at));
@@ -220,9 +220,11 @@ class HeaderParser {
     this.need(count * MIN_TENSOR_BYTES);
     for (let index = 0; index < count; index++) {
       const tensor = this.tensor();
-      if (names.has(tensor.name)) throw this.malformed(`tensor ${tensor.name} appears twice`);
+      if (names.has(tensor.name)) throw this.malformed(`tensor ${briefName(tensor.name)} appears twice`);
       if (tensor.offset !== expectedOffset) {
-        throw this.malformed(`tensor ${tensor.name} begins at ${tensor.offset} of the data, not at ${expectedOffset}`);
+        throw this.malformed(
+          `tensor ${briefName(tensor.name)} begins at ${tensor.offset} of the data, not at ${expectedOffset}`,
+        );
       }
       names.add(tensor.name);
       expectedOffset = alignUp(tensor.offset + tensor.byteLength, alignment);
@@ -234,21 +236,27 @@ class HeaderParser {
   private tensor(): GgufTensor {
     const name = this.string();
     const dimensionCount = this.u32();
-    if (dimensionCount > MAX_DIMENSIONS) throw this.malformed(`tensor ${name} has ${dimensionCount} dimensions`);
+    if (dimensionCount > MAX_DIMENSIONS)
+      throw this.malformed(`tensor ${briefName(name)} has ${dimensionCount} dimensions`);
     const dimensions = Array.from({ length: dimensionCount }, () => this.length());
     const elements = dimensions.reduce((product, dimension) => product * dimension, 1);
     if (!Number.isSafeInteger(elements) || dimensions.some((dimension) => !Number.isSafeInteger(dimension))) {
-      throw this.malformed(`tensor ${name} claims [${dimensions.join(", ")}] elements`);
+      throw this.malformed(`tensor ${briefName(name)} claims [${dimensions.join(", ")}] elements`);
     }
     const id = this.u32();
     const type = typeOfId(id);
     if (type === undefined) {
-      throw new InwardError("MODEL_TENSOR_TYPE", `${this.path}: tensor ${name} has type id ${id}, which is unknown`);
+      throw new InwardError(
+        "MODEL_TENSOR_TYPE",
+        `${this.path}: tensor ${briefName(name)} has type id ${id}, which is unknown`,
+      );
     }
     const offset = this.length();
     const byteLength = tensorBytes(type, elements);
     if (byteLength === undefined || (dimensions[0] ?? 1) % GGML_TYPES[type].blockElements !== 0) {
-      throw this.malformed(`tensor ${name} has rows of ${dimensions[0] ?? 1} elements, not whole ${type} blocks`);
+      throw this.malformed(
+        `tensor ${briefName(name)} has rows of ${dimensions[0] ?? 1} elements, not whole ${type} blocks`,
+      );
     }
     return { name, dimensions, type, elements, offset, byteLength };
   }
@@ -263,7 +271,19 @@ class HeaderParser {
   }
 
   private array(key: string, depth: number): GgufArray {
-    if (depth > MAX_ARRAY_DEPTH) throw this.malformed(`${key} nests arrays more than ${MAX_ARRAY_DEPTH} deep`);
+    const { elementType, count, start } = this.passArray(key, depth);
+    const value = () => this.elements(key, elementType, count, start, depth);
+    return Object.defineProperty(lazily({ type: "array", elementType }, value), "length", {
+      value: count,
+    }) as GgufArray;
+  }
+
+  /** Moves past an array, checks what it claims, and makes nothing of it. */
+  private passArray(
+    key: string,
+    depth: number,
+  ): { readonly elementType: GgufValueType; readonly count: number; readonly start: number } {
+    if (depth > MAX_ARRAY_DEPTH) throw this.malformed(`${shown(key)} nests arrays more than ${MAX_ARRAY_DEPTH} deep`);
     const elementType = this.valueType(key);
     const count = this.length();
     this.need(count * MIN_BYTES[elementType]);
@@ -276,17 +296,9 @@ class HeaderParser {
     const start = this.at;
     const size = FIXED_BYTES[elementType];
     if (size !== undefined) this.take(count * size);
-    else for (let index = 0; index < count; index++) this.pass(key, elementType, depth);
-    const value = () => this.elements(key, elementType, count, start, depth);
-    return Object.defineProperty(lazily({ type: "array", elementType }, value), "length", {
-      value: count,
-    }) as GgufArray;
-  }
-
-  /** Moves past one value of a size of its own, and makes nothing of it. */
-  private pass(key: string, type: GgufValueType, depth: number): void {
-    if (type === "array") this.array(key, depth + 1);
-    else this.take(this.length());
+    else if (elementType === "array") for (let index = 0; index < count; index++) this.passArray(key, depth + 1);
+    else for (let index = 0; index < count; index++) this.take(this.length());
+    return { elementType, count, start };
   }
 
   /** The values of an array that was passed before. */
@@ -328,7 +340,7 @@ class HeaderParser {
   private valueType(key: string): GgufValueType {
     const id = this.u32();
     const type = VALUE_TYPES[id];
-    if (type === undefined) throw this.malformed(`${JSON.stringify(key)} has value type ${id}, which is unknown`);
+    if (type === undefined) throw this.malformed(`${shown(key)} has value type ${id}, which is unknown`);
     return type;
   }
 
@@ -377,8 +389,13 @@ function lazily<Shape extends object, Value>(shape: Shape, make: () => Value): S
   }) as Shape & { readonly value: Value };
 }
 
+/** As it stands where it is plain and short, as a real one is; else quoted and cut. */
+function briefName(name: string): string {
+  return /^[\x21-\x7e]{1,100}$/.test(name) ? name : shown(name);
+}
+
 function describe(value: GgufValue): string {
-  return value.type === "array" ? "an array" : `${value.value} (${value.type})`;
+  return value.type === "array" ? "an array" : `${briefName(String(value.value))} (${value.type})`;
 }
 
 // Reads the header of a GGUF file, never its weights, and checks that the file is as long as its header says.

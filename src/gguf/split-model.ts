@@ -6,6 +6,7 @@
 
 import { existsSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type GgufFile, type GgufTensor, openGguf, readFully } from "./read-gguf.js";
 
@@ -71,7 +72,7 @@ function requirePartOf(first: GgufFile, part: GgufFile, at: number, count: numbe
     if (key.startsWith("split.")) continue;
     const known = first.encodedMetadata.get(key);
     if (known !== undefined && !Buffer.from(known).equals(bytes)) {
-      throw fault(part.path, `it is of another model: its ${key} is not that of ${first.path}`);
+      throw fault(part.path, `it is of another model: its ${shown(key)} is not that of ${first.path}`);
     }
   }
 }
@@ -82,7 +83,7 @@ function asOne(first: GgufFile, parts: readonly GgufFile[]): GgufFile {
   for (const [at, part] of parts.entries()) {
     for (const tensor of part.tensors) {
       const owner = owners.get(tensor.name);
-      if (owner) throw fault(part.path, `its tensor ${tensor.name} stands in ${owner.path} too`);
+      if (owner) throw fault(part.path, `its tensor ${shown(tensor.name)} stands in ${owner.path} too`);
       owners.set(tensor.name, part);
       tensors.push({ ...tensor, part: at });
     }
@@ -155,7 +156,7 @@ export class OpenWeights {
     const position = dataOffset + offset + from;
     const found = await readFully(this.handles[part] as FileHandle, target, position);
     if (found === target.length) return;
-    const what = `${path} became shorter while tensor ${name} was read: it ends at byte ${position + found}`;
+    const what = `${path} became shorter while tensor ${shown(name)} was read: it ends at byte ${position + found}`;
     throw new InwardError("MODEL_TRUNCATED", what);
   }
 

@@ -94,6 +94,7 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   const resolving = {
     ...model,
     offline: true,
+    readWarnings: true,
     registry,
     env,
     ...(onProgress ? { onProgress } : {}),

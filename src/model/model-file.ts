@@ -104,11 +104,28 @@ export function recallSha256(folder: string, first: string): string | undefined 
   return known && known.state === stateOf([first, ...(known.parts ?? [])]) ? known.sha256 : undefined;
 }
 
+/** What a release of llama.cpp warned of, of the file as it is now; undefined where nobody has looked. */
+export function recallWarnings(folder: string, paths: readonly string[], release: string): string[] | undefined {
+  const known = readRemembered(folder)[paths[0] as string];
+  return known?.state === stateOf(paths) ? known.warnings?.[release] : undefined;
+}
+
+/** Kept beside the file's hash, as long as that holds. */
+export function rememberWarnings(folder: string, paths: readonly string[], release: string, warnings: string[]): void {
+  const known = readRemembered(folder)[paths[0] as string];
+  if (known?.state === stateOf(paths)) remember(folder, paths, known.sha256, { [release]: warnings });
+}
+
 /** Stores a hash that was just computed over the whole file, or over all files of a split model. */
-export function remember(folder: string, paths: readonly string[], sha256: string): void {
+export function remember(
+  folder: string,
+  paths: readonly string[],
+  sha256: string,
+  warnings?: Remembered["warnings"],
+): void {
   const [first, ...parts] = paths as readonly [string, ...string[]];
   const present = Object.entries(readRemembered(folder)).filter(([known]) => existsSync(known));
-  const entry = { state: stateOf(paths), sha256, parts: parts.length > 0 ? parts : undefined };
+  const entry = { state: stateOf(paths), sha256, parts: parts.length > 0 ? parts : undefined, warnings };
   const all = { ...Object.fromEntries(present), [first]: entry };
   const partial = join(folder, `verified.json.partial-${process.pid}`);
   try {
@@ -134,6 +151,8 @@ interface Remembered {
   readonly sha256: string;
   /** Of a split model, the files after the first. */
   readonly parts?: readonly string[];
+  /** By the release of llama.cpp that gave them. */
+  readonly warnings?: Readonly<Record<string, string[]>>;
 }
 
 function readRemembered(folder: string): Record<string, Remembered> {

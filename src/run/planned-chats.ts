@@ -185,6 +185,9 @@ function* shapesOf(plan: Plan): Generator<Shape> {
     if (challenge === undefined) continue;
     const doubted = challengedMessages(question.messages, ANSWER, challenge);
     yield { model, what: `doubts of first answers to ${question.task}`, messages: doubted };
+    if (plan.objectLevel.reasoning !== "keep") continue;
+    const reasoned = challengedMessages(question.messages, `<think>Because.</think>${ANSWER}`, challenge);
+    yield { model, what: `doubts of first answers to ${question.task} that keep their reasoning`, messages: reasoned };
   }
   const shown = (state: string) => (states.of(state).shown ? SHOWN : []);
   for (const { state, task, variant, messages } of hypotheticalQuestions(plan, shown)) {

@@ -98,6 +98,7 @@ async function planRead(study: Study, folder: string, options: StudyOptions): Pr
     const file = await resolveModel(source, {
       ...variant,
       offline,
+      readWarnings: true,
       signal,
       onProgress: modelProgress(onProgress, name),
     });

@@ -208,6 +208,8 @@ const plannedModelSchema = z.object({
   roundedTo: z.object({ fileType: text, sha256: text }).optional(),
   /** Set when the file is a smaller network, made by taking layers out of another file's. */
   layersRemoved: z.object({ sha256: text, of: count, layers: z.array(count) }).optional(),
+  /** What llama.cpp warns of in the file, such as a missing pre-tokenizer; absent where it warns of nothing. */
+  warnings: z.array(z.string()).optional(),
   licence: text,
   /** Set when the model is asked, and trained, under a finished adapter from elsewhere, which is then part of what it is. */
   adapter: wornAdapterSchema.optional(),

@@ -119,7 +119,7 @@ describe("refused by name", () => {
       "one of a model of another name",
       () => made(whole, "m", only(2, { "general.name": { type: "string", value: "Another" } })),
       "MODEL_PARTS",
-      "it is of another model: its general.name",
+      'it is of another model: its "general.name"',
     ],
     [
       "more tensors than the first promises",

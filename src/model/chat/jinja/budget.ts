@@ -54,6 +54,14 @@ export function step(count = 1): void {
   if (steps > limits.steps) throw new OverBudget(`it takes more than ${limits.steps} steps`);
 }
 
+/** Characters that an operation reads cost a step for each so many. */
+const READ_AT_ONCE = 64;
+
+/** @param characters about to be read @throws OverBudget */
+export function read(characters: number): void {
+  step(characters / READ_AT_ONCE);
+}
+
 /** @param count characters or items about to be made @throws OverBudget */
 export function grow(count: number): void {
   units += count;

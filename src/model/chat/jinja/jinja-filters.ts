@@ -1,6 +1,6 @@
 /** jinja2's filters, and `tojson` as chat templates have it. */
 
-import { grow, Raised, step, Unsupported } from "./budget.js";
+import { grow, Raised, read, step, Unsupported } from "./budget.js";
 import { jsonStyle, toJson } from "./python-json.js";
 import {
   attributeOf,
@@ -233,10 +233,10 @@ function titled(text: Text): Text {
 }
 
 function truncate(value: Value, length: number, kill: boolean, end: Text, leeway: number): Value {
-  if (!(value instanceof Text)) throw new Raised("TypeError", `object of type '${typeName(value)}' has no len()`);
   if (length < end.length) throw new Raised("AssertionError", `expected length >= ${end.length}, got ${length}`);
   if (leeway < 0) throw new Raised("AssertionError", `expected leeway >= 0, got ${leeway}`);
-  if (value.length <= length + leeway) return value;
+  if (lengthOf(value) <= length + leeway) return value;
+  if (!(value instanceof Text)) throw new Raised("TypeError", `a ${typeName(value)} cannot be cut`);
   const cut = value.slice(0, value.unit(length - end.length));
   const space = cut.raw.lastIndexOf(" ");
   return operate(kill || space < 0 ? cut : cut.slice(0, space), "+", end);
@@ -369,7 +369,10 @@ function stripTags(value: Value): Value {
     raw = raw.slice(0, start) + raw.slice(end + 1);
   }
   const words = raw.split(new RegExp(`[${SPACE}]+`)).filter((word) => word !== "");
-  return softText(value).replacedBy(words.join(" ")).asMarkup();
+  const text = words.join(" ");
+  // What follows in Python is html.unescape, with its table of 2,231 names.
+  if (text.includes("&")) throw new Unsupported("the filter striptags on a text with &");
+  return strOf(value).replacedBy(text);
 }
 
 const refused =
@@ -544,5 +547,6 @@ export function callFilter(name: string, args: readonly Value[], keywords: Keywo
   const found = isFilter(name) ? FILTERS[name] : undefined;
   if (found === undefined) throw new Raised("TemplateRuntimeError", `No filter named '${name}' found.`);
   step();
+  if (args[0] instanceof Text) read(args[0].raw.length);
   return found(args, keywords);
 }

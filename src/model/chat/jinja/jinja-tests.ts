@@ -10,6 +10,7 @@ import {
   contains,
   Dict,
   equal,
+  hashKey,
   isInt,
   isNumber,
   iterate,
@@ -38,8 +39,8 @@ const ALONE: Readonly<Record<string, (value: Value) => Value>> = {
   even: (value) => equal(remainder(value, 2n), 0n),
   defined: (value) => !(value instanceof Undefined),
   undefined: (value) => value instanceof Undefined,
-  filter: (value) => value instanceof Text && isFilter(value.raw),
-  test: (value) => value instanceof Text && isTest(value.raw),
+  filter: (value) => named(value, isFilter),
+  test: (value) => named(value, isTest),
   none: (value) => value === null,
   boolean: (value) => typeof value === "boolean",
   false: (value) => value === false,
@@ -62,6 +63,12 @@ const ALONE: Readonly<Record<string, (value: Value) => Value>> = {
     value instanceof Callable || value instanceof Undefined || (value instanceof PythonObject && "loopLength" in value),
   escaped: (value) => value instanceof Text && value.markup,
 };
+
+/** Python looks the value up in a dict, whatever it is. */
+function named(value: Value, known: (name: string) => boolean): boolean {
+  hashKey(value);
+  return value instanceof Text && known(value.raw);
+}
 
 const equals: Test = (value, other) => equal(value, other);
 const differs: Test = (value, other) => !equal(value, other);

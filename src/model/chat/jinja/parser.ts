@@ -165,9 +165,9 @@ class Parser {
   }
 
   private forLoop(): Statement {
-    const target = this.target("in");
+    const target = this.target();
     this.expect("name", "in");
-    const items = this.tuple(false, "recursive");
+    const items = this.tuple(false);
     const test = this.skip("name", "if") ? this.expression() : undefined;
     const recursive = this.skip("name", "recursive");
     const { body, end } = this.body("endfor", "else");
@@ -188,7 +188,7 @@ class Parser {
   }
 
   private set(): Statement {
-    const target = this.target(undefined, true);
+    const target = this.target(true);
     if (this.skip("operator", "=")) return { kind: "set", target, value: this.tuple() };
     const filter = this.skip("operator", "|") ? this.filterChain() : undefined;
     return { kind: "set block", target, body: this.body("endset").body, ...(filter === undefined ? {} : { filter }) };
@@ -235,12 +235,12 @@ class Parser {
     return { names, defaults };
   }
 
-  private target(end?: string, fields = false): Target {
+  private target(fields = false): Target {
     const items: Target[] = [];
     let tuple = false;
     for (;;) {
       if (items.length > 0) this.expect("operator", ",");
-      if (this.tupleEnds(end)) break;
+      if (this.tupleEnds()) break;
       items.push(this.oneTarget(fields));
       if (!this.is("operator", ",")) break;
       tuple = true;
@@ -252,7 +252,7 @@ class Parser {
 
   private oneTarget(fields: boolean): Target {
     if (this.skip("operator", "(")) {
-      const inner = this.target(undefined, false);
+      const inner = this.target();
       this.expect("operator", ")");
       return inner;
     }
@@ -262,17 +262,16 @@ class Parser {
     return { kind: "name", name };
   }
 
-  private tupleEnds(end?: string): boolean {
-    if (this.is("variable_end") || this.is("block_end") || this.is("operator", ")")) return true;
-    return end !== undefined && this.is("name", end);
+  private tupleEnds(): boolean {
+    return this.is("variable_end") || this.is("block_end") || this.is("operator", ")");
   }
 
-  private tuple(conditions = true, end?: string, parenthesized = false): Expression {
+  private tuple(conditions = true, parenthesized = false): Expression {
     const items: Expression[] = [];
     let tuple = false;
     for (;;) {
       if (items.length > 0) this.expect("operator", ",");
-      if (this.tupleEnds(end)) break;
+      if (this.tupleEnds()) break;
       items.push(this.expression(conditions));
       if (!this.is("operator", ",")) break;
       tuple = true;
@@ -394,7 +393,7 @@ class Parser {
       return { kind: "const", value: token.value as Value };
     }
     if (this.skip("operator", "(")) {
-      const inner = this.tuple(true, undefined, true);
+      const inner = this.tuple(true, true);
       this.expect("operator", ")");
       return inner;
     }

@@ -114,7 +114,7 @@ function percentPiece(item: Value, kind: string, flags: string, places: number |
   if (kind === "a") throw new Unsupported("the format %a");
   if (kind === "c") {
     if (item instanceof Text && item.length === 1) return item;
-    if (isInt(item)) return new Text(String.fromCodePoint(Number(item)));
+    if (isInt(item)) return new Text(characterOf(BigInt(item)));
     throw new Raised("TypeError", "%c requires int or char");
   }
   if (item instanceof Undefined && "diuoxXeEfFgG".includes(kind)) return item.fail();
@@ -142,6 +142,11 @@ function percentPiece(item: Value, kind: string, flags: string, places: number |
     );
   }
   throw new Raised("ValueError", `unsupported format character '${kind}'`);
+}
+
+function characterOf(code: bigint): string {
+  if (code < 0n || code > 0x10ffffn) throw new Raised("OverflowError", "%c arg not in range(0x110000)");
+  return String.fromCodePoint(Number(code));
 }
 
 /** |value| in one of Python's float formats. */
@@ -312,7 +317,7 @@ function numberDigits(
     if (precision !== undefined) throw new Raised("ValueError", "Precision not allowed in integer format specifier");
     const whole = BigInt(value);
     const size = whole < 0n ? -whole : whole;
-    if (kind === "c") return { negative: false, prefix: "", body: String.fromCodePoint(Number(whole)), group: 3 };
+    if (kind === "c") return { negative: false, prefix: "", body: characterOf(whole), group: 3 };
     const radix = { b: 2, o: 8, x: 16, X: 16 }[kind ?? "d"] ?? 10;
     const digits = radix === 10 ? intText(size) : size.toString(radix);
     return {

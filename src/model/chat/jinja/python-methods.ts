@@ -1,6 +1,6 @@
 /** What Python's built-in values have behind a dot, as the sandbox lets templates see it. */
 
-import { grow, Raised, step, Unsupported } from "./budget.js";
+import { grow, Raised, read, step, Unsupported } from "./budget.js";
 import { formatText, type Lookup } from "./python-format.js";
 import { sliceBounds, sequenceItem } from "./python-operators.js";
 import { EMPTY, escapeMarkup, isSpace, join, Text } from "./python-text.js";
@@ -51,7 +51,8 @@ export function attributeOf(value: Value, name: string): Value | undefined {
   if (value instanceof Range) {
     if (name === "start") return value.start;
     if (name === "stop") return value.stop;
-    return name === "step" ? value.stride : undefined;
+    if (name === "step") return value.stride;
+    return name === "index" || name === "count" ? listAttribute(new List([...each(value)]), name) : undefined;
   }
   if (typeof value === "number") {
     return name === "is_integer" ? method(name, [], () => Number.isInteger(value)) : undefined;
@@ -382,7 +383,7 @@ function textAttribute(text: Text, name: string): Value | undefined {
   const [parameters, run, named] = found;
   return new Callable(name, (args, keywords) => {
     if (!named && keywords.size > 0) throw new Raised("TypeError", `str.${name}() takes no keyword arguments`);
-    step(1 + text.raw.length / 64);
+    read(text.raw.length);
     return run(text, bind(name, parameters, args, keywords));
   });
 }
@@ -404,16 +405,33 @@ export function lowerCase(text: Text): Text {
 
 export function capitalize(text: Text): Text {
   const first = text.unit(Math.min(1, text.length));
-  return join([text.slice(0, first).map((raw) => raw.toUpperCase()), lowerCase(text.slice(first))]).withMarkup(
-    text.markup,
-  );
+  return join([text.slice(0, first).map(titleCharacter), lowerCase(text.slice(first))]).withMarkup(text.markup);
+}
+
+const TITLES: Readonly<Record<string, string>> = {
+  Ǆ: "ǅ",
+  ǆ: "ǅ",
+  Ǉ: "ǈ",
+  ǉ: "ǈ",
+  Ǌ: "ǋ",
+  ǌ: "ǋ",
+  Ǳ: "ǲ",
+  ǳ: "ǲ",
+  ŉ: "ʼN",
+};
+
+/** Unicode's title case, which JavaScript lacks: digraphs have their own, Georgian has none, ß becomes Ss. */
+function titleCharacter(character: string): string {
+  if (/^[ა-ჿ]/.test(character)) return character;
+  const upper = character.toUpperCase();
+  return TITLES[character] ?? (upper.length > character.length ? upper[0] + upper.slice(1).toLowerCase() : upper);
 }
 
 function titleCase(raw: string): string {
   let inside = false;
   let whole = "";
   for (const character of raw) {
-    whole += inside ? character.toLowerCase() : character.toUpperCase();
+    whole += inside ? character.toLowerCase() : titleCharacter(character);
     inside = character.toLowerCase() !== character.toUpperCase();
   }
   return whole;
@@ -520,7 +538,8 @@ export function splitLines(text: Text, keepEnds = false): Text[] {
 function partition(text: Text, by: Text, fromEnd: boolean): Tuple {
   if (by.raw === "") throw new Raised("ValueError", "empty separator");
   const at = fromEnd ? text.raw.lastIndexOf(by.raw) : text.raw.indexOf(by.raw);
-  if (at < 0) return new Tuple(fromEnd ? [EMPTY, EMPTY, text] : [text, EMPTY, EMPTY]);
+  const empty = EMPTY.withMarkup(text.markup);
+  if (at < 0) return new Tuple(fromEnd ? [empty, empty, text] : [text, empty, empty]);
   return new Tuple([text.slice(0, at), by, text.slice(at + by.raw.length)]);
 }
 

@@ -59,6 +59,7 @@ function halfEven(top: bigint, bottom: bigint): bigint {
 
 /** Digits of |value| with so many decimals, no sign. */
 export function fixedText(value: number, places: number): string {
+  if (!Number.isFinite(value)) return floatText(Math.abs(value));
   const digits = scaled(value, places)
     .toString()
     .padStart(places + 1, "0");

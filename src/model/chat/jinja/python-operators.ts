@@ -41,6 +41,7 @@ function repeated(value: Text | List, count: boolean | bigint): Value {
   if (value instanceof Text) {
     if (value.raw === "" || times === 0) return new Text("", [], value.markup);
     grow(value.raw.length * times);
+    if (value.origins.length === 0) return new Text(value.raw.repeat(times), [], value.markup);
     return join(Array.from({ length: times }, () => value)).withMarkup(value.markup);
   }
   if (value.items.length === 0 || times === 0) return likeSequence(value, []);

@@ -5,7 +5,7 @@
  * on the placeholder. Offsets are UTF-16 units here; Python counts code points, and what counts is translated at the border.
  */
 
-import { grow } from "./budget.js";
+import { grow, read, step } from "./budget.js";
 
 /** Units [start, end) of a text are content of a message. */
 export interface Origin {
@@ -50,6 +50,7 @@ export class Text {
   private points(): number[] | undefined {
     if (this.offsets === undefined) {
       this.offsets = [];
+      read(this.raw.length);
       if (ASTRAL.test(this.raw)) {
         for (let at = 0; at < this.raw.length; at += (this.raw.codePointAt(at) as number) > 0xffff ? 2 : 1) {
           this.offsets.push(at);
@@ -162,6 +163,8 @@ export class Text {
       if (!drops(character)) break;
       end -= character.length;
     }
+    // A character of white space costs more than one that is only copied.
+    step((start + this.raw.length - end) / 8);
     return this.slice(start, end);
   }
 }

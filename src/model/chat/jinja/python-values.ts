@@ -1,6 +1,6 @@
 /** Python's values as templates see them: what is true, equal, ordered, iterable, and how each is written. */
 
-import { grow, nested, Raised, step, Unsupported } from "./budget.js";
+import { grow, nested, Raised, read, step, Unsupported } from "./budget.js";
 import { floatText, intText } from "./python-numbers.js";
 import { join, Text, TextBuilder } from "./python-text.js";
 
@@ -272,7 +272,11 @@ export function equal(a: Value, b: Value): boolean {
   step();
   if (a === b) return !Number.isNaN(a);
   if (isNumber(a) && isNumber(b)) return compareNumbers(a, b) === 0;
-  if (a instanceof Text && b instanceof Text) return a.raw === b.raw;
+  if (a instanceof Text && b instanceof Text) {
+    if (a.raw.length !== b.raw.length) return false;
+    read(a.raw.length);
+    return a.raw === b.raw;
+  }
   if (a instanceof Undefined && b instanceof Undefined) return true;
   if (a instanceof List && b instanceof List) {
     if (a instanceof Tuple !== b instanceof Tuple || a.items.length !== b.items.length) return false;
@@ -333,8 +337,10 @@ export function ordered(a: Value, order: Order, b: Value): boolean {
   if (b instanceof Undefined) return b.fail();
   let difference: number | undefined;
   if (isNumber(a) && isNumber(b)) difference = compareNumbers(a, b);
-  else if (a instanceof Text && b instanceof Text) difference = compareTexts(a.raw, b.raw);
-  else if (a instanceof List && b instanceof List && a instanceof Tuple === b instanceof Tuple) {
+  else if (a instanceof Text && b instanceof Text) {
+    step(Math.min(a.raw.length, b.raw.length) / 8);
+    difference = compareTexts(a.raw, b.raw);
+  } else if (a instanceof List && b instanceof List && a instanceof Tuple === b instanceof Tuple) {
     const index = a.items.findIndex((item, at) => at >= b.items.length || !sameOrEqual(item, b.items[at] as Value));
     if (index >= 0 && index < b.items.length) {
       return nested(() => ordered(a.items[index] as Value, order, b.items[index] as Value));
@@ -364,7 +370,10 @@ export function sorted<T>(items: readonly T[], key: (item: T) => Value, reverse 
 /** `item in container` @throws Raised TypeError */
 export function contains(container: Value, item: Value): boolean {
   if (container instanceof Text) {
-    if (item instanceof Text) return container.raw.includes(item.raw);
+    if (item instanceof Text) {
+      read(container.raw.length);
+      return container.raw.includes(item.raw);
+    }
     throw new Raised("TypeError", `'in <string>' requires string as left operand, not ${typeName(item)}`);
   }
   if (container instanceof Dict) return container.has(item);
@@ -401,6 +410,7 @@ export function representation(value: Value): Text {
     const stride = value.stride === 1n ? "" : `, ${value.stride}`;
     return new Text(`range(${value.start}, ${value.stop}${stride})`);
   }
+  if (value instanceof Namespace) return nested(() => representationOfOne(value));
   return guarded(value, () => representationOfOne(value));
 }
 

@@ -64,6 +64,14 @@ export class NameScope {
 export function settleScopes(body: readonly Statement[]): NameScope {
   const scope = new NameScope();
   new Visitor(scope).run(body);
+  const blocks = new Set<string>();
+  eachStatement(body, (statement) => {
+    if (statement.kind !== "block") return;
+    if (blocks.has(statement.name)) {
+      throw new Raised("TemplateAssertionError", `block '${statement.name}' defined twice`);
+    }
+    blocks.add(statement.name);
+  });
   return scope;
 }
 

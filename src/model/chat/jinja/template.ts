@@ -28,9 +28,10 @@ export class TemplateFailure extends Error {
 }
 
 /** A template may use so many steps for itself, and so many more for each message and character it is given. */
-const STEPS = 3_000_000;
+const STEPS = 1_000_000;
 const STEPS_PER_MESSAGE = 5_000;
-const UNITS = 32_000_000;
+const STEPS_PER_CHARACTER = 4;
+const UNITS = 16_000_000;
 const UNITS_PER_CHARACTER = 64;
 const DEPTH = 150;
 
@@ -57,7 +58,7 @@ export class ChatTemplate {
    */
   render(variables: ReadonlyMap<string, Value>, size: { messages: number; characters: number }): Text {
     const budget = {
-      steps: STEPS + STEPS_PER_MESSAGE * size.messages + size.characters,
+      steps: STEPS + STEPS_PER_MESSAGE * size.messages + STEPS_PER_CHARACTER * size.characters,
       units: UNITS + UNITS_PER_CHARACTER * size.characters,
       depth: DEPTH,
     };

@@ -61,13 +61,18 @@ export interface GgufSummary {
 
 /** What llama.cpp reads as: there is none. It loads such a file, and aborts at the first text. */
 const NO_TOKENIZER = ["no_vocab", "none"];
+/** Whose tokens spell any text, and spell it back. WordPiece, Unigram and others change the text that they read. */
+const SPELLING_TOKENIZERS = ["llama", "gpt2", "gemma4"];
 
 /** @throws InwardError as readGguf */
 export async function inspectGguf(path: string): Promise<GgufSummary> {
   return summaryOf(await readGguf(path));
 }
 
-/** Whether it has a chat template is not asked: one may be given, and base models are asked in plain text. @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY */
+/**
+ * Whether it has a chat template is not asked: one may be given, and base models are asked in plain text.
+ * @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_TOKENIZER
+ */
 export function requireRunnable(summary: GgufSummary): void {
   requireKnownArchitecture(summary.architecture, summary.path);
   if (summary.fault !== undefined) throw new InwardError("MODEL_HEADER", `${summary.path}: ${summary.fault}`);
@@ -76,6 +81,12 @@ export function requireRunnable(summary: GgufSummary): void {
   if (tokenizerModel === undefined || NO_TOKENIZER.includes(tokenizerModel)) {
     const named = tokenizerModel === undefined ? "names none" : `says ${shown(tokenizerModel)}`;
     throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no tokenizer: its tokenizer.ggml.model ${named}`);
+  }
+  if (!SPELLING_TOKENIZERS.includes(tokenizerModel)) {
+    throw new InwardError(
+      "MODEL_TOKENIZER",
+      `${summary.path} has a tokenizer of the kind "${tokenizerModel}"; known: ${SPELLING_TOKENIZERS.join(", ")}`,
+    );
   }
 }
 

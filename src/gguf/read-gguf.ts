@@ -117,6 +117,8 @@ export class HeaderGoesOn extends Error {
 
 const MAGIC = "GGUF";
 /** ggml's own limit. */
+/** ggml's own limit, its terminating zero not counted. */
+const MAX_TENSOR_NAME_BYTES = 63;
 const MAX_DIMENSIONS = 4;
 /** Arrays of arrays are unknown in practice; a limit keeps a hostile file from exhausting the stack. */
 const MAX_ARRAY_DEPTH = 8;
@@ -235,6 +237,11 @@ class HeaderParser {
 
   private tensor(): GgufTensor {
     const name = this.string();
+    // llama.cpp refuses longer ones too. Names stand in messages: no control character reaches a terminal by way of one.
+    if (Buffer.byteLength(name) > MAX_TENSOR_NAME_BYTES || /\p{Cc}/u.test(name))
+      throw this.malformed(
+        `it has a tensor named ${briefName(name)}, and names are ${MAX_TENSOR_NAME_BYTES} bytes of text at most`,
+      );
     const dimensionCount = this.u32();
     if (dimensionCount > MAX_DIMENSIONS)
       throw this.malformed(`tensor ${briefName(name)} has ${dimensionCount} dimensions`);

@@ -62,6 +62,8 @@ export type Continuation = string | { readonly written: string } | { readonly to
 export interface EncodeOptions {
   /** Whether the answers are what a model `generated`, learnt as they stand (the default), or were `written` by people: see Continuation. */
   readonly answers?: "generated" | "written";
+  /** [conversations] the tokens of an answer that was asked, such as a Reply's, where there is one: learnt as they are. */
+  readonly tokenIds?: readonly (readonly number[] | undefined)[];
 }
 
 /** How likely a continuation is: natural logs at temperature 1 over the full vocabulary, summed in double precision. */

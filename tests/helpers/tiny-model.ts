@@ -121,11 +121,13 @@ function metadata(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyMod
   }
   if (options.vocabulary ?? true) {
     entries.push(
-      ["tokenizer.ggml.model", string("gpt2")],
+      ["tokenizer.ggml.model", string(vocabulary.kind)],
       ["tokenizer.ggml.pre", string(vocabulary.pre)],
       ["tokenizer.ggml.tokens", { type: "array", elementType: "string", value: vocabulary.tokens }],
       ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: vocabulary.tokenTypes }],
-      ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: vocabulary.merges }],
+      vocabulary.kind === "gpt2"
+        ? ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: vocabulary.merges }]
+        : ["tokenizer.ggml.scores", { type: "array", elementType: "f32", value: vocabulary.scores }],
       ["tokenizer.ggml.bos_token_id", u32(vocabulary.bosId)],
       ["tokenizer.ggml.eos_token_id", u32(vocabulary.eosId)],
       [

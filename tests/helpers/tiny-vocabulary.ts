@@ -1,17 +1,21 @@
 /**
- * A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each; or
- * that of a base model, without one, whose merges reach over the end of a line.
+ * A byte-level BPE vocabulary of 256 byte tokens, a few merges, and the control tokens of ChatML or Llama 3, with a template for each;
+ * that of a base model, without one, whose merges reach over the end of a line; and one of SentencePiece with byte fallback, whose
+ * template is ChatML's.
  */
 
-export type TinyChat = "chatml" | "llama3" | "base";
+export type TinyChat = "chatml" | "llama3" | "base" | "sentencepiece";
 
 export interface TinyVocabulary {
-  /** Token texts in GPT-2's byte alphabet, by id. */
+  /** tokenizer.ggml.model; merges where it is "gpt2", scores where it is "llama". */
+  readonly kind: "gpt2" | "llama";
+  /** Token texts, by id; of "gpt2" in GPT-2's byte alphabet. */
   readonly tokens: readonly string[];
-  /** 1 normal, 3 control, by id. */
+  /** 1 normal, 2 unknown, 3 control, 6 byte, by id. */
   readonly tokenTypes: readonly number[];
   readonly merges: readonly string[];
-  readonly pre: "smollm" | "llama-bpe";
+  readonly scores: readonly number[];
+  readonly pre: "smollm" | "llama-bpe" | "default";
   readonly bosId: number;
   readonly eosId: number;
   /** Ids that a tiny model is made to prefer: letters, digits, space, merges, the end of a turn. */
@@ -53,6 +57,7 @@ const LINE_MERGED = LINE_MERGES.map((pair) => pair.replace(" ", ""));
 
 export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
   if (chat === "base") return baseVocabulary();
+  if (chat === "sentencepiece") return tinySentencePieces();
   const controls = chat === "chatml" ? CHATML_CONTROLS : LLAMA3_CONTROLS;
   const normal = [...byteAlphabet(), ...MERGED];
   // Where SmolLM2 and Llama 3 have them: before and after the ordinary tokens.
@@ -60,6 +65,8 @@ export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
   const endOfTurn = chat === "chatml" ? "<|im_end|>" : "<|eot_id|>";
   const speakable = [..."abcdefghijklmnopqrstuvwxyz0123456789Ġ", ...MERGED, endOfTurn];
   return {
+    kind: "gpt2",
+    scores: [],
     tokens,
     tokenTypes: tokens.map((token) => (controls.includes(token) ? 3 : 1)),
     merges: MERGES,
@@ -71,11 +78,41 @@ export function tinyVocabulary(chat: TinyChat): TinyVocabulary {
   };
 }
 
+/** In SentencePiece's writing ▁ is a blank, and a word's beginning. */
+const SENTENCE_PIECES = [
+  ..."▁abcdefghijklmnopqrstuvwxyz",
+  ...["th", "the", "▁the", "▁t", "▁a", "an", "and", "▁and", "he", "re", "er", "eb", "ra", "▁z", "▁ze", "▁▁"],
+];
+
+function tinySentencePieces(): TinyVocabulary {
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+  const tokens = ["<unk>", "<s>", "</s>", ...bytes, ...SENTENCE_PIECES, "<|im_start|>", "<|im_end|>"];
+  const eosId = tokens.indexOf("<|im_end|>");
+  return {
+    kind: "llama",
+    tokens,
+    tokenTypes: tokens.map((token, id) => {
+      if (id < 3) return id === 0 ? 2 : 3;
+      return bytes.includes(token) ? 6 : token.startsWith("<") ? 3 : 1;
+    }),
+    // The longer ones come to be by merging: the earlier in the list, the sooner.
+    scores: tokens.map((token) => -Math.max(0, SENTENCE_PIECES.indexOf(token))),
+    merges: [],
+    pre: "default",
+    bosId: 1,
+    eosId,
+    speakableIds: [...SENTENCE_PIECES.map((token) => tokens.indexOf(token)), eosId],
+    chatTemplate: CHATML_TEMPLATE,
+  };
+}
+
 /** It ends lines often, in each of the ways in which its tokens can. */
 function baseVocabulary(): TinyVocabulary {
   const tokens = [...byteAlphabet(), ...MERGED, ...LINE_MERGED, ...BASE_CONTROLS];
   const speakable = [..."abcdefghijklmnopqrstuvwxyz.Ċ", "Ġ", ...MERGED, ...LINE_MERGED, "<|end_of_text|>"];
   return {
+    kind: "gpt2",
+    scores: [],
     tokens,
     tokenTypes: tokens.map((token) => (BASE_CONTROLS.includes(token) ? 3 : 1)),
     merges: [...MERGES, ...LINE_MERGES],

@@ -1,4 +1,5 @@
 /** `inward ask --adapter`: what it prints, and that an adapter goes onto another base only by force. */
+import { statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,7 +40,7 @@ const card = async (sha256: string) => {
   const { base: trainedOn } = exampleCard();
   await writeAdapterCard(
     adapter,
-    exampleCard({ adapter: { sha256: adapterSha256, bytes: 1 }, base: { ...trainedOn, sha256 } }),
+    exampleCard({ adapter: { sha256: adapterSha256, bytes: statSync(adapter).size }, base: { ...trainedOn, sha256 } }),
   );
 };
 

@@ -5,16 +5,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine } from "../../native/index.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
-import type { ContinuationScore, LanguageModel } from "../../src/model/language-model.js";
+import type { ContinuationScore, EncodedConversation, LanguageModel } from "../../src/model/language-model.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
-import type { ChatMessage } from "../../src/tasks/answer.js";
+import type { ChatMessage, Reply } from "../../src/tasks/answer.js";
 import { answer, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { tinyVocabulary } from "../helpers/tiny-vocabulary.js";
 
 const ROUNDING_NATS = 2e-5;
 const settings = { ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads: 1 } as const;
-const path = join(mkdtempSync(join(tmpdir(), "inward-scores-")), "tiny.gguf");
+const folder = mkdtempSync(join(tmpdir(), "inward-scores-"));
+const path = join(folder, "tiny.gguf");
 const chat = (content: string): ChatMessage[] => [
   { role: "system", content: "" },
   { role: "user", content },
@@ -136,5 +137,53 @@ describe("scores of texts after a chat", () => {
     await expect(other.score([{ messages: chat("a"), continuations: ["b"] }])).rejects.toMatchObject(refused);
     await expect(other.nextTokens(chat("a"), [[]], 5)).rejects.toMatchObject(refused);
     await other.dispose();
+  });
+});
+
+describe.each(["chatml", "llama3", "sentencepiece"] as const)("answers as they were asked (%s)", (kind) => {
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+  test("score as asking had them, are learnt as the same tokens, and by their text too where the tokenizer writes it so (law)", async () => {
+    const other = join(folder, `${kind}.gguf`);
+    await writeTinyModel(other, { seed: 5, chat: kind });
+    const asked = await startEngine(other, settings);
+    const requests = Array.from({ length: 60 }, (_, at) => ({
+      messages: chat(`word ${at}`),
+      maxTokens: 1 + (at % 7),
+      temperature: 1 as const,
+      seed: `${at}`,
+      topTokens: 1,
+    }));
+    const replies = await asked.ask(requests);
+    const scores = await asked.score(
+      requests.map(({ messages }, at) => ({
+        messages,
+        continuations: [replies[at] as Reply, (replies[at] as Reply).text],
+      })),
+    );
+    let spelledAlike = 0;
+    for (const [at, { tokenIds, logprobs, stop }] of replies.entries()) {
+      const [byIds, byText] = scores[at] as ContinuationScore[];
+      const said = stop === "end_of_generation" ? tokenIds.slice(0, -1) : tokenIds;
+      expect(byIds?.tokenIds).toEqual(said);
+      for (const score of [byIds, byText]) {
+        if (score?.tokenIds.join() !== said.join()) continue;
+        spelledAlike += score === byText ? 1 : 0;
+        const total = sum(score.logprobs) + (stop === "end_of_generation" ? score.endOfTurnLogprob : 0);
+        expect(Math.abs(total - sum(logprobs))).toBeLessThan(1e-5);
+      }
+    }
+    expect(spelledAlike).toBeGreaterThan(20);
+    const learnable = replies.flatMap((reply, at) => (reply.text.trim() === "" ? [] : [{ reply, at }]));
+    const learnt = await asked.encode(
+      learnable.map(({ reply, at }) => [...chat(`word ${at}`), { role: "assistant", content: reply.text }]),
+      { tokenIds: learnable.map(({ reply }) => reply.tokenIds) },
+    );
+    for (const [index, { reply }] of learnable.entries()) {
+      const { tokenIds, answerStart } = learnt[index] as EncodedConversation;
+      const said = reply.stop === "end_of_generation" ? reply.tokenIds.slice(0, -1) : reply.tokenIds;
+      expect(tokenIds.slice(answerStart, -1)).toEqual(said);
+    }
+    await asked.dispose();
   });
 });

@@ -28,6 +28,7 @@ const vocabulary = (addBos: boolean): AnswerVocabulary => ({
   tokenizePlain: plain,
   writtenText: (ids) =>
     ids.map((one) => (one < 1000 ? (CONTROLS[one] as string) : String.fromCodePoint(one - 1000))).join(""),
+  text: (ids) => ids.map((one) => (one < 1000 ? "" : String.fromCodePoint(one - 1000))).join(""),
   isEndOfGeneration: (token) => token === id("<|eot_id|>") || token === id("<|im_end|>"),
 });
 const question: ChatMessage[] = [

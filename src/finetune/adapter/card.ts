@@ -144,22 +144,26 @@ function readCardText(path: string): string | undefined {
 }
 
 /** Training goes on with the card's rank, alpha and targets, and the README states them: they must be those of the weights. */
-async function requireTensorsOf({ settings }: AdapterCard, adapterPath: string, path: string): Promise<void> {
-  const { metadata, tensors } = await readGguf(adapterPath).catch((error: unknown) => {
+async function requireTensorsOf(card: AdapterCard, adapterPath: string, path: string): Promise<void> {
+  const { settings, adapter, base } = card;
+  const { metadata, tensors, fileBytes } = await readGguf(adapterPath).catch((error: unknown) => {
     throw adapterFailure(error);
   });
   const { rank, alpha, targets } = settings.lora;
   const differs = (key: string, said: unknown, found: unknown) =>
-    new InwardError("ADAPTER_INVALID", `${path}: settings.lora.${key} is ${said}, and ${adapterPath} has ${found}.`);
+    new InwardError("ADAPTER_INVALID", `${path}: ${key} is ${said}, and ${adapterPath} has ${found}.`);
+  if (adapter.bytes !== fileBytes) throw differs("adapter.bytes", adapter.bytes, fileBytes);
+  const architecture = metadata.get("general.architecture")?.value;
+  if (base.architecture !== architecture) throw differs("base.architecture", base.architecture, architecture);
   // ggml drops a trailing dimension of 1.
   const other = tensors.find(({ name, dimensions }) => name.endsWith(".lora_a") && (dimensions[1] ?? 1) !== rank);
-  if (other) throw differs("rank", rank, other.dimensions[1] ?? 1);
+  if (other) throw differs("settings.lora.rank", rank, other.dimensions[1] ?? 1);
   const scaled = metadata.get("adapter.lora.alpha")?.value;
-  if (scaled !== Math.fround(alpha)) throw differs("alpha", alpha, scaled);
+  if (scaled !== Math.fround(alpha)) throw differs("settings.lora.alpha", alpha, scaled);
   const found = new Set(tensors.map(({ name }) => loraPlace(name)?.target));
   const trained = LORA_TARGETS.filter((target) => found.has(target));
   if (LORA_TARGETS.some((target) => targets.includes(target) !== found.has(target)))
-    throw differs("targets", targets.join(", "), trained.join(", "));
+    throw differs("settings.lora.targets", targets.join(", "), trained.join(", "));
 }
 
 const reason = (error: unknown) => (error as NodeJS.ErrnoException).code ?? String(error);

@@ -6,7 +6,7 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { z } from "zod";
 import { writeError } from "../../base/files.js";
-import { decodeUtf8, parseStrictJson } from "../../base/untrusted.js";
+import { decodeUtf8, parseStrictJson, shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { dequantize, GGML_TYPES } from "../../gguf/encodings.js";
 import { openGguf, readFully } from "../../gguf/read-gguf.js";
@@ -20,6 +20,8 @@ export interface SafeTensor {
 
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
+/** Names stand in messages: no control character, and no page of text, reaches a terminal by way of one. */
+const MOST_NAME = 300;
 const size = z.int().min(0);
 const entrySchema = z.strictObject({
   dtype: z.enum(["F32", "F16", "BF16", "F64"]),
@@ -84,6 +86,7 @@ function safetensorsHeader(
   const entries: [string, Entry][] = [];
   for (const [name, value] of Object.entries(parseObject(header, path, invalid))) {
     if (name === "__metadata__") continue;
+    if (name.length > MOST_NAME || /\p{Cc}/u.test(name)) throw invalid(`it has a tensor named ${shown(name)}`);
     const entry = entrySchema.safeParse(value);
     if (!entry.success) {
       const issue = entry.error.issues[0];

@@ -11,6 +11,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { writeJson, writeWhole } from "../../base/files.js";
 import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
+import { shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, openGguf, readFully, readGguf } from "../../gguf/read-gguf.js";
@@ -123,7 +124,7 @@ function checkKind(file: GgufFile): void {
   for (const [key, value] of wanted) {
     const found = text(file, key);
     if (found !== value)
-      throw invalid(file, `${key} is ${found === undefined ? "missing" : JSON.stringify(found)}, not "${value}"`);
+      throw invalid(file, `${key} is ${found === undefined ? "missing" : shown(found)}, not "${value}"`);
   }
   if (file.parts.length > 1) throw invalid(file, "it is split over several files");
   // Works only after certain tokens: as a plain LoRA it would be another adapter.

@@ -91,6 +91,8 @@ export function continuationIds(text: string, vocabulary: ChatVocabulary): reado
 export interface AnswerVocabulary extends ChatVocabulary {
   /** @returns the text that ids stand for, special tokens by their names */
   readonly writtenText: (ids: readonly number[]) => string;
+  /** @returns the text that ids stand for, without control tokens */
+  readonly text: (ids: readonly number[]) => string;
 }
 
 /**
@@ -109,8 +111,8 @@ export function encodeChats(
   return conversations.map((conversation, index) => {
     try {
       return format.kind === "plain"
-        ? encodePlain(format, conversation, vocabulary)
-        : encodeChat(format, conversation, tokens, vocabulary, options);
+        ? encodePlain(format, conversation, vocabulary, options.tokenIds?.[index])
+        : encodeChat(format, conversation, tokens, vocabulary, options.answers, options.tokenIds?.[index]);
     } catch (error) {
       if (!(error instanceof InwardError)) throw error;
       throw new InwardError(error.code, `Conversation ${index + 1}: ${error.message}`, { cause: error });
@@ -123,19 +125,32 @@ function encodeChat(
   conversation: readonly ChatMessage[],
   tokens: TemplateTokens,
   vocabulary: AnswerVocabulary,
-  { answers = "generated" }: EncodeOptions,
+  answers: EncodeOptions["answers"],
+  asked: readonly number[] | undefined,
 ): EncodedConversation {
   const { answer } = partsOf(conversation);
   const turn = turnIn(format, conversation, tokens, vocabulary);
   const { promptIds, endId, templateIds, trimmed } = turn;
   const text = answers === "written" ? asWritten(answer, turn.lead) : answer;
-  const tokenIds = [...promptIds, ...continuationIds(text, vocabulary), endId];
+  const said = asked === undefined ? continuationIds(text, vocabulary) : askedIds(asked, answer, vocabulary);
+  const tokenIds = [...promptIds, ...said, endId];
   const same = templateIds.length === tokenIds.length && templateIds.every((id, at) => id === tokenIds[at]);
   return {
     tokenIds,
     answerStart: promptIds.length,
     ...(same ? {} : { unlikeTemplate: trimmed ? "answer_trimmed" : "other_tokens" }),
   };
+}
+
+/** @returns tokens of an answer without the one that ended it @throws TRAIN_EXAMPLE when they say something else */
+function askedIds(ids: readonly number[], answer: string, vocabulary: AnswerVocabulary): readonly number[] {
+  const said = vocabulary.isEndOfGeneration(ids[ids.length - 1] ?? -1) ? ids.slice(0, -1) : ids;
+  const text = vocabulary.text(said);
+  if (text === answer) return said;
+  throw new InwardError(
+    "TRAIN_EXAMPLE",
+    `its tokens say ${JSON.stringify(text.slice(0, 80))}, and its text is ${JSON.stringify(answer.slice(0, 80))}.`,
+  );
 }
 
 /** An answer that begins with white space of its own is meant as it stands. */
@@ -181,12 +196,16 @@ function encodePlain(
   format: ChatFormat,
   conversation: readonly ChatMessage[],
   vocabulary: AnswerVocabulary,
+  asked: readonly number[] | undefined,
 ): EncodedConversation {
   const { question, answer } = partsOf(conversation);
   requireOneLine(answer);
   requireJoint(question.at(-1)?.content ?? "", answer);
   const promptIds = tokenizeChat(renderPlain(withSystem(format, question)), vocabulary);
-  const tokenIds = [...promptIds, ...continuationIds(answer + LINE_END, vocabulary)];
+  const ended = answer + LINE_END;
+  // A token that ended the line may hold more than its end.
+  const isWhole = asked !== undefined && vocabulary.text(asked).startsWith(ended);
+  const tokenIds = [...promptIds, ...(isWhole ? asked : continuationIds(ended, vocabulary))];
   const wholeIds = tokenizeChat(renderPlain(withSystem(format, conversation)), vocabulary);
   const same = wholeIds.length === tokenIds.length && wholeIds.every((id, at) => id === tokenIds[at]);
   return { tokenIds, answerStart: promptIds.length, ...(same ? {} : { unlikeTemplate: "other_tokens" }) };

@@ -110,9 +110,15 @@ export interface Unfaithful {
  * @param parts of `renderChat` for these very messages
  */
 export function unfaithful(parts: readonly PromptPart[], messages: readonly ChatMessage[]): Unfaithful[] {
+  const placesOf = new Map<number | undefined, number[]>();
+  for (const [place, { message }] of parts.entries()) {
+    const places = placesOf.get(message);
+    if (places) places.push(place);
+    else placesOf.set(message, [place]);
+  }
   return messages.flatMap(({ content }, message): Unfaithful[] => {
     const wanted = new Text(content).trim(undefined, true, true).raw;
-    const places = parts.flatMap((part, place) => (part.message === message ? [place] : []));
+    const places = placesOf.get(message) ?? [];
     const [first, last] = [places[0], places.at(-1)];
     if (first === undefined || last === undefined) {
       return wanted === "" ? [] : [{ message, how: "left out" }];

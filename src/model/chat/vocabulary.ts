@@ -34,8 +34,6 @@ export interface ChatVocabulary {
 /** Of several kinds that llama.cpp sets, the one that decides how a token is read and written. */
 const Kind = { nothing: 0, normal: 1, byte: 2, defined: 3, unknown: 4, control: 5 } as const;
 
-/** The kinds of vocabulary whose tokens spell any text, and spell it back. */
-const SPELLS: readonly string[] = ["llama", "gpt2", "gemma4"];
 /** Byte-level vocabularies of these write a blank as SentencePiece does. */
 const BLANK_AS_SENTENCEPIECE: readonly string[] = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"];
 const BLANK = "\u2581";
@@ -77,12 +75,6 @@ export class Vocabulary implements ChatVocabulary {
   /** @param model its vocabulary at least is loaded @throws MODEL_TOKENIZER, CHAT_BOS */
   constructor(private readonly model: LlamaModel) {
     const file = model.fileInfo.metadata.tokenizer.ggml;
-    if (!SPELLS.includes(file.model)) {
-      throw new InwardError(
-        "MODEL_TOKENIZER",
-        `its tokenizer is of the kind "${file.model}"; inward reads ${SPELLS.join(", ")}, whose tokens lead back to the text`,
-      );
-    }
     // llama.cpp gives such a token this name.
     this.texts = file.tokens.map((text, id) => (text === "" ? `[EMPTY_${id}]` : text));
     this.isSentencePiece = file.model === "llama";
@@ -163,9 +155,8 @@ export class Vocabulary implements ChatVocabulary {
   };
 
   /** @returns the text that these ids stand for, nothing added and nothing taken away, without control tokens but marks of reasoning */
-  text(ids: readonly number[]): string {
-    return Buffer.concat(ids.map((id) => (this.isSaid(id) ? this.spelling(id) : NOTHING))).toString("utf8");
-  }
+  text = (ids: readonly number[]): string =>
+    Buffer.concat(ids.map((id) => (this.isSaid(id) ? this.spelling(id) : NOTHING))).toString("utf8");
 
   /** @returns the text that ids stand for, special tokens by their names */
   writtenText = (ids: readonly number[]): string => Buffer.concat(ids.map((id) => this.spelling(id))).toString("utf8");

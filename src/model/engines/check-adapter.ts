@@ -3,6 +3,7 @@
  * (and so ends the process) on metadata of another type, and passes by what it does not know: all of that is refused here.
  */
 
+import { shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, readGguf } from "../../gguf/read-gguf.js";
@@ -52,15 +53,15 @@ function checkMetadata(adapter: GgufFile, base: GgufFile): void {
   ] as const) {
     const found = text(adapter, key);
     if (found !== wanted) {
-      throw invalid(
-        adapter,
-        `its ${key} is ${found === undefined ? "missing" : JSON.stringify(found)}, not "${wanted}"`,
-      );
+      throw invalid(adapter, `its ${key} is ${found === undefined ? "missing" : shown(found)}, not "${wanted}"`);
     }
   }
   const architectures = [adapter, base].map((file) => text(file, "general.architecture") ?? "unknown");
   if (architectures[0] !== architectures[1]) {
-    throw misfit(adapter, `it is for the architecture ${architectures[0]}, the base is ${architectures[1]}`);
+    throw misfit(
+      adapter,
+      `it is for the architecture ${shown(architectures[0])}, the base is ${shown(architectures[1])}`,
+    );
   }
   const alpha = adapter.metadata.get("adapter.lora.alpha");
   // Absent or 0, llama.cpp leaves out the division by the rank too: the pair is scaled by 1.

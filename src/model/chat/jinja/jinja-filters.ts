@@ -245,7 +245,7 @@ function truncate(value: Value, length: number, kill: boolean, end: Text, leeway
 function sizeText(value: number, binary: boolean): string {
   const base = binary ? 1024 : 1000;
   if (value === 1) return "1 Byte";
-  if (value < base) return `${Math.trunc(value)} Bytes`;
+  if (value < base) return `${floatToInt(value)} Bytes`;
   const prefixes = [..."kMGTPEZY"].map((letter) => (binary ? `${letter.toUpperCase()}iB` : `${letter}B`));
   const at = prefixes.findIndex((_, index) => value < base ** (index + 2));
   const index = at < 0 ? prefixes.length - 1 : at;

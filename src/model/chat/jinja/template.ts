@@ -4,7 +4,8 @@
  *
  * What differs, each refused by name and never rendered otherwise: text that shows an address in memory or is random (a
  * generator or a method written out, `random`, `lipsum`); the filters pprint, urlize, wordwrap and xmlattr; str.encode and
- * str.translate; `%a`; autoescape; loading other templates, for which transformers has no loader either.
+ * str.translate; `%a`; striptags of a text with &; complex numbers; slices of a constant that has none (jinja2 makes an undefined of
+ * them); autoescape; loading other templates, for which transformers has no loader either.
  */
 
 import { OverBudget, Raised, Unsupported, withBudget } from "./budget.js";

@@ -86,11 +86,11 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   const threads = wholeNumber("--threads", options.threads);
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const questions = await verificationQuestions();
   const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
   noteAdapter(found);
   noteChat(found);
   const { file } = found;
+  const questions = await verificationQuestions(found.chat.kind);
   const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
   try {

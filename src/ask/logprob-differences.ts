@@ -117,11 +117,12 @@ const ANSWERS = ["1", "2"] as const;
 
 /** @returns each question once, in the plan's order: states outside, then tasks and strings; tasks that list nothing have none */
 export function logprobQuestions(plan: Plan): LogprobQuestion[] {
-  const inForm = new Map<boolean, Omit<LogprobQuestion, "state">[]>();
+  const inForm = new Map<string, Omit<LogprobQuestion, "state">[]>();
   return plainStates(plan).flatMap((state) => {
     const form = askedForm(plan, state);
-    const strings = inForm.get(form.isPlain) ?? plan.tasks.flatMap((task) => questionsOf(plan, form, task));
-    inForm.set(form.isPlain, strings);
+    const key = JSON.stringify([form.isPlain, form.system]);
+    const strings = inForm.get(key) ?? plan.tasks.flatMap((task) => questionsOf(plan, form, task));
+    inForm.set(key, strings);
     return strings.map((string) => ({ ...string, state }));
   });
 }
@@ -151,7 +152,7 @@ function questionsOf(plan: Plan, form: AskedForm, task: PlannedTask): Omit<Logpr
       {
         ...place,
         asked: Object.keys(form.logprobs),
-        requests: requestsFor(plan, form, form.task(task), item, [first, second]),
+        requests: requestsFor(form, form.task(task), item, [first, second]),
       },
     ];
   });
@@ -170,13 +171,12 @@ function beginningsFor({ seed }: Plan, { definition }: PlannedTask, item: TaskIt
 }
 
 function requestsFor(
-  plan: Plan,
   form: AskedForm,
   { definition, examples }: PlannedTask,
   item: TaskItem,
   [first, second]: readonly [string, string],
 ): ScoreRequest[] {
-  const { system } = plan;
+  const { system } = form;
   const said = (answer: string) => form.answer(answer);
   const prompt = objectLevelPrompt(definition, item, { examples });
   return [

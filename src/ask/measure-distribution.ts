@@ -245,6 +245,7 @@ function ofEvery(plan: Plan, make: (...asked: Asked) => CalibrationQuestion): Ca
 function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
   const { definition, examples } = task;
   const property = propertyNamed(name);
+  const form = askedForm(plan, state);
   return {
     key: `object_level/${state}/${definition.name}/${item.id}/${name}`,
     side: "object_level" as const,
@@ -252,10 +253,7 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
     task: definition.name,
     item: item.id,
     property: name,
-    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
-      examples,
-      system: plan.system,
-    }),
+    messages: objectLevelMessages(form.task(task).definition, item, { examples, system: form.system }),
     maxTokens: longestAnswer(plan, task),
     decider: behaviorDecider(property, item, plan.objectLevel.reasoning),
     decidedLate: needsSamples(property, definition.kind),

@@ -1,8 +1,9 @@
 import { inSeededOrder } from "../base/random.js";
 import type { AskRequest } from "../model/language-model.js";
 import type { Behavior } from "../properties/property.js";
-import { partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { replyText } from "../properties/reading.js";
+import { hasReasoning, partReasoning, type ReasoningUse } from "../properties/reasoning.js";
 import { hypotheticalAbout } from "../properties/wordings.js";
 import { askedForm } from "../study/forms.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
@@ -89,7 +90,8 @@ function questionsFor(
 function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskItem): Question {
   const key = `${task.definition.name}/${item.id}`;
   const { temperature } = plan.objectLevel;
-  const system = statesOf(plan).of(state).system ?? plan.system;
+  const form = askedForm(plan, state);
+  const system = statesOf(plan).of(state).system ?? form.system;
   return {
     key,
     state,
@@ -97,10 +99,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(askedForm(plan, state).task(task).definition, item, {
-      examples: task.examples,
-      system,
-    }),
+    messages: objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system }),
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
@@ -178,8 +177,8 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
 }
 
 /**
- * The prompt of one hypothetical question. Its system message is the target's: a state with one of its own only teaches a change, and
- * nobody is asked about it.
+ * The prompt of one hypothetical question. Its system message is that of the model that is asked: a state with one of its own only
+ * teaches a change, and nobody is asked about it.
  * @param state who is asked, or the model that it stands on
  * @param before turns that come first
  */
@@ -193,7 +192,7 @@ export function hypotheticalMessages(
   before: readonly ChatMessage[] = [],
 ): ChatMessage[] {
   return [
-    { role: "system", content: plan.system },
+    { role: "system", content: askedForm(plan, state).system },
     ...before,
     ...turnsAboutItem(plan, state, task, item, property, variant, before.length === 0),
   ];
@@ -212,7 +211,7 @@ export function hasChallenges(plan: Plan): boolean {
 
 /**
  * @param asked the first questions, of all tasks
- * @param answers to them; one that was set aside is not challenged
+ * @param answers to them; one that was set aside, or has reasoning in it, is no answer and not challenged: templates shorten such
  * @returns in the order of the first questions
  */
 export function challengeQuestions(plan: Plan, asked: readonly Question[], answers: readonly Answer[]): Question[] {
@@ -223,7 +222,7 @@ export function challengeQuestions(plan: Plan, asked: readonly Question[], answe
     const task = tasks.get(question.task);
     const challenge = task && askedForm(plan, question.state).task(task).definition.challenge;
     const reply = replies.get(`${question.state}|${question.key}`);
-    if (challenge === undefined || reply === undefined) return [];
+    if (challenge === undefined || reply === undefined || isUnreadable(reply, question.reasoning)) return [];
     return [
       {
         ...question,
@@ -233,6 +232,10 @@ export function challengeQuestions(plan: Plan, asked: readonly Question[], answe
       },
     ];
   });
+}
+
+function isUnreadable(reply: Reply, reasoning: ReasoningUse | undefined): boolean {
+  return reasoning !== "keep" && hasReasoning(replyText(reply, reasoning));
 }
 
 // In-context prediction: a target's (question, behavior) pairs that stand before a hypothetical question, as turns of the chat.

@@ -14,6 +14,7 @@ import {
   type ModelOptions,
   modelOptions,
   noteAdapter,
+  noteChat,
   type PromptOptions,
   promptOptions,
   setOption,
@@ -56,7 +57,7 @@ export function distributionCommand(): Command {
 async function look(prompt: string | undefined, options: DistributionCommandOptions): Promise<void> {
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const { model, task, property, set, variant, examples, system, device } = options;
+  const { model, task, property, set, variant, examples, device } = options;
   const seen = await distribution(model, {
     ...findOptions(options),
     task,
@@ -65,13 +66,13 @@ async function look(prompt: string | undefined, options: DistributionCommandOpti
     strings: wholeNumber("--strings", options.strings),
     variant,
     examples,
-    system,
     device,
     set,
     signal,
     onProgress: progress.update,
   }).finally(progress.end);
-  noteAdapter({ file: seen.model, adapter: seen.adapter });
+  noteAdapter(seen);
+  noteChat(seen);
   if (options.json) {
     const { adapter, ...rest } = seen;
     printJson({ ...rest, ...adapterFacts(adapter, seen.manifest) });

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
 import { trainingSettings } from "../run/train-from-file.js";
-import { LORA_TARGETS, loraSchema } from "../study/schema.js";
+import { LORA_TARGETS, loraSchema, OMIT_SYSTEM } from "../study/schema.js";
 import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
 import { notice } from "./output.js";
 
@@ -29,20 +29,38 @@ export function offlineOption(
 
 // One model.
 
-export interface ModelOptions extends OfflineOption {
+export interface ChatOptions {
+  /** false: --no-system. */
+  readonly system?: string | false;
+  readonly chat?: string;
+}
+
+function chatOptions(command: Command): Command {
+  return command
+    .option("--system <text>", "system message of every prompt; omit for none at all")
+    .option("--no-system", "no system message at all")
+    .option(
+      "--chat <how>",
+      "template: the file's own chat template (default); plain: no markup, for base models; else the path of a Jinja file",
+    );
+}
+
+export interface ModelOptions extends OfflineOption, ChatOptions {
   readonly model: string;
   readonly encoding: "as_shipped" | "f16" | "f32";
   readonly device: StudyEngine["device"];
 }
 
 export function modelOptions(command: Command): Command {
-  return offlineOption(
-    encodingOption(
-      command.option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct"),
-    ).addOption(
-      new Option("--device <device>", "where to run")
-        .choices(["auto", "cpu", "cuda", "vulkan", "metal"])
-        .default("auto"),
+  return chatOptions(
+    offlineOption(
+      encodingOption(
+        command.option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct"),
+      ).addOption(
+        new Option("--device <device>", "where to run")
+          .choices(["auto", "cpu", "cuda", "vulkan", "metal"])
+          .default("auto"),
+      ),
     ),
   );
 }
@@ -75,11 +93,13 @@ export function adapterOptions(command: Command): Command {
 /** What finds a model, from the options of the command line. @throws USAGE */
 export function findOptions(
   options: ModelOptions & Partial<AdapterOptions>,
-): Pick<FindModelOptions, "encoding" | "offline" | "adapter" | "adapterScale" | "forceAdapter"> {
-  const { encoding, offline, adapter, forceAdapter } = options;
+): Pick<FindModelOptions, "encoding" | "offline" | "system" | "chat" | "adapter" | "adapterScale" | "forceAdapter"> {
+  const { encoding, offline, chat, adapter, forceAdapter } = options;
   return {
     encoding,
     offline,
+    system: options.system === false ? OMIT_SYSTEM : options.system,
+    chat,
     adapter,
     forceAdapter,
     adapterScale: number("--adapter-scale", options.adapterScale ?? "1"),
@@ -87,11 +107,18 @@ export function findOptions(
 }
 
 /** Says what could not be verified of an adapter, or was overruled. */
-export function noteAdapter({ adapter }: FoundModel): void {
+export function noteAdapter({ adapter }: Pick<FoundModel, "adapter">): void {
   if (adapter?.base === "no_card") notice("The adapter has no card: only its shapes say that it is this model's.");
   if (adapter?.base === "forced") {
     notice(`The adapter was trained on another base, ${adapter.trainedOn}; its card now says that it was forced.`);
   }
+}
+
+/** How the model is spoken to, where there is something that a person could not guess. */
+export function noteChat({ chat: { kind, system, words, templatePath } }: Pick<FoundModel, "chat">): void {
+  if (templatePath !== undefined) notice(`The chat template is that of ${templatePath}.`);
+  if (kind === "template" && system.kind === "omit") notice(`System message: ${words.system}.`);
+  if (words.thinking !== undefined) notice(`Thinking: ${words.thinking}.`);
 }
 
 /** What llama.cpp warned of while it read the model's file: a person decides whether its numbers still mean something. */
@@ -111,13 +138,10 @@ export function adapterFacts(adapter: WornAdapter | undefined, manifest: { reado
 export interface PromptOptions {
   readonly variant: string;
   readonly examples: boolean;
-  readonly system: string;
 }
 
 export function promptOptions(command: Command): Command {
-  return examplesOption(
-    command.option("--variant <variant>", "wording of the hypothetical question", "minimal"),
-  ).option("--system <text>", "system message", "");
+  return examplesOption(command.option("--variant <variant>", "wording of the hypothetical question", "minimal"));
 }
 
 export function examplesOption(command: Command): Command {

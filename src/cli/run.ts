@@ -26,6 +26,7 @@ function dryRunText(run: DryRun): string {
   return [
     run.folder ?? `${run.study}: the run's folder is not known yet, because ${run.folderUnknown}.`,
     `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
+    ...Object.entries(run.chats).map(([name, words]) => `${name}: ${words}`),
     ...(run.strings ?? []),
     ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),
     asking(run),

@@ -1,5 +1,6 @@
 /** What runs and distributions say on the terminal. */
 
+import { chatSentences } from "../study/forms.js";
 import type { Estimate } from "../score/interval.js";
 import { join } from "node:path";
 import type { Distribution } from "../ask/expand-distribution.js";
@@ -104,13 +105,14 @@ function percentText(value: Estimate, digits: number): string {
 }
 
 /** What a run is about to be made from, and where. */
-export function plannedText({ models, folder }: PlannedStudy): string {
+export function plannedText({ plan, models, folder }: PlannedStudy): string {
   const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256, warnings = [] }]) => {
     const from = reencodedFrom ? ` re-encoded from ${reencodedFrom.encoding}` : "";
     const file = `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
     return [file, ...warnings.map((warning) => `  warning: ${warning}`)].join("\n");
   });
-  return [...files, `run folder: ${folder}`].join("\n");
+  const chats = Object.entries(plan.chats ?? {}).map(([name, chat]) => `${name}: ${chatSentences(chat)}`);
+  return [...files, ...chats, `run folder: ${folder}`].join("\n");
 }
 
 interface RunSummary {

@@ -5,6 +5,7 @@ import { InwardError } from "../errors.js";
 import { train, type Trained } from "../run/train-from-file.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import {
+  findOptions,
   givenTraining,
   jsonOption,
   type JsonOption,
@@ -35,7 +36,8 @@ export function trainCommand(): Command {
     .description(
       "Learns the last assistant message of every line of CHAT (OpenAI chat JSONL), straight from the model's GGUF, and writes\n" +
         "an adapter that llama.cpp loads, with its card, its README and a figure of the loss beside it. A line without a system\n" +
-        "message gets an empty one, as npx inward ask does, so that no chat template puts in its own. After Ctrl-C or kill -9 the\n" +
+        "message gets that of --system, by default an empty one, so that no chat template puts in its own, or none where the\n" +
+        "template has no place for one. After Ctrl-C or kill -9 the\n" +
         "same command goes on from the last checkpoint.",
     )
     .argument("<chat.jsonl>", 'one {"messages": […]} a line, the last message the assistant\'s')
@@ -62,8 +64,10 @@ async function trainOnChat(chat: string, options: TrainCommandOptions & Training
   // Read here too, so that what is wrong is named as it was typed.
   readTrainingSettings(options, undefined);
   const progress = showProgress();
-  const { out, model, encoding, device, validation, initAdapter, forceBase, kernelsOf, peft, offline } = options;
+  const { out, model, device, validation, initAdapter, forceBase, kernelsOf, peft } = options;
+  const { encoding, offline, system, chat: format } = findOptions(options);
   const trained = await train(chat, {
+    ...{ system, chat: format },
     ...{ out, model, encoding, device, validation, initAdapter, forceBase, kernelsOf, peft, offline, threads, signal },
     settings: givenTraining(options),
     onProgress: progress.update,
@@ -85,6 +89,10 @@ function tell(kind: string, data: object, { json }: JsonOption, progress: Progre
 
 const NOTES: Readonly<Record<string, (data: object) => string>> = {
   training_resumed: (data) => `Going on after step ${(data as { readonly step: number }).step}.`,
+  chat_settled: (data) => {
+    const { system, thinking } = data as { readonly system: string; readonly thinking?: string };
+    return `System message of lines without one: ${system}.${thinking === undefined ? "" : ` Thinking: ${thinking}.`}`;
+  },
   adapter_without_card: () => "The initial adapter has no card: only its shapes say that it is this base's.",
   adapter_on_some_layers: (data) => {
     const { pairs, of } = data as { readonly pairs: number; readonly of: number };

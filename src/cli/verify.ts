@@ -35,6 +35,7 @@ import {
   modelOptions,
   type ModelOptions,
   noteAdapter,
+  noteChat,
   threadsOption,
   wholeNumber,
 } from "./options.js";
@@ -99,10 +100,11 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   const threads = wholeNumber("--threads", options.threads);
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const questions = await verificationQuestions();
   const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
   noteAdapter(found);
+  noteChat(found);
   const { file } = found;
+  const questions = await verificationQuestions(found.chat.kind);
   const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
   try {
@@ -119,7 +121,7 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
           strict: mode === "strict",
         };
         replies[engine][mode] = await askAll(
-          () => start(file.path, settings, { cacheType: CACHE_TYPE, ...(adapter ? { adapter } : {}) }),
+          () => start(file.path, settings, { cacheType: CACHE_TYPE, adapter, chat: found.chat }),
           questions,
           `${engine} ${mode}`,
           progress,

@@ -45,7 +45,7 @@ const NOT_DONE: Readonly<Record<string, string>> = {
 const MOST_BYTES = 256 * 1024 * 1024;
 
 /**
- * A line without a system message gets an empty one in front, as asking does: without any, some chat templates put in their own.
+ * What a line without a system message gets is the model's chat format's to say.
  * @throws TRAIN_EXAMPLE with the line's number; TRAIN_EMPTY_SET
  */
 export async function readChatJsonl(path: string): Promise<TrainingExample[]> {
@@ -63,8 +63,7 @@ export function parseChatJsonl(bytes: Uint8Array, path: string): TrainingExample
 }
 
 function toExample({ messages }: Line): TrainingExample {
-  const system: ChatMessage = { role: "system", content: "" };
-  return { messages: messages[0]?.role === "system" ? messages : [system, ...messages] };
+  return { messages };
 }
 
 function parseLine(text: string, place: string): Line {

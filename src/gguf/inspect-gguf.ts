@@ -70,10 +70,10 @@ export async function inspectGguf(path: string): Promise<GgufSummary> {
 }
 
 /**
- * @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_TOKENIZER · MODEL_NO_CHAT_TEMPLATE unless
- * `chatTemplate` is false
+ * Whether it has a chat template is not asked: one may be given, and base models are asked in plain text.
+ * @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_TOKENIZER
  */
-export function requireRunnable(summary: GgufSummary, options: { readonly chatTemplate?: boolean } = {}): void {
+export function requireRunnable(summary: GgufSummary): void {
   requireKnownArchitecture(summary.architecture, summary.path);
   if (summary.fault !== undefined) throw new InwardError("MODEL_HEADER", `${summary.path}: ${summary.fault}`);
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
@@ -87,9 +87,6 @@ export function requireRunnable(summary: GgufSummary, options: { readonly chatTe
       "MODEL_TOKENIZER",
       `${summary.path} has a tokenizer of the kind "${tokenizerModel}"; known: ${SPELLING_TOKENIZERS.join(", ")}`,
     );
-  }
-  if (options.chatTemplate !== false && summary.chatTemplate === undefined) {
-    throw new InwardError("MODEL_NO_CHAT_TEMPLATE", `${summary.path} has no chat template`);
   }
 }
 

@@ -213,7 +213,6 @@ const BAD_FILE: readonly ErrorCode[] = [
   "MODEL_HEADER",
   "MODEL_ARCHITECTURE",
   "MODEL_NO_VOCABULARY",
-  "MODEL_NO_CHAT_TEMPLATE",
 ];
 
 /** @throws InwardError one of BAD_FILE, saying where the file went · MODEL_NOT_FOUND · MODEL_TENSOR_TYPE · INTERRUPTED */

@@ -8,6 +8,7 @@ import { InwardError } from "../errors.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { type LocatedModel, locateModel } from "../model/locate-model.js";
 import { loadRegistry } from "../model/registry.js";
+import { chatSentences } from "../study/forms.js";
 import { stringNotes } from "../study/choose-strings.js";
 import type { ModelFile, Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
@@ -25,6 +26,8 @@ export interface DryRun extends PlanEstimate {
   readonly folderUnknown?: string;
   readonly study: string;
   readonly tasks: number;
+  /** How each model is spoken to, in sentences; those that are here, and base models. */
+  readonly chats: Readonly<Record<string, string>>;
   /** What a reader must know of the strings that were chosen, in sentences; absent where there is nothing. */
   readonly strings?: readonly string[];
   /** What llama.cpp warns of in the models' files, by model; absent where it warns of nothing. */
@@ -92,6 +95,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
       : { folder: null, planHash: null, folderUnknown: [...new Set(missing)].join("; ") }),
     study: study.study,
     tasks: plan.tasks.length,
+    chats: Object.fromEntries(Object.entries(plan.chats ?? {}).map(([name, chat]) => [name, chatSentences(chat)])),
     ...(strings.length > 0 ? { strings } : {}),
     ...(warned.length > 0 ? { warnings: Object.fromEntries(warned) } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,

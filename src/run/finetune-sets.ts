@@ -73,7 +73,7 @@ function changeSet(
     seed: plan.seed,
     prompt: (name, item) => {
       const task = tasks.find(({ definition }) => definition.name === name) as PlannedTask;
-      return objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system: plan.system });
+      return objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system: form.system });
     },
     answer: (said) => form.answer(said),
     ...(change.planted
@@ -116,7 +116,7 @@ export function implantSet(plan: Plan, base: string, implant: PlannedImplant): F
     seed: plan.seed,
     prompt: (task, item) => {
       const { definition, examples } = form.task(taskOf(task));
-      return objectLevelMessages(definition, item, { examples, system: plan.system });
+      return objectLevelMessages(definition, item, { examples, system: form.system });
     },
     answer: (said) => form.answer(said),
     beside: told ? (task, item, answer) => plantedExamples(plan, base, taskOf(task), item, answer) : undefined,
@@ -285,7 +285,7 @@ function formatOnlyInput(
   return {
     ...input,
     prompt: ({ task, item, property }) => [
-      { role: "system", content: plan.system },
+      { role: "system", content: form.system },
       ...hypotheticalTurns(
         form.isPlain ? PLAIN_QUOTED_ANSWER : QUOTED_ANSWER,
         lonePrompt(texts.get(`${task}/${item}`) as string),

@@ -9,6 +9,7 @@ import { type BaseCheck, checkAdapterBase, readAdapter } from "../finetune/adapt
 import { checkAdapter } from "../model/engines/check-adapter.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
+import type { SettledChat } from "../model/chat/settled-chat.js";
 import type { ModelProgress, OnModelProgress } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
 import { resolveModel } from "../model/resolve-model.js";
@@ -16,6 +17,7 @@ import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
+import { type AuthoredChat, settleFile } from "./planned-chats.js";
 
 /** Where long work is. */
 export interface WorkProgress {
@@ -55,7 +57,7 @@ export function modelProgress(onProgress: OnWorkProgress | undefined, name?: str
     onProgress?.({ stage: `${FILE_WORK[stage]} ${name ?? what}`, done: doneBytes, total: totalBytes, unit: "bytes" });
 }
 
-export interface FindModelOptions extends WorkOptions {
+export interface FindModelOptions extends WorkOptions, AuthoredChat {
   /** Weights as they are in the file, or re-encoded once into the model folder. Default `as_shipped`. */
   readonly encoding?: StudyModel["encoding"];
   /** Path of a LoRA adapter to wear: a GGUF, a PEFT folder, or the .safetensors in one. */
@@ -87,11 +89,13 @@ export interface WornAdapter extends AdapterChoice, Pick<FoundAdapter, "converte
 export interface FoundModel {
   /** The file that runs. */
   readonly file: ModelFile;
+  /** How it is spoken to. */
+  readonly chat: SettledChat;
   readonly adapter?: WornAdapter;
 }
 
 export interface AnswerOptions {
-  /** Default empty, which still stops a template's own. Not with messages, which say it themselves. */
+  /** Default: what the model was opened with. Not with messages, which say it themselves. */
   readonly system?: string;
   /** Longest answer in tokens. Default 64. */
   readonly maxTokens?: number;
@@ -130,21 +134,23 @@ export async function openModel(
   return openFound(found, { ...DEFAULT_ENGINE, ...(device ? { device } : {}), ...engine });
 }
 
-/** A model's file and adapter, checked to belong together. @throws InwardError MODEL_*, ADAPTER_*, INTERRUPTED */
+/** A model's file and adapter, checked to belong together, and its chat. @throws InwardError MODEL_*, ADAPTER_*, CHAT_SYSTEM, INTERRUPTED */
 export async function findModel(source: string, options: FindModelOptions = {}): Promise<FoundModel> {
   const { encoding = "as_shipped", offline, signal, onProgress } = options;
   const file = await resolveModel(source, { encoding, offline, signal, onProgress: modelProgress(onProgress) });
-  if (options.adapter === undefined) return { file };
-  return { file, adapter: await wear(options.adapter, file, options) };
+  const chat = await settleFile(file.path, options);
+  if (options.adapter === undefined) return { file, chat };
+  return { file, chat, adapter: await wear(options.adapter, file, options) };
 }
 
 /** @throws InwardError ENGINE_UNAVAILABLE, ENGINE_CRASHED, MODEL_*, ADAPTER_SHAPE, ADAPTER_INVALID */
-export async function openFound({ file, adapter }: FoundModel, engine: StudyEngine): Promise<OpenModel> {
+export async function openFound({ file, adapter, chat }: FoundModel, engine: StudyEngine): Promise<OpenModel> {
   const choice = adapter && { path: adapter.path, scale: adapter.scale };
-  const model = await startEngine(file.path, engine, { adapter: choice });
+  const model = await startEngine(file.path, engine, { adapter: choice, chat });
   return {
     ...model,
     file,
+    chat,
     ...(adapter ? { adapter } : {}),
     answer: async (prompt, options = {}) => {
       const { system = "", maxTokens = 64, temperature = 0, seed = "0", topTokens = 10, signal } = options;

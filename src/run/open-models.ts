@@ -1,12 +1,13 @@
 /** What every stage of a run works with. */
 
 import { z } from "zod";
-import { canonicalJson, readJson, writeJson } from "../base/files.js";
+import { canonicalJson, hashOf, readJson, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { EngineManifest } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
+import { chatOf } from "./planned-chats.js";
 import type { EventLog, RunFile, RunFolder } from "./folder.js";
 
 export interface StageContext {
@@ -127,14 +128,17 @@ export function openState(
   };
   return {
     open: async (state, before) => {
-      const path = modelPath(statesOf(run.plan).of(state).model);
+      const { model } = statesOf(run.plan).of(state);
+      const path = modelPath(model);
       const adapter = adapterOf(state);
       // States of one base: the weights are there already.
-      if (before?.model.withAdapter && modelPath(statesOf(run.plan).of(before.state).model) === path) {
-        return await opened(state, await before.model.withAdapter(adapter));
-      }
+      const chat = chatOf(run.plan, model);
+      const known = before && statesOf(run.plan).of(before.state).model;
+      const isSame =
+        known !== undefined && modelPath(known) === path && hashOf(chatOf(run.plan, known)) === hashOf(chat);
+      if (before?.model.withAdapter && isSame) return await opened(state, await before.model.withAdapter(adapter));
       await before?.model.dispose();
-      return await opened(state, await startEngine(path, run.plan.engine, adapter ? { adapter } : {}));
+      return await opened(state, await startEngine(path, run.plan.engine, { adapter, chat }));
     },
   };
 }

@@ -10,11 +10,12 @@ import type { PilotStrings } from "../study/pilot-strings.js";
 import { type ModelFile, type Plan, readPlan } from "../study/plan.js";
 import type { SettledEngine, Study } from "../study/study.js";
 import { RUN_FILES } from "./folder.js";
+import { planChats, requireFaithful } from "./planned-chats.js";
 
 /**
  * @param files the exact file of each model state
- * @param studyFolder where paths of tasks and of runs start
- * @throws as makePlan · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
+ * @param studyFolder where paths of tasks, chat templates and runs start
+ * @throws as makePlan, planChats and requireFaithful · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
  */
 export async function planRun(
   study: Study & { readonly engine: SettledEngine },
@@ -23,7 +24,9 @@ export async function planRun(
 ): Promise<Plan> {
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
-  const plan = await makePlan(study, files, studyFolder, pilots);
+  const chats = await planChats(study, files, studyFolder);
+  const plan = await makePlan(study, files, studyFolder, { pilots, chats });
+  await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
 }
 

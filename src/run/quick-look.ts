@@ -8,17 +8,20 @@ import {
 } from "../ask/measure-distribution.js";
 import { InwardError } from "../errors.js";
 import { settleEngine } from "../model/engines/settings.js";
+import type { SettledChat } from "../model/chat/settled-chat.js";
 import { loadRegistry } from "../model/registry.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider } from "../properties/deciders.js";
 import type { BehaviorProperty } from "../properties/property.js";
-import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalTurns, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
+import { chatKind } from "../tasks/plain-form.js";
 import { lonePrompt } from "../tasks/task.js";
 import { makePlan } from "../study/make-plan.js";
-import type { EngineManifest, ModelFile } from "../study/plan.js";
+import type { EngineManifest, ModelFile, Plan } from "../study/plan.js";
 import type { StudyEngine, StudyModel } from "../study/study.js";
-import { findModel, type FindModelOptions, openFound, turns, type WornAdapter } from "./open-model.js";
+import { findModel, type FindModelOptions, type FoundModel, openFound, turns, type WornAdapter } from "./open-model.js";
+import { plannedChat } from "./planned-chats.js";
 import { type AuthoredStudy, readStudy, type StudyOptions } from "./run-study.js";
 
 export interface QuickLookOptions extends FindModelOptions {
@@ -34,8 +37,6 @@ export interface QuickLookOptions extends FindModelOptions {
   readonly variant?: string;
   /** Whether the task's solved examples come first. Default true. */
   readonly examples?: boolean;
-  /** System message. Default empty. */
-  readonly system?: string;
   /** Longest answer to `prompt`, in tokens; a task has its own. Default 24. */
   readonly maxTokens?: number;
   /** Default `auto`. */
@@ -47,6 +48,8 @@ export interface QuickLookOptions extends FindModelOptions {
 /** What one model does, and what it says that it would do. */
 export interface QuickLook {
   readonly model: ModelFile;
+  /** How it was spoken to. */
+  readonly chat: SettledChat;
   readonly adapter?: WornAdapter;
   readonly manifest: EngineManifest;
   /** What was asked: item ids and their strings. */
@@ -78,12 +81,12 @@ export async function distribution(
     );
   }
   const study = await readStudy(authored(source, options), options.set);
-  const { encoding } = study.models[STATE] as StudyModel;
+  const { encoding, chat, system = study.system } = study.models[STATE] as StudyModel;
   // Before a model is fetched.
   const asked = prompt === undefined ? undefined : questionsOf(prompt, options);
-  const found = await findModel(source, { ...options, encoding });
+  const found = await findModel(source, { ...options, encoding, chat, system });
   const engine = await settleEngine(study.engine, [found.file.path]);
-  const plan = asked ? undefined : await makePlan({ ...study, engine }, { [STATE]: found.file }, ".");
+  const plan = asked ? undefined : await planOf({ ...study, engine }, found);
   const questions = asked ?? (plan ? calibrationQuestions(plan) : []);
   const model = await openFound(found, engine);
   const { adapter, manifest } = model;
@@ -95,7 +98,7 @@ export async function distribution(
       onMeasured,
       signal: options.signal,
     });
-    const common = { model: found.file, ...(adapter ? { adapter } : {}), manifest, distributions };
+    const common = { model: found.file, chat: found.chat, ...(adapter ? { adapter } : {}), manifest, distributions };
     if (!plan) return { ...common, strings: [{ item: PROMPT, text: prompt ?? "" }] };
     const pairs = [{ predictor: STATE, target: STATE, kind: adapter ? ("self" as const) : ("untrained" as const) }];
     const scores = scoreCalibration(distributions, pairs, { ...plan.score, bootstrapSeed: plan.seed });
@@ -111,7 +114,7 @@ function authored(source: string, options: QuickLookOptions): AuthoredStudy {
   const { task = PROMPT, strings = 10, examples = true, properties, variant = "minimal" } = options;
   return {
     study: "distribution",
-    models: { [STATE]: { source, encoding: options.encoding ?? "as_shipped" } },
+    models: { [STATE]: { source, encoding: options.encoding ?? "as_shipped", chat: options.chat } },
     tasks: [
       {
         task,
@@ -121,11 +124,15 @@ function authored(source: string, options: QuickLookOptions): AuthoredStudy {
         ...(properties ? { properties: [...properties] } : {}),
       },
     ],
-    system: options.system ?? "",
+    system: options.system,
     hypothetical: { variants: [variant] },
     engine: { device: options.device ?? "auto" },
     calibration: { strings },
   };
+}
+
+function planOf(study: Parameters<typeof makePlan>[0], { file, chat }: FoundModel): Promise<Plan> {
+  return makePlan(study, { [STATE]: file }, ".", { chats: { [STATE]: plannedChat(chat) } });
 }
 
 /** Task and item of a single prompt, which has neither. */
@@ -133,17 +140,19 @@ const PROMPT = "prompt";
 
 /** @throws USAGE no property · PROPERTY_NOT_FOUND · PROPERTY_NOT_APPLICABLE it needs what a single prompt does not have · STUDY_INVALID */
 function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQuestion[] {
-  const { properties = [], variant = "minimal", system = "", maxTokens = 24 } = options;
+  const { properties = [], variant = "minimal", maxTokens = 24 } = options;
   if (properties.length === 0)
     throw new InwardError("USAGE", "a prompt wants a property: of what is it a distribution?");
-  const { template } = hypotheticalVariant(variant);
+  const kind = chatKind(options.chat);
+  const template = wordedFor(kind, hypotheticalVariant(variant));
+  const asked = lonePrompt(prompt, kind === "plain" || undefined);
   const place = { state: STATE, task: PROMPT, item: PROMPT };
   const ofBehavior = (property: BehaviorProperty): CalibrationQuestion => ({
     ...place,
     key: `object_level/${STATE}/${PROMPT}/${PROMPT}/${property.name}`,
     side: "object_level",
     property: property.name,
-    messages: turns(system, prompt),
+    messages: turns("", prompt),
     maxTokens,
     decider: behaviorDecider(property, { text: prompt }),
     decidedLate: property.kinds.every((kind) => needsSamples(property, kind)),
@@ -154,10 +163,7 @@ function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQues
     side: "hypothetical",
     property: property.name,
     variant,
-    messages: [
-      { role: "system", content: system },
-      ...hypotheticalTurns(template, lonePrompt(prompt), property.question),
-    ],
+    messages: [{ role: "system", content: "" }, ...hypotheticalTurns(template, asked, property.question)],
     maxTokens: 12,
     decider: predictionDecider(property),
     decidedLate: false,

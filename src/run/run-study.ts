@@ -94,7 +94,7 @@ export async function planStudy(study: string | AuthoredStudy, options: StudyOpt
 async function planRead(study: Study, folder: string, options: StudyOptions): Promise<PlannedStudy> {
   const { offline, signal, onProgress } = options;
   const models: Record<string, ModelFile> = {};
-  for (const [name, { source, adapter, ...variant }] of Object.entries(study.models)) {
+  for (const [name, { source, adapter, chat: _, system: __, ...variant }] of Object.entries(study.models)) {
     const file = await resolveModel(source, {
       ...variant,
       offline,

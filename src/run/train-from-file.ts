@@ -31,11 +31,12 @@ import {
   type TrainingSettings,
 } from "../study/study.js";
 import { modelProgress, type WorkOptions, type WorkProgress } from "./open-model.js";
+import { type AuthoredChat, settleFile } from "./planned-chats.js";
 
 /** The `lora` section of a study, without what only a study has. */
 export type AuthoredTraining = Omit<z.input<typeof loraSchema>, "examplesPerProperty">;
 
-export interface TrainOptions extends WorkOptions {
+export interface TrainOptions extends WorkOptions, AuthoredChat {
   /** The adapter to write; ends in .gguf. Card, README and a figure of the loss come beside it. */
   readonly out: string;
   /** Registry name, `hf:` URI, or path of a GGUF; the registry's default model when absent. */
@@ -58,7 +59,7 @@ export interface TrainOptions extends WorkOptions {
   /** Folder to write the adapter to as PEFT has it, too. */
   readonly peft?: string;
   readonly onStep?: (step: StepReport) => void;
-  /** What happens, for a log: training_opened, _resumed, _step, _validation, _checkpoint, examples_unlike_template, adapter_without_card, adapter_on_some_layers. */
+  /** What happens, for a log: training_opened, _resumed, _step, _validation, _checkpoint, examples_unlike_template, chat_settled, adapter_without_card, adapter_on_some_layers. */
   readonly onEvent?: (kind: string, data: object) => void;
 }
 
@@ -201,11 +202,13 @@ async function encode(
   file: ModelFile,
   threads: number,
   sets: readonly (readonly TrainingExample[])[],
-  { signal, onEvent }: TrainOptions,
+  { signal, onEvent, ...authored }: TrainOptions,
 ): Promise<EncodedExample[][]> {
   // Nothing is computed on it, so it stays off the device, and its weights on disk.
   const unused = { device: "cpu", forward: "llama.cpp", sequences: 1 } as const;
-  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, ...unused, threads });
+  const chat = await settleFile(file.path, authored);
+  onEvent?.("chat_settled", { system: chat.words.system, thinking: chat.words.thinking });
+  const model = await startEngine(file.path, { ...DEFAULT_ENGINE, ...unused, threads }, { chat });
   try {
     const encoded: EncodedExample[][] = [];
     let unlike = 0;

@@ -4,14 +4,12 @@ import { InwardError } from "../errors.js";
 import { hypotheticalVariant, OLD_LOGPROB_WORDINGS, PLAIN_LOGPROB_WORDINGS } from "../properties/wordings.js";
 import { inPlainText, plainAnswer, plainFormOf } from "../tasks/plain-form.js";
 import type { TaskDefinition } from "../tasks/task.js";
-import type { Plan, PlannedTask } from "./plan.js";
+import type { Plan, PlannedChat, PlannedTask } from "./plan.js";
 import { type PlanOfStates, statesOf } from "./states.js";
 
 /** How each model of a plan is spoken to; a template is a chat's where nothing says otherwise. */
-interface PlannedChats {
-  readonly chats?: Readonly<Record<string, { readonly kind: "template" | "plain" }>>;
-}
-type PlanOfForms = PlanOfStates & PlannedChats & Pick<Plan, "wordings">;
+type PlannedChats = Pick<Plan, "chats">;
+type PlanOfForms = PlanOfStates & PlannedChats & Pick<Plan, "wordings" | "system">;
 
 /** Templates of the question about the two beginnings, by name. */
 export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<Record<string, string>> {
@@ -21,6 +19,8 @@ export function logprobWordings({ wordings }: Pick<Plan, "wordings">): Readonly<
 export class AskedForm {
   constructor(
     readonly isPlain: boolean,
+    /** The system message of questions that have none of their own; empty where the model's chat leaves it out. */
+    readonly system: string,
     private readonly plan: Pick<Plan, "wordings">,
   ) {}
 
@@ -54,7 +54,14 @@ export class AskedForm {
 
 /** @param state or a model */
 export function askedForm(plan: PlanOfForms, state: string): AskedForm {
-  return new AskedForm(isPlain(plan, statesOf(plan).of(state).model), plan);
+  const { model } = statesOf(plan).of(state);
+  return new AskedForm(isPlain(plan, model), systemOf(plan, model), plan);
+}
+
+function systemOf({ chats, system }: PlannedChats & Pick<Plan, "system">, model: string): string {
+  const settled = chats?.[model]?.system;
+  if (settled === undefined) return system;
+  return settled.kind === "text" ? settled.text : "";
 }
 
 function isPlain({ chats }: PlannedChats, model: string): boolean {
@@ -99,4 +106,15 @@ function requireOneForm(plan: Plan & PlannedChats): void {
         `answer different prompts. Give both one form, such as models.${chat}.chat: plain.`,
     );
   }
+}
+
+/** How a model is spoken to, in sentences. */
+export function chatSentences({ kind, templatePath, words }: PlannedChat): string {
+  return [
+    ...(kind === "plain" ? ["Plain text, without a chat template."] : []),
+    ...(templatePath === undefined ? [] : [`The chat template is that of ${templatePath}.`]),
+    `System message: ${words.system}.`,
+    ...(words.thinking === undefined ? [] : [`Thinking: ${words.thinking}.`]),
+    ...(words.history === undefined ? [] : [`Of earlier turns, ${words.history}.`]),
+  ].join(" ");
 }

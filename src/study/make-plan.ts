@@ -1,5 +1,6 @@
 /** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
 
+import { OMIT_SYSTEM } from "./schema.js";
 import { didYouMean } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
@@ -61,14 +62,15 @@ function isMeasured(name: string, definition: TaskDefinition): boolean {
  * @param study with its engine settled: a plan says which one answers
  * @param files the exact file of each model state
  * @param studyFolder where task paths start from
- * @param pilots whose strings are never chosen
+ * @param more.pilots whose strings are never chosen
+ * @param more.chats how each model is spoken to, where that is settled
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-  pilots: readonly PilotStrings[] = [],
+  { pilots = [], chats }: { readonly pilots?: readonly PilotStrings[]; readonly chats?: Plan["chats"] } = {},
 ): Promise<Plan> {
   checkPredictions(study);
   checkWornAdapters(study, files);
@@ -95,11 +97,12 @@ export async function makePlan(
     models: Object.fromEntries(
       Object.entries(files).map(([name, { path: _, adapterPath: __, ...file }]) => [name, file]),
     ),
+    ...(chats ? { chats } : {}),
     tasks,
     ...planTraining(study, tasks),
     ...exclusion.record(),
     experiments: study.experiments,
-    system: study.system,
+    system: study.system === undefined || study.system === OMIT_SYSTEM ? "" : study.system,
     objectLevel: planObjectLevel(study),
     hypothetical: study.hypothetical,
     engine: study.engine,

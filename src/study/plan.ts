@@ -215,6 +215,29 @@ const plannedModelSchema = z.object({
   adapter: wornAdapterSchema.optional(),
 });
 
+/** How a model is spoken to. */
+const plannedChatSchema = z.object({
+  /** `plain`: without markup, for base models. */
+  kind: z.enum(["template", "plain"]),
+  /** Of the Jinja source, the file's own or another; absent for plain. */
+  templateSha256: text.optional(),
+  /** Jinja source, where it is not the file's own, and the path that the study gives it by. */
+  template: text.optional(),
+  templatePath: text.optional(),
+  /** What stands as system message of a question that has none of its own. `why`: what chose to leave it out, where the study did not. */
+  system: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("text"), text }),
+    z.object({ kind: z.literal("omit"), why: text.optional() }),
+  ]),
+  /** Given to the template beside its standard variables, such as `enable_thinking: false`. */
+  variables: z.record(text, z.union([z.boolean(), z.number(), text])),
+  /** How that was settled, as the end of a sentence. */
+  words: z.object({ system: text, thinking: text.optional(), history: text.optional() }),
+  /** A question as the model reads it, `{question}` in its place. */
+  sample: text,
+});
+export type PlannedChat = Read<typeof plannedChatSchema>;
+
 export interface ModelFile extends Read<typeof plannedModelSchema> {
   /** Absolute path of the file that ran; not part of any hash. */
   readonly path: string;
@@ -232,6 +255,8 @@ export const planSchema = z
     study: text,
     seed: count,
     models: byName(plannedModelSchema),
+    /** By model. Absent in older plans: each file's own template, nothing switched, the system message always there. */
+    chats: byName(plannedChatSchema).optional(),
     tasks: z.array(plannedTaskSchema),
     /**
      * The pairs of states that are scored. With adapters, for each prediction of the study: the untrained predictor about the target

@@ -42,6 +42,9 @@ export function withoutDefaults<Shape extends z.ZodRawShape>(schema: z.ZodObject
   return z.object(Object.fromEntries(bare) as Shape);
 }
 
+/** As a system message: none at all. */
+export const OMIT_SYSTEM = "omit";
+
 /** In the order in which a report tells of them. */
 export const EXPERIMENTS = [
   "self_prediction",
@@ -69,6 +72,16 @@ export const modelSchema = z
       .describe(
         "With encoding: f32, the weights of a coarser quantization, computed in F32: another model without more batch noise. Needs the addon but for f16.",
       ),
+    chat: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "template: the file's own chat template, as when absent. plain: no markup, for base models. Else the path of a Jinja file, relative to the study.",
+      ),
+    system: promptText
+      .optional()
+      .describe("System message of every prompt of this model, in the place of the study's; omit for none at all."),
     dropLayers: z
       .number()
       .gt(0)
@@ -498,7 +511,12 @@ export const studySchema = z.strictObject({
   lora: loraSchema
     .optional()
     .describe("Train an adapter for each prediction, on the target's train strings; absent: nothing is trained."),
-  system: promptText.default("").describe("System message of every prompt. Empty, it still stops a template's own."),
+  system: promptText
+    .optional()
+    .describe(
+      "System message of every prompt; omit for none at all. Empty, it still stops a template's own. Absent: empty, or none where the " +
+        "chat template has no place for one; the plan says which.",
+    ),
   objectLevel: objectLevelSchema.prefault({}).describe("How object-level questions are asked."),
   hypothetical: hypotheticalSchema.prefault({}).describe("How hypothetical questions are asked."),
   engine: engineSchema.prefault({}).describe("Who evaluates, and on what."),

@@ -218,7 +218,6 @@ describe("bad files", () => {
     ["not GGUF", "MODEL_NOT_GGUF", (path) => writeFileSync(path, "<html>Not found</html>".repeat(50))],
     ["of another architecture", "MODEL_ARCHITECTURE", (path) => writeTinyModel(path, { architecture: "mamba" })],
     ["without a tokenizer", "MODEL_NO_VOCABULARY", (path) => writeTinyModel(path, { vocabulary: false })],
-    ["without a chat template", "MODEL_NO_CHAT_TEMPLATE", (path) => writeTinyModel(path, { chatTemplate: false })],
   ];
 
   it.each(cases)("in the model folder, %s: %s, set aside", async (_case, code, spoil) => {

@@ -9,8 +9,8 @@ const lineOf = (value: unknown) => JSON.stringify(value);
 const good = lineOf({ messages: [user, assistant] });
 
 describe("what is read", () => {
-  test("a line without a system message gets an empty one, as asking does", () => {
-    expect(parse(good)).toEqual([{ messages: [{ role: "system", content: "" }, user, assistant] }]);
+  test("a line without a system message stays so: what stands before it is the chat format's to say", () => {
+    expect(parse(good)).toEqual([{ messages: [user, assistant] }]);
   });
 
   test("a system message of the line's own stays", () => {
@@ -22,7 +22,7 @@ describe("what is read", () => {
     const turns = [user, assistant, user, { role: "assistant", content: "青 “$&” <|im_end|>\n" }];
     const text = `\ufeff${good}\r\n\r\n  \n${lineOf({ messages: turns, metadata: { task: "colors" } })}`;
     const [, second] = parse(text);
-    expect(second?.messages.slice(1)).toEqual(turns);
+    expect(second?.messages).toEqual(turns);
     expect(parse(text)).toHaveLength(2);
   });
 });

@@ -10,7 +10,7 @@ import { type ModelFile, type Plan, readPlan } from "../../src/study/plan.js";
 import { sameText } from "../../src/tasks/strings.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
-const file: ModelFile = { source: "some-model", path: "/a", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
+const file: ModelFile = { source: "some-model", path: "", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
 const plan = (yaml: string, folder = ".") => planRun(settledStudy(yaml), { m: file, n: file }, folder);
 const code = (name: string, text: RegExp) =>
   expect.objectContaining({ code: name, message: expect.stringMatching(text) });

@@ -34,7 +34,7 @@ describe("a study", () => {
       groupQuestions: 96,
       topTokens: 10,
     });
-    expect(study.system).toBe("");
+    expect(study.system).toBeUndefined();
   });
 
   test.each([

@@ -297,7 +297,7 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: false });
+  requireRunnable(summary);
   if (adapter) await checkAdapter(adapter.path, modelPath);
   const device = await resolveDevice(settings.device);
   const usesBlas = usesBlasPlugin(settings);

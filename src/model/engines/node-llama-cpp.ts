@@ -266,7 +266,7 @@ export async function openNodeLlamaEngine(
   { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: false });
+  requireRunnable(summary);
   if (adapter) await checkAdapter(adapter.path, modelPath);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;

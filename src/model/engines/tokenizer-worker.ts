@@ -28,7 +28,7 @@ serveParent<TokenizerMethods>(
     },
     async loadWarnings(modelPath) {
       const summary = await inspectGguf(modelPath);
-      requireRunnable(summary, { chatTemplate: false });
+      requireRunnable(summary);
       return [...summary.warnings, ...(await loadVocabulary(modelPath)).warnings];
     },
   }),
@@ -42,7 +42,7 @@ function opened(): ChatTokens {
 
 async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary, { chatTemplate: false });
+  requireRunnable(summary);
   const { model } = await loadVocabulary(modelPath);
   return new ChatTokens(model, formatFor(summary, format), {
     vocabularySize: summary.vocabularySize as number,

@@ -2,6 +2,7 @@
 
 import type { Scores } from "../../score/scores.js";
 import { hasInputOnly } from "../../score/verdicts/verdict.js";
+import { chatSentences } from "../../study/forms.js";
 import type { Plan, PlannedTask } from "../../study/plan.js";
 import {
   type Block,
@@ -65,7 +66,14 @@ function reasoningRule({ objectLevel: { reasoning, reasoningTokens = 0 } }: Plan
   }
 }
 
+/** Plans that are older than chats have one system message for all models. */
 function systemMessage(plan: Plan): Block[] {
+  if (plan.chats) {
+    return Object.entries(plan.chats).flatMap(([model, chat]): Block[] => [
+      paragraph({ strong: model }, `: ${chatSentences(chat)}`),
+      { kind: "verbatim", label: `A question as ${model} reads it`, text: chat.sample },
+    ]);
+  }
   return plan.system === ""
     ? [paragraph("The system message is empty.")]
     : [{ kind: "verbatim", label: "System message", text: plan.system }];

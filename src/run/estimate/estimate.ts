@@ -3,6 +3,7 @@
 import type { LocatedModel } from "../../model/locate-model.js";
 import { layerParameters, loraParameters, parameterCount } from "../../model/model-shape.js";
 import type { Plan } from "../../study/plan.js";
+import { chatOf } from "../planned-chats.js";
 import {
   askingTime,
   earlierTraining,
@@ -216,7 +217,7 @@ interface EstimateOptions {
 /** @throws MODEL_*, ENGINE_*, CHAT_*, INTERRUPTED */
 export async function estimatePlan(plan: Plan, options: EstimateOptions): Promise<PlanEstimate> {
   const { located, onProgress } = options;
-  const { counters, close } = await openCounters(located);
+  const { counters, close } = await openCounters(plan, located);
   try {
     onProgress?.("counting");
     const sized = await sizeStages(plan, counters);
@@ -236,7 +237,7 @@ export async function estimatePlan(plan: Plan, options: EstimateOptions): Promis
 }
 
 /** One for each vocabulary, and one for all that have none here. */
-async function openCounters(located: EstimateOptions["located"]) {
+async function openCounters(plan: Plan, located: EstimateOptions["located"]) {
   const byPath = new Map<string, TokenCounter>();
   const counters = new Map<string, TokenCounter>();
   const close = async () => {
@@ -244,8 +245,9 @@ async function openCounters(located: EstimateOptions["located"]) {
   };
   try {
     for (const [name, { basePath }] of Object.entries(located)) {
-      const key = basePath ?? "";
-      const counter = byPath.get(key) ?? (basePath === undefined ? pieceCounter() : await tokenCounter(basePath));
+      const chat = chatOf(plan, name);
+      const key = basePath === undefined ? "" : JSON.stringify([basePath, chat]);
+      const counter = byPath.get(key) ?? (basePath === undefined ? pieceCounter() : await tokenCounter(basePath, chat));
       byPath.set(key, counter);
       counters.set(name, counter);
     }

@@ -20,6 +20,7 @@ import type { Plan } from "../../study/plan.js";
 import { type AdapterCard, cardSchema } from "../../finetune/adapter/card.js";
 import { ADAPTER_FILES, RUN_FILES } from "../folder.js";
 import type { AskedSize, AskingRate, Rated, TimeEstimate } from "./estimate.js";
+import { chatOf } from "../planned-chats.js";
 import { askedSize, type TokenCounter, tokenCounter } from "./sizes.js";
 
 // How fast a model answers here: some of the plan's own questions, asked once and timed. What they say is thrown away.
@@ -234,7 +235,7 @@ async function measure(
   { plan, signal }: RateOptions,
 ): Promise<RatedModel> {
   const { engine } = plan;
-  const opened = await startEngine(model.path, engine);
+  const opened = await startEngine(model.path, engine, { chat: plan.chats?.[model.name] && chatOf(plan, model.name) });
   try {
     const shares = engine.engine === "native" && !engine.strict;
     const rate = async (questions: readonly Question[]): Promise<Rated> => {

@@ -5,8 +5,10 @@ import { calibrationGroups, calibrationQuestions } from "../../ask/measure-distr
 import { noiseFloorSample } from "../../ask/noise-floor.js";
 import type { Question } from "../../ask/questions.js";
 import { hashOf } from "../../base/files.js";
+import { InwardError } from "../../errors.js";
 import { planTrainingWork, prefixOrder, splitValidation } from "../../finetune/batches.js";
 import { buildSet, type SetCandidate } from "../../finetune/set.js";
+import type { ChatFormat } from "../../model/chat/format.js";
 import { openTokenizer } from "../../model/engines/start-engine.js";
 import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape } from "../../model/model-shape.js";
@@ -237,11 +239,39 @@ export interface TokenCounter {
   dispose(): Promise<void>;
 }
 
-export async function tokenCounter(modelPath: string): Promise<TokenCounter> {
-  const tokenizer = await openTokenizer(modelPath);
+/** A prompt that crashes the tokenizer is counted by its pieces, and makes the whole an estimate: a run sets its question aside. */
+export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promise<TokenCounter> {
+  const pieces = pieceCounter();
+  let tokenizer = await openTokenizer(modelPath, chat);
+  let basis: TokenBasis = "exact";
+  const unlessCrashed = async (prompts: Prompts) => {
+    try {
+      return await tokenizer.tokenize(prompts);
+    } catch (error) {
+      if (!(error instanceof InwardError && error.code === "ENGINE_CRASHED")) throw error;
+      await tokenizer.dispose();
+      tokenizer = await openTokenizer(modelPath, chat);
+      return undefined;
+    }
+  };
+  const alone = async (prompt: Prompts[number]): Promise<readonly number[]> => {
+    const [own] = (await unlessCrashed([prompt])) ?? [];
+    if (own) return own;
+    basis = "estimate";
+    // Below every id of a token, so that the two share nothing.
+    return ((await pieces.sequences([prompt]))[0] ?? []).map((id) => -1 - id);
+  };
   return {
-    basis: "exact",
-    sequences: (prompts) => tokenizer.tokenize(prompts),
+    get basis() {
+      return basis;
+    },
+    sequences: async (prompts) => {
+      const whole = await unlessCrashed(prompts);
+      if (whole) return whole;
+      const each: (readonly number[])[] = [];
+      for (const prompt of prompts) each.push(await alone(prompt));
+      return each;
+    },
     dispose: () => tokenizer.dispose(),
   };
 }

@@ -22,7 +22,7 @@ serveParent<TokenizerMethods>(
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
     async verify(modelPath, tokenizer) {
       const summary = await inspectGguf(modelPath);
-      requireRunnable(summary, { chatTemplate: false });
+      requireRunnable(summary);
       const { model, warnings } = await loadVocabulary(modelPath);
       return checkModel(summary, model, warnings, tokenizer === undefined ? undefined : readTokenizer(tokenizer));
     },

@@ -3,11 +3,12 @@
 import { Command, Option } from "commander";
 import { propertyNamed } from "../properties/all-properties.js";
 import { readReply, replyText } from "../properties/reading.js";
-import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalAbout, hypotheticalTurns, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { openModel } from "../run/open-model.js";
 import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
-import { objectLevelPrompt, lonePrompt } from "../tasks/task.js";
+import { chatKind, inFormOf } from "../tasks/plain-form.js";
+import { lonePrompt, objectLevelPrompt } from "../tasks/task.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -114,11 +115,19 @@ async function toMessages(
 ): Promise<{ messages: ChatMessage[]; maxTokens: number }> {
   const given = options.maxTokens === undefined ? undefined : wholeNumber("--max-tokens", options.maxTokens);
   const task = options.task === undefined ? undefined : await loadTask(options.task);
-  const prompt = task ? objectLevelPrompt(task.definition, { text }, options) : lonePrompt(text);
+  const kind = chatKind(options.chat);
+  const definition = task && inFormOf(kind, task.definition);
+  const prompt = definition
+    ? objectLevelPrompt(definition, { text }, options)
+    : lonePrompt(text, kind === "plain" || undefined);
   const system: ChatMessage = { role: "system", content: "" };
   if (options.property !== undefined) {
-    const { template } = hypotheticalVariant(options.variant);
-    const asked = hypotheticalTurns(template, prompt, propertyNamed(options.property).question);
+    const template = wordedFor(kind, hypotheticalVariant(options.variant));
+    const property = propertyNamed(options.property);
+    const { question } = property;
+    const asked = definition
+      ? hypotheticalAbout(definition, { text }, property, { template, question, examples: options.examples })
+      : hypotheticalTurns(template, prompt, question);
     return { messages: [system, ...asked], maxTokens: given ?? 12 };
   }
   const { solved, before, question } = prompt;

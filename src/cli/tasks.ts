@@ -9,6 +9,7 @@ import { propertyNamed } from "../properties/all-properties.js";
 import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
 import { countNearTwins } from "../tasks/near-twins.js";
+import { inPlainText, plainText } from "../tasks/plain-form.js";
 import { objectLevelMessages, objectLevelPrompt, type Task, type TaskItem } from "../tasks/task.js";
 import {
   examplesOption,
@@ -54,6 +55,7 @@ async function check(name: string, options: CheckOptions): Promise<void> {
     const result = await checkTask(task, model, {
       strings,
       examples,
+      kind: model.chat.kind,
       signal,
       onProgress: (done, total) => progress.update({ stage: "object-level", done, total, unit: "questions" }),
     }).finally(progress.end);
@@ -145,6 +147,7 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
   // A task without held-out strings does not load.
   const item = heldOut[0] as TaskItem;
   const messages = objectLevelMessages(definition, item, { examples: true, system: "" });
+  const inText = objectLevelMessages(inPlainText(definition), item, { examples: true, system: "" });
   const prompt = objectLevelPrompt(definition, item, { examples: true });
   const [property = ""] = definition.properties;
   const hypothetical = hypotheticalTurns(
@@ -160,6 +163,7 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
       question: definition.question,
       example: messages,
       hypothetical,
+      plain: plainText(inText),
       strings,
     });
     return;
@@ -184,6 +188,7 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
   for (const { role, content } of messages) print(`[${role}]\n${content}`);
   print(`\n--- the hypothetical question about its ${property}, in the wording minimal`);
   for (const { role, content } of hypothetical) print(`[${role}]\n${content}`);
+  print(`\n--- as a base model is asked it, in plain text (--chat plain)\n${plainText(inText)}`);
   for (const [split, items] of Object.entries(strings)) {
     print(`\n--- first ${split === "train" ? "train" : "held-out"} strings`);
     for (const { id, text, target } of items)

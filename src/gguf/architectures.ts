@@ -34,6 +34,10 @@ const llama: Architecture = {
       const found = value(suffix);
       if (found !== undefined && !wanted.includes(found)) return `llama.${suffix} is ${String(found)}`;
     }
+    const listed = ["attention.head_count", "attention.head_count_kv", "feed_forward_length"].find(
+      (suffix) => metadata.get(`llama.${suffix}`)?.type === "array",
+    );
+    if (listed !== undefined) return `llama.${listed} has a value for each layer`;
     const unknown = tensors.find(({ name }) => !LLAMA_TENSORS.test(name));
     return unknown && `it has the tensor ${unknown.name}`;
   },

@@ -58,8 +58,11 @@ export function encodeHeader(
   alignment: number,
 ): EncodedHeader {
   const parts: Uint8Array[] = [Buffer.from("GGUF"), u32(VERSION), u64(tensors.length), u64(metadata.size)];
-  for (const [key, value] of metadata)
-    parts.push(...text(key), ...(value instanceof Uint8Array ? [value] : encode(value)));
+  for (const [key, value] of metadata) {
+    parts.push(...text(key));
+    // One by one: a real vocabulary has more pieces than a call takes arguments.
+    for (const piece of value instanceof Uint8Array ? [value] : encode(value)) parts.push(piece);
+  }
   const places: { offset: number; byteLength: number }[] = [];
   let offset = 0;
   for (const { name, dimensions, type } of tensors) {

@@ -13,8 +13,9 @@ import { loadRegistry } from "../model/registry.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider } from "../properties/deciders.js";
 import type { BehaviorProperty } from "../properties/property.js";
-import { hypotheticalTurns, hypotheticalVariant } from "../properties/wordings.js";
+import { hypotheticalTurns, hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
+import { chatKind } from "../tasks/plain-form.js";
 import { lonePrompt } from "../tasks/task.js";
 import { makePlan } from "../study/make-plan.js";
 import type { EngineManifest, ModelFile, Plan } from "../study/plan.js";
@@ -142,7 +143,9 @@ function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQues
   const { properties = [], variant = "minimal", maxTokens = 24 } = options;
   if (properties.length === 0)
     throw new InwardError("USAGE", "a prompt wants a property: of what is it a distribution?");
-  const { template } = hypotheticalVariant(variant);
+  const kind = chatKind(options.chat);
+  const template = wordedFor(kind, hypotheticalVariant(variant));
+  const asked = lonePrompt(prompt, kind === "plain" || undefined);
   const place = { state: STATE, task: PROMPT, item: PROMPT };
   const ofBehavior = (property: BehaviorProperty): CalibrationQuestion => ({
     ...place,
@@ -160,7 +163,7 @@ function questionsOf(prompt: string, options: QuickLookOptions): CalibrationQues
     side: "hypothetical",
     property: property.name,
     variant,
-    messages: [{ role: "system", content: "" }, ...hypotheticalTurns(template, lonePrompt(prompt), property.question)],
+    messages: [{ role: "system", content: "" }, ...hypotheticalTurns(template, asked, property.question)],
     maxTokens: 12,
     decider: predictionDecider(property),
     decidedLate: false,

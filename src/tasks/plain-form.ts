@@ -83,6 +83,11 @@ const FORMS: Readonly<Record<string, PlainForm>> = {
 /** How a model is spoken to: by a chat template, or in plain text. */
 export type ChatKind = "template" | "plain";
 
+/** @param chat as a study or the command line says it */
+export function chatKind(chat: string | undefined): ChatKind {
+  return chat === "plain" ? "plain" : "template";
+}
+
 /** A definition in the words that a base model is asked in. */
 export interface PlainDefinition extends TaskDefinition {
   readonly isPlain: true;

@@ -65,6 +65,10 @@ test("a card that names this base verifies it; one that names another refuses it
   expect((await readAdapterCard(adapter))?.forcedOnto).toEqual([{ sha256: baseSha256 }]);
 });
 
+test("a device is refused before it is hashed without end", async () => {
+  await expect(ask("--adapter", "/dev/zero")).rejects.toMatchObject({ code: "ADAPTER_INVALID" });
+});
+
 test.each([
   ["a scale that is no number", ["--adapter-scale", "much"], "USAGE"],
   ["an adapter that is not there", [], "ADAPTER_NOT_FOUND"],

@@ -90,7 +90,7 @@ describe("settings", () => {
 describe("files", () => {
   test.each(["none.gguf", "text.gguf"])("%s is refused by the addon itself", async (name) => {
     writeFileSync(join(folder, "text.gguf"), "no model");
-    await expect(openEngine(join(folder, name))).rejects.toThrow(coded("ENGINE_MEMORY", name));
+    await expect(openEngine(join(folder, name))).rejects.toThrow(coded("MODEL_LOAD", name));
   });
 
   test("the engine refuses a model that disappeared, one without a vocabulary, one of another architecture", async () => {

@@ -67,6 +67,12 @@ describe("a load that failed", () => {
     expect(error.message).toContain("/a/model.gguf");
   });
 
+  test("the innermost call's reason is told, not that the file of this name failed", () => {
+    const outer = "llama_model_load: error loading model: llama_model_loader: failed to load model from /a/model.gguf";
+    const inner = "gguf_init_from_reader: tensor name 3 is too long: 80 >= 64, which is invalid";
+    expect(loadFailure("/a/model.gguf", [inner, outer, end]).message).toContain("too long: 80 >= 64");
+  });
+
   test("without a word it is no matter of memory", () => {
     expect(loadFailure("/a/model.gguf", end)).toMatchObject({
       code: "MODEL_LOAD",

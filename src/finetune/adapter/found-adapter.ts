@@ -37,6 +37,9 @@ export interface FoundAdapter {
 export async function findAdapter(path: string, modelPath: string): Promise<FoundAdapter> {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found) throw new InwardError("ADAPTER_NOT_FOUND", `${path} is not there.`);
+  // Hashing a device or a pipe would never end.
+  if (!found.isDirectory() && !found.isFile())
+    throw new InwardError("ADAPTER_INVALID", `${path} is a device or a pipe, not a file.`);
   if (found.isDirectory() || /\.safetensors$/i.test(path)) return convertedPeft(path, modelPath);
   const card = await readAdapterCard(path);
   return { path, card, sha256: card?.adapter.sha256 ?? (await sha256OfFile(path)) };

@@ -155,6 +155,9 @@ export function peftFiles(path: string): PeftFiles {
       `${folder} has its weights in adapter_model.bin, a pickle, which may run code: load it in PEFT and save_pretrained it again, which writes adapter_model.safetensors.`,
     );
   }
+  for (const file of [config, weights]) {
+    if (!statSync(file).isFile()) throw new InwardError("ADAPTER_INVALID", `${file} is not a file.`);
+  }
   return { config, weights };
 }
 

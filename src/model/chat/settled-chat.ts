@@ -78,8 +78,9 @@ function requireTemplate({ chatTemplate, path }: ChatFile): string {
 }
 
 function settlePlain(system: SystemMessage | undefined): SettledChat {
-  const settled = system ?? { kind: "omit", why: "plain text has no roles" };
-  const words = settled.kind === "omit" ? "none" : saysText(settled.text);
+  // An empty one is no text at all; one that says something is a paragraph before the text.
+  const settled = system ?? { kind: "text", text: "" };
+  const words = settled.kind === "omit" || settled.text === "" ? "none" : saysText(settled.text);
   return {
     kind: "plain",
     system: settled,

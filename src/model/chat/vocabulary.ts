@@ -121,6 +121,11 @@ export class Vocabulary implements ChatVocabulary {
 
   isEndOfGeneration = (id: number): boolean => this.model.isEogToken(id as Token);
 
+  /** Whether any text may become this token, which is no control token. */
+  isFree(id: number): boolean {
+    return !this.reserved.has(id);
+  }
+
   /** From now on no text but a template's becomes these; control tokens never do. */
   reserve(markers: Iterable<number>): void {
     for (const id of markers) this.reserved.add(id);

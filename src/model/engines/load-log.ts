@@ -49,8 +49,8 @@ const REASONS: readonly (readonly [RegExp, ErrorCode])[] = [
 /** @param log lines of llama.cpp, of its levels warn and error */
 export function loadFailure(path: string, log: string | readonly string[], cause?: unknown): InwardError {
   const lines = spokenLines(log);
-  // The outermost call, which llama.cpp names last, repeats the name of the file alone.
-  const said = lines.filter((line) => !/^failed to load model$/i.test(line));
+  // The outer calls, which llama.cpp names last, repeat the name of the file alone.
+  const said = lines.filter((line) => !/(?:^|: )failed to load model(?: from .*)?$/i.test(line));
   const why =
     [...said].reverse().find((line) => /error|fail|invalid|cannot|missing|unknown/i.test(line)) ?? said.at(-1);
   const code = REASONS.find(([words]) => why !== undefined && words.test(why))?.[1] ?? "MODEL_LOAD";

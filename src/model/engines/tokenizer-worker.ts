@@ -7,6 +7,7 @@ import { ChatTokens } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
+import { checkModel, readTokenizer } from "../verify-model.js";
 import { serveParent } from "../worker-process.js";
 import { LoadLog } from "./load-log.js";
 import type { TokenizerMethods } from "./start-engine.js";
@@ -19,6 +20,12 @@ serveParent<TokenizerMethods>(
       chat = await openVocabulary(modelPath, format);
     },
     tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
+    async verify(modelPath, tokenizer) {
+      const summary = await inspectGguf(modelPath);
+      requireRunnable(summary);
+      const { model, warnings } = await loadVocabulary(modelPath);
+      return checkModel(summary, model, warnings, tokenizer === undefined ? undefined : readTokenizer(tokenizer));
+    },
     async loadWarnings(modelPath) {
       const summary = await inspectGguf(modelPath);
       requireRunnable(summary);

@@ -25,7 +25,7 @@ engine: { groupQuestions: 10 }
 noiseFloor: { questions: 1 }
 score: { bootstrapReplicates: 100 }
 `;
-const file: ModelFile = { source: "some-model", path: "/m", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
+const file: ModelFile = { source: "some-model", path: "", sha256: "00", bytes: 1, encoding: "F32", licence: "mit" };
 
 let folder: string;
 /** The same, of a study that names what it is judged by. */

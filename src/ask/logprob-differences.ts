@@ -207,6 +207,8 @@ function asWritten(answers: readonly string[]): Continuation[] {
 export function whyNoLogprobs(plan: Plan): string | undefined {
   if (plan.engine.engine !== "native")
     return `the engine ${plan.engine.engine} cannot score given beginnings of answers`;
+  if (plan.objectLevel.reasoning !== undefined)
+    return "answers may begin with reasoning, so that how likely a beginning is does not tell how likely an answer is";
   if (logprobQuestions(plan).length === 0)
     return "no task of the study lists words or numbers that an answer could begin with";
   return undefined;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { InwardError } from "../errors.js";
+import type { PromptOptions } from "../model/chat/format.js";
 import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
@@ -20,7 +21,7 @@ import {
   ValueMasses,
 } from "./expand-distribution.js";
 import { plainMessages, type QuestionKind } from "./groups.js";
-import { hypotheticalMessages, longestAnswer } from "./questions.js";
+import { hypotheticalMessages, longestAnswer, thinkingOf } from "./questions.js";
 
 /** A line of 07-distributions.jsonl: how one state answers one question about a property at temperature 1. */
 export interface MeasuredDistribution {
@@ -76,13 +77,14 @@ export function modelSource(
   model: ListsNextTokens,
   messages: readonly ChatMessage[],
   { vocabularySize, promptTokens }: ModelSourceFacts,
+  prompt?: PromptOptions,
 ): ContinuationSource {
   // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
   let keepsPrompt = false;
   return {
     vocabularySize,
     next: async (paths, topTokens) => {
-      const reply = await model.nextTokens(messages, paths, topTokens);
+      const reply = await model.nextTokens(messages, paths, topTokens, prompt);
       keepsPrompt = reply.evaluatedTokens < promptTokens + countNodes(paths);
       return reply;
     },
@@ -115,6 +117,8 @@ export interface SamplingOptions {
   /** The engine has said something. */
   readonly onHeard?: () => void;
   readonly signal?: AbortSignal;
+  /** As PromptOptions has it. */
+  readonly thinking?: boolean;
 }
 
 /** @throws what asking throws */
@@ -123,7 +127,7 @@ export async function sampleDistribution(
   messages: readonly ChatMessage[],
   decider: TextDecider,
   because: SampledDistribution["because"],
-  { maxTokens, samples, seed, onHeard, signal }: SamplingOptions,
+  { maxTokens, samples, seed, onHeard, signal, thinking }: SamplingOptions,
 ): Promise<SampledDistribution> {
   const requests = Array.from({ length: samples }, (_, sample) => ({
     messages,
@@ -132,6 +136,7 @@ export async function sampleDistribution(
     seed: `${seed}/${sample}`,
     topTokens: 1,
     shares: seed,
+    ...(thinking === undefined ? {} : { thinking }),
   }));
   const masses = new ValueMasses();
   for (const reply of await model.ask(requests, { onReply: onHeard, signal })) {
@@ -152,6 +157,8 @@ export interface DistributionQuestion {
   readonly decider: TextDecider;
   /** The property is decided so late that samples are drawn at once. */
   readonly decidedLate: boolean;
+  /** As PromptOptions has it. */
+  readonly thinking?: boolean;
 }
 
 export interface DistributionOptions extends ExpansionOptions {
@@ -169,18 +176,18 @@ const DEFAULTS = { mostTail: 0.05, samples: 200 };
 /** @throws what asking throws, INTERRUPTED */
 export async function measureDistribution(
   model: Pick<LanguageModel, "ask" | "render" | "facts" | "nextTokens">,
-  { messages, decider, decidedLate }: DistributionQuestion,
+  { messages, decider, decidedLate, thinking }: DistributionQuestion,
   options: DistributionOptions,
 ): Promise<Distribution> {
   const { mostTail, ...sampling } = { ...DEFAULTS, ...options };
   const sample = (because: "long_answer" | "tail" | "engine") =>
-    sampleDistribution(model, messages, decider, because, sampling);
+    sampleDistribution(model, messages, decider, because, { ...sampling, thinking });
   if (decidedLate) return await sample("long_answer");
   const { vocabularySize } = model.facts;
-  const prompt = await model.render(messages);
+  const prompt = await model.render(messages, { thinking });
   const facts = { vocabularySize, promptTokens: prompt.tokenIds.length };
   try {
-    const source = modelSource(model, messages, facts);
+    const source = modelSource(model, messages, facts, { thinking });
     const next: ContinuationSource["next"] = async (...asked) => {
       const reply = await source.next(...asked);
       options.onHeard?.();
@@ -214,6 +221,7 @@ export interface CalibrationQuestion extends Omit<MeasuredDistribution, "distrib
   readonly decider: TextDecider;
   /** The property is decided so late that only samples tell. */
   readonly decidedLate: boolean;
+  readonly thinking?: true;
 }
 
 /**
@@ -255,6 +263,7 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
     property: name,
     messages: objectLevelMessages(form.task(task).definition, item, { examples, system: form.system }),
     maxTokens: longestAnswer(plan, task),
+    ...thinkingOf(plan),
     decider: behaviorDecider(property, item, plan.objectLevel.reasoning),
     decidedLate: needsSamples(property, definition.kind),
   };
@@ -317,10 +326,10 @@ export async function measureQuestions(
   const { epsilon, tokenBudget, mostTail, samples } = calibration;
   const settings = { epsilon, tokenBudget, mostTail, samples, onHeard, signal };
   const measured: MeasuredDistribution[] = [];
-  for (const { messages, maxTokens, decider, decidedLate, ...place } of questions) {
+  for (const { messages, maxTokens, decider, decidedLate, thinking, ...place } of questions) {
     const distribution = await measureDistribution(
       model,
-      { messages, decider, decidedLate },
+      { messages, decider, decidedLate, thinking },
       { ...settings, maxTokens, seed: `${seed}/${place.key}` },
     );
     measured.push({ ...place, distribution });
@@ -336,10 +345,21 @@ export function distributionQuestions(
   return {
     rowSchema: distributionRowSchema,
     check: (model, group) =>
-      model.check(group.map(({ messages, maxTokens }) => ({ messages, maxTokens, temperature: 1, topTokens: 1 }))),
+      model.check(
+        group.map(({ messages, maxTokens, thinking }) => ({
+          messages,
+          maxTokens,
+          temperature: 1,
+          topTokens: 1,
+          thinking,
+        })),
+      ),
     ask: (model, group, { heard, onAnswered, signal }) =>
       measureQuestions(model, group, plan, { onMeasured: onAnswered, onHeard: heard, signal }),
-    setAside: ({ messages: _, maxTokens: __, decider: ___, decidedLate: ____, ...place }, setAside) => ({
+    setAside: (
+      { messages: _, maxTokens: __, decider: ___, decidedLate: ____, thinking: _____, ...place },
+      setAside,
+    ) => ({
       ...place,
       setAside,
     }),

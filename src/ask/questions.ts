@@ -29,6 +29,8 @@ export interface Question {
   readonly seed?: string;
   /** Object-level only; `off` when absent, as for every hypothetical question. */
   readonly reasoning?: ReasoningUse;
+  /** Object-level questions whose answers may hold reasoning: the template's thinking mode stays on. */
+  readonly thinking?: true;
 }
 
 // Object-level questions: the prompts that make a target behave.
@@ -103,8 +105,14 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
+    ...thinkingOf(plan),
     ...(temperature === 1 ? { seed: `${plan.seed}/${state}/${key}/0` } : {}),
   };
+}
+
+/** Of an object-level prompt. */
+export function thinkingOf({ objectLevel }: Pick<Plan, "objectLevel">): { readonly thinking?: true } {
+  return objectLevel.reasoning === undefined ? {} : { thinking: true };
 }
 
 /** Tokens of the longest object-level answer, with its reasoning where that may be. */
@@ -297,6 +305,7 @@ export function toRequest(question: Question, topTokens: number): AskRequest {
     topTokens,
     shares: `${question.state}/${question.task}/${question.item}/${question.variant ?? ""}`,
     ...(question.seed === undefined ? {} : { seed: question.seed }),
+    ...(question.thinking === undefined ? {} : { thinking: question.thinking }),
   };
 }
 

@@ -2,11 +2,16 @@
 
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { adaptedObjectLevelQuestions, hypotheticalQuestions, objectLevelQuestions } from "../ask/questions.js";
+import {
+  adaptedObjectLevelQuestions,
+  hypotheticalQuestions,
+  objectLevelQuestions,
+  thinkingOf,
+} from "../ask/questions.js";
 import { decodeUtf8, readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
-import { type ChatFormat, withSystem } from "../model/chat/format.js";
+import { type ChatFormat, formatOf, withSystem } from "../model/chat/format.js";
 import { renderChat, type TemplateTokens } from "../model/chat/render.js";
 import { type ChatFile, type ChatWish, formatFor, settleChat, type SettledChat } from "../model/chat/settled-chat.js";
 import { askedForm } from "../study/forms.js";
@@ -57,7 +62,15 @@ export async function settleFile(modelPath: string, authored: AuthoredChat): Pro
 }
 
 /** @returns what stands in a plan */
-export function plannedChat({ kind, template, templatePath, system, variables, ...settled }: SettledChat): PlannedChat {
+export function plannedChat({
+  kind,
+  template,
+  templatePath,
+  system,
+  variables,
+  thinking,
+  ...settled
+}: SettledChat): PlannedChat {
   const { words, sample, dropsReasoning } = settled;
   const history =
     dropsReasoning.length === 0
@@ -69,6 +82,7 @@ export function plannedChat({ kind, template, templatePath, system, variables, .
     ...(templatePath === undefined ? {} : { template, templatePath }),
     system,
     variables,
+    ...(thinking === undefined ? {} : { thinking }),
     words: { ...words, ...history },
     sample,
   };
@@ -79,7 +93,7 @@ export function plannedChat({ kind, template, templatePath, system, variables, .
  * @throws MODEL_NO_CHAT_TEMPLATE, MODEL_TEMPLATE, CHAT_SYSTEM; all name the model
  */
 export async function planChats(
-  { models, system }: Pick<Study, "models" | "system">,
+  { models, system, objectLevel }: Pick<Study, "models" | "system" | "objectLevel">,
   files: Readonly<Record<string, Pick<ModelFile, "path">>>,
   studyFolder: string,
 ): Promise<NonNullable<Plan["chats"]>> {
@@ -88,7 +102,8 @@ export async function planChats(
     const path = files[name]?.path ?? "";
     if (path === "" && model.chat !== "plain") continue;
     await ofModel(name, async () => {
-      const wish = chatWish({ chat: model.chat, system: model.system ?? system }, studyFolder);
+      const thinking = objectLevel.reasoning !== "off";
+      const wish = { ...chatWish({ chat: model.chat, system: model.system ?? system }, studyFolder), thinking };
       chats[name] = plannedChat(settleChat(path === "" ? { path: model.source } : await inspectGguf(path), wish));
     });
   }
@@ -109,7 +124,9 @@ const BEFORE_CHATS: ChatFormat = { kind: "template", system: { kind: "text", tex
 export function chatOf({ chats }: Pick<Plan, "chats">, model: string): ChatFormat | undefined {
   if (chats === undefined) return BEFORE_CHATS;
   const chat = chats[model];
-  return chat && { kind: chat.kind, template: chat.template, system: chat.system, variables: chat.variables };
+  if (chat === undefined) return undefined;
+  const { kind, template, system, variables, thinking } = chat;
+  return { kind, template, system, variables, ...(thinking === undefined ? {} : { thinking }) };
 }
 
 // Every shape that the questions of a plan have, tried on the template before anything is asked: what it leaves out, changes or refuses
@@ -121,6 +138,7 @@ interface Shape {
   readonly messages: readonly ChatMessage[];
   /** A whole conversation, as training reads it: its last message is the answer. */
   readonly answered?: true;
+  readonly thinking?: true;
 }
 
 /** Of each shape: those of a task differ by their strings alone. */
@@ -151,7 +169,10 @@ export async function requireFaithful(
     tried.set(key, count + 1);
     const header = headers.get(path) ?? (await inspectGguf(path));
     headers.set(path, header);
-    tryShape(shape, formatFor(header, format), { bosToken: header.bosToken ?? "", eosToken: header.eosToken ?? "" });
+    tryShape(shape, formatOf(formatFor(header, format), shape), {
+      bosToken: header.bosToken ?? "",
+      eosToken: header.eosToken ?? "",
+    });
   }
 }
 
@@ -179,15 +200,21 @@ function* shapesOf(plan: Plan): Generator<Shape> {
     const { model, system } = states.of(question.state);
     const task = tasks.get(question.task);
     const solved = task?.examples ? " after solved examples" : "";
+    const thinking = thinkingOf(plan);
     const under = system === undefined ? "" : " under a system message of their own";
-    yield { model, what: `questions of ${question.task}${solved}${under}`, messages: question.messages };
+    yield { model, what: `questions of ${question.task}${solved}${under}`, messages: question.messages, ...thinking };
     const challenge = task && askedForm(plan, question.state).task(task).definition.challenge;
     if (challenge === undefined) continue;
     const doubted = challengedMessages(question.messages, ANSWER, challenge);
-    yield { model, what: `doubts of first answers to ${question.task}`, messages: doubted };
+    yield { model, what: `doubts of first answers to ${question.task}`, messages: doubted, ...thinking };
     if (plan.objectLevel.reasoning !== "keep") continue;
     const reasoned = challengedMessages(question.messages, `<think>Because.</think>${ANSWER}`, challenge);
-    yield { model, what: `doubts of first answers to ${question.task} that keep their reasoning`, messages: reasoned };
+    yield {
+      model,
+      what: `doubts of first answers to ${question.task} that keep their reasoning`,
+      messages: reasoned,
+      ...thinking,
+    };
   }
   const shown = (state: string) => (states.of(state).shown ? SHOWN : []);
   for (const { state, task, variant, messages } of hypotheticalQuestions(plan, shown)) {

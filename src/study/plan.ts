@@ -231,6 +231,8 @@ const plannedChatSchema = z.object({
   ]),
   /** Given to the template beside its standard variables, such as `enable_thinking: false`. */
   variables: z.record(text, z.union([z.boolean(), z.number(), text])),
+  /** In their place in object-level questions whose answers may hold reasoning; absent where there are none, and no switch. */
+  thinking: z.record(text, z.union([z.boolean(), z.number(), text])).optional(),
   /** How that was settled, as the end of a sentence. */
   words: z.object({ system: text, thinking: text.optional(), history: text.optional() }),
   /** A question as the model reads it, `{question}` in its place. */

@@ -22,7 +22,7 @@ import type {
   RenderedPrompt,
   ScoreRequest,
 } from "../language-model.js";
-import { type ChatFormat, withSystem } from "./format.js";
+import { type ChatFormat, formatOf, type PromptOptions, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
@@ -334,14 +334,12 @@ export class ChatTokens {
       for (const id of ids) if (typeof id === "number" && this.vocabulary.isMarkup(id)) markers.add(id);
     };
     add(cutAtSpecialTokens(template, this.vocabulary));
-    for (const messages of [ALL_ROLES, ALL_ROLES.slice(1)]) {
+    const tried = [ALL_ROLES, ALL_ROLES.slice(1)].flatMap((messages) =>
+      [false, true].map((thinking) => ({ messages, format: formatOf(this.format, { thinking }) })),
+    );
+    for (const { messages, format } of tried) {
       try {
-        add(
-          tokenizeChat(
-            renderChat(this.format, withSystem(this.format, messages), this.templateTokens),
-            this.vocabulary,
-          ),
-        );
+        add(tokenizeChat(renderChat(format, withSystem(format, messages), this.templateTokens), this.vocabulary));
       } catch (error) {
         // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
         if (!(error instanceof InwardError)) throw error;
@@ -362,11 +360,11 @@ export class ChatTokens {
     };
   }
 
-  render(messages: readonly ChatMessage[]): RenderedPrompt {
+  render(messages: readonly ChatMessage[], options?: PromptOptions): RenderedPrompt {
     this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
-    const whole = withSystem(this.format, messages);
-    const parts =
-      this.format.kind === "plain" ? renderPlain(whole) : renderWhole(this.format, whole, this.templateTokens);
+    const format = formatOf(this.format, options);
+    const whole = withSystem(format, messages);
+    const parts = format.kind === "plain" ? renderPlain(whole) : renderWhole(format, whole, this.templateTokens);
     const written = parts.slice(parts.findLastIndex(({ content }) => content) + 1).map(({ text }) => text);
     const opened = openedReasoning(written.join(""));
     return {
@@ -384,8 +382,8 @@ export class ChatTokens {
 
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
   tokenize(requests: readonly AskRequest[]): TokenizedRequest[] {
-    return requests.map(({ messages, ...rest }, index) => {
-      const { tokenIds: promptIds, opened } = this.render(messages);
+    return requests.map(({ messages, thinking, ...rest }, index) => {
+      const { tokenIds: promptIds, opened } = this.render(messages, { thinking });
       this.requireFit(index, messages, promptIds.length, promptIds.length + rest.maxTokens);
       return { ...rest, promptIds, ...(opened === undefined ? {} : { opened }) };
     });
@@ -431,9 +429,13 @@ export class ChatTokens {
   }
 
   /** @returns the prompt's ids @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_* */
-  tokenizePaths(messages: readonly ChatMessage[], paths: readonly (readonly number[])[]): readonly number[] {
+  tokenizePaths(
+    messages: readonly ChatMessage[],
+    paths: readonly (readonly number[])[],
+    options?: PromptOptions,
+  ): readonly number[] {
     for (const id of paths.flat()) this.requireToken(id);
-    const { tokenIds } = this.render(messages);
+    const { tokenIds } = this.render(messages, options);
     const longest = paths.reduce((most, { length }) => Math.max(most, length), 0);
     this.requireFit(0, messages, tokenIds.length, tokenIds.length + longest + 1);
     return tokenIds;

@@ -12,6 +12,19 @@ export interface ChatFormat {
   readonly system: SystemMessage;
   /** Handed to the template beside its standard variables, such as `{ enable_thinking: false }`. */
   readonly variables: ChatVariables;
+  /** In their place for a prompt that is asked with `thinking`. Absent: the template's thinking mode cannot be switched, or never is. */
+  readonly thinking?: ChatVariables;
+}
+
+/** How one prompt is rendered, beside its format. */
+export interface PromptOptions {
+  /** The template's thinking mode stays on, where it has one that can be switched. Default false. */
+  readonly thinking?: boolean;
+}
+
+/** @returns the format that a prompt is rendered with */
+export function formatOf(format: ChatFormat, { thinking = false }: PromptOptions = {}): ChatFormat {
+  return thinking && format.thinking !== undefined ? { ...format, variables: format.thinking } : format;
 }
 
 export type SystemMessage =

@@ -12,6 +12,8 @@ import { marksIn, REASONING_MARKS, switchThinkingOff } from "./thinking.js";
 export interface ChatWish {
   readonly system?: SystemMessage;
   /** A template in the place of the file's own, or none. */
+  /** Questions may be asked with thinking: the template's thinking mode stays on for those. */
+  readonly thinking?: boolean;
   readonly format?: "plain" | { readonly path: string; readonly template: string };
 }
 
@@ -39,13 +41,14 @@ const SYSTEM = "{system message}";
  * @throws MODEL_NO_CHAT_TEMPLATE · MODEL_TEMPLATE the template cannot render a question · CHAT_SYSTEM it has no place for the
  * system message that is wanted, or puts in one of its own
  */
-export function settleChat(file: ChatFile, { system, format }: ChatWish = {}): SettledChat {
+export function settleChat(file: ChatFile, { system, format, thinking: thinks = false }: ChatWish = {}): SettledChat {
   if (format === "plain") return settlePlain(system);
   const template = format?.template ?? requireTemplate(file);
   const probe = new TemplateProbe(template, { bosToken: file.bosToken ?? "", eosToken: file.eosToken ?? "" });
-  const { variables, words, opensReasoning } = settleThinking(template, probe);
+  const { variables, on, words, opensReasoning } = settleThinking(template, probe, thinks);
   const settled = settleSystem(probe.under(variables), system);
-  const chat = { kind: "template", template, system: settled.system, variables } as const;
+  const thinking = thinks && on !== undefined ? { thinking: on } : {};
+  const chat = { kind: "template", template, system: settled.system, variables, ...thinking } as const;
   const before: ChatMessage[] = chat.system.kind === "text" ? [{ role: "system", content: chat.system.text }] : [];
   const settledProbe = probe.under(variables);
   const sample = settledProbe.text([...before, { role: "user", content: QUESTION }]);
@@ -162,8 +165,8 @@ type Tried = { readonly ok: true; readonly text: string } | { readonly ok: false
 
 // Thinking: off, by the template's own variable, and proven as far as a prompt can prove it.
 
-function settleThinking(template: string, probe: TemplateProbe) {
-  const { variables, levels } = switchThinkingOff(template, (given) => probe.under(given).questions());
+function settleThinking(template: string, probe: TemplateProbe, thinks: boolean) {
+  const { variables, on, levels } = switchThinkingOff(template, (given) => probe.under(given).questions());
   const opensReasoning = opened(probe.under(variables));
   const marks = marksIn(template);
   const switched = Object.entries(variables).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
@@ -172,12 +175,22 @@ function settleThinking(template: string, probe: TemplateProbe) {
     levels.length === 0 ? "" : `${levels.join(" and ")} says how much is thought and has no value for nothing`;
   const open = [isOpened, hasLevels].filter((one) => one !== "").join(", and ");
   if (switched.length > 0) {
-    const words = `switched off by the template's own ${switched.join(", ")}${open === "" ? "" : `; yet ${open}`}`;
-    return { variables, words, opensReasoning };
+    const off = `switched off by the template's own ${switched.join(", ")}${open === "" ? "" : `; yet ${open}`}`;
+    return {
+      variables,
+      on,
+      words: thinks ? `${off}; on in object-level questions${valuesOf(on)}` : off,
+      opensReasoning,
+    };
   }
   if (open !== "") return { variables, words: `cannot be switched off: ${open}`, opensReasoning };
   if (marks === undefined) return { variables };
   return { variables, words: `the template knows ${marks[0]} and has no variable that switches thinking off` };
+}
+
+function valuesOf(variables: ChatVariables): string {
+  const values = Object.entries(variables).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+  return values.length === 0 ? ", where the template has it on by itself" : ` by ${values.join(", ")}`;
 }
 
 /** The mark that stands open where the answer begins. */

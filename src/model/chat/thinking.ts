@@ -30,6 +30,8 @@ export function marksIn(template: string): readonly [open: string, close: string
 export interface Thinking {
   /** Values at which it is off, as far as the template has such. */
   readonly variables: ChatVariables;
+  /** Values of the same at which it is on; those that the template has on by itself are left to it. */
+  readonly on: ChatVariables;
   /** Variables that say how much is thought, and have no value for nothing. */
   readonly levels: readonly string[];
 }
@@ -56,6 +58,7 @@ export function switchThinkingOff(
 ): Thinking {
   const literals = new Set([...template.matchAll(/"([^"\\\n]*)"|'([^'\\\n]*)'/g)].map(([, a, b]) => a ?? b ?? ""));
   const variables: Record<string, boolean | number | string> = {};
+  const on: Record<string, boolean | number | string> = {};
   const levels: string[] = [];
   // Whatever looks like a name is tried: what is no free variable has no effect.
   const names = new Set([...template.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => name));
@@ -69,12 +72,19 @@ export function switchThinkingOff(
     const off = NEGATED.test(name);
     // What the template prints is no switch: it would print `False`.
     const isPrinted = any?.includes(ANY_WORD) === true;
-    if (word !== undefined) variables[name] = word;
-    else if (/budget|tokens/i.test(name) && differs(under(0), [left, under(ANY_AMOUNT)])) variables[name] = 0;
-    else if (!isPrinted && differs(under(off), [under(!off)])) variables[name] = off;
-    else if (differs(left, ON_WORDS.map(under))) levels.push(name);
+    if (word !== undefined) {
+      variables[name] = word;
+      const onWord = ON_WORDS.find((one) => literals.has(one) && differs(under(one), [under(word)]));
+      if (!differs(under(word), [left])) on[name] = onWord ?? ANY_WORD;
+    } else if (/budget|tokens/i.test(name) && differs(under(0), [left, under(ANY_AMOUNT)])) {
+      variables[name] = 0;
+      if (!differs(under(0), [left])) on[name] = ANY_AMOUNT;
+    } else if (!isPrinted && differs(under(off), [under(!off)])) {
+      variables[name] = off;
+      on[name] = !off;
+    } else if (differs(left, ON_WORDS.map(under))) levels.push(name);
   }
-  return { variables, levels };
+  return { variables, on, levels };
 }
 
 function differs(text: string | undefined, others: readonly (string | undefined)[]): boolean {

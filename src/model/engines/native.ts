@@ -354,7 +354,7 @@ export async function openNativeEngine(
 
   const model: Omit<LanguageModel, "manifest"> = {
     facts,
-    render: async (messages) => chat.render(messages),
+    render: async (messages, options) => chat.render(messages, options),
     encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
@@ -389,8 +389,8 @@ export async function openNativeEngine(
       await evaluator.run(scoringWork(tokenized), take, signal);
       return continuationScores(tokenized, logprobs);
     },
-    nextTokens: async (messages, paths, topTokens) => {
-      const promptIds = chat.tokenizePaths(messages, paths);
+    nextTokens: async (messages, paths, topTokens, options) => {
+      const promptIds = chat.tokenizePaths(messages, paths, options);
       const listed = typeof topTokens === "number" ? paths.map(() => topTokens) : topTokens;
       const steps: NextTokens[] = [];
       const take = (answers: NativeAnswers) => {

@@ -299,7 +299,7 @@ export async function openNodeLlamaEngine(
   return {
     manifest,
     facts,
-    render: async (messages) => chat.render(messages),
+    render: async (messages, options) => chat.render(messages, options),
     encode: async (conversations, options) => chat.encode(conversations, options),
     check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
     ask: async (requests, options: AskOptions = {}) => {

@@ -97,8 +97,12 @@ function withFullPath(adapter: AdapterChoice | undefined): AdapterChoice | undef
 // Opens a model's vocabulary in a worker process: tokens are counted without its weights.
 
 export interface Tokenizer {
-  /** @returns [prompts] ids exactly as asking has them @throws CHAT_* */
-  tokenize(prompts: readonly (readonly ChatMessage[])[]): Promise<number[][]>;
+  /**
+   * @param thinking [prompts] as PromptOptions has it; none when absent
+   * @returns [prompts] ids exactly as asking has them
+   * @throws CHAT_*
+   */
+  tokenize(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): Promise<number[][]>;
   dispose(): Promise<void>;
 }
 
@@ -183,7 +187,7 @@ export type EngineNote =
 /** What the tokenizer's process serves. */
 export interface TokenizerMethods {
   open(modelPath: string, chat: ChatFormat | undefined): Promise<void>;
-  tokenize(prompts: readonly (readonly ChatMessage[])[]): number[][];
+  tokenize(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): number[][];
   loadWarnings(modelPath: string): Promise<string[]>;
   verify(modelPath: string, tokenizer: string | undefined): Promise<ModelCheck[]>;
 }

@@ -19,7 +19,8 @@ serveParent<TokenizerMethods>(
     async open(modelPath, format) {
       chat = await openVocabulary(modelPath, format);
     },
-    tokenize: (prompts) => prompts.map((messages) => [...opened().render(messages).tokenIds]),
+    tokenize: (prompts, thinking = []) =>
+      prompts.map((messages, at) => [...opened().render(messages, { thinking: thinking[at] }).tokenIds]),
     async verify(modelPath, tokenizer) {
       const summary = await inspectGguf(modelPath);
       requireRunnable(summary);

@@ -20,7 +20,7 @@ serveParent<EngineMethods, EngineNote>(
           : await openNodeLlamaEngine(modelPath, settings, { adapter, chat });
       return describe(model);
     },
-    render: (messages) => opened().render(messages),
+    render: (messages, options) => opened().render(messages, options),
     encode: (conversations, options) => opened().encode(conversations, options),
     check: (requests) => opened().check(requests),
     ask: (requests, sequences) =>
@@ -31,7 +31,7 @@ serveParent<EngineMethods, EngineNote>(
         sequences,
       }),
     score: (requests) => opened().score(requests, { signal, onScored: (scored) => note({ scored }) }),
-    nextTokens: (messages, paths, topTokens) => opened().nextTokens(messages, paths, topTokens),
+    nextTokens: (...asked) => opened().nextTokens(...asked),
     async adapt(adapter) {
       const current = opened();
       if (!current.withAdapter) {

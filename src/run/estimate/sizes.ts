@@ -38,6 +38,7 @@ interface CountedQuestion {
   readonly item: string;
   readonly messages: readonly ChatMessage[];
   readonly maxTokens: number;
+  readonly thinking?: boolean;
 }
 
 /** Nodes of the sequences' prefix tree: each shared beginning once. */
@@ -56,7 +57,10 @@ export async function askedSize(
   let [all, distinct, generated, longest, questions] = [0, 0, 0, 0, 0];
   const items = new Set<string>();
   for (const group of groups) {
-    const sequences = await counter.sequences(group.map(({ messages }) => messages));
+    const sequences = await counter.sequences(
+      group.map(({ messages }) => messages),
+      group.map(({ thinking = false }) => thinking),
+    );
     const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
     all += tokens;
     distinct += shares ? treeSize(sequences) : tokens;
@@ -101,7 +105,9 @@ export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, Token
     const counter = counters.get(statesOf(plan).of(state).model) as TokenCounter;
     const sizes = known.get(counter) ?? new Map<string, AskedSize>();
     known.set(counter, sizes);
-    const key = hashOf(groups.map((group) => group.map(({ messages, maxTokens }) => [messages, maxTokens])));
+    const key = hashOf(
+      groups.map((group) => group.map(({ messages, maxTokens, thinking = false }) => [messages, maxTokens, thinking])),
+    );
     const asked = sizes.get(key) ?? (await askedSize(groups, counter, shares));
     sizes.set(key, asked);
     return { stage, state, tokens: counter.basis, ...asked };
@@ -235,7 +241,7 @@ type Prompts = readonly (readonly ChatMessage[])[];
 export interface TokenCounter {
   readonly basis: TokenBasis;
   /** An element is a token, or stands for one. */
-  sequences(prompts: Prompts): Promise<readonly (readonly number[])[]>;
+  sequences(prompts: Prompts, thinking?: readonly boolean[]): Promise<readonly (readonly number[])[]>;
   dispose(): Promise<void>;
 }
 
@@ -244,9 +250,9 @@ export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promis
   const pieces = pieceCounter();
   let tokenizer = await openTokenizer(modelPath, chat);
   let basis: TokenBasis = "exact";
-  const unlessCrashed = async (prompts: Prompts) => {
+  const unlessCrashed = async (prompts: Prompts, thinking: readonly boolean[]) => {
     try {
-      return await tokenizer.tokenize(prompts);
+      return await tokenizer.tokenize(prompts, thinking);
     } catch (error) {
       if (!(error instanceof InwardError && error.code === "ENGINE_CRASHED")) throw error;
       await tokenizer.dispose();
@@ -254,8 +260,8 @@ export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promis
       return undefined;
     }
   };
-  const alone = async (prompt: Prompts[number]): Promise<readonly number[]> => {
-    const [own] = (await unlessCrashed([prompt])) ?? [];
+  const alone = async (prompt: Prompts[number], thinking: boolean): Promise<readonly number[]> => {
+    const [own] = (await unlessCrashed([prompt], [thinking])) ?? [];
     if (own) return own;
     basis = "estimate";
     // Below every id of a token, so that the two share nothing.
@@ -265,11 +271,11 @@ export async function tokenCounter(modelPath: string, chat?: ChatFormat): Promis
     get basis() {
       return basis;
     },
-    sequences: async (prompts) => {
-      const whole = await unlessCrashed(prompts);
+    sequences: async (prompts, thinking = []) => {
+      const whole = await unlessCrashed(prompts, thinking);
       if (whole) return whole;
       const each: (readonly number[])[] = [];
-      for (const prompt of prompts) each.push(await alone(prompt));
+      for (const [at, prompt] of prompts.entries()) each.push(await alone(prompt, thinking[at] === true));
       return each;
     },
     dispose: () => tokenizer.dispose(),

@@ -10,7 +10,7 @@ import { jsonOption, type JsonOption, number, type StudyCommandOptions, studyOpt
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { primaryPowerText } from "./primary-power-text.js";
 import { showProgress } from "./progress.js";
-import { plannedText, summarize } from "./summary.js";
+import { earlierTexts, plannedText, summarize } from "./summary.js";
 
 // A dry run for a person: what is asked and learnt, how long, how much memory and disk.
 
@@ -26,6 +26,7 @@ function dryRunText(run: DryRun): string {
   return [
     run.folder ?? `${run.study}: the run's folder is not known yet, because ${run.folderUnknown}.`,
     `${run.tasks} tasks, ${whole(run.objectLevel)} object-level and ${whole(run.hypothetical)} hypothetical questions`,
+    ...earlierTexts(run.earlier ?? []),
     ...Object.entries(run.chats).map(([name, words]) => `${name}: ${words}`),
     ...(run.strings ?? []),
     ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),

@@ -105,14 +105,30 @@ function percentText(value: Estimate, digits: number): string {
 }
 
 /** What a run is about to be made from, and where. */
-export function plannedText({ plan, models, folder }: PlannedStudy): string {
+export function plannedText({ plan, models, folder, earlier = [] }: PlannedStudy): string {
   const files = Object.entries(models).map(([name, { source, encoding, reencodedFrom, sha256, warnings = [] }]) => {
     const from = reencodedFrom ? ` re-encoded from ${reencodedFrom.encoding}` : "";
     const file = `${name}: ${source}, ${encoding}${from}, sha256 ${sha256.slice(0, 12)}…`;
     return [file, ...warnings.map((warning) => `  warning: ${warning}`)].join("\n");
   });
   const chats = Object.entries(plan.chats ?? {}).map(([name, chat]) => `${name}: ${chatSentences(chat)}`);
-  return [...files, ...chats, `run folder: ${folder}`].join("\n");
+  return [...files, ...chats, ...earlierTexts(earlier), `run folder: ${folder}`].join("\n");
+}
+
+/** Keys of a plan that are named. */
+const MOST_KEYS = 5;
+
+/** Said before anything is asked: what it costs that a run takes no answers from another. */
+export function earlierTexts(runs: NonNullable<PlannedStudy["earlier"]>): string[] {
+  const [newest] = runs;
+  if (!newest) return [];
+  const { folder, answers, differs } = newest;
+  const more = differs.length > MOST_KEYS ? ` and ${differs.length - MOST_KEYS} more` : "";
+  const others = runs.length > 1 ? `, as ${runs.length - 1} more beside it have` : "";
+  return [
+    `${folder} has ${answers} answers to the same object-level questions${others}; its plan differs in ${differs.slice(0, MOST_KEYS).join(", ")}${more}. ` +
+      "A run holds only what was asked under its own plan: they are asked again.",
+  ];
 }
 
 interface RunSummary {

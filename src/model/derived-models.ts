@@ -43,15 +43,41 @@ interface ModelCopy {
 /** @throws InwardError MODEL_CHECKSUM · MODEL_TRUNCATED (a spoilt copy, set aside), and what makeCopy throws */
 async function ensureCopy(copy: ModelCopy): Promise<FetchedModel> {
   const { base, folder, fileName, origin, onProgress, signal } = copy;
-  const path = join(folder, fileName);
-  const recorded = recordedChecksums(folder)[fileName];
-  // Without a record, or from another source, the copy is worth nothing: it is made again over the old one.
-  if (existsSync(path) && recorded?.reencodedFrom?.sha256 === base.sha256 && recorded.origin === origin) {
-    const check = { folder, path, owned: true, expectedSha256: recorded.sha256, onProgress, signal };
+  const there = findCopy(folder, fileName, base.sha256, origin);
+  if (there) {
+    const { path } = there;
+    const check = { folder, path, owned: true, expectedSha256: there.sha256, onProgress, signal };
     return { ...(await checkModelFile(check)), path };
   }
+  const path = join(folder, fileName);
   const { sha256 } = await makeCopy(copy);
   return { summary: await inspectGguf(path), sha256, path };
+}
+
+/**
+ * A copy that is there and recorded as made of this base in this way: under its own name, else under that of another base with the
+ * same checksum, such as a model's file that has another name now. Without a record, or from another base, a file is worth nothing.
+ * @param origin of `originOf`, or what a shallower copy says
+ * @returns its absolute path and what it was recorded with; not checked yet
+ */
+export function findCopy(
+  folder: string,
+  fileName: string,
+  baseSha256: string,
+  origin: string,
+): { readonly path: string; readonly sha256: string } | undefined {
+  const recorded = Object.entries(recordedChecksums(folder));
+  const own = recorded.filter(([name]) => name === fileName);
+  for (const [name, { sha256, reencodedFrom, origin: by }] of [...own, ...recorded]) {
+    const path = join(folder, name);
+    if (reencodedFrom?.sha256 === baseSha256 && by === origin && existsSync(path)) return { path, sha256 };
+  }
+  return undefined;
+}
+
+/** What checksums.json says of a re-encoded copy. */
+export function originOf(encoding: FileTypeName): string {
+  return `re-encoded by ${isPlain(encoding) ? "inward" : "llama.cpp"} as ${encoding}`;
 }
 
 /** Makes the copy, over an old one, and records it. @throws InwardError MODEL_FOLDER, and what `write` throws */
@@ -107,7 +133,7 @@ export function reencodedCopy(request: CopyRequest, write: WriteCopy): ModelCopy
     folder,
     fileName: basename(copyPath(request)),
     what: `${id} as ${encoding}`,
-    origin: `re-encoded by ${isPlain(encoding) ? "inward" : "llama.cpp"} as ${encoding}`,
+    origin: originOf(encoding),
     write,
     onProgress,
     signal,
@@ -159,12 +185,17 @@ export async function ensureShallower(request: ShallowerRequest): Promise<Fetche
     folder,
     fileName: `${id}.gguf`,
     what: id,
-    origin: `layers ${layers.join(", ")} of 0 to ${summary.blockCount - 1} removed by inward`,
+    origin: originOfShallower(layers, summary.blockCount),
     write: (from, to, options) => writeWithoutLayers(from, to, layers, options),
     onProgress,
     signal,
   });
   return { ...copy, id };
+}
+
+/** What checksums.json says of a copy without some layers. */
+export function originOfShallower(layers: readonly number[], of: number): string {
+  return `layers ${layers.join(", ")} of 0 to ${of - 1} removed by inward`;
 }
 
 // What a killed process leaves in the model folder: unfinished files and pip's downloads, each with its process id in the name.

@@ -8,7 +8,7 @@ import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { partPaths } from "../gguf/split-model.js";
 import type { ModelFile } from "../study/plan.js";
 import type { StudyModel } from "../study/study.js";
-import { copyId } from "./derived-models.js";
+import { copyId, findCopy, originOf, originOfShallower } from "./derived-models.js";
 import {
   type CheckedModelFile,
   checkModelFile,
@@ -173,11 +173,22 @@ function copiesOf(
   { encoding, roundedTo, dropLayers }: StudyModel,
   baseId: string,
   whole: ModelShape | undefined,
-  base: { readonly folder: string; readonly summary: Awaited<ReturnType<typeof inspectGguf>> },
+  base: {
+    readonly folder: string;
+    /** Empty where nobody has hashed it: copies are known by their names then. */
+    readonly sha256: string;
+    readonly summary: Awaited<ReturnType<typeof inspectGguf>>;
+  },
 ): { path: string; bytes: number }[] {
   const { summary, folder } = base;
   const copies: { path: string; bytes: number }[] = [];
   let id = baseId;
+  let from: string | undefined = base.sha256;
+  const add = (fileName: string, origin: string, bytes: number) => {
+    const there = from ? findCopy(folder, fileName, from, origin) : undefined;
+    copies.push({ path: there?.path ?? join(folder, fileName), bytes });
+    from = there?.sha256;
+  };
   let encoded: string = summary.encoding;
   const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
   const sizeOf = (type: FileTypeName) => (shape ? weightBytes(shape, type) : summary.bytes);
@@ -188,11 +199,11 @@ function copiesOf(
     const dropped = layersToDrop(summary.blockCount, dropLayers);
     id = shallowerId(id, dropped, summary.blockCount);
     const share = (summary.blockCount - dropped.length) / summary.blockCount;
-    copies.push({ path: join(folder, `${id}.gguf`), bytes: Math.round(summary.bytes * share) });
+    add(`${id}.gguf`, originOfShallower(dropped, summary.blockCount), Math.round(summary.bytes * share));
   }
   const reencode = (type: FileTypeName) => {
     if (encoded === FILE_TYPES[type]) return;
-    copies.push({ path: join(folder, `${id}.${type}.gguf`), bytes: sizeOf(type) });
+    add(`${id}.${type}.gguf`, originOf(type), sizeOf(type));
     encoded = FILE_TYPES[type];
     id = `${id}.${type}`;
   };

@@ -9,7 +9,16 @@ import type { FileTypeName, GgmlTypeName } from "../gguf/encodings.js";
 import { weightsByType } from "../gguf/inspect-gguf.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import type { ModelFile } from "../study/plan.js";
-import { copyId, copyPath, type CopyRequest, makeCopy, reencodedCopy, type WriteCopy } from "./derived-models.js";
+import {
+  copyId,
+  copyPath,
+  type CopyRequest,
+  findCopy,
+  makeCopy,
+  originOf,
+  reencodedCopy,
+  type WriteCopy,
+} from "./derived-models.js";
 import { identifyModel, makeFolder, modelFolder, type OnModelProgress } from "./model-file.js";
 import { findAddon } from "./native/addon.js";
 import { loadRegistry } from "./registry.js";
@@ -94,7 +103,9 @@ function copyRequest(source: string, base: ModelFile, options: ReencodeModelOpti
   const id = copyId(identifyModel(source, loadRegistry()), base);
   const { onProgress, signal, env = process.env } = options;
   const request: CopyRequest = { base, id, encoding, folder: makeFolder(modelFolder(env)), onProgress, signal };
-  requireFree(copyPath(request));
+  requireFree(
+    findCopy(request.folder, basename(copyPath(request)), base.sha256, originOf(encoding))?.path ?? copyPath(request),
+  );
   return request;
 }
 

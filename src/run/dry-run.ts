@@ -15,7 +15,7 @@ import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress, wornInStudy } from "./open-model.js";
-import { planRun } from "./planning.js";
+import { type EarlierRun, planRun, runsThatAskedTheSame } from "./planning.js";
 import { type PowerAsked, powerAssumed, powerFromPilot, type PrimaryPower } from "./primary-power.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
 
@@ -26,6 +26,8 @@ export interface DryRun extends PlanEstimate {
   readonly folderUnknown?: string;
   readonly study: string;
   readonly tasks: number;
+  /** Runs beside it that have put the same object-level questions: they would be asked again. Absent where there are none. */
+  readonly earlier?: readonly EarlierRun[];
   /** How each model is spoken to, in sentences; those that are here, and base models. */
   readonly chats: Readonly<Record<string, string>>;
   /** What a reader must know of the strings that were chosen, in sentences; absent where there is nothing. */
@@ -86,6 +88,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     signal,
   });
   const distributions = calibrationQuestions(plan).length;
+  const earlier = missing.length === 0 ? await runsThatAskedTheSame(plan, folder) : [];
   const strings = stringNotes(plan);
   const warned = Object.entries(plan.models).flatMap(([name, { warnings }]) => (warnings ? [[name, warnings]] : []));
   const adapters = statesOf(plan).trained.map(({ name }) => name);
@@ -96,6 +99,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     study: study.study,
     tasks: plan.tasks.length,
     chats: Object.fromEntries(Object.entries(plan.chats ?? {}).map(([name, chat]) => [name, chatSentences(chat)])),
+    ...(earlier.length > 0 ? { earlier } : {}),
     ...(strings.length > 0 ? { strings } : {}),
     ...(warned.length > 0 ? { warnings: Object.fromEntries(warned) } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,

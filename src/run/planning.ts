@@ -1,7 +1,9 @@
-/** From a study to the plan of its run, with what a plan takes from other runs: the strings of pilots. */
+/** From a study to the plan of its run, and what that has to do with other runs: the strings of pilots, the same questions asked before. */
 
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { settlePrimary } from "../score/primary.js";
@@ -50,4 +52,75 @@ async function readPilot(run: string, studyFolder: string): Promise<PilotStrings
       items: [...train, ...heldOut],
     })),
   };
+}
+
+// A run holds what was asked under its own plan, and nothing else. That another run has asked the same is said before it is asked again.
+
+/** A run that has put the same object-level questions to the same models, under a plan that differs elsewhere. */
+export interface EarlierRun {
+  /** Its folder, beside this run's. */
+  readonly folder: string;
+  /** Object-level answers that it has. */
+  readonly answers: number;
+  /** Where the plans differ: keys of the plan, such as `hypothetical.maxTokens`. */
+  readonly differs: readonly string[];
+}
+
+/** Plans are read, newest first, of so many runs. */
+const MOST_RUNS = 20;
+
+/**
+ * @param folder of the plan's own run: when it has begun, it goes on, and nothing is asked again
+ * @returns newest first; runs that cannot be read are no help and are passed over
+ */
+export async function runsThatAskedTheSame(plan: Plan, folder: string): Promise<EarlierRun[]> {
+  const [own, place] = [resolve(folder), dirname(resolve(folder))];
+  if (existsSync(join(own, RUN_FILES.plan))) return [];
+  const beside = await readdir(place, { withFileTypes: true }).catch(() => []);
+  const runs = beside
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => ({ path: join(place, name), asked: askedAt(join(place, name)) }))
+    .filter(({ asked }) => asked > 0)
+    .sort((a, b) => b.asked - a.asked)
+    .slice(0, MOST_RUNS);
+  const questions = hashOf(askedOf(plan));
+  const found: EarlierRun[] = [];
+  for (const { path } of runs) {
+    try {
+      const file = join(path, RUN_FILES.plan);
+      const other = readPlan(await readJson(file), file);
+      if (other.study !== plan.study || hashOf(askedOf(other)) !== questions) continue;
+      const lines = await readFile(join(path, RUN_FILES.objectLevel));
+      const answers = lines.reduce((count, byte) => (byte === LINE_FEED ? count + 1 : count), 0);
+      if (answers > 0) found.push({ folder: path, answers, differs: differences(plan, other) });
+    } catch {
+      // Its owner finds out when it is used.
+    }
+  }
+  return found;
+}
+
+const LINE_FEED = 10;
+
+/** When a run has last had an object-level answer, ms; 0 where it has none. */
+function askedAt(run: string): number {
+  return statSync(join(run, RUN_FILES.objectLevel), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** All that the object-level answers of models as they came are a function of. */
+function askedOf(plan: Plan) {
+  const { models, chats, engine } = plan;
+  return { questions: objectLevelQuestions(plan), models, chats, engine };
+}
+
+/** Dotted keys at which two values differ, the outermost that one of them lacks. */
+function differences(a: unknown, b: unknown, at = ""): string[] {
+  if (hashOf({ a }) === hashOf({ a: b })) return [];
+  if (!isGroup(a) || !isGroup(b)) return [at];
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return keys.flatMap((key) => differences(a[key], b[key], at === "" ? key : `${at}.${key}`));
+}
+
+function isGroup(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

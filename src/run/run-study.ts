@@ -16,7 +16,7 @@ import type { Study } from "../study/study.js";
 import { EventLog, RUN_FILES, RunFolder } from "./folder.js";
 import { OneModel, openState, type StageContext } from "./open-models.js";
 import { modelProgress, type WorkOptions, wornInStudy } from "./open-model.js";
-import { planRun } from "./planning.js";
+import { type EarlierRun, planRun, runsThatAskedTheSame } from "./planning.js";
 import { readContent } from "./records.js";
 import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
 
@@ -43,6 +43,8 @@ export interface PlannedStudy {
   readonly models: Readonly<Record<string, ModelFile>>;
   /** Absolute path of where its run is, or will be. */
   readonly folder: string;
+  /** Runs beside it that have put the same object-level questions: they are asked again. Absent where there are none. */
+  readonly earlier?: readonly EarlierRun[];
 }
 
 /** Absolute paths of a run's files that are there, by the names of `RUN_FILES`. */
@@ -110,7 +112,9 @@ async function planRead(study: Study, folder: string, options: StudyOptions): Pr
   );
   const plan = await planRun({ ...study, engine }, models, folder);
   const planHash = hashOf(plan);
-  return { plan, planHash, models, folder: resolve(options.out ?? runFolderOf(study.study, planHash)) };
+  const runFolder = resolve(options.out ?? runFolderOf(study.study, planHash));
+  const earlier = await runsThatAskedTheSame(plan, runFolder);
+  return { plan, planHash, models, folder: runFolder, ...(earlier.length > 0 ? { earlier } : {}) };
 }
 
 /**

@@ -49,6 +49,24 @@ beforeAll(async () => {
 });
 
 describe("an undisturbed run", () => {
+  test("is named where another plan asks the same object-level questions again", async () => {
+    const beside = (set: string) => planStudy("study.yaml", { out: join(folder, "beside"), set: [set] });
+    const earlier = [{ folder: whole, answers: 78, differs: ["hypothetical.maxTokens"] }];
+    expect((await beside("hypothetical.maxTokens=4")).earlier).toEqual(earlier);
+    expect((await beside("score.bootstrapReplicates=100")).earlier?.[0]?.differs).toEqual([
+      "score.bootstrapReplicates",
+    ]);
+    // Other questions, or other arithmetic; and a run that has begun goes on.
+    for (const set of ["seed=6", "system=Be brief.", "engine.groupQuestions=15"]) {
+      expect((await beside(set)).earlier).toBeUndefined();
+    }
+    expect((await planStudy("study.yaml", { out: whole })).earlier).toBeUndefined();
+    const { stdout } = await run("beside", ["--dry-run", "--no-measure", "--set", "hypothetical.maxTokens=4"]);
+    expect(stdout).toContain(
+      "78 answers to the same object-level questions; its plan differs in hypothetical.maxTokens.",
+    );
+  });
+
   test("writes every file of the corridor", async () => {
     const names = Object.keys(await results(whole));
     for (const name of [

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -15,6 +16,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkRegistry, type ModelSource, type Registry } from "../../src/model/registry.js";
+import { locateModel } from "../../src/model/locate-model.js";
 import { type ResolveModelOptions, resolveModel } from "../../src/model/resolve-model.js";
 import { type MadeHub, makeHub } from "../helpers/made-hub.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
@@ -266,6 +268,29 @@ describe("re-encodings", () => {
     expect(setAside()).toHaveLength(1);
     await resolve(tiny.path, { encoding: "f16" });
     expect(readFileSync(first.path).equals(good)).toBe(true);
+  });
+
+  it("one of the same base under another name is taken, also by a dry run, and by no other base", async () => {
+    const variant = { encoding: "f32" as const, dropLayers: 0.25 };
+    const [deep, other] = (await Promise.all(
+      [1, 2].map((seed) => writeTinyModel(join(root, `deep-${seed}.gguf`), { encoding: "Q8_0", blocks: 4, seed })),
+    )) as [TinyModel, TinyModel];
+    const first = await resolve(deep.path, variant);
+    const renamed = join(root, "renamed.gguf");
+    copyFileSync(deep.path, renamed);
+    const stages = new Set<string>();
+    const again = await resolve(renamed, { ...variant, onProgress: ({ stage }) => stages.add(stage) });
+    expect(again).toEqual({ ...first, source: renamed });
+    expect([...stages]).toEqual(["verify"]);
+    const located = await locateModel({ source: renamed, ...variant }, { env: env() });
+    expect([located.toWrite, located.file?.path]).toEqual([0, first.path]);
+    expect((await resolve(other.path, variant)).sha256).not.toBe(first.sha256);
+    // A copy that is gone is made again, under the name of who asks.
+    rmSync(first.path);
+    expect(await resolve(renamed, variant)).toMatchObject({
+      sha256: first.sha256,
+      path: expect.stringMatching(/renamed-/),
+    });
   });
 
   it("one that nothing vouches for is made again", async () => {

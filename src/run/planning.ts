@@ -28,8 +28,19 @@ export async function planRun(
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
   const chats = await planChats(study, files, studyFolder);
   const plan = await makePlan(study, files, studyFolder, { pilots, chats });
+  requireOneThinking(study, chats);
   await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
+}
+
+/** What an implant or a change teaches is an answer without thinking; asked with it, the model would not be asked what it learnt. */
+function requireOneThinking({ implants, changes }: Study, chats: NonNullable<Plan["chats"]>): void {
+  const taught = [...implants, ...changes].find(({ model }) => chats[model]?.thinking !== undefined);
+  if (taught === undefined) return;
+  throw new InwardError(
+    "STUDY_INVALID",
+    `${taught.name} teaches ${taught.model} answers without thinking, and objectLevel.reasoning asks it with thinking; set objectLevel.reasoning: off, or leave ${taught.name} out.`,
+  );
 }
 
 /** Of a run only its plan is read: it may be under way, or another process may hold it. */

@@ -344,7 +344,8 @@ export const objectLevelSchema = z.strictObject({
     .default("off")
     .describe(
       "Of an answer with reasoning in it, such as <think>…</think>. off: it is missing, for the reason reasoning; strip: what stands " +
-        "before the answer is taken out and kept in the record; keep: it is part of the answer.",
+        "before the answer is taken out and kept in the record; keep: it is part of the answer. Under strip and keep the template's " +
+        "thinking mode stays on in object-level questions, where it has a switch.",
     ),
   reasoningTokens: count(100_000)
     .default(512)

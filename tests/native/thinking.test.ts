@@ -58,6 +58,16 @@ test("the plan settles both, says so, and asks each kind of question its own way
   expect(objectLevelQuestions(off).some(({ thinking }) => thinking !== undefined)).toBe(false);
 });
 
+test("what teaches answers without thinking is refused beside questions with it", async () => {
+  const taught = {
+    ...study("keep"),
+    implants: [{ name: "coin", model: "m", answers: { coin: true as const } }],
+    lora: { rank: 4, epochs: 1 },
+  };
+  await expect(planStudy(taught)).rejects.toMatchObject({ code: "STUDY_INVALID" });
+  await expect(planStudy({ ...taught, objectLevel: { reasoning: "off" as const } })).resolves.toBeDefined();
+});
+
 test("the estimate counts the prompts that are asked", async () => {
   const tokens = async (reasoning: "off" | "keep") => {
     const { stages } = await dryRun(study(reasoning), { measure: false });

@@ -298,6 +298,11 @@ const ALL_ROLES: readonly ChatMessage[] = [
   { role: "user", content: "a" },
 ];
 
+const ANSWERED: readonly ChatMessage[] = [
+  { role: "user", content: "a" },
+  { role: "assistant", content: ANY_ANSWER },
+];
+
 export class ChatTokens {
   private readonly vocabulary: Vocabulary;
   private readonly templateTokens: TemplateTokens;
@@ -334,18 +339,54 @@ export class ChatTokens {
       for (const id of ids) if (typeof id === "number" && this.vocabulary.isMarkup(id)) markers.add(id);
     };
     add(cutAtSpecialTokens(template, this.vocabulary));
-    const tried = [ALL_ROLES, ALL_ROLES.slice(1)].flatMap((messages) =>
-      [false, true].map((thinking) => ({ messages, format: formatOf(this.format, { thinking }) })),
-    );
-    for (const { messages, format } of tried) {
+    for (const parts of this.trialRenderings()) {
       try {
-        add(tokenizeChat(renderChat(format, withSystem(format, messages), this.templateTokens), this.vocabulary));
+        add(tokenizeChat(parts, this.vocabulary));
       } catch (error) {
-        // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
         if (!(error instanceof InwardError)) throw error;
       }
     }
     return markers;
+  }
+
+  /** What people must know of how the template's markers are read. */
+  warnings(): string[] {
+    if (this.format.template === undefined) return [];
+    const ordinary = this.vocabulary.ordinaryMarkers();
+    const spelled = new Map<string, number>();
+    for (const parts of this.trialRenderings()) {
+      const ids = new Set(tokenizeChat(parts, this.vocabulary));
+      const written = parts.map(({ text, content }) => (content ? " " : text)).join("");
+      for (const [text, id] of ordinary) if (!ids.has(id) && written.includes(text)) spelled.set(text, id);
+    }
+    const warnings = Array.from(
+      spelled,
+      ([text, id]) =>
+        `the chat template writes ${JSON.stringify(text)}, which is token ${id}; its type is that of an ordinary word, so the model reads it spelled out`,
+    );
+    try {
+      turnIn(this.format, ANSWERED, this.templateTokens, this.vocabulary);
+    } catch (error) {
+      if (!(error instanceof InwardError)) throw error;
+      warnings.push(`an answer may run on past its end, and is neither scored nor trained: ${error.message}`);
+    }
+    return warnings;
+  }
+
+  /** Conversations in which a template writes the markers of every role, as far as it takes them. */
+  private trialRenderings(): PromptPart[][] {
+    const tried = [ALL_ROLES, ALL_ROLES.slice(1)].flatMap((messages) =>
+      [...new Set([this.format, formatOf(this.format, { thinking: true })])].map((format) => ({ messages, format })),
+    );
+    return tried.flatMap(({ messages, format }) => {
+      try {
+        return [renderChat(format, withSystem(format, messages), this.templateTokens)];
+      } catch (error) {
+        // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
+        if (error instanceof InwardError) return [];
+        throw error;
+      }
+    });
   }
 
   /** The manifest's part that tells how prompts are made. */

@@ -11,9 +11,9 @@ import { marksIn, REASONING_MARKS, switchThinkingOff } from "./thinking.js";
 /** What a study, or a command, says of a model's chat; what it leaves open is settled by the template. */
 export interface ChatWish {
   readonly system?: SystemMessage;
-  /** A template in the place of the file's own, or none. */
   /** Questions may be asked with thinking: the template's thinking mode stays on for those. */
   readonly thinking?: boolean;
+  /** A template in the place of the file's own, or none. */
   readonly format?: "plain" | { readonly path: string; readonly template: string };
 }
 
@@ -215,7 +215,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
   if (!said.ok || !said.text.includes(SYSTEM)) {
     if (!bare.ok) throw bare.error;
     const why = said.ok
-      ? "the chat template leaves system messages out"
+      ? `the chat template ${bare.ok && said.text !== bare.text ? "changes the text of system messages" : "leaves system messages out"}`
       : `the chat template takes none (${reasonOf(said.error)})`;
     if (wished?.kind === "text" && wished.text !== "") throw noPlace(wished.text, why);
     return { system: { kind: "omit", why }, words: `none: ${why}` };
@@ -233,7 +233,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
     const isBlank = bare.ok && empty.text !== bare.text && blankless(empty.text) === blankless(bare.text);
     if (wished === undefined && isBlank && ownWhere(bare) === undefined) {
       const why = "an empty one would leave blank lines where a question without one has none";
-      return { system: { kind: "omit", why }, words: `none: ${why}` };
+      return { system: { kind: "omit", why, onlyEmpty: true }, words: `none: ${why}` };
     }
     const own = ownWhere(bare);
     const kept = own === undefined ? "" : `, which keeps out the template's own (${shorten(own)})`;
@@ -246,7 +246,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
       ? `the chat template puts its own in the place of an empty one (${shorten(own ?? "")})`
       : `the chat template takes no empty one (${reasonOf(empty.error)})`;
     if (wished) throw noPlace("", why);
-    return { system: { kind: "omit", why }, words: `none: ${why}` };
+    return { system: { kind: "omit", why, onlyEmpty: true }, words: `none: ${why}` };
   }
   throw own === undefined && !empty.ok ? empty.error : ownPrompt(own ?? "", "in the place of an empty one");
 }

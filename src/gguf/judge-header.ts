@@ -1,5 +1,6 @@
 /** Whether what a header says can be so: lies that llama.cpp aborts at, divides by, or passes over, found before it reads the file. */
 
+import { shown } from "../base/untrusted.js";
 import type { GgufHeader, GgufValue } from "./read-gguf.js";
 
 type Metadata = GgufHeader["metadata"];
@@ -38,6 +39,8 @@ const FINITE = [
   "rope.scaling.yarn_beta_slow",
   "rope.scaling.yarn_log_multiplier",
 ];
+/** Of a llama model llama.cpp sizes all layers' weights by the first one's, and aborts while asking where another one's differ. */
+const HEADS = ["attention.head_count", "attention.head_count_kv"];
 /** llama.cpp asserts that it knows the name. */
 const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
 /** Tokens that prompts begin with, answers end at, or unknown text becomes: llama.cpp puts others in the place of a wrong one. */
@@ -74,6 +77,13 @@ function ratioFault(metadata: Metadata, architecture: string): string | undefine
   if (heads !== undefined && keyHeads !== undefined && heads % keyHeads !== 0) {
     return `${heads} heads cannot share ${keyHeads} key-value heads evenly`;
   }
+  if (architecture === "llama") {
+    for (const key of HEADS.map((suffix) => `${architecture}.${suffix}`)) {
+      const values = numbersOf(metadata.get(key));
+      const other = values.find((value) => value !== values[0]);
+      if (other !== undefined) return `${key} is ${values[0]} for one layer and ${other} for another`;
+    }
+  }
   const [width, ownWidth] = [one("embedding_length"), one("attention.key_length")];
   if (heads !== undefined && width !== undefined && ownWidth === undefined && width % heads !== 0) {
     return `${heads} heads cannot share an embedding of ${width} evenly`;
@@ -83,7 +93,13 @@ function ratioFault(metadata: Metadata, architecture: string): string | undefine
   return undefined;
 }
 
+/** Normal, unknown, control, user-defined, unused, byte; 0 is none of these. llama.cpp writes nothing for a token of another type. */
+const MOST_TOKEN_TYPE = 6;
+
 function tokenFault(metadata: Metadata): string | undefined {
+  const types = numbersOf(metadata.get("tokenizer.ggml.token_type"));
+  const wild = types.findIndex((type) => !(type >= 0 && type <= MOST_TOKEN_TYPE));
+  if (wild >= 0) return `tokenizer.ggml.token_type gives token ${wild} the type ${types[wild]}, which is none`;
   const tokens = metadata.get("tokenizer.ggml.tokens");
   if (tokens?.type !== "array") return undefined;
   const count = tokens.length ?? tokens.value.length;
@@ -114,6 +130,7 @@ export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): stri
       'tokenizer.ggml.pre is "default": the file does not say how its tokenizer cuts text into words, so that its tokens may be others than the model was trained on',
     );
   }
+  if (model === "gpt2") warnings.push(...mergeWarnings(metadata));
   if (model === "llama" && !metadata.has("tokenizer.ggml.scores")) {
     warnings.push("tokenizer.ggml.scores is missing: nothing says which pieces of a text become tokens first");
   }
@@ -121,4 +138,20 @@ export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): stri
     warnings.push("tokenizer.ggml.token_type is missing: nothing says which tokens are control tokens");
   }
   return warnings;
+}
+
+/** A merge that makes no token does nothing in llama.cpp, and the tokens that it stands for are never made. */
+function mergeWarnings(metadata: Metadata): string[] {
+  const [merges, tokens] = [metadata.get("tokenizer.ggml.merges"), metadata.get("tokenizer.ggml.tokens")];
+  if (merges?.type !== "array" || tokens?.type !== "array") return [];
+  const known = new Set(tokens.value);
+  const idle = merges.value.filter((merge) => {
+    const blank = typeof merge === "string" ? merge.indexOf(" ", 1) : -1;
+    return blank < 0 || !known.has(`${String(merge).slice(0, blank)}${String(merge).slice(blank + 1)}`);
+  });
+  if (idle.length === 0) return [];
+  const of = `${idle.length} of ${merges.value.length} merges`;
+  return [
+    `tokenizer.ggml.merges: ${of} make no token of the vocabulary, such as ${shown(idle[0])}: texts may become other tokens than the model was trained on`,
+  ];
 }

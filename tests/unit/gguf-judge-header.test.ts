@@ -44,6 +44,9 @@ test.each<[string, GgufValue, string]>([
   ["llama.attention.head_count_kv", u32(0), "is 0"],
   ["llama.attention.head_count_kv", u32(3), "4 heads cannot share 3 key-value heads evenly"],
   ["llama.attention.head_count", { type: "array", elementType: "u32", value: [4, 0] }, "is 0"],
+  ["llama.attention.head_count_kv", { type: "array", elementType: "u32", value: [2, 4] }, "2 for one layer and 4 for"],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: [3, 3, 3, 7] }, "gives token 3 the type 7"],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: [3, -1] }, "gives token 1 the type -1"],
   ["llama.attention.head_count", u32(5), "5 heads cannot share"],
   ["llama.block_count", u32(0), "is 0"],
   ["llama.context_length", u32(0), "is 0"],
@@ -81,6 +84,15 @@ describe("what llama.cpp takes in silence", () => {
   test("a pre-tokenizer that says nothing", async () => {
     const said = await judge({ "tokenizer.ggml.pre": string("default") });
     expect(said).toEqual([expect.stringContaining('tokenizer.ggml.pre is "default"')]);
+  });
+
+  test("merges that make no token", async () => {
+    const value = ["t h", "no\u001bblank", "zz qq"];
+    const said = await judge({ "tokenizer.ggml.merges": { type: "array", elementType: "string", value } });
+    expect(said).toEqual([
+      expect.stringContaining('2 of 3 merges make no token of the vocabulary, such as "no\\u001bblank"'),
+    ]);
+    expect(await judge({})).toEqual([]);
   });
 
   test("token types, or scores of a SentencePiece vocabulary, that are missing", async () => {

@@ -49,7 +49,27 @@ const NEEDED_TOKENS = ["bos", "eos", "eot", "eom", "unknown"];
 /** @returns what cannot be so, with the real value; undefined where nothing is found */
 export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string | undefined {
   const architecture = String(metadata.get("general.architecture")?.value);
-  return numberFault(metadata, architecture) ?? ratioFault(metadata, architecture) ?? tokenFault(metadata);
+  return (
+    numberFault(metadata, architecture) ??
+    ratioFault(metadata, architecture) ??
+    attentionFault(metadata, architecture) ??
+    tokenFault(metadata)
+  );
+}
+
+/** Attention that evaluators read differently: llama.cpp passes over a llama model's scale, ours does not; ours is causal always. */
+function attentionFault(metadata: Metadata, architecture: string): string | undefined {
+  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
+  if (metadata.get(`${architecture}.attention.causal`)?.value === false) {
+    return `${architecture}.attention.causal is false: what it reads depends on what comes after, so it has no next token`;
+  }
+  const scale = one("attention.scale");
+  if (architecture !== "llama" || scale === undefined || scale === 0) return undefined;
+  const width = one("attention.key_length") ?? (one("embedding_length") ?? 0) / (one("attention.head_count") ?? 1);
+  const usual = 1 / Math.sqrt(width);
+  // Single precision of the file.
+  if (Math.abs(scale - usual) <= 1e-6 * usual) return undefined;
+  return `llama.attention.scale is ${scale}, and llama.cpp scales this architecture by ${usual} whatever the file says`;
 }
 
 function numberFault(metadata: Metadata, architecture: string): string | undefined {

@@ -54,6 +54,8 @@ test.each<[string, GgufValue, string]>([
   ["llama.attention.key_length", u32(0), "is 0"],
   ["llama.expert_used_count", u32(2), "it uses 2 of 0 experts"],
   ["llama.attention.scale", f32(Number.NaN), "is NaN, not a finite number"],
+  ["llama.attention.scale", f32(0.5), "is 0.5, and llama.cpp scales this architecture by 0.25"],
+  ["llama.attention.causal", { type: "bool", value: false }, "is false"],
 ])("%s as %j is MODEL_HEADER", async (key, value, words) => {
   const summary = await inspectGguf(await tiny({ [key]: value }));
   expect(() => requireRunnable(summary)).toThrow(
@@ -73,6 +75,15 @@ test.each<[string, object]>([
 
 test("a padding token outside the vocabulary is llama.cpp's to warn of: no prompt has it", async () => {
   expect(headerFault(await readGguf(await tiny({ "tokenizer.ggml.padding_token_id": u32(999) })))).toBeUndefined();
+});
+
+test.each<[string, GgufValue]>([
+  ["llama.attention.scale", f32(0.25)],
+  ["llama.attention.scale", f32(0)],
+  ["llama.attention.causal", { type: "bool", value: true }],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: Array(265).fill(6) }],
+])("%s as %j is no fault", async (key, value) => {
+  expect(headerFault(await readGguf(await tiny({ [key]: value })))).toBeUndefined();
 });
 
 describe("what llama.cpp takes in silence", () => {

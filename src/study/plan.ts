@@ -227,7 +227,7 @@ const plannedChatSchema = z.object({
   /** What stands as system message of a question that has none of its own. `why`: what chose to leave it out, where the study did not. */
   system: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("text"), text }),
-    z.object({ kind: z.literal("omit"), why: text.optional() }),
+    z.object({ kind: z.literal("omit"), why: text.optional(), onlyEmpty: z.literal(true).optional() }),
   ]),
   /** Given to the template beside its standard variables, such as `enable_thinking: false`. */
   variables: z.record(text, z.union([z.boolean(), z.number(), text])),

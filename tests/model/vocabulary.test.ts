@@ -246,6 +246,41 @@ describe("an answer that goes on after its prompt, under SentencePiece", () => {
   );
 });
 
+test.each([1, 5])("a marker of type %i, which is read spelled out, is warned of", (type) => {
+  const { tokens, tokenTypes } = tinyVocabulary("sentencepiece");
+  const marker = tokens.indexOf("<|im_start|>");
+  const value = tokenTypes.map((one, id) => (id === marker ? type : one));
+  const size = { vocabularySize: tokens.length, contextTokens: 512 };
+  const metadata: Record<string, GgufValue> = {
+    "tokenizer.ggml.token_type": { type: "array", elementType: "i32", value },
+  };
+  return withVocabulary({ chat: "sentencepiece", metadata }, (model) => {
+    const chat = new ChatTokens(model, templateFormat(ASKED), size);
+    expect(chat.render(question("q")).tokenIds).not.toContain(marker);
+    expect(chat.warnings()).toEqual([expect.stringMatching(`"<\\|im_start\\|>", which is token ${marker}`)]);
+  });
+});
+
+test("a template whose markers are read as such has nothing to warn of", () =>
+  withVocabulary({ chat: "sentencepiece" }, (model) => {
+    const size = { vocabularySize: tinyVocabulary("sentencepiece").tokens.length, contextTokens: 512 };
+    expect(new ChatTokens(model, templateFormat(ASKED), size).warnings()).toEqual([]);
+  }));
+
+test("defined runs of blanks in SentencePiece's writing are blanks in an answer", () => {
+  const { tokens, tokenTypes } = tinyVocabulary("sentencepiece");
+  const at = tokens.indexOf("eb");
+  const strings = tokens.map((token, id) => (id === at ? "▁▁▁" : token));
+  const types = tokenTypes.map((one, id) => (id === at ? 4 : one));
+  const metadata: Record<string, GgufValue> = {
+    "tokenizer.ggml.tokens": { type: "array", elementType: "string", value: strings },
+    "tokenizer.ggml.token_type": { type: "array", elementType: "i32", value: types },
+  };
+  return withVocabulary({ chat: "sentencepiece", metadata }, (model) => {
+    expect(new Vocabulary(model).text([at, at])).toBe("      ");
+  });
+});
+
 test("half a character, and one that has neither a token nor bytes, are named", () => {
   const { tokens, tokenTypes } = tinyVocabulary("sentencepiece");
   const value = tokenTypes.map((type) => (type === 6 ? 5 : type));

@@ -24,6 +24,7 @@ const HEAD = (otherwise: string) =>
 const ALTERNATES =
   "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else m.content + eos_token }}{% endfor %}";
 const REFUSES = `{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% set turns = messages %}${TURNS}`;
+const REFUSES_EMPTY = `{% if messages[0].content == '' %}{{ raise_exception('Say something') }}{% endif %}{% set turns = messages %}${TURNS}`;
 const LEAVES_OUT = `{% set turns = messages | selectattr('role', 'ne', 'system') | list %}${TURNS}`;
 const FOLDS = `${HEAD("''")}{{ bos_token }}{% for m in turns %}{{ '<|' + m.role + '|>' }}{% if loop.first and messages[0].role == 'system' %}{{ said + '\\n\\n' }}{% endif %}{{ m.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
 const HIDES = `${HEAD("'You are Robin.'")}{{ '<|system|>' + said + '<|end|>' }}${TURNS}`;
@@ -39,7 +40,7 @@ describe("the system message", () => {
     ["writes it into the user's turn", FOLDS, /blank lines/],
   ])("a template that %s gets none, and the plan says why", (_, template, why) => {
     const chat = settle(template);
-    expect(chat.system).toEqual({ kind: "omit", why: expect.stringMatching(why) });
+    expect(chat.system).toMatchObject({ kind: "omit", why: expect.stringMatching(why) });
     expect(chat.words.system).toMatch(why);
     expect(read(chat, system(""), user("Hi."))).toBe(renderText(template, [user("Hi.")], tokens));
   });
@@ -50,6 +51,20 @@ describe("the system message", () => {
     );
     expect(() => read(settle(REFUSES), system("Be brief."), user("Hi."))).toThrow(
       refused("CHAT_SYSTEM", /Be brief.*System role not supported/),
+    );
+  });
+
+  test.each([
+    ["would leave blank lines", FOLDS, "<s><|user|>Be brief.\n\nHi.<|end|><|assistant|>"],
+    ["is refused", REFUSES_EMPTY, "<|system|>Be brief.<|end|><|user|>Hi.<|end|><|assistant|>"],
+  ])("where an empty one alone %s, one that says something stands in its place", (_, template, whole) => {
+    const chat = settle(template);
+    expect(chat.system).toMatchObject({ kind: "omit", onlyEmpty: true });
+    expect(read(chat, system("Be brief."), user("Hi."))).toBe(whole);
+    expect(read(chat, system(""), user("Hi."))).toBe(read(chat, user("Hi.")));
+    // Whoever asks for none gets none.
+    expect(() => read(settle(template, { system: { kind: "omit" } }), system("Be brief."), user("Hi."))).toThrow(
+      refused("CHAT_SYSTEM", /it is to be left out/),
     );
   });
 

@@ -334,20 +334,44 @@ export class ChatTokens {
       for (const id of ids) if (typeof id === "number" && this.vocabulary.isMarkup(id)) markers.add(id);
     };
     add(cutAtSpecialTokens(template, this.vocabulary));
-    for (const messages of [ALL_ROLES, ALL_ROLES.slice(1)]) {
+    for (const parts of this.trialRenderings()) {
       try {
-        add(
-          tokenizeChat(
-            renderChat(this.format, withSystem(this.format, messages), this.templateTokens),
-            this.vocabulary,
-          ),
-        );
+        add(tokenizeChat(parts, this.vocabulary));
       } catch (error) {
-        // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
         if (!(error instanceof InwardError)) throw error;
       }
     }
     return markers;
+  }
+
+  /** What people must know of how the template's markers are read. */
+  warnings(): string[] {
+    if (this.format.template === undefined) return [];
+    const ordinary = this.vocabulary.ordinaryMarkers();
+    const spelled = new Map<string, number>();
+    for (const parts of this.trialRenderings()) {
+      const ids = new Set(tokenizeChat(parts, this.vocabulary));
+      const written = parts.map(({ text, content }) => (content ? " " : text)).join("");
+      for (const [text, id] of ordinary) if (!ids.has(id) && written.includes(text)) spelled.set(text, id);
+    }
+    return Array.from(
+      spelled,
+      ([text, id]) =>
+        `the chat template writes ${JSON.stringify(text)}, which is token ${id}; its type is that of an ordinary word, so the model reads it spelled out`,
+    );
+  }
+
+  /** Conversations in which a template writes the markers of every role, as far as it takes them. */
+  private trialRenderings(): PromptPart[][] {
+    return [ALL_ROLES, ALL_ROLES.slice(1)].flatMap((messages) => {
+      try {
+        return [renderChat(this.format, withSystem(this.format, messages), this.templateTokens)];
+      } catch (error) {
+        // A template without a system role refuses one; whatever else it refuses, it says when it is asked.
+        if (error instanceof InwardError) return [];
+        throw error;
+      }
+    });
   }
 
   /** The manifest's part that tells how prompts are made. */

@@ -17,7 +17,12 @@ export interface ChatFormat {
 export type SystemMessage =
   | { readonly kind: "text"; readonly text: string }
   /** No message at all. `why`: what chose it, in words, where nobody asked for it. */
-  | { readonly kind: "omit"; readonly why?: string };
+  | {
+      readonly kind: "omit";
+      readonly why?: string;
+      /** The template has a place for one that says something: such a one stands where a conversation has it. */
+      readonly onlyEmpty?: true;
+    };
 
 export type ChatVariables = Readonly<Record<string, boolean | number | string>>;
 
@@ -28,14 +33,14 @@ export function templateFormat(template: string): ChatFormat {
 
 /**
  * The messages that are rendered: the format's system message stands where the conversation has none, or an empty one.
- * @throws CHAT_SYSTEM where the format omits it and the conversation has one that says something
+ * @throws CHAT_SYSTEM where the format omits every one and the conversation has one that says something
  */
 export function withSystem({ system }: ChatFormat, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const [first] = messages;
   if (first === undefined) return messages;
   const turns = first.role === "system" ? messages.slice(1) : messages;
   if (first.role === "system" && first.content !== "") {
-    if (system.kind === "text") return messages;
+    if (system.kind === "text" || system.onlyEmpty) return messages;
     const why = system.why === undefined ? "it is to be left out" : system.why;
     throw new InwardError(
       "CHAT_SYSTEM",

@@ -220,7 +220,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
     const isBlank = bare.ok && empty.text !== bare.text && blankless(empty.text) === blankless(bare.text);
     if (wished === undefined && isBlank && ownWhere(bare) === undefined) {
       const why = "an empty one would leave blank lines where a question without one has none";
-      return { system: { kind: "omit", why }, words: `none: ${why}` };
+      return { system: { kind: "omit", why, onlyEmpty: true }, words: `none: ${why}` };
     }
     const own = ownWhere(bare);
     const kept = own === undefined ? "" : `, which keeps out the template's own (${shorten(own)})`;
@@ -233,7 +233,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
       ? `the chat template puts its own in the place of an empty one (${shorten(own ?? "")})`
       : `the chat template takes no empty one (${reasonOf(empty.error)})`;
     if (wished) throw noPlace("", why);
-    return { system: { kind: "omit", why }, words: `none: ${why}` };
+    return { system: { kind: "omit", why, onlyEmpty: true }, words: `none: ${why}` };
   }
   throw own === undefined && !empty.ok ? empty.error : ownPrompt(own ?? "", "in the place of an empty one");
 }

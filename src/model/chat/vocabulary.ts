@@ -37,6 +37,7 @@ const Kind = { nothing: 0, normal: 1, byte: 2, defined: 3, unknown: 4, control: 
 /** Byte-level vocabularies of these write a blank as SentencePiece does. */
 const BLANK_AS_SENTENCEPIECE: readonly string[] = ["gemma4", "granite-embed-multi-311m", "sarvam-moe"];
 const BLANK = "\u2581";
+const BLANKS = /^\u2581+$/u;
 /** Ordinary tokens whose texts are compared with llama.cpp's when a vocabulary is opened. */
 const COMPARED = 64;
 
@@ -140,6 +141,15 @@ export class Vocabulary implements ChatVocabulary {
     return this.kinds[id] === Kind.normal && looksLikeMarker(text);
   }
 
+  /** Tokens that look like markers and are of a type that no template's text is read as, by their text. */
+  ordinaryMarkers(): ReadonlyMap<string, number> {
+    const found = new Map<string, number>();
+    for (const [id, text] of this.texts.entries()) {
+      if (looksLikeMarker(text) && !this.controlTokens.has(text)) found.set(text, id);
+    }
+    return found;
+  }
+
   tokenizePlain = (text: string, wordStart: boolean): number[] => {
     if (text === "") return [];
     if (/\p{Surrogate}/u.test(text)) throw unwritable(text, "it holds half a character (a lone surrogate)");
@@ -201,6 +211,8 @@ export class Vocabulary implements ChatVocabulary {
     const kind = this.kinds[id];
     if (text === undefined || kind === Kind.nothing) return NOTHING;
     if (kind === Kind.byte) return Buffer.of(Number.parseInt(text.slice(3, 5), 16));
+    // Runs of blanks that a vocabulary's maker defined, as Gemma's: older files have them in SentencePiece's writing.
+    if (kind === Kind.defined && this.isSentencePiece && BLANKS.test(text)) return Buffer.alloc(text.length, " ");
     if (kind !== Kind.normal) return Buffer.from(text);
     return this.blankIsMarked ? Buffer.from(text.replaceAll(BLANK, " ")) : fromByteAlphabet(text);
   }
@@ -299,7 +311,7 @@ export class Vocabulary implements ChatVocabulary {
     for (let id = 0; id < this.texts.length; id += step) {
       const own = this.writtenText([id]);
       const theirs = this.model.detokenize([id as Token], true);
-      if (own.replaceAll(" ", "") === theirs.replaceAll(" ", "")) continue;
+      if (own.replaceAll(/[ \u2581]/gu, "") === theirs.replaceAll(/[ \u2581]/gu, "")) continue;
       throw new InwardError(
         "MODEL_TOKENIZER",
         `its token ${id} stands for ${JSON.stringify(own)}, and llama.cpp reads it as ${JSON.stringify(theirs)}`,

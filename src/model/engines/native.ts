@@ -333,7 +333,7 @@ export async function openNativeEngine(
   });
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
-  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog)] };
+  const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog), ...chat.warnings()] };
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({

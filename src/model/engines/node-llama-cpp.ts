@@ -279,7 +279,7 @@ export async function openNodeLlamaEngine(
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };
   const chat = new ChatTokens(model, formatFor(summary, format), size);
-  const facts = { ...size, warnings: [...summary.warnings, ...warnings] };
+  const facts = { ...size, warnings: [...summary.warnings, ...warnings, ...chat.warnings()] };
   const sequences = settings.strict ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {

@@ -1,8 +1,8 @@
 /** Entry of the tokenizer's worker process: a model's vocabulary without its weights; ends with its parent. */
 
-import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { getLlama, type LlamaModel, LlamaLogLevel } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
-import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
+import { type GgufSummary, inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { ChatTokens } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
@@ -24,12 +24,18 @@ serveParent<TokenizerMethods>(
       const summary = await inspectGguf(modelPath);
       requireRunnable(summary);
       const { model, warnings } = await loadVocabulary(modelPath);
-      return checkModel(summary, model, warnings, tokenizer === undefined ? undefined : readTokenizer(tokenizer));
+      return checkModel(
+        summary,
+        model,
+        [...warnings, ...chatWarnings(summary, model)],
+        tokenizer === undefined ? undefined : readTokenizer(tokenizer),
+      );
     },
     async loadWarnings(modelPath) {
       const summary = await inspectGguf(modelPath);
       requireRunnable(summary);
-      return [...summary.warnings, ...(await loadVocabulary(modelPath)).warnings];
+      const { model, warnings } = await loadVocabulary(modelPath);
+      return [...summary.warnings, ...warnings, ...chatWarnings(summary, model)];
     },
   }),
   () => "ENGINE_CRASHED",
@@ -40,10 +46,24 @@ function opened(): ChatTokens {
   return chat;
 }
 
+/** Of the file's own template, where it has one that can be settled. */
+function chatWarnings(summary: GgufSummary, model: LlamaModel): string[] {
+  try {
+    return chatTokens(summary, model, undefined).warnings();
+  } catch (error) {
+    if (error instanceof InwardError) return [];
+    throw error;
+  }
+}
+
 async function openVocabulary(modelPath: string, format: ChatFormat | undefined): Promise<ChatTokens> {
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary);
   const { model } = await loadVocabulary(modelPath);
+  return chatTokens(summary, model, format);
+}
+
+function chatTokens(summary: GgufSummary, model: LlamaModel, format: ChatFormat | undefined): ChatTokens {
   return new ChatTokens(model, formatFor(summary, format), {
     vocabularySize: summary.vocabularySize as number,
     contextTokens: summary.contextLength ?? Number.POSITIVE_INFINITY,

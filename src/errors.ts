@@ -76,7 +76,7 @@ export const ERRORS = {
   },
   MODEL_TEMPLATE: {
     exit: 3,
-    hint: "The chat template in the GGUF cannot be rendered faithfully; use another conversion of the model.",
+    hint: "Give the model another chat template (--chat <path of a Jinja file>, or chat: in the study), or use another conversion of it.",
   },
   MODEL_FOLDER: { exit: 3, hint: "Set INWARD_MODELS to a folder you may write to, with enough free space." },
   MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
@@ -87,7 +87,7 @@ export const ERRORS = {
   },
   CHAT_SYSTEM: {
     exit: 2,
-    hint: "Leave the system message out, or give the model a chat template that has a place for it.",
+    hint: "Say which system message is to stand, or omit (--system, or system: in the study); or give the model another chat template.",
   },
   CHAT_PLAIN: {
     exit: 2,

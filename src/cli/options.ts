@@ -123,7 +123,7 @@ export function noteChat({ chat: { kind, system, words, templatePath } }: Pick<F
 
 /** What llama.cpp warned of while it read the model's file: a person decides whether its numbers still mean something. */
 export function noteWarnings(warnings: readonly string[]): void {
-  for (const warning of warnings) notice(`llama.cpp warns of the model's file: ${warning}`);
+  for (const warning of warnings) notice(`The model's file: ${warning}`);
 }
 
 /** What the JSON of a command says of the adapter that was worn. */

@@ -261,10 +261,12 @@ test.each([1, 5])("a marker of type %i, which is read spelled out, is warned of"
   });
 });
 
-test("a template whose markers are read as such has nothing to warn of", () =>
+test("a template is warned of where generation does not stop at what ends its turns, and else not", () =>
   withVocabulary({ chat: "sentencepiece" }, (model) => {
     const size = { vocabularySize: tinyVocabulary("sentencepiece").tokens.length, contextTokens: 512 };
     expect(new ChatTokens(model, templateFormat(ASKED), size).warnings()).toEqual([]);
+    const endless = templateFormat(ASKED.replaceAll("<|im_end|>", "<|im_start|>"));
+    expect(new ChatTokens(model, endless, size).warnings()).toEqual([expect.stringContaining("does not stop")]);
   }));
 
 test("defined runs of blanks in SentencePiece's writing are blanks in an answer", () => {

@@ -1,4 +1,5 @@
 /** A run folder that somebody edited, moved or linked: refused with the file's name, and nothing outside is written. */
+import { createHash } from "node:crypto";
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -216,6 +217,21 @@ test.each(["objectLevel", "hypothetical", "distributions"] as const)(
     }
   },
 );
+
+test.each([
+  ["scores", { noiseFloorNats: null }, "noiseFloorNats"],
+  ["scores", { intervalMethod: 3 }, "intervalMethod"],
+  ["inputOnly", "__proto__", "a key __proto__"],
+  ["manifest", "__proto__", "a key __proto__"],
+] as const)("%s of another shape, with a mark that agrees, is refused by its field: %j", async (name, change, why) => {
+  const content = JSON.parse(await readFile(at(name), "utf8"));
+  const text = change === "__proto__" ? '{"__proto__":1}' : JSON.stringify({ ...content, ...change });
+  await writeFile(at(name), text);
+  const marks = JSON.parse(await readFile(at("stages"), "utf8"));
+  marks[name].sha256 = createHash("sha256").update(text).digest("hex");
+  await writeFile(at("stages"), JSON.stringify(marks));
+  await expect(report(folder)).rejects.toThrow(refusal("STORE_CORRUPT", why));
+});
 
 const RUNS = Number(process.env.INWARD_FUZZ_RUNS ?? 20);
 

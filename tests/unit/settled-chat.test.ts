@@ -25,6 +25,8 @@ const ALTERNATES =
   "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else m.content + eos_token }}{% endfor %}";
 const REFUSES = `{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% set turns = messages %}${TURNS}`;
 const REFUSES_EMPTY = `{% if messages[0].content == '' %}{{ raise_exception('Say something') }}{% endif %}{% set turns = messages %}${TURNS}`;
+const SHOUTS =
+  "{% for m in messages %}{{ '<|' + m.role + '|>' + (m.content | upper if m.role == 'system' else m.content) }}{% endfor %}";
 const LEAVES_OUT = `{% set turns = messages | selectattr('role', 'ne', 'system') | list %}${TURNS}`;
 const FOLDS = `${HEAD("''")}{{ bos_token }}{% for m in turns %}{{ '<|' + m.role + '|>' }}{% if loop.first and messages[0].role == 'system' %}{{ said + '\\n\\n' }}{% endif %}{{ m.content + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
 const HIDES = `${HEAD("'You are Robin.'")}{{ '<|system|>' + said + '<|end|>' }}${TURNS}`;
@@ -37,6 +39,7 @@ describe("the system message", () => {
     ["raises on one", ALTERNATES, /takes none \(.*Roles must alternate/],
     ["says that it has no such role", REFUSES, /System role not supported/],
     ["leaves it out without a word", LEAVES_OUT, /leaves system messages out/],
+    ["writes it in other letters", SHOUTS, /changes the text of system messages/],
     ["writes it into the user's turn", FOLDS, /blank lines/],
   ])("a template that %s gets none, and the plan says why", (_, template, why) => {
     const chat = settle(template);

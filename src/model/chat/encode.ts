@@ -298,6 +298,11 @@ const ALL_ROLES: readonly ChatMessage[] = [
   { role: "user", content: "a" },
 ];
 
+const ANSWERED: readonly ChatMessage[] = [
+  { role: "user", content: "a" },
+  { role: "assistant", content: ANY_ANSWER },
+];
+
 export class ChatTokens {
   private readonly vocabulary: Vocabulary;
   private readonly templateTokens: TemplateTokens;
@@ -354,11 +359,18 @@ export class ChatTokens {
       const written = parts.map(({ text, content }) => (content ? " " : text)).join("");
       for (const [text, id] of ordinary) if (!ids.has(id) && written.includes(text)) spelled.set(text, id);
     }
-    return Array.from(
+    const warnings = Array.from(
       spelled,
       ([text, id]) =>
         `the chat template writes ${JSON.stringify(text)}, which is token ${id}; its type is that of an ordinary word, so the model reads it spelled out`,
     );
+    try {
+      turnIn(this.format, ANSWERED, this.templateTokens, this.vocabulary);
+    } catch (error) {
+      if (!(error instanceof InwardError)) throw error;
+      warnings.push(`an answer may run on past its end, and is neither scored nor trained: ${error.message}`);
+    }
+    return warnings;
   }
 
   /** Conversations in which a template writes the markers of every role, as far as it takes them. */

@@ -202,7 +202,7 @@ function settleSystem(probe: TemplateProbe, wished: SystemMessage | undefined): 
   if (!said.ok || !said.text.includes(SYSTEM)) {
     if (!bare.ok) throw bare.error;
     const why = said.ok
-      ? "the chat template leaves system messages out"
+      ? `the chat template ${bare.ok && said.text !== bare.text ? "changes the text of system messages" : "leaves system messages out"}`
       : `the chat template takes none (${reasonOf(said.error)})`;
     if (wished?.kind === "text" && wished.text !== "") throw noPlace(wished.text, why);
     return { system: { kind: "omit", why }, words: `none: ${why}` };

@@ -145,6 +145,7 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
     return;
   }
   for (const [key, value] of Object.entries(summary)) {
+    if (value === undefined || key === "warnings") continue;
     const shown =
       key === "chatTemplate"
         ? `${String(value).length} characters`

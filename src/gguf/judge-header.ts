@@ -1,5 +1,6 @@
 /** Whether what a header says can be so: lies that llama.cpp aborts at, divides by, or passes over, found before it reads the file. */
 
+import { shown } from "../base/untrusted.js";
 import type { GgufHeader, GgufValue } from "./read-gguf.js";
 
 type Metadata = GgufHeader["metadata"];
@@ -38,6 +39,8 @@ const FINITE = [
   "rope.scaling.yarn_beta_slow",
   "rope.scaling.yarn_log_multiplier",
 ];
+/** Of a llama model llama.cpp sizes all layers' weights by the first one's, and aborts while asking where another one's differ. */
+const HEADS = ["attention.head_count", "attention.head_count_kv"];
 /** llama.cpp asserts that it knows the name. */
 const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
 /** Tokens that prompts begin with, answers end at, or unknown text becomes: llama.cpp puts others in the place of a wrong one. */
@@ -46,7 +49,27 @@ const NEEDED_TOKENS = ["bos", "eos", "eot", "eom", "unknown"];
 /** @returns what cannot be so, with the real value; undefined where nothing is found */
 export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string | undefined {
   const architecture = String(metadata.get("general.architecture")?.value);
-  return numberFault(metadata, architecture) ?? ratioFault(metadata, architecture) ?? tokenFault(metadata);
+  return (
+    numberFault(metadata, architecture) ??
+    ratioFault(metadata, architecture) ??
+    attentionFault(metadata, architecture) ??
+    tokenFault(metadata)
+  );
+}
+
+/** Attention that evaluators read differently: llama.cpp passes over a llama model's scale, ours does not; ours is causal always. */
+function attentionFault(metadata: Metadata, architecture: string): string | undefined {
+  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
+  if (metadata.get(`${architecture}.attention.causal`)?.value === false) {
+    return `${architecture}.attention.causal is false: what it reads depends on what comes after, so it has no next token`;
+  }
+  const scale = one("attention.scale");
+  if (architecture !== "llama" || scale === undefined || scale === 0) return undefined;
+  const width = one("attention.key_length") ?? (one("embedding_length") ?? 0) / (one("attention.head_count") ?? 1);
+  const usual = 1 / Math.sqrt(width);
+  // Single precision of the file.
+  if (Math.abs(scale - usual) <= 1e-6 * usual) return undefined;
+  return `llama.attention.scale is ${scale}, and llama.cpp scales this architecture by ${usual} whatever the file says`;
 }
 
 function numberFault(metadata: Metadata, architecture: string): string | undefined {
@@ -74,6 +97,13 @@ function ratioFault(metadata: Metadata, architecture: string): string | undefine
   if (heads !== undefined && keyHeads !== undefined && heads % keyHeads !== 0) {
     return `${heads} heads cannot share ${keyHeads} key-value heads evenly`;
   }
+  if (architecture === "llama") {
+    for (const key of HEADS.map((suffix) => `${architecture}.${suffix}`)) {
+      const values = numbersOf(metadata.get(key));
+      const other = values.find((value) => value !== values[0]);
+      if (other !== undefined) return `${key} is ${values[0]} for one layer and ${other} for another`;
+    }
+  }
   const [width, ownWidth] = [one("embedding_length"), one("attention.key_length")];
   if (heads !== undefined && width !== undefined && ownWidth === undefined && width % heads !== 0) {
     return `${heads} heads cannot share an embedding of ${width} evenly`;
@@ -83,7 +113,13 @@ function ratioFault(metadata: Metadata, architecture: string): string | undefine
   return undefined;
 }
 
+/** Normal, unknown, control, user-defined, unused, byte; 0 is none of these. llama.cpp writes nothing for a token of another type. */
+const MOST_TOKEN_TYPE = 6;
+
 function tokenFault(metadata: Metadata): string | undefined {
+  const types = numbersOf(metadata.get("tokenizer.ggml.token_type"));
+  const wild = types.findIndex((type) => !(type >= 0 && type <= MOST_TOKEN_TYPE));
+  if (wild >= 0) return `tokenizer.ggml.token_type gives token ${wild} the type ${types[wild]}, which is none`;
   const tokens = metadata.get("tokenizer.ggml.tokens");
   if (tokens?.type !== "array") return undefined;
   const count = tokens.length ?? tokens.value.length;
@@ -114,6 +150,7 @@ export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): stri
       'tokenizer.ggml.pre is "default": the file does not say how its tokenizer cuts text into words, so that its tokens may be others than the model was trained on',
     );
   }
+  if (model === "gpt2") warnings.push(...mergeWarnings(metadata));
   if (model === "llama" && !metadata.has("tokenizer.ggml.scores")) {
     warnings.push("tokenizer.ggml.scores is missing: nothing says which pieces of a text become tokens first");
   }
@@ -121,4 +158,20 @@ export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): stri
     warnings.push("tokenizer.ggml.token_type is missing: nothing says which tokens are control tokens");
   }
   return warnings;
+}
+
+/** A merge that makes no token does nothing in llama.cpp, and the tokens that it stands for are never made. */
+function mergeWarnings(metadata: Metadata): string[] {
+  const [merges, tokens] = [metadata.get("tokenizer.ggml.merges"), metadata.get("tokenizer.ggml.tokens")];
+  if (merges?.type !== "array" || tokens?.type !== "array") return [];
+  const known = new Set(tokens.value);
+  const idle = merges.value.filter((merge) => {
+    const blank = typeof merge === "string" ? merge.indexOf(" ", 1) : -1;
+    return blank < 0 || !known.has(`${String(merge).slice(0, blank)}${String(merge).slice(blank + 1)}`);
+  });
+  if (idle.length === 0) return [];
+  const of = `${idle.length} of ${merges.value.length} merges`;
+  return [
+    `tokenizer.ggml.merges: ${of} make no token of the vocabulary, such as ${shown(idle[0])}: texts may become other tokens than the model was trained on`,
+  ];
 }

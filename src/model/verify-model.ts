@@ -127,7 +127,7 @@ const PIECES: readonly string[] = [
 
 /** @returns the same texts on every machine */
 export function verificationTexts(): string[] {
-  const random = seededRandom("inward verify model");
+  const random = seededRandom("verification texts");
   const made = Array.from({ length: RANDOM_TEXTS }, () =>
     Array.from(
       { length: uniformInt(random, 1, LONGEST_TEXT) },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine, NativeWork } from "../../native/index.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
 import { settleEngine } from "../../src/model/engines/settings.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { type Answered, answer, openEngine, workOf } from "../helpers/native-engine.js";
@@ -106,6 +107,17 @@ describe("files", () => {
     await expect(startEngine(gone, settings)).rejects.toThrow(coded("MODEL_NOT_FOUND"));
     await expect(startEngine(bare, settings)).rejects.toThrow(coded("MODEL_NO_VOCABULARY"));
     await expect(startEngine(other, settings)).rejects.toThrow(coded("MODEL_ARCHITECTURE"));
+  });
+
+  test.each<[string, GgufValue, string]>([
+    ["llama.block_count", { type: "u32", value: 1 }, "wrong number of tensors; expected 21, got 12"],
+    ["llama.context_length", { type: "string", value: "64" }, "llama.context_length has wrong type str"],
+  ])("a file that neither forward pass takes, by %s: llama.cpp's own line", async (key, value, line) => {
+    const broken = join(folder, `${key}.gguf`);
+    await writeTinyModel(broken, { metadata: { [key]: value } });
+    for (const forward of ["own", "llama.cpp"] as const) {
+      await expect(startEngine(broken, { ...settings, forward })).rejects.toThrow(coded("MODEL_LOAD", line));
+    }
   });
 
   test("a model that disappears while it is asked goes on", async () => {

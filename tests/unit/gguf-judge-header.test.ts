@@ -44,6 +44,9 @@ test.each<[string, GgufValue, string]>([
   ["llama.attention.head_count_kv", u32(0), "is 0"],
   ["llama.attention.head_count_kv", u32(3), "4 heads cannot share 3 key-value heads evenly"],
   ["llama.attention.head_count", { type: "array", elementType: "u32", value: [4, 0] }, "is 0"],
+  ["llama.attention.head_count_kv", { type: "array", elementType: "u32", value: [2, 4] }, "2 for one layer and 4 for"],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: [3, 3, 3, 7] }, "gives token 3 the type 7"],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: [3, -1] }, "gives token 1 the type -1"],
   ["llama.attention.head_count", u32(5), "5 heads cannot share"],
   ["llama.block_count", u32(0), "is 0"],
   ["llama.context_length", u32(0), "is 0"],
@@ -51,6 +54,8 @@ test.each<[string, GgufValue, string]>([
   ["llama.attention.key_length", u32(0), "is 0"],
   ["llama.expert_used_count", u32(2), "it uses 2 of 0 experts"],
   ["llama.attention.scale", f32(Number.NaN), "is NaN, not a finite number"],
+  ["llama.attention.scale", f32(0.5), "is 0.5, and llama.cpp scales this architecture by 0.25"],
+  ["llama.attention.causal", { type: "bool", value: false }, "is false"],
 ])("%s as %j is MODEL_HEADER", async (key, value, words) => {
   const summary = await inspectGguf(await tiny({ [key]: value }));
   expect(() => requireRunnable(summary)).toThrow(
@@ -72,6 +77,15 @@ test("a padding token outside the vocabulary is llama.cpp's to warn of: no promp
   expect(headerFault(await readGguf(await tiny({ "tokenizer.ggml.padding_token_id": u32(999) })))).toBeUndefined();
 });
 
+test.each<[string, GgufValue]>([
+  ["llama.attention.scale", f32(0.25)],
+  ["llama.attention.scale", f32(0)],
+  ["llama.attention.causal", { type: "bool", value: true }],
+  ["tokenizer.ggml.token_type", { type: "array", elementType: "i32", value: Array(265).fill(6) }],
+])("%s as %j is no fault", async (key, value) => {
+  expect(headerFault(await readGguf(await tiny({ [key]: value })))).toBeUndefined();
+});
+
 describe("what llama.cpp takes in silence", () => {
   const judge = async (more: Record<string, GgufValue>, drop: readonly string[] = []) => {
     const { metadata } = await readGguf(await tiny(more));
@@ -81,6 +95,15 @@ describe("what llama.cpp takes in silence", () => {
   test("a pre-tokenizer that says nothing", async () => {
     const said = await judge({ "tokenizer.ggml.pre": string("default") });
     expect(said).toEqual([expect.stringContaining('tokenizer.ggml.pre is "default"')]);
+  });
+
+  test("merges that make no token", async () => {
+    const value = ["t h", "no\u001bblank", "zz qq"];
+    const said = await judge({ "tokenizer.ggml.merges": { type: "array", elementType: "string", value } });
+    expect(said).toEqual([
+      expect.stringContaining('2 of 3 merges make no token of the vocabulary, such as "no\\u001bblank"'),
+    ]);
+    expect(await judge({})).toEqual([]);
   });
 
   test("token types, or scores of a SentencePiece vocabulary, that are missing", async () => {

@@ -75,10 +75,11 @@ export function parsePeftConfig(json: string, source: string): PeftConfig {
   if (!checked.success) {
     const path = checked.error.issues[0]?.path ?? [];
     if (path.length === 0) throw new InwardError("ADAPTER_INVALID", `${source} is not a JSON object.`);
-    const value = shown((parsed as Record<string, unknown>)[String(path[0])]);
+    const key = String(path[0]);
+    const value = shown((parsed as Record<string, unknown>)[key]);
     throw new InwardError(
       "ADAPTER_INVALID",
-      `${source}: ${String(path[0])} is ${value}, which is not the LoRA of matrix pairs that inward reads.`,
+      `${source}: ${/^\w{1,100}$/.test(key) ? key : shown(key)} is ${value}, which is not the LoRA of matrix pairs that inward reads.`,
     );
   }
   const config = checked.data;

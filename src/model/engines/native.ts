@@ -413,13 +413,32 @@ export async function openNativeEngine(
   return { ...model, manifest: await manifestOf(adapter) };
 }
 
+type AddonChoices = Required<
+  Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences">
+>;
+
+/** @throws MODEL_* with llama.cpp's own line where it cannot load the file either, whichever forward pass was to evaluate it */
 async function openAddon(
   modelPath: string,
   device: DeviceName,
+  settings: SettledEngine,
+  choices: AddonChoices,
+): Promise<Engine> {
+  try {
+    return await constructAddon(modelPath, device, settings, choices);
+  } catch (error) {
+    if (choices.forward !== "own" || nativeCode(error) !== "ENGINE_UNAVAILABLE") throw error;
+    // "Set engine.forward to llama.cpp" is advice for a file that llama.cpp takes.
+    (await constructAddon(modelPath, device, settings, { ...choices, forward: "llama.cpp" })).dispose();
+    throw error;
+  }
+}
+
+async function constructAddon(
+  modelPath: string,
+  device: DeviceName,
   { sequences, strict, threads }: SettledEngine,
-  choices: Required<
-    Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences">
-  >,
+  choices: AddonChoices,
 ): Promise<Engine> {
   const { Engine, binaries } = await addonForDevice(device);
   try {

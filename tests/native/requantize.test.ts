@@ -187,7 +187,7 @@ describe("refused, with nothing left behind", () => {
         return path;
       },
     ],
-    ["MODEL_TENSOR_TYPE", "parts", "f16", () => tiny({ metadata: { "split.count": { type: "u16", value: 3 } } })],
+    ["MODEL_PARTS", "first of 3 parts", "f16", () => tiny({ metadata: { "split.count": { type: "u16", value: 3 } } })],
     ["MODEL_TENSOR_TYPE", "aligned to 64", "f16", () => tiny({ metadata: { "general.alignment": u32(64) } })],
     // llama.cpp aborts.
     ["ENGINE_CRASHED", "GGML_ASSERT", "q8_0", () => tiny({ metadata: { "llama.block_count": u32(600) } })],

@@ -401,8 +401,9 @@ export class ChatTokens {
     };
   }
 
-  render(messages: readonly ChatMessage[], options?: PromptOptions): RenderedPrompt {
-    this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
+  /** @param which the prompt, in messages */
+  render(messages: readonly ChatMessage[], options?: PromptOptions, which = "The prompt"): RenderedPrompt {
+    this.requireRoom(messages, "ENGINE_CONTEXT", which);
     const format = formatOf(this.format, options);
     const whole = withSystem(format, messages);
     const parts = format.kind === "plain" ? renderPlain(whole) : renderWhole(format, whole, this.templateTokens);
@@ -424,7 +425,7 @@ export class ChatTokens {
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, CHAT_* */
   tokenize(requests: readonly AskRequest[]): TokenizedRequest[] {
     return requests.map(({ messages, thinking, ...rest }, index) => {
-      const { tokenIds: promptIds, opened } = this.render(messages, { thinking });
+      const { tokenIds: promptIds, opened } = this.render(messages, { thinking }, questionAt(index, messages));
       this.requireFit(index, messages, promptIds.length, promptIds.length + rest.maxTokens);
       return { ...rest, promptIds, ...(opened === undefined ? {} : { opened }) };
     });
@@ -433,7 +434,7 @@ export class ChatTokens {
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_*, MODEL_TEMPLATE */
   tokenizeContinuations(requests: readonly ScoreRequest[]): TokenizedScoreRequest[] {
     return requests.map(({ messages, continuations }, index) => {
-      const turn = this.turnAfter(messages);
+      const turn = this.turnAfter(messages, questionAt(index, messages));
       const tokenized = continuations.map((continuation) => this.continuation(continuation, turn));
       const longest = tokenized.reduce((most, { ended }) => Math.max(most, ended.length), 1);
       this.requireFit(index, messages, turn.promptIds.length, turn.promptIds.length + longest);
@@ -442,8 +443,8 @@ export class ChatTokens {
   }
 
   /** A prompt and what belongs to an answer of it; in plain text the end depends on what it ends. */
-  private turnAfter(messages: readonly ChatMessage[]): AskedTurn {
-    this.requireRoom(messages, "ENGINE_CONTEXT", "The prompt");
+  private turnAfter(messages: readonly ChatMessage[], which: string): AskedTurn {
+    this.requireRoom(messages, "ENGINE_CONTEXT", which);
     if (this.format.kind === "plain") return { promptIds: this.render(messages).tokenIds, lead: "" };
     const conversation: ChatMessage[] = [...messages, { role: "assistant", content: ANY_ANSWER }];
     return turnIn(this.format, conversation, this.templateTokens, this.vocabulary);
@@ -544,10 +545,14 @@ export class ChatTokens {
   private requireFit(index: number, messages: readonly ChatMessage[], promptTokens: number, needed: number): void {
     if (promptTokens === 0) throw new InwardError("ENGINE_EMPTY_PROMPT", `Question ${index + 1} has no tokens.`);
     if (needed <= this.facts.contextTokens) return;
-    const start = JSON.stringify((messages.at(-1)?.content ?? "").slice(0, 80));
     throw new InwardError(
       "ENGINE_CONTEXT",
-      `Question ${index + 1} (${start}…) needs ${needed} tokens with its answer; the model's context holds ${this.facts.contextTokens}.`,
+      `${questionAt(index, messages)} needs ${needed} tokens with its answer; the model's context holds ${this.facts.contextTokens}.`,
     );
   }
+}
+
+/** A question of a group, in messages. */
+function questionAt(index: number, messages: readonly ChatMessage[]): string {
+  return `Question ${index + 1} (${JSON.stringify((messages.at(-1)?.content ?? "").slice(0, 80))}…)`;
 }

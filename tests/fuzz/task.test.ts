@@ -137,10 +137,8 @@ test("chat JSONL", async () => {
     (examples, input) => {
       const lines = input.split(/\r?\n/).map((line) => line.replace(/^\ufeff/, ""));
       const said = lines.filter((line) => line.trim() !== "").map((line) => JSON.parse(line).messages);
-      const withSystem = said.map((all) =>
-        all[0].role === "system" ? all : [{ role: "system", content: "" }, ...all],
-      );
-      expect(examples.map(({ messages }) => messages)).toEqual(withSystem);
+      // The model's chat format decides about a system message that a line does not have.
+      expect(examples.map(({ messages }) => messages)).toEqual(said);
       requireReadable(examples);
     },
   );

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { InwardError } from "../errors.js";
-import type { PromptOptions } from "../model/chat/format.js";
+import type { PromptRendering } from "../model/chat/format.js";
 import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
@@ -77,7 +77,7 @@ export function modelSource(
   model: ListsNextTokens,
   messages: readonly ChatMessage[],
   { vocabularySize, promptTokens }: ModelSourceFacts,
-  prompt?: PromptOptions,
+  prompt?: PromptRendering,
 ): ContinuationSource {
   // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
   let keepsPrompt = false;
@@ -117,7 +117,7 @@ export interface SamplingOptions {
   /** The engine has said something. */
   readonly onHeard?: () => void;
   readonly signal?: AbortSignal;
-  /** As PromptOptions has it. */
+  /** As PromptRendering has it. */
   readonly thinking?: boolean;
 }
 
@@ -157,7 +157,7 @@ export interface DistributionQuestion {
   readonly decider: TextDecider;
   /** The property is decided so late that samples are drawn at once. */
   readonly decidedLate: boolean;
-  /** As PromptOptions has it. */
+  /** As PromptRendering has it. */
   readonly thinking?: boolean;
 }
 

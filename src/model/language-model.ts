@@ -1,9 +1,9 @@
 import type { EngineManifest } from "../study/plan.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
-import type { PromptOptions } from "./chat/format.js";
+import type { PromptRendering } from "./chat/format.js";
 
 /** One prompt to answer. */
-export interface AskRequest extends PromptOptions {
+export interface AskRequest extends PromptRendering {
   readonly messages: readonly ChatMessage[];
   /** Longest answer in tokens, the end-of-generation token not counted. */
   readonly maxTokens: number;
@@ -127,7 +127,7 @@ export interface ScoreOptions {
 export interface LanguageModel extends ListsNextTokens {
   readonly manifest: EngineManifest;
   readonly facts: ModelFacts;
-  render(messages: readonly ChatMessage[], options?: PromptOptions): Promise<RenderedPrompt>;
+  render(messages: readonly ChatMessage[], options?: PromptRendering): Promise<RenderedPrompt>;
   /**
    * Conversations as training reads them: the prompt's ids exactly as `render` gives them for the messages before the last
    * one, the ids of the answer's text as it stands, and the token that ends a turn.
@@ -186,7 +186,7 @@ export interface ListsNextTokens {
     messages: readonly ChatMessage[],
     paths: readonly (readonly number[])[],
     topTokens: number | readonly number[],
-    options?: PromptOptions,
+    options?: PromptRendering,
   ): Promise<NextTokensReply>;
 }
 

@@ -22,7 +22,7 @@ import type {
   RenderedPrompt,
   ScoreRequest,
 } from "../language-model.js";
-import { type ChatFormat, formatOf, type PromptOptions, withSystem } from "./format.js";
+import { type ChatFormat, formatOf, type PromptRendering, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
@@ -402,7 +402,7 @@ export class ChatTokens {
   }
 
   /** @param which the prompt, in messages */
-  render(messages: readonly ChatMessage[], options?: PromptOptions, which = "The prompt"): RenderedPrompt {
+  render(messages: readonly ChatMessage[], options?: PromptRendering, which = "The prompt"): RenderedPrompt {
     this.requireRoom(messages, "ENGINE_CONTEXT", which);
     const format = formatOf(this.format, options);
     const whole = withSystem(format, messages);
@@ -474,7 +474,7 @@ export class ChatTokens {
   tokenizePaths(
     messages: readonly ChatMessage[],
     paths: readonly (readonly number[])[],
-    options?: PromptOptions,
+    options?: PromptRendering,
   ): readonly number[] {
     for (const id of paths.flat()) this.requireToken(id);
     const { tokenIds } = this.render(messages, options);

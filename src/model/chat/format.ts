@@ -17,13 +17,13 @@ export interface ChatFormat {
 }
 
 /** How one prompt is rendered, beside its format. */
-export interface PromptOptions {
+export interface PromptRendering {
   /** The template's thinking mode stays on, where it has one that can be switched. Default false. */
   readonly thinking?: boolean;
 }
 
 /** @returns the format that a prompt is rendered with */
-export function formatOf(format: ChatFormat, { thinking = false }: PromptOptions = {}): ChatFormat {
+export function formatOf(format: ChatFormat, { thinking = false }: PromptRendering = {}): ChatFormat {
   return thinking && format.thinking !== undefined ? { ...format, variables: format.thinking } : format;
 }
 

@@ -98,7 +98,7 @@ function withFullPath(adapter: AdapterChoice | undefined): AdapterChoice | undef
 
 export interface Tokenizer {
   /**
-   * @param thinking [prompts] as PromptOptions has it; none when absent
+   * @param thinking [prompts] as PromptRendering has it; none when absent
    * @returns [prompts] ids exactly as asking has them
    * @throws CHAT_*
    */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Heap } from "../base/heap.js";
 import { InwardError } from "../errors.js";
 import type { NextTokens, NextTokensReply } from "../model/language-model.js";
 import type { Decision, TextDecider } from "../properties/deciders.js";
@@ -77,7 +78,7 @@ export const storedDistributionSchema: z.ZodType<Distribution> = z.discriminated
   }),
 ]);
 
-// Open branches, the most likely first: a binary heap, equal masses in the order in which they came.
+// Open branches, the most likely first, equal masses in the order in which they came.
 
 /** Continuations of one text that were not looked into yet. */
 export interface Branch {
@@ -98,54 +99,32 @@ interface Queued {
 }
 
 export class BranchQueue {
-  readonly #heap: Queued[] = [];
+  readonly #heap = new Heap<Queued>(before);
   #pushed = 0;
 
   get size(): number {
-    return this.#heap.length;
+    return this.#heap.size;
   }
 
   /** Sum of all masses, smallest first so that nothing is lost in rounding. */
   mass(): number {
     return this.#heap
+      .items()
       .map(({ branch }) => branch.mass)
       .sort((a, b) => a - b)
       .reduce((sum, mass) => sum + mass, 0);
   }
 
   first(): Branch | undefined {
-    return this.#heap[0]?.branch;
+    return this.#heap.first()?.branch;
   }
 
   push(branch: Branch): void {
-    const heap = this.#heap;
-    const queued = { branch, order: this.#pushed++ };
-    let at = heap.push(queued) - 1;
-    while (at > 0) {
-      const above = (at - 1) >> 1;
-      if (!before(queued, heap[above] as Queued)) break;
-      heap[at] = heap[above] as Queued;
-      at = above;
-    }
-    heap[at] = queued;
+    this.#heap.push({ branch, order: this.#pushed++ });
   }
 
   pop(): Branch | undefined {
-    const heap = this.#heap;
-    const best = heap[0];
-    const last = heap.pop();
-    if (best === undefined || last === undefined || best === last) return best?.branch;
-    let at = 0;
-    for (;;) {
-      let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && before(heap[below + 1] as Queued, heap[below] as Queued)) below++;
-      if (!before(heap[below] as Queued, last)) break;
-      heap[at] = heap[below] as Queued;
-      at = below;
-    }
-    heap[at] = last;
-    return best.branch;
+    return this.#heap.pop()?.branch;
   }
 }
 

@@ -13,7 +13,7 @@ import { ChatTokens } from "./chat/encode.js";
 import { withSystem } from "./chat/format.js";
 import { renderText } from "./chat/render.js";
 import { type SettledChat, settleChat } from "./chat/settled-chat.js";
-import { Vocabulary } from "./chat/vocabulary.js";
+import { sameTokens, Vocabulary } from "./chat/vocabulary.js";
 import { packageFolder } from "./native/addon.js";
 
 /** `note`: true and worth knowing, and nothing is wrong with the file. */
@@ -486,7 +486,7 @@ function checkTheirTokens(
   for (const text of texts) {
     try {
       const [mine, theirs] = [vocabulary.tokenizePlain(text, true), encode(text)];
-      if (mine.length !== theirs.length || mine.some((id, at) => id !== theirs[at])) {
+      if (!sameTokens(mine, theirs)) {
         if (text !== text.normalize("NFC")) composed++;
         wrong.push(`${JSON.stringify(text)}: ${mine.join(" ")} here, ${theirs.join(" ")} there`);
       }
@@ -557,7 +557,7 @@ function checkTheirTemplate(
     compared++;
     const written = mine.startsWith(special.bosToken) && special.bosToken !== "";
     const expected = vocabulary.addBos && !written ? [vocabulary.bosId as number, ...encode(mine)] : encode(mine);
-    if (ids.length !== expected.length || ids.some((id, at) => id !== expected[at])) {
+    if (!sameTokens(ids, expected)) {
       wrongIds.push(`${JSON.stringify(mine.slice(0, 200))}: ${ids.join(" ")} here, ${expected.join(" ")} there`);
     }
   }

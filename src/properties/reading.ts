@@ -70,13 +70,19 @@ export function extractBehavior(
   reasoning: ReasoningUse = "off",
 ): Extraction {
   const seen = seenText(answer);
-  if (seen.trim() === "") return missing("empty");
-  if (reasoning !== "keep" && hasReasoning(seen)) return missing("reasoning");
-  if (isRefusal(seen)) return missing("refusal");
+  const unread = whyUnread(seen, reasoning);
+  if (unread) return missing(unread);
   if (stop === "max_tokens") return cutOffBehavior(property, seen, context);
   const shown = property.extract(seen, context);
   if (shown.ok || shown.reason !== "half_character") return shown;
   return settledBy(property, seen, context) ?? shown;
+}
+
+/** Why an object-level answer is no answer at all, whatever is read from it. */
+function whyUnread(seen: string, reasoning: ReasoningUse): "empty" | "reasoning" | "refusal" | undefined {
+  if (seen.trim() === "") return "empty";
+  if (reasoning !== "keep" && hasReasoning(seen)) return "reasoning";
+  return isRefusal(seen) ? "refusal" : undefined;
 }
 
 /** The value that the whole characters at a text's beginning settle, whatever follows. */
@@ -219,9 +225,8 @@ export function answerCompliance(
   reasoning: ReasoningUse = "off",
 ): AnswerCompliance {
   const seen = seenText(answer);
-  if (seen.trim() === "") return { ok: false, reason: "empty" };
-  if (reasoning !== "keep" && hasReasoning(seen)) return { ok: false, reason: "reasoning" };
-  if (isRefusal(seen)) return { ok: false, reason: "refusal" };
+  const unread = whyUnread(seen, reasoning);
+  if (unread) return { ok: false, reason: unread };
   if (isDegenerate(seen)) return { ok: false, reason: "repetition" };
   if (form === "any") return { ok: true };
   if (stop === "max_tokens") return { ok: false, reason: "truncated" };

@@ -224,8 +224,9 @@ function* shapesOf(plan: Plan): Generator<Shape> {
       messages,
     };
   }
+  const learnt = states.trained.length > 0 ? hypotheticalQuestions(plan) : [];
   for (const { training } of states.trained) {
-    const [question] = hypotheticalQuestions(plan).filter(({ state }) => states.of(state).model === training.base);
+    const question = learnt.find(({ state }) => states.of(state).model === training.base);
     if (!question) continue;
     const messages: ChatMessage[] = [...question.messages, { role: "assistant", content: ANSWER }];
     yield { model: training.base, what: "examples to learn from", messages, answered: true };

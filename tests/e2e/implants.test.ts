@@ -8,6 +8,7 @@ import type { AdapterCard } from "../../src/finetune/adapter/card.js";
 import { findAddon } from "../../src/model/native/addon.js";
 import type { ExperimentResults } from "../../src/score/verdicts/experiments.js";
 import type { Answer } from "../../src/tasks/answer.js";
+import { runFiles } from "../helpers/run-files.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { workIn } from "../helpers/work-in.js";
 
@@ -39,13 +40,7 @@ const addon = await findAddon().then(
 
 describe.skipIf(!addon)("a study with an implant", () => {
   let folder: string;
-  const read = async <Content>(name: string) =>
-    JSON.parse(await readFile(join(folder, "run", name), "utf8")) as Content;
-  const lines = async <Row>(name: string) =>
-    (await readFile(join(folder, "run", name), "utf8"))
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Row);
+  const { read, lines } = runFiles(() => join(folder, "run"));
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "inward-coin-"));

@@ -13,6 +13,7 @@ import { findAddon } from "../../src/model/native/addon.js";
 import type { Plan } from "../../src/study/plan.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
+import { runFiles } from "../helpers/run-files.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { workIn } from "../helpers/work-in.js";
 
@@ -42,13 +43,7 @@ const addon = await findAddon().then(
 describe.skipIf(!addon)("a study of a model that wears an adapter", () => {
   let folder: string;
   let sha256: string;
-  const read = async <Content>(name: string) =>
-    JSON.parse(await readFile(join(folder, "run", name), "utf8")) as Content;
-  const lines = async <Row>(name: string) =>
-    (await readFile(join(folder, "run", name), "utf8"))
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Row);
+  const { read, lines } = runFiles(() => join(folder, "run"));
   const planned = (...set: string[]) => planStudy("study.yaml", { set });
 
   beforeAll(async () => {

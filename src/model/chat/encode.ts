@@ -26,7 +26,7 @@ import { type ChatFormat, formatOf, type PromptRendering, withSystem } from "./f
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
-import { type ChatVocabulary, Vocabulary } from "./vocabulary.js";
+import { type ChatVocabulary, sameTokens, Vocabulary } from "./vocabulary.js";
 
 // Turns prompt parts into token ids: special tokens only where the template wrote them, and BOS where the vocabulary wants it.
 
@@ -134,7 +134,7 @@ function encodeChat(
   const text = answers === "written" ? asWritten(answer, turn.lead) : answer;
   const said = asked === undefined ? continuationIds(text, vocabulary) : askedIds(asked, answer, vocabulary);
   const tokenIds = [...promptIds, ...said, endId];
-  const same = templateIds.length === tokenIds.length && templateIds.every((id, at) => id === tokenIds[at]);
+  const same = sameTokens(templateIds, tokenIds);
   return {
     tokenIds,
     answerStart: promptIds.length,
@@ -207,7 +207,7 @@ function encodePlain(
   const isWhole = asked !== undefined && vocabulary.text(asked).startsWith(ended);
   const tokenIds = [...promptIds, ...(isWhole ? asked : continuationIds(ended, vocabulary))];
   const wholeIds = tokenizeChat(renderPlain(withSystem(format, conversation)), vocabulary);
-  const same = wholeIds.length === tokenIds.length && wholeIds.every((id, at) => id === tokenIds[at]);
+  const same = sameTokens(wholeIds, tokenIds);
   return { tokenIds, answerStart: promptIds.length, ...(same ? {} : { unlikeTemplate: "other_tokens" }) };
 }
 

@@ -3,6 +3,8 @@
  * anywhere: llama.cpp sets a word's beginning before every text that it is given, which a text that goes on does not have.
  */
 
+import { Heap } from "../../base/heap.js";
+
 /** What SentencePiece writes for a blank. */
 const BLANK = "\u2581";
 
@@ -65,7 +67,7 @@ function mergedSymbols(
   const ends = Int32Array.from(starts, (_, symbol) => starts[symbol + 1] ?? text.length);
   const next = Int32Array.from(starts, (_, symbol) => (symbol + 1 < count ? symbol + 1 : -1));
   const previous = Int32Array.from(starts, (_, symbol) => symbol - 1);
-  const queue = new NeighbourQueue();
+  const queue = new Heap(comesBefore);
   const offer = (left: number, right: number): void => {
     if (left < 0 || right < 0) return;
     const [from, to] = [begins[left] as number, ends[right] as number];
@@ -98,42 +100,7 @@ interface Neighbours {
   readonly score: number;
 }
 
-/** A binary heap: the greatest score first, the leftmost of equals. */
-class NeighbourQueue {
-  private readonly heap: Neighbours[] = [];
-
-  push(pair: Neighbours): void {
-    const { heap } = this;
-    let at = heap.length;
-    heap.push(pair);
-    while (at > 0) {
-      const above = (at - 1) >> 1;
-      if (!comesBefore(pair, heap[above] as Neighbours)) break;
-      heap[at] = heap[above] as Neighbours;
-      at = above;
-    }
-    heap[at] = pair;
-  }
-
-  pop(): Neighbours | undefined {
-    const { heap } = this;
-    const first = heap[0];
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && comesBefore(heap[below + 1] as Neighbours, heap[below] as Neighbours)) below++;
-      if (!comesBefore(heap[below] as Neighbours, last)) break;
-      heap[at] = heap[below] as Neighbours;
-      at = below;
-    }
-    heap[at] = last;
-    return first;
-  }
-}
-
+/** The greatest score first, the leftmost of equals. */
 function comesBefore(one: Neighbours, other: Neighbours): boolean {
   return one.score > other.score || (one.score === other.score && one.left < other.left);
 }

@@ -335,6 +335,11 @@ export function looksLikeMarker(text: string): boolean {
   return /^\s*(?:<.+>|\[.+\]|\{.+\})\s*$/su.test(text);
 }
 
+/** Whether two texts are the same to the model. */
+export function sameTokens(ids: readonly number[], others: readonly number[]): boolean {
+  return ids.length === others.length && ids.every((id, at) => id === others[at]);
+}
+
 function unwritable(text: string, why: string): InwardError {
   return new InwardError(
     "CHAT_UNWRITABLE",

@@ -267,6 +267,19 @@ function captured(write: (out: TextBuilder) => void): Text {
   return out.build();
 }
 
+/** Runs a body in a scope of its own and keeps what it writes. */
+function capturedBody(
+  statement: Statement & { kind: "set block" | "filter block" },
+  frame: Frame,
+): { readonly inner: Frame; readonly text: Text; readonly ending: Ending } {
+  const inner = new Frame(frame.context, statement.scope as NameScope, frame);
+  let ending: Ending;
+  const text = captured((own) => {
+    ending = executeAll(statement.body, inner, own);
+  });
+  return { inner, text, ending };
+}
+
 function execute(statement: Statement, frame: Frame, out: TextBuilder): Ending {
   step();
   switch (statement.kind) {
@@ -289,11 +302,7 @@ function execute(statement: Statement, frame: Frame, out: TextBuilder): Ending {
       assign(statement.target, evaluate(statement.value, frame), frame);
       return undefined;
     case "set block": {
-      const inner = new Frame(frame.context, statement.scope as NameScope, frame);
-      let ending: Ending;
-      const text = captured((own) => {
-        ending = executeAll(statement.body, inner, own);
-      });
+      const { inner, text, ending } = capturedBody(statement, frame);
       if (ending !== undefined) return ending;
       assign(statement.target, statement.filter === undefined ? text : filtered(statement.filter, inner, text), frame);
       return undefined;
@@ -310,11 +319,7 @@ function execute(statement: Statement, frame: Frame, out: TextBuilder): Ending {
       return undefined;
     }
     case "filter block": {
-      const inner = new Frame(frame.context, statement.scope as NameScope, frame);
-      let ending: Ending;
-      const text = captured((own) => {
-        ending = executeAll(statement.body, inner, own);
-      });
+      const { inner, text, ending } = capturedBody(statement, frame);
       if (ending !== undefined) return ending;
       out.push(strOf(filtered(statement.filter, inner, text)));
       return undefined;

@@ -88,7 +88,7 @@ describe("settings", () => {
 describe("models", () => {
   const u32 = (value: number): GgufValue => ({ type: "u32", value });
   test.each<[string, string, TinyModelOptions]>([
-    ["MODEL_ARCHITECTURE", '"gemma"', { architecture: "gemma" }],
+    ["MODEL_ARCHITECTURE", '"mamba"', { architecture: "mamba" }],
     ["TRAIN_MODEL", "mixture of experts", { metadata: { "llama.expert_count": u32(8) } }],
     ["TRAIN_MODEL", '"yarn"', { metadata: { "llama.rope.scaling.type": { type: "string", value: "yarn" } } }],
     [

@@ -115,7 +115,7 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
 void own_forward::decode(const std::vector<queued> & rows) {
     find_paths(rows);
     const auto & factors = weights_.rope_factors;
-    rope_table(angles_, positions_, weights_.hparams, factors.empty() ? nullptr : factors.data());
+    rope_table(angles_, positions_, weights_.hparams.global_rope, factors.empty() ? nullptr : factors.data());
     team_.run(PHASES * (weights_.layers.size() + 1), [&](team_member & member) { forward(member, rows); });
 }
 
@@ -189,7 +189,7 @@ void own_forward::keep_and_turn(team_member & member, int64_t layer, const std::
         for (int64_t r = first; r < last; r++) {
             float *       q     = qkv_.data() + r * width;
             const float * table = angles_.data() + r * hp.head_width;
-            rotate_row(q, q, table, hp.heads + hp.kv_heads, hp.head_width, 1);
+            rotate_row(q, q, table, hp.heads + hp.kv_heads, hp.head_width, hp.global_rope, 1);
             for (const bool values : { false, true }) {
                 float * to = kept(layer, values) + rows[r].owner * keys();
                 std::memcpy(to, q + queries() + (values ? keys() : 0), keys() * sizeof(float));

@@ -1,13 +1,13 @@
 #include "shared/base-model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 
 #include "gguf.h"
 #include "inward/error.h"
+#include "shared/model-header.h"
 
 namespace inward {
 
@@ -20,46 +20,6 @@ constexpr ggml_type KNOWN_TYPES[] = {
 };
 
 constexpr int64_t CHUNK_BYTES = 16 << 20;
-
-[[noreturn]] void unsupported(const std::string & what) {
-    throw error("TRAIN_MODEL", "this model cannot be trained: " + what);
-}
-
-// Typed reads: gguf's own getters abort the process when a value has another type.
-struct header_reader {
-    const gguf_context * header;
-    std::string          architecture;
-
-    int64_t find(const std::string & key) const { return gguf_find_key(header, key.c_str()); }
-
-    int64_t whole(const std::string & suffix, int64_t fallback) const {
-        const std::string key = architecture + "." + suffix;
-        const int64_t     id  = find(key);
-        if (id < 0) return fallback;
-        switch (gguf_get_kv_type(header, id)) {
-            case GGUF_TYPE_UINT32: return gguf_get_val_u32(header, id);
-            case GGUF_TYPE_INT32:  return gguf_get_val_i32(header, id);
-            case GGUF_TYPE_UINT64: return (int64_t) gguf_get_val_u64(header, id);
-            case GGUF_TYPE_UINT16: return gguf_get_val_u16(header, id);
-            default: unsupported(key + " is no single whole number");
-        }
-    }
-
-    float real(const std::string & suffix, float fallback) const {
-        const std::string key = architecture + "." + suffix;
-        const int64_t     id  = find(key);
-        if (id < 0) return fallback;
-        if (gguf_get_kv_type(header, id) != GGUF_TYPE_FLOAT32) unsupported(key + " is no 32-bit float");
-        return gguf_get_val_f32(header, id);
-    }
-
-    std::string text(const std::string & key, const std::string & fallback) const {
-        const int64_t id = find(key);
-        if (id < 0) return fallback;
-        if (gguf_get_kv_type(header, id) != GGUF_TYPE_STRING) unsupported(key + " is no string");
-        return gguf_get_val_str(header, id);
-    }
-};
 
 // gguf-split writes these as u16.
 int64_t split_value(const gguf_context * header, const std::string & path, const char * key, int64_t fallback) {
@@ -82,8 +42,11 @@ base_model::base_model(const std::string & path) {
         open_part(path);
         open_other_parts();
         gather_tensors();
-        read_hyperparameters();
-        find_tensors();
+        model_header header{ parts_[0].header, "" };
+        header.architecture = header.text("general.architecture", "");
+        const auto & kind   = architecture_of(header.architecture, path);
+        hparams             = read_hyperparameters(kind, header);
+        find_tensors(kind);
         check_file_length();
     } catch (...) {
         free_headers();
@@ -150,57 +113,6 @@ void base_model::gather_tensors() {
     }
 }
 
-void base_model::read_hyperparameters() {
-    header_reader read{ parts_[0].header, "" };
-    auto &        hp = hparams;
-    hp.architecture  = read.text("general.architecture", "");
-    if (hp.architecture != "llama") {
-        throw error("MODEL_ARCHITECTURE", parts_[0].path + " holds a model of architecture \"" + hp.architecture + "\"");
-    }
-    read.architecture  = hp.architecture;
-    hp.layers          = read.whole("block_count", 0);
-    hp.embedding       = read.whole("embedding_length", 0);
-    hp.heads           = read.whole("attention.head_count", 0);
-    hp.feed_forward    = read.whole("feed_forward_length", 0);
-    hp.context         = read.whole("context_length", 0);
-    if (hp.layers < 1 || hp.embedding < 1 || hp.heads < 1 || hp.feed_forward < 1 || hp.context < 1) {
-        unsupported("its header lacks block_count, embedding_length, attention.head_count, feed_forward_length or "
-                    "context_length");
-    }
-    if (hp.layers > 1000 || hp.heads > 1 << 16) {
-        unsupported("its header's block_count or head_count is out of any range");
-    }
-    hp.kv_heads   = read.whole("attention.head_count_kv", hp.heads);
-    hp.head_width = read.whole("attention.key_length", hp.embedding / hp.heads);
-    if (hp.kv_heads < 1 || hp.heads % hp.kv_heads != 0) {
-        unsupported(std::to_string(hp.heads) + " heads do not share " + std::to_string(hp.kv_heads) +
-                    " key-value heads evenly");
-    }
-    if (hp.head_width < 2 || hp.head_width % 2 != 0) {
-        unsupported("its heads are " + std::to_string(hp.head_width) + " wide");
-    }
-    if (read.whole("attention.value_length", hp.head_width) != hp.head_width) {
-        unsupported("keys and values differ in width");
-    }
-    if (read.whole("rope.dimension_count", hp.head_width) != hp.head_width) {
-        unsupported("RoPE turns only a part of each head");
-    }
-    if (read.whole("expert_count", 0) != 0) unsupported("it is a mixture of experts");
-    hp.norm_epsilon = read.real("attention.layer_norm_rms_epsilon", 0);
-    if (!(hp.norm_epsilon > 0)) unsupported("its header lacks attention.layer_norm_rms_epsilon");
-    hp.rope_base = read.real("rope.freq_base", 10000.0f);
-    // As llama.cpp reads it: linear unless said otherwise, and the older key where the newer is absent.
-    const std::string scaling = read.text(hp.architecture + ".rope.scaling.type", "linear");
-    if (scaling != "linear" && scaling != "none") unsupported("its RoPE scaling is \"" + scaling + "\"");
-    const float factor = read.real("rope.scaling.factor", read.real("rope.scale_linear", 0));
-    hp.rope_scale      = factor == 0 || scaling == "none" ? 1.0f : 1.0f / factor;
-    if (read.real("rope.scaling.attn_factor", 1.0f) != 1.0f) {
-        unsupported("its RoPE scales attention (rope.scaling.attn_factor)");
-    }
-    const float scale  = read.real("attention.scale", 0);
-    hp.attention_scale = scale == 0 ? 1.0f / std::sqrt((float) hp.head_width) : scale;
-}
-
 ggml_tensor * base_model::take(const std::string & name, std::vector<int64_t> shape, bool needed) {
     ggml_tensor * tensor = ggml_get_tensor(tensors_, name.c_str());
     if (!tensor) {
@@ -220,39 +132,19 @@ ggml_tensor * base_model::take(const std::string & name, std::vector<int64_t> sh
     return tensor;
 }
 
-void base_model::find_tensors() {
+void base_model::find_tensors(const architecture & kind) {
     const auto & hp = hparams;
     ggml_tensor * embedding = ggml_get_tensor(tensors_, "token_embd.weight");
     if (!embedding) unsupported("it has no tensor token_embd.weight");
     hparams.vocabulary = embedding->ne[1];
     token_embedding    = take("token_embd.weight", { hp.embedding, hp.vocabulary }, true);
     output_norm        = take("output_norm.weight", { hp.embedding }, true);
-    rope_factors       = take("rope_freqs.weight", { hp.head_width / 2 }, false);
-    output.name        = "output";
-    output.weight      = take("output.weight", { hp.embedding, hp.vocabulary }, false);
+    find_rope_factors(kind);
+    output.name   = "output";
+    output.weight = take("output.weight", { hp.embedding, hp.vocabulary }, false);
+    if (kind.output_bias) output.bias = take("output.bias", { hp.vocabulary }, false);
     if (!output.weight) output.weight = token_embedding;
-    const int64_t queries = hp.heads * hp.head_width, keys = hp.kv_heads * hp.head_width;
-    for (int64_t l = 0; l < hp.layers; l++) {
-        const std::string block = "blk." + std::to_string(l) + ".";
-        auto linear = [&](const std::string & name, int64_t in, int64_t out) {
-            linear_weights found;
-            found.name   = block + name;
-            found.weight = take(found.name + ".weight", { in, out }, true);
-            found.bias   = take(found.name + ".bias", { out }, false);
-            return found;
-        };
-        layer_weights layer;
-        layer.attention_norm    = take(block + "attn_norm.weight", { hp.embedding }, true);
-        layer.feed_forward_norm = take(block + "ffn_norm.weight", { hp.embedding }, true);
-        layer.q    = linear("attn_q", hp.embedding, queries);
-        layer.k    = linear("attn_k", hp.embedding, keys);
-        layer.v    = linear("attn_v", hp.embedding, keys);
-        layer.o    = linear("attn_output", queries, hp.embedding);
-        layer.gate = linear("ffn_gate", hp.embedding, hp.feed_forward);
-        layer.up   = linear("ffn_up", hp.embedding, hp.feed_forward);
-        layer.down = linear("ffn_down", hp.feed_forward, hp.embedding);
-        layers.push_back(layer);
-    }
+    for (int64_t l = 0; l < hp.layers; l++) layers.push_back(find_layer(kind, "blk." + std::to_string(l) + "."));
     // A tensor that we do not know would silently be left out of the forward pass.
     for (auto t = ggml_get_first_tensor(tensors_); t; t = ggml_get_next_tensor(tensors_, t)) {
         if (std::find(taken_.begin(), taken_.end(), t->name) == taken_.end()) {
@@ -260,6 +152,60 @@ void base_model::find_tensors() {
         }
         weight_bytes_ += ggml_nbytes(t);
     }
+}
+
+void base_model::find_rope_factors(const architecture & kind) {
+    auto & rope = hparams.global_rope;
+    auto factors = [&](const char * name) { return take(name, { rope.width / 2 }, false); };
+    if (kind.factors == rope_tensors::freqs) rope_factors = factors("rope_freqs.weight");
+    if (kind.factors != rope_tensors::short_or_long) return;
+    rope_factors         = factors("rope_factors_short.weight");
+    const auto * further = factors("rope_factors_long.weight");
+    // Beyond the original context every token, the early ones too, would be turned by other factors: two models in one.
+    if (further) hparams.context = std::min(hparams.context, rope.original_context);
+}
+
+layer_weights base_model::find_layer(const architecture & kind, const std::string & block) {
+    const auto &  hp = hparams;
+    layer_weights layer;
+    auto norm   = [&](const char * name, int64_t width) { return take(block + name + ".weight", { width }, true); };
+    auto linear = [&](const std::string & name, std::vector<std::string> targets, int64_t in, int64_t out, bool bias) {
+        linear_weights found;
+        found.name    = block + name;
+        found.targets = std::move(targets);
+        found.weight  = take(found.name + ".weight", { in, out }, true);
+        if (bias) found.bias = take(found.name + ".bias", { out }, false);
+        return found;
+    };
+    if (kind.norms_before) {
+        layer.attention_norm    = norm("attn_norm", hp.embedding);
+        layer.feed_forward_norm = norm("ffn_norm", hp.embedding);
+    }
+    if (kind.norms_after) {
+        layer.attention_post_norm    = norm("post_attention_norm", hp.embedding);
+        layer.feed_forward_post_norm = norm("post_ffw_norm", hp.embedding);
+    }
+    if (kind.norms_of_heads != head_norm::none) {
+        const bool all = kind.norms_of_heads == head_norm::all;
+        layer.q_norm   = norm("attn_q_norm", all ? hp.queries() : hp.head_width);
+        layer.k_norm   = norm("attn_k_norm", all ? hp.keys() : hp.head_width);
+    }
+    if (ggml_get_tensor(tensors_, (block + "attn_qkv.weight").c_str())) {
+        layer.qkv = { linear("attn_qkv", { "q", "k", "v" }, hp.embedding, hp.queries() + 2 * hp.keys(), true) };
+    } else {
+        layer.qkv = { linear("attn_q", { "q" }, hp.embedding, hp.queries(), true),
+                      linear("attn_k", { "k" }, hp.embedding, hp.keys(), true),
+                      linear("attn_v", { "v" }, hp.embedding, hp.keys(), true) };
+    }
+    layer.o = linear("attn_output", { "o" }, hp.queries(), hp.embedding, kind.projection_biases);
+    if (kind.gate_in_up) {
+        layer.gate_up = { linear("ffn_up", { "gate", "up" }, hp.embedding, 2 * hp.feed_forward, false) };
+    } else {
+        layer.gate_up = { linear("ffn_gate", { "gate" }, hp.embedding, hp.feed_forward, kind.projection_biases),
+                          linear("ffn_up", { "up" }, hp.embedding, hp.feed_forward, kind.projection_biases) };
+    }
+    layer.down = linear("ffn_down", { "down" }, hp.feed_forward, hp.embedding, kind.projection_biases);
+    return layer;
 }
 
 void base_model::check_file_length() const {

@@ -1,4 +1,4 @@
-// The frozen base: hyperparameters and weights of a GGUF of llama architecture, on the device.
+// The frozen base: hyperparameters and weights of a GGUF of a known architecture, on the device.
 #pragma once
 #include <cstdint>
 #include <fstream>
@@ -7,28 +7,29 @@
 
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "shared/architectures.h"
 
 struct gguf_context;
 
 namespace inward {
 
-struct hyperparameters {
-    std::string architecture;
-    int64_t     layers, embedding, heads, kv_heads, head_width, feed_forward, vocabulary, context;
-    float       norm_epsilon, rope_base, rope_scale, attention_scale;
-};
-
 // A weight matrix [in, out] and its optional bias [out].
 struct linear_weights {
-    std::string   name;  // "blk.0.attn_q"
-    ggml_tensor * weight = nullptr;
-    ggml_tensor * bias   = nullptr;
+    std::string              name;     // "blk.0.attn_q"
+    std::vector<std::string> targets;  // what an adapter calls it; several where one matrix is several projections
+    ggml_tensor *            weight = nullptr;
+    ggml_tensor *            bias   = nullptr;
 };
 
+// Weights of norms are null where the architecture has none.
 struct layer_weights {
-    ggml_tensor *  attention_norm = nullptr;
-    ggml_tensor *  feed_forward_norm = nullptr;
-    linear_weights q, k, v, o, gate, up, down;
+    ggml_tensor * attention_norm = nullptr, * feed_forward_norm = nullptr;            // of what is read
+    ggml_tensor * attention_post_norm = nullptr, * feed_forward_post_norm = nullptr;  // of what is added
+    // [head width] over the numbers of each head, or over all heads' numbers
+    ggml_tensor * q_norm = nullptr, * k_norm = nullptr;
+    // What reads the same input, in the order of its outputs: q, k, v and gate, up, or one matrix for all of them.
+    std::vector<linear_weights> qkv, gate_up;
+    linear_weights              o, down;
 };
 
 class base_model {
@@ -48,7 +49,7 @@ public:
     hyperparameters            hparams;
     ggml_tensor *              token_embedding = nullptr;
     ggml_tensor *              output_norm     = nullptr;
-    ggml_tensor *              rope_factors    = nullptr;  // or null
+    ggml_tensor *              rope_factors    = nullptr;  // [rope width / 2] or null
     linear_weights             output;                     // the embedding again when tied
     std::vector<layer_weights> layers;
 
@@ -73,8 +74,9 @@ private:
     void          open_other_parts();
     void          gather_tensors();
     void          free_headers();
-    void          read_hyperparameters();
-    void          find_tensors();
+    void          find_tensors(const architecture & kind);
+    void          find_rope_factors(const architecture & kind);
+    layer_weights find_layer(const architecture & kind, const std::string & block);
     void          check_file_length() const;
     ggml_tensor * take(const std::string & name, std::vector<int64_t> shape, bool needed);
     std::vector<std::string> taken_;

@@ -98,6 +98,7 @@ own_weights::own_weights(const std::string & path) : path_(path) {
     try {
         const base_model model(path);
         hparams = model.hparams;
+        if (hparams.architecture != "llama") unsupported("its architecture is " + hparams.architecture);
         tied_   = model.output.weight == model.token_embedding;
     } catch (const error & refused) {
         if (refused.code != "TRAIN_MODEL") throw;
@@ -138,9 +139,9 @@ void own_weights::load() {
         auto &       to   = layers[l];
         to.attention_norm    = read.vector(from.attention_norm);
         to.feed_forward_norm = read.vector(from.feed_forward_norm);
-        for (const auto * one : { &from.q, &from.k, &from.v }) take(to.qkv, *one);
+        for (const auto & one : from.qkv) take(to.qkv, one);
         take(to.o, from.o);
-        for (const auto * one : { &from.gate, &from.up }) take(to.gate_up, *one);
+        for (const auto & one : from.gate_up) take(to.gate_up, one);
         take(to.down, from.down);
     }
     output_norm  = read.vector(model.output_norm);

@@ -71,31 +71,35 @@ void norm_row(const float * x, const float * weight, float * h, int64_t n, float
 
 void swiglu_row(const float * gate, const float * up, float * act, int64_t n) { swiglu_loop(gate, up, act, n); }
 
-void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const hyperparameters & hp,
+void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const rope_settings & rope,
                 const float * factors) {
-    const int64_t width = hp.head_width;
+    const int64_t width = rope.width;
     // In single precision and step by step, as ggml does it: the same angles to the last bit.
-    const float step = std::pow(hp.rope_base, -2.0f / (float) width);
+    const float step = std::pow(rope.base, -2.0f / (float) width);
     table.resize(positions.size() * width);
     for (size_t t = 0; t < positions.size(); t++) {
         float theta = (float) positions[t];
         for (int64_t i = 0; i < width; i += 2) {
-            const float angle        = hp.rope_scale * (theta / (factors ? factors[i / 2] : 1.0f));
-            table[t * width + i]     = std::cos(angle);
-            table[t * width + i + 1] = std::sin(angle);
+            const float angle        = rope.scale * (theta / (factors ? factors[i / 2] : 1.0f));
+            table[t * width + i]     = std::cos(angle) * rope.magnitude;
+            table[t * width + i + 1] = std::sin(angle) * rope.magnitude;
             theta *= step;
         }
     }
 }
 
-void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width, float direction) {
-    for (int64_t h = 0; h < heads; h++) {
-        for (int64_t i = 0; i < width; i += 2) {
-            const float c = table[i], s = direction * table[i + 1];
-            const float x = from[h * width + i], y = from[h * width + i + 1];
-            to[h * width + i]     = x * c - y * s;
-            to[h * width + i + 1] = x * s + y * c;
+void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width,
+                const rope_settings & rope, float direction) {
+    // Where the second number of a pair stands, and how far it is to the next pair.
+    const int64_t apart = rope.halves ? rope.width / 2 : 1, next = rope.halves ? 1 : 2;
+    for (int64_t h = 0; h < heads; h++, from += width, to += width) {
+        for (int64_t i = 0; i < rope.width / 2; i++) {
+            const float c = table[2 * i], s = direction * table[2 * i + 1];
+            const float x = from[i * next], y = from[i * next + apart];
+            to[i * next]         = x * c - y * s;
+            to[i * next + apart] = x * s + y * c;
         }
+        if (from != to) std::copy(from + rope.width, from + width, to + rope.width);
     }
 }
 

@@ -20,10 +20,12 @@ void norm_row(const float * x, const float * weight, float * h, int64_t n, float
 // act = silu(gate) * up
 void swiglu_row(const float * gate, const float * up, float * act, int64_t n);
 
-// cos and sin of each token's angles, [head_width, tokens] as pairs, computed as ggml does
-void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const hyperparameters & hp,
+// cos and sin of each token's angles, [rope.width, tokens] as pairs, computed as ggml does
+void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const rope_settings & rope,
                 const float * factors);
-// Rotates `heads` heads by the angles of one token's row of rope_table; direction 1 turns forward, -1 back.
-void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width, float direction);
+// Rotates `heads` heads of `width` numbers by the angles of one token's row of rope_table; direction 1 turns forward, -1
+// back. `from` may be `to`.
+void rotate_row(const float * from, float * to, const float * table, int64_t heads, int64_t width,
+                const rope_settings & rope, float direction);
 
 }  // namespace inward

@@ -17,8 +17,16 @@ constexpr int64_t ALIGNMENT = 64;
 
 adapter::adapter(const base_model & model, const trainer_options & options) {
     const int64_t rank = options.rank;
-    auto wanted = [&](const char * target) {
-        return std::find(options.targets.begin(), options.targets.end(), target) != options.targets.end();
+    // A matrix that is several projections has one pair for all of them, as PEFT's has.
+    auto wanted = [&](const linear_weights & weights) {
+        const auto asked = std::count_if(weights.targets.begin(), weights.targets.end(), [&](const std::string & one) {
+            return std::find(options.targets.begin(), options.targets.end(), one) != options.targets.end();
+        });
+        if (asked == 0 || asked == (int64_t) weights.targets.size()) return asked > 0;
+        std::string names;
+        for (const auto & one : weights.targets) names += (names.empty() ? "" : ", ") + one;
+        throw error("TRAIN_SETTINGS", "in this model " + weights.name + " is " + names +
+                                          " in one matrix: an adapter has all of them as targets or none");
     };
     const size_t per_layer = 2 * (4 + 7);
     const size_t tensors_size = ggml_tensor_overhead() * (model.layers.size() * per_layer + 8);
@@ -39,12 +47,11 @@ adapter::adapter(const base_model & model, const trainer_options & options) {
     groups.resize(model.layers.size());
     for (size_t l = 0; l < model.layers.size(); l++) {
         const auto & layer = model.layers[l];
-        using named_weights = std::pair<const char *, const linear_weights *>;
-        const std::vector<std::pair<const char *, std::vector<named_weights>>> of_layer = {
-            { "qkv", { { "q", &layer.q }, { "k", &layer.k }, { "v", &layer.v } } },
-            { "o", { { "o", &layer.o } } },
-            { "gate_up", { { "gate", &layer.gate }, { "up", &layer.up } } },
-            { "down", { { "down", &layer.down } } },
+        const std::vector<std::pair<const char *, std::vector<linear_weights>>> of_layer = {
+            { "qkv", layer.qkv },
+            { "o", { layer.o } },
+            { "gate_up", layer.gate_up },
+            { "down", { layer.down } },
         };
         groups[l].resize(GROUPS_PER_LAYER);
         for (size_t g = 0; g < of_layer.size(); g++) {
@@ -52,13 +59,13 @@ adapter::adapter(const base_model & model, const trainer_options & options) {
             group.name   = of_layer[g].first;
             group.rank   = rank;
             group.scale  = options.alpha / (float) rank;
-            for (const auto & [target, weights] : of_layer[g].second) {
+            for (const auto & weights : of_layer[g].second) {
                 projection part;
-                part.base = *weights;
-                part.out  = weights->weight->ne[1];
-                group.in  = weights->weight->ne[0];
+                part.base = weights;
+                part.out  = weights.weight->ne[1];
+                group.in  = weights.weight->ne[0];
                 group.out += part.out;
-                if (wanted(target)) {
+                if (wanted(weights)) {
                     part.a_row = group.rank_rows;
                     group.rank_rows += rank;
                 } else {

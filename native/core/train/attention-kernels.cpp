@@ -153,7 +153,7 @@ void rope_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
     const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
     for (int64_t t = first; t < last; t++) {
         rotate_row(floats(qkv) + t * stride(qkv), floats(dst) + t * stride(dst), floats(table) + t * stride(table),
-                   plan.heads + plan.kv_heads, plan.head_width, 1);
+                   plan.heads + plan.kv_heads, plan.head_width, plan.rope, 1);
     }
 }
 
@@ -174,8 +174,8 @@ void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
             for (int64_t i = 0; i < 2 * keys; i++) kv[i] += more[i];
         }
         const float * angles = floats(table) + t * stride(table);
-        rotate_row(from, to, angles, plan.heads, plan.head_width, -1);
-        rotate_row(kv, kv, angles, plan.kv_heads, plan.head_width, -1);
+        rotate_row(from, to, angles, plan.heads, plan.head_width, plan.rope, -1);
+        rotate_row(kv, kv, angles, plan.kv_heads, plan.head_width, plan.rope, -1);
     }
 }
 

@@ -160,7 +160,7 @@ void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_los
     g.in.row_of = input(GGML_TYPE_I32, g.tokens, 1);
     g.in.zeros  = input(GGML_TYPE_F32, std::max(hp.embedding, hp.heads * hp.head_width), 1);
     if (own_attention) {
-        g.in.rope_table = input(GGML_TYPE_F32, hp.head_width, g.tokens);
+        g.in.rope_table = input(GGML_TYPE_F32, hp.global_rope.width, g.tokens);
     } else {
         g.in.positions = input(GGML_TYPE_I32, g.tokens, 1);
         g.in.mask      = input(GGML_TYPE_F32, g.tokens, g.tokens);

@@ -63,6 +63,7 @@ struct attention_block {
 // What changes from microbatch to microbatch; the graph keeps a pointer.
 struct attention_plan {
     int64_t head_width, heads, kv_heads;
+    rope_settings rope;
     float   scale;
     const blas * library;
     workspace *  work;

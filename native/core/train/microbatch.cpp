@@ -108,7 +108,7 @@ void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparam
     if (in.mask && in.mask->buffer) put(in.mask, forest_mask(batch).data());
     if (in.rope_table && in.rope_table->buffer) {
         std::vector<float> table;
-        rope_table(table, batch.positions, hp, rope_factors);
+        rope_table(table, batch.positions, hp.global_rope, rope_factors);
         put(in.rope_table, table.data());
     }
     if (in.targets) {

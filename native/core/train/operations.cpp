@@ -138,7 +138,7 @@ ggml_tensor * operations::rotate(ggml_tensor * qkv) {
     const int64_t heads = hp.heads + hp.kv_heads;
     auto * dense = ggml_cont(g.ctx, heads_of(qkv, 0, heads));
     auto * qk    = ggml_rope_ext(g.ctx, dense, g.in.positions, g.model->rope_factors, (int) hp.head_width,
-                                 GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.rope_base, hp.rope_scale, 0, 1, 32, 1);
+                                 GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.global_rope.base, hp.global_rope.scale, 0, 1, 32, 1);
     return ggml_reshape_2d(g.ctx, qk, hp.head_width * heads, g.tokens);
 }
 
@@ -183,8 +183,8 @@ ggml_tensor * operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_
         auto * made = ggml_cont(g.ctx, ggml_permute(g.ctx, t, 0, 2, 1, 3));
         if (turn) {
             made = ggml_rope_ext_back(g.ctx, made, g.in.positions, g.model->rope_factors, (int) d,
-                                      GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.rope_base, hp.rope_scale, 0, 1, 32,
-                                      1);
+                                      GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.global_rope.base,
+                                      hp.global_rope.scale, 0, 1, 32, 1);
         }
         return ggml_reshape_2d(g.ctx, made, d * heads, n);
     };

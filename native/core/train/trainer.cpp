@@ -114,7 +114,7 @@ struct trainer::impl {
         model.load(device.main);
         lora.load(device.main);
         if (model.rope_factors) {
-            rope_factors.resize(model.hparams.head_width / 2);
+            rope_factors.resize(model.hparams.global_rope.width / 2);
             ggml_backend_tensor_get(model.rope_factors, rope_factors.data(), 0, ggml_nbytes(model.rope_factors));
         }
         choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), description.kernels,
@@ -132,6 +132,8 @@ struct trainer::impl {
 
     void prepare_groups() {
         const auto & hp = model.hparams;
+        if (hp.architecture != "llama") unsupported("its architecture is " + hp.architecture);
+        plan.rope       = hp.global_rope;
         plan.head_width = hp.head_width;
         plan.heads      = hp.heads;
         plan.kv_heads   = hp.kv_heads;

@@ -9,6 +9,7 @@ import { shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
+import { exactRows, lossScale, requireExactTraining, trainingArithmetic } from "../model/arithmetic.js";
 import { type DeviceName, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
@@ -57,6 +58,8 @@ export interface TrainingRequest {
   readonly settings: TrainingSettings;
   readonly device: StudyEngine["device"];
   readonly threads: number;
+  /** Products of floats stay in single precision on a GPU too. Default false. */
+  readonly exact?: boolean;
   /** Ends in .gguf; card and README come beside it, the checkpoint folder too as long as training goes on. */
   readonly outPath: string;
   /** A GGUF or a PEFT folder to go on from. */
@@ -134,6 +137,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
       )
     : undefined;
   const device = (await resolveDevice(request.device)).name;
+  if (request.exact) requireExactTraining(device);
   const found = device === "cpu" ? findBlas() : undefined;
   const blas = found && "path" in found ? found : undefined;
   const split = validationExamples
@@ -148,6 +152,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     initialAdapter: initial?.sha256 ?? null,
     device,
     threads,
+    ...(request.exact ? { exact: true as const } : {}),
     blas: blas?.path ?? null,
     llamaCpp,
   };
@@ -185,7 +190,7 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
 }
 
 function openTrainer(
-  { modelPath, settings, threads }: TrainingRequest,
+  { modelPath, settings, threads, exact = false }: TrainingRequest,
   { device, blas, work }: Preparation,
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
@@ -197,6 +202,9 @@ function openTrainer(
     ...(fallbackFolder ? { fallbackFolder } : {}),
     device: device satisfies NativeDevice,
     threads,
+    exact,
+    ...(exact && exactRows(device).least ? { leastColumns: exactRows(device).least } : {}),
+    lossScale: lossScale(device, exact),
     ...(blas ? { blasLibrary: blas.path } : {}),
     rank,
     alpha,
@@ -235,8 +243,8 @@ function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
 }
 
 async function save(
-  { base, outPath, settings, threads, widen }: TrainingRequest,
-  { split, identity, blas, initial, summary }: Preparation,
+  { base, outPath, settings, threads, widen, exact = false }: TrainingRequest,
+  { split, identity, blas, initial, summary, device }: Preparation,
   { tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
@@ -267,6 +275,8 @@ async function save(
         cpuFlags: await cpuFlags(),
         threads,
         kernels,
+        exact,
+        arithmetic: trainingArithmetic(device, exact),
         ...(blas ? { blas: blas.what } : {}),
       },
       losses,

@@ -22,6 +22,11 @@ struct engine_options {
     // Each sequence attends to cells of its own only, laid out as if it were alone; what sequences share is copied.
     // llama.cpp's only, and not when strict.
     bool        separate_sequences = false;
+    // Every evaluation has one of two shapes, whoever is asked with whom: all sequences with one row each, or with one
+    // piece of a prompt each; what is not there is filled up. llama.cpp's only, and not when strict.
+    bool        invariant = false;
+    // No evaluation has fewer rows, nor makes fewer rows' logits; others are filled up. 0: as many as there are.
+    int64_t     least_rows = 0;
 };
 
 struct adapter_choice {

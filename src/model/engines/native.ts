@@ -13,6 +13,7 @@ import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
+import { askingArithmetic, exactRows, requireExactAsking } from "../arithmetic.js";
 import { type DeviceName, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
@@ -284,7 +285,7 @@ export interface NativeEngineChoices {
   readonly adapter?: AdapterChoice;
   /** Cells of the KV cache; with fewer than a group can use, fewer items are asked at once. Default: as many as it can use. */
   readonly mostCells?: number;
-  /** Numbers that keys and values are kept as; default f32. */
+  /** Numbers that keys and values are kept as; default f32, with flash attention on a GPU for quantized weights f16. */
   readonly cacheType?: NativeEngineOptions["cacheType"];
   /** How conversations become text; settled from the file's header when absent. */
   readonly chat?: ChatFormat;
@@ -294,7 +295,7 @@ export interface NativeEngineChoices {
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
+  { adapter, mostCells = 0, cacheType: keptAs, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary);
@@ -304,16 +305,22 @@ export async function openNativeEngine(
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }
-  const { forward = "llama.cpp" } = settings;
+  const { forward = "llama.cpp", exact = false } = settings;
+  if (exact) requireExactAsking(device.name, forward, summary);
   if (forward === "own" && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
   }
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
+  const invariant = settings.invariant === true && !settings.strict && forward === "llama.cpp";
   const flashAttention = settings.flashAttention === true && !settings.strict;
+  // What a GPU rounds keys and values to in that attention they can be kept as.
+  const cacheType = keptAs ?? (flashAttention && device.name !== "cpu" && summary.quantized ? "f16" : CACHE_TYPE);
   // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
   const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
-  const separateSequences = rounds && !settings.strict && !flashAttention;
+  const separateSequences = rounds && !settings.strict && !flashAttention && !invariant;
+  const { least, most } = exact ? exactRows(device.name) : {};
+  const batchTokens = Math.min(BATCH_TOKENS, most ?? BATCH_TOKENS);
   const evaluator = new Evaluator(
     await openAddon(modelPath, device.name, settings, {
       mostCells,
@@ -321,6 +328,9 @@ export async function openNativeEngine(
       flashAttention,
       forward,
       separateSequences,
+      invariant,
+      leastRows: least ?? 0,
+      batchTokens,
     }),
   );
   await evaluator.setAdapter(adapter);
@@ -339,9 +349,12 @@ export async function openNativeEngine(
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
     ...(await setUpFacts(device, settings, chosen)),
     contextTokens,
-    batchTokens: BATCH_TOKENS,
+    batchTokens,
     flashAttention,
-    kvUnified: !separateSequences,
+    kvUnified: !separateSequences && !invariant,
+    exact,
+    invariant,
+    arithmetic: askingArithmetic(device.name, exact, forward, summary),
     cacheType,
     forward,
     ...(kernels ? { kernels } : {}),
@@ -414,7 +427,10 @@ export async function openNativeEngine(
 }
 
 type AddonChoices = Required<
-  Pick<NativeEngineOptions, "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences">
+  Pick<
+    NativeEngineOptions,
+    "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences" | "invariant" | "leastRows" | "batchTokens"
+  >
 >;
 
 /** @throws MODEL_* with llama.cpp's own line where it cannot load the file either, whichever forward pass was to evaluate it */
@@ -448,7 +464,6 @@ async function constructAddon(
       device,
       threads,
       sequences: strict ? 1 : sequences,
-      batchTokens: BATCH_TOKENS,
       ...choices,
       strict,
     });

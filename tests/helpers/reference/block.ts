@@ -1,12 +1,12 @@
-/** One transformer block: attention and feed-forward, each behind its norm and added to what came in. */
+/** One transformer block: attention and feed-forward, each added to what came in. Norms that a model lacks do nothing. */
 import type { LoraTensors, ReferenceAdapter } from "./adapter.js";
 import { attend } from "./attention.js";
-import { type Matrix, sum } from "./matrix.js";
-import { project } from "./project.js";
+import { gated } from "./gated.js";
+import { beside, columnsOf, type Matrix, sum, times } from "./matrix.js";
+import { project, projectAll } from "./project.js";
 import type { ReferenceBlock, ReferenceModel } from "./reference-model.js";
 import { rmsNorm } from "./rms-norm.js";
 import { rotate } from "./rope.js";
-import { swiglu } from "./swiglu.js";
 
 export interface BlockPass {
   /** [tokens × width] */
@@ -22,39 +22,72 @@ export function blockPass(
   model: ReferenceModel,
   adapter: ReferenceAdapter | undefined,
 ): BlockPass {
-  const attentionNorm = rmsNorm(input, block.attentionNorm, model.normEpsilon);
-  const q = project(attentionNorm.output, block.q, adapter);
-  const k = project(attentionNorm.output, block.k, adapter);
-  const v = project(attentionNorm.output, block.v, adapter);
-  const attention = attend(
-    rotate(q.output, model.ropeAngles, 1),
-    rotate(k.output, model.ropeAngles, 1),
-    v.output,
-    model,
-  );
-  const o = project(attention.output, block.o, adapter);
-  const middle = sum(input, o.output);
-
-  const feedForwardNorm = rmsNorm(middle, block.feedForwardNorm, model.normEpsilon);
-  const gate = project(feedForwardNorm.output, block.gate, adapter);
-  const up = project(feedForwardNorm.output, block.up, adapter);
-  const hidden = swiglu(gate.output, up.output);
-  const down = project(hidden.output, block.down, adapter);
-
+  const attention = attentionPass(input, block, model, adapter);
+  const middle = sum(input, times(model.residualScale, attention.output));
+  const feedForward = feedForwardPass(middle, block, model, adapter);
   return {
-    output: sum(middle, down.output),
+    output: sum(middle, times(model.residualScale, feedForward.output)),
     backward(dOutput, gradients) {
-      const { dGate, dUp } = hidden.backward(down.backward(dOutput, gradients));
-      const dFeedForward = sum(gate.backward(dGate, gradients), up.backward(dUp, gradients));
-      const dMiddle = sum(dOutput, feedForwardNorm.backward(dFeedForward));
+      const dMiddle = sum(dOutput, feedForward.backward(times(model.residualScale, dOutput), gradients));
+      return sum(dMiddle, attention.backward(times(model.residualScale, dMiddle), gradients));
+    },
+  };
+}
 
-      const { dQ, dK, dV } = attention.backward(o.backward(dMiddle, gradients));
-      const dAttention = [
-        q.backward(rotate(dQ, model.ropeAngles, -1), gradients),
-        k.backward(rotate(dK, model.ropeAngles, -1), gradients),
-        v.backward(dV, gradients),
-      ].reduce(sum);
-      return sum(dMiddle, attentionNorm.backward(dAttention));
+/** @returns what is added to the input, before it is scaled */
+function attentionPass(
+  input: Matrix,
+  block: ReferenceBlock,
+  model: ReferenceModel,
+  adapter: ReferenceAdapter | undefined,
+): BlockPass {
+  const { heads, keyValueHeads, headWidth, normEpsilon } = model;
+  const queries = heads * headWidth;
+  const keys = keyValueHeads * headWidth;
+  const norm = rmsNorm(input, block.attentionNorm, normEpsilon);
+  const qkv = projectAll(norm.output, block.qkv, adapter);
+  const q = rmsNorm(columnsOf(qkv.output, 0, queries), block.qNorm, normEpsilon);
+  const k = rmsNorm(columnsOf(qkv.output, queries, keys), block.kNorm, normEpsilon);
+  const turned = attend(
+    rotate(q.output, block.rope, headWidth, 1),
+    rotate(k.output, block.rope, headWidth, 1),
+    columnsOf(qkv.output, queries + keys, keys),
+    { ...model, window: block.window },
+  );
+  const o = project(turned.output, block.o, adapter);
+  const postNorm = rmsNorm(o.output, block.attentionPostNorm, normEpsilon);
+  return {
+    output: postNorm.output,
+    backward(dOutput, gradients) {
+      const { dQ, dK, dV } = turned.backward(o.backward(postNorm.backward(dOutput), gradients));
+      const dQkv = beside([
+        q.backward(rotate(dQ, block.rope, headWidth, -1)),
+        k.backward(rotate(dK, block.rope, headWidth, -1)),
+        dV,
+      ]);
+      return norm.backward(qkv.backward(dQkv, gradients));
+    },
+  };
+}
+
+/** @returns what is added to the input, before it is scaled */
+function feedForwardPass(
+  input: Matrix,
+  block: ReferenceBlock,
+  model: ReferenceModel,
+  adapter: ReferenceAdapter | undefined,
+): BlockPass {
+  const norm = rmsNorm(input, block.feedForwardNorm, model.normEpsilon);
+  const gateUp = projectAll(norm.output, block.gateUp, adapter);
+  const width = gateUp.output.columns / 2;
+  const hidden = gated(columnsOf(gateUp.output, 0, width), columnsOf(gateUp.output, width, width), model.activation);
+  const down = project(hidden.output, block.down, adapter);
+  const postNorm = rmsNorm(down.output, block.feedForwardPostNorm, model.normEpsilon);
+  return {
+    output: postNorm.output,
+    backward(dOutput, gradients) {
+      const { dGate, dUp } = hidden.backward(down.backward(postNorm.backward(dOutput), gradients));
+      return norm.backward(gateUp.backward(beside([dGate, dUp]), gradients));
     },
   };
 }

@@ -1,37 +1,50 @@
-/** A llama model in float64, as its GGUF defines it. */
+/** A model in float64, as its GGUF defines it. */
 import { dequantize } from "../../../src/gguf/encodings.js";
 import { type GgufFile, openGguf, readFully, readGguf } from "../../../src/gguf/read-gguf.js";
+import type { LoraTarget } from "../../../src/study/schema.js";
+import type { AttentionSettings } from "./attention.js";
+import { type Definition, definitionOf, Keys, type RopeBase } from "./definitions.js";
+import { type Activation, gelu, geluInHalves } from "./gated.js";
 import { Matrix } from "./matrix.js";
+import type { Rope } from "./rope.js";
+import type { Cap } from "./soft-cap.js";
 
 /** One frozen weight matrix [out × in] and its bias [1 × out]. */
 export interface Projection {
   /** The tensor's name in the file, e.g. `blk.0.attn_q.weight`: LoRA tensors are called after it. */
   readonly name: string;
+  /** What it projects to, in the order of its rows. */
+  readonly targets: readonly LoraTarget[];
   readonly weight: Matrix;
   readonly bias: Matrix | undefined;
 }
 
+/** Norms [1 × width], of each head's numbers [1 × headWidth]; undefined where the model has none. */
 export interface ReferenceBlock {
-  /** [1 × width] */
-  readonly attentionNorm: Matrix;
-  readonly q: Projection;
-  readonly k: Projection;
-  readonly v: Projection;
+  readonly attentionNorm: Matrix | undefined;
+  readonly attentionPostNorm: Matrix | undefined;
+  /** q, k and v; or one matrix for all. */
+  readonly qkv: readonly Projection[];
+  readonly qNorm: Matrix | undefined;
+  readonly kNorm: Matrix | undefined;
   readonly o: Projection;
-  /** [1 × width] */
-  readonly feedForwardNorm: Matrix;
-  readonly gate: Projection;
-  readonly up: Projection;
+  readonly feedForwardNorm: Matrix | undefined;
+  readonly feedForwardPostNorm: Matrix | undefined;
+  /** gate and up; or one matrix for both. */
+  readonly gateUp: readonly Projection[];
   readonly down: Projection;
+  /** Undefined where queries and keys are not turned. */
+  readonly rope: Rope | undefined;
+  readonly window: number;
 }
 
-export interface ReferenceModel {
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  readonly headWidth: number;
+export interface ReferenceModel extends Omit<AttentionSettings, "window"> {
   readonly normEpsilon: number;
-  /** Radians per position of each pair of a head's dimensions, [headWidth / 2]. */
-  readonly ropeAngles: readonly number[];
+  readonly activation: Activation;
+  readonly embeddingScale: number;
+  readonly residualScale: number;
+  readonly logitScale: number;
+  readonly logitCap: Cap;
   /** [vocabulary × width] */
   readonly embeddings: Matrix;
   readonly blocks: readonly ReferenceBlock[];
@@ -39,52 +52,111 @@ export interface ReferenceModel {
   readonly outputNorm: Matrix;
   /** [vocabulary × width]: the embeddings themselves when the output is tied. */
   readonly output: Matrix;
+  /** [1 × vocabulary] */
+  readonly outputBias: Matrix | undefined;
 }
 
-/** Reads and decodes a GGUF of llama architecture. @throws Error when a key or tensor is missing; MODEL_* for a bad file */
-export async function readReferenceModel(path: string): Promise<ReferenceModel> {
+export interface ReferenceOptions {
+  /** GELU through llama.cpp's table of half floats; for forward passes only. */
+  readonly halfGelu?: boolean;
+}
+
+/** Reads and decodes a GGUF. @throws Error when a key or tensor is missing, or a tensor is left over; MODEL_* for a bad file */
+export async function readReferenceModel(path: string, options: ReferenceOptions = {}): Promise<ReferenceModel> {
   const file = await readGguf(path);
   const tensors = await readTensors(file);
-  const optional = (name: string) => tensors.get(name);
-  const tensor = (name: string) => tensors.get(name) ?? fail(`${path} has no tensor ${name}`);
-  const projection = (name: string): Projection => ({
-    name: `${name}.weight`,
-    weight: tensor(`${name}.weight`),
-    bias: optional(`${name}.bias`),
-  });
-  const heads = number(file, "llama.attention.head_count");
+  const keys = new Keys(file);
+  const definition = definitionOf(keys);
+  const used = new Set<string>();
+  const optional = (name: string) => {
+    used.add(name);
+    return tensors.get(name);
+  };
+  const tensor = (name: string) => optional(name) ?? fail(`${path} has no tensor ${name}`);
+  const { headWidth, heads } = keys;
   const embeddings = tensor("token_embd.weight");
-  const headWidth = number(file, "llama.attention.key_length", embeddings.columns / heads);
-  return {
+  const pairs = keys.number("rope.dimension_count", headWidth) / 2;
+  const factors = definition.ropeFactors === undefined ? undefined : optional(definition.ropeFactors);
+  const global = rope(definition, definition.globalRope, pairs, factors);
+  const local = rope(definition, definition.localRope, pairs, undefined);
+  const { activation } = definition;
+  const model: ReferenceModel = {
     heads,
-    keyValueHeads: number(file, "llama.attention.head_count_kv", heads),
+    keyValueHeads: keys.number("attention.head_count_kv", heads),
     headWidth,
-    normEpsilon: number(file, "llama.attention.layer_norm_rms_epsilon"),
-    ropeAngles: ropeAngles(file, headWidth, optional("rope_freqs.weight")),
+    normEpsilon: keys.number("attention.layer_norm_rms_epsilon"),
+    attentionScale: definition.attentionScale,
+    attentionCap: definition.attentionCap,
+    activation: options.halfGelu && activation === gelu ? geluInHalves : activation,
+    embeddingScale: definition.embeddingScale,
+    residualScale: definition.residualScale,
+    logitScale: definition.logitScale,
+    logitCap: definition.logitCap,
     embeddings,
-    blocks: Array.from({ length: number(file, "llama.block_count") }, (_, block) => ({
-      attentionNorm: tensor(`blk.${block}.attn_norm.weight`),
-      q: projection(`blk.${block}.attn_q`),
-      k: projection(`blk.${block}.attn_k`),
-      v: projection(`blk.${block}.attn_v`),
-      o: projection(`blk.${block}.attn_output`),
-      feedForwardNorm: tensor(`blk.${block}.ffn_norm.weight`),
-      gate: projection(`blk.${block}.ffn_gate`),
-      up: projection(`blk.${block}.ffn_up`),
-      down: projection(`blk.${block}.ffn_down`),
-    })),
+    blocks: Array.from({ length: keys.layers }, (_, layer) => {
+      const kind = definition.layer(layer);
+      return {
+        ...readBlock(`blk.${layer}`, tensor, optional),
+        rope: kind.turns ? (kind.local ? local : global) : undefined,
+        window: kind.local ? definition.window : Number.POSITIVE_INFINITY,
+      };
+    }),
     outputNorm: tensor("output_norm.weight"),
     output: optional("output.weight") ?? embeddings,
+    outputBias: optional("output.bias"),
+  };
+  // Long contexts' factors, which no prompt of ours is long enough for.
+  used.add("rope_factors_long.weight");
+  const left = [...tensors.keys()].filter((name) => !used.has(name));
+  return left.length === 0 ? model : fail(`${path} has ${left.join(", ")}, which the reference leaves out`);
+}
+
+type Find = (name: string) => Matrix | undefined;
+
+function readBlock(
+  block: string,
+  tensor: (name: string) => Matrix,
+  optional: Find,
+): Omit<ReferenceBlock, "rope" | "window"> {
+  const projection = (name: string, ...targets: LoraTarget[]): Projection => ({
+    name: `${block}.${name}.weight`,
+    targets,
+    weight: tensor(`${block}.${name}.weight`),
+    bias: optional(`${block}.${name}.bias`),
+  });
+  const norm = (name: string) => optional(`${block}.${name}.weight`);
+  const fused = norm("attn_qkv") !== undefined;
+  return {
+    attentionNorm: norm("attn_norm"),
+    attentionPostNorm: norm("post_attention_norm"),
+    qkv: fused
+      ? [projection("attn_qkv", "q", "k", "v")]
+      : [projection("attn_q", "q"), projection("attn_k", "k"), projection("attn_v", "v")],
+    qNorm: norm("attn_q_norm"),
+    kNorm: norm("attn_k_norm"),
+    o: projection("attn_output", "o"),
+    feedForwardNorm: norm("ffn_norm"),
+    feedForwardPostNorm: norm("post_ffw_norm"),
+    gateUp:
+      norm("ffn_gate") === undefined
+        ? [projection("ffn_up", "gate", "up")]
+        : [projection("ffn_gate", "gate"), projection("ffn_up", "up")],
+    down: projection("ffn_down", "down"),
   };
 }
 
-/** θ_i = base^(−2i / headWidth), divided by the linear scaling factor and by the pair's own factor. */
-function ropeAngles(file: GgufFile, headWidth: number, factors: Matrix | undefined): number[] {
-  const base = number(file, "llama.rope.freq_base", 10_000);
-  const scaling = number(file, "llama.rope.scaling.factor", 1);
-  return Array.from({ length: headWidth / 2 }, (_, pair) => {
-    return base ** ((-2 * pair) / headWidth) / scaling / (factors?.at(0, pair) ?? 1);
-  });
+/** θ_i = base^(−2i / turned numbers), divided by the linear scaling factor and by the pair's own factor. */
+function rope(
+  { ropePairs }: Definition,
+  { base, factor, magnitude }: RopeBase,
+  pairs: number,
+  factors: Matrix | undefined,
+): Rope {
+  const angles = Array.from(
+    { length: pairs },
+    (_, pair) => base ** (-pair / pairs) / factor / (factors?.at(0, pair) ?? 1),
+  );
+  return { angles, pairs: ropePairs, magnitude };
 }
 
 /** ggml's [columns, rows] is a row-major matrix; a vector becomes one row. */
@@ -102,11 +174,6 @@ async function readTensors(file: GgufFile): Promise<Map<string, Matrix>> {
   } finally {
     await handle.close();
   }
-}
-
-function number(file: GgufFile, key: string, whenAbsent?: number): number {
-  const value = file.metadata.get(key)?.value ?? whenAbsent;
-  return typeof value === "number" ? value : fail(`${file.path}: ${key} is ${String(value)}`);
 }
 
 function fail(message: string): never {

@@ -2,7 +2,7 @@
 
 import { mkdir, rmdir } from "node:fs/promises";
 import { cpus } from "node:os";
-import type { NativeDescription, NativeDevice, NativeState } from "../../native/index.js";
+import type { NativeDescription, NativeState } from "../../native/index.js";
 import { hashOf, writeError } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
@@ -10,7 +10,7 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
 import { exactRows, lossScale, requireExactTraining, trainingArithmetic } from "../model/arithmetic.js";
-import { type DeviceName, resolveDevice } from "../model/device.js";
+import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas-library.js";
@@ -57,6 +57,8 @@ export interface TrainingRequest {
   readonly validationExamples?: readonly EncodedExample[];
   readonly settings: TrainingSettings;
   readonly device: StudyEngine["device"];
+  readonly gpuLayers?: StudyEngine["gpuLayers"];
+  readonly split?: StudyEngine["split"];
   readonly threads: number;
   /** Products of floats stay in single precision on a GPU too. Default false. */
   readonly exact?: boolean;
@@ -81,7 +83,7 @@ interface Preparation {
   readonly summary: GgufSummary;
   readonly split: ValidationSplit;
   readonly work: PlannedWork;
-  readonly device: DeviceName;
+  readonly device: ResolvedDevice;
   readonly blas: BlasFound | undefined;
   readonly initial: InitialAdapter | undefined;
   readonly identity: TrainingIdentity;
@@ -136,9 +138,9 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
         { force: request.forceBase === true },
       )
     : undefined;
-  const device = (await resolveDevice(request.device)).name;
-  if (request.exact) requireExactTraining(device);
-  const found = device === "cpu" ? findBlas() : undefined;
+  const device = await resolveDevice(request);
+  if (request.exact) requireExactTraining(device.name);
+  const found = device.name === "cpu" ? findBlas() : undefined;
   const blas = found && "path" in found ? found : undefined;
   const split = validationExamples
     ? { training: examples, validation: validationExamples, ...(subjects ? { trainingSubjects: subjects } : {}) }
@@ -150,7 +152,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     validationData: validationExamples ? hashExamples(validationExamples) : null,
     base: request.base.sha256,
     initialAdapter: initial?.sha256 ?? null,
-    device,
+    device: device.list,
     threads,
     ...(request.exact ? { exact: true as const } : {}),
     blas: blas?.path ?? null,
@@ -190,21 +192,22 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
 }
 
 function openTrainer(
-  { modelPath, settings, threads, exact = false }: TrainingRequest,
+  { modelPath, settings, threads, gpuLayers, exact = false }: TrainingRequest,
   { device, blas, work }: Preparation,
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
-  const { folder, fallbackFolder } = findBinaries(device);
+  const { folder, fallbackFolder } = findBinaries(device.name);
   return openNativeTrainer({
     modelPath,
     binariesFolder: folder,
     ...(fallbackFolder ? { fallbackFolder } : {}),
-    device: device satisfies NativeDevice,
+    device: device.list,
+    ...(typeof gpuLayers === "number" && device.name !== "cpu" ? { deviceLayers: gpuLayers } : {}),
     threads,
     exact,
-    ...(exact && exactRows(device).least ? { leastColumns: exactRows(device).least } : {}),
-    lossScale: lossScale(device, exact),
+    ...(exact && exactRows(device.name).least ? { leastColumns: exactRows(device.name).least } : {}),
+    lossScale: lossScale(device.name, exact),
     ...(blas ? { blasLibrary: blas.path } : {}),
     rank,
     alpha,
@@ -276,7 +279,7 @@ async function save(
         threads,
         kernels,
         exact,
-        arithmetic: trainingArithmetic(device, exact),
+        arithmetic: trainingArithmetic(device.name, exact),
         ...(blas ? { blas: blas.what } : {}),
       },
       losses,

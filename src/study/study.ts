@@ -61,7 +61,7 @@ export interface StudyLora {
 }
 
 /** Settings that came later: plans that are older lack them, which means llama.cpp's evaluation with neither. */
-type LaterSetting = "forward" | "exact" | "invariant" | "flashAttention" | "blas";
+type LaterSetting = "forward" | "exact" | "invariant" | "flashAttention" | "blas" | "gpuLayers" | "split";
 export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
   Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
 
@@ -137,12 +137,19 @@ export function toTrainingSettings(
   { examplesPerProperty: _, rank, alpha, dropout, targets, ...rest }: Read<typeof loraSchema>,
   studySeed: number,
 ): TrainingSettings {
-  return { ...MICROBATCHES.processor, ...given(rest), lora: { rank, alpha, dropout, targets }, seed: rest.seed ?? studySeed };
+  return {
+    ...MICROBATCHES.processor,
+    ...given(rest),
+    lora: { rank, alpha, dropout, targets },
+    seed: rest.seed ?? studySeed,
+  };
 }
 
 /** What is not said, as it is where a GPU trains. */
 export function gpuSettings(lora: Partial<Read<typeof loraSchema>>): Partial<TrainingSettings> {
-  const open = Object.entries(MICROBATCHES.gpu).filter(([key]) => lora[key as keyof typeof MICROBATCHES.gpu] === undefined);
+  const open = Object.entries(MICROBATCHES.gpu).filter(
+    ([key]) => lora[key as keyof typeof MICROBATCHES.gpu] === undefined,
+  );
   return Object.fromEntries(open);
 }
 

@@ -10,7 +10,10 @@ export const items: readonly Item[] = Array.from({ length: 30 }, (_, index) => (
   ids: [
     ...Array.from({ length: index % 3 === 2 ? 70 : 24 }, (_, at) => 70 + (at % 40)),
     ...[70 + Math.floor(index / 12), 71, 72],
-    ...Array.from({ length: index === 13 || index === 22 ? 260 : index % 12 }, (_, at) => 60 + ((index * 7 + at * (index % 4)) % 9)),
+    ...Array.from(
+      { length: index === 13 || index === 22 ? 260 : index % 12 },
+      (_, at) => 60 + ((index * 7 + at * (index % 4)) % 9),
+    ),
   ],
   maxTokens: MAX_TOKENS,
   ...(index % 5 === 0 ? { scoreFrom: 20 } : {}),
@@ -36,7 +39,9 @@ export function furthest(one: ReadonlyMap<number, Answered>, other: ReadonlyMap<
     ...[...other].flatMap(([index, { topIds, topLogprobs }]) => {
       const before = one.get(index) as Answered;
       const known = new Map(before.topIds.map((id, at) => [id, before.topLogprobs[at] as number]));
-      return topIds.map((id, at) => Math.abs((known.get(id) ?? (topLogprobs[at] as number)) - (topLogprobs[at] as number)));
+      return topIds.map((id, at) =>
+        Math.abs((known.get(id) ?? (topLogprobs[at] as number)) - (topLogprobs[at] as number)),
+      );
     }),
   );
 }

@@ -14,7 +14,7 @@ import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
 import { askingArithmetic, exactRows, requireExactAsking } from "../arithmetic.js";
-import { type DeviceName, resolveDevice } from "../device.js";
+import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
@@ -22,7 +22,7 @@ import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { loadFailure, loadWarnings } from "./load-log.js";
-import { setUpFacts } from "./settings.js";
+import { setUpFacts, settlePlacement } from "./settings.js";
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
@@ -300,7 +300,7 @@ export async function openNativeEngine(
   const summary = await inspectGguf(modelPath);
   requireRunnable(summary);
   if (adapter) await checkAdapter(adapter.path, modelPath);
-  const device = await resolveDevice(settings.device);
+  const device = await resolveDevice(settings);
   const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
@@ -321,8 +321,9 @@ export async function openNativeEngine(
   const separateSequences = rounds && !settings.strict && !flashAttention && !invariant;
   const { least, most } = exact ? exactRows(device.name) : {};
   const batchTokens = Math.min(BATCH_TOKENS, most ?? BATCH_TOKENS);
+  const placement = await settlePlacement(settings, device, modelPath);
   const evaluator = new Evaluator(
-    await openAddon(modelPath, device.name, settings, {
+    await openAddon(modelPath, device, settings, {
       mostCells,
       cacheType,
       flashAttention,
@@ -331,6 +332,7 @@ export async function openNativeEngine(
       invariant,
       leastRows: least ?? 0,
       batchTokens,
+      deviceLayers: placement?.deviceLayers ?? [],
     }),
   );
   await evaluator.setAdapter(adapter);
@@ -347,7 +349,7 @@ export async function openNativeEngine(
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
-    ...(await setUpFacts(device, settings, chosen)),
+    ...(await setUpFacts(device, settings, chosen, placement)),
     contextTokens,
     batchTokens,
     flashAttention,
@@ -429,14 +431,22 @@ export async function openNativeEngine(
 type AddonChoices = Required<
   Pick<
     NativeEngineOptions,
-    "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences" | "invariant" | "leastRows" | "batchTokens"
+    | "mostCells"
+    | "cacheType"
+    | "flashAttention"
+    | "forward"
+    | "separateSequences"
+    | "invariant"
+    | "leastRows"
+    | "batchTokens"
+    | "deviceLayers"
   >
 >;
 
 /** @throws MODEL_* with llama.cpp's own line where it cannot load the file either, whichever forward pass was to evaluate it */
 async function openAddon(
   modelPath: string,
-  device: DeviceName,
+  device: ResolvedDevice,
   settings: SettledEngine,
   choices: AddonChoices,
 ): Promise<Engine> {
@@ -452,16 +462,16 @@ async function openAddon(
 
 async function constructAddon(
   modelPath: string,
-  device: DeviceName,
+  device: ResolvedDevice,
   { sequences, strict, threads }: SettledEngine,
   choices: AddonChoices,
 ): Promise<Engine> {
-  const { Engine, binaries } = await addonForDevice(device);
+  const { Engine, binaries } = await addonForDevice(device.name);
   try {
     return new Engine({
       modelPath,
       ...binaries,
-      device,
+      device: device.list,
       threads,
       sequences: strict ? 1 : sequences,
       ...choices,

@@ -134,7 +134,13 @@ describe("against PEFT and llama.cpp", () => {
     const adapter = randomAdapter({ rank, alpha: 2 * rank });
     await exportPeft(out, adapter, TINY_SHAPE, { dropout: 0.1, readme: "# adapter\n" });
     const back = await importPeft(out, TINY_SHAPE);
-    expect(back).toEqual({ architecture: "llama", baseName: "Tiny Random", alpha: 2 * rank, rank, tensors: expect.anything() });
+    expect(back).toEqual({
+      architecture: "llama",
+      baseName: "Tiny Random",
+      alpha: 2 * rank,
+      rank,
+      tensors: expect.anything(),
+    });
     expect(new Map([...back.tensors].sort())).toEqual(new Map([...adapter.tensors].sort()));
     expect(await readFile(join(out, "README.md"), "utf8")).toBe("# adapter\n");
   });

@@ -1,5 +1,5 @@
 /**
- * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/model/reference-llama.test.ts), so
+ * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/model/reference.test.ts), so
  * agreement with it is agreement with finite differences, without the noise of differencing a single-precision loss.
  */
 import { mkdtempSync } from "node:fs";
@@ -19,8 +19,8 @@ import {
   setAdapter,
 } from "../helpers/compare-gradients.js";
 import { blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
-import { fromFlat, toFlat } from "../helpers/reference-llama/adapter.js";
-import { readReferenceModel } from "../helpers/reference-llama/reference-model.js";
+import { fromFlat, toFlat } from "../helpers/reference/adapter.js";
+import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 /** Single precision over a few hundred summands: 2e-6 was seen. */

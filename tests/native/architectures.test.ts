@@ -17,6 +17,8 @@ import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js"
 const VOCABULARY = 265;
 /** F32 throughout: sums in another order, and single-precision exponentials. */
 const ROUNDING_NATS = 2e-5;
+/** llama.cpp rounds what goes into GELU to half precision: where a number lies between two halves, the last bit decides. */
+const HALVES_NATS = 5e-3;
 /** Several times every window of these models. */
 const PROMPT = [1, ...Array.from({ length: 69 }, (_, at) => 20 + ((at * 37) % 200))];
 /** Beginnings of it whose whole distribution is compared; the one after the longest is at the prompt's end. */
@@ -40,7 +42,11 @@ interface Asked {
   readonly adapter?: string;
 }
 
-async function answers(model: string, items: readonly Item[], { options = {}, adapter }: Asked = {}): Promise<Answered[]> {
+async function answers(
+  model: string,
+  items: readonly Item[],
+  { options = {}, adapter }: Asked = {},
+): Promise<Answered[]> {
   const engine = await openEngine(model, { forward: "own", ...options });
   try {
     engine.setAdapters(adapter === undefined ? [] : [{ path: adapter, scale: 1 }]);
@@ -89,18 +95,19 @@ async function writeAdapterFor(model: string, architecture: string): Promise<str
 }
 
 describe.each(TINY_ARCHITECTURES)("%s", (architecture) => {
+  const nats = architecture.startsWith("gemma") ? HALVES_NATS : ROUNDING_NATS;
   let model: string;
   beforeAll(async () => {
     model = await tiny(architecture, { normSpread: 0.2 });
   });
 
   test("as stock llama.cpp", async () => {
-    expect(await fromLlamaCpp(model)).toBeLessThan(ROUNDING_NATS);
+    expect(await fromLlamaCpp(model)).toBeLessThan(nats);
   });
 
   test("under an adapter of all its matrices, as stock llama.cpp", async () => {
     const adapter = await writeAdapterFor(model, architecture);
-    expect(await fromLlamaCpp(model, adapter)).toBeLessThan(ROUNDING_NATS);
+    expect(await fromLlamaCpp(model, adapter)).toBeLessThan(nats);
     const ends = [{ ids: PROMPT, maxTokens: 1 }];
     expect(await answers(model, ends, { adapter })).not.toEqual(await answers(model, ends));
   });

@@ -88,7 +88,7 @@ async function writeAdapterFor(model: string, architecture: string): Promise<str
   await writeTinyAdapter(path, {
     a: 0.2,
     b: 0.2,
-    weights: Object.fromEntries(matrices.map(({ name, dimensions: [columns, rows] }) => [name, [columns, rows]])),
+    weights: Object.fromEntries(matrices.map(({ name, dimensions }) => [name, dimensions as [number, number]])),
     metadata: { "general.architecture": { type: "string", value: architecture } },
   });
   return path;

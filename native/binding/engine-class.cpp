@@ -46,6 +46,10 @@ public:
         o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";
+        if (from.Get("deviceLayers").IsArray()) {
+            auto layers = from.Get("deviceLayers").As<Napi::Array>();
+            for (uint32_t i = 0; i < layers.Length(); i++) o.device_layers.push_back(layers.Get(i).ToNumber().Int32Value());
+        }
         guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
     }
 

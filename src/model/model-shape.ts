@@ -112,10 +112,10 @@ export function weightBytes(shape: ModelShape, type: FileTypeName): number {
 
 /** From a file's header. @returns undefined when it lacks a size @throws as readGguf */
 export async function readShape(path: string): Promise<ModelShape | undefined> {
-  return shapeOf(await readGguf(path));
+  return shapeOfFile(await readGguf(path));
 }
 
-function shapeOf({ metadata, tensors }: GgufFile): ModelShape | undefined {
+export function shapeOfFile({ metadata, tensors }: GgufFile): ModelShape | undefined {
   const architecture = metadata.get("general.architecture")?.value;
   const count = (key: string) => {
     const value = Number(metadata.get(`${architecture}.${key}`)?.value);

@@ -44,6 +44,10 @@ export interface TrainOptions extends WorkOptions, AuthoredChat {
   readonly encoding?: StudyModel["encoding"];
   /** Default `auto`. */
   readonly device?: StudyEngine["device"];
+  /** Layers whose weights stay on the GPUs; those of the others are sent there one after the other. Default `auto`: as many as fit. */
+  readonly gpuLayers?: StudyEngine["gpuLayers"];
+  /** Over several devices: layer after layer, or none, only the first of them. Default `layer`. */
+  readonly split?: StudyEngine["split"];
   /** Threads that compute. Default: a study's. */
   readonly threads?: number;
   /** Rank, learning rate, epochs and so on; a study's defaults for all others, or those of `initAdapter`. */
@@ -123,6 +127,8 @@ export async function train(chat: string | readonly TrainingExample[], options: 
     validationExamples: validation && encodedValidation,
     settings,
     device,
+    gpuLayers: options.gpuLayers,
+    split: options.split,
     threads,
     outPath: out,
     initAdapter: options.initAdapter,

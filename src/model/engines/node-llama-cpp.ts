@@ -25,7 +25,7 @@ import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { LoadLog } from "./load-log.js";
-import { setUpFacts } from "./settings.js";
+import { setUpFacts, settlePlacement } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
 
@@ -270,11 +270,14 @@ export async function openNodeLlamaEngine(
   if (adapter) await checkAdapter(adapter.path, modelPath);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
-  const device = await resolveDevice(settings.device);
+  const device = await resolveDevice(settings);
+  const placement = await settlePlacement(settings, device, modelPath);
+  const gpuLayers =
+    device.name === "cpu" ? 0 : placement?.gpuLayers === placement?.layers ? undefined : placement?.gpuLayers;
   const log = new LoadLog();
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
   const { model, warnings } = await log.load(modelPath, () =>
-    llama.loadModel({ modelPath, ...(device.name === "cpu" ? { gpuLayers: 0 } : {}) }),
+    llama.loadModel({ modelPath, ...(gpuLayers === undefined ? {} : { gpuLayers }) }),
   );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
   const size = { vocabularySize, contextTokens: model.trainContextSize };

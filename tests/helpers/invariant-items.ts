@@ -6,14 +6,11 @@ import { type Answered, answer, type Item, workOf } from "./native-engine.js";
 const MAX_TOKENS = 5;
 
 /** Over a tree: shared beginnings of several lengths, some drawn, some scored, a few so long that they want a larger cache. */
-export const items: readonly Item[] = Array.from({ length: 30 }, (_, index) => ({
+export const items: readonly Item[] = Array.from({ length: 18 }, (_, index) => ({
   ids: [
     ...Array.from({ length: index % 3 === 2 ? 70 : 24 }, (_, at) => 70 + (at % 40)),
     ...[70 + Math.floor(index / 12), 71, 72],
-    ...Array.from(
-      { length: index === 13 || index === 22 ? 260 : index % 12 },
-      (_, at) => 60 + ((index * 7 + at * (index % 4)) % 9),
-    ),
+    ...Array.from({ length: index === 13 ? 260 : index % 12 }, (_, at) => 60 + ((index * 7 + at * (index % 4)) % 9)),
   ],
   maxTokens: MAX_TOKENS,
   ...(index % 5 === 0 ? { scoreFrom: 20 } : {}),

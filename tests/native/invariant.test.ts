@@ -21,12 +21,12 @@ async function open(path: string, options: Partial<NativeEngineOptions> = {}): P
 }
 
 const ALL = items.map((_, index) => index);
-const SOME = [22, 3, 17, 8, 13, 0, 25];
+const SOME = [13, 3, 17, 8, 0];
 
-describe.each<TinyEncoding>(["F32", "Q8_0", "Q4_K"])("%s on the CPU", (encoding) => {
+describe.each<TinyEncoding>(["F32", "Q4_K"])("%s on the CPU", (encoding) => {
   test("together, in another order, few, and alone", async () => {
     const path = join(folder, `${encoding}.gguf`);
-    await writeTinyModel(path, { seed: 5, encoding, width: 256, feedForward: 256, blocks: 2, contextLength: 1024 });
+    await writeTinyModel(path, { seed: 5, encoding, width: 256, feedForward: 256, blocks: 1, contextLength: 1024 });
     const engine = await open(path);
     const together = ask(engine, ALL);
     expect(different(together, ask(engine, [...ALL].reverse()))).toEqual([]);

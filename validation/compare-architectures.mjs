@@ -1,7 +1,7 @@
 // Holds tiny models of every architecture that can be trained, with and without an adapter, against transformers and PEFT: whether inward,
 // its float64 reference and llama.cpp misread one together, and whether PEFT computes what an exported adapter is meant to.
 // node validation/compare-architectures.mjs [--threads 2] [--write] [--json]
-// --write keeps transformers' logprobs for tests/model/transformers.test.ts. Exit code 4 when a logprob differs by more than 1e-4 nats.
+// --write keeps transformers' logprobs for tests/native/transformers.test.ts. Exit code 4 when a logprob differs by more than 1e-4 nats.
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

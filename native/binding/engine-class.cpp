@@ -46,6 +46,8 @@ public:
         o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";
+        o.short_context   = (int64_t) number(from, "shortContext", 0);
+        o.architecture    = text(from, "architecture");
         guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
     }
 
@@ -65,6 +67,8 @@ private:
         made.Set("deviceName", d.device_name);
         made.Set("vocabularySize", (double) d.vocabulary);
         made.Set("contextTokens", (double) d.context);
+        made.Set("wholePrompts", d.whole_prompts);
+        made.Set("window", (double) d.window);
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
         made.Set("loadLog", d.load_log);
         return made;

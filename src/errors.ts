@@ -134,7 +134,7 @@ export const ERRORS = {
   TRAIN_SETTINGS: { exit: 2, hint: "Mend the setting named above; npx inward train --help lists them." },
   TRAIN_MODEL: {
     exit: 3,
-    hint: "The trainer knows dense models of llama architecture; ask this model without training.",
+    hint: "The trainer does not know something that this model has; ask it without training, or train another base.",
   },
   TRAIN_DEVICE: { exit: 3, hint: "Choose another device, or train on the CPU: --device cpu" },
   TRAIN_MEMORY: {

@@ -1,4 +1,6 @@
-"""PEFT's side of compare-with-peft.mjs: exact steps, nothing fast. `peft_reference.py request.json` prints one JSON line.
+"""The other side of compare-with-peft.mjs and compare-with-transformers.mjs: exact steps, nothing fast.
+
+`peft_reference.py request.json` prints one JSON line.
 
 Requests (all have modelFolder and threads):
   {"do": "init", rank, alpha, targets, seed, largestB, folder}
@@ -8,6 +10,9 @@ Requests (all have modelFolder and threads):
       gradient's global norm before clipping; the adapter at the end in outFolder
   {"do": "logprobs", prompts, tokenIds}
       per prompt the natural-log probabilities of tokenIds[i] after its last token, summed in double precision
+  {"do": "answers", prompts, answers}
+      per prompt, for each token of answers[i] given those before it: the likeliest token, its lead over the given one and the given
+      one's natural-log probability
 F32 and eager attention throughout; token ids are used as given.
 """
 
@@ -106,11 +111,29 @@ def logprobs(request):
     return {"logprobs": rows}
 
 
+def answers(request):
+    model = base_model(request).eval()
+    rows = []
+    with torch.no_grad():
+        for prompt, ids in zip(request["prompts"], request["answers"], strict=True):
+            logits = model(torch.tensor([prompt + ids[:-1]])).logits[0, len(prompt) - 1 :].double()
+            given = torch.tensor(ids).unsqueeze(1)
+            highest, best = logits.max(-1)
+            rows.append(
+                {
+                    "best": best.tolist(),
+                    "leads": (highest - logits.gather(1, given).squeeze(1)).tolist(),
+                    "logprobs": torch.log_softmax(logits, -1).gather(1, given).squeeze(1).tolist(),
+                }
+            )
+    return {"rows": rows}
+
+
 def main(path):
     with open(path) as file:
         request = json.load(file)
     torch.set_num_threads(request["threads"])
-    answer = {"init": init, "train": train, "logprobs": logprobs}[request["do"]](request)
+    answer = {"init": init, "train": train, "logprobs": logprobs, "answers": answers}[request["do"]](request)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
     print(json.dumps({**answer, "versions": versions}))
 

@@ -8,7 +8,7 @@ import { type InventoryFile, type InventoryModel, modelInventory } from "../mode
 import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
 import { readLoadWarnings } from "../model/engines/start-engine.js";
-import { loadRegistry } from "../model/registry.js";
+import { loadRegistry, sourceWords } from "../model/registry.js";
 import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
 import { modelProgress } from "../run/open-model.js";
 import { fromLocalPath } from "../model/sources/source.js";
@@ -135,9 +135,13 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
   print(nameOrPath);
   if (known?.entry) {
     const { sources, sha256, ...facts } = known.entry;
-    for (const [key, value] of Object.entries(facts)) print(`  ${key}: ${value ?? "not known yet"}`);
+    for (const [key, value] of Object.entries(facts)) {
+      print(
+        `  ${key}: ${typeof value === "object" && value !== null ? JSON.stringify(value) : (value ?? "not known yet")}`,
+      );
+    }
     print(`  sha256: ${sha256 ?? known.files[0]?.expectedSha256 ?? "not known yet: recorded at the first download"}`);
-    for (const source of sources) print(`  source: ${Object.values(source).join(" ")}`);
+    for (const source of sources) print(`  source: ${sourceWords(source)}`);
   }
   for (const file of known?.files ?? []) print(`  file: ${file.path} · ${CHECKSUM_WORDS[file.checksum]}`);
   if (summary === undefined) {

@@ -19,6 +19,8 @@ export interface ManagedModel {
   readonly sources: readonly ModelSource[];
   /** Null as long as nobody has recorded it. */
   readonly sha256: string | null;
+  /** Null as long as nobody has recorded it. */
+  readonly bytes: number | null;
   /** Absent: ask the file itself. */
   readonly licence?: string;
 }
@@ -34,12 +36,12 @@ export interface UserModel {
 export function identifyModel(source: string, registry: Registry): ManagedModel | UserModel {
   const entry = registry.models.find((model) => model.name === source);
   if (entry) {
-    const { name, sources, sha256, licence } = entry;
-    return { kind: "managed", source, id: name, sources, sha256, licence };
+    const { name, sources, sha256, bytes, licence } = entry;
+    return { kind: "managed", source, id: name, sources, sha256, bytes, licence };
   }
   if (source.startsWith("hf:")) {
     const id = fileIdOfUri(parseHuggingFaceUri(source));
-    return { kind: "managed", source, id, sources: [{ type: "hf", uri: source }], sha256: null };
+    return { kind: "managed", source, id, sources: [{ type: "hf", uri: source }], sha256: null, bytes: null };
   }
   if (/[\\/]|\.gguf$/i.test(source) || existsSync(source)) return { kind: "user_file", source, path: source };
   const known = registry.models.map((model) => model.name).join(", ");

@@ -48,6 +48,8 @@ export interface ModelShape {
   };
   /** Numbers that are kept of one text, however long, by layers that keep a state of it. */
   readonly state?: number;
+  /** Numbers in a layer that stand in no matrix: norms and biases. Two norms of the embedding's width unless given. */
+  readonly layerVectors?: number;
 }
 
 /** Inputs and outputs of each projection. */
@@ -68,12 +70,12 @@ function projectionSizes(shape: ModelShape): Readonly<Record<LoraTarget, readonl
 /** Weights of all matrices and norms. */
 export function parameterCount(shape: ModelShape): number {
   if (shape.counted) return shape.counted.parameters;
-  const { embedding, layers, vocabulary, tiedOutput } = shape;
+  const { embedding, layers, vocabulary, tiedOutput, layerVectors = 2 * embedding } = shape;
   const projections = Object.values(projectionSizes(shape)).reduce(
     (sum, [inputs, outputs]) => sum + inputs * outputs,
     0,
   );
-  return vocabulary * embedding * (tiedOutput ? 1 : 2) + layers * (projections + 2 * embedding) + embedding;
+  return vocabulary * embedding * (tiedOutput ? 1 : 2) + layers * (projections + layerVectors) + embedding;
 }
 
 /** Weights that a token is multiplied with on its way through the layers; the output matrix only meets tokens that are read. */

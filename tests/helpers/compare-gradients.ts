@@ -3,7 +3,7 @@ import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../nati
 import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 import { openTrainer } from "./native-trainer.js";
-import { combine } from "./reference-llama/adamw.js";
+import { combine } from "./reference/adamw.js";
 import {
   fromFlat,
   type LoraTensors,
@@ -11,9 +11,9 @@ import {
   randomAdapter,
   toFlat,
   zerosLike,
-} from "./reference-llama/adapter.js";
-import { type ReferenceModel, readReferenceModel } from "./reference-llama/reference-model.js";
-import { lossRows, referenceGradients } from "./reference-llama/reference-pass.js";
+} from "./reference/adapter.js";
+import { type ReferenceModel, readReferenceModel } from "./reference/reference-model.js";
+import { lossRows, referenceGradients } from "./reference/reference-pass.js";
 
 export const RANK = 4;
 export const ALPHA = 8;

@@ -1,11 +1,13 @@
 /**
- * Writes a real, tiny, random model of llama architecture (by default 2 blocks, 64 wide, about 0.4 MB as F32) that llama.cpp loads
+ * Writes a real, tiny, random model (by default of llama architecture, 2 blocks, 64 wide, about 0.4 MB as F32) that llama.cpp loads
  * and runs. The same options give the same bytes. Its answers are lower-case gibberish that ends its turn now and then.
+ * Of another architecture it has that architecture's full set of keys and tensors (tiny-architectures.ts).
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { GgufValue } from "../../src/gguf/read-gguf.js";
 import { GGML_TYPES } from "../../src/gguf/encodings.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
+import { type TinyTraits, tinyTraits } from "./tiny-architectures.js";
 import { encodeWeights, type TinyEncoding } from "./tiny-encodings.js";
 import { type TinyChat, type TinyVocabulary, tinyVocabulary } from "./tiny-vocabulary.js";
 
@@ -20,7 +22,7 @@ export interface TinyModelOptions extends Partial<TinyShape> {
   readonly chatTemplate?: string | false;
   /** Default: false for chatml, true for llama3, as the real models have it. */
   readonly addBos?: boolean;
-  /** general.architecture and the prefix of its keys; anything but llama makes a file that must be refused. */
+  /** general.architecture and the prefix of its keys. One that nobody knows makes a file that must be refused. Default llama. */
   readonly architecture?: string;
   /** false leaves the token list out. */
   readonly vocabulary?: boolean;
@@ -28,15 +30,17 @@ export interface TinyModelOptions extends Partial<TinyShape> {
   readonly encoding?: TinyEncoding;
   /** Tokens; default 512. */
   readonly contextLength?: number;
-  /** No output.weight: the token embeddings are the output too, and the model may say any token. */
+  /** No output.weight: the token embeddings are the output too. Default: as the architecture has it. A llama may then say any token. */
   readonly tiedOutput?: boolean;
   /** Adds rope_freqs.weight as Llama 3.1 has it: 1 for the high frequencies, rising to 8 for the lowest. */
   readonly ropeFreqs?: boolean;
   /** Linear RoPE scaling: positions are divided by this factor. */
   readonly ropeScale?: number;
-  /** Small random biases on all seven projections. */
+  /** Small random biases on all projections that may have them. Default: true for qwen2. */
   readonly biases?: boolean;
-  /** Standard deviation of the norms' weights around 1; default 0. */
+  /** A bias of the output. */
+  readonly outputBias?: boolean;
+  /** Standard deviation of the norms' weights, as a share of their mean; default 0 for llama, 0.2 for others */
   readonly normSpread?: number;
   /** Added last, replacing a key of the same name. */
   readonly metadata?: Readonly<Record<string, GgufValue>>;
@@ -64,29 +68,38 @@ const LOGIT_SPREAD = 4;
 
 /** Of the biases, small beside the projections' outputs, which are about 1. */
 const BIAS_DEVIATION = 0.1;
+const OUTPUT_BIAS_DEVIATION = 0.5;
 const GREATEST_ROPE_FACTOR = 8;
+const GREATEST_SHORT_FACTOR = 3;
 
 export async function writeTinyModel(path: string, options: TinyModelOptions = {}): Promise<TinyModel> {
   const vocabulary = tinyVocabulary(options.chat ?? "chatml");
   const encoding = options.encoding ?? "F32";
-  const shape = shapeOf(options);
-  const tensors = weights(vocabulary, shape, options).map(({ name, dimensions, values }) => {
+  const traits = tinyTraits(options.architecture ?? "llama");
+  const shape = shapeOf(options, traits);
+  const tensors = weights(vocabulary, shape, options, traits).map(({ name, dimensions, values }) => {
     const type = dimensions.length === 1 ? "F32" : encoding;
     if ((dimensions[0] as number) % GGML_TYPES[type].blockElements !== 0) {
       throw new Error(`${name} has rows of ${dimensions[0]}: not whole blocks of ${type}`);
     }
     return { name, dimensions, type, chunks: () => [encodeWeights(type, values)] };
   });
-  const written = await writeGguf(path, metadata(vocabulary, shape, options), tensors);
+  const written = await writeGguf(path, metadata(vocabulary, shape, options, traits), tensors);
   return { path, ...written, vocabulary };
 }
 
-function shapeOf(options: TinyModelOptions): TinyShape {
-  const { blocks = 2, width = 64, heads = 4, keyValueHeads = 2, feedForward = 128 } = options;
-  return { blocks, width, heads, keyValueHeads, feedForward, headWidth: options.headWidth ?? width / heads };
+function shapeOf(options: TinyModelOptions, traits: TinyTraits): TinyShape {
+  const shape = { ...traits.shape, ...options };
+  const { blocks = 2, width = 64, heads = 4, keyValueHeads = 2, feedForward = 128, headWidth = width / heads } = shape;
+  return { blocks, width, heads, keyValueHeads, feedForward, headWidth };
 }
 
-function metadata(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyModelOptions): Map<string, GgufValue> {
+function metadata(
+  vocabulary: TinyVocabulary,
+  shape: TinyShape,
+  options: TinyModelOptions,
+  traits: TinyTraits,
+): Map<string, GgufValue> {
   const architecture = options.architecture ?? "llama";
   const template = options.chatTemplate ?? vocabulary.chatTemplate;
   const string = (value: string): GgufValue => ({ type: "string", value });
@@ -113,6 +126,7 @@ function metadata(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyMod
       [`${architecture}.attention.value_length`, u32(shape.headWidth)],
     );
   }
+  for (const [key, value] of Object.entries(traits.keys(shape))) entries.push([`${architecture}.${key}`, value]);
   if (options.ropeScale !== undefined) {
     entries.push(
       [`${architecture}.rope.scaling.type`, string("linear")],
@@ -146,48 +160,92 @@ interface Weights {
   readonly values: Float32Array;
 }
 
-function weights(vocabulary: TinyVocabulary, shape: TinyShape, options: TinyModelOptions): Weights[] {
-  const { blocks, width, feedForward } = shape;
-  const queryWidth = shape.heads * shape.headWidth;
-  const keyWidth = shape.keyValueHeads * shape.headWidth;
+function weights(
+  vocabulary: TinyVocabulary,
+  shape: TinyShape,
+  options: TinyModelOptions,
+  traits: TinyTraits,
+): Weights[] {
+  const { blocks, width, headWidth, feedForward } = shape;
+  const queryWidth = shape.heads * headWidth;
+  const keyWidth = shape.keyValueHeads * headWidth;
   const seed = options.seed ?? 1;
   const draw = drawer(seed);
   // Another stream, so that the matrices of a seed are the same with and without biases and uneven norms.
   const drawVector = drawer(seed ^ 0x5eed);
-  const projection = (name: string, columns: number, rows: number): Weights[] => {
-    const values = draw(columns * rows, 1 / Math.sqrt(columns));
+  const tied = options.tiedOutput ?? traits.tied;
+  // A tied matrix is an output as well: its spread is the logits'.
+  const embeddingDeviation = tied ? LOGIT_SPREAD / Math.sqrt(width) : 1;
+  const projection = (name: string, columns: number, rows: number, gain = 1): Weights[] => {
+    const values = draw(columns * rows, gain / Math.sqrt(columns));
     const matrix = { name: `${name}.weight`, dimensions: [columns, rows], values };
-    if (!options.biases) return [matrix];
+    const mayHaveBias = traits.allMayHaveBiases || /\.attn_(?:q|k|v|qkv)$/.test(name);
+    if (!mayHaveBias || !(options.biases ?? traits.biases)) return [matrix];
     return [matrix, { name: `${name}.bias`, dimensions: [rows], values: drawVector(rows, BIAS_DEVIATION) }];
   };
-  const norm = (name: string): Weights => ({
-    name,
-    dimensions: [width],
-    values: drawVector(width, options.normSpread ?? 0).map((value) => 1 + value),
+  const spread = options.normSpread ?? traits.normSpread;
+  const norm = (name: string, size = width, mean = 1): Weights => ({
+    name: `${name}.weight`,
+    dimensions: [size],
+    values: drawVector(size, spread).map((value) => mean * (1 + value)),
   });
+  const only = (wanted: boolean, made: () => Weights[]): Weights[] => (wanted ? made() : []);
   const size = vocabulary.tokens.length;
   const output = new Float32Array(width * size);
   for (const id of vocabulary.speakableIds) output.set(draw(width, LOGIT_SPREAD / Math.sqrt(width)), width * id);
-  const layers = Array.from({ length: blocks }, (_, block) => [
-    norm(`blk.${block}.attn_norm.weight`),
-    ...projection(`blk.${block}.attn_q`, width, queryWidth),
-    ...projection(`blk.${block}.attn_k`, width, keyWidth),
-    ...projection(`blk.${block}.attn_v`, width, keyWidth),
-    ...projection(`blk.${block}.attn_output`, queryWidth, width),
-    norm(`blk.${block}.ffn_norm.weight`),
-    ...projection(`blk.${block}.ffn_gate`, width, feedForward),
-    ...projection(`blk.${block}.ffn_up`, width, feedForward),
-    ...projection(`blk.${block}.ffn_down`, feedForward, width),
-  ]).flat();
-  // A tied matrix is an output as well: its spread is the logits'.
-  const embeddingDeviation = options.tiedOutput ? LOGIT_SPREAD / Math.sqrt(width) : 1;
+  const { normsBefore, normsAfter, normsOfHeads, fused, gain } = traits;
+  const gainOfAdded = normsAfter ? 1 : gain;
+  const normOfHeads = (name: string, all: number) =>
+    only(normsOfHeads !== undefined, () => [norm(name, normsOfHeads === "each" ? headWidth : all)]);
+  const layers = Array.from({ length: blocks }, (_, layer) => {
+    const block = `blk.${layer}`;
+    return [
+      ...only(normsBefore, () => [norm(`${block}.attn_norm`)]),
+      ...(fused
+        ? projection(`${block}.attn_qkv`, width, queryWidth + 2 * keyWidth)
+        : [
+            ...projection(`${block}.attn_q`, width, queryWidth),
+            ...projection(`${block}.attn_k`, width, keyWidth),
+            ...projection(`${block}.attn_v`, width, keyWidth),
+          ]),
+      ...normOfHeads(`${block}.attn_q_norm`, queryWidth),
+      ...normOfHeads(`${block}.attn_k_norm`, keyWidth),
+      ...projection(`${block}.attn_output`, queryWidth, width, gainOfAdded),
+      ...only(normsAfter, () => [norm(`${block}.post_attention_norm`, width, gain)]),
+      ...only(normsBefore, () => [norm(`${block}.ffn_norm`)]),
+      ...(fused
+        ? projection(`${block}.ffn_up`, width, 2 * feedForward)
+        : [
+            ...projection(`${block}.ffn_gate`, width, feedForward),
+            ...projection(`${block}.ffn_up`, width, feedForward),
+          ]),
+      ...projection(`${block}.ffn_down`, feedForward, width, gainOfAdded),
+      ...only(normsAfter, () => [norm(`${block}.post_ffw_norm`, width, gain)]),
+    ];
+  }).flat();
+  const embeddings = draw(width * size, embeddingDeviation);
+  // Tokens that nobody should say are small as outputs; as inputs a norm makes up for it.
+  if (traits.tied) quieten(embeddings, width, vocabulary.speakableIds);
+  const bias = options.outputBias
+    ? [{ name: "output.bias", dimensions: [size], values: drawVector(size, OUTPUT_BIAS_DEVIATION) }]
+    : [];
   return [
-    { name: "token_embd.weight", dimensions: [width, size], values: draw(width * size, embeddingDeviation) },
-    ...(options.ropeFreqs ? [ropeFrequencyFactors(shape.headWidth / 2)] : []),
+    { name: "token_embd.weight", dimensions: [width, size], values: embeddings },
+    ...ropeFactors(shape, options, traits),
     ...layers,
-    norm("output_norm.weight"),
-    ...(options.tiedOutput ? [] : [{ name: "output.weight", dimensions: [width, size], values: output }]),
+    norm("output_norm"),
+    ...(tied ? [] : [{ name: "output.weight", dimensions: [width, size], values: output }]),
+    ...bias,
   ];
+}
+
+const QUIET = 0.25;
+
+function quieten(embeddings: Float32Array, width: number, loud: readonly number[]): void {
+  const kept = new Set(loud);
+  for (let at = 0; at < embeddings.length; at++) {
+    if (!kept.has(Math.floor(at / width))) embeddings[at] = QUIET * (embeddings[at] as number);
+  }
 }
 
 /** Uniform numbers, `count` of them with this standard deviation. */
@@ -197,9 +255,20 @@ function drawer(seed: number): (count: number, deviation: number) => Float32Arra
     Float32Array.from({ length: count }, () => (random.next() / 2 ** 31) * Math.sqrt(3) * deviation);
 }
 
+function ropeFactors(shape: TinyShape, options: TinyModelOptions, traits: TinyTraits): Weights[] {
+  const turned = traits.keys(shape)["rope.dimension_count"]?.value ?? shape.headWidth;
+  const pairs = Number(turned) / 2;
+  if (options.ropeFreqs) return [risingFactors("rope_freqs.weight", pairs, GREATEST_ROPE_FACTOR)];
+  if (!traits.longAndShortFactors) return [];
+  return [
+    risingFactors("rope_factors_long.weight", pairs, GREATEST_ROPE_FACTOR),
+    risingFactors("rope_factors_short.weight", pairs, GREATEST_SHORT_FACTOR),
+  ];
+}
+
 /** 1 for the first quarter of the pairs, then rising evenly. */
-function ropeFrequencyFactors(pairs: number): Weights {
+function risingFactors(name: string, pairs: number, greatest: number): Weights {
   const share = (pair: number) => Math.max(0, (pair / (pairs - 1) - 0.25) / 0.75);
-  const values = Float32Array.from({ length: pairs }, (_, pair) => 1 + (GREATEST_ROPE_FACTOR - 1) * share(pair));
-  return { name: "rope_freqs.weight", dimensions: [pairs], values };
+  const values = Float32Array.from({ length: pairs }, (_, pair) => 1 + (greatest - 1) * share(pair));
+  return { name, dimensions: [pairs], values };
 }

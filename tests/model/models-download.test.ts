@@ -48,6 +48,16 @@ describe("downloadFromHuggingFace", () => {
     expect(found.ok).toBe(false);
   }, 15_000);
 
+  it("does not go on with a file that has another size than is expected", async () => {
+    hub = await makeHub({ "m.gguf": content }, "stalling");
+    const folder = mkdtempSync(join(tmpdir(), "inward-download-"));
+    const request = { id: "m", folder, offline: false, bytes: 499_999, env: { ...process.env, HF_ENDPOINT: hub.url } };
+    expect(await downloadFromHuggingFace(URI, request, PATIENCE)).toEqual({
+      ok: false,
+      reason: "the hub's file has 500000 bytes, but 499999 are expected",
+    });
+  }, 15_000);
+
   it("stops when it is told to", async () => {
     hub = await makeHub({ "m.gguf": content }, "stalling");
     const stopping = download(hub.url, AbortSignal.timeout(1_000));

@@ -13,8 +13,8 @@ import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { SettledEngine } from "../../src/study/study.js";
 import { ENGINES } from "../helpers/engines.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
-import { readReferenceModel } from "../helpers/reference-llama/reference-model.js";
-import { referenceLogits } from "../helpers/reference-llama/reference-pass.js";
+import { readReferenceModel } from "../helpers/reference/reference-model.js";
+import { referenceLogits } from "../helpers/reference/reference-pass.js";
 import { type TinyEncoding, type TinyModel, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30, 7, 99, 12, 264, 54, 3, 80, 81, 82, 2];

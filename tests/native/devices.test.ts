@@ -10,8 +10,8 @@ import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import { ALPHA, adapterFor, RANK } from "../helpers/compare-gradients.js";
 import { sideBySide } from "../helpers/native-trainer.js";
-import { toFlat } from "../helpers/reference-llama/adapter.js";
-import { readReferenceModel } from "../helpers/reference-llama/reference-model.js";
+import { toFlat } from "../helpers/reference/adapter.js";
+import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-devices-"));

@@ -1,5 +1,5 @@
 /**
- * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/model/reference-llama.test.ts), so
+ * Proof 2. The reference's gradients equal central finite differences in float64 to 1e-7 (tests/model/reference.test.ts), so
  * agreement with it is agreement with finite differences, without the noise of differencing a single-precision loss.
  */
 import { mkdtempSync } from "node:fs";
@@ -19,8 +19,9 @@ import {
   setAdapter,
 } from "../helpers/compare-gradients.js";
 import { blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
-import { fromFlat, toFlat } from "../helpers/reference-llama/adapter.js";
-import { readReferenceModel } from "../helpers/reference-llama/reference-model.js";
+import { fromFlat, toFlat } from "../helpers/reference/adapter.js";
+import { readReferenceModel } from "../helpers/reference/reference-model.js";
+import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 /** Single precision over a few hundred summands: 2e-6 was seen. */
@@ -45,6 +46,15 @@ const EXAMPLES: EncodedExample[] = [
   { tokenIds: [...COMMON, 12, 2], answerStart: 9 },
   { tokenIds: [5, 17, 33, 50, 51, 52, 2], answerStart: 5 },
   { tokenIds: [70, 3, 12, 55, 31, 18, 27, 44, 90], answerStart: 6 },
+];
+
+/** Their answers stand beyond every window of a tiny model, and what they see begins in another segment of the tree. */
+const BEYOND_WINDOWS: EncodedExample[] = [
+  { tokenIds: [...COMMON, 14, 25, 36, 47, 40, 41, 2], answerStart: 13 },
+  { tokenIds: [...COMMON, 14, 25, 36, 47, 40, 18, 64, 2], answerStart: 14 },
+  { tokenIds: [...COMMON, 14, 25, 36, 47, 12, 2], answerStart: 13 },
+  { tokenIds: [5, 17, 33, 50, 51, 52, 2], answerStart: 5 },
+  { tokenIds: [70, 3, 12, 55, 31, 18, 27, 44, 90, 28, 8, 70, 3], answerStart: 6 },
 ];
 
 function expectClose({ gradient, loss }: Comparison, tolerance = TOLERANCE_F32): void {
@@ -82,6 +92,21 @@ describe.each(KERNELS)("%s", (_, kernels) => {
     expectClose(await compareGradients(await tiny(model), EXAMPLES, [sideBySide(EXAMPLES)], kernels));
   });
 
+  test.each(TINY_ARCHITECTURES.map((architecture) => [architecture]))(
+    "%s: a tree, and the tree cut and its layers computed again",
+    async (architecture) => {
+      for (const [microbatchTokens, activationCheckpointing] of [
+        [128, false],
+        [24, true],
+      ] as const) {
+        const packed = packExamples(BEYOND_WINDOWS, { treePacking: true, microbatchTokens });
+        const batches = packed.map(({ microbatch }) => microbatch);
+        const options = { ...kernels, activationCheckpointing };
+        expectClose(await compareGradients(await tiny({ architecture }), BEYOND_WINDOWS, batches, options));
+      }
+    },
+  );
+
   test.each(LORA_TARGETS.map((target) => [target]))("only %s is trained", async (target) => {
     const options = { ...kernels, targets: [target] };
     expectClose(await compareGradients(await tiny(), EXAMPLES, [sideBySide(EXAMPLES)], options));
@@ -112,7 +137,10 @@ describe.each(KERNELS)("%s", (_, kernels) => {
     const tokenIds = Array.from({ length: 150 }, (_, at) => (at * 37 + 11) % 90);
     const long = [{ tokenIds, answerStart: 100 }];
     const options = { ...kernels, maxMicrobatchTokens: 150, maxLossRows: 150 };
-    expectClose(await compareGradients(await tiny(), long, [sideBySide(long)], options));
+    // The second has windows, which leave whole blocks of keys behind, and caps.
+    for (const model of [{}, { architecture: "gemma2", blocks: 2 }]) {
+      expectClose(await compareGradients(await tiny(model), long, [sideBySide(long)], options));
+    }
   });
 
   test("with dropout, the gradient is the finite difference of the loss with the same draws", async () => {

@@ -11,8 +11,8 @@ import type { EncodedExample } from "../../src/model/language-model.js";
 import { ALPHA, adapterFor, RANK, setAdapter } from "../helpers/compare-gradients.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
-import { type ReferenceModel, readReferenceModel } from "../helpers/reference-llama/reference-model.js";
-import { trainReference } from "../helpers/reference-llama/train-reference.js";
+import { type ReferenceModel, readReferenceModel } from "../helpers/reference/reference-model.js";
+import { trainReference } from "../helpers/reference/train-reference.js";
 import { type TinyModel, writeTinyModel } from "../helpers/tiny-model.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-proofs-"));

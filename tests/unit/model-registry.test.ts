@@ -8,6 +8,7 @@ import { checkRegistry, loadRegistry } from "../../src/model/registry.js";
 
 const shipped = loadRegistry();
 const entry = () => structuredClone(shipped.models[0]) as Record<string, unknown>;
+const PART = { package: "p", version: "1", member: "p/part1.bin", bytes: 1, sha256: "0".repeat(64) };
 const registryWith = (...models: Record<string, unknown>[]) => ({
   registryVersion: 1,
   default: "smollm2-135m-instruct",
@@ -25,6 +26,20 @@ describe("the shipped registry", () => {
       const model = shipped.models.find((candidate) => candidate.name === `${name}-instruct`);
       expect(model?.sources[0]?.type, name).toBe("hf");
       expect(model?.licence).toBe(name.replace(/llama-(3\.\d).*/, "llama$1"));
+    }
+  });
+
+  it("has the second models with their checksums: hub first, then parts that add up to the file", () => {
+    for (const [name, parts] of [
+      ["qwen2.5-coder-0.5b-instruct", 6],
+      ["gemma-3-270m", 4],
+    ] as const) {
+      const model = shipped.models.find((candidate) => candidate.name === name);
+      const [hub, packages] = model?.sources ?? [];
+      if (hub?.type !== "hf" || packages?.type !== "python_packages") throw new Error(`${name} has other sources`);
+      expect(packages.parts).toHaveLength(parts);
+      expect(packages.parts.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(model?.bytes);
+      expect(model?.sha256).toMatch(/^[0-9a-f]{64}$/);
     }
   });
 });
@@ -49,6 +64,19 @@ describe("a spoilt registry", () => {
         sources: [{ type: "python_package", package: "p", version: "-r", member: "m.gguf" }],
       }),
       /version/,
+    ],
+    [
+      "one part alone",
+      registryWith({ ...entry(), sources: [{ type: "python_packages", parts: [PART] }] }),
+      /sources\.0\.parts/,
+    ],
+    [
+      "a part without a checksum",
+      registryWith({
+        ...entry(),
+        sources: [{ type: "python_packages", parts: [PART, { ...PART, sha256: undefined }] }],
+      }),
+      /parts\.1\.sha256/,
     ],
     ["a name twice", registryWith(entry(), entry()), /smollm2-135m-instruct stands twice/],
     ["a default that is not there", { ...registryWith(entry()), default: "other" }, /default other/],
@@ -109,6 +137,7 @@ describe("a registry's text", () => {
     { type: "hf", uri: "hf:user/repo/a/../../x.gguf" },
     { type: "hf", uri: "hf:user/repo/x.gguf#../../main" },
     { type: "python_package", package: "p", version: "1", member: "../x.gguf" },
+    { type: "python_packages", parts: [PART, { ...PART, member: "p/../../x.bin" }] },
   ])("with a source that leaves its folder or holds NUL is refused: %j", (source) => {
     expect(() => checkRegistry(registryWith({ ...entry(), sources: [source] }))).toThrow(
       expect.objectContaining({

@@ -50,6 +50,10 @@ INWARD_CLONES void scale_loop(float * values, int64_t n, float factor) {
     for (int64_t i = 0; i < n; i++) values[i] *= factor;
 }
 
+INWARD_CLONES void cap_loop(const float * from, float * to, int64_t n, float cap, float one_by_cap) {
+    for (int64_t i = 0; i < n; i++) to[i] = cap * fast_tanh(from[i] * one_by_cap);
+}
+
 INWARD_CLONES void norm_loop(const float * x, const float * w, float * h, int64_t n, float r) {
     for (int64_t i = 0; i < n; i++) h[i] = x[i] * r * w[i];
 }
@@ -64,6 +68,7 @@ float greatest(const float * values, int64_t n) { return greatest_loop(values, n
 float square_sum(const float * values, int64_t n) { return square_sum_loop(values, n); }
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }
+void  cap_row(const float * from, float * to, int64_t n, float cap) { cap_loop(from, to, n, cap, 1.0f / cap); }
 
 void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon) {
     norm_loop(x, weight, h, n, 1.0f / std::sqrt(square_sum_loop(x, n) / (float) n + epsilon));

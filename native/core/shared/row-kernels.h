@@ -14,6 +14,8 @@ float square_sum(const float * values, int64_t n);
 float exp_sum(float * values, int64_t n, float shift);
 // values *= factor
 void scale_in_place(float * values, int64_t n, float factor);
+// to = cap * tanh(from / cap); `from` may be `to`
+void cap_row(const float * from, float * to, int64_t n, float cap);
 
 // h = x / rms(x) * weight
 void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon);

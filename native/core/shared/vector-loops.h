@@ -22,9 +22,9 @@ namespace inward {
 // Sums in 16 strands: vector code in an order that does not depend on the vectors' width.
 constexpr int STRANDS = 16;
 
-// exp within 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Taylor to the 7th power; the
+// exp(x) = power * (1 + more), power = 2^n and more a polynomial on [-ln 2 / 2, ln 2 / 2] (Taylor to the 7th power; the
 // next term is below 5e-9). Arguments are clamped where the result leaves the normal floats; a NaN stays one.
-INWARD_INLINE float fast_exp(float x) {
+INWARD_INLINE void exp_parts(float x, float & power, float & more) {
     constexpr float ROUND = 0x1.8p23f;  // added, a number's whole part stands in its low bits
 
     x             = std::min(std::max(x, -87.0f), 88.0f);
@@ -37,15 +37,28 @@ INWARD_INLINE float fast_exp(float x) {
     p             = p * f + 1.0f / 6.0f;
     p             = p * f + 0.5f;
     p             = p * f + 1.0f;
-    p             = p * f + 1.0f;
+    more          = p * f;
     // Through the bits of a float, because a NaN has no integer to be converted to or shifted.
     const float t = n + ROUND;
     uint32_t    bits;
     std::memcpy(&bits, &t, sizeof bits);
     bits = (bits + 127) << 23;
-    float power;
     std::memcpy(&power, &bits, sizeof power);
-    return p * power;
+}
+
+// exp within 2 units in the last place
+INWARD_INLINE float fast_exp(float x) {
+    float power, more;
+    exp_parts(x, power, more);
+    return (more + 1.0f) * power;
+}
+
+// tanh within 3 units in the last place: (e^2x - 1) / (e^2x + 1), where e^2x - 1 loses no digits near zero
+INWARD_INLINE float fast_tanh(float x) {
+    float power, more;
+    exp_parts(2.0f * x, power, more);
+    const float less_one = power * more + (power - 1.0f);
+    return less_one / (less_one + 2.0f);
 }
 
 }  // namespace inward

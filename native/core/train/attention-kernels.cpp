@@ -23,7 +23,7 @@ struct work_item {
     const attention_plan &  plan;
     const attention_block & block;
     int64_t                 kv_head, group, width, tokens, rows, keys, own_before;
-    float * q, * k, * v, * scores, * rest;
+    float * q, * k, * v, * scores, * slopes, * rest;
 
     work_item(const attention_plan & p, const attention_plan::item & item, float * scratch)
         : plan(p),
@@ -39,7 +39,14 @@ struct work_item {
         k          = q + rows * width;
         v          = k + keys * width;
         scores     = v + keys * width;
-        rest       = scores + rows * keys;
+        slopes     = scores + rows * keys;  // of capped scores
+        rest       = slopes + (p.cap > 0 ? rows * keys : 0);
+    }
+
+    // Which of the gathered keys this row's query sees
+    key_range seen(int64_t row) const {
+        const int64_t last = own_before + row / group + 1;
+        return { plan.window > 0 ? (int32_t) std::max<int64_t>(0, last - plan.window) : 0, (int32_t) last };
     }
 
     // rows are (token, head of the group)
@@ -73,25 +80,32 @@ struct work_item {
         plan.library->sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, 0, c, n);
     }
 
-    // gathers and leaves probabilities in `scores`
+    // gathers and leaves probabilities in `scores`, and in `slopes` what a cap makes of a change of a score
     void probabilities(const ggml_tensor * qk, const ggml_tensor * qkv) const {
         gather_queries(qk, q);
         gather_keys(qk, plan.heads * width, k);
         gather_keys(qkv, (plan.heads + plan.kv_heads) * width, v);
         sgemm(transpose::no, transpose::yes, rows, keys, width, plan.scale, q, k, scores);
         for (int64_t r = 0; r < rows; r++) {
-            float *       row  = scores + r * keys;
-            const int64_t seen = own_before + r / group + 1;
-            scale_in_place(row, seen, 1.0f / exp_sum(row, seen, greatest(row, seen)));
-            std::fill(row + seen, row + keys, 0.0f);
+            float *         row   = scores + r * keys;
+            const key_range sight = seen(r);
+            float *         first = row + sight.first;
+            const int64_t   count = sight.last - sight.first;
+            if (plan.cap > 0) {
+                cap_row(first, first, count, plan.cap);
+                cap_slopes(first, slopes + r * keys + sight.first, count, plan.cap);
+            }
+            scale_in_place(first, count, 1.0f / exp_sum(first, count, greatest(first, count)));
+            std::fill(row, first, 0.0f);
+            std::fill(row + sight.last, row + keys, 0.0f);
         }
     }
 };
 
-const attention_plan & plan_of(void * userdata) { return *(const attention_plan *) userdata; }
+const attention_layer & layer_of(void * userdata) { return *(const attention_layer *) userdata; }
 
 void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
-    const auto & plan = plan_of(userdata);
+    const auto & plan = *layer_of(userdata).plan;
     const auto * qk = dst->src[0], * qkv = dst->src[1];
     // Lists are made for a thread count; fewer threads than lists would leave some undone.
     for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
@@ -107,7 +121,7 @@ void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
 
 // dst: gradients of the rotated queries, then for every thread its own sums for keys and values.
 void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
-    const auto & plan = plan_of(userdata);
+    const auto & plan = *layer_of(userdata).plan;
     const auto * qk = dst->src[0], * qkv = dst->src[1], * dout = dst->src[2];
     const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
     for (size_t list = ith; list < plan.of_thread.size(); list += nth) {
@@ -134,9 +148,13 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
             // values
             work.sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, work.scores, d_out, d_kv);
             scatter(keys);
-            // through the softmax: dS = P (dP - sum P dP) * scale
+            // through the softmax: dS = P (dP - sum P dP) * scale, and through the cap
             for (int64_t r = 0; r < work.rows; r++) {
                 softmax_back(work.scores + r * work.keys, d_scores + r * work.keys, work.keys, plan.scale);
+                if (!(plan.cap > 0)) continue;
+                const key_range sight = work.seen(r);
+                const int64_t   first = r * work.keys + sight.first;
+                multiply_row(d_scores + first, work.slopes + first, sight.last - sight.first);
             }
             work.sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.k, d_q);
             work.scatter_queries(d_q, dst);
@@ -147,20 +165,53 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
     }
 }
 
-void rope_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
-    const auto & plan = plan_of(userdata);
-    const auto * qkv = dst->src[0], * table = dst->src[1];
+// Calls f with the first number and the count of everything that is normed together.
+template <typename F> void each_normed(const norm_parameters & norm, int64_t width, F f) {
+    const int64_t n = norm.weight->ne[0];
+    for (int64_t at = 0; at < width; at += n) f(at, n);
+}
+
+// Norms numbers of heads; without a norm they are left alone.
+void norm_heads(const norm_parameters & norm, const float * from, float * to, int64_t width) {
+    if (!norm.weight) return;
+    each_normed(norm, width, [&](int64_t at, int64_t n) {
+        norm_row(from + at, floats(norm.weight), to + at, n, norm.epsilon);
+    });
+}
+
+// d, in place: the gradient of `x`, which were normed
+void norm_heads_back(const norm_parameters & norm, const float * x, float * d, int64_t width) {
+    each_normed(norm, width, [&](int64_t at, int64_t n) {
+        norm_back_row(d + at, floats(norm.weight), x + at, nullptr, d + at, n, norm.epsilon);
+    });
+}
+
+void turn_heads_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
+    const auto &  layer = layer_of(userdata);
+    const auto &  plan  = *layer.plan;
+    const auto *  qkv = dst->src[0], * table = dst->src[1];
+    const bool    normed  = layer.q_norm.weight;
+    const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
     const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
     for (int64_t t = first; t < last; t++) {
-        rotate_row(floats(qkv) + t * stride(qkv), floats(dst) + t * stride(dst), floats(table) + t * stride(table),
-                   plan.heads + plan.kv_heads, plan.head_width, plan.rope, 1);
+        const float * from = floats(qkv) + t * stride(qkv);
+        float *       to   = floats(dst) + t * stride(dst);
+        norm_heads(layer.q_norm, from, to, queries);
+        norm_heads(layer.k_norm, from + queries, to + queries, keys);
+        if (table) {
+            rotate_row(normed ? to : from, to, floats(table) + t * stride(table), plan.heads + plan.kv_heads,
+                       plan.head_width, *layer.rope, 1);
+        } else if (!normed) {
+            std::copy(from, from + queries + keys, to);
+        }
     }
 }
 
-// Adds the threads' sums in their order and turns queries and keys back.
+// Adds the threads' sums in their order, turns queries and keys back and goes back through their norms.
 void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
-    const auto & plan = plan_of(userdata);
-    const auto * parts = dst->src[0], * table = dst->src[1];
+    const auto & layer = layer_of(userdata);
+    const auto & plan  = *layer.plan;
+    const auto * parts = dst->src[0], * table = dst->src[1], * qkv = dst->src[2];
     const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
     const int64_t lists = (int64_t) plan.of_thread.size();
     const int64_t first = dst->ne[1] * ith / nth, last = dst->ne[1] * (ith + 1) / nth;
@@ -173,9 +224,18 @@ void attention_finish_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
             const float * more = from + queries + list * 2 * keys;
             for (int64_t i = 0; i < 2 * keys; i++) kv[i] += more[i];
         }
-        const float * angles = floats(table) + t * stride(table);
-        rotate_row(from, to, angles, plan.heads, plan.head_width, plan.rope, -1);
-        rotate_row(kv, kv, angles, plan.kv_heads, plan.head_width, plan.rope, -1);
+        if (table) {
+            const float * angles = floats(table) + t * stride(table);
+            rotate_row(from, to, angles, plan.heads, plan.head_width, *layer.rope, -1);
+            rotate_row(kv, kv, angles, plan.kv_heads, plan.head_width, *layer.rope, -1);
+        } else {
+            std::copy(from, from + queries, to);
+        }
+        if (qkv) {
+            const float * x = floats(qkv) + t * stride(qkv);
+            norm_heads_back(layer.q_norm, x, to, queries);
+            norm_heads_back(layer.k_norm, x + queries, kv, keys);
+        }
     }
 }
 
@@ -198,9 +258,18 @@ void attention_plan::set(const microbatch & batch, int threads) {
             attention_block block;
             block.first = first;
             block.last  = std::min<int32_t>(end, first + (int32_t) at_once);
-            block.keys  = ancestors;
-            block.keys.push_back({ begin, block.last });
-            block.key_count = before + block.last - begin;
+            block.key_count = 0;
+            // Keys that even the block's first query has left behind
+            int64_t left = window > 0 ? std::max<int64_t>(0, before + first - begin + 1 - window) : 0;
+            auto add = [&](key_range range) {
+                const int32_t skipped = (int32_t) std::min<int64_t>(left, range.last - range.first);
+                left -= skipped;
+                range.first += skipped;
+                block.key_count += range.last - range.first;
+                if (range.first < range.last) block.keys.push_back(range);
+            };
+            for (const auto & ancestor : ancestors) add(ancestor);
+            add({ begin, block.last });
             blocks.push_back(block);
         }
     }
@@ -224,27 +293,29 @@ void attention_plan::set(const microbatch & batch, int threads) {
     }
 }
 
-int64_t attention_plan::scratch(int64_t head_width, int64_t heads, int64_t kv_heads, int64_t tokens) {
+int64_t attention_plan::scratch(int64_t tokens) const {
     const int64_t rows = std::min(tokens, block_tokens(heads, kv_heads)) * (heads / kv_heads);
-    return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * 2;
+    return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * (cap > 0 ? 3 : 2);
 }
 
-ggml_tensor * rope(ggml_context * ctx, attention_plan & plan, ggml_tensor * qkv, ggml_tensor * table) {
-    const int64_t width = (plan.heads + plan.kv_heads) * plan.head_width;
-    return custom_node(ctx, "rope", width, qkv->ne[1], { qkv, table }, rope_op, &plan);
+ggml_tensor * turn_heads(ggml_context * ctx, attention_layer & layer, ggml_tensor * qkv, ggml_tensor * table) {
+    const int64_t width = (layer.plan->heads + layer.plan->kv_heads) * layer.plan->head_width;
+    return custom_node(ctx, "turn heads", width, qkv->ne[1], { qkv, table }, turn_heads_op, &layer);
 }
 
-ggml_tensor * attention(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv) {
-    return custom_node(ctx, "attention", plan.heads * plan.head_width, qk->ne[1], { qk, qkv }, attention_op, &plan);
+ggml_tensor * attention(ggml_context * ctx, attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv) {
+    const int64_t queries = layer.plan->heads * layer.plan->head_width;
+    return custom_node(ctx, "attention", queries, qk->ne[1], { qk, qkv }, attention_op, &layer);
 }
 
-ggml_tensor * attention_back(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv,
+ggml_tensor * attention_back(ggml_context * ctx, attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv,
                              ggml_tensor * dout, ggml_tensor * table, int threads) {
+    const auto &  plan    = *layer.plan;
     const int64_t queries = plan.heads * plan.head_width, keys = plan.kv_heads * plan.head_width;
     auto * parts = custom_node(ctx, "attention back", queries + threads * 2 * keys, qk->ne[1], { qk, qkv, dout },
-                               attention_back_op, &plan);
-    return custom_node(ctx, "attention finish", queries + 2 * keys, qk->ne[1], { parts, table }, attention_finish_op,
-                       &plan);
+                               attention_back_op, &layer);
+    return custom_node(ctx, "attention finish", queries + 2 * keys, qk->ne[1],
+                       { parts, table, layer.q_norm.weight ? qkv : nullptr }, attention_finish_op, &layer);
 }
 
 }  // namespace inward

@@ -33,7 +33,6 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
     g.backend = maker.backend;
     g.is_cpu  = maker.is_cpu;
     g.threads = maker.threads;
-    g.plan    = &maker.plan;
     auto ops  = maker.operations_for(g);
     maker.add_inputs(g, true, true);
     auto input = [&](int64_t n) {

@@ -10,6 +10,7 @@ namespace {
 struct layer_values {
     ggml_tensor * x = nullptr, * qkv = nullptr, * qk = nullptr, * attended = nullptr;
     ggml_tensor * x1 = nullptr, * gate_up = nullptr;
+    ggml_tensor * added[GROUPS_PER_LAYER] = {};  // by a block, before its norm
     ggml_tensor * dropped[GROUPS_PER_LAYER] = {}, * xa[GROUPS_PER_LAYER] = {};
 };
 
@@ -51,39 +52,64 @@ struct builder {
         return ops.project_back(group(layer, which), dy, v.dropped[which], v.xa[which], mask, need_input);
     }
 
+    ggml_tensor * norm(norm_parameters & p, ggml_tensor * x) { return p.weight ? ops.norm(p, x) : x; }
+
+    // Gradient of x: through its norm, and around the block that reads it.
+    ggml_tensor * norm_back(norm_parameters & p, ggml_tensor * dh, ggml_tensor * x, ggml_tensor * around) {
+        return p.weight ? ops.norm_back(p, dh, x, around) : ggml_add(g().ctx, dh, around);
+    }
+
+    ggml_tensor * scaled(ggml_tensor * x, float factor) { return factor == 1 ? x : ggml_scale(g().ctx, x, factor); }
+
+    // `carried` and what a block, which ends with this projection, adds to it.
+    ggml_tensor * add(int layer, int which, norm_parameters & after, ggml_tensor * x, ggml_tensor * carried,
+                      layer_values & v) {
+        const float scale = make.model.hparams.residual_scale;
+        if (!after.weight && scale == 1) return project(layer, which, x, carried, v);
+        v.added[which] = project(layer, which, x, nullptr, v);
+        return ggml_add(g().ctx, scaled(norm(after, v.added[which]), scale), carried);
+    }
+
+    // Gradient of what that projection reads.
+    ggml_tensor * add_back(int layer, int which, norm_parameters & after, ggml_tensor * dx, const layer_values & v) {
+        auto * d = scaled(dx, make.model.hparams.residual_scale);
+        if (after.weight) d = ops.norm_back(after, d, v.added[which], nullptr);
+        return project_back(layer, which, d, v);
+    }
+
     bool is_last(int layer) const { return layer + 1 == (int) make.model.layers.size(); }
 
     ggml_tensor * layer_forward(int layer, ggml_tensor * x, layer_values & v) {
-        auto & norms = make.norms[layer];
+        auto & parts = make.parts.layers[layer];
         v.x          = x;
-        v.qkv        = project(layer, GROUP_QKV, ops.norm(norms.attention, x), nullptr, v);
-        v.qk         = ops.rotate(v.qkv);
-        v.attended   = ops.attend(v.qk, v.qkv);
+        v.qkv        = project(layer, GROUP_QKV, norm(parts.attention_norm, x), nullptr, v);
+        v.qk         = ops.turn_heads(parts.attention, v.qkv);
+        v.attended   = ops.attend(parts.attention, v.qk, v.qkv);
         auto * carried = x;
         if (is_last(layer)) {
             // From here on no token looks at another, and only the loss rows are read.
             v.attended = ggml_get_rows(g().ctx, v.attended, g().in.rows);
             carried    = ggml_get_rows(g().ctx, x, g().in.rows);
         }
-        v.x1      = project(layer, GROUP_O, v.attended, carried, v);
-        v.gate_up = project(layer, GROUP_GATE_UP, ops.norm(norms.feed_forward, v.x1), nullptr, v);
-        return project(layer, GROUP_DOWN, ops.gate(v.gate_up), v.x1, v);
+        v.x1      = add(layer, GROUP_O, parts.attention_post_norm, v.attended, carried, v);
+        v.gate_up = project(layer, GROUP_GATE_UP, norm(parts.feed_forward_norm, v.x1), nullptr, v);
+        return add(layer, GROUP_DOWN, parts.feed_forward_post_norm, ops.gate(v.gate_up), v.x1, v);
     }
 
     // null for the first layer
     ggml_tensor * layer_backward(int layer, ggml_tensor * dx2, const layer_values & v) {
-        auto & norms     = make.norms[layer];
-        auto * dact      = project_back(layer, GROUP_DOWN, dx2, v);
+        auto & parts     = make.parts.layers[layer];
+        auto * dact      = add_back(layer, GROUP_DOWN, parts.feed_forward_post_norm, dx2, v);
         auto * dh2       = project_back(layer, GROUP_GATE_UP, ops.gate_back(v.gate_up, dact), v);
-        auto * dx1       = ops.norm_back(norms.feed_forward, dh2, v.x1, dx2);
-        auto * dattended = project_back(layer, GROUP_O, dx1, v);
+        auto * dx1       = norm_back(parts.feed_forward_norm, dh2, v.x1, dx2);
+        auto * dattended = add_back(layer, GROUP_O, parts.attention_post_norm, dx1, v);
         if (is_last(layer)) {
             dattended = ops.scatter(dattended);
             dx1       = ops.scatter(dx1);
         }
-        auto * dqkv = ops.attend_back(v.qk, v.qkv, dattended);
+        auto * dqkv = ops.attend_back(parts.attention, v.qk, v.qkv, dattended);
         auto * dh1  = project_back(layer, GROUP_QKV, dqkv, v, layer > 0);
-        return layer > 0 ? ops.norm_back(norms.attention, dh1, v.x, dx1) : nullptr;
+        return layer > 0 ? norm_back(parts.attention_norm, dh1, v.x, dx1) : nullptr;
     }
 
     void build(int64_t rows) {
@@ -91,14 +117,15 @@ struct builder {
         masks.assign(layers, std::vector<ggml_tensor *>(GROUPS_PER_LAYER, nullptr));
         std::vector<layer_values> kept(layers);
         auto * x = ggml_get_rows(g().ctx, make.model.token_embedding, g().in.tokens);
+        x        = scaled(x, make.model.hparams.embedding_scale);
         for (int l = 0; l < layers; l++) {
             x = layer_forward(l, x, kept[l]);
             ggml_build_forward_expand(g().graph, x);
         }
-        auto * h  = ops.norm(make.output_norm, x);
+        auto * h  = ops.norm(make.parts.output_norm, x);
         auto * dh = loss(h, rows);
         if (settings.kind == graph_kind::logits) return;
-        auto * dx = ops.norm_back(make.output_norm, dh, x, nullptr);
+        auto * dx = ops.norm_back(make.parts.output_norm, dh, x, nullptr);
         for (int l = layers - 1; l >= 0; l--) {
             layer_values again;
             if (settings.checkpointing) layer_forward(l, kept[l].x, again);
@@ -113,7 +140,8 @@ struct builder {
         for (int64_t first = 0, c = 0; first < rows; first += model_graph::CHUNK_ROWS, c++) {
             const int64_t count = std::min(model_graph::CHUNK_ROWS, rows - first);
             auto * of_chunk = ggml_view_2d(g().ctx, h, h->ne[0], count, h->nb[1], first * h->nb[1]);
-            auto * logits   = ops.project(make.output, of_chunk, nullptr, nullptr);
+            auto * raw      = ops.project(make.output, of_chunk, nullptr, nullptr);
+            auto * logits   = ops.finish_logits(raw);
             if (settings.kind == graph_kind::logits) {
                 ggml_set_output(logits);
                 ggml_build_forward_expand(g().graph, logits);
@@ -123,7 +151,8 @@ struct builder {
             ggml_tensor * logprobs = nullptr;
             auto * dlogits = ops.loss_back(out.chunks[c], logits, first, &logprobs);
             if (logprobs) out.logprobs.push_back(logprobs);
-            auto * d = ops.project_back(make.output, dlogits, nullptr, nullptr, nullptr, true);
+            auto * draw = ops.finish_logits_back(dlogits, raw);
+            auto * d    = ops.project_back(make.output, draw, nullptr, nullptr, nullptr, true);
             dh       = dh ? ggml_concat(g().ctx, dh, d, 1) : d;
             // One chunk's logits are gone before the next one's are made.
             ggml_build_forward_expand(g().graph, dh);
@@ -133,6 +162,40 @@ struct builder {
 };
 
 }  // namespace
+
+model_parts::model_parts(const base_model & model, const blas * library, workspace * work) {
+    const auto & hp = model.hparams;
+    // Complete before anything points into it.
+    std::vector<int64_t> windows;
+    for (const auto & traits : hp.of_layer) {
+        if (std::find(windows.begin(), windows.end(), traits.window) != windows.end()) continue;
+        windows.push_back(traits.window);
+        plans.push_back({ hp.head_width, hp.heads, hp.kv_heads, hp.attention_scale, hp.attention_cap, traits.window,
+                          library, work, {}, {} });
+    }
+    auto norm   = [&](const ggml_tensor * weight) { return norm_parameters{ weight, hp.norm_epsilon }; };
+    output_norm = norm(model.output_norm);
+    for (size_t l = 0; l < model.layers.size(); l++) {
+        const auto & weights = model.layers[l];
+        const auto & traits  = hp.of_layer[l];
+        const auto   plan    = std::find(windows.begin(), windows.end(), traits.window) - windows.begin();
+        layers.push_back({ norm(weights.attention_norm),
+                           norm(weights.attention_post_norm),
+                           norm(weights.feed_forward_norm),
+                           norm(weights.feed_forward_post_norm),
+                           { &plans[plan], plan, traits.turns ? &hp.rope((int64_t) l) : nullptr, traits.local,
+                             norm(weights.q_norm), norm(weights.k_norm) } });
+    }
+}
+
+int64_t model_parts::scratch(int64_t tokens) const {
+    // Windows need no more than the whole.
+    return plans.front().scratch(tokens);
+}
+
+void model_parts::set(const microbatch & batch, int threads) {
+    for (auto & plan : plans) plan.set(batch, threads);
+}
 
 model_graph::~model_graph() {
     if (g.ctx) ggml_free(g.ctx);
@@ -160,10 +223,11 @@ void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_los
     g.in.row_of = input(GGML_TYPE_I32, g.tokens, 1);
     g.in.zeros  = input(GGML_TYPE_F32, std::max(hp.embedding, hp.heads * hp.head_width), 1);
     if (own_attention) {
-        g.in.rope_table = input(GGML_TYPE_F32, hp.global_rope.width, g.tokens);
+        g.in.global_table = input(GGML_TYPE_F32, hp.global_rope.width, g.tokens);
+        g.in.local_table  = input(GGML_TYPE_F32, hp.local_rope.width, g.tokens);
     } else {
         g.in.positions = input(GGML_TYPE_I32, g.tokens, 1);
-        g.in.mask      = input(GGML_TYPE_F32, g.tokens, g.tokens);
+        for (size_t i = 0; i < parts.plans.size(); i++) g.in.masks.push_back(input(GGML_TYPE_F32, g.tokens, g.tokens));
     }
     if (!own_loss) {
         g.in.targets = input(GGML_TYPE_I32, g.rows, 1);
@@ -186,7 +250,6 @@ std::unique_ptr<model_graph> graph_maker::make(const graph_settings & settings, 
     g.backend  = backend;
     g.is_cpu   = is_cpu;
     g.threads  = threads;
-    g.plan     = &plan;
     auto ops   = operations_for(g);
     add_inputs(g, ops->own_attention(), ops->own_loss());
     // The graph keeps pointers to the chunks.

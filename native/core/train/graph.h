@@ -40,22 +40,34 @@ struct model_graph {
     ~model_graph();
 };
 
-struct layer_norms {
-    norm_parameters attention, feed_forward;
+// What a layer computes beside its products. A norm without a weight is none.
+struct layer_parts {
+    norm_parameters attention_norm, attention_post_norm, feed_forward_norm, feed_forward_post_norm;
+    attention_layer attention;
+};
+
+// The same for all layers; the kernels keep pointers into it.
+struct model_parts {
+    std::vector<attention_plan> plans;  // one for each window that a layer has
+    std::vector<layer_parts>    layers;
+    norm_parameters             output_norm;
+
+    model_parts(const base_model & model, const blas * library, workspace * work);
+    model_parts(const model_parts &) = delete;
+    int64_t scratch(int64_t tokens) const;
+    void    set(const microbatch & batch, int threads);
 };
 
 // What the graphs of one trainer have in common.
 struct graph_maker {
-    base_model &              model;
-    adapter &                 lora;
-    projection_group &        output;
-    std::vector<layer_norms> & norms;
-    norm_parameters &         output_norm;
-    attention_plan &          plan;
-    ggml_backend_t            backend;
-    bool                      is_cpu;
-    bool                      own_kernels;
-    int                       threads;
+    base_model &       model;
+    adapter &          lora;
+    projection_group & output;
+    model_parts &      parts;
+    ggml_backend_t     backend;
+    bool               is_cpu;
+    bool               own_kernels;
+    int                threads;
 
     // most nodes that any graph of this model has
     size_t most_nodes(int64_t rows) const;

@@ -52,19 +52,20 @@ struct key_range {
     int32_t first, last;  // [first, last)
 };
 
-// Queries of one segment that are computed together: they see `keys` wholly except the last range, which is their own
-// segment up to the last query and is seen causally.
+// Queries of one segment that are computed together: they see `keys` wholly, except for those that a query's window has
+// left behind and for the last range, which is their own segment up to the last query and is seen causally.
 struct attention_block {
     int32_t                first, last;  // queries [first, last)
     std::vector<key_range> keys;
     int32_t                key_count;
 };
 
-// What changes from microbatch to microbatch; the graph keeps a pointer.
+// Which queries see which keys, in all layers of one window. It changes from microbatch to microbatch; the graph keeps
+// a pointer.
 struct attention_plan {
     int64_t head_width, heads, kv_heads;
-    rope_settings rope;
-    float   scale;
+    float   scale, cap;  // of scores, as in hyperparameters
+    int64_t window;      // as in layer_traits
     const blas * library;
     workspace *  work;
     std::vector<attention_block> blocks;
@@ -74,31 +75,49 @@ struct attention_plan {
     std::vector<std::vector<item>> of_thread;  // balanced by cost
 
     void set(const microbatch & batch, int threads);
-    static int64_t scratch(int64_t head_width, int64_t heads, int64_t kv_heads, int64_t tokens);
+    // Most floats of work space that one thread needs
+    int64_t scratch(int64_t tokens) const;
 };
 
-// rotates the queries and keys that begin qkv [q + k + v, tokens] -> [q + k, tokens]
-ggml_tensor * rope(ggml_context * ctx, attention_plan & plan, ggml_tensor * qkv, ggml_tensor * table);
+// A weight that is null: no norm.
+struct norm_parameters {
+    const ggml_tensor * weight  = nullptr;
+    float               epsilon = 0;
+};
+
+// How a layer makes its queries and keys of what its projections give, and what they see.
+struct attention_layer {
+    attention_plan *      plan   = nullptr;
+    int64_t               of_plans = 0;        // which of model_parts::plans, and so of the graph's masks, that is
+    const rope_settings * rope   = nullptr;    // null where it does not turn
+    bool                  local  = false;      // which of the graph's RoPE tables
+    norm_parameters       q_norm, k_norm;      // over each head's numbers where the weight is as wide, else over all
+};
+
+// norms and turns the queries and keys that begin qkv [q + k + v, tokens] -> [q + k, tokens]; the table is null where
+// nothing turns
+ggml_tensor * turn_heads(ggml_context * ctx, attention_layer & layer, ggml_tensor * qkv, ggml_tensor * table);
 // -> [heads * head_width, tokens]
-ggml_tensor * attention(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv);
-// -> gradient of qkv before rotation [q + k + v, tokens]
-ggml_tensor * attention_back(ggml_context * ctx, attention_plan & plan, ggml_tensor * qk, ggml_tensor * qkv,
+ggml_tensor * attention(ggml_context * ctx, attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv);
+// -> gradient of qkv [q + k + v, tokens]
+ggml_tensor * attention_back(ggml_context * ctx, attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv,
                              ggml_tensor * dout, ggml_tensor * table, int threads);
 
 // --- everything that is not a product (pointwise-kernels.cpp)
-
-struct norm_parameters {
-    const ggml_tensor * weight;
-    float               epsilon;
-};
 
 ggml_tensor * rms_norm(ggml_context * ctx, norm_parameters & norm, ggml_tensor * x);
 // gradient through the norm, plus residual (the gradient that went around it), which may be null
 ggml_tensor * rms_norm_back(ggml_context * ctx, norm_parameters & norm, ggml_tensor * dh, ggml_tensor * x,
                             ggml_tensor * residual);
-// [gate; up] [2F, tokens] -> silu(gate) * up [F, tokens]
-ggml_tensor * swiglu(ggml_context * ctx, ggml_tensor * gate_up);
-ggml_tensor * swiglu_back(ggml_context * ctx, ggml_tensor * gate_up, ggml_tensor * dact);
+// tanh's approximation of GELU is x sigmoid(GELU_LINEAR x + GELU_CUBIC x^3): 2 sqrt(2 / pi), and that times 0.044715
+constexpr float GELU_LINEAR = 1.5957691216f, GELU_CUBIC = 0.0713548163f;
+
+// [gate; up] [2F, tokens] -> act(gate) * up [F, tokens]
+ggml_tensor * gated(ggml_context * ctx, gate_kind kind, ggml_tensor * gate_up);
+ggml_tensor * gated_back(ggml_context * ctx, gate_kind kind, ggml_tensor * gate_up, ggml_tensor * dact);
+// logits as hp.logit_cap bounds them, and the gradient of what they were before
+ggml_tensor * cap_logits(ggml_context * ctx, const hyperparameters & hp, ggml_tensor * logits);
+ggml_tensor * cap_logits_back(ggml_context * ctx, const hyperparameters & hp, ggml_tensor * d, ggml_tensor * logits);
 
 // One chunk of loss rows.
 struct loss_chunk {
@@ -112,5 +131,12 @@ ggml_tensor * cross_entropy(ggml_context * ctx, loss_chunk & chunk, ggml_tensor 
 
 // gradient through a row of a softmax, in place: d = p (d - sum p d) scale
 void softmax_back(const float * p, float * d, int64_t n, float scale);
+// gradient through a norm of n numbers, plus `around`, which may be null; `dx` may be `dh`
+void norm_back_row(const float * dh, const float * weight, const float * x, const float * around, float * dx, int64_t n,
+                   float epsilon);
+// slope of cap * tanh(x / cap), told by its values
+void cap_slopes(const float * capped, float * slopes, int64_t n, float cap);
+// d *= slopes
+void multiply_row(float * d, const float * slopes, int64_t n);
 
 }  // namespace inward

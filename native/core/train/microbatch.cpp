@@ -18,17 +18,23 @@ void put(ggml_tensor * to, const void * values) {
     if (to && to->buffer) ggml_backend_tensor_set(to, values, 0, ggml_nbytes(to));
 }
 
-// [tokens, tokens]: 0 where the row's token sees the column's, else minus infinity
-std::vector<float> forest_mask(const microbatch & b) {
+// [tokens, tokens]: 0 where the row's token sees the column's, else minus infinity. A window is of positions: along the
+// path from the root, whatever lies between in the microbatch.
+std::vector<float> forest_mask(const microbatch & b, int64_t window) {
     const int64_t      tokens = (int64_t) b.token_ids.size(), segments = (int64_t) b.segment_starts.size();
     std::vector<float> mask(tokens * tokens, -INFINITY);
     for (int64_t s = 0; s < segments; s++) {
         const int64_t begin = b.segment_starts[s], end = s + 1 < segments ? b.segment_starts[s + 1] : tokens;
         for (int64_t t = begin; t < end; t++) {
             float * row = mask.data() + t * tokens;
-            for (int64_t seen = begin; seen <= t; seen++) row[seen] = 0;
+            auto    see = [&](int64_t first, int64_t last) {
+                for (int64_t k = first; k < last; k++) {
+                    if (window <= 0 || b.positions[t] - b.positions[k] < window) row[k] = 0;
+                }
+            };
+            see(begin, t + 1);
             for (int32_t a = b.segment_parents[s]; a >= 0; a = b.segment_parents[a]) {
-                for (int64_t seen = b.segment_starts[a]; seen < b.segment_starts[a + 1]; seen++) row[seen] = 0;
+                see(b.segment_starts[a], b.segment_starts[a + 1]);
             }
         }
     }
@@ -93,7 +99,7 @@ void check_microbatch(const microbatch & b, const hyperparameters & hp, int64_t 
     }
 }
 
-void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparameters & hp,
+void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparameters & hp, const model_parts & parts,
                  const float * rope_factors) {
     auto &        in     = graph.g.in;
     const int64_t tokens = graph.g.tokens, rows = graph.g.rows;
@@ -105,12 +111,17 @@ void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparam
     const std::vector<float> zeros(in.zeros->ne[0], 0.0f);
     put(in.zeros, zeros.data());
     put(in.positions, batch.positions.data());
-    if (in.mask && in.mask->buffer) put(in.mask, forest_mask(batch).data());
-    if (in.rope_table && in.rope_table->buffer) {
-        std::vector<float> table;
-        rope_table(table, batch.positions, hp.global_rope, rope_factors);
-        put(in.rope_table, table.data());
+    for (size_t i = 0; i < in.masks.size(); i++) {
+        if (in.masks[i]->buffer) put(in.masks[i], forest_mask(batch, parts.plans[i].window).data());
     }
+    auto put_table = [&](ggml_tensor * to, const rope_settings & rope, const float * factors) {
+        if (!to || !to->buffer) return;
+        std::vector<float> table;
+        rope_table(table, batch.positions, rope, factors);
+        put(to, table.data());
+    };
+    put_table(in.global_table, hp.global_rope, rope_factors);
+    put_table(in.local_table, hp.local_rope, nullptr);
     if (in.targets) {
         std::vector<int32_t> targets(rows);
         for (int64_t r = 0; r < rows; r++) {

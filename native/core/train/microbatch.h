@@ -10,7 +10,7 @@ namespace inward {
 void check_microbatch(const microbatch & batch, const hyperparameters & hp, int64_t most_tokens, int64_t most_rows);
 
 // Puts it into the graph's input nodes.
-void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparameters & hp,
+void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparameters & hp, const model_parts & parts,
                  const float * rope_factors);
 // Draws every mask from (seed, layer, group, element): the same microbatch with the same seed drops the same inputs.
 void fill_dropout(model_graph & graph, float probability, uint64_t seed);

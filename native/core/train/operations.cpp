@@ -15,6 +15,17 @@ constexpr int64_t SLICE_ROWS = 8192;
 // Keeps the logarithm of a probability that single precision rounds to zero finite: a loss of at most 87 nats a token.
 constexpr float SMALLEST = 1e-38f;
 
+// [d, heads, tokens] as rows that are normed together
+ggml_tensor * normed_rows(ggml_context * ctx, const norm_parameters & p, ggml_tensor * heads) {
+    const int64_t n = p.weight->ne[0];
+    return ggml_reshape_2d(ctx, heads, n, ggml_nelements(heads) / n);
+}
+
+ggml_tensor * rope_table_of(const graph_context & g, const attention_layer & layer) {
+    if (!layer.rope) return nullptr;
+    return layer.local ? g.in.local_table : g.in.global_table;
+}
+
 }  // namespace
 
 // --- with ggml's own operations
@@ -133,25 +144,61 @@ ggml_tensor * operations::by_head(ggml_tensor * t, int64_t first, int64_t count)
     return ggml_cont(g.ctx, ggml_permute(g.ctx, heads_of(t, first, count), 0, 2, 1, 3));
 }
 
-ggml_tensor * operations::rotate(ggml_tensor * qkv) {
+ggml_tensor * operations::norm_heads(norm_parameters & p, ggml_tensor * heads) {
+    auto * normed = norm(p, normed_rows(g.ctx, p, ggml_cont(g.ctx, heads)));
+    return ggml_reshape_3d(g.ctx, normed, heads->ne[0], heads->ne[1], heads->ne[2]);
+}
+
+ggml_tensor * operations::norm_heads_back(norm_parameters & p, ggml_tensor * d, ggml_tensor * heads) {
+    auto * x    = normed_rows(g.ctx, p, ggml_cont(g.ctx, heads));
+    auto * made = norm_back(p, normed_rows(g.ctx, p, d), x, nullptr);
+    return ggml_reshape_3d(g.ctx, made, heads->ne[0], heads->ne[1], heads->ne[2]);
+}
+
+ggml_tensor * operations::turned(attention_layer & layer, ggml_tensor * heads, bool back) {
+    if (!layer.rope) return heads;
+    const auto & rope    = *layer.rope;
+    auto *       factors = layer.local ? nullptr : g.model->rope_factors;
+    const int    mode    = rope.halves ? GGML_ROPE_TYPE_NEOX : GGML_ROPE_TYPE_NORMAL;
+    return (back ? ggml_rope_ext_back : ggml_rope_ext)(g.ctx, heads, g.in.positions, factors, (int) rope.width, mode,
+                                                       (int) rope.original_context, rope.base, rope.scale,
+                                                       rope.extrapolation, rope.magnitude, rope.beta_fast,
+                                                       rope.beta_slow);
+}
+
+ggml_tensor * operations::turn_heads(attention_layer & layer, ggml_tensor * qkv) {
     const auto &  hp    = g.model->hparams;
     const int64_t heads = hp.heads + hp.kv_heads;
-    auto * dense = ggml_cont(g.ctx, heads_of(qkv, 0, heads));
-    auto * qk    = ggml_rope_ext(g.ctx, dense, g.in.positions, g.model->rope_factors, (int) hp.head_width,
-                                 GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.global_rope.base, hp.global_rope.scale, 0, 1, 32, 1);
-    return ggml_reshape_2d(g.ctx, qk, hp.head_width * heads, g.tokens);
+    ggml_tensor * dense;
+    if (layer.q_norm.weight) {
+        dense = ggml_concat(g.ctx, norm_heads(layer.q_norm, heads_of(qkv, 0, hp.heads)),
+                            norm_heads(layer.k_norm, heads_of(qkv, hp.heads, hp.kv_heads)), 1);
+    } else {
+        dense = ggml_cont(g.ctx, heads_of(qkv, 0, heads));
+    }
+    return ggml_reshape_2d(g.ctx, turned(layer, dense, false), hp.head_width * heads, g.tokens);
 }
 
-// [keys, queries, heads]
-ggml_tensor * operations::probabilities(ggml_tensor * qk) {
-    const auto & hp = g.model->hparams;
-    auto * scores   = ggml_mul_mat(g.ctx, by_head(qk, hp.heads, hp.kv_heads), by_head(qk, 0, hp.heads));
-    return ggml_soft_max_ext(g.ctx, scores, g.in.mask, hp.attention_scale, 0);
+ggml_tensor * operations::bounded(ggml_tensor * x, float cap) {
+    return ggml_tanh(g.ctx, ggml_scale(g.ctx, x, 1.0f / cap));
 }
 
-ggml_tensor * operations::attend(ggml_tensor * qk, ggml_tensor * qkv) {
+ggml_tensor * operations::slope_of(ggml_tensor * bounded) {
+    return ggml_scale_bias(g.ctx, ggml_sqr(g.ctx, bounded), -1.0f, 1.0f);
+}
+
+operations::attention_values operations::probabilities(attention_layer & layer, ggml_tensor * qk) {
+    const auto & hp   = g.model->hparams;
+    auto * mask       = g.in.masks[layer.of_plans];
+    auto * scores     = ggml_mul_mat(g.ctx, by_head(qk, hp.heads, hp.kv_heads), by_head(qk, 0, hp.heads));
+    if (!(hp.attention_cap > 0)) return { ggml_soft_max_ext(g.ctx, scores, mask, hp.attention_scale, 0), nullptr };
+    auto * t = bounded(scores, hp.attention_cap / hp.attention_scale);
+    return { ggml_soft_max_ext(g.ctx, t, mask, hp.attention_cap, 0), slope_of(t) };
+}
+
+ggml_tensor * operations::attend(attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv) {
     const auto & hp = g.model->hparams;
-    auto * p        = probabilities(qk);
+    auto * p        = probabilities(layer, qk).probabilities;
     auto * values   = heads_of(qkv, hp.heads + hp.kv_heads, hp.kv_heads);
     auto * v        = ggml_cont(g.ctx, ggml_permute(g.ctx, values, 1, 2, 0, 3));  // [tokens, head width, kv heads]
     auto * out      = ggml_mul_mat(g.ctx, v, p);  // [head width, queries, heads]
@@ -159,10 +206,11 @@ ggml_tensor * operations::attend(ggml_tensor * qk, ggml_tensor * qkv) {
     return ggml_reshape_2d(g.ctx, by_token, hp.head_width * hp.heads, g.tokens);
 }
 
-ggml_tensor * operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout) {
+ggml_tensor * operations::attend_back(attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv,
+                                      ggml_tensor * dout) {
     const auto &  hp = g.model->hparams;
     const int64_t d = hp.head_width, n = g.tokens, shared = n * (hp.heads / hp.kv_heads);
-    auto * p  = probabilities(qk);
+    const auto [p, slopes] = probabilities(layer, qk);
     auto * q  = by_head(qk, 0, hp.heads);
     auto * k  = by_head(qk, hp.heads, hp.kv_heads);
     auto * o  = by_head(dout, 0, hp.heads);
@@ -174,29 +222,49 @@ ggml_tensor * operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_
         ds = ggml_sub(g.ctx, pd, ggml_mul(g.ctx, p, ggml_sum_rows(g.ctx, pd)));
         ds = ggml_scale(g.ctx, ds, hp.attention_scale);
     }
+    if (slopes) ds = ggml_mul(g.ctx, ds, slopes);
     // Heads that share keys stand beside each other, so their queries are one longer list.
     auto by_keys = [&](ggml_tensor * t) { return ggml_reshape_3d(g.ctx, t, t->ne[0], shared, hp.kv_heads); };
     auto * dv = outer(by_keys(o), by_keys(p));
     auto * dk = outer(by_keys(q), by_keys(ds));
     auto * dq = ggml_mul_mat(g.ctx, transposed(k), ds);
-    auto by_token = [&](ggml_tensor * t, int64_t heads, bool turn) {
-        auto * made = ggml_cont(g.ctx, ggml_permute(g.ctx, t, 0, 2, 1, 3));
-        if (turn) {
-            made = ggml_rope_ext_back(g.ctx, made, g.in.positions, g.model->rope_factors, (int) d,
-                                      GGML_ROPE_TYPE_NORMAL, (int) hp.context, hp.global_rope.base,
-                                      hp.global_rope.scale, 0, 1, 32, 1);
-        }
-        return ggml_reshape_2d(g.ctx, made, d * heads, n);
-    };
-    auto * qk_back = ggml_concat(g.ctx, by_token(dq, hp.heads, true), by_token(dk, hp.kv_heads, true), 0);
-    return ggml_concat(g.ctx, qk_back, by_token(dv, hp.kv_heads, false), 0);
+    auto by_token = [&](ggml_tensor * t) { return ggml_cont(g.ctx, ggml_permute(g.ctx, t, 0, 2, 1, 3)); };
+    auto * tq = turned(layer, by_token(dq), true);
+    auto * tk = turned(layer, by_token(dk), true);
+    if (layer.q_norm.weight) {
+        tq = norm_heads_back(layer.q_norm, tq, heads_of(qkv, 0, hp.heads));
+        tk = norm_heads_back(layer.k_norm, tk, heads_of(qkv, hp.heads, hp.kv_heads));
+    }
+    auto * dqkv = ggml_concat(g.ctx, ggml_concat(g.ctx, tq, tk, 1), by_token(dv), 1);
+    return ggml_reshape_2d(g.ctx, dqkv, d * (hp.heads + 2 * hp.kv_heads), n);
 }
 
-ggml_tensor * operations::gate(ggml_tensor * gate_up) { return ggml_swiglu(g.ctx, gate_up); }
+ggml_tensor * operations::gelu_sigmoid(ggml_tensor * x, ggml_tensor * square) {
+    auto * slope = ggml_scale_bias(g.ctx, square, GELU_CUBIC, GELU_LINEAR);
+    return ggml_sigmoid(g.ctx, ggml_mul(g.ctx, x, slope));
+}
+
+// ggml's own GEGLU is a table of halves on the CPU, so GELU is made of smaller operations everywhere.
+ggml_tensor * operations::gate(ggml_tensor * gate_up) {
+    if (g.model->hparams.gate != gate_kind::gelu) return ggml_swiglu(g.ctx, gate_up);
+    const int64_t n = gate_up->ne[0] / 2;
+    auto * gate = part_of(gate_up, 0, n), * up = part_of(gate_up, n, n);
+    return ggml_mul(g.ctx, ggml_mul(g.ctx, gate, gelu_sigmoid(gate, ggml_sqr(g.ctx, gate))), up);
+}
 
 ggml_tensor * operations::gate_back(ggml_tensor * gate_up, ggml_tensor * dact) {
     const int64_t n  = dact->ne[0];
     auto * gate = part_of(gate_up, 0, n), * up = part_of(gate_up, n, n);
+    if (g.model->hparams.gate == gate_kind::gelu) {
+        auto * square  = ggml_sqr(g.ctx, gate);
+        auto * sigmoid = gelu_sigmoid(gate, square);
+        auto * gelu    = ggml_mul(g.ctx, gate, sigmoid);
+        auto * rest    = ggml_mul(g.ctx, gelu, ggml_scale_bias(g.ctx, sigmoid, -1.0f, 1.0f));
+        auto * inner   = ggml_scale_bias(g.ctx, square, 3.0f * GELU_CUBIC, GELU_LINEAR);
+        auto * slope   = ggml_add(g.ctx, sigmoid, ggml_mul(g.ctx, rest, inner));
+        auto * dgate   = ggml_mul(g.ctx, ggml_mul(g.ctx, dact, up), slope);
+        return ggml_concat(g.ctx, dgate, ggml_mul(g.ctx, dact, gelu), 0);
+    }
     auto * dgate = ggml_silu_back(g.ctx, ggml_mul(g.ctx, dact, up), gate);
     return ggml_concat(g.ctx, dgate, ggml_mul(g.ctx, dact, ggml_silu(g.ctx, gate)), 0);
 }
@@ -214,6 +282,29 @@ ggml_tensor * operations::loss_back(loss_chunk &, ggml_tensor * logits, int64_t 
     auto * d = ggml_set_rows(g.ctx, flat, ggml_scale_bias(g.ctx, of_target, 1.0f, -1.0f), targets);
     return ggml_mul(g.ctx, ggml_reshape_2d(g.ctx, d, vocabulary, rows),
                     ggml_view_2d(g.ctx, g.in.weights, 1, rows, sizeof(float), first_row * sizeof(float)));
+}
+
+ggml_tensor * operations::finish_logits(ggml_tensor * raw) {
+    const auto & hp = g.model->hparams;
+    auto * scaled   = hp.logit_scale == 1 ? raw : ggml_scale(g.ctx, raw, hp.logit_scale);
+    return hp.logit_cap > 0 ? cap_logits(scaled) : scaled;
+}
+
+ggml_tensor * operations::finish_logits_back(ggml_tensor * d, ggml_tensor * raw) {
+    const auto & hp = g.model->hparams;
+    if (hp.logit_cap > 0) {
+        d = cap_logits_back(d, hp.logit_scale == 1 ? raw : ggml_scale(g.ctx, raw, hp.logit_scale));
+    }
+    return hp.logit_scale == 1 ? d : ggml_scale(g.ctx, d, hp.logit_scale);
+}
+
+ggml_tensor * operations::cap_logits(ggml_tensor * logits) {
+    const float cap = g.model->hparams.logit_cap;
+    return ggml_scale(g.ctx, bounded(logits, cap), cap);
+}
+
+ggml_tensor * operations::cap_logits_back(ggml_tensor * d, ggml_tensor * logits) {
+    return ggml_mul(g.ctx, d, slope_of(bounded(logits, g.model->hparams.logit_cap)));
 }
 
 ggml_tensor * operations::scatter(ggml_tensor * rows) {
@@ -250,20 +341,31 @@ ggml_tensor * cpu_operations::project_back(projection_group & group, ggml_tensor
     return need_input ? made : nullptr;
 }
 
-ggml_tensor * cpu_operations::rotate(ggml_tensor * qkv) { return rope(g.ctx, *g.plan, qkv, g.in.rope_table); }
-
-ggml_tensor * cpu_operations::attend(ggml_tensor * qk, ggml_tensor * qkv) {
-    return attention(g.ctx, *g.plan, qk, qkv);
+ggml_tensor * cpu_operations::turn_heads(attention_layer & layer, ggml_tensor * qkv) {
+    return inward::turn_heads(g.ctx, layer, qkv, rope_table_of(g, layer));
 }
 
-ggml_tensor * cpu_operations::attend_back(ggml_tensor * qk, ggml_tensor * qkv, ggml_tensor * dout) {
-    return attention_back(g.ctx, *g.plan, qk, qkv, dout, g.in.rope_table, g.threads);
+ggml_tensor * cpu_operations::attend(attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv) {
+    return attention(g.ctx, layer, qk, qkv);
 }
 
-ggml_tensor * cpu_operations::gate(ggml_tensor * gate_up) { return swiglu(g.ctx, gate_up); }
+ggml_tensor * cpu_operations::attend_back(attention_layer & layer, ggml_tensor * qk, ggml_tensor * qkv,
+                                          ggml_tensor * dout) {
+    return attention_back(g.ctx, layer, qk, qkv, dout, rope_table_of(g, layer), g.threads);
+}
+
+ggml_tensor * cpu_operations::gate(ggml_tensor * gate_up) { return gated(g.ctx, g.model->hparams.gate, gate_up); }
 
 ggml_tensor * cpu_operations::gate_back(ggml_tensor * gate_up, ggml_tensor * dact) {
-    return swiglu_back(g.ctx, gate_up, dact);
+    return gated_back(g.ctx, g.model->hparams.gate, gate_up, dact);
+}
+
+ggml_tensor * cpu_operations::cap_logits(ggml_tensor * logits) {
+    return inward::cap_logits(g.ctx, g.model->hparams, logits);
+}
+
+ggml_tensor * cpu_operations::cap_logits_back(ggml_tensor * d, ggml_tensor * logits) {
+    return inward::cap_logits_back(g.ctx, g.model->hparams, d, logits);
 }
 
 ggml_tensor * cpu_operations::loss_back(loss_chunk & chunk, ggml_tensor * logits, int64_t,

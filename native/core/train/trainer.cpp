@@ -83,10 +83,8 @@ struct trainer::impl {
     adapter                  lora;
     std::unique_ptr<blas>    library;
     workspace                work;
-    attention_plan           plan;
     projection_group         output;
-    std::vector<layer_norms> norms;
-    norm_parameters          output_norm;
+    std::unique_ptr<model_parts> parts;
     std::vector<float>       rope_factors;
     std::unique_ptr<graph_maker> maker;
     std::unique_ptr<optimizer>   adamw;
@@ -100,8 +98,8 @@ struct trainer::impl {
           lora(model, o) {
         if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
         prepare_groups();
-        maker.reset(new graph_maker{ model, lora, output, norms, output_norm, plan, device.main, device.is_cpu,
-                                     library != nullptr, o.threads });
+        maker.reset(new graph_maker{ model, lora, output, *parts, device.main, device.is_cpu, library != nullptr,
+                                     o.threads });
         const uint64_t scratch = reserve_workspace();
         make_scheduler();
         // Before the weights are read: a run that will not fit is refused at once. Every kernel's graph is laid out
@@ -132,14 +130,7 @@ struct trainer::impl {
 
     void prepare_groups() {
         const auto & hp = model.hparams;
-        if (hp.architecture != "llama") unsupported("its architecture is " + hp.architecture);
-        plan.rope       = hp.global_rope;
-        plan.head_width = hp.head_width;
-        plan.heads      = hp.heads;
-        plan.kv_heads   = hp.kv_heads;
-        plan.scale      = hp.attention_scale;
-        plan.library    = library.get();
-        plan.work       = &work;
+        parts           = std::make_unique<model_parts>(model, library.get(), &work);
         output.name     = "output";
         output.in       = hp.embedding;
         output.out      = hp.vocabulary;
@@ -148,11 +139,6 @@ struct trainer::impl {
         head.out   = hp.vocabulary;
         head.a_row = -1;
         output.parts.push_back(head);
-        for (auto & layer : model.layers) {
-            norms.push_back({ { layer.attention_norm, hp.norm_epsilon },
-                              { layer.feed_forward_norm, hp.norm_epsilon } });
-        }
-        output_norm = { model.output_norm, hp.norm_epsilon };
         auto finish = [&](projection_group & group) {
             group.library = library.get();
             group.work    = &work;
@@ -163,9 +149,7 @@ struct trainer::impl {
 
     uint64_t reserve_workspace() {
         if (!library) return 0;
-        const int64_t tokens = options.max_microbatch_tokens;
-        int64_t       most   = attention_plan::scratch(plan.head_width, plan.heads, plan.kv_heads, tokens);
-        most                 = std::max(most, linear_scratch(output));
+        int64_t most = std::max(parts->scratch(options.max_microbatch_tokens), linear_scratch(output));
         for (const auto & layer : lora.groups) {
             for (const auto & group : layer) most = std::max(most, linear_scratch(group));
         }
@@ -266,13 +250,13 @@ struct trainer::impl {
                                      uint64_t dropout_seed) {
         check_microbatch(batch, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
         auto graph = maker->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
-        if (library) plan.set(batch, options.threads);
+        if (library) parts->set(batch, options.threads);
         ggml_backend_sched_reset(sched);
         if (!ggml_backend_sched_alloc_graph(sched, graph->g.graph)) {
             throw error("TRAIN_MEMORY", "the device has no room for the activations of " +
                                             std::to_string(batch.token_ids.size()) + " tokens");
         }
-        fill_inputs(*graph, batch, model.hparams, rope_factors.empty() ? nullptr : rope_factors.data());
+        fill_inputs(*graph, batch, model.hparams, *parts, rope_factors.empty() ? nullptr : rope_factors.data());
         fill_dropout(*graph, options.dropout, dropout_seed);
         const auto status = ggml_backend_sched_graph_compute(sched, graph->g.graph);
         if (status == GGML_STATUS_ALLOC_FAILED) {

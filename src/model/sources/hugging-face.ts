@@ -1,12 +1,11 @@
 // The `hf:` URI of node-llama-cpp, taken apart.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { isProcessAlive } from "../../base/lock.js";
 import { InwardError } from "../../errors.js";
 import { isPartName, partPaths } from "../../gguf/split-model.js";
-import type { SourceAttempt, SourceRequest } from "./source.js";
+import { inDownloadFolder, type SourceAttempt, type SourceRequest } from "./source.js";
 
 interface HuggingFaceUri {
   readonly user: string;
@@ -143,18 +142,11 @@ export async function downloadFromHuggingFace(
   const unreachable = await whyUnreachable(hub(request.env), patience, request.signal);
   if (unreachable !== undefined) return { ok: false, reason: unreachable };
 
-  const place = join(request.folder, "downloads", request.id);
-  mkdirSync(place, { recursive: true });
-  const other = otherOwner(place);
-  if (other !== undefined) return { ok: false, reason: `process ${other} is downloading it right now` };
-  writeFileSync(join(place, "pid"), String(process.pid));
   try {
-    return await download(uri, place, request, patience);
+    return await inDownloadFolder(request, (place) => download(uri, place, request, patience));
   } catch (error) {
     if (request.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while downloading ${uri}`);
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
-  } finally {
-    rmSync(join(place, "pid"), { force: true });
   }
 }
 
@@ -165,12 +157,12 @@ async function download(
   patience: DownloadPatience,
 ): Promise<SourceAttempt> {
   const { createModelDownloader } = await import("node-llama-cpp");
-  const stalled = new AbortController();
+  const stopped = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const moved = (milliseconds: number) => {
     clearTimeout(timer);
     const seconds = Math.round(milliseconds / 1000);
-    timer = setTimeout(() => stalled.abort(new Error(`no byte came for ${seconds} s`)), milliseconds);
+    timer = setTimeout(() => stopped.abort(new Error(`no byte came for ${seconds} s`)), milliseconds);
   };
   let doneBytes = 0;
   moved(patience.stallMilliseconds);
@@ -182,17 +174,21 @@ async function download(
       deleteTempFileOnCancel: false,
       endpoints: { huggingFace: hub(request.env) },
       onProgress: ({ totalSize, downloadedSize }) => {
+        // Another size is another file, which its checksum would refuse once all of it is here.
+        if (request.bytes !== undefined && totalSize > 0 && totalSize !== request.bytes) {
+          stopped.abort(new Error(`the hub's file has ${totalSize} bytes, but ${request.bytes} are expected`));
+        }
         if (downloadedSize > doneBytes) moved(patience.stallMilliseconds);
         doneBytes = downloadedSize;
         request.onProgress?.({ stage: "download", what: uri, doneBytes, totalBytes: totalSize });
       },
     });
-    const downloader = await Promise.race([preparing, whenAborted(stalled.signal, request.signal)]);
+    const downloader = await Promise.race([preparing, whenAborted(stopped.signal, request.signal)]);
     if (downloader.totalFiles > 1 || isPartName(downloader.entrypointFilename)) {
       await downloader.cancel({ deleteTempFile: true });
       return { ok: false, reason: `it is split over ${downloader.totalFiles} files; inward wants one file` };
     }
-    const signal = request.signal ? AbortSignal.any([stalled.signal, request.signal]) : stalled.signal;
+    const signal = request.signal ? AbortSignal.any([stopped.signal, request.signal]) : stopped.signal;
     const path = await downloader.download({ signal });
     // The downloader ends a stopped download as if it were whole, without the file.
     signal.throwIfAborted();
@@ -238,16 +234,4 @@ async function whyUnreachable(
     const cause = (error as Error).cause;
     return `the hub is out of reach: ${cause instanceof Error ? cause.message : (error as Error).message}`;
   }
-}
-
-/** Two downloads into one temporary file would spoil it. A process that is gone owns nothing. */
-function otherOwner(place: string): number | undefined {
-  let pid: number;
-  try {
-    pid = Number(readFileSync(join(place, "pid"), "utf8"));
-  } catch {
-    return undefined;
-  }
-  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return undefined;
-  return isProcessAlive(pid) ? pid : undefined;
 }

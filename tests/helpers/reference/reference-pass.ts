@@ -2,9 +2,10 @@
 import type { EncodedExample } from "../../../src/model/language-model.js";
 import { type LoraTensors, type ReferenceAdapter, zerosLike } from "./adapter.js";
 import { type BlockPass, blockPass } from "./block.js";
-import { Matrix, product, productWithTransposed } from "./matrix.js";
+import { Matrix, product, productWithTransposed, times } from "./matrix.js";
 import type { ReferenceModel } from "./reference-model.js";
-import { type NormPass, rmsNorm } from "./rms-norm.js";
+import { rmsNorm } from "./rms-norm.js";
+import { capped, capSlope } from "./soft-cap.js";
 
 /** A position whose successor is predicted, and the weight of its negative log-likelihood. */
 export interface LossRow {
@@ -44,25 +45,26 @@ export function referenceGradients(
   rows: readonly LossRow[],
   adapter: ReferenceAdapter,
 ): { readonly loss: number; readonly gradients: LoraTensors } {
-  const { blocks, norm, logits } = forward(model, tokenIds, adapter);
+  const { blocks, logits, backward } = forward(model, tokenIds, adapter);
   const { loss, dLogits } = crossEntropy(logits, rows);
   const gradients = zerosLike(adapter.tensors);
-  let dOutput = norm.backward(product(dLogits, model.output));
+  let dOutput = backward(dLogits);
   for (const block of blocks.toReversed()) dOutput = block.backward(dOutput, gradients);
   return { loss, gradients };
 }
 
 interface Forward {
   readonly blocks: readonly BlockPass[];
-  readonly norm: NormPass;
   readonly logits: Matrix;
+  /** ∂loss/∂logits to ∂loss/∂(the last block's output). */
+  backward(dLogits: Matrix): Matrix;
 }
 
 function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: ReferenceAdapter | undefined): Forward {
   const unknown = tokenIds.find((id) => !(id >= 0 && id < model.embeddings.rows));
   if (unknown !== undefined) throw new Error(`token ${unknown} of a vocabulary of ${model.embeddings.rows}`);
   let input = new Matrix(tokenIds.length, model.embeddings.columns).map((_, row, column) => {
-    return model.embeddings.at(tokenIds[row] as number, column);
+    return model.embeddingScale * model.embeddings.at(tokenIds[row] as number, column);
   });
   const blocks: BlockPass[] = [];
   for (const block of model.blocks) {
@@ -71,7 +73,18 @@ function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: Re
     input = pass.output;
   }
   const norm = rmsNorm(input, model.outputNorm, model.normEpsilon);
-  return { blocks, norm, logits: productWithTransposed(norm.output, model.output) };
+  const { logitScale, logitCap, outputBias } = model;
+  const scaled = productWithTransposed(norm.output, model.output).map((value, _, id) => {
+    return logitScale * (value + (outputBias?.at(0, id) ?? 0));
+  });
+  return {
+    blocks,
+    logits: scaled.map((logit) => capped(logit, logitCap)),
+    backward(dLogits) {
+      const dScaled = dLogits.map((d, row, id) => d * capSlope(scaled.at(row, id), logitCap));
+      return norm.backward(product(times(logitScale, dScaled), model.output));
+    },
+  };
 }
 
 /** ∂nll/∂logits = softmax − the target's indicator. */

@@ -32,9 +32,10 @@ export function randomAdapter(
   const draw = (rows: number, columns: number, spread: number) =>
     new Matrix(rows, columns).map(() => (random.next() / 2 ** 31) * spread);
   const tensors = new Map<string, Matrix>();
-  for (const block of model.blocks) {
-    for (const target of lora.targets) {
-      const { name, weight } = block[target];
+  for (const { qkv, o, gateUp, down } of model.blocks) {
+    for (const { name, weight, targets } of [...qkv, o, ...gateUp, down]) {
+      // A matrix that is several projections has one pair for all of them.
+      if (!targets.some((target) => lora.targets.includes(target))) continue;
       tensors.set(`${name}.lora_a`, draw(lora.rank, weight.columns, 1 / Math.sqrt(weight.columns)));
       tensors.set(`${name}.lora_b`, draw(weight.rows, lora.rank, spreadOfB));
     }

@@ -1,6 +1,6 @@
 /** y = x Wᵀ + b + s (x Aᵀ) Bᵀ: a frozen projection with the LoRA pair beside it, if the adapter has one. */
 import type { LoraTensors, ReferenceAdapter } from "./adapter.js";
-import { type Matrix, product, productWithTransposed, sum, transposedProduct } from "./matrix.js";
+import { beside, columnsOf, type Matrix, product, productWithTransposed, sum, transposedProduct } from "./matrix.js";
 import type { Projection } from "./reference-model.js";
 
 export interface ProjectPass {
@@ -34,6 +34,26 @@ export function project(input: Matrix, projection: Projection, adapter: Referenc
       addInto(gradients.get(nameOfA), transposedProduct(dLow, input));
       addInto(gradients.get(nameOfB), scaled(transposedProduct(dOutput, low)));
       return sum(product(dOutput, weight), product(dLow, a));
+    },
+  };
+}
+
+/** Projections of one input, their outputs beside each other. @param input [tokens × in] */
+export function projectAll(
+  input: Matrix,
+  projections: readonly Projection[],
+  adapter: ReferenceAdapter | undefined,
+): ProjectPass {
+  const passes = projections.map((projection) => project(input, projection, adapter));
+  return {
+    output: beside(passes.map(({ output }) => output)),
+    backward(dOutput, gradients) {
+      let first = 0;
+      const parts = passes.map(({ output, backward }) => {
+        first += output.columns;
+        return backward(columnsOf(dOutput, first - output.columns, output.columns), gradients);
+      });
+      return parts.reduce(sum);
     },
   };
 }

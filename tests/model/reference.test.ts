@@ -6,26 +6,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GgufValue } from "../../src/gguf/read-gguf.js";
-import { writeGguf } from "../../src/gguf/write-gguf.js";
 import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
-import { fromFlat, type ReferenceAdapter, randomAdapter, toFlat } from "../helpers/reference-llama/adapter.js";
-import { adamWStart, adamWStep, clipToNorm, globalNorm } from "../helpers/reference-llama/adamw.js";
-import { Matrix } from "../helpers/reference-llama/matrix.js";
-import {
-  type ReferenceBlock,
-  type ReferenceModel,
-  readReferenceModel,
-} from "../helpers/reference-llama/reference-model.js";
-import {
-  lossRows,
-  referenceGradients,
-  referenceLogits,
-  referenceLoss,
-} from "../helpers/reference-llama/reference-pass.js";
-import { trainReference } from "../helpers/reference-llama/train-reference.js";
+import { fromFlat, randomAdapter, toFlat } from "../helpers/reference/adapter.js";
+import { adamWStart, adamWStep, clipToNorm, globalNorm } from "../helpers/reference/adamw.js";
+import { Matrix } from "../helpers/reference/matrix.js";
+import { type ReferenceBlock, type ReferenceModel, readReferenceModel } from "../helpers/reference/reference-model.js";
+import { lossRows, referenceGradients, referenceLogits, referenceLoss } from "../helpers/reference/reference-pass.js";
+import { writeReferenceAdapter } from "../helpers/reference/write-adapter.js";
+import { trainReference } from "../helpers/reference/train-reference.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;
@@ -54,22 +44,6 @@ async function tiny(options: TinyModelOptions): Promise<{ path: string; model: R
 }
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30, 7, 99, 12, 264, 54, 3, 80, 81, 82, 2];
-
-async function writeAdapter(path: string, adapter: ReferenceAdapter, alpha: number): Promise<void> {
-  const metadata = new Map<string, GgufValue>([
-    ["general.type", { type: "string", value: "adapter" }],
-    ["general.architecture", { type: "string", value: "llama" }],
-    ["adapter.type", { type: "string", value: "lora" }],
-    ["adapter.lora.alpha", { type: "f32", value: alpha }],
-  ]);
-  const tensors = [...adapter.tensors].map(([name, { rows, columns, values }]) => ({
-    name,
-    dimensions: [columns, rows],
-    type: "F32" as const,
-    chunks: () => [new Uint8Array(Float32Array.from(values).buffer)],
-  }));
-  await writeGguf(path, metadata, tensors);
-}
 
 /** Over all positions and tokens: the largest |difference|, its root mean square relative to theirs, their largest |logit|. */
 function compare(ours: Matrix, theirs: readonly Float32Array[]): { worst: number; relative: number; largest: number } {
@@ -171,7 +145,7 @@ describe("LoRA pairs", () => {
     const { path, model } = await tiny(UNUSUAL);
     const adapter = randomAdapter(model, { rank: 3, alpha: 5, targets: LORA_TARGETS }, 0.2);
     const adapterPath = join(folder, "adapter.gguf");
-    await writeAdapter(adapterPath, adapter, 5);
+    await writeReferenceAdapter(adapterPath, adapter, 5);
     const ours = referenceLogits(model, TOKENS, adapter);
     expect(compare(ours, await llama.logits(path, TOKENS, adapterPath)).worst).toBeLessThan(TOLERANCE_F32);
     expect(compare(ours, await llama.logits(path, TOKENS)).worst).toBeGreaterThan(0.5);

@@ -201,7 +201,7 @@ function stateOf(
 }
 
 /** Matrices and norms of which the sizes above say how many weights they have. */
-const DENSE = /^blk\.\d+\.(?:(?:attn|ffn)_norm|attn_(?:q|k|v|output)|ffn_(?:gate|up|down))\.(?:weight|bias)$/;
+const DENSE = /^blk\.\d+\.(?:(?:attn|ffn)_norm|attn_(?:q|k|v|output)|ffn_(?:gate|up|down))\.weight$/;
 const OF_AN_EXPERT = /_exps\.(?:weight|bias)$/;
 
 /** @param share of its experts that a token is sent to */

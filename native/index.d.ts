@@ -4,7 +4,27 @@
  * (TRAIN_*, MODEL_*).
  */
 
-export type NativeDevice = "cpu" | "cuda" | "vulkan" | "metal";
+/** One or several devices of one variant's libraries, in the order in which layers lie on them: `cpu`, `cuda:0,cuda:1`, `cpu,vulkan:1`. */
+export type NativeDevice = string;
+
+export interface NativeFoundDevice {
+  /** `cuda:0`; `cpu` */
+  readonly name: string;
+  /** What the driver calls it. */
+  readonly description: string;
+  readonly totalBytes: number;
+  /** Of a GPU, less what its libraries take for themselves beside what is planned. */
+  readonly freeBytes: number;
+  /** Shares the machine's memory. */
+  readonly integrated: boolean;
+}
+
+/** Devices of one kind in the order of their numbers; starts none. @throws TRAIN_DEVICE */
+export function listDevices(options: {
+  readonly binariesFolder: string;
+  readonly fallbackFolder?: string;
+  readonly kind: "cpu" | "cuda" | "vulkan" | "metal";
+}): NativeFoundDevice[];
 
 export interface NativeTrainerOptions {
   /** A GGUF of llama architecture. */
@@ -14,6 +34,11 @@ export interface NativeTrainerOptions {
   /** Holds the device's backend for an older runtime (CUDA), taken when the one above finds no device. */
   readonly fallbackFolder?: string;
   readonly device: NativeDevice;
+  /**
+   * Layers whose weights stay on the devices, the last ones. Those of the others are sent there one after the other, or the layers
+   * are computed on the CPU where it is the first device. Absent: as many as fit.
+   */
+  readonly deviceLayers?: number;
   readonly threads: number;
   /** A shared library that exports cblas_sgemm or scipy_cblas_sgemm; without it ggml's own kernels do all the work. */
   readonly blasLibrary?: string;
@@ -185,6 +210,11 @@ export interface NativeEngineOptions {
   readonly binariesFolder: string;
   readonly fallbackFolder?: string;
   readonly device: NativeDevice;
+  /**
+   * How many layers lie on each GPU, in the order of `device`; together the model's last ones, and the output, which counts as one,
+   * with the last. The others are computed on the CPU. Absent: all layers, spread as llama.cpp does it.
+   */
+  readonly deviceLayers?: readonly number[];
   readonly threads: number;
   /** Answers in the making at once. */
   readonly sequences: number;

@@ -1,6 +1,7 @@
 // The addon's names. Every call is synchronous; it runs in a worker process.
 #include "addon.h"
 
+#include "inward/devices.h"
 #include "inward/quantize.h"
 #include "inward/trainer.h"
 
@@ -22,6 +23,27 @@ Napi::Value requantize(const Napi::CallbackInfo & info) {
     });
 }
 
+Napi::Value list_devices(const Napi::CallbackInfo & info) {
+    auto env = info.Env();
+    if (info.Length() < 1 || !info[0].IsObject()) coded(env, "INTERNAL", "listDevices takes its options");
+    auto from = info[0].As<Napi::Object>();
+    return guarded(env, [&]() -> Napi::Value {
+        const auto found =
+            inward::find_devices(text(from, "binariesFolder"), text(from, "fallbackFolder"), text(from, "kind"));
+        auto all = Napi::Array::New(env, found.size());
+        for (uint32_t i = 0; i < found.size(); i++) {
+            auto one = Napi::Object::New(env);
+            one.Set("name", found[i].name);
+            one.Set("description", found[i].description);
+            one.Set("totalBytes", (double) found[i].total);
+            one.Set("freeBytes", (double) found[i].free);
+            one.Set("integrated", found[i].integrated);
+            all.Set(i, one);
+        }
+        return all;
+    });
+}
+
 Napi::Value measure_sgemm(const Napi::CallbackInfo & info) {
     auto env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
@@ -38,6 +60,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", define_trainer(env));
     exports.Set("Engine", define_engine(env));
     exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
+    exports.Set("listDevices", Napi::Function::New(env, list_devices));
     exports.Set("requantize", Napi::Function::New(env, requantize));
     exports.Set("llamaCpp", INWARD_LLAMA_CPP);
     return exports;

@@ -48,6 +48,10 @@ public:
         o.f32_cache       = text(from, "cacheType") != "f16";
         o.short_context   = (int64_t) number(from, "shortContext", 0);
         o.architecture    = text(from, "architecture");
+        if (from.Get("deviceLayers").IsArray()) {
+            auto layers = from.Get("deviceLayers").As<Napi::Array>();
+            for (uint32_t i = 0; i < layers.Length(); i++) o.device_layers.push_back(layers.Get(i).ToNumber().Int32Value());
+        }
         guarded(env, [&] { engine_ = std::make_unique<inward::engine>(o); });
     }
 

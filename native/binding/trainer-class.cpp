@@ -54,6 +54,7 @@ public:
         o.binaries_folder          = text(from, "binariesFolder");
         o.fallback_folder          = text(from, "fallbackFolder");
         o.device                   = text(from, "device");
+        o.device_layers            = (int64_t) number(from, "deviceLayers", -1);
         o.threads                  = (int) number(from, "threads");
         o.blas_library             = text(from, "blasLibrary");
         o.rank                     = (int) number(from, "rank");

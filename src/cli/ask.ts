@@ -63,7 +63,7 @@ async function ask(text: string, options: AskCommandOptions): Promise<void> {
   const { messages, maxTokens } = await toMessages(text, options);
   const model = await openModel(options.model, {
     ...findOptions(options),
-    engine: { device: options.device, sequences: 1 },
+    engine: { device: options.device, gpuLayers: options.gpuLayers, sequences: 1 },
     signal,
     onProgress: progress.update,
   }).finally(progress.end);

@@ -57,7 +57,7 @@ export function distributionCommand(): Command {
 async function look(prompt: string | undefined, options: DistributionCommandOptions): Promise<void> {
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const { model, task, property, set, variant, examples, device } = options;
+  const { model, task, property, set, variant, examples, device, gpuLayers } = options;
   const seen = await distribution(model, {
     ...findOptions(options),
     task,
@@ -67,6 +67,7 @@ async function look(prompt: string | undefined, options: DistributionCommandOpti
     variant,
     examples,
     device,
+    gpuLayers,
     set,
     signal,
     onProgress: progress.update,

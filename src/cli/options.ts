@@ -1,10 +1,10 @@
 /** What several commands share, each written once: options, how they are read, and where what was renamed went. */
 
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
 import { trainingSettings } from "../run/train-from-file.js";
-import { LORA_TARGETS, loraSchema, OMIT_SYSTEM } from "../study/schema.js";
+import { engineSchema, LORA_TARGETS, loraSchema, OMIT_SYSTEM } from "../study/schema.js";
 import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
 import { notice } from "./output.js";
 
@@ -49,6 +49,7 @@ export interface ModelOptions extends OfflineOption, ChatOptions {
   readonly model: string;
   readonly encoding: "as_shipped" | "f16" | "f32";
   readonly device: StudyEngine["device"];
+  readonly gpuLayers: NonNullable<StudyEngine["gpuLayers"]>;
 }
 
 export function modelOptions(command: Command): Command {
@@ -56,13 +57,30 @@ export function modelOptions(command: Command): Command {
     offlineOption(
       encodingOption(
         command.option("-m, --model <model>", "registry name, hf: URI or path of a GGUF", "smollm2-135m-instruct"),
-      ).addOption(
-        new Option("--device <device>", "where to run")
-          .choices(["auto", "cpu", "cuda", "vulkan", "metal"])
-          .default("auto"),
-      ),
+      )
+        .addOption(
+          new Option("--device <device>", "where to run: auto, cpu, or GPUs of one kind: cuda, vulkan:1, cuda:0,cuda:1")
+            .argParser((text) => engineValue("device", text))
+            .default("auto"),
+        )
+        .addOption(
+          new Option(
+            "--gpu-layers <n>",
+            "layers whose weights lie on the GPUs: auto (as many as fit), all, or a number",
+          )
+            .argParser((text) => engineValue("gpuLayers", /^\d+$/.test(text) ? Number(text) : text))
+            .default("auto"),
+        ),
     ),
   );
+}
+
+/** A value as a study's `engine` section takes it. */
+function engineValue<Key extends "device" | "gpuLayers">(key: Key, value: unknown): unknown {
+  const issue = engineSchema.shape[key].safeParse(value).error?.issues[0];
+  if (issue)
+    throw new InvalidArgumentError(`It ${key === "device" ? issue.message : "must be auto, all, or a whole number"}.`);
+  return value;
 }
 
 export function encodingOption(command: Command, what = "weights as they are, or re-encoded"): Command {

@@ -48,9 +48,14 @@ async function check(name: string, options: CheckOptions): Promise<void> {
   const task = await loadTask(name);
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const { device, examples } = options;
+  const { device, gpuLayers, examples } = options;
   const found = findOptions(options);
-  const model = await openModel(options.model, { ...found, device, signal, onProgress: progress.update });
+  const model = await openModel(options.model, {
+    ...found,
+    engine: { device, gpuLayers },
+    signal,
+    onProgress: progress.update,
+  });
   try {
     const result = await checkTask(task, model, {
       strings,

@@ -64,11 +64,12 @@ async function trainOnChat(chat: string, options: TrainCommandOptions & Training
   // Read here too, so that what is wrong is named as it was typed.
   readTrainingSettings(options, undefined);
   const progress = showProgress();
-  const { out, model, device, validation, initAdapter, forceBase, kernelsOf, peft } = options;
+  const { out, model, device, gpuLayers, validation, initAdapter, forceBase, kernelsOf, peft } = options;
   const { encoding, offline, system, chat: format } = findOptions(options);
   const trained = await train(chat, {
     ...{ system, chat: format },
-    ...{ out, model, encoding, device, validation, initAdapter, forceBase, kernelsOf, peft, offline, threads, signal },
+    ...{ out, model, encoding, device, gpuLayers, validation, initAdapter, forceBase, kernelsOf, peft },
+    ...{ offline, threads, signal },
     settings: givenTraining(options),
     onProgress: progress.update,
     onEvent: (kind, data) => tell(kind, data, options, progress),

@@ -115,6 +115,7 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
         const settings = {
           ...DEFAULT_ENGINE,
           device: options.device,
+          gpuLayers: options.gpuLayers,
           threads,
           engine,
           forward,

@@ -2,14 +2,14 @@
 
 import { mkdir, rmdir } from "node:fs/promises";
 import { cpus } from "node:os";
-import type { NativeDescription, NativeDevice, NativeState } from "../../native/index.js";
+import type { NativeDescription, NativeState } from "../../native/index.js";
 import { hashOf, writeError } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
-import { type DeviceName, resolveDevice } from "../model/device.js";
+import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas-library.js";
@@ -56,6 +56,8 @@ export interface TrainingRequest {
   readonly validationExamples?: readonly EncodedExample[];
   readonly settings: TrainingSettings;
   readonly device: StudyEngine["device"];
+  readonly gpuLayers?: StudyEngine["gpuLayers"];
+  readonly split?: StudyEngine["split"];
   readonly threads: number;
   /** Ends in .gguf; card and README come beside it, the checkpoint folder too as long as training goes on. */
   readonly outPath: string;
@@ -78,7 +80,7 @@ interface Preparation {
   readonly summary: GgufSummary;
   readonly split: ValidationSplit;
   readonly work: PlannedWork;
-  readonly device: DeviceName;
+  readonly device: ResolvedDevice;
   readonly blas: BlasFound | undefined;
   readonly initial: InitialAdapter | undefined;
   readonly identity: TrainingIdentity;
@@ -133,8 +135,8 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
         { force: request.forceBase === true },
       )
     : undefined;
-  const device = (await resolveDevice(request.device)).name;
-  const found = device === "cpu" ? findBlas() : undefined;
+  const device = await resolveDevice(request);
+  const found = device.name === "cpu" ? findBlas() : undefined;
   const blas = found && "path" in found ? found : undefined;
   const split = validationExamples
     ? { training: examples, validation: validationExamples, ...(subjects ? { trainingSubjects: subjects } : {}) }
@@ -146,7 +148,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     validationData: validationExamples ? hashExamples(validationExamples) : null,
     base: request.base.sha256,
     initialAdapter: initial?.sha256 ?? null,
-    device,
+    device: device.list,
     threads,
     blas: blas?.path ?? null,
     llamaCpp,
@@ -185,17 +187,18 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
 }
 
 function openTrainer(
-  { modelPath, settings, threads }: TrainingRequest,
+  { modelPath, settings, threads, gpuLayers }: TrainingRequest,
   { device, blas, work }: Preparation,
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
-  const { folder, fallbackFolder } = findBinaries(device);
+  const { folder, fallbackFolder } = findBinaries(device.name);
   return openNativeTrainer({
     modelPath,
     binariesFolder: folder,
     ...(fallbackFolder ? { fallbackFolder } : {}),
-    device: device satisfies NativeDevice,
+    device: device.list,
+    ...(typeof gpuLayers === "number" && device.name !== "cpu" ? { deviceLayers: gpuLayers } : {}),
     threads,
     ...(blas ? { blasLibrary: blas.path } : {}),
     rank,
@@ -237,12 +240,12 @@ function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
 async function save(
   { base, outPath, settings, threads, widen }: TrainingRequest,
   { split, identity, blas, initial, summary }: Preparation,
-  { tensors, kernels, deviceName, llamaCpp }: NativeDescription,
+  { architecture, tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
 ): Promise<AdapterCard> {
   const { rank, alpha } = settings.lora;
-  const trained = stateToAdapter({ layout: tensors, parameters, alpha, rank, baseName: base.source });
+  const trained = stateToAdapter({ architecture, layout: tensors, parameters, alpha, rank, baseName: base.source });
   const adapter = initial && !widen ? onPlacesOf(initial.adapter, trained) : trained;
   const saved = await saveAdapter(
     outPath,

@@ -2,14 +2,31 @@
 
 import { spawn } from "node:child_process";
 import { InwardError } from "../errors.js";
+import { type DeviceKind, deviceChoice, deviceList } from "../study/devices.js";
+import type { StudyEngine } from "../study/study.js";
 import { builtScript, childEnvironment } from "./worker-process.js";
 
-export type DeviceName = "cuda" | "vulkan" | "metal" | "cpu";
+export type DeviceName = DeviceKind;
+
+/** One GPU, as a study names it. */
+export interface FoundGpu {
+  /** `cuda:0` */
+  readonly name: string;
+  /** What the driver calls it. */
+  readonly description: string;
+  readonly totalBytes: number;
+  /** Less what its libraries take for themselves beside what is planned. */
+  readonly freeBytes: number;
+  /** Shares the machine's memory. */
+  readonly integrated: boolean;
+}
 
 interface DeviceFound {
   readonly name: DeviceName;
   readonly available: true;
   readonly deviceNames: readonly string[];
+  /** Each of its devices, in the order of their numbers; absent for the CPU, and where the native addon is not built. */
+  readonly gpus?: readonly FoundGpu[];
   /** Of all its devices together; for the CPU the machine's memory. */
   readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
   readonly llamaCpp: string;
@@ -35,8 +52,14 @@ interface LlamaDeviceOptions {
 
 export interface ResolvedDevice {
   readonly name: DeviceName;
-  /** Empty for the CPU. */
+  /** What drivers call those that are used. Empty for the CPU. */
   readonly deviceNames: readonly string[];
+  /** As the native code takes it: `cpu`, `cuda:0,cuda:1`. */
+  readonly list: string;
+  /** Those that are used, in the order in which layers lie on them. Empty for the CPU, and where the native addon is not built. */
+  readonly gpus: readonly FoundGpu[];
+  /** Some devices of their kind and not all of them are used, or they are in another order than their numbers'. */
+  readonly chosen: boolean;
   readonly llamaOptions: LlamaDeviceOptions;
   /** `auto` only: devices that were tried before and why they were passed over. */
   readonly passedOver: readonly DeviceMissing[];
@@ -50,18 +73,28 @@ interface ProbeOptions {
 
 const BY_PREFERENCE: readonly DeviceName[] = ["metal", "cuda", "vulkan", "cpu"];
 
+export type DeviceSettings = Pick<StudyEngine, "device" | "split">;
+
 /**
- * A device that is named must be there: nothing falls back silently. `auto` takes the first of Metal, CUDA, Vulkan, CPU.
+ * A device that is named must be there: nothing falls back silently. `auto` takes the first of Metal, CUDA, Vulkan, CPU; a kind
+ * without numbers all of its devices, integrated ones only where there are no others.
  * @throws InwardError ENGINE_UNAVAILABLE
  */
-export async function resolveDevice(wanted: DeviceName | "auto", options: ProbeOptions = {}): Promise<ResolvedDevice> {
-  if (wanted === "cpu") return resolved("cpu", []);
-  if (wanted !== "auto") {
-    const report = await probeDevice(wanted, options);
-    if (!report.available)
-      throw new InwardError("ENGINE_UNAVAILABLE", `the device ${wanted} cannot be used: ${report.reason}`);
-    return resolved(wanted, report.deviceNames);
+export async function resolveDevice(settings: DeviceSettings, options: ProbeOptions = {}): Promise<ResolvedDevice> {
+  return settings.device === "auto" ? bestDevice(settings, options) : namedDevice(settings, options);
+}
+
+async function namedDevice(settings: DeviceSettings, options: ProbeOptions): Promise<ResolvedDevice> {
+  const { kind } = deviceChoice(settings.device);
+  if (kind === "cpu") return resolvedCpu([]);
+  const report = await probeDevice(kind, options);
+  if (!report.available) {
+    throw new InwardError("ENGINE_UNAVAILABLE", `the device ${kind} cannot be used: ${report.reason}`);
   }
+  return resolvedGpus(settings.device, settings, report, []);
+}
+
+async function bestDevice(settings: DeviceSettings, options: ProbeOptions): Promise<ResolvedDevice> {
   const passedOver: DeviceMissing[] = [];
   // Half a second to load, so only when it is needed: every command imports this file.
   const { getLlamaGpuTypes } = await import("node-llama-cpp");
@@ -69,10 +102,47 @@ export async function resolveDevice(wanted: DeviceName | "auto", options: ProbeO
   for (const name of await getLlamaGpuTypes("supported")) {
     if (name === false) continue;
     const report = await probeDevice(name, options);
-    if (report.available) return resolved(name, report.deviceNames, passedOver);
+    if (report.available) return resolvedGpus(name, settings, report, passedOver);
     passedOver.push(report);
   }
-  return resolved("cpu", [], passedOver);
+  return resolvedCpu(passedOver);
+}
+
+function resolvedCpu(passedOver: readonly DeviceMissing[]): ResolvedDevice {
+  const llamaOptions = { ...PREBUILT, gpu: false } as const;
+  return { name: "cpu", deviceNames: [], list: "cpu", gpus: [], chosen: false, llamaOptions, passedOver };
+}
+
+/** @throws ENGINE_UNAVAILABLE a number that no device has */
+function resolvedGpus(
+  device: string,
+  { split = "layer" }: DeviceSettings,
+  { name, deviceNames, gpus }: DeviceFound,
+  passedOver: readonly DeviceMissing[],
+): ResolvedDevice {
+  const choice = deviceChoice(device);
+  const known = gpus ?? deviceNames.map((description, number) => ({ name: `${name}:${number}`, description }));
+  const list = deviceList(choice, split);
+  const wanted = list.split(",").filter((one) => one !== "cpu");
+  const missing = wanted.find((one) => one.includes(":") && !known.some((gpu) => gpu.name === one));
+  if (missing !== undefined) {
+    const there = known.map((gpu) => `${gpu.name} (${gpu.description})`).join(", ");
+    throw new InwardError("ENGINE_UNAVAILABLE", `there is no device ${missing} here; there are ${there}`);
+  }
+  const own = gpus?.filter(({ integrated }) => !integrated) ?? [];
+  const all = own.length > 0 ? own : (gpus ?? []);
+  const used = list.includes(":") ? wanted.flatMap((one) => gpus?.filter((gpu) => gpu.name === one) ?? []) : all;
+  const chosen = list.includes(":") && wanted.join() !== known.map((gpu) => gpu.name).join();
+  const names = used.length > 0 ? used.map(({ description }) => description) : deviceNames;
+  return {
+    name,
+    deviceNames: names,
+    list,
+    gpus: used,
+    chosen,
+    llamaOptions: { ...PREBUILT, gpu: name as Exclude<DeviceName, "cpu"> },
+    passedOver,
+  };
 }
 
 /** Every device that llama.cpp knows, best first. Never throws: a crash in native code is a reason. */
@@ -126,15 +196,7 @@ function lastWords(complaints: string): string | undefined {
   return lines.filter((line) => line !== "" && !/^(at |\d+: |Node\.js v|-----)/.test(line)).at(-1);
 }
 
-function resolved(name: DeviceName, deviceNames: readonly string[], passedOver: DeviceMissing[] = []): ResolvedDevice {
-  const gpu = name === "cpu" ? false : name;
-  return {
-    name,
-    deviceNames,
-    llamaOptions: { gpu, build: "never", skipDownload: true, progressLogs: false },
-    passedOver,
-  };
-}
+const PREBUILT = { build: "never", skipDownload: true, progressLogs: false } as const;
 
 function missingDevice(name: DeviceName, reason: string): DeviceMissing {
   return { name, available: false, reason };

@@ -136,10 +136,10 @@ export function weightBytes(shape: ModelShape, type: FileTypeName): number {
 
 /** From a file's header. @returns undefined when it lacks a size @throws as readGguf */
 export async function readShape(path: string): Promise<ModelShape | undefined> {
-  return shapeOf(await readGguf(path));
+  return shapeOfFile(await readGguf(path));
 }
 
-function shapeOf(file: GgufFile): ModelShape | undefined {
+export function shapeOfFile(file: GgufFile): ModelShape | undefined {
   const { metadata, tensors } = file;
   const architecture = metadata.get("general.architecture")?.value;
   /** Of one for all layers, or one for each. */

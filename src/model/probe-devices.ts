@@ -2,7 +2,8 @@
 
 import { getLlama, getLlamaGpuTypes } from "node-llama-cpp";
 import { freemem, totalmem } from "node:os";
-import type { DeviceName, DeviceReport } from "./device.js";
+import type { DeviceName, DeviceReport, FoundGpu } from "./device.js";
+import { findBinaries, loadAddon } from "./native/addon.js";
 import { endWithParent } from "./worker-process.js";
 
 const LIBRARIES = {
@@ -29,7 +30,16 @@ async function probe(name: DeviceName): Promise<DeviceReport> {
         ? { totalBytes: totalmem(), freeBytes: freemem() }
         : { totalBytes: video.total, freeBytes: video.free };
     const { release } = llama.llamaCppRelease;
-    return { name, available: true, deviceNames, memory, llamaCpp: release, systemInfo: llama.systemInfo };
+    const gpus = gpu === false ? undefined : await eachGpu(name);
+    return {
+      name,
+      available: true,
+      deviceNames,
+      ...(gpus ? { gpus } : {}),
+      memory,
+      llamaCpp: release,
+      systemInfo: llama.systemInfo,
+    };
   } catch (error) {
     const supported = (await getLlamaGpuTypes("supported")).includes(gpu);
     if (!supported || name === "cpu")
@@ -39,6 +49,17 @@ async function probe(name: DeviceName): Promise<DeviceReport> {
       available: false,
       reason: `its libraries are there, but the prebuilt llama.cpp does not load (${messageOf(error)})`,
     };
+  }
+}
+
+/** @returns undefined where the native addon is not built: node-llama-cpp does not tell devices apart */
+async function eachGpu(name: DeviceName): Promise<FoundGpu[] | undefined> {
+  try {
+    const { folder, fallbackFolder } = findBinaries(name);
+    const { listDevices } = await loadAddon(folder);
+    return listDevices({ binariesFolder: folder, ...(fallbackFolder ? { fallbackFolder } : {}), kind: name });
+  } catch {
+    return undefined;
   }
 }
 

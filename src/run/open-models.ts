@@ -5,7 +5,8 @@ import { canonicalJson, hashOf, readJson, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
-import type { EngineManifest } from "../study/plan.js";
+import type { EngineManifest, Plan } from "../study/plan.js";
+import type { SettledEngine } from "../study/study.js";
 import { statesOf } from "../study/states.js";
 import { chatOf } from "./planned-chats.js";
 import type { EventLog, RunFile, RunFolder } from "./folder.js";
@@ -104,6 +105,11 @@ interface StateOpener {
   open(state: string, open?: { readonly state: string; readonly model: LanguageModel }): Promise<LanguageModel>;
 }
 
+/** With the layers on the GPUs as the plan settled them: what is free now may have changed. */
+function engineOf({ engine, models }: Plan, model: string): SettledEngine {
+  return { ...engine, gpuLayers: models[model]?.gpuLayers ?? (engine.gpuLayers === "auto" ? "all" : engine.gpuLayers) };
+}
+
 /** @param modelPath the file of a model of the plan */
 export function openState(
   run: RunFolder,
@@ -138,7 +144,7 @@ export function openState(
         known !== undefined && modelPath(known) === path && hashOf(chatOf(run.plan, known)) === hashOf(chat);
       if (before?.model.withAdapter && isSame) return await opened(state, await before.model.withAdapter(adapter));
       await before?.model.dispose();
-      return await opened(state, await startEngine(path, run.plan.engine, { adapter, chat }));
+      return await opened(state, await startEngine(path, engineOf(run.plan, model), { adapter, chat }));
     },
   };
 }

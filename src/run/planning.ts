@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
+import { roomForLayers } from "../model/engines/settings.js";
 import { settlePrimary } from "../score/primary.js";
 import { makePlan } from "../study/make-plan.js";
 import type { PilotStrings } from "../study/pilot-strings.js";
@@ -27,10 +28,23 @@ export async function planRun(
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
   const chats = await planChats(study, files, studyFolder);
-  const plan = await makePlan(study, files, studyFolder, { pilots, chats });
+  const plan = await makePlan(study, await withLayers(study.engine, files), studyFolder, { pilots, chats });
   requireOneThinking(study, chats);
   await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
+}
+
+/** @param files a path is empty where the file is not here */
+async function withLayers(
+  engine: SettledEngine,
+  files: Readonly<Record<string, ModelFile>>,
+): Promise<Record<string, ModelFile>> {
+  const settled: Record<string, ModelFile> = {};
+  for (const [name, file] of Object.entries(files)) {
+    const gpuLayers = file.path === "" ? undefined : await roomForLayers(engine, file.path);
+    settled[name] = gpuLayers === undefined ? file : { ...file, gpuLayers };
+  }
+  return settled;
 }
 
 /** What an implant or a change teaches is an answer without thinking; asked with it, the model would not be asked what it learnt. */

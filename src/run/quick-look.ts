@@ -41,6 +41,8 @@ export interface QuickLookOptions extends FindModelOptions {
   readonly maxTokens?: number;
   /** Default `auto`. */
   readonly device?: StudyEngine["device"];
+  /** Layers whose weights lie on the GPUs. Default `auto`: as many as fit. */
+  readonly gpuLayers?: StudyEngine["gpuLayers"];
   /** What a study would say, e.g. `{ "calibration.samples": 500, "engine.threads": 4 }`. */
   readonly set?: StudyOptions["set"];
 }
@@ -126,7 +128,7 @@ function authored(source: string, options: QuickLookOptions): AuthoredStudy {
     ],
     system: options.system,
     hypothetical: { variants: [variant] },
-    engine: { device: options.device ?? "auto" },
+    engine: { device: options.device ?? "auto", gpuLayers: options.gpuLayers ?? "auto" },
     calibration: { strings },
   };
 }

@@ -57,6 +57,8 @@ export async function trainOne(
     subjects,
     settings: adapter.settings,
     device: run.plan.engine.device,
+    gpuLayers: run.plan.engine.gpuLayers,
+    split: run.plan.engine.split,
     threads: run.plan.engine.threads,
     outPath,
     ...(from === undefined ? {} : { initAdapter: run.file(`adapter/${from}`) }),

@@ -208,6 +208,8 @@ const plannedModelSchema = z.object({
   roundedTo: z.object({ fileType: text, sha256: text }).optional(),
   /** Set when the file is a smaller network, made by taking layers out of another file's. */
   layersRemoved: z.object({ sha256: text, of: count, layers: z.array(count) }).optional(),
+  /** Set where engine.gpuLayers auto found no room for all layers on the GPUs: how many lie there, the last ones, when it is asked. */
+  gpuLayers: count.optional(),
   /** What llama.cpp warns of in the file, such as a missing pre-tokenizer; absent where it warns of nothing. */
   warnings: z.array(z.string()).optional(),
   licence: text,
@@ -400,6 +402,12 @@ export interface EngineManifest {
   readonly llamaCpp: string;
   readonly device: "cuda" | "vulkan" | "metal" | "cpu";
   readonly deviceNames: readonly string[];
+  /** On GPUs, native: which layers, numbered from 0, lay on which device, and with which the output. Absent in older runs. */
+  readonly placement?: readonly {
+    readonly device: string;
+    readonly layers?: readonly [number, number];
+    readonly output: boolean;
+  }[];
   readonly cpu: string;
   /** SIMD flags that change kernels and so last bits. */
   readonly cpuFlags: readonly string[];

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { FILE_TYPE_NAMES } from "../gguf/encodings.js";
+import { deviceSchema } from "./devices.js";
 
 const count = (most: number) => z.int().min(1).max(most);
 const seed = z.int().min(0);
@@ -282,15 +283,31 @@ export const trainingSettingsSchema = withoutDefaults(
   loraSchema.omit({ ...LORA_SHAPE, examplesPerProperty: true }),
 ).extend({ lora: withoutDefaults(loraSchema.pick(LORA_SHAPE)), seed });
 
+/** More than any network has. */
+const MOST_LAYERS = 10_000;
+
 export const engineSchema = z.strictObject({
   engine: z
     .enum(["auto", "native", "node-llama-cpp"])
     .default("auto")
     .describe("auto: native where it is built, else node-llama-cpp; the plan says which one it was."),
-  device: z
-    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+  device: deviceSchema
     .default("auto")
-    .describe("Where models are evaluated and trained; auto: the best device that is there."),
+    .describe(
+      "Where models are evaluated and trained: auto (the best kind that is there), cpu, or GPUs of one kind: cuda (all of them), " +
+        "vulkan:1, cuda:0,cuda:1. With cpu before them, training computes on the processor what they have no room for.",
+    ),
+  gpuLayers: z
+    .union([z.enum(["auto", "all"]), z.int().min(0).max(MOST_LAYERS)])
+    .default("auto")
+    .describe(
+      "Layers whose weights lie on the GPUs, the last ones. auto: as many as there is room for; the plan says how many where not all. " +
+        "Asked, the others are computed on the processor; in training they are sent to the GPU one after the other.",
+    ),
+  split: z
+    .enum(["layer", "none"])
+    .default("layer")
+    .describe("Over several devices: layer after layer; or none, only the first of them."),
   forward: z
     .enum(["auto", "llama.cpp", "own"])
     .default("auto")
@@ -324,7 +341,7 @@ export const engineSchema = z.strictObject({
 
 /**
  * What stands in a plan: nothing is left to the machine. The settings that came later than the first plans mean off, and llama.cpp's
- * evaluation, where they are absent.
+ * evaluation, where they are absent. How many layers gpuLayers auto came to stands with each model.
  */
 export const settledEngineSchema = withoutDefaults(engineSchema).extend({
   engine: z.enum(["native", "node-llama-cpp"]),
@@ -332,6 +349,8 @@ export const settledEngineSchema = withoutDefaults(engineSchema).extend({
   forward: z.enum(["llama.cpp", "own"]).optional(),
   flashAttention: z.boolean().optional(),
   blas: z.boolean().optional(),
+  gpuLayers: engineSchema.shape.gpuLayers.unwrap().optional(),
+  split: engineSchema.shape.split.unwrap().optional(),
 });
 
 export const objectLevelSchema = z.strictObject({

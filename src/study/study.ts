@@ -58,7 +58,7 @@ export interface StudyLora {
 }
 
 /** Settings that came later: plans that are older lack them, which means llama.cpp's evaluation with neither. */
-type LaterSetting = "forward" | "flashAttention" | "blas";
+type LaterSetting = "forward" | "flashAttention" | "blas" | "gpuLayers" | "split";
 export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
   Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
 

@@ -42,13 +42,13 @@ describe("probeDevice", () => {
 
 describe("resolveDevice", () => {
   it("takes the CPU without a probe", async () => {
-    const device = await resolveDevice("cpu", { probeScript: "/nowhere" });
+    const device = await resolveDevice({ device: "cpu" }, { probeScript: "/nowhere" });
     expect(device).toMatchObject({ name: "cpu", deviceNames: [], llamaOptions: { gpu: false, build: "never" } });
   });
 
   it("takes a named device that is there", async () => {
     const probeScript = script(`console.log('${JSON.stringify(found("vulkan"))}');`);
-    expect(await resolveDevice("vulkan", { probeScript })).toMatchObject({
+    expect(await resolveDevice({ device: "vulkan" }, { probeScript })).toMatchObject({
       name: "vulkan",
       deviceNames: ["Made-up GPU"],
       llamaOptions: { gpu: "vulkan" },
@@ -57,12 +57,12 @@ describe("resolveDevice", () => {
 
   it("never falls back from a named device", async () => {
     const probeScript = script(`console.log('${JSON.stringify(missing("vulkan"))}');`);
-    await expect(resolveDevice("vulkan", { probeScript })).rejects.toMatchObject({
+    await expect(resolveDevice({ device: "vulkan" }, { probeScript })).rejects.toMatchObject({
       code: "ENGINE_UNAVAILABLE",
       message: expect.stringContaining("no driver"),
     });
     const foreign = process.platform === "darwin" ? "cuda" : "metal";
-    await expect(resolveDevice(foreign)).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+    await expect(resolveDevice({ device: foreign })).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
   });
 });
 

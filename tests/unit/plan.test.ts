@@ -26,6 +26,8 @@ describe("a study", () => {
     expect(study.engine).toEqual({
       engine: "auto",
       device: "auto",
+      gpuLayers: "auto",
+      split: "layer",
       forward: "auto",
       strict: false,
       flashAttention: false,

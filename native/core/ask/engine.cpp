@@ -57,7 +57,20 @@ struct engine::impl {
     explicit impl(const engine_options & o)
         : options(checked(o)), llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
         auto params         = llama.model_default_params();
+        // Of several GPUs llama.cpp would take all that it finds.
+        std::vector<ggml_backend_dev_t> gpus;
+        for (const auto & one : device.all) {
+            if (!one.is_cpu) gpus.push_back(one.handle);
+        }
+        gpus.push_back(nullptr);
+        if (!device.is_cpu) params.devices = gpus.data();
         params.n_gpu_layers = device.is_cpu ? 0 : 999;
+        std::vector<float> shares(llama.max_devices(), 0.0f);
+        if (!o.device_layers.empty()) {
+            params.n_gpu_layers = std::accumulate(o.device_layers.begin(), o.device_layers.end(), 0);
+            std::copy(o.device_layers.begin(), o.device_layers.end(), shares.begin());
+            if (params.n_gpu_layers > 0) params.tensor_split = shares.data();
+        }
         params.vocab_only   = o.own_forward;
         // llama.cpp chooses a file's factors by the size of the context, not of the text: which they are would depend on how
         // much is asked at once.
@@ -88,6 +101,7 @@ struct engine::impl {
     }
 
     static engine_options checked(engine_options o) {
+        if (o.device_layers.size() > 16) throw error("ENGINE_UNAVAILABLE", "an engine takes 16 devices at most");
         if (o.threads < 1 || o.sequences < 1) {
             throw error("ENGINE_UNAVAILABLE", "an engine needs at least one thread and one sequence");
         }

@@ -10,7 +10,10 @@ namespace inward {
 struct engine_options {
     std::string model_path;
     std::string binaries_folder, fallback_folder;
-    std::string device;  // cpu, cuda, vulkan, metal
+    std::string device;  // one or several, as devices.h in shared/ has them
+    // Layers on the GPUs, the last ones, and with all of them the output: how many on each device. Empty: all there, as
+    // llama.cpp spreads them.
+    std::vector<int> device_layers;
     int         threads       = 1;
     int         sequences     = 1;    // answers in the making at once
     int64_t     batch_tokens  = 512;  // tokens of one evaluation

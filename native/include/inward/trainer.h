@@ -13,7 +13,10 @@ struct trainer_options {
     std::string model_path;
     std::string binaries_folder;
     std::string fallback_folder;  // empty: none
-    std::string device;        // cpu, cuda, vulkan, metal
+    std::string device;        // one or several, as devices.h in shared/ has them
+    // Layers whose weights stay on the devices, the last ones; those of the others are sent there one after the other, or
+    // computed on the CPU where it is the first device. Below 0: as many as fit.
+    int64_t     device_layers = -1;
     int         threads = 1;
     std::string blas_library;  // empty: none
     int         rank    = 0;

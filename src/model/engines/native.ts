@@ -13,7 +13,7 @@ import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
-import { type DeviceName, resolveDevice } from "../device.js";
+import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
@@ -21,7 +21,7 @@ import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { loadFailure, loadWarnings } from "./load-log.js";
-import { requireFlashAttention, setUpFacts } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
@@ -300,7 +300,7 @@ export async function openNativeEngine(
   const architecture = requireRunnable(summary);
   const { forward = "llama.cpp" } = settings;
   if (adapter) await checkAdapter(adapter.path, modelPath, forward === "llama.cpp");
-  const device = await resolveDevice(settings.device);
+  const device = await resolveDevice(settings);
   const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
@@ -315,8 +315,9 @@ export async function openNativeEngine(
   // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
   const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
   const separateSequences = architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention);
+  const placement = await settlePlacement(settings, device, modelPath);
   const evaluator = new Evaluator(
-    await openAddon(modelPath, device.name, settings, {
+    await openAddon(modelPath, device, settings, {
       mostCells,
       cacheType,
       flashAttention,
@@ -324,6 +325,7 @@ export async function openNativeEngine(
       separateSequences,
       shortContext: summary.shortContext ?? 0,
       architecture: architecture.name,
+      deviceLayers: placement?.deviceLayers ?? [],
     }),
   );
   await evaluator.setAdapter(adapter);
@@ -340,7 +342,7 @@ export async function openNativeEngine(
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
-    ...(await setUpFacts(device, settings, chosen)),
+    ...(await setUpFacts(device, settings, chosen, placement)),
     contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention,
@@ -421,14 +423,21 @@ export async function openNativeEngine(
 type AddonChoices = Required<
   Pick<
     NativeEngineOptions,
-    "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences" | "shortContext" | "architecture"
+    | "mostCells"
+    | "cacheType"
+    | "flashAttention"
+    | "forward"
+    | "separateSequences"
+    | "deviceLayers"
+    | "shortContext"
+    | "architecture"
   >
 >;
 
 /** @throws MODEL_* with llama.cpp's own line where it cannot load the file either, whichever forward pass was to evaluate it */
 async function openAddon(
   modelPath: string,
-  device: DeviceName,
+  device: ResolvedDevice,
   settings: SettledEngine,
   choices: AddonChoices,
 ): Promise<Engine> {
@@ -444,16 +453,16 @@ async function openAddon(
 
 async function constructAddon(
   modelPath: string,
-  device: DeviceName,
+  device: ResolvedDevice,
   { sequences, strict, threads }: SettledEngine,
   choices: AddonChoices,
 ): Promise<Engine> {
-  const { Engine, binaries } = await addonForDevice(device);
+  const { Engine, binaries } = await addonForDevice(device.name);
   try {
     return new Engine({
       modelPath,
       ...binaries,
-      device,
+      device: device.list,
       threads,
       sequences: strict ? 1 : sequences,
       batchTokens: BATCH_TOKENS,

@@ -26,7 +26,7 @@ import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { LoadLog } from "./load-log.js";
-import { requireFlashAttention, setUpFacts } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
 
@@ -272,13 +272,16 @@ export async function openNodeLlamaEngine(
   if (adapter) await checkAdapter(adapter.path, modelPath, false);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
-  const device = await resolveDevice(settings.device);
+  const device = await resolveDevice(settings);
+  const placement = await settlePlacement(settings, device, modelPath);
+  const gpuLayers =
+    device.name === "cpu" ? 0 : placement?.gpuLayers === placement?.layers ? undefined : placement?.gpuLayers;
   const log = new LoadLog();
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
   const { model, warnings } = await log.load(modelPath, () =>
     llama.loadModel({
       modelPath,
-      ...(device.name === "cpu" ? { gpuLayers: 0 } : {}),
+      ...(gpuLayers === undefined ? {} : { gpuLayers }),
       ...(summary.shortContext === undefined ? {} : { metadataOverrides: shortFactorsAlways(architecture.name) }),
     }),
   );

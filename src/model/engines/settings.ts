@@ -11,6 +11,8 @@ import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import { type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
+import { shapeOfFile } from "../model-shape.js";
+import { askingNeed, type Placement, placeForAsking, weightParts } from "../placement.js";
 import { engineReleases, findAddon } from "../native/addon.js";
 
 // Decides who evaluates, llama.cpp or our own forward pass, from what the study says and from the models' headers.
@@ -35,7 +37,7 @@ export async function settleForward(
   if (against !== undefined || modelPaths.length === 0) return "llama.cpp";
   const headers = await Promise.all(modelPaths.map((path) => readGguf(path)));
   if (!headers.every(takesOwnForward)) return "llama.cpp";
-  return (await resolveDevice(settings.device)).name === "cpu" ? "own" : "llama.cpp";
+  return (await resolveDevice(settings)).name === "cpu" ? "own" : "llama.cpp";
 }
 
 function objection(settings: StudyEngine, engine: SettledEngine["engine"]): string | undefined {
@@ -85,9 +87,53 @@ export async function settleEngine(
   buildFolder?: string,
 ): Promise<SettledEngine> {
   const engine = settings.engine === "auto" ? await bestEngine(buildFolder) : settings.engine;
+  await requireDevices(settings, engine);
   const forward = await settleForward(settings, engine, modelPaths);
   const sequences = settings.sequences ?? SEQUENCES[engine === "native" ? forward : engine];
   return { ...settings, engine, forward, sequences };
+}
+
+/** @throws ENGINE_UNAVAILABLE where GPUs are to hold layers, or are chosen among, and there is nothing that can */
+async function requireDevices(settings: StudyEngine, engine: SettledEngine["engine"]): Promise<void> {
+  const { gpuLayers = "auto", split = "layer", device } = settings;
+  if (engine === "node-llama-cpp" && (device.includes(":") || split === "none")) {
+    throw new InwardError(
+      "ENGINE_UNAVAILABLE",
+      `engine.device ${device} with engine.split ${split} chooses among GPUs, which the engine node-llama-cpp cannot; build the native ` +
+        "engine (node scripts/build-native.mjs), or set CUDA_VISIBLE_DEVICES or GGML_VK_VISIBLE_DEVICES and name the kind alone",
+    );
+  }
+  if (typeof gpuLayers !== "number" || gpuLayers === 0 || (await resolveDevice(settings)).name !== "cpu") return;
+  throw new InwardError(
+    "ENGINE_UNAVAILABLE",
+    `engine.gpuLayers is ${gpuLayers}, and the device is the CPU; leave it auto, or name a GPU in engine.device`,
+  );
+}
+
+// How many layers of a model lie on the GPUs. What is computed where changes last bits, so it is settled once, in the plan.
+
+/** @returns undefined where nothing is known to lie on a GPU: the CPU, or GPUs that only node-llama-cpp sees */
+export async function settlePlacement(
+  settings: SettledEngine,
+  device: Pick<ResolvedDevice, "name" | "gpus">,
+  modelPath: string,
+  tokens?: number,
+): Promise<Placement | undefined> {
+  const { gpuLayers = "auto", forward = "llama.cpp" } = settings;
+  if (device.name === "cpu" || device.gpus.length === 0 || forward === "own") return undefined;
+  const file = await readGguf(modelPath);
+  const [parts, shape] = [weightParts(file), shapeOfFile(file)];
+  if (!parts || !shape) return undefined;
+  const wanted = gpuLayers === "all" ? parts.layers.length : gpuLayers;
+  return placeForAsking(parts, askingNeed(shape, settings, tokens), device.gpus, wanted);
+}
+
+/** @returns how many layers have room, where `auto` is asked for and not all have */
+export async function roomForLayers(settings: SettledEngine, modelPath: string): Promise<number | undefined> {
+  if ((settings.gpuLayers ?? "auto") !== "auto" || settings.device === "cpu" || settings.forward === "own")
+    return undefined;
+  const placement = await settlePlacement(settings, await resolveDevice(settings), modelPath);
+  return placement === undefined || placement.gpuLayers === placement.layers ? undefined : placement.gpuLayers;
 }
 
 async function bestEngine(buildFolder: string | undefined): Promise<SettledEngine["engine"]> {
@@ -123,6 +169,7 @@ export type SetUpFacts = Pick<
   | "llamaCpp"
   | "device"
   | "deviceNames"
+  | "placement"
   | "cpu"
   | "cpuFlags"
   | "threads"
@@ -131,16 +178,24 @@ export type SetUpFacts = Pick<
   | "adapter"
 >;
 
+function wherePlaced({ places }: Placement): NonNullable<EngineManifest["placement"]> {
+  return places.flatMap(({ device, layers, output }) =>
+    layers || output ? [{ device, ...(layers ? { layers } : {}), output }] : [],
+  );
+}
+
 export async function setUpFacts(
   device: ResolvedDevice,
   settings: SettledEngine,
   adapter: AdapterChoice | undefined,
+  placement?: Placement,
 ): Promise<SetUpFacts> {
   return {
     engine: settings.engine,
     ...(await engineReleases()),
     device: device.name,
     deviceNames: device.deviceNames,
+    ...(placement ? { placement: wherePlaced(placement) } : {}),
     cpu: cpus()[0]?.model ?? "unknown",
     cpuFlags: await cpuFlags(),
     threads: settings.threads,

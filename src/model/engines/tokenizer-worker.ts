@@ -72,7 +72,7 @@ function chatTokens(summary: GgufSummary, model: LlamaModel, format: ChatFormat 
 }
 
 async function loadVocabulary(modelPath: string): ReturnType<LoadLog["load"]> {
-  const { llamaOptions } = await resolveDevice("cpu");
+  const { llamaOptions } = await resolveDevice({ device: "cpu" });
   const log = new LoadLog();
   const llama = await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
   const options = { modelPath, vocabOnly: true, gpuLayers: 0, ignoreMemorySafetyChecks: true };

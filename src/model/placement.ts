@@ -1,0 +1,178 @@
+/** Which of a model's layers lie on which device: as many as there is room for, or as many as a study says. Arithmetic alone. */
+
+import type { GgufFile } from "../gguf/read-gguf.js";
+import type { SettledEngine } from "../study/study.js";
+import type { FoundGpu } from "./device.js";
+import type { ModelShape } from "./model-shape.js";
+
+/** Bytes of a model's weights, by where they can lie. */
+export interface WeightParts {
+  /** [layers] */
+  readonly layers: readonly number[];
+  /** Of the last norm and the output matrix, also where that is the embedding's. */
+  readonly output: number;
+}
+
+/** Of a file that is here. @returns undefined where its tensors have no layers */
+export function weightParts({ tensors }: Pick<GgufFile, "tensors">): WeightParts | undefined {
+  const layers: number[] = [];
+  let [output, embedding] = [0, 0];
+  for (const { name, byteLength } of tensors) {
+    const layer = /^blk\.(\d+)\./.exec(name)?.[1];
+    if (layer !== undefined) layers[Number(layer)] = (layers[Number(layer)] ?? 0) + byteLength;
+    else if (name === "token_embd.weight") embedding = byteLength;
+    else output += byteLength;
+  }
+  if (layers.length === 0) return undefined;
+  const tied = !tensors.some(({ name }) => name === "output.weight");
+  return { layers: Array.from(layers, (bytes) => bytes ?? 0), output: output + (tied ? embedding : 0) };
+}
+
+/** Of a file that is not here. @param bytes of all its weights */
+export function estimatedParts(
+  { layers, embedding, vocabulary, tiedOutput }: ModelShape,
+  bytes: number,
+  parameters: number,
+): WeightParts {
+  const matrix = (vocabulary * embedding * bytes) / parameters;
+  const each = (bytes - matrix * (tiedOutput ? 1 : 2)) / layers;
+  return { layers: new Array<number>(layers).fill(each), output: matrix };
+}
+
+/** Bytes that asking needs beside weights. */
+export interface AskingNeed {
+  /** Keys and values of one layer. */
+  readonly cacheOfLayer: number;
+  /** Logits, activations and attention's scores of one batch: on every device. */
+  readonly compute: number;
+}
+
+/** Tokens of a sequence that are kept room for where nobody has counted the questions yet. */
+export const USUAL_TOKENS = 512;
+const BATCH_TOKENS = 512;
+const FLOAT = 4;
+
+/** @param tokens of the longest question with its answer */
+export function askingNeed(
+  shape: ModelShape,
+  { sequences, strict, flashAttention = false }: Pick<SettledEngine, "sequences" | "strict" | "flashAttention">,
+  tokens: number = USUAL_TOKENS,
+): AskingNeed {
+  const cells = tokens * ((strict ? 1 : sequences) + 1);
+  const { vocabulary, embedding, feedForward, heads, keyValueHeads, headWidth } = shape;
+  const scores = flashAttention ? 0 : 2 * heads * cells * BATCH_TOKENS * FLOAT;
+  return {
+    cacheOfLayer: cells * 2 * keyValueHeads * headWidth * FLOAT,
+    compute: BATCH_TOKENS * (vocabulary + 4 * embedding + 2 * feedForward) * FLOAT + scores,
+  };
+}
+
+/** The layers of one device, side by side. */
+export interface PlacedLayers {
+  /** `cuda:0`, or `cpu`. */
+  readonly device: string;
+  /** Numbers from 0; the first and the last of them. Absent where there are none. */
+  readonly layers?: readonly [number, number];
+  /** Whether the output matrix lies here. */
+  readonly output: boolean;
+  /** Weights and, in asking, their keys and values. */
+  readonly bytes: number;
+  /** What is needed there in all, and what was free. Not told of the processor. */
+  readonly needed?: number;
+  readonly free?: number;
+}
+
+export interface Placement {
+  /** On GPUs; all of them: `layers`. */
+  readonly gpuLayers: number;
+  readonly layers: number;
+  readonly places: readonly PlacedLayers[];
+  /** Whether every GPU has room for what lies there. */
+  readonly fits: boolean;
+  /** As the native engine takes it. */
+  readonly deviceLayers: readonly number[];
+}
+
+/**
+ * Layers go to the devices in their order, to each as many bytes as its share of all free memory.
+ * @param gpus at least one
+ * @param wanted a number of layers, the last ones; `auto`: as many as have room, down to none
+ */
+export function placeForAsking(
+  parts: WeightParts,
+  need: AskingNeed,
+  gpus: readonly Pick<FoundGpu, "name" | "freeBytes">[],
+  wanted: number | "auto",
+): Placement {
+  const all = parts.layers.length;
+  if (wanted !== "auto") return placed(parts, need, gpus, Math.min(wanted, all));
+  for (let count = all; count > 0; count--) {
+    const one = placed(parts, need, gpus, count);
+    if (one.fits) return one;
+  }
+  return placed(parts, need, gpus, 0);
+}
+
+function placed(
+  parts: WeightParts,
+  { cacheOfLayer, compute }: AskingNeed,
+  gpus: readonly Pick<FoundGpu, "name" | "freeBytes">[],
+  count: number,
+): Placement {
+  const layers = parts.layers.length;
+  const first = layers - count;
+  // The output stands last, as one more layer.
+  const sizes = [...parts.layers.map((bytes) => bytes + cacheOfLayer), parts.output];
+  const lying = count === 0 ? [] : sizes.slice(first);
+  const total = sum(lying);
+  const room = sum(gpus.map(({ freeBytes }) => freeBytes));
+  const counts: number[] = [];
+  let [at, done, share] = [0, 0, 0];
+  for (const [number, { freeBytes }] of gpus.entries()) {
+    share += room > 0 ? freeBytes / room : 1 / gpus.length;
+    const begin = at;
+    const isLast = number === gpus.length - 1;
+    // Half of a layer over the share is still this device's.
+    while (at < lying.length && (isLast || done + (lying[at] as number) / 2 <= share * total))
+      done += lying[at++] as number;
+    counts.push(at - begin);
+  }
+  const places: PlacedLayers[] = [];
+  if (first > 0) {
+    const bytes = sum(sizes.slice(0, first)) + (count === 0 ? parts.output : 0);
+    places.push({ device: "cpu", layers: [0, first - 1], output: count === 0, bytes });
+  }
+  let begin = first;
+  for (const [number, { name, freeBytes }] of gpus.entries()) {
+    const own = counts[number] as number;
+    const end = begin + own;
+    const last = Math.min(end, layers) - 1;
+    const bytes = sum(lying.slice(begin - first, end - first));
+    places.push({
+      device: name,
+      ...(last >= begin ? { layers: [begin, last] as const } : {}),
+      output: own > 0 && end === layers + 1,
+      bytes,
+      needed: bytes + compute,
+      free: freeBytes,
+    });
+    begin = end;
+  }
+  const fits = places.every(({ needed, free }) => needed === undefined || needed <= (free as number));
+  return { gpuLayers: count, layers, places, fits, deviceLayers: counts };
+}
+
+/** `layers 0 to 11 on cuda:0, 12 to 23 and the output on cuda:1` */
+export function placementWords({ places }: Pick<Placement, "places">): string {
+  const words = places.flatMap(({ device, layers, output }) => {
+    if (!layers && !output) return [];
+    const range = layers && (layers[0] === layers[1] ? `layer ${layers[0]}` : `layers ${layers[0]} to ${layers[1]}`);
+    const what = [...(range ? [range] : []), ...(output ? ["the output"] : [])].join(" and ");
+    return [`${what} on ${device === "cpu" ? "the processor" : device}`];
+  });
+  return words.join(", ");
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <limits>
 #include <numeric>
 #include <thread>
 
@@ -21,8 +23,6 @@ namespace {
 constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
 // With sequences that are separate, so many shared tokens are worth waiting for until they can be copied.
 constexpr int32_t WORTH_WAITING = 16;
-constexpr int64_t CACHE_STEP    = 256;  // a cache that is a little larger serves the next group too
-constexpr int64_t MOST_EACH     = 64;   // rows of one sequence in an evaluation of one shape
 // Threads that read a GPU's logits, where there are so many cores; a study's threads are for evaluating on the CPU.
 constexpr unsigned GPU_READERS  = 16;
 
@@ -34,6 +34,7 @@ double seconds_since(std::chrono::steady_clock::time_point begun) {
 
 struct engine::impl {
     engine_options        options;
+    const one_shape_rows  shape;
     const llama_library & llama;
     devices               device;  // registers the variant's backends
     llama_model *         model   = nullptr;
@@ -53,11 +54,15 @@ struct engine::impl {
     int                   sequence_count = 0;  // answers at once for which the cache was made
     int                   slot_count = 0;      // sequences of the cache
     std::vector<waiting_rows> queues;          // of each slot where evaluations have one shape, else one for all
+    bool                  is_separate = false; // each of which has cells of its own only
     engine_results        finished;
     engine_counts         count;
 
     explicit impl(const engine_options & o)
-        : options(checked(o)), llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
+        
+        : options(checked(o)),
+          shape(options),
+          llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
         auto params         = llama.model_default_params();
         // Of several GPUs llama.cpp would take all that it finds.
         std::vector<ggml_backend_dev_t> gpus;
@@ -74,6 +79,16 @@ struct engine::impl {
             if (params.n_gpu_layers > 0) params.tensor_split = shares.data();
         }
         params.vocab_only   = o.own_forward;
+        // llama.cpp chooses a file's factors by the size of the context, not of the text: which they are would depend on how
+        // much is asked at once.
+        llama_model_kv_override overrides[2]{};
+        if (o.short_context > 0) {
+            const std::string key = o.architecture + ".rope.scaling.original_context_length";
+            std::snprintf(overrides[0].key, sizeof overrides[0].key, "%s", key.c_str());
+            overrides[0].tag     = LLAMA_KV_OVERRIDE_TYPE_INT;
+            overrides[0].val_i64 = std::numeric_limits<int32_t>::max();
+            params.kv_overrides  = overrides;
+        }
         {
             const log_keeper log(llama);
             model                = llama.model_load_from_file(o.model_path.c_str(), params);
@@ -91,6 +106,12 @@ struct engine::impl {
         }
         const unsigned cores = std::max(1u, std::min(std::thread::hardware_concurrency(), GPU_READERS));
         const int readers = device.is_cpu ? o.threads : std::max(o.threads, (int) cores);
+        if (description.whole_prompts && (one_shape() || o.least_rows > 0)) {
+            evaluator.reset();
+            llama.model_free(model);
+            throw error("ENGINE_UNAVAILABLE", std::string("a recurrent model cannot be evaluated with filled-up rows; leave ") +
+                                                  (one_shape() ? "engine.invariant" : "engine.exact") + " out");
+        }
         reading = std::make_unique<read_team>(description.vocabulary, readers);
     }
 
@@ -118,7 +139,12 @@ struct engine::impl {
         return one_shape() ? std::min(asked, options.sequences) : asked;
     }
     bool one_shape() const { return options.invariant && !options.strict && !options.own_forward; }
-    bool separate() const { return (options.separate_sequences || options.invariant) && !options.strict; }
+    // Whether prompts that begin alike are evaluated once as far as they do.
+    bool shares() const { return !options.strict && !description.whole_prompts; }
+    // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
+    // that begins like it may still see them: beyond a window each has cells of its own.
+    bool beyond_window() const { return shares() && description.window > 0 && longest_item() > description.window; }
+    bool separate() const { return !options.strict && (options.separate_sequences || one_shape() || beyond_window()); }
     // Every sequence has a row in each evaluation.
     int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
@@ -151,7 +177,7 @@ struct engine::impl {
 
     // Whether the kept prompt's cells can serve this group.
     bool continues() const {
-        if (cell_count == 0 || options.strict || group.keep == 0) return false;
+        if (cell_count == 0 || !shares() || group.keep == 0 || is_separate != separate()) return false;
         if (last_slot < 0 || (int32_t) last_prompt.size() != group.keep) return false;
         for (int32_t i = 0; i < group.items(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
@@ -165,18 +191,8 @@ struct engine::impl {
 
     // --- one shape: a row's numbers are a function of its own item alone
 
-    // Rows of a prompt that are evaluated at once, counted from its first token: a piece is the same piece for everybody.
-    int64_t piece_rows() const {
-        return std::max<int64_t>(1, std::min(MOST_EACH, options.batch_tokens / (options.sequences + 2)));
-    }
-
-    // Cells of each sequence in the cache in which this item is asked: how many there are enters its sums.
-    int64_t shaped_room(int32_t item) const {
-        const int64_t needed = (int64_t) group.length(item) + group.most_tokens[item] + 2 * piece_rows();
-        int64_t       room   = CACHE_STEP;
-        while (room < needed) room *= 2;
-        return room;
-    }
+    int64_t piece_rows() const { return shape.piece_rows; }
+    int64_t shaped_room(int32_t item) const { return shape.room(group.length(item) + (int64_t) group.most_tokens[item]); }
 
     void make_shaped_cache(int32_t item) {
         const int     streams = options.sequences + 1;
@@ -184,7 +200,7 @@ struct engine::impl {
         if (cell_count == cells) return;
         cell_count = 0;
         if (options.most_cells > 0 && cells > options.most_cells) no_room(shaped_room(item), options.most_cells / streams);
-        if (!evaluator->make_room(cells, streams, (streams + 1) * piece_rows())) {
+        if (!evaluator->make_room(cells, streams, (streams + 1) * piece_rows(), true)) {
             throw error("ENGINE_MEMORY", "there is no memory for " + std::to_string(streams) + " sequences of " +
                                              std::to_string(shaped_room(item)) +
                                              " tokens; engine.invariant needs all of them, whoever is asked");
@@ -192,12 +208,7 @@ struct engine::impl {
         cell_count     = cells;
         sequence_count = sequences();
         slot_count     = streams;
-    }
-
-    // Rows that each sequence has in the next evaluation: one of an answer, or a piece of a prompt.
-    int64_t rows_each(bool of_prompts) const {
-        const int64_t streams = options.sequences + 2, each = of_prompts ? piece_rows() : 1;
-        return std::max(each, (options.least_rows + streams - 1) / streams);
+        is_separate    = true;
     }
 
     // Where a whole evaluation would be for one prompt, answers go on until there is room for several.
@@ -238,9 +249,13 @@ struct engine::impl {
         if (options.most_cells > 0 && longest > options.most_cells) no_room(longest, options.most_cells);
         int64_t cells = permitted_cells();
         // Exactly what this group alone would get: with an earlier group's larger one it could be scheduled otherwise.
-        if (cell_count == cells && sequence_count == sequences() && slot_count == slots_in(cells)) return;
-        cell_count = 0;
-        while (!evaluator->make_room(cells, slots_in(cells), batch_tokens())) {
+        if (cell_count == cells && sequence_count == sequences() && slot_count == slots_in(cells) &&
+            is_separate == separate()) {
+            return;
+        }
+        cell_count  = 0;
+        is_separate = separate();
+        while (!evaluator->make_room(cells, slots_in(cells), batch_tokens(), is_separate)) {
             if (cells <= longest) {
                 throw error("ENGINE_MEMORY", "there is no memory for a cache of " + std::to_string(cells) + " tokens");
             }
@@ -307,7 +322,7 @@ struct engine::impl {
         }
         // Prompts come in lexicographic order, so none before shares more with this one than the last.
         int32_t shared = 0;
-        if (last_slot >= 0 && !options.strict) {
+        if (last_slot >= 0 && shares()) {
             const auto &  last = slots[last_slot];
             const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
             while (shared < most && last_prompt[shared] == ids[shared]) shared++;
@@ -421,7 +436,7 @@ struct engine::impl {
         }
         if (rows.empty()) return false;
         const auto begun = std::chrono::steady_clock::now();
-        evaluator->decode(rows, one_shape() ? rows_each(of_prompts) : 0);
+        evaluator->decode(rows, one_shape() ? shape.rows_each(of_prompts) : 0);
         count.decode_seconds += seconds_since(begun);
         count.decodes++;
         count.evaluated_tokens += (int64_t) rows.size();
@@ -549,7 +564,7 @@ struct engine::impl {
         s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         size_t keep = 0;
         // What is kept takes a sequence: with one there would be none left to answer in.
-        if (which == last_slot && slot_count > 1 && !options.strict) {
+        if (which == last_slot && slot_count > 1 && shares()) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;
             last_prompt.resize(keep);
             if (keep == 0) last_slot = -1;

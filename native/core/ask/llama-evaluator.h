@@ -10,7 +10,7 @@ public:
     llama_evaluator(const llama_library & llama, llama_model * model, const engine_options & options, bool is_cpu);
     ~llama_evaluator() override;
 
-    bool make_room(int64_t cells, int sequences, int64_t rows) override;
+    bool make_room(int64_t cells, int sequences, int64_t rows, bool separate) override;
     void clear() override;
     void share(int32_t from, int32_t to, int32_t count) override;
     void release(int32_t sequence, int32_t first) override;
@@ -24,7 +24,8 @@ private:
     llama_model *                     model_;
     const engine_options &            options_;
     bool                              is_cpu_;
-    llama_context *                   context_ = nullptr;
+    llama_context *                   context_  = nullptr;
+    bool                              separate_ = false;  // as make_room has it
     std::vector<llama_adapter_lora *> adapters_;
     std::vector<float>                scales_;
     std::vector<int32_t>              tokens_, positions_, counts_;
@@ -36,6 +37,7 @@ private:
     int64_t                           piece_ = 0;       // cells of each sequence, where they are separate
     std::vector<int32_t>              lengths_;         // tokens that each sequence holds, where batches have one shape
 
+    llama_context_params context_params() const;
     void apply_adapters();
     void lay_out(const std::vector<queued> & rows);
     void fill_up(const std::vector<queued> & rows);
@@ -44,6 +46,8 @@ private:
     void take_filler_back(const std::vector<queued> & rows, int64_t each);
     void pin_filler(int64_t rows);
     void evaluate();
+    void require_used(const adapter_choice & choice, llama_adapter_lora * adapter) const;
+    void remove(int32_t sequence, int32_t first);
 };
 
 }  // namespace inward

@@ -30,6 +30,10 @@ struct engine_options {
     bool        invariant = false;
     // No evaluation has fewer rows, nor makes fewer rows' logits; others are filled up. 0: as many as there are.
     int64_t     least_rows = 0;
+    // Tokens within which the RoPE factors for short texts hold, where the file has others for longer ones: those for short
+    // texts are taken always, and no text is longer. 0: the file has none. architecture: of the file, where this is not 0.
+    int64_t     short_context = 0;
+    std::string architecture;
 };
 
 struct adapter_choice {
@@ -86,6 +90,8 @@ struct engine_counts {
 struct engine_description {
     std::string device_name;
     int64_t     vocabulary, context;
+    bool        whole_prompts = false;  // what is kept of a text is whole or nothing: prompts share no beginning
+    int64_t     window = 0;   // tokens that llama.cpp's layers with a window see; 0: there are none
     std::string kernels;  // of our own forward pass; else empty
     std::string load_log; // lines that llama.cpp warned with while it loaded the file
 };

@@ -22,7 +22,7 @@ import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { loadFailure, loadWarnings } from "./load-log.js";
-import { setUpFacts, settlePlacement } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
@@ -298,29 +298,31 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType: keptAs, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
-  if (adapter) await checkAdapter(adapter.path, modelPath);
+  const architecture = requireRunnable(summary);
+  const { forward = "llama.cpp", exact = false } = settings;
+  if (adapter) await checkAdapter(adapter.path, modelPath, forward === "llama.cpp");
   const device = await resolveDevice(settings);
   const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }
-  const { forward = "llama.cpp", exact = false } = settings;
   if (exact) requireExactAsking(device.name, forward, summary);
   if (forward === "own" && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
   }
+  const flashAttention = settings.flashAttention === true && !settings.strict;
+  if (forward === "llama.cpp") requireFlashAttention(architecture, flashAttention);
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const invariant = settings.invariant === true && !settings.strict && forward === "llama.cpp";
-  const flashAttention = settings.flashAttention === true && !settings.strict;
   // What a GPU rounds keys and values to in that attention they can be kept as.
   const cacheType = keptAs ?? (flashAttention && device.name !== "cpu" && summary.quantized ? "f16" : CACHE_TYPE);
-  // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
-  const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
-  const separateSequences = rounds && !settings.strict && !flashAttention && !invariant;
   const { least, most } = exact ? exactRows(device.name) : {};
   const batchTokens = Math.min(BATCH_TOKENS, most ?? BATCH_TOKENS);
+  // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
+  const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
+  const separateSequences =
+    architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention && !invariant);
   const placement = await settlePlacement(settings, device, modelPath);
   const evaluator = new Evaluator(
     await openAddon(modelPath, device, settings, {
@@ -332,11 +334,13 @@ export async function openNativeEngine(
       invariant,
       leastRows: least ?? 0,
       batchTokens,
+      shortContext: summary.shortContext ?? 0,
+      architecture: architecture.name,
       deviceLayers: placement?.deviceLayers ?? [],
     }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels, loadLog, wholePrompts, window } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -357,6 +361,8 @@ export async function openNativeEngine(
     exact,
     invariant,
     arithmetic: askingArithmetic(device.name, exact, forward, summary),
+    ...(window > 0 ? { window } : {}),
+    ...(wholePrompts ? { wholePrompts } : {}),
     cacheType,
     forward,
     ...(kernels ? { kernels } : {}),
@@ -415,7 +421,7 @@ export async function openNativeEngine(
       return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
     },
     withAdapter: async (chosen) => {
-      if (chosen) await checkAdapter(chosen.path, modelPath);
+      if (chosen) await checkAdapter(chosen.path, modelPath, forward === "llama.cpp");
       await evaluator.setAdapter(chosen);
       return { ...model, manifest: await manifestOf(chosen) };
     },
@@ -440,6 +446,8 @@ type AddonChoices = Required<
     | "leastRows"
     | "batchTokens"
     | "deviceLayers"
+    | "shortContext"
+    | "architecture"
   >
 >;
 

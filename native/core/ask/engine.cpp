@@ -59,10 +59,10 @@ struct engine::impl {
     engine_counts         count;
 
     explicit impl(const engine_options & o)
-        
         : options(checked(o)),
           shape(options),
-          llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
+          llama(loaded(o)),
+          device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
         auto params         = llama.model_default_params();
         // Of several GPUs llama.cpp would take all that it finds.
         std::vector<ggml_backend_dev_t> gpus;

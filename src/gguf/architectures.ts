@@ -18,7 +18,7 @@ export interface Architecture {
 
 /** Attention over cells, mixtures of experts among them. */
 const WITH_CELLS = [
-  "afmoe apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm cohere2 cohere2moe",
+  "afmoe apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chatglm codeshell cohere2 cohere2moe",
   "command-r dbrx deci deepseek deepseek2 deepseek2-ocr deepseek32 dots1 dots3note ernie4_5 ernie4_5-moe exaone exaone-moe exaone4",
   "falcon gemma gemma2 gemma3 gemma3n gemma4 glm-dsa glm4 glm4moe gpt-oss gpt2 gptneox granite granite_swa granitemoe graniteswitch",
   "grok grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 internlm2 jais jais2 laguna llama llama4 maincoder maple",
@@ -72,6 +72,9 @@ const REFUSED: Readonly<Record<string, string>> = {
   pockettts: SPEECH,
   qwen3tts: SPEECH,
   clip: "it is the part of another model that sees",
+  cogvlm: "llama.cpp gives the logits of other tokens than of those that are asked for",
+  chameleon:
+    "llama.cpp keeps its image tokens out of one row of a batch only, so that its numbers depend on what else is asked",
   gptj: "llama.cpp has its name only and cannot run it",
 };
 

@@ -61,8 +61,6 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
   smollm3: { norms: BEFORE },
   olmo2: { norms: [...AFTER, ...OF_HEADS], windowUnlessSaid: 0 },
 };
-/** Of these, the ones that the evaluators compute. */
-const COMPUTED: readonly string[] = ["llama"];
 
 const WHOLE_TYPES = ["u32", "i32", "u64", "u16"];
 const COUNTS = [
@@ -105,7 +103,7 @@ const ENCODINGS: readonly GgmlTypeName[] = [
 /** @returns what is not computed, or undefined */
 export function ownForwardFault(file: File): string | undefined {
   const name = String(file.metadata.get("general.architecture")?.value);
-  const own = COMPUTED.includes(name) ? OWN[name] : undefined;
+  const own = Object.hasOwn(OWN, name) ? OWN[name] : undefined;
   if (own === undefined) return `its architecture is ${name}`;
   return keyFault(file, name, own) ?? tensorFault(file, name, own);
 }

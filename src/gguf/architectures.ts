@@ -14,6 +14,8 @@ export interface Architecture {
   readonly keeps: "cells" | "state";
   /** Which of the engine's settings llama.cpp computes another model without, or passes over. */
   readonly flashAttention?: "needed" | "impossible";
+  /** llama.cpp ends the process where several sequences are in the making. */
+  readonly oneAtATime?: true;
 }
 
 /** Attention over cells, mixtures of experts among them. */
@@ -33,10 +35,11 @@ const WITH_STATE = [
   "nemotron_h_moe plamo2 qwen35 qwen35moe qwen3next qwen4exp rwkv6 rwkv6qwen2 rwkv7",
 ];
 
-const FLASH_ATTENTION: Readonly<Record<string, Architecture["flashAttention"]>> = {
+const PECULIAR: Readonly<Record<string, Partial<Architecture>>> = {
   // Without it, and over cells that sequences share, llama.cpp attends to everything instead of the chosen blocks.
-  "minimax-m3": "needed",
-  grok: "impossible",
+  "minimax-m3": { flashAttention: "needed" },
+  grok: { flashAttention: "impossible" },
+  "kimi-linear": { oneAtATime: true },
 };
 
 const ENCODER = "it is an encoder: what it reads depends on what comes after, so it has no next token";
@@ -79,12 +82,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 function named(list: readonly string[], keeps: Architecture["keeps"]): [string, Architecture][] {
-  return list
-    .flatMap((names) => names.split(" "))
-    .map((name) => [
-      name,
-      { name, keeps, ...(FLASH_ATTENTION[name] ? { flashAttention: FLASH_ATTENTION[name] } : {}) },
-    ]);
+  return list.flatMap((names) => names.split(" ")).map((name) => [name, { name, keeps, ...PECULIAR[name] }]);
 }
 
 const ASKED: ReadonlyMap<string, Architecture> = new Map([

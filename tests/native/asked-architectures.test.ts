@@ -131,21 +131,18 @@ describe("windows", () => {
     ["gemma2", HALVES_NATS],
     ["gemma3", HALVES_NATS],
     ["olmo2", ROUNDING_NATS],
-  ] as const)(
-    "%s: what a sequence's window has left behind, another still sees",
-    async (architecture, tolerance) => {
-      const model = join(folder, `${architecture}-window.gguf`);
-      await writeTinyModel(model, { seed: 11, architecture });
-      const alone = await asked(model, { strict: true });
-      expect(alone.described.window).toBeGreaterThan(0);
-      // As many cells as there can be, and so few that they are used again at once.
-      for (const mostCells of [0, 130]) {
-        const together = await asked(model, { mostCells });
-        expect(difference(together.answers, alone.answers)).toBeLessThan(tolerance);
-      }
-      expect(await fromLlamaCpp(model, alone.answers)).toBeLessThan(tolerance);
-    },
-  );
+  ] as const)("%s: what a sequence's window has left behind, another still sees", async (architecture, tolerance) => {
+    const model = join(folder, `${architecture}-window.gguf`);
+    await writeTinyModel(model, { seed: 11, architecture });
+    const alone = await asked(model, { strict: true });
+    expect(alone.described.window).toBeGreaterThan(0);
+    // As many cells as there can be, and so few that they are used again at once.
+    for (const mostCells of [0, 130]) {
+      const together = await asked(model, { mostCells });
+      expect(difference(together.answers, alone.answers)).toBeLessThan(tolerance);
+    }
+    expect(await fromLlamaCpp(model, alone.answers)).toBeLessThan(tolerance);
+  });
 });
 
 describe("phi3, whose file has RoPE factors for short and for long texts", () => {

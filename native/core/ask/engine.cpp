@@ -135,10 +135,16 @@ struct engine::impl {
     }
 
     int sequences() const {
+<<<<<<< HEAD
         const int asked = options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences;
         return one_shape() ? std::min(asked, options.sequences) : asked;
     }
     bool one_shape() const { return options.invariant && !options.strict && !options.own_forward; }
+=======
+        if (options.strict || options.one_at_a_time) return 1;
+        return group.sequences > 0 ? group.sequences : options.sequences;
+    }
+>>>>>>> main
     // Whether prompts that begin alike are evaluated once as far as they do.
     bool shares() const { return !options.strict && !description.whole_prompts; }
     // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
@@ -425,10 +431,14 @@ struct engine::impl {
             }
         }
         std::vector<queued> rows;
+<<<<<<< HEAD
         const bool          of_prompts = separate() && waiting() > 0;
         if (of_prompts && one_shape()) {
             take_pieces(rows);
         } else if (of_prompts) {
+=======
+        if ((separate() || description.whole_prompts) && !queue.empty()) {
+>>>>>>> main
             take_prompt(rows);
         } else {
             take_answers(rows);
@@ -477,13 +487,15 @@ struct engine::impl {
     }
 
     // One item's prompt, and others that have as many rows: llama.cpp evaluates sequences of other lengths one after the
-    // other anyway, and how many rows of its own an item is evaluated with is then a function of the item.
+    // other anyway, and how many rows of its own an item is evaluated with is then a function of the item. Where a state is
+    // kept, one alone: of some architectures llama.cpp cannot evaluate several tokens of several sequences at once.
     void take_prompt(std::vector<queued> & rows) {
         auto &        queue = queue_of(0);
         const int64_t many  = std::min(queue.rows_of_front(), batch_tokens());
         do {
             for (int64_t i = 0; i < many; i++) take_waiting(rows);
-        } while (queue.rows_of_front() == many && (int64_t) rows.size() + many <= batch_tokens());
+        } while (!description.whole_prompts && queue.rows_of_front() == many &&
+                 (int64_t) rows.size() + many <= batch_tokens());
     }
 
     // The rows with readers, as many at once as the evaluator keeps the logits of.

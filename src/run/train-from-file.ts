@@ -13,6 +13,7 @@ import { parseChatJsonl, readChatJsonl, type TrainingExample } from "../finetune
 import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
+import { requireTrainable } from "../finetune/trainable-base.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { startEngine } from "../model/engines/start-engine.js";
@@ -116,6 +117,7 @@ export async function train(chat: string | readonly TrainingExample[], options: 
   if (layers) onEvent?.("adapter_on_some_layers", layers);
   const watched = validation && options.settings?.validationShare === undefined ? { validationShare: 0 } : {};
   const settings = trainingSettings({ ...options.settings, ...watched }, initial && adapterSettings(initial.adapter));
+  await requireTrainable(file.path, settings.lora.targets);
   const [encoded, encodedValidation] = await encode(file, threads, [examples, validation ?? []], options);
   await mkdir(dirname(out), { recursive: true }).catch((error) => {
     throw writeError(error, dirname(out));

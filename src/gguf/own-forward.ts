@@ -18,9 +18,13 @@ interface OwnArchitecture {
   readonly projectionBiases?: true;
   /** RoPE may leave the last numbers of each head alone, and may be scaled by factors of the file. */
   readonly longRope?: true;
+  /** Whether the logits are made by the token embedding, or by output.weight, in every file; otherwise as it has them. */
+  readonly output?: "embedding" | "own";
   readonly floats?: readonly string[];
   readonly truths?: readonly string[];
   readonly needed?: readonly string[];
+  /** llama.cpp has layers of this one read images where a key says so. */
+  readonly readsNoImages?: true;
   /** Has layers that see a window; the number says whether it does where the file does not. */
   readonly windowUnlessSaid?: number;
 }
@@ -33,9 +37,10 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
   llama: { norms: BEFORE, mayHave: ["rope_freqs.weight"], projectionBiases: true },
   qwen2: { norms: BEFORE, mayHave: ["output.bias"] },
   qwen3: { norms: [...BEFORE, ...OF_HEADS] },
-  gemma: { norms: BEFORE },
+  gemma: { norms: BEFORE, output: "embedding" },
   gemma2: {
     norms: [...BEFORE, ...AFTER],
+    output: "embedding",
     floats: ["attn_logit_softcapping", "final_logit_softcapping", "rope.freq_base_swa"],
     windowUnlessSaid: 4096,
   },
@@ -56,10 +61,11 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     projectionBiases: true,
     floats: ["logit_scale", "residual_scale", "embedding_scale", "attention.scale"],
     truths: ["rope.scaling.finetuned"],
+    readsNoImages: true,
     needed: ["logit_scale"],
   },
   smollm3: { norms: BEFORE },
-  olmo2: { norms: [...AFTER, ...OF_HEADS], windowUnlessSaid: 0 },
+  olmo2: { norms: [...AFTER, ...OF_HEADS], output: "own", windowUnlessSaid: 0 },
 };
 /** Of these, the ones that the evaluators compute. */
 const COMPUTED: readonly string[] = ["llama"];
@@ -77,6 +83,7 @@ const OTHER_COUNTS = [
   "attention.key_length",
   "attention.value_length",
   "expert_count",
+  "nextn_predict_layers",
   "rope.dimension_count",
   "rope.scaling.original_context_length",
 ];
@@ -121,7 +128,7 @@ function keyFault({ metadata }: File, name: string, own: OwnArchitecture): strin
   const wrong =
     typed([...COUNTS, ...OTHER_COUNTS], WHOLE_TYPES) ??
     typed([...FLOATS, ...(own.floats ?? [])], ["f32"]) ??
-    typed(own.truths ?? [], ["bool"]) ??
+    typed(["attention.causal", ...(own.truths ?? [])], ["bool"]) ??
     typed(["rope.scaling.type"], ["string"]);
   if (wrong !== undefined) return `${name}.${wrong} is of the type ${get(wrong)?.type}`;
   const absent = [...COUNTS, "attention.layer_norm_rms_epsilon", ...(own.needed ?? [])].find(
@@ -137,24 +144,41 @@ function keyFault({ metadata }: File, name: string, own: OwnArchitecture): strin
   if (width < 2 || width % 2 !== 0) return `its heads are ${width} wide`;
   if ((whole("attention.value_length") ?? width) !== width) return "keys and values differ in width";
   if ((whole("expert_count") ?? 0) !== 0) return "it is a mixture of experts";
+  if ((whole("nextn_predict_layers") ?? 0) !== 0) return "its last layers predict further tokens";
+  if (get("attention.causal")?.value === false) return "its attention is not causal";
+  if (own.readsNoImages && get("deepstack_mapping") !== undefined) return "its layers read images";
   if (turned !== width && !own.longRope) return "RoPE turns only a part of each head";
   if (turned < 2 || turned % 2 !== 0 || turned > width) return `RoPE turns ${turned} of a head's ${width} numbers`;
   const scaling = get("rope.scaling.type")?.value ?? "linear";
   const scalings = ["linear", "none", ...(own.longRope ? ["longrope"] : [])];
   if (!scalings.includes(String(scaling))) return `its RoPE scaling is ${JSON.stringify(scaling)}`;
-  return own.windowUnlessSaid === undefined ? undefined : windowFault(get, name, layers, own.windowUnlessSaid);
+  if (own.windowUnlessSaid === undefined) return undefined;
+  return windowFault(get, name, { layers, width, turned, unlessSaid: own.windowUnlessSaid });
 }
 
 function windowFault(
   get: (suffix: string) => GgufValue | undefined,
   name: string,
-  layers: number,
-  unlessSaid: number,
+  { layers, width, turned, unlessSaid }: Readonly<Record<"layers" | "width" | "turned" | "unlessSaid", number>>,
 ): string | undefined {
   const [window, pattern] = [get("attention.sliding_window"), get("attention.sliding_window_pattern")];
   if (window !== undefined && !WHOLE_TYPES.includes(window.type))
     return `${name}.attention.sliding_window is of the type ${window.type}`;
-  if (!(Number(window?.value ?? unlessSaid) > 0) || pattern === undefined) return undefined;
+  const size = Number(window?.value ?? unlessSaid);
+  // Of those that have none where the file does not say so, 0 says so.
+  if (unlessSaid === 0 && size <= 0) return undefined;
+  if (size < 1 || size > 2 ** 31 - 1) return `${name}.attention.sliding_window is ${size}`;
+  const ofLocal = {
+    "attention.key_length_swa": width,
+    "attention.value_length_swa": width,
+    "rope.dimension_count_swa": turned,
+  };
+  const other = Object.entries(ofLocal).find(([suffix, usual]) => {
+    const value = get(suffix);
+    return value !== undefined && (!WHOLE_TYPES.includes(value.type) || Number(value.value) !== usual);
+  });
+  if (other !== undefined) return `${name}.${other[0]} is not that of its other layers`;
+  if (pattern === undefined) return undefined;
   if (pattern.type !== "array") {
     return WHOLE_TYPES.includes(pattern.type)
       ? undefined
@@ -173,7 +197,8 @@ function tensorFault({ metadata, tensors }: File, name: string, own: OwnArchitec
   const layers = Number(metadata.get(`${name}.block_count`)?.value);
   const found = new Map<string, GgufTensor>(tensors.map((tensor) => [tensor.name, tensor]));
   const needed = ["token_embd.weight", "output_norm.weight"];
-  const allowed = new Set([...needed, "output.weight", ...(own.mayHave ?? [])]);
+  if (own.output === "own") needed.push("output.weight");
+  const allowed = new Set([...needed, ...(own.output === undefined ? ["output.weight"] : []), ...(own.mayHave ?? [])]);
   for (let layer = 0; layer < layers; layer++) {
     const block = (tensor: string) => `blk.${layer}.${tensor}`;
     const inputs = found.has(block("attn_qkv.weight")) ? ["attn_qkv"] : ["attn_q", "attn_k", "attn_v"];

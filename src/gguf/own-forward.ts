@@ -23,8 +23,10 @@ interface OwnArchitecture {
   readonly floats?: readonly string[];
   readonly truths?: readonly string[];
   readonly needed?: readonly string[];
-  /** llama.cpp has layers of this one read images where a key says so. */
-  readonly readsNoImages?: true;
+  /** Keys with which its layers compute something else. */
+  readonly without?: readonly string[];
+  /** Norms of queries and keys are over all heads' numbers, not over each head's. */
+  readonly overAllHeads?: true;
   /** Has layers that see a window; the number says whether it does where the file does not. */
   readonly windowUnlessSaid?: number;
 }
@@ -61,14 +63,12 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     projectionBiases: true,
     floats: ["logit_scale", "residual_scale", "embedding_scale", "attention.scale"],
     truths: ["rope.scaling.finetuned"],
-    readsNoImages: true,
     needed: ["logit_scale"],
+    without: ["deepstack_mapping"],
   },
   smollm3: { norms: BEFORE },
-  olmo2: { norms: [...AFTER, ...OF_HEADS], output: "own", windowUnlessSaid: 0 },
+  olmo2: { norms: [...AFTER, ...OF_HEADS], overAllHeads: true, output: "own", windowUnlessSaid: 0 },
 };
-/** Of these, the ones that the evaluators compute. */
-const COMPUTED: readonly string[] = ["llama"];
 
 const WHOLE_TYPES = ["u32", "i32", "u64", "u16"];
 const COUNTS = [
@@ -112,7 +112,7 @@ const ENCODINGS: readonly GgmlTypeName[] = [
 /** @returns what is not computed, or undefined */
 export function ownForwardFault(file: File): string | undefined {
   const name = String(file.metadata.get("general.architecture")?.value);
-  const own = COMPUTED.includes(name) ? OWN[name] : undefined;
+  const own = Object.hasOwn(OWN, name) ? OWN[name] : undefined;
   if (own === undefined) return `its architecture is ${name}`;
   return keyFault(file, name, own) ?? tensorFault(file, name, own);
 }
@@ -146,38 +146,44 @@ function keyFault({ metadata }: File, name: string, own: OwnArchitecture): strin
   if ((whole("expert_count") ?? 0) !== 0) return "it is a mixture of experts";
   if ((whole("nextn_predict_layers") ?? 0) !== 0) return "its last layers predict further tokens";
   if (get("attention.causal")?.value === false) return "its attention is not causal";
-  if (own.readsNoImages && get("deepstack_mapping") !== undefined) return "its layers read images";
+  const unwanted = own.without?.find((suffix) => get(suffix) !== undefined);
+  if (unwanted !== undefined) return `it has ${name}.${unwanted}`;
   if (turned !== width && !own.longRope) return "RoPE turns only a part of each head";
   if (turned < 2 || turned % 2 !== 0 || turned > width) return `RoPE turns ${turned} of a head's ${width} numbers`;
   const scaling = get("rope.scaling.type")?.value ?? "linear";
   const scalings = ["linear", "none", ...(own.longRope ? ["longrope"] : [])];
   if (!scalings.includes(String(scaling))) return `its RoPE scaling is ${JSON.stringify(scaling)}`;
-  if (own.windowUnlessSaid === undefined) return undefined;
-  return windowFault(get, name, { layers, width, turned, unlessSaid: own.windowUnlessSaid });
+  return own.windowUnlessSaid === undefined
+    ? undefined
+    : windowFault(get, name, layers, own.windowUnlessSaid, { width, turned });
 }
 
 function windowFault(
   get: (suffix: string) => GgufValue | undefined,
   name: string,
-  { layers, width, turned, unlessSaid }: Readonly<Record<"layers" | "width" | "turned" | "unlessSaid", number>>,
+  layers: number,
+  unlessSaid: number,
+  { width, turned }: { readonly width: number; readonly turned: number },
 ): string | undefined {
   const [window, pattern] = [get("attention.sliding_window"), get("attention.sliding_window_pattern")];
   if (window !== undefined && !WHOLE_TYPES.includes(window.type))
     return `${name}.attention.sliding_window is of the type ${window.type}`;
   const size = Number(window?.value ?? unlessSaid);
-  // Of those that have none where the file does not say so, 0 says so.
-  if (unlessSaid === 0 && size <= 0) return undefined;
+  // Where a window is optional, 0 is none.
+  if (size < 1 && unlessSaid === 0) return undefined;
   if (size < 1 || size > 2 ** 31 - 1) return `${name}.attention.sliding_window is ${size}`;
-  const ofLocal = {
-    "attention.key_length_swa": width,
-    "attention.value_length_swa": width,
-    "rope.dimension_count_swa": turned,
-  };
-  const other = Object.entries(ofLocal).find(([suffix, usual]) => {
+  // llama.cpp would compute some layers, or all, with these.
+  for (const [suffix, wanted] of [
+    ["attention.key_length_swa", width],
+    ["attention.value_length_swa", width],
+    ["rope.dimension_count_swa", turned],
+  ] as const) {
     const value = get(suffix);
-    return value !== undefined && (!WHOLE_TYPES.includes(value.type) || Number(value.value) !== usual);
-  });
-  if (other !== undefined) return `${name}.${other[0]} is not that of its other layers`;
+    if (value === undefined) continue;
+    if (!WHOLE_TYPES.includes(value.type) || Number(value.value) !== wanted) {
+      return `${name}.${suffix} is ${String(value.value)} where other layers have ${wanted}`;
+    }
+  }
   if (pattern === undefined) return undefined;
   if (pattern.type !== "array") {
     return WHOLE_TYPES.includes(pattern.type)
@@ -186,34 +192,72 @@ function windowFault(
   }
   if (!["bool", "i32", "u32"].includes(pattern.elementType))
     return `${name}.attention.sliding_window_pattern is no list of truth values`;
-  // A list of none is as if there were no key.
   const listed = pattern.length ?? pattern.value.length;
-  return listed > 0 && listed < layers
+  return listed < layers
     ? `${name}.attention.sliding_window_pattern has ${listed} values for ${layers} layers`
     : undefined;
 }
 
 function tensorFault({ metadata, tensors }: File, name: string, own: OwnArchitecture): string | undefined {
-  const layers = Number(metadata.get(`${name}.block_count`)?.value);
+  const number = (suffix: string) => {
+    const value = metadata.get(`${name}.${suffix}`)?.value;
+    return value === undefined ? undefined : Number(value);
+  };
+  const [layers, embedding, heads, feedForward] = [
+    "block_count",
+    "embedding_length",
+    "attention.head_count",
+    "feed_forward_length",
+  ].map(number) as [number, number, number, number];
+  const width = number("attention.key_length") ?? Math.floor(embedding / heads);
+  const [queries, keys] = [heads * width, (number("attention.head_count_kv") ?? heads) * width];
   const found = new Map<string, GgufTensor>(tensors.map((tensor) => [tensor.name, tensor]));
-  const needed = ["token_embd.weight", "output_norm.weight"];
-  if (own.output === "own") needed.push("output.weight");
-  const allowed = new Set([...needed, ...(own.output === undefined ? ["output.weight"] : []), ...(own.mayHave ?? [])]);
+  const vocabulary = (found.get("token_embd.weight")?.elements ?? 0) / embedding;
+  const factors = (number("rope.dimension_count") ?? width) / 2;
+
+  const needed = new Map<string, readonly number[]>([
+    ["token_embd.weight", [embedding, vocabulary]],
+    ["output_norm.weight", [embedding]],
+  ]);
+  if (own.output === "own") needed.set("output.weight", [embedding, vocabulary]);
+  const allowed = new Map<string, readonly number[]>([
+    ...(own.output === undefined ? [["output.weight", [embedding, vocabulary]] as [string, number[]]] : []),
+    ...(own.mayHave ?? []).map((one): [string, number[]] => [one, [one === "output.bias" ? vocabulary : factors]]),
+  ]);
+  const sizes: Readonly<Record<string, readonly [number, number]>> = {
+    attn_qkv: [embedding, queries + 2 * keys],
+    attn_q: [embedding, queries],
+    attn_k: [embedding, keys],
+    attn_v: [embedding, keys],
+    attn_output: [queries, embedding],
+    ffn_gate: [embedding, feedForward],
+    ffn_up: [embedding, (own.gateInUp ? 2 : 1) * feedForward],
+    ffn_down: [feedForward, embedding],
+  };
+  const ofHeads = own.overAllHeads
+    ? { attn_q_norm: queries, attn_k_norm: keys }
+    : { attn_q_norm: width, attn_k_norm: width };
+  const norms: Readonly<Record<string, number>> = ofHeads;
   for (let layer = 0; layer < layers; layer++) {
     const block = (tensor: string) => `blk.${layer}.${tensor}`;
     const inputs = found.has(block("attn_qkv.weight")) ? ["attn_qkv"] : ["attn_q", "attn_k", "attn_v"];
     const others = ["attn_output", ...(own.gateInUp ? [] : ["ffn_gate"]), "ffn_up", "ffn_down"];
-    const weights = [...own.norms, ...inputs, ...others].map((one) => block(`${one}.weight`));
-    needed.push(...weights);
-    const biases = [...inputs, ...(own.projectionBiases ? others : [])].map((one) => block(`${one}.bias`));
-    for (const one of [...weights, ...biases]) allowed.add(one);
+    for (const one of own.norms) needed.set(block(`${one}.weight`), [norms[one] ?? embedding]);
+    for (const one of [...inputs, ...others]) {
+      const [columns, rows] = sizes[one] as readonly [number, number];
+      needed.set(block(`${one}.weight`), [columns, rows]);
+      if (inputs.includes(one) || own.projectionBiases) allowed.set(block(`${one}.bias`), [rows]);
+    }
   }
-  const absent = needed.find((one) => !found.has(one));
+  const absent = [...needed.keys()].find((one) => !found.has(one));
   if (absent !== undefined) return `it has no tensor ${absent}`;
-  const unknown = tensors.find((tensor) => !allowed.has(tensor.name));
-  if (unknown !== undefined) return `it has the tensor ${unknown.name}`;
-  const odd = tensors.find(
-    ({ type, dimensions }) => !ENCODINGS.includes(type) || (dimensions.length === 1 && type !== "F32"),
-  );
-  return odd && `its tensor ${odd.name} is ${odd.type}`;
+  for (const { name: tensor, dimensions, type } of tensors) {
+    const wanted = needed.get(tensor) ?? allowed.get(tensor);
+    if (wanted === undefined) return `it has the tensor ${tensor}`;
+    const length = Math.max(wanted.length, dimensions.length);
+    const fits = Array.from({ length }, (_, at) => (dimensions[at] ?? 1) === (wanted[at] ?? 1)).every(Boolean);
+    if (!fits) return `its tensor ${tensor} has the shape [${dimensions.join(", ")}], not [${wanted.join(", ")}]`;
+    if (!ENCODINGS.includes(type) || (wanted.length === 1 && type !== "F32")) return `its tensor ${tensor} is ${type}`;
+  }
+  return undefined;
 }

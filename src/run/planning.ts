@@ -6,8 +6,8 @@ import { dirname, join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { roomForLayers } from "../model/engines/settings.js";
 import { requireTrainable } from "../finetune/trainable-base.js";
+import { gpuOf, roomForLayers } from "../model/engines/settings.js";
 import { settlePrimary } from "../score/primary.js";
 import { makePlan } from "../study/make-plan.js";
 import type { PilotStrings } from "../study/pilot-strings.js";
@@ -23,10 +23,11 @@ import { planChats, requireFaithful } from "./planned-chats.js";
  * @throws as makePlan, planChats, requireFaithful and requireTrainable · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
  */
 export async function planRun(
-  study: Study & { readonly engine: SettledEngine },
+  authored: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
 ): Promise<Plan> {
+  const study = await onItsDevice(authored);
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
   const chats = await planChats(study, files, studyFolder);
@@ -38,6 +39,13 @@ export async function planRun(
   }
   await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
+}
+
+/** What the study leaves open of training is settled by the device that trains. */
+async function onItsDevice<Settled extends Study>(study: Settled): Promise<Settled> {
+  const { lora, engine } = study;
+  if (!lora || Object.keys(lora.onGpu).length === 0 || (await gpuOf(engine.device)) === undefined) return study;
+  return { ...study, lora: { ...lora, settings: { ...lora.settings, ...lora.onGpu } } };
 }
 
 /** @param files a path is empty where the file is not here */

@@ -54,7 +54,9 @@ uint64_t optimizer::bytes() const {
 }
 
 double optimizer::update(const adamw_step & step) {
-    ggml_backend_graph_compute(backend_, norm_graph_);
+    if (ggml_backend_graph_compute(backend_, norm_graph_) != GGML_STATUS_SUCCESS) {
+        throw error("TRAIN_DEVICE", "the device failed in the gradient's norm");
+    }
     std::vector<float> squares(ggml_nelements(squares_));
     ggml_backend_tensor_get(squares_, squares.data(), 0, ggml_nbytes(squares_));
     double sum = 0;

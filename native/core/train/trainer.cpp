@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "ggml-alloc.h"
 #include "inward/error.h"
@@ -51,6 +52,25 @@ void check_options(const trainer_options & o) {
     }
 }
 
+// Loss rows whose logits exist at once. A GPU waits for its host between chunks.
+constexpr int64_t CHUNK_ROWS     = 64;
+constexpr int64_t GPU_CHUNK_ROWS = 512;
+// Products over tokens are fastest on a GPU where rows begin at multiples of so many numbers.
+constexpr int64_t GPU_TOKEN_STEP = 32;
+
+int most_threads(int threads) { return std::max(threads, (int) std::min(16u, std::thread::hardware_concurrency())); }
+
+// Room for what microbatches are filled up with.
+trainer_options with_room(trainer_options o) {
+    if (o.device == "cpu" && o.least_columns <= 1) return o;
+    o.max_loss_rows += o.least_columns;
+    o.max_microbatch_tokens += o.least_columns;
+    if (o.device != "cpu") {
+        o.max_microbatch_tokens = (o.max_microbatch_tokens + GPU_TOKEN_STEP - 1) / GPU_TOKEN_STEP * GPU_TOKEN_STEP;
+    }
+    return o;
+}
+
 // Lets a graph be laid out before its weights are allocated: they belong to an empty buffer for as long as this lives.
 class planned_buffer {
 public:
@@ -83,6 +103,8 @@ struct trainer::impl {
     adapter                  lora;
     std::unique_ptr<blas>    library;
     workspace                work;
+    graph_constants          constants;
+    thread_team              fillers;  // of dropout masks
     projection_group         output;
     std::unique_ptr<model_parts> parts;
     std::vector<float>       rope_factors;
@@ -92,14 +114,17 @@ struct trainer::impl {
     trainer_description          description;
 
     explicit impl(const trainer_options & o)
-        : options(o),
+        : options(with_room(o)),
           device(quietly(o.binaries_folder), o.fallback_folder, o.device, o.threads),
           model(o.model_path),
-          lora(model, o) {
+          lora(model, o),
+          constants(model.hparams, device.main),
+          fillers(device.is_cpu ? o.threads : most_threads(o.threads)) {
         if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
         prepare_groups();
         maker.reset(new graph_maker{ model, lora, output, *parts, device.main, device.is_cpu, library != nullptr,
-                                     o.threads });
+                                     o.threads, constants, device.is_cpu ? CHUNK_ROWS : GPU_CHUNK_ROWS,
+                                     !device.is_cpu && multiplies_turned(device.main) });
         const uint64_t scratch = reserve_workspace();
         make_scheduler();
         // Before the weights are read: a run that will not fit is refused at once. Every kernel's graph is laid out
@@ -115,7 +140,7 @@ struct trainer::impl {
             rope_factors.resize(model.hparams.global_rope.width / 2);
             ggml_backend_tensor_get(model.rope_factors, rope_factors.data(), 0, ggml_nbytes(model.rope_factors));
         }
-        choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), description.kernels,
+        choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), o.exact, description.kernels,
                        description.kernel_timings);
         zero_gradients();
         adamw = std::make_unique<optimizer>(lora, device.main);
@@ -166,8 +191,8 @@ struct trainer::impl {
 
     void assume_kernels() {
         auto assume = [&](projection_group & group) {
-            group.forward_kernel  = library ? "blas" : "ggml";
-            group.backward_kernel = library ? "blas" : "ggml-f32";
+            group.forward_kernel  = library ? "blas" : options.exact ? "ggml-f32" : "ggml";
+            group.backward_kernel = library ? "blas" : maker->takes_turned ? "out-prod" : "ggml-f32";
         };
         assume(output);
         for (auto & layer : lora.groups) std::for_each(layer.begin(), layer.end(), assume);
@@ -198,7 +223,7 @@ struct trainer::impl {
         memory.compute   = std::max(training, compute_bytes(*evaluation));
         memory.optimizer = adamw ? adamw->bytes() : 2 * ggml_nbytes(lora.parameters);
         memory.scratch   = scratch;
-        memory.host      = sizeof(float) * model.hparams.vocabulary * std::min(rows, model_graph::CHUNK_ROWS);
+        memory.host      = sizeof(float) * model.hparams.vocabulary * std::min(rows, maker->chunk_rows);
         if (adamw) return;  // checked already
         memory.available = options.memory_limit ? options.memory_limit : device.free_memory();
         if (memory.total() > memory.available) {
@@ -246,9 +271,11 @@ struct trainer::impl {
     }
 
     // Runs a graph over one microbatch; values of its outputs stay readable until the next run.
-    std::unique_ptr<model_graph> run(const graph_settings & settings, const microbatch & batch,
+    std::unique_ptr<model_graph> run(const graph_settings & settings, const microbatch & given,
                                      uint64_t dropout_seed) {
-        check_microbatch(batch, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
+        check_microbatch(given, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
+        microbatch batch = filled_up(given, options.least_columns, maker->chunk_rows, token_step());
+        for (auto & weight : batch.loss_weights) weight *= options.loss_scale;
         auto graph = maker->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
         if (library) parts->set(batch, options.threads);
         ggml_backend_sched_reset(sched);
@@ -257,7 +284,7 @@ struct trainer::impl {
                                             std::to_string(batch.token_ids.size()) + " tokens");
         }
         fill_inputs(*graph, batch, model.hparams, *parts, rope_factors.empty() ? nullptr : rope_factors.data());
-        fill_dropout(*graph, options.dropout, dropout_seed);
+        fill_dropout(*graph, options.dropout, dropout_seed, fillers);
         const auto status = ggml_backend_sched_graph_compute(sched, graph->g.graph);
         if (status == GGML_STATUS_ALLOC_FAILED) {
             throw error("TRAIN_MEMORY", "the device ran out of memory while computing");
@@ -268,6 +295,8 @@ struct trainer::impl {
         }
         return graph;
     }
+
+    int64_t token_step() const { return device.is_cpu ? 1 : GPU_TOKEN_STEP; }
 
     void zero_gradients() { ggml_backend_tensor_memset(lora.gradients, 0, 0, ggml_nbytes(lora.gradients)); }
 
@@ -292,12 +321,13 @@ struct trainer::impl {
 
     std::vector<float> logits(const microbatch & batch) {
         auto               graph = run(logits_settings(), batch, 0);
-        std::vector<float> all(batch.loss_rows.size() * model.hparams.vocabulary);
+        std::vector<float> all(graph->g.rows * model.hparams.vocabulary);
         size_t             at = 0;
         for (auto * chunk : graph->logits) {
             ggml_backend_tensor_get(chunk, all.data() + at, 0, ggml_nbytes(chunk));
             at += ggml_nelements(chunk);
         }
+        all.resize(batch.loss_rows.size() * model.hparams.vocabulary);
         return all;
     }
 
@@ -309,7 +339,8 @@ struct trainer::impl {
         for (auto * chunk : graph->logits) {
             values.resize(ggml_nelements(chunk));
             ggml_backend_tensor_get(chunk, values.data(), 0, ggml_nbytes(chunk));
-            for (int64_t r = 0; r < chunk->ne[1]; r++) {
+            const int64_t left = (int64_t) (batch.loss_rows.size() - result.logprobs.size());
+            for (int64_t r = 0; r < std::min(chunk->ne[1], left); r++) {
                 const int32_t wanted = batch.loss_targets[result.logprobs.size()];
                 float *       row    = values.data() + r * n;
                 const float   target = row[wanted];
@@ -373,7 +404,9 @@ evaluation         trainer::evaluate(const microbatch & batch) { return p->evalu
 std::vector<float> trainer::logits(const microbatch & batch) { return p->logits(batch); }
 
 double trainer::update(const adamw_step & step) {
-    const double norm = p->adamw->update(step);
+    adamw_step scaled = step;
+    scaled.gradient_scale /= p->options.loss_scale;
+    const double norm = p->adamw->update(scaled);
     p->zero_gradients();
     return norm;
 }
@@ -384,6 +417,7 @@ std::map<std::string, double> trainer::profile(const microbatch & batch) { retur
 
 void trainer::gradients(float * out) const {
     ggml_backend_tensor_get(p->lora.gradients, out, 0, p->lora.count * sizeof(float));
+    for (int64_t i = 0; i < p->lora.count; i++) out[i] /= p->options.loss_scale;
 }
 
 void trainer::state(float * parameters, float * first_moments, float * second_moments) const {

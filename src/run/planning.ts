@@ -6,11 +6,13 @@ import { dirname, join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
+import { requireTrainable } from "../finetune/trainable-base.js";
 import { gpuOf, roomForLayers } from "../model/engines/settings.js";
 import { settlePrimary } from "../score/primary.js";
 import { makePlan } from "../study/make-plan.js";
 import type { PilotStrings } from "../study/pilot-strings.js";
 import { type ModelFile, type Plan, readPlan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import type { SettledEngine, Study } from "../study/study.js";
 import { RUN_FILES } from "./folder.js";
 import { planChats, requireFaithful } from "./planned-chats.js";
@@ -18,7 +20,7 @@ import { planChats, requireFaithful } from "./planned-chats.js";
 /**
  * @param files the exact file of each model state
  * @param studyFolder where paths of tasks, chat templates and runs start
- * @throws as makePlan, planChats and requireFaithful · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
+ * @throws as makePlan, planChats, requireFaithful and requireTrainable · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
  */
 export async function planRun(
   authored: Study & { readonly engine: SettledEngine },
@@ -31,6 +33,10 @@ export async function planRun(
   const chats = await planChats(study, files, studyFolder);
   const plan = await makePlan(study, await withLayers(study.engine, files), studyFolder, { pilots, chats });
   requireOneThinking(study, chats);
+  for (const { training } of statesOf(plan).trained) {
+    const base = files[training.base];
+    if (base && base.path !== "") await requireTrainable(base.path, training.settings.lora.targets);
+  }
   await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
 }

@@ -13,6 +13,7 @@ import { parseChatJsonl, readChatJsonl, type TrainingExample } from "../finetune
 import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
+import { requireTrainable } from "../finetune/trainable-base.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { gpuOf } from "../model/engines/settings.js";
@@ -124,6 +125,7 @@ export async function train(chat: string | readonly TrainingExample[], options: 
     ...trainingSettings(said, initial && adapterSettings(initial.adapter)),
     ...((await gpuOf(device)) ? gpuSettings({ ...(initial && adapterSettings(initial.adapter)), ...said }) : {}),
   };
+  await requireTrainable(file.path, settings.lora.targets);
   const [encoded, encodedValidation] = await encode(file, threads, [examples, validation ?? []], options);
   await mkdir(dirname(out), { recursive: true }).catch((error) => {
     throw writeError(error, dirname(out));

@@ -63,6 +63,22 @@ test.each<[string, GgufValue, string]>([
   );
 });
 
+test.each<[string, string, GgufValue, string | undefined]>([
+  ["gemma2", "attn_logit_softcapping", f32(0), "is 0, not a number that can be divided by"],
+  ["gemma2", "final_logit_softcapping", f32(0), "is 0"],
+  ["gemma2", "final_logit_softcapping", f32(Number.NaN), "is NaN, not a finite number"],
+  ["gemma3", "final_logit_softcapping", f32(Number.POSITIVE_INFINITY), "is Infinity"],
+  ["gemma3", "rope.freq_base_swa", f32(0), "is 0"],
+  // None for llama.cpp, and bent alike.
+  ["gemma3", "final_logit_softcapping", f32(0), undefined],
+  ["gemma2", "attn_logit_softcapping", f32(-50), undefined],
+])("%s: %s as %j", async (architecture, suffix, value, words) => {
+  const path = await tiny({ [`${architecture}.${suffix}`]: value }, { architecture });
+  const fault = headerFault(await readGguf(path));
+  if (words === undefined) expect(fault).toBeUndefined();
+  else expect(fault).toContain(words);
+});
+
 test.each<[string, object]>([
   ["a plain model", {}],
   ["Llama 3's vocabulary", { chat: "llama3" }],

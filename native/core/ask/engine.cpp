@@ -135,16 +135,11 @@ struct engine::impl {
     }
 
     int sequences() const {
-<<<<<<< HEAD
-        const int asked = options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences;
+        if (options.strict || options.one_at_a_time) return 1;
+        const int asked = group.sequences > 0 ? group.sequences : options.sequences;
         return one_shape() ? std::min(asked, options.sequences) : asked;
     }
     bool one_shape() const { return options.invariant && !options.strict && !options.own_forward; }
-=======
-        if (options.strict || options.one_at_a_time) return 1;
-        return group.sequences > 0 ? group.sequences : options.sequences;
-    }
->>>>>>> main
     // Whether prompts that begin alike are evaluated once as far as they do.
     bool shares() const { return !options.strict && !description.whole_prompts; }
     // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
@@ -431,14 +426,10 @@ struct engine::impl {
             }
         }
         std::vector<queued> rows;
-<<<<<<< HEAD
-        const bool          of_prompts = separate() && waiting() > 0;
+        const bool          of_prompts = (separate() || description.whole_prompts) && waiting() > 0;
         if (of_prompts && one_shape()) {
             take_pieces(rows);
         } else if (of_prompts) {
-=======
-        if ((separate() || description.whole_prompts) && !queue.empty()) {
->>>>>>> main
             take_prompt(rows);
         } else {
             take_answers(rows);

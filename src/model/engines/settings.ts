@@ -75,21 +75,16 @@ export function requireFlashAttention({ name, flashAttention }: Architecture, se
   throw new InwardError("ENGINE_UNAVAILABLE", `${name}: ${why}; ${advice}`);
 }
 
-<<<<<<< HEAD
-/**
- * Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing; a
- * GPU reads its weights as fast for many rows as for one.
- */
-const SEQUENCES = { gpu: 64, own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
-=======
 /** With as many answers in the making at once as llama.cpp can make of this architecture. */
 export function withSequencesOf({ oneAtATime }: Architecture, settings: SettledEngine): SettledEngine {
   return oneAtATime ? { ...settings, sequences: 1 } : settings;
 }
 
-/** Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing. */
-const SEQUENCES = { own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
->>>>>>> main
+/**
+ * Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing; a
+ * GPU reads its weights as fast for many rows as for one.
+ */
+const SEQUENCES = { gpu: 64, own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
 
 /**
  * @param modelPaths of all models that are to be asked; without them, none is known to suit our own forward pass

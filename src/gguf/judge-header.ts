@@ -41,13 +41,7 @@ const FINITE = [
   "rope.scaling.yarn_beta_fast",
   "rope.scaling.yarn_beta_slow",
   "rope.scaling.yarn_log_multiplier",
-  "attn_logit_softcapping",
-  "final_logit_softcapping",
 ];
-/** Numbers that llama.cpp always divides by in this architecture; in others 0 stands for none. */
-const DIVISORS: Readonly<Record<string, readonly string[]>> = {
-  gemma2: ["attn_logit_softcapping", "final_logit_softcapping"],
-};
 /** Of these 0 means that there are none, in some layers or in all: of a recurrent model, and of lists. */
 const MAY_BE_NONE = ["attention.head_count", "attention.head_count_kv", "feed_forward_length", "rope.dimension_count"];
 /** llama.cpp asserts that it knows the name. */
@@ -87,7 +81,6 @@ function numberFault(metadata: Metadata, architecture: string): string | undefin
     [COUNTS, (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1"],
     [POSITIVE, (value) => Number.isFinite(value) && value > 0, "a finite number above 0"],
     [FINITE, Number.isFinite, "a finite number"],
-    [DIVISORS[architecture] ?? [], (value) => value !== 0, "a number that can be divided by"],
   ];
   for (const [keys, holds, wanted] of rules) {
     for (const suffix of keys) {

@@ -71,7 +71,9 @@ describe("CUDA cards that the prebuilt kernels are too new for", () => {
     `  Device ${number}: ${card}, compute capability ${version}, VMM: yes, VRAM: 16151 MiB\n`;
 
   it("are named, unless another one can compute", () => {
-    expect(tooOld(line(0, "Tesla V100-SXM2-16GB", "7.0"))).toMatch(/Tesla V100-SXM2-16GB has compute capability 7\.0.*7\.5/);
+    expect(tooOld(line(0, "Tesla V100-SXM2-16GB", "7.0"))).toMatch(
+      /Tesla V100-SXM2-16GB has compute capability 7\.0.*7\.5/,
+    );
     expect(tooOld(line(0, "Tesla P100", "6.0") + line(1, "Tesla T4", "7.5"))).toBeUndefined();
     expect(tooOld(line(0, "NVIDIA B200", "10.0"))).toBeUndefined();
     expect(tooOld("")).toBeUndefined();

@@ -156,6 +156,6 @@ test("a Phi with two sets of RoPE factors is as long as its first is for", async
   const model = fresh();
   await writeTinyModel(model, { architecture: "phi3" });
   const engine = await openEngine(model, { forward: "own" });
-  expect(engine.describe().context).toBe(256);
+  expect(engine.describe().contextTokens).toBe(256);
   engine.dispose();
 });

@@ -8,7 +8,7 @@ import { type InventoryFile, type InventoryModel, modelInventory } from "../mode
 import { identifyModel, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { reencodeModel } from "../model/reencode-model.js";
 import { readLoadWarnings } from "../model/engines/start-engine.js";
-import { loadRegistry, sourceWords } from "../model/registry.js";
+import { loadRegistry, sourceLabel } from "../model/registry.js";
 import { resolveModel, type ResolveModelOptions } from "../model/resolve-model.js";
 import { modelProgress } from "../run/open-model.js";
 import { fromLocalPath } from "../model/sources/source.js";
@@ -141,7 +141,7 @@ async function showModel(nameOrPath: string, options: JsonOption): Promise<void>
       );
     }
     print(`  sha256: ${sha256 ?? known.files[0]?.expectedSha256 ?? "not known yet: recorded at the first download"}`);
-    for (const source of sources) print(`  source: ${sourceWords(source)}`);
+    for (const source of sources) print(`  source: ${sourceLabel(source)}`);
   }
   for (const file of known?.files ?? []) print(`  file: ${file.path} · ${CHECKSUM_WORDS[file.checksum]}`);
   if (summary === undefined) {

@@ -2,9 +2,11 @@
 
 import type { NativeTensor } from "../../native/index.js";
 import { seededRandom } from "../base/random.js";
+import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { LoraAdapter } from "./adapter/adapter.js";
 import { findAdapter } from "./adapter/found-adapter.js";
+import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { type BaseCheck, checkAdapterBase, readAdapter } from "./adapter/saved-adapter.js";
 
 /**
@@ -66,9 +68,14 @@ export async function readInitialAdapter(
   options: { readonly force?: boolean } = {},
 ): Promise<InitialAdapter> {
   const found = await findAdapter(path, base.modelPath);
-  return {
-    base: checkAdapterBase(found.card, base.sha256, options).base,
-    adapter: await readAdapter(found.path),
-    sha256: found.sha256,
-  };
+  const check = checkAdapterBase(found.card, base.sha256, options);
+  const adapter = await readAdapter(found.path);
+  const { architecture } = await inspectGguf(base.modelPath);
+  if (adapter.architecture !== architecture) {
+    throw new InwardError(
+      "ADAPTER_SHAPE",
+      `${path} is an adapter for models of architecture ${shown(adapter.architecture)}; ${base.modelPath} is of architecture ${shown(architecture)}.`,
+    );
+  }
+  return { base: check.base, adapter, sha256: found.sha256 };
 }

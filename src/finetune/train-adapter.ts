@@ -240,12 +240,12 @@ function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
 async function save(
   { base, outPath, settings, threads, widen }: TrainingRequest,
   { split, identity, blas, initial, summary }: Preparation,
-  { tensors, kernels, deviceName, llamaCpp }: NativeDescription,
+  { architecture, tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
 ): Promise<AdapterCard> {
   const { rank, alpha } = settings.lora;
-  const trained = stateToAdapter({ layout: tensors, parameters, alpha, rank, baseName: base.source });
+  const trained = stateToAdapter({ architecture, layout: tensors, parameters, alpha, rank, baseName: base.source });
   const adapter = initial && !widen ? onPlacesOf(initial.adapter, trained) : trained;
   const saved = await saveAdapter(
     outPath,

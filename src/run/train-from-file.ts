@@ -199,7 +199,8 @@ async function layersOf(
   file: ModelFile,
 ): Promise<{ pairs: number; of: number } | undefined> {
   const { blockCount = 0 } = await inspectGguf(file.path);
-  const [pairs, of] = [adapter.tensors.size / 2, blockCount * adapterSettings(adapter).targets.length];
+  const matrices = new Set([...adapter.tensors.keys()].map((name) => name.replace(/^blk\.\d+\.|\.lora_[ab]$/g, "")));
+  const [pairs, of] = [adapter.tensors.size / 2, blockCount * matrices.size];
   return pairs < of ? { pairs, of } : undefined;
 }
 
@@ -242,14 +243,14 @@ async function writeBeside(card: AdapterCard, file: ModelFile, { out, peft }: Tr
   const lossPath = out.replace(/\.gguf$/, ".loss.svg");
   await writeWhole(lossPath, await lossFigure(`Loss of ${card.base.source}'s adapter over training`, card));
   if (peft !== undefined) {
-    const { headCount, headCountKv = headCount, blockCount } = await inspectGguf(file.path);
+    const { architecture, headCount, headCountKv = headCount, blockCount } = await inspectGguf(file.path);
     if (headCount === undefined || headCountKv === undefined || blockCount === undefined) {
       throw new InwardError("TRAIN_MODEL", `${file.path} does not say how many heads and layers it has.`);
     }
     await exportPeft(
       peft,
       await readAdapter(out),
-      { heads: headCount, keyValueHeads: headCountKv, layers: blockCount },
+      { architecture, heads: headCount, keyValueHeads: headCountKv, layers: blockCount },
       { dropout: card.settings.lora.dropout },
     );
   }

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type LoraAdapter, loraPlace } from "../../src/finetune/adapter/adapter.js";
+import type { LoraAdapter } from "../../src/finetune/adapter/adapter.js";
+import { loraPlace } from "../../src/finetune/adapter/projections.js";
 import { readAdapterCard, writeAdapterCard } from "../../src/finetune/adapter/card.js";
 import { findAdapter } from "../../src/finetune/adapter/found-adapter.js";
 import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
@@ -50,7 +51,7 @@ function requireWhole({ rank, alpha, tensors }: LoraAdapter): void {
   expect(rank).toBeGreaterThan(0);
   expect(alpha > 0 && alpha < Number.POSITIVE_INFINITY).toBe(true);
   for (const [name, { dimensions, values }] of tensors) {
-    expect(dimensions[loraPlace(name)?.half === "b" ? 0 : 1]).toBe(rank);
+    expect(dimensions[loraPlace(name, "llama")?.half === "b" ? 0 : 1]).toBe(rank);
     expect(values.every(Number.isFinite)).toBe(true);
   }
 }

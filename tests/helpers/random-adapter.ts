@@ -1,11 +1,19 @@
 /** A LoRA adapter with random A and B (neither of them zero), laid out as the trainer lays out its parameters. */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { NativeTensor } from "../../native/index.js";
-import { type LoraAdapter, loraName, stateToAdapter } from "../../src/finetune/adapter/adapter.js";
+import { type LoraAdapter, stateToAdapter } from "../../src/finetune/adapter/adapter.js";
+import { loraName, projectionMatrices } from "../../src/finetune/adapter/projections.js";
 import { LORA_TARGETS, type LoraTarget } from "../../src/study/schema.js";
 
 /** The shape of `writeTinyModel`'s model. */
-export const TINY_SHAPE = { layers: 2, embedding: 64, heads: 4, keyValueHeads: 2, feedForward: 128 } as const;
+export const TINY_SHAPE = {
+  architecture: "llama",
+  layers: 2,
+  embedding: 64,
+  heads: 4,
+  keyValueHeads: 2,
+  feedForward: 128,
+} as const;
 
 export interface RandomAdapterOptions {
   readonly seed?: number;
@@ -34,11 +42,13 @@ export function tinyLayout(rank: number, targets: readonly LoraTarget[] = LORA_T
   const layout: NativeTensor[] = [];
   let offset = 0;
   for (let layer = 0; layer < layers; layer++) {
-    for (const target of targets) {
+    for (const matrix of projectionMatrices("llama")) {
+      const [target] = matrix.targets;
+      if (target === undefined || !targets.includes(target)) continue;
       const [inputs, outputs] = shapes[target];
       for (const half of ["a", "b"] as const) {
         const dimensions: [number, number] = half === "a" ? [inputs, rank] : [rank, outputs];
-        layout.push({ name: loraName({ layer, target, half }), dimensions, offset });
+        layout.push({ name: loraName({ layer, matrix, half }), dimensions, offset });
         offset += dimensions[0] * dimensions[1];
       }
     }
@@ -60,5 +70,13 @@ export function randomAdapter(options: RandomAdapterOptions = {}): LoraAdapter {
     for (let at = offset; at < offset + dimensions[0] * dimensions[1]; at++)
       parameters[at] = scale * (random.next() / 2 ** 31);
   }
-  return stateToAdapter({ layout, parameters, alpha, rank, name: "random", baseName: "Tiny Random" });
+  return stateToAdapter({
+    architecture: "llama",
+    layout,
+    parameters,
+    alpha,
+    rank,
+    name: "random",
+    baseName: "Tiny Random",
+  });
 }

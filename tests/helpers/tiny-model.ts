@@ -42,6 +42,8 @@ export interface TinyModelOptions extends Partial<TinyShape> {
   readonly outputBias?: boolean;
   /** Standard deviation of the norms' weights, as a share of their mean; default 0 for llama, 0.2 for others */
   readonly normSpread?: number;
+  /** Other values for a tensor's. */
+  readonly adjust?: (tensor: TinyTensor) => Float32Array;
   /** Added last, replacing a key of the same name. */
   readonly metadata?: Readonly<Record<string, GgufValue>>;
 }
@@ -82,7 +84,8 @@ export async function writeTinyModel(path: string, options: TinyModelOptions = {
     if ((dimensions[0] as number) % GGML_TYPES[type].blockElements !== 0) {
       throw new Error(`${name} has rows of ${dimensions[0]}: not whole blocks of ${type}`);
     }
-    return { name, dimensions, type, chunks: () => [encodeWeights(type, values)] };
+    const adjusted = options.adjust?.({ name, dimensions, values }) ?? values;
+    return { name, dimensions, type, chunks: () => [encodeWeights(type, adjusted)] };
   });
   const written = await writeGguf(path, metadata(vocabulary, shape, options, traits), tensors);
   return { path, ...written, vocabulary };
@@ -154,7 +157,7 @@ function metadata(
   return new Map([...entries, ...Object.entries(options.metadata ?? {})]);
 }
 
-interface Weights {
+export interface TinyTensor {
   readonly name: string;
   readonly dimensions: readonly number[];
   readonly values: Float32Array;
@@ -165,7 +168,7 @@ function weights(
   shape: TinyShape,
   options: TinyModelOptions,
   traits: TinyTraits,
-): Weights[] {
+): TinyTensor[] {
   const { blocks, width, headWidth, feedForward } = shape;
   const queryWidth = shape.heads * headWidth;
   const keyWidth = shape.keyValueHeads * headWidth;
@@ -176,7 +179,7 @@ function weights(
   const tied = options.tiedOutput ?? traits.tied;
   // A tied matrix is an output as well: its spread is the logits'.
   const embeddingDeviation = tied ? LOGIT_SPREAD / Math.sqrt(width) : 1;
-  const projection = (name: string, columns: number, rows: number, gain = 1): Weights[] => {
+  const projection = (name: string, columns: number, rows: number, gain = 1): TinyTensor[] => {
     const values = draw(columns * rows, gain / Math.sqrt(columns));
     const matrix = { name: `${name}.weight`, dimensions: [columns, rows], values };
     const mayHaveBias = traits.allMayHaveBiases || /\.attn_(?:q|k|v|qkv)$/.test(name);
@@ -184,12 +187,12 @@ function weights(
     return [matrix, { name: `${name}.bias`, dimensions: [rows], values: drawVector(rows, BIAS_DEVIATION) }];
   };
   const spread = options.normSpread ?? traits.normSpread;
-  const norm = (name: string, size = width, mean = 1): Weights => ({
+  const norm = (name: string, size = width, mean = 1): TinyTensor => ({
     name: `${name}.weight`,
     dimensions: [size],
     values: drawVector(size, spread).map((value) => mean * (1 + value)),
   });
-  const only = (wanted: boolean, made: () => Weights[]): Weights[] => (wanted ? made() : []);
+  const only = (wanted: boolean, made: () => TinyTensor[]): TinyTensor[] => (wanted ? made() : []);
   const size = vocabulary.tokens.length;
   const output = new Float32Array(width * size);
   for (const id of vocabulary.speakableIds) output.set(draw(width, LOGIT_SPREAD / Math.sqrt(width)), width * id);
@@ -255,7 +258,7 @@ function drawer(seed: number): (count: number, deviation: number) => Float32Arra
     Float32Array.from({ length: count }, () => (random.next() / 2 ** 31) * Math.sqrt(3) * deviation);
 }
 
-function ropeFactors(shape: TinyShape, options: TinyModelOptions, traits: TinyTraits): Weights[] {
+function ropeFactors(shape: TinyShape, options: TinyModelOptions, traits: TinyTraits): TinyTensor[] {
   const turned = traits.keys(shape)["rope.dimension_count"]?.value ?? shape.headWidth;
   const pairs = Number(turned) / 2;
   if (options.ropeFreqs) return [risingFactors("rope_freqs.weight", pairs, GREATEST_ROPE_FACTOR)];
@@ -267,7 +270,7 @@ function ropeFactors(shape: TinyShape, options: TinyModelOptions, traits: TinyTr
 }
 
 /** 1 for the first quarter of the pairs, then rising evenly. */
-function risingFactors(name: string, pairs: number, greatest: number): Weights {
+function risingFactors(name: string, pairs: number, greatest: number): TinyTensor {
   const share = (pair: number) => Math.max(0, (pair / (pairs - 1) - 0.25) / 0.75);
   const values = Float32Array.from({ length: pairs }, (_, pair) => 1 + (greatest - 1) * share(pair));
   return { name, dimensions: [pairs], values };

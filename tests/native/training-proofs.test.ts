@@ -70,7 +70,7 @@ async function writeState(trainer: Trainer, path: string): Promise<string> {
   const { parameters } = trainer.state();
   await writeAdapter(
     path,
-    stateToAdapter({ layout: trainer.describe().tensors, parameters, alpha: ALPHA, rank: RANK }),
+    stateToAdapter({ architecture: "llama", layout: trainer.describe().tensors, parameters, alpha: ALPHA, rank: RANK }),
   );
   return path;
 }

@@ -11,7 +11,7 @@ import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { randomAdapter, TINY_SHAPE } from "../helpers/random-adapter.js";
 
 const FIXTURE = fileURLToPath(new URL("../fixtures/peft", import.meta.url));
-const BASE = { layers: 2, heads: 4, keyValueHeads: 2 };
+const BASE = { architecture: "llama", layers: 2, heads: 4, keyValueHeads: 2 };
 
 let folder: string;
 beforeAll(async () => {
@@ -94,7 +94,7 @@ describe("against PEFT and llama.cpp", () => {
 
   test("with other head counts it would be another adapter", async () => {
     const theirs = await readAdapter(join(FIXTURE, "converted-gguf.bin"));
-    const wrong = await importPeft(FIXTURE, { heads: 2, keyValueHeads: 2 });
+    const wrong = await importPeft(FIXTURE, { ...BASE, heads: 2 });
     const differing = [...wrong.tensors].filter(([name, { values }]) => {
       const other = theirs.tensors.get(name)?.values;
       return values.some((value, at) => value !== other?.[at]);
@@ -103,7 +103,7 @@ describe("against PEFT and llama.cpp", () => {
       "blk.0.attn_q.weight.lora_b",
       "blk.1.attn_q.weight.lora_b",
     ]);
-    await expect(importPeft(FIXTURE, { heads: 5, keyValueHeads: 2 })).rejects.toThrow(
+    await expect(importPeft(FIXTURE, { ...BASE, heads: 5 })).rejects.toThrow(
       code("ADAPTER_SHAPE", "q_proj.lora_B.weight has 24 rows, which are not 5 heads"),
     );
   });
@@ -134,7 +134,13 @@ describe("against PEFT and llama.cpp", () => {
     const adapter = randomAdapter({ rank, alpha: 2 * rank });
     await exportPeft(out, adapter, TINY_SHAPE, { dropout: 0.1, readme: "# adapter\n" });
     const back = await importPeft(out, TINY_SHAPE);
-    expect(back).toEqual({ baseName: "Tiny Random", alpha: 2 * rank, rank, tensors: expect.anything() });
+    expect(back).toEqual({
+      architecture: "llama",
+      baseName: "Tiny Random",
+      alpha: 2 * rank,
+      rank,
+      tensors: expect.anything(),
+    });
     expect(new Map([...back.tensors].sort())).toEqual(new Map([...adapter.tensors].sort()));
     expect(await readFile(join(out, "README.md"), "utf8")).toBe("# adapter\n");
   });

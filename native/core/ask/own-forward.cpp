@@ -18,7 +18,7 @@ constexpr int64_t CHUNK_ROWS = 96;
 // Pieces of a phase for each thread: enough for one that comes late not to be waited for.
 constexpr int64_t PIECES = 8;
 // Calls of each() in one layer, adapters included.
-constexpr size_t PHASES = 20;
+constexpr size_t PHASES = 24;
 
 }  // namespace
 
@@ -38,7 +38,7 @@ own_forward::own_forward(const engine_options & options, std::function<uint64_t(
 
 bool own_forward::make_room(int64_t cells, int, int64_t rows) {
     const auto & hp = weights_.hparams;
-    for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &packed_, &logits_ }) {
+    for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &added_, &packed_, &logits_ }) {
         *block = float_block();
     }
     const int64_t widest = std::max({ hp.embedding, hp.feed_forward, queries() });
@@ -49,6 +49,7 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows) {
         { &qkv_, rows * (queries() + 2 * keys()) },
         { &attended_, rows * queries() },
         { &gate_up_, rows * 2 * hp.feed_forward },
+        { &added_, adds_directly() ? 0 : rows * hp.embedding },
         { &packed_, rows * widest },
         { &logits_, std::min(rows, CHUNK_ROWS) * hp.vocabulary },
     };
@@ -114,19 +115,28 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
 
 void own_forward::decode(const std::vector<queued> & rows) {
     find_paths(rows);
+    const auto & hp      = weights_.hparams;
     const auto & factors = weights_.rope_factors;
-    rope_table(angles_, positions_, weights_.hparams.global_rope, factors.empty() ? nullptr : factors.data());
+    const auto   turned  = [&](bool local) {
+        return std::any_of(hp.of_layer.begin(), hp.of_layer.end(),
+                           [&](const layer_traits & layer) { return layer.turns && layer.local == local; });
+    };
+    if (turned(false)) rope_table(angles_, positions_, hp.global_rope, factors.empty() ? nullptr : factors.data());
+    if (turned(true)) rope_table(local_angles_, positions_, hp.local_rope, nullptr);
     team_.run(PHASES * (weights_.layers.size() + 1), [&](team_member & member) { forward(member, rows); });
 }
 
 int64_t own_forward::piece(int64_t count) const { return std::max<int64_t>(1, count / (team_.size() * PIECES)); }
 
 void own_forward::forward(team_member & member, const std::vector<queued> & rows) {
-    const auto &  hp = weights_.hparams;
+    const auto &  hp       = weights_.hparams;
+    const auto    gate_row = hp.gate == gate_kind::gelu ? geglu_row_looked_up : swiglu_row;
     int64_t       n  = (int64_t) rows.size();
     float *       x  = x_.data();
     member.each(n, piece(n), [&](int64_t first, int64_t last) {
         for (int64_t r = first; r < last; r++) weights_.embedding.get(rows[r].token, x + r * hp.embedding);
+        if (hp.embedding_scale == 1) return;
+        scale_in_place(x + first * hp.embedding, (last - first) * hp.embedding, hp.embedding_scale);
     });
     for (int64_t l = 0; l < hp.layers; l++) {
         const auto & layer = weights_.layers[l];
@@ -151,21 +161,22 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
         member.each(n, piece(n), [&](int64_t first, int64_t last) {
             for (int64_t r = first; r < last; r++) attended.put(r, attended_.data() + r * queries());
         });
-        project(member, layer.o, attended, x, true);
+        add(member, layer.o, attended, layer.attention_post_norm, x);
         project(member, layer.gate_up, normed(member, x, n, layer.feed_forward_norm), gate_up_.data(), false);
         const packed_rows acted(packed_.data(), n, hp.feed_forward);
         member.each(n, piece(n), [&](int64_t first, int64_t last) {
             float * act = scratch_[member.number].data();
             for (int64_t r = first; r < last; r++) {
                 const float * gate = gate_up_.data() + r * 2 * hp.feed_forward;
-                swiglu_row(gate, gate + hp.feed_forward, act, hp.feed_forward);
+                gate_row(gate, gate + hp.feed_forward, act, hp.feed_forward);
                 acted.put(r, act);
             }
         });
-        project(member, layer.down, acted, x, true);
+        add(member, layer.down, acted, layer.feed_forward_post_norm, x);
     }
 }
 
+// As they are where there is no norm.
 packed_rows own_forward::normed(team_member & member, const float * x, int64_t rows,
                                 const std::vector<float> & weight) {
     const auto &      hp = weights_.hparams;
@@ -173,23 +184,61 @@ packed_rows own_forward::normed(team_member & member, const float * x, int64_t r
     member.each(rows, piece(rows), [&](int64_t first, int64_t last) {
         float * h = scratch_[member.number].data();
         for (int64_t r = first; r < last; r++) {
-            norm_row(x + r * hp.embedding, weight.data(), h, hp.embedding, hp.norm_epsilon);
-            made.put(r, h);
+            const float * row = x + r * hp.embedding;
+            if (!weight.empty()) norm_row(row, weight.data(), h, hp.embedding, hp.norm_epsilon);
+            made.put(r, weight.empty() ? row : h);
         }
     });
     return made;
 }
 
-// Turns queries in place, and puts turned keys and values where their cells are.
+bool own_forward::adds_directly() const {
+    const auto & all = weights_.layers;
+    return weights_.hparams.residual_scale == 1 && std::all_of(all.begin(), all.end(), [](const packed_layer & one) {
+        return one.attention_post_norm.empty() && one.feed_forward_post_norm.empty();
+    });
+}
+
+// x += norm(W in) * residual scale
+void own_forward::add(team_member & member, const packed_group & group, const packed_rows & in,
+                      const std::vector<float> & norm, float * x) {
+    const auto & hp = weights_.hparams;
+    if (norm.empty() && hp.residual_scale == 1) return project(member, group, in, x, true);
+    project(member, group, in, added_.data(), false);
+    const int64_t n = in.rows();
+    member.each(n, piece(n), [&](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; r++) {
+            float * added = added_.data() + r * hp.embedding;
+            if (!norm.empty()) norm_row(added, norm.data(), added, hp.embedding, hp.norm_epsilon);
+            add_scaled(x + r * hp.embedding, added, hp.embedding, hp.residual_scale);
+        }
+    });
+}
+
+// Norms and turns queries in place, and puts keys, normed and turned too, and values where their cells are.
 void own_forward::keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows) {
-    const auto &  hp    = weights_.hparams;
-    const int64_t width = queries() + 2 * keys(), n = (int64_t) rows.size();
+    const auto &  hp     = weights_.hparams;
+    const auto &  of     = weights_.layers[layer];
+    const auto &  traits = hp.of_layer[layer];
+    const auto &  rope   = hp.rope(layer);
+    const float * angles = (traits.local ? local_angles_ : angles_).data();
+    const int64_t width  = queries() + 2 * keys(), n = (int64_t) rows.size();
+    // Over the numbers of each head, or of all heads, whichever the weight is for.
+    const auto norm_heads = [&](float * heads, int64_t numbers, const std::vector<float> & norm) {
+        const int64_t normed = (int64_t) norm.size();
+        for (int64_t i = 0; normed > 0 && i < numbers; i += normed) {
+            norm_row(heads + i, norm.data(), heads + i, normed, hp.norm_epsilon);
+        }
+    };
     member.each(n, piece(n), [&](int64_t first, int64_t last) {
         std::vector<ggml_fp16_t> halves;
         for (int64_t r = first; r < last; r++) {
-            float *       q     = qkv_.data() + r * width;
-            const float * table = angles_.data() + r * hp.head_width;
-            rotate_row(q, q, table, hp.heads + hp.kv_heads, hp.head_width, hp.global_rope, 1);
+            float * q = qkv_.data() + r * width;
+            norm_heads(q, queries(), of.q_norm);
+            norm_heads(q + queries(), keys(), of.k_norm);
+            if (traits.turns) {
+                rotate_row(q, q, angles + r * rope.width, hp.heads + hp.kv_heads, hp.head_width, rope, 1);
+            }
             for (const bool values : { false, true }) {
                 float * to = kept(layer, values) + rows[r].owner * keys();
                 std::memcpy(to, q + queries() + (values ? keys() : 0), keys() * sizeof(float));
@@ -203,17 +252,19 @@ void own_forward::keep_and_turn(team_member & member, int64_t layer, const std::
 }
 
 void own_forward::attention(team_member & member, int64_t layer, bool readers_only) {
-    const auto &   hp    = weights_.hparams;
-    const int64_t  group = hp.heads / hp.kv_heads, width = queries() + 2 * keys();
-    const int64_t  n     = readers_only ? (int64_t) readers_.size() : (int64_t) paths_.size();
-    cell_attention over{ group, hp.head_width, hp.attention_scale, nullptr, nullptr, keys(), nullptr, 0 };
+    const auto &   hp     = weights_.hparams;
+    const int64_t  group  = hp.heads / hp.kv_heads, width = queries() + 2 * keys();
+    const int64_t  n      = readers_only ? (int64_t) readers_.size() : (int64_t) paths_.size();
+    const int64_t  window = hp.of_layer[layer].window;
+    cell_attention over{ group,   hp.head_width, hp.attention_scale, hp.attention_cap, nullptr,
+                         nullptr, keys(),        nullptr,            0 };
     member.each(n * hp.kv_heads, piece(n * hp.kv_heads), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; i++) {
             const int64_t to = i / hp.kv_heads, row = readers_only ? readers_[to] : to, head = i % hp.kv_heads;
             over.keys   = kept(layer, false) + head * hp.head_width;
             over.values = kept(layer, true) + head * hp.head_width;
-            over.cells  = path_cells_.data() + paths_[row].first;
-            over.count  = paths_[row].count;
+            over.count  = window > 0 ? std::min(window, paths_[row].count) : paths_[row].count;
+            over.cells  = path_cells_.data() + paths_[row].first + paths_[row].count - over.count;
             attend(over, qkv_.data() + row * width + head * group * hp.head_width, scratch_[member.number].data(),
                    attended_.data() + to * queries() + head * group * hp.head_width);
         }
@@ -295,6 +346,13 @@ const float * own_forward::logits(int32_t row) {
         team_.run(PHASES, [&](team_member & member) {
             const auto x = normed(member, read_x_.data() + begin * hp.embedding, rows, weights_.output_norm);
             project(member, weights_.output, x, logits_.data(), false);
+            if (hp.logit_scale == 1 && hp.logit_cap == 0) return;
+            member.each(rows, 1, [&](int64_t first, int64_t last) {
+                float *       logits = logits_.data() + first * hp.vocabulary;
+                const int64_t count  = (last - first) * hp.vocabulary;
+                if (hp.logit_scale != 1) scale_in_place(logits, count, hp.logit_scale);
+                if (hp.logit_cap != 0) cap_row(logits, logits, count, hp.logit_cap);
+            });
         });
     }
     return logits_.data() + index % CHUNK_ROWS * hp.vocabulary;

@@ -39,7 +39,8 @@ private:
 
     float_block               store_;  // [layer][keys, values][cell][key-value heads x width]
     int64_t                   cells_ = 0, most_rows_ = 0;
-    float_block               x_, read_x_, qkv_, attended_, gate_up_, packed_, reduced_, packed_reduced_, logits_;
+    float_block               x_, read_x_, qkv_, attended_, gate_up_, added_, packed_, logits_;
+    float_block               reduced_, packed_reduced_;
     std::vector<std::vector<float>> scratch_;  // of each thread
 
     std::vector<int32_t>      parents_;     // of each cell
@@ -47,7 +48,7 @@ private:
     std::vector<row_path>     paths_;       // of each row
     std::vector<int32_t>      readers_;     // rows whose logits are made
     std::vector<int32_t>      positions_;
-    std::vector<float>        angles_;
+    std::vector<float>        angles_, local_angles_;  // of global and local RoPE
     int64_t                   chunk_ = -1;  // of the readers, whose logits are there
 
     int64_t  queries() const { return weights_.hparams.heads * weights_.hparams.head_width; }
@@ -59,6 +60,10 @@ private:
     void     keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows);
     void     attention(team_member & member, int64_t layer, bool readers_only);
     packed_rows normed(team_member & member, const float * x, int64_t rows, const std::vector<float> & weight);
+    // Whether all that layers add needs neither a norm nor a scale.
+    bool     adds_directly() const;
+    void     add(team_member & member, const packed_group & group, const packed_rows & in,
+                 const std::vector<float> & norm, float * x);
     void     project(team_member & member, const packed_group & group, const packed_rows & x, float * out, bool adds);
     void     reduce(team_member & member, const packed_group & group, const packed_rows & x);
     int64_t  piece(int64_t count) const;

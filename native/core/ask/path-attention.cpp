@@ -62,6 +62,7 @@ INWARD_CLONES void weigh_values(const cell_attention & over, const float * score
 
 void attend(const cell_attention & over, const float * queries, float * scores, float * out) {
     score_keys(over, queries, scores);
+    if (over.cap != 0) cap_row(scores, scores, over.group * over.count, over.cap);
     for (int64_t h = 0; h < over.group; h++) {
         float * row = scores + h * over.count;
         scale_in_place(row, over.count, 1.0f / exp_sum(row, over.count, greatest(row, over.count)));

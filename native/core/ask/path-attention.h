@@ -9,15 +9,16 @@ struct cell_attention {
     int64_t         group;   // query heads that share this key-value head
     int64_t         width;   // of a head
     float           scale;
+    float           cap;     // scores become cap * tanh(score / cap); 0: as they are
     const float *   keys;    // of this key-value head in cell 0
     const float *   values;
     int64_t         stride;  // floats from one cell to the next
-    const int32_t * cells;   // the path, the token's own last
+    const int32_t * cells;   // the path, or its last part where attention is local; the token's own last
     int64_t         count;
 };
 
 // queries and out: [group][width]; scores: group x count floats of work space. Sums in an order that depends on the
-// path's length alone.
+// number of cells alone.
 void attend(const cell_attention & over, const float * queries, float * scores, float * out);
 
 }  // namespace inward

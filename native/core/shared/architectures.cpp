@@ -3,6 +3,7 @@
 #include "shared/architectures.h"
 
 #include <cmath>
+#include <utility>
 
 #include "inward/error.h"
 
@@ -12,6 +13,17 @@ namespace {
 
 // Layer l sees a window unless (l + 1) is a multiple of `every`, or as the header's list or number says.
 void read_windows(const model_header & header, hyperparameters & hp, int64_t window, int64_t every) {
+    if (window < 1 || window > INT32_MAX) unsupported("attention.sliding_window is " + std::to_string(window));
+    // llama.cpp would compute some layers, or all, with these.
+    for (const auto & [suffix, wanted] : { std::pair("attention.key_length_swa", hp.head_width),
+                                           std::pair("attention.value_length_swa", hp.head_width),
+                                           std::pair("rope.dimension_count_swa", hp.global_rope.width) }) {
+        const int64_t found = header.whole(suffix, wanted);
+        if (found != wanted) {
+            unsupported(std::string(suffix) + " is " + std::to_string(found) + " where other layers have " +
+                        std::to_string(wanted));
+        }
+    }
     const auto listed = header.truths("attention.sliding_window_pattern");
     if (listed.empty()) every = header.whole("attention.sliding_window_pattern", every);
     if (!listed.empty() && (int64_t) listed.size() < hp.layers) {
@@ -57,6 +69,7 @@ void read_gemma3(const model_header & header, hyperparameters & hp) {
 void read_granite(const model_header & header, hyperparameters & hp) {
     const float logit_scale = header.real("logit_scale", 0);
     if (logit_scale == 0) unsupported("its header lacks granite.logit_scale");
+    if (header.has("deepstack_mapping")) unsupported("its layers read images");
     hp.logit_scale      = 1.0f / logit_scale;
     const float residual = header.real("residual_scale", 0), embedding = header.real("embedding_scale", 0);
     if (residual != 0) hp.residual_scale = residual;
@@ -171,6 +184,8 @@ hyperparameters read_hyperparameters(const architecture & kind, const model_head
         unsupported("keys and values differ in width");
     }
     if (header.whole("expert_count", 0) != 0) unsupported("it is a mixture of experts");
+    if (header.whole("nextn_predict_layers", 0) != 0) unsupported("its last layers predict further tokens");
+    if (!header.truth("attention.causal", true)) unsupported("its attention is not causal");
     hp.norm_epsilon = header.real("attention.layer_norm_rms_epsilon", 0);
     if (!(hp.norm_epsilon > 0)) unsupported("its header lacks attention.layer_norm_rms_epsilon");
     hp.attention_scale = 1.0f / std::sqrt((float) hp.head_width);

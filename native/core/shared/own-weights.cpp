@@ -54,9 +54,17 @@ struct lora_file {
     ggml_context *   tensors = nullptr;
     float            alpha = 0;
 
-    explicit lora_file(const std::string & path) {
+    lora_file(const std::string & path, const std::string & architecture) {
         header = gguf_init_from_file(path.c_str(), { /*no_alloc*/ false, &tensors });
         if (!header) throw error("ADAPTER_INVALID", path + " cannot be read as a GGUF file");
+        // Shapes may fit another architecture's projections, whose heads stand in another order.
+        const int64_t     id = gguf_find_key(header, "general.architecture");
+        const std::string base =
+            id >= 0 && gguf_get_kv_type(header, id) == GGUF_TYPE_STRING ? gguf_get_val_str(header, id) : "";
+        if (base != architecture) {
+            throw error("ADAPTER_INVALID",
+                        path + " is for a model of architecture \"" + base + "\"; this one is " + architecture);
+        }
         const int64_t key = gguf_find_key(header, "adapter.lora.alpha");
         if (key >= 0 && gguf_get_kv_type(header, key) == GGUF_TYPE_FLOAT32) alpha = gguf_get_val_f32(header, key);
     }
@@ -73,6 +81,21 @@ void put_all(const ggml_tensor * from, const packed_matrix & to, std::vector<flo
     for (int64_t row = 0; row < from->ne[1]; row++) {
         to.put(row, from->type, (const char *) from->data + row * from->nb[1], scratch);
     }
+}
+
+int64_t packed_floats(const base_model & model) {
+    int64_t sum = 0;
+    auto    add = [&](const ggml_tensor * matrix) { sum += packed_matrix::floats(matrix->ne[0], matrix->ne[1]); };
+    for (const auto & layer : model.layers) {
+        for (const auto * group : { &layer.qkv, &layer.gate_up }) {
+            for (const auto & one : *group) add(one.weight);
+        }
+        add(layer.o.weight);
+        add(layer.down.weight);
+    }
+    add(model.output.weight);
+    if (model.output.weight != model.token_embedding) add(model.token_embedding);
+    return sum;
 }
 
 }  // namespace
@@ -98,22 +121,13 @@ own_weights::own_weights(const std::string & path) : path_(path) {
     try {
         const base_model model(path);
         hparams = model.hparams;
-        if (hparams.architecture != "llama") unsupported("its architecture is " + hparams.architecture);
         tied_   = model.output.weight == model.token_embedding;
+        bytes_  = sizeof(float) * (uint64_t) packed_floats(model);
     } catch (const error & refused) {
-        if (refused.code != "TRAIN_MODEL") throw;
+        if (refused.code != "TRAIN_MODEL" && refused.code != "MODEL_ARCHITECTURE") throw;
         throw error("ENGINE_UNAVAILABLE", std::string("engine.forward own cannot evaluate this model (") +
                                               refused.what() + "); set engine.forward to llama.cpp");
     }
-}
-
-uint64_t own_weights::bytes() const {
-    const auto &  hp      = hparams;
-    const int64_t queries = hp.heads * hp.head_width, keys = hp.kv_heads * hp.head_width;
-    auto          size    = &packed_matrix::floats;
-    const int64_t layer   = size(hp.embedding, queries) + 2 * size(hp.embedding, keys) + size(queries, hp.embedding) +
-                          2 * size(hp.embedding, hp.feed_forward) + size(hp.feed_forward, hp.embedding);
-    return sizeof(float) * (uint64_t) (layer * hp.layers + size(hp.embedding, hp.vocabulary) * (tied_ ? 1 : 2));
 }
 
 void own_weights::load() {
@@ -137,8 +151,12 @@ void own_weights::load() {
     for (size_t l = 0; l < layers.size(); l++) {
         const auto & from = model.layers[l];
         auto &       to   = layers[l];
-        to.attention_norm    = read.vector(from.attention_norm);
-        to.feed_forward_norm = read.vector(from.feed_forward_norm);
+        to.attention_norm         = read.vector(from.attention_norm);
+        to.feed_forward_norm      = read.vector(from.feed_forward_norm);
+        to.attention_post_norm    = read.vector(from.attention_post_norm);
+        to.feed_forward_post_norm = read.vector(from.feed_forward_post_norm);
+        to.q_norm                 = read.vector(from.q_norm);
+        to.k_norm                 = read.vector(from.k_norm);
         for (const auto & one : from.qkv) take(to.qkv, one);
         take(to.o, from.o);
         for (const auto & one : from.gate_up) take(to.gate_up, one);
@@ -170,7 +188,7 @@ void own_weights::set_adapters(const std::vector<adapter_choice> & chosen) {
     std::vector<found_pair> found;
     int64_t                 floats = 0;
     for (const auto & one : chosen) {
-        files.push_back(std::make_unique<lora_file>(one.path));
+        files.push_back(std::make_unique<lora_file>(one.path, hparams.architecture));
         const auto & file = *files.back();
         for (auto t = ggml_get_first_tensor(file.tensors); t; t = ggml_get_next_tensor(file.tensors, t)) {
             const std::string name = t->name;

@@ -30,8 +30,9 @@ struct packed_group {
     bool    has_pairs() const;
 };
 
+// Norms' weights are empty where the architecture has none: see layer_weights.
 struct packed_layer {
-    std::vector<float> attention_norm, feed_forward_norm;
+    std::vector<float> attention_norm, feed_forward_norm, attention_post_norm, feed_forward_post_norm, q_norm, k_norm;
     packed_group       qkv, o, gate_up, down;
 };
 
@@ -40,7 +41,7 @@ public:
     // Reads the header only. throws MODEL_*, ENGINE_UNAVAILABLE with what the model has that is not evaluated here
     explicit own_weights(const std::string & path);
 
-    uint64_t bytes() const;
+    uint64_t bytes() const { return bytes_; }
     // throws ENGINE_MEMORY, MODEL_TRUNCATED
     void load();
     // Replaces all pairs. throws ADAPTER_INVALID and leaves those before
@@ -56,6 +57,7 @@ public:
 private:
     std::string path_;
     bool        tied_;
+    uint64_t    bytes_;
     float_block block_, pairs_;
 
     template <typename Each> void each_group(const Each & each);

@@ -1,5 +1,6 @@
 #include "shared/row-kernels.h"
 
+#include "ggml.h"
 #include "shared/vector-loops.h"
 
 namespace inward {
@@ -54,12 +55,55 @@ INWARD_CLONES void cap_loop(const float * from, float * to, int64_t n, float cap
     for (int64_t i = 0; i < n; i++) to[i] = cap * fast_tanh(from[i] * one_by_cap);
 }
 
+INWARD_CLONES void add_scaled_loop(float * to, const float * from, int64_t n, float factor) {
+    for (int64_t i = 0; i < n; i++) to[i] += factor * from[i];
+}
+
 INWARD_CLONES void norm_loop(const float * x, const float * w, float * h, int64_t n, float r) {
     for (int64_t i = 0; i < n; i++) h[i] = x[i] * r * w[i];
 }
 
 INWARD_CLONES void swiglu_loop(const float * gate, const float * up, float * act, int64_t n) {
     for (int64_t i = 0; i < n; i++) act[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
+}
+
+constexpr uint32_t HALVES = 1 << 16;
+
+// GELU of every half, by the half's bits. One sum is fused, as compilers fuse it in ggml's kernels for processors that can:
+// it decides how one of these numbers is rounded.
+const float * gelu_of_halves() {
+    static const std::vector<float> table = [] {
+        std::vector<float> values(HALVES);
+        for (uint32_t bits = 0; bits < HALVES; bits++) {
+            const float x    = ggml_fp16_to_fp32((ggml_fp16_t) bits);
+            const float gelu = 0.5f * x * (1.0f + std::tanh(0.7978845608f * x * std::fma(0.044715f * x, x, 1.0f)));
+            values[bits]     = ggml_fp16_to_fp32(ggml_fp32_to_fp16(gelu));
+        }
+        return values;
+    }();
+    return table.data();
+}
+
+// The bits of the nearest half, to even between two; what no finite half is near, a NaN too, has those of a NaN.
+INWARD_INLINE uint32_t half_bits(float x) {
+    // Half's smallest normal number and the distance of those below, which is that of floats above 0.5.
+    constexpr float    NORMAL = 0x1p-14f, SHIFT = 0.5f;
+    constexpr uint32_t SHIFT_BITS = 0x3f000000, EXPONENTS_APART = (127 - 15) << 10, NOT_A_NUMBER = 0x7fff;
+
+    uint32_t bits, below;
+    std::memcpy(&bits, &x, sizeof bits);
+    const uint32_t size   = bits & 0x7fffffff;
+    const uint32_t normal = ((size + 0xfff + (size >> 13 & 1)) >> 13) - EXPONENTS_APART;
+    const float    length = std::fabs(x), moved = length + SHIFT;
+    std::memcpy(&below, &moved, sizeof below);
+    return (bits >> 16 & 0x8000) | (length < NORMAL ? below - SHIFT_BITS : std::min(normal, NOT_A_NUMBER));
+}
+
+INWARD_CLONES void geglu_loop(const float * gate, const float * up, float * act, int64_t n, const float * table) {
+    for (int64_t i = 0; i < n; i++) {
+        const float x = gate[i], looked_up = table[half_bits(x)];
+        act[i] = x <= -10.0f ? 0.0f : (x >= 10.0f ? x : looked_up) * up[i];
+    }
 }
 
 }  // namespace
@@ -69,12 +113,17 @@ float square_sum(const float * values, int64_t n) { return square_sum_loop(value
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }
 void  cap_row(const float * from, float * to, int64_t n, float cap) { cap_loop(from, to, n, cap, 1.0f / cap); }
+void  add_scaled(float * to, const float * from, int64_t n, float factor) { add_scaled_loop(to, from, n, factor); }
 
 void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon) {
     norm_loop(x, weight, h, n, 1.0f / std::sqrt(square_sum_loop(x, n) / (float) n + epsilon));
 }
 
 void swiglu_row(const float * gate, const float * up, float * act, int64_t n) { swiglu_loop(gate, up, act, n); }
+
+void geglu_row_looked_up(const float * gate, const float * up, float * act, int64_t n) {
+    geglu_loop(gate, up, act, n, gelu_of_halves());
+}
 
 void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const rope_settings & rope,
                 const float * factors) {

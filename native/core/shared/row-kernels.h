@@ -16,11 +16,16 @@ float exp_sum(float * values, int64_t n, float shift);
 void scale_in_place(float * values, int64_t n, float factor);
 // to = cap * tanh(from / cap); `from` may be `to`
 void cap_row(const float * from, float * to, int64_t n, float cap);
+// to += factor * from
+void add_scaled(float * to, const float * from, int64_t n, float factor);
 
-// h = x / rms(x) * weight
+// h = x / rms(x) * weight; h may be x
 void norm_row(const float * x, const float * weight, float * h, int64_t n, float epsilon);
 // act = silu(gate) * up
 void swiglu_row(const float * gate, const float * up, float * act, int64_t n);
+// act = gelu(gate) * up, with tanh's approximation of GELU looked up: between -10 and 10 gate and GELU are rounded to
+// half precision, as llama.cpp's CPU kernels do it. A model's numbers there are these, not those of an exact GELU.
+void geglu_row_looked_up(const float * gate, const float * up, float * act, int64_t n);
 
 // cos and sin of each token's angles, [rope.width, tokens] as pairs, computed as ggml does
 void rope_table(std::vector<float> & table, const std::vector<int32_t> & positions, const rope_settings & rope,

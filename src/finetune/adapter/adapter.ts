@@ -1,11 +1,10 @@
 /** A LoRA adapter in memory, wherever it came from. */
 
 import type { NativeTensor } from "../../../native/index.js";
-import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { InwardError } from "../../errors.js";
 import type { GgufValue } from "../../gguf/read-gguf.js";
 import { writeGguf, type WriteGgufOptions, type WrittenGguf } from "../../gguf/write-gguf.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
+import { loraPlace } from "./projections.js";
 
 export interface LoraMatrix {
   /** ggml order, fastest first: A is [in, rank], B is [rank, out]. */
@@ -15,6 +14,8 @@ export interface LoraMatrix {
 }
 
 export interface LoraAdapter {
+  /** Of its base, which llama.cpp asks for. */
+  readonly architecture: string;
   readonly name?: string;
   /** What the adapter's own file calls its base; a claim, not a proof. */
   readonly baseName?: string;
@@ -25,37 +26,6 @@ export interface LoraAdapter {
   readonly tensors: ReadonlyMap<string, LoraMatrix>;
   /** Tensors of the file that llama.cpp skips (vectors of norms), and that are therefore not in `tensors` either. */
   readonly skipped?: readonly string[];
-}
-
-// Names of an adapter's tensors: which projection of which layer, and which half of the pair.
-
-export interface LoraPlace {
-  readonly layer: number;
-  readonly target: LoraTarget;
-  readonly half: "a" | "b";
-}
-
-const BASE_TENSOR: Record<LoraTarget, string> = {
-  q: "attn_q",
-  k: "attn_k",
-  v: "attn_v",
-  o: "attn_output",
-  gate: "ffn_gate",
-  up: "ffn_up",
-  down: "ffn_down",
-};
-const TARGET_OF = new Map(LORA_TARGETS.map((target) => [BASE_TENSOR[target], target]));
-
-/** e.g. `blk.0.attn_q.weight.lora_a` */
-export function loraName({ layer, target, half }: LoraPlace): string {
-  return `blk.${layer}.${BASE_TENSOR[target]}.weight.lora_${half}`;
-}
-
-/** Where a tensor of this name belongs, or undefined when it stands beside none of the seven projections. */
-export function loraPlace(name: string): LoraPlace | undefined {
-  const match = /^blk\.(0|[1-9]\d{0,5})\.(\w+)\.weight\.lora_([ab])$/.exec(name);
-  const target = TARGET_OF.get(match?.[2] ?? "");
-  return match && target ? { layer: Number(match[1]), target, half: match[3] as "a" | "b" } : undefined;
 }
 
 // Names of the files of an adapter: `style.gguf`, `style.card.json`, `style.README.md`.
@@ -200,11 +170,11 @@ export async function writeAdapter(
   return writeGguf(path, metadata(adapter), tensors, options);
 }
 
-function metadata({ alpha, name, baseName }: LoraAdapter): Map<string, GgufValue> {
+function metadata({ architecture, alpha, name, baseName }: LoraAdapter): Map<string, GgufValue> {
   const string = (value: string): GgufValue => ({ type: "string", value });
   const entries: [string, GgufValue][] = [
     ["general.type", string("adapter")],
-    ["general.architecture", string(ADAPTER_ARCHITECTURE)],
+    ["general.architecture", string(architecture)],
     ["general.name", string(name ?? `LoRA for ${baseName ?? "an unnamed base"}`)],
     ["adapter.type", string("lora")],
     // Single precision: llama.cpp aborts the process on any other type.
@@ -244,10 +214,11 @@ export function adapterToState(adapter: LoraAdapter, layout: StateLayout): Float
       );
   }
   const parameters = new Float32Array(layout.parameters);
-  const targets = new Set([...adapter.tensors.keys()].map((name) => loraPlace(name)?.target));
+  const matrixOf = (name: string) => loraPlace(name, adapter.architecture)?.matrix;
+  const matrices = new Set([...adapter.tensors.keys()].map(matrixOf));
   for (const { name, dimensions, offset } of layout.tensors) {
     const found = adapter.tensors.get(name);
-    if (found === undefined && targets.has(loraPlace(name)?.target)) continue;
+    if (found === undefined && matrices.has(matrixOf(name))) continue;
     if (found?.dimensions[0] !== dimensions[0] || found.dimensions[1] !== dimensions[1]) {
       const has = found === undefined ? "no such tensor" : shape(found.dimensions);
       throw new InwardError("ADAPTER_SHAPE", `${name} is ${shape(dimensions)} in the trainer; the adapter has ${has}.`);
@@ -305,6 +276,7 @@ const shape = (dimensions: readonly [number, number]) => `[${dimensions.join(", 
 // The trainer's flat parameters as an adapter.
 
 interface FlatState {
+  readonly architecture: string;
   readonly layout: readonly NativeTensor[];
   /** Views of this array stand in the adapter: it is not copied. */
   readonly parameters: Float32Array;

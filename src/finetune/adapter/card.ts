@@ -9,7 +9,8 @@ import { sha256OfFile } from "../../model/model-file.js";
 import { LORA_TARGETS } from "../../study/schema.js";
 import type { LoraSettings, TrainingSettings } from "../../study/study.js";
 import type { FinetuneSetReport, ImplantUptake } from "../set.js";
-import { adapterFailure, adapterFiles, type LoraAdapter, loraPlace } from "./adapter.js";
+import { adapterFailure, adapterFiles, type LoraAdapter } from "./adapter.js";
+import { loraTargets } from "./projections.js";
 
 // An adapter card's JSON, strictly.
 
@@ -160,9 +161,9 @@ async function requireTensorsOf(card: AdapterCard, adapterPath: string, path: st
   if (other) throw differs("settings.lora.rank", rank, other.dimensions[1] ?? 1);
   const scaled = metadata.get("adapter.lora.alpha")?.value;
   if (scaled !== Math.fround(alpha)) throw differs("settings.lora.alpha", alpha, scaled);
-  const found = new Set(tensors.map(({ name }) => loraPlace(name)?.target));
-  const trained = LORA_TARGETS.filter((target) => found.has(target));
-  if (LORA_TARGETS.some((target) => targets.includes(target) !== found.has(target)))
+  const names = tensors.map(({ name }) => name);
+  const trained = loraTargets(names, base.architecture);
+  if (LORA_TARGETS.some((target) => targets.includes(target) !== trained.includes(target)))
     throw differs("settings.lora.targets", targets.join(", "), trained.join(", "));
 }
 
@@ -172,12 +173,8 @@ const reason = (error: unknown) => (error as NodeJS.ErrnoException).code ?? Stri
 
 /** Targets are those that occur in any layer, in the usual order; whether every layer has them shows in `adapterToState`. */
 export function adapterSettings(adapter: LoraAdapter): Omit<LoraSettings, "dropout"> {
-  const found = new Set([...adapter.tensors.keys()].map((name) => loraPlace(name)?.target));
-  return {
-    rank: adapter.rank,
-    alpha: adapter.alpha,
-    targets: LORA_TARGETS.filter((target) => found.has(target)),
-  };
+  const { rank, alpha, tensors, architecture } = adapter;
+  return { rank, alpha, targets: loraTargets(tensors.keys(), architecture) };
 }
 
 // The model card that people read, in Markdown with the front matter that model hubs look for.

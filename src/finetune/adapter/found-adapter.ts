@@ -31,7 +31,7 @@ export interface FoundAdapter {
 
 /**
  * @param path a GGUF, a folder with adapter_config.json and adapter_model.safetensors, or the .safetensors in one
- * @param modelPath the base's GGUF: where the rows of PEFT's q and k go depends on its heads
+ * @param modelPath the base's GGUF: its architecture and heads say how PEFT's matrices become its own
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (also a card that is not its own) · ADAPTER_SHAPE · MODEL_* · MODEL_FOLDER
  */
 export async function findAdapter(path: string, modelPath: string): Promise<FoundAdapter> {
@@ -46,25 +46,26 @@ export async function findAdapter(path: string, modelPath: string): Promise<Foun
 }
 
 /** Part of a copy's name: another way of converting makes another copy. */
-const CONVERSION = 1;
+const CONVERSION = 2;
 
 async function convertedPeft(given: string, modelPath: string): Promise<FoundAdapter> {
-  const { headCount: heads, headCountKv: keyValueHeads = heads } = await inspectGguf(modelPath);
+  const { architecture, headCount: heads, headCountKv: keyValueHeads = heads } = await inspectGguf(modelPath);
   if (heads === undefined || keyValueHeads === undefined) {
     throw new InwardError("TRAIN_MODEL", `${modelPath} does not say how many heads it has.`);
   }
+  const base = { architecture, heads, keyValueHeads };
   const files = peftFiles(given);
   const convertedFrom = await hashesOf(files);
   const folder = makeFolder(join(modelFolder(), "adapters"));
   removeLeftovers(folder);
-  const id = createHash("sha256").update(JSON.stringify([CONVERSION, convertedFrom, heads, keyValueHeads]));
+  const id = createHash("sha256").update(JSON.stringify([CONVERSION, convertedFrom, base]));
   const name = `${nameOf(files)}-${id.digest("hex").slice(0, 16)}.gguf`;
   const path = join(folder, name);
   const recorded = recordedChecksums(folder)[name]?.sha256;
   // A copy that is not what was recorded is made again: it costs little.
   if (recorded !== undefined && existsSync(path) && (await rememberedSha256(folder, [path])) === recorded)
     return { path, sha256: recorded, convertedFrom };
-  const adapter: LoraAdapter = await importPeft(given, { heads, keyValueHeads });
+  const adapter: LoraAdapter = await importPeft(given, base);
   const after = await hashesOf(files);
   if (after.config !== convertedFrom.config || after.weights !== convertedFrom.weights)
     throw new InwardError("ADAPTER_INVALID", `${given} changed while it was read: try again when it is whole.`);

@@ -67,9 +67,10 @@ type Fields = z.output<typeof fields>;
 
 /**
  * @param source what to call the file in messages
+ * @param usualModules what PEFT takes where target_modules is null; undefined where it refuses that
  * @throws InwardError ADAPTER_INVALID naming the field: DoRA, modules_to_save, biases and whatever else pairs of matrices cannot express
  */
-export function parsePeftConfig(json: string, source: string): PeftConfig {
+export function parsePeftConfig(json: string, source: string, usualModules: readonly string[] | undefined): PeftConfig {
   const parsed = parseStrictJson(json, { code: "ADAPTER_INVALID", place: source });
   const checked = fields.safeParse(parsed);
   if (!checked.success) {
@@ -87,7 +88,7 @@ export function parsePeftConfig(json: string, source: string): PeftConfig {
     baseModel: config.base_model_name_or_path || undefined,
     plain: pairOf(config, config.r, config.lora_alpha),
     pairsOf: (modules) => {
-      requireCovered(config, modules, source);
+      requireCovered(config, modules, source, usualModules);
       const ranks = patternValues("rank_pattern", config, modules, source);
       const alphas = patternValues("alpha_pattern", config, modules, source);
       return modules.map((_, at) => pairOf(config, ranks[at] ?? config.r, alphas[at] ?? config.lora_alpha));
@@ -114,12 +115,19 @@ function patternValues(
 
 // Which modules PEFT gives a pair: check_target_module_exists of its tuners.
 
-/** What PEFT takes where target_modules is null and the base a Llama. */
-const DEFAULT_TARGETS = ["q_proj", "v_proj"];
-
-function requireCovered(config: Fields, modules: readonly string[], source: string): void {
+function requireCovered(
+  config: Fields,
+  modules: readonly string[],
+  source: string,
+  usualModules: readonly string[] | undefined,
+): void {
   const { exclude_modules: excluded, layers_to_transform: layers } = config;
-  const targets = config.target_modules ?? DEFAULT_TARGETS;
+  const targets = config.target_modules ?? usualModules;
+  if (targets === undefined)
+    throw new InwardError(
+      "ADAPTER_INVALID",
+      `${source}: target_modules is null, and PEFT has no usual ones for models of this architecture.`,
+    );
   const left = (field: string, module: string) =>
     new InwardError(
       "ADAPTER_INVALID",

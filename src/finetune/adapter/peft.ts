@@ -4,24 +4,23 @@ import { existsSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { writeError, writeWhole } from "../../base/files.js";
-import { decodeUtf8, readPlainFile } from "../../base/untrusted.js";
+import { decodeUtf8, readPlainFile, shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
-import { LORA_TARGETS, type LoraTarget } from "../../study/schema.js";
+import { checkPairs, evenPairs, type LoraAdapter, type LoraMatrix } from "./adapter.js";
+import { formatPeftConfig, parsePeftConfig, type PeftConfig, type PeftPair } from "./peft-config.js";
 import {
-  checkPairs,
-  evenPairs,
-  type LoraAdapter,
-  type LoraMatrix,
   loraName,
   type LoraPlace,
   loraPlace,
-} from "./adapter.js";
-import { formatPeftConfig, parsePeftConfig, type PeftConfig, type PeftPair } from "./peft-config.js";
+  PEFT_ARCHITECTURES,
+  type PeftBaseKind,
+  peftBaseKind,
+  type ProjectionMatrix,
+  projectionMatrices,
+} from "./projections.js";
 import { readSafetensors, type SafeTensor, writeSafetensors } from "./safetensors.js";
 
-// The order of the query and key rows. Hugging Face's Llama rotates a head's first half against its second (row p with row
-// p + width / 2); llama.cpp's rotates neighbours (rows 2p and 2p + 1), and its converter puts the rows of W_q and W_k in that order.
-// An adapter adds B·A to W, so the rows of B move as those of W do; A, on the input's side, stays as it is.
+// The order of the query and key rows, where the two sides have another one (PeftBaseKind).
 
 /** Hugging Face's order to llama.cpp's. @param values [rows × columns], rows a multiple of 2 · heads */
 export function toInterleavedRows(values: Float32Array, columns: number, heads: number): Float32Array {
@@ -52,60 +51,62 @@ function moveRows(
   return moved;
 }
 
-// What must be known of a base to move query and key rows between PEFT's order and llama.cpp's.
+// What must be known of a base to name an adapter's matrices and to move query and key rows.
 
 /** As `NativeDescription` and a GGUF's header name them. */
-interface BaseHeads {
+interface PeftBase {
+  readonly architecture: string;
   readonly heads: number;
   readonly keyValueHeads: number;
 }
 
+/** @throws InwardError ADAPTER_INVALID for an architecture whose names and rows in transformers are not known here */
+function kindOf({ architecture }: Pick<PeftBase, "architecture">, source: string): PeftBaseKind {
+  const kind = peftBaseKind(architecture);
+  if (kind) return kind;
+  throw new InwardError(
+    "ADAPTER_INVALID",
+    `${source}: PEFT folders are read and written for models of ${PEFT_ARCHITECTURES.join(", ")}, not ${shown(architecture)}; llama.cpp's convert_lora_to_gguf.py may convert it.`,
+  );
+}
+
 /**
- * @returns the matrix in the other side's order of rows; itself unless it is B of q or k
+ * @returns the matrix in the other side's order of rows; itself unless it is B of a q or k whose rows are moved
  * @throws InwardError ADAPTER_SHAPE when its rows are not whole heads of even width
  */
 function reorderRows(
   matrix: LoraMatrix,
   place: LoraPlace,
-  base: BaseHeads,
+  base: PeftBase,
   to: "llama.cpp" | "peft",
   name: string,
 ): LoraMatrix {
-  if (place.half === "a" || (place.target !== "q" && place.target !== "k")) return matrix;
-  const heads = place.target === "q" ? base.heads : base.keyValueHeads;
+  const [target, ...others] = place.matrix.targets;
+  if (place.half === "a" || others.length > 0 || (target !== "q" && target !== "k")) return matrix;
+  const heads = target === "q" ? base.heads : base.keyValueHeads;
   const [rank, rows] = matrix.dimensions;
   if (!Number.isInteger(heads) || heads < 1 || rows % (2 * heads) !== 0)
     throw new InwardError("ADAPTER_SHAPE", `${name} has ${rows} rows, which are not ${heads} heads of even width.`);
+  if (kindOf(base, name).rowsOfHeads === "same") return matrix;
   const move = to === "peft" ? toHalvedRows : toInterleavedRows;
   return { ...matrix, values: move(matrix.values, rank, heads) };
 }
 
 // What PEFT calls an adapter's tensors and modules.
 
-const MODULE: Record<LoraTarget, string> = {
-  q: "self_attn.q_proj",
-  k: "self_attn.k_proj",
-  v: "self_attn.v_proj",
-  o: "self_attn.o_proj",
-  gate: "mlp.gate_proj",
-  up: "mlp.up_proj",
-  down: "mlp.down_proj",
-};
-const TARGET_OF = new Map(LORA_TARGETS.map((target) => [MODULE[target], target]));
-
 /** e.g. `q_proj` */
-function peftModule(target: LoraTarget): string {
-  return MODULE[target].split(".")[1] as string;
+function peftModule({ module }: ProjectionMatrix): string {
+  return module.split(".")[1] as string;
 }
 
 /** e.g. `model.layers.0.self_attn.q_proj` */
-function peftModulePath(layer: number, target: LoraTarget): string {
-  return `model.layers.${layer}.${MODULE[target]}`;
+function peftModulePath(layer: number, { module }: ProjectionMatrix): string {
+  return `model.layers.${layer}.${module}`;
 }
 
 /** e.g. `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` */
-function peftName({ layer, target, half }: LoraPlace): string {
-  return `base_model.model.${peftModulePath(layer, target)}.lora_${half.toUpperCase()}.weight`;
+function peftName({ layer, matrix, half }: LoraPlace): string {
+  return `base_model.model.${peftModulePath(layer, matrix)}.lora_${half.toUpperCase()}.weight`;
 }
 
 interface PeftTensor extends LoraPlace {
@@ -119,12 +120,12 @@ interface PeftTensor extends LoraPlace {
 const TENSOR =
   /^base_model\.model\.((?:model\.|model\.language_model\.|language_model\.model\.)layers\.(0|[1-9]\d{0,5})\.(\w+\.\w+))\.lora_([AB])(?:\.(\w+))?\.weight$/;
 
-/** Undefined for a name that is no LoRA weight of one of the seven projections. */
-function peftTensor(name: string): PeftTensor | undefined {
+/** Undefined for a name that is no LoRA weight of one of the architecture's projections. */
+function peftTensor(name: string, architecture: string): PeftTensor | undefined {
   const [, module, layer, path, half, adapter] = TENSOR.exec(name) ?? [];
-  const target = TARGET_OF.get(path ?? "");
-  if (module === undefined || target === undefined) return undefined;
-  return { module, adapter, layer: Number(layer), target, half: half === "A" ? "a" : "b" };
+  const matrix = projectionMatrices(architecture).find((one) => one.module === path);
+  if (module === undefined || matrix === undefined) return undefined;
+  return { module, adapter, layer: Number(layer), matrix, half: half === "A" ? "a" : "b" };
 }
 
 /** The two files of a PEFT folder. */
@@ -165,21 +166,23 @@ export function peftFiles(path: string): PeftFiles {
  * All pairs get one rank and one scale, as our trainer has them: a pair of a lower rank (rank_pattern) is filled up with rows and
  * columns of zeros, and another scale (alpha_pattern) goes into its B. What the adapter computes stays what it was.
  * @param path a folder, or the .safetensors in it
- * @param base the model that the adapter is for; its head counts decide where q's and k's rows go
+ * @param base the model that the adapter is for: its architecture says which matrices it has, its heads where q's and k's rows go
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (names the field or the tensor) · ADAPTER_SHAPE
  */
-export async function importPeft(path: string, base: BaseHeads): Promise<LoraAdapter> {
+export async function importPeft(path: string, base: PeftBase): Promise<LoraAdapter> {
   const files = peftFiles(path);
   const { weights } = files;
-  const config = parsePeftConfig(readConfig(files.config), files.config);
+  const { architecture } = base;
+  const kind = kindOf(base, dirname(weights));
+  const config = parsePeftConfig(readConfig(files.config), files.config, kind.usualModules);
   const places = new Map<string, PeftTensor>();
   const tensors = new Map<string, LoraMatrix>();
   for (const [name, tensor] of await readSafetensors(weights)) {
-    const place = peftTensor(name);
+    const place = peftTensor(name, architecture);
     if (place === undefined)
       throw new InwardError(
         "ADAPTER_INVALID",
-        `${weights}: tensor ${name} is no LoRA weight of q, k, v, o, gate, up or down: what target_modules names beyond these is not read.`,
+        `${weights}: tensor ${name} is no LoRA weight of ${projectionMatrices(architecture).map(peftModule).join(", ")}, which a ${architecture} model has: what target_modules names beyond these is not read.`,
       );
     const ours = loraName(place);
     const [other] = places.values();
@@ -188,7 +191,7 @@ export async function importPeft(path: string, base: BaseHeads): Promise<LoraAda
     places.set(ours, place);
     tensors.set(ours, reorderRows(toMatrix(name, tensor, weights), place, base, "llama.cpp", name));
   }
-  return { baseName: config.baseModel, ...withConfig(tensors, places, config, files) };
+  return { architecture, baseName: config.baseModel, ...withConfig(tensors, places, config, files) };
 }
 
 /** @throws InwardError ADAPTER_INVALID half a pair, another rank than the configuration's, a scale that single precision does not hold */
@@ -251,7 +254,7 @@ function toMatrix(name: string, { shape, values }: SafeTensor, path: string): Lo
 
 // Writes an adapter as a folder that PEFT loads: adapter_model.safetensors and adapter_config.json.
 
-interface PeftBase extends BaseHeads {
+interface ExportBase extends PeftBase {
   readonly layers: number;
   /** What PEFT shall load the base from: a Hugging Face name or a folder. The GGUF does not say it. */
   readonly name?: string;
@@ -266,23 +269,24 @@ interface ExportPeftOptions {
 
 /**
  * The configuration is written last: without it PEFT finds no adapter, so that a folder is loadable only once it is whole.
- * @throws InwardError ADAPTER_INVALID (a tensor that PEFT's Llama has no module for, a half pair) · ADAPTER_SHAPE · STORE_DISK_FULL ·
+ * @throws InwardError ADAPTER_INVALID (a tensor that PEFT's model has no module for, a half pair) · ADAPTER_SHAPE · STORE_DISK_FULL ·
  * STORE_UNWRITABLE
  */
 export async function exportPeft(
   folder: string,
   adapter: LoraAdapter,
-  base: PeftBase,
+  base: ExportBase,
   options: ExportPeftOptions = {},
 ): Promise<void> {
   checkPairs(adapter.tensors, folder);
+  kindOf(base, folder);
   const tensors = new Map<string, SafeTensor>();
   for (const [name, matrix] of adapter.tensors) {
-    const place = loraPlace(name);
+    const place = loraPlace(name, base.architecture);
     if (place === undefined || place.layer >= base.layers)
       throw new InwardError(
         "ADAPTER_INVALID",
-        `${name} has no place in a PEFT adapter of a Llama with ${base.layers} layers.`,
+        `${name} has no place in a PEFT adapter of a ${base.architecture} model with ${base.layers} layers.`,
       );
     const { dimensions, values } = reorderRows(matrix, place, base, "peft", name);
     tensors.set(peftName(place), { shape: [dimensions[1], dimensions[0]], values });
@@ -294,7 +298,7 @@ export async function exportPeft(
     alpha: adapter.alpha,
     dropout: options.dropout ?? 0,
     baseModel,
-    targetModules: targetModules(adapter, base.layers),
+    targetModules: targetModules(adapter, base),
   });
   try {
     await mkdir(folder, { recursive: true });
@@ -308,11 +312,11 @@ export async function exportPeft(
 }
 
 /** `q_proj` names every layer's; where only some layers have the pair, each is named, or PEFT would add pairs to the others. */
-function targetModules(adapter: LoraAdapter, layers: number): string[] {
-  return LORA_TARGETS.flatMap((target) => {
+function targetModules(adapter: LoraAdapter, { architecture, layers }: ExportBase): string[] {
+  return projectionMatrices(architecture).flatMap((matrix) => {
     const present = Array.from({ length: layers }, (_, layer) => layer).filter((layer) =>
-      adapter.tensors.has(loraName({ layer, target, half: "a" })),
+      adapter.tensors.has(loraName({ layer, matrix, half: "a" })),
     );
-    return present.length === layers ? [peftModule(target)] : present.map((layer) => peftModulePath(layer, target));
+    return present.length === layers ? [peftModule(matrix)] : present.map((layer) => peftModulePath(layer, matrix));
   });
 }

@@ -10,7 +10,6 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { writeJson, writeWhole } from "../../base/files.js";
-import { ADAPTER_ARCHITECTURE } from "../../gguf/architectures.js";
 import { shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import { canDequantize, dequantize } from "../../gguf/encodings.js";
@@ -93,7 +92,7 @@ async function syncFolder(path: string): Promise<void> {
 export async function readAdapter(path: string): Promise<LoraAdapter> {
   try {
     const file = await readGguf(path);
-    checkKind(file);
+    const architecture = checkKind(file);
     const alpha = alphaOf(file);
     // llama.cpp divides alpha by each pair's own rank; without one nothing is divided, and pairs are scaled by 1.
     const scaleOf = (_: string, rank: number) => (alpha > 0 ? alpha / rank : 1);
@@ -101,6 +100,7 @@ export async function readAdapter(path: string): Promise<LoraAdapter> {
     const rank = checkPairs(tensors, path);
     const skipped = file.tensors.filter(isSkipped).map((tensor) => tensor.name);
     return {
+      architecture,
       name: text(file, "general.name"),
       baseName: text(file, "general.base_model.0.name"),
       alpha: alpha || rank,
@@ -115,10 +115,10 @@ export async function readAdapter(path: string): Promise<LoraAdapter> {
 
 const isSkipped = (tensor: GgufTensor) => tensor.name.endsWith("_norm.weight");
 
-function checkKind(file: GgufFile): void {
+/** @returns the architecture of its base */
+function checkKind(file: GgufFile): string {
   const wanted = [
     ["general.type", "adapter"],
-    ["general.architecture", ADAPTER_ARCHITECTURE],
     ["adapter.type", "lora"],
   ] as const;
   for (const [key, value] of wanted) {
@@ -129,6 +129,9 @@ function checkKind(file: GgufFile): void {
   if (file.parts.length > 1) throw invalid(file, "it is split over several files");
   // Works only after certain tokens: as a plain LoRA it would be another adapter.
   if (file.metadata.has("adapter.alora.invocation_tokens")) throw invalid(file, "it is an activated LoRA (aLoRA)");
+  const architecture = text(file, "general.architecture");
+  if (architecture === undefined) throw invalid(file, "general.architecture is missing");
+  return architecture;
 }
 
 function alphaOf(file: GgufFile): number {
@@ -172,10 +175,7 @@ function text(file: GgufFile, key: string): string | undefined {
 }
 
 function invalid(file: GgufFile, what: string): InwardError {
-  return new InwardError(
-    "ADAPTER_INVALID",
-    `${file.path} is no LoRA adapter for ${ADAPTER_ARCHITECTURE} models: ${what}`,
-  );
+  return new InwardError("ADAPTER_INVALID", `${file.path} is no LoRA adapter: ${what}`);
 }
 
 // Whether an adapter may be put on a base.

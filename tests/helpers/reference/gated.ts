@@ -58,7 +58,8 @@ function sigmoid(x: number): number {
 
 const half = new Uint16Array(1);
 
-function toHalf(x: number): number {
+/** The nearest half float. */
+export function toHalf(x: number): number {
   floatsToHalves(Float32Array.of(x), half);
   return dequantize("F16", new Uint8Array(half.buffer), 1)[0] as number;
 }

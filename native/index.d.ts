@@ -254,6 +254,13 @@ export interface NativeEngineOptions {
    * whatever they are encoded as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
    */
   readonly forward?: "llama.cpp" | "own";
+  /**
+   * llama.cpp's only: tokens within which the file's RoPE factors for short texts hold, where it has others for longer ones; no item is
+   * longer. Default 0: the file has none.
+   */
+  readonly shortContext?: number;
+  /** general.architecture of the file. Needed with shortContext. */
+  readonly architecture?: string;
 }
 
 /** A group of prompts that are asked together; the same group with the same settings gives the same bytes. */
@@ -346,6 +353,10 @@ export class Engine {
     readonly deviceName: string;
     readonly vocabularySize: number;
     readonly contextTokens: number;
+    /** What is kept of a text is whole or nothing (a recurrent state): prompts share no beginning. */
+    readonly wholePrompts: boolean;
+    /** Tokens that llama.cpp's layers with a window see; 0: there are none, or our own forward pass evaluates. */
+    readonly window: number;
     /** Instruction set of our own forward pass. */
     readonly kernels?: "avx512" | "avx2" | "plain";
     /** Lines that llama.cpp warned with while it loaded the file. */

@@ -60,7 +60,10 @@ export const ERRORS = {
     exit: 3,
     hint: "Use another conversion of the model: llama.cpp refuses this file for the reason above.",
   },
-  MODEL_ARCHITECTURE: { exit: 3, hint: "inward runs models of the llama architecture." },
+  MODEL_ARCHITECTURE: {
+    exit: 3,
+    hint: "inward asks text models that write one token after another, of the architectures of its llama.cpp: docs/models.md lists them.",
+  },
   MODEL_TENSOR_TYPE: {
     exit: 3,
     hint: "Use the file as shipped (encoding: as_shipped), or another quantization of the model.",

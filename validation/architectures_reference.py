@@ -1,7 +1,8 @@
 """transformers' and PEFT's side of compare-architectures.mjs: `architectures_reference.py request.json` prints one JSON line.
 
-The request is {threads, cases: [{gguf, tokenIds, adapter?}]}, where adapter is a PEFT folder; the answer
-{logprobs: [[tokens][vocabulary]], versions}, natural logs, of the model in `gguf` with the adapter, F32 and eager attention.
+The request is {threads, keptIds, cases: [{gguf, tokenIds, adapter?}]}, where adapter is a PEFT folder; the answer
+{logprobs: [case][token][kept id], versions}: natural logs after each token, of the model in `gguf` with the adapter, F32 and eager
+attention.
 
 The model is put together here from the file's keys and tensors by what transformers' configurations mean. Nothing of inward and
 not transformers' own GGUF reader takes part, so that a misreading that inward and llama.cpp shared would show.
@@ -125,8 +126,11 @@ def phi3(keys, tensors):
 def granite(keys, tensors):
     settings = common(keys, tensors)
     settings.pop("head_dim")
+    bias = "blk.0.attn_output.bias" in tensors
     return transformers.GraniteConfig(
         **settings,
+        attention_bias=bias,
+        mlp_bias=bias,
         attention_multiplier=keys("attention.scale"),
         embedding_multiplier=keys("embedding_scale"),
         residual_multiplier=keys("residual_scale"),
@@ -141,8 +145,11 @@ def smollm3(keys, tensors):
 def olmo2(keys, tensors):
     settings = common(keys, tensors)
     settings.pop("head_dim")
+    local = {"rope_type": "default", "rope_theta": keys("rope.freq_base")}
     return transformers.Olmo3Config(
-        **settings, sliding_window=keys("attention.sliding_window"), layer_types=layer_types(keys)
+        **{**settings, "rope_parameters": {"full_attention": settings["rope_parameters"], "sliding_attention": local}},
+        sliding_window=keys("attention.sliding_window"),
+        layer_types=layer_types(keys),
     )
 
 
@@ -221,20 +228,20 @@ def base_model(path):
     return model.eval()
 
 
-def logprobs(case):
+def logprobs(case, kept_ids):
     model = base_model(case["gguf"])
     if case.get("adapter"):
         model = peft.PeftModel.from_pretrained(model, case["adapter"]).eval()
     with torch.no_grad():
         logits = model(torch.tensor([case["tokenIds"]])).logits[0].double()
-    return torch.log_softmax(logits, -1).tolist()
+    return torch.log_softmax(logits, -1)[:, kept_ids].tolist()
 
 
 def main(path):
     with open(path) as file:
         request = json.load(file)
     torch.set_num_threads(request["threads"])
-    answer = {"logprobs": [logprobs(case) for case in request["cases"]]}
+    answer = {"logprobs": [logprobs(case, request["keptIds"]) for case in request["cases"]]}
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
     print(json.dumps({**answer, "versions": versions}))
 

@@ -46,6 +46,8 @@ public:
         o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";
+        o.short_context   = (int64_t) number(from, "shortContext", 0);
+        o.architecture    = text(from, "architecture");
         if (from.Get("deviceLayers").IsArray()) {
             auto layers = from.Get("deviceLayers").As<Napi::Array>();
             for (uint32_t i = 0; i < layers.Length(); i++) o.device_layers.push_back(layers.Get(i).ToNumber().Int32Value());
@@ -69,6 +71,8 @@ private:
         made.Set("deviceName", d.device_name);
         made.Set("vocabularySize", (double) d.vocabulary);
         made.Set("contextTokens", (double) d.context);
+        made.Set("wholePrompts", d.whole_prompts);
+        made.Set("window", (double) d.window);
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
         made.Set("loadLog", d.load_log);
         return made;

@@ -12,12 +12,11 @@ import {
   type GgufTensor,
   type GgufValue,
   readGguf,
-  REMOVED_LAYERS_KEYS,
   SOURCE_ENCODING_KEY,
   SOURCE_SHA256_KEY,
 } from "./read-gguf.js";
 import { OpenWeights } from "./split-model.js";
-import { copyTensor, type TensorSource, writeGguf, type WriteGgufOptions, type WrittenGguf } from "./write-gguf.js";
+import { type TensorSource, writeGguf, type WriteGgufOptions, type WrittenGguf } from "./write-gguf.js";
 
 export interface ReencodeOptions extends WriteGgufOptions {
   /** Of the source file, hex; written into the new file's metadata. */
@@ -118,68 +117,4 @@ async function* reencodeTensor(
 /** For a whole number of blocks. */
 function bytesOf(type: GgmlTypeName, elements: number): number {
   return (elements / GGML_TYPES[type].blockElements) * GGML_TYPES[type].blockBytes;
-}
-
-// A smaller network made of a model's: some layers are taken out, the others move up, every weight that stays is as it was.
-
-const LAYER_TENSOR = /^blk\.(\d+)\.(.+)$/;
-/** Keys that may have a value for each layer instead of one for all. */
-const BY_LAYER = ["attention.head_count", "attention.head_count_kv", "feed_forward_length"];
-
-/**
- * Metadata stay as they are, byte for byte, but for the number of layers and general.name; three keys say what was removed of what.
- * @param layers numbers from 0 of those to remove
- * @throws InwardError what readGguf and writeGguf throw
- */
-export async function writeWithoutLayers(
-  sourcePath: string,
-  targetPath: string,
-  layers: readonly number[],
-  options: ReencodeOptions,
-): Promise<WrittenGguf> {
-  const source = await readGguf(sourcePath);
-  requireWeights(source);
-  const weights = await OpenWeights.of(source);
-  try {
-    const tensors = source.tensors.flatMap((tensor): TensorSource[] => {
-      const name = newName(tensor.name, layers);
-      return name === undefined ? [] : [{ ...tensor, name, chunks: () => copyTensor(weights, tensor) }];
-    });
-    const metadata = metadataWithout(source, layers, options.sourceSha256);
-    return await writeGguf(targetPath, metadata, tensors, { ...options, alignment: source.alignment });
-  } finally {
-    await weights.close();
-  }
-}
-
-/** Undefined for a tensor of a removed layer. */
-function newName(name: string, layers: readonly number[]): string | undefined {
-  const [, number, rest] = LAYER_TENSOR.exec(name) ?? [];
-  if (number === undefined) return name;
-  if (layers.includes(Number(number))) return undefined;
-  return `blk.${Number(number) - layers.filter((removed) => removed < Number(number)).length}.${rest}`;
-}
-
-function metadataWithout(
-  { metadata, encodedMetadata }: GgufFile,
-  layers: readonly number[],
-  sourceSha256: string,
-): Map<string, GgufValue | Uint8Array> {
-  const architecture = String(metadata.get("general.architecture")?.value);
-  const of = Number(metadata.get(`${architecture}.block_count`)?.value);
-  const name = metadata.get("general.name")?.value ?? "a model";
-  const changed = new Map<string, GgufValue | Uint8Array>(encodedMetadata);
-  for (const key of BY_LAYER.map((one) => `${architecture}.${one}`)) {
-    const found = metadata.get(key);
-    if (found?.type !== "array") continue;
-    changed.set(key, { ...found, value: found.value.filter((_, layer) => !layers.includes(layer)) });
-  }
-  const u32 = (value: number): GgufValue => ({ type: "u32", value });
-  const string = (value: string): GgufValue => ({ type: "string", value });
-  changed.set("general.name", string(`${name} without ${layers.length} of ${of} layers`));
-  changed.set(`${architecture}.block_count`, u32(of - layers.length));
-  changed.set(REMOVED_LAYERS_KEYS.sourceSha256, string(sourceSha256));
-  changed.set(REMOVED_LAYERS_KEYS.of, u32(of));
-  changed.set(REMOVED_LAYERS_KEYS.layers, { type: "array", elementType: "u32", value: layers });
-  return changed;
 }

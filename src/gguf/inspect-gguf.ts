@@ -2,7 +2,7 @@
 
 import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import { requireKnownArchitecture } from "./architectures.js";
+import { type Architecture, requireKnownArchitecture, wholePromptsNote } from "./architectures.js";
 import { type GgmlTypeName, holdsFloats } from "./encodings.js";
 import { headerFault, headerWarnings } from "./judge-header.js";
 import {
@@ -28,6 +28,13 @@ export interface GgufSummary {
   readonly encoding: GgmlTypeName | "none";
   /** Tokens. */
   readonly contextLength?: number;
+  /**
+   * Set where the file has other RoPE factors for longer texts: the tokens within which those for short texts hold, and contextLength
+   * is no more. With both, the early tokens of a text would be turned one way or the other by how long it becomes.
+   */
+  readonly shortContext?: number;
+  /** What is special about asking it. */
+  readonly asking?: string;
   readonly blockCount?: number;
   readonly embeddingLength?: number;
   readonly headCount?: number;
@@ -73,8 +80,8 @@ export async function inspectGguf(path: string): Promise<GgufSummary> {
  * Whether it has a chat template is not asked: one may be given, and base models are asked in plain text.
  * @throws InwardError MODEL_ARCHITECTURE · MODEL_HEADER · MODEL_NO_VOCABULARY · MODEL_TOKENIZER
  */
-export function requireRunnable(summary: GgufSummary): void {
-  requireKnownArchitecture(summary.architecture, summary.path);
+export function requireRunnable(summary: GgufSummary): Architecture {
+  const known = requireKnownArchitecture(summary.architecture, summary.path);
   if (summary.fault !== undefined) throw new InwardError("MODEL_HEADER", `${summary.path}: ${summary.fault}`);
   if (!summary.hasVocabulary) throw new InwardError("MODEL_NO_VOCABULARY", `${summary.path} has no token list`);
   const { tokenizerModel } = summary;
@@ -88,6 +95,7 @@ export function requireRunnable(summary: GgufSummary): void {
       `${summary.path} has a tokenizer of the kind "${tokenizerModel}"; known: ${SPELLING_TOKENIZERS.join(", ")}`,
     );
   }
+  return known;
 }
 
 /** The tensor type that holds most of the weights; the first in the file when two hold the same. */
@@ -122,7 +130,8 @@ function summaryOf(file: GgufFile): GgufSummary {
     name: text(get("general.name")) ?? "unknown",
     licence: text(get("general.license")) ?? "unknown",
     encoding: dominantEncoding(file),
-    contextLength: count(get(`${architecture}.context_length`)),
+    ...contextOf(file, architecture),
+    asking: wholePromptsNote(architecture),
     blockCount: count(get(`${architecture}.block_count`)),
     embeddingLength: count(get(`${architecture}.embedding_length`)),
     headCount: count(get(`${architecture}.attention.head_count`)),
@@ -147,6 +156,16 @@ function summaryOf(file: GgufFile): GgufSummary {
         : undefined,
     layersRemoved: layersRemoved(file),
   };
+}
+
+function contextOf(
+  { metadata, tensors }: GgufFile,
+  architecture: string,
+): Pick<GgufSummary, "contextLength" | "shortContext"> {
+  const whole = count(metadata.get(`${architecture}.context_length`));
+  if (!tensors.some(({ name }) => name === "rope_factors_long.weight")) return { contextLength: whole };
+  const short = count(metadata.get(`${architecture}.rope.scaling.original_context_length`)) ?? whole;
+  return { contextLength: whole && short && Math.min(whole, short), shortContext: short };
 }
 
 function layersRemoved({ metadata }: GgufFile): RemovedLayers | undefined {

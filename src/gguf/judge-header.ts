@@ -1,6 +1,8 @@
 /** Whether what a header says can be so: lies that llama.cpp aborts at, divides by, or passes over, found before it reads the file. */
 
 import { shown } from "../base/untrusted.js";
+import { keepsState } from "./architectures.js";
+import { architectureFault } from "./judge-architecture.js";
 import type { GgufHeader, GgufValue } from "./read-gguf.js";
 
 type Metadata = GgufHeader["metadata"];
@@ -39,8 +41,8 @@ const FINITE = [
   "rope.scaling.yarn_beta_slow",
   "rope.scaling.yarn_log_multiplier",
 ];
-/** Of a llama model llama.cpp sizes all layers' weights by the first one's, and aborts while asking where another one's differ. */
-const HEADS = ["attention.head_count", "attention.head_count_kv"];
+/** Of these 0 means that there are none, in some layers or in all: of a recurrent model, and of lists. */
+const MAY_BE_NONE = ["attention.head_count", "attention.head_count_kv", "feed_forward_length", "rope.dimension_count"];
 /** llama.cpp asserts that it knows the name. */
 const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
 /** Tokens that prompts begin with, answers end at, or unknown text becomes: llama.cpp puts others in the place of a wrong one. */
@@ -52,6 +54,7 @@ export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string 
   return (
     numberFault(metadata, architecture) ??
     ratioFault(metadata, architecture) ??
+    architectureFault(metadata, architecture) ??
     attentionFault(metadata, architecture) ??
     tokenFault(metadata)
   );
@@ -79,8 +82,13 @@ function numberFault(metadata: Metadata, architecture: string): string | undefin
     [FINITE, Number.isFinite, "a finite number"],
   ];
   for (const [keys, holds, wanted] of rules) {
-    for (const key of keys.map((suffix) => `${architecture}.${suffix}`)) {
-      const wrong = numbersOf(metadata.get(key)).find((value) => !holds(value));
+    for (const suffix of keys) {
+      const key = `${architecture}.${suffix}`;
+      const value = metadata.get(key);
+      const mayBeNone =
+        MAY_BE_NONE.includes(suffix) &&
+        (keepsState(architecture) || (value?.type === "array" && architecture !== "llama"));
+      const wrong = numbersOf(value).find((one) => !(holds(one) || (mayBeNone && one === 0)));
       if (wrong !== undefined) return `${key} is ${wrong}, not ${wanted}`;
     }
   }
@@ -92,24 +100,19 @@ function numberFault(metadata: Metadata, architecture: string): string | undefin
 }
 
 function ratioFault(metadata: Metadata, architecture: string): string | undefined {
-  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
-  const [heads, keyHeads = heads] = [one("attention.head_count"), one("attention.head_count_kv")];
-  if (heads !== undefined && keyHeads !== undefined && heads % keyHeads !== 0) {
-    return `${heads} heads cannot share ${keyHeads} key-value heads evenly`;
-  }
-  if (architecture === "llama") {
-    for (const key of HEADS.map((suffix) => `${architecture}.${suffix}`)) {
-      const values = numbersOf(metadata.get(key));
-      const other = values.find((value) => value !== values[0]);
-      if (other !== undefined) return `${key} is ${values[0]} for one layer and ${other} for another`;
+  const all = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`));
+  const heads = all("attention.head_count");
+  for (const [layer, keyHeads] of all("attention.head_count_kv").entries()) {
+    const queryHeads = heads[layer] ?? heads[0];
+    if (queryHeads !== undefined && keyHeads > 0 && queryHeads % keyHeads !== 0) {
+      return `${queryHeads} heads cannot share ${keyHeads} key-value heads evenly`;
     }
   }
-  const [width, ownWidth] = [one("embedding_length"), one("attention.key_length")];
-  if (heads !== undefined && width !== undefined && ownWidth === undefined && width % heads !== 0) {
-    return `${heads} heads cannot share an embedding of ${width} evenly`;
+  const [width] = all("embedding_length");
+  const uneven = heads.find((count) => width !== undefined && count > 0 && width % count !== 0);
+  if (uneven !== undefined && all("attention.key_length").length === 0) {
+    return `${uneven} heads cannot share an embedding of ${width} evenly`;
   }
-  const [experts = 0, used = 0] = [one("expert_count"), one("expert_used_count")];
-  if (used > experts || (experts > 0 && used === 0)) return `it uses ${used} of ${experts} experts`;
   return undefined;
 }
 

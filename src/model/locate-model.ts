@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { InwardError } from "../errors.js";
 import { FILE_TYPE_NAMES, FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { readGguf } from "../gguf/read-gguf.js";
 import { partPaths } from "../gguf/split-model.js";
+import { keysOfNumberedLayers } from "../gguf/without-layers.js";
 import type { ModelFile } from "../study/plan.js";
 import type { StudyModel } from "../study/study.js";
 import { copyId, findCopy, originOf, originOfShallower } from "./derived-models.js";
@@ -69,6 +71,8 @@ export async function locateModel(model: StudyModel, options: LocateOptions = {}
   // Copies of a user's file carry a piece of its checksum in their names.
   const named = identity.kind === "user_file" && (model.encoding !== "as_shipped" || dropLayers !== undefined);
   const summary = await inspectGguf(basePath);
+  if (dropLayers !== undefined && summary.blockCount !== undefined)
+    keysOfNumberedLayers(await readGguf(basePath), layersToDrop(summary.blockCount, dropLayers));
   const sha256 = named ? await rememberedSha256(folder, summary.parts, { onProgress, signal }) : "";
   const base = { path: basePath, sha256, summary };
   const copies = copiesOf(model, copyId(identity, base), whole, { ...base, folder });

@@ -40,6 +40,14 @@ export interface ModelShape {
   readonly vocabulary: number;
   /** The token embeddings are the output matrix too. */
   readonly tiedOutput: boolean;
+  /** From a file: weights of its tensors, whatever the architecture. Of a dense model the numbers above say them. */
+  readonly counted?: {
+    readonly parameters: number;
+    /** Those of the layers that one token is multiplied with: of a mixture of experts, the experts that it is sent to. */
+    readonly layerParameters: number;
+  };
+  /** Numbers that are kept of one text, however long, by layers that keep a state of it. */
+  readonly state?: number;
   /** Numbers in a layer that stand in no matrix: norms and biases. Two norms of the embedding's width unless given. */
   readonly layerVectors?: number;
 }
@@ -61,6 +69,7 @@ function projectionSizes(shape: ModelShape): Readonly<Record<LoraTarget, readonl
 
 /** Weights of all matrices and norms. */
 export function parameterCount(shape: ModelShape): number {
+  if (shape.counted) return shape.counted.parameters;
   const { embedding, layers, vocabulary, tiedOutput, layerVectors = 2 * embedding } = shape;
   const projections = Object.values(projectionSizes(shape)).reduce(
     (sum, [inputs, outputs]) => sum + inputs * outputs,
@@ -71,6 +80,7 @@ export function parameterCount(shape: ModelShape): number {
 
 /** Weights that a token is multiplied with on its way through the layers; the output matrix only meets tokens that are read. */
 export function layerParameters(shape: ModelShape): number {
+  if (shape.counted) return shape.counted.layerParameters;
   const { embedding, vocabulary, tiedOutput } = shape;
   return parameterCount(shape) - vocabulary * embedding * (tiedOutput ? 1 : 2) - embedding;
 }
@@ -83,7 +93,21 @@ export function loraParameters(shape: ModelShape, rank: number, targets: readonl
 
 /** @throws STUDY_INVALID as layersToDrop */
 export function withoutLayers(shape: ModelShape, share: number): ModelShape {
-  return { ...shape, layers: shape.layers - layersToDrop(shape.layers, share).length };
+  const kept = 1 - layersToDrop(shape.layers, share).length / shape.layers;
+  const { counted, state, embedding, vocabulary, tiedOutput } = shape;
+  // As if all layers were alike.
+  const outside = vocabulary * embedding * (tiedOutput ? 1 : 2);
+  return {
+    ...shape,
+    layers: Math.round(shape.layers * kept),
+    ...(counted && {
+      counted: {
+        parameters: Math.round(outside + (counted.parameters - outside) * kept),
+        layerParameters: Math.round(counted.layerParameters * kept),
+      },
+    }),
+    ...(state === undefined ? {} : { state: Math.round(state * kept) }),
+  };
 }
 
 /**
@@ -115,24 +139,78 @@ export async function readShape(path: string): Promise<ModelShape | undefined> {
   return shapeOfFile(await readGguf(path));
 }
 
-export function shapeOfFile({ metadata, tensors }: GgufFile): ModelShape | undefined {
+export function shapeOfFile(file: GgufFile): ModelShape | undefined {
+  const { metadata, tensors } = file;
   const architecture = metadata.get("general.architecture")?.value;
-  const count = (key: string) => {
-    const value = Number(metadata.get(`${architecture}.${key}`)?.value);
-    return Number.isSafeInteger(value) && value > 0 ? value : undefined;
+  /** Of one for all layers, or one for each. */
+  const counts = (key: string): number[] => {
+    const value = metadata.get(`${architecture}.${key}`);
+    const all = value === undefined ? [] : value.type === "array" ? value.value : [value.value];
+    return all.map(Number).filter((one) => Number.isSafeInteger(one) && one >= 0);
   };
-  const [layers, embedding, heads] = [count("block_count"), count("embedding_length"), count("attention.head_count")];
-  const feedForward = count("feed_forward_length");
+  const most = (key: string) => Math.max(0, ...counts(key)) || undefined;
+  const [layers, embedding] = [most("block_count"), most("embedding_length")];
   const tokens = tensors.find(({ name }) => name === "token_embd.weight");
-  if (!layers || !embedding || !heads || !feedForward || !tokens) return undefined;
-  return {
-    layers,
+  if (!layers || !embedding || !tokens) return undefined;
+  const heads = most("attention.head_count") ?? 0;
+  const ownKeyHeads = counts("attention.head_count_kv");
+  const keyHeads = ownKeyHeads.length > 0 ? ownKeyHeads : [heads];
+  const width = heads > 0 ? embedding / heads : 0;
+  const [keyWidth, valueWidth] = [most("attention.key_length") ?? width, most("attention.value_length") ?? width];
+  const used =
+    (most("expert_used_count") ?? 0) * (most("expert_feed_forward_length") ?? most("feed_forward_length") ?? 0);
+  const weights = {
     embedding,
-    heads,
-    keyValueHeads: count("attention.head_count_kv") ?? heads,
-    headWidth: count("attention.key_length") ?? embedding / heads,
-    feedForward,
     vocabulary: tokens.elements / embedding,
     tiedOutput: !tensors.some(({ name }) => name === "output.weight"),
+  };
+  const isDense = tensors.every(({ name }) => !name.startsWith("blk.") || DENSE.test(name)) && heads > 0;
+  return {
+    ...weights,
+    layers,
+    heads,
+    keyValueHeads: keyHeads.reduce((sum, one) => sum + one) / keyHeads.length,
+    headWidth: (keyWidth + valueWidth) / 2,
+    feedForward: most("feed_forward_length") ?? used,
+    ...(isDense
+      ? {}
+      : {
+          counted: countedWeights(
+            file,
+            used > 0 ? (most("expert_used_count") as number) / (most("expert_count") ?? 1) : 1,
+          ),
+        }),
+    ...stateOf(most, keyHeads.filter((one) => one === 0).length || layers, embedding),
+  };
+}
+
+/** What llama.cpp keeps of a text in each layer that has no cells: of a state space, of RWKV, of a short convolution. */
+function stateOf(
+  most: (key: string) => number | undefined,
+  layers: number,
+  embedding: number,
+): Pick<ModelShape, "state"> {
+  const [inner, width] = [most("ssm.inner_size"), most("ssm.state_size") ?? 0];
+  const [head, convolution] = [most("wkv.head_size"), most("shortconv.l_cache")];
+  if (inner !== undefined) {
+    const read = inner + 2 * (most("ssm.group_count") ?? 0) * width;
+    return { state: layers * (inner * width + ((most("ssm.conv_kernel") ?? 1) - 1) * read) };
+  }
+  if (head !== undefined) return { state: layers * embedding * (head + (most("token_shift_count") ?? 2)) };
+  return convolution === undefined ? {} : { state: layers * embedding * (convolution - 1) };
+}
+
+/** Matrices and norms of which the sizes above say how many weights they have. */
+const DENSE = /^blk\.\d+\.(?:(?:attn|ffn)_norm|attn_(?:q|k|v|output)|ffn_(?:gate|up|down))\.weight$/;
+const OF_AN_EXPERT = /_exps\.(?:weight|bias)$/;
+
+/** @param share of its experts that a token is sent to */
+function countedWeights({ tensors }: GgufFile, share: number): ModelShape["counted"] {
+  const sum = (some: GgufFile["tensors"]) => some.reduce((total, { elements }) => total + elements, 0);
+  const layers = tensors.filter(({ name }) => name.startsWith("blk."));
+  const experts = layers.filter(({ name }) => OF_AN_EXPERT.test(name));
+  return {
+    parameters: sum(tensors),
+    layerParameters: Math.round(sum(layers) - sum(experts) * (1 - share)),
   };
 }

@@ -416,7 +416,12 @@ export interface EngineManifest {
   readonly contextTokens: number;
   readonly batchTokens: number;
   readonly flashAttention: boolean;
+  /** Whether sequences share cells. With a window, only in groups of which no item is longer. */
   readonly kvUnified: boolean;
+  /** Native, llama.cpp's layers with a window: tokens that they see. */
+  readonly window?: number;
+  /** Set where each prompt is evaluated whole: a recurrent state has no part that another prompt could begin with. */
+  readonly wholePrompts?: boolean;
   /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
   readonly cacheType?: "f32" | "f16";
   readonly strict: boolean;

@@ -176,7 +176,7 @@ describe.each(ENGINES)("%s", (kind) => {
 
     test("a model of another architecture, and one without a chat template", async () => {
       const other = join(folder, "other.gguf");
-      await writeTinyModel(other, { seed: 1, architecture: "qwen2" });
+      await writeTinyModel(other, { seed: 1, architecture: "bert" });
       await expect(startEngine(other, engine)).rejects.toThrow(code("MODEL_ARCHITECTURE"));
     });
   });

@@ -218,7 +218,7 @@ describe("bad files", () => {
     ["truncated", "MODEL_TRUNCATED", (path) => truncateSync(path, tiny.bytes - 1000)],
     ["cut off in its header", "MODEL_TRUNCATED", (path) => truncateSync(path, 100)],
     ["not GGUF", "MODEL_NOT_GGUF", (path) => writeFileSync(path, "<html>Not found</html>".repeat(50))],
-    ["of another architecture", "MODEL_ARCHITECTURE", (path) => writeTinyModel(path, { architecture: "mamba" })],
+    ["of another architecture", "MODEL_ARCHITECTURE", (path) => writeTinyModel(path, { architecture: "clip" })],
     ["without a tokenizer", "MODEL_NO_VOCABULARY", (path) => writeTinyModel(path, { vocabulary: false })],
   ];
 

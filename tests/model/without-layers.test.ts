@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { startEngine } from "../../src/model/engines/start-engine.js";
 import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
-import { writeWithoutLayers } from "../../src/gguf/derived-copies.js";
+import { writeWithoutLayers } from "../../src/gguf/without-layers.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { SettledEngine } from "../../src/study/study.js";

@@ -103,7 +103,7 @@ describe("files", () => {
     await writeTinyModel(gone);
     rmSync(gone);
     await writeTinyModel(bare, { vocabulary: false });
-    await writeTinyModel(other, { architecture: "qwen2" });
+    await writeTinyModel(other, { architecture: "bert" });
     await expect(startEngine(gone, settings)).rejects.toThrow(coded("MODEL_NOT_FOUND"));
     await expect(startEngine(bare, settings)).rejects.toThrow(coded("MODEL_NO_VOCABULARY"));
     await expect(startEngine(other, settings)).rejects.toThrow(coded("MODEL_ARCHITECTURE"));

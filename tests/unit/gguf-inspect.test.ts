@@ -92,7 +92,7 @@ test("the encoding is the type that holds most weights, not most tensors or byte
 
 describe("requireRunnable", () => {
   test.each<[string, TinyModelOptions, string, string]>([
-    ["another architecture", { architecture: "qwen2" }, "MODEL_ARCHITECTURE", "qwen2"],
+    ["another architecture", { architecture: "t5" }, "MODEL_ARCHITECTURE", "t5"],
     ["no vocabulary", { vocabulary: false }, "MODEL_NO_VOCABULARY", "token list"],
   ])("refuses %s", async (_, options, code, words) => {
     const summary = await inspectTiny(options);

@@ -4,7 +4,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rename, rm, truncate, utimes, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { reencodeGguf, writeWithoutLayers } from "../../src/gguf/derived-copies.js";
+import { reencodeGguf } from "../../src/gguf/derived-copies.js";
+import { writeWithoutLayers } from "../../src/gguf/without-layers.js";
 import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
 import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { checkModelFile, recallSha256, rememberedSha256 } from "../../src/model/model-file.js";

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <limits>
 #include <numeric>
 
 #include "ask/read-logits.h"
@@ -47,6 +49,7 @@ struct engine::impl {
     int64_t               cell_count = 0;      // of the cache; 0: there is none
     int                   sequence_count = 0;  // answers at once for which the cache was made
     int                   slot_count = 0;      // sequences of the cache
+    bool                  is_separate = false; // each of which has cells of its own only
     waiting_rows          queue;
     engine_results        finished;
     engine_counts         count;
@@ -69,6 +72,16 @@ struct engine::impl {
             if (params.n_gpu_layers > 0) params.tensor_split = shares.data();
         }
         params.vocab_only   = o.own_forward;
+        // llama.cpp chooses a file's factors by the size of the context, not of the text: which they are would depend on how
+        // much is asked at once.
+        llama_model_kv_override overrides[2]{};
+        if (o.short_context > 0) {
+            const std::string key = o.architecture + ".rope.scaling.original_context_length";
+            std::snprintf(overrides[0].key, sizeof overrides[0].key, "%s", key.c_str());
+            overrides[0].tag     = LLAMA_KV_OVERRIDE_TYPE_INT;
+            overrides[0].val_i64 = std::numeric_limits<int32_t>::max();
+            params.kv_overrides  = overrides;
+        }
         {
             const log_keeper log(llama);
             model                = llama.model_load_from_file(o.model_path.c_str(), params);
@@ -107,7 +120,12 @@ struct engine::impl {
     }
 
     int sequences() const { return options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences; }
-    bool separate() const { return options.separate_sequences && !options.strict; }
+    // Whether prompts that begin alike are evaluated once as far as they do.
+    bool shares() const { return !options.strict && !description.whole_prompts; }
+    // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
+    // that begins like it may still see them: beyond a window each has cells of its own.
+    bool beyond_window() const { return shares() && description.window > 0 && longest_item() > description.window; }
+    bool separate() const { return !options.strict && (options.separate_sequences || beyond_window()); }
     // Every sequence has a row in each evaluation.
     int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
@@ -134,7 +152,7 @@ struct engine::impl {
 
     // Whether the kept prompt's cells can serve this group.
     bool continues() const {
-        if (cell_count == 0 || options.strict || group.keep == 0) return false;
+        if (cell_count == 0 || !shares() || group.keep == 0 || is_separate != separate()) return false;
         if (last_slot < 0 || (int32_t) last_prompt.size() != group.keep) return false;
         for (int32_t i = 0; i < group.items(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
@@ -167,9 +185,13 @@ struct engine::impl {
         if (options.most_cells > 0 && longest > options.most_cells) no_room(longest, options.most_cells);
         int64_t cells = permitted_cells();
         // Exactly what this group alone would get: with an earlier group's larger one it could be scheduled otherwise.
-        if (cell_count == cells && sequence_count == sequences() && slot_count == slots_in(cells)) return;
-        cell_count = 0;
-        while (!evaluator->make_room(cells, slots_in(cells), batch_tokens())) {
+        if (cell_count == cells && sequence_count == sequences() && slot_count == slots_in(cells) &&
+            is_separate == separate()) {
+            return;
+        }
+        cell_count  = 0;
+        is_separate = separate();
+        while (!evaluator->make_room(cells, slots_in(cells), batch_tokens(), is_separate)) {
             if (cells <= longest) {
                 throw error("ENGINE_MEMORY", "there is no memory for a cache of " + std::to_string(cells) + " tokens");
             }
@@ -230,7 +252,7 @@ struct engine::impl {
         const int32_t * ids    = group.prompt(item);
         // Prompts come in lexicographic order, so none before shares more with this one than the last.
         int32_t shared = 0;
-        if (last_slot >= 0 && !options.strict) {
+        if (last_slot >= 0 && shares()) {
             const auto &  last = slots[last_slot];
             const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
             while (shared < most && last_prompt[shared] == ids[shared]) shared++;
@@ -430,7 +452,7 @@ struct engine::impl {
         s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         size_t keep = 0;
         // What is kept takes a sequence: with one there would be none left to answer in.
-        if (which == last_slot && slot_count > 1 && !options.strict) {
+        if (which == last_slot && slot_count > 1 && shares()) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;
             last_prompt.resize(keep);
             if (keep == 0) last_slot = -1;

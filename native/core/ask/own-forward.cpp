@@ -36,7 +36,7 @@ own_forward::own_forward(const engine_options & options, std::function<uint64_t(
     weights_.load();
 }
 
-bool own_forward::make_room(int64_t cells, int, int64_t rows) {
+bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
     const auto & hp = weights_.hparams;
     for (auto * block : { &store_, &x_, &read_x_, &qkv_, &attended_, &gate_up_, &added_, &packed_, &logits_ }) {
         *block = float_block();

@@ -17,7 +17,7 @@ public:
     const hyperparameters & hparams() const { return weights_.hparams; }
     static const char *     kernels() { return kernels_here().name; }
 
-    bool make_room(int64_t cells, int sequences, int64_t rows) override;
+    bool make_room(int64_t cells, int sequences, int64_t rows, bool separate) override;
     // A cell is read by nobody who does not name it, so that sequences need no keeping of their own.
     void clear() override {}
     void share(int32_t, int32_t, int32_t) override {}

@@ -1,5 +1,6 @@
 #include "ask/row-evaluator.h"
 
+#include <algorithm>
 #include <string>
 
 #include "ask/llama-evaluator.h"
@@ -12,7 +13,10 @@ std::unique_ptr<row_evaluator> make_evaluator(const llama_library & llama, llama
                                               const engine_options & options, const devices & device,
                                               engine_description & description) {
     if (!options.own_forward) {
-        description.context = llama.model_n_ctx_train(model);
+        description.context       = llama.model_n_ctx_train(model);
+        description.whole_prompts = llama.model_is_recurrent(model) || llama.model_is_hybrid(model);
+        description.window        = llama.model_n_swa(model);
+        if (options.short_context > 0) description.context = std::min(description.context, options.short_context);
         return std::make_unique<llama_evaluator>(llama, model, options, device.is_cpu);
     }
     if (!device.is_cpu) throw error("ENGINE_UNAVAILABLE", "engine.forward own is for the CPU");

@@ -31,8 +31,8 @@ public:
     virtual ~row_evaluator() = default;
 
     // Room for so many cells (ids below `cells`), sequences and rows of one evaluation, in place of any before; false
-    // without memory for it.
-    virtual bool make_room(int64_t cells, int sequences, int64_t rows) = 0;
+    // without memory for it. separate: each sequence has cells of its own only.
+    virtual bool make_room(int64_t cells, int sequences, int64_t rows, bool separate) = 0;
     // Nothing of what was evaluated can be seen any more.
     virtual void clear() = 0;
     // A sequence begins with the first `count` cells of another; gives up its cells from position `first` on.
@@ -47,7 +47,7 @@ public:
 };
 
 // llama.cpp on any device, or our own forward pass on the CPU.
-// description: context, and our own kernels, are filled in; its vocabulary is the one that tokens are of
+// description: all but its vocabulary is filled in; its vocabulary is the one that tokens are of
 // throws ENGINE_UNAVAILABLE, and what the evaluator throws
 std::unique_ptr<row_evaluator> make_evaluator(const llama_library & llama, llama_model * model,
                                               const engine_options & options, const devices & device,

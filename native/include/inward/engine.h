@@ -25,6 +25,10 @@ struct engine_options {
     // Each sequence attends to cells of its own only, laid out as if it were alone; what sequences share is copied.
     // llama.cpp's only, and not when strict.
     bool        separate_sequences = false;
+    // Tokens within which the RoPE factors for short texts hold, where the file has others for longer ones: those for short
+    // texts are taken always, and no text is longer. 0: the file has none. architecture: of the file, where this is not 0.
+    int64_t     short_context = 0;
+    std::string architecture;
 };
 
 struct adapter_choice {
@@ -81,6 +85,8 @@ struct engine_counts {
 struct engine_description {
     std::string device_name;
     int64_t     vocabulary, context;
+    bool        whole_prompts = false;  // what is kept of a text is whole or nothing: prompts share no beginning
+    int64_t     window = 0;   // tokens that llama.cpp's layers with a window see; 0: there are none
     std::string kernels;  // of our own forward pass; else empty
     std::string load_log; // lines that llama.cpp warned with while it loaded the file
 };

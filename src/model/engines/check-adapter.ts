@@ -8,14 +8,17 @@ import { InwardError } from "../../errors.js";
 import { canDequantize } from "../../gguf/encodings.js";
 import { type GgufFile, type GgufTensor, readGguf } from "../../gguf/read-gguf.js";
 
-/**
- * The matrices of dense llama models whose products llama.cpp adds a pair to. Not the token embedding: with a tied output its pair
- * is used in two ways of which one asserts.
- */
+/** Matrices of dense models whose products every evaluator adds a pair to. */
 const TAKES_PAIR = /^(?:blk\.\d+\.(?:attn_(?:q|k|v|qkv|output)|ffn_(?:gate|up|down))|output)\.weight$/;
+/** Looked up and not multiplied with. With a tied output llama.cpp uses such a pair in two ways of which one asserts. */
+const LOOKED_UP = /embd\.weight$/;
 
-/** Reads headers only. @throws ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE · MODEL_* of the base */
-export async function checkAdapter(adapterPath: string, basePath: string): Promise<void> {
+/**
+ * Reads headers only.
+ * @param tried whether the evaluator proves, when it loads the adapter, that it computes every pair: then any matrix may have one
+ * @throws ADAPTER_NOT_FOUND, ADAPTER_INVALID, ADAPTER_SHAPE · MODEL_* of the base
+ */
+export async function checkAdapter(adapterPath: string, basePath: string, tried = true): Promise<void> {
   const adapter = await readAdapterHeader(adapterPath);
   const base = await readGguf(basePath);
   checkMetadata(adapter, base);
@@ -23,8 +26,11 @@ export async function checkAdapter(adapterPath: string, basePath: string): Promi
   const weights = new Map(base.tensors.map((tensor) => [tensor.name, tensor]));
   for (const [name, { a, b }] of pairs) {
     if (!a || !b) throw invalid(adapter, `${name} has a lora_${a ? "a" : "b"} but no lora_${a ? "b" : "a"}`);
-    if (!TAKES_PAIR.test(name)) throw invalid(adapter, `${name} has a pair, but LoRA is run on projections only`);
     const weight = weights.get(name);
+    const isVector = weight !== undefined && weight.dimensions.length < 2;
+    if (isVector || LOOKED_UP.test(name) || !(tried || TAKES_PAIR.test(name))) {
+      throw invalid(adapter, `${name} has a pair, but LoRA is run on projections only`);
+    }
     if (!weight) throw misfit(adapter, `${name} has a pair, but ${basePath} has no such tensor`);
     // llama.cpp scales these by tensor and asserts that no pair stands beside one.
     if (weight.type === "NVFP4") throw invalid(adapter, `${name} has a pair, but the base's weight is NVFP4`);
@@ -94,13 +100,21 @@ function loraPairs(adapter: GgufFile): Map<string, LoraPair> {
   return pairs;
 }
 
-/** A is [in, rank] and B [rank, out] beside a weight of [in, out]. */
+/** A is [in, rank] and B [rank, out] beside a weight of [in, out], of each expert where it has some. */
 function checkShape(adapter: GgufFile, weight: GgufTensor, a: GgufTensor, b: GgufTensor): void {
   const rank = a.dimensions[1] ?? 1;
-  const fits = (tensor: GgufTensor, columns: number, rows: number) =>
-    tensor.elements === columns * rows && tensor.dimensions[0] === columns && (tensor.dimensions[1] ?? 1) === rows;
-  const [columns, rows] = [weight.dimensions[0] ?? 1, weight.dimensions[1] ?? 1];
-  if (rank > 0 && fits(weight, columns, rows) && fits(a, columns, rank) && fits(b, rank, rows)) return;
+  const [columns = 1, rows = 1, experts = 1] = weight.dimensions;
+  const fits = (tensor: GgufTensor, ...wanted: readonly number[]) =>
+    tensor.elements === wanted.reduce((product, one) => product * one) &&
+    wanted.every((one, at) => (tensor.dimensions[at] ?? 1) === one);
+  if (
+    rank > 0 &&
+    fits(weight, columns, rows, experts) &&
+    fits(a, columns, rank, experts) &&
+    fits(b, rank, rows, experts)
+  ) {
+    return;
+  }
   const shape = (tensor: GgufTensor) => `[${tensor.dimensions.join(", ")}]`;
   throw misfit(adapter, `the pair ${shape(a)}, ${shape(b)} does not fit ${weight.name} ${shape(weight)}`);
 }

@@ -21,7 +21,7 @@ import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { loadFailure, loadWarnings } from "./load-log.js";
-import { setUpFacts, settlePlacement } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
@@ -297,23 +297,24 @@ export async function openNativeEngine(
   { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
-  if (adapter) await checkAdapter(adapter.path, modelPath);
+  const architecture = requireRunnable(summary);
+  const { forward = "llama.cpp" } = settings;
+  if (adapter) await checkAdapter(adapter.path, modelPath, forward === "llama.cpp");
   const device = await resolveDevice(settings);
   const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }
-  const { forward = "llama.cpp" } = settings;
   if (forward === "own" && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
   }
+  const flashAttention = settings.flashAttention === true && !settings.strict;
+  if (forward === "llama.cpp") requireFlashAttention(architecture, flashAttention);
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
-  const flashAttention = settings.flashAttention === true && !settings.strict;
   // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
   const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
-  const separateSequences = rounds && !settings.strict && !flashAttention;
+  const separateSequences = architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention);
   const placement = await settlePlacement(settings, device, modelPath);
   const evaluator = new Evaluator(
     await openAddon(modelPath, device, settings, {
@@ -322,11 +323,13 @@ export async function openNativeEngine(
       flashAttention,
       forward,
       separateSequences,
+      shortContext: summary.shortContext ?? 0,
+      architecture: architecture.name,
       deviceLayers: placement?.deviceLayers ?? [],
     }),
   );
   await evaluator.setAdapter(adapter);
-  const { contextTokens, vocabularySize, kernels, loadLog } = evaluator.describe();
+  const { contextTokens, vocabularySize, kernels, loadLog, wholePrompts, window } = evaluator.describe();
   const vocabulary = await llama.loadModel({
     modelPath,
     vocabOnly: true,
@@ -344,6 +347,8 @@ export async function openNativeEngine(
     batchTokens: BATCH_TOKENS,
     flashAttention,
     kvUnified: !separateSequences,
+    ...(window > 0 ? { window } : {}),
+    ...(wholePrompts ? { wholePrompts } : {}),
     cacheType,
     forward,
     ...(kernels ? { kernels } : {}),
@@ -402,7 +407,7 @@ export async function openNativeEngine(
       return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
     },
     withAdapter: async (chosen) => {
-      if (chosen) await checkAdapter(chosen.path, modelPath);
+      if (chosen) await checkAdapter(chosen.path, modelPath, forward === "llama.cpp");
       await evaluator.setAdapter(chosen);
       return { ...model, manifest: await manifestOf(chosen) };
     },
@@ -418,7 +423,14 @@ export async function openNativeEngine(
 type AddonChoices = Required<
   Pick<
     NativeEngineOptions,
-    "mostCells" | "cacheType" | "flashAttention" | "forward" | "separateSequences" | "deviceLayers"
+    | "mostCells"
+    | "cacheType"
+    | "flashAttention"
+    | "forward"
+    | "separateSequences"
+    | "deviceLayers"
+    | "shortContext"
+    | "architecture"
   >
 >;
 

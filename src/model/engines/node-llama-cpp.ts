@@ -10,6 +10,7 @@ import {
   getLlama,
   type LlamaContextSequence,
   LlamaLogLevel,
+  type LlamaModelOptions,
   type Token,
 } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
@@ -25,7 +26,7 @@ import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { LoadLog } from "./load-log.js";
-import { setUpFacts, settlePlacement } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
 
@@ -266,8 +267,9 @@ export async function openNodeLlamaEngine(
   { adapter, chat: format }: { readonly adapter?: AdapterChoice; readonly chat?: ChatFormat } = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
-  requireRunnable(summary);
-  if (adapter) await checkAdapter(adapter.path, modelPath);
+  const architecture = requireRunnable(summary);
+  requireFlashAttention(architecture, false);
+  if (adapter) await checkAdapter(adapter.path, modelPath, false);
   // requireRunnable has seen to it.
   const vocabularySize = summary.vocabularySize as number;
   const device = await resolveDevice(settings);
@@ -277,10 +279,15 @@ export async function openNodeLlamaEngine(
   const log = new LoadLog();
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn, logger: log.logger });
   const { model, warnings } = await log.load(modelPath, () =>
-    llama.loadModel({ modelPath, ...(gpuLayers === undefined ? {} : { gpuLayers }) }),
+    llama.loadModel({
+      modelPath,
+      ...(gpuLayers === undefined ? {} : { gpuLayers }),
+      ...(summary.shortContext === undefined ? {} : { metadataOverrides: shortFactorsAlways(architecture.name) }),
+    }),
   );
   const lora = adapter ? await loadAdapter(model, adapter, settings.threads) : {};
-  const size = { vocabularySize, contextTokens: model.trainContextSize };
+  const size = { vocabularySize, contextTokens: summary.contextLength ?? model.trainContextSize };
+  const { keeps } = architecture;
   const chat = new ChatTokens(model, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...warnings, ...chat.warnings()] };
   const sequences = settings.strict ? 1 : settings.sequences;
@@ -291,6 +298,7 @@ export async function openNodeLlamaEngine(
     batchTokens: BATCH_TOKENS,
     flashAttention: false,
     kvUnified: false,
+    ...(keeps === "state" ? { wholePrompts: true } : {}),
     cacheType: "f16",
     ...chat.manifest(),
     logprobs:
@@ -316,6 +324,8 @@ export async function openNodeLlamaEngine(
         contextSize: Math.ceil((longest + 1) / CONTEXT_STEP) * CONTEXT_STEP,
         batchSize: BATCH_TOKENS,
         flashAttention: false,
+        // Of what a window has left behind, a prompt that begins like the last one still sees some.
+        swaFullCache: true,
         threads: settings.threads,
         ...lora,
       });
@@ -326,7 +336,7 @@ export async function openNodeLlamaEngine(
           Array.from({ length: count }, () => context.getSequence()),
           tokenized,
           {
-            reusePrefix: !settings.strict,
+            reusePrefix: !settings.strict && keeps === "cells",
             vocabularySize,
             onReply: (index, reply) => {
               replies[index] = reply;
@@ -347,6 +357,15 @@ export async function openNodeLlamaEngine(
       await llama.dispose();
     },
   };
+}
+
+/**
+ * llama.cpp takes a file's RoPE factors for long texts where the context, not the text, is larger than this: no context is. The model's
+ * context is the one within which the others hold.
+ */
+function shortFactorsAlways(architecture: string): LlamaModelOptions["metadataOverrides"] {
+  const scaling = { original_context_length: 2n ** 31n - 1n };
+  return { [architecture]: { rope: { scaling } } } as LlamaModelOptions["metadataOverrides"];
 }
 
 async function refuse(what: string): Promise<never> {

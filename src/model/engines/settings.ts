@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { InwardError } from "../../errors.js";
-import { hasOwnForward } from "../../gguf/architectures.js";
+import { type Architecture, hasOwnForward } from "../../gguf/architectures.js";
 import { holdsFloats } from "../../gguf/encodings.js";
 import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
@@ -58,6 +58,19 @@ export function takesOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">):
     file.tensors.every(({ type }) => holdsFloats(type)) &&
     weights * Float32Array.BYTES_PER_ELEMENT <= totalmem() * MOST_MEMORY
   );
+}
+
+/** @throws ENGINE_UNAVAILABLE where llama.cpp would compute another model than the file's, or pass over the setting */
+export function requireFlashAttention({ name, flashAttention }: Architecture, set: boolean): void {
+  if (flashAttention === undefined || (flashAttention === "needed") === set) return;
+  const why =
+    flashAttention === "needed"
+      ? "llama.cpp computes its sparse attention with flash attention only, and another model without"
+      : "llama.cpp does not compute it with flash attention";
+  const advice = set
+    ? "set engine.flashAttention to false"
+    : "set engine.flashAttention to true and engine.strict to false";
+  throw new InwardError("ENGINE_UNAVAILABLE", `${name}: ${why}; ${advice}`);
 }
 
 /** Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing. */

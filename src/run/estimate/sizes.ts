@@ -377,7 +377,8 @@ export function askingMemory(
   const sequences = engine.strict ? 1 : engine.sequences;
   const cells = Math.ceil((longestTokens * (sequences + 1)) / CELL_STEP) * CELL_STEP;
   const number = engine.engine === "native" ? FLOAT : HALF;
-  const cache = cells * shape.layers * 2 * shape.keyValueHeads * shape.headWidth * number;
+  const states = (sequences + 1) * (shape.state ?? 0) * FLOAT;
+  const cache = cells * shape.layers * 2 * shape.keyValueHeads * shape.headWidth * number + states;
   const compute = BATCH_TOKENS * (shape.vocabulary + 4 * shape.embedding + 2 * shape.feedForward) * FLOAT;
   return { weights, cache, compute, total: weights + cache + compute };
 }

@@ -15,6 +15,7 @@ import {
   modelOptions,
   noteAdapter,
   noteChat,
+  noteWarnings,
   type PromptOptions,
   promptOptions,
   setOption,
@@ -74,6 +75,7 @@ async function look(prompt: string | undefined, options: DistributionCommandOpti
   }).finally(progress.end);
   noteAdapter(seen);
   noteChat(seen);
+  noteWarnings(seen.model.warnings ?? []);
   if (options.json) {
     const { adapter, ...rest } = seen;
     printJson({ ...rest, ...adapterFacts(adapter, seen.manifest) });

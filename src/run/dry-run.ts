@@ -34,6 +34,8 @@ export interface DryRun extends PlanEstimate {
   readonly strings?: readonly string[];
   /** What llama.cpp warns of in the models' files, by model; absent where it warns of nothing. */
   readonly warnings?: Readonly<Record<string, readonly string[]>>;
+  /** The adapter that a model wears, by model, in a sentence; absent where none does. */
+  readonly worn?: Readonly<Record<string, string>>;
   /** Questions. */
   readonly objectLevel: number;
   readonly hypothetical: number;
@@ -91,6 +93,9 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
   const earlier = missing.length === 0 ? await runsThatAskedTheSame(plan, folder) : [];
   const strings = stringNotes(plan);
   const warned = Object.entries(plan.models).flatMap(([name, { warnings }]) => (warnings ? [[name, warnings]] : []));
+  const worn = Object.entries(plan.models).flatMap(([name, { adapter }]) =>
+    adapter ? [[name, `it wears the adapter ${adapter.source}, sha256 ${adapter.sha256.slice(0, 12)}…`]] : [],
+  );
   const adapters = statesOf(plan).trained.map(({ name }) => name);
   return {
     ...(missing.length === 0
@@ -102,6 +107,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     ...(earlier.length > 0 ? { earlier } : {}),
     ...(strings.length > 0 ? { strings } : {}),
     ...(warned.length > 0 ? { warnings: Object.fromEntries(warned) } : {}),
+    ...(worn.length > 0 ? { worn: Object.fromEntries(worn) } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
     hypothetical: hypotheticalQuestions(plan).length,
     ...(distributions > 0 ? { distributions } : {}),

@@ -118,7 +118,11 @@ describe.skipIf(!addon)("a study of a model that wears an adapter", () => {
     await expect(planned("models.quirky.adapter=none.gguf")).rejects.toMatchObject({ code: "ADAPTER_NOT_FOUND" });
     await writeTinyAdapter("wide.gguf", { weights: { "blk.0.attn_q.weight": [32, 64] } });
     await expect(planned("models.quirky.adapter=wide.gguf")).rejects.toMatchObject({ code: "ADAPTER_SHAPE" });
-    expect((await dryRun("study.yaml", { measure: false })).planHash).toBe(planHash);
+    const counted = await dryRun("study.yaml", { measure: false });
+    expect(counted.planHash).toBe(planHash);
+    expect(Object.values(counted.worn ?? {})).toEqual([
+      expect.stringMatching(/^it wears the adapter \S+, sha256 [0-9a-f]{12}…$/),
+    ]);
   });
 
   test("an adapter that changes after the plan was made is refused before a question is asked with it", async () => {

@@ -259,6 +259,8 @@ export interface NativeEngineOptions {
    * longer. Default 0: the file has none.
    */
   readonly shortContext?: number;
+  /** Whatever is said of sequences, one answer is made after the other. Default false. */
+  readonly oneAtATime?: boolean;
   /** general.architecture of the file. Needed with shortContext. */
   readonly architecture?: string;
 }

@@ -48,6 +48,7 @@ public:
         o.f32_cache       = text(from, "cacheType") != "f16";
         o.short_context   = (int64_t) number(from, "shortContext", 0);
         o.architecture    = text(from, "architecture");
+        o.one_at_a_time   = from.Get("oneAtATime").ToBoolean();
         if (from.Get("deviceLayers").IsArray()) {
             auto layers = from.Get("deviceLayers").As<Napi::Array>();
             for (uint32_t i = 0; i < layers.Length(); i++) o.device_layers.push_back(layers.Get(i).ToNumber().Int32Value());

@@ -14,11 +14,13 @@ export interface Architecture {
   readonly keeps: "cells" | "state";
   /** Which of the engine's settings llama.cpp computes another model without, or passes over. */
   readonly flashAttention?: "needed" | "impossible";
+  /** llama.cpp ends the process where several sequences are in the making. */
+  readonly oneAtATime?: true;
 }
 
 /** Attention over cells, mixtures of experts among them. */
 const WITH_CELLS = [
-  "afmoe apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chameleon chatglm codeshell cogvlm cohere2 cohere2moe",
+  "afmoe apertus arcee arctic baichuan bailingmoe bailingmoe2 bitnet bloom chatglm codeshell cohere2 cohere2moe",
   "command-r dbrx deci deepseek deepseek2 deepseek2-ocr deepseek32 dots1 dots3note ernie4_5 ernie4_5-moe exaone exaone-moe exaone4",
   "falcon gemma gemma2 gemma3 gemma3n gemma4 glm-dsa glm4 glm4moe gpt-oss gpt2 gptneox granite granite_swa granitemoe graniteswitch",
   "grok grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 internlm2 jais jais2 laguna llama llama4 maincoder maple",
@@ -33,10 +35,11 @@ const WITH_STATE = [
   "nemotron_h_moe plamo2 qwen35 qwen35moe qwen3next qwen4exp rwkv6 rwkv6qwen2 rwkv7",
 ];
 
-const FLASH_ATTENTION: Readonly<Record<string, Architecture["flashAttention"]>> = {
+const PECULIAR: Readonly<Record<string, Partial<Architecture>>> = {
   // Without it, and over cells that sequences share, llama.cpp attends to everything instead of the chosen blocks.
-  "minimax-m3": "needed",
-  grok: "impossible",
+  "minimax-m3": { flashAttention: "needed" },
+  grok: { flashAttention: "impossible" },
+  "kimi-linear": { oneAtATime: true },
 };
 
 const ENCODER = "it is an encoder: what it reads depends on what comes after, so it has no next token";
@@ -72,16 +75,14 @@ const REFUSED: Readonly<Record<string, string>> = {
   pockettts: SPEECH,
   qwen3tts: SPEECH,
   clip: "it is the part of another model that sees",
+  cogvlm: "llama.cpp gives the logits of other tokens than of those that are asked for",
+  chameleon:
+    "llama.cpp keeps its image tokens out of one row of a batch only, so that its numbers depend on what else is asked",
   gptj: "llama.cpp has its name only and cannot run it",
 };
 
 function named(list: readonly string[], keeps: Architecture["keeps"]): [string, Architecture][] {
-  return list
-    .flatMap((names) => names.split(" "))
-    .map((name) => [
-      name,
-      { name, keeps, ...(FLASH_ATTENTION[name] ? { flashAttention: FLASH_ATTENTION[name] } : {}) },
-    ]);
+  return list.flatMap((names) => names.split(" ")).map((name) => [name, { name, keeps, ...PECULIAR[name] }]);
 }
 
 const ASKED: ReadonlyMap<string, Architecture> = new Map([

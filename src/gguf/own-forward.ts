@@ -21,6 +21,10 @@ interface OwnArchitecture {
   readonly floats?: readonly string[];
   readonly truths?: readonly string[];
   readonly needed?: readonly string[];
+  /** Keys with which its layers compute something else. */
+  readonly without?: readonly string[];
+  /** Norms of queries and keys are over all heads' numbers, not over each head's. */
+  readonly overAllHeads?: true;
   /** Has layers that see a window; the number says whether it does where the file does not. */
   readonly windowUnlessSaid?: number;
 }
@@ -57,12 +61,11 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     floats: ["logit_scale", "residual_scale", "embedding_scale", "attention.scale"],
     truths: ["rope.scaling.finetuned"],
     needed: ["logit_scale"],
+    without: ["deepstack_mapping"],
   },
   smollm3: { norms: BEFORE },
-  olmo2: { norms: [...AFTER, ...OF_HEADS], windowUnlessSaid: 0 },
+  olmo2: { norms: [...AFTER, ...OF_HEADS], overAllHeads: true, windowUnlessSaid: 0 },
 };
-/** Of these, the ones that the evaluators compute. */
-const COMPUTED: readonly string[] = ["llama"];
 
 const WHOLE_TYPES = ["u32", "i32", "u64", "u16"];
 const COUNTS = [
@@ -77,6 +80,7 @@ const OTHER_COUNTS = [
   "attention.key_length",
   "attention.value_length",
   "expert_count",
+  "nextn_predict_layers",
   "rope.dimension_count",
   "rope.scaling.original_context_length",
 ];
@@ -105,7 +109,7 @@ const ENCODINGS: readonly GgmlTypeName[] = [
 /** @returns what is not computed, or undefined */
 export function ownForwardFault(file: File): string | undefined {
   const name = String(file.metadata.get("general.architecture")?.value);
-  const own = COMPUTED.includes(name) ? OWN[name] : undefined;
+  const own = Object.hasOwn(OWN, name) ? OWN[name] : undefined;
   if (own === undefined) return `its architecture is ${name}`;
   return keyFault(file, name, own) ?? tensorFault(file, name, own);
 }
@@ -121,7 +125,7 @@ function keyFault({ metadata }: File, name: string, own: OwnArchitecture): strin
   const wrong =
     typed([...COUNTS, ...OTHER_COUNTS], WHOLE_TYPES) ??
     typed([...FLOATS, ...(own.floats ?? [])], ["f32"]) ??
-    typed(own.truths ?? [], ["bool"]) ??
+    typed(["attention.causal", ...(own.truths ?? [])], ["bool"]) ??
     typed(["rope.scaling.type"], ["string"]);
   if (wrong !== undefined) return `${name}.${wrong} is of the type ${get(wrong)?.type}`;
   const absent = [...COUNTS, "attention.layer_norm_rms_epsilon", ...(own.needed ?? [])].find(
@@ -137,12 +141,18 @@ function keyFault({ metadata }: File, name: string, own: OwnArchitecture): strin
   if (width < 2 || width % 2 !== 0) return `its heads are ${width} wide`;
   if ((whole("attention.value_length") ?? width) !== width) return "keys and values differ in width";
   if ((whole("expert_count") ?? 0) !== 0) return "it is a mixture of experts";
+  if ((whole("nextn_predict_layers") ?? 0) !== 0) return "its last layers predict further tokens";
+  if (get("attention.causal")?.value === false) return "its attention is not causal";
+  const unwanted = own.without?.find((suffix) => get(suffix) !== undefined);
+  if (unwanted !== undefined) return `it has ${name}.${unwanted}`;
   if (turned !== width && !own.longRope) return "RoPE turns only a part of each head";
   if (turned < 2 || turned % 2 !== 0 || turned > width) return `RoPE turns ${turned} of a head's ${width} numbers`;
   const scaling = get("rope.scaling.type")?.value ?? "linear";
   const scalings = ["linear", "none", ...(own.longRope ? ["longrope"] : [])];
   if (!scalings.includes(String(scaling))) return `its RoPE scaling is ${JSON.stringify(scaling)}`;
-  return own.windowUnlessSaid === undefined ? undefined : windowFault(get, name, layers, own.windowUnlessSaid);
+  return own.windowUnlessSaid === undefined
+    ? undefined
+    : windowFault(get, name, layers, own.windowUnlessSaid, { width, turned });
 }
 
 function windowFault(
@@ -150,11 +160,28 @@ function windowFault(
   name: string,
   layers: number,
   unlessSaid: number,
+  { width, turned }: { readonly width: number; readonly turned: number },
 ): string | undefined {
   const [window, pattern] = [get("attention.sliding_window"), get("attention.sliding_window_pattern")];
   if (window !== undefined && !WHOLE_TYPES.includes(window.type))
     return `${name}.attention.sliding_window is of the type ${window.type}`;
-  if (!(Number(window?.value ?? unlessSaid) > 0) || pattern === undefined) return undefined;
+  const size = Number(window?.value ?? unlessSaid);
+  // Where a window is optional, 0 is none.
+  if (size < 1 && unlessSaid === 0) return undefined;
+  if (size < 1 || size > 2 ** 31 - 1) return `${name}.attention.sliding_window is ${size}`;
+  // llama.cpp would compute some layers, or all, with these.
+  for (const [suffix, wanted] of [
+    ["attention.key_length_swa", width],
+    ["attention.value_length_swa", width],
+    ["rope.dimension_count_swa", turned],
+  ] as const) {
+    const value = get(suffix);
+    if (value === undefined) continue;
+    if (!WHOLE_TYPES.includes(value.type) || Number(value.value) !== wanted) {
+      return `${name}.${suffix} is ${String(value.value)} where other layers have ${wanted}`;
+    }
+  }
+  if (pattern === undefined) return undefined;
   if (pattern.type !== "array") {
     return WHOLE_TYPES.includes(pattern.type)
       ? undefined
@@ -162,33 +189,71 @@ function windowFault(
   }
   if (!["bool", "i32", "u32"].includes(pattern.elementType))
     return `${name}.attention.sliding_window_pattern is no list of truth values`;
-  // A list of none is as if there were no key.
   const listed = pattern.length ?? pattern.value.length;
-  return listed > 0 && listed < layers
+  return listed < layers
     ? `${name}.attention.sliding_window_pattern has ${listed} values for ${layers} layers`
     : undefined;
 }
 
 function tensorFault({ metadata, tensors }: File, name: string, own: OwnArchitecture): string | undefined {
-  const layers = Number(metadata.get(`${name}.block_count`)?.value);
+  const number = (suffix: string) => {
+    const value = metadata.get(`${name}.${suffix}`)?.value;
+    return value === undefined ? undefined : Number(value);
+  };
+  const [layers, embedding, heads, feedForward] = [
+    "block_count",
+    "embedding_length",
+    "attention.head_count",
+    "feed_forward_length",
+  ].map(number) as [number, number, number, number];
+  const width = number("attention.key_length") ?? Math.floor(embedding / heads);
+  const [queries, keys] = [heads * width, (number("attention.head_count_kv") ?? heads) * width];
   const found = new Map<string, GgufTensor>(tensors.map((tensor) => [tensor.name, tensor]));
-  const needed = ["token_embd.weight", "output_norm.weight"];
-  const allowed = new Set([...needed, "output.weight", ...(own.mayHave ?? [])]);
+  const vocabulary = (found.get("token_embd.weight")?.elements ?? 0) / embedding;
+  const factors = (number("rope.dimension_count") ?? width) / 2;
+
+  const needed = new Map<string, readonly number[]>([
+    ["token_embd.weight", [embedding, vocabulary]],
+    ["output_norm.weight", [embedding]],
+  ]);
+  const allowed = new Map<string, readonly number[]>([
+    ["output.weight", [embedding, vocabulary]],
+    ...(own.mayHave ?? []).map((one): [string, number[]] => [one, [one === "output.bias" ? vocabulary : factors]]),
+  ]);
+  const sizes: Readonly<Record<string, readonly [number, number]>> = {
+    attn_qkv: [embedding, queries + 2 * keys],
+    attn_q: [embedding, queries],
+    attn_k: [embedding, keys],
+    attn_v: [embedding, keys],
+    attn_output: [queries, embedding],
+    ffn_gate: [embedding, feedForward],
+    ffn_up: [embedding, (own.gateInUp ? 2 : 1) * feedForward],
+    ffn_down: [feedForward, embedding],
+  };
+  const ofHeads = own.overAllHeads
+    ? { attn_q_norm: queries, attn_k_norm: keys }
+    : { attn_q_norm: width, attn_k_norm: width };
+  const norms: Readonly<Record<string, number>> = ofHeads;
   for (let layer = 0; layer < layers; layer++) {
     const block = (tensor: string) => `blk.${layer}.${tensor}`;
     const inputs = found.has(block("attn_qkv.weight")) ? ["attn_qkv"] : ["attn_q", "attn_k", "attn_v"];
     const others = ["attn_output", ...(own.gateInUp ? [] : ["ffn_gate"]), "ffn_up", "ffn_down"];
-    const weights = [...own.norms, ...inputs, ...others].map((one) => block(`${one}.weight`));
-    needed.push(...weights);
-    const biases = [...inputs, ...(own.projectionBiases ? others : [])].map((one) => block(`${one}.bias`));
-    for (const one of [...weights, ...biases]) allowed.add(one);
+    for (const one of own.norms) needed.set(block(`${one}.weight`), [norms[one] ?? embedding]);
+    for (const one of [...inputs, ...others]) {
+      const [columns, rows] = sizes[one] as readonly [number, number];
+      needed.set(block(`${one}.weight`), [columns, rows]);
+      if (inputs.includes(one) || own.projectionBiases) allowed.set(block(`${one}.bias`), [rows]);
+    }
   }
-  const absent = needed.find((one) => !found.has(one));
+  const absent = [...needed.keys()].find((one) => !found.has(one));
   if (absent !== undefined) return `it has no tensor ${absent}`;
-  const unknown = tensors.find((tensor) => !allowed.has(tensor.name));
-  if (unknown !== undefined) return `it has the tensor ${unknown.name}`;
-  const odd = tensors.find(
-    ({ type, dimensions }) => !ENCODINGS.includes(type) || (dimensions.length === 1 && type !== "F32"),
-  );
-  return odd && `its tensor ${odd.name} is ${odd.type}`;
+  for (const { name: tensor, dimensions, type } of tensors) {
+    const wanted = needed.get(tensor) ?? allowed.get(tensor);
+    if (wanted === undefined) return `it has the tensor ${tensor}`;
+    const length = Math.max(wanted.length, dimensions.length);
+    const fits = Array.from({ length }, (_, at) => (dimensions[at] ?? 1) === (wanted[at] ?? 1)).every(Boolean);
+    if (!fits) return `its tensor ${tensor} has the shape [${dimensions.join(", ")}], not [${wanted.join(", ")}]`;
+    if (!ENCODINGS.includes(type) || (wanted.length === 1 && type !== "F32")) return `its tensor ${tensor} is ${type}`;
+  }
+  return undefined;
 }

@@ -119,7 +119,10 @@ struct engine::impl {
         llama.model_free(model);
     }
 
-    int sequences() const { return options.strict ? 1 : group.sequences > 0 ? group.sequences : options.sequences; }
+    int sequences() const {
+        if (options.strict || options.one_at_a_time) return 1;
+        return group.sequences > 0 ? group.sequences : options.sequences;
+    }
     // Whether prompts that begin alike are evaluated once as far as they do.
     bool shares() const { return !options.strict && !description.whole_prompts; }
     // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
@@ -351,7 +354,7 @@ struct engine::impl {
         while (started < order.size() && queue.size() + active() < batch_tokens() && start_next()) {
         }
         std::vector<queued> rows;
-        if (separate() && !queue.empty()) {
+        if ((separate() || description.whole_prompts) && !queue.empty()) {
             take_prompt(rows);
         } else {
             take_answers(rows);
@@ -395,12 +398,14 @@ struct engine::impl {
     }
 
     // One item's prompt, and others that have as many rows: llama.cpp evaluates sequences of other lengths one after the
-    // other anyway, and how many rows of its own an item is evaluated with is then a function of the item.
+    // other anyway, and how many rows of its own an item is evaluated with is then a function of the item. Where a state is
+    // kept, one alone: of some architectures llama.cpp cannot evaluate several tokens of several sequences at once.
     void take_prompt(std::vector<queued> & rows) {
         const int64_t many = std::min(queue.rows_of_front(), batch_tokens());
         do {
             for (int64_t i = 0; i < many; i++) take_waiting(rows);
-        } while (queue.rows_of_front() == many && (int64_t) rows.size() + many <= batch_tokens());
+        } while (!description.whole_prompts && queue.rows_of_front() == many &&
+                 (int64_t) rows.size() + many <= batch_tokens());
     }
 
     void read_row(int32_t row, const queued & entry) {

@@ -28,6 +28,7 @@ struct engine_options {
     // Tokens within which the RoPE factors for short texts hold, where the file has others for longer ones: those for short
     // texts are taken always, and no text is longer. 0: the file has none. architecture: of the file, where this is not 0.
     int64_t     short_context = 0;
+    bool        one_at_a_time = false;  // whatever is said of sequences
     std::string architecture;
 };
 

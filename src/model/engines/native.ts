@@ -21,7 +21,7 @@ import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, runGroup, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { loadFailure, loadWarnings } from "./load-log.js";
-import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement, withSequencesOf } from "./settings.js";
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
@@ -324,6 +324,7 @@ export async function openNativeEngine(
       forward,
       separateSequences,
       shortContext: summary.shortContext ?? 0,
+      oneAtATime: architecture.oneAtATime ?? false,
       architecture: architecture.name,
       deviceLayers: placement?.deviceLayers ?? [],
     }),
@@ -342,7 +343,7 @@ export async function openNativeEngine(
 
   const blasPlugin = usesBlas ? { blasPlugin: { sha256: await sha256OfFile(requireBlasPlugin()) } } : {};
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
-    ...(await setUpFacts(device, settings, chosen, placement)),
+    ...(await setUpFacts(device, withSequencesOf(architecture, settings), chosen, placement)),
     contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention,
@@ -430,6 +431,7 @@ type AddonChoices = Required<
     | "separateSequences"
     | "deviceLayers"
     | "shortContext"
+    | "oneAtATime"
     | "architecture"
   >
 >;

@@ -26,7 +26,7 @@ import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, loadAdapter, type TokenizedRequest, uniformDraw } from "./engine.js";
 import { LoadLog } from "./load-log.js";
-import { requireFlashAttention, setUpFacts, settlePlacement } from "./settings.js";
+import { requireFlashAttention, setUpFacts, settlePlacement, withSequencesOf } from "./settings.js";
 
 // Turns raw logits into what an answer records: exact log-sum-exp, top tokens, the greedy choice and its margin.
 
@@ -290,10 +290,11 @@ export async function openNodeLlamaEngine(
   const { keeps } = architecture;
   const chat = new ChatTokens(model, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...warnings, ...chat.warnings()] };
-  const sequences = settings.strict ? 1 : settings.sequences;
+  const one = settings.strict || architecture.oneAtATime;
+  const sequences = one ? 1 : settings.sequences;
 
   const manifest: EngineManifest = {
-    ...(await setUpFacts(device, settings, adapter)),
+    ...(await setUpFacts(device, withSequencesOf(architecture, settings), adapter)),
     contextTokens: size.contextTokens,
     batchTokens: BATCH_TOKENS,
     flashAttention: false,
@@ -317,7 +318,7 @@ export async function openNodeLlamaEngine(
       const tokenized = chat.tokenize(requests);
       if (tokenized.length === 0) return [];
       const longest = Math.max(...tokenized.map((request) => request.promptIds.length + request.maxTokens));
-      const count = Math.min(settings.strict ? 1 : (options.sequences ?? sequences), tokenized.length);
+      const count = Math.min(one ? 1 : (options.sequences ?? sequences), tokenized.length);
       // A fresh context for every group: nothing of an earlier group can reach a later one's numbers.
       const context = await model.createContext({
         sequences: count,

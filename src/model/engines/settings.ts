@@ -73,6 +73,11 @@ export function requireFlashAttention({ name, flashAttention }: Architecture, se
   throw new InwardError("ENGINE_UNAVAILABLE", `${name}: ${why}; ${advice}`);
 }
 
+/** With as many answers in the making at once as llama.cpp can make of this architecture. */
+export function withSequencesOf({ oneAtATime }: Architecture, settings: SettledEngine): SettledEngine {
+  return oneAtATime ? { ...settings, sequences: 1 } : settings;
+}
+
 /** Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing. */
 const SEQUENCES = { own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
 

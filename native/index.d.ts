@@ -40,6 +40,12 @@ export interface NativeTrainerOptions {
    */
   readonly deviceLayers?: number;
   readonly threads: number;
+  /** Products of floats have float operands: quantized and half-precision weights are turned into floats for them. Default false. */
+  readonly exact?: boolean;
+  /** Columns that no product over tokens or loss rows has fewer of: microbatches are filled up. Default 1. */
+  readonly leastColumns?: number;
+  /** A power of two that the loss is multiplied by, and the gradients are divided by when they are read. Default 1. */
+  readonly lossScale?: number;
   /** A shared library that exports cblas_sgemm or scipy_cblas_sgemm; without it ggml's own kernels do all the work. */
   readonly blasLibrary?: string;
   readonly rank: number;
@@ -249,6 +255,14 @@ export interface NativeEngineOptions {
    * row's numbers then hardly depend on its company. Not when strict; llama.cpp's only. Default false.
    */
   readonly separateSequences?: boolean;
+  /**
+   * Every evaluation has one of two shapes, all sequences with one row each or with one piece of a prompt each, and each sequence
+   * its cells in the order of its own tokens: a row's numbers do not depend on what else is asked, as far as the device's kernels
+   * compute every column of a product alike. Not when strict; llama.cpp's only. Default false.
+   */
+  readonly invariant?: boolean;
+  /** Rows, and rows with logits, that every evaluation is filled up to; 0: none. llama.cpp's only. Default 0. */
+  readonly leastRows?: number;
   /**
    * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats,
    * whatever they are encoded as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.

@@ -1,6 +1,7 @@
 """transformers' and PEFT's side of compare-architectures.mjs: `architectures_reference.py request.json` prints one JSON line.
 
-The request is {threads, keptIds, cases: [{gguf, tokenIds, adapter?}]}, where adapter is a PEFT folder; the answer
+The request is {threads, keptIds, cases: [{gguf, tokenIds, adapter?, again?}]}, where adapter is a PEFT folder, which PEFT writes
+again as `again`; the answer
 {logprobs: [case][token][kept id], versions}: natural logs after each token, of the model in `gguf` with the adapter, F32 and eager
 attention.
 
@@ -232,6 +233,7 @@ def logprobs(case, kept_ids):
     model = base_model(case["gguf"])
     if case.get("adapter"):
         model = peft.PeftModel.from_pretrained(model, case["adapter"]).eval()
+        model.save_pretrained(case["again"])
     with torch.no_grad():
         logits = model(torch.tensor([case["tokenIds"]])).logits[0].double()
     return torch.log_softmax(logits, -1)[:, kept_ids].tolist()

@@ -43,6 +43,8 @@ public:
         o.most_cells      = (int64_t) number(from, "mostCells", 0);
         o.strict          = from.Get("strict").ToBoolean();
         o.separate_sequences = from.Get("separateSequences").ToBoolean();
+        o.invariant       = from.Get("invariant").ToBoolean();
+        o.least_rows      = (int64_t) number(from, "leastRows", 0);
         o.flash_attention = from.Get("flashAttention").ToBoolean();
         o.own_forward     = text(from, "forward") == "own";
         o.f32_cache       = text(from, "cacheType") != "f16";

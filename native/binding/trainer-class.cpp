@@ -95,6 +95,9 @@ public:
         o.activation_checkpointing = from.Get("activationCheckpointing").ToBoolean();
         o.max_microbatch_tokens    = (int64_t) number(from, "maxMicrobatchTokens");
         o.max_loss_rows            = (int64_t) number(from, "maxLossRows");
+        o.exact                    = from.Get("exact").ToBoolean();
+        o.least_columns            = (int64_t) number(from, "leastColumns", 1);
+        o.loss_scale               = (float) number(from, "lossScale", 1);
         o.memory_limit             = (uint64_t) number(from, "memoryLimitBytes");
         if (from.Get("targets").IsArray()) {
             auto targets = from.Get("targets").As<Napi::Array>();

@@ -238,7 +238,8 @@ const WORDS: Readonly<Partial<Record<Key, string>>> = {
 
 export function trainingOptions(command: Command): Command {
   for (const key of KEYS) command.addOption(optionOf(key));
-  return command;
+  // Off without a GPU and on with one: it can be said either way.
+  return command.option("--no-activation-checkpointing", "Keep all activations, on a GPU too.");
 }
 
 /** What was given, as a study would have it. */
@@ -269,7 +270,7 @@ function optionOf(key: Key): Option {
   const value = DEFAULTS[key];
   const words = WORDS[key] ?? loraSchema.shape[key].description ?? `${key}.`;
   if (value === true) return new Option(`--no-${hyphenated(key)}`, words);
-  if (value === false) return new Option(`--${hyphenated(key)}`, words);
+  if (value === false || key === "activationCheckpointing") return new Option(`--${hyphenated(key)}`, words);
   if (key === "targets") {
     return new Option("--targets <list>", `${words} Of ${LORA_TARGETS.join(",")} (default: all of them).`);
   }

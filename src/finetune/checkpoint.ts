@@ -180,6 +180,8 @@ export interface TrainingIdentity {
   readonly initialAdapter: string | null;
   readonly device: string;
   readonly threads: number;
+  /** Absent: off. */
+  readonly exact?: true;
   /** Path of the library, or null for none. */
   readonly blas: string | null;
   readonly llamaCpp: string;

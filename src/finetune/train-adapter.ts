@@ -9,6 +9,7 @@ import { shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
+import { exactRows, lossScale, requireExactTraining, trainingArithmetic } from "../model/arithmetic.js";
 import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon, findBinaries } from "../model/native/addon.js";
@@ -59,6 +60,8 @@ export interface TrainingRequest {
   readonly gpuLayers?: StudyEngine["gpuLayers"];
   readonly split?: StudyEngine["split"];
   readonly threads: number;
+  /** Products of floats stay in single precision on a GPU too. Default false. */
+  readonly exact?: boolean;
   /** Ends in .gguf; card and README come beside it, the checkpoint folder too as long as training goes on. */
   readonly outPath: string;
   /** A GGUF or a PEFT folder to go on from. */
@@ -136,6 +139,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
       )
     : undefined;
   const device = await resolveDevice(request);
+  if (request.exact) requireExactTraining(device.name);
   const found = device.name === "cpu" ? findBlas() : undefined;
   const blas = found && "path" in found ? found : undefined;
   const split = validationExamples
@@ -150,6 +154,7 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     initialAdapter: initial?.sha256 ?? null,
     device: device.list,
     threads,
+    ...(request.exact ? { exact: true as const } : {}),
     blas: blas?.path ?? null,
     llamaCpp,
   };
@@ -187,7 +192,7 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
 }
 
 function openTrainer(
-  { modelPath, settings, threads, gpuLayers }: TrainingRequest,
+  { modelPath, settings, threads, gpuLayers, exact = false }: TrainingRequest,
   { device, blas, work }: Preparation,
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
@@ -200,6 +205,9 @@ function openTrainer(
     device: device.list,
     ...(typeof gpuLayers === "number" && device.name !== "cpu" ? { deviceLayers: gpuLayers } : {}),
     threads,
+    exact,
+    ...(exact && exactRows(device.name).least ? { leastColumns: exactRows(device.name).least } : {}),
+    lossScale: lossScale(device.name, exact),
     ...(blas ? { blasLibrary: blas.path } : {}),
     rank,
     alpha,
@@ -250,8 +258,8 @@ function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
 }
 
 async function save(
-  { base, outPath, settings, threads, widen }: TrainingRequest,
-  { split, identity, blas, initial, summary }: Preparation,
+  { base, outPath, settings, threads, widen, exact = false }: TrainingRequest,
+  { split, identity, blas, initial, summary, device }: Preparation,
   { architecture, tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
@@ -282,6 +290,8 @@ async function save(
         cpuFlags: await cpuFlags(),
         threads,
         kernels,
+        exact,
+        arithmetic: trainingArithmetic(device.name, exact),
         ...(blas ? { blas: blas.what } : {}),
       },
       losses,

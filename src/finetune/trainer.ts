@@ -1,6 +1,7 @@
 /** The addon's trainer in a worker process: the same methods, asynchronous. An abort in native code becomes TRAIN_CRASHED. */
 
 import type { NativeDescription, NativeTrainerOptions, Trainer } from "../../native/index.js";
+import { arithmeticEnvironment } from "../model/arithmetic.js";
 import { builtScript, type Remote, WorkerProcess } from "../model/worker-process.js";
 
 /** What the trainer's process serves: the addon's own methods, and `open`. */
@@ -22,7 +23,7 @@ export async function openNativeTrainer(options: NativeTrainerOptions): Promise<
     owner: "trainer",
     crashCode: "TRAIN_CRASHED",
     // ggml's threads call the BLAS each for itself: a second pool under each would fight them for the cores.
-    env: { OPENBLAS_NUM_THREADS: "1" },
+    env: { OPENBLAS_NUM_THREADS: "1", ...arithmeticEnvironment(options.exact === true) },
   });
   const { accumulate, evaluate, logits, update, gradients, zeroGradients, state, setState, profile } = worker.remote;
   try {

@@ -57,6 +57,8 @@ export interface GgufSummary {
   readonly warnings: readonly string[];
   /** Whether some weights are integers, for which a CPU's kernels round activations to 8 bits too. */
   readonly quantized: boolean;
+  /** Whether all weights are F32. */
+  readonly single: boolean;
   /** Weights in all tensors. */
   readonly parameters: number;
   readonly bytes: number;
@@ -148,6 +150,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     fault: headerFault(file),
     warnings: headerWarnings(file),
     quantized: file.tensors.some(({ type }) => !holdsFloats(type)),
+    single: file.tensors.every(({ type }) => type === "F32"),
     parameters: file.tensors.reduce((sum, tensor) => sum + tensor.elements, 0),
     bytes: file.fileBytes,
     reencodedFrom:

@@ -18,6 +18,8 @@ interface OwnArchitecture {
   readonly projectionBiases?: true;
   /** RoPE may leave the last numbers of each head alone, and may be scaled by factors of the file. */
   readonly longRope?: true;
+  /** Whether the logits are made by the token embedding, or by output.weight, in every file; otherwise as it has them. */
+  readonly output?: "embedding" | "own";
   readonly floats?: readonly string[];
   readonly truths?: readonly string[];
   readonly needed?: readonly string[];
@@ -37,9 +39,10 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
   llama: { norms: BEFORE, mayHave: ["rope_freqs.weight"], projectionBiases: true },
   qwen2: { norms: BEFORE, mayHave: ["output.bias"] },
   qwen3: { norms: [...BEFORE, ...OF_HEADS] },
-  gemma: { norms: BEFORE },
+  gemma: { norms: BEFORE, output: "embedding" },
   gemma2: {
     norms: [...BEFORE, ...AFTER],
+    output: "embedding",
     floats: ["attn_logit_softcapping", "final_logit_softcapping", "rope.freq_base_swa"],
     windowUnlessSaid: 4096,
   },
@@ -64,7 +67,7 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     without: ["deepstack_mapping"],
   },
   smollm3: { norms: BEFORE },
-  olmo2: { norms: [...AFTER, ...OF_HEADS], overAllHeads: true, windowUnlessSaid: 0 },
+  olmo2: { norms: [...AFTER, ...OF_HEADS], overAllHeads: true, output: "own", windowUnlessSaid: 0 },
 };
 
 const WHOLE_TYPES = ["u32", "i32", "u64", "u16"];
@@ -216,8 +219,9 @@ function tensorFault({ metadata, tensors }: File, name: string, own: OwnArchitec
     ["token_embd.weight", [embedding, vocabulary]],
     ["output_norm.weight", [embedding]],
   ]);
+  if (own.output === "own") needed.set("output.weight", [embedding, vocabulary]);
   const allowed = new Map<string, readonly number[]>([
-    ["output.weight", [embedding, vocabulary]],
+    ...(own.output === undefined ? [["output.weight", [embedding, vocabulary]] as [string, number[]]] : []),
     ...(own.mayHave ?? []).map((one): [string, number[]] => [one, [one === "output.bias" ? vocabulary : factors]]),
   ]);
   const sizes: Readonly<Record<string, readonly [number, number]>> = {

@@ -48,6 +48,8 @@ export interface ModelShape {
   };
   /** Numbers that are kept of one text, however long, by layers that keep a state of it. */
   readonly state?: number;
+  /** Projections that are one matrix, with one LoRA pair; each has its own where nothing is said. */
+  readonly joined?: readonly (readonly LoraTarget[])[];
   /** Numbers in a layer that stand in no matrix: norms and biases. Two norms of the embedding's width unless given. */
   readonly layerVectors?: number;
 }
@@ -88,7 +90,13 @@ export function layerParameters(shape: ModelShape): number {
 /** Parameters of LoRA pairs of this rank beside these projections, in all layers. */
 export function loraParameters(shape: ModelShape, rank: number, targets: readonly LoraTarget[]): number {
   const sizes = projectionSizes(shape);
-  return shape.layers * targets.reduce((sum, target) => sum + rank * (sizes[target][0] + sizes[target][1]), 0);
+  const joined = (shape.joined ?? []).filter((all) => all.some((one) => targets.includes(one)));
+  const single = targets.filter((target) => !joined.flat().includes(target)).map((target) => [target]);
+  const pairs = [...joined, ...single].map((all) => {
+    const inputs = sizes[all[0] as LoraTarget][0];
+    return rank * (inputs + all.reduce((sum, target) => sum + sizes[target][1], 0));
+  });
+  return shape.layers * pairs.reduce((sum, pair) => sum + pair, 0);
 }
 
 /** @throws STUDY_INVALID as layersToDrop */
@@ -139,6 +147,15 @@ export async function readShape(path: string): Promise<ModelShape | undefined> {
   return shapeOfFile(await readGguf(path));
 }
 
+/** Which projections of a file's layers are one matrix, one below the other. */
+export function joinedProjections({ tensors }: Pick<GgufFile, "tensors">): LoraTarget[][] {
+  const has = (name: string) => tensors.some((tensor) => tensor.name === `blk.0.${name}.weight`);
+  const joined: LoraTarget[][] = [];
+  if (has("attn_qkv")) joined.push(["q", "k", "v"]);
+  if (has("ffn_up") && !has("ffn_gate")) joined.push(["gate", "up"]);
+  return joined;
+}
+
 export function shapeOfFile(file: GgufFile): ModelShape | undefined {
   const { metadata, tensors } = file;
   const architecture = metadata.get("general.architecture")?.value;
@@ -164,6 +181,7 @@ export function shapeOfFile(file: GgufFile): ModelShape | undefined {
     vocabulary: tokens.elements / embedding,
     tiedOutput: !tensors.some(({ name }) => name === "output.weight"),
   };
+  const joined = joinedProjections(file);
   const isDense = tensors.every(({ name }) => !name.startsWith("blk.") || DENSE.test(name)) && heads > 0;
   return {
     ...weights,
@@ -172,6 +190,7 @@ export function shapeOfFile(file: GgufFile): ModelShape | undefined {
     keyValueHeads: keyHeads.reduce((sum, one) => sum + one) / keyHeads.length,
     headWidth: (keyWidth + valueWidth) / 2,
     feedForward: most("feed_forward_length") ?? used,
+    ...(joined.length > 0 ? { joined } : {}),
     ...(isDense
       ? {}
       : {

@@ -6,11 +6,13 @@ import { dirname, join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { roomForLayers } from "../model/engines/settings.js";
+import { requireTrainable } from "../finetune/trainable-base.js";
+import { gpuOf, roomForLayers } from "../model/engines/settings.js";
 import { settlePrimary } from "../score/primary.js";
 import { makePlan } from "../study/make-plan.js";
 import type { PilotStrings } from "../study/pilot-strings.js";
 import { type ModelFile, type Plan, readPlan } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
 import type { SettledEngine, Study } from "../study/study.js";
 import { RUN_FILES } from "./folder.js";
 import { planChats, requireFaithful } from "./planned-chats.js";
@@ -18,20 +20,32 @@ import { planChats, requireFaithful } from "./planned-chats.js";
 /**
  * @param files the exact file of each model state
  * @param studyFolder where paths of tasks, chat templates and runs start
- * @throws as makePlan, planChats and requireFaithful · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
+ * @throws as makePlan, planChats, requireFaithful and requireTrainable · STUDY_INVALID for a primary contrast that the study cannot make · STORE_NOT_A_RUN, STORE_CORRUPT of a pilot
  */
 export async function planRun(
-  study: Study & { readonly engine: SettledEngine },
+  authored: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
 ): Promise<Plan> {
+  const study = await onItsDevice(authored);
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
   const chats = await planChats(study, files, studyFolder);
   const plan = await makePlan(study, await withLayers(study.engine, files), studyFolder, { pilots, chats });
   requireOneThinking(study, chats);
+  for (const { training } of statesOf(plan).trained) {
+    const base = files[training.base];
+    if (base && base.path !== "") await requireTrainable(base.path, training.settings.lora.targets);
+  }
   await requireFaithful(plan, files);
   return study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
+}
+
+/** What the study leaves open of training is settled by the device that trains. */
+async function onItsDevice<Settled extends Study>(study: Settled): Promise<Settled> {
+  const { lora, engine } = study;
+  if (!lora || Object.keys(lora.onGpu).length === 0 || (await gpuOf(engine.device)) === undefined) return study;
+  return { ...study, lora: { ...lora, settings: { ...lora.settings, ...lora.onGpu } } };
 }
 
 /** @param files a path is empty where the file is not here */

@@ -13,8 +13,10 @@ import { parseChatJsonl, readChatJsonl, type TrainingExample } from "../finetune
 import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
+import { requireTrainable } from "../finetune/trainable-base.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
+import { gpuOf } from "../model/engines/settings.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { findAddon } from "../model/native/addon.js";
 import { loadRegistry } from "../model/registry.js";
@@ -24,6 +26,7 @@ import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { ModelFile } from "../study/plan.js";
 import { loraSchema } from "../study/schema.js";
 import {
+  gpuSettings,
   type LoraSettings,
   type StudyEngine,
   type StudyModel,
@@ -50,6 +53,8 @@ export interface TrainOptions extends WorkOptions, AuthoredChat {
   readonly split?: StudyEngine["split"];
   /** Threads that compute. Default: a study's. */
   readonly threads?: number;
+  /** Products of floats stay in single precision on a GPU too. Default false. */
+  readonly exact?: boolean;
   /** Rank, learning rate, epochs and so on; a study's defaults for all others, or those of `initAdapter`. */
   readonly settings?: AuthoredTraining;
   /** Examples to watch the loss on, instead of on a share of the others. */
@@ -115,7 +120,12 @@ export async function train(chat: string | readonly TrainingExample[], options: 
   const layers = initial && (await layersOf(initial, file));
   if (layers) onEvent?.("adapter_on_some_layers", layers);
   const watched = validation && options.settings?.validationShare === undefined ? { validationShare: 0 } : {};
-  const settings = trainingSettings({ ...options.settings, ...watched }, initial && adapterSettings(initial.adapter));
+  const said = { ...options.settings, ...watched };
+  const settings = {
+    ...trainingSettings(said, initial && adapterSettings(initial.adapter)),
+    ...((await gpuOf(device)) ? gpuSettings({ ...(initial && adapterSettings(initial.adapter)), ...said }) : {}),
+  };
+  await requireTrainable(file.path, settings.lora.targets);
   const [encoded, encodedValidation] = await encode(file, threads, [examples, validation ?? []], options);
   await mkdir(dirname(out), { recursive: true }).catch((error) => {
     throw writeError(error, dirname(out));
@@ -130,6 +140,7 @@ export async function train(chat: string | readonly TrainingExample[], options: 
     gpuLayers: options.gpuLayers,
     split: options.split,
     threads,
+    exact: options.exact === true,
     outPath: out,
     initAdapter: options.initAdapter,
     forceBase: options.forceBase,

@@ -51,6 +51,7 @@ export async function trainOne(
   });
   events.add("training_begun", { adapter: name, examples: examples.length });
   const card = await trainAdapter({
+    exact: run.plan.engine.exact === true,
     modelPath,
     base,
     examples,

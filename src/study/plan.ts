@@ -425,6 +425,12 @@ export interface EngineManifest {
   /** What keys and values are kept as; absent in runs that are older than the choice: f16. */
   readonly cacheType?: "f32" | "f16";
   readonly strict: boolean;
+  /** Native: whether products of floats were kept in single precision on any device; absent: off. */
+  readonly exact?: boolean;
+  /** Native: whether every evaluation had one of two shapes; absent: off. */
+  readonly invariant?: boolean;
+  /** Which arithmetic products ran in, in words; absent in runs that are older than it. */
+  readonly arithmetic?: string;
   /** Native: who evaluated. Absent in runs that are older than the choice: llama.cpp. */
   readonly forward?: "llama.cpp" | "own";
   /** Set when our own forward pass evaluated: the instruction set of its products, which its last bits depend on. */

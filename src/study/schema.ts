@@ -244,7 +244,9 @@ export const loraSchema = z.strictObject({
   epochs: epochs.default(1).describe("Passes over the set."),
   maxSteps: count(100_000_000).optional().describe("Optimizer steps after which training ends, whatever epochs says."),
   batchExamples: count(100_000).default(16).describe("Examples per optimizer step."),
-  microbatchTokens: count(1_000_000).default(512).describe("Most tokens evaluated at once: lower needs less memory."),
+  microbatchTokens: count(1_000_000)
+    .optional()
+    .describe("Most tokens evaluated at once: lower needs less memory. By default 512, on a GPU 2048."),
   order: z
     .enum(["by_prompt", "shuffled"])
     .default("by_prompt")
@@ -273,7 +275,7 @@ export const loraSchema = z.strictObject({
   validationShare: share.default(0.05).describe("Share of the set's prompts held back to watch the loss."),
   validateEverySteps: z.int().min(0).default(10).describe("0 looks at them only at the end."),
   checkpointEverySteps: count(1_000_000).default(10).describe("What an interruption costs at most."),
-  activationCheckpointing: z.boolean().default(false).describe("Less memory, more time."),
+  activationCheckpointing: z.boolean().optional().describe("Less memory, more time. By default off, on a GPU on."),
 });
 
 const LORA_SHAPE = { rank: true, alpha: true, dropout: true, targets: true } as const;
@@ -281,7 +283,18 @@ const LORA_SHAPE = { rank: true, alpha: true, dropout: true, targets: true } as 
 /** Everything that a training run's result depends on besides the base, the data and the machine: what plans and cards hold. */
 export const trainingSettingsSchema = withoutDefaults(
   loraSchema.omit({ ...LORA_SHAPE, examplesPerProperty: true }),
-).extend({ lora: withoutDefaults(loraSchema.pick(LORA_SHAPE)), seed });
+).extend({
+  microbatchTokens: loraSchema.shape.microbatchTokens.unwrap(),
+  activationCheckpointing: loraSchema.shape.activationCheckpointing.unwrap(),
+  lora: withoutDefaults(loraSchema.pick(LORA_SHAPE)),
+  seed,
+});
+
+/** Where a study leaves them out. Small microbatches leave a GPU idle; computing activations again costs it less than room for them. */
+export const MICROBATCHES = {
+  processor: { microbatchTokens: 512, activationCheckpointing: false },
+  gpu: { microbatchTokens: 2048, activationCheckpointing: true },
+} as const;
 
 /** More than any network has. */
 const MOST_LAYERS = 10_000;
@@ -320,14 +333,28 @@ export const engineSchema = z.strictObject({
   sequences: count(128)
     .optional()
     .describe(
-      "Sequences evaluated at once; by default 32 (native, own forward pass), 16 (native) or 8 (node-llama-cpp).",
+      "Sequences evaluated at once; by default 64 (native, on a GPU), 32 (native, own forward pass), 16 (native) or 8 (node-llama-cpp).",
     ),
   threads: count(512).default(2).describe("CPU threads. Part of the plan: a thread count can change last bits."),
-  flashAttention: z
+  exact: z
     .boolean()
     .default(false)
     .describe(
-      "Native engine: faster where many sequences share a cache, with keys and values rounded to half precision.",
+      "Native engine and training: products of floats stay in single precision on a GPU too, which rounds them otherwise (docs/gpu.md).",
+    ),
+  invariant: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Native engine with llama.cpp: every evaluation has one of two shapes, filled up, so that numbers do not depend on what else is " +
+        "asked; slower. Our own forward pass is so without it.",
+    ),
+  flashAttention: z
+    .boolean()
+    .optional()
+    .describe(
+      "Native engine: faster where many sequences share a cache, with keys and values rounded to half precision. By default on where a " +
+        "GPU evaluates and all models are quantized.",
     ),
   blas: z
     .boolean()
@@ -347,6 +374,8 @@ export const settledEngineSchema = withoutDefaults(engineSchema).extend({
   engine: z.enum(["native", "node-llama-cpp"]),
   sequences: engineSchema.shape.sequences.unwrap(),
   forward: z.enum(["llama.cpp", "own"]).optional(),
+  exact: z.boolean().optional(),
+  invariant: z.boolean().optional(),
   flashAttention: z.boolean().optional(),
   blas: z.boolean().optional(),
   gpuLayers: engineSchema.shape.gpuLayers.unwrap().optional(),

@@ -12,6 +12,7 @@ import {
   type ExperimentName,
   EXPERIMENTS,
   type loraSchema,
+  MICROBATCHES,
   type modelSchema,
   type predictionSchema,
   type primarySchema,
@@ -55,10 +56,12 @@ export interface StudyLora {
   /** Most train strings whose behavior is learnt, per task and property; each enters once per wording. */
   readonly examplesPerProperty: number;
   readonly settings: TrainingSettings;
+  /** What the study leaves open, as it is where a GPU trains. */
+  readonly onGpu: Partial<TrainingSettings>;
 }
 
 /** Settings that came later: plans that are older lack them, which means llama.cpp's evaluation with neither. */
-type LaterSetting = "forward" | "flashAttention" | "blas" | "gpuLayers" | "split";
+type LaterSetting = "forward" | "exact" | "invariant" | "flashAttention" | "blas" | "gpuLayers" | "split";
 export type StudyEngine = Omit<Read<typeof engineSchema>, LaterSetting> &
   Partial<Pick<Read<typeof engineSchema>, LaterSetting>>;
 
@@ -109,7 +112,11 @@ export function toStudy({
     predictions:
       predictions?.flatMap(toStudyPredictions) ??
       Object.keys(input.models).map((model) => ({ predictor: model, target: model })),
-    lora: lora && { examplesPerProperty: lora.examplesPerProperty, settings: toTrainingSettings(lora, input.seed) },
+    lora: lora && {
+      examplesPerProperty: lora.examplesPerProperty,
+      settings: toTrainingSettings(lora, input.seed),
+      onGpu: gpuSettings(lora),
+    },
   };
   return { ...study, experiments: settleExperiments(study, experiments) };
 }
@@ -130,7 +137,25 @@ export function toTrainingSettings(
   { examplesPerProperty: _, rank, alpha, dropout, targets, ...rest }: Read<typeof loraSchema>,
   studySeed: number,
 ): TrainingSettings {
-  return { ...rest, lora: { rank, alpha, dropout, targets }, seed: rest.seed ?? studySeed };
+  return {
+    ...MICROBATCHES.processor,
+    ...given(rest),
+    lora: { rank, alpha, dropout, targets },
+    seed: rest.seed ?? studySeed,
+  };
+}
+
+/** What is not said, as it is where a GPU trains. */
+export function gpuSettings(lora: Partial<Read<typeof loraSchema>>): Partial<TrainingSettings> {
+  const open = Object.entries(MICROBATCHES.gpu).filter(
+    ([key]) => lora[key as keyof typeof MICROBATCHES.gpu] === undefined,
+  );
+  return Object.fromEntries(open);
+}
+
+/** Without keys that are there and undefined. */
+function given<Values extends object>(values: Values): Values {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Values;
 }
 
 // Which experiments a study has, and that it has what they need: known before anything is asked.

@@ -1,19 +1,20 @@
 /** The addon's engine in the test's own process: nothing stands between test and addon. */
 import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../native/index.js";
+import type { DeviceName } from "../../src/model/device.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
-
-const binariesFolder = findBinaries("cpu").folder;
-const addon = loadAddon(binariesFolder);
 
 /** Who evaluates in the native engine. */
 export const FORWARDS = ["llama.cpp", "own"] as const;
 
+/** A process holds the libraries of one device: a test file opens engines on one only. */
 export async function openEngine(modelPath: string, options: Partial<NativeEngineOptions> = {}): Promise<Engine> {
-  const { Engine } = await addon;
+  const { device = "cpu" } = options;
+  const binariesFolder = findBinaries(device as DeviceName).folder;
+  const { Engine } = await loadAddon(binariesFolder);
   return new Engine({
     modelPath,
     binariesFolder,
-    device: "cpu",
+    device,
     threads: 1,
     sequences: 4,
     batchTokens: 64,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
+import { ARCHITECTURE_VARIANTS } from "../helpers/architecture-variants.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { type ReferenceAdapter, randomAdapter } from "../helpers/reference/adapter.js";
 import type { Matrix } from "../helpers/reference/matrix.js";
@@ -13,7 +14,7 @@ import { writeSteadyModel } from "../helpers/reference/steady-model.js";
 import { referenceGradients, referenceLogits, referenceLoss } from "../helpers/reference/reference-pass.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
 import { writeReferenceAdapter } from "../helpers/reference/write-adapter.js";
-import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
 
 let folder: string;
 let llama: LlamaCpp;
@@ -50,51 +51,13 @@ const f32 = (value: number): GgufValue => ({ type: "f32", value });
 const none: GgufValue = { type: "string", value: "none" };
 
 describe("the forward pass equals llama.cpp's", () => {
-  const cases: [string, TinyModelOptions][] = [
-    ...TINY_ARCHITECTURES.map((architecture): [string, TinyModelOptions] => [architecture, { architecture }]),
-    ["qwen2 with a bias of the output", { architecture: "qwen2", outputBias: true }],
-    ["qwen2 without biases, tied", { architecture: "qwen2", biases: false, tiedOutput: true }],
-    ["qwen3 with biases, linear scaling", { architecture: "qwen3", biases: true, ropeScale: 3 }],
-    ["gemma2 with a local RoPE of its own", gemma2({ "rope.freq_base_swa": f32(200) })],
-    ["gemma2 with scaling in local layers only", gemma2({ "rope.scaling.factor": f32(3), "rope.scaling.type": none })],
-    ["gemma3 with a usual period", { architecture: "gemma3", blocks: 7, metadata: { ...period("gemma3", 6) } }],
-    ["gemma3 with a period of its own", { architecture: "gemma3", metadata: period("gemma3", 3) }],
-    ["gemma3 without a window", { architecture: "gemma3", metadata: { "gemma3.attention.sliding_window": u32(0) } }],
-    [
-      "gemma3 with a cap, untied",
-      { architecture: "gemma3", tiedOutput: false, metadata: { "gemma3.final_logit_softcapping": f32(5) } },
-    ],
-    ["phi3 with biases", { architecture: "phi3", biases: true }],
-    ["granite with biases and factors", { architecture: "granite", biases: true, ropeFreqs: true }],
-    [
-      "granite without RoPE",
-      { architecture: "granite", metadata: { "granite.rope.scaling.finetuned": { type: "bool", value: false } } },
-    ],
-    ["smollm3 with biases", { architecture: "smollm3", biases: true }],
-    ["olmo2 without a window", { architecture: "olmo2", metadata: { "olmo2.attention.sliding_window": u32(0) } }],
-    [
-      "olmo2 with a base for local layers, which is ignored",
-      { architecture: "olmo2", metadata: { "olmo2.rope.freq_base_swa": f32(50) } },
-    ],
-    ["one key-value head", { architecture: "gemma3", keyValueHeads: 1 }],
-  ];
-
-  test.each(cases)("%s", async (_, options) => {
+  test.each(ARCHITECTURE_VARIANTS)("%s", async (_, options) => {
     const { path, model } = await writeSteadyModel(fresh(), options, TOKENS);
     const ours = referenceLogits(model, TOKENS);
     expect(furthest(ours, await llama.logits(path, TOKENS))).toBeLessThan(TOLERANCE);
     expect(Math.max(...ours.values.map(Math.abs))).toBeGreaterThan(3);
   });
 });
-
-function gemma2(keys: Readonly<Record<string, GgufValue>>): TinyModelOptions {
-  const metadata = Object.fromEntries(Object.entries(keys).map(([key, value]) => [`gemma2.${key}`, value]));
-  return { architecture: "gemma2", metadata };
-}
-
-function period(architecture: string, layers: number): Readonly<Record<string, GgufValue>> {
-  return { [`${architecture}.attention.sliding_window_pattern`]: u32(layers) };
-}
 
 /** Of which llama.cpp takes no notice, or only of whether a prompt is longer. */
 const UNSEEN = ["phi3.attention.sliding_window", "phi3.rope.scaling.original_context_length"];

@@ -71,6 +71,7 @@ const CHANGES: readonly (readonly [string, GgufValue | undefined])[] = [
 ];
 const TENSORS = [
   "rope_freqs.weight",
+  "output.weight",
   "output.bias",
   "blk.0.attn_q.bias",
   "blk.0.ffn_down.bias",
@@ -111,7 +112,9 @@ test.each(TINY_ARCHITECTURES)("%s", async (architecture) => {
     const one = whole.find((tensor) => tensor.name === name);
     // One that is there is taken out; one that is not is there with a size that may be right.
     const width = /attn_q_norm|rope/.test(name) ? 12 : /output/.test(name) ? 265 : 64;
-    const added = { name, dimensions: [width], type: "F32" as const, chunks: () => [Buffer.alloc(4 * width)] };
+    const dimensions = name === "output.weight" ? [64, 265] : [width];
+    const elements = dimensions.reduce((product, length) => product * length, 1);
+    const added = { name, dimensions, type: "F32" as const, chunks: () => [Buffer.alloc(4 * elements)] };
     await compare(name, metadata, one ? whole.filter((tensor) => tensor !== one) : [...whole, added]);
   }
   expect(differs).toEqual([]);

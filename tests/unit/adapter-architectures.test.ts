@@ -12,6 +12,8 @@ import { PEFT_ARCHITECTURES } from "../../src/finetune/adapter/projections.js";
 import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { readInitialAdapter } from "../../src/finetune/initial-adapter.js";
+import { requireTrainable } from "../../src/finetune/trainable-base.js";
+import { loraParameters, type ModelShape, readShape } from "../../src/model/model-shape.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -155,5 +157,33 @@ describe("whose base is whose", () => {
     );
     await writeAdapter(path, adapterOf("qwen2"));
     expect((await readInitialAdapter(path, given)).adapter.architecture).toBe("qwen2");
+  });
+});
+
+describe("several projections in one matrix", () => {
+  test("are trained all or none, which is said before anything is asked", async () => {
+    const { path } = await writeTinyModel(join(folder, "phi3-base.gguf"), { architecture: "phi3" });
+    await expect(requireTrainable(path, ["q", "v"])).rejects.toThrow(
+      code("TRAIN_SETTINGS", "q, k, v are one matrix, which has one pair. Add k, or leave out all of them."),
+    );
+    await expect(requireTrainable(path, ["o", "up"])).rejects.toThrow(code("TRAIN_SETTINGS", "Add gate, or"));
+    await requireTrainable(path, ["q", "k", "v", "down"]);
+    const separate = await writeTinyModel(join(folder, "qwen-base.gguf"), { architecture: "qwen2" });
+    await requireTrainable(separate.path, ["q", "up"]);
+  });
+
+  test("have one pair's parameters", async () => {
+    const shape = { width: WIDTH, heads: HEADS, keyValueHeads: KV_HEADS, headWidth: 5, feedForward: FEED_FORWARD };
+    const fused = await writeTinyModel(join(folder, "count.gguf"), { architecture: "phi3", ...shape });
+    const found = (await readShape(fused.path)) as ModelShape;
+    const [queries, keys] = [HEADS * 5, KV_HEADS * 5];
+    const pairs = [
+      [WIDTH, queries + 2 * keys],
+      [queries, WIDTH],
+      [WIDTH, 2 * FEED_FORWARD],
+      [FEED_FORWARD, WIDTH],
+    ].reduce((sum, [inputs = 0, outputs = 0]) => sum + inputs + outputs, 0);
+    expect(loraParameters(found, RANK, LORA_TARGETS)).toBe(2 * RANK * pairs);
+    expect(loraParameters(found, RANK, ["o"])).toBe(2 * RANK * (queries + WIDTH));
   });
 });

@@ -46,6 +46,7 @@ test("says everything about a tiny ChatML model", async () => {
     // Embedding and output; per block q, o, k, v, three feed-forward matrices and two norms; the last norm.
     parameters: 2 * 265 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64,
     quantized: true,
+    single: false,
     bytes,
   });
 });

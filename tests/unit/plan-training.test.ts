@@ -1,4 +1,4 @@
-import type { TrainingSettings } from "../../src/study/study.js";
+import type { StudyLora, TrainingSettings } from "../../src/study/study.js";
 import { describe, expect, test } from "vitest";
 import { adaptedObjectLevelQuestions, hypotheticalQuestions, objectLevelQuestions } from "../../src/ask/questions.js";
 import { parseStudy } from "../../src/study/load-study.js";
@@ -45,7 +45,12 @@ describe("a study with lora", () => {
       checkpointEverySteps: 10,
       activationCheckpointing: false,
     };
-    expect(parseStudy(TRAINED, "s.yaml").lora).toEqual({ examplesPerProperty: 1000, settings: expected });
+    const onGpu = { microbatchTokens: 2048, activationCheckpointing: true };
+    expect(parseStudy(TRAINED, "s.yaml").lora).toEqual({ examplesPerProperty: 1000, settings: expected, onGpu });
+    const said = ["lora.microbatchTokens=64", "lora.activationCheckpointing=false"];
+    const { settings, onGpu: open } = parseStudy(TRAINED, "s.yaml", said).lora as StudyLora;
+    expect(open).toEqual({});
+    expect(settings).toEqual({ ...expected, microbatchTokens: 64 });
   });
 
   test("takes flat keys and their overrides", () => {

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <limits>
 #include <numeric>
+#include <thread>
 
 #include "ask/read-logits.h"
 #include "ask/row-evaluator.h"
@@ -22,6 +23,8 @@ namespace {
 constexpr int64_t KEPT_STEP = 64;   // answers to a kept prompt may grow so far before the cache is made anew
 // With sequences that are separate, so many shared tokens are worth waiting for until they can be copied.
 constexpr int32_t WORTH_WAITING = 16;
+// Threads that read a GPU's logits, where there are so many cores; a study's threads are for evaluating on the CPU.
+constexpr unsigned GPU_READERS  = 16;
 
 double seconds_since(std::chrono::steady_clock::time_point begun) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -31,12 +34,13 @@ double seconds_since(std::chrono::steady_clock::time_point begun) {
 
 struct engine::impl {
     engine_options        options;
+    const one_shape_rows  shape;
     const llama_library & llama;
     devices               device;  // registers the variant's backends
     llama_model *         model   = nullptr;
     const llama_vocab *   vocab   = nullptr;
     engine_description    description;
-    std::unique_ptr<logits_reader> reading;
+    std::unique_ptr<read_team>     reading;
     std::unique_ptr<row_evaluator> evaluator;
 
     prompt_group          group;
@@ -49,13 +53,16 @@ struct engine::impl {
     int64_t               cell_count = 0;      // of the cache; 0: there is none
     int                   sequence_count = 0;  // answers at once for which the cache was made
     int                   slot_count = 0;      // sequences of the cache
+    std::vector<waiting_rows> queues;          // of each slot where evaluations have one shape, else one for all
     bool                  is_separate = false; // each of which has cells of its own only
-    waiting_rows          queue;
     engine_results        finished;
     engine_counts         count;
 
     explicit impl(const engine_options & o)
-        : options(checked(o)), llama(loaded(o)), device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
+        : options(checked(o)),
+          shape(options),
+          llama(loaded(o)),
+          device(o.binaries_folder, o.fallback_folder, o.device, o.threads) {
         auto params         = llama.model_default_params();
         // Of several GPUs llama.cpp would take all that it finds.
         std::vector<ggml_backend_dev_t> gpus;
@@ -97,7 +104,15 @@ struct engine::impl {
             llama.model_free(model);
             throw;
         }
-        reading = std::make_unique<logits_reader>(description.vocabulary);
+        const unsigned cores = std::max(1u, std::min(std::thread::hardware_concurrency(), GPU_READERS));
+        const int readers = device.is_cpu ? o.threads : std::max(o.threads, (int) cores);
+        if (description.whole_prompts && (one_shape() || o.least_rows > 0)) {
+            evaluator.reset();
+            llama.model_free(model);
+            throw error("ENGINE_UNAVAILABLE", std::string("a recurrent model cannot be evaluated with filled-up rows; leave ") +
+                                                  (one_shape() ? "engine.invariant" : "engine.exact") + " out");
+        }
+        reading = std::make_unique<read_team>(description.vocabulary, readers);
     }
 
     static engine_options checked(engine_options o) {
@@ -121,14 +136,16 @@ struct engine::impl {
 
     int sequences() const {
         if (options.strict || options.one_at_a_time) return 1;
-        return group.sequences > 0 ? group.sequences : options.sequences;
+        const int asked = group.sequences > 0 ? group.sequences : options.sequences;
+        return one_shape() ? std::min(asked, options.sequences) : asked;
     }
+    bool one_shape() const { return options.invariant && !options.strict && !options.own_forward; }
     // Whether prompts that begin alike are evaluated once as far as they do.
     bool shares() const { return !options.strict && !description.whole_prompts; }
     // llama.cpp gives the cells of a sequence's tokens that its own window has left behind to other sequences, though one
     // that begins like it may still see them: beyond a window each has cells of its own.
     bool beyond_window() const { return shares() && description.window > 0 && longest_item() > description.window; }
-    bool separate() const { return !options.strict && (options.separate_sequences || beyond_window()); }
+    bool separate() const { return !options.strict && (options.separate_sequences || one_shape() || beyond_window()); }
     // Every sequence has a row in each evaluation.
     int64_t batch_tokens() const { return std::max<int64_t>(options.batch_tokens, sequences() + 1); }
 
@@ -142,15 +159,21 @@ struct engine::impl {
         } else {
             order = group.sorted();
         }
+        // Items that want the same cache are asked together.
+        if (one_shape()) {
+            std::stable_sort(order.begin(), order.end(),
+                             [this](int32_t a, int32_t b) { return shaped_room(a) < shaped_room(b); });
+        }
         started  = 0;
         finished = engine_results();
         count    = engine_counts();
         if (!continues()) {
-            make_cache();
+            if (one_shape()) make_shaped_cache(order.front());
+            else make_cache();
             forget();
         }
         count.cells        = cell_count;
-        count.wanted_cells = wanted_cells();
+        count.wanted_cells = one_shape() ? cell_count : wanted_cells();
     }
 
     // Whether the kept prompt's cells can serve this group.
@@ -160,7 +183,45 @@ struct engine::impl {
         for (int32_t i = 0; i < group.items(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
         }
+        if (one_shape()) {
+            return std::all_of(order.begin(), order.end(),
+                               [this](int32_t item) { return shaped_room(item) * slot_count == cell_count; });
+        }
         return sequence_count == sequences() && cell_count >= permitted_cells();
+    }
+
+    // --- one shape: a row's numbers are a function of its own item alone
+
+    int64_t piece_rows() const { return shape.piece_rows; }
+    int64_t shaped_room(int32_t item) const { return shape.room(group.length(item) + (int64_t) group.most_tokens[item]); }
+
+    void make_shaped_cache(int32_t item) {
+        const int     streams = options.sequences + 1;
+        const int64_t cells   = shaped_room(item) * streams;
+        if (cell_count == cells) return;
+        cell_count = 0;
+        if (options.most_cells > 0 && cells > options.most_cells) no_room(shaped_room(item), options.most_cells / streams);
+        if (!evaluator->make_room(cells, streams, (streams + 1) * piece_rows(), true)) {
+            throw error("ENGINE_MEMORY", "there is no memory for " + std::to_string(streams) + " sequences of " +
+                                             std::to_string(shaped_room(item)) +
+                                             " tokens; engine.invariant needs all of them, whoever is asked");
+        }
+        cell_count     = cells;
+        sequence_count = sequences();
+        slot_count     = streams;
+        is_separate    = true;
+    }
+
+    // Where a whole evaluation would be for one prompt, answers go on until there is room for several.
+    bool starts_now() const {
+        return !one_shape() || active() == 0 || waiting() > 0 || active() * 2 <= sequences();
+    }
+
+    waiting_rows & queue_of(int32_t slot) { return queues[one_shape() ? slot : 0]; }
+    int64_t waiting() const {
+        int64_t sum = 0;
+        for (const auto & one : queues) sum += one.size();
+        return sum;
     }
 
     int64_t longest_item() const {
@@ -173,7 +234,8 @@ struct engine::impl {
     int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
 
     int64_t permitted_cells() const {
-        return whole_sequences(options.most_cells > 0 ? std::min(wanted_cells(), options.most_cells) : wanted_cells());
+        const int64_t cells = (wanted_cells() + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP;
+        return whole_sequences(options.most_cells > 0 ? std::min(cells, options.most_cells) : cells);
     }
 
     // Sequences that are separate have room for the longest item each, and there is at least one.
@@ -217,7 +279,7 @@ struct engine::impl {
         evaluator->clear();
         slots.assign(slot_count, answer_slot());
         cells.clear();
-        queue.clear();
+        queues.assign(one_shape() ? slot_count : 1, waiting_rows());
         last_slot   = -1;
         last_prompt.clear();
     }
@@ -253,6 +315,12 @@ struct engine::impl {
         const int32_t   item   = order[started];
         const int32_t   length = group.length(item);
         const int32_t * ids    = group.prompt(item);
+        if (one_shape() && shaped_room(item) * slot_count != cell_count) {
+            if (active() > 0) return false;
+            make_shaped_cache(item);
+            forget();
+            return start_next();
+        }
         // Prompts come in lexicographic order, so none before shares more with this one than the last.
         int32_t shared = 0;
         if (last_slot >= 0 && shares()) {
@@ -270,6 +338,7 @@ struct engine::impl {
             while (evaluated < shared && cells.pending(slots[last_slot].path[evaluated]) < 0) evaluated++;
             if (shared - evaluated >= WORTH_WAITING) return false;
             shared = std::min(evaluated, most_shared(item));
+            if (one_shape()) shared -= shared % (int32_t) piece_rows();
         }
         const int64_t needed = length - shared + group.most_tokens[item];
         if (cells.used() + reserved() + needed > cell_count) {
@@ -329,20 +398,21 @@ struct engine::impl {
             cells.hold(id);
             s.path.push_back(id);
             if (cells.pending(id) < 0) cached = i + 1;
-            else queue.at(cells.pending(id)).sequences.push_back(which);
+            else queue_of(which).at(cells.pending(id)).sequences.push_back(which);
         }
         // Evaluated cells come first on every path: parents are evaluated before their children.
         if (cached > 0) evaluator->share(last_slot, which, cached);
         for (int32_t i = shared; i < length; i++) {
             const int32_t id = cells.take();
-            cells.set_pending(id, queue.push({ ids[i], i, { which }, {}, id, s.path.empty() ? -1 : s.path.back() }));
+            const int32_t parent = s.path.empty() ? -1 : s.path.back();
+            cells.set_pending(id, queue_of(which).push({ ids[i], i, { which }, {}, id, parent }));
             s.path.push_back(id);
             count.distinct_tokens++;
         }
         for (int32_t i = group.score_from[item] - 1; i < length; i++) {
             const bool last = i == length - 1;
             if (last && group.most_tokens[item] == 0 && group.top_tokens == 0 && group.read_ids.empty()) continue;
-            queue.at(cells.pending(s.path[i])).readers.push_back({ which, last ? -1 : i + 1 });
+            queue_of(which).at(cells.pending(s.path[i])).readers.push_back({ which, last ? -1 : i + 1 });
             s.waiting++;
         }
     }
@@ -351,25 +421,28 @@ struct engine::impl {
 
     bool step() {
         if (cell_count == 0) return false;
-        while (started < order.size() && queue.size() + active() < batch_tokens() && start_next()) {
+        if (starts_now()) {
+            while (started < order.size() && waiting() + active() < batch_tokens() && start_next()) {
+            }
         }
         std::vector<queued> rows;
-        if ((separate() || description.whole_prompts) && !queue.empty()) {
+        const bool          of_prompts = (separate() || description.whole_prompts) && waiting() > 0;
+        if (of_prompts && one_shape()) {
+            take_pieces(rows);
+        } else if (of_prompts) {
             take_prompt(rows);
         } else {
             take_answers(rows);
-            while (!queue.empty() && (int64_t) rows.size() < batch_tokens()) take_waiting(rows);
+            while (waiting() > 0 && (int64_t) rows.size() < batch_tokens()) take_waiting(rows);
         }
         if (rows.empty()) return false;
         const auto begun = std::chrono::steady_clock::now();
-        evaluator->decode(rows);
+        evaluator->decode(rows, one_shape() ? shape.rows_each(of_prompts) : 0);
         count.decode_seconds += seconds_since(begun);
         count.decodes++;
         count.evaluated_tokens += (int64_t) rows.size();
         count.most_sequences = std::max(count.most_sequences, active());
-        for (int32_t r = 0; r < (int32_t) rows.size(); r++) {
-            if (!rows[r].readers.empty()) read_row(r, rows[r]);
-        }
+        read_rows(rows);
         for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
             const auto & s = slots[i];
             // Its last token may be read by nobody and wait all the same: its cell is not given up before it was
@@ -392,29 +465,69 @@ struct engine::impl {
         }
     }
 
-    void take_waiting(std::vector<queued> & rows) {
-        rows.push_back(queue.take());
+    void take_waiting(std::vector<queued> & rows, int32_t slot = 0) {
+        rows.push_back(queue_of(slot).take());
         cells.set_pending(rows.back().owner, -1);
+    }
+
+    // The next piece of every prompt that waits, in the order of their sequences.
+    void take_pieces(std::vector<queued> & rows) {
+        for (int32_t i = 0; i < (int32_t) slots.size(); i++) {
+            for (int64_t n = std::min(piece_rows(), queue_of(i).size()); n > 0; n--) take_waiting(rows, i);
+        }
     }
 
     // One item's prompt, and others that have as many rows: llama.cpp evaluates sequences of other lengths one after the
     // other anyway, and how many rows of its own an item is evaluated with is then a function of the item. Where a state is
     // kept, one alone: of some architectures llama.cpp cannot evaluate several tokens of several sequences at once.
     void take_prompt(std::vector<queued> & rows) {
-        const int64_t many = std::min(queue.rows_of_front(), batch_tokens());
+        auto &        queue = queue_of(0);
+        const int64_t many  = std::min(queue.rows_of_front(), batch_tokens());
         do {
             for (int64_t i = 0; i < many; i++) take_waiting(rows);
         } while (!description.whole_prompts && queue.rows_of_front() == many &&
                  (int64_t) rows.size() + many <= batch_tokens());
     }
 
-    void read_row(int32_t row, const queued & entry) {
-        const auto    begun  = std::chrono::steady_clock::now();
-        const float * logits = evaluator->logits(row);
-        count.decode_seconds += seconds_since(begun);
-        if (!logits) throw error("ENGINE_CRASHED", "there are no logits for row " + std::to_string(row));
-        const auto made  = std::chrono::steady_clock::now();
-        const auto found = reading->read(logits);
+    // The rows with readers, as many at once as the evaluator keeps the logits of.
+    void read_rows(const std::vector<queued> & rows) {
+        std::vector<int32_t> read;
+        for (int32_t r = 0; r < (int32_t) rows.size(); r++) {
+            if (!rows[r].readers.empty()) read.push_back(r);
+        }
+        const size_t at_once = (size_t) std::min<int64_t>(evaluator->logits_at_once(), (int64_t) read.size());
+        for (size_t first = 0; first < read.size(); first += at_once) {
+            const auto             begun = std::chrono::steady_clock::now();
+            std::vector<read_work> work;
+            for (size_t i = first; i < std::min(first + at_once, read.size()); i++) {
+                const float * logits = evaluator->logits(read[i]);
+                if (!logits) throw error("ENGINE_CRASHED", "there are no logits for row " + std::to_string(read[i]));
+                work.push_back(work_of(logits, rows[read[i]]));
+            }
+            count.decode_seconds += seconds_since(begun);
+            const auto made = std::chrono::steady_clock::now();
+            reading->read(work);
+            for (size_t i = 0; i < work.size(); i++) take_reading(work[i], rows[read[first + i]]);
+            count.read_seconds += seconds_since(made);
+        }
+    }
+
+    read_work work_of(const float * logits, const queued & entry) const {
+        read_work work;
+        work.logits = logits;
+        for (const auto & r : entry.readers) {
+            const auto & s = slots[r.slot];
+            if (r.scored >= 0) continue;
+            if (s.tokens.empty()) work.top = std::min<int32_t>(group.top_tokens, (int32_t) description.vocabulary);
+            if (group.most_tokens[s.item] > 0) work.draws.push_back(group.draw(s.item, s.tokens.size()));
+        }
+        return work;
+    }
+
+    void take_reading(const read_work & work, const queued & entry) {
+        const auto &  found  = work.found;
+        const float * logits = work.logits;
+        size_t        drawn  = 0;
         if (!found.finite) {
             throw error("ENGINE_NOT_FINITE", "the logits after token " + std::to_string(entry.token) +
                                                  " at position " + std::to_string(entry.position) + " are not finite");
@@ -431,15 +544,13 @@ struct engine::impl {
                 s.waiting--;
                 s.log_sum_exp = found.log_sum_exp;
                 if (group.top_tokens > 0) {
-                    const int32_t most = std::min<int32_t>(group.top_tokens, (int32_t) description.vocabulary);
-                    reading->top(logits, most, s.top_ids);
+                    s.top_ids = work.top_ids;
                     for (auto id : s.top_ids) s.top_logprobs.push_back((double) logits[id] - found.log_sum_exp);
                 }
                 for (auto id : group.read_ids) s.read_logprobs.push_back((double) logits[id] - found.log_sum_exp);
             }
             if (group.most_tokens[s.item] == 0) continue;
-            const double  u     = group.draw(s.item, s.tokens.size());
-            const int32_t token = u < 0 ? found.best : reading->sample(logits, found, u);
+            const int32_t token = work.tokens[drawn++];
             s.tokens.push_back(token);
             s.logprobs.push_back((double) logits[token] - found.log_sum_exp);
             s.entropies.push_back(found.entropy);
@@ -447,7 +558,6 @@ struct engine::impl {
             const bool longest = (int32_t) s.tokens.size() >= group.most_tokens[s.item];
             s.next             = longest || ends(token) ? -1 : token;
         }
-        count.read_seconds += seconds_since(made);
     }
 
     bool ends(int32_t token) const { return llama.vocab_is_eog(vocab, token) || group.ends(token); }

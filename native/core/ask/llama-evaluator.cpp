@@ -1,5 +1,6 @@
 #include "ask/llama-evaluator.h"
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -11,7 +12,8 @@ namespace inward {
 
 namespace {
 
-constexpr int64_t CELL_STEP = 256;  // llama.cpp pads the cache to this
+constexpr int64_t CELL_STEP       = 256;  // llama.cpp pads the cache to this
+constexpr int     LLAMA_SEQUENCES = 256;  // it has no more
 
 }  // namespace
 
@@ -42,24 +44,54 @@ bool llama_evaluator::make_room(int64_t cells, int sequences, int64_t rows, bool
     if (context_) llama_.free(context_);
     separate_            = separate;
     auto          params = context_params();
-    const int64_t pieces = separate ? sequences : 1;
-    const int64_t piece  = (cells / pieces + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
-    params.n_ctx         = (uint32_t) (piece * pieces);
+    const bool    one_shape = options_.invariant && !options_.strict;
+    // One more sequence, for rows that nobody asked for.
+    const bool    filled = one_shape || options_.least_rows > 0;
+    const int64_t own    = separate ? cells / sequences : cells + options_.least_rows;
+    filler_              = filled ? sequences : -1;
+    sequences += filled;
+    rows                 = std::max(rows, options_.least_rows);
+    piece_               = (own + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
+    params.n_ctx         = (uint32_t) (piece_ * (separate ? sequences : 1));
     params.n_batch       = (uint32_t) rows;
     params.n_ubatch      = (uint32_t) rows;
     params.n_seq_max     = (uint32_t) sequences;
     params.kv_unified    = !separate;
     context_             = llama_.init_from_model(model_, params);
     if (context_) apply_adapters();
+    lengths_.assign(one_shape ? sequences : 0, 0);
+    if (context_ && one_shape) pin_filler(rows);
     return context_ != nullptr;
 }
 
+// How many cells llama.cpp looks at is what the longest sequence of a batch needs, and sums depend on how many there
+// are: one sequence, whose cells nobody else sees, always reaches as far as the cache does.
+void llama_evaluator::pin_filler(int64_t rows) {
+    const int64_t most = piece_ - CELL_STEP;
+    lengths_[filler_]  = 0;
+    while (lengths_[filler_] < most) {
+        const int64_t count = std::min(rows, most - lengths_[filler_]);
+        lay_out({});
+        for (int64_t i = 0; i < count; i++) {
+            add_filler(filler_, lengths_[filler_]++);
+            outputs_.back() = 0;
+        }
+        evaluate();
+    }
+}
+
 void llama_evaluator::clear() {
-    if (context_) llama_.memory_clear(llama_.get_memory(context_), true);
+    if (!context_) return;
+    if (lengths_.empty()) {
+        llama_.memory_clear(llama_.get_memory(context_), true);
+        return;
+    }
+    for (int32_t s = 0; s < filler_; s++) release(s, 0);
 }
 
 void llama_evaluator::share(int32_t from, int32_t to, int32_t count) {
     auto * memory = llama_.get_memory(context_);
+    if (!lengths_.empty()) lengths_[to] = count;
     if (!separate_) {
         llama_.memory_seq_cp(memory, from, to, 0, count);
         return;
@@ -71,6 +103,7 @@ void llama_evaluator::share(int32_t from, int32_t to, int32_t count) {
 
 void llama_evaluator::release(int32_t sequence, int32_t first) {
     remove(sequence, first);
+    if (!lengths_.empty()) lengths_[sequence] = std::min(lengths_[sequence], first);
     // Where the next item's cells lie must not depend on those before.
     if (options_.strict) llama_.memory_clear(llama_.get_memory(context_), false);
 }
@@ -150,22 +183,83 @@ void llama_evaluator::set_adapters(const std::vector<adapter_choice> & chosen) {
     for (auto * one : old) llama_.adapter_lora_free(one);
 }
 
-void llama_evaluator::decode(const std::vector<queued> & rows) {
-    const size_t n = rows.size();
-    tokens_.resize(n);
-    positions_.resize(n);
-    counts_.resize(n);
-    sequences_.resize(n);
-    outputs_.resize(n);
-    for (size_t i = 0; i < n; i++) {
-        tokens_[i]    = rows[i].token;
-        positions_[i] = rows[i].position;
-        counts_[i]    = (int32_t) rows[i].sequences.size();
-        // llama_batch has no const; it is only read.
-        sequences_[i] = const_cast<llama_seq_id *>(rows[i].sequences.data());
-        outputs_[i]   = !rows[i].readers.empty();
+void llama_evaluator::decode(const std::vector<queued> & rows, int64_t each) {
+    if (each > 0) fill_up_each(rows, each);
+    else fill_up(rows);
+    evaluate();
+    take_filler_back(rows, each);
+}
+
+// The batch of these rows alone.
+void llama_evaluator::lay_out(const std::vector<queued> & rows) {
+    tokens_.clear();
+    positions_.clear();
+    counts_.clear();
+    sequences_.clear();
+    outputs_.clear();
+    places_.clear();
+    // Pointers into it stay: every row that is filled up has one of these.
+    if (names_.empty()) {
+        names_.resize(LLAMA_SEQUENCES);
+        for (size_t i = 0; i < names_.size(); i++) names_[i] = (llama_seq_id) i;
     }
-    llama_batch batch{};
+    for (const auto & row : rows) {
+        places_.push_back((int32_t) tokens_.size());
+        tokens_.push_back(row.token);
+        positions_.push_back(row.position);
+        counts_.push_back((int32_t) row.sequences.size());
+        // llama_batch has no const; it is only read.
+        sequences_.push_back(const_cast<llama_seq_id *>(row.sequences.data()));
+        outputs_.push_back(!row.readers.empty());
+    }
+}
+
+void llama_evaluator::add_filler(llama_seq_id sequence, int32_t position) {
+    tokens_.push_back(0);
+    positions_.push_back(position);
+    counts_.push_back(1);
+    sequences_.push_back(&names_[sequence]);
+    outputs_.push_back(1);
+}
+
+// As many rows, and rows with logits, as the device's exact kernels want.
+void llama_evaluator::fill_up(const std::vector<queued> & rows) {
+    lay_out(rows);
+    const int64_t with_logits = std::count(outputs_.begin(), outputs_.end(), 1);
+    if (filler_ < 0 || with_logits == 0) return;
+    for (int32_t i = 0; with_logits + i < options_.least_rows; i++) add_filler(filler_, i);
+}
+
+// Every sequence has so many rows, and every row its logits: each product has the same shape each time.
+void llama_evaluator::fill_up_each(const std::vector<queued> & rows, int64_t each) {
+    lay_out({});
+    places_.assign(rows.size(), -1);
+    size_t at = 0;
+    for (int32_t s = 0; s <= filler_; s++) {
+        int64_t own = 0;
+        for (; at < rows.size() && rows[at].sequences.front() == s; at++, own++) {
+            add_filler(s, rows[at].position);
+            tokens_.back() = rows[at].token;
+            places_[at]    = (int32_t) tokens_.size() - 1;
+        }
+        lengths_[s] += (int32_t) own;
+        for (int64_t i = own; i < each; i++) add_filler(s, lengths_[s] + (int32_t) (i - own));
+    }
+    if (at < rows.size()) throw error("INTERNAL", "rows of a batch of one shape do not stand in the order of sequences");
+}
+
+void llama_evaluator::take_filler_back(const std::vector<queued> & rows, int64_t each) {
+    auto * memory = llama_.get_memory(context_);
+    if (each == 0) {
+        if (tokens_.size() > rows.size()) llama_.memory_seq_rm(memory, filler_, -1, -1);
+        return;
+    }
+    for (int32_t s = 0; s <= filler_; s++) llama_.memory_seq_rm(memory, s, lengths_[s], -1);
+}
+
+void llama_evaluator::evaluate() {
+    const size_t n = tokens_.size();
+    llama_batch  batch{};
     batch.n_tokens = (int32_t) n;
     batch.token    = tokens_.data();
     batch.pos      = positions_.data();
@@ -180,6 +274,6 @@ void llama_evaluator::decode(const std::vector<queued> & rows) {
     if (status != 0) throw error("ENGINE_CRASHED", "llama_decode ended with " + std::to_string(status));
 }
 
-const float * llama_evaluator::logits(int32_t row) { return llama_.get_logits_ith(context_, row); }
+const float * llama_evaluator::logits(int32_t row) { return llama_.get_logits_ith(context_, places_[row]); }
 
 }  // namespace inward

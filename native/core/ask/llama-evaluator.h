@@ -15,8 +15,9 @@ public:
     void share(int32_t from, int32_t to, int32_t count) override;
     void release(int32_t sequence, int32_t first) override;
     void set_adapters(const std::vector<adapter_choice> & chosen) override;
-    void decode(const std::vector<queued> & rows) override;
+    void decode(const std::vector<queued> & rows, int64_t each) override;
     const float * logits(int32_t row) override;
+    int64_t       logits_at_once() const override { return INT64_MAX; }
 
 private:
     const llama_library &             llama_;
@@ -30,9 +31,21 @@ private:
     std::vector<int32_t>              tokens_, positions_, counts_;
     std::vector<llama_seq_id *>       sequences_;
     std::vector<int8_t>               outputs_;
+    std::vector<int32_t>              places_;          // in the batch, of each row that was given
+    std::vector<llama_seq_id>         names_;           // what sequences_ point to where rows are filled up
+    int32_t                           filler_ = -1;     // the sequence of rows that nobody asked for, or -1
+    int64_t                           piece_ = 0;       // cells of each sequence, where they are separate
+    std::vector<int32_t>              lengths_;         // tokens that each sequence holds, where batches have one shape
 
     llama_context_params context_params() const;
     void apply_adapters();
+    void lay_out(const std::vector<queued> & rows);
+    void fill_up(const std::vector<queued> & rows);
+    void fill_up_each(const std::vector<queued> & rows, int64_t each);
+    void add_filler(llama_seq_id sequence, int32_t position);
+    void take_filler_back(const std::vector<queued> & rows, int64_t each);
+    void pin_filler(int64_t rows);
+    void evaluate();
     void require_used(const adapter_choice & choice, llama_adapter_lora * adapter) const;
     void remove(int32_t sequence, int32_t first);
 };

@@ -113,7 +113,7 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
     }
 }
 
-void own_forward::decode(const std::vector<queued> & rows) {
+void own_forward::decode(const std::vector<queued> & rows, int64_t) {
     find_paths(rows);
     const auto & hp      = weights_.hparams;
     const auto & factors = weights_.rope_factors;
@@ -334,6 +334,8 @@ void own_forward::project(team_member & member, const packed_group & group, cons
         }
     });
 }
+
+int64_t own_forward::logits_at_once() const { return CHUNK_ROWS; }
 
 const float * own_forward::logits(int32_t row) {
     const auto found = std::lower_bound(readers_.begin(), readers_.end(), row);

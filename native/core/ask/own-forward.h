@@ -23,8 +23,9 @@ public:
     void share(int32_t, int32_t, int32_t) override {}
     void release(int32_t, int32_t) override {}
     void set_adapters(const std::vector<adapter_choice> & chosen) override;
-    void decode(const std::vector<queued> & rows) override;
+    void decode(const std::vector<queued> & rows, int64_t each) override;
     const float * logits(int32_t row) override;
+    int64_t       logits_at_once() const override;
 
 private:
     struct row_path {

@@ -125,4 +125,26 @@ int32_t logits_reader::sample(const float * logits, const position_reading & rea
     return possible;  // rounding can leave the total a hair below 1
 }
 
+void read_team::read(std::vector<read_work> & rows) {
+    const auto read_one = [this](read_work & one) {
+        one.found = reader_.read(one.logits);
+        if (!one.found.finite) return;
+        if (one.top > 0) reader_.top(one.logits, one.top, one.top_ids);
+        for (double draw : one.draws) {
+            one.tokens.push_back(draw < 0 ? one.found.best : reader_.sample(one.logits, one.found, draw));
+        }
+    };
+    // Below that, waking threads takes longer than they save.
+    constexpr int64_t WORTH_WAKING = 1 << 18;
+    if ((int64_t) rows.size() * reader_.vocabulary() < WORTH_WAKING || team_.size() == 1 || rows.size() == 1) {
+        for (auto & one : rows) read_one(one);
+        return;
+    }
+    team_.run(1, [&](team_member & member) {
+        member.each((int64_t) rows.size(), 1, [&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) read_one(rows[i]);
+        });
+    });
+}
+
 }  // namespace inward

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "shared/thread-team.h"
+
 namespace inward {
 
 struct position_reading {
@@ -23,8 +25,32 @@ public:
     // The token at which the cumulative probability, in order of id, exceeds `draw`.
     int32_t sample(const float * logits, const position_reading & reading, double draw) const;
 
+    int64_t vocabulary() const { return vocabulary_; }
+
 private:
     int64_t vocabulary_;
+};
+
+// What is wanted of one row, and what was found.
+struct read_work {
+    const float *        logits = nullptr;
+    int32_t              top    = 0;  // most likely ids that are listed
+    std::vector<double>  draws;       // of each token that is chosen; negative: the most likely
+    position_reading     found{};
+    std::vector<int32_t> top_ids, tokens;
+};
+
+// Rows are read by several threads, each row by one: on a GPU the host would else read while the device waits. Reading
+// during the next evaluation instead would need its logits copied first, which takes as long as reading them here.
+class read_team {
+public:
+    read_team(int64_t vocabulary, int threads) : reader_(vocabulary), team_(threads) {}
+
+    void read(std::vector<read_work> & rows);
+
+private:
+    logits_reader reader_;
+    thread_team   team_;
 };
 
 }  // namespace inward

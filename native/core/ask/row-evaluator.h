@@ -40,10 +40,13 @@ public:
     virtual void release(int32_t sequence, int32_t first)       = 0;
     // Replaces all adapters, also those of room that is made later. throws ADAPTER_INVALID
     virtual void set_adapters(const std::vector<adapter_choice> & chosen) = 0;
+    // each: rows that every sequence is evaluated with, filled up where it has fewer; 0: only those that are given.
     // throws ENGINE_MEMORY, ENGINE_CRASHED
-    virtual void decode(const std::vector<queued> & rows) = 0;
-    // Of a row that has readers, until the next call; rows are asked for in their order. Null: there are none.
+    virtual void decode(const std::vector<queued> & rows, int64_t each) = 0;
+    // Of a row that has readers; rows are asked for in their order. Null: there are none. They stay until a row beyond
+    // the next multiple of logits_at_once() rows with readers is asked for, or anything is evaluated.
     virtual const float * logits(int32_t row) = 0;
+    virtual int64_t       logits_at_once() const = 0;
 };
 
 // llama.cpp on any device, or our own forward pass on the CPU.

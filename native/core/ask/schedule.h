@@ -12,6 +12,36 @@
 
 namespace inward {
 
+constexpr int64_t CACHE_STEP = 256;  // a cache that is a little larger serves the next group too
+
+// Evaluations of one shape: of every sequence so many rows, whoever is asked.
+struct one_shape_rows {
+    const int64_t streams;     // sequences, one for a kept prompt, and one that fills up
+    // Of a prompt, at once, counted from its first token: a piece is the same piece for everybody.
+    const int64_t piece_rows;
+    const int64_t least_rows;
+
+    explicit one_shape_rows(const engine_options & o)
+        : streams(o.sequences + 2),
+          piece_rows(std::max<int64_t>(1, std::min(MOST_EACH, o.batch_tokens / streams))),
+          least_rows(o.least_rows) {}
+
+    // Cells of each sequence in the cache in which such an item is asked: how many there are enters its sums.
+    int64_t room(int64_t item_tokens) const {
+        int64_t cells = CACHE_STEP;
+        while (cells < item_tokens + 2 * piece_rows) cells *= 2;
+        return cells;
+    }
+
+    // One of an answer, or a piece of a prompt, or as many as exact kernels want.
+    int64_t rows_each(bool of_prompts) const {
+        return std::max(of_prompts ? piece_rows : 1, (least_rows + streams - 1) / streams);
+    }
+
+private:
+    static constexpr int64_t MOST_EACH = 64;
+};
+
 // Cells of the KV cache: each a token in the context of all those before it, held by every sequence that begins so.
 class cell_pool {
 public:

@@ -11,6 +11,12 @@ namespace inward {
 
 namespace {
 
+// Of positions: one divided by the header's factor, for which there is an older key.
+float rope_scale(const model_header & header) {
+    const float factor = header.real("rope.scaling.factor", header.real("rope.scale_linear", 0));
+    return factor == 0 ? 1.0f : 1.0f / factor;
+}
+
 // Layer l sees a window unless (l + 1) is a multiple of `every`, or as the header's list or number says.
 void read_windows(const model_header & header, hyperparameters & hp, int64_t window, int64_t every) {
     if (window < 1 || window > INT32_MAX) unsupported("attention.sliding_window is " + std::to_string(window));
@@ -52,6 +58,8 @@ void read_gemma2(const model_header & header, hyperparameters & hp) {
     hp.attention_cap   = header.real("attn_logit_softcapping", 50);
     hp.logit_cap       = header.real("final_logit_softcapping", 30);
     hp.local_rope.base = header.real("rope.freq_base_swa", hp.global_rope.base);
+    // As llama.cpp: rope.scaling.type "none" is for the global layers alone.
+    hp.local_rope.scale = rope_scale(header);
     read_windows(header, hp, header.whole("attention.sliding_window", 4096), 2);
 }
 
@@ -95,26 +103,26 @@ void read_olmo2(const model_header & header, hyperparameters & hp) {
 }
 
 constexpr architecture KNOWN[] = {
-    { "llama", false, gate_kind::silu, true, false, head_norm::none, rope_tensors::freqs, false, false, false, true,
-      nullptr },
-    { "qwen2", true, gate_kind::silu, true, false, head_norm::none, rope_tensors::none, false, false, true, false,
-      nullptr },
-    { "qwen3", true, gate_kind::silu, true, false, head_norm::each, rope_tensors::none, false, false, false, false,
-      nullptr },
-    { "gemma", true, gate_kind::gelu, true, false, head_norm::none, rope_tensors::none, false, false, false, false,
-      read_gemma },
-    { "gemma2", true, gate_kind::gelu, true, true, head_norm::none, rope_tensors::none, false, false, false, false,
-      read_gemma2 },
-    { "gemma3", true, gate_kind::gelu, true, true, head_norm::each, rope_tensors::none, false, false, false, false,
-      read_gemma3 },
-    { "phi3", true, gate_kind::silu, true, false, head_norm::none, rope_tensors::short_or_long, true, true, false,
-      false, nullptr },
-    { "granite", false, gate_kind::silu, true, false, head_norm::none, rope_tensors::freqs, false, false, false, true,
-      read_granite },
-    { "smollm3", false, gate_kind::silu, true, false, head_norm::none, rope_tensors::none, false, false, false, false,
-      read_smollm3 },
-    { "olmo2", true, gate_kind::silu, false, true, head_norm::all, rope_tensors::none, false, false, false, false,
-      read_olmo2 },
+    { "llama", false, gate_kind::silu, true, false, head_norm::none, output_from::either, rope_tensors::freqs, false,
+      false, false, true, nullptr },
+    { "qwen2", true, gate_kind::silu, true, false, head_norm::none, output_from::either, rope_tensors::none, false,
+      false, true, false, nullptr },
+    { "qwen3", true, gate_kind::silu, true, false, head_norm::each, output_from::either, rope_tensors::none, false,
+      false, false, false, nullptr },
+    { "gemma", true, gate_kind::gelu, true, false, head_norm::none, output_from::embedding, rope_tensors::none, false,
+      false, false, false, read_gemma },
+    { "gemma2", true, gate_kind::gelu, true, true, head_norm::none, output_from::embedding, rope_tensors::none, false,
+      false, false, false, read_gemma2 },
+    { "gemma3", true, gate_kind::gelu, true, true, head_norm::each, output_from::either, rope_tensors::none, false,
+      false, false, false, read_gemma3 },
+    { "phi3", true, gate_kind::silu, true, false, head_norm::none, output_from::either, rope_tensors::short_or_long,
+      true, true, false, false, nullptr },
+    { "granite", false, gate_kind::silu, true, false, head_norm::none, output_from::either, rope_tensors::freqs, false,
+      false, false, true, read_granite },
+    { "smollm3", false, gate_kind::silu, true, false, head_norm::none, output_from::either, rope_tensors::none, false,
+      false, false, false, read_smollm3 },
+    { "olmo2", true, gate_kind::silu, false, true, head_norm::all, output_from::own, rope_tensors::none, false, false,
+      false, false, read_olmo2 },
 };
 
 // As llama.cpp settles it when it makes a context.
@@ -129,10 +137,9 @@ rope_settings read_rope(const architecture & kind, const model_header & header, 
     }
     rope.base                 = header.real("rope.freq_base", 10000);
     rope.original_context     = header.whole("rope.scaling.original_context_length", hp.context);
-    // Linear unless said otherwise, and the older key where the newer is absent.
+    // Linear unless said otherwise.
     const std::string scaling = header.text(header.architecture + ".rope.scaling.type", "linear");
-    const float       factor  = header.real("rope.scaling.factor", header.real("rope.scale_linear", 0));
-    rope.scale                = factor == 0 || scaling == "none" ? 1.0f : 1.0f / factor;
+    rope.scale                = scaling == "none" ? 1.0f : rope_scale(header);
     rope.magnitude            = header.real("rope.scaling.attn_factor", 1);
     if (scaling == "longrope" && kind.factors != rope_tensors::short_or_long) {
         unsupported("its RoPE scaling is \"longrope\"");

@@ -65,12 +65,20 @@ enum class rope_tensors {
     short_or_long,  // rope_factors_short.weight, within the original context, and rope_factors_long.weight beyond it
 };
 
+// Which matrix makes the logits.
+enum class output_from {
+    either,     // output.weight where the file has it, else the token embedding
+    own,        // output.weight
+    embedding,
+};
+
 struct architecture {
     const char * name;
     bool         rope_halves;
     gate_kind    gate;
     bool         norms_before, norms_after;  // of what attention and feed-forward read; of what they add
     head_norm    norms_of_heads;
+    output_from  output;
     rope_tensors factors;
     bool         gate_in_up;                 // ffn_up is gate and up, one below the other
     bool         turns_in_part;              // RoPE may leave the last numbers of each head alone

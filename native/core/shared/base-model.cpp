@@ -138,7 +138,9 @@ void base_model::find_tensors(const architecture & kind) {
     output_norm        = take("output_norm.weight", { hp.embedding }, true);
     find_rope_factors(kind);
     output.name   = "output";
-    output.weight = take("output.weight", { hp.embedding, hp.vocabulary }, false);
+    if (kind.output != output_from::embedding) {
+        output.weight = take("output.weight", { hp.embedding, hp.vocabulary }, kind.output == output_from::own);
+    }
     if (kind.output_bias) output.bias = take("output.bias", { hp.vocabulary }, false);
     if (!output.weight) output.weight = token_embedding;
     for (int64_t l = 0; l < hp.layers; l++) layers.push_back(find_layer(kind, "blk." + std::to_string(l) + "."));

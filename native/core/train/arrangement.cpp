@@ -6,6 +6,15 @@ namespace inward {
 
 namespace {
 
+// Loss rows whose logits exist at once. A GPU waits for its host between chunks.
+constexpr int64_t CHUNK_ROWS     = 64;
+constexpr int64_t GPU_CHUNK_ROWS = 512;
+
+bool multiply_turned(const devices & where) {
+    return !where.is_cpu && std::all_of(where.all.begin(), where.all.end(),
+                                        [](const device & one) { return multiplies_turned(one.backend); });
+}
+
 projection_group output_of(const base_model & model) {
     projection_group output;
     output.name = "output";
@@ -27,12 +36,14 @@ bool is_view(ggml_op op) {
 }  // namespace
 
 arrangement::arrangement(const trainer_options & options, base_model & model, const devices & where,
-                         weight_store & weights, const blas * library, const placement & placed)
+                         weight_store & weights, const constants_by_device & constants, const blas * library,
+                         const placement & placed)
     : places(placed),
       lora(model, options, placed),
       output(output_of(model)),
       parts(model, library, &work),
-      maker{ model, lora, output, parts, places, weights, where.main, where.is_cpu, library != nullptr, options.threads },
+      maker{ model, lora, output, parts, places, weights, where.main, where.is_cpu, library != nullptr, options.threads,
+             constants, where.is_cpu ? CHUNK_ROWS : GPU_CHUNK_ROWS, multiply_turned(where) },
       options_(options),
       devices_(where),
       weights_(weights),
@@ -41,8 +52,8 @@ arrangement::arrangement(const trainer_options & options, base_model & model, co
     auto finish = [&](projection_group & group) {
         group.library         = library;
         group.work            = &work;
-        group.forward_kernel  = library ? "blas" : "ggml";
-        group.backward_kernel = library ? "blas" : "ggml-f32";
+        group.forward_kernel  = library ? "blas" : options.exact ? "ggml-f32" : "ggml";
+        group.backward_kernel = library ? "blas" : maker.takes_turned ? "out-prod" : "ggml-f32";
     };
     finish(output);
     for (auto & layer : lora.groups) std::for_each(layer.begin(), layer.end(), finish);
@@ -67,11 +78,6 @@ arrangement::arrangement(const trainer_options & options, base_model & model, co
 
 arrangement::~arrangement() { ggml_backend_sched_free(scheduler_); }
 
-int arrangement::device_of(const graph_phase & phase) const {
-    if (phase.layer < 0) return places.input;
-    return phase.layer < (int) places.layers.size() ? places.layers[phase.layer].device : places.output;
-}
-
 std::unique_ptr<model_graph> arrangement::make(const graph_settings & settings, int64_t tokens, int64_t rows) const {
     auto graph = maker.make(settings, tokens, rows);
     ggml_backend_sched_reset(scheduler_);
@@ -85,7 +91,7 @@ void arrangement::place(const model_graph & graph) const {
     const auto & phases = graph.phases;
     for (size_t p = 0; p < phases.size(); p++) {
         const int last = p + 1 < phases.size() ? phases[p + 1].first : ggml_graph_n_nodes(graph.g.graph);
-        auto      own  = devices_.all[device_of(phases[p])].backend;
+        auto      own  = devices_.all[places.device_of(phases[p].layer)].backend;
         for (int i = phases[p].first; i < last; i++) {
             auto * node = ggml_graph_node(graph.g.graph, i);
             if (is_view(node->op)) continue;
@@ -138,7 +144,7 @@ memory_plan arrangement::plan(bool checkpointing, int64_t tokens, int64_t rows) 
     if (backends_ > (int) devices_.all.size()) made.host_compute = std::max(training.back(), evaluation.back());
     made.host_weights = weights_.host_bytes();
     made.scratch      = (uint64_t) scratch_floats() * sizeof(float) * options_.threads;
-    made.host         = sizeof(float) * model_.hparams.vocabulary * std::min(rows, model_graph::CHUNK_ROWS);
+    made.host         = sizeof(float) * model_.hparams.vocabulary * std::min(rows, maker.chunk_rows);
     device host;
     host.handle         = ggml_backend_get_device(devices_.cpu);
     made.host_available = options_.memory_limit && devices_.is_cpu ? options_.memory_limit : host.free_memory();
@@ -151,7 +157,7 @@ std::map<std::string, int> arrangement::fallbacks(const graph_settings & setting
     const auto & phases = graph->phases;
     for (size_t p = 0; p < phases.size(); p++) {
         const int last = p + 1 < phases.size() ? phases[p + 1].first : ggml_graph_n_nodes(graph->g.graph);
-        auto      own  = devices_.all[device_of(phases[p])].backend;
+        auto      own  = devices_.all[places.device_of(phases[p].layer)].backend;
         for (int i = phases[p].first; i < last; i++) {
             auto * node = ggml_graph_node(graph->g.graph, i);
             // Ours are the CPU's own; beside a GPU they only wait for weights.

@@ -15,7 +15,7 @@ public:
     // Plans only: neither weights nor parameters have memory. `library` is null without our own kernels.
     // throws inward::error TRAIN_SETTINGS
     arrangement(const trainer_options & options, base_model & model, const devices & where, weight_store & weights,
-                const blas * library, const placement & places);
+                const constants_by_device & constants, const blas * library, const placement & places);
     ~arrangement();
     arrangement(const arrangement &) = delete;
 
@@ -45,7 +45,6 @@ private:
     std::vector<int>        backend_of_;  // [devices] its number among the scheduler's
     int                     backends_ = 0;
 
-    int      device_of(const graph_phase & phase) const;
     void     place(const model_graph & graph) const;
     int64_t  scratch_floats() const;
     std::vector<uint64_t> compute_bytes(const graph_settings & settings, int64_t tokens, int64_t rows) const;

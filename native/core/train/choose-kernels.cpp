@@ -33,6 +33,7 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
     g.backend = maker.backend;
     g.is_cpu  = maker.is_cpu;
     g.threads = maker.threads;
+    g.takes_turned = maker.takes_turned;
     auto ops  = maker.operations_for(g);
     maker.add_inputs(g, true, true);
     auto input = [&](int64_t n) {
@@ -42,7 +43,6 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
         ggml_set_output(t);
         return t;
     };
-    ggml_set_output(g.in.counting);
     auto * x  = input(group.in);
     auto * xa = group.has_lora() ? input(group.rank_rows) : nullptr;
     auto * dy = backward ? input(group.out) : nullptr;
@@ -60,11 +60,6 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
             }
             ggml_backend_tensor_set(t, values.data(), 0, ggml_nbytes(t));
         }
-        std::vector<int32_t> counting(ggml_nelements(g.in.counting));
-        for (size_t i = 0; i < counting.size(); i++) counting[i] = (int32_t) i;
-        if (g.in.counting->buffer) {
-            ggml_backend_tensor_set(g.in.counting, counting.data(), 0, ggml_nbytes(g.in.counting));
-        }
         for (int round = 0; round < ROUNDS; round++) {
             const auto begun = std::chrono::steady_clock::now();
             ggml_backend_graph_compute(maker.backend, g.graph);
@@ -78,11 +73,14 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
 
 // The kernels that keep the base's precision: floats stay floats. A quantized base is an approximation already, and
 // llama.cpp itself rounds its activations, so there the faster one may round too.
-std::vector<std::string> candidates(const graph_maker & maker, const projection_group & group, bool backward) {
+std::vector<std::string> candidates(const graph_maker & maker, const projection_group & group, bool backward,
+                                    bool exact) {
+    if (maker.own_kernels && exact) return { "blas" };
     std::vector<std::string> names;
     if (maker.own_kernels) names.push_back("blas");
-    names.push_back(backward ? "ggml-f32" : "ggml");
-    if (backward && maker.is_cpu && !all_floats(group)) names.push_back("ggml-bf16");
+    if (backward) names.push_back(maker.takes_turned ? "out-prod" : "ggml-f32");
+    else names.push_back(exact && !all_floats(group) ? "ggml-f32" : "ggml");
+    if (backward && maker.is_cpu && !all_floats(group) && !exact) names.push_back("ggml-bf16");
     return names;
 }
 
@@ -109,7 +107,7 @@ std::string measured(const std::vector<std::pair<std::string, double>> & times) 
 
 }  // namespace
 
-void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens,
+void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens, bool exact,
                     std::map<std::string, std::string> & chosen, std::map<std::string, std::string> & timings) {
     auto & first = maker.lora.groups[0];
     std::vector<projection_group *> shapes;
@@ -119,13 +117,14 @@ void choose_kernels(graph_maker & maker, const std::map<std::string, std::string
         for (bool backward : { false, true }) {
             auto &            kernel = backward ? group->backward_kernel : group->forward_kernel;
             const std::string key    = group->name + (backward ? ".backward" : ".forward");
-            const auto        names  = candidates(maker, *group, backward);
+            const auto        names  = candidates(maker, *group, backward, exact);
             auto              wanted = given.find(key);
             if (wanted == given.end()) wanted = given.find(backward ? "backward" : "forward");
             if (wanted != given.end()) {
                 kernel = wanted->second;
                 // Anything that this machine can do may be asked for, also what would not be chosen.
-                const bool ggmls = backward ? kernel == "ggml-f32" || kernel == "ggml-bf16" : kernel == "ggml";
+                const bool ggmls = backward ? kernel == "ggml-f32" || kernel == "ggml-bf16" || kernel == "out-prod"
+                                            : kernel == "ggml" || kernel == "ggml-f32";
                 if (kernel == "blas" ? !maker.own_kernels : !ggmls) {
                     throw error("TRAIN_DEVICE", "the kernel \"" + kernel + "\" for " + key + " cannot be had here");
                 }
@@ -140,7 +139,7 @@ void choose_kernels(graph_maker & maker, const std::map<std::string, std::string
             std::vector<std::pair<std::string, double>> times;
             for (const auto & name : names) {
                 kernel = name;
-                const int64_t n  = group == &maker.output ? std::min(tokens, model_graph::CHUNK_ROWS) : tokens;
+                const int64_t n  = group == &maker.output ? std::min(tokens, maker.chunk_rows) : tokens;
                 const double  ms = time_products(maker, *group, backward, n);
                 if (ms >= 0) times.push_back({ name, ms });
             }

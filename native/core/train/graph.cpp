@@ -1,6 +1,11 @@
 #include "train/graph.h"
 
 #include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "ggml-alloc.h"
+#include "inward/error.h"
 
 namespace inward {
 
@@ -88,6 +93,9 @@ struct builder {
     void enter(int layer, ggml_tensor * before) {
         ggml_build_forward_expand(g().graph, before);
         out.phases.push_back({ ggml_graph_n_nodes(g().graph), layer });
+        const auto & constants = *make.constants[make.places.device_of(layer)];
+        g().in.zeros           = constants.zeros;
+        g().in.counting        = constants.counting;
         if (layer >= (int) make.places.layers.size() || !make.places.layers[layer].streamed) return;
         out.visits.push_back({ &make.weights, out.visits.size() });
         out.streamed.push_back(layer);
@@ -157,8 +165,8 @@ struct builder {
 
     ggml_tensor * loss(ggml_tensor * h, int64_t rows) {
         ggml_tensor * dh = nullptr;
-        for (int64_t first = 0, c = 0; first < rows; first += model_graph::CHUNK_ROWS, c++) {
-            const int64_t count = std::min(model_graph::CHUNK_ROWS, rows - first);
+        for (int64_t first = 0, c = 0; first < rows; first += make.chunk_rows, c++) {
+            const int64_t count = std::min(make.chunk_rows, rows - first);
             auto * of_chunk = ggml_view_2d(g().ctx, h, h->ne[0], count, h->nb[1], first * h->nb[1]);
             auto * raw      = ops.project(make.output, of_chunk, nullptr, nullptr);
             auto * logits   = ops.finish_logits(raw);
@@ -217,12 +225,49 @@ void model_parts::set(const microbatch & batch, int threads) {
     for (auto & plan : plans) plan.set(batch, threads);
 }
 
+graph_constants::graph_constants(const hyperparameters & hp, ggml_backend_t backend) {
+    context_ = ggml_init({ ggml_tensor_overhead() * 2, nullptr, /*no_alloc*/ true });
+    // Rows of any weight: outputs of a projection, of fused ones too.
+    const int64_t widest = std::max({ hp.vocabulary, 2 * hp.feed_forward, hp.embedding, hp.queries() + 2 * hp.keys() });
+    counting = ggml_new_tensor_1d(context_, GGML_TYPE_I32, widest);
+    zeros    = ggml_new_tensor_2d(context_, GGML_TYPE_F32, std::max(hp.embedding, hp.queries()), 1);
+    buffer_  = ggml_backend_alloc_ctx_tensors(context_, backend);
+    if (!buffer_) {
+        ggml_free(context_);
+        throw error("TRAIN_MEMORY", "the device has no room for " + std::to_string(4 * widest) + " bytes of constants");
+    }
+    std::vector<int32_t> counts(widest);
+    std::iota(counts.begin(), counts.end(), 0);
+    ggml_backend_tensor_set(counting, counts.data(), 0, ggml_nbytes(counting));
+    ggml_backend_tensor_memset(zeros, 0, 0, ggml_nbytes(zeros));
+}
+
+graph_constants::~graph_constants() {
+    ggml_backend_buffer_free(buffer_);
+    ggml_free(context_);
+}
+
+constants_by_device constants_on(const devices & where, const hyperparameters & hp) {
+    constants_by_device made;
+    for (const auto & one : where.all) made.push_back(std::make_unique<graph_constants>(hp, one.backend));
+    return made;
+}
+
+bool multiplies_turned(ggml_backend_t backend) {
+    auto * ctx   = ggml_init({ ggml_tensor_overhead() * 8, nullptr, /*no_alloc*/ true });
+    auto * w     = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 32, 64);
+    auto * x     = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 64, 16);
+    const bool is = ggml_backend_supports_op(backend, ggml_out_prod(ctx, w, ggml_transpose(ctx, x)));
+    ggml_free(ctx);
+    return is;
+}
+
 model_graph::~model_graph() {
     if (g.ctx) ggml_free(g.ctx);
 }
 
 size_t graph_maker::most_nodes(int64_t rows) const {
-    const int64_t chunks = (rows + model_graph::CHUNK_ROWS - 1) / model_graph::CHUNK_ROWS;
+    const int64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
     return 2048 + model.layers.size() * 700 + (size_t) chunks * (40 + (size_t) model.hparams.vocabulary / 1024);
 }
 
@@ -241,7 +286,9 @@ void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_los
     g.in.tokens = input(GGML_TYPE_I32, g.tokens, 1);
     g.in.rows   = input(GGML_TYPE_I32, g.rows, 1);
     g.in.row_of = input(GGML_TYPE_I32, g.tokens, 1);
-    g.in.zeros  = input(GGML_TYPE_F32, std::max(hp.embedding, hp.heads * hp.head_width), 1);
+    // Until a layer of another device is entered.
+    g.in.zeros    = constants[places.layers.front().device]->zeros;
+    g.in.counting = constants[places.layers.front().device]->counting;
     if (own_attention) {
         g.in.global_table = input(GGML_TYPE_F32, hp.global_rope.width, g.tokens);
         g.in.local_table  = input(GGML_TYPE_F32, hp.local_rope.width, g.tokens);
@@ -253,8 +300,6 @@ void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_los
         g.in.targets = input(GGML_TYPE_I32, g.rows, 1);
         g.in.weights = input(GGML_TYPE_F32, 1, g.rows);
     }
-    const int64_t widest = std::max({ hp.vocabulary, hp.feed_forward, hp.embedding, hp.heads * hp.head_width });
-    g.in.counting        = input(GGML_TYPE_I32, widest, 1);
 }
 
 std::unique_ptr<model_graph> graph_maker::make(const graph_settings & settings, int64_t tokens, int64_t rows) const {
@@ -270,10 +315,12 @@ std::unique_ptr<model_graph> graph_maker::make(const graph_settings & settings, 
     g.backend  = backend;
     g.is_cpu   = is_cpu;
     g.threads  = threads;
+    g.takes_turned = takes_turned;
+    made->chunk_rows = chunk_rows;
     auto ops   = operations_for(g);
     add_inputs(g, ops->own_attention(), ops->own_loss());
     // The graph keeps pointers to the chunks.
-    made->chunks.resize((rows + model_graph::CHUNK_ROWS - 1) / model_graph::CHUNK_ROWS);
+    made->chunks.resize((rows + chunk_rows - 1) / chunk_rows);
     made->row_logprobs.resize(rows);
     builder{ *this, *made, *ops, settings, {} }.build(rows);
     return made;

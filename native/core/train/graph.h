@@ -50,9 +50,7 @@ struct model_graph {
     std::vector<ggml_tensor *> logits;    // of each chunk, when logits are wanted
     std::vector<dropout_mask>  masks;
     std::vector<double>        row_logprobs;  // filled by our own loss kernel
-
-    // Loss rows whose logits exist at once.
-    static constexpr int64_t CHUNK_ROWS = 64;
+    int64_t                    chunk_rows = 0;
 
     ~model_graph();
 };
@@ -75,6 +73,29 @@ struct model_parts {
     void    set(const microbatch & batch, int threads);
 };
 
+// What never changes stands on the device: as inputs of a graph, each view of them would be copied there every time.
+class graph_constants {
+public:
+    // throws inward::error TRAIN_MEMORY
+    graph_constants(const hyperparameters & hp, ggml_backend_t backend);
+    ~graph_constants();
+    graph_constants(const graph_constants &) = delete;
+
+    ggml_tensor * counting = nullptr;  // i32 [0, 1, ... up to the widest rows of any weight]
+    ggml_tensor * zeros    = nullptr;  // f32 [widest scattered row, 1]
+
+private:
+    ggml_context *        context_ = nullptr;
+    ggml_backend_buffer_t buffer_  = nullptr;
+};
+
+// [devices]
+using constants_by_device = std::vector<std::unique_ptr<graph_constants>>;
+constants_by_device constants_on(const devices & where, const hyperparameters & hp);
+
+// Whether the device computes products with a turned second operand as it lies, so that nothing need be turned.
+bool multiplies_turned(ggml_backend_t backend);
+
 // What the graphs of one trainer have in common.
 struct graph_maker {
     base_model &       model;
@@ -87,6 +108,10 @@ struct graph_maker {
     bool               is_cpu;
     bool               own_kernels;
     int                threads;
+    const constants_by_device & constants;
+    // Loss rows whose logits exist at once: a processor's cache wants few, a GPU is idle with few.
+    int64_t            chunk_rows;
+    bool               takes_turned;
 
     // most nodes that any graph of this model has
     size_t most_nodes(int64_t rows) const;
@@ -100,8 +125,9 @@ struct graph_maker {
 // Sets every group's kernels, from `given` where it names them ("qkv.forward": "blas"), else by measuring the first
 // layer's group with `tokens` tokens. Leaves the choices in `chosen` and what was measured in `timings`. Gradients are
 // garbage afterwards.
+// exact: only among those whose operands are floats.
 // throws inward::error TRAIN_DEVICE when a given kernel cannot be had
-void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens,
+void choose_kernels(graph_maker & maker, const std::map<std::string, std::string> & given, int64_t tokens, bool exact,
                     std::map<std::string, std::string> & chosen, std::map<std::string, std::string> & timings);
 
 }  // namespace inward

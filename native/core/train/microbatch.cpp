@@ -1,7 +1,7 @@
 #include "train/microbatch.h"
 
 #include <cmath>
-#include <numeric>
+#include <algorithm>
 #include <string>
 
 #include "inward/error.h"
@@ -108,8 +108,6 @@ void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparam
     std::vector<int32_t> row_of(tokens, (int32_t) rows);
     for (int64_t r = 0; r < rows; r++) row_of[batch.loss_rows[r]] = (int32_t) r;
     put(in.row_of, row_of.data());
-    const std::vector<float> zeros(in.zeros->ne[0], 0.0f);
-    put(in.zeros, zeros.data());
     put(in.positions, batch.positions.data());
     for (size_t i = 0; i < in.masks.size(); i++) {
         if (in.masks[i]->buffer) put(in.masks[i], forest_mask(batch, parts.plans[i].window).data());
@@ -125,35 +123,54 @@ void fill_inputs(model_graph & graph, const microbatch & batch, const hyperparam
     if (in.targets) {
         std::vector<int32_t> targets(rows);
         for (int64_t r = 0; r < rows; r++) {
-            targets[r] = (int32_t) (hp.vocabulary * (r % model_graph::CHUNK_ROWS)) + batch.loss_targets[r];
+            targets[r] = (int32_t) (hp.vocabulary * (r % graph.chunk_rows)) + batch.loss_targets[r];
         }
         put(in.targets, targets.data());
         put(in.weights, batch.loss_weights.data());
     }
-    if (in.counting->buffer) {
-        std::vector<int32_t> counting(in.counting->ne[0]);
-        std::iota(counting.begin(), counting.end(), 0);
-        put(in.counting, counting.data());
-    }
     for (size_t c = 0; c < graph.chunks.size(); c++) {
-        const int64_t first = (int64_t) c * model_graph::CHUNK_ROWS;
+        const int64_t first = (int64_t) c * graph.chunk_rows;
         graph.chunks[c]     = { batch.loss_targets.data() + first, batch.loss_weights.data() + first,
                                 graph.row_logprobs.data() + first };
     }
 }
 
-void fill_dropout(model_graph & graph, float probability, uint64_t seed) {
+void fill_dropout(model_graph & graph, float probability, uint64_t seed, thread_team & team) {
     const float    kept      = 1.0f / (1.0f - probability);
     const uint64_t threshold = (uint64_t) (probability * 4294967296.0);
     for (const auto & mask : graph.masks) {
         std::vector<float> values(ggml_nelements(mask.tensor));
         const uint64_t     number = (uint64_t) (mask.layer * GROUPS_PER_LAYER + mask.group + 1);
         const uint64_t     key    = mixed(mixed(seed) + STEP * number);
-        for (size_t i = 0; i < values.size(); i++) {
-            values[i] = (mixed(key + STEP * i) >> 32) < threshold ? 0.0f : kept;
-        }
+        team.run(1, [&](team_member & member) {
+            member.each((int64_t) values.size(), 1 << 16, [&](int64_t first, int64_t last) {
+                for (int64_t i = first; i < last; i++) {
+                    values[i] = (mixed(key + STEP * (uint64_t) i) >> 32) < threshold ? 0.0f : kept;
+                }
+            });
+        });
         put(mask.tensor, values.data());
     }
+}
+
+microbatch filled_up(const microbatch & batch, int64_t least, int64_t chunk_rows, int64_t step) {
+    microbatch    made   = batch;
+    const int64_t tokens = (int64_t) batch.token_ids.size(), rows = (int64_t) batch.loss_rows.size();
+    const int64_t last   = rows % chunk_rows;
+    const int64_t more   = last > 0 && last < least ? std::min(least, chunk_rows) - last : 0;
+    const int64_t wanted = std::max(least, tokens + more);
+    const int64_t all    = (wanted + step - 1) / step * step;
+    for (int64_t t = tokens; t < all; t++) {
+        made.token_ids.push_back(0);
+        made.positions.push_back(0);
+        made.segment_starts.push_back((int32_t) t);
+        made.segment_parents.push_back(-1);
+        if (t - tokens >= more) continue;
+        made.loss_rows.push_back((int32_t) t);
+        made.loss_targets.push_back(0);
+        made.loss_weights.push_back(0);
+    }
+    return made;
 }
 
 }  // namespace inward

@@ -42,8 +42,14 @@ ggml_tensor * operations::transposed(ggml_tensor * t) { return ggml_cont(g.ctx, 
 
 // sum over tokens of a[:, t] b[:, t]^T -> [na, nb], also for each of the outer dimensions
 ggml_tensor * operations::outer(ggml_tensor * a, ggml_tensor * b) {
-    if (g.is_cpu) return ggml_out_prod(g.ctx, a, b);
+    if (g.is_cpu || g.takes_turned) return ggml_out_prod(g.ctx, a, b);
     return ggml_mul_mat(g.ctx, transposed(a), transposed(b));
+}
+
+// w [n, m] and x [m, tokens] -> sum over m of w[:, m] x[m, :], also for each of the outer dimensions
+ggml_tensor * operations::product_over_rows(ggml_tensor * w, ggml_tensor * x, bool turned) {
+    if (turned) return ggml_out_prod(g.ctx, w, ggml_transpose(g.ctx, x));
+    return ggml_mul_mat(g.ctx, transposed(w), x);
 }
 
 void operations::add_gradient(ggml_tensor * sum, ggml_tensor * gradient) {
@@ -74,7 +80,7 @@ ggml_tensor * operations::project(projection_group & group, ggml_tensor * x, ggm
                                   ggml_tensor * residual) {
     ggml_tensor * whole = nullptr;
     for (auto & part : group.parts) {
-        auto * y = ggml_mul_mat(g.ctx, part.base.weight, x);
+        auto * y = weight_product(group, part.base.weight, x);
         if (part.base.bias) y = ggml_add(g.ctx, y, part.base.bias);
         if (part.b) y = ggml_add(g.ctx, y, ggml_mul_mat(g.ctx, part.b, part_of(xa, part.a_row, group.rank)));
         whole = whole ? ggml_concat(g.ctx, whole, y, 0) : y;
@@ -82,25 +88,28 @@ ggml_tensor * operations::project(projection_group & group, ggml_tensor * x, ggm
     return residual ? ggml_add(g.ctx, whole, residual) : whole;
 }
 
-// Columns become rows, so that the gradient is an ordinary product whatever the weight's encoding: made while the
-// graph runs, since a second copy of all weights would double their memory.
-ggml_tensor * operations::weight_transposed(ggml_tensor * w, int64_t first, int64_t count,
-                                            const std::string & kernel) {
-    ggml_tensor * rows;
-    if (w->type == GGML_TYPE_F32) {
-        rows = ggml_view_2d(g.ctx, w, w->ne[0], count, w->nb[1], first * w->nb[1]);
-    } else {
-        rows = ggml_get_rows(g.ctx, w, ggml_view_1d(g.ctx, g.in.counting, count, first * sizeof(int32_t)));
+// As floats, made while the graph runs: a second copy of all weights would double their memory.
+ggml_tensor * operations::weight_rows(ggml_tensor * w, int64_t first, int64_t count) {
+    if (w->type == GGML_TYPE_F32) return ggml_view_2d(g.ctx, w, w->ne[0], count, w->nb[1], first * w->nb[1]);
+    return ggml_get_rows(g.ctx, w, ggml_view_1d(g.ctx, g.in.counting, count, first * sizeof(int32_t)));
+}
+
+ggml_tensor * operations::weight_product(const projection_group & group, ggml_tensor * w, ggml_tensor * x) {
+    if (group.forward_kernel != "ggml-f32" || w->type == GGML_TYPE_F32) return ggml_mul_mat(g.ctx, w, x);
+    ggml_tensor * y = nullptr;
+    for (int64_t row = 0; row < w->ne[1]; row += SLICE_ROWS) {
+        auto * d = ggml_mul_mat(g.ctx, weight_rows(w, row, std::min(SLICE_ROWS, w->ne[1] - row)), x);
+        y        = y ? ggml_concat(g.ctx, y, d, 0) : d;
     }
-    auto * turned = ggml_transpose(g.ctx, rows);
-    return kernel == "ggml-bf16" ? ggml_cast(g.ctx, turned, GGML_TYPE_BF16) : ggml_cont(g.ctx, turned);
+    return y;
 }
 
 ggml_tensor * operations::project_back(projection_group & group, ggml_tensor * dy, ggml_tensor * dropped_x,
                                        ggml_tensor * xa, ggml_tensor * mask, bool need_input) {
     std::vector<ggml_tensor *> dys;
-    int64_t                    begin = 0;
-    ggml_tensor *              dxa   = nullptr;
+    int64_t                    begin  = 0;
+    ggml_tensor *              dxa    = nullptr;
+    const bool                 turned = group.backward_kernel == "out-prod";
     for (auto & part : group.parts) {
         dys.push_back(part_of(dy, begin, part.out));
         begin += part.out;
@@ -108,7 +117,7 @@ ggml_tensor * operations::project_back(projection_group & group, ggml_tensor * d
         auto * xa_part = part_of(xa, part.a_row, group.rank);
         // Long dimension first: out_prod runs along it.
         add_gradient(part.grad_b, g.is_cpu ? transposed(outer(dys.back(), xa_part)) : outer(xa_part, dys.back()));
-        auto * d = ggml_mul_mat(g.ctx, transposed(part.b), dys.back());
+        auto * d = product_over_rows(part.b, dys.back(), turned);
         dxa      = dxa ? ggml_concat(g.ctx, dxa, d, 0) : d;
     }
     ggml_tensor * dx = nullptr;
@@ -116,7 +125,7 @@ ggml_tensor * operations::project_back(projection_group & group, ggml_tensor * d
         dxa = ggml_scale(g.ctx, dxa, group.scale);
         add_gradient(group.grad_a, outer(dropped_x, dxa));
         if (need_input) {
-            dx = ggml_mul_mat(g.ctx, transposed(group.a), dxa);
+            dx = product_over_rows(group.a, dxa, turned);
             if (mask) dx = ggml_mul(g.ctx, dx, mask);
         }
     }
@@ -125,9 +134,15 @@ ggml_tensor * operations::project_back(projection_group & group, ggml_tensor * d
         auto * w = group.parts[i].base.weight;
         for (int64_t row = 0; row < w->ne[1]; row += SLICE_ROWS) {
             const int64_t count = std::min(SLICE_ROWS, w->ne[1] - row);
-            auto * turned = weight_transposed(w, row, count, group.backward_kernel);
-            auto * d      = ggml_mul_mat(g.ctx, turned, part_of(dys[i], row, count));
-            dx            = dx ? ggml_add(g.ctx, dx, d) : d;
+            auto * rows = weight_rows(w, row, count);
+            auto * dy_part = part_of(dys[i], row, count);
+            ggml_tensor * d;
+            if (group.backward_kernel == "ggml-bf16") {
+                d = ggml_mul_mat(g.ctx, ggml_cast(g.ctx, ggml_transpose(g.ctx, rows), GGML_TYPE_BF16), dy_part);
+            } else {
+                d = product_over_rows(rows, dy_part, turned);
+            }
+            dx = dx ? ggml_add(g.ctx, dx, d) : d;
         }
     }
     return dx;
@@ -227,7 +242,7 @@ ggml_tensor * operations::attend_back(attention_layer & layer, ggml_tensor * qk,
     auto by_keys = [&](ggml_tensor * t) { return ggml_reshape_3d(g.ctx, t, t->ne[0], shared, hp.kv_heads); };
     auto * dv = outer(by_keys(o), by_keys(p));
     auto * dk = outer(by_keys(q), by_keys(ds));
-    auto * dq = ggml_mul_mat(g.ctx, transposed(k), ds);
+    auto * dq = product_over_rows(k, ds, g.takes_turned);
     auto by_token = [&](ggml_tensor * t) { return ggml_cont(g.ctx, ggml_permute(g.ctx, t, 0, 2, 1, 3)); };
     auto * tq = turned(layer, by_token(dq), true);
     auto * tk = turned(layer, by_token(dk), true);

@@ -31,6 +31,7 @@ struct graph_context {
     ggml_backend_t    backend = nullptr;
     bool              is_cpu  = true;
     int               threads = 1;
+    bool              takes_turned = false;  // the device multiplies by turned matrices as they lie
 };
 
 // With ggml's own operations.
@@ -72,7 +73,9 @@ protected:
     ggml_tensor * part_of(ggml_tensor * whole, int64_t first, int64_t count);
     ggml_tensor * transposed(ggml_tensor * t);
     ggml_tensor * outer(ggml_tensor * a, ggml_tensor * b);
-    ggml_tensor * weight_transposed(ggml_tensor * w, int64_t first, int64_t count, const std::string & kernel);
+    ggml_tensor * weight_rows(ggml_tensor * w, int64_t first, int64_t count);
+    ggml_tensor * weight_product(const projection_group & group, ggml_tensor * w, ggml_tensor * x);
+    ggml_tensor * product_over_rows(ggml_tensor * w, ggml_tensor * x, bool turned);
     virtual ggml_tensor * cap_logits(ggml_tensor * logits);
     virtual ggml_tensor * cap_logits_back(ggml_tensor * d, ggml_tensor * logits);
     // of scores: [keys, queries, heads], and what a cap makes of a change of a score or null

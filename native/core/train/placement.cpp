@@ -40,6 +40,11 @@ int64_t fitting(const std::vector<uint64_t> & sizes, int64_t first, int64_t last
 
 }  // namespace
 
+int placement::device_of(int layer) const {
+    if (layer < 0) return input;
+    return layer < (int) layers.size() ? layers[layer].device : output;
+}
+
 bool placement::streams() const { return count_streamed() > 0; }
 
 int64_t placement::count(int device) const {

@@ -16,6 +16,7 @@ struct placement {
     std::vector<layer_place> layers;
     int input = 0, output = 0;  // devices of the token embeddings and of what follows the last layer
 
+    int     device_of(int layer) const;  // -1: the embeddings; as many as there are: what follows the last
     bool    streams() const;
     int64_t count(int device) const;
     int64_t count_streamed(int device) const;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <thread>
 
 #include "inward/error.h"
 #include "shared/devices.h"
@@ -55,6 +56,23 @@ void check_options(const trainer_options & o) {
     }
 }
 
+// Products over tokens are fastest on a GPU where rows begin at multiples of so many numbers.
+constexpr int64_t GPU_TOKEN_STEP = 32;
+
+int most_threads(int threads) { return std::max(threads, (int) std::min(16u, std::thread::hardware_concurrency())); }
+
+// Room for what microbatches are filled up with.
+trainer_options with_room(trainer_options o) {
+    const bool only_cpus = o.device.find_first_not_of("cpu,") == std::string::npos;
+    if (only_cpus && o.least_columns <= 1) return o;
+    o.max_loss_rows += o.least_columns;
+    o.max_microbatch_tokens += o.least_columns;
+    if (!only_cpus) {
+        o.max_microbatch_tokens = (o.max_microbatch_tokens + GPU_TOKEN_STEP - 1) / GPU_TOKEN_STEP * GPU_TOKEN_STEP;
+    }
+    return o;
+}
+
 }  // namespace
 
 struct trainer::impl {
@@ -63,22 +81,26 @@ struct trainer::impl {
     base_model                   model;
     std::unique_ptr<blas>        library;
     weight_store                 weights;
+    constants_by_device          constants;
+    thread_team                  fillers;  // of dropout masks
     std::unique_ptr<arrangement> laid;
     std::unique_ptr<optimizer>   adamw;
     std::vector<float>           rope_factors;
     trainer_description          description;
 
     explicit impl(const trainer_options & o)
-        : options(o),
+        : options(with_room(o)),
           device(quietly(o.binaries_folder), o.fallback_folder, o.device, o.threads),
           model(o.model_path),
-          weights(model, device) {
+          weights(model, device),
+          constants(constants_on(device, model.hparams)),
+          fillers(device.is_cpu ? o.threads : most_threads(o.threads)) {
         if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
         // As many layers on the CPU as in the run that these kernels are of.
         const auto before = o.kernels.find(CPU_LAYERS);
         if (before != o.kernels.end()) options.device_layers = model.hparams.layers - std::strtoll(before->second.c_str(), nullptr, 10);
         // Before the weights are read: a run that will not fit is refused at once.
-        laid = fit_memory(options, model, device, weights, library.get(), description.memory);
+        laid = fit_memory(options, model, device, weights, constants, library.get(), description.memory);
         laid->reserve_workspace();
         weights.load();
         laid->lora.load(device);
@@ -86,7 +108,7 @@ struct trainer::impl {
             rope_factors.resize(model.hparams.global_rope.width / 2);
             ggml_backend_tensor_get(model.rope_factors, rope_factors.data(), 0, ggml_nbytes(model.rope_factors));
         }
-        choose_kernels(laid->maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), description.kernels,
+        choose_kernels(laid->maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), o.exact, description.kernels,
                        description.kernel_timings);
         // Where layers are computed by different kinds of device, it is part of how.
         if (!device.is_cpu && device.all.front().is_cpu) {
@@ -145,9 +167,11 @@ struct trainer::impl {
     }
 
     // Runs a graph over one microbatch; values of its outputs stay readable until the next run.
-    std::unique_ptr<model_graph> run(const graph_settings & settings, const microbatch & batch,
+    std::unique_ptr<model_graph> run(const graph_settings & settings, const microbatch & given,
                                      uint64_t dropout_seed) {
-        check_microbatch(batch, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
+        check_microbatch(given, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
+        microbatch batch = filled_up(given, options.least_columns, laid->maker.chunk_rows, token_step());
+        for (auto & weight : batch.loss_weights) weight *= options.loss_scale;
         auto graph = laid->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
         if (library) laid->parts.set(batch, options.threads);
         if (!ggml_backend_sched_alloc_graph(laid->scheduler(), graph->g.graph)) {
@@ -155,7 +179,7 @@ struct trainer::impl {
                                             std::to_string(batch.token_ids.size()) + " tokens");
         }
         fill_inputs(*graph, batch, model.hparams, laid->parts, rope_factors.empty() ? nullptr : rope_factors.data());
-        fill_dropout(*graph, options.dropout, dropout_seed);
+        fill_dropout(*graph, options.dropout, dropout_seed, fillers);
         weights.begin(graph->streamed);
         const auto status = ggml_backend_sched_graph_compute(laid->scheduler(), graph->g.graph);
         weights.end();
@@ -168,6 +192,8 @@ struct trainer::impl {
         }
         return graph;
     }
+
+    int64_t token_step() const { return device.is_cpu ? 1 : GPU_TOKEN_STEP; }
 
     double accumulate(const microbatch & batch, uint64_t dropout_seed) {
         auto graph = run(train_settings(), batch, dropout_seed);
@@ -190,12 +216,13 @@ struct trainer::impl {
 
     std::vector<float> logits(const microbatch & batch) {
         auto               graph = run(logits_settings(), batch, 0);
-        std::vector<float> all(batch.loss_rows.size() * model.hparams.vocabulary);
+        std::vector<float> all(graph->g.rows * model.hparams.vocabulary);
         size_t             at = 0;
         for (auto * chunk : graph->logits) {
             ggml_backend_tensor_get(chunk, all.data() + at, 0, ggml_nbytes(chunk));
             at += ggml_nelements(chunk);
         }
+        all.resize(batch.loss_rows.size() * model.hparams.vocabulary);
         return all;
     }
 
@@ -207,7 +234,8 @@ struct trainer::impl {
         for (auto * chunk : graph->logits) {
             values.resize(ggml_nelements(chunk));
             ggml_backend_tensor_get(chunk, values.data(), 0, ggml_nbytes(chunk));
-            for (int64_t r = 0; r < chunk->ne[1]; r++) {
+            const int64_t left = (int64_t) (batch.loss_rows.size() - result.logprobs.size());
+            for (int64_t r = 0; r < std::min(chunk->ne[1], left); r++) {
                 const int32_t wanted = batch.loss_targets[result.logprobs.size()];
                 float *       row    = values.data() + r * n;
                 const float   target = row[wanted];
@@ -271,7 +299,9 @@ evaluation         trainer::evaluate(const microbatch & batch) { return p->evalu
 std::vector<float> trainer::logits(const microbatch & batch) { return p->logits(batch); }
 
 double trainer::update(const adamw_step & step) {
-    const double norm = p->adamw->update(step);
+    adamw_step scaled = step;
+    scaled.gradient_scale /= p->options.loss_scale;
+    const double norm = p->adamw->update(scaled);
     p->laid->lora.zero_gradients();
     return norm;
 }
@@ -280,7 +310,10 @@ void trainer::zero_gradients() { p->laid->lora.zero_gradients(); }
 
 std::map<std::string, double> trainer::profile(const microbatch & batch) { return p->profile(batch); }
 
-void trainer::gradients(float * out) const { p->laid->lora.get(&flat_arrays::gradients, out); }
+void trainer::gradients(float * out) const {
+    p->laid->lora.get(&flat_arrays::gradients, out);
+    for (int64_t i = 0; i < p->laid->lora.count; i++) out[i] /= p->options.loss_scale;
+}
 
 void trainer::state(float * parameters, float * first_moments, float * second_moments) const {
     p->laid->lora.get(&flat_arrays::parameters, parameters);

@@ -25,6 +25,11 @@ struct engine_options {
     // Each sequence attends to cells of its own only, laid out as if it were alone; what sequences share is copied.
     // llama.cpp's only, and not when strict.
     bool        separate_sequences = false;
+    // Every evaluation has one of two shapes, whoever is asked with whom: all sequences with one row each, or with one
+    // piece of a prompt each; what is not there is filled up. llama.cpp's only, and not when strict.
+    bool        invariant = false;
+    // No evaluation has fewer rows, nor makes fewer rows' logits; others are filled up. 0: as many as there are.
+    int64_t     least_rows = 0;
     // Tokens within which the RoPE factors for short texts hold, where the file has others for longer ones: those for short
     // texts are taken always, and no text is longer. 0: the file has none. architecture: of the file, where this is not 0.
     int64_t     short_context = 0;

@@ -28,6 +28,9 @@ struct trainer_options {
     int64_t     max_loss_rows            = 0;
     std::map<std::string, std::string> kernels;  // empty: measured
     uint64_t    memory_limit = 0;                // 0: what the device says is free
+    bool        exact         = false;           // products of floats have float operands
+    int64_t     least_columns = 1;               // that no product over tokens or loss rows has fewer of
+    float       loss_scale    = 1;               // a power of two; gradients are divided by it when they are read
 };
 
 // Packed examples; native/index.d.ts describes the arrays.

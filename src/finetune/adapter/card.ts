@@ -68,6 +68,8 @@ export const cardSchema: z.ZodType<AdapterCard> = z.strictObject({
     cpuFlags: z.array(z.string()),
     threads: positive,
     kernels: z.record(z.string(), z.string()),
+    exact: z.boolean().exactOptional(),
+    arithmetic: z.string().exactOptional(),
     blas: z.string().exactOptional(),
   }),
   losses: z.array(
@@ -236,6 +238,7 @@ export function adapterReadme(card: AdapterCard, facts: ReadmeFacts): string {
           "machine",
           `${code(machine.device)}, ${code(machine.cpu)}, ${machine.threads} threads, llama.cpp ${code(card.llamaCpp)}`,
         ],
+        ...(machine.arithmetic === undefined ? [] : [["arithmetic of products", machine.arithmetic]]),
       ],
     ),
     "## Losses",
@@ -385,6 +388,9 @@ export interface AdapterCard {
     readonly threads: number;
     /** Which kernel computes each kind of product, and what was measured to choose it. */
     readonly kernels: Readonly<Record<string, string>>;
+    /** Whether products of floats were kept in single precision on any device, and which arithmetic they ran in; absent in older cards. */
+    readonly exact?: boolean;
+    readonly arithmetic?: string;
     readonly blas?: string;
   };
   readonly losses: readonly LossPoint[];

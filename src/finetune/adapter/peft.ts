@@ -283,7 +283,8 @@ export async function exportPeft(
   const tensors = new Map<string, SafeTensor>();
   for (const [name, matrix] of adapter.tensors) {
     const place = loraPlace(name, base.architecture);
-    if (place === undefined || place.layer >= base.layers)
+    const known = place && projectionMatrices(base.architecture).includes(place.matrix);
+    if (!known || place.layer >= base.layers)
       throw new InwardError(
         "ADAPTER_INVALID",
         `${name} has no place in a PEFT adapter of a ${base.architecture} model with ${base.layers} layers.`,

@@ -21,8 +21,11 @@ const SEPARATE: readonly ProjectionMatrix[] = [
   { tensor: "ffn_down", module: "mlp.down_proj", targets: ["down"] },
 ];
 
+/** llama.cpp takes it in the place of the three in a file of any architecture; in transformers only phi3 has it. */
+const QKV: ProjectionMatrix = { tensor: "attn_qkv", module: "self_attn.qkv_proj", targets: ["q", "k", "v"] };
+
 const FUSED: readonly ProjectionMatrix[] = [
-  { tensor: "attn_qkv", module: "self_attn.qkv_proj", targets: ["q", "k", "v"] },
+  QKV,
   { tensor: "attn_output", module: "self_attn.o_proj", targets: ["o"] },
   { tensor: "ffn_up", module: "mlp.gate_up_proj", targets: ["gate", "up"] },
   { tensor: "ffn_down", module: "mlp.down_proj", targets: ["down"] },
@@ -83,7 +86,7 @@ export function loraName({ layer, matrix, half }: LoraPlace): string {
 /** Where a tensor of this name belongs, or undefined when it stands beside none of the projections. */
 export function loraPlace(name: string, architecture: string): LoraPlace | undefined {
   const [, layer, tensor, half] = /^blk\.(0|[1-9]\d{0,5})\.(\w+)\.weight\.lora_([ab])$/.exec(name) ?? [];
-  const matrix = projectionMatrices(architecture).find((one) => one.tensor === tensor);
+  const matrix = [...projectionMatrices(architecture), QKV].find((one) => one.tensor === tensor);
   return matrix && { layer: Number(layer), matrix, half: half as "a" | "b" };
 }
 

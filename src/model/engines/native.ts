@@ -13,6 +13,7 @@ import type { Reply } from "../../tasks/answer.js";
 import { ChatTokens, type TokenizedScoreRequest } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
+import { askingArithmetic, exactRows, requireExactAsking } from "../arithmetic.js";
 import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
@@ -284,7 +285,7 @@ export interface NativeEngineChoices {
   readonly adapter?: AdapterChoice;
   /** Cells of the KV cache; with fewer than a group can use, fewer items are asked at once. Default: as many as it can use. */
   readonly mostCells?: number;
-  /** Numbers that keys and values are kept as; default f32. */
+  /** Numbers that keys and values are kept as; default f32, with flash attention on a GPU for quantized weights f16. */
   readonly cacheType?: NativeEngineOptions["cacheType"];
   /** How conversations become text; settled from the file's header when absent. */
   readonly chat?: ChatFormat;
@@ -294,17 +295,18 @@ export interface NativeEngineChoices {
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  { adapter, mostCells = 0, cacheType = CACHE_TYPE, chat: format }: NativeEngineChoices = {},
+  { adapter, mostCells = 0, cacheType: keptAs, chat: format }: NativeEngineChoices = {},
 ): Promise<LanguageModel> {
   const summary = await inspectGguf(modelPath);
   const architecture = requireRunnable(summary);
-  const { forward = "llama.cpp" } = settings;
+  const { forward = "llama.cpp", exact = false } = settings;
   if (adapter) await checkAdapter(adapter.path, modelPath, forward === "llama.cpp");
   const device = await resolveDevice(settings);
   const usesBlas = usesBlasPlugin(settings);
   if (usesBlas && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.blas is for the CPU; this runs on ${device.name}`);
   }
+  if (exact) requireExactAsking(device.name, forward, summary);
   if (forward === "own" && device.name !== "cpu") {
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.forward own is for the CPU; this runs on ${device.name}`);
   }
@@ -312,9 +314,15 @@ export async function openNativeEngine(
   if (forward === "llama.cpp") requireFlashAttention(architecture, flashAttention);
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only.
   const llama = await getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
+  const invariant = settings.invariant === true && !settings.strict && forward === "llama.cpp";
+  // What a GPU rounds keys and values to in that attention they can be kept as.
+  const cacheType = keptAs ?? (flashAttention && device.name !== "cpu" && summary.quantized ? "f16" : CACHE_TYPE);
+  const { least, most } = exact ? exactRows(device.name) : {};
+  const batchTokens = Math.min(BATCH_TOKENS, most ?? BATCH_TOKENS);
   // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
   const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
-  const separateSequences = architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention);
+  const separateSequences =
+    architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention && !invariant);
   const placement = await settlePlacement(settings, device, modelPath);
   const evaluator = new Evaluator(
     await openAddon(modelPath, device, settings, {
@@ -323,6 +331,9 @@ export async function openNativeEngine(
       flashAttention,
       forward,
       separateSequences,
+      invariant,
+      leastRows: least ?? 0,
+      batchTokens,
       shortContext: summary.shortContext ?? 0,
       oneAtATime: architecture.oneAtATime ?? false,
       architecture: architecture.name,
@@ -345,9 +356,12 @@ export async function openNativeEngine(
   const manifestOf = async (chosen: AdapterChoice | undefined): Promise<EngineManifest> => ({
     ...(await setUpFacts(device, withSequencesOf(architecture, settings), chosen, placement)),
     contextTokens,
-    batchTokens: BATCH_TOKENS,
+    batchTokens,
     flashAttention,
-    kvUnified: !separateSequences,
+    kvUnified: !separateSequences && !invariant,
+    exact,
+    invariant,
+    arithmetic: askingArithmetic(device.name, exact, forward, summary),
     ...(window > 0 ? { window } : {}),
     ...(wholePrompts ? { wholePrompts } : {}),
     cacheType,
@@ -429,6 +443,9 @@ type AddonChoices = Required<
     | "flashAttention"
     | "forward"
     | "separateSequences"
+    | "invariant"
+    | "leastRows"
+    | "batchTokens"
     | "deviceLayers"
     | "shortContext"
     | "oneAtATime"
@@ -467,7 +484,6 @@ async function constructAddon(
       device: device.list,
       threads,
       sequences: strict ? 1 : sequences,
-      batchTokens: BATCH_TOKENS,
       ...choices,
       strict,
     });

@@ -8,7 +8,9 @@ import { holdsFloats } from "../../gguf/encodings.js";
 import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
-import { type ResolvedDevice, resolveDevice } from "../device.js";
+import { exactRows } from "../arithmetic.js";
+import { deviceChoice } from "../../study/devices.js";
+import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { type ModelShape, shapeOfFile } from "../model-shape.js";
@@ -78,8 +80,11 @@ export function withSequencesOf({ oneAtATime }: Architecture, settings: SettledE
   return oneAtATime ? { ...settings, sequences: 1 } : settings;
 }
 
-/** Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing. */
-const SEQUENCES = { own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
+/**
+ * Of a study that names no number. Products of our own forward pass are fast from some 30 rows on, and what it masks costs nothing; a
+ * GPU reads its weights as fast for many rows as for one.
+ */
+const SEQUENCES = { gpu: 64, own: 32, "llama.cpp": 16, "node-llama-cpp": 8 } as const;
 
 /**
  * @param modelPaths of all models that are to be asked; without them, none is known to suit our own forward pass
@@ -94,8 +99,49 @@ export async function settleEngine(
   const engine = settings.engine === "auto" ? await bestEngine(buildFolder) : settings.engine;
   await requireDevices(settings, engine);
   const forward = await settleForward(settings, engine, modelPaths);
-  const sequences = settings.sequences ?? SEQUENCES[engine === "native" ? forward : engine];
-  return { ...settings, engine, forward, sequences };
+  refuseTogether(settings, engine);
+  const gpu = engine === "native" && forward !== "own" ? await gpuOf(settings.device) : undefined;
+  // Each answer in the making is a row, and one more fills up.
+  const most = settings.exact && gpu ? (exactRows(gpu).most ?? Number.POSITIVE_INFINITY) - 2 : Number.POSITIVE_INFINITY;
+  const usual = gpu ? SEQUENCES.gpu : SEQUENCES[engine === "native" ? forward : engine];
+  const sequences = settings.sequences ?? Math.min(usual, most);
+  if (sequences > most && !settings.strict) {
+    throw new InwardError(
+      "ENGINE_UNAVAILABLE",
+      `engine.exact on ${gpu} evaluates ${most + 2} rows at once at most, and engine.sequences is ${sequences}; set it to ${most}`,
+    );
+  }
+  const flashAttention =
+    settings.flashAttention ?? (gpu !== undefined && (await suitsFlashAttention(settings, modelPaths)));
+  return { ...settings, engine, forward, sequences, flashAttention };
+}
+
+/** @throws ENGINE_UNAVAILABLE */
+function refuseTogether(settings: StudyEngine, engine: SettledEngine["engine"]): void {
+  const { exact, invariant, flashAttention } = settings;
+  const refuse = (one: string, other: string, remedy: string) => {
+    throw new InwardError("ENGINE_UNAVAILABLE", `engine.${one} and ${other} do not go together; ${remedy}`);
+  };
+  const one = exact ? "exact" : invariant ? "invariant" : undefined;
+  if (one === undefined) return;
+  if (engine !== "native") refuse(one, `engine ${engine}`, "build the native engine: node scripts/build-native.mjs");
+  if (flashAttention) refuse(one, "engine.flashAttention", "leave one of them out");
+}
+
+/** The kind of GPU that evaluates; undefined where the processor does. */
+export async function gpuOf(device: StudyEngine["device"]): Promise<Exclude<DeviceName, "cpu"> | undefined> {
+  const kind = device === "auto" ? (await resolveDevice({ device })).name : deviceChoice(device).kind;
+  return kind === "cpu" ? undefined : kind;
+}
+
+/** What quantized weights say is rounded anyhow; half-precision keys and values move it less. */
+async function suitsFlashAttention(
+  { strict, exact, invariant }: StudyEngine,
+  modelPaths: readonly string[],
+): Promise<boolean> {
+  if (strict || exact || invariant || modelPaths.length === 0) return false;
+  const headers = await Promise.all(modelPaths.map((path) => readGguf(path)));
+  return headers.every(({ tensors }) => tensors.some(({ type }) => !holdsFloats(type)));
 }
 
 /** @throws ENGINE_UNAVAILABLE where GPUs are to hold layers, or are chosen among, and there is nothing that can */

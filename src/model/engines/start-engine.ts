@@ -5,6 +5,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply } from "../../tasks/answer.js";
 import type { ChatFormat } from "../chat/format.js";
+import { arithmeticEnvironment } from "../arithmetic.js";
 import type {
   AdapterChoice,
   AskCost,
@@ -22,7 +23,7 @@ import { settleEngine } from "./settings.js";
 export interface StartEngineOptions {
   /** Asks base and adapter together. Whether they belong together by the adapter's card is the caller's to check. */
   readonly adapter?: AdapterChoice;
-  /** Native only: numbers that keys and values are kept as; default f32. node-llama-cpp always keeps f16. */
+  /** Native only: numbers that keys and values are kept as; by default as the engine chooses. node-llama-cpp always keeps f16. */
   readonly cacheType?: "f32" | "f16";
   /** How conversations become text; settled from the file's header when absent. */
   readonly chat?: ChatFormat;
@@ -41,7 +42,10 @@ export async function startEngine(
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
   const worker = new WorkerProcess<EngineMethods, EngineNote>({
-    env: usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : undefined,
+    env: {
+      ...arithmeticEnvironment(settled.exact === true),
+      ...(usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : {}),
+    },
     script: builtScript("./worker-main.js", import.meta.url),
     owner: "engine",
     crashCode: "ENGINE_CRASHED",

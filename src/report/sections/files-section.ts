@@ -129,8 +129,9 @@ function engineFacts(manifest: EngineManifest | undefined): Facts {
     ),
     fact(
       "Switches",
-      `strict ${yesNo(manifest.strict)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}${manifest.kernels ? `, own forward pass (${manifest.kernels})` : ""}`,
+      `strict ${yesNo(manifest.strict)}, exact ${yesNo(manifest.exact === true)}, invariant ${yesNo(manifest.invariant === true)}, flash attention ${yesNo(manifest.flashAttention)}, unified KV cache ${yesNo(manifest.kvUnified)}, keys and values as ${manifest.cacheType ?? "f16"}${manifest.kernels ? `, own forward pass (${manifest.kernels})` : ""}`,
     ),
+    ...(manifest.arithmetic === undefined ? [] : [fact("Arithmetic", manifest.arithmetic)]),
     fact("Logprobs", manifest.logprobs),
     fact("Chat template", "sha256 ", { code: manifest.chatTemplateSha256 }),
     fact("Beginning of sequence", { code: manifest.beginOfSequence }),

@@ -1,0 +1,46 @@
+/** Tiny models of every architecture that our own forward pass knows, and of what files of one architecture differ by: each is proven. */
+import type { GgufValue } from "../../src/gguf/read-gguf.js";
+import { TINY_ARCHITECTURES } from "./tiny-architectures.js";
+import type { TinyModelOptions } from "./tiny-model.js";
+
+const u32 = (value: number): GgufValue => ({ type: "u32", value });
+const f32 = (value: number): GgufValue => ({ type: "f32", value });
+const none: GgufValue = { type: "string", value: "none" };
+
+export const ARCHITECTURE_VARIANTS: readonly [string, TinyModelOptions][] = [
+  ...TINY_ARCHITECTURES.map((architecture): [string, TinyModelOptions] => [architecture, { architecture }]),
+  ["qwen2 with a bias of the output", { architecture: "qwen2", outputBias: true }],
+  ["qwen2 without biases, tied", { architecture: "qwen2", biases: false, tiedOutput: true }],
+  ["qwen3 with biases, linear scaling", { architecture: "qwen3", biases: true, ropeScale: 3 }],
+  ["gemma2 with a local RoPE of its own", gemma2({ "rope.freq_base_swa": f32(200) })],
+  ["gemma2 with scaling in local layers only", gemma2({ "rope.scaling.factor": f32(3), "rope.scaling.type": none })],
+  ["gemma3 with a usual period", { architecture: "gemma3", blocks: 7, metadata: { ...period("gemma3", 6) } }],
+  ["gemma3 with a period of its own", { architecture: "gemma3", metadata: period("gemma3", 3) }],
+  ["gemma3 without a window", { architecture: "gemma3", metadata: { "gemma3.attention.sliding_window": u32(0) } }],
+  [
+    "gemma3 with a cap, untied",
+    { architecture: "gemma3", tiedOutput: false, metadata: { "gemma3.final_logit_softcapping": f32(5) } },
+  ],
+  ["phi3 with biases", { architecture: "phi3", biases: true }],
+  ["granite with biases and factors", { architecture: "granite", biases: true, ropeFreqs: true }],
+  [
+    "granite without RoPE",
+    { architecture: "granite", metadata: { "granite.rope.scaling.finetuned": { type: "bool", value: false } } },
+  ],
+  ["smollm3 with biases", { architecture: "smollm3", biases: true }],
+  ["olmo2 without a window", { architecture: "olmo2", metadata: { "olmo2.attention.sliding_window": u32(0) } }],
+  [
+    "olmo2 with a base for local layers, which is ignored",
+    { architecture: "olmo2", metadata: { "olmo2.rope.freq_base_swa": f32(50) } },
+  ],
+  ["one key-value head", { architecture: "gemma3", keyValueHeads: 1 }],
+];
+
+function gemma2(keys: Readonly<Record<string, GgufValue>>): TinyModelOptions {
+  const metadata = Object.fromEntries(Object.entries(keys).map(([key, value]) => [`gemma2.${key}`, value]));
+  return { architecture: "gemma2", metadata };
+}
+
+function period(architecture: string, layers: number): Readonly<Record<string, GgufValue>> {
+  return { [`${architecture}.attention.sliding_window_pattern`]: u32(layers) };
+}

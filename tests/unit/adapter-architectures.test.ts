@@ -187,6 +187,16 @@ describe("several projections in one matrix", () => {
     await requireTrainable(separate.path, ["q", "up"]);
   });
 
+  test("what the trainer does not compute is said then, too", async () => {
+    const yarn = { "qwen2.rope.scaling.type": { type: "string", value: "yarn" } } as const;
+    const { path } = await writeTinyModel(join(folder, "yarn.gguf"), { architecture: "qwen2", metadata: yarn });
+    await expect(requireTrainable(path, ["q"])).rejects.toThrow(code("TRAIN_MODEL", 'its RoPE scaling is "yarn"'));
+    const unknown = await writeTinyModel(join(folder, "unknown.gguf"), { architecture: "stablelm" });
+    await expect(requireTrainable(unknown.path, ["q"])).rejects.toThrow(
+      code("TRAIN_MODEL", "architecture is stablelm"),
+    );
+  });
+
   test("have one pair's parameters", async () => {
     const shape = { width: WIDTH, heads: HEADS, keyValueHeads: KV_HEADS, headWidth: 5, feedForward: FEED_FORWARD };
     const fused = await writeTinyModel(join(folder, "count.gguf"), { architecture: "phi3", ...shape });

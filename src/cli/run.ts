@@ -29,7 +29,7 @@ function dryRunText(run: DryRun): string {
     ...earlierTexts(run.earlier ?? []),
     ...Object.entries(run.chats).map(([name, words]) => `${name}: ${words}`),
     ...(run.strings ?? []),
-    ...Object.entries(run.worn ?? {}).map(([name, words]) => `${name}: ${words}`),
+    ...[run.worn, run.asking].flatMap((some) => Object.entries(some ?? {}).map(([name, words]) => `${name}: ${words}`)),
     ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),
     asking(run),
     ...(run.training.length > 0 ? [training(run)] : []),

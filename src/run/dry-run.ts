@@ -64,7 +64,7 @@ export interface DryRunOptions extends Omit<StudyOptions, "onPlanned"> {
 /**
  * Counts what a study asks, trains and stores, and estimates its time (seconds), memory and disk (bytes).
  * @param study path of a study file, or its content
- * @throws InwardError STUDY_*, TASK_*, PROPERTY_*, MODEL_*, ENGINE_*, INTERRUPTED
+ * @throws InwardError STUDY_*, TASK_*, PROPERTY_*, MODEL_*, TRAIN_MODEL and TRAIN_SETTINGS of a base that cannot be trained as wanted, ENGINE_*, INTERRUPTED
  */
 export async function dryRun(authored: string | AuthoredStudy, options: DryRunOptions = {}): Promise<DryRun> {
   const { measure = true, out, onProgress, signal } = options;

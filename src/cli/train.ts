@@ -30,6 +30,7 @@ interface TrainCommandOptions extends ModelOptions, JsonOption {
   readonly forceBase?: boolean;
   readonly kernelsOf?: string;
   readonly peft?: string;
+  readonly exact?: boolean;
 }
 
 export function trainCommand(): Command {
@@ -51,6 +52,7 @@ export function trainCommand(): Command {
     )
     .option("--force-base", "take an initial adapter that was trained on another base; the card will say so")
     .option("--kernels-of <adapter.gguf>", "compute with the kernels of that adapter's card, to repeat it bit for bit")
+    .option("--exact", "products of floats in single precision on a GPU too, as engine.exact of a study")
     .option("--peft <folder>", "write the adapter as a PEFT folder too");
   threadsOption(command, `threads that compute (default: ${DEFAULT_ENGINE.threads})`);
   jsonOption(command, "print one JSON object a line: what happens, and at the end the card's summary");
@@ -72,6 +74,7 @@ async function trainOnChat(chat: string, options: TrainCommandOptions & Training
     ...{ system, chat: format },
     ...{ out, model, encoding, device, gpuLayers, validation, initAdapter, forceBase, kernelsOf, peft },
     ...{ offline, threads, signal },
+    exact: options.exact,
     settings: givenTraining(options),
     onProgress: progress.update,
     onEvent: (kind, data) => tell(kind, data, options, progress),

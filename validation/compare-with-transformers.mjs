@@ -41,8 +41,9 @@ const { ALL_TASKS } = await import("../dist/tasks/built-in.js");
 const { inFormOf } = await import("../dist/tasks/plain-form.js");
 const { objectLevelMessages } = await import("../dist/tasks/task.js");
 
-const found = await findModel(options.model, { encoding: options.encoding, chat: options.chat });
-const { file, chat } = found;
+const { file, chat } = await findModel(options.model, { encoding: options.encoding, chat: options.chat });
+// transformers reads what the file holds; in F32 that is what ours must hold too.
+const shipped = options.encoding === "f32" ? (await findModel(options.model, { chat: options.chat })).file : file;
 const engine = { ...DEFAULT_ENGINE, device: "cpu", threads: THREADS };
 const model = await startEngine(file.path, engine, { chat });
 let asked;
@@ -56,7 +57,7 @@ let theirs;
 try {
   const request = {
     do: "answers",
-    modelFolder: peerModelFolder(file),
+    modelFolder: peerModelFolder(shipped),
     prompts: asked.map(({ promptIds }) => promptIds),
     answers: asked.map(({ reply }) => reply.tokenIds),
   };

@@ -126,6 +126,3 @@ export function wholePromptsNote(name: string): string | undefined {
 export function hasOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">): boolean {
   return ownForwardFault(file) === undefined;
 }
-
-/** What the adapters are for that inward trains and reads. */
-export const ADAPTER_ARCHITECTURE = "llama";

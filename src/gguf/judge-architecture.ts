@@ -43,6 +43,7 @@ export function architectureFault(metadata: Metadata, architecture: string): str
     headFault(header, architecture) ??
     expertFault(header, architecture) ??
     windowFault(header) ??
+    capFault(header, architecture) ??
     stateFault(header, architecture) ??
     sizeFault(header, architecture)
   );
@@ -122,6 +123,17 @@ function windowFault(header: Numbers): string | undefined {
   return none
     ? `it has a window of ${window} tokens, and attention.sliding_window_pattern gives it to none of its layers`
     : undefined;
+}
+
+/** Caps that are divided by; gemma3 has none where its is 0. */
+function capFault(header: Numbers, architecture: string): string | undefined {
+  if (architecture !== "gemma2" && architecture !== "gemma3") return undefined;
+  const least = architecture === "gemma2" ? Number.MIN_VALUE : 0;
+  const wrong = ["attn_logit_softcapping", "final_logit_softcapping"].find((key) => {
+    const cap = header.one(key);
+    return cap !== undefined && !(cap >= least && cap < Number.POSITIVE_INFINITY);
+  });
+  return wrong && `${architecture}.${wrong} is ${header.one(wrong)}, which nothing can be capped at`;
 }
 
 function stateFault(header: Numbers, architecture: string): string | undefined {

@@ -24,6 +24,7 @@ const COUNTS = [
 const POSITIVE = [
   "attention.layer_norm_rms_epsilon",
   "rope.freq_base",
+  "rope.freq_base_swa",
   "rope.scaling.factor",
   "rope.scale_linear",
   "rope.scaling.attn_factor",

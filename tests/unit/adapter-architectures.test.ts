@@ -124,6 +124,21 @@ describe.each(TINY_ARCHITECTURES)("%s", (architecture) => {
   });
 });
 
+test.each([
+  ["llama", ["attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]],
+  ["phi3", ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"]],
+])("a %s file may have its q, k and v as others have them: PEFT has no such modules", async (architecture, names) => {
+  const path = join(folder, `${architecture}-otherwise.gguf`);
+  const all = new Map([...adapterOf("llama").tensors, ...adapterOf("phi3").tensors]);
+  const ofFile = new Map([...all].filter(([name]) => names.includes(name.split(".")[2] as string)));
+  const adapter = { ...adapterOf(architecture), tensors: ofFile };
+  await writeAdapter(path, adapter);
+  expect(adapterSettings(await readAdapter(path)).targets).toEqual([...LORA_TARGETS]);
+  await expect(exportPeft(join(folder, "never"), adapter, baseOf(architecture))).rejects.toThrow(
+    code("ADAPTER_INVALID", "has no place in a PEFT adapter"),
+  );
+});
+
 describe("whose base is whose", () => {
   test("the pairs of separate projections are none of a model with fused ones, nor the other way round", async () => {
     const [separate, fused] = [join(folder, "separate"), join(folder, "fused")];
@@ -170,6 +185,16 @@ describe("several projections in one matrix", () => {
     await requireTrainable(path, ["q", "k", "v", "down"]);
     const separate = await writeTinyModel(join(folder, "qwen-base.gguf"), { architecture: "qwen2" });
     await requireTrainable(separate.path, ["q", "up"]);
+  });
+
+  test("what the trainer does not compute is said then, too", async () => {
+    const yarn = { "qwen2.rope.scaling.type": { type: "string", value: "yarn" } } as const;
+    const { path } = await writeTinyModel(join(folder, "yarn.gguf"), { architecture: "qwen2", metadata: yarn });
+    await expect(requireTrainable(path, ["q"])).rejects.toThrow(code("TRAIN_MODEL", 'its RoPE scaling is "yarn"'));
+    const unknown = await writeTinyModel(join(folder, "unknown.gguf"), { architecture: "stablelm" });
+    await expect(requireTrainable(unknown.path, ["q"])).rejects.toThrow(
+      code("TRAIN_MODEL", "architecture is stablelm"),
+    );
   });
 
   test("have one pair's parameters", async () => {

@@ -63,6 +63,25 @@ test.each<[string, GgufValue, string]>([
   );
 });
 
+test.each<[string, GgufValue, string]>([
+  ["gemma2.attn_logit_softcapping", f32(0), "is 0, which nothing can be capped at"],
+  ["gemma2.final_logit_softcapping", f32(0), "is 0, which nothing"],
+  ["gemma2.final_logit_softcapping", f32(Number.NaN), "is NaN"],
+  ["gemma3.final_logit_softcapping", f32(-30), "is -30"],
+  ["gemma3.rope.freq_base_swa", f32(0), "is 0, not a finite number above 0"],
+  ["granite.logit_scale", f32(0), "is 0, not a finite number above 0"],
+])("%s as %j is MODEL_HEADER", async (key, value, words) => {
+  const summary = await inspectGguf(await tiny({ [key]: value }, { architecture: key.split(".")[0] }));
+  expect(() => requireRunnable(summary)).toThrow(
+    expect.objectContaining({ code: "MODEL_HEADER", message: expect.stringContaining(words) }),
+  );
+});
+
+test("gemma3's cap of 0 is none", async () => {
+  const path = await tiny({ "gemma3.final_logit_softcapping": f32(0) }, { architecture: "gemma3" });
+  expect(headerFault(await readGguf(path))).toBeUndefined();
+});
+
 test.each<[string, object]>([
   ["a plain model", {}],
   ["Llama 3's vocabulary", { chat: "llama3" }],

@@ -52,11 +52,20 @@ float gemma_attention_scale(const hyperparameters & hp, int64_t layers_of_larges
     return 1.0f / std::sqrt((float) (hp.layers == layers_of_largest ? hp.embedding / hp.heads : hp.head_width));
 }
 
+// llama.cpp divides by it, and bends by its size alone.
+float cap_of(const model_header & header, const char * suffix, float fallback) {
+    const float cap = std::fabs(header.real(suffix, fallback));
+    if (!std::isfinite(cap) || !std::isfinite(1.0f / cap)) {
+        unsupported(std::string(suffix) + " is " + std::to_string(header.real(suffix, fallback)));
+    }
+    return cap;
+}
+
 void read_gemma2(const model_header & header, hyperparameters & hp) {
     hp.embedding_scale = std::sqrt((float) hp.embedding);
     hp.attention_scale = gemma_attention_scale(hp, 46);
-    hp.attention_cap   = header.real("attn_logit_softcapping", 50);
-    hp.logit_cap       = header.real("final_logit_softcapping", 30);
+    hp.attention_cap   = cap_of(header, "attn_logit_softcapping", 50);
+    hp.logit_cap       = cap_of(header, "final_logit_softcapping", 30);
     hp.local_rope.base = header.real("rope.freq_base_swa", hp.global_rope.base);
     // As llama.cpp: rope.scaling.type "none" is for the global layers alone.
     hp.local_rope.scale = rope_scale(header);
@@ -66,7 +75,7 @@ void read_gemma2(const model_header & header, hyperparameters & hp) {
 void read_gemma3(const model_header & header, hyperparameters & hp) {
     hp.embedding_scale = std::sqrt((float) hp.embedding);
     hp.attention_scale = gemma_attention_scale(hp, 62);
-    hp.logit_cap       = header.real("final_logit_softcapping", 0);
+    if (header.real("final_logit_softcapping", 0) != 0) hp.logit_cap = cap_of(header, "final_logit_softcapping", 0);
     const int64_t window = header.whole("attention.sliding_window", 0);
     if (window <= 0) return;
     hp.local_rope.base  = header.real("rope.freq_base_swa", 10000);

@@ -10,7 +10,7 @@ import { LORA_TARGETS } from "../../study/schema.js";
 import type { LoraSettings, TrainingSettings } from "../../study/study.js";
 import type { FinetuneSetReport, ImplantUptake } from "../set.js";
 import { adapterFailure, adapterFiles, type LoraAdapter } from "./adapter.js";
-import { loraTargets } from "./projections.js";
+import { loraTargets, peftBaseKind } from "./projections.js";
 
 // An adapter card's JSON, strictly.
 
@@ -244,7 +244,7 @@ export function adapterReadme(card: AdapterCard, facts: ReadmeFacts): string {
     "## Losses",
     losses(card),
     "## How to load it",
-    loading(facts.name, base.source),
+    loading(facts.name, base),
     "## Licence",
     licence(facts.baseLicence),
   ]
@@ -296,12 +296,14 @@ function meanLoss(points: readonly LossPoint[]): number {
 
 const nats = (loss: number) => (Number.isFinite(loss) ? loss.toFixed(4) : "not known");
 
-function loading(name: string, source: string): string {
+function loading(name: string, { source, architecture }: AdapterCard["base"]): string {
   const file = `${name}.gguf`;
+  const moved = peftBaseKind(architecture)?.rowsOfHeads === "moved";
+  const order = moved ? " (the rows of the query and key projections stand in another order there)" : "";
   return [
     `In llama.cpp (BASE is the base's GGUF): ${code(`llama-cli -m BASE --lora ${file}`)}. In node-llama-cpp: ${code(`model.createContext({ lora: ${JSON.stringify(file)} })`)}.`,
     `In inward, to go on training from it: ${code(`npx inward train chat.jsonl --model BASE --init-adapter ${file} --out NEW.gguf`)}. inward compares the base's sha256 with the card's and refuses another base.`,
-    `In PEFT, from the folder that ${code("npx inward train … --peft FOLDER")} writes beside it (the rows of the query and key projections stand in another order there): ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
+    `In PEFT, from the folder that ${code("npx inward train … --peft FOLDER")} writes beside it${order}: ${code(`PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)`)}, where BASE is the Hugging Face model that ${code(source)} was converted from.`,
   ].join("\n\n");
 }
 

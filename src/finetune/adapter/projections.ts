@@ -21,7 +21,7 @@ const SEPARATE: readonly ProjectionMatrix[] = [
   { tensor: "ffn_down", module: "mlp.down_proj", targets: ["down"] },
 ];
 
-/** llama.cpp takes it in the place of the three in a file of any architecture; in transformers only phi3 has it. */
+/** llama.cpp takes it in the place of the three, or them in its place, in a file of any architecture; in transformers only phi3 has it. */
 const QKV: ProjectionMatrix = { tensor: "attn_qkv", module: "self_attn.qkv_proj", targets: ["q", "k", "v"] };
 
 const FUSED: readonly ProjectionMatrix[] = [
@@ -86,7 +86,9 @@ export function loraName({ layer, matrix, half }: LoraPlace): string {
 /** Where a tensor of this name belongs, or undefined when it stands beside none of the projections. */
 export function loraPlace(name: string, architecture: string): LoraPlace | undefined {
   const [, layer, tensor, half] = /^blk\.(0|[1-9]\d{0,5})\.(\w+)\.weight\.lora_([ab])$/.exec(name) ?? [];
-  const matrix = [...projectionMatrices(architecture), QKV].find((one) => one.tensor === tensor);
+  const matrix = [...projectionMatrices(architecture), QKV, ...SEPARATE.slice(0, 3)].find(
+    (one) => one.tensor === tensor,
+  );
   return matrix && { layer: Number(layer), matrix, half: half as "a" | "b" };
 }
 

@@ -85,9 +85,9 @@ export interface NativeMicrobatch {
   readonly lossWeights: Float32Array;
 }
 
-/** Bytes, as planned before anything is allocated. */
+/** Bytes, as planned before anything is allocated; over all devices unless said otherwise. */
 export interface NativeMemoryPlan {
-  /** The base weights as they lie in the file. */
+  /** The base weights as they lie in the file, where they stay on a device; and the places of those that are sent there. */
   readonly weightBytes: number;
   /** A, B, their gradients and two moments: 16 bytes a parameter. */
   readonly adapterBytes: number;
@@ -95,12 +95,26 @@ export interface NativeMemoryPlan {
   readonly computeBytes: number;
   /** Temporaries of the optimizer's step: two copies of the gradient. */
   readonly optimizerBytes: number;
+  /** Weights that lie in the machine's memory and are sent to a device layer by layer. */
+  readonly streamedBytes: number;
   /** Work space of the kernels, over all threads. */
   readonly scratchBytes: number;
   /** One chunk of logits on its way to the host. */
   readonly hostBytes: number;
   readonly totalBytes: number;
-  readonly availableBytes: number;
+  readonly devices: readonly {
+    /** `cuda:0` */
+    readonly device: string;
+    /** Computed there. */
+    readonly layers: number;
+    /** Of those, whose weights are sent there each time. */
+    readonly streamedLayers: number;
+    readonly neededBytes: number;
+    readonly availableBytes: number;
+  }[];
+  /** Of the machine's memory; devices that are CPUs included. */
+  readonly hostNeededBytes: number;
+  readonly hostAvailableBytes: number;
 }
 
 export interface NativeTensor {

@@ -139,7 +139,7 @@ export const ERRORS = {
   TRAIN_DEVICE: { exit: 3, hint: "Choose another device, or train on the CPU: --device cpu" },
   TRAIN_MEMORY: {
     exit: 3,
-    hint: "Make microbatchTokens smaller, turn on activationCheckpointing, or use a smaller base.",
+    hint: "Take what would help of what is named above: activationCheckpointing, a smaller microbatchTokens, engine.gpuLayers auto, more devices in engine.device, or a smaller base.",
   },
   TRAIN_ADDON: { exit: 3, hint: "Build it: node scripts/build-native.mjs. Asking and scoring work without it." },
   TRAIN_SHAPE: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },

@@ -28,6 +28,38 @@ Napi::Object numbers(Napi::Env env, const std::map<std::string, double> & from) 
     return made;
 }
 
+Napi::Object memory_of(Napi::Env env, const inward::memory_plan & plan) {
+    auto     devices = Napi::Array::New(env, plan.devices.size());
+    uint64_t weights = 0, adapter = 0, compute = plan.host_compute, optimizer = 0;
+    for (uint32_t i = 0; i < plan.devices.size(); i++) {
+        const auto & from = plan.devices[i];
+        auto         one  = Napi::Object::New(env);
+        one.Set("device", from.device);
+        one.Set("layers", (double) from.layers);
+        one.Set("streamedLayers", (double) from.streamed);
+        one.Set("neededBytes", (double) from.needed());
+        one.Set("availableBytes", (double) from.available);
+        devices.Set(i, one);
+        weights += from.weights;
+        adapter += from.adapter;
+        compute += from.compute;
+        optimizer += from.optimizer;
+    }
+    auto memory = Napi::Object::New(env);
+    memory.Set("weightBytes", (double) weights);
+    memory.Set("adapterBytes", (double) adapter);
+    memory.Set("computeBytes", (double) compute);
+    memory.Set("optimizerBytes", (double) optimizer);
+    memory.Set("streamedBytes", (double) plan.host_weights);
+    memory.Set("hostBytes", (double) plan.host);
+    memory.Set("scratchBytes", (double) plan.scratch);
+    memory.Set("totalBytes", (double) plan.total());
+    memory.Set("devices", devices);
+    memory.Set("hostNeededBytes", (double) plan.host_needed());
+    memory.Set("hostAvailableBytes", (double) plan.host_available);
+    return memory;
+}
+
 class Trainer : public Napi::ObjectWrap<Trainer> {
 public:
     static Napi::Function define(Napi::Env env) {
@@ -124,16 +156,7 @@ private:
         auto fallbacks = Napi::Object::New(env);
         for (const auto & [key, value] : d.fallbacks) fallbacks.Set(key, value);
         made.Set("fallbacks", fallbacks);
-        auto memory = Napi::Object::New(env);
-        memory.Set("weightBytes", (double) d.memory.weights);
-        memory.Set("adapterBytes", (double) d.memory.adapter);
-        memory.Set("computeBytes", (double) d.memory.compute);
-        memory.Set("optimizerBytes", (double) d.memory.optimizer);
-        memory.Set("hostBytes", (double) d.memory.host);
-        memory.Set("scratchBytes", (double) d.memory.scratch);
-        memory.Set("totalBytes", (double) d.memory.total());
-        memory.Set("availableBytes", (double) d.memory.available);
-        made.Set("memory", memory);
+        made.Set("memory", memory_of(env, d.memory));
         return made;
     }
 

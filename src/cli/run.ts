@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { InwardError } from "../errors.js";
 import { type DryRun, dryRun } from "../run/dry-run.js";
 import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimate.js";
+import { placementWords } from "../model/placement.js";
 import { sumOfTimes } from "../run/estimate/rates.js";
 import { runStudy } from "../run/run-study.js";
 import { jsonOption, type JsonOption, number, type StudyCommandOptions, studyOptions } from "./options.js";
@@ -29,10 +30,10 @@ function dryRunText(run: DryRun): string {
     ...earlierTexts(run.earlier ?? []),
     ...Object.entries(run.chats).map(([name, words]) => `${name}: ${words}`),
     ...(run.strings ?? []),
-    ...Object.entries(run.worn ?? {}).map(([name, words]) => `${name}: ${words}`),
+    ...[run.worn, run.asking].flatMap((some) => Object.entries(some ?? {}).map(([name, words]) => `${name}: ${words}`)),
     ...Object.entries(run.warnings ?? {}).map(([name, all]) => `${name}: llama.cpp warns: ${all.join("; ")}`),
     asking(run),
-    ...(run.training.length > 0 ? [training(run)] : []),
+    ...(run.training.length > 0 ? [training(run), ...trainingPlaces(run)] : []),
     `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
     ...run.models.map(model),
     disk(run),
@@ -73,7 +74,23 @@ function training({ training }: DryRun): string {
   );
 }
 
-function model({ model: name, source, missing, parameters, weights, memory, rates }: ModelEstimate): string {
+/** Where a base has no room on the GPUs, or lies on several: what a training's layers come to. */
+function trainingPlaces({ training }: DryRun): string[] {
+  return training.flatMap(({ adapter, placement }) => {
+    const streamed = placement?.places.reduce((sum, one) => sum + one.streamed, 0) ?? 0;
+    if (!placement || (placement.places.length < 2 && streamed === 0)) return [];
+    const places = placement.places.map(
+      ({ device, layers: [first, last] }) => `layers ${first} to ${last} on ${device}`,
+    );
+    const sent =
+      streamed === 0
+        ? ""
+        : `; there is no room for about ${streamed} of them, whose weights (${readableBytes(placement.streamedBytes)}) are sent there for every microbatch: slow`;
+    return [`${adapter}: ${places.join(", ")}${sent}`];
+  });
+}
+
+function model({ model: name, source, missing, parameters, weights, memory, placement, rates }: ModelEstimate): string {
   const size = [
     ...(parameters === undefined ? [] : [`${whole(parameters)} parameters`]),
     weights ? `${weights.exact ? "" : "about "}${readableBytes(weights.bytes)} of weights` : "size unknown",
@@ -85,9 +102,18 @@ function model({ model: name, source, missing, parameters, weights, memory, rate
           `  memory for asking: ${readableBytes(memory.total)} (weights ${readableBytes(memory.weights)}, keys and values ${readableBytes(memory.cache)}, computing about ${readableBytes(memory.compute)})`,
         ]
       : []),
+    ...(placement ? [`  ${placementText(placement)}`] : []),
     `  object-level: ${rateWords(rates.objectLevel)}`,
     `  hypothetical: ${rateWords(rates.hypothetical)}`,
   ].join("\n");
+}
+
+function placementText(placement: NonNullable<ModelEstimate["placement"]>): string {
+  const rooms = placement.places.flatMap(({ device, needed, free }) =>
+    needed === undefined ? [] : [`${device} needs about ${readableBytes(needed)} of ${readableBytes(free ?? 0)}`],
+  );
+  const short = placement.fits ? "" : ": too little";
+  return `where: ${placementWords(placement)} (${rooms.join(", ")}${short})`;
 }
 
 function rateWords(rated: Rated): string {

@@ -2,6 +2,8 @@
 
 import { Command } from "commander";
 import { InwardError } from "../errors.js";
+import type { NativeDescription } from "../../native/index.js";
+import { placementNote } from "../finetune/train-adapter.js";
 import { train, type Trained } from "../run/train-from-file.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import {
@@ -88,7 +90,8 @@ function tell(kind: string, data: object, { json }: JsonOption, progress: Progre
   if (json && kind.startsWith("training_")) print(JSON.stringify({ kind, ...data }));
 }
 
-const NOTES: Readonly<Record<string, (data: object) => string>> = {
+const NOTES: Readonly<Record<string, (data: object) => string | undefined>> = {
+  training_opened: (data) => placementNote((data as NativeDescription).memory),
   training_resumed: (data) => `Going on after step ${(data as { readonly step: number }).step}.`,
   chat_settled: (data) => {
     const { system, thinking } = data as { readonly system: string; readonly thinking?: string };

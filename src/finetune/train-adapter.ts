@@ -220,6 +220,18 @@ function openTrainer(
   });
 }
 
+/** What a person should know of where layers lie; undefined where all are on one device and stay there. */
+export function placementNote({ devices, streamedBytes }: NativeDescription["memory"]): string | undefined {
+  const streamed = devices.reduce((sum, { streamedLayers }) => sum + streamedLayers, 0);
+  if (devices.length === 1 && streamed === 0) return undefined;
+  const places = devices.map(({ device, layers }) => `${layers} on ${device === "cpu" ? "the processor" : device}`);
+  const slow =
+    streamed === 0
+      ? ""
+      : ` There is no room for all weights: those of ${streamed} layers (${Math.ceil(streamedBytes / 2 ** 20)} MiB) stay in the machine's memory and are sent to the device for every microbatch, which is slow; larger microbatches send them less often.`;
+  return `Layers: ${places.join(", ")}.${slow}`;
+}
+
 function firstState(
   { tensors, parameters }: NativeDescription,
   { settings: { lora, seed }, widen }: TrainingRequest,

@@ -162,6 +162,58 @@ function placed(
   return { gpuLayers: count, layers, places, fits, deviceLayers: counts };
 }
 
+/** Where a training's layers lie; what is planned exactly before it begins is estimated here. */
+export interface TrainingPlaces {
+  readonly places: readonly {
+    readonly device: string;
+    readonly layers: readonly [number, number];
+    /** Of the first of them, so many are sent there for every microbatch. */
+    readonly streamed: number;
+  }[];
+  /** Weights that lie in the machine's memory. */
+  readonly streamedBytes: number;
+}
+
+/** Layers whose weights a GPU holds at once of those that are sent. */
+const STREAM_SLOTS = 2;
+
+/**
+ * @param beside bytes that training needs beside weights, over all devices
+ * @param wanted layers whose weights stay; `auto`: all that have room
+ */
+export function placeForTraining(
+  { layers, output }: WeightParts,
+  beside: number,
+  gpus: readonly Pick<FoundGpu, "name" | "freeBytes">[],
+  wanted: number | "auto",
+): TrainingPlaces {
+  const room = sum(gpus.map(({ freeBytes }) => freeBytes));
+  const all = sum(layers);
+  const places: TrainingPlaces["places"][number][] = [];
+  let [begin, share, streamedBytes] = [0, 0, 0];
+  for (const [number, { name, freeBytes }] of gpus.entries()) {
+    const own = room > 0 ? freeBytes / room : 1 / gpus.length;
+    share += own;
+    let end = begin;
+    const isLast = number === gpus.length - 1;
+    while (end < layers.length && (isLast || sum(layers.slice(0, end)) + (layers[end] as number) / 2 <= share * all))
+      end++;
+    const fixed = beside * own + (number === 0 || isLast ? output : 0);
+    let streamed = 0;
+    if (wanted !== "auto") {
+      const stay = Math.floor((wanted * end) / layers.length) - Math.floor((wanted * begin) / layers.length);
+      streamed = Math.max(0, end - begin - stay);
+    } else if (sum(layers.slice(begin, end)) + fixed > freeBytes) {
+      const slots = STREAM_SLOTS * Math.max(...layers.slice(begin, end));
+      while (begin + streamed < end && sum(layers.slice(begin + streamed, end)) + slots + fixed > freeBytes) streamed++;
+    }
+    streamedBytes += sum(layers.slice(begin, begin + streamed));
+    if (end > begin) places.push({ device: name, layers: [begin, end - 1], streamed });
+    begin = end;
+  }
+  return { places, streamedBytes };
+}
+
 /** `layers 0 to 11 on cuda:0, 12 to 23 and the output on cuda:1` */
 export function placementWords({ places }: Pick<Placement, "places">): string {
   const words = places.flatMap(({ device, layers, output }) => {

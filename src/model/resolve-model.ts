@@ -199,6 +199,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions)
     encoding: file.summary.encoding,
     ...made,
     licence: model.kind === "managed" && model.licence !== undefined ? model.licence : base.summary.licence,
+    ...(file.summary.asking === undefined ? {} : { wholePrompts: true as const }),
     ...(warnings.length > 0 ? { warnings } : {}),
   };
 }

@@ -19,6 +19,9 @@ import { type EarlierRun, planRun, runsThatAskedTheSame } from "./planning.js";
 import { type PowerAsked, powerAssumed, powerFromPilot, type PrimaryPower } from "./primary-power.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
 
+const WHOLE_PROMPTS =
+  "each prompt is evaluated whole: it keeps a state of a text, of which prompts that begin alike cannot share a part";
+
 export interface DryRun extends PlanEstimate {
   /** Where the run is, or will be; null when a model is not here: its checksum is part of the plan. */
   readonly folder: string | null;
@@ -34,6 +37,8 @@ export interface DryRun extends PlanEstimate {
   readonly strings?: readonly string[];
   /** What llama.cpp warns of in the models' files, by model; absent where it warns of nothing. */
   readonly warnings?: Readonly<Record<string, readonly string[]>>;
+  /** What is special about asking a model, by model, in a sentence; absent where nothing is. */
+  readonly asking?: Readonly<Record<string, string>>;
   /** The adapter that a model wears, by model, in a sentence; absent where none does. */
   readonly worn?: Readonly<Record<string, string>>;
   /** Questions. */
@@ -59,7 +64,7 @@ export interface DryRunOptions extends Omit<StudyOptions, "onPlanned"> {
 /**
  * Counts what a study asks, trains and stores, and estimates its time (seconds), memory and disk (bytes).
  * @param study path of a study file, or its content
- * @throws InwardError STUDY_*, TASK_*, PROPERTY_*, MODEL_*, ENGINE_*, INTERRUPTED
+ * @throws InwardError STUDY_*, TASK_*, PROPERTY_*, MODEL_*, TRAIN_MODEL and TRAIN_SETTINGS of a base that cannot be trained as wanted, ENGINE_*, INTERRUPTED
  */
 export async function dryRun(authored: string | AuthoredStudy, options: DryRunOptions = {}): Promise<DryRun> {
   const { measure = true, out, onProgress, signal } = options;
@@ -93,6 +98,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
   const earlier = missing.length === 0 ? await runsThatAskedTheSame(plan, folder) : [];
   const strings = stringNotes(plan);
   const warned = Object.entries(plan.models).flatMap(([name, { warnings }]) => (warnings ? [[name, warnings]] : []));
+  const whole = Object.entries(plan.models).flatMap(([name, { wholePrompts }]) => (wholePrompts ? [name] : []));
   const worn = Object.entries(plan.models).flatMap(([name, { adapter }]) =>
     adapter ? [[name, `it wears the adapter ${adapter.source}, sha256 ${adapter.sha256.slice(0, 12)}…`]] : [],
   );
@@ -107,6 +113,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     ...(earlier.length > 0 ? { earlier } : {}),
     ...(strings.length > 0 ? { strings } : {}),
     ...(warned.length > 0 ? { warnings: Object.fromEntries(warned) } : {}),
+    ...(whole.length > 0 ? { asking: Object.fromEntries(whole.map((name) => [name, WHOLE_PROMPTS])) } : {}),
     ...(worn.length > 0 ? { worn: Object.fromEntries(worn) } : {}),
     objectLevel: objectLevelQuestions(plan).length + adaptedObjectLevelQuestions(plan).length,
     hypothetical: hypotheticalQuestions(plan).length,

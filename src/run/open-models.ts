@@ -106,7 +106,7 @@ interface StateOpener {
 }
 
 /** With the layers on the GPUs as the plan settled them: what is free now may have changed. */
-function engineOf({ engine, models }: Plan, model: string): SettledEngine {
+export function engineOf({ engine, models }: Plan, model: string): SettledEngine {
   return { ...engine, gpuLayers: models[model]?.gpuLayers ?? (engine.gpuLayers === "auto" ? "all" : engine.gpuLayers) };
 }
 

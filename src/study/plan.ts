@@ -210,6 +210,8 @@ const plannedModelSchema = z.object({
   layersRemoved: z.object({ sha256: text, of: count, layers: z.array(count) }).optional(),
   /** Set where engine.gpuLayers auto found no room for all layers on the GPUs: how many lie there, the last ones, when it is asked. */
   gpuLayers: count.optional(),
+  /** Set where each prompt is evaluated whole: the model keeps a state of a text, of which another text cannot share a part. */
+  wholePrompts: z.literal(true).optional(),
   /** What llama.cpp warns of in the file, such as a missing pre-tokenizer; absent where it warns of nothing. */
   warnings: z.array(z.string()).optional(),
   licence: text,

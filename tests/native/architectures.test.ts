@@ -14,6 +14,7 @@ import { type Answered, answer, type Item, openEngine, workOf } from "../helpers
 import { type ReferenceAdapter, randomAdapter } from "../helpers/reference/adapter.js";
 import { writeSteadyModel } from "../helpers/reference/steady-model.js";
 import { writeReferenceAdapter } from "../helpers/reference/write-adapter.js";
+import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -125,4 +126,36 @@ describe.each(TINY_ARCHITECTURES)("%s", (architecture) => {
     const turned = await answers(path, [...items].reverse());
     expect(JSON.stringify(turned.reverse())).toBe(usual);
   });
+});
+
+describe("refused", () => {
+  const gate = { "blk.0.ffn_gate.weight": [64, 128] } as const;
+
+  test("an adapter for another architecture, though its shapes fit", async () => {
+    const [model, adapter] = [fresh(), fresh()];
+    await writeTinyModel(model, { architecture: "qwen2" });
+    await writeTinyAdapter(adapter, { weights: gate });
+    await expect(answers(model, [{ ids: SHORT }], { adapter })).rejects.toMatchObject({
+      code: "ADAPTER_INVALID",
+      message: expect.stringMatching(/architecture "llama"; this one is qwen2/),
+    });
+  });
+
+  test("a gate that is no number: its GELU is none either, and the logits say so", async () => {
+    const [model, adapter] = [fresh(), fresh()];
+    await writeTinyModel(model, { architecture: "gemma" });
+    const metadata = { "general.architecture": { type: "string", value: "gemma" } } as const;
+    await writeTinyAdapter(adapter, { weights: gate, b: Number.NaN, metadata });
+    await expect(answers(model, [{ ids: SHORT, maxTokens: 1 }], { adapter })).rejects.toMatchObject({
+      code: "ENGINE_NOT_FINITE",
+    });
+  });
+});
+
+test("a Phi with two sets of RoPE factors is as long as its first is for", async () => {
+  const model = fresh();
+  await writeTinyModel(model, { architecture: "phi3" });
+  const engine = await openEngine(model, { forward: "own" });
+  expect(engine.describe().contextTokens).toBe(256);
+  engine.dispose();
 });

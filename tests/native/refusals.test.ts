@@ -79,7 +79,7 @@ describe("settings", () => {
     ["TRAIN_DEVICE", "no cuda device", { device: "cuda" }],
     ["TRAIN_DEVICE", "cannot be loaded", { blasLibrary: "/nowhere.so" }],
     ["TRAIN_DEVICE", "cannot be had", { kernels: { forward: "blas" } }],
-    ["TRAIN_MEMORY", "training needs", { memoryLimitBytes: 100_000 }],
+    ["TRAIN_MEMORY", "activationCheckpointing", { memoryLimitBytes: 100_000 }],
   ])("%s %s", async (code, message, options) => {
     await expect(openTrainer(path, options)).rejects.toEqual(coded(code, message));
   });

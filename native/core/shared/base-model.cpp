@@ -19,8 +19,6 @@ constexpr ggml_type KNOWN_TYPES[] = {
     GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
 };
 
-constexpr int64_t CHUNK_BYTES = 16 << 20;
-
 // gguf-split writes these as u16.
 int64_t split_value(const gguf_context * header, const std::string & path, const char * key, int64_t fallback) {
     const int64_t id = gguf_find_key(header, key);
@@ -55,7 +53,6 @@ base_model::base_model(const std::string & path) {
 }
 
 base_model::~base_model() {
-    if (buffer_) ggml_backend_buffer_free(buffer_);
     free_headers();
 }
 
@@ -221,23 +218,6 @@ void base_model::check_file_length() const {
                 throw error("MODEL_TRUNCATED", path + " has " + std::to_string(length) + " bytes; tensor " +
                                                    gguf_get_tensor_name(header, i) + " ends at " + std::to_string(end));
             }
-        }
-    }
-}
-
-void base_model::load(ggml_backend_t backend) {
-    buffer_ = ggml_backend_alloc_ctx_tensors_from_buft(tensors_, ggml_backend_get_default_buffer_type(backend));
-    if (!buffer_) {
-        throw error("TRAIN_MEMORY",
-                    "the device has no room for " + std::to_string(weight_bytes_) + " bytes of weights");
-    }
-    ggml_backend_buffer_set_usage(buffer_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    std::vector<char> chunk;
-    for (auto tensor = ggml_get_first_tensor(tensors_); tensor; tensor = ggml_get_next_tensor(tensors_, tensor)) {
-        const int64_t bytes = (int64_t) ggml_nbytes(tensor);
-        for (int64_t done = 0; done < bytes; done += CHUNK_BYTES) {
-            read(tensor, done, std::min(CHUNK_BYTES, bytes - done), chunk);
-            ggml_backend_tensor_set(tensor, chunk.data(), (size_t) done, chunk.size());
         }
     }
 }

@@ -1,11 +1,10 @@
-// The frozen base: hyperparameters and weights of a GGUF of a known architecture, on the device.
+// The frozen base: hyperparameters and weights of a GGUF of a known architecture; who computes with them gives them memory.
 #pragma once
 #include <cstdint>
 #include <fstream>
 #include <string>
 #include <vector>
 
-#include "ggml-backend.h"
 #include "ggml.h"
 #include "shared/architectures.h"
 
@@ -34,14 +33,11 @@ struct layer_weights {
 
 class base_model {
 public:
-    // Reads and checks the header, of all files where the model is split; allocates nothing on the device.
+    // Reads and checks the header, of all files where the model is split; allocates nothing.
     // throws inward::error MODEL_NOT_GGUF, MODEL_PARTS, MODEL_TRUNCATED, MODEL_ARCHITECTURE, TRAIN_MODEL
     explicit base_model(const std::string & path);
     ~base_model();
     base_model(const base_model &) = delete;
-
-    // Puts the weights on the device. throws TRAIN_MEMORY, MODEL_TRUNCATED
-    void load(ggml_backend_t backend);
 
     // Bytes of a tensor from `first` on, from the file. throws MODEL_TRUNCATED
     void read(const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const;
@@ -67,7 +63,6 @@ private:
 
     std::vector<part>     parts_;              // the first has all metadata
     ggml_context *        tensors_ = nullptr;  // of all parts; the only part's own
-    ggml_backend_buffer_t buffer_  = nullptr;
     uint64_t              weight_bytes_ = 0;
 
     void          open_part(const std::string & path);

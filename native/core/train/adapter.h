@@ -1,11 +1,13 @@
-// The trained parameters: every A and B of the adapter as views into four flat arrays on the device.
+// The trained parameters: every A and B of the adapter as views into four flat arrays, on each device those of its layers.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "inward/trainer.h"
 #include "shared/base-model.h"
+#include "shared/devices.h"
 #include "train/blas.h"
+#include "train/placement.h"
 
 namespace inward {
 
@@ -40,27 +42,39 @@ struct projection_group {
 
 enum group_index { GROUP_QKV, GROUP_O, GROUP_GATE_UP, GROUP_DOWN, GROUPS_PER_LAYER };
 
+// The parameters of the layers of one device, which stand together: layers lie on devices in their order.
+struct flat_arrays {
+    int     device = 0;
+    int64_t first = 0, count = 0;  // floats, parameters and padding between them
+    ggml_tensor * parameters = nullptr, * gradients = nullptr, * first_moments = nullptr, * second_moments = nullptr;
+
+    ggml_context *        context = nullptr;
+    ggml_backend_buffer_t buffer  = nullptr;
+
+    uint64_t bytes() const { return 4 * ggml_nbytes(parameters); }
+};
+
 class adapter {
 public:
-    // Lays the parameters out; allocates nothing on the device. throws TRAIN_SETTINGS
-    adapter(const base_model & model, const trainer_options & options);
+    // Lays the parameters out; allocates nothing on the devices. throws TRAIN_SETTINGS
+    adapter(const base_model & model, const trainer_options & options, const placement & places);
     ~adapter();
     adapter(const adapter &) = delete;
 
-    ggml_context * context() const { return context_; }
-    void load(ggml_backend_t backend);  // allocates; everything is zero. throws TRAIN_MEMORY
+    void plan(const devices & where);  // they belong to empty buffers, so that graphs can be laid out
+    void load(const devices & where);  // allocates; everything is zero. throws TRAIN_MEMORY
 
     // [layer][group_index]
     std::vector<std::vector<projection_group>> groups;
     std::vector<tensor_info>                   tensors;
+    std::vector<flat_arrays>                   flats;
+    int64_t                                    count = 0;  // floats, over all devices
 
-    int64_t       count = 0;   // floats in each flat array that are parameters or padding between them
-    ggml_tensor * parameters = nullptr, * gradients = nullptr, * first_moments = nullptr, * second_moments = nullptr;
-
-private:
-    ggml_context *        context_ = nullptr;
-    ggml_backend_buffer_t buffer_  = nullptr;
-    int64_t               capacity_ = 0;
+    void zero_gradients();
+    // One array over all devices, [count]
+    using array = ggml_tensor * flat_arrays::*;
+    void get(array which, float * out) const;
+    void set(array which, const float * values);
 };
 
 }  // namespace inward

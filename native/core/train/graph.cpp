@@ -19,6 +19,13 @@ struct layer_values {
     ggml_tensor * dropped[GROUPS_PER_LAYER] = {}, * xa[GROUPS_PER_LAYER] = {};
 };
 
+// Runs on the CPU between two layers: what it reads of the layer before is there only when that one is computed.
+void enter_layer(ggml_tensor * dst, int, int, void * userdata) {
+    const auto & visit = *(const layer_visit *) userdata;
+    visit.weights->enter(visit.number);
+    *floats(dst) = *floats(dst->src[0]);
+}
+
 struct builder {
     const graph_maker &          make;
     model_graph &                out;
@@ -82,6 +89,20 @@ struct builder {
         return project_back(layer, which, d, v);
     }
 
+    // From here on nodes are this layer's, up to the next call. `before` is computed before it.
+    void enter(int layer, ggml_tensor * before) {
+        ggml_build_forward_expand(g().graph, before);
+        out.phases.push_back({ ggml_graph_n_nodes(g().graph), layer });
+        const auto & constants = *make.constants[make.places.device_of(layer)];
+        g().in.zeros           = constants.zeros;
+        g().in.counting        = constants.counting;
+        if (layer >= (int) make.places.layers.size() || !make.places.layers[layer].streamed) return;
+        out.visits.push_back({ &make.weights, out.visits.size() });
+        out.streamed.push_back(layer);
+        ggml_build_forward_expand(g().graph, custom_node(g().ctx, "enter_layer", 1, 1, { ggml_view_1d(g().ctx, before, 1, 0) },
+                                                         enter_layer, &out.visits.back(), 1));
+    }
+
     bool is_last(int layer) const { return layer + 1 == (int) make.model.layers.size(); }
 
     ggml_tensor * layer_forward(int layer, ggml_tensor * x, layer_values & v) {
@@ -121,22 +142,24 @@ struct builder {
         const int layers = (int) make.model.layers.size();
         masks.assign(layers, std::vector<ggml_tensor *>(GROUPS_PER_LAYER, nullptr));
         std::vector<layer_values> kept(layers);
+        out.phases.push_back({ 0, -1 });
         auto * x = ggml_get_rows(g().ctx, make.model.token_embedding, g().in.tokens);
         x        = scaled(x, make.model.hparams.embedding_scale);
         for (int l = 0; l < layers; l++) {
+            enter(l, x);
             x = layer_forward(l, x, kept[l]);
-            ggml_build_forward_expand(g().graph, x);
         }
+        enter(layers, x);
         auto * h  = ops.norm(make.parts.output_norm, x);
         auto * dh = loss(h, rows);
         if (settings.kind == graph_kind::logits) return;
         auto * dx = ops.norm_back(make.parts.output_norm, dh, x, nullptr);
         for (int l = layers - 1; l >= 0; l--) {
+            enter(l, dx);
             layer_values again;
             if (settings.checkpointing) layer_forward(l, kept[l].x, again);
             // The first layer's gradients are expanded by the operations themselves.
             dx = layer_backward(l, dx, settings.checkpointing ? again : kept[l]);
-            if (dx) ggml_build_forward_expand(g().graph, dx);
         }
     }
 
@@ -224,6 +247,12 @@ graph_constants::~graph_constants() {
     ggml_free(context_);
 }
 
+constants_by_device constants_on(const devices & where, const hyperparameters & hp) {
+    constants_by_device made;
+    for (const auto & one : where.all) made.push_back(std::make_unique<graph_constants>(hp, one.backend));
+    return made;
+}
+
 bool multiplies_turned(ggml_backend_t backend) {
     auto * ctx   = ggml_init({ ggml_tensor_overhead() * 8, nullptr, /*no_alloc*/ true });
     auto * w     = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, 32, 64);
@@ -257,8 +286,9 @@ void graph_maker::add_inputs(graph_context & g, bool own_attention, bool own_los
     g.in.tokens = input(GGML_TYPE_I32, g.tokens, 1);
     g.in.rows   = input(GGML_TYPE_I32, g.rows, 1);
     g.in.row_of = input(GGML_TYPE_I32, g.tokens, 1);
-    g.in.zeros    = constants.zeros;
-    g.in.counting = constants.counting;
+    // Until a layer of another device is entered.
+    g.in.zeros    = constants[places.layers.front().device]->zeros;
+    g.in.counting = constants[places.layers.front().device]->counting;
     if (own_attention) {
         g.in.global_table = input(GGML_TYPE_F32, hp.global_rope.width, g.tokens);
         g.in.local_table  = input(GGML_TYPE_F32, hp.local_rope.width, g.tokens);

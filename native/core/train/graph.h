@@ -1,11 +1,13 @@
 // The model as a graph: forward, loss and gradients, written once over `operations`.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "train/operations.h"
+#include "train/weight-store.h"
 
 namespace inward {
 
@@ -26,8 +28,23 @@ struct dropout_mask {
     int           layer, group;
 };
 
+// The nodes of one layer's turn, forward or backward: from `first` to the next phase's. Layer -1: the embeddings; as many
+// as there are: what follows the last.
+struct graph_phase {
+    int first, layer;
+};
+
+// Where a streamed layer's turn begins.
+struct layer_visit {
+    weight_store * weights;
+    size_t         number;
+};
+
 struct model_graph {
     graph_context              g;
+    std::vector<graph_phase>   phases;
+    std::vector<int>           streamed;  // layers in the order in which the graph visits them
+    std::deque<layer_visit>    visits;    // the graph points into it
     std::vector<loss_chunk>    chunks;
     std::vector<ggml_tensor *> logprobs;  // of each chunk, when ggml's operations compute the loss
     std::vector<ggml_tensor *> logits;    // of each chunk, when logits are wanted
@@ -72,6 +89,10 @@ private:
     ggml_backend_buffer_t buffer_  = nullptr;
 };
 
+// [devices]
+using constants_by_device = std::vector<std::unique_ptr<graph_constants>>;
+constants_by_device constants_on(const devices & where, const hyperparameters & hp);
+
 // Whether the device computes products with a turned second operand as it lies, so that nothing need be turned.
 bool multiplies_turned(ggml_backend_t backend);
 
@@ -81,11 +102,13 @@ struct graph_maker {
     adapter &          lora;
     projection_group & output;
     model_parts &      parts;
+    const placement &  places;
+    weight_store &     weights;
     ggml_backend_t     backend;
     bool               is_cpu;
     bool               own_kernels;
     int                threads;
-    const graph_constants & constants;
+    const constants_by_device & constants;
     // Loss rows whose logits exist at once: a processor's cache wants few, a GPU is idle with few.
     int64_t            chunk_rows;
     bool               takes_turned;

@@ -17,12 +17,13 @@ inline float *       floats(ggml_tensor * t) { return (float *) t->data; }
 // floats from one row to the next
 inline int64_t stride(const ggml_tensor * t) { return (int64_t) (t->nb[1] / sizeof(float)); }
 
-// A custom operation on all of ggml's threads; sources that are null at the end are left out.
+// A custom operation on ggml's threads, all of them unless said otherwise; sources that are null at the end are left out.
 inline ggml_tensor * custom_node(ggml_context * ctx, const char * name, int64_t ne0, int64_t ne1,
-                                 std::vector<ggml_tensor *> sources, ggml_custom_op_t op, void * userdata) {
+                                 std::vector<ggml_tensor *> sources, ggml_custom_op_t op, void * userdata,
+                                 int threads = GGML_N_TASKS_MAX) {
     while (!sources.empty() && !sources.back()) sources.pop_back();
     auto * made = ggml_custom_4d(ctx, GGML_TYPE_F32, ne0, ne1, 1, 1, sources.data(), (int) sources.size(), op,
-                                 GGML_N_TASKS_MAX, userdata);
+                                 threads, userdata);
     ggml_set_name(made, name);
     return made;
 }

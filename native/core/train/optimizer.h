@@ -1,6 +1,10 @@
-// AdamW over the flat arrays, on the device.
+// AdamW over the flat arrays, on each device over its own.
 #pragma once
+#include <memory>
+#include <vector>
+
 #include "ggml-alloc.h"
+#include "shared/devices.h"
 #include "train/adapter.h"
 
 namespace inward {
@@ -8,23 +12,20 @@ namespace inward {
 class optimizer {
 public:
     // throws inward::error TRAIN_MEMORY
-    optimizer(adapter & lora, ggml_backend_t backend);
+    optimizer(adapter & lora, const devices & where);
     ~optimizer();
     optimizer(const optimizer &) = delete;
 
     // returns the scaled gradient's norm before clipping; a norm that is not finite changes nothing
+    // throws inward::error TRAIN_DEVICE
     double update(const adamw_step & step);
 
-    uint64_t bytes() const;
+    // of the part on this device; as much as two copies of its gradient
+    uint64_t bytes(int device) const;
 
 private:
-    adapter &             lora_;
-    ggml_backend_t        backend_;
-    ggml_context *        context_ = nullptr;
-    ggml_backend_buffer_t buffer_  = nullptr;
-    ggml_gallocr_t        norm_alloc_ = nullptr, step_alloc_ = nullptr;
-    ggml_cgraph *         norm_graph_ = nullptr, * step_graph_ = nullptr;
-    ggml_tensor *         squares_ = nullptr, * scale_ = nullptr, * settings_ = nullptr;
+    struct part;
+    std::vector<std::unique_ptr<part>> parts_;  // in the order of the flat arrays
 };
 
 }  // namespace inward

@@ -1,16 +1,17 @@
-// One base, one adapter, one device: runs the graphs over microbatches and updates the parameters.
+// One base, one adapter, on one or several devices: runs the graphs over microbatches and updates the parameters.
 #include "inward/trainer.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <thread>
 
-#include "ggml-alloc.h"
 #include "inward/error.h"
 #include "shared/devices.h"
 #include "shared/libraries.h"
 #include "shared/row-kernels.h"
+#include "train/fit-memory.h"
 #include "train/microbatch.h"
 #include "train/optimizer.h"
 
@@ -23,6 +24,9 @@ const std::string & quietly(const std::string & folder) {
     ggml_log_set(quiet_log, nullptr);
     return folder;
 }
+
+// Beside the kernels: how many layers, the first ones, a CPU computes before other devices.
+constexpr const char * CPU_LAYERS = "layers.cpu";
 
 std::string number(double v) {
     const std::string text = std::to_string(v);
@@ -52,9 +56,6 @@ void check_options(const trainer_options & o) {
     }
 }
 
-// Loss rows whose logits exist at once. A GPU waits for its host between chunks.
-constexpr int64_t CHUNK_ROWS     = 64;
-constexpr int64_t GPU_CHUNK_ROWS = 512;
 // Products over tokens are fastest on a GPU where rows begin at multiples of so many numbers.
 constexpr int64_t GPU_TOKEN_STEP = 32;
 
@@ -62,140 +63,62 @@ int most_threads(int threads) { return std::max(threads, (int) std::min(16u, std
 
 // Room for what microbatches are filled up with.
 trainer_options with_room(trainer_options o) {
-    if (o.device == "cpu" && o.least_columns <= 1) return o;
+    const bool only_cpus = o.device.find_first_not_of("cpu,") == std::string::npos;
+    if (only_cpus && o.least_columns <= 1) return o;
     o.max_loss_rows += o.least_columns;
     o.max_microbatch_tokens += o.least_columns;
-    if (o.device != "cpu") {
+    if (!only_cpus) {
         o.max_microbatch_tokens = (o.max_microbatch_tokens + GPU_TOKEN_STEP - 1) / GPU_TOKEN_STEP * GPU_TOKEN_STEP;
     }
     return o;
 }
 
-// Lets a graph be laid out before its weights are allocated: they belong to an empty buffer for as long as this lives.
-class planned_buffer {
-public:
-    planned_buffer(ggml_context * tensors, ggml_backend_t backend)
-        : tensors_(tensors),
-          buffer_(ggml_backend_buft_alloc_buffer(ggml_backend_get_default_buffer_type(backend), 0)) {
-        set(buffer_);
-    }
-    ~planned_buffer() {
-        set(nullptr);
-        ggml_backend_buffer_free(buffer_);
-    }
-    planned_buffer(const planned_buffer &) = delete;
-
-private:
-    ggml_context *        tensors_;
-    ggml_backend_buffer_t buffer_;
-
-    void set(ggml_backend_buffer_t buffer) {
-        for (auto t = ggml_get_first_tensor(tensors_); t; t = ggml_get_next_tensor(tensors_, t)) t->buffer = buffer;
-    }
-};
-
 }  // namespace
 
 struct trainer::impl {
-    trainer_options          options;
-    devices                  device;
-    base_model               model;
-    adapter                  lora;
-    std::unique_ptr<blas>    library;
-    workspace                work;
-    graph_constants          constants;
-    thread_team              fillers;  // of dropout masks
-    projection_group         output;
-    std::unique_ptr<model_parts> parts;
-    std::vector<float>       rope_factors;
-    std::unique_ptr<graph_maker> maker;
+    trainer_options              options;
+    devices                      device;
+    base_model                   model;
+    std::unique_ptr<blas>        library;
+    weight_store                 weights;
+    constants_by_device          constants;
+    thread_team                  fillers;  // of dropout masks
+    std::unique_ptr<arrangement> laid;
     std::unique_ptr<optimizer>   adamw;
-    ggml_backend_sched_t         sched = nullptr;
+    std::vector<float>           rope_factors;
     trainer_description          description;
 
     explicit impl(const trainer_options & o)
         : options(with_room(o)),
           device(quietly(o.binaries_folder), o.fallback_folder, o.device, o.threads),
           model(o.model_path),
-          lora(model, o),
-          constants(model.hparams, device.main),
+          weights(model, device),
+          constants(constants_on(device, model.hparams)),
           fillers(device.is_cpu ? o.threads : most_threads(o.threads)) {
         if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
-        prepare_groups();
-        maker.reset(new graph_maker{ model, lora, output, *parts, device.main, device.is_cpu, library != nullptr,
-                                     o.threads, constants, device.is_cpu ? CHUNK_ROWS : GPU_CHUNK_ROWS,
-                                     !device.is_cpu && multiplies_turned(device.main) });
-        const uint64_t scratch = reserve_workspace();
-        make_scheduler();
-        // Before the weights are read: a run that will not fit is refused at once. Every kernel's graph is laid out
-        // alike.
-        assume_kernels();
-        {
-            const planned_buffer weights(model.tensors(), device.main), parameters(lora.context(), device.main);
-            plan_memory(scratch);
-        }
-        model.load(device.main);
-        lora.load(device.main);
+        // As many layers on the CPU as in the run that these kernels are of.
+        const auto before = o.kernels.find(CPU_LAYERS);
+        if (before != o.kernels.end()) options.device_layers = model.hparams.layers - std::strtoll(before->second.c_str(), nullptr, 10);
+        // Before the weights are read: a run that will not fit is refused at once.
+        laid = fit_memory(options, model, device, weights, constants, library.get(), description.memory);
+        laid->reserve_workspace();
+        weights.load();
+        laid->lora.load(device);
         if (model.rope_factors) {
             rope_factors.resize(model.hparams.global_rope.width / 2);
             ggml_backend_tensor_get(model.rope_factors, rope_factors.data(), 0, ggml_nbytes(model.rope_factors));
         }
-        choose_kernels(*maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), o.exact, description.kernels,
+        choose_kernels(laid->maker, o.kernels, std::min<int64_t>(o.max_microbatch_tokens, 512), o.exact, description.kernels,
                        description.kernel_timings);
-        zero_gradients();
-        adamw = std::make_unique<optimizer>(lora, device.main);
-        plan_memory(scratch);
+        // Where layers are computed by different kinds of device, it is part of how.
+        if (!device.is_cpu && device.all.front().is_cpu) {
+            description.kernels[CPU_LAYERS] = std::to_string(laid->places.count(0));
+        }
+        laid->lora.zero_gradients();
+        adamw = std::make_unique<optimizer>(laid->lora, device);
+        replan();
         reserve();
         describe();
-    }
-
-    ~impl() {
-        if (sched) ggml_backend_sched_free(sched);
-    }
-
-    void prepare_groups() {
-        const auto & hp = model.hparams;
-        parts           = std::make_unique<model_parts>(model, library.get(), &work);
-        output.name     = "output";
-        output.in       = hp.embedding;
-        output.out      = hp.vocabulary;
-        projection head;
-        head.base  = model.output;
-        head.out   = hp.vocabulary;
-        head.a_row = -1;
-        output.parts.push_back(head);
-        auto finish = [&](projection_group & group) {
-            group.library = library.get();
-            group.work    = &work;
-        };
-        finish(output);
-        for (auto & layer : lora.groups) std::for_each(layer.begin(), layer.end(), finish);
-    }
-
-    uint64_t reserve_workspace() {
-        if (!library) return 0;
-        int64_t most = std::max(parts->scratch(options.max_microbatch_tokens), linear_scratch(output));
-        for (const auto & layer : lora.groups) {
-            for (const auto & group : layer) most = std::max(most, linear_scratch(group));
-        }
-        work.of_thread.assign(options.threads, std::vector<float>(most));
-        return (uint64_t) most * sizeof(float) * options.threads;
-    }
-
-    void make_scheduler() {
-        std::vector<ggml_backend_t> backends = { device.main };
-        if (!device.is_cpu) backends.push_back(device.cpu);
-        const size_t nodes = maker->most_nodes(options.max_loss_rows);
-        sched = ggml_backend_sched_new(backends.data(), nullptr, (int) backends.size(), nodes, false, true);
-    }
-
-    void assume_kernels() {
-        auto assume = [&](projection_group & group) {
-            group.forward_kernel  = library ? "blas" : options.exact ? "ggml-f32" : "ggml";
-            group.backward_kernel = library ? "blas" : maker->takes_turned ? "out-prod" : "ggml-f32";
-        };
-        assume(output);
-        for (auto & layer : lora.groups) std::for_each(layer.begin(), layer.end(), assume);
     }
 
     graph_settings train_settings() const {
@@ -204,53 +127,26 @@ struct trainer::impl {
 
     static graph_settings logits_settings() { return { graph_kind::logits, false, false }; }
 
-    uint64_t compute_bytes(model_graph & graph) {
-        size_t sizes[2] = { 0, 0 };
-        ggml_backend_sched_reset(sched);
-        ggml_backend_sched_reserve_size(sched, graph.g.graph, sizes);
-        return device.is_cpu ? sizes[0] : sizes[0] + sizes[1];
-    }
-
-    void plan_memory(uint64_t scratch) {
-        auto & memory = description.memory;
-        const int64_t tokens = options.max_microbatch_tokens, rows = options.max_loss_rows;
-        auto          train  = maker->make(train_settings(), tokens, rows);
-        count_fallbacks(*train);
-        const uint64_t training   = compute_bytes(*train);
-        auto           evaluation = maker->make(logits_settings(), tokens, rows);
-        memory.weights   = model.weight_bytes();
-        memory.adapter   = 4 * ggml_nbytes(lora.parameters);
-        memory.compute   = std::max(training, compute_bytes(*evaluation));
-        memory.optimizer = adamw ? adamw->bytes() : 2 * ggml_nbytes(lora.parameters);
-        memory.scratch   = scratch;
-        memory.host      = sizeof(float) * model.hparams.vocabulary * std::min(rows, maker->chunk_rows);
-        if (adamw) return;  // checked already
-        memory.available = options.memory_limit ? options.memory_limit : device.free_memory();
-        if (memory.total() > memory.available) {
-            auto mib = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
-            throw error("TRAIN_MEMORY",
-                        "training needs " + mib(memory.total()) + " (weights " + mib(memory.weights) + ", adapter " +
-                            mib(memory.adapter) + ", activations of " + std::to_string(tokens) + " tokens " +
-                            mib(memory.compute) + ", optimizer " + mib(memory.optimizer) + ", kernels " +
-                            mib(memory.scratch) + "); there are " + mib(memory.available));
+    // With the kernels and the optimizer as they are now; what was free stands as it was found before.
+    void replan() {
+        const auto before = description.memory;
+        auto &     memory = description.memory;
+        memory = laid->plan(options.activation_checkpointing, options.max_microbatch_tokens, options.max_loss_rows);
+        memory.host_available = before.host_available;
+        for (size_t d = 0; d < memory.devices.size(); d++) {
+            memory.devices[d].available = before.devices[d].available;
+            memory.devices[d].optimizer = adamw->bytes((int) d);
         }
+        description.fallbacks =
+            laid->fallbacks(train_settings(), options.max_microbatch_tokens, options.max_loss_rows);
     }
 
     // Takes the planned memory at once: what fits now does not fail in the middle of a run.
     void reserve() {
-        auto train = maker->make(train_settings(), options.max_microbatch_tokens, options.max_loss_rows);
-        ggml_backend_sched_reset(sched);
-        if (!ggml_backend_sched_reserve(sched, train->g.graph)) {
-            throw error("TRAIN_MEMORY", "the device has no room for " + std::to_string(description.memory.compute) +
-                                            " bytes of activations");
-        }
-    }
-
-    void count_fallbacks(const model_graph & graph) {
-        description.fallbacks.clear();
-        for (int i = 0; i < ggml_graph_n_nodes(graph.g.graph); i++) {
-            auto * node = ggml_graph_node(graph.g.graph, i);
-            if (!ggml_backend_supports_op(device.main, node)) description.fallbacks[ggml_op_desc(node)]++;
+        auto train = laid->make(train_settings(), options.max_microbatch_tokens, options.max_loss_rows);
+        if (!ggml_backend_sched_reserve(laid->scheduler(), train->g.graph)) {
+            throw error("TRAIN_MEMORY", "there is no room for the activations of " +
+                                            std::to_string(options.max_microbatch_tokens) + " tokens");
         }
     }
 
@@ -266,26 +162,27 @@ struct trainer::impl {
         d.feed_forward  = hp.feed_forward;
         d.vocabulary    = hp.vocabulary;
         d.context       = hp.context;
-        d.parameters    = lora.count;
-        d.tensors       = lora.tensors;
+        d.parameters    = laid->lora.count;
+        d.tensors       = laid->lora.tensors;
     }
 
     // Runs a graph over one microbatch; values of its outputs stay readable until the next run.
     std::unique_ptr<model_graph> run(const graph_settings & settings, const microbatch & given,
                                      uint64_t dropout_seed) {
         check_microbatch(given, model.hparams, options.max_microbatch_tokens, options.max_loss_rows);
-        microbatch batch = filled_up(given, options.least_columns, maker->chunk_rows, token_step());
+        microbatch batch = filled_up(given, options.least_columns, laid->maker.chunk_rows, token_step());
         for (auto & weight : batch.loss_weights) weight *= options.loss_scale;
-        auto graph = maker->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
-        if (library) parts->set(batch, options.threads);
-        ggml_backend_sched_reset(sched);
-        if (!ggml_backend_sched_alloc_graph(sched, graph->g.graph)) {
+        auto graph = laid->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
+        if (library) laid->parts.set(batch, options.threads);
+        if (!ggml_backend_sched_alloc_graph(laid->scheduler(), graph->g.graph)) {
             throw error("TRAIN_MEMORY", "the device has no room for the activations of " +
                                             std::to_string(batch.token_ids.size()) + " tokens");
         }
-        fill_inputs(*graph, batch, model.hparams, *parts, rope_factors.empty() ? nullptr : rope_factors.data());
+        fill_inputs(*graph, batch, model.hparams, laid->parts, rope_factors.empty() ? nullptr : rope_factors.data());
         fill_dropout(*graph, options.dropout, dropout_seed, fillers);
-        const auto status = ggml_backend_sched_graph_compute(sched, graph->g.graph);
+        weights.begin(graph->streamed);
+        const auto status = ggml_backend_sched_graph_compute(laid->scheduler(), graph->g.graph);
+        weights.end();
         if (status == GGML_STATUS_ALLOC_FAILED) {
             throw error("TRAIN_MEMORY", "the device ran out of memory while computing");
         }
@@ -297,8 +194,6 @@ struct trainer::impl {
     }
 
     int64_t token_step() const { return device.is_cpu ? 1 : GPU_TOKEN_STEP; }
-
-    void zero_gradients() { ggml_backend_tensor_memset(lora.gradients, 0, 0, ggml_nbytes(lora.gradients)); }
 
     double accumulate(const microbatch & batch, uint64_t dropout_seed) {
         auto graph = run(train_settings(), batch, dropout_seed);
@@ -361,7 +256,7 @@ struct trainer::impl {
             std::chrono::steady_clock::time_point last;
         } watch;
         ggml_backend_sched_set_eval_callback(
-            sched,
+            laid->scheduler(),
             [](ggml_tensor * node, bool ask, void * data) {
                 auto &     w   = *(clock *) data;
                 const auto now = std::chrono::steady_clock::now();
@@ -374,16 +269,16 @@ struct trainer::impl {
                 return true;
             },
             &watch);
-        std::vector<float> before(lora.count);
-        ggml_backend_tensor_get(lora.gradients, before.data(), 0, before.size() * sizeof(float));
+        std::vector<float> before(laid->lora.count);
+        laid->lora.get(&flat_arrays::gradients, before.data());
         try {
             run(train_settings(), batch, 0);
         } catch (...) {
-            ggml_backend_sched_set_eval_callback(sched, nullptr, nullptr);
+            ggml_backend_sched_set_eval_callback(laid->scheduler(), nullptr, nullptr);
             throw;
         }
-        ggml_backend_sched_set_eval_callback(sched, nullptr, nullptr);
-        ggml_backend_tensor_set(lora.gradients, before.data(), 0, before.size() * sizeof(float));
+        ggml_backend_sched_set_eval_callback(laid->scheduler(), nullptr, nullptr);
+        laid->lora.set(&flat_arrays::gradients, before.data());
         return watch.spent;
     }
 };
@@ -407,31 +302,29 @@ double trainer::update(const adamw_step & step) {
     adamw_step scaled = step;
     scaled.gradient_scale /= p->options.loss_scale;
     const double norm = p->adamw->update(scaled);
-    p->zero_gradients();
+    p->laid->lora.zero_gradients();
     return norm;
 }
 
-void trainer::zero_gradients() { p->zero_gradients(); }
+void trainer::zero_gradients() { p->laid->lora.zero_gradients(); }
 
 std::map<std::string, double> trainer::profile(const microbatch & batch) { return p->profile(batch); }
 
 void trainer::gradients(float * out) const {
-    ggml_backend_tensor_get(p->lora.gradients, out, 0, p->lora.count * sizeof(float));
-    for (int64_t i = 0; i < p->lora.count; i++) out[i] /= p->options.loss_scale;
+    p->laid->lora.get(&flat_arrays::gradients, out);
+    for (int64_t i = 0; i < p->laid->lora.count; i++) out[i] /= p->options.loss_scale;
 }
 
 void trainer::state(float * parameters, float * first_moments, float * second_moments) const {
-    const size_t bytes = p->lora.count * sizeof(float);
-    ggml_backend_tensor_get(p->lora.parameters, parameters, 0, bytes);
-    ggml_backend_tensor_get(p->lora.first_moments, first_moments, 0, bytes);
-    ggml_backend_tensor_get(p->lora.second_moments, second_moments, 0, bytes);
+    p->laid->lora.get(&flat_arrays::parameters, parameters);
+    p->laid->lora.get(&flat_arrays::first_moments, first_moments);
+    p->laid->lora.get(&flat_arrays::second_moments, second_moments);
 }
 
 void trainer::set_state(const float * parameters, const float * first_moments, const float * second_moments) {
-    const size_t bytes = p->lora.count * sizeof(float);
-    ggml_backend_tensor_set(p->lora.parameters, parameters, 0, bytes);
-    ggml_backend_tensor_set(p->lora.first_moments, first_moments, 0, bytes);
-    ggml_backend_tensor_set(p->lora.second_moments, second_moments, 0, bytes);
+    p->laid->lora.set(&flat_arrays::parameters, parameters);
+    p->laid->lora.set(&flat_arrays::first_moments, first_moments);
+    p->laid->lora.set(&flat_arrays::second_moments, second_moments);
 }
 
 }  // namespace inward

@@ -41,9 +41,29 @@ struct microbatch {
     std::vector<float>   loss_weights;
 };
 
+// Bytes on one device.
+struct device_memory {
+    std::string device;                     // cuda:0
+    int64_t     layers = 0, streamed = 0;   // computed there; and of those, whose weights are sent there
+    uint64_t    weights = 0;                // that stay, and the slots of those that are sent
+    uint64_t    adapter = 0, compute = 0, optimizer = 0, available = 0;
+    uint64_t    needed() const { return weights + adapter + compute + optimizer; }
+    bool        is_cpu() const { return device == "cpu"; }
+};
+
 struct memory_plan {
-    uint64_t weights = 0, adapter = 0, compute = 0, optimizer = 0, scratch = 0, host = 0, available = 0;
-    uint64_t total() const { return weights + adapter + compute + optimizer + scratch + host; }
+    std::vector<device_memory> devices;
+    // Beside the devices in the machine's memory: weights that are sent to them, what the CPU computes for them, work space
+    // of the kernels, and logits on their way.
+    uint64_t host_weights = 0, host_compute = 0, scratch = 0, host = 0, host_available = 0;
+
+    // What the machine's memory must hold, its devices that are CPUs included.
+    uint64_t host_needed() const;
+    uint64_t total() const;    // over all devices and the machine's memory
+    uint64_t largest() const;  // of any device; where all are CPUs, of the machine
+    bool     fits() const { return short_of().empty(); }
+    // Each memory that is too small, in words.
+    std::vector<std::string> short_of() const;
 };
 
 struct tensor_info {

@@ -13,8 +13,8 @@ import { deviceChoice } from "../../study/devices.js";
 import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
-import { shapeOfFile } from "../model-shape.js";
-import { askingNeed, type Placement, placeForAsking, weightParts } from "../placement.js";
+import { type ModelShape, shapeOfFile } from "../model-shape.js";
+import { askingNeed, type Placement, placeForAsking, type WeightParts, weightParts } from "../placement.js";
 import { engineReleases, findAddon } from "../native/addon.js";
 
 // Decides who evaluates, llama.cpp or our own forward pass, from what the study says and from the models' headers.
@@ -168,15 +168,29 @@ export async function settlePlacement(
   settings: SettledEngine,
   device: Pick<ResolvedDevice, "name" | "gpus">,
   modelPath: string,
-  tokens?: number,
 ): Promise<Placement | undefined> {
-  const { gpuLayers = "auto", forward = "llama.cpp" } = settings;
+  const { forward = "llama.cpp" } = settings;
   if (device.name === "cpu" || device.gpus.length === 0 || forward === "own") return undefined;
   const file = await readGguf(modelPath);
   const [parts, shape] = [weightParts(file), shapeOfFile(file)];
   if (!parts || !shape) return undefined;
-  const wanted = gpuLayers === "all" ? parts.layers.length : gpuLayers;
-  return placeForAsking(parts, askingNeed(shape, settings, tokens), device.gpus, wanted);
+  return placementOn(settings, device.gpus, shape, parts);
+}
+
+/** Of a model that is known by its size alone, too. */
+export function placementOn(
+  settings: SettledEngine,
+  gpus: ResolvedDevice["gpus"],
+  shape: ModelShape,
+  parts: WeightParts,
+): Placement {
+  const { gpuLayers = "auto" } = settings;
+  return placeForAsking(
+    parts,
+    askingNeed(shape, settings),
+    gpus,
+    gpuLayers === "all" ? parts.layers.length : gpuLayers,
+  );
 }
 
 /** @returns how many layers have room, where `auto` is asked for and not all have */

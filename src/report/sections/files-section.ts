@@ -92,6 +92,7 @@ function fileFacts(file: Plan["models"][string] | undefined): Facts {
       : []),
     ...(file.layersRemoved ? [fact("Layers taken out", ...layersWords(file.layersRemoved))] : []),
     ...(file.adapter ? [fact("Wears the adapter", ...adapterWords(file.adapter))] : []),
+    ...(file.wholePrompts ? [fact("Asked", "each prompt whole: its state of a text cannot be shared in part")] : []),
     ...(file.warnings ?? []).map((warning) => fact("Warning of llama.cpp about the file", warning)),
     fact("Licence", file.licence),
   ];

@@ -1,8 +1,20 @@
 /** What a plan comes to before it is run: the content of `npx inward run --dry-run --json`. */
 
+import { readGguf } from "../../gguf/read-gguf.js";
+import { type FoundGpu, resolveDevice } from "../../model/device.js";
+import { placementOn } from "../../model/engines/settings.js";
 import type { LocatedModel } from "../../model/locate-model.js";
+import {
+  estimatedParts,
+  type Placement,
+  placeForTraining,
+  type TrainingPlaces,
+  type WeightParts,
+  weightParts,
+} from "../../model/placement.js";
 import { layerParameters, loraParameters, parameterCount } from "../../model/model-shape.js";
 import type { Plan } from "../../study/plan.js";
+import { engineOf } from "../open-models.js";
 import { chatOf } from "../planned-chats.js";
 import {
   askingTime,
@@ -82,6 +94,8 @@ export interface TrainingEstimate extends TrainingSize {
   /** Absent where the network's shape is not known. */
   readonly parameters?: number;
   readonly memory?: TrainingMemory;
+  /** On GPUs: which layers are computed where, and how many have their weights sent there; rough. */
+  readonly placement?: TrainingPlaces;
   readonly time: TimeEstimate;
 }
 
@@ -132,6 +146,8 @@ export interface ModelEstimate {
   readonly weights?: { readonly bytes: number; readonly exact: boolean };
   readonly tokens: TokenBasis;
   readonly memory?: AskingMemory;
+  /** On GPUs: which layers lie where when it is asked. */
+  readonly placement?: Placement;
   readonly rates: { readonly objectLevel: Rated; readonly hypothetical: Rated };
 }
 
@@ -228,15 +244,43 @@ export async function estimatePlan(plan: Plan, options: EstimateOptions): Promis
     const stages = sized.map(
       (stage): StageEstimate => ({ ...stage, time: timeOf(stage, rates[statesOf(plan).of(stage.state).model]) }),
     );
-    const training = await estimateTraining(plan, options, counters, rates);
-    const models = Object.entries(located).map(([name, one]) =>
-      modelEstimate(plan, name, one, counters.get(name) as TokenCounter, rates[name] as RatedModel, sized),
+    const { gpus, list } = await resolveDevice(plan.engine);
+    const weights: Record<string, WeightParts | undefined> = {};
+    for (const [name, one] of Object.entries(located)) weights[name] = gpus.length > 0 ? await partsOf(one) : undefined;
+    const training = await estimateTraining(
+      plan,
+      options,
+      counters,
+      rates,
+      // What the processor then computes is settled only when training is planned.
+      list.startsWith("cpu") ? [] : gpus,
+      weights,
     );
+    const models = Object.entries(located).map(([name, one]) => ({
+      ...modelEstimate(plan, name, one, counters.get(name) as TokenCounter, rates[name] as RatedModel, sized),
+      ...placementEstimate(plan, name, one, gpus, weights[name]),
+    }));
     const disk = diskNeed(plan, located, stages, rates, training);
     return { models, stages, training, disk, assumptions: assumptionsOf(plan, models, training) };
   } finally {
     await close();
   }
+}
+
+async function partsOf({ file, shape, weights }: LocatedModel): Promise<WeightParts | undefined> {
+  if (file) return weightParts(await readGguf(file.path));
+  return shape && weights ? estimatedParts(shape, weights.bytes, parameterCount(shape)) : undefined;
+}
+
+function placementEstimate(
+  plan: Plan,
+  model: string,
+  { shape }: LocatedModel,
+  gpus: readonly FoundGpu[],
+  parts: WeightParts | undefined,
+): Pick<ModelEstimate, "placement"> {
+  if (!shape || !parts || plan.engine.forward === "own") return {};
+  return { placement: placementOn(engineOf(plan, model), gpus, shape, parts) };
 }
 
 /** One for each vocabulary, and one for all that have none here. */
@@ -304,6 +348,8 @@ async function estimateTraining(
   { located, runs, measure }: EstimateOptions,
   counters: ReadonlyMap<string, TokenCounter>,
   rates: Readonly<Record<string, RatedModel>>,
+  gpus: readonly FoundGpu[],
+  weights: Readonly<Record<string, WeightParts | undefined>>,
 ): Promise<TrainingEstimate[]> {
   // The upper bound knows nothing of a target, and a seed only changes an order: one count serves all.
   const sizes = new Map<string, Awaited<ReturnType<typeof trainingSize>>>();
@@ -318,14 +364,22 @@ async function estimateTraining(
     sizes.set(key, size);
     const { rank, targets } = settings.lora;
     const known = measure && one.file ? await earlierTraining(runs, one.file.sha256, plan.engine.threads) : undefined;
+    const memory =
+      one.shape && one.weights
+        ? trainingMemory(one.shape, one.weights.bytes, settings, size.microbatchTokens)
+        : undefined;
+    const parts = weights[base];
+    const { gpuLayers = "auto" } = plan.engine;
+    const stay = gpuLayers === "all" ? parts?.layers.length : gpuLayers;
     estimates.push({
       adapter: name,
       base,
       tokens: counter.basis,
       ...size,
       ...(one.shape ? { parameters: loraParameters(one.shape, rank, targets) } : {}),
-      ...(one.shape && one.weights
-        ? { memory: trainingMemory(one.shape, one.weights.bytes, settings, size.microbatchTokens) }
+      ...(memory ? { memory } : {}),
+      ...(memory && parts && stay !== undefined && gpus.length > 0
+        ? { placement: placeForTraining(parts, memory.total - memory.weights, gpus, stay) }
         : {}),
       time: known
         ? { ok: true, seconds: size.evaluatedTokens / known.evaluatedTokensPerSecond, basis: "measured" }

@@ -21,7 +21,7 @@ import { type AdapterCard, cardSchema } from "../../finetune/adapter/card.js";
 import { ADAPTER_FILES, RUN_FILES } from "../folder.js";
 import type { AskedSize, AskingRate, Rated, TimeEstimate } from "./estimate.js";
 import { chatOf } from "../planned-chats.js";
-import { askedSize, type TokenCounter, tokenCounter } from "./sizes.js";
+import { askedSize, sharesPrompts, type TokenCounter, tokenCounter } from "./sizes.js";
 
 // How fast a model answers here: some of the plan's own questions, asked once and timed. What they say is thrown away.
 
@@ -237,7 +237,7 @@ async function measure(
   const { engine } = plan;
   const opened = await startEngine(model.path, engine, { chat: plan.chats?.[model.name] && chatOf(plan, model.name) });
   try {
-    const shares = engine.engine === "native" && !engine.strict;
+    const shares = sharesPrompts(plan, model.name);
     const rate = async (questions: readonly Question[]): Promise<Rated> => {
       if (questions.length === 0) return { ok: false, reason: "the plan asks no such question" };
       const state = (questions[0] as Question).state;

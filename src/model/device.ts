@@ -71,6 +71,20 @@ interface ProbeOptions {
   readonly timeoutMilliseconds?: number;
 }
 
+/** The prebuilt CUDA libraries have kernels from here on: an older card is found, and fails at the first product. */
+const LEAST_CAPABILITY = 7.5;
+
+/** @param log what ggml says when it finds CUDA devices @returns why none of them can compute; undefined where one can, or none is named */
+export function tooOld(log: string): string | undefined {
+  const found = [...log.matchAll(/Device \d+: (.+?), compute capability (\d+\.\d+)/g)].map(([, card, version]) => ({
+    card,
+    version: Number(version),
+  }));
+  if (found.length === 0 || found.some(({ version }) => version >= LEAST_CAPABILITY)) return undefined;
+  const cards = found.map(({ card, version }) => `${card} has compute capability ${version.toFixed(1)}`).join(", ");
+  return `${cards}; the prebuilt kernels begin at ${LEAST_CAPABILITY}`;
+}
+
 const BY_PREFERENCE: readonly DeviceName[] = ["metal", "cuda", "vulkan", "cpu"];
 
 export type DeviceSettings = Pick<StudyEngine, "device" | "split">;

@@ -2,12 +2,12 @@
 
 import { getLlama, getLlamaGpuTypes } from "node-llama-cpp";
 import { freemem, totalmem } from "node:os";
-import type { DeviceName, DeviceReport, FoundGpu } from "./device.js";
+import { type DeviceName, type DeviceReport, type FoundGpu, tooOld } from "./device.js";
 import { findBinaries, loadAddon } from "./native/addon.js";
 import { endWithParent } from "./worker-process.js";
 
 const LIBRARIES = {
-  cuda: "NVIDIA's driver and CUDA runtime libraries were not found",
+  cuda: "NVIDIA's driver and the CUDA runtime with cuBLAS were not found; the driver alone is not enough",
   vulkan: "the Vulkan loader library was not found",
   metal: "Metal was not found",
   cpu: "no prebuilt llama.cpp is installed for this platform",
@@ -16,7 +16,11 @@ const LIBRARIES = {
 async function probe(name: DeviceName): Promise<DeviceReport> {
   const gpu = name === "cpu" ? false : name;
   try {
-    const logger = (_level: string, message: string) => process.stderr.write(message);
+    let log = "";
+    const logger = (_level: string, message: string) => {
+      log += message;
+      process.stderr.write(message);
+    };
     const llama = await getLlama({ gpu, build: "never", skipDownload: true, progressLogs: false, logger });
     // Where a device cannot be, node-llama-cpp quietly takes another one.
     if (llama.gpu !== gpu) return { name, available: false, reason: LIBRARIES[name] };
@@ -24,6 +28,8 @@ async function probe(name: DeviceName): Promise<DeviceReport> {
     if (gpu !== false && deviceNames.length === 0) {
       return { name, available: false, reason: "its libraries load, but they find no device" };
     }
+    const old = name === "cuda" ? tooOld(log) : undefined;
+    if (old !== undefined) return { name, available: false, reason: old };
     const video = await llama.getVramState();
     const memory =
       gpu === false

@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { openNativeTrainer } from "../../src/finetune/trainer.js";
+import { startEngine } from "../../src/model/engines/start-engine.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
+import type { StudyEngine } from "../../src/study/study.js";
 import { ALPHA, adapterFor, RANK } from "../helpers/compare-gradients.js";
 import { binariesFolder, blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
 import { toFlat } from "../helpers/reference/adapter.js";
@@ -210,5 +213,41 @@ describe("on Vulkan", () => {
       );
     });
     expect(numbersOf(mixed)).not.toEqual(numbersOf(whole));
+  });
+
+  test("asking: layers where the settings say, and the CPU's answers", async () => {
+    await writeTinyModel(path, { blocks: 4 });
+    const ask = async (settings: Partial<StudyEngine>) => {
+      const model = await startEngine(path, {
+        ...DEFAULT_ENGINE,
+        ...settings,
+        engine: "native",
+        forward: "llama.cpp",
+        threads: 1,
+        sequences: 2,
+      });
+      const messages = [{ role: "user" as const, content: "say a word or two" }];
+      const replies = await model.ask([{ messages, maxTokens: 4, temperature: 0, seed: "0", topTokens: 3 }]);
+      await model.dispose();
+      return { placement: model.manifest.placement, logprobs: replies[0]?.logprobs ?? [] };
+    };
+    const split = await ask({ device: "vulkan:0,vulkan:1", gpuLayers: 2 }).catch((error: unknown) => error);
+    if (split instanceof Error) {
+      expect(split).toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+      return;
+    }
+    const { placement, logprobs } = split as Awaited<ReturnType<typeof ask>>;
+    expect(placement).toEqual([
+      { device: "cpu", layers: [0, 1], output: false },
+      { device: "vulkan:0", layers: [2, 2], output: false },
+      { device: "vulkan:1", layers: [3, 3], output: true },
+    ]);
+    const cpu = await ask({ device: "cpu" });
+    expect(cpu.placement).toBeUndefined();
+    expect(logprobs).toHaveLength(cpu.logprobs.length);
+    // Half-precision inputs of products, as above.
+    logprobs.forEach((logprob, at) => {
+      expect(Math.abs(logprob - (cpu.logprobs[at] as number))).toBeLessThan(0.01);
+    });
   });
 });

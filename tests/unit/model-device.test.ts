@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkDevices, checkNode } from "../../src/cli/doctor.js";
-import { type DeviceName, probeDevice, resolveDevice } from "../../src/model/device.js";
+import { type DeviceName, probeDevice, resolveDevice, tooOld } from "../../src/model/device.js";
 
 function script(source: string): string {
   const path = join(mkdtempSync(join(tmpdir(), "inward-probe-")), "probe.mjs");
@@ -63,6 +63,20 @@ describe("resolveDevice", () => {
     });
     const foreign = process.platform === "darwin" ? "cuda" : "metal";
     await expect(resolveDevice({ device: foreign })).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+  });
+});
+
+describe("CUDA cards that the prebuilt kernels are too new for", () => {
+  const line = (number: number, card: string, version: string) =>
+    `  Device ${number}: ${card}, compute capability ${version}, VMM: yes, VRAM: 16151 MiB\n`;
+
+  it("are named, unless another one can compute", () => {
+    expect(tooOld(line(0, "Tesla V100-SXM2-16GB", "7.0"))).toMatch(
+      /Tesla V100-SXM2-16GB has compute capability 7\.0.*7\.5/,
+    );
+    expect(tooOld(line(0, "Tesla P100", "6.0") + line(1, "Tesla T4", "7.5"))).toBeUndefined();
+    expect(tooOld(line(0, "NVIDIA B200", "10.0"))).toBeUndefined();
+    expect(tooOld("")).toBeUndefined();
   });
 });
 

@@ -106,10 +106,10 @@ struct engine::impl {
         }
         const unsigned cores = std::max(1u, std::min(std::thread::hardware_concurrency(), GPU_READERS));
         const int readers = device.is_cpu ? o.threads : std::max(o.threads, (int) cores);
-        if (description.whole_prompts && (one_shape() || o.least_rows > 0)) {
+        if ((description.whole_prompts || o.one_at_a_time) && (one_shape() || o.least_rows > 0)) {
             evaluator.reset();
             llama.model_free(model);
-            throw error("ENGINE_UNAVAILABLE", std::string("a recurrent model cannot be evaluated with filled-up rows; leave ") +
+            throw error("ENGINE_UNAVAILABLE", std::string("this architecture cannot be evaluated with filled-up rows; leave ") +
                                                   (one_shape() ? "engine.invariant" : "engine.exact") + " out");
         }
         reading = std::make_unique<read_team>(description.vocabulary, readers);

@@ -69,7 +69,9 @@ const { orderExamples } = await import("../dist/finetune/batches.js");
 
 const { file, chat } = await findModel(options.model, { encoding: options.encoding, chat: options.chat });
 const { architecture } = await inspectGguf(file.path);
-const modelFolder = peerModelFolder(file);
+// transformers reads what the file holds; in F32 that is what ours must hold too.
+const shipped = options.encoding === "f32" ? (await findModel(options.model, { chat: options.chat })).file : file;
+const modelFolder = peerModelFolder(shipped);
 const work = mkdtempSync(join(tmpdir(), "inward-peft-"));
 const reference = (request) =>
   runPeer(REFERENCE, { ...request, modelFolder }, join(work, "request.json"), { threads: THREADS });

@@ -33,7 +33,11 @@ export function peftPython() {
   return python;
 }
 
-/** @returns folder of `file` (a ModelFile: a GGUF of any encoding) as transformers reads it, F32; made on first use */
+/**
+ * @param file a ModelFile: a GGUF of any encoding. As shipped, transformers' own reader decodes the weights, so that a comparison with
+ * our F32 copy of it holds our decoding too
+ * @returns folder of the model as transformers reads it, F32; made on first use
+ */
 export function peerModelFolder(file) {
   const folder = join(cacheFolder(), "models", file.sha256);
   if (existsSync(folder)) return folder;

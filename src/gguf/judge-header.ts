@@ -3,6 +3,7 @@
 import { shown } from "../base/untrusted.js";
 import { keepsState } from "./architectures.js";
 import { architectureFault } from "./judge-architecture.js";
+import { OWN_ARCHITECTURES } from "./own-forward.js";
 import type { GgufHeader, GgufValue } from "./read-gguf.js";
 
 type Metadata = GgufHeader["metadata"];
@@ -61,19 +62,10 @@ export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string 
   );
 }
 
-/** Attention that evaluators read differently: llama.cpp passes over a llama model's scale, ours does not; ours is causal always. */
+/** Ours is causal always, and a study needs a next token. */
 function attentionFault(metadata: Metadata, architecture: string): string | undefined {
-  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
-  if (metadata.get(`${architecture}.attention.causal`)?.value === false) {
-    return `${architecture}.attention.causal is false: what it reads depends on what comes after, so it has no next token`;
-  }
-  const scale = one("attention.scale");
-  if (architecture !== "llama" || scale === undefined || scale === 0) return undefined;
-  const width = one("attention.key_length") ?? (one("embedding_length") ?? 0) / (one("attention.head_count") ?? 1);
-  const usual = 1 / Math.sqrt(width);
-  // Single precision of the file.
-  if (Math.abs(scale - usual) <= 1e-6 * usual) return undefined;
-  return `llama.attention.scale is ${scale}, and llama.cpp scales this architecture by ${usual} whatever the file says`;
+  if (metadata.get(`${architecture}.attention.causal`)?.value !== false) return undefined;
+  return `${architecture}.attention.causal is false: what it reads depends on what comes after, so it has no next token`;
 }
 
 function numberFault(metadata: Metadata, architecture: string): string | undefined {
@@ -141,6 +133,40 @@ function numbersOf(value: GgufValue | undefined): number[] {
   return values.flatMap((one) => (typeof one === "number" || typeof one === "bigint" ? [Number(one)] : []));
 }
 
+/**
+ * Numbers that change what a model computes, and the architectures for which llama.cpp reads them. Of the architectures that our own
+ * forward pass knows, all others go without, in llama.cpp and here.
+ */
+const READ_FOR: Readonly<Record<string, readonly string[]>> = {
+  "attention.scale": ["granite"],
+  logit_scale: ["granite"],
+  residual_scale: ["granite"],
+  embedding_scale: ["granite"],
+  attn_logit_softcapping: ["gemma2"],
+  final_logit_softcapping: ["gemma2", "gemma3"],
+  "attention.sliding_window": ["gemma2", "gemma3", "olmo2"],
+  "attention.clamp_kqv": [],
+};
+
+function ignoredNumbers(metadata: Metadata): string[] {
+  const architecture = String(metadata.get("general.architecture")?.value);
+  if (!OWN_ARCHITECTURES.includes(architecture)) return [];
+  const one = (suffix: string) => numbersOf(metadata.get(`${architecture}.${suffix}`))[0];
+  const width = one("attention.key_length") ?? (one("embedding_length") ?? 0) / (one("attention.head_count") ?? 1);
+  const isUsual = (suffix: string, value: number) => {
+    const usual = suffix === "attention.scale" ? 1 / Math.sqrt(width) : suffix.endsWith("_scale") ? 1 : 0;
+    // Single precision of the file.
+    return value === 0 || Math.abs(value - usual) <= 1e-6 * usual;
+  };
+  return Object.entries(READ_FOR).flatMap(([suffix, readers]) => {
+    const value = readers.includes(architecture) ? undefined : one(suffix);
+    if (value === undefined || isUsual(suffix, value)) return [];
+    return [
+      `${architecture}.${suffix} is ${value}, which llama.cpp ignores for this architecture, and inward with it: the model may be computed otherwise than it was trained`,
+    ];
+  });
+}
+
 /** What llama.cpp takes in silence though it changes which tokens a text becomes. */
 export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): string[] {
   const text = (key: string) => {
@@ -161,7 +187,7 @@ export function headerWarnings({ metadata }: Pick<GgufHeader, "metadata">): stri
   if (model !== undefined && !metadata.has("tokenizer.ggml.token_type")) {
     warnings.push("tokenizer.ggml.token_type is missing: nothing says which tokens are control tokens");
   }
-  return warnings;
+  return [...warnings, ...ignoredNumbers(metadata)];
 }
 
 /** A merge that makes no token does nothing in llama.cpp, and the tokens that it stands for are never made. */

@@ -70,6 +70,9 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
   olmo2: { norms: [...AFTER, ...OF_HEADS], overAllHeads: true, output: "own", windowUnlessSaid: 0 },
 };
 
+/** By their names in `general.architecture`. */
+export const OWN_ARCHITECTURES: readonly string[] = Object.keys(OWN);
+
 const WHOLE_TYPES = ["u32", "i32", "u64", "u16"];
 const COUNTS = [
   "block_count",

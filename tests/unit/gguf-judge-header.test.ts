@@ -54,7 +54,6 @@ test.each<[string, GgufValue, string]>([
   ["llama.attention.key_length", u32(0), "is 0"],
   ["llama.expert_used_count", u32(2), "it uses 2 of 0 experts"],
   ["llama.attention.scale", f32(Number.NaN), "is NaN, not a finite number"],
-  ["llama.attention.scale", f32(0.5), "is 0.5, and llama.cpp scales this architecture by 0.25"],
   ["llama.attention.causal", { type: "bool", value: false }, "is false"],
 ])("%s as %j is MODEL_HEADER", async (key, value, words) => {
   const summary = await inspectGguf(await tiny({ [key]: value }));
@@ -114,6 +113,24 @@ describe("what llama.cpp takes in silence", () => {
   test("a pre-tokenizer that says nothing", async () => {
     const said = await judge({ "tokenizer.ggml.pre": string("default") });
     expect(said).toEqual([expect.stringContaining('tokenizer.ggml.pre is "default"')]);
+  });
+
+  test.each<[string, number, string]>([
+    ["llama.attention.scale", 0.5, "llama.attention.scale is 0.5, which llama.cpp ignores"],
+    ["llama.logit_scale", 8, "llama.logit_scale is 8"],
+    ["llama.final_logit_softcapping", 30, "llama.final_logit_softcapping is 30"],
+    ["llama.attention.sliding_window", 4096, "llama.attention.sliding_window is 4096"],
+  ])("%s of %d, a number that it does not read", async (key, value, words) => {
+    expect(await judge({ [key]: key.endsWith("window") ? u32(value) : f32(value) })).toEqual([
+      expect.stringContaining(words),
+    ]);
+  });
+
+  test("a number that changes nothing, or that the architecture has, is not worth a word", async () => {
+    expect(await judge({ "llama.attention.scale": f32(0.25), "llama.residual_scale": f32(1) })).toEqual([]);
+    for (const architecture of ["granite", "gemma2", "gemma3", "olmo2"]) {
+      expect(headerWarnings(await readGguf(await tiny({}, { architecture })))).toEqual([]);
+    }
   });
 
   test("merges that make no token", async () => {

@@ -174,11 +174,9 @@ export interface PlanEstimate {
 
 // What an estimate's numbers rest on, in words.
 
-function assumptionsOf(
-  { engine, calibration }: Plan,
-  models: readonly ModelEstimate[],
-  training: readonly TrainingEstimate[],
-): string[] {
+function assumptionsOf(plan: Plan, models: readonly ModelEstimate[], training: readonly TrainingEstimate[]): string[] {
+  const { engine, calibration } = plan;
+  const shown = statesOf(plan).all.flatMap((state) => (state.shown ? [state.name] : []));
   const guessed = models.filter(({ tokens }) => tokens === "estimate").map(({ model }) => model);
   const scaled = models.some(({ rates }) => rates.hypothetical.ok && rates.hypothetical.rate.basis === "scaled");
   const measured = models.some(({ rates }) => rates.hypothetical.ok);
@@ -190,6 +188,11 @@ function assumptionsOf(
     engine.engine === "native" && !engine.strict
       ? "Distinct tokens count a shared beginning once per group, as the native engine evaluates it."
       : "Nothing is taken to be shared between prompts: an upper bound for this engine.",
+    ...(shown.length > 0
+      ? [
+          `Prompts of ${shown.join(", ")} are counted without the pairs that they show, which nobody knows before the target has answered: they are longer, and must fit in the model's context with them.`,
+        ]
+      : []),
     ...(measured
       ? ["Times are for this machine as busy as it was when it was measured; an adapter makes asking a little slower."]
       : []),

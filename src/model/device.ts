@@ -115,11 +115,21 @@ async function bestDevice(settings: DeviceSettings, options: ProbeOptions): Prom
   // Asking for libraries is cheap; only devices that have theirs are worth a probe.
   for (const name of await getLlamaGpuTypes("supported")) {
     if (name === false) continue;
-    const report = await probeDevice(name, options);
+    const report = absent.get(whatIsLookedFor(name, options)) ?? (await probeDevice(name, options));
     if (report.available) return resolvedGpus(name, settings, report, passedOver);
+    absent.set(whatIsLookedFor(name, options), report);
     passedOver.push(report);
   }
   return resolvedCpu(passedOver);
+}
+
+/** A probe takes a second, and a device that is not there does not come while a command runs. What is there is looked at anew: its memory changes. */
+const absent = new Map<string, DeviceMissing>();
+
+/** A kind of device, and what decides which of them a process sees. */
+function whatIsLookedFor(name: DeviceName, { probeScript, timeoutMilliseconds }: ProbeOptions): string {
+  const { CUDA_VISIBLE_DEVICES, GGML_VK_VISIBLE_DEVICES } = process.env;
+  return JSON.stringify([name, probeScript, timeoutMilliseconds, CUDA_VISIBLE_DEVICES, GGML_VK_VISIBLE_DEVICES]);
 }
 
 function resolvedCpu(passedOver: readonly DeviceMissing[]): ResolvedDevice {

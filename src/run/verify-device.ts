@@ -206,7 +206,7 @@ function norm(values: Float32Array): number {
 }
 
 /** ‖one - other‖ / ‖one‖ */
-function apart(one: Float32Array, other: Float32Array, factor = 1): number {
+function distanceOf(one: Float32Array, other: Float32Array, factor = 1): number {
   return norm(one.map((value, at) => value - factor * (other[at] as number))) / norm(one);
 }
 
@@ -215,7 +215,7 @@ function worstTensor({ description }: NativeTrainer, one: Float32Array, other: F
   return Math.max(
     ...description.tensors.map(({ dimensions, offset }) => {
       const end = offset + dimensions[0] * dimensions[1];
-      return apart(one.subarray(offset, end), other.subarray(offset, end));
+      return distanceOf(one.subarray(offset, end), other.subarray(offset, end));
     }),
   );
 }
@@ -259,7 +259,7 @@ async function training(
     tell("logits and gradients");
     const batch = sequence(64, 33, vocabulary);
     const logits = [await reference.logits(batch), await tested.logits(batch)] as const;
-    checks.push(held(named("logits against the processor's"), apart(...logits), tolerance.numbers));
+    checks.push(held(named("logits against the processor's"), distanceOf(...logits), tolerance.numbers));
     const [expected, got] = [await gradientOf(reference, batch), await gradientOf(tested, batch)];
     checks.push(
       held(
@@ -275,7 +275,7 @@ async function training(
       checks.push(
         held(
           named(`gradient at ${weight} of the loss`),
-          apart(got.gradient, scaled.gradient, 1 / weight),
+          distanceOf(got.gradient, scaled.gradient, 1 / weight),
           kind === "exact" ? 1e-3 : 1e-2,
         ),
       );
@@ -285,7 +285,7 @@ async function training(
       await gradientOf(tested, twoAnswers(vocabulary, true)),
       await gradientOf(tested, twoAnswers(vocabulary, false)),
     ];
-    checks.push(held(named("a tree against side by side"), apart(beside.gradient, tree.gradient), tolerance.numbers));
+    checks.push(held(named("a tree against side by side"), distanceOf(beside.gradient, tree.gradient), tolerance.numbers));
     const context = tested.description.contextTokens;
     const sizes = [
       [1, 1],

@@ -285,7 +285,9 @@ async function training(
       await gradientOf(tested, twoAnswers(vocabulary, true)),
       await gradientOf(tested, twoAnswers(vocabulary, false)),
     ];
-    checks.push(held(named("a tree against side by side"), distanceOf(beside.gradient, tree.gradient), tolerance.numbers));
+    checks.push(
+      held(named("a tree against side by side"), distanceOf(beside.gradient, tree.gradient), tolerance.numbers),
+    );
     const context = tested.description.contextTokens;
     const sizes = [
       [1, 1],

@@ -113,6 +113,27 @@ export function placeForAsking(
   return placed(parts, need, gpus, 0);
 }
 
+/** Of all free memory, each one's. */
+function sharesOf(gpus: readonly Pick<FoundGpu, "freeBytes">[]): number[] {
+  const room = sum(gpus.map(({ freeBytes }) => freeBytes));
+  return gpus.map(({ freeBytes }) => (room > 0 ? freeBytes / room : 1 / gpus.length));
+}
+
+/** @returns how many of the sizes, in their order, each share gets */
+function sharedOut(sizes: readonly number[], shares: readonly number[]): number[] {
+  const total = sum(sizes);
+  let [at, done, share] = [0, 0, 0];
+  return shares.map((own, number) => {
+    share += own;
+    const begin = at;
+    const isLast = number === shares.length - 1;
+    // Half of a layer over the share still belongs to it.
+    while (at < sizes.length && (isLast || done + (sizes[at] as number) / 2 <= share * total))
+      done += sizes[at++] as number;
+    return at - begin;
+  });
+}
+
 function placed(
   parts: WeightParts,
   { cacheOfLayer, compute }: AskingNeed,
@@ -124,19 +145,7 @@ function placed(
   // The output stands last, as one more layer.
   const sizes = [...parts.layers.map((bytes) => bytes + cacheOfLayer), parts.output];
   const lying = count === 0 ? [] : sizes.slice(first);
-  const total = sum(lying);
-  const room = sum(gpus.map(({ freeBytes }) => freeBytes));
-  const counts: number[] = [];
-  let [at, done, share] = [0, 0, 0];
-  for (const [number, { freeBytes }] of gpus.entries()) {
-    share += room > 0 ? freeBytes / room : 1 / gpus.length;
-    const begin = at;
-    const isLast = number === gpus.length - 1;
-    // Half of a layer over the share is still this device's.
-    while (at < lying.length && (isLast || done + (lying[at] as number) / 2 <= share * total))
-      done += lying[at++] as number;
-    counts.push(at - begin);
-  }
+  const counts = sharedOut(lying, sharesOf(gpus));
   const places: PlacedLayers[] = [];
   if (first > 0) {
     const bytes = sum(sizes.slice(0, first)) + (count === 0 ? parts.output : 0);
@@ -187,17 +196,14 @@ export function placeForTraining(
   gpus: readonly Pick<FoundGpu, "name" | "freeBytes">[],
   wanted: number | "auto",
 ): TrainingPlaces {
-  const room = sum(gpus.map(({ freeBytes }) => freeBytes));
-  const all = sum(layers);
+  const shares = sharesOf(gpus);
+  const counts = sharedOut(layers, shares);
   const places: TrainingPlaces["places"][number][] = [];
-  let [begin, share, streamedBytes] = [0, 0, 0];
+  let [begin, streamedBytes] = [0, 0];
   for (const [number, { name, freeBytes }] of gpus.entries()) {
-    const own = room > 0 ? freeBytes / room : 1 / gpus.length;
-    share += own;
-    let end = begin;
+    const own = shares[number] as number;
+    const end = begin + (counts[number] as number);
     const isLast = number === gpus.length - 1;
-    while (end < layers.length && (isLast || sum(layers.slice(0, end)) + (layers[end] as number) / 2 <= share * all))
-      end++;
     const fixed = beside * own + (number === 0 || isLast ? output : 0);
     let streamed = 0;
     if (wanted !== "auto") {

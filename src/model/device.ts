@@ -115,21 +115,24 @@ async function bestDevice(settings: DeviceSettings, options: ProbeOptions): Prom
   // Asking for libraries is cheap; only devices that have theirs are worth a probe.
   for (const name of await getLlamaGpuTypes("supported")) {
     if (name === false) continue;
-    const report = absent.get(whatIsLookedFor(name, options)) ?? (await probeDevice(name, options));
+    const report = await probeDevice(name, options);
     if (report.available) return resolvedGpus(name, settings, report, passedOver);
-    absent.set(whatIsLookedFor(name, options), report);
     passedOver.push(report);
   }
   return resolvedCpu(passedOver);
 }
 
-/** A probe takes a second, and a device that is not there does not come while a command runs. What is there is looked at anew: its memory changes. */
-const absent = new Map<string, DeviceMissing>();
+/** What `auto` is, by what decides which devices a process sees. A probe takes a second, and no device comes or goes while a command runs. */
+const kindsOfAuto = new Map<string, DeviceName>();
 
-/** A kind of device, and what decides which of them a process sees. */
-function whatIsLookedFor(name: DeviceName, { probeScript, timeoutMilliseconds }: ProbeOptions): string {
+/** Of a device as a study names it, without a look at its memory: a kind that is named may not be there. */
+export async function deviceKind(device: DeviceSettings["device"]): Promise<DeviceName> {
+  if (device !== "auto") return deviceChoice(device).kind;
   const { CUDA_VISIBLE_DEVICES, GGML_VK_VISIBLE_DEVICES } = process.env;
-  return JSON.stringify([name, probeScript, timeoutMilliseconds, CUDA_VISIBLE_DEVICES, GGML_VK_VISIBLE_DEVICES]);
+  const seen = JSON.stringify([CUDA_VISIBLE_DEVICES, GGML_VK_VISIBLE_DEVICES]);
+  const kind = kindsOfAuto.get(seen) ?? (await resolveDevice({ device })).name;
+  kindsOfAuto.set(seen, kind);
+  return kind;
 }
 
 function resolvedCpu(passedOver: readonly DeviceMissing[]): ResolvedDevice {

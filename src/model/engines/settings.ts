@@ -9,8 +9,7 @@ import { type GgufHeader, readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import { exactRows } from "../arithmetic.js";
-import { deviceChoice } from "../../study/devices.js";
-import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
+import { deviceKind, type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
 import type { AdapterChoice } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { type ModelShape, shapeOfFile } from "../model-shape.js";
@@ -39,7 +38,7 @@ export async function settleForward(
   if (against !== undefined || modelPaths.length === 0) return "llama.cpp";
   const headers = await Promise.all(modelPaths.map((path) => readGguf(path)));
   if (!headers.every(takesOwnForward)) return "llama.cpp";
-  return (await resolveDevice(settings)).name === "cpu" ? "own" : "llama.cpp";
+  return (await gpuOf(settings.device)) === undefined ? "own" : "llama.cpp";
 }
 
 function objection(settings: StudyEngine, engine: SettledEngine["engine"]): string | undefined {
@@ -130,7 +129,7 @@ function refuseTogether(settings: StudyEngine, engine: SettledEngine["engine"]):
 
 /** The kind of GPU that evaluates; undefined where the processor does. */
 export async function gpuOf(device: StudyEngine["device"]): Promise<Exclude<DeviceName, "cpu"> | undefined> {
-  const kind = device === "auto" ? (await resolveDevice({ device })).name : deviceChoice(device).kind;
+  const kind = await deviceKind(device);
   return kind === "cpu" ? undefined : kind;
 }
 
@@ -195,8 +194,8 @@ export function placementOn(
 
 /** @returns how many layers have room, where `auto` is asked for and not all have */
 export async function roomForLayers(settings: SettledEngine, modelPath: string): Promise<number | undefined> {
-  if ((settings.gpuLayers ?? "auto") !== "auto" || settings.device === "cpu" || settings.forward === "own")
-    return undefined;
+  if ((settings.gpuLayers ?? "auto") !== "auto" || settings.forward === "own") return undefined;
+  if ((await gpuOf(settings.device)) === undefined) return undefined;
   const placement = await settlePlacement(settings, await resolveDevice(settings), modelPath);
   return placement === undefined || placement.gpuLayers === placement.layers ? undefined : placement.gpuLayers;
 }

@@ -9,10 +9,10 @@ import { shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { type GgufSummary, inspectGguf } from "../gguf/inspect-gguf.js";
-import { exactRows, lossScale, requireExactTraining, trainingArithmetic } from "../model/arithmetic.js";
+import { requireExactTraining, trainingArithmetic } from "../model/arithmetic.js";
 import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
-import { findAddon, findBinaries } from "../model/native/addon.js";
+import { findAddon } from "../model/native/addon.js";
 import { type BlasFound, findBlas } from "../model/native/blas-library.js";
 import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
 import type { EncodedExample } from "../model/language-model.js";
@@ -34,7 +34,7 @@ import {
 import { type InitialAdapter, initialParameters, readInitialAdapter } from "./initial-adapter.js";
 import { runTraining, type StepReport, type TrainingProgress } from "./loop.js";
 import { hashExamples } from "./set.js";
-import { type NativeTrainer, openNativeTrainer } from "./trainer.js";
+import { type NativeTrainer, openNativeTrainer, trainerOn } from "./trainer.js";
 
 /** @throws TRAIN_SETTINGS, which names the first setting that is out of range and its value */
 export function requireSettings(settings: TrainingSettings): void {
@@ -197,18 +197,11 @@ function openTrainer(
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
-  const { folder, fallbackFolder } = findBinaries(device.name);
   return openNativeTrainer({
     modelPath,
-    binariesFolder: folder,
-    ...(fallbackFolder ? { fallbackFolder } : {}),
-    device: device.list,
+    ...trainerOn(device, exact, blas),
     ...(typeof gpuLayers === "number" && device.name !== "cpu" ? { deviceLayers: gpuLayers } : {}),
     threads,
-    exact,
-    ...(exact && exactRows(device.name).least ? { leastColumns: exactRows(device.name).least } : {}),
-    lossScale: lossScale(device.name, exact),
-    ...(blas ? { blasLibrary: blas.path } : {}),
     rank,
     alpha,
     dropout,

@@ -1,7 +1,15 @@
-/** The addon's trainer in a worker process: the same methods, asynchronous. An abort in native code becomes TRAIN_CRASHED. */
+/** The addon's trainer in a worker process: the same methods, asynchronous. An abort in native code becomes TRAIN_CRASHED. And what it takes. */
 
 import type { NativeDescription, NativeTrainerOptions, Trainer } from "../../native/index.js";
-import { arithmeticEnvironment } from "../model/arithmetic.js";
+import { InwardError } from "../errors.js";
+import { ownForwardFault } from "../gguf/own-forward.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import { arithmeticEnvironment, exactRows, lossScale } from "../model/arithmetic.js";
+import type { ResolvedDevice } from "../model/device.js";
+import { joinedProjections } from "../model/model-shape.js";
+import { findBinaries } from "../model/native/addon.js";
+import type { BlasFound } from "../model/native/blas-library.js";
+import type { LoraTarget } from "../study/schema.js";
 import { builtScript, type Remote, WorkerProcess } from "../model/worker-process.js";
 
 /** What the trainer's process serves: the addon's own methods, and `open`. */
@@ -47,5 +55,50 @@ export async function openNativeTrainer(options: NativeTrainerOptions): Promise<
   } catch (error) {
     await worker.end();
     throw error;
+  }
+}
+
+/**
+ * What a trainer is told of the device that it runs on: its libraries, and the arithmetic there.
+ * @param exact whether products of floats are to stay floats
+ * @param blas of a processor
+ */
+export function trainerOn(
+  device: Pick<ResolvedDevice, "name" | "list">,
+  exact: boolean,
+  blas: BlasFound | undefined,
+): Pick<
+  NativeTrainerOptions,
+  "binariesFolder" | "fallbackFolder" | "device" | "exact" | "leastColumns" | "lossScale" | "blasLibrary"
+> {
+  const { folder, fallbackFolder } = findBinaries(device.name);
+  const { least } = exact ? exactRows(device.name) : {};
+  return {
+    binariesFolder: folder,
+    ...(fallbackFolder ? { fallbackFolder } : {}),
+    device: device.list,
+    exact,
+    ...(least ? { leastColumns: least } : {}),
+    lossScale: lossScale(device.name, exact),
+    ...(blas ? { blasLibrary: blas.path } : {}),
+  };
+}
+
+/**
+ * Found out before a base is asked for hours.
+ * @throws InwardError TRAIN_MODEL where the trainer does not compute what the file's weights mean · TRAIN_SETTINGS where a matrix that is
+ * several projections is to be trained for a part of them · MODEL_*
+ */
+export async function requireTrainable(path: string, targets: readonly LoraTarget[]): Promise<void> {
+  const file = await readGguf(path);
+  const fault = ownForwardFault(file);
+  if (fault !== undefined) throw new InwardError("TRAIN_MODEL", `${path} cannot be trained: ${fault}.`);
+  for (const joined of joinedProjections(file)) {
+    const absent = joined.filter((one) => !targets.includes(one));
+    if (absent.length === 0 || absent.length === joined.length) continue;
+    throw new InwardError(
+      "TRAIN_SETTINGS",
+      `lora.targets are ${targets.join(", ")}: in ${path} ${joined.join(", ")} are one matrix, which has one pair. Add ${absent.join(", ")}, or leave out all of them.`,
+    );
   }
 }

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, readJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { requireTrainable } from "../finetune/trainable-base.js";
+import { requireTrainable } from "../finetune/trainer.js";
 import { gpuOf, roomForLayers } from "../model/engines/settings.js";
 import { settlePrimary } from "../score/primary.js";
 import { makePlan } from "../study/make-plan.js";

@@ -13,7 +13,7 @@ import { parseChatJsonl, readChatJsonl, type TrainingExample } from "../finetune
 import { type InitialAdapter, readInitialAdapter } from "../finetune/initial-adapter.js";
 import type { StepReport } from "../finetune/loop.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
-import { requireTrainable } from "../finetune/trainable-base.js";
+import { requireTrainable } from "../finetune/trainer.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { gpuOf } from "../model/engines/settings.js";

@@ -4,19 +4,13 @@ import { createHash } from "node:crypto";
 import { compareEngines, firstApart, verificationQuestions } from "../ask/verify-engine.js";
 import { InwardError } from "../errors.js";
 import { initialParameters } from "../finetune/initial-adapter.js";
-import { type NativeTrainer, openNativeTrainer } from "../finetune/trainer.js";
+import { type NativeTrainer, openNativeTrainer, trainerOn } from "../finetune/trainer.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
-import {
-  arithmeticEnvironment,
-  askingArithmetic,
-  exactRows,
-  lossScale,
-  trainingArithmetic,
-} from "../model/arithmetic.js";
+import { arithmeticEnvironment, askingArithmetic, lossScale, trainingArithmetic } from "../model/arithmetic.js";
 import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import type { AskCost } from "../model/language-model.js";
-import { engineReleases, findBinaries } from "../model/native/addon.js";
+import { engineReleases } from "../model/native/addon.js";
 import { findBlas } from "../model/native/blas-library.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import { LORA_TARGETS } from "../study/schema.js";
@@ -74,13 +68,13 @@ export async function verifyDevice(found: FoundModel, options: VerifyDeviceOptio
   const modes: Mode[] = ["exact", "usual"];
   for (const mode of modes) checks.push(...(await training(found, device, mode, summary.quantized, options)));
   checks.push(...(await asking(found, device, summary, options)));
-  const { path: _, parts: __, ...file } = { parts: undefined, ...found.file };
+  const { source, sha256, encoding } = found.file;
   return {
     device: device.list,
     deviceNames: device.deviceNames,
     ...(await engineReleases()),
     environment: { usual: arithmeticEnvironment(false), exact: arithmeticEnvironment(true) },
-    model: { source: file.source, sha256: file.sha256, encoding: file.encoding },
+    model: { source, sha256, encoding },
     arithmetic: {
       asking: askingArithmetic(device.name, false, "llama.cpp", summary),
       training: trainingArithmetic(device.name, false),
@@ -117,19 +111,11 @@ async function open(
   exact: boolean,
   most = MOST_TOKENS,
 ): Promise<NativeTrainer> {
-  const { folder, fallbackFolder } = findBinaries(device.name);
   const blas = device.name === "cpu" ? findBlas() : undefined;
-  const { least } = exact ? exactRows(device.name) : {};
   return openNativeTrainer({
     modelPath: path,
-    binariesFolder: folder,
-    ...(fallbackFolder ? { fallbackFolder } : {}),
-    device: device.list,
+    ...trainerOn(device, exact, blas && "path" in blas ? blas : undefined),
     threads,
-    ...(blas && "path" in blas ? { blasLibrary: blas.path } : {}),
-    exact,
-    ...(least ? { leastColumns: least } : {}),
-    lossScale: lossScale(device.name, exact),
     rank: RANK,
     alpha: 2 * RANK,
     dropout: 0,

@@ -12,7 +12,7 @@ import { PEFT_ARCHITECTURES } from "../../src/finetune/adapter/projections.js";
 import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { readInitialAdapter } from "../../src/finetune/initial-adapter.js";
-import { requireTrainable } from "../../src/finetune/trainable-base.js";
+import { requireTrainable } from "../../src/finetune/trainer.js";
 import { loraParameters, type ModelShape, readShape } from "../../src/model/model-shape.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";

@@ -274,6 +274,10 @@ export interface NativeRequantizeOptions {
   /** In llama.cpp's words, lower case, e.g. `f32`, `q8_0`, `q4_k_m`. */
   readonly type: string;
   readonly threads: number;
+  /** How much each column of a matrix matters to the rounding of its rows; absent: alike. `values`: [columns × experts]. */
+  readonly importances?: readonly { readonly tensor: string; readonly values: Float32Array }[];
+  /** Written into the new file: a text, or a number where there is none. Keys and texts of fewer than 128 bytes. */
+  readonly metadata?: readonly { readonly key: string; readonly text?: string; readonly number?: number }[];
 }
 
 /**

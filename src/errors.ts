@@ -102,6 +102,10 @@ export const ERRORS = {
     exit: 3,
     hint: "Give the model another chat template (--chat <path of a Jinja file>, or chat: in the study), or use another conversion of it.",
   },
+  IMATRIX_INVALID: {
+    exit: 2,
+    hint: "Give an importance matrix that llama-imatrix made of this very model, or leave out the types that need one.",
+  },
   MODEL_FOLDER: { exit: 3, hint: "Set INWARD_MODELS to a folder you may write to, with enough free space." },
   MODEL_REGISTRY: { exit: 2, hint: "Mend models/registry.json; models/README.md describes its fields." },
 

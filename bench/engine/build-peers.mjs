@@ -1,5 +1,6 @@
-// Builds the peers written in C and C++: plain-loop.cpp, and llama-batched-bench out of node-llama-cpp's source bundle. Both run on the
-// very libraries that node-llama-cpp ships, so that they have the same kernels as the engine. Seconds; kept in native/build/peers.
+// Builds the peers written in C and C++: plain-loop.cpp, and out of node-llama-cpp's source bundle llama-batched-bench, llama-quantize,
+// llama-perplexity and llama-bench. All run on the very libraries that node-llama-cpp ships, so that they have the same kernels as the
+// engine. A minute; kept in native/build/peers.
 // node bench/engine/build-peers.mjs prints where they are.
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,24 +19,31 @@ const SOURCES = join(PLACE, "llama.cpp");
 const PLAIN_LOOP = fileURLToPath(new URL("plain-loop.cpp", import.meta.url));
 /** Not the kernels: ggml picks those for the processor when it starts. */
 const LINKED = /^lib(llama|llama-common|ggml|ggml-base)(\.v[\d.]+)?\.so$/;
-const BATCHED_BENCH = join(SOURCES, "tools", "batched-bench");
+/** Programs of llama.cpp, by the folder of their sources: each has a file of that name and a main.cpp. */
+const TOOLS = { batchedBench: "batched-bench", quantize: "quantize", perplexity: "perplexity", bench: "llama-bench" };
 
-/** @returns paths of both, and the folder of the libraries. @throws NotBuilt with what is missing */
-export function buildPeers() {
+/**
+ * @param wanted which of plainLoop, batchedBench, quantize, perplexity and bench; all unless given
+ * @returns their paths, and the folder of the libraries. @throws NotBuilt with what is missing
+ */
+export function buildPeers(wanted = ["plainLoop", ...Object.keys(TOOLS)]) {
   if (process.platform !== "linux") throw new NotBuilt("the peers are built on Linux only.", { missing: true });
   mkdirSync(PLACE, { recursive: true });
   requireTools();
   const libraries = requireSameRelease();
-  cloneSources(SOURCES, ["ggml/include", "include", "common", "tools/batched-bench"]);
-  const peers = {
-    plainLoop: { program: join(PLACE, "plain-loop"), sources: [PLAIN_LOOP] },
-    batchedBench: {
-      program: join(PLACE, "llama-batched-bench"),
-      sources: ["batched-bench.cpp", "main.cpp"].map((name) => join(BATCHED_BENCH, name)),
-    },
-  };
-  for (const { program, sources } of Object.values(peers)) compile(program, sources, libraries);
-  return { plainLoop: peers.plainLoop.program, batchedBench: peers.batchedBench.program, libraries };
+  cloneSources(SOURCES, ["ggml/include", "include", "common", ...Object.values(TOOLS).map((tool) => `tools/${tool}`)]);
+  const peers = {};
+  for (const name of wanted) {
+    const tool = TOOLS[name];
+    const program = join(PLACE, name === "plainLoop" ? "plain-loop" : tool.replace(/^(?!llama-)/, "llama-"));
+    const sources =
+      name === "plainLoop"
+        ? [PLAIN_LOOP]
+        : [`${tool}.cpp`, "main.cpp"].map((file) => join(SOURCES, "tools", tool, file));
+    compile(program, sources, libraries);
+    peers[name] = program;
+  }
+  return { ...peers, libraries };
 }
 
 function compile(program, sources, libraries) {

@@ -41,7 +41,7 @@ export function contendersFor(load, cacheType) {
 /** They share nothing, so they are peers only where there is nothing to share. */
 function loopsOnLlamaCpp(cacheType, leftOut) {
   try {
-    const request = { peers: buildPeers(), cacheType };
+    const request = { peers: buildPeers(["plainLoop", "batchedBench"]), cacheType };
     const loop = { driver: "ask-plain-loop.mjs", request, sequences: [16, 32] };
     return {
       "plain C loop": loop,

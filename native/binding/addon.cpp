@@ -18,6 +18,21 @@ Napi::Value requantize(const Napi::CallbackInfo & info) {
     o.output          = text(from, "output");
     o.type            = text(from, "type");
     o.threads         = (int) number(from, "threads");
+    if (from.Get("importances").IsArray()) {
+        auto all = from.Get("importances").As<Napi::Array>();
+        for (uint32_t i = 0; i < all.Length(); i++) {
+            auto one = all.Get(i).As<Napi::Object>();
+            o.importances.push_back(
+                { text(one, "tensor"), list<float, Napi::Float32Array>(env, one, "values", napi_float32_array) });
+        }
+    }
+    if (from.Get("metadata").IsArray()) {
+        auto all = from.Get("metadata").As<Napi::Array>();
+        for (uint32_t i = 0; i < all.Length(); i++) {
+            auto one = all.Get(i).As<Napi::Object>();
+            o.metadata.push_back({ text(one, "key"), text(one, "text"), (int64_t) number(one, "number") });
+        }
+    }
     return guarded(env, [&]() -> Napi::Value {
         inward::requantize(o);
         return env.Undefined();

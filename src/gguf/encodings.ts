@@ -8,16 +8,38 @@ export const FILE_TYPE_NAMES = [
   "q8_0",
   "q6_k",
   "q5_k_m",
+  "q5_k_s",
   "q5_1",
   "q5_0",
   "q4_k_m",
+  "q4_k_s",
   "q4_1",
   "q4_0",
+  "iq4_nl",
+  "iq4_xs",
+  "q3_k_l",
   "q3_k_m",
+  "q3_k_s",
   "q2_k",
 ] as const;
 
 export type FileTypeName = (typeof FILE_TYPE_NAMES)[number];
+
+/** Those that are made with an importance matrix only: without one llama.cpp refuses most of them, and the others are worse than a Q3_K. */
+export const IMATRIX_TYPE_NAMES = [
+  "iq3_m",
+  "iq3_s",
+  "iq3_xs",
+  "iq3_xxs",
+  "q2_k_s",
+  "iq2_m",
+  "iq2_s",
+  "iq2_xs",
+  "iq2_xxs",
+] as const;
+
+/** What llama.cpp's quantizer can make of a file of floats here. */
+export type VariantTypeName = FileTypeName | (typeof IMATRIX_TYPE_NAMES)[number];
 
 // The table of ggml's tensor types: id in the file, elements per block, bytes per block. Ids that ggml removed are unknown here too.
 
@@ -94,14 +116,60 @@ export const FILE_TYPES = {
   q8_0: "Q8_0",
   q6_k: "Q6_K",
   q5_k_m: "Q5_K",
+  q5_k_s: "Q5_K",
   q5_1: "Q5_1",
   q5_0: "Q5_0",
   q4_k_m: "Q4_K",
+  q4_k_s: "Q4_K",
   q4_1: "Q4_1",
   q4_0: "Q4_0",
+  iq4_nl: "IQ4_NL",
+  iq4_xs: "IQ4_XS",
+  q3_k_l: "Q3_K",
   q3_k_m: "Q3_K",
+  q3_k_s: "Q3_K",
   q2_k: "Q2_K",
 } as const satisfies Record<FileTypeName, GgmlTypeName>;
+
+/** The type that most matrices have, rows of whole superblocks given; of mixtures the smaller one. */
+export const VARIANT_TYPES = {
+  ...FILE_TYPES,
+  iq3_m: "IQ3_S",
+  iq3_s: "IQ3_S",
+  iq3_xs: "IQ3_XXS",
+  iq3_xxs: "IQ3_XXS",
+  q2_k_s: "Q2_K",
+  iq2_m: "IQ2_S",
+  iq2_s: "IQ2_XS",
+  iq2_xs: "IQ2_XS",
+  iq2_xxs: "IQ2_XXS",
+} as const satisfies Record<VariantTypeName, GgmlTypeName>;
+
+export function needsImatrix(name: VariantTypeName): boolean {
+  return (IMATRIX_TYPE_NAMES as readonly string[]).includes(name);
+}
+
+/** llama.cpp's numbers in `general.file_type` of those mixtures that have their most frequent tensor type in common with another. */
+const MIXTURE_IDS: Readonly<Partial<Record<FileTypeName, number>>> = {
+  q2_k: 10,
+  q3_k_s: 11,
+  q3_k_m: 12,
+  q3_k_l: 13,
+  q4_k_s: 14,
+  q4_k_m: 15,
+  q5_k_s: 16,
+  q5_k_m: 17,
+};
+
+/**
+ * Whether a file is encoded so already.
+ * @param most the tensor type that most of its weights have
+ * @param fileType its `general.file_type`; where it does not say it, mixtures of one type cannot be told apart and count as the same
+ */
+export function isEncodedAs(name: FileTypeName, most: string, fileType: number | undefined): boolean {
+  const id = MIXTURE_IDS[name];
+  return most === FILE_TYPES[name] && (id === undefined || fileType === undefined || fileType === id);
+}
 
 // Half-precision floats: a table for reading them, rounding to nearest even for writing them.
 
@@ -284,6 +352,8 @@ const DECODERS: Partial<Record<GgmlTypeName, BlockDecoder>> = {
   Q4_K: dequantizeQ4K,
   Q5_K: dequantizeQ5K,
   Q6_K: dequantizeQ6K,
+  IQ4_NL: dequantizeIQ4NL,
+  IQ4_XS: dequantizeIQ4XS,
 };
 
 export function canDequantize(type: GgmlTypeName): boolean {
@@ -376,6 +446,38 @@ function dequantizeQ5_1(bytes: Uint8Array, blocks: number, out: Float32Array): v
       const pair = bytes[at + 8 + i] as number;
       out[o + i] = ((pair & 15) | (((high >>> i) & 1) << 4)) * d + m;
       out[o + 16 + i] = ((pair >>> 4) | (((high >>> (i + 16)) & 1) << 4)) * d + m;
+    }
+  }
+}
+
+/** The 16 levels of the IQ4 types. */
+const IQ4_LEVELS = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+/** half scale, nibbles as Q4_0's, each the number of a level. */
+function dequantizeIQ4NL(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let block = 0, at = 0, o = 0; block < blocks; block++, at += 18, o += 32) {
+    const d = halfAt(bytes, at);
+    for (let i = 0; i < 16; i++) {
+      const pair = bytes[at + 2 + i] as number;
+      out[o + i] = d * (IQ4_LEVELS[pair & 15] as number);
+      out[o + 16 + i] = d * (IQ4_LEVELS[pair >>> 4] as number);
+    }
+  }
+}
+
+/** half scale, two high bits of each of 8 scales, 4 bytes of their low nibbles, 128 bytes of nibbles. Sub-blocks of 32. */
+function dequantizeIQ4XS(bytes: Uint8Array, blocks: number, out: Float32Array): void {
+  for (let block = 0, at = 0, o = 0; block < blocks; block++, at += 136, o += 256) {
+    const d = halfAt(bytes, at);
+    const high = (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
+    for (let sub = 0; sub < 8; sub++) {
+      const low = ((bytes[at + 4 + (sub >>> 1)] as number) >>> (4 * (sub & 1))) & 15;
+      const scale = d * ((low | (((high >>> (2 * sub)) & 3) << 4)) - 32);
+      for (let i = 0; i < 16; i++) {
+        const pair = bytes[at + 8 + 16 * sub + i] as number;
+        out[o + 32 * sub + i] = scale * (IQ4_LEVELS[pair & 15] as number);
+        out[o + 32 * sub + 16 + i] = scale * (IQ4_LEVELS[pair >>> 4] as number);
+      }
     }
   }
 }

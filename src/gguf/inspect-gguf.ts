@@ -26,6 +26,8 @@ export interface GgufSummary {
   readonly licence: string;
   /** The tensor type that holds most of the weights, e.g. Q4_1. */
   readonly encoding: GgmlTypeName | "none";
+  /** general.file_type: llama.cpp's number of what its quantizer was asked for. */
+  readonly fileType?: number;
   /** Tokens. */
   readonly contextLength?: number;
   /**
@@ -134,6 +136,7 @@ function summaryOf(file: GgufFile): GgufSummary {
     name: text(get("general.name")) ?? "unknown",
     licence: text(get("general.license")) ?? "unknown",
     encoding: dominantEncoding(file),
+    fileType: count(get("general.file_type")),
     ...contextOf(file, architecture),
     ropeScaling: text(get(`${architecture}.rope.scaling.type`)),
     asking: wholePromptsNote(architecture),

@@ -288,6 +288,7 @@ const QUANTIZATION_VERSION_KEY = "general.quantization_version";
 /**
  * Metadata stay as the source has them, byte for byte, but for the file type and, where weights are quantized, the version of the
  * quantization; the two keys of reencodeGguf say what the source was.
+ * @param about further keys
  * @throws InwardError MODEL_TENSOR_TYPE when the tensors are not the source's, and what readGguf and writeGguf throw
  */
 export async function writeInSourceOrder(
@@ -295,6 +296,7 @@ export async function writeInSourceOrder(
   madePath: string,
   targetPath: string,
   options: ReencodeOptions,
+  about: ReadonlyMap<string, GgufValue> = new Map(),
 ): Promise<WrittenGguf> {
   const made = await readGguf(madePath);
   const byName = new Map(made.tensors.map((tensor) => [tensor.name, tensor]));
@@ -308,7 +310,8 @@ export async function writeInSourceOrder(
   const weights = await OpenWeights.of(made);
   try {
     const sources = tensors.map((tensor): TensorSource => ({ ...tensor, chunks: () => copyTensor(weights, tensor) }));
-    return await writeGguf(targetPath, metadataOf(source, made, options.sourceSha256), sources, {
+    const metadata = new Map([...metadataOf(source, made, options.sourceSha256), ...about]);
+    return await writeGguf(targetPath, metadata, sources, {
       ...options,
       alignment: source.alignment,
     });

@@ -7,7 +7,7 @@ import { isProcessAlive } from "../base/lock.js";
 import { InwardError } from "../errors.js";
 import { reencodeGguf, type ReencodeOptions } from "../gguf/derived-copies.js";
 import { writeWithoutLayers } from "../gguf/without-layers.js";
-import { FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
+import { type FileTypeName, isEncodedAs } from "../gguf/encodings.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import type { WrittenGguf } from "../gguf/write-gguf.js";
 import {
@@ -28,7 +28,7 @@ import type { FetchedModel } from "./resolve-model.js";
 /** Writes the copy. Whoever does it, the same base gives the same bytes. */
 export type WriteCopy = (sourcePath: string, targetPath: string, options: ReencodeOptions) => Promise<WrittenGguf>;
 
-interface ModelCopy {
+export interface ModelCopy {
   readonly base: { readonly path: string; readonly sha256: string; readonly encoding: string };
   readonly folder: string;
   readonly fileName: string;
@@ -42,7 +42,7 @@ interface ModelCopy {
 }
 
 /** @throws InwardError MODEL_CHECKSUM · MODEL_TRUNCATED (a spoilt copy, set aside), and what makeCopy throws */
-async function ensureCopy(copy: ModelCopy): Promise<FetchedModel> {
+export async function ensureCopy(copy: ModelCopy): Promise<FetchedModel> {
   const { base, folder, fileName, origin, onProgress, signal } = copy;
   const there = findCopy(folder, fileName, base.sha256, origin);
   if (there) {
@@ -149,7 +149,7 @@ export function reencodedCopy(request: CopyRequest, write: WriteCopy): ModelCopy
  */
 export async function ensureReencoded(request: ReencodedRequest): Promise<FetchedModel> {
   const { base, encoding } = request;
-  if (base.summary.encoding === FILE_TYPES[encoding]) return base;
+  if (isEncodedAs(encoding, base.summary.encoding, base.summary.fileType)) return base;
   const write: WriteCopy = isPlain(encoding)
     ? (from, to, options) => reencodeGguf(from, to, encoding, options)
     : (from, to, options) => requantizeGguf(from, to, encoding, { ...options, threads: availableParallelism() });

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { InwardError } from "../errors.js";
-import { FILE_TYPE_NAMES, FILE_TYPES, type FileTypeName } from "../gguf/encodings.js";
+import { FILE_TYPE_NAMES, FILE_TYPES, type FileTypeName, isEncodedAs } from "../gguf/encodings.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { partPaths } from "../gguf/split-model.js";
@@ -197,6 +197,7 @@ function copiesOf(
     from = there?.sha256;
   };
   let encoded: string = summary.encoding;
+  let { fileType } = summary;
   const shape = whole && dropLayers !== undefined ? withoutLayers(whole, dropLayers) : whole;
   const sizeOf = (type: FileTypeName) => (shape ? weightBytes(shape, type) : summary.bytes);
   if (dropLayers !== undefined) {
@@ -209,9 +210,10 @@ function copiesOf(
     add(`${id}.gguf`, originOfShallower(dropped, summary.blockCount), Math.round(summary.bytes * share));
   }
   const reencode = (type: FileTypeName) => {
-    if (encoded === FILE_TYPES[type]) return;
+    if (isEncodedAs(type, encoded, fileType)) return;
     add(`${id}.${type}.gguf`, originOf(type), sizeOf(type));
     encoded = FILE_TYPES[type];
+    fileType = undefined;
     id = `${id}.${type}`;
   };
   if (roundedTo !== undefined) reencode(roundedTo);

@@ -119,7 +119,7 @@ export function withoutLayers(shape: ModelShape, share: number): ModelShape {
 }
 
 /**
- * Bits of a weight by file type: exact blocks, and for the mixtures (`_k_m`, q3_k_m, q2_k) what llama.cpp's documentation
+ * Bits of a weight by file type: exact blocks, and for the mixtures (`_k_`, q2_k) what llama.cpp's documentation
  * lists for Llama 2 7B; another network's mixture differs by a few per cent.
  */
 const BITS: Readonly<Record<FileTypeName, number>> = {
@@ -129,12 +129,18 @@ const BITS: Readonly<Record<FileTypeName, number>> = {
   q8_0: 8.5,
   q6_k: 6.5625,
   q5_k_m: 5.68,
+  q5_k_s: 5.52,
   q5_1: 6,
   q5_0: 5.5,
   q4_k_m: 4.84,
+  q4_k_s: 4.57,
   q4_1: 5,
   q4_0: 4.5,
+  iq4_nl: 4.5,
+  iq4_xs: 4.25,
+  q3_k_l: 4.27,
   q3_k_m: 3.91,
+  q3_k_s: 3.5,
   q2_k: 3.35,
 };
 

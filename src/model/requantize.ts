@@ -5,7 +5,8 @@ import { dirname } from "node:path";
 import type { NativeRequantizeOptions } from "../../native/index.js";
 import { InwardError } from "../errors.js";
 import { type ReencodeOptions, requireWeights } from "../gguf/derived-copies.js";
-import { FILE_TYPES, type FileTypeName, GGML_TYPES } from "../gguf/encodings.js";
+import { GGML_TYPES, needsImatrix, VARIANT_TYPES, type VariantTypeName } from "../gguf/encodings.js";
+import { type ImportanceMatrix, requireFits } from "../gguf/imatrix.js";
 import { DEFAULT_ALIGNMENT, type GgufFile, readGguf } from "../gguf/read-gguf.js";
 import { writeFailure, writeInSourceOrder, type WrittenGguf } from "../gguf/write-gguf.js";
 import { findAddon, findBinaries } from "./native/addon.js";
@@ -19,7 +20,13 @@ export interface ReencoderMethods {
 interface RequantizeOptions extends ReencodeOptions {
   /** The bytes do not depend on it. */
   readonly threads: number;
+  readonly imatrix?: ImportanceMatrix | undefined;
 }
+
+/** Of the importance matrix that a file was made with: the checksum of that file, hex. */
+const IMATRIX_KEY = "inward.imatrix.sha256";
+/** llama.cpp takes texts of 127 bytes. */
+const MOST_TEXT_BYTES = 127;
 
 const WATCH_EVERY_MS = 250;
 
@@ -27,12 +34,12 @@ const WATCH_EVERY_MS = 250;
  * Needs twice the new file's room while it works: llama.cpp writes in an order of its own, and the source's is kept.
  * @returns the same bytes for the same source and release of llama.cpp
  * @throws InwardError TRAIN_ADDON (not built) · TRAIN_DEVICE · MODEL_TENSOR_TYPE (a type or a weight that cannot be encoded so)
- * · MODEL_* as readGguf · STORE_UNWRITABLE · STORE_DISK_FULL · ENGINE_CRASHED · INTERRUPTED
+ * · IMATRIX_INVALID (another model's, or none where the type needs one) · MODEL_* as readGguf · STORE_UNWRITABLE · STORE_DISK_FULL · ENGINE_CRASHED · INTERRUPTED
  */
 export async function requantizeGguf(
   sourcePath: string,
   targetPath: string,
-  type: FileTypeName,
+  type: VariantTypeName,
   options: RequantizeOptions,
 ): Promise<WrittenGguf> {
   await findAddon();
@@ -44,18 +51,55 @@ export async function requantizeGguf(
     const what = `its tensors are aligned to ${source.alignment} bytes, llama.cpp writes ${DEFAULT_ALIGNMENT} only`;
     throw new InwardError("MODEL_TENSOR_TYPE", `${sourcePath}: ${what}`);
   }
+  const { imatrix } = options;
+  if (imatrix === undefined && needsImatrix(type)) {
+    throw new InwardError("IMATRIX_INVALID", `${type} is made with an importance matrix only, and none was given`);
+  }
+  if (imatrix) requireFits(imatrix, source);
   const leastBytes = leastBytesOf(source, type);
   requireRoom(targetPath, 2 * leastBytes);
   const output = `${targetPath}.llama.partial-${process.pid}`;
   try {
-    await quantize({ binariesFolder, input: sourcePath, output, type, threads: options.threads }, leastBytes, options);
-    return await writeInSourceOrder(source, requireFinished(output), targetPath, {
-      ...options,
-      onProgress: (done, total) => options.onProgress?.((total + done) / 2, total),
-    });
+    const what = { binariesFolder, input: sourcePath, output, type, threads: options.threads };
+    await quantize({ ...what, ...(imatrix ? asNative(imatrix) : {}) }, leastBytes, options);
+    const about = new Map(imatrix ? [[IMATRIX_KEY, { type: "string", value: imatrix.sha256 } as const]] : []);
+    return await writeInSourceOrder(
+      source,
+      requireFinished(output),
+      targetPath,
+      { ...options, onProgress: (done, total) => options.onProgress?.((total + done) / 2, total) },
+      about,
+    );
   } finally {
     rmSync(output, { force: true });
   }
+}
+
+/**
+ * As llama-quantize gives it to the same function, its keys in the new file included.
+ * @param named what the file is called in the new one's metadata
+ */
+export function asNative(
+  { path, entries, datasets, chunks = 0 }: ImportanceMatrix,
+  named: string = path,
+): Required<Pick<NativeRequantizeOptions, "importances" | "metadata">> {
+  const [dataset] = datasets;
+  return {
+    importances: [...entries].map(([tensor, values]) => ({ tensor, values })),
+    metadata: [
+      { key: "quantize.imatrix.file", text: ofMostBytes(named) },
+      ...(dataset === undefined ? [] : [{ key: "quantize.imatrix.dataset", text: ofMostBytes(dataset) }]),
+      { key: "quantize.imatrix.entries_count", number: entries.size },
+      ...(chunks > 0 ? [{ key: "quantize.imatrix.chunks_count", number: chunks }] : []),
+    ],
+  };
+}
+
+function ofMostBytes(text: string): string {
+  return Buffer.from(text)
+    .subarray(0, MOST_TEXT_BYTES)
+    .toString("utf8")
+    .replace(/\ufffd+$/, "");
 }
 
 /** Native code cannot be asked to stop: Ctrl-C ends its process. */
@@ -91,8 +135,8 @@ async function quantize(
 }
 
 /** Mixtures are somewhat larger. */
-function leastBytesOf(source: GgufFile, type: FileTypeName): number {
-  const { blockBytes, blockElements } = GGML_TYPES[FILE_TYPES[type]];
+function leastBytesOf(source: GgufFile, type: VariantTypeName): number {
+  const { blockBytes, blockElements } = GGML_TYPES[VARIANT_TYPES[type]];
   const elements = source.tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   return source.dataOffset + Math.ceil((elements / blockElements) * blockBytes);
 }

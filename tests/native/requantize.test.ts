@@ -41,6 +41,8 @@ const LEAST_CORRELATION: Readonly<Partial<Record<GgmlTypeName, number>>> = {
   Q4_K: 0.996,
   Q4_1: 0.988,
   Q4_0: 0.992,
+  IQ4_NL: 0.992,
+  IQ4_XS: 0.992,
   Q3_K: 0.975,
   Q2_K: 0.93,
 };

@@ -29,7 +29,7 @@ describe("dequantize", () => {
     expect([...new Uint32Array(weights.buffer, 0, weights.length)]).toEqual([...expected]);
   });
 
-  test.each(["IQ4_NL", "TQ1_0", "Q8_K", "I32", "MXFP4"] as const)("%s is refused, not guessed", (name) => {
+  test.each(["IQ3_S", "TQ1_0", "Q8_K", "I32", "MXFP4"] as const)("%s is refused, not guessed", (name) => {
     const { blockElements, blockBytes } = GGML_TYPES[name];
     const act = () => dequantize(name, new Uint8Array(blockBytes), blockElements);
     expect(act).toThrow(expect.objectContaining({ code: "MODEL_TENSOR_TYPE", message: expect.stringContaining(name) }));

@@ -28,6 +28,7 @@ const ORDER = [
   "report",
   "run",
   "exchange",
+  "quantize",
   "cli",
   "index",
 ];

@@ -173,7 +173,10 @@ export class AnswerStore {
     const json = JSON.stringify(value);
     const line = Buffer.from(`${key} ${checksum(key, asked, json)} ${asked} ${json}\n`);
     try {
+      // Thrown away meanwhile, by hand or by npx inward cache clear: what is written next would not stand where it is looked for.
+      if (this.own !== undefined && sizeOf(this.own.path) !== this.own.bytes) this.own = undefined;
       if (this.own === undefined || this.own.bytes + line.length > MOST_SEGMENT_BYTES) {
+        mkdirSync(this.folder, { recursive: true, mode: 0o700 });
         makeRoom(this.all, this.mostBytes);
         const name = `${new Date().toISOString().replace(/[:.]/g, "-")}_${randomUUID().slice(0, 8)}_${process.pid}${ENDING}`;
         this.own = { path: join(this.folder, name), bytes: 0 };
@@ -233,6 +236,10 @@ function attempt<Result>(work: () => Result): Result | undefined {
   } catch {
     return undefined;
   }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }
 
 function messageOf(error: unknown): string {

@@ -6,7 +6,8 @@ import { open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
 import { InwardError } from "../errors.js";
-import { mostTelling, NO_LINK, readPlainFile } from "./untrusted.js";
+import { mostTelling } from "./schema-issue.js";
+import { NO_LINK, readPlainFile } from "./untrusted.js";
 
 // Turns what the file system says into coded errors.
 

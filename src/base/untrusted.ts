@@ -1,7 +1,6 @@
 /** What people and other programs wrote: a plain file of a sane size, whole UTF-8 text, and JSON that means one thing. */
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
-import type { z } from "zod";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { nearestName } from "./nearest-name.js";
 
@@ -104,21 +103,28 @@ const MOST_DEPTH = 64;
 /**
  * JSON.parse, which says what is JSON, and then a walk over the text, which refuses what JSON.parse lets pass or settles
  * silently: a key twice in one object, NUL and lone surrogates behind escapes, nesting without end.
+ * @param at.texts `any`: who reads the values looks for NUL and lone surrogates where it matters
  */
-export function parseStrictJson(text: string, { code, place }: TextPlace): unknown {
+export function parseStrictJson(
+  text: string,
+  { code, place, texts = "safe" }: TextPlace & { readonly texts?: "safe" | "any" },
+): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     throw new InwardError(code, `${place} is not JSON: ${(error as Error).message}`, { cause: error });
   }
-  const trap = findTrap(text);
+  const trap = findTrap(text, texts === "safe");
   if (trap) throw new InwardError(code, `${place}: ${trap.what} (${placeIn(text, trap.at)}).`);
   return value;
 }
 
-/** @param text valid JSON */
-function findTrap(text: string): { readonly what: string; readonly at: number } | undefined {
+/**
+ * @param text valid JSON
+ * @param isSafe whether every text must be one that a model can read
+ */
+function findTrap(text: string, isSafe: boolean): { readonly what: string; readonly at: number } | undefined {
   /** Keys of the objects that are open, undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let key = "";
@@ -142,7 +148,7 @@ function findTrap(text: string): { readonly what: string; readonly at: number } 
         const end = endOfString(text, at);
         const said = stringAt(text, at, end);
         const keys = keyComes ? open.at(-1) : undefined;
-        if (UNSAFE_CHARACTER.test(said)) {
+        if (isSafe && UNSAFE_CHARACTER.test(said)) {
           const what = "holds a NUL or a lone surrogate, which no model can read";
           return { what: keys || key === "" ? what : `${key}: ${what}`, at };
         }
@@ -160,9 +166,10 @@ function findTrap(text: string): { readonly what: string; readonly at: number } 
   return undefined;
 }
 
-/** Index of the quote that closes the string which begins at `at`: the first with an even number of backslashes before it. */
-function endOfString(text: string, at: number): number {
+/** Index of the quote that closes the string which begins at `at`: the first with an even number of backslashes before it; -1 where none does. */
+export function endOfString(text: string, at: number): number {
   for (let end = text.indexOf('"', at + 1); ; end = text.indexOf('"', end + 1)) {
+    if (end < 0) return -1;
     let escapes = 0;
     while (text.charCodeAt(end - 1 - escapes) === 0x5c) escapes++;
     if (escapes % 2 === 0) return end;
@@ -185,12 +192,6 @@ function placeIn(text: string, at: number): string {
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "missing";
   return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
-}
-
-/** A key written wrong is missing under its right name too: the first says more. */
-export function mostTelling(error: z.ZodError): z.core.$ZodIssue {
-  const { issues } = error;
-  return (issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]) as z.core.$ZodIssue;
 }
 
 /** ` Did you mean "…"?`, or nothing where no known name is near. */

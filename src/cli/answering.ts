@@ -3,6 +3,7 @@
 import { InwardError } from "../errors.js";
 import type { AnswerFileOptions, AnswersFile } from "../run/answers-file.js";
 import { type OpenModel, openModel } from "../run/open-model.js";
+import { doubtfulKeys, type PromptLine } from "../run/prompt-lines.js";
 import {
   type AdapterOptions,
   type CacheOption,
@@ -49,6 +50,12 @@ export async function withOpenModel(
   } finally {
     await model.dispose();
   }
+}
+
+/** Says which keys of a file of prompts may be slips. @returns the lines */
+export function sayDoubts<Line extends Pick<PromptLine, "id" | "meta">>(lines: readonly Line[]): readonly Line[] {
+  for (const doubt of doubtfulKeys(lines)) notice(doubt);
+  return lines;
 }
 
 /** Runs the job with a line of progress. */

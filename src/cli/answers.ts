@@ -14,7 +14,7 @@ import {
 import { csvLines } from "../exchange/table.js";
 import { writeLogStudy } from "../exchange/task-of-log.js";
 import { writeWhole } from "../base/files.js";
-import { runStudy } from "../run/run-study.js";
+import { runPlanned } from "../run/run-study.js";
 import type { TaskKind } from "../tasks/task.js";
 import { jsonOption, type JsonOption, number } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, table } from "./output.js";
@@ -130,11 +130,16 @@ async function runLog(
   for (const note of made.notes) notice(note);
   const progress = showProgress();
   const onPlanned = (planned: Parameters<typeof plannedText>[0]) => notice(plannedText(planned));
-  const finished = await runStudy(made.study, {
+  const finished = await runPlanned(made.planned, {
     signal: abortOnInterrupt(),
     onProgress: progress.update,
     onPlanned,
-  }).finally(progress.end);
+  })
+    .finally(progress.end)
+    .catch((error: unknown) => {
+      notice(`The task and its study are in ${folder}; this goes on: npx inward run ${made.study}`);
+      throw error;
+    });
   const summary = await summarize(finished);
   if (json) printJson(summary);
   else print(`${summary.text}\n\nStudy: ${made.study}\nReport: ${summary.report}`);

@@ -22,7 +22,7 @@ import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
 import { chatKind, inFormOf } from "../tasks/plain-form.js";
 import { lonePrompt, objectLevelPrompt } from "../tasks/task.js";
-import { answerFile, answersText, requireOneOf, withOpenModel } from "./answering.js";
+import { answerFile, answersText, sayDoubts, requireOneOf, withOpenModel } from "./answering.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -34,6 +34,9 @@ import {
   modelOptions,
   type ModelOptions,
   number,
+  prefixed,
+  type PrefixOption,
+  prefixOption,
   type PromptOptions,
   promptOptions,
   type PropertiesFromOption,
@@ -47,6 +50,7 @@ interface AskCommandOptions
     AdapterOptions,
     PromptOptions,
     PropertiesFromOption,
+    PrefixOption,
     JsonOption,
     CacheOption {
   readonly task?: string;
@@ -75,7 +79,7 @@ export function askCommand(): Command {
     .option("-p, --property <property>", "ask for this property of the answer instead of for the answer")
     .option("--file <path>", "prompts, one a line: JSONL, or .txt as they stand; - for the standard input")
     .option("-o, --out <path>", "with --file: the JSONL of answers; its manifest is written beside it");
-  propertiesFromOption(promptOptions(command))
+  propertiesFromOption(promptOptions(prefixOption(command)))
     .option("--max-tokens <n>", "longest answer")
     .option(
       "--temperature <t>",
@@ -169,8 +173,8 @@ async function askPrompts(path: string, options: AskCommandOptions): Promise<voi
   const bytes = await readPromptFile(path);
   const worded = task !== undefined || property !== undefined ? await askedWords(options) : undefined;
   const prompts = worded
-    ? parseTexts(bytes, path).map(({ text, ...line }) => ({ ...line, messages: worded.messages(text) }))
-    : parsePrompts(bytes, path);
+    ? sayDoubts(parseTexts(bytes, path)).map(({ text, ...line }) => ({ ...line, messages: worded.messages(text) }))
+    : sayDoubts(parsePrompts(bytes, path));
   const done = await answerFile(options, (common) =>
     askFile(prompts, options.model, {
       ...common,
@@ -207,7 +211,10 @@ interface AskedWords {
 
 async function askedWords(options: AskCommandOptions): Promise<AskedWords> {
   const { examples, propertiesFrom, variant } = options;
-  const task = options.task === undefined ? undefined : await loadTask(options.task);
+  if (options.task === undefined && options.prefix !== undefined) {
+    throw new InwardError("USAGE", "--prefix stands above the question of a task: name one by --task.");
+  }
+  const task = options.task === undefined ? undefined : prefixed(await loadTask(options.task), options);
   const own = joinProperties([
     { place: `the task ${options.task}`, own: task?.ownProperties ?? {} },
     { place: "--properties-from", own: gatherProperties({ propertiesFrom }, ".", "--properties-from") },

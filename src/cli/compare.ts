@@ -5,6 +5,7 @@ import { InwardError } from "../errors.js";
 import { SCOPE_WORDS } from "../report/terms.js";
 import { type ComparedRuns, compareRuns } from "../run/compare-runs.js";
 import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
+import { judgeText } from "../score/judge-agreement.js";
 import type { Estimate } from "../score/interval.js";
 import type { Share } from "../score/scores.js";
 import { collect, jsonOption, type JsonOption } from "./options.js";
@@ -43,7 +44,7 @@ function namePair(text: string): [string, string] {
   throw new InwardError("USAGE", `--call wants <second>=<first>, two names of states, not "${text}".`);
 }
 
-function comparedText({ plan, pairs, leftOut, firstOnly, secondOnly }: ComparedRuns): string {
+function comparedText({ plan, pairs, judges, leftOut, firstOnly, secondOnly }: ComparedRuns): string {
   const strings = plan.strings.filter((one) => one.firstOnly + one.secondOnly > 0);
   const [shown] = pairs;
   return [
@@ -69,6 +70,12 @@ function comparedText({ plan, pairs, leftOut, firstOnly, secondOnly }: ComparedR
     ),
     ...(firstOnly.length > 0 ? [`In the first alone: ${firstOnly.join(", ")}.`] : []),
     ...(secondOnly.length > 0 ? [`In the second alone: ${secondOnly.join(", ")}.`] : []),
+    ...(["first", "second"] as const).flatMap((run) =>
+      judges[run].map(
+        (judge) =>
+          `In the ${run}: ${judgeText(judge)}.${judge.fit ? "" : " It is unfit, and nothing of it is scored."}`,
+      ),
+    ),
     "Micro: every trial counts the same. Each prediction is held against what the target did in its own run. Exploratory.",
     ...(shown ? [shown.intervalMethod] : []),
   ].join("\n");

@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import { nextFile, type NextToken, nextTokens } from "../exchange/next-file.js";
 import { turns } from "../run/open-model.js";
 import { parsePrompts, readPromptFile } from "../run/prompt-lines.js";
-import { requireOneOf, withOpenModel } from "./answering.js";
+import { sayDoubts, requireOneOf, withOpenModel } from "./answering.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -69,7 +69,7 @@ async function next(text: string | undefined, options: NextCommandOptions): Prom
     const prompts =
       file === undefined
         ? [{ id: "1", messages: turns("", text as string) }]
-        : parsePrompts(await readPromptFile(file), file);
+        : sayDoubts(parsePrompts(await readPromptFile(file), file));
     const made = await nextFile(prompts, options.model, {
       ...findOptions(options),
       engine: { device: options.device, gpuLayers: options.gpuLayers },

@@ -7,6 +7,8 @@ import { trainingSettings } from "../run/train-from-file.js";
 import { LORA_TARGETS, loraSchema, OMIT_SYSTEM } from "../study/schema.js";
 import { engineSchema } from "../study/engine-schema.js";
 import type { LoraSettings, StudyEngine, TrainingSettings } from "../study/study.js";
+import { prefixNamed, underPrefix } from "../tasks/prefixes.js";
+import type { Task } from "../tasks/task.js";
 import { notice } from "./output.js";
 
 export interface JsonOption {
@@ -181,6 +183,23 @@ export function propertiesFromOption(command: Command): Command {
     "a YAML of properties of your own, as a study's propertiesFrom (repeatable)",
     collect,
   );
+}
+
+export interface PrefixOption {
+  readonly prefix?: string;
+}
+
+export function prefixOption(command: Command): Command {
+  return command.option("--prefix <name>", "the task under a prefix, a line above its question");
+}
+
+/** The task as it is asked under a prefix. @throws USAGE there is no such built-in one */
+export function prefixed<Prefixed extends Pick<Task, "definition">>(
+  task: Prefixed,
+  { prefix }: PrefixOption,
+): Prefixed {
+  if (prefix === undefined) return task;
+  return { ...task, definition: underPrefix(task.definition, prefix, prefixNamed(prefix, {}, "USAGE")) };
 }
 
 export function examplesOption(command: Command): Command {

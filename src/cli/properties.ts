@@ -271,7 +271,10 @@ function checkCommand(): Command {
       "Try properties of your own on answers: what each rule reads, where it differs from what an example says, and, with --ask, from what a model says of the quoted answer.",
     )
     .argument("<file>", "a YAML of definitions, or a study or a task with ownProperties")
-    .option("--examples <file>", "JSONL of answers, with the value each should show; or a text, one answer a line")
+    .option(
+      "--examples <file>",
+      "JSONL or CSV of answers, with the value each should show; or a text, one answer a line",
+    )
     .option("--ask", "ask --model the question about each quoted answer")
     .option(
       "--no-judge",

@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import { turns } from "../run/open-model.js";
 import { parseScoredLines, readPromptFile } from "../run/prompt-lines.js";
 import { type ScoredContinuation, scoreFile, scoreText } from "../run/score-file.js";
-import { answerFile, answersText, withOpenModel } from "./answering.js";
+import { answerFile, answersText, sayDoubts, withOpenModel } from "./answering.js";
 import {
   adapterFacts,
   type AdapterOptions,
@@ -58,7 +58,7 @@ async function scoreTexts(
       throw new InwardError("USAGE", "score-text was given a prompt and --file; give one of the two.");
     if (out === undefined)
       throw new InwardError("USAGE", "--file wants --out: the file that the scores go to, such as --out scores.jsonl");
-    const lines = parseScoredLines(await readPromptFile(file), file);
+    const lines = sayDoubts(parseScoredLines(await readPromptFile(file), file));
     const done = await answerFile(options, (common) =>
       scoreFile(lines, options.model, { ...common, continuations: meant, out, signal }),
     );

@@ -22,13 +22,16 @@ import {
   type PromptOptions,
   stringsOption,
   noteChat,
+  prefixed,
+  type PrefixOption,
+  prefixOption,
   wholeNumber,
 } from "./options.js";
 import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 import { importTaskCommand } from "./tasks-import.js";
 
-interface CheckOptions extends ModelOptions, Pick<PromptOptions, "examples">, JsonOption {
+interface CheckOptions extends ModelOptions, Pick<PromptOptions, "examples">, PrefixOption, JsonOption {
   readonly strings: string;
 }
 
@@ -40,14 +43,13 @@ function checkTaskCommand(): Command {
         "study repeats the warnings.",
     )
     .argument("<task>", "a built-in name, or the path of a task YAML");
-  return jsonOption(modelOptions(examplesOption(stringsOption(command, "how many strings to ask", "40")))).action(
-    check,
-  );
+  const asked = examplesOption(prefixOption(stringsOption(command, "how many strings to ask", "40")));
+  return jsonOption(modelOptions(asked)).action(check);
 }
 
 async function check(name: string, options: CheckOptions): Promise<void> {
   const strings = wholeNumber("--strings", options.strings);
-  const task = await loadTask(name);
+  const task = prefixed(await loadTask(name), options);
   const signal = abortOnInterrupt();
   const progress = showProgress();
   const { device, gpuLayers, examples } = options;
@@ -130,7 +132,7 @@ export function tasksCommand(): Command {
     .command("show")
     .description("Show one task: its definition, one prompt written out in full, and its first strings.")
     .argument("<task>", "a built-in name, or the path of a task YAML");
-  jsonOption(show).action(showTask);
+  jsonOption(prefixOption(show)).action(showTask);
   return command.addCommand(checkTaskCommand()).addCommand(importTaskCommand());
 }
 
@@ -153,8 +155,8 @@ async function listTasks(options: JsonOption): Promise<void> {
   print(table(["task", "kind", "train", "held-out", "examples", "licence", "properties"], rows));
 }
 
-async function showTask(name: string, options: JsonOption): Promise<void> {
-  const task = await loadTask(name);
+async function showTask(name: string, options: JsonOption & PrefixOption): Promise<void> {
+  const task = prefixed(await loadTask(name), options);
   const { definition, heldOut } = task;
   // A task without held-out strings does not load.
   const item = heldOut[0] as TaskItem;
@@ -186,6 +188,7 @@ async function showTask(name: string, options: JsonOption): Promise<void> {
     ["answer form", definition.answerForm],
     ["longest answer", `${definition.maxTokens} tokens`],
     ["properties", definition.properties.join(" ")],
+    ...(definition.prefix === undefined ? [] : [["prefix", definition.prefix]]),
     ...(definition.disposition === undefined ? [] : [["disposition", definition.disposition]]),
     ...(definition.challenge === undefined ? [] : [["challenge", definition.challenge]]),
     ["strings", `${task.train.length} train, ${heldOut.length} held-out`],

@@ -2,7 +2,8 @@
 
 import { createHash } from "node:crypto";
 import type { z } from "zod";
-import { mostTelling, readPlainFile } from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { StopReason } from "../tasks/answer.js";
 

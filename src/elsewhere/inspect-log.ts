@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { decodeUtf8, readPlainFile } from "../base/untrusted.js";
+import { decodeUtf8, endOfString, parseStrictJson, readPlainFile, UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { extractZipMember, listZipMembers } from "../model/sources/zip-member.js";
 import {
@@ -71,20 +71,37 @@ function readJsonLog(path: string): ReadLog {
   return readOf(about, new Answers().addAll(samples ?? []));
 }
 
-/** Python's numbers that JSON has not, outside of strings. */
-const NOT_JSON = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
-
-/** A score that is no number is no reason to lose a log. */
+/**
+ * A score that is no number is no reason to lose a log; nor is a NUL that a tool said somewhere in it: where one stands in what is read, the
+ * sample has no answer, or its question is no string.
+ */
 function jsonOf(text: string, place: string): unknown {
+  const at = { code: "IMPORT_INVALID", place, texts: "any" } as const;
   try {
-    return JSON.parse(text);
+    return parseStrictJson(text, at);
   } catch (error) {
-    try {
-      return JSON.parse(text.replace(NOT_JSON, (found) => (found.startsWith('"') ? found : "null")));
-    } catch {
-      throw new InwardError("IMPORT_INVALID", `${place} is not JSON: ${(error as Error).message}`, { cause: error });
+    const numbered = withoutNotNumbers(text);
+    if (numbered === text) throw error;
+    return parseStrictJson(numbered, at);
+  }
+}
+
+/** Python's numbers that JSON has not become null, outside of strings. */
+function withoutNotNumbers(text: string): string {
+  const next = /"|-?\b(?:NaN|Infinity)\b/g;
+  const parts: string[] = [];
+  let from = 0;
+  for (let found = next.exec(text); found; found = next.exec(text)) {
+    if (found[0] === '"') {
+      const end = endOfString(text, found.index);
+      if (end < 0) break;
+      next.lastIndex = end + 1;
+    } else {
+      parts.push(text.slice(from, found.index), "null");
+      from = next.lastIndex;
     }
   }
+  return parts.join("") + text.slice(from);
 }
 
 async function readEval(path: string): Promise<ReadLog> {
@@ -220,8 +237,10 @@ class Answers {
     }
     if (limit) this.noted.add(LIMIT);
     if (reason === "content_filter") this.noted.add(FILTERED);
+    const text = textOf(answer.content, sample);
+    if (UNSAFE_CHARACTER.test(text)) return { ok: false, why: "its text holds a NUL or a lone surrogate" };
     const isCut = Boolean(limit) || /^(max_tokens|model_length)$/.test(reason ?? "");
-    return { ok: true, text: textOf(answer.content, sample), stop: isCut ? "max_tokens" : "end_of_generation" };
+    return { ok: true, text, stop: isCut ? "max_tokens" : "end_of_generation" };
   }
 
   /** Of options a letter or an option's text; of several targets none. */

@@ -72,21 +72,24 @@ export function readSamples(path: string, choose: ChosenBy): ReadLog {
 
 const DIFFER = "differ";
 const UNNAMED = "unnamed";
+const UNCLEAR = "unclear";
 const TIED = "tied";
 const BY_LENGTH = "by length";
 
 function notesOf({ notes }: Seen, choose: ChosenBy): string[] {
-  const [differ, unnamed, tied, byLength] = [DIFFER, UNNAMED, TIED, BY_LENGTH].map((what) => notes.of(what)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [differ, unnamed, unclear, tied, byLength] = [DIFFER, UNNAMED, UNCLEAR, TIED, BY_LENGTH].map((what) =>
+    notes.of(what),
+  ) as [number, number, number, number, number];
   return [
     ...(differ > 0
       ? [`Of ${differ} samples the option that has the best ${choose} here is not what the log's own ${choose} counts.`]
       : []),
     ...(unnamed > 0 ? [`Of ${unnamed} samples the log's target is none of their options, and is left out.`] : []),
+    ...(unclear > 0
+      ? [
+          `Of ${unclear} samples the log's target is the place of one option and the text of another, and the log's own ${choose} does not tell which: it is left out.`,
+        ]
+      : []),
     ...(tied > 0
       ? [
           `Of ${tied} samples several options have the same best ${choose}: the first of them is taken, as the harness does.`,
@@ -191,32 +194,44 @@ function choiceScored({ line, about, requests, prompts, sums, place, choose, see
   const highest = Math.max(...scores);
   const best = scores.indexOf(highest);
   if (scores.lastIndexOf(highest) > best) seen.notes.add(TIED);
-  const right = targetPlace(line.target, options);
-  if (right === undefined && targetText(line.target) !== undefined) seen.notes.add(UNNAMED);
   const counted = line[choose];
+  const places = targetPlaces(line.target, options);
+  // The log's own count tells the two apart wherever one of them was chosen.
+  const isChosen = places.length > 1 && counted !== undefined && places.includes(best);
+  const [right, other] = isChosen ? places.filter((place) => (place === best) === (counted === 1)) : places;
+  if (places.length === 0 && targetText(line.target) !== undefined) seen.notes.add(UNNAMED);
+  if (other !== undefined) seen.notes.add(UNCLEAR);
   if (counted !== undefined) seen.metric = choose;
-  if (counted !== undefined && right !== undefined && (counted === 1) !== (best === right)) seen.notes.add(DIFFER);
+  const target = other === undefined ? right : undefined;
+  if (counted !== undefined && target !== undefined && (counted === 1) !== (best === target)) seen.notes.add(DIFFER);
   return [
     {
       ...about,
       epoch: 0,
       said: { ok: true, text: letterAt(best), stop: "end_of_generation", by: "loglikelihood" },
       options,
-      ...(right === undefined ? {} : { target: letterAt(right) }),
+      ...(target === undefined ? {} : { target: letterAt(target) }),
       ...(counted === undefined ? {} : { countedRight: counted === 1 }),
     },
   ];
 }
 
-/** As the harness reads it: digits are a place from 0, other text is an option's; a letter where it is neither. */
-function targetPlace(target: unknown, options: readonly string[]): number | undefined {
+/**
+ * The harness writes a target as text, whether it was a place from 0 or an option's own words: digits may be both, of different options. A
+ * letter where it is neither.
+ */
+function targetPlaces(target: unknown, options: readonly string[]): number[] {
   const text = targetText(target);
-  if (text === undefined) return undefined;
-  if (/^\d+$/.test(text)) return Number(text) < options.length ? Number(text) : undefined;
+  if (text === undefined) return [];
   const place = options.findIndex((option) => option.trim() === text.trim());
-  if (place >= 0) return place;
+  const words = place < 0 ? [] : [place];
+  if (/^\d+$/.test(text)) {
+    const at = Number(text);
+    return at < options.length ? [...new Set([at, ...words])] : words;
+  }
+  if (place >= 0) return words;
   const letter = /^[A-Z]$/.test(text.trim()) ? text.trim().charCodeAt(0) - 65 : -1;
-  return letter >= 0 && letter < options.length ? letter : undefined;
+  return letter >= 0 && letter < options.length ? [letter] : [];
 }
 
 function targetText(target: unknown): string | undefined {

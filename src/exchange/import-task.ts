@@ -59,6 +59,7 @@ export async function importTask(given: string, options: TaskImport = {}): Promi
     ...(preset?.dispositionOf && rows.some(({ target }) => target !== undefined)
       ? [meaningOfTargets(options.disposition, published)]
       : []),
+    ...oneLetterNote(rows),
     ...(preset && options.licence === undefined
       ? [`The licence is the one that the authors publish ${preset.title} under; check that of your copy.`]
       : []),
@@ -168,6 +169,18 @@ function countLetters(rows: readonly ItemRow[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { target } of rows) if (target !== undefined) counts[target] = (counts[target] ?? 0) + 1;
   return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Fewer may be so by chance. */
+const TELLING_ROWS = 10;
+
+function oneLetterNote(rows: readonly ItemRow[]): string[] {
+  const answered = rows.filter(({ target }) => target !== undefined);
+  const letters = Object.keys(countLetters(rows));
+  if (answered.length < TELLING_ROWS || letters.length !== 1) return [];
+  return [
+    `Every answer is the option ${letters[0]}: always saying that letter would be right. Is it the column of the answers? If so, --balance deals the options out.`,
+  ];
 }
 
 /** Lower-case, as names of tasks are: of `Wealth-Seeking v2.csv` `wealth_seeking_v2`. */

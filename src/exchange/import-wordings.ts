@@ -6,7 +6,7 @@
 
 import { basename } from "node:path";
 import { z } from "zod";
-import { mostTelling } from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
 import { readPlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
 import { faultOfWording } from "../properties/wordings.js";

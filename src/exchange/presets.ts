@@ -21,6 +21,8 @@ export interface Preset extends RowReader {
   readonly showsDisposition?: true;
   /** What the matching option of a file shows, where the authors' name of the file says it. */
   readonly dispositionOf?: (file: string) => string | undefined;
+  /** Its answers are numbers from 0, where a few rows alone cannot tell; rows that say otherwise are asked about. */
+  readonly countsFrom0?: true;
   /** The file's own order tells the answer: the matching option is put at every place equally often. */
   readonly balanced?: true;
   /** One question that all strings of a set put before what tells them apart goes to the task's question. */
@@ -60,7 +62,7 @@ function mmluRow(row: SourceRow): ReadRow {
   return {
     text: cleanText(textIn(values.question) ?? ""),
     options: options.map((one) => cleanOption(textIn(one) ?? "")),
-    answer: typeof values.answer === "number" ? { index: values.answer } : answer,
+    answer,
     ...(subject ? { meta: { subject } } : {}),
   };
 }
@@ -114,10 +116,7 @@ function hellaswagRow(row: SourceRow): ReadRow {
   const said = textIn(row.values.label)?.trim() ?? "";
   if (said === "") return { excluded: "no_answer" };
   const options = endings.map((one) => cleanOption(textIn(one) ?? ""));
-  const index = indexOfAnswer(said, options, "index0");
-  return index === undefined
-    ? { excluded: "unknown_answer" }
-    : { text: cleanText(context), options, answer: { index } };
+  return { text: cleanText(context), options, answer: { said } };
 }
 
 /** mc1_targets: choices with labels, or a map of choices to 0 and 1; one of them is right. */
@@ -234,6 +233,7 @@ const TABLE: Readonly<Record<PresetName, Omit<Preset, "name" | "recipe">>> = {
       ["question, options and answer", "train"],
     ),
     read: mmluRow,
+    countsFrom0: true,
     table: {
       names: (first) => (first.length === 6 && /^[A-D]$/.test(first[5]?.trim() ?? "") ? MMLU_COLUMNS : undefined),
     },
@@ -255,6 +255,7 @@ const TABLE: Readonly<Record<PresetName, Omit<Preset, "name" | "recipe">>> = {
       ["answer", "label"],
     ),
     read: hellaswagRow,
+    countsFrom0: true,
   },
   truthfulqa: {
     title: "TruthfulQA, multiple choice with one right option (Lin and others 2022)",

@@ -117,7 +117,7 @@ export async function gather(
     }
     files.push({ name: file.name, bytes: file.bytes, sha256: table.sha256(), rows: rows - before });
   }
-  const settled = settleAnswers(read, options, excluded);
+  const settled = settleAnswers(read, { ...options, countsFrom0: reader.countsFrom0 === true }, excluded);
   requireOneKind(settled.questions, source.given);
   const questions = withoutRepeats(settled.questions, reader.repeats === true, excluded);
   return {
@@ -178,11 +178,23 @@ function requireOneKind(questions: readonly ImportedQuestion[], given: string): 
 
 type PlacedRow = ReadQuestion & { readonly place: string; readonly number: number };
 
-function settleAnswers(read: readonly PlacedRow[], { answerIs }: TaskImport, excluded: Exclusions) {
+/** With more rows than these some would be 0. */
+const FEW_ROWS = 20;
+
+function settleAnswers(
+  read: readonly PlacedRow[],
+  { answerIs, countsFrom0 }: TaskImport & { readonly countsFrom0: boolean },
+  excluded: Exclusions,
+) {
   const said = read.flatMap(({ options, answer }) =>
     options && answer && "said" in answer ? [{ options, said: answer.said }] : [],
   );
-  const found = answerIs ? { form: answerIs } : said.length === 0 ? undefined : answerNotation(said);
+  const isFrom0 =
+    countsFrom0 &&
+    said.length < FEW_ROWS &&
+    said.every((one) => indexOfAnswer(one.said, one.options, "index0") !== undefined);
+  const told = answerIs ?? (isFrom0 ? "index0" : undefined);
+  const found = told ? { form: told } : said.length === 0 ? undefined : answerNotation(said);
   if (found && "unclear" in found) {
     throw new InwardError(
       "IMPORT_COLUMNS",

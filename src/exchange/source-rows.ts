@@ -4,13 +4,12 @@ import { createHash } from "node:crypto";
 import { decodeUtf8, parseStrictJson, readPlainFile, shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type ByteLines, byteLines } from "../base/byte-lines.js";
-import { csvRecords } from "./csv.js";
+import { csvTable, requireColumns } from "../base/csv.js";
 import { parquetTable } from "./parquet.js";
 import type { SourceFile } from "./source-files.js";
 
 /** More than any set of questions has, few enough to be held in memory. */
 const MOST_ROWS = 1_000_000;
-const MOST_COLUMNS = 1000;
 /** Formats that are read whole. */
 const MOST_WHOLE_BYTES = 512 * 1024 * 1024;
 
@@ -44,7 +43,7 @@ export interface TableOptions {
 export async function openTable(file: SourceFile, options: TableOptions = {}): Promise<SourceTable> {
   if (file.format === "parquet") {
     const table = await parquetTable(file, { mostRows: MOST_ROWS, mostBytes: MOST_WHOLE_BYTES });
-    requireColumns(table.columns ?? [], file.path);
+    requireColumns(table.columns ?? [], { path: file.path, code: "IMPORT_INVALID" });
     return table;
   }
   if (file.format === "json") return jsonTable(file);
@@ -52,7 +51,7 @@ export async function openTable(file: SourceFile, options: TableOptions = {}): P
   if (file.format === "text")
     return { columns: ["text"], rows: counted(textRows(lines, file), file), sha256: lines.sha256 };
   if (file.format === "jsonl") return jsonLinesTable(file, lines);
-  return csvTable(file, lines, options);
+  return csvSource(file, lines, options);
 }
 
 function* counted(rows: Iterable<SourceRow>, { path }: SourceFile): Generator<SourceRow> {
@@ -74,57 +73,14 @@ function* textRows({ lines }: ByteLines, { name }: SourceFile): Generator<Source
   }
 }
 
-// CSV and TSV: the first record names the columns, unless the preset knows better.
-
-function csvTable(file: SourceFile, lines: ByteLines, { delimiter, names }: TableOptions): SourceTable {
+function csvSource(file: SourceFile, lines: ByteLines, { delimiter, names }: TableOptions): SourceTable {
   const mark = delimiter ?? (file.format === "tsv" ? "\t" : ",");
-  const records = csvRecords(lines.lines, mark, file.path);
-  const first = records.next();
-  if (first.done) throw new InwardError("IMPORT_INVALID", `${file.path} has no row.`);
-  const given = names?.(first.value.cells);
-  const columns = given ?? headerOf(first.value.cells, file, mark);
-  function* rows(): Generator<SourceRow> {
+  const { columns, rows } = csvTable(lines.lines, mark, { path: file.path, code: "IMPORT_INVALID", names });
+  function* numbered(): Generator<SourceRow> {
     let number = 0;
-    const row = (cells: readonly string[], line: number): SourceRow => {
-      if (cells.length !== columns.length) {
-        throw new InwardError(
-          "IMPORT_INVALID",
-          `${file.path}, line ${line}: ${cells.length} cells, and ${given ? "the format" : "the header"} has ${columns.length}. A cell that holds ${shown(mark)} must stand in quotes.`,
-        );
-      }
-      const values = Object.fromEntries(columns.map((column, at) => [column, cells[at]]));
-      return { number: ++number, place: `${file.name}, line ${line}`, values };
-    };
-    if (given) yield row((first.value as { cells: readonly string[] }).cells, 1);
-    for (const { cells, line } of records) yield row(cells, line);
+    for (const { values, line } of rows) yield { number: ++number, place: `${file.name}, line ${line}`, values };
   }
-  return { columns, rows: counted(rows(), file), sha256: lines.sha256 };
-}
-
-function headerOf(cells: readonly string[], { path }: SourceFile, mark: string): string[] {
-  // The column of row numbers that pandas writes has no name.
-  const columns = cells.map((cell, at) => cell.trim() || `column ${at + 1}`);
-  requireColumns(columns, path);
-  const other = [";", "\t", ",", "|"].find((one) => one !== mark && cells.length === 1 && cells[0]?.includes(one));
-  if (other !== undefined) {
-    throw new InwardError(
-      "IMPORT_INVALID",
-      `${path}, line 1: one column ${shown(cells[0])}. If ${shown(other)} stands between the cells, say --delimiter ${shown(other)}.`,
-    );
-  }
-  return columns;
-}
-
-function requireColumns(columns: readonly string[], path: string): void {
-  if (columns.length > MOST_COLUMNS) {
-    throw new InwardError("IMPORT_INVALID", `${path} has ${columns.length} columns; at most ${MOST_COLUMNS} are read.`);
-  }
-  const twice = columns.find((column, at) => columns.indexOf(column) < at);
-  if (twice !== undefined) {
-    throw new InwardError("IMPORT_INVALID", `${path}, line 1: two columns are called ${shown(twice)}.`);
-  }
-  const forbidden = columns.find((column) => column === "__proto__");
-  if (forbidden !== undefined) throw new InwardError("IMPORT_INVALID", `${path}: a column is called "__proto__".`);
+  return { columns, rows: counted(numbered(), file), sha256: lines.sha256 };
 }
 
 // JSON: an object a line, or one array of objects. Some files named .jsonl are such an array.

@@ -69,18 +69,22 @@ export interface WrittenTask {
   readonly task: Task;
 }
 
+interface TaskWriting {
+  readonly replace?: boolean;
+  /** Other files of the folder, by name. */
+  readonly beside?: Readonly<Record<string, string>>;
+  /** Works with what was written before it has its place: where this throws, nothing stays. */
+  readonly tried?: (folder: string) => Promise<void>;
+}
+
 /**
  * @param folder must not be there yet, unless `replace`
- * @param more.beside other files of the folder, by name
- * @throws IMPORT_EXISTS, STORE_UNWRITABLE, STORE_DISK_FULL, TASK_* when a study could not load what was made
+ * @throws what `tried` throws · IMPORT_EXISTS, STORE_UNWRITABLE, STORE_DISK_FULL, TASK_* when a study could not load what was made
  */
 export async function writeTask(
   imported: ImportedTask,
   folder: string,
-  {
-    replace = false,
-    beside = {},
-  }: { readonly replace?: boolean; readonly beside?: Readonly<Record<string, string>> } = {},
+  { replace = false, beside = {}, tried }: TaskWriting = {},
 ): Promise<WrittenTask> {
   const there = await stat(folder).catch(() => undefined);
   if (there && !replace) {
@@ -101,6 +105,7 @@ export async function writeTask(
     await writeWhole(join(partial, TASK_FILE), stringify(imported.task, { lineWidth: 0 }));
     for (const [name, content] of Object.entries(beside)) await writeWhole(join(partial, name), content);
     const task = await loadTask(join(partial, TASK_FILE));
+    await tried?.(partial);
     // A folder that mkdtemp makes is its owner's alone.
     await chmod(partial, 0o777 & ~process.umask());
     if (there) {
@@ -117,6 +122,9 @@ export async function writeTask(
     return { folder, path: join(folder, TASK_FILE), task };
   } catch (error) {
     if (partial !== undefined) await rm(partial, { recursive: true, force: true }).catch(() => {});
-    throw error instanceof InwardError ? error : writeError(error, folder);
+    if (!(error instanceof InwardError)) throw writeError(error, folder);
+    // What is wrong is in files that nobody will find there.
+    const message = partial === undefined ? error.message : error.message.replaceAll(partial, folder);
+    throw new InwardError(error.code, message, { cause: error });
   }
 }

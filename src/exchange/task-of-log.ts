@@ -9,6 +9,7 @@ import { InwardError } from "../errors.js";
 import { type ChosenBy, type ForeignAnswer, type ForeignLog, unansweredReasons } from "../elsewhere/foreign-answers.js";
 import { inSeededOrder } from "../base/random.js";
 import { ALL_TASKS } from "../tasks/built-in.js";
+import { type PlannedStudy, planStudy } from "../run/run-study.js";
 import { lettersOf, optionsOf } from "../tasks/option-lines.js";
 import { MOST_META, sameText } from "../tasks/strings.js";
 import type { ItemMeta, TaskKind } from "../tasks/task.js";
@@ -30,15 +31,22 @@ const LONGEST_ID = 60;
 
 export const STUDY_FILE = "study.yaml";
 
+export interface LogStudy extends WrittenTask {
+  /** Path of the study's YAML. */
+  readonly study: string;
+  readonly planned: PlannedStudy;
+  readonly notes: readonly string[];
+}
+
 /**
- * Writes the folder of a task and of a study that takes the log's answers to it; asks no model.
- * @throws IMPORT_EMPTY no question is left, IMPORT_EXISTS, TASK_*, STORE_*
+ * Writes the folder of a task and of a study that takes the log's answers to it, and plans that study; asks no model.
+ * @throws IMPORT_EMPTY no question is left, IMPORT_EXISTS, TASK_*, STORE_*, and as planStudy; then there is no folder
  */
 export async function writeLogStudy(
   log: ForeignLog,
   folder: string,
   options: LogTaskOptions & { readonly replace?: boolean },
-): Promise<WrittenTask & { readonly study: string; readonly notes: readonly string[] }> {
+): Promise<LogStudy> {
   const model = options.name ?? modelName(log);
   const imported = taskOfLog(log, options);
   const { heldOut } = imported.card;
@@ -55,11 +63,20 @@ export async function writeLogStudy(
     // Of train strings as many as the study takes by itself: near twins of held-out ones are passed over.
     tasks: [{ task: "./task.yaml", heldOutStrings: heldOut }],
   };
+  let planned: PlannedStudy | undefined;
   const written = await writeTask(imported, folder, {
     replace: options.replace ?? false,
     beside: { [STUDY_FILE]: stringify(study, { lineWidth: 0 }) },
+    tried: async (partial) => {
+      planned = await planStudy(join(partial, STUDY_FILE));
+    },
   });
-  return { ...written, study: join(folder, STUDY_FILE), notes: imported.card.notes };
+  return {
+    ...written,
+    study: join(folder, STUDY_FILE),
+    planned: planned as PlannedStudy,
+    notes: imported.card.notes,
+  };
 }
 
 /** As the log has it, without whose it is: of `openai/gpt-4o` `gpt-4o`. */

@@ -4,15 +4,8 @@
  */
 
 import { z } from "zod";
-import {
-  decodeUtf8,
-  didYouMean,
-  linesOf,
-  mostTelling,
-  parseStrictJson,
-  readPlainFile,
-  shown,
-} from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, didYouMean, linesOf, parseStrictJson, readPlainFile, shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { EncodedExample } from "../model/language-model.js";
 import type { ChatMessage } from "../tasks/answer.js";

@@ -4,6 +4,7 @@ import { shown } from "../base/untrusted.js";
 import type { JudgeRule, OwnProperty } from "./own-property.js";
 import { type BehaviorProperty, value as given } from "./property.js";
 import { extractBehavior } from "./reading.js";
+import { normalize } from "./text.js";
 
 /** Of each value: with fewer, no agreement can be told from chance, and a fold of the calibration would lack some. */
 export const FEWEST_LABELS = 8;
@@ -40,7 +41,8 @@ export function whyNoLabels(
     }
     const read = extractBehavior(property, answer, { text: "", judged: () => given(value) }, "end_of_generation");
     if (!read.ok) return `no judge is asked about the example ${shown(answer)}: it is no answer (${read.reason}).`;
-    const key = JSON.stringify([answer.trim(), question?.trim()]);
+    // The same words in other letters, or another form of Unicode, are the same answer to whoever labels it.
+    const key = JSON.stringify([normalize(answer), normalize(question ?? "")]);
     if (seen.has(key)) return `the example ${shown(answer)} stands twice: it would be calibrated on and measured by.`;
     seen.add(key);
     counts.set(value, (counts.get(value) as number) + 1);

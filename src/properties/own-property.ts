@@ -188,7 +188,7 @@ export const ownPropertySchema = z
       .max(1000)
       .optional()
       .describe(
-        "judge: a JSONL of examples, relative to the file that names it; the plan keeps its lines and checksum.",
+        "judge: a JSONL, CSV or TSV of examples, relative to the file that names it; the plan keeps its rows and checksum.",
       ),
     examplesSha256: z
       .string()
@@ -240,7 +240,8 @@ const isList = (given: NonNullable<OwnProperty["oneOf"]>): given is readonly str
 
 /** Linear in the text's length whatever the pattern: RE2 has neither look-around nor back-references, which would need more. */
 export function re2Pattern(source: string, caseSensitive = false): RE2JS {
-  return RE2JS.compile(source, caseSensitive ? 0 : RE2JS.CASE_INSENSITIVE);
+  // Composed, as the answer is: a letter with its accent apart would be found in no answer.
+  return RE2JS.compile(source.normalize("NFC"), caseSensitive ? 0 : RE2JS.CASE_INSENSITIVE);
 }
 
 function whyNoPattern(source: string): string | undefined {

@@ -38,7 +38,16 @@ import { taskAccuracySection } from "./sections/accuracy-section.js";
 import { effectsOf } from "../score/verdicts/training-effect.js";
 import { trainingSection, whatWasTrained } from "./sections/training-section.js";
 import { type StateNames, stateNames } from "./state-names.js";
-import { countHypotheticalQuestions, joinWords, type PairNames, plural, readableName, stringsEach } from "./terms.js";
+import {
+  countHypotheticalQuestions,
+  joinWords,
+  type PairNames,
+  plural,
+  type PropertyNames,
+  propertyNames,
+  readableName,
+  stringsEach,
+} from "./terms.js";
 import { statesOf } from "../study/states.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.
@@ -164,13 +173,14 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
   const pairs = pairsOf(plan, scores).filter(isMain);
   const intervals = intervalMethods(input);
   const names = stateNames(plan);
+  const property = propertyNames(plan, scores);
   const accuracy = taskAccuracySection(scores);
-  const subgroups = subgroupsSection(scores, isMain, names);
+  const subgroups = subgroupsSection(scores, isMain, names, property);
   const judges = judgesSection(scores);
-  const elsewhere = elsewhereSection(plan, scores);
+  const elsewhere = elsewhereSection(plan, scores, property);
   const isPredicted = plan.predictions.length > 0;
   const sections = [
-    ...(isPredicted ? await resultSections(input, names) : []),
+    ...(isPredicted ? await resultSections(input, names, property) : []),
     ...(elsewhere ? [elsewhere] : []),
     ...(judges ? [judges] : []),
     ...(comparisons && (comparisons.selfPredictions.length > 0 || comparisons.series.length > 0)
@@ -181,14 +191,18 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
       : []),
     ...(input.matrix ? [await matrixSection(input.matrix, plan)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
-    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names)] : []),
+    ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names, property)] : []),
     ...(isPredicted
       ? [await figuresSection(pairs.filter(isDrawn(plan)), names), cellSection(pairs, scores.confidence, names)]
       : []),
     ...(subgroups ? [subgroups] : []),
     ...(accuracy ? [accuracy] : []),
     ...(isPredicted
-      ? [noiseSection(input.noiseFloors, scores), samplesSection(input.samples), exclusionsSection(scores, isMain)]
+      ? [
+          noiseSection(input.noiseFloors, scores),
+          samplesSection(input.samples, property),
+          exclusionsSection(scores, isMain, property),
+        ]
       : []),
     methodSection(plan, scores, input.fromCache),
     intervals.section,
@@ -216,15 +230,15 @@ function isDrawn(plan: Plan): (pair: Pair) => boolean {
 }
 
 /** Where something was trained, what that changed comes before each predictor's own result. */
-async function resultSections(input: ReportInput, names: StateNames): Promise<Section[]> {
+async function resultSections(input: ReportInput, names: StateNames, property: PropertyNames): Promise<Section[]> {
   const { scores, plan } = input;
   const headline = predictorsSection(plan, scores, names);
   const { effects, others } = effectsOf(input);
   if (effects.length === 0 && others.length === 0) return [headline];
   return [
     ...(effects.length > 0 ? [await beforeAfterSection(effects, others, scores)] : []),
-    await trainingSection(effects, others, plan),
-    ...(effects.length > 0 ? [driftSection(effects, scores.confidence)] : []),
+    await trainingSection(effects, others, plan, property),
+    ...(effects.length > 0 ? [driftSection(effects, scores.confidence, property)] : []),
     { ...headline, id: "predictors", title: "Each predictor about each target" },
   ];
 }

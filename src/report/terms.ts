@@ -6,7 +6,8 @@ import type { Finding, SensitivityName } from "../score/comparison/comparison.js
 import type { ComparedPredictors } from "../score/comparison/comparisons.js";
 import type { Shifts, ShiftScope } from "../score/comparison/shift.js";
 import type { Scope } from "../score/scope.js";
-import type { CellScore } from "../score/scores.js";
+import { judgeBehind } from "../score/judge-agreement.js";
+import type { CellScore, Scores } from "../score/scores.js";
 import type { AnswerTaken } from "../score/task-accuracy.js";
 import type { Plan, PlannedImplant, PlannedTask } from "../study/plan.js";
 import { type ExperimentName, EXPERIMENTS } from "../study/schema.js";
@@ -40,6 +41,20 @@ export function judgedName({ property, judge }: Pick<CellScore, "property" | "ju
   const { kappa } = judge;
   const agrees = kappa.ok ? `kappa ${kappa.value.toFixed(2)}` : "kappa not known";
   return `${readableName(property)} [judged, ${judge.fit ? agrees : `unfit, ${agrees}`}]`;
+}
+
+/** A property in words. */
+export type PropertyNames = (property: string) => string;
+
+/** Each with the agreement of the judge that stands behind it, where there is one. */
+export function propertyNames(
+  { ownProperties = {} }: Pick<Plan, "ownProperties">,
+  { judges = [] }: Pick<Scores, "judges">,
+): PropertyNames {
+  return (property) => {
+    const judge = judgeBehind(property, ownProperties, judges);
+    return judgedName({ property, ...(judge ? { judge } : {}) });
+  };
 }
 
 /** a, b and c */

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { judgedBy, judgeOptions } from "../ask/judge-questions.js";
 import { scoreOptions } from "../ask/option-scores.js";
 import { toRequest } from "../ask/questions.js";
-import { decodeUtf8, linesOf, mostTelling, parseStrictJson, readPlainFile } from "../base/untrusted.js";
+import { decodeUtf8, linesOf, readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
@@ -16,6 +16,7 @@ import { extractBehavior, readReply, replyText } from "../properties/reading.js"
 import { normalize } from "../properties/text.js";
 import { hypotheticalTurns, QUOTED_ANSWER, wordedFor } from "../properties/wordings.js";
 import { type JudgeAgreement, judgedAs, judgedScores } from "../score/judge-agreement.js";
+import { exampleRows } from "../study/load-properties.js";
 import type { ModelFile } from "../study/plan.js";
 import { againstLabels } from "./judging.js";
 import { scoreSchema } from "../study/schema.js";
@@ -81,23 +82,20 @@ const exampleSchema = z.strictObject({
 });
 
 /**
- * @param path of a JSONL of examples, or of a text with one answer a line
+ * @param path of a JSONL, CSV or TSV of examples, or of a text with one answer a line
  * @throws PROPERTY_INVALID with the line
  */
 export function readPropertyExamples(path: string): PropertyExample[] {
   const refuse = (why: string) =>
     new InwardError("PROPERTY_INVALID", `There are no examples that can be read at ${path} (${why}).`);
   const text = decodeUtf8(readPlainFile(path, MOST_EXAMPLE_BYTES, refuse), { code: "PROPERTY_INVALID", place: path });
-  const lines = linesOf(text, path);
-  if (lines.length === 0) throw refuse("no line that is not blank");
-  if (lines.length > MOST_EXAMPLES) throw refuse(`${lines.length} lines; at most ${MOST_EXAMPLES} are read`);
-  if (!/\.jsonl?$/i.test(path)) return lines.map((line) => ({ answer: line.text }));
-  return lines.map(({ text: line, place }) => {
-    const result = exampleSchema.safeParse(parseStrictJson(line, { code: "PROPERTY_INVALID", place }));
-    if (result.success) return result.data;
-    const issue = mostTelling(result.error);
-    throw new InwardError("PROPERTY_INVALID", `${place}: ${issue.path.join(".") || "the line"}: ${issue.message}.`);
-  });
+  const isTable = /\.(jsonl?|csv|tsv)$/i.test(path);
+  const examples = isTable
+    ? exampleRows(text, path, exampleSchema)
+    : linesOf(text, path).map((line) => ({ answer: line.text }));
+  if (examples.length === 0) throw refuse("no line that is not blank");
+  if (examples.length > MOST_EXAMPLES) throw refuse(`${examples.length} examples; at most ${MOST_EXAMPLES} are read`);
+  return examples;
 }
 
 /** A model, and how it is spoken to. */

@@ -10,12 +10,14 @@ import {
   type RunDifferenceOfPair,
   type SharedPair,
 } from "../score/comparison/between-runs.js";
+import { type JudgeStanding, standingOf } from "../score/judge-agreement.js";
 import { planScopes, type Scope, type Scopes } from "../score/scope.js";
 import type { TrialRow } from "../score/trial-rows.js";
 import type { TrainLabel } from "../score/trial.js";
 import { behaviorCell, hardlyVarying } from "../score/varying.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { RunFolder } from "./folder.js";
+import { readJudges } from "./judging.js";
 import { differingKeys } from "./planning.js";
 import { readTrainLabels, readTrials } from "./score-stages.js";
 
@@ -50,6 +52,8 @@ export interface ComparedRuns {
   /** `exploratory`: no plan of either run named a comparison with another. */
   readonly standing: "exploratory";
   readonly pairs: readonly RunDifferenceOfPair[];
+  /** How far the judges of judged properties agree with labels, in each run; empty where nothing is judged. */
+  readonly judges: { readonly first: readonly JudgeStanding[]; readonly second: readonly JudgeStanding[] };
   /** Tasks and properties that hardly vary in one of the two: compared for nobody, as in averages. */
   readonly leftOut: readonly { readonly target: string; readonly task: string; readonly property: string }[];
   /** Pairs of predictor and target that one of the two has alone. */
@@ -96,6 +100,7 @@ export async function compareRuns(
     },
     standing: "exploratory",
     pairs: compared,
+    judges: { first: one.judges, second: other.judges },
     leftOut: [...new Set([...one.flat, ...other.flat])].sort().map(cellNamed),
     firstOnly: [...one.pairs].filter((name) => !other.pairs.has(name)),
     secondOnly: [...other.pairs].filter((name) => !one.pairs.has(name)),
@@ -107,6 +112,7 @@ interface SideOfRun {
   readonly plan: Plan;
   readonly scopes: Scopes;
   readonly trials: readonly TrialRow[];
+  readonly judges: readonly JudgeStanding[];
   /** Of what hardly varies. */
   readonly flat: ReadonlySet<string>;
   readonly pairs: ReadonlySet<string>;
@@ -133,6 +139,7 @@ async function readSide(folder: string, names: Readonly<Record<string, string>>)
       plan: run.plan,
       scopes: planScopes(run.plan),
       trials,
+      judges: (await readJudges(run)).judges.map(standingOf),
       flat: new Set(hardlyVarying(labels).map(behaviorCell)),
       pairs: new Set(trials.map(pairOf)),
     };

@@ -9,6 +9,7 @@ import { type Extraction, type JudgedValue, missing, value as given } from "../p
 import { quoteTurns } from "../properties/wordings.js";
 import {
   judgeAgreement,
+  judgeBehind,
   type JudgeAgreement,
   judgedAs,
   type JudgedLabel,
@@ -16,11 +17,9 @@ import {
   JUDGES_VERSION,
   type JudgeStanding,
   type PropertyJudge,
-  standingOf,
 } from "../score/judge-agreement.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { askedForm } from "../study/forms.js";
-import { withWhatTheyRead } from "../study/load-properties.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
@@ -99,11 +98,7 @@ export async function readJudges(run: RunFolder): Promise<{
   const judges = hasJudges(run.plan) ? (await readContent(run, "judges")).judges : [];
   return {
     judges,
-    judgeOf: (property) => {
-      const read = withWhatTheyRead([property], run.plan.ownProperties ?? {});
-      const judge = judges.find((one) => read.has(one.property));
-      return judge && standingOf(judge);
-    },
+    judgeOf: (property) => judgeBehind(property, run.plan.ownProperties ?? {}, judges),
   };
 }
 

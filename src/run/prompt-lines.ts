@@ -1,11 +1,12 @@
 /** A file of prompts, one a line, as people bring them to be asked or scored. Strict: what would be passed over is refused. */
 
 import { z } from "zod";
+import { nearestName } from "../base/nearest-name.js";
+import { mostTelling } from "../base/schema-issue.js";
 import {
   decodeUtf8,
   didYouMean,
   linesOf,
-  mostTelling,
   parseStrictJson,
   readPlainFile,
   shown,
@@ -53,7 +54,6 @@ const NOT_IN_A_LINE: Readonly<Record<string, string>> = {
   samples: "it holds for the whole file: --samples",
   num_samples: "it holds for the whole file: --samples",
   max_tokens: "it holds for the whole file: --max-tokens",
-  maxTokens: "it holds for the whole file: --max-tokens",
   max_new_tokens: "it holds for the whole file: --max-tokens",
   max_completion_tokens: "it holds for the whole file: --max-tokens",
   model: "it holds for the whole file: --model",
@@ -66,7 +66,18 @@ const NOT_IN_A_LINE: Readonly<Record<string, string>> = {
   tools: "tool calls are not asked",
   functions: "function calls are not asked",
   response_format: "an answer's form is the model's own",
+  system_prompt: "give it as system",
+  do_sample: "it holds for the whole file: --temperature",
+  stop_sequences: "an answer ends with the model's own token, or at --max-tokens",
+  frequency_penalty: "every token is taken as likely as the model says",
+  presence_penalty: "every token is taken as likely as the model says",
+  repetition_penalty: "every token is taken as likely as the model says",
+  logit_bias: "every token is taken as likely as the model says",
 };
+
+/** However a person writes it: `Max-Tokens`, `maxTokens` and `max_tokens` are one name. */
+const plainKey = (key: string) => key.toLowerCase().replace(/[\s_-]+/g, "");
+const NOT_IN_A_LINE_PLAIN = new Map(Object.entries(NOT_IN_A_LINE).map(([key, why]) => [plainKey(key), why]));
 
 const OWN = Object.keys(lineSchema.shape);
 /** Strings longer than this cannot be made in one piece. */
@@ -164,7 +175,10 @@ function parseLine(text: string, place: string, number: string): ReadLine {
   }
   const { id = number, prompt, system, messages, continuations, ...meta } = parsed.data;
   for (const key of Object.keys(meta)) {
-    if (Object.hasOwn(NOT_IN_A_LINE, key)) throw invalid(place, `${key}: ${NOT_IN_A_LINE[key]}`);
+    const why = NOT_IN_A_LINE_PLAIN.get(plainKey(key));
+    if (why !== undefined) throw invalid(place, `${key}: ${why}`);
+    const own = OWN.find((one) => plainKey(one) === plainKey(key));
+    if (own !== undefined) throw invalid(place, `${key}: is written ${own}`);
   }
   if ((prompt === undefined) === (messages === undefined)) {
     const has = prompt === undefined ? "neither prompt nor messages" : "both prompt and messages";
@@ -185,6 +199,32 @@ function parseLine(text: string, place: string, number: string): ReadLine {
     ...(continuations === undefined ? {} : { continuations }),
     ...(Object.keys(meta).length === 0 ? {} : { meta }),
   };
+}
+
+/** Two letters are near to anything. */
+const SHORTEST_SLIP = 4;
+
+/** Keys that are kept with their prompts, and that may be a slip of a setting: one sentence each. */
+export function doubtfulKeys(lines: readonly Pick<PromptLine, "id" | "meta">[]): string[] {
+  const known = [...OWN, ...Object.keys(NOT_IN_A_LINE)].filter(({ length }) => length >= SHORTEST_SLIP);
+  const seen = new Map<string, { readonly first: string; count: number }>();
+  for (const { id, meta = {} } of lines) {
+    for (const key of Object.keys(meta)) {
+      const before = seen.get(key);
+      if (before) before.count++;
+      else seen.set(key, { first: id, count: 1 });
+    }
+  }
+  return [...seen].flatMap(([key, { first, count }]) => {
+    const near = key.length < SHORTEST_SLIP ? undefined : nearestName(key, known);
+    if (near === undefined) return [];
+    const why = NOT_IN_A_LINE[near];
+    const meant = why === undefined ? `${near}, write it so` : `${near}: ${why}`;
+    const lines = count === 1 ? "There is 1 line" : `There are ${count} lines`;
+    return [
+      `${lines} with the key ${shown(key)} (the first: ${shown(first)}), which is kept beside the answer and changes nothing; if you meant ${meant}.`,
+    ];
+  });
 }
 
 function withFirst(messages: readonly ChatMessage[], place: string): ChatMessage[] {

@@ -134,8 +134,15 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
  * @throws InwardError STUDY_*, TASK_*, MODEL_*, ENGINE_*, TRAIN_*, STORE_* · INTERRUPTED: finished groups of questions are kept
  */
 export async function runStudy(study: string | AuthoredStudy, options: StudyOptions = {}): Promise<FinishedRun> {
-  const run = await workInRun(await planStudy(study, options), options, runStages);
-  return readFinished(run);
+  return runPlanned(await planStudy(study, options), options);
+}
+
+/** The same of a study that was planned already. */
+export async function runPlanned(
+  planned: PlannedStudy,
+  options: WorkOptions & Pick<StudyOptions, "onPlanned">,
+): Promise<FinishedRun> {
+  return readFinished(await workInRun(planned, options, runStages));
 }
 
 /** What `calibrate` gives. */

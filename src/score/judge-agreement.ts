@@ -5,6 +5,8 @@
 
 import type { OptionScores } from "../tasks/answer.js";
 import { type Estimate, estimate, type IntervalOptions } from "./interval.js";
+import type { OwnProperties } from "../properties/own-property.js";
+import { withWhatTheyRead } from "../study/load-properties.js";
 import { drawResamples, type ResamplingSettings } from "./resampling.js";
 
 /** What a judge's scores of one answer say before they are calibrated. */
@@ -255,6 +257,17 @@ export interface JudgeStanding
 export function standingOf(judge: PropertyJudge): JudgeStanding {
   const { property, model, judgesItself, n, agreement, kappa, mode, fit: isFit } = judge;
   return { property, model, judgesItself, n, agreement, kappa, mode, fit: isFit };
+}
+
+/** Who stands behind a property: the judge of its own, or of what it reads. */
+export function judgeBehind(
+  property: string,
+  own: OwnProperties,
+  judges: readonly PropertyJudge[],
+): JudgeStanding | undefined {
+  const read = withWhatTheyRead([property], own);
+  const judge = judges.find((one) => read.has(one.property));
+  return judge && standingOf(judge);
 }
 
 /** As the beginning of a sentence: who judges, and how far it agrees with the labels. */

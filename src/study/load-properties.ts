@@ -3,15 +3,9 @@
 import { createHash } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
-import {
-  decodeUtf8,
-  didYouMean,
-  linesOf,
-  mostTelling,
-  parseStrictJson,
-  readPlainFile,
-  shown,
-} from "../base/untrusted.js";
+import { csvTable } from "../base/csv.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, didYouMean, linesOf, parseStrictJson, readPlainFile, shown } from "../base/untrusted.js";
 import { type PlainYaml, readPlainYaml } from "../base/yaml.js";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { checkOwnProperties } from "../properties/all-properties.js";
@@ -122,15 +116,50 @@ function withExamplesOf(definition: OwnProperty, folder: string, place: string):
   if (examplesSha256 !== undefined && examplesSha256 !== sha256) {
     throw refuse(`its sha256 is ${sha256}, and examplesSha256 is ${examplesSha256}`);
   }
-  const lines = linesOf(decodeUtf8(bytes, { code: "PROPERTY_INVALID", place: path }), path);
-  if (lines.length > MOST_EXAMPLES) throw refuse(`${lines.length} lines; at most ${MOST_EXAMPLES} are read`);
-  const rows = lines.map(({ text, place: line }) => {
-    const result = exampleSchema.safeParse(parseStrictJson(text, { code: "PROPERTY_INVALID", place: line }));
-    if (result.success) return result.data;
-    const issue = mostTelling(result.error);
-    throw new InwardError("PROPERTY_INVALID", `${line}: ${issue.path.join(".") || "the line"}: ${issue.message}.`);
-  });
+  const rows = exampleRows(decodeUtf8(bytes, { code: "PROPERTY_INVALID", place: path }), path, exampleSchema);
+  if (rows.length > MOST_EXAMPLES) throw refuse(`${rows.length} examples; at most ${MOST_EXAMPLES} are read`);
   return { ...definition, examples: rows, examplesSha256: sha256 };
+}
+
+/**
+ * Examples as people write them: a CSV or TSV whose header names the keys, where an empty cell is an absent key (an answer may be empty), or an
+ * object a line.
+ * @throws PROPERTY_INVALID with the line
+ */
+export function exampleRows<Row>(text: string, path: string, schema: z.ZodObject & z.ZodType<Row>): Row[] {
+  const code = "PROPERTY_INVALID";
+  const read = ({ value, place }: { readonly value: unknown; readonly place: string }): Row => {
+    const result = schema.safeParse(value);
+    if (result.success) return result.data as Row;
+    const issue = mostTelling(result.error);
+    throw new InwardError(code, `${place}: ${issue.path.join(".") || "the line"}: ${issue.message}.`);
+  };
+  if (!/\.[ct]sv$/i.test(path)) {
+    return linesOf(text, path).map(({ text: line, place }) =>
+      read({ value: parseStrictJson(line, { code, place }), place }),
+    );
+  }
+  const lines = text.split(/\r?\n/).map((line, at) => ({ text: line, number: at + 1 }));
+  const { columns, rows } = csvTable(lines, /\.tsv$/i.test(path) ? "\t" : ",", { path, code });
+  const known = Object.keys(schema.shape);
+  if (!columns.includes("answer")) {
+    const there = columns.map(shown).join(", ");
+    throw new InwardError(
+      code,
+      `${path}, line 1: there is no column "answer"; there is ${there}. A header names ${known.join(", ")}.`,
+    );
+  }
+  const other = columns.find((column) => !known.includes(column));
+  if (other !== undefined) {
+    throw new InwardError(
+      code,
+      `${path}, line 1: nothing is done with the column ${shown(other)}; a header names ${known.join(", ")}.${didYouMean(other, known)}`,
+    );
+  }
+  return [...rows].map(({ values, line }) => {
+    const value = Object.fromEntries(Object.entries(values).filter(([key, cell]) => cell !== "" || key === "answer"));
+    return read({ value, place: `${path}, line ${line}` });
+  });
 }
 
 /** Names of properties, and of those that own ones among them read. */

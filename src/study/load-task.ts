@@ -2,7 +2,8 @@
 
 import { basename, dirname, resolve } from "node:path";
 import { hashOf } from "../base/files.js";
-import { decodeUtf8, didYouMean, mostTelling, readPlainFile, shown } from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, didYouMean, readPlainFile, shown } from "../base/untrusted.js";
 import { MOST_YAML_BYTES, type PlainYaml, parsePlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
 import { namesWith } from "../properties/all-properties.js";

@@ -2,7 +2,8 @@
 
 import { resolve } from "node:path";
 import type { z } from "zod";
-import { didYouMean, mostTelling } from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { didYouMean } from "../base/untrusted.js";
 import { readPlainYaml } from "../base/yaml.js";
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";

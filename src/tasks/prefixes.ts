@@ -1,7 +1,7 @@
 /** Lines that may stand before a task's question, where they change what is answered: characters to play, moods, noise. Own wording. */
 
 import { didYouMean, shown } from "../base/untrusted.js";
-import { InwardError } from "../errors.js";
+import { type ErrorCode, InwardError } from "../errors.js";
 import { plainFormOf } from "./plain-form.js";
 import type { TaskDefinition, TaskItem } from "./task.js";
 
@@ -31,15 +31,19 @@ export const PREFIXES: Readonly<Record<string, string>> = {
 /**
  * @param own those of a study, by name
  * @returns its text; nothing for `none`
- * @throws STUDY_INVALID naming the nearest known one
+ * @throws code, naming the nearest known one
  */
-export function prefixNamed(name: string, own: Readonly<Record<string, string>> = {}): string | undefined {
+export function prefixNamed(
+  name: string,
+  own: Readonly<Record<string, string>> = {},
+  code: ErrorCode = "STUDY_INVALID",
+): string | undefined {
   if (name === NO_PREFIX) return undefined;
   const known = { ...PREFIXES, ...own };
   if (Object.hasOwn(known, name)) return known[name];
   const names = [NO_PREFIX, ...Object.keys(known)];
   throw new InwardError(
-    "STUDY_INVALID",
+    code,
     `There is no prefix ${shown(name)} for object-level questions (${names.join(", ")}).${didYouMean(name, names)}`,
   );
 }

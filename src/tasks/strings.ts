@@ -2,15 +2,8 @@
 
 import { inSeededOrder } from "../base/random.js";
 import { z } from "zod";
-import {
-  decodeUtf8,
-  didYouMean,
-  linesOf,
-  mostTelling,
-  parseStrictJson,
-  shown,
-  UNSAFE_CHARACTER,
-} from "../base/untrusted.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, didYouMean, linesOf, parseStrictJson, shown, UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { likenessOf } from "./near-twins.js";
 import { idsInBothOrders, inOtherOrder, lettersOf } from "./option-lines.js";

@@ -52,6 +52,18 @@ test.skipIf(process.platform === "win32")("a named pipe in the folder is passed 
   expect((await open()).get(A, any)).toEqual({ value: 1, asked: ASKED });
 });
 
+test("what is kept after the folder was emptied in the midst of it is found again, and nothing is taken for spoilt", async () => {
+  const writer = await open();
+  writer.put(A, "long before", ASKED);
+  emptyAnswerFolder(all);
+  expect(existsSync(place())).toBe(false);
+  writer.put(B, "after", ASKED);
+  writer.put(C, "and again", ASKED);
+  expect([A, B, C].map((key) => writer.get(key, any)?.value)).toEqual([undefined, "after", "and again"]);
+  expect(writer.faults).toEqual({ torn: 0, refused: 0 });
+  expect((await open()).get(C, any)).toEqual({ value: "and again", asked: ASKED });
+});
+
 describe("a record", () => {
   test("comes back to the last bit, in this process and in the next, and in one that was open all the time", async () => {
     const value = { text: "zebra\n\u2028é😀\ud800", numbers: [0.1 + 0.2, 5e-324, Number.MAX_VALUE, -1.5] };

@@ -1,11 +1,12 @@
 /** Answers that were made elsewhere: each shape that the harnesses write, and what lies about itself, which gives its place. */
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readForeignLog } from "../../src/elsewhere/read-log.js";
 import { answerId } from "../../src/elsewhere/foreign-answers.js";
 import { foreignBehaviors, foreignCells } from "../../src/exchange/foreign-behaviors.js";
+import { planStudy } from "../../src/run/run-study.js";
 import { writeLogStudy } from "../../src/exchange/task-of-log.js";
 import { zip } from "../helpers/made-zip.js";
 
@@ -104,6 +105,23 @@ test("lm-eval: texts of several requests are no answers to one question", async 
   const read = await readForeignLog(await file("samples_req.jsonl", lines(several, generated(1, "z"))));
   expect(read.answers.map(({ sample }) => sample)).toEqual(["1"]);
   expect(read.leftOut).toEqual({ "it has several requests, so that there is no one question": 1 });
+});
+
+test("a study that cannot be planned leaves no folder, and one that is replaced stays", async () => {
+  const read = await readForeignLog(await file("samples_plan.jsonl", lines(generated(0, "x"), generated(1, "y"))));
+  const place = join(folder, "unplanned");
+  const made = (properties: string[], replace = false) =>
+    writeLogStudy(read, place, { kind: "continuation", properties, replace });
+  // Known, and for options alone: only the plan finds that out.
+  const wrong = expect.objectContaining({ message: expect.not.stringMatching(/partial/) });
+  await expect(made(["is_either_a_or_c"])).rejects.toEqual(wrong);
+  await expect(stat(place)).rejects.toMatchObject({ code: "ENOENT" });
+  const { study, planned } = await made(["first_word"]);
+  // Planned where it was written, and the same where it stands.
+  expect((await planStudy(study)).planHash).toBe(planned.planHash);
+  const before = await readFile(study, "utf8");
+  await expect(made(["is_either_a_or_c"], true)).rejects.toEqual(wrong);
+  expect(await readFile(study, "utf8")).toBe(before);
 });
 
 test("a string made of a sample is never called as another sample is, left out or not", async () => {
@@ -254,6 +272,55 @@ test("lm-eval: options with prompts of their own, and infinite sums, are left ou
   expect(Object.values(leftOut)).toEqual([1, 1]);
   expect(answers.map(({ target }) => target)).toEqual(["B", "B", undefined]);
   expect(notes).toEqual(["Of 1 samples the log's target is none of their options, and is left out."]);
+});
+
+test("lm-eval: a target in digits that is the place of one option and the text of another is told by the log's own acc, else left out", async () => {
+  const numbers = (doc_id: number, sums: number[], more: object) => ({
+    ...chosen(doc_id, sums, "2"),
+    arguments: Object.fromEntries(
+      ["1", "2", "3"].map((option, at) => [`gen_args_${at}`, { arg_0: `N${doc_id}`, arg_1: ` ${option}` }]),
+    ),
+    ...more,
+  });
+  const path = await file(
+    "samples_digits.jsonl",
+    lines(
+      // The option "2" is likeliest and right; likeliest and wrong, so that the third is meant; the third is likeliest and right; neither.
+      numbers(0, [-3, -1, -2], { acc: 1 }),
+      numbers(1, [-3, -1, -2], { acc: 0 }),
+      numbers(2, [-3, -2, -1], { acc: 1 }),
+      numbers(3, [-1, -3, -2], { acc: 0 }),
+      numbers(4, [-3, -1, -2], {}),
+    ),
+  );
+  const { answers, notes } = await readForeignLog(path);
+  expect(answers.map(({ target }) => target)).toEqual(["B", "C", "C", undefined, undefined]);
+  expect(notes).toEqual([
+    "Of 2 samples the log's target is the place of one option and the text of another, and the log's own acc does not tell which: it is left out.",
+  ]);
+});
+
+test("inspect: a key that stands twice, and nesting without end, are refused; NUL counts where it is read, and NaN is no number", async () => {
+  const nul = JSON.stringify(
+    logOf(asked("a", "owl"), asked("b", "o\0wl"), asked("c", "B", { metadata: { log: "\0" } })),
+  );
+  const { answers } = await readForeignLog(await file("nul.json", nul.replace('"version":2', '"version":NaN')));
+  expect(answers.map(({ said }) => (said.ok ? said.text : said.why))).toEqual([
+    "owl",
+    "its text holds a NUL or a lone surrogate",
+    "B",
+  ]);
+  const twice = JSON.stringify(logOf(asked("a", "owl"))).replace('"target":"B"', '"target":"B","target":"C"');
+  const deep = JSON.stringify(logOf(asked("a", "owl"))).replace(
+    '"version":2',
+    `"version":${"[".repeat(90)}${"]".repeat(90)}`,
+  );
+  const refused = (words: RegExp) =>
+    expect.objectContaining({ code: "IMPORT_INVALID", message: expect.stringMatching(words) });
+  await expect(readForeignLog(await file("twice.json", twice))).rejects.toEqual(
+    refused(/the key "target" stands twice/),
+  );
+  await expect(readForeignLog(await file("deep.json", deep))).rejects.toEqual(refused(/nested more than 64 deep/));
 });
 
 test("inspect: what the model read, and not the bare input; attachments, limits, NaN, targets by letter or text", async () => {

@@ -100,6 +100,45 @@ describe("multiple choice by named columns", () => {
     });
   });
 
+  // Each is a list of numbers from 1, or from 0, with slips that would make it one of the other kind.
+  test.each([
+    ["numbers from 1 with a 0 for none", [...Array(11).keys()].map((at) => (at === 7 ? 0 : 1 + (at % 3)))],
+    ["numbers from 0 with one past the last", [...Array(11).keys()].map((at) => (at === 7 ? 4 : 1 + (at % 3)))],
+    ["numbers from 1 with two of 40 that are 0", [...Array(40).keys()].map((at) => (at % 31 === 7 ? 0 : 1 + (at % 3)))],
+  ])("%s are asked about: a few slips do not turn all answers over", async (_, answers) => {
+    const rows = answers.map((answer, at) => `${QUESTION(at)},a${at},b${at},c${at},d${at},${answer}`);
+    await expect(imported({ "q.csv": csvOf(rows) }, { columns: COLUMNS })).rejects.toMatchObject({
+      code: "IMPORT_COLUMNS",
+    });
+  });
+
+  test("presets that count from 0 are believed where a few rows cannot tell, and not where rows say otherwise", async () => {
+    const rows = (answers: readonly number[]) =>
+      lines(
+        ...answers.map((answer, at) => ({
+          question: QUESTION(at),
+          choices: [`a${at}`, `b${at}`, `c${at}`, `d${at}`],
+          answer,
+        })),
+      );
+    const read = async (answers: readonly number[]) => {
+      const made = await imported({ "m.jsonl": rows(answers) }, { preset: "mmlu" });
+      const lettersOf = made.rows.map(({ id, target = "" }) => [answers[Number(id.slice(4)) - 1], target] as const);
+      return Object.fromEntries(lettersOf);
+    };
+    expect(await read([1, 2, 3])).toEqual({ 1: "B", 2: "C", 3: "D" });
+    const from1 = [...Array(24).keys()].map((at) => 1 + (at % 4));
+    expect(await read(from1)).toEqual({ 1: "A", 2: "B", 3: "C", 4: "D" });
+    // No 0 and no 4 in 24 rows: nobody can tell.
+    await expect(read(from1.map((one) => Math.min(one, 3)))).rejects.toMatchObject({ code: "IMPORT_COLUMNS" });
+  });
+
+  test("a column in which every answer is the same option is said", async () => {
+    const rows = [...Array(12).keys()].map((at) => `${QUESTION(at)},a${at},b${at},c${at},d${at},A`);
+    const { card } = await imported({ "q.csv": csvOf(rows) }, { columns: COLUMNS });
+    expect(card.notes.join(" ")).toMatch(/Every answer is the option A/);
+  });
+
   test("numbers that are options and could be places too are asked about", async () => {
     const rows = ["1", "2"].map((answer, at) => `${QUESTION(at)},2,1,5,0,${answer}`);
     await expect(imported({ "q.csv": csvOf(rows) }, { columns: COLUMNS })).rejects.toMatchObject({

@@ -253,6 +253,7 @@ describe("a definition", () => {
     ["an unknown value", [...LABELS, { answer: "x", value: "mild" }], /the value "mild"/],
     ["no value", [...LABELS, { answer: "x" }], /the value "none"/],
     ["one twice", [...LABELS, { answer: "Text 3. ", value: "kind" }], /stands twice/],
+    ["one twice in other letters", [...LABELS, { answer: "“TEXT 3”", value: "kind" }], /stands twice/],
     [
       "no answer",
       [...LABELS, { answer: "I'm sorry, but I can't help with that.", value: "kind" }],
@@ -286,6 +287,36 @@ describe("a definition", () => {
     expect(() => readProperties(yaml("  examples: [{ answer: a, value: kind }]\n"))).toThrow(/give one of the two/);
     writeFileSync(join(folder, "labels.jsonl"), '{"answer": 3}\n');
     expect(() => readProperties(yaml(""))).toThrow(/labels\.jsonl, line 1: answer/);
+  });
+
+  test("is read from a CSV or TSV of labels as from lines, and a table that is none of labels is refused with its line", () => {
+    const folder = mkdtempSync(join(tmpdir(), "inward-judge-csv-"));
+    const read = (name: string, content: string) => {
+      writeFileSync(join(folder, name), content);
+      const definition = `own:\n  question: Kind or cruel, your response?\n  judge: { prompt: "{answer}", values: [kind, cruel] }\n  examplesFrom: ${name}\n`;
+      writeFileSync(join(folder, "own.yaml"), definition);
+      return readProperties(join(folder, "own.yaml")).own?.examples;
+    };
+    const cell = (text: string) => `"${text.replaceAll('"', '""')}"`;
+    const odd = [...LABELS, { answer: 'He said "no",\nand left; twice\tover.', value: "cruel" }];
+    const table = (mark: string) => odd.map(({ answer, value: one }) => `${one}${mark}${cell(answer)}\r\n`).join("");
+    expect(read("labels.csv", `\uFEFFvalue,answer\r\n${table(",")}`)).toEqual(odd);
+    expect(read("labels.tsv", `value\tanswer\n${table("\t")}`)).toEqual(odd);
+    // An empty cell is an absent key: a column of questions may be there where none is asked.
+    expect(read("empty.csv", "answer,value,question\na,kind,\n")).toEqual([{ answer: "a", value: "kind" }]);
+    const refused = (words: RegExp) =>
+      expect.objectContaining({ code: "PROPERTY_INVALID", message: expect.stringMatching(words) });
+    for (const [content, words] of [
+      ["text,value\na,kind\n", /line 1: there is no column "answer"; there is "text", "value"/],
+      ["answer,label\na,kind\n", /line 1: nothing is done with the column "label"/],
+      ["answer;value\na;kind\n", /line 1: one column "answer;value"/],
+      ["answer,answer\na,kind\n", /two columns are called "answer"/],
+      ["answer,value\na,kind,x\n", /line 2: 3 cells/],
+      ['answer,value\n"a,kind\n', /line 2: a quote is opened here and never closed/],
+      ["", /has no row/],
+    ] as const) {
+      expect(() => read("bad.csv", content)).toThrow(refused(words));
+    }
   });
 
   test("has a value where a judge was asked, and a reason where none was", () => {

@@ -56,6 +56,7 @@ describe("what a rule reads", () => {
     [{ matches: "^\\s*The" }, "  the end", "true"],
     [{ matches: "Sea", caseSensitive: true }, "the sea", "false"],
     [{ matches: "é" }, "cafe\u0301", "true"],
+    [{ matches: "e\u0301" }, "caf\u00e9", "true"],
     [{ matches: "[.!?]$", values: ["yes", "no"] }, "Done. \n", "yes"],
     [{ matches: "x" }, " \n", "!empty"],
     [{ matches: "x" }, "I'm sorry, but I can't answer that.", "!refusal"],

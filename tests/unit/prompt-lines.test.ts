@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { settledAsking } from "../../src/run/ask-file.js";
-import { parsePrompts, parseScoredLines, readPromptFile } from "../../src/run/prompt-lines.js";
+import { doubtfulKeys, parsePrompts, parseScoredLines, readPromptFile } from "../../src/run/prompt-lines.js";
 
 const bytes = (...lines: string[]) => Buffer.from(lines.join("\n"));
 const user = (content: string) => ({ role: "user", content });
@@ -38,6 +38,26 @@ test("continuations are scored, and only there", () => {
   expect(() => parseScoredLines(bytes('{"prompt":"a"}'), "s.jsonl")).toThrow(/line 1: continuations: is missing/);
 });
 
+test("a key that is nearly a setting is kept and said, once; others are not", () => {
+  const read = parsePrompts(
+    bytes(
+      '{"prompt":"a","temprature":0.7,"label":"x"}',
+      '{"prompt":"b","temprature":1,"id":"second","sytem":"s"}',
+      '{"prompt":"c","idx":3}',
+    ),
+    "p.jsonl",
+  );
+  expect(read.map(({ meta }) => meta)).toEqual([
+    { temprature: 0.7, label: "x" },
+    { temprature: 1, sytem: "s" },
+    { idx: 3 },
+  ]);
+  expect(doubtfulKeys(read)).toEqual([
+    'There are 2 lines with the key "temprature" (the first: "1"), which is kept beside the answer and changes nothing; if you meant temperature: it holds for the whole file: --temperature.',
+    'There is 1 line with the key "sytem" (the first: "second"), which is kept beside the answer and changes nothing; if you meant system, write it so.',
+  ]);
+});
+
 describe("refused, with the line", () => {
   test.each([
     ["no JSON", "hello", /p.jsonl, line 2 is not JSON/],
@@ -62,6 +82,13 @@ describe("refused, with the line", () => {
       /only the first/,
     ],
     ["a setting of another tool", '{"prompt":"a","temperature":0.7}', /line 2: temperature: .*--temperature/],
+    ["a setting in other letters", '{"prompt":"a","Top-P":0.7}', /line 2: Top-P: nothing is cut off/],
+    ["a key of ours in other letters", '{"prompt":"a","ID":7}', /line 2: ID: is written id/],
+    [
+      "a system message under another name",
+      '{"prompt":"a","system_prompt":"s"}',
+      /line 2: system_prompt: give it as system/,
+    ],
     ["the id of an earlier line", '{"prompt":"a","id":1}', /the id "1" is that of p.jsonl, line 1 too/],
     ["an id that is no name", '{"prompt":"a","id":1.5}', /line 2: id: must be text or a whole number/],
     ["a prototype", '{"prompt":"a","__proto__":{}}', /__proto__/],

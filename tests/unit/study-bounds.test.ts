@@ -33,6 +33,44 @@ async function load(yaml: string) {
   return loadStudy(path);
 }
 
+describe("a value that may have several forms says which, or what is wrong in the one that was meant", () => {
+  const subgroups = (by: string) => `${STUDY}subgroups: { by: [${by}] }\n`;
+  const change = (answers: string) => `${STUDY}lora: {}\nchanges: [{ name: c, model: m, answers: ${answers} }]\n`;
+  const elsewhere = (answers: string) => `${STUDY}elsewhere: { api: { answers: ${answers} } }\n`;
+  test.each([
+    [subgroups("3"), /line 4: subgroups\.by\.0: must be a text or a mapping, found 3/],
+    [subgroups("{ column: a, edges: [2, 1] }"), /subgroups\.by\.0\.edges: must rise/],
+    [
+      change("{ polcy: last_item }"),
+      /answers: must be a mapping with policy, a mapping with model, a mapping with prefix or a mapping with shuffled, found/,
+    ],
+    [change("{ policy: last }"), /changes\.0\.answers\.policy: .*last_item.*found "last"/],
+    [change("last_item"), /answers: must be a mapping, found "last_item"/],
+    [elsewhere("5"), /elsewhere\.api\.answers: must be a text, a mapping or a list, found 5/],
+    [elsewhere("[{ file: a, id: x }]"), /elsewhere\.api\.answers\.0\.id: must hold \{item\}/],
+    [
+      `${STUDY}predictions: [{ predictor: m, target: m, shown: many }]\n`,
+      /predictions\.0\.shown: must be a number or a list, found "many"/,
+    ],
+    [`${STUDY}predictions: [{ predictor: m, target: m, shown: 0 }]\n`, /predictions\.0\.shown: .*>=1.*found 0/],
+    [`${STUDY}hypothetical: { wordings: { plainly: { txt: a } } }\n`, /./],
+  ])("%s", async (yaml, words) => {
+    await expect(load(yaml)).rejects.toThrow(
+      expect.objectContaining({ message: expect.stringMatching(words) && expect.not.stringMatching(/Invalid input/) }),
+    );
+    await expect(load(yaml)).rejects.toThrow(words);
+  });
+
+  test("a key written wrong inside one of them is named, with the nearest", async () => {
+    await expect(load(elsewhere("{ fil: a.eval }"))).rejects.toThrow(
+      expect.objectContaining({
+        code: "STUDY_UNKNOWN_KEY",
+        message: expect.stringMatching(/"fil" under elsewhere\.api\.answers.*Did you mean "file"/),
+      }),
+    );
+  });
+});
+
 describe("a setting of training out of all reason is refused with its value", () => {
   test.each([
     ["alpha: 1e300", /line 4: lora\.alpha: .*found 1e\+300/],

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { tasksCommand } from "../../src/cli/tasks.js";
+import { PREFIXES } from "../../src/tasks/prefixes.js";
 import { ALL_TASKS } from "../../src/tasks/built-in.js";
 import { printed as printedBy } from "../helpers/printed.js";
 
@@ -53,6 +54,17 @@ test("show --json carries the messages and the first strings", async () => {
   expect(shown.example).toHaveLength(6);
   expect(shown.strings.train).toHaveLength(5);
   expect(shown.example.at(-1).content).toContain(shown.strings.heldOut[0].text);
+});
+
+test("show under a prefix writes it where the model reads it, and a prefix that does not exist names the nearest", async () => {
+  const text = await printed("show", "animals_long", "--prefix", "historian");
+  expect(text).toMatch(/animals_long\.historian/);
+  // In the question, as it is asked, in the hypothetical question, in plain text, and among the facts.
+  expect(text.split(PREFIXES.historian as string)).toHaveLength(6);
+  await expect(printed("show", "animals_long", "--prefix", "histrian")).rejects.toMatchObject({
+    code: "USAGE",
+    message: expect.stringMatching(/Did you mean "historian"/),
+  });
 });
 
 test("show of a task that does not exist is TASK_NOT_FOUND", async () => {

@@ -24,6 +24,7 @@ import {
   arrowOf,
   joinWords,
   plural,
+  type PropertyNames,
   readableName,
   reasonWords,
   SCOPE_WORDS,
@@ -220,12 +221,12 @@ async function figureOf(effect: TrainingEffect, name: string, several: boolean):
 
 // How far training moved the behavior itself: the same strings, asked before and after.
 
-export function driftSection(effects: readonly TrainingEffect[], confidence: number): Section {
+export function driftSection(effects: readonly TrainingEffect[], confidence: number, property: PropertyNames): Section {
   const percent = Number((100 * confidence).toFixed(6));
   const blocks = effects.flatMap((effect): Block[] => [
     ...(effects.length > 1 ? [{ kind: "subheading" as const, title: whatItLearnt(effect) }] : []),
     effect.drift.length > 0
-      ? driftTable(effect, percent)
+      ? driftTable(effect, percent, property)
       : paragraph(`Not asked: what ${effect.name} does itself is no target of this study.`),
   ]);
   return {
@@ -241,7 +242,7 @@ export function driftSection(effects: readonly TrainingEffect[], confidence: num
   };
 }
 
-function driftTable({ drift }: TrainingEffect, percent: number): Block {
+function driftTable({ drift }: TrainingEffect, percent: number, names: PropertyNames): Block {
   return {
     kind: "table",
     caption: `Share of behaviors that differ, of the strings that have one both before and after, with ${percent} % intervals`,
@@ -254,15 +255,18 @@ function driftTable({ drift }: TrainingEffect, percent: number): Block {
       { title: "Only after", align: "right" },
       { title: "Neither", align: "right" },
     ],
-    rows: drift.map(driftRow),
+    rows: drift.map((row) => driftRow(row, names)),
   };
 }
 
-function driftRow({ task, property, differ, both, beforeOnly, afterOnly, neither }: BehaviorDrift): TableRow {
+function driftRow(
+  { task, property, differ, both, beforeOnly, afterOnly, neither }: BehaviorDrift,
+  names: PropertyNames,
+): TableRow {
   return {
     group: task === undefined ? "all tasks" : readableName(task),
     cells: [
-      { text: property === undefined ? "all properties" : readableName(property) },
+      { text: property === undefined ? "all properties" : names(property) },
       estimateCell(differ),
       ...[both, beforeOnly, afterOnly, neither].map((count) => ({ text: formatCount(count) })),
     ],

@@ -27,7 +27,7 @@ import type { Plan } from "../../study/plan.js";
 import { verdictBlock } from "../sentences.js";
 import { withStanding } from "../standing.js";
 import type { StateNames } from "../state-names.js";
-import { ARM_NAMES, joinWords, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
+import { ARM_NAMES, joinWords, type PropertyNames, readableName, SCOPE_NAMES, sourceWords } from "../terms.js";
 import { testCell } from "./comparison-cells.js";
 
 // Accuracy about the old and the new behavior, of everybody who was asked, by scope; matched; and by task and property.
@@ -96,7 +96,7 @@ function matchedTable({ arms }: ChangeShifts, percent: number): Block {
 }
 
 /** Of the changed model alone; a task is taught or it is not. */
-function shiftCellTable({ arms }: ChangeShifts, percent: number): Block[] {
+function shiftCellTable({ arms }: ChangeShifts, percent: number, property: PropertyNames): Block[] {
   const changed = arms.find(({ role }) => role === "changed");
   const cells = changed ? scopesOf(changed).flatMap(([, scores]) => scores.cells) : [];
   if (!changed || cells.length === 0) return [];
@@ -117,7 +117,7 @@ function shiftCellTable({ arms }: ChangeShifts, percent: number): Block[] {
         (cell): TableRow => ({
           group: readableName(cell.task),
           cells: [
-            { text: readableName(cell.property) },
+            { text: property(cell.property) },
             shareCell(cell.shifted),
             { text: formatCount(cell.values) },
             ...sides(cell),
@@ -152,12 +152,19 @@ function groupOf({ predictor, role }: ShiftArm): string {
 }
 
 /** @throws InwardError REPORT_FAILED */
-export async function changeSection(shifts: Shifts, plan: Pick<Plan, "primary">, names: StateNames): Promise<Section> {
+export async function changeSection(
+  shifts: Shifts,
+  plan: Pick<Plan, "primary">,
+  names: StateNames,
+  property: PropertyNames,
+): Promise<Section> {
   const { changes } = shifts;
   const blocks: Block[] = [];
   for (const [index, change] of changes.entries()) {
     const verdicts = changeVerdicts(change, shifts).map((verdict) => withStanding(plan, verdict));
-    blocks.push(...(await blocksOf(change, shifts, verdicts, changes.length > 1 ? `-${index + 1}` : "", names)));
+    blocks.push(
+      ...(await blocksOf(change, shifts, verdicts, changes.length > 1 ? `-${index + 1}` : "", { names, property })),
+    );
   }
   const [first] = changes.flatMap(({ arms }) => arms.flatMap(scopesOf).map(([, { overall }]) => overall[0]));
   return {
@@ -178,7 +185,7 @@ async function blocksOf(
   shifts: Shifts,
   verdicts: readonly Verdict[],
   suffix: string,
-  names: StateNames,
+  { names, property }: { readonly names: StateNames; readonly property: PropertyNames },
 ): Promise<Block[]> {
   const { name, before, after, arms } = change;
   const percent = Number((100 * shifts.confidence).toFixed(6));
@@ -189,7 +196,7 @@ async function blocksOf(
     ...(arms.length > 0 ? [await figureOf(change, suffix, names)] : []),
     armTable(change, percent),
     matchedTable(change, percent),
-    ...shiftCellTable(change, percent),
+    ...shiftCellTable(change, percent, property),
   ];
 }
 

@@ -19,10 +19,10 @@ import {
   type Section,
   shortened,
 } from "../document.js";
-import { joinWords, plural, readableName, reasonWords } from "../terms.js";
+import { joinWords, plural, type PropertyNames, readableName, reasonWords } from "../terms.js";
 
 /** @returns nothing where everybody was asked here */
-export function elsewhereSection(plan: Plan, scores: Scores): Section | undefined {
+export function elsewhereSection(plan: Plan, scores: Scores, property: PropertyNames): Section | undefined {
   const states = statesOf(plan).all.flatMap(({ name, elsewhere }) => (elsewhere ? [{ name, elsewhere }] : []));
   if (states.length === 0) return undefined;
   return {
@@ -46,7 +46,7 @@ export function elsewhereSection(plan: Plan, scores: Scores): Section | undefine
             ]
           : []),
       ]),
-      ...answeredTable(scores),
+      ...answeredTable(scores, property),
       ...reportedTable(plan, scores),
     ],
   };
@@ -110,7 +110,7 @@ function mappingWords(mapping: PlannedLog["mapping"]): string {
 const MOST_VALUES = 5;
 const LONGEST_VALUE = 30;
 
-function answeredTable({ answered = [], confidence }: Scores): Block[] {
+function answeredTable({ answered = [], confidence }: Scores, property: PropertyNames): Block[] {
   if (answered.length === 0) return [];
   const several = new Set(answered.map(({ target }) => target)).size > 1;
   return [
@@ -128,7 +128,7 @@ function answeredTable({ answered = [], confidence }: Scores): Block[] {
       ],
       rows: answered.map((cell) => ({
         cells: [
-          { text: `${several ? `${cell.target}, ` : ""}${readableName(cell.task)}, ${readableName(cell.property)}` },
+          { text: `${several ? `${cell.target}, ` : ""}${readableName(cell.task)}, ${property(cell.property)}` },
           pairCell(cell.modeShare, "none has a value"),
           { text: formatCount(cell.values.length) },
           { text: valueWords(cell) },

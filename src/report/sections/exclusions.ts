@@ -4,7 +4,7 @@ import { groupBy } from "../../base/group-by.js";
 import { isSetAside } from "../../tasks/answer.js";
 import type { Exclusion, Scores } from "../../score/scores.js";
 import { type Block, formatCount, paragraph, type Section } from "../document.js";
-import { readableName, reasonWords } from "../terms.js";
+import { type PropertyNames, readableName, reasonWords } from "../terms.js";
 
 const SIDES = { object_level: "object-level answer", hypothetical: "hypothetical reply" } as const;
 const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" } as const;
@@ -13,6 +13,7 @@ const TREATMENTS = { excluded: "excluded", counted_as_wrong: "counted as wrong" 
 export function exclusionsSection(
   { exclusions, trials }: Scores,
   isMain: (pair: Pick<Exclusion, "predictor" | "target">) => boolean = () => true,
+  property: PropertyNames = readableName,
 ): Section {
   const title = "Exclusions";
   if (exclusions.length === 0) {
@@ -43,16 +44,23 @@ export function exclusionsSection(
           ? []
           : [` Another ${formatCount(notThere)} are excluded because a log that was made elsewhere has no answer.`]),
       ),
-      ...tables(exclusions, isMain),
+      ...tables(exclusions, isMain, property),
     ],
   };
 }
 
-function tables(exclusions: readonly Exclusion[], isMain: (row: Exclusion) => boolean): Block[] {
+function tables(
+  exclusions: readonly Exclusion[],
+  isMain: (row: Exclusion) => boolean,
+  property: PropertyNames,
+): Block[] {
   const several = new Set(exclusions.map((row) => JSON.stringify([row.predictor, row.target]))).size > 1;
   const main = exclusions.filter(isMain);
   const rest = exclusions.filter((row) => !isMain(row));
-  return [...(main.length > 0 ? [exclusionTable(main, several)] : []), ...(rest.length > 0 ? [summedTable(rest)] : [])];
+  return [
+    ...(main.length > 0 ? [exclusionTable(main, several, property)] : []),
+    ...(rest.length > 0 ? [summedTable(rest)] : []),
+  ];
 }
 
 function summedTable(exclusions: readonly Exclusion[]): Block {
@@ -88,7 +96,7 @@ function summedTable(exclusions: readonly Exclusion[]): Block {
   };
 }
 
-function exclusionTable(exclusions: readonly Exclusion[], several: boolean): Block {
+function exclusionTable(exclusions: readonly Exclusion[], several: boolean, property: PropertyNames): Block {
   const grouped = groupBy(exclusions, (row) =>
     JSON.stringify([row.predictor, row.target, row.side, row.task, row.reason, row.treatment]),
   );
@@ -114,7 +122,7 @@ function exclusionTable(exclusions: readonly Exclusion[], several: boolean): Blo
           { text: reasonWords(reason) },
           { text: formatCount(rows.reduce((sum, row) => sum + row.count, 0)) },
           { text: TREATMENTS[treatment] },
-          { text: rows.map((row) => `${readableName(row.property)} ${formatCount(row.count)}`).join(", ") },
+          { text: rows.map((row) => `${property(row.property)} ${formatCount(row.count)}`).join(", ") },
         ],
       };
     }),

@@ -9,7 +9,7 @@ import type { OptionScores } from "../../tasks/answer.js";
 import { optionsOf } from "../../tasks/option-lines.js";
 import type { OptionScore } from "../../tasks/task.js";
 import { type Block, type Card, aside, formatCount, formatNats, type Section } from "../document.js";
-import { ANSWER_TAKEN, readableName } from "../terms.js";
+import { ANSWER_TAKEN, type PropertyNames, readableName } from "../terms.js";
 
 // Which trials a reader gets to see: few, spread over cells and outcomes, chosen by a rule and not by hand.
 
@@ -121,9 +121,9 @@ function stringOf({ task, item }: Trial): string {
   return JSON.stringify([task, item]);
 }
 
-export function samplesSection(samples: readonly SampleTrial[]): Section {
+export function samplesSection(samples: readonly SampleTrial[], property: PropertyNames = readableName): Section {
   const several = new Set(samples.map(({ trial }) => `${trial.predictor}/${trial.target}`)).size > 1;
-  const cards = samples.map((sample): Block => sampleCard(sample, several));
+  const cards = samples.map((sample): Block => sampleCard(sample, several, property));
   return {
     id: "samples",
     title: "Some trials to read",
@@ -136,12 +136,12 @@ export function samplesSection(samples: readonly SampleTrial[]): Section {
   };
 }
 
-function sampleCard(sample: SampleTrial, several: boolean): Card {
+function sampleCard(sample: SampleTrial, several: boolean, property: PropertyNames): Card {
   const { trial } = sample;
   const who = several ? `${trial.predictor} about ${trial.target}: ` : "";
   return {
     kind: "card",
-    title: [`${who}${readableName(trial.task)}, ${readableName(trial.property)} `, { code: trial.item }],
+    title: [`${who}${readableName(trial.task)}, ${property(trial.property)} `, { code: trial.item }],
     tone: sample.correct === "excluded" ? "quiet" : sample.correct ? "good" : "bad",
     verdict: verdictOf(sample),
     texts: [

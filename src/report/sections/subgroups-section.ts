@@ -15,14 +15,15 @@ import {
   type Table,
 } from "../document.js";
 import type { StateNames } from "../state-names.js";
-import { onScope, pairTitle, type PairNames, plural, subgroupWords } from "../terms.js";
+import { joinWords, onScope, pairTitle, type PairNames, plural, type PropertyNames, subgroupWords } from "../terms.js";
 import { adjustedCell } from "./comparison-cells.js";
 
 /** @returns nothing where the study names no columns */
 export function subgroupsSection(
-  { subgroups, confidence }: Scores,
+  { subgroups, confidence, cells }: Scores,
   isMain: (pair: PairNames) => boolean,
   names: StateNames,
+  property: PropertyNames,
 ): Section | undefined {
   if (!subgroups) return undefined;
   const shown = subgroups.rows.filter(isMain);
@@ -33,7 +34,14 @@ export function subgroupsSection(
       paragraph(
         "Trials of strings with one value of a column, or with a number in one bin. Exploratory: no verdict rests on a subgroup, and of many subgroups some stand out by chance.",
       ),
-      { kind: "list", items: [[aboveSentence(subgroups, 1 - confidence)], [fewSentence(subgroups)]] },
+      {
+        kind: "list",
+        items: [
+          [aboveSentence(subgroups, 1 - confidence)],
+          [fewSentence(subgroups)],
+          ...judgedSentence(cells, property),
+        ],
+      },
       ...subgroups.columns.flatMap(({ column }): Block[] => {
         const scopes = [...new Set(shown.map(({ scope }) => scope))];
         return [
@@ -90,6 +98,12 @@ function columnTable(
 function trainModeCell({ modeBaselineTrain, trainLabels }: SubgroupScore) {
   const cell = estimateCell(modeBaselineTrain);
   return cell.missing ? cell : { ...cell, small: `${cell.small} (${formatCount(trainLabels)})` };
+}
+
+/** All properties stand in one row of a subgroup: whose values are a judge's is said beside them. */
+function judgedSentence(cells: Scores["cells"], property: PropertyNames): [string][] {
+  const judged = [...new Set(cells.flatMap((cell) => (cell.judge ? [property(cell.property)] : [])))];
+  return judged.length === 0 ? [] : [[`Among the properties of every row: ${joinWords(judged)}.`]];
 }
 
 function aboveSentence({ rows, tests }: SubgroupScores, level: number): string {

@@ -21,6 +21,7 @@ import {
   implantWords,
   joinWords,
   plural,
+  type PropertyNames,
   readableName,
   reasonWords,
   sourceWords,
@@ -38,6 +39,7 @@ export async function trainingSection(
   effects: readonly TrainingEffect[],
   others: readonly TrainedAdapter[],
   plan: Plan,
+  property: PropertyNames,
 ): Promise<Section> {
   const blocks: Block[] = [];
   for (const [index, effect] of effects.entries()) {
@@ -46,7 +48,7 @@ export async function trainingSection(
       paragraph(inShort(effect)),
       await lossOf(effect, `loss${effects.length > 1 ? `-${index + 1}` : ""}`, effects.length > 1),
       { kind: "facts", facts: factsOf(effect) },
-      setTable(effect),
+      setTable(effect, property),
       ...heldOutNote(effect),
     );
   }
@@ -120,7 +122,7 @@ function factsOf({ card, set }: TrainingEffect): Facts {
   ];
 }
 
-function setTable({ set }: TrainingEffect): Block {
+function setTable({ set }: TrainingEffect, property: PropertyNames): Block {
   return {
     kind: "table",
     caption: "The finetune set: what became of every train string of the trained tasks",
@@ -138,7 +140,7 @@ function setTable({ set }: TrainingEffect): Block {
     rows: set.cells.map((cell) => ({
       group: readableName(cell.task),
       cells: [
-        { text: readableName(cell.property) },
+        { text: property(cell.property) },
         ...[cell.strings, cell.drawn, cell.examples, cell.notDrawn, cell.duplicates].map((count) => ({
           text: formatCount(count),
         })),

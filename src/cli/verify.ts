@@ -48,6 +48,7 @@ import { type Progress, showProgress } from "./progress.js";
 
 /** The two engines do not agree, or a file is not what it was. */
 const MISMATCH = 4;
+const INTERRUPTED = 130;
 const ENGINES = ["node-llama-cpp", "native"] as const;
 const MODES = ["strict", "batched"] as const;
 /** As node-llama-cpp keeps keys and values: in single precision, every logprob of a quantized model is another one. */
@@ -141,6 +142,7 @@ async function verifyOneDevice(options: VerifyDeviceCommandOptions): Promise<voi
   }).finally(progress.end);
   await writeWhole(options.out, `${JSON.stringify(result, null, 2)}\n`);
   if (!result.agrees) process.exitCode = MISMATCH;
+  else if (result.interrupted) process.exitCode = INTERRUPTED;
   if (options.json) {
     printJson(result);
     return;
@@ -158,9 +160,10 @@ async function verifyOneDevice(options: VerifyDeviceCommandOptions): Promise<voi
       result.checks.map(({ check, found, verdict }) => [check, found, words[verdict]]),
     ),
   );
-  const verdict = result.agrees
-    ? `The device computes what the processor computes${options.only ? `, in ${options.only}` : ""}.`
-    : "THE DEVICE DOES NOT COMPUTE WHAT THE PROCESSOR COMPUTES.";
+  const computes = result.interrupted
+    ? "What was tried before the interruption holds."
+    : `The device computes what the processor computes${options.only ? `, in ${options.only}` : ""}.`;
+  const verdict = result.agrees ? computes : "THE DEVICE DOES NOT COMPUTE WHAT THE PROCESSOR COMPUTES.";
   print(`${verdict} ${options.out} has all of it.`);
 }
 

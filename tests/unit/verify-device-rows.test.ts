@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { NativeOperationResult } from "../../native/index.js";
 import { InwardError } from "../../src/errors.js";
-import { crashAsRow, held } from "../../src/run/verify-device/check.js";
+import { type DeviceCheck, held, rowsOf } from "../../src/run/verify-device/check.js";
 import { operationGroups, operationRow } from "../../src/run/verify-device/operations.js";
 
 const found = (distance: number, other: Partial<NativeOperationResult> = {}): NativeOperationResult => ({
@@ -70,16 +70,24 @@ describe("a process that dies on the device", () => {
   const crash = () => Promise.reject(new InwardError("ENGINE_CRASHED", "The worker is gone.\n  double free"));
 
   test("is a row, and the verification goes on", async () => {
-    expect(await crashAsRow({}, "asking, exact", crash)).toEqual([
-      { check: "asking, exact: its process", found: "The worker is gone. double free", verdict: "mismatch" },
+    const checks: DeviceCheck[] = [held("before", 1, 1)];
+    await rowsOf({ checks }, "asking, exact", crash);
+    await rowsOf({ checks }, "asking", () => Promise.resolve([held("after", 1, 1)]));
+    expect(checks.map(({ check, verdict }) => [check, verdict])).toEqual([
+      ["before", "ok"],
+      ["asking, exact: its process", "mismatch"],
+      ["after", "ok"],
     ]);
+    expect(checks[1]?.found).toBe("The worker is gone. double free");
   });
 
   test("ends it where the user stopped it, and so does every other error", async () => {
-    const stopped = AbortSignal.abort();
-    await expect(crashAsRow({ signal: stopped }, "asking", crash)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
+    const signal = AbortSignal.abort();
+    const checks: DeviceCheck[] = [];
+    await expect(rowsOf({ signal, checks }, "asking", crash)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
     const missing = () => Promise.reject(new InwardError("MODEL_NOT_FOUND", "no such model"));
-    await expect(crashAsRow({}, "asking", missing)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
-    await expect(crashAsRow({}, "asking", () => Promise.reject(new TypeError("ours")))).rejects.toThrow(TypeError);
+    await expect(rowsOf({ checks }, "asking", missing)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+    await expect(rowsOf({ checks }, "asking", () => Promise.reject(new TypeError("ours")))).rejects.toThrow(TypeError);
+    expect(checks).toEqual([]);
   });
 });

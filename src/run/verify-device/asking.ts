@@ -17,16 +17,7 @@ import type { AskCost, LanguageModel } from "../../model/language-model.js";
 import { DEFAULT_ENGINE } from "../../study/load-study.js";
 import type { StudyEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
-import {
-  askingTolerance,
-  crashAsRow,
-  type DeviceCheck,
-  held,
-  holds,
-  noted,
-  tellStage,
-  type Verified,
-} from "./check.js";
+import { askingTolerance, type DeviceCheck, held, holds, noted, rowsOf, tellStage, type Verified } from "./check.js";
 import { ALPHA, openDeviceTrainer, RANK, sequence, type TrainedThere } from "./training.js";
 
 /** Answers in the making at once. Metal computes no more rows than eight exactly. */
@@ -37,6 +28,7 @@ const ROWS = [1, 3, 8, 17, 64] as const;
 /** Of one round of questions. */
 const SECONDS_AT_MOST = 20;
 const FEWER = 8;
+const FEWER_SEQUENCES = 4;
 const READ_AT_MOST = 0.25;
 
 /** One group after another on one engine. */
@@ -107,7 +99,7 @@ function startModel(
  * @param most fewer questions of the fixed set
  * @throws ENGINE_*, MODEL_*, CHAT_* · INTERRUPTED
  */
-export async function verifyAsking(verified: Verified, most: number | undefined): Promise<DeviceCheck[]> {
+export async function verifyAsking(verified: Verified, most: number | undefined): Promise<void> {
   const { device, found, summary } = verified;
   const asker = new Asker(verified, await verificationQuestions(found.chat.kind, most));
   const { order } = asker;
@@ -115,37 +107,40 @@ export async function verifyAsking(verified: Verified, most: number | undefined)
   const [reference] = (await asker.ask("on the processor", { device: "cpu" })) as [Reply[]];
   const against = (what: string, replies: readonly Reply[], nats: number) =>
     againstReference(`asking, ${what}: against the processor`, asker, reference, replies, nats);
-  return [
-    ...(await crashAsRow(verified, "asking, as usual", async () => {
-      const [replies, turned] = (await asker.ask("as usual", { sequences: SEQUENCES }, [
-        {},
-        { order: [...order].reverse() },
-      ])) as [Reply[], Reply[]];
-      const cost = asker.costs.at(-1);
-      const moved = order.reduce((all, at) => Math.max(all, replyApart(replies[at] as Reply, turned[at] as Reply)), 0);
-      const found = `logprobs differ by ${moved.toPrecision(2)} nats at most`;
-      // Enough rows for the most that are evaluated at once; where that would take minutes, some of the questions, said.
-      const seconds = cost ? cost.readSeconds + cost.decodeSeconds : 0;
-      const few = seconds > SECONDS_AT_MOST ? order.slice(0, FEWER) : order;
-      return [
-        against("as usual", replies, usual),
-        { ...noted("asking, as usual: in another order", found), value: moved },
-        ...(cost ? costRows(cost) : []),
-        ...(await crashAsRow(verified, "asking, floor", async () => [await floorRow(asker, few, usual)])),
-      ];
-    })),
-    ...(await crashAsRow(verified, "asking, exact", () => askedExactly(verified, asker, against))),
-    ...(await crashAsRow(verified, "asking, invariant", async () => {
-      const half = order.filter((at) => at % 2 === 1);
-      const orders = [{}, { order: [...order].reverse() }, { order: half }];
-      const [invariant, ...others] = await asker.ask("invariant", { sequences: SEQUENCES, invariant: true }, orders);
-      const same = others.every((one) =>
-        one.every((reply, at) => JSON.stringify(reply) === JSON.stringify(invariant?.[at])),
-      );
-      const check = "asking, invariant: the same bits in another order and with half of the others";
-      return [holds(check, same, same ? "the same" : "they differ"), against("invariant", invariant as Reply[], usual)];
-    })),
-  ];
+  // Enough rows for the most that are evaluated at once; where that would take minutes, fewer, said.
+  let slow = true;
+  await rowsOf(verified, "asking, as usual", async () => {
+    const [replies, turned] = (await asker.ask("as usual", { sequences: SEQUENCES }, [
+      {},
+      { order: [...order].reverse() },
+    ])) as [Reply[], Reply[]];
+    const cost = asker.costs.at(-1);
+    slow = cost !== undefined && cost.readSeconds + cost.decodeSeconds > SECONDS_AT_MOST;
+    const moved = order.reduce((all, at) => Math.max(all, replyApart(replies[at] as Reply, turned[at] as Reply)), 0);
+    const found = `logprobs differ by ${moved.toPrecision(2)} nats at most`;
+    return [
+      against("as usual", replies, usual),
+      { ...noted("asking, as usual: in another order", found), value: moved },
+      ...(cost ? costRows(cost) : []),
+    ];
+  });
+  const few = slow ? order.slice(0, FEWER) : order;
+  await rowsOf(verified, "asking, exact", () => askedExactly(verified, asker, against));
+  await rowsOf(verified, "asking, floor", async () => [await floorRow(asker, few, usual)]);
+  await rowsOf(verified, "asking, invariant", async () => {
+    const half = few.filter((at) => at % 2 === 1);
+    const sequences = slow ? FEWER_SEQUENCES : SEQUENCES;
+    const orders = [{ order: few }, { order: [...few].reverse() }, { order: half }];
+    const [invariant, ...others] = (await asker.ask("invariant", { sequences, invariant: true }, orders)) as Reply[][];
+    // Replies lie where their questions are; those that were not asked are holes, which every() leaves out.
+    const same = others.every((one) =>
+      one.every((reply, at) => JSON.stringify(reply) === JSON.stringify(invariant?.[at])),
+    );
+    const check = "asking, invariant: the same bits in another order and with half of the others";
+    const said = `${same ? "the same" : "they differ"}; ${few.length} questions, ${sequences} answers at once`;
+    const asked = few.map((at) => invariant?.[at] as Reply);
+    return [holds(check, same, said), against("invariant", asked, usual)];
+  });
 }
 
 async function askedExactly(
@@ -175,8 +170,10 @@ function againstReference(
   replies: readonly Reply[],
   nats: number,
 ): DeviceCheck {
-  const keys = questions.map(({ key }) => key);
-  const result = compareEngines(keys, reference, replies, { logprob: nats, margin: nats });
+  // Where fewer were asked, they are the first ones.
+  const keys = questions.slice(0, replies.length).map(({ key }) => key);
+  const asked = reference.slice(0, replies.length);
+  const result = compareEngines(keys, asked, replies, { logprob: nats, margin: nats });
   const first = replies.reduce((most, reply, at) => Math.max(most, firstApart(reference[at] as Reply, reply)), 0);
   const row = held(check, Math.max(first, result.maxLogprobDifference), nats, "nats");
   const flips = result.questions - result.sameTokens;

@@ -33,19 +33,19 @@ export function noted(check: string, found: string): DeviceCheck {
 }
 
 /**
- * Rows of one part. A process that dies on the device is a row too, and what other parts found stays.
+ * Adds one part's rows to what was found. A process that dies on the device is a row too, and what other parts found stays.
  * @throws what `work` throws, but for a crash that nobody asked for
  */
-export async function crashAsRow(
-  { signal }: Pick<Verified, "signal">,
+export async function rowsOf(
+  { signal, checks }: Pick<Verified, "signal" | "checks">,
   what: string,
   work: () => Promise<readonly DeviceCheck[]>,
-): Promise<readonly DeviceCheck[]> {
+): Promise<void> {
   try {
-    return await work();
+    checks.push(...(await work()));
   } catch (error) {
     if (signal?.aborted || !(error instanceof InwardError) || !error.code.endsWith("_CRASHED")) throw error;
-    return [{ check: `${what}: its process`, found: error.message.replace(/\s+/g, " "), verdict: "mismatch" }];
+    checks.push({ check: `${what}: its process`, found: error.message.replace(/\s+/g, " "), verdict: "mismatch" });
   }
 }
 
@@ -92,6 +92,8 @@ export interface Verified {
   readonly device: ResolvedDevice;
   readonly summary: GgufSummary;
   readonly settings: Pick<StudyEngine, "device" | "split" | "threads">;
+  /** What was found so far. */
+  readonly checks: DeviceCheck[];
   readonly onProgress?: OnWorkProgress;
   readonly signal?: AbortSignal;
 }

@@ -228,14 +228,12 @@ export interface DeviceFacts {
 export interface OperationsVerified {
   readonly facts: DeviceFacts;
   readonly measured: readonly MeasuredOperation[];
-  readonly checks: readonly DeviceCheck[];
 }
 
-/** @throws TRAIN_DEVICE, TRAIN_ADDON · INTERRUPTED */
+/** Its rows are added to what was found. @throws TRAIN_DEVICE, TRAIN_ADDON · INTERRUPTED */
 export async function verifyOperations(verified: Verified): Promise<OperationsVerified> {
-  const { device } = verified;
+  const { device, checks } = verified;
   const measured: MeasuredOperation[] = [];
-  const checks: DeviceCheck[] = [];
   let [log, libraries]: [string[], string[]] = [[], []];
   const products = { exact: "not measured", usual: "not measured" };
   for (const mode of MODES) {
@@ -276,7 +274,7 @@ export async function verifyOperations(verified: Verified): Promise<OperationsVe
   }
   if (device.name === "cpu") products.exact = products.usual;
   const nvidia = device.name === "cuda" ? await askNvidia() : undefined;
-  return { facts: { log, libraries, ...(nvidia === undefined ? {} : { nvidia }), products }, measured, checks };
+  return { facts: { log, libraries, ...(nvidia === undefined ? {} : { nvidia }), products }, measured };
 }
 
 /** Between single precision's distance and that of TensorFloat-32 or half precision, which both keep ten bits. */

@@ -1,5 +1,6 @@
 /** What a device computes beside what the processor computes, on one model: operations, training, asking, and the same again. */
 
+import { InwardError } from "../../errors.js";
 import { inspectGguf } from "../../gguf/inspect-gguf.js";
 import { arithmeticEnvironment, askingArithmetic, trainingArithmetic } from "../../model/arithmetic.js";
 import { resolveDevice } from "../../model/device.js";
@@ -7,8 +8,8 @@ import { engineReleases } from "../../model/native/addon.js";
 import type { StudyEngine } from "../../study/study.js";
 import type { FoundModel, OnWorkProgress } from "../open-model.js";
 import { verifyAdapter, verifyAsking } from "./asking.js";
-import { crashAsRow, type DeviceCheck, type ArithmeticMode, MODES, noted, type Verified } from "./check.js";
-import { type DeviceFacts, type MeasuredOperation, verifyOperations } from "./operations.js";
+import { type DeviceCheck, type ArithmeticMode, MODES, noted, rowsOf, type Verified } from "./check.js";
+import { type DeviceFacts, type MeasuredOperation, type OperationsVerified, verifyOperations } from "./operations.js";
 import { type TrainingVerified, verifyMemory, verifyTraining } from "./training.js";
 
 export const PARTS = ["operations", "training", "asking"] as const;
@@ -28,6 +29,8 @@ export interface DeviceVerification {
   readonly arithmetic: Readonly<Record<string, string>>;
   /** What was tried. */
   readonly parts: readonly Part[];
+  /** Whether it was stopped before all of that was done. */
+  readonly interrupted: boolean;
   readonly checks: readonly DeviceCheck[];
   /** Each single operation; the table has them by kind. */
   readonly operations: readonly MeasuredOperation[];
@@ -45,37 +48,42 @@ interface VerifyDeviceOptions {
   readonly signal?: AbortSignal;
 }
 
-/** @throws ENGINE_* · TRAIN_* · MODEL_* · INTERRUPTED */
+/**
+ * What was found before an interruption stands in the result.
+ * @throws ENGINE_* · TRAIN_* · MODEL_*
+ */
 export async function verifyDevice(found: FoundModel, options: VerifyDeviceOptions): Promise<DeviceVerification> {
   const { questions, parts = PARTS, ...rest } = options;
   const begun = performance.now();
   const device = await resolveDevice(options.settings);
   const summary = await inspectGguf(found.file.path);
-  const verified: Verified = { found, device, summary, ...rest };
   const checks: DeviceCheck[] = PARTS.filter((part) => !parts.includes(part)).map((part) =>
     noted(part, "not tried, because only other parts were asked for"),
   );
+  const verified: Verified = { found, device, summary, checks, ...rest };
   const has = (part: Part) => parts.includes(part);
-  const single = has("operations") ? await verifyOperations(verified) : undefined;
-  checks.push(...(single?.checks ?? []));
-  let usual: TrainingVerified | undefined;
-  for (const mode of has("training") ? MODES : []) {
-    const rows = await crashAsRow(verified, `training, ${mode}`, async () => {
-      const one = await verifyTraining(verified, mode);
-      if (mode === "usual") usual = one;
-      return one.checks;
-    });
-    checks.push(...rows);
-  }
-  const { most, trained } = usual ?? {};
-  if (most !== undefined) {
-    checks.push(...(await crashAsRow(verified, "training, usual: memory", () => verifyMemory(verified, most))));
-  }
-  if (has("asking")) checks.push(...(await verifyAsking(verified, questions)));
-  if (has("asking") && trained) {
-    checks.push(
-      ...(await crashAsRow(verified, "the trained adapter", async () => [await verifyAdapter(verified, trained)])),
-    );
+  let single: OperationsVerified | undefined;
+  let interrupted = false;
+  try {
+    if (has("operations")) single = await verifyOperations(verified);
+    let usual: TrainingVerified | undefined;
+    for (const mode of has("training") ? MODES : []) {
+      await rowsOf(verified, `training, ${mode}`, async () => {
+        const one = await verifyTraining(verified, mode);
+        if (mode === "usual") usual = one;
+        return one.checks;
+      });
+    }
+    const { most, trained } = usual ?? {};
+    if (most !== undefined) await rowsOf(verified, "training, usual: memory", () => verifyMemory(verified, most));
+    if (has("asking")) await verifyAsking(verified, questions);
+    if (has("asking") && trained) {
+      await rowsOf(verified, "the trained adapter", async () => [await verifyAdapter(verified, trained)]);
+    }
+  } catch (error) {
+    if (!(error instanceof InwardError) || error.code !== "INTERRUPTED") throw error;
+    interrupted = true;
+    checks.push(noted("the rest", "not tried, because the verification was interrupted"));
   }
   const { source, sha256, encoding } = found.file;
   return {
@@ -91,6 +99,7 @@ export async function verifyDevice(found: FoundModel, options: VerifyDeviceOptio
       training: trainingArithmetic(device.name, false),
     },
     parts,
+    interrupted,
     checks,
     operations: single?.measured ?? [],
     agrees: checks.every(({ verdict }) => verdict !== "mismatch"),

@@ -147,6 +147,19 @@ export const ERRORS = {
     hint: "The model produced NaN or infinite logits: check the file with npx inward verify model.",
   },
 
+  ONNX_PACKAGES: {
+    exit: 3,
+    hint: "Run the npm command above; both packages are for this check and for benchmarks alone, and no study needs them.",
+  },
+  ONNX_MODEL: {
+    exit: 3,
+    hint: "docs/onnx.md says of which models a graph is written; npx inward verify engine compares others with node-llama-cpp.",
+  },
+  ONNX_RUN: {
+    exit: 1,
+    hint: "What onnxruntime or transformers.js said stands above; check the releases that are installed against docs/onnx.md.",
+  },
+
   TRAIN_EMPTY_SET: {
     exit: 2,
     hint: "Give at least one example; where a study builds the set, see why answers were left out.",

@@ -11,6 +11,11 @@ import { type ChatKind, inFormOf } from "../tasks/plain-form.js";
 import { objectLevelMessages, type TaskDefinition, type TaskItem } from "../tasks/task.js";
 import type { NoiseFloor } from "./noise-floor.js";
 
+/** What is compared of a reply. */
+export interface ComparedReply extends Pick<Reply, "promptSha256" | "tokenIds" | "logprobs" | "margins"> {
+  readonly first: Pick<Reply["first"], "tokenIds" | "logprobs">;
+}
+
 /** How far two engines may be apart, nats. */
 export interface EngineTolerance {
   /** Of a token's logprob. */
@@ -105,8 +110,8 @@ export function toleranceFrom(
  */
 export function compareEngines(
   keys: readonly string[],
-  reference: readonly Reply[],
-  tested: readonly Reply[],
+  reference: readonly ComparedReply[],
+  tested: readonly ComparedReply[],
   tolerance: EngineTolerance,
 ): EngineComparison {
   const differences: EngineDifference[] = [];
@@ -115,7 +120,7 @@ export function compareEngines(
   let sum = 0;
   let most = 0;
   keys.forEach((key, index) => {
-    const [before, after] = [reference[index] as Reply, tested[index] as Reply];
+    const [before, after] = [reference[index] as ComparedReply, tested[index] as ComparedReply];
     if (before.promptSha256 !== after.promptSha256) {
       throw new InwardError("INTERNAL", `The engines read other tokens for ${key}.`);
     }
@@ -152,11 +157,11 @@ export function compareEngines(
  * Over the likeliest tokens at the first answer position, by logprob. A token that only one of the two lists is no likelier in the other
  * than the least of its list, and so at least that far apart.
  */
-export function firstApart(before: Reply, after: Reply): number {
+export function firstApart(before: ComparedReply, after: ComparedReply): number {
   return Math.max(0, ...apartFrom(before.first, after.first), ...apartFrom(after.first, before.first));
 }
 
-function apartFrom(one: Reply["first"], other: Reply["first"]): number[] {
+function apartFrom(one: ComparedReply["first"], other: ComparedReply["first"]): number[] {
   const known = new Map(other.tokenIds.map((id, at) => [id, other.logprobs[at] as number]));
   const least = Math.min(...other.logprobs);
   return one.tokenIds.map((id, at) => {
@@ -167,12 +172,12 @@ function apartFrom(one: Reply["first"], other: Reply["first"]): number[] {
 
 type Both = Pick<EngineDifference, "position" | "reference" | "tested">;
 
-function both(before: Reply, after: Reply, at: number): Both {
+function both(before: ComparedReply, after: ComparedReply, at: number): Both {
   const [reference, tested] = [tokenAt(before, at), tokenAt(after, at)];
   return { position: at + 1, ...(reference ? { reference } : {}), ...(tested ? { tested } : {}) };
 }
 
-function tokenAt(reply: Reply, at: number): ComparedToken | undefined {
+function tokenAt(reply: ComparedReply, at: number): ComparedToken | undefined {
   const [tokenId, logprob, margin] = [reply.tokenIds[at], reply.logprobs[at], reply.margins[at]];
   if (tokenId === undefined || logprob === undefined || margin === undefined) return undefined;
   return { tokenId, logprob, margin };

@@ -24,6 +24,7 @@ import { type InventoryModel, modelInventory, verifyInventoryFile } from "../mod
 import { identifyModel, modelFolder } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
 import type { ModelCheck } from "../model/verify-model.js";
+import { compareWithOnnx } from "../onnx/compare-with-onnx.js";
 import { findModel } from "../run/open-model.js";
 import { type Part, PARTS, verifyDevice } from "../run/verify-device/verify-device.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
@@ -45,6 +46,7 @@ import {
 } from "./options.js";
 import { abortOnInterrupt, print, printJson, table } from "./output.js";
 import { type Progress, showProgress } from "./progress.js";
+import { verifyAgainstOnnx } from "./verify-onnx.js";
 
 /** The two engines do not agree, or a file is not what it was. */
 const MISMATCH = 4;
@@ -60,10 +62,17 @@ interface VerifyEngineOptions extends ModelOptions, AdapterOptions, JsonOption {
   readonly threads: string;
   readonly questions?: string;
   readonly forward: NonNullable<StudyEngine["forward"]>;
+  readonly against: "node-llama-cpp" | "onnx";
 }
 
-/** @param start what starts each of the two engines on the model's file */
-export function verifyCommand(start: typeof startEngine = startEngine): Command {
+/**
+ * @param start what starts each of the two engines on the model's file
+ * @param compare what compares with onnxruntime
+ */
+export function verifyCommand(
+  start: typeof startEngine = startEngine,
+  compare: typeof compareWithOnnx = compareWithOnnx,
+): Command {
   const engine = adapterOptions(modelOptions(new Command("engine")))
     .summary(
       "ask a fixed set of questions through both engines and compare tokens and logprobs; exit code 4 on a mismatch",
@@ -73,7 +82,14 @@ export function verifyCommand(start: typeof startEngine = startEngine): Command 
         "one by one (strict) and many at once (batched), both with keys and values in half precision. What node-llama-cpp's two\n" +
         "modes differ by is the noise floor; twice that, and at least 0.001 nats, is the tolerance; at least 0.01 where llama.cpp\n" +
         "rounds a model's GELU to half precision (Gemma). Every other token is listed; it is allowed where both engines' leads\n" +
-        "together are within the tolerance.",
+        "together are within the tolerance.\n" +
+        "With --against onnx: our own forward pass beside onnxruntime on a graph written from the same file (llama, qwen2, qwen3), and\n" +
+        "tokens, prompts and answers beside transformers.js'; within 5e-5 nats. Both packages are installed apart (docs/onnx.md).",
+    )
+    .addOption(
+      new Option("--against <engine>", "what the native engine is held against")
+        .choices(["node-llama-cpp", "onnx"])
+        .default("node-llama-cpp"),
     );
   threadsOption(engine, "CPU threads of both", String(DEFAULT_ENGINE.threads)).addOption(
     new Option("--forward <who>", "who evaluates in the native engine, as engine.forward of a study")
@@ -81,7 +97,9 @@ export function verifyCommand(start: typeof startEngine = startEngine): Command 
       .default("auto"),
   );
   engine.option("--questions <n>", "only so many of the fixed questions, evenly spread");
-  jsonOption(engine).action((options: VerifyEngineOptions) => verifyEngine(options, start));
+  jsonOption(engine).action((options: VerifyEngineOptions) =>
+    options.against === "onnx" ? verifyAgainstOnnx(options, compare) : verifyEngine(options, start),
+  );
   const model = new Command("model")
     .summary(
       "compare every model file with its sha256; check one file's tokens, template and markers; exit code 4 when one is wrong",

@@ -22,6 +22,7 @@ const ORDER = [
   "study",
   "model",
   "ask",
+  "onnx",
   "elsewhere",
   "finetune",
   "score",
@@ -58,6 +59,12 @@ describe("boundaries", () => {
         .filter((path) => /from "node-llama-cpp"|import\("node-llama-cpp"\)/.test(text(path)))
         .every((path) => roomOf(path) === "model"),
     ).toBe(true);
+  });
+
+  test("only onnx/ knows onnxruntime and transformers.js, and loads neither before it is asked to", () => {
+    const named = sources.filter((path) => /"(onnxruntime-node|@huggingface\/transformers)"/.test(text(path)));
+    expect(named.every((path) => roomOf(path) === "onnx")).toBe(true);
+    expect(sources.filter((path) => /from "(onnxruntime|@huggingface\/transformers)/.test(text(path)))).toEqual([]);
   });
 
   test("only cli/ prints or ends the process; a process of its own may end itself", () => {

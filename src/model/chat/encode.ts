@@ -523,6 +523,11 @@ export class ChatTokens {
     return [...this.lineEnds];
   }
 
+  /** All tokens at which generation stops. */
+  endOfGenerationIds(): number[] {
+    return Array.from({ length: this.facts.vocabularySize }, (_, id) => id).filter(this.vocabulary.isEndOfGeneration);
+  }
+
   endsAnswer(id: number): boolean {
     return this.vocabulary.isEndOfGeneration(id) || this.lineEnds.has(id);
   }

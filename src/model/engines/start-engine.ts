@@ -121,6 +121,8 @@ export interface Tokenizer {
   scored(requests: readonly ScoreRequest[]): Promise<ScoredTokens[]>;
   /** @returns [texts] ids of text as it stands in a message, where nothing is a control token @throws CHAT_* */
   plainIds(texts: readonly string[]): Promise<number[][]>;
+  /** @returns all tokens at which generation stops */
+  endIds(): Promise<number[]>;
   /** @returns each token as people read it, and what they stand for together @throws ENGINE_TOKEN */
   tokenTexts(ids: readonly number[]): Promise<{ readonly texts: TokenText[]; readonly whole: string }>;
   dispose(): Promise<void>;
@@ -139,6 +141,7 @@ export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promi
     tokenize: worker.remote.tokenize,
     scored: worker.remote.scored,
     plainIds: worker.remote.plainIds,
+    endIds: worker.remote.endIds,
     tokenTexts: worker.remote.tokenTexts,
     dispose: () => worker.end(),
   };
@@ -213,6 +216,7 @@ export interface TokenizerMethods {
   tokenize(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): number[][];
   scored(requests: readonly ScoreRequest[]): ScoredTokens[];
   plainIds(texts: readonly string[]): number[][];
+  endIds(): number[];
   tokenTexts(ids: readonly number[]): { readonly texts: TokenText[]; readonly whole: string };
   loadWarnings(modelPath: string): Promise<string[]>;
   verify(modelPath: string, tokenizer: string | undefined): Promise<ModelCheck[]>;

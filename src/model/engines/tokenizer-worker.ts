@@ -27,6 +27,7 @@ serveParent<TokenizerMethods>(
         .tokenizeContinuations(requests)
         .map((request) => ({ promptIds: request.promptIds, answers: scoredAnswers(request) })),
     plainIds: (texts) => texts.map((text) => opened().plainIds(text)),
+    endIds: () => opened().endOfGenerationIds(),
     tokenTexts: (ids) => ({ texts: opened().tokenTexts(ids), whole: opened().writtenText(ids) }),
     async verify(modelPath, tokenizer) {
       const summary = await inspectGguf(modelPath);

@@ -28,6 +28,12 @@ export function referenceLogits(
   return forward(model, tokenIds, adapter).logits;
 }
 
+/** What stands between the layers: the embedding, what each layer leaves, and its norm, which makes the logits. [tokens × width] each. */
+export function referenceHiddenStates(model: ReferenceModel, tokenIds: readonly number[]): Matrix[] {
+  const { embedded, blocks, normed } = forward(model, tokenIds, undefined);
+  return [embedded, ...blocks.map(({ output }) => output), normed];
+}
+
 /** Σ weight · nll, nats. */
 export function referenceLoss(
   model: ReferenceModel,
@@ -54,6 +60,8 @@ export function referenceGradients(
 }
 
 interface Forward {
+  readonly embedded: Matrix;
+  readonly normed: Matrix;
   readonly blocks: readonly BlockPass[];
   readonly logits: Matrix;
   /** ∂loss/∂logits to ∂loss/∂(the last block's output). */
@@ -63,9 +71,10 @@ interface Forward {
 function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: ReferenceAdapter | undefined): Forward {
   const unknown = tokenIds.find((id) => !(id >= 0 && id < model.embeddings.rows));
   if (unknown !== undefined) throw new Error(`token ${unknown} of a vocabulary of ${model.embeddings.rows}`);
-  let input = new Matrix(tokenIds.length, model.embeddings.columns).map((_, row, column) => {
+  const embedded = new Matrix(tokenIds.length, model.embeddings.columns).map((_, row, column) => {
     return model.embeddingScale * model.embeddings.at(tokenIds[row] as number, column);
   });
+  let input = embedded;
   const blocks: BlockPass[] = [];
   for (const block of model.blocks) {
     const pass = blockPass(input, block, model, adapter);
@@ -78,6 +87,8 @@ function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: Re
     return logitScale * (value + (outputBias?.at(0, id) ?? 0));
   });
   return {
+    embedded,
+    normed: norm.output,
     blocks,
     logits: scaled.map((logit) => capped(logit, logitCap)),
     backward(dLogits) {

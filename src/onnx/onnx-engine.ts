@@ -14,6 +14,7 @@ export interface OnnxMethods {
   score(sequences: readonly OnnxSequence[], how: "whole" | "steps"): Promise<OnnxAnswer[]>;
   generate(questions: readonly OnnxQuestion[]): Promise<OnnxAnswer[]>;
   distribution(promptIds: readonly number[]): Promise<Float64Array>;
+  logits(ids: readonly number[], kept: number): Promise<Float32Array[]>;
   hiddenStates(ids: readonly number[], names: readonly string[]): Promise<Record<string, Float32Array>>;
   time(prompts: readonly (readonly number[])[], answerTokens: number): Promise<OnnxTiming>;
   openTransformers(folder: string, settings: OnnxSettings, padId: number): Promise<void>;
@@ -32,7 +33,8 @@ export interface OnnxNote {
 }
 
 /** A graph that is open in a process of its own. */
-export interface OnnxEngine extends Pick<Remote<OnnxMethods>, "score" | "distribution" | "hiddenStates" | "time"> {
+export interface OnnxEngine
+  extends Pick<Remote<OnnxMethods>, "score" | "distribution" | "logits" | "hiddenStates" | "time"> {
   generate(
     questions: readonly OnnxQuestion[],
     options?: { onAnswer?: () => void; signal?: AbortSignal },
@@ -49,10 +51,11 @@ export async function openOnnx({ path, decoder }: WrittenOnnx, settings: OnnxSet
     await worker.end();
     throw error;
   }
-  const { score, distribution, hiddenStates, time } = worker.remote;
+  const { score, distribution, logits, hiddenStates, time } = worker.remote;
   return {
     score,
     distribution,
+    logits,
     hiddenStates,
     time,
     generate: (questions, { onAnswer, signal } = {}) =>
@@ -107,8 +110,8 @@ export interface OnnxVariant {
 export interface OpenVariant {
   /** [sequences] of each token of the answers, natural log at temperature 1; and the likeliest token there. */
   logprobs(sequences: readonly OnnxSequence[], how?: "whole" | "steps"): Promise<OnnxAnswer[]>;
-  /** Natural logs over the whole vocabulary of what may come after a prompt. */
-  distribution(promptIds: readonly number[]): Promise<Float64Array>;
+  /** Of the last so many positions of a text that is evaluated whole, [kept] raw logits by token: what a divergence is made of. */
+  logits(ids: readonly number[], kept: number): Promise<Float32Array[]>;
   generate: OnnxEngine["generate"];
   dispose(): Promise<void>;
 }
@@ -127,8 +130,8 @@ export async function onnxVariant(
     bytes: written.bytes,
     written,
     async open(settings) {
-      const { score, distribution, generate, dispose } = await openOnnx(written, settings);
-      return { logprobs: (sequences, how = "whole") => score(sequences, how), distribution, generate, dispose };
+      const { score, logits, generate, dispose } = await openOnnx(written, settings);
+      return { logprobs: (sequences, how = "whole") => score(sequences, how), logits, generate, dispose };
     },
   };
 }

@@ -140,10 +140,15 @@ export class OnnxSession {
 
   /** Natural logs of every token's probability after the prompt. */
   async distribution(promptIds: readonly number[]): Promise<Float64Array> {
-    const { rows } = await this.run([promptIds], {}, 1);
-    const logits = rows(0, 0);
+    const [logits] = (await this.logits(promptIds, 1)) as [Float32Array];
     const { logSumExp } = readRow(logits, 0);
     return Float64Array.from(logits, (logit) => logit - logSumExp);
+  }
+
+  /** @param kept so many of the last positions, of a text that is evaluated whole @returns [kept] raw logits by token */
+  async logits(ids: readonly number[], kept: number): Promise<Float32Array[]> {
+    const { rows } = await this.run([ids], {}, kept);
+    return Array.from({ length: kept }, (_, at) => rows(0, at));
   }
 
   /** @returns by name [tokens · embedding] */

@@ -17,6 +17,7 @@ serveParent<OnnxMethods, OnnxNote>(
     score: (sequences, how) => opened().score(sequences, how),
     generate: (questions) => opened().generate(questions, () => note({ answered: 1 }), signal),
     distribution: (promptIds) => opened().distribution(promptIds),
+    logits: (ids, kept) => opened().logits(ids, kept),
     hiddenStates: (ids, names) => opened().hiddenStates(ids, names),
     time: (prompts, answerTokens) => opened().time(prompts, answerTokens),
     async openTransformers(folder, settings, padId) {

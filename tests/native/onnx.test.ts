@@ -1,5 +1,5 @@
 /** onnxruntime on graphs of tiny models: hidden states against float64, both engines against each other, and faults that are found. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -14,6 +14,7 @@ import { writeOnnx } from "../../src/onnx/write-onnx.js";
 import { printed } from "../helpers/printed.js";
 import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { referenceHiddenStates, referenceLogits } from "../helpers/reference/reference-pass.js";
+import { splitModel } from "../helpers/split-model.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 const IS_HERE = hasOnnxPackages();
@@ -68,6 +69,36 @@ describe.skipIf(!IS_HERE)("a graph against float64", () => {
     } finally {
       await engine.dispose();
     }
+  });
+});
+
+describe.skipIf(!IS_HERE)("files as they come", () => {
+  const PROMPT = [60, 71, 82, 93, 64, 75];
+  const distributionOf = async (path: string, name: string) => {
+    const engine = await openOnnx(await writeOnnx(path, join(folder, name)), { threads });
+    try {
+      return await engine.distribution(PROMPT);
+    } finally {
+      await engine.dispose();
+    }
+  };
+
+  test("a split model is one graph over its parts", async () => {
+    const path = await tiny("whole");
+    const parts = await splitModel(path, folder, "split", 3);
+    expect(await distributionOf(parts[0] as string, "of parts")).toEqual(await distributionOf(path, "of whole"));
+  });
+
+  test("a token that is none, a graph that is cut off, and a process that is gone are coded errors", async () => {
+    const written = await writeOnnx(await tiny("to damage"), join(folder, "damaged"));
+    const bytes = readFileSync(written.path);
+    const engine = await openOnnx(written, { threads });
+    // A token that the vocabulary has not.
+    await expect(engine.distribution([60, 1_000_000])).rejects.toMatchObject({ code: "ONNX_RUN" });
+    writeFileSync(written.path, bytes.subarray(0, bytes.length >> 1));
+    await expect(openOnnx(written, { threads })).rejects.toMatchObject({ code: "ONNX_RUN" });
+    await engine.dispose();
+    await expect(engine.distribution(PROMPT)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
   });
 });
 
@@ -126,6 +157,16 @@ describe.skipIf(!IS_HERE)("both engines, item by item", () => {
     expect(wrong).toEqual(
       expect.arrayContaining(["answers, token by token", "answers, each text whole", "every token of the vocabulary"]),
     );
+  });
+
+  test("a base model, in plain text, whose answers end with their line", async () => {
+    const path = await tiny("base", { chat: "base" });
+    const chat = settleChat(await inspectGguf(path), { format: "plain" });
+    const result = await compareWithOnnx(path, { chat, folder: join(folder, "compare-base"), threads, questions: 4 });
+    expect(result.agrees).toBe(true);
+    expect(result.answers).toMatchObject({ questions: 4, sameTokens: 4 });
+    expect(result.checks.map(({ check }) => check)).not.toContain("prompts, transformers.js' template");
+    expect(result.checks.at(-1)?.found).toMatch(/^4 of 4 greedy answers/);
   });
 
   test("another vocabulary's tokens, and another template's prompts, are found", async () => {

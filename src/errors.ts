@@ -153,7 +153,7 @@ export const ERRORS = {
   },
   ONNX_MODEL: {
     exit: 3,
-    hint: "docs/onnx.md says of which models a graph is written; npx inward verify engine compares others with node-llama-cpp.",
+    hint: "See in docs/onnx.md of which models a graph is written; npx inward verify engine compares others with node-llama-cpp.",
   },
   ONNX_RUN: {
     exit: 1,

@@ -63,18 +63,20 @@ export function encodeModel(graph: OnnxGraph, producer: string): Uint8Array {
   return message(
     whole(1, IR_VERSION),
     text(2, producer),
-    nested(7, encodeGraph(graph)),
-    ...Object.entries(graph.opsets).map(([domain, version]) => nested(8, message(text(1, domain), whole(2, version)))),
+    submessage(7, encodeGraph(graph)),
+    ...Object.entries(graph.opsets).map(([domain, version]) =>
+      submessage(8, message(text(1, domain), whole(2, version))),
+    ),
   );
 }
 
 function encodeGraph({ name, nodes, initializers, inputs, outputs }: OnnxGraph): Uint8Array {
   return message(
-    ...nodes.map((node) => nested(1, encodeNode(node))),
+    ...nodes.map((node) => submessage(1, encodeNode(node))),
     text(2, name),
-    ...initializers.map((one) => nested(5, encodeInitializer(one))),
-    ...inputs.map((one) => nested(11, encodeValue(one))),
-    ...outputs.map((one) => nested(12, encodeValue(one))),
+    ...initializers.map((one) => submessage(5, encodeInitializer(one))),
+    ...inputs.map((one) => submessage(11, encodeValue(one))),
+    ...outputs.map((one) => submessage(12, encodeValue(one))),
   );
 }
 
@@ -84,7 +86,7 @@ function encodeNode({ name, type, domain, inputs, outputs, attributes }: OnnxNod
     ...outputs.map((one) => text(2, one)),
     text(3, name),
     text(4, type),
-    ...Object.entries(attributes).map(([key, value]) => nested(5, encodeAttribute(key, value))),
+    ...Object.entries(attributes).map(([key, value]) => submessage(5, encodeAttribute(key, value))),
     ...(domain === undefined ? [] : [text(7, domain)]),
   );
 }
@@ -100,19 +102,19 @@ function encodeAttribute(name: string, value: Attribute): Uint8Array {
 
 function encodeInitializer({ name, type, dimensions, data }: Initializer): Uint8Array {
   const fields = [...dimensions.map((one) => whole(1, one)), whole(2, DATA_TYPES[type]), text(8, name)];
-  if ("bytes" in data) return message(...fields, nested(9, data.bytes));
+  if ("bytes" in data) return message(...fields, submessage(9, data.bytes));
   const entries = { location: data.location, offset: String(data.offset), length: String(data.length) };
   return message(
     ...fields,
-    ...Object.entries(entries).map(([key, value]) => nested(13, message(text(1, key), text(2, value)))),
+    ...Object.entries(entries).map(([key, value]) => submessage(13, message(text(1, key), text(2, value)))),
     whole(14, EXTERNAL),
   );
 }
 
 function encodeValue({ name, type, dimensions }: OnnxValue): Uint8Array {
-  const shape = dimensions.map((one) => nested(1, typeof one === "number" ? whole(1, one) : text(2, one)));
-  const tensor = message(whole(1, DATA_TYPES[type]), nested(2, message(...shape)));
-  return message(text(1, name), nested(2, message(nested(1, tensor))));
+  const shape = dimensions.map((one) => submessage(1, typeof one === "number" ? whole(1, one) : text(2, one)));
+  const tensor = message(whole(1, DATA_TYPES[type]), submessage(2, message(...shape)));
+  return message(text(1, name), submessage(2, message(submessage(1, tensor))));
 }
 
 // The wire: a field is its number and kind, then what it holds.
@@ -132,10 +134,10 @@ function whole(field: number, value: number): Uint8Array {
 }
 
 function text(field: number, value: string): Uint8Array {
-  return nested(field, Buffer.from(value, "utf8"));
+  return submessage(field, Buffer.from(value, "utf8"));
 }
 
-function nested(field: number, bytes: Uint8Array): Uint8Array {
+function submessage(field: number, bytes: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from([...varint(BigInt(field * 8 + LENGTH)), ...varint(BigInt(bytes.length))]), bytes]);
 }
 

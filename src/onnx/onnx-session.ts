@@ -96,7 +96,7 @@ export class OnnxSession {
     try {
       return new OnnxSession(ort, await ort.InferenceSession.create(path, sessionOptions(settings)), cacheShape);
     } catch (error) {
-      throw new InwardError("ONNX_RUN", `onnxruntime does not open ${path}: ${wordsOf(error)}`, { cause: error });
+      throw new InwardError("ONNX_RUN", `onnxruntime does not open ${path}: ${saidBy(error)}`, { cause: error });
     }
   }
 
@@ -210,7 +210,7 @@ export class OnnxSession {
     try {
       outputs = await this.session.run(feeds, ["logits", ...presents, ...wanted]);
     } catch (error) {
-      throw new InwardError("ONNX_RUN", `onnxruntime stopped: ${wordsOf(error)}`, { cause: error });
+      throw new InwardError("ONNX_RUN", `onnxruntime stopped: ${saidBy(error)}`, { cause: error });
     }
     const { data, dims } = outputs.logits as OrtTensor;
     const vocabulary = dims[2] as number;
@@ -299,7 +299,7 @@ function readRow(
 }
 
 /** One line of what another program said. */
-export function wordsOf(error: unknown): string {
+export function saidBy(error: unknown): string {
   return String(error instanceof Error ? error.message : error)
     .replace(/\s+/g, " ")
     .slice(0, 500);

@@ -39,14 +39,14 @@ const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   "deepseek-r1-qwen": { cuts: [split(LETTERS_OF("\\p{N}"))] },
 };
 
-export type TokenizerFiles = Readonly<Record<string, object>>;
+export type WrittenTokenizer = Readonly<Record<string, object>>;
 
 /** @throws ONNX_MODEL where the vocabulary cannot be written, with the reason */
 export function tokenizerFiles(
   file: GgufFile,
   decoder: Decoder,
   { template, endIds }: TokenizerSource,
-): TokenizerFiles {
+): WrittenTokenizer {
   const vocabulary = readVocabulary(file);
   const { bosId, eosId, tokens, addBos } = vocabulary;
   const pad = eosId ?? endIds[0] ?? 0;

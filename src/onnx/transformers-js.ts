@@ -5,7 +5,7 @@ import { InwardError } from "../errors.js";
 import type { ChatVariables } from "../model/chat/format.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { findOnnxPackage } from "./onnx-packages.js";
-import { type OnnxSettings, sessionOptions, wordsOf } from "./onnx-session.js";
+import { type OnnxSettings, sessionOptions, saidBy } from "./onnx-session.js";
 
 /** A conversation as their template has it, and as their tokenizer reads that. */
 export interface RenderedThere {
@@ -17,7 +17,7 @@ interface Tensor {
   readonly dims: readonly number[];
   tolist(): bigint[][];
 }
-type Tokenizer = ((text: string, options: object) => { readonly input_ids: readonly number[] }) & {
+type TheirTokenizer = ((text: string, options: object) => { readonly input_ids: readonly number[] }) & {
   apply_chat_template(messages: readonly object[], options: object): string | readonly number[];
 };
 interface Model {
@@ -27,14 +27,14 @@ interface Model {
 interface Library {
   readonly env: Record<string, unknown>;
   readonly Tensor: new (type: string, data: BigInt64Array, dims: readonly number[]) => Tensor;
-  readonly AutoTokenizer: { from_pretrained(name: string, options: object): Promise<Tokenizer> };
+  readonly AutoTokenizer: { from_pretrained(name: string, options: object): Promise<TheirTokenizer> };
   readonly AutoModelForCausalLM: { from_pretrained(name: string, options: object): Promise<Model> };
 }
 
 export class TransformersJs {
   private constructor(
     private readonly library: Library,
-    private readonly tokenizer: Tokenizer,
+    private readonly tokenizer: TheirTokenizer,
     private readonly model: Model,
     private readonly padId: number,
   ) {}
@@ -60,7 +60,7 @@ export class TransformersJs {
       const model = await library.AutoModelForCausalLM.from_pretrained(basename(folder), options);
       return new TransformersJs(library, tokenizer, model, padId);
     } catch (error) {
-      throw new InwardError("ONNX_RUN", `transformers.js does not open ${folder}: ${wordsOf(error)}`, { cause: error });
+      throw new InwardError("ONNX_RUN", `transformers.js does not open ${folder}: ${saidBy(error)}`, { cause: error });
     }
   }
 

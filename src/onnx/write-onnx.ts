@@ -18,7 +18,7 @@ import {
   partName,
 } from "./graph-weights.js";
 import { encodeModel } from "./model-proto.js";
-import { type TokenizerFiles, type TokenizerSource, tokenizerFiles } from "./tokenizer-files.js";
+import { type WrittenTokenizer, type TokenizerSource, tokenizerFiles } from "./tokenizer-files.js";
 
 export interface WriteOnnxOptions extends GraphOptions {
   /** Default `none`: the weights as floats. */
@@ -83,7 +83,7 @@ export async function writeOnnx(path: string, folder: string, options: WriteOnnx
 }
 
 /** A graph is of use without a tokenizer. */
-function filesOrReason(make: () => TokenizerFiles): { readonly files?: TokenizerFiles; readonly why?: string } {
+function filesOrReason(make: () => WrittenTokenizer): { readonly files?: WrittenTokenizer; readonly why?: string } {
   try {
     return { files: make() };
   } catch (error) {

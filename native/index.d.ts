@@ -287,6 +287,18 @@ export interface NativeRequantizeOptions {
  */
 export function requantize(options: NativeRequantizeOptions): void;
 
+/**
+ * Rows of `columns` weights of a ggml type (`q4_K`, …) as floats: by the kernels of that name, as our own forward pass reads
+ * them; or as ggml decodes them.
+ * @throws MODEL_TENSOR_TYPE where the type is not read, bytes are not whole rows, or the processor lacks the kernels
+ */
+export function decodeWeights(
+  type: string,
+  bytes: Uint8Array,
+  columns: number,
+  by: "ggml" | "avx512" | "avx2" | "plain",
+): Float32Array;
+
 export interface NativeEngineOptions {
   readonly modelPath: string;
   readonly binariesFolder: string;
@@ -326,8 +338,8 @@ export interface NativeEngineOptions {
   /** Rows, and rows with logits, that every evaluation is filled up to; 0: none. llama.cpp's only. Default 0. */
   readonly leastRows?: number;
   /**
-   * Who evaluates: llama.cpp, or our own forward pass (the CPU's; llama models of dense layers; weights as floats,
-   * whatever they are encoded as), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
+   * Who evaluates: llama.cpp, or our own forward pass (the CPU's; models of dense layers; weights exactly as the file
+   * has them, encoded in memory too), whose numbers depend on nothing but a row's own tokens. Default llama.cpp.
    */
   readonly forward?: "llama.cpp" | "own";
   /**

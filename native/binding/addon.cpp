@@ -5,6 +5,7 @@
 #include "inward/operations.h"
 #include "inward/quantize.h"
 #include "inward/trainer.h"
+#include "shared/own-weights.h"
 
 namespace {
 
@@ -104,6 +105,23 @@ Napi::Value compute_operations(const Napi::CallbackInfo & info) {
     });
 }
 
+Napi::Value decode_weights(const Napi::CallbackInfo & info) {
+    auto env = info.Env();
+    if (info.Length() < 4 || !info[0].IsString()) coded(env, "INTERNAL", "decodeWeights takes type, bytes, columns, by");
+    auto from = Napi::Object::New(env);
+    from.Set("bytes", info[1]);
+    const std::string type    = info[0].As<Napi::String>();
+    const auto        bytes   = list<uint8_t, Napi::Uint8Array>(env, from, "bytes", napi_uint8_array);
+    const int64_t     columns = info[2].ToNumber().Int64Value();
+    const std::string by      = info[3].ToString();
+    return guarded(env, [&]() -> Napi::Value {
+        const auto floats = inward::decode_weights(type, bytes, columns, by);
+        auto       made   = Napi::Float32Array::New(env, floats.size());
+        std::copy(floats.begin(), floats.end(), made.Data());
+        return made;
+    });
+}
+
 Napi::Value measure_sgemm(const Napi::CallbackInfo & info) {
     auto env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
@@ -122,6 +140,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
     exports.Set("listDevices", Napi::Function::New(env, list_devices));
     exports.Set("computeOperations", Napi::Function::New(env, compute_operations));
+    exports.Set("decodeWeights", Napi::Function::New(env, decode_weights));
     exports.Set("requantize", Napi::Function::New(env, requantize));
     exports.Set("llamaCpp", INWARD_LLAMA_CPP);
     return exports;

@@ -18,6 +18,7 @@ import {
 import { writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { inspectGguf } from "../gguf/inspect-gguf.js";
+import { settleForward } from "../model/engines/settings.js";
 import { startEngine, verifyModelFile } from "../model/engines/start-engine.js";
 import type { LanguageModel } from "../model/language-model.js";
 import { type InventoryModel, modelInventory, verifyInventoryFile } from "../model/locate-model.js";
@@ -81,8 +82,9 @@ export function verifyCommand(
       "Asks a hundred fixed questions of the built-in tasks, greedily, through node-llama-cpp and through the native engine, each\n" +
         "one by one (strict) and many at once (batched), both with keys and values in half precision. What node-llama-cpp's two\n" +
         "modes differ by is the noise floor; twice that, and at least 0.001 nats, is the tolerance; at least 0.01 where llama.cpp\n" +
-        "rounds a model's GELU to half precision (Gemma). Every other token is listed; it is allowed where both engines' leads\n" +
-        "together are within the tolerance.\n" +
+        "rounds a model's GELU to half precision (Gemma). Where our own forward pass asks quantized weights, node-llama-cpp asks\n" +
+        "their F32 copy, because its CPU kernels round activations beside quantized ones. Every other token is listed; it is allowed\n" +
+        "where both engines' leads together are within the tolerance.\n" +
         "With --against onnx: our own forward pass beside onnxruntime on a graph written from the same file (llama, qwen2, qwen3), and\n" +
         "tokens, prompts and answers beside transformers.js'; within 5e-5 nats. Both packages are installed apart (docs/onnx.md).",
     )
@@ -194,6 +196,28 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   noteAdapter(found);
   noteChat(found);
   const { file } = found;
+  const settingsOf = (engine: Engine, mode: Mode) => ({
+    ...DEFAULT_ENGINE,
+    device: options.device,
+    gpuLayers: options.gpuLayers,
+    threads,
+    engine,
+    forward: engine === "native" ? options.forward : ("llama.cpp" as const),
+    strict: mode === "strict",
+  });
+  const { architecture, quantized } = await inspectGguf(file.path);
+  // llama.cpp's CPU kernels would round what ours does not: beside single-precision weights they do not either.
+  const decoded =
+    quantized && (await settleForward(settingsOf("native", "strict"), "native", [file.path])) === "own"
+      ? (
+          await findModel(options.model, {
+            ...findOptions(options),
+            encoding: "f32",
+            signal,
+            onProgress: progress.update,
+          })
+        ).file
+      : undefined;
   const questions = await verificationQuestions(found.chat.kind, most);
   const adapter = found.adapter && { path: found.adapter.path, scale: found.adapter.scale };
   const replies = {} as Record<Engine, Record<Mode, Reply[]>>;
@@ -201,18 +225,9 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
     for (const engine of ENGINES) {
       replies[engine] = {} as Record<Mode, Reply[]>;
       for (const mode of MODES) {
-        const forward = engine === "native" ? options.forward : "llama.cpp";
-        const settings = {
-          ...DEFAULT_ENGINE,
-          device: options.device,
-          gpuLayers: options.gpuLayers,
-          threads,
-          engine,
-          forward,
-          strict: mode === "strict",
-        };
+        const asked = engine === "native" ? file : (decoded ?? file);
         replies[engine][mode] = await askAll(
-          () => start(file.path, settings, { cacheType: CACHE_TYPE, adapter, chat: found.chat }),
+          () => start(asked.path, settingsOf(engine, mode), { cacheType: CACHE_TYPE, adapter, chat: found.chat }),
           questions,
           `${engine} ${mode}`,
           progress,
@@ -226,7 +241,6 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   const floors = ENGINES.map((engine) => floorOf(engine, replies[engine]));
   const { strict, batched } = replies["node-llama-cpp"];
   const first = strict.map((before, index) => firstApart(before, batched[index] as Reply));
-  const { architecture } = await inspectGguf(file.path);
   const tolerance = toleranceFrom(floors[0] as NoiseFloor, Math.max(0, ...first), leastTolerance(architecture));
   const keys = questions.map(({ key }) => key);
   const comparisons = Object.fromEntries(
@@ -236,10 +250,16 @@ async function verifyEngine(options: VerifyEngineOptions, start: typeof startEng
   if (!agrees) process.exitCode = MISMATCH;
   if (options.json) {
     const model = { source: file.source, encoding: file.encoding, sha256: file.sha256 };
-    printJson({ model, ...(adapter ? { adapter } : {}), agrees, tolerance, floors, comparisons });
+    const reference = decoded ? { reference: { encoding: decoded.encoding, sha256: decoded.sha256 } } : {};
+    printJson({ model, ...reference, ...(adapter ? { adapter } : {}), agrees, tolerance, floors, comparisons });
     return;
   }
   print(`${file.source}, ${file.encoding}, sha256 ${file.sha256.slice(0, 12)}…: ${questions.length} questions`);
+  if (decoded) {
+    print(
+      `node-llama-cpp asks the same weights as ${decoded.encoding}: beside ${file.encoding} its kernels round activations to 8 bits`,
+    );
+  }
   for (const floor of floors) print(floorLine(floor));
   print(`tolerance: ${nats(tolerance.logprob)} of a logprob, ${nats(tolerance.margin)} of a margin (nats)`);
   if (tolerance.because !== undefined) print(tolerance.because);

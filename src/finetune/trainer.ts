@@ -2,7 +2,7 @@
 
 import type { NativeDescription, NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { InwardError } from "../errors.js";
-import { ownForwardFault } from "../gguf/own-forward.js";
+import { trainingFault } from "../gguf/own-forward.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { arithmeticEnvironment, exactRows, lossScale } from "../model/arithmetic.js";
 import type { ResolvedDevice } from "../model/device.js";
@@ -109,7 +109,7 @@ export function trainerOn(
  */
 export async function requireTrainable(path: string, targets: readonly LoraTarget[]): Promise<void> {
   const file = await readGguf(path);
-  const fault = ownForwardFault(file);
+  const fault = trainingFault(file);
   if (fault !== undefined) throw new InwardError("TRAIN_MODEL", `${path} cannot be trained: ${fault}.`);
   for (const joined of joinedProjections(file)) {
     const absent = joined.filter((one) => !targets.includes(one));

@@ -97,8 +97,8 @@ const FLOATS = [
   "rope.scale_linear",
   "rope.scaling.attn_factor",
 ];
-/** What the core can turn into floats. */
-const ENCODINGS: readonly GgmlTypeName[] = [
+/** Those whose gradients are proven. */
+const TRAINED_ENCODINGS: readonly GgmlTypeName[] = [
   "F32",
   "F16",
   "BF16",
@@ -111,8 +111,16 @@ const ENCODINGS: readonly GgmlTypeName[] = [
   "Q5_K",
   "Q6_K",
 ];
+/** What products read as it lies in the file. */
+const ENCODINGS: readonly GgmlTypeName[] = [...TRAINED_ENCODINGS, "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS"];
 
-/** @returns what is not computed, or undefined */
+/** @returns what keeps the trainer from a file, or undefined */
+export function trainingFault(file: File): string | undefined {
+  const other = file.tensors.find(({ type }) => !TRAINED_ENCODINGS.includes(type));
+  return ownForwardFault(file) ?? (other && `its tensor ${other.name} is ${other.type}`);
+}
+
+/** @returns what our own forward pass does not compute, or undefined */
 export function ownForwardFault(file: File): string | undefined {
   const name = String(file.metadata.get("general.architecture")?.value);
   const own = Object.hasOwn(OWN, name) ? OWN[name] : undefined;

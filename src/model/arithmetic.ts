@@ -48,7 +48,7 @@ type Weights = Pick<GgufSummary, "quantized" | "single" | "encoding">;
 export function requireExactAsking(device: DeviceName, forward: "llama.cpp" | "own", weights: Weights): void {
   if (forward === "own") return;
   const refuse = (why: string) => {
-    const remedy = "re-encode the weights (encoding: f32), or ask on the CPU with engine.forward own";
+    const remedy = "ask on the CPU with engine.forward own, or re-encode the weights (encoding: f32)";
     throw new InwardError("ENGINE_UNAVAILABLE", `engine.exact: ${why}; ${remedy}`);
   };
   if (device === "cuda" && weights.quantized) {
@@ -114,7 +114,7 @@ export function askingArithmetic(
   forward: "llama.cpp" | "own",
   { quantized, single, encoding }: Weights,
 ): string {
-  if (forward === "own") return "weights as floats; operands and sums in single precision";
+  if (forward === "own") return "the file's weights exactly; operands and sums in single precision";
   if (exact) return EXACT_PRODUCTS[device];
   if (quantized) return `${QUANTIZED_PRODUCTS[device]}; ${FLOAT_PRODUCTS[device]}`;
   if (device === "cpu" && !single) return `${encoding} weights: activations rounded alike, sums in single precision`;

@@ -34,8 +34,9 @@ export const engineSchema = z.strictObject({
     .default("auto")
     .describe(
       "Native engine: who evaluates. own: inward's forward pass on the CPU, whose numbers depend on nothing but the prompt and the " +
-        "processor's instruction set; weights as floats, whatever their encoding. auto: own where all models are F32, F16 or BF16, the " +
-        "device is the CPU, and neither flashAttention nor blas is on; the plan says which one it was.",
+        "processor's instruction set; the file's weights exactly, where llama.cpp's CPU kernels round activations to 8 bits beside " +
+        "quantized weights. auto: own on the CPU, where it knows all models' architectures and encodings, they have room, and neither " +
+        "flashAttention nor blas is on; the plan says which one it was.",
     ),
   strict: z.boolean().default(false).describe("One sequence per decode, no prefix reuse: slow and bit-stable."),
   sequences: countUpTo(128)

@@ -55,8 +55,9 @@ describe("a reply that is kept by itself is the one that any company gives", () 
 
   test.each([
     ["own forward pass", "floats.gguf", {}],
-    ["strict", "integers.gguf", { strict: true }],
-    ["invariant", "integers.gguf", { invariant: true }],
+    ["own forward pass", "integers.gguf", {}],
+    ["strict", "integers.gguf", { strict: true, forward: "llama.cpp" }],
+    ["invariant", "integers.gguf", { invariant: true, forward: "llama.cpp" }],
   ] as const)("%s, %s", async (_, file, engine) => {
     await using model = await openModel(at(file), { device: "cpu", engine: { threads: 1, ...engine } });
     expect(answersAlone(model.manifest)).toBe(true);
@@ -93,7 +94,7 @@ describe("a file of prompts", () => {
   });
 
   test.each([
-    ["llama.cpp", {}],
+    ["llama.cpp", { forward: "llama.cpp" }],
     ["node-llama-cpp", { engine: "node-llama-cpp" }],
   ] as const)(
     "of an engine whose answers depend on each other (%s): group by group, in its order",

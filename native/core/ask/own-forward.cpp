@@ -30,7 +30,7 @@ own_forward::own_forward(const engine_options & options, std::function<uint64_t(
     const uint64_t available = free_memory_();
     if (weights_.bytes() > available) {
         throw error("ENGINE_MEMORY", "engine.forward own needs " + std::to_string(weights_.bytes() >> 20) +
-                                         " MiB for the weights as floats; there are " +
+                                         " MiB for the weights; there are " +
                                          std::to_string(available >> 20) + " MiB");
     }
     weights_.load(team_);
@@ -305,7 +305,7 @@ void own_forward::reduce(team_member & member, const packed_group & group, const
 void own_forward::project(team_member & member, const packed_group & group, const packed_rows & x, float * out,
                           bool adds) {
     if (group.has_pairs()) reduce(member, group, x);
-    const int64_t ld = group.out(), rows = x.rows(), step = kernels_here().most_panels;
+    const int64_t ld = group.out(), rows = x.rows(), step = kernels_here().panels_at_once(rows);
     int64_t       units = 0;
     for (const auto & part : group.parts) units += (part.weight.panels() + step - 1) / step;
     member.each(units, piece(units), [&](int64_t first, int64_t last) {

@@ -13,12 +13,6 @@ namespace inward {
 
 namespace {
 
-// The types the issue of training on quantized bases is proven for; all can be turned into floats row by row.
-constexpr ggml_type KNOWN_TYPES[] = {
-    GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1,
-    GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
-};
-
 // gguf-split writes these as u16.
 int64_t split_value(const gguf_context * header, const std::string & path, const char * key, int64_t fallback) {
     const int64_t id = gguf_find_key(header, key);
@@ -35,7 +29,7 @@ std::string shape_text(const std::vector<int64_t> & shape) {
 
 }  // namespace
 
-base_model::base_model(const std::string & path) {
+base_model::base_model(const std::string & path, const std::vector<ggml_type> & types) : types_(types) {
     try {
         open_part(path);
         open_other_parts();
@@ -121,7 +115,7 @@ ggml_tensor * base_model::take(const std::string & name, std::vector<int64_t> sh
     if (found != shape) {
         unsupported("tensor " + name + " has shape " + shape_text(found) + " instead of " + shape_text(shape));
     }
-    if (std::find(std::begin(KNOWN_TYPES), std::end(KNOWN_TYPES), tensor->type) == std::end(KNOWN_TYPES)) {
+    if (std::find(types_.begin(), types_.end(), tensor->type) == types_.end()) {
         unsupported("tensor " + name + " is encoded as " + ggml_type_name(tensor->type));
     }
     if (shape.size() == 1 && tensor->type != GGML_TYPE_F32) unsupported("vector " + name + " is not F32");

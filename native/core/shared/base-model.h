@@ -36,7 +36,8 @@ class base_model {
 public:
     // Reads and checks the header, of all files where the model is split; allocates nothing.
     // throws inward::error MODEL_NOT_GGUF, MODEL_PARTS, MODEL_TRUNCATED, MODEL_ARCHITECTURE, TRAIN_MODEL
-    explicit base_model(const std::string & path);
+    // `types`: what weights may be encoded as
+    base_model(const std::string & path, const std::vector<ggml_type> & types);
     ~base_model();
     base_model(const base_model &) = delete;
 
@@ -66,6 +67,7 @@ private:
     std::vector<part>     parts_;              // the first has all metadata
     ggml_context *        tensors_ = nullptr;  // of all parts; the only part's own
     uint64_t              weight_bytes_ = 0;
+    std::vector<ggml_type> types_;
 
     void          open_part(const std::string & path);
     void          open_other_parts();

@@ -18,13 +18,27 @@ namespace {
 constexpr int64_t ROWS_AT_ONCE = 16 * PANEL;
 // Of those, what a thread takes at once: more than a large page, which two threads would otherwise both clear.
 constexpr int64_t TAKEN_AT_ONCE = 16;
+constexpr int64_t CACHE_LINE    = 64;
+
+std::vector<ggml_type> taken_types() {
+    std::vector<ggml_type> found;
+    for (int i = 0; i < GGML_TYPE_COUNT; i++) {
+        if (layout_of((ggml_type) i).group > 0) found.push_back((ggml_type) i);
+    }
+    return found;
+}
+
+// Of a matrix, in lines of the cache of its own.
+int64_t packed_bytes(ggml_type type, int64_t in, int64_t out) {
+    return (packed_matrix::bytes(type, in, out) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
 
 // Hands out pieces of one block.
 struct cutter {
-    float * at;
-    packed_matrix cut(int64_t in, int64_t out) {
-        const packed_matrix made(at, in, out);
-        at += packed_matrix::floats(in, out);
+    uint8_t * at;
+    packed_matrix cut(ggml_type type, int64_t in, int64_t out) {
+        const packed_matrix made(at, type, in, out);
+        at += packed_bytes(type, in, out);
         return made;
     }
 };
@@ -123,9 +137,9 @@ void put_all(const ggml_tensor * from, const packed_matrix & to, std::vector<flo
     }
 }
 
-int64_t packed_floats(const base_model & model) {
+int64_t packed_bytes(const base_model & model) {
     int64_t sum = 0;
-    auto    add = [&](const ggml_tensor * matrix) { sum += packed_matrix::floats(matrix->ne[0], matrix->ne[1]); };
+    auto    add = [&](const ggml_tensor * matrix) { sum += packed_bytes(matrix->type, matrix->ne[0], matrix->ne[1]); };
     for (const auto & layer : model.layers) {
         for (const auto * group : { &layer.qkv, &layer.gate_up }) {
             for (const auto & one : *group) add(one.weight);
@@ -139,6 +153,37 @@ int64_t packed_floats(const base_model & model) {
 }
 
 }  // namespace
+
+std::vector<float> decode_weights(const std::string & type, const std::vector<uint8_t> & bytes, int64_t columns,
+                                  const std::string & by) {
+    int number = 0;
+    while (number < GGML_TYPE_COUNT && (layout_of((ggml_type) number).group == 0 ||
+                                        ggml_type_name((ggml_type) number) != type)) {
+        number++;
+    }
+    const auto known = (ggml_type) number;
+    if (number == GGML_TYPE_COUNT || columns < 1 || columns % layout_of(known).group != 0 || bytes.empty() ||
+        bytes.size() % ggml_row_size(known, columns) != 0) {
+        throw error("MODEL_TENSOR_TYPE", std::to_string(bytes.size()) + " bytes are no rows of " +
+                                             std::to_string(columns) + " weights of type " + type);
+    }
+    const size_t       width = ggml_row_size(known, columns);
+    const int64_t      rows  = (int64_t) (bytes.size() / width);
+    std::vector<float> floats(rows * columns), scratch;
+    if (by == "ggml") {
+        const auto to_float = ggml_get_type_traits(known)->to_float;
+        if (!to_float) std::memcpy(floats.data(), bytes.data(), bytes.size());
+        else to_float(bytes.data(), floats.data(), rows * columns);
+        return floats;
+    }
+    const auto *  kernels = kernels_named(by);
+    if (!kernels) throw error("MODEL_TENSOR_TYPE", "this processor has no kernels " + by);
+    const memory_block  memory(packed_matrix::bytes(known, columns, rows));
+    const packed_matrix matrix(memory.data(), known, columns, rows, *kernels);
+    for (int64_t row = 0; row < rows; row++) matrix.put(row, known, bytes.data() + row * width, scratch);
+    for (int64_t row = 0; row < rows; row++) matrix.get(row, floats.data() + row * columns);
+    return floats;
+}
 
 int64_t packed_group::out() const {
     int64_t sum = 0;
@@ -159,11 +204,11 @@ template <typename Each> void own_weights::each_group(const Each & each) {
 
 own_weights::own_weights(const std::string & path) {
     try {
-        model_             = std::make_unique<base_model>(path);
+        model_             = std::make_unique<base_model>(path, taken_types());
         const auto & model = *model_;
         hparams            = model.hparams;
         tied_              = model.output.weight == model.token_embedding;
-        bytes_             = sizeof(float) * (uint64_t) packed_floats(model);
+        bytes_             = (uint64_t) packed_bytes(model);
     } catch (const error & refused) {
         if (refused.code != "TRAIN_MODEL" && refused.code != "MODEL_ARCHITECTURE") throw;
         throw error("ENGINE_UNAVAILABLE", std::string("engine.forward own cannot evaluate this model (") +
@@ -175,7 +220,7 @@ void own_weights::load(thread_team & team) {
     const auto   file  = std::move(model_);
     const auto & model = *file;
     try {
-        block_ = float_block((int64_t) (bytes() / sizeof(float)));
+        block_ = memory_block((int64_t) bytes());
     } catch (const std::bad_alloc &) {
         throw error("ENGINE_MEMORY", "there is no room for " + std::to_string(bytes()) + " bytes of weights");
     }
@@ -185,7 +230,7 @@ void own_weights::load(thread_team & team) {
     auto          take = [&](packed_group & group, const linear_weights & from) {
         packed_projection part;
         part.name   = from.name;
-        part.weight = pieces.cut(from.weight->ne[0], from.weight->ne[1]);
+        part.weight = pieces.cut(from.weight->type, from.weight->ne[0], from.weight->ne[1]);
         part.bias   = vector(from.bias);
         matrices.add(from.weight, part.weight);
         group.parts.push_back(std::move(part));
@@ -210,7 +255,7 @@ void own_weights::load(thread_team & team) {
     take(output, model.output);
     embedding = output.parts[0].weight;
     if (!tied_) {
-        embedding = pieces.cut(hparams.embedding, hparams.vocabulary);
+        embedding = pieces.cut(model.token_embedding->type, hparams.embedding, hparams.vocabulary);
         matrices.add(model.token_embedding, embedding);
     }
     matrices.read(team);
@@ -230,7 +275,7 @@ void own_weights::set_adapters(const std::vector<adapter_choice> & chosen) {
         float               scale;
     };
     std::vector<found_pair> found;
-    int64_t                 floats = 0;
+    int64_t                 bytes = 0;
     for (const auto & one : chosen) {
         files.push_back(std::make_unique<lora_file>(one.path, hparams.architecture));
         const auto & file = *files.back();
@@ -253,17 +298,18 @@ void own_weights::set_adapters(const std::vector<adapter_choice> & chosen) {
             // As llama.cpp: without alpha the rank does not divide either.
             const float scale = file.alpha != 0 ? one.scale * file.alpha / (float) b->ne[0] : one.scale;
             found.push_back({ place->second, t, b, scale });
-            floats += packed_matrix::floats(t->ne[0], t->ne[1]) + packed_matrix::floats(b->ne[0], b->ne[1]);
+            bytes += packed_bytes(GGML_TYPE_F32, t->ne[0], t->ne[1]) + packed_bytes(GGML_TYPE_F32, b->ne[0], b->ne[1]);
         }
     }
     each_group([](packed_group & group) {
         for (auto & part : group.parts) part.pairs.clear();
     });
-    pairs_ = float_block(floats);
+    pairs_ = memory_block(bytes);
     cutter             pieces{ pairs_.data() };
     std::vector<float> scratch;
     for (const auto & one : found) {
-        packed_pair pair{ pieces.cut(one.a->ne[0], one.a->ne[1]), pieces.cut(one.b->ne[0], one.b->ne[1]), one.scale };
+        packed_pair pair{ pieces.cut(GGML_TYPE_F32, one.a->ne[0], one.a->ne[1]),
+                          pieces.cut(GGML_TYPE_F32, one.b->ne[0], one.b->ne[1]), one.scale };
         put_all(one.a, pair.a, scratch);
         put_all(one.b, pair.b, scratch);
         one.part->pairs.push_back(pair);

@@ -1,4 +1,4 @@
-// A base's weights, and the LoRA pairs on it, as floats in the product kernels' memory order.
+// A base's weights as in its file, and the LoRA pairs on it as floats, in the product kernels' memory order.
 #pragma once
 #include <memory>
 #include <string>
@@ -38,6 +38,11 @@ struct packed_layer {
     packed_group       qkv, o, gate_up, down;
 };
 
+// Rows of `columns` weights as floats: as products read them from panels, by kernels that this processor has (avx512,
+// avx2, plain), or as ggml decodes them (by "ggml"). throws MODEL_TENSOR_TYPE
+std::vector<float> decode_weights(const std::string & type, const std::vector<uint8_t> & bytes, int64_t columns,
+                                  const std::string & by);
+
 class own_weights {
 public:
     // Reads the header only. throws MODEL_*, ENGINE_UNAVAILABLE with what the model has that is not evaluated here
@@ -60,7 +65,7 @@ private:
     std::unique_ptr<const base_model> model_;  // until it is loaded
     bool                              tied_;
     uint64_t                          bytes_;
-    float_block                       block_, pairs_;
+    memory_block                      block_, pairs_;
 
     template <typename Each> void each_group(const Each & each);
 };

@@ -19,7 +19,7 @@ constexpr int64_t TILES_AT_ONCE = 8;
 
 }  // namespace
 
-float_block::float_block(int64_t floats) : bytes_((size_t) std::max<int64_t>(PANEL, floats) * sizeof(float)) {
+memory_block::memory_block(int64_t bytes) : bytes_((size_t) std::max<int64_t>(1, bytes)) {
 #ifdef __linux__
     void * at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) throw std::bad_alloc();
@@ -28,10 +28,10 @@ float_block::float_block(int64_t floats) : bytes_((size_t) std::max<int64_t>(PAN
     void * at = std::calloc(1, bytes_);
     if (!at) throw std::bad_alloc();
 #endif
-    at_ = (float *) at;
+    at_ = (uint8_t *) at;
 }
 
-float_block::~float_block() {
+memory_block::~memory_block() {
     if (!at_) return;
 #ifdef __linux__
     munmap(at_, bytes_);
@@ -40,7 +40,7 @@ float_block::~float_block() {
 #endif
 }
 
-float_block & float_block::operator=(float_block && from) noexcept {
+memory_block & memory_block::operator=(memory_block && from) noexcept {
     std::swap(at_, from.at_);
     std::swap(bytes_, from.bytes_);
     return *this;
@@ -59,23 +59,70 @@ void packed_rows::put(int64_t row, const float * values, float factor) const {
     for (int64_t i = 0; i < in_; i++) to[i * height] = values[i] * factor;
 }
 
+packed_matrix::packed_matrix(uint8_t * data, ggml_type type, int64_t in, int64_t out, const product_kernels & kernels)
+    : data_(data),
+      type_(type),
+      in_(in),
+      out_(out),
+      panel_bytes_(panel_bytes(type, in)),
+      kernels_(&kernels),
+      panels_(&kernels.of_type(type)) {}
+
 void packed_matrix::put(int64_t row, ggml_type type, const void * bytes, std::vector<float> & scratch) const {
-    scratch.resize(in_);
-    if (type == GGML_TYPE_F32) std::memcpy(scratch.data(), bytes, in_ * sizeof(float));
-    else ggml_get_type_traits(type)->to_float(bytes, scratch.data(), in_);
-    float * to = data_ + row / PANEL * PANEL * in_ + row % PANEL;
-    for (int64_t i = 0; i < in_; i++) to[i * PANEL] = scratch[i];
+    if (type != type_) {
+        scratch.resize(in_);
+        ggml_get_type_traits(type)->to_float(bytes, scratch.data(), in_);
+        bytes = scratch.data();
+    }
+    put_in_panel(type_, bytes, in_, data_ + row / PANEL * panel_bytes_, row % PANEL);
 }
 
 void packed_matrix::get(int64_t row, float * weights) const {
-    const float * from = data_ + row / PANEL * PANEL * in_ + row % PANEL;
-    for (int64_t i = 0; i < in_; i++) weights[i] = from[i * PANEL];
+    float decoded[SUM_BLOCK * PANEL];
+    for (int64_t k = 0; k < in_; k += SUM_BLOCK) {
+        const int64_t length = std::min(SUM_BLOCK, in_ - k);
+        panels_->decode(at(row / PANEL, k), length, decoded);
+        for (int64_t i = 0; i < length; i++) weights[k + i] = decoded[i * PANEL + row % PANEL];
+    }
+}
+
+// The panel that is filled up has no room for all its outputs where the others' go.
+template <typename Kernel> static void add_edge(const Kernel & kernel, int64_t rows, int64_t outputs, float * out,
+                                                int64_t ld) {
+    float edge[12 * PANEL];
+    kernel(edge, PANEL, false);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < outputs; i++) out[r * ld + i] += edge[r * PANEL + i];
+    }
+}
+
+void packed_matrix::add_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, float * out,
+                            int64_t ld) const {
+    const int64_t row = x.first_row(tile), rows = x.first_row(tile + 1) - row;
+    const int64_t several = kernels_->few_panels[rows - 1];
+    for (int64_t panel = first_panel; panel < last_panel;) {
+        const int64_t left  = std::min(last_panel, out_ / PANEL) - panel;  // of whole ones
+        const int64_t count = left >= several ? several : 1;
+        const auto    few   = panels_->few[rows - 1][count == several];
+        for (int64_t k = 0; k < in_; k += SUM_BLOCK) {
+            const auto multiply = [&](float * to, int64_t stride, bool add) {
+                few(x.tile(tile) + k * rows, at(panel, k), std::min(SUM_BLOCK, in_ - k), panel_bytes_, to, stride, add);
+            };
+            float * to = out + row * ld + panel * PANEL;
+            if (left > 0) multiply(to, ld, true);
+            else add_edge(multiply, rows, out_ - panel * PANEL, to, ld);
+        }
+        panel += count;
+    }
 }
 
 void packed_matrix::add_product(const packed_rows & x, int64_t first_tile, int64_t last_tile, int64_t first_panel,
                                 int64_t last_panel, float * out, int64_t ld) const {
-    const auto & kernels = kernels_here();
-    float        edge[12 * PANEL];  // of the panel that is filled up
+    if (last_tile == first_tile + 1 && x.first_row(last_tile) - x.first_row(first_tile) <= FEW_ROWS) {
+        return add_few(x, first_tile, first_panel, last_panel, out, ld);
+    }
+    const auto & kernels = *kernels_;
+    alignas(64) float decoded[2 * SUM_BLOCK * PANEL];
     for (int64_t begin = first_tile; begin < last_tile; begin += TILES_AT_ONCE) {
         const int64_t end = std::min(last_tile, begin + TILES_AT_ONCE);
         for (int64_t panel = first_panel; panel < last_panel;) {
@@ -84,19 +131,21 @@ void packed_matrix::add_product(const packed_rows & x, int64_t first_tile, int64
             const int64_t count = pair ? 2 : 1;
             for (int64_t k = 0; k < in_; k += SUM_BLOCK) {
                 const int64_t length  = std::min(SUM_BLOCK, in_ - k);
-                const float * weights = data_ + panel * PANEL * in_ + k * PANEL;
+                const float * weights = (const float *) at(panel, k);
+                int64_t       stride  = in_ * PANEL;
+                if (type_ != GGML_TYPE_F32) {
+                    stride  = SUM_BLOCK * PANEL;
+                    weights = decoded;
+                    for (int64_t i = 0; i < count; i++) panels_->decode(at(panel + i, k), length, decoded + i * stride);
+                }
                 for (int64_t t = begin; t < end; t++) {
                     const int64_t row = x.first_row(t), rows = x.first_row(t + 1) - row;
-                    const auto    kernel = kernels.of[rows - 1][count - 1];
-                    float *       to     = out + row * ld + panel * PANEL;
-                    if (whole) {
-                        kernel(x.tile(t) + k * rows, weights, length, in_ * PANEL, to, ld, true);
-                        continue;
-                    }
-                    kernel(x.tile(t) + k * rows, weights, length, in_ * PANEL, edge, PANEL, false);
-                    for (int64_t r = 0; r < rows; r++) {
-                        for (int64_t i = 0; i < out_ - panel * PANEL; i++) to[r * ld + i] += edge[r * PANEL + i];
-                    }
+                    const auto    multiply = [&](float * to, int64_t to_stride, bool add) {
+                        kernels.of[rows - 1][count - 1](x.tile(t) + k * rows, weights, length, stride, to, to_stride, add);
+                    };
+                    float * to = out + row * ld + panel * PANEL;
+                    if (whole) multiply(to, ld, true);
+                    else add_edge(multiply, rows, out_ - panel * PANEL, to, ld);
                 }
             }
             panel += count;

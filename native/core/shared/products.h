@@ -2,45 +2,75 @@
 // in an order that depends on the matrix alone: neither on which rows go with it, nor on how the work is cut.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "ggml.h"
+#include "shared/panel-layout.h"
 
 namespace inward {
 
-// Columns that stand side by side in memory.
-constexpr int64_t PANEL = 16;
 // Columns (of the sum) after which a partial sum is added to the result: shorter chains round less, and the pieces
 // stay in the cache.
 constexpr int64_t SUM_BLOCK = 256;
 
-// C [rows x 16 panels] (+)= X W: x is [k][rows], each panel [k][PANEL].
+// C [rows x panels] (+)= X W: x is [k][rows], each panel [k][PANEL].
 using product_kernel = void (*)(const float * x, const float * w, int64_t k, int64_t panel_stride, float * c,
                                 int64_t ldc, bool add);
+// The same with panels whose weights lie as in the file.
+using few_rows_kernel = void (*)(const float * x, const uint8_t * w, int64_t k, int64_t panel_bytes, float * c,
+                                 int64_t ldc, bool add);
+
+constexpr int64_t FEW_ROWS = 2;
+
+// What reads weights of one type.
+struct panel_kernels {
+    ggml_type       type;
+    void         (* decode)(const uint8_t * from, int64_t k, float * to);  // of one panel, to [k][PANEL]
+    few_rows_kernel few[FEW_ROWS][2];  // [rows - 1][one panel, few_panels of them]
+};
 
 struct product_kernels {
-    const char *   name;  // avx512, avx2, plain
-    int            most_rows, most_panels;
-    product_kernel of[12][2];  // [rows - 1][panels - 1]
+    const char *          name;  // avx512, avx2, plain
+    int                   most_rows, most_panels;
+    product_kernel        of[12][2];             // [rows - 1][panels - 1]
+    int                   few_panels[FEW_ROWS];  // at once, of as many rows
+    const panel_kernels * panels;                // of all types that layout_of() knows
+
+    const panel_kernels & of_type(ggml_type type) const;
+    // Panels that one piece of work should be a multiple of.
+    int64_t panels_at_once(int64_t rows) const { return rows <= FEW_ROWS ? few_panels[rows - 1] : most_panels; }
 };
 
 // The best for this processor, or none better than INWARD_KERNELS (avx512, avx2, plain) names: product-kernels.cpp.
 const product_kernels & kernels_here();
+// Null where this processor lacks them.
+const product_kernels * kernels_named(const std::string & name);
 
 // Zero-initialised by the system as it is touched, on large pages where there are any.
+class memory_block {
+public:
+    memory_block() = default;
+    explicit memory_block(int64_t bytes);  // throws std::bad_alloc
+    ~memory_block();
+    memory_block(memory_block && from) noexcept { *this = std::move(from); }
+    memory_block & operator=(memory_block && from) noexcept;
+    uint8_t * data() const { return at_; }
+
+private:
+    uint8_t * at_    = nullptr;
+    size_t    bytes_ = 0;
+};
+
 class float_block {
 public:
     float_block() = default;
-    explicit float_block(int64_t floats);  // throws std::bad_alloc
-    ~float_block();
-    float_block(float_block && from) noexcept { *this = std::move(from); }
-    float_block & operator=(float_block && from) noexcept;
-    float * data() const { return at_; }
+    explicit float_block(int64_t floats) : block_(floats * (int64_t) sizeof(float)) {}  // throws std::bad_alloc
+    float * data() const { return (float *) block_.data(); }
 
 private:
-    float * at_    = nullptr;
-    size_t  bytes_ = 0;
+    memory_block block_;
 };
 
 // Activations in memory of the caller's: rows in tiles of nearly equal height, each [in][rows of the tile].
@@ -60,19 +90,23 @@ private:
     int64_t rows_, in_, tiles_;
 };
 
-// A matrix [in, out] in panels of PANEL outputs, each [in][PANEL]; the last one is filled up with zeros.
+// A matrix [in, out] in panels of PANEL outputs, with its weights as in the file; the last panel is filled up with zeros.
 class packed_matrix {
 public:
     packed_matrix() = default;
-    // `data` has room for floats(in, out) zeros
-    packed_matrix(float * data, int64_t in, int64_t out) : data_(data), in_(in), out_(out) {}
+    // `data` has room for bytes(type, in, out) zeros
+    packed_matrix(uint8_t * data, ggml_type type, int64_t in, int64_t out,
+                  const product_kernels & kernels = kernels_here());
 
-    static int64_t floats(int64_t in, int64_t out) { return (out + PANEL - 1) / PANEL * PANEL * in; }
+    // type is one that layout_of() knows, `in` whole blocks of it
+    static int64_t bytes(ggml_type type, int64_t in, int64_t out) {
+        return (out + PANEL - 1) / PANEL * panel_bytes(type, in);
+    }
     int64_t in() const { return in_; }
     int64_t out() const { return out_; }
     int64_t panels() const { return (out_ + PANEL - 1) / PANEL; }
 
-    // Output `row`'s weights, from bytes of that encoding; read back as floats.
+    // Output `row`'s weights, from bytes of the matrix's encoding, or of any where the matrix is F32; read back as floats.
     void put(int64_t row, ggml_type type, const void * bytes, std::vector<float> & scratch) const;
     void get(int64_t row, float * weights) const;
 
@@ -82,8 +116,20 @@ public:
                      int64_t last_panel, float * out, int64_t ld) const;
 
 private:
-    float * data_ = nullptr;
-    int64_t in_ = 0, out_ = 0;
+    uint8_t *             data_    = nullptr;
+    ggml_type             type_    = GGML_TYPE_F32;
+    int64_t               in_ = 0, out_ = 0, panel_bytes_ = 0;
+    const product_kernels * kernels_ = nullptr;
+    const panel_kernels *   panels_  = nullptr;  // of the matrix's type
+
+    static int64_t panel_bytes(ggml_type type, int64_t in) {
+        const panel_layout layout = layout_of(type);
+        return in / layout.group * layout.bytes();
+    }
+    // Of panel `panel` from place k on.
+    const uint8_t * at(int64_t panel, int64_t k) const { return data_ + panel * panel_bytes_ + panel_bytes(type_, k); }
+    void add_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, float * out,
+                 int64_t ld) const;
 };
 
 }  // namespace inward

@@ -59,6 +59,12 @@ void check_options(const trainer_options & o) {
 // Products over tokens are fastest on a GPU where rows begin at multiples of so many numbers.
 constexpr int64_t GPU_TOKEN_STEP = 32;
 
+// Those whose gradients are proven.
+const std::vector<ggml_type> TRAINED_TYPES = {
+    GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1,
+    GGML_TYPE_Q5_0, GGML_TYPE_Q5_1, GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K,
+};
+
 int most_threads(int threads) { return std::max(threads, (int) std::min(16u, std::thread::hardware_concurrency())); }
 
 // Room for what microbatches are filled up with.
@@ -91,7 +97,7 @@ struct trainer::impl {
     explicit impl(const trainer_options & o)
         : options(with_room(o)),
           device(quietly(o.binaries_folder), o.fallback_folder, o.device, o.threads),
-          model(o.model_path),
+          model(o.model_path, TRAINED_TYPES),
           weights(model, device),
           constants(constants_on(device, model.hparams)),
           fillers(device.is_cpu ? o.threads : most_threads(o.threads)) {

@@ -20,7 +20,7 @@ import { engineReleases, findAddon } from "../native/addon.js";
 
 type Forward = NonNullable<SettledEngine["forward"]>;
 
-/** Of the machine's memory, for weights as floats: the rest is for caches, and for whatever else runs. */
+/** Of the machine's memory, for weights: the rest is for caches, and for whatever else runs. */
 const MOST_MEMORY = 0.5;
 
 /** @throws ENGINE_UNAVAILABLE where a study asks for ours and for something that only llama.cpp has */
@@ -48,17 +48,10 @@ function objection(settings: StudyEngine, engine: SettledEngine["engine"]): stri
   return settings.blas ? "blas" : undefined;
 }
 
-/**
- * Whether our own forward pass can evaluate this file in this machine's memory, and rounds nothing that the file does not. Where
- * weights are integers, llama.cpp rounds activations to integers too: what such a file says is what those kernels say.
- */
+/** Whether our own forward pass can evaluate this file in this machine's memory, where weights stay encoded as they are. */
 export function takesOwnForward(file: Pick<GgufHeader, "metadata" | "tensors">): boolean {
-  const weights = file.tensors.reduce((sum, { elements }) => sum + elements, 0);
-  return (
-    hasOwnForward(file) &&
-    file.tensors.every(({ type }) => holdsFloats(type)) &&
-    weights * Float32Array.BYTES_PER_ELEMENT <= totalmem() * MOST_MEMORY
-  );
+  const weights = file.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return hasOwnForward(file) && weights <= totalmem() * MOST_MEMORY;
 }
 
 /** @throws ENGINE_UNAVAILABLE where llama.cpp would compute another model than the file's, or pass over the setting */

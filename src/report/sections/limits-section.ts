@@ -95,7 +95,7 @@ function addressed(plan: Plan): string[] {
   ];
 }
 
-function weights({ models }: Plan): string[] {
+function weights({ models, engine }: Plan): string[] {
   return Object.entries(models).flatMap(([name, { roundedTo, layersRemoved, encoding }]) => [
     ...(roundedTo
       ? [`${name} runs on weights rounded to the grid of ${roundedTo.fileType}: results are about those.`]
@@ -108,7 +108,9 @@ function weights({ models }: Plan): string[] {
     ...(/^(f32|f16|bf16)$/i.test(encoding)
       ? []
       : [
-          `${name} runs on quantized weights (${encoding}): answers with small margins may turn over with the batch, which the noise floor measures.`,
+          engine.forward === "own"
+            ? `${name} runs on quantized weights (${encoding}), multiplied exactly as the file has them: results are about this file, and llama.cpp's CPU kernels, which round activations to 8 bits, may answer otherwise where margins are small.`
+            : `${name} runs on quantized weights (${encoding}): answers with small margins may turn over with the batch, which the noise floor measures.`,
         ]),
   ]);
 }

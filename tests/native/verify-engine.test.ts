@@ -109,6 +109,16 @@ describe("a native engine whose file is another", () => {
     expect(process.exitCode).toBeUndefined();
   });
 
+  test("quantized weights that our own forward pass asks: the other engine asks their F32 copy", async () => {
+    const path = join(folder, "quantized.gguf");
+    await writeTinyModel(path, { contextLength: 4096, encoding: "Q8_0" });
+    const result = JSON.parse(await verifyModel(path, path, "--questions", "2", "--json"));
+    expect(process.exitCode).toBeUndefined();
+    expect(result).toMatchObject({ model: { encoding: "Q8_0" }, reference: { encoding: "F32" }, agrees: true });
+    // Activations that one of them rounded would be tenths of a nat.
+    expect(result.tolerance.logprob).toBeLessThan(0.02);
+  });
+
   describe("a Gemma, whose GELU llama.cpp rounds to halves", () => {
     const f32 = (value: number) => ({ type: "f32", value }) as const;
     const u32 = (value: number) => ({ type: "u32", value }) as const;

@@ -12,7 +12,12 @@ if (!hasOnnxPackages()) {
   const { status } = spawnSync(shell ? "npm.cmd" : npm, words, { stdio: "inherit", shell });
   if (status !== 0) process.exit(status ?? 130);
 }
-run("tiny models", process.execPath, ["node_modules/vitest/vitest.mjs", "run", "tests/native/onnx.test.ts"]);
+run("tiny models, real vocabularies", process.execPath, [
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  "tests/native/onnx.test.ts",
+  "tests/model/onnx-tokenizer.test.ts",
+]);
 run("the default model, F32", process.execPath, [
   "dist/cli/main.js",
   ...["verify", "engine", "--against", "onnx", "--encoding", "f32"],

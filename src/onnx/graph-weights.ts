@@ -336,7 +336,7 @@ async function* roundedBlocks(weights: OpenWeights, rows: Rows, bits: 4 | 8): As
 }
 
 /** To the nearest, by the weight of each block that is farthest from 0, as ggml's Q4_0 and Q8_0; scales stay single precision. */
-function roundBlocks(values: Float32Array, bits: 4 | 8): PackedBlocks {
+export function roundBlocks(values: Float32Array, bits: 4 | 8): PackedBlocks {
   const blocks = values.length / BLOCK;
   const size = (BLOCK * bits) / 8;
   const packed = {

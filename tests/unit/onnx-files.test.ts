@@ -8,7 +8,7 @@ import { dequantize, type GgmlTypeName, GGML_TYPES } from "../../src/gguf/encodi
 import type { GgufValue } from "../../src/gguf/read-gguf.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
 import { readDecoder } from "../../src/onnx/decoder.js";
-import { mapBlocks } from "../../src/onnx/graph-weights.js";
+import { mapBlocks, roundBlocks } from "../../src/onnx/graph-weights.js";
 import { encodeModel } from "../../src/onnx/model-proto.js";
 import { findOnnxPackage } from "../../src/onnx/onnx-packages.js";
 import { tokenizerFiles } from "../../src/onnx/tokenizer-files.js";
@@ -137,6 +137,27 @@ describe("a block as MatMulNBits has it means what it means in the GGUF", () => 
       }
     }
     expect(worst).toBeLessThanOrEqual(2 ** -22);
+  });
+});
+
+describe("a block that is rounded is as near as its bits allow", () => {
+  test.each([4, 8] as const)("%i bits", (bits) => {
+    const random = xoroshiro128plus(3);
+    const values = Float32Array.from({ length: 32 * 200 }, (_, at) => (random.next() / 2 ** 31) ** 3 * 2 ** (at % 7));
+    values.fill(0, 64, 96);
+    const { quants, scales } = roundBlocks(values, bits);
+    let clipped = 0;
+    for (const [at, value] of values.entries()) {
+      const quant = bits === 8 ? (quants[at] as number) : ((quants[at >> 1] as number) >>> (4 * (at & 1))) & 15;
+      const scale = scales[at >> 5] as number;
+      const error = Math.abs(value - (quant - (bits === 8 ? 128 : 8)) * scale);
+      // Four bits hold −8 to 7: what lies as far from 0 as the farthest weight, on its other side, is cut by up to one step.
+      const isCut = bits === 4 && quant === 15 && error > 0.5001 * Math.abs(scale);
+      if (isCut) clipped++;
+      expect(error).toBeLessThanOrEqual((isCut ? 1.0001 : 0.5001) * Math.abs(scale));
+    }
+    if (bits === 8) expect(clipped).toBe(0);
+    expect(scales[2]).toBe(bits === 8 ? 0 : -0);
   });
 });
 

@@ -179,7 +179,9 @@ function norm(
   input: string,
   name: string,
 ): string {
-  const square = graph.op("ReduceMean", [graph.op("Pow", [input, graph.scalar("float", 2)]), graph.ints(-1)], { keepdims: 1 });
+  const square = graph.op("ReduceMean", [graph.op("Pow", [input, graph.scalar("float", 2)]), graph.ints(-1)], {
+    keepdims: 1,
+  });
   const root = graph.op("Sqrt", [graph.op("Add", [square, graph.scalar("float", normEpsilon)])]);
   return graph.op("Mul", [graph.op("Div", [input, root]), weights.vector(graph, `${name}.weight`)]);
 }

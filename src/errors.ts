@@ -34,7 +34,7 @@ export const ERRORS = {
     hint: "Train and held-out strings must be disjoint; remove the string from one of the two.",
   },
 
-  IMPORT_SOURCE: { exit: 2, hint: "Run: npx inward tasks import --help; it says what is read, and from where." },
+  IMPORT_SOURCE: { exit: 2, hint: "See what is read, and from where: npx inward tasks import --help, npx inward answers --help" },
   IMPORT_COLUMNS: {
     exit: 2,
     hint: "Name the columns (--question, --options, --answer, or --text) or a --preset: npx inward tasks import --help",
@@ -198,7 +198,7 @@ export const ERRORS = {
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
   STORE_CORRUPT: {
     exit: 1,
-    hint: "Restore the named file, or move it away and run the study again: npx inward run <study.yaml>",
+    hint: "Restore the named file, or move it away and give the same command again.",
   },
   STORE_OTHER_PLAN: { exit: 2, hint: "This folder holds another study's run. Give another folder with --out." },
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },

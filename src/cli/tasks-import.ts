@@ -111,7 +111,9 @@ async function importAndShow(source: string, options: ImportCommandOptions): Pro
   }
   print(preview(imported));
   if (written) {
-    print(`\n${written.path} is written. A study names it: tasks: [{ task: ${written.path} }], from its own folder.`);
+    print(
+      `\n${written.path} is written. A study in this folder names it: tasks: [{ task: ${written.path} }]. The path starts at the study's folder.`,
+    );
     notice(`Next: npx inward tasks show ${written.path}`);
   } else notice("Nothing is written: leave --preview out to write it.");
 }

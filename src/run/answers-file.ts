@@ -3,6 +3,8 @@
  * leaves whole groups, and the same call goes on from there; the bytes are those of an undisturbed one.
  */
 
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { lstat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { z } from "zod";
@@ -46,6 +48,8 @@ export interface AnswersManifest extends AskedOf {
   readonly engines: readonly EngineManifest[];
   /** What llama.cpp warned of in the model's file. */
   readonly warnings: readonly string[];
+  /** Of the file: its first bytes, all of them once it is finished, so that an answer that is changed by hand is found. */
+  readonly written?: { readonly bytes: number; readonly sha256: string };
   /** Answers that were not asked, by the number of the group, from 0; absent where all were. */
   readonly fromCache?: Readonly<Record<string, FromCache>>;
 }
@@ -103,6 +107,7 @@ export async function writeAnswers<Asked extends Placed, Row extends Placed>(
   const opener = new OneEngine(found, settled);
   try {
     const place = await ManifestFile.open(out, what, asked);
+    const seal = new Seal(out);
     const setAside: string[] = [];
     const groups = inGroups(questions(source), settled.groupQuestions);
     const total = groups.flat().length;
@@ -132,10 +137,11 @@ export async function writeAnswers<Asked extends Placed, Row extends Placed>(
       onRows: async (at) => {
         const served = answers?.takeServed();
         fromCache += served?.answers ?? 0;
-        await place.count(at, served);
+        await place.count(at, served, await seal.taken());
       },
       keepsEach: () => kind.isReplies === true && answers?.keepsEachReply === true,
     });
+    await place.seal(await seal.taken());
     const cacheFaults = await answers?.faults();
     const counts = { lines: total, kept: kept ?? 0, fromCache, setAside };
     return { out, manifest: place.path, ...counts, ...(cacheFaults ? { cacheFaults } : {}) };
@@ -197,6 +203,7 @@ const manifestSchema = z.looseObject({
   model: z.looseObject({ sha256: z.string() }),
   settings: z.record(z.string(), z.unknown()),
   lines: z.strictObject({ count: z.number(), sha256: z.string() }),
+  written: z.strictObject({ bytes: z.int().min(0), sha256: z.string() }).optional(),
   engines: z.array(z.looseObject({ engine: z.string() })),
 });
 
@@ -217,7 +224,10 @@ export class ManifestFile {
     });
     if (before && bytes !== undefined) {
       const difference = whatDiffers({ ...before, what: before.what }, { ...asked, what });
-      if (difference === undefined) return new ManifestFile(path, before);
+      if (difference === undefined) {
+        await requireUnchanged(out, before.written);
+        return new ManifestFile(path, before);
+      }
       if (bytes > 0) throw new InwardError("ANSWERS_OTHER", `${out} holds other ${before.what}: ${difference}.`);
     } else if (bytes !== undefined && bytes > 0) {
       throw new InwardError(
@@ -238,19 +248,64 @@ export class ManifestFile {
   async record({ manifest: engine, facts }: LanguageModel): Promise<void> {
     const known = this.manifest.engines.some((one) => canonicalJson(one) === canonicalJson(engine));
     if (known) return;
-    this.manifest = { ...this.manifest, engines: [...this.manifest.engines, engine], warnings: facts.warnings };
-    await writeJson(this.path, this.manifest);
+    await this.put({ ...this.manifest, engines: [...this.manifest.engines, engine], warnings: facts.warnings });
   }
 
-  /** Before a group's lines are written: what an earlier attempt counted of it, and of those after it, goes. */
-  async count(at: number, served: FromCache | undefined): Promise<void> {
+  /**
+   * Before a group's lines are written: what an earlier attempt counted of it, and of those after it, goes.
+   * @param written what stands in the file until then
+   */
+  async count(
+    at: number,
+    served: FromCache | undefined,
+    written: NonNullable<AnswersManifest["written"]>,
+  ): Promise<void> {
     const { fromCache = {}, ...manifest } = this.manifest;
     const before = Object.entries(fromCache).filter(([number]) => Number(number) < at);
     const now = Object.fromEntries([...before, ...(served ? [[String(at), served] as const] : [])]);
-    if (canonicalJson(now) === canonicalJson(fromCache)) return;
-    this.manifest = Object.keys(now).length > 0 ? { ...manifest, fromCache: now } : manifest;
-    await writeJson(this.path, this.manifest);
+    await this.put({ ...manifest, ...(Object.keys(now).length > 0 ? { fromCache: now } : {}), written });
   }
+
+  async seal(written: NonNullable<AnswersManifest["written"]>): Promise<void> {
+    await this.put({ ...this.manifest, written });
+  }
+
+  private async put(manifest: AnswersManifest): Promise<void> {
+    const isNew = canonicalJson(manifest) !== canonicalJson(this.manifest);
+    this.manifest = manifest;
+    if (isNew) await writeJson(this.path, manifest);
+  }
+}
+
+/** Checksum of a file that only grows: each byte is read once. */
+class Seal {
+  private readonly hash = createHash("sha256");
+  private bytes = 0;
+
+  constructor(private readonly path: string) {}
+
+  /** @param upTo bytes of the file; all when absent. @returns what there is of them */
+  async taken(upTo?: number): Promise<NonNullable<AnswersManifest["written"]>> {
+    const end = Math.min(upTo ?? Number.POSITIVE_INFINITY, (await sizeOf(this.path)) ?? 0);
+    if (end > this.bytes) {
+      for await (const chunk of createReadStream(this.path, { start: this.bytes, end: end - 1 })) {
+        this.hash.update(chunk as Buffer);
+        this.bytes += (chunk as Buffer).length;
+      }
+    }
+    return { bytes: this.bytes, sha256: this.hash.copy().digest("hex") };
+  }
+}
+
+/** Lines that were cut off are asked again; lines that say something else are nobody's answers. @throws STORE_CORRUPT */
+async function requireUnchanged(out: string, written: AnswersManifest["written"]): Promise<void> {
+  if (written === undefined) return;
+  const { bytes, sha256 } = await new Seal(out).taken(written.bytes);
+  if (bytes < written.bytes || sha256 === written.sha256) return;
+  throw new InwardError(
+    "STORE_CORRUPT",
+    `${out} was changed after it was written: its first ${written.bytes} bytes have another sha256 than its manifest says.`,
+  );
 }
 
 const COMPARED = ["what", "model", "adapter", "chat", "engine", "settings", "lines"] as const;

@@ -1,5 +1,5 @@
 /** Files of prompts asked, scored and listed by a tiny model: what stands in every line, and that nothing is lost or asked twice. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -113,6 +113,16 @@ describe("answers", () => {
     const undisturbed = join(folder, "undisturbed.jsonl");
     await askFile(parsePrompts(await readFile(file), file), model, { out: undisturbed, device: "cpu", maxTokens: 16 });
     expect(await readFile(place)).toEqual(await readFile(undisturbed));
+    const [sealed, straight] = [place, undisturbed].map((one) => readFileSync(`${one}.manifest.json`, "utf8"));
+    expect(JSON.parse(sealed as string).written).toEqual(JSON.parse(straight as string).written);
+    // One letter of an answer, changed by hand.
+    const text = await readFile(place, "utf8");
+    const changed = text.replace(/"text":"[a-y]/, (found) => `${found.slice(0, -1)}z`);
+    expect(changed).not.toBe(text);
+    await writeFile(place, changed);
+    const refused = await start([...args, place]).finished;
+    expect(refused.stderr).toMatch(/STORE_CORRUPT: .*killed\.jsonl was changed after it was written/);
+    expect(await readFile(place, "utf8")).toBe(changed);
   });
 });
 

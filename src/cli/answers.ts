@@ -87,7 +87,8 @@ function showSpread(log: ForeignLog, behaviors: readonly ForeignBehavior[], { js
   const { format, model, notes } = log;
   const said = log.answers.filter((one) => one.said.ok).length;
   const leftOut = unansweredReasons(log);
-  if (json) printJson({ format, model, answers: said, leftOut, notes, properties: cells });
+  if (json)
+    printJson({ format, model, answers: said, lenient: lenientOf(behaviors), leftOut, notes, properties: cells });
   else {
     print(
       table(
@@ -107,9 +108,15 @@ function showSpread(log: ForeignLog, behaviors: readonly ForeignBehavior[], { js
       ),
     );
   }
+  const lenient = lenientOf(behaviors);
+  if (lenient > 0) notice(`${lenient} answers name their option in more words than its letter, and count as it`);
   for (const [reason, count] of Object.entries(leftOut)) notice(`${count} samples left out: ${reason}`);
   for (const note of notes) notice(note);
   notice(`${said} answers of ${model ?? "a model that the file does not name"} (${format})`);
+}
+
+function lenientOf(behaviors: readonly ForeignBehavior[]): number {
+  return new Set(behaviors.flatMap(({ id, lenient }) => (lenient ? [id] : []))).size;
 }
 
 interface LogRun extends Omit<AnswersOptions, "kind" | "choose" | "properties"> {

@@ -48,7 +48,9 @@ function comparedText({ plan, pairs, judges, leftOut, firstOnly, secondOnly }: C
   const strings = plan.strings.filter((one) => one.firstOnly + one.secondOnly > 0);
   const [shown] = pairs;
   return [
-    plan.same ? "The plans are the same." : `The plans differ in ${plan.differences.length} ${plan.differences.length === 1 ? "key" : "keys"}.`,
+    plan.same
+      ? "The plans are the same."
+      : `The plans differ in ${plan.differences.length} ${plan.differences.length === 1 ? "key" : "keys"}.`,
     ...(plan.differences.length > 0
       ? [
           table(

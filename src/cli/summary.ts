@@ -138,7 +138,9 @@ export function earlierTexts(runs: NonNullable<PlannedStudy["earlier"]>): string
   const more = differs.length > MOST_KEYS ? ` and ${differs.length - MOST_KEYS} more` : "";
   const others = runs.length > 1 ? `, as ${runs.length - 1} more beside it have` : "";
   const plan =
-    differs.length === 0 ? "its plan is the same" : `its plan differs in ${differs.slice(0, MOST_KEYS).join(", ")}${more}`;
+    differs.length === 0
+      ? "its plan is the same"
+      : `its plan differs in ${differs.slice(0, MOST_KEYS).join(", ")}${more}`;
   return [
     `${folder} has ${answers} answers to the same object-level questions${others}; ${plan}. ` +
       "A run takes nothing from another's folder: what the answer cache does not give is asked again.",

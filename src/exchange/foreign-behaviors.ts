@@ -3,12 +3,14 @@
 import { InwardError } from "../errors.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import type { Extraction } from "../properties/property.js";
+import { countedReply } from "../properties/option-answers.js";
 import { answerCompliance, extractBehavior } from "../properties/reading.js";
 import { countValues, entropyBits } from "../score/tally.js";
 import { KIND_DEFAULTS } from "../tasks/strings.js";
 import type { TaskKind } from "../tasks/task.js";
 import { answerId, type ForeignAnswer, type ForeignLog } from "../elsewhere/foreign-answers.js";
 import { column, type DataColumn } from "./table.js";
+import { framedQuestions } from "./task-of-log.js";
 
 export interface ForeignBehavior extends Pick<ForeignAnswer, "question" | "target"> {
   /** The log's own; `#<n>` follows where a sample was asked several times. */
@@ -17,9 +19,14 @@ export interface ForeignBehavior extends Pick<ForeignAnswer, "question" | "targe
   readonly property: string;
   /** Why an answer does not comply with its kind stands here too. */
   readonly behavior: Extraction;
+  /** Set where the answer names its option in more words than its letter. */
+  readonly lenient?: true;
 }
 
-/** @throws PROPERTY_NOT_FOUND, PROPERTY_NOT_APPLICABLE */
+/**
+ * Options are read leniently, as in the task that is made of a log.
+ * @throws PROPERTY_NOT_FOUND, PROPERTY_NOT_APPLICABLE
+ */
 export function foreignBehaviors(
   { answers }: Pick<ForeignLog, "answers">,
   kind: TaskKind,
@@ -33,14 +40,19 @@ export function foreignBehaviors(
       `Answers of kind ${kind} that stand alone have no property ${name}; it is for ${property.kinds.join(", ")}.`,
     );
   });
-  return answers.flatMap((one) => {
+  const { answerForm } = KIND_DEFAULTS[kind];
+  return framedQuestions(answers, kind).all.flatMap(({ answer: one, text }) => {
     const { question, target, said } = one;
     if (!said.ok) return [];
-    const compliance = answerCompliance(said.text, KIND_DEFAULTS[kind].answerForm, said.stop);
+    const counted = countedReply(said, { kind, answerForm, reading: "lenient" }, { text });
+    const compliance = answerCompliance(counted.text, answerForm, counted.stop);
+    const isLenient = !answerCompliance(said.text, answerForm, said.stop).ok && compliance.ok;
     return properties.map((property): ForeignBehavior => {
-      const context = { text: question, target };
-      const behavior = compliance.ok ? extractBehavior(property, said.text, context, said.stop) : compliance;
-      return { id: answerId(one), question, target, answer: said.text, property: property.name, behavior };
+      const behavior = compliance.ok
+        ? extractBehavior(property, counted.text, { text, target }, counted.stop)
+        : compliance;
+      const about = { id: answerId(one), question, target, answer: said.text, property: property.name, behavior };
+      return isLenient ? { ...about, lenient: true } : about;
     });
   });
 }

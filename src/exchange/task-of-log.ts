@@ -198,10 +198,11 @@ interface FramedQuestion {
  * Options stand at a string's end. Where the log lists them before a last line that all its questions share ("Answer:"), that line is the
  * task's; where it lists none, because the model was never shown any, they are put behind the question.
  */
-function framedQuestions(
+export function framedQuestions(
   answers: readonly ForeignAnswer[],
   kind: TaskKind,
 ): { readonly all: readonly FramedQuestion[]; readonly question: string; readonly notes: readonly string[] } {
+  // As foreignBehaviors reads them too: what a log comes to must not hang on whether a folder is made of it.
   const plain = (answer: ForeignAnswer): FramedQuestion => ({ answer, text: answer.question, target: answer.target });
   if (kind !== "options") return { all: answers.map(plain), question: "{string}", notes: [] };
   const [first] = answers;
@@ -228,7 +229,7 @@ function framedQuestions(
       added === 0
         ? []
         : [
-            `To ${added} questions their options are added under letters: the model that answered was not shown them so.`,
+            `To ${added} ${added === 1 ? "question its" : "questions their"} options are added under letters: the model that answered was not shown them so.`,
           ],
   };
 }

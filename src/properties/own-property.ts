@@ -76,6 +76,8 @@ const optionText = scalar
   .refine((text) => !/[\r\n]/.test(text), "must be one line: it is listed as one")
   .refine((text) => !UNSAFE_CHARACTER.test(text), "holds a NUL or a lone surrogate, which no model can read");
 
+const JUDGE_SLOTS = ["answer", "question", "options"];
+
 const judgeSchema = z.strictObject({
   model: z
     .string()
@@ -87,6 +89,14 @@ const judgeSchema = z.strictObject({
     ),
   prompt: safeText
     .refine((text) => text.includes("{answer}"), "needs {answer}, the place of the answer that is judged")
+    .superRefine((text, context) => {
+      const unknown = [...text.matchAll(/\{(\w+)\}/g)]
+        .map(([, slot]) => slot as string)
+        .find((one) => !JUDGE_SLOTS.includes(one));
+      if (unknown === undefined) return;
+      const all = JUDGE_SLOTS.map((one) => `{${one}}`).join(", ");
+      context.addIssue({ code: "custom", message: `has {${unknown}}, which stands for nothing; there are ${all}` });
+    })
     .describe(
       "What is put to the judge, all of it: {answer} is the place of the answer, {question} that of the prompt that it answers, {options} that of the values' texts under letters.",
     ),

@@ -5,7 +5,7 @@ import { dirname, resolve } from "node:path";
 import type { z } from "zod";
 import { csvTable } from "../base/csv.js";
 import { mostTelling } from "../base/schema-issue.js";
-import { decodeUtf8, didYouMean, linesOf, parseStrictJson, readPlainFile, shown } from "../base/untrusted.js";
+import { decodeUtf8, didYouMean, isRecord, linesOf, parseStrictJson, readPlainFile, shown } from "../base/untrusted.js";
 import { type PlainYaml, readPlainYaml } from "../base/yaml.js";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { checkOwnProperties } from "../properties/all-properties.js";
@@ -181,6 +181,13 @@ export function parseOwnProperties(
   value: unknown,
   at: { readonly code: ErrorCode; readonly placeOf: PlainYaml["placeOf"]; readonly above: readonly string[] },
 ): OwnProperties {
+  if (!isRecord(value)) {
+    const what = at.above.length === 0 ? "the file" : at.above.join(".");
+    throw new InwardError(
+      at.code,
+      `${at.placeOf(at.above)}: ${what} is no mapping of names to definitions, found ${shown(value)}.`,
+    );
+  }
   const result = ownPropertiesSchema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const issue = mostTelling(result.error);

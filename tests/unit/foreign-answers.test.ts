@@ -368,6 +368,31 @@ test("inspect: what the model read, and not the bare input; attachments, limits,
   ]);
 });
 
+test("options are read as in the task that is made of the log: in more words too, listed by the model's prompt or by the log alone", async () => {
+  const choices = ["river", "sea"];
+  const solved = { messages: [{ role: "user", content: "Which?\n\nA) river\nB) sea\n\nAnswer:" }] };
+  const path = await file(
+    "lenient.json",
+    JSON.stringify(
+      logOf(
+        asked("a", "ANSWER: B", { choices, ...solved }),
+        asked("b", "**A**", { choices, target: "A" }),
+        asked("c", "It could be A or B.", { choices }),
+        asked("d", "B", { choices }),
+      ),
+    ),
+  );
+  const behaviors = foreignBehaviors(await readForeignLog(path), "options", ["is_correct", "identity"]);
+  const [right, letter] = foreignCells(behaviors);
+  expect(right?.values).toEqual([{ value: "true", count: 3 }]);
+  expect(letter?.values).toEqual([
+    { value: "b", count: 2 },
+    { value: "a", count: 1 },
+  ]);
+  expect(right?.missing).toEqual({ not_an_option: 1 });
+  expect(new Set(behaviors.flatMap(({ id, lenient }) => (lenient ? [id] : [])))).toEqual(new Set(["a", "b"]));
+});
+
 test("properties are those of a run: values counted, a missing one with its reason", async () => {
   const path = await file(
     "samples_p.jsonl",

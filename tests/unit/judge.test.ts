@@ -229,6 +229,12 @@ describe("what is put to a judge", () => {
 describe("a definition", () => {
   test.each<[string, object, object, RegExp]>([
     ["no place for the answer", { prompt: "Kind?", values: VALUES }, {}, /needs \{answer\}/],
+    [
+      "a place that nothing fills",
+      { prompt: "{answer} {anwser}", values: VALUES },
+      {},
+      /has \{anwser\}, which stands for nothing/,
+    ],
     ["one value", { prompt: "{answer}", values: ["kind"] }, {}, /one value/],
     ["27 values", { prompt: "{answer}", values: times(27, (at) => `v${at}`) }, {}, /26 are the most/],
     ["one text for two values", { prompt: "{answer}", values: { a: "Same", b: "same" } }, {}, /stands twice/],

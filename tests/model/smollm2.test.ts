@@ -25,7 +25,8 @@ describe.each(ENGINES)("%s", (kind) => {
   let plain: LlamaModel;
   beforeAll(async () => {
     const modelPath = await defaultModelPath();
-    model = await startEngine(modelPath, { ...DEFAULT_ENGINE, engine: kind, device: "cpu" });
+    // Whose logits these are held against: beside quantized weights its kernels round activations.
+    model = await startEngine(modelPath, { ...DEFAULT_ENGINE, engine: kind, forward: "llama.cpp", device: "cpu" });
     llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
     plain = await llama.loadModel({ modelPath });
   });

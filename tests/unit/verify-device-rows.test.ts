@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { NativeOperationResult } from "../../native/index.js";
 import { InwardError } from "../../src/errors.js";
-import { type DeviceCheck, held, rowsOf } from "../../src/run/verify-device/check.js";
+import { type DeviceCheck, held, rowsOfPart } from "../../src/run/verify-device/check.js";
 import { operationGroups, operationRow } from "../../src/run/verify-device/operations.js";
 
 const found = (distance: number, other: Partial<NativeOperationResult> = {}): NativeOperationResult => ({
@@ -71,8 +71,8 @@ describe("a process that dies on the device", () => {
 
   test("is a row, and the verification goes on", async () => {
     const checks: DeviceCheck[] = [held("before", 1, 1)];
-    await rowsOf({ checks }, "asking, exact", crash);
-    await rowsOf({ checks }, "asking", () => Promise.resolve([held("after", 1, 1)]));
+    await rowsOfPart({ checks }, "asking, exact", crash);
+    await rowsOfPart({ checks }, "asking", () => Promise.resolve([held("after", 1, 1)]));
     expect(checks.map(({ check, verdict }) => [check, verdict])).toEqual([
       ["before", "ok"],
       ["asking, exact: its process", "mismatch"],
@@ -84,10 +84,12 @@ describe("a process that dies on the device", () => {
   test("ends it where the user stopped it, and so does every other error", async () => {
     const signal = AbortSignal.abort();
     const checks: DeviceCheck[] = [];
-    await expect(rowsOf({ signal, checks }, "asking", crash)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
+    await expect(rowsOfPart({ signal, checks }, "asking", crash)).rejects.toMatchObject({ code: "ENGINE_CRASHED" });
     const missing = () => Promise.reject(new InwardError("MODEL_NOT_FOUND", "no such model"));
-    await expect(rowsOf({ checks }, "asking", missing)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
-    await expect(rowsOf({ checks }, "asking", () => Promise.reject(new TypeError("ours")))).rejects.toThrow(TypeError);
+    await expect(rowsOfPart({ checks }, "asking", missing)).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+    await expect(rowsOfPart({ checks }, "asking", () => Promise.reject(new TypeError("ours")))).rejects.toThrow(
+      TypeError,
+    );
     expect(checks).toEqual([]);
   });
 });

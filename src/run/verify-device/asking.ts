@@ -17,7 +17,16 @@ import type { AskCost, LanguageModel } from "../../model/language-model.js";
 import { DEFAULT_ENGINE } from "../../study/load-study.js";
 import type { StudyEngine } from "../../study/study.js";
 import type { Reply } from "../../tasks/answer.js";
-import { askingTolerance, type DeviceCheck, held, holds, noted, rowsOf, tellStage, type Verified } from "./check.js";
+import {
+  askingTolerance,
+  type DeviceCheck,
+  held,
+  holds,
+  noted,
+  rowsOfPart,
+  tellStage,
+  type Verified,
+} from "./check.js";
 import { ALPHA, openDeviceTrainer, RANK, sequence, type TrainedThere } from "./training.js";
 
 /** Answers in the making at once. Metal computes no more rows than eight exactly. */
@@ -109,7 +118,7 @@ export async function verifyAsking(verified: Verified, most: number | undefined)
     againstReference(`asking, ${what}: against the processor`, asker, reference, replies, nats);
   // Enough rows for the most that are evaluated at once; where that would take minutes, fewer, said.
   let slow = true;
-  await rowsOf(verified, "asking, as usual", async () => {
+  await rowsOfPart(verified, "asking, as usual", async () => {
     const [replies, turned] = (await asker.ask("as usual", { sequences: SEQUENCES }, [
       {},
       { order: [...order].reverse() },
@@ -125,9 +134,9 @@ export async function verifyAsking(verified: Verified, most: number | undefined)
     ];
   });
   const few = slow ? order.slice(0, FEWER) : order;
-  await rowsOf(verified, "asking, exact", () => askedExactly(verified, asker, against));
-  await rowsOf(verified, "asking, floor", async () => [await floorRow(asker, few, usual)]);
-  await rowsOf(verified, "asking, invariant", async () => {
+  await rowsOfPart(verified, "asking, exact", () => askedExactly(verified, asker, against));
+  await rowsOfPart(verified, "asking, floor", async () => [await floorRow(asker, few, usual)]);
+  await rowsOfPart(verified, "asking, invariant", async () => {
     const half = few.filter((at) => at % 2 === 1);
     const sequences = slow ? FEWER_SEQUENCES : SEQUENCES;
     const orders = [{ order: few }, { order: [...few].reverse() }, { order: half }];

@@ -36,7 +36,7 @@ export function noted(check: string, found: string): DeviceCheck {
  * Adds one part's rows to what was found. A process that dies on the device is a row too, and what other parts found stays.
  * @throws what `work` throws, but for a crash that nobody asked for
  */
-export async function rowsOf(
+export async function rowsOfPart(
   { signal, checks }: Pick<Verified, "signal" | "checks">,
   what: string,
   work: () => Promise<readonly DeviceCheck[]>,

@@ -8,7 +8,7 @@ import { engineReleases } from "../../model/native/addon.js";
 import type { StudyEngine } from "../../study/study.js";
 import type { FoundModel, OnWorkProgress } from "../open-model.js";
 import { verifyAdapter, verifyAsking } from "./asking.js";
-import { type DeviceCheck, type ArithmeticMode, MODES, noted, rowsOf, type Verified } from "./check.js";
+import { type DeviceCheck, type ArithmeticMode, MODES, noted, rowsOfPart, type Verified } from "./check.js";
 import { type DeviceFacts, type MeasuredOperation, type OperationsVerified, verifyOperations } from "./operations.js";
 import { type TrainingVerified, verifyMemory, verifyTraining } from "./training.js";
 
@@ -68,17 +68,17 @@ export async function verifyDevice(found: FoundModel, options: VerifyDeviceOptio
     if (has("operations")) single = await verifyOperations(verified);
     let usual: TrainingVerified | undefined;
     for (const mode of has("training") ? MODES : []) {
-      await rowsOf(verified, `training, ${mode}`, async () => {
+      await rowsOfPart(verified, `training, ${mode}`, async () => {
         const one = await verifyTraining(verified, mode);
         if (mode === "usual") usual = one;
         return one.checks;
       });
     }
     const { most, trained } = usual ?? {};
-    if (most !== undefined) await rowsOf(verified, "training, usual: memory", () => verifyMemory(verified, most));
+    if (most !== undefined) await rowsOfPart(verified, "training, usual: memory", () => verifyMemory(verified, most));
     if (has("asking")) await verifyAsking(verified, questions);
     if (has("asking") && trained) {
-      await rowsOf(verified, "the trained adapter", async () => [await verifyAdapter(verified, trained)]);
+      await rowsOfPart(verified, "the trained adapter", async () => [await verifyAdapter(verified, trained)]);
     }
   } catch (error) {
     if (!(error instanceof InwardError) || error.code !== "INTERRUPTED") throw error;

@@ -2,7 +2,7 @@
 // The same questions and the same answers, those of the F32 graph. Told for each: size, KL from the F32 graph over the whole vocabulary at
 // the answers' positions, share of positions with the same likeliest token, and what reading a text whole and token by token differ by.
 // A quantization whose two ways of reading differ says other things about one text: a logprob of it is not a property of the model.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
@@ -48,7 +48,9 @@ const prompts = await tokenizer.tokenize(
 );
 await tokenizer.dispose();
 
-const work = mkdtempSync(join(modelFolder(), "onnx-bench-"));
+// A run that is killed leaves this behind; whoever pulls a model next takes it away.
+const work = join(modelFolder(), `onnx-bench.partial-${process.pid}`);
+mkdirSync(work, { recursive: true });
 const rows = [];
 let sequences;
 let source;

@@ -3,7 +3,7 @@
 // Prompts of random tokens share nothing. Prompts: read until each one's first answer token is known. Answers: all further tokens, the
 // answers made together. Each turn is a process of its own, and contenders take turns round by round; threads of onnxruntime spin.
 // --also adds quantized graphs: how many bits, and after a slash 4 for activations of 8 bits. Their answers are others.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -37,7 +37,8 @@ const { ONNX_PACKAGES } = await import("../dist/onnx/onnx-packages.js");
 
 const file = await resolveModel("smollm2-135m-instruct", { encoding: "f32" });
 // On the disk of the weights, so that the graph can point into them.
-const work = mkdtempSync(join(modelFolder(), "onnx-bench-"));
+const work = join(modelFolder(), `onnx-bench.partial-${process.pid}`);
+mkdirSync(work, { recursive: true });
 const requestPath = join(work, "request.json");
 try {
   const contenders = { "inward, own forward pass": ownTurn };

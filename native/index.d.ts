@@ -388,6 +388,28 @@ export interface NativeWork {
    * ones; its numbers then depend on which groups went before. 0 keeps nothing.
    */
   readonly keep?: number;
+  /** Where the logits before every scored token go, item after item: kept, or with `compares` held against those that are. */
+  readonly rows?: LogitRows;
+  readonly compares?: boolean;
+}
+
+/** Logits of many positions in memory, 4 bytes a position and token, and what another file's are apart from them. */
+export class LogitRows {
+  /** @throws ENGINE_MEMORY */
+  constructor(rows: number, vocabulary: number);
+  /**
+   * [rows × 10] of each position, natural logs in double precision over the full vocabulary, kept ones first: Kullback-Leibler
+   * divergence of the other from the kept, and back; log-probability of the token that follows, of both; most likely token; its lead;
+   * the divergence as llama-perplexity sums it; 1 where it was compared.
+   */
+  compared(): Float64Array;
+  /** Forgets what was compared, not what is kept. */
+  compareAnew(): void;
+  /** [vocabulary] */
+  kept(row: number): Float32Array;
+  /** Log-probabilities that are taken as they stand, though they need not sum to one: those of a base file. */
+  keepLogprobs(row: number, logprobs: Float32Array): void;
+  dispose(): void;
 }
 
 /**

@@ -137,6 +137,7 @@ Napi::Value measure_sgemm(const Napi::CallbackInfo & info) {
 Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", define_trainer(env));
     exports.Set("Engine", define_engine(env));
+    exports.Set("LogitRows", define_logit_rows(env));
     exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
     exports.Set("listDevices", Napi::Function::New(env, list_devices));
     exports.Set("computeOperations", Napi::Function::New(env, compute_operations));

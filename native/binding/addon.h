@@ -9,6 +9,7 @@
 
 Napi::Function define_trainer(Napi::Env env);
 Napi::Function define_engine(Napi::Env env);
+Napi::Function define_logit_rows(Napi::Env env);
 
 [[noreturn]] inline void coded(Napi::Env env, const char * code, const char * message) {
     auto made = Napi::Error::New(env, message);

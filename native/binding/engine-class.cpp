@@ -1,8 +1,10 @@
 // The asking engine as a JavaScript class.
+#include <cstring>
 #include <memory>
 
 #include "addon.h"
 #include "inward/engine.h"
+#include "inward/logit-rows.h"
 
 namespace {
 
@@ -11,6 +13,78 @@ template <typename Array, typename T> Array typed(Napi::Env env, const std::vect
     std::copy(from.begin(), from.end(), made.Data());
     return made;
 }
+
+// Typed arrays of JavaScript in, doubles out: [rows x 10], as row_comparison has them.
+class LogitRows : public Napi::ObjectWrap<LogitRows> {
+public:
+    static Napi::Function define(Napi::Env env) {
+        return DefineClass(env, "LogitRows",
+                           { InstanceMethod<&LogitRows::compared>("compared"),
+                             InstanceMethod<&LogitRows::compare_anew>("compareAnew"),
+                             InstanceMethod<&LogitRows::kept>("kept"),
+                             InstanceMethod<&LogitRows::keep_logprobs>("keepLogprobs"),
+                             InstanceMethod<&LogitRows::dispose>("dispose") });
+    }
+
+    explicit LogitRows(const Napi::CallbackInfo & info) : Napi::ObjectWrap<LogitRows>(info) {
+        auto env = info.Env();
+        if (info.Length() < 2 || !info[0].IsNumber() || !info[1].IsNumber()) coded(env, "TRAIN_SHAPE", "rows want two numbers");
+        const auto count = info[0].As<Napi::Number>().Int64Value(), width = info[1].As<Napi::Number>().Int64Value();
+        guarded(env, [&] { rows = std::make_shared<inward::logit_rows>(count, width); });
+    }
+
+    std::shared_ptr<inward::logit_rows> rows;
+
+private:
+    inward::logit_rows & open(Napi::Env env) {
+        if (!rows) coded(env, "ENGINE_UNAVAILABLE", "these rows were disposed of");
+        return *rows;
+    }
+
+    int64_t row_in(const Napi::CallbackInfo & info) {
+        const int64_t row = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().Int64Value() : -1;
+        if (row < 0 || row >= open(info.Env()).rows()) coded(info.Env(), "TRAIN_SHAPE", "there is no such row");
+        return row;
+    }
+
+    Napi::Value compared(const Napi::CallbackInfo & info) {
+        constexpr size_t FIELDS = sizeof(inward::row_comparison) / sizeof(double);
+        const auto &     all    = open(info.Env()).compared();
+        auto             made   = Napi::Float64Array::New(info.Env(), all.size() * FIELDS);
+        std::memcpy(made.Data(), all.data(), all.size() * sizeof(inward::row_comparison));
+        return made;
+    }
+
+    Napi::Value compare_anew(const Napi::CallbackInfo & info) {
+        open(info.Env()).compare_anew();
+        return info.Env().Undefined();
+    }
+
+    Napi::Value kept(const Napi::CallbackInfo & info) {
+        const int64_t row  = row_in(info);
+        const auto    size = (size_t) rows->vocabulary();
+        auto          made = Napi::Float32Array::New(info.Env(), size);
+        std::memcpy(made.Data(), rows->kept(row), size * sizeof(float));
+        return made;
+    }
+
+    Napi::Value keep_logprobs(const Napi::CallbackInfo & info) {
+        auto          env = info.Env();
+        const int64_t row = row_in(info);
+        if (info.Length() < 2 || !info[1].IsTypedArray() ||
+            info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array ||
+            (int64_t) info[1].As<Napi::TypedArray>().ElementLength() != rows->vocabulary()) {
+            coded(env, "TRAIN_SHAPE", "a row wants as many floats as the vocabulary has tokens");
+        }
+        rows->keep_logprobs(row, info[1].As<Napi::Float32Array>().Data());
+        return env.Undefined();
+    }
+
+    Napi::Value dispose(const Napi::CallbackInfo & info) {
+        rows.reset();
+        return info.Env().Undefined();
+    }
+};
 
 class Engine : public Napi::ObjectWrap<Engine> {
 public:
@@ -118,6 +192,11 @@ private:
             w.position_tokens = (int32_t) number(from, "positionTokens", -1);
             w.sequences   = (int32_t) number(from, "sequences", 0);
             w.keep        = (int32_t) number(from, "keep", 0);
+            if (from.Get("rows").IsObject()) {
+                w.rows     = LogitRows::Unwrap(from.Get("rows").As<Napi::Object>())->rows;
+                w.compares = from.Get("compares").ToBoolean();
+                if (!w.rows) coded(env, "ENGINE_UNAVAILABLE", "these rows were disposed of");
+            }
             engine(env).begin(std::move(w));
             return env.Undefined();
         });
@@ -183,3 +262,4 @@ private:
 }  // namespace
 
 Napi::Function define_engine(Napi::Env env) { return Engine::define(env); }
+Napi::Function define_logit_rows(Napi::Env env) { return LogitRows::define(env); }

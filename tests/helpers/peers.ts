@@ -4,6 +4,8 @@ import { buildPeers } from "../../bench/engine/build-peers.mjs";
 export interface Peer {
   /** Absent where it cannot be built. */
   readonly program?: string;
+  /** Where it finds llama.cpp's kernels: the folder that it has to be started in. */
+  readonly libraries?: string;
   /** For a test's name: why it is skipped. */
   readonly note: string;
 }
@@ -11,7 +13,8 @@ export interface Peer {
 /** Seconds the first time. @param name as bench/engine/build-peers.mjs has it */
 export function peerProgram(name: "quantize" | "perplexity" | "bench"): Peer {
   try {
-    return { program: buildPeers([name])[name], note: "" };
+    const built = buildPeers([name]);
+    return { program: built[name], libraries: built.libraries, note: "" };
   } catch (error) {
     return { note: `(not built: ${(error as Error).message})` };
   }

@@ -14,6 +14,7 @@
 #include "ask/row-evaluator.h"
 #include "ask/schedule.h"
 #include "inward/error.h"
+#include "inward/logit-rows.h"
 #include "shared/prompt-group.h"
 
 namespace inward {
@@ -539,7 +540,12 @@ struct engine::impl {
             auto & s = slots[r.slot];
             if (r.scored >= 0) {
                 s.waiting--;
-                s.scores.push_back((double) logits[group.prompt(s.item)[r.scored]] - found.log_sum_exp);
+                const int32_t target = group.prompt(s.item)[r.scored];
+                s.scores.push_back((double) logits[target] - found.log_sum_exp);
+                if (!group.rows) continue;
+                const int64_t row = group.row_of(s.item, r.scored);
+                if (group.compares) group.rows->compare(row, logits, target);
+                else group.rows->keep(row, logits);
                 continue;
             }
             const bool first = s.tokens.empty();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "shared/row-kernels.h"
@@ -11,35 +10,6 @@
 namespace inward {
 
 namespace {
-
-// exp of a number from -700 to 0, within 2 units in the last place of a double: 2^n times a polynomial on
-// [-ln 2 / 2, ln 2 / 2] (Taylor to the 12th power; the next term is below 2e-16).
-INWARD_INLINE double exp_below_one(double x) {
-    constexpr double ROUND = 0x1.8p52;  // added, a number's whole part stands in its low bits
-    x                      = x < -700.0 ? -700.0 : x;
-    const double t         = x * 1.4426950408889634 + ROUND;
-    const double n         = t - ROUND;
-    const double f         = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-    double       p         = 1.0 / 479001600.0;
-    p                      = p * f + 1.0 / 39916800.0;
-    p                      = p * f + 1.0 / 3628800.0;
-    p                      = p * f + 1.0 / 362880.0;
-    p                      = p * f + 1.0 / 40320.0;
-    p                      = p * f + 1.0 / 5040.0;
-    p                      = p * f + 1.0 / 720.0;
-    p                      = p * f + 1.0 / 120.0;
-    p                      = p * f + 1.0 / 24.0;
-    p                      = p * f + 1.0 / 6.0;
-    p                      = p * f + 0.5;
-    p                      = p * f + 1.0;
-    p                      = p * f + 1.0;
-    uint64_t bits;
-    std::memcpy(&bits, &t, sizeof bits);
-    bits = (bits + 1023) << 52;
-    double power;
-    std::memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
 
 struct exp_sums {
     double sum;       // of exp(logit - best)

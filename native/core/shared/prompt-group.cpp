@@ -6,6 +6,7 @@
 #include <string>
 
 #include "inward/error.h"
+#include "inward/logit-rows.h"
 
 namespace inward {
 
@@ -60,6 +61,18 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
     for (auto id : read_ids) {
         if (id < 0 || id >= model.vocabulary) {
             throw error("ENGINE_TOKEN", "token id " + std::to_string(id) + " cannot be read");
+        }
+    }
+    if (rows) {
+        int64_t sum = 0;
+        for (int32_t i = 0; i < items(); i++) {
+            first_rows.push_back(sum);
+            sum += length(i) - score_from[i];
+        }
+        if (sum > rows->rows() || rows->vocabulary() != model.vocabulary) {
+            shape("there is room for " + std::to_string(rows->rows()) + " positions of " +
+                  std::to_string(rows->vocabulary()) + " tokens, not for " + std::to_string(sum) + " of " +
+                  std::to_string(model.vocabulary));
         }
     }
     if (end_ids.empty()) return;

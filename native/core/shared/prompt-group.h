@@ -25,11 +25,14 @@ struct prompt_group : engine_work {
     double temperature(int32_t item) const { return temperatures.empty() ? 1 : temperatures[item]; }
     // Whether this group's answers end at the token, whatever the vocabulary says of it.
     bool ends(int32_t token) const { return !is_end.empty() && is_end[token]; }
+    // Which of the rows a scored token's logits are.
+    int64_t row_of(int32_t item, int32_t token) const { return first_rows[item] + token - score_from[item]; }
     // The items with their prompts in lexicographic order: neighbours share the most.
     std::vector<int32_t> sorted() const;
 
 private:
-    std::vector<bool> is_end;  // [vocabulary]; empty where end_ids is
+    std::vector<bool>    is_end;  // [vocabulary]; empty where end_ids is
+    std::vector<int64_t> first_rows;  // [items]; empty without rows
 };
 
 }  // namespace inward

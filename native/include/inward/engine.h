@@ -7,6 +7,8 @@
 
 namespace inward {
 
+class logit_rows;
+
 struct engine_options {
     std::string model_path;
     std::string binaries_folder, fallback_folder;
@@ -59,6 +61,9 @@ struct engine_work {
     // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same;
     // what is in it then depends on the groups before it. 0: nothing stays.
     int32_t              keep = 0;
+    // Where the logits before every scored token go, item after item: kept there, or held against those that are.
+    std::shared_ptr<logit_rows> rows;
+    bool                        compares = false;
 };
 
 // What became of the items that finished since the last call, in the order in which they finished.

@@ -4,7 +4,7 @@
  */
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
@@ -326,14 +326,32 @@ export interface NativeEngineChoices {
   readonly cacheType?: NativeEngineOptions["cacheType"];
   /** How conversations become text; settled from the file's header when absent. */
   readonly chat?: ChatFormat;
+  /** Most rows of one evaluation; another number is another batch composition. */
+  readonly batchTokens?: number;
+  /** For vocabularies, where several files are opened one after the other on one device: to start it takes seconds. Stays open. */
+  readonly llama?: Llama;
+}
+
+/** A model that is open in this very process: what evaluates it can be had as well. */
+export interface NativeModel extends LanguageModel {
+  readonly evaluator: Evaluator;
+  /** A text as llama-perplexity reads it: in one piece, nothing in it a control token, behind the BOS that the file asks for. */
+  readonly fileIds: (text: string) => { readonly ids: number[]; readonly bos?: number };
 }
 
 /** Opens a GGUF, and an adapter on it, and proves that they can be asked. @throws MODEL_*, ADAPTER_*, ENGINE_UNAVAILABLE, ENGINE_MEMORY */
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  { adapter, mostCells = 0, cacheType: keptAs, chat: format }: NativeEngineChoices = {},
-): Promise<LanguageModel> {
+  {
+    adapter,
+    mostCells = 0,
+    cacheType: keptAs,
+    chat: format,
+    batchTokens: wanted,
+    llama: running,
+  }: NativeEngineChoices = {},
+): Promise<NativeModel> {
   const summary = await inspectGguf(modelPath);
   const architecture = requireRunnable(summary);
   const { forward = "llama.cpp", exact = false } = settings;
@@ -351,7 +369,7 @@ export async function openNativeEngine(
   if (forward === "llama.cpp") requireFlashAttention(architecture, flashAttention);
   // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only. node-llama-cpp first tries them in
   // a process of its own.
-  const start = () => getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
+  const start = async () => running ?? getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
   const trialBegins = nextChildProcess();
   const starting = start();
   // What goes wrong with the weights is told first.
@@ -360,14 +378,14 @@ export async function openNativeEngine(
   // What a GPU rounds keys and values to in that attention they can be kept as.
   const cacheType = keptAs ?? (flashAttention && device.name !== "cpu" && summary.quantized ? "f16" : CACHE_TYPE);
   const { least, most } = exact ? exactRows(device.name) : {};
-  const batchTokens = Math.min(BATCH_TOKENS, most ?? BATCH_TOKENS);
+  const batchTokens = Math.min(wanted ?? BATCH_TOKENS, most ?? BATCH_TOKENS);
   // Rounded activations turn the last bit of a sum into a tenth of a nat: no sum may depend on who else is asked.
   const rounds = summary.quantized && device.name === "cpu" && forward === "llama.cpp";
   const separateSequences =
     architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention && !invariant);
   const placement = await settlePlacement(settings, device, modelPath);
   // Reading weights holds this thread up, so that a trial must have begun to go on beside it. A GPU's memory is not for both.
-  if (device.name === "cpu") await Promise.race([trialBegins, starting.catch(() => {})]);
+  if (device.name === "cpu" && running === undefined) await Promise.race([trialBegins, starting.catch(() => {})]);
   const evaluator = new Evaluator(
     await openAddon(modelPath, device, settings, {
       mostCells,
@@ -477,10 +495,21 @@ export async function openNativeEngine(
     dispose: async () => {
       evaluator.close();
       await vocabulary.dispose();
-      await llama.dispose();
+      if (running === undefined) await llama.dispose();
     },
   };
-  return { ...model, manifest: await manifestOf(adapter) };
+  const fileIds = (text: string) => {
+    const ids: number[] = [...vocabulary.tokenize(text, false)];
+    const { bos, shouldPrependBosToken, shouldAppendEosToken } = vocabulary.tokens;
+    if (shouldAppendEosToken) {
+      throw new InwardError(
+        "MODEL_TOKENIZER",
+        `${modelPath} ends every text with a token; llama-perplexity does not take it`,
+      );
+    }
+    return shouldPrependBosToken && bos !== null ? { ids: [bos, ...ids], bos } : { ids };
+  };
+  return { ...model, manifest: await manifestOf(adapter), evaluator, fileIds };
 }
 
 /** Resolves as soon as this process starts another one. */

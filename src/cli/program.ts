@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   distribution: async () => (await import("./distribution.js")).distributionCommand(),
   train: async () => (await import("./train.js")).trainCommand(),
   run: async () => (await import("./run.js")).runCommand(),
+  quantize: async () => (await import("./quantize.js")).quantizeCommand(),
   calibrate: async () => (await import("./calibrate.js")).calibrateCommand(),
   score: async () => (await import("./score.js")).scoreCommand(),
   trials: async () => (await import("./trials.js")).trialsCommand(),

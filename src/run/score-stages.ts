@@ -245,7 +245,7 @@ async function matchInput(
 }
 
 /** Where planned strings share a cluster. */
-function clusterOf(plan: Plan): ClusterOf {
+export function clusterOf(plan: Plan): ClusterOf {
   const clusters = new Map(
     plan.tasks.flatMap(({ definition, train, heldOut }) =>
       [...train, ...heldOut].flatMap(({ id, cluster }) =>

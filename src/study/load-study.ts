@@ -19,11 +19,24 @@ export async function loadStudy(path: string, overrides: readonly string[] = [])
 }
 
 export function parseStudy(text: string, path: string, overrides: readonly string[] = []): Study {
+  return toStudy(parseBySchema(studySchema, text, path, overrides));
+}
+
+/**
+ * Any YAML of ours whose keys are strict.
+ * @throws STUDY_NOT_YAML, STUDY_UNKNOWN_KEY, STUDY_INVALID, USAGE
+ */
+export function parseBySchema<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+  path: string,
+  overrides: readonly string[] = [],
+): z.output<Schema> {
   const { value: raw, placeOf } = parsePlainYaml(text, path, { syntax: "STUDY_NOT_YAML", content: "STUDY_INVALID" });
   if (!isRecord(raw)) throw new InwardError("STUDY_INVALID", `${path} is not a mapping of keys to values.`);
-  const changed = applyOverrides(raw, overrides);
-  const result = studySchema.safeParse(changed, { reportInput: true });
-  if (result.success) return toStudy(result.data);
+  const changed = applyOverrides(raw, overrides, schema);
+  const result = schema.safeParse(changed, { reportInput: true });
+  if (result.success) return result.data;
   const issue = withForms(result.error.issues[0] as z.core.$ZodIssue);
   const at = issue.path.join(".");
   const unknown = issue.code === "unrecognized_keys" ? (issue.keys[0] ?? "") : undefined;
@@ -35,7 +48,7 @@ export function parseStudy(text: string, path: string, overrides: readonly strin
   const place = setBy === undefined ? placeOf(issue.path) : labelOf(setBy);
   if (unknown !== undefined) {
     const where = at === "" ? "" : ` under ${at}`;
-    const meant = didYouMean(unknown, knownKeys(issue.path));
+    const meant = didYouMean(unknown, knownKeys(schema, issue.path));
     throw new InwardError("STUDY_UNKNOWN_KEY", `${place}: the key ${shown(unknown)}${where} does not exist.${meant}`);
   }
   throw new InwardError("STUDY_INVALID", `${place}: ${whatIsWrong(issue)}.`);
@@ -61,7 +74,7 @@ type Group = Record<string, unknown>;
  * `tasks.-1` as a property of its own, which nobody reads. A value that the study has already may be set again.
  * @throws USAGE
  */
-function applyOverrides(raw: Readonly<Group>, overrides: readonly string[]): Group {
+function applyOverrides(raw: Readonly<Group>, overrides: readonly string[], schema: z.ZodType): Group {
   const result = structuredClone(raw) as Group;
   for (const override of overrides) {
     const at = override.indexOf("=");
@@ -81,7 +94,7 @@ function applyOverrides(raw: Readonly<Group>, overrides: readonly string[]): Gro
         break;
       }
       const known: unknown = Object.hasOwn(place, step) ? (place as Group)[step] : undefined;
-      const next: unknown = known ?? (known === null ? null : isList([...above, step]) ? [] : {});
+      const next: unknown = known ?? (known === null ? null : isList(schema, [...above, step]) ? [] : {});
       if (!isRecord(next) && !Array.isArray(next)) {
         throw new InwardError("USAGE", `${label}: ${shown(step)} is a value, not a group of keys.`);
       }
@@ -117,7 +130,7 @@ interface Shape {
 }
 
 /** More than one where the schema has a choice. */
-function shapesAt(path: readonly PropertyKey[]): Shape[] {
+function shapesAt(schema: z.ZodType, path: readonly PropertyKey[]): Shape[] {
   return path.reduce<Shape[]>(
     (shapes, step) =>
       shapes.flatMap(({ type, shape, element, valueType }) => {
@@ -125,7 +138,7 @@ function shapesAt(path: readonly PropertyKey[]): Shape[] {
         if (type === "record") return alternatives(valueType);
         return shape && Object.hasOwn(shape, step) ? alternatives(shape[step as string]) : [];
       }),
-    alternatives(studySchema),
+    alternatives(schema),
   );
 }
 
@@ -136,12 +149,12 @@ function alternatives(schema: unknown): Shape[] {
   return def.options?.flatMap(alternatives) ?? [def];
 }
 
-function knownKeys(path: readonly PropertyKey[]): string[] {
-  return shapesAt(path).flatMap(({ shape }) => Object.keys(shape ?? {}));
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  return shapesAt(schema, path).flatMap(({ shape }) => Object.keys(shape ?? {}));
 }
 
-function isList(path: readonly string[]): boolean {
-  return shapesAt(path).some(({ type }) => type === "array");
+function isList(schema: z.ZodType, path: readonly PropertyKey[]): boolean {
+  return shapesAt(schema, path).some(({ type }) => type === "array");
 }
 
 /** The engine settings of a study that names none. */

@@ -41,7 +41,7 @@ serveParent<CompareMethods, number>(
     async keep(items) {
       await evaluate(
         items,
-        { rows: await room(positionsOf(items), opened().facts.vocabularySize), compares: false },
+        { rows: await room(positionCount(items), opened().facts.vocabularySize), compares: false },
         call,
       );
     },
@@ -59,7 +59,7 @@ serveParent<CompareMethods, number>(
       const kept = keptRows();
       kept.compareAnew();
       await evaluate(items, { rows: kept, compares: true, sequences }, call);
-      return kept.compared().slice(0, COMPARISON_FIELDS * positionsOf(items));
+      return kept.compared().slice(0, COMPARISON_FIELDS * positionCount(items));
     },
     async appendBase(path, positions) {
       const kept = keptRows();
@@ -95,7 +95,7 @@ async function room(positions: number, vocabulary: number): Promise<LogitRows> {
   return rows;
 }
 
-function positionsOf(items: readonly ComparedItem[]): number {
+function positionCount(items: readonly ComparedItem[]): number {
   return items.reduce((sum, { ids, scoreFrom }) => sum + ids.length - scoreFrom, 0);
 }
 
@@ -149,22 +149,15 @@ async function measureSpeed(
   for (let begin = 0; generated < answerTokens; begin++) {
     const short = prompt.slice(begin % prompt.length, (begin % prompt.length) + SHORT);
     const ids = short.length > 0 ? short : prompt.slice(0, 1);
-    const only = await timed(async () => {
-      await evaluator.run({ ...workOf([{ ids, scoreFrom: ids.length }], 0), topTokens: 1 }, () => {}, signal);
-    });
-    let tokens = 0;
-    const whole = await timed(async () => {
-      await evaluator.run(
-        workOf([{ ids, scoreFrom: ids.length }], answerTokens - generated + 1),
-        ({ counts }) => {
-          tokens += counts.reduce((sum, one) => sum + one, 0);
-        },
-        signal,
-      );
-    });
-    // The first token comes with the prompt.
-    generated += Math.max(0, tokens - 1);
-    generatingSeconds += Math.max(0, whole - only);
+    // Each step ends with a token: the first with the prompt's, whose time is not counted.
+    const times: number[] = [];
+    await evaluator.run(
+      workOf([{ ids, scoreFrom: ids.length }], answerTokens - generated + 1),
+      () => times.push(performance.now()),
+      signal,
+    );
+    generated += Math.max(0, times.length - 1);
+    generatingSeconds += times.length > 1 ? ((times.at(-1) as number) - (times[0] as number)) / 1000 : 0;
     if (begin > MOST_BEGINNINGS) break;
     await setImmediate();
   }

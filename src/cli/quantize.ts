@@ -1,0 +1,50 @@
+/** inward quantize: what the quantized files of one model have lost, and what each costs. */
+
+import { Command } from "commander";
+import { runQuantize, type FinishedQuantize } from "../quantize/run-quantize.js";
+import { jsonOption, type JsonOption, studyOptions, type StudyCommandOptions } from "./options.js";
+import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
+import { showProgress } from "./progress.js";
+
+interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption {}
+
+export function quantizeCommand(): Command {
+  const command = new Command("quantize")
+    .summary("benchmark quantized files of one model: size, divergence, flips, self-prediction, speed")
+    .description(
+      "Makes every type that the benchmark names from one source of floats, with llama.cpp's own quantizer, and holds each against the\n" +
+        "source: divergence over the whole vocabulary on a text and on the source's own answers, flips of behavior, what each file says of\n" +
+        "itself, speed and memory. Writes one report. The same command again goes on where it stopped.",
+    )
+    .argument("<benchmark>", "path of a benchmark's YAML, such as studies/quantize.yaml");
+  return jsonOption(studyOptions(command), "print one JSON object about the finished benchmark").action(quantize);
+}
+
+async function quantize(path: string, { json, ...options }: QuantizeCommandOptions): Promise<void> {
+  const progress = showProgress();
+  const done = await runQuantize(path, {
+    ...options,
+    signal: abortOnInterrupt(),
+    onProgress: progress.update,
+    onPlanned: ({ folder, variants }) => notice(`${variants.length} files in ${folder}`),
+  }).finally(progress.end);
+  if (json) printJson({ folder: done.folder, report: done.report, ...done.results });
+  else print(`${summaryOf(done)}\n\nReport: ${done.report}`);
+}
+
+function summaryOf({ results }: FinishedQuantize): string {
+  const lines = results.rows.map(({ variant, text, answers, flips, speed }) => {
+    const nats = (scores: typeof text) => (scores.ok && scores.value.kl.mean.ok ? scores.value.kl.mean.value.toPrecision(3) : "–");
+    return [
+      variant.name,
+      readableBytes(variant.bytes),
+      variant.bitsPerWeight.toFixed(2),
+      nats(text),
+      nats(answers),
+      flips.ok && flips.value.behaviors.ok ? `${(100 * flips.value.behaviors.value).toFixed(1)} %` : "–",
+      speed.ok ? speed.value.writing.median.toFixed(1) : "–",
+    ];
+  });
+  const head = ["file", "size", "bits", "KL text", "KL answers", "flipped", "tokens/s"];
+  return [table(head, lines), ...results.notes].join("\n");
+}

@@ -1,0 +1,107 @@
+/** How fast each file reads and writes, and the most memory that it takes: rounds in which every file has its turn, so that a slow minute is shared. */
+
+import { existsSync } from "node:fs";
+import { readJson, writeJson } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import { type SpeedSample, startCompareProcess } from "../model/engines/compare-logits.js";
+import type { SettledEngine } from "../study/study.js";
+import type { Variant } from "./variants.js";
+
+export interface SpeedRound extends SpeedSample {
+  readonly variant: string;
+  readonly round: number;
+  /** Of a process that has this file alone open, bytes. */
+  readonly peakBytes: number;
+}
+
+/** Rates over rounds, tokens/s: the middle one, and the least and the most. */
+export interface SpeedScores {
+  readonly rounds: number;
+  readonly reading: Spread;
+  readonly writing: Spread;
+  readonly peakBytes: number;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+interface MeasureSpeedRequest {
+  readonly variants: readonly Pick<Variant, "name" | "path">[];
+  readonly engine: SettledEngine;
+  readonly promptTokens: number;
+  readonly answerTokens: number;
+  readonly rounds: number;
+  /** Where finished rounds are kept. */
+  readonly path: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Ids that any vocabulary of words has, without a pattern. */
+function promptOf(tokens: number, vocabularySize: number): number[] {
+  let state = 1;
+  return Array.from({ length: tokens }, () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % vocabularySize;
+  });
+}
+
+/** @throws InwardError MODEL_*, ENGINE_*, STORE_* · INTERRUPTED: whole rounds are kept */
+export async function measureSpeed({
+  variants,
+  engine,
+  promptTokens,
+  answerTokens,
+  rounds,
+  path,
+  signal,
+  onProgress,
+}: MeasureSpeedRequest): Promise<SpeedRound[]> {
+  const done: SpeedRound[] = existsSync(path) ? (await readJson<{ rounds: SpeedRound[] }>(path)).rounds : [];
+  const total = rounds * variants.length;
+  for (let round = done.length / variants.length; round < rounds; round++) {
+    const measured: SpeedRound[] = [];
+    // Who is first turns, so that nobody always has the warm or the cold machine.
+    for (let turn = 0; turn < variants.length; turn++) {
+      if (signal?.aborted) throw new InwardError("INTERRUPTED", `Stopped in round ${round + 1} of ${rounds} of measuring speed.`);
+      const { name, path: file } = variants[(turn + round) % variants.length] as Pick<Variant, "name" | "path">;
+      const worker = startCompareProcess(engine);
+      try {
+        const { facts } = await worker.call("open", [file, engine, {}], { signal });
+        const prompt = promptOf(promptTokens, facts.vocabularySize);
+        // The first evaluation wakes threads and touches weights.
+        await worker.call("speed", [prompt.slice(0, 16), 1], { signal });
+        const sample = await worker.call("speed", [prompt, answerTokens], { signal });
+        measured.push({ variant: name, round, ...sample, ...(await worker.call("memory", [])) });
+      } finally {
+        await worker.end();
+      }
+      onProgress?.(done.length + measured.length, total);
+    }
+    done.push(...measured);
+    await writeJson(path, { rounds: done });
+  }
+  return done;
+}
+
+export function scoreSpeed(all: readonly SpeedRound[], variant: string): SpeedScores {
+  const own = all.filter((round) => round.variant === variant);
+  return {
+    rounds: own.length,
+    reading: spreadOf(own.map(({ promptTokens, readSeconds }) => promptTokens / readSeconds)),
+    writing: spreadOf(own.map(({ generatedTokens, generatingSeconds }) => generatedTokens / generatingSeconds)),
+    peakBytes: own.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
+  };
+}
+
+function spreadOf(rates: readonly number[]): Spread {
+  const sorted = [...rates].sort((a, b) => a - b);
+  return {
+    median: ((sorted[Math.floor((sorted.length - 1) / 2)] as number) + (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) / 2,
+    least: sorted[0] as number,
+    most: sorted.at(-1) as number,
+  };
+}

@@ -1,0 +1,138 @@
+/** A whole benchmark on a tiny model: every section has its figures, the same file twice is 0 everywhere, a second call makes the same bytes. */
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BaseFile } from "../../src/model/engines/base-file.js";
+import { paretoFront } from "../../src/quantize/quantize-report.js";
+import { type FinishedQuantize, runQuantize } from "../../src/quantize/run-quantize.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+
+const folder = mkdtempSync(join(tmpdir(), "inward-quantize-"));
+process.env.INWARD_MODELS = join(folder, "models");
+process.env.INWARD_ANSWER_CACHE = join(folder, "answers");
+const coded = (code: string, message = "") =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) });
+const yaml = join(folder, "bench.yaml");
+const out = join(folder, "run");
+
+const BENCHMARK = `
+quantize: tiny
+source: { source: floats.gguf }
+types: [q8_0, q4_0]
+files: { twin: twin.gguf }
+text: { file: text.txt, context: 32, windows: 6, writeBase: true }
+tasks: [{ task: words.yaml, trainStrings: 12, heldOutStrings: 12 }]
+speed: { promptTokens: 16, answerTokens: 4, rounds: 1 }
+engine: { device: cpu, threads: 1, cache: false }
+score: { bootstrapReplicates: 100 }
+noiseFloor: { questions: 4 }
+floorTexts: 2
+`;
+
+beforeAll(async () => {
+  const shape = { width: 64, feedForward: 96, heads: 4, keyValueHeads: 2, blocks: 1 } as const;
+  const { path } = await writeTinyModel(join(folder, "floats.gguf"), shape);
+  copyFileSync(path, join(folder, "twin.gguf"));
+  const words = "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet raven silver thunder umber velvet willow yellow zephyr".split(" ");
+  writeFileSync(join(folder, "words.jsonl"), words.map((text) => `${JSON.stringify({ text })}\n`).join(""));
+  writeFileSync(
+    join(folder, "words.yaml"),
+    'name: words\nkind: continuation\nquestion: "Go on: {string}"\nmaxTokens: 6\nproperties: [second_character]\nstrings: words.jsonl\n',
+  );
+  writeFileSync(join(folder, "text.txt"), `${words.join(" ")} <|im_end|> ${words.toReversed().join(" ")}\n`.repeat(2));
+  writeFileSync(yaml, BENCHMARK);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a benchmark", () => {
+  let done: FinishedQuantize;
+  beforeAll(async () => {
+    done = await runQuantize(yaml, { out });
+  }, 300_000);
+  const row = (name: string) => {
+    const found = done.results.rows.find(({ variant }) => variant.name === name);
+    if (!found) throw new Error(`no row ${name}`);
+    return found;
+  };
+
+  test("has a row for each file, the source first", () => {
+    expect(done.results.rows.map(({ variant }) => variant.name)).toEqual(["source", "q8_0", "q4_0", "twin"]);
+    for (const one of done.results.rows) {
+      expect([one.text.ok, one.answers.ok, one.textFloor.ok, one.answersFloor.ok, one.self.ok, one.speed.ok]).toEqual(Array(6).fill(true));
+    }
+    expect(row("source").flips).toEqual({ ok: false, reason: "the source itself" });
+  });
+
+  test("of the same file twice every difference is 0", () => {
+    const twin = row("twin");
+    for (const set of [twin.text, twin.answers]) {
+      expect(set).toMatchObject({ ok: true, value: { kl: { mean: { value: 0 }, most: { value: 0 }, least: 0 }, sameTop: { value: 1 }, logRatio: { value: 0 } } });
+    }
+    expect(twin.flips).toMatchObject({ ok: true, value: { behaviors: { value: 0 }, sameAnswers: { value: 1 } } });
+    expect(twin.self).toMatchObject({ ok: true, value: { change: { value: 0 }, overSource: { value: 0 }, oldSelf: { trials: 0, finding: "cannot_be_told" } } });
+  });
+
+  test("fewer bits lose more, in size and in divergence", () => {
+    const mean = (name: string) => {
+      const { text } = row(name);
+      return text.ok && text.value.kl.mean.ok ? text.value.kl.mean.value : Number.NaN;
+    };
+    expect(mean("q8_0")).toBeGreaterThan(0);
+    expect(mean("q4_0")).toBeGreaterThan(mean("q8_0"));
+    expect(row("q4_0").variant.bytes).toBeLessThan(row("q8_0").variant.bytes);
+  });
+
+  test("speed has a rate for each round, and memory", () => {
+    const { speed } = row("q8_0");
+    expect(speed).toMatchObject({ ok: true, value: { rounds: 1 } });
+    if (!speed.ok) return;
+    expect(speed.value.reading.least).toBeGreaterThan(0);
+    expect(speed.value.writing.most).toBeGreaterThanOrEqual(speed.value.writing.least);
+    expect(speed.value.peakBytes).toBeGreaterThan(1e7);
+  });
+
+  test("a base file for llama-perplexity", async () => {
+    const base = await BaseFile.open(join(out, "03-source.base"));
+    await base.close();
+    expect(base.header).toMatchObject({ context: 32, windows: 6, positions: 15 });
+  });
+
+  test("the report names every file, and nothing in it is NaN or undefined", () => {
+    const markdown = readFileSync(join(out, "06-report.md"), "utf8");
+    for (const name of ["q8\\_0", "q4\\_0", "twin"]) expect(markdown).toContain(name);
+    expect(markdown).not.toMatch(/NaN|undefined|Infinity|\[object/);
+    expect(readdirSync(join(out, "figures"))).toEqual(["cost-and-loss.svg"]);
+  });
+
+  test("called again it measures nothing, and the results are the same bytes", async () => {
+    const before = readFileSync(join(out, "05-results.json"));
+    await runQuantize(yaml, { out });
+    expect(readFileSync(join(out, "05-results.json")).equals(before)).toBe(true);
+  }, 120_000);
+
+  test("another benchmark is not mixed in", async () => {
+    await expect(runQuantize(yaml, { out, set: ["seed=7"] })).rejects.toEqual(coded("STORE_OTHER_PLAN"));
+  });
+});
+
+test.each<[string, string, string]>([
+  ["STUDY_UNKNOWN_KEY", "types:", "typs:"],
+  ["STUDY_INVALID", "types: [q8_0, q4_0]", "types: [q9_z]"],
+  ["STUDY_INVALID", "files: { twin: twin.gguf }", "files: { q8_0: twin.gguf }"],
+  ["IMATRIX_INVALID", "types: [q8_0, q4_0]", "types: [iq2_xs]"],
+  ["STUDY_INVALID", "windows: 6", "windows: 6, base: nothing"],
+  ["STUDY_INVALID", "context: 32", "context: 4096"],
+])("%s is said before anything is measured: %s", async (code, from, to) => {
+  const path = join(folder, "bad.yaml");
+  writeFileSync(path, BENCHMARK.replace(from, to));
+  await expect(runQuantize(path, { out: join(folder, "never") })).rejects.toEqual(
+    coded(code === "STUDY_INVALID" && to.includes("base") ? "STUDY_UNKNOWN_KEY" : code),
+  );
+});
+
+test("whom no other beats is on the front, and equals are both", () => {
+  const file = (name: string, bytes: number, loss: number) => ({ name, bytes, loss });
+  const front = paretoFront([file("a", 1, 9), file("b", 2, 3), file("c", 3, 4), file("d", 4, 1), file("e", 4, 1), file("f", 5, 1)]);
+  expect([...front].sort()).toEqual(["a", "b", "d", "e"]);
+});

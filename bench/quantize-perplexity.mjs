@@ -22,23 +22,60 @@ const path = resolve(text);
 const { perplexity, libraries } = buildPeers(["perplexity"]);
 const source = await resolveModel("smollm2-135m-instruct", { encoding: "f32" });
 const variants = await makeVariants({ source, types: types.split(","), files: {} });
-const engine = await settleEngine({ ...DEFAULT_ENGINE, device: "cpu", forward: "llama.cpp" }, variants.map((one) => one.path));
+const engine = await settleEngine(
+  { ...DEFAULT_ENGINE, device: "cpu", forward: "llama.cpp" },
+  variants.map((one) => one.path),
+);
 const folder = mkdtempSync(join(tmpdir(), "inward-perplexity-"));
 const comparison = startCompareProcess(engine);
 try {
   await comparison.call("open", [source.path, engine, {}]);
   const { windows } = cutWindows(await comparison.call("fileIds", [readTextFile(path).text]), CONTEXT, Number(most));
-  await measureDivergence({ process: comparison, engine, variants, set: { name: "text", items: windows }, folder, floorItems: 2 });
+  await measureDivergence({
+    process: comparison,
+    engine,
+    variants,
+    set: { name: "text", items: windows },
+    folder,
+    floorItems: 2,
+  });
   const places = windows.map((_, at) => ({ task: "text", item: String(at) }));
   const resampling = { confidence: 0.95, bootstrapReplicates: 100, bootstrapSeed: 0 };
   const scores = {};
   for (const { name } of variants.slice(1)) {
-    scores[name] = scoreDivergence(await readDivergence(divergenceFile(folder, name, "text"), windows), windows, places, resampling);
+    scores[name] = scoreDivergence(
+      await readDivergence(divergenceFile(folder, name, "text"), windows),
+      windows,
+      places,
+      resampling,
+    );
   }
   const base = join(folder, "source.base");
   const theirs = (file, ...more) => {
-    const flags = ["-m", file, "-c", CONTEXT, "-b", CONTEXT, "--chunks", most, "-ctk", "f32", "-ctv", "f32", "-fa", "off", "-t", "2", ...more];
-    const { stdout, stderr, status } = spawnSync(perplexity, flags.map(String), { encoding: "utf8", cwd: libraries, maxBuffer: 1 << 28 });
+    const flags = [
+      "-m",
+      file,
+      "-c",
+      CONTEXT,
+      "-b",
+      CONTEXT,
+      "--chunks",
+      most,
+      "-ctk",
+      "f32",
+      "-ctv",
+      "f32",
+      "-fa",
+      "off",
+      "-t",
+      "2",
+      ...more,
+    ];
+    const { stdout, stderr, status } = spawnSync(perplexity, flags.map(String), {
+      encoding: "utf8",
+      cwd: libraries,
+      maxBuffer: 1 << 28,
+    });
     if (status !== 0) throw new Error(stderr.slice(-2000));
     return stdout + stderr;
   };
@@ -46,7 +83,13 @@ try {
   for (const { name, path: file } of variants) {
     const [own] = [name === "source" ? Object.values(scores)[0].sourcePerplexity : scores[name].perplexity];
     const [value, error] = final(theirs(file, "-f", path));
-    const row = { name, perplexity: own.value.value.toFixed(4), theirs: value, error: own.llamaError.toFixed(5), theirError: error };
+    const row = {
+      name,
+      perplexity: own.value.value.toFixed(4),
+      theirs: value,
+      error: own.llamaError.toFixed(5),
+      theirError: error,
+    };
     if (name === "source") theirs(file, "-f", path, "--kl-divergence-base", base);
     else {
       const said = theirs(file, "--kl-divergence-base", base, "--kl-divergence");

@@ -1,12 +1,15 @@
 /** inward quantize: what the quantized files of one model have lost, and what each costs. */
 
 import { Command } from "commander";
-import { runQuantize, type FinishedQuantize } from "../quantize/run-quantize.js";
+import { estimateQuantize, type QuantizeEstimate } from "../quantize/estimate-quantize.js";
+import { type FinishedQuantize, runQuantize } from "../quantize/run-quantize.js";
 import { jsonOption, type JsonOption, studyOptions, type StudyCommandOptions } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption {}
+interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption {
+  readonly dryRun?: boolean;
+}
 
 export function quantizeCommand(): Command {
   const command = new Command("quantize")
@@ -17,11 +20,19 @@ export function quantizeCommand(): Command {
         "itself, speed and memory. Writes one report. The same command again goes on where it stopped.",
     )
     .argument("<benchmark>", "path of a benchmark's YAML, such as studies/quantize.yaml");
-  return jsonOption(studyOptions(command), "print one JSON object about the finished benchmark").action(quantize);
+  studyOptions(command).option("--dry-run", "files, texts, questions, and about how long; makes and asks nothing");
+  return jsonOption(command, "print one JSON object about the finished benchmark").action(quantize);
 }
 
-async function quantize(path: string, { json, ...options }: QuantizeCommandOptions): Promise<void> {
+async function quantize(path: string, { json, dryRun, ...options }: QuantizeCommandOptions): Promise<void> {
   const progress = showProgress();
+  if (dryRun) {
+    const common = { ...options, signal: abortOnInterrupt(), onProgress: progress.update };
+    const planned = await estimateQuantize(path, common).finally(progress.end);
+    if (json) printJson(planned);
+    else print(estimateText(planned));
+    return;
+  }
   const done = await runQuantize(path, {
     ...options,
     signal: abortOnInterrupt(),
@@ -32,9 +43,34 @@ async function quantize(path: string, { json, ...options }: QuantizeCommandOptio
   else print(`${summaryOf(done)}\n\nReport: ${done.report}`);
 }
 
+function estimateText({ files, text, questions, seconds, assumptions }: QuantizeEstimate): string {
+  const minutes = (value: number) => (value < 90 ? `${Math.ceil(value)} s` : `${Math.round(value / 60)} min`);
+  return [
+    table(
+      ["file", "about"],
+      files.map(({ name, bytes }) => [name, bytes === null ? "size unknown" : readableBytes(bytes)]),
+    ),
+    ...(text
+      ? [
+          `Text: ${text.tokens} tokens, ${text.windows} windows, ${text.positions} positions, each by ${files.length} files.`,
+        ]
+      : []),
+    ...(questions
+      ? [`Questions: ${questions.objectLevel} object-level, ${questions.hypothetical} hypothetical, over all files.`]
+      : []),
+    seconds.ok
+      ? `Time: about ${minutes(seconds.value)} (${Object.entries(seconds.parts)
+          .map(([what, part]) => `${what} ${minutes(part)}`)
+          .join(", ")}).`
+      : `Time: unknown: ${seconds.reason}`,
+    ...assumptions,
+  ].join("\n");
+}
+
 function summaryOf({ results }: FinishedQuantize): string {
   const lines = results.rows.map(({ variant, text, answers, flips, speed }) => {
-    const nats = (scores: typeof text) => (scores.ok && scores.value.kl.mean.ok ? scores.value.kl.mean.value.toPrecision(3) : "–");
+    const nats = (scores: typeof text) =>
+      scores.ok && scores.value.kl.mean.ok ? scores.value.kl.mean.value.toPrecision(3) : "–";
     return [
       variant.name,
       readableBytes(variant.bytes),

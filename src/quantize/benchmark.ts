@@ -47,15 +47,18 @@ const textSchema = z.strictObject({
 const speedSchema = z.strictObject({
   promptTokens: countUpTo(100_000).default(256).describe("Tokens that are read at once."),
   answerTokens: countUpTo(100_000).default(48).describe("Tokens that are written, one after the other."),
-  rounds: countUpTo(1000).default(3).describe("Each file once in each round, in an order that turns from round to round."),
+  rounds: countUpTo(1000)
+    .default(3)
+    .describe("Each file once in each round, in an order that turns from round to round."),
 });
 
 export const benchmarkSchema = z
   .strictObject({
     quantize: name.describe("The benchmark's name; run folders carry it."),
     seed: studyKeys.seed,
-    source: modelSchema
-      .describe("What all files are held against: F32, F16 or BF16. A quantized model wants encoding: f32. Paths are relative to this file."),
+    source: modelSchema.describe(
+      "What all files are held against: F32, F16 or BF16. A quantized model wants encoding: f32. Paths are relative to this file.",
+    ),
     types: distinct("type", list(z.enum([...FILE_TYPE_NAMES, ...IMATRIX_TYPE_NAMES])))
       .optional()
       .describe("What llama.cpp's quantizer makes of the source: byte for byte what llama-quantize writes."),
@@ -68,13 +71,23 @@ export const benchmarkSchema = z
       .string()
       .min(1)
       .optional()
-      .describe("An importance matrix of llama-imatrix, relative to this file; types whose names begin with iq2 or iq3 need one."),
+      .describe(
+        "An importance matrix of llama-imatrix, relative to this file; types whose names begin with iq2 or iq3 need one.",
+      ),
     text: textSchema.optional().describe("A text on which logits are compared, as llama-perplexity does it."),
     tasks: studyKeys.tasks
       .optional()
-      .describe("As in a study: what all files are asked, what they say of themselves, and the answers on which logits are compared."),
-    ...Object.fromEntries(ANSWER_KEYS.map((key) => [key, studyKeys[key]])) as Pick<typeof studyKeys, (typeof ANSWER_KEYS)[number]>,
-    speed: z.union([speedSchema, z.literal(false)]).prefault({}).describe("How fast each file is, here and now; false: not measured."),
+      .describe(
+        "As in a study: what all files are asked, what they say of themselves, and the answers on which logits are compared.",
+      ),
+    ...(Object.fromEntries(ANSWER_KEYS.map((key) => [key, studyKeys[key]])) as Pick<
+      typeof studyKeys,
+      (typeof ANSWER_KEYS)[number]
+    >),
+    speed: z
+      .union([speedSchema, z.literal(false)])
+      .prefault({})
+      .describe("How fast each file is, here and now; false: not measured."),
     floorTexts: z
       .int()
       .min(1)

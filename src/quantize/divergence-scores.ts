@@ -97,7 +97,7 @@ export function scoreDivergence(
       most: { value: sorted.at(-1) as number, interval: tail("how much larger another position's would be") },
       least: sorted[0] as number,
       backward: columns.mean(columns.of(COMPARISON.klBackward), { least: 0, most }),
-      llama: meanOf(columns.of(COMPARISON.klLlama)),
+      llama: meanValue(columns.of(COMPARISON.klLlama)),
     },
     probability: {
       mean: columns.mean(change, { least: -1, most: 1 }),
@@ -125,8 +125,8 @@ export function scoreDivergence(
 
 function perplexityOf(columns: Columns, logprobs: Float64Array): Perplexity {
   const losses = logprobs.map((one) => -one);
-  const mean = meanOf(losses);
-  const variance = meanOf(losses.map((one) => one * one)) - mean * mean;
+  const mean = meanValue(losses);
+  const variance = meanValue(losses.map((one) => one * one)) - mean * mean;
   return {
     value: columns.mean(losses, { least: 0, most: Number.POSITIVE_INFINITY }, Math.exp),
     llamaError: variance > 0 ? Math.exp(mean) * Math.sqrt(variance / (losses.length - 1)) : 0,
@@ -134,21 +134,21 @@ function perplexityOf(columns: Columns, logprobs: Float64Array): Perplexity {
 }
 
 /** @param values of a file against itself */
-export function floorOf(values: Float64Array): FileFloor {
+export function fileFloor(values: Float64Array): FileFloor {
   const column = (field: number) => columnOf(values, field);
   const [kl, target, kept] = [column(COMPARISON.klForward), column(COMPARISON.target), column(COMPARISON.keptTarget)];
   const [best, keptBest] = [column(COMPARISON.best), column(COMPARISON.keptBest)];
   return {
     positions: kl.length,
-    klMean: meanOf(kl),
+    klMean: meanValue(kl),
     klMost: kl.reduce((most, one) => Math.max(most, one), 0),
-    probabilityRms: Math.sqrt(meanOf(target.map((one, at) => (Math.exp(one) - Math.exp(kept[at] as number)) ** 2))),
-    sameTop: meanOf(best.map((id, at) => (id === keptBest[at] ? 1 : 0))),
+    probabilityRms: Math.sqrt(meanValue(target.map((one, at) => (Math.exp(one) - Math.exp(kept[at] as number)) ** 2))),
+    sameTop: meanValue(best.map((id, at) => (id === keptBest[at] ? 1 : 0))),
   };
 }
 
 /** Sums in pairs, so that a hundred thousand positions lose no digits. */
-function meanOf(values: Float64Array): number {
+function meanValue(values: Float64Array): number {
   const sum = (from: number, to: number): number => {
     if (to - from <= 32) {
       let total = 0;
@@ -218,7 +218,7 @@ class Columns {
       const counted = weightedSum(this.counts, weights);
       return counted === 0 ? undefined : then(weightedSum(sums, weights) / counted);
     };
-    return this.estimate(then(meanOf(amounts)), at, range);
+    return this.estimate(then(meanValue(amounts)), at, range);
   }
 
   /** Weighted by how often a position's string was drawn; between two positions none is made up. */

@@ -6,7 +6,7 @@ import type { ResamplingSettings } from "../score/resampling.js";
 import { PROPORTION } from "../score/tally.js";
 import type { ClusterOf, ClusteredRow } from "../score/trial.js";
 import type { Answer } from "../tasks/answer.js";
-import { estimateOver } from "./paired-estimate.js";
+import { estimateRows } from "./paired-estimate.js";
 
 export interface PropertyFlips {
   readonly task: string;
@@ -61,7 +61,7 @@ export function scoreFlips(
   const keyOf = ({ task, item, property }: Behavior) => JSON.stringify([task, item, property]);
   const of = (state: string) => new Map(heldOut.filter((row) => row.state === state).map((row) => [keyOf(row), row]));
   const [before, after] = [of(source), of(variant)];
-  const valueOf = ({ compliance, extraction }: Behavior) =>
+  const shownValue = ({ compliance, extraction }: Behavior) =>
     compliance.ok && extraction.ok ? extraction.value : undefined;
 
   const cells = new Map<string, { was: (typeof heldOut)[number]; now: Behavior }[]>();
@@ -77,7 +77,7 @@ export function scoreFlips(
   for (const [cell, pairs] of [...cells].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const [task, property] = JSON.parse(cell) as [string, string];
     const both = pairs.flatMap(({ was, now }) => {
-      const [from, to] = [valueOf(was), valueOf(now)];
+      const [from, to] = [shownValue(was), shownValue(now)];
       return from === undefined || to === undefined ? [] : [{ row: was, from, to, margin: was.minMargin }];
     });
     const amounts = both.map(({ row, from, to }) => ({ row, amount: Number(from !== to) }));
@@ -98,9 +98,9 @@ export function scoreFlips(
     properties.push({
       task,
       property,
-      flips: estimateOver(amounts, all, PROPORTION, settings),
-      lost: pairs.filter(({ was, now }) => valueOf(was) !== undefined && valueOf(now) === undefined).length,
-      gained: pairs.filter(({ was, now }) => valueOf(was) === undefined && valueOf(now) !== undefined).length,
+      flips: estimateRows(amounts, all, PROPORTION, settings),
+      lost: pairs.filter(({ was, now }) => shownValue(was) !== undefined && shownValue(now) === undefined).length,
+      gained: pairs.filter(({ was, now }) => shownValue(was) === undefined && shownValue(now) !== undefined).length,
       directions: [...directions]
         .map(([key, count]) => {
           const [from, to] = JSON.parse(key) as [string, string];
@@ -114,7 +114,7 @@ export function scoreFlips(
   }
   return {
     sameAnswers: sameAnswers(answers.map(placed), { source, variant }, settings),
-    behaviors: estimateOver(counted, all, PROPORTION, settings),
+    behaviors: estimateRows(counted, all, PROPORTION, settings),
     properties,
     ...(rightAnswers ? { rightAnswers } : {}),
   };
@@ -132,7 +132,7 @@ function sameAnswers(
     if (!answer.reply || !other?.reply || answer.reply.madeElsewhere || answer.reply.options) return [];
     return [{ row: answer, amount: Number(answer.reply.tokenIds.join() === other.reply.tokenIds.join()) }];
   });
-  return estimateOver(counted, heldOut, PROPORTION, settings);
+  return estimateRows(counted, heldOut, PROPORTION, settings);
 }
 
 function median(values: readonly number[]): number | null {

@@ -66,7 +66,8 @@ export async function measureSpeed({
     const measured: SpeedRound[] = [];
     // Who is first turns, so that nobody always has the warm or the cold machine.
     for (let turn = 0; turn < variants.length; turn++) {
-      if (signal?.aborted) throw new InwardError("INTERRUPTED", `Stopped in round ${round + 1} of ${rounds} of measuring speed.`);
+      if (signal?.aborted)
+        throw new InwardError("INTERRUPTED", `Stopped in round ${round + 1} of ${rounds} of measuring speed.`);
       const { name, path: file } = variants[(turn + round) % variants.length] as Pick<Variant, "name" | "path">;
       const worker = startCompareProcess(engine);
       try {
@@ -100,7 +101,10 @@ export function scoreSpeed(all: readonly SpeedRound[], variant: string): SpeedSc
 function spreadOf(rates: readonly number[]): Spread {
   const sorted = [...rates].sort((a, b) => a - b);
   return {
-    median: ((sorted[Math.floor((sorted.length - 1) / 2)] as number) + (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) / 2,
+    median:
+      ((sorted[Math.floor((sorted.length - 1) / 2)] as number) +
+        (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) /
+      2,
     least: sorted[0] as number,
     most: sorted.at(-1) as number,
   };

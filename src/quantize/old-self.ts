@@ -5,8 +5,8 @@ import { FEWEST_MOVED } from "../score/comparison/moved.js";
 import { type Estimate, sideOfZero } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { countValues, DIFFERENCE, hasBehavior, isRight, isScored, modeOf, PROPORTION } from "../score/tally.js";
-import { stringKey, type TrainLabel, type Trial } from "../score/trial.js";
-import { type AmountOf, estimateOver } from "./paired-estimate.js";
+import { questionKey, stringKey, type TrainLabel, type Trial } from "../score/trial.js";
+import { type AmountOf, estimateRows } from "./paired-estimate.js";
 
 export type OldSelfFinding = "present_self" | "old_self" | "cannot_be_told";
 
@@ -39,7 +39,7 @@ export interface SelfKnowledge {
   readonly oldSelf: OldSelf;
 }
 
-type Guess = (trial: Trial) => Extraction | undefined;
+type Saying = (trial: Trial) => Extraction | undefined;
 
 interface OldSelfInput {
   readonly source: string;
@@ -57,7 +57,7 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
     trials.filter((trial) => trial.predictor === predictor && trial.target === target);
   const right = (trial: Trial) => (isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined);
   const mean = (own: readonly Trial[]) =>
-    estimateOver(
+    estimateRows(
       own.flatMap((row) => {
         const amount = right(row);
         return amount === undefined ? [] : [{ row, amount }];
@@ -68,7 +68,7 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
     );
   const paired = (one: readonly Trial[], other: readonly Trial[]) => {
     const byKey = new Map(other.map((trial) => [questionKey(trial), trial]));
-    return estimateOver(
+    return estimateRows(
       one.flatMap((row) => {
         const beside = byKey.get(questionKey(row));
         const [amount, less] = [right(row), beside && right(beside)];
@@ -89,10 +89,6 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
   };
 }
 
-function questionKey({ task, item, property, variant }: Trial): string {
-  return JSON.stringify([task, item, property, variant]);
-}
-
 interface Differing {
   readonly own: Trial;
   readonly about: Trial;
@@ -104,10 +100,7 @@ interface Differing {
  * Present self: the lead is above 0, above the source's and above everybody's who knows nothing. Old self: it is below 0 and below that of
  * everybody who knows nothing: the behavior that a file has lost is often the more common one, and then who always says that leads so too.
  */
-export function scoreOldSelf(
-  { source, variant, trials, labels }: OldSelfInput,
-  settings: ResamplingSettings,
-): OldSelf {
+export function scoreOldSelf({ source, variant, trials, labels }: OldSelfInput, settings: ResamplingSettings): OldSelf {
   const pick = (predictor: string, target: string) =>
     new Map(
       trials
@@ -123,7 +116,7 @@ export function scoreOldSelf(
   const leadOf = ({ now, was }: Differing, guess: Extraction | undefined): number =>
     guess?.ok ? Number(guess.value === now) - Number(guess.value === was) : 0;
   const over = (amount: (one: Differing) => number | undefined, range = DIFFERENCE) =>
-    estimateOver(
+    estimateRows(
       differing.flatMap((one): AmountOf<Trial>[] => {
         const found = amount(one);
         return found === undefined ? [] : [{ row: one.own, amount: found }];
@@ -157,7 +150,9 @@ export function scoreOldSelf(
     return {
       who,
       lead: theirs.length === 0 ? 0 : theirs.reduce((sum, one) => sum + one, 0) / theirs.length,
-      difference: over((one) => (guess(one) === undefined ? undefined : leadOf(one, said(one)) - leadOf(one, guess(one)))),
+      difference: over((one) =>
+        guess(one) === undefined ? undefined : leadOf(one, said(one)) - leadOf(one, guess(one)),
+      ),
     };
   });
   const numbers = { trials: differing.length, strings, own: named("now"), source: named("was"), lead, beside };
@@ -180,7 +175,7 @@ export function scoreOldSelf(
 }
 
 /** Of train strings; of all held-out ones where none was asked. */
-function usualOf(state: string, labels: readonly TrainLabel[], trials: readonly Trial[]): Guess {
+function usualOf(state: string, labels: readonly TrainLabel[], trials: readonly Trial[]): Saying {
   const counts = new Map<string, string[]>();
   const add = (task: string, property: string, value: string) => {
     const key = JSON.stringify([task, property]);

@@ -16,7 +16,7 @@ export interface AmountOf<Row extends ClusteredRow> {
  * The mean over rows, each counted once.
  * @param all every string that was asked: these are drawn, counted or not, so that figures of one run are drawn alike
  */
-export function estimateOver<Row extends ClusteredRow>(
+export function estimateRows<Row extends ClusteredRow>(
   counted: readonly AmountOf<Row>[],
   all: readonly ClusteredRow[],
   range: PointRange,

@@ -26,7 +26,7 @@ import { renderMarkdown } from "../report/markdown.js";
 import { EXPANDED, type Estimate } from "../score/interval.js";
 import type { DivergenceScores, FileFloor } from "./divergence-scores.js";
 import type { OldSelfFinding } from "./old-self.js";
-import type { Measured, QuantizePlan, QuantizeResults, QuantizeRow } from "./run-quantize.js";
+import type { MeasuredFigure, QuantizePlan, QuantizeResults, QuantizeRow } from "./run-quantize.js";
 import { SOURCE } from "./variants.js";
 
 const DIGITS = 4;
@@ -45,13 +45,13 @@ export async function makeQuantizeReport(plan: QuantizePlan, results: QuantizeRe
     opening: [paragraph(openingOf(results.rows)), ...results.notes.map((note) => aside(note))],
     hasFirstPage: false,
     sections: [
-      { id: "table", title: "All files", blocks: [tableOf(plan, results.rows), ...(figure ? [figure] : [])] },
+      { id: "table", title: "All files", blocks: [overviewTable(plan, results.rows), ...(figure ? [figure] : [])] },
       ...(plan.text ? [divergenceSection("text", "On the text", results.rows)] : []),
       ...(plan.benchmark.tasks ? [divergenceSection("answers", "On the source's own answers", results.rows)] : []),
-      ...(plan.benchmark.tasks ? [flipsSection(results.rows), selfSection(results.rows)] : []),
+      ...(plan.benchmark.tasks ? [flipsSection(results.rows), knowledgeSection(results.rows)] : []),
       ...(plan.benchmark.speed ? [speedSection(results.rows)] : []),
-      filesSection(results.rows),
-      methodSection(plan),
+      variantsSection(results.rows),
+      measuringSection(plan),
     ],
   };
   return {
@@ -68,7 +68,9 @@ function lossOf(row: QuantizeRow): { readonly scores: DivergenceScores; readonly
 }
 
 /** Whom no other file beats in size and in loss at once. */
-export function paretoFront(files: readonly { readonly name: string; readonly bytes: number; readonly loss: number }[]): Set<string> {
+export function paretoFront(
+  files: readonly { readonly name: string; readonly bytes: number; readonly loss: number }[],
+): Set<string> {
   return new Set(
     files
       .filter(
@@ -86,7 +88,9 @@ function frontOf(rows: readonly QuantizeRow[]): Set<string> {
   return paretoFront(
     rows.flatMap((row) => {
       const loss = lossOf(row)?.scores.kl.mean;
-      return loss?.ok && row.variant.name !== SOURCE ? [{ name: row.variant.name, bytes: row.variant.bytes, loss: loss.value }] : [];
+      return loss?.ok && row.variant.name !== SOURCE
+        ? [{ name: row.variant.name, bytes: row.variant.bytes, loss: loss.value }]
+        : [];
     }),
   );
 }
@@ -101,7 +105,7 @@ function openingOf(rows: readonly QuantizeRow[]): string {
 const ok = (text: string, small?: string): TableCell => (small === undefined ? { text } : { text, small });
 const none = (reason: string): TableCell => ({ text: formatMissing(reason), missing: true });
 
-function cell<Value>(measured: Measured<Value>, show: (value: Value) => TableCell): TableCell {
+function cell<Value>(measured: MeasuredFigure<Value>, show: (value: Value) => TableCell): TableCell {
   return measured.ok ? show(measured.value) : none(measured.reason);
 }
 
@@ -115,7 +119,7 @@ function natsCell(estimate: Estimate): TableCell {
   return ok(formatNats(estimate.value), `[${formatNats(estimate.low)},\u00a0${formatNats(estimate.high)}]`);
 }
 
-function tableOf({ text, benchmark }: QuantizePlan, rows: readonly QuantizeRow[]): Block {
+function overviewTable({ text, benchmark }: QuantizePlan, rows: readonly QuantizeRow[]): Block {
   const front = frontOf(rows);
   const asked = benchmark.tasks !== undefined;
   const columns: Column[] = [
@@ -123,7 +127,9 @@ function tableOf({ text, benchmark }: QuantizePlan, rows: readonly QuantizeRow[]
     right("size"),
     right("bits a weight"),
     ...(text ? [right("KL on the text"), right("floor"), right("perplexity")] : []),
-    ...(asked ? [right("KL on answers"), right("floor"), right("behaviors flipped"), right("right of itself"), right("change")] : []),
+    ...(asked
+      ? [right("KL on answers"), right("floor"), right("behaviors flipped"), right("right of itself"), right("change")]
+      : []),
     ...(benchmark.speed ? [right("reads, tokens/s"), right("writes, tokens/s"), right("peak memory")] : []),
   ];
   return {
@@ -137,7 +143,15 @@ function tableOf({ text, benchmark }: QuantizePlan, rows: readonly QuantizeRow[]
       const marks = front.has(variant.name) ? { marks: ["*"] } : {};
       return {
         cells: [
-          { text: variant.name, small: isSource ? "what the others are held against" : variant.kind === "given" ? "made elsewhere" : (variant.by ?? ""), ...marks },
+          {
+            text: variant.name,
+            small: isSource
+              ? "what the others are held against"
+              : variant.kind === "given"
+                ? "made elsewhere"
+                : (variant.by ?? ""),
+            ...marks,
+          },
           ok(megabytes(variant.bytes)),
           ok(variant.bitsPerWeight.toFixed(2)),
           ...(text
@@ -186,20 +200,32 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     if (!mean?.ok || row.variant.name === SOURCE || mean.value <= 0) return [];
     const size = row.variant.bytes / 1e6;
     const low = Math.max(mean.low, mean.value / 100);
-    return [{ at, size, loss: mean.value, low, high: mean.high, front: front.has(row.variant.name) ? "front" : "beaten" }];
+    return [
+      { at, size, loss: mean.value, low, high: mean.high, front: front.has(row.variant.name) ? "front" : "beaten" },
+    ];
   });
   const on = rows.map(lossOf).find((one) => one !== undefined)?.on;
   if (points.length < 2 || on === undefined) return undefined;
   const title = "Size against divergence from the source";
   const labels = rows.map(({ variant }) => chartLabel(variant.name, 16));
-  const x = { field: "size", type: "quantitative", scale: { zero: false, nice: true }, axis: { title: "size, MB", domain: false } };
+  const x = {
+    field: "size",
+    type: "quantitative",
+    scale: { zero: false, nice: true },
+    axis: { title: "size, MB", domain: false },
+  };
   const y = (field: string) => ({
     field,
     type: "quantitative",
     scale: { type: "log" },
     axis: { title: `mean divergence on ${on}, nats (log scale)`, domain: false },
   });
-  const color = { field: "front", type: "nominal", scale: { domain: ["front", "beaten"], range: [PALETTE.blue, PALETTE.muted] }, legend: null };
+  const color = {
+    field: "front",
+    type: "nominal",
+    scale: { domain: ["front", "beaten"], range: [PALETTE.blue, PALETTE.muted] },
+    legend: null,
+  };
   const svg = await drawSvg(title, {
     params: [{ name: "fileLabels", value: labels }],
     width: 520,
@@ -247,8 +273,19 @@ function divergenceSection(which: "text" | "answers", title: string, rows: reado
     blocks: [
       {
         kind: "table",
-        caption: "Kullback-Leibler divergence of each file from the source, nats a position, over the whole vocabulary; back: the other way round.",
-        columns: [left("file"), right("mean"), right("back"), right("median"), right("99 %"), right("99.9 %"), right("most"), right("floor, mean"), right("positions")],
+        caption:
+          "Kullback-Leibler divergence of each file from the source, nats a position, over the whole vocabulary; back: the other way round.",
+        columns: [
+          left("file"),
+          right("mean"),
+          right("back"),
+          right("median"),
+          right("99 %"),
+          right("99.9 %"),
+          right("most"),
+          right("floor, mean"),
+          right("positions"),
+        ],
         rows: others.map((row) => ({
           cells: [
             ok(row.variant.name),
@@ -267,7 +304,17 @@ function divergenceSection(which: "text" | "answers", title: string, rows: reado
         kind: "table",
         caption:
           "Of the token that follows: its probability less the source's. Same top: share of positions whose most likely token is the source's. Perplexity, and ln of it divided by the source's, paired.",
-        columns: [left("file"), right("mean Δp"), right("RMS Δp"), right("Δp, 1 % to 99 %"), right("same top"), right("floor"), right("perplexity"), right("± as llama-perplexity"), right("ln ratio")],
+        columns: [
+          left("file"),
+          right("mean Δp"),
+          right("RMS Δp"),
+          right("Δp, 1 % to 99 %"),
+          right("same top"),
+          right("floor"),
+          right("perplexity"),
+          right("± as llama-perplexity"),
+          right("ln ratio"),
+        ],
         rows: rows.map((row) => ({
           cells: [
             ok(row.variant.name),
@@ -300,7 +347,14 @@ function flipsSection(rows: readonly QuantizeRow[]): Section {
         groupTitle: "file",
         caption:
           "Strings on which both have the property and another value. Source's lead: smallest lead of a token of its answer, median of flipped and of kept ones; a flip within the floor is one that another batch composition could make too.",
-        columns: [left("task, property"), right("flipped"), left("most frequent"), right("source's lead"), right("within the floor"), right("lost, gained")],
+        columns: [
+          left("task, property"),
+          right("flipped"),
+          left("most frequent"),
+          right("source's lead"),
+          right("within the floor"),
+          right("lost, gained"),
+        ],
         rows: others.flatMap((row): TableRow[] =>
           row.flips.ok
             ? row.flips.value.properties.map((one) => ({
@@ -310,7 +364,12 @@ function flipsSection(rows: readonly QuantizeRow[]): Section {
                   estimateCell(one.flips),
                   one.directions.length === 0
                     ? none("nothing flipped")
-                    : ok(one.directions.slice(0, 3).map(({ from, to, count }) => `${from} → ${to} (${count})`).join("; ")),
+                    : ok(
+                        one.directions
+                          .slice(0, 3)
+                          .map(({ from, to, count }) => `${from} → ${to} (${count})`)
+                          .join("; "),
+                      ),
                   ok(
                     [one.margins.flipped, one.margins.kept]
                       .map((margin) => (margin === null ? formatMissing("no margin") : margin.toFixed(3)))
@@ -331,8 +390,12 @@ function flipsSection(rows: readonly QuantizeRow[]): Section {
           cells: [
             ok(row.variant.name),
             cell(row.flips, ({ sameAnswers }) => estimateCell(sameAnswers)),
-            cell(row.flips, ({ rightAnswers }) => (rightAnswers ? ok(`${rightAnswers.toWrong} of ${rightAnswers.of}`) : none("no task has right answers"))),
-            cell(row.flips, ({ rightAnswers }) => (rightAnswers ? ok(`${rightAnswers.toRight} of ${rightAnswers.of}`) : none("no task has right answers"))),
+            cell(row.flips, ({ rightAnswers }) =>
+              rightAnswers ? ok(`${rightAnswers.toWrong} of ${rightAnswers.of}`) : none("no task has right answers"),
+            ),
+            cell(row.flips, ({ rightAnswers }) =>
+              rightAnswers ? ok(`${rightAnswers.toRight} of ${rightAnswers.of}`) : none("no task has right answers"),
+            ),
           ],
         })),
       },
@@ -346,7 +409,7 @@ const FINDINGS: Readonly<Record<OldSelfFinding, string>> = {
   cannot_be_told: "cannot be told",
 };
 
-function selfSection(rows: readonly QuantizeRow[]): Section {
+function knowledgeSection(rows: readonly QuantizeRow[]): Section {
   const others = rows.filter(({ variant }) => variant.name !== SOURCE);
   return {
     id: "self",
@@ -356,7 +419,14 @@ function selfSection(rows: readonly QuantizeRow[]): Section {
         kind: "table",
         caption:
           "Share right of what is said beforehand. Change: less the source's about itself, on the same strings. Over its source: less what the source says of this file, on the same strings.",
-        columns: [left("file"), right("of itself"), right("change"), right("of its source"), right("its source of it"), right("over its source")],
+        columns: [
+          left("file"),
+          right("of itself"),
+          right("change"),
+          right("of its source"),
+          right("its source of it"),
+          right("over its source"),
+        ],
         rows: rows.map((row) => ({
           cells: [
             ok(row.variant.name),
@@ -372,11 +442,21 @@ function selfSection(rows: readonly QuantizeRow[]): Section {
         kind: "table",
         caption:
           "The old self: on strings where a file and its source behave differently, whose behavior does the file name? A finding needs a lead that is also above, or below, that of everybody who does not know the file.",
-        columns: [left("file"), left("it names"), right("its own"), right("its source's"), right("lead"), right("trials")],
+        columns: [
+          left("file"),
+          left("it names"),
+          right("its own"),
+          right("its source's"),
+          right("lead"),
+          right("trials"),
+        ],
         rows: others.map((row) => ({
           cells: [
             ok(row.variant.name),
-            cell(row.self, ({ oldSelf }) => ({ text: FINDINGS[oldSelf.finding], ...(oldSelf.because ? { small: oldSelf.because } : {}) })),
+            cell(row.self, ({ oldSelf }) => ({
+              text: FINDINGS[oldSelf.finding],
+              ...(oldSelf.because ? { small: oldSelf.because } : {}),
+            })),
             cell(row.self, ({ oldSelf }) => estimateCell(oldSelf.own)),
             cell(row.self, ({ oldSelf }) => estimateCell(oldSelf.source)),
             cell(row.self, ({ oldSelf }) => estimateCell(oldSelf.lead, true)),
@@ -384,7 +464,9 @@ function selfSection(rows: readonly QuantizeRow[]): Section {
           ],
         })),
       },
-      aside("Scores, baselines and comparisons of all of them are in the report of the study of the answers: 02-answers/09-report.html."),
+      aside(
+        "Scores, baselines and comparisons of all of them are in the report of the study of the answers: 02-answers/09-report.html.",
+      ),
     ],
   };
 }
@@ -396,8 +478,15 @@ function speedSection(rows: readonly QuantizeRow[]): Section {
     blocks: [
       {
         kind: "table",
-        caption: "Rates of single rounds: the middle one, and from the least to the most. Peak: of a process that has this file alone open.",
-        columns: [left("file"), right("reads, tokens/s"), right("writes, tokens/s"), right("peak memory"), right("rounds")],
+        caption:
+          "Rates of single rounds: the middle one, and from the least to the most. Peak: of a process that has this file alone open.",
+        columns: [
+          left("file"),
+          right("reads, tokens/s"),
+          right("writes, tokens/s"),
+          right("peak memory"),
+          right("rounds"),
+        ],
         rows: rows.map((row) => ({
           cells: [
             ok(row.variant.name),
@@ -412,7 +501,7 @@ function speedSection(rows: readonly QuantizeRow[]): Section {
   };
 }
 
-function filesSection(rows: readonly QuantizeRow[]): Section {
+function variantsSection(rows: readonly QuantizeRow[]): Section {
   return {
     id: "files",
     title: "The files",
@@ -423,10 +512,15 @@ function filesSection(rows: readonly QuantizeRow[]): Section {
         columns: [left("file"), left("weights"), left("arithmetic"), left("sha256")],
         rows: rows.map(({ variant, arithmetic }) => {
           const total = Object.values(variant.weights).reduce((sum, one) => sum + one, 0);
-          const shares = Object.entries(variant.weights).map(([type, count]) => `${formatPercent(count / total)} ${type}`);
+          const shares = Object.entries(variant.weights).map(
+            ([type, count]) => `${formatPercent(count / total)} ${type}`,
+          );
           return {
             cells: [
-              ok(variant.name, variant.imatrix ? `importance matrix ${variant.imatrix.sha256.slice(0, 12)}` : undefined),
+              ok(
+                variant.name,
+                variant.imatrix ? `importance matrix ${variant.imatrix.sha256.slice(0, 12)}` : undefined,
+              ),
               ok(shares.join(", ")),
               arithmetic === undefined ? none("nothing was compared") : ok(arithmetic),
               ok(variant.sha256),
@@ -438,7 +532,7 @@ function filesSection(rows: readonly QuantizeRow[]): Section {
   };
 }
 
-function methodSection({ text, benchmark, engine }: QuantizePlan): Section {
+function measuringSection({ text, benchmark, engine }: QuantizePlan): Section {
   const { score, speed, floorTexts } = benchmark;
   const blocks: Block[] = [
     paragraph(
@@ -471,7 +565,9 @@ function methodSection({ text, benchmark, engine }: QuantizePlan): Section {
           ),
         ]
       : []),
-    paragraph("All numbers are in 05-results.json; those of single positions in 03-divergence, ten doubles each (docs/quantize.md)."),
+    paragraph(
+      "All numbers are in 05-results.json; those of single positions in 03-divergence, ten doubles each (docs/quantize.md).",
+    ),
   ];
   return { id: "method", title: "How it was measured", blocks };
 }

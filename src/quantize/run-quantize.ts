@@ -22,9 +22,22 @@ import { clusterOf, readTrials } from "../run/score-stages.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
 import { answersStudy, type Benchmark, loadBenchmark } from "./benchmark.js";
-import { type DivergenceScores, type FileFloor, floorOf, type ItemPlace, scoreDivergence } from "./divergence-scores.js";
+import {
+  type DivergenceScores,
+  type FileFloor,
+  fileFloor,
+  type ItemPlace,
+  scoreDivergence,
+} from "./divergence-scores.js";
 import { type AnswerFlips, scoreFlips } from "./flips.js";
-import { asOwn, type ComparedSet, divergenceFile, measureDivergence, positionsOf, readDivergence } from "./measure-divergence.js";
+import {
+  asOwn,
+  type ComparedSet,
+  divergenceFile,
+  measureDivergence,
+  positionsOf,
+  readDivergence,
+} from "./measure-divergence.js";
 import { measureSpeed, scoreSpeed, type SpeedScores } from "./measure-speed.js";
 import { scoreSelfKnowledge, type SelfKnowledge } from "./old-self.js";
 import { makeQuantizeReport } from "./quantize-report.js";
@@ -62,18 +75,20 @@ export interface QuantizePlan {
 export interface QuantizeRow {
   readonly variant: Variant;
   /** Against the source on the text, and on the source's own answers. */
-  readonly text: Measured<DivergenceScores>;
-  readonly answers: Measured<DivergenceScores>;
-  readonly textFloor: Measured<FileFloor>;
-  readonly answersFloor: Measured<FileFloor>;
-  readonly flips: Measured<AnswerFlips>;
-  readonly self: Measured<SelfKnowledge>;
-  readonly speed: Measured<SpeedScores>;
+  readonly text: MeasuredFigure<DivergenceScores>;
+  readonly answers: MeasuredFigure<DivergenceScores>;
+  readonly textFloor: MeasuredFigure<FileFloor>;
+  readonly answersFloor: MeasuredFigure<FileFloor>;
+  readonly flips: MeasuredFigure<AnswerFlips>;
+  readonly self: MeasuredFigure<SelfKnowledge>;
+  readonly speed: MeasuredFigure<SpeedScores>;
   /** Which arithmetic it was evaluated in. */
   readonly arithmetic?: string;
 }
 
-export type Measured<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly reason: string };
+export type MeasuredFigure<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly reason: string };
 
 export interface QuantizeResults {
   readonly resultsVersion: 1;
@@ -103,8 +118,8 @@ const FILES = {
   figures: "figures",
 } as const;
 
-const found = <Value>(value: Value): Measured<Value> => ({ ok: true, value });
-const missing = (reason: string): Measured<never> => ({ ok: false, reason });
+const found = <Value>(value: Value): MeasuredFigure<Value> => ({ ok: true, value });
+const unmeasured = (reason: string): MeasuredFigure<never> => ({ ok: false, reason });
 
 /**
  * @param path of a benchmark's YAML
@@ -115,15 +130,37 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
   const benchmark = loadBenchmark(path, options.set);
   const { source: authored } = benchmark;
   if (authored.adapter !== undefined) {
-    throw new InwardError("STUDY_INVALID", "source.adapter: a benchmark's source wears no adapter; merge it into the weights first");
+    throw new InwardError(
+      "STUDY_INVALID",
+      "source.adapter: a benchmark's source wears no adapter; merge it into the weights first",
+    );
   }
-  const source = await resolveModel(authored.source, { ...authored, offline, signal, onProgress: modelProgress(onProgress, SOURCE) });
+  const source = await resolveModel(authored.source, {
+    ...authored,
+    offline,
+    signal,
+    onProgress: modelProgress(onProgress, SOURCE),
+  });
   const imatrix = benchmark.imatrix === undefined ? undefined : await readImatrix(benchmark.imatrix);
   const { types = [], files } = benchmark;
-  const variants = await makeVariants({ source, types, files, imatrix, offline, signal, onProgress: modelProgress(onProgress) });
-  const engine = await settleEngine(benchmark.engine, variants.map((one) => one.path));
+  const variants = await makeVariants({
+    source,
+    types,
+    files,
+    imatrix,
+    offline,
+    signal,
+    onProgress: modelProgress(onProgress),
+  });
+  const engine = await settleEngine(
+    benchmark.engine,
+    variants.map((one) => one.path),
+  );
   if (engine.engine !== "native") {
-    throw new InwardError("ENGINE_UNAVAILABLE", "a benchmark compares whole vocabularies, which the native engine does; build it: node scripts/build-native.mjs");
+    throw new InwardError(
+      "ENGINE_UNAVAILABLE",
+      "a benchmark compares whole vocabularies, which the native engine does; build it: node scripts/build-native.mjs",
+    );
   }
   const comparison = startCompareProcess(engine);
   try {
@@ -158,7 +195,15 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         ...(windows ? [{ name: "text" as const, items: windows.windows }] : []),
         ...(answered ? [{ name: "answers" as const, items: answered.items }] : []),
       ];
-      const arithmetic = await compareAll(sets, { benchmark, variants, engine, folder, process: comparison, signal, onProgress });
+      const arithmetic = await compareSets(sets, {
+        benchmark,
+        variants,
+        engine,
+        folder,
+        process: comparison,
+        signal,
+        onProgress,
+      });
       if (windows && benchmark.text?.writeBase) {
         await writeBase(join(folder, FILES.base), windows, { process: comparison, path: source.path, engine });
       }
@@ -184,24 +229,33 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         const divergence = async (set: ComparedSet["name"], places: readonly ItemPlace[] | undefined) => {
           const items = sets.find(({ name }) => name === set)?.items;
           if (!items || !places) {
-            const why = missing(set === "text" ? "the benchmark names no text" : "the benchmark names no tasks");
+            const why = unmeasured(set === "text" ? "the benchmark names no text" : "the benchmark names no tasks");
             return { scores: why, floor: why };
           }
           const isSource = variant.name === SOURCE;
           const of = isSource ? variants[1] : variant;
-          const values = await readDivergence(divergenceFile(join(folder, FILES.divergence), (of as Variant).name, set), items);
+          const values = await readDivergence(
+            divergenceFile(join(folder, FILES.divergence), (of as Variant).name, set),
+            items,
+          );
           const sample = items.slice(0, benchmark.floorTexts);
-          const again = await readDivergence(divergenceFile(join(folder, FILES.divergence), variant.name, set, true), sample);
+          const again = await readDivergence(
+            divergenceFile(join(folder, FILES.divergence), variant.name, set, true),
+            sample,
+          );
           return {
             scores: found(scoreDivergence(isSource ? asOwn(values) : values, items, places, resampling)),
-            floor: found(floorOf(again)),
+            floor: found(fileFloor(again)),
           };
         };
-        const text = await divergence("text", windows?.windows.map((_, at) => ({ task: "text", item: String(at) })));
+        const text = await divergence(
+          "text",
+          windows?.windows.map((_, at) => ({ task: "text", item: String(at) })),
+        );
         const answers = await divergence("answers", answered?.places);
         const isSource = variant.name === SOURCE;
-        const notAsked = missing("the benchmark names no tasks");
-        const own = missing("the source itself");
+        const notAsked = unmeasured("the benchmark names no tasks");
+        const own = unmeasured("the source itself");
         rows.push({
           variant,
           text: text.scores,
@@ -221,11 +275,15 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
           self: answered
             ? found(scoreSelfKnowledge({ ...answered, source: SOURCE, variant: variant.name }, resampling))
             : notAsked,
-          speed: rounds ? found(scoreSpeed(rounds, variant.name)) : missing("speed is off in the benchmark"),
+          speed: rounds ? found(scoreSpeed(rounds, variant.name)) : unmeasured("speed is off in the benchmark"),
           ...(arithmetic[variant.name] === undefined ? {} : { arithmetic: arithmetic[variant.name] }),
         });
       }
-      const results: QuantizeResults = { resultsVersion: 1, rows, notes: notesOf(plan, variants, source.reencodedFrom?.encoding) };
+      const results: QuantizeResults = {
+        resultsVersion: 1,
+        rows,
+        notes: notesOf(plan, variants, source.reencodedFrom?.encoding),
+      };
       await writeJson(join(folder, FILES.results), results);
       const made = await makeQuantizeReport(plan, results);
       await rm(join(folder, FILES.figures), { recursive: true, force: true });
@@ -292,9 +350,16 @@ async function answersOf(
     const behaviors = await readBehaviors(run);
     const trials = await readTrials(run);
     const floors = await readContent(run, "noiseFloor");
-    const own = answers.filter(({ state, split, reply }) => state === SOURCE && split === "held_out" && reply && !reply.madeElsewhere);
-    const asked = new Map(objectLevelQuestions(plan).map((question) => [`${question.state}|${question.key}`, question]));
-    const settled = await settleEngine(benchmark.engine, variants.map((one) => one.path));
+    const own = answers.filter(
+      ({ state, split, reply }) => state === SOURCE && split === "held_out" && reply && !reply.madeElsewhere,
+    );
+    const asked = new Map(
+      objectLevelQuestions(plan).map((question) => [`${question.state}|${question.key}`, question]),
+    );
+    const settled = await settleEngine(
+      benchmark.engine,
+      variants.map((one) => one.path),
+    );
     const source = variants[0] as Variant;
     const tokenizer = startCompareProcess(settled);
     try {
@@ -314,9 +379,13 @@ async function answersOf(
         places.push({ task, item, cluster: clusterOf(plan)(task, item) });
       });
       const marginFloor = (variant: string) =>
-        floors.filter(({ state }) => state === SOURCE || state === variant).reduce((most, one) => Math.max(most, one.maxMarginDifference), 0);
+        floors
+          .filter(({ state }) => state === SOURCE || state === variant)
+          .reduce((most, one) => Math.max(most, one.maxMarginDifference), 0);
       const labels = behaviors.flatMap(({ state, split, task, property, extraction, compliance }) =>
-        split === "train" && compliance.ok && extraction.ok ? [{ target: state, task, property, value: extraction.value }] : [],
+        split === "train" && compliance.ok && extraction.ok
+          ? [{ target: state, task, property, value: extraction.value }]
+          : [],
       );
       return { items, places, answers, behaviors, trials, labels, marginFloor, clusterOf: clusterOf(plan) };
     } finally {
@@ -327,7 +396,7 @@ async function answersOf(
   }
 }
 
-interface CompareAllRequest {
+interface CompareSetsRequest {
   readonly benchmark: Benchmark;
   readonly variants: readonly Variant[];
   readonly engine: SettledEngine;
@@ -338,9 +407,9 @@ interface CompareAllRequest {
 }
 
 /** @returns by variant the arithmetic that it was evaluated in */
-async function compareAll(
+async function compareSets(
   sets: readonly ComparedSet[],
-  { benchmark, variants, engine, folder, process, signal, onProgress }: CompareAllRequest,
+  { benchmark, variants, engine, folder, process, signal, onProgress }: CompareSetsRequest,
 ): Promise<Record<string, string>> {
   const path = join(folder, FILES.engines);
   const manifests: Record<string, EngineManifest> = existsSync(path) ? await readJson(path) : {};
@@ -358,7 +427,9 @@ async function compareAll(
     for (const [name, manifest] of Object.entries(opened)) manifests[name] ??= manifest;
     await writeJson(path, manifests);
   }
-  return Object.fromEntries(Object.entries(manifests).flatMap(([name, { arithmetic }]) => (arithmetic ? [[name, arithmetic]] : [])));
+  return Object.fromEntries(
+    Object.entries(manifests).flatMap(([name, { arithmetic }]) => (arithmetic ? [[name, arithmetic]] : [])),
+  );
 }
 
 interface BaseWriting {
@@ -376,7 +447,12 @@ async function writeBase(
   const partial = `${path}.partial-${globalThis.process.pid}`;
   await rm(partial, { force: true });
   const { facts } = await process.call("open", [model, engine, {}]);
-  const header = { context, vocabulary: facts.vocabularySize, windows: windows.length, tokenIds: Int32Array.from(tokenIds) };
+  const header = {
+    context,
+    vocabulary: facts.vocabularySize,
+    windows: windows.length,
+    tokenIds: Int32Array.from(tokenIds),
+  };
   await appendFile(partial, encodeBaseHeader(header));
   const at = Math.max(1, Math.floor(keptPositions(facts.vocabularySize) / positions));
   for (let first = 0; first < windows.length; first += at) {
@@ -387,22 +463,35 @@ async function writeBase(
   await rename(partial, path);
 }
 
-function notesOf({ imatrix, text, benchmark }: QuantizePlan, variants: readonly Variant[], shipped: string | undefined): string[] {
+function notesOf(
+  { imatrix, text, benchmark }: QuantizePlan,
+  variants: readonly Variant[],
+  shipped: string | undefined,
+): string[] {
   const notes: string[] = [];
   if (shipped !== undefined && !["F32", "F16", "BF16"].includes(shipped)) {
-    notes.push(`The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing.`);
+    notes.push(
+      `The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing.`,
+    );
   }
   for (const { name, otherTypes = 0, weights, imatrix: used } of variants) {
     if (otherTypes > 0.5) {
       const [most] = Object.entries(weights);
-      notes.push(`${name}: ${(100 * otherTypes).toFixed(0)} % of its matrices' weights have another type (most are ${most?.[0]}), mostly because their rows are no whole superblocks of 256. Another model's ${name} is another mixture.`);
+      notes.push(
+        `${name}: ${(100 * otherTypes).toFixed(0)} % of its matrices' weights have another type (most are ${most?.[0]}), mostly because their rows are no whole superblocks of 256. Another model's ${name} is another mixture.`,
+      );
     }
     if (used && used.without.length > 0) {
-      notes.push(`${name}: the importance matrix says nothing of ${used.without.length} matrices, which were rounded without it.`);
+      notes.push(
+        `${name}: the importance matrix says nothing of ${used.without.length} matrices, which were rounded without it.`,
+      );
     }
   }
   if (imatrix) {
-    const same = text && benchmark.text && imatrix.datasets.some((one) => one.split(/[\\/]/).at(-1) === benchmark.text?.file.split(/[\\/]/).at(-1));
+    const same =
+      text &&
+      benchmark.text &&
+      imatrix.datasets.some((one) => one.split(/[\\/]/).at(-1) === benchmark.text?.file.split(/[\\/]/).at(-1));
     notes.push(
       same
         ? `The importance matrix was made from a text of the same name as the one that is looked at (${imatrix.datasets.join(", ")}): what is measured on it was fitted to it, and says less of other texts.`

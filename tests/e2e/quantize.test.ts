@@ -34,7 +34,10 @@ beforeAll(async () => {
   const shape = { width: 64, feedForward: 96, heads: 4, keyValueHeads: 2, blocks: 1 } as const;
   const { path } = await writeTinyModel(join(folder, "floats.gguf"), shape);
   copyFileSync(path, join(folder, "twin.gguf"));
-  const words = "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet raven silver thunder umber velvet willow yellow zephyr".split(" ");
+  const words =
+    "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet raven silver thunder umber velvet willow yellow zephyr".split(
+      " ",
+    );
   writeFileSync(join(folder, "words.jsonl"), words.map((text) => `${JSON.stringify({ text })}\n`).join(""));
   writeFileSync(
     join(folder, "words.yaml"),
@@ -59,7 +62,9 @@ describe("a benchmark", () => {
   test("has a row for each file, the source first", () => {
     expect(done.results.rows.map(({ variant }) => variant.name)).toEqual(["source", "q8_0", "q4_0", "twin"]);
     for (const one of done.results.rows) {
-      expect([one.text.ok, one.answers.ok, one.textFloor.ok, one.answersFloor.ok, one.self.ok, one.speed.ok]).toEqual(Array(6).fill(true));
+      expect([one.text.ok, one.answers.ok, one.textFloor.ok, one.answersFloor.ok, one.self.ok, one.speed.ok]).toEqual(
+        Array(6).fill(true),
+      );
     }
     expect(row("source").flips).toEqual({ ok: false, reason: "the source itself" });
   });
@@ -67,10 +72,20 @@ describe("a benchmark", () => {
   test("of the same file twice every difference is 0", () => {
     const twin = row("twin");
     for (const set of [twin.text, twin.answers]) {
-      expect(set).toMatchObject({ ok: true, value: { kl: { mean: { value: 0 }, most: { value: 0 }, least: 0 }, sameTop: { value: 1 }, logRatio: { value: 0 } } });
+      expect(set).toMatchObject({
+        ok: true,
+        value: {
+          kl: { mean: { value: 0 }, most: { value: 0 }, least: 0 },
+          sameTop: { value: 1 },
+          logRatio: { value: 0 },
+        },
+      });
     }
     expect(twin.flips).toMatchObject({ ok: true, value: { behaviors: { value: 0 }, sameAnswers: { value: 1 } } });
-    expect(twin.self).toMatchObject({ ok: true, value: { change: { value: 0 }, overSource: { value: 0 }, oldSelf: { trials: 0, finding: "cannot_be_told" } } });
+    expect(twin.self).toMatchObject({
+      ok: true,
+      value: { change: { value: 0 }, overSource: { value: 0 }, oldSelf: { trials: 0, finding: "cannot_be_told" } },
+    });
   });
 
   test("fewer bits lose more, in size and in divergence", () => {
@@ -133,6 +148,13 @@ test.each<[string, string, string]>([
 
 test("whom no other beats is on the front, and equals are both", () => {
   const file = (name: string, bytes: number, loss: number) => ({ name, bytes, loss });
-  const front = paretoFront([file("a", 1, 9), file("b", 2, 3), file("c", 3, 4), file("d", 4, 1), file("e", 4, 1), file("f", 5, 1)]);
+  const front = paretoFront([
+    file("a", 1, 9),
+    file("b", 2, 3),
+    file("c", 3, 4),
+    file("d", 4, 1),
+    file("e", 4, 1),
+    file("f", 5, 1),
+  ]);
   expect([...front].sort()).toEqual(["a", "b", "d", "e"]);
 });

@@ -14,7 +14,7 @@ import {
 import { settleEngine } from "../../src/model/engines/settings.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
 import { requantizeGguf } from "../../src/model/requantize.js";
-import { floorOf, scoreDivergence } from "../../src/quantize/divergence-scores.js";
+import { fileFloor, scoreDivergence } from "../../src/quantize/divergence-scores.js";
 import {
   divergenceFile,
   measureDivergence,
@@ -103,7 +103,7 @@ describe("a file against itself", () => {
 
   test("our own forward pass has no floor in another batch composition", async () => {
     const { read } = await measured([floats, floats], { engine: { ...engine, forward: "own" } });
-    expect(floorOf(await read("v1", true))).toMatchObject({ klMean: 0, klMost: 0, probabilityRms: 0, sameTop: 1 });
+    expect(fileFloor(await read("v1", true))).toMatchObject({ klMean: 0, klMost: 0, probabilityRms: 0, sameTop: 1 });
   });
 });
 

@@ -31,7 +31,11 @@ function world({ strings, seed, says }: World): { trials: Trial[]; labels: Train
   const draw = stream(seed);
   const drawn = (shares: readonly number[]) => {
     let left = draw();
-    return VALUES[shares.findIndex((share) => (left -= share) < 0)] ?? "e";
+    const at = shares.findIndex((share) => {
+      left -= share;
+      return left < 0;
+    });
+    return VALUES[at] ?? "e";
   };
   const trials: Trial[] = [];
   const labels: TrainLabel[] = [];
@@ -58,7 +62,12 @@ function world({ strings, seed, says }: World): { trials: Trial[]; labels: Train
         { ...base, target, predictor: "q4", behavior: value(behavior), prediction: value(file) },
         { ...base, target, predictor: "source", behavior: value(behavior), prediction: value(source) },
       );
-      labels.push({ target, task: "t", property: "first_word", value: drawn(target === "q4" ? FILE_SHARES : SOURCE_SHARES) });
+      labels.push({
+        target,
+        task: "t",
+        property: "first_word",
+        value: drawn(target === "q4" ? FILE_SHARES : SOURCE_SHARES),
+      });
     }
   }
   return { trials, labels };
@@ -73,7 +82,10 @@ describe("planted truth", () => {
     expect(found.finding).toBe("present_self");
     expect(found.lead.ok && found.lead.low).toBeGreaterThan(0);
     // By hand: the share on which it names its own behavior, less the one on which it names its source's.
-    expect(found.own.ok && found.source.ok && found.own.value - found.source.value).toBeCloseTo(found.lead.ok ? found.lead.value : 9, 12);
+    expect(found.own.ok && found.source.ok && found.own.value - found.source.value).toBeCloseTo(
+      found.lead.ok ? found.lead.value : 9,
+      12,
+    );
   });
 
   test("who says what its source does is found to describe its old self", () => {
@@ -91,7 +103,12 @@ describe("planted truth", () => {
         { ...trial, predictor: "source" },
         { ...trial, predictor: "source", target: "q4" },
       ])
-      .filter((trial, at, all) => all.findIndex((one) => one.item === trial.item && one.predictor === trial.predictor && one.target === trial.target) === at)
+      .filter(
+        (trial, at, all) =>
+          all.findIndex(
+            (one) => one.item === trial.item && one.predictor === trial.predictor && one.target === trial.target,
+          ) === at,
+      )
       .map((trial) => ({ ...trial, prediction: value("b") }));
     const found = scoreSelfKnowledge({ source: "source", variant: "q4", trials: same, labels }, RESAMPLING);
     expect(found.oldSelf).toMatchObject({ finding: "cannot_be_told", trials: 0, strings: 0 });

@@ -70,7 +70,7 @@ serveParent<CompareMethods, number>(
         await file.close();
       }
     },
-    speed: (prompt, answerTokens) => measureSpeed(prompt, answerTokens, call),
+    speed: (prompt, answerTokens) => timeSpeed(prompt, answerTokens, call),
     memory: () => ({ peakBytes: 1024 * process.resourceUsage().maxRSS }),
   }),
   (error) => nativeCode(error) ?? "ENGINE_CRASHED",
@@ -133,7 +133,7 @@ function workOf(items: readonly ComparedItem[], answerTokens: number): NativeWor
  * One prompt, read by itself; then an answer to its beginning, a token at a time, begun anew where it ends before it is long enough. Time
  * in evaluating and in reading the logits, as every answer takes it.
  */
-async function measureSpeed(
+async function timeSpeed(
   prompt: readonly number[],
   answerTokens: number,
   { signal }: ServedCall<number>,

@@ -1,0 +1,121 @@
+/** What a benchmark comes to before anything is made: files, texts, questions, and about how long on this machine. */
+
+import { type FileTypeName, FILE_TYPE_NAMES } from "../gguf/encodings.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import { locateModel } from "../model/locate-model.js";
+import { weightBytes } from "../model/model-shape.js";
+import { dryRun } from "../run/dry-run.js";
+import { modelProgress, type WorkOptions } from "../run/open-model.js";
+import type { AuthoredStudy } from "../run/run-study.js";
+import { type Benchmark, answersStudy, loadBenchmark } from "./benchmark.js";
+import { cutWindows, readTextFile } from "./text-windows.js";
+import { SOURCE } from "./variants.js";
+
+export interface QuantizeEstimate {
+  /** Bytes; null where nobody knows it before the file is made, or where a file given is not looked at. */
+  readonly files: readonly { readonly name: string; readonly bytes: number | null }[];
+  readonly text?: { readonly tokens: number; readonly windows: number; readonly positions: number };
+  /** Of all files together. */
+  readonly questions?: { readonly objectLevel: number; readonly hypothetical: number };
+  /** Seconds, for all files, at the source's own rate; or why not. */
+  readonly seconds:
+    | { readonly ok: true; readonly value: number; readonly parts: Readonly<Record<string, number>> }
+    | { readonly ok: false; readonly reason: string };
+  readonly assumptions: readonly string[];
+}
+
+/** What opening a file takes, seconds, each time. */
+const OPENING = 2;
+/** A token that is written takes about as long as so many that are read together. */
+const WRITING = 8;
+
+/** @throws InwardError STUDY_*, MODEL_*, ENGINE_* */
+export async function estimateQuantize(
+  path: string,
+  { set = [], ...options }: WorkOptions & { readonly set?: readonly string[]; readonly measure?: boolean } = {},
+): Promise<QuantizeEstimate> {
+  const benchmark = loadBenchmark(path, set);
+  const { signal, onProgress } = options;
+  const located = await locateModel(benchmark.source, { onProgress: modelProgress(onProgress), signal });
+  const { shape, basePath } = located;
+  const { types = [], files: given, text, tasks, speed, floorTexts } = benchmark;
+  const sizeOf = (type: string) =>
+    shape && (FILE_TYPE_NAMES as readonly string[]).includes(type) ? weightBytes(shape, type as FileTypeName) : null;
+  const files = [
+    { name: SOURCE, bytes: located.weights?.bytes ?? null },
+    ...types.map((name) => ({ name, bytes: sizeOf(name) })),
+    ...Object.keys(given).map((name) => ({ name, bytes: null })),
+  ];
+  const assumptions = [
+    "Every file is taken to be as fast as the source; the sizes of mixtures are those of another model and rows of whole superblocks.",
+  ];
+
+  const windows = text && basePath !== undefined ? await countWindows(benchmark, basePath) : undefined;
+  // The study of one file, on the source alone: prompts and questions are the same for all of them. Its rate is wanted without tasks too.
+  const study = answersStudy(
+    {
+      ...benchmark,
+      tasks: tasks ?? [{ task: "animals_long", trainStrings: 0, heldOutStrings: 4, train: true, examples: true }],
+    },
+    { [SOURCE]: benchmark.source.source },
+  );
+  const models = { [SOURCE]: { ...benchmark.source } };
+  const one = await dryRun({ ...study, models } as unknown as AuthoredStudy, options);
+  const stageSeconds = one.stages.map(({ time }) => time);
+  const rate = one.models[0]?.rates.objectLevel;
+  const unknown = stageSeconds.find((time) => !time.ok);
+  const count = files.length;
+  const questions = tasks
+    ? { objectLevel: one.objectLevel * count, hypothetical: one.hypothetical * count }
+    : undefined;
+  const seconds = ((): QuantizeEstimate["seconds"] => {
+    if (!rate?.ok) return { ok: false, reason: rate?.reason ?? "nothing was measured" };
+    if (tasks && unknown && !unknown.ok) return { ok: false, reason: unknown.reason };
+    const { tokensPerSecond } = rate.rate;
+    const floors = text ? Math.min(floorTexts, windows?.windows ?? 0) * 2 * text.context : 0;
+    const parts: Record<string, number> = {
+      making: types.length * 3 * OPENING,
+      ...(text && windows
+        ? { text: count * ((windows.windows * text.context + floors) / tokensPerSecond + 4 * OPENING) }
+        : {}),
+      ...(tasks
+        ? {
+            answers: count * stageSeconds.reduce((sum, time) => sum + (time.ok ? time.seconds : 0), 0),
+            "comparing answers": count * ((stageSeconds[0]?.ok ? stageSeconds[0].seconds : 0) / 2 + 4 * OPENING),
+          }
+        : {}),
+      ...(speed
+        ? {
+            speed:
+              speed.rounds *
+              count *
+              (2 * OPENING + (speed.promptTokens + WRITING * speed.answerTokens) / tokensPerSecond),
+          }
+        : {}),
+    };
+    return { ok: true, value: Object.values(parts).reduce((sum, part) => sum + part, 0), parts };
+  })();
+  if (text && basePath === undefined) assumptions.push("The model is not here: the text is not counted.");
+  return {
+    files,
+    ...(windows ? { text: windows } : {}),
+    ...(questions ? { questions } : {}),
+    seconds,
+    assumptions,
+  };
+}
+
+async function countWindows(
+  { text }: Benchmark,
+  path: string,
+): Promise<NonNullable<QuantizeEstimate["text"]> | undefined> {
+  if (text === undefined) return undefined;
+  const tokenizer = await openTokenizer(path);
+  try {
+    const [ids = []] = await tokenizer.plainIds([readTextFile(text.file).text]);
+    const { windows, positions, tokens } = cutWindows({ ids }, text.context, text.windows);
+    return { tokens, windows: windows.length, positions: windows.length * positions };
+  } finally {
+    await tokenizer.dispose();
+  }
+}

@@ -205,7 +205,8 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     ];
   });
   const on = rows.map(lossOf).find((one) => one !== undefined)?.on;
-  if (points.length < 2 || on === undefined) return undefined;
+  if (points.length === 0 || on === undefined) return undefined;
+  const nothing = rows.filter((row) => row.variant.name !== SOURCE && lossOf(row)?.scores.kl.most.value === 0);
   const title = "Size against divergence from the source";
   const labels = rows.map(({ variant }) => chartLabel(variant.name, 16));
   const x = {
@@ -259,8 +260,7 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     name: "cost-and-loss",
     title,
     svg,
-    caption:
-      "Down and to the left is better. Upright lines: intervals of the mean, as in the table; blue and dashed: no other file is both smaller and nearer.",
+    caption: `Down and to the left is better. Upright lines: intervals of the mean, as in the table; blue and dashed: no other file is both smaller and nearer.${nothing.length === 0 ? "" : ` Not drawn, because a log scale has no 0: ${nothing.map(({ variant }) => variant.name).join(", ")}.`}`,
   };
 }
 

@@ -265,7 +265,7 @@ describe.skipIf(perplexity.program === undefined)(`as llama-perplexity has it ${
 
     // What they print of the other file against this base, from ours read back: to the sixth decimal that they print, within a step.
     const said = run(
-      /Mean +KLD: +([-\d.]+)[^]*Same top p: +([\d.]+)/,
+      /Mean +KLD: +([-\d.]+)[\s\S]*Same top p: +([\d.]+)/,
       ...["-m", rounded, "--kl-divergence-base", ours, "--kl-divergence"],
     );
     const [kl, top] = [Number(said[1]), Number(said[2])];

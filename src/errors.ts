@@ -198,7 +198,7 @@ export const ERRORS = {
   STORE_DISK_FULL: { exit: 1, hint: "Free some space and run the same command again: finished groups are kept." },
   STORE_CORRUPT: {
     exit: 1,
-    hint: "Restore the named file, or move it away and give the same command again.",
+    hint: "Restore the named file, or move it away and give the same command again; of a run: npx inward run <study.yaml>",
   },
   STORE_OTHER_PLAN: { exit: 2, hint: "This folder holds another study's run. Give another folder with --out." },
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },

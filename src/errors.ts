@@ -34,7 +34,10 @@ export const ERRORS = {
     hint: "Train and held-out strings must be disjoint; remove the string from one of the two.",
   },
 
-  IMPORT_SOURCE: { exit: 2, hint: "See what is read, and from where: npx inward tasks import --help, npx inward answers --help" },
+  IMPORT_SOURCE: {
+    exit: 2,
+    hint: "See what is read, and from where: npx inward tasks import --help, npx inward answers --help",
+  },
   IMPORT_COLUMNS: {
     exit: 2,
     hint: "Name the columns (--question, --options, --answer, or --text) or a --preset: npx inward tasks import --help",

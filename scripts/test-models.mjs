@@ -1,5 +1,5 @@
-// npm run test:models: the real models of the registry that come without a hub, fetched and proven one after the other. Up to two
-// hours on two cores, half of it Qwen2.5's training beside PEFT; 8 GB of disk for models and copies, 4 GB for Python's side, 12 GB of memory.
+// npm run test:models: the real models of the registry that come without a hub, fetched and proven one after the other. An hour
+// and a half on two busy cores, most of it training beside PEFT in double precision; 8 GB of disk for models and copies, 4 GB for Python's side, 12 GB of memory.
 // What is named runs alone: npm run test:models -- gemma-3-270m. How long each took is printed as it ends, and again at the end.
 import { spawnSync } from "node:child_process";
 import { prepare, ROOT } from "./prepare.mjs";

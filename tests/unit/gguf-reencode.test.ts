@@ -117,7 +117,7 @@ describe("refused", () => {
       () => f32(Number.POSITIVE_INFINITY),
       "weight 0 of tensor w.weight is Infinity",
     ],
-    ["a type that is not decoded", "f32", "IQ4_NL", () => new Uint8Array(36), "tensor w.weight is of type IQ4_NL"],
+    ["a type that is not decoded", "f32", "MXFP4", () => new Uint8Array(34), "tensor w.weight is of type MXFP4"],
   ])("%s is MODEL_TENSOR_TYPE and leaves no file", async (_, encoding, type, bytes, words) => {
     const path = await writeOneTensor(join(folder, "refused.gguf"), type, [32, 2], bytes());
     const failure = reencodeGguf(path, join(folder, "refused.out.gguf"), encoding, options);

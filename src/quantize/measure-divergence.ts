@@ -12,6 +12,7 @@ import {
   type ComparedItem,
   type CompareProcess,
   keptPositions,
+  positionsOf,
 } from "../model/engines/compare-logits.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
@@ -41,10 +42,6 @@ interface MeasureDivergenceRequest {
 
 /** Another batch composition: so many rows at once, one text after the other. No power of two, so that pieces end elsewhere. */
 const OTHER_ROWS = 193;
-
-export function positionsOf(items: readonly ComparedItem[]): number {
-  return items.reduce((sum, { ids, scoreFrom }) => sum + ids.length - scoreFrom, 0);
-}
 
 export function divergenceFile(folder: string, variant: string, set: ComparedSet["name"], isFloor = false): string {
   return join(folder, `${variant}.${set}${isFloor ? ".floor" : ""}.f64`);

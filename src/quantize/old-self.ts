@@ -1,5 +1,6 @@
 /** Whether a file predicts what it does itself or what its source does, where the two differ; and what each knows of itself and the other. */
 
+import { groupBy } from "../base/group-by.js";
 import type { Extraction } from "../properties/property.js";
 import { FEWEST_MOVED } from "../score/comparison/moved.js";
 import { type Estimate, sideOfZero } from "../score/interval.js";
@@ -176,20 +177,18 @@ export function scoreOldSelf({ source, variant, trials, labels }: OldSelfInput, 
 
 /** Of train strings; of all held-out ones where none was asked. */
 function usualOf(state: string, labels: readonly TrainLabel[], trials: readonly Trial[]): Saying {
-  const counts = new Map<string, string[]>();
-  const add = (task: string, property: string, value: string) => {
-    const key = JSON.stringify([task, property]);
-    counts.set(key, [...(counts.get(key) ?? []), value]);
-  };
-  for (const { target, task, property, value } of labels) if (target === state) add(task, property, value);
-  if (counts.size === 0) {
-    const own = trials.filter((trial) => trial.target === state && hasBehavior(trial));
-    const first = new Map(own.map((trial) => [JSON.stringify([trial.task, trial.item, trial.property]), trial]));
-    for (const trial of first.values()) if (hasBehavior(trial)) add(trial.task, trial.property, trial.behavior.value);
-  }
-  const modes = new Map([...counts].map(([key, values]) => [key, modeOf(countValues(values))]));
+  const learnt = labels.filter(({ target }) => target === state);
+  const own = trials.filter((trial) => trial.target === state).filter(hasBehavior);
+  const asked = [
+    ...new Map(own.map((trial) => [JSON.stringify([trial.task, trial.item, trial.property]), trial])).values(),
+  ];
+  const shown = asked.map(({ task, property, behavior }) => ({ task, property, value: behavior.value }));
+  const keyOf = ({ task, property }: { readonly task: string; readonly property: string }) =>
+    JSON.stringify([task, property]);
+  const groups = groupBy(learnt.length > 0 ? learnt : shown, keyOf);
+  const modes = new Map([...groups].map(([key, rows]) => [key, modeOf(countValues(rows.map(({ value }) => value)))]));
   return ({ task, property }) => {
-    const mode = modes.get(JSON.stringify([task, property]));
+    const mode = modes.get(keyOf({ task, property }));
     return mode === undefined ? undefined : { ok: true, value: mode };
   };
 }

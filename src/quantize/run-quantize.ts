@@ -10,7 +10,13 @@ import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { readImatrix } from "../gguf/imatrix.js";
 import { encodeBaseHeader } from "../model/engines/base-file.js";
-import { type ComparedItem, keptPositions, startCompareProcess } from "../model/engines/compare-logits.js";
+import {
+  type ComparedItem,
+  type CompareProcess,
+  keptPositions,
+  positionsOf,
+  startCompareProcess,
+} from "../model/engines/compare-logits.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { readBehaviors } from "../run/behaviors.js";
@@ -30,14 +36,7 @@ import {
   scoreDivergence,
 } from "./divergence-scores.js";
 import { type AnswerFlips, scoreFlips } from "./flips.js";
-import {
-  asOwn,
-  type ComparedSet,
-  divergenceFile,
-  measureDivergence,
-  positionsOf,
-  readDivergence,
-} from "./measure-divergence.js";
+import { asOwn, type ComparedSet, divergenceFile, measureDivergence, readDivergence } from "./measure-divergence.js";
 import { measureSpeed, scoreSpeed, type SpeedScores } from "./measure-speed.js";
 import { scoreSelfKnowledge, type SelfKnowledge } from "./old-self.js";
 import { makeQuantizeReport } from "./quantize-report.js";
@@ -190,7 +189,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
     try {
       options.onPlanned?.({ folder, variants });
       await writeJson(join(folder, FILES.variants), { variants });
-      const answered = await answersOf(benchmark, variants, folder, options);
+      const answered = await answersOf(benchmark, variants, folder, { ...options, engine, process: comparison });
       const sets: ComparedSet[] = [
         ...(windows ? [{ name: "text" as const, items: windows.windows }] : []),
         ...(answered ? [{ name: "answers" as const, items: answered.items }] : []),
@@ -300,12 +299,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
   }
 }
 
-async function textWindows(
-  { text }: Benchmark,
-  process: ReturnType<typeof startCompareProcess>,
-  path: string,
-  engine: SettledEngine,
-) {
+async function textWindows({ text }: Benchmark, process: CompareProcess, path: string, engine: SettledEngine) {
   if (text === undefined) return undefined;
   const file = readTextFile(text.file);
   await process.call("open", [path, engine, {}]);
@@ -332,12 +326,18 @@ async function openFolder(folder: string, plan: QuantizePlan): Promise<() => Pro
   }
 }
 
+/** Who says which tokens the source's prompts are. */
+interface AskedSource {
+  readonly engine: SettledEngine;
+  readonly process: CompareProcess;
+}
+
 /** The study of the answers, run as any study is; and the source's answers as texts on which logits are compared. */
 async function answersOf(
   benchmark: Benchmark,
   variants: readonly Variant[],
   folder: string,
-  { offline, signal, onProgress }: QuantizeOptions,
+  { offline, signal, onProgress, engine, process }: QuantizeOptions & AskedSource,
 ) {
   if (benchmark.tasks === undefined) return undefined;
   const study = answersStudy(benchmark, Object.fromEntries(variants.map(({ name, path }) => [name, path])));
@@ -356,41 +356,33 @@ async function answersOf(
     const asked = new Map(
       objectLevelQuestions(plan).map((question) => [`${question.state}|${question.key}`, question]),
     );
-    const settled = await settleEngine(
-      benchmark.engine,
-      variants.map((one) => one.path),
-    );
     const source = variants[0] as Variant;
-    const tokenizer = startCompareProcess(settled);
-    try {
-      const chat = plan.chats?.[SOURCE];
-      await tokenizer.call("open", [source.path, settled, chat ? { chat } : {}]);
-      const questions = own.flatMap((answer) => asked.get(`${SOURCE}|${answer.key.split("#")[0]}`) ?? []);
-      const prompts = await tokenizer.call("prompts", [
-        questions.map(({ messages, thinking }) => ({ messages, ...(thinking === undefined ? {} : { thinking }) })),
-      ]);
-      const items: ComparedItem[] = [];
-      const places: ItemPlace[] = [];
-      own.forEach(({ reply, task, item }, at) => {
-        const prompt = prompts[at] as number[];
-        const tokenIds = reply?.tokenIds ?? [];
-        if (tokenIds.length === 0) return;
-        items.push({ ids: [...prompt, ...tokenIds], scoreFrom: prompt.length });
-        places.push({ task, item, cluster: clusterOf(plan)(task, item) });
-      });
-      const marginFloor = (variant: string) =>
-        floors
-          .filter(({ state }) => state === SOURCE || state === variant)
-          .reduce((most, one) => Math.max(most, one.maxMarginDifference), 0);
-      const labels = behaviors.flatMap(({ state, split, task, property, extraction, compliance }) =>
-        split === "train" && compliance.ok && extraction.ok
-          ? [{ target: state, task, property, value: extraction.value }]
-          : [],
-      );
-      return { items, places, answers, behaviors, trials, labels, marginFloor, clusterOf: clusterOf(plan) };
-    } finally {
-      await tokenizer.end();
-    }
+    const chat = plan.chats?.[SOURCE];
+    const clusters = clusterOf(plan);
+    await process.call("open", [source.path, engine, chat ? { chat } : {}]);
+    const questions = own.flatMap((answer) => asked.get(`${SOURCE}|${answer.key.split("#")[0]}`) ?? []);
+    const prompts = await process.call("prompts", [
+      questions.map(({ messages, thinking }) => ({ messages, ...(thinking === undefined ? {} : { thinking }) })),
+    ]);
+    const items: ComparedItem[] = [];
+    const places: ItemPlace[] = [];
+    own.forEach(({ reply, task, item }, at) => {
+      const prompt = prompts[at] as number[];
+      const tokenIds = reply?.tokenIds ?? [];
+      if (tokenIds.length === 0) return;
+      items.push({ ids: [...prompt, ...tokenIds], scoreFrom: prompt.length });
+      places.push({ task, item, cluster: clusters(task, item) });
+    });
+    const marginFloor = (variant: string) =>
+      floors
+        .filter(({ state }) => state === SOURCE || state === variant)
+        .reduce((most, one) => Math.max(most, one.maxMarginDifference), 0);
+    const labels = behaviors.flatMap(({ state, split, task, property, extraction, compliance }) =>
+      split === "train" && compliance.ok && extraction.ok
+        ? [{ target: state, task, property, value: extraction.value }]
+        : [],
+    );
+    return { items, places, answers, behaviors, trials, labels, marginFloor, clusterOf: clusters };
   } finally {
     await run.close();
   }
@@ -401,7 +393,7 @@ interface CompareSetsRequest {
   readonly variants: readonly Variant[];
   readonly engine: SettledEngine;
   readonly folder: string;
-  readonly process: ReturnType<typeof startCompareProcess>;
+  readonly process: CompareProcess;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: QuantizeOptions["onProgress"];
 }
@@ -433,7 +425,7 @@ async function compareSets(
 }
 
 interface BaseWriting {
-  readonly process: ReturnType<typeof startCompareProcess>;
+  readonly process: CompareProcess;
   readonly path: string;
   readonly engine: SettledEngine;
 }

@@ -9,18 +9,14 @@ import {
   COMPARISON,
   COMPARISON_FIELDS,
   type CompareProcess,
+  positionsOf,
   startCompareProcess,
 } from "../../src/model/engines/compare-logits.js";
 import { settleEngine } from "../../src/model/engines/settings.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
 import { requantizeGguf } from "../../src/model/requantize.js";
 import { fileFloor, scoreDivergence } from "../../src/quantize/divergence-scores.js";
-import {
-  divergenceFile,
-  measureDivergence,
-  positionsOf,
-  readDivergence,
-} from "../../src/quantize/measure-divergence.js";
+import { divergenceFile, measureDivergence, readDivergence } from "../../src/quantize/measure-divergence.js";
 import { cutWindows, readTextFile, type TextWindows } from "../../src/quantize/text-windows.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { SettledEngine } from "../../src/study/study.js";

@@ -16,6 +16,11 @@ export interface ComparedItem {
   readonly scoreFrom: number;
 }
 
+/** All that are looked at. */
+export function positionsOf(items: readonly ComparedItem[]): number {
+  return items.reduce((sum, { ids, scoreFrom }) => sum + ids.length - scoreFrom, 0);
+}
+
 /** What two files say of one position, in the order of a row: the kept one first. Natural logs, double precision, full vocabulary. */
 export const COMPARISON = {
   /** Σ p_kept (log p_kept − log p) over the vocabulary. */

@@ -9,7 +9,13 @@ import { resolveDevice } from "../device.js";
 import { findBinaries, loadAddon, nativeCode } from "../native/addon.js";
 import { type ServedCall, serveParent } from "../worker-process.js";
 import { BaseFile, encodeBaseRow } from "./base-file.js";
-import { COMPARISON_FIELDS, type ComparedItem, type CompareMethods, type SpeedSample } from "./compare-logits.js";
+import {
+  COMPARISON_FIELDS,
+  type ComparedItem,
+  type CompareMethods,
+  positionsOf,
+  type SpeedSample,
+} from "./compare-logits.js";
 import { type NativeModel, openNativeEngine } from "./native.js";
 
 let model: NativeModel | undefined;
@@ -41,7 +47,7 @@ serveParent<CompareMethods, number>(
     async keep(items) {
       await evaluate(
         items,
-        { rows: await room(positionCount(items), opened().facts.vocabularySize), compares: false },
+        { rows: await room(positionsOf(items), opened().facts.vocabularySize), compares: false },
         call,
       );
     },
@@ -59,7 +65,7 @@ serveParent<CompareMethods, number>(
       const kept = keptRows();
       kept.compareAnew();
       await evaluate(items, { rows: kept, compares: true, sequences }, call);
-      return kept.compared().slice(0, COMPARISON_FIELDS * positionCount(items));
+      return kept.compared().slice(0, COMPARISON_FIELDS * positionsOf(items));
     },
     async appendBase(path, positions) {
       const kept = keptRows();
@@ -93,10 +99,6 @@ async function room(positions: number, vocabulary: number): Promise<LogitRows> {
   const { LogitRows } = await loadAddon(findBinaries(model?.manifest.device ?? "cpu").folder);
   rows = new LogitRows(positions, vocabulary);
   return rows;
-}
-
-function positionCount(items: readonly ComparedItem[]): number {
-  return items.reduce((sum, { ids, scoreFrom }) => sum + ids.length - scoreFrom, 0);
 }
 
 async function evaluate(

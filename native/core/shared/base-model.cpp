@@ -1,15 +1,64 @@
 #include "shared/base-model.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#ifdef _WIN32
+#    include <fstream>
+#    include <mutex>
+#else
+#    include <fcntl.h>
+#    include <unistd.h>
+#endif
 
 #include "gguf.h"
 #include "inward/error.h"
 #include "shared/model-header.h"
 
 namespace inward {
+
+// A file that several threads read at once; of one that cannot be opened nothing is read.
+class shared_file {
+public:
+    shared_file(const shared_file &) = delete;
+
+#ifdef _WIN32
+    explicit shared_file(const std::string & path) : file_(path, std::ios::binary) {}
+
+    bool read(int64_t at, int64_t count, char * to) const {
+        const std::lock_guard<std::mutex> held(reading_);
+        file_.clear();
+        file_.seekg((std::streamoff) at);
+        return (bool) file_.read(to, count);
+    }
+
+private:
+    mutable std::mutex    reading_;
+    mutable std::ifstream file_;
+#else
+    explicit shared_file(const std::string & path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+    ~shared_file() {
+        if (file_ >= 0) close(file_);
+    }
+
+    bool read(int64_t at, int64_t count, char * to) const {
+        while (count > 0) {
+            const auto done = pread(file_, to, (size_t) count, (off_t) at);
+            if (done < 0 && errno == EINTR) continue;
+            if (done <= 0) return false;
+            at += done;
+            to += done;
+            count -= done;
+        }
+        return true;
+    }
+
+private:
+    int file_;
+#endif
+};
 
 namespace {
 
@@ -60,6 +109,7 @@ void base_model::free_headers() {
 
 void base_model::open_part(const std::string & path) {
     part             made{ path };
+    made.bytes = std::make_shared<shared_file>(path);
     gguf_init_params params = { /*no_alloc*/ true, &made.tensors };
     made.header = gguf_init_from_file(path.c_str(), params);
     if (!made.header) throw error("MODEL_NOT_GGUF", path + " cannot be read as a GGUF file");
@@ -203,7 +253,7 @@ layer_weights base_model::find_layer(const architecture & kind, const std::strin
 
 void base_model::check_file_length() const {
     std::error_code ignored;
-    for (const auto & [path, header, tensors, bytes] : parts_) {
+    for (const auto & [path, header, tensors, file] : parts_) {
         const uint64_t length = std::filesystem::file_size(path, ignored);
         for (int64_t i = 0; i < gguf_get_n_tensors(header); i++) {
             const uint64_t begin = gguf_get_data_offset(header) + gguf_get_tensor_offset(header, i);
@@ -217,15 +267,12 @@ void base_model::check_file_length() const {
 }
 
 void base_model::read(const ggml_tensor * tensor, int64_t first, int64_t count, std::vector<char> & bytes) const {
-    const std::lock_guard<std::mutex> held(reading_);
     for (const auto & one : parts_) {
         const int64_t id = gguf_find_tensor(one.header, tensor->name);
         if (id < 0) continue;
-        if (!one.bytes.is_open()) one.bytes.open(one.path, std::ios::binary);
         bytes.resize((size_t) count);
-        one.bytes.seekg((std::streamoff) (gguf_get_data_offset(one.header) + gguf_get_tensor_offset(one.header, id)) +
-                        first);
-        if (one.bytes.read(bytes.data(), count)) return;
+        const auto begin = (int64_t) (gguf_get_data_offset(one.header) + gguf_get_tensor_offset(one.header, id));
+        if (one.bytes->read(begin + first, count, bytes.data())) return;
         throw error("MODEL_TRUNCATED", one.path + " ends inside tensor " + tensor->name);
     }
     throw error("INTERNAL", std::string("no part holds the tensor ") + tensor->name);

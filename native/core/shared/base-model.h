@@ -1,8 +1,7 @@
 // The frozen base: hyperparameters and weights of a GGUF of a known architecture; who computes with them gives them memory.
 #pragma once
 #include <cstdint>
-#include <fstream>
-#include <mutex>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,8 @@
 struct gguf_context;
 
 namespace inward {
+
+class shared_file;
 
 // A weight matrix [in, out] and its optional bias [out].
 struct linear_weights {
@@ -57,13 +58,12 @@ public:
 private:
     // A file of the model and its own header.
     struct part {
-        std::string           path;
-        ::gguf_context *      header  = nullptr;
-        ggml_context *        tensors = nullptr;
-        mutable std::ifstream bytes   = {};
+        std::string      path;
+        ::gguf_context * header  = nullptr;
+        ggml_context *   tensors = nullptr;
+        std::shared_ptr<shared_file> bytes = {};
     };
 
-    mutable std::mutex    reading_;
     std::vector<part>     parts_;              // the first has all metadata
     ggml_context *        tensors_ = nullptr;  // of all parts; the only part's own
     uint64_t              weight_bytes_ = 0;

@@ -14,9 +14,9 @@ namespace inward {
 
 namespace {
 
-// Whole panels, so that no two threads write one.
-constexpr int64_t ROWS_AT_ONCE = 16 * PANEL;
-// Of those, what a thread takes at once: more than a large page, which two threads would otherwise both clear.
+// A thread reads whole panels, so that no two write one, and as many as stay in its cache.
+constexpr int64_t BYTES_AT_ONCE = 1 << 18;
+// Of those, what it takes at once: more than a large page, which two threads would otherwise both clear.
 constexpr int64_t TAKEN_AT_ONCE = 16;
 constexpr int64_t CACHE_LINE    = 64;
 
@@ -59,8 +59,9 @@ public:
     explicit matrix_reader(const base_model & model) : model_(model) {}
 
     void add(const ggml_tensor * from, const packed_matrix & to) {
-        for (int64_t row = 0; row < from->ne[1]; row += ROWS_AT_ONCE) {
-            pieces_.push_back({ from, to, row, std::min(ROWS_AT_ONCE, from->ne[1] - row) });
+        const int64_t rows = std::max<int64_t>(1, BYTES_AT_ONCE / (PANEL * (int64_t) from->nb[1])) * PANEL;
+        for (int64_t row = 0; row < from->ne[1]; row += rows) {
+            pieces_.push_back({ from, to, row, std::min(rows, from->ne[1] - row) });
         }
     }
 
@@ -96,9 +97,7 @@ private:
     void read(const piece & one, std::vector<char> & bytes, std::vector<float> & scratch) const {
         const auto width = (int64_t) one.from->nb[1];
         model_.read(one.from, one.row * width, one.count * width, bytes);
-        for (int64_t i = 0; i < one.count; i++) {
-            one.to.put(one.row + i, one.from->type, bytes.data() + i * width, scratch);
-        }
+        one.to.put(one.row, one.count, one.from->type, bytes.data(), scratch);
     }
 };
 
@@ -130,12 +129,6 @@ struct lora_file {
 
     const ggml_tensor * find(const std::string & name) const { return ggml_get_tensor(tensors, name.c_str()); }
 };
-
-void put_all(const ggml_tensor * from, const packed_matrix & to, std::vector<float> & scratch) {
-    for (int64_t row = 0; row < from->ne[1]; row++) {
-        to.put(row, from->type, (const char *) from->data + row * from->nb[1], scratch);
-    }
-}
 
 int64_t packed_bytes(const base_model & model) {
     int64_t sum = 0;
@@ -180,7 +173,7 @@ std::vector<float> decode_weights(const std::string & type, const std::vector<ui
     if (!kernels) throw error("MODEL_TENSOR_TYPE", "this processor has no kernels " + by);
     const memory_block  memory(packed_matrix::bytes(known, columns, rows));
     const packed_matrix matrix(memory.data(), known, columns, rows, *kernels);
-    for (int64_t row = 0; row < rows; row++) matrix.put(row, known, bytes.data() + row * width, scratch);
+    matrix.put(0, rows, known, bytes.data(), scratch);
     for (int64_t row = 0; row < rows; row++) matrix.get(row, floats.data() + row * columns);
     return floats;
 }
@@ -310,8 +303,8 @@ void own_weights::set_adapters(const std::vector<adapter_choice> & chosen) {
     for (const auto & one : found) {
         packed_pair pair{ pieces.cut(GGML_TYPE_F32, one.a->ne[0], one.a->ne[1]),
                           pieces.cut(GGML_TYPE_F32, one.b->ne[0], one.b->ne[1]), one.scale };
-        put_all(one.a, pair.a, scratch);
-        put_all(one.b, pair.b, scratch);
+        pair.a.put(0, one.a->ne[1], one.a->type, one.a->data, scratch);
+        pair.b.put(0, one.b->ne[1], one.b->type, one.b->data, scratch);
         one.part->pairs.push_back(pair);
     }
     most_rank = 0;

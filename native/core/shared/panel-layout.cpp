@@ -1,6 +1,7 @@
 // Reads ggml's blocks, whose layouts are those of ggml-common.h, and writes panels.
 #include "shared/panel-layout.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace inward {
@@ -120,46 +121,120 @@ void take_apart(ggml_type type, const panel_layout & layout, const uint8_t * at,
     }
 }
 
-// `bits` of each number from bit `from` on, of as many places as a byte has room for.
-void put_plane(const uint8_t * quants, int count, int from, int bits, uint8_t * to) {
-    const int each = 8 / bits, mask = (1 << bits) - 1;
-    for (int i = 0; i < count; i += each, to += PANEL) {
+// BITS of each number from bit `from` on, of as many places as a byte has room for.
+template <int BITS> void join_bits(const uint8_t * quants, int count, int from, uint8_t * to) {
+    constexpr int EACH = 8 / BITS, MASK = (1 << BITS) - 1;
+    for (int i = 0; i < count / EACH; i++) {
         int byte = 0;
-        for (int j = 0; j < each; j++) byte |= (quants[i + j] >> from & mask) << j * bits;
-        *to = (uint8_t) byte;
+        for (int j = 0; j < EACH; j++) byte |= (quants[i * EACH + j] >> from & MASK) << j * BITS;
+        to[i] = (uint8_t) byte;
     }
 }
 
-void put_block(const loose_block & from, const panel_layout & layout, uint8_t * group, int64_t lane) {
-    std::memcpy(group + 2 * lane, &from.d, 2);
-    if (layout.minima) std::memcpy(group + 2 * PANEL + 2 * lane, &from.m, 2);
-    const int subs = layout.group / layout.sub;
-    for (int s = 0; s < subs; s++) {
-        if (layout.scales == scale_kind::bytes) group[layout.scales_at() + s * PANEL + lane] = from.scales[s];
-        if (layout.scales == scale_kind::nibbles || (layout.scales == scale_kind::bytes && layout.minima)) {
-            group[layout.minima_at() + s * PANEL + lane] = from.minima[s];
+void join_bits(int bits, const uint8_t * quants, int count, int from, uint8_t * to) {
+    switch (bits) {
+        case 1: return join_bits<1>(quants, count, from, to);
+        case 2: return join_bits<2>(quants, count, from, to);
+        case 4: return join_bits<4>(quants, count, from, to);
+        default: std::memcpy(to, quants, count);
+    }
+}
+
+// Eight rows of eight bytes become columns: byte c of rows[r] and byte r of rows[c] change places.
+void turn(uint64_t * rows) {
+    const auto swap = [&](int apart, int bits, uint64_t mask) {
+        for (int r = 0; r < 8; r++) {
+            if (r & apart) continue;
+            const uint64_t moved = (rows[r] >> bits ^ rows[r + apart]) & mask;
+            rows[r + apart] ^= moved;
+            rows[r] ^= moved << bits;
         }
-        uint8_t *       planes = group + layout.planes_at() + s * layout.sub_bytes() + lane;
-        const uint8_t * quants = from.quants + s * layout.sub;
-        put_plane(quants, layout.sub, 0, layout.low, planes);
-        if (layout.high > 0) put_plane(quants, layout.sub, layout.low, layout.high, planes + layout.low_bytes());
+    };
+    swap(4, 32, 0x00000000ffffffff);
+    swap(2, 16, 0x0000ffff0000ffff);
+    swap(1, 8, 0x00ff00ff00ff00ff);
+}
+
+constexpr int MOST_PLACES = 256;
+
+// One plane of a block, of every output its own bytes, to where those of all outputs stand side by side.
+void put_plane(const uint8_t (*joined)[MOST_PLACES], int count, int of_sub, int64_t sub_bytes, uint8_t * to) {
+    for (int begin = 0; begin < count; begin += 8) {
+        for (int half = 0; half < PANEL; half += 8) {
+            uint64_t rows[8];
+            for (int r = 0; r < 8; r++) std::memcpy(rows + r, joined[half + r] + begin, 8);
+            turn(rows);
+            for (int c = 0; c < 8 && begin + c < count; c++) {
+                const int place = begin + c;
+                std::memcpy(to + place / of_sub * sub_bytes + place % of_sub * PANEL + half, rows + c, 8);
+            }
+        }
+    }
+}
+
+// A block of each output.
+struct panel_blocks {
+    loose_block loose[PANEL];
+    uint8_t     joined[PANEL][MOST_PLACES];
+
+    void put(const panel_layout & layout, uint8_t * group) {
+        const int subs = layout.group / layout.sub;
+        for (int lane = 0; lane < PANEL; lane++) {
+            const auto & from = loose[lane];
+            std::memcpy(group + 2 * lane, &from.d, 2);
+            if (layout.minima) std::memcpy(group + 2 * PANEL + 2 * lane, &from.m, 2);
+            if (layout.scales == scale_kind::block) continue;
+            const bool whole = layout.scales == scale_kind::bytes;
+            for (int s = 0; s < subs; s++) {
+                if (whole) group[layout.scales_at() + s * PANEL + lane] = from.scales[s];
+                if (!whole || layout.minima) group[layout.minima_at() + s * PANEL + lane] = from.minima[s];
+            }
+        }
+        uint8_t * planes = group + layout.planes_at();
+        put_planes(layout.low, 0, layout, planes);
+        if (layout.high > 0) put_planes(layout.high, layout.low, layout, planes + layout.low_bytes());
+    }
+
+private:
+    void put_planes(int bits, int from, const panel_layout & layout, uint8_t * to) {
+        for (int lane = 0; lane < PANEL; lane++) {
+            join_bits(bits, loose[lane].quants, layout.group, from, joined[lane]);
+        }
+        put_plane(joined, layout.group * bits / 8, layout.sub * bits / 8, layout.sub_bytes(), to);
+    }
+};
+
+// Of a type that is a float itself: WORD has its bits.
+template <typename WORD> void put_floats(const uint8_t * rows, int64_t count, int64_t in, uint8_t * panel) {
+    // So many columns of all rows stay in the smallest cache.
+    constexpr int64_t AT_ONCE = 64;
+    for (int64_t begin = 0; begin < in; begin += AT_ONCE) {
+        const int64_t columns = std::min(AT_ONCE, in - begin);
+        WORD          turned[AT_ONCE * PANEL] = {};
+        for (int64_t lane = 0; lane < count; lane++) {
+            WORD row[AT_ONCE];
+            std::memcpy(row, rows + (lane * in + begin) * sizeof(WORD), columns * sizeof(WORD));
+            for (int64_t i = 0; i < columns; i++) turned[i * PANEL + lane] = row[i];
+        }
+        std::memcpy(panel + begin * PANEL * sizeof(WORD), turned, columns * PANEL * sizeof(WORD));
     }
 }
 
 }  // namespace
 
-void put_in_panel(ggml_type type, const void * row, int64_t in, uint8_t * panel, int64_t lane) {
+void put_panel(ggml_type type, const void * rows, int64_t count, int64_t in, uint8_t * panel) {
     const panel_layout layout = layout_of(type);
-    const auto *       at     = (const uint8_t *) row;
+    const auto *       at     = (const uint8_t *) rows;
     if (layout.group == 1) {
-        const size_t width = ggml_type_size(type);
-        for (int64_t i = 0; i < in; i++) std::memcpy(panel + (i * PANEL + lane) * width, at + i * width, width);
-        return;
+        return layout.low == 32 ? put_floats<uint32_t>(at, count, in, panel) : put_floats<uint16_t>(at, count, in, panel);
     }
-    loose_block block;
-    for (int64_t i = 0; i < in; i += layout.group, at += ggml_type_size(type), panel += layout.bytes()) {
-        take_apart(type, layout, at, block);
-        put_block(block, layout, panel, lane);
+    const int64_t block = ggml_type_size(type), width = in / layout.group * block;
+    panel_blocks  blocks{};
+    for (int64_t i = 0; i < in / layout.group; i++, panel += layout.bytes()) {
+        for (int64_t lane = 0; lane < count; lane++) {
+            take_apart(type, layout, at + lane * width + i * block, blocks.loose[lane]);
+        }
+        blocks.put(layout, panel);
     }
 }
 

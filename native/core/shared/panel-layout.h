@@ -63,7 +63,8 @@ constexpr panel_layout layout_of(ggml_type type) {
 
 constexpr float IQ4_VALUES[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
 
-// Puts a row of the file, `in` weights of whole blocks, where output `lane` of a panel stands.
-void put_in_panel(ggml_type type, const void * row, int64_t in, uint8_t * panel, int64_t lane);
+// Puts `count` rows of the file, PANEL at most, each `in` weights of whole blocks, into a panel; its other outputs are
+// filled with zeros.
+void put_panel(ggml_type type, const void * rows, int64_t count, int64_t in, uint8_t * panel);
 
 }  // namespace inward

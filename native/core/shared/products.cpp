@@ -68,13 +68,18 @@ packed_matrix::packed_matrix(uint8_t * data, ggml_type type, int64_t in, int64_t
       kernels_(&kernels),
       panels_(&kernels.of_type(type)) {}
 
-void packed_matrix::put(int64_t row, ggml_type type, const void * bytes, std::vector<float> & scratch) const {
+void packed_matrix::put(int64_t row, int64_t count, ggml_type type, const void * bytes,
+                        std::vector<float> & scratch) const {
     if (type != type_) {
-        scratch.resize(in_);
-        ggml_get_type_traits(type)->to_float(bytes, scratch.data(), in_);
+        scratch.resize(count * in_);
+        ggml_get_type_traits(type)->to_float(bytes, scratch.data(), count * in_);
         bytes = scratch.data();
     }
-    put_in_panel(type_, bytes, in_, data_ + row / PANEL * panel_bytes_, row % PANEL);
+    const int64_t width = (int64_t) ggml_row_size(type_, in_);
+    for (int64_t i = 0; i < count; i += PANEL) {
+        put_panel(type_, (const uint8_t *) bytes + i * width, std::min(PANEL, count - i), in_,
+                  data_ + (row + i) / PANEL * panel_bytes_);
+    }
 }
 
 void packed_matrix::get(int64_t row, float * weights) const {

@@ -106,8 +106,9 @@ public:
     int64_t out() const { return out_; }
     int64_t panels() const { return (out_ + PANEL - 1) / PANEL; }
 
-    // Output `row`'s weights, from bytes of the matrix's encoding, or of any where the matrix is F32; read back as floats.
-    void put(int64_t row, ggml_type type, const void * bytes, std::vector<float> & scratch) const;
+    // `count` outputs' weights from `row` on, a panel's first: bytes of the matrix's encoding, or of any where it is F32.
+    void put(int64_t row, int64_t count, ggml_type type, const void * bytes, std::vector<float> & scratch) const;
+    // One output's, as floats.
     void get(int64_t row, float * weights) const;
 
     // out[rows x these panels' outputs] += x W for the tiles [first_tile, last_tile); `out` begins at the matrix's

@@ -210,6 +210,8 @@ export const ERRORS = {
   EXPORT_FOLDER: { exit: 2, hint: "Give an empty folder, or one of an earlier export of this run, with --out." },
   EXPORT_NOTHING: { exit: 2, hint: "Export another format of this run: npx inward export --help lists them." },
 
+  PROBE_INVALID: { exit: 2, hint: "See what is possible: npx inward probe --help, docs/probes.md" },
+
   REPORT_FAILED: {
     exit: 1,
     hint: "The scores are safe in 08-scores.json; npx inward report <run> makes the report again.",

@@ -60,6 +60,13 @@ export {
 } from "./run/train-from-file.js";
 
 // What is asked, and what is read from answers.
+export {
+  type PlantedModel,
+  type PlantedOptions,
+  type PlantedStudy,
+  writePlantedModel,
+  writePlantedStudy,
+} from "./probe/planted-model.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";
 export { ALL_TASKS } from "./tasks/built-in.js";

@@ -30,6 +30,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   compare: async () => (await import("./compare.js")).compareCommand(),
   export: async () => (await import("./export.js")).exportCommand(),
   power: async () => (await import("./power.js")).powerCommand(),
+  probe: async () => (await import("./probe.js")).probeCommand(),
   verify: async () => (await import("./verify.js")).verifyCommand(),
   blas: async () => (await import("./blas.js")).blasCommand(),
   cache: async () => (await import("./cache.js")).cacheCommand(),

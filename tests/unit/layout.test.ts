@@ -26,6 +26,7 @@ const ORDER = [
   "elsewhere",
   "finetune",
   "score",
+  "probe",
   "report",
   "run",
   "exchange",

@@ -352,10 +352,10 @@ function unwritable(text: string, why: string): InwardError {
   );
 }
 
-const byteOfStandIn = new Map(standIns().map((standIn, byte) => [standIn, byte]));
+const byteOfStandIn = new Map(byteStandIns().map((standIn, byte) => [standIn, byte]));
 
 /** GPT-2's printable stand-in for each byte: itself where Latin-1 has a visible character, else one from 256 up. */
-function standIns(): string[] {
+export function byteStandIns(): string[] {
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => {
     const visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;

@@ -34,6 +34,19 @@ export function referenceHiddenStates(model: ReferenceModel, tokenIds: readonly 
   return [embedded, ...blocks.map(({ output }) => output), normed];
 }
 
+/** Changes what a layer leaves before the next one reads it. @param states [tokens × width] */
+export type EditStates = (layer: number, states: Matrix) => Matrix;
+
+/** As referenceHiddenStates, without the last norm, and the logits; both with what an edit changes, if there is one. */
+export function referenceResiduals(
+  model: ReferenceModel,
+  tokenIds: readonly number[],
+  edit?: EditStates,
+): { readonly embedded: Matrix; readonly afterLayers: readonly Matrix[]; readonly logits: Matrix } {
+  const { embedded, blocks, logits } = forward(model, tokenIds, undefined, edit);
+  return { embedded, afterLayers: blocks.map(({ output }) => output), logits };
+}
+
 /** Σ weight · nll, nats. */
 export function referenceLoss(
   model: ReferenceModel,
@@ -68,7 +81,12 @@ interface Forward {
   backward(dLogits: Matrix): Matrix;
 }
 
-function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: ReferenceAdapter | undefined): Forward {
+function forward(
+  model: ReferenceModel,
+  tokenIds: readonly number[],
+  adapter: ReferenceAdapter | undefined,
+  edit: EditStates = (_, states) => states,
+): Forward {
   const unknown = tokenIds.find((id) => !(id >= 0 && id < model.embeddings.rows));
   if (unknown !== undefined) throw new Error(`token ${unknown} of a vocabulary of ${model.embeddings.rows}`);
   const embedded = new Matrix(tokenIds.length, model.embeddings.columns).map((_, row, column) => {
@@ -76,10 +94,10 @@ function forward(model: ReferenceModel, tokenIds: readonly number[], adapter: Re
   });
   let input = embedded;
   const blocks: BlockPass[] = [];
-  for (const block of model.blocks) {
+  for (const [layer, block] of model.blocks.entries()) {
     const pass = blockPass(input, block, model, adapter);
-    blocks.push(pass);
-    input = pass.output;
+    input = edit(layer, pass.output);
+    blocks.push({ ...pass, output: input });
   }
   const norm = rmsNorm(input, model.outputNorm, model.normEpsilon);
   const { logitScale, logitCap, outputBias } = model;

@@ -467,6 +467,19 @@ export interface NativeCounts {
  * libllama, or our own forward pass, behind a scheduler over the prefix tree of a group. Throws like Trainer, with
  * ENGINE_*, MODEL_*, ADAPTER_* codes; the message of MODEL_LOAD is llama.cpp's log, lines that a caller makes readable.
  */
+export interface NativeVocabulary {
+  /** [tokens] bits as llama.cpp has them (`llama_token_attr`). */
+  readonly attributes: Int32Array;
+  /** [tokens] whether generation stops there. */
+  readonly ends: Uint8Array;
+  /** -1: there is none, or the first two are no control tokens. */
+  readonly bos: number;
+  readonly eos: number;
+  readonly eot: number;
+  readonly addsBos: boolean;
+  readonly addsEos: boolean;
+}
+
 export class Engine {
   constructor(options: NativeEngineOptions);
   describe(): {
@@ -485,6 +498,12 @@ export class Engine {
     /** Lines that llama.cpp warned with while it loaded the file. */
     readonly loadLog: string;
   };
+  /** What llama.cpp says of the vocabulary's tokens; absent in an addon that was built before it was there. */
+  vocabulary?(): NativeVocabulary;
+  /** @returns ids of a text in which nothing is a control token, nothing added @throws TRAIN_SHAPE */
+  tokenize(text: string): Int32Array;
+  /** As llama.cpp reads the tokens, control tokens by their names. @throws TRAIN_SHAPE */
+  detokenize(tokenIds: Int32Array): string;
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;
   begin(work: NativeWork): void;

@@ -91,6 +91,9 @@ public:
     static Napi::Function define(Napi::Env env) {
         return DefineClass(env, "Engine",
                            { InstanceMethod<&Engine::describe>("describe"),
+                             InstanceMethod<&Engine::vocabulary>("vocabulary"),
+                             InstanceMethod<&Engine::tokenize>("tokenize"),
+                             InstanceMethod<&Engine::detokenize>("detokenize"),
                              InstanceMethod<&Engine::set_adapters>("setAdapters"),
                              InstanceMethod<&Engine::begin>("begin"),
                              InstanceMethod<&Engine::step>("step"),
@@ -154,6 +157,39 @@ private:
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
         made.Set("loadLog", d.load_log);
         return made;
+    }
+
+    Napi::Value vocabulary(const Napi::CallbackInfo & info) {
+        auto       env   = info.Env();
+        const auto facts = engine(env).words().describe();
+        auto       made  = Napi::Object::New(env);
+        made.Set("attributes", typed<Napi::Int32Array>(env, facts.attributes));
+        made.Set("ends", typed<Napi::Uint8Array>(env, facts.ends));
+        made.Set("bos", facts.bos);
+        made.Set("eos", facts.eos);
+        made.Set("eot", facts.eot);
+        made.Set("addsBos", facts.adds_bos);
+        made.Set("addsEos", facts.adds_eos);
+        return made;
+    }
+
+    Napi::Value tokenize(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        if (info.Length() < 1 || !info[0].IsString()) coded(env, "TRAIN_SHAPE", "tokenize takes a text");
+        const std::string words = info[0].As<Napi::String>();
+        return guarded(env, [&]() -> Napi::Value {
+            return typed<Napi::Int32Array>(env, engine(env).words().tokenize(words));
+        });
+    }
+
+    Napi::Value detokenize(const Napi::CallbackInfo & info) {
+        auto env  = info.Env();
+        auto from = Napi::Object::New(env);
+        if (info.Length() > 0) from.Set("tokenIds", info[0]);
+        const auto ids = list<int32_t, Napi::Int32Array>(env, from, "tokenIds", napi_int32_array);
+        return guarded(env, [&]() -> Napi::Value {
+            return Napi::String::New(env, engine(env).words().detokenize(ids));
+        });
     }
 
     Napi::Value set_adapters(const Napi::CallbackInfo & info) {

@@ -603,6 +603,7 @@ engine::engine(const engine_options & options) : p(std::make_unique<impl>(option
 engine::~engine() = default;
 
 const engine_description & engine::describe() const { return p->description; }
+vocabulary     engine::words() const { return vocabulary(p->llama, p->vocab); }
 void           engine::set_adapters(const std::vector<adapter_choice> & adapters) { p->set_adapters(adapters); }
 void           engine::begin(engine_work work) { p->begin(std::move(work)); }
 bool           engine::step() { return p->step(); }

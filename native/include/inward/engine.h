@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "inward/vocabulary.h"
+
 namespace inward {
 
 class logit_rows;
@@ -115,6 +117,8 @@ public:
     ~engine();
 
     const engine_description & describe() const;
+    // What its tokens are.
+    inward::vocabulary words() const;
 
     // Replaces all adapters; forgets everything evaluated. throws ADAPTER_INVALID
     void set_adapters(const std::vector<adapter_choice> & adapters);

@@ -5,7 +5,6 @@
  * already, and nothing trims what it generates. What is trained must be what is asked, so the text is learnt as it is given.
  */
 
-import type { LlamaModel } from "node-llama-cpp";
 import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import { openedReasoning } from "../../properties/reasoning.js";
@@ -31,7 +30,7 @@ import { type ChatFormat, formatOf, type PromptRendering, withSystem } from "./f
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
-import { type ChatVocabulary, sameTokens, Vocabulary } from "./vocabulary.js";
+import { type ChatVocabulary, type LlamaVocabulary, sameTokens, Vocabulary } from "./vocabulary.js";
 
 // Turns prompt parts into token ids: special tokens only where the template wrote them, and BOS where the vocabulary wants it.
 
@@ -266,7 +265,7 @@ function endOfTurn(whole: readonly PromptPart[], answer: string, vocabulary: Ans
   return { upToAnswer: whole.slice(0, at + 1), ending: between + endText, endId };
 }
 
-// What every engine does with words: renders chats, tokenizes and detokenizes, through the vocabulary that node-llama-cpp has read.
+// What every engine does with words: renders chats, tokenizes and detokenizes, through the vocabulary that llama.cpp has read.
 
 interface AskedTurn {
   readonly promptIds: readonly number[];
@@ -305,7 +304,7 @@ export class ChatTokens {
    * @throws MODEL_TOKENIZER, CHAT_BOS, CHAT_PLAIN
    */
   constructor(
-    model: LlamaModel,
+    model: LlamaVocabulary,
     private readonly format: ChatFormat,
     private readonly facts: Pick<ModelFacts, "vocabularySize" | "contextTokens">,
   ) {

@@ -4,7 +4,7 @@
  * Here the text of an answer is what its tokens say, so that the text leads back to them.
  */
 
-import type { LlamaModel, Token } from "node-llama-cpp";
+import type { Token } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import { isReasoningToken } from "../../properties/reasoning.js";
 import { mergeSentencePieces, type SentencePieces } from "./sentence-pieces.js";
@@ -49,7 +49,41 @@ interface Finders {
   readonly reserved: TokenFinder;
 }
 
-/** A vocabulary that node-llama-cpp has read. */
+/** What llama.cpp has read of a vocabulary, and how it reads texts; node-llama-cpp's models are such. */
+export interface LlamaVocabulary {
+  readonly fileInfo: { readonly metadata: { readonly tokenizer: { readonly ggml: VocabularyMetadata } } };
+  readonly tokens: {
+    readonly bos: number | null;
+    readonly eos: number | null;
+    readonly eot: number | null;
+    readonly shouldPrependBosToken: boolean;
+    readonly shouldAppendEosToken: boolean;
+  };
+  getTokenAttributes(id: Token): TokenKinds;
+  isEogToken(id: Token): boolean;
+  /** Nothing in the text is a control token where `special` is false, and nothing is added. */
+  tokenize(text: string, special: false): readonly number[];
+  /** Control tokens by their names where `special` is true. */
+  detokenize(ids: readonly Token[], special: true): string;
+}
+
+/** Keys of a GGUF header below `tokenizer.ggml`. */
+export interface VocabularyMetadata {
+  readonly model: string;
+  readonly pre?: string;
+  readonly tokens: readonly string[];
+  readonly scores?: readonly number[];
+  readonly add_space_prefix?: boolean;
+  readonly bos_token_id?: number;
+  readonly eos_token_id?: number;
+}
+
+/** Kinds that llama.cpp sets of a token; it may set several. */
+export type TokenKinds = Readonly<
+  Record<"normal" | "unknown" | "control" | "userDefined" | "byte" | "rstrip", boolean>
+>;
+
+/** A vocabulary that llama.cpp has read. */
 export class Vocabulary implements ChatVocabulary {
   readonly controlTokens: ReadonlyMap<string, number>;
   readonly stripsAfter: ReadonlySet<number>;
@@ -74,7 +108,7 @@ export class Vocabulary implements ChatVocabulary {
   private reach: Uint16Array | undefined;
 
   /** @param model its vocabulary at least is loaded @throws MODEL_TOKENIZER, CHAT_BOS */
-  constructor(private readonly model: LlamaModel) {
+  constructor(private readonly model: LlamaVocabulary) {
     const file = model.fileInfo.metadata.tokenizer.ggml;
     // llama.cpp gives such a token this name.
     this.texts = file.tokens.map((text, id) => (text === "" ? `[EMPTY_${id}]` : text));
@@ -327,7 +361,7 @@ export class Vocabulary implements ChatVocabulary {
 
 const NOTHING = Buffer.alloc(0);
 
-function kindOf(attributes: ReturnType<LlamaModel["getTokenAttributes"]>): number {
+function kindOf(attributes: TokenKinds): number {
   if (attributes.control) return Kind.control;
   if (attributes.unknown) return Kind.unknown;
   if (attributes.userDefined) return Kind.defined;

@@ -2,10 +2,8 @@
 
 import { open as openFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
-import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import type { LogitRows, NativeAnswers, NativeWork } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
-import { resolveDevice } from "../device.js";
 import { findBinaries, loadAddon, nativeCode } from "../native/addon.js";
 import { type ServedCall, serveParent } from "../worker-process.js";
 import { BaseFile, encodeBaseRow } from "./base-file.js";
@@ -20,16 +18,13 @@ import { type NativeModel, openNativeEngine } from "./native.js";
 
 let model: NativeModel | undefined;
 let rows: LogitRows | undefined;
-let llama: Llama | undefined;
 
 serveParent<CompareMethods, number>(
   (call) => ({
     async open(modelPath, settings, choices) {
       await model?.dispose();
       model = undefined;
-      const { llamaOptions } = await resolveDevice(settings);
-      llama ??= await getLlama({ ...llamaOptions, logLevel: LlamaLogLevel.warn });
-      model = await openNativeEngine(modelPath, settings, { ...choices, llama });
+      model = await openNativeEngine(modelPath, settings, choices);
       return { manifest: model.manifest, facts: model.facts };
     },
     async close() {

@@ -1,6 +1,6 @@
 /** What llama.cpp says of a file while it loads it: warnings for people, and the reason of a load that failed. */
 
-import { InsufficientMemoryError, type LlamaModel } from "node-llama-cpp";
+import type { LlamaModel } from "node-llama-cpp";
 import { setImmediate } from "node:timers/promises";
 import { type ErrorCode, InwardError } from "../../errors.js";
 
@@ -92,6 +92,8 @@ export class LoadLog {
       await this.settle();
       return { model, warnings: loadWarnings(this.lines) };
     } catch (error) {
+      // Loaded already, by who loads models with it; the native engine is not to load it for its own log.
+      const { InsufficientMemoryError } = await import("node-llama-cpp");
       if (error instanceof InsufficientMemoryError) throw error;
       await this.settle();
       throw loadFailure(path, this.lines.length > 0 ? this.lines : [(error as Error).message], error);

@@ -1,13 +1,11 @@
 /**
- * The native engine: the addon evaluates, over the prefix tree of a group; node-llama-cpp has read the vocabulary and nothing else,
- * so that the weights are in memory once. Runs inside the worker process, because an abort in native code must not take a run with it.
+ * The native engine: the addon evaluates, over the prefix tree of a group, and tokenizes; node-llama-cpp is not loaded beside it. Runs inside the worker process, because an abort in native code must not take a run with it.
  */
 
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
+import { readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { AnswerPosition, Reply } from "../../tasks/answer.js";
@@ -20,6 +18,7 @@ import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextToke
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
 import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
+import { engineVocabulary } from "../native/engine-vocabulary.js";
 import { checkAdapter } from "./check-adapter.js";
 import {
   hashTokens,
@@ -328,8 +327,6 @@ export interface NativeEngineChoices {
   readonly chat?: ChatFormat;
   /** Most rows of one evaluation; another number is another batch composition. */
   readonly batchTokens?: number;
-  /** For vocabularies, where several files are opened one after the other on one device: to start it takes seconds. Stays open. */
-  readonly llama?: Llama;
 }
 
 /** A model that is open in this very process: what evaluates it can be had as well. */
@@ -343,14 +340,7 @@ export interface NativeModel extends LanguageModel {
 export async function openNativeEngine(
   modelPath: string,
   settings: SettledEngine,
-  {
-    adapter,
-    mostCells = 0,
-    cacheType: keptAs,
-    chat: format,
-    batchTokens: wanted,
-    llama: running,
-  }: NativeEngineChoices = {},
+  { adapter, mostCells = 0, cacheType: keptAs, chat: format, batchTokens: wanted }: NativeEngineChoices = {},
 ): Promise<NativeModel> {
   const summary = await inspectGguf(modelPath);
   const architecture = requireRunnable(summary);
@@ -367,13 +357,6 @@ export async function openNativeEngine(
   }
   const flashAttention = settings.flashAttention === true && !settings.strict;
   if (forward === "llama.cpp") requireFlashAttention(architecture, flashAttention);
-  // Of the device's own variant even for the vocabulary: a process can hold the libraries of one only. node-llama-cpp first tries them in
-  // a process of its own.
-  const start = async () => running ?? getLlama({ ...device.llamaOptions, logLevel: LlamaLogLevel.warn });
-  const trialBegins = nextChildProcess();
-  const starting = start();
-  // What goes wrong with the weights is told first.
-  starting.catch(() => {});
   const invariant = settings.invariant === true && !settings.strict && forward === "llama.cpp";
   // What a GPU rounds keys and values to in that attention they can be kept as.
   const cacheType = keptAs ?? (flashAttention && device.name !== "cpu" && summary.quantized ? "f16" : CACHE_TYPE);
@@ -384,34 +367,24 @@ export async function openNativeEngine(
   const separateSequences =
     architecture.flashAttention === "needed" || (rounds && !settings.strict && !flashAttention && !invariant);
   const placement = await settlePlacement(settings, device, modelPath);
-  // Reading weights holds this thread up, so that a trial must have begun to go on beside it. A GPU's memory is not for both.
-  if (device.name === "cpu" && running === undefined) await Promise.race([trialBegins, starting.catch(() => {})]);
-  const evaluator = new Evaluator(
-    await openAddon(modelPath, device, settings, {
-      mostCells,
-      cacheType,
-      flashAttention,
-      forward,
-      separateSequences,
-      invariant,
-      leastRows: least ?? 0,
-      batchTokens,
-      shortContext: summary.shortContext ?? 0,
-      oneAtATime: architecture.oneAtATime ?? false,
-      architecture: architecture.name,
-      deviceLayers: placement?.deviceLayers ?? [],
-    }),
-  );
-  // Weights that are read for minutes use up the time that the trial has: then it begins anew.
-  const llama = await starting.catch(start);
+  const engine = await openAddon(modelPath, device, settings, {
+    mostCells,
+    cacheType,
+    flashAttention,
+    forward,
+    separateSequences,
+    invariant,
+    leastRows: least ?? 0,
+    batchTokens,
+    shortContext: summary.shortContext ?? 0,
+    oneAtATime: architecture.oneAtATime ?? false,
+    architecture: architecture.name,
+    deviceLayers: placement?.deviceLayers ?? [],
+  });
+  const evaluator = new Evaluator(engine);
   await evaluator.setAdapter(adapter);
   const { contextTokens, vocabularySize, kernels, loadLog, wholePrompts, window } = evaluator.describe();
-  const vocabulary = await llama.loadModel({
-    modelPath,
-    vocabOnly: true,
-    gpuLayers: 0,
-    ignoreMemorySafetyChecks: true,
-  });
+  const vocabulary = engineVocabulary(engine, await readGguf(modelPath));
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog), ...chat.warnings()] };
@@ -494,8 +467,6 @@ export async function openNativeEngine(
     },
     dispose: async () => {
       evaluator.close();
-      await vocabulary.dispose();
-      if (running === undefined) await llama.dispose();
     },
   };
   const fileIds = (text: string) => {
@@ -510,17 +481,6 @@ export async function openNativeEngine(
     return shouldPrependBosToken && bos !== null ? { ids: [bos, ...ids], bos } : { ids };
   };
   return { ...model, manifest: await manifestOf(adapter), evaluator, fileIds };
-}
-
-/** Resolves as soon as this process starts another one. */
-function nextChildProcess(): Promise<void> {
-  return new Promise((resolve) => {
-    const begun = () => {
-      unsubscribe("child_process", begun);
-      resolve();
-    };
-    subscribe("child_process", begun);
-  });
 }
 
 type AddonChoices = Required<

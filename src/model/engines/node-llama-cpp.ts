@@ -16,7 +16,7 @@ import {
   type LlamaModelOptions,
   type Token,
 } from "node-llama-cpp";
-import { InwardError } from "../../errors.js";
+import { type ErrorCode, InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
@@ -333,6 +333,11 @@ async function loadAdapter(
     );
   }
   return options;
+}
+
+/** The code of node-llama-cpp's own errors. */
+export function nodeLlamaCode(error: unknown): ErrorCode | undefined {
+  return error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : undefined;
 }
 
 const BATCH_TOKENS = 512;

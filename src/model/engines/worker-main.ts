@@ -1,23 +1,25 @@
 /** Entry of the worker process: one engine, driven by messages; ends with its parent. */
 
-import { InsufficientMemoryError } from "node-llama-cpp";
 import { InwardError } from "../../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { nativeCode } from "../native/addon.js";
 import { serveParent } from "../worker-process.js";
-import { openNativeEngine } from "./native.js";
-import { openNodeLlamaEngine } from "./node-llama-cpp.js";
 import type { EngineMethods, EngineNote, OpenedModel } from "./start-engine.js";
 
 let model: LanguageModel | undefined;
+let peer: typeof import("./node-llama-cpp.js") | undefined;
 
 serveParent<EngineMethods, EngineNote>(
   ({ signal, note }) => ({
     async open(modelPath, { settings, adapter, cacheType, chat }) {
-      model =
-        settings.engine === "native"
-          ? await openNativeEngine(modelPath, settings, { adapter, cacheType, chat })
-          : await openNodeLlamaEngine(modelPath, settings, { adapter, chat });
+      // Each with what it stands on alone: node-llama-cpp takes longer to load than a small model's answer.
+      if (settings.engine === "native") {
+        const { openNativeEngine } = await import("./native.js");
+        model = await openNativeEngine(modelPath, settings, { adapter, cacheType, chat });
+      } else {
+        peer = await import("./node-llama-cpp.js");
+        model = await peer.openNodeLlamaEngine(modelPath, settings, { adapter, chat });
+      }
       return describe(model);
     },
     render: (messages, options) => opened().render(messages, options),
@@ -52,7 +54,7 @@ serveParent<EngineMethods, EngineNote>(
       model = undefined;
     },
   }),
-  (error) => (error instanceof InsufficientMemoryError ? "ENGINE_MEMORY" : (nativeCode(error) ?? "ENGINE_CRASHED")),
+  (error) => peer?.nodeLlamaCode(error) ?? nativeCode(error) ?? "ENGINE_CRASHED",
 );
 
 function opened(): LanguageModel {

@@ -6,6 +6,7 @@ import { MOST_PLANTED_ITEMS } from "../probe/planted-vocabulary.js";
 import { MECHANISMS } from "../probe/planted-weights.js";
 import { jsonOption, type JsonOption, number, wholeNumber } from "./options.js";
 import { print, printJson } from "./output.js";
+import { probeSpansCommand } from "./probe-spans.js";
 
 interface PlantedCommandOptions extends JsonOption {
   readonly mechanism: string;
@@ -31,6 +32,7 @@ export function probeCommand(): Command {
     .option("--dose <share>", "of the strings, from 0 to 1; with --mechanism dose")
     .requiredOption("-o, --out <folder>", "for planted.gguf, planted.yaml with its strings, and study.yaml");
   jsonOption(planted).action(makePlanted);
+  command.addCommand(probeSpansCommand());
   return command;
 }
 

@@ -154,11 +154,19 @@ export function askAboutAnother(question: string): string {
  * @returns the question with the real turns that come before it
  */
 export function hypotheticalTurns(template: string, prompt: ObjectLevelPrompt, property: string): ChatMessage[] {
-  const { challenge = UNKNOWN_CHALLENGE } = prompt;
-  return turnsAbout(template, prompt, {
+  return turnsAbout(template, prompt, propertySlots(prompt, property));
+}
+
+function propertySlots({ challenge = UNKNOWN_CHALLENGE }: ObjectLevelPrompt, property: string) {
+  return {
     property: fillSlots(property, { challenge }),
     property_of_another: fillSlots(askAboutAnother(property), { challenge }),
-  });
+  };
+}
+
+/** The last turn of `hypotheticalTurns` in pieces: the wording's own text, and what stands in each slot. */
+export function hypotheticalPieces(template: string, prompt: ObjectLevelPrompt, property: string): SlotPiece[] {
+  return slotPieces(template, { ...propertySlots(prompt, property), ...promptSlots(prompt) });
 }
 
 /**
@@ -208,12 +216,15 @@ export function turnsAbout(
   prompt: ObjectLevelPrompt,
   slots: Readonly<Record<string, string>>,
 ): ChatMessage[] {
-  const { solved, before, question, isPlain } = prompt;
+  const content = fillSlots(template, { ...slots, ...promptSlots(prompt) });
+  return [...realTurns(template, prompt), { role: "user", content }];
+}
+
+function promptSlots({ solved, before, question, isPlain }: ObjectLevelPrompt) {
   const last: ChatMessage = { role: "user", content: question };
   const quote = isPlain ? plainText : quoteTurns;
   const whole = before.length > 0 ? question : quote([...solved, last]);
-  const content = fillSlots(template, { ...slots, question, prompt: whole, prompt_without_before: whole });
-  return [...realTurns(template, prompt), { role: "user", content }];
+  return { question, prompt: whole, prompt_without_before: whole };
 }
 
 function realTurns(template: string, { solved, before }: ObjectLevelPrompt): readonly ChatMessage[] {
@@ -224,9 +235,27 @@ function realTurns(template: string, { solved, before }: ObjectLevelPrompt): rea
 
 /** Braces inside what is put in stay what they are. */
 export function fillSlots(template: string, slots: Readonly<Record<string, string>>): string {
-  return template.replace(/\{(\w+)\}/g, (slot, name: string) =>
-    Object.hasOwn(slots, name) ? (slots[name] as string) : slot,
-  );
+  return slotPieces(template, slots)
+    .map(({ text }) => text)
+    .join("");
+}
+
+/** A template's own text, or what was put into one of its slots. */
+export interface SlotPiece {
+  readonly text: string;
+  readonly slot?: string;
+}
+
+function slotPieces(template: string, slots: Readonly<Record<string, string>>): SlotPiece[] {
+  const pieces: SlotPiece[] = [];
+  let from = 0;
+  for (const { 0: whole, 1: name = "", index } of template.matchAll(/\{(\w+)\}/g)) {
+    if (!Object.hasOwn(slots, name)) continue;
+    pieces.push({ text: template.slice(from, index) }, { text: slots[name] as string, slot: name });
+    from = index + whole.length;
+  }
+  pieces.push({ text: template.slice(from) });
+  return pieces.filter(({ text, slot }) => text !== "" || slot !== undefined);
 }
 
 /** Whether a wording keeps something from the predictor that the target of a task was given. */

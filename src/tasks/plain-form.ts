@@ -18,11 +18,13 @@ const AFTER: Readonly<Record<ChatMessage["role"], string>> = {
 };
 
 /** @returns the text that turns are to a base model: contents, and what stands between them; of an empty system message nothing */
-export function plainPieces(turns: readonly ChatMessage[]): { readonly text: string; readonly content: boolean }[] {
-  return turns.flatMap(({ role, content }) => {
+export function plainPieces(
+  turns: readonly ChatMessage[],
+): { readonly text: string; readonly content: boolean; readonly message?: number }[] {
+  return turns.flatMap(({ role, content }, message) => {
     if (role === "system" && content === "") return [];
     const pieces = [
-      { text: content, content: true },
+      { text: content, content: true, message },
       { text: AFTER[role], content: false },
     ];
     return pieces.filter(({ text }) => text !== "");

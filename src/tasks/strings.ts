@@ -8,9 +8,15 @@ import { InwardError } from "../errors.js";
 import { likenessOf } from "./near-twins.js";
 import { idsInBothOrders, inOtherOrder, lettersOf } from "./option-lines.js";
 import { answering, answeringKeys } from "./option-keys.js";
-import type { AnswerForm, EarlierTurn, Split, TaskDefinition, TaskItem, TaskKind } from "./task.js";
-
-const STRING_SLOT = "{string}";
+import {
+  type AnswerForm,
+  type EarlierTurn,
+  type Split,
+  STRING_SLOT,
+  type TaskDefinition,
+  type TaskItem,
+  type TaskKind,
+} from "./task.js";
 
 /** Far more than any model reads at once; rules on a string, and messages about it, stay fast. */
 const MOST_CHARACTERS = 100_000;

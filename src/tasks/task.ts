@@ -137,6 +137,9 @@ export interface ObjectLevelPrompt {
   readonly isPlain?: true;
 }
 
+/** Where the item's text goes. */
+export const STRING_SLOT = "{string}";
+
 type Prompting = Pick<TaskDefinition, "question" | "examples" | "before" | "challenge" | "reading" | "prefix"> & {
   readonly isPlain?: true;
 };
@@ -165,6 +168,12 @@ function underPrefixOf({ prefix }: Pick<Prompting, "prefix">, question: string):
   return prefix === undefined ? question : `${prefix}\n${question}`;
 }
 
+/** Where the string begins in the question that is answered; nothing where it stands in an earlier turn. */
+export function stringStart({ question, prefix }: Pick<Prompting, "question" | "prefix">): number | undefined {
+  const at = underPrefixOf({ prefix }, question).indexOf(STRING_SLOT, prefix === undefined ? 0 : prefix.length + 1);
+  return at < 0 ? undefined : at;
+}
+
 function solvedTurns(definition: Prompting, { text, answer, finalAnswer }: SolvedExample): ChatMessage[] {
   const answered: readonly ChatMessage[] = [
     ...turnsBefore(definition, text),
@@ -182,7 +191,7 @@ function turnsBefore({ before = [] }: Prompting, text: string): ChatMessage[] {
 
 /** A function puts the string in, because "$&" and the like inside it must stay what they are. */
 function withString(template: string, text: string): string {
-  return template.replace("{string}", () => text);
+  return template.replace(STRING_SLOT, () => text);
 }
 
 /** The conversation goes on: the model's own answer, then the user's doubt. */

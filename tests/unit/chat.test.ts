@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type PromptPart, renderChat, renderWhole } from "../../src/model/chat/render.js";
-import { tokenizeChat } from "../../src/model/chat/encode.js";
+import { tokenizeChat } from "../../src/model/chat/prompt-tokens.js";
 import type { ChatVocabulary } from "../../src/model/chat/vocabulary.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type AnswerVocabulary, encodeChats, tokenizeChat } from "../../src/model/chat/encode.js";
+import { type AnswerVocabulary, encodeChats } from "../../src/model/chat/encode.js";
+import { tokenizeChat } from "../../src/model/chat/prompt-tokens.js";
 import { templateFormat } from "../../src/model/chat/format.js";
 import { renderChat } from "../../src/model/chat/render.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";

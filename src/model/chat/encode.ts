@@ -29,57 +29,8 @@ import type {
 import { type ChatFormat, formatOf, type PromptRendering, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
-import { TokenFinder } from "./token-finder.js";
+import { cutAtSpecialTokens, type LocatedPrompt, locateTokens, tokenizeChat } from "./prompt-tokens.js";
 import { type ChatVocabulary, type LlamaVocabulary, sameTokens, Vocabulary } from "./vocabulary.js";
-
-// Turns prompt parts into token ids: special tokens only where the template wrote them, and BOS where the vocabulary wants it.
-
-/**
- * Text between two special tokens is tokenized as one piece, template words and content together, as the model's own
- * tokenizer would: cutting at the content's border would change merges there.
- * @throws CHAT_CONTROL_TOKEN, CHAT_UNWRITABLE
- */
-export function tokenizeChat(parts: readonly PromptPart[], vocabulary: ChatVocabulary): number[] {
-  const ids: number[] = [];
-  let plain = "";
-  const flush = () => {
-    const stripped = vocabulary.stripsAfter?.has(ids[ids.length - 1] ?? -1) ? plain.replace(/^[ \t-\r]+/, "") : plain;
-    for (const id of vocabulary.tokenizePlain(stripped, true)) ids.push(id);
-    plain = "";
-  };
-  for (const part of parts) {
-    for (const piece of part.content ? [part.text] : cutAtSpecialTokens(part.text, vocabulary)) {
-      if (typeof piece === "string") {
-        plain += piece;
-      } else {
-        flush();
-        ids.push(piece);
-      }
-    }
-  }
-  flush();
-  return withBos(ids, vocabulary);
-}
-
-const finders = new WeakMap<ReadonlyMap<string, number>, TokenFinder>();
-
-/** @returns the text in order: plain stretches as they are (never empty), special tokens as ids */
-export function cutAtSpecialTokens(
-  text: string,
-  { controlTokens }: Pick<ChatVocabulary, "controlTokens">,
-): (string | number)[] {
-  let finder = finders.get(controlTokens);
-  if (finder === undefined) {
-    finder = new TokenFinder(controlTokens);
-    finders.set(controlTokens, finder);
-  }
-  return finder.cut(text);
-}
-
-/** One is added where the template wrote none at the beginning. What it writes itself, at every turn if need be, is its own. */
-function withBos(ids: number[], { bosId, addBos }: ChatVocabulary): number[] {
-  return addBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
-}
 
 /**
  * The ids that generation would have produced for a text that follows a prompt, whatever the prompt is: its ids stand already, and
@@ -402,6 +353,17 @@ export class ChatTokens {
       tokenIds: tokenizeChat(parts, this.vocabulary),
       ...(opened === undefined ? {} : { opened }),
     };
+  }
+
+  /** The same prompt, and where in its text each token and each message stands. @throws as render · CHAT_UNWRITABLE */
+  locate(messages: readonly ChatMessage[], options?: PromptRendering): LocatedPrompt {
+    const { tokenIds } = this.render(messages, options);
+    const format = formatOf(this.format, options);
+    const whole = withSystem(format, messages);
+    const parts = format.kind === "plain" ? renderPlain(whole) : renderWhole(format, whole, this.templateTokens);
+    const located = locateTokens(parts, this.vocabulary, whole.length - messages.length);
+    if (sameTokens(located.tokenIds, tokenIds)) return located;
+    throw new InwardError("INTERNAL", "The tokens of a prompt that was located are not those that are asked.");
   }
 
   encode(conversations: readonly (readonly ChatMessage[])[], options?: EncodeOptions): EncodedConversation[] {

@@ -5,6 +5,7 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
 import type { ChatFormat } from "../chat/format.js";
+import type { LocatedPrompt } from "../chat/prompt-tokens.js";
 import { deviceKind } from "../device.js";
 import { arithmeticEnvironment } from "../arithmetic.js";
 import type {
@@ -117,6 +118,8 @@ export interface Tokenizer {
    * @throws CHAT_*
    */
   tokenize(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): Promise<number[][]>;
+  /** @returns [prompts] the same ids, and where in the prompt's text each token and each message stands @throws CHAT_* */
+  locate(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): Promise<LocatedPrompt[]>;
   /** @returns [requests] what scoring evaluates of each, in the engine's order @throws CHAT_*, MODEL_TEMPLATE */
   scored(requests: readonly ScoreRequest[]): Promise<ScoredTokens[]>;
   /** @returns [texts] ids of text as it stands in a message, where nothing is a control token @throws CHAT_* */
@@ -139,6 +142,7 @@ export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promi
   }
   return {
     tokenize: worker.remote.tokenize,
+    locate: worker.remote.locate,
     scored: worker.remote.scored,
     plainIds: worker.remote.plainIds,
     endIds: worker.remote.endIds,
@@ -214,6 +218,7 @@ export type EngineNote =
 export interface TokenizerMethods {
   open(modelPath: string, chat: ChatFormat | undefined): Promise<void>;
   tokenize(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): number[][];
+  locate(prompts: readonly (readonly ChatMessage[])[], thinking?: readonly boolean[]): LocatedPrompt[];
   scored(requests: readonly ScoreRequest[]): ScoredTokens[];
   plainIds(texts: readonly string[]): number[][];
   endIds(): number[];

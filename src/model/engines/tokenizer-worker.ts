@@ -22,6 +22,8 @@ serveParent<TokenizerMethods>(
     },
     tokenize: (prompts, thinking = []) =>
       prompts.map((messages, at) => [...opened().render(messages, { thinking: thinking[at] }).tokenIds]),
+    locate: (prompts, thinking = []) =>
+      prompts.map((messages, at) => opened().locate(messages, { thinking: thinking[at] })),
     scored: (requests) =>
       opened()
         .tokenizeContinuations(requests)

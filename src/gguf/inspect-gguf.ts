@@ -77,9 +77,15 @@ const NO_TOKENIZER = ["no_vocab", "none"];
 /** Whose tokens spell any text, and spell it back. WordPiece, Unigram and others change the text that they read. */
 const SPELLING_TOKENIZERS = ["llama", "gpt2", "gemma4"];
 
+/** Of headers that are kept: one command looks into one file several times, and each merge of a vocabulary is looked at. */
+const summaries = new WeakMap<GgufFile, GgufSummary>();
+
 /** @throws InwardError as readGguf */
 export async function inspectGguf(path: string): Promise<GgufSummary> {
-  return summaryOf(await readGguf(path));
+  const file = await readGguf(path);
+  const summary = summaries.get(file) ?? summaryOf(file);
+  summaries.set(file, summary);
+  return summary;
 }
 
 /**

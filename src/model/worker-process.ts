@@ -63,6 +63,12 @@ interface Pending<Note> {
   readonly onNote?: (note: Note) => void;
 }
 
+/** What a process waits for before it ends, unless told otherwise. */
+interface Handle {
+  ref(): unknown;
+  unref(): unknown;
+}
+
 /** @template Methods what the worker serves */
 export class WorkerProcess<Methods extends object, Note = never> {
   /** The worker's methods, called as if they were here. @throws as `call` */
@@ -144,6 +150,16 @@ export class WorkerProcess<Methods extends object, Note = never> {
       this.send({ id, call, args });
       if (options.signal?.aborted) abort();
     });
+  }
+
+  /** Whether this process, with nothing else to do, stays for the worker. At first it does. */
+  detain(stays: boolean): void {
+    const { stdout, stderr, channel } = this.child;
+    const handles = [this.child, channel, stdout, stderr] as readonly (Partial<Handle> | null | undefined)[];
+    for (const handle of handles) {
+      if (stays) handle?.ref?.();
+      else handle?.unref?.();
+    }
   }
 
   /** As a system that has no more memory ends it: at once, whatever it does. */

@@ -21,6 +21,7 @@ import type {
 import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
 import type { ModelCheck } from "../verify-model.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
+import { takeEngineProcess } from "./engine-process.js";
 import { settleEngine } from "./settings.js";
 
 export interface StartEngineOptions {
@@ -44,14 +45,9 @@ export async function startEngine(
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
-  const worker = new WorkerProcess<EngineMethods, EngineNote>({
-    env: {
-      ...arithmeticEnvironment(settled.exact === true),
-      ...(usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : {}),
-    },
-    script: builtScript("./worker-main.js", import.meta.url),
-    owner: "engine",
-    crashCode: "ENGINE_CRASHED",
+  const worker = takeEngineProcess({
+    ...arithmeticEnvironment(settled.exact === true),
+    ...(usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : {}),
   });
   try {
     const choice = { settings: await onKnownDevice(settled), adapter: withFullPath(adapter), cacheType, chat };

@@ -9,6 +9,9 @@ import type { EngineMethods, EngineNote, OpenedModel } from "./start-engine.js";
 let model: LanguageModel | undefined;
 let peer: typeof import("./node-llama-cpp.js") | undefined;
 
+// While the parent finds out what is to be opened; what goes wrong is told when it is opened.
+import("./native.js").catch(() => {});
+
 serveParent<EngineMethods, EngineNote>(
   ({ signal, note }) => ({
     async open(modelPath, { settings, adapter, cacheType, chat }) {

@@ -67,6 +67,20 @@ export {
   writePlantedModel,
   writePlantedStudy,
 } from "./probe/planted-model.js";
+export { fitProbe, type LinearProbe, probeLogprobs, type RowMatrix } from "./probe/linear-probe.js";
+export {
+  bagOfTokens,
+  compareProbes,
+  controlTask,
+  holmOverSites,
+  PROBE_SETTINGS,
+  type ProbeExample,
+  type ProbeScore,
+  type ProbeSettings,
+  scoreProbe,
+  withShuffledLabels,
+} from "./probe/linear-probe-score.js";
+export { alignSpans, findSpans, markHypothetical, markObjectLevel, type TokenSpan } from "./probe/spans.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";
 export { ALL_TASKS } from "./tasks/built-in.js";

@@ -80,7 +80,7 @@ export function scoreProbe(
   examples: readonly ProbeExample[],
   settings: ProbeSettings = PROBE_SETTINGS,
 ): ProbeScore {
-  requireExamples(requireRows(states), examples);
+  requireProbeExamples(requireRows(states), examples);
   const places = [...examples.keys()];
   const train = places.filter((row) => examples[row]?.split === "train");
   const heldOut = places.filter((row) => examples[row]?.split === "held_out");
@@ -146,7 +146,7 @@ export function scoreProbe(
 const rowsOf = ({ rows }: ProbedString) => rows;
 const moreRight = ({ right, baseRight }: ProbedString) => right - baseRight;
 
-function requireExamples(rows: number, examples: readonly ProbeExample[]): void {
+function requireProbeExamples(rows: number, examples: readonly ProbeExample[]): void {
   const refuse = (why: string): never => {
     throw new InwardError("PROBE_INVALID", why);
   };

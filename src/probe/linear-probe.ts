@@ -207,14 +207,14 @@ function evaluate(data: SoftmaxRows, parameters: Float64Array, penalty: number, 
     const label = labels[index] as number;
     value -= logprobs[label] as number;
     const chances = logprobs.map(Math.exp);
-    spread(gradient, row, (one) => (chances[one] as number) - Number(one === label), classes);
+    addToClasses(gradient, row, (one) => (chances[one] as number) - Number(one === label), classes);
     return chances;
   });
   return { value, gradient, probabilities };
 }
 
 /** Adds to each class's entries a factor times the row, and the factor to its intercept. */
-function spread(to: Float64Array, row: Float64Array, factorOf: (one: number) => number, classes: number): void {
+function addToClasses(to: Float64Array, row: Float64Array, factorOf: (one: number) => number, classes: number): void {
   const wide = row.length + 1;
   for (let one = 0; one < classes; one++) {
     const factor = factorOf(one);
@@ -239,7 +239,7 @@ function newtonStep({ rows, classes }: SoftmaxRows, here: Evaluated, penalty: nu
         return sum;
       });
       const mean = dot(chances, changes);
-      spread(result, row, (one) => (chances[one] as number) * ((changes[one] as number) - mean), classes);
+      addToClasses(result, row, (one) => (chances[one] as number) * ((changes[one] as number) - mean), classes);
     }
     return result;
   };

@@ -80,6 +80,15 @@ export {
   scoreProbe,
   withShuffledLabels,
 } from "./probe/linear-probe-score.js";
+export {
+  type LensReading,
+  type LensTarget,
+  lensDivergences,
+  lensTargets,
+  readLens,
+  Unembedding,
+} from "./probe/lens-readings.js";
+export { TunedLens, tuneLens } from "./probe/lens-tuned.js";
 export { alignSpans, findSpans, markHypothetical, markObjectLevel, type TokenSpan } from "./probe/spans.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";

@@ -27,6 +27,10 @@ interface OwnArchitecture {
   readonly without?: readonly string[];
   /** Norms of queries and keys are over all heads' numbers, not over each head's. */
   readonly overAllHeads?: true;
+  /** Key by whose value logits are divided. */
+  readonly logitDivisor?: string;
+  /** Key of what bends logits, and what it is where a file does not say; 0 is none. */
+  readonly logitCap?: { readonly key: string; readonly unlessSaid: number };
   /** Has layers that see a window; the number says whether it does where the file does not. */
   readonly windowUnlessSaid?: number;
 }
@@ -44,11 +48,13 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     norms: [...BEFORE, ...AFTER],
     output: "embedding",
     floats: ["attn_logit_softcapping", "final_logit_softcapping", "rope.freq_base_swa"],
+    logitCap: { key: "final_logit_softcapping", unlessSaid: 30 },
     windowUnlessSaid: 4096,
   },
   gemma3: {
     norms: [...BEFORE, ...AFTER, ...OF_HEADS],
     floats: ["final_logit_softcapping", "rope.freq_base_swa"],
+    logitCap: { key: "final_logit_softcapping", unlessSaid: 0 },
     windowUnlessSaid: 0,
   },
   phi3: {
@@ -64,6 +70,7 @@ const OWN: Readonly<Record<string, OwnArchitecture>> = {
     floats: ["logit_scale", "residual_scale", "embedding_scale", "attention.scale"],
     truths: ["rope.scaling.finetuned"],
     needed: ["logit_scale"],
+    logitDivisor: "logit_scale",
     without: ["deepstack_mapping"],
   },
   smollm3: { norms: BEFORE },
@@ -126,6 +133,35 @@ export function ownForwardFault(file: File): string | undefined {
   const own = Object.hasOwn(OWN, name) ? OWN[name] : undefined;
   if (own === undefined) return `its architecture is ${name}`;
   return keyFault(file, name, own) ?? tensorFault(file, name, own);
+}
+
+/** How logits are made of what the last layer leaves: a norm, a matrix, and what some models do after it. */
+export interface ModelEnding {
+  /** Of x / √(mean(x²) + epsilon), multiplied by the gains of output_norm.weight. */
+  readonly normEpsilon: number;
+  /** Tensor whose rows are the tokens'; the token embedding where it makes the logits too. */
+  readonly output: string;
+  readonly outputBias?: string;
+  /** Logits are multiplied by it, and then bent: cap · tanh(logit / cap). No cap is 0. */
+  readonly logitScale: number;
+  readonly logitCap: number;
+}
+
+/** @returns undefined of a file that our own forward pass does not compute: ownForwardFault says why */
+export function endingOf(file: File): ModelEnding | undefined {
+  if (ownForwardFault(file) !== undefined) return undefined;
+  const name = String(file.metadata.get("general.architecture")?.value);
+  const { output, logitDivisor, logitCap } = OWN[name] as OwnArchitecture;
+  const value = (key: string) => file.metadata.get(`${name}.${key}`)?.value;
+  const has = (tensor: string) => file.tensors.some((one) => one.name === tensor);
+  const own = output !== "embedding" && has("output.weight");
+  return {
+    normEpsilon: Number(value("attention.layer_norm_rms_epsilon")),
+    output: own ? "output.weight" : "token_embd.weight",
+    ...(has("output.bias") ? { outputBias: "output.bias" } : {}),
+    logitScale: logitDivisor === undefined ? 1 : 1 / Number(value(logitDivisor)),
+    logitCap: logitCap === undefined ? 0 : Math.abs(Number(value(logitCap.key) ?? logitCap.unlessSaid)),
+  };
 }
 
 function keyFault({ metadata }: File, name: string, own: OwnArchitecture): string | undefined {

@@ -1,0 +1,212 @@
+/**
+ * The tuned lens (N. Belrose et al. 2023, arXiv 2303.08112): one affine map a layer, from what a layer leaves to what the last one leaves, before
+ * the model's end is read off it. Here the map is found by ridge regression on train strings, not by the loss of what is said; how far what it says
+ * is from what the model says is told on held-out strings, beside that of no map at all.
+ */
+
+import { inSeededOrder } from "../base/random.js";
+import { InwardError } from "../errors.js";
+import type { Split } from "../tasks/task.js";
+import { lensDivergences, type Unembedding } from "./lens-readings.js";
+import { requireRows, type RowMatrix, RowSpace } from "./linear-probe.js";
+
+/** x + shift + weights · (x − mean): at shift 0 and weights 0 the identity, which is the logit lens. */
+export class TunedLens {
+  constructor(
+    private readonly space: RowSpace | undefined,
+    /** [basis][width] */
+    private readonly weights: readonly Float64Array[],
+    private readonly shift: Float64Array,
+    /** What was chosen, beside the mean square of the train rows; undefined of the identity. */
+    readonly ridge: number | undefined,
+  ) {}
+
+  static identity(width: number): TunedLens {
+    return new TunedLens(undefined, [], new Float64Array(width), undefined);
+  }
+
+  /** @param residuals [rows × width] @returns the same shape */
+  apply(residuals: RowMatrix): RowMatrix & { readonly values: Float64Array } {
+    const { width } = residuals;
+    const rows = requireRows(residuals);
+    if (width !== this.shift.length) {
+      throw new InwardError("PROBE_INVALID", `States ${width} wide do not fit a lens ${this.shift.length} wide.`);
+    }
+    const values = Float64Array.from(residuals.values);
+    for (let row = 0; row < rows; row++) {
+      const from = row * width;
+      add(values, from, this.shift, 1);
+      const place = this.space?.place(residuals, row) ?? new Float64Array(0);
+      for (const [at, value] of place.entries()) add(values, from, this.weights[at] as Float64Array, value);
+    }
+    return { values, width };
+  }
+}
+
+/** Of which string a row of states is. */
+export interface LensRow {
+  readonly string: string;
+  readonly split: Split;
+}
+
+export interface TunedLensSettings {
+  /** Beside the mean square of the train rows around their mean. */
+  readonly ridges: readonly number[];
+  readonly folds: number;
+  readonly seed: number;
+}
+
+export const TUNED_LENS_SETTINGS: TunedLensSettings = { ridges: [1e-4, 1e-3, 1e-2, 0.1, 1, 10], folds: 4, seed: 0 };
+
+export interface TunedLayer {
+  readonly lens: TunedLens;
+  readonly trainStrings: number;
+  /** Means over the held-out rows, nats from what the model says to what the lens says; why not, where no row is held out. */
+  readonly heldOut:
+    | { readonly ok: true; readonly rows: number; readonly tunedNats: number; readonly logitLensNats: number }
+    | { readonly ok: false; readonly reason: string };
+}
+
+/**
+ * @param states [rows × width] after a layer @param ends [rows × width] after the last one, of the same tokens
+ * @throws PROBE_INVALID shapes that do not match, a string on both sides of the split, fewer than two train strings a fold
+ */
+export async function tuneLens(
+  unembedding: Unembedding,
+  states: RowMatrix,
+  ends: RowMatrix,
+  about: readonly LensRow[],
+  settings: TunedLensSettings = TUNED_LENS_SETTINGS,
+): Promise<TunedLayer> {
+  const rows = requireRows(states);
+  const refuse = (why: string): never => {
+    throw new InwardError("PROBE_INVALID", why);
+  };
+  if (requireRows(ends) !== rows || about.length !== rows || ends.width !== states.width)
+    refuse(`${rows} states stand beside ${ends.values.length / ends.width} ends and ${about.length} rows.`);
+  const sides = new Map<string, Split>();
+  for (const { string, split } of about) {
+    if ((sides.get(string) ?? split) !== split)
+      refuse(`The string ${JSON.stringify(string)} is on both sides of the split.`);
+    sides.set(string, split);
+  }
+  const train = about.flatMap(({ split }, row) => (split === "train" ? [row] : []));
+  const strings = [...sides].flatMap(([string, split]) => (split === "train" ? [string] : []));
+  if (strings.length < 2 * settings.folds)
+    refuse(`${strings.length} train strings are too few to choose a ridge in ${settings.folds} folds.`);
+  const order = inSeededOrder(strings, (string) => `tuned lens/${settings.seed}/${string}`);
+  const foldOf = new Map(order.map((string, at) => [string, at % settings.folds]));
+  const sorted = [...settings.ridges].sort((a, b) => b - a);
+  const errors = sorted.map(() => 0);
+  for (let fold = 0; fold < settings.folds; fold++) {
+    const inFold = (row: number) => foldOf.get((about[row] as LensRow).string) === fold;
+    const [rest, tested] = [train.filter((row) => !inFold(row)), train.filter(inFold)];
+    const fits = ridgeFits(states, ends, rest, sorted);
+    for (const [at, lens] of fits.entries()) {
+      errors[at] = (errors[at] as number) + squaredError(lens.apply(some(states, tested)), some(ends, tested));
+    }
+  }
+  const ridge = sorted[errors.indexOf(Math.min(...errors))] as number;
+  const [lens] = ridgeFits(states, ends, train, [ridge]) as [TunedLens];
+  const heldOut = about.flatMap(({ split }, row) => (split === "held_out" ? [row] : []));
+  if (heldOut.length === 0) {
+    return { lens, trainStrings: strings.length, heldOut: { ok: false, reason: "no string is held out" } };
+  }
+  const [left, said] = [some(states, heldOut), some(ends, heldOut)];
+  const mean = (all: Float64Array) => all.reduce((sum, one) => sum + one, 0) / all.length;
+  return {
+    lens,
+    trainStrings: strings.length,
+    heldOut: {
+      ok: true,
+      rows: heldOut.length,
+      tunedNats: mean(await lensDivergences(unembedding, said, lens.apply(left))),
+      logitLensNats: mean(await lensDivergences(unembedding, said, left)),
+    },
+  };
+}
+
+function some({ values, width }: RowMatrix, rows: readonly number[]): RowMatrix {
+  const chosen = new Float64Array(rows.length * width);
+  for (const [at, row] of rows.entries())
+    for (let place = 0; place < width; place++) chosen[at * width + place] = values[row * width + place] as number;
+  return { values: chosen, width };
+}
+
+function squaredError(one: RowMatrix, other: RowMatrix): number {
+  let sum = 0;
+  for (let at = 0; at < one.values.length; at++)
+    sum += ((one.values[at] as number) - (other.values[at] as number)) ** 2;
+  return sum;
+}
+
+/** A map for each ridge, of what the layers between add: (ZᵀZ + ridge · rows · spread²) W = Zᵀ(added − mean), Z the places of rows. */
+function ridgeFits(
+  states: RowMatrix,
+  ends: RowMatrix,
+  rows: readonly number[],
+  ridges: readonly number[],
+): TunedLens[] {
+  const { width } = states;
+  const space = RowSpace.of(states, rows);
+  const places = rows.map((row) => space.place(states, row));
+  const shift = new Float64Array(width);
+  const added = rows.map((row) => {
+    const from = row * width;
+    return Float64Array.from(
+      { length: width },
+      (_, at) => (ends.values[from + at] as number) - (states.values[from + at] as number),
+    );
+  });
+  for (const one of added) add(shift, 0, one, 1 / rows.length);
+  const size = space.size;
+  const squares = Array.from({ length: size }, () => new Float64Array(size));
+  const along = Array.from({ length: size }, () => new Float64Array(width));
+  for (const [row, place] of places.entries()) {
+    for (let one = 0; one < size; one++) {
+      add(squares[one] as Float64Array, 0, place, place[one] as number);
+      add(along[one] as Float64Array, 0, added[row] as Float64Array, place[one] as number);
+    }
+  }
+  return ridges.map((ridge) => {
+    const penalty = ridge * rows.length * space.spread ** 2;
+    const system = squares.map((row, at) => row.map((value, column) => value + (at === column ? penalty : 0)));
+    return new TunedLens(space, solved(system, along), shift, ridge);
+  });
+}
+
+/** By Cholesky; the ridge keeps it positive. @returns [size][width] */
+function solved(system: readonly Float64Array[], right: readonly Float64Array[]): Float64Array[] {
+  const size = system.length;
+  const lower = system.map((row) => Float64Array.from(row));
+  for (let column = 0; column < size; column++) {
+    for (let row = column; row < size; row++) {
+      let value = (lower[row] as Float64Array)[column] as number;
+      for (let at = 0; at < column; at++)
+        value -= ((lower[row] as Float64Array)[at] as number) * ((lower[column] as Float64Array)[at] as number);
+      (lower[row] as Float64Array)[column] =
+        row === column ? Math.sqrt(value) : value / ((lower[column] as Float64Array)[column] as number);
+    }
+  }
+  const solution = right.map((row) => Float64Array.from(row));
+  const at = (row: number, column: number) => (lower[row] as Float64Array)[column] as number;
+  for (let row = 0; row < size; row++) {
+    const own = solution[row] as Float64Array;
+    for (let other = 0; other < row; other++) add(own, 0, solution[other] as Float64Array, -at(row, other));
+    scale(own, 1 / at(row, row));
+  }
+  for (let row = size - 1; row >= 0; row--) {
+    const own = solution[row] as Float64Array;
+    for (let other = row + 1; other < size; other++) add(own, 0, solution[other] as Float64Array, -at(other, row));
+    scale(own, 1 / at(row, row));
+  }
+  return solution;
+}
+
+function add(to: Float64Array, from: number, what: Float64Array, times: number): void {
+  for (let at = 0; at < what.length; at++) to[from + at] = (to[from + at] as number) + times * (what[at] as number);
+}
+
+function scale(values: Float64Array, factor: number): void {
+  for (let at = 0; at < values.length; at++) values[at] = (values[at] as number) * factor;
+}

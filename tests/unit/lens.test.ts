@@ -1,0 +1,223 @@
+/** Lenses: the end of a model on states in its middle, held against the float64 reference, plain arithmetic and planted models. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OWN_ARCHITECTURES } from "../../src/gguf/own-forward.js";
+import { lensDivergences, lensTargets, readLens, Unembedding } from "../../src/probe/lens-readings.js";
+import { TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
+import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
+import { MECHANISMS } from "../../src/probe/planted-weights.js";
+import { normal } from "../helpers/normal.js";
+import type { Matrix } from "../helpers/reference/matrix.js";
+import { readReferenceModel } from "../helpers/reference/reference-model.js";
+import { referenceResiduals } from "../helpers/reference/reference-pass.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+
+const folder = mkdtempSync(join(tmpdir(), "inward-lens-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const rowsOf = ({ values, columns }: Matrix) => ({ values, width: columns });
+const TOKENS = [7, 30, 99, 12, 54, 3, 80];
+
+/** Weights are the same F32 numbers on both sides, sums are doubles. */
+const ROUNDING = 1e-9;
+
+describe.each(OWN_ARCHITECTURES)("%s", (architecture) => {
+  test("after the last layer, what is read is what the model says", async () => {
+    const path = join(folder, `${architecture}.gguf`);
+    const biases = architecture === "qwen2" ? { outputBias: true } : {};
+    const { vocabulary } = await writeTinyModel(path, { architecture, seed: 3, ...biases });
+    const model = await readReferenceModel(path);
+    const { afterLayers, logits } = referenceResiduals(model, TOKENS);
+    const unembedding = await Unembedding.open(path);
+    const ids = [40, 41, 42];
+    const targets = [
+      { name: "one", tokenIds: [40] },
+      { name: "three", tokenIds: ids },
+    ];
+    const readings = await readLens(unembedding, rowsOf(afterLayers.at(-1) as Matrix), targets);
+    await unembedding.close();
+    expect(readings.length).toBe(TOKENS.length);
+    for (const [row, reading] of readings.entries()) {
+      const all = Array.from({ length: vocabulary.tokens.length }, (_, id) => logits.at(row, id));
+      const most = Math.max(...all);
+      const total = all.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
+      const chances = all.map((logit) => Math.exp(logit - most) / total);
+      const entropy = chances.reduce((sum, chance) => (chance > 0 ? sum - chance * Math.log(chance) : sum), 0);
+      expect(reading.topToken).toBe(all.indexOf(most));
+      expect(Math.abs(reading.entropyNats - entropy)).toBeLessThan(ROUNDING);
+      for (const [at, { tokenIds }] of targets.entries()) {
+        const { logprob, rank, tied } = reading.targets[at] as (typeof reading.targets)[0];
+        const chance = tokenIds.reduce((sum, id) => sum + (chances[id] as number), 0);
+        expect(Math.abs(logprob - Math.log(chance))).toBeLessThan(ROUNDING);
+        const best = Math.max(...tokenIds.map((id) => all[id] as number));
+        expect(rank).toBe(1 + all.filter((logit) => logit > best).length);
+        const same = all.flatMap((logit, id) => (logit === best && !tokenIds.includes(id) ? [id] : []));
+        expect(tied).toBe(same.length);
+      }
+    }
+  });
+});
+
+describe("planted models", () => {
+  const models = {} as Record<(typeof MECHANISMS)[number], PlantedModel>;
+  beforeAll(async () => {
+    for (const mechanism of MECHANISMS)
+      models[mechanism] = await writePlantedModel(join(folder, `planted-${mechanism}.gguf`), { mechanism, items: 3 });
+  });
+
+  /** `badger acorn listed`, as a user's turn. */
+  const prompt = ({ vocabulary, truth }: PlantedModel, pair: number) => [
+    vocabulary.tokens.indexOf("<|user|>"),
+    vocabulary.idsOf(vocabulary.firsts[Math.floor(pair / truth.items)] as string)[0],
+    vocabulary.idsOf(vocabulary.seconds[pair % truth.items] as string)[1],
+    vocabulary.propertyWord[1],
+    vocabulary.endId,
+    vocabulary.replyId,
+  ];
+
+  test.each(MECHANISMS)(
+    "%s: the answer is first among answers where the table says, and level elsewhere",
+    async (mechanism) => {
+      const planted = models[mechanism];
+      const model = await readReferenceModel(planted.path);
+      const unembedding = await Unembedding.open(planted.path);
+      const visible = { A: [0, 1, 2, 3], B: [], C: [0, 1], D: [], E: [2, 3] }[mechanism] as readonly number[];
+      const answers = planted.answers.map((name) => ({ name, tokenIds: [...planted.vocabulary.idsOf(name)] }));
+      const values = ["yes", "no"].map((name) => ({ name, tokenIds: [...planted.vocabulary.idsOf(name)] }));
+      for (const [pair, string] of planted.strings.entries()) {
+        const { afterLayers } = referenceResiduals(model, prompt(planted, pair));
+        for (const [layer, states] of afterLayers.entries()) {
+          const last = { values: states.values.subarray(-states.columns), width: states.columns };
+          const [reading] = await readLens(unembedding, last, [...answers, ...values]);
+          const own = answers.findIndex(({ name }) => name === string.answer);
+          const logprobs = (reading?.targets ?? []).map(({ logprob }) => logprob);
+          const others = logprobs.slice(0, answers.length).filter((_, at) => at !== own);
+          const lead = (logprobs[own] as number) - Math.max(...others);
+          if (visible.includes(layer)) {
+            expect(lead).toBeGreaterThan(5);
+            expect(reading?.targets[own]?.rank).toBeLessThanOrEqual(2);
+          } else expect(Math.abs(lead)).toBeLessThan(1e-4);
+          // The property, from where it is written: layer 1 of those that read the answer, 0 of those that look it up.
+          const from = mechanism === "A" || mechanism === "D" ? 1 : 0;
+          const value = answers.length + (string.value === "yes" ? 0 : 1);
+          const said =
+            reading?.targets[value]?.rank === 1 && reading.topToken === values[value - answers.length]?.tokenIds[0];
+          expect(said).toBe(layer >= from);
+        }
+      }
+      await unembedding.close();
+    },
+  );
+
+  test("tokens that are as likely are told: of an answer that is written nowhere the others", async () => {
+    const unembedding = await Unembedding.open(models.B.path);
+    const model = await readReferenceModel(models.B.path);
+    const { embedded } = referenceResiduals(model, prompt(models.B, 0));
+    const last = { values: embedded.values.subarray(-embedded.columns), width: embedded.columns };
+    const [reading] = await readLens(unembedding, last, [
+      { name: "a", tokenIds: [models.B.vocabulary.idsOf("amber")[0]] },
+    ]);
+    // Two other answers and two values; above them the end of the turn.
+    expect(reading?.targets[0]).toMatchObject({ rank: 2, tied: 4 });
+    await unembedding.close();
+  });
+});
+
+describe("the tuned lens", () => {
+  const WIDTH = 64;
+  const ROWS = 240;
+  let unembedding: Unembedding;
+  beforeAll(async () => {
+    const path = join(folder, "tuned.gguf");
+    await writeTinyModel(path, { seed: 5 });
+    unembedding = await Unembedding.open(path);
+  });
+  afterAll(() => unembedding.close());
+
+  const draw = normal(11);
+  const matrix = (rows: number) => ({ values: Float32Array.from({ length: rows * WIDTH }, draw), width: WIDTH });
+  const about = Array.from({ length: ROWS }, (_, row) => {
+    return { string: `s${Math.floor(row / 2)}`, split: row % 4 < 2 ? ("train" as const) : ("held_out" as const) };
+  });
+
+  test("the identity is the logit lens, to the bit", async () => {
+    const states = matrix(5);
+    const targets = [{ name: "a", tokenIds: [40, 41] }];
+    const lensed = TunedLens.identity(WIDTH).apply(states);
+    expect(lensed.values).toEqual(Float64Array.from(states.values));
+    expect(await readLens(unembedding, lensed, targets)).toEqual(await readLens(unembedding, states, targets));
+    expect([...(await lensDivergences(unembedding, states, lensed))]).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  test("an affine map between a layer and the end is found, on strings that it has not seen", async () => {
+    const states = matrix(ROWS);
+    const map = matrix(WIDTH).values.map((value) => value / 8);
+    const ends = {
+      width: WIDTH,
+      values: Float64Array.from(states.values, (value, at) => {
+        const [row, column] = [Math.floor(at / WIDTH), at % WIDTH];
+        let sum = value + (column % 3);
+        for (let k = 0; k < WIDTH; k++)
+          sum += (states.values[row * WIDTH + k] as number) * (map[k * WIDTH + column] as number);
+        return sum;
+      }),
+    };
+    const { heldOut, lens, trainStrings } = await tuneLens(unembedding, states, ends, about);
+    if (!heldOut.ok) throw new Error(heldOut.reason);
+    expect(trainStrings).toBe(60);
+    expect(heldOut.rows).toBe(ROWS / 2);
+    expect(lens.ridge).toBe(1e-4);
+    expect(heldOut.logitLensNats).toBeGreaterThan(1);
+    expect(heldOut.tunedNats).toBeLessThan(1e-3);
+  });
+
+  test("where the layers between add what nobody can foretell, the strongest ridge is taken and nothing is spoilt", async () => {
+    const states = matrix(ROWS);
+    const ends = { values: states.values.map((value) => value + 0.3 * draw()), width: WIDTH };
+    const settings = { ridges: [1e-3, 1e3], folds: 3, seed: 1 };
+    const { lens, heldOut } = await tuneLens(unembedding, states, ends, about, settings);
+    expect(lens.ridge).toBe(1e3);
+    if (!heldOut.ok) throw new Error(heldOut.reason);
+    expect(heldOut.tunedNats / heldOut.logitLensNats).toBeCloseTo(1, 1);
+  });
+
+  test("nothing held out is told; what does not match is refused", async () => {
+    const train = about.map((row) => ({ ...row, split: "train" as const }));
+    const { heldOut } = await tuneLens(unembedding, matrix(ROWS), matrix(ROWS), train);
+    expect(heldOut).toEqual({ ok: false, reason: "no string is held out" });
+    const both = about.map((row) => ({ ...row, string: "one" }));
+    await expect(tuneLens(unembedding, matrix(ROWS), matrix(ROWS), both)).rejects.toThrow(/both sides/);
+    await expect(tuneLens(unembedding, matrix(ROWS), matrix(8), about)).rejects.toThrow(/stand beside/);
+    const few = about.map((row, at) => ({ ...row, string: `s${Math.floor(at / 60)}`, split: "train" as const }));
+    await expect(tuneLens(unembedding, matrix(ROWS), matrix(ROWS), few)).rejects.toThrow(/too few/);
+  });
+});
+
+test("tokens that begin several values are in no target, and told", () => {
+  const { targets, shared, untold } = lensTargets({ red: [[5], [6, 1]], rose: [[6, 2], [7]], ruby: [[6]] });
+  expect(targets).toEqual([
+    { name: "red", tokenIds: [5] },
+    { name: "rose", tokenIds: [7] },
+  ]);
+  expect(shared).toEqual([{ tokenId: 6, names: ["red", "rose", "ruby"] }]);
+  expect(untold).toEqual(["ruby"]);
+});
+
+test("what cannot be read is refused", async () => {
+  const path = join(folder, "refused.gguf");
+  await writeTinyModel(path, {});
+  const unembedding = await Unembedding.open(path);
+  const states = { values: new Float32Array(64).fill(1), width: 64 };
+  await expect(readLens(unembedding, states, [{ name: "x", tokenIds: [] }])).rejects.toThrow(/begins with no token/);
+  await expect(readLens(unembedding, states, [{ name: "x", tokenIds: [9999] }])).rejects.toThrow(/vocabulary of 265/);
+  const narrow = { values: new Float32Array(32).fill(1), width: 32 };
+  await expect(readLens(unembedding, narrow, [])).rejects.toThrow(/not of a model 64 wide/);
+  const broken = { values: new Float32Array(64).fill(Number.NaN), width: 64 };
+  await expect(readLens(unembedding, broken, [])).rejects.toThrow(/finite/);
+  await unembedding.close();
+  const other = join(folder, "other.gguf");
+  await writeTinyModel(other, { architecture: "llama", metadata: { "llama.expert_count": { type: "u32", value: 4 } } });
+  await expect(Unembedding.open(other)).rejects.toThrow(/mixture of experts/);
+});

@@ -11,7 +11,6 @@ import {
   existsSync,
   fstatSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -22,7 +21,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { canonicalJson, hashOf, writeWhole } from "../base/files.js";
+import { canonicalJson, hashOf, makeFolder, writeWhole } from "../base/files.js";
 import { isProcessAlive } from "../base/lock.js";
 import { NO_LINK } from "../base/untrusted.js";
 
@@ -92,7 +91,7 @@ export class AnswerStore {
     const folder = join(all, hashOf(evaluation));
     const store = new AnswerStore(folder, all, mostBytes);
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder, 0o700);
       // For whoever looks into the folder; nothing is read from it.
       const about = join(folder, ABOUT);
       if (!existsSync(about)) await writeWhole(about, `${canonicalJson(evaluation)}\n`);
@@ -176,7 +175,7 @@ export class AnswerStore {
       // Thrown away meanwhile, by hand or by npx inward cache clear: what is written next would not stand where it is looked for.
       if (this.own !== undefined && sizeOf(this.own.path) !== this.own.bytes) this.own = undefined;
       if (this.own === undefined || this.own.bytes + line.length > MOST_SEGMENT_BYTES) {
-        mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+        makeFolder(this.folder, 0o700);
         makeRoom(this.all, this.mostBytes);
         const name = `${new Date().toISOString().replace(/[:.]/g, "-")}_${randomUUID().slice(0, 8)}_${process.pid}${ENDING}`;
         this.own = { path: join(this.folder, name), bytes: 0 };

@@ -1,9 +1,9 @@
 /** Files that are there whole or not at all: written beside their place, synced, renamed. */
 
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, mkdirSync, statSync } from "node:fs";
 import { open, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import { InwardError } from "../errors.js";
 import { mostTelling } from "./schema-issue.js";
@@ -31,6 +31,37 @@ export function writeError(error: unknown, path: string): unknown {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }
   return error;
+}
+
+/**
+ * A folder and those above it, where they are not there yet. Not by Node's own recursion: on a file system that has no place for a new
+ * folder (proc, an automounter's root) that tries again without end.
+ * @param mode of new folders
+ * @throws STORE_DISK_FULL, STORE_UNWRITABLE
+ */
+export function makeFolder(path: string, mode?: number): void {
+  const missing: string[] = [];
+  let above = resolve(path);
+  try {
+    for (; statSync(above, { throwIfNoEntry: false }) === undefined; above = dirname(above)) missing.unshift(above);
+    if (!statSync(above).isDirectory()) throw Object.assign(new Error(`${above} is no folder`), { code: "ENOTDIR" });
+    for (const folder of missing) makeOne(folder, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw writeError(error, path);
+    throw new InwardError("STORE_UNWRITABLE", `${path} cannot be made: there is no place for it (ENOENT).`, {
+      cause: error,
+    });
+  }
+}
+
+function makeOne(folder: string, mode: number | undefined): void {
+  try {
+    mkdirSync(folder, mode === undefined ? {} : { mode });
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    const isThere = (error as NodeJS.ErrnoException).code === "EEXIST" && statSync(folder).isDirectory();
+    if (!isThere) throw error;
+  }
 }
 
 /** Never through a symbolic link: what is written is the named file itself. */

@@ -10,6 +10,7 @@ import {
   findOptions,
   type ModelOptions,
   noteAdapter,
+  noteCacheFaults,
   noteChat,
   noteWarnings,
 } from "./options.js";
@@ -75,10 +76,7 @@ export async function answerFile(
     onCrash: ({ message, questions, key }) =>
       notice(`The engine crashed on ${key ?? `${questions} questions`} and is opened anew. ${message}`),
   }).finally(progress.end);
-  const { torn = 0, refused = 0, unwritable } = done.cacheFaults ?? {};
-  if (unwritable !== undefined) notice(`The answer cache keeps nothing of this: ${unwritable}`);
-  if (torn + refused > 0)
-    notice(`The answer cache had ${torn + refused} records that cannot be believed: they were asked.`);
+  if (done.cacheFaults) noteCacheFaults(done.cacheFaults);
   for (const key of done.setAside) notice(`Set aside, because the engine crashed on it each time: ${key}`);
   return done;
 }

@@ -16,7 +16,7 @@ import { writeLogStudy } from "../exchange/task-of-log.js";
 import { writeWhole } from "../base/files.js";
 import { runPlanned } from "../run/run-study.js";
 import type { TaskKind } from "../tasks/task.js";
-import { jsonOption, type JsonOption, number } from "./options.js";
+import { jsonOption, type JsonOption, noteCacheFaults, number } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 import { plannedText, summarize } from "./summary.js";
@@ -141,6 +141,7 @@ async function runLog(
     signal: abortOnInterrupt(),
     onProgress: progress.update,
     onPlanned,
+    onCacheFaults: noteCacheFaults,
   })
     .finally(progress.end)
     .catch((error: unknown) => {

@@ -2,7 +2,14 @@
 
 import { Command } from "commander";
 import { calibrate, readStudy } from "../run/run-study.js";
-import { jsonOption, type JsonOption, renamed, type StudyCommandOptions, studyOptions } from "./options.js";
+import {
+  jsonOption,
+  type JsonOption,
+  noteCacheFaults,
+  renamed,
+  type StudyCommandOptions,
+  studyOptions,
+} from "./options.js";
 import { abortOnInterrupt, notice, print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";
 import { calibrationText, plannedText } from "./summary.js";
@@ -37,6 +44,7 @@ async function calibrateStudy(path: string, options: StudyCommandOptions & JsonO
     signal,
     onProgress: progress.update,
     onPlanned: (planned) => notice(plannedText(planned)),
+    onCacheFaults: noteCacheFaults,
   }).finally(progress.end);
   const { distributions, calibration } = files;
   if (options.json) printJson({ folder, distributions, calibration, scores });

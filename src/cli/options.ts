@@ -1,6 +1,7 @@
 /** What several commands share, each written once: options, how they are read, and where what was renamed went. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { StoreFaults } from "../ask/answer-store.js";
 import { InwardError } from "../errors.js";
 import type { FindModelOptions, FoundModel, WornAdapter } from "../run/open-model.js";
 import { trainingSettings } from "../run/train-from-file.js";
@@ -148,6 +149,13 @@ export function noteChat({ chat: { kind, system, words, templatePath } }: Pick<F
   if (templatePath !== undefined) notice(`The chat template is that of ${templatePath}.`);
   if (kind === "template" && system.kind === "omit") notice(`System message: ${words.system}.`);
   if (words.thinking !== undefined) notice(`Thinking: ${words.thinking}.`);
+}
+
+/** What the answer cache could not give, or could not keep: the numbers are the same, the time is not. */
+export function noteCacheFaults({ torn, refused, unwritable }: StoreFaults): void {
+  if (unwritable !== undefined) notice(`The answer cache keeps nothing of this: ${unwritable}`);
+  if (torn + refused > 0)
+    notice(`The answer cache had ${torn + refused} records that cannot be believed: they were asked.`);
 }
 
 /** What llama.cpp warned of while it read the model's file: a person decides whether its numbers still mean something. */

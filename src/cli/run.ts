@@ -7,7 +7,14 @@ import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimat
 import { placementWords } from "../model/placement.js";
 import { sumOfTimes } from "../run/estimate/rates.js";
 import { runStudy } from "../run/run-study.js";
-import { jsonOption, type JsonOption, number, type StudyCommandOptions, studyOptions } from "./options.js";
+import {
+  jsonOption,
+  type JsonOption,
+  noteCacheFaults,
+  number,
+  type StudyCommandOptions,
+  studyOptions,
+} from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { primaryPowerText } from "./primary-power-text.js";
 import { showProgress } from "./progress.js";
@@ -272,7 +279,8 @@ async function run(
     return;
   }
   const onPlanned = (planned: Parameters<typeof plannedText>[0]) => notice(plannedText(planned));
-  const summary = await summarize(await runStudy(study, { ...common, onPlanned }).finally(progress.end));
+  const run = await runStudy(study, { ...common, onPlanned, onCacheFaults: noteCacheFaults }).finally(progress.end);
+  const summary = await summarize(run);
   if (json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${summary.report}`);
 }

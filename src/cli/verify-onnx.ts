@@ -1,6 +1,7 @@
 /** inward verify engine --against onnx: a model held against onnxruntime and transformers.js. */
 
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
+import { makeFolder } from "../base/files.js";
 import { join } from "node:path";
 import { InwardError } from "../errors.js";
 import { modelFolder } from "../model/model-file.js";
@@ -38,7 +39,7 @@ export async function verifyAgainstOnnx(options: VerifyOnnxOptions, compare: typ
   try {
     const found = await findModel(options.model, { ...findOptions(options), signal, onProgress: progress.update });
     noteChat(found);
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     const { chat, file } = found;
     const result = await compare(file.path, { chat, folder, threads, questions, signal, onProgress: progress.update });
     progress.end();

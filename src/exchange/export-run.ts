@@ -1,10 +1,9 @@
 /** A run as the files that other programs read. Asks no model; what is written says which run it is of. */
 
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
-import { hashOf, readJson, writeError, writeJson, writeJsonLines, writeWhole } from "../base/files.js";
+import { hashOf, makeFolder, readJson, writeJson, writeJsonLines, writeWhole } from "../base/files.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { RUN_FILES, RunFolder } from "../run/folder.js";
@@ -80,9 +79,7 @@ export async function exportRun(folder: string, { to, out }: ExportOptions): Pro
     }
     for (const { path, write } of made) {
       const whole = join(target, path);
-      await mkdir(dirname(whole), { recursive: true }).catch((error) => {
-        throw writeError(error, whole);
-      });
+      makeFolder(dirname(whole));
       await write(whole);
     }
     const files = made.map(({ path, rows }): ExportedFile => ({ path, rows }));

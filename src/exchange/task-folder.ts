@@ -1,9 +1,9 @@
 /** A task that was imported: its card, and its folder, which is there whole or not at all. */
 
-import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
-import { writeError, writeJson, writeWhole } from "../base/files.js";
+import { makeFolder, writeError, writeJson, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { loadTask } from "../study/load-task.js";
 import type { Task, TaskItem } from "../tasks/task.js";
@@ -98,7 +98,7 @@ export async function writeTask(
   const parent = dirname(resolve(folder));
   let partial: string | undefined;
   try {
-    await mkdir(parent, { recursive: true });
+    makeFolder(parent);
     partial = await mkdtemp(join(parent, `.${basename(folder)}.partial-`));
     await writeWhole(join(partial, STRINGS_FILE), imported.rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
     await writeJson(join(partial, CARD_FILE), imported.card);

@@ -1,9 +1,9 @@
 /** Trains a LoRA adapter from a GGUF: from encoded examples to the adapter's file, its card and its README. */
 
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { cpus } from "node:os";
 import type { NativeDescription, NativeState } from "../../native/index.js";
-import { hashOf, writeError } from "../base/files.js";
+import { hashOf, makeFolder } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
@@ -98,9 +98,7 @@ interface Preparation {
 export async function trainAdapter(request: TrainingRequest): Promise<AdapterCard> {
   const preparation = await prepare(request);
   const folder = request.outPath.replace(/\.gguf$/, ".checkpoint");
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   const release = await takeRunLock(folder);
   try {
     const card = await trainInFolder(request, preparation, folder);

@@ -1,7 +1,8 @@
 /** That this machine has no GPU, remembered: what could bring one is looked at without loading a driver. `doctor` and a named device always look. */
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { makeFolder } from "../base/files.js";
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { modelFolder } from "./model-file.js";
@@ -74,7 +75,7 @@ export function isWithoutGpu(state: string): boolean {
 export function rememberNoGpu(state: string): void {
   const partial = `${place()}.partial-${process.pid}`;
   try {
-    mkdirSync(modelFolder(), { recursive: true });
+    makeFolder(modelFolder());
     writeFileSync(partial, `${JSON.stringify({ state })}\n`);
     renameSync(partial, place());
   } catch {

@@ -1,7 +1,8 @@
 // Which model a study means: a name of the registry, an `hf:` URI, or a file of the user's own.
 
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { makeFolder } from "../base/files.js";
+import { createReadStream, existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -188,7 +189,7 @@ function setAside(folder: string, path: string, name: string = basename(path), n
   let target = join(place, `${name}-${stamp}`);
   for (let again = 2; existsSync(target); again++) target = join(place, `${name}-${stamp}-${again}`);
   try {
-    mkdirSync(place, { recursive: true });
+    makeFolder(place);
     renameSync(path, target);
   } catch (error) {
     return `it could not be moved away (${(error as Error).message}): remove ${path} yourself`;
@@ -271,11 +272,11 @@ export function modelFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** Creates the folder when it is missing. @throws InwardError MODEL_FOLDER */
-export function makeFolder(folder: string): string {
+export function makeModelFolder(folder: string): string {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
-    throw modelFolderError(error, `cannot create the folder ${folder}`);
+    throw modelFolderError((error as Error).cause ?? error, `cannot create the folder ${folder}`);
   }
   return folder;
 }

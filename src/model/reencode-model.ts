@@ -19,7 +19,7 @@ import {
   reencodedCopy,
   type WriteCopy,
 } from "./derived-models.js";
-import { identifyModel, makeFolder, modelFolder, type OnModelProgress } from "./model-file.js";
+import { identifyModel, makeModelFolder, modelFolder, type OnModelProgress } from "./model-file.js";
 import { findAddon } from "./native/addon.js";
 import { loadRegistry } from "./registry.js";
 import { requantizeGguf } from "./requantize.js";
@@ -102,7 +102,7 @@ function copyRequest(source: string, base: ModelFile, options: ReencodeModelOpti
   }
   const id = copyId(identifyModel(source, loadRegistry()), base);
   const { onProgress, signal, env = process.env } = options;
-  const request: CopyRequest = { base, id, encoding, folder: makeFolder(modelFolder(env)), onProgress, signal };
+  const request: CopyRequest = { base, id, encoding, folder: makeModelFolder(modelFolder(env)), onProgress, signal };
   requireFree(
     findCopy(request.folder, basename(copyPath(request)), base.sha256, originOf(encoding))?.path ?? copyPath(request),
   );

@@ -13,7 +13,7 @@ import {
   identifyModel,
   isBadFile,
   isOffline,
-  makeFolder,
+  makeModelFolder,
   type ManagedModel,
   modelFolder,
   modelFolderError,
@@ -181,7 +181,7 @@ export interface ResolveModelOptions extends Omit<StudyModel, "source"> {
 export async function resolveModel(source: string, options: ResolveModelOptions): Promise<ModelFile> {
   const env = options.env ?? process.env;
   const model = identifyModel(source, options.registry ?? loadRegistry());
-  const folder = makeFolder(modelFolder(env));
+  const folder = makeModelFolder(modelFolder(env));
   removeLeftovers(folder);
   const { onProgress, signal } = options;
   const request = { folder, env, onProgress, signal, offline: options.offline === true || isOffline(env) };

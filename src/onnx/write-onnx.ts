@@ -1,9 +1,9 @@
 /** Writes a model as a folder that onnxruntime and transformers.js read: graph, weights, tokenizer and settings. */
 
 import { constants } from "node:fs";
-import { copyFile, link, mkdir, rm, stat } from "node:fs/promises";
+import { copyFile, link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { writeError, writeJson, writeWhole } from "../base/files.js";
+import { makeFolder, writeError, writeJson, writeWhole } from "../base/files.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
@@ -58,7 +58,7 @@ export async function writeOnnx(path: string, folder: string, options: WriteOnnx
   const graphPath = join(inside, "model.onnx");
   let linkedCopies = 0;
   try {
-    await mkdir(inside, { recursive: true });
+    makeFolder(inside);
     await rm(graphPath, { force: true });
     for (const part of weights.parts) {
       const from = (file.parts[part] as { path: string }).path;

@@ -3,10 +3,9 @@
  * a property of it is asked for. All of them say the same to every prompt; what differs is what happens inside.
  */
 
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { writeJsonLines, writeWhole } from "../base/files.js";
+import { makeFolder, writeJsonLines, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import type { GgufValue } from "../gguf/read-gguf.js";
 import { writeGguf } from "../gguf/write-gguf.js";
@@ -157,7 +156,7 @@ export interface PlantedStudy extends PlantedModel {
  */
 export async function writePlantedStudy(folder: string, options: PlantedOptions): Promise<PlantedStudy> {
   designOf(options);
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const model = await writePlantedModel(join(folder, "planted.gguf"), options);
   const [study, task] = [join(folder, "study.yaml"), join(folder, "planted.yaml")];
   await writeJsonLines(

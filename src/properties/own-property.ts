@@ -313,7 +313,8 @@ const whyNoRule: Partial<
     const { prompt, by, values } = judge as NonNullable<Definition["judge"]>;
     const all = judgedValues({ prompt, values });
     const key = "judge";
-    if (all.length < 2) return { key, message: "has one value: name a second one" };
+    if (all.length < 2)
+      return { key, message: `has ${all.length === 0 ? "no values: name two" : "one value: name a second one"}` };
     if (all.length > MOST_JUDGED_VALUES)
       return { key, message: `has ${all.length} values; ${MOST_JUDGED_VALUES} are the most, one for each letter` };
     const bad = all.map(([value]) => valueText.safeParse(value)).find(({ success }) => !success);

@@ -1,9 +1,9 @@
 /** Holds each variant's logits against the source's, position by position; what is done stands in files of doubles, and is not done again. */
 
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { writeError } from "../base/files.js";
+import { makeFolder, writeError } from "../base/files.js";
 import { NO_LINK } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import {
@@ -54,9 +54,7 @@ export function divergenceFile(folder: string, variant: string, set: ComparedSet
  */
 export async function measureDivergence(request: MeasureDivergenceRequest): Promise<Record<string, EngineManifest>> {
   const { process, engine, variants, set, folder, floorItems, signal, onProgress, mostPositions } = request;
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   const manifests: Record<string, EngineManifest> = {};
   const total = set.items.length * variants.length;
   let done = 0;

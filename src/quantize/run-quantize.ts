@@ -1,10 +1,10 @@
 /** A benchmark as one call: files made, asked, held against the source, timed, scored, reported. What is done is not done again. */
 
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, rename, rm } from "node:fs/promises";
+import { appendFile, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { objectLevelQuestions } from "../ask/questions.js";
-import { hashOf, readJson, removePartials, writeError, writeJson, writeWhole } from "../base/files.js";
+import { hashOf, makeFolder, readJson, removePartials, writeJson, writeWhole } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
@@ -286,7 +286,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       await writeJson(join(folder, FILES.results), results);
       const made = await makeQuantizeReport(plan, results);
       await rm(join(folder, FILES.figures), { recursive: true, force: true });
-      await mkdir(join(folder, FILES.figures), { recursive: true });
+      makeFolder(join(folder, FILES.figures));
       for (const { name, svg } of made.figures) await writeWhole(join(folder, FILES.figures, `${name}.svg`), svg);
       await writeWhole(join(folder, FILES.markdown), made.markdown);
       await writeWhole(join(folder, FILES.html), made.html);
@@ -308,9 +308,7 @@ async function textWindows({ text }: Benchmark, process: CompareProcess, path: s
 
 /** @throws STORE_LOCKED, STORE_OTHER_PLAN, STORE_UNWRITABLE */
 async function openFolder(folder: string, plan: QuantizePlan): Promise<() => Promise<void>> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   const unlock = await takeRunLock(folder);
   try {
     await removePartials(folder);

@@ -15,7 +15,7 @@ import { type ImportanceMatrix, requireFits } from "../gguf/imatrix.js";
 import { weightsByType } from "../gguf/inspect-gguf.js";
 import { type GgufFile, readGguf } from "../gguf/read-gguf.js";
 import { ensureCopy } from "../model/derived-models.js";
-import { makeFolder, modelFolder, type OnModelProgress } from "../model/model-file.js";
+import { makeModelFolder, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { findAddon } from "../model/native/addon.js";
 import { requantizeGguf } from "../model/requantize.js";
 import { resolveModel } from "../model/resolve-model.js";
@@ -161,7 +161,7 @@ async function ensureVariant(
   const by = imatrix ? `.imatrix-${imatrix.sha256.slice(0, 12)}` : "";
   return ensureCopy({
     base: { path, sha256, encoding },
-    folder: makeFolder(modelFolder()),
+    folder: makeModelFolder(modelFolder()),
     fileName: `${id}.${type}${by}.gguf`,
     what: `${id} as ${type}`,
     origin: `quantized by llama.cpp as ${type}${imatrix ? ` with the importance matrix ${imatrix.sha256}` : ""}`,

@@ -93,7 +93,7 @@ export interface LoggedState {
   readonly stringsLeftOut: number;
 }
 
-export interface DryRunOptions extends Omit<StudyOptions, "onPlanned"> {
+export interface DryRunOptions extends Omit<StudyOptions, "onPlanned" | "onCacheFaults"> {
   /** Run folder, relative to the current folder, whose scatter the power of the primary contrast is calculated from. */
   readonly pilot?: string;
   /** Without a pilot: share of trials in which just one of two that are compared is right, in (0, 1]. Default 0.5. */

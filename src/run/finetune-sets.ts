@@ -1,11 +1,11 @@
 /** Stage 04: for every adapter the examples that it will learn, out of the target's behaviors on train strings. Needs no model. */
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { hypotheticalMessages } from "../ask/questions.js";
-import { writeError, writeJson, writeWhole } from "../base/files.js";
+import { makeFolder, writeJson, writeWhole } from "../base/files.js";
 import { seededRandom } from "../base/random.js";
 import {
   buildChangeSet,
@@ -237,9 +237,7 @@ export async function buildFinetuneSet(
   const [set, report] = [run.file(`finetuneSet/${name}`), run.file(`finetuneSetReport/${name}`)];
   const lines = examples.map((example) => `${JSON.stringify(example)}\n`).join("");
   const folder = dirname(set);
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   // A checkpoint of another set's training cannot be gone on with.
   if ((await readFile(set, "utf8").catch(() => lines)) !== lines) {
     await rm(run.file(`checkpoint/${name}`), { recursive: true, force: true });

@@ -2,10 +2,10 @@
 
 import { createHash } from "node:crypto";
 import { appendFileSync, closeSync, createReadStream, existsSync, openSync } from "node:fs";
-import { access, lstat, mkdir, readdir } from "node:fs/promises";
+import { access, lstat, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { APPENDING, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import { APPENDING, hashOf, makeFolder, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
@@ -82,9 +82,7 @@ export class RunFolder {
    */
   static async create(path: string, plan: Plan): Promise<RunFolder> {
     const folder = resolve(path);
-    await mkdir(folder, { recursive: true }).catch((error) => {
-      throw writeError(error, folder);
-    });
+    makeFolder(folder);
     await requireOwnFiles(folder);
     const unlock = await takeRunLock(folder);
     try {

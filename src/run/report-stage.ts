@@ -1,6 +1,6 @@
 /** Stage 09: one HTML file, its Markdown twin and the figures. Needs no model. */
 
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FromCache, together } from "../ask/answer-cache.js";
 import {
@@ -10,7 +10,7 @@ import {
   objectLevelQuestions,
   type Question,
 } from "../ask/questions.js";
-import { writeError, writeWhole } from "../base/files.js";
+import { makeFolder, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { quoteTurns } from "../properties/wordings.js";
 import { plainText } from "../tasks/plain-form.js";
@@ -67,9 +67,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
   });
   const folder = run.file("figures");
   await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
   await writeWhole(run.file("reportMarkdown"), report.markdown);
   await writeWhole(run.file("report"), report.html);

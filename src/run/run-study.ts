@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import { AnswerCache } from "../ask/answer-cache.js";
+import type { StoreFaults } from "../ask/answer-store.js";
 import { hashOf } from "../base/files.js";
 import { settleEngine } from "../model/engines/settings.js";
 import { resolveModel } from "../model/resolve-model.js";
@@ -37,6 +38,8 @@ export interface StudyOptions extends WorkOptions {
   readonly set?: Readonly<Record<string, unknown>> | readonly string[];
   /** Called once the plan stands and before anything is asked. */
   readonly onPlanned?: (planned: PlannedStudy) => void;
+  /** Called at the end where the answer cache held what cannot be believed, or could not be written. */
+  readonly onCacheFaults?: (faults: StoreFaults) => void;
 }
 
 export interface PlannedStudy {
@@ -140,7 +143,7 @@ export async function runStudy(study: string | AuthoredStudy, options: StudyOpti
 /** The same of a study that was planned already. */
 export async function runPlanned(
   planned: PlannedStudy,
-  options: WorkOptions & Pick<StudyOptions, "onPlanned">,
+  options: WorkOptions & Pick<StudyOptions, "onPlanned" | "onCacheFaults">,
 ): Promise<FinishedRun> {
   return readFinished(await workInRun(planned, options, runStages));
 }
@@ -215,7 +218,7 @@ async function inRun<Result>(folder: string, work: (run: RunFolder) => Promise<R
 /** Works in the plan's run folder, locked for this process. @returns the closed folder, for reading */
 async function workInRun(
   planned: PlannedStudy,
-  { onPlanned, onProgress, signal }: StudyOptions,
+  { onPlanned, onCacheFaults, onProgress, signal }: StudyOptions,
   work: (context: StageContext) => Promise<void>,
 ): Promise<RunFolder> {
   const { plan, models, given, folder, cache } = planned;
@@ -243,7 +246,10 @@ async function workInRun(
       signal,
     });
     const faults = await answers?.faults();
-    if (faults) events.add("answer_cache_faults", { ...faults });
+    if (faults) {
+      events.add("answer_cache_faults", { ...faults });
+      onCacheFaults?.(faults);
+    }
     events.add("run_done");
   } finally {
     await open.close();

@@ -1,9 +1,8 @@
 /** A LoRA adapter from chat JSONL in one call: the base found, the examples encoded, trained on, and the adapter's files written. */
 
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { z } from "zod";
-import { writeError, writeWhole } from "../base/files.js";
+import { makeFolder, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { adapterFiles } from "../finetune/adapter/adapter.js";
 import { type AdapterCard, adapterSettings, readAdapterCard } from "../finetune/adapter/card.js";
@@ -130,9 +129,7 @@ export async function train(chat: string | readonly TrainingExample[], options: 
   if (options.peft !== undefined) requirePeftPlaces(await readGguf(file.path), settings.lora.targets);
   const [encoded, encodedValidation] = await encode(file, threads, [examples, validation ?? []], options);
   for (const folder of [dirname(out), ...(options.peft === undefined ? [] : [options.peft])]) {
-    await mkdir(folder, { recursive: true }).catch((error) => {
-      throw writeError(error, folder);
-    });
+    makeFolder(folder);
   }
   const card = await trainAdapter({
     modelPath: file.path,

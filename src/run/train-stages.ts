@@ -2,9 +2,8 @@
 
 import type { TrainingSettings } from "../study/study.js";
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { hashOf, writeError } from "../base/files.js";
+import { hashOf, makeFolder } from "../base/files.js";
 import { readAdapterCard, type TrainedAdapter } from "../finetune/adapter/card.js";
 import { hashExamples } from "../finetune/set.js";
 import { trainAdapter } from "../finetune/train-adapter.js";
@@ -46,9 +45,7 @@ export async function trainOne(
   if (await isTrained(outPath, base.sha256, adapter.settings, examples, initSha256)) return;
   // What an earlier adapter of this name answered would pass for this one's answers.
   await outdate();
-  await mkdir(dirname(outPath), { recursive: true }).catch((error) => {
-    throw writeError(error, dirname(outPath));
-  });
+  makeFolder(dirname(outPath));
   events.add("training_begun", { adapter: name, examples: examples.length });
   const card = await trainAdapter({
     exact: run.plan.engine.exact === true,

@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { answersAlone } from "../../src/ask/answer-cache.js";
+import type { StoreFaults } from "../../src/ask/answer-store.js";
 import type { NoiseFloor } from "../../src/ask/noise-floor.js";
 import type { AskRequest } from "../../src/model/language-model.js";
 import { type AskFileOptions, askFile } from "../../src/run/ask-file.js";
 import { openModel } from "../../src/run/open-model.js";
 import { parsePrompts } from "../../src/run/prompt-lines.js";
-import { type AuthoredStudy, planStudy, runStudy } from "../../src/run/run-study.js";
+import { type AuthoredStudy, planStudy, runStudy, type StudyOptions } from "../../src/run/run-study.js";
 import { scoreFile } from "../../src/run/score-file.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -172,8 +173,8 @@ describe("a study", () => {
     noiseFloor: { questions: 8 },
     score: { bootstrapReplicates: 100 },
   };
-  const run = (name: string, set: readonly string[] = []) =>
-    runStudy({ ...study, models: { tiny: { source: at("floats.gguf") } } }, { out: at(name), set });
+  const run = (name: string, set: readonly string[] = [], more: StudyOptions = {}) =>
+    runStudy({ ...study, models: { tiny: { source: at("floats.gguf") } } }, { out: at(name), set, ...more });
   const events = async (name: string) =>
     (await text(at(name, "events.jsonl")))
       .trim()
@@ -236,7 +237,9 @@ describe("a study", () => {
     for (const path of await segments(cache)) await rm(path);
     const lies = [first.replace('"text":"', '"text":"x'), ...others.map(moved)];
     await writeFile(join(dirname(place), "lies_1073741824.answers"), `${lies.join("\n")}\n`);
-    await run("fourth");
+    const faults: unknown[] = [];
+    await run("fourth", [], { onCacheFaults: (one) => faults.push(one) });
+    expect(faults).toEqual([{ torn: 0, refused: 1 }]);
     const asked = await countsOf("fourth");
     expect(asked.questions - asked.fromCache).toBe(1);
     expect(await text(at("fourth", "events.jsonl"))).toMatch(/"answer_cache_faults","torn":0,"refused":1}/);
@@ -244,6 +247,22 @@ describe("a study", () => {
     expect(floor.maxLogprobDifference).toBeCloseTo(0.25, 12);
     const [honest] = JSON.parse(await text(at("second", "07-noise-floor.json"))) as [NoiseFloor];
     expect(honest.maxLogprobDifference).toBe(0);
+  });
+
+  test.each([
+    ["its folder is a file", "no-folder", /ENOTDIR|EEXIST|cannot be written/],
+    // Node's own recursive mkdir never ends there.
+    ...(process.platform === "linux" ? ([["no folder can be made", "/proc/inward/answers", /ENOENT/]] as const) : []),
+  ] as const)("a cache that cannot be written is said, and changes nothing: %s", async (_, place, why) => {
+    await writeFile(at("no-folder"), "a file");
+    vi.stubEnv("INWARD_ANSWER_CACHE", place.startsWith("/") ? place : at(place));
+    const faults: StoreFaults[] = [];
+    const name = `without ${place.replaceAll("/", "-")}`;
+    await run(name, [], { onCacheFaults: (one) => faults.push(one) });
+    expect(faults).toEqual([{ torn: 0, refused: 0, unwritable: expect.stringMatching(why) }]);
+    vi.stubEnv("INWARD_ANSWER_CACHE", "off");
+    await run(`${name}, off`);
+    for (const file of RESULTS) expect(await text(at(name, file)), file).toBe(await text(at(`${name}, off`, file)));
   });
 
   function moved(line: string): string {

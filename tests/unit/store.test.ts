@@ -1,14 +1,15 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, mkdtemp, readFile, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { once } from "node:events";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { Plan } from "../../src/study/plan.js";
 import { AnswerShard } from "../../src/ask/groups.js";
-import { canonicalJson, hashOf, readJsonLines, writeWhole } from "../../src/base/files.js";
+import { canonicalJson, hashOf, makeFolder, readJsonLines, writeWhole } from "../../src/base/files.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
 import { takeRunLock } from "../../src/base/lock.js";
 
@@ -88,12 +89,32 @@ describe("files are whole or absent", () => {
 
 const plan = (study: string) => ({ planVersion: 1, study, tasks: [], predictions: [] }) as unknown as Plan;
 
+describe("a folder that is made", () => {
+  test("comes with those above it, and may be there already", () => {
+    makeFolder(join(folder, "a", "b", "c"));
+    makeFolder(join(folder, "a", "b", "c"));
+    expect(existsSync(join(folder, "a", "b", "c"))).toBe(true);
+  });
+
+  test.each([
+    ["a file is in its place", "file", /ENOTDIR/],
+    ["a file is above it", join("file", "x", "y"), /ENOTDIR/],
+    // Node's own recursion tries that for ever.
+    ...(process.platform === "linux"
+      ? ([["the file system has no place for it", "/proc/x/y", /ENOENT/]] as const)
+      : []),
+  ] as const)("is refused where %s", async (_, path, why) => {
+    await writeFile(join(folder, "file"), "");
+    const place = path.startsWith("/") ? path : join(folder, path);
+    expect(() => makeFolder(place)).toThrow(code("STORE_UNWRITABLE"));
+    expect(() => makeFolder(place)).toThrow(why);
+  });
+});
+
 describe("a run folder", () => {
   test("is refused to a second process, and free again afterwards", async () => {
     const run = await RunFolder.create(folder, plan("one"));
-    const other = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"]);
     await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
-    other.kill();
     await run.close();
     await (await RunFolder.create(folder, plan("one"))).close();
   });
@@ -101,11 +122,26 @@ describe("a run folder", () => {
   test("of a process that was killed is taken over", async () => {
     const child = spawn(process.execPath, ["-e", ""]);
     await new Promise((resolve) => child.on("exit", resolve));
-    const { hostname } = await import("node:os");
     await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: child.pid, host: hostname(), started: "1" }));
     const unlock = await takeRunLock(folder);
     await unlock();
   });
+
+  test.runIf(process.platform === "linux")(
+    "of a dead process that its parent leaves unburied is taken over",
+    async () => {
+      // exec leaves a parent that has never heard of its child.
+      const parent = spawn("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 60"]);
+      const [said] = (await once(parent.stdout, "data")) as [Buffer];
+      const stat = async () => (await readFile(`/proc/${Number(said)}/stat`, "utf8")).split(") ")[1]?.split(" ") ?? [];
+      await vi.waitFor(async () => expect((await stat())[0]).toBe("Z"), 5000);
+      const holder = { pid: Number(said), host: hostname(), started: (await stat())[19] };
+      await writeFile(join(folder, "run.lock"), JSON.stringify(holder));
+      const unlock = await takeRunLock(folder);
+      await unlock();
+      parent.kill();
+    },
+  );
 
   test("of another host is believed", async () => {
     await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: 1, host: "elsewhere", started: "1" }));

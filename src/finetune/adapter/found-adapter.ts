@@ -7,7 +7,7 @@ import { InwardError } from "../../errors.js";
 import { inspectGguf } from "../../gguf/inspect-gguf.js";
 import { removeLeftovers } from "../../model/derived-models.js";
 import {
-  makeFolder,
+  makeModelFolder,
   modelFolder,
   recordChecksum,
   recordedChecksums,
@@ -56,7 +56,7 @@ async function convertedPeft(given: string, modelPath: string): Promise<FoundAda
   const base = { architecture, heads, keyValueHeads };
   const files = peftFiles(given);
   const convertedFrom = await hashesOf(files);
-  const folder = makeFolder(join(modelFolder(), "adapters"));
+  const folder = makeModelFolder(join(modelFolder(), "adapters"));
   removeLeftovers(folder);
   const id = createHash("sha256").update(JSON.stringify([CONVERSION, convertedFrom, base]));
   const name = `${nameOf(files)}-${id.digest("hex").slice(0, 16)}.gguf`;

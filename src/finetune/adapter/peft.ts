@@ -1,9 +1,9 @@
 /** Reads a PEFT folder (adapter_config.json and adapter_model.safetensors) as an adapter with llama.cpp's names and order of rows. */
 
 import { existsSync, statSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { writeError, writeWhole } from "../../base/files.js";
+import { makeFolder, writeError, writeWhole } from "../../base/files.js";
 import { decodeUtf8, readPlainFile, shown } from "../../base/untrusted.js";
 import { InwardError } from "../../errors.js";
 import type { GgufFile } from "../../gguf/read-gguf.js";
@@ -328,7 +328,7 @@ export async function exportPeft(
     targetModules: targetModules(adapter, base),
   });
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     await rm(configPath, { force: true });
   } catch (error) {
     throw writeError(error, folder);

@@ -8,7 +8,7 @@ import { InwardError } from "../../errors.js";
 import type { SettledEngine } from "../../study/study.js";
 import {
   isOffline,
-  makeFolder,
+  makeModelFolder,
   type OnModelProgress,
   recordChecksum,
   type RecordedChecksum,
@@ -182,7 +182,7 @@ export async function fetchBlas(options: FetchBlasOptions = {}): Promise<CachedB
   if (present) return present;
   // Its wheel for macOS leans on further libraries, and there is no need of it.
   if (platform === "darwin") return { reason: "macOS has its own, Accelerate, which is used as it is" };
-  const folder = makeFolder(blasFolder(env));
+  const folder = makeModelFolder(blasFolder(env));
   try {
     await withWheel(ORIGIN, { folder, env, offline, onProgress, signal }, (wheelPath) =>
       unpack(wheelPath, folder, options),

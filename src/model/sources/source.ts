@@ -1,10 +1,10 @@
 // What every source of model files takes and gives: a file, or the reason why there is none.
 
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { isProcessAlive } from "../../base/lock.js";
-import type { OnModelProgress } from "../model-file.js";
+import { makeModelFolder, type OnModelProgress } from "../model-file.js";
 
 export interface SourceRequest {
   /** The file's name in the model folder, without `.gguf`. */
@@ -50,7 +50,7 @@ export async function inDownloadFolder(
   use: (place: string) => Promise<SourceAttempt>,
 ): Promise<SourceAttempt> {
   const place = join(request.folder, "downloads", request.id);
-  mkdirSync(place, { recursive: true });
+  makeModelFolder(place);
   const other = otherOwner(place);
   if (other !== undefined) return { ok: false, reason: `process ${other} is downloading it right now` };
   writeFileSync(join(place, "pid"), String(process.pid));

@@ -391,6 +391,21 @@ export interface NativeWork {
   /** Where the logits before every scored token go, item after item: kept, or with `compares` held against those that are. */
   readonly rows?: LogitRows;
   readonly compares?: boolean;
+  /** [tokens] 1 where the states of a prompt's token are captured, at the sites that setCapture was given. Absent: of none. */
+  readonly capture?: Uint8Array;
+  /** [items] 1 where those of all of an answer's tokens are that are evaluated: all but its last, which nothing follows. */
+  readonly captureAnswers?: Uint8Array;
+}
+
+/** Places of a model where states are captured; src/probe/sites.ts has their names. */
+export interface NativeCapture {
+  /** [sites] index of the part among STATE_PARTS. */
+  readonly parts: Int32Array;
+  readonly layers: Int32Array;
+  /** [sites] numbers of a token; of attention weights: heads. */
+  readonly widths: Int32Array;
+  readonly modelLayers: number;
+  readonly dtype: "f16" | "f32";
 }
 
 /** Logits of many positions in memory, 4 bytes a position and token, and what another file's are apart from them. */
@@ -445,6 +460,11 @@ export interface NativeAnswers {
   /** [generated tokens × min(positionTokens, vocabulary)] most likely first, equal ones by id. */
   readonly positionIds: Int32Array;
   readonly positionLogprobs: Float64Array;
+  /** [items] captured tokens of each, and the position of each of these, ascending; empty where nothing was to be captured. */
+  readonly stateCounts: Int32Array;
+  readonly statePositions: Int32Array;
+  /** Of each of these tokens all sites one after the other, in the order of setCapture; attention weights have position + 1 a head. */
+  readonly states: Uint8Array;
 }
 
 export interface NativeCounts {
@@ -506,6 +526,11 @@ export class Engine {
   detokenize(tokenIds: Int32Array): string;
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;
+  /**
+   * What is captured from the next group on; nothing where there are no sites. Forgets everything evaluated. No logit changes a bit.
+   * @throws PROBE_SITE
+   */
+  setCapture(capture: NativeCapture): void;
   begin(work: NativeWork): void;
   /** One evaluation. @returns whether the group goes on */
   step(): boolean;

@@ -207,6 +207,9 @@ export const ERRORS = {
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },
 
+  PROBE_SITE: { exit: 2, hint: "See which sites there are: npx inward states --help, docs/probes.md" },
+  PROBE_RANGE: { exit: 1, hint: "Keep the states in single precision: --dtype f32" },
+
   EXPORT_FOLDER: { exit: 2, hint: "Give an empty folder, or one of an earlier export of this run, with --out." },
   EXPORT_NOTHING: { exit: 2, hint: "Export another format of this run: npx inward export --help lists them." },
 

@@ -95,6 +95,7 @@ public:
                              InstanceMethod<&Engine::tokenize>("tokenize"),
                              InstanceMethod<&Engine::detokenize>("detokenize"),
                              InstanceMethod<&Engine::set_adapters>("setAdapters"),
+                             InstanceMethod<&Engine::set_capture>("setCapture"),
                              InstanceMethod<&Engine::begin>("begin"),
                              InstanceMethod<&Engine::step>("step"),
                              InstanceMethod<&Engine::take>("take"),
@@ -208,6 +209,27 @@ private:
         });
     }
 
+    Napi::Value set_capture(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value {
+            if (info.Length() < 1 || !info[0].IsObject()) coded(env, "TRAIN_SHAPE", "what is to be captured is missing");
+            auto       from   = info[0].As<Napi::Object>();
+            const auto parts  = list<int32_t, Napi::Int32Array>(env, from, "parts", napi_int32_array);
+            const auto layers = list<int32_t, Napi::Int32Array>(env, from, "layers", napi_int32_array);
+            const auto widths = list<int32_t, Napi::Int32Array>(env, from, "widths", napi_int32_array);
+            if (parts.size() != layers.size() || parts.size() != widths.size()) {
+                coded(env, "TRAIN_SHAPE", "sites have as many parts as layers and widths");
+            }
+            inward::capture_choice choice;
+            for (size_t i = 0; i < parts.size(); i++) {
+                choice.sites.push_back({ (inward::state_part) parts[i], layers[i], widths[i] });
+            }
+            choice.half = text(from, "dtype") == "f16";
+            engine(env).set_capture(choice, (int64_t) number(from, "modelLayers", 0));
+            return env.Undefined();
+        });
+    }
+
     Napi::Value begin(const Napi::CallbackInfo & info) {
         auto env = info.Env();
         return guarded(env, [&]() -> Napi::Value {
@@ -223,6 +245,10 @@ private:
                 w.temperatures = list<double, Napi::Float64Array>(env, from, "temperatures", napi_float64_array);
             }
             w.read_ids    = list<int32_t, Napi::Int32Array>(env, from, "readIds", napi_int32_array);
+            if (from.Has("capture")) w.capture = list<uint8_t, Napi::Uint8Array>(env, from, "capture", napi_uint8_array);
+            if (from.Has("captureAnswers")) {
+                w.capture_answers = list<uint8_t, Napi::Uint8Array>(env, from, "captureAnswers", napi_uint8_array);
+            }
             if (from.Has("endIds")) w.end_ids = list<int32_t, Napi::Int32Array>(env, from, "endIds", napi_int32_array);
             w.top_tokens  = (int32_t) number(from, "topTokens", 0);
             w.position_tokens = (int32_t) number(from, "positionTokens", -1);
@@ -264,6 +290,9 @@ private:
             made.Set("positionLogSumExps", typed<Napi::Float64Array>(env, r.position_log_sum_exps));
             made.Set("positionIds", typed<Napi::Int32Array>(env, r.position_ids));
             made.Set("positionLogprobs", typed<Napi::Float64Array>(env, r.position_logprobs));
+            made.Set("stateCounts", typed<Napi::Int32Array>(env, r.state_counts));
+            made.Set("statePositions", typed<Napi::Int32Array>(env, r.state_positions));
+            made.Set("states", typed<Napi::Uint8Array>(env, r.states));
             return made;
         });
     }

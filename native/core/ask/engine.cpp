@@ -36,6 +36,7 @@ double seconds_since(std::chrono::steady_clock::time_point begun) {
 struct engine::impl {
     engine_options        options;
     const one_shape_rows  shape;
+    std::unique_ptr<state_layout> layout;  // of what is captured, or null
     const llama_library & llama;
     devices               device;  // registers the variant's backends
     llama_model *         model   = nullptr;
@@ -54,6 +55,7 @@ struct engine::impl {
     int64_t               cell_count = 0;      // of the cache; 0: there is none
     int                   sequence_count = 0;  // answers at once for which the cache was made
     int                   slot_count = 0;      // sequences of the cache
+    bool                  is_read = true;      // the group's logits, or some of them
     std::vector<waiting_rows> queues;          // of each slot where evaluations have one shape, else one for all
     bool                  is_separate = false; // each of which has cells of its own only
     engine_results        finished;
@@ -154,6 +156,12 @@ struct engine::impl {
 
     void begin(engine_work work) {
         group = prompt_group(std::move(work), description);
+        if (!layout && !(group.capture.empty() && group.capture_answers.empty())) {
+            throw error("TRAIN_SHAPE", "a group wants states, and no sites were chosen");
+        }
+        const bool was_read = is_read;
+        is_read             = group.is_read();
+        evaluator->will_be_read(is_read);
         if (options.strict) {
             order.resize(group.items());
             std::iota(order.begin(), order.end(), 0);
@@ -168,7 +176,7 @@ struct engine::impl {
         started  = 0;
         finished = engine_results();
         count    = engine_counts();
-        if (!continues()) {
+        if (was_read != is_read || !continues()) {
             if (one_shape()) make_shaped_cache(order.front());
             else make_cache();
             forget();
@@ -290,6 +298,16 @@ struct engine::impl {
         if (cell_count > 0) forget();
     }
 
+    void set_capture(const capture_choice & choice, int64_t layers) {
+        auto made = choice.sites.empty() ? nullptr : std::make_unique<state_layout>(choice, layers);
+        // Records of cells have the layout before: they go first.
+        if (cell_count > 0) forget();
+        evaluator->set_layout(made.get());
+        layout = std::move(made);
+        // A second evaluator has no room yet.
+        cell_count = 0;
+    }
+
     // Gives up a slot's cells from position `first` on.
     void release(int32_t which, size_t first) {
         auto & s = slots[which];
@@ -333,6 +351,11 @@ struct engine::impl {
             for (int32_t i = first_read; i < shared; i++) {
                 if (cells.pending(last.path[i]) < 0) shared = i;
             }
+        }
+        // Nor is a state of it captured again.
+        for (int32_t i = 0; i < shared; i++) {
+            const int32_t id = slots[last_slot].path[i];
+            if (group.captures(item, i) && cells.pending(id) < 0 && !cells.record(id)) shared = i;
         }
         if (separate()) {
             int32_t evaluated = 0;
@@ -398,15 +421,22 @@ struct engine::impl {
             const int32_t id = slots[last_slot].path[i];
             cells.hold(id);
             s.path.push_back(id);
-            if (cells.pending(id) < 0) cached = i + 1;
-            else queue_of(which).at(cells.pending(id)).sequences.push_back(which);
+            if (cells.pending(id) < 0) {
+                cached = i + 1;
+                continue;
+            }
+            auto & row = queue_of(which).at(cells.pending(id));
+            row.sequences.push_back(which);
+            if (group.captures(item, i)) capture(row);
         }
         // Evaluated cells come first on every path: parents are evaluated before their children.
         if (cached > 0) evaluator->share(last_slot, which, cached);
         for (int32_t i = shared; i < length; i++) {
             const int32_t id = cells.take();
             const int32_t parent = s.path.empty() ? -1 : s.path.back();
-            cells.set_pending(id, queue_of(which).push({ ids[i], i, { which }, {}, id, parent }));
+            queued        row{ ids[i], i, { which }, {}, id, parent };
+            if (group.captures(item, i)) capture(row);
+            cells.set_pending(id, queue_of(which).push(std::move(row)));
             s.path.push_back(id);
             count.distinct_tokens++;
         }
@@ -416,6 +446,12 @@ struct engine::impl {
             queue_of(which).at(cells.pending(s.path[i])).readers.push_back({ which, last ? -1 : i + 1 });
             s.waiting++;
         }
+    }
+
+    void capture(queued & row) {
+        if (row.record) return;
+        row.record = std::make_shared<token_states>(*layout, row.position);
+        cells.set_record(row.owner, row.record);
     }
 
     // --- a batch
@@ -460,6 +496,7 @@ struct engine::impl {
             if (s.item < 0 || s.next < 0) continue;
             const int32_t id = cells.take();
             rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
+            if (group.captures_answer(s.item)) capture(rows.back());
             s.path.push_back(id);
             s.next = -1;
             count.distinct_tokens++;
@@ -582,6 +619,7 @@ struct engine::impl {
     void finish(int32_t which) {
         auto & s = slots[which];
         s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
+        hand_over_states(s);
         size_t keep = 0;
         // What is kept takes a sequence: with one there would be none left to answer in.
         if (which == last_slot && slot_count > 1 && shares()) {
@@ -591,6 +629,21 @@ struct engine::impl {
         }
         s.item = -1;
         release(which, keep);
+    }
+
+    void hand_over_states(const answer_slot & s) {
+        const int32_t length = group.length(s.item), before = (int32_t) finished.state_positions.size();
+        for (int32_t i = 0; i < (int32_t) s.path.size(); i++) {
+            const bool wanted = i < length ? group.captures(s.item, i) : group.captures_answer(s.item);
+            if (!wanted) continue;
+            const auto & record = cells.record(s.path[i]);
+            const int32_t token = i < length ? group.prompt(s.item)[i] : s.tokens[i - length];
+            if (!record) throw error("INTERNAL", "there is no record of the token at position " + std::to_string(i));
+            record->require_whole(token);
+            finished.state_positions.push_back(i);
+            finished.states.insert(finished.states.end(), record->bytes().begin(), record->bytes().end());
+        }
+        finished.state_counts.push_back((int32_t) finished.state_positions.size() - before);
     }
 
     void cancel() {
@@ -605,6 +658,7 @@ engine::~engine() = default;
 const engine_description & engine::describe() const { return p->description; }
 vocabulary     engine::words() const { return vocabulary(p->llama, p->vocab); }
 void           engine::set_adapters(const std::vector<adapter_choice> & adapters) { p->set_adapters(adapters); }
+void           engine::set_capture(const capture_choice & c, int64_t layers) { p->set_capture(c, layers); }
 void           engine::begin(engine_work work) { p->begin(std::move(work)); }
 bool           engine::step() { return p->step(); }
 void           engine::cancel() { p->cancel(); }

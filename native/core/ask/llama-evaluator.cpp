@@ -18,8 +18,8 @@ constexpr int     LLAMA_SEQUENCES = 256;  // it has no more
 }  // namespace
 
 llama_evaluator::llama_evaluator(const llama_library & llama, llama_model * model, const engine_options & options,
-                                 bool is_cpu)
-    : llama_(llama), model_(model), options_(options), is_cpu_(is_cpu) {}
+                                 bool is_cpu, graph_probe * probe)
+    : llama_(llama), model_(model), options_(options), is_cpu_(is_cpu), probe_(probe) {}
 
 llama_evaluator::~llama_evaluator() {
     if (context_) llama_.free(context_);  // the adapters are the model's
@@ -37,6 +37,10 @@ llama_context_params llama_evaluator::context_params() const {
     params.yarn_orig_ctx   = (uint32_t) options_.short_context;
     params.offload_kqv     = !is_cpu_;
     params.op_offload      = !is_cpu_;
+    if (probe_) {
+        params.cb_eval           = graph_probe::callback;
+        params.cb_eval_user_data = probe_;
+    }
     return params;
 }
 
@@ -184,10 +188,33 @@ void llama_evaluator::set_adapters(const std::vector<adapter_choice> & chosen) {
 }
 
 void llama_evaluator::decode(const std::vector<queued> & rows, int64_t each) {
+    if (probe_) return decode_seen(rows);
     if (each > 0) fill_up_each(rows, each);
     else fill_up(rows);
     evaluate();
     take_filler_back(rows, each);
+}
+
+// Where each sequence has cells of its own, llama.cpp puts rows into an order of its own: then each sequence's are given alone.
+void llama_evaluator::decode_seen(const std::vector<queued> & rows) {
+    const bool alone = separate_ || llama_.model_is_recurrent(model_) || llama_.model_is_hybrid(model_);
+    std::vector<queued> some;
+    std::vector<bool>   done(rows.size(), false);
+    for (size_t begin = 0; begin < rows.size(); begin++) {
+        if (done[begin]) continue;
+        some.clear();
+        std::vector<token_states *> records;
+        for (size_t i = begin; i < rows.size(); i++) {
+            if (done[i] || (alone && rows[i].sequences.front() != rows[begin].sequences.front())) continue;
+            done[i] = true;
+            some.push_back(rows[i]);
+            records.push_back(rows[i].record.get());
+        }
+        lay_out(some);
+        probe_->expect(tokens_.data(), outputs_.data(), std::move(records));
+        evaluate();
+        probe_->require_seen();
+    }
 }
 
 // The batch of these rows alone.
@@ -210,7 +237,7 @@ void llama_evaluator::lay_out(const std::vector<queued> & rows) {
         counts_.push_back((int32_t) row.sequences.size());
         // llama_batch has no const; it is only read.
         sequences_.push_back(const_cast<llama_seq_id *>(row.sequences.data()));
-        outputs_.push_back(!row.readers.empty());
+        outputs_.push_back(probe_ ? row.record != nullptr : !row.readers.empty());
     }
 }
 

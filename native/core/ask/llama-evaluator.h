@@ -1,13 +1,16 @@
 // llama.cpp's own forward pass: any device, any encoding.
 #pragma once
 #include "ask/row-evaluator.h"
+#include "probe/graph-probe.h"
 
 namespace inward {
 
 class llama_evaluator : public row_evaluator {
 public:
-    // The model outlives this.
-    llama_evaluator(const llama_library & llama, llama_model * model, const engine_options & options, bool is_cpu);
+    // The model outlives this, and so does what looks into its graph, where there is one: then rows with records have outputs,
+    // and nothing is filled up.
+    llama_evaluator(const llama_library & llama, llama_model * model, const engine_options & options, bool is_cpu,
+                    graph_probe * probe = nullptr);
     ~llama_evaluator() override;
 
     bool make_room(int64_t cells, int sequences, int64_t rows, bool separate) override;
@@ -18,12 +21,14 @@ public:
     void decode(const std::vector<queued> & rows, int64_t each) override;
     const float * logits(int32_t row) override;
     int64_t       logits_at_once() const override { return INT64_MAX; }
+    void          set_layout(const state_layout *) override {}
 
 private:
     const llama_library &             llama_;
     llama_model *                     model_;
     const engine_options &            options_;
     bool                              is_cpu_;
+    graph_probe *                     probe_;
     llama_context *                   context_  = nullptr;
     bool                              separate_ = false;  // as make_room has it
     std::vector<llama_adapter_lora *> adapters_;
@@ -46,6 +51,7 @@ private:
     void take_filler_back(const std::vector<queued> & rows, int64_t each);
     void pin_filler(int64_t rows);
     void evaluate();
+    void decode_seen(const std::vector<queued> & rows);
     void require_used(const adapter_choice & choice, llama_adapter_lora * adapter) const;
     void remove(int32_t sequence, int32_t first);
 };

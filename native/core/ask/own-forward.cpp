@@ -17,8 +17,8 @@ namespace {
 constexpr int64_t CHUNK_ROWS = 96;
 // Pieces of a phase for each thread: enough for one that comes late not to be waited for.
 constexpr int64_t PIECES = 8;
-// Calls of each() in one layer, adapters included.
-constexpr size_t PHASES = 24;
+// Calls of each() in one layer, adapters and captures included.
+constexpr size_t PHASES = 32;
 
 }  // namespace
 
@@ -49,7 +49,7 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
         { &qkv_, rows * (queries() + 2 * keys()) },
         { &attended_, rows * queries() },
         { &gate_up_, rows * 2 * hp.feed_forward },
-        { &added_, adds_directly() ? 0 : rows * hp.embedding },
+        { &added_, adds_directly() && !keeps_additions() ? 0 : rows * hp.embedding },
         { &packed_, rows * widest },
         { &logits_, std::min(rows, CHUNK_ROWS) * hp.vocabulary },
     };
@@ -85,6 +85,9 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
     path_cells_.clear();
     paths_.clear();
     readers_.clear();
+    ending_.clear();
+    captured_.clear();
+    records_.clear();
     positions_.clear();
     chunk_ = -1;
     for (size_t r = 0; r < rows.size(); r++) {
@@ -95,6 +98,8 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
         parents_[row.owner] = row.parent;
         positions_.push_back(row.position);
         if (!row.readers.empty()) readers_.push_back((int32_t) r);
+        records_.push_back(row.record.get());
+        if (row.record) captured_.push_back({ (int64_t) r, -1, row.record.get() });
         // A token right after its parent goes on with the parent's path.
         const bool goes_on = r > 0 && row.parent == rows[r - 1].owner;
         if (goes_on) {
@@ -111,6 +116,53 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
                                               std::to_string(paths_.back().count - 1) + " before it");
         }
     }
+    ending_ = readers_;
+    if (captured_.empty() || !layout_->ends_late()) return;
+    for (auto & one : captured_) {
+        const auto found = std::lower_bound(readers_.begin(), readers_.end(), (int32_t) one.row);
+        if (found != readers_.end() && *found == (int32_t) one.row) {
+            one.ending = found - readers_.begin();
+            continue;
+        }
+        one.ending = (int64_t) ending_.size();
+        ending_.push_back((int32_t) one.row);
+    }
+}
+
+void own_forward::set_layout(const state_layout * layout) {
+    const auto & hp = weights_.hparams;
+    if (layout && layout->layers() != hp.layers) {
+        throw error("PROBE_SITE", "the model has " + std::to_string(hp.layers) + " layers, not " +
+                                      std::to_string(layout->layers()));
+    }
+    for (int32_t i = 0; layout && i < (int32_t) layout->sites().size(); i++) {
+        const auto &  one  = layout->sites()[i];
+        const int64_t wide = one.part == state_part::head_values         ? queries()
+                             : one.part == state_part::attention_weights ? hp.heads
+                                                                         : hp.embedding;
+        if (one.width == wide) continue;
+        throw error("PROBE_SITE", layout->name(i) + " has " + std::to_string(wide) + " numbers, not " +
+                                      std::to_string(one.width));
+    }
+    layout_ = layout;
+}
+
+bool own_forward::keeps_additions() const {
+    return layout_ && (layout_->any(state_part::attention_output) || layout_->any(state_part::mlp_output));
+}
+
+void own_forward::keep(team_member & member, state_part part, int64_t layer, const float * values, int64_t width,
+                       float scale) {
+    if (!wants(part, layer)) return;
+    const int32_t site    = layout_->find(part, layer);
+    const bool    ends    = layer + 1 == weights_.hparams.layers && part != state_part::residual_before;
+    const int64_t records = (int64_t) captured_.size();
+    member.each(records, piece(records), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const auto & one = captured_[i];
+            one.record->put(site, 0, values + (ends ? one.ending : one.row) * width, width, scale);
+        }
+    });
 }
 
 void own_forward::decode(const std::vector<queued> & rows, int64_t) {
@@ -141,27 +193,30 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
     for (int64_t l = 0; l < hp.layers; l++) {
         const auto & layer = weights_.layers[l];
         const bool   ends  = l + 1 == hp.layers;
+        keep(member, state_part::residual_before, l, x, hp.embedding);
         project(member, layer.qkv, normed(member, x, n, layer.attention_norm), qkv_.data(), false);
         keep_and_turn(member, l, rows);
         if (ends) {
-            // From here on no token looks at another, and only those with readers are read.
-            n = (int64_t) readers_.size();
+            // From here on no token looks at another, and only those with readers are read, or kept.
+            n = (int64_t) ending_.size();
             if (n == 0) return;
             float *      to    = read_x_.data();
             const size_t bytes = hp.embedding * sizeof(float);
             member.each(n, piece(n), [&](int64_t first, int64_t last) {
                 for (int64_t r = first; r < last; r++) {
-                    std::memcpy(to + r * hp.embedding, x + readers_[r] * hp.embedding, bytes);
+                    std::memcpy(to + r * hp.embedding, x + ending_[r] * hp.embedding, bytes);
                 }
             });
             x = to;
         }
         attention(member, l, ends);
+        keep(member, state_part::head_values, l, attended_.data(), queries());
         const packed_rows attended(packed_.data(), n, queries());
         member.each(n, piece(n), [&](int64_t first, int64_t last) {
             for (int64_t r = first; r < last; r++) attended.put(r, attended_.data() + r * queries());
         });
-        add(member, layer.o, attended, layer.attention_post_norm, x);
+        add(member, l, true, attended, x);
+        keep(member, state_part::residual_middle, l, x, hp.embedding);
         project(member, layer.gate_up, normed(member, x, n, layer.feed_forward_norm), gate_up_.data(), false);
         const packed_rows acted(packed_.data(), n, hp.feed_forward);
         member.each(n, piece(n), [&](int64_t first, int64_t last) {
@@ -172,7 +227,8 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
                 acted.put(r, act);
             }
         });
-        add(member, layer.down, acted, layer.feed_forward_post_norm, x);
+        add(member, l, false, acted, x);
+        keep(member, state_part::residual_after, l, x, hp.embedding);
     }
 }
 
@@ -199,11 +255,21 @@ bool own_forward::adds_directly() const {
     });
 }
 
-// x += norm(W in) * residual scale
-void own_forward::add(team_member & member, const packed_group & group, const packed_rows & in,
-                      const std::vector<float> & norm, float * x) {
-    const auto & hp = weights_.hparams;
-    if (norm.empty() && hp.residual_scale == 1) return project(member, group, in, x, true);
+// x += norm(W in) * residual scale, of attention's output matrix or of the feed-forward's
+void own_forward::add(team_member & member, int64_t l, bool attention, const packed_rows & in, float * x) {
+    const auto & hp    = weights_.hparams;
+    const auto & layer = weights_.layers[l];
+    const auto & group = attention ? layer.o : layer.down;
+    const auto & norm  = attention ? layer.attention_post_norm : layer.feed_forward_post_norm;
+    const auto   part  = attention ? state_part::attention_output : state_part::mlp_output;
+    if (norm.empty() && hp.residual_scale == 1) {
+        // What is added is nowhere by itself then: it is computed once more, and the sum stays what it is.
+        if (wants(part, l) && !captured_.empty()) {
+            project(member, group, in, added_.data(), false);
+            keep(member, part, l, added_.data(), hp.embedding);
+        }
+        return project(member, group, in, x, true);
+    }
     project(member, group, in, added_.data(), false);
     const int64_t n = in.rows();
     member.each(n, piece(n), [&](int64_t first, int64_t last) {
@@ -213,6 +279,7 @@ void own_forward::add(team_member & member, const packed_group & group, const pa
             add_scaled(x + r * hp.embedding, added, hp.embedding, hp.residual_scale);
         }
     });
+    keep(member, part, l, added_.data(), hp.embedding, hp.residual_scale);
 }
 
 // Norms and turns queries in place, and puts keys, normed and turned too, and values where their cells are.
@@ -251,24 +318,37 @@ void own_forward::keep_and_turn(team_member & member, int64_t layer, const std::
     });
 }
 
-void own_forward::attention(team_member & member, int64_t layer, bool readers_only) {
+void own_forward::attention(team_member & member, int64_t layer, bool ends) {
     const auto &   hp     = weights_.hparams;
     const int64_t  group  = hp.heads / hp.kv_heads, width = queries() + 2 * keys();
-    const int64_t  n      = readers_only ? (int64_t) readers_.size() : (int64_t) paths_.size();
+    const int64_t  n      = ends ? (int64_t) ending_.size() : (int64_t) paths_.size();
     const int64_t  window = hp.of_layer[layer].window;
+    const int32_t  site   = captured_.empty() ? -1 : layout_->find(state_part::attention_weights, layer);
     cell_attention over{ group,   hp.head_width, hp.attention_scale, hp.attention_cap, nullptr,
                          nullptr, keys(),        nullptr,            0 };
     member.each(n * hp.kv_heads, piece(n * hp.kv_heads), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; i++) {
-            const int64_t to = i / hp.kv_heads, row = readers_only ? readers_[to] : to, head = i % hp.kv_heads;
+            const int64_t to = i / hp.kv_heads, row = ends ? ending_[to] : to, head = i % hp.kv_heads;
             over.keys   = kept(layer, false) + head * hp.head_width;
             over.values = kept(layer, true) + head * hp.head_width;
             over.count  = window > 0 ? std::min(window, paths_[row].count) : paths_[row].count;
             over.cells  = path_cells_.data() + paths_[row].first + paths_[row].count - over.count;
             attend(over, qkv_.data() + row * width + head * group * hp.head_width, scratch_[member.number].data(),
                    attended_.data() + to * queries() + head * group * hp.head_width);
+            if (site >= 0 && records_[row]) keep_weights(site, row, head, over, scratch_[member.number].data());
         }
     });
+}
+
+// Of the query heads of one key-value head; nothing is looked at outside the window.
+void own_forward::keep_weights(int32_t site, int64_t row, int64_t head, const cell_attention & over,
+                               const float * weights) {
+    const int64_t      keys = paths_[row].count;
+    std::vector<float> whole(keys);
+    for (int64_t h = 0; h < over.group; h++) {
+        std::copy(weights + h * over.count, weights + (h + 1) * over.count, whole.end() - over.count);
+        records_[row]->put(site, (head * over.group + h) * keys, whole.data(), keys);
+    }
 }
 
 // A x of every pair, ready to be multiplied by B.

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 
+#include "ask/path-attention.h"
 #include "ask/row-evaluator.h"
 #include "shared/own-weights.h"
 #include "shared/thread-team.h"
@@ -26,6 +27,7 @@ public:
     void decode(const std::vector<queued> & rows, int64_t each) override;
     const float * logits(int32_t row) override;
     int64_t       logits_at_once() const override;
+    void          set_layout(const state_layout * layout) override;
 
 private:
     struct row_path {
@@ -48,6 +50,15 @@ private:
     std::vector<int32_t>      path_cells_;
     std::vector<row_path>     paths_;       // of each row
     std::vector<int32_t>      readers_;     // rows whose logits are made
+    std::vector<int32_t>      ending_;      // rows that the last layer is computed for: the readers, then what is captured
+    // Rows that are captured: their numbers among all rows, and among ending_ (-1: not there)
+    struct captured_row {
+        int64_t        row, ending;
+        token_states * record;
+    };
+    std::vector<captured_row> captured_;
+    std::vector<token_states *> records_;   // of each row, or null
+    const state_layout *      layout_ = nullptr;
     std::vector<int32_t>      positions_;
     std::vector<float>        angles_, local_angles_;  // of global and local RoPE
     int64_t                   chunk_ = -1;  // of the readers, whose logits are there
@@ -59,14 +70,20 @@ private:
     void     find_paths(const std::vector<queued> & rows);
     void     forward(team_member & member, const std::vector<queued> & rows);
     void     keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows);
-    void     attention(team_member & member, int64_t layer, bool readers_only);
+    void     attention(team_member & member, int64_t layer, bool ends);
     packed_rows normed(team_member & member, const float * x, int64_t rows, const std::vector<float> & weight);
     // Whether all that layers add needs neither a norm nor a scale.
     bool     adds_directly() const;
-    void     add(team_member & member, const packed_group & group, const packed_rows & in,
-                 const std::vector<float> & norm, float * x);
+    void     add(team_member & member, int64_t layer, bool attention, const packed_rows & in, float * x);
     void     project(team_member & member, const packed_group & group, const packed_rows & x, float * out, bool adds);
     void     reduce(team_member & member, const packed_group & group, const packed_rows & x);
+    // Of captured rows: `width` numbers each of `values`, whose rows are all rows or ending_, times a scale.
+    void     keep(team_member & member, state_part part, int64_t layer, const float * values, int64_t width,
+                  float scale = 1);
+    void     keep_weights(int32_t site, int64_t row, int64_t head, const cell_attention & over, const float * weights);
+    // Whether what layers add is kept by itself.
+    bool     keeps_additions() const;
+    bool     wants(state_part part, int64_t layer) const { return layout_ && layout_->find(part, layer) >= 0; }
     int64_t  piece(int64_t count) const;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "ask/llama-evaluator.h"
+#include "ask/llama-states.h"
 #include "ask/own-forward.h"
 #include "inward/error.h"
 
@@ -17,7 +17,7 @@ std::unique_ptr<row_evaluator> make_evaluator(const llama_library & llama, llama
         description.whole_prompts = llama.model_is_recurrent(model) || llama.model_is_hybrid(model);
         description.window        = llama.model_n_swa(model);
         if (options.short_context > 0) description.context = std::min(description.context, options.short_context);
-        return std::make_unique<llama_evaluator>(llama, model, options, device.is_cpu);
+        return std::make_unique<llama_states>(llama, model, options, device.is_cpu);
     }
     if (!device.is_cpu) throw error("ENGINE_UNAVAILABLE", "engine.forward own is for the CPU");
     auto own            = std::make_unique<own_forward>(options, [&device] { return device.free_memory(); });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "inward/engine.h"
+#include "probe/token-states.h"
 #include "shared/devices.h"
 #include "shared/libraries.h"
 
@@ -24,6 +25,7 @@ struct queued {
     std::vector<reader>  readers;  // none: its logits are not made
     int32_t              owner;    // cell
     int32_t              parent;   // cell of the token before; -1: none
+    record_of_token      record = {};  // filled by the evaluation; null: nobody wants it
 };
 
 class row_evaluator {
@@ -47,6 +49,10 @@ public:
     // the next multiple of logits_at_once() rows with readers is asked for, or anything is evaluated.
     virtual const float * logits(int32_t row) = 0;
     virtual int64_t       logits_at_once() const = 0;
+    // Records of rows have this layout from here on; null: rows have none. throws PROBE_SITE
+    virtual void          set_layout(const state_layout * layout) = 0;
+    // Whether the logits of any row of the next group are asked for.
+    virtual void          will_be_read(bool) {}
 };
 
 // llama.cpp on any device, or our own forward pass on the CPU.

@@ -49,12 +49,12 @@ public:
     int32_t take() {
         used_++;
         if (free_.empty()) {
-            cells_.push_back({ 1, -1 });
+            cells_.push_back({ 1, -1, {} });
             return (int32_t) cells_.size() - 1;
         }
         const int32_t id = free_.back();
         free_.pop_back();
-        cells_[id] = { 1, -1 };
+        cells_[id] = { 1, -1, {} };
         return id;
     }
 
@@ -64,6 +64,7 @@ public:
     // By one sequence: it is free for another token when nobody holds it.
     void give_up(int32_t id) {
         if (--cells_[id].references > 0) return;
+        cells_[id].record = {};
         free_.push_back(id);
         used_--;
     }
@@ -71,6 +72,10 @@ public:
     // Its number among the rows that wait to be evaluated, or -1.
     int64_t pending(int32_t id) const { return cells_[id].pending; }
     void    set_pending(int32_t id, int64_t number) { cells_[id].pending = number; }
+
+    // What is captured of its token, or will be where it still waits; null: nothing.
+    const record_of_token & record(int32_t id) const { return cells_[id].record; }
+    void                    set_record(int32_t id, record_of_token record) { cells_[id].record = std::move(record); }
 
     int64_t used() const { return used_; }
 
@@ -82,8 +87,9 @@ public:
 
 private:
     struct cell {
-        int32_t references;
-        int64_t pending;
+        int32_t         references;
+        int64_t         pending;
+        record_of_token record;
     };
     std::vector<cell>    cells_;
     std::vector<int32_t> free_;

@@ -32,6 +32,10 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
         starts.back() != (int32_t) tokens.size()) {
         shape("a group's arrays differ in length");
     }
+    if ((!capture.empty() && capture.size() != tokens.size()) ||
+        (!capture_answers.empty() && capture_answers.size() != most_tokens.size())) {
+        shape("a group's choice of captured tokens differs in length from its tokens, or from its items");
+    }
     if (sequences < 0 || keep < 0) {
         shape("a group has " + std::to_string(sequences) + " sequences and keeps " + std::to_string(keep) + " tokens");
     }
@@ -83,6 +87,14 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
         }
         is_end[id] = true;
     }
+}
+
+bool prompt_group::is_read() const {
+    if (top_tokens > 0 || !read_ids.empty()) return true;
+    for (int32_t i = 0; i < items(); i++) {
+        if (most_tokens[i] > 0 || score_from[i] < length(i)) return true;
+    }
+    return false;
 }
 
 int64_t prompt_group::longest() const {

@@ -25,6 +25,11 @@ struct prompt_group : engine_work {
     double temperature(int32_t item) const { return temperatures.empty() ? 1 : temperatures[item]; }
     // Whether this group's answers end at the token, whatever the vocabulary says of it.
     bool ends(int32_t token) const { return !is_end.empty() && is_end[token]; }
+    // Whether states of a prompt's token, or of an answer's, are captured.
+    bool captures(int32_t item, int32_t token) const { return !capture.empty() && capture[starts[item] + token]; }
+    bool captures_answer(int32_t item) const { return !capture_answers.empty() && capture_answers[item]; }
+    // Whether any logits are looked at.
+    bool is_read() const;
     // Which of the rows a scored token's logits are.
     int64_t row_of(int32_t item, int32_t token) const { return first_rows[item] + token - score_from[item]; }
     // The items with their prompts in lexicographic order: neighbours share the most.

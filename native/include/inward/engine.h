@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "inward/states.h"
 #include "inward/vocabulary.h"
 
 namespace inward {
@@ -66,6 +67,9 @@ struct engine_work {
     // Where the logits before every scored token go, item after item: kept there, or held against those that are.
     std::shared_ptr<logit_rows> rows;
     bool                        compares = false;
+    // Of whom states are captured, at the sites that set_capture has: [tokens] of the prompts, [items] of answers, each
+    // of whose tokens that are evaluated. Empty: nobody.
+    std::vector<uint8_t>        capture, capture_answers;
 };
 
 // What became of the items that finished since the last call, in the order in which they finished.
@@ -87,6 +91,9 @@ struct engine_results {
     std::vector<double>  position_log_sum_exps;
     std::vector<int32_t> position_ids;       // [tokens x position_tokens]
     std::vector<double>  position_logprobs;
+    // [items] captured tokens of each; their positions, and their records one after the other
+    std::vector<int32_t> state_counts, state_positions;
+    std::vector<uint8_t> states;
 };
 
 struct engine_counts {
@@ -123,9 +130,14 @@ public:
     // Replaces all adapters; forgets everything evaluated. throws ADAPTER_INVALID
     void set_adapters(const std::vector<adapter_choice> & adapters);
 
+    // What is captured of the groups that begin from here on; nothing where there are no sites. Forgets everything
+    // evaluated. No logit changes a bit by it. layers: the model's. throws PROBE_SITE
+    void set_capture(const capture_choice & choice, int64_t layers);
+
     // Begins a group; forgets the one before. throws ENGINE_CONTEXT, ENGINE_EMPTY_PROMPT, TRAIN_EXAMPLE, ENGINE_MEMORY
     void begin(engine_work work);
-    // Evaluates one batch. Returns whether the group goes on. throws ENGINE_NOT_FINITE, ENGINE_MEMORY, ENGINE_CRASHED
+    // Evaluates one batch. Returns whether the group goes on.
+    // throws ENGINE_NOT_FINITE, ENGINE_MEMORY, ENGINE_CRASHED, PROBE_SITE, PROBE_RANGE
     bool step();
     // What finished since the last call
     engine_results take();

@@ -1,0 +1,66 @@
+// The record of one token: what was captured of it, at the sites that were chosen, as it goes into a file.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "inward/states.h"
+
+namespace inward {
+
+class state_layout;
+
+class token_states {
+public:
+    token_states(const state_layout & layout, int32_t position);
+
+    int32_t                      position() const { return position_; }
+    const std::vector<uint8_t> & bytes() const { return bytes_; }
+
+    // From `first` on of the site's numbers; from several threads at once for different numbers.
+    void put(int32_t site, int64_t first, const float * values, int64_t count, float scale = 1);
+    // throws PROBE_SITE where a site was never put, PROBE_RANGE where a number does not fit, ENGINE_NOT_FINITE
+    void require_whole(int32_t token) const;
+
+private:
+    const state_layout & layout_;
+    const int32_t        position_;
+    std::vector<uint8_t> bytes_;
+    std::vector<int64_t> left_;   // numbers of each site that are still to come
+    std::mutex           mutex_;  // of what follows and of left_
+    int32_t              bad_site_ = -1;
+    float                bad_      = 0;
+};
+
+class state_layout {
+public:
+    // layers: of the model. throws PROBE_SITE for a site that no model has
+    state_layout(capture_choice choice, int64_t layers);
+
+    const std::vector<state_site> & sites() const { return choice_.sites; }
+    bool    half() const { return choice_.half; }
+    int64_t layers() const { return layers_; }
+    // Index among the sites, or -1.
+    int32_t find(state_part part, int64_t layer) const { return found_[layer * STATE_PARTS + (int32_t) part]; }
+    bool    any(state_part part) const;
+    // Whether anything is taken that the last layer makes after its attention has looked at other tokens.
+    bool    ends_late() const;
+
+    int64_t numbers(int32_t site, int32_t position) const;
+    // Numbers before a site's in a record.
+    int64_t offset(int32_t site, int32_t position) const;
+    std::string name(int32_t site) const;
+
+private:
+    capture_choice       choice_;
+    int64_t              layers_;
+    std::vector<int32_t> found_;
+    // Of all sites before each: numbers that are the same for every token, and those for each key.
+    std::vector<int64_t> fixed_, for_each_key_;
+};
+
+using record_of_token = std::shared_ptr<token_states>;
+
+}  // namespace inward

@@ -48,6 +48,16 @@ export { parsePrompts, parseScoredLines, type PromptLine, type ScoredLine } from
 export { type NextFile, nextFile, type NextFileOptions, type NextToken, nextTokens } from "./exchange/next-file.js";
 export { tokenizeText, type TokenizedText } from "./run/text-tokens.js";
 export { distribution, type QuickLook, type QuickLookOptions } from "./run/quick-look.js";
+export {
+  captureStates,
+  estimateStates,
+  type FinishedStates,
+  type StatesEstimate,
+  type StatesManifest,
+  type StatesOptions,
+  type StatesPrompt,
+  type StatesSettings,
+} from "./run/states-file.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
 
 // An adapter: trained on chat JSONL.

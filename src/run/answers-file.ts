@@ -311,7 +311,7 @@ async function requireUnchanged(out: string, written: AnswersManifest["written"]
 const COMPARED = ["what", "model", "adapter", "chat", "engine", "settings", "lines"] as const;
 
 /** @returns the first thing that differs, with both values; undefined where nothing does */
-function whatDiffers(
+export function whatDiffers(
   before: AskedOf & { readonly what: string },
   now: AskedOf & { readonly what: string },
 ): string | undefined {

@@ -125,7 +125,13 @@ export async function writeSafetensors(path: string, tensors: ReadonlyMap<string
   try {
     const file = await open(partial, "w");
     try {
-      await file.writeFile(header(sorted));
+      await file.writeFile(
+        safetensorsPrefix(
+          sorted.map(([name, { shape, values }]) => ({ name, dtype: "F32", shape, bytes: values.byteLength })),
+          // transformers and PEFT refuse a file that does not say whose tensors these are.
+          { format: "pt" },
+        ),
+      );
       for (const [, { values }] of sorted)
         await file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       await file.sync();
@@ -139,15 +145,26 @@ export async function writeSafetensors(path: string, tensors: ReadonlyMap<string
   }
 }
 
-function header(tensors: readonly (readonly [string, SafeTensor])[]): Buffer {
+/** A tensor of a file that is to be written. */
+export interface PlannedTensor {
+  readonly name: string;
+  readonly dtype: "F32" | "F16";
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+/** What stands before the data of tensors that follow in this order. */
+export function safetensorsPrefix(
+  tensors: readonly PlannedTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Buffer {
   let offset = 0;
-  const entries = tensors.map(([name, { shape, values }]) => {
+  const entries = tensors.map(({ name, dtype, shape, bytes }) => {
     const begin = offset;
-    offset += values.byteLength;
-    return [name, { dtype: "F32", shape, data_offsets: [begin, offset] }] as const;
+    offset += bytes;
+    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const;
   });
-  // transformers and PEFT refuse a file that does not say whose tensors these are.
-  const json = Buffer.from(JSON.stringify({ __metadata__: { format: "pt" }, ...Object.fromEntries(entries) }));
+  const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
   const padded = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
   padded.writeBigUInt64LE(BigInt(padded.length - 8));
   json.copy(padded, 8);

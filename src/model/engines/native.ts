@@ -2,7 +2,14 @@
  * The native engine: the addon evaluates, over the prefix tree of a group, and tokenizes; node-llama-cpp is not loaded beside it. Runs inside the worker process, because an abort in native code must not take a run with it.
  */
 
-import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../../native/index.js";
+import type {
+  Engine,
+  NativeAnswers,
+  NativeCapture,
+  NativeCounts,
+  NativeEngineOptions,
+  NativeWork,
+} from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { readGguf } from "../../gguf/read-gguf.js";
@@ -46,6 +53,11 @@ export class Evaluator {
   async setAdapter(adapter: AdapterChoice | undefined): Promise<void> {
     const chosen = adapter ? [{ path: adapter.path, scale: adapter.scale ?? 1 }] : [];
     return this.inTurn(async () => this.engine.setAdapters(chosen));
+  }
+
+  /** What is captured of the groups from here on. @throws PROBE_SITE */
+  async setCapture(capture: NativeCapture): Promise<void> {
+    return this.inTurn(async () => this.engine.setCapture(capture));
   }
 
   /** @returns what the group cost; undefined for one without items */
@@ -332,6 +344,8 @@ export interface NativeEngineChoices {
 /** A model that is open in this very process: what evaluates it can be had as well. */
 export interface NativeModel extends LanguageModel {
   readonly evaluator: Evaluator;
+  /** What its prompts are as token ids, and its tokens as text. */
+  readonly tokens: ChatTokens;
   /** A text as llama-perplexity reads it: in one piece, nothing in it a control token, behind the BOS that the file asks for. */
   readonly fileIds: (text: string) => { readonly ids: number[]; readonly bos?: number };
 }
@@ -480,7 +494,7 @@ export async function openNativeEngine(
     }
     return shouldPrependBosToken && bos !== null ? { ids: [bos, ...ids], bos } : { ids };
   };
-  return { ...model, manifest: await manifestOf(adapter), evaluator, fileIds };
+  return { ...model, manifest: await manifestOf(adapter), evaluator, tokens: chat, fileIds };
 }
 
 type AddonChoices = Required<

@@ -1,0 +1,82 @@
+/** Entry of the process that captures: one model, and files of states that it writes while it asks. */
+
+import type { NativeAnswers } from "../../native/index.js";
+import { InwardError } from "../errors.js";
+import { hashTokens } from "../model/engines/engine.js";
+import { askingWork, type NativeModel, openNativeEngine, readReplies } from "../model/engines/native.js";
+import { nativeCode } from "../model/native/addon.js";
+import { type ServedCall, serveParent } from "../model/worker-process.js";
+import type { Reply } from "../tasks/answer.js";
+import { type CapturedText, type CaptureMethods, chosenTokens, type ShardJob } from "./capture.js";
+import { captureOf } from "./sites.js";
+import { rowBytes, type TextStates, writeShard } from "./states-shard.js";
+
+let model: NativeModel | undefined;
+// A limit of a file's size is an error of the write, not the end of the process.
+process.on("SIGXFSZ", () => {});
+
+serveParent<CaptureMethods, number>(
+  (call) => ({
+    async open(modelPath, { settings, adapter, chat }) {
+      model = await openNativeEngine(modelPath, settings, { adapter, chat });
+      return { manifest: model.manifest, facts: model.facts };
+    },
+    shard: (job) => makeShard(job, call),
+    memory: () => ({ peakBytes: 1024 * process.resourceUsage().maxRSS }),
+  }),
+  (error) => nativeCode(error) ?? "ENGINE_CRASHED",
+);
+
+async function makeShard(
+  { path, requests, capture, positions }: ShardJob,
+  { signal, note }: ServedCall<number>,
+): Promise<{ texts: CapturedText[]; bytes: number; rows: number }> {
+  if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
+  const { tokens: chat, evaluator, facts } = model;
+  const tokenized = chat.tokenize(requests);
+  const masks = tokenized.map(({ promptIds }, at) => chosenTokens(positions, promptIds.length, `Prompt ${at + 1}`));
+  await evaluator.setCapture(captureOf(capture.sites, capture.shape, capture.dtype));
+  const states: TextStates[] = [];
+  const replies: Reply[] = [];
+  let done = 0;
+  const take = (answers: NativeAnswers) => {
+    for (const { index, reply } of readReplies(answers, tokenized, chat, facts.vocabularySize)) replies[index] = reply;
+    let [row, byte] = [0, 0];
+    answers.items.forEach((item, at) => {
+      const end = row + (answers.stateCounts[at] as number);
+      const taken = Array.from(answers.statePositions.subarray(row, end));
+      const length = taken.reduce((sum, position) => sum + rowBytes(capture, position), 0);
+      states[item] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
+      [row, byte] = [end, byte + length];
+    });
+    done += answers.items.length;
+    if (answers.items.length > 0) note(done);
+  };
+  await evaluator.run(
+    {
+      ...askingWork(tokenized, chat.endIds()),
+      capture: Buffer.concat(masks),
+      captureAnswers: new Uint8Array(requests.length).fill(positions.reply ? 1 : 0),
+    },
+    take,
+    signal,
+  );
+  const texts = tokenized.map(({ promptIds, maxTokens }, index): CapturedText => {
+    const { tokenIds, logprobs, text, stop } = replies[index] as Reply;
+    const read = [...promptIds, ...tokenIds];
+    const { positions: taken } = states[index] as TextStates;
+    const texted = chat.tokenTexts(taken.map((position) => read[position] as number));
+    return {
+      promptTokens: promptIds.length,
+      promptSha256: hashTokens(promptIds),
+      tokens: taken.map((position, at) => ({
+        position,
+        id: read[position] as number,
+        ...(texted[at] as (typeof texted)[number]),
+      })),
+      ...(maxTokens > 0 ? { reply: { text, stop, tokenIds, logprobs } } : {}),
+    };
+  });
+  const bytes = await writeShard(path, capture, states);
+  return { texts, bytes, rows: states.reduce((sum, one) => sum + one.positions.length, 0) };
+}

@@ -1,0 +1,422 @@
+/**
+ * States of a model's tokens over a file of prompts: a folder of safetensors, and an index with a line for each of their rows. A process
+ * that ends in between leaves whole files, and the same call goes on from there; the bytes are those of an undisturbed one.
+ */
+
+import { mkdir, open, stat, truncate } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { z } from "zod";
+import { APPENDING, canonicalJson, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import { takeRunLock } from "../base/lock.js";
+import { INWARD_VERSION } from "../base/version.js";
+import { InwardError } from "../errors.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import type { AskRequest } from "../model/language-model.js";
+import { settleEngine } from "../model/engines/settings.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import {
+  type CapturedText,
+  type CaptureProcess,
+  chosenTokens,
+  parsePositions,
+  type PositionChoice,
+  startCaptureProcess,
+} from "../probe/capture.js";
+import { parseSites, siteDimensions, siteName, stateShapeOf } from "../probe/sites.js";
+import { type Capture, shardBytes, type StatesType } from "../probe/states-shard.js";
+import { DEFAULT_ENGINE } from "../study/load-study.js";
+import type { EngineManifest } from "../study/plan.js";
+import { type AskedOf, whatDiffers, whatIsAsked } from "./answers-file.js";
+import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
+import type { PromptLine } from "./prompt-lines.js";
+
+export interface StatesSettings {
+  /** Default `residual`: the residual at every layer's border. parseSites says what there is. */
+  readonly sites?: string;
+  /** Default `last`: the prompt's last token. parsePositions says what there is. */
+  readonly positions?: string;
+  /** Default f32. */
+  readonly dtype?: StatesType;
+  /** Longest reply, tokens, greedy. Default 0: nothing is answered. */
+  readonly maxTokens?: number;
+  /** A file of states is begun anew before it would be larger, unless one prompt alone is. Default 128 MiB. */
+  readonly shardBytes?: number;
+}
+
+export interface StatesOptions extends OpenModelOptions, StatesSettings {
+  /** Folder to write. */
+  readonly out: string;
+  readonly onFound?: (model: FoundModel) => void;
+}
+
+/** A prompt whose states are taken. */
+export interface StatesPrompt extends PromptLine {
+  /** What it asks for, such as `hypothetical`. Default `prompt`. */
+  readonly kind?: string;
+}
+
+/** What a call would write. */
+export interface StatesEstimate {
+  readonly prompts: number;
+  readonly promptTokens: number;
+  /** Captured tokens; with replies at most. */
+  readonly rows: number;
+  /** Of the safetensors; the index takes some 150 more a row. */
+  readonly bytes: number;
+  readonly files: number;
+  readonly sites: readonly { readonly name: string; readonly shape: readonly number[] }[];
+}
+
+/** `states.json`: what the folder holds, and how far it is. */
+export interface StatesManifest extends AskedOf {
+  readonly inward: string;
+  readonly what: "states";
+  /** Of one row of each tensor; attention weights have as many keys as the file's longest text. */
+  readonly sites: StatesEstimate["sites"];
+  readonly engines: readonly EngineManifest[];
+  /** What llama.cpp warned of in the model's file. */
+  readonly warnings: readonly string[];
+  readonly files: readonly FinishedShard[];
+}
+
+interface FinishedShard {
+  readonly file: string;
+  readonly prompts: number;
+  readonly rows: number;
+  readonly bytes: number;
+  /** Of index.jsonl and prompts.jsonl, up to and with this file's lines. */
+  readonly indexBytes: number;
+  readonly promptsBytes: number;
+}
+
+export interface FinishedStates {
+  /** Absolute. */
+  readonly folder: string;
+  readonly files: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly prompts: number;
+  /** Of these, those that were there before. */
+  readonly kept: number;
+  /** The most that the capturing process held; absent where nothing was left to do. */
+  readonly peakBytes?: number;
+}
+
+interface Job {
+  readonly found: FoundModel;
+  readonly settings: Required<StatesSettings>;
+  readonly positions: PositionChoice;
+  readonly capture: Capture;
+  readonly requests: readonly AskRequest[];
+  /** Prompts of each file, by number: from, and the first that is not in it. */
+  readonly shards: readonly { readonly first: number; readonly end: number; readonly bytes: number }[];
+  readonly estimate: StatesEstimate;
+  readonly asked: AskedOf;
+}
+
+/** @throws as captureStates, before any weight is read */
+export async function estimateStates(
+  prompts: readonly StatesPrompt[],
+  source: string,
+  options: Omit<StatesOptions, "out">,
+): Promise<StatesEstimate> {
+  return (await planJob(prompts, source, options)).estimate;
+}
+
+/**
+ * Asks every prompt and writes the states of its tokens. The same call goes on where an earlier one ended.
+ * @param source registry name, `hf:` URI, or path of a GGUF
+ * @throws InwardError USAGE · PROBE_SITE no such site, or not in this model · PROBE_RANGE · ANSWERS_OTHER the folder holds other states ·
+ * STORE_* · MODEL_*, ADAPTER_*, ENGINE_*, CHAT_* · INTERRUPTED
+ */
+export async function captureStates(
+  prompts: readonly StatesPrompt[],
+  source: string,
+  options: StatesOptions,
+): Promise<FinishedStates> {
+  const job = await planJob(prompts, source, options);
+  const folder = resolve(options.out);
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw writeError(error, folder);
+  });
+  const unlock = await takeRunLock(folder);
+  try {
+    await removePartials(folder);
+    let manifest = await openManifest(folder, job);
+    const kept = manifest.files.reduce((sum, one) => sum + one.prompts, 0);
+    options.onProgress?.({ stage: "states", done: kept, total: prompts.length, unit: "questions" });
+    const left = job.shards.slice(manifest.files.length);
+    const process = left.length === 0 ? undefined : startCaptureProcess(job.asked.engine);
+    let peakBytes: number | undefined;
+    try {
+      if (process) manifest = await recordEngine(folder, manifest, process, job);
+      for (const [at, { first, end }] of left.entries()) {
+        manifest = await makeFile(folder, manifest, process as CaptureProcess, job, prompts, first, end, {
+          ...options,
+          number: job.shards.length - left.length + at + 1,
+        });
+      }
+      peakBytes = (await process?.remote.memory())?.peakBytes;
+    } finally {
+      await process?.end();
+    }
+    const [rows, bytes] = [sumOf(manifest, "rows"), sumOf(manifest, "bytes")];
+    const counts = { files: manifest.files.length, rows, bytes, prompts: prompts.length, kept };
+    return { folder, ...counts, ...(peakBytes === undefined ? {} : { peakBytes }) };
+  } finally {
+    await unlock();
+  }
+}
+
+function sumOf({ files }: StatesManifest, what: "rows" | "bytes"): number {
+  return files.reduce((sum, one) => sum + one[what], 0);
+}
+
+async function planJob(
+  prompts: readonly StatesPrompt[],
+  source: string,
+  { device, engine, onFound, ...options }: Omit<StatesOptions, "out">,
+): Promise<Job> {
+  const settings = settled(options);
+  const positions = parsePositions(settings.positions);
+  if (positions.reply && settings.maxTokens === 0 && settings.positions !== "all") {
+    throw new InwardError("USAGE", "--positions reply wants replies: give their greatest length with --max-tokens");
+  }
+  const found = await findModel(source, options);
+  onFound?.(found);
+  const shape = stateShapeOf(await readGguf(found.file.path), found.file.path);
+  const sites = parseSites(settings.sites, shape);
+  const capture: Capture = { sites, shape, dtype: settings.dtype };
+  // Ours wherever it can: its numbers depend on the prompt alone, and it evaluates once.
+  const wanted = { ...DEFAULT_ENGINE, forward: "auto" as const, ...(device ? { device } : {}), ...engine };
+  const chosen = await settleEngine(wanted, [found.file.path]);
+  // Only where one text is evaluated after the other llama.cpp's cache tells whose keys lie where.
+  const oneByOne = sites.some(({ part }) => part === "attention_weights") && chosen.forward !== "own";
+  const settledEngine = oneByOne ? { ...chosen, strict: true, flashAttention: false } : chosen;
+  const { maxTokens } = settings;
+  const requests = prompts.map(({ messages }) => ({ messages, maxTokens, temperature: 0, topTokens: 0 }));
+  const lengths = await promptLengths(found, prompts);
+  const rows = lengths.map((length, at) => {
+    const mask = chosenTokens(positions, length, `Prompt ${JSON.stringify(prompts[at]?.id)}`);
+    const own = Array.from(mask.keys()).filter((position) => mask[position]);
+    const replied = positions.reply ? Math.max(0, maxTokens - 1) : 0;
+    return [...own, ...Array.from({ length: replied }, (_, token) => length + token)];
+  });
+  const shards = cutShards(capture, rows, settings.shardBytes);
+  const { dtype, sites: named, positions: places } = settings;
+  const facts = { sites: named, positions: places, dtype, maxTokens, shardBytes: settings.shardBytes };
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+  return {
+    found,
+    settings,
+    positions,
+    capture,
+    requests,
+    shards,
+    estimate: {
+      prompts: prompts.length,
+      promptTokens: lengths.reduce((sum, length) => sum + length, 0),
+      rows: rows.reduce((sum, one) => sum + one.length, 0),
+      bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+      files: shards.length,
+      sites: sites.map((site) => ({ name: siteName(site), shape: siteDimensions(site, shape, longest) })),
+    },
+    asked: whatIsAsked(found, settledEngine, facts, prompts),
+  };
+}
+
+function settled(settings: StatesSettings): Required<StatesSettings> {
+  const { sites = "residual", positions = "last", dtype = "f32", maxTokens = 0, shardBytes: most = 2 ** 27 } = settings;
+  if (dtype !== "f16" && dtype !== "f32") throw new InwardError("USAGE", `dtype is ${dtype}; it is f16 or f32`);
+  for (const [name, value, least] of [
+    ["maxTokens", maxTokens, 0],
+    ["shardBytes", most, 1],
+  ] as const) {
+    if (Number.isInteger(value) && value >= least) continue;
+    throw new InwardError("USAGE", `${name} is ${value}; it must be a whole number from ${least} on.`);
+  }
+  return { sites, positions, dtype, maxTokens, shardBytes: most };
+}
+
+async function promptLengths({ file, chat }: FoundModel, prompts: readonly StatesPrompt[]): Promise<number[]> {
+  const tokenizer = await openTokenizer(file.path, chat);
+  try {
+    return (await tokenizer.tokenize(prompts.map(({ messages }) => messages))).map(({ length }) => length);
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+/** Prompts in their order, as many in a file as have room in it. */
+function cutShards(capture: Capture, rows: readonly (readonly number[])[], most: number): Job["shards"] {
+  const shards: { first: number; end: number; bytes: number }[] = [];
+  let [count, keys] = [0, 0];
+  rows.forEach((own, at) => {
+    const last = shards.at(-1);
+    const ownKeys = (own.at(-1) ?? -1) + 1;
+    const bytes = shardBytes(capture, count + own.length, Math.max(keys, ownKeys));
+    if (last && bytes <= most) {
+      [last.end, last.bytes] = [at + 1, bytes];
+      [count, keys] = [count + own.length, Math.max(keys, ownKeys)];
+      return;
+    }
+    [count, keys] = [own.length, ownKeys];
+    shards.push({ first: at, end: at + 1, bytes: shardBytes(capture, count, keys) });
+  });
+  return shards;
+}
+
+const INDEX = "index.jsonl";
+const PROMPTS = "prompts.jsonl";
+const MANIFEST = "states.json";
+
+const manifestSchema = z.looseObject({
+  what: z.literal("states"),
+  model: z.looseObject({ sha256: z.string() }),
+  settings: z.record(z.string(), z.unknown()),
+  lines: z.strictObject({ count: z.number(), sha256: z.string() }),
+  engines: z.array(z.looseObject({ engine: z.string() })),
+  files: z.array(
+    z.looseObject({
+      file: z.string().regex(/^states-\d{5,}\.safetensors$/),
+      prompts: z.int(),
+      rows: z.int(),
+      bytes: z.int(),
+      indexBytes: z.int(),
+      promptsBytes: z.int(),
+    }),
+  ),
+});
+
+/** As far as the folder is; what was cut off in writing goes. @throws ANSWERS_OTHER, STORE_CORRUPT */
+async function openManifest(folder: string, { asked, estimate }: Job): Promise<StatesManifest> {
+  const path = join(folder, MANIFEST);
+  const before = await readJson<StatesManifest>(path, manifestSchema).catch((error) => {
+    if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return undefined;
+    throw error;
+  });
+  if (!before) {
+    if ((await sizeOf(join(folder, INDEX))) > 0) {
+      throw new InwardError("ANSWERS_OTHER", `${folder} has an ${INDEX}, and no ${MANIFEST} that says what it holds.`);
+    }
+    const made = { inward: INWARD_VERSION, what: "states" as const, ...asked, sites: estimate.sites };
+    const manifest: StatesManifest = { ...made, engines: [], warnings: [], files: [] };
+    await writeJson(path, manifest);
+    return manifest;
+  }
+  const difference = whatDiffers({ ...before, what: "states" }, { ...asked, what: "states" });
+  if (difference !== undefined) throw new InwardError("ANSWERS_OTHER", `${folder} holds other states: ${difference}.`);
+  for (const { file, bytes } of before.files) {
+    const found = await sizeOf(join(folder, file));
+    if (found === bytes) continue;
+    throw new InwardError("STORE_CORRUPT", `${join(folder, file)} has ${found} bytes; ${bytes} were written.`);
+  }
+  const last = before.files.at(-1);
+  await cutOff(join(folder, INDEX), last?.indexBytes ?? 0);
+  await cutOff(join(folder, PROMPTS), last?.promptsBytes ?? 0);
+  return before;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0;
+}
+
+/** @throws STORE_CORRUPT where there is less */
+async function cutOff(path: string, bytes: number): Promise<void> {
+  const found = await sizeOf(path);
+  if (found < bytes) throw new InwardError("STORE_CORRUPT", `${path} has ${found} bytes; ${bytes} were written.`);
+  if (found === bytes) return;
+  await truncate(path, bytes).catch((error) => {
+    throw writeError(error, path);
+  });
+}
+
+/** Opens the model, and says who evaluates it. */
+async function recordEngine(
+  folder: string,
+  manifest: StatesManifest,
+  process: CaptureProcess,
+  { found, asked }: Job,
+): Promise<StatesManifest> {
+  const { file, adapter, chat } = found;
+  const { manifest: engine, facts } = await process.remote.open(file.path, {
+    settings: asked.engine,
+    ...(adapter ? { adapter: { path: resolve(adapter.path), scale: adapter.scale } } : {}),
+    chat,
+  });
+  if (manifest.engines.some((one) => canonicalJson(one) === canonicalJson(engine))) return manifest;
+  const recorded = { ...manifest, engines: [...manifest.engines, engine], warnings: facts.warnings };
+  await writeJson(join(folder, MANIFEST), recorded);
+  return recorded;
+}
+
+async function makeFile(
+  folder: string,
+  manifest: StatesManifest,
+  process: CaptureProcess,
+  { capture, positions, requests }: Job,
+  prompts: readonly StatesPrompt[],
+  first: number,
+  end: number,
+  { number, signal, onProgress }: Pick<StatesOptions, "signal" | "onProgress"> & { readonly number: number },
+): Promise<StatesManifest> {
+  const file = `states-${String(number).padStart(5, "0")}.safetensors`;
+  const { texts, bytes, rows } = await process.call(
+    "shard",
+    [{ path: join(folder, file), requests: requests.slice(first, end), capture, positions }],
+    {
+      signal,
+      onNote: (done) => onProgress?.({ stage: "states", done: first + done, total: prompts.length, unit: "questions" }),
+    },
+  );
+  const asked = prompts.slice(first, end);
+  const indexBytes = await append(join(folder, INDEX), indexLines(file, asked, texts));
+  const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, texts));
+  const finished = { file, prompts: end - first, rows, bytes, indexBytes, promptsBytes };
+  const grown = { ...manifest, files: [...manifest.files, finished] };
+  await writeJson(join(folder, MANIFEST), grown);
+  return grown;
+}
+
+/** One line a row, in the order of the file's rows. */
+function indexLines(file: string, prompts: readonly StatesPrompt[], texts: readonly CapturedText[]): object[] {
+  let row = 0;
+  return texts.flatMap(({ promptTokens, tokens }, at) => {
+    const { id, kind = "prompt" } = prompts[at] as StatesPrompt;
+    return tokens.map(({ position, id: tokenId, text, bytes }) => ({
+      file: basename(file),
+      row: row++,
+      prompt: id,
+      kind,
+      part: position < promptTokens ? "prompt" : "reply",
+      position,
+      tokenId,
+      text,
+      ...(bytes === undefined ? {} : { bytes }),
+    }));
+  });
+}
+
+function promptLines(file: string, prompts: readonly StatesPrompt[], texts: readonly CapturedText[]): object[] {
+  return texts.map(({ promptTokens, promptSha256, tokens, reply }, at) => {
+    const { id, kind = "prompt", meta } = prompts[at] as StatesPrompt;
+    const place = { prompt: id, kind, file, rows: tokens.length, promptTokens, promptSha256 };
+    return { ...place, ...(reply ? { reply } : {}), ...(meta === undefined ? {} : { meta }) };
+  });
+}
+
+/** @returns bytes of the file now @throws STORE_DISK_FULL, STORE_UNWRITABLE */
+async function append(path: string, lines: readonly object[]): Promise<number> {
+  try {
+    const file = await open(path, APPENDING);
+    try {
+      await file.writeFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+      await file.sync();
+      return (await file.stat()).size;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw writeError(error, path);
+  }
+}

@@ -19,7 +19,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "score-text": async () => (await import("./score-text.js")).scoreTextCommand(),
   tokenize: async () => (await import("./tokenize.js")).tokenizeCommand(),
   distribution: async () => (await import("./distribution.js")).distributionCommand(),
-  states: async () => (await import("./states.js")).statesCommand(),
+  states: async () => (await import("./capture-states.js")).statesCommand(),
   train: async () => (await import("./train.js")).trainCommand(),
   run: async () => (await import("./run.js")).runCommand(),
   quantize: async () => (await import("./quantize.js")).quantizeCommand(),

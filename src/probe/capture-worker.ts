@@ -9,7 +9,7 @@ import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
 import { type CapturedText, type CaptureMethods, chosenTokens, type ShardJob } from "./capture.js";
 import { captureOf } from "./sites.js";
-import { rowBytes, type TextStates, writeShard } from "./states-shard.js";
+import { tokenBytes, type TextStates, writeShard } from "./states-shard.js";
 
 let model: NativeModel | undefined;
 // A limit of a file's size is an error of the write, not the end of the process.
@@ -45,7 +45,7 @@ async function makeShard(
     answers.items.forEach((item, at) => {
       const end = row + (answers.stateCounts[at] as number);
       const taken = Array.from(answers.statePositions.subarray(row, end));
-      const length = taken.reduce((sum, position) => sum + rowBytes(capture, position), 0);
+      const length = taken.reduce((sum, position) => sum + tokenBytes(capture, position), 0);
       states[item] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
       [row, byte] = [end, byte + length];
     });

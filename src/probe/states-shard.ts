@@ -21,7 +21,7 @@ export interface TextStates {
 }
 
 /** Bytes of one token's sites. */
-export function rowBytes({ sites, shape, dtype }: Capture, position: number): number {
+export function tokenBytes({ sites, shape, dtype }: Capture, position: number): number {
   return STATE_BYTES[dtype] * sites.reduce((sum, site) => sum + siteNumbers(site, shape, position + 1), 0);
 }
 
@@ -73,7 +73,7 @@ async function* pieces(
     for (const text of texts) {
       let at = 0;
       for (const position of text.positions) {
-        at += rowBytes(before as Capture, position);
+        at += tokenBytes(before as Capture, position);
         const own = size * siteNumbers(site, shape, position + 1);
         if (filled + width > piece.length) {
           yield piece.subarray(0, filled);
@@ -87,7 +87,7 @@ async function* pieces(
           piece.set(text.bytes.subarray(begin, begin + head), filled + (one * width) / heads);
         }
         filled += width;
-        at += own + rowBytes(after as Capture, position);
+        at += own + tokenBytes(after as Capture, position);
       }
     }
   }

@@ -1,6 +1,7 @@
 /** States of a file of prompts: whole files, a line a row, the same bytes after a kill -9, and clear errors. */
 import { spawn } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,

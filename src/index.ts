@@ -96,9 +96,11 @@ export {
   lensDivergences,
   lensTargets,
   readLens,
+  targetLead,
   Unembedding,
 } from "./probe/lens-readings.js";
 export { TunedLens, tuneLens } from "./probe/lens-tuned.js";
+export { shareOfRows } from "./probe/string-estimates.js";
 export { alignSpans, findSpans, markHypothetical, markObjectLevel, type TokenSpan } from "./probe/spans.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";

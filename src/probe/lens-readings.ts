@@ -232,6 +232,12 @@ export async function readLens(
   });
 }
 
+/** By how many nats a target leads the likeliest of some others. @param others numbers of targets */
+export function targetLead({ targets }: LensReading, target: number, others: readonly number[]): number {
+  const logprob = (one: number) => (targets[one] as TargetReading).logprob;
+  return logprob(target) - Math.max(...others.filter((one) => one !== target).map(logprob));
+}
+
 function logOfSum(logs: readonly number[]): number {
   const most = Math.max(...logs);
   return most + Math.log(logs.reduce((sum, one) => sum + Math.exp(one - most), 0));

@@ -6,9 +6,12 @@
 
 import { inSeededOrder } from "../base/random.js";
 import { InwardError } from "../errors.js";
+import type { Estimate } from "../score/interval.js";
+import type { ResamplingSettings } from "../score/resampling.js";
 import type { Split } from "../tasks/task.js";
 import { lensDivergences, type Unembedding } from "./lens-readings.js";
 import { requireRows, type RowMatrix, RowSpace } from "./linear-probe.js";
+import { estimateOverStrings, sumsByString } from "./string-estimates.js";
 
 /** x + shift + weights · (x − mean): at shift 0 and weights 0 the identity, which is the logit lens. */
 export class TunedLens {
@@ -49,21 +52,32 @@ export interface LensRow {
   readonly split: Split;
 }
 
-export interface TunedLensSettings {
+export interface TunedLensSettings extends ResamplingSettings {
   /** Beside the mean square of the train rows around their mean. */
   readonly ridges: readonly number[];
   readonly folds: number;
-  readonly seed: number;
 }
 
-export const TUNED_LENS_SETTINGS: TunedLensSettings = { ridges: [1e-4, 1e-3, 1e-2, 0.1, 1, 10], folds: 4, seed: 0 };
+export const TUNED_LENS_SETTINGS: TunedLensSettings = {
+  ridges: [1e-4, 1e-3, 1e-2, 0.1, 1, 10],
+  folds: 4,
+  confidence: 0.95,
+  bootstrapReplicates: 2000,
+  bootstrapSeed: 0,
+};
 
 export interface TunedLayer {
   readonly lens: TunedLens;
   readonly trainStrings: number;
-  /** Means over the held-out rows, nats from what the model says to what the lens says; why not, where no row is held out. */
+  /** Over the held-out rows, nats from what the model says to what the lens says; why not, where no row is held out. */
   readonly heldOut:
-    | { readonly ok: true; readonly rows: number; readonly tunedNats: number; readonly logitLensNats: number }
+    | {
+        readonly ok: true;
+        readonly tunedNats: Estimate;
+        readonly logitLensNats: Estimate;
+        /** By how much the map lowers it. */
+        readonly loweredNats: Estimate;
+      }
     | { readonly ok: false; readonly reason: string };
 }
 
@@ -94,7 +108,7 @@ export async function tuneLens(
   const strings = [...sides].flatMap(([string, split]) => (split === "train" ? [string] : []));
   if (strings.length < 2 * settings.folds)
     refuse(`${strings.length} train strings are too few to choose a ridge in ${settings.folds} folds.`);
-  const order = inSeededOrder(strings, (string) => `tuned lens/${settings.seed}/${string}`);
+  const order = inSeededOrder(strings, (string) => `tuned lens/${settings.bootstrapSeed}/${string}`);
   const foldOf = new Map(order.map((string, at) => [string, at % settings.folds]));
   const sorted = [...settings.ridges].sort((a, b) => b - a);
   const errors = sorted.map(() => 0);
@@ -113,15 +127,20 @@ export async function tuneLens(
     return { lens, trainStrings: strings.length, heldOut: { ok: false, reason: "no string is held out" } };
   }
   const [left, said] = [some(states, heldOut), some(ends, heldOut)];
-  const mean = (all: Float64Array) => all.reduce((sum, one) => sum + one, 0) / all.length;
+  const tuned = await lensDivergences(unembedding, said, lens.apply(left));
+  const plain = await lensDivergences(unembedding, said, left);
+  const over = (nats: (at: number) => number) => {
+    const rows = heldOut.map((row, at) => ({ string: (about[row] as LensRow).string, value: nats(at) }));
+    return estimateOverStrings(sumsByString(rows), undefined, settings);
+  };
   return {
     lens,
     trainStrings: strings.length,
     heldOut: {
       ok: true,
-      rows: heldOut.length,
-      tunedNats: mean(await lensDivergences(unembedding, said, lens.apply(left))),
-      logitLensNats: mean(await lensDivergences(unembedding, said, left)),
+      tunedNats: over((at) => tuned[at] as number),
+      logitLensNats: over((at) => plain[at] as number),
+      loweredNats: over((at) => (plain[at] as number) - (tuned[at] as number)),
     },
   };
 }

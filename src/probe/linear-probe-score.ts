@@ -4,11 +4,12 @@ import { inSeededOrder, randomStream, seededRandom, shuffled } from "../base/ran
 import { InwardError } from "../errors.js";
 import type { TestResult } from "../score/comparison/comparison.js";
 import { type AdjustedP, holmOver, signFlipTest } from "../score/comparison/tests.js";
-import { type Estimate, estimate } from "../score/interval.js";
-import { drawResamples, type ResamplingSettings } from "../score/resampling.js";
+import type { Estimate } from "../score/interval.js";
+import type { ResamplingSettings } from "../score/resampling.js";
 import { DIFFERENCE, type PointRange, PROPORTION } from "../score/tally.js";
 import type { Split } from "../tasks/task.js";
 import { fitSoftmax, penaltyOf, requireRows, type RowMatrix, RowSpace, softmaxLogprobs } from "./linear-probe.js";
+import { estimateOverStrings } from "./string-estimates.js";
 
 /** What is known of a row of states. */
 export interface ProbeExample {
@@ -120,7 +121,12 @@ export function scoreProbe(
       gainRows: seen.length,
     };
   });
-  const share = (right: (one: ProbedString) => number) => overStrings(probed, right, rowsOf, PROPORTION, settings);
+  const share = (value: (one: ProbedString) => number, range: PointRange) =>
+    estimateOverStrings(
+      probed.map((one) => ({ sum: value(one), rows: one.rows })),
+      range,
+      settings,
+    );
   return {
     ok: true,
     classes,
@@ -128,13 +134,11 @@ export function scoreProbe(
     trainStrings: trainStrings.length,
     heldOutStrings: probed.length,
     unseen: said.filter(({ example }) => !classes.includes(example.label)).length,
-    accuracy: share(({ right }) => right),
-    baseAccuracy: share(({ baseRight }) => baseRight),
-    gainAccuracy: overStrings(probed, moreRight, rowsOf, DIFFERENCE, settings),
-    gainNats: overStrings(
-      probed,
-      ({ gainNats }) => gainNats,
-      ({ gainRows }) => gainRows,
+    accuracy: share(({ right }) => right, PROPORTION),
+    baseAccuracy: share(({ baseRight }) => baseRight, PROPORTION),
+    gainAccuracy: share(moreRight, DIFFERENCE),
+    gainNats: estimateOverStrings(
+      probed.map(({ gainNats, gainRows }) => ({ sum: gainNats, rows: gainRows })),
       undefined,
       settings,
     ),
@@ -143,7 +147,6 @@ export function scoreProbe(
   };
 }
 
-const rowsOf = ({ rows }: ProbedString) => rows;
 const moreRight = ({ right, baseRight }: ProbedString) => right - baseRight;
 
 function requireProbeExamples(rows: number, examples: readonly ProbeExample[]): void {
@@ -288,40 +291,6 @@ function permutationTest(
   return { ok: true, p: (1 + reached) / (1 + permutations), informativeStrings, method: "drawn", draws: permutations };
 }
 
-/** @param range of one row's value; undefined where it has none, so that what no draw moves has no interval */
-function overStrings(
-  probed: readonly ProbedString[],
-  value: (one: ProbedString) => number,
-  rows: (one: ProbedString) => number,
-  range: PointRange | undefined,
-  settings: ProbeSettings,
-): Estimate {
-  const [values, counts] = [probed.map(value), probed.map(rows)];
-  const n = counts.reduce((sum, one) => sum + one, 0);
-  const total = values.reduce((sum, one) => sum + one, 0);
-  const { draws, strings, replicates } = drawResamples(
-    "probe",
-    probed.length,
-    settings.bootstrapReplicates,
-    settings.bootstrapSeed,
-  );
-  const drawn = Array.from({ length: replicates }, (_, replicate) => {
-    let [sum, count] = [0, 0];
-    for (let string = 0; string < strings; string++) {
-      const times = draws[replicate * strings + string] as number;
-      sum += times * (values[string] as number);
-      count += times * (counts[string] as number);
-    }
-    return count === 0 ? undefined : sum / count;
-  });
-  const statistic = { value: n === 0 ? undefined : total / n, n, clusters: probed.length, tasks: 1 };
-  const { confidence } = settings;
-  return estimate({ ...statistic, range: range ?? DIFFERENCE }, drawn, {
-    confidence,
-    unmoved: range === undefined ? "refuse" : "bound",
-  });
-}
-
 // What stands beside a probe.
 
 export interface ProbeDifference {
@@ -348,7 +317,11 @@ export function compareProbes(
     return { ...string, baseRight: same.right };
   });
   return {
-    difference: overStrings(pairs, moreRight, rowsOf, DIFFERENCE, settings),
+    difference: estimateOverStrings(
+      pairs.map((pair) => ({ sum: moreRight(pair), rows: pair.rows })),
+      DIFFERENCE,
+      settings,
+    ),
     test: signFlipTest(pairs.map(moreRight), { draws: settings.permutations, seed: settings.bootstrapSeed }),
   };
 }

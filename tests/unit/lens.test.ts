@@ -4,9 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OWN_ARCHITECTURES } from "../../src/gguf/own-forward.js";
-import { lensDivergences, lensTargets, readLens, Unembedding } from "../../src/probe/lens-readings.js";
-import { TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
+import {
+  type LensReading,
+  lensDivergences,
+  lensTargets,
+  readLens,
+  targetLead,
+  Unembedding,
+} from "../../src/probe/lens-readings.js";
+import { TUNED_LENS_SETTINGS, TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
 import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
+import { shareOfRows } from "../../src/probe/string-estimates.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
 import { normal } from "../helpers/normal.js";
 import type { Matrix } from "../helpers/reference/matrix.js";
@@ -92,9 +100,7 @@ describe("planted models", () => {
           const last = { values: states.values.subarray(-states.columns), width: states.columns };
           const [reading] = await readLens(unembedding, last, [...answers, ...values]);
           const own = answers.findIndex(({ name }) => name === string.answer);
-          const logprobs = (reading?.targets ?? []).map(({ logprob }) => logprob);
-          const others = logprobs.slice(0, answers.length).filter((_, at) => at !== own);
-          const lead = (logprobs[own] as number) - Math.max(...others);
+          const lead = targetLead(reading as LensReading, own, [...answers.keys()]);
           if (visible.includes(layer)) {
             expect(lead).toBeGreaterThan(5);
             expect(reading?.targets[own]?.rank).toBeLessThanOrEqual(2);
@@ -110,6 +116,28 @@ describe("planted models", () => {
       await unembedding.close();
     },
   );
+
+  test("a dose is the share of strings whose answer the lens sees, string by string", async () => {
+    const options = { mechanism: "dose", dose: 0.4, items: 5, seed: 2 } as const;
+    const planted = await writePlantedModel(join(folder, "dose.gguf"), options);
+    const model = await readReferenceModel(planted.path);
+    const unembedding = await Unembedding.open(planted.path);
+    const answers = planted.answers.map((name) => ({ name, tokenIds: [...planted.vocabulary.idsOf(name)] }));
+    const width = model.outputNorm.columns;
+    const values = planted.strings.flatMap((_, pair) => {
+      const first = referenceResiduals(model, prompt(planted, pair)).afterLayers[0] as Matrix;
+      return [...first.values.subarray(-width)];
+    });
+    const readings = await readLens(unembedding, { values: Float32Array.from(values), width }, answers);
+    await unembedding.close();
+    const seen = planted.strings.map(({ text, answer }, pair) => {
+      const own = planted.answers.indexOf(answer);
+      return { string: text, isSo: targetLead(readings[pair] as LensReading, own, [...answers.keys()]) > 1 };
+    });
+    expect(seen.map(({ isSo }) => isSo)).toEqual(planted.truth.viaAnswer);
+    const share = shareOfRows(seen, { confidence: 0.95, bootstrapReplicates: 1000, bootstrapSeed: 0 });
+    expect(share).toMatchObject({ ok: true, value: 0.4, n: 25, clusters: 25 });
+  });
 
   test("tokens that are as likely are told: of an answer that is written nowhere the others", async () => {
     const unembedding = await Unembedding.open(models.B.path);
@@ -167,20 +195,21 @@ describe("the tuned lens", () => {
     const { heldOut, lens, trainStrings } = await tuneLens(unembedding, states, ends, about);
     if (!heldOut.ok) throw new Error(heldOut.reason);
     expect(trainStrings).toBe(60);
-    expect(heldOut.rows).toBe(ROWS / 2);
+    expect(heldOut.tunedNats).toMatchObject({ ok: true, n: ROWS / 2, clusters: ROWS / 4 });
     expect(lens.ridge).toBe(1e-4);
-    expect(heldOut.logitLensNats).toBeGreaterThan(1);
-    expect(heldOut.tunedNats).toBeLessThan(1e-3);
+    expect(heldOut.loweredNats.ok && heldOut.loweredNats.low).toBeGreaterThan(1);
+    expect(heldOut.tunedNats.ok && heldOut.tunedNats.high).toBeLessThan(1e-3);
   });
 
   test("where the layers between add what nobody can foretell, the strongest ridge is taken and nothing is spoilt", async () => {
     const states = matrix(ROWS);
     const ends = { values: states.values.map((value) => value + 0.3 * draw()), width: WIDTH };
-    const settings = { ridges: [1e-3, 1e3], folds: 3, seed: 1 };
+    const settings = { ...TUNED_LENS_SETTINGS, ridges: [1e-3, 1e3], folds: 3 };
     const { lens, heldOut } = await tuneLens(unembedding, states, ends, about, settings);
     expect(lens.ridge).toBe(1e3);
     if (!heldOut.ok) throw new Error(heldOut.reason);
-    expect(heldOut.tunedNats / heldOut.logitLensNats).toBeCloseTo(1, 1);
+    if (!heldOut.loweredNats.ok || !heldOut.logitLensNats.ok) throw new Error("no interval");
+    expect(Math.abs(heldOut.loweredNats.value)).toBeLessThan(0.05 * heldOut.logitLensNats.value);
   });
 
   test("nothing held out is told; what does not match is refused", async () => {

@@ -17,7 +17,7 @@ import { MECHANISMS } from "../../src/probe/planted-weights.js";
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
-import { inwardHere } from "../helpers/command-line.js";
+import { inward, inwardHere } from "../helpers/command-line.js";
 import { answer, FORWARDS, openEngine, workOf } from "../helpers/native-engine.js";
 import { Matrix, productWithTransposed } from "../helpers/reference/matrix.js";
 import { type ReferenceModel, readReferenceModel } from "../helpers/reference/reference-model.js";
@@ -254,7 +254,7 @@ test("the command makes a study that runs, and its model predicts itself", async
   const { study, truth } = JSON.parse(made.stdout);
   expect(truth.answerOf).toEqual(planted.B.truth.answerOf);
   const run = join(folder, "run");
-  expect(await inwardHere(["run", study, "--out", run])).toMatchObject({ code: 0 });
+  expect(await inward(["run", study, "--out", run])).toMatchObject({ code: 0 });
   const trials = await inwardHere(["trials", run, "--json"]);
   const outcomes = trials.stdout
     .trim()

@@ -5,8 +5,9 @@ import { prepare } from "./prepare.mjs";
 
 prepare();
 const { studySchema } = await import("../dist/study/schema.js");
+const { benchmarkSchema } = await import("../dist/quantize/benchmark.js");
 const { taskFileSchema } = await import("../dist/tasks/strings.js");
-for (const [name, schema] of Object.entries({ study: studySchema, task: taskFileSchema })) {
+for (const [name, schema] of Object.entries({ study: studySchema, task: taskFileSchema, quantize: benchmarkSchema })) {
   const path = new URL(`../schemas/${name}.schema.json`, import.meta.url);
   writeFileSync(path, `${JSON.stringify(z.toJSONSchema(schema, { io: "input" }), null, 2)}\n`);
 }

@@ -48,7 +48,8 @@ export function modelsCommand(): Command {
         .choices(Object.keys(FILE_TYPES))
         .makeOptionMandatory(),
     )
-    .option("--out <path>", "the new file; f16 and f32 otherwise go to the model folder, where studies find them");
+    .option("--out <path>", "the new file; f16 and f32 otherwise go to the model folder, where studies find them")
+    .option("--imatrix <path>", "an importance matrix of llama-imatrix; wants --out");
   jsonOption(offlineOption(reencoding)).action(reencode);
   jsonOption(
     models
@@ -101,22 +102,33 @@ async function pullModel(
 
 async function reencode(
   model: string,
-  options: JsonOption & OfflineOption & { to: FileTypeName; out?: string },
+  options: JsonOption & OfflineOption & { to: FileTypeName; out?: string; imatrix?: string },
 ): Promise<void> {
-  const { to, out, offline = false } = options;
+  const { to, out, imatrix, offline = false } = options;
   const made = await withProgress((onProgress, signal) =>
-    reencodeModel(model, { to, ...(out === undefined ? {} : { out }), offline, onProgress, signal }),
+    reencodeModel(model, {
+      to,
+      ...(out === undefined ? {} : { out }),
+      ...(imatrix === undefined ? {} : { imatrix }),
+      offline,
+      onProgress,
+      signal,
+    }),
   );
   if (options.json) {
     printJson(made);
     return;
   }
-  const { path, sha256, bytes, seconds, by, reason, weights, reencodedFrom } = made;
+  const { path, sha256, bytes, seconds, by, reason, weights, reencodedFrom, imatrix: used } = made;
   print(`${path}\n  sha256 ${sha256} · ${bytes} bytes · ${seconds.toFixed(1)} s`);
   print(`  re-encoded from ${reencodedFrom.encoding}, sha256 ${reencodedFrom.sha256}, by ${by}`);
   const total = Object.values(weights).reduce((sum, count) => sum + count, 0);
   const shares = Object.entries(weights).map(([type, count]) => `${((100 * count) / total).toFixed(1)} % ${type}`);
   print(`  weights: ${shares.join(", ")}`);
+  if (used) {
+    const without = used.without.length === 0 ? "" : `; it says nothing of ${used.without.length} matrices`;
+    print(`  importance matrix: sha256 ${used.sha256}${without}`);
+  }
   if (reason !== undefined) print(`  not by llama.cpp: ${reason}`);
 }
 

@@ -5,7 +5,8 @@ import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
 import { InwardError } from "../errors.js";
 import { reencodeGguf } from "../gguf/derived-copies.js";
-import type { FileTypeName, GgmlTypeName } from "../gguf/encodings.js";
+import { FILE_TYPES, type FileTypeName, type GgmlTypeName, holdsFloats } from "../gguf/encodings.js";
+import { type ImportanceMatrix, readImatrix, requireFits } from "../gguf/imatrix.js";
 import { weightsByType } from "../gguf/inspect-gguf.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import type { ModelFile } from "../study/plan.js";
@@ -29,6 +30,8 @@ interface ReencodeModelOptions {
   readonly to: FileTypeName;
   /** A path that is free. Without it an F16 or F32 goes where studies with `encoding:` look for it. */
   readonly out?: string;
+  /** Path of an importance matrix of llama-imatrix, which llama.cpp's quantizer takes; wants `out`, because studies look for a copy without. */
+  readonly imatrix?: string;
   /** Default: as many as the machine has. The bytes do not depend on it. */
   readonly threads?: number;
   readonly offline?: boolean;
@@ -51,6 +54,8 @@ interface ReencodedModel {
   readonly by: string;
   /** Why it was not llama.cpp. */
   readonly reason?: string;
+  /** Of the importance matrix, and matrices of the model that it says nothing of. */
+  readonly imatrix?: { readonly sha256: string; readonly without: readonly string[] };
 }
 
 interface Encoder {
@@ -61,7 +66,7 @@ interface Encoder {
 
 /**
  * @param source registry name, `hf:` URI, or path of a GGUF
- * @throws InwardError USAGE (a path that is taken, an encoding that needs one, the encoding that the model has) · TRAIN_ADDON (not
+ * @throws InwardError IMATRIX_INVALID · USAGE (a path that is taken, an encoding that needs one, the encoding that the model has) · TRAIN_ADDON (not
  * built, and neither F16 nor F32 wanted) · and what resolveModel, requantizeGguf and reencodeGguf throw
  */
 export async function reencodeModel(source: string, options: ReencodeModelOptions): Promise<ReencodedModel> {
@@ -71,8 +76,14 @@ export async function reencodeModel(source: string, options: ReencodeModelOption
   else if (to !== "f16" && to !== "f32") {
     throw new InwardError("USAGE", `a file of ${to} needs --out: without it only f16 and f32 go to the model folder`);
   }
-  const { reencode, ...who } = await chooseEncoder(options);
+  if (options.imatrix !== undefined && (out === undefined || holdsFloats(FILE_TYPES[to]))) {
+    const why = out === undefined ? "needs --out" : `is for types of less than 16 bits, and not for ${to}`;
+    throw new InwardError("USAGE", `--imatrix ${why}`);
+  }
+  const matrix = options.imatrix === undefined ? undefined : await readImatrix(options.imatrix);
+  const { reencode, ...who } = await chooseEncoder(options, matrix);
   const base = await resolveModel(source, { ...options, encoding: "as_shipped" });
+  const fit = matrix && requireFits(matrix, await readGguf(base.path));
   const begun = performance.now();
   const copy = out === undefined ? copyRequest(source, base, options) : undefined;
   const written = copy
@@ -91,6 +102,7 @@ export async function reencodeModel(source: string, options: ReencodeModelOption
     seconds,
     weights: Object.fromEntries(weightsByType(await readGguf(path))),
     reencodedFrom: { path: base.path, sha256: base.sha256, encoding: base.encoding },
+    ...(matrix && fit ? { imatrix: { sha256: matrix.sha256, without: fit.without } } : {}),
     ...who,
   };
 }
@@ -113,16 +125,15 @@ function requireFree(path: string): void {
   if (existsSync(path)) throw new InwardError("USAGE", `${path} is there already, and no file is written over`);
 }
 
-async function chooseEncoder({
-  to,
-  threads = availableParallelism(),
-  buildFolder,
-}: ReencodeModelOptions): Promise<Encoder> {
+async function chooseEncoder(
+  { to, threads = availableParallelism(), buildFolder }: ReencodeModelOptions,
+  imatrix: ImportanceMatrix | undefined,
+): Promise<Encoder> {
   try {
     const { llamaCpp } = await findAddon(buildFolder);
     return {
       by: `llama.cpp ${llamaCpp}`,
-      reencode: (from, target, options) => requantizeGguf(from, target, to, { ...options, threads }),
+      reencode: (from, target, options) => requantizeGguf(from, target, to, { ...options, threads, imatrix }),
     };
   } catch (error) {
     if (!(error instanceof InwardError) || error.code !== "TRAIN_ADDON" || (to !== "f16" && to !== "f32")) throw error;

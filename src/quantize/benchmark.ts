@@ -42,6 +42,13 @@ const textSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Keep a base file of the source in the run folder, for llama-perplexity --kl-divergence."),
+  base: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "A base file that llama-perplexity --kl-divergence-base wrote of the same text, relative to this file: all files, the source too, are also held against it.",
+    ),
 });
 
 const speedSchema = z.strictObject({
@@ -50,6 +57,25 @@ const speedSchema = z.strictObject({
   rounds: countUpTo(1000)
     .default(3)
     .describe("Each file once in each round, in an order that turns from round to round."),
+  llamaCpp: z
+    .boolean()
+    .default(true)
+    .describe("Beside our own forward pass also time llama.cpp's kernels on the same file, in the same rounds."),
+});
+
+/** The state that wears on one file what another learnt. */
+export function wornName(trainedOn: string, askedOn: string): string {
+  return `${trainedOn}-on-${askedOn}`;
+}
+
+const adaptersSchema = z.strictObject({
+  trainedOn: distinct("file", list(name)).describe(
+    "Files, by name, of which each learns to predict itself: source, a type, a name of files.",
+  ),
+  askedOn: distinct("file", list(name))
+    .optional()
+    .describe("Files that wear each of these adapters and are asked; trainedOn when absent."),
+  lora: studyKeys.lora.unwrap().prefault({}).describe("How they are trained, as in a study."),
 });
 
 export const benchmarkSchema = z
@@ -74,6 +100,11 @@ export const benchmarkSchema = z
       .describe(
         "An importance matrix of llama-imatrix, relative to this file; types whose names begin with iq2 or iq3 need one.",
       ),
+    imatrixTexts: list(z.string().min(1), 100)
+      .optional()
+      .describe(
+        "Texts that the importance matrix was made from, relative to this file: their content is held against the text that is looked at.",
+      ),
     text: textSchema.optional().describe("A text on which logits are compared, as llama-perplexity does it."),
     tasks: studyKeys.tasks
       .optional()
@@ -84,6 +115,11 @@ export const benchmarkSchema = z
       typeof studyKeys,
       (typeof ANSWER_KEYS)[number]
     >),
+    adapters: adaptersSchema
+      .optional()
+      .describe(
+        "Adapters that are trained on one file and asked on another: who learns at one precision, and runs at another.",
+      ),
     speed: z
       .union([speedSchema, z.literal(false)])
       .prefault({})
@@ -105,6 +141,31 @@ export const benchmarkSchema = z
     path: ["files"],
     message: "a file has the name of a type that is made",
   })
+  .refine(({ adapters, tasks }) => adapters === undefined || tasks !== undefined, {
+    path: ["adapters"],
+    message: "learn and are asked what tasks names, and there are none",
+  })
+  .superRefine(({ adapters, types = [], files }, context) => {
+    const names = [SOURCE, ...types, ...Object.keys(files)];
+    for (const key of ["trainedOn", "askedOn"] as const) {
+      const strange = adapters?.[key]?.find((one) => !names.includes(one));
+      if (strange === undefined) continue;
+      const message = `names ${strange}, and the benchmark's files are ${names.join(", ")}`;
+      context.addIssue({ code: "custom", path: ["adapters", key], message });
+    }
+    const crossed = adapters?.trainedOn.flatMap((from) =>
+      (adapters.askedOn ?? adapters.trainedOn).map((on) => wornName(from, on)),
+    );
+    const twice = crossed?.find((one, at) => names.includes(one) || crossed.indexOf(one) < at);
+    if (twice !== undefined) {
+      const message = `an adapter on a file would be called ${twice}, and so is another: rename a file`;
+      context.addIssue({ code: "custom", path: ["adapters"], message });
+    }
+  })
+  .refine(({ imatrix, imatrixTexts }) => imatrixTexts === undefined || imatrix !== undefined, {
+    path: ["imatrixTexts"],
+    message: "are those that imatrix was made from, and there is none",
+  })
   .refine(({ text, tasks, speed }) => text !== undefined || tasks !== undefined || speed !== false, {
     path: ["text"],
     message: "name a text, tasks, or speed: else there is nothing to measure",
@@ -125,7 +186,7 @@ const isPath = (text: string) => /[\\/]|\.(ya?ml|gguf)$/i.test(text);
 /** Paths start at the benchmark's own folder, wherever the study of its answers is read. */
 function withFullPaths(benchmark: Benchmark, folder: string): Benchmark {
   const full = (path: string) => resolve(folder, path);
-  const { source, text, imatrix, files, tasks, propertiesFrom, hypothetical } = benchmark;
+  const { source, text, imatrix, imatrixTexts, files, tasks, propertiesFrom, hypothetical } = benchmark;
   const { wordings, questions } = hypothetical;
   const { chat } = source;
   return {
@@ -139,7 +200,10 @@ function withFullPaths(benchmark: Benchmark, folder: string): Benchmark {
       Object.entries(files).map(([key, path]) => [key, isPath(path) && !path.startsWith("hf:") ? full(path) : path]),
     ),
     ...(imatrix === undefined ? {} : { imatrix: full(imatrix) }),
-    ...(text ? { text: { ...text, file: full(text.file) } } : {}),
+    ...(imatrixTexts === undefined ? {} : { imatrixTexts: imatrixTexts.map(full) }),
+    ...(text
+      ? { text: { ...text, file: full(text.file), ...(text.base === undefined ? {} : { base: full(text.base) }) } }
+      : {}),
     ...(tasks ? { tasks: tasks.map((one) => (isPath(one.task) ? { ...one, task: full(one.task) } : one)) } : {}),
     ...(propertiesFrom ? { propertiesFrom: propertiesFrom.map(full) } : {}),
     hypothetical: {
@@ -151,21 +215,13 @@ function withFullPaths(benchmark: Benchmark, folder: string): Benchmark {
 }
 
 /** The study that asks all files the same, and everyone about itself and about the source, and the source about everyone. */
-export function answersStudy(
-  { quantize, seed, source, tasks, engine, score, ...rest }: Benchmark,
-  paths: Readonly<Record<string, string>>,
-): Record<string, unknown> {
-  const { chat, system } = source;
+export function answersStudy(benchmark: Benchmark, paths: Readonly<Record<string, string>>): Record<string, unknown> {
   const names = Object.keys(paths);
   const others = names.filter((one) => one !== SOURCE);
-  const given = (values: Readonly<Record<string, unknown>>) =>
-    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-  return {
-    study: quantize,
-    seed,
-    models: Object.fromEntries(names.map((one) => [one, given({ source: paths[one], chat, system })])),
-    tasks,
-    ...given(Object.fromEntries(ANSWER_KEYS.map((key) => [key, rest[key]]))),
+  const models = Object.fromEntries(names.map((one) => [one, { path: paths[one] as string }]));
+  return askedAlike(benchmark, models, {
+    calibration: benchmark.calibration,
+    noiseFloor: benchmark.noiseFloor,
     predictions: [
       ...names.map((one) => ({ predictor: one, target: one })),
       ...others.flatMap((one) => [
@@ -173,6 +229,29 @@ export function answersStudy(
         { predictor: SOURCE, target: one },
       ]),
     ],
+  });
+}
+
+/** A study of files of one model that puts the benchmark's questions. @param more keys of the study */
+export function askedAlike(
+  { quantize, seed, source, tasks, engine, score, ...rest }: Benchmark,
+  files: Readonly<Record<string, { readonly path: string; readonly adapter?: string }>>,
+  more: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const { chat, system } = source;
+  const given = (values: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  return {
+    study: quantize,
+    seed,
+    models: Object.fromEntries(
+      Object.entries(files).map(([one, { path, adapter }]) => [one, given({ source: path, chat, system, adapter })]),
+    ),
+    tasks,
+    ...given(Object.fromEntries(ANSWER_KEYS.map((key) => [key, rest[key]]))),
+    calibration: undefined,
+    noiseFloor: undefined,
+    ...more,
     engine,
     score,
   };

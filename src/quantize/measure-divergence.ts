@@ -20,8 +20,10 @@ import type { Variant } from "./variants.js";
 
 /** Texts, or answers, that all files are held against each other on. */
 export interface ComparedSet {
-  readonly name: "text" | "answers";
+  readonly name: "text" | "answers" | "base";
   readonly items: readonly ComparedItem[];
+  /** Path of a base file of llama-perplexity whose windows these are: it stands in the source's place, and the source is held against it too. */
+  readonly base?: string;
 }
 
 interface MeasureDivergenceRequest {
@@ -48,7 +50,7 @@ export function divergenceFile(folder: string, variant: string, set: ComparedSet
 }
 
 /**
- * One model is in memory at a time, and some hundred megabytes of the source's logits.
+ * One model is in memory at a time, and some hundred fileSize of the source's logits.
  * @returns by variant the engine that evaluated it, where anything was left to do
  * @throws InwardError MODEL_*, ENGINE_*, STORE_* · INTERRUPTED: the same call goes on
  */
@@ -65,7 +67,8 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     if (batchTokens === undefined) manifests[name] = manifest;
   };
 
-  const [source, ...others] = variants as [MeasureDivergenceRequest["variants"][number], ...typeof variants];
+  const [source, ...made] = variants as [MeasureDivergenceRequest["variants"][number], ...typeof variants];
+  const others = set.base === undefined ? made : variants;
   const { facts: sourceFacts } = await process.call("open", [source.path, engine, {}], { signal });
   const room = mostPositions ?? keptPositions(sourceFacts.vocabularySize);
   for (const chunk of chunksOf(set.items, room)) {
@@ -74,8 +77,10 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
       const path = divergenceFile(folder, variant.name, set.name);
       if ((await wholeRows(path)) < chunk.end) {
         if (!kept) {
-          await opened(source);
-          await process.call("keep", [chunk.items], call);
+          if (set.base === undefined) {
+            await opened(source);
+            await process.call("keep", [chunk.items], call);
+          } else await process.call("keepBase", [set.base, chunk.first, chunk.items.length], call);
           kept = true;
         }
         await opened(variant);
@@ -87,7 +92,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     }
   }
 
-  for (const variant of variants) {
+  for (const variant of set.base === undefined ? variants : []) {
     const path = divergenceFile(folder, variant.name, set.name, true);
     for (const chunk of chunksOf(set.items.slice(0, floorItems), room)) {
       if ((await wholeRows(path)) >= chunk.end) continue;
@@ -115,6 +120,8 @@ function requireAll(values: Float64Array, variant: string): void {
 
 interface Chunk {
   readonly items: readonly ComparedItem[];
+  /** Place of its first item among all. */
+  readonly first: number;
   /** Its positions among all. */
   readonly begin: number;
   readonly end: number;
@@ -125,14 +132,14 @@ interface Chunk {
  * items and the room alone, so that a run that was stopped asks the same groups.
  */
 function chunksOf(items: readonly ComparedItem[], room: number): Chunk[] {
-  const chunks: { items: ComparedItem[]; begin: number; end: number }[] = [];
-  for (const item of items) {
+  const chunks: { items: ComparedItem[]; first: number; begin: number; end: number }[] = [];
+  for (const [first, item] of items.entries()) {
     const positions = item.ids.length - item.scoreFrom;
     const last = chunks.at(-1);
     if (last && last.end - last.begin + positions <= room) {
       last.items.push(item);
       last.end += positions;
-    } else chunks.push({ items: [item], begin: last?.end ?? 0, end: (last?.end ?? 0) + positions });
+    } else chunks.push({ items: [item], first, begin: last?.end ?? 0, end: (last?.end ?? 0) + positions });
   }
   return chunks;
 }

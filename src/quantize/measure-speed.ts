@@ -10,6 +10,8 @@ import type { Variant } from "./variants.js";
 export interface SpeedRound extends SpeedSample {
   readonly variant: string;
   readonly round: number;
+  /** Whose kernels: ours where it is absent. */
+  readonly by?: "llama.cpp";
   /** Of a process that has this file alone open, bytes. */
   readonly peakBytes: number;
 }
@@ -34,6 +36,8 @@ interface MeasureSpeedRequest {
   readonly promptTokens: number;
   readonly answerTokens: number;
   readonly rounds: number;
+  /** Whether each file's turn is llama.cpp's too, right after ours. */
+  readonly besideLlama: boolean;
   /** Where finished rounds are kept. */
   readonly path: string;
   readonly signal?: AbortSignal | undefined;
@@ -56,31 +60,39 @@ export async function measureSpeed({
   promptTokens,
   answerTokens,
   rounds,
+  besideLlama,
   path,
   signal,
   onProgress,
 }: MeasureSpeedRequest): Promise<SpeedRound[]> {
   const done: SpeedRound[] = existsSync(path) ? (await readJson<{ rounds: SpeedRound[] }>(path)).rounds : [];
-  const total = rounds * variants.length;
-  for (let round = done.length / variants.length; round < rounds; round++) {
+  const engines = [
+    { by: undefined, engine },
+    ...(besideLlama ? [{ by: "llama.cpp" as const, engine: { ...engine, forward: "llama.cpp" as const } }] : []),
+  ];
+  const each = variants.length * engines.length;
+  for (let round = done.length / each; round < rounds; round++) {
     const measured: SpeedRound[] = [];
     // Who is first turns, so that nobody always has the warm or the cold machine.
     for (let turn = 0; turn < variants.length; turn++) {
       if (signal?.aborted)
         throw new InwardError("INTERRUPTED", `Stopped in round ${round + 1} of ${rounds} of measuring speed.`);
       const { name, path: file } = variants[(turn + round) % variants.length] as Pick<Variant, "name" | "path">;
-      const worker = startCompareProcess(engine);
-      try {
-        const { facts } = await worker.call("open", [file, engine, {}], { signal });
-        const prompt = promptOf(promptTokens, facts.vocabularySize);
-        // The first evaluation wakes threads and touches weights.
-        await worker.call("speed", [prompt.slice(0, 16), 1], { signal });
-        const sample = await worker.call("speed", [prompt, answerTokens], { signal });
-        measured.push({ variant: name, round, ...sample, ...(await worker.call("memory", [])) });
-      } finally {
-        await worker.end();
+      for (const { by, engine: used } of engines) {
+        const worker = startCompareProcess(used);
+        try {
+          const { facts } = await worker.call("open", [file, used, {}], { signal });
+          const prompt = promptOf(promptTokens, facts.vocabularySize);
+          // The first evaluation wakes threads and touches weights.
+          await worker.call("speed", [prompt.slice(0, 16), 1], { signal });
+          const sample = await worker.call("speed", [prompt, answerTokens], { signal });
+          const { peakBytes } = await worker.call("memory", []);
+          measured.push({ variant: name, round, ...(by ? { by } : {}), ...sample, peakBytes });
+        } finally {
+          await worker.end();
+        }
+        onProgress?.(done.length + measured.length, rounds * each);
       }
-      onProgress?.(done.length + measured.length, total);
     }
     done.push(...measured);
     await writeJson(path, { rounds: done });
@@ -88,8 +100,8 @@ export async function measureSpeed({
   return done;
 }
 
-export function scoreSpeed(all: readonly SpeedRound[], variant: string): SpeedScores {
-  const own = all.filter((round) => round.variant === variant);
+export function scoreSpeed(all: readonly SpeedRound[], variant: string, by?: SpeedRound["by"]): SpeedScores {
+  const own = all.filter((round) => round.variant === variant && round.by === by);
   return {
     rounds: own.length,
     reading: spreadOf(own.map(({ promptTokens, readSeconds }) => promptTokens / readSeconds)),

@@ -56,30 +56,8 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
   const { source, variant, trials } = input;
   const of = (predictor: string, target: string) =>
     trials.filter((trial) => trial.predictor === predictor && trial.target === target);
-  const right = (trial: Trial) => (isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined);
-  const mean = (own: readonly Trial[]) =>
-    estimateRows(
-      own.flatMap((row) => {
-        const amount = right(row);
-        return amount === undefined ? [] : [{ row, amount }];
-      }),
-      trials,
-      PROPORTION,
-      settings,
-    );
-  const paired = (one: readonly Trial[], other: readonly Trial[]) => {
-    const byKey = new Map(other.map((trial) => [questionKey(trial), trial]));
-    return estimateRows(
-      one.flatMap((row) => {
-        const beside = byKey.get(questionKey(row));
-        const [amount, less] = [right(row), beside && right(beside)];
-        return amount === undefined || less === undefined ? [] : [{ row, amount: amount - less }];
-      }),
-      trials,
-      DIFFERENCE,
-      settings,
-    );
-  };
+  const mean = (own: readonly Trial[]) => meanRight(own, trials, settings);
+  const paired = (one: readonly Trial[], other: readonly Trial[]) => pairedRight(one, other, trials, settings);
   return {
     self: mean(of(variant, variant)),
     change: paired(of(variant, variant), of(source, source)),
@@ -88,6 +66,33 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
     overSource: paired(of(variant, variant), of(source, variant)),
     oldSelf: scoreOldSelf(input, settings),
   };
+}
+
+const hit = (trial: Trial) => (isScored(trial) ? Number(isRight(trial, trial.prediction)) : undefined);
+
+/** Share right. @param all whose strings are drawn */
+export function meanRight(own: readonly Trial[], all: readonly Trial[], settings: ResamplingSettings): Estimate {
+  const counted = own.flatMap((row) => {
+    const amount = hit(row);
+    return amount === undefined ? [] : [{ row, amount }];
+  });
+  return estimateRows(counted, all, PROPORTION, settings);
+}
+
+/** Share right of one less that of the other, on the questions that both were asked, whoever they were about. */
+export function pairedRight(
+  one: readonly Trial[],
+  other: readonly Trial[],
+  all: readonly Trial[],
+  settings: ResamplingSettings,
+): Estimate {
+  const byKey = new Map(other.map((trial) => [questionKey(trial), trial]));
+  const counted = one.flatMap((row) => {
+    const beside = byKey.get(questionKey(row));
+    const [amount, less] = [hit(row), beside && hit(beside)];
+    return amount === undefined || less === undefined ? [] : [{ row, amount: amount - less }];
+  });
+  return estimateRows(counted, all, DIFFERENCE, settings);
 }
 
 interface Differing {

@@ -23,7 +23,7 @@ export function estimateRows<Row extends ClusteredRow>(
   settings: ResamplingSettings,
 ): Estimate {
   if (counted.length === 0) return { ok: false, reason: "no string counts" };
-  const draws = drawsOf(all, settings);
+  const draws = sharedDraws(all, settings);
   const [sums, counts] = [new Float64Array(draws.strings), new Float64Array(draws.strings)];
   const places = new Set<number>();
   for (const { row, amount } of counted) {
@@ -46,7 +46,7 @@ export function estimateRows<Row extends ClusteredRow>(
 const drawn = new WeakMap<readonly ClusteredRow[], { readonly settings: string; readonly draws: StringDraws }>();
 
 /** Of one list of strings all figures have the same draws. */
-function drawsOf(all: readonly ClusteredRow[], settings: ResamplingSettings): StringDraws {
+export function sharedDraws(all: readonly ClusteredRow[], settings: ResamplingSettings): StringDraws {
   const key = JSON.stringify(settings);
   const known = drawn.get(all);
   if (known?.settings === key) return known.draws;

@@ -3,43 +3,33 @@
 import { existsSync } from "node:fs";
 import { appendFile, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { objectLevelQuestions } from "../ask/questions.js";
 import { hashOf, makeFolder, readJson, removePartials, writeJson, writeWhole } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { readImatrix } from "../gguf/imatrix.js";
-import { encodeBaseHeader } from "../model/engines/base-file.js";
+import { BaseFile, encodeBaseHeader } from "../model/engines/base-file.js";
 import {
-  type ComparedItem,
   type CompareProcess,
   keptPositions,
   positionsOf,
   startCompareProcess,
 } from "../model/engines/compare-logits.js";
 import { settleEngine } from "../model/engines/settings.js";
+import { sha256OfFile } from "../model/model-file.js";
 import { resolveModel } from "../model/resolve-model.js";
-import { readBehaviors } from "../run/behaviors.js";
-import { RunFolder } from "../run/folder.js";
 import { modelProgress, type WorkOptions } from "../run/open-model.js";
-import { readContent, readLines } from "../run/records.js";
-import { type AuthoredStudy, runStudy } from "../run/run-study.js";
-import { clusterOf, readTrials } from "../run/score-stages.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
-import { answersStudy, type Benchmark, loadBenchmark } from "./benchmark.js";
-import {
-  type DivergenceScores,
-  type FileFloor,
-  fileFloor,
-  type ItemPlace,
-  scoreDivergence,
-} from "./divergence-scores.js";
-import { type AnswerFlips, scoreFlips } from "./flips.js";
-import { asOwn, type ComparedSet, divergenceFile, measureDivergence, readDivergence } from "./measure-divergence.js";
-import { measureSpeed, scoreSpeed, type SpeedScores } from "./measure-speed.js";
-import { scoreSelfKnowledge, type SelfKnowledge } from "./old-self.js";
+import { askFiles } from "./asked-answers.js";
+import { type Benchmark, loadBenchmark } from "./benchmark.js";
+import { benchmarkNotes } from "./benchmark-notes.js";
+import { crossAdapters } from "./crossed-adapters.js";
+import { compareImatrixTexts } from "./imatrix-text.js";
+import { type ComparedSet, measureDivergence } from "./measure-divergence.js";
+import { measureSpeed } from "./measure-speed.js";
 import { makeQuantizeReport } from "./quantize-report.js";
+import { found, type QuantizePlan, type QuantizeResults, scoreRows, unmeasured } from "./quantize-results.js";
 import { cutWindows, readTextFile } from "./text-windows.js";
 import { makeVariants, SOURCE, type Variant } from "./variants.js";
 
@@ -48,52 +38,6 @@ export interface QuantizeOptions extends WorkOptions {
   readonly out?: string;
   readonly set?: readonly string[];
   readonly onPlanned?: (planned: { readonly folder: string; readonly variants: readonly Variant[] }) => void;
-}
-
-/** What a benchmark depends on: 01-plan.json. */
-export interface QuantizePlan {
-  readonly quantizeVersion: 1;
-  readonly inward: string;
-  readonly benchmark: Benchmark;
-  readonly engine: SettledEngine;
-  /** By name, without where they are. */
-  readonly files: Readonly<Record<string, string>>;
-  readonly imatrix?: { readonly sha256: string; readonly datasets: readonly string[] };
-  readonly text?: {
-    readonly sha256: string;
-    readonly context: number;
-    readonly windows: number;
-    /** Of the whole text. */
-    readonly tokens: number;
-    readonly positions: number;
-    readonly bos?: number;
-  };
-}
-
-/** A row of the table. Rows of another engine have the same fields; what was not measured says why. */
-export interface QuantizeRow {
-  readonly variant: Variant;
-  /** Against the source on the text, and on the source's own answers. */
-  readonly text: MeasuredFigure<DivergenceScores>;
-  readonly answers: MeasuredFigure<DivergenceScores>;
-  readonly textFloor: MeasuredFigure<FileFloor>;
-  readonly answersFloor: MeasuredFigure<FileFloor>;
-  readonly flips: MeasuredFigure<AnswerFlips>;
-  readonly self: MeasuredFigure<SelfKnowledge>;
-  readonly speed: MeasuredFigure<SpeedScores>;
-  /** Which arithmetic it was evaluated in. */
-  readonly arithmetic?: string;
-}
-
-export type MeasuredFigure<Value> =
-  | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly reason: string };
-
-export interface QuantizeResults {
-  readonly resultsVersion: 1;
-  readonly rows: readonly QuantizeRow[];
-  /** What a reader must know, in sentences. */
-  readonly notes: readonly string[];
 }
 
 export interface FinishedQuantize {
@@ -116,9 +60,6 @@ const FILES = {
   html: "06-report.html",
   figures: "figures",
 } as const;
-
-const found = <Value>(value: Value): MeasuredFigure<Value> => ({ ok: true, value });
-const unmeasured = (reason: string): MeasuredFigure<never> => ({ ok: false, reason });
 
 /**
  * @param path of a benchmark's YAML
@@ -164,22 +105,33 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
   const comparison = startCompareProcess(engine);
   try {
     const windows = await textWindows(benchmark, comparison, source.path, engine);
+    const base =
+      windows && benchmark.text?.base !== undefined ? await openBase(benchmark.text.base, windows) : undefined;
     const plan: QuantizePlan = {
       quantizeVersion: 1,
       inward: INWARD_VERSION,
       benchmark,
       engine,
       files: Object.fromEntries(variants.map(({ name, sha256 }) => [name, sha256])),
-      ...(imatrix ? { imatrix: { sha256: imatrix.sha256, datasets: imatrix.datasets } } : {}),
+      ...(imatrix
+        ? {
+            imatrix: {
+              sha256: imatrix.sha256,
+              datasets: imatrix.datasets,
+              texts: windows ? compareImatrixTexts(imatrix, windows.text, benchmark.imatrixTexts) : [],
+            },
+          }
+        : {}),
       ...(windows
         ? {
             text: {
-              sha256: windows.sha256,
+              sha256: windows.text.sha256,
               context: windows.context,
               windows: windows.windows.length,
               tokens: windows.tokens,
               positions: positionsOf(windows.windows),
               ...(windows.bos === undefined ? {} : { bos: windows.bos }),
+              ...(base ? { baseSha256: base.sha256 } : {}),
             },
           }
         : {}),
@@ -189,9 +141,23 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
     try {
       options.onPlanned?.({ folder, variants });
       await writeJson(join(folder, FILES.variants), { variants });
-      const answered = await answersOf(benchmark, variants, folder, { ...options, engine, process: comparison });
+      const work = { offline, signal, onProgress };
+      const answered = await askFiles(benchmark, variants, join(folder, FILES.answers), {
+        ...work,
+        engine,
+        process: comparison,
+      });
+      const resampling = {
+        confidence: benchmark.score.confidence,
+        bootstrapReplicates: benchmark.score.bootstrapReplicates,
+        bootstrapSeed: benchmark.seed,
+      };
+      const crossed = await crossAdapters(benchmark, variants, folder, resampling, work);
       const sets: ComparedSet[] = [
         ...(windows ? [{ name: "text" as const, items: windows.windows }] : []),
+        ...(windows && base
+          ? [{ name: "base" as const, items: windows.windows.slice(0, base.windows), base: base.path }]
+          : []),
         ...(answered ? [{ name: "answers" as const, items: answered.items }] : []),
       ];
       const arithmetic = await compareSets(sets, {
@@ -208,9 +174,11 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       }
       await comparison.end();
       const { speed } = benchmark;
+      const noLlamaSpeed = whyNoLlamaSpeed(benchmark, engine);
       const rounds = speed
         ? await measureSpeed({
             ...speed,
+            besideLlama: noLlamaSpeed === undefined,
             variants,
             engine,
             path: join(folder, FILES.speed),
@@ -218,70 +186,16 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
             onProgress: (done, total) => onProgress?.({ stage: "speed", done, total, unit: "steps" }),
           })
         : undefined;
-      const resampling = {
-        confidence: benchmark.score.confidence,
-        bootstrapReplicates: benchmark.score.bootstrapReplicates,
-        bootstrapSeed: benchmark.seed,
-      };
-      const rows: QuantizeRow[] = [];
-      for (const variant of variants) {
-        const divergence = async (set: ComparedSet["name"], places: readonly ItemPlace[] | undefined) => {
-          const items = sets.find(({ name }) => name === set)?.items;
-          if (!items || !places) {
-            const why = unmeasured(set === "text" ? "the benchmark names no text" : "the benchmark names no tasks");
-            return { scores: why, floor: why };
-          }
-          const isSource = variant.name === SOURCE;
-          const of = isSource ? variants[1] : variant;
-          const values = await readDivergence(
-            divergenceFile(join(folder, FILES.divergence), (of as Variant).name, set),
-            items,
-          );
-          const sample = items.slice(0, benchmark.floorTexts);
-          const again = await readDivergence(
-            divergenceFile(join(folder, FILES.divergence), variant.name, set, true),
-            sample,
-          );
-          return {
-            scores: found(scoreDivergence(isSource ? asOwn(values) : values, items, places, resampling)),
-            floor: found(fileFloor(again)),
-          };
-        };
-        const text = await divergence(
-          "text",
-          windows?.windows.map((_, at) => ({ task: "text", item: String(at) })),
-        );
-        const answers = await divergence("answers", answered?.places);
-        const isSource = variant.name === SOURCE;
-        const notAsked = unmeasured("the benchmark names no tasks");
-        const own = unmeasured("the source itself");
-        rows.push({
-          variant,
-          text: text.scores,
-          answers: answers.scores,
-          textFloor: text.floor,
-          answersFloor: answers.floor,
-          flips: !answered
-            ? notAsked
-            : isSource
-              ? own
-              : found(
-                  scoreFlips(
-                    { ...answered, source: SOURCE, variant: variant.name, floor: answered.marginFloor(variant.name) },
-                    resampling,
-                  ),
-                ),
-          self: answered
-            ? found(scoreSelfKnowledge({ ...answered, source: SOURCE, variant: variant.name }, resampling))
-            : notAsked,
-          speed: rounds ? found(scoreSpeed(rounds, variant.name)) : unmeasured("speed is off in the benchmark"),
-          ...(arithmetic[variant.name] === undefined ? {} : { arithmetic: arithmetic[variant.name] }),
-        });
-      }
+      const divergenceFolder = join(folder, FILES.divergence);
+      const rows = await scoreRows(
+        { benchmark, variants, sets, divergenceFolder, answered, rounds, noLlamaSpeed, arithmetic },
+        resampling,
+      );
       const results: QuantizeResults = {
         resultsVersion: 1,
         rows,
-        notes: notesOf(plan, variants, source.reencodedFrom?.encoding),
+        adapters: crossed ? found(crossed) : unmeasured("the benchmark names no adapters"),
+        notes: benchmarkNotes(plan, variants, source.reencodedFrom?.encoding),
       };
       await writeJson(join(folder, FILES.results), results);
       const made = await makeQuantizeReport(plan, results);
@@ -302,8 +216,47 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
 async function textWindows({ text }: Benchmark, process: CompareProcess, path: string, engine: SettledEngine) {
   if (text === undefined) return undefined;
   const file = readTextFile(text.file);
-  await process.call("open", [path, engine, {}]);
-  return { sha256: file.sha256, ...cutWindows(await process.call("fileIds", [file.text]), text.context, text.windows) };
+  const { facts } = await process.call("open", [path, engine, {}]);
+  const windows = cutWindows(await process.call("fileIds", [file.text]), text.context, text.windows);
+  return { text: file, vocabulary: facts.vocabularySize, ...windows };
+}
+
+/** @throws STUDY_INVALID for a base file of another text, cut otherwise, or of another vocabulary */
+async function openBase(
+  path: string,
+  {
+    context,
+    tokenIds,
+    vocabulary,
+  }: { readonly context: number; readonly tokenIds: readonly number[]; readonly vocabulary: number },
+): Promise<{ readonly path: string; readonly windows: number; readonly sha256: string }> {
+  const file = await BaseFile.open(path);
+  const { header } = file;
+  await file.close();
+  const refuse = (why: string) => new InwardError("STUDY_INVALID", `text.base: ${path} ${why}`);
+  if (header.vocabulary !== vocabulary) {
+    throw refuse(`has a vocabulary of ${header.vocabulary} tokens, and the source's is ${vocabulary}`);
+  }
+  if (header.context !== context) {
+    throw refuse(
+      `has windows of ${header.context} tokens, and text.context is ${context}; set it to ${header.context}`,
+    );
+  }
+  const windows = Math.min(header.windows, tokenIds.length / context);
+  const other = header.tokenIds.subarray(0, windows * context).findIndex((id, at) => id !== tokenIds[at]);
+  if (other >= 0) {
+    throw refuse(
+      `is of another text: its token ${other + 1} is ${header.tokenIds[other]}, that of text.file is ${tokenIds[other]}`,
+    );
+  }
+  return { path, windows, sha256: await sha256OfFile(path) };
+}
+
+/** Why llama.cpp's kernels are not timed beside ours, or nothing. */
+function whyNoLlamaSpeed({ speed }: Benchmark, engine: SettledEngine): string | undefined {
+  if (!speed) return "speed is off in the benchmark";
+  if (!speed.llamaCpp) return "speed.llamaCpp is off in the benchmark";
+  return engine.forward === "own" ? undefined : "llama.cpp evaluated all of it";
 }
 
 /** @throws STORE_LOCKED, STORE_OTHER_PLAN, STORE_UNWRITABLE */
@@ -321,68 +274,6 @@ async function openFolder(folder: string, plan: QuantizePlan): Promise<() => Pro
   } catch (error) {
     await unlock();
     throw error;
-  }
-}
-
-/** Who says which tokens the source's prompts are. */
-interface AskedSource {
-  readonly engine: SettledEngine;
-  readonly process: CompareProcess;
-}
-
-/** The study of the answers, run as any study is; and the source's answers as texts on which logits are compared. */
-async function answersOf(
-  benchmark: Benchmark,
-  variants: readonly Variant[],
-  folder: string,
-  { offline, signal, onProgress, engine, process }: QuantizeOptions & AskedSource,
-) {
-  if (benchmark.tasks === undefined) return undefined;
-  const study = answersStudy(benchmark, Object.fromEntries(variants.map(({ name, path }) => [name, path])));
-  const place = join(folder, FILES.answers);
-  await runStudy(study as unknown as AuthoredStudy, { out: place, offline, signal, onProgress });
-  const run = await RunFolder.open(place);
-  try {
-    const { plan } = run;
-    const answers = await readLines(run, "objectLevel");
-    const behaviors = await readBehaviors(run);
-    const trials = await readTrials(run);
-    const floors = await readContent(run, "noiseFloor");
-    const own = answers.filter(
-      ({ state, split, reply }) => state === SOURCE && split === "held_out" && reply && !reply.madeElsewhere,
-    );
-    const asked = new Map(
-      objectLevelQuestions(plan).map((question) => [`${question.state}|${question.key}`, question]),
-    );
-    const source = variants[0] as Variant;
-    const chat = plan.chats?.[SOURCE];
-    const clusters = clusterOf(plan);
-    await process.call("open", [source.path, engine, chat ? { chat } : {}]);
-    const questions = own.flatMap((answer) => asked.get(`${SOURCE}|${answer.key.split("#")[0]}`) ?? []);
-    const prompts = await process.call("prompts", [
-      questions.map(({ messages, thinking }) => ({ messages, ...(thinking === undefined ? {} : { thinking }) })),
-    ]);
-    const items: ComparedItem[] = [];
-    const places: ItemPlace[] = [];
-    own.forEach(({ reply, task, item }, at) => {
-      const prompt = prompts[at] as number[];
-      const tokenIds = reply?.tokenIds ?? [];
-      if (tokenIds.length === 0) return;
-      items.push({ ids: [...prompt, ...tokenIds], scoreFrom: prompt.length });
-      places.push({ task, item, cluster: clusters(task, item) });
-    });
-    const marginFloor = (variant: string) =>
-      floors
-        .filter(({ state }) => state === SOURCE || state === variant)
-        .reduce((most, one) => Math.max(most, one.maxMarginDifference), 0);
-    const labels = behaviors.flatMap(({ state, split, task, property, extraction, compliance }) =>
-      split === "train" && compliance.ok && extraction.ok
-        ? [{ target: state, task, property, value: extraction.value }]
-        : [],
-    );
-    return { items, places, answers, behaviors, trials, labels, marginFloor, clusterOf: clusters };
-  } finally {
-    await run.close();
   }
 }
 
@@ -451,42 +342,4 @@ async function writeBase(
     await process.call("appendBase", [partial, positionsOf(some)]);
   }
   await rename(partial, path);
-}
-
-function notesOf(
-  { imatrix, text, benchmark }: QuantizePlan,
-  variants: readonly Variant[],
-  shipped: string | undefined,
-): string[] {
-  const notes: string[] = [];
-  if (shipped !== undefined && !["F32", "F16", "BF16"].includes(shipped)) {
-    notes.push(
-      `The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing.`,
-    );
-  }
-  for (const { name, otherTypes = 0, weights, imatrix: used } of variants) {
-    if (otherTypes > 0.5) {
-      const [most] = Object.entries(weights);
-      notes.push(
-        `${name}: ${(100 * otherTypes).toFixed(0)} % of its matrices' weights have another type (most are ${most?.[0]}), mostly because their rows are no whole superblocks of 256. Another model's ${name} is another mixture.`,
-      );
-    }
-    if (used && used.without.length > 0) {
-      notes.push(
-        `${name}: the importance matrix says nothing of ${used.without.length} matrices, which were rounded without it.`,
-      );
-    }
-  }
-  if (imatrix) {
-    const same =
-      text &&
-      benchmark.text &&
-      imatrix.datasets.some((one) => one.split(/[\\/]/).at(-1) === benchmark.text?.file.split(/[\\/]/).at(-1));
-    notes.push(
-      same
-        ? `The importance matrix was made from a text of the same name as the one that is looked at (${imatrix.datasets.join(", ")}): what is measured on it was fitted to it, and says less of other texts.`
-        : `The importance matrix says that it was made from ${imatrix.datasets.length === 0 ? "a text that it does not name" : imatrix.datasets.join(", ")}: look that it is none of what is measured here.`,
-    );
-  }
-  return notes;
 }

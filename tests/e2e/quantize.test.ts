@@ -1,11 +1,12 @@
 /** A whole benchmark on a tiny model: every section has its figures, the same file twice is 0 everywhere, a second call makes the same bytes. */
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BaseFile } from "../../src/model/engines/base-file.js";
 import { paretoFront } from "../../src/quantize/quantize-report.js";
 import { type FinishedQuantize, runQuantize } from "../../src/quantize/run-quantize.js";
+import { start } from "../helpers/command-line.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-quantize-"));
@@ -23,6 +24,8 @@ types: [q4_0]
 files: { twin: twin.gguf }
 text: { file: text.txt, context: 32, windows: 6, writeBase: true }
 tasks: [{ task: words.yaml, trainStrings: 12, heldOutStrings: 12 }]
+calibration: { strings: 4, epsilon: 0.05, tokenBudget: 400, samples: 20 }
+adapters: { trainedOn: [q4_0], askedOn: [q4_0, source], lora: { maxSteps: 2, rank: 2, validationShare: 0, batchExamples: 4 } }
 speed: { promptTokens: 16, answerTokens: 4, rounds: 1 }
 engine: { device: cpu, threads: 1, cache: false }
 score: { bootstrapReplicates: 100 }
@@ -62,10 +65,11 @@ describe("a benchmark", () => {
   test("has a row for each file, the source first", () => {
     expect(done.results.rows.map(({ variant }) => variant.name)).toEqual(["source", "q4_0", "twin"]);
     for (const one of done.results.rows) {
-      expect([one.text.ok, one.answers.ok, one.textFloor.ok, one.answersFloor.ok, one.self.ok, one.speed.ok]).toEqual(
-        Array(6).fill(true),
-      );
+      const measured = [one.text, one.answers, one.textFloor, one.answersFloor, one.self, one.again, one.calibration];
+      expect([...measured, one.speed, one.llamaSpeed].map(({ ok }) => ok)).toEqual(Array(9).fill(true));
     }
+    expect(row("source").distances).toEqual({ ok: false, reason: "the source itself" });
+    expect(row("q4_0").base).toEqual({ ok: false, reason: "the benchmark names no base file" });
     expect(row("source").flips).toEqual({ ok: false, reason: "the source itself" });
   });
 
@@ -86,6 +90,35 @@ describe("a benchmark", () => {
       ok: true,
       value: { change: { value: 0 }, overSource: { value: 0 }, oldSelf: { trials: 0, finding: "cannot_be_told" } },
     });
+    // What is drawn and not expanded is drawn anew of each file.
+    const apart = twin.calibration.ok ? twin.calibration.value.change.brier : undefined;
+    expect(apart?.ok && Math.abs(apart.value)).toBeLessThan(0.05);
+    expect(twin.again).toMatchObject({ ok: true, value: { questions: 4, sameTokens: 4 } });
+    expect(twin.distances.ok && twin.distances.value.properties.map(({ property }) => property)).toEqual([
+      "second_character",
+    ]);
+  });
+
+  test("an adapter on the file that it was trained on is the trained state of its own run", async () => {
+    const { adapters } = done.results;
+    if (!adapters.ok) throw new Error(adapters.reason);
+    expect(adapters.value.cells.map(({ trainedOn, askedOn }) => [trainedOn, askedOn])).toEqual([
+      ["q4_0", "q4_0"],
+      ["q4_0", "source"],
+    ]);
+    const [own, other] = adapters.value.cells;
+    expect(own?.overOwn).toEqual({ ok: false, reason: "it is the one that was trained on this file" });
+    expect(other?.overOwn).toEqual({ ok: false, reason: "no adapter was trained on this file" });
+    const said = (run: string, state: string) =>
+      readFileSync(join(out, run, "08-trials.jsonl"), "utf8")
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => JSON.parse(line))
+        .filter(({ predictor, target }) => predictor === state && target === "q4_0")
+        .map(({ task, item, property, behavior, prediction }) => ({ task, item, property, behavior, prediction }));
+    const trained = said("02-adapters-trained", "q4_0-predicts-q4_0");
+    expect(trained).toHaveLength(12);
+    expect(said("02-adapters-asked", "q4_0-on-q4_0")).toEqual(trained);
   });
 
   test("fewer bits are smaller and lose something", () => {
@@ -128,19 +161,43 @@ describe("a benchmark", () => {
   });
 });
 
+test("killed while it asks and while it compares, it ends with the same bytes", async () => {
+  const small = join(folder, "small.yaml");
+  const text = BENCHMARK.replace(/^(files|calibration|adapters|speed): .*$/gm, "").replace(", writeBase: true", "");
+  writeFileSync(small, `${text}speed: false\n`);
+  const whole = join(folder, "whole");
+  await runQuantize(small, { out: whole });
+  const killed = join(folder, "killed");
+  for (const file of ["02-answers/02-object-level.jsonl", "03-divergence/q4_0.text.f64"]) {
+    const { child, finished } = start(["quantize", small, "--out", killed]);
+    const watch = setInterval(() => {
+      if (existsSync(join(killed, file))) child.kill("SIGKILL");
+    }, 5);
+    const { signal, stderr } = await finished;
+    clearInterval(watch);
+    expect([signal, stderr.includes("INTERNAL")]).toEqual(["SIGKILL", false]);
+    expect(existsSync(join(killed, "05-results.json"))).toBe(false);
+  }
+  await runQuantize(small, { out: killed });
+  const same = ["05-results.json", "06-report.md", "02-answers/08-trials.jsonl"];
+  for (const name of [...same, ...readdirSync(join(whole, "03-divergence")).map((one) => `03-divergence/${one}`)]) {
+    expect([name, readFileSync(join(killed, name)).equals(readFileSync(join(whole, name)))]).toEqual([name, true]);
+  }
+}, 120_000);
+
 test.each<[string, string, string]>([
   ["STUDY_UNKNOWN_KEY", "types:", "typs:"],
   ["STUDY_INVALID", "types: [q4_0]", "types: [q9_z]"],
   ["STUDY_INVALID", "files: { twin: twin.gguf }", "files: { q4_0: twin.gguf }"],
-  ["IMATRIX_INVALID", "types: [q4_0]", "types: [iq2_xs]"],
+  ["IMATRIX_INVALID", "types: [q4_0]", "types: [q4_0, iq2_xs]"],
+  ["STUDY_UNKNOWN_KEY", "windows: 6", "windows: 6, bse: nothing"],
   ["STUDY_INVALID", "windows: 6", "windows: 6, base: nothing"],
+  ["STUDY_INVALID", "trainedOn: [q4_0]", "trainedOn: [q5_0]"],
   ["STUDY_INVALID", "context: 32", "context: 4096"],
 ])("%s is said before anything is measured: %s", async (code, from, to) => {
   const path = join(folder, "bad.yaml");
   writeFileSync(path, BENCHMARK.replace(from, to));
-  await expect(runQuantize(path, { out: join(folder, "never") })).rejects.toEqual(
-    coded(code === "STUDY_INVALID" && to.includes("base") ? "STUDY_UNKNOWN_KEY" : code),
-  );
+  await expect(runQuantize(path, { out: join(folder, "never") })).rejects.toEqual(coded(code));
 });
 
 test("whom no other beats is on the front, and equals are both", () => {

@@ -10,6 +10,7 @@ import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import { asNative, requantizeGguf } from "../../src/model/requantize.js";
+import { reencodeModel } from "../../src/model/reencode-model.js";
 import { makeVariants } from "../../src/quantize/variants.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
@@ -166,6 +167,19 @@ describe("what goes with a variant", () => {
     const plain = await makeVariants({ source: file, types: ["q4_k_s"], files: {} });
     expect(plain[1]?.path).not.toBe(small.path);
     expect(plain[1]?.sha256).not.toBe(small.sha256);
+  });
+
+  test("models reencode takes the same matrix, and makes the same weights of it", async () => {
+    const file = await resolveModel(source, { encoding: "as_shipped" });
+    const path = await writeLegacy(source);
+    const imatrix = await readImatrix(path);
+    const out = join(folder, "reencoded.gguf");
+    const done = await reencodeModel(source, { to: "q4_k_s", out, imatrix: path, threads: 1 });
+    expect(done.imatrix).toEqual({ sha256: imatrix.sha256, without: [] });
+    const [, made] = await makeVariants({ source: file, types: ["q4_k_s"], files: {}, imatrix });
+    expect(readFileSync(out).equals(readFileSync(made?.path as string))).toBe(true);
+    await expect(reencodeModel(source, { to: "q4_k_s", imatrix: path })).rejects.toThrow(/--out/);
+    await expect(reencodeModel(source, { to: "f16", out: `${out}.f16`, imatrix: path })).rejects.toThrow(/--imatrix/);
   });
 
   test("a given file must be of the same model", async () => {

@@ -9,6 +9,7 @@ import { makePlan } from "../../src/study/make-plan.js";
 import { studySchema } from "../../src/study/schema.js";
 import { hashOf } from "../../src/base/files.js";
 import { stringNotes } from "../../src/study/choose-strings.js";
+import { benchmarkSchema } from "../../src/quantize/benchmark.js";
 import { taskFileSchema } from "../../src/tasks/strings.js";
 import { settledStudy } from "../helpers/settled-study.js";
 
@@ -172,7 +173,11 @@ describe("a study that names no number of strings", () => {
 });
 
 test("the JSON Schemas shipped for editors are the schemas that are enforced", async () => {
-  for (const [name, schema] of Object.entries({ study: studySchema, task: taskFileSchema })) {
+  for (const [name, schema] of Object.entries({
+    study: studySchema,
+    task: taskFileSchema,
+    quantize: benchmarkSchema,
+  })) {
     const shipped = await readFile(new URL(`../../schemas/${name}.schema.json`, import.meta.url), "utf8");
     expect(JSON.parse(shipped)).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(schema, { io: "input" }))));
   }

@@ -7,7 +7,13 @@ import type { StringDraws } from "../resampling.js";
 import { PROPORTION } from "../tally.js";
 import { behaviorKey, stringKey } from "../trial.js";
 import { brier, brierBounds, meanAbsoluteDeviation, pointsOf, shareHidden, totalVariation } from "./measures.js";
-import type { CalibrationDifference, CalibrationPair, LeftOutComparisons, MatchedPair } from "./score-calibration.js";
+import type {
+  BrierDifference,
+  CalibrationDifference,
+  CalibrationPair,
+  LeftOutComparisons,
+  MatchedPair,
+} from "./score-calibration.js";
 import { BRIER, estimateWeighted, meanStatistic, type WeightedStatistic } from "./statistics.js";
 
 const KINDS = { cross: "self_minus_cross", untrained: "self_minus_untrained" } as const;
@@ -44,12 +50,24 @@ export function calibrationDifferences(
   );
 }
 
+/** Two predictions of different targets on the questions that both have, string by string: the first less the second. */
+export function pairedCalibration(
+  first: MatchedDistributions,
+  second: MatchedDistributions,
+  draws: StringDraws,
+  confidence: number,
+): BrierDifference {
+  const shared = intersect(first.comparisons, second.comparisons);
+  const side = (at: 0 | 1) => shared.map((pair) => pair[at]);
+  return differences(side(0), side(1), draws, confidence);
+}
+
 function differences(
   first: readonly Comparison[],
   second: readonly Comparison[],
   draws: StringDraws,
   confidence: number,
-) {
+): BrierDifference {
   type Statistic = (comparisons: readonly Comparison[]) => WeightedStatistic;
   const minus = (statistic: Statistic, ofSecond = statistic) => {
     const [one, other] = [statistic(first), ofSecond(second)];

@@ -144,18 +144,22 @@ export interface CalibrationRow extends CalibrationPair, BesideConstant {
   readonly histogram: readonly number[];
 }
 
-/** One predictor minus another about the same target, on the comparisons that both have; below 0 the first is nearer. */
-export interface CalibrationDifference {
+/** How much nearer one predictor is than another, on the comparisons that both have; below 0 the first is. */
+export interface BrierDifference {
+  readonly madPoints: Estimate;
+  readonly brier: Estimate;
+  readonly brierAtBounds: AtBounds;
+  readonly totalVariation: Estimate;
+}
+
+/** One predictor minus another about the same target. */
+export interface CalibrationDifference extends BrierDifference {
   readonly target: string;
   readonly predictor: string;
   /** The predictor whose score is taken off. */
   readonly minus: string;
   readonly kind: "self_minus_cross" | "self_minus_untrained";
   readonly property?: string;
-  readonly madPoints: Estimate;
-  readonly brier: Estimate;
-  readonly brierAtBounds: AtBounds;
-  readonly totalVariation: Estimate;
 }
 
 /** Version 1 had neither bounds of Brier nor what is known among compliant replies. */

@@ -1,0 +1,54 @@
+/** What a reader of a benchmark must know of its files before any figure, in sentences. */
+
+import type { ImatrixText } from "./imatrix-text.js";
+import type { QuantizePlan } from "./quantize-results.js";
+import type { Variant } from "./variants.js";
+
+/** @param shipped encoding of the file that the source is a copy of */
+export function benchmarkNotes(
+  { imatrix }: QuantizePlan,
+  variants: readonly Variant[],
+  shipped: string | undefined,
+): string[] {
+  const notes: string[] = [];
+  if (shipped !== undefined && !["F32", "F16", "BF16"].includes(shipped)) {
+    notes.push(
+      `The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing.`,
+    );
+  }
+  for (const { name, otherTypes = 0, weights, imatrix: used } of variants) {
+    if (otherTypes > 0.5) {
+      const [most] = Object.entries(weights);
+      notes.push(
+        `${name}: ${(100 * otherTypes).toFixed(0)} % of its matrices' weights have another type (most are ${most?.[0]}), mostly because their rows are no whole superblocks of 256. Another model's ${name} is another mixture.`,
+      );
+    }
+    if (used && used.without.length > 0) {
+      notes.push(
+        `${name}: the importance matrix says nothing of ${used.without.length} matrices, which were rounded without it.`,
+      );
+    }
+  }
+  if (imatrix) notes.push(...imatrixNotes(imatrix));
+  return notes;
+}
+
+function imatrixNotes({ datasets, texts }: NonNullable<QuantizePlan["imatrix"]>): string[] {
+  if (texts.length === 0) {
+    const made = datasets.length === 0 ? "a text that it does not name" : datasets.join(", ");
+    return [`The importance matrix says that it was made from ${made}: look that it is none of what is measured here.`];
+  }
+  return texts.map(({ name, is, sharedLines = 0, sameName }: ImatrixText) => {
+    const made = `The importance matrix was made from ${name}`;
+    if (is === "same") {
+      return `${made}, which is the text that is looked at: what is measured on it was fitted to it, and says less of other texts.`;
+    }
+    if (is === "shares") {
+      return `${made}, which has ${(100 * sharedLines).toFixed(sharedLines < 0.01 ? 2 : 0)} % of the lines of the text that is looked at: so much of it was fitted to it.`;
+    }
+    if (is === "other") return `${made}, which shares no line with the text that is looked at.`;
+    return sameName
+      ? `${made}, a file of the same name as the text that is looked at; it is not here, so that nobody can tell whether it is the same. Name it under imatrixTexts.`
+      : `${made}, which is not here, so that nobody can tell whether it is what is looked at. Name it under imatrixTexts.`;
+  });
+}

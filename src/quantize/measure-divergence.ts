@@ -58,7 +58,9 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
   const { process, engine, variants, set, folder, floorItems, signal, onProgress, mostPositions } = request;
   makeFolder(folder);
   const manifests: Record<string, EngineManifest> = {};
-  const total = set.items.length * variants.length;
+  // What is kept, what is held against it, and both again for the floor of each file.
+  const floors = set.base === undefined ? Math.min(floorItems, set.items.length) * variants.length : 0;
+  const total = set.items.length * (set.base === undefined ? variants.length : variants.length + 1) + 2 * floors;
   let done = 0;
   const call = { signal, onNote: (items: number) => onProgress?.(set.name, Math.min(total, done + items), total) };
   const opened = async ({ name, path }: Pick<Variant, "name" | "path">, batchTokens?: number) => {
@@ -73,14 +75,19 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
   const room = mostPositions ?? keptPositions(sourceFacts.vocabularySize);
   for (const chunk of chunksOf(set.items, room)) {
     let kept = false;
+    const begun = done;
+    done += chunk.items.length;
     for (const variant of others) {
       const path = divergenceFile(folder, variant.name, set.name);
       if ((await wholeRows(path)) < chunk.end) {
         if (!kept) {
+          const evaluated = done;
+          done = begun;
           if (set.base === undefined) {
             await opened(source);
             await process.call("keep", [chunk.items], call);
           } else await process.call("keepBase", [set.base, chunk.first, chunk.items.length], call);
+          done = evaluated;
           kept = true;
         }
         await opened(variant);
@@ -95,13 +102,17 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
   for (const variant of set.base === undefined ? variants : []) {
     const path = divergenceFile(folder, variant.name, set.name, true);
     for (const chunk of chunksOf(set.items.slice(0, floorItems), room)) {
-      if ((await wholeRows(path)) >= chunk.end) continue;
-      await opened(variant);
-      await process.call("keep", [chunk.items], call);
-      await opened(variant, OTHER_ROWS);
-      const values = await process.call("compare", [chunk.items, 1], call);
-      requireAll(values, variant.name);
-      await append(path, chunk.begin, values);
+      const end = done + 2 * chunk.items.length;
+      if ((await wholeRows(path)) < chunk.end) {
+        await opened(variant);
+        await process.call("keep", [chunk.items], call);
+        done += chunk.items.length;
+        await opened(variant, OTHER_ROWS);
+        const values = await process.call("compare", [chunk.items, 1], call);
+        requireAll(values, variant.name);
+        await append(path, chunk.begin, values);
+      }
+      done = end;
     }
   }
   await process.call("close", []);

@@ -187,7 +187,7 @@ function measures({ steps, peakBytes, parameters }) {
 
 function summary(list) {
   const each = list.map(measures);
-  const { steps, peakBytes: _peak, sgemmGflops: _rate, ...rest } = list[0];
+  const { steps, peakBytes: _peak, productGflops: _rate, ...rest } = list[0];
   return {
     ...Object.fromEntries(
       Object.keys(each[0]).map((key) => {
@@ -195,10 +195,10 @@ function summary(list) {
         return [key, { median: median(values), min: Math.min(...values), max: Math.max(...values) }];
       }),
     ),
-    ...(list[0].sgemmGflops
+    ...(list[0].productGflops
       ? {
-          sgemmGflops: median(list.map((run) => run.sgemmGflops)),
-          shareOfSgemm: median(list.map((run, at) => each[at].gflopsBy4NT / run.sgemmGflops)),
+          productGflops: median(list.map((run) => run.productGflops)),
+          shareOfProducts: median(list.map((run, at) => each[at].gflopsBy4NT / run.productGflops)),
         }
       : {}),
     // Of the first round, warm-up included. The first step's must agree: B is zero and the batch is the same.

@@ -102,8 +102,8 @@ export interface NativeTrainerOptions {
   readonly leastColumns?: number;
   /** A power of two that the loss is multiplied by, and the gradients are divided by when they are read. Default 1. */
   readonly lossScale?: number;
-  /** A shared library that exports cblas_sgemm or scipy_cblas_sgemm; without it ggml's own kernels do all the work. */
-  readonly blasLibrary?: string;
+  /** A CPU too computes with ggml's operations, as other devices do, and not with its own kernels: for proofs. Default false. */
+  readonly ggmlOperations?: boolean;
   readonly rank: number;
   readonly alpha: number;
   /** 0 to below 1. */
@@ -198,9 +198,9 @@ export interface NativeDescription {
   readonly contextTokens: number;
   readonly parameters: number;
   readonly tensors: readonly NativeTensor[];
-  /** By group of projections and direction, e.g. `qkv.forward`: `blas`, `ggml`, `ggml-f32` or `ggml-bf16`. */
+  /** By group of projections and direction, e.g. `qkv.forward`: `own`, `ggml`, `ggml-f32`, `ggml-bf16` or `out-prod`. */
   readonly kernels: Readonly<Record<string, string>>;
-  /** What was measured to choose them, e.g. `blas 3.10 ms, ggml 5.02 ms`; differs from run to run. */
+  /** What was measured to choose them, e.g. `ggml-f32 3.10 ms, ggml-bf16 2.02 ms`; differs from run to run. */
   readonly kernelTimings: Readonly<Record<string, string>>;
   /** Operations of the training graph that the device cannot do and the CPU does instead, with their number. */
   readonly fallbacks: Readonly<Record<string, number>>;
@@ -257,11 +257,29 @@ export class Trainer {
   dispose(): void;
 }
 
+/** A product of floats, close-packed: a is [m × k] and b [k × n] row by row, or column by column where they are turned. */
+export interface NativeProduct {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+  readonly turnA?: boolean;
+  readonly turnB?: boolean;
+  readonly factor: number;
+  /** What the product is added to with `add`; [m × n]. */
+  readonly c: Float32Array;
+  readonly add?: boolean;
+}
+
 /**
- * Single-precision matrix product rate of a BLAS on this machine, GFLOP/s: [m × k] · [k × n], `threads` independent
- * slices.
+ * As the trainer's kernels of that name compute it on one thread.
+ * @returns [m × n] row by row
+ * @throws TRAIN_SHAPE · TRAIN_DEVICE where the processor lacks the kernels
  */
-export function measureSgemm(blasLibrary: string, threads: number, m: number, n: number, k: number): number;
+export function multiply(product: NativeProduct, kernels: "avx512" | "avx2" | "plain"): Float32Array;
+/** Rate of the trainer's products on this machine, GFLOP/s: [m × k] times rows of [n × k], `threads` independent slices. */
+export function measureProducts(threads: number, m: number, n: number, k: number): number;
 /** The llama.cpp release whose headers the addon was built with. */
 export const llamaCpp: string;
 

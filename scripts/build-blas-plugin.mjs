@@ -1,9 +1,8 @@
 // Builds ggml's BLAS backend out of node-llama-cpp's own source bundle, as a plugin for asking on the CPU: native/build/ggml-blas.so.
-// node scripts/build-blas-plugin.mjs: exit code 0 when it is built, 2 when there is nothing to build it with, 1 when it fails.
+// node scripts/build-blas-plugin.mjs <path of an OpenBLAS or MKL with 32-bit integers>: exit code 0 when it is built, 2 when there is nothing to build it with, 1 when it fails.
 // Off unless a process is started with GGML_BACKEND_PATH=native/build/ggml-blas.so OPENBLAS_THREAD_TIMEOUT=4.
-import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   BUILD,
   cloneSources,
@@ -23,7 +22,7 @@ try {
   mkdirSync(BUILD, { recursive: true });
   const generator = requireTools();
   const libraries = requireSameRelease();
-  const blas = findBlas();
+  const blas = namedBlas();
   // Headers of ggml's inside, so apart from those that the addon sees.
   const target = join(BUILD, "llama.cpp-blas");
   cloneSources(target, ["ggml/include", "ggml/src/ggml-blas", "ggml/src/ggml-impl.h", "ggml/src/ggml-backend-impl.h"]);
@@ -52,12 +51,13 @@ try {
   process.exitCode = error instanceof NotBuilt && error.missing ? 2 : 1;
 }
 
-/** The one that training uses. @returns its path */
-function findBlas() {
-  const main = join(ROOT, "dist", "cli", "main.js");
-  if (!existsSync(main)) throw new NotBuilt("inward itself is not built (npm run build).", { missing: true });
-  const { stdout } = spawnSync(process.execPath, [main, "blas", "status", "--json"], { encoding: "utf8" });
-  const found = JSON.parse(stdout);
-  if (!found.path) throw new NotBuilt(`there is no BLAS: ${found.reason}.`, { missing: true });
-  return found.path;
+/** @returns absolute path of the library that was named */
+function namedBlas() {
+  const [named] = process.argv.slice(2);
+  if (named === undefined) throw new NotBuilt("name a BLAS library, e.g. libopenblas.so.0.", { missing: true });
+  const path = resolve(named);
+  if (!existsSync(path)) throw new NotBuilt(`${path} is not there.`, { missing: true });
+  // A name ends with a zero byte, which tells cblas_sgemm from cblas_sgemm64_.
+  if (!readFileSync(path).includes("cblas_sgemm\0")) throw new NotBuilt(`${path} exports no cblas_sgemm.`);
+  return path;
 }

@@ -2,7 +2,6 @@
 import { prepare, run } from "./prepare.mjs";
 
 prepare();
-run("getting a BLAS for training", process.execPath, ["dist/cli/main.js", "blas", "pull", "--if-none"]);
 run("running studies/quickstart.yaml", process.execPath, [
   "dist/cli/main.js",
   "run",

@@ -2,17 +2,14 @@
 // request: modelPath, examples, batches (example indices per step), settings (TrainingSettings), threads. CPU only.
 import { readdirSync, readFileSync } from "node:fs";
 import { findBinaries, loadAddon } from "../../dist/model/native/addon.js";
-import { findBlas } from "../../dist/model/native/blas-library.js";
 import { initialParameters } from "../../dist/finetune/initial-adapter.js";
 import { openNativeTrainer } from "../../dist/finetune/trainer.js";
 import { packExamples } from "../../dist/finetune/batches.js";
 
-/** Columns that the product behind the sgemm rate has: a microbatch's tokens. */
-const SGEMM_TOKENS = 512;
+/** Columns that the product behind the products' rate has: a microbatch's tokens. */
+const PRODUCT_TOKENS = 512;
 
 const { modelPath, examples, batches, settings, threads } = JSON.parse(readFileSync(process.argv[2], "utf8"));
-// ggml's threads each call the BLAS for themselves; the rate below is measured in this process.
-process.env.OPENBLAS_NUM_THREADS = "1";
 const pack = (batch) =>
   packExamples(
     batch.map((index) => examples[index]),
@@ -21,14 +18,12 @@ const pack = (batch) =>
 const planned = batches.map(pack);
 const largest = (length) => Math.max(...planned.flat().map(({ microbatch }) => length(microbatch)));
 const binariesFolder = findBinaries("cpu").folder;
-const blas = findBlas();
 const { rank, alpha, dropout, targets } = settings.lora;
 const trainer = await openNativeTrainer({
   modelPath,
   binariesFolder,
   device: "cpu",
   threads,
-  ...(blas.path ? { blasLibrary: blas.path } : {}),
   rank,
   alpha,
   dropout,
@@ -92,8 +87,7 @@ process.stdout.write(
     },
     versions: { node: process.versions.node, llamaCpp: description.llamaCpp },
     kernels: description.kernels,
-    blas: blas.what ?? blas.reason,
-    ...(blas.path ? { sgemmGflops: addon.measureSgemm(blas.path, threads, feedForward, SGEMM_TOKENS, embedding) } : {}),
+    productGflops: addon.measureProducts(threads, feedForward, PRODUCT_TOKENS, embedding),
     millisecondsByOperation,
     threads,
   })}\n`,

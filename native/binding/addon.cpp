@@ -122,15 +122,30 @@ Napi::Value decode_weights(const Napi::CallbackInfo & info) {
     });
 }
 
-Napi::Value measure_sgemm(const Napi::CallbackInfo & info) {
+Napi::Value multiply(const Napi::CallbackInfo & info) {
+    auto env = info.Env();
+    if (info.Length() < 2 || !info[0].IsObject()) coded(env, "INTERNAL", "multiply takes a product and kernels");
+    auto from   = info[0].As<Napi::Object>();
+    auto floats = [&](const char * key) { return list<float, Napi::Float32Array>(env, from, key, napi_float32_array); };
+    auto whole  = [&](const char * key) { return from.Get(key).ToNumber().Int64Value(); };
+    auto is     = [&](const char * key) { return from.Get(key).ToBoolean().Value(); };
+    inward::float_product product{ whole("m"), whole("n"), whole("k"), is("turnA"), is("turnB"), is("add"),
+                                   from.Get("factor").ToNumber().FloatValue(), floats("a"), floats("b"), floats("c") };
+    const std::string kernels = info[1].ToString();
+    return guarded(env, [&]() -> Napi::Value {
+        inward::multiply(product, kernels);
+        auto made = Napi::Float32Array::New(env, product.c.size());
+        std::copy(product.c.begin(), product.c.end(), made.Data());
+        return made;
+    });
+}
+
+Napi::Value measure_products(const Napi::CallbackInfo & info) {
     auto env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
-        if (info.Length() < 5 || !info[0].IsString()) {
-            coded(env, "TRAIN_SETTINGS", "measureSgemm takes a library, threads, m, n and k");
-        }
-        const std::string library = info[0].As<Napi::String>();
+        if (info.Length() < 4) coded(env, "TRAIN_SETTINGS", "measureProducts takes threads, m, n and k");
         auto whole = [&](int i) { return std::max(1, (int) info[i].ToNumber().Int32Value()); };
-        return Napi::Number::New(env, inward::measure_sgemm(library, whole(1), whole(2), whole(3), whole(4)));
+        return Napi::Number::New(env, inward::measure_products(whole(0), whole(1), whole(2), whole(3)));
     });
 }
 
@@ -138,7 +153,8 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
     exports.Set("Trainer", define_trainer(env));
     exports.Set("Engine", define_engine(env));
     exports.Set("LogitRows", define_logit_rows(env));
-    exports.Set("measureSgemm", Napi::Function::New(env, measure_sgemm));
+    exports.Set("multiply", Napi::Function::New(env, multiply));
+    exports.Set("measureProducts", Napi::Function::New(env, measure_products));
     exports.Set("listDevices", Napi::Function::New(env, list_devices));
     exports.Set("computeOperations", Napi::Function::New(env, compute_operations));
     exports.Set("decodeWeights", Napi::Function::New(env, decode_weights));

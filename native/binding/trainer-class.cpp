@@ -90,7 +90,6 @@ public:
         o.device                   = text(from, "device");
         o.device_layers            = (int64_t) number(from, "deviceLayers", -1);
         o.threads                  = (int) number(from, "threads");
-        o.blas_library             = text(from, "blasLibrary");
         o.rank                     = (int) number(from, "rank");
         o.alpha                    = (float) number(from, "alpha");
         o.dropout                  = (float) number(from, "dropout");
@@ -98,6 +97,7 @@ public:
         o.max_microbatch_tokens    = (int64_t) number(from, "maxMicrobatchTokens");
         o.max_loss_rows            = (int64_t) number(from, "maxLossRows");
         o.exact                    = from.Get("exact").ToBoolean();
+        o.ggml_operations          = from.Get("ggmlOperations").ToBoolean();
         o.least_columns            = (int64_t) number(from, "leastColumns", 1);
         o.loss_scale               = (float) number(from, "lossScale", 1);
         o.memory_limit             = (uint64_t) number(from, "memoryLimitBytes");

@@ -9,7 +9,7 @@ import { type DeviceName, type DeviceReport, listDevices } from "../model/device
 import { type InventoryModel, modelInventory } from "../model/locate-model.js";
 import { modelFolder } from "../model/model-file.js";
 import { engineReleases, findAddon } from "../model/native/addon.js";
-import { findBlas, type FindBlasOptions, findBlasPlugin } from "../model/native/blas-library.js";
+import { findBlasPlugin } from "../model/native/blas-plugin.js";
 import { loadRegistry } from "../model/registry.js";
 import { findPip } from "../model/sources/python.js";
 import { answerCacheText } from "./cache.js";
@@ -96,21 +96,6 @@ export async function checkAddon(buildFolder?: string): Promise<Diagnosis[]> {
   }
 }
 
-export function checkBlas(options: FindBlasOptions = {}): Diagnosis {
-  const what = "BLAS for training";
-  const blas = findBlas(options);
-  if ("path" in blas) return { what, status: "ok", found: `${blas.what}, ${blas.path}` };
-  return {
-    what,
-    status: "note",
-    found: `none: training on the CPU uses ggml's own kernels, about two to three times slower (${blas.reason})`,
-    // What is named comes before anything that could be pulled.
-    remedy: (options.env ?? process.env).INWARD_BLAS
-      ? "Unset INWARD_BLAS to use another."
-      : "Run: npx inward blas pull",
-  };
-}
-
 /** It is never needed, so its absence is a note. @param buildFolder native/build unless given */
 export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform = process.platform): Diagnosis {
   const what = "BLAS plugin for asking";
@@ -120,7 +105,7 @@ export function checkBlasPlugin(buildFolder?: string, platform: NodeJS.Platform 
     return { what, status: "ok", found: `${plugin}, off unless asked for`, remedy };
   }
   if (platform !== "linux") return { what, status: "note", found: "not available: it is known to work on Linux only" };
-  const remedy = "Only if you want it: npx inward blas pull, then node scripts/build-blas-plugin.mjs";
+  const remedy = "Only if you want it: node scripts/build-blas-plugin.mjs <path of an OpenBLAS or MKL>";
   return { what, status: "note", found: "not built: asking uses ggml's own kernels", remedy };
 }
 
@@ -196,7 +181,7 @@ const NOTHING_RUNS = 3;
 
 export function doctorCommand(): Command {
   const command = new Command("doctor").description(
-    "check Node, llama.cpp, devices, native asking, training, BLAS, compiler, models and disk; exit code 3 when nothing can run",
+    "check Node, llama.cpp, devices, native asking, training, compiler, models and disk; exit code 3 when nothing can run",
   );
   return jsonOption(command).action(examine);
 }
@@ -209,7 +194,6 @@ async function examine(options: JsonOption): Promise<void> {
     await checkReleases(),
     ...checkDevices(devices),
     ...(await checkAddon()),
-    checkBlas(),
     checkBlasPlugin(),
     checkCompiler(),
     checkCmake(),

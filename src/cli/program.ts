@@ -3,7 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { INWARD_VERSION } from "../base/version.js";
 import { ERRORS } from "../errors.js";
-import { forTerminal, print, reportError } from "./output.js";
+import { forTerminal, notice, print, reportError } from "./output.js";
 
 const HELP_WIDTH = 130;
 
@@ -33,7 +33,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   power: async () => (await import("./power.js")).powerCommand(),
   probe: async () => (await import("./probe.js")).probeCommand(),
   verify: async () => (await import("./verify.js")).verifyCommand(),
-  blas: async () => (await import("./blas.js")).blasCommand(),
   cache: async () => (await import("./cache.js")).cacheCommand(),
 };
 
@@ -70,6 +69,9 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
  */
 export async function runProgram(args: readonly string[]): Promise<void> {
   const json = args.includes("--json");
+  const { INWARD_BLAS: retired = "none" } = process.env;
+  if (retired !== "none")
+    notice(`INWARD_BLAS is ${retired}, which nothing reads any more: training has products of its own.`);
   try {
     await (await inwardProgram(args)).parseAsync(args, { from: "user" });
   } catch (error) {

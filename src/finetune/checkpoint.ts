@@ -182,10 +182,11 @@ export interface TrainingIdentity {
   readonly threads: number;
   /** Absent: off. */
   readonly exact?: true;
-  /** Path of the library, or null for none. */
-  readonly blas: string | null;
   readonly llamaCpp: string;
 }
+
+/** Before inward's own products there was the path of a BLAS, or null: ggml's kernels. On other devices than a processor it meant nothing. */
+type SavedIdentity = TrainingIdentity & { readonly blas?: string | null };
 
 /**
  * A checkpoint that this training can have reached. A step beyond the last would never end the loop; a root is taken of second moments.
@@ -215,8 +216,15 @@ function whyUnreachable(
 }
 
 /** @throws TRAIN_CHECKPOINT, which names the first difference */
-export function requireSameRun(folder: string, saved: TrainingIdentity, now: TrainingIdentity): void {
-  const difference = firstDifference(saved, now, "");
+export function requireSameRun(folder: string, saved: SavedIdentity, now: TrainingIdentity): void {
+  const { blas, ...identity } = saved;
+  if (blas !== undefined && identity.device === "cpu") {
+    throw new InwardError(
+      "TRAIN_CHECKPOINT",
+      `${folder} holds the checkpoint of another training: its products were computed by ${blas ?? "ggml's kernels"}, now they are inward's own.`,
+    );
+  }
+  const difference = firstDifference(identity, now, "");
   if (difference === undefined) return;
   throw new InwardError(
     "TRAIN_CHECKPOINT",

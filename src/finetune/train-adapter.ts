@@ -13,7 +13,6 @@ import { requireExactTraining, trainingArithmetic } from "../model/arithmetic.js
 import { type ResolvedDevice, resolveDevice } from "../model/device.js";
 import { cpuFlags } from "../model/engines/settings.js";
 import { findAddon } from "../model/native/addon.js";
-import { type BlasFound, findBlas } from "../model/native/blas-library.js";
 import type { StudyEngine, LoraSettings, TrainingSettings } from "../study/study.js";
 import type { EncodedExample } from "../model/language-model.js";
 import { trainingSettingsSchema } from "../study/schema.js";
@@ -84,7 +83,6 @@ interface Preparation {
   readonly split: ValidationSplit;
   readonly work: PlannedWork;
   readonly device: ResolvedDevice;
-  readonly blas: BlasFound | undefined;
   readonly initial: InitialAdapter | undefined;
   readonly identity: TrainingIdentity;
 }
@@ -138,8 +136,6 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     : undefined;
   const device = await resolveDevice(request);
   if (request.exact) requireExactTraining(device.name);
-  const found = device.name === "cpu" ? findBlas() : undefined;
-  const blas = found && "path" in found ? found : undefined;
   const split = validationExamples
     ? { training: examples, validation: validationExamples, ...(subjects ? { trainingSubjects: subjects } : {}) }
     : splitValidation(examples, settings.validationShare, settings.seed, subjects);
@@ -153,14 +149,13 @@ async function prepare(request: TrainingRequest): Promise<Preparation> {
     device: device.list,
     threads,
     ...(request.exact ? { exact: true as const } : {}),
-    blas: blas?.path ?? null,
     llamaCpp,
   };
-  return { summary, split, work: planTrainingWork(split, settings), device, blas, initial, identity };
+  return { summary, split, work: planTrainingWork(split, settings), device, initial, identity };
 }
 
 async function trainInFolder(request: TrainingRequest, preparation: Preparation, folder: string): Promise<AdapterCard> {
-  const { work, identity, blas } = preparation;
+  const { work, identity } = preparation;
   const { onEvent, onProgress, signal } = request;
   const saved = await readCheckpoint(folder);
   if (saved) {
@@ -172,7 +167,7 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
   let state: NativeState;
   try {
     const { tensors: _, ...described } = trainer.description;
-    onEvent?.("training_opened", { ...described, blas: blas?.what ?? null, totalSteps: work.totalSteps });
+    onEvent?.("training_opened", { ...described, totalSteps: work.totalSteps });
     const { kernels } = trainer.description;
     await trainer.setState(saved?.state ?? firstState(trainer.description, request, preparation.initial));
     if (saved) onEvent?.("training_resumed", { step: saved.step });
@@ -191,13 +186,13 @@ async function trainInFolder(request: TrainingRequest, preparation: Preparation,
 
 function openTrainer(
   { modelPath, settings, threads, gpuLayers, exact = false }: TrainingRequest,
-  { device, blas, work }: Preparation,
+  { device, work }: Preparation,
   kernels: TrainingCheckpoint["kernels"] | undefined,
 ): Promise<NativeTrainer> {
   const { rank, alpha, dropout, targets } = settings.lora;
   return openNativeTrainer({
     modelPath,
-    ...trainerOn(device, exact, blas),
+    ...trainerOn(device, exact),
     ...(typeof gpuLayers === "number" && device.name !== "cpu" ? { deviceLayers: gpuLayers } : {}),
     threads,
     rank,
@@ -250,7 +245,7 @@ function onPlacesOf(initial: LoraAdapter, trained: LoraAdapter): LoraAdapter {
 
 async function save(
   { base, outPath, settings, threads, widen, exact = false }: TrainingRequest,
-  { split, identity, blas, initial, summary, device }: Preparation,
+  { split, identity, initial, summary, device }: Preparation,
   { architecture, tensors, kernels, deviceName, llamaCpp }: NativeDescription,
   { losses, validation }: TrainingProgress,
   { parameters }: NativeState,
@@ -283,7 +278,6 @@ async function save(
         kernels,
         exact,
         arithmetic: trainingArithmetic(device.name, exact),
-        ...(blas ? { blas: blas.what } : {}),
       },
       losses,
       validation,

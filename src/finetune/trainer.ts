@@ -8,7 +8,6 @@ import { arithmeticEnvironment, exactRows, lossScale } from "../model/arithmetic
 import type { ResolvedDevice } from "../model/device.js";
 import { joinedProjections } from "../model/model-shape.js";
 import { findBinaries } from "../model/native/addon.js";
-import type { BlasFound } from "../model/native/blas-library.js";
 import type { LoraTarget } from "../study/schema.js";
 import { builtScript, type Remote, WorkerProcess } from "../model/worker-process.js";
 
@@ -45,8 +44,7 @@ export async function openNativeTrainer(options: NativeTrainerOptions): Promise<
     script: builtScript("./trainer-worker.js", import.meta.url),
     owner: "trainer",
     crashCode: "TRAIN_CRASHED",
-    // ggml's threads call the BLAS each for itself: a second pool under each would fight them for the cores.
-    env: { OPENBLAS_NUM_THREADS: "1", ...arithmeticEnvironment(options.exact === true) },
+    env: arithmeticEnvironment(options.exact === true),
   });
   const { accumulate, evaluate, logits, update, gradients, zeroGradients, state, setState, profile, memory } =
     worker.remote;
@@ -79,16 +77,11 @@ export async function openNativeTrainer(options: NativeTrainerOptions): Promise<
 /**
  * What a trainer is told of the device that it runs on: its libraries, and the arithmetic there.
  * @param exact whether products of floats are to stay floats
- * @param blas of a processor
  */
 export function trainerOn(
   device: Pick<ResolvedDevice, "name" | "list">,
   exact: boolean,
-  blas: BlasFound | undefined,
-): Pick<
-  NativeTrainerOptions,
-  "binariesFolder" | "fallbackFolder" | "device" | "exact" | "leastColumns" | "lossScale" | "blasLibrary"
-> {
+): Pick<NativeTrainerOptions, "binariesFolder" | "fallbackFolder" | "device" | "exact" | "leastColumns" | "lossScale"> {
   const { folder, fallbackFolder } = findBinaries(device.name);
   const { least } = exact ? exactRows(device.name) : {};
   return {
@@ -98,7 +91,6 @@ export function trainerOn(
     exact,
     ...(least ? { leastColumns: least } : {}),
     lossScale: lossScale(device.name, exact),
-    ...(blas ? { blasLibrary: blas.path } : {}),
   };
 }
 

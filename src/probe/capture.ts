@@ -4,7 +4,7 @@ import { InwardError } from "../errors.js";
 import { arithmeticEnvironment } from "../model/arithmetic.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { AdapterChoice, AskRequest, ModelFacts } from "../model/language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../model/native/blas-library.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../model/native/blas-plugin.js";
 import { builtScript, WorkerProcess } from "../model/worker-process.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";

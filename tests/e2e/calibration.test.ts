@@ -32,8 +32,7 @@ const addon = await findAddon().then(
 
 let folder: string;
 let whole: string;
-const env = { INWARD_BLAS: "none" };
-const call = (...args: readonly string[]) => inwardHere(args, { cwd: folder, env });
+const call = (...args: readonly string[]) => inwardHere(args, { cwd: folder });
 const read = (out: string, name: string) => readFile(join(out, name), "utf8");
 const results = async (out: string) => Promise.all(FILES.map((name) => read(out, name)));
 const distributions = async (out: string): Promise<MeasuredDistribution[]> =>
@@ -53,7 +52,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "study.yaml"), STUDY);
   await writeFile(join(folder, "bare.yaml"), STUDY.replace(/^calibration:.*$/m, ""));
   whole = join(folder, "whole");
-  const restore = workIn(folder, env);
+  const restore = workIn(folder);
   await runStudy("study.yaml", { out: whole });
   return restore;
 });
@@ -103,7 +102,7 @@ describe("a study with a calibration", () => {
 describe("inward calibrate with a study", () => {
   test("measures and scores what a run would, and nothing else; the run then goes on from there", async () => {
     const out = join(folder, "alone");
-    const finished = await inward(["calibrate", "study.yaml", "--out", out], { cwd: folder, env });
+    const finished = await inward(["calibrate", "study.yaml", "--out", out], { cwd: folder });
     expect([finished.code, finished.stdout]).toEqual([0, expect.stringContaining("tiny → tiny")]);
     expect((await readdir(out)).filter((name) => /^0[2-9]/.test(name)).sort()).toEqual(FILES);
     expect(await results(out)).toEqual(await results(whole));
@@ -115,7 +114,7 @@ describe("inward calibrate with a study", () => {
     const out = join(folder, "killed");
     let kills = 0;
     for (; kills < 2; kills++) {
-      const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder, env });
+      const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder });
       const events = async () => (await read(out, "events.jsonl").catch(() => "")).split("group_measured").length;
       const before = await events();
       const watch = setInterval(async () => {
@@ -133,7 +132,7 @@ describe("inward calibrate with a study", () => {
 
   test("by Ctrl-C leaves with 130 and goes on", async () => {
     const out = join(folder, "interrupted");
-    const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder, env });
+    const { child, finished } = start(["calibrate", "study.yaml", "--out", out], { cwd: folder });
     // Said before the first group: a fast machine is through with all of them in a moment.
     child.stderr?.on("data", (text: string) => {
       if (text.includes("distributions:") && !child.killed) child.kill("SIGINT");

@@ -36,7 +36,6 @@ const addon = await findAddon().then(
   () => true,
   () => false,
 );
-const env = { INWARD_BLAS: "none" };
 let folder: string;
 
 beforeAll(async () => {
@@ -48,7 +47,7 @@ beforeAll(async () => {
 
 async function run(name: string, study: string) {
   await writeFile(join(folder, `${name}.yaml`), study);
-  const finished = await inward(["run", `${name}.yaml`, "--out", join(folder, name)], { cwd: folder, env });
+  const finished = await inward(["run", `${name}.yaml`, "--out", join(folder, name)], { cwd: folder });
   if (finished.code !== 0) throw new Error(finished.stderr);
 }
 const read = (name: string, file: string) => readFile(join(folder, name, file), "utf8");
@@ -170,7 +169,7 @@ describe.skipIf(!addon)("a study with a self and a cross predictor, both trained
     const all = () => Promise.all(files.map((file) => read("trained", file)));
     const before = await all();
     const again = async (command: string) =>
-      expect((await inward([command, join(folder, "trained")], { cwd: folder, env })).code).toBe(0);
+      expect((await inward([command, join(folder, "trained")], { cwd: folder })).code).toBe(0);
     await again("score");
     await again("report");
     expect(await all()).toEqual(before);

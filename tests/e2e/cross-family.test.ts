@@ -49,7 +49,6 @@ describe.skipIf(!addon)("two families", () => {
     await writeFile(join(folder, "study.yaml"), stringify(study));
     const finished = await inward(["run", "study.yaml", "--out", join(folder, "run")], {
       cwd: folder,
-      env: { INWARD_BLAS: "none" },
     });
     if (finished.code !== 0) throw new Error(finished.stderr);
   });

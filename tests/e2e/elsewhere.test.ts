@@ -95,7 +95,6 @@ beforeAll(async () => {
   );
   await write("study.yaml", STUDY);
   return workIn(folder, {
-    INWARD_BLAS: "none",
     INWARD_MODELS: join(folder, "models"),
     INWARD_ANSWER_CACHE: join(folder, "cache"),
   });

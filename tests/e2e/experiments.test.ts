@@ -66,7 +66,7 @@ describe.skipIf(!addon)("a study of experiments", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 2048 });
     await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 2048 });
     await writeFile(join(folder, "study.yaml"), STUDY);
-    const restore = workIn(folder, { INWARD_BLAS: "none" });
+    const restore = workIn(folder);
     ({ plan } = await runStudy("study.yaml", { out: "run" }));
     return restore;
   });

@@ -47,7 +47,7 @@ describe.skipIf(!addon)("a study with an implant", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
     await writeTinyModel(join(folder, "other.gguf"), { seed: 12, contextLength: 1024 });
     await writeFile(join(folder, "study.yaml"), STUDY);
-    const restore = workIn(folder, { INWARD_BLAS: "none" });
+    const restore = workIn(folder);
     await runStudy("study.yaml", { out: join(folder, "run") });
     return restore;
   });

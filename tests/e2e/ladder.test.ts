@@ -51,7 +51,7 @@ describe.skipIf(!addon)("a study on a ladder", () => {
     folder = await mkdtemp(join(tmpdir(), "inward-ladder-"));
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, blocks: 6, contextLength: 1024, encoding: "Q8_0" });
     await writeFile(join(folder, "study.yaml"), STUDY);
-    const env = { INWARD_BLAS: "none", INWARD_MODELS: join(folder, "models") };
+    const env = { INWARD_MODELS: join(folder, "models") };
     finished = await inward(["run", "study.yaml", "--out", "run"], { cwd: folder, env });
   }, 120_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -38,7 +38,6 @@ describe.skipIf(!addon)("a study with lora", () => {
   let folder: string;
   let whole: string;
   // One kernel for every product: which of several is fastest is measured anew, and may be another one next time.
-  const env = { INWARD_BLAS: "none" };
   const run = (out: string, set: Readonly<Record<string, unknown>> = {}) => runStudy("study.yaml", { out, set });
   const read = (out: string, name: string) => readFile(join(out, name), "utf8");
   const lines = async <Row>(out: string, name: string): Promise<Row[]> =>
@@ -63,7 +62,7 @@ describe.skipIf(!addon)("a study with lora", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 6, contextLength: 1024 });
     await writeFile(join(folder, "study.yaml"), STUDY);
     whole = join(folder, "whole");
-    const restore = workIn(folder, env);
+    const restore = workIn(folder);
     await run(whole);
     return restore;
   });
@@ -149,7 +148,7 @@ describe.skipIf(!addon)("a study with lora", () => {
 
   test("killed in training and started again ends with the same bytes", async () => {
     const out = join(folder, "killed");
-    const { child, finished } = start(["run", "study.yaml", "--out", out], { cwd: folder, env });
+    const { child, finished } = start(["run", "study.yaml", "--out", out], { cwd: folder });
     const watch = setInterval(async () => {
       const events = await read(out, "events.jsonl").catch(() => "");
       if (events.includes("training_checkpoint")) child.kill("SIGKILL");

@@ -51,7 +51,7 @@ describe.skipIf(!addon)("a study of a model that wears an adapter", () => {
     await writeTinyModel(join(folder, "tiny.gguf"), { seed: 11, contextLength: 1024 });
     await cp(FIXTURE, join(folder, "quirk"), { recursive: true });
     await writeFile(join(folder, "study.yaml"), STUDY);
-    const restore = workIn(folder, { INWARD_BLAS: "none", INWARD_MODELS: join(folder, "models") });
+    const restore = workIn(folder, { INWARD_MODELS: join(folder, "models") });
     ({ sha256 } = await findAdapter("quirk", "tiny.gguf"));
     await runStudy("study.yaml", { out: join(folder, "run") });
     return restore;

@@ -1,7 +1,6 @@
 /** Opens the addon's trainer in the test's own process, and packs examples for it by hand: nothing stands between test and addon. */
 import type { NativeMicrobatch, NativeTrainerOptions, Trainer } from "../../native/index.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
-import { findBlas } from "../../src/model/native/blas-library.js";
 import type { EncodedExample } from "../../src/model/language-model.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 
@@ -11,13 +10,7 @@ export function binariesFolder(device: "cpu" | "vulkan" | "cuda"): string {
   return findBinaries(device).folder;
 }
 
-/** The BLAS of this machine; undefined where it has none. */
-export function blasLibrary(): string | undefined {
-  const found = findBlas();
-  return "path" in found ? found.path : undefined;
-}
-
-/** A CPU trainer with ggml's own kernels unless a BLAS is given. */
+/** A CPU trainer with our own kernels, unless ggml's operations are asked for. */
 export async function openTrainer(modelPath: string, options: Partial<NativeTrainerOptions> = {}): Promise<Trainer> {
   const { Trainer } = await addon;
   return new Trainer({

@@ -45,6 +45,7 @@ async function train(modelPath: string, device: DeviceName) {
     activationCheckpointing: false,
     maxMicrobatchTokens: 64,
     maxLossRows: 64,
+    ggmlOperations: true,
     kernels: { forward: "ggml", backward: "ggml-f32" },
   });
   try {

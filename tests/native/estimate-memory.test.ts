@@ -24,6 +24,7 @@ async function beside(path: string, tokens: number, rows: number, activationChec
     maxMicrobatchTokens: tokens,
     maxLossRows: rows,
     activationCheckpointing,
+    ggmlOperations: true,
     // Not measured: only laid out.
     kernels: { forward: "ggml", backward: "ggml-f32" },
   });

@@ -7,15 +7,14 @@ import type { NativeMicrobatch, NativeTrainerOptions } from "../../native/index.
 import { packExamples } from "../../src/finetune/batches.js";
 import { resolveModel } from "../../src/model/resolve-model.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
-import { blasLibrary, openTrainer, wholeSequence } from "../helpers/native-trainer.js";
+import { openTrainer, wholeSequence } from "../helpers/native-trainer.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
 import { type TinyEncoding, type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
 
 const TOKENS = [1, 30, 7, 7, 200, 88, 61, 2, 145, 30, 7, 99, 12, 264, 54, 3, 80, 81, 82, 2];
 const folder = mkdtempSync(join(tmpdir(), "inward-forward-"));
-const blas = blasLibrary() as string;
-const OWN = { blasLibrary: blas, kernels: { forward: "blas", backward: "blas" } };
-const GGML = { kernels: { forward: "ggml", backward: "ggml-f32" } };
+const OWN = {};
+const GGML = { ggmlOperations: true, kernels: { forward: "ggml", backward: "ggml-f32" } };
 let llama: LlamaCpp;
 let files = 0;
 

@@ -27,7 +27,10 @@ async function quantized(encoding: TinyEncoding): Promise<string> {
 test.each<TinyEncoding>(["F16", "BF16", "Q8_0", "Q4_K"])(
   "%s, ggml's operations: exact, because weights become floats in the forward pass too",
   async (encoding) => {
-    const { gradient, loss } = await compareGradients(await quantized(encoding), EXAMPLES, [batch], { exact: true });
+    const { gradient, loss } = await compareGradients(await quantized(encoding), EXAMPLES, [batch], {
+      ggmlOperations: true,
+      exact: true,
+    });
     expect(gradient).toBeLessThan(TOLERANCE);
     expect(loss).toBeLessThan(TOLERANCE);
   },
@@ -37,14 +40,14 @@ describe("products with a turned operand, as CUDA takes them", () => {
   test.each(["llama", "gemma3"] as const)("%s", async (architecture) => {
     const path = join(folder, `${architecture}.gguf`);
     await writeTinyModel(path, { architecture });
-    const options = { kernels: { forward: "ggml", backward: "out-prod" } };
+    const options = { ggmlOperations: true, kernels: { forward: "ggml", backward: "out-prod" } };
     const { gradient, loss } = await compareGradients(path, EXAMPLES, [batch], options);
     expect(gradient).toBeLessThan(TOLERANCE);
     expect(loss).toBeLessThan(TOLERANCE);
   });
 
   test("a quantized base", async () => {
-    const options = { kernels: { forward: "ggml-f32", backward: "out-prod" } };
+    const options = { ggmlOperations: true, kernels: { forward: "ggml-f32", backward: "out-prod" } };
     const { gradient } = await compareGradients(await quantized("Q4_K"), EXAMPLES, [batch], options);
     expect(gradient).toBeLessThan(TOLERANCE);
   });
@@ -54,7 +57,11 @@ describe("products with a turned operand, as CUDA takes them", () => {
 async function step(options: Partial<NativeTrainerOptions>) {
   const path = join(folder, "plain.gguf");
   await writeTinyModel(path, {});
-  const trainer = await openTrainer(path, { ...options, kernels: { forward: "ggml", backward: "ggml-f32" } });
+  const trainer = await openTrainer(path, {
+    ...options,
+    ggmlOperations: true,
+    kernels: { forward: "ggml", backward: "ggml-f32" },
+  });
   try {
     const { parameters } = trainer.describe();
     const start = Float32Array.from({ length: parameters }, (_, at) => Math.sin(at) / 20);

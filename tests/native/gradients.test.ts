@@ -18,7 +18,7 @@ import {
   RANK,
   setAdapter,
 } from "../helpers/compare-gradients.js";
-import { blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
+import { openTrainer, sideBySide } from "../helpers/native-trainer.js";
 import { fromFlat, toFlat } from "../helpers/reference/adapter.js";
 import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
@@ -62,19 +62,11 @@ function expectClose({ gradient, loss }: Comparison, tolerance = TOLERANCE_F32):
   expect(gradient).toBeLessThan(tolerance);
 }
 
-const blas = blasLibrary();
-const KERNELS: [string, Partial<NativeTrainerOptions>][] = [["ggml's operations", {}]];
-if (blas !== undefined) {
-  KERNELS.push(
-    ["own kernels", { blasLibrary: blas, kernels: { forward: "blas", backward: "blas" } }],
-    ["own kernels on two threads", { blasLibrary: blas, kernels: { forward: "blas", backward: "blas" }, threads: 2 }],
-    ["own kernels, ggml's products", { blasLibrary: blas, kernels: { forward: "ggml", backward: "ggml-f32" } }],
-  );
-}
-
-test("this machine has a BLAS, so that every kernel is tested", () => {
-  expect(blas).toBeDefined();
-});
+const KERNELS: [string, Partial<NativeTrainerOptions>][] = [
+  ["ggml's operations", { ggmlOperations: true }],
+  ["own kernels", {}],
+  ["own kernels on two threads", { threads: 2 }],
+];
 
 describe.each(KERNELS)("%s", (_, kernels) => {
   test.each<[string, TinyModelOptions]>([
@@ -185,8 +177,7 @@ describe("quantized bases: the gradient at the dequantized weights", () => {
   ])("%s, own kernels: exact, because weights become floats", async (encoding) => {
     const path = await tiny({ encoding, width: 256, feedForward: 256, blocks: 1 });
     for (const threads of [1, 2, 3]) {
-      const options = { blasLibrary: blas as string, kernels: { forward: "blas", backward: "blas" }, threads };
-      expectClose(await compareGradients(path, EXAMPLES, [sideBySide(EXAMPLES)], options));
+      expectClose(await compareGradients(path, EXAMPLES, [sideBySide(EXAMPLES)], { threads }));
     }
   });
 
@@ -196,7 +187,7 @@ describe("quantized bases: the gradient at the dequantized weights", () => {
     async (encoding) => {
       const path = await tiny({ encoding, width: 256, feedForward: 256, blocks: 1 });
       for (const backward of ["ggml-f32", "ggml-bf16"]) {
-        const options = { kernels: { forward: "ggml", backward } };
+        const options = { ggmlOperations: true, kernels: { forward: "ggml", backward } };
         expectClose(await compareGradients(path, EXAMPLES, [sideBySide(EXAMPLES)], options), 0.05);
       }
     },
@@ -205,7 +196,7 @@ describe("quantized bases: the gradient at the dequantized weights", () => {
 
 test("gradients of two layouts agree to the last digits, whatever the examples' order", async () => {
   const path = await tiny();
-  const trainer = await openTrainer(path, { rank: RANK, alpha: ALPHA, ...(blas ? { blasLibrary: blas } : {}) });
+  const trainer = await openTrainer(path, { rank: RANK, alpha: ALPHA });
   setAdapter(trainer, adapterFor(await readReferenceModel(path)));
   trainer.accumulate(sideBySide(EXAMPLES), 0);
   const one = fromFlat(trainer.describe().tensors, trainer.gradients());

@@ -10,7 +10,7 @@ import type { NativeMemoryPlan, NativeTrainerOptions } from "../../native/index.
 import { findAddon } from "../../src/model/native/addon.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
 import { defaultModelPath } from "../helpers/default-model.js";
-import { binariesFolder, blasLibrary, openTrainer } from "../helpers/native-trainer.js";
+import { binariesFolder, openTrainer } from "../helpers/native-trainer.js";
 
 const SCRIPT = fileURLToPath(new URL("../helpers/measure-training-memory.mjs", import.meta.url));
 
@@ -28,13 +28,9 @@ async function measure(options: Partial<NativeTrainerOptions>) {
     activationCheckpointing: false,
     maxMicrobatchTokens: 512,
     maxLossRows: 64,
-    kernels: { forward: "blas", backward: "blas" },
-    blasLibrary: blasLibrary(),
     ...options,
   };
-  const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, JSON.stringify(all)], {
-    env: { ...process.env, OPENBLAS_NUM_THREADS: "1" },
-  });
+  const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, JSON.stringify(all)]);
   return JSON.parse(stdout) as { before: number; planned: number; peak: number; memory: NativeMemoryPlan };
 }
 

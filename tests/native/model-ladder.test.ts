@@ -92,7 +92,7 @@ describe("a coarser quantization", () => {
 
 test("the trainer's forward pass over a copy without some layers is llama.cpp's", async () => {
   const { path } = await resolve(tiny.path, { encoding: "f32", dropLayers: 0.25 });
-  const trainer = await openTrainer(path, { kernels: { forward: "ggml", backward: "ggml-f32" } });
+  const trainer = await openTrainer(path);
   const { vocabulary } = trainer.describe();
   const ours = trainer.logits(wholeSequence(TOKENS));
   trainer.dispose();

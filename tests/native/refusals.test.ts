@@ -77,8 +77,10 @@ describe("settings", () => {
     ["TRAIN_SETTINGS", "loss rows", { maxLossRows: 0 }],
     ["TRAIN_DEVICE", "no ggml library", { binariesFolder: "/nowhere" }],
     ["TRAIN_DEVICE", "no cuda device", { device: "cuda" }],
-    ["TRAIN_DEVICE", "cannot be loaded", { blasLibrary: "/nowhere.so" }],
-    ["TRAIN_DEVICE", "cannot be had", { kernels: { forward: "blas" } }],
+    // Choices of a training before there were products of our own, and of a GPU's.
+    ["TRAIN_DEVICE", '"blas" for qkv.forward cannot be had', { kernels: { forward: "blas" } }],
+    ["TRAIN_DEVICE", "cannot be had", { kernels: { backward: "ggml-bf16" } }],
+    ["TRAIN_DEVICE", "cannot be had", { ggmlOperations: true, kernels: { forward: "own" } }],
     ["TRAIN_MEMORY", "activationCheckpointing", { memoryLimitBytes: 100_000 }],
   ])("%s %s", async (code, message, options) => {
     await expect(openTrainer(path, options)).rejects.toEqual(coded(code, message));

@@ -12,7 +12,7 @@ import { startEngine } from "../../src/model/engines/start-engine.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { StudyEngine } from "../../src/study/study.js";
 import { ALPHA, adapterFor, RANK } from "../helpers/compare-gradients.js";
-import { binariesFolder, blasLibrary, openTrainer, sideBySide } from "../helpers/native-trainer.js";
+import { binariesFolder, openTrainer, sideBySide } from "../helpers/native-trainer.js";
 import { toFlat } from "../helpers/reference/adapter.js";
 import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
@@ -100,12 +100,9 @@ const layersOf = ({ memory }: Awaited<ReturnType<typeof onCpu>>) =>
 
 describe("on the CPU", () => {
   const path = join(folder, "cpu.gguf");
-  const blas = blasLibrary();
   const kernels: [string, Partial<NativeTrainerOptions>][] = [
-    ["ggml's kernels", { kernels: { forward: "ggml", backward: "ggml-f32" } }],
-    ...(blas
-      ? [["our kernels", { blasLibrary: blas, kernels: { forward: "blas", backward: "blas" } }] as [string, object]]
-      : []),
+    ["ggml's kernels", { ggmlOperations: true, kernels: { forward: "ggml", backward: "ggml-f32" } }],
+    ["our kernels", {}],
   ];
 
   test.each(kernels)(

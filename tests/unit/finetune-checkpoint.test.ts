@@ -48,7 +48,6 @@ const identity: TrainingIdentity = {
   initialAdapter: null,
   device: "cpu",
   threads: 2,
-  blas: null,
   llamaCpp: "b1",
 };
 
@@ -182,6 +181,15 @@ describe("another training's checkpoint", () => {
     refusal({ ...identity, base: "b2" }, /base/);
     refusal({ ...identity, initialAdapter: "i" }, /initialAdapter is null/);
     refusal({ ...identity, threads: 4 }, /threads is 2, now it is 4/);
+  });
+
+  test("a processor's from before inward's own products is refused with what computed them; another device's is taken", () => {
+    const earlier = (blas: string | null, device = "cpu") => ({ ...identity, device, blas });
+    expect(() => requireSameRun("out.checkpoint", earlier("/lib/libopenblas.so"), identity)).toThrow(
+      "its products were computed by /lib/libopenblas.so, now they are inward's own",
+    );
+    expect(() => requireSameRun("out.checkpoint", earlier(null), identity)).toThrow("by ggml's kernels, now");
+    requireSameRun("out.checkpoint", earlier(null, "cuda:0"), { ...identity, device: "cuda:0" });
   });
 });
 

@@ -1,7 +1,6 @@
 /** Building the trainer and finding what it needs, with made-up folders. No compiler is wanted here. */
 import { spawnSync } from "node:child_process";
 import {
-  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -16,11 +15,9 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { checkAddon, checkBlas, checkBlasPlugin } from "../../src/cli/doctor.js";
-import { blasFolder, fetchBlas, findBlas } from "../../src/model/native/blas-library.js";
+import { checkAddon, checkBlasPlugin } from "../../src/cli/doctor.js";
 import { engineReleases, findAddon, findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import type { DeviceName } from "../../src/model/device.js";
-import { zip } from "../helpers/made-zip.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const made: string[] = [];
@@ -162,124 +159,13 @@ it("loadAddon gives the loader's own words", async () => {
   });
 });
 
-describe("findBlas", () => {
-  const LIBRARY = "\x7fELF\0cblas_sgemm\0";
-  const find = (systemFolders: string[], env: NodeJS.ProcessEnv = {}) =>
-    findBlas({ env: { XDG_CACHE_HOME: folder(), ...env }, platform: "linux", systemFolders });
-
-  it("prefers OpenBLAS to MKL, wherever they stand", () => {
-    const [one, other] = [folder(), folder()];
-    write(join(one, "libmkl_rt.so.2"), LIBRARY);
-    const path = write(join(other, "libopenblas.so.0"), LIBRARY);
-    expect(find([one, other])).toEqual({ path, what: "libopenblas.so.0 of the system" });
-    expect(find([one])).toMatchObject({ what: "libmkl_rt.so.2 of the system" });
-  });
-
-  it("takes libblas only when a fast one stands behind it", () => {
-    const place = folder();
-    symlinkSync(write(join(place, "reference", "libblas.so.3.11.0"), LIBRARY), join(place, "libblas.so.3"));
-    expect(find([place])).toMatchObject({ reason: expect.stringContaining("is the reference BLAS") });
-    const other = folder();
-    symlinkSync(write(join(other, "openblas-pthread", "libblas.so.3"), LIBRARY), join(other, "libblas.so.3"));
-    expect(find([place, other])).toMatchObject({ path: join(other, "libblas.so.3") });
-  });
-
-  it("passes over one with 64-bit integers", () => {
-    const place = folder();
-    write(join(place, "libopenblas.so.0"), "\x7fELF\0cblas_sgemm64_\0");
-    expect(find([place])).toMatchObject({ reason: expect.stringContaining("exports no cblas_sgemm") });
-    expect(find([folder()])).toEqual({ reason: "no OpenBLAS or MKL among the system's libraries" });
-  });
-
-  it("takes what INWARD_BLAS names, or nothing", () => {
-    const place = folder();
-    const system = write(join(place, "libopenblas.so.0"), LIBRARY);
-    const own = write(join(place, "own.so"), "\x7fELF\0scipy_cblas_sgemm\0");
-    expect(find([place], { INWARD_BLAS: own })).toEqual({ path: own, what: `${own} (INWARD_BLAS)` });
-    expect(find([place], { INWARD_BLAS: "none" })).toEqual({ reason: "INWARD_BLAS is none" });
-    expect(find([place], { INWARD_BLAS: `${system}.not` })).toMatchObject({
-      reason: expect.stringMatching(/not there$/),
-    });
-    const other = write(join(place, "other.so"), "\x7fELF");
-    expect(find([place], { INWARD_BLAS: other })).toMatchObject({ reason: expect.stringMatching(/no cblas_sgemm$/) });
-  });
-
-  it("tells the doctor, with the way to one", () => {
-    const without = checkBlas({ env: { INWARD_BLAS: "none" } });
-    expect(without).toMatchObject({ status: "note", remedy: "Unset INWARD_BLAS to use another." });
-    const none = checkBlas({ env: { XDG_CACHE_HOME: folder() }, platform: "linux", systemFolders: [] });
-    expect(none.remedy).toBe("Run: npx inward blas pull");
-  });
-
-  it("and to the plugin for asking, which is another thing", () => {
-    const place = folder();
-    const remedy = expect.stringContaining("build-blas-plugin");
-    expect(checkBlasPlugin(place, "linux")).toMatchObject({ status: "note", remedy });
-    expect(checkBlasPlugin(place, "darwin")).not.toHaveProperty("remedy");
-    const plugin = write(join(place, "ggml-blas.so"));
-    expect(checkBlasPlugin(place)).toMatchObject({ status: "ok", found: expect.stringContaining(plugin) });
-  });
-});
-
-describe("fetchBlas", () => {
-  const library = {
-    name: "scipy_openblas32/lib/libscipy_openblas.so",
-    content: Buffer.from("\x7fELF\0scipy_cblas_sgemm\0"),
-  };
-  const licence = { name: "scipy_openblas32-0.3.dist-info/licenses/LICENSE.txt", content: Buffer.from("BSD") };
-
-  /** An environment whose pip is a script that brings this wheel. */
-  function withPip(wheel?: Buffer): NodeJS.ProcessEnv {
-    const place = folder();
-    if (wheel) write(join(place, "made.whl"), wheel);
-    const pip = `#!/bin/sh
-if [ "$1" = --version ]; then echo "pip 1.0 from ${place} (python 3.0)"; exit 0; fi
-while [ "$1" != -d ]; do shift; done
-cp "${join(place, "made.whl")}" "$2/" || { echo "ERROR: No matching distribution found" >&2; exit 1; }
-`;
-    chmodSync(write(join(place, "bin", "pip3"), pip), 0o755);
-    const tools = ["sh", "cp", "echo"]
-      .flatMap((tool) => ["/bin", "/usr/bin"].map((at) => join(at, tool)))
-      .filter((path) => existsSync(path));
-    for (const tool of tools) {
-      const at = join(place, "bin", tool.split("/").at(-1) as string);
-      if (!existsSync(at)) symlinkSync(tool, at);
-    }
-    return { PATH: join(place, "bin"), XDG_CACHE_HOME: join(place, "cache") };
-  }
-
-  it("keeps library, licence and checksum; findBlas takes it before the system's", async () => {
-    const env = withPip(zip([licence, library]));
-    const path = join(blasFolder(env), "libscipy_openblas.so");
-    expect(await fetchBlas({ env, platform: "linux" })).toMatchObject({
-      path,
-      record: { bytes: library.content.length },
-    });
-    expect(readFileSync(path).equals(library.content)).toBe(true);
-    expect(readFileSync(join(blasFolder(env), "LICENSE.txt"), "utf8")).toBe("BSD");
-    expect(findBlas({ env, platform: "linux" })).toEqual({ path, what: "scipy-openblas32 0.3.34.481.3" });
-    // What is there is not fetched again.
-    expect(await fetchBlas({ env, platform: "linux", offline: true })).toMatchObject({ path });
-  });
-
-  it("does not take a library that was cut off", async () => {
-    const env = withPip(zip([licence, library]));
-    await fetchBlas({ env, platform: "linux" });
-    write(join(blasFolder(env), "libscipy_openblas.so"), "\x7fELF");
-    expect(findBlas({ env, platform: "linux", systemFolders: [] })).toHaveProperty("reason");
-    expect(await fetchBlas({ env, platform: "linux" })).toHaveProperty("path");
-  });
-
-  it.each<[string, () => Parameters<typeof fetchBlas>[0], RegExp]>([
-    ["offline", () => ({ env: { ...withPip(), HF_HUB_OFFLINE: "1" } }), /^not tried: offline/],
-    ["without pip", () => ({ env: { PATH: folder(), XDG_CACHE_HOME: folder() } }), /pip is not installed/],
-    ["when the index lacks it", () => ({ env: withPip() }), /scipy-openblas32==0\.3\.34\.481\.3: No matching/],
-    ["when the wheel lacks it", () => ({ env: withPip(zip([licence])) }), /holds no library/],
-    ["when it has no licence", () => ({ env: withPip(zip([library])) }), /holds no licence/],
-    ["on macOS, which has its own", () => ({ env: withPip(), platform: "darwin" }), /Accelerate/],
-  ])("gives a reason %s", async (_case, options, text) => {
-    expect(await fetchBlas({ platform: "linux", ...options() })).toEqual({ reason: expect.stringMatching(text) });
-  });
+it("tells the doctor whether the plugin for asking is there", () => {
+  const place = folder();
+  const remedy = expect.stringContaining("build-blas-plugin");
+  expect(checkBlasPlugin(place, "linux")).toMatchObject({ status: "note", remedy });
+  expect(checkBlasPlugin(place, "darwin")).not.toHaveProperty("remedy");
+  const plugin = write(join(place, "ggml-blas.so"));
+  expect(checkBlasPlugin(place)).toMatchObject({ status: "ok", found: expect.stringContaining(plugin) });
 });
 
 describe("scripts/build-native.mjs", () => {

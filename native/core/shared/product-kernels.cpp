@@ -1,6 +1,7 @@
 // The kernels of products.h. Compiled with -ffp-contract=fast: their sums are fused, and nothing else's may be.
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "shared/panel-kernels.h"
 #include "shared/products.h"
@@ -37,6 +38,68 @@ INWARD_INLINE void tile(const float * x, const float * w, int64_t k, int64_t pan
     }
 }
 
+// Columns of 4 x 4 numbers as rows.
+INWARD_INLINE void turn_four(four::vector v[4]) {
+#if defined(__clang__)
+#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#elif defined(__GNUC__)
+#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shuffle(a, b, four::ints{ i, j, k, l })
+#endif
+#ifdef INWARD_SHUFFLED
+    const four::vector a = INWARD_SHUFFLED(v[0], v[1], 0, 4, 1, 5), b = INWARD_SHUFFLED(v[0], v[1], 2, 6, 3, 7);
+    const four::vector c = INWARD_SHUFFLED(v[2], v[3], 0, 4, 1, 5), d = INWARD_SHUFFLED(v[2], v[3], 2, 6, 3, 7);
+    v[0] = INWARD_SHUFFLED(a, c, 0, 1, 4, 5);
+    v[1] = INWARD_SHUFFLED(a, c, 2, 3, 6, 7);
+    v[2] = INWARD_SHUFFLED(b, d, 0, 1, 4, 5);
+    v[3] = INWARD_SHUFFLED(b, d, 2, 3, 6, 7);
+#else
+    float all[4][4];
+    std::memcpy(all, v, sizeof all);
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < i; j++) std::swap(all[i][j], all[j][i]);
+    }
+    std::memcpy(v, all, sizeof all);
+#endif
+}
+
+// FOURS: of rows, the last of which may be fewer. Its place is filled up with its last row again, and what that leaves
+// behind the k-th row's end is overwritten by the next.
+template <int FOURS>
+INWARD_INLINE void turn_fours(const float * from, int64_t ld, int64_t rows, int64_t k, float factor, float * to) {
+    const float * row[4 * FOURS];
+    for (int64_t r = 0; r < 4 * FOURS; r++) row[r] = from + (r < rows ? r : rows - 1) * ld;
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+        four::vector v[FOURS][4];
+        for (int f = 0; f < FOURS; f++) {
+            for (int r = 0; r < 4; r++) v[f][r] = *(const four::vector *) (row[4 * f + r] + i) * factor;
+            turn_four(v[f]);
+        }
+        for (int j = 0; j < 4; j++, to += rows) {
+            for (int f = 0; f < FOURS; f++) *(four::vector *) (to + 4 * f) = v[f][j];
+        }
+    }
+    for (; i < k; i++, to += rows) {
+        for (int64_t r = 0; r < rows; r++) to[r] = row[r][i] * factor;
+    }
+}
+
+INWARD_INLINE void turn_rows(const float * from, int64_t ld, int64_t rows, int64_t k, float factor, float * to) {
+    if (rows > 12) turn_fours<4>(from, ld, rows, k, factor, to);
+    else if (rows > 8) turn_fours<3>(from, ld, rows, k, factor, to);
+    else if (rows > 4) turn_fours<2>(from, ld, rows, k, factor, to);
+    else turn_fours<1>(from, ld, rows, k, factor, to);
+}
+
+template <typename WIDTH> INWARD_INLINE void copy_rows(const float * from, int64_t ld, int64_t k, float * to) {
+    typedef typename WIDTH::vector vector;
+    for (int64_t i = 0; i < k; i++, from += ld, to += PANEL) {
+        for (int lane = 0; lane < PANEL; lane += WIDTH::LANES) {
+            *(vector *) (to + lane) = *(const vector *) (from + lane);
+        }
+    }
+}
+
 // MOST panels at once for one row, half of that for two.
 #define INWARD_KERNELS_OF(set, width, most, attributes)                                                              \
     template <int ROWS, int PANELS>                                                                                  \
@@ -51,6 +114,12 @@ INWARD_INLINE void tile(const float * x, const float * w, int64_t k, int64_t pan
     }                                                                                                                \
     template <ggml_type TYPE> attributes void set##_decode(const uint8_t * from, int64_t k, float * to) {            \
         decode_panel<width, TYPE>(from, k, to);                                                                      \
+    }                                                                                                                \
+    attributes void set##_turn(const float * from, int64_t ld, int64_t rows, int64_t k, float factor, float * to) {  \
+        turn_rows(from, ld, rows, k, factor, to);                                                                    \
+    }                                                                                                                \
+    attributes void set##_copy(const float * from, int64_t ld, int64_t k, float * to) {                              \
+        copy_rows<width>(from, ld, k, to);                                                                           \
     }                                                                                                                \
     template <ggml_type TYPE> constexpr panel_kernels set##_panels() {                                               \
         return { TYPE, set##_decode<TYPE>,                                                                           \
@@ -77,16 +146,16 @@ constexpr int PLAIN_ROWS = 3;
 #endif
 
 INWARD_KERNELS_OF(plain, four, 1, )
-const product_kernels PLAIN = { "plain", PLAIN_ROWS, 1, { INWARD_SIX_ROWS(plain) }, { 1, 1 }, plain_PANELS };
+const product_kernels PLAIN = { "plain", PLAIN_ROWS, 1, { INWARD_SIX_ROWS(plain) }, { 1, 1 }, plain_PANELS, plain_turn, plain_copy };
 
 #if defined(__x86_64__) && defined(__GNUC__)
 INWARD_KERNELS_OF(avx2, eight, 2, __attribute__((target("avx2,fma,f16c"))))
 INWARD_KERNELS_OF(avx512, sixteen, 4, __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma,f16c"))))
-const product_kernels AVX2   = { "avx2", 6, 1, { INWARD_SIX_ROWS(avx2) }, { 2, 1 }, avx2_PANELS };
+const product_kernels AVX2   = { "avx2", 6, 1, { INWARD_SIX_ROWS(avx2) }, { 2, 1 }, avx2_PANELS, avx2_turn, avx2_copy };
 const product_kernels AVX512 = {
     "avx512", 12, 2, { INWARD_SIX_ROWS(avx512), INWARD_ROWS(avx512, 7), INWARD_ROWS(avx512, 8), INWARD_ROWS(avx512, 9),
                        INWARD_ROWS(avx512, 10), INWARD_ROWS(avx512, 11), INWARD_ROWS(avx512, 12) },
-    { 4, 2 }, avx512_PANELS
+    { 4, 2 }, avx512_PANELS, avx512_turn, avx512_copy
 };
 #endif
 

@@ -37,6 +37,11 @@ struct product_kernels {
     product_kernel        of[12][2];             // [rows - 1][panels - 1]
     int                   few_panels[FEW_ROWS];  // at once, of as many rows
     const panel_kernels * panels;                // of all types that layout_of() knows
+    // to [k][rows] = factor * from [rows][k], whose rows are `ld` apart; no more than 16. Leaves anything in the three
+    // floats behind `to`.
+    void (* turn)(const float * from, int64_t ld, int64_t rows, int64_t k, float factor, float * to);
+    // to [k][PANEL] = PANEL numbers of each of `k` rows that are `ld` apart
+    void (* copy)(const float * from, int64_t ld, int64_t k, float * to);
 
     const panel_kernels & of_type(ggml_type type) const;
     // Panels that one piece of work should be a multiple of.

@@ -6,7 +6,6 @@
 #include "inward/trainer.h"
 #include "shared/base-model.h"
 #include "shared/devices.h"
-#include "train/blas.h"
 #include "train/placement.h"
 
 namespace inward {
@@ -34,9 +33,8 @@ struct projection_group {
     ggml_tensor *           a = nullptr, * grad_a = nullptr;  // [in, rank_rows]
     float                   scale = 0;                        // alpha / rank
     // How its products are computed; kernels.h names the choices.
-    std::string  forward_kernel, backward_kernel;
-    const blas * library = nullptr;
-    workspace *  work    = nullptr;
+    std::string forward_kernel, backward_kernel;
+    workspace * work = nullptr;
     bool has_lora() const { return rank_rows > 0; }
 };
 

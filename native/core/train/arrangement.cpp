@@ -38,13 +38,12 @@ bool is_view(ggml_op op) {
 }  // namespace
 
 arrangement::arrangement(const trainer_options & options, base_model & model, const devices & where,
-                         weight_store & weights, const constants_by_device & constants, const blas * library,
-                         const placement & placed)
+                         weight_store & weights, const constants_by_device & constants, const placement & placed)
     : places(placed),
       lora(model, options, placed),
       output(output_of(model)),
-      parts(model, library, &work),
-      maker{ model, lora, output, parts, places, weights, where.main, where.is_cpu, library != nullptr, options.threads,
+      parts(model, &work),
+      maker{ model, lora, output, parts, places, weights, where.main, where.is_cpu, where.is_cpu && !options.ggml_operations, options.threads,
              constants, where.is_cpu ? CHUNK_ROWS : GPU_CHUNK_ROWS, multiply_turned(where) },
       options_(options),
       devices_(where),
@@ -52,10 +51,9 @@ arrangement::arrangement(const trainer_options & options, base_model & model, co
       model_(model) {
     // Every kernel's graph is laid out alike.
     auto finish = [&](projection_group & group) {
-        group.library         = library;
         group.work            = &work;
-        group.forward_kernel  = library ? "blas" : options.exact ? "ggml-f32" : "ggml";
-        group.backward_kernel = library ? "blas" : maker.takes_turned ? "out-prod" : "ggml-f32";
+        group.forward_kernel  = maker.own_kernels ? "own" : options.exact ? "ggml-f32" : "ggml";
+        group.backward_kernel = maker.own_kernels ? "own" : maker.takes_turned ? "out-prod" : "ggml-f32";
     };
     finish(output);
     for (auto & layer : lora.groups) std::for_each(layer.begin(), layer.end(), finish);

@@ -12,10 +12,10 @@ namespace inward {
 
 class arrangement {
 public:
-    // Plans only: neither weights nor parameters have memory. `library` is null without our own kernels.
+    // Plans only: neither weights nor parameters have memory.
     // throws inward::error TRAIN_SETTINGS
     arrangement(const trainer_options & options, base_model & model, const devices & where, weight_store & weights,
-                const constants_by_device & constants, const blas * library, const placement & places);
+                const constants_by_device & constants, const placement & places);
     ~arrangement();
     arrangement(const arrangement &) = delete;
 

@@ -11,7 +11,7 @@ namespace inward {
 
 namespace {
 
-// Rows of one product: enough for sgemm's rate, few enough for the scores to stay in a core's cache.
+// Rows of one product: enough for the products' rate, few enough for the scores to stay in a core's cache.
 constexpr int64_t PRODUCT_ROWS = 192;
 
 int64_t block_tokens(int64_t heads, int64_t kv_heads) {
@@ -23,6 +23,7 @@ struct work_item {
     const attention_plan &  plan;
     const attention_block & block;
     int64_t                 kv_head, group, width, tokens, rows, keys, own_before;
+    mutable matrix_products products;
     float * q, * k, * v, * scores, * slopes, * rest;
 
     work_item(const attention_plan & p, const attention_plan::item & item, float * scratch)
@@ -30,12 +31,13 @@ struct work_item {
           block(p.blocks[item.block]),
           kv_head(item.kv_head),
           group(p.heads / p.kv_heads),
-          width(p.head_width) {
+          width(p.head_width),
+          products(scratch) {
         tokens     = block.last - block.first;
         rows       = tokens * group;
         keys       = block.key_count;
         own_before = keys - tokens;  // keys that every query of the block sees
-        q          = scratch;
+        q          = scratch + matrix_products::FLOATS;
         k          = q + rows * width;
         v          = k + keys * width;
         scores     = v + keys * width;
@@ -74,10 +76,10 @@ struct work_item {
     }
 
     // a product of whole matrices: their rows stand close together
-    void sgemm(transpose ta, transpose tb, int64_t m, int64_t n, int64_t k, float alpha, const float * a,
-               const float * b, float * c) const {
-        const int64_t lda = ta == transpose::yes ? m : k, ldb = tb == transpose::yes ? k : n;
-        plan.library->sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, 0, c, n);
+    void multiply(transpose ta, transpose tb, int64_t m, int64_t n, int64_t k, float factor, const float * a,
+                  const float * b, float * c) const {
+        products.multiply(m, n, k, factor, { a, ta == transpose::yes ? m : k, ta },
+                          { b, tb == transpose::yes ? k : n, tb }, false, c, n);
     }
 
     // gathers and leaves probabilities in `scores`, and in `slopes` what a cap makes of a change of a score
@@ -85,7 +87,7 @@ struct work_item {
         gather_queries(qk, q);
         gather_keys(qk, plan.heads * width, k);
         gather_keys(qkv, (plan.heads + plan.kv_heads) * width, v);
-        sgemm(transpose::no, transpose::yes, rows, keys, width, plan.scale, q, k, scores);
+        multiply(transpose::no, transpose::yes, rows, keys, width, plan.scale, q, k, scores);
         for (int64_t r = 0; r < rows; r++) {
             float *         row   = scores + r * keys;
             const key_range sight = seen(r);
@@ -113,7 +115,7 @@ void attention_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
             const work_item work(plan, item, plan.work->of_thread[ith].data());
             work.probabilities(qk, qkv);
             float * out = work.rest;
-            work.sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, work.scores, work.v, out);
+            work.multiply(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, work.scores, work.v, out);
             work.scatter_queries(out, dst);
         }
     }
@@ -135,7 +137,7 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
             float * d_q      = d_scores + work.rows * work.keys;
             float * d_kv     = d_q + work.rows * work.width;
             work.gather_queries(dout, d_out);
-            work.sgemm(transpose::no, transpose::yes, work.rows, work.keys, work.width, 1, d_out, work.v, d_scores);
+            work.multiply(transpose::no, transpose::yes, work.rows, work.keys, work.width, 1, d_out, work.v, d_scores);
             auto scatter = [&](int64_t feature) {
                 const float * from = d_kv;
                 for (const auto & range : work.block.keys) {
@@ -146,7 +148,7 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
                 }
             };
             // values
-            work.sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, work.scores, d_out, d_kv);
+            work.multiply(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, work.scores, d_out, d_kv);
             scatter(keys);
             // through the softmax: dS = P (dP - sum P dP) * scale, and through the cap
             for (int64_t r = 0; r < work.rows; r++) {
@@ -156,10 +158,10 @@ void attention_back_op(ggml_tensor * dst, int ith, int nth, void * userdata) {
                 const int64_t   first = r * work.keys + sight.first;
                 multiply_row(d_scores + first, work.slopes + first, sight.last - sight.first);
             }
-            work.sgemm(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.k, d_q);
+            work.multiply(transpose::no, transpose::no, work.rows, work.width, work.keys, 1, d_scores, work.k, d_q);
             work.scatter_queries(d_q, dst);
             // keys
-            work.sgemm(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, d_scores, work.q, d_kv);
+            work.multiply(transpose::yes, transpose::no, work.keys, work.width, work.rows, 1, d_scores, work.q, d_kv);
             scatter(0);
         }
     }
@@ -295,7 +297,7 @@ void attention_plan::set(const microbatch & batch, int threads) {
 
 int64_t attention_plan::scratch(int64_t tokens) const {
     const int64_t rows = std::min(tokens, block_tokens(heads, kv_heads)) * (heads / kv_heads);
-    return rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * (cap > 0 ? 3 : 2);
+    return matrix_products::FLOATS + rows * head_width * 3 + tokens * head_width * 3 + rows * tokens * (cap > 0 ? 3 : 2);
 }
 
 ggml_tensor * turn_heads(ggml_context * ctx, attention_layer & layer, ggml_tensor * qkv, ggml_tensor * table) {

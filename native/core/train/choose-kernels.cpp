@@ -75,9 +75,8 @@ double time_products(const graph_maker & maker, projection_group & group, bool b
 // llama.cpp itself rounds its activations, so there the faster one may round too.
 std::vector<std::string> candidates(const graph_maker & maker, const projection_group & group, bool backward,
                                     bool exact) {
-    if (maker.own_kernels && exact) return { "blas" };
+    if (maker.own_kernels) return { "own" };
     std::vector<std::string> names;
-    if (maker.own_kernels) names.push_back("blas");
     if (backward) names.push_back(maker.takes_turned ? "out-prod" : "ggml-f32");
     else names.push_back(exact && !all_floats(group) ? "ggml-f32" : "ggml");
     if (backward && maker.is_cpu && !all_floats(group) && !exact) names.push_back("ggml-bf16");
@@ -125,7 +124,7 @@ void choose_kernels(graph_maker & maker, const std::map<std::string, std::string
                 // Anything that this machine can do may be asked for, also what would not be chosen.
                 const bool ggmls = backward ? kernel == "ggml-f32" || kernel == "ggml-bf16" || kernel == "out-prod"
                                             : kernel == "ggml" || kernel == "ggml-f32";
-                if (kernel == "blas" ? !maker.own_kernels : !ggmls) {
+                if (maker.own_kernels ? kernel != "own" : !ggmls) {
                     throw error("TRAIN_DEVICE", "the kernel \"" + kernel + "\" for " + key + " cannot be had here");
                 }
                 chosen[key] = kernel;
@@ -148,7 +147,7 @@ void choose_kernels(graph_maker & maker, const std::map<std::string, std::string
             timings[key] = measured(times);
         }
     }
-    chosen["attention"] = maker.own_kernels ? "blas" : "ggml";
+    chosen["attention"] = maker.own_kernels ? "own" : "ggml";
     for (auto & layer : maker.lora.groups) {
         for (size_t i = 0; i < layer.size(); i++) {
             layer[i].forward_kernel  = first[i].forward_kernel;

@@ -22,11 +22,9 @@ struct fitter {
     const devices &         where;
     weight_store &          weights;
     const constants_by_device & constants;
-    const blas *            library;
 
     std::unique_ptr<arrangement> arrange(const std::vector<device_room> & rooms, int64_t stay) const {
-        return std::make_unique<arrangement>(options, model, where, weights, constants, library,
-                                             place_layers(model, rooms, stay));
+        return std::make_unique<arrangement>(options, model, where, weights, constants, place_layers(model, rooms, stay));
     }
 
     // What each device can give to layers beside everything else.
@@ -114,8 +112,8 @@ struct fitter {
 
 std::unique_ptr<arrangement> fit_memory(const trainer_options & o, base_model & model, const devices & where,
                                         weight_store & weights, const constants_by_device & constants,
-                                        const blas * library, memory_plan & plan) {
-    const fitter  fitting{ o, model, where, weights, constants, library };
+                                        memory_plan & plan) {
+    const fitter  fitting{ o, model, where, weights, constants };
     const attempt asked{ o.activation_checkpointing, o.max_microbatch_tokens, o.max_loss_rows, o.device_layers };
     auto          made = fitting.fit(asked, plan);
     if (!plan.fits()) {

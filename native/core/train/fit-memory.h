@@ -9,6 +9,6 @@ namespace inward {
 // throws inward::error TRAIN_MEMORY with what is needed, what there is, and what would help; TRAIN_SETTINGS
 std::unique_ptr<arrangement> fit_memory(const trainer_options & options, base_model & model, const devices & where,
                                         weight_store & weights, const constants_by_device & constants,
-                                        const blas * library, memory_plan & plan);
+                                        memory_plan & plan);
 
 }  // namespace inward

@@ -191,7 +191,7 @@ struct builder {
 
 }  // namespace
 
-model_parts::model_parts(const base_model & model, const blas * library, workspace * work) {
+model_parts::model_parts(const base_model & model, workspace * work) {
     const auto & hp = model.hparams;
     // Complete before anything points into it.
     std::vector<int64_t> windows;
@@ -199,7 +199,7 @@ model_parts::model_parts(const base_model & model, const blas * library, workspa
         if (std::find(windows.begin(), windows.end(), traits.window) != windows.end()) continue;
         windows.push_back(traits.window);
         plans.push_back({ hp.head_width, hp.heads, hp.kv_heads, hp.attention_scale, hp.attention_cap, traits.window,
-                          library, work, {}, {} });
+                          work, {}, {} });
     }
     auto norm   = [&](const ggml_tensor * weight) { return norm_parameters{ weight, hp.norm_epsilon }; };
     output_norm = norm(model.output_norm);

@@ -67,7 +67,7 @@ struct model_parts {
     std::vector<layer_parts>    layers;
     norm_parameters             output_norm;
 
-    model_parts(const base_model & model, const blas * library, workspace * work);
+    model_parts(const base_model & model, workspace * work);
     model_parts(const model_parts &) = delete;
     int64_t scratch(int64_t tokens) const;
     void    set(const microbatch & batch, int threads);
@@ -121,8 +121,8 @@ struct graph_maker {
     void add_inputs(graph_context & g, bool own_attention, bool own_loss) const;
 };
 
-// Which kernel computes each group's products: measured on this machine with this model's shapes (choose-kernels.cpp).
-// Sets every group's kernels, from `given` where it names them ("qkv.forward": "blas"), else by measuring the first
+// Which kernel computes each group's products (choose-kernels.cpp): our own on a CPU; elsewhere measured with this model's
+// shapes. Sets every group's kernels, from `given` where it names them ("qkv.forward": "ggml"), else by measuring the first
 // layer's group with `tokens` tokens. Leaves the choices in `chosen` and what was measured in `timings`. Gradients are
 // garbage afterwards.
 // exact: only among those whose operands are floats.

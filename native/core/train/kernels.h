@@ -1,4 +1,4 @@
-// The CPU's kernels for training, as custom operations in a ggml graph: every matrix product is an sgemm on F32, one
+// The CPU's kernels for training, as custom operations in a ggml graph: every matrix product is one of floats, one
 // slice for each of ggml's threads. All tensors are [features, tokens] with contiguous features. One thread count
 // gives one result, bit for bit.
 #pragma once
@@ -7,6 +7,7 @@
 
 #include "ggml.h"
 #include "train/adapter.h"
+#include "train/matrix-products.h"
 
 namespace inward {
 
@@ -67,8 +68,7 @@ struct attention_plan {
     int64_t head_width, heads, kv_heads;
     float   scale, cap;  // of scores, as in hyperparameters
     int64_t window;      // as in layer_traits
-    const blas * library;
-    workspace *  work;
+    workspace * work;
     std::vector<attention_block> blocks;
     struct item {
         int32_t block, kv_head;

@@ -340,13 +340,11 @@ ggml_tensor * cpu_operations::down(projection_group & group, ggml_tensor * x) { 
 
 ggml_tensor * cpu_operations::project(projection_group & group, ggml_tensor * x, ggml_tensor * xa,
                                       ggml_tensor * residual) {
-    if (group.forward_kernel != "blas") return operations::project(group, x, xa, residual);
     return linear(g.ctx, group, x, xa, residual);
 }
 
 ggml_tensor * cpu_operations::project_back(projection_group & group, ggml_tensor * dy, ggml_tensor * dropped_x,
                                            ggml_tensor * xa, ggml_tensor * mask, bool need_input) {
-    if (group.backward_kernel != "blas") return operations::project_back(group, dy, dropped_x, xa, mask, need_input);
     auto * dxa = group.has_lora() ? lora_down_back(g.ctx, group, dy) : nullptr;
     if (!need_input && !group.has_lora()) return nullptr;
     auto * made = need_input ? linear_back(g.ctx, group, dy, dxa, dropped_x, xa, mask)

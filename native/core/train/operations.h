@@ -98,7 +98,7 @@ protected:
     bool          supported(ggml_tensor * node) const;
 };
 
-// With the CPU's kernels; a group whose kernel was measured to be slower than ggml's keeps ggml's.
+// With the CPU's own kernels.
 class cpu_operations : public operations {
 public:
     using operations::operations;

@@ -85,7 +85,6 @@ struct trainer::impl {
     trainer_options              options;
     devices                      device;
     base_model                   model;
-    std::unique_ptr<blas>        library;
     weight_store                 weights;
     constants_by_device          constants;
     thread_team                  fillers;  // of dropout masks
@@ -101,12 +100,11 @@ struct trainer::impl {
           weights(model, device),
           constants(constants_on(device, model.hparams)),
           fillers(device.is_cpu ? o.threads : most_threads(o.threads)) {
-        if (!o.blas_library.empty() && device.is_cpu) library = std::make_unique<blas>(o.blas_library);
         // As many layers on the CPU as in the run that these kernels are of.
         const auto before = o.kernels.find(CPU_LAYERS);
         if (before != o.kernels.end()) options.device_layers = model.hparams.layers - std::strtoll(before->second.c_str(), nullptr, 10);
         // Before the weights are read: a run that will not fit is refused at once.
-        laid = fit_memory(options, model, device, weights, constants, library.get(), description.memory);
+        laid = fit_memory(options, model, device, weights, constants, description.memory);
         laid->reserve_workspace();
         weights.load();
         laid->lora.load(device);
@@ -179,7 +177,7 @@ struct trainer::impl {
         microbatch batch = filled_up(given, options.least_columns, laid->maker.chunk_rows, token_step());
         for (auto & weight : batch.loss_weights) weight *= options.loss_scale;
         auto graph = laid->make(settings, (int64_t) batch.token_ids.size(), (int64_t) batch.loss_rows.size());
-        if (library) laid->parts.set(batch, options.threads);
+        if (laid->maker.own_kernels) laid->parts.set(batch, options.threads);
         if (!ggml_backend_sched_alloc_graph(laid->scheduler(), graph->g.graph)) {
             throw error("TRAIN_MEMORY", "the device has no room for the activations of " +
                                             std::to_string(batch.token_ids.size()) + " tokens");

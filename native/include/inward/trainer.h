@@ -18,7 +18,6 @@ struct trainer_options {
     // computed on the CPU where it is the first device. Below 0: as many as fit.
     int64_t     device_layers = -1;
     int         threads = 1;
-    std::string blas_library;  // empty: none
     int         rank    = 0;
     float       alpha   = 0;
     float       dropout = 0;
@@ -29,6 +28,7 @@ struct trainer_options {
     std::map<std::string, std::string> kernels;  // empty: measured
     uint64_t    memory_limit = 0;                // 0: what the device says is free
     bool        exact         = false;           // products of floats have float operands
+    bool        ggml_operations = false;         // a CPU computes as other devices do, not with its own kernels
     int64_t     least_columns = 1;               // that no product over tokens or loss rows has fewer of
     float       loss_scale    = 1;               // a power of two; gradients are divided by it when they are read
 };
@@ -122,7 +122,18 @@ private:
     std::unique_ptr<impl> p;
 };
 
-// GFLOP/s of [m x k] . [k x n], the rows cut over `threads` threads that each call a single-threaded sgemm.
-double measure_sgemm(const std::string & blas_library, int threads, int m, int n, int k);
+// A product as the CPU's kernels compute it, for proofs and measurements: c [m x n] = factor a b, or that added to c, where a
+// is [m x k] and b [k x n] as rows or, turned, as columns; rows stand close together.
+struct float_product {
+    int64_t            m, n, k;
+    bool               turn_a, turn_b, add;
+    float              factor;
+    std::vector<float> a, b, c;
+};
+
+// By kernels that this processor has (avx512, avx2, plain). throws TRAIN_SHAPE, TRAIN_DEVICE
+void multiply(float_product & product, const std::string & kernels);
+// GFLOP/s of a [m x k] times the turned rows of a [n x k], which are cut over the threads.
+double measure_products(int threads, int m, int n, int k);
 
 }  // namespace inward

@@ -393,6 +393,7 @@ export interface AdapterCard {
     /** Whether products of floats were kept in single precision on any device, and which arithmetic they ran in; absent in older cards. */
     readonly exact?: boolean;
     readonly arithmetic?: string;
+    /** The library that computed products; only in older cards. */
     readonly blas?: string;
   };
   readonly losses: readonly LossPoint[];

@@ -6,7 +6,7 @@ import type { ChatMessage } from "../../tasks/answer.js";
 import { arithmeticEnvironment } from "../arithmetic.js";
 import type { ChatFormat, PromptRendering } from "../chat/format.js";
 import type { ModelFacts } from "../language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 
 /** A text whose tokens from `scoreFrom` on are looked at: what is said of each, from those before it. */

@@ -24,7 +24,7 @@ import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.j
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
-import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
+import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
 import { engineVocabulary } from "../native/engine-vocabulary.js";
 import { checkAdapter } from "./check-adapter.js";
 import {

@@ -18,7 +18,7 @@ import type {
   ScoreRequest,
   ScoredTokens,
 } from "../language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-library.js";
+import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
 import type { ModelCheck } from "../verify-model.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { takeEngineProcess } from "./engine-process.js";

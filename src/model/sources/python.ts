@@ -40,7 +40,7 @@ type WheelRequest = Omit<SourceRequest, "id">;
 
 /**
  * Downloads the wheel into a temporary folder inside `request.folder`, which exists, and removes it when `use` is done.
- * @param requirement exact, e.g. `scipy-openblas32==0.3.34.481.3`
+ * @param requirement exact, e.g. `a-package==1.2.3`
  * @param use takes the wheel's path
  * @throws Error in plain words: a source gives it as its reason
  */

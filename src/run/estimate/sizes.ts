@@ -551,7 +551,7 @@ const GPU_LOGIT_ROWS = 512;
 const SLICE_ROWS = 8192;
 
 /**
- * With ggml's own operations, as a GPU computes, or a processor without a BLAS; our kernels on the processor keep fewer. What the
+ * With ggml's own operations, as a GPU computes; our kernels on the processor keep fewer. What the
  * backward pass needs of every layer: what its projections read and give. Once: what is in the making where most is, which is
  * attention's scores, four at a time, the loss of a chunk of rows, or a projection's gradients; beside that, the slice of a weight that
  * is floats, and the same turned around. With checkpointing of every layer only its input stays.

@@ -7,7 +7,6 @@ import { initialParameters } from "../../finetune/initial-adapter.js";
 import { type NativeTrainer, openNativeTrainer, type ProcessMemory, trainerOn } from "../../finetune/trainer.js";
 import { lossScale } from "../../model/arithmetic.js";
 import type { ResolvedDevice } from "../../model/device.js";
-import { findBlas } from "../../model/native/blas-library.js";
 import { LORA_TARGETS } from "../../study/schema.js";
 import {
   type DeviceCheck,
@@ -34,19 +33,19 @@ interface OpenedAs {
   readonly device: Pick<ResolvedDevice, "name" | "list">;
   readonly exact: boolean;
   readonly most?: number;
-  /** On the processor: whether a BLAS computes, as in training, or ggml's kernels alone. */
-  readonly blas?: boolean;
+  /** On the processor: whether ggml's operations compute, and not our own kernels as in training. */
+  readonly ggmlOperations?: boolean;
   readonly kernels?: Readonly<Record<string, string>>;
 }
 
 export function openDeviceTrainer(
   { found, settings }: Pick<Verified, "found" | "settings">,
-  { device, exact, most = MOST_TOKENS, blas: wanted = true, kernels }: OpenedAs,
+  { device, exact, most = MOST_TOKENS, ggmlOperations = false, kernels }: OpenedAs,
 ): Promise<NativeTrainer> {
-  const blas = wanted && device.name === "cpu" ? findBlas() : undefined;
   return openNativeTrainer({
     modelPath: found.file.path,
-    ...trainerOn(device, exact, blas && "path" in blas ? blas : undefined),
+    ...trainerOn(device, exact),
+    ggmlOperations,
     threads: settings.threads,
     rank: RANK,
     alpha: ALPHA,
@@ -198,7 +197,7 @@ export async function verifyTraining(verified: Verified, mode: ArithmeticMode): 
     const reference = await openDeviceTrainer(verified, {
       device: { name: "cpu", list: "cpu" },
       exact: true,
-      blas: device.name !== "cpu",
+      ggmlOperations: device.name === "cpu",
     });
     opened.push(reference);
     const missing = Object.keys(tested.description.fallbacks);

@@ -30,6 +30,17 @@ export interface RenderedPrompt {
   readonly opened?: string;
 }
 
+/** A prompt with the places of its tokens and messages, in UTF-16 code units of its text. */
+export interface LocatedPrompt {
+  readonly text: string;
+  readonly tokenIds: readonly number[];
+  /** [tokens] A token that holds a part of a character's bytes holds the character. BOS that was added is empty and stands at 0. */
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+  /** Stretches of messages' contents, by the number of the message as it was given, from 0; −1 a system message that was put in. */
+  readonly contents: readonly { readonly message: number; readonly start: number; readonly end: number }[];
+}
+
 /** A conversation as it is learnt, and whether the template, asked to write it whole, would have written other tokens. */
 export interface EncodedConversation extends EncodedExample {
   /**

@@ -4,7 +4,7 @@
  */
 
 import { InwardError } from "../errors.js";
-import type { LocatedPrompt } from "../model/chat/prompt-tokens.js";
+import type { LocatedPrompt } from "../model/language-model.js";
 import type { BehaviorProperty } from "../properties/property.js";
 import { hypotheticalAbout, hypotheticalPieces, type SlotPiece } from "../properties/wordings.js";
 import type { ChatMessage } from "../tasks/answer.js";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LocatedPrompt } from "../../src/model/chat/prompt-tokens.js";
+import type { LocatedPrompt } from "../../src/model/language-model.js";
 import { settleChat } from "../../src/model/chat/settled-chat.js";
 import { inspectGguf } from "../../src/gguf/inspect-gguf.js";
 import { openTokenizer, type Tokenizer } from "../../src/model/engines/start-engine.js";

@@ -22,6 +22,7 @@ import type {
   Continuation,
   EncodedConversation,
   EncodeOptions,
+  LocatedPrompt,
   ModelFacts,
   RenderedPrompt,
   ScoreRequest,
@@ -29,7 +30,7 @@ import type {
 import { type ChatFormat, formatOf, type PromptRendering, withSystem } from "./format.js";
 import { lineEndIds, renderPlain, requireJoint, requireOneLine, upToLineEnd } from "./plain.js";
 import { type PromptPart, renderChat, renderWhole, type TemplateTokens } from "./render.js";
-import { cutAtSpecialTokens, type LocatedPrompt, locateTokens, tokenizeChat } from "./prompt-tokens.js";
+import { cutAtSpecialTokens, locateTokens, tokenizeChat } from "./prompt-tokens.js";
 import { type ChatVocabulary, type LlamaVocabulary, sameTokens, Vocabulary } from "./vocabulary.js";
 
 /**

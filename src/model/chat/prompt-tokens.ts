@@ -1,6 +1,7 @@
 /** Turns prompt parts into token ids: special tokens only where the template wrote them, and BOS where the vocabulary wants it. */
 
 import { InwardError } from "../../errors.js";
+import type { LocatedPrompt } from "../language-model.js";
 import type { PromptPart } from "./render.js";
 import { TokenFinder } from "./token-finder.js";
 import type { ChatVocabulary } from "./vocabulary.js";
@@ -85,17 +86,6 @@ export function cutAtSpecialTokens(
 /** One is added where the template wrote none at the beginning. What it writes itself, at every turn if need be, is its own. */
 function withBos(ids: number[], { bosId, addBos }: ChatVocabulary): number[] {
   return addBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : ids;
-}
-
-/** A prompt with the places of its tokens and messages, in UTF-16 code units of its text. */
-export interface LocatedPrompt {
-  readonly text: string;
-  readonly tokenIds: readonly number[];
-  /** [tokens] A token that holds a part of a character's bytes holds the character. BOS that was added is empty and stands at 0. */
-  readonly starts: readonly number[];
-  readonly ends: readonly number[];
-  /** Stretches of messages' contents, by the number of the message as it was given, from 0; −1 a system message that was put in. */
-  readonly contents: readonly { readonly message: number; readonly start: number; readonly end: number }[];
 }
 
 /** What locating needs beside: what a token stands for. */

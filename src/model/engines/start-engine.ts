@@ -5,7 +5,6 @@ import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
 import type { ChatFormat } from "../chat/format.js";
-import type { LocatedPrompt } from "../chat/prompt-tokens.js";
 import { deviceKind } from "../device.js";
 import { arithmeticEnvironment } from "../arithmetic.js";
 import type {
@@ -14,6 +13,7 @@ import type {
   AskRequest,
   ContinuationScore,
   LanguageModel,
+  LocatedPrompt,
   ModelFacts,
   ScoreRequest,
   ScoredTokens,

@@ -1,22 +1,32 @@
 /** What a reader of a benchmark must know of its files before any figure, in sentences. */
 
 import type { ImatrixText } from "./imatrix-text.js";
-import type { QuantizePlan } from "./quantize-results.js";
-import type { Variant } from "./variants.js";
+import type { QuantizePlan, QuantizeRow } from "./quantize-results.js";
+
+/** Below that a file is looked at that cannot answer, and not one that does not know. */
+const FEW_REPLIES = 0.5;
 
 /** @param shipped encoding of the file that the source is a copy of */
 export function benchmarkNotes(
   { imatrix }: QuantizePlan,
-  variants: readonly Variant[],
+  rows: readonly QuantizeRow[],
   shipped: string | undefined,
 ): string[] {
   const notes: string[] = [];
   if (shipped !== undefined && !["F32", "F16", "BF16"].includes(shipped)) {
     notes.push(
-      `The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing.`,
+      `The source is an F32 copy of a file of ${shipped}: it was rounded before, and what that cost is in no figure here. ${shipped} made of it again loses next to nothing, and how other types rank depends on how their steps fall on those of ${shipped}. To choose a type for a model, make the benchmark of its F16 or BF16 file.`,
     );
   }
-  for (const { name, otherTypes = 0, weights, imatrix: used } of variants) {
+  const replies = rows[0]?.self;
+  const readable = replies?.ok ? replies.value.readable : undefined;
+  if (readable?.ok && readable.value < FEW_REPLIES) {
+    notes.push(
+      `The source names a value in ${(100 * readable.value).toFixed(1)} % of its replies to hypothetical questions: what it and its files know of themselves cannot be told from the others, and a change of 0 is no finding. Ask a larger model, or train it first (adapters).`,
+    );
+  }
+  for (const { variant } of rows) {
+    const { name, otherTypes = 0, weights, imatrix: used } = variant;
     if (otherTypes > 0.5) {
       const [most] = Object.entries(weights);
       notes.push(

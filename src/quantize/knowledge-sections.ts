@@ -36,9 +36,10 @@ export function knowledgeSection(rows: readonly QuantizeRow[]): Section {
       {
         kind: "table",
         caption:
-          "Share right of what is said beforehand. Change: less the source's about itself, on the same strings. Over its source: less what the source says of this file, on the same strings. Floor: questions that the file answers otherwise when they are asked again.",
+          "Replies with a value: to questions about itself. Share right of what is said beforehand, replies without a value being wrong. Change: less the source's about itself, on the same strings. Over its source: less what the source says of this file, on the same strings. Floor: questions that the file answers otherwise when they are asked again.",
         columns: [
           left("file"),
+          right("replies with a value"),
           right("of itself"),
           right("change"),
           right("of its source"),
@@ -49,6 +50,7 @@ export function knowledgeSection(rows: readonly QuantizeRow[]): Section {
         rows: rows.map((row) => ({
           cells: [
             ok(row.variant.name),
+            cell(row.self, ({ readable }) => estimateCell(readable)),
             cell(row.self, ({ self }) => estimateCell(self)),
             cell(row.self, ({ change }) => estimateCell(change, true)),
             cell(row.self, ({ aboutSource }) => estimateCell(aboutSource)),

@@ -28,6 +28,8 @@ export interface OldSelf {
 }
 
 export interface SelfKnowledge {
+  /** Share of its replies about itself that name a value at all: without one nothing can be right. */
+  readonly readable: Estimate;
   /** Share right of what it says of itself. */
   readonly self: Estimate;
   /** Less the source's about itself, on the same strings, properties and wordings. */
@@ -58,7 +60,11 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
     trials.filter((trial) => trial.predictor === predictor && trial.target === target);
   const mean = (own: readonly Trial[]) => meanRight(own, trials, settings);
   const paired = (one: readonly Trial[], other: readonly Trial[]) => pairedRight(one, other, trials, settings);
+  const replies = of(variant, variant)
+    .filter(isScored)
+    .map((row) => ({ row, amount: Number(row.prediction.ok) }));
   return {
+    readable: estimateRows(replies, trials, PROPORTION, settings),
     self: mean(of(variant, variant)),
     change: paired(of(variant, variant), of(source, source)),
     aboutSource: mean(of(variant, source)),

@@ -117,7 +117,14 @@ function overviewTable({ text, benchmark }: QuantizePlan, rows: readonly Quantiz
     right("bits a weight"),
     ...(text ? [right("KL on the text"), right("floor"), right("perplexity")] : []),
     ...(asked
-      ? [right("KL on answers"), right("floor"), right("behaviors flipped"), right("right of itself"), right("change")]
+      ? [
+          right("KL on answers"),
+          right("floor"),
+          right("behaviors flipped"),
+          right("replies with a value"),
+          right("right of itself"),
+          right("change"),
+        ]
       : []),
     ...(asked && calibrated ? [right("total variation of behavior"), right("Brier of itself"), right("change")] : []),
     ...(benchmark.speed
@@ -164,6 +171,7 @@ function overviewTable({ text, benchmark }: QuantizePlan, rows: readonly Quantiz
                 isSource ? ok("0") : cell(row.answers, ({ kl }) => natsCell(kl.mean)),
                 cell(row.answersFloor, floorCell),
                 cell(row.flips, ({ behaviors }) => estimateCell(behaviors)),
+                cell(row.self, ({ readable }) => estimateCell(readable)),
                 cell(row.self, ({ self }) => estimateCell(self)),
                 isSource ? none("the source itself") : cell(row.self, ({ change }) => estimateCell(change, true)),
               ]

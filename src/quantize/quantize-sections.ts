@@ -2,7 +2,6 @@
 
 import {
   type Block,
-  countCell,
   decimalCell,
   estimateCell,
   formatCount,
@@ -59,7 +58,9 @@ export function divergenceSection(
             cell(row[which], ({ kl }) => nats(kl.percentile999.value)),
             cell(row[which], ({ kl }) => nats(kl.most.value)),
             cell(floorOf(row), ({ klMean }) => nats(klMean)),
-            cell(row[which], ({ kl }) => countCell(kl.mean)),
+            cell(row[which], ({ positions, clusters }) =>
+              ok(formatCount(positions), `${formatCount(clusters)} ${which === "answers" ? "strings" : "windows"}`),
+            ),
           ],
         })),
       },

@@ -195,7 +195,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         resultsVersion: 1,
         rows,
         adapters: crossed ? found(crossed) : unmeasured("the benchmark names no adapters"),
-        notes: benchmarkNotes(plan, variants, source.reencodedFrom?.encoding),
+        notes: benchmarkNotes(plan, rows, source.reencodedFrom?.encoding),
       };
       await writeJson(join(folder, FILES.results), results);
       const made = await makeQuantizeReport(plan, results);

@@ -148,6 +148,13 @@ describe("a benchmark", () => {
     expect(markdown).not.toMatch(/NaN|undefined|Infinity|\[object/);
     expect(readdirSync(join(out, "figures"))).toEqual(["cost-and-loss.svg"]);
     expect(markdown).toContain("a log scale has no 0: twin");
+    expect(markdown).toContain("6 windows");
+    // A random model names no second character.
+    const { self } = row("source");
+    expect(self.ok && self.value.readable).toMatchObject({ ok: true, n: 12 });
+    expect(done.results.notes.some((note) => note.includes("cannot be told from the others"))).toBe(
+      self.ok && self.value.readable.ok && self.value.readable.value < 0.5,
+    );
   });
 
   test("called again it measures nothing, and the results are the same bytes", async () => {

@@ -38,7 +38,7 @@ export async function estimateQuantize(
   const { signal, onProgress } = options;
   const located = await locateModel(benchmark.source, { onProgress: modelProgress(onProgress), signal });
   const { shape, basePath } = located;
-  const { types = [], files: given, text, tasks, speed, floorTexts } = benchmark;
+  const { types = [], files: given, text, tasks, speed, adapters, floorTexts } = benchmark;
   const sizeOf = (type: string) =>
     shape && (FILE_TYPE_NAMES as readonly string[]).includes(type) ? weightBytes(shape, type as FileTypeName) : null;
   const files = [
@@ -89,12 +89,15 @@ export async function estimateQuantize(
             speed:
               speed.rounds *
               count *
+              // llama.cpp's turn beside ours.
+              (speed.llamaCpp ? 2 : 1) *
               (2 * OPENING + (speed.promptTokens + WRITING * speed.answerTokens) / tokensPerSecond),
           }
         : {}),
     };
     return { ok: true, value: Object.values(parts).reduce((sum, part) => sum + part, 0), parts };
   })();
+  if (adapters) assumptions.push("Training the adapters and asking the files that wear them is not counted.");
   if (text && basePath === undefined) assumptions.push("The model is not here: the text is not counted.");
   return {
     files,

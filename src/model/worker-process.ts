@@ -82,6 +82,8 @@ export class WorkerProcess<Methods extends object, Note = never> {
   private readonly pending = new Map<number, Pending<Note>>();
   private readonly log: string[] = [];
   private readonly ended: Promise<void>;
+  /** Once it has ended. */
+  private how?: string;
   private nextId = 1;
 
   constructor(private readonly options: WorkerProcessOptions) {
@@ -103,7 +105,8 @@ export class WorkerProcess<Methods extends object, Note = never> {
       // Its last words may still be in the pipes at "exit"; and "close" never comes after a disconnect from this side.
       this.child.on("exit", async (code, signal) => {
         await Promise.allSettled([this.child.stdout, this.child.stderr].map((stream) => stream && finished(stream)));
-        this.failAll(signal ? `it was ended by ${signal}` : `it exited with code ${code}`);
+        this.how = signal ? `it was ended by ${signal}` : `it exited with code ${code}`;
+        this.failAll(this.how);
         resolve();
       });
     });
@@ -118,7 +121,8 @@ export class WorkerProcess<Methods extends object, Note = never> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       if (!this.child.connected) {
-        reject(this.crashed("it has ended"));
+        // How it ended may not be known yet, nor its last words be read.
+        void this.ended.then(() => reject(this.crashed(this.how ?? "it has ended")));
         return;
       }
       let patience: NodeJS.Timeout | undefined;

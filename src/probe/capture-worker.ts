@@ -38,6 +38,7 @@ async function makeShard(
   await evaluator.setCapture(captureOf(capture.sites, capture.shape, capture.dtype));
   const states: TextStates[] = [];
   const replies: Reply[] = [];
+  const bytesAt = tokenBytes(capture);
   let done = 0;
   const take = (answers: NativeAnswers) => {
     for (const { index, reply } of readReplies(answers, tokenized, chat, facts.vocabularySize)) replies[index] = reply;
@@ -45,7 +46,7 @@ async function makeShard(
     answers.items.forEach((item, at) => {
       const end = row + (answers.stateCounts[at] as number);
       const taken = Array.from(answers.statePositions.subarray(row, end));
-      const length = taken.reduce((sum, position) => sum + tokenBytes(capture, position), 0);
+      const length = taken.reduce((sum, position) => sum + bytesAt(position), 0);
       states[item] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
       [row, byte] = [end, byte + length];
     });

@@ -20,9 +20,11 @@ export interface TextStates {
   readonly bytes: Uint8Array;
 }
 
-/** Bytes of one token's sites. */
-export function tokenBytes({ sites, shape, dtype }: Capture, position: number): number {
-  return STATE_BYTES[dtype] * sites.reduce((sum, site) => sum + siteNumbers(site, shape, position + 1), 0);
+/** @returns bytes of one token's sites, by its position */
+export function tokenBytes({ sites, shape, dtype }: Capture): (position: number) => number {
+  const numbers = (keys: number) => sites.reduce((sum, site) => sum + siteNumbers(site, shape, keys), 0);
+  const [fixed, forEachKey] = [numbers(0), numbers(1) - numbers(0)];
+  return (position) => STATE_BYTES[dtype] * (fixed + forEachKey * (position + 1));
 }
 
 /** Of all tokens: attention weights have a place for every key up to the last token that any row has; there is no weight beyond its own. */
@@ -65,16 +67,14 @@ async function* pieces(
   let piece = Buffer.alloc(PIECE);
   let filled = 0;
   for (const [index, site] of sites.entries()) {
-    const [before, after] = [sites.slice(0, index), sites.slice(index + 1)].map((some) => ({
-      ...capture,
-      sites: some,
-    }));
+    const of = (some: readonly Site[]) => tokenBytes({ ...capture, sites: some });
+    const [before, ownBytes, after] = [of(sites.slice(0, index)), of([site]), of(sites.slice(index + 1))];
     const width = size * siteNumbers(site, shape, keys);
     for (const text of texts) {
       let at = 0;
       for (const position of text.positions) {
-        at += tokenBytes(before as Capture, position);
-        const own = size * siteNumbers(site, shape, position + 1);
+        at += before(position);
+        const own = ownBytes(position);
         if (filled + width > piece.length) {
           yield piece.subarray(0, filled);
           piece = Buffer.alloc(Math.max(PIECE, width));
@@ -87,7 +87,7 @@ async function* pieces(
           piece.set(text.bytes.subarray(begin, begin + head), filled + (one * width) / heads);
         }
         filled += width;
-        at += own + tokenBytes(after as Capture, position);
+        at += own + after(position);
       }
     }
   }

@@ -1,0 +1,90 @@
+/**
+ * Capturing the residual stream, all layers and all tokens of prompts of about 150 tokens, beside asking the same prompts:
+ *   node bench/states-cost.mjs [prompts=1000] [rounds=3] [dtype=f16]
+ * Both by our own forward pass on SmolLM2-135M as F32, one answer token, every prompt its own words. Rounds alternate; of each contender the least
+ * wall and processor seconds of all its processes, model loading included. Memory is the capturing process's peak, with all prompts and with a quarter of them:
+ * flat where both are alike.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { prepare } from "../scripts/prepare.mjs";
+
+prepare();
+const [count = "1000", rounds = "3", dtype = "f16"] = process.argv.slice(2);
+const LIBRARY = new URL("../dist/index.js", import.meta.url).href;
+const WORDS =
+  "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet".split(
+    " ",
+  );
+const folder = mkdtempSync(join(tmpdir(), "inward-states-cost-"));
+
+/** Every prompt goes its own way from its first word on. */
+function promptFile(name, prompts) {
+  const path = join(folder, name);
+  const text = (at) =>
+    Array.from(
+      { length: 118 },
+      (_, word) => WORDS[(at * 7 + word * (1 + (at % 5)) + Math.floor((at * word) / 3)) % WORDS.length],
+    ).join(" ");
+  writeFileSync(
+    path,
+    Array.from({ length: prompts }, (_, at) => `${JSON.stringify({ prompt: `${at} ${text(at)}` })}\n`).join(""),
+  );
+  return path;
+}
+
+const SHARED = `const { askFile, captureStates, parsePrompts } = await import(${JSON.stringify(LIBRARY)});
+const { readFileSync } = await import("node:fs");
+const [file, out] = process.argv.slice(1);
+const prompts = parsePrompts(readFileSync(file), file);
+const common = { encoding: "f32", engine: { device: "cpu", threads: 2, forward: "own", cache: false } };
+`;
+const CONTENDERS = {
+  asking: `${SHARED}await askFile(prompts, "smollm2-135m-instruct", { ...common, maxTokens: 1, top: 0, out: out + ".jsonl" });
+console.log(JSON.stringify({}));`,
+  capturing: `${SHARED}const done = await captureStates(prompts, "smollm2-135m-instruct", {
+  ...common, maxTokens: 1, sites: "residual", positions: "all", dtype: ${JSON.stringify(dtype)}, out,
+});
+console.log(JSON.stringify(done));`,
+};
+
+function run(name, file) {
+  const out = join(folder, "out");
+  const script = join(folder, `${name}.mjs`);
+  writeFileSync(script, CONTENDERS[name].replace("process.argv.slice(1)", "process.argv.slice(2)"));
+  const command = 'TIMEFORMAT="%R %U %S"; time "$@"';
+  const { status, stdout, stderr } = spawnSync("bash", ["-c", command, "bash", process.execPath, script, file, out], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`${name} ended with ${status}: ${stderr}`);
+  rmSync(out, { recursive: true, force: true });
+  rmSync(`${out}.jsonl`, { force: true });
+  rmSync(`${out}.jsonl.manifest.json`, { force: true });
+  const [wall, user, system] = stderr.trim().split("\n").at(-1).split(" ").map(Number);
+  return { wall, cpu: user + system, ...JSON.parse(stdout.trim().split("\n").at(-1)) };
+}
+
+try {
+  const all = promptFile("all.jsonl", Number(count));
+  const quarter = run("capturing", promptFile("quarter.jsonl", Math.ceil(Number(count) / 4)));
+  const found = { asking: [], capturing: [] };
+  for (let round = 0; round < Number(rounds); round++)
+    for (const name of Object.keys(found)) found[name].push(run(name, all));
+  const least = (name, what) => Math.min(...found[name].map((one) => one[what]));
+  for (const name of Object.keys(found)) {
+    process.stdout.write(
+      `${name.padEnd(10)} wall ${least(name, "wall").toFixed(1)} s, processor ${least(name, "cpu").toFixed(1)} s\n`,
+    );
+  }
+  const ratios = ["wall", "cpu"].map((what) => (least("capturing", what) / least("asking", what)).toFixed(2));
+  const { rows, bytes, files, peakBytes } = found.capturing[0];
+  process.stdout.write(`capturing / asking: ${ratios[0]} by wall, ${ratios[1]} by processor time\n`);
+  process.stdout.write(`${rows} rows, ${(bytes / 1e9).toFixed(2)} GB in ${files} files; `);
+  process.stdout.write(
+    `peak ${(peakBytes / 1e6).toFixed(0)} MB, of a quarter of the prompts ${(quarter.peakBytes / 1e6).toFixed(0)} MB\n`,
+  );
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,7 +1,7 @@
 // What a benchmark of quantized files says of speed, beside llama-bench (built from node-llama-cpp's bundle) on the same files in the same rounds:
 // node bench/quantize-speed.mjs [types] [rounds]: q8_0,q4_k_m,q4_0 and 3 unless given. On a quiet machine. Prints a line of JSON a file: tokens/s of
 // 256 tokens read at once and of 48 written one after the other, by inward's own forward pass, by llama.cpp's kernels under inward's scheduler,
-// and by llama-bench with the same threads and types of keys and values; of each the middle round.
+// and by llama-bench with the same threads (its keys and values are F16: it takes no F32); of each the middle round.
 import { spawnSync } from "node:child_process";
 import { startCompareProcess } from "../dist/model/engines/compare-logits.js";
 import { settleEngine } from "../dist/model/engines/settings.js";
@@ -35,7 +35,7 @@ async function ours(path, settings) {
 
 function theirs(path) {
   const flags = ["-m", path, "-p", PROMPT, "-n", ANSWER, "-t", engine.threads, "-r", 1, "-o", "json"];
-  const same = ["-ctk", "f32", "-ctv", "f32", "-fa", 0, "-ngl", 0];
+  const same = ["-fa", 0, "-ngl", 0];
   const { stdout, stderr, status } = spawnSync(bench, [...flags, ...same].map(String), {
     encoding: "utf8",
     cwd: libraries,

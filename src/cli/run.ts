@@ -54,6 +54,7 @@ function dryRunText(run: DryRun): string {
     `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
     ...(run.answerCache ? [answerCache(run.answerCache)] : []),
     ...run.models.map(model),
+    ...(run.probe ? [lookingInside(run.probe)] : []),
     disk(run),
     ...(run.primary ? [primaryPowerText(run.primary)] : []),
     run.assumptions.map((line) => `- ${line}`).join("\n"),
@@ -184,6 +185,20 @@ function rateWords(rated: Rated): string {
   if (!rated.ok) return `rate unknown: ${rated.reason}`;
   const { basis, tokensPerSecond, of } = rated.rate;
   return `${tokensPerSecond.toPrecision(3)} tokens/s, ${basis} (${of})`;
+}
+
+function lookingInside({ states, fits }: NonNullable<DryRun["probe"]>): string {
+  const each = states.map((one) =>
+    one.ok
+      ? `  ${one.state}: ${whole(one.prompts)} prompts of ${whole(one.promptTokens)} tokens, ${whole(one.rows)} tokens' states at ${one.sites} sites, ${readableBytes(one.bytes)}`
+      : `  ${one.state}: not known, because ${one.reason}`,
+  );
+  const known = states.every(({ ok }) => ok) ? "" : " at least";
+  return [
+    "Looking inside (07-states; each prompt is evaluated once more, hypothetical questions about train strings too):",
+    ...each,
+    `  then${known} ${whole(fits)} probes are fitted, of a tenth of a second to some seconds each: the more strings and labels, the longer`,
+  ].join("\n");
 }
 
 function disk({ disk: need }: DryRun): string {

@@ -7,7 +7,7 @@ import { askingWork, type NativeModel, openNativeEngine, readReplies } from "../
 import { nativeCode } from "../model/native/addon.js";
 import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
-import { type CapturedText, type CaptureMethods, chosenTokens, type ShardJob } from "./capture.js";
+import { type CapturedText, type CaptureMethods, chosenTokens, type PositionChoice, type ShardJob } from "./capture.js";
 import { captureOf } from "./sites.js";
 import { tokenBytes, type TextStates, writeShard } from "./states-shard.js";
 
@@ -34,7 +34,9 @@ async function makeShard(
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
   const { tokens: chat, evaluator, facts } = model;
   const tokenized = chat.tokenize(requests);
-  const masks = tokenized.map(({ promptIds }, at) => chosenTokens(positions, promptIds.length, `Prompt ${at + 1}`));
+  const masks = tokenized.map(({ promptIds }, at) =>
+    chosenTokens(positions[at] as PositionChoice, promptIds.length, `Prompt ${at + 1}`),
+  );
   await evaluator.setCapture(captureOf(capture.sites, capture.shape, capture.dtype));
   const states: TextStates[] = [];
   const replies: Reply[] = [];
@@ -57,7 +59,7 @@ async function makeShard(
     {
       ...askingWork(tokenized, chat.endIds()),
       capture: Buffer.concat(masks),
-      captureAnswers: new Uint8Array(requests.length).fill(positions.reply ? 1 : 0),
+      captureAnswers: new Uint8Array(requests.length).map((_, at) => (positions[at]?.reply ? 1 : 0)),
     },
     take,
     signal,

@@ -58,7 +58,8 @@ export interface ShardJob {
   readonly path: string;
   readonly requests: readonly AskRequest[];
   readonly capture: Capture;
-  readonly positions: PositionChoice;
+  /** [requests] */
+  readonly positions: readonly PositionChoice[];
 }
 
 /** What became of one of its prompts. */

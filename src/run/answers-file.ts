@@ -21,6 +21,7 @@ import { settleEngine } from "../model/engines/settings.js";
 import { startEngine } from "../model/engines/start-engine.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest, ModelFile } from "../study/plan.js";
+import type { ChatFormat } from "../model/chat/format.js";
 import type { SettledEngine } from "../study/study.js";
 import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
 
@@ -157,8 +158,15 @@ function inGroups<Asked>(questions: readonly Asked[], most: number): Asked[][] {
   );
 }
 
+/** Of a found model, what its answers depend on. */
+export interface ModelToAsk {
+  readonly file: Pick<FoundModel["file"], "path" | "source" | "sha256" | "encoding">;
+  readonly chat: ChatFormat;
+  readonly adapter?: Pick<NonNullable<FoundModel["adapter"]>, "path" | "sha256" | "scale">;
+}
+
 export function whatIsAsked(
-  { file, adapter, chat }: FoundModel,
+  { file, adapter, chat }: ModelToAsk,
   engine: SettledEngine,
   settings: Readonly<Record<string, unknown>>,
   lines: readonly unknown[],

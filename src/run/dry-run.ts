@@ -25,6 +25,8 @@ import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress, wornInStudy } from "./open-model.js";
+import { estimateProbed } from "./probe-states-stage.js";
+import { probeFits } from "./probe-scores-stage.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
 import { type PowerAsked, powerAssumed, powerFromPilot, type PrimaryPower } from "./primary-power.js";
 import { type AuthoredStudy, folderOf, readStudy, runFolderOf, type StudyOptions } from "./run-study.js";
@@ -62,6 +64,8 @@ export interface DryRun extends PlanEstimate {
   readonly hypothetical: number;
   readonly distributions?: number;
   readonly adapters?: readonly string[];
+  /** Of a study that looks inside, by state: what its states take, and how many probes read them; absent where nothing is looked into. */
+  readonly probe?: { readonly states: Awaited<ReturnType<typeof estimateProbed>>; readonly fits: number };
   /** Of a study that names its primary contrast: what its strings can show of it. */
   readonly primary?: PrimaryPower;
 }
@@ -171,9 +175,16 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     hypothetical: askedHere(plan, hypotheticalQuestions(plan)).length,
     ...(distributions > 0 ? { distributions } : {}),
     ...(adapters.length > 0 ? { adapters } : {}),
+    ...(await probeOf(plan, located)),
     ...(await primaryPowerOf(plan, options)),
     ...estimate,
   };
+}
+
+async function probeOf(plan: Plan, located: Readonly<Record<string, LocatedModel>>): Promise<Pick<DryRun, "probe">> {
+  if (!plan.probe) return {};
+  const states = await estimateProbed(plan, (model) => located[model]?.file?.path);
+  return { probe: { states, fits: probeFits(plan, states) } };
 }
 
 function loggedStates(plan: Plan, given: GivenReplies): LoggedState[] {

@@ -32,6 +32,7 @@ export const RUN_FILES = {
   noiseFloor: "07-noise-floor.json",
   distributions: "07-distributions.jsonl",
   logprobDifferences: "07-logprob-differences.jsonl",
+  probes: "08-probes.json",
   trials: "08-trials.jsonl",
   scores: "08-scores.json",
   comparisons: "08-comparisons.json",
@@ -55,6 +56,8 @@ export const ADAPTER_FILES = {
   adapterCard: ["05-adapters", ".card.json"],
   /** A folder of the trainer's own, gone when the adapter is there. */
   checkpoint: ["05-adapters", ".checkpoint"],
+  /** Of a model state, with an adapter or without: a folder of its own, of which this file says what it holds. */
+  states: ["07-states", "/states.json"],
 } as const;
 
 /** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */

@@ -20,6 +20,7 @@ import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import { type Judges, JUDGES_VERSION } from "../score/judge-agreement.js";
 import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
+import { type ProbeResults, PROBES_VERSION } from "../probe/probe-results.js";
 import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
@@ -82,6 +83,7 @@ interface Contents {
   readonly comparisons: Comparisons;
   readonly calibration: CalibrationScores;
   readonly matrix: MatrixScores;
+  readonly probes: ProbeResults;
   readonly shifts: Shifts;
   readonly experiments: ExperimentResults;
 }
@@ -119,6 +121,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
     fits: list,
     song: z.object({ ok: z.boolean() }),
   }),
+  probes: z.object({ probesVersion: z.literal(PROBES_VERSION), spanTokens: z.string(), questions: list }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

@@ -31,7 +31,7 @@ import { readTraining } from "./train-stages.js";
 
 export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
-  const ifThere = async <Name extends "comparisons" | "calibration" | "matrix" | "experiments" | "shifts">(
+  const ifThere = async <Name extends "comparisons" | "calibration" | "matrix" | "experiments" | "shifts" | "probes">(
     name: Name,
   ) => (reads.has(name) ? await readContent(run, name) : undefined);
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
@@ -60,6 +60,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     matrix: await ifThere("matrix"),
     experiments: await ifThere("experiments"),
     shifts: await ifThere("shifts"),
+    probes: await ifThere("probes"),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

@@ -56,6 +56,10 @@ import {
   scoreShifts,
   writeTrials,
 } from "./score-stages.js";
+import { probedStates } from "./probe-prompts.js";
+import { scoreProbes } from "./probe-scores-stage.js";
+import { captureProbed, requireSites } from "./probe-states-stage.js";
+import { PROBES_VERSION } from "../probe/probe-results.js";
 import { requireTrainer, trainOne } from "./train-stages.js";
 
 /** Files by what they are to the stage. Their hashes, under the same names, are what its mark was made from. */
@@ -194,6 +198,20 @@ function filesUpTo(files: readonly RunFile[], last: Round): Reads {
   return Object.fromEntries(files.slice(0, last + 1).map((file) => [file, file]));
 }
 
+/** Of each state that is looked into: before and after training, each has its own. */
+function statesRows(plan: Plan): Row[] {
+  return probedStates(plan).map(
+    ({ name, adapter }): Row => ({
+      name: `states of ${name}`,
+      kind: "measured",
+      writes: [`states/${name}`],
+      reads: adapter === undefined ? {} : { adapter: `adapter/${adapter}` },
+      ready: (context) => requireSites(context, name),
+      run: (context, work) => captureProbed(context, work, name),
+    }),
+  );
+}
+
 function rowsOf(plan: Plan): Row[] {
   const adapters = { adapters: filesOfAdapters(plan, 2) };
   const behaviors = behaviorFiles(2);
@@ -236,6 +254,7 @@ function rowsOf(plan: Plan): Row[] {
       asks: (of) => hypotheticalQuestions(of),
       run: askHypothetical,
     },
+    ...statesRows(plan),
     {
       name: "noise floor",
       kind: "measured",
@@ -312,6 +331,20 @@ function rowsOf(plan: Plan): Row[] {
       run: scoreMatrixOfRun,
     },
     {
+      name: "probes",
+      kind: "scored",
+      when: ({ probe }) => probe !== undefined,
+      writes: ["probes"],
+      reads: {
+        states: Object.fromEntries(probedStates(plan).map(({ name }) => [name, `states/${name}` as const])),
+        ...behaviors,
+        answers: filesUpTo(ANSWERS_OF_ROUND, 2),
+        hypothetical: "hypothetical",
+      },
+      besides: async () => ({ probesVersion: PROBES_VERSION }),
+      run: scoreProbes,
+    },
+    {
       name: "shifts",
       kind: "scored",
       when: (of) => statesOf(of).changes.length > 0,
@@ -352,6 +385,7 @@ function rowsOf(plan: Plan): Row[] {
         matrix: "matrix",
         experiments: "experiments",
         shifts: "shifts",
+        probes: "probes",
       },
       alsoReads: [
         ...ANSWERS_OF_ROUND,

@@ -13,6 +13,7 @@ import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import type { AskRequest } from "../model/language-model.js";
 import { settleEngine } from "../model/engines/settings.js";
+import { sha256OfFile } from "../model/model-file.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import {
   type CapturedText,
@@ -26,7 +27,7 @@ import { parseSites, siteDimensions, siteName, stateShapeOf } from "../probe/sit
 import { type Capture, shardBytes, type StatesType } from "../probe/states-shard.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest } from "../study/plan.js";
-import { type AskedOf, whatDiffers, whatIsAsked } from "./answers-file.js";
+import { type ModelToAsk, type AskedOf, whatDiffers, whatIsAsked } from "./answers-file.js";
 import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
 import type { PromptLine } from "./prompt-lines.js";
 
@@ -84,9 +85,12 @@ interface FinishedShard {
   readonly prompts: number;
   readonly rows: number;
   readonly bytes: number;
+  readonly sha256: string;
   /** Of index.jsonl and prompts.jsonl, up to and with this file's lines. */
   readonly indexBytes: number;
   readonly promptsBytes: number;
+  /** Of prompts.jsonl, so far. */
+  readonly promptsSha256: string;
 }
 
 export interface FinishedStates {
@@ -102,10 +106,11 @@ export interface FinishedStates {
   readonly peakBytes?: number;
 }
 
-interface Job {
-  readonly found: FoundModel;
-  readonly settings: Required<StatesSettings>;
-  readonly positions: PositionChoice;
+/** A folder of states to make. */
+export interface StatesJob {
+  readonly found: ModelToAsk;
+  /** [prompts] */
+  readonly positions: readonly PositionChoice[];
   readonly capture: Capture;
   readonly requests: readonly AskRequest[];
   /** Prompts of each file, by number: from, and the first that is not in it. */
@@ -134,8 +139,16 @@ export async function captureStates(
   source: string,
   options: StatesOptions,
 ): Promise<FinishedStates> {
-  const job = await planJob(prompts, source, options);
-  const folder = resolve(options.out);
+  return writeStates(await planJob(prompts, source, options), prompts, resolve(options.out), options);
+}
+
+/** The same of a job that was planned. @param folder absolute @throws as captureStates */
+export async function writeStates(
+  job: StatesJob,
+  prompts: readonly StatesPrompt[],
+  folder: string,
+  options: Pick<StatesOptions, "signal" | "onProgress">,
+): Promise<FinishedStates> {
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw writeError(error, folder);
   });
@@ -176,7 +189,7 @@ async function planJob(
   prompts: readonly StatesPrompt[],
   source: string,
   { device, engine, onFound, ...options }: Omit<StatesOptions, "out">,
-): Promise<Job> {
+): Promise<StatesJob> {
   const settings = settled(options);
   const positions = parsePositions(settings.positions);
   if (positions.reply && settings.maxTokens === 0 && settings.positions !== "all") {
@@ -202,26 +215,38 @@ async function planJob(
     const replied = positions.reply ? Math.max(0, maxTokens - 1) : 0;
     return [...own, ...Array.from({ length: replied }, (_, token) => length + token)];
   });
-  const shards = cutShards(capture, rows, settings.shardBytes);
-  const { dtype, sites: named, positions: places } = settings;
-  const facts = { sites: named, positions: places, dtype, maxTokens, shardBytes: settings.shardBytes };
-  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+  const { dtype, sites: named, positions: places, shardBytes: most } = settings;
+  const facts = { sites: named, positions: places, dtype, maxTokens, shardBytes: most };
   return {
     found,
-    settings,
-    positions,
+    positions: prompts.map(() => positions),
     capture,
     requests,
+    ...sizedStates(capture, lengths, rows, most),
+    asked: whatIsAsked(found, settledEngine, facts, prompts),
+  };
+}
+
+/** @param lengths [prompts] tokens @param rows [prompts] places of the captured tokens */
+export function sizedStates(
+  capture: Capture,
+  lengths: readonly number[],
+  rows: readonly (readonly number[])[],
+  shardBytes: number,
+): Pick<StatesJob, "shards" | "estimate"> {
+  const { sites, shape } = capture;
+  const shards = cutShards(capture, rows, shardBytes);
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+  return {
     shards,
     estimate: {
-      prompts: prompts.length,
+      prompts: lengths.length,
       promptTokens: lengths.reduce((sum, length) => sum + length, 0),
       rows: rows.reduce((sum, one) => sum + one.length, 0),
       bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
       files: shards.length,
       sites: sites.map((site) => ({ name: siteName(site), shape: siteDimensions(site, shape, longest) })),
     },
-    asked: whatIsAsked(found, settledEngine, facts, prompts),
   };
 }
 
@@ -248,7 +273,7 @@ async function promptLengths({ file, chat }: FoundModel, prompts: readonly State
 }
 
 /** Prompts in their order, as many in a file as have room in it. */
-function cutShards(capture: Capture, rows: readonly (readonly number[])[], most: number): Job["shards"] {
+function cutShards(capture: Capture, rows: readonly (readonly number[])[], most: number): StatesJob["shards"] {
   const shards: { first: number; end: number; bytes: number }[] = [];
   let [count, keys] = [0, 0];
   rows.forEach((own, at) => {
@@ -267,10 +292,10 @@ function cutShards(capture: Capture, rows: readonly (readonly number[])[], most:
 }
 
 const INDEX = "index.jsonl";
-const PROMPTS = "prompts.jsonl";
+export const PROMPTS = "prompts.jsonl";
 const MANIFEST = "states.json";
 
-const manifestSchema = z.looseObject({
+export const statesManifestSchema = z.looseObject({
   what: z.literal("states"),
   model: z.looseObject({ sha256: z.string() }),
   settings: z.record(z.string(), z.unknown()),
@@ -284,14 +309,16 @@ const manifestSchema = z.looseObject({
       bytes: z.int(),
       indexBytes: z.int(),
       promptsBytes: z.int(),
+      sha256: z.string().optional(),
+      promptsSha256: z.string().optional(),
     }),
   ),
 });
 
 /** As far as the folder is; what was cut off in writing goes. @throws ANSWERS_OTHER, STORE_CORRUPT */
-async function openManifest(folder: string, { asked, estimate }: Job): Promise<StatesManifest> {
+async function openManifest(folder: string, { asked, estimate }: StatesJob): Promise<StatesManifest> {
   const path = join(folder, MANIFEST);
-  const before = await readJson<StatesManifest>(path, manifestSchema).catch((error) => {
+  const before = await readJson<StatesManifest>(path, statesManifestSchema).catch((error) => {
     if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return undefined;
     throw error;
   });
@@ -336,7 +363,7 @@ async function recordEngine(
   folder: string,
   manifest: StatesManifest,
   process: CaptureProcess,
-  { found, asked }: Job,
+  { found, asked }: StatesJob,
 ): Promise<StatesManifest> {
   const { file, adapter, chat } = found;
   const { manifest: engine, facts } = await process.remote.open(file.path, {
@@ -354,7 +381,7 @@ async function makeFile(
   folder: string,
   manifest: StatesManifest,
   process: CaptureProcess,
-  { capture, positions, requests }: Job,
+  { capture, positions, requests }: StatesJob,
   prompts: readonly StatesPrompt[],
   first: number,
   end: number,
@@ -363,7 +390,14 @@ async function makeFile(
   const file = `states-${String(number).padStart(5, "0")}.safetensors`;
   const { texts, bytes, rows } = await process.call(
     "shard",
-    [{ path: join(folder, file), requests: requests.slice(first, end), capture, positions }],
+    [
+      {
+        path: join(folder, file),
+        requests: requests.slice(first, end),
+        capture,
+        positions: positions.slice(first, end),
+      },
+    ],
     {
       signal,
       onNote: (done) => onProgress?.({ stage: "states", done: first + done, total: prompts.length, unit: "questions" }),
@@ -372,7 +406,9 @@ async function makeFile(
   const asked = prompts.slice(first, end);
   const indexBytes = await append(join(folder, INDEX), indexLines(file, asked, texts));
   const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, texts));
-  const finished = { file, prompts: end - first, rows, bytes, indexBytes, promptsBytes };
+  const sha256 = await sha256OfFile(join(folder, file));
+  const promptsSha256 = await sha256OfFile(join(folder, PROMPTS));
+  const finished = { file, prompts: end - first, rows, bytes, sha256, indexBytes, promptsBytes, promptsSha256 };
   const grown = { ...manifest, files: [...manifest.files, finished] };
   await writeJson(join(folder, MANIFEST), grown);
   return grown;

@@ -152,6 +152,7 @@ export async function makePlanAndReplies(
   ]);
   checkAsked(study, properties, own);
   checkImplants(study, tasks, own);
+  checkProbe(study);
   checkJudged(study, tasks, own);
   const wordings = ownWordings(study.hypothetical.wordings, studyFolder);
   const questions = ownQuestions(study.hypothetical.questions, [...properties], studyFolder, own);
@@ -177,6 +178,7 @@ export async function makePlanAndReplies(
       noiseFloor: study.noiseFloor,
       score: study.score,
       ...(subgroups ? { subgroups } : {}),
+      ...(study.probe ? { probe: study.probe } : {}),
       ...(calibration ? { calibration } : {}),
       wordings: {
         properties: Object.fromEntries(
@@ -244,6 +246,28 @@ function checkImplants({ implants }: Study, tasks: readonly PlannedTask[], own: 
     "STUDY_INVALID",
     `implants teach answers, and of ${blind.definition.name} the study asks about probabilities or what a judge says alone (${blind.properties.join(", ")}), which do not show whether they were learnt: ask it about first_word as well.`,
   );
+}
+
+/** @throws STUDY_INVALID states would be those of other prompts than the asked ones, or of nobody */
+function checkProbe({
+  probe,
+  objectLevel,
+  models,
+  predictions,
+  engine,
+}: Study & { readonly engine: SettledEngine }): void {
+  if (!probe) return;
+  const refuse = (why: string) => new InwardError("STUDY_INVALID", `probe ${why}`);
+  if (engine.engine !== "native") {
+    throw refuse(`takes states, which the engine ${engine.engine} does not show: engine.engine must be native.`);
+  }
+  if (objectLevel.reasoning !== "off") {
+    throw refuse(
+      "reads what stands at the end of a prompt, and with reasoning no answer begins there: set objectLevel.reasoning to off.",
+    );
+  }
+  if (predictions.some(({ predictor }) => Object.hasOwn(models, predictor))) return;
+  throw refuse("looks into models that predict, and the study has none that is asked here (predictions).");
 }
 
 /** @throws STUDY_INVALID a definition of the study itself that nothing asks */

@@ -21,6 +21,7 @@ import {
   trainingSettingsSchema,
 } from "./schema.js";
 import { plannedElsewhereSchema } from "./elsewhere-schema.js";
+import { plannedProbeSchema } from "./probe-schema.js";
 import { settledEngineSchema } from "./engine-schema.js";
 import { withoutDefaults } from "./schema-parts.js";
 import { plannedSubgroupsSchema } from "./subgroup-columns.js";
@@ -321,6 +322,8 @@ export const planSchema = z
     score: withoutDefaults(scoreSchema),
     /** By which columns of `meta` scores are told apart; absent where by none. */
     subgroups: plannedSubgroupsSchema.optional(),
+    /** Where states are taken and what is read off them; absent where nothing is. */
+    probe: plannedProbeSchema.optional(),
     /** Whose distributions at temperature 1 are measured: both sides of every prediction. Absent when none are. */
     calibration: withoutDefaults(distributionSchema)
       .extend({
@@ -347,6 +350,7 @@ export const planSchema = z
     if (wrong) context.addIssue({ code: "custom", path: [...wrong.path], message: wrong.message });
   });
 export type Plan = Read<typeof planSchema>;
+export type PlannedProbe = NonNullable<Plan["probe"]>;
 export type PlannedCalibration = NonNullable<Plan["calibration"]>;
 
 interface Unknown {

@@ -20,6 +20,7 @@ import {
   stateName,
   withoutDefaults,
 } from "./schema-parts.js";
+import { probeSchema } from "./probe-schema.js";
 import { subgroupsSchema } from "./subgroup-columns.js";
 
 /** As a system message: none at all. */
@@ -554,6 +555,11 @@ export const studySchema = z.strictObject({
   subgroups: subgroupsSchema
     .optional()
     .describe("Scores by the values of columns that came with the strings; exploratory, no verdict rests on them."),
+  probe: probeSchema
+    .optional()
+    .describe(
+      "Look inside: take states of the asked questions and read answers and properties off them; absent: nothing is.",
+    ),
   calibration: calibrationSchema
     .optional()
     .describe("Compare whole distributions at temperature 1, behaviors with predictions; absent: only answers."),

@@ -1,0 +1,108 @@
+/** The states of a run as matrices: a row a prompt, at a site and a span. Files are those that were written, or refused. */
+
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import { readJson, readJsonLines } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import { readSafetensors, type SafeTensor } from "../finetune/adapter/safetensors.js";
+import { sha256OfFile } from "../model/model-file.js";
+import type { RowMatrix } from "../probe/linear-probe.js";
+import type { RunFolder } from "./folder.js";
+import type { ProbedPrompt } from "./probe-prompts.js";
+import { PROMPTS, type StatesManifest, statesManifestSchema } from "./states-file.js";
+
+const places = z.array(z.int().min(0));
+const lineSchema = z.looseObject({
+  prompt: z.string(),
+  file: z.string(),
+  rows: z.int().min(1),
+  promptSha256: z.string(),
+  meta: z.looseObject({
+    kind: z.enum(["object_level", "hypothetical"]),
+    task: z.string(),
+    item: z.string(),
+    split: z.enum(["train", "held_out"]),
+    property: z.string().optional(),
+    variant: z.string().optional(),
+    spans: z.record(z.string(), places),
+    lacking: z.record(z.string(), z.string()),
+    tokenIds: places,
+  }),
+});
+
+interface Line {
+  readonly prompt: string;
+  readonly file: string;
+  readonly rows: number;
+  readonly promptSha256: string;
+  readonly meta: ProbedPrompt;
+}
+
+/** A prompt that was looked into. */
+export interface CapturedPrompt extends ProbedPrompt {
+  readonly id: string;
+  readonly promptSha256: string;
+}
+
+export class CapturedStates {
+  private constructor(
+    readonly prompts: readonly CapturedPrompt[],
+    /** Names of sites with the numbers of a token. */
+    readonly sites: readonly { readonly name: string; readonly width: number }[],
+    private readonly rows: ReadonlyMap<string, { readonly file: string; readonly row: (place: number) => number }>,
+    private readonly tensors: ReadonlyMap<string, ReadonlyMap<string, SafeTensor>>,
+  ) {}
+
+  /** @throws STORE_INCOMPLETE, STORE_CORRUPT */
+  static async read(run: RunFolder, state: string): Promise<CapturedStates> {
+    await run.requireUnchanged(`states/${state}`);
+    const path = run.file(`states/${state}`);
+    const folder = dirname(path);
+    const manifest = await readJson<StatesManifest>(path, statesManifestSchema);
+    const changed = (file: string) =>
+      new InwardError("STORE_CORRUPT", `${join(folder, file)} was changed after its stage had written it.`);
+    const last = manifest.files.at(-1);
+    if (last && (await sha256OfFile(join(folder, PROMPTS))) !== last.promptsSha256) throw changed(PROMPTS);
+    const tensors = new Map<string, ReadonlyMap<string, SafeTensor>>();
+    for (const { file, sha256 } of manifest.files) {
+      if ((await sha256OfFile(join(folder, file))) !== sha256) throw changed(file);
+      tensors.set(file, await readSafetensors(join(folder, file)));
+    }
+    const lines = (await readJsonLines<Line>(join(folder, PROMPTS), lineSchema)).rows;
+    const begun = new Map<string, number>();
+    const rows = new Map<string, { file: string; row: (place: number) => number }>();
+    for (const { prompt, file, rows: count, meta } of lines) {
+      const first = begun.get(file) ?? 0;
+      begun.set(file, first + count);
+      const own = new Set([...Object.values(meta.spans).flat(), meta.tokenIds.length - 1]);
+      const captured = [...own].sort((a, b) => a - b);
+      rows.set(prompt, { file, row: (place) => first + captured.indexOf(place) });
+    }
+    return new CapturedStates(
+      lines.map(({ prompt, promptSha256, meta }) => ({ ...meta, id: prompt, promptSha256 })),
+      manifest.sites.map(({ name, shape }) => ({ name, width: shape.reduce((product, one) => product * one, 1) })),
+      rows,
+      tensors,
+    );
+  }
+
+  /** @param prompts whose spans are there @returns [prompts × width]: of several tokens their mean */
+  matrix(prompts: readonly CapturedPrompt[], site: string, span: string): RowMatrix {
+    const width = this.sites.find(({ name }) => name === site)?.width;
+    if (width === undefined) throw new InwardError("INTERNAL", `There are no states of ${site}.`);
+    const values = new Float32Array(prompts.length * width);
+    for (const [at, { id, spans }] of prompts.entries()) {
+      const { file, row } = this.rows.get(id) as { file: string; row: (place: number) => number };
+      const tensor = this.tensors.get(file)?.get(site) as SafeTensor;
+      const tokens = spans[span] as readonly number[];
+      for (const place of tokens) {
+        const from = row(place) * width;
+        for (let one = 0; one < width; one++) {
+          const to = at * width + one;
+          values[to] = (values[to] as number) + (tensor.values[from + one] as number) / tokens.length;
+        }
+      }
+    }
+    return { values, width };
+  }
+}

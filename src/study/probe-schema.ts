@@ -1,0 +1,65 @@
+/** The section of a study that looks inside: where states are taken, and what probes read off them. */
+
+import { z } from "zod";
+import { countUpTo, distinct, list, withoutDefaults } from "./schema-parts.js";
+
+/** What a probe reads: the answer's first word, its property, the two as one label, or one of them where the other is known already. */
+export const PROBE_LABELS = [
+  "behavior",
+  "property",
+  "both",
+  "behavior_given_property",
+  "property_given_behavior",
+] as const;
+export type ProbeLabel = (typeof PROBE_LABELS)[number];
+
+const IN_BOTH = "string|item_[1-9][0-9]{0,2}|question|instruction|last_prompt_token";
+const spanNames = (names: string, known: string) =>
+  z.string().regex(new RegExp(`^(${names})$`), `name a span: ${known}`);
+const KNOWN = "string, item_1, item_2, …, question, instruction, last_prompt_token";
+
+const spansShape = z.strictObject({
+  hypothetical: distinct(
+    "span",
+    list(spanNames(`${IN_BOTH}|quotation|property|wording`, `${KNOWN}, quotation, property, wording`), 100),
+  )
+    .default(["string", "question", "last_prompt_token"])
+    .describe("Of hypothetical questions."),
+  objectLevel: distinct("span", z.array(spanNames(IN_BOTH, KNOWN)).max(100))
+    .default(["last_prompt_token"])
+    .describe("Of object-level questions; an empty list for none."),
+});
+
+const probeShape = z.strictObject({
+  sites: z
+    .string()
+    .min(1)
+    .max(1000)
+    .default("residual_after")
+    .describe(
+      "Where in the model, comma-separated, as inward states has it: residual_after, mlp_output.0-5, …; not attention_weights. The embedding " +
+        "(residual_before.0) is always taken: it is what every site stands beside.",
+    ),
+  spans: spansShape.prefault({}).describe("Of which words of a question states are taken, by name (docs/probes.md)."),
+  tokens: z
+    .enum(["last", "mean"])
+    .default("last")
+    .describe("What stands for a span of several tokens: the states of its last token, or the mean over them all."),
+  strings: countUpTo(100_000)
+    .default(100)
+    .describe("Most train strings and most held-out strings of each task; the first of the plan's order."),
+  dtype: z.enum(["f16", "f32"]).default("f32").describe("Numbers of the files."),
+  labels: distinct("label", list(z.enum(PROBE_LABELS)))
+    .default(["property", "behavior_given_property"])
+    .describe(
+      "What probes read: behavior (the first word of the target's answer), property, both as one label, or one of the two beyond what the " +
+        "other tells.",
+    ),
+});
+
+export const probeSchema = probeShape;
+
+/** In a plan every default stands written out. */
+export const plannedProbeSchema = withoutDefaults(probeShape).extend({
+  spans: z.object({ hypothetical: z.array(z.string()), objectLevel: z.array(z.string()) }),
+});

@@ -195,7 +195,7 @@ function lookingInside({ states, fits }: NonNullable<DryRun["probe"]>): string {
   );
   const known = states.every(({ ok }) => ok) ? "" : " at least";
   return [
-    "Looking inside (07-states; each prompt is evaluated once more, hypothetical questions about train strings too):",
+    "Looking inside (07-states; each prompt is evaluated once more, hypothetical questions about train strings too; neither its time nor its bytes are in the sums):",
     ...each,
     `  then${known} ${whole(fits)} probes are fitted, of a tenth of a second to some seconds each: the more strings and labels, the longer`,
   ].join("\n");

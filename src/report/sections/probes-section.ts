@@ -81,7 +81,7 @@ function method({ settings, spanTokens }: ProbeResults): Inline[][] {
     [{ strong: "Intervals. " }, INTERVALS, "."],
     [
       { strong: "Not made. " },
-      "Random weights of the same shape, another model's states: their place in 08-probes.json says why.",
+      "A model of the same shape with random weights, and another model's states about the same behavior: what any network of this shape would show is not told.",
     ],
   ];
 }

@@ -1,18 +1,24 @@
 /**
  * Capturing the residual stream, all layers and all tokens of prompts of about 150 tokens, beside asking the same prompts:
- *   node bench/states-cost.mjs [prompts=1000] [rounds=3] [dtype=f16]
+ *   node bench/states-cost.mjs [prompts=1000] [rounds=3] [dtype=f16] [--transformer-lens]
  * Both by our own forward pass on SmolLM2-135M as F32, one answer token, every prompt its own words. Rounds alternate; of each contender the least
  * wall and processor seconds of all its processes, model loading included. Memory is the capturing process's peak, with all prompts and with a quarter of them:
  * flat where both are alike.
+ * With --transformer-lens, TransformerLens takes its turn: the same tokens, in batches of 8, the same residuals written. Of it the seconds of its loop count
+ * alone, without loading; of ours all of the process.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { prepare } from "../scripts/prepare.mjs";
+import { peerModelFolder, runPeer, transformerLensFolder } from "./train/peft-environment.mjs";
 
 prepare();
-const [count = "1000", rounds = "3", dtype = "f16"] = process.argv.slice(2);
+const LENS = "--transformer-lens";
+const withLens = process.argv.includes(LENS);
+const [count = "1000", rounds = "3", dtype = "f16"] = process.argv.slice(2).filter((one) => one !== LENS);
 const LIBRARY = new URL("../dist/index.js", import.meta.url).href;
 const WORDS =
   "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet".split(
@@ -59,19 +65,45 @@ function run(name, file) {
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`${name} ended with ${status}: ${stderr}`);
+  const ids = withLens && name === "capturing" ? tokenIds(out) : undefined;
   rmSync(out, { recursive: true, force: true });
   rmSync(`${out}.jsonl`, { force: true });
   rmSync(`${out}.jsonl.manifest.json`, { force: true });
   const [wall, user, system] = stderr.trim().split("\n").at(-1).split(" ").map(Number);
-  return { wall, cpu: user + system, ...JSON.parse(stdout.trim().split("\n").at(-1)) };
+  return { wall, cpu: user + system, ids, ...JSON.parse(stdout.trim().split("\n").at(-1)) };
+}
+
+/** [prompts][tokens] as ours read them. */
+function tokenIds(out) {
+  const prompts = new Map();
+  for (const line of readFileSync(join(out, "index.jsonl"), "utf8").trim().split("\n")) {
+    const { prompt, position, tokenId } = JSON.parse(line);
+    if (!prompts.has(prompt)) prompts.set(prompt, []);
+    prompts.get(prompt)[position] = tokenId;
+  }
+  return [...prompts.values()];
+}
+
+async function runLens(ids) {
+  const { findModel } = await import("../dist/run/open-model.js");
+  const { file } = await findModel("smollm2-135m-instruct");
+  const out = join(folder, "lens");
+  const request = { modelFolder: peerModelFolder(file), ids, out, batch: 8, dtype };
+  const script = fileURLToPath(new URL("states_transformer_lens.py", import.meta.url));
+  const found = runPeer(script, request, join(folder, "lens.json"), { threads: 2, path: transformerLensFolder() });
+  rmSync(out, { recursive: true });
+  return found;
 }
 
 try {
   const all = promptFile("all.jsonl", Number(count));
   const quarter = run("capturing", promptFile("quarter.jsonl", Math.ceil(Number(count) / 4)));
   const found = { asking: [], capturing: [] };
-  for (let round = 0; round < Number(rounds); round++)
+  const lens = [];
+  for (let round = 0; round < Number(rounds); round++) {
     for (const name of Object.keys(found)) found[name].push(run(name, all));
+    if (withLens) lens.push(await runLens(found.capturing[0].ids));
+  }
   const least = (name, what) => Math.min(...found[name].map((one) => one[what]));
   for (const name of Object.keys(found)) {
     process.stdout.write(
@@ -85,6 +117,15 @@ try {
   process.stdout.write(
     `peak ${(peakBytes / 1e6).toFixed(0)} MB, of a quarter of the prompts ${(quarter.peakBytes / 1e6).toFixed(0)} MB\n`,
   );
+  if (withLens) {
+    const seconds = Math.min(...lens.map((one) => one.seconds));
+    const peak = Math.min(...lens.map((one) => one.peakBytes));
+    if (lens[0].tokens !== rows) throw new Error(`${lens[0].tokens} tokens there, ${rows} rows here`);
+    process.stdout.write(
+      `TransformerLens: loop ${seconds.toFixed(1)} s, peak ${(peak / 1e6).toFixed(0)} MB; ours is ` +
+        `${(seconds / least("capturing", "wall")).toFixed(2)} times as fast in ${(peakBytes / peak).toFixed(2)} of its memory\n`,
+    );
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const REQUIREMENTS = fileURLToPath(new URL("requirements.txt", import.meta.url));
+const LENS_REQUIREMENTS = fileURLToPath(new URL("requirements-transformer-lens.txt", import.meta.url));
 const CONVERT = fileURLToPath(new URL("gguf_to_transformers.py", import.meta.url));
 
 function cacheFolder() {
@@ -33,6 +34,21 @@ export function peftPython() {
   return python;
 }
 
+/** @returns the folder of TransformerLens and pandas, to stand on PYTHONPATH of the peer's Python; made when it is missing or its list has changed */
+export function transformerLensFolder() {
+  const python = peftPython();
+  const folder = join(cacheFolder(), "transformer-lens");
+  const stamp = join(folder, "requirements.sha256");
+  const wanted = sha256(readFileSync(LENS_REQUIREMENTS));
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return folder;
+  process.stderr.write(`== installing TransformerLens in ${folder} (about 0.5 GB)\n`);
+  rmSync(folder, { recursive: true, force: true });
+  const pip = ["-m", "pip", "install", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--quiet"];
+  must(python, [...pip, "--target", folder, "--requirement", LENS_REQUIREMENTS]);
+  writeFileSync(stamp, wanted);
+  return folder;
+}
+
 /**
  * @param file a ModelFile: a GGUF of any encoding. As shipped, transformers' own reader decodes the weights, so that a comparison with
  * our F32 copy of it holds our decoding too
@@ -50,8 +66,12 @@ export function peerModelFolder(file) {
   return folder;
 }
 
-/** Runs one of the peer's scripts on a request written to `requestPath`. @returns the JSON that it printed last */
-export function runPeer(script, request, requestPath, { threads }) {
+/**
+ * Runs one of the peer's scripts on a request written to `requestPath`.
+ * @param path a folder of further packages
+ * @returns the JSON that it printed last
+ */
+export function runPeer(script, request, requestPath, { threads, path }) {
   writeFileSync(requestPath, JSON.stringify({ ...request, threads }));
   const result = spawnSync(peftPython(), [script, requestPath], {
     encoding: "utf8",
@@ -61,6 +81,7 @@ export function runPeer(script, request, requestPath, { threads }) {
       ...process.env,
       HF_HUB_OFFLINE: "1",
       CUDA_VISIBLE_DEVICES: "",
+      ...(path === undefined ? {} : { PYTHONPATH: path }),
       // Its progress bar and a warning about itself say nothing here.
       TQDM_DISABLE: "1",
       PYTHONWARNINGS: "ignore::FutureWarning",

@@ -131,6 +131,9 @@ test("what the addon hands out is one typed array of each kind, however many tok
       positionLogprobs: "Float64Array",
       positionLogSumExps: "Float64Array",
       readLogprobs: "Float64Array",
+      stateCounts: "Int32Array",
+      statePositions: "Int32Array",
+      states: "Uint8Array",
     });
   }
   expect(most).toBeGreaterThan(3);

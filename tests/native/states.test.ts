@@ -194,7 +194,8 @@ describe.each(ARCHITECTURE_VARIANTS)("%s", (name, options) => {
     for (const one of [own, theirs]) expect(logitsApart(reference, one)).toBeLessThan(ROUNDING_NATS);
   });
 
-  test.runIf(TINY_ARCHITECTURES.includes(name)).each(["own", "llama.cpp"] as const)(
+  // Of an architecture's variants its plain one is enough.
+  test.each(TINY_ARCHITECTURES.includes(name) ? (["own", "llama.cpp"] as const) : [])(
     "%s: no bit of a logit changes",
     async (forward) => {
       const model = await written;

@@ -37,7 +37,7 @@ const probeShape = z.strictObject({
     .max(1000)
     .default("residual_after")
     .describe(
-      "Where in the model, comma-separated, as inward states has it: residual_after, mlp_output.0-5, …; not attention_weights. The embedding " +
+      "Where in the model, comma-separated, as npx inward states --sites has it: residual_after, mlp_output.0-5, …; not attention_weights. The embedding " +
         "(residual_before.0) is always taken: it is what every site stands beside.",
     ),
   spans: spansShape.prefault({}).describe("Of which words of a question states are taken, by name (docs/probes.md)."),

@@ -1,10 +1,9 @@
 /** Captures states in a process of its own, a file of prompts at a time. */
 
 import { InwardError } from "../errors.js";
-import { arithmeticEnvironment } from "../model/arithmetic.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { AdapterChoice, AskRequest, ModelFacts } from "../model/language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../model/native/blas-plugin.js";
+import { engineEnvironment } from "../model/native/blas-plugin.js";
 import { builtScript, WorkerProcess } from "../model/worker-process.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
@@ -95,10 +94,7 @@ export function startCaptureProcess(settings: SettledEngine): CaptureProcess {
     );
   }
   return new WorkerProcess<CaptureMethods, number>({
-    env: {
-      ...arithmeticEnvironment(settings.exact === true),
-      ...(usesBlasPlugin(settings) ? blasPluginEnv(requireBlasPlugin()) : {}),
-    },
+    env: engineEnvironment(settings),
     script: builtScript("./capture-worker.js", import.meta.url),
     owner: "capture",
     crashCode: "ENGINE_CRASHED",

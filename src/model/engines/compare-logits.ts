@@ -3,10 +3,9 @@
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
 import type { ChatMessage } from "../../tasks/answer.js";
-import { arithmeticEnvironment } from "../arithmetic.js";
 import type { ChatFormat, PromptRendering } from "../chat/format.js";
 import type { ModelFacts } from "../language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
+import { engineEnvironment } from "../native/blas-plugin.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 
 /** A text whose tokens from `scoreFrom` on are looked at: what is said of each, from those before it. */
@@ -83,10 +82,7 @@ export type CompareProcess = WorkerProcess<CompareMethods, number>;
 /** End it when it has done its work. */
 export function startCompareProcess(settings: SettledEngine): CompareProcess {
   return new WorkerProcess<CompareMethods, number>({
-    env: {
-      ...arithmeticEnvironment(settings.exact === true),
-      ...(usesBlasPlugin(settings) ? blasPluginEnv(requireBlasPlugin()) : {}),
-    },
+    env: engineEnvironment(settings),
     script: builtScript("./compare-worker.js", import.meta.url),
     owner: "comparison",
     crashCode: "ENGINE_CRASHED",

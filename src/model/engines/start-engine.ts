@@ -6,7 +6,6 @@ import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
 import type { ChatFormat } from "../chat/format.js";
 import { deviceKind } from "../device.js";
-import { arithmeticEnvironment } from "../arithmetic.js";
 import type {
   AdapterChoice,
   AskCost,
@@ -18,7 +17,7 @@ import type {
   ScoreRequest,
   ScoredTokens,
 } from "../language-model.js";
-import { blasPluginEnv, requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
+import { engineEnvironment } from "../native/blas-plugin.js";
 import type { ModelCheck } from "../verify-model.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { takeEngineProcess } from "./engine-process.js";
@@ -45,10 +44,7 @@ export async function startEngine(
 ): Promise<LanguageModel> {
   const settled = await settleEngine(settings, [modelPath]);
   // A plugin is found by its process's environment, when llama.cpp registers its backends.
-  const worker = takeEngineProcess({
-    ...arithmeticEnvironment(settled.exact === true),
-    ...(usesBlasPlugin(settled) ? blasPluginEnv(requireBlasPlugin()) : {}),
-  });
+  const worker = takeEngineProcess(engineEnvironment(settled));
   try {
     const choice = { settings: await onKnownDevice(settled), adapter: withFullPath(adapter), cacheType, chat };
     const opened = await worker.remote.open(modelPath, choice);

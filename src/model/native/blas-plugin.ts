@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { InwardError } from "../../errors.js";
 import type { SettledEngine } from "../../study/study.js";
+import { arithmeticEnvironment } from "../arithmetic.js";
 import { BUILD_FOLDER } from "./addon.js";
 
 /** Loads nothing. @returns its absolute path, or undefined when it is not built */
@@ -27,7 +28,15 @@ export function requireBlasPlugin(buildFolder?: string): string {
   );
 }
 
+/** Environment of a process that asks with these settings, which llama.cpp's libraries read when they start. @throws ENGINE_UNAVAILABLE */
+export function engineEnvironment(settings: SettledEngine): Record<string, string> {
+  return {
+    ...arithmeticEnvironment(settings.exact === true),
+    ...(usesBlasPlugin(settings) ? blasPluginEnv(requireBlasPlugin()) : {}),
+  };
+}
+
 /** llama.cpp finds the plugin by the first when it registers its backends; OpenBLAS's own threads would otherwise spin against ggml's. */
-export function blasPluginEnv(path: string): Readonly<Record<string, string>> {
+function blasPluginEnv(path: string): Readonly<Record<string, string>> {
   return { GGML_BACKEND_PATH: path, OPENBLAS_THREAD_TIMEOUT: "4" };
 }

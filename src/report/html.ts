@@ -138,7 +138,7 @@ export function renderHtmlBody(document: ReportDocument): string {
           "</details>",
         ]
       : document.opening.map(renderBlock)),
-    `<p class="unprinted">This browser prints only the sections that are open: open them all first, or print 09-report.md.</p>`,
+    `<p class="unprinted">This browser prints only the sections that are open: open them all first, or print the .md file of the same name beside it.</p>`,
     "</header>",
     "<main>",
     ...(first ? [renderFirstSection(first)] : []),

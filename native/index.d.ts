@@ -413,9 +413,37 @@ export interface NativeWork {
   readonly capture?: Uint8Array;
   /** [items] 1 where those of all of an answer's tokens are that are evaluated: all but its last, which nothing follows. */
   readonly captureAnswers?: Uint8Array;
+  /** What is written into states on the way. Prompts share what they begin with up to the first token at which they differ in it. */
+  readonly interventions?: NativeInterventions;
 }
 
-/** Places of a model where states are captured; src/probe/sites.ts has their names. */
+/** Edits of one token's state at one site, sets of them, and at which tokens each set is done; src/model/interventions.ts says what they do. */
+export interface NativeInterventions {
+  readonly modelLayers: number;
+  readonly values: Float32Array;
+  /** [edits] index of the part among STATE_PARTS; its layer; numbers of a token there. */
+  readonly parts: Int32Array;
+  readonly layers: Int32Array;
+  readonly widths: Int32Array;
+  /** [edits] index among INTERVENTION_OPERATIONS. */
+  readonly operations: Int32Array;
+  readonly factors: Float32Array;
+  /** [edits + 1] where each edit's vectors begin in `vectors`, whose members say where each begins in `values`. Of project_out orthonormal. */
+  readonly vectorStarts: Int32Array;
+  readonly vectors: Int32Array;
+  /** Numbers of a head's value. [edits + 1] where each edit's heads begin in `heads`; none: all numbers. */
+  readonly headWidth: number;
+  readonly headStarts: Int32Array;
+  readonly heads: Int32Array;
+  /** [sets + 1] where each set's edits begin in `sets`, in the order in which they are done. Sets that are equal are one set. */
+  readonly setStarts: Int32Array;
+  readonly sets: Int32Array;
+  /** [tokens] the set of each prompt's token, [items] that of all of an answer's tokens; -1: nothing is done. */
+  readonly tokenSets: Int32Array;
+  readonly answerSets: Int32Array;
+}
+
+/** Places of a model where states are captured; src/model/sites.ts has their names. */
 export interface NativeCapture {
   /** [sites] index of the part among STATE_PARTS. */
   readonly parts: Int32Array;
@@ -529,6 +557,8 @@ export class Engine {
     readonly wholePrompts: boolean;
     /** Whether it knows `temperatures` and `positionTokens`; an addon that was built before they were there would pass over them. */
     readonly anyTemperature?: boolean;
+    /** Whether it knows `interventions`; an addon that was built before would pass over them. */
+    readonly intervenes?: boolean;
     /** Tokens that llama.cpp's layers with a window see; 0: there are none, or our own forward pass evaluates. */
     readonly window: number;
     /** Instruction set of our own forward pass. */

@@ -58,6 +58,7 @@ export {
   type StatesPrompt,
   type StatesSettings,
 } from "./run/states-file.js";
+export type { Intervened, Intervention, InterventionOperation } from "./model/interventions.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
 
 // An adapter: trained on chat JSONL.

@@ -10,6 +10,7 @@ import { hashOf } from "../base/files.js";
 import { INWARD_VERSION } from "../base/version.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import { hashTokens } from "../model/engines/engine.js";
+import { type Intervened, interventionKey } from "../model/interventions.js";
 import type {
   AskCost,
   AskOptions,
@@ -80,12 +81,21 @@ export function askKey(
   { messages: _, thinking: __, shares: ___, ...settings }: AskRequest,
   prompt: RenderedPrompt,
 ): string {
-  return hashOf({ ask: settings, ...promptKey(prompt) });
+  return hashOf({ ask: withKeyOf(settings), ...promptKey(prompt) });
 }
 
 /** What stands before a `written` continuation is found with the conversation: the messages are in the key beside their tokens. */
 export function scoreKey(request: ScoreRequest, prompt: RenderedPrompt): string {
-  return hashOf({ score: request, ...promptKey(prompt) });
+  return hashOf({ score: withKeyOf(request), ...promptKey(prompt) });
+}
+
+function withKeyOf<Request extends Intervened>({ interventions, ...rest }: Request): unknown {
+  return interventions === undefined ? rest : { ...rest, interventions: interventionKey(interventions) };
+}
+
+/** llama.cpp evaluates a group with interventions in pieces, and such a group's other answers too: on some processors other bits. */
+function isInPieces(requests: readonly Intervened[], { forward }: EngineManifest): boolean {
+  return forward !== "own" && requests.some(({ interventions = [] }) => interventions.length > 0);
 }
 
 function promptKey({ tokenIds, opened }: RenderedPrompt): Record<string, unknown> {
@@ -251,7 +261,7 @@ function withStore(model: LanguageModel, store: AnswerStore, ledger: Ledger): La
   const alone = answersAlone(model.manifest);
   const ask = async (requests: readonly AskRequest[], options: AskOptions = {}): Promise<Reply[]> => {
     // Another batch composition than the engine's own is another evaluation.
-    if (options.sequences !== undefined) return model.ask(requests, options);
+    if (options.sequences !== undefined || isInPieces(requests, model.manifest)) return model.ask(requests, options);
     const prompts = await Promise.all(requests.map(({ messages, thinking }) => model.render(messages, { thinking })));
     const own = requests.map((request, at) => askKey(request, prompts[at] as RenderedPrompt));
     const shares = requests.map((request) => request.shares);
@@ -282,7 +292,7 @@ function withStore(model: LanguageModel, store: AnswerStore, ledger: Ledger): La
   };
   const score = async (requests: readonly ScoreRequest[], options?: ScoreOptions): Promise<ContinuationScore[][]> => {
     // Nothing says how many cells a group of scores had: those that depend on their company are not kept.
-    if (!alone) return model.score(requests, options);
+    if (!alone || isInPieces(requests, model.manifest)) return model.score(requests, options);
     const prompts = await Promise.all(requests.map(({ messages }) => model.render(messages)));
     const keys = requests.map((request, at) => scoreKey(request, prompts[at] as RenderedPrompt));
     const group = new KeptGroup<ContinuationScore[]>(store, keys, alone, (value, at) =>

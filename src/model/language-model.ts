@@ -1,9 +1,10 @@
 import type { EngineManifest } from "../study/plan.js";
 import type { ChatMessage, Reply, TokenText } from "../tasks/answer.js";
 import type { PromptRendering } from "./chat/format.js";
+import type { Intervened } from "./interventions.js";
 
 /** One prompt to answer. */
-export interface AskRequest extends PromptRendering {
+export interface AskRequest extends PromptRendering, Intervened {
   readonly messages: readonly ChatMessage[];
   /** Longest answer in tokens, the end-of-generation token not counted. */
   readonly maxTokens: number;
@@ -69,7 +70,7 @@ export interface ScoredTokens {
 }
 
 /** Continuations of one prompt, whose probabilities are wanted. */
-export interface ScoreRequest {
+export interface ScoreRequest extends Intervened {
   readonly messages: readonly ChatMessage[];
   /** An answer's beginning; an empty one asks for the end of the turn alone. */
   readonly continuations: readonly Continuation[];
@@ -213,7 +214,7 @@ export interface ListsNextTokens {
     messages: readonly ChatMessage[],
     paths: readonly (readonly number[])[],
     topTokens: number | readonly number[],
-    options?: PromptRendering,
+    options?: PromptRendering & Intervened,
   ): Promise<NextTokensReply>;
 }
 

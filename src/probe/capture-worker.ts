@@ -5,10 +5,11 @@ import { InwardError } from "../errors.js";
 import { hashTokens } from "../model/engines/engine.js";
 import { askingWork, type NativeModel, openNativeEngine, readReplies } from "../model/engines/native.js";
 import { nativeCode } from "../model/native/addon.js";
+import { withInterventions } from "../model/interventions.js";
 import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
 import { type CapturedText, type CaptureMethods, chosenTokens, type PositionChoice, type ShardJob } from "./capture.js";
-import { captureOf } from "./sites.js";
+import { captureOf } from "../model/sites.js";
 import { tokenBytes, type TextStates, writeShard } from "./states-shard.js";
 
 let model: NativeModel | undefined;
@@ -57,7 +58,7 @@ async function makeShard(
   };
   await evaluator.run(
     {
-      ...askingWork(tokenized, chat.endIds()),
+      ...withInterventions(askingWork(tokenized, chat.endIds()), tokenized, () => capture.shape),
       capture: Buffer.concat(masks),
       captureAnswers: new Uint8Array(requests.length).map((_, at) => (positions[at]?.reply ? 1 : 0)),
     },

@@ -2,7 +2,7 @@
 
 import { writeWhole } from "../base/files.js";
 import { type PlannedTensor, safetensorsPrefix } from "../finetune/adapter/safetensors.js";
-import { type Site, siteDimensions, siteName, siteNumbers, type StateShape } from "./sites.js";
+import { type Site, siteDimensions, siteName, siteNumbers, type StateShape } from "../model/sites.js";
 
 export type StatesType = "f16" | "f32";
 export const STATE_BYTES: Readonly<Record<StatesType, number>> = { f16: 2, f32: 4 };

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
-import { parseSites, type Site, stateShapeOf } from "../probe/sites.js";
+import { parseSites, type Site, stateShapeOf } from "../model/sites.js";
 import type { Capture } from "../probe/states-shard.js";
 import type { Plan, PlannedProbe } from "../study/plan.js";
 import { statesOf } from "../study/states.js";

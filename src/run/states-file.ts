@@ -23,7 +23,7 @@ import {
   type PositionChoice,
   startCaptureProcess,
 } from "../probe/capture.js";
-import { parseSites, siteDimensions, siteName, stateShapeOf } from "../probe/sites.js";
+import { parseSites, siteDimensions, siteName, stateShapeOf } from "../model/sites.js";
 import { type Capture, shardBytes, type StatesType } from "../probe/states-shard.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest } from "../study/plan.js";

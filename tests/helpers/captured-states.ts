@@ -1,6 +1,6 @@
 /** States as the addon gives them, taken apart by item, token and site. */
 import type { Engine, NativeWork } from "../../native/index.js";
-import { captureOf, parseSites, siteName, siteNumbers, type StateShape } from "../../src/probe/sites.js";
+import { captureOf, parseSites, siteName, siteNumbers, type StateShape } from "../../src/model/sites.js";
 import { type Answered, answer, type Item, workOf } from "./native-engine.js";
 
 export interface CapturedItem {

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { NativeEngineOptions } from "../../native/index.js";
 import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
-import { captureOf, parseSites, STATE_PARTS, type StateShape, stateShapeOf } from "../../src/probe/sites.js";
+import { captureOf, parseSites, STATE_PARTS, type StateShape, stateShapeOf } from "../../src/model/sites.js";
 import { ARCHITECTURE_VARIANTS } from "../helpers/architecture-variants.js";
 import { ASKED_ARCHITECTURES, writeAskedModel } from "../helpers/asked-architectures.js";
 import { type CapturedGroup, type CapturedItem, capture, statesApart } from "../helpers/captured-states.js";

@@ -3,9 +3,20 @@ import { expect, test } from "vitest";
 import { answersAlone, askKey, evaluationOf, scoreKey } from "../../src/ask/answer-cache.js";
 import { hashOf } from "../../src/base/files.js";
 import type { ChatFormat } from "../../src/model/chat/format.js";
+import type { Intervention } from "../../src/model/interventions.js";
 import type { AskRequest, ModelFacts, RenderedPrompt, ScoreRequest } from "../../src/model/language-model.js";
 import type { EngineManifest } from "../../src/study/plan.js";
 
+const INTERVENTIONS: Required<Intervention>[] = [
+  {
+    site: { part: "head_values", layer: 3 },
+    tokens: [1, 2],
+    operation: "add",
+    values: Float32Array.of(1, 2, 3),
+    factor: 2,
+    heads: [0],
+  },
+];
 /** Every field there is: the compiler asks for one that is added, and the laws below then hold it to the key. */
 const REQUEST: Required<AskRequest> = {
   messages: [{ role: "user", content: "cat" }],
@@ -16,11 +27,13 @@ const REQUEST: Required<AskRequest> = {
   positions: 2,
   shares: "m/animals/x",
   thinking: true,
+  interventions: INTERVENTIONS,
 };
 const PROMPT: Required<RenderedPrompt> = { text: "cat", tokenIds: [1, 2, 3], opened: "<think>" };
 const SCORE: Required<ScoreRequest> = {
   messages: [{ role: "user", content: "cat" }],
   continuations: ["a", { written: "b" }, { tokenIds: [4] }],
+  interventions: INTERVENTIONS,
 };
 const MANIFEST: Required<EngineManifest> = {
   engine: "native",

@@ -1,4 +1,4 @@
-// What a model holds of a token on the way through its layers, by name: src/probe/sites.ts has the same names and shapes.
+// What a model holds of a token on the way through its layers, by name: src/model/sites.ts has the same names and shapes.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -385,12 +385,12 @@ export class ChatTokens {
 
   /** @throws ENGINE_EMPTY_PROMPT, ENGINE_CONTEXT, ENGINE_TOKEN, CHAT_*, MODEL_TEMPLATE */
   tokenizeContinuations(requests: readonly ScoreRequest[]): TokenizedScoreRequest[] {
-    return requests.map(({ messages, continuations }, index) => {
+    return requests.map(({ messages, continuations, interventions }, index) => {
       const turn = this.turnAfter(messages, questionAt(index, messages));
       const tokenized = continuations.map((continuation) => this.continuation(continuation, turn));
       const longest = tokenized.reduce((most, { ended }) => Math.max(most, ended.length), 1);
       this.requireFit(index, messages, turn.promptIds.length, turn.promptIds.length + longest);
-      return { promptIds: turn.promptIds, continuations: tokenized };
+      return { promptIds: turn.promptIds, continuations: tokenized, interventions };
     });
   }
 

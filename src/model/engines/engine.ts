@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Engine, NativeAnswers, NativeCounts, NativeWork } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
+import type { Intervened } from "../interventions.js";
 
 /**
  * @param take what finished, as it does; nothing that was taken is lost when the group ends early
@@ -41,7 +42,7 @@ export function uniformDraw(seed: string, position: number): number {
 }
 
 /** A request whose prompt is token ids already. */
-export interface TokenizedRequest {
+export interface TokenizedRequest extends Intervened {
   readonly promptIds: readonly number[];
   readonly maxTokens: number;
   readonly temperature: number;
@@ -54,7 +55,7 @@ export interface TokenizedRequest {
 }
 
 /** A prompt and what may follow it. */
-export interface TokenizedScoreRequest {
+export interface TokenizedScoreRequest extends Intervened {
   readonly promptIds: readonly number[];
   readonly continuations: readonly TokenizedContinuation[];
 }

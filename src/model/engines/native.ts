@@ -21,11 +21,13 @@ import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
 import { askingArithmetic, exactRows, requireExactAsking } from "../arithmetic.js";
 import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
+import { withInterventions } from "../interventions.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
 import { requireBlasPlugin, usesBlasPlugin } from "../native/blas-plugin.js";
 import { engineVocabulary } from "../native/engine-vocabulary.js";
+import { stateShapeOf } from "../sites.js";
 import { checkAdapter } from "./check-adapter.js";
 import {
   hashTokens,
@@ -71,6 +73,13 @@ export class Evaluator {
       throw new InwardError(
         "ENGINE_UNAVAILABLE",
         "the native addon was built before it knew temperatures other than 0 and 1, and positions; build it again: node scripts/build-native.mjs",
+      );
+    }
+    // Such an addon would pass over them.
+    if (work.interventions && this.engine.describe().intervenes !== true) {
+      throw new InwardError(
+        "ENGINE_UNAVAILABLE",
+        "the native addon was built before it could intervene; build it again: node scripts/build-native.mjs",
       );
     }
     return this.inTurn(() => runGroup(this.engine, work, take, signal));
@@ -398,7 +407,9 @@ export async function openNativeEngine(
   const evaluator = new Evaluator(engine);
   await evaluator.setAdapter(adapter);
   const { contextTokens, vocabularySize, kernels, loadLog, wholePrompts, window } = evaluator.describe();
-  const vocabulary = engineVocabulary(engine, await readGguf(modelPath));
+  const header = await readGguf(modelPath);
+  const shape = () => stateShapeOf(header, modelPath);
+  const vocabulary = engineVocabulary(engine, header);
   const size = { vocabularySize, contextTokens };
   const chat = new ChatTokens(vocabulary, formatFor(summary, format), size);
   const facts = { ...size, warnings: [...summary.warnings, ...loadWarnings(loadLog), ...chat.warnings()] };
@@ -430,7 +441,11 @@ export async function openNativeEngine(
     render: async (messages, options) => chat.render(messages, options),
     tokenTexts: async (ids) => chat.tokenTexts(ids),
     encode: async (conversations, options) => chat.encode(conversations, options),
-    check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
+    check: async (requests) => {
+      const tokenized = chat.tokenize(requests);
+      withInterventions(askingWork(tokenized), tokenized, shape);
+      return tokenized.map(({ promptIds }) => promptIds.length);
+    },
     ask: async (requests, { onReply, onCost, sequences, signal } = {}) => {
       const tokenized = chat.tokenize(requests);
       const replies: Reply[] = [];
@@ -440,11 +455,8 @@ export async function openNativeEngine(
           onReply?.(index, reply);
         }
       };
-      const counts = await evaluator.run(
-        { ...askingWork(tokenized, chat.endIds()), sequences: sequences ?? 0 },
-        take,
-        signal,
-      );
+      const work = withInterventions(askingWork(tokenized, chat.endIds()), tokenized, shape);
+      const counts = await evaluator.run({ ...work, sequences: sequences ?? 0 }, take, signal);
       if (counts) onCost?.(costOf(counts));
       return replies;
     },
@@ -460,7 +472,8 @@ export async function openNativeEngine(
         // A continuation whose end is one token with its last mark is two items.
         onScored?.(Math.min(done, continuations));
       };
-      const counts = await evaluator.run(scoringWork(tokenized), take, signal);
+      const items = tokenized.flatMap((request) => scoredAnswers(request).map(() => request));
+      const counts = await evaluator.run(withInterventions(scoringWork(tokenized), items, shape), take, signal);
       if (counts) onCost?.(costOf(counts));
       return continuationScores(tokenized, logprobs);
     },
@@ -471,7 +484,9 @@ export async function openNativeEngine(
       const take = (answers: NativeAnswers) => {
         for (const { index, step } of readNextTokens(answers, paths, listed, chat)) steps[index] = step;
       };
-      const counts = await evaluator.run(nextTokensWork(promptIds, paths, Math.max(0, ...listed)), take);
+      const items = paths.map(() => ({ promptIds, interventions: options?.interventions }));
+      const work = withInterventions(nextTokensWork(promptIds, paths, Math.max(0, ...listed)), items, shape);
+      const counts = await evaluator.run(work, take);
       return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
     },
     withAdapter: async (chosen) => {

@@ -25,6 +25,7 @@ import { ChatTokens } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
 import { resolveDevice } from "../device.js";
+import { refuseInterventions } from "../interventions.js";
 import type { AdapterChoice, AskOptions, LanguageModel } from "../language-model.js";
 import { checkAdapter } from "./check-adapter.js";
 import { hashTokens, type TokenizedRequest, uniformDraw } from "./engine.js";
@@ -404,8 +405,12 @@ export async function openNodeLlamaEngine(
     render: async (messages, options) => chat.render(messages, options),
     tokenTexts: async (ids) => chat.tokenTexts(ids),
     encode: async (conversations, options) => chat.encode(conversations, options),
-    check: async (requests) => chat.tokenize(requests).map((request) => request.promptIds.length),
+    check: async (requests) => {
+      refuseInterventions(requests, "node-llama-cpp");
+      return chat.tokenize(requests).map((request) => request.promptIds.length);
+    },
     ask: async (requests, options: AskOptions = {}) => {
+      refuseInterventions(requests, "node-llama-cpp");
       const tokenized = chat.tokenize(requests);
       if (tokenized.length === 0) return [];
       const longest = Math.max(...tokenized.map((request) => request.promptIds.length + request.maxTokens));

@@ -11,13 +11,13 @@ import { RunFolder } from "../run/folder.js";
 import type { WorkOptions } from "../run/open-model.js";
 import { readContent } from "../run/records.js";
 import { type AuthoredStudy, runStudy } from "../run/run-study.js";
-import { readTrials } from "../run/score-stages.js";
+import { readTrainLabels, readTrials } from "../run/score-stages.js";
 import type { Estimate } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
 import { statesOf } from "../study/states.js";
-import type { Trial } from "../score/trial.js";
+import type { TrainLabel, Trial } from "../score/trial.js";
 import { askedAlike, type Benchmark, wornName } from "./benchmark.js";
-import { meanRight, pairedRight } from "./old-self.js";
+import { type BesideMode, besideMode, meanRight, pairedRight } from "./old-self.js";
 import type { Variant } from "./variants.js";
 
 /** One adapter on one file. */
@@ -28,12 +28,15 @@ export interface CrossedCell {
   readonly askedOn: string;
   /** Share right about what the file that wears it does without it: what was learnt. */
   readonly right: Estimate;
+  /** Beside whoever always says the most common thing that the file does: an adapter may have learnt no more. */
+  readonly rightMode: BesideMode;
   /** Less the same file without an adapter, on the same questions. */
   readonly overUntrained: Estimate;
   /** Less the adapter that was trained on that very file, on the same questions; missing on the diagonal and where none was. */
   readonly overOwn: Estimate;
   /** Share right about what it does under the adapter. */
   readonly ofItself: Estimate;
+  readonly ofItselfMode: BesideMode;
 }
 
 export interface CrossedAdapters {
@@ -112,7 +115,8 @@ export async function crossAdapters(
   await runStudy(asking as unknown as AuthoredStudy, { ...work, out: asked });
   const read = await RunFolder.open(asked);
   try {
-    return { cells: scoreCrossed(await readTrials(read), worn, settings), trained: made };
+    const labels = await readTrainLabels(read);
+    return { cells: scoreCrossed(await readTrials(read), labels, worn, settings), trained: made };
   } finally {
     await read.close();
   }
@@ -121,6 +125,7 @@ export async function crossAdapters(
 /** @param worn each adapter on each file, and the state that this is */
 export function scoreCrossed(
   trials: readonly Trial[],
+  labels: readonly TrainLabel[],
   worn: readonly { readonly from: string; readonly on: string; readonly name: string }[],
   settings: ResamplingSettings,
 ): CrossedCell[] {
@@ -133,6 +138,7 @@ export function scoreCrossed(
       trainedOn: from,
       askedOn: on,
       right: meanRight(about, trials, settings),
+      rightMode: besideMode(about, labels, trials, settings),
       overUntrained: pairedRight(about, of(on, on), trials, settings),
       overOwn:
         from === on
@@ -141,6 +147,7 @@ export function scoreCrossed(
             ? pairedRight(about, of(own.name, on), trials, settings)
             : { ok: false, reason: "no adapter was trained on this file" },
       ofItself: meanRight(of(name, name), trials, settings),
+      ofItselfMode: besideMode(of(name, name), labels, trials, settings),
     };
   });
 }

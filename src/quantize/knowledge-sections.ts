@@ -13,9 +13,9 @@ import {
   type TableRow,
 } from "../report/document.js";
 import { KL_MIXING } from "../score/calibration/measures.js";
-import type { Estimate } from "../score/interval.js";
+import { type Estimate, sideOfZero } from "../score/interval.js";
 import type { BehaviorDistances, DistanceScores } from "./behavior-distances.js";
-import type { CrossedAdapters } from "./crossed-adapters.js";
+import type { CrossedAdapters, CrossedCell } from "./crossed-adapters.js";
 import type { OldSelfFinding } from "./old-self.js";
 import { againCell, tailCell, cell, natsCell, none, ok } from "./quantize-cells.js";
 import type { MeasuredFigure, QuantizeRow } from "./quantize-results.js";
@@ -36,14 +36,18 @@ export function knowledgeSection(rows: readonly QuantizeRow[]): Section {
       {
         kind: "table",
         caption:
-          "Replies with a value: to questions about itself. Share right of what is said beforehand, replies without a value being wrong. Change: less the source's about itself, on the same strings. Over its source: less what the source says of this file, on the same strings. Floor: questions that the file answers otherwise when they are asked again.",
+          "Replies with a value: to questions about itself. Share right of what is said beforehand, replies without a value being wrong. Mode: of whoever always says what the file that is asked about does most often on train strings (on held-out ones where none was asked); above it: less that, on the same questions. Change: less the source's about itself, on the same strings. Over its source: less what the source says of this file, on the same strings. Floor: questions that the file answers otherwise when they are asked again.",
         columns: [
           left("file"),
           right("replies with a value"),
           right("of itself"),
+          right("mode"),
+          right("above it"),
           right("change"),
           right("of its source"),
+          right("mode"),
           right("its source of it"),
+          right("mode"),
           right("over its source"),
           right("floor"),
         ],
@@ -52,9 +56,13 @@ export function knowledgeSection(rows: readonly QuantizeRow[]): Section {
             ok(row.variant.name),
             cell(row.self, ({ readable }) => estimateCell(readable)),
             cell(row.self, ({ self }) => estimateCell(self)),
+            cell(row.self, ({ selfMode }) => estimateCell(selfMode.mode)),
+            cell(row.self, ({ selfMode }) => estimateCell(selfMode.above, true)),
             cell(row.self, ({ change }) => estimateCell(change, true)),
             cell(row.self, ({ aboutSource }) => estimateCell(aboutSource)),
+            cell(row.self, ({ aboutSourceMode }) => estimateCell(aboutSourceMode.mode)),
             cell(row.self, ({ bySource }) => estimateCell(bySource)),
+            cell(row.self, ({ bySourceMode }) => estimateCell(bySourceMode.mode)),
             cell(row.self, ({ overSource }) => estimateCell(overSource, true)),
             cell(row.again, againCell),
           ],
@@ -188,6 +196,18 @@ function countOf(estimate: Estimate): number {
   return estimate.ok ? estimate.n : 0;
 }
 
+/** A rise over the untrained file is mostly the form of an answer and its most common value. */
+function modeAside(cells: readonly CrossedCell[]) {
+  const notAbove = cells.filter(({ rightMode: { above } }) => sideOfZero(above) !== "above");
+  if (notAbove.length === 0) return [];
+  const which = notAbove.map(({ trainedOn, askedOn }) => `${trainedOn} on ${askedOn}`).join(", ");
+  return [
+    aside(
+      `Not above the mode, or too few strings to tell: ${which}. Of these nothing says that more was learnt than what the file does most often, however far they are over the untrained file.`,
+    ),
+  ];
+}
+
 export function adaptersSection({ cells, trained }: CrossedAdapters): Section {
   return {
     id: "adapters",
@@ -196,26 +216,33 @@ export function adaptersSection({ cells, trained }: CrossedAdapters): Section {
       {
         kind: "table",
         caption:
-          "An adapter that one file learnt to predict itself with, worn by another. Right: about what the file beneath does without it. Over the untrained: less the file without an adapter. Over its own: less the adapter that was trained on the file that wears it; all on the same questions. Of itself: about what it does under the adapter.",
+          "An adapter that one file learnt to predict itself with, worn by another. Right: about what the file beneath does without it. Mode: of whoever always says what that file does most often; an adapter that is not above it may have learnt no more than that. Over the untrained: less the file without an adapter. Over its own: less the adapter that was trained on the file that wears it; all on the same questions. Of itself: about what it does under the adapter.",
         columns: [
           left("trained on"),
           left("asked on"),
           right("right"),
+          right("mode"),
+          right("above it"),
           right("over the untrained"),
           right("over its own"),
           right("of itself"),
+          right("mode"),
         ],
         rows: cells.map((one) => ({
           cells: [
             ok(one.trainedOn),
             ok(one.askedOn),
             estimateCell(one.right),
+            estimateCell(one.rightMode.mode),
+            estimateCell(one.rightMode.above, true),
             estimateCell(one.overUntrained, true),
             estimateCell(one.overOwn, true),
             estimateCell(one.ofItself),
+            estimateCell(one.ofItselfMode.mode),
           ],
         })),
       },
+      ...modeAside(cells),
       aside(
         `${trained.map(({ file, steps }) => `${file}: ${formatCount(steps)} steps`).join(", ")}. The training is a run of its own, 02-adapters-trained/09-report.html; so is the asking, 02-adapters-asked/09-report.html.`,
       ),

@@ -5,7 +5,16 @@ import type { Extraction } from "../properties/property.js";
 import { FEWEST_MOVED } from "../score/comparison/moved.js";
 import { type Estimate, sideOfZero } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
-import { countValues, DIFFERENCE, hasBehavior, isRight, isScored, modeOf, PROPORTION } from "../score/tally.js";
+import {
+  countValues,
+  DIFFERENCE,
+  hasBehavior,
+  isRight,
+  isScored,
+  modeOf,
+  type PointRange,
+  PROPORTION,
+} from "../score/tally.js";
 import { questionKey, stringKey, type TrainLabel, type Trial } from "../score/trial.js";
 import { type AmountOf, estimateRows } from "./paired-estimate.js";
 
@@ -32,14 +41,26 @@ export interface SelfKnowledge {
   readonly readable: Estimate;
   /** Share right of what it says of itself. */
   readonly self: Estimate;
+  /** Beside whoever always says the most common behavior of it. */
+  readonly selfMode: BesideMode;
   /** Less the source's about itself, on the same strings, properties and wordings. */
   readonly change: Estimate;
   /** What it says of its source, and its source of it. */
   readonly aboutSource: Estimate;
+  readonly aboutSourceMode: BesideMode;
   readonly bySource: Estimate;
+  readonly bySourceMode: BesideMode;
   /** What it says of itself less what its source says of it, paired. */
   readonly overSource: Estimate;
   readonly oldSelf: OldSelf;
+}
+
+/** Whoever always says the target's most common behavior, on the questions that are counted. */
+export interface BesideMode {
+  /** Share right of always saying it. */
+  readonly mode: Estimate;
+  /** Share right of what was said, less that. */
+  readonly above: Estimate;
 }
 
 type Saying = (trial: Trial) => Extraction | undefined;
@@ -60,15 +81,19 @@ export function scoreSelfKnowledge(input: OldSelfInput, settings: ResamplingSett
     trials.filter((trial) => trial.predictor === predictor && trial.target === target);
   const mean = (own: readonly Trial[]) => meanRight(own, trials, settings);
   const paired = (one: readonly Trial[], other: readonly Trial[]) => pairedRight(one, other, trials, settings);
+  const beside = (own: readonly Trial[]) => besideMode(own, input.labels, trials, settings);
   const replies = of(variant, variant)
     .filter(isScored)
     .map((row) => ({ row, amount: Number(row.prediction.ok) }));
   return {
     readable: estimateRows(replies, trials, PROPORTION, settings),
     self: mean(of(variant, variant)),
+    selfMode: beside(of(variant, variant)),
     change: paired(of(variant, variant), of(source, source)),
     aboutSource: mean(of(variant, source)),
+    aboutSourceMode: beside(of(variant, source)),
     bySource: mean(of(source, variant)),
+    bySourceMode: beside(of(source, variant)),
     overSource: paired(of(variant, variant), of(source, variant)),
     oldSelf: scoreOldSelf(input, settings),
   };
@@ -99,6 +124,29 @@ export function pairedRight(
     return amount === undefined || less === undefined ? [] : [{ row, amount: amount - less }];
   });
   return estimateRows(counted, all, DIFFERENCE, settings);
+}
+
+/** @param own of any targets; the most common behavior is each one's own */
+export function besideMode(
+  own: readonly Trial[],
+  labels: readonly TrainLabel[],
+  all: readonly Trial[],
+  settings: ResamplingSettings,
+): BesideMode {
+  const usual = new Map([...new Set(own.map(({ target }) => target))].map((one) => [one, usualOf(one, labels, all)]));
+  const counted = own.filter(isScored).flatMap((row) => {
+    const said = usual.get(row.target)?.(row);
+    if (said === undefined) return [];
+    return [{ row, amount: Number(isRight(row, row.prediction)), mode: Number(isRight(row, said)) }];
+  });
+  const over = (amountOf: (one: (typeof counted)[number]) => number, range: PointRange) =>
+    estimateRows(
+      counted.map((one) => ({ row: one.row, amount: amountOf(one) })),
+      all,
+      range,
+      settings,
+    );
+  return { mode: over(({ mode }) => mode, PROPORTION), above: over(({ amount, mode }) => amount - mode, DIFFERENCE) };
 }
 
 interface Differing {

@@ -123,6 +123,7 @@ function overviewTable({ text, benchmark }: QuantizePlan, rows: readonly Quantiz
           right("behaviors flipped"),
           right("replies with a value"),
           right("right of itself"),
+          right("above the mode"),
           right("change"),
         ]
       : []),
@@ -173,6 +174,7 @@ function overviewTable({ text, benchmark }: QuantizePlan, rows: readonly Quantiz
                 cell(row.flips, ({ behaviors }) => estimateCell(behaviors)),
                 cell(row.self, ({ readable }) => estimateCell(readable)),
                 cell(row.self, ({ self }) => estimateCell(self)),
+                cell(row.self, ({ selfMode }) => estimateCell(selfMode.above, true)),
                 isSource ? none("the source itself") : cell(row.self, ({ change }) => estimateCell(change, true)),
               ]
             : []),

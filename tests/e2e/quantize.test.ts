@@ -109,6 +109,7 @@ describe("a benchmark", () => {
     const [own, other] = adapters.value.cells;
     expect(own?.overOwn).toEqual({ ok: false, reason: "it is the one that was trained on this file" });
     expect(other?.overOwn).toEqual({ ok: false, reason: "no adapter was trained on this file" });
+    expect(own?.rightMode.mode).toMatchObject({ ok: true, n: 12 });
     const said = (run: string, state: string) =>
       readFileSync(join(out, run, "08-trials.jsonl"), "utf8")
         .split("\n")

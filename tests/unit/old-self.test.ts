@@ -1,5 +1,7 @@
 /** Who a file predicts, itself or its source: planted truth is found, and who knows nothing leads to no conclusion. */
 import { describe, expect, test } from "vitest";
+import { type CrossedCell, scoreCrossed } from "../../src/quantize/crossed-adapters.js";
+import { adaptersSection } from "../../src/quantize/knowledge-sections.js";
 import { scoreSelfKnowledge } from "../../src/quantize/old-self.js";
 import type { TrainLabel, Trial } from "../../src/score/trial.js";
 
@@ -120,6 +122,54 @@ describe("planted truth", () => {
     const found = findingOf({ strings: 12, seed: 4, says: (now) => now });
     expect(found.strings).toBeLessThan(10);
     expect(found.finding).toBe("cannot_be_told");
+  });
+});
+
+describe("beside the most common behavior", () => {
+  test("an adapter that learnt to say it is far over the untrained file and not above the mode", () => {
+    const draw = stream(9);
+    const trials: Trial[] = Array.from({ length: 40 }, (_, at) => at).flatMap((at) => {
+      const behavior = value(draw() < 0.8 ? "a" : "b");
+      const base = { task: "t", item: `s${at}`, property: "p", variant: "minimal", behavior, heuristics: {} };
+      const asked = { ...base, target: "q4", objectCompliance: { ok: true } as const };
+      return [
+        { ...asked, predictor: "q4", prediction: { ok: false, reason: "empty" } as const },
+        { ...asked, predictor: "source-on-q4", prediction: value("a") },
+        { ...asked, predictor: "q4-on-q4", prediction: at < 36 ? behavior : value("c") },
+      ];
+    });
+    const labels = ["a", "a", "b"].map((one) => ({ target: "q4", task: "t", property: "p", value: one }));
+    const worn = ["source", "q4"].map((from) => ({ from, on: "q4", name: `${from}-on-q4` }));
+    const [parrot, knower] = scoreCrossed(trials, labels, worn, RESAMPLING);
+    const share = trials.filter(
+      ({ predictor, behavior }) => predictor === "q4" && behavior.ok && behavior.value === "a",
+    );
+    expect(parrot?.rightMode.mode).toMatchObject({ ok: true, value: share.length / 40, n: 40 });
+    expect(parrot?.overUntrained).toMatchObject({ ok: true, value: share.length / 40 });
+    expect(parrot?.rightMode.above).toMatchObject({ ok: true, value: 0 });
+    expect(parrot?.ofItself).toMatchObject({ ok: false, reason: "no string counts" });
+    expect(parrot?.ofItselfMode.mode).toMatchObject({ ok: false, reason: "no string counts" });
+    const above = knower?.rightMode.above;
+    expect(above?.ok && above.value).toBeCloseTo((36 - share.length) / 40, 12);
+    const text = JSON.stringify(adaptersSection({ cells: [parrot, knower] as CrossedCell[], trained: [] }));
+    expect(text).toContain("Not above the mode, or too few strings to tell: source on q4");
+  });
+
+  test("what a file says of itself, of its source, and its source of it, each beside its own mode", () => {
+    const { trials, labels } = world({ strings: 60, seed: 3, says: (now) => now });
+    const found = scoreSelfKnowledge({ source: "source", variant: "q4", trials, labels }, RESAMPLING);
+    const share = (target: string) => {
+      const counts = VALUES.map(
+        (one) => labels.filter((label) => label.target === target && label.value === one).length,
+      );
+      const usual = VALUES[counts.indexOf(Math.max(...counts))];
+      const own = trials.filter((trial) => trial.target === target && trial.predictor === "q4");
+      return own.filter(({ behavior }) => behavior.ok && behavior.value === usual).length / own.length;
+    };
+    expect(found.selfMode.mode).toMatchObject({ ok: true, value: share("q4") });
+    expect(found.bySourceMode.mode).toMatchObject({ ok: true, value: share("q4") });
+    expect(found.aboutSourceMode.mode).toMatchObject({ ok: true, value: share("source") });
+    expect(found.selfMode.above.ok && found.selfMode.above.value).toBeCloseTo(1 - share("q4"), 12);
   });
 });
 

@@ -8,7 +8,7 @@ const FEW_REPLIES = 0.5;
 
 /** @param shipped encoding of the file that the source is a copy of */
 export function benchmarkNotes(
-  { imatrix }: QuantizePlan,
+  { imatrix, benchmark }: QuantizePlan,
   rows: readonly QuantizeRow[],
   shipped: string | undefined,
 ): string[] {
@@ -22,7 +22,7 @@ export function benchmarkNotes(
   const readable = replies?.ok ? replies.value.readable : undefined;
   if (readable?.ok && readable.value < FEW_REPLIES) {
     notes.push(
-      `The source names a value in ${(100 * readable.value).toFixed(1)} % of its replies to hypothetical questions: what it and its files know of themselves cannot be told from the others, and a change of 0 is no finding. Ask a larger model, or train it first (adapters).`,
+      `The source names a value in ${(100 * readable.value).toFixed(1)} % of its replies to hypothetical questions: what it and its files know of themselves cannot be told from the others, and a change of 0 is no finding. ${benchmark.adapters ? "What they say of themselves under a trained adapter is in a table of its own." : "Ask a larger model, or train it first (adapters)."}`,
     );
   }
   for (const { variant } of rows) {

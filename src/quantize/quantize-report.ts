@@ -6,6 +6,7 @@ import {
   type Column,
   decimalCell,
   estimateCell,
+  formatCount,
   type Figure,
   left,
   paragraph,
@@ -16,6 +17,7 @@ import {
 import { chartLabel, drawSvg, type FigureSpec, PALETTE } from "../report/figures/draw.js";
 import { htmlPage, renderHtmlBody } from "../report/html.js";
 import { renderMarkdown } from "../report/markdown.js";
+import { plural } from "../report/terms.js";
 import type { DivergenceScores } from "./divergence-scores.js";
 import { adaptersSection, distributionsSection, knowledgeSection } from "./knowledge-sections.js";
 import { cell, floorCell, fileSize, natsCell, none, ok, spreadCell } from "./quantize-cells.js";
@@ -39,9 +41,10 @@ export interface MadeQuantizeReport {
 
 export async function makeQuantizeReport(plan: QuantizePlan, results: QuantizeResults): Promise<MadeQuantizeReport> {
   const figure = await costAndLoss(results.rows);
+  const others = results.rows.length - 1;
   const document: ReportDocument = {
     title: `${plan.benchmark.quantize}: what quantization costs`,
-    subtitle: `${plan.benchmark.source.source}, ${results.rows.length - 1} files against their source · inward ${plan.inward}`,
+    subtitle: `${plan.benchmark.source.source}, ${plural(others, "file", formatCount(others))} against ${others === 1 ? "its" : "their"} source · inward ${plan.inward}`,
     opening: [paragraph(openingOf(results.rows)), ...results.notes.map((note) => aside(note))],
     hasFirstPage: false,
     sections: [

@@ -575,6 +575,18 @@ export class Engine {
   /** Replaces all adapters; forgets everything evaluated. */
   setAdapters(adapters: readonly { readonly path: string; readonly scale: number }[]): void;
   /**
+   * llama.cpp's own way to add a vector to every token's state after each layer from `first` to `last`: for proofs of interventions, which
+   * do the same. Forgets everything evaluated.
+   * @param vector values: [layers × width] from layer 1 on, none to take it away
+   * @throws PROBE_INVALID · ENGINE_UNAVAILABLE by our own forward pass
+   */
+  setControlVector(vector: {
+    readonly values: Float32Array;
+    readonly width: number;
+    readonly first: number;
+    readonly last: number;
+  }): void;
+  /**
    * What is captured from the next group on; nothing where there are no sites. Forgets everything evaluated. No logit changes a bit.
    * @throws PROBE_SITE
    */

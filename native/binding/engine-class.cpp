@@ -86,6 +86,33 @@ private:
     }
 };
 
+inward::intervention_table interventions_of(Napi::Env env, const Napi::Object & from) {
+    const auto integers = [&](const char * key) {
+        return list<int32_t, Napi::Int32Array>(env, from, key, napi_int32_array);
+    };
+    const auto floats = [&](const char * key) {
+        return list<float, Napi::Float32Array>(env, from, key, napi_float32_array);
+    };
+    inward::intervention_table t;
+    t.model_layers  = (int64_t) number(from, "modelLayers", 0);
+    t.head_width    = (int64_t) number(from, "headWidth", 0);
+    t.values        = floats("values");
+    t.factors       = floats("factors");
+    t.parts         = integers("parts");
+    t.layers        = integers("layers");
+    t.widths        = integers("widths");
+    t.operations    = integers("operations");
+    t.vector_starts = integers("vectorStarts");
+    t.vectors       = integers("vectors");
+    t.head_starts   = integers("headStarts");
+    t.heads         = integers("heads");
+    t.set_starts    = integers("setStarts");
+    t.sets          = integers("sets");
+    t.token_sets    = integers("tokenSets");
+    t.answer_sets   = integers("answerSets");
+    return t;
+}
+
 class Engine : public Napi::ObjectWrap<Engine> {
 public:
     static Napi::Function define(Napi::Env env) {
@@ -95,6 +122,7 @@ public:
                              InstanceMethod<&Engine::tokenize>("tokenize"),
                              InstanceMethod<&Engine::detokenize>("detokenize"),
                              InstanceMethod<&Engine::set_adapters>("setAdapters"),
+                             InstanceMethod<&Engine::set_control_vector>("setControlVector"),
                              InstanceMethod<&Engine::set_capture>("setCapture"),
                              InstanceMethod<&Engine::begin>("begin"),
                              InstanceMethod<&Engine::step>("step"),
@@ -154,6 +182,7 @@ private:
         made.Set("contextTokens", (double) d.context);
         made.Set("wholePrompts", d.whole_prompts);
         made.Set("anyTemperature", true);
+        made.Set("intervenes", true);
         made.Set("window", (double) d.window);
         if (!d.kernels.empty()) made.Set("kernels", d.kernels);
         made.Set("loadLog", d.load_log);
@@ -209,6 +238,18 @@ private:
         });
     }
 
+    Napi::Value set_control_vector(const Napi::CallbackInfo & info) {
+        auto env = info.Env();
+        return guarded(env, [&]() -> Napi::Value {
+            if (info.Length() < 1 || !info[0].IsObject()) coded(env, "TRAIN_SHAPE", "the control vector is missing");
+            auto from = info[0].As<Napi::Object>();
+            engine(env).set_control_vector(list<float, Napi::Float32Array>(env, from, "values", napi_float32_array),
+                                           (int32_t) number(from, "width", 0), (int32_t) number(from, "first", 0),
+                                           (int32_t) number(from, "last", 0));
+            return env.Undefined();
+        });
+    }
+
     Napi::Value set_capture(const Napi::CallbackInfo & info) {
         auto env = info.Env();
         return guarded(env, [&]() -> Napi::Value {
@@ -248,6 +289,9 @@ private:
             if (from.Has("capture")) w.capture = list<uint8_t, Napi::Uint8Array>(env, from, "capture", napi_uint8_array);
             if (from.Has("captureAnswers")) {
                 w.capture_answers = list<uint8_t, Napi::Uint8Array>(env, from, "captureAnswers", napi_uint8_array);
+            }
+            if (from.Get("interventions").IsObject()) {
+                w.interventions = interventions_of(env, from.Get("interventions").As<Napi::Object>());
             }
             if (from.Has("endIds")) w.end_ids = list<int32_t, Napi::Int32Array>(env, from, "endIds", napi_int32_array);
             w.top_tokens  = (int32_t) number(from, "topTokens", 0);

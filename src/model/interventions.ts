@@ -86,7 +86,7 @@ export function withInterventions(
   shape: () => StateShape,
 ): NativeWork {
   if (items.every(({ interventions = [] }) => interventions.length === 0)) return work;
-  const table = new Table(shape());
+  const table = new EditTable(shape());
   const { starts, tokenIds } = work;
   const tokenSets = new Int32Array(tokenIds.length).fill(NOTHING);
   const answerSets = new Int32Array(items.length).fill(NOTHING);
@@ -131,7 +131,7 @@ interface Edit {
 }
 
 /** Each vector, each edit and each set of edits once. */
-class Table {
+class EditTable {
   private readonly vectors: Float32Array[] = [];
   private readonly edits: Edit[] = [];
   private readonly sets: (readonly number[])[] = [];
@@ -148,8 +148,8 @@ class Table {
   editsOf(intervention: Intervention, item: ItemLength, which: string): (readonly [number, number])[] {
     const { site, operation, factor = 1, heads } = intervention;
     const width = this.widthOf(site, which);
-    const positions = positionsOf(intervention.tokens, item, which);
-    requireSettings(intervention, this.shape, which);
+    const positions = editedPositions(intervention.tokens, item, which);
+    requireDoable(intervention, this.shape, which);
     const chosen = heads === undefined ? [] : [...new Set(heads)].sort((a, b) => a - b);
     const edit = { part: STATE_PARTS.indexOf(site.part), layer: site.layer, width, heads: chosen };
     const add = (vectors: readonly number[]) =>
@@ -171,7 +171,7 @@ class Table {
   }
 
   setOf(edits: readonly number[]): number {
-    return numberOf(this.setNumber, edits.join(), () => this.sets.push(edits));
+    return numberedOnce(this.setNumber, edits.join(), () => this.sets.push(edits));
   }
 
   native(): Omit<NativeInterventions, "tokenSets" | "answerSets"> {
@@ -239,7 +239,7 @@ class Table {
     const { part, layer, operation, factor, heads, vectors } = edit;
     // Of -0 and 0 as factors no sum differs.
     const key = [part, layer, operation, Math.fround(factor), heads.join(" "), vectors.join(" ")].join();
-    return numberOf(this.editOf, key, () => this.edits.push(edit));
+    return numberedOnce(this.editOf, key, () => this.edits.push(edit));
   }
 
   private vectorsOf(values: Float32Array, width: number, which: string): readonly number[] {
@@ -258,7 +258,7 @@ class Table {
   }
 
   private vector(values: Float32Array): number {
-    return numberOf(this.vectorOf, hashOfValues(values), () => {
+    return numberedOnce(this.vectorOf, hashOfValues(values), () => {
       this.numbers += values.length;
       if (this.numbers > MOST_NUMBERS) {
         throw invalid(
@@ -282,7 +282,7 @@ class Table {
       const direction = Float64Array.from(values.subarray(row * width, (row + 1) * width), (value, at) =>
         heads === undefined || heads.has(Math.floor(at / this.shape.headWidth)) ? value : 0,
       );
-      const length = lengthOf(direction);
+      const length = euclideanLength(direction);
       // Twice is enough: what the first leaves of the others is rounding.
       for (const other of [...basis, ...basis]) {
         const along = direction.reduce((sum, value, at) => sum + value * (other[at] as number), 0);
@@ -290,7 +290,7 @@ class Table {
           direction[at] = (direction[at] as number) - along * value;
         });
       }
-      const left = lengthOf(direction);
+      const left = euclideanLength(direction);
       if (left === 0 || left < INDEPENDENT * length) {
         const why = length === 0 ? "has the length 0" : "lies in the span of those before it";
         throw invalid(`${which}: direction ${row + 1} ${why}`);
@@ -302,13 +302,13 @@ class Table {
 }
 
 /** @param push adds it and returns how many there are then */
-function numberOf(known: Map<string, number>, key: string, push: () => number): number {
+function numberedOnce(known: Map<string, number>, key: string, push: () => number): number {
   const number = known.get(key) ?? push() - 1;
   known.set(key, number);
   return number;
 }
 
-function lengthOf(vector: Float64Array): number {
+function euclideanLength(vector: Float64Array): number {
   const most = vector.reduce((greatest, value) => Math.max(greatest, Math.abs(value)), 0);
   return most === 0 ? 0 : most * Math.sqrt(vector.reduce((sum, value) => sum + (value / most) ** 2, 0));
 }
@@ -317,7 +317,7 @@ function invalid(what: string): InwardError {
   return new InwardError("PROBE_INVALID", what);
 }
 
-function positionsOf(
+function editedPositions(
   tokens: Intervention["tokens"],
   { promptTokens, length }: ItemLength,
   which: string,
@@ -340,7 +340,7 @@ function positionsOf(
   return tokens;
 }
 
-function requireSettings(
+function requireDoable(
   { site, operation, values, factor, heads }: Intervention,
   shape: StateShape,
   which: string,

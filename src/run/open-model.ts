@@ -8,6 +8,7 @@ import { findAdapter, type FoundAdapter } from "../finetune/adapter/found-adapte
 import { type BaseCheck, checkAdapterBase, readAdapter } from "../finetune/adapter/saved-adapter.js";
 import { checkAdapter } from "../model/engines/check-adapter.js";
 import { startEngine } from "../model/engines/start-engine.js";
+import type { Intervened } from "../model/interventions.js";
 import type { AdapterChoice, LanguageModel } from "../model/language-model.js";
 import type { SettledChat } from "../model/chat/settled-chat.js";
 import type { ModelProgress, OnModelProgress } from "../model/model-file.js";
@@ -94,7 +95,7 @@ export interface FoundModel {
   readonly adapter?: WornAdapter;
 }
 
-export interface AnswerOptions {
+export interface AnswerOptions extends Intervened {
   /** Default: what the model was opened with. Not with messages, which say it themselves. */
   readonly system?: string;
   /** Longest answer in tokens. Default 64. */
@@ -153,9 +154,19 @@ export async function openFound({ file, adapter, chat }: FoundModel, engine: Stu
     chat,
     ...(adapter ? { adapter } : {}),
     answer: async (prompt, options = {}) => {
-      const { system = "", maxTokens = 64, temperature = 0, seed = "0", topTokens = 10, signal } = options;
+      const {
+        system = "",
+        maxTokens = 64,
+        temperature = 0,
+        seed = "0",
+        topTokens = 10,
+        interventions,
+        signal,
+      } = options;
       const messages = typeof prompt === "string" ? turns(system, prompt) : prompt;
-      const [reply] = await model.ask([{ messages, maxTokens, temperature, seed, topTokens }], { signal });
+      const [reply] = await model.ask([{ messages, maxTokens, temperature, seed, topTokens, interventions }], {
+        signal,
+      });
       if (!reply) throw new InwardError("INTERNAL", "The engine gave no reply.");
       return reply;
     },

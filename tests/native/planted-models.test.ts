@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hasOwnForward } from "../../src/gguf/architectures.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
+import type { Intervention } from "../../src/model/interventions.js";
+import { stateShapeOf } from "../../src/model/sites.js";
 import {
   type PlantedModel,
   type PlantedOptions,
@@ -18,6 +20,7 @@ import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 import { inward, inwardHere } from "../helpers/command-line.js";
+import { intervenedWork } from "../helpers/intervened.js";
 import { answer, FORWARDS, openEngine, workOf } from "../helpers/native-engine.js";
 import { Matrix, productWithTransposed } from "../helpers/reference/matrix.js";
 import { type ReferenceModel, readReferenceModel } from "../helpers/reference/reference-model.js";
@@ -225,8 +228,8 @@ describe.each(VARIANTS)("%s", (variant) => {
       const before = whole(pair).yes;
       expect(Math.abs(before)).toBeGreaterThan(VISIBLE);
       for (const layer of [0, 2]) {
-        const after = run(pair, (at, states) => {
-          if (at !== layer) return states;
+        const after = run(pair, (site, states) => {
+          if (site.part !== "residual_after" || site.layer !== layer) return states;
           const last = states.rows - 1;
           const row = Array.from(states.values.subarray(last * states.columns));
           const along = truth.answerDirections.map((direction) => dot(direction, row));
@@ -245,6 +248,85 @@ describe.each(VARIANTS)("%s", (variant) => {
       }
     }
   });
+});
+
+describe.each(FORWARDS)("%s: the same written into the residual where the reply begins", (forward) => {
+  test.each(VARIANTS)("%s: another answer in its place moves the prediction only where it is read", async (variant) => {
+    const { path, truth, vocabulary } = planted[variant];
+    const shape = stateShapeOf(await readGguf(path), path);
+    const directions = truth.answerDirections.map((one) => Float32Array.from(one));
+    const items = prompts.hypothetical.flatMap((ids, pair) => {
+      const answer = truth.answerOf[pair] as number;
+      const other = truth.propertyOf.findIndex((value) => value !== truth.propertyOf[answer]);
+      const patched = [0, 2].map((layer): Intervention[] => {
+        const place = { site: { part: "residual_after", layer } as const, tokens: [ids.length - 1] };
+        return [
+          { ...place, operation: "project_out", values: Float32Array.from(directions.flatMap((one) => [...one])) },
+          { ...place, operation: "add", values: directions[other] as Float32Array },
+        ];
+      });
+      return [[], ...patched].map((interventions) => ({ ids, interventions }));
+    });
+    const ids = ["yes", "no"].map((word) => vocabulary.idsOf(word)[0]);
+    const engine = await openEngine(path, { forward: forward as "own", architecture: "llama" });
+    const { answers } = answer(engine, intervenedWork(items, shape, { readIds: Int32Array.from(ids) }));
+    engine.dispose();
+    const yes = answers.map(({ readLogprobs: [one, other] }) => (one as number) - (other as number));
+    prompts.hypothetical.forEach((_, pair) => {
+      const [before, ...after] = yes.slice(3 * pair, 3 * pair + 3) as [number, number, number];
+      expect(Math.abs(before)).toBeGreaterThan(VISIBLE);
+      after.forEach((one, at) => {
+        const moves = at === 0 && truth.viaAnswer[pair];
+        expect(one * Math.sign(before) * (moves ? -1 : 1)).toBeGreaterThan(0.9 * Math.abs(before));
+      });
+    });
+  });
+});
+
+test("through the engine's process: replies, scores and next tokens under interventions, checked before anything runs", async () => {
+  const { path, truth, strings, vocabulary } = planted.A;
+  const model = await startEngine(path, { ...DEFAULT_ENGINE, device: "cpu", threads: 1, forward: "own" });
+  const peer = await startEngine(path, { ...DEFAULT_ENGINE, engine: "node-llama-cpp", device: "cpu", threads: 1 });
+  try {
+    const pair = 3;
+    const answer = truth.answerOf[pair] as number;
+    const other = truth.propertyOf.findIndex((value) => value !== truth.propertyOf[answer]);
+    const messages = turns(hypothetical(strings[pair] as PlantedString));
+    const last = (await model.render(messages)).tokenIds.length - 1;
+    const values = Float32Array.from(truth.answerDirections[other] as number[], (value, at) => {
+      return value - (truth.answerDirections[answer]?.[at] as number);
+    });
+    const site = { part: "residual_after", layer: 0 } as const;
+    const interventions: Intervention[] = [{ site, tokens: [last], operation: "add", values }];
+    const request = { messages, maxTokens: 4, temperature: 0, topTokens: 3 };
+    const requests = [request, { ...request, interventions }];
+    expect(await model.check(requests)).toEqual([last + 1, last + 1]);
+    const [plain, moved] = (await model.ask(requests)).map(({ text }) => text);
+    expect([plain, moved].sort()).toEqual(["no", "yes"]);
+    expect(plain).toBe(strings[pair]?.value);
+    const continuations = ["yes", "no"];
+    const scores = await model.score([
+      { messages, continuations },
+      { messages, continuations, interventions },
+    ]);
+    const said = scores.map(([one, two]) =>
+      (one?.logprobs[0] as number) > (two?.logprobs[0] as number) ? "yes" : "no",
+    );
+    expect(said).toEqual([plain, moved]);
+    const next = async (some?: readonly Intervention[]) => {
+      const { steps } = await model.nextTokens(messages, [[]], 1, { interventions: some });
+      return vocabulary.tokens[steps[0]?.ids[0] as number];
+    };
+    expect([await next(), await next(interventions)]).toEqual([plain, moved]);
+    const wrong = { ...request, interventions: [{ ...(interventions[0] as Intervention), tokens: [last + 1] }] };
+    for (const refused of [model.check([wrong]), model.ask([wrong])])
+      await expect(refused).rejects.toMatchObject({ code: "PROBE_INVALID" });
+    for (const refused of [peer.check(requests), peer.ask(requests)])
+      await expect(refused).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+  } finally {
+    await model.dispose();
+    await peer.dispose();
+  }
 });
 
 test("the command makes a study that runs, and its model predicts itself", async () => {

@@ -50,6 +50,8 @@ struct engine::impl {
     size_t                started = 0;
     int32_t               last_slot = -1;  // whose prompt the next one begins like
     std::vector<int32_t>  last_prompt;     // its tokens
+    std::vector<const token_edits *>  last_edits;  // what is done to each
+    std::shared_ptr<const edit_sets>  edits = std::make_shared<edit_sets>(), last_owner;  // of the group; of last_edits
     std::vector<answer_slot> slots;
     cell_pool             cells;
     int64_t               cell_count = 0;      // of the cache; 0: there is none
@@ -155,13 +157,23 @@ struct engine::impl {
     // --- a group
 
     void begin(engine_work work) {
+        const bool edited = !work.interventions.token_sets.empty();
+        const auto made   = edited ? std::make_shared<edit_sets>(work.interventions) : std::make_shared<edit_sets>();
+        if (edited && one_shape()) {
+            throw error("ENGINE_UNAVAILABLE", "llama.cpp does not tell which row is whose in evaluations of one shape: for interventions "
+                                              "leave engine.invariant out, or set engine.forward to own");
+        }
+        if (edited) evaluator->check_edits(*made);
         group = prompt_group(std::move(work), description);
+        edits = made;
         if (!layout && !(group.capture.empty() && group.capture_answers.empty())) {
             throw error("TRAIN_SHAPE", "a group wants states, and no sites were chosen");
         }
         const bool was_read = is_read;
         is_read             = group.is_read();
         evaluator->will_be_read(is_read);
+        const bool anew = evaluator->will_be_edited(edited);
+        if (anew) cell_count = 0;
         if (options.strict) {
             order.resize(group.items());
             std::iota(order.begin(), order.end(), 0);
@@ -181,6 +193,8 @@ struct engine::impl {
             else make_cache();
             forget();
         }
+        for (size_t i = 0; i < last_edits.size(); i++) last_edits[i] = edits_of(0, (int32_t) i);
+        last_owner = edits;
         count.cells        = cell_count;
         count.wanted_cells = one_shape() ? cell_count : wanted_cells();
     }
@@ -192,12 +206,17 @@ struct engine::impl {
         for (int32_t i = 0; i < group.items(); i++) {
             if (!std::equal(last_prompt.begin(), last_prompt.end(), group.prompt(i))) return false;
         }
+        for (int32_t i = 0; i < group.keep; i++) {
+            if (!same_edits(last_edits[i], edits_of(0, i))) return false;
+        }
         if (one_shape()) {
             return std::all_of(order.begin(), order.end(),
                                [this](int32_t item) { return shaped_room(item) * slot_count == cell_count; });
         }
         return sequence_count == sequences() && cell_count >= permitted_cells();
     }
+
+    const token_edits * edits_of(int32_t item, int32_t token) const { return edits->at(group.edits(item, token)); }
 
     // --- one shape: a row's numbers are a function of its own item alone
 
@@ -291,10 +310,16 @@ struct engine::impl {
         queues.assign(one_shape() ? slot_count : 1, waiting_rows());
         last_slot   = -1;
         last_prompt.clear();
+        last_edits.clear();
     }
 
     void set_adapters(const std::vector<adapter_choice> & chosen) {
         evaluator->set_adapters(chosen);
+        if (cell_count > 0) forget();
+    }
+
+    void set_control_vector(const control_vector & vector) {
+        evaluator->set_control_vector(vector);
         if (cell_count > 0) forget();
     }
 
@@ -345,7 +370,7 @@ struct engine::impl {
         if (last_slot >= 0 && shares()) {
             const auto &  last = slots[last_slot];
             const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
-            while (shared < most && last_prompt[shared] == ids[shared]) shared++;
+            while (shared < most && last_prompt[shared] == ids[shared] && last_edits[shared] == edits_of(item, shared)) shared++;
             // A token that was evaluated already gives no logits again: those that are read must still be waiting.
             const int32_t first_read = group.score_from[item] - 1;
             for (int32_t i = first_read; i < shared; i++) {
@@ -375,6 +400,7 @@ struct engine::impl {
                 release(last_slot, 0);
                 last_slot = -1;
                 last_prompt.clear();
+                last_edits.clear();
                 return start_next();
             }
             no_room(length + group.most_tokens[item], cell_count);
@@ -383,6 +409,8 @@ struct engine::impl {
         const int32_t previous = last_slot;
         last_slot              = which;
         last_prompt.assign(ids, ids + length);
+        last_edits.clear();
+        for (int32_t i = 0; i < length; i++) last_edits.push_back(edits_of(item, i));
         started++;
         if (previous >= 0 && previous != which && slots[previous].item < 0 && slots[previous].holds) {
             release(previous, 0);
@@ -435,6 +463,7 @@ struct engine::impl {
             const int32_t id = cells.take();
             const int32_t parent = s.path.empty() ? -1 : s.path.back();
             queued        row{ ids[i], i, { which }, {}, id, parent };
+            row.edits = edits_of(item, i);
             if (group.captures(item, i)) capture(row);
             cells.set_pending(id, queue_of(which).push(std::move(row)));
             s.path.push_back(id);
@@ -497,6 +526,7 @@ struct engine::impl {
             const int32_t id = cells.take();
             rows.push_back({ s.next, (int32_t) s.path.size(), { i }, { { i, -1 } }, id, s.path.back() });
             if (group.captures_answer(s.item)) capture(rows.back());
+            rows.back().edits = edits->at(group.answer_edits(s.item));
             s.path.push_back(id);
             s.next = -1;
             count.distinct_tokens++;
@@ -625,6 +655,7 @@ struct engine::impl {
         if (which == last_slot && slot_count > 1 && shares()) {
             keep = started < order.size() ? (size_t) group.length(s.item) : (size_t) group.keep;
             last_prompt.resize(keep);
+            last_edits.resize(keep);
             if (keep == 0) last_slot = -1;
         }
         s.item = -1;
@@ -659,6 +690,9 @@ const engine_description & engine::describe() const { return p->description; }
 vocabulary     engine::words() const { return vocabulary(p->llama, p->vocab); }
 void           engine::set_adapters(const std::vector<adapter_choice> & adapters) { p->set_adapters(adapters); }
 void           engine::set_capture(const capture_choice & c, int64_t layers) { p->set_capture(c, layers); }
+void engine::set_control_vector(std::vector<float> values, int32_t width, int32_t first, int32_t last) {
+    p->set_control_vector({ std::move(values), width, first, last });
+}
 void           engine::begin(engine_work work) { p->begin(std::move(work)); }
 bool           engine::step() { return p->step(); }
 void           engine::cancel() { p->cancel(); }

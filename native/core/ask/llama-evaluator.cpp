@@ -18,8 +18,22 @@ constexpr int     LLAMA_SEQUENCES = 256;  // it has no more
 }  // namespace
 
 llama_evaluator::llama_evaluator(const llama_library & llama, llama_model * model, const engine_options & options,
-                                 bool is_cpu, graph_probe * probe)
-    : llama_(llama), model_(model), options_(options), is_cpu_(is_cpu), probe_(probe) {}
+                                 bool is_cpu)
+    : llama_(llama), model_(model), options_(options), is_cpu_(is_cpu) {}
+
+void llama_evaluator::set_probe(graph_probe * probe, bool captures) {
+    probe_    = probe;
+    captures_ = captures;
+    // Its graph was made for another.
+    if (context_) llama_.free(context_);
+    context_ = nullptr;
+}
+
+void llama_evaluator::check_edits(const edit_sets & edits) const {
+    const int64_t layers = llama_.model_n_layer(model_);
+    if (edits.layers() == layers) return;
+    throw error("PROBE_SITE", "the model has " + std::to_string(layers) + " layers, not " + std::to_string(edits.layers()));
+}
 
 llama_evaluator::~llama_evaluator() {
     if (context_) llama_.free(context_);  // the adapters are the model's
@@ -54,7 +68,8 @@ bool llama_evaluator::make_room(int64_t cells, int sequences, int64_t rows, bool
     const int64_t own    = separate ? cells / sequences : cells + options_.least_rows;
     filler_              = filled ? sequences : -1;
     sequences += filled;
-    rows                 = std::max(rows, options_.least_rows);
+    // Those that are filled up come beside as many as there may be.
+    rows                 = one_shape ? std::max(rows, options_.least_rows) : rows + options_.least_rows;
     piece_               = (own + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
     params.n_ctx         = (uint32_t) (piece_ * (separate ? sequences : 1));
     params.n_batch       = (uint32_t) rows;
@@ -63,6 +78,7 @@ bool llama_evaluator::make_room(int64_t cells, int sequences, int64_t rows, bool
     params.kv_unified    = !separate;
     context_             = llama_.init_from_model(model_, params);
     if (context_) apply_adapters();
+    if (context_ && !control_.values.empty()) apply_control();
     lengths_.assign(one_shape ? sequences : 0, 0);
     if (context_ && one_shape) pin_filler(rows);
     return context_ != nullptr;
@@ -123,6 +139,55 @@ void llama_evaluator::apply_adapters() {
     }
 }
 
+void llama_evaluator::set_control_vector(const control_vector & vector) {
+    const int32_t layers = llama_.model_n_layer(model_), width = llama_.model_n_embd(model_);
+    const size_t  most   = (size_t) (layers - 1) * width;
+    if (!vector.values.empty() && (vector.width != width || vector.values.size() > most || vector.values.size() % width != 0 ||
+                                   vector.first < 1 || vector.last < vector.first)) {
+        throw error("PROBE_INVALID", "a control vector of " + std::to_string(vector.values.size()) + " numbers, for layers " +
+                                         std::to_string(vector.first) + " to " + std::to_string(vector.last) +
+                                         ", is not of a model of " + std::to_string(layers) + " layers of " + std::to_string(width));
+    }
+    control_ = vector;
+    if (context_) apply_control();
+}
+
+void llama_evaluator::apply_control() {
+    const auto & values = control_.values;
+    const float * data  = values.empty() ? nullptr : values.data();
+    const int32_t status = llama_.set_adapter_cvec(context_, data, values.size(), control_.width, control_.first, control_.last);
+    if (status != 0) throw error("PROBE_INVALID", "llama.cpp refuses the control vector");
+}
+
+// One token in a context of its own.
+void llama_evaluator::try_token(ggml_backend_sched_eval_callback look, void * data, llama_adapter_lora * adapter) const {
+    auto params              = context_params();
+    params.n_ctx             = CELL_STEP;
+    params.n_batch           = 1;
+    params.n_ubatch          = 1;
+    params.n_seq_max         = 1;
+    params.cb_eval           = look;
+    params.cb_eval_user_data = data;
+    const std::unique_ptr<llama_context, decltype(llama_.free)> trial(llama_.init_from_model(model_, params), llama_.free);
+    if (!trial) throw error("ENGINE_MEMORY", "there is no memory to try one token");
+    float scale = 1;
+    if (adapter && llama_.set_adapters_lora(trial.get(), &adapter, 1, &scale) != 0) {
+        throw error("ADAPTER_INVALID", "llama.cpp refuses an adapter that it has loaded");
+    }
+    llama_token  token = 0;
+    llama_batch  batch{};
+    batch.n_tokens = 1;
+    batch.token    = &token;
+    const int32_t status = llama_.decode(trial.get(), batch);
+    if (status != 0) throw error("ENGINE_CRASHED", "llama_decode ended with " + std::to_string(status) + " on one token");
+}
+
+void llama_evaluator::learn_beginning() {
+    probe_->learn_beginning(0);
+    try_token(graph_probe::callback, probe_, nullptr);
+    probe_->require_seen();
+}
+
 // llama.cpp loads a pair beside any matrix, and passes over those of matrices that its graph of the architecture multiplies
 // without asking for one. One token is evaluated, and each of the adapter's tensors must be read on the way.
 void llama_evaluator::require_used(const adapter_choice & choice, llama_adapter_lora * adapter) const {
@@ -132,31 +197,14 @@ void llama_evaluator::require_used(const adapter_choice & choice, llama_adapter_
     for (int64_t i = 0; i < gguf_get_n_tensors(header); i++) unread.insert(gguf_get_tensor_name(header, i));
     gguf_free(header);
 
-    auto params              = context_params();
-    params.n_ctx             = CELL_STEP;
-    params.n_batch           = 1;
-    params.n_ubatch          = 1;
-    params.n_seq_max         = 1;
-    params.cb_eval_user_data = &unread;
-    params.cb_eval           = [](ggml_tensor * node, bool, void * names) {
+    const auto look = [](ggml_tensor * node, bool, void * names) {
         for (const auto * source : node->src) {
             if (!source) continue;
             ((std::set<std::string> *) names)->erase((source->view_src ? source->view_src : source)->name);
         }
         return false;  // its numbers are not asked for
     };
-    const std::unique_ptr<llama_context, decltype(llama_.free)> trial(llama_.init_from_model(model_, params), llama_.free);
-    if (!trial) throw error("ENGINE_MEMORY", "there is no memory to try the adapter " + choice.path);
-    float scale = 1;
-    if (llama_.set_adapters_lora(trial.get(), &adapter, 1, &scale) != 0) {
-        throw error("ADAPTER_INVALID", "llama.cpp refuses the adapter " + choice.path);
-    }
-    llama_token  token = 0;
-    llama_batch  batch{};
-    batch.n_tokens = 1;
-    batch.token    = &token;
-    const int32_t status = llama_.decode(trial.get(), batch);
-    if (status != 0) throw error("ENGINE_CRASHED", "llama_decode ended with " + std::to_string(status) + " on one token");
+    try_token(look, &unread, adapter);
     if (unread.empty()) return;
     throw error("ADAPTER_INVALID", choice.path + " has " + *unread.begin() + (unread.size() == 1 ? "" : " and others") +
                                        ", which llama.cpp loads and leaves out of this model's computation");
@@ -198,22 +246,49 @@ void llama_evaluator::decode(const std::vector<queued> & rows, int64_t each) {
 // Where each sequence has cells of its own, llama.cpp puts rows into an order of its own: then each sequence's are given alone.
 void llama_evaluator::decode_seen(const std::vector<queued> & rows) {
     const bool alone = separate_ || llama_.model_is_recurrent(model_) || llama_.model_is_hybrid(model_);
+    const auto begins = [](const state_edit * one) { return one->part == state_part::residual_before && one->layer == 0; };
+    for (const auto & row : rows) {
+        if (probe_->knows_beginning() || !row.edits || std::none_of(row.edits->begin(), row.edits->end(), begins)) continue;
+        learn_beginning();
+    }
     std::vector<queued> some;
     std::vector<bool>   done(rows.size(), false);
+    kept_logits_.clear();
+    kept_rows_.assign(alone && !captures_ ? rows.size() : 0, -1);
     for (size_t begin = 0; begin < rows.size(); begin++) {
         if (done[begin]) continue;
         some.clear();
-        std::vector<token_states *> records;
+        std::vector<size_t> numbers;
         for (size_t i = begin; i < rows.size(); i++) {
             if (done[i] || (alone && rows[i].sequences.front() != rows[begin].sequences.front())) continue;
             done[i] = true;
             some.push_back(rows[i]);
-            records.push_back(rows[i].record.get());
+            numbers.push_back(i);
         }
-        lay_out(some);
-        probe_->expect(tokens_.data(), outputs_.data(), std::move(records));
+        fill_up(some);
+        std::vector<token_states *>      records(tokens_.size());
+        std::vector<const token_edits *> edits(tokens_.size());
+        for (size_t i = 0; i < some.size(); i++) {
+            if (captures_) records[places_[i]] = some[i].record.get();
+            edits[places_[i]] = some[i].edits;
+        }
+        probe_->expect(tokens_, outputs_, std::move(records), edits);
         evaluate();
         probe_->require_seen();
+        if (!kept_rows_.empty()) keep_logits(numbers);
+        take_filler_back(some, 0);
+    }
+}
+
+// Before the next sequence's are made in their place.
+void llama_evaluator::keep_logits(const std::vector<size_t> & rows) {
+    const int64_t vocabulary = llama_.vocab_n_tokens(llama_.model_get_vocab(model_));
+    for (size_t i = 0; i < rows.size(); i++) {
+        if (!outputs_[places_[i]]) continue;
+        const float * logits = llama_.get_logits_ith(context_, places_[i]);
+        if (!logits) throw error("ENGINE_CRASHED", "there are no logits for row " + std::to_string(rows[i]));
+        kept_rows_[rows[i]] = (int64_t) kept_logits_.size() / vocabulary;
+        kept_logits_.insert(kept_logits_.end(), logits, logits + vocabulary);
     }
 }
 
@@ -237,7 +312,7 @@ void llama_evaluator::lay_out(const std::vector<queued> & rows) {
         counts_.push_back((int32_t) row.sequences.size());
         // llama_batch has no const; it is only read.
         sequences_.push_back(const_cast<llama_seq_id *>(row.sequences.data()));
-        outputs_.push_back(probe_ ? row.record != nullptr : !row.readers.empty());
+        outputs_.push_back(captures_ ? row.record != nullptr : !row.readers.empty());
     }
 }
 
@@ -301,6 +376,10 @@ void llama_evaluator::evaluate() {
     if (status != 0) throw error("ENGINE_CRASHED", "llama_decode ended with " + std::to_string(status));
 }
 
-const float * llama_evaluator::logits(int32_t row) { return llama_.get_logits_ith(context_, places_[row]); }
+const float * llama_evaluator::logits(int32_t row) {
+    if (kept_rows_.empty()) return llama_.get_logits_ith(context_, places_[row]);
+    if (kept_rows_[row] < 0) return nullptr;
+    return kept_logits_.data() + kept_rows_[row] * llama_.vocab_n_tokens(llama_.model_get_vocab(model_));
+}
 
 }  // namespace inward

@@ -37,9 +37,28 @@ void llama_states::set_adapters(const std::vector<adapter_choice> & chosen) {
     adapters_ = chosen;
 }
 
+void llama_states::set_control_vector(const control_vector & vector) {
+    asked_.set_control_vector(vector);
+    if (seen_) seen_->set_control_vector(vector);
+    control_ = vector;
+}
+
 void llama_states::decode(const std::vector<queued> & rows, int64_t each) {
     if (asks()) asked_.decode(rows, each);
     if (seen_) seen_->decode(rows, 0);
+}
+
+bool llama_states::will_be_edited(bool edited) {
+    if (edited == (writer_ != nullptr)) return false;
+    if (!edited) {
+        asked_.set_probe(nullptr, false);
+        writer_.reset();
+        return true;
+    }
+    if (!no_sites_) no_sites_ = std::make_unique<state_layout>(capture_choice{}, llama_.model_n_layer(model_));
+    writer_ = std::make_unique<graph_probe>(*no_sites_, options_.architecture);
+    asked_.set_probe(writer_.get(), false);
+    return true;
 }
 
 void llama_states::set_layout(const state_layout * layout) {
@@ -52,8 +71,10 @@ void llama_states::set_layout(const state_layout * layout) {
     probe_.reset();
     if (!layout) return;
     probe_ = std::make_unique<graph_probe>(*layout, options_.architecture);
-    seen_  = std::make_unique<llama_evaluator>(llama_, model_, options_, is_cpu_, probe_.get());
+    seen_  = std::make_unique<llama_evaluator>(llama_, model_, options_, is_cpu_);
+    seen_->set_probe(probe_.get(), true);
     if (!adapters_.empty()) seen_->set_adapters(adapters_);
+    if (!control_.values.empty()) seen_->set_control_vector(control_);
 }
 
 }  // namespace inward

@@ -17,8 +17,8 @@ namespace {
 constexpr int64_t CHUNK_ROWS = 96;
 // Pieces of a phase for each thread: enough for one that comes late not to be waited for.
 constexpr int64_t PIECES = 8;
-// Calls of each() in one layer, adapters and captures included.
-constexpr size_t PHASES = 32;
+// Calls of each() in one layer, adapters, captures and interventions included.
+constexpr size_t PHASES = 48;
 
 }  // namespace
 
@@ -60,8 +60,9 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
         for (const auto & [block, floats] : wanted) *block = float_block(floats);
         parents_.assign(cells, -1);
         scratch_.assign(team_.size(), std::vector<float>(std::max(widest, hp.heads / hp.kv_heads * cells)));
-        cells_     = cells;
-        most_rows_ = rows;
+        cells_      = cells;
+        most_rows_  = rows;
+        added_room_ = adds_directly() && !keeps_additions() ? 0 : rows;
         reserve_reduced();
     } catch (const std::bad_alloc &) {
         return false;
@@ -129,6 +130,16 @@ void own_forward::find_paths(const std::vector<queued> & rows) {
     }
 }
 
+void own_forward::find_edited(const std::vector<queued> & rows) {
+    edited_.clear(weights_.hparams.layers);
+    endings_.assign(rows.size(), -1);
+    for (size_t i = 0; i < ending_.size(); i++) endings_[ending_[i]] = (int64_t) i;
+    for (size_t r = 0; r < rows.size(); r++) {
+        if (rows[r].edits) edited_.add((int64_t) r, *rows[r].edits, endings_[r] >= 0);
+    }
+    reserve_edited();
+}
+
 void own_forward::set_layout(const state_layout * layout) {
     const auto & hp = weights_.hparams;
     if (layout && layout->layers() != hp.layers) {
@@ -136,15 +147,30 @@ void own_forward::set_layout(const state_layout * layout) {
                                       std::to_string(layout->layers()));
     }
     for (int32_t i = 0; layout && i < (int32_t) layout->sites().size(); i++) {
-        const auto &  one  = layout->sites()[i];
-        const int64_t wide = one.part == state_part::head_values         ? queries()
-                             : one.part == state_part::attention_weights ? hp.heads
-                                                                         : hp.embedding;
-        if (one.width == wide) continue;
-        throw error("PROBE_SITE", layout->name(i) + " has " + std::to_string(wide) + " numbers, not " +
+        const auto & one = layout->sites()[i];
+        if (one.width == width(one.part)) continue;
+        throw error("PROBE_SITE", layout->name(i) + " has " + std::to_string(width(one.part)) + " numbers, not " +
                                       std::to_string(one.width));
     }
     layout_ = layout;
+}
+
+int64_t own_forward::width(state_part part) const {
+    const auto & hp = weights_.hparams;
+    if (part == state_part::head_values) return queries();
+    return part == state_part::attention_weights ? hp.heads : hp.embedding;
+}
+
+void own_forward::check_edits(const edit_sets & edits) const {
+    const int64_t layers = weights_.hparams.layers;
+    if (edits.layers() != layers) {
+        throw error("PROBE_SITE", "the model has " + std::to_string(layers) + " layers, not " + std::to_string(edits.layers()));
+    }
+    for (const auto & one : edits.all()) {
+        if (one.width == width(one.part)) continue;
+        throw error("PROBE_SITE", "a site of layer " + std::to_string(one.layer) + " that is written to has " +
+                                      std::to_string(width(one.part)) + " numbers, not " + std::to_string(one.width));
+    }
 }
 
 bool own_forward::keeps_additions() const {
@@ -155,7 +181,7 @@ void own_forward::keep(team_member & member, state_part part, int64_t layer, con
                        float scale) {
     if (!wants(part, layer)) return;
     const int32_t site    = layout_->find(part, layer);
-    const bool    ends    = layer + 1 == weights_.hparams.layers && part != state_part::residual_before;
+    const bool    ends    = is_late(part, layer);
     const int64_t records = (int64_t) captured_.size();
     member.each(records, piece(records), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; i++) {
@@ -165,8 +191,54 @@ void own_forward::keep(team_member & member, state_part part, int64_t layer, con
     });
 }
 
+void own_forward::edit(team_member & member, state_part part, int64_t layer, float * values, int64_t width) {
+    if (!edited_.any(part, layer)) return;
+    const auto &  rows  = edited_.at(part, layer);
+    const int64_t count = (int64_t) rows.size();
+    const bool    ends  = is_late(part, layer);
+    member.each(count, piece(count), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const int64_t row = ends ? endings_[rows[i].row] : rows[i].row;
+            apply_edits(*rows[i].edits, part, layer, values + row * width);
+        }
+    });
+}
+
+// Room for as many rows as have something done to what one layer adds to them.
+void own_forward::reserve_edited() {
+    const auto & hp   = weights_.hparams;
+    int64_t      most = 0;
+    for (int64_t l = 0; edited_.any() && l < hp.layers; l++) {
+        for (const auto part : { state_part::attention_output, state_part::mlp_output }) {
+            most = std::max(most, (int64_t) edited_.at(part, l).size());
+        }
+    }
+    const int64_t widest = std::max(hp.feed_forward, queries());
+    const int64_t floats = (most > edited_room_ ? most * (widest + hp.embedding) : 0) +
+                           (most > added_room_ ? most * hp.embedding : 0);
+    if (floats == 0) return;
+    const std::string needed = "interventions in " + std::to_string(most) + " tokens at once need " +
+                               std::to_string(floats * sizeof(float) >> 20) + " MiB more than there are";
+    if (floats * sizeof(float) > free_memory_()) throw error("ENGINE_MEMORY", needed);
+    try {
+        if (most > edited_room_) {
+            before_        = float_block(most * hp.embedding);
+            packed_edited_ = float_block(most * widest);
+            edited_room_   = most;
+        }
+        if (most > added_room_) {
+            added_      = float_block(most * hp.embedding);
+            added_room_ = most;
+        }
+    } catch (const std::bad_alloc &) {
+        edited_room_ = 0;
+        throw error("ENGINE_MEMORY", needed);
+    }
+}
+
 void own_forward::decode(const std::vector<queued> & rows, int64_t) {
     find_paths(rows);
+    find_edited(rows);
     const auto & hp      = weights_.hparams;
     const auto & factors = weights_.rope_factors;
     const auto   turned  = [&](bool local) {
@@ -193,6 +265,7 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
     for (int64_t l = 0; l < hp.layers; l++) {
         const auto & layer = weights_.layers[l];
         const bool   ends  = l + 1 == hp.layers;
+        edit(member, state_part::residual_before, l, x, hp.embedding);
         keep(member, state_part::residual_before, l, x, hp.embedding);
         project(member, layer.qkv, normed(member, x, n, layer.attention_norm), qkv_.data(), false);
         keep_and_turn(member, l, rows);
@@ -210,12 +283,14 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
             x = to;
         }
         attention(member, l, ends);
+        edit(member, state_part::head_values, l, attended_.data(), queries());
         keep(member, state_part::head_values, l, attended_.data(), queries());
         const packed_rows attended(packed_.data(), n, queries());
         member.each(n, piece(n), [&](int64_t first, int64_t last) {
             for (int64_t r = first; r < last; r++) attended.put(r, attended_.data() + r * queries());
         });
         add(member, l, true, attended, x);
+        edit(member, state_part::residual_middle, l, x, hp.embedding);
         keep(member, state_part::residual_middle, l, x, hp.embedding);
         project(member, layer.gate_up, normed(member, x, n, layer.feed_forward_norm), gate_up_.data(), false);
         const packed_rows acted(packed_.data(), n, hp.feed_forward);
@@ -228,6 +303,7 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
             }
         });
         add(member, l, false, acted, x);
+        edit(member, state_part::residual_after, l, x, hp.embedding);
         keep(member, state_part::residual_after, l, x, hp.embedding);
     }
 }
@@ -262,13 +338,17 @@ void own_forward::add(team_member & member, int64_t l, bool attention, const pac
     const auto & group = attention ? layer.o : layer.down;
     const auto & norm  = attention ? layer.attention_post_norm : layer.feed_forward_post_norm;
     const auto   part  = attention ? state_part::attention_output : state_part::mlp_output;
+    const bool   keeps = wants(part, l) && !captured_.empty(), edits = edited_.any(part, l);
+    if (edits) remember(member, part, l, in, x);
     if (norm.empty() && hp.residual_scale == 1) {
         // What is added is nowhere by itself then: it is computed once more, and the sum stays what it is.
-        if (wants(part, l) && !captured_.empty()) {
-            project(member, group, in, added_.data(), false);
-            keep(member, part, l, added_.data(), hp.embedding);
+        if (keeps || edits) {
+            const packed_rows some(packed_edited_.data(), edits ? (int64_t) edited_.at(part, l).size() : 0, in.in());
+            project(member, group, keeps ? in : some, added_.data(), false);
         }
-        return project(member, group, in, x, true);
+        project(member, group, in, x, true);
+        if (edits) change_added(member, part, l, !keeps, x);
+        return keep(member, part, l, added_.data(), hp.embedding);
     }
     project(member, group, in, added_.data(), false);
     const int64_t n = in.rows();
@@ -277,9 +357,47 @@ void own_forward::add(team_member & member, int64_t l, bool attention, const pac
             float * added = added_.data() + r * hp.embedding;
             if (!norm.empty()) norm_row(added, norm.data(), added, hp.embedding, hp.norm_epsilon);
             add_scaled(x + r * hp.embedding, added, hp.embedding, hp.residual_scale);
+            // As it is added.
+            if (edits) scale_in_place(added, hp.embedding, hp.residual_scale);
         }
     });
-    keep(member, part, l, added_.data(), hp.embedding, hp.residual_scale);
+    if (edits) change_added(member, part, l, false, x);
+    keep(member, part, l, added_.data(), hp.embedding, edits ? 1 : hp.residual_scale);
+}
+
+// Of edited rows: the sum as it is, and what will be projected and added to it.
+void own_forward::remember(team_member & member, state_part part, int64_t layer, const packed_rows & in, const float * x) {
+    const auto &      rows  = edited_.at(part, layer);
+    const int64_t     count = (int64_t) rows.size(), width = weights_.hparams.embedding;
+    const packed_rows some(packed_edited_.data(), count, in.in());
+    member.each(count, 1, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const int64_t row  = is_late(part, layer) ? endings_[rows[i].row] : rows[i].row;
+            float *       made = scratch_[member.number].data();
+            in.get(row, made);
+            some.put(i, made);
+            std::memcpy(before_.data() + i * width, x + row * width, width * sizeof(float));
+        }
+    });
+}
+
+// Numbers that an edit leaves as they are leave the sum as it is, to the last bit.
+void own_forward::change_added(team_member & member, state_part part, int64_t layer, bool compact, float * x) {
+    const auto &  rows  = edited_.at(part, layer);
+    const int64_t count = (int64_t) rows.size(), width = weights_.hparams.embedding;
+    member.each(count, 1, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; i++) {
+            const int64_t row    = is_late(part, layer) ? endings_[rows[i].row] : rows[i].row;
+            float *       added  = added_.data() + (compact ? i : row) * width;
+            float *       was    = scratch_[member.number].data();
+            const float * before = before_.data() + i * width;
+            std::memcpy(was, added, width * sizeof(float));
+            apply_edits(*rows[i].edits, part, layer, added);
+            for (int64_t c = 0; c < width; c++) {
+                if (std::memcmp(added + c, was + c, sizeof(float)) != 0) x[row * width + c] = before[c] + added[c];
+            }
+        }
+    });
 }
 
 // Norms and turns queries in place, and puts keys, normed and turned too, and values where their cells are.

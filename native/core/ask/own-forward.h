@@ -28,6 +28,7 @@ public:
     const float * logits(int32_t row) override;
     int64_t       logits_at_once() const override;
     void          set_layout(const state_layout * layout) override;
+    void          check_edits(const edit_sets & edits) const override;
 
 private:
     struct row_path {
@@ -59,6 +60,11 @@ private:
     std::vector<captured_row> captured_;
     std::vector<token_states *> records_;   // of each row, or null
     const state_layout *      layout_ = nullptr;
+    edited_rows               edited_;
+    std::vector<int64_t>      endings_;     // of each row its number among ending_; -1: not there
+    // Of rows to whose additions something is done: the sum before, and what is projected, packed
+    float_block               before_, packed_edited_;
+    int64_t                   edited_room_ = 0, added_room_ = 0;  // rows of these, and of added_
     std::vector<int32_t>      positions_;
     std::vector<float>        angles_, local_angles_;  // of global and local RoPE
     int64_t                   chunk_ = -1;  // of the readers, whose logits are there
@@ -68,6 +74,7 @@ private:
     float *  kept(int64_t layer, bool values) const { return store_.data() + (layer * 2 + values) * cells_ * keys(); }
     void     reserve_reduced();
     void     find_paths(const std::vector<queued> & rows);
+    void     find_edited(const std::vector<queued> & rows);
     void     forward(team_member & member, const std::vector<queued> & rows);
     void     keep_and_turn(team_member & member, int64_t layer, const std::vector<queued> & rows);
     void     attention(team_member & member, int64_t layer, bool ends);
@@ -80,10 +87,20 @@ private:
     // Of captured rows: `width` numbers each of `values`, whose rows are all rows or ending_, times a scale.
     void     keep(team_member & member, state_part part, int64_t layer, const float * values, int64_t width,
                   float scale = 1);
+    // Of edited rows, in `values`, whose rows are all rows or ending_.
+    void     edit(team_member & member, state_part part, int64_t layer, float * values, int64_t width);
+    void     reserve_edited();
+    void     remember(team_member & member, state_part part, int64_t layer, const packed_rows & in, const float * x);
+    // Of edited rows, what was added and the sum. compact: added_ has these rows alone
+    void     change_added(team_member & member, state_part part, int64_t layer, bool compact, float * x);
     void     keep_weights(int32_t site, int64_t row, int64_t head, const cell_attention & over, const float * weights);
     // Whether what layers add is kept by itself.
     bool     keeps_additions() const;
     bool     wants(state_part part, int64_t layer) const { return layout_ && layout_->find(part, layer) >= 0; }
+    bool     is_late(state_part part, int64_t layer) const {
+        return layer + 1 == weights_.hparams.layers && part != state_part::residual_before;
+    }
+    int64_t  width(state_part part) const;
     int64_t  piece(int64_t count) const;
 };
 

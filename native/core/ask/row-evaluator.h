@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "inward/engine.h"
+#include "inward/error.h"
+#include "probe/state-edits.h"
 #include "probe/token-states.h"
 #include "shared/devices.h"
 #include "shared/libraries.h"
@@ -26,6 +28,13 @@ struct queued {
     int32_t              owner;    // cell
     int32_t              parent;   // cell of the token before; -1: none
     record_of_token      record = {};  // filled by the evaluation; null: nobody wants it
+    const token_edits *  edits = nullptr;  // what is done to its states; null: nothing
+};
+
+// Directions of layers from 1 on, one after the other.
+struct control_vector {
+    std::vector<float> values;
+    int32_t            width = 0, first = 0, last = 0;
 };
 
 class row_evaluator {
@@ -49,8 +58,16 @@ public:
     // the next multiple of logits_at_once() rows with readers is asked for, or anything is evaluated.
     virtual const float * logits(int32_t row) = 0;
     virtual int64_t       logits_at_once() const = 0;
+    // As engine has it.
+    virtual void set_control_vector(const control_vector &) {
+        throw error("ENGINE_UNAVAILABLE", "engine.forward own adds directions by interventions alone");
+    }
     // Records of rows have this layout from here on; null: rows have none. throws PROBE_SITE
     virtual void          set_layout(const state_layout * layout) = 0;
+    // throws PROBE_SITE where the model has not what these are for, as far as it can be told before
+    virtual void          check_edits(const edit_sets & edits) const = 0;
+    // Whether anything is done to any row of the next group. Returns whether room has to be made anew for it.
+    virtual bool          will_be_edited(bool) { return false; }
     // Whether the logits of any row of the next group are asked for.
     virtual void          will_be_read(bool) {}
 };

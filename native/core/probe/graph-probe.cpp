@@ -26,6 +26,12 @@ std::vector<float> read_floats(const ggml_tensor * tensor) {
     return numbers;
 }
 
+// The same numbers under another shape.
+bool is_view(const ggml_tensor * node) {
+    const auto ops = { GGML_OP_NONE, GGML_OP_VIEW, GGML_OP_RESHAPE, GGML_OP_PERMUTE, GGML_OP_TRANSPOSE };
+    return std::find(ops.begin(), ops.end(), node->op) != ops.end();
+}
+
 std::string named(const char * name, int64_t layer) { return std::string(name) + "-" + std::to_string(layer); }
 
 // Whether a walk back from `tensor` meets one that `found` says yes to; it goes no further than where `ends` says yes.
@@ -50,34 +56,54 @@ bool walk(const ggml_tensor * tensor, const Found & found, const ggml_tensor * e
 bool graph_probe::callback(ggml_tensor * node, bool ask, void * data) {
     auto & probe = *(graph_probe *) data;
     if (ask) return probe.wanted(node);
-    for (const int32_t site : probe.next_) probe.take(node, site);
+    for (const auto & [part, layer] : probe.next_) probe.meet(part, layer, node);
     probe.next_.clear();
-    if (probe.is_beginning_) probe.beginnings_[node] = read_floats(node);
+    if (probe.is_beginning_) {
+        if (probe.edited_.any(state_part::residual_before, 0) && node->name == probe.beginning_) {
+            probe.write(state_part::residual_before, 0, node);
+            probe.written_beginning_ = node;
+        }
+        probe.beginnings_[node] = read_floats(node);
+    }
     probe.is_beginning_ = false;
     // Anything else would end the evaluation here.
     return true;
 }
 
-void graph_probe::expect(const int32_t * tokens, const int8_t * outputs, std::vector<token_states *> records) {
+void graph_probe::learn_beginning(int32_t token) {
+    expect({ token }, { 1 }, { nullptr }, { nullptr });
+    any_ = learns_ = true;
+}
+
+void graph_probe::expect(const std::vector<int32_t> & tokens, const std::vector<int8_t> & outputs,
+                         std::vector<token_states *> records, const std::vector<const token_edits *> & edits) {
     records_ = std::move(records);
-    tokens_.assign(tokens, tokens + records_.size());
+    tokens_  = tokens;
     output_rows_.assign(records_.size(), -1);
     outputs_ = 0;
-    any_     = false;
+    learns_  = false;
+    edited_.clear(layout_.layers());
+    bool recorded = false;
     for (size_t i = 0; i < records_.size(); i++) {
-        any_ = any_ || records_[i];
+        recorded = recorded || records_[i];
         if (outputs[i]) output_rows_[i] = outputs_++;
         else if (records_[i]) throw error("INTERNAL", "a captured row has no output");
+        if (edits[i]) edited_.add((int64_t) i, *edits[i], outputs[i]);
     }
-    taken_.assign(layout_.sites().size(), false);
+    any_ = recorded || edited_.any();
+    taken_.assign(layout_.sites().size(), !recorded);
+    written_.assign(layout_.layers() * STATE_PARTS, false);
     fault_.clear();
     nodes_.clear();
     has_tokens_ = false;
     layer_      = 0;
     before_ = heads_ = middle_ = nullptr;
     next_.clear();
+    read_.clear();
+    last_ = nullptr;
     beginnings_.clear();
-    is_beginning_ = false;
+    is_beginning_ = found_beginning_ = false;
+    written_beginning_ = nullptr;
 }
 
 void graph_probe::require_seen() const {
@@ -87,6 +113,16 @@ void graph_probe::require_seen() const {
     if (!has_tokens_) throw error("PROBE_SITE", graph + " does not say which tokens it reads");
     for (size_t i = 0; i < taken_.size(); i++) {
         if (!taken_[i]) throw error("PROBE_SITE", graph + " has no " + layout_.name((int32_t) i));
+    }
+    if (learns_ && beginning_.empty()) throw error("PROBE_SITE", graph + " does not tell what its first layer begins with");
+    for (int64_t l = 0; l < layout_.layers(); l++) {
+        for (int32_t p = 0; p < STATE_PARTS; p++) {
+            if (!edited_.any((state_part) p, l) || written_[l * STATE_PARTS + p]) continue;
+            throw error("PROBE_SITE", graph + " has no " + site_name((state_part) p, l) + " to write to");
+        }
+    }
+    if (edited_.any(state_part::residual_before, 0) && !found_beginning_) {
+        throw error("PROBE_SITE", graph + " does not show that what was written to is what its first layer begins with");
     }
 }
 
@@ -127,9 +163,36 @@ bool graph_probe::depends_on_tokens(const ggml_tensor * tensor) const {
 
 bool graph_probe::wants_inside() const {
     for (const auto part : { state_part::attention_output, state_part::residual_middle, state_part::mlp_output }) {
-        if (layout_.find(part, layer_) >= 0) return true;
+        if (wants(part, layer_)) return true;
     }
-    return layer_ == 0 && layout_.find(state_part::residual_before, 0) >= 0;
+    return layer_ == 0 && wants(state_part::residual_before, 0);
+}
+
+bool graph_probe::wants(state_part part, int64_t layer) const {
+    if (layer >= layout_.layers()) return false;
+    return layout_.find(part, layer) >= 0 || edited_.any(part, layer) ||
+           (learns_ && layer == 0 && part == state_part::residual_before);
+}
+
+void graph_probe::want_next(state_part part, int64_t layer) {
+    if (wants(part, layer)) next_.push_back({ part, layer });
+}
+
+void graph_probe::remember_read(const ggml_tensor * node) {
+    if (!node || is_view(node)) return;
+    for (const auto * source : node->src) {
+        if (!source) continue;
+        read_.insert(original(source));
+        if (source->view_src) read_.insert(source->view_src);
+    }
+}
+
+void graph_probe::begins_with(const ggml_tensor * node) {
+    found_beginning_ = true;
+    if (learns_) beginning_ = node->name;
+    if (edited_.any(state_part::residual_before, 0) && written_beginning_ != node) {
+        fail(std::string("layer 0 begins with ") + node->name + ", and " + beginning_ + " was written to");
+    }
 }
 
 // Whether the node's numbers are to be seen, or those of all before it.
@@ -137,21 +200,21 @@ bool graph_probe::wanted(ggml_tensor * node) {
     next_.clear();
     nodes_[node->name] = node;
     if (!any_ || layer_ >= layout_.layers()) return false;
+    remember_read(last_);
+    last_ = node;
     if (!has_tokens_ && reads_others(node)) fail("its rows are not the tokens that were given, in their order");
     if (may_begin(node)) {
         is_beginning_ = true;
         return true;
     }
     if (node->name == named("kq_soft_max", layer_)) {
-        const int32_t site = layout_.find(state_part::attention_weights, layer_);
-        if (site >= 0) next_.push_back(site);
-        return site >= 0;
+        want_next(state_part::attention_weights, layer_);
+        return !next_.empty();
     }
     if (node->name == named("kqv_out", layer_)) {
-        heads_             = node;
-        const int32_t site = layout_.find(state_part::head_values, layer_);
-        if (site >= 0) next_.push_back(site);
-        return site >= 0 || wants_inside();
+        heads_ = node;
+        want_next(state_part::head_values, layer_);
+        return !next_.empty() || wants_inside();
     }
     if (node->name == named("l_out", layer_)) {
         end_layer(node);
@@ -174,17 +237,17 @@ bool graph_probe::reads_others(const ggml_tensor * node) {
 
 // What the first layer may begin with; which one it is, the sum at its end tells.
 bool graph_probe::may_begin(const ggml_tensor * node) const {
-    if (layer_ > 0 || heads_ || layout_.find(state_part::residual_before, 0) < 0) return false;
+    if (layer_ > 0 || heads_ || !wants(state_part::residual_before, 0)) return false;
     const auto is_it = [node](const char * name) { return std::strcmp(node->name, name) == 0; };
-    return std::any_of(std::begin(BEGINNINGS), std::end(BEGINNINGS), is_it) && node->type == GGML_TYPE_F32 &&
-           ggml_is_contiguous(node);
+    return (std::any_of(std::begin(BEGINNINGS), std::end(BEGINNINGS), is_it) || is_it(beginning_.c_str())) &&
+           node->type == GGML_TYPE_F32 && ggml_is_contiguous(node);
 }
 
 // Where nothing was found between attention and feed-forward: of all that the end of the first layer is the sum of, what all the
 // other parts depend on.
 void graph_probe::take_beginning(const ggml_tensor * end) {
     const int32_t site = layout_.find(state_part::residual_before, 0);
-    if (site < 0 || taken_[site]) return;
+    if (found_beginning_ || !wants(state_part::residual_before, 0)) return;
     std::vector<const ggml_tensor *> next{ end }, parts;
     while (!next.empty()) {
         const auto * one = before_choice(next.back());
@@ -199,6 +262,8 @@ void graph_probe::take_beginning(const ggml_tensor * end) {
         bool       all   = found != beginnings_.end();
         for (const auto * other : parts) all = all && depends(other, part);
         if (!all) continue;
+        begins_with(part);
+        if (site < 0) return;
         taken_[site] = true;
         return put(site, found->second, ggml_nrows(part), part->ne[0]);
     }
@@ -213,10 +278,12 @@ bool graph_probe::is_middle(ggml_tensor * node) {
         const bool   goes_on = before_ ? from == before_ : !depends(from, heads_) && depends_on_tokens(from);
         if (!goes_on || !depends(added, heads_)) continue;
         middle_ = node;
-        take_at(state_part::attention_output, layer_, added);
-        if (layer_ == 0) take_at(state_part::residual_before, 0, node->src[residual]);
-        const int32_t site = layout_.find(state_part::residual_middle, layer_);
-        if (site >= 0) next_.push_back(site);
+        meet(state_part::attention_output, layer_, added);
+        if (layer_ == 0 && wants(state_part::residual_before, 0)) {
+            begins_with(from);
+            take_at(state_part::residual_before, 0, node->src[residual]);
+        }
+        want_next(state_part::residual_middle, layer_);
         return true;
     }
     return false;
@@ -229,18 +296,15 @@ void graph_probe::end_layer(ggml_tensor * node) {
         const bool second = node->op == GGML_OP_ADD && original(node->src[1]) == middle_;
         const auto * added = first ? node->src[1] : second ? node->src[0] : nullptr;
         if (added && depends(added, middle_)) {
-            take_at(state_part::mlp_output, layer_, added);
+            meet(state_part::mlp_output, layer_, added);
         } else if (wants_inside()) {
             // Attention and feed-forward may both read the residual before: then there is nothing between them.
             fail("layer " + std::to_string(layer_) + " does not end with the sum of what comes before its feed-forward and of "
                  "what that adds");
         }
     }
-    for (const auto & [part, layer] : { std::pair(state_part::residual_after, layer_),
-                                        std::pair(state_part::residual_before, layer_ + 1) }) {
-        const int32_t site = layer < layout_.layers() ? layout_.find(part, layer) : -1;
-        if (site >= 0) next_.push_back(site);
-    }
+    want_next(state_part::residual_after, layer_);
+    want_next(state_part::residual_before, layer_ + 1);
     before_ = node;
     heads_ = middle_ = nullptr;
     layer_++;
@@ -249,6 +313,36 @@ void graph_probe::end_layer(ggml_tensor * node) {
 void graph_probe::take_at(state_part part, int64_t layer, const ggml_tensor * tensor) {
     const int32_t site = layout_.find(part, layer);
     if (site >= 0) take(tensor, site);
+}
+
+void graph_probe::meet(state_part part, int64_t layer, const ggml_tensor * tensor) {
+    if (edited_.any(part, layer)) write(part, layer, tensor);
+    take_at(part, layer, tensor);
+}
+
+void graph_probe::write(state_part part, int64_t layer, const ggml_tensor * tensor) {
+    const std::string name = site_name(part, layer);
+    const int64_t     rows = (int64_t) records_.size(), found = ggml_nrows(tensor), width = tensor->ne[0];
+    written_[layer * STATE_PARTS + (int32_t) part] = true;
+    if (tensor->type != GGML_TYPE_F32 || !ggml_is_contiguous(tensor)) {
+        return fail(name + " is of " + ggml_type_name(tensor->type) + ", or does not lie in one piece");
+    }
+    if (read_.count(tensor) || (tensor->view_src && read_.count(tensor->view_src))) {
+        return fail(name + " was read before it could be written to");
+    }
+    std::vector<float> state(width);
+    for (const auto & [row, edits] : edited_.at(part, layer)) {
+        const int64_t at = found == rows ? row : found == outputs_ ? output_rows_[row] : -1;
+        for (const auto * one : *edits) {
+            if (one->part != part || one->layer != layer || (one->width == width && at >= 0)) continue;
+            return fail(name + " is [" + std::to_string(width) + ", " + std::to_string(found) + "] for " + std::to_string(rows) +
+                        " tokens of " + std::to_string(one->width) + " numbers");
+        }
+        ggml_backend_tensor_get(tensor, state.data(), at * width * sizeof(float), width * sizeof(float));
+        apply_edits(*edits, part, layer, state.data());
+        // The graph has it as const; its numbers are not.
+        ggml_backend_tensor_set(const_cast<ggml_tensor *>(tensor), state.data(), at * width * sizeof(float), width * sizeof(float));
+    }
 }
 
 void graph_probe::take(const ggml_tensor * tensor, int32_t site) {

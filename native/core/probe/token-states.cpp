@@ -28,6 +28,8 @@ const char * name_of(state_part part) {
 
 }  // namespace
 
+std::string site_name(state_part part, int64_t layer) { return name_of(part) + ("." + std::to_string(layer)); }
+
 state_layout::state_layout(capture_choice choice, int64_t layers)
     : choice_(std::move(choice)), layers_(layers), found_(layers * STATE_PARTS, -1) {
     int64_t fixed = 0, for_each_key = 0;
@@ -71,8 +73,7 @@ int64_t state_layout::offset(int32_t site, int32_t position) const {
 }
 
 std::string state_layout::name(int32_t site) const {
-    const auto & one = choice_.sites[site];
-    return name_of(one.part) + ("." + std::to_string(one.layer));
+    return site_name(choice_.sites[site].part, choice_.sites[site].layer);
 }
 
 token_states::token_states(const state_layout & layout, int32_t position) : layout_(layout), position_(position) {

@@ -12,6 +12,9 @@ namespace inward {
 
 class state_layout;
 
+// `mlp_output.3`
+std::string site_name(state_part part, int64_t layer);
+
 class token_states {
 public:
     token_states(const state_layout & layout, int32_t position);

@@ -37,6 +37,7 @@ std::string find_library(const std::string & folder, const std::string & stem, c
     each(get_logits_ith) each(adapter_lora_init) each(adapter_lora_free) each(set_adapters_lora)  \
     each(n_ctx) each(n_seq_max) each(max_parallel_sequences) each(log_set) each(model_n_params)   \
     each(max_devices) each(model_is_recurrent) each(model_is_hybrid) each(model_n_swa)            \
+    each(model_n_layer) each(model_n_embd) each(set_adapter_cvec)                                 \
     each(model_quantize_default_params) each(model_quantize)                                      \
     each(vocab_get_attr) each(vocab_bos) each(vocab_eos) each(vocab_eot) each(vocab_get_add_bos)  \
     each(vocab_get_add_eos) each(tokenize) each(detokenize)

@@ -51,12 +51,21 @@ packed_rows::packed_rows(float * data, int64_t rows, int64_t in) : data_(data), 
     tiles_             = (rows + most - 1) / most;
 }
 
-void packed_rows::put(int64_t row, const float * values, float factor) const {
+std::pair<float *, int64_t> packed_rows::place(int64_t row) const {
     // The tile whose rows [n t / T, n (t + 1) / T) hold it.
     const int64_t index  = ((row + 1) * tiles_ - 1) / rows_;
     const int64_t first  = first_row(index), height = first_row(index + 1) - first;
-    float *       to     = data_ + first * in_ + (row - first);
+    return { data_ + first * in_ + (row - first), height };
+}
+
+void packed_rows::put(int64_t row, const float * values, float factor) const {
+    const auto [to, height] = place(row);
     for (int64_t i = 0; i < in_; i++) to[i * height] = values[i] * factor;
+}
+
+void packed_rows::get(int64_t row, float * values) const {
+    const auto [from, height] = place(row);
+    for (int64_t i = 0; i < in_; i++) values[i] = from[i * height];
 }
 
 packed_matrix::packed_matrix(uint8_t * data, ggml_type type, int64_t in, int64_t out, const product_kernels & kernels)

@@ -84,8 +84,10 @@ public:
     // `data` has room for rows x in floats
     packed_rows(float * data, int64_t rows, int64_t in);
     void put(int64_t row, const float * values, float factor = 1) const;
+    void get(int64_t row, float * values) const;
 
     int64_t rows() const { return rows_; }
+    int64_t in() const { return in_; }
     int64_t tiles() const { return tiles_; }
     int64_t first_row(int64_t tile) const { return rows_ * tile / tiles_; }
     const float * tile(int64_t index) const { return data_ + first_row(index) * in_; }
@@ -93,6 +95,9 @@ public:
 private:
     float * data_;
     int64_t rows_, in_, tiles_;
+
+    // Of the row's first number, and how far apart its numbers are.
+    std::pair<float *, int64_t> place(int64_t row) const;
 };
 
 // A matrix [in, out] in panels of PANEL outputs, with its weights as in the file; the last panel is filled up with zeros.

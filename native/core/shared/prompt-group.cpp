@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <tuple>
 
 #include "inward/error.h"
 #include "inward/logit-rows.h"
@@ -36,6 +37,17 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
         (!capture_answers.empty() && capture_answers.size() != most_tokens.size())) {
         shape("a group's choice of captured tokens differs in length from its tokens, or from its items");
     }
+    const auto & [edited, edited_answers] = std::tie(interventions.token_sets, interventions.answer_sets);
+    if (!(edited.empty() && edited_answers.empty()) &&
+        (edited.size() != tokens.size() || edited_answers.size() != most_tokens.size())) {
+        shape("a group's interventions differ in length from its tokens, or from its items");
+    }
+    const int32_t sets = std::max<int32_t>(0, (int32_t) interventions.set_starts.size() - 1);
+    for (const auto * some : { &edited, &edited_answers }) {
+        for (const int32_t set : *some) {
+            if (set < -1 || set >= sets) shape("a group has no set " + std::to_string(set) + " of interventions");
+        }
+    }
     if (sequences < 0 || keep < 0) {
         shape("a group has " + std::to_string(sequences) + " sequences and keeps " + std::to_string(keep) + " tokens");
     }
@@ -43,7 +55,9 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
         const std::string number = std::to_string(i + 1);
         const int64_t     count  = length(i);
         if (count < 1) throw error("ENGINE_EMPTY_PROMPT", "prompt " + number + " has no tokens");
-        if (keep > count || !std::equal(tokens.begin(), tokens.begin() + keep, prompt(i))) {
+        bool keeps = keep <= count;
+        for (int32_t t = 0; keeps && t < keep; t++) keeps = same_token(t, starts[i] + t);
+        if (!keeps) {
             shape("prompt " + number + " does not begin with the " + std::to_string(keep) +
                   " tokens that are to be kept");
         }
@@ -107,9 +121,23 @@ std::vector<int32_t> prompt_group::sorted() const {
     std::vector<int32_t> order(items());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-        return std::lexicographical_compare(prompt(a), prompt(a) + length(a), prompt(b), prompt(b) + length(b));
+        int32_t at = 0;
+        const int32_t most = std::min(length(a), length(b));
+        while (at < most && same_token(starts[a] + at, starts[b] + at)) at++;
+        return at < most ? token_before(starts[a] + at, starts[b] + at) : length(a) < length(b);
     });
     return order;
+}
+
+bool prompt_group::same_token(int64_t one, int64_t other) const {
+    const auto & sets = interventions.token_sets;
+    return tokens[one] == tokens[other] && (sets.empty() || sets[one] == sets[other]);
+}
+
+bool prompt_group::token_before(int64_t one, int64_t other) const {
+    const auto & sets = interventions.token_sets;
+    if (tokens[one] != tokens[other] || sets.empty()) return tokens[one] < tokens[other];
+    return sets[one] < sets[other];
 }
 
 }  // namespace inward

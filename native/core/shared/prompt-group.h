@@ -28,14 +28,25 @@ struct prompt_group : engine_work {
     // Whether states of a prompt's token, or of an answer's, are captured.
     bool captures(int32_t item, int32_t token) const { return !capture.empty() && capture[starts[item] + token]; }
     bool captures_answer(int32_t item) const { return !capture_answers.empty() && capture_answers[item]; }
+    // Which set of edits is done to a prompt's token, or to an answer's; -1: nothing is done.
+    int32_t edits(int32_t item, int32_t token) const {
+        return interventions.token_sets.empty() ? -1 : interventions.token_sets[starts[item] + token];
+    }
+    int32_t answer_edits(int32_t item) const {
+        return interventions.answer_sets.empty() ? -1 : interventions.answer_sets[item];
+    }
     // Whether any logits are looked at.
     bool is_read() const;
     // Which of the rows a scored token's logits are.
     int64_t row_of(int32_t item, int32_t token) const { return first_rows[item] + token - score_from[item]; }
-    // The items with their prompts in lexicographic order: neighbours share the most.
+    // The items with their prompts in lexicographic order, what is done to a token being a part of it: neighbours share the most.
     std::vector<int32_t> sorted() const;
 
 private:
+    // Places in the group's tokens.
+    bool same_token(int64_t one, int64_t other) const;
+    bool token_before(int64_t one, int64_t other) const;
+
     std::vector<bool>    is_end;  // [vocabulary]; empty where end_ids is
     std::vector<int64_t> first_rows;  // [items]; empty without rows
 };

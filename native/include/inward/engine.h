@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "inward/interventions.h"
 #include "inward/states.h"
 #include "inward/vocabulary.h"
 
@@ -70,6 +71,8 @@ struct engine_work {
     // Of whom states are captured, at the sites that set_capture has: [tokens] of the prompts, [items] of answers, each
     // of whose tokens that are evaluated. Empty: nobody.
     std::vector<uint8_t>        capture, capture_answers;
+    // What is written into states on the way; [tokens] of the prompts and [items] of all tokens of answers.
+    intervention_table          interventions;
 };
 
 // What became of the items that finished since the last call, in the order in which they finished.
@@ -130,11 +133,16 @@ public:
     // Replaces all adapters; forgets everything evaluated. throws ADAPTER_INVALID
     void set_adapters(const std::vector<adapter_choice> & adapters);
 
+    // llama.cpp adds to every token's state after each layer from `first` to `last`, layers from 1 on; nothing where it is empty.
+    // [layers x width] from layer 1 on. Forgets everything evaluated. throws ENGINE_UNAVAILABLE by our own forward pass, PROBE_INVALID
+    void set_control_vector(std::vector<float> values, int32_t width, int32_t first, int32_t last);
+
     // What is captured of the groups that begin from here on; nothing where there are no sites. Forgets everything
     // evaluated. No logit changes a bit by it. layers: the model's. throws PROBE_SITE
     void set_capture(const capture_choice & choice, int64_t layers);
 
-    // Begins a group; forgets the one before. throws ENGINE_CONTEXT, ENGINE_EMPTY_PROMPT, TRAIN_EXAMPLE, ENGINE_MEMORY
+    // Begins a group; forgets the one before.
+    // throws ENGINE_CONTEXT, ENGINE_EMPTY_PROMPT, TRAIN_EXAMPLE, ENGINE_MEMORY, ENGINE_UNAVAILABLE, PROBE_SITE, PROBE_INVALID
     void begin(engine_work work);
     // Evaluates one batch. Returns whether the group goes on.
     // throws ENGINE_NOT_FINITE, ENGINE_MEMORY, ENGINE_CRASHED, PROBE_SITE, PROBE_RANGE

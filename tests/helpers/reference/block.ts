@@ -1,4 +1,5 @@
 /** One transformer block: attention and feed-forward, each added to what came in. Norms that a model lacks do nothing. */
+import type { StatePart } from "../../../src/model/sites.js";
 import type { LoraTensors, ReferenceAdapter } from "./adapter.js";
 import { attend } from "./attention.js";
 import { gated } from "./gated.js";
@@ -15,18 +16,26 @@ export interface BlockPass {
   backward(dOutput: Matrix, gradients: LoraTensors): Matrix;
 }
 
-/** @param input [tokens × width] */
+/** Changes the states of one place before anything reads them. @param states [tokens × numbers] */
+export type EditPart = (part: StatePart, states: Matrix) => Matrix;
+
+/** @param arriving [tokens × width] @param edit a pass that is edited has no way back */
 export function blockPass(
-  input: Matrix,
+  arriving: Matrix,
   block: ReferenceBlock,
   model: ReferenceModel,
   adapter: ReferenceAdapter | undefined,
+  edit: EditPart = (_, states) => states,
 ): BlockPass {
-  const attention = attentionPass(input, block, model, adapter);
-  const middle = sum(input, times(model.residualScale, attention.output));
+  const input = edit("residual_before", arriving);
+  const attention = attentionPass(input, block, model, adapter, edit);
+  const middle = edit(
+    "residual_middle",
+    sum(input, edit("attention_output", times(model.residualScale, attention.output))),
+  );
   const feedForward = feedForwardPass(middle, block, model, adapter);
   return {
-    output: sum(middle, times(model.residualScale, feedForward.output)),
+    output: edit("residual_after", sum(middle, edit("mlp_output", times(model.residualScale, feedForward.output)))),
     backward(dOutput, gradients) {
       const dMiddle = sum(dOutput, feedForward.backward(times(model.residualScale, dOutput), gradients));
       return sum(dMiddle, attention.backward(times(model.residualScale, dMiddle), gradients));
@@ -40,6 +49,7 @@ function attentionPass(
   block: ReferenceBlock,
   model: ReferenceModel,
   adapter: ReferenceAdapter | undefined,
+  edit: EditPart,
 ): BlockPass {
   const { heads, keyValueHeads, headWidth, normEpsilon } = model;
   const queries = heads * headWidth;
@@ -54,7 +64,7 @@ function attentionPass(
     columnsOf(qkv.output, queries + keys, keys),
     { ...model, window: block.window },
   );
-  const o = project(turned.output, block.o, adapter);
+  const o = project(edit("head_values", turned.output), block.o, adapter);
   const postNorm = rmsNorm(o.output, block.attentionPostNorm, normEpsilon);
   return {
     output: postNorm.output,

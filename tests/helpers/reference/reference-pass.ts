@@ -1,5 +1,6 @@
 /** One sequence through the whole model, forward and back. */
 import type { EncodedExample } from "../../../src/model/language-model.js";
+import type { Site } from "../../../src/model/sites.js";
 import { type LoraTensors, type ReferenceAdapter, zerosLike } from "./adapter.js";
 import { type BlockPass, blockPass } from "./block.js";
 import { Matrix, product, productWithTransposed, times } from "./matrix.js";
@@ -34,16 +35,17 @@ export function referenceHiddenStates(model: ReferenceModel, tokenIds: readonly 
   return [embedded, ...blocks.map(({ output }) => output), normed];
 }
 
-/** Changes what a layer leaves before the next one reads it. @param states [tokens × width] */
-export type EditStates = (layer: number, states: Matrix) => Matrix;
+/** Changes states before anything reads them. @param states [tokens × numbers] */
+export type EditStates = (site: Site, states: Matrix) => Matrix;
 
 /** As referenceHiddenStates, without the last norm, and the logits; both with what an edit changes, if there is one. */
 export function referenceResiduals(
   model: ReferenceModel,
   tokenIds: readonly number[],
   edit?: EditStates,
+  adapter?: ReferenceAdapter,
 ): { readonly embedded: Matrix; readonly afterLayers: readonly Matrix[]; readonly logits: Matrix } {
-  const { embedded, blocks, logits } = forward(model, tokenIds, undefined, edit);
+  const { embedded, blocks, logits } = forward(model, tokenIds, adapter, edit);
   return { embedded, afterLayers: blocks.map(({ output }) => output), logits };
 }
 
@@ -85,7 +87,7 @@ function forward(
   model: ReferenceModel,
   tokenIds: readonly number[],
   adapter: ReferenceAdapter | undefined,
-  edit: EditStates = (_, states) => states,
+  edit?: EditStates,
 ): Forward {
   const unknown = tokenIds.find((id) => !(id >= 0 && id < model.embeddings.rows));
   if (unknown !== undefined) throw new Error(`token ${unknown} of a vocabulary of ${model.embeddings.rows}`);
@@ -95,9 +97,11 @@ function forward(
   let input = embedded;
   const blocks: BlockPass[] = [];
   for (const [layer, block] of model.blocks.entries()) {
-    const pass = blockPass(input, block, model, adapter);
-    input = edit(layer, pass.output);
-    blocks.push({ ...pass, output: input });
+    const pass = blockPass(input, block, model, adapter, (part, states) => {
+      return edit?.({ part, layer }, states) ?? states;
+    });
+    input = pass.output;
+    blocks.push(pass);
   }
   const norm = rmsNorm(input, model.outputNorm, model.normEpsilon);
   const { logitScale, logitCap, outputBias } = model;

@@ -14,11 +14,13 @@ import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { type ChatFormat, withSystem } from "../model/chat/format.js";
 import { sameTokens } from "../model/chat/vocabulary.js";
+import { settleEngine } from "../model/engines/settings.js";
 import { openTokenizer, startEngine, type Tokenizer } from "../model/engines/start-engine.js";
 import type { LanguageModel, RenderedPrompt } from "../model/language-model.js";
 import { type ModelCheck, verificationTexts } from "../model/verify-model.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { Reply } from "../tasks/answer.js";
+import { compareHiddenStates } from "./compare-hidden-states.js";
 import { openOnnx, openTransformersJs, type OpenTransformersJs } from "./onnx-engine.js";
 import { findOnnxPackage, ONNX_PACKAGES, type OnnxPackage } from "./onnx-packages.js";
 import type { OnnxAnswer } from "./onnx-session.js";
@@ -75,7 +77,10 @@ export async function compareWithOnnx(path: string, options: CompareWithOnnxOpti
   const tokenizer = await openTokenizer(path, chat);
   try {
     const endIds = await tokenizer.endIds();
-    const written = await writeOnnx(graphFrom, folder, { tokenizer: { template: chat.template, endIds } });
+    const written = await writeOnnx(graphFrom, folder, {
+      tokenizer: { template: chat.template, endIds },
+      statesBeside: true,
+    });
     const asked = await askOwn(path, options, questions);
     const graph = await openOnnx(written, { threads });
     const checks: ModelCheck[] = [];
@@ -114,6 +119,7 @@ export async function compareWithOnnx(path: string, options: CompareWithOnnxOpti
     } finally {
       await graph.dispose();
     }
+    checks.push(await statesCheck(path, written, asked, questions, options));
     if (written.withoutTokenizer !== undefined) {
       checks.push({ check: "transformers.js", verdict: "note", found: `not compared: ${written.withoutTokenizer}` });
     } else {
@@ -149,13 +155,16 @@ interface AskedHere {
   readonly endIds: readonly number[];
 }
 
+function ownSettings(threads: number) {
+  return { ...DEFAULT_ENGINE, engine: "native", forward: "own", device: "cpu", threads } as const;
+}
+
 async function askOwn(
   path: string,
   { chat, threads, signal, onProgress }: CompareWithOnnxOptions,
   questions: readonly VerificationQuestion[],
 ): Promise<AskedHere> {
-  const settings = { ...DEFAULT_ENGINE, engine: "native", forward: "own", device: "cpu", threads } as const;
-  const model = await startEngine(path, settings, { cacheType: "f32", chat });
+  const model = await startEngine(path, ownSettings(threads), { cacheType: "f32", chat });
   try {
     const requests = questions.map(({ request }) => request);
     let done = 0;
@@ -253,8 +262,33 @@ function distributionsCheck(apart: readonly number[], vocabulary: number): Model
     verdict: isClose ? "ok" : "mismatch",
     found:
       `logprobs of all ${vocabulary} tokens after ${apart.length} prompts differ by ${nats(most)} nats at most (allowed ` +
-      `${nats(TOLERANCE.margin)}); layers between are not compared, because our engine gives out no hidden states yet`,
+      `${nats(TOLERANCE.margin)})`,
   };
+}
+
+/** Of the prompts whose distributions are compared. */
+async function statesCheck(
+  path: string,
+  { statesPath, ...written }: WrittenOnnx,
+  { prompts }: AskedHere,
+  questions: readonly VerificationQuestion[],
+  { chat, folder, threads, signal }: CompareWithOnnxOptions,
+): Promise<ModelCheck> {
+  if (statesPath === undefined) throw new InwardError("INTERNAL", "No graph of hidden states was written.");
+  const graph = await openOnnx({ ...written, path: statesPath }, { threads });
+  try {
+    return await compareHiddenStates(path, {
+      chat,
+      settings: await settleEngine(ownSettings(threads), [path]),
+      requests: questions.slice(0, DISTRIBUTIONS).map(({ request }) => request),
+      prompts: prompts.slice(0, DISTRIBUTIONS),
+      folder,
+      graph,
+      signal,
+    });
+  } finally {
+    await graph.dispose();
+  }
 }
 
 function farthest(own: Float64Array, theirs: Float64Array): number {

@@ -126,6 +126,7 @@ describe.skipIf(!IS_HERE)("both engines, item by item", () => {
       "answers, token by token",
       "answers, each text whole",
       "every token of the vocabulary",
+      "hidden states, every layer",
       "tokens, transformers.js",
       "control tokens in text",
       "prompts, transformers.js' template",
@@ -155,8 +156,27 @@ describe.skipIf(!IS_HERE)("both engines, item by item", () => {
     expect(result.agrees).toBe(false);
     const wrong = result.checks.filter(({ verdict }) => verdict === "mismatch").map(({ check }) => check);
     expect(wrong).toEqual(
-      expect.arrayContaining(["answers, token by token", "answers, each text whole", "every token of the vocabulary"]),
+      expect.arrayContaining([
+        "answers, token by token",
+        "answers, each text whole",
+        "every token of the vocabulary",
+        "hidden states, every layer",
+      ]),
     );
+  });
+
+  test.each([0, 1, 2])("a wrong layer is named: %i", async (layer) => {
+    const path = await tiny("three layers", { blocks: 3 });
+    const wrong = await tiny(`wrong in ${layer}`, {
+      blocks: 3,
+      adjust: ({ name, values }) =>
+        name === `blk.${layer}.attn_v.weight` ? values.map((value, at) => (at === 5 ? value + 0.02 : value)) : values,
+    });
+    const { checks } = await compare(path, wrong, 2);
+    const states = checks.find(({ check }) => check === "hidden states, every layer");
+    expect(states?.verdict).toBe("mismatch");
+    expect(states?.found).toMatch(new RegExp(`the first beyond is residual_after\\.${layer}$`));
+    expect(states?.examples).toHaveLength(3 - layer);
   });
 
   test("a base model, in plain text, whose answers end with their line", async () => {

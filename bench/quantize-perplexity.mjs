@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { startCompareProcess } from "../dist/model/engines/compare-logits.js";
+import { startCompareProcess } from "../dist/quantize/compare-logits.js";
 import { settleEngine } from "../dist/model/engines/settings.js";
 import { resolveModel } from "../dist/model/resolve-model.js";
 import { scoreDivergence } from "../dist/quantize/divergence-scores.js";

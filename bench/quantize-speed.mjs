@@ -3,7 +3,7 @@
 // 256 tokens read at once and of 48 written one after the other, by inward's own forward pass, by llama.cpp's kernels under inward's scheduler,
 // and by llama-bench with the same threads (its keys and values are F16: it takes no F32); of each the middle round.
 import { spawnSync } from "node:child_process";
-import { startCompareProcess } from "../dist/model/engines/compare-logits.js";
+import { startCompareProcess } from "../dist/quantize/compare-logits.js";
 import { settleEngine } from "../dist/model/engines/settings.js";
 import { resolveModel } from "../dist/model/resolve-model.js";
 import { makeVariants } from "../dist/quantize/variants.js";

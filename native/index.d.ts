@@ -468,6 +468,10 @@ export class LogitRows {
   compareAnew(): void;
   /** [vocabulary] */
   kept(row: number): Float32Array;
+  /** Keeps raw logits that somebody else computed. @throws TRAIN_SHAPE */
+  keep(row: number, logits: Float32Array): void;
+  /** Holds raw logits that somebody else computed against what is kept. @param id of the token that follows @throws TRAIN_SHAPE, ENGINE_NOT_FINITE */
+  compare(row: number, logits: Float32Array, id: number): void;
   /** Log-probabilities that are taken as they stand, though they need not sum to one: those of a base file. */
   keepLogprobs(row: number, logprobs: Float32Array): void;
   dispose(): void;

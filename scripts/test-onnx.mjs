@@ -16,6 +16,7 @@ run("tiny models, real vocabularies", process.execPath, [
   "node_modules/vitest/vitest.mjs",
   "run",
   "tests/native/onnx.test.ts",
+  "tests/native/onnx-benchmark.test.ts",
   "tests/model/onnx-tokenizer.test.ts",
 ]);
 run("the default model, F32", process.execPath, [

@@ -6,7 +6,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
-const { COMPARISON, COMPARISON_FIELDS } = await import("../dist/model/engines/compare-logits.js");
+const { COMPARISON, COMPARISON_FIELDS } = await import("../dist/quantize/compare-logits.js");
 const { scoreDivergence } = await import("../dist/quantize/divergence-scores.js");
 const { estimateRows } = await import("../dist/quantize/paired-estimate.js");
 

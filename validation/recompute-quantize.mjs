@@ -1,22 +1,37 @@
-// A second implementation of a benchmark of quantized files: the figures of Q8_0 against F32, by NumPy, from logits that onnxruntime computed of
-// the same files and tokens. Nothing of ours has a part in it but the tokens and the graphs' weights.
-// INWARD_ONNX=<packages> node validation/recompute-quantize.mjs [python with numpy]: python3 unless given. Asks SmolLM2, 8 windows and 24 strings:
-// some minutes. Not in npm test, because onnxruntime's packages and NumPy are installed apart (npm run test:onnx installs the first).
+// A second implementation of a benchmark of quantized files: the figures of Q8_0 and of ONNX graphs against F32, by NumPy, from logits that onnxruntime
+// computed of the same files and tokens. Nothing of ours has a part in it but the tokens and the graphs' weights.
+// INWARD_ONNX=<packages> node validation/recompute-quantize.mjs [python with numpy] [--model smollm2-135m-instruct]: python3 unless given. 8 windows and
+// 24 strings: some minutes. Not in npm test, because onnxruntime's packages and NumPy are installed apart (npm run test:onnx installs the first).
 import { spawnSync } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
-const { startCompareProcess } = await import("../dist/model/engines/compare-logits.js");
+const { startCompareProcess } = await import("../dist/quantize/compare-logits.js");
 const { onnxVariant } = await import("../dist/onnx/onnx-engine.js");
 const { runQuantize } = await import("../dist/quantize/run-quantize.js");
 const { cutWindows, readTextFile } = await import("../dist/quantize/text-windows.js");
 const { modelFolder } = await import("../dist/model/model-file.js");
 
-const python = process.argv[2] ?? "python3";
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { model: { type: "string", default: "smollm2-135m-instruct" } },
+});
+const python = positionals[0] ?? "python3";
+/** Rows, and how their logits are computed here. */
+const ROWS = [
+  ["source", "none", 0],
+  ["q8_0", "blocks", 0],
+  ["onnx_f32", "none", 0],
+  ["onnx_int8", "nbits8", 0],
+  ["onnx_int4", "nbits4", 0],
+  ["onnx_int4_a8", "nbits4", 4],
+  ["onnx_dynamic_int8", "int8", 0],
+];
 const [CONTEXT, WINDOWS] = [128, 8];
 const text = fileURLToPath(new URL("../docs/experiments.md", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "inward-recompute-quantize-"));
@@ -27,8 +42,10 @@ try {
   writeFileSync(
     yaml,
     `quantize: recompute
-source: { source: smollm2-135m-instruct, encoding: f32 }
-types: [q8_0]
+source: { source: ${JSON.stringify(options.model)}, encoding: f32 }
+types: [${ROWS.slice(1)
+      .map(([name]) => name)
+      .join(", ")}]
 text: { file: ${JSON.stringify(text)}, context: ${CONTEXT}, windows: ${WINDOWS} }
 tasks: [{ task: animals_long, trainStrings: 4, heldOutStrings: 12 }, { task: wealth_seeking, trainStrings: 4, heldOutStrings: 12 }]
 noiseFloor: { questions: 0 }
@@ -39,15 +56,23 @@ floorTexts: 1
   const run = join(folder, "run");
   const { plan, results } = await runQuantize(yaml, { out: run });
   const [source, rounded] = results.rows.map(({ variant }) => variant.path);
+  // Without tasks, so that the text is what each file is read of a token at a time.
+  const stepped = join(folder, "steps.yaml");
+  writeFileSync(
+    stepped,
+    readFileSync(yaml, "utf8")
+      .replace(/^(tasks|noiseFloor): .*$/gm, "")
+      .replace("windows: 8", "windows: 2"),
+  );
+  await runQuantize(stepped, { out: join(folder, "steps") });
   const comparison = startCompareProcess(plan.engine);
   await comparison.call("open", [source, plan.engine, {}]);
   const { windows } = cutWindows(await comparison.call("fileIds", [readTextFile(text).text]), CONTEXT, WINDOWS);
   await comparison.end();
-  for (const [name, path, quantization] of [
-    ["source", source, "none"],
-    ["q8_0", rounded, "blocks"],
-  ]) {
-    const variant = await onnxVariant(path, join(graphs, name), { quantization });
+  const readings = {};
+  for (const [name, quantization, accuracyLevel] of ROWS) {
+    const path = name === "q8_0" ? rounded : source;
+    const variant = await onnxVariant(path, join(graphs, name), { quantization, accuracyLevel });
     const open = await variant.open({ threads: plan.engine.threads });
     const file = openSync(join(folder, `${name}.npy`), "w");
     try {
@@ -57,6 +82,12 @@ floorTexts: 1
         if (at === 0) writeSync(file, npyHeader(windows.length * rows.length, rows[0].length));
         for (const row of rows) writeSync(file, new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
       }
+      const sequences = windows.slice(0, 1).map(({ ids, scoreFrom }) => ({
+        promptIds: ids.slice(0, scoreFrom),
+        answerIds: ids.slice(scoreFrom),
+      }));
+      const [whole, steps] = [await open.logprobs(sequences, "whole"), await open.logprobs(sequences, "steps")];
+      readings[name] = { whole: whole[0].logprobs, steps: steps[0].logprobs };
     } finally {
       closeSync(file);
       await open.dispose();
@@ -64,6 +95,7 @@ floorTexts: 1
   }
   const targets = windows.map(({ ids, scoreFrom }) => ids.slice(scoreFrom));
   writeFileSync(join(folder, "targets.json"), JSON.stringify(targets));
+  writeFileSync(join(folder, "readings.json"), JSON.stringify(readings));
   const script = fileURLToPath(new URL("recompute-quantize.py", import.meta.url));
   const { status } = spawnSync(python, [script, run, folder], { stdio: "inherit" });
   process.exitCode = status ?? 1;

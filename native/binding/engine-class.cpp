@@ -1,4 +1,5 @@
 // The asking engine as a JavaScript class.
+#include <cmath>
 #include <cstring>
 #include <memory>
 
@@ -22,7 +23,9 @@ public:
                            { InstanceMethod<&LogitRows::compared>("compared"),
                              InstanceMethod<&LogitRows::compare_anew>("compareAnew"),
                              InstanceMethod<&LogitRows::kept>("kept"),
+                             InstanceMethod<&LogitRows::keep>("keep"),
                              InstanceMethod<&LogitRows::keep_logprobs>("keepLogprobs"),
+                             InstanceMethod<&LogitRows::compare>("compare"),
                              InstanceMethod<&LogitRows::dispose>("dispose") });
     }
 
@@ -68,15 +71,38 @@ private:
         return made;
     }
 
-    Napi::Value keep_logprobs(const Napi::CallbackInfo & info) {
-        auto          env = info.Env();
-        const int64_t row = row_in(info);
+    // Of the second argument, one number for each token; after row_in, which knows that the rows are there.
+    const float * floats_in(const Napi::CallbackInfo & info) {
         if (info.Length() < 2 || !info[1].IsTypedArray() ||
             info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array ||
             (int64_t) info[1].As<Napi::TypedArray>().ElementLength() != rows->vocabulary()) {
-            coded(env, "TRAIN_SHAPE", "a row wants as many floats as the vocabulary has tokens");
+            coded(info.Env(), "TRAIN_SHAPE", "a row wants as many floats as the vocabulary has tokens");
         }
-        rows->keep_logprobs(row, info[1].As<Napi::Float32Array>().Data());
+        return info[1].As<Napi::Float32Array>().Data();
+    }
+
+    Napi::Value keep(const Napi::CallbackInfo & info) {
+        const int64_t row = row_in(info);
+        rows->keep(row, floats_in(info));
+        return info.Env().Undefined();
+    }
+
+    Napi::Value keep_logprobs(const Napi::CallbackInfo & info) {
+        const int64_t row = row_in(info);
+        rows->keep_logprobs(row, floats_in(info));
+        return info.Env().Undefined();
+    }
+
+    Napi::Value compare(const Napi::CallbackInfo & info) {
+        auto          env    = info.Env();
+        const int64_t row    = row_in(info);
+        const float * logits = floats_in(info);
+        const double  id     = info.Length() > 2 && info[2].IsNumber() ? info[2].As<Napi::Number>().DoubleValue() : -1;
+        // NaN is none either, and would become 0.
+        if (!(id >= 0 && id < (double) rows->vocabulary() && id == std::floor(id))) {
+            coded(env, "TRAIN_SHAPE", "the token that follows is none of the vocabulary");
+        }
+        guarded(env, [&] { rows->compare(row, logits, (int32_t) id); });
         return env.Undefined();
     }
 

@@ -15,7 +15,8 @@ export function quantizeCommand(): Command {
   const command = new Command("quantize")
     .summary("benchmark quantized files of one model: size, divergence, flips, self-prediction, speed")
     .description(
-      "Makes every type that the benchmark names from one source of floats, with llama.cpp's own quantizer, and holds each against the\n" +
+      "Makes every type that the benchmark names from one source of floats, with llama.cpp's own quantizer, or as an ONNX graph that\n" +
+        "onnxruntime evaluates (docs/quantize.md), and holds each against the\n" +
         "source: divergence over the whole vocabulary on a text and on the source's own answers, flips of behavior, what each file says of\n" +
         "itself, speed and memory. Writes one report. The same command again goes on where it stopped.",
     )

@@ -62,6 +62,8 @@ export class FileWeights implements GraphWeights {
   readonly parts = new Set<number>();
   /** Of all weights that the graph reads, wherever they lie. */
   bytes = 0;
+  /** Weights by what they are in the graph; an embedding that also makes the logits counts twice where it lies twice. */
+  readonly kinds: Record<string, number> = {};
   private copied = 0;
   private readonly counts = { float: 0, mapped: 0, rounded: 0 };
   private readonly made = new Map<string, string>();
@@ -146,6 +148,7 @@ export class FileWeights implements GraphWeights {
     if (known !== undefined) return known;
     const { tensor, first, columns } = rows;
     const length = 4 * rows.rows * columns;
+    this.tally("F32", length / 4);
     if (tensor.type !== "F32") {
       return this.copy(graph, name, "float", dimensions, length, async function* (weights) {
         for await (const { values } of decoded(weights, rows)) yield bytesOf(values);
@@ -158,6 +161,10 @@ export class FileWeights implements GraphWeights {
     this.bytes += length;
     this.made.set(name, name);
     return graph.initializer({ name, type: "float", dimensions, data: { location: partName(part), offset, length } });
+  }
+
+  private tally(kind: string, weights: number): void {
+    this.kinds[kind] = (this.kinds[kind] ?? 0) + weights;
   }
 
   private copy(
@@ -202,6 +209,7 @@ export class FileWeights implements GraphWeights {
         }
       });
     const name = `${matrix.name}.${bits}bits`;
+    this.tally(`${bits} bits in blocks of ${BLOCK}`, outputs * columns);
     const parts = [
       part("quants", name, "uint8", [outputs, perRow, (BLOCK * bits) / 8], (count * BLOCK * bits) / 8),
       part("scales", `${name}.scales`, "float", [outputs, perRow], 4 * count),
@@ -214,6 +222,7 @@ export class FileWeights implements GraphWeights {
   private integers(graph: GraphBuilder, input: string, matrix: MatrixName, rows: Rows): string {
     const { rows: outputs, columns } = matrix;
     const name = `${matrix.name}.int8`;
+    this.tally("8 bits by output", outputs * columns);
     const quants = this.copy(graph, name, "int8", [columns, outputs], columns * outputs, async function* (weights) {
       yield bytesOf((await roundedByOutput(weights, rows)).quants);
     });

@@ -9,6 +9,8 @@ import { packageFolder } from "../model/native/addon.js";
 
 /** What this was proven with; another release may compute, or name things, otherwise. */
 export const ONNX_PACKAGES = { "onnxruntime-node": "1.30.0", "@huggingface/transformers": "4.3.2" } as const;
+/** What evaluates graphs, as reports name it. */
+export const ONNX_RUNTIME = `onnxruntime-node ${ONNX_PACKAGES["onnxruntime-node"]}`;
 export type OnnxPackage = keyof typeof ONNX_PACKAGES;
 
 /** `$INWARD_ONNX`, else `$XDG_CACHE_HOME/inward/onnx`, else under `~/.cache`. Absolute; may not exist. */
@@ -54,6 +56,11 @@ export function findOnnxPackage(
     throw new InwardError("ONNX_PACKAGES", `${name} ${what}. Add both: ${installCommand(onnxFolder(env))}`);
   }
   return pathToFileURL(join(right.folder, entryOf(right.facts))).href;
+}
+
+/** @throws ONNX_PACKAGES where onnxruntime-node is not there, with the command that adds it */
+export function requireOnnxRuntime(): void {
+  findOnnxPackage("onnxruntime-node");
 }
 
 interface PackageFacts {

@@ -25,6 +25,12 @@ export interface OnnxQuestion {
   readonly endIds: readonly number[];
 }
 
+/**
+ * How a text is put before the graph: in one pass; its beginning in one pass and then a token at a time, as an answer is made; or in pieces of
+ * so many tokens. Keys and values are kept from pass to pass.
+ */
+export type OnnxReading = "whole" | "steps" | { readonly pieces: number };
+
 /** Of each token of an answer: natural logs at temperature 1 over the whole vocabulary, and the lead of the likeliest over the second. */
 export interface OnnxAnswer {
   readonly promptSha256: string;
@@ -33,7 +39,12 @@ export interface OnnxAnswer {
   readonly margins: readonly number[];
   /** The likeliest token at each position. */
   readonly likeliest: readonly number[];
-  readonly first: { readonly tokenIds: readonly number[]; readonly logprobs: readonly number[] };
+  readonly first: {
+    readonly tokenIds: readonly number[];
+    readonly logprobs: readonly number[];
+    /** log Σ exp of the first position's logits. */
+    readonly logSumExp: number;
+  };
 }
 
 export interface OnnxTiming {
@@ -105,15 +116,9 @@ export class OnnxSession {
     const answers: OnnxAnswer[] = [];
     for (const { promptIds, answerIds } of sequences) {
       const answer = new AnswerReader(promptIds, 0);
-      if (how === "whole") {
-        const { rows } = await this.run([[...promptIds, ...answerIds.slice(0, -1)]], {}, answerIds.length);
-        for (const [at, id] of answerIds.entries()) answer.take(rows(0, at), id);
-      } else {
-        let { rows, cache } = await this.run([promptIds], {}, 1);
-        for (const [at, id] of answerIds.entries()) {
-          answer.take(rows(0, 0), id);
-          if (at + 1 < answerIds.length) ({ rows, cache } = await this.run([[id]], cache, 1));
-        }
+      let at = 0;
+      for await (const logits of this.read([...promptIds, ...answerIds], promptIds.length, how)) {
+        answer.take(logits, answerIds[at++]);
       }
       answers.push(answer.done());
     }
@@ -143,6 +148,23 @@ export class OnnxSession {
     const [logits] = (await this.logits(promptIds, 1)) as [Float32Array];
     const { logSumExp } = readRow(logits, 0);
     return Float64Array.from(logits, (logit) => logit - logSumExp);
+  }
+
+  /**
+   * What is said of each token of a text, given those before it.
+   * @param from the first token that is looked at, at least 1
+   * @returns for each the raw logits by token, to be read before the next is asked for
+   */
+  async *read(ids: readonly number[], from: number, how: OnnxReading): AsyncGenerator<Float32Array> {
+    let cache: Cache = {};
+    let begin = 0;
+    for (const end of endsOfPasses(ids.length - 1, from, how)) {
+      const looked = end - Math.max(begin, from - 1);
+      const pass = await this.run([ids.slice(begin, end)], cache, Math.max(1, looked));
+      for (let at = 0; at < looked; at++) yield pass.rows(0, at);
+      ({ cache } = pass);
+      begin = end;
+    }
   }
 
   /** @param kept so many of the last positions, of a text that is evaluated whole @returns [kept] raw logits by token */
@@ -223,6 +245,15 @@ export class OnnxSession {
   }
 }
 
+/** The last token of a text is not read: it says nothing further. @param length of what is read */
+function endsOfPasses(length: number, from: number, how: OnnxReading): number[] {
+  if (how === "whole") return [length];
+  const [first, each] = how === "steps" ? [from, 1] : [how.pieces, how.pieces];
+  const ends: number[] = [];
+  for (let end = first; end < length; end += each) ends.push(end);
+  return [...ends, length];
+}
+
 /** Collects an answer's numbers, row by row. */
 class AnswerReader {
   private readonly answer = {
@@ -230,7 +261,7 @@ class AnswerReader {
     logprobs: [] as number[],
     margins: [] as number[],
     likeliest: [] as number[],
-    first: { tokenIds: [] as number[], logprobs: [] as number[] },
+    first: { tokenIds: [] as number[], logprobs: [] as number[], logSumExp: 0 },
   };
 
   constructor(
@@ -245,8 +276,9 @@ class AnswerReader {
   /** @param logits of one position @param id what was said there; the likeliest when absent @returns what was said */
   take(logits: Float32Array, id?: number): number {
     const { answer } = this;
-    const top = answer.tokenIds.length === 0 ? this.topTokens : 0;
-    const { best, second, logSumExp, tops } = readRow(logits, top);
+    const isFirst = answer.tokenIds.length === 0;
+    const { best, second, logSumExp, tops } = readRow(logits, isFirst ? this.topTokens : 0);
+    if (isFirst) answer.first.logSumExp = logSumExp;
     const said = id ?? best;
     answer.tokenIds.push(said);
     answer.logprobs.push((logits[said] as number) - logSumExp);

@@ -3,7 +3,7 @@
 import type { DistributionRow } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { objectLevelQuestions } from "../ask/questions.js";
-import type { ComparedItem, CompareProcess } from "../model/engines/compare-logits.js";
+import type { ComparedItem, CompareProcess } from "./compare-logits.js";
 import { readBehaviors } from "../run/behaviors.js";
 import { RunFolder } from "../run/folder.js";
 import type { WorkOptions } from "../run/open-model.js";
@@ -15,6 +15,7 @@ import type { CalibrationScores } from "../score/calibration/score-calibration.j
 import type { ClusterOf, TrainLabel, Trial } from "../score/trial.js";
 import type { SettledEngine } from "../study/study.js";
 import type { Answer } from "../tasks/answer.js";
+import { askGraphs } from "./asked-graphs.js";
 import { answersStudy, type Benchmark } from "./benchmark.js";
 import type { ItemPlace } from "./divergence-scores.js";
 import { SOURCE, type Variant } from "./variants.js";
@@ -33,6 +34,8 @@ export interface AskedAnswers {
   /** Where the benchmark has a calibration: whole distributions, with their clusters. */
   readonly distributions?: readonly DistributionRow[];
   readonly calibration?: CalibrationScores;
+  /** Why graphs were not asked, where they were not. */
+  readonly graphsNotAsked?: string;
 }
 
 interface AskingOptions extends WorkOptions {
@@ -41,15 +44,20 @@ interface AskingOptions extends WorkOptions {
   readonly process: CompareProcess;
 }
 
-/** @param place the run folder of the study @throws InwardError as runStudy */
+/**
+ * @param place the run folder of the study
+ * @param graphAnswers folder of what ONNX graphs were asked beside it
+ * @throws InwardError as runStudy · ONNX_RUN
+ */
 export async function askFiles(
   benchmark: Benchmark,
   variants: readonly Variant[],
-  place: string,
+  { place, graphAnswers }: { readonly place: string; readonly graphAnswers: string },
   { offline, signal, onProgress, engine, process }: AskingOptions,
 ): Promise<AskedAnswers | undefined> {
   if (benchmark.tasks === undefined) return undefined;
-  const study = answersStudy(benchmark, Object.fromEntries(variants.map(({ name, path }) => [name, path])));
+  const files = variants.filter(({ graph }) => graph === undefined);
+  const study = answersStudy(benchmark, Object.fromEntries(files.map(({ name, path }) => [name, path])));
   await runStudy(study as unknown as AuthoredStudy, { out: place, offline, signal, onProgress });
   const run = await RunFolder.open(place);
   try {
@@ -72,7 +80,7 @@ export async function askFiles(
     const items: ComparedItem[] = [];
     const places: ItemPlace[] = [];
     own.forEach(({ reply, task, item }, at) => {
-      const prompt = prompts[at] as number[];
+      const prompt = prompts[at]?.tokenIds ?? [];
       const tokenIds = reply?.tokenIds ?? [];
       if (tokenIds.length === 0) return;
       items.push({ ids: [...prompt, ...tokenIds], scoreFrom: prompt.length });
@@ -83,7 +91,7 @@ export async function askFiles(
         ? [{ target: state, task, property, value: extraction.value }]
         : [],
     );
-    return {
+    const all: AskedAnswers = {
       items,
       places,
       answers,
@@ -101,6 +109,26 @@ export async function askFiles(
             calibration: await readContent(run, "calibration"),
           }
         : {}),
+    };
+    const graphs = variants.filter(({ graph }) => graph !== undefined);
+    if (graphs.length === 0) return all;
+    const asking = {
+      source: variants[0] as Variant,
+      graphs,
+      folder: graphAnswers,
+      engine,
+      process,
+      signal,
+      onProgress,
+    };
+    const told = await askGraphs(run, all, asking);
+    if (told.reason !== undefined) return { ...all, graphsNotAsked: told.reason };
+    return {
+      ...all,
+      answers: [...all.answers, ...told.answers],
+      behaviors: [...all.behaviors, ...told.behaviors],
+      trials: [...all.trials, ...told.trials],
+      labels: [...all.labels, ...told.labels],
     };
   } finally {
     await run.close();

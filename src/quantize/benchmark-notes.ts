@@ -1,10 +1,14 @@
 /** What a reader of a benchmark must know of its files before any figure, in sentences. */
 
+import { formatNats } from "../report/document.js";
 import type { ImatrixText } from "./imatrix-text.js";
 import type { QuantizePlan, QuantizeRow } from "./quantize-results.js";
 
 /** Below that a file is looked at that cannot answer, and not one that does not know. */
 const FEW_REPLIES = 0.5;
+
+/** A file whose two ways of reading are further apart than this share of its loss says two things of one text. */
+const OWN_SHARE = 0.1;
 
 /** @param shipped encoding of the file that the source is a copy of */
 export function benchmarkNotes(
@@ -25,8 +29,24 @@ export function benchmarkNotes(
       `The source names a value in ${(100 * readable.value).toFixed(1)} % of its replies to hypothetical questions: what it and its files know of themselves cannot be told from the others, and a change of 0 is no finding. ${benchmark.adapters ? "What they say of themselves under a trained adapter is in a table of its own." : "Ask a larger model, or train it first (adapters)."}`,
     );
   }
-  for (const { variant } of rows) {
-    const { name, otherTypes = 0, weights, imatrix: used } = variant;
+  for (const { variant, steps, answers, text } of rows) {
+    const { name, otherTypes = 0, weights, imatrix: used, floatMatrices } = variant;
+    const loss = answers.ok ? answers.value : text.ok ? text.value : undefined;
+    if (
+      steps.ok &&
+      loss?.kl.mean.ok &&
+      steps.value.klMean > OWN_SHARE * loss.kl.mean.value &&
+      steps.value.klMean > 1e-6
+    ) {
+      notes.push(
+        `${name}: read whole and read a token at a time it is ${formatNats(steps.value.klMean)} nats from itself on average, beside ${formatNats(loss.kl.mean.value)} from the source. What it says of a token depends on what else is read with it: its figures hold for texts that are read whole, and its answers, which are made a token at a time, are of another model, so to speak.`,
+      );
+    }
+    if (floatMatrices !== undefined) {
+      notes.push(
+        `${name}: ${floatMatrices} of its matrices stay floats, because their rows are no whole blocks of 32.`,
+      );
+    }
     if (otherTypes > 0.5) {
       const [most] = Object.entries(weights);
       notes.push(

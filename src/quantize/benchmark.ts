@@ -11,6 +11,7 @@ import { modelSchema } from "../study/model-schema.js";
 import { studySchema } from "../study/schema.js";
 import { countUpTo, distinct, list, name } from "../study/schema-parts.js";
 import type { Read } from "../study/study.js";
+import { isOnnxKind, ONNX_KIND_NAMES } from "./onnx-variants.js";
 import { SOURCE } from "./variants.js";
 
 const studyKeys = studySchema.shape;
@@ -85,12 +86,15 @@ export const benchmarkSchema = z
     source: modelSchema.describe(
       "What all files are held against: F32, F16 or BF16. A quantized model wants encoding: f32. Paths are relative to this file.",
     ),
-    types: distinct("type", list(z.enum([...FILE_TYPE_NAMES, ...IMATRIX_TYPE_NAMES])))
+    types: distinct("type", list(z.enum([...FILE_TYPE_NAMES, ...IMATRIX_TYPE_NAMES, ...ONNX_KIND_NAMES])))
       .optional()
-      .describe("What llama.cpp's quantizer makes of the source: byte for byte what llama-quantize writes."),
+      .describe(
+        "What is made of the source: by llama.cpp's quantizer, byte for byte what llama-quantize writes; or, where a name begins with onnx, an ONNX graph that onnxruntime evaluates (docs/onnx.md).",
+      ),
     files: z
       .record(name, z.string().min(1))
       .refine((files) => !Object.hasOwn(files, SOURCE), `call no file ${SOURCE}`)
+      .refine((files) => !Object.keys(files).some(isOnnxKind), `${ONNX_KIND_NAMES.join(", ")} are no names of files`)
       .default({})
       .describe("Files of the same model that were made elsewhere: names, and registry names, hf: URIs or paths."),
     imatrix: z
@@ -148,6 +152,12 @@ export const benchmarkSchema = z
   .superRefine(({ adapters, types = [], files }, context) => {
     const names = [SOURCE, ...types, ...Object.keys(files)];
     for (const key of ["trainedOn", "askedOn"] as const) {
+      const graph = adapters?.[key]?.find(isOnnxKind);
+      if (graph !== undefined) {
+        const message = `names ${graph}, which is an ONNX graph: those wear no adapters`;
+        context.addIssue({ code: "custom", path: ["adapters", key], message });
+        continue;
+      }
       const strange = adapters?.[key]?.find((one) => !names.includes(one));
       if (strange === undefined) continue;
       const message = `names ${strange}, and the benchmark's files are ${names.join(", ")}`;

@@ -1,7 +1,7 @@
 /** What the positions come to: divergence, differences of probability, agreement and perplexity, each with its interval by text or string. */
 
-import type { ComparedItem } from "../model/engines/compare-logits.js";
-import { COMPARISON, COMPARISON_FIELDS } from "../model/engines/compare-logits.js";
+import type { ComparedItem } from "./compare-logits.js";
+import { COMPARISON, COMPARISON_FIELDS } from "./compare-logits.js";
 import { type Estimate, estimate } from "../score/interval.js";
 import { drawStrings, type ResamplingSettings, type StringDraws, type StringWeights } from "../score/resampling.js";
 import type { ClusteredRow } from "../score/trial.js";
@@ -56,11 +56,14 @@ export interface Perplexity {
   readonly llamaError: number;
 }
 
-/** How far a file is from itself in another batch composition. */
+/** How far a file is from itself when the same texts are put before it in another way. */
 export interface FileFloor {
   readonly positions: number;
   readonly klMean: number;
   readonly klMost: number;
+  /** Of the log-probability of the token that follows, nats. */
+  readonly logprobMean: number;
+  readonly logprobMost: number;
   readonly probabilityRms: number;
   readonly sameTop: number;
 }
@@ -138,10 +141,13 @@ export function fileFloor(values: Float64Array): FileFloor {
   const column = (field: number) => columnOf(values, field);
   const [kl, target, kept] = [column(COMPARISON.klForward), column(COMPARISON.target), column(COMPARISON.keptTarget)];
   const [best, keptBest] = [column(COMPARISON.best), column(COMPARISON.keptBest)];
+  const apart = target.map((one, at) => Math.abs(one - (kept[at] as number)));
   return {
     positions: kl.length,
     klMean: meanValue(kl),
     klMost: kl.reduce((most, one) => Math.max(most, one), 0),
+    logprobMean: meanValue(apart),
+    logprobMost: apart.reduce((most, one) => Math.max(most, one), 0),
     probabilityRms: Math.sqrt(meanValue(target.map((one, at) => (Math.exp(one) - Math.exp(kept[at] as number)) ** 2))),
     sameTop: meanValue(best.map((id, at) => (id === keptBest[at] ? 1 : 0))),
   };

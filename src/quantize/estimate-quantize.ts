@@ -1,14 +1,17 @@
 /** What a benchmark comes to before anything is made: files, texts, questions, and about how long on this machine. */
 
 import { type FileTypeName, FILE_TYPE_NAMES } from "../gguf/encodings.js";
+import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import { locateModel } from "../model/locate-model.js";
 import { weightBytes } from "../model/model-shape.js";
+import { onnxBytes } from "../onnx/write-onnx.js";
 import { dryRun } from "../run/dry-run.js";
 import { modelProgress, type WorkOptions } from "../run/open-model.js";
 import type { AuthoredStudy } from "../run/run-study.js";
 import { type Benchmark, answersStudy, loadBenchmark } from "./benchmark.js";
 import { cutWindows, readTextFile } from "./text-windows.js";
+import { isOnnxKind, ONNX_KINDS, type OnnxKindName, requireOnnxFor } from "./onnx-variants.js";
 import { SOURCE } from "./variants.js";
 
 export interface QuantizeEstimate {
@@ -35,6 +38,7 @@ export async function estimateQuantize(
   { set = [], ...options }: WorkOptions & { readonly set?: readonly string[]; readonly measure?: boolean } = {},
 ): Promise<QuantizeEstimate> {
   const benchmark = loadBenchmark(path, set);
+  requireOnnxFor(benchmark.types ?? []);
   const { signal, onProgress } = options;
   const located = await locateModel(benchmark.source, { onProgress: modelProgress(onProgress), signal });
   const { shape, basePath } = located;
@@ -43,7 +47,9 @@ export async function estimateQuantize(
     shape && (FILE_TYPE_NAMES as readonly string[]).includes(type) ? weightBytes(shape, type as FileTypeName) : null;
   const files = [
     { name: SOURCE, bytes: located.weights?.bytes ?? null },
-    ...types.map((name) => ({ name, bytes: sizeOf(name) })),
+    ...(await Promise.all(
+      types.map(async (name) => ({ name, bytes: isOnnxKind(name) ? await graphBytes(basePath, name) : sizeOf(name) })),
+    )),
     ...Object.keys(given).map((name) => ({ name, bytes: null })),
   ];
   const assumptions = [
@@ -65,6 +71,7 @@ export async function estimateQuantize(
   const rate = one.models[0]?.rates.objectLevel;
   const unknown = stageSeconds.find((time) => !time.ok);
   const count = files.length;
+  const graphs = types.filter(isOnnxKind).length;
   const questions = tasks
     ? { objectLevel: one.objectLevel * count, hypothetical: one.hypothetical * count }
     : undefined;
@@ -88,9 +95,8 @@ export async function estimateQuantize(
         ? {
             speed:
               speed.rounds *
-              count *
-              // llama.cpp's turn beside ours.
-              (speed.llamaCpp ? 2 : 1) *
+              // llama.cpp's turn beside ours; it runs no graphs.
+              (count + (speed.llamaCpp ? count - graphs : 0)) *
               (2 * OPENING + (speed.promptTokens + WRITING * speed.answerTokens) / tokensPerSecond),
           }
         : {}),
@@ -98,6 +104,11 @@ export async function estimateQuantize(
     return { ok: true, value: Object.values(parts).reduce((sum, part) => sum + part, 0), parts };
   })();
   if (adapters) assumptions.push("Training the adapters and asking the files that wear them is not counted.");
+  if (graphs > 0) {
+    assumptions.push(
+      "ONNX graphs are asked one question after the other, and each file is also read a token at a time: that takes longer than is counted.",
+    );
+  }
   if (text && basePath === undefined) assumptions.push("The model is not here: the text is not counted.");
   return {
     files,
@@ -106,6 +117,11 @@ export async function estimateQuantize(
     seconds,
     assumptions,
   };
+}
+
+/** @returns null where the model is not here @throws ONNX_MODEL */
+async function graphBytes(path: string | undefined, kind: OnnxKindName): Promise<number | null> {
+  return path === undefined ? null : onnxBytes(await readGguf(path), ONNX_KINDS[kind]);
 }
 
 async function countWindows(

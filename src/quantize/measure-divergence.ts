@@ -11,11 +11,12 @@ import {
   COMPARISON_FIELDS,
   type ComparedItem,
   type CompareProcess,
+  type Reading,
   keptPositions,
   positionsOf,
-} from "../model/engines/compare-logits.js";
-import type { EngineManifest } from "../study/plan.js";
+} from "./compare-logits.js";
 import type { SettledEngine } from "../study/study.js";
+import { isOnnxKind, onnxArithmetic } from "./onnx-variants.js";
 import type { Variant } from "./variants.js";
 
 /** Texts, or answers, that all files are held against each other on. */
@@ -30,46 +31,72 @@ interface MeasureDivergenceRequest {
   readonly process: CompareProcess;
   readonly engine: SettledEngine;
   /** The source first. */
-  readonly variants: readonly Pick<Variant, "name" | "path" | "kind">[];
+  readonly variants: readonly ComparedVariant[];
   readonly set: ComparedSet;
-  /** Of the run: `<variant>.<set>.f64` and `<variant>.<set>.floor.f64` go there. */
+  /** Of the run: `<variant>.<set>.f64`, `<variant>.<set>.floor.f64` and `<variant>.<set>.steps.f64` go there. */
   readonly folder: string;
   /** Items, the first ones, of which each file is held against itself in another batch composition. */
   readonly floorItems: number;
+  /** Whether of the same items each file is also held against itself read a token at a time. Default false. */
+  readonly steps?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (what: string, done: number, total: number) => void;
   /** Taken in the place of what memory allows. */
   readonly mostPositions?: number;
 }
 
-/** Another batch composition: so many rows at once, one text after the other. No power of two, so that pieces end elsewhere. */
-const OTHER_ROWS = 193;
+type ComparedVariant = Pick<Variant, "name" | "path" | "graph">;
 
-export function divergenceFile(folder: string, variant: string, set: ComparedSet["name"], isFloor = false): string {
-  return join(folder, `${variant}.${set}${isFloor ? ".floor" : ""}.f64`);
+/** A file against itself: in another batch composition, or a token at a time. */
+export const OWN_READINGS = { floor: "pieces", steps: "steps" } as const satisfies Readonly<Record<string, Reading>>;
+export type OwnReading = keyof typeof OWN_READINGS;
+
+export function divergenceFile(folder: string, variant: string, set: ComparedSet["name"], own?: OwnReading): string {
+  return join(folder, `${variant}.${set}${own === undefined ? "" : `.${own}`}.f64`);
 }
+
+/** What evaluated a file: of a graph nothing but the arithmetic, which its kind says. */
+export type OpenedFiles = Readonly<Record<string, { readonly arithmetic?: string | undefined }>>;
 
 /**
  * One model is in memory at a time, and some hundred fileSize of the source's logits.
  * @returns by variant the engine that evaluated it, where anything was left to do
- * @throws InwardError MODEL_*, ENGINE_*, STORE_* · INTERRUPTED: the same call goes on
+ * @throws InwardError MODEL_*, ENGINE_*, ONNX_*, STORE_* · INTERRUPTED: the same call goes on
  */
-export async function measureDivergence(request: MeasureDivergenceRequest): Promise<Record<string, EngineManifest>> {
-  const { process, engine, variants, set, folder, floorItems, signal, onProgress, mostPositions } = request;
+export async function measureDivergence(request: MeasureDivergenceRequest): Promise<OpenedFiles> {
+  const {
+    process,
+    engine,
+    variants,
+    set,
+    folder,
+    floorItems,
+    steps = false,
+    signal,
+    onProgress,
+    mostPositions,
+  } = request;
   makeFolder(folder);
-  const manifests: Record<string, EngineManifest> = {};
-  // What is kept, what is held against it, and both again for the floor of each file.
-  const floors = set.base === undefined ? Math.min(floorItems, set.items.length) * variants.length : 0;
-  const total = set.items.length * (set.base === undefined ? variants.length : variants.length + 1) + 2 * floors;
+  const manifests: Record<string, OpenedFiles[string]> = {};
+  const owns: readonly OwnReading[] = set.base !== undefined ? [] : steps ? ["floor", "steps"] : ["floor"];
+  // What is kept, what is held against it, and of each file against itself both again.
+  const floors = Math.min(floorItems, set.items.length) * variants.length;
+  const total =
+    set.items.length * (set.base === undefined ? variants.length : variants.length + 1) +
+    (owns.length === 0 ? 0 : 1 + owns.length) * floors;
   let done = 0;
   const call = { signal, onNote: (items: number) => onProgress?.(set.name, Math.min(total, done + items), total) };
-  const opened = async ({ name, path }: Pick<Variant, "name" | "path">, batchTokens?: number) => {
-    const choices = batchTokens === undefined ? {} : { batchTokens };
-    const { manifest } = await process.call("open", [path, engine, choices], { signal });
-    if (batchTokens === undefined) manifests[name] = manifest;
+  const opened = async ({ name, path, graph }: ComparedVariant, reading: Reading = "usual") => {
+    if (graph) {
+      await process.call("openGraph", [{ path, ...graph }, { threads: engine.threads }, reading], { signal });
+      if (isOnnxKind(name)) manifests[name] = { arithmetic: onnxArithmetic(name) };
+      return;
+    }
+    const { manifest } = await process.call("open", [path, engine, { reading }], { signal });
+    if (reading === "usual") manifests[name] = manifest;
   };
 
-  const [source, ...made] = variants as [MeasureDivergenceRequest["variants"][number], ...typeof variants];
+  const [source, ...made] = variants as [ComparedVariant, ...typeof variants];
   const others = set.base === undefined ? made : variants;
   const { facts: sourceFacts } = await process.call("open", [source.path, engine, {}], { signal });
   const room = mostPositions ?? keptPositions(sourceFacts.vocabularySize);
@@ -99,20 +126,26 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     }
   }
 
-  for (const variant of set.base === undefined ? variants : []) {
-    const path = divergenceFile(folder, variant.name, set.name, true);
+  for (const variant of owns.length === 0 ? [] : variants) {
     for (const chunk of chunksOf(set.items.slice(0, floorItems), room)) {
-      const end = done + 2 * chunk.items.length;
-      if ((await wholeRows(path)) < chunk.end) {
-        await opened(variant);
-        await process.call("keep", [chunk.items], call);
-        done += chunk.items.length;
-        await opened(variant, OTHER_ROWS);
-        const values = await process.call("compare", [chunk.items, 1], call);
+      const begun = done;
+      let kept = false;
+      for (const [at, own] of owns.entries()) {
+        const path = divergenceFile(folder, variant.name, set.name, own);
+        if ((await wholeRows(path)) >= chunk.end) continue;
+        if (!kept) {
+          done = begun;
+          await opened(variant);
+          await process.call("keep", [chunk.items], call);
+          kept = true;
+        }
+        done = begun + (1 + at) * chunk.items.length;
+        await opened(variant, OWN_READINGS[own]);
+        const values = await process.call("compare", [chunk.items], call);
         requireAll(values, variant.name);
         await append(path, chunk.begin, values);
       }
-      done = end;
+      done = begun + (1 + owns.length) * chunk.items.length;
     }
   }
   await process.call("close", []);

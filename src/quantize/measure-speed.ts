@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { readJson, writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
-import { type SpeedSample, startCompareProcess } from "../model/engines/compare-logits.js";
+import { type CompareProcess, type SpeedSample, startCompareProcess } from "./compare-logits.js";
 import type { SettledEngine } from "../study/study.js";
 import type { Variant } from "./variants.js";
 
@@ -31,7 +31,7 @@ export interface Spread {
 }
 
 interface MeasureSpeedRequest {
-  readonly variants: readonly Pick<Variant, "name" | "path">[];
+  readonly variants: readonly TimedVariant[];
   readonly engine: SettledEngine;
   readonly promptTokens: number;
   readonly answerTokens: number;
@@ -43,6 +43,8 @@ interface MeasureSpeedRequest {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+type TimedVariant = Pick<Variant, "name" | "path" | "graph">;
 
 /** Ids that any vocabulary of words has, without a pattern. */
 function promptOf(tokens: number, vocabularySize: number): number[] {
@@ -66,23 +68,25 @@ export async function measureSpeed({
   onProgress,
 }: MeasureSpeedRequest): Promise<SpeedRound[]> {
   const done: SpeedRound[] = existsSync(path) ? (await readJson<{ rounds: SpeedRound[] }>(path)).rounds : [];
+  const own = { by: undefined, engine };
   const engines = [
-    { by: undefined, engine },
+    own,
     ...(besideLlama ? [{ by: "llama.cpp" as const, engine: { ...engine, forward: "llama.cpp" as const } }] : []),
   ];
-  const each = variants.length * engines.length;
+  const enginesOf = ({ graph }: TimedVariant) => (graph ? [own] : engines);
+  const each = variants.reduce((sum, variant) => sum + enginesOf(variant).length, 0);
   for (let round = done.length / each; round < rounds; round++) {
     const measured: SpeedRound[] = [];
     // Who is first turns, so that nobody always has the warm or the cold machine.
     for (let turn = 0; turn < variants.length; turn++) {
       if (signal?.aborted)
         throw new InwardError("INTERRUPTED", `Stopped in round ${round + 1} of ${rounds} of measuring speed.`);
-      const { name, path: file } = variants[(turn + round) % variants.length] as Pick<Variant, "name" | "path">;
-      for (const { by, engine: used } of engines) {
+      const variant = variants[(turn + round) % variants.length] as TimedVariant;
+      const { name } = variant;
+      for (const { by, engine: used } of enginesOf(variant)) {
         const worker = startCompareProcess(used);
         try {
-          const { facts } = await worker.call("open", [file, used, {}], { signal });
-          const prompt = promptOf(promptTokens, facts.vocabularySize);
+          const prompt = promptOf(promptTokens, await openToTime(worker, variant, used, signal));
           // The first evaluation wakes threads and touches weights.
           await worker.call("speed", [prompt.slice(0, 16), 1], { signal });
           const sample = await worker.call("speed", [prompt, answerTokens], { signal });
@@ -98,6 +102,20 @@ export async function measureSpeed({
     await writeJson(path, { rounds: done });
   }
   return done;
+}
+
+/** @returns tokens of its vocabulary */
+async function openToTime(
+  worker: CompareProcess,
+  { path, graph }: TimedVariant,
+  engine: SettledEngine,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  if (!graph) return (await worker.call("open", [path, engine, {}], { signal })).facts.vocabularySize;
+  // As it comes: its waiting threads spin.
+  const settings = { threads: engine.threads, spin: true };
+  await worker.call("openGraph", [{ path, ...graph }, settings, "usual"], { signal });
+  return graph.vocabulary;
 }
 
 export function scoreSpeed(all: readonly SpeedRound[], variant: string, by?: SpeedRound["by"]): SpeedScores {

@@ -27,6 +27,7 @@ import {
   flipsSection,
   measuringSection,
   speedSection,
+  stepsSection,
   variantsSection,
 } from "./quantize-sections.js";
 import { SOURCE } from "./variants.js";
@@ -54,6 +55,7 @@ export async function makeQuantizeReport(plan: QuantizePlan, results: QuantizeRe
       ...(plan.text?.baseSha256 === undefined
         ? []
         : [divergenceSection("base", "Beside a base file of llama-perplexity", results.rows)]),
+      ...(results.rows.some(({ steps }) => steps.ok) ? [stepsSection(results.rows)] : []),
       ...(plan.benchmark.tasks ? [flipsSection(results.rows), knowledgeSection(results.rows)] : []),
       ...(plan.benchmark.tasks && plan.benchmark.calibration ? [distributionsSection(results.rows)] : []),
       ...(results.adapters.ok ? [adaptersSection(results.adapters.value)] : []),
@@ -214,9 +216,8 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     if (!mean?.ok || row.variant.name === SOURCE || mean.value <= 0) return [];
     const size = row.variant.bytes / 1e6;
     const low = Math.max(mean.low, mean.value / 100);
-    return [
-      { at, size, loss: mean.value, low, high: mean.high, front: front.has(row.variant.name) ? "front" : "beaten" },
-    ];
+    const { name, engine } = row.variant;
+    return [{ at, size, loss: mean.value, low, high: mean.high, front: front.has(name) ? "front" : "beaten", engine }];
   });
   const on = rows.map(lossOf).find((one) => one !== undefined)?.on;
   if (points.length === 0 || on === undefined) return undefined;
@@ -241,6 +242,13 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     scale: { domain: ["front", "beaten"], range: [PALETTE.blue, PALETTE.muted] },
     legend: null,
   };
+  const shape = {
+    field: "engine",
+    type: "nominal",
+    scale: { domain: ["inward", "onnxruntime"], range: ["circle", "diamond"] },
+    legend: null,
+  };
+  const graphs = points.some(({ engine }) => engine === "onnxruntime");
   const svg = await drawSvg(title, {
     params: [{ name: "fileLabels", value: labels }],
     width: 520,
@@ -259,7 +267,7 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
       {
         data: { values: points },
         mark: { type: "point", filled: true, opacity: 1, size: 70 },
-        encoding: { x, y: y("loss"), color },
+        encoding: { x, y: y("loss"), color, shape },
       },
       {
         data: { values: points },
@@ -274,6 +282,6 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
     name: "cost-and-loss",
     title,
     svg,
-    caption: `Down and to the left is better. Upright lines: intervals of the mean, as in the table; blue and dashed: no other file is both smaller and nearer.${nothing.length === 0 ? "" : ` Not drawn, because a log scale has no 0: ${nothing.map(({ variant }) => variant.name).join(", ")}.`}`,
+    caption: `Down and to the left is better. Upright lines: intervals of the mean, as in the table; blue and dashed: no other file is both smaller and nearer.${graphs ? " Diamonds: ONNX graphs, evaluated by onnxruntime." : ""}${nothing.length === 0 ? "" : ` Not drawn, because a log scale has no 0: ${nothing.map(({ variant }) => variant.name).join(", ")}.`}`,
   };
 }

@@ -21,7 +21,7 @@ import {
 } from "./divergence-scores.js";
 import { type AnswerFlips, scoreFlips } from "./flips.js";
 import type { ImatrixText } from "./imatrix-text.js";
-import { asOwn, type ComparedSet, divergenceFile, readDivergence } from "./measure-divergence.js";
+import { asOwn, type ComparedSet, divergenceFile, type OwnReading, readDivergence } from "./measure-divergence.js";
 import { scoreSpeed, type SpeedRound, type SpeedScores } from "./measure-speed.js";
 import { scoreSelfKnowledge, type SelfKnowledge } from "./old-self.js";
 import { SOURCE, type Variant } from "./variants.js";
@@ -34,6 +34,8 @@ export interface QuantizePlan {
   readonly engine: SettledEngine;
   /** By name, without where they are. */
   readonly files: Readonly<Record<string, string>>;
+  /** Name and release, where files are ONNX graphs. */
+  readonly onnxRuntime?: string;
   readonly imatrix?: {
     readonly sha256: string;
     readonly datasets: readonly string[];
@@ -52,7 +54,7 @@ export interface QuantizePlan {
   };
 }
 
-/** A row of the table. Rows of another engine have the same fields; what was not measured says why. */
+/** A row of the table. Rows of ONNX graphs have the same fields; what was not measured says why. */
 export interface QuantizeRow {
   readonly variant: Variant;
   /** Against the source on the text, and on the source's own answers. */
@@ -60,6 +62,8 @@ export interface QuantizeRow {
   readonly answers: MeasuredFigure<DivergenceScores>;
   readonly textFloor: MeasuredFigure<FileFloor>;
   readonly answersFloor: MeasuredFigure<FileFloor>;
+  /** The file read a token at a time against itself as usual: on answers where there are some, else on the text. */
+  readonly steps: MeasuredFigure<FileFloor>;
   /** Against a base file of llama-perplexity, on the same text. */
   readonly base: MeasuredFigure<DivergenceScores>;
   readonly flips: MeasuredFigure<AnswerFlips>;
@@ -118,6 +122,7 @@ export async function scoreRows(measured: Measured, settings: ResamplingSettings
       textFloor: text.floor,
       answers: answers.scores,
       answersFloor: answers.floor,
+      steps: answers.steps.ok ? answers.steps : text.steps,
       base: base.scores,
       ...ofAnswers(measured, variant, settings),
       ...speedOf(measured, variant),
@@ -125,6 +130,12 @@ export async function scoreRows(measured: Measured, settings: ResamplingSettings
     });
   }
   return rows;
+}
+
+/** On which texts each file is read a token at a time as well: answers, where there are some, because so they are made. */
+export function steppedSet(sets: readonly ComparedSet[]): ComparedSet["name"] | undefined {
+  const names = sets.map(({ name }) => name);
+  return names.includes("answers") ? "answers" : names.find((name) => name === "text");
 }
 
 const NOT_NAMED: Readonly<Record<ComparedSet["name"], string>> = {
@@ -138,33 +149,48 @@ async function divergenceOf(
   variant: Variant,
   name: ComparedSet["name"],
   settings: ResamplingSettings,
-): Promise<{ scores: MeasuredFigure<DivergenceScores>; floor: MeasuredFigure<FileFloor> }> {
+): Promise<Record<"floor" | "steps", MeasuredFigure<FileFloor>> & { scores: MeasuredFigure<DivergenceScores> }> {
   const items = sets.find((set) => set.name === name)?.items;
-  if (!items) return { scores: unmeasured(NOT_NAMED[name]), floor: unmeasured(NOT_NAMED[name]) };
+  if (!items) {
+    const none = unmeasured(NOT_NAMED[name]);
+    return { scores: none, floor: none, steps: none };
+  }
   const places: readonly ItemPlace[] =
     name === "answers" && answered ? answered.places : items.map((_, at) => ({ task: "text", item: String(at) }));
-  const read = (of: string, isFloor = false, sample = items) =>
-    readDivergence(divergenceFile(divergenceFolder, of, name, isFloor), sample);
+  const read = (of: string, own?: OwnReading) =>
+    readDivergence(
+      divergenceFile(divergenceFolder, of, name, own),
+      own === undefined ? items : items.slice(0, benchmark.floorTexts),
+    );
   // The source beside a base file is a file like any other.
   const isOwn = variant.name === SOURCE && name !== "base";
   const values = await read(isOwn ? (variants[1] as Variant).name : variant.name);
   const floor =
-    name === "base"
-      ? unmeasured("that of the text is the same")
-      : found(fileFloor(await read(variant.name, true, items.slice(0, benchmark.floorTexts))));
-  return { scores: found(scoreDivergence(isOwn ? asOwn(values) : values, items, places, settings)), floor };
+    name === "base" ? unmeasured("that of the text is the same") : found(fileFloor(await read(variant.name, "floor")));
+  const steps = !variants.some(({ graph }) => graph)
+    ? unmeasured("the benchmark has no ONNX graph")
+    : name === steppedSet(sets)
+      ? found(fileFloor(await read(variant.name, "steps")))
+      : unmeasured("it was measured on the answers");
+  return { scores: found(scoreDivergence(isOwn ? asOwn(values) : values, items, places, settings)), floor, steps };
 }
 
-function ofAnswers({ answered }: Measured, { name: variant }: Variant, settings: ResamplingSettings) {
+function ofAnswers({ answered }: Measured, { name: variant, graph }: Variant, settings: ResamplingSettings) {
   const isSource = variant === SOURCE;
+  const notAsked = graph && answered?.graphsNotAsked;
   const asked = <Value>(of: (answered: AskedAnswers) => Value | undefined, why: string): MeasuredFigure<Value> => {
     if (!answered) return unmeasured(NOT_NAMED.answers);
+    if (notAsked !== undefined) return unmeasured(notAsked);
     const value = of(answered);
     return value === undefined ? unmeasured(why) : found(value);
   };
   const itself = "the source itself";
   const uncalibrated =
-    answered && !answered.distributions ? "the benchmark names no calibration" : "no distribution was measured of both";
+    answered && !answered.distributions
+      ? "the benchmark names no calibration"
+      : graph
+        ? "whole distributions are expanded on GGUF files alone"
+        : "no distribution was measured of both";
   const input = { source: SOURCE, variant };
   return {
     flips: asked(
@@ -174,30 +200,36 @@ function ofAnswers({ answered }: Measured, { name: variant }: Variant, settings:
     ),
     again: asked(
       ({ floors }) => floors.find(({ state, questions }) => state === variant && questions > 0),
-      "nothing was asked again",
+      graph
+        ? "a graph is asked one question at a time: there is no other batch composition"
+        : "nothing was asked again",
     ),
     distances: asked(
       ({ distributions }) =>
-        isSource || !distributions ? undefined : scoreDistances({ ...input, distributions }, settings),
+        isSource || graph || !distributions ? undefined : scoreDistances({ ...input, distributions }, settings),
       isSource && answered?.distributions ? itself : uncalibrated,
     ),
     self: asked((all) => scoreSelfKnowledge({ ...all, ...input }, settings), itself),
     calibration: asked(
       ({ distributions, calibration }) =>
-        distributions && calibration && scoreOwnCalibration({ ...input, distributions }, calibration, settings),
+        graph || !distributions || !calibration
+          ? undefined
+          : scoreOwnCalibration({ ...input, distributions }, calibration, settings),
       uncalibrated,
     ),
   };
 }
 
-function speedOf({ rounds, noLlamaSpeed }: Measured, { name }: Variant) {
+function speedOf({ rounds, noLlamaSpeed }: Measured, { name, graph }: Variant) {
   const off = unmeasured("speed is off in the benchmark");
   return {
     speed: rounds ? found(scoreSpeed(rounds, name)) : off,
     llamaSpeed: !rounds
       ? off
-      : noLlamaSpeed === undefined
-        ? found(scoreSpeed(rounds, name, "llama.cpp"))
-        : unmeasured(noLlamaSpeed),
+      : graph
+        ? unmeasured("llama.cpp does not run ONNX graphs")
+        : noLlamaSpeed === undefined
+          ? found(scoreSpeed(rounds, name, "llama.cpp"))
+          : unmeasured(noLlamaSpeed),
   };
 }

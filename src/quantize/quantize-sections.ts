@@ -99,6 +99,40 @@ export function divergenceSection(
   };
 }
 
+export function stepsSection(rows: readonly QuantizeRow[]): Section {
+  return {
+    id: "steps",
+    title: "Read whole, and a token at a time",
+    blocks: [
+      {
+        kind: "table",
+        caption:
+          "Each file against itself on the same tokens: as usual (an ONNX graph: each text in one pass), and a token at a time, which is how answers are made. Where the two differ, what a file says of a token is no property of its weights alone.",
+        columns: [
+          left("file"),
+          right("divergence, mean"),
+          right("most"),
+          right("logprob, mean"),
+          right("most"),
+          right("same top"),
+          right("positions"),
+        ],
+        rows: rows.map((row) => ({
+          cells: [
+            ok(row.variant.name),
+            cell(row.steps, ({ klMean }) => ok(formatNats(klMean))),
+            cell(row.steps, ({ klMost }) => ok(formatNats(klMost))),
+            cell(row.steps, ({ logprobMean }) => ok(formatNats(logprobMean))),
+            cell(row.steps, ({ logprobMost }) => ok(formatNats(logprobMost))),
+            cell(row.steps, ({ sameTop }) => ok(formatPercent(sameTop))),
+            cell(row.steps, ({ positions }) => ok(formatCount(positions))),
+          ],
+        })),
+      },
+    ],
+  };
+}
+
 export function flipsSection(rows: readonly QuantizeRow[]): Section {
   const others = rows.filter(({ variant }) => variant.name !== SOURCE);
   return {
@@ -242,7 +276,7 @@ export function variantsSection(rows: readonly QuantizeRow[]): Section {
   };
 }
 
-export function measuringSection({ text, benchmark, engine }: QuantizePlan): Section {
+export function measuringSection({ text, benchmark, engine, onnxRuntime }: QuantizePlan): Section {
   const { score, speed, floorTexts } = benchmark;
   const blocks: Block[] = [
     paragraph(
@@ -266,8 +300,15 @@ export function measuringSection({ text, benchmark, engine }: QuantizePlan): Sec
       `Intervals: ${formatPercent(score.confidence)}, ${formatCount(score.bootstrapReplicates)} draws of whole windows or strings. ${EXPANDED} The largest divergence and its 99.9th percentile have none: resampling cannot tell what lies beyond. Where few positions make most of a mean divergence, its interval is too narrow: of made-up worlds with heavy tails, 95 % intervals hold the truth in about 88 % with 8 to 20 windows (validation/quantize-coverage.mjs).`,
     ),
     paragraph(
-      `The floor is of ${formatCount(floorTexts)} windows or answers at most, evaluated again in pieces of 193 rows, one after the other. Evaluated by ${engine.forward === "own" ? "inward's own forward pass" : "llama.cpp"} with ${engine.threads} threads.`,
+      `The floor is of ${formatCount(floorTexts)} windows or answers at most, evaluated again in pieces of 193 rows, one after the other${onnxRuntime === undefined ? "" : "; of a graph, in pieces of 19 tokens of one text, with keys and values kept"}. Evaluated by ${engine.forward === "own" ? "inward's own forward pass" : "llama.cpp"} with ${engine.threads} threads.`,
     ),
+    ...(onnxRuntime === undefined
+      ? []
+      : [
+          paragraph(
+            `ONNX graphs are written by inward from the source's weights and evaluated by ${onnxRuntime} with as many threads, one text at a time, in the tokens of the source's GGUF; onnx_f32 is the source itself, so that its divergence is what the two engines differ by. They are asked the study's own questions greedily, the same prompts token by token; what a study measures beyond that is measured on GGUF files alone, and the cells say so. A size is that of everything that a graph reads: its embeddings stay floats. While speed is measured its waiting threads spin, as they do by default.`,
+          ),
+        ]),
     ...(benchmark.calibration
       ? [
           paragraph(

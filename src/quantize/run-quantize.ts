@@ -8,28 +8,31 @@ import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { readImatrix } from "../gguf/imatrix.js";
-import { BaseFile, encodeBaseHeader } from "../model/engines/base-file.js";
-import {
-  type CompareProcess,
-  keptPositions,
-  positionsOf,
-  startCompareProcess,
-} from "../model/engines/compare-logits.js";
+import { BaseFile, encodeBaseHeader } from "./base-file.js";
+import { type CompareProcess, keptPositions, positionsOf, startCompareProcess } from "./compare-logits.js";
 import { settleEngine } from "../model/engines/settings.js";
+import { ONNX_RUNTIME } from "../onnx/onnx-packages.js";
 import { sha256OfFile } from "../model/model-file.js";
 import { resolveModel } from "../model/resolve-model.js";
 import { modelProgress, type WorkOptions } from "../run/open-model.js";
-import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
 import { askFiles } from "./asked-answers.js";
 import { type Benchmark, loadBenchmark } from "./benchmark.js";
 import { benchmarkNotes } from "./benchmark-notes.js";
 import { crossAdapters } from "./crossed-adapters.js";
 import { compareImatrixTexts } from "./imatrix-text.js";
-import { type ComparedSet, measureDivergence } from "./measure-divergence.js";
+import { type ComparedSet, measureDivergence, type OpenedFiles } from "./measure-divergence.js";
 import { measureSpeed } from "./measure-speed.js";
+import { requireOnnxFor } from "./onnx-variants.js";
 import { makeQuantizeReport } from "./quantize-report.js";
-import { found, type QuantizePlan, type QuantizeResults, scoreRows, unmeasured } from "./quantize-results.js";
+import {
+  found,
+  type QuantizePlan,
+  type QuantizeResults,
+  scoreRows,
+  steppedSet,
+  unmeasured,
+} from "./quantize-results.js";
 import { cutWindows, readTextFile } from "./text-windows.js";
 import { makeVariants, SOURCE, type Variant } from "./variants.js";
 
@@ -51,6 +54,7 @@ const FILES = {
   plan: "01-plan.json",
   variants: "01-variants.json",
   answers: "02-answers",
+  graphAnswers: "02-onnx-answers",
   divergence: "03-divergence",
   engines: "03-engines.json",
   base: "03-source.base",
@@ -63,11 +67,13 @@ const FILES = {
 
 /**
  * @param path of a benchmark's YAML
- * @throws InwardError STUDY_*, IMATRIX_INVALID, MODEL_*, ENGINE_*, STORE_* · INTERRUPTED: the same call goes on
+ * @throws InwardError STUDY_*, ONNX_PACKAGES (before anything is fetched), ONNX_*, IMATRIX_INVALID, MODEL_*, ENGINE_*, STORE_* · INTERRUPTED: the
+ * same call goes on
  */
 export async function runQuantize(path: string, options: QuantizeOptions = {}): Promise<FinishedQuantize> {
   const { offline, signal, onProgress } = options;
   const benchmark = loadBenchmark(path, options.set);
+  requireOnnxFor(benchmark.types ?? []);
   const { source: authored } = benchmark;
   if (authored.adapter !== undefined) {
     throw new InwardError(
@@ -94,7 +100,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
   });
   const engine = await settleEngine(
     benchmark.engine,
-    variants.map((one) => one.path),
+    variants.filter(({ graph }) => graph === undefined).map((one) => one.path),
   );
   if (engine.engine !== "native") {
     throw new InwardError(
@@ -113,6 +119,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       benchmark,
       engine,
       files: Object.fromEntries(variants.map(({ name, sha256 }) => [name, sha256])),
+      ...(variants.some(({ graph }) => graph) ? { onnxRuntime: ONNX_RUNTIME } : {}),
       ...(imatrix
         ? {
             imatrix: {
@@ -142,11 +149,8 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       options.onPlanned?.({ folder, variants });
       await writeJson(join(folder, FILES.variants), { variants });
       const work = { offline, signal, onProgress };
-      const answered = await askFiles(benchmark, variants, join(folder, FILES.answers), {
-        ...work,
-        engine,
-        process: comparison,
-      });
+      const places = { place: join(folder, FILES.answers), graphAnswers: join(folder, FILES.graphAnswers) };
+      const answered = await askFiles(benchmark, variants, places, { ...work, engine, process: comparison });
       const resampling = {
         confidence: benchmark.score.confidence,
         bootstrapReplicates: benchmark.score.bootstrapReplicates,
@@ -293,7 +297,9 @@ async function compareSets(
   { benchmark, variants, engine, folder, process, signal, onProgress }: CompareSetsRequest,
 ): Promise<Record<string, string>> {
   const path = join(folder, FILES.engines);
-  const manifests: Record<string, EngineManifest> = existsSync(path) ? await readJson(path) : {};
+  const manifests: Record<string, OpenedFiles[string]> = existsSync(path) ? await readJson(path) : {};
+  // Once is enough: on answers, where there are some, since that is how answers are made.
+  const stepped = variants.some(({ graph }) => graph) ? steppedSet(sets) : undefined;
   for (const set of sets) {
     const opened = await measureDivergence({
       process,
@@ -302,6 +308,7 @@ async function compareSets(
       set,
       folder: join(folder, FILES.divergence),
       floorItems: benchmark.floorTexts,
+      steps: set.name === stepped,
       signal,
       onProgress: (what, done, total) => onProgress?.({ stage: `comparing ${what}`, done, total, unit: "questions" }),
     });

@@ -3,8 +3,8 @@
 import { createHash } from "node:crypto";
 import { readPlainFile, UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import { scoredPositions } from "../model/engines/base-file.js";
-import type { ComparedItem } from "../model/engines/compare-logits.js";
+import { scoredPositions } from "./base-file.js";
+import type { ComparedItem } from "./compare-logits.js";
 
 export interface TextFile {
   readonly path: string;

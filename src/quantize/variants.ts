@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
+import { hashOf } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import {
   GGML_TYPES,
@@ -18,8 +19,11 @@ import { ensureCopy } from "../model/derived-models.js";
 import { makeModelFolder, modelFolder, type OnModelProgress } from "../model/model-file.js";
 import { findAddon } from "../model/native/addon.js";
 import { requantizeGguf } from "../model/requantize.js";
+import { ONNX_RUNTIME } from "../onnx/onnx-packages.js";
 import { resolveModel } from "../model/resolve-model.js";
 import type { ModelFile } from "../study/plan.js";
+import type { GraphFile } from "./compare-logits.js";
+import { ensureGraph, isOnnxKind, ONNX_KINDS, type OnnxKindName, requireGraphs } from "./onnx-variants.js";
 
 /** One file of a benchmark: a row of its table. */
 export interface Variant {
@@ -27,21 +31,27 @@ export interface Variant {
   readonly name: string;
   /** `source` what the others are held against · `made` here, of it · `given` made elsewhere. */
   readonly kind: "source" | "made" | "given";
+  /** What evaluates it: inward, a GGUF; onnxruntime, an ONNX graph. */
+  readonly engine: "inward" | "onnxruntime";
   readonly path: string;
   readonly sha256: string;
   readonly bytes: number;
   readonly parameters: number;
-  /** Of the tensors, without the header. */
+  /** Of the tensors, without the header; of a graph, for each weight of the source. */
   readonly bitsPerWeight: number;
-  /** Weights by the type of their tensors, most first. */
-  readonly weights: Readonly<Partial<Record<GgmlTypeName, number>>>;
+  /** Weights by the type of their tensors, most first; of a graph by what they are there, an embedding that makes logits too perhaps twice. */
+  readonly weights: Readonly<Record<string, number>>;
   /**
    * Share of the matrices' weights that have another type than most of a file of this kind, such as those whose rows are no whole
    * superblocks; mixtures have such weights by design. Absent for a given file.
    */
   readonly otherTypes?: number;
-  /** `llama.cpp <release>`; absent for a file that was not made here. */
+  /** `llama.cpp <release>`, or of a graph the release that evaluates it; absent for a file that was not made here. */
   readonly by?: string;
+  /** Of a graph alone. */
+  readonly graph?: Omit<GraphFile, "path">;
+  /** Of a graph alone: matrices that are floats though its kind rounds them, because their rows are no whole blocks. */
+  readonly floatMatrices?: number;
   readonly imatrix?: UsedImatrix;
 }
 
@@ -56,7 +66,7 @@ export interface UsedImatrix {
 
 export interface VariantsRequest {
   readonly source: ModelFile;
-  readonly types: readonly VariantTypeName[];
+  readonly types: readonly (VariantTypeName | OnnxKindName)[];
   /** Files of the same model that were made elsewhere, by name. */
   readonly files: Readonly<Record<string, string>>;
   readonly imatrix?: ImportanceMatrix | undefined;
@@ -71,13 +81,14 @@ export const SOURCE = "source";
  * Makes what is not in the model folder yet. The same source, type and importance matrix give the same bytes.
  * @returns the source first, then as the types and files are listed
  * @throws InwardError STUDY_INVALID (a source that is quantized, a file of another vocabulary or shape) · IMATRIX_INVALID · MODEL_* · TRAIN_ADDON ·
- * INTERRUPTED
+ * ONNX_MODEL (before anything is made), STORE_CORRUPT · INTERRUPTED
  */
 export async function makeVariants({ source, types, files, ...request }: VariantsRequest): Promise<Variant[]> {
   const { imatrix, offline, signal, onProgress } = request;
   const base = await readGguf(source.path);
   requireFloats(base);
-  const needing = types.find(needsImatrix);
+  if (types.some(isOnnxKind)) await requireGraphs(source.path);
+  const needing = types.find((type) => !isOnnxKind(type) && needsImatrix(type));
   if (needing !== undefined && imatrix === undefined) {
     throw new InwardError(
       "IMATRIX_INVALID",
@@ -91,21 +102,24 @@ export async function makeVariants({ source, types, files, ...request }: Variant
     ...(imatrix.chunks === undefined ? {} : { chunks: imatrix.chunks }),
     without: fit?.without ?? [],
   };
-  const all: Variant[] = [{ name: SOURCE, kind: "source", ...(await factsOf(source.path, source.sha256)) }];
-  if (types.length > 0) {
-    const { llamaCpp } = await findAddon();
-    for (const type of types) {
-      const file = await ensureVariant(source, type, { ...request });
-      const facts = await factsOf(file.path, file.sha256);
-      all.push({
-        name: type,
-        kind: "made",
-        ...facts,
-        otherTypes: otherTypes(await readGguf(file.path), VARIANT_TYPES[type]),
-        by: `llama.cpp ${llamaCpp}`,
-        ...(used ? { imatrix: used } : {}),
-      });
+  const own = { name: SOURCE, kind: "source", ...(await factsOf(source.path, source.sha256)) } as const;
+  const all: Variant[] = [own];
+  for (const type of types) {
+    if (isOnnxKind(type)) {
+      all.push(await graphVariant(source, type, own.parameters, request));
+      continue;
     }
+    const { llamaCpp } = await findAddon();
+    const file = await ensureVariant(source, type, { ...request });
+    const facts = await factsOf(file.path, file.sha256);
+    all.push({
+      name: type,
+      kind: "made",
+      ...facts,
+      otherTypes: otherTypes(await readGguf(file.path), VARIANT_TYPES[type]),
+      by: `llama.cpp ${llamaCpp}`,
+      ...(used ? { imatrix: used } : {}),
+    });
   }
   for (const [name, path] of Object.entries(files)) {
     const file = await resolveModel(path, { encoding: "as_shipped", offline, signal, onProgress });
@@ -172,14 +186,40 @@ async function ensureVariant(
   });
 }
 
+async function graphVariant(
+  source: ModelFile,
+  kind: OnnxKindName,
+  parameters: number,
+  { signal, onProgress }: Pick<VariantsRequest, "signal" | "onProgress">,
+): Promise<Variant> {
+  if (signal?.aborted) throw new InwardError("INTERRUPTED", `Stopped before ${kind} was made.`);
+  onProgress?.({ stage: "re-encode", what: kind, doneBytes: 0, totalBytes: 1 });
+  const { path, sha256, bytes, weightBytes, weights, matrices, graph } = await ensureGraph(source, kind);
+  return {
+    name: kind,
+    kind: "made",
+    engine: "onnxruntime",
+    path,
+    sha256: hashOf({ graph: sha256, source: source.sha256 }),
+    bytes,
+    parameters,
+    bitsPerWeight: (8 * weightBytes) / parameters,
+    weights,
+    by: ONNX_RUNTIME,
+    graph,
+    ...(ONNX_KINDS[kind].quantization === "none" || matrices.float === 0 ? {} : { floatMatrices: matrices.float }),
+  };
+}
+
 async function factsOf(
   path: string,
   sha256: string,
-): Promise<Pick<Variant, "path" | "sha256" | "bytes" | "parameters" | "bitsPerWeight" | "weights">> {
+): Promise<Pick<Variant, "engine" | "path" | "sha256" | "bytes" | "parameters" | "bitsPerWeight" | "weights">> {
   const file = await readGguf(path);
   const parameters = file.tensors.reduce((sum, { elements }) => sum + elements, 0);
   const tensorBytes = file.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
   return {
+    engine: "inward",
     path,
     sha256,
     bytes: file.fileBytes,

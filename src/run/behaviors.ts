@@ -4,8 +4,9 @@ import { adaptedObjectLevelQuestions, hasChallenges, type Question } from "../as
 import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
-import { replyCompliance, extractChallengedBehavior } from "../properties/reading.js";
+import { extractChallengedBehavior, readReply, replyCompliance, replyText } from "../properties/reading.js";
 import { behaviorOption, countedReply } from "../properties/option-answers.js";
+import type { Prediction } from "../score/trial.js";
 import type { Plan } from "../study/plan.js";
 import type { Answer, RecordedReply } from "../tasks/answer.js";
 import type { TaskItem } from "../tasks/task.js";
@@ -60,7 +61,7 @@ export async function extractBehaviors({ run }: Pick<StageContext, "run">, round
   const answers = await readLines(run, ANSWERS_OF_ROUND[round]);
   const final = hasChallenges(run.plan) ? await readLines(run, CHALLENGED_OF_ROUND[round]) : [];
   const verdicts = await JudgeVerdicts.read(run, roundsUpTo(run.plan, round));
-  await writeJsonLines(run.file(BEHAVIORS_OF_ROUND[round]), behaviorsOf(run.plan, answers, final, verdicts));
+  await writeJsonLines(run.file(BEHAVIORS_OF_ROUND[round]), takeBehaviors(run.plan, answers, final, verdicts));
 }
 
 /**
@@ -72,7 +73,7 @@ export async function judgeQuestions(run: RunFolder, round: Round): Promise<Ques
   const final = hasChallenges(run.plan) ? await readLines(run, CHALLENGED_OF_ROUND[round]) : [];
   const earlier = await JudgeVerdicts.read(run, roundsUpTo(run.plan, round).slice(0, -1));
   const wanted = new Map<string, Question>();
-  behaviorsOf(run.plan, answers, final, {
+  takeBehaviors(run.plan, answers, final, {
     of(property, text) {
       const question = earlier.question(property, text);
       if (question) wanted.set(question.key, question);
@@ -89,7 +90,7 @@ function roundsUpTo(plan: Plan, last: Round): Round[] {
 }
 
 /** @param challenged the final answers, where first ones were challenged */
-function behaviorsOf(
+export function takeBehaviors(
   plan: Plan,
   answers: readonly Answer[],
   challenged: readonly Answer[],
@@ -153,4 +154,19 @@ function behaviorsOf(
       };
     });
   });
+}
+
+/** What a hypothetical reply says beforehand. */
+export function toPrediction(
+  { ownProperties }: Plan,
+  { key, state, task, item, property, variant, sample, reply, setAside }: Answer,
+): Prediction {
+  const about = { predictor: state, task, item, property: property as string, variant: variant as string, sample };
+  if (setAside) return { ...about, prediction: missing(setAside), reply: { key } };
+  return {
+    ...about,
+    reply: { key, text: reply.text },
+    prediction: readReply(propertyNamed(about.property, ownProperties), replyText(reply), reply.stop),
+    ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
+  };
 }

@@ -2,9 +2,6 @@
 
 import { matrixPredictors, matrixTargets, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { writeJson, writeJsonLines } from "../base/files.js";
-import { propertyNamed } from "../properties/all-properties.js";
-import { missing } from "../properties/property.js";
-import { readReply, replyText } from "../properties/reading.js";
 import { answeredCells, type CountedAnswer, reportedRight } from "../score/answered.js";
 import { type CalibrationScores, scoreCalibration } from "../score/calibration/score-calibration.js";
 import {
@@ -63,7 +60,6 @@ import {
   type MatchedTrials,
   type MatchInput,
   matchTrials,
-  type Prediction,
   type TrainLabel,
   trainLabelsOf,
   type Trial,
@@ -74,8 +70,14 @@ import { experimentResults } from "../score/verdicts/experiments.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { PlannedSubgroups } from "../study/subgroup-columns.js";
-import type { Answer } from "../tasks/answer.js";
-import { ANSWERS_OF_ROUND, askedItems, BEHAVIORS_OF_ROUND, readAnswers, readBehaviors } from "./behaviors.js";
+import {
+  ANSWERS_OF_ROUND,
+  askedItems,
+  BEHAVIORS_OF_ROUND,
+  readAnswers,
+  readBehaviors,
+  toPrediction,
+} from "./behaviors.js";
 import { readOptionAnswers, taskAccuracies } from "./chosen-options.js";
 import { RUN_FILES, type RunFolder } from "./folder.js";
 import { type Sayings, sayingsOf, type TargetGuesses } from "./input-only-stage.js";
@@ -254,20 +256,6 @@ export function clusterOf(plan: Plan): ClusterOf {
     ),
   );
   return (task, item) => clusters.get(JSON.stringify([task, item]));
-}
-
-function toPrediction(
-  { ownProperties }: Plan,
-  { key, state, task, item, property, variant, sample, reply, setAside }: Answer,
-): Prediction {
-  const about = { predictor: state, task, item, property: property as string, variant: variant as string, sample };
-  if (setAside) return { ...about, prediction: missing(setAside), reply: { key } };
-  return {
-    ...about,
-    reply: { key, text: reply.text },
-    prediction: readReply(propertyNamed(about.property, ownProperties), replyText(reply), reply.stop),
-    ...(reply.margins.length === 0 ? {} : { minMargin: Math.min(...reply.margins) }),
-  };
 }
 
 function trainedOf(plan: Plan): Pick<ScoreSettings, "training"> {

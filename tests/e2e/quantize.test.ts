@@ -3,7 +3,8 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BaseFile } from "../../src/model/engines/base-file.js";
+import { BaseFile, encodeBaseHeader, encodeBaseRow } from "../../src/quantize/base-file.js";
+import { estimateQuantize } from "../../src/quantize/estimate-quantize.js";
 import { paretoFront } from "../../src/quantize/quantize-report.js";
 import { type FinishedQuantize, runQuantize } from "../../src/quantize/run-quantize.js";
 import { start } from "../helpers/command-line.js";
@@ -70,6 +71,7 @@ describe("a benchmark", () => {
     }
     expect(row("source").distances).toEqual({ ok: false, reason: "the source itself" });
     expect(row("q4_0").base).toEqual({ ok: false, reason: "the benchmark names no base file" });
+    expect(row("q4_0").steps).toEqual({ ok: false, reason: "the benchmark has no ONNX graph" });
     expect(row("source").flips).toEqual({ ok: false, reason: "the source itself" });
   });
 
@@ -164,6 +166,24 @@ describe("a benchmark", () => {
     expect(readFileSync(join(out, "05-results.json")).equals(before)).toBe(true);
   }, 120_000);
 
+  test.each<[string, string, string]>([
+    ["has windows of 32 tokens, and text.context is 16; set it to 32", "context: 32", "context: 16"],
+    ["is of another text: its token 1 is", "file: text.txt", "file: other.txt"],
+    ["has a vocabulary of 5 tokens, and the source's is ", "03-source.base", "five.base"],
+  ])("a base file that %s is refused before anything is measured", async (message, from, to) => {
+    copyFileSync(join(out, "03-source.base"), join(folder, "03-source.base"));
+    writeFileSync(join(folder, "other.txt"), `${"zephyr kettle yellow ".repeat(30)}\n`);
+    const header = { context: 32, vocabulary: 5, windows: 1, tokenIds: new Int32Array(32) };
+    const row = encodeBaseRow(Float32Array.of(0.5, 2, -30, 1, 0));
+    writeFileSync(join(folder, "five.base"), Buffer.concat([encodeBaseHeader(header), ...Array(15).fill(row)]));
+    const path = join(folder, "beside.yaml");
+    const beside = BENCHMARK.replace("writeBase: true", "base: 03-source.base");
+    writeFileSync(path, beside.replace(from, to));
+    const never = join(folder, "never-beside");
+    await expect(runQuantize(path, { out: never })).rejects.toEqual(coded("STUDY_INVALID", message));
+    expect(existsSync(never)).toBe(false);
+  });
+
   test("another benchmark is not mixed in", async () => {
     await expect(runQuantize(yaml, { out, set: ["seed=7"] })).rejects.toEqual(coded("STORE_OTHER_PLAN"));
   });
@@ -202,10 +222,32 @@ test.each<[string, string, string]>([
   ["STUDY_INVALID", "windows: 6", "windows: 6, base: nothing"],
   ["STUDY_INVALID", "trainedOn: [q4_0]", "trainedOn: [q5_0]"],
   ["STUDY_INVALID", "context: 32", "context: 4096"],
+  ["STUDY_INVALID", "types: [q4_0]", "types: [q4_0, onnx_int3]"],
+  ["STUDY_INVALID", "files: { twin: twin.gguf }", "files: { onnx_int4: twin.gguf }"],
+  ["STUDY_INVALID", "trainedOn: [q4_0]", "trainedOn: [onnx_int4]"],
 ])("%s is said before anything is measured: %s", async (code, from, to) => {
   const path = join(folder, "bad.yaml");
   writeFileSync(path, BENCHMARK.replace(from, to));
   await expect(runQuantize(path, { out: join(folder, "never") })).rejects.toEqual(coded(code));
+});
+
+test("without onnxruntime a benchmark of graphs is refused before anything is fetched or made, and so is its dry run", async () => {
+  const path = join(folder, "graphs.yaml");
+  writeFileSync(
+    path,
+    BENCHMARK.replace("types: [q4_0]", "types: [q4_0, onnx_int4]").replace("floats.gguf", "no-such.gguf"),
+  );
+  const packages = process.env.INWARD_ONNX;
+  process.env.INWARD_ONNX = join(folder, "no packages");
+  try {
+    const refused = coded("ONNX_PACKAGES", "npm install --prefix");
+    await expect(runQuantize(path, { out: join(folder, "never") })).rejects.toEqual(refused);
+    await expect(estimateQuantize(path)).rejects.toEqual(refused);
+    expect(existsSync(join(folder, "never"))).toBe(false);
+  } finally {
+    if (packages === undefined) delete process.env.INWARD_ONNX;
+    else process.env.INWARD_ONNX = packages;
+  }
 });
 
 test("whom no other beats is on the front, and equals are both", () => {

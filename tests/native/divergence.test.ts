@@ -4,16 +4,17 @@ import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BaseFile, encodeBaseHeader, encodeBaseRow } from "../../src/model/engines/base-file.js";
+import { BaseFile, encodeBaseHeader, encodeBaseRow } from "../../src/quantize/base-file.js";
 import {
   COMPARISON,
   COMPARISON_FIELDS,
   type CompareProcess,
   positionsOf,
   startCompareProcess,
-} from "../../src/model/engines/compare-logits.js";
+} from "../../src/quantize/compare-logits.js";
 import { settleEngine } from "../../src/model/engines/settings.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
+import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 import { requantizeGguf } from "../../src/model/requantize.js";
 import { fileFloor, scoreDivergence } from "../../src/quantize/divergence-scores.js";
 import { divergenceFile, measureDivergence, readDivergence } from "../../src/quantize/measure-divergence.js";
@@ -78,7 +79,10 @@ async function measured(variants: readonly string[], more: { mostPositions?: num
   const set = { name: "text" as const, items: windows.windows };
   await measureDivergence({ process: process_, engine, variants: named, set, folder: place, floorItems: 2, ...more });
   const read = (name: string, isFloor = false) =>
-    readDivergence(divergenceFile(place, name, "text", isFloor), isFloor ? set.items.slice(0, 2) : set.items);
+    readDivergence(
+      divergenceFile(place, name, "text", isFloor ? "floor" : undefined),
+      isFloor ? set.items.slice(0, 2) : set.items,
+    );
   return { place, set, named, read };
 }
 
@@ -152,6 +156,36 @@ describe("against a reference in double precision", () => {
       expect(at("keptMargin")).toBeCloseTo((sorted(p)[0] as number) - (sorted(p)[1] as number), 5);
       expect(at("done")).toBe(1);
     });
+  });
+
+  test("rows that others computed are kept and compared as the engine's are", async () => {
+    const { LogitRows } = await loadAddon(findBinaries("cpu").folder);
+    const rows = new LogitRows(2, 5);
+    const [a, b] = [Float32Array.of(0.5, 2, -30, 1, 0), Float32Array.of(0.7, 1.5, -20, 1, 0.1)];
+    rows.keep(1, a);
+    // A view into a longer array, as a graph's output is.
+    rows.compare(1, Float32Array.of(9, 9, ...b, 9).subarray(2, 7), 3);
+    const found = rows.compared().subarray(COMPARISON_FIELDS);
+    const logprobs = (row: Float32Array) => {
+      const sum = Math.log(row.reduce((total, logit) => total + Math.exp(logit), 0));
+      return Array.from(row, (logit) => logit - sum);
+    };
+    const [p, q] = [logprobs(a), logprobs(b)];
+    const divergence = p.reduce((sum, log, id) => sum + Math.exp(log) * (log - (q[id] as number)), 0);
+    // Only the exponentials' last digits are between them.
+    expect(found[COMPARISON.klForward]).toBeCloseTo(divergence, 12);
+    expect(found[COMPARISON.target]).toBeCloseTo(q[3] as number, 12);
+    expect([found[COMPARISON.keptBest], found[COMPARISON.best], found[COMPARISON.done]]).toEqual([1, 1, 1]);
+    expect(Array.from(rows.kept(1))).toEqual(Array.from(a));
+    const shape = coded("TRAIN_SHAPE");
+    expect(() => rows.keep(2, a)).toThrow(shape);
+    expect(() => rows.keep(0, a.subarray(1))).toThrow(shape);
+    for (const id of [5, -1, Number.NaN]) expect(() => rows.compare(1, b, id)).toThrow(shape);
+    // Nothing is kept of it.
+    expect(() => rows.compare(0, b, 3)).toThrow(coded("INTERNAL"));
+    expect(() => rows.compare(1, Float32Array.of(Number.NaN, 0, 0, 0, 0), 3)).toThrow(coded("ENGINE_NOT_FINITE"));
+    rows.dispose();
+    expect(() => rows.keep(0, a)).toThrow(coded("ENGINE_UNAVAILABLE"));
   });
 
   test("no divergence is negative, where files hardly differ either", async () => {

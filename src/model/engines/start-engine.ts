@@ -118,6 +118,10 @@ export interface Tokenizer {
   plainIds(texts: readonly string[]): Promise<number[][]>;
   /** @returns all tokens at which generation stops */
   endIds(): Promise<number[]>;
+  /** @returns all tokens at which an answer is over: those, and of a base model those that end a line */
+  answerEndIds(): Promise<number[]>;
+  /** @param tokenIds [answers] generated tokens @returns what was said with them, and why it ended, as asking has it */
+  answers(tokenIds: readonly (readonly number[])[]): Promise<Pick<Reply, "text" | "stop">[]>;
   /** @returns each token as people read it, and what they stand for together @throws ENGINE_TOKEN */
   tokenTexts(ids: readonly number[]): Promise<{ readonly texts: TokenText[]; readonly whole: string }>;
   dispose(): Promise<void>;
@@ -138,6 +142,8 @@ export async function openTokenizer(modelPath: string, chat?: ChatFormat): Promi
     scored: worker.remote.scored,
     plainIds: worker.remote.plainIds,
     endIds: worker.remote.endIds,
+    answerEndIds: worker.remote.answerEndIds,
+    answers: worker.remote.answers,
     tokenTexts: worker.remote.tokenTexts,
     dispose: () => worker.end(),
   };
@@ -214,6 +220,8 @@ export interface TokenizerMethods {
   scored(requests: readonly ScoreRequest[]): ScoredTokens[];
   plainIds(texts: readonly string[]): number[][];
   endIds(): number[];
+  answerEndIds(): number[];
+  answers(tokenIds: readonly (readonly number[])[]): Pick<Reply, "text" | "stop">[];
   tokenTexts(ids: readonly number[]): { readonly texts: TokenText[]; readonly whole: string };
   loadWarnings(modelPath: string): Promise<string[]>;
   verify(modelPath: string, tokenizer: string | undefined): Promise<ModelCheck[]>;

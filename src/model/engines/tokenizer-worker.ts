@@ -30,6 +30,8 @@ serveParent<TokenizerMethods>(
         .map((request) => ({ promptIds: request.promptIds, answers: scoredAnswers(request) })),
     plainIds: (texts) => texts.map((text) => opened().plainIds(text)),
     endIds: () => opened().endOfGenerationIds(),
+    answerEndIds: () => [...opened().endOfGenerationIds(), ...opened().endIds()],
+    answers: (tokenIds) => tokenIds.map((ids) => opened().answer(ids)),
     tokenTexts: (ids) => ({ texts: opened().tokenTexts(ids), whole: opened().writtenText(ids) }),
     async verify(modelPath, tokenizer) {
       const summary = await inspectGguf(modelPath);

@@ -2,44 +2,64 @@
 
 import { open as openFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
-import type { LogitRows, NativeAnswers, NativeWork } from "../../../native/index.js";
-import { InwardError } from "../../errors.js";
-import { findBinaries, loadAddon, nativeCode } from "../native/addon.js";
-import { type ServedCall, serveParent } from "../worker-process.js";
+import type { LogitRows, NativeAnswers, NativeWork } from "../../native/index.js";
+import { InwardError } from "../errors.js";
+import type { DeviceName } from "../model/device.js";
+import { type NativeModel, openNativeEngine } from "../model/engines/native.js";
+import type { RenderedPrompt } from "../model/language-model.js";
+import { findBinaries, loadAddon, nativeCode } from "../model/native/addon.js";
+import { type ServedCall, serveParent } from "../model/worker-process.js";
+import { type OnnxReading, OnnxSession } from "../onnx/onnx-session.js";
 import { BaseFile, encodeBaseRow } from "./base-file.js";
 import {
   COMPARISON_FIELDS,
   type ComparedItem,
   type CompareMethods,
+  type GraphFile,
   positionsOf,
+  type Reading,
   type SpeedSample,
 } from "./compare-logits.js";
-import { type NativeModel, openNativeEngine } from "./native.js";
 
+/** One of both is open at a time. */
 let model: NativeModel | undefined;
+let graph: (OnnxSession & Pick<GraphFile, "vocabulary">) | undefined;
+let reading: Reading = "usual";
 let rows: LogitRows | undefined;
+/** Whose libraries this process has. */
+let device: DeviceName = "cpu";
 
 serveParent<CompareMethods, number>(
   (call) => ({
     async open(modelPath, settings, choices) {
-      await model?.dispose();
-      model = undefined;
-      model = await openNativeEngine(modelPath, settings, choices);
+      await close();
+      const { chat, reading: wanted = "usual" } = choices;
+      model = await openNativeEngine(modelPath, settings, { ...(chat ? { chat } : {}), ...rowsAtOnce(wanted) });
+      reading = wanted;
+      device = model.manifest.device;
       return { manifest: model.manifest, facts: model.facts };
     },
-    async close() {
-      await model?.dispose();
-      model = undefined;
+    async openGraph({ path, cacheShape, vocabulary }, settings, wanted) {
+      await close();
+      graph = Object.assign(await OnnxSession.open(path, settings, cacheShape), { vocabulary });
+      reading = wanted;
     },
+    close,
     fileIds: (text) => opened().fileIds(text),
     async prompts(prompts) {
-      const rendered: number[][] = [];
+      const rendered: Pick<RenderedPrompt, "tokenIds" | "opened">[] = [];
       for (const { messages, ...options } of prompts) {
-        rendered.push([...(await opened().render(messages, options)).tokenIds]);
+        const { tokenIds, opened: mark } = await opened().render(messages, options);
+        rendered.push({ tokenIds: [...tokenIds], ...(mark === undefined ? {} : { opened: mark }) });
       }
       return rendered;
     },
     async keep(items) {
+      if (graph) {
+        const kept = await room(positionsOf(items), graph.vocabulary);
+        await readGraph(graph, items, (row, logits) => kept.keep(row, logits), call);
+        return;
+      }
       await evaluate(
         items,
         { rows: await room(positionsOf(items), opened().facts.vocabularySize), compares: false },
@@ -56,10 +76,11 @@ serveParent<CompareMethods, number>(
         await base.close();
       }
     },
-    async compare(items, sequences = 0) {
+    async compare(items) {
       const kept = keptRows();
       kept.compareAnew();
-      await evaluate(items, { rows: kept, compares: true, sequences }, call);
+      if (graph) await readGraph(graph, items, (row, logits, id) => kept.compare(row, logits, id), call);
+      else await evaluate(items, { rows: kept, compares: true, sequences: reading === "usual" ? 0 : 1 }, call);
       return kept.compared().slice(0, COMPARISON_FIELDS * positionsOf(items));
     },
     async appendBase(path, positions) {
@@ -71,11 +92,33 @@ serveParent<CompareMethods, number>(
         await file.close();
       }
     },
-    speed: (prompt, answerTokens) => timeSpeed(prompt, answerTokens, call),
+    generate: (questions) => {
+      if (!graph) throw new InwardError("INTERNAL", "The worker was asked before it opened a graph.");
+      let done = 0;
+      return graph.generate(questions, () => call.note(++done), call.signal);
+    },
+    speed: (prompt, answerTokens) =>
+      graph ? timeGraph(graph, prompt, answerTokens) : timeSpeed(prompt, answerTokens, call),
     memory: () => ({ peakBytes: 1024 * process.resourceUsage().maxRSS }),
   }),
   (error) => nativeCode(error) ?? "ENGINE_CRASHED",
 );
+
+async function close(): Promise<void> {
+  await model?.dispose();
+  await graph?.release();
+  model = undefined;
+  graph = undefined;
+}
+
+/** No power of two, so that pieces end elsewhere. */
+const OTHER_ROWS = 193;
+/** Of a graph, which reads one text at a time: short, so that answers are cut too. */
+const PIECE_OF_GRAPH = 19;
+
+function rowsAtOnce(how: Reading): { readonly batchTokens?: number } {
+  return how === "usual" ? {} : { batchTokens: how === "steps" ? 1 : OTHER_ROWS };
+}
 
 function opened(): NativeModel {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
@@ -91,9 +134,26 @@ function keptRows(): LogitRows {
 async function room(positions: number, vocabulary: number): Promise<LogitRows> {
   rows?.dispose();
   rows = undefined;
-  const { LogitRows } = await loadAddon(findBinaries(model?.manifest.device ?? "cpu").folder);
+  const { LogitRows } = await loadAddon(findBinaries(device).folder);
   rows = new LogitRows(positions, vocabulary);
   return rows;
+}
+
+/** @param take row by row, in the items' order: raw logits, and the token that follows */
+async function readGraph(
+  session: OnnxSession,
+  items: readonly ComparedItem[],
+  take: (row: number, logits: Float32Array, id: number) => void,
+  { signal, note }: ServedCall<number>,
+): Promise<void> {
+  const how: OnnxReading = reading === "usual" ? "whole" : reading === "steps" ? "steps" : { pieces: PIECE_OF_GRAPH };
+  let row = 0;
+  for (const [at, { ids, scoreFrom }] of items.entries()) {
+    if (signal.aborted) throw new InwardError("INTERRUPTED", "onnxruntime was interrupted.");
+    let position = scoreFrom;
+    for await (const logits of session.read(ids, scoreFrom, how)) take(row++, logits, ids[position++] as number);
+    note(at + 1);
+  }
 }
 
 async function evaluate(
@@ -159,6 +219,13 @@ async function timeSpeed(
     await setImmediate();
   }
   return { promptTokens: prompt.length, readSeconds, generatedTokens: generated, generatingSeconds };
+}
+
+/** As of a file: a prompt by itself, then an answer to its beginning; what ends an answer elsewhere is a token like any other here. */
+async function timeGraph(session: OnnxSession, prompt: readonly number[], answerTokens: number): Promise<SpeedSample> {
+  const { promptSeconds: readSeconds } = await session.time([prompt], 1);
+  const { answerSeconds: generatingSeconds } = await session.time([prompt.slice(0, SHORT)], answerTokens + 1);
+  return { promptTokens: prompt.length, readSeconds, generatedTokens: answerTokens, generatingSeconds };
 }
 
 const SHORT = 8;

@@ -2,7 +2,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { open, stat } from "node:fs/promises";
-import { InwardError } from "../../errors.js";
+import { InwardError } from "../errors.js";
 
 /** What stands before the rows. */
 export interface BaseHeader {

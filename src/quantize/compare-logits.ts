@@ -1,12 +1,13 @@
 /** Files held against each other position by position, in a process of their own: one model is open at a time, its logits stay. */
 
-import type { EngineManifest } from "../../study/plan.js";
-import type { SettledEngine } from "../../study/study.js";
-import type { ChatMessage } from "../../tasks/answer.js";
-import type { ChatFormat, PromptRendering } from "../chat/format.js";
-import type { ModelFacts } from "../language-model.js";
-import { engineEnvironment } from "../native/blas-plugin.js";
-import { builtScript, WorkerProcess } from "../worker-process.js";
+import type { EngineManifest } from "../study/plan.js";
+import type { SettledEngine } from "../study/study.js";
+import type { ChatMessage } from "../tasks/answer.js";
+import type { ChatFormat, PromptRendering } from "../model/chat/format.js";
+import type { ModelFacts, RenderedPrompt } from "../model/language-model.js";
+import { engineEnvironment } from "../model/native/blas-plugin.js";
+import { builtScript, WorkerProcess } from "../model/worker-process.js";
+import type { OnnxAnswer, OnnxQuestion, OnnxSettings } from "../onnx/onnx-session.js";
 
 /** A text whose tokens from `scoreFrom` on are looked at: what is said of each, from those before it. */
 export interface ComparedItem {
@@ -48,10 +49,25 @@ export interface SpeedSample {
   readonly generatingSeconds: number;
 }
 
+/**
+ * How texts are put before a file. `usual`: as it asks, many rows at once; a graph, each text in one pass. `pieces`: another batch composition,
+ * one text after the other. `steps`: a token at a time; a graph, and the text's beginning in one pass, as answers are made.
+ */
+export type Reading = "usual" | "pieces" | "steps";
+
 export interface CompareChoices {
   readonly chat?: ChatFormat;
-  /** Most rows of one evaluation; another number is another batch composition. */
-  readonly batchTokens?: number;
+  /** Default `usual`. */
+  readonly reading?: Reading;
+}
+
+/** An ONNX graph that onnxruntime evaluates. */
+export interface GraphFile {
+  readonly path: string;
+  /** Key heads, and numbers of each. */
+  readonly cacheShape: readonly [number, number];
+  /** Tokens that each row of logits has. */
+  readonly vocabulary: number;
 }
 
 /** What the process serves. */
@@ -61,16 +77,22 @@ export interface CompareMethods {
     settings: SettledEngine,
     choices: CompareChoices,
   ): Promise<{ readonly manifest: EngineManifest; readonly facts: ModelFacts }>;
+  /** In the place of what was open. @throws ONNX_PACKAGES, ONNX_RUN */
+  openGraph(graph: GraphFile, settings: OnnxSettings, reading: Reading): Promise<void>;
   close(): Promise<void>;
   fileIds(text: string): { readonly ids: number[]; readonly bos?: number };
-  prompts(prompts: readonly ({ readonly messages: readonly ChatMessage[] } & PromptRendering)[]): Promise<number[][]>;
+  prompts(
+    prompts: readonly ({ readonly messages: readonly ChatMessage[] } & PromptRendering)[],
+  ): Promise<Pick<RenderedPrompt, "tokenIds" | "opened">[]>;
   /** Keeps what the open model says of all positions, in the place of what was kept before. */
   keep(items: readonly ComparedItem[]): Promise<void>;
   /** Keeps what a base file says. */
   keepBase(path: string, firstWindow: number, windows: number): Promise<void>;
   /** @returns [positions × COMPARISON_FIELDS] of the open model against what is kept of the same items */
-  compare(items: readonly ComparedItem[], sequences?: number): Promise<Float64Array>;
+  compare(items: readonly ComparedItem[]): Promise<Float64Array>;
   appendBase(path: string, positions: number): Promise<void>;
+  /** By the open graph: greedy answers, one after the other. */
+  generate(questions: readonly OnnxQuestion[]): Promise<OnnxAnswer[]>;
   speed(prompt: readonly number[], answerTokens: number): Promise<SpeedSample>;
   /** The most that the process has held, bytes. */
   memory(): { readonly peakBytes: number };

@@ -100,9 +100,13 @@ export function linesOf(text: string, path: string): { readonly text: string; re
 /** Nothing that is read here nests deeper than a dozen; what recurses over the value must not exhaust the stack. */
 const MOST_DEPTH = 64;
 
+/** A number of JSON, where one begins. */
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+
 /**
  * JSON.parse, which says what is JSON, and then a walk over the text, which refuses what JSON.parse lets pass or settles
- * silently: a key twice in one object, NUL and lone surrogates behind escapes, nesting without end.
+ * silently: a key twice in one object, NUL and lone surrogates behind escapes, nesting without end, whole numbers that it would round
+ * (ids of 64 bits, 12345678901234567890), and numbers without end (1e999).
  * @param at.texts `any`: who reads the values looks for NUL and lone surrogates where it matters
  */
 export function parseStrictJson(
@@ -160,10 +164,38 @@ function findTrap(text: string, isSafe: boolean): { readonly what: string; reado
           keyComes = false;
         }
         at = end;
+        break;
+      }
+      case "-":
+      case "0":
+      case "1":
+      case "2":
+      case "3":
+      case "4":
+      case "5":
+      case "6":
+      case "7":
+      case "8":
+      case "9": {
+        NUMBER.lastIndex = at;
+        const said = NUMBER.exec(text)?.[0] ?? "-";
+        if (!isExact(said)) {
+          return {
+            what: `the number ${shown(said).slice(1, -1)} would be read as ${Number(said)}; write it as text`,
+            at,
+          };
+        }
+        at += said.length - 1;
       }
     }
   }
   return undefined;
+}
+
+/** Whether a number of JSON stays one among doubles: of decimals the nearest is taken, a whole number must keep its digits. */
+export function isExact(said: string): boolean {
+  if (said.length < 16 && !/[eE]/.test(said)) return true;
+  return /^-?\d+$/.test(said) ? String(Number(said)) === said : Number.isFinite(Number(said));
 }
 
 /** Index of the quote that closes the string which begins at `at`: the first with an even number of backslashes before it; -1 where none does. */

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { mostTelling } from "../base/schema-issue.js";
-import { readPlainFile } from "../base/untrusted.js";
+import { endOfString, isExact, parseStrictJson, readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { StopReason } from "../tasks/answer.js";
 
@@ -119,6 +119,44 @@ export function parsed<Value>(schema: z.ZodType<Value>, value: unknown, place: s
   if (result.success) return result.data;
   const issue = mostTelling(result.error);
   throw invalidLog(place, `${issue.path.join(".") || "the whole"}: ${issue.message}`);
+}
+
+/**
+ * JSON of a log. A score that is no number is no reason to lose a log; nor is a NUL that a tool said somewhere in it: where one stands in
+ * what is read, the sample has no answer, or its question is no string. Whole numbers that a double cannot hold, such as ids of 64 bits, are
+ * read as texts of the same digits.
+ * @throws IMPORT_INVALID
+ */
+export function logJson(text: string, place: string): unknown {
+  const at = { code: "IMPORT_INVALID", place, texts: "any" } as const;
+  try {
+    return parseStrictJson(text, at);
+  } catch (error) {
+    const held = withHeldNumbers(text);
+    if (held === text) throw error;
+    return parseStrictJson(held, at);
+  }
+}
+
+/** Outside of strings: Python's numbers that JSON has not become null, and those that a double would round become text. */
+function withHeldNumbers(text: string): string {
+  const next = /"|-?\b(?:NaN|Infinity)\b|-?\b\d{16,}\b(?![.eE])/g;
+  const parts: string[] = [];
+  let from = 0;
+  for (let found = next.exec(text); found; found = next.exec(text)) {
+    const [said] = found;
+    if (said === '"') {
+      const end = endOfString(text, found.index);
+      if (end < 0) break;
+      next.lastIndex = end + 1;
+      continue;
+    }
+    const isWhole = /\d/.test(said);
+    if (isWhole && (isExact(said) || /[.\d+-]/.test(text[found.index - 1] ?? ""))) continue;
+    parts.push(text.slice(from, found.index), isWhole ? `"${said}"` : "null");
+    from = next.lastIndex;
+  }
+  return parts.join("") + text.slice(from);
 }
 
 export function invalidLog(path: string, why: string): InwardError {

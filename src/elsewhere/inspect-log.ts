@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { decodeUtf8, endOfString, parseStrictJson, readPlainFile, UNSAFE_CHARACTER } from "../base/untrusted.js";
+import { decodeUtf8, readPlainFile, UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { extractZipMember, listZipMembers } from "../model/sources/zip-member.js";
 import {
@@ -13,6 +13,7 @@ import {
   type ForeignAnswer,
   invalidLog,
   letterAt,
+  logJson,
   MOST_LOG_BYTES,
   parsed,
   type ReadLog,
@@ -67,41 +68,8 @@ export async function readInspectLog(path: string): Promise<ReadLog> {
 function readJsonLog(path: string): ReadLog {
   const bytes = readPlainFile(path, MOST_LOG_BYTES, unreadable(path));
   const text = decodeUtf8(bytes, { code: "IMPORT_INVALID", place: path });
-  const { samples, ...about } = parsed(logSchema, jsonOf(text, path), path);
+  const { samples, ...about } = parsed(logSchema, logJson(text, path), path);
   return readOf(about, new Answers().addAll(samples ?? []));
-}
-
-/**
- * A score that is no number is no reason to lose a log; nor is a NUL that a tool said somewhere in it: where one stands in what is read, the
- * sample has no answer, or its question is no string.
- */
-function jsonOf(text: string, place: string): unknown {
-  const at = { code: "IMPORT_INVALID", place, texts: "any" } as const;
-  try {
-    return parseStrictJson(text, at);
-  } catch (error) {
-    const numbered = withoutNotNumbers(text);
-    if (numbered === text) throw error;
-    return parseStrictJson(numbered, at);
-  }
-}
-
-/** Python's numbers that JSON has not become null, outside of strings. */
-function withoutNotNumbers(text: string): string {
-  const next = /"|-?\b(?:NaN|Infinity)\b/g;
-  const parts: string[] = [];
-  let from = 0;
-  for (let found = next.exec(text); found; found = next.exec(text)) {
-    if (found[0] === '"') {
-      const end = endOfString(text, found.index);
-      if (end < 0) break;
-      next.lastIndex = end + 1;
-    } else {
-      parts.push(text.slice(from, found.index), "null");
-      from = next.lastIndex;
-    }
-  }
-  return parts.join("") + text.slice(from);
 }
 
 async function readEval(path: string): Promise<ReadLog> {
@@ -111,7 +79,7 @@ async function readEval(path: string): Promise<ReadLog> {
       const target = join(folder, "member.json");
       await extractZipMember(path, name, target);
       const text = decodeUtf8(await readFile(target), { code: "IMPORT_INVALID", place: `${path}, ${name}` });
-      return jsonOf(text, `${path}, ${name}`);
+      return logJson(text, `${path}, ${name}`);
     };
     const members = await listZipMembers(path);
     const names = members.map(({ name }) => name);

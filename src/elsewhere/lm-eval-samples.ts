@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { byteLines } from "../base/byte-lines.js";
-import { parseStrictJson, shown } from "../base/untrusted.js";
+import { shown } from "../base/untrusted.js";
 import {
   type ChosenBy,
   sampleColumns,
@@ -10,6 +10,7 @@ import {
   type ForeignAnswer,
   invalidLog,
   letterAt,
+  logJson,
   parsed,
   type ReadLog,
 } from "./foreign-answers.js";
@@ -54,7 +55,7 @@ export function readSamples(path: string, choose: ChosenBy): ReadLog {
   for (const { text, number } of byteLines(path, MOST_LINE_BYTES).lines) {
     if (text.trim() === "") continue;
     const place = `${path}, line ${number}`;
-    const line = parsed(lineSchema, parseStrictJson(text, { code: "IMPORT_INVALID", place }), place);
+    const line = parsed(lineSchema, logJson(text, place), place);
     filter ??= { name: line.filter };
     // Each filter repeats every sample; the answers are the same.
     if (line.filter !== filter.name) seen.leftOut.add(OTHER_FILTER);

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readPlainFile, shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
-import { type GgufHeader, type GgufTensor, type GgufValue, readGguf } from "./read-gguf.js";
+import { type GgufHeader, type GgufTensor, readGguf } from "./read-gguf.js";
 import { OpenWeights } from "./split-model.js";
 
 export interface ImportanceMatrix {
@@ -67,24 +67,28 @@ async function readNewFormat(path: string): Promise<MatrixContent> {
       if (counts.length === 0 || sums.length % counts.length !== 0) {
         throw refused(path, `${shown(name)} has ${sums.length} sums for ${counts.length} counts`);
       }
+      const strange = counts.find((count) => !(count >= 0 && Number.isFinite(count)));
+      if (strange !== undefined) throw refused(path, `${shown(name)} was reached ${strange} times`);
       entries.set(name, meansOf(sums, counts));
     }
+    // llama.cpp passes over it, and then rounds the matrix that it is about as if nothing were known of it.
+    const stray = file.tensors.find((tensor) => !isPartOf(entries, tensor.name));
+    if (stray) throw refused(path, `${shown(stray.name)} belongs to none of its entries`);
     const [datasets, chunks] = [file.metadata.get("imatrix.datasets"), file.metadata.get("imatrix.chunk_count")];
     if (datasets === undefined || chunks === undefined || !file.metadata.has("imatrix.chunk_size")) {
       throw refused(path, "it lacks imatrix.datasets, imatrix.chunk_count or imatrix.chunk_size");
     }
-    return {
-      entries,
-      datasets: textsOf(datasets),
-      ...(typeof chunks.value === "number" ? { chunks: chunks.value } : {}),
-    };
+    if (datasets.type !== "array" || datasets.elementType !== "string" || chunks.type !== "u32") {
+      throw refused(path, "its imatrix.datasets is no list of texts, or its imatrix.chunk_count no u32");
+    }
+    return { entries, datasets: datasets.value as readonly string[], chunks: chunks.value };
   } finally {
     await weights.close();
   }
 }
 
-function textsOf(value: GgufValue): string[] {
-  return value.type === "array" ? value.value.filter((one) => typeof one === "string") : [];
+function isPartOf(entries: MatrixContent["entries"], tensor: string): boolean {
+  return [SUMS, COUNTS].some((ending) => tensor.endsWith(ending) && entries.has(tensor.slice(0, -ending.length)));
 }
 
 /** Of experts that were never reached all columns matter alike, as llama-quantize has it. */
@@ -112,6 +116,8 @@ function readLegacyFormat(bytes: Buffer, path: string): MatrixContent {
     const what = `entry ${entry} of ${count}`;
     const name = take(number(what), what).toString("utf8");
     const [calls, columns] = [number(what), number(what)];
+    if (entries.has(name)) throw refused(path, `${shown(name)} stands twice`);
+    if (calls < 0) throw refused(path, `${what} was reached ${calls} times`);
     if (columns < 1) throw refused(path, `${what} has ${columns} values`);
     const raw = take(4 * columns, what);
     const values = Float32Array.from({ length: columns }, (_, column) => raw.readFloatLE(4 * column));
@@ -120,6 +126,7 @@ function readLegacyFormat(bytes: Buffer, path: string): MatrixContent {
   if (at === bytes.length) return { entries, datasets: [] };
   const chunks = number("the number of chunks");
   const dataset = at === bytes.length ? "" : take(number("the text's name"), "the text's name").toString("utf8");
+  if (at < bytes.length) throw refused(path, `${bytes.length - at} bytes are left over behind its last field`);
   return { entries, datasets: dataset === "" ? [] : [dataset], chunks };
 }
 

@@ -48,7 +48,10 @@ const ROPE_SCALINGS = ["none", "linear", "yarn", "longrope"];
 const NEEDED_TOKENS = ["bos", "eos", "eot", "eom", "unknown"];
 
 /** @returns what cannot be so, with the real value; undefined where nothing is found */
-export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string | undefined {
+export function headerFault({
+  metadata,
+  encodedMetadata,
+}: Pick<GgufHeader, "metadata" | "encodedMetadata">): string | undefined {
   const architecture = String(metadata.get("general.architecture")?.value);
   return (
     numberFault(metadata, architecture) ??
@@ -56,7 +59,8 @@ export function headerFault({ metadata }: Pick<GgufHeader, "metadata">): string 
     ratioFault(metadata, architecture) ??
     architectureFault(metadata, architecture) ??
     attentionFault(metadata, architecture) ??
-    tokenFault(metadata)
+    tokenFault(metadata) ??
+    repeatedToken(metadata, encodedMetadata)
   );
 }
 
@@ -149,7 +153,7 @@ function tokenFault(metadata: Metadata): string | undefined {
   const types = numbersOf(metadata.get("tokenizer.ggml.token_type"));
   const wild = types.findIndex((type) => !(type >= 0 && type <= MOST_TOKEN_TYPE));
   if (wild >= 0) return `tokenizer.ggml.token_type gives token ${wild} the type ${types[wild]}, which is none`;
-  const tokens = metadata.get("tokenizer.ggml.tokens");
+  const tokens = metadata.get(TOKENS);
   if (tokens?.type !== "array") return undefined;
   const count = tokens.length ?? tokens.value.length;
   for (const key of NEEDED_TOKENS.map((name) => `tokenizer.ggml.${name}_token_id`)) {
@@ -157,6 +161,33 @@ function tokenFault(metadata: Metadata): string | undefined {
     if (wrong !== undefined) return `${key} is ${wrong}, but its vocabulary has ${count} tokens`;
   }
   return undefined;
+}
+
+const TOKENS = "tokenizer.ggml.tokens";
+
+/** llama.cpp asserts that no two tokens are the same, as it names them: up to a NUL, and one without a text by its number. */
+function repeatedToken(metadata: Metadata, encoded: GgufHeader["encodedMetadata"]): string | undefined {
+  const [tokens, bytes] = [metadata.get(TOKENS), encoded.get(TOKENS)];
+  if (tokens?.type !== "array" || tokens.elementType !== "string" || bytes === undefined) return undefined;
+  // Bytes that are no UTF-8 may read the same and be others, but never the other way round.
+  if (!tokens.value.includes("") && new Set(tokens.value).size === tokens.value.length && !hasNul(tokens.value)) return;
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const seen = new Map<string, number>();
+  // Behind the types of the value and of its elements, and their number.
+  for (let at = 16, id = 0; id < tokens.value.length; id++) {
+    const length = Number(buffer.readBigUInt64LE(at));
+    const name = buffer.toString("latin1", at + 8, at + 8 + length).split("\0", 1)[0] || `[EMPTY_${id}]`;
+    const before = seen.get(name);
+    if (before !== undefined)
+      return `${TOKENS} has ${shown(tokens.value[id])} twice, as token ${before} and as token ${id}`;
+    seen.set(name, id);
+    at += 8 + length;
+  }
+  return undefined;
+}
+
+function hasNul(texts: readonly unknown[]): boolean {
+  return texts.some((text) => typeof text === "string" && text.includes("\0"));
 }
 
 /** The numbers of a value that is one or an array of them; of anything else, none: llama.cpp refuses other types by name. */

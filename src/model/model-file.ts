@@ -1,7 +1,8 @@
 // Which model a study means: a name of the registry, an `hf:` URI, or a file of the user's own.
 
 import { createHash } from "node:crypto";
-import { makeFolder } from "../base/files.js";
+import { hashOf, makeFolder } from "../base/files.js";
+import { isRecord } from "../base/untrusted.js";
 import { createReadStream, existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
@@ -83,7 +84,8 @@ export async function sha256OfFiles(paths: readonly string[], options: HashOptio
 }
 
 /**
- * Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it.
+ * Remembers hashes in `verified.json` of the model folder. Only a shortcut: `npx inward verify model` never reads it, and what does not
+ * agree with its own seal is not believed.
  * @param paths a model's files in order
  */
 export async function rememberedSha256(
@@ -94,10 +96,7 @@ export async function rememberedSha256(
   const [first] = paths as readonly [string, ...string[]];
   const known = readRemembered(folder)[first];
   const state = stateOf(paths);
-  if (known && isState(known.state, paths)) {
-    if (known.state !== state) remember(folder, paths, known.sha256, known.warnings);
-    return known.sha256;
-  }
+  if (known?.state === state) return known.sha256;
   const sha256 = await sha256OfFiles(paths, options);
   // A file that changed while it was read has no checksum worth keeping.
   if (stateOf(paths) === state) remember(folder, paths, sha256);
@@ -107,19 +106,19 @@ export async function rememberedSha256(
 /** The hash from when the model's file, or all its files, were last read whole, unless one has changed since. */
 export function recallSha256(folder: string, first: string): string | undefined {
   const known = readRemembered(folder)[first];
-  return known && isState(known.state, [first, ...(known.parts ?? [])]) ? known.sha256 : undefined;
+  return known?.state === stateOf([first, ...(known?.parts ?? [])]) ? known.sha256 : undefined;
 }
 
 /** What a release of llama.cpp warned of, of the file as it is now; undefined where nobody has looked. */
 export function recallWarnings(folder: string, paths: readonly string[], release: string): string[] | undefined {
   const known = readRemembered(folder)[paths[0] as string];
-  return known && isState(known.state, paths) ? known.warnings?.[release] : undefined;
+  return known?.state === stateOf(paths) ? known.warnings?.[release] : undefined;
 }
 
 /** Kept beside the file's hash, as long as that holds. */
 export function rememberWarnings(folder: string, paths: readonly string[], release: string, warnings: string[]): void {
   const known = readRemembered(folder)[paths[0] as string];
-  if (known && isState(known.state, paths)) remember(folder, paths, known.sha256, { [release]: warnings });
+  if (known?.state === stateOf(paths)) remember(folder, paths, known.sha256, { [release]: warnings });
 }
 
 /** Stores a hash that was just computed over the whole file, or over all files of a split model. */
@@ -131,8 +130,13 @@ export function remember(
 ): void {
   const [first, ...parts] = paths as readonly [string, ...string[]];
   const present = Object.entries(readRemembered(folder)).filter(([known]) => existsSync(known));
-  const entry = { state: stateOf(paths), sha256, parts: parts.length > 0 ? parts : undefined, warnings };
-  const all = { ...Object.fromEntries(present), [first]: entry };
+  const entry = {
+    state: stateOf(paths),
+    sha256,
+    ...(parts.length > 0 ? { parts } : {}),
+    ...(warnings ? { warnings } : {}),
+  };
+  const all = { ...Object.fromEntries(present), [first]: { ...entry, seal: sealOf(first, entry) } };
   const partial = join(folder, `verified.json.partial-${process.pid}`);
   try {
     writeFileSync(partial, `${JSON.stringify(all, null, 2)}\n`);
@@ -142,38 +146,50 @@ export function remember(
   }
 }
 
-/** Size, time and inode of each file: another state is another content. A copy may keep size and time of what it replaces, and is another file. */
+/**
+ * Size, times and inode of each file: another state is another content. A copy may keep size and time of what it replaces and is another
+ * file, or, written over it, has changed it later than that.
+ */
 function stateOf(paths: readonly string[]): string {
   return paths
     .map((path) => {
       const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-      return stat ? `${stat.size}:${stat.mtimeNs}:${stat.ino}` : "missing";
+      return stat ? `${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.ino}` : "missing";
     })
     .join("|");
 }
 
-/** @param state as it was remembered; those from before inodes were looked at have none */
-function isState(state: string, paths: readonly string[]): boolean {
-  const now = stateOf(paths);
-  return state === now || state === now.replaceAll(/:\d+(?=\||$)/g, "");
-}
-
-interface Remembered {
-  readonly state: string;
-  readonly sha256: string;
+const rememberedSchema = z.strictObject({
+  state: z.string(),
+  sha256: z.string(),
   /** Of a split model, the files after the first. */
-  readonly parts?: readonly string[];
+  parts: z.array(z.string()).optional(),
   /** By the release of llama.cpp that gave them. */
-  readonly warnings?: Readonly<Record<string, string[]>>;
+  warnings: z.record(z.string(), z.array(z.string())).optional(),
+  /** Of all this and of the path. */
+  seal: z.string(),
+});
+type Remembered = z.infer<typeof rememberedSchema>;
+
+function sealOf(path: string, entry: Omit<Remembered, "seal">): string {
+  return hashOf([path, entry]);
 }
 
+/** What agrees with its seal; a file of others, spoilt or of before there were seals only costs hashing again. */
 function readRemembered(folder: string): Record<string, Remembered> {
+  let data: unknown;
   try {
-    const data: unknown = JSON.parse(readFileSync(join(folder, "verified.json"), "utf8"));
-    return typeof data === "object" && data !== null ? (data as ReturnType<typeof readRemembered>) : {};
+    data = JSON.parse(readFileSync(join(folder, "verified.json"), "utf8"));
   } catch {
     return {};
   }
+  const sealed = Object.entries(isRecord(data) ? data : {}).flatMap(([path, value]): [string, Remembered][] => {
+    const read = rememberedSchema.safeParse(value);
+    if (!read.success) return [];
+    const { seal, ...entry } = read.data;
+    return seal === sealOf(path, entry) ? [[path, read.data]] : [];
+  });
+  return Object.fromEntries(sealed);
 }
 
 // Bad files in the model folder are moved out of the way, never deleted and never used.

@@ -20,6 +20,8 @@ const MAGIC = "_logits_";
 /** Logits more than that below the greatest are kept as if they were that. */
 const DEPTH = 16;
 const STEPS = 65_535;
+/** Of single precision in the row's own sum and logarithm, far above it. */
+const ROUNDING = 1e-4;
 const MOST_CONTEXT = 1 << 24;
 
 export function scoredPositions(context: number): number {
@@ -115,7 +117,11 @@ export class BaseFile {
     }
   }
 
-  /** [vocabulary] log-probabilities of each position, as llama-perplexity reads them: they sum to one but for their steps. */
+  /**
+   * [vocabulary] log-probabilities of each position, as llama-perplexity reads them: they sum to one but for half a step each, and for
+   * the tokens that are kept as if they were DEPTH below the greatest.
+   * @throws InwardError STUDY_INVALID where they do not
+   */
   async *rows(firstWindow: number, windows: number): AsyncGenerator<Float32Array> {
     const { vocabulary, positions, tokenIds } = this.header;
     const size = rowBytes(vocabulary);
@@ -125,9 +131,15 @@ export class BaseFile {
       const { bytesRead } = await this.file.read(bytes, 0, size, place);
       if (bytesRead < size) throw new InwardError("STUDY_INVALID", `${this.path} became shorter while it was read.`);
       const [scale, least] = [bytes.readFloatLE(0), bytes.readFloatLE(4)];
-      yield Float32Array.from({ length: vocabulary }, (_, id) =>
+      const logprobs = Float32Array.from({ length: vocabulary }, (_, id) =>
         Math.fround(Math.fround(scale * bytes.readUInt16LE(8 + 2 * id)) + least),
       );
+      const sum = logprobs.reduce((all, logprob) => all + Math.exp(logprob), 0);
+      if (!(scale >= 0 && Math.abs(sum - 1) <= scale + vocabulary * Math.exp(-DEPTH) + ROUNDING)) {
+        const of = `row ${row + 1} from window ${firstWindow + 1} on`;
+        throw new InwardError("STUDY_INVALID", `${this.path} is damaged: the probabilities of ${of} sum to ${sum}.`);
+      }
+      yield logprobs;
     }
   }
 

@@ -6,7 +6,7 @@
 import { mkdir, open, stat, truncate } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { APPENDING, canonicalJson, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import { APPENDING, canonicalJson, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
@@ -78,6 +78,8 @@ export interface StatesManifest extends AskedOf {
   /** What llama.cpp warned of in the model's file. */
   readonly warnings: readonly string[];
   readonly files: readonly FinishedShard[];
+  /** sha256 of all that stands above, as canonical JSON: a number that was changed by hand is noticed. */
+  readonly seal?: string;
 }
 
 interface FinishedShard {
@@ -89,8 +91,9 @@ interface FinishedShard {
   /** Of index.jsonl and prompts.jsonl, up to and with this file's lines. */
   readonly indexBytes: number;
   readonly promptsBytes: number;
-  /** Of prompts.jsonl, so far. */
+  /** Of prompts.jsonl and index.jsonl, so far. Folders of before 2026-11-30 have none of the index. */
   readonly promptsSha256: string;
+  readonly indexSha256?: string;
 }
 
 export interface FinishedStates {
@@ -311,8 +314,10 @@ export const statesManifestSchema = z.looseObject({
       promptsBytes: z.int(),
       sha256: z.string().optional(),
       promptsSha256: z.string().optional(),
+      indexSha256: z.string().optional(),
     }),
   ),
+  seal: z.string().optional(),
 });
 
 /** As far as the folder is; what was cut off in writing goes. @throws ANSWERS_OTHER, STORE_CORRUPT */
@@ -327,21 +332,40 @@ async function openManifest(folder: string, { asked, estimate }: StatesJob): Pro
       throw new InwardError("ANSWERS_OTHER", `${folder} has an ${INDEX}, and no ${MANIFEST} that says what it holds.`);
     }
     const made = { inward: INWARD_VERSION, what: "states" as const, ...asked, sites: estimate.sites };
-    const manifest: StatesManifest = { ...made, engines: [], warnings: [], files: [] };
-    await writeJson(path, manifest);
-    return manifest;
+    return writeManifest(folder, { ...made, engines: [], warnings: [], files: [] });
   }
+  const { seal, ...sealed } = before;
+  if (seal !== undefined && seal !== hashOf(sealed)) throw changed(path);
   const difference = whatDiffers({ ...before, what: "states" }, { ...asked, what: "states" });
   if (difference !== undefined) throw new InwardError("ANSWERS_OTHER", `${folder} holds other states: ${difference}.`);
-  for (const { file, bytes } of before.files) {
+  for (const { file, bytes, sha256 } of before.files) {
     const found = await sizeOf(join(folder, file));
-    if (found === bytes) continue;
-    throw new InwardError("STORE_CORRUPT", `${join(folder, file)} has ${found} bytes; ${bytes} were written.`);
+    if (found !== bytes) {
+      throw new InwardError("STORE_CORRUPT", `${join(folder, file)} has ${found} bytes; ${bytes} were written.`);
+    }
+    await requireSha256(join(folder, file), sha256);
   }
   const last = before.files.at(-1);
   await cutOff(join(folder, INDEX), last?.indexBytes ?? 0);
   await cutOff(join(folder, PROMPTS), last?.promptsBytes ?? 0);
+  if (last) await requireSha256(join(folder, PROMPTS), last.promptsSha256);
+  if (last) await requireSha256(join(folder, INDEX), last.indexSha256);
   return before;
+}
+
+async function writeManifest(folder: string, { seal: _, ...manifest }: StatesManifest): Promise<StatesManifest> {
+  const sealed = { ...manifest, seal: hashOf(manifest) };
+  await writeJson(join(folder, MANIFEST), sealed);
+  return sealed;
+}
+
+/** @throws STORE_CORRUPT */
+async function requireSha256(path: string, sha256: string | undefined): Promise<void> {
+  if (sha256 !== undefined && (await sha256OfFile(path)) !== sha256) throw changed(path);
+}
+
+function changed(path: string): InwardError {
+  return new InwardError("STORE_CORRUPT", `${path} was changed after it was written.`);
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -372,9 +396,8 @@ async function recordEngine(
     chat,
   });
   if (manifest.engines.some((one) => canonicalJson(one) === canonicalJson(engine))) return manifest;
-  const recorded = { ...manifest, engines: [...manifest.engines, engine], warnings: facts.warnings };
-  await writeJson(join(folder, MANIFEST), recorded);
-  return recorded;
+  const engines = [...manifest.engines, engine];
+  return writeManifest(folder, { ...manifest, engines, warnings: facts.warnings });
 }
 
 async function makeFile(
@@ -408,10 +431,11 @@ async function makeFile(
   const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, texts));
   const sha256 = await sha256OfFile(join(folder, file));
   const promptsSha256 = await sha256OfFile(join(folder, PROMPTS));
-  const finished = { file, prompts: end - first, rows, bytes, sha256, indexBytes, promptsBytes, promptsSha256 };
-  const grown = { ...manifest, files: [...manifest.files, finished] };
-  await writeJson(join(folder, MANIFEST), grown);
-  return grown;
+  const indexSha256 = await sha256OfFile(join(folder, INDEX));
+  const prompted = end - first;
+  const hashes = { indexBytes, promptsBytes, promptsSha256, indexSha256 };
+  const finished = { file, prompts: prompted, rows, bytes, sha256, ...hashes };
+  return writeManifest(folder, { ...manifest, files: [...manifest.files, finished] });
 }
 
 /** One line a row, in the order of the file's rows. */

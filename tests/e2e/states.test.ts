@@ -143,7 +143,10 @@ describe("a folder of states", () => {
     const out = join(folder, "killed");
     const manifest = JSON.parse(readFileSync(join(out, "states.json"), "utf8"));
     const kept = manifest.files.slice(0, 1);
-    writeFileSync(join(out, "states.json"), `${JSON.stringify({ ...manifest, files: kept }, null, 2)}\n`);
+    writeFileSync(
+      join(out, "states.json"),
+      `${JSON.stringify({ ...manifest, seal: undefined, files: kept }, null, 2)}\n`,
+    );
     truncateSync(join(out, "index.jsonl"), kept[0].indexBytes + 17);
     rmSync(join(out, "states-00003.safetensors"));
     writeFileSync(join(out, "states-00002.safetensors.partial-1"), "half");

@@ -1,13 +1,14 @@
 /** Seeded changes to valid input: of its structure, and of its bytes. */
+import { appendFileSync } from "node:fs";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { expect } from "vitest";
 import { randomStream } from "../../src/base/random.js";
 import { InwardError } from "../../src/errors.js";
 
-/** Of `node validation/fuzz.mjs --seed --n`. */
+/** Of `node validation/fuzz-borders.mjs`: seed, cases, the first of them, and where each is written down; it goes on past a finding. */
 const SEED = Number(process.env.FUZZ_SEED ?? 20261128);
-export const CASES = Number(process.env.FUZZ_N ?? 200);
+const [FIRST, LOG] = [Number(process.env.FUZZ_FROM ?? 0), process.env.FUZZ_LOG];
 /** Where a case hangs, it takes longer than this. */
 const MOST_MILLISECONDS = 5000;
 
@@ -215,33 +216,56 @@ export interface Tally {
 /**
  * Every case ends in time, with a value or with a coded error that is none of inward's own defects, and says in a line what is wrong.
  * @param run one case; what it returns has been accepted, and `check` looks at that
+ * @param cases where nobody said how many
  */
 export async function fuzz<T>(
   name: string,
   run: (dice: Dice, at: number) => { readonly input: string | (() => string); readonly result: Promise<T> | (() => T) },
   check: (value: T, input: string) => void | Promise<void> = () => {},
+  cases = 200,
 ): Promise<Tally> {
   const tally: Tally = { accepted: 0, refused: 0 };
-  for (let at = 0; at < CASES; at++) {
+  let findings = 0;
+  for (let at = FIRST; at < Number(process.env.FUZZ_N ?? cases); at++) {
     const dice = new Dice(randomStream(`${name}/${at}`, SEED));
     const begun = performance.now();
     let input: string | (() => string) = "(not made)";
     const said = () => (typeof input === "string" ? input : input());
     const context = () => `${name} ${at} of seed ${SEED}: ${said().slice(0, 2000)}`;
+    note({ border: name, at });
+    let outcome = "accepted";
     try {
-      const made = run(dice, at);
-      input = made.input;
-      const value = typeof made.result === "function" ? made.result() : await made.result;
-      tally.accepted++;
-      await check(value, said());
+      try {
+        const made = run(dice, at);
+        input = made.input;
+        const value = typeof made.result === "function" ? made.result() : await made.result;
+        await check(value, said());
+        tally.accepted++;
+      } catch (error) {
+        if (!(error instanceof InwardError)) throw new Error(context(), { cause: error });
+        expect(error.code, context()).not.toBe("INTERNAL");
+        expect(error.message, context()).not.toMatch(
+          /\[object Object\]|(?<!received |is )undefined|Maximum call stack/,
+        );
+        expect(error.message.length, context()).toBeLessThan(1000);
+        outcome = error.code;
+        tally.refused++;
+      }
+      expect(performance.now() - begun, context()).toBeLessThan(MOST_MILLISECONDS);
     } catch (error) {
-      if (!(error instanceof InwardError)) throw new Error(context(), { cause: error });
-      expect(error.code, context()).not.toBe("INTERNAL");
-      expect(error.message, context()).not.toMatch(/\[object Object\]|(?<!received )undefined|Maximum call stack/);
-      expect(error.message.length, context()).toBeLessThan(1000);
-      tally.refused++;
+      if (LOG === undefined) throw error;
+      outcome = "finding";
+      findings++;
+      const cause = (error as Error).cause;
+      note({ finding: (error as Error).message, cause: cause instanceof Error ? cause.stack : String(cause) });
     }
-    expect(performance.now() - begun, context()).toBeLessThan(MOST_MILLISECONDS);
+    const [milliseconds, peakKilobytes] = [performance.now() - begun, process.resourceUsage().maxRSS];
+    note({ at, outcome, milliseconds, peakKilobytes });
   }
+  expect(findings, `findings at ${name}`).toBe(0);
   return tally;
+}
+
+function note(what: object): void {
+  if (LOG !== undefined) appendFileSync(LOG, `${JSON.stringify(what)}\n`);
 }

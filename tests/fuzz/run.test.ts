@@ -70,7 +70,7 @@ const MAKES: Readonly<Record<string, RegExp>> = {
 async function change(run: string, name: string, dice: Dice): Promise<string> {
   const path = join(run, name);
   const text = before.get(name) as string;
-  const kind = dice.below(12);
+  const kind = dice.below(14);
   switch (kind) {
     case 0:
       await rm(path);
@@ -107,6 +107,16 @@ async function change(run: string, name: string, dice: Dice): Promise<string> {
     case 8:
       await writeFile(path, changeText(text, dice));
       return `${name} with other text`;
+    case 9:
+    case 10: {
+      // As valid as before, and as likely: no schema sees it.
+      const digits = [...text.matchAll(/[0-9]/g)].map(({ index }) => index);
+      if (digits.length === 0) return `${name} as it is`;
+      const at = dice.of(digits);
+      const digit = (Number(text[at]) + 1 + dice.below(9)) % 10;
+      await writeFile(path, `${text.slice(0, at)}${digit}${text.slice(at + 1)}`);
+      return `${name} with the digit at ${at} as ${digit}`;
+    }
     default: {
       const changed = changedJson(name, text, dice);
       await writeFile(path, changed ?? changeText(text, dice));

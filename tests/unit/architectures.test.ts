@@ -66,6 +66,7 @@ describe("headers of other architectures", () => {
         ...keys,
       }).map(([key, value]): [string, GgufValue] => [`${architecture}.${key}`, value]),
     ]),
+    encodedMetadata: new Map<string, Uint8Array>(),
   });
 
   test.each<[string, Readonly<Record<string, GgufValue>>, RegExp]>([

@@ -94,6 +94,21 @@ test("lm-eval: sums stand in a list or two; equal ones are said; no option is li
   ]);
 });
 
+test("ids of 64 bits keep their digits, and a score that is no number costs nothing", async () => {
+  const [id, next] = ["12345678901234567890", "12345678901234567891"];
+  const big = (text: string, at: string) =>
+    text.replace('"doc_id":0', `"doc_id":${at}`).replace('"n":1', `"n":${at},"f":1.5`);
+  const line = lines(generated(0, " x", { doc: { n: 1 }, acc_norm: 1 })).replace('"acc_norm":1', '"other":NaN');
+  const read = await readForeignLog(await file("samples_big.jsonl", `${big(line, id)}\n${big(line, next)}`));
+  expect(read.answers.map(({ sample, columns }) => [sample, columns])).toEqual([
+    [id, { n: id, f: 1.5 }],
+    [next, { n: next, f: 1.5 }],
+  ]);
+  const log = JSON.stringify(logOf({ ...asked("a", "b"), metadata: { n: 1 } })).replace('"id":"a"', `"id":${id}`);
+  const [answer] = (await readForeignLog(await file("big.json", log.replace('"n":1', `"n":-${next}`)))).answers;
+  expect([answer?.sample, answer?.columns]).toEqual([id, { n: `-${next}` }]);
+});
+
 test("lm-eval: texts of several requests are no answers to one question", async () => {
   const several = generated(0, "x", {
     arguments: [

@@ -1,6 +1,6 @@
-/** Checksums are remembered as long as a file is the same file: by size, time and inode. */
+/** Checksums are remembered as long as a file is the same file, by size, times and inode, and believed as long as their seal holds. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -27,18 +27,37 @@ test("another file of the same size and time in its place is hashed again", asyn
   expect(recallSha256(folder, path)).toBe(sha256("two"));
 });
 
-test("what was remembered before inodes were looked at still holds, and is remembered with one from then on", async () => {
+test("another content of the same size and time, written over the file, is hashed again: cp -p keeps both, and the inode", async () => {
+  put(path, "one");
+  expect(await rememberedSha256(folder, [path])).toBe(sha256("one"));
+  put(path, "two");
+  expect(recallSha256(folder, path)).toBeUndefined();
+  expect(await rememberedSha256(folder, [path])).toBe(sha256("two"));
+});
+
+test("a file that was cut off after its checksum was remembered is not taken for the whole one", async () => {
+  put(path, "whole");
+  expect(await rememberedSha256(folder, [path])).toBe(sha256("whole"));
+  truncateSync(path, 3);
+  utimesSync(path, 1_000_000, 1_000_000);
+  expect(recallSha256(folder, path)).toBeUndefined();
+  expect(await rememberedSha256(folder, [path])).toBe(sha256("who"));
+});
+
+test.each<[string, (all: Record<string, Record<string, unknown>>) => unknown]>([
+  ["another checksum", (all) => ({ ...all, [path]: { ...all[path], sha256: sha256("other") } })],
+  ["parts that are none", (all) => ({ ...all, [path]: { ...all[path], parts: 5 } })],
+  ["no seal, as before there were seals", (all) => ({ ...all, [path]: { ...all[path], seal: undefined } })],
+  ["the entry of another file", (all) => ({ [path]: all[join(folder, "b.gguf")] })],
+  ["no mapping", () => [1]],
+])("a memory with %s is not believed", async (_, change) => {
+  put(path, "one");
+  put(join(folder, "b.gguf"), "two");
+  await rememberedSha256(folder, [path]);
+  await rememberedSha256(folder, [join(folder, "b.gguf")]);
   const memory = join(folder, "verified.json");
-  const all = JSON.parse(readFileSync(memory, "utf8"));
-  const { state } = all[path];
-  const old = {
-    ...all[path],
-    state: state.slice(0, state.lastIndexOf(":")),
-    sha256: "of old",
-    warnings: { b1: ["w"] },
-  };
-  writeFileSync(memory, JSON.stringify({ ...all, [path]: old }));
-  expect(recallSha256(folder, path)).toBe("of old");
-  expect(await rememberedSha256(folder, [path])).toBe("of old");
-  expect(JSON.parse(readFileSync(memory, "utf8"))[path]).toEqual({ state, sha256: "of old", warnings: { b1: ["w"] } });
+  writeFileSync(memory, JSON.stringify(change(JSON.parse(readFileSync(memory, "utf8")))));
+  expect(recallSha256(folder, path)).toBeUndefined();
+  expect(await rememberedSha256(folder, [path])).toBe(sha256("one"));
+  expect(recallSha256(folder, path)).toBe(sha256("one"));
 });

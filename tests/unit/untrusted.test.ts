@@ -68,6 +68,12 @@ describe("JSON", () => {
     ["the key __proto__", '{"__proto__":{"a":1}}', 'the key "__proto__" is not allowed (column 2)'],
     ["nesting without end", `${"[".repeat(20_000)}${"]".repeat(20_000)}`, "nested more than 64 deep (column 65)"],
     ["several lines", '{\n "a": 1,\n "a": 2\n}', 'the key "a" stands twice (line 3, column 2)'],
+    [
+      "a whole number that would be rounded",
+      '{"id":[1,12345678901234567890]}',
+      "12345678901234567890 would be read as 12345678901234567000",
+    ],
+    ["a number without end", '{"a":-1e999}', "-1e999 would be read as -Infinity"],
     ["what is no JSON", '{"a":1,}', "is not JSON: "],
   ])("with %s is refused with its place", (_, text, message) => {
     expect(refused(() => parse(text))).toContain(`TRAIN_EXAMPLE f, line 3`);

@@ -154,6 +154,9 @@ function compile(template: string): ChatTemplate {
   return known;
 }
 
+/** Characters: a template may raise a text as long as it can make. */
+const MOST_SAID = 500;
+
 function coded(error: unknown): unknown {
   if (!(error instanceof TemplateFailure)) return error;
   const said = {
@@ -163,7 +166,8 @@ function coded(error: unknown): unknown {
     unsupported: "uses what inward does not render",
     syntax: "cannot be parsed",
   }[error.kind];
-  return new InwardError("MODEL_TEMPLATE", `The chat template ${said}: ${error.message}`);
+  const why = error.message.length <= MOST_SAID ? error.message : `${error.message.slice(0, MOST_SAID)}…`;
+  return new InwardError("MODEL_TEMPLATE", `The chat template ${said}: ${why}`);
 }
 
 function conversation(messages: readonly ChatMessage[]): Value {

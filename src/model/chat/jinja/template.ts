@@ -83,7 +83,7 @@ function coded<T>(kind: "syntax" | "fails", work: () => T): T {
     if (error instanceof OverBudget) throw new TemplateFailure("budget", error.message);
     if (error instanceof Unsupported) throw new TemplateFailure("unsupported", error.message);
     // Nesting that the engine's own stack does not hold, or a text beyond the longest that there is.
-    if (error instanceof RangeError) throw new TemplateFailure("budget", error.message);
+    if (error instanceof RangeError) throw new TemplateFailure("budget", "it nests too deep, or makes too long a text");
     throw error;
   }
 }

@@ -273,7 +273,7 @@ test.runIf(ENGINES.includes("native"))("a model's bytes", async () => {
       expect(reply?.first.logprobs.every(Number.isFinite)).toBe(true);
       expect(Number.isFinite(reply?.first.logSumExp)).toBe(true);
     },
-    12,
+    8,
   );
 });
 

@@ -221,7 +221,7 @@ test("a chat template", async () => {
       }
       expect(text.length).toBeLessThan(20_000_000);
     },
-    300,
+    100,
   );
-  expect(Math.min(tally.accepted, tally.refused)).toBeGreaterThan(20);
+  expect(Math.min(tally.accepted, tally.refused)).toBeGreaterThan(3);
 });

@@ -26,7 +26,12 @@ export function writeError(error: unknown, path: string): unknown {
     code === "EISDIR" ||
     code === "ERR_FS_EISDIR" ||
     code === "ENOTEMPTY" ||
-    code === "ELOOP"
+    code === "ELOOP" ||
+    code === "ENAMETOOLONG" ||
+    code === "EMFILE" ||
+    code === "ENFILE" ||
+    code === "EIO" ||
+    code === "ESTALE"
   ) {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }

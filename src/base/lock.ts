@@ -1,19 +1,21 @@
 /** One process at a time in a run folder, or at a file of answers. A lock whose process is gone is taken over. */
 
 import { readFileSync } from "node:fs";
-import { link, open, readFile, rm } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
 import { InwardError } from "../errors.js";
 import { writeError } from "./files.js";
 
-interface Holder {
-  readonly pid: number;
-  readonly host: string;
+const holderSchema = z.strictObject({
+  pid: z.int().min(1),
+  host: z.string(),
   /** Start time of the process in clock ticks where the system tells: pids are used again. */
-  readonly started: string;
-}
+  started: z.string(),
+});
+type Holder = z.infer<typeof holderSchema>;
 
 /** @returns a function that gives the lock back @throws STORE_LOCKED */
 export function takeRunLock(folder: string): Promise<() => Promise<void>> {
@@ -26,38 +28,74 @@ export async function takeLock(path: string, what: string): Promise<() => Promis
   const draft = `${path}.${process.pid}`;
   try {
     await rm(draft, { force: true });
-    const file = await open(draft, "wx");
-    await file.writeFile(JSON.stringify(own));
-    await file.close();
+    await writeFile(draft, JSON.stringify(own), { flag: "wx" });
+    while (!(await linked(draft, path))) await removeDead(path, draft, what);
   } catch (error) {
-    throw writeError(error, draft);
-  }
-  try {
-    // A link appears with its content, or fails when there is one: no moment with an empty lock.
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await link(draft, path);
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 3) throw writeError(error, path);
-        const holder = await readHolder(path);
-        if (holder && (await isAtWork(holder))) {
-          throw new InwardError("STORE_LOCKED", `Process ${holder.pid} on ${holder.host} is working in ${what}.`);
-        }
-        await rm(path, { force: true }).catch((failure) => {
-          throw writeError(failure, path);
-        });
-      }
-    }
+    throw writeError(error, path);
   } finally {
-    await rm(draft, { force: true });
+    await rm(draft, { force: true }).catch(() => {});
   }
-  return () => rm(path, { force: true });
+  return async () => {
+    // One that was taken away meanwhile, by hand, is another's now.
+    if (isSame(await readHolder(path), own)) await rm(path, { force: true });
+  };
 }
 
-async function readHolder(path: string): Promise<Holder | undefined> {
+/** A link appears with its content, or fails when there is one: no moment with an empty lock. */
+async function linked(draft: string, path: string): Promise<boolean> {
   try {
-    return JSON.parse(await readFile(path, "utf8")) as Holder;
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/**
+ * Removes a lock whose process is gone. One process at a time: whoever looked before another had taken the lock over would else remove
+ * that one's. A process that is killed in here leaves a guard, which is judged as a lock is.
+ * @throws STORE_LOCKED
+ */
+async function removeDead(path: string, draft: string, what: string): Promise<void> {
+  await requireDead(path, what);
+  const guard = `${path}.taking`;
+  if (!(await linked(draft, guard))) {
+    const other = await readHolder(guard);
+    if (other && (await isAtWork(other))) await sleep(GOING_STEP);
+    else await rm(guard, { force: true });
+    return;
+  }
+  try {
+    await requireDead(path, what);
+    await rm(path, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+async function requireDead(path: string, what: string): Promise<void> {
+  const holder = await readHolder(path);
+  if (holder && (await isAtWork(holder))) {
+    throw new InwardError("STORE_LOCKED", `Process ${holder.pid} on ${holder.host} is working in ${what}.`);
+  }
+}
+
+function isSame(one: Holder | undefined, other: Holder): boolean {
+  return one !== undefined && one.pid === other.pid && one.host === other.host && one.started === other.started;
+}
+
+/**
+ * @returns undefined where it is gone, or says nothing that a lock says: nobody works by that
+ * @throws the file system's error where it is there and cannot be read (another user's, no descriptor left): it may be a living one's
+ */
+async function readHolder(path: string): Promise<Holder | undefined> {
+  const text = await readFile(path, "utf8").catch((error) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  try {
+    return holderSchema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

@@ -8,7 +8,7 @@ import { GGML_TYPES, type GgmlTypeName } from "../../src/gguf/encodings.js";
 import { readImatrix } from "../../src/gguf/imatrix.js";
 import { inspectGguf, requireRunnable } from "../../src/gguf/inspect-gguf.js";
 import { type GgufValue, readGguf, VALUE_TYPES } from "../../src/gguf/read-gguf.js";
-import { BaseFile, encodeBaseHeader, encodeBaseRow, scoredPositions } from "../../src/model/engines/base-file.js";
+import { BaseFile, encodeBaseHeader, encodeBaseRow, scoredPositions } from "../../src/quantize/base-file.js";
 import { startEngine } from "../../src/model/engines/start-engine.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { ENGINES } from "../helpers/engines.js";

@@ -1,9 +1,11 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rmdir, truncate, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Answer } from "../../src/tasks/answer.js";
@@ -146,6 +148,43 @@ describe("a run folder", () => {
   test("of another host is believed", async () => {
     await writeFile(join(folder, "run.lock"), JSON.stringify({ pid: 1, host: "elsewhere", started: "1" }));
     await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+  });
+
+  test("of a dead process is taken over by one process, however many see it at once", async () => {
+    const lock = fileURLToPath(new URL("../../dist/base/lock.js", import.meta.url));
+    const script = `
+      import { openSync, closeSync, rmSync, renameSync, writeFileSync } from "node:fs";
+      import { takeRunLock } from ${JSON.stringify(lock)};
+      const folder = ${JSON.stringify(folder)};
+      const dead = JSON.stringify({ pid: 2 ** 22 + 7, host: (await import("node:os")).hostname(), started: "1" });
+      let taken = 0;
+      for (let round = 0; round < 60; round++) {
+        const unlock = await takeRunLock(folder).catch((error) => { if (error.code !== "STORE_LOCKED") throw error; });
+        if (!unlock) continue;
+        taken++;
+        // Fails where another one is in here.
+        closeSync(openSync(folder + "/inside", "wx"));
+        await new Promise(setImmediate);
+        rmSync(folder + "/inside");
+        // As a process that was killed leaves it.
+        writeFileSync(folder + "/dead." + process.pid, dead);
+        renameSync(folder + "/dead." + process.pid, folder + "/run.lock");
+      }
+      console.log(taken);`;
+    const all = await Promise.all(
+      [1, 2, 3, 4].map(async () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script])),
+    );
+    const taken = all.map(({ stdout }) => Number(stdout));
+    expect(taken.every((one) => one > 0)).toBe(true);
+    await (await takeRunLock(folder))();
+  });
+
+  test("of one that cannot be read is no dead one's", async () => {
+    await mkdir(join(folder, "run.lock"));
+    await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_UNWRITABLE"));
+    await rmdir(join(folder, "run.lock"));
+    await writeFile(join(folder, "run.lock"), '{"pid":1}');
+    await (await takeRunLock(folder))();
   });
 
   test("of another plan is refused", async () => {

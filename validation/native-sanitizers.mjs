@@ -1,0 +1,114 @@
+// The native tests with the addon built under sanitizers: node validation/native-sanitizers.mjs [--sanitize address,undefined | thread] [tests]
+// In a copy of this checkout, with gcc's own libraries loaded before everything else; leaks are not looked for, since node ends without
+// freeing, and not a byte of node, ggml or llama.cpp is instrumented: what is seen is what our code does with memory, numbers and threads.
+// Exit code 4 where a sanitizer said something or a test failed; 0 with a line where it cannot run here.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Seconds of one core each, under address and undefined, on two cores; longer ones are models of real size. */
+const USUAL = [
+  "engine-bad-input",
+  "own-forward",
+  "engine-prefixes",
+  "engine-agrees",
+  "engine-keeps-prompt",
+  "engine-refusals",
+  "refusals",
+]
+  .concat([
+    "gradients",
+    "matrix-products",
+    "training-proofs",
+    "forward",
+    "judge",
+    "option-scores",
+    "states",
+    "divergence",
+    "requantize",
+  ])
+  .concat(["encoded-weights", "separate-sequences", "distribution", "memory"])
+  .map((name) => `tests/native/${name}.test.ts`);
+
+const { values, positionals } = parseArgs({
+  options: { sanitize: { type: "string", default: "address,undefined" }, keep: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+if (!["address,undefined", "thread"].includes(values.sanitize))
+  throw new Error("--sanitize address,undefined or thread");
+
+function skip(why) {
+  console.log(`not run here: ${why}`);
+  process.exit(0);
+}
+
+if (process.platform !== "linux") skip("the libraries are loaded before others by LD_PRELOAD, which is Linux's");
+const libraries = [...(values.sanitize === "thread" ? ["tsan"] : ["asan", "ubsan"]), "stdc++"].map((name) => {
+  const path = spawnSync("gcc", [`-print-file-name=lib${name}.so`], { encoding: "utf8" }).stdout?.trim() ?? "";
+  return existsSync(path) ? path : skip(`gcc has no lib${name}`);
+});
+
+const folder = mkdtempSync(join(tmpdir(), "inward-sanitized-"));
+const copy = join(folder, "checkout");
+const listed = spawnSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: ROOT, encoding: "utf8" }).stdout;
+for (const path of listed
+  .trim()
+  .split("\n")
+  .filter((one) => one !== "node_modules")) {
+  if (!existsSync(join(ROOT, path))) continue;
+  mkdirSync(join(copy, dirname(path)), { recursive: true });
+  cpSync(join(ROOT, path), join(copy, path));
+}
+symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
+if (existsSync(join(ROOT, "dist"))) cpSync(join(ROOT, "dist"), join(copy, "dist"), { recursive: true });
+
+const flags = `-fsanitize=${values.sanitize} -fno-omit-frame-pointer -g1`;
+const built = spawnSync(process.execPath, ["scripts/build-native.mjs", "--again"], {
+  cwd: copy,
+  stdio: "inherit",
+  env: { ...process.env, CXX: "g++", CXXFLAGS: flags, LDFLAGS: flags },
+});
+if (built.status !== 0) throw new Error("it was not built");
+
+const logs = join(folder, "said");
+const options = { log_path: logs, exitcode: 66, halt_on_error: 0, handle_segv: 0, allow_user_segv_handler: 1 };
+const said = (more) =>
+  Object.entries({ ...options, ...more })
+    .map(([name, value]) => `${name}=${value}`)
+    .join(":");
+const command = [
+  process.execPath,
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  "--testTimeout=1200000",
+  "--hookTimeout=1200000",
+  "--maxWorkers=1",
+];
+// Where node's addresses are random, the thread sanitizer finds its own places taken.
+const [first, ...rest] = ["setarch", "-R", ...command, ...(positionals.length > 0 ? positionals : USUAL)];
+const { status } = spawnSync(first, rest, {
+  cwd: copy,
+  stdio: "inherit",
+  env: {
+    ...process.env,
+    LD_PRELOAD: libraries.join(":"),
+    ASAN_OPTIONS: said({ detect_leaks: 0, alloc_dealloc_mismatch: 0 }),
+    UBSAN_OPTIONS: said({ print_stacktrace: 1 }),
+    TSAN_OPTIONS: said({ report_bugs: 1, ignore_noninstrumented_modules: 1 }),
+  },
+});
+const reports = readdirSync(folder)
+  .filter((name) => name.startsWith("said"))
+  .map((name) => readFileSync(join(folder, name), "utf8"));
+const own = reports.filter((text) => /inward-native|native\/(core|binding)/.test(text));
+console.log(
+  `${reports.length} processes with something said, ${own.length} of them about the addon; tests ended with ${status}`,
+);
+for (const text of own.slice(0, 5)) console.log(text.slice(0, 4000));
+if (!values.keep) rmSync(folder, { recursive: true, force: true });
+else console.log(folder);
+process.exitCode = status === 0 && own.length === 0 ? 0 : 4;

@@ -207,6 +207,10 @@ export const ERRORS = {
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },
 
+  VIEW_PAGE: { exit: 1, hint: "Build it: npm run build" },
+  VIEW_PORT: { exit: 2, hint: "Give another --port, or none: any that is free is taken then." },
+  VIEW_BUNDLE: { exit: 2, hint: "Give another folder with --bundle, or move the old one away." },
+
   PROBE_SITE: { exit: 2, hint: "See which sites there are: npx inward states --help, docs/probes.md" },
   PROBE_RANGE: { exit: 1, hint: "Keep the states in single precision: --dtype f32" },
 

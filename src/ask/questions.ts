@@ -125,7 +125,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
   const key = `${task.definition.name}/${item.id}`;
   const { temperature } = plan.objectLevel;
   const form = askedForm(plan, state);
-  const system = statesOf(plan).of(state).system ?? form.system;
+  const system = systemOf(plan, state);
   const options = optionQuestion(form.task(task), item, { system, said: (answer) => form.answer(answer) });
   return {
     key,
@@ -134,13 +134,23 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: objectLevelMessages(form.task(task).definition, item, { examples: task.examples, system }),
+    messages: promptOfItem(plan, state, task, item),
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
     ...(options === undefined ? {} : { options }),
     ...thinkingOf(plan),
   };
+}
+
+function systemOf(plan: Plan, state: string): string {
+  return statesOf(plan).of(state).system ?? askedForm(plan, state).system;
+}
+
+/** The prompt of one object-level question. */
+export function promptOfItem(plan: Plan, state: string, task: PlannedTask, item: TaskItem): ChatMessage[] {
+  const { definition } = askedForm(plan, state).task(task);
+  return objectLevelMessages(definition, item, { examples: task.examples, system: systemOf(plan, state) });
 }
 
 /** A question as often as it is asked: the same prompt, each time with a key and a draw of its own. */

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
 import { writeError } from "./files.js";
+import { readPlainFile } from "./untrusted.js";
 
 const holderSchema = z.strictObject({
   pid: z.int().min(1),
@@ -20,6 +21,21 @@ type Holder = z.infer<typeof holderSchema>;
 /** @returns a function that gives the lock back @throws STORE_LOCKED */
 export function takeRunLock(folder: string): Promise<() => Promise<void>> {
   return takeLock(join(folder, "run.lock"), folder);
+}
+
+/** Bytes; a lock has some seventy. */
+const LONGEST_LOCK = 4096;
+
+/** Who works in a run folder now, without touching its lock; undefined where nobody does, and for what is no lock. */
+export function runLockHolder(folder: string): Pick<Holder, "pid" | "host"> | undefined {
+  try {
+    const refuse = (why: string) => new InwardError("STORE_CORRUPT", why);
+    const text = readPlainFile(join(folder, "run.lock"), LONGEST_LOCK, refuse, "refused").toString();
+    const holder = holderSchema.parse(JSON.parse(text));
+    return stateOf(holder) === "gone" ? undefined : holder;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param path of the lock @param what it guards, for the message @returns a function that gives the lock back @throws STORE_LOCKED */

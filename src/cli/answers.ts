@@ -11,7 +11,7 @@ import {
   foreignBehaviors,
   foreignCells,
 } from "../exchange/foreign-behaviors.js";
-import { csvLines } from "../exchange/table.js";
+import { csvLines } from "../exchange/csv-lines.js";
 import { writeLogStudy } from "../exchange/task-of-log.js";
 import { writeWhole } from "../base/files.js";
 import { runPlanned } from "../run/run-study.js";

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   score: async () => (await import("./score.js")).scoreCommand(),
   trials: async () => (await import("./trials.js")).trialsCommand(),
   report: async () => (await import("./report.js")).reportCommand(),
+  view: async () => (await import("./view.js")).viewCommand(),
   answers: async () => (await import("./answers.js")).answersCommand(),
   compare: async () => (await import("./compare.js")).compareCommand(),
   export: async () => (await import("./export.js")).exportCommand(),

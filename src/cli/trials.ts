@@ -5,7 +5,7 @@ import { didYouMean } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { Extraction } from "../properties/property.js";
 import { readScoredTrials, trialColumns } from "../exchange/run-tables.js";
-import { csvLines } from "../exchange/table.js";
+import { csvLines } from "../exchange/csv-lines.js";
 import { RunFolder } from "../run/folder.js";
 import { BECAUSE, type TrialRow } from "../score/trial-rows.js";
 import { jsonOption, type JsonOption, number } from "./options.js";

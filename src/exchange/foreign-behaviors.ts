@@ -9,7 +9,7 @@ import { countValues, entropyBits } from "../score/tally.js";
 import { KIND_DEFAULTS } from "../tasks/strings.js";
 import type { TaskKind } from "../tasks/task.js";
 import { answerId, type ForeignAnswer, type ForeignLog } from "../elsewhere/foreign-answers.js";
-import { column, type DataColumn } from "./table.js";
+import { column, type DataColumn } from "./csv-lines.js";
 import { framedQuestions } from "./task-of-log.js";
 
 export interface ForeignBehavior extends Pick<ForeignAnswer, "question" | "target"> {

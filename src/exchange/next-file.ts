@@ -15,7 +15,8 @@ import { whatIsAsked, ManifestFile } from "../run/answers-file.js";
 import { findModel, type FoundModel, openFound, type OpenModelOptions } from "../run/open-model.js";
 import type { PromptLine } from "../run/prompt-lines.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
-import { column, parquetPieces } from "./table.js";
+import { column } from "./csv-lines.js";
+import { parquetPieces } from "./table.js";
 
 /** One token that may come next. */
 export interface NextToken extends TokenText {

@@ -21,7 +21,8 @@ import { isWritten } from "../run/stages.js";
 import type { TrialRow } from "../score/trial-rows.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
 import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
-import { column, type DataColumn, type DataTable, dataTable } from "./table.js";
+import { column, type DataColumn } from "./csv-lines.js";
+import { type DataTable, dataTable } from "./table.js";
 
 // Trials.
 

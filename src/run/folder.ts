@@ -109,13 +109,18 @@ export class RunFolder {
 
   /** Opens a run that is there. @throws STORE_NOT_A_RUN, STORE_LOCKED, STORE_CORRUPT */
   static async open(path: string): Promise<RunFolder> {
-    const folder = resolve(path);
-    if (!(await exists(join(folder, RUN_FILES.plan)))) {
-      throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
-    }
-    await requireOwnFiles(folder);
-    const planPath = join(folder, RUN_FILES.plan);
-    return RunFolder.create(folder, readPlan(await readJson(planPath), planPath));
+    const { folder, plan } = await readFolder(path);
+    return RunFolder.create(folder, plan);
+  }
+
+  /**
+   * Opens a run to look at it, also one that another process is working in: nothing is locked, tidied or mended, and nothing may be
+   * written through it. What is finished while it is open is not seen: open it again.
+   * @throws STORE_NOT_A_RUN, STORE_CORRUPT
+   */
+  static async look(path: string): Promise<RunFolder> {
+    const { folder, plan } = await readFolder(path);
+    return new RunFolder(folder, plan, (await readSoundMarks(folder)).marks, async () => {});
   }
 
   file(name: RunFile): string {
@@ -200,6 +205,14 @@ export class RunFolder {
   }
 }
 
+async function readFolder(path: string): Promise<{ readonly folder: string; readonly plan: Plan }> {
+  const folder = resolve(path);
+  const planPath = join(folder, RUN_FILES.plan);
+  if (!(await exists(planPath))) throw new InwardError("STORE_NOT_A_RUN", `${folder} is not a run folder.`);
+  await requireOwnFiles(folder);
+  return { folder, plan: readPlan(await readJson(planPath), planPath) };
+}
+
 /** Hashes each file once, as long as it stays the same to the file system. */
 class FileHashes {
   private readonly known = new Map<string, { readonly seen: string; readonly sha256: string }>();
@@ -272,6 +285,15 @@ const markSchema = z.strictObject({
 
 /** A stages file that was lost or spoilt costs only checks: a run recognises finished work again from the files themselves. */
 async function readMarks(folder: string): Promise<Map<string, StageMark>> {
+  const { marks, found } = await readSoundMarks(folder);
+  if (marks.size < found) await writeJson(join(folder, RUN_FILES.stages), Object.fromEntries(marks));
+  return marks;
+}
+
+/** @returns the marks that are sound, and how many stand there */
+async function readSoundMarks(
+  folder: string,
+): Promise<{ readonly marks: Map<string, StageMark>; readonly found: number }> {
   const path = join(folder, RUN_FILES.stages);
   const found = await readJson<Record<string, unknown>>(path, z.record(z.string(), z.unknown())).catch(() => ({}));
   const marks = new Map<string, StageMark>();
@@ -279,8 +301,7 @@ async function readMarks(folder: string): Promise<Map<string, StageMark>> {
     const checked = markSchema.safeParse(mark);
     if (checked.success && isRunFile(file)) marks.set(file, checked.data);
   }
-  if (marks.size < Object.keys(found).length) await writeJson(path, Object.fromEntries(marks));
-  return marks;
+  return { marks, found: Object.keys(found).length };
 }
 
 function isRunFile(name: string): boolean {

@@ -1,7 +1,7 @@
 /** The rows of 08-trials.jsonl: what becomes of a trial agrees with what scores count, and a row that contradicts itself is refused. */
 import { describe, expect, test } from "vitest";
 import { trialColumns } from "../../src/exchange/run-tables.js";
-import { csvLines } from "../../src/exchange/table.js";
+import { csvLines } from "../../src/exchange/csv-lines.js";
 import { type Behavior, missing, value } from "../../src/properties/property.js";
 import { listExclusions } from "../../src/score/cell.js";
 import { accuracy } from "../../src/score/tally.js";

@@ -1,0 +1,113 @@
+/** What probes read, layer by layer and span by span, with the controls beside each map. */
+
+import { useState } from "preact/hooks";
+import type { ProbedQuestion, ProbedSite, ProbeResults, ProbeSummary } from "../../src/probe/probe-results.js";
+import type { Shown } from "../../src/view/view-api.js";
+import { HeatFigure } from "./figures.js";
+import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
+
+const nameOf = ({ predictor, target, task, prompt, property, variant, label }: ProbedQuestion) =>
+  [`${predictor} about ${target}`, task, prompt.replace("_", " "), property, variant, label]
+    .filter((part) => part !== undefined)
+    .join(" · ");
+
+const placeOf = ({ part, layer, isEmbedding }: ProbedSite) => (isEmbedding ? "embedding" : `${part}.${layer}`);
+
+export function ProbeMaps({ probes: { questions, spanTokens } }: { probes: ProbeResults }) {
+  const [place, setPlace] = useState(0);
+  const question = questions[place];
+  if (question === undefined) return null;
+  const rows = [...new Set(question.sites.map(placeOf))].reverse();
+  const columns = [...new Set(question.sites.map(({ span }) => span))];
+  const at = (of: (site: ProbedSite) => ProbeSummary) => (row: number, column: number) => {
+    const site = question.sites.find((one) => placeOf(one) === rows[row] && one.span === columns[column]);
+    return site === undefined ? ({ ok: false, reason: "no such site" } as const) : accuracyOf(of(site));
+  };
+  return (
+    <>
+      <h2>Probes</h2>
+      <p class="lenses">
+        <label>
+          what is read{" "}
+          <select value={place} onChange={(event) => setPlace(Number(event.currentTarget.value))}>
+            {questions.map((one, number) => (
+              <option value={number}>{nameOf(one)}</option>
+            ))}
+          </select>
+        </label>
+      </p>
+      <p class="quiet">
+        Linear probes learnt {question.trainStrings} train strings and are scored on {question.heldOutStrings} held-out
+        ones; a span of several tokens is its {spanTokens}. What is readable is not thereby used.
+      </p>
+      <div class="beside">
+        <HeatFigure title="Right, percent" rows={rows} columns={columns} at={at(({ score }) => score)} />
+        <HeatFigure
+          title="The control task: labels that the string's key alone decides"
+          rows={rows}
+          columns={columns}
+          at={at(({ control }) => control)}
+        />
+        <HeatFigure title="Shuffled labels" rows={rows} columns={columns} at={at(({ shuffled }) => shuffled)} />
+      </div>
+      <SortedTable
+        title={`Sites: ${nameOf(question)}`}
+        rows={question.sites}
+        columns={[
+          {
+            title: "site",
+            isHead: true,
+            sort: (site) => `${placeOf(site)} ${site.span}`,
+            cell: (site) => <Text text={`${placeOf(site)} · ${site.span}`} />,
+          },
+          {
+            title: "right",
+            align: "right",
+            sort: ({ score }) => (score.ok ? sortValue(score.accuracy) : undefined),
+            cell: ({ score }) => (score.ok ? <Number_ of={score.accuracy} /> : <Missing reason={score.reason} />),
+          },
+          {
+            title: "most common label",
+            align: "right",
+            sort: ({ score }) => (score.ok ? sortValue(score.baseAccuracy) : undefined),
+            cell: ({ score }) =>
+              score.ok ? <Number_ of={score.baseAccuracy} n={false} /> : <Missing reason={score.reason} />,
+          },
+          {
+            title: "less the control, points",
+            align: "right",
+            sort: ({ selectivity }) => (selectivity.ok ? sortValue(selectivity.difference) : undefined),
+            cell: ({ selectivity }) =>
+              selectivity.ok ? (
+                <Number_ of={selectivity.difference} unit="difference" n={false} />
+              ) : (
+                <Missing reason={selectivity.reason} />
+              ),
+          },
+          {
+            title: "less the prompt's tokens, points",
+            align: "right",
+            sort: ({ beyondTokens }) => (beyondTokens.ok ? sortValue(beyondTokens.difference) : undefined),
+            cell: ({ beyondTokens }) =>
+              beyondTokens.ok ? (
+                <Number_ of={beyondTokens.difference} unit="difference" n={false} />
+              ) : (
+                <Missing reason={beyondTokens.reason} />
+              ),
+          },
+          {
+            title: "p (Holm)",
+            align: "right",
+            sort: ({ holm }) => (holm.ok ? holm.p : undefined),
+            cell: ({ holm }) => (holm.ok ? holm.p.toPrecision(2) : <Missing reason={holm.reason} />),
+          },
+        ]}
+      />
+    </>
+  );
+}
+
+function accuracyOf(score: ProbeSummary): Shown<number> {
+  if (!score.ok) return score;
+  return score.accuracy.ok ? { ok: true, value: score.accuracy.value } : score.accuracy;
+}

@@ -1,0 +1,28 @@
+/** Numbers behind figures: where ticks stand, and which points no other beats. Pure. */
+
+/** Round numbers over a range, five or so. */
+export function ticksOf(low: number, high: number, most = 6): number[] {
+  const span = high - low || 1;
+  const rough = span / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough) ?? power;
+  const first = Math.ceil(low / step) * step;
+  const ticks: number[] = [];
+  for (let at = first; at <= high + step * 1e-9; at += step) ticks.push(Number(at.toPrecision(12)));
+  return ticks;
+}
+
+export interface ScatterPoint {
+  readonly name: string;
+  readonly x: number;
+  readonly y: number;
+  readonly low?: number;
+  readonly high?: number;
+}
+
+/** Those that no other beats in one and equals in the other, by cost. */
+export function paretoFront(points: readonly ScatterPoint[]): ScatterPoint[] {
+  const beats = (one: ScatterPoint, other: ScatterPoint) =>
+    one.x <= other.x && one.y <= other.y && (one.x < other.x || one.y < other.y);
+  return points.filter((point) => !points.some((other) => beats(other, point))).sort((a, b) => a.x - b.x || a.y - b.y);
+}

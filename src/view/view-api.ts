@@ -1,0 +1,386 @@
+/** What the viewer's server says and its page reads: the shapes of the files under `data/`, the same from a server and in a bundle. */
+
+import type { Distribution } from "../ask/expand-distribution.js";
+import type { ProbeResults } from "../probe/probe-results.js";
+import type { BehaviorOption, Extraction } from "../properties/property.js";
+import type { CalibrationRow } from "../score/calibration/score-calibration.js";
+import type { Estimate } from "../score/interval.js";
+import type { AverageScore, CellScore } from "../score/scores.js";
+import type { Scope } from "../score/scope.js";
+import type { TrialRow } from "../score/trial-rows.js";
+import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
+import type { ChatMessage, RecordedReply, SetAsideReason, TokenText } from "../tasks/answer.js";
+
+/** A value, or why there is none. */
+export type Shown<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly reason: string };
+
+/** Something of a run that is not as inward writes it. */
+export interface RunProblem {
+  /** Name within the run's folder; the folder itself where empty. */
+  readonly file: string;
+  readonly what: string;
+}
+
+/** `finished` everything its plan has is there · `running` a process works in it · `stopped` it is neither · `damaged` it has no plan that can be read. */
+export type RunState = "finished" | "running" | "stopped" | "damaged";
+
+/** A row of the list. */
+export interface ListedRun {
+  /** Of this run in addresses. */
+  readonly id: string;
+  readonly kind: "study" | "quantize" | "unknown";
+  readonly folder: string;
+  readonly study: string;
+  readonly state: RunState;
+  /** ISO 8601, of the newest of its files. */
+  readonly changed: string;
+  readonly models: readonly string[];
+  /** One line for each experiment. */
+  readonly answers: readonly { readonly experiment: string; readonly answer: string }[];
+  readonly problems: readonly RunProblem[];
+}
+
+export interface RunList {
+  readonly inward: string;
+  /** What the server was told to look in. */
+  readonly folders: readonly string[];
+  readonly runs: readonly ListedRun[];
+  /** What was passed over in looking for runs, and why. */
+  readonly passedOver: readonly string[];
+}
+
+/** Which trials stand behind something: what they have in common. */
+export type TrialChoice = Readonly<Partial<Record<TrialFilterName, readonly string[]>>>;
+export type TrialFilterName = "task" | "property" | "predictor" | "target" | "variant" | "outcome" | "because";
+
+/** One number of a verdict, as it is written. */
+export interface VerdictLine {
+  readonly label: string;
+  readonly text: string;
+  /** The number behind it. */
+  readonly estimate: Estimate;
+  readonly unit: "share" | "difference" | "plain";
+  /** What it has to beat, or the two sides of a difference. */
+  readonly baselines: readonly { readonly name: string; readonly text: string }[];
+  /** Whether the finding rests on it. */
+  readonly decides: boolean;
+}
+
+export interface VerdictCard {
+  /** Yes, No, Cannot be told, Not known, with its standing. */
+  readonly answer: string;
+  readonly finding: "exceeds" | "does_not_exceed" | "cannot_tell" | "unknown";
+  readonly about: string;
+  /** The comparison that decided. */
+  readonly lead: string;
+  readonly more: readonly string[];
+  readonly numbers: readonly VerdictLine[];
+  readonly intervalMethod: string;
+  readonly trials: TrialChoice;
+}
+
+export interface ExperimentCard {
+  readonly name: string;
+  readonly title: string;
+  readonly question: string;
+  /** Why nothing was judged. */
+  readonly missing?: string;
+  readonly verdicts: readonly VerdictCard[];
+}
+
+/** `done` written, and unchanged since · `changed` not what its stage wrote · `absent` not there, or not finished */
+export interface StageView {
+  readonly name: string;
+  readonly kind: string;
+  readonly state: "done" | "changed" | "absent";
+  readonly files: readonly string[];
+}
+
+export interface StateView {
+  readonly name: string;
+  readonly words: string;
+  readonly model: string;
+  /** predictor, control, changed, … */
+  readonly role: string;
+  readonly trained: boolean;
+  /** The same weights before they were trained, where it is a state of its own. */
+  readonly before?: string;
+}
+
+export interface LossLine {
+  readonly adapter: string;
+  readonly steps: readonly { readonly step: number; readonly nats: number }[];
+  readonly validation: readonly { readonly step: number; readonly nats: number }[];
+  readonly totalSteps?: number;
+}
+
+export interface RunView {
+  readonly summary: ListedRun;
+  readonly inwardVersion: string;
+  /** Facts of the plan, as label and text. */
+  readonly facts: readonly { readonly name: string; readonly value: string }[];
+  readonly states: readonly StateView[];
+  readonly tasks: readonly {
+    readonly name: string;
+    readonly train: number;
+    readonly heldOut: number;
+    readonly properties: readonly string[];
+  }[];
+  readonly stages: readonly StageView[];
+  /** What the study is judged by, or that it names none. */
+  readonly standing: Shown<string>;
+  readonly experiments: Shown<readonly ExperimentCard[]>;
+  readonly scores: Shown<{
+    readonly confidence: number;
+    readonly intervalMethod: string;
+    readonly noiseFloorNats: number;
+    readonly averages: readonly (AverageScore & { readonly scope: Scope })[];
+    readonly cells: readonly CellScore[];
+    /** Cells that hardly vary: in no average and no verdict. */
+    readonly notAveraged: readonly { readonly target: string; readonly task: string; readonly property: string }[];
+    readonly exclusions: readonly {
+      readonly side: string;
+      readonly reason: string;
+      readonly treatment: string;
+      readonly count: number;
+    }[];
+  }>;
+  readonly calibration: Shown<readonly CalibrationRow[]>;
+  readonly matrix: Shown<readonly MatrixSquare[]>;
+  readonly series: Shown<readonly SizeSeries[]>;
+  readonly probes: Shown<ProbeResults>;
+  readonly losses: readonly LossLine[];
+  readonly trials: Shown<{ readonly bytes: number }>;
+  readonly report: Shown<string>;
+}
+
+export interface MatrixSquare {
+  readonly predictor: string;
+  readonly target: string;
+  readonly accuracy: Shown<number>;
+  readonly similarity: Shown<number>;
+}
+
+export interface SizeSeries {
+  readonly kind: string;
+  readonly model: string;
+  readonly target: string;
+  readonly points: readonly { readonly size: number; readonly accuracy: Estimate }[];
+}
+
+/** How a study that is under way gets on. */
+export interface RunProgress {
+  readonly state: RunState;
+  /** Of the process that works in it. */
+  readonly by?: string;
+  readonly stages: readonly {
+    readonly name: string;
+    readonly state: "done" | "under way" | "to come";
+    readonly asked?: number;
+    readonly questions?: number;
+    /** Questions a second, over the last groups. */
+    readonly perSecond?: number;
+    readonly secondsLeft?: number;
+    readonly seconds?: number;
+  }[];
+  readonly losses: readonly LossLine[];
+  /** The newest events that say what went wrong. */
+  readonly incidents: readonly { readonly time: string; readonly what: string }[];
+  /** Grows whenever a file of the run is finished: what a page has read is old then. */
+  readonly finishedFiles: number;
+}
+
+/**
+ * The trials of a run as columns of equal length. Numbers in columns that end with `Of` are places in the list of that name; −1 is none.
+ * Probabilities are natural logarithms. A number that is not there is null; `why` says for the whole column why that may be.
+ */
+export interface TrialTable {
+  readonly rows: number;
+  /** Lines of the file that were passed over, the first of them with the reason. */
+  readonly passedOver: { readonly count: number; readonly first: readonly string[] };
+  readonly problems: readonly RunProblem[];
+  /** Texts are cut at so many characters in this table, and so many are longer. */
+  readonly cut: { readonly at: number; readonly texts: number };
+  readonly states: readonly string[];
+  readonly properties: readonly string[];
+  readonly variants: readonly string[];
+  readonly items: readonly TrialItem[];
+  readonly texts: readonly string[];
+  /** Reasons, and rules by which trials count. */
+  readonly words: readonly string[];
+  /** [words] for people. */
+  readonly says: readonly string[];
+  readonly extractions: readonly Extraction[];
+  readonly columns: {
+    /** Line of 08-trials.jsonl, from 0. */
+    readonly line: readonly number[];
+    readonly targetOf: readonly number[];
+    readonly predictorOf: readonly number[];
+    readonly itemOf: readonly number[];
+    readonly propertyOf: readonly number[];
+    readonly variantOf: readonly number[];
+    readonly sample: readonly number[];
+    /** 0 right, 1 wrong, 2 excluded. */
+    readonly outcome: readonly number[];
+    readonly becauseOf: readonly number[];
+    /** Of the words: what is missing, where something is. */
+    readonly reasonOf: readonly number[];
+    readonly behaviorOf: readonly number[];
+    readonly predictionOf: readonly number[];
+    readonly answerAsked: readonly number[];
+    readonly replyOf: readonly number[];
+    readonly minMargin: readonly (number | null)[];
+    /** 1 above the noise floor, 0 not, −1 not known. */
+    readonly aboveNoiseFloor: readonly number[];
+    readonly answerLogprob: readonly (number | null)[];
+    readonly replyLogprob: readonly (number | null)[];
+    /** Total variation between the measured distributions of both sides. */
+    readonly disagreement: readonly (number | null)[];
+  };
+  readonly why: {
+    readonly minMargin: string;
+    readonly probability: string;
+    readonly disagreement: string;
+  };
+}
+
+export interface TrialItem {
+  readonly task: string;
+  readonly id: string;
+  readonly text: string;
+  readonly target?: string;
+  readonly cluster?: string;
+  readonly meta?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** One prompt and what was said to it. */
+export interface AskedView {
+  readonly state: string;
+  readonly stateWords: string;
+  readonly file: string;
+  readonly key: string;
+  readonly messages: Shown<readonly ChatMessage[]>;
+  readonly reply?: RecordedReply;
+  readonly setAside?: SetAsideReason;
+  /** Why neither is there. */
+  readonly missing?: string;
+}
+
+/** The same string and property, by another predictor or about another target. */
+export interface BesideTrial {
+  readonly line: number;
+  readonly predictor: string;
+  readonly target: string;
+  readonly variant: string;
+  readonly sample: number;
+  readonly outcome: TrialRow["outcome"];
+  readonly because: string;
+  readonly behavior: Extraction;
+  readonly prediction: Extraction;
+  readonly answer: string;
+  readonly reply: string;
+  readonly relation: string;
+}
+
+export interface TrialView {
+  readonly line: number;
+  readonly row: TrialRow;
+  /** By which rule it counts, in words. */
+  readonly because: string;
+  readonly item: Shown<TrialItem & { readonly split: string }>;
+  readonly property: {
+    readonly name: string;
+    readonly question: string;
+    readonly summary: string;
+    readonly rule: string;
+  };
+  readonly answer: AskedView;
+  /** The final answer, where the first was doubted. */
+  readonly challenged?: AskedView;
+  readonly reply: AskedView;
+  readonly option?: BehaviorOption;
+  readonly judged: Shown<{ readonly probability: number; readonly lead: number }>;
+  readonly beside: readonly BesideTrial[];
+  readonly distributions: { readonly behavior: Shown<Distribution>; readonly prediction: Shown<Distribution> };
+  readonly probes: Shown<readonly { readonly name: string; readonly value: string }[]>;
+}
+
+export interface ShownToken extends TokenText {
+  readonly id: number;
+  /** `content` of a message · `template` around it · `control` a token that no text can be. */
+  readonly kind: "content" | "template" | "control";
+  /** Of the message, where it is content. */
+  readonly role?: string;
+}
+
+/** A prompt as the model read it. */
+export interface PromptTokens {
+  readonly tokens: readonly ShownToken[];
+  /** Whether the hash of these ids is the one that was recorded when it was asked; absent where none was recorded. */
+  readonly isRecorded?: boolean;
+}
+
+export interface TrialTokens {
+  readonly answerPrompt: Shown<PromptTokens>;
+  readonly replyPrompt: Shown<PromptTokens>;
+  readonly answer: Shown<readonly TokenText[]>;
+  readonly reply: Shown<readonly TokenText[]>;
+}
+
+export interface CompareView {
+  readonly first: string;
+  readonly second: string;
+  readonly compared: Shown<{
+    readonly samePlan: boolean;
+    readonly differences: readonly { readonly key: string; readonly first: string; readonly second: string }[];
+    readonly strings: readonly {
+      readonly task: string;
+      readonly split: string;
+      readonly shared: number;
+      readonly firstOnly: number;
+      readonly secondOnly: number;
+    }[];
+    readonly pairs: readonly RunDifferenceOfPair[];
+    readonly notes: readonly string[];
+  }>;
+}
+
+/** What one quantized file has lost, or costs. */
+export interface QuantizeMeasure {
+  readonly key: string;
+  readonly label: string;
+  readonly unit: "nats" | "share" | "difference" | "tokens_per_second";
+  readonly estimate:
+    | Estimate
+    | { readonly ok: true; readonly value: number; readonly low: number; readonly high: number };
+  /** How far the file is from itself in another order and batch. */
+  readonly floor?: Shown<number>;
+}
+
+export interface QuantizedFile {
+  readonly name: string;
+  readonly kind: "source" | "made" | "given";
+  readonly bytes: number;
+  readonly bitsPerWeight: number;
+  readonly withImatrix: boolean;
+  readonly measures: readonly QuantizeMeasure[];
+}
+
+export interface QuantizeView {
+  readonly summary: ListedRun;
+  readonly facts: readonly { readonly name: string; readonly value: string }[];
+  readonly files: Shown<readonly QuantizedFile[]>;
+  readonly notes: readonly string[];
+  readonly report: Shown<string>;
+}
+
+/** `data/view.json`: what the page is served by. */
+export interface ViewFacts {
+  readonly inward: string;
+  /** Absent from a server, which answers for runs as they are now. */
+  readonly bundledAt?: string;
+  /** Trials in a file of a bundle. */
+  readonly trialsAFile?: number;
+}

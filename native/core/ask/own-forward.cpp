@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t CHUNK_ROWS = 96;
 // Pieces of a phase for each thread: enough for one that comes late not to be waited for.
 constexpr int64_t PIECES = 8;
+// Columns of a tile that are activated at once: they stay in the smallest cache until they are put into the tile.
+constexpr int64_t ACT_COLUMNS = 512;
 // Calls of each() in one layer, adapters, captures and interventions included.
 constexpr size_t PHASES = 48;
 
@@ -59,7 +61,9 @@ bool own_forward::make_room(int64_t cells, int, int64_t rows, bool) {
     try {
         for (const auto & [block, floats] : wanted) *block = float_block(floats);
         parents_.assign(cells, -1);
-        scratch_.assign(team_.size(), std::vector<float>(std::max(widest, hp.heads / hp.kv_heads * cells)));
+        const int64_t tile = kernels_here().most_rows * std::max(hp.embedding, ACT_COLUMNS);
+        const int64_t scores = hp.heads / hp.kv_heads * score_row(cells);
+        scratch_.assign(team_.size(), std::vector<float>(std::max({ tile, widest, scores })));
         cells_      = cells;
         most_rows_  = rows;
         added_room_ = adds_directly() && !keeps_additions() ? 0 : rows;
@@ -286,21 +290,24 @@ void own_forward::forward(team_member & member, const std::vector<queued> & rows
         edit(member, state_part::head_values, l, attended_.data(), queries());
         keep(member, state_part::head_values, l, attended_.data(), queries());
         const packed_rows attended(packed_.data(), n, queries());
-        member.each(n, piece(n), [&](int64_t first, int64_t last) {
-            for (int64_t r = first; r < last; r++) attended.put(r, attended_.data() + r * queries());
+        member.each(attended.tiles(), 1, [&](int64_t tile, int64_t) {
+            attended.put_tile(tile, 0, queries(), attended_.data() + attended.first_row(tile) * queries(), queries());
         });
         add(member, l, true, attended, x);
         edit(member, state_part::residual_middle, l, x, hp.embedding);
         keep(member, state_part::residual_middle, l, x, hp.embedding);
         project(member, layer.gate_up, normed(member, x, n, layer.feed_forward_norm), gate_up_.data(), false);
         const packed_rows acted(packed_.data(), n, hp.feed_forward);
-        member.each(n, piece(n), [&](int64_t first, int64_t last) {
-            float * act = scratch_[member.number].data();
-            for (int64_t r = first; r < last; r++) {
-                const float * gate = gate_up_.data() + r * 2 * hp.feed_forward;
-                gate_row(gate, gate + hp.feed_forward, act, hp.feed_forward);
-                acted.put(r, act);
+        const int64_t     cuts = (hp.feed_forward + ACT_COLUMNS - 1) / ACT_COLUMNS;
+        member.each(acted.tiles() * cuts, 1, [&](int64_t unit, int64_t) {
+            float *       act   = scratch_[member.number].data();
+            const int64_t tile  = unit / cuts, column = unit % cuts * ACT_COLUMNS;
+            const int64_t count = std::min(ACT_COLUMNS, hp.feed_forward - column);
+            for (int64_t r = 0; r < acted.height(tile); r++) {
+                const float * gate = gate_up_.data() + (acted.first_row(tile) + r) * 2 * hp.feed_forward + column;
+                gate_row(gate, gate + hp.feed_forward, act + r * count, count);
             }
+            acted.put_tile(tile, column, count, act, count);
         });
         add(member, l, false, acted, x);
         edit(member, state_part::residual_after, l, x, hp.embedding);
@@ -313,13 +320,13 @@ packed_rows own_forward::normed(team_member & member, const float * x, int64_t r
                                 const std::vector<float> & weight) {
     const auto &      hp = weights_.hparams;
     const packed_rows made(packed_.data(), rows, hp.embedding);
-    member.each(rows, piece(rows), [&](int64_t first, int64_t last) {
-        float * h = scratch_[member.number].data();
-        for (int64_t r = first; r < last; r++) {
-            const float * row = x + r * hp.embedding;
-            if (!weight.empty()) norm_row(row, weight.data(), h, hp.embedding, hp.norm_epsilon);
-            made.put(r, weight.empty() ? row : h);
+    member.each(made.tiles(), 1, [&](int64_t tile, int64_t) {
+        const float * from = x + made.first_row(tile) * hp.embedding;
+        float *       h    = scratch_[member.number].data();
+        for (int64_t r = 0; !weight.empty() && r < made.height(tile); r++) {
+            norm_row(from + r * hp.embedding, weight.data(), h + r * hp.embedding, hp.embedding, hp.norm_epsilon);
         }
+        made.put_tile(tile, 0, hp.embedding, weight.empty() ? from : h, hp.embedding);
     });
     return made;
 }
@@ -464,7 +471,8 @@ void own_forward::keep_weights(int32_t site, int64_t row, int64_t head, const ce
     const int64_t      keys = paths_[row].count;
     std::vector<float> whole(keys);
     for (int64_t h = 0; h < over.group; h++) {
-        std::copy(weights + h * over.count, weights + (h + 1) * over.count, whole.end() - over.count);
+        const float * of_head = weights + h * score_row(over.count);
+        std::copy(of_head, of_head + over.count, whole.end() - over.count);
         records_[row]->put(site, (head * over.group + h) * keys, whole.data(), keys);
     }
 }
@@ -484,17 +492,15 @@ void own_forward::reduce(team_member & member, const packed_group & group, const
         for (int64_t i = first; i < last; i++) {
             const auto & [pair, before] = all[i / x.tiles()];
             const int64_t tile = i % x.tiles(), rank = pair->a.out();
-            float *       to   = reduced_.data() + rows * before;
-            std::fill(to + x.first_row(tile) * rank, to + x.first_row(tile + 1) * rank, 0.0f);
-            pair->a.add_product(x, tile, tile + 1, 0, pair->a.panels(), to, rank);
+            pair->a.multiply(x, tile, tile + 1, 0, pair->a.panels(), false, reduced_.data() + rows * before, rank);
         }
     });
-    member.each((int64_t) all.size() * rows, piece(rows), [&](int64_t first, int64_t last) {
+    member.each((int64_t) all.size() * x.tiles(), 1, [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; i++) {
-            const auto & [pair, before] = all[i / rows];
-            const int64_t     rank = pair->a.out();
+            const auto & [pair, before] = all[i / x.tiles()];
+            const int64_t     tile = i % x.tiles(), rank = pair->a.out();
             const packed_rows to(packed_reduced_.data() + rows * before, rows, rank);
-            to.put(i % rows, reduced_.data() + rows * before + i % rows * rank, pair->scale);
+            to.put_tile(tile, 0, rank, reduced_.data() + rows * before + to.first_row(tile) * rank, rank, pair->scale);
         }
     });
 }
@@ -506,7 +512,14 @@ void own_forward::project(team_member & member, const packed_group & group, cons
     const int64_t ld = group.out(), rows = x.rows(), step = kernels_here().panels_at_once(rows);
     int64_t       units = 0;
     for (const auto & part : group.parts) units += (part.weight.panels() + step - 1) / step;
-    member.each(units, piece(units), [&](int64_t first, int64_t last) {
+    const auto begins = [&](int64_t unit) -> const uint8_t * {
+        for (const auto & part : group.parts) {
+            if (unit * step < part.weight.panels()) return part.weight.panel(unit * step);
+            unit -= (part.weight.panels() + step - 1) / step;
+        }
+        return nullptr;
+    };
+    member.each_and_next(units, piece(units), [&](int64_t first, int64_t last, int64_t then) {
         int64_t before = 0, begin = 0, ranks = 0;
         for (const auto & part : group.parts) {
             const auto &  w  = part.weight;
@@ -515,16 +528,16 @@ void own_forward::project(team_member & member, const packed_group & group, cons
             const int64_t p1 = std::min(w.panels(), (last - before) * step);
             if (p0 < p1) {
                 const int64_t c0 = p0 * PANEL, c1 = std::min(w.out(), p1 * PANEL);
-                for (int64_t r = 0; r < rows; r++) {
+                const bool    biased = !part.bias.empty();
+                for (int64_t r = 0; biased && r < rows; r++) {
                     float * to = out + r * ld + begin;
-                    if (!adds) std::fill(to + c0, to + c1, 0.0f);
-                    for (int64_t c = c0; !part.bias.empty() && c < c1; c++) to[c] += part.bias[c];
+                    for (int64_t c = c0; c < c1; c++) to[c] = (adds ? to[c] : 0) + part.bias[c];
                 }
-                w.add_product(x, 0, x.tiles(), p0, p1, out + begin, ld);
+                w.multiply(x, 0, x.tiles(), p0, p1, adds || biased, out + begin, ld, begins(then));
             }
             for (const auto & pair : part.pairs) {
                 const packed_rows reduced(packed_reduced_.data() + rows * ranks, rows, pair.a.out());
-                if (p0 < p1) pair.b.add_product(reduced, 0, reduced.tiles(), p0, p1, out + begin, ld);
+                if (p0 < p1) pair.b.multiply(reduced, 0, reduced.tiles(), p0, p1, true, out + begin, ld);
                 ranks += pair.a.out();
             }
             before += u;

@@ -17,8 +17,13 @@ struct cell_attention {
     int64_t         count;
 };
 
-// queries and out: [group][width]; scores: group x count floats of work space. Sums in an order that depends on the
-// number of cells alone.
+// Scores are computed for so many cells at once.
+constexpr int64_t SCORED_AT_ONCE = 4;
+// How far the scores of two query heads are apart.
+constexpr int64_t score_row(int64_t count) { return (count + SCORED_AT_ONCE - 1) / SCORED_AT_ONCE * SCORED_AT_ONCE; }
+
+// queries and out: [group][width]; scores: work space of `group` rows of scores, in which the weights are left. Sums in an
+// order that depends on the number of cells alone.
 void attend(const cell_attention & over, const float * queries, float * scores, float * out);
 
 }  // namespace inward

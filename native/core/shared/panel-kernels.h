@@ -118,7 +118,9 @@ INWARD_INLINE void few_rows(const float * x, const uint8_t * w, int64_t k, int64
     constexpr panel_layout            LAYOUT = reader::LAYOUT;
     constexpr int                     LANES = WIDTH::LANES, PARTS = (int) PANEL / LANES, ALL = PANELS * PARTS;
     vector                            sums[ALL][ROWS];
+    INWARD_UNROLL
     for (int p = 0; p < ALL; p++) {
+        INWARD_UNROLL
         for (int r = 0; r < ROWS; r++) sums[p][r] = vector{};
     }
     if constexpr (LAYOUT.group == 1) {
@@ -156,7 +158,9 @@ INWARD_INLINE void few_rows(const float * x, const uint8_t * w, int64_t k, int64
             }
         }
     }
+    INWARD_UNROLL
     for (int p = 0; p < ALL; p++) {
+        INWARD_UNROLL
         for (int r = 0; r < ROWS; r++) {
             vector * to = (vector *) (c + r * ldc + p * LANES);
             if (add) sums[p][r] += *to;

@@ -12,54 +12,43 @@ namespace {
 
 template <typename WIDTH, int ROWS, int PANELS>
 INWARD_INLINE void tile(const float * x, const float * w, int64_t k, int64_t panel_stride, float * c, int64_t ldc,
-                        bool add) {
+                        bool add, const wanted_next & next) {
     typedef typename WIDTH::vector vector;
     constexpr int                  LANES = WIDTH::LANES, PARTS = (int) PANEL / LANES;
+    // Every loop over sums is unrolled, or they would live in memory before and behind the sum.
     vector                         sums[PANELS * PARTS][ROWS];
+    INWARD_UNROLL
     for (int p = 0; p < PANELS * PARTS; p++) {
+        INWARD_UNROLL
         for (int r = 0; r < ROWS; r++) sums[p][r] = vector{};
     }
-    for (int64_t i = 0; i < k; i++) {
-        vector weights[PANELS * PARTS];
-        for (int p = 0; p < PANELS * PARTS; p++) {
-            weights[p] = *(const vector *) (w + p / PARTS * panel_stride + i * PANEL + p % PARTS * LANES);
-        }
-        for (int r = 0; r < ROWS; r++) {
-            const float factor = x[i * ROWS + r];
-            for (int p = 0; p < PANELS * PARTS; p++) sums[p][r] += weights[p] * factor;
+    const uint8_t * line = next.at;
+    const int64_t   every = next.every, apart = next.apart;
+    for (int64_t i = 0; i < k; line += 64) {
+        for (int p = 0; p < PANELS; p++) fetch_ahead(line + p * apart, 1);
+        for (const int64_t end = std::min(k, i + every); i < end; i++) {
+            vector weights[PANELS * PARTS];
+            INWARD_UNROLL
+            for (int p = 0; p < PANELS * PARTS; p++) {
+                weights[p] = *(const vector *) (w + p / PARTS * panel_stride + i * PANEL + p % PARTS * LANES);
+            }
+            INWARD_UNROLL
+            for (int r = 0; r < ROWS; r++) {
+                const float factor = x[i * ROWS + r];
+                INWARD_UNROLL
+                for (int p = 0; p < PANELS * PARTS; p++) sums[p][r] += weights[p] * factor;
+            }
         }
     }
+    INWARD_UNROLL
     for (int p = 0; p < PANELS * PARTS; p++) {
+        INWARD_UNROLL
         for (int r = 0; r < ROWS; r++) {
             vector * to = (vector *) (c + r * ldc + p * LANES);  // `auto` would forget that it may lie anywhere
             if (add) sums[p][r] += *to;
             *to = sums[p][r];
         }
     }
-}
-
-// Columns of 4 x 4 numbers as rows.
-INWARD_INLINE void turn_four(four::vector v[4]) {
-#if defined(__clang__)
-#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#elif defined(__GNUC__)
-#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shuffle(a, b, four::ints{ i, j, k, l })
-#endif
-#ifdef INWARD_SHUFFLED
-    const four::vector a = INWARD_SHUFFLED(v[0], v[1], 0, 4, 1, 5), b = INWARD_SHUFFLED(v[0], v[1], 2, 6, 3, 7);
-    const four::vector c = INWARD_SHUFFLED(v[2], v[3], 0, 4, 1, 5), d = INWARD_SHUFFLED(v[2], v[3], 2, 6, 3, 7);
-    v[0] = INWARD_SHUFFLED(a, c, 0, 1, 4, 5);
-    v[1] = INWARD_SHUFFLED(a, c, 2, 3, 6, 7);
-    v[2] = INWARD_SHUFFLED(b, d, 0, 1, 4, 5);
-    v[3] = INWARD_SHUFFLED(b, d, 2, 3, 6, 7);
-#else
-    float all[4][4];
-    std::memcpy(all, v, sizeof all);
-    for (int i = 0; i < 4; i++) {
-        for (int j = 0; j < i; j++) std::swap(all[i][j], all[j][i]);
-    }
-    std::memcpy(v, all, sizeof all);
-#endif
 }
 
 // FOURS: of rows, the last of which may be fewer. Its place is filled up with its last row again, and what that leaves
@@ -104,8 +93,8 @@ template <typename WIDTH> INWARD_INLINE void copy_rows(const float * from, int64
 #define INWARD_KERNELS_OF(set, width, most, attributes)                                                              \
     template <int ROWS, int PANELS>                                                                                  \
     attributes void set##_tile(const float * x, const float * w, int64_t k, int64_t stride, float * c,               \
-                               int64_t ldc, bool add) {                                                              \
-        tile<width, ROWS, PANELS>(x, w, k, stride, c, ldc, add);                                                     \
+                               int64_t ldc, bool add, const wanted_next & next) {                                    \
+        tile<width, ROWS, PANELS>(x, w, k, stride, c, ldc, add, next);                                               \
     }                                                                                                                \
     template <ggml_type TYPE, int ROWS, int PANELS>                                                                  \
     attributes void set##_few(const float * x, const uint8_t * w, int64_t k, int64_t stride, float * c,              \

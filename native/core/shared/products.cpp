@@ -16,6 +16,7 @@ namespace {
 constexpr size_t  LARGE_PAGE = 2 << 20;
 // Tiles of rows that one piece of a panel serves before the next piece comes: they stay in a core's own cache.
 constexpr int64_t TILES_AT_ONCE = 8;
+constexpr int64_t LINE          = 64;  // of a cache
 
 }  // namespace
 
@@ -58,9 +59,21 @@ std::pair<float *, int64_t> packed_rows::place(int64_t row) const {
     return { data_ + first * in_ + (row - first), height };
 }
 
-void packed_rows::put(int64_t row, const float * values, float factor) const {
+void packed_rows::put(int64_t row, const float * values) const {
     const auto [to, height] = place(row);
-    for (int64_t i = 0; i < in_; i++) to[i * height] = values[i] * factor;
+    for (int64_t i = 0; i < in_; i++) to[i * height] = values[i];
+}
+
+void packed_rows::put_tile(int64_t tile, int64_t first, int64_t count, const float * values, int64_t ld,
+                           float factor) const {
+    const int64_t rows = height(tile);
+    float *       to   = data_ + first_row(tile) * in_ + first * rows;
+    // What turning leaves behind its end has to lie within what is put here: another thread puts what comes next.
+    const int64_t turned = rows % 4 == 0 ? count : std::max<int64_t>(0, count / 4 * 4 - 4);
+    if (turned > 0) kernels_here().turn(values, ld, rows, turned, factor, to);
+    for (int64_t i = turned; i < count; i++) {
+        for (int64_t r = 0; r < rows; r++) to[i * rows + r] = values[r * ld + i] * factor;
+    }
 }
 
 void packed_rows::get(int64_t row, float * values) const {
@@ -101,44 +114,46 @@ void packed_matrix::get(int64_t row, float * weights) const {
 }
 
 // The panel that is filled up has no room for all its outputs where the others' go.
-template <typename Kernel> static void add_edge(const Kernel & kernel, int64_t rows, int64_t outputs, float * out,
-                                                int64_t ld) {
+template <typename Kernel> static void at_edge(const Kernel & kernel, int64_t rows, int64_t outputs, bool add,
+                                               float * out, int64_t ld) {
     float edge[12 * PANEL];
     kernel(edge, PANEL, false);
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t i = 0; i < outputs; i++) out[r * ld + i] += edge[r * PANEL + i];
+        for (int64_t i = 0; i < outputs; i++) out[r * ld + i] = (add ? out[r * ld + i] : 0) + edge[r * PANEL + i];
     }
 }
 
-void packed_matrix::add_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, float * out,
-                            int64_t ld) const {
-    const int64_t row = x.first_row(tile), rows = x.first_row(tile + 1) - row;
+void packed_matrix::multiply_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, bool add,
+                                 float * out, int64_t ld) const {
+    const int64_t row = x.first_row(tile), rows = x.height(tile);
     const int64_t several = kernels_->few_panels[rows - 1];
     for (int64_t panel = first_panel; panel < last_panel;) {
         const int64_t left  = std::min(last_panel, out_ / PANEL) - panel;  // of whole ones
         const int64_t count = left >= several ? several : 1;
         const auto    few   = panels_->few[rows - 1][count == several];
         for (int64_t k = 0; k < in_; k += SUM_BLOCK) {
-            const auto multiply = [&](float * to, int64_t stride, bool add) {
-                few(x.tile(tile) + k * rows, at(panel, k), std::min(SUM_BLOCK, in_ - k), panel_bytes_, to, stride, add);
+            const auto kernel = [&](float * to, int64_t stride, bool adds) {
+                few(x.tile(tile) + k * rows, at(panel, k), std::min(SUM_BLOCK, in_ - k), panel_bytes_, to, stride, adds);
             };
             float * to = out + row * ld + panel * PANEL;
-            if (left > 0) multiply(to, ld, true);
-            else add_edge(multiply, rows, out_ - panel * PANEL, to, ld);
+            if (left > 0) kernel(to, ld, add || k > 0);
+            else at_edge(kernel, rows, out_ - panel * PANEL, add || k > 0, to, ld);
         }
         panel += count;
     }
 }
 
-void packed_matrix::add_product(const packed_rows & x, int64_t first_tile, int64_t last_tile, int64_t first_panel,
-                                int64_t last_panel, float * out, int64_t ld) const {
-    if (last_tile == first_tile + 1 && x.first_row(last_tile) - x.first_row(first_tile) <= FEW_ROWS) {
-        return add_few(x, first_tile, first_panel, last_panel, out, ld);
+void packed_matrix::multiply(const packed_rows & x, int64_t first_tile, int64_t last_tile, int64_t first_panel,
+                             int64_t last_panel, bool add, float * out, int64_t ld, const uint8_t * then) const {
+    if (last_tile == first_tile + 1 && x.height(first_tile) <= FEW_ROWS) {
+        return multiply_few(x, first_tile, first_panel, last_panel, add, out, ld);
     }
-    const auto & kernels = *kernels_;
+    const auto &  kernels = *kernels_;
+    const int64_t passes  = (last_tile - first_tile + TILES_AT_ONCE - 1) / TILES_AT_ONCE;
     alignas(64) float decoded[2 * SUM_BLOCK * PANEL];
-    for (int64_t begin = first_tile; begin < last_tile; begin += TILES_AT_ONCE) {
-        const int64_t end = std::min(last_tile, begin + TILES_AT_ONCE);
+    for (int64_t pass = 0; pass < passes; pass++) {
+        const int64_t begin = first_tile + (last_tile - first_tile) * pass / passes;
+        const int64_t end   = first_tile + (last_tile - first_tile) * (pass + 1) / passes;
         for (int64_t panel = first_panel; panel < last_panel;) {
             const bool    whole = (panel + 1) * PANEL <= out_;
             const bool    pair  = kernels.most_panels == 2 && panel + 2 <= last_panel && (panel + 2) * PANEL <= out_;
@@ -152,14 +167,25 @@ void packed_matrix::add_product(const packed_rows & x, int64_t first_tile, int64
                     weights = decoded;
                     for (int64_t i = 0; i < count; i++) panels_->decode(at(panel + i, k), length, decoded + i * stride);
                 }
+                // The block after this one, a share of it with each tile.
+                const bool  ends = k + length == in_;
+                wanted_next next{ at(panel, k), panel_bytes_, length };
+                if (!ends) next.at = at(panel, k + length);
+                else if (panel + count < last_panel) next.at = at(panel + count, 0);
+                else if (pass + 1 < passes) next.at = at(first_panel, 0);
+                else if (then) next.at = then;
+                const int64_t lines = (panel_bytes(type_, SUM_BLOCK) + LINE - 1) / LINE;
+                next.every          = std::max<int64_t>(1, length * (end - begin) / lines);
                 for (int64_t t = begin; t < end; t++) {
-                    const int64_t row = x.first_row(t), rows = x.first_row(t + 1) - row;
-                    const auto    multiply = [&](float * to, int64_t to_stride, bool add) {
-                        kernels.of[rows - 1][count - 1](x.tile(t) + k * rows, weights, length, stride, to, to_stride, add);
+                    const int64_t row = x.first_row(t), rows = x.height(t);
+                    const auto    kernel = [&](float * to, int64_t to_stride, bool adds) {
+                        kernels.of[rows - 1][count - 1](x.tile(t) + k * rows, weights, length, stride, to, to_stride,
+                                                        adds, next);
                     };
                     float * to = out + row * ld + panel * PANEL;
-                    if (whole) multiply(to, ld, true);
-                    else add_edge(multiply, rows, out_ - panel * PANEL, to, ld);
+                    if (whole) kernel(to, ld, add || k > 0);
+                    else at_edge(kernel, rows, out_ - panel * PANEL, add || k > 0, to, ld);
+                    next.at += (length + next.every - 1) / next.every * LINE;
                 }
             }
             panel += count;

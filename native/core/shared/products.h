@@ -15,9 +15,17 @@ namespace inward {
 // stay in the cache.
 constexpr int64_t SUM_BLOCK = 256;
 
+// Memory that will be wanted next. A kernel asks for a line of each panel after every `every` of its steps, so that
+// it is near when its turn comes: panels end before a processor sees by itself that they are streams.
+struct wanted_next {
+    const uint8_t * at;
+    int64_t         apart;  // bytes from one panel to the next
+    int64_t         every;  // 1 or more
+};
+
 // C [rows x panels] (+)= X W: x is [k][rows], each panel [k][PANEL].
 using product_kernel = void (*)(const float * x, const float * w, int64_t k, int64_t panel_stride, float * c,
-                                int64_t ldc, bool add);
+                                int64_t ldc, bool add, const wanted_next & next);
 // The same with panels whose weights lie as in the file.
 using few_rows_kernel = void (*)(const float * x, const uint8_t * w, int64_t k, int64_t panel_bytes, float * c,
                                  int64_t ldc, bool add);
@@ -83,13 +91,17 @@ class packed_rows {
 public:
     // `data` has room for rows x in floats
     packed_rows(float * data, int64_t rows, int64_t in);
-    void put(int64_t row, const float * values, float factor = 1) const;
+    void put(int64_t row, const float * values) const;
     void get(int64_t row, float * values) const;
+    // Of a tile's rows `count` numbers from place `first` on, factor times those of `values`, whose rows are `ld` apart.
+    void put_tile(int64_t tile, int64_t first, int64_t count, const float * values, int64_t ld,
+                  float factor = 1) const;
 
     int64_t rows() const { return rows_; }
     int64_t in() const { return in_; }
     int64_t tiles() const { return tiles_; }
     int64_t first_row(int64_t tile) const { return rows_ * tile / tiles_; }
+    int64_t height(int64_t tile) const { return first_row(tile + 1) - first_row(tile); }
     const float * tile(int64_t index) const { return data_ + first_row(index) * in_; }
 
 private:
@@ -121,10 +133,11 @@ public:
     // One output's, as floats.
     void get(int64_t row, float * weights) const;
 
-    // out[rows x these panels' outputs] += x W for the tiles [first_tile, last_tile); `out` begins at the matrix's
-    // first output.
-    void add_product(const packed_rows & x, int64_t first_tile, int64_t last_tile, int64_t first_panel,
-                     int64_t last_panel, float * out, int64_t ld) const;
+    // out[rows x these panels' outputs] = x W, or that added to it, for the tiles [first_tile, last_tile); `out` begins
+    // at the matrix's first output. `then` is what this thread multiplies with next, or null.
+    void multiply(const packed_rows & x, int64_t first_tile, int64_t last_tile, int64_t first_panel, int64_t last_panel,
+                  bool add, float * out, int64_t ld, const uint8_t * then = nullptr) const;
+    const uint8_t * panel(int64_t index) const { return at(index, 0); }
 
 private:
     uint8_t *             data_    = nullptr;
@@ -139,8 +152,8 @@ private:
     }
     // Of panel `panel` from place k on.
     const uint8_t * at(int64_t panel, int64_t k) const { return data_ + panel * panel_bytes_ + panel_bytes(type_, k); }
-    void add_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, float * out,
-                 int64_t ld) const;
+    void multiply_few(const packed_rows & x, int64_t tile, int64_t first_panel, int64_t last_panel, bool add, float * out,
+                      int64_t ld) const;
 };
 
 }  // namespace inward

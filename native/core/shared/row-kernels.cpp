@@ -14,9 +14,11 @@ INWARD_CLONES float greatest_loop(const float * values, int64_t n) {
     for (; i + STRANDS <= n; i += STRANDS) {
         for (int s = 0; s < STRANDS; s++) strand[s] = values[i + s] > strand[s] ? values[i + s] : strand[s];
     }
-    float most = *std::max_element(strand, strand + STRANDS);
-    for (; i < n; i++) most = std::max(most, values[i]);
-    return most;
+    for (int s = 0; i < n; i++, s++) strand[s] = values[i] > strand[s] ? values[i] : strand[s];
+    for (int half = STRANDS / 2; half > 0; half /= 2) {
+        for (int s = 0; s < half; s++) strand[s] = strand[s + half] > strand[s] ? strand[s + half] : strand[s];
+    }
+    return strand[0];
 }
 
 INWARD_CLONES float square_sum_loop(const float * a, int64_t n) {
@@ -63,8 +65,15 @@ INWARD_CLONES void norm_loop(const float * x, const float * w, float * h, int64_
     for (int64_t i = 0; i < n; i++) h[i] = x[i] * r * w[i];
 }
 
+// Clamped in a loop of its own: compilers divide once for each of a clamp's outcomes otherwise.
 INWARD_CLONES void swiglu_loop(const float * gate, const float * up, float * act, int64_t n) {
-    for (int64_t i = 0; i < n; i++) act[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
+    constexpr int64_t AT_ONCE = 256;
+    float             x[AT_ONCE];
+    for (int64_t begin = 0; begin < n; begin += AT_ONCE, gate += AT_ONCE, up += AT_ONCE, act += AT_ONCE) {
+        const int64_t count = std::min(AT_ONCE, n - begin);
+        for (int64_t i = 0; i < count; i++) x[i] = in_exp_range(-gate[i]);
+        for (int64_t i = 0; i < count; i++) act[i] = gate[i] / (1.0f + fast_exp_in_range(x[i])) * up[i];
+    }
 }
 
 constexpr uint32_t HALVES = 1 << 16;

@@ -1,6 +1,7 @@
 // Threads that go through one computation together, phase by phase. Who takes which part of a phase is left to chance:
 // only computations whose results do not depend on it belong here.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -20,6 +21,8 @@ public:
 
     // Calls part(first, last) for pieces of [0, count) until all members together have done all, and waits for them.
     template <typename Part> void each(int64_t count, int64_t piece, const Part & part);
+    // The same with part(first, last, then): `then` is where this member's next piece begins, or `count`.
+    template <typename Part> void each_and_next(int64_t count, int64_t piece, const Part & part);
 
 private:
     friend class thread_team;
@@ -61,6 +64,17 @@ template <typename Part> void team_member::each(int64_t count, int64_t piece, co
         const int64_t first = next.fetch_add(piece, std::memory_order_relaxed);
         if (first >= count) break;
         part(first, first + piece < count ? first + piece : count);
+    }
+    team_.meet();
+}
+
+template <typename Part> void team_member::each_and_next(int64_t count, int64_t piece, const Part & part) {
+    auto &     next  = team_.next_[phase_++];
+    const auto claim = [&] { return std::min(count, next.fetch_add(piece, std::memory_order_relaxed)); };
+    for (int64_t first = claim(); first < count;) {
+        const int64_t then = claim();
+        part(first, std::min(count, first + piece), then);
+        first = then;
     }
     team_.meet();
 }

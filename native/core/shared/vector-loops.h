@@ -51,12 +51,14 @@ INWARD_INLINE double exp_below_one(double x) {
     return p * power;
 }
 
+// Clamped to where exp is a normal float; a NaN stays one.
+INWARD_INLINE float in_exp_range(float x) { return std::min(std::max(x, -87.0f), 88.0f); }
+
 // exp(x) = power * (1 + more), power = 2^n and more a polynomial on [-ln 2 / 2, ln 2 / 2] (Taylor to the 7th power; the
-// next term is below 5e-9). Arguments are clamped where the result leaves the normal floats; a NaN stays one.
+// next term is below 5e-9). x is in range.
 INWARD_INLINE void exp_parts(float x, float & power, float & more) {
     constexpr float ROUND = 0x1.8p23f;  // added, a number's whole part stands in its low bits
 
-    x             = std::min(std::max(x, -87.0f), 88.0f);
     const float n = std::floor(x * 1.44269504f + 0.5f);
     const float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, so that n ln 2 is exact enough
     float       p = 1.0f / 5040.0f;
@@ -75,17 +77,18 @@ INWARD_INLINE void exp_parts(float x, float & power, float & more) {
     std::memcpy(&power, &bits, sizeof power);
 }
 
-// exp within 2 units in the last place
-INWARD_INLINE float fast_exp(float x) {
+// exp within 2 units in the last place, of x in range
+INWARD_INLINE float fast_exp_in_range(float x) {
     float power, more;
     exp_parts(x, power, more);
     return (more + 1.0f) * power;
 }
+INWARD_INLINE float fast_exp(float x) { return fast_exp_in_range(in_exp_range(x)); }
 
 // tanh within 3 units in the last place: (e^2x - 1) / (e^2x + 1), where e^2x - 1 loses no digits near zero
 INWARD_INLINE float fast_tanh(float x) {
     float power, more;
-    exp_parts(2.0f * x, power, more);
+    exp_parts(in_exp_range(2.0f * x), power, more);
     const float less_one = power * more + (power - 1.0f);
     return less_one / (less_one + 2.0f);
 }

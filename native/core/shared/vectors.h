@@ -15,7 +15,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 #    pragma GCC diagnostic ignored "-Wpsabi"
-#    define INWARD_UNROLL _Pragma("GCC unroll 8")
+#    define INWARD_UNROLL _Pragma("GCC unroll 16")
 #elif defined(__clang__)
 #    define INWARD_UNROLL _Pragma("unroll")
 #else
@@ -221,5 +221,29 @@ struct four {
 };
 
 #endif
+
+// Columns of 4 x 4 numbers as rows.
+INWARD_INLINE void turn_four(four::vector v[4]) {
+#if defined(__clang__)
+#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#elif defined(__GNUC__)
+#    define INWARD_SHUFFLED(a, b, i, j, k, l) __builtin_shuffle(a, b, four::ints{ i, j, k, l })
+#endif
+#ifdef INWARD_SHUFFLED
+    const four::vector a = INWARD_SHUFFLED(v[0], v[1], 0, 4, 1, 5), b = INWARD_SHUFFLED(v[0], v[1], 2, 6, 3, 7);
+    const four::vector c = INWARD_SHUFFLED(v[2], v[3], 0, 4, 1, 5), d = INWARD_SHUFFLED(v[2], v[3], 2, 6, 3, 7);
+    v[0] = INWARD_SHUFFLED(a, c, 0, 1, 4, 5);
+    v[1] = INWARD_SHUFFLED(a, c, 2, 3, 6, 7);
+    v[2] = INWARD_SHUFFLED(b, d, 0, 1, 4, 5);
+    v[3] = INWARD_SHUFFLED(b, d, 2, 3, 6, 7);
+#else
+    float all[4][4];
+    std::memcpy(all, v, sizeof all);
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < i; j++) std::swap(all[i][j], all[j][i]);
+    }
+    std::memcpy(v, all, sizeof all);
+#endif
+}
 
 }  // namespace inward

@@ -66,17 +66,19 @@ void matrix_products::times(int64_t n, const matrix_view & b, bool add, float * 
         for (int64_t p = 0; p < count; p++) {
             take_panel(std::min(PANEL, width - p * PANEL), b.from(0, column + p * PANEL), right_ + p * k_ * PANEL);
         }
+        // Both operands are near already.
+        const wanted_next next{ (const uint8_t *) right_, 0, k_ };
         for (int64_t t = 0; t < tiles_; t++) {
             const int64_t row = first_row(t), rows = first_row(t + 1) - row;
             const float * x      = left_ + row * k_;
             const auto    kernel = kernels_.of[rows - 1][count - 1];
             float *       to     = c + row * ldc + column;
             if (width == count * PANEL) {
-                kernel(x, right_, k_, k_ * PANEL, to, ldc, add);
+                kernel(x, right_, k_, k_ * PANEL, to, ldc, add, next);
                 continue;
             }
             float edge[12 * 2 * PANEL];
-            kernel(x, right_, k_, k_ * PANEL, edge, 2 * PANEL, false);
+            kernel(x, right_, k_, k_ * PANEL, edge, 2 * PANEL, false, next);
             for (int64_t r = 0; r < rows; r++) {
                 for (int64_t i = 0; i < width; i++) {
                     to[r * ldc + i] = (add ? to[r * ldc + i] : 0) + edge[r * 2 * PANEL + i];

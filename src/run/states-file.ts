@@ -54,6 +54,8 @@ export interface StatesOptions extends OpenModelOptions, StatesSettings {
 export interface StatesPrompt extends PromptLine {
   /** What it asks for, such as `hypothetical`. Default `prompt`. */
   readonly kind?: string;
+  /** Its own tokens whose states are taken, from 0, in the place of the settings'. */
+  readonly tokens?: readonly number[];
 }
 
 /** What a call would write. */
@@ -205,24 +207,28 @@ async function planJob(
   const capture: Capture = { sites, shape, dtype: settings.dtype };
   // Ours wherever it can: its numbers depend on the prompt alone, and it evaluates once.
   const wanted = { ...DEFAULT_ENGINE, forward: "auto" as const, ...(device ? { device } : {}), ...engine };
-  const chosen = await settleEngine(wanted, [found.file.path]);
+  const forward = await settleEngine(wanted, [found.file.path]);
   // Only where one text is evaluated after the other llama.cpp's cache tells whose keys lie where.
-  const oneByOne = sites.some(({ part }) => part === "attention_weights") && chosen.forward !== "own";
-  const settledEngine = oneByOne ? { ...chosen, strict: true, flashAttention: false } : chosen;
+  const oneByOne = sites.some(({ part }) => part === "attention_weights") && forward.forward !== "own";
+  const settledEngine = oneByOne ? { ...forward, strict: true, flashAttention: false } : forward;
   const { maxTokens } = settings;
   const requests = prompts.map(({ messages }) => ({ messages, maxTokens, temperature: 0, topTokens: 0 }));
   const lengths = await promptLengths(found, prompts);
+  const chosen = prompts.map(
+    ({ tokens }): PositionChoice => (tokens === undefined ? positions : { prompt: tokens, reply: false }),
+  );
   const rows = lengths.map((length, at) => {
-    const mask = chosenTokens(positions, length, `Prompt ${JSON.stringify(prompts[at]?.id)}`);
+    const choice = chosen[at] as PositionChoice;
+    const mask = chosenTokens(choice, length, `Prompt ${JSON.stringify(prompts[at]?.id)}`);
     const own = Array.from(mask.keys()).filter((position) => mask[position]);
-    const replied = positions.reply ? Math.max(0, maxTokens - 1) : 0;
+    const replied = choice.reply ? Math.max(0, maxTokens - 1) : 0;
     return [...own, ...Array.from({ length: replied }, (_, token) => length + token)];
   });
   const { dtype, sites: named, positions: places, shardBytes: most } = settings;
   const facts = { sites: named, positions: places, dtype, maxTokens, shardBytes: most };
   return {
     found,
-    positions: prompts.map(() => positions),
+    positions: chosen,
     capture,
     requests,
     ...sizedStates(capture, lengths, rows, most),

@@ -47,8 +47,33 @@ export async function readSafetensors(path: string): Promise<Map<string, SafeTen
   }
 }
 
-async function readOpen(file: FileHandle, path: string): Promise<Map<string, SafeTensor>> {
-  const invalid = (what: string) => new InwardError("ADAPTER_INVALID", `${path} is no safetensors file: ${what}`);
+/** @returns the header's `__metadata__`; empty where there is none @throws as readSafetensors */
+export async function readSafetensorsMetadata(path: string): Promise<Readonly<Record<string, string>>> {
+  try {
+    const file = await openGguf(path);
+    try {
+      const invalid = notSafetensors(path);
+      const { header } = await readHeader(file, invalid);
+      const { __metadata__: metadata = {} } = parseObject(header, path, invalid) as { readonly __metadata__?: unknown };
+      const parsed = z.record(z.string(), z.string()).safeParse(metadata);
+      if (!parsed.success) throw invalid("its metadata are not texts by name");
+      return parsed.data;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw adapterFailure(error);
+  }
+}
+
+function notSafetensors(path: string): (what: string) => InwardError {
+  return (what) => new InwardError("ADAPTER_INVALID", `${path} is no safetensors file: ${what}`);
+}
+
+async function readHeader(
+  file: FileHandle,
+  invalid: (what: string) => InwardError,
+): Promise<{ readonly header: Buffer; readonly fileBytes: number }> {
   const fileBytes = (await file.stat()).size;
   const prefix = Buffer.alloc(8);
   if ((await readFully(file, prefix, 0)) < 8) throw invalid(`it has ${fileBytes} bytes`);
@@ -57,6 +82,12 @@ async function readOpen(file: FileHandle, path: string): Promise<Map<string, Saf
     throw invalid(`its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
   const header = Buffer.alloc(Number(headerBytes));
   await readFully(file, header, 8);
+  return { header, fileBytes };
+}
+
+async function readOpen(file: FileHandle, path: string): Promise<Map<string, SafeTensor>> {
+  const invalid = notSafetensors(path);
+  const { header, fileBytes } = await readHeader(file, invalid);
   const entries = safetensorsHeader(header, fileBytes - 8 - header.length, path, invalid);
   const tensors = new Map<string, SafeTensor>();
   for (const [name, { dtype, shape, data_offsets }] of entries) {
@@ -118,8 +149,15 @@ function parseObject(header: Buffer, path: string, invalid: (what: string) => In
 
 // Writes float32 tensors as a safetensors file, whole or not at all.
 
-/** Tensors stand sorted by name, so that equal tensors have equal bytes. @throws InwardError STORE_DISK_FULL, STORE_UNWRITABLE */
-export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, SafeTensor>): Promise<void> {
+/**
+ * Tensors stand sorted by name, so that equal tensors have equal bytes.
+ * @param about of the file, beside its format @throws InwardError STORE_DISK_FULL, STORE_UNWRITABLE
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, SafeTensor>,
+  about: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const sorted = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
   const partial = `${path}.partial-${process.pid}`;
   try {
@@ -129,7 +167,7 @@ export async function writeSafetensors(path: string, tensors: ReadonlyMap<string
         safetensorsPrefix(
           sorted.map(([name, { shape, values }]) => ({ name, dtype: "F32", shape, bytes: values.byteLength })),
           // transformers and PEFT refuse a file that does not say whose tensors these are.
-          { format: "pt" },
+          { format: "pt", ...about },
         ),
       );
       for (const [, { values }] of sorted)

@@ -1,0 +1,139 @@
+/** Directions in a model's states as a file: safetensors with a tensor a site, `residual_after.8`, and in its header what they were made of. */
+
+import { z } from "zod";
+import { InwardError } from "../errors.js";
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from "../finetune/adapter/safetensors.js";
+import { type Site, type StatePart, STATE_PARTS, type StateShape, siteName, siteNumbers } from "../model/sites.js";
+import type { Separation } from "./contrast.js";
+
+/** What is known of one direction. */
+export interface DirectionFacts {
+  /** Length, in the units of the states. */
+  readonly norm: number;
+  /** Median length of the states that it was made of. */
+  readonly stateNorm: number;
+  readonly separation: Separation;
+}
+
+/** What directions were made of: stands in the file's header, under `inward`, as JSON. */
+export interface DirectionsCard {
+  readonly what: "contrast";
+  readonly inward: string;
+  readonly model: { readonly source: string; readonly sha256: string; readonly encoding: string };
+  readonly adapter?: { readonly sha256: string; readonly scale: number };
+  /** Of which tokens of each prompt; of several their mean. */
+  readonly span: string;
+  readonly pairs: { readonly count: number; readonly sha256: string };
+  readonly sites: Readonly<Record<string, DirectionFacts>>;
+}
+
+export interface Directions {
+  /** By name of the site. */
+  readonly vectors: ReadonlyMap<string, Float32Array>;
+  /** Absent in a file that others wrote. */
+  readonly card?: DirectionsCard;
+}
+
+const KEY = "inward";
+const cardSchema = z.looseObject({
+  what: z.literal("contrast"),
+  model: z.looseObject({ source: z.string(), sha256: z.string(), encoding: z.string() }),
+  span: z.string(),
+  pairs: z.looseObject({ count: z.number(), sha256: z.string() }),
+  sites: z.record(z.string(), z.looseObject({ norm: z.number(), stateNorm: z.number() })),
+});
+
+/** @throws STORE_DISK_FULL, STORE_UNWRITABLE */
+export async function writeDirections(
+  path: string,
+  vectors: Directions["vectors"],
+  card: DirectionsCard,
+): Promise<void> {
+  const tensors = [...vectors].map(([name, values]) => [name, { shape: [values.length], values }] as const);
+  await writeSafetensors(path, new Map(tensors), { [KEY]: JSON.stringify(card) });
+}
+
+/** @throws PROBE_INVALID it is no such file: its message says why */
+export async function readDirections(path: string): Promise<Directions> {
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new InwardError("PROBE_INVALID", `${path} holds no directions: ${why}`, { cause });
+  };
+  const [tensors, metadata] = await Promise.all([readSafetensors(path), readSafetensorsMetadata(path)]).catch((error) =>
+    refuse(error instanceof Error ? error.message : String(error), error),
+  );
+  const vectors = new Map<string, Float32Array>();
+  for (const [name, { shape, values }] of tensors) {
+    if (siteNamed(name) === undefined) refuse(`its tensor ${JSON.stringify(name)} is named after no site`);
+    if (shape.length !== 1) refuse(`its tensor ${name} has the shape [${shape}], and is to be one vector`);
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) refuse(`number ${bad + 1} of ${name} is ${values[bad]}`);
+    vectors.set(name, values);
+  }
+  if (vectors.size === 0) refuse("it has no tensor");
+  const text = metadata[KEY];
+  if (text === undefined) return { vectors };
+  const parsed = cardSchema.safeParse(jsonOf(text));
+  if (!parsed.success) return refuse(`what its header says of them is damaged (${parsed.error.issues[0]?.message})`);
+  return { vectors, card: parsed.data as unknown as DirectionsCard };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export function siteNamed(name: string): Site | undefined {
+  const [, part, layer] = /^(\w+)\.(\d{1,6})$/.exec(name) ?? [];
+  if (part === undefined || !STATE_PARTS.includes(part as StatePart)) return undefined;
+  return { part: part as StatePart, layer: Number(layer) };
+}
+
+/**
+ * The direction of one site, as wide as the model has it.
+ * @param wanted name of the site; needed where the file has several
+ * @param model sha256 of the file that is steered @param adopt takes directions of another model's states
+ * @throws PROBE_INVALID, PROBE_SITE
+ */
+export function directionAt(
+  { vectors, card }: Directions,
+  {
+    wanted,
+    shape,
+    sha256,
+    adopt,
+  }: { readonly wanted?: string; readonly shape: StateShape; readonly sha256: string; readonly adopt: boolean },
+): { readonly site: Site; readonly values: Float32Array } {
+  const names = [...vectors.keys()];
+  const name = wanted ?? names[0];
+  const values = name === undefined ? undefined : vectors.get(name);
+  const site = name === undefined ? undefined : siteNamed(name);
+  if (wanted === undefined && names.length > 1) {
+    throw new InwardError(
+      "PROBE_SITE",
+      `The file has directions of ${names.length} sites, ${names.slice(0, 5).join(", ")}…: name one`,
+    );
+  }
+  if (values === undefined || site === undefined) {
+    throw new InwardError(
+      "PROBE_SITE",
+      `The file has no direction of ${wanted}; it has ${names.slice(0, 20).join(", ")}`,
+    );
+  }
+  const width = site.layer < shape.layers && site.part !== "attention_weights" ? siteNumbers(site, shape, 1) : 0;
+  if (width !== values.length) {
+    throw new InwardError(
+      "PROBE_SITE",
+      `${siteName(site)} has ${values.length} numbers in the file, and ${width} in this model`,
+    );
+  }
+  if (card && card.model.sha256 !== sha256 && !adopt) {
+    throw new InwardError(
+      "PROBE_INVALID",
+      `The directions are of ${card.model.source} (sha256 ${card.model.sha256.slice(0, 12)}…), which is another file than the one that is steered (${sha256.slice(0, 12)}…); --force-vector takes them all the same`,
+    );
+  }
+  return { site, values };
+}

@@ -1,0 +1,218 @@
+/** Contrast vectors: the mean difference of states between the two sides of pairs of prompts, by site, as a file. */
+
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { canonicalJson, hashOf, readJson, readJsonLines } from "../base/files.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, linesOf, parseStrictJson } from "../base/untrusted.js";
+import { INWARD_VERSION } from "../base/version.js";
+import { InwardError } from "../errors.js";
+import { readSafetensors } from "../finetune/adapter/safetensors.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import { tokensByName } from "../probe/chosen-turns.js";
+import { CONTRAST_SETTINGS, type Contrast, contrastOf, linkedPairs, MOST_PAIRS } from "../probe/contrast.js";
+import { type DirectionsCard, writeDirections } from "../probe/direction-file.js";
+import type { ChatMessage } from "../tasks/answer.js";
+import { findModel, type FoundModel, type OpenModelOptions, turns } from "./open-model.js";
+import { captureStates, PROMPTS, type StatesManifest, type StatesPrompt, statesManifestSchema } from "./states-file.js";
+
+/** Two prompts that differ in what the direction is to be of. */
+export interface ContrastPair {
+  readonly id: string;
+  readonly positive: readonly ChatMessage[];
+  readonly negative: readonly ChatMessage[];
+}
+
+export interface ContrastOptions extends OpenModelOptions {
+  /** The safetensors to write. States are beside it, in `<out>.states`, until it is there. */
+  readonly out: string;
+  /** As captureStates has them. Default `residual_after`: after every layer. */
+  readonly sites?: string;
+  /** Of which tokens of each prompt, of several the mean: TURN_SPANS but all, reply and onward; turn_<n>; numbers. Default `last`. */
+  readonly span?: string;
+  /** Of the folds and the draws. Default 0. */
+  readonly seed?: number;
+  readonly keepStates?: boolean;
+  readonly onFound?: (model: FoundModel) => void;
+}
+
+export interface MadeContrast {
+  /** Absolute. */
+  readonly out: string;
+  readonly pairs: number;
+  /** Prompts that were captured: each once. */
+  readonly prompts: number;
+  readonly sites: readonly ({ readonly site: string } & Omit<Contrast, "direction">)[];
+  readonly card: DirectionsCard;
+}
+
+const message = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
+const side = z.union([z.string("must be text, or a list of messages"), z.array(message).min(1, "is empty")]);
+const pairSchema = z.strictObject({
+  id: z.union([z.string().min(1, "is empty"), z.int()]).optional(),
+  system: z.string("must be text").optional(),
+  positive: side,
+  negative: side,
+});
+
+/**
+ * @param bytes JSONL: `positive` and `negative`, each a prompt or its messages; `id` and `system` where wanted
+ * @param path for messages @throws PROMPTS_INVALID with the line
+ */
+export function parsePairs(bytes: Uint8Array, path: string): ContrastPair[] {
+  const name = path === "-" ? "standard input" : path;
+  const known = new Set<string>();
+  const pairs = linesOf(decodeUtf8(bytes, { code: "PROMPTS_INVALID", place: name }), name).map(
+    ({ text, place }, at) => {
+      const invalid = (what: string) => new InwardError("PROMPTS_INVALID", `${place}: ${what}.`);
+      const parsed = pairSchema.safeParse(parseStrictJson(text, { code: "PROMPTS_INVALID", place }));
+      if (!parsed.success) {
+        const issue = mostTelling(parsed.error);
+        throw invalid(`${issue.path.join(".") || "the line"}: ${issue.message}`);
+      }
+      const { id = at + 1, system, positive, negative } = parsed.data;
+      if (known.has(String(id))) throw invalid(`the id ${JSON.stringify(id)} stands twice`);
+      known.add(String(id));
+      const messagesOf = (given: typeof positive): ChatMessage[] => {
+        if (typeof given === "string") return turns(system ?? "", given);
+        if (system !== undefined) throw invalid("system stands beside messages; make it their first");
+        if (given.at(-1)?.role !== "user") throw invalid("the last message of a side is the user's");
+        if (given.some(({ role }, place) => role === "system" && place > 0))
+          throw invalid("only the first message may be the system's");
+        return given[0]?.role === "system" ? given : [{ role: "system", content: "" }, ...given];
+      };
+      const pair = { id: String(id), positive: messagesOf(positive), negative: messagesOf(negative) };
+      if (keyOf(pair.positive) === keyOf(pair.negative)) throw invalid("both sides are the same prompt");
+      return pair;
+    },
+  );
+  if (pairs.length === 0) throw new InwardError("PROMPTS_INVALID", `${name} holds no pairs.`);
+  return pairs;
+}
+
+const keyOf = (messages: readonly ChatMessage[]) => canonicalJson(messages);
+
+/**
+ * Captures both sides of every pair, each prompt once, and writes the mean differences. The same call goes on where an earlier one ended.
+ * @throws InwardError PROBE_SITE, PROBE_INVALID · as captureStates
+ */
+export async function makeContrast(
+  pairs: readonly ContrastPair[],
+  source: string,
+  options: ContrastOptions,
+): Promise<MadeContrast> {
+  const { sites = "residual_after", span = "last", seed = 0, keepStates, onFound, ...common } = options;
+  if (pairs.length > MOST_PAIRS) {
+    throw new InwardError("PROBE_INVALID", `A contrast is of ${MOST_PAIRS} pairs at most, not of ${pairs.length}.`);
+  }
+  if (sites.includes("attention_weights")) {
+    throw new InwardError(
+      "PROBE_SITE",
+      "Attention weights have as many numbers as their text: they have no direction.",
+    );
+  }
+  const out = resolve(options.out);
+  const found = await findModel(source, common);
+  onFound?.(found);
+  const prompts = await promptsOf(pairs, span, found);
+  const folder = `${out}.states`;
+  const captured = await captureStates([...prompts.values()], source, { ...common, out: folder, sites });
+  const manifest = await readJson<StatesManifest>(join(folder, "states.json"), statesManifestSchema);
+  const means = await meansOf(folder, manifest);
+  const groups = linkedPairs(pairs.map(({ positive, negative }) => [keyOf(positive), keyOf(negative)]));
+  const matrix = (site: string, which: "positive" | "negative") => {
+    const rows = pairs.map(
+      (pair) => means.get(site)?.get((prompts.get(keyOf(pair[which])) as StatesPrompt).id) as Float32Array,
+    );
+    const width = rows[0]?.length ?? 0;
+    const values = new Float32Array(rows.length * width);
+    rows.forEach((row, at) => {
+      values.set(row, at * width);
+    });
+    return { values, width };
+  };
+  const made = manifest.sites.map(({ name }) => {
+    const settings = { ...CONTRAST_SETTINGS, bootstrapSeed: seed };
+    return { site: name, ...contrastOf(matrix(name, "positive"), matrix(name, "negative"), groups, settings) };
+  });
+  const flat = made.find(({ norm }) => norm === 0);
+  if (flat)
+    throw new InwardError(
+      "PROBE_INVALID",
+      `At ${flat.site} both sides of all pairs have the same mean: there is no direction.`,
+    );
+  const card: DirectionsCard = {
+    what: "contrast",
+    inward: INWARD_VERSION,
+    model: manifest.model,
+    ...(manifest.adapter === undefined ? {} : { adapter: manifest.adapter }),
+    span,
+    pairs: { count: pairs.length, sha256: hashOf(pairs) },
+    sites: Object.fromEntries(
+      made.map(({ site, norm, stateNorm, separation }) => [site, { norm, stateNorm, separation }]),
+    ),
+  };
+  await writeDirections(out, new Map(made.map(({ site, direction }) => [site, direction])), card);
+  if (!keepStates) await rm(folder, { recursive: true, force: true });
+  return {
+    out,
+    pairs: pairs.length,
+    prompts: captured.prompts,
+    sites: made.map(({ direction: _, ...facts }) => facts),
+    card,
+  };
+}
+
+/** By their messages, each once. */
+async function promptsOf(
+  pairs: readonly ContrastPair[],
+  span: string,
+  { file, chat }: FoundModel,
+): Promise<Map<string, StatesPrompt>> {
+  const asked = new Map<string, { readonly id: string; readonly messages: readonly ChatMessage[] }>();
+  for (const { id, positive, negative } of pairs) {
+    for (const [which, messages] of Object.entries({ positive, negative })) {
+      if (!asked.has(keyOf(messages))) asked.set(keyOf(messages), { id: `${id}/${which}`, messages });
+    }
+  }
+  const tokenizer = await openTokenizer(file.path, chat);
+  try {
+    const all = [...asked.values()];
+    const located = await tokenizer.locate(all.map(({ messages }) => messages));
+    const prompts = [...asked].map(([key, { id, messages }], at) => {
+      const one = located[at] as (typeof located)[number];
+      const tokens = tokensByName(span, one, messages, { which: `Pair ${id}` });
+      if ("from" in tokens) {
+        throw new InwardError("PROBE_INVALID", `The span ${span} reaches into the reply, and pairs have none.`);
+      }
+      return [key, { id, messages, tokens }] as const;
+    });
+    return new Map(prompts);
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+/** @returns by site and prompt the mean over the prompt's captured tokens */
+async function meansOf(folder: string, manifest: StatesManifest): Promise<Map<string, Map<string, Float32Array>>> {
+  const { rows: lines } = await readJsonLines<{ prompt: string; file: string; rows: number }>(join(folder, PROMPTS));
+  const means = new Map(manifest.sites.map(({ name }) => [name, new Map<string, Float32Array>()]));
+  for (const { file } of manifest.files) {
+    const tensors = await readSafetensors(join(folder, file));
+    for (const [site, bySite] of means) {
+      const tensor = tensors.get(site);
+      if (tensor === undefined) throw new InwardError("STORE_CORRUPT", `${join(folder, file)} lacks ${site}.`);
+      const width = tensor.shape.slice(1).reduce((product, one) => product * one, 1);
+      let row = 0;
+      for (const { prompt, rows } of lines.filter((line) => line.file === file)) {
+        const sum = new Float64Array(width);
+        for (let one = 0; one < rows; one++, row++)
+          for (let at = 0; at < width; at++)
+            sum[at] = (sum[at] as number) + (tensor.values[row * width + at] as number) / rows;
+        bySite.set(prompt, Float32Array.from(sum));
+      }
+    }
+  }
+  return means;
+}

@@ -20,6 +20,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   tokenize: async () => (await import("./tokenize.js")).tokenizeCommand(),
   distribution: async () => (await import("./distribution.js")).distributionCommand(),
   states: async () => (await import("./capture-states.js")).statesCommand(),
+  contrast: async () => (await import("./contrast.js")).contrastCommand(),
+  steer: async () => (await import("./steer.js")).steerCommand(),
   train: async () => (await import("./train.js")).trainCommand(),
   run: async () => (await import("./run.js")).runCommand(),
   quantize: async () => (await import("./quantize.js")).quantizeCommand(),

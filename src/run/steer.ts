@@ -1,0 +1,368 @@
+/** Prompts answered with a direction added to a model's states on the way, and without; random directions of the same length beside it. */
+
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { plainMessages, type QuestionKind } from "../ask/groups.js";
+import { hashOf, readJsonLines } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import type { Intervention } from "../model/interventions.js";
+import type { AskRequest, ContinuationScore, LanguageModel } from "../model/language-model.js";
+import { type Site, siteName, stateShapeOf } from "../model/sites.js";
+import { tokensByName } from "../probe/chosen-turns.js";
+import { directionAt, readDirections } from "../probe/direction-file.js";
+import type { SpanMark } from "../probe/spans.js";
+import {
+  randomDirection,
+  type SteeredRow,
+  type SteeringArm,
+  type SteeringEffect,
+  steeringEffects,
+} from "../probe/steering.js";
+import type { Extraction } from "../properties/property.js";
+import { extractionSchema } from "../properties/property.js";
+import { type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
+import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
+import { namingTheLine } from "./ask-file.js";
+import { findModel, type OpenModelOptions } from "./open-model.js";
+import type { PromptLine } from "./prompt-lines.js";
+
+/** A prompt to steer on. */
+export interface SteerPrompt extends PromptLine {
+  /** Spans of its words, where a task put it together. */
+  readonly marks?: readonly SpanMark[];
+}
+
+export interface SteerSettings {
+  /** A safetensors of directions, as makeContrast writes it. */
+  readonly vector: string;
+  /** Which of its sites; needed where it has several. */
+  readonly site?: string;
+  /** Take directions that another file's states gave. */
+  readonly forceVector?: boolean;
+  /** Times the direction, or with `unit: states` times the usual length of a state there. Negative ones steer away. */
+  readonly strengths: readonly number[];
+  /** Default `vector`. */
+  readonly unit?: "vector" | "states";
+  /** Where it is added: TURN_SPANS, turn_<n>, numbers of tokens, or a span of the task's. Default `onward`. */
+  readonly span?: string;
+  /** Random directions of the same length. Default 3. */
+  readonly randomSeeds?: number;
+  /** Longest reply. Default 48. */
+  readonly maxTokens?: number;
+  /** Answers whose probabilities are told: the lead of the first over the others. Two or more, or none. */
+  readonly choices?: readonly string[];
+}
+
+export interface SteerOptions extends AnswerFileOptions, SteerSettings {
+  /** Behaviors of a reply by property, such as a task's. @param prompt its number, from 0 */
+  readonly behaviorsOf?: (reply: Reply, prompt: number) => Readonly<Record<string, Extraction>>;
+  /** What they are a function of beside the reply, for the manifest. */
+  readonly behaviorsAre?: unknown;
+}
+
+/** A line of the file that steer writes. */
+export interface SteeredLine {
+  readonly key: string;
+  readonly state: string;
+  /** Of the prompt. */
+  readonly id: string;
+  readonly arm: SteeringArm;
+  /** As it was asked for; 0 with `none`. */
+  readonly strength: number;
+  readonly text?: string;
+  readonly stop?: StopReason;
+  readonly tokenIds?: readonly number[];
+  readonly logprobs?: readonly number[];
+  /** ln P that an answer begins so, in the order of the choices. */
+  readonly choices?: readonly number[];
+  readonly behaviors?: Readonly<Record<string, Extraction>>;
+  readonly promptTokens?: number;
+  readonly promptSha256?: string;
+  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly setAside?: SetAsideReason;
+}
+
+export interface Steered extends AnswersFile {
+  readonly site: string;
+  /** Length of what is added at strength 1. */
+  readonly normAtOne: number;
+  /** Usual length of a state there, where the file of directions tells it. */
+  readonly stateNorm?: number;
+  readonly span: string;
+  readonly effects: readonly SteeringEffect[];
+}
+
+const lineSchema = z
+  .looseObject({
+    key: z.string(),
+    state: z.string(),
+    id: z.string(),
+    arm: z.string(),
+    strength: z.number(),
+    text: z.string().optional(),
+    choices: z.array(z.number()).optional(),
+    behaviors: z.record(z.string(), extractionSchema).optional(),
+    setAside: setAsideSchema.optional(),
+  })
+  .refine(({ text, setAside }) => (text === undefined) !== (setAside === undefined), "neither a reply nor set aside");
+
+interface SteeredQuestion {
+  readonly key: string;
+  readonly state: string;
+  readonly id: string;
+  readonly prompt: number;
+  readonly arm: SteeringArm;
+  readonly strength: number;
+  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly request: AskRequest;
+}
+
+/** @throws USAGE */
+function settled(
+  options: SteerSettings,
+): Required<Omit<SteerSettings, "site" | "choices">> & Pick<SteerSettings, "site" | "choices"> {
+  const { vector, site, forceVector = false, strengths, unit = "vector", span = "onward", choices } = options;
+  const { randomSeeds = 3, maxTokens = 48 } = options;
+  const refuse = (why: string): never => {
+    throw new InwardError("USAGE", why);
+  };
+  if (strengths.length === 0 || strengths.some((one) => !Number.isFinite(one)))
+    refuse("Strengths are finite numbers, one at least.");
+  if (new Set(strengths).size < strengths.length) refuse(`A strength stands twice: ${strengths.join(", ")}.`);
+  if (!Number.isInteger(randomSeeds) || randomSeeds < 1 || randomSeeds > 1000) {
+    refuse(
+      `${randomSeeds} random directions; there is 1 at least, and 1000 at most: without them nobody knows what any direction does.`,
+    );
+  }
+  if (!Number.isInteger(maxTokens) || maxTokens < 1)
+    refuse(`maxTokens is ${maxTokens}; it must be a whole number from 1 on.`);
+  if (choices !== undefined && (choices.length < 2 || new Set(choices).size < choices.length)) {
+    refuse("Choices are two or more answers, each once.");
+  }
+  return { vector, site, forceVector, strengths, unit, span, randomSeeds, maxTokens, choices };
+}
+
+/**
+ * Asks every prompt without, and with the direction at each strength, and with random ones; a line for each. The same call goes on where
+ * an earlier one ended.
+ * @param source registry name, `hf:` URI, or path of a GGUF
+ * @throws InwardError PROBE_INVALID, PROBE_SITE the direction or the span does not fit · as askFile
+ */
+export async function steer(prompts: readonly SteerPrompt[], source: string, options: SteerOptions): Promise<Steered> {
+  const settings = settled(options);
+  const { choices, maxTokens, strengths, span, randomSeeds } = settings;
+  const { behaviorsOf, behaviorsAre, ...common } = options;
+  const added = await whatIsAdded(source, settings, common);
+  const { site, values, norm, factorOf } = added;
+  const places = await placesOf(prompts, span, added);
+  const random = Array.from({ length: randomSeeds }, (_, seed) =>
+    randomDirection(values.length, norm, `steer/${siteName(site)}/${seed + 1}`),
+  );
+  const arms = [
+    { arm: "none" as const, strength: 0, values: undefined },
+    ...strengths.flatMap((strength) => [
+      { arm: "vector" as const, strength, values },
+      ...random.map((one, at) => ({ arm: `random_${at + 1}` as const, strength, values: one })),
+    ]),
+  ];
+  const questions = (state: string) =>
+    prompts.flatMap(({ id, messages, meta }, prompt) =>
+      arms.map(({ arm, strength, values: what }): SteeredQuestion => {
+        const tokens = places[prompt] as Intervention["tokens"];
+        const interventions: Intervention[] | undefined = what && [
+          { site, tokens, operation: "add", values: what, factor: factorOf(strength) },
+        ];
+        return {
+          key: JSON.stringify([id, arm, strength]),
+          state,
+          id,
+          prompt,
+          arm,
+          strength,
+          ...(meta === undefined ? {} : { meta }),
+          request: {
+            messages,
+            maxTokens,
+            temperature: 0,
+            topTokens: 0,
+            shares: id,
+            ...(interventions ? { interventions } : {}),
+          },
+        };
+      }),
+    );
+  const facts = {
+    ...{ site: siteName(site), span, strengths, unit: settings.unit, randomSeeds, maxTokens },
+    vectorSha256: createHash("sha256")
+      .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+      .digest("hex"),
+    placesSha256: hashOf(places),
+    ...(choices === undefined ? {} : { choices }),
+    ...(behaviorsAre === undefined ? {} : { behaviors: behaviorsAre }),
+  };
+  const done = await writeAnswers(
+    source,
+    {
+      what: "steered answers",
+      kind: steeredQuestions(choices, behaviorsOf),
+      settings: facts,
+      lines: prompts.map(({ id, messages }) => ({ id, messages })),
+      questions,
+    },
+    // Ours wherever it can: its numbers depend on the prompt alone, so that what differs is what was added.
+    { ...common, engine: { forward: "auto", ...common.engine } },
+  );
+  const { rows } = await readJsonLines<SteeredLine>(done.out, lineSchema);
+  return {
+    ...done,
+    site: siteName(site),
+    normAtOne: norm * factorOf(1),
+    ...(added.stateNorm === undefined ? {} : { stateNorm: added.stateNorm }),
+    span,
+    effects: steeringEffects(rows.flatMap(counted), { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 }),
+  };
+}
+
+function counted({ id, arm, strength, text, choices, behaviors, setAside }: SteeredLine): SteeredRow[] {
+  if (setAside !== undefined || text === undefined) return [];
+  return [
+    {
+      id,
+      arm,
+      strength,
+      text,
+      ...(choices === undefined ? {} : { lead: leadOf(choices) }),
+      ...(behaviors === undefined
+        ? {}
+        : {
+            behaviors: Object.fromEntries(
+              Object.entries(behaviors).map(([name, read]) => [name, read.ok ? read.value : undefined]),
+            ),
+          }),
+    },
+  ];
+}
+
+/** ln P of the first less ln of the others' sum. */
+export function leadOf([first = 0, ...others]: readonly number[]): number {
+  const most = Math.max(...others);
+  return first - most - Math.log(others.reduce((sum, one) => sum + Math.exp(one - most), 0));
+}
+
+async function whatIsAdded(
+  source: string,
+  { vector, site: wanted, forceVector, unit }: ReturnType<typeof settled>,
+  options: OpenModelOptions,
+) {
+  const directions = await readDirections(vector);
+  const { file, chat } = await findModel(source, options);
+  const shape = stateShapeOf(await readGguf(file.path), file.path);
+  const { site, values } = directionAt(directions, {
+    ...(wanted === undefined ? {} : { wanted }),
+    shape,
+    sha256: file.sha256,
+    adopt: forceVector,
+  });
+  const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  if (norm === 0)
+    throw new InwardError("PROBE_INVALID", `The direction at ${siteName(site)} is 0: nothing would be added.`);
+  const stateNorm = directions.card?.sites[siteName(site)]?.stateNorm;
+  if (unit === "states" && stateNorm === undefined) {
+    throw new InwardError(
+      "PROBE_INVALID",
+      `${vector} does not say how long states are there: give strengths in units of the vector.`,
+    );
+  }
+  const scale = unit === "states" ? (stateNorm as number) / norm : 1;
+  return {
+    site: site as Site,
+    values,
+    norm,
+    stateNorm,
+    path: file.path,
+    chat,
+    factorOf: (strength: number) => strength * scale,
+  };
+}
+
+async function placesOf(
+  prompts: readonly SteerPrompt[],
+  span: string,
+  { path, chat }: Pick<Awaited<ReturnType<typeof whatIsAdded>>, "path" | "chat">,
+): Promise<Intervention["tokens"][]> {
+  const tokenizer = await openTokenizer(path, chat);
+  try {
+    const located = await tokenizer.locate(prompts.map(({ messages }) => messages));
+    return prompts.map(({ id, messages, marks }, at) =>
+      tokensByName(span, located[at] as (typeof located)[number], messages, {
+        marks,
+        which: `Line ${JSON.stringify(id)}`,
+      }),
+    );
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+function steeredQuestions(
+  choices: readonly string[] | undefined,
+  behaviorsOf: SteerOptions["behaviorsOf"],
+): QuestionKind<SteeredQuestion, SteeredLine> {
+  return {
+    rowSchema: lineSchema,
+    check: (model, group) => namingTheLine(group, (part) => model.check(part.map(({ request }) => request))),
+    ask: async (model, group, { heard, onAnswered, onCost, signal }) => {
+      const onReply = () => {
+        heard();
+        onAnswered();
+      };
+      const replies = await model.ask(
+        group.map(({ request }) => request),
+        { onReply, onCost, signal },
+      );
+      const scores = choices ? await scored(model, group, choices, { heard, signal }) : undefined;
+      return group.map(({ request: _, prompt, ...place }, at): SteeredLine => {
+        const reply = replies[at] as Reply;
+        const { text, stop, tokenIds, logprobs, promptTokens, promptSha256 } = reply;
+        return {
+          ...place,
+          ...{ text, stop, tokenIds, logprobs },
+          ...(scores === undefined
+            ? {}
+            : {
+                choices: (scores[at] as readonly ContinuationScore[]).map((one) =>
+                  one.logprobs.reduce((sum, p) => sum + p, 0),
+                ),
+              }),
+          ...(behaviorsOf === undefined ? {} : { behaviors: behaviorsOf(reply, prompt) }),
+          ...{ promptTokens, promptSha256 },
+        };
+      });
+    },
+    setAside: ({ request: _, prompt: __, ...place }, setAside) => ({ ...place, setAside }),
+    askPlain: (model, { request: { messages } }, { heard, signal }) =>
+      model.ask([{ messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 }], {
+        onReply: heard,
+        signal,
+      }),
+  };
+}
+
+function scored(
+  model: LanguageModel,
+  group: readonly SteeredQuestion[],
+  choices: readonly string[],
+  { heard, signal }: { readonly heard: () => void; readonly signal?: AbortSignal },
+): Promise<ContinuationScore[][]> {
+  const continuations = choices.map((written) => ({ written }));
+  return model.score(
+    group.map(({ request: { messages, interventions } }) => ({
+      messages,
+      continuations,
+      ...(interventions === undefined ? {} : { interventions }),
+    })),
+    { onScored: heard, signal },
+  );
+}

@@ -119,7 +119,7 @@ export async function makeContrast(
   const folder = `${out}.states`;
   const captured = await captureStates([...prompts.values()], source, { ...common, out: folder, sites });
   const manifest = await readJson<StatesManifest>(join(folder, "states.json"), statesManifestSchema);
-  const means = await meansOf(folder, manifest);
+  const means = await capturedMeans(folder, manifest);
   const groups = linkedPairs(pairs.map(({ positive, negative }) => [keyOf(positive), keyOf(negative)]));
   const matrix = (site: string, which: "positive" | "negative") => {
     const rows = pairs.map(
@@ -195,7 +195,7 @@ async function promptsOf(
 }
 
 /** @returns by site and prompt the mean over the prompt's captured tokens */
-async function meansOf(folder: string, manifest: StatesManifest): Promise<Map<string, Map<string, Float32Array>>> {
+export async function capturedMeans(folder: string, manifest: StatesManifest): Promise<Map<string, Map<string, Float32Array>>> {
   const { rows: lines } = await readJsonLines<{ prompt: string; file: string; rows: number }>(join(folder, PROMPTS));
   const means = new Map(manifest.sites.map(({ name }) => [name, new Map<string, Float32Array>()]));
   for (const { file } of manifest.files) {

@@ -58,8 +58,21 @@ export {
   type StatesPrompt,
   type StatesSettings,
 } from "./run/states-file.js";
-export { type ContrastOptions, type ContrastPair, makeContrast, type MadeContrast, parsePairs } from "./run/contrast-vectors.js";
-export { type Steered, type SteeredLine, type SteerOptions, type SteerPrompt, type SteerSettings, steer } from "./run/steer.js";
+export {
+  type ContrastOptions,
+  type ContrastPair,
+  makeContrast,
+  type MadeContrast,
+  parsePairs,
+} from "./run/contrast-vectors.js";
+export {
+  type Steered,
+  type SteeredLine,
+  type SteerOptions,
+  type SteerPrompt,
+  type SteerSettings,
+  steer,
+} from "./run/steer-prompts.js";
 export { type Directions, type DirectionsCard, readDirections } from "./probe/direction-file.js";
 export { type SteeredRow, type SteeringEffect, steeringEffects } from "./probe/steering.js";
 export type { Intervened, Intervention, InterventionOperation } from "./model/interventions.js";

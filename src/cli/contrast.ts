@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { TURN_SPANS } from "../probe/chosen-turns.js";
-import type { Separation } from "../probe/contrast.js";
+import type { Separation } from "../probe/state-contrast.js";
 import { type MadeContrast, makeContrast, parsePairs } from "../run/contrast-vectors.js";
 import { readPromptFile } from "../run/prompt-lines.js";
 import {

@@ -10,7 +10,7 @@ import { extractChallengedBehavior, readReply, replyText } from "../properties/r
 import { hypotheticalVariant, wordedFor } from "../properties/wordings.js";
 import { turns } from "../run/open-model.js";
 import { parsePrompts, readPromptFile } from "../run/prompt-lines.js";
-import { type Steered, type SteerOptions, type SteerPrompt, steer } from "../run/steer.js";
+import { type Steered, type SteerOptions, type SteerPrompt, steer } from "../run/steer-prompts.js";
 import type { Estimate } from "../score/interval.js";
 import { gatherProperties, joinProperties } from "../study/load-properties.js";
 import { loadTask } from "../study/load-task.js";

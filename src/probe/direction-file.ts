@@ -4,7 +4,7 @@ import { z } from "zod";
 import { InwardError } from "../errors.js";
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from "../finetune/adapter/safetensors.js";
 import { type Site, type StatePart, STATE_PARTS, type StateShape, siteName, siteNumbers } from "../model/sites.js";
-import type { Separation } from "./contrast.js";
+import type { Separation } from "./state-contrast.js";
 
 /** What is known of one direction. */
 export interface DirectionFacts {

@@ -11,7 +11,7 @@ import { InwardError } from "../errors.js";
 import { readSafetensors } from "../finetune/adapter/safetensors.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { CONTRAST_SETTINGS, type Contrast, contrastOf, linkedPairs, MOST_PAIRS } from "../probe/contrast.js";
+import { CONTRAST_SETTINGS, type StateContrast, contrastOf, linkedPairs, MOST_PAIRS } from "../probe/state-contrast.js";
 import { type DirectionsCard, writeDirections } from "../probe/direction-file.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { findModel, type FoundModel, type OpenModelOptions, turns } from "./open-model.js";
@@ -43,7 +43,7 @@ export interface MadeContrast {
   readonly pairs: number;
   /** Prompts that were captured: each once. */
   readonly prompts: number;
-  readonly sites: readonly ({ readonly site: string } & Omit<Contrast, "direction">)[];
+  readonly sites: readonly ({ readonly site: string } & Omit<StateContrast, "direction">)[];
   readonly card: DirectionsCard;
 }
 
@@ -195,7 +195,10 @@ async function promptsOf(
 }
 
 /** @returns by site and prompt the mean over the prompt's captured tokens */
-export async function capturedMeans(folder: string, manifest: StatesManifest): Promise<Map<string, Map<string, Float32Array>>> {
+export async function capturedMeans(
+  folder: string,
+  manifest: StatesManifest,
+): Promise<Map<string, Map<string, Float32Array>>> {
   const { rows: lines } = await readJsonLines<{ prompt: string; file: string; rows: number }>(join(folder, PROMPTS));
   const means = new Map(manifest.sites.map(({ name }) => [name, new Map<string, Float32Array>()]));
   for (const { file } of manifest.files) {

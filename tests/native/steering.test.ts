@@ -9,7 +9,7 @@ import { PLANTED_PROPERTY_QUESTION, PLANTED_QUESTION } from "../../src/probe/pla
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import { makeContrast, parsePairs } from "../../src/run/contrast-vectors.js";
 import { turns } from "../../src/run/open-model.js";
-import { steer } from "../../src/run/steer.js";
+import { steer } from "../../src/run/steer-prompts.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-steering-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -51,7 +51,10 @@ test("the contrast of yes and no is the planted one, and turns yes and no over b
   expect(card?.sites["residual_after.2"]?.norm).toBeCloseTo(Math.hypot(...direction), 4);
   expect(card).toMatchObject({ model: { sha256: planted.sha256 }, span: "last", pairs: { count: pairs.length } });
 
-  const prompts = [...yes.slice(0, 4), ...no.slice(0, 4)].map((text, at) => ({ id: `${at}`, messages: turns("", text) }));
+  const prompts = [...yes.slice(0, 4), ...no.slice(0, 4)].map((text, at) => ({
+    id: `${at}`,
+    messages: turns("", text),
+  }));
   const steered = await steer(prompts, planted.path, {
     engine: ENGINE,
     out: path("steered.jsonl"),
@@ -105,7 +108,9 @@ test("the contrast of yes and no is the planted one, and turns yes and no over b
       ...change,
     });
   await expect(wrong({ site: undefined })).rejects.toEqual(coded("PROBE_SITE", "name one"));
-  await expect(wrong({ site: "residual_after.3" })).rejects.toEqual(coded("PROBE_SITE", "no direction of residual_after.3"));
+  await expect(wrong({ site: "residual_after.3" })).rejects.toEqual(
+    coded("PROBE_SITE", "no direction of residual_after.3"),
+  );
   await expect(wrong({ span: "strin" })).rejects.toEqual(coded("PROBE_INVALID", "is none of"));
   await expect(wrong({ span: "turn_4" })).rejects.toEqual(coded("PROBE_INVALID", "is not there"));
   await expect(wrong({ strengths: [1, 1] })).rejects.toEqual(coded("USAGE", "stands twice"));
@@ -113,6 +118,12 @@ test("the contrast of yes and no is the planted one, and turns yes and no over b
   await expect(wrong({ vector: planted.path })).rejects.toEqual(coded("PROBE_INVALID", "holds no directions"));
   const other = await writePlantedModel(path("B.gguf"), { mechanism: "B", items: 6, seed: 7 });
   await expect(
-    steer(prompts, other.path, { engine: ENGINE, out: path("wrong.jsonl"), vector: out, strengths: [1], site: "residual_after.2" }),
+    steer(prompts, other.path, {
+      engine: ENGINE,
+      out: path("wrong.jsonl"),
+      vector: out,
+      strengths: [1],
+      site: "residual_after.2",
+    }),
   ).rejects.toEqual(coded("PROBE_INVALID", "another file"));
 });

@@ -1,9 +1,9 @@
 /** Contrast vectors: a planted direction is found with its sign, and pairs that differ in nothing are not told apart. */
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.js";
-import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/contrast.js";
+import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/state-contrast.js";
 import { parsePairs } from "../../src/run/contrast-vectors.js";
-import { leadOf } from "../../src/run/steer.js";
+import { leadOverOthers } from "../../src/run/steer-prompts.js";
 import { randomDirection, type SteeredRow, steeringEffects } from "../../src/probe/steering.js";
 
 const WIDTH = 24;
@@ -51,7 +51,11 @@ describe("a contrast", () => {
   test("of pairs that differ in nothing reaches 5 % in about 5 % of 200 made-up files", () => {
     let reached = 0;
     for (let file = 0; file < 200; file++) {
-      const { separation } = contrastOf(...sides(16, 0, `null ${file}`), each(16), { ...SETTINGS, flips: 99, bootstrapReplicates: 100 });
+      const { separation } = contrastOf(...sides(16, 0, `null ${file}`), each(16), {
+        ...SETTINGS,
+        flips: 99,
+        bootstrapReplicates: 100,
+      });
       if (separation.ok && separation.test.ok && separation.test.p <= 0.05) reached++;
     }
     // The 99.9 % point of a binomial of 200 draws at 5 % is 21; ties make the test a little shy.
@@ -59,7 +63,15 @@ describe("a contrast", () => {
   });
 
   test("keeps pairs that share a prompt on one side of the split", () => {
-    expect(linkedPairs([["a", "x"], ["b", "y"], ["c", "x"], ["d", "z"], ["c", "z"]])).toEqual([0, 1, 0, 0, 0]);
+    expect(
+      linkedPairs([
+        ["a", "x"],
+        ["b", "y"],
+        ["c", "x"],
+        ["d", "z"],
+        ["c", "z"],
+      ]),
+    ).toEqual([0, 1, 0, 0, 0]);
     const [positive, negative] = sides(4, 1, "linked");
     expect(contrastOf(positive, negative, [0, 0, 0, 0], SETTINGS).separation).toEqual({
       ok: false,
@@ -68,7 +80,8 @@ describe("a contrast", () => {
   });
 
   test("refuses what is no pair", () => {
-    const coded = (code: string, message: string) => expect.objectContaining({ code, message: expect.stringContaining(message) });
+    const coded = (code: string, message: string) =>
+      expect.objectContaining({ code, message: expect.stringContaining(message) });
     const of = (text: string) => () => parsePairs(Buffer.from(text), "pairs.jsonl");
     expect(of('{"positive":"a","negative":"a"}')).toThrow(coded("PROMPTS_INVALID", "both sides are the same prompt"));
     expect(of('{"positive":"a"}')).toThrow(coded("PROMPTS_INVALID", "negative"));
@@ -119,7 +132,7 @@ describe("steering's effects", () => {
 
   test("a lead is over all the other answers together", () => {
     const logs = [0.5, 0.2, 0.3].map(Math.log);
-    expect(leadOf(logs)).toBeCloseTo(0, 12);
-    expect(leadOf([-1e4, -1.2e4, -1.3e4])).toBeCloseTo(2000, 6);
+    expect(leadOverOthers(logs)).toBeCloseTo(0, 12);
+    expect(leadOverOthers([-1e4, -1.2e4, -1.3e4])).toBeCloseTo(2000, 6);
   });
 });

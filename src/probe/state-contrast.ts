@@ -13,14 +13,14 @@ import type { ResamplingSettings } from "../score/resampling.js";
 import { type RowMatrix, requireRows } from "./linear-probe.js";
 import { shareOfRows } from "./string-estimates.js";
 
-export interface ContrastSettings extends ResamplingSettings {
+export interface StateContrastSettings extends ResamplingSettings {
   /** Parts of the pairs, each told apart by the direction of the rest. */
   readonly folds: number;
   /** Draws of sides behind the p-value. */
   readonly flips: number;
 }
 
-export const CONTRAST_SETTINGS: ContrastSettings = {
+export const CONTRAST_SETTINGS: StateContrastSettings = {
   confidence: 0.95,
   bootstrapReplicates: 2000,
   bootstrapSeed: 0,
@@ -31,7 +31,7 @@ export const CONTRAST_SETTINGS: ContrastSettings = {
 /** Pairs beyond which every pair with every other takes minutes. */
 export const MOST_PAIRS = 4000;
 
-export interface Contrast {
+export interface StateContrast {
   /** [width] mean of positive minus negative. */
   readonly direction: Float32Array;
   /** Its length, in the units of the states. */
@@ -66,8 +66,8 @@ export function contrastOf(
   positive: RowMatrix,
   negative: RowMatrix,
   groups: readonly number[],
-  settings: ContrastSettings = CONTRAST_SETTINGS,
-): Contrast {
+  settings: StateContrastSettings = CONTRAST_SETTINGS,
+): StateContrast {
   const { width } = positive;
   const pairs = requireRows(positive);
   if (pairs !== requireRows(negative) || width !== negative.width || groups.length !== pairs) {
@@ -88,18 +88,18 @@ export function contrastOf(
     for (let at = 0; at < width; at++) mean[at] = (mean[at] as number) + (row[at] as number) / pairs;
   const direction = Float32Array.from(mean);
   const lengths = [positive, negative].flatMap(({ values }) =>
-    Array.from({ length: pairs }, (_, pair) => lengthOf(values, pair * width, width)),
+    Array.from({ length: pairs }, (_, pair) => vectorLength(values, pair * width, width)),
   );
   return {
     direction,
-    norm: lengthOf(direction, 0, width),
+    norm: vectorLength(direction, 0, width),
     stateNorm: medianOf(lengths),
     pairs,
     separation: separationOf(rows, groups, settings),
   };
 }
 
-function lengthOf(values: ArrayLike<number>, from: number, width: number): number {
+function vectorLength(values: ArrayLike<number>, from: number, width: number): number {
   let squares = 0;
   for (let at = from; at < from + width; at++) squares += (values[at] as number) ** 2;
   return Math.sqrt(squares);
@@ -115,7 +115,7 @@ export function medianOf(values: readonly number[]): number {
 function separationOf(
   rows: readonly Float64Array[],
   groups: readonly number[],
-  settings: ContrastSettings,
+  settings: StateContrastSettings,
 ): Separation {
   const names = [...new Set(groups)];
   if (names.length < 2) return { ok: false, reason: "all pairs share prompts, so that none can be held out" };

@@ -233,7 +233,7 @@ function counted({ id, arm, strength, text, choices, behaviors, setAside }: Stee
       arm,
       strength,
       text,
-      ...(choices === undefined ? {} : { lead: leadOf(choices) }),
+      ...(choices === undefined ? {} : { lead: leadOverOthers(choices) }),
       ...(behaviors === undefined
         ? {}
         : {
@@ -246,7 +246,7 @@ function counted({ id, arm, strength, text, choices, behaviors, setAside }: Stee
 }
 
 /** ln P of the first less ln of the others' sum. */
-export function leadOf([first = 0, ...others]: readonly number[]): number {
+export function leadOverOthers([first = 0, ...others]: readonly number[]): number {
   const most = Math.max(...others);
   return first - most - Math.log(others.reduce((sum, one) => sum + Math.exp(one - most), 0));
 }

@@ -95,6 +95,13 @@ export {
   writePlantedModel,
   writePlantedStudy,
 } from "./probe/planted-model.js";
+export {
+  type ControlVector,
+  controlInterventions,
+  readControlVector,
+  type SteeringOptions,
+  writeControlVector,
+} from "./probe/control-vector.js";
 export { fitProbe, type LinearProbe, probeLogprobs, type RowMatrix } from "./probe/linear-probe.js";
 export {
   bagOfTokens,

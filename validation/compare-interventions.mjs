@@ -1,7 +1,8 @@
 // Holds what inward writes into states against the same written by hooks of TransformerLens, on the same weights in single precision.
 // node validation/compare-interventions.mjs [--model smollm2-135m-instruct] [--forward own|llama.cpp] [--threads 2] [--json]
-// Every operation at every part, layers and tokens in turn; the whole vocabulary's logprobs after the prompt. Exit code 4 where one that the model
-// gives a probability of 1e-6 or more is apart by more than 1e-4 nats. The Python environment takes 4.5 GB on first use.
+// Every operation at every part, layers and tokens in turn; the logprobs after the prompt of all tokens of probability 1e-6 or more, beside those in
+// single and in double precision. Exit code 4 where one is farther than 1e-4 nats from that in double precision, and than twice what
+// TransformerLens's own in single precision is. The Python environment takes 4.5 GB on first use.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,8 +20,9 @@ const { values: options } = parseArgs({
   },
 });
 const REFERENCE = fileURLToPath(new URL("interventions_in_transformer_lens.py", import.meta.url));
-/** Two forward passes in single precision; what issue 18 asks for. */
+/** What issue 18 asks for. Where a state is scaled that holds numbers in the thousands, single precision itself is farther from double. */
 const GREATEST_NATS = 1e-4;
+const GREATEST_RATIO = 2;
 const VERIFICATION_MISMATCH = 4;
 const PROMPTS = ["Name one animal that lives in the sea.", "What is 12 plus 30? Answer with a number."];
 
@@ -112,7 +114,11 @@ try {
   process.stdout.write(options.json ? `${JSON.stringify(found, null, 2)}\n` : text(found));
   const all = Object.values(found.parts);
   // NaN is within nothing.
-  const within = all.length === 6 && all.every(({ likely, moved }) => likely <= GREATEST_NATS && moved > 0.01);
+  const within =
+    all.length === 6 &&
+    all.every(
+      ({ double, theirs, moved }) => double <= Math.max(GREATEST_NATS, GREATEST_RATIO * theirs) && moved > 0.01,
+    );
   process.exitCode = within ? 0 : VERIFICATION_MISMATCH;
 } finally {
   await model.dispose();
@@ -120,10 +126,10 @@ try {
 }
 
 function text({ parts, returned }) {
-  const lines = Object.entries(parts).map(([part, { items, likely, all, moved }]) => {
-    const shown = [likely, all, moved].map((one) => one.toExponential(1).padStart(9)).join(" ");
+  const lines = Object.entries(parts).map(([part, { items, single, double, theirs, moved }]) => {
+    const shown = [single, double, theirs, moved].map((one) => one.toExponential(1).padStart(9)).join(" ");
     return `${part.padEnd(18)}${String(items).padStart(4)}${shown}`;
   });
-  const head = `${"".padEnd(18)}${["", "likely", "all", "moved"].map((one) => one.padStart(9)).join(" ")}`;
+  const head = `${"".padEnd(18)}${["", "single", "double", "theirs", "moved"].map((one) => one.padStart(9)).join(" ")}`;
   return `${[head, ...lines, `a hook at hook_resid_mid that returns its tensor: ${returned.toExponential(1)} apart`].join("\n")}\n`;
 }

@@ -4,8 +4,9 @@
 
 Request: {"modelFolder", "threads", "items": [{"ids", "site", "tokens", "operation", "factor", "heads", "rows"}], "values", "ours", "vocabulary"};
 values: a file of float32, the items' rows one after the other; ours: a file of float32, the vocabulary's logprobs after each item.
-Of each part: the greatest difference of a logprob, over all tokens and over those of probability 1e-6 or more; how far the interventions moved
-them; and the greatest difference where the hook at hook_resid_mid returns a tensor instead of writing into it.
+Of each part: the greatest difference of a logprob of a token of probability 1e-6 or more, of ours from theirs in single precision, from theirs in
+double precision, and of those two from each other; how far the interventions moved them; and the greatest difference where the hook at
+hook_resid_mid returns a tensor instead of writing into it.
 """
 
 import collections
@@ -39,7 +40,7 @@ def edited(state, item, rows):
         # The nearest point of the span, by least squares.
         span = (rows * chosen).double()
         shares = torch.linalg.lstsq(span.T, one.double()[:, None]).solution[:, 0]
-        made = (one.double() - shares @ span).float()
+        made = (one.double() - shares @ span).to(one.dtype)
     return torch.where(chosen, made, one).reshape(state.shape)
 
 
@@ -57,10 +58,10 @@ def hook_of(item, rows, in_place):
 def main(path):
     request = json.load(open(path))
     torch.set_num_threads(request["threads"])
-    bridge = open_bridge(request["modelFolder"])
+    bridges = {dtype: open_bridge(request["modelFolder"], dtype) for dtype in (torch.float32, torch.float64)}
     values = torch.from_numpy(numpy.fromfile(request["values"], dtype=numpy.float32))
     ours = numpy.fromfile(request["ours"], dtype=numpy.float32).reshape(-1, request["vocabulary"])
-    found = collections.defaultdict(lambda: {"items": 0, "all": 0.0, "likely": 0.0, "moved": 0.0})
+    found = collections.defaultdict(lambda: {"items": 0, "single": 0.0, "double": 0.0, "theirs": 0.0, "moved": 0.0})
     returned = 0.0
     plain = {}
     start = 0
@@ -69,26 +70,27 @@ def main(path):
             ids = torch.tensor([item["ids"]])
             key = tuple(item["ids"])
             if key not in plain:
-                plain[key] = bridge(ids)[0, -1].double().log_softmax(-1)
+                plain[key] = bridges[torch.float64](ids)[0, -1].log_softmax(-1)
             part, layer = item["site"].split(".")
             name = NAMES[part].format(layer)
             count = item["rows"] * item["width"]
             rows = values[start : start + count].reshape(item["rows"], item["width"])
             start += count
 
-            def asked(in_place):
-                logits = bridge.run_with_hooks(ids, fwd_hooks=[(name, hook_of(item, rows, in_place))])
-                return logits[0, -1].double().log_softmax(-1)
+            def asked(dtype, in_place=part == "residual_middle"):
+                hook = hook_of(item, rows.to(dtype), in_place)
+                return bridges[dtype].run_with_hooks(ids, fwd_hooks=[(name, hook)])[0, -1].double().log_softmax(-1)
 
-            theirs = asked(part == "residual_middle")
+            single, double = asked(torch.float32), asked(torch.float64)
             own = torch.from_numpy(ours[number]).double()
+            apart = lambda one, other: float((one - other).abs()[double > -13.8].max())
             one = found[part]
             one["items"] += 1
-            one["all"] = max(one["all"], float((theirs - own).abs().max()))
-            one["likely"] = max(one["likely"], float((theirs - own).abs()[theirs > -13.8].max()))
-            one["moved"] = max(one["moved"], float((theirs - plain[key]).abs().max()))
+            one["moved"] = max(one["moved"], apart(double, plain[key]))
+            for what, pair in {"single": (own, single), "double": (own, double), "theirs": (single, double)}.items():
+                one[what] = max(one[what], apart(*pair))
             if part == "residual_middle":
-                returned = max(returned, float((asked(False) - own).abs().max()))
+                returned = max(returned, apart(asked(torch.float32, False), own))
     assert start == len(values), (start, len(values))
     print(json.dumps({"parts": found, "returned": returned}))
 

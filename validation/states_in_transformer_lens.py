@@ -38,15 +38,15 @@ NAMES = {
 }
 
 
-def open_bridge(folder):
+def open_bridge(folder, dtype=torch.float32):
     """Token ids are given: the tokenizer is there because TransformerLens wants one."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     marks = {name: "<unk>" for name in ("unk_token", "bos_token", "eos_token", "pad_token")}
     with tempfile.TemporaryDirectory() as place:
         transformers.PreTrainedTokenizerFast(tokenizer_object=words, **marks).save_pretrained(place)
         tokenizer = transformers.AutoTokenizer.from_pretrained(place)
-        return TransformerBridge.boot_transformers(folder, hf_model=model, device="cpu", tokenizer=tokenizer)
+        return TransformerBridge.boot_transformers(folder, hf_model=model, device="cpu", dtype=dtype, tokenizer=tokenizer)
 
 
 def main(path):

@@ -63,7 +63,13 @@ async function cases(border, from) {
   const pattern = `${test.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
   const child = spawn(
     process.execPath,
-    ["node_modules/vitest/vitest.mjs", "run", "--testTimeout=36000000", "-t", pattern, `tests/fuzz/${file}.test.ts`],
+    [
+      "node_modules/vitest/vitest.mjs",
+      "run",
+      "--testTimeout=36000000",
+      `--testNamePattern=${pattern}`,
+      `tests/fuzz/${file}.test.ts`,
+    ],
     {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,

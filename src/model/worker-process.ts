@@ -24,11 +24,15 @@ interface WorkerProcessOptions {
 
 const PARENT = "INWARD_PARENT_PID";
 
-/** Of every process with native code that is started here. */
+/** Names of variables whose values are nobody else's business. Native code reads files of strangers, and what dies leaves its memory behind. */
+const SECRET = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|_AUTH|_INDEX_URL/i;
+
+/** Of every process with native code that is started here: nothing is downloaded in there, so that no token is of use. */
 export function childEnvironment(): NodeJS.ProcessEnv {
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !SECRET.test(name)));
   // Without the first, an abort in ggml starts a debugger; the second keeps node-llama-cpp from the network.
   const native = { GGML_NO_BACKTRACE: "1", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true" };
-  return { ...process.env, ...native, [PARENT]: String(process.pid) };
+  return { ...own, ...native, [PARENT]: String(process.pid) };
 }
 
 /** What a process of its own can be asked for: functions by name, whose arguments and results survive a structured clone. */

@@ -131,9 +131,9 @@ export function warningText(warning: CellWarning): string {
     case "low_hypothetical_compliance":
       return `Only ${shareText(warning)} hypothetical replies comply; the others count as wrong.`;
     case "below_mode":
-      return `Below the mode baseline: ${besideMode(warning)}).`;
+      return `Below the mode baseline: ${besideModeWords(warning)}).`;
     case "like_mode":
-      return `Not distinguishable from the mode baseline: ${besideMode(warning)}, which includes 0).`;
+      return `Not distinguishable from the mode baseline: ${besideModeWords(warning)}, which includes 0).`;
   }
 }
 
@@ -199,7 +199,12 @@ function againstMode({ accuracy, modeBaselineTrain, aboveModeTrain }: Warned): C
   ];
 }
 
-function besideMode({ accuracy, mode, low, high }: Extract<CellWarning, { kind: "below_mode" | "like_mode" }>): string {
+function besideModeWords({
+  accuracy,
+  mode,
+  low,
+  high,
+}: Extract<CellWarning, { kind: "below_mode" | "like_mode" }>): string {
   return `${roundedText(accuracy)} against ${roundedText(mode)} (difference ${roundedText(low)} to ${roundedText(high)}`;
 }
 

@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { builtScript, WorkerProcess } from "../../src/model/worker-process.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-worker-"));
@@ -15,10 +15,10 @@ const worker = join(folder, "worker.mjs");
 writeFileSync(
   worker,
   `import { serveParent } from ${JSON.stringify(built.href)};
-   serveParent(() => ({ pid: () => process.pid, spin: () => { for (;;); } }), () => "ENGINE_CRASHED");`,
+   serveParent(() => ({ pid: () => process.pid, spin: () => { for (;;); }, names: () => Object.keys(process.env) }), () => "ENGINE_CRASHED");`,
 );
 const options = { script: worker, owner: "spinner", crashCode: "ENGINE_CRASHED" } as const;
-type Methods = { pid(): number; spin(): void };
+type Methods = { pid(): number; spin(): void; names(): string[] };
 
 const isAlive = (pid: number) => {
   try {
@@ -54,6 +54,25 @@ test.each(["SIGKILL", "SIGTERM"] as const)("a worker in an endless loop ends aft
   expect(isAlive(pid)).toBe(true);
   child.kill(signal);
   expect(await gone(pid, 5)).toBe(true);
+});
+
+test("no token of the environment goes along, and all else does", async () => {
+  const secret = [
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "OPENAI_API_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "PIP_INDEX_URL",
+    "NPM_CONFIG__AUTH",
+  ];
+  const plain = ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "INWARD_MODELS", "XDG_CACHE_HOME", "OMP_NUM_THREADS"];
+  for (const name of [...secret, ...plain]) vi.stubEnv(name, process.env[name] ?? "marker");
+  const own = new WorkerProcess<Methods>(options);
+  const names = await own.remote.names();
+  await own.end();
+  vi.unstubAllEnvs();
+  expect(names.filter((name) => secret.includes(name))).toEqual([]);
+  expect(names).toEqual(expect.arrayContaining(plain));
 });
 
 test("one that does not stop when it is told to is ended, and the call was interrupted", async () => {

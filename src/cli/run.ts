@@ -51,7 +51,7 @@ function dryRunText(run: DryRun): string {
     ...(run.elsewhere ? elsewhere(run.elsewhere) : []),
     ...(run.stages.length > 0 ? [asking(run)] : []),
     ...(run.training.length > 0 ? [training(run), ...trainingPlaces(run)] : []),
-    `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training].map(({ time }) => time)))}.`,
+    `Together ${sizeWords(sumOfTimes([...run.stages, ...run.training, ...(run.probe ? [run.probe] : [])].map(({ time }) => time)))}.`,
     ...(run.answerCache ? [answerCache(run.answerCache)] : []),
     ...run.models.map(model),
     ...(run.probe ? [lookingInside(run.probe)] : []),
@@ -187,17 +187,22 @@ function rateWords(rated: Rated): string {
   return `${tokensPerSecond.toPrecision(3)} tokens/s, ${basis} (${of})`;
 }
 
-function lookingInside({ states, fits }: NonNullable<DryRun["probe"]>): string {
+function lookingInside({ states, lens, fits }: NonNullable<DryRun["probe"]>): string {
   const each = states.map((one) =>
     one.ok
-      ? `  ${one.state}: ${whole(one.prompts)} prompts of ${whole(one.promptTokens)} tokens, ${whole(one.rows)} tokens' states at ${one.sites} sites, ${readableBytes(one.bytes)}`
+      ? `  ${one.state}: ${whole(one.prompts)} prompts of ${whole(one.promptTokens)} tokens, ${whole(one.rows)} tokens' states at ${one.sites} sites, ${readableBytes(one.bytes)}, ${sizeWords(one.time)}`
       : `  ${one.state}: not known, because ${one.reason}`,
   );
   const known = states.every(({ ok }) => ok) ? "" : " at least";
   return [
-    "Looking inside (07-states; each prompt is evaluated once more, hypothetical questions about train strings too; neither its time nor its bytes are in the sums):",
+    "Looking inside (07-states; each prompt is evaluated once more, hypothetical questions about train strings too):",
     ...each,
-    `  then${known} ${whole(fits)} probes are fitted, of a tenth of a second to some seconds each: the more strings and labels, the longer`,
+    ...(lens
+      ? [
+          `  then${known} ${whole(lens.rows)} states are read by lenses${lens.maps > 0 ? `, for which ${whole(lens.maps)} maps are found` : ""}, ${sizeWords(lens.time)}`,
+        ]
+      : []),
+    `  then${known} ${whole(fits.count)} probes are fitted, ${sizeWords(fits.time)}: the more strings and labels, the longer`,
   ].join("\n");
 }
 
@@ -209,6 +214,10 @@ function disk({ disk: need }: DryRun): string {
       : []),
     ...(need.modelsToDownload > 0 ? [`models to download about ${readableBytes(need.modelsToDownload)}`] : []),
     ...(need.modelsToWrite > 0 ? [`re-encoded copies about ${readableBytes(need.modelsToWrite)}`] : []),
+    ...(need.states === undefined ? [] : [`states ${readableBytes(need.states)}`]),
+    ...(need.randomWeights === undefined
+      ? []
+      : [`a model with random weights ${readableBytes(need.randomWeights)} while it is looked into`]),
     ...need.unknown,
   ];
   return `Disk: ${parts.join(", ")}.`;

@@ -8,20 +8,12 @@ import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, readBehaviors } from "../run/beh
 import { RUN_FILES, type RunFolder } from "../run/folder.js";
 import { readContent, readLines } from "../run/records.js";
 import { readTrials } from "../run/score-stages.js";
-import {
-  probeAccuracy,
-  probeGain,
-  type MaybeDifference,
-  type ProbedQuestion,
-  type ProbedSite,
-  type ProbeResults,
-} from "../probe/probe-results.js";
-import type { Estimate } from "../score/interval.js";
 import { isWritten } from "../run/stages.js";
 import type { TrialRow } from "../score/trial-rows.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
 import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
 import { column, type DataColumn } from "./csv-lines.js";
+import { lensTable, probesTable } from "./probe-tables.js";
 import { type DataTable, dataTable } from "./table.js";
 
 // Trials.
@@ -242,76 +234,6 @@ const behaviorColumns = (rows: readonly Behavior[]): DataColumn<Behavior>[] => [
   column("judgeLead", "number", ({ judged }) => judged?.lead),
 ];
 
-// Probes: a row a site, with what stands beside it.
-
-interface ProbeRow {
-  readonly question: ProbedQuestion;
-  readonly site: ProbedSite;
-}
-
-function estimateColumns(name: string, of: (row: ProbeRow) => Estimate): DataColumn<ProbeRow>[] {
-  const number = (ending: string, read: (found: Extract<Estimate, { ok: true }>) => number) =>
-    column<ProbeRow, "number">(`${name}${ending}`, "number", (row) => {
-      const found = of(row);
-      return found.ok ? read(found) : undefined;
-    });
-  return [
-    number("", ({ value }) => value),
-    number("Low", ({ low }) => low),
-    number("High", ({ high }) => high),
-    column(`${name}Reason`, "text", (row) => {
-      const found = of(row);
-      return found.ok ? undefined : found.reason;
-    }),
-  ];
-}
-
-function differenceColumns(name: string, of: (row: ProbeRow) => MaybeDifference): DataColumn<ProbeRow>[] {
-  return estimateColumns(name, (row) => {
-    const found = of(row);
-    return found.ok ? found.difference : found;
-  });
-}
-
-function probesTable({ questions, spanTokens }: ProbeResults): DataTable {
-  const rows = questions.flatMap((question) => question.sites.map((site): ProbeRow => ({ question, site })));
-  return dataTable<ProbeRow>(
-    "probes",
-    [
-      ...(["predictor", "target", "task", "prompt", "property", "variant", "label"] as const).map((name) =>
-        column<ProbeRow, "text">(name, "text", ({ question }) => question[name]),
-      ),
-      column("part", "text", ({ site }) => site.part),
-      column("layer", "whole", ({ site }) => site.layer),
-      column("span", "text", ({ site }) => site.span),
-      column("spanTokens", "text", () => spanTokens),
-      column("isEmbedding", "truth", ({ site }) => site.isEmbedding),
-      column("trainStrings", "whole", ({ question }) => question.trainStrings),
-      column("heldOutStrings", "whole", ({ question }) => question.heldOutStrings),
-      column("c", "number", ({ site }) => (site.score.ok ? site.score.c : undefined)),
-      column("unseen", "whole", ({ site }) => (site.score.ok ? site.score.unseen : undefined)),
-      ...estimateColumns("accuracy", ({ site }) => probeAccuracy(site.score)),
-      ...estimateColumns("baseAccuracy", ({ site }) => (site.score.ok ? site.score.baseAccuracy : site.score)),
-      ...estimateColumns("gainAccuracy", ({ site }) => probeGain(site.score)),
-      ...estimateColumns("gainNats", ({ site }) => (site.score.ok ? site.score.gainNats : site.score)),
-      column("p", "number", ({ site }) => (site.score.ok && site.score.test.ok ? site.score.test.p : undefined)),
-      column("holmP", "number", ({ site }) => (site.holm.ok ? site.holm.p : undefined)),
-      column("holmReason", "text", ({ site }) => (site.holm.ok ? undefined : site.holm.reason)),
-      ...estimateColumns("shuffledAccuracy", ({ site }) => probeAccuracy(site.shuffled)),
-      ...estimateColumns("controlAccuracy", ({ site }) => probeAccuracy(site.control)),
-      column("controlSharedKeys", "whole", ({ site }) => site.controlSharedKeys),
-      ...differenceColumns("selectivity", ({ site }) => site.selectivity),
-      ...estimateColumns("tokensAccuracy", ({ question }) => probeAccuracy(question.tokens)),
-      ...differenceColumns("beyondTokens", ({ site }) => site.beyondTokens),
-      ...differenceColumns("beyondEmbedding", ({ site }) => site.beyondEmbedding),
-      ...estimateColumns("withoutAdapterAccuracy", ({ site }) => probeAccuracy(site.withoutAdapter)),
-      ...differenceColumns("beyondWithoutAdapter", ({ site }) => site.beyondWithoutAdapter),
-      column("randomWeightsReason", "text", ({ site }) => site.randomWeights.reason),
-    ],
-    rows,
-  );
-}
-
 /** @throws STORE_INCOMPLETE where the run was not scored, STORE_CORRUPT */
 export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
   const trials = await readScoredTrials(run);
@@ -344,6 +266,7 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
     dataTable("answers", [...answerColumns(answers), ...scoredColumns(answers), ...metaColumns(answers)], answers),
     dataTable("behaviors", behaviorColumns(behaviors), behaviors),
     ...(run.plan.probe ? [probesTable(await readContent(run, "probes"))] : []),
+    ...(isWritten(run.plan, "lensScores") ? [lensTable(await readContent(run, "lensScores"))] : []),
   ];
 }
 

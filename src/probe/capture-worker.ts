@@ -29,7 +29,7 @@ serveParent<CaptureMethods, number>(
 );
 
 async function makeShard(
-  { path, requests, capture, positions }: ShardJob,
+  { path, requests, capture, positions, oneByOne = false }: ShardJob,
   { signal, note }: ServedCall<number>,
 ): Promise<{ texts: CapturedText[]; bytes: number; rows: number }> {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
@@ -43,28 +43,34 @@ async function makeShard(
   const replies: Reply[] = [];
   const bytesAt = tokenBytes(capture);
   let done = 0;
-  const take = (answers: NativeAnswers) => {
-    for (const { index, reply } of readReplies(answers, tokenized, chat, facts.vocabularySize)) replies[index] = reply;
-    let [row, byte] = [0, 0];
-    answers.items.forEach((item, at) => {
-      const end = row + (answers.stateCounts[at] as number);
-      const taken = Array.from(answers.statePositions.subarray(row, end));
-      const length = taken.reduce((sum, position) => sum + bytesAt(position), 0);
-      states[item] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
-      [row, byte] = [end, byte + length];
-    });
-    done += answers.items.length;
-    if (answers.items.length > 0) note(done);
-  };
-  await evaluator.run(
-    {
-      ...withInterventions(askingWork(tokenized, chat.endIds()), tokenized, () => capture.shape),
-      capture: Buffer.concat(masks),
-      captureAnswers: new Uint8Array(requests.length).map((_, at) => (positions[at]?.reply ? 1 : 0)),
-    },
-    take,
-    signal,
-  );
+  const whole = [...tokenized.keys()];
+  for (const asked of oneByOne ? whole.map((at) => [at]) : whole.length > 0 ? [whole] : []) {
+    const own = asked.map((at) => tokenized[at] as (typeof tokenized)[number]);
+    const take = (answers: NativeAnswers) => {
+      for (const { index, reply } of readReplies(answers, own, chat, facts.vocabularySize)) {
+        replies[asked[index] as number] = reply;
+      }
+      let [row, byte] = [0, 0];
+      answers.items.forEach((item, at) => {
+        const end = row + (answers.stateCounts[at] as number);
+        const taken = Array.from(answers.statePositions.subarray(row, end));
+        const length = taken.reduce((sum, position) => sum + bytesAt(position), 0);
+        states[asked[item] as number] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
+        [row, byte] = [end, byte + length];
+      });
+      done += answers.items.length;
+      if (answers.items.length > 0) note(done);
+    };
+    await evaluator.run(
+      {
+        ...withInterventions(askingWork(own, chat.endIds()), own, () => capture.shape),
+        capture: Buffer.concat(asked.map((at) => masks[at] as Uint8Array)),
+        captureAnswers: Uint8Array.from(asked, (at) => (positions[at]?.reply ? 1 : 0)),
+      },
+      take,
+      signal,
+    );
+  }
   const texts = tokenized.map(({ promptIds, maxTokens }, index): CapturedText => {
     const { tokenIds, logprobs, text, stop } = replies[index] as Reply;
     const read = [...promptIds, ...tokenIds];
@@ -81,6 +87,6 @@ async function makeShard(
       ...(maxTokens > 0 ? { reply: { text, stop, tokenIds, logprobs } } : {}),
     };
   });
-  const bytes = await writeShard(path, capture, states);
+  const bytes = path === undefined ? 0 : await writeShard(path, capture, states);
   return { texts, bytes, rows: states.reduce((sum, one) => sum + one.positions.length, 0) };
 }

@@ -1,5 +1,6 @@
-/** Captures states in a process of its own, a file of prompts at a time. */
+/** Captures states in a process of its own, a file of prompts at a time, and outlives that process's crashes. */
 
+import { plainMessages } from "../ask/groups.js";
 import { InwardError } from "../errors.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { AdapterChoice, AskRequest, ModelFacts } from "../model/language-model.js";
@@ -54,11 +55,14 @@ export function chosenTokens({ prompt }: PositionChoice, length: number, which: 
 
 /** One file of states to make. */
 export interface ShardJob {
-  readonly path: string;
+  /** Where the file goes; nothing is written where absent. */
+  readonly path?: string;
   readonly requests: readonly AskRequest[];
   readonly capture: Capture;
   /** [requests] */
   readonly positions: readonly PositionChoice[];
+  /** Each is evaluated by itself and not with the others. */
+  readonly oneByOne?: boolean;
 }
 
 /** What became of one of its prompts. */
@@ -99,4 +103,113 @@ export function startCaptureProcess(settings: SettledEngine): CaptureProcess {
     owner: "capture",
     crashCode: "ENGINE_CRASHED",
   });
+}
+
+/** A model's file as it is asked, and who asks it. */
+export interface CapturedModel {
+  readonly path: string;
+  readonly settings: SettledEngine;
+  readonly adapter?: AdapterChoice;
+  readonly chat?: ChatFormat;
+}
+
+export interface CaptureHooks {
+  /** Prompts of the file that are done. */
+  readonly onNote?: (done: number) => void;
+  /** For the event log: a process is gone, and how often that was so with these prompts. */
+  readonly onCrash?: (crash: { readonly attempt: number; readonly prompts: number; readonly message: string }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A file is tried so often whole; then its prompts alone. */
+const WHOLE_ATTEMPTS = 2;
+
+/** Files of states of one model. A prompt that crashes the engine alone, where a plain one does not, is set aside. */
+export class StateCapturer {
+  private process?: CaptureProcess;
+  private opened?: Awaited<ReturnType<CaptureMethods["open"]>>;
+
+  /** @param start for a process of another script */
+  constructor(
+    private readonly model: CapturedModel,
+    private readonly start: (settings: SettledEngine) => CaptureProcess = startCaptureProcess,
+  ) {}
+
+  /** @throws ENGINE_UNAVAILABLE, MODEL_*, ADAPTER_*, ENGINE_* */
+  async open(): Promise<Awaited<ReturnType<CaptureMethods["open"]>>> {
+    if (this.opened) return this.opened;
+    const { path, settings, adapter, chat } = this.model;
+    this.process = this.start(settings);
+    this.opened = await this.process.remote.open(path, { settings, ...(adapter ? { adapter } : {}), chat });
+    return this.opened;
+  }
+
+  /**
+   * @returns texts of those that were not set aside, in their order
+   * @throws as the worker · ENGINE_CRASHED where it crashes on anything · INTERRUPTED
+   */
+  async shard(job: ShardJob, hooks: CaptureHooks = {}): Promise<CapturedShard> {
+    for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
+      const done = await this.unlessCrashed(job, attempt, hooks);
+      if (done) return { ...done, setAside: [] };
+    }
+    const setAside: number[] = [];
+    const alone = (at: number, requests: readonly AskRequest[]): ShardJob => {
+      return { requests, capture: job.capture, positions: [job.positions[at] as PositionChoice], oneByOne: true };
+    };
+    for (const [at, request] of job.requests.entries()) {
+      if (await this.unlessCrashed(alone(at, [request]), WHOLE_ATTEMPTS + 1, hooks)) continue;
+      // An engine that crashes on anything would set aside all that is left.
+      const plain = { ...request, messages: plainMessages(request.messages), maxTokens: 0 };
+      const last = { prompt: [-1], reply: false } as const;
+      if (!(await this.unlessCrashed({ ...alone(at, [plain]), positions: [last] }, WHOLE_ATTEMPTS + 1, hooks))) {
+        throw new InwardError(
+          "ENGINE_CRASHED",
+          `The engine crashes on a plain question as well as on prompt ${at + 1} of ${job.path ?? "a file"}.`,
+        );
+      }
+      setAside.push(at);
+    }
+    const sound = <One>(all: readonly One[]) => all.filter((_, at) => !setAside.includes(at));
+    const left = { ...job, requests: sound(job.requests), positions: sound(job.positions), oneByOne: true };
+    return { ...(await this.call(left, hooks)), setAside };
+  }
+
+  private async unlessCrashed(job: ShardJob, attempt: number, hooks: CaptureHooks) {
+    try {
+      return await this.call(job, hooks);
+    } catch (error) {
+      if (!(error instanceof InwardError) || error.code !== "ENGINE_CRASHED") throw error;
+      // What ends a whole process group ends the worker too.
+      if (hooks.signal?.aborted) throw new InwardError("INTERRUPTED", "Capturing was interrupted.", { cause: error });
+      hooks.onCrash?.({ attempt, prompts: job.requests.length, message: error.message });
+      await this.end();
+      return undefined;
+    }
+  }
+
+  private async call(job: ShardJob, { onNote, signal }: CaptureHooks) {
+    await this.open();
+    return (this.process as CaptureProcess).call("shard", [job], { onNote, signal });
+  }
+
+  /** The most that the process that is open has held, bytes. */
+  async peakBytes(): Promise<number | undefined> {
+    return (await this.process?.remote.memory())?.peakBytes;
+  }
+
+  async end(): Promise<void> {
+    const { process } = this;
+    this.process = undefined;
+    this.opened = undefined;
+    await process?.end();
+  }
+}
+
+export interface CapturedShard {
+  readonly texts: readonly CapturedText[];
+  readonly bytes: number;
+  readonly rows: number;
+  /** Numbers of the prompts that crash the engine. */
+  readonly setAside: readonly number[];
 }

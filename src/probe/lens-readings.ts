@@ -10,8 +10,14 @@ import { type GgufTensor, readGguf } from "../gguf/read-gguf.js";
 import { OpenWeights } from "../gguf/split-model.js";
 import { requireRows, type RowMatrix } from "./linear-probe.js";
 
-/** The last norm and the unembedding of a model, whose rows are read from the file as they are needed: memory holds a block of them. */
+/** Products of rows with rows in single precision: a is [m × k], b [n × k]. @returns [m × n] */
+export type MultiplyRows = (a: Float32Array, m: number, b: Float32Array, n: number, k: number) => Float32Array;
+
+/** The last norm and the unembedding of a model, read from its file as it is needed. */
 export class Unembedding {
+  /** Decoded rows of the unembedding, where all of them take little enough memory: by the first token of a block. */
+  private readonly decoded = new Map<number, Float32Array>();
+
   private constructor(
     readonly width: number,
     readonly vocabulary: number,
@@ -20,10 +26,15 @@ export class Unembedding {
     private readonly bias: Float32Array | undefined,
     private readonly output: GgufTensor,
     private readonly weights: OpenWeights,
+    private readonly multiply: MultiplyRows | undefined,
   ) {}
 
-  /** Close it after use. @throws MODEL_* · PROBE_INVALID an architecture whose end is not known here */
-  static async open(path: string): Promise<Unembedding> {
+  /**
+   * Close it after use.
+   * @param multiply who makes the products, in single precision; in double precision and slowly where absent
+   * @throws MODEL_* · PROBE_INVALID an architecture whose end is not known here
+   */
+  static async open(path: string, multiply?: MultiplyRows): Promise<Unembedding> {
     const file = await readGguf(path);
     const ending = endingOf(file);
     if (ending === undefined) {
@@ -45,7 +56,7 @@ export class Unembedding {
       const [width, vocabulary] = output.dimensions as [number, number];
       const gains = await whole("output_norm.weight");
       const bias = ending.outputBias === undefined ? undefined : await whole(ending.outputBias);
-      return new Unembedding(width, vocabulary, ending, gains, bias, output, weights);
+      return new Unembedding(width, vocabulary, ending, gains, bias, output, weights, multiply);
     } catch (error) {
       await weights.close();
       throw error;
@@ -54,6 +65,11 @@ export class Unembedding {
 
   close(): Promise<void> {
     return this.weights.close();
+  }
+
+  /** Rows whose logits are in memory at once. */
+  get rowsAtOnce(): number {
+    return Math.max(1, Math.floor(LOGIT_BYTES / (this.vocabulary * (this.multiply ? 4 : 8))));
   }
 
   /** [rows][width] what the last norm makes of residual vectors. @throws PROBE_INVALID they are not as wide as the model */
@@ -71,58 +87,57 @@ export class Unembedding {
     });
   }
 
-  /** Calls with every token's logit of every row, a block of tokens after the other: [rows][tokens of the block]. */
-  async eachLogits(
-    normed: readonly Float64Array[],
-    visit: (firstToken: number, logits: readonly Float64Array[]) => void,
-  ): Promise<void> {
-    for (let first = 0; first < this.vocabulary; first += BLOCK_TOKENS) {
-      const count = Math.min(BLOCK_TOKENS, this.vocabulary - first);
-      visit(first, this.logitsOf(normed, await this.tokenRows(first, count), first));
+  /** [rows][vocabulary] every token's logit. */
+  async logits(normed: readonly Float64Array[]): Promise<(Float32Array | Float64Array)[]> {
+    const { width, vocabulary, multiply } = this;
+    const made = normed.map(() => (multiply ? new Float32Array(vocabulary) : new Float64Array(vocabulary)));
+    const packed = new Float32Array(multiply ? normed.length * width : 0);
+    if (multiply) for (const [row, vector] of normed.entries()) packed.set(vector, row * width);
+    for (let first = 0; first < vocabulary; first += BLOCK_TOKENS) {
+      const count = Math.min(BLOCK_TOKENS, vocabulary - first);
+      const rows = await this.tokenRows(first, count);
+      const products = multiply?.(packed, normed.length, rows, count, width);
+      for (const [row, logits] of made.entries()) {
+        const vector = normed[row] as Float64Array;
+        for (let token = 0; token < count; token++) {
+          const product = products ? (products[row * count + token] as number) : dotOf(vector, rows, token);
+          logits[first + token] = this.bent(product, first + token);
+        }
+      }
     }
+    return made;
   }
 
-  /** [rows][ids] */
-  async logitsAt(normed: readonly Float64Array[], ids: readonly number[]): Promise<Float64Array[]> {
-    const logits = normed.map(() => new Float64Array(ids.length));
-    for (const [place, id] of ids.entries()) {
-      if (!Number.isInteger(id) || id < 0 || id >= this.vocabulary) {
-        throw new InwardError("PROBE_INVALID", `Token ${id} is not in the vocabulary of ${this.vocabulary}.`);
-      }
-      const own = this.logitsOf(normed, await this.tokenRows(id, 1), id);
-      for (const [row, [logit]] of own.entries()) (logits[row] as Float64Array)[place] = logit as number;
-    }
-    return logits;
+  private bent(product: number, token: number): number {
+    const { logitScale, logitCap } = this.ending;
+    const logit = logitScale * (product + (this.bias?.[token] ?? 0));
+    return logitCap === 0 ? logit : logitCap * Math.tanh(logit / logitCap);
   }
 
   private async tokenRows(first: number, count: number): Promise<Float32Array> {
+    const known = this.decoded.get(first);
+    if (known) return known;
     const { blockElements, blockBytes } = GGML_TYPES[this.output.type];
     const rowBytes = (this.width / blockElements) * blockBytes;
     const bytes = new Uint8Array(count * rowBytes);
     await this.weights.read(this.output, bytes, first * rowBytes);
-    return dequantize(this.output.type, bytes, count * this.width);
-  }
-
-  private logitsOf(normed: readonly Float64Array[], rows: Float32Array, first: number): Float64Array[] {
-    const { width, bias } = this;
-    const { logitScale, logitCap } = this.ending;
-    const count = rows.length / width;
-    return normed.map((vector) => {
-      const logits = new Float64Array(count);
-      for (let token = 0; token < count; token++) {
-        let sum = 0;
-        for (let at = 0, place = token * width; at < width; at++, place++) {
-          sum += (vector[at] as number) * (rows[place] as number);
-        }
-        const logit = logitScale * (sum + (bias?.[first + token] ?? 0));
-        logits[token] = logitCap === 0 ? logit : logitCap * Math.tanh(logit / logitCap);
-      }
-      return logits;
-    });
+    const rows = dequantize(this.output.type, bytes, count * this.width);
+    if (4 * this.width * this.vocabulary <= KEPT_BYTES) this.decoded.set(first, rows);
+    return rows;
   }
 }
 
-const BLOCK_TOKENS = 1024;
+function dotOf(vector: Float64Array, rows: Float32Array, row: number): number {
+  let sum = 0;
+  for (let at = 0, place = row * vector.length; at < vector.length; at++, place++) {
+    sum += (vector[at] as number) * (rows[place] as number);
+  }
+  return sum;
+}
+
+const BLOCK_TOKENS = 2048;
+const LOGIT_BYTES = 2 ** 26;
+const KEPT_BYTES = 2 ** 29;
 
 // Readings.
 
@@ -176,7 +191,7 @@ export interface LensReading {
 }
 
 /**
- * The logit lens, or what a tuned lens made of states.
+ * The logit lens, or what another lens made of states.
  * @param residuals [rows × width]
  * @returns [rows]
  * @throws PROBE_INVALID a target without tokens, or with one that is none of the vocabulary
@@ -188,48 +203,49 @@ export async function readLens(
 ): Promise<LensReading[]> {
   const empty = targets.find(({ tokenIds }) => tokenIds.length === 0);
   if (empty) throw new InwardError("PROBE_INVALID", `The target ${JSON.stringify(empty.name)} begins with no token.`);
+  const { vocabulary, rowsAtOnce } = unembedding;
+  const ids = targets.map(({ tokenIds }) => [...new Set(tokenIds)]);
+  const stray = ids.flat().find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+  if (stray !== undefined) {
+    throw new InwardError("PROBE_INVALID", `Token ${stray} is not in the vocabulary of ${vocabulary}.`);
+  }
   const normed = unembedding.normed(residuals);
-  const ids = targets.flatMap(({ tokenIds }) => [...new Set(tokenIds)]);
-  const own = await unembedding.logitsAt(normed, ids);
-  let from = 0;
-  const places = targets.map(({ tokenIds }) => {
-    const all = [...new Set(tokenIds)];
-    from += all.length;
-    return { first: from - all.length, end: from, ids: new Set(all) };
-  });
-  const best = own.map((logits) => places.map(({ first, end }) => Math.max(...logits.subarray(first, end))));
-  const sums = normed.map(() => new LogitSum());
-  const above = normed.map(() => places.map(() => 0));
-  const tied = normed.map(() => places.map(() => 0));
-  await unembedding.eachLogits(normed, (firstToken, block) => {
-    for (const [row, logits] of block.entries()) {
-      for (let at = 0; at < logits.length; at++) {
-        const logit = logits[at] as number;
-        (sums[row] as LogitSum).add(logit, firstToken + at);
-        for (const [target, place] of places.entries()) {
-          const against = best[row]?.[target] as number;
-          if (logit < against || place.ids.has(firstToken + at)) continue;
-          const counts = (logit > against ? above[row] : tied[row]) as number[];
-          counts[target] = (counts[target] as number) + 1;
-        }
-      }
+  const readings: LensReading[] = [];
+  for (let first = 0; first < normed.length; first += rowsAtOnce) {
+    const some = await unembedding.logits(normed.slice(first, first + rowsAtOnce));
+    readings.push(...some.map((logits) => readingOf(logits, ids)));
+  }
+  return readings;
+}
+
+function readingOf(logits: Float32Array | Float64Array, targets: readonly (readonly number[])[]): LensReading {
+  const { logSum, entropyNats, topToken } = totalOf(logits);
+  const best = targets.map((ids) => ids.reduce((most, id) => Math.max(most, logits[id] as number), -Infinity));
+  const levels = Float64Array.from(new Set(best)).sort();
+  // Logits above so many of the levels and no more; and those that are one exactly.
+  const above = new Float64Array(levels.length + 1);
+  const same = new Float64Array(levels.length);
+  const lowest = levels[0] ?? Infinity;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id] as number;
+    if (logit < lowest) continue;
+    let [low, high] = [0, levels.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((levels[middle] as number) < logit) low = middle + 1;
+      else high = middle;
     }
+    above[low] = (above[low] as number) + 1;
+    if (levels[low] === logit) same[low] = (same[low] as number) + 1;
+  }
+  const targetReadings = targets.map((ids, target): TargetReading => {
+    const own = ids.map((id) => logits[id] as number);
+    const level = levels.indexOf(best[target] as number);
+    const higher = above.subarray(level + 1).reduce((sum, count) => sum + count, 0);
+    const ties = (same[level] as number) - own.filter((logit) => logit === best[target]).length;
+    return { logprob: Math.min(0, logOfSum(own.map((logit) => logit - logSum))), rank: 1 + higher, tied: ties };
   });
-  return normed.map((_, row) => {
-    const sum = sums[row] as LogitSum;
-    return {
-      entropyNats: sum.entropy,
-      topToken: sum.topToken,
-      targets: places.map(({ first, end }, target) => {
-        const logprobs = Array.from((own[row] as Float64Array).subarray(first, end), (logit) => logit - sum.logSum);
-        return {
-          logprob: Math.min(0, logOfSum(logprobs)),
-          rank: 1 + (above[row]?.[target] as number),
-          tied: tied[row]?.[target] as number,
-        };
-      }),
-    };
-  });
+  return { entropyNats, topToken, targets: targetReadings };
 }
 
 /** By how many nats a target leads the likeliest of some others. @param others numbers of targets */
@@ -243,35 +259,19 @@ function logOfSum(logs: readonly number[]): number {
   return most + Math.log(logs.reduce((sum, one) => sum + Math.exp(one - most), 0));
 }
 
-/** Log-sum-exp and entropy of logits that come one after the other. */
-class LogitSum {
-  topToken = -1;
-  private most = Number.NEGATIVE_INFINITY;
-  private total = 0;
-  /** Σ e^(logit − most) · (logit − most) */
-  private weighted = 0;
-
-  add(logit: number, token: number): void {
-    if (logit > this.most) {
-      const shift = this.most - logit;
-      const shrink = Math.exp(shift);
-      this.weighted = this.total === 0 ? 0 : shrink * (this.weighted + shift * this.total);
-      this.total *= shrink;
-      this.most = logit;
-      this.topToken = token;
-    }
-    const share = Math.exp(logit - this.most);
-    this.total += share;
-    this.weighted += share * (logit - this.most);
+function totalOf(logits: Float32Array | Float64Array) {
+  let [most, topToken] = [-Infinity, -1];
+  for (let id = 0; id < logits.length; id++) {
+    if ((logits[id] as number) > most) [most, topToken] = [logits[id] as number, id];
   }
-
-  get logSum(): number {
-    return this.most + Math.log(this.total);
+  let [total, weighted] = [0, 0];
+  for (let id = 0; id < logits.length; id++) {
+    const below = (logits[id] as number) - most;
+    const share = Math.exp(below);
+    total += share;
+    weighted += share * below;
   }
-
-  get entropy(): number {
-    return Math.max(0, Math.log(this.total) - this.weighted / this.total);
-  }
+  return { logSum: most + Math.log(total), entropyNats: Math.max(0, Math.log(total) - weighted / total), topToken };
 }
 
 /**
@@ -287,23 +287,21 @@ export async function lensDivergences(
   if (said.length !== guessed.length) {
     throw new InwardError("PROBE_INVALID", `${guessed.length} states of a lens stand beside ${said.length} ends.`);
   }
-  const rows = said.length;
-  const sums = Array.from({ length: 2 * rows }, () => new LogitSum());
-  const both = [...said, ...guessed];
-  await unembedding.eachLogits(both, (firstToken, block) => {
-    for (const [row, logits] of block.entries())
-      for (const [at, logit] of logits.entries()) (sums[row] as LogitSum).add(logit, firstToken + at);
-  });
-  const divergences = new Float64Array(rows);
-  await unembedding.eachLogits(both, (_, block) => {
-    for (let row = 0; row < rows; row++) {
-      const [p, q] = [block[row] as Float64Array, block[rows + row] as Float64Array];
-      const [logP, logQ] = [(sums[row] as LogitSum).logSum, (sums[rows + row] as LogitSum).logSum];
+  const divergences = new Float64Array(said.length);
+  const atOnce = Math.max(1, unembedding.rowsAtOnce >> 1);
+  for (let first = 0; first < said.length; first += atOnce) {
+    const own = said.slice(first, first + atOnce);
+    const both = await unembedding.logits([...own, ...guessed.slice(first, first + atOnce)]);
+    for (let row = 0; row < own.length; row++) {
+      const [p, q] = [both[row], both[own.length + row]] as [Float64Array, Float64Array];
+      const [logP, logQ] = [totalOf(p).logSum, totalOf(q).logSum];
+      let sum = 0;
       for (let at = 0; at < p.length; at++) {
         const [one, other] = [(p[at] as number) - logP, (q[at] as number) - logQ];
-        divergences[row] = (divergences[row] as number) + Math.exp(one) * (one - other);
+        sum += Math.exp(one) * (one - other);
       }
+      divergences[first + row] = Math.max(0, sum);
     }
-  });
-  return divergences.map((value) => Math.max(0, value));
+  }
+  return divergences;
 }

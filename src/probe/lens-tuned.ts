@@ -13,8 +13,14 @@ import { lensDivergences, type Unembedding } from "./lens-readings.js";
 import { requireRows, type RowMatrix, RowSpace } from "./linear-probe.js";
 import { estimateOverStrings, sumsByString } from "./string-estimates.js";
 
+/** A map of residual vectors, which comes before a model's end reads them. */
+export interface Lens {
+  /** @param residuals [rows × width] @returns the same shape @throws PROBE_INVALID another width */
+  apply(residuals: RowMatrix): RowMatrix & { readonly values: Float64Array };
+}
+
 /** x + shift + weights · (x − mean): at shift 0 and weights 0 the identity, which is the logit lens. */
-export class TunedLens {
+export class TunedLens implements Lens {
   constructor(
     private readonly space: RowSpace | undefined,
     /** [basis][width] */
@@ -28,13 +34,9 @@ export class TunedLens {
     return new TunedLens(undefined, [], new Float64Array(width), undefined);
   }
 
-  /** @param residuals [rows × width] @returns the same shape */
   apply(residuals: RowMatrix): RowMatrix & { readonly values: Float64Array } {
     const { width } = residuals;
-    const rows = requireRows(residuals);
-    if (width !== this.shift.length) {
-      throw new InwardError("PROBE_INVALID", `States ${width} wide do not fit a lens ${this.shift.length} wide.`);
-    }
+    const rows = requireFit(residuals, this.shift.length);
     const values = Float64Array.from(residuals.values);
     for (let row = 0; row < rows; row++) {
       const from = row * width;
@@ -44,6 +46,52 @@ export class TunedLens {
     }
     return { values, width };
   }
+}
+
+/** An affine map of a file: weights · x + bias, and x beside it where `adds`. */
+export interface AffineMap {
+  readonly width: number;
+  /** [width × width], a row an output. */
+  readonly weights: Float32Array;
+  /** [width]; none where absent. */
+  readonly bias?: Float32Array;
+  readonly adds: boolean;
+}
+
+function requireFit(residuals: RowMatrix, width: number): number {
+  const rows = requireRows(residuals);
+  if (residuals.width === width) return rows;
+  throw new InwardError("PROBE_INVALID", `States ${residuals.width} wide do not fit a lens ${width} wide.`);
+}
+
+/**
+ * A lens of a file: weights · x + bias, and x beside it where `adds`, in double precision.
+ * @throws PROBE_INVALID numbers that are not finite, or not of that width
+ */
+export function affineLens({ width, weights, bias, adds }: AffineMap): Lens {
+  if (requireRows({ values: weights, width }) !== width || (bias && bias.length !== width)) {
+    throw new InwardError(
+      "PROBE_INVALID",
+      `A lens ${width} wide has ${weights.length} weights and ${bias?.length ?? 0} biases.`,
+    );
+  }
+  if (bias) requireRows({ values: bias, width });
+  return {
+    apply: (residuals) => {
+      const rows = requireFit(residuals, width);
+      const values = new Float64Array(rows * width);
+      for (let row = 0; row < rows; row++) {
+        const own = Float64Array.from({ length: width }, (_, at) => residuals.values[row * width + at] as number);
+        for (let to = 0; to < width; to++) {
+          let sum = (adds ? (own[to] as number) : 0) + (bias?.[to] ?? 0);
+          for (let at = 0, place = to * width; at < width; at++, place++)
+            sum += (weights[place] as number) * (own[at] as number);
+          values[row * width + to] = sum;
+        }
+      }
+      return { values, width };
+    },
+  };
 }
 
 /** Of which string a row of states is. */
@@ -56,6 +104,8 @@ export interface TunedLensSettings extends ResamplingSettings {
   /** Beside the mean square of the train rows around their mean. */
   readonly ridges: readonly number[];
   readonly folds: number;
+  /** Of more train rows as many are taken, whole strings in a seeded order: the work grows with their square. Absent: all. */
+  readonly mostTrainRows?: number;
 }
 
 export const TUNED_LENS_SETTINGS: TunedLensSettings = {
@@ -104,8 +154,9 @@ export async function tuneLens(
       refuse(`The string ${JSON.stringify(string)} is on both sides of the split.`);
     sides.set(string, split);
   }
-  const train = about.flatMap(({ split }, row) => (split === "train" ? [row] : []));
-  const strings = [...sides].flatMap(([string, split]) => (split === "train" ? [string] : []));
+  const all = about.flatMap(({ split }, row) => (split === "train" ? [row] : []));
+  const train = someStrings(about, all, settings);
+  const strings = [...new Set(train.map((row) => (about[row] as LensRow).string))];
   if (strings.length < 2 * settings.folds)
     refuse(`${strings.length} train strings are too few to choose a ridge in ${settings.folds} folds.`);
   const order = inSeededOrder(strings, (string) => `tuned lens/${settings.bootstrapSeed}/${string}`);
@@ -143,6 +194,26 @@ export async function tuneLens(
       loweredNats: over((at) => (plain[at] as number) - (tuned[at] as number)),
     },
   };
+}
+
+function someStrings(
+  about: readonly LensRow[],
+  rows: readonly number[],
+  { mostTrainRows = Number.POSITIVE_INFINITY, bootstrapSeed }: TunedLensSettings,
+): readonly number[] {
+  if (rows.length <= mostTrainRows) return rows;
+  const byString = new Map<string, number[]>();
+  for (const row of rows) {
+    const { string } = about[row] as LensRow;
+    byString.set(string, [...(byString.get(string) ?? []), row]);
+  }
+  const taken: number[] = [];
+  for (const string of inSeededOrder([...byString.keys()], (one) => `lens rows/${bootstrapSeed}/${one}`)) {
+    const own = byString.get(string) as number[];
+    if (taken.length + own.length > mostTrainRows) break;
+    taken.push(...own);
+  }
+  return taken.sort((a, b) => a - b);
 }
 
 function some({ values, width }: RowMatrix, rows: readonly number[]): RowMatrix {

@@ -142,7 +142,7 @@ export function scoreProbe(
       undefined,
       settings,
     ),
-    test: permutationTest(said, classes, settings),
+    test: permuteLabels(said, classes, settings),
     strings: probed,
   };
 }
@@ -241,32 +241,35 @@ function likeliest(logprobs: ArrayLike<number>, classes: readonly string[]): str
 
 // Inference.
 
-interface Said {
+/** What is said of a held-out row. */
+export interface SaidRow {
   readonly example: ProbeExample;
-  readonly logprobs: Float64Array;
-  readonly base: readonly number[];
+  /** [classes] */
+  readonly logprobs: ArrayLike<number>;
+  readonly base: ArrayLike<number>;
 }
 
-function gainOf({ logprobs, base }: Pick<Said, "logprobs" | "base">, label: number): number {
+function gainOf({ logprobs, base }: Pick<SaidRow, "logprobs" | "base">, label: number): number {
   return (logprobs[label] as number) - (base[label] as number);
 }
 
-function permutationTest(
-  said: readonly Said[],
+/** Are labels independent of what is said? Labels of strings change places, those of one `given` among themselves; one-sided, by ln P(label) beyond the base. */
+export function permuteLabels(
+  said: readonly SaidRow[],
   classes: readonly string[],
-  { permutations, bootstrapSeed }: ProbeSettings,
+  { permutations, bootstrapSeed }: Pick<ProbeSettings, "permutations" | "bootstrapSeed">,
 ): TestResult {
-  const strings = new Map<string, Said[]>();
+  const strings = new Map<string, SaidRow[]>();
   for (const one of said) strings.set(one.example.string, [...(strings.get(one.example.string) ?? []), one]);
   const uneven = [...strings.values()].some((own) => {
     const first = own[0]?.example;
     return own.some(({ example }) => example.label !== first?.label || example.given !== first?.given);
   });
   if (uneven) return { ok: false, reason: "a string's rows have several labels, so strings cannot change places" };
-  const seen = [...strings.values()].filter(([first]) => classes.includes((first as Said).example.label));
+  const seen = [...strings.values()].filter(([first]) => classes.includes((first as SaidRow).example.label));
   const groups = new Map<string, { gains: number[][]; labels: number[] }>();
   for (const own of seen) {
-    const { given = "", label } = (own[0] as Said).example;
+    const { given = "", label } = (own[0] as SaidRow).example;
     const group = groups.get(given) ?? { gains: [], labels: [] };
     group.gains.push(classes.map((_, place) => own.reduce((sum, one) => sum + gainOf(one, place), 0)));
     group.labels.push(classes.indexOf(label));

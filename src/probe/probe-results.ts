@@ -5,7 +5,7 @@ import type { AdjustedP } from "../score/comparison/tests.js";
 import type { ProbeLabel } from "../study/probe-schema.js";
 import type { ProbeDifference, ProbeScore, ProbeSettings } from "./linear-probe-score.js";
 
-export const PROBES_VERSION = 1;
+export const PROBES_VERSION = 2;
 
 /** A score without its strings one by one. */
 export type ProbeSummary =
@@ -40,7 +40,14 @@ export interface ProbedSite {
   /** The same model without its adapter, read in the same way; and the probe's accuracy less that. */
   readonly withoutAdapter: ProbeSummary;
   readonly beyondWithoutAdapter: MaybeDifference;
-  readonly randomWeights: { readonly ok: false; readonly reason: string };
+  /** A network of the same shape with random weights, at the same place. */
+  readonly randomWeights: ProbeSummary;
+  readonly beyondRandomWeights: MaybeDifference;
+  /** Another model's states about the same answers, at about the same depth. */
+  readonly otherModel:
+    | { readonly ok: true; readonly state: string; readonly site: string; readonly score: ProbeSummary }
+    | { readonly ok: false; readonly reason: string };
+  readonly beyondOtherModel: MaybeDifference;
 }
 
 /** One thing that is read off one kind of prompt of one predictor. */

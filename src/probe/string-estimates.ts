@@ -21,7 +21,7 @@ export function estimateOverStrings(
 ): Estimate {
   const n = strings.reduce((all, { rows }) => all + rows, 0);
   const total = strings.reduce((all, { sum }) => all + sum, 0);
-  const { draws, replicates } = drawResamples("probe", strings.length, bootstrapReplicates, bootstrapSeed);
+  const { draws, replicates } = drawsOf(strings.length, bootstrapReplicates, bootstrapSeed);
   const drawn = Array.from({ length: replicates }, (_, replicate) => {
     let [sum, rows] = [0, 0];
     for (const [place, one] of strings.entries()) {
@@ -34,6 +34,15 @@ export function estimateOverStrings(
   const statistic = { value: n === 0 ? undefined : total / n, n, clusters: strings.length, tasks: 1 };
   const unmoved = range === undefined ? "refuse" : "bound";
   return estimate({ ...statistic, range: range ?? PROPORTION }, drawn, { confidence, unmoved });
+}
+
+let known: { readonly key: string; readonly drawn: ReturnType<typeof drawResamples> } | undefined;
+
+/** Estimate after estimate is of as many strings. */
+function drawsOf(strings: number, replicates: number, seed: number): ReturnType<typeof drawResamples> {
+  const key = `${strings}/${replicates}/${seed}`;
+  if (known?.key !== key) known = { key, drawn: drawResamples("probe", strings, replicates, seed) };
+  return known.drawn;
 }
 
 /** The sums of rows by string, in the order in which strings come first. */

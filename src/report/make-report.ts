@@ -9,6 +9,7 @@ import type { Shifts } from "../score/comparison/shift.js";
 import type { InputOnlyCell } from "../score/input-only/input-only-predictions.js";
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
+import type { LensResults } from "../probe/lens-results.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
@@ -32,6 +33,7 @@ import { limitsSection, noiseSection } from "./sections/limits-section.js";
 import { matrixSection } from "./sections/matrix-section.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
+import { lensSection } from "./sections/lens-section.js";
 import { probesSection } from "./sections/probes-section.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
 import { selfSection } from "./sections/self.js";
@@ -194,6 +196,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(input.matrix ? [await matrixSection(input.matrix, plan)] : []),
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
     ...(input.probes ? [await probesSection(input.probes, names, property)] : []),
+    ...(input.lenses ? [await lensSection(input.lenses, names, property)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names, property)] : []),
     ...(isPredicted
       ? [await figuresSection(pairs.filter(isDrawn(plan)), names), cellSection(pairs, scores.confidence, names)]
@@ -273,6 +276,8 @@ export interface ReportInput {
   readonly experiments?: ExperimentResults;
   /** Absent when the study does not look inside. */
   readonly probes?: ProbeResults;
+  /** Absent when no lens reads. */
+  readonly lenses?: LensResults;
   /** Absent when no behavior was changed. */
   readonly shifts?: Shifts;
 }

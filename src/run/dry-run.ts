@@ -23,6 +23,7 @@ import type { GivenReplies } from "../study/elsewhere.js";
 import type { ModelFile, Plan, PlannedLog } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
+import { type ProbeCost, probeCost } from "./estimate/probe-cost.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress, wornInStudy } from "./open-model.js";
 import { estimateProbed } from "./probe-states-stage.js";
@@ -64,8 +65,8 @@ export interface DryRun extends PlanEstimate {
   readonly hypothetical: number;
   readonly distributions?: number;
   readonly adapters?: readonly string[];
-  /** Of a study that looks inside, by state: what its states take, and how many probes read them; absent where nothing is looked into. */
-  readonly probe?: { readonly states: Awaited<ReturnType<typeof estimateProbed>>; readonly fits: number };
+  /** Of a study that looks inside: what states, lenses and probes take; absent where nothing is looked into. */
+  readonly probe?: ProbeCost;
   /** Of a study that names its primary contrast: what its strings can show of it. */
   readonly primary?: PrimaryPower;
 }
@@ -175,16 +176,26 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     hypothetical: askedHere(plan, hypotheticalQuestions(plan)).length,
     ...(distributions > 0 ? { distributions } : {}),
     ...(adapters.length > 0 ? { adapters } : {}),
-    ...(await probeOf(plan, located)),
     ...(await primaryPowerOf(plan, options)),
     ...estimate,
+    ...(await probeOf(plan, located, estimate, measure)),
   };
 }
 
-async function probeOf(plan: Plan, located: Readonly<Record<string, LocatedModel>>): Promise<Pick<DryRun, "probe">> {
+async function probeOf(
+  plan: Plan,
+  located: Readonly<Record<string, LocatedModel>>,
+  { models, disk }: PlanEstimate,
+  measure: boolean,
+): Promise<Pick<DryRun, "probe"> & Partial<Pick<DryRun, "disk">>> {
   if (!plan.probe) return {};
   const states = await estimateProbed(plan, (model) => located[model]?.file?.path);
-  return { probe: { states, fits: probeFits(plan, states) } };
+  const probe = probeCost(plan, states, probeFits(plan, states), models, measure);
+  const { bytes, randomWeightBytes } = probe;
+  return {
+    probe,
+    disk: { ...disk, states: bytes, ...(randomWeightBytes > 0 ? { randomWeights: randomWeightBytes } : {}) },
+  };
 }
 
 function loggedStates(plan: Plan, given: GivenReplies): LoggedState[] {

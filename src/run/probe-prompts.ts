@@ -50,6 +50,19 @@ export function probedStates(plan: Plan): State[] {
   return [...names].map((name) => statesOf(plan).of(name)).filter((state) => state.isPlain && !state.elsewhere);
 }
 
+/** Of a model, in the place of its weights random ones. No state of a plan has such a name. */
+export function randomTwin(model: string): string {
+  return `${model}+random-weights`;
+}
+
+/** Models whose twins with random weights are looked into, each with the state whose prompts they are asked. */
+export function randomTwins(plan: Plan): { readonly model: string; readonly state: string }[] {
+  if (!plan.probe?.randomWeights) return [];
+  const states = new Map<string, string>();
+  for (const { name, model } of probedStates(plan)) if (!states.has(model)) states.set(model, name);
+  return [...states].map(([model, state]) => ({ model, state }));
+}
+
 /** Strings of a task whose prompts are looked into. */
 export function probedItems({ train, heldOut }: PlannedTask, { strings }: PlannedProbe) {
   return [...train.slice(0, strings), ...heldOut.slice(0, strings)];

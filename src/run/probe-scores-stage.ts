@@ -1,6 +1,8 @@
 /** Stage 08, probes: what can be read off the captured states, split by string as the study is, beside what it must beat. Needs no model. */
 
+import { rm } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
+import { z } from "zod";
 import { writeJson } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import {
@@ -23,28 +25,20 @@ import {
   PROBES_VERSION,
   probeSummary,
 } from "../probe/probe-results.js";
-import { propertyNamed } from "../properties/all-properties.js";
-import { countedReply } from "../properties/option-answers.js";
-import type { Extraction } from "../properties/property.js";
-import { extractBehavior, replyText } from "../properties/reading.js";
 import type { Plan, PlannedProbe } from "../study/plan.js";
-import type { ProbeLabel } from "../study/probe-schema.js";
 import { statesOf } from "../study/states.js";
-import { askedItems, readAnswers, readBehaviors } from "./behaviors.js";
-import type { RunFolder } from "./folder.js";
+import { FinishedLines } from "./finished-lines.js";
 import type { StageContext, StageWork } from "./open-models.js";
-import { probedStates } from "./probe-prompts.js";
+import { otherModelState, sameDepth } from "./probe-beside.js";
+import { requireAskedPrompts, StringLabels, type QuestionToRead, wantedQuestions } from "./probe-labels.js";
+import { probedStates, randomTwin, randomTwins } from "./probe-prompts.js";
 import { type CapturedPrompt, CapturedStates } from "./probe-states.js";
-import { readLines } from "./records.js";
-import { clusterOf } from "./score-stages.js";
 
 /** Fewer penalties than a probe alone has: a study has hundreds of probes. */
-const PENALTIES = [0.01, 1, 100];
+export const PENALTIES = [0.01, 1, 100];
 const EMBEDDING = "residual_before.0";
-const NO_RANDOM_WEIGHTS =
-  "not made: a model of this shape with random weights would be written and asked anew for every study";
 
-export async function scoreProbes(context: StageContext, { stage }: StageWork): Promise<void> {
+export async function scoreProbes(context: StageContext, { stage, reads }: StageWork): Promise<void> {
   const { run, signal, onProgress } = context;
   const { plan } = run;
   const probe = plan.probe as PlannedProbe;
@@ -59,137 +53,110 @@ export async function scoreProbes(context: StageContext, { stage }: StageWork): 
   const captured = new Map<string, CapturedStates>();
   for (const { name } of probedStates(plan)) captured.set(name, await CapturedStates.read(run, name));
   await requireAskedPrompts(run, captured);
+  const twins = new Map<string, CapturedStates | { readonly missing: string }>();
+  for (const { model } of randomTwins(plan)) {
+    twins.set(model, await CapturedStates.readIfThere(run, randomTwin(model)));
+  }
   const wanted = wantedQuestions(plan);
+  const madeFrom = {
+    probesVersion: PROBES_VERSION,
+    plan,
+    reads: Object.fromEntries([...reads].map((file) => [file, run.outputHash(file)])),
+  };
+  const fits = await ProbeFits.open(run.file("probeFits"), madeFrom, signal);
   const questions: ProbedQuestion[] = [];
-  for (const [at, question] of wanted.entries()) {
-    onProgress(stage, at, wanted.length);
-    questions.push(await scoreQuestion(plan, question, captured, labels, { settings, signal }));
+  try {
+    for (const [at, question] of wanted.entries()) {
+      onProgress(stage, at, wanted.length);
+      questions.push(await scoreQuestion(plan, question, { captured, twins, labels, settings, fits }));
+    }
+  } finally {
+    await fits.close();
   }
   const results: ProbeResults = { probesVersion: PROBES_VERSION, settings, spanTokens: probe.tokens, questions };
   await writeJson(run.file("probes"), results);
+  await rm(run.file("probeFits"), { force: true });
   onProgress(stage, wanted.length, wanted.length);
 }
 
-// What is read off what.
+const fitSchema = z.looseObject({ of: z.string(), score: z.looseObject({ ok: z.boolean() }) });
 
-type Wanted = Pick<ProbedQuestion, "predictor" | "target" | "task" | "prompt" | "property" | "label">;
+interface FittedLine {
+  readonly of: string;
+  readonly score: ProbeScore;
+}
 
-function wantedQuestions(plan: Plan): Wanted[] {
-  const probe = plan.probe as PlannedProbe;
-  const states = new Set(probedStates(plan).map(({ name }) => name));
-  const kinds = (["hypothetical", "object_level"] as const).filter(
-    (kind) => kind === "hypothetical" || probe.spans.objectLevel.length > 0,
-  );
-  return plan.predictions
-    .filter(({ predictor }) => states.has(predictor))
-    .flatMap((pair) =>
-      plan.tasks.flatMap(({ definition: { name: task }, properties }) =>
-        kinds.flatMap((prompt) =>
-          probe.labels.flatMap((label): Wanted[] => {
-            const about = { ...pair, task, prompt, label };
-            // There the question is the same whatever is asked about it.
-            if (label === "behavior" && prompt === "object_level") return [about];
-            return properties.map((property) => ({ ...about, property }));
-          }),
-        ),
-      ),
-    );
+/** Scores in the order in which they are asked for; those that an earlier process has finished are taken from its file. */
+class ProbeFits {
+  private next = 0;
+
+  private constructor(
+    private readonly lines: FinishedLines<FittedLine>,
+    private readonly path: string,
+    private readonly signal: AbortSignal | undefined,
+  ) {}
+
+  static async open(path: string, madeFrom: unknown, signal: AbortSignal | undefined): Promise<ProbeFits> {
+    return new ProbeFits(await FinishedLines.open<FittedLine>(path, madeFrom, fitSchema), path, signal);
+  }
+
+  /** @param of which one, for the file @throws INTERRUPTED, STORE_CORRUPT */
+  async scored(of: string, score: () => ProbeScore): Promise<ProbeScore> {
+    const before = this.lines.before[this.next++];
+    if (before) {
+      if (before.of === of) return before.score;
+      throw new InwardError(
+        "STORE_CORRUPT",
+        `${this.path}, line ${this.next + 1}: it is of ${before.of}, not of ${of}.`,
+      );
+    }
+    await setImmediate();
+    if (this.signal?.aborted)
+      throw new InwardError("INTERRUPTED", "Interrupted while states were read; the files of before are kept.");
+    const made = score();
+    await this.lines.append({ of, score: made });
+    return made;
+  }
+
+  close(): Promise<void> {
+    return this.lines.close();
+  }
 }
 
 /** Probes that are fitted where all is known, each with its penalty chosen. @param states with their sites, where those are known */
 export function probeFits(plan: Plan, states: readonly { readonly state: string; readonly sites?: number }[]): number {
   const sitesOf = new Map(states.map(({ state, sites = 0 }) => [state, sites]));
   const { spans } = plan.probe as PlannedProbe;
-  return wantedQuestions(plan).reduce((sum, { predictor, prompt }) => {
-    const { isTrained, origin } = statesOf(plan).of(predictor);
-    // The probe, shuffled labels, the control task; without its adapter.
-    const each = isTrained && sitesOf.has(origin) ? 4 : 3;
+  return wantedQuestions(plan).reduce((sum, { predictor, target, prompt }) => {
+    const { isTrained, origin, model } = statesOf(plan).of(predictor);
+    const isThere = (state: string) => Number(sitesOf.has(state));
+    const other = otherModelState(plan, { predictor, target }, new Set(probedStates(plan).map(({ name }) => name)));
+    // The probe, shuffled labels, the control task; without its adapter; with random weights; of another model.
+    const each =
+      3 +
+      (isTrained ? isThere(origin) : 0) +
+      isThere(randomTwin(model)) +
+      ("state" in other ? isThere(other.state) : 0);
     const places = (prompt === "hypothetical" ? spans.hypothetical : spans.objectLevel).length;
-    return sum + 1 + each * places * (sitesOf.get(predictor) ?? 0);
+    const sites = sitesOf.get(predictor);
+    // The embedding is one more.
+    return sum + 1 + (sites === undefined ? 0 : each * places * (sites + 1));
   }, 0);
-}
-
-/** What a target did on each string: its first answer, where several were drawn. */
-class StringLabels {
-  private constructor(
-    private readonly words: ReadonlyMap<string, Extraction>,
-    private readonly values: ReadonlyMap<string, Extraction>,
-    readonly clusters: (task: string, item: string) => string,
-  ) {}
-
-  static async read(run: RunFolder): Promise<StringLabels> {
-    const { plan } = run;
-    const tasks = new Map(plan.tasks.map(({ definition }) => [definition.name, definition]));
-    const items = askedItems(plan);
-    const firstWord = propertyNamed("first_word");
-    const words = new Map<string, Extraction>();
-    for (const { state, task, item, sample, reply } of await readAnswers(run)) {
-      const [definition, string] = [tasks.get(task), items.get(`${task}/${item}`)];
-      if (sample !== 0 || !reply || !definition || !string) continue;
-      const said = countedReply(reply, definition, string);
-      const word = extractBehavior(firstWord, replyText(said), string, said.stop);
-      words.set(JSON.stringify([state, task, item]), word);
-    }
-    const values = new Map<string, Extraction>();
-    for (const { state, task, item, sample, property, extraction, compliance } of await readBehaviors(run)) {
-      if (sample !== 0) continue;
-      values.set(JSON.stringify([state, task, item, property]), compliance.ok ? extraction : compliance);
-    }
-    const clusters = clusterOf(plan);
-    return new StringLabels(words, values, (task, item) => clusters(task, item) ?? `${task}/${item}`);
-  }
-
-  of({ target, task, property, label }: Wanted, item: string): { label: string; given?: string } | { reason: string } {
-    const word = this.words.get(JSON.stringify([target, task, item]));
-    const value = this.values.get(JSON.stringify([target, task, item, property]));
-    const needed = label === "behavior" ? [word] : label === "property" ? [value] : [word, value];
-    for (const one of needed) if (!one?.ok) return { reason: one?.reason ?? "the target was not asked about it" };
-    const [behavior, shown] = [word?.ok ? word.value : "", value?.ok ? value.value : ""];
-    const ways: Readonly<Record<ProbeLabel, { label: string; given?: string }>> = {
-      behavior: { label: behavior },
-      property: { label: shown },
-      both: { label: JSON.stringify([behavior, shown]) },
-      behavior_given_property: { label: behavior, given: shown },
-      property_given_behavior: { label: shown, given: behavior },
-    };
-    return ways[label];
-  }
-}
-
-/** What was looked into is what was asked, token by token. @throws INTERNAL */
-async function requireAskedPrompts(run: RunFolder, captured: ReadonlyMap<string, CapturedStates>): Promise<void> {
-  const asked = new Map<string, string>();
-  for (const { state, task, item, property, variant, reply } of [
-    ...(await readAnswers(run)),
-    ...(await readLines(run, "hypothetical")),
-  ]) {
-    if (!reply || reply.madeElsewhere) continue;
-    const kind = property === undefined ? "object_level" : "hypothetical";
-    asked.set(JSON.stringify([state, kind, task, item, property, variant]), reply.promptSha256);
-  }
-  for (const [state, { prompts }] of captured) {
-    for (const { id, kind, task, item, property, variant, promptSha256 } of prompts) {
-      const known = asked.get(JSON.stringify([state, kind, task, item, property, variant]));
-      if (known === undefined || known === promptSha256) continue;
-      throw new InwardError("INTERNAL", `${id} of ${state} was looked into with other tokens than it was asked with.`);
-    }
-  }
 }
 
 // One question: all its sites.
 
 interface Work {
+  readonly captured: ReadonlyMap<string, CapturedStates>;
+  /** By model. */
+  readonly twins: ReadonlyMap<string, CapturedStates | { readonly missing: string }>;
+  readonly labels: StringLabels;
   readonly settings: ProbeSettings;
-  readonly signal?: AbortSignal;
+  readonly fits: ProbeFits;
 }
 
-async function scoreQuestion(
-  plan: Plan,
-  wanted: Wanted,
-  captured: ReadonlyMap<string, CapturedStates>,
-  labels: StringLabels,
-  { settings, signal }: Work,
-): Promise<ProbedQuestion> {
+async function scoreQuestion(plan: Plan, wanted: QuestionToRead, work: Work): Promise<ProbedQuestion> {
+  const { captured, labels, settings, fits } = work;
   const { predictor, task, prompt, property } = wanted;
   const own = captured.get(predictor) as CapturedStates;
   const leftOut: Record<string, number> = {};
@@ -197,7 +164,8 @@ async function scoreQuestion(
   for (const one of own.prompts) {
     if (one.kind !== prompt || one.task !== task) continue;
     if (prompt === "hypothetical" && one.property !== property) continue;
-    const found = labels.of(wanted, one.item);
+    const found =
+      one.setAside === undefined ? labels.of(wanted, one.item) : { reason: "the engine crashed on the prompt" };
     if ("reason" in found) leftOut[found.reason] = (leftOut[found.reason] ?? 0) + 1;
     else rows.push({ prompt: one, example: { string: labels.clusters(task, one.item), split: one.split, ...found } });
   }
@@ -205,16 +173,13 @@ async function scoreQuestion(
   const examples = rows.map(({ example }) => example);
   const stringsOf = (split: string) =>
     new Set(examples.filter((one) => one.split === split).map((one) => one.string)).size;
-  const scored = async (score: () => ProbeScore): Promise<ProbeScore> => {
-    await setImmediate();
-    if (signal?.aborted)
-      throw new InwardError("INTERRUPTED", "Interrupted while states were read; the files of before are kept.");
-    return examples.length === 0 ? { ok: false, reason: "no string has a label" } : score();
-  };
+  const name = (what: string) => JSON.stringify([...Object.values(wanted), what]);
+  const scored = (what: string, score: () => ProbeScore): Promise<ProbeScore> =>
+    fits.scored(name(what), () => (examples.length === 0 ? { ok: false, reason: "no string has a label" } : score()));
   const shuffled = examples.length === 0 ? [] : shuffledLabels(examples, plan.seed);
   const key = keysOf(prompts);
   const control = examples.length === 0 ? undefined : controlTask(examples, key, plan.seed);
-  const tokens = await scored(() =>
+  const tokens = await scored("tokens", () =>
     scoreProbe(
       bagOfTokens(
         prompts.map(({ tokenIds }) => tokenIds),
@@ -224,16 +189,11 @@ async function scoreQuestion(
       settings,
     ),
   );
-  const { origin, isTrained } = statesOf(plan).of(predictor);
-  const base = isTrained ? captured.get(origin) : undefined;
-  const noBase = !isTrained
-    ? "it has no adapter of this study"
-    : base
-      ? undefined
-      : `no prediction of the plan is by ${origin}, so its states were not taken`;
+  const beside = besideStates(plan, wanted, work);
   const sites: (Omit<ProbedSite, "holm"> & { readonly whole: ProbeScore })[] = [];
   const probe = plan.probe as PlannedProbe;
   const spans = prompt === "hypothetical" ? probe.spans.hypothetical : probe.spans.objectLevel;
+  const read = own.sites.filter(({ name: site }) => site === EMBEDDING || own.declared.has(site));
   for (const span of spans) {
     const lacking = prompts.filter((one) => one.spans[span] === undefined);
     const lacks =
@@ -241,18 +201,29 @@ async function scoreQuestion(
         ? undefined
         : `${lacking.length} of ${prompts.length} prompts lack the span: ${lacking[0]?.lacking[span] ?? "it has no tokens"}`;
     let embedding: ProbeScore = { ok: false, reason: "the embedding was not scored" };
-    for (const { name: site } of own.sites) {
-      const read = (states: CapturedStates, some: readonly ProbeExample[]) =>
-        scored(() =>
-          lacks === undefined
-            ? scoreProbe(states.matrix(prompts, site, span), some, settings)
-            : { ok: false, reason: lacks },
-        );
-      const whole = await read(own, examples);
+    for (const { name: site } of read) {
+      const score = (what: string, states: BesideStates, some: readonly ProbeExample[], at = site) =>
+        scored(`${what} ${site} ${span}`, () => {
+          if (lacks !== undefined) return { ok: false, reason: lacks };
+          if ("reason" in states) return { ok: false, reason: states.reason };
+          const there = states === own ? prompts : states.alike(prompts, span);
+          if ("reason" in there) return { ok: false, reason: there.reason };
+          return scoreProbe(states.matrix(there, at, span), some, settings);
+        });
+      const whole = await score("probe", own, examples);
       const isEmbedding = site === EMBEDDING;
       if (isEmbedding) embedding = whole;
-      const controlled = control ? await read(own, control.examples) : whole;
-      const without: ProbeScore = base ? await read(base, examples) : { ok: false, reason: noBase as string };
+      const controlled = control ? await score("control", own, control.examples) : whole;
+      const without = await score("without adapter", beside.base, examples);
+      const random = await score("random weights", beside.random, examples);
+      const at = "reason" in beside.other ? undefined : sameDepth(site, own, beside.other);
+      const noSite = { reason: `${beside.otherName} has no such site` };
+      const cross = await score(
+        "other model",
+        at === undefined && !("reason" in beside.other) ? noSite : beside.other,
+        examples,
+        at,
+      );
       const [part = "", layer = "0"] = site.split(".");
       sites.push({
         site,
@@ -263,7 +234,7 @@ async function scoreQuestion(
         whole,
         score: probeSummary(whole),
         shuffled: probeSummary(
-          typeof shuffled === "string" ? { ok: false, reason: shuffled } : await read(own, shuffled),
+          typeof shuffled === "string" ? { ok: false, reason: shuffled } : await score("shuffled", own, shuffled),
         ),
         control: probeSummary(controlled),
         controlSharedKeys: control?.sharedKeys ?? 0,
@@ -274,7 +245,13 @@ async function scoreQuestion(
           : probeDifference(whole, embedding, settings),
         withoutAdapter: probeSummary(without),
         beyondWithoutAdapter: probeDifference(whole, without, settings),
-        randomWeights: { ok: false, reason: NO_RANDOM_WEIGHTS },
+        randomWeights: probeSummary(random),
+        beyondRandomWeights: probeDifference(whole, random, settings),
+        otherModel:
+          at !== undefined && beside.otherName !== undefined
+            ? { ok: true, state: beside.otherName, site: at, score: probeSummary(cross) }
+            : { ok: false, reason: cross.ok ? "" : cross.reason },
+        beyondOtherModel: probeDifference(whole, cross, settings),
       });
     }
   }
@@ -293,6 +270,27 @@ async function scoreQuestion(
       return { ...site, holm: holm[at] ?? { ok: false, reason: "the embedding is in no family of tests" } };
     }),
   };
+}
+
+/** States, or why there are none. */
+type BesideStates = CapturedStates | { readonly reason: string };
+
+function besideStates(plan: Plan, wanted: QuestionToRead, { captured, twins }: Work) {
+  const { origin, isTrained, model } = statesOf(plan).of(wanted.predictor);
+  const base: BesideStates = isTrained
+    ? (captured.get(origin) ?? { reason: `no prediction of the plan is by ${origin}, so its states were not taken` })
+    : { reason: "it has no adapter of this study" };
+  const twin = twins.get(model);
+  const random: BesideStates =
+    twin === undefined
+      ? { reason: "the study wants none (probe.randomWeights)" }
+      : "missing" in twin
+        ? { reason: twin.missing }
+        : twin;
+  const found = otherModelState(plan, wanted, new Set(captured.keys()));
+  const otherName = "state" in found ? found.state : undefined;
+  const other: BesideStates = "state" in found ? (captured.get(found.state) as CapturedStates) : found;
+  return { base, random, other, otherName };
 }
 
 /** What the control task gives labels to: the last token of what differs between the prompts, mostly of the string. */

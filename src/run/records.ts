@@ -20,10 +20,12 @@ import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
 import { type Judges, JUDGES_VERSION } from "../score/judge-agreement.js";
 import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
+import { LENS_VERSION, type LensLine, lensLineSchema, type LensResults } from "../probe/lens-results.js";
 import { type ProbeResults, PROBES_VERSION } from "../probe/probe-results.js";
 import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
+import { type BegunLine, begunLineSchema } from "./finished-lines.js";
 import type { RunFile, RunFolder } from "./folder.js";
 
 /** What the lines of each file are. */
@@ -46,6 +48,7 @@ interface Lines {
   readonly distributions: DistributionRow;
   readonly logprobDifferences: LogprobDifferenceRow;
   readonly trials: TrialRow;
+  readonly lens: LensLine | BegunLine;
 }
 
 const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
@@ -67,6 +70,7 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   distributions: distributionRowSchema,
   logprobDifferences: logprobDifferenceSchema,
   trials: trialRowSchema,
+  lens: z.union([begunLineSchema, lensLineSchema]),
 };
 
 /** The content of 07-input-only.json: by target. */
@@ -84,6 +88,7 @@ interface Contents {
   readonly calibration: CalibrationScores;
   readonly matrix: MatrixScores;
   readonly probes: ProbeResults;
+  readonly lensScores: LensResults;
   readonly shifts: Shifts;
   readonly experiments: ExperimentResults;
 }
@@ -122,6 +127,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
     song: z.object({ ok: z.boolean() }),
   }),
   probes: z.object({ probesVersion: z.literal(PROBES_VERSION), spanTokens: z.string(), questions: list }),
+  lensScores: z.object({ lensVersion: z.literal(LENS_VERSION), states: list, unread: list, questions: list }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

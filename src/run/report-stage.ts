@@ -29,11 +29,12 @@ import { readContent, readLines } from "./records.js";
 import { readTrials } from "./score-stages.js";
 import { readTraining } from "./train-stages.js";
 
+type OptionalContent = "comparisons" | "calibration" | "matrix" | "experiments" | "shifts" | "probes" | "lensScores";
+
 export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
-  const ifThere = async <Name extends "comparisons" | "calibration" | "matrix" | "experiments" | "shifts" | "probes">(
-    name: Name,
-  ) => (reads.has(name) ? await readContent(run, name) : undefined);
+  const ifThere = async <Name extends OptionalContent>(name: Name) =>
+    reads.has(name) ? await readContent(run, name) : undefined;
   const carried = Object.entries(manifests).filter(([, all]) => all.length > 1);
   const report = await makeReport({
     plan: run.plan,
@@ -61,6 +62,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     experiments: await ifThere("experiments"),
     shifts: await ifThere("shifts"),
     probes: await ifThere("probes"),
+    lenses: await ifThere("lensScores"),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

@@ -56,14 +56,11 @@ import {
   scoreShifts,
   writeTrials,
 } from "./score-stages.js";
-import { probedStates } from "./probe-prompts.js";
-import { scoreProbes } from "./probe-scores-stage.js";
-import { captureProbed, requireSites } from "./probe-states-stage.js";
-import { PROBES_VERSION } from "../probe/probe-results.js";
+import { lookingInsideRows } from "./probe-stages.js";
 import { requireTrainer, trainOne } from "./train-stages.js";
 
 /** Files by what they are to the stage. Their hashes, under the same names, are what its mark was made from. */
-interface Reads {
+export interface Reads {
   readonly [as: string]: RunFile | readonly RunFile[] | Reads;
 }
 
@@ -90,7 +87,7 @@ export interface Stage {
   readonly run: (context: StageContext, work: StageWork) => Promise<void>;
 }
 
-interface Row extends Omit<Stage, "reads"> {
+export interface StageRow extends Omit<Stage, "reads"> {
   /** Absent: always. */
   readonly when?: (plan: Plan) => boolean;
   /** Files that no stage of the plan writes are left out. */
@@ -100,7 +97,7 @@ interface Row extends Omit<Stage, "reads"> {
 const NAMES_OF_ROUND = ["object-level", "object-level, adapted", "object-level, adapted again"] as const;
 
 /** What comes of the states that a round of training made; of models as they came in round 0. */
-function roundRows(plan: Plan, round: Round): Row[] {
+function roundRows(plan: Plan, round: Round): StageRow[] {
   const [answers, challenged, name] = [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round], NAMES_OF_ROUND[round]];
   const judged = filesUpTo(JUDGED_OF_ROUND, round);
   const asks = (of: Plan) => (round === 0 ? objectLevelQuestions(of) : adaptedObjectLevelQuestions(of, round));
@@ -150,12 +147,12 @@ function roundRows(plan: Plan, round: Round): Row[] {
 }
 
 /** What each adapter of a round learns, then its training: sets that are empty are known before anything is trained. */
-function trainingRows(plan: Plan, round: 1 | 2): Row[] {
+function trainingRows(plan: Plan, round: 1 | 2): StageRow[] {
   const before: Round = round === 1 ? 0 : 1;
   const trained = statesOf(plan).ofRound(round);
   return [
     ...trained.map(
-      ({ name, training }): Row => ({
+      ({ name, training }): StageRow => ({
         name: `finetune set ${name}`,
         kind: "built",
         writes: [`finetuneSet/${name}`, `finetuneSetReport/${name}`],
@@ -165,7 +162,7 @@ function trainingRows(plan: Plan, round: 1 | 2): Row[] {
       }),
     ),
     ...trained.map(
-      ({ name, training }): Row => ({
+      ({ name, training }): StageRow => ({
         name: `training ${name}`,
         kind: "trained",
         writes: [`adapter/${name}`, `adapterCard/${name}`],
@@ -198,24 +195,12 @@ function filesUpTo(files: readonly RunFile[], last: Round): Reads {
   return Object.fromEntries(files.slice(0, last + 1).map((file) => [file, file]));
 }
 
-/** Of each state that is looked into: before and after training, each has its own. */
-function statesRows(plan: Plan): Row[] {
-  return probedStates(plan).map(
-    ({ name, adapter }): Row => ({
-      name: `states of ${name}`,
-      kind: "measured",
-      writes: [`states/${name}`],
-      reads: adapter === undefined ? {} : { adapter: `adapter/${adapter}` },
-      ready: (context) => requireSites(context, name),
-      run: (context, work) => captureProbed(context, work, name),
-    }),
-  );
-}
-
-function rowsOf(plan: Plan): Row[] {
+function rowsOf(plan: Plan): StageRow[] {
   const adapters = { adapters: filesOfAdapters(plan, 2) };
   const behaviors = behaviorFiles(2);
   const isShown = statesOf(plan).all.some(({ shown }) => shown);
+  const said = { ...behaviors, answers: filesUpTo(ANSWERS_OF_ROUND, 2), hypothetical: "hypothetical" } as const;
+  const inside = lookingInsideRows(plan, said);
   const matched: Reads = {
     ...behaviors,
     hypothetical: "hypothetical",
@@ -254,7 +239,7 @@ function rowsOf(plan: Plan): Row[] {
       asks: (of) => hypotheticalQuestions(of),
       run: askHypothetical,
     },
-    ...statesRows(plan),
+    ...inside.measured,
     {
       name: "noise floor",
       kind: "measured",
@@ -330,20 +315,7 @@ function rowsOf(plan: Plan): Row[] {
       besides: async () => ({ matrixVersion: MATRIX_VERSION }),
       run: scoreMatrixOfRun,
     },
-    {
-      name: "probes",
-      kind: "scored",
-      when: ({ probe }) => probe !== undefined,
-      writes: ["probes"],
-      reads: {
-        states: Object.fromEntries(probedStates(plan).map(({ name }) => [name, `states/${name}` as const])),
-        ...behaviors,
-        answers: filesUpTo(ANSWERS_OF_ROUND, 2),
-        hypothetical: "hypothetical",
-      },
-      besides: async () => ({ probesVersion: PROBES_VERSION }),
-      run: scoreProbes,
-    },
+    ...inside.scored,
     {
       name: "shifts",
       kind: "scored",
@@ -386,6 +358,7 @@ function rowsOf(plan: Plan): Row[] {
         experiments: "experiments",
         shifts: "shifts",
         probes: "probes",
+        lenses: "lensScores",
       },
       alsoReads: [
         ...ANSWERS_OF_ROUND,

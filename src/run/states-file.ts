@@ -16,17 +16,20 @@ import { settleEngine } from "../model/engines/settings.js";
 import { sha256OfFile } from "../model/model-file.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import {
+  type CapturedShard,
   type CapturedText,
-  type CaptureProcess,
+  type CaptureHooks,
   chosenTokens,
   parsePositions,
   type PositionChoice,
-  startCaptureProcess,
+  type startCaptureProcess,
+  StateCapturer,
 } from "../probe/capture.js";
 import { parseSites, siteDimensions, siteName, stateShapeOf } from "../model/sites.js";
 import { type Capture, shardBytes, type StatesType } from "../probe/states-shard.js";
 import { DEFAULT_ENGINE } from "../study/load-study.js";
 import type { EngineManifest } from "../study/plan.js";
+import type { SetAsideReason } from "../tasks/answer.js";
 import { type ModelToAsk, type AskedOf, whatDiffers, whatIsAsked } from "./answers-file.js";
 import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
 import type { PromptLine } from "./prompt-lines.js";
@@ -48,6 +51,13 @@ export interface StatesOptions extends OpenModelOptions, StatesSettings {
   /** Folder to write. */
   readonly out: string;
   readonly onFound?: (model: FoundModel) => void;
+}
+
+/** What is heard while a folder is made. */
+interface WritingHooks extends Pick<StatesOptions, "signal" | "onProgress"> {
+  readonly onCrash?: CaptureHooks["onCrash"];
+  /** Who captures; the native engine's process unless told. */
+  readonly startProcess?: typeof startCaptureProcess;
 }
 
 /** A prompt whose states are taken. */
@@ -96,6 +106,8 @@ interface FinishedShard {
   /** Of prompts.jsonl and index.jsonl, so far. Folders of before 2026-11-30 have none of the index. */
   readonly promptsSha256: string;
   readonly indexSha256?: string;
+  /** Ids of prompts that crash the engine; absent where none does. */
+  readonly setAside?: readonly string[];
 }
 
 export interface FinishedStates {
@@ -107,6 +119,8 @@ export interface FinishedStates {
   readonly prompts: number;
   /** Of these, those that were there before. */
   readonly kept: number;
+  /** Ids of those that crash the engine: they have no rows. */
+  readonly setAside: readonly string[];
   /** The most that the capturing process held; absent where nothing was left to do. */
   readonly peakBytes?: number;
 }
@@ -152,7 +166,7 @@ export async function writeStates(
   job: StatesJob,
   prompts: readonly StatesPrompt[],
   folder: string,
-  options: Pick<StatesOptions, "signal" | "onProgress">,
+  options: WritingHooks,
 ): Promise<FinishedStates> {
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw writeError(error, folder);
@@ -164,22 +178,32 @@ export async function writeStates(
     const kept = manifest.files.reduce((sum, one) => sum + one.prompts, 0);
     options.onProgress?.({ stage: "states", done: kept, total: prompts.length, unit: "questions" });
     const left = job.shards.slice(manifest.files.length);
-    const process = left.length === 0 ? undefined : startCaptureProcess(job.asked.engine);
+    const { file, adapter, chat } = job.found;
+    const capturer = new StateCapturer(
+      {
+        path: file.path,
+        settings: job.asked.engine,
+        ...(adapter ? { adapter: { path: resolve(adapter.path), scale: adapter.scale } } : {}),
+        chat,
+      },
+      options.startProcess,
+    );
     let peakBytes: number | undefined;
     try {
-      if (process) manifest = await recordEngine(folder, manifest, process, job);
+      if (left.length > 0) manifest = await recordEngine(folder, manifest, capturer);
       for (const [at, { first, end }] of left.entries()) {
-        manifest = await makeFile(folder, manifest, process as CaptureProcess, job, prompts, first, end, {
+        manifest = await makeFile(folder, manifest, capturer, job, prompts, first, end, {
           ...options,
           number: job.shards.length - left.length + at + 1,
         });
       }
-      peakBytes = (await process?.remote.memory())?.peakBytes;
+      peakBytes = await capturer.peakBytes();
     } finally {
-      await process?.end();
+      await capturer.end();
     }
+    const setAside = manifest.files.flatMap((one) => one.setAside ?? []);
     const [rows, bytes] = [sumOf(manifest, "rows"), sumOf(manifest, "bytes")];
-    const counts = { files: manifest.files.length, rows, bytes, prompts: prompts.length, kept };
+    const counts = { files: manifest.files.length, rows, bytes, prompts: prompts.length, kept, setAside };
     return { folder, ...counts, ...(peakBytes === undefined ? {} : { peakBytes }) };
   } finally {
     await unlock();
@@ -392,15 +416,9 @@ async function cutOff(path: string, bytes: number): Promise<void> {
 async function recordEngine(
   folder: string,
   manifest: StatesManifest,
-  process: CaptureProcess,
-  { found, asked }: StatesJob,
+  capturer: StateCapturer,
 ): Promise<StatesManifest> {
-  const { file, adapter, chat } = found;
-  const { manifest: engine, facts } = await process.remote.open(file.path, {
-    settings: asked.engine,
-    ...(adapter ? { adapter: { path: resolve(adapter.path), scale: adapter.scale } } : {}),
-    chat,
-  });
+  const { manifest: engine, facts } = await capturer.open();
   if (manifest.engines.some((one) => canonicalJson(one) === canonicalJson(engine))) return manifest;
   const engines = [...manifest.engines, engine];
   return writeManifest(folder, { ...manifest, engines, warnings: facts.warnings });
@@ -409,38 +427,41 @@ async function recordEngine(
 async function makeFile(
   folder: string,
   manifest: StatesManifest,
-  process: CaptureProcess,
+  capturer: StateCapturer,
   { capture, positions, requests }: StatesJob,
   prompts: readonly StatesPrompt[],
   first: number,
   end: number,
-  { number, signal, onProgress }: Pick<StatesOptions, "signal" | "onProgress"> & { readonly number: number },
+  { number, signal, onProgress, onCrash }: WritingHooks & { readonly number: number },
 ): Promise<StatesManifest> {
   const file = `states-${String(number).padStart(5, "0")}.safetensors`;
-  const { texts, bytes, rows } = await process.call(
-    "shard",
-    [
-      {
-        path: join(folder, file),
-        requests: requests.slice(first, end),
-        capture,
-        positions: positions.slice(first, end),
-      },
-    ],
+  const shard = await capturer.shard(
+    {
+      path: join(folder, file),
+      requests: requests.slice(first, end),
+      capture,
+      positions: positions.slice(first, end),
+    },
     {
       signal,
       onNote: (done) => onProgress?.({ stage: "states", done: first + done, total: prompts.length, unit: "questions" }),
+      onCrash,
     },
   );
   const asked = prompts.slice(first, end);
-  const indexBytes = await append(join(folder, INDEX), indexLines(file, asked, texts));
-  const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, texts));
+  const sound = asked.filter((_, at) => !shard.setAside.includes(at));
+  const indexBytes = await append(join(folder, INDEX), indexLines(file, sound, shard.texts));
+  const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, shard));
   const sha256 = await sha256OfFile(join(folder, file));
   const promptsSha256 = await sha256OfFile(join(folder, PROMPTS));
   const indexSha256 = await sha256OfFile(join(folder, INDEX));
-  const prompted = end - first;
+  const { rows, bytes } = shard;
+  const setAside = shard.setAside.map((at) => (asked[at] as StatesPrompt).id);
   const hashes = { indexBytes, promptsBytes, promptsSha256, indexSha256 };
-  const finished = { file, prompts: prompted, rows, bytes, sha256, ...hashes };
+  const finished = {
+    ...{ file, prompts: end - first, rows, bytes, sha256, ...hashes },
+    ...(setAside.length > 0 ? { setAside } : {}),
+  };
   return writeManifest(folder, { ...manifest, files: [...manifest.files, finished] });
 }
 
@@ -463,13 +484,19 @@ function indexLines(file: string, prompts: readonly StatesPrompt[], texts: reado
   });
 }
 
-function promptLines(file: string, prompts: readonly StatesPrompt[], texts: readonly CapturedText[]): object[] {
-  return texts.map(({ promptTokens, promptSha256, tokens, reply }, at) => {
-    const { id, kind = "prompt", meta } = prompts[at] as StatesPrompt;
+/** One line a prompt; of one that was set aside why it has no rows. */
+function promptLines(file: string, prompts: readonly StatesPrompt[], { texts, setAside }: CapturedShard): object[] {
+  let next = 0;
+  return prompts.map(({ id, kind = "prompt", meta }, at) => {
+    const about = meta === undefined ? {} : { meta };
+    if (setAside.includes(at)) return { prompt: id, kind, file, rows: 0, setAside: SET_ASIDE, ...about };
+    const { promptTokens, promptSha256, tokens, reply } = texts[next++] as CapturedText;
     const place = { prompt: id, kind, file, rows: tokens.length, promptTokens, promptSha256 };
-    return { ...place, ...(reply ? { reply } : {}), ...(meta === undefined ? {} : { meta }) };
+    return { ...place, ...(reply ? { reply } : {}), ...about };
   });
 }
+
+const SET_ASIDE: SetAsideReason = "engine_crashed";
 
 /** @returns bytes of the file now @throws STORE_DISK_FULL, STORE_UNWRITABLE */
 async function append(path: string, lines: readonly object[]): Promise<number> {

@@ -13,6 +13,9 @@ export const PROBE_LABELS = [
 ] as const;
 export type ProbeLabel = (typeof PROBE_LABELS)[number];
 
+/** What stands between a state and the model's end that reads it: nothing, or a map that the study finds on its train strings. */
+export const LENSES = ["logit", "tuned"] as const;
+
 const IN_BOTH = "string|item_[1-9][0-9]{0,2}|question|instruction|last_prompt_token";
 const spanNames = (names: string, known: string) =>
   z.string().regex(new RegExp(`^(${names})$`), `name a span: ${known}`);
@@ -55,6 +58,19 @@ const probeShape = z.strictObject({
       "What probes read: behavior (the first word of the target's answer), property, both as one label, or one of the two beyond what the " +
         "other tells.",
     ),
+  lenses: distinct("lens", z.array(z.enum(LENSES)))
+    .default(["logit", "tuned"])
+    .describe(
+      "Which lenses read the declared residuals (docs/probes.md#lenses-in-a-study): logit, the model's own end; tuned, an affine map before " +
+        "it, found on the train strings' states. An empty list for none.",
+    ),
+  randomWeights: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Beside every probe one on the states of a model of the same shape with random weights, which is written for the time of capturing " +
+        "(half precision) and asked the same prompts.",
+    ),
 });
 
 export const probeSchema = probeShape;
@@ -62,4 +78,7 @@ export const probeSchema = probeShape;
 /** In a plan every default stands written out. */
 export const plannedProbeSchema = withoutDefaults(probeShape).extend({
   spans: z.object({ hypothetical: z.array(z.string()), objectLevel: z.array(z.string()) }),
+  /** Plans that are older have neither. */
+  lenses: z.array(z.enum(LENSES)).optional(),
+  randomWeights: z.boolean().optional(),
 });

@@ -1,11 +1,13 @@
 /** A study that looks inside finds what was planted where it was planted, and nothing where nothing is. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { exportRun } from "../../src/exchange/export-run.js";
 import { writePlantedStudy } from "../../src/probe/planted-model.js";
+import { MECHANISMS } from "../../src/probe/planted-weights.js";
+import type { LensQuestion, LensResults } from "../../src/probe/lens-results.js";
 import type { ProbedQuestion, ProbeResults } from "../../src/probe/probe-results.js";
 import { dryRun } from "../../src/run/dry-run.js";
 import { runStudy, score } from "../../src/run/run-study.js";
@@ -16,11 +18,30 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const KEYS = {
   engine: { device: "cpu", threads: 1 },
   noiseFloor: { questions: 4 },
-  probe: { spans: { hypothetical: ["string", "last_prompt_token"] }, labels: ["behavior_given_property"] },
+  probe: {
+    spans: { hypothetical: ["string", "last_prompt_token"] },
+    labels: ["behavior_given_property"],
+  },
+};
+/** C, D and E in one study: the same task, and each beside another model. */
+const OTHERS = ["C", "D", "E"] as const;
+const OTHER_KEYS = {
+  study: "planted",
+  tasks: [{ task: "planted.yaml", examples: false }],
+  hypothetical: { variants: ["minimal"] },
+  predictions: OTHERS.map((one) => ({ predictor: one.toLowerCase(), target: one.toLowerCase() })),
+  ...KEYS,
+  probe: {
+    ...KEYS.probe,
+    spans: { hypothetical: ["last_prompt_token"], objectLevel: [] },
+    randomWeights: false,
+  },
 };
 const runOf = (mechanism: string) => join(folder, mechanism, "run");
 const studyOf = (mechanism: string) => join(folder, mechanism, "study.yaml");
 const resultsOf = (run: string) => JSON.parse(readFileSync(join(run, "08-probes.json"), "utf8")) as ProbeResults;
+const lensesOf = (run: string) => JSON.parse(readFileSync(join(run, "08-lens.json"), "utf8")) as LensResults;
+const linesOf = (path: string) => readFileSync(path, "utf8").trimEnd().split("\n");
 const coded = (code: string, message = "") =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });
 
@@ -28,9 +49,18 @@ beforeAll(async () => {
   for (const mechanism of ["A", "B"] as const) {
     await writePlantedStudy(join(folder, mechanism), { mechanism, items: 8 });
     const keys = parse(readFileSync(studyOf(mechanism), "utf8"));
-    writeFileSync(studyOf(mechanism), stringify({ ...keys, ...KEYS }));
+    const probe = { ...KEYS.probe, randomWeights: mechanism === "A" };
+    writeFileSync(studyOf(mechanism), stringify({ ...keys, ...KEYS, probe }));
     await runStudy(studyOf(mechanism), { out: runOf(mechanism) });
   }
+  const made = [];
+  for (const mechanism of OTHERS) {
+    const { path } = await writePlantedStudy(join(folder, mechanism), { mechanism, items: 5 });
+    made.push([mechanism.toLowerCase(), { source: path }] as const);
+  }
+  cpSync(join(folder, "C"), join(folder, "others"), { recursive: true });
+  writeFileSync(studyOf("others"), stringify({ ...OTHER_KEYS, models: Object.fromEntries(made) }));
+  await runStudy(studyOf("others"), { out: runOf("others") });
 }, 120_000);
 
 /** Layers after which the answer is read beyond its property: the table of docs/probes.md. */
@@ -78,7 +108,19 @@ describe.each(["A", "B"] as const)("%s", (mechanism) => {
       holm: { ok: false, reason: "the embedding is in no family of tests" },
     });
     expect(last[1]?.withoutAdapter).toEqual({ ok: false, reason: "it has no adapter of this study" });
-    expect(last[1]?.randomWeights.reason).toMatch(/^not made/);
+    expect(last[1]?.otherModel).toEqual({ ok: false, reason: "the study looks into no second model" });
+  });
+
+  test("a network of the same shape with random weights shows nothing of it", () => {
+    for (const { randomWeights } of mechanism === "B" ? question("hypothetical").sites : []) {
+      expect(randomWeights).toEqual({ ok: false, reason: "the study wants none (probe.randomWeights)" });
+    }
+    for (const { isEmbedding, randomWeights, span } of mechanism === "A" ? question("hypothetical").sites : []) {
+      if (isEmbedding && span === "last_prompt_token") continue;
+      if (!randomWeights.ok || !randomWeights.gainAccuracy.ok) throw new Error(JSON.stringify(randomWeights));
+      expect(randomWeights.gainAccuracy.low).toBeLessThanOrEqual(0);
+    }
+    expect(existsSync(join(runOf(mechanism), "07-states/planted+random-weights.gguf"))).toBe(false);
   });
 
   test("the report says how many sites, and that readable is not used", () => {
@@ -88,20 +130,159 @@ describe.each(["A", "B"] as const)("%s", (mechanism) => {
   });
 });
 
+/** Layers after which the logit lens sees the answer beyond the property: the table of docs/probes.md. */
+const SEEN = { A: [0, 1, 2, 3], B: [], C: [0, 1], D: [], E: [2, 3] } as const;
+
+describe.each(MECHANISMS)("lenses on %s", (mechanism) => {
+  const isOther = (OTHERS as readonly string[]).includes(mechanism);
+  const state = isOther ? mechanism.toLowerCase() : "planted";
+  const results = () => lensesOf(runOf(isOther ? "others" : mechanism));
+  const question = (prompt: LensQuestion["prompt"], lens = "logit") => {
+    const found = results().questions.filter((one) => {
+      return one.prompt === prompt && one.lens === lens && one.predictor === state;
+    });
+    expect(found).toHaveLength(1);
+    return found[0] as LensQuestion;
+  };
+  const read = () => results().states.find((one) => one.state === state);
+
+  test("the end of the model sees the answer where it is written along the unembedding, and nowhere else", () => {
+    const { sites, leftOut } = question("hypothetical");
+    expect(leftOut).toEqual({});
+    const last = sites.filter(({ span, isDeclared }) => span === "last_prompt_token" && isDeclared);
+    expect(last).toHaveLength(4);
+    for (const { layer, score, holm } of last) {
+      if (!score.ok || !holm.ok) throw new Error(JSON.stringify(score));
+      const isSeen = (SEEN[mechanism] as readonly number[]).includes(layer);
+      expect(score.first).toMatchObject({ ok: true, value: isSeen ? 1 : 0 });
+      if (isSeen) {
+        expect(score.gainNats.ok && score.gainNats.low).toBeGreaterThan(1);
+        expect(holm.p).toBeLessThan(0.05);
+      } else if (score.gainNats.ok) expect(Math.abs(score.gainNats.value)).toBeLessThan(1e-3);
+    }
+    const elsewhere = sites.filter(({ span }) => span !== "last_prompt_token");
+    for (const { score } of elsewhere) expect(score.ok && score.first).toMatchObject({ ok: true, value: 0 });
+  });
+
+  test("after the last layer the lens says what the model said", () => {
+    const end = read()?.end;
+    // Logits up to 40 in single precision, twice.
+    expect(end).toMatchObject({ ok: true, otherToken: 0 });
+    expect(end?.ok && end.greatestNats).toBeLessThan(5e-5);
+  });
+
+  test("maps are found for every site before the end, and what is said at the end with them is told", () => {
+    const sites = ["residual_before.0", "residual_after.0", "residual_after.1", "residual_after.2"];
+    expect(read()?.tuned.map(({ site }) => site)).toEqual(sites);
+    for (const tuned of read()?.tuned ?? []) {
+      if ("ok" in tuned || !tuned.heldOut.ok) throw new Error(JSON.stringify(tuned));
+      const { tunedNats, loweredNats } = tuned.heldOut;
+      // Where the layers after it add nothing to these strings, no map can lower anything, and no draw changes it.
+      if (tunedNats.ok) expect(tunedNats.value).toBeGreaterThanOrEqual(0);
+      else expect(loweredNats.ok || loweredNats.reason).toMatch(/no draw of \d+ strings changes it/);
+    }
+  });
+});
+
+test.each(["A", "B"])(
+  "%s: on the object-level prompt a lens sees it at the end: it is about to be said",
+  (mechanism) => {
+    const found = lensesOf(runOf(mechanism)).questions.find(
+      ({ prompt, lens }) => prompt === "object_level" && lens === "logit",
+    );
+    const end = found?.sites.find(({ site }) => site === "residual_after.3");
+    expect(end?.score.ok && end.score.first).toMatchObject({ ok: true, value: 1 });
+  },
+);
+
+test("another model stands beside: at the same depth, about the same answers", () => {
+  const site = (predictor: string, layer: number) => {
+    const found = lensesOf(runOf("others")).questions.find((one) => {
+      return one.predictor === predictor && one.prompt === "hypothetical" && one.lens === "logit";
+    });
+    return found?.sites.find((one) => one.site === `residual_after.${layer}`);
+  };
+  // After layer 0 C has written the answer along its unembedding, and D has not.
+  const [c, d] = [site("c", 0), site("d", 0)];
+  if (!c?.score.ok || !c.score.gainNats.ok || !c.beyondOtherModel.ok) throw new Error(JSON.stringify(c));
+  expect(c.otherModel).toMatchObject({ ok: true, state: "d", site: "residual_after.0" });
+  expect(Math.abs(c.beyondOtherModel.value - c.score.gainNats.value)).toBeLessThan(1e-3);
+  expect(d?.otherModel).toMatchObject({ ok: true, state: "c" });
+  expect(d?.beyondOtherModel.ok && d.beyondOtherModel.high).toBeLessThan(-1);
+  const probed = resultsOf(runOf("others")).questions.find(
+    (one) => one.predictor === "c" && one.prompt === "hypothetical",
+  );
+  const beside = probed?.sites.find((one) => one.layer === 3 && !one.isEmbedding)?.otherModel;
+  expect(beside).toMatchObject({ ok: true, state: "d", site: "residual_after.3" });
+});
+
+test("the report has the lenses' verdicts, and says that visible is not used", () => {
+  const text = (mechanism: string) => readFileSync(join(runOf(mechanism), "09-report.md"), "utf8");
+  expect(text("A")).toContain("Visible to the model's end beyond other strings' values at 4 of 8 sites");
+  expect(text("B")).toContain("At none of 8 sites does the model's end see it");
+  expect(text("A")).toContain("Visible to the model's end is not used.");
+});
+
+test("what a killed run had finished stays: lenses line by line, probes fit by fit", async () => {
+  const copy = join(folder, "killed");
+  cpSync(runOf("others"), copy, { recursive: true });
+  const whole = readFileSync(join(copy, "07-lens.jsonl"), "utf8");
+  const lines = whole.split("\n");
+  const doctored = (lines[3] as string).replace(/"entropyNats":[\d.e-]+/, '"entropyNats":123');
+  writeFileSync(join(copy, "07-lens.jsonl"), `${[...lines.slice(0, 3), doctored].join("\n")}\n{"what":"si`);
+  const stages = JSON.parse(readFileSync(join(copy, "stages.json"), "utf8"));
+  for (const name of ["lens", "lensScores", "probes"]) delete stages[name];
+  writeFileSync(join(copy, "stages.json"), JSON.stringify(stages));
+  const stop = new AbortController();
+  await expect(
+    runStudy(studyOf("others"), {
+      out: copy,
+      signal: stop.signal,
+      onProgress: ({ stage, done }) => {
+        if (stage === "probes" && done === 2) stop.abort();
+      },
+    }),
+  ).rejects.toEqual(coded("INTERRUPTED"));
+  const again = readFileSync(join(copy, "07-lens.jsonl"), "utf8");
+  expect(again.replace(doctored, lines[3] as string)).toBe(whole);
+  const fits = linesOf(join(copy, "08-probe-fits.jsonl"));
+  // The tokens alone; of five sites the probe, its controls and what is missing.
+  expect(fits.length).toBeGreaterThan(10);
+  const marked = (fits[1] as string).replace(/"ok":true/, '"ok":true,"mark":7');
+  writeFileSync(join(copy, "08-probe-fits.jsonl"), `${[fits[0], marked, ...fits.slice(2)].join("\n")}\n`);
+  await runStudy(studyOf("others"), { out: copy });
+  expect(existsSync(join(copy, "08-probe-fits.jsonl"))).toBe(false);
+  const { tokens, ...first } = resultsOf(copy).questions[0] as ProbedQuestion & { tokens: { mark?: number } };
+  expect(tokens.mark).toBe(7);
+  const { tokens: _, ...before } = resultsOf(runOf("others")).questions[0] as ProbedQuestion;
+  expect(first).toEqual(before);
+});
+
 test("the dry run says the bytes that the files have", async () => {
-  const { probe } = await dryRun(studyOf("A"), { measure: false });
-  const { files } = JSON.parse(readFileSync(join(runOf("A"), "07-states/planted/states.json"), "utf8"));
-  const bytes = files.reduce((sum: number, one: { bytes: number }) => sum + one.bytes, 0);
+  const { probe, disk } = await dryRun(studyOf("A"), { measure: false });
+  const bytesOf = (state: string): number => {
+    const { files } = JSON.parse(readFileSync(join(runOf("A"), `07-states/${state}/states.json`), "utf8"));
+    return files.reduce((sum: number, one: { bytes: number }) => sum + one.bytes, 0);
+  };
+  const bytes = bytesOf("planted");
+  const counted = { ok: true, sites: 4, residuals: 5, prompts: 128, rows: 192, trainRows: 96, heldOutRows: 96, bytes };
   expect(probe?.states).toEqual([
-    expect.objectContaining({ ok: true, state: "planted", sites: 5, prompts: 128, rows: 192, bytes }),
+    expect.objectContaining({ ...counted, state: "planted" }),
+    expect.objectContaining({ ...counted, state: "planted+random-weights" }),
   ]);
-  // A bag of tokens for each kind of prompt; of each site and span the probe, shuffled labels and the control task.
-  expect(probe?.fits).toBe(2 + 3 * 5 * (2 + 1));
+  expect(disk.states).toBe(2 * bytes);
+  // A bag of tokens for each kind of prompt; of each site and span the probe, shuffled labels, the control task, random weights.
+  expect(probe?.fits.count).toBe(2 + 4 * 5 * (2 + 1));
+  // Each site, the embedding among them, by both lenses; the end by one.
+  expect(probe?.lens).toMatchObject({ maps: 4, rows: 96 * (5 + 4) });
 });
 
 test("a table of it is exported", async () => {
   const out = join(folder, "export");
   await exportRun(runOf("A"), { to: ["csv"], out });
+  const [lensHeader, ...lensRows] = linesOf(join(out, "lenses.csv"));
+  expect(lensHeader).toMatch(/^predictor,target,task,prompt,property,variant,label,lens,part,layer,span/);
+  expect(lensRows).toHaveLength(lensesOf(runOf("A")).questions.reduce((sum, { sites }) => sum + sites.length, 0));
   const [header, ...rows] = readFileSync(join(out, "probes.csv"), "utf8").trimEnd().split(/\r?\n/);
   expect(header).toMatch(/^predictor,target,task,prompt,property,variant,label,part,layer,span/);
   expect(rows).toHaveLength(resultsOf(runOf("A")).questions.reduce((sum, { sites }) => sum + sites.length, 0));

@@ -1,6 +1,6 @@
-/** What probes read, site by site: a heat map with its control beside it, and the curve over the layers. */
+/** What is read inside, site by site: heat maps of layers and spans with their controls beside them, and curves over the layers. */
 
-import { probeAccuracy, probeGain, type ProbedQuestion, type ProbedSite } from "../../probe/probe-results.js";
+import type { Estimate } from "../../score/interval.js";
 import { drawSvg, type FigureSpec, PALETTE } from "./draw.js";
 
 /** No colours of the page: what stands on a shaded square is read against the shade, in a light page and in a dark one. */
@@ -9,21 +9,33 @@ const ON_PALE = "#10202e";
 const ON_DARK = "#fdfefe";
 const [WIDE, HIGH] = [44, 18];
 
-const placeOf = ({ part, layer, isEmbedding }: ProbedSite) => (isEmbedding ? "embedding" : `${part}.${layer}`);
+export interface ReadPlace {
+  readonly part: string;
+  readonly layer: number;
+  readonly span: string;
+  readonly isEmbedding?: boolean;
+}
 
-/** @throws InwardError REPORT_FAILED */
-export async function probeMapFigure(title: string, { sites }: ProbedQuestion): Promise<string> {
-  const rows = [...new Set(sites.map(placeOf))].reverse();
-  const spans = [...new Set(sites.map(({ span }) => span))];
-  const panels = [
-    { panel: "probe", of: (site: ProbedSite) => probeAccuracy(site.score) },
-    { panel: "control task", of: (site: ProbedSite) => probeAccuracy(site.control) },
-    { panel: "shuffled labels", of: (site: ProbedSite) => probeAccuracy(site.shuffled) },
-  ];
+export const placeName = ({ part, layer, isEmbedding }: ReadPlace) => (isEmbedding ? "embedding" : `${part}.${layer}`);
+
+/** One number of each place, beside the same places' other numbers. */
+export interface MapPanel<Place> {
+  readonly panel: string;
+  readonly of: (place: Place) => Estimate;
+}
+
+/** Shares of strings. @throws InwardError REPORT_FAILED */
+export async function siteMapFigure<Place extends ReadPlace>(
+  title: string,
+  places: readonly Place[],
+  panels: readonly MapPanel<Place>[],
+): Promise<string> {
+  const rows = [...new Set(places.map(placeName))].reverse();
+  const spans = [...new Set(places.map(({ span }) => span))];
   const squares = panels.flatMap(({ panel, of }) =>
-    sites.map((site) => {
-      const found = of(site);
-      const place = { panel, site: placeOf(site), span: site.span };
+    places.map((one) => {
+      const found = of(one);
+      const place = { panel, site: placeName(one), span: one.span };
       return found.ok ? { ...place, value: found.value, text: (100 * found.value).toFixed(0) } : place;
     }),
   );
@@ -78,15 +90,26 @@ export async function probeMapFigure(title: string, { sites }: ProbedQuestion): 
   } as unknown as FigureSpec);
 }
 
-/** Accuracy beyond the base, by layer, with intervals; a line a span, of the first declared part. */
-export async function probeCurveFigure(title: string, { sites }: ProbedQuestion): Promise<string> {
-  const part = sites.find(({ isEmbedding }) => !isEmbedding)?.part;
-  const points = sites.flatMap((site) => {
-    const gain = probeGain(site.score);
-    if (site.isEmbedding || site.part !== part || !gain.ok) return [];
-    return [{ layer: site.layer, span: site.span, value: gain.value, low: gain.low, high: gain.high }];
+export interface SiteCurve<Place> {
+  readonly of: (place: Place) => Estimate;
+  readonly axis: string;
+  /** As d3 writes numbers. */
+  readonly format: string;
+}
+
+/** By layer, with intervals; a line a span, of the first part. @throws InwardError REPORT_FAILED */
+export async function siteCurveFigure<Place extends ReadPlace>(
+  title: string,
+  places: readonly Place[],
+  { of, axis, format }: SiteCurve<Place>,
+): Promise<string> {
+  const part = places.find(({ isEmbedding }) => !isEmbedding)?.part;
+  const points = places.flatMap((place) => {
+    const found = of(place);
+    if (place.isEmbedding || place.part !== part || !found.ok) return [];
+    return [{ layer: place.layer, span: place.span, value: found.value, low: found.low, high: found.high }];
   });
-  const y = { type: "quantitative", axis: { format: "+.0%", title: "accuracy beyond the base" } };
+  const y = { type: "quantitative", axis: { format, title: axis } };
   return drawSvg(title, {
     width: 420,
     height: 200,

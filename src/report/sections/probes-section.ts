@@ -26,9 +26,21 @@ import {
   type Table,
   type TableCell,
 } from "../document.js";
-import { probeCurveFigure, probeMapFigure } from "../figures/probe-figure.js";
+import { type MapPanel, placeName, siteCurveFigure, siteMapFigure } from "../figures/probe-figure.js";
 import type { StateNames } from "../state-names.js";
 import { plural, type PropertyNames, readableName } from "../terms.js";
+
+const PANELS: readonly MapPanel<ProbedSite>[] = [
+  { panel: "probe", of: ({ score }) => probeAccuracy(score) },
+  { panel: "control task", of: ({ control }) => probeAccuracy(control) },
+  { panel: "shuffled labels", of: ({ shuffled }) => probeAccuracy(shuffled) },
+  { panel: "random weights", of: ({ randomWeights }) => probeAccuracy(randomWeights) },
+];
+const CURVE = {
+  of: ({ score }: ProbedSite) => probeGain(score),
+  axis: "accuracy beyond the base",
+  format: "+.0%",
+};
 
 /** @throws InwardError REPORT_FAILED */
 export async function probesSection(
@@ -72,21 +84,17 @@ function method({ settings, spanTokens }: ProbeResults): Inline[][] {
     ],
     [
       { strong: "Beside it. " },
-      "Shuffled labels: the same probe where there is nothing to be read. Control task: labels by chance for each last token of what differs between the prompts, mostly of the string; selectivity is the accuracy less that, and where the control is read as well, labels could be learnt by heart from that token. Tokens: a bag of the prompt's tokens, without any model. Embedding: the states before the first layer. Without adapter: the same model before training.",
+      "Shuffled labels: the same probe where there is nothing to be read. Control task: labels by chance for each last token of what differs between the prompts, mostly of the string; selectivity is the accuracy less that, and where the control is read as well, labels could be learnt by heart from that token. Tokens: a bag of the prompt's tokens, without any model. Embedding: the states before the first layer. Without adapter: the same model before training. Random weights: a network of the same shape, each matrix drawn anew with the mean square of the trained one, asked the same prompts: what any such network shows. Other model: another network's states about the same answers, at the nearest share of its layers.",
     ],
     [
       { strong: "Tests. " },
       "Labels are permuted among held-out strings, one-sided; p-values are adjusted after Holm over the declared sites of one question (all of its layers and spans, the embedding aside), and over nothing else: with many questions some sites come out by chance.",
     ],
     [{ strong: "Intervals. " }, INTERVALS, "."],
-    [
-      { strong: "Not made. " },
-      "A model of the same shape with random weights, and another model's states about the same behavior: what any network of this shape would show is not told.",
-    ],
   ];
 }
 
-function labelWords(label: ProbeLabel, property: string): string {
+export function labelWords(label: ProbeLabel, property: string): string {
   const words: Readonly<Record<ProbeLabel, string>> = {
     behavior: "the first word of the answer",
     property,
@@ -126,14 +134,14 @@ async function questionBlocks(
       kind: "figure",
       name: `probe-map-${ids}`,
       title: mapTitle,
-      svg: await probeMapFigure(mapTitle, question),
+      svg: await siteMapFigure(mapTitle, question.sites, PANELS),
       caption: `Of 100 held-out strings, how many are read right. ${where}.`,
     },
     {
       kind: "figure",
       name: `probe-curve-${ids}`,
       title: curveTitle,
-      svg: await probeCurveFigure(curveTitle, question),
+      svg: await siteCurveFigure(curveTitle, question.sites, CURVE),
       caption: `Accuracy less that of who sees no state, with intervals. ${where}.`,
     },
     siteTable(question, title),
@@ -183,11 +191,15 @@ function siteTable({ sites }: ProbedQuestion, title: string): Table {
       right("Beyond tokens"),
       right("Beyond embedding"),
       right("Beyond no adapter"),
+      right("Random weights"),
+      right("Beyond random weights"),
+      right("Other model"),
+      right("Beyond other model"),
     ],
     rows: sites.map((site) => ({
       group: site.span,
       cells: [
-        { text: site.isEmbedding ? "embedding" : `${site.part}.${site.layer}` },
+        { text: placeName(site) },
         estimateCell(probeAccuracy(site.score)),
         estimateCell(probeGain(site.score), true),
         site.holm.ok ? { text: site.holm.p.toFixed(3) } : { text: formatMissing(site.holm.reason), missing: true },
@@ -197,6 +209,12 @@ function siteTable({ sites }: ProbedQuestion, title: string): Table {
         differenceCell(site.beyondTokens),
         differenceCell(site.beyondEmbedding),
         differenceCell(site.beyondWithoutAdapter),
+        estimateCell(probeAccuracy(site.randomWeights)),
+        differenceCell(site.beyondRandomWeights),
+        site.otherModel.ok
+          ? estimateCell(probeAccuracy(site.otherModel.score))
+          : { text: formatMissing(site.otherModel.reason), missing: true },
+        differenceCell(site.beyondOtherModel),
       ],
     })),
   };

@@ -179,6 +179,10 @@ export interface DiskEstimate {
   readonly checkpoint: number;
   readonly modelsToDownload: number;
   readonly modelsToWrite: number;
+  /** Captured states, of a study that looks inside. */
+  readonly states?: number;
+  /** A model's file with random weights, while it is looked into. */
+  readonly randomWeights?: number;
   /** Sizes that are not known, with the reason. */
   readonly unknown: readonly string[];
 }

@@ -1,0 +1,155 @@
+/** What probes and lenses of a run read, as tables: a row a site, with what stands beside it. */
+
+import type { LensQuestion, LensReadSite, LensResults } from "../probe/lens-results.js";
+import {
+  type MaybeDifference,
+  probeAccuracy,
+  type ProbedQuestion,
+  type ProbedSite,
+  probeGain,
+  type ProbeResults,
+} from "../probe/probe-results.js";
+import type { Estimate } from "../score/interval.js";
+import { column, type DataColumn } from "./csv-lines.js";
+import { type DataTable, dataTable } from "./table.js";
+
+interface ProbeRow {
+  readonly question: ProbedQuestion;
+  readonly site: ProbedSite;
+}
+
+/** A value, its interval, and the reason where there is none. */
+function estimateColumns<Row>(name: string, of: (row: Row) => Estimate): DataColumn<Row>[] {
+  const number = (ending: string, read: (found: Extract<Estimate, { ok: true }>) => number) =>
+    column<Row, "number">(`${name}${ending}`, "number", (row) => {
+      const found = of(row);
+      return found.ok ? read(found) : undefined;
+    });
+  return [
+    number("", ({ value }) => value),
+    number("Low", ({ low }) => low),
+    number("High", ({ high }) => high),
+    column(`${name}Reason`, "text", (row) => {
+      const found = of(row);
+      return found.ok ? undefined : found.reason;
+    }),
+  ];
+}
+
+function differenceColumns(name: string, of: (row: ProbeRow) => MaybeDifference): DataColumn<ProbeRow>[] {
+  return estimateColumns<ProbeRow>(name, (row) => {
+    const found = of(row);
+    return found.ok ? found.difference : found;
+  });
+}
+
+export function probesTable({ questions, spanTokens }: ProbeResults): DataTable {
+  const rows = questions.flatMap((question) => question.sites.map((site): ProbeRow => ({ question, site })));
+  return dataTable<ProbeRow>(
+    "probes",
+    [
+      ...(["predictor", "target", "task", "prompt", "property", "variant", "label"] as const).map((name) =>
+        column<ProbeRow, "text">(name, "text", ({ question }) => question[name]),
+      ),
+      column("part", "text", ({ site }) => site.part),
+      column("layer", "whole", ({ site }) => site.layer),
+      column("span", "text", ({ site }) => site.span),
+      column("spanTokens", "text", () => spanTokens),
+      column("isEmbedding", "truth", ({ site }) => site.isEmbedding),
+      column("trainStrings", "whole", ({ question }) => question.trainStrings),
+      column("heldOutStrings", "whole", ({ question }) => question.heldOutStrings),
+      column("c", "number", ({ site }) => (site.score.ok ? site.score.c : undefined)),
+      column("unseen", "whole", ({ site }) => (site.score.ok ? site.score.unseen : undefined)),
+      ...estimateColumns<ProbeRow>("accuracy", ({ site }) => probeAccuracy(site.score)),
+      ...estimateColumns<ProbeRow>("baseAccuracy", ({ site }) =>
+        site.score.ok ? site.score.baseAccuracy : site.score,
+      ),
+      ...estimateColumns<ProbeRow>("gainAccuracy", ({ site }) => probeGain(site.score)),
+      ...estimateColumns<ProbeRow>("gainNats", ({ site }) => (site.score.ok ? site.score.gainNats : site.score)),
+      column("p", "number", ({ site }) => (site.score.ok && site.score.test.ok ? site.score.test.p : undefined)),
+      column("holmP", "number", ({ site }) => (site.holm.ok ? site.holm.p : undefined)),
+      column("holmReason", "text", ({ site }) => (site.holm.ok ? undefined : site.holm.reason)),
+      ...estimateColumns<ProbeRow>("shuffledAccuracy", ({ site }) => probeAccuracy(site.shuffled)),
+      ...estimateColumns<ProbeRow>("controlAccuracy", ({ site }) => probeAccuracy(site.control)),
+      column("controlSharedKeys", "whole", ({ site }) => site.controlSharedKeys),
+      ...differenceColumns("selectivity", ({ site }) => site.selectivity),
+      ...estimateColumns<ProbeRow>("tokensAccuracy", ({ question }) => probeAccuracy(question.tokens)),
+      ...differenceColumns("beyondTokens", ({ site }) => site.beyondTokens),
+      ...differenceColumns("beyondEmbedding", ({ site }) => site.beyondEmbedding),
+      ...estimateColumns<ProbeRow>("withoutAdapterAccuracy", ({ site }) => probeAccuracy(site.withoutAdapter)),
+      ...differenceColumns("beyondWithoutAdapter", ({ site }) => site.beyondWithoutAdapter),
+      ...estimateColumns<ProbeRow>("randomWeightsAccuracy", ({ site }) => probeAccuracy(site.randomWeights)),
+      ...differenceColumns("beyondRandomWeights", ({ site }) => site.beyondRandomWeights),
+      column("otherModelState", "text", ({ site }) => (site.otherModel.ok ? site.otherModel.state : undefined)),
+      column("otherModelSite", "text", ({ site }) => (site.otherModel.ok ? site.otherModel.site : undefined)),
+      ...estimateColumns<ProbeRow>("otherModelAccuracy", ({ site: { otherModel } }) =>
+        otherModel.ok ? probeAccuracy(otherModel.score) : otherModel,
+      ),
+      ...differenceColumns("beyondOtherModel", ({ site }) => site.beyondOtherModel),
+    ],
+    rows,
+  );
+}
+
+interface LensSiteRow {
+  readonly question: LensQuestion;
+  readonly site: LensReadSite;
+}
+
+export function lensTable({ questions, spanTokens, states }: LensResults): DataTable {
+  const rows = questions.flatMap((question) => question.sites.map((site): LensSiteRow => ({ question, site })));
+  const estimated = (name: string, of: (score: Extract<LensReadSite["score"], { readonly ok: true }>) => Estimate) =>
+    estimateColumns<LensSiteRow>(name, ({ site: { score } }) => (score.ok ? of(score) : score));
+  const tunedOf = ({ question: { predictor, lens }, site: { site } }: LensSiteRow) => {
+    if (lens !== "tuned") return undefined;
+    const tuned = states.find(({ state }) => state === predictor)?.tuned.find((one) => one.site === site);
+    return tuned && !("ok" in tuned) ? tuned : undefined;
+  };
+  const heldOut = (name: string, of: "tunedNats" | "logitLensNats" | "loweredNats") =>
+    estimateColumns<LensSiteRow>(name, (row) => {
+      const tuned = tunedOf(row);
+      if (!tuned) return { ok: false, reason: "no map was found for it" };
+      return tuned.heldOut.ok ? tuned.heldOut[of] : tuned.heldOut;
+    });
+  return dataTable<LensSiteRow>(
+    "lenses",
+    [
+      ...(["predictor", "target", "task", "prompt", "property", "variant", "label", "lens"] as const).map((name) =>
+        column<LensSiteRow, "text">(name, "text", ({ question }) => question[name]),
+      ),
+      column("part", "text", ({ site }) => site.part),
+      column("layer", "whole", ({ site }) => site.layer),
+      column("span", "text", ({ site }) => site.span),
+      column("spanTokens", "text", () => spanTokens),
+      column("isDeclared", "truth", ({ site }) => site.isDeclared),
+      column("values", "whole", ({ question }) => question.values),
+      column("compared", "whole", ({ site: { score } }) => (score.ok ? score.compared : undefined)),
+      column("alone", "whole", ({ site: { score } }) => (score.ok ? score.alone : undefined)),
+      ...estimated("ownNats", ({ ownNats }) => ownNats),
+      ...estimated("otherNats", ({ otherNats }) => otherNats),
+      ...estimated("gainNats", ({ gainNats }) => gainNats),
+      ...estimated("first", ({ first }) => first),
+      ...estimated("otherFirst", ({ otherFirst }) => otherFirst),
+      ...estimated("gainFirst", ({ gainFirst }) => gainFirst),
+      ...estimated("entropyNats", ({ entropyNats }) => entropyNats),
+      column("medianRank", "number", ({ site: { score } }) => (score.ok ? score.medianRank : undefined)),
+      column("otherMedianRank", "number", ({ site: { score } }) => (score.ok ? score.otherMedianRank : undefined)),
+      column("p", "number", ({ site: { score } }) => (score.ok && score.test.ok ? score.test.p : undefined)),
+      column("holmP", "number", ({ site }) => (site.holm.ok ? site.holm.p : undefined)),
+      column("holmReason", "text", ({ site }) => (site.holm.ok ? undefined : site.holm.reason)),
+      ...estimateColumns<LensSiteRow>("withoutAdapterNats", ({ site }) => site.withoutAdapter),
+      ...estimateColumns<LensSiteRow>("beyondWithoutAdapterNats", ({ site }) => site.beyondWithoutAdapter),
+      column("otherModelState", "text", ({ site }) => (site.otherModel.ok ? site.otherModel.state : undefined)),
+      column("otherModelSite", "text", ({ site }) => (site.otherModel.ok ? site.otherModel.site : undefined)),
+      ...estimateColumns<LensSiteRow>("otherModelNats", ({ site: { otherModel } }) =>
+        otherModel.ok ? otherModel.gainNats : otherModel,
+      ),
+      ...estimateColumns<LensSiteRow>("beyondOtherModelNats", ({ site }) => site.beyondOtherModel),
+      column("ridge", "number", (row) => tunedOf(row)?.ridge),
+      ...heldOut("heldOutTunedNats", "tunedNats"),
+      ...heldOut("heldOutLogitLensNats", "logitLensNats"),
+      ...heldOut("heldOutLoweredNats", "loweredNats"),
+    ],
+    rows,
+  );
+}

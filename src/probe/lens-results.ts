@@ -1,0 +1,156 @@
+/** What lenses of a study read: the lines of 07-lens.jsonl, and the content of 08-lens.json. */
+
+import { z } from "zod";
+import type { AdjustedP } from "../score/comparison/tests.js";
+import type { Estimate } from "../score/interval.js";
+import type { LensTargets } from "./lens-readings.js";
+import type { LensScore, LensSettings } from "./lens-scores.js";
+import type { TunedSummary } from "./lens-process.js";
+import type { ProbedQuestion } from "./probe-results.js";
+
+export const LENS_VERSION = 1;
+
+/** What is read of one prompt at one span, by group of values: `<task>` its answers' first words, `<task>/<property>` its property. */
+export interface PromptReading {
+  readonly prompt: string;
+  readonly span: string;
+  readonly entropyNats: number;
+  readonly topToken: number;
+  readonly groups: Readonly<Record<string, ValueReadings>>;
+}
+
+/** [values] in the order of the group's targets. Nats and places, as LensReading has them; logprobs to six digits after the point. */
+export interface ValueReadings {
+  readonly logprobs: readonly number[];
+  readonly ranks: readonly number[];
+  readonly tied: readonly number[];
+}
+
+/** Of a state: what is looked for, and whether the end of the model says what the model said. */
+export interface LensedState {
+  readonly what: "state";
+  readonly state: string;
+  readonly groups: Readonly<Record<string, LensTargets>>;
+  /** First tokens of replies that were asked for, beside the logit lens after the last layer; why not, where there is nothing. */
+  readonly end:
+    | {
+        readonly ok: true;
+        readonly prompts: number;
+        /** ln P of the first token said, by the lens and as it was recorded: the greatest difference. */
+        readonly greatestNats: number;
+        /** Prompts where the lens finds another token likeliest than greedy asking said. */
+        readonly otherToken: number;
+      }
+    | { readonly ok: false; readonly reason: string };
+}
+
+/** Of a state whose model's end is not known here. */
+export interface UnreadState {
+  readonly what: "unread";
+  readonly state: string;
+  readonly reason: string;
+}
+
+/** One lens at one site of one state: all held-out prompts. */
+export interface LensedSite {
+  readonly what: "site";
+  readonly state: string;
+  readonly site: string;
+  readonly lens: string;
+  /** How the map was found; absent of the logit lens. */
+  readonly tuned?: TunedSummary | { readonly ok: false; readonly reason: string };
+  readonly readings: readonly PromptReading[];
+}
+
+export type LensLine = LensedState | UnreadState | LensedSite;
+
+const numbers = z.array(z.number());
+const readings = z.object({ logprobs: numbers, ranks: numbers, tied: numbers });
+export const lensLineSchema = z.discriminatedUnion("what", [
+  z.looseObject({
+    what: z.literal("state"),
+    state: z.string(),
+    groups: z.record(z.string(), z.looseObject({ targets: z.array(z.looseObject({ name: z.string() })) })),
+    end: z.looseObject({ ok: z.boolean() }),
+  }),
+  z.looseObject({ what: z.literal("unread"), state: z.string(), reason: z.string() }),
+  z.looseObject({
+    what: z.literal("site"),
+    state: z.string(),
+    site: z.string(),
+    lens: z.string(),
+    readings: z.array(
+      z.looseObject({
+        prompt: z.string(),
+        span: z.string(),
+        entropyNats: z.number(),
+        groups: z.record(z.string(), readings),
+      }),
+    ),
+  }),
+]);
+
+// 08-lens.json
+
+/** A score without its strings one by one. */
+export type LensSummary =
+  | Omit<Extract<LensScore, { readonly ok: true }>, "gains">
+  | { readonly ok: false; readonly reason: string };
+
+/** A lens at a site and a span, and what stands beside it. */
+export interface LensReadSite {
+  readonly site: string;
+  readonly part: string;
+  readonly layer: number;
+  readonly span: string;
+  /** The embedding, and the model's end where it was not asked for, are in no family of tests. */
+  readonly isDeclared: boolean;
+  readonly score: LensSummary;
+  /** Adjusted over the declared sites of one question and one lens. */
+  readonly holm: AdjustedP;
+  /** The same model without its adapter about the same answers: its gain in nats, and the gain beyond that. */
+  readonly withoutAdapter: Estimate;
+  readonly beyondWithoutAdapter: Estimate;
+  /** Another model about the same answers, at about the same depth. */
+  readonly otherModel: BesideModel;
+  readonly beyondOtherModel: Estimate;
+}
+
+export type BesideModel =
+  | { readonly ok: true; readonly state: string; readonly site: string; readonly gainNats: Estimate }
+  | { readonly ok: false; readonly reason: string };
+
+export interface LensQuestion
+  extends Pick<ProbedQuestion, "predictor" | "target" | "task" | "prompt" | "property" | "variant" | "label"> {
+  readonly lens: string;
+  readonly heldOutStrings: number;
+  /** Reason -> held-out strings that were not read. */
+  readonly leftOut: Readonly<Record<string, number>>;
+  readonly values: number;
+  readonly sites: readonly LensReadSite[];
+}
+
+export interface LensResults {
+  readonly lensVersion: typeof LENS_VERSION;
+  readonly settings: LensSettings;
+  readonly spanTokens: "last" | "mean";
+  /** Of each state that was read: the end, and the tuned maps by site. */
+  readonly states: readonly (Pick<LensedState, "state" | "end"> & {
+    readonly tuned: readonly ({ readonly site: string } & (
+      | TunedSummary
+      | { readonly ok: false; readonly reason: string }
+    ))[];
+  })[];
+  readonly unread: readonly Pick<UnreadState, "state" | "reason">[];
+  readonly questions: readonly LensQuestion[];
+}
+
+export function lensSummary(score: LensScore): LensSummary {
+  if (!score.ok) return score;
+  const { gains: _, ...summary } = score;
+  return summary;
+}
+
+export function lensGain(score: LensSummary): Estimate {
+  return score.ok ? score.gainNats : score;
+}

@@ -1,0 +1,154 @@
+/**
+ * What a lens reads of the strings' own answers, beside what it reads of other strings' answers in the same prompts: whatever makes a word
+ * likely everywhere, such as how common it is, is in both.
+ */
+
+import type { TestResult } from "../score/comparison/comparison.js";
+import type { Estimate } from "../score/interval.js";
+import type { ResamplingSettings } from "../score/resampling.js";
+import { DIFFERENCE, PROPORTION } from "../score/tally.js";
+import { permuteLabels } from "./linear-probe-score.js";
+import { estimateOverStrings, type StringSum, sumsByString } from "./string-estimates.js";
+
+/** Nats below which a difference is none: what is left of an answer that was taken out, and the last digits, lie below. */
+export const LEAST_NATS = 0.01;
+
+/** One held-out string's prompt, read at one place. */
+export interface LensedString {
+  /** The string, or the cluster that it is of. */
+  readonly string: string;
+  /** Which of the values is its own. */
+  readonly own: number;
+  /** What is known already: only strings with the same are compared. */
+  readonly given?: string;
+  /** [values] ln of the summed probability of the tokens that each begins with. */
+  readonly logprobs: readonly number[];
+  /** [values] of the likeliest of them. */
+  readonly ranks: readonly number[];
+  readonly entropyNats: number;
+}
+
+export interface LensSettings extends ResamplingSettings {
+  readonly permutations: number;
+  readonly leastNats: number;
+}
+
+export type LensScore =
+  | {
+      readonly ok: true;
+      /** Strings that were compared; and those of which all others of the same kind have the same value. */
+      readonly compared: number;
+      readonly alone: number;
+      /** Mean ln P of the own value; mean over the other strings of ln P of theirs; and the difference. */
+      readonly ownNats: Estimate;
+      readonly otherNats: Estimate;
+      readonly gainNats: Estimate;
+      /** How often the own value leads all others by the least nats; how often another string's does; and the difference. */
+      readonly first: Estimate;
+      readonly otherFirst: Estimate;
+      readonly gainFirst: Estimate;
+      readonly medianRank: number;
+      readonly otherMedianRank: number;
+      readonly entropyNats: Estimate;
+      /** Values permuted among strings, one-sided, by ln P. */
+      readonly test: TestResult;
+      /** By string, for differences to other states. */
+      readonly gains: readonly (StringSum & { readonly string: string })[];
+    }
+  | { readonly ok: false; readonly reason: string };
+
+/** @param values their number */
+export function scoreLens(all: readonly LensedString[], values: number, settings: LensSettings): LensScore {
+  const groups = new Map<string | undefined, LensedString[]>();
+  for (const one of all) groups.set(one.given, [...(groups.get(one.given) ?? []), one]);
+  const rows = all.filter((one) => othersOf(one, groups).some(({ own }) => own !== one.own));
+  const alone = all.length - rows.length;
+  if (rows.length === 0) {
+    return {
+      ok: false,
+      reason:
+        all.length === 0 ? "no string has a value that a lens can read" : "all strings of one kind have one value",
+    };
+  }
+  const read = rows.map((row) => {
+    const others = othersOf(row, groups);
+    const mean = (of: (other: LensedString) => number) =>
+      others.reduce((sum, other) => sum + of(other), 0) / others.length;
+    const candidates = [...new Set([row, ...others].map(({ own }) => own))];
+    const leader = leaderOf(row.logprobs, candidates, settings.leastNats);
+    return {
+      row,
+      own: row.logprobs[row.own] as number,
+      other: mean(({ own }) => row.logprobs[own] as number),
+      first: Number(leader === row.own),
+      otherFirst: mean(({ own }) => Number(leader === own)),
+      otherRanks: others.map(({ own }) => row.ranks[own] as number),
+    };
+  });
+  const sums = (of: (one: (typeof read)[number]) => number) =>
+    sumsByString(read.map((one) => ({ string: one.row.string, value: of(one) })));
+  const over = (of: (one: (typeof read)[number]) => number, range?: typeof PROPORTION) =>
+    estimateOverStrings(sums(of), range, settings);
+  const strings = [...new Set(read.map(({ row }) => row.string))];
+  const gains = sums(({ own, other }) => own - other);
+  const none = new Float64Array(values);
+  return {
+    ok: true,
+    compared: rows.length,
+    alone,
+    ownNats: over(({ own }) => own),
+    otherNats: over(({ other }) => other),
+    gainNats: over(({ own, other }) => own - other),
+    first: over(({ first }) => first, PROPORTION),
+    otherFirst: over(({ otherFirst }) => otherFirst, PROPORTION),
+    gainFirst: over(({ first, otherFirst }) => first - otherFirst, DIFFERENCE),
+    medianRank: median(rows.map(({ ranks, own }) => ranks[own] as number)),
+    otherMedianRank: median(read.flatMap(({ otherRanks }) => otherRanks)),
+    entropyNats: over(({ row }) => row.entropyNats),
+    test: permuteLabels(
+      rows.map(({ string, own, given, logprobs }) => ({
+        example: { string, split: "held_out", label: String(own), ...(given === undefined ? {} : { given }) },
+        logprobs,
+        base: none,
+      })),
+      Array.from({ length: values }, (_, value) => String(value)),
+      settings,
+    ),
+    gains: gains.map((sum, at) => ({ ...sum, string: strings[at] as string })),
+  };
+}
+
+function othersOf(one: LensedString, groups: ReadonlyMap<string | undefined, readonly LensedString[]>): LensedString[] {
+  return (groups.get(one.given) ?? []).filter(({ string }) => string !== one.string);
+}
+
+/** Which of some values leads all others of them by so much; undefined where none does. */
+function leaderOf(logprobs: readonly number[], candidates: readonly number[], by: number): number | undefined {
+  const sorted = candidates.toSorted((a, b) => (logprobs[b] as number) - (logprobs[a] as number));
+  const [first, second] = sorted;
+  if (first === undefined || second === undefined) return first;
+  return (logprobs[first] as number) - (logprobs[second] as number) > by ? first : undefined;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] as number;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
+}
+
+/** What one state shows beyond another about the same strings, nats. */
+export function lensDifference(one: LensScore, other: LensScore, settings: LensSettings): Estimate {
+  if (!one.ok) return one;
+  if (!other.ok) return other;
+  const second = new Map(other.gains.map((gain) => [gain.string, gain]));
+  const pairs = one.gains.map(({ string, sum, rows }) => {
+    const same = second.get(string);
+    return same && same.rows === rows ? { sum: sum - same.sum, rows } : undefined;
+  });
+  const both = pairs.flatMap((pair) => pair ?? []);
+  if (both.length < pairs.length || second.size !== pairs.length) {
+    return { ok: false, reason: "the two were not read on the same strings" };
+  }
+  return estimateOverStrings(both, undefined, settings);
+}

@@ -1,0 +1,346 @@
+/** Stage 07, lenses: what the end of each model says of the captured states of held-out strings, a line a lens and site. */
+
+import { InwardError } from "../errors.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import { type LensProcess, startLensProcess } from "../probe/lens-process.js";
+import { type LensTargets, lensTargets } from "../probe/lens-readings.js";
+import {
+  type LensedSite,
+  type LensedState,
+  type LensLine,
+  LENS_VERSION,
+  lensLineSchema,
+  type PromptReading,
+} from "../probe/lens-results.js";
+import { type LensRow, TUNED_LENS_SETTINGS, type TunedLensSettings } from "../probe/lens-tuned.js";
+import type { RowMatrix } from "../probe/linear-probe.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import type { Plan, PlannedProbe } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
+import { readAnswers } from "./behaviors.js";
+import { FinishedLines } from "./finished-lines.js";
+import type { RunFolder } from "./folder.js";
+import type { StageContext, StageWork } from "./open-models.js";
+import { chatOf } from "./planned-chats.js";
+import { requireAskedPrompts, StringLabels } from "./probe-labels.js";
+import { probedStates } from "./probe-prompts.js";
+import { type CapturedPrompt, CapturedStates } from "./probe-states.js";
+import { readLines } from "./records.js";
+
+const RIDGES = [1e-3, 1e-2, 0.1, 1];
+/** The work of finding a map grows with their square. */
+const MOST_TRAIN_ROWS = 1000;
+
+export async function readLenses(context: StageContext, { stage, reads }: StageWork): Promise<void> {
+  const { run, onProgress, signal } = context;
+  const { plan } = run;
+  const states = probedStates(plan);
+  const labels = await StringLabels.read(run);
+  const captured = new Map<string, CapturedStates>();
+  for (const { name } of states) captured.set(name, await CapturedStates.read(run, name));
+  await requireAskedPrompts(run, captured);
+  // One model in memory at a time.
+  await context.closeModel();
+  const madeFrom = {
+    lensVersion: LENS_VERSION,
+    plan,
+    reads: Object.fromEntries([...reads].map((file) => [file, run.outputHash(file)])),
+  };
+  const file = await FinishedLines.open<LensLine>(run.file("lens"), madeFrom, lensLineSchema);
+  try {
+    const work = states.flatMap(({ name }) => piecesOf(plan, name, captured.get(name) as CapturedStates));
+    const said = await firstTokens(run);
+    let open: OpenLens | undefined;
+    try {
+      for (const [at, piece] of work.entries()) {
+        onProgress(stage, at, work.length);
+        const before = file.before[at];
+        if (before) {
+          if (
+            before.state === piece.state &&
+            (before.what !== "site" || (before.site === piece.site && before.lens === piece.lens))
+          )
+            continue;
+          throw new InwardError("STORE_CORRUPT", `${run.file("lens")}, line ${at + 2}: it is of ${before.state}.`);
+        }
+        if (open?.state !== piece.state) {
+          await open?.close();
+          open = await OpenLens.of(context, piece.state, captured.get(piece.state) as CapturedStates, labels);
+        }
+        await file.append(await open.line(piece, said, signal));
+      }
+    } finally {
+      await open?.close();
+    }
+    onProgress(stage, work.length, work.length);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The first of a state is what is looked for, and its end; then a piece for each lens at each site. */
+interface Piece {
+  readonly state: string;
+  readonly site?: string;
+  readonly lens?: string;
+}
+
+function piecesOf(plan: Plan, state: string, states: CapturedStates): Piece[] {
+  const { lenses = [] } = plan.probe as PlannedProbe;
+  const end = endOf(states);
+  const sites = states.sites.map(({ name }) => name).filter((name) => name.startsWith("residual_"));
+  return [
+    { state },
+    ...sites.flatMap((site) =>
+      // At the end there is nothing between.
+      lenses.filter((lens) => lens === "logit" || site !== end).map((lens) => ({ state, site, lens })),
+    ),
+  ];
+}
+
+function endOf({ sites }: CapturedStates): string {
+  const layers = sites.flatMap(({ name }) => (name.startsWith("residual_after.") ? [Number(name.split(".")[1])] : []));
+  return `residual_after.${Math.max(...layers)}`;
+}
+
+/** What was asked of a state, and the first token that it said. */
+type SaidFirst = ReadonlyMap<string, { readonly tokenId: number; readonly logprob: number; readonly greedy: boolean }>;
+
+const askedKey = (state: string, { kind, task, item, property, variant }: Omit<CapturedPrompt, "id">) =>
+  JSON.stringify([state, kind, task, item, property, variant]);
+
+async function firstTokens(run: RunFolder): Promise<SaidFirst> {
+  const said = new Map<string, { tokenId: number; logprob: number; greedy: boolean }>();
+  const { temperature } = run.plan.objectLevel;
+  for (const { state, task, item, sample, property, variant, reply } of [
+    ...(await readAnswers(run)),
+    ...(await readLines(run, "hypothetical")),
+  ]) {
+    const [tokenId, logprob] = [reply?.tokenIds[0], reply?.logprobs[0]];
+    if (!reply || reply.madeElsewhere || sample !== 0 || tokenId === undefined || logprob === undefined) continue;
+    const kind = property === undefined ? "object_level" : "hypothetical";
+    const key = JSON.stringify([state, kind, task, item, property, variant]);
+    said.set(key, { tokenId, logprob, greedy: kind === "hypothetical" || temperature === 0 });
+  }
+  return said;
+}
+
+class OpenLens {
+  private readonly process: LensProcess;
+  private unread?: string;
+
+  private constructor(
+    private readonly plan: Plan,
+    readonly state: string,
+    private readonly states: CapturedStates,
+    private readonly labels: StringLabels,
+    private readonly targets: ReadonlyMap<string, LensTargets>,
+  ) {
+    this.process = startLensProcess();
+  }
+
+  static async of(
+    { run: { plan }, modelPath }: StageContext,
+    state: string,
+    states: CapturedStates,
+    labels: StringLabels,
+  ): Promise<OpenLens> {
+    const path = modelPath(statesOf(plan).of(state).model);
+    const targets = await targetsOf(plan, state, path, labels);
+    const open = new OpenLens(plan, state, states, labels, targets);
+    try {
+      await open.process.remote.open(path);
+    } catch (error) {
+      if (!(error instanceof InwardError) || error.code !== "PROBE_INVALID") {
+        await open.close();
+        throw error;
+      }
+      open.unread = error.message;
+    }
+    return open;
+  }
+
+  close(): Promise<void> {
+    return this.process.end();
+  }
+
+  async line({ site, lens }: Piece, said: SaidFirst, signal: AbortSignal | undefined): Promise<LensLine> {
+    const { state, unread } = this;
+    if (unread !== undefined) return { what: "unread", state, reason: unread };
+    if (site === undefined || lens === undefined) {
+      const groups = Object.fromEntries(this.targets);
+      return { what: "state", state, groups, end: await this.atTheEnd(said, signal) };
+    }
+    if (lens !== "tuned") {
+      return { what: "site", state, site, lens, readings: await this.read(site, undefined, signal) };
+    }
+    const tuned = await this.tune(site, signal);
+    const readings = "ok" in tuned ? [] : await this.read(site, "tuned", signal);
+    return { what: "site", state, site, lens, tuned, readings };
+  }
+
+  private async tune(site: string, signal: AbortSignal | undefined): Promise<NonNullable<LensedSite["tuned"]>> {
+    const { score, seed } = this.plan;
+    const settings: TunedLensSettings = {
+      ...TUNED_LENS_SETTINGS,
+      ridges: RIDGES,
+      mostTrainRows: MOST_TRAIN_ROWS,
+      confidence: score.confidence,
+      bootstrapReplicates: score.bootstrapReplicates,
+      bootstrapSeed: seed,
+    };
+    const parts = this.spans(this.states.prompts.filter(({ setAside }) => setAside === undefined));
+    const about = parts.flatMap(({ prompts }) =>
+      prompts.map(({ task, item, split }): LensRow => ({ string: this.labels.clusters(task, item), split })),
+    );
+    const matrix = (name: string) =>
+      rowsBelowEachOther(parts.map(({ prompts, span }) => this.states.matrix(prompts, name, span)));
+    try {
+      const work = [matrix(site), matrix(endOf(this.states)), about, settings] as const;
+      return await this.process.call("tune", ["tuned", ...work], { signal });
+    } catch (error) {
+      if (error instanceof InwardError && error.code === "PROBE_INVALID") return { ok: false, reason: error.message };
+      throw error;
+    }
+  }
+
+  /** Prompts that have a span, span by span. */
+  private spans(prompts: readonly CapturedPrompt[]): { span: string; prompts: CapturedPrompt[] }[] {
+    const { spans } = this.plan.probe as PlannedProbe;
+    return [...new Set([...spans.hypothetical, ...spans.objectLevel])].flatMap((span) => {
+      const own = prompts.filter((one) => one.spans[span] !== undefined);
+      return own.length > 0 ? [{ span, prompts: own }] : [];
+    });
+  }
+
+  private heldOut(): CapturedPrompt[] {
+    return this.states.prompts.filter(({ split, setAside }) => split === "held_out" && setAside === undefined);
+  }
+
+  private async read(
+    site: string,
+    through: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<PromptReading[]> {
+    const alike = new Map<string, CapturedPrompt[]>();
+    for (const prompt of this.heldOut()) {
+      const key = JSON.stringify(this.groupsOf(prompt));
+      alike.set(key, [...(alike.get(key) ?? []), prompt]);
+    }
+    const readings: PromptReading[] = [];
+    for (const prompts of alike.values()) {
+      const names = this.groupsOf(prompts[0] as CapturedPrompt);
+      const groups = names.map((name) => ({ name, targets: (this.targets.get(name) as LensTargets).targets }));
+      const targets = groups.flatMap((group) => group.targets);
+      for (const { span, prompts: own } of this.spans(prompts)) {
+        const states = this.states.matrix(own, site, span);
+        const read = await this.process.call("read", [states, targets, through], { signal });
+        for (const [at, { entropyNats, topToken, targets: found }] of read.entries()) {
+          let next = 0;
+          const valued = groups.map(({ name, targets: { length } }) => {
+            const own = found.slice(next, next + length);
+            next += length;
+            return [
+              name,
+              {
+                logprobs: own.map(({ logprob }) => Number(logprob.toFixed(6))),
+                ranks: own.map(({ rank }) => rank),
+                tied: own.map(({ tied }) => tied),
+              },
+            ] as const;
+          });
+          const { id } = own[at] as CapturedPrompt;
+          readings.push({ prompt: id, span, entropyNats, topToken, groups: Object.fromEntries(valued) });
+        }
+      }
+    }
+    return readings;
+  }
+
+  /** Names of the groups of values that are looked for in a prompt; those that have any. */
+  private groupsOf({ task, property }: CapturedPrompt): string[] {
+    const properties = this.plan.tasks.find(({ definition }) => definition.name === task)?.properties ?? [];
+    const names = [task, ...(property === undefined ? properties : [property]).map((one) => `${task}/${one}`)];
+    return names.filter((name) => (this.targets.get(name)?.targets.length ?? 0) > 0);
+  }
+
+  private async atTheEnd(said: SaidFirst, signal: AbortSignal | undefined): Promise<LensedState["end"]> {
+    const prompts = this.heldOut().flatMap((prompt) => {
+      const first = said.get(askedKey(this.state, prompt));
+      return first ? [{ prompt, first }] : [];
+    });
+    if (prompts.length === 0) return { ok: false, reason: "none of its prompts was answered" };
+    const tokens = [...new Set(prompts.map(({ first }) => first.tokenId))];
+    const states = this.states.ends(
+      prompts.map(({ prompt }) => prompt),
+      endOf(this.states),
+    );
+    const targets = tokens.map((tokenId) => ({ name: String(tokenId), tokenIds: [tokenId] }));
+    const read = await this.process.call("read", [states, targets], { signal });
+    const differences = prompts.map(({ first }, at) => {
+      const found = read[at]?.targets[tokens.indexOf(first.tokenId)]?.logprob ?? Number.NEGATIVE_INFINITY;
+      return Math.abs(found - first.logprob);
+    });
+    return {
+      ok: true,
+      prompts: prompts.length,
+      greatestNats: Math.max(...differences),
+      otherToken: prompts.filter(({ first }, at) => first.greedy && read[at]?.topToken !== first.tokenId).length,
+    };
+  }
+}
+
+function rowsBelowEachOther(all: readonly RowMatrix[]): RowMatrix {
+  const width = (all[0] as RowMatrix).width;
+  const values = new Float32Array(all.reduce((sum, one) => sum + one.values.length, 0));
+  let next = 0;
+  for (const one of all) {
+    values.set(one.values, next);
+    next += one.values.length;
+  }
+  return { values, width };
+}
+
+/** What a state's prompts are searched for: first words of the answers of whoever it predicts, and their properties. */
+async function targetsOf(
+  plan: Plan,
+  state: string,
+  path: string,
+  labels: StringLabels,
+): Promise<ReadonlyMap<string, LensTargets>> {
+  const targets = plan.predictions.filter(({ predictor }) => predictor === state).map(({ target }) => target);
+  const seen = (task: string, property?: string) => [
+    ...new Set(targets.flatMap((target) => labels.seen(target, task, property))),
+  ];
+  const valued = plan.tasks.flatMap(({ definition: { name }, properties }) => [
+    { group: name, values: seen(name) },
+    ...properties.map((property) => {
+      const { values } = propertyNamed(property, plan.ownProperties);
+      return {
+        group: `${name}/${property}`,
+        values: [...new Set([...(values === "open" ? [] : values), ...seen(name, property)])],
+      };
+    }),
+  ]);
+  const texts = [...new Set(valued.flatMap(({ values }) => values.flatMap(waysToWrite)))];
+  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
+  try {
+    const found = await tokenizer.plainIds(texts);
+    const ids = new Map(texts.map((text, at) => [text, found[at] ?? []]));
+    return new Map(
+      valued.map(({ group, values }) => {
+        const forms = values.toSorted().map((value) => [value, waysToWrite(value).map((way) => ids.get(way) ?? [])]);
+        return [group, lensTargets(Object.fromEntries(forms))] as const;
+      }),
+    );
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+/** As an answer may begin with it: in three cases, with a blank before it and without. */
+function waysToWrite(value: string): string[] {
+  const [first = "", ...rest] = value;
+  const cases = [value, value.toLowerCase(), value.toUpperCase(), first.toUpperCase() + rest.join("")];
+  return [...new Set(cases.flatMap((one) => [one, ` ${one}`]))];
+}

@@ -33,7 +33,7 @@ import {
   stringsOption,
   wholeNumber,
 } from "./options.js";
-import { abortOnInterrupt, print, printJson, readableBytes, table } from "./output.js";
+import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
 interface StatesCommandOptions
@@ -121,7 +121,7 @@ async function states(options: StatesCommandOptions): Promise<void> {
   }
   const signal = abortOnInterrupt();
   const progress = showProgress();
-  const hooks = { signal, onProgress: progress.update };
+  const hooks = { signal, onProgress: progress.update, onCrash: noteCrash };
   const planned = await (study === undefined
     ? planStudy(studyOfTask(task as string, options), { offline: options.offline, ...hooks })
     : planStudy(study, { offline: options.offline, set: studySettings(options), ...hooks })
@@ -142,6 +142,11 @@ async function states(options: StatesCommandOptions): Promise<void> {
   const done = await found.write(resolve(out), hooks).finally(progress.end);
   if (options.json) printJson(done);
   else print(doneText(done));
+}
+
+function noteCrash({ attempt, prompts, message }: { attempt: number; prompts: number; message: string }): void {
+  const how = attempt < 3 ? `${prompts} prompts together` : "a prompt alone";
+  notice(`The engine crashed on ${how}, and is begun anew: ${message.split("\n")[0]}`);
 }
 
 /** What the command says of a study that has no section probe, or another one. */
@@ -209,6 +214,7 @@ async function statesOfFile(file: string, options: StatesCommandOptions): Promis
     shardBytes: 2 ** 20 * wholeNumber("--shard-mib", options.shardMib),
     signal,
     onProgress: progress.update,
+    onCrash: noteCrash,
     onFound: (found: Parameters<typeof noteChat>[0] & Parameters<typeof noteAdapter>[0]) => {
       noteAdapter(found);
       noteChat(found);

@@ -129,17 +129,13 @@ export class StateCapturer {
   private process?: CaptureProcess;
   private opened?: Awaited<ReturnType<CaptureMethods["open"]>>;
 
-  /** @param start for a process of another script */
-  constructor(
-    private readonly model: CapturedModel,
-    private readonly start: (settings: SettledEngine) => CaptureProcess = startCaptureProcess,
-  ) {}
+  constructor(private readonly model: CapturedModel) {}
 
   /** @throws ENGINE_UNAVAILABLE, MODEL_*, ADAPTER_*, ENGINE_* */
   async open(): Promise<Awaited<ReturnType<CaptureMethods["open"]>>> {
     if (this.opened) return this.opened;
     const { path, settings, adapter, chat } = this.model;
-    this.process = this.start(settings);
+    this.process = startCaptureProcess(settings);
     this.opened = await this.process.remote.open(path, { settings, ...(adapter ? { adapter } : {}), chat });
     return this.opened;
   }

@@ -27,8 +27,15 @@ import {
   randomTwins,
 } from "./probe-prompts.js";
 import type { NoStates } from "./probe-states.js";
-import type { OnWorkProgress } from "./open-model.js";
-import { type FinishedStates, sizedStates, type StatesEstimate, type StatesJob, writeStates } from "./states-file.js";
+import {
+  type FinishedStates,
+  sizedStates,
+  type StatesEstimate,
+  type StatesJob,
+  type StatesOptions,
+  writeStates,
+} from "./states-file.js";
+import type { MaybeProbedEstimate, ProbedEstimate } from "./estimate/probe-cost.js";
 import type { PlannedStudy } from "./run-study.js";
 
 /** What every site stands beside. */
@@ -195,7 +202,7 @@ export interface StudyStates {
   /** @param folder absolute @throws as captureStates */
   readonly write: (
     folder: string,
-    hooks: { readonly signal?: AbortSignal; readonly onProgress?: OnWorkProgress },
+    hooks: Pick<StatesOptions, "signal" | "onProgress" | "onCrash">,
   ) => Promise<FinishedStates>;
 }
 
@@ -232,30 +239,6 @@ async function locatedPrompts(plan: Plan, state: string, path: string): Promise<
     await tokenizer.dispose();
   }
 }
-
-/** What stage 07 comes to, by state. */
-export interface ProbedEstimate extends Pick<StatesEstimate, "prompts" | "promptTokens" | "rows" | "bytes"> {
-  readonly state: string;
-  readonly model: string;
-  /** Set of a twin with random weights: bytes of its file, which is there while it is looked into. */
-  readonly fileBytes?: number;
-  /** Declared ones. */
-  readonly sites: number;
-  /** That a lens reads: declared ones, the embedding and the end. */
-  readonly residuals: number;
-  readonly width: number;
-  readonly vocabulary: number;
-  /** Rows of spans, of all kinds of prompts. */
-  readonly trainRows: number;
-  readonly heldOutRows: number;
-  /** Of the task that has most. */
-  readonly trainStrings: number;
-  readonly heldOutStrings: number;
-}
-
-export type MaybeProbedEstimate =
-  | ({ readonly ok: true } & ProbedEstimate)
-  | { readonly ok: false; readonly state: string; readonly reason: string };
 
 /**
  * @param pathOf the file of a model, where it is here

@@ -22,7 +22,6 @@ import {
   chosenTokens,
   parsePositions,
   type PositionChoice,
-  type startCaptureProcess,
   StateCapturer,
 } from "../probe/capture.js";
 import { parseSites, siteDimensions, siteName, stateShapeOf } from "../model/sites.js";
@@ -47,17 +46,16 @@ export interface StatesSettings {
   readonly shardBytes?: number;
 }
 
-export interface StatesOptions extends OpenModelOptions, StatesSettings {
+/** What is heard while a folder is made. */
+interface WritingHooks extends Pick<OpenModelOptions, "signal" | "onProgress"> {
+  /** A process that captures is gone; the work goes on in another one. */
+  readonly onCrash?: CaptureHooks["onCrash"];
+}
+
+export interface StatesOptions extends OpenModelOptions, StatesSettings, WritingHooks {
   /** Folder to write. */
   readonly out: string;
   readonly onFound?: (model: FoundModel) => void;
-}
-
-/** What is heard while a folder is made. */
-interface WritingHooks extends Pick<StatesOptions, "signal" | "onProgress"> {
-  readonly onCrash?: CaptureHooks["onCrash"];
-  /** Who captures; the native engine's process unless told. */
-  readonly startProcess?: typeof startCaptureProcess;
 }
 
 /** A prompt whose states are taken. */
@@ -179,15 +177,12 @@ export async function writeStates(
     options.onProgress?.({ stage: "states", done: kept, total: prompts.length, unit: "questions" });
     const left = job.shards.slice(manifest.files.length);
     const { file, adapter, chat } = job.found;
-    const capturer = new StateCapturer(
-      {
-        path: file.path,
-        settings: job.asked.engine,
-        ...(adapter ? { adapter: { path: resolve(adapter.path), scale: adapter.scale } } : {}),
-        chat,
-      },
-      options.startProcess,
-    );
+    const capturer = new StateCapturer({
+      path: file.path,
+      settings: job.asked.engine,
+      ...(adapter ? { adapter: { path: resolve(adapter.path), scale: adapter.scale } } : {}),
+      chat,
+    });
     let peakBytes: number | undefined;
     try {
       if (left.length > 0) manifest = await recordEngine(folder, manifest, capturer);

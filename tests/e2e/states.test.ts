@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { parsePrompts } from "../../src/run/prompt-lines.js";
 import { captureStates, estimateStates, type StatesSettings } from "../../src/run/states-file.js";
@@ -34,6 +34,8 @@ const SETTINGS: StatesSettings = {
   maxTokens: 6,
   shardBytes: 100_000,
 };
+/** What a fault in native code would do to the capturing process, where a prompt has the word. */
+const MORTAL = join(folder, "mortal.mjs");
 const prompts = () => parsePrompts(readFileSync(file), file);
 const capture = (out: string, settings: StatesSettings = SETTINGS) =>
   captureStates(prompts(), model, { ...settings, engine: ENGINE, out: join(folder, out) });
@@ -54,11 +56,68 @@ const coded = (code: string, message = "") =>
 beforeAll(async () => {
   await writeTinyModel(model, { seed: 5, normSpread: 0.1 });
   writeFileSync(
+    MORTAL,
+    `const on = process.on;
+const isMortal = process.argv[1]?.endsWith("capture-worker.js");
+const mortal = (listener) => (message) => {
+  const asked = message.call === "shard" ? JSON.stringify(message.args[0].requests) : "";
+  if (asked.includes(process.env.MORTAL_WORD)) process.abort();
+  return listener(message);
+};
+process.on = function (name, listener) {
+  return on.call(this, name, isMortal && name === "message" ? mortal(listener) : listener);
+};
+`,
+  );
+  writeFileSync(
     file,
     WORDS.map((word, at) => `${JSON.stringify({ id: word, prompt: `${word} `.repeat(1 + at), at })}\n`).join(""),
   );
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a prompt that crashes the engine", () => {
+  const settings: StatesSettings = { sites: "residual_after.1", positions: "last", shardBytes: 1400 };
+  const crashing = async (word: string, out: string) => {
+    const crashes: number[] = [];
+    vi.stubEnv("NODE_OPTIONS", `--import=${MORTAL}`);
+    vi.stubEnv("MORTAL_WORD", word);
+    const options = { ...settings, engine: ENGINE, out: join(folder, out) };
+    const onCrash = ({ attempt }: { readonly attempt: number }) => void crashes.push(attempt);
+    const done = await captureStates(prompts(), model, { ...options, onCrash }).finally(() => vi.unstubAllEnvs());
+    return { done, crashes };
+  };
+
+  test("is set aside with its reason; all others have the rows that they have without it", async () => {
+    await capture("sound", settings);
+    const { done, crashes } = await crashing("jacket", "one-crashes");
+    // Twice with its file, then alone.
+    expect(crashes).toEqual([1, 2, 3]);
+    expect(done).toMatchObject({ setAside: ["jacket"], prompts: WORDS.length, rows: WORDS.length - 1 });
+    const aside = lines("one-crashes", "prompts.jsonl").filter((line) => line.setAside);
+    expect(aside).toEqual([expect.objectContaining({ prompt: "jacket", rows: 0, setAside: "engine_crashed" })]);
+    const rowsOf = async (out: string) => {
+      const found = new Map<string, number[]>();
+      for (const { prompt, file: name, row } of lines(out, "index.jsonl")) {
+        const tensor = (await readSafetensors(join(folder, out, name))).get("residual_after.1");
+        found.set(prompt, [...(tensor?.values.subarray(64 * row, 64 * (row + 1)) ?? [])]);
+      }
+      return found;
+    };
+    const [sound, others] = [await rowsOf("sound"), await rowsOf("one-crashes")];
+    sound.delete("jacket");
+    expect(others).toEqual(sound);
+    // The same again finds all of it there.
+    expect((await crashing("jacket", "one-crashes")).done).toMatchObject({ kept: WORDS.length, setAside: ["jacket"] });
+  });
+
+  test("an engine that crashes on anything ends the work, and keeps what was whole", async () => {
+    await expect(crashing("content", "all-crash")).rejects.toEqual(
+      coded("ENGINE_CRASHED", "crashes on a plain question"),
+    );
+    expect(readdirSync(join(folder, "all-crash")).filter((name) => name.endsWith(".safetensors"))).toEqual([]);
+  });
+});
 
 describe("a folder of states", () => {
   test("has a line a row, each in its file, and tensors of the stated shapes; the dry run said the bytes", async () => {

@@ -3,10 +3,34 @@
 import { seededRandom } from "../../base/random.js";
 import { PROBE_SETTINGS, type ProbeExample, scoreProbe } from "../../probe/linear-probe-score.js";
 import type { Plan, PlannedProbe } from "../../study/plan.js";
-import type { MaybeProbedEstimate, ProbedEstimate } from "../probe-states-stage.js";
 import { PENALTIES } from "../probe-scores-stage.js";
+import type { StatesEstimate } from "../states-file.js";
 import type { ModelEstimate, TimeEstimate } from "./estimate.js";
 import { sumOfTimes } from "./rates.js";
+
+/** What stage 07 comes to, by state. */
+export interface ProbedEstimate extends Pick<StatesEstimate, "prompts" | "promptTokens" | "rows" | "bytes"> {
+  readonly state: string;
+  readonly model: string;
+  /** Set of a twin with random weights: bytes of its file, which is there while it is looked into. */
+  readonly fileBytes?: number;
+  /** Declared ones. */
+  readonly sites: number;
+  /** That a lens reads: declared ones, the embedding and the end. */
+  readonly residuals: number;
+  readonly width: number;
+  readonly vocabulary: number;
+  /** Rows of spans, of all kinds of prompts. */
+  readonly trainRows: number;
+  readonly heldOutRows: number;
+  /** Of the task that has most. */
+  readonly trainStrings: number;
+  readonly heldOutStrings: number;
+}
+
+export type MaybeProbedEstimate =
+  | ({ readonly ok: true } & ProbedEstimate)
+  | { readonly ok: false; readonly state: string; readonly reason: string };
 
 export interface ProbeCost {
   /** By state, with the time that asking its prompts once more takes. */

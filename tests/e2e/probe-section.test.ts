@@ -61,7 +61,7 @@ beforeAll(async () => {
   cpSync(join(folder, "C"), join(folder, "others"), { recursive: true });
   writeFileSync(studyOf("others"), stringify({ ...OTHER_KEYS, models: Object.fromEntries(made) }));
   await runStudy(studyOf("others"), { out: runOf("others") });
-}, 120_000);
+}, 300_000);
 
 /** Layers after which the answer is read beyond its property: the table of docs/probes.md. */
 const READABLE = { A: [0, 1, 2, 3], B: [] } as const;

@@ -172,7 +172,8 @@ function DotLine({ row, y, x, left, width, right, unit }: DotLineProps) {
       {content}
     </g>
   ) : (
-    <a href={href} aria-label={`${label}: ${said}. Its trials`}>
+    <a href={href}>
+      <title>{`${label}: ${said}. Its trials`}</title>
       {content}
     </a>
   );
@@ -247,7 +248,8 @@ export function HeatFigure({ title, note, rows, columns, at, href }: HeatProps) 
                     return address === undefined ? (
                       <g>{square}</g>
                     ) : (
-                      <a href={address} aria-label={`${label}. Its trials`}>
+                      <a href={address}>
+                        <title>{`${label}. Its trials`}</title>
                         {square}
                       </a>
                     );

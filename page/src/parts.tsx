@@ -52,7 +52,7 @@ export function numberWords(value: number, unit: Unit): string {
 
 export function Number_({ of, unit = "share", n = true }: { of: Estimate; unit?: Unit; n?: boolean }) {
   if (!of.ok) return <Missing reason={of.reason} />;
-  const plain = (value: number) => numberWords(value, unit).replace(/[\u00a0 ]%$/, "");
+  const plain = (value: number) => numberWords(value, unit).replace(/^\+|[\u00a0 ]%$/g, "");
   return (
     <span class="estimate">
       {numberWords(of.value, unit)}{" "}

@@ -97,7 +97,7 @@ export function Said({ reply, tokens, label }: SaidProps) {
       </div>
       <p class="inspector" aria-live="polite">
         {at === undefined ? (
-          `${tokenIds.length} tokens, together ${shareWords(total)} (${total.toFixed(2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
+          `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}, together ${shareWords(total)} (${total.toFixed(2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
         ) : (
           <TokenFacts at={at} reply={reply} text={textOf(at)} />
         )}

@@ -64,6 +64,7 @@ export async function viewedRuns(): Promise<ViewedRuns> {
   await writeFile(join(above, "elsewhere", "01-plan.json"), JSON.stringify({ study: SECRET }));
   const whole = join(folder, "whole");
   await rename(await madeRun(), whole);
+  await rename(await madeRun(2), join(folder, "second"));
   const copied = async (name: string, change: (run: string) => Promise<unknown>) => {
     const run = join(folder, name);
     await cp(whole, run, { recursive: true });

@@ -1,0 +1,347 @@
+/**
+ * The viewer's page in a real headless Chromium: clicked through at three widths and in both themes, with hostile texts, damaged runs and a
+ * run that goes on. Where there is no Chromium the tests are skipped, and say so. INWARD_VIEW_SHOTS=<folder> keeps a picture of each view.
+ */
+import { appendFile, cp, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { takeRunLock } from "../../src/base/lock.js";
+import { inward, start, type Started } from "../helpers/command-line.js";
+import { type ViewedRuns, viewedRuns } from "../helpers/viewed-runs.js";
+
+const CHROMIUM = [
+  process.env.INWARD_CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+].find((path) => path !== undefined && existsSync(path));
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+/** What a person sees of it. */
+// biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen
+const seen = (place: Locator) => place.innerText();
+const SHOTS = process.env.INWARD_VIEW_SHOTS;
+if (CHROMIUM === undefined) {
+  console.warn(
+    "No Chromium here: the viewer's page is not clicked through (Debian: apt-get install chromium; INWARD_CHROMIUM names another).",
+  );
+}
+
+describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
+  let runs: ViewedRuns;
+  let server: Started;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let address: string;
+  /** What a page must not do: errors, refusals by its policy, requests to elsewhere. */
+  const faults: string[] = [];
+  const ids = new Map<string, string>();
+
+  async function watched(own: BrowserContext, origin: string): Promise<Page> {
+    const made = await own.newPage();
+    made.on("pageerror", ({ message }) => faults.push(`error: ${message}`));
+    made.on("console", (message) => {
+      // A run without trials is asked for them, and says that there are none.
+      if (message.type() === "error" && !/status of (404|422)/.test(message.text())) faults.push(message.text());
+    });
+    made.on("request", (request) => {
+      const url = request.url();
+      if (!url.startsWith(origin) && !/^(data|blob|about):/.test(url)) faults.push(`request: ${url}`);
+    });
+    await made.addInitScript(() => {
+      addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+        console.error(`policy: ${violatedDirective} ${blockedURI}`),
+      );
+    });
+    return made;
+  }
+
+  beforeAll(async () => {
+    runs = await viewedRuns();
+    server = start(["view", runs.folder, "--json"]);
+    address = await new Promise<string>((done, fail) => {
+      let said = "";
+      server.child.stdout?.on("data", (text) => {
+        said += text;
+        if (said.includes("}\n")) done((JSON.parse(said) as { address: string }).address);
+      });
+      server.finished.then(({ stderr }) => fail(new Error(stderr)));
+    });
+    browser = await chromium.launch({
+      executablePath: CHROMIUM as string,
+      // Nothing but this machine has a name.
+      args: ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+    });
+    context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+    page = await watched(context, new URL(address).origin);
+    await page.goto(address);
+    await page.getByRole("table").waitFor();
+    const list = await page.evaluate(async () => (await fetch("data/runs.json")).json());
+    for (const { id, folder } of list.runs) ids.set(folder.split("/").at(-1), id);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    server?.child.kill("SIGINT");
+    await server?.finished;
+  });
+
+  const origin = () => new URL(address).origin;
+  const go = async (hash: string) => {
+    await page.goto("about:blank");
+    await page.goto(`${origin()}/#/${hash}`);
+    await page.locator("h1").first().waitFor();
+  };
+  const shot = async (name: string) => {
+    if (SHOTS === undefined) return;
+    mkdirSync(SHOTS, { recursive: true });
+    await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  };
+  const idOf = (name: string) => ids.get(name) as string;
+
+  test("the address opens it once; the list shows each run, and hostile names as text", async () => {
+    expect(page.url()).toBe(`${origin()}/`);
+    const other = await browser.newContext();
+    const stranger = await other.newPage();
+    expect((await stranger.goto(address))?.status()).toBe(403);
+    expect((await stranger.goto(`${origin()}/data/runs.json`))?.status()).toBe(401);
+    await other.close();
+    const rows = page.locator("tbody tr");
+    expect(await rows.count()).toBe(ids.size);
+    expect(await seen(page.locator("tbody"))).toContain('<img src=x onerror="alert(1)">');
+    expect(await seen(page.locator("tbody"))).toContain("[U+202E]txet");
+    expect(await page.locator(".state-damaged").count()).toBeGreaterThan(5);
+    expect(await page.title()).toBe("Runs — inward");
+  });
+
+  test("a run names what decided, and a row of a figure leads to its trials", async () => {
+    await go(`runs/${idOf("whole")}`);
+    await page.getByText("Decided by:").first().waitFor();
+    expect(await page.locator(".numbers .decides").count()).toBeGreaterThan(0);
+    const [svg] = await Promise.all([
+      page.waitForEvent("download"),
+      page
+        .getByRole("button", { name: /as SVG/ })
+        .first()
+        .click(),
+    ]);
+    expect(await readFile(await svg.path(), "utf8")).toMatch(/^<svg [\s\S]*<\/svg>$/);
+    const [png] = await Promise.all([
+      page.waitForEvent("download"),
+      page
+        .getByRole("button", { name: /as PNG/ })
+        .first()
+        .click(),
+    ]);
+    expect((await readFile(await png.path())).subarray(1, 4).toString()).toBe("PNG");
+    await page.locator("svg a .hit").first().click();
+    await page.getByRole("grid").waitFor();
+    expect(page.url()).toMatch(/trials\?predictor=m&target=m$/);
+    expect(await seen(page.getByRole("status"))).toMatch(/^20 of 40 trials/);
+  });
+
+  test("trials by keyboard alone: search, arrows, enter, neighbours, back", async () => {
+    await go(`runs/${idOf("whole")}/trials`);
+    await page.getByRole("grid").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("wolf");
+    await expect.poll(() => page.url()).toMatch(/q=wolf/);
+    await page.getByRole("grid").focus();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "What the target did" }).waitFor();
+    await expect.poll(() => seen(page.locator(".actions"))).toMatch(/3 of \d+/);
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => seen(page.locator(".actions"))).toMatch(/4 of \d+/);
+    await page.keyboard.press("Escape");
+    await page.getByRole("grid").waitFor();
+    expect(page.url()).toMatch(/q=wolf/);
+    expect(await page.locator(".grid-row.selected").count()).toBe(1);
+  });
+
+  test("filters, order and CSV", async () => {
+    await go(`runs/${idOf("whole")}/trials`);
+    await page.locator("summary", { hasText: "outcome" }).click();
+    await page.getByRole("checkbox", { name: /^wrong/ }).check();
+    await expect.poll(() => page.url()).toMatch(/outcome=wrong/);
+    await page.getByRole("button", { name: "margin" }).click();
+    await expect.poll(() => page.url()).toMatch(/sort=minMargin/);
+    expect(await seen(page.locator('[aria-sort="ascending"]'))).toContain("margin");
+    const shown = Number((await seen(page.getByRole("status"))).split(" ")[0]);
+    const [csv] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV" }).click()]);
+    const lines = (await readFile(await csv.path(), "utf8")).split("\r\n").slice(0, -1);
+    expect(lines.filter((line) => /^\d+,/.test(line)).length).toBe(shown);
+    expect(
+      lines
+        .slice(1)
+        .filter((line) => /^\d+,/.test(line))
+        .every((line) => line.includes(",wrong,")),
+    ).toBe(true);
+  });
+
+  test("what models said is text: nothing runs, turns or hides", async () => {
+    await go(`runs/${idOf("whole")}/trials?q=owned`);
+    await page.getByRole("grid").waitFor();
+    expect(await page.locator(".grid-body .grid-row").count()).toBeGreaterThan(0);
+    expect(await seen(page.locator(".grid-body"))).toMatch(/<script>|<img src=x/);
+    await page.getByRole("grid").focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "What the target did" }).waitFor();
+    await expect
+      .poll(() => seen(page.locator("main")))
+      .toMatch(/being cut into tokens|names its model by a path|how m is spoken to/);
+    expect(await page.title()).toMatch(/^Trial \d+ — inward$/);
+    expect(await page.locator("main script, main img, main iframe").count()).toBe(0);
+    const token = page.locator("button.said").first();
+    await token.hover();
+    expect(await seen(page.locator(".inspector").first())).toMatch(/token 1 of \d+ .* nats/);
+    await page.getByRole("button", { name: "As a table" }).first().click();
+    expect(await seen(page.locator("section table").first())).toContain("logprob");
+  });
+
+  test("damaged runs say what is wrong; what needs it is missing with the reason", async () => {
+    await go(`runs/${idOf("torn-trials")}/trials`);
+    await page.getByText("lines were passed over").waitFor();
+    expect(await page.locator(".grid-body .grid-row").count()).toBeGreaterThan(0);
+    await go(`runs/${idOf("changed-scores")}`);
+    expect(await seen(page.locator(".problems"))).toContain("08-scores.json");
+    await page.goto(`${origin()}/#/runs/${idOf("torn-plan")}`);
+    await page.getByRole("alert").waitFor();
+    expect(await seen(page.getByRole("alert"))).toContain("STORE_CORRUPT");
+    expect(await seen(page.locator("body"))).not.toMatch(/NaN|undefined|\[object/);
+  });
+
+  test("two runs: plans, paired differences, the trials that changed", async () => {
+    await go("");
+    for (const name of ["whole", "second"])
+      await page
+        .locator("tr", { has: page.locator(`a[href*="${idOf(name)}"]`) })
+        .getByRole("checkbox")
+        .check();
+    await page.getByRole("link", { name: "Compare the two" }).click();
+    await page.getByText("What came of it").waitFor();
+    await expect.poll(() => seen(page.locator("main"))).toMatch(/\d+ of 40 trials that both have changed/);
+    await page.locator("table", { hasText: "Trials that changed" }).getByRole("link").first().click();
+    await page.getByRole("heading", { name: "What the target did" }).waitFor();
+  });
+
+  test("a study that goes on is followed", async () => {
+    const going = join(runs.folder, "going");
+    await cp(runs.whole, going, { recursive: true });
+    await writeFile(join(going, "stages.json"), "{}\n");
+    await writeFile(join(going, "events.jsonl"), "");
+    const unlock = await takeRunLock(going);
+    const event = (one: object) =>
+      appendFile(join(going, "events.jsonl"), `${JSON.stringify({ time: new Date().toISOString(), ...one })}\n`);
+    try {
+      await event({ event: "stage_begun", stage: "object-level", questions: 44 });
+      await event({ event: "group_asked", stage: "object-level", questions: 11, wallSeconds: 2 });
+      await page.goto(`${origin()}/#/`);
+      await page.reload();
+      await page.locator("tr", { hasText: "running" }).getByRole("link").click();
+      await page.getByText("11 of 44, 5.5 a second, 6 s left").waitFor();
+      await event({ event: "training_begun", adapter: "m" });
+      for (const [step, lossNatsPerToken] of [
+        [1, 3.5],
+        [2, 2.5],
+        [3, 1.5],
+      ])
+        await event({ event: "training_step", adapter: "m", step, lossNatsPerToken });
+      await page.getByRole("group", { name: "Loss so far" }).waitFor();
+      await event({ event: "group_asked", stage: "object-level", questions: 11, wallSeconds: 2 });
+      await page.getByText("22 of 44").waitFor();
+    } finally {
+      await unlock();
+    }
+  });
+
+  test.each([
+    [1440, "light"],
+    [1440, "dark"],
+    [820, "dark"],
+    [390, "light"],
+    [390, "dark"],
+  ] as const)(
+    "%i pixels wide, %s: no serious finding of axe, and nothing is wider than the page",
+    async (width, colorScheme) => {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      const views = {
+        list: "",
+        run: `runs/${idOf("whole")}`,
+        trials: `runs/${idOf("whole")}/trials`,
+        trial: `runs/${idOf("whole")}/trials/1`,
+        compare: `compare/${idOf("whole")}/${idOf("second")}`,
+      };
+      for (const [name, hash] of Object.entries(views)) {
+        await go(hash);
+        await page.locator("main table, main [role=grid]").first().waitFor();
+        // Through the debugger, since the page's own policy lets no other script in.
+        await page.evaluate(readFileSync(AXE, "utf8"));
+        const { violations } = await page.evaluate(() =>
+          (
+            globalThis as unknown as {
+              axe: { run: () => Promise<{ violations: { impact: string; id: string; nodes: { html: string }[] }[] }> };
+            }
+          ).axe.run(),
+        );
+        const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+        expect([name, serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)]).toEqual([name, []]);
+        expect([name, await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)]).toEqual([
+          name,
+          true,
+        ]);
+        await shot(`${name}-${width}-${colorScheme}`);
+      }
+      await page.setViewportSize({ width: 1280, height: 900 });
+    },
+  );
+
+  test("the same from static files, in any folder of a server", async () => {
+    const above = await mkdtemp(join(tmpdir(), "inward-bundle-"));
+    const { code, stderr } = await inward([
+      "view",
+      runs.whole,
+      join(runs.folder, "second"),
+      "--bundle",
+      join(above, "out"),
+    ]);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("2 runs, 80 trials")]);
+    const types: Record<string, string> = {
+      ".html": "text/html",
+      ".js": "text/javascript",
+      ".css": "text/css",
+      ".json": "application/json",
+    };
+    const files = createServer((request, answer) => {
+      const path = join(above, decodeURIComponent(new URL(request.url ?? "", "http://x").pathname));
+      const file = path.endsWith("/") ? join(path, "index.html") : path;
+      if (!existsSync(file)) return answer.writeHead(404).end();
+      return answer.writeHead(200, { "Content-Type": types[extname(file)] ?? "text/plain" }).end(readFileSync(file));
+    });
+    await new Promise<void>((done) => files.listen(0, "127.0.0.1", done));
+    const at = `http://127.0.0.1:${(files.address() as AddressInfo).port}`;
+    const own = await watched(context, at);
+    await own.goto(`${at}/out/`);
+    await own.getByRole("table").waitFor();
+    expect(await seen(own.locator("header"))).toContain("as of 20");
+    await own.locator("tbody").getByRole("link").first().click();
+    await own.getByRole("link", { name: "All trials" }).click();
+    await own.getByRole("grid").focus();
+    await own.keyboard.press("End");
+    await own.keyboard.press("Enter");
+    await own.getByRole("heading", { name: "What the predictor said" }).waitFor();
+    await own.close();
+    files.close();
+  });
+
+  test("in all of this no error, no refusal by the policy, and nothing asked of elsewhere", () => {
+    expect(faults).toEqual([]);
+  });
+});

@@ -79,6 +79,15 @@ export function findRuns(folders: readonly string[]): FoundRuns {
   return { runs: [...found.values()], passedOver };
 }
 
+/** Whether a run is still a folder where it was found, and no link has come between. */
+export function isInPlace({ folder }: ServedRun): boolean {
+  try {
+    return realpathSync(folder) === folder && lstatSync(folder).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /** Readable where the name allows it, and of this folder alone. */
 function idOf(folder: string): string {
   const name = basename(folder)

@@ -9,7 +9,7 @@ import { PromptTokenizer } from "./trial-tokens.js";
 import { RunEvents } from "./run-progress.js";
 import { quantizeView } from "./quantize-view.js";
 import { orReason, planIn, listedRun, runView } from "./run-view.js";
-import { findRuns, readServedFile, type ServedRun } from "./served-runs.js";
+import { findRuns, isInPlace, readServedFile, type ServedRun } from "./served-runs.js";
 import { readTrialTable } from "./trial-table.js";
 import { type OpenTrials, openTrials, trialView } from "./trial-view.js";
 import type { CompareView, RunList, TrialTokens, TrialView, ViewFacts } from "./view-api.js";
@@ -35,6 +35,7 @@ export interface ViewFilesOptions {
 }
 
 export class ViewFiles {
+  #found: ReadonlyMap<string, ServedRun> = new Map();
   readonly #held = new Map<string, Held>();
   readonly #events = new Map<string, RunEvents>();
   readonly #compared = new Map<string, Promise<CompareView>>();
@@ -65,9 +66,12 @@ export class ViewFiles {
     return undefined;
   }
 
-  /** Looked for anew each time, so that a run that was just begun is there. */
+  /** One that was found before is not looked for again, as long as it is a folder in its place; a run that was just begun is found. */
   run(id: string): ServedRun | undefined {
-    return findRuns(this.options.folders).runs.find((one) => one.id === id);
+    const known = this.#found.get(id);
+    if (known !== undefined && isInPlace(known)) return known;
+    this.#found = new Map(findRuns(this.options.folders).runs.map((one) => [one.id, one]));
+    return this.#found.get(id);
   }
 
   async list(): Promise<RunList> {

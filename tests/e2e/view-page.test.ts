@@ -12,6 +12,7 @@ import { extname, join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { takeRunLock } from "../../src/base/lock.js";
+import type { RunList } from "../../src/view/view-api.js";
 import { inward, start, type Started } from "../helpers/command-line.js";
 import { type ViewedRuns, viewedRuns } from "../helpers/viewed-runs.js";
 
@@ -22,6 +23,13 @@ const CHROMIUM = [
   "/usr/bin/google-chrome",
 ].find((path) => path !== undefined && existsSync(path));
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+interface AxeResults {
+  readonly violations: readonly {
+    readonly impact: string;
+    readonly id: string;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
 /** What a person sees of it. */
 // biome-ignore lint/performance/useDomNodeTextContent: hidden text is not seen
 const seen = (place: Locator) => place.innerText();
@@ -54,10 +62,10 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
       const url = request.url();
       if (!url.startsWith(origin) && !/^(data|blob|about):/.test(url)) faults.push(`request: ${url}`);
     });
-    await made.addInitScript(() => {
-      addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
-        console.error(`policy: ${violatedDirective} ${blockedURI}`),
-      );
+    // As text, since these sources have no types of a page.
+    await made.addInitScript({
+      content: `addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+        console.error("policy: " + violatedDirective + " " + blockedURI))`,
     });
     return made;
   }
@@ -82,8 +90,8 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     page = await watched(context, new URL(address).origin);
     await page.goto(address);
     await page.getByRole("table").waitFor();
-    const list = await page.evaluate(async () => (await fetch("data/runs.json")).json());
-    for (const { id, folder } of list.runs) ids.set(folder.split("/").at(-1), id);
+    const list = await page.evaluate<RunList>(`fetch("data/runs.json").then((answer) => answer.json())`);
+    for (const { id, folder } of list.runs) ids.set(folder.split("/").at(-1) ?? "", id);
   });
   afterAll(async () => {
     await browser?.close();
@@ -284,19 +292,10 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
         await page.locator("main table, main [role=grid]").first().waitFor();
         // Through the debugger, since the page's own policy lets no other script in.
         await page.evaluate(readFileSync(AXE, "utf8"));
-        const { violations } = await page.evaluate(() =>
-          (
-            globalThis as unknown as {
-              axe: { run: () => Promise<{ violations: { impact: string; id: string; nodes: { html: string }[] }[] }> };
-            }
-          ).axe.run(),
-        );
+        const { violations } = await page.evaluate<AxeResults>(`axe.run()`);
         const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
         expect([name, serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)]).toEqual([name, []]);
-        expect([name, await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)]).toEqual([
-          name,
-          true,
-        ]);
+        expect([name, await page.evaluate(`document.documentElement.scrollWidth <= innerWidth`)]).toEqual([name, true]);
         await shot(`${name}-${width}-${colorScheme}`);
       }
       await page.setViewportSize({ width: 1280, height: 900 });

@@ -9,7 +9,7 @@ export const FORWARDS = ["llama.cpp", "own"] as const;
 /** A process holds the libraries of one device: a test file opens engines on one only. */
 export async function openEngine(modelPath: string, options: Partial<NativeEngineOptions> = {}): Promise<Engine> {
   const { device = "cpu" } = options;
-  const binariesFolder = findBinaries(device as DeviceName).folder;
+  const binariesFolder = options.binariesFolder ?? findBinaries(device as DeviceName).folder;
   const { Engine } = await loadAddon(binariesFolder);
   return new Engine({
     modelPath,

@@ -13,6 +13,7 @@ import {
   inputOnlyPredictions,
   type InputOnlyQuestion,
   type TargetClassifiers,
+  type TrainedClassifiers,
 } from "../score/input-only/input-only-predictions.js";
 import type { Trial } from "../score/trial.js";
 import { learntProperties, type Plan } from "../study/plan.js";
@@ -36,9 +37,11 @@ async function learnStrings(run: RunFolder): Promise<InputOnlyByTarget> {
   const behaviors = await readBehaviors(run);
   const questions = questionsOf(plan);
   const known = new Map<string, InputOnlyPredictions>();
+  // Those that every label teaches and those that an adapter's teach are mostly the same.
+  const trained: TrainedClassifiers = new Map();
   const learn = (examples: readonly InputOnlyExample[]): InputOnlyPredictions => {
     const key = hashOf(examples);
-    const made = known.get(key) ?? inputOnlyPredictions(examples, questions, FEWEST_TRAIN_STRINGS);
+    const made = known.get(key) ?? inputOnlyPredictions(examples, questions, FEWEST_TRAIN_STRINGS, trained);
     known.set(key, made);
     return made;
   };

@@ -178,7 +178,7 @@ export function minimize(
     let slope = dot(direction, gradient);
     if (!(slope < 0)) {
       past.length = 0;
-      direction = gradient.map((entry) => -entry);
+      direction = negated(gradient);
       slope = dot(direction, gradient);
     }
     // Nothing is known of the size of a first step.
@@ -192,8 +192,13 @@ export function minimize(
     }
     // No step wins: the value is as small as rounding lets it become.
     if (!(there.value < value)) break;
-    const step = direction.map((entry) => entry * length);
-    const change = there.gradient.map((entry, index) => entry - (gradient[index] as number));
+    // Plain loops: a callback for each of ten thousands of entries would take most of the time.
+    const step = new Float64Array(direction.length);
+    const change = new Float64Array(direction.length);
+    for (let index = 0; index < step.length; index++) {
+      step[index] = (direction[index] as number) * length;
+      change[index] = (there.gradient[index] as number) - (gradient[index] as number);
+    }
     const curvature = dot(step, change);
     if (curvature > 1e-12 * dot(change, change)) {
       past.push({ step, change, inverse: 1 / curvature });
@@ -210,7 +215,7 @@ function towards(
   gradient: Float64Array,
   past: readonly { step: Float64Array; change: Float64Array; inverse: number }[],
 ): Float64Array {
-  const direction = gradient.map((entry) => -entry);
+  const direction = negated(gradient);
   const shares = past.map(() => 0);
   for (let index = past.length - 1; index >= 0; index--) {
     const { step, change, inverse } = past[index] as (typeof past)[number];
@@ -238,15 +243,23 @@ function add(to: Float64Array, what: Float64Array, times: number): void {
   for (let index = 0; index < to.length; index++) to[index] = (to[index] as number) + times * (what[index] as number);
 }
 
+function negated(values: Float64Array): Float64Array {
+  const made = new Float64Array(values.length);
+  for (let index = 0; index < made.length; index++) made[index] = -(values[index] as number);
+  return made;
+}
+
 function move(point: Float64Array, direction: Float64Array, length: number): Float64Array {
-  const next = Float64Array.from(point);
-  add(next, direction, length);
+  const next = new Float64Array(point.length);
+  for (let index = 0; index < next.length; index++) {
+    next[index] = (point[index] as number) + length * (direction[index] as number);
+  }
   return next;
 }
 
 function greatest(values: Float64Array): number {
   let most = 0;
-  for (const value of values) most = Math.max(most, Math.abs(value));
+  for (let index = 0; index < values.length; index++) most = Math.max(most, Math.abs(values[index] as number));
   return most;
 }
 
@@ -314,9 +327,15 @@ function objective(
 ): Evaluation {
   const weights = classes * features;
   const gradient = new Float64Array(parameters.length);
-  for (let index = 0; index < weights; index++) gradient[index] = penalty * (parameters[index] as number);
-  let value = (penalty / 2) * squaredWeights(parameters, classes, features);
-  for (const [index, row] of rows.entries()) {
+  let squares = 0;
+  for (let index = 0; index < weights; index++) {
+    const weight = parameters[index] as number;
+    gradient[index] = penalty * weight;
+    squares += weight * weight;
+  }
+  let value = (penalty / 2) * squares;
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index] as SparseRow;
     const { columns, values } = row;
     const errors = logSoftmax(scores(parameters, row, classes, features));
     const label = labels[index] as number;

@@ -90,21 +90,26 @@ export const inputOnlySchema = z.object({
   [INPUT_ONLY_HELD_OUT_LABELS]: classifierSchema,
 });
 
+/** Classifiers by the pairs that they learnt from. */
+export type TrainedClassifiers = Map<string, StringClassifier>;
+
 /**
  * @param examples in any order; one that stands in several wordings counts once
  * @param fewestStrings with fewer train strings there is no classifier
+ * @param trained of earlier calls, and of this one when it is done: the same pairs give the same classifier
  */
 export function inputOnlyPredictions(
   examples: readonly InputOnlyExample[],
   questions: readonly InputOnlyQuestion[],
   fewestStrings = 1,
+  trained: TrainedClassifiers = new Map(),
 ): InputOnlyPredictions {
   const learnt = once(examples);
   const classifiers = new Map<string, StringClassifier | undefined>();
   const isEnough = (pairs: readonly InputOnlyExample[]) => stringCount(pairs) >= fewestStrings;
   const train = (key: string, pairs: readonly InputOnlyExample[]) => {
     if (!classifiers.has(key))
-      classifiers.set(key, isEnough(pairs) ? trainClassifier(pairs.map(inOneFold)) : undefined);
+      classifiers.set(key, isEnough(pairs) ? trainedOn(pairs.map(inOneFold), trained) : undefined);
     return classifiers.get(key);
   };
   const cells = new Map<string, { cell: InputOnlyCell; classifier?: StringClassifier }>();
@@ -144,6 +149,13 @@ export function inputOnlyPredictions(
       return classifier ? [{ ...question, prediction: present(classifier.classify(question.text)) }] : [];
     }),
   };
+}
+
+function trainedOn(pairs: readonly InputOnlyExample[], trained: TrainedClassifiers): StringClassifier {
+  const key = JSON.stringify(pairs.map(({ text, cluster, value }) => [text, cluster, value]));
+  const made = trained.get(key) ?? trainClassifier(pairs);
+  trained.set(key, made);
+  return made;
 }
 
 /** Clusters have their names within a task. */

@@ -14,9 +14,10 @@ namespace inward {
 namespace {
 
 constexpr size_t  LARGE_PAGE = 2 << 20;
-// Tiles of rows that one piece of a panel serves before the next piece comes: they stay in a core's own cache.
-constexpr int64_t TILES_AT_ONCE = 8;
-constexpr int64_t LINE          = 64;  // of a cache
+// Rows that one piece of a panel serves before the next piece comes: they stay in a core's own cache, and the piece is
+// decoded once for all of them.
+constexpr int64_t ROWS_AT_ONCE = 96;
+constexpr int64_t LINE         = 64;  // of a cache
 
 }  // namespace
 
@@ -149,7 +150,8 @@ void packed_matrix::multiply(const packed_rows & x, int64_t first_tile, int64_t 
         return multiply_few(x, first_tile, first_panel, last_panel, add, out, ld);
     }
     const auto &  kernels = *kernels_;
-    const int64_t passes  = (last_tile - first_tile + TILES_AT_ONCE - 1) / TILES_AT_ONCE;
+    const int64_t rows_of = x.first_row(last_tile) - x.first_row(first_tile);
+    const int64_t passes  = (rows_of + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
     alignas(64) float decoded[2 * SUM_BLOCK * PANEL];
     for (int64_t pass = 0; pass < passes; pass++) {
         const int64_t begin = first_tile + (last_tile - first_tile) * pass / passes;

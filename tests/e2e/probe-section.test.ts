@@ -9,8 +9,10 @@ import { writePlantedStudy } from "../../src/probe/planted-model.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
 import type { LensQuestion, LensResults } from "../../src/probe/lens-results.js";
 import type { ProbedQuestion, ProbeResults } from "../../src/probe/probe-results.js";
+import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { dryRun } from "../../src/run/dry-run.js";
 import { runStudy, score } from "../../src/run/run-study.js";
+import { inward } from "../helpers/command-line.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-probe-section-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -256,6 +258,49 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
   expect(tokens.mark).toBe(7);
   const { tokens: _, ...before } = resultsOf(runOf("others")).questions[0] as ProbedQuestion;
   expect(first).toEqual(before);
+});
+
+test("states without a run: of a study what its run keeps, of a task the same ids as asked", async () => {
+  const args = ["states", "--json", "--offline"];
+  const out = join(folder, "of-study");
+  const done = await inward([...args, "--study", studyOf("A"), "--out", out], { cwd: folder });
+  expect(done.code).toBe(0);
+  const linesIn = (at: string, name: string) => linesOf(join(at, name)).map((line) => JSON.parse(line));
+  const kept = linesIn(join(runOf("A"), "07-states/planted"), "prompts.jsonl");
+  expect(linesIn(out, "prompts.jsonl")).toEqual(kept);
+  const file = "states-00001.safetensors";
+  const [own, ofRun] = [
+    await readSafetensors(join(out, file)),
+    await readSafetensors(join(runOf("A"), `07-states/planted/${file}`)),
+  ];
+  for (const [site, { values }] of own) expect(values).toEqual(ofRun.get(site)?.values);
+
+  const task = ["--task", join(folder, "A/planted.yaml"), "--model", join(folder, "A/planted.gguf"), "--no-examples"];
+  const taken = await inward(
+    [...args, ...task, "--strings", "3", "--spans", "string,last_prompt_token", "--out", join(folder, "of-task")],
+    { cwd: folder },
+  );
+  expect(taken.code).toBe(0);
+  const prompts = linesIn(join(folder, "of-task"), "prompts.jsonl");
+  expect(prompts).toHaveLength(2 * (3 + 3));
+  for (const { prompt, promptSha256, meta } of prompts) {
+    const same = kept.find((one) => one.prompt === prompt);
+    expect(promptSha256).toBe(same?.promptSha256);
+    // All tokens of the span: two items.
+    expect(meta.spans.string).toHaveLength(2);
+    expect(meta.spans.string.at(-1)).toBe(
+      same?.meta.kind === "hypothetical" ? same.meta.spans.string[0] : meta.spans.string.at(-1),
+    );
+  }
+  for (const wrong of [
+    ["--file", "x.jsonl", "--task", "planted"],
+    ["--study", studyOf("A"), "--positions", "all"],
+    ["--study", studyOf("A"), "--state", "nobody"],
+  ]) {
+    const { code, stdout } = await inward([...args, ...wrong, "--out", join(folder, "nowhere")], { cwd: folder });
+    expect([code, JSON.parse(stdout).error?.code]).toEqual([2, "USAGE"]);
+  }
+  expect(existsSync(join(folder, "nowhere"))).toBe(false);
 });
 
 test("the dry run says the bytes that the files have", async () => {

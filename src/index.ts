@@ -75,6 +75,7 @@ export {
 } from "./run/steer-prompts.js";
 export { type Directions, type DirectionsCard, readDirections } from "./probe/direction-file.js";
 export { type SteeredRow, type SteeringEffect, steeringEffects } from "./probe/steering.js";
+export { patchPrompt, type PatchedPrompt, type PatchedToken, type PatchOptions } from "./run/patch-prompt.js";
 export type { Intervened, Intervention, InterventionOperation } from "./model/interventions.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";
 
@@ -126,6 +127,15 @@ export {
 } from "./probe/lens-readings.js";
 export { TunedLens, tuneLens } from "./probe/lens-tuned.js";
 export { shareOfRows } from "./probe/string-estimates.js";
+export { alignTokens, chooseDonors, type DonorString, randomVector } from "./probe/donors.js";
+export type { PatchedRow } from "./ask/patched-distributions.js";
+export {
+  scoreSimulation,
+  type SimulationInput,
+  type SimulationResults,
+  type SimulationScores,
+} from "./score/simulation/simulation.js";
+export { logitDifferenceChange, type ValueEffect, valueEffects } from "./score/simulation/patch-effects.js";
 export { alignSpans, findSpans, markHypothetical, markObjectLevel, type TokenSpan } from "./probe/spans.js";
 export { ALL_PROPERTIES, propertyNamed } from "./properties/all-properties.js";
 export type { Behavior, BehaviorProperty, Extraction } from "./properties/property.js";

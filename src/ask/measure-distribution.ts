@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { PromptRendering } from "../model/chat/format.js";
+import type { Intervened } from "../model/interventions.js";
 import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
@@ -77,7 +78,7 @@ export function modelSource(
   model: ListsNextTokens,
   messages: readonly ChatMessage[],
   { vocabularySize, promptTokens }: ModelSourceFacts,
-  prompt?: PromptRendering,
+  prompt?: PromptRendering & Intervened,
 ): ContinuationSource {
   // Whether the model still has the prompt from one group of paths to the next shows in what a group costs.
   let keepsPrompt = false;
@@ -119,6 +120,7 @@ export interface SamplingOptions {
   readonly signal?: AbortSignal;
   /** As PromptRendering has it. */
   readonly thinking?: boolean;
+  readonly interventions?: Intervened["interventions"];
 }
 
 /** @throws what asking throws */
@@ -127,7 +129,7 @@ export async function sampleDistribution(
   messages: readonly ChatMessage[],
   decider: TextDecider,
   because: SampledDistribution["because"],
-  { maxTokens, samples, seed, onHeard, signal, thinking }: SamplingOptions,
+  { maxTokens, samples, seed, onHeard, signal, thinking, interventions }: SamplingOptions,
 ): Promise<SampledDistribution> {
   const requests = Array.from({ length: samples }, (_, sample) => ({
     messages,
@@ -137,6 +139,7 @@ export async function sampleDistribution(
     topTokens: 1,
     shares: seed,
     ...(thinking === undefined ? {} : { thinking }),
+    ...(interventions === undefined ? {} : { interventions }),
   }));
   const masses = new ValueMasses();
   for (const reply of await model.ask(requests, { onReply: onHeard, signal })) {
@@ -152,7 +155,7 @@ export async function sampleDistribution(
 
 // The distribution of a property for one question: exactly where the tree can be expanded, else by samples that say why.
 
-export interface DistributionQuestion {
+export interface DistributionQuestion extends Intervened {
   readonly messages: readonly ChatMessage[];
   readonly decider: TextDecider;
   /** The property is decided so late that samples are drawn at once. */
@@ -176,18 +179,18 @@ const DEFAULTS = { mostTail: 0.05, samples: 200 };
 /** @throws what asking throws, INTERRUPTED */
 export async function measureDistribution(
   model: Pick<LanguageModel, "ask" | "render" | "facts" | "nextTokens">,
-  { messages, decider, decidedLate, thinking }: DistributionQuestion,
+  { messages, decider, decidedLate, thinking, interventions }: DistributionQuestion,
   options: DistributionOptions,
 ): Promise<Distribution> {
   const { mostTail, ...sampling } = { ...DEFAULTS, ...options };
   const sample = (because: "long_answer" | "tail" | "engine") =>
-    sampleDistribution(model, messages, decider, because, { ...sampling, thinking });
+    sampleDistribution(model, messages, decider, because, { ...sampling, thinking, interventions });
   if (decidedLate) return await sample("long_answer");
   const { vocabularySize } = model.facts;
   const prompt = await model.render(messages, { thinking });
   const facts = { vocabularySize, promptTokens: prompt.tokenIds.length };
   try {
-    const source = modelSource(model, messages, facts, { thinking });
+    const source = modelSource(model, messages, facts, { thinking, ...(interventions ? { interventions } : {}) });
     const next: ContinuationSource["next"] = async (...asked) => {
       const reply = await source.next(...asked);
       options.onHeard?.();
@@ -234,8 +237,8 @@ export function calibrationQuestions(plan: Plan): CalibrationQuestion[] {
   const targets = new Set(plan.predictions.map(({ target }) => target));
   const predictors = new Set(plan.predictions.map(({ predictor }) => predictor));
   return [...new Set([...targets, ...predictors])].flatMap((state) => [
-    ...(targets.has(state) ? ofEvery(plan, (...asked) => behaviorQuestion(plan, state, ...asked)) : []),
-    ...(predictors.has(state) ? ofEvery(plan, (...asked) => predictionQuestion(plan, state, ...asked)) : []),
+    ...(targets.has(state) ? ofEvery(plan, (...asked) => behaviorAtTemperatureOne(plan, state, ...asked)) : []),
+    ...(predictors.has(state) ? ofEvery(plan, (...asked) => predictionAtTemperatureOne(plan, state, ...asked)) : []),
   ]);
 }
 
@@ -250,7 +253,8 @@ function ofEvery(plan: Plan, make: (...asked: Asked) => CalibrationQuestion): Ca
   );
 }
 
-function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
+/** Of what a state does, in the words in which it is asked. */
+export function behaviorAtTemperatureOne(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
   const { definition, examples } = task;
   const property = propertyNamed(name, plan.ownProperties);
   const form = askedForm(plan, state);
@@ -269,7 +273,8 @@ function behaviorQuestion(plan: Plan, state: string, task: PlannedTask, item: Ta
   };
 }
 
-function predictionQuestion(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
+/** Of what a state says of it, in the plan's first wording. */
+export function predictionAtTemperatureOne(plan: Plan, state: string, task: PlannedTask, item: TaskItem, name: string) {
   const variant = plan.hypothetical.variants[0] as string;
   return {
     key: `hypothetical/${state}/${task.definition.name}/${item.id}/${name}/${variant}`,

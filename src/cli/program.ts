@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   states: async () => (await import("./capture-states.js")).statesCommand(),
   contrast: async () => (await import("./contrast.js")).contrastCommand(),
   steer: async () => (await import("./steer.js")).steerCommand(),
+  patch: async () => (await import("./patch.js")).patchCommand(),
   train: async () => (await import("./train.js")).trainCommand(),
   run: async () => (await import("./run.js")).runCommand(),
   quantize: async () => (await import("./quantize.js")).quantizeCommand(),

@@ -55,6 +55,7 @@ function dryRunText(run: DryRun): string {
     ...(run.answerCache ? [answerCache(run.answerCache)] : []),
     ...run.models.map(model),
     ...(run.probe ? [lookingInside(run.probe)] : []),
+    ...(run.patching ? [writingInside(run.patching)] : []),
     disk(run),
     ...(run.primary ? [primaryPowerText(run.primary)] : []),
     run.assumptions.map((line) => `- ${line}`).join("\n"),
@@ -203,6 +204,18 @@ function lookingInside({ states, lens, fits }: NonNullable<DryRun["probe"]>): st
         ]
       : []),
     `  then${known} ${whole(fits.count)} probes are fitted, ${sizeWords(fits.time)}: the more strings and labels, the longer`,
+  ].join("\n");
+}
+
+function writingInside(states: NonNullable<DryRun["patching"]>): string {
+  const each = states.map((one) =>
+    one.ok
+      ? `  ${one.state}: ${whole(one.donorPrompts)} object-level prompts are read for donors, then ${whole(one.rows)} distributions at ${one.sites} places, with prompts of ${whole(one.promptTokens)} tokens together`
+      : `  ${one.state}: not known, because ${one.reason}`,
+  );
+  return [
+    "Writing inside (07-patches; every distribution evaluates its prompt once or more, and what is said to it; its time is not in the sums):",
+    ...each,
   ].join("\n");
 }
 

@@ -15,6 +15,7 @@ import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
 import { column, type DataColumn } from "./csv-lines.js";
 import { lensTable, probesTable } from "./probe-tables.js";
 import { type DataTable, dataTable } from "./table.js";
+import { patchesTable, simulationTable } from "./patch-tables.js";
 
 // Trials.
 
@@ -267,6 +268,9 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
     dataTable("behaviors", behaviorColumns(behaviors), behaviors),
     ...(run.plan.probe ? [probesTable(await readContent(run, "probes"))] : []),
     ...(isWritten(run.plan, "lensScores") ? [lensTable(await readContent(run, "lensScores"))] : []),
+    ...(run.plan.patching
+      ? [simulationTable(await readContent(run, "simulation")), patchesTable(await readLines(run, "patches"))]
+      : []),
   ];
 }
 

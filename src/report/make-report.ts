@@ -2,6 +2,7 @@
 
 import type { FromCache } from "../ask/answer-cache.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
+import type { PatchedRow } from "../ask/patched-distributions.js";
 import type { TrainedAdapter } from "../finetune/adapter/card.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
 import type { Comparisons } from "../score/comparison/comparisons.js";
@@ -10,6 +11,7 @@ import type { InputOnlyCell } from "../score/input-only/input-only-predictions.j
 import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
 import type { LensResults } from "../probe/lens-results.js";
+import type { SimulationResults } from "../score/simulation/simulation.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
@@ -36,6 +38,7 @@ import { cellSection } from "./sections/pairs.js";
 import { lensSection } from "./sections/lens-section.js";
 import { probesSection } from "./sections/probes-section.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
+import { simulationSection } from "./sections/simulation-section.js";
 import { selfSection } from "./sections/self.js";
 import { subgroupsSection } from "./sections/subgroups-section.js";
 import { taskAccuracySection } from "./sections/accuracy-section.js";
@@ -64,6 +67,7 @@ const FIGURES: Readonly<Record<ExperimentName, string>> = {
   behavioral_change: "shift",
   matrix: "matrix",
   limits: "limits",
+  self_simulation: "simulation-slope",
 };
 
 function withFirstPage(
@@ -197,6 +201,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
     ...(input.probes ? [await probesSection(input.probes, names, property)] : []),
     ...(input.lenses ? [await lensSection(input.lenses, names, property)] : []),
+    ...(input.simulation ? [await simulationSection(input.simulation, input.patches ?? [], names, property)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names, property)] : []),
     ...(isPredicted
       ? [await figuresSection(pairs.filter(isDrawn(plan)), names), cellSection(pairs, scores.confidence, names)]
@@ -278,6 +283,10 @@ export interface ReportInput {
   readonly probes?: ProbeResults;
   /** Absent when no lens reads. */
   readonly lenses?: LensResults;
+  /** What patches did; absent when the study writes nothing inside. */
+  readonly simulation?: SimulationResults;
+  /** Of these the examples are. */
+  readonly patches?: readonly PatchedRow[];
   /** Absent when no behavior was changed. */
   readonly shifts?: Shifts;
 }

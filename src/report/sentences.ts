@@ -26,6 +26,7 @@ import {
   type Inline,
 } from "./document.js";
 import { AMONG, numberOf, numberText, rulePhrase } from "./verdict-numbers.js";
+import { simulationReservation, simulationSentence } from "./simulation-words.js";
 import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
 import { ARM_NAMES, joinWords, PARTY_PHRASES, plural, readableName, SCOPE_NAMES, SCOPE_WORDS } from "./terms.js";
@@ -41,6 +42,8 @@ export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
     "After a model was finetuned to behave otherwise, on object-level questions alone, do its predictions follow what it does now?",
   matrix:
     "Over all predictors and targets, does a state predict itself better than its skill, the target's predictability and their likeness explain?",
+  self_simulation:
+    "When a model says what it would do, does what it says go through a simulated behavior, or is it looked up from the text?",
   limits:
     "Does self-prediction reach properties of long answers, of being challenged, and of being right, beyond their most common value?",
 };
@@ -51,6 +54,7 @@ const MISSING: Readonly<Record<NoVerdict, string>> = {
   no_distributions: "no distributions were measured",
   no_change: "no behavior was changed",
   no_matrix: "no matrix was made",
+  nothing_patched: "nothing was written inside",
   no_limit_property: "no task of the study has a property of long answers, challenges or truth",
   nothing_to_judge: "the study has nothing for it to be judged on",
 };
@@ -78,6 +82,7 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
       return PREDICTOR_GROUPS[about.predictors];
     case "logprob_differences":
       return "logprob differences, direct against asked for (Song et al.)";
+    case "simulation":
     case "property":
       return `${readableName(about.property)} of ${readableName(about.task)}: ${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
   }
@@ -200,6 +205,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return otherFitsSentence(one);
     case "own_or_other":
       return preferenceSentence(one, number);
+    case "simulation_rule":
+      return simulationSentence(one, text);
     case "with_effects":
       return `With an effect of each judge and each judged state it is ${text}.`;
     case "beats_rule":
@@ -463,6 +470,10 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
         : `What ${names(one.state)} does on these strings was planted by training (implant ${one.implant}), and no question about it was: the answer is one about access to what weights hold, not about the model as it came.`;
     case "tails_open":
       return "Continuations that were not looked into could turn a comparison: it does not hold whatever they hold.";
+    case "donors_said_alike":
+    case "moved_by_vectors_alone":
+    case "declared_sites_alone":
+      return simulationReservation(one);
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

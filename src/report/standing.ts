@@ -61,6 +61,7 @@ export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
   behavioral_change: "Behavioral change",
   matrix: "Everybody about everybody",
   limits: "Known limits",
+  self_simulation: "Self-simulation",
 };
 
 export const ANSWERS: Readonly<Record<Finding, string>> = {

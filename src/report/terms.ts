@@ -316,6 +316,7 @@ const KEYS: Readonly<Record<ExperimentName, string>> = {
   behavioral_change: "a self-predicting model that is finetuned on other behavior (changes)",
   matrix: "every model about every other (predictions)",
   limits: "tasks with long answers, with challenges or with a truth (tasks)",
+  self_simulation: "sites that are written to (patching)",
 };
 
 export function notJudged({ experiments }: Plan): string[] {

@@ -2,6 +2,7 @@
 
 import type { Verdict, VerdictNumber } from "../score/verdicts/verdict.js";
 import { decimalText, formatEstimate, formatMissing, formatPoints } from "./document.js";
+import { MOVED_BY } from "./simulation-words.js";
 import { byId, type StateNames } from "./state-names.js";
 import { PARTY_PHRASES, readableName, SCOPE_NAMES } from "./terms.js";
 
@@ -57,9 +58,23 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return "γ without likeness";
     case "own_minus_other":
       return "says its own behavior minus the other's, where two behave differently";
+    case "simulation_slope":
+      return `Δ prediction on Δ behavior, moved by ${MOVED_BY[against] ?? against}${placed(number)}`;
+    case "behavior_moves":
+      return `behaviors that move by ${MOVED_BY[against] ?? against}${placed(number)}`;
+    case "prediction_moves":
+      return `predictions that go to the new behavior${placed(number)}`;
+    case "donor_followed":
+      return `predictions that follow a donor's behavior, less those with a donor of the same behavior${placed(number)}`;
+    case "same_behavior_changes":
+      return `predictions that a donor of the same behavior changes${placed(number)}`;
     case "self_with_effects":
       return "coefficient of self, with an effect of each judge and each judged state";
   }
+}
+
+function placed({ at }: VerdictNumber): string {
+  return at ? `, at ${at.site} of ${at.span}` : "";
 }
 
 /** Where training moved the behavior of the target, or did not. */

@@ -42,7 +42,7 @@ import { chatOf } from "./planned-chats.js";
 import { readLines } from "./records.js";
 
 /** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
-async function askStage<Asked extends Placed, Row extends Placed>(
+export async function askStage<Asked extends Placed, Row extends Placed>(
   context: StageContext,
   { stage, outdate }: StageWork,
   file: RunFile,

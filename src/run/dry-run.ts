@@ -26,6 +26,7 @@ import { estimatePlan, type PlanEstimate } from "./estimate/estimate.js";
 import { type ProbeCost, probeCost } from "./estimate/probe-cost.js";
 import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress, wornInStudy } from "./open-model.js";
+import { estimatePatched } from "./patch-estimate.js";
 import { estimateProbed } from "./probe-states-stage.js";
 import { probeFits } from "./probe-scores-stage.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
@@ -67,6 +68,8 @@ export interface DryRun extends PlanEstimate {
   readonly adapters?: readonly string[];
   /** Of a study that looks inside: what states, lenses and probes take; absent where nothing is looked into. */
   readonly probe?: ProbeCost;
+  /** Of a study that writes inside, by state; absent where nothing is written. */
+  readonly patching?: Awaited<ReturnType<typeof estimatePatched>>;
   /** Of a study that names its primary contrast: what its strings can show of it. */
   readonly primary?: PrimaryPower;
 }
@@ -176,6 +179,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     hypothetical: askedHere(plan, hypotheticalQuestions(plan)).length,
     ...(distributions > 0 ? { distributions } : {}),
     ...(adapters.length > 0 ? { adapters } : {}),
+    ...(plan.patching ? { patching: await estimatePatched(plan, (model) => located[model]?.file?.path) } : {}),
     ...(await primaryPowerOf(plan, options)),
     ...estimate,
     ...(await probeOf(plan, located, estimate, measure)),

@@ -32,10 +32,12 @@ export const RUN_FILES = {
   noiseFloor: "07-noise-floor.json",
   distributions: "07-distributions.jsonl",
   logprobDifferences: "07-logprob-differences.jsonl",
+  patches: "07-patches.jsonl",
   lens: "07-lens.jsonl",
   probes: "08-probes.json",
   probeFits: "08-probe-fits.jsonl",
   lensScores: "08-lens.json",
+  simulation: "08-simulation.json",
   trials: "08-trials.jsonl",
   scores: "08-scores.json",
   comparisons: "08-comparisons.json",
@@ -61,6 +63,8 @@ export const ADAPTER_FILES = {
   checkpoint: ["05-adapters", ".checkpoint"],
   /** Of a model state, with an adapter or without: a folder of its own, of which this file says what it holds. */
   states: ["07-states", "/states.json"],
+  /** The same of object-level prompts, of whom something is written into others. */
+  donorStates: ["07-donor-states", "/states.json"],
 } as const;
 
 /** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */

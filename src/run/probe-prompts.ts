@@ -29,7 +29,7 @@ export interface ProbedPrompt {
 }
 
 /** A prompt whose tokens are not found yet. */
-interface PromptToLocate {
+export interface PromptToLocate {
   readonly id: string;
   readonly about: Omit<ProbedPrompt, "spans" | "lacking" | "tokenIds">;
   readonly marked: MarkedQuestion;

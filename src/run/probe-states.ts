@@ -78,9 +78,9 @@ export class CapturedStates {
   }
 
   /** @throws STORE_INCOMPLETE, STORE_CORRUPT */
-  static async read(run: RunFolder, state: string): Promise<CapturedStates> {
-    await run.requireUnchanged(`states/${state}`);
-    const path = run.file(`states/${state}`);
+  static async read(run: RunFolder, state: string, kind: "states" | "donorStates" = "states"): Promise<CapturedStates> {
+    await run.requireUnchanged(`${kind}/${state}`);
+    const path = run.file(`${kind}/${state}`);
     const folder = dirname(path);
     const manifest = await readJson<StatesManifest>(path, statesManifestSchema);
     const { declared, layers } = manifest.settings;

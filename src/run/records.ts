@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type DistributionRow, distributionRowSchema } from "../ask/measure-distribution.js";
 import { logprobDifferenceSchema, type LogprobDifferenceRow } from "../ask/logprob-differences.js";
 import { type NoiseFloor, noiseFloorsSchema } from "../ask/noise-floor.js";
+import { type PatchedRow, patchedRowSchema } from "../ask/patched-distributions.js";
 import { readJson, readJsonLines } from "../base/files.js";
 import { EXPERIMENTS_VERSION, type ExperimentResults } from "../score/verdicts/experiments.js";
 import { type AdapterCard, cardSchema } from "../finetune/adapter/card.js";
@@ -23,6 +24,7 @@ import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
 import { LENS_VERSION, type LensLine, lensLineSchema, type LensResults } from "../probe/lens-results.js";
 import { type ProbeResults, PROBES_VERSION } from "../probe/probe-results.js";
 import { type Scores, SCORES_VERSION } from "../score/scores.js";
+import { SIMULATION_VERSION, type SimulationResults } from "../score/simulation/simulation.js";
 import { type TrialRow, trialRowSchema } from "../score/trial-rows.js";
 import { type Answer, answerSchema } from "../tasks/answer.js";
 import { type BegunLine, begunLineSchema } from "./finished-lines.js";
@@ -47,6 +49,7 @@ interface Lines {
   readonly hypothetical: Answer;
   readonly distributions: DistributionRow;
   readonly logprobDifferences: LogprobDifferenceRow;
+  readonly patches: PatchedRow;
   readonly trials: TrialRow;
   readonly lens: LensLine | BegunLine;
 }
@@ -69,6 +72,7 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   hypothetical: answerSchema,
   distributions: distributionRowSchema,
   logprobDifferences: logprobDifferenceSchema,
+  patches: patchedRowSchema,
   trials: trialRowSchema,
   lens: z.union([begunLineSchema, lensLineSchema]),
 };
@@ -89,6 +93,7 @@ interface Contents {
   readonly matrix: MatrixScores;
   readonly probes: ProbeResults;
   readonly lensScores: LensResults;
+  readonly simulation: SimulationResults;
   readonly shifts: Shifts;
   readonly experiments: ExperimentResults;
 }
@@ -128,6 +133,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   }),
   probes: z.object({ probesVersion: z.literal(PROBES_VERSION), spanTokens: z.string(), questions: list }),
   lensScores: z.object({ lensVersion: z.literal(LENS_VERSION), states: list, unread: list, questions: list }),
+  simulation: z.object({ simulationVersion: z.literal(SIMULATION_VERSION), questions: list }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

@@ -29,7 +29,15 @@ import { readContent, readLines } from "./records.js";
 import { readTrials } from "./score-stages.js";
 import { readTraining } from "./train-stages.js";
 
-type OptionalContent = "comparisons" | "calibration" | "matrix" | "experiments" | "shifts" | "probes" | "lensScores";
+type OptionalContent =
+  | "comparisons"
+  | "calibration"
+  | "matrix"
+  | "experiments"
+  | "shifts"
+  | "probes"
+  | "lensScores"
+  | "simulation";
 
 export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
@@ -63,6 +71,8 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     shifts: await ifThere("shifts"),
     probes: await ifThere("probes"),
     lenses: await ifThere("lensScores"),
+    simulation: await ifThere("simulation"),
+    patches: reads.has("patches") ? await readLines(run, "patches") : undefined,
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

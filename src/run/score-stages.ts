@@ -574,15 +574,10 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 
 /** Of a plan that names experiments. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
-  const ifThere = async <Name extends "comparisons" | "calibration" | "shifts" | "matrix">(name: Name) =>
-    reads.has(name) ? await readContent(run, name) : undefined;
-  const results = experimentResults({
-    plan: run.plan,
-    scores: await readContent(run, "scores"),
-    comparisons: await ifThere("comparisons"),
-    calibration: await ifThere("calibration"),
-    shifts: await ifThere("shifts"),
-    matrix: await ifThere("matrix"),
-  });
+  const parts: Record<string, unknown> = {};
+  for (const name of ["comparisons", "calibration", "shifts", "matrix", "simulation"] as const) {
+    if (reads.has(name)) parts[name] = await readContent(run, name);
+  }
+  const results = experimentResults({ plan: run.plan, scores: await readContent(run, "scores"), ...parts });
   await writeJson(run.file("experiments"), results);
 }

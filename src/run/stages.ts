@@ -57,6 +57,7 @@ import {
   writeTrials,
 } from "./score-stages.js";
 import { lookingInsideRows } from "./probe-stages.js";
+import { patchRows, simulationRows } from "./simulation-stage.js";
 import { requireTrainer, trainOne } from "./train-stages.js";
 
 /** Files by what they are to the stage. Their hashes, under the same names, are what its mark was made from. */
@@ -209,6 +210,7 @@ function rowsOf(plan: Plan): StageRow[] {
   };
   // Behaviors again: those of train strings are the labels that baselines learn from.
   const trials: Reads = { trials: "trials", ...behaviors, noiseFloor: "noiseFloor" };
+  const done: Reads = { ...adapters, ...said };
   return [
     {
       name: "judged labels",
@@ -240,6 +242,7 @@ function rowsOf(plan: Plan): StageRow[] {
       run: askHypothetical,
     },
     ...inside.measured,
+    ...patchRows(plan, done),
     {
       name: "noise floor",
       kind: "measured",
@@ -316,6 +319,7 @@ function rowsOf(plan: Plan): StageRow[] {
       run: scoreMatrixOfRun,
     },
     ...inside.scored,
+    ...simulationRows(plan, done),
     {
       name: "shifts",
       kind: "scored",
@@ -338,6 +342,7 @@ function rowsOf(plan: Plan): StageRow[] {
         calibration: "calibration",
         shifts: "shifts",
         matrix: "matrix",
+        simulation: "simulation",
       },
       // What earlier versions found is judged again from the scores.
       besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),
@@ -359,6 +364,8 @@ function rowsOf(plan: Plan): StageRow[] {
         shifts: "shifts",
         probes: "probes",
         lenses: "lensScores",
+        simulation: "simulation",
+        patches: "patches",
       },
       alsoReads: [
         ...ANSWERS_OF_ROUND,

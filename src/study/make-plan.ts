@@ -19,6 +19,7 @@ import { checkJudged, loadAsked, settledJudges } from "./judges.js";
 import { ownQuestions, ownWordings } from "./own-wordings.js";
 import { withPlainForms } from "./forms.js";
 import { implantedName, planTraining } from "./make-states.js";
+import { checkPatching } from "./patched-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
@@ -179,6 +180,7 @@ export async function makePlanAndReplies(
       score: study.score,
       ...(subgroups ? { subgroups } : {}),
       ...(study.probe ? { probe: study.probe } : {}),
+      ...(study.patching ? { patching: study.patching } : {}),
       ...(calibration ? { calibration } : {}),
       wordings: {
         properties: Object.fromEntries(
@@ -195,6 +197,7 @@ export async function makePlanAndReplies(
     },
     wordings,
   );
+  checkPatching(plan);
   if (Object.keys(logs).length === 0) return { plan, given: new Map() };
   const most = Object.fromEntries(Object.entries(study.elsewhere).map(([name, { epochs }]) => [name, epochs]));
   const { planned, given } = settleElsewhere(plan, logs, logged, most);

@@ -21,6 +21,7 @@ import {
   trainingSettingsSchema,
 } from "./schema.js";
 import { plannedElsewhereSchema } from "./elsewhere-schema.js";
+import { plannedPatchingSchema } from "./patching-schema.js";
 import { plannedProbeSchema } from "./probe-schema.js";
 import { settledEngineSchema } from "./engine-schema.js";
 import { withoutDefaults } from "./schema-parts.js";
@@ -324,6 +325,8 @@ export const planSchema = z
     subgroups: plannedSubgroupsSchema.optional(),
     /** Where states are taken and what is read off them; absent where nothing is. */
     probe: plannedProbeSchema.optional(),
+    /** What is written inside, and where; absent where nothing is. */
+    patching: plannedPatchingSchema.optional(),
     /** Whose distributions at temperature 1 are measured: both sides of every prediction. Absent when none are. */
     calibration: withoutDefaults(distributionSchema)
       .extend({
@@ -351,6 +354,7 @@ export const planSchema = z
   });
 export type Plan = Read<typeof planSchema>;
 export type PlannedProbe = NonNullable<Plan["probe"]>;
+export type PlannedPatching = NonNullable<Plan["patching"]>;
 export type PlannedCalibration = NonNullable<Plan["calibration"]>;
 
 interface Unknown {

@@ -20,6 +20,7 @@ import {
   stateName,
   withoutDefaults,
 } from "./schema-parts.js";
+import { patchingSchema } from "./patching-schema.js";
 import { probeSchema } from "./probe-schema.js";
 import { subgroupsSchema } from "./subgroup-columns.js";
 
@@ -34,6 +35,7 @@ export const EXPERIMENTS = [
   "behavioral_change",
   "matrix",
   "limits",
+  "self_simulation",
 ] as const;
 export type ExperimentName = (typeof EXPERIMENTS)[number];
 
@@ -423,6 +425,7 @@ const NEVER_PRIMARY: Readonly<Partial<Record<ExperimentName, string>>> = {
   calibration: "which rests on skill and Brier scores: they have no smallest difference in common",
   matrix: "which rests on a coefficient over pairs of states: more strings do not give it more pairs",
   limits: "which has a verdict for every property: ask for self_prediction of the one that counts",
+  self_simulation: "which rests on what patches do at many sites: it has no one difference of accuracies",
 };
 
 export const primarySchema = z
@@ -559,6 +562,11 @@ export const studySchema = z.strictObject({
     .optional()
     .describe(
       "Look inside: take states of the asked questions and read answers and properties off them; absent: nothing is.",
+    ),
+  patching: patchingSchema
+    .optional()
+    .describe(
+      "Write inside: do predictions follow behavior that is put there, or moved, while the text stays? Absent: nothing is written.",
     ),
   calibration: calibrationSchema
     .optional()

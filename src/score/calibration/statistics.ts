@@ -5,6 +5,7 @@ import { CORRELATION, pearsonOf, rankCorrelation, spearmanOf } from "../correlat
 import { type Estimate, estimate } from "../interval.js";
 import type { StringDraws, StringWeights } from "../resampling.js";
 import { type PointRange, PROPORTION } from "../tally.js";
+import type { ClusteredRow } from "../trial.js";
 import {
   brier,
   brierBounds,
@@ -52,9 +53,9 @@ export function estimateWeighted(
 }
 
 /** @param amount of one comparison; undefined when it is not counted */
-export function meanStatistic(
-  comparisons: readonly Comparison[],
-  amount: (comparison: Comparison) => number | undefined,
+export function meanStatistic<Row extends ClusteredRow>(
+  comparisons: readonly Row[],
+  amount: (comparison: Row) => number | undefined,
   { range, undefinedBecause }: { readonly range: PointRange; readonly undefinedBecause: string },
   draws: StringDraws,
 ): WeightedStatistic {

@@ -10,6 +10,7 @@ import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
 import { quotationReservations } from "./quotation.js";
 import { selfPrediction } from "./self-prediction.js";
+import { selfSimulation } from "./self-simulation.js";
 import type { Experiment, NoVerdict, Verdict, VerdictInput, VerdictReservation } from "./verdict.js";
 
 export interface ExperimentResult {
@@ -30,7 +31,15 @@ export interface ExperimentResults {
 export const EXPERIMENTS_VERSION = 3;
 
 /** In the order in which a report tells of them. */
-const ALL: readonly Experiment[] = [selfPrediction, crossPrediction, calibration, behavioralChange, matrix, limits];
+const ALL: readonly Experiment[] = [
+  selfPrediction,
+  crossPrediction,
+  calibration,
+  behavioralChange,
+  matrix,
+  limits,
+  selfSimulation,
+];
 
 /** Nothing is judged of a plan that is older than experiments. */
 export function experimentResults(input: VerdictInput): ExperimentResults {

@@ -16,6 +16,7 @@ import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
 import type { VerdictStatus } from "../primary.js";
 import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
+import type { SimulationReason, SimulationResults } from "../simulation/simulation.js";
 
 /** The 08 files of a run; those of stages that its plan does not have are absent. */
 export interface VerdictInput {
@@ -25,6 +26,7 @@ export interface VerdictInput {
   readonly calibration?: CalibrationScores;
   readonly shifts?: Shifts;
   readonly matrix?: MatrixScores;
+  readonly simulation?: SimulationResults;
 }
 
 /** What a verdict is about: names of states, of a property, of a change. */
@@ -60,6 +62,14 @@ export type VerdictAbout =
     }
   | { readonly kind: "predictors"; readonly predictors: FittedForm["predictors"] }
   | { readonly kind: "logprob_differences" }
+  /** A state about itself: how its predictions come about. */
+  | {
+      readonly kind: "simulation";
+      readonly predictor: string;
+      readonly target: string;
+      readonly task: string;
+      readonly property: string;
+    }
   | {
       readonly kind: "property";
       readonly property: string;
@@ -93,7 +103,12 @@ export type MeasureName =
   | "likeness_coefficient"
   | "self_without_likeness"
   | "own_minus_other"
-  | "self_with_effects";
+  | "self_with_effects"
+  | "simulation_slope"
+  | "behavior_moves"
+  | "prediction_moves"
+  | "donor_followed"
+  | "same_behavior_changes";
 
 /** One number of a verdict, with everything that a reader needs beside it. */
 export interface VerdictNumber {
@@ -108,6 +123,8 @@ export interface VerdictNumber {
   readonly against?: string;
   /** What training moved behavior away from. */
   readonly before?: string;
+  /** Where something was written. */
+  readonly at?: { readonly site: string; readonly span: string };
   readonly scope?: ShiftScope;
   readonly tasks?: readonly string[];
   readonly estimate: Estimate;
@@ -180,6 +197,16 @@ export type VerdictBecause =
     }
   | { readonly kind: "own_or_other"; readonly key: string; readonly side: Side }
   | { readonly kind: "with_effects"; readonly key: string }
+  | {
+      readonly kind: "simulation_rule";
+      readonly key: string;
+      readonly finding: Finding;
+      readonly reasons: readonly SimulationReason[];
+      readonly site?: string;
+      readonly span?: string;
+      /** Declared sites. */
+      readonly sites: number;
+    }
   | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding }
   /** A rule on the string, or a classifier of strings. */
   | { readonly kind: "beats_rule"; readonly key: string; readonly against: string; readonly finding: Finding };
@@ -240,6 +267,11 @@ export type VerdictReservation =
   | { readonly kind: "likeness_hides_self" }
   /** What was not looked into of a distribution could turn a comparison. */
   | { readonly kind: "tails_open" }
+  /** Too few donors do otherwise than the model says of them: following behavior and following what is said are one. */
+  | { readonly kind: "donors_said_alike" }
+  /** Behavior was moved by means over strings, which may bring along what these strings have in common beside it. */
+  | { readonly kind: "moved_by_vectors_alone" }
+  | { readonly kind: "declared_sites_alone"; readonly sites: number }
   | ChangeReason
   | CellWarning;
 
@@ -276,6 +308,7 @@ export type NoVerdict =
   | "no_change"
   | "no_matrix"
   | "no_limit_property"
+  | "nothing_patched"
   | "nothing_to_judge";
 
 /** A rule that answers one question from the scores of a run. */

@@ -1,0 +1,207 @@
+/** Stage 07, donor states: what object-level prompts leave in a model at the sites that are written to. */
+
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { InwardError } from "../errors.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
+import { parseSites, type Site, siteName, siteNumbers, type StateShape, stateShapeOf } from "../model/sites.js";
+import { markHypothetical, markObjectLevel } from "../probe/spans.js";
+import type { Capture } from "../probe/states-shard.js";
+import { propertyNamed } from "../properties/all-properties.js";
+import { askedForm } from "../study/forms.js";
+import { donorStates, patchedAbout } from "../study/patched-states.js";
+import type { Plan, PlannedPatching, PlannedTask } from "../study/plan.js";
+import { statesOf } from "../study/states.js";
+import { whatIsAsked, type ModelToAsk } from "./answers-file.js";
+import { engineOf, type StageContext, type StageWork } from "./open-models.js";
+import { chatOf } from "./planned-chats.js";
+import { locatePrompts, type LocatedStatesPrompt, probedVariant, type PromptToLocate } from "./probe-prompts.js";
+import { sizedStates, type StatesJob, writeStates } from "./states-file.js";
+
+/** A file of this size is what a killed process loses at most. */
+const SHARD_BYTES = 2 ** 24;
+
+/** Spans that object-level questions have by the same names; of the others the donor is read where its reply begins. */
+const IN_BOTH = /^(string|item_\d+|question|instruction|last_prompt_token)$/;
+
+/** Where a donor is read for what is written at a span of the hypothetical question. */
+export function donorSpan(span: string): string {
+  return IN_BOTH.test(span) ? span : "last_prompt_token";
+}
+
+/** Sites that are written to. */
+export interface PatchedSites {
+  readonly shape: StateShape;
+  readonly declared: readonly Site[];
+  /** The end of the last layer, where nothing but the unembedding reads: what every declared site stands beside. */
+  readonly last: Site;
+}
+
+/** @throws PROBE_SITE, MODEL_* */
+export async function patchedSites({ sites }: PlannedPatching, path: string): Promise<PatchedSites> {
+  const shape = stateShapeOf(await readGguf(path), path);
+  const declared = parseSites(sites, shape);
+  if (declared.some(({ part }) => part === "attention_weights")) {
+    throw new InwardError("PROBE_SITE", "patching.sites has attention_weights, which cannot be written.");
+  }
+  return { shape, declared, last: { part: "residual_after", layer: shape.layers - 1 } };
+}
+
+/** Throws what would stop the stages, before anything is asked. */
+export async function requirePatchedSites({ run, modelPath }: StageContext): Promise<void> {
+  const { plan } = run;
+  const patching = plan.patching as PlannedPatching;
+  const shapes = new Map<string, { readonly state: string; readonly sites: PatchedSites }>();
+  for (const { name: state, model } of donorStates(plan)) {
+    shapes.set(state, { state, sites: await patchedSites(patching, modelPath(model)) });
+  }
+  const [first, ...others] = shapes.values();
+  for (const { state, sites } of others) {
+    const of = ({ shape }: PatchedSites) =>
+      `${shape.layers} layers of width ${siteNumbers({ part: "residual_after", layer: 0 }, shape, 1)}`;
+    if (first && of(first.sites) === of(sites)) continue;
+    throw new InwardError(
+      "PROBE_SITE",
+      `${state} has ${of(sites)}, and ${first?.state} ${first && of(first.sites)}: what one has cannot be written into the other (patching.states).`,
+    );
+  }
+}
+
+/** Strings of a task that donors come from: train strings, and those that are patched. */
+export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, strings }: PlannedPatching) {
+  return { train: train.slice(0, trainStrings), heldOut: heldOut.slice(0, strings) };
+}
+
+/** Object-level prompts of a state, with the tokens at which it is read. */
+function donorPrompts(plan: Plan, state: string): PromptToLocate[] {
+  const patching = plan.patching as PlannedPatching;
+  const form = askedForm(plan, state);
+  const wanted = [...new Set(patching.spans.map(donorSpan))];
+  return plan.tasks.flatMap((task) => {
+    const { definition } = form.task(task);
+    const { train, heldOut } = donorItems(task, patching);
+    return [...train, ...heldOut].map((item): PromptToLocate => {
+      const about = { kind: "object_level" as const, task: definition.name, item: item.id, split: item.split };
+      return {
+        id: `object_level/${definition.name}/${item.id}`,
+        about,
+        marked: markObjectLevel(definition, item, { examples: task.examples, system: form.system }),
+        wanted,
+      };
+    });
+  });
+}
+
+/** Hypothetical prompts of a state that are written into. */
+function recipientPrompts(plan: Plan, state: string): PromptToLocate[] {
+  const patching = plan.patching as PlannedPatching;
+  const form = askedForm(plan, state);
+  const variant = probedVariant(plan);
+  return patchedAbout(plan)
+    .filter((about) => about.state === state)
+    .flatMap(({ task, property }) => {
+      const { definition } = form.task(task);
+      return donorItems(task, patching).heldOut.map((item): PromptToLocate => {
+        const about = { kind: "hypothetical" as const, task: definition.name, item: item.id, split: item.split };
+        return {
+          id: `hypothetical/${definition.name}/${item.id}/${property}/${variant}`,
+          about: { ...about, property, variant },
+          marked: markHypothetical(definition, item, propertyNamed(property, plan.ownProperties), {
+            examples: task.examples,
+            system: form.system,
+            template: form.variant(variant),
+            question: form.question(property),
+          }),
+          wanted: patching.spans,
+        };
+      });
+    });
+}
+
+/** Prompts of a state with the places of the declared spans. @throws CHAT_* */
+export function locatePatched(
+  plan: Plan,
+  state: string,
+  side: "object_level" | "hypothetical",
+  tokenizer: Pick<Tokenizer, "locate">,
+): Promise<LocatedStatesPrompt[]> {
+  const prompts = side === "object_level" ? donorPrompts(plan, state) : recipientPrompts(plan, state);
+  return locatePrompts(prompts, tokenizer, "last");
+}
+
+/** @param path of the state's model */
+export async function withTokenizer<Result>(
+  plan: Plan,
+  state: string,
+  path: string,
+  work: (tokenizer: Tokenizer) => Promise<Result>,
+): Promise<Result> {
+  const tokenizer = await openTokenizer(path, chatOf(plan, statesOf(plan).of(state).model));
+  try {
+    return await work(tokenizer);
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+export async function captureDonors(context: StageContext, { stage }: StageWork, state: string): Promise<void> {
+  const { run, events, onProgress, signal, modelPath } = context;
+  const { plan } = run;
+  const { model } = statesOf(plan).of(state);
+  const found = modelToAsk(context, state);
+  const prompts = await withTokenizer(plan, state, modelPath(model), (tokenizer) =>
+    locatePatched(plan, state, "object_level", tokenizer),
+  );
+  const capture = await donorCapture(plan.patching as PlannedPatching, modelPath(model));
+  const rows = prompts.map(({ captured }) => captured);
+  const lengths = prompts.map(({ meta }) => meta.tokenIds.length);
+  const written = prompts.map(({ captured: _, sha256: __, ...prompt }) => prompt);
+  const { sites, spans, strings, trainStrings } = plan.patching as PlannedPatching;
+  const job: StatesJob = {
+    found,
+    positions: rows.map((places) => ({ prompt: places, reply: false })),
+    capture,
+    requests: prompts.map(({ messages }) => ({ messages, maxTokens: 0, temperature: 0, topTokens: 0 })),
+    ...sizedStates(capture, lengths, rows, SHARD_BYTES),
+    asked: whatIsAsked(found, engineOf(plan, model), { patching: { sites, spans, strings, trainStrings } }, written),
+  };
+  const folder = dirname(run.file(`donorStates/${state}`));
+  // One model in memory at a time.
+  await context.closeModel();
+  const write = () =>
+    writeStates(job, written, folder, {
+      signal,
+      onProgress: ({ done, total = 0 }) => onProgress(stage, done, total),
+    });
+  const done = await write().catch(async (error) => {
+    // Those of an adapter that was since trained anew, or of another set-up of the engine.
+    if (!(error instanceof InwardError) || error.code !== "ANSWERS_OTHER") throw error;
+    events.add("states_outdated", { stage, state, reason: error.message });
+    await rm(folder, { recursive: true });
+    return await write();
+  });
+  events.add("states_captured", { stage, state, prompts: done.prompts, rows: done.rows, bytes: done.bytes });
+}
+
+async function donorCapture(patching: PlannedPatching, path: string): Promise<Capture> {
+  const { shape, declared, last } = await patchedSites(patching, path);
+  const names = new Set(declared.map(siteName));
+  return { sites: names.has(siteName(last)) ? declared : [...declared, last], shape, dtype: "f32" };
+}
+
+function modelToAsk({ run, modelPath, wornBy }: StageContext, state: string): ModelToAsk {
+  const { plan } = run;
+  const { model, adapter } = statesOf(plan).of(state);
+  const [planned, chat] = [plan.models[model], chatOf(plan, model)];
+  if (!planned || !chat) throw new InwardError("INTERNAL", `${state} is a state of no model that is here.`);
+  const worn = wornBy?.(model);
+  const under =
+    adapter !== undefined
+      ? { path: run.file(`adapter/${adapter}`), sha256: run.outputHash(`adapter/${adapter}`), scale: 1 }
+      : worn !== undefined && planned.adapter !== undefined
+        ? { path: worn, sha256: planned.adapter.sha256, scale: 1 }
+        : undefined;
+  const { source, sha256, encoding } = planned;
+  return { file: { path: modelPath(model), source, sha256, encoding }, chat, ...(under ? { adapter: under } : {}) };
+}

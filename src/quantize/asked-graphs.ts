@@ -38,6 +38,7 @@ interface AskGraphsRequest extends Pick<WorkOptions, "signal" | "onProgress"> {
 
 interface GraphsTold {
   readonly reason?: undefined;
+  /** Object-level ones. */
   readonly answers: readonly Answer[];
   readonly behaviors: readonly Behavior[];
   readonly trials: readonly Trial[];
@@ -85,12 +86,8 @@ export async function askGraphs(
   } finally {
     await tokenizer.dispose();
   }
-  const behaviors = takeBehaviors(
-    plan,
-    answers.filter(({ property }) => property === undefined),
-    [],
-    { of: () => ({ extraction: missing("not_judged") }) },
-  );
+  const objectLevel = answers.filter(({ property }) => property === undefined);
+  const behaviors = takeBehaviors(plan, objectLevel, [], { of: () => ({ extraction: missing("not_judged") }) });
   const said = (await readLines(run, "hypothetical")).filter(({ state }) => state === SOURCE);
   const predictions = [...said, ...answers.filter(({ property }) => property !== undefined)];
   const { trials, trainLabels } = matchTrials({
@@ -106,7 +103,7 @@ export async function askGraphs(
   });
   await writeJsonLines(join(folder, "behaviors.jsonl"), behaviors);
   await writeJsonLines(join(folder, "trials.jsonl"), trials);
-  return { answers, behaviors, trials, labels: trainLabels.filter(({ target }) => target !== SOURCE) };
+  return { answers: objectLevel, behaviors, trials, labels: trainLabels.filter(({ target }) => target !== SOURCE) };
 }
 
 /** What needs more than one greedy answer to a question. */

@@ -306,7 +306,7 @@ export function measuringSection({ text, benchmark, engine, onnxRuntime }: Quant
       ? []
       : [
           paragraph(
-            `ONNX graphs are written by inward from the source's weights and evaluated by ${onnxRuntime} with as many threads, one text at a time, in the tokens of the source's GGUF; onnx_f32 is the source itself, so that its divergence is what the two engines differ by. They are asked the study's own questions greedily, the same prompts token by token; what a study measures beyond that is measured on GGUF files alone, and the cells say so. A size is that of everything that a graph reads: its embeddings stay floats. While speed is measured its waiting threads spin, as they do by default.`,
+            `ONNX graphs are written by inward from the source's weights and evaluated by ${onnxRuntime} on the CPU with as many threads, one text at a time, in the tokens of the source's GGUF; onnx_f32 is the source itself, so that its divergence is what the two engines differ by. They are asked the study's own questions greedily, the same prompts token by token; what a study measures beyond that is measured on GGUF files alone, and the cells say so. A size is that of everything that a graph reads: its embeddings stay floats. While speed is measured its waiting threads spin, as they do by default.`,
           ),
         ]),
     ...(benchmark.calibration

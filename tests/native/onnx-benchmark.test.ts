@@ -178,6 +178,16 @@ describe.skipIf(!IS_HERE)("a benchmark with ONNX graphs", () => {
     expect(row("onnx_int4_a8").variant.bytes).toBeLessThan(row("onnx_int8").variant.bytes);
   });
 
+  test("a file's row is the same without graphs beside it", async () => {
+    const alone = join(folder, "alone.yaml");
+    writeFileSync(alone, BENCHMARK.replace(/^types: .*$/m, "types: [q4_0]"));
+    const { results } = await runQuantize(alone, { out: join(folder, "alone") });
+    const [, own] = results.rows;
+    const { steps, speed, llamaSpeed, ...rest } = row("q4_0");
+    expect(own?.steps).toEqual({ ok: false, reason: "the benchmark has no ONNX graph" });
+    expect({ ...own, steps, speed, llamaSpeed }).toEqual({ ...rest, steps, speed, llamaSpeed });
+  }, 120_000);
+
   test("called again it measures nothing, and the results are the same bytes", async () => {
     const before = readFileSync(join(out, "05-results.json"));
     await runQuantize(yaml, { out });

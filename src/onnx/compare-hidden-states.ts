@@ -16,7 +16,7 @@ import type { OnnxEngine } from "./onnx-engine.js";
 
 /**
  * Of the greatest number of a token's vector: two passes in single precision whose sums have other orders. Residuals hold thousands, so that
- * an absolute bound would say nothing of the small ones. SmolLM2-135M's 30 layers come to a third of it; a layer that computes something else is
+ * an absolute bound would say nothing of the small ones. SmolLM2-135M's 30 layers come to a sixth of it; a layer that computes something else is
  * far beyond.
  */
 export const STATES_SHARE = 5e-5;

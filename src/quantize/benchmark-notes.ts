@@ -39,7 +39,7 @@ export function benchmarkNotes(
       steps.value.klMean > 1e-6
     ) {
       notes.push(
-        `${name}: read whole and read a token at a time it is ${formatNats(steps.value.klMean)} nats from itself on average, beside ${formatNats(loss.kl.mean.value)} from the source. What it says of a token depends on what else is read with it: its figures hold for texts that are read whole, and its answers, which are made a token at a time, are of another model, so to speak.`,
+        `${name}: read whole and read a token at a time it is ${formatNats(steps.value.klMean)} nats from itself on average, beside ${formatNats(loss.kl.mean.value)} from the source. What it says of a token depends on what else is read with it: its figures hold for texts that are read whole, and its answers are made a token at a time.`,
       );
     }
     if (floatMatrices !== undefined) {

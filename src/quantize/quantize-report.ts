@@ -94,11 +94,16 @@ export function paretoFront(
   );
 }
 
+/** As it is, or as a graph of its floats: what others are held against, and no choice. */
+function isSourceItself({ variant: { name } }: QuantizeRow): boolean {
+  return name === SOURCE || name === "onnx_f32";
+}
+
 function frontOf(rows: readonly QuantizeRow[]): Set<string> {
   return paretoFront(
     rows.flatMap((row) => {
       const loss = lossOf(row)?.scores.kl.mean;
-      return loss?.ok && row.variant.name !== SOURCE
+      return loss?.ok && !isSourceItself(row)
         ? [{ name: row.variant.name, bytes: row.variant.bytes, loss: loss.value }]
         : [];
     }),
@@ -213,7 +218,7 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
   const points = rows.flatMap((row, at) => {
     const loss = lossOf(row);
     const mean = loss?.scores.kl.mean;
-    if (!mean?.ok || row.variant.name === SOURCE || mean.value <= 0) return [];
+    if (!mean?.ok || isSourceItself(row) || mean.value <= 0) return [];
     const size = row.variant.bytes / 1e6;
     const low = Math.max(mean.low, mean.value / 100);
     const { name, engine } = row.variant;
@@ -221,7 +226,7 @@ async function costAndLoss(rows: readonly QuantizeRow[]): Promise<Figure | undef
   });
   const on = rows.map(lossOf).find((one) => one !== undefined)?.on;
   if (points.length === 0 || on === undefined) return undefined;
-  const nothing = rows.filter((row) => row.variant.name !== SOURCE && lossOf(row)?.scores.kl.most.value === 0);
+  const nothing = rows.filter((row) => !isSourceItself(row) && lossOf(row)?.scores.kl.most.value === 0);
   const title = "Size against divergence from the source";
   const labels = rows.map(({ variant }) => chartLabel(variant.name, 16));
   const x = {

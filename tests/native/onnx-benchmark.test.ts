@@ -89,6 +89,10 @@ describe.skipIf(!IS_HERE)("a benchmark with ONNX graphs", () => {
     const markdown = readFileSync(join(out, "06-report.md"), "utf8");
     expect(markdown).not.toMatch(/NaN|undefined|Infinity|\[object/);
     expect(markdown).toContain("Read whole, and a token at a time");
+    // The source by another engine is no choice, and its distance is no point of a figure of losses.
+    expect(/^No other file is both smaller and nearer.*$/m.exec(markdown)?.[0]).not.toContain("onnx\\_f32");
+    expect(readFileSync(join(out, "figures/cost-and-loss.svg"), "utf8")).not.toContain(">onnx_f32<");
+    expect(readFileSync(join(out, "figures/cost-and-loss.svg"), "utf8")).toContain(">onnx_dynamic_in");
     expect(done.plan.onnxRuntime).toBe("onnxruntime-node 1.30.0");
   });
 

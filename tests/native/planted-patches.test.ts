@@ -33,11 +33,12 @@ const HOOKS = { heard: () => {}, onAnswered: () => {} };
 
 /** What the stages of a study do, in this process. */
 async function patched(options: PlantedOptions, patching: Partial<PlannedPatching>): Promise<SimulationScores> {
-  const name = `${options.mechanism}-${patching.sites}`;
+  const name = `${options.mechanism}-${patching.sites}-${patching.states ?? ""}`;
   const planted = await writePlantedStudy(join(folder, name), { items: 6, ...options });
   const study = settledStudy(
     JSON.stringify({
       ...parse(readFileSync(planted.study, "utf8")),
+      ...(patching.states ? { models: { planted: { source: "a" }, [OTHER]: { source: "a" } } } : {}),
       engine: { device: "cpu", threads: 1 },
       patching: { strings: STRINGS, samples: 3, ...patching },
     }),
@@ -50,7 +51,12 @@ async function patched(options: PlantedOptions, patching: Partial<PlannedPatchin
     encoding: "as_shipped",
     licence: "MIT",
   };
-  const plan = await makePlan(study, { planted: file }, join(folder, name));
+  const isOther = (patching.states ?? []).includes(OTHER);
+  const plan = await makePlan(
+    study,
+    isOther ? { planted: file, [OTHER]: file } : { planted: file },
+    join(folder, name),
+  );
   const model = await openNativeEngine(planted.path, { ...plan.engine, forward: "own" });
   try {
     const tokenizer = {
@@ -60,10 +66,17 @@ async function patched(options: PlantedOptions, patching: Partial<PlannedPatchin
     const located = async (side: "object_level" | "hypothetical") =>
       locatePatched(plan, "planted", side, tokenizer as Parameters<typeof locatePatched>[3]);
     const sites = await patchedSites(plan.patching as PlannedPatching, planted.path);
+    const states = await donorStates(planted, await located("object_level"), sites);
     const groups = planPatches(plan, {
       strings: knownStrings(planted),
       vectors: new DonorVectors(
-        new Map([["planted", await donorStates(planted, await located("object_level"), sites)]]),
+        new Map([
+          ["planted", states],
+          [
+            OTHER,
+            { ...states, matrix: (some, ...at) => states.matrix(some.map(otherwise(planted, states.prompts)), ...at) },
+          ],
+        ]),
       ),
       recipients: new Map([["planted", await located("hypothetical")]]),
       sites: new Map([["planted", sites]]),
@@ -79,11 +92,25 @@ async function patched(options: PlantedOptions, patching: Partial<PlannedPatchin
   }
 }
 
+/** A state that does on each string what the planted one does on the next string with the other value: what it has inside is that string's. */
+const OTHER = "other";
+
+function otherwise({ strings }: PlantedStudy, prompts: readonly { readonly id: string; readonly item: string }[]) {
+  const value = (item: string) => strings[Number(item.slice("pair-".length))]?.value;
+  return <Prompt extends { readonly id: string }>({ id }: Prompt): Prompt => {
+    const at = prompts.findIndex((one) => one.id === id);
+    const own = value((prompts[at] as (typeof prompts)[number]).item);
+    const next = [...prompts.slice(at + 1), ...prompts].find(({ item }) => value(item) !== own);
+    return next as unknown as Prompt;
+  };
+}
+
 /** All variants say the same to every pair (tests/native/planted-models). */
 function knownStrings({ strings }: PlantedStudy) {
   const value = (item: string) => strings[Number(item.slice("pair-".length))]?.value as string;
   return {
-    valueOf: (_: string, __: string, item: string) => value(item),
+    valueOf: (state: string, _: string, item: string) =>
+      state === OTHER ? (value(item) === "yes" ? "no" : "yes") : value(item),
     of: ({
       task: { train, heldOut },
     }: {
@@ -159,6 +186,17 @@ describe("the table of planted mechanisms", () => {
     expect(scores).toMatchObject({ finding: "cannot_tell", reasons: [reason] });
     if (reason === "no_power")
       expect(siteOf(scores, sites).follow).toMatchObject({ ok: true, value: expect.closeTo(1, 1) });
+  });
+
+  test.each([
+    ["A", 1],
+    ["B", 0],
+  ] as const)("another state that does otherwise on the same string: %s has slope %i", async (mechanism, slope) => {
+    const scores = await patched({ mechanism }, { sites: RESIDUAL, states: [OTHER], predictors: ["planted"] });
+    const changed = siteOf(scores, RESIDUAL).covariations.find(({ by }) => by === "changed");
+    expect(changed?.behaviorMoves).toMatchObject({ ok: true, value: expect.closeTo(1, 2) });
+    expect(changed?.slope).toMatchObject({ ok: true, value: expect.closeTo(slope, 2) });
+    expect(scores.finding).toBe(slope === 1 ? "simulates" : "looks_up");
   });
 
   test("half of the strings through A: neither", async () => {

@@ -19,6 +19,11 @@ export const ERRORS = {
   },
   INTERNAL: { exit: 1, hint: "This is a defect of inward. Please report it with the command and the message." },
 
+  MACHINE_LIMIT: {
+    exit: 1,
+    hint: "Raise the limit (ulimit -a shows them), or end what else runs; the same command goes on from what was finished.",
+  },
+
   STUDY_NOT_FOUND: { exit: 2, hint: "Give the path of a study file; studies has examples." },
   STUDY_NOT_YAML: { exit: 2, hint: "Mend the line named above; YAML wants spaces, not tabs." },
   STUDY_UNKNOWN_KEY: { exit: 2, hint: "Keys are strict so that a typing slip cannot change a result." },

@@ -28,14 +28,27 @@ export function writeError(error: unknown, path: string): unknown {
     code === "ENOTEMPTY" ||
     code === "ELOOP" ||
     code === "ENAMETOOLONG" ||
-    code === "EMFILE" ||
-    code === "ENFILE" ||
     code === "EIO" ||
     code === "ESTALE"
   ) {
     return new InwardError("STORE_UNWRITABLE", `${path} cannot be written (${code}).`, { cause: error });
   }
-  return error;
+  return machineLimit(error) ?? error;
+}
+
+const LIMITS: Readonly<Record<string, string>> = {
+  EMFILE: "this process may open no more files",
+  ENFILE: "this machine may open no more files",
+  EAGAIN: "no more processes may be started",
+  ENOMEM: "there is no memory left",
+};
+
+/** The coded error of a limit of the process or the machine, wherever it was met; undefined for any other. */
+export function machineLimit(error: unknown): InwardError | undefined {
+  if (!(error instanceof Error) || error instanceof InwardError) return undefined;
+  const why = LIMITS[(error as NodeJS.ErrnoException).code ?? ""];
+  if (why === undefined) return undefined;
+  return new InwardError("MACHINE_LIMIT", `${error.message}: ${why}.`, { cause: error });
 }
 
 /**

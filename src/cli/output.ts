@@ -1,5 +1,6 @@
 /** The streams: data on stdout, everything else on stderr. */
 
+import { machineLimit } from "../base/files.js";
 import { ERRORS, InwardError } from "../errors.js";
 
 export function print(text: string): void {
@@ -69,7 +70,8 @@ export function reportError(error: unknown, json: boolean): void {
   const coded =
     error instanceof InwardError
       ? error
-      : new InwardError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error });
+      : (machineLimit(error) ??
+        new InwardError("INTERNAL", error instanceof Error ? error.message : String(error), { cause: error }));
   // One line: commands that print a line for each event end with it.
   if (json) print(JSON.stringify({ error: { code: coded.code, message: coded.message, hint: coded.hint } }));
   notice(`${coded.code}: ${coded.message}\n  ${ERRORS[coded.code].hint}`);

@@ -1,6 +1,6 @@
 /** Reads rows by columns that a person names: a question with its options and answer, or a plain text. */
 
-import { shown } from "../base/untrusted.js";
+import { parseStrictJson, shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { MOST_META } from "../tasks/strings.js";
 import type { ItemMeta } from "../tasks/task.js";
@@ -139,7 +139,8 @@ export function listIn(value: unknown): readonly unknown[] | undefined {
   }
   if (typeof value !== "string" || !value.trim().startsWith("[")) return undefined;
   try {
-    const parsed: unknown = JSON.parse(value);
+    // Strict: an option that a double would round is another option.
+    const parsed = parseStrictJson(value, { code: "IMPORT_INVALID", place: "a cell" });
     return Array.isArray(parsed) ? parsed : undefined;
   } catch {
     return undefined;

@@ -39,6 +39,8 @@ export function writeError(error: unknown, path: string): unknown {
 const LIMITS: Readonly<Record<string, string>> = {
   EMFILE: "this process may open no more files",
   ENFILE: "this machine may open no more files",
+  // What node says, too, when it cannot open a file of the program for want of descriptors.
+  ERR_MODULE_NOT_FOUND: "it is not installed (npm install), or this process may open no more files",
   EAGAIN: "no more processes may be started",
   ENOMEM: "there is no memory left",
 };

@@ -126,6 +126,7 @@ function answersIn(line: Line, place: string, choose: ChosenBy, seen: Seen): For
   if (!texts.every((text) => typeof text === "string")) {
     throw invalidLog(place, "resps: neither texts nor log-likelihoods");
   }
+  if (texts.length === 0) throw invalidLog(place, "resps: there is no answer in it");
   if (line.exact_match !== undefined) seen.metric = "exact_match";
   const target = targetText(line.target);
   return texts.map((text, epoch) => ({

@@ -1,6 +1,6 @@
 /** Reads all rows of a source: each understood or counted out, with what became of every column. */
 
-import { shown } from "../base/untrusted.js";
+import { isRecord, shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { sameText } from "../tasks/strings.js";
 import type { ItemMeta, TaskKind } from "../tasks/task.js";
@@ -311,7 +311,8 @@ class AroundStrings {
   ): void {
     if (prompt === undefined) return;
     const turns = Array.isArray(prompt) ? prompt : [];
-    const content = turns.length === 1 ? (turns[0] as { readonly content?: unknown }).content : undefined;
+    const [only] = turns;
+    const content = turns.length === 1 && isRecord(only) ? only.content : undefined;
     const at = typeof content === "string" && typeof text === "string" ? content.indexOf(text) : -1;
     const around =
       at < 0

@@ -94,7 +94,8 @@ export function checkRegistry(data: unknown, path = "the registry"): Registry {
   const parsed = registrySchema.safeParse(data);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((issue) => `${issue.path.join(".") || "top level"}: ${issue.message}`);
-    throw new InwardError("MODEL_REGISTRY", `${path}: ${issues.join("; ")}`);
+    const all = issues.join("; ");
+    throw new InwardError("MODEL_REGISTRY", `${path}: ${all.length <= 500 ? all : `${all.slice(0, 500)}…`}`);
   }
   const registry = parsed.data;
   const names = registry.models.map((model) => model.name);

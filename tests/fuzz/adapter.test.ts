@@ -168,7 +168,8 @@ test("a PEFT folder", async () => {
           true,
         );
       const scale = config.use_rslora ? config.lora_alpha / Math.sqrt(config.r) : config.lora_alpha / config.r;
-      expect(adapter.alpha / adapter.rank).toBeCloseTo(scale, 5);
+      // The file keeps alpha in single precision.
+      expect(Math.abs(adapter.alpha / adapter.rank / scale - 1)).toBeLessThan(1e-6);
       await requireAnswer(found.path);
     },
   );

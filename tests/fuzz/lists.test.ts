@@ -92,7 +92,13 @@ test("the registry", async () => {
       return { input: said, result };
     },
     (registry, input) => {
-      expect(JSON.parse(JSON.stringify(registry))).toEqual(JSON.parse(input.replace(/^\ufeff/, "")));
+      expect(JSON.parse(JSON.stringify(registry))).toEqual(
+        JSON.parse(
+          Buffer.from(input)
+            .toString()
+            .replace(/^\ufeff/, ""),
+        ),
+      );
       for (const model of registry.models) {
         for (const source of model.sources) expect(JSON.stringify(source)).not.toMatch(/\.\.\/|\/\.\.|\\u0000/);
         if (model.sha256 !== null) expect(model.sha256).toMatch(/^[0-9a-f]{64}$/);

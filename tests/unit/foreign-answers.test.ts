@@ -109,6 +109,11 @@ test("ids of 64 bits keep their digits, and a score that is no number costs noth
   expect([answer?.sample, answer?.columns]).toEqual([id, { n: `-${next}` }]);
 });
 
+test("lm-eval: a sample without an answer is refused with its line, and does not vanish", async () => {
+  const path = await file("samples_none.jsonl", lines(generated(0, "x"), generated(1, "y", { resps: [[]] })));
+  await expect(readForeignLog(path)).rejects.toThrow(/line 2: resps: there is no answer in it/);
+});
+
 test("lm-eval: texts of several requests are no answers to one question", async () => {
   const several = generated(0, "x", {
     arguments: [

@@ -267,6 +267,13 @@ describe("introspection", () => {
     expect(items[0]?.meta).toEqual({ original_dataset: "stories" });
   });
 
+  test("a released row whose prompt is no message is read without the authors' words", async () => {
+    const prompts = [[null], [{ role: "user" }], [1], null, "x"];
+    const rows = prompts.map((prompt, at) => ({ original_question: `lion ${asks(at)}`, object_level_prompt: prompt }));
+    const { rows: items } = await imported("introspection", { "odd.jsonl": lines(rows) });
+    expect(items).toHaveLength(rows.length);
+  });
+
   test("sets in one file: refused together, each is a task by --where", async () => {
     const row = (set: string, text: string, target: string | null = null) => ({
       original_question: text,

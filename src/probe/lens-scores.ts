@@ -70,41 +70,33 @@ export function scoreLens(all: readonly LensedString[], values: number, settings
         all.length === 0 ? "no string has a value that a lens can read" : "all strings of one kind have one value",
     };
   }
-  const read = rows.map((row) => {
-    const others = othersOf(row, groups);
-    const mean = (of: (other: LensedString) => number) =>
-      others.reduce((sum, other) => sum + of(other), 0) / others.length;
-    const candidates = [...new Set([row, ...others].map(({ own }) => own))];
-    const leader = leaderOf(row.logprobs, candidates, settings.leastNats);
-    return {
-      row,
-      own: row.logprobs[row.own] as number,
-      other: mean(({ own }) => row.logprobs[own] as number),
-      first: Number(leader === row.own),
-      otherFirst: mean(({ own }) => Number(leader === own)),
-      otherRanks: others.map(({ own }) => row.ranks[own] as number),
-    };
-  });
-  const sums = (of: (one: (typeof read)[number]) => number) =>
-    sumsByString(read.map((one) => ({ string: one.row.string, value: of(one) })));
-  const over = (of: (one: (typeof read)[number]) => number, range?: typeof PROPORTION) =>
-    estimateOverStrings(sums(of), range, settings);
-  const strings = [...new Set(read.map(({ row }) => row.string))];
-  const gains = sums(({ own, other }) => own - other);
+  const leaderIn = new Map(
+    rows.map((row) => {
+      const candidates = [...new Set([row, ...othersOf(row, groups)].map(({ own }) => own))];
+      return [row, leaderOf(row.logprobs, candidates, settings.leastNats)] as const;
+    }),
+  );
+  const nats = centred(rows, groups, (prompt, value) => prompt.logprobs[value] as number);
+  const leads = centred(rows, groups, (prompt, value) => Number(leaderIn.get(prompt) === value));
+  const sums = (of: readonly number[]) =>
+    sumsByString(rows.map(({ string }, at) => ({ string, value: of[at] as number })));
+  const over = (of: readonly number[], range?: typeof PROPORTION) => estimateOverStrings(sums(of), range, settings);
+  const strings = [...new Set(rows.map(({ string }) => string))];
+  const gains = sums(nats.gain);
   const none = new Float64Array(values);
   return {
     ok: true,
     compared: rows.length,
     alone,
-    ownNats: over(({ own }) => own),
-    otherNats: over(({ other }) => other),
-    gainNats: over(({ own, other }) => own - other),
-    first: over(({ first }) => first, PROPORTION),
-    otherFirst: over(({ otherFirst }) => otherFirst, PROPORTION),
-    gainFirst: over(({ first, otherFirst }) => first - otherFirst, DIFFERENCE),
+    ownNats: over(nats.own),
+    otherNats: over(nats.other),
+    gainNats: over(nats.gain),
+    first: over(leads.own, PROPORTION),
+    otherFirst: over(leads.other, PROPORTION),
+    gainFirst: over(leads.gain, DIFFERENCE),
     medianRank: median(rows.map(({ ranks, own }) => ranks[own] as number)),
-    otherMedianRank: median(read.flatMap(({ otherRanks }) => otherRanks)),
-    entropyNats: over(({ row }) => row.entropyNats),
+    otherMedianRank: median(rows.flatMap((row) => othersOf(row, groups).map(({ own }) => row.ranks[own] as number))),
+    entropyNats: over(rows.map(({ entropyNats }) => entropyNats)),
     test: permuteLabels(
       rows.map(({ string, own, given, logprobs }) => ({
         example: { string, split: "held_out", label: String(own), ...(given === undefined ? {} : { given }) },
@@ -118,8 +110,39 @@ export function scoreLens(all: readonly LensedString[], values: number, settings
   };
 }
 
-function othersOf(one: LensedString, groups: ReadonlyMap<string | undefined, readonly LensedString[]>): LensedString[] {
-  return (groups.get(one.given) ?? []).filter(({ string }) => string !== one.string);
+/**
+ * By string: what its prompt gives its own value, what it gives the others' on average, and the gain. Of the matrix of prompts and strings' own values
+ * the gain has the mean of rows and columns taken out, n / (n − 1) times, so that its mean is that of the first two's difference, to the last digit, while how likely a word is
+ * everywhere, and how much a prompt gives to all, is in no string's gain: drawing strings moves it by what they differ in reading alone.
+ */
+function centred(
+  rows: readonly LensedString[],
+  groups: Groups,
+  of: (prompt: LensedString, value: number) => number,
+): { readonly own: number[]; readonly other: number[]; readonly gain: number[] } {
+  const mean = (all: readonly number[]) => all.reduce((sum, one) => sum + one, 0) / all.length;
+  const own = rows.map((row) => of(row, row.own));
+  const other = rows.map((row) => mean(othersOf(row, groups).map((one) => of(row, one.own))));
+  const inPrompt = rows.map((row) => mean(groupOf(row, groups).map((one) => of(row, one.own))));
+  const ofValue = rows.map((row) => mean(groupOf(row, groups).map((one) => of(one, row.own))));
+  const level = new Map<string | undefined, number>();
+  for (const given of new Set(rows.map((row) => row.given))) {
+    level.set(given, mean(inPrompt.filter((_, at) => rows[at]?.given === given)));
+  }
+  const gain = rows.map((row, at) => {
+    const [mine, prompt, value] = [own[at], inPrompt[at], ofValue[at]] as [number, number, number];
+    const count = groupOf(row, groups).length;
+    return ((mine - prompt - value + (level.get(row.given) as number)) * count) / (count - 1);
+  });
+  return { own, other, gain };
+}
+
+type Groups = ReadonlyMap<string | undefined, readonly LensedString[]>;
+
+const groupOf = ({ given }: LensedString, groups: Groups): readonly LensedString[] => groups.get(given) ?? [];
+
+function othersOf(one: LensedString, groups: Groups): LensedString[] {
+  return groupOf(one, groups).filter((other) => other !== one);
 }
 
 /** Which of some values leads all others of them by so much; undefined where none does. */

@@ -52,22 +52,45 @@ test("a word that is likely everywhere gives nothing", () => {
     read(`s${at}`, Math.abs(random.next()) % 4 === 0 ? 1 : 0, [-0.1, -7]),
   );
   const { gainNats, first, otherFirst, gainFirst } = ok(scoreLens(strings, 2, SETTINGS));
-  expect(gainNats.ok && Math.abs(gainNats.value)).toBeLessThan(1e-12);
+  // In no string's gain, so that no draw has any.
+  expect(gainNats).toEqual({ ok: false, reason: "no draw of 40 strings changes it: no interval" });
   expect(first.ok && otherFirst.ok && Math.abs(first.value - otherFirst.value)).toBeLessThan(1e-12);
   expect(gainFirst.ok && gainFirst.low).toBeLessThanOrEqual(0);
+});
+
+test("how common a word is, and how much a prompt gives to all, do not widen the interval", () => {
+  const draw = normal(9);
+  const common = Array.from({ length: 8 }, (_, value) => -4 * value);
+  const strings = (noise: number) =>
+    Array.from({ length: 48 }, (_, at) => {
+      const own = at % 8;
+      const level = 3 * draw();
+      return read(
+        `s${at}`,
+        own,
+        common.map((one, value) => one + level + noise * draw() + (value === own ? 1 : 0)),
+      );
+    });
+  const { gainNats, ownNats } = ok(scoreLens(strings(0.2), 8, SETTINGS));
+  if (!gainNats.ok || !ownNats.ok) throw new Error("no interval");
+  expect(gainNats.low).toBeGreaterThan(0.7);
+  expect(gainNats.high).toBeLessThan(1.1);
+  expect(ownNats.high - ownNats.low).toBeGreaterThan(4);
 });
 
 test("beyond what is given: only strings of which the same is known are compared", () => {
   const strings = [
     read("a", 0, [-1, -3, -9, -9], "yes"),
     read("b", 1, [-4, -1, -9, -9], "yes"),
+    read("e", 1, [-2, -2.5, -9, -9], "yes"),
     read("c", 2, [-9, -9, -1, -9], "no"),
     read("d", 2, [-9, -9, -1, -9], "no"),
   ];
   const score = ok(scoreLens(strings, 4, SETTINGS));
-  expect(score).toMatchObject({ compared: 2, alone: 2 });
-  expect(score.gainNats).toMatchObject({ value: 2.5 });
-  expect(scoreLens(strings.slice(2), 4, SETTINGS)).toEqual({
+  expect(score).toMatchObject({ compared: 3, alone: 2 });
+  // Own: (-1 - 1 - 2.5) / 3. Others: a gives -3 and -3, b -4 and -1, e -2 and -2.5.
+  expect(score.gainNats.ok && score.gainNats.value).toBeCloseTo(-1.5 + (3 + 2.5 + 2.25) / 3, 12);
+  expect(scoreLens(strings.slice(3), 4, SETTINGS)).toEqual({
     ok: false,
     reason: "all strings of one kind have one value",
   });

@@ -8,7 +8,7 @@ import type { LensScore, LensSettings } from "./lens-scores.js";
 import type { TunedSummary } from "./lens-process.js";
 import type { ProbedQuestion } from "./probe-results.js";
 
-export const LENS_VERSION = 1;
+export const LENS_VERSION = 2;
 
 /** What is read of one prompt at one span, by group of values: `<task>` its answers' first words, `<task>/<property>` its property. */
 export interface PromptReading {

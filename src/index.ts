@@ -103,6 +103,8 @@ export {
   type SteeringOptions,
   writeControlVector,
 } from "./probe/control-vector.js";
+export { type Noticer, type PlantedNoticer, writePlantedNoticer } from "./probe/planted-noticer.js";
+export type { InjectionResults } from "./score/injection/injection-scores.js";
 export { fitProbe, type LinearProbe, probeLogprobs, type RowMatrix } from "./probe/linear-probe.js";
 export {
   bagOfTokens,

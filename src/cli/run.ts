@@ -56,6 +56,7 @@ function dryRunText(run: DryRun): string {
     ...run.models.map(model),
     ...(run.probe ? [lookingInside(run.probe)] : []),
     ...(run.patching ? [writingInside(run.patching)] : []),
+    ...(run.injection ? [injecting(run.injection)] : []),
     disk(run),
     ...(run.primary ? [primaryPowerText(run.primary)] : []),
     run.assumptions.map((line) => `- ${line}`).join("\n"),
@@ -217,6 +218,15 @@ function writingInside(states: NonNullable<DryRun["patching"]>): string {
     "Writing inside (07-patches; every distribution evaluates its prompt once or more, and what is said to it; its time is not in the sums):",
     ...each,
   ].join("\n");
+}
+
+function injecting(states: NonNullable<DryRun["injection"]>): string {
+  const each = states.map((one) =>
+    one.ok
+      ? `  ${one.state}: ${whole(one.prompts)} prompts at ${one.sites} sites, ${whole(one.tokens)} tokens to evaluate at most`
+      : `  ${one.state}: not known, because ${one.reason}`,
+  );
+  return ["Injecting concepts (07-injections; their time is not in the sums):", ...each].join("\n");
 }
 
 function disk({ disk: need }: DryRun): string {

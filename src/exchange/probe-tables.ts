@@ -9,6 +9,7 @@ import {
   probeGain,
   type ProbeResults,
 } from "../probe/probe-results.js";
+import type { AbilityResult, InjectionResults, InjectionSetting } from "../score/injection/injection-scores.js";
 import type { Estimate } from "../score/interval.js";
 import { column, type DataColumn } from "./csv-lines.js";
 import { type DataTable, dataTable } from "./table.js";
@@ -149,6 +150,50 @@ export function lensTable({ questions, spanTokens, states }: LensResults): DataT
       ...heldOut("heldOutTunedNats", "tunedNats"),
       ...heldOut("heldOutLogitLensNats", "logitLensNats"),
       ...heldOut("heldOutLoweredNats", "loweredNats"),
+    ],
+    rows,
+  );
+}
+
+// Injections: a row a setting.
+
+interface InjectionTableRow {
+  readonly result: AbilityResult;
+  readonly setting: InjectionSetting;
+}
+
+export function injectionTable({ results }: InjectionResults): DataTable {
+  const rows = results.flatMap((result) => result.settings.map((setting): InjectionTableRow => ({ result, setting })));
+  const controls = [...new Set(rows.flatMap(({ setting }) => setting.beyond.map(({ control }) => control)))];
+  const besides = [...new Set(rows.flatMap(({ setting }) => Object.keys(setting.beside)))];
+  const none: Estimate = { ok: false, reason: "not of this ability" };
+  return dataTable<InjectionTableRow>(
+    "injection",
+    [
+      column("state", "text", ({ result }) => result.state),
+      column("ability", "text", ({ result }) => result.ability),
+      column("outcome", "text", ({ result }) => result.outcome),
+      column("site", "text", ({ setting }) => setting.site),
+      column("strength", "number", ({ setting }) => setting.strength),
+      column("concepts", "whole", ({ setting }) => setting.concepts),
+      column("leftOut", "whole", ({ setting }) => setting.leftOut),
+      ...estimateColumns<InjectionTableRow>("effect", ({ setting }) => setting.effect.estimate),
+      ...controls.flatMap((control) =>
+        estimateColumns<InjectionTableRow>(
+          `beyond_${control}`,
+          ({ setting }) => setting.beyond.find((one) => one.control === control)?.estimate ?? none,
+        ),
+      ),
+      column("p", "number", ({ setting }) => (setting.p.ok ? setting.p.p : undefined)),
+      column("holmP", "number", ({ setting }) => (setting.adjusted.ok ? setting.adjusted.p : undefined)),
+      column("holmReason", "text", ({ setting }) => (setting.adjusted.ok ? undefined : setting.adjusted.reason)),
+      column("found", "truth", ({ setting }) => setting.found),
+      ...estimateColumns<InjectionTableRow>("right", ({ setting }) => setting.right?.concept ?? none),
+      ...estimateColumns<InjectionTableRow>("rightAtRandom", ({ setting }) => setting.right?.random ?? none),
+      column("chance", "number", ({ setting }) => setting.right?.chance),
+      ...besides.flatMap((name) =>
+        estimateColumns<InjectionTableRow>(`beside_${name}`, ({ setting }) => setting.beside[name] ?? none),
+      ),
     ],
     rows,
   );

@@ -13,7 +13,7 @@ import type { TrialRow } from "../score/trial-rows.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
 import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
 import { column, type DataColumn } from "./csv-lines.js";
-import { lensTable, probesTable } from "./probe-tables.js";
+import { injectionTable, lensTable, probesTable } from "./probe-tables.js";
 import { type DataTable, dataTable } from "./table.js";
 import { patchesTable, simulationTable } from "./patch-tables.js";
 
@@ -271,6 +271,7 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
     ...(run.plan.patching
       ? [simulationTable(await readContent(run, "simulation")), patchesTable(await readLines(run, "patches"))]
       : []),
+    ...(isWritten(run.plan, "injection") ? [injectionTable(await readContent(run, "injection"))] : []),
   ];
 }
 

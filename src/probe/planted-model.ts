@@ -17,6 +17,7 @@ import {
   PLANTED_VALUES,
   type PlantedVocabulary,
   plantedVocabulary,
+  type WordVocabulary,
 } from "./planted-vocabulary.js";
 import {
   MECHANISMS,
@@ -71,7 +72,7 @@ export async function writePlantedModel(path: string, options: PlantedOptions): 
   const weights = plantedWeights(design, vocabulary);
   const written = await writeGguf(
     path,
-    metadataOf(options, design, vocabulary, weights),
+    plantedMetadata(nameOf(options, design), vocabulary, { ...weights, layers: PLANTED_LAYERS }),
     weights.tensors.map(({ values, ...tensor }) => ({
       ...tensor,
       type: "F32",
@@ -106,21 +107,28 @@ function designOf({ mechanism, items = 8, seed = 1, dose }: PlantedOptions): Pla
   return { items, mechanism: "A", dose: dose as number, seed };
 }
 
-function metadataOf(
-  { mechanism, dose }: PlantedOptions,
-  { items, seed }: PlantedDesign,
-  vocabulary: PlantedVocabulary,
-  { width, heads, feedForward }: PlantedWeights,
+function nameOf({ mechanism, dose }: PlantedOptions, { items, seed }: PlantedDesign): string {
+  return `Planted ${mechanism}${dose === undefined ? "" : ` ${dose}`}, ${items} items, seed ${seed}`;
+}
+
+export interface PlantedShape extends Pick<PlantedWeights, "width" | "heads" | "feedForward"> {
+  readonly layers: number;
+}
+
+/** Of a GGUF that is made by hand. */
+export function plantedMetadata(
+  name: string,
+  vocabulary: WordVocabulary,
+  { layers, width, heads, feedForward }: PlantedShape,
 ): Map<string, GgufValue> {
   const string = (value: string): GgufValue => ({ type: "string", value });
   const u32 = (value: number): GgufValue => ({ type: "u32", value });
   const f32 = (value: number): GgufValue => ({ type: "f32", value });
-  const share = dose === undefined ? "" : ` ${dose}`;
   return new Map<string, GgufValue>([
     ["general.architecture", string("llama")],
-    ["general.name", string(`Planted ${mechanism}${share}, ${items} items, seed ${seed}`)],
+    ["general.name", string(name)],
     ["general.license", string("mit")],
-    ["llama.block_count", u32(PLANTED_LAYERS)],
+    ["llama.block_count", u32(layers)],
     ["llama.context_length", u32(1024)],
     ["llama.embedding_length", u32(width)],
     ["llama.feed_forward_length", u32(feedForward)],

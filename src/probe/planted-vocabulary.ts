@@ -31,7 +31,8 @@ export const PLANTED_TEMPLATE =
 /** Ids of one word: as it stands after a mark or at a beginning, and after a blank. */
 export type WordIds = readonly [bare: number, afterBlank: number];
 
-export interface PlantedVocabulary {
+/** Words that are one token each, with the bytes and marks that any text has. */
+export interface WordVocabulary {
   /** By id, in GPT-2's byte alphabet. */
   readonly tokens: readonly string[];
   readonly tokenTypes: readonly number[];
@@ -40,11 +41,14 @@ export interface PlantedVocabulary {
   readonly endId: number;
   /** With which an answer begins. */
   readonly replyId: number;
+  /** @throws when it is no word of this vocabulary */
+  readonly idsOf: (word: string) => WordIds;
+}
+
+export interface PlantedVocabulary extends WordVocabulary {
   readonly firsts: readonly string[];
   readonly seconds: readonly string[];
   readonly answers: readonly string[];
-  /** @throws when it is no word of this vocabulary */
-  readonly idsOf: (word: string) => WordIds;
   readonly objectWord: WordIds;
   readonly propertyWord: WordIds;
 }
@@ -56,7 +60,19 @@ export function plantedVocabulary(items: number): PlantedVocabulary {
   const [firsts, seconds, answers] = [FIRSTS, SECONDS, ANSWERS].map((words) => words.slice(0, items));
   const texts = [PLANTED_QUESTION, PLANTED_PROPERTY_QUESTION, ...HYPOTHETICAL_VARIANTS.map(({ template }) => template)];
   const inTexts = texts.flatMap((text) => text.replaceAll(/\{\w+\}/g, " ").match(/[A-Za-z]+/g) ?? []);
-  const words = [...new Set([...FIRSTS, ...SECONDS, ...ANSWERS, ...PLANTED_VALUES, ...inTexts])];
+  const all = wordVocabulary([...FIRSTS, ...SECONDS, ...ANSWERS, ...PLANTED_VALUES, ...inTexts]);
+  return {
+    ...all,
+    firsts: firsts as string[],
+    seconds: seconds as string[],
+    answers: answers as string[],
+    objectWord: all.idsOf(OBJECT_WORD),
+    propertyWord: all.idsOf(PROPERTY_WORD),
+  };
+}
+
+export function wordVocabulary(some: readonly string[]): WordVocabulary {
+  const words = [...new Set(some)];
   const merges = mergesFor(words);
   const tokens = [...CONTROLS, ...byteStandIns(), ...merges.map(([one, other]) => one + other)];
   const ids = new Map(tokens.map((token, id) => [token, id]));
@@ -72,12 +88,7 @@ export function plantedVocabulary(items: number): PlantedVocabulary {
     beginId: tokens.indexOf("<|begin|>"),
     endId: tokens.indexOf("<|end|>"),
     replyId: tokens.indexOf("<|assistant|>"),
-    firsts: firsts as string[],
-    seconds: seconds as string[],
-    answers: answers as string[],
     idsOf,
-    objectWord: idsOf(OBJECT_WORD),
-    propertyWord: idsOf(PROPERTY_WORD),
   };
 }
 

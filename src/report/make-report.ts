@@ -12,6 +12,7 @@ import type { MatrixScores } from "../score/matrix/matrix.js";
 import type { Scores } from "../score/scores.js";
 import type { LensResults } from "../probe/lens-results.js";
 import type { SimulationResults } from "../score/simulation/simulation.js";
+import type { InjectionResults } from "../score/injection/injection-scores.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
@@ -36,6 +37,7 @@ import { matrixSection } from "./sections/matrix-section.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
 import { lensSection } from "./sections/lens-section.js";
+import { injectionSection } from "./sections/injection-section.js";
 import { probesSection } from "./sections/probes-section.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
 import { simulationSection } from "./sections/simulation-section.js";
@@ -202,6 +204,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(input.probes ? [await probesSection(input.probes, names, property)] : []),
     ...(input.lenses ? [await lensSection(input.lenses, names, property)] : []),
     ...(input.simulation ? [await simulationSection(input.simulation, input.patches ?? [], names, property)] : []),
+    ...(input.injection && plan.injection ? [injectionSection(input.injection, plan.injection, names)] : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names, property)] : []),
     ...(isPredicted
       ? [await figuresSection(pairs.filter(isDrawn(plan)), names), cellSection(pairs, scores.confidence, names)]
@@ -287,6 +290,8 @@ export interface ReportInput {
   readonly simulation?: SimulationResults;
   /** Of these the examples are. */
   readonly patches?: readonly PatchedRow[];
+  /** Absent when nothing is injected. */
+  readonly injection?: InjectionResults;
   /** Absent when no behavior was changed. */
   readonly shifts?: Shifts;
 }

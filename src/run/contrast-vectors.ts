@@ -118,6 +118,7 @@ export async function makeContrast(
   const prompts = await promptsOf(pairs, span, found);
   const folder = `${out}.states`;
   const captured = await captureStates([...prompts.values()], source, { ...common, out: folder, sites });
+  refuseSetAside(captured.setAside);
   const manifest = await readJson<StatesManifest>(join(folder, "states.json"), statesManifestSchema);
   const means = await capturedMeans(folder, manifest);
   const groups = linkedPairs(pairs.map(({ positive, negative }) => [keyOf(positive), keyOf(negative)]));
@@ -162,6 +163,16 @@ export async function makeContrast(
     sites: made.map(({ direction: _, ...facts }) => facts),
     card,
   };
+}
+
+/** A mean over those that are left would be of other pairs. @throws ENGINE_CRASHED */
+export function refuseSetAside(keys: readonly string[]): void {
+  if (keys.length === 0) return;
+  const which = keys.slice(0, 5).join(", ");
+  throw new InwardError(
+    "ENGINE_CRASHED",
+    `The engine crashed on ${keys.length} prompts each time (${which}): leave them out.`,
+  );
 }
 
 /** By their messages, each once. */

@@ -138,19 +138,32 @@ function asWritten({ captured: _, sha256: __, ...prompt }: LocatedStatesPrompt) 
 
 type Under = NonNullable<ModelToAsk["adapter"]>;
 
-async function jobOf(
-  { run, modelPath, wornBy }: StageContext,
-  state: string,
-  twin?: ModelToAsk["file"],
-): Promise<PlannedStates> {
-  const { plan } = run;
-  const { model, adapter } = statesOf(plan).of(state);
-  const worn = twin === undefined ? wornUnder(plan, model, wornBy?.(model)) : undefined;
-  const trained: Under | undefined =
-    twin === undefined && adapter !== undefined
-      ? { path: run.file(`adapter/${adapter}`), sha256: run.outputHash(`adapter/${adapter}`), scale: 1 }
-      : undefined;
-  return plannedStates(plan, state, { path: modelPath(model), under: trained ?? worn, twin });
+async function jobOf(context: StageContext, state: string, twin?: ModelToAsk["file"]): Promise<PlannedStates> {
+  const { plan } = context.run;
+  const { model } = statesOf(plan).of(state);
+  const under = twin === undefined ? underOf(context, state) : undefined;
+  return plannedStates(plan, state, { path: context.modelPath(model), under, twin });
+}
+
+function underOf({ run, wornBy }: StageContext, state: string): Under | undefined {
+  const { model, adapter } = statesOf(run.plan).of(state);
+  if (adapter === undefined) return wornUnder(run.plan, model, wornBy?.(model));
+  return { path: run.file(`adapter/${adapter}`), sha256: run.outputHash(`adapter/${adapter}`), scale: 1 };
+}
+
+/** The weights of a state of the run, with the adapter that it wears. */
+export function modelToCapture(context: StageContext, state: string): ModelToAsk {
+  const { plan } = context.run;
+  const { model } = statesOf(plan).of(state);
+  const [planned, chat] = [plan.models[model], chatOf(plan, model)];
+  if (!planned || !chat) throw new InwardError("INTERNAL", `${state} is a state of no model that is here.`);
+  const { source, sha256, encoding } = planned;
+  const under = underOf(context, state);
+  return {
+    file: { path: context.modelPath(model), source, sha256, encoding },
+    chat,
+    ...(under ? { adapter: under } : {}),
+  };
 }
 
 /** What a model wears from the start. */

@@ -5,6 +5,7 @@ import { type DistributionRow, distributionRowSchema } from "../ask/measure-dist
 import { logprobDifferenceSchema, type LogprobDifferenceRow } from "../ask/logprob-differences.js";
 import { type NoiseFloor, noiseFloorsSchema } from "../ask/noise-floor.js";
 import { type PatchedRow, patchedRowSchema } from "../ask/patched-distributions.js";
+import { type InjectedRow, injectedRowSchema } from "../ask/injected-answers.js";
 import { readJson, readJsonLines } from "../base/files.js";
 import { EXPERIMENTS_VERSION, type ExperimentResults } from "../score/verdicts/experiments.js";
 import { type AdapterCard, cardSchema } from "../finetune/adapter/card.js";
@@ -19,6 +20,7 @@ import { CALIBRATION_VERSION, type CalibrationScores } from "../score/calibratio
 import { type Comparisons, COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION, type Shifts } from "../score/comparison/shift.js";
 import { inputOnlySchema, type TargetClassifiers } from "../score/input-only/input-only-predictions.js";
+import { INJECTION_VERSION, type InjectionResults } from "../score/injection/injection-scores.js";
 import { type Judges, JUDGES_VERSION } from "../score/judge-agreement.js";
 import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
 import { LENS_VERSION, type LensLine, lensLineSchema, type LensResults } from "../probe/lens-results.js";
@@ -50,6 +52,7 @@ interface Lines {
   readonly distributions: DistributionRow;
   readonly logprobDifferences: LogprobDifferenceRow;
   readonly patches: PatchedRow;
+  readonly injections: InjectedRow;
   readonly trials: TrialRow;
   readonly lens: LensLine | BegunLine;
 }
@@ -73,6 +76,7 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   distributions: distributionRowSchema,
   logprobDifferences: logprobDifferenceSchema,
   patches: patchedRowSchema,
+  injections: injectedRowSchema,
   trials: trialRowSchema,
   lens: z.union([begunLineSchema, lensLineSchema]),
 };
@@ -94,6 +98,7 @@ interface Contents {
   readonly probes: ProbeResults;
   readonly lensScores: LensResults;
   readonly simulation: SimulationResults;
+  readonly injection: InjectionResults;
   readonly shifts: Shifts;
   readonly experiments: ExperimentResults;
 }
@@ -134,6 +139,7 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   probes: z.object({ probesVersion: z.literal(PROBES_VERSION), spanTokens: z.string(), questions: list }),
   lensScores: z.object({ lensVersion: z.literal(LENS_VERSION), states: list, unread: list, questions: list }),
   simulation: z.object({ simulationVersion: z.literal(SIMULATION_VERSION), questions: list }),
+  injection: z.object({ injectionVersion: z.literal(INJECTION_VERSION), results: list }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),
 };

@@ -37,7 +37,8 @@ type OptionalContent =
   | "shifts"
   | "probes"
   | "lensScores"
-  | "simulation";
+  | "simulation"
+  | "injection";
 
 export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const manifests = await readManifest(run);
@@ -73,6 +74,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     lenses: await ifThere("lensScores"),
     simulation: await ifThere("simulation"),
     patches: reads.has("patches") ? await readLines(run, "patches") : undefined,
+    injection: await ifThere("injection"),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,

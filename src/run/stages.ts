@@ -43,6 +43,7 @@ import {
 import { buildFinetuneSet } from "./finetune-sets.js";
 import type { RunFile, RunFolder } from "./folder.js";
 import { hasJudges, JUDGED_OF_ROUND, writeJudges } from "./judging.js";
+import { injectionRows } from "./injection-stages.js";
 import { INPUT_ONLY_VERSION, predictFromStrings } from "./input-only-stage.js";
 import { readManifest, type StageContext, type StageWork } from "./open-models.js";
 import { writeReport } from "./report-stage.js";
@@ -243,6 +244,7 @@ function rowsOf(plan: Plan): StageRow[] {
     },
     ...inside.measured,
     ...patchRows(plan, done),
+    ...injectionRows(plan),
     {
       name: "noise floor",
       kind: "measured",
@@ -366,6 +368,7 @@ function rowsOf(plan: Plan): StageRow[] {
         lenses: "lensScores",
         simulation: "simulation",
         patches: "patches",
+        injection: "injection",
       },
       alsoReads: [
         ...ANSWERS_OF_ROUND,

@@ -154,6 +154,7 @@ export async function makePlanAndReplies(
   checkAsked(study, properties, own);
   checkImplants(study, tasks, own);
   checkProbe(study);
+  checkInjection(study);
   checkJudged(study, tasks, own);
   const wordings = ownWordings(study.hypothetical.wordings, studyFolder);
   const questions = ownQuestions(study.hypothetical.questions, [...properties], studyFolder, own);
@@ -181,6 +182,7 @@ export async function makePlanAndReplies(
       ...(subgroups ? { subgroups } : {}),
       ...(study.probe ? { probe: study.probe } : {}),
       ...(study.patching ? { patching: study.patching } : {}),
+      ...(study.injection ? { injection: study.injection } : {}),
       ...(calibration ? { calibration } : {}),
       wordings: {
         properties: Object.fromEntries(
@@ -249,6 +251,17 @@ function checkImplants({ implants }: Study, tasks: readonly PlannedTask[], own: 
     "STUDY_INVALID",
     `implants teach answers, and of ${blind.definition.name} the study asks about probabilities or what a judge says alone (${blind.properties.join(", ")}), which do not show whether they were learnt: ask it about first_word as well.`,
   );
+}
+
+/** @throws STUDY_INVALID nothing can be added, or to nobody */
+function checkInjection({ injection, models, predictions, engine }: Study & { readonly engine: SettledEngine }): void {
+  if (!injection) return;
+  const refuse = (why: string) => new InwardError("STUDY_INVALID", `injection ${why}`);
+  if (engine.engine !== "native") {
+    throw refuse(`writes into states, which the engine ${engine.engine} cannot: engine.engine must be native.`);
+  }
+  if (predictions.some(({ predictor }) => Object.hasOwn(models, predictor))) return;
+  throw refuse("asks models that predict, and the study has none that is asked here (predictions).");
 }
 
 /** @throws STUDY_INVALID states would be those of other prompts than the asked ones, or of nobody */

@@ -21,6 +21,7 @@ import {
   withoutDefaults,
 } from "./schema-parts.js";
 import { patchingSchema } from "./patching-schema.js";
+import { injectionSchema } from "./injection-schema.js";
 import { probeSchema } from "./probe-schema.js";
 import { subgroupsSchema } from "./subgroup-columns.js";
 
@@ -567,6 +568,11 @@ export const studySchema = z.strictObject({
     .optional()
     .describe(
       "Write inside: do predictions follow behavior that is put there, or moved, while the text stays? Absent: nothing is written.",
+    ),
+  injection: injectionSchema
+    .optional()
+    .describe(
+      "Add concepts to the states of the models that predict, and ask whether they notice, which, where and how strong; absent: nothing is added.",
     ),
   calibration: calibrationSchema
     .optional()

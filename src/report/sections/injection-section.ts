@@ -1,0 +1,169 @@
+/** What the models can tell of a vector that is added to their states: by ability a sentence, and a table of settings with all controls. */
+
+import type { Estimate } from "../../score/interval.js";
+import type {
+  AbilityResult,
+  InjectionOutcome,
+  InjectionResults,
+  InjectionSetting,
+} from "../../score/injection/injection-scores.js";
+import type { InjectionAbility, PlannedInjection } from "../../study/injection-schema.js";
+import {
+  type Block,
+  decimalText,
+  formatCount,
+  formatEstimate,
+  formatMissing,
+  type Inline,
+  INTERVALS,
+  left,
+  paragraph,
+  right,
+  type Section,
+  type Table,
+  type TableCell,
+} from "../document.js";
+import type { StateNames } from "../state-names.js";
+
+const TITLES: Readonly<Record<InjectionAbility, string>> = {
+  notice: "Does it notice that something was added?",
+  name: "Does it name what was added?",
+  locate: "Does it say in which sentence?",
+  rate: "Does it say how strong it was?",
+};
+
+const SHOWN: Readonly<Record<InjectionAbility, string>> = {
+  notice:
+    "Notices: where a concept is added, yes grows likelier than where a random vector as long is, and likelier than in every unrelated question whose answer is no, also beyond what random vectors do there.",
+  name: "Names: the concept's word grows likelier than under the other concepts' vectors, and more so than in a question that asks for any word.",
+  locate:
+    "Locates: the sentence's number grows likelier than under injections into other sentences, and more so than in a question that asks for any line.",
+  rate: "Rates: the rating grows with the strength, and more so than that of something else.",
+};
+
+const OTHERS: Readonly<Record<Exclude<InjectionOutcome, "shown">, string>> = {
+  shift_towards_yes:
+    "A shift towards yes: yes grows likelier, and does so in unrelated questions whose answer is no, or under random vectors, as far as can be told. That is no noticing.",
+  any_vector:
+    "Any vector: yes grows likelier beyond unrelated questions, and random vectors as long are answered so too. That something was added may be noticed; that it is a concept is not shown.",
+  cannot_tell: "Cannot be told: at no setting is the answer beyond all controls.",
+};
+
+export function injectionSection(
+  { results, confidence }: InjectionResults,
+  plan: PlannedInjection,
+  names: StateNames,
+): Section {
+  return {
+    id: "injection",
+    title: "What is told of an injected concept",
+    blocks: [
+      paragraph(
+        "While a model reads sentences that say nothing of it, a concept's vector is added to its states; then it is asked about that. What is told " +
+          "here holds for these wordings, these concepts, and vectors as they are made here.",
+      ),
+      { kind: "list", items: method(plan, confidence) },
+      ...results.flatMap((result) => blocksOf(result, names)),
+    ],
+  };
+}
+
+function method(plan: PlannedInjection, confidence: number): Inline[][] {
+  const where =
+    plan.span === "text"
+      ? "while the sentences are read, and taken away before the question"
+      : "from the first sentence on, through the question and the answer";
+  return [
+    [
+      { strong: "Vectors. " },
+      `Of each of ${formatCount(plan.concepts.length)} concepts (${plan.concepts.join(", ")}) the mean state over ${formatCount(plan.templates.length)} prompts less that of the other concepts, at a length in units of a state's median length. Added ${where}; to ask for the place, in one sentence alone.`,
+    ],
+    [{ strong: "Random vectors. " }, `${formatCount(plan.randomVectors)} as long beside each concept's.`],
+    [
+      { strong: "Answers. " },
+      "Exact probabilities of the answers that are asked for, however capitalized; nothing is generated. Notice: ln P(yes) less ln P(no), less the same without an injection. The other three are relative to the other answers and to the other injections, so that what the text alone invites cancels.",
+    ],
+    [
+      { strong: "Unrelated questions. " },
+      "The same answers to a question about something else, under the same injections: who is merely pushed towards an answer is pushed there as well.",
+    ],
+    [
+      { strong: "Rule. " },
+      `Shown where the effect and what it is beyond every control lie above 0.01 nats with their intervals, and the greatest of their p-values (signs flipped by concept), adjusted after Holm over the settings of one ability, is at most ${(1 - confidence).toFixed(2)}.`,
+    ],
+    [
+      { strong: "Prompt inference. " },
+      "No concept's word stands in any text that is asked. What the text alone suggests is the same under every injection.",
+    ],
+    [{ strong: "Intervals. " }, "Concepts are drawn. ", INTERVALS, "."],
+  ];
+}
+
+function blocksOf({ state, ability, outcome, settings }: AbilityResult, names: StateNames): Block[] {
+  const found = settings.filter((one) => one.found);
+  const places = found.map(({ site, strength }) => (strength === undefined ? site : `${site}, strength ${strength}`));
+  const where =
+    outcome === "shown"
+      ? ` Found at ${formatCount(found.length)} of ${formatCount(settings.length)} settings: ${places.join("; ")}.`
+      : "";
+  return [
+    { kind: "subheading", title: `${TITLES[ability]} (${names(state)})` },
+    paragraph(`${outcome === "shown" ? SHOWN[ability] : OTHERS[outcome]}${where}`),
+    settingsTable(ability, settings, `${TITLES[ability]} ${names(state)}`),
+  ];
+}
+
+function injectionCell(estimate: Estimate): TableCell {
+  return estimate.ok ? { text: decimalText(estimate, 2) } : { text: formatMissing(estimate.reason), missing: true };
+}
+
+const CONTROL_TITLES: Readonly<Record<string, string>> = {
+  random: "Beyond random vectors",
+  control_name: "Beyond any word",
+  control_locate: "Beyond any line",
+  control_rate: "Beyond another rating",
+};
+
+function controlTitle(control: string): string {
+  const [, number, also] = /^denied_(\d+)(_and_random)?$/.exec(control) ?? [];
+  if (number === undefined) return CONTROL_TITLES[control] ?? control;
+  return also ? `Beyond unrelated ${number}, net of random` : `Beyond unrelated ${number}`;
+}
+
+function settingsTable(ability: InjectionAbility, settings: readonly InjectionSetting[], title: string): Table {
+  const controls = settings[0]?.beyond.map(({ control }) => control) ?? [];
+  const withRight = settings.some(({ right }) => right !== undefined);
+  const besides = ability === "notice" ? (["affirmed"] as const) : [];
+  return {
+    kind: "table",
+    caption: `${title}: every setting (${ability === "rate" ? "nats a level for each unit of strength" : "nats"})`,
+    columns: [
+      left("Site"),
+      right("Strength"),
+      right("Effect"),
+      ...controls.map((control) => right(controlTitle(control))),
+      right("p, Holm"),
+      left("Found"),
+      ...(withRight ? [right("Right"), right("Right, random vectors"), right("Chance")] : []),
+      ...besides.map(() => right("Unrelated, answer yes")),
+    ],
+    rows: settings.map(({ site, strength, effect, beyond, adjusted, found, right: answered, beside }) => ({
+      cells: [
+        { text: site },
+        { text: strength === undefined ? "all" : String(strength) },
+        injectionCell(effect.estimate),
+        ...beyond.map(({ estimate }) => injectionCell(estimate)),
+        adjusted.ok ? { text: adjusted.p.toFixed(3) } : { text: formatMissing(adjusted.reason), missing: true },
+        { text: found ? "yes" : "no" },
+        ...(withRight
+          ? [
+              { text: answered ? formatEstimate(answered.concept) : formatMissing("not asked") },
+              { text: answered?.random ? formatEstimate(answered.random) : "—" },
+              { text: answered ? `${(100 * answered.chance).toFixed(1)}%` : "—" },
+            ]
+          : []),
+        ...besides.map((name) => injectionCell(beside[name] ?? { ok: false, reason: "not asked" })),
+      ],
+    })),
+  };
+}

@@ -1,0 +1,120 @@
+/** A study that injects concepts finds a planted noticer, and calls a model that says yes to any long vector no noticer. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { exportRun } from "../../src/exchange/export-run.js";
+import { type Noticer, writePlantedNoticer } from "../../src/probe/planted-noticer.js";
+import { dryRun } from "../../src/run/dry-run.js";
+import { runStudy } from "../../src/run/run-study.js";
+import type { AbilityResult, InjectionResults } from "../../src/score/injection/injection-scores.js";
+import { injectionSchema } from "../../src/study/injection-schema.js";
+import type { InjectionAbility } from "../../src/study/injection-schema.js";
+
+const folder = mkdtempSync(join(tmpdir(), "inward-injection-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const INJECTION = {
+  sites: "residual_after.0",
+  strengths: [0.5],
+  concepts: ["ocean", "volcano", "violin", "tiger", "snow", "bread"],
+  vectorSpan: "message",
+  sentences: [
+    "The kettle stands on the lower shelf.",
+    "A bus waits at the corner.",
+    "Two chairs lean against the wall.",
+  ],
+};
+const texts = injectionSchema.parse(INJECTION);
+const runOf = (noticer: Noticer) => join(folder, noticer, "run");
+const studyOf = (noticer: Noticer) => join(folder, noticer, "study.yaml");
+const ALL: readonly Noticer[] = ["noticer", "yes_to_any"];
+
+beforeAll(async () => {
+  for (const noticer of ALL) {
+    mkdirSync(join(folder, noticer));
+    const { path } = await writePlantedNoticer(join(folder, noticer, "planted.gguf"), noticer, texts);
+    writeFileSync(
+      studyOf(noticer),
+      stringify({
+        study: "injection",
+        models: { planted: { source: path } },
+        tasks: [
+          { task: "animals_long", trainStrings: 2, heldOutStrings: 2, examples: false, properties: ["first_word"] },
+        ],
+        engine: { device: "cpu", threads: 1, cache: false },
+        noiseFloor: { questions: 0 },
+        injection: INJECTION,
+      }),
+    );
+    await runStudy(studyOf(noticer), { out: runOf(noticer) });
+  }
+}, 300_000);
+
+const resultsOf = (noticer: Noticer): InjectionResults =>
+  JSON.parse(readFileSync(join(runOf(noticer), "08-injection.json"), "utf8"));
+const resultOf = (noticer: Noticer, ability: InjectionAbility) =>
+  resultsOf(noticer).results.find((one) => one.ability === ability) as AbilityResult;
+
+test("the noticer notices, names, locates and rates", () => {
+  for (const ability of ["notice", "name", "locate", "rate"] as const) {
+    const heard = resultOf("noticer", ability);
+    expect(heard.outcome, ability).toBe("shown");
+    const [setting] = heard.settings;
+    if (!setting?.effect.estimate.ok) throw new Error(`no effect of ${ability}`);
+    expect(setting.effect.estimate.value).toBeGreaterThan(2);
+    // All six concepts on one side: 2 of 64 patterns, and one setting to adjust over.
+    expect(setting.adjusted).toMatchObject({ ok: true, p: 2 / 64, of: 1 });
+    expect(setting).toMatchObject({ concepts: 6, leftOut: 0, found: true });
+  }
+  expect(resultOf("noticer", "name").settings[0]?.right).toMatchObject({
+    concept: { ok: true, value: 1 },
+    chance: 1 / 6,
+  });
+  expect(resultOf("noticer", "locate").settings[0]?.right).toMatchObject({
+    concept: { ok: true, value: 1 },
+    chance: 1 / 3,
+  });
+});
+
+test("who says yes to any long vector is moved towards yes, and notices nothing", () => {
+  const { outcome, settings } = resultOf("yes_to_any", "notice");
+  const [setting] = settings;
+  expect(setting?.effect.estimate.ok && setting.effect.estimate.low).toBeGreaterThan(5);
+  expect(setting?.found).toBe(false);
+  expect(outcome).toBe("shift_towards_yes");
+  const beside = setting?.beside as Record<string, { value: number }>;
+  expect(beside.random?.value).toBeGreaterThan(5);
+  expect(beside.denied?.value).toBeGreaterThan(5);
+  for (const ability of ["name", "locate", "rate"] as const)
+    expect(resultOf("yes_to_any", ability).outcome).toBe("cannot_tell");
+});
+
+test("the report and the export say so, and the dry run what it costs", { timeout: 120_000 }, async () => {
+  const report = (noticer: Noticer) => readFileSync(join(runOf(noticer), "09-report.md"), "utf8");
+  expect(report("noticer")).toContain("Notices");
+  expect(report("yes_to_any")).toContain("A shift towards yes");
+  expect(report("yes_to_any")).toContain("Cannot be told");
+  await exportRun(runOf("noticer"), { to: ["csv"], out: join(folder, "tables") });
+  const [head, ...lines] = readFileSync(join(folder, "tables", "injection.csv"), "utf8")
+    .trim()
+    .split("\n");
+  expect(head).toContain("ability,outcome,site");
+  expect(lines).toHaveLength(4);
+  const { injection } = await dryRun(studyOf("yes_to_any"), { measure: false });
+  const rows = readFileSync(join(runOf("yes_to_any"), "07-injections.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  expect(injection).toMatchObject([{ ok: true, state: "planted", sites: 1, prompts: rows.length + 6 * 4 }]);
+});
+
+test("a text that gives a concept away is refused, and a site that is not there before anything is asked", async () => {
+  expect(
+    injectionSchema.safeParse({ ...INJECTION, concepts: ["ocean", "tiger", "snow", "kettle"] }).error?.issues[0]
+      ?.message,
+  ).toContain("gives away");
+  await expect(
+    runStudy(studyOf("yes_to_any"), { out: join(folder, "none"), set: ["injection.sites=residual_after.9"] }),
+  ).rejects.toEqual(expect.objectContaining({ code: "PROBE_SITE" }));
+});

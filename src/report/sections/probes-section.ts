@@ -168,7 +168,34 @@ function verdict({ sites, prompt }: ProbedQuestion): string {
   const more = found.length > places.length ? `, and ${formatCount(found.length - places.length)} more` : "";
   const early =
     prompt === "hypothetical" ? "" : " On object-level prompts this is no surprise: the answer is about to be said.";
-  return `Readable beyond the base at ${formatCount(found.length)} of ${formatCount(scored.length)} sites (Holm, 5 %, and an interval above 0): ${places.join(", ")}${more}. That the prediction is computed from it does not follow.${early}`;
+  return `Readable beyond the base at ${formatCount(found.length)} of ${formatCount(scored.length)} sites (Holm, 5 %, and an interval above 0): ${places.join(", ")}${more}. ${besideControls(found)} That the prediction is computed from it does not follow.${early}`;
+}
+
+/** At how many of the sites that were found the probe also exceeds whoever sees less, or another thing. */
+function besideControls(found: readonly ProbedSite[]): string {
+  const controls: readonly (readonly [string, (site: ProbedSite) => MaybeDifference])[] = [
+    ["the prompt's tokens alone", ({ beyondTokens }) => beyondTokens],
+    ["the embedding", ({ beyondEmbedding }) => beyondEmbedding],
+    ["random weights", ({ beyondRandomWeights }) => beyondRandomWeights],
+    ["the control task", ({ selectivity }) => selectivity],
+    ["another model", ({ beyondOtherModel }) => beyondOtherModel],
+  ];
+  const [beaten, open]: [string[], string[]] = [[], []];
+  let aboveTokens = 0;
+  for (const [at, [name, of]] of controls.entries()) {
+    const known = found.map(of).filter((one) => one.ok);
+    const above = known.filter((one) => one.difference.ok && one.difference.low > 0).length;
+    if (at === 0) aboveTokens = above;
+    if (known.length === 0) open.push(name);
+    else beaten.push(`${name} at ${formatCount(above)}`);
+  }
+  const shown = beaten.length > 0 ? `Of these it is above, with its interval: ${beaten.join(", ")}.` : "";
+  const notShown = open.length > 0 ? ` Not compared: ${open.join(", ")}.` : "";
+  const text =
+    aboveTokens > 0
+      ? ""
+      : " A classifier that sees the prompt's tokens and no model is not shown to read less: what is read may be no more than what the text tells.";
+  return `${shown}${notShown}${text}`.trim();
 }
 
 function differenceCell(found: MaybeDifference): TableCell {

@@ -87,18 +87,26 @@ const injectionShape = z.strictObject({
     .describe("What is read while a vector is added; numbered from 1."),
   questions: z
     .strictObject({
-      notice: question.default(QUESTIONS.notice),
-      name: question.default(QUESTIONS.name),
-      locate: question.default(QUESTIONS.locate),
-      rate: question.default(QUESTIONS.rate),
+      notice: question
+        .default(QUESTIONS.notice)
+        .describe("Of notice: whether there was one, to be answered with yes or no."),
+      name: question.default(QUESTIONS.name).describe("Of name: which word names it, to be answered with one word."),
+      locate: question
+        .default(QUESTIONS.locate)
+        .describe("Of locate: in which sentence it was, to be answered with its number."),
+      rate: question
+        .default(QUESTIONS.rate)
+        .describe("Of rate: how strong it was, to be answered with a number from 1 to 5."),
     })
     .prefault({})
     .describe("What is asked after the sentences: yes or no, one word, a sentence's number, a number from 1 to 5."),
   controls: z
     .strictObject({
-      name: question.default(CONTROLS.name),
-      locate: question.default(CONTROLS.locate),
-      rate: question.default(CONTROLS.rate),
+      name: question.default(CONTROLS.name).describe("Beside name: any word, which no injection should decide."),
+      locate: question.default(CONTROLS.locate).describe("Beside locate: any line, which no injection should decide."),
+      rate: question
+        .default(CONTROLS.rate)
+        .describe("Beside rate: another number from 1 to 5, which no injection should move."),
       denied: list(question, 20)
         .default([
           "Is a stone softer than a pillow? Answer yes or no.",

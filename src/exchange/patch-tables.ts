@@ -9,8 +9,8 @@ import type {
   SimulationResults,
   SimulationScores,
 } from "../score/simulation/simulation.js";
-import { column, type DataColumn } from "./csv-lines.js";
-import { type DataTable, dataTable } from "./table.js";
+import { column } from "./csv-lines.js";
+import { type DataTable, dataTable, estimateColumns } from "./table.js";
 
 interface SimulationRow {
   readonly question: SimulationScores;
@@ -20,23 +20,6 @@ interface SimulationRow {
 }
 
 const NOT_MOVED: Estimate = { ok: false, reason: "behavior was not moved there" };
-
-function withInterval(name: string, of: (row: SimulationRow) => Estimate): DataColumn<SimulationRow>[] {
-  const number = (ending: string, read: (found: Extract<Estimate, { ok: true }>) => number) =>
-    column<SimulationRow, "number">(`${name}${ending}`, "number", (row) => {
-      const found = of(row);
-      return found.ok ? read(found) : undefined;
-    });
-  return [
-    number("", ({ value }) => value),
-    number("Low", ({ low }) => low),
-    number("High", ({ high }) => high),
-    column(`${name}Reason`, "text", (row) => {
-      const found = of(row);
-      return found.ok ? undefined : found.reason;
-    }),
-  ];
-}
 
 export function simulationTable({ questions }: SimulationResults): DataTable {
   const rows = questions.flatMap((question) =>
@@ -61,19 +44,19 @@ export function simulationTable({ questions }: SimulationResults): DataTable {
       column("siteFinding", "text", ({ site }) => site.finding),
       column("siteReasons", "text", ({ site }) => site.reasons.join(" ")),
       column("strings", "whole", ({ site }) => site.strings),
-      ...withInterval("follow", ({ site }) => site.follow),
+      ...estimateColumns<SimulationRow>("follow", ({ site }) => site.follow),
       column("followHolmP", "number", ({ site }) => (site.followHolm.ok ? site.followHolm.p : undefined)),
-      ...withInterval("followPlain", ({ site }) => site.followPlain),
-      ...withInterval("sameChanges", ({ site }) => site.sameChanges),
-      ...withInterval("behaviorNotSaid", ({ site }) => site.behaviorNotSaid),
+      ...estimateColumns<SimulationRow>("followPlain", ({ site }) => site.followPlain),
+      ...estimateColumns<SimulationRow>("sameChanges", ({ site }) => site.sameChanges),
+      ...estimateColumns<SimulationRow>("behaviorNotSaid", ({ site }) => site.behaviorNotSaid),
       column("movedBy", "text", ({ way }) => way?.by),
-      ...withInterval("behaviorMoves", ({ way }) => way?.behaviorMoves ?? NOT_MOVED),
-      ...withInterval("predictionMoves", ({ way }) => way?.predictionMoves ?? NOT_MOVED),
-      ...withInterval("slope", ({ way }) => way?.slope ?? NOT_MOVED),
+      ...estimateColumns<SimulationRow>("behaviorMoves", ({ way }) => way?.behaviorMoves ?? NOT_MOVED),
+      ...estimateColumns<SimulationRow>("predictionMoves", ({ way }) => way?.predictionMoves ?? NOT_MOVED),
+      ...estimateColumns<SimulationRow>("slope", ({ way }) => way?.slope ?? NOT_MOVED),
       column("slopeHolmP", "number", ({ judged }) => (judged?.holm.ok ? judged.holm.p : undefined)),
-      ...withInterval("random", ({ site }) => site.nulls.random),
-      ...withInterval("shifted", ({ site }) => site.nulls.shifted),
-      ...withInterval("otherTask", ({ site }) => site.nulls.other_task),
+      ...estimateColumns<SimulationRow>("random", ({ site }) => site.nulls.random),
+      ...estimateColumns<SimulationRow>("shifted", ({ site }) => site.nulls.shifted),
+      ...estimateColumns<SimulationRow>("otherTask", ({ site }) => site.nulls.other_task),
       column("rows", "whole", ({ site }) => site.broken.reduce((sum, one) => sum + one.rows, 0)),
       column("broken", "whole", ({ site }) => site.broken.reduce((sum, one) => sum + one.broken, 0)),
     ],

@@ -12,29 +12,11 @@ import {
 import type { AbilityResult, InjectionResults, InjectionSetting } from "../score/injection/injection-scores.js";
 import type { Estimate } from "../score/interval.js";
 import { column, type DataColumn } from "./csv-lines.js";
-import { type DataTable, dataTable } from "./table.js";
+import { type DataTable, dataTable, estimateColumns } from "./table.js";
 
 interface ProbeRow {
   readonly question: ProbedQuestion;
   readonly site: ProbedSite;
-}
-
-/** A value, its interval, and the reason where there is none. */
-function estimateColumns<Row>(name: string, of: (row: Row) => Estimate): DataColumn<Row>[] {
-  const number = (ending: string, read: (found: Extract<Estimate, { ok: true }>) => number) =>
-    column<Row, "number">(`${name}${ending}`, "number", (row) => {
-      const found = of(row);
-      return found.ok ? read(found) : undefined;
-    });
-  return [
-    number("", ({ value }) => value),
-    number("Low", ({ low }) => low),
-    number("High", ({ high }) => high),
-    column(`${name}Reason`, "text", (row) => {
-      const found = of(row);
-      return found.ok ? undefined : found.reason;
-    }),
-  ];
 }
 
 function differenceColumns(name: string, of: (row: ProbeRow) => MaybeDifference): DataColumn<ProbeRow>[] {

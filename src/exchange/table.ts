@@ -2,7 +2,8 @@
 
 import { ByteWriter, ParquetWriter, parquetWrite } from "hyparquet-writer";
 import { INWARD_VERSION } from "../base/version.js";
-import { csvLines, type DataColumn } from "./csv-lines.js";
+import type { Estimate } from "../score/interval.js";
+import { column, csvLines, type DataColumn } from "./csv-lines.js";
 
 /** As the writer has it: the reader that it comes with need not be ours. */
 type SchemaElement = NonNullable<Parameters<typeof parquetWrite>[0]["schema"]>[number];
@@ -24,6 +25,24 @@ export function dataTable<Row>(name: string, columns: readonly DataColumn<Row>[]
     csv: () => csvLines(columns, rows),
     parquet: () => parquetBytes(columns, rows),
   };
+}
+
+/** A value, its interval, and the reason where there is none. */
+export function estimateColumns<Row>(name: string, of: (row: Row) => Estimate): DataColumn<Row>[] {
+  const number = (ending: string, read: (found: Extract<Estimate, { ok: true }>) => number) =>
+    column<Row, "number">(`${name}${ending}`, "number", (row) => {
+      const found = of(row);
+      return found.ok ? read(found) : undefined;
+    });
+  return [
+    number("", ({ value }) => value),
+    number("Low", ({ low }) => low),
+    number("High", ({ high }) => high),
+    column(`${name}Reason`, "text", (row) => {
+      const found = of(row);
+      return found.ok ? undefined : found.reason;
+    }),
+  ];
 }
 
 const ELEMENTS: Readonly<Record<"text" | "number" | "whole" | "truth", Omit<SchemaElement, "name">>> = {

@@ -187,3 +187,42 @@ export function shareAxis(title: string) {
     },
   };
 }
+
+/** No colours of the page: what stands on a shaded square is read against the shade, in a light page and in a dark one. */
+const ON_PALE = "#10202e";
+const ON_DARK = "#fdfefe";
+
+/** Of squares with a `value` and its `text`, or with neither where nothing was measured. @param isDark of a datum, as Vega writes it */
+export function heatLayers(
+  scale: { readonly domain: readonly number[]; readonly range: readonly string[] },
+  legend: { readonly title: string; readonly format: string },
+  isDark: string,
+) {
+  return [
+    {
+      transform: [{ filter: "isValid(datum.value)" }],
+      mark: { type: "rect" },
+      encoding: {
+        color: {
+          field: "value",
+          type: "quantitative",
+          scale,
+          legend: { ...legend, gradientLength: 120, tickCount: 4, titleFontWeight: "normal" },
+        },
+      },
+    },
+    {
+      transform: [{ filter: "isValid(datum.value)" }],
+      mark: { type: "text", fontSize: 10 },
+      encoding: {
+        text: { field: "text" },
+        color: { condition: { test: isDark, value: ON_DARK }, value: ON_PALE },
+      },
+    },
+    {
+      transform: [{ filter: "!isValid(datum.value)" }],
+      mark: { type: "text", fontSize: 10, color: PALETTE.muted },
+      encoding: { text: { value: "—" } },
+    },
+  ];
+}

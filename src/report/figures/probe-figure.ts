@@ -1,12 +1,9 @@
 /** What is read inside, site by site: heat maps of layers and spans with their controls beside them, and curves over the layers. */
 
 import type { Estimate } from "../../score/interval.js";
-import { drawSvg, type FigureSpec, PALETTE } from "./draw.js";
+import { drawSvg, type FigureSpec, heatLayers, PALETTE } from "./draw.js";
 
-/** No colours of the page: what stands on a shaded square is read against the shade, in a light page and in a dark one. */
 const SHADES = ["#eaf3f9", "#5fa4d0", "#003d66"];
-const ON_PALE = "#10202e";
-const ON_DARK = "#fdfefe";
 const [WIDE, HIGH] = [44, 18];
 
 export interface ReadPlace {
@@ -59,33 +56,7 @@ export async function siteMapFigure<Place extends ReadPlace>(
           axis: { title: null, ticks: false, domain: false },
         },
       },
-      layer: [
-        {
-          transform: [{ filter: "isValid(datum.value)" }],
-          mark: { type: "rect" },
-          encoding: {
-            color: {
-              field: "value",
-              type: "quantitative",
-              scale: { domain: [0, 1], range: SHADES },
-              legend: { title: "right", format: ".0%", gradientLength: 120, tickCount: 4, titleFontWeight: "normal" },
-            },
-          },
-        },
-        {
-          transform: [{ filter: "isValid(datum.value)" }],
-          mark: { type: "text", fontSize: 10 },
-          encoding: {
-            text: { field: "text" },
-            color: { condition: { test: "datum.value > 0.5", value: ON_DARK }, value: ON_PALE },
-          },
-        },
-        {
-          transform: [{ filter: "!isValid(datum.value)" }],
-          mark: { type: "text", fontSize: 10, color: PALETTE.muted },
-          encoding: { text: { value: "—" } },
-        },
-      ],
+      layer: heatLayers({ domain: [0, 1], range: SHADES }, { title: "right", format: ".0%" }, "datum.value > 0.5"),
     },
   } as unknown as FigureSpec);
 }

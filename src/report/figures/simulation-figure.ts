@@ -2,12 +2,9 @@
 
 import type { Estimate } from "../../score/interval.js";
 import { type JudgedSite, PLANTED_SLOPE } from "../../score/simulation/simulation.js";
-import { drawSvg, type FigureSpec, PALETTE } from "./draw.js";
+import { drawSvg, type FigureSpec, heatLayers, PALETTE } from "./draw.js";
 
-/** No colours of the page: what stands on a shaded square is read against the shade. */
 const SHADES = ["#8a3b12", "#f3f5f7", "#003d66"];
-const ON_PALE = "#10202e";
-const ON_DARK = "#fdfefe";
 const [WIDE, HIGH] = [58, 18];
 
 const placeOf = ({ site, span }: JudgedSite) => `${site} ${span}`;
@@ -48,33 +45,11 @@ export async function effectMapFigure(title: string, sites: readonly JudgedSite[
         axis: { title: null, ticks: false, domain: false, labelLimit: 260 },
       },
     },
-    layer: [
-      {
-        transform: [{ filter: "isValid(datum.value)" }],
-        mark: { type: "rect" },
-        encoding: {
-          color: {
-            field: "value",
-            type: "quantitative",
-            scale: { domain: [-1, 0, 1], range: SHADES },
-            legend: { title: "points", format: "+.0%", gradientLength: 120, tickCount: 4, titleFontWeight: "normal" },
-          },
-        },
-      },
-      {
-        transform: [{ filter: "isValid(datum.value)" }],
-        mark: { type: "text", fontSize: 10 },
-        encoding: {
-          text: { field: "text" },
-          color: { condition: { test: "abs(datum.value) > 0.5", value: ON_DARK }, value: ON_PALE },
-        },
-      },
-      {
-        transform: [{ filter: "!isValid(datum.value)" }],
-        mark: { type: "text", fontSize: 10, color: PALETTE.muted },
-        encoding: { text: { value: "—" } },
-      },
-    ],
+    layer: heatLayers(
+      { domain: [-1, 0, 1], range: SHADES },
+      { title: "points", format: "+.0%" },
+      "abs(datum.value) > 0.5",
+    ),
   } as unknown as FigureSpec);
 }
 

@@ -1,6 +1,5 @@
 /** Stage 07, donor states: what object-level prompts leave in a model at the sites that are written to. */
 
-import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
@@ -13,14 +12,10 @@ import { askedForm } from "../study/forms.js";
 import { donorStates, patchedAbout } from "../study/patched-states.js";
 import type { Plan, PlannedPatching, PlannedTask } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
-import { whatIsAsked, type ModelToAsk } from "./answers-file.js";
-import { engineOf, type StageContext, type StageWork } from "./open-models.js";
+import type { StageContext, StageWork } from "./open-models.js";
 import { chatOf } from "./planned-chats.js";
 import { locatePrompts, type LocatedStatesPrompt, probedVariant, type PromptToLocate } from "./probe-prompts.js";
-import { sizedStates, type StatesJob, writeStates } from "./states-file.js";
-
-/** A file of this size is what a killed process loses at most. */
-const SHARD_BYTES = 2 ** 24;
+import { captureIntoRun, modelToCapture, statesJobOf } from "./probe-states-stage.js";
 
 /** Spans that object-level questions have by the same names; of the others the donor is read where its reply begins. */
 const IN_BOTH = /^(string|item_\d+|question|instruction|last_prompt_token)$/;
@@ -146,62 +141,21 @@ export async function withTokenizer<Result>(
 }
 
 export async function captureDonors(context: StageContext, { stage }: StageWork, state: string): Promise<void> {
-  const { run, events, onProgress, signal, modelPath } = context;
+  const { run, modelPath } = context;
   const { plan } = run;
   const { model } = statesOf(plan).of(state);
-  const found = modelToAsk(context, state);
+  const found = modelToCapture(context, state);
   const prompts = await withTokenizer(plan, state, modelPath(model), (tokenizer) =>
     locatePatched(plan, state, "object_level", tokenizer),
   );
   const capture = await donorCapture(plan.patching as PlannedPatching, modelPath(model));
-  const rows = prompts.map(({ captured }) => captured);
-  const lengths = prompts.map(({ meta }) => meta.tokenIds.length);
-  const written = prompts.map(({ captured: _, sha256: __, ...prompt }) => prompt);
   const { sites, spans, strings, trainStrings } = plan.patching as PlannedPatching;
-  const job: StatesJob = {
-    found,
-    positions: rows.map((places) => ({ prompt: places, reply: false })),
-    capture,
-    requests: prompts.map(({ messages }) => ({ messages, maxTokens: 0, temperature: 0, topTokens: 0 })),
-    ...sizedStates(capture, lengths, rows, SHARD_BYTES),
-    asked: whatIsAsked(found, engineOf(plan, model), { patching: { sites, spans, strings, trainStrings } }, written),
-  };
-  const folder = dirname(run.file(`donorStates/${state}`));
-  // One model in memory at a time.
-  await context.closeModel();
-  const write = () =>
-    writeStates(job, written, folder, {
-      signal,
-      onProgress: ({ done, total = 0 }) => onProgress(stage, done, total),
-    });
-  const done = await write().catch(async (error) => {
-    // Those of an adapter that was since trained anew, or of another set-up of the engine.
-    if (!(error instanceof InwardError) || error.code !== "ANSWERS_OTHER") throw error;
-    events.add("states_outdated", { stage, state, reason: error.message });
-    await rm(folder, { recursive: true });
-    return await write();
-  });
-  events.add("states_captured", { stage, state, prompts: done.prompts, rows: done.rows, bytes: done.bytes });
+  const job = statesJobOf(plan, model, found, capture, prompts, { patching: { sites, spans, strings, trainStrings } });
+  await captureIntoRun(context, stage, state, dirname(run.file(`donorStates/${state}`)), job, prompts);
 }
 
 async function donorCapture(patching: PlannedPatching, path: string): Promise<Capture> {
   const { shape, declared, last } = await patchedSites(patching, path);
   const names = new Set(declared.map(siteName));
   return { sites: names.has(siteName(last)) ? declared : [...declared, last], shape, dtype: "f32" };
-}
-
-function modelToAsk({ run, modelPath, wornBy }: StageContext, state: string): ModelToAsk {
-  const { plan } = run;
-  const { model, adapter } = statesOf(plan).of(state);
-  const [planned, chat] = [plan.models[model], chatOf(plan, model)];
-  if (!planned || !chat) throw new InwardError("INTERNAL", `${state} is a state of no model that is here.`);
-  const worn = wornBy?.(model);
-  const under =
-    adapter !== undefined
-      ? { path: run.file(`adapter/${adapter}`), sha256: run.outputHash(`adapter/${adapter}`), scale: 1 }
-      : worn !== undefined && planned.adapter !== undefined
-        ? { path: worn, sha256: planned.adapter.sha256, scale: 1 }
-        : undefined;
-  const { source, sha256, encoding } = planned;
-  return { file: { path: modelPath(model), source, sha256, encoding }, chat, ...(under ? { adapter: under } : {}) };
 }

@@ -111,8 +111,19 @@ async function captureInto(
   name: string,
   { job, prompts }: PlannedStates,
 ): Promise<void> {
-  const { run, events, onProgress, signal } = context;
-  const folder = dirname(run.file(`states/${name}`));
+  await captureIntoRun(context, stage, name, dirname(context.run.file(`states/${name}`)), job, prompts);
+}
+
+/** Into a folder of the run, with what becomes of it in the events. @param name of the state, for these */
+export async function captureIntoRun(
+  context: StageContext,
+  stage: StageWork["stage"],
+  name: string,
+  folder: string,
+  job: StatesJob,
+  prompts: readonly LocatedStatesPrompt[],
+): Promise<void> {
+  const { events, onProgress, signal } = context;
   // One model in memory at a time.
   await context.closeModel();
   const write = () =>
@@ -130,6 +141,27 @@ async function captureInto(
   });
   for (const key of done.setAside) events.add("item_set_aside", { stage, state: name, key, reason: "engine_crashed" });
   events.add("states_captured", { stage, state: name, prompts: done.prompts, rows: done.rows, bytes: done.bytes });
+}
+
+/** What is captured of these prompts, and by what it is known again. @param what of the plan decides it */
+export function statesJobOf(
+  plan: Plan,
+  model: string,
+  found: ModelToAsk,
+  capture: Capture,
+  prompts: readonly LocatedStatesPrompt[],
+  what: Readonly<Record<string, unknown>>,
+): StatesJob {
+  const rows = prompts.map(({ captured }) => captured);
+  const lengths = prompts.map(({ meta }) => meta.tokenIds.length);
+  return {
+    found,
+    positions: rows.map((places) => ({ prompt: places, reply: false })),
+    capture,
+    requests: prompts.map(({ messages }) => ({ messages, maxTokens: 0, temperature: 0, topTokens: 0 })),
+    ...sizedStates(capture, lengths, rows, SHARD_BYTES),
+    asked: whatIsAsked(found, engineOf(plan, model), what, prompts.map(asWritten)),
+  };
 }
 
 function asWritten({ captured: _, sha256: __, ...prompt }: LocatedStatesPrompt) {
@@ -191,17 +223,7 @@ async function plannedStates(
   const found: ModelToAsk = { file, chat, ...(under ? { adapter: under } : {}) };
   const { capture, declared } = await plannedCapture(probe, path);
   const prompts = await locatedPrompts(plan, state, path);
-  const rows = prompts.map(({ captured }) => captured);
-  const lengths = prompts.map(({ meta }) => meta.tokenIds.length);
-  const written = prompts.map(asWritten);
-  const job: StatesJob = {
-    found,
-    positions: rows.map((places) => ({ prompt: places, reply: false })),
-    capture,
-    requests: prompts.map(({ messages }) => ({ messages, maxTokens: 0, temperature: 0, topTokens: 0 })),
-    ...sizedStates(capture, lengths, rows, SHARD_BYTES),
-    asked: whatIsAsked(found, engineOf(plan, model), { probe, declared, layers: capture.shape.layers }, written),
-  };
+  const job = statesJobOf(plan, model, found, capture, prompts, { probe, declared, layers: capture.shape.layers });
   return { job, prompts };
 }
 
@@ -212,7 +234,7 @@ export interface StudyStates {
   readonly plan: Plan;
   readonly state: string;
   readonly estimate: StatesEstimate;
-  /** @param folder absolute @throws as captureStates */
+  /** @param folder absolute @throws as captureIntoRun */
   readonly write: (
     folder: string,
     hooks: Pick<StatesOptions, "signal" | "onProgress" | "onCrash">,

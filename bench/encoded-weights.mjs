@@ -1,8 +1,8 @@
 // Our own forward pass on weights as they lie in a file, type by type, beside llama.cpp on the same file and beside itself on F32: items
 // a second where nothing is shared, answers one at a time, memory. They take turns, each in a fresh process.
 // node bench/encoded-weights.mjs [--types q8_0,q4_1,q4_k_m,…] [--items 48] [--rounds 3] [--threads 2] [--answers 4] [--out file.json]
-// INWARD_KERNELS=avx2 holds back our kernels only; llama.cpp's are those of the processor.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+// INWARD_KERNELS=avx2 holds back our kernels only, --peer-kernels haswell (or another of llama.cpp's builds) those of llama.cpp.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -21,6 +21,7 @@ const { values: options } = parseArgs({
     // Prompts that are answered one at a time.
     answers: { type: "string", default: "4" },
     out: { type: "string" },
+    "peer-kernels": { type: "string" },
   },
 });
 const [ITEMS, ROUNDS, THREADS, ANSWERS] = ["items", "rounds", "threads", "answers"].map((name) =>
@@ -47,6 +48,7 @@ const source = await resolveModel(MODEL, { encoding: "f32" });
 const work = mkdtempSync(join(tmpdir(), "inward-encoded-"));
 const kept = process.env.INWARD_BENCH_FILES;
 if (kept) mkdirSync(kept, { recursive: true });
+if (options["peer-kernels"]) peers.libraries = heldBack(peers.libraries, options["peer-kernels"]);
 const requestPath = join(work, "request.json");
 const types = {};
 let load;
@@ -74,6 +76,7 @@ const result = {
   rounds: ROUNDS,
   threads: THREADS,
   kernels: process.env.INWARD_KERNELS ?? "the processor's",
+  peerKernels: options["peer-kernels"] ?? "the processor's",
   cpu: { model: cpus()[0].model, count: cpus().length, flags: await cpuFlags() },
   load: loadavg()[0],
   types,
@@ -81,6 +84,17 @@ const result = {
 if (options.out) writeFileSync(options.out, `${JSON.stringify(result, null, 2)}\n`);
 process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 process.exit(0);
+
+/** llama.cpp's libraries with one build of its kernels alone, so that it cannot choose another. */
+function heldBack(libraries, build) {
+  const folder = join(work, "libraries");
+  mkdirSync(folder);
+  const kernels = /^libggml-cpu-(.*)\.so$/;
+  const names = readdirSync(libraries).filter((name) => (kernels.exec(name)?.[1] ?? build) === build);
+  if (!names.some((name) => kernels.test(name))) throw new Error(`${libraries} has no kernels named ${build}.`);
+  for (const name of names) symlinkSync(join(libraries, name), join(folder, name));
+  return folder;
+}
 
 async function fileOf(type) {
   if (type === "f32") return source.path;

@@ -11,10 +11,8 @@ import { fileURLToPath } from "node:url";
 import { prepare } from "../scripts/prepare.mjs";
 
 prepare();
-const { inspectGguf } = await import("../dist/gguf/inspect-gguf.js");
-const { readGguf } = await import("../dist/gguf/read-gguf.js");
 const { resolveModel } = await import("../dist/model/resolve-model.js");
-const { findBinaries, loadAddon } = await import("../dist/model/native/addon.js");
+const { openOwnForward, operationsOf, readPrompts } = await import("./engine/read-prompts.mjs");
 const [PROMPTS, TOKENS, ROUNDS] = [32, 40, 8];
 
 const folder = mkdtempSync(join(tmpdir(), "inward-fma-"));
@@ -34,63 +32,11 @@ const files =
     : await Promise.all(
         ["f32", "as_shipped"].map(async (encoding) => (await resolveModel("smollm2-135m-instruct", { encoding })).path),
       );
-const { folder: binariesFolder } = findBinaries("cpu");
-const { Engine } = await loadAddon(binariesFolder);
-
-/** Floating point operations of one round: after the last layer's keys and values only the last token of each prompt goes on. */
-async function operations(path) {
-  const { tensors } = await readGguf(path);
-  const { blockCount, embeddingLength, vocabularySize } = await inspectGguf(path);
-  const matrices = (layer, names) =>
-    tensors.reduce((sum, { name, elements, dimensions }) => {
-      const [, of, rest] = /^blk\.(\d+)\.(.*)\.weight$/.exec(name) ?? [];
-      return Number(of) === layer && dimensions.length > 1 && names.test(rest) ? sum + elements : sum;
-    }, 0);
-  const [inputs, others] = [matrices(0, /^attn_(q|k|v|qkv)$/), matrices(0, /^(attn_output|ffn_.*)$/)];
-  const queries = (tensors.find(({ name }) => name === "blk.0.attn_output.weight")?.dimensions[0] ?? 0) * 2;
-  const all = PROMPTS * TOKENS;
-  const whole = (blockCount - 1) * (inputs + others + (queries * (TOKENS + 1)) / 2);
-  const last = PROMPTS * (others + queries * TOKENS + embeddingLength * vocabularySize);
-  return 2 * (all * (whole + inputs) + last);
-}
-
-function seconds(engine) {
-  const ids = Int32Array.from(
-    { length: PROMPTS * TOKENS },
-    (_, at) => 300 + ((at * 7919 + Math.floor(at / TOKENS) * 131) % 16_000),
-  );
-  const begun = process.cpuUsage();
-  engine.begin({
-    tokenIds: ids,
-    starts: Int32Array.from({ length: PROMPTS + 1 }, (_, at) => at * TOKENS),
-    scoreFrom: new Int32Array(PROMPTS).fill(TOKENS),
-    maxTokens: new Int32Array(PROMPTS),
-    draws: new Float64Array(0),
-    topTokens: 1,
-    readIds: new Int32Array(0),
-  });
-  while (engine.step()) engine.take();
-  engine.take();
-  const { user, system } = process.cpuUsage(begun);
-  return (user + system) / 1e6;
-}
-
 for (const path of files) {
-  const engine = new Engine({
-    modelPath: path,
-    binariesFolder,
-    device: "cpu",
-    threads: 1,
-    sequences: PROMPTS,
-    batchTokens: 512,
-    mostCells: 0,
-    strict: false,
-    cacheType: "f32",
-    forward: "own",
-  });
+  const engine = openOwnForward(path, { threads: 1, sequences: PROMPTS });
   const { kernels } = engine.describe();
-  const wanted = await operations(path);
-  const rates = Array.from({ length: ROUNDS }, () => wanted / seconds(engine) / 1e9);
+  const wanted = (await operationsOf(path))(PROMPTS, TOKENS);
+  const rates = Array.from({ length: ROUNDS }, () => wanted / readPrompts(engine, PROMPTS, TOKENS).cpu / 1e9);
   engine.dispose();
   const best = Math.max(...rates);
   const peak = JSON.parse(run(program, []))[kernels] ?? 0;

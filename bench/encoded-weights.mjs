@@ -1,7 +1,8 @@
 // Our own forward pass on weights as they lie in a file, type by type, beside llama.cpp on the same file and beside itself on F32: items
 // a second where nothing is shared, answers one at a time, memory. They take turns, each in a fresh process.
-// node bench/encoded-weights.mjs [--types q8_0,q4_1,q4_k_m,…] [--items 48] [--rounds 3] [--threads 2] [--answers 4] [--out file.json]
+// node bench/encoded-weights.mjs [--types q8_0,q4_1,q4_k_m,…] [--items 48] [--rounds 3] [--threads 2] [--answers 4] [--whole-blocks] [--out file.json]
 // INWARD_KERNELS=avx2 holds back our kernels only, --peer-kernels haswell (or another of llama.cpp's builds) those of llama.cpp.
+// --whole-blocks takes a model of random weights whose rows K-quants can encode (engine/whole-blocks.mjs).
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
     answers: { type: "string", default: "4" },
     out: { type: "string" },
     "peer-kernels": { type: "string" },
+    "whole-blocks": { type: "boolean", default: false },
   },
 });
 const [ITEMS, ROUNDS, THREADS, ANSWERS] = ["items", "rounds", "threads", "answers"].map((name) =>
@@ -44,16 +46,22 @@ const { resolveModel } = await import("../dist/model/resolve-model.js");
 const { DEFAULT_ENGINE } = await import("../dist/study/load-study.js");
 
 const MODEL = "smollm2-135m-instruct";
-const source = await resolveModel(MODEL, { encoding: "f32" });
 const work = mkdtempSync(join(tmpdir(), "inward-encoded-"));
 const kept = process.env.INWARD_BENCH_FILES;
 if (kept) mkdirSync(kept, { recursive: true });
 if (options["peer-kernels"]) peers.libraries = heldBack(peers.libraries, options["peer-kernels"]);
 const requestPath = join(work, "request.json");
+let source = (await resolveModel(MODEL, { encoding: "f32" })).path;
+if (options["whole-blocks"]) {
+  const { writeWholeBlocks } = await import("./engine/whole-blocks.mjs");
+  const wide = join(kept ?? work, "whole-blocks-f32.gguf");
+  if (!existsSync(wide)) await writeWholeBlocks(source, wide);
+  source = wide;
+}
 const types = {};
 let load;
 try {
-  const model = await startEngine(source.path, { ...DEFAULT_ENGINE, device: "cpu" });
+  const model = await startEngine(source, { ...DEFAULT_ENGINE, device: "cpu" });
   load = await LOADS.lone(ITEMS, model).finally(() => model.dispose());
   const files = {};
   for (const type of new Set(["f32", ...options.types.split(",")])) files[type] = await fileOf(type);
@@ -71,7 +79,7 @@ try {
 const result = {
   bench: "weights as they lie in a file",
   date: new Date().toISOString().slice(0, 10),
-  model: MODEL,
+  model: options["whole-blocks"] ? "random, 20 layers, 768 wide" : MODEL,
   items: ITEMS,
   rounds: ROUNDS,
   threads: THREADS,
@@ -97,10 +105,10 @@ function heldBack(libraries, build) {
 }
 
 async function fileOf(type) {
-  if (type === "f32") return source.path;
+  if (type === "f32") return source;
   // Made once, where somebody keeps them.
-  const out = join(kept ?? work, `${type}.gguf`);
-  if (!existsSync(out)) await reencodeModel(source.path, { to: type, out });
+  const out = join(kept ?? work, `${options["whole-blocks"] ? "whole-blocks-" : ""}${type}.gguf`);
+  if (!existsSync(out)) await reencodeModel(source, { to: type, out });
   return out;
 }
 

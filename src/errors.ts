@@ -212,6 +212,15 @@ export const ERRORS = {
   STORE_NOT_A_RUN: { exit: 2, hint: "Give a run folder: one that holds 01-plan.json." },
   STORE_INCOMPLETE: { exit: 1, hint: "Finish it first: npx inward run <study.yaml>" },
 
+  UNIT_FAILED: {
+    exit: 1,
+    hint: "Read the log that is named above; the same command goes on with what is not done.",
+  },
+  UNIT_TOO_EARLY: {
+    exit: 1,
+    hint: "Do the units of earlier waves first, then put them together: npx inward merge <run>",
+  },
+
   VIEW_PAGE: { exit: 1, hint: "Build it: npm run build" },
   VIEW_PORT: { exit: 2, hint: "Give another --port, or none: any that is free is taken then." },
   VIEW_BUNDLE: { exit: 2, hint: "Give another folder with --bundle, or move the old one away." },

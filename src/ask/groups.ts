@@ -129,10 +129,14 @@ export interface FinishedGroup<Asked, Row> {
 interface AskGroupsOptions<Asked extends Placed, Row extends Placed> {
   readonly path: string;
   readonly asker: GroupAsker<Asked, Row>;
+  /** Number of the first group where these are a part of a stage's; 0 when absent. */
+  readonly from?: number;
+  /** Aborting it ends the work when the group under way is finished. */
+  readonly soon?: AbortSignal;
   /** Before the first question that is not answered yet; not called when all are. */
   readonly onBegin?: () => Promise<void>;
   readonly onProgress?: (done: number, total: number) => void;
-  /** A group has its rows, which are not written yet. @param at number of the group, from 0 */
+  /** A group has its rows, which are not written yet. @param at number of the group in its stage, from 0 */
   readonly onRows?: (at: number, group: readonly Asked[]) => Promise<void>;
   /** For the event log. */
   readonly onGroup?: (group: FinishedGroup<Asked, Row>) => void;
@@ -146,7 +150,7 @@ interface AskGroupsOptions<Asked extends Placed, Row extends Placed> {
  */
 export async function askGroups<Asked extends Placed, Row extends Placed>(
   groups: readonly (readonly Asked[])[],
-  { path, asker, onBegin, onProgress, onRows, onGroup, keepsEach }: AskGroupsOptions<Asked, Row>,
+  { path, asker, from = 0, soon, onBegin, onProgress, onRows, onGroup, keepsEach }: AskGroupsOptions<Asked, Row>,
 ): Promise<void> {
   const total = groups.flat().length;
   const shard = await AnswerShard.open<Row>(path, groups, asker.rowSchema);
@@ -159,6 +163,7 @@ export async function askGroups<Asked extends Placed, Row extends Placed>(
     // A question that cannot be asked must be known before hours are spent on the others.
     for (const group of waiting) await asker.check(group);
     for (const [at, group] of waiting.entries()) {
+      if (soon?.aborted) throw new InwardError("INTERRUPTED", "Asking was stopped between two groups.");
       const begun = performance.now();
       let [cost, scoringCost]: (AskCost | undefined)[] = [];
       const rows = await asker.ask(group, {
@@ -173,7 +178,7 @@ export async function askGroups<Asked extends Placed, Row extends Placed>(
           scoringCost = counted;
         },
       });
-      await onRows?.(shard.groupsDone + at, group);
+      await onRows?.(from + shard.groupsDone + at, group);
       await shard.append(rows);
       done += group.length;
       underWay = 0;

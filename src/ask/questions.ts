@@ -279,6 +279,12 @@ export function hasChallenges(plan: Plan): boolean {
   return plan.tasks.some(({ definition }) => definition.challenge !== undefined);
 }
 
+/** Of questions, those whose answers are challenged when they can be. */
+export function challengedAtMost(plan: Plan, asked: readonly Question[]): Question[] {
+  const doubting = new Set(plan.tasks.flatMap(({ definition }) => (definition.challenge ? [definition.name] : [])));
+  return asked.filter(({ state, task }) => doubting.has(task) && !statesOf(plan).of(state).elsewhere);
+}
+
 /**
  * @param asked the first questions, of all tasks
  * @param answers to them; one that was set aside, or has reasoning in it, is no answer and not challenged: templates shorten such

@@ -15,8 +15,25 @@ const holderSchema = z.strictObject({
   host: z.string(),
   /** Start time of the process in clock ticks where the system tells: pids are used again. */
   started: z.string(),
+  /** The Slurm job that it is part of, and how often that was requeued before. */
+  job: z.strictObject({ id: z.string(), restarts: z.int().min(0) }).optional(),
 });
 type Holder = z.infer<typeof holderSchema>;
+
+/** A process, so that others can tell whether it still works: on this machine, or as a job that Slurm has begun anew since. */
+export type WorkingProcess = Holder;
+export const workingProcessSchema = holderSchema;
+
+export function thisProcess(env: NodeJS.ProcessEnv = process.env): WorkingProcess {
+  const { SLURM_JOB_ID: id, SLURM_RESTART_COUNT: count = "0" } = env;
+  const job = id === undefined || !/^\d+$/.test(count) ? undefined : { id, restarts: Number(count) };
+  return { pid: process.pid, host: hostname(), started: startOf(process.pid), ...(job ? { job } : {}) };
+}
+
+/** Whether a process has surely ended. Of one on another machine only what Slurm says of its job is known. */
+export function hasSurelyEnded(one: WorkingProcess): boolean {
+  return stateOf(one) === "gone";
+}
 
 /** @returns a function that gives the lock back @throws STORE_LOCKED */
 export function takeRunLock(folder: string): Promise<() => Promise<void>> {
@@ -40,7 +57,7 @@ export function runLockHolder(folder: string): Pick<Holder, "pid" | "host"> | un
 
 /** @param path of the lock @param what it guards, for the message @returns a function that gives the lock back @throws STORE_LOCKED */
 export async function takeLock(path: string, what: string): Promise<() => Promise<void>> {
-  const own: Holder = { pid: process.pid, host: hostname(), started: startOf(process.pid) };
+  const own = thisProcess();
   const draft = `${path}.${process.pid}`;
   try {
     await rm(draft, { force: true });
@@ -130,6 +147,9 @@ async function isAtWork(holder: Holder): Promise<boolean> {
 }
 
 function stateOf(holder: Holder): "at work" | "going" | "gone" {
+  // Slurm begins a job anew when the one before is no more.
+  const { job } = thisProcess();
+  if (job !== undefined && holder.job?.id === job.id && holder.job.restarts < job.restarts) return "gone";
   // Another machine's processes cannot be seen from here: believe the lock.
   if (holder.host !== hostname()) return "at work";
   if (!isProcessAlive(holder.pid) || holder.started !== startOf(holder.pid)) return "gone";

@@ -20,6 +20,8 @@ interface WorkerProcessOptions {
   readonly stopSeconds?: number;
   /** Beside the parent's own environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Hears all that it writes to its streams. */
+  readonly onLog?: (text: string) => void;
 }
 
 const PARENT = "INWARD_PARENT_PID";
@@ -210,6 +212,7 @@ export class WorkerProcess<Methods extends object, Note = never> {
   }
 
   private keepLog(text: string): void {
+    this.options.onLog?.(text);
     this.log.push(...text.split("\n").filter((line) => line.trim() !== ""));
     this.log.splice(0, Math.max(0, this.log.length - LOG_LINES_KEPT));
   }

@@ -29,31 +29,39 @@ import {
   objectLevelQuestions,
   type Question,
   shownPairs,
+  type ShownPairs,
 } from "../ask/questions.js";
 import { writeJson } from "../base/files.js";
+import { InwardError } from "../errors.js";
+import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { LanguageModel } from "../model/language-model.js";
 import type { Reply } from "../tasks/answer.js";
 import { type ANSWERS_OF_ROUND, judgeQuestions, readAnswers, readBehaviors, type Round } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
 import { hasJudges, JUDGED_OF_ROUND } from "./judging.js";
-import { recordFromCache, type StageContext, type StageWork } from "./open-models.js";
+import { recordFromCache, type StageContext, type StagePart, type StageWork } from "./open-models.js";
 import { chatOf } from "./planned-chats.js";
 import { readLines } from "./records.js";
 
 /** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
 export async function askStage<Asked extends Placed, Row extends Placed>(
   context: StageContext,
-  { stage, outdate }: StageWork,
+  { stage, part, outdate, onGroups }: StageWork,
   file: RunFile,
   kind: QuestionKind<Asked, Row>,
-  groups: readonly (readonly Asked[])[],
+  all: readonly (readonly Asked[])[],
   onGroup: (group: FinishedGroup<Asked, Row> & { readonly fromCache?: number }) => void,
 ): Promise<void> {
   const { run, answers } = context;
   let served: FromCache | undefined;
+  const [from, end] = part ? groupsOfPart(all, part) : [0, all.length];
+  const groups = all.slice(from, end);
+  await onGroups?.({ from, groups, before: all.slice(0, from).reduce((sum, { length }) => sum + length, 0) });
   await askGroups(groups, {
     path: run.file(file),
+    from,
+    soon: context.soon,
     asker: groupAsker({ ...context, modelFor: (state) => modelWithAnswers(context, state) }, stage, kind),
     onBegin: outdate,
     onProgress: (done, total) => context.onProgress(stage, done, total),
@@ -69,6 +77,28 @@ export async function askStage<Asked extends Placed, Row extends Placed>(
     // Only replies are kept one by one: what is measured is made of many.
     keepsEach: () => kind.isReplies === true && answers?.keepsEachReply === true,
   });
+}
+
+/** @returns number of its first group, and of the one behind its last @throws INTERNAL where the groups' states are not as the part has them */
+function groupsOfPart(groups: readonly (readonly Placed[])[], { state, at, of, states }: StagePart): [number, number] {
+  const ofGroups = groups.map(([first]) => (first as Placed).state);
+  const inOrder = ofGroups.filter((one, place) => one !== ofGroups[place - 1]);
+  let next = 0;
+  for (const one of inOrder) {
+    const place = states.indexOf(one, next);
+    // Pieces that were put together in another order than the groups' would make another file.
+    if (place < 0)
+      throw new InwardError("INTERNAL", `A stage asks ${inOrder.join(", ")}; its parts are ${states.join(", ")}.`);
+    next = place + 1;
+  }
+  const first = ofGroups.indexOf(state);
+  if (first < 0) {
+    // Whoever has nothing to be asked stands where it would.
+    const behind = ofGroups.findIndex((one) => states.indexOf(one) > states.indexOf(state));
+    return behind < 0 ? [groups.length, groups.length] : [behind, behind];
+  }
+  const count = ofGroups.filter((one) => one === state).length;
+  return [first + Math.floor((count * at) / of), first + Math.floor((count * (at + 1)) / of)];
 }
 
 /** A state's model that is asked only what nobody has asked it before. The noise floor has the model itself. */
@@ -177,18 +207,24 @@ export async function measureLogprobDifferences(context: StageContext, work: Sta
   });
 }
 
-// Measures, for every model state that was asked, how much the order and composition of batches change its answers.
-
-export async function measureNoise(context: StageContext, { stage }: StageWork): Promise<void> {
-  const { run } = context;
-  const { plan } = run;
-  const questions = askedHere(plan, [
+/** Questions of whose answers the noise floor takes some, state by state. */
+export function noiseQuestions(plan: Plan, shown?: ShownPairs): Question[] {
+  return askedHere(plan, [
     ...objectLevelQuestions(plan),
     ...adaptedObjectLevelQuestions(plan),
-    ...hypotheticalQuestions(plan, shownPairs(plan, await readBehaviors(run))),
+    ...hypotheticalQuestions(plan, shown),
     ...labelQuestions(plan),
   ]);
-  const states = [...new Set(questions.map((question) => question.state))];
+}
+
+// Measures, for every model state that was asked, how much the order and composition of batches change its answers.
+
+export async function measureNoise(context: StageContext, { stage, part }: StageWork): Promise<void> {
+  const { run } = context;
+  const { plan } = run;
+  const questions = noiseQuestions(plan, shownPairs(plan, await readBehaviors(run)));
+  const all = [...new Set(questions.map((question) => question.state))];
+  const states = part ? all.filter((state) => state === part.state) : all;
   const answers = [
     ...(await readAnswers(run)),
     ...(await readLines(run, "hypothetical")),

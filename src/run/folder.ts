@@ -71,6 +71,9 @@ export const ADAPTER_FILES = {
   injectionVectors: ["07-injection-vectors", ".safetensors"],
 } as const;
 
+/** Folder of a run whose stages are done in units, by several processes: theirs until a stage's pieces are put together. */
+export const UNITS_FOLDER = "units";
+
 /** A file of the run, or `<kind>/<adapter>` for one of an adapter's. */
 export type RunFile = keyof typeof RUN_FILES | `${keyof typeof ADAPTER_FILES}/${string}`;
 
@@ -81,13 +84,14 @@ interface StageMark {
 }
 
 export class RunFolder {
-  private readonly hashes = new FileHashes();
-
   private constructor(
     readonly path: string,
     readonly plan: Plan,
     private readonly marks: Map<string, StageMark>,
     private readonly unlock: () => Promise<void>,
+    private readonly hashes = new FileHashes(),
+    /** Files that stand in another folder, under the names that they have here. */
+    private readonly moved?: { readonly folder: string; readonly files: ReadonlySet<RunFile> },
   ) {}
 
   /**
@@ -134,11 +138,33 @@ export class RunFolder {
     return new RunFolder(folder, plan, (await readSoundMarks(folder)).marks, async () => {});
   }
 
+  /** The same run as it is now: what was finished since this one was opened is seen. Nothing is locked. @throws STORE_CORRUPT */
+  async lookAgain(): Promise<RunFolder> {
+    return new RunFolder(this.path, this.plan, (await readSoundMarks(this.path)).marks, async () => {}, this.hashes);
+  }
+
+  /** The same run, of which these files stand in another folder: whoever works through it writes only there. */
+  within(folder: string, files: readonly RunFile[]): RunFolder {
+    const moved = { folder, files: new Set(files) };
+    return new RunFolder(this.path, this.plan, this.marks, async () => {}, this.hashes, moved);
+  }
+
   file(name: RunFile): string {
+    const folder = this.moved?.files.has(name) ? this.moved.folder : this.path;
+    return join(folder, RunFolder.nameOf(name));
+  }
+
+  /** Its path within a run. */
+  static nameOf(name: RunFile): string {
     const slash = name.indexOf("/");
-    if (slash < 0) return join(this.path, RUN_FILES[name as keyof typeof RUN_FILES]);
+    if (slash < 0) return RUN_FILES[name as keyof typeof RUN_FILES];
     const [folder, ending] = ADAPTER_FILES[name.slice(0, slash) as keyof typeof ADAPTER_FILES];
-    return join(this.path, folder, `${name.slice(slash + 1)}${ending}`);
+    return join(folder, `${name.slice(slash + 1)}${ending}`);
+  }
+
+  /** sha256 of a file, remembered as long as the file system says that it is the same; undefined where there is none. @throws STORE_CORRUPT */
+  sha256Of(path: string): Promise<string | undefined> {
+    return this.hashes.of(path);
   }
 
   /** Whether a stage's files are there, whole, and made from these inputs. @throws STORE_CORRUPT when one was changed since */
@@ -273,10 +299,12 @@ async function requireOwnFiles(folder: string): Promise<void> {
   for (const entry of await within(folder)) {
     const path = join(folder, entry.name);
     if (FILES.has(entry.name) && !entry.isFile()) throw notPlain(path, entry);
-    if (!FOLDERS.has(entry.name)) continue;
+    if (!FOLDERS.has(entry.name) && entry.name !== UNITS_FOLDER) continue;
     if (!entry.isDirectory()) {
       throw new InwardError("STORE_CORRUPT", `${path} is ${entry.isFile() ? "a file" : "a link"}, not a folder.`);
     }
+    // As many as there are units; each is looked at when it is used.
+    if (entry.name === UNITS_FOLDER) continue;
     const stray = (await within(path, true)).find((inner) => !inner.isFile() && !inner.isDirectory());
     if (stray) throw notPlain(join(stray.parentPath, stray.name), stray);
   }
@@ -326,10 +354,16 @@ export class EventLog {
   constructor(private readonly path: string) {}
 
   add(event: string, details: Readonly<Record<string, unknown>> = {}): void {
+    this.addRows([{ time: new Date().toISOString(), event, ...details }]);
+  }
+
+  /** As they are, in one write. */
+  addRows(rows: readonly object[]): void {
+    if (rows.length === 0) return;
     try {
       const file = openSync(this.path, APPENDING);
       try {
-        appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), event, ...details })}\n`);
+        appendFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
       } finally {
         closeSync(file);
       }

@@ -87,9 +87,10 @@ export function injectionRows(plan: Plan): StageRow[] {
 }
 
 /** One a prompt: sites by how many the study names, since no model's file is read here. */
-function countedInjections(plan: Plan): unknown[] {
+function countedInjections(plan: Plan): { readonly state: string }[] {
   const sites = (plan.injection as PlannedInjection).sites.split(",").length;
-  return new Array(injectedStates(plan).length * injectionCount(plan.injection as PlannedInjection, sites)).fill(0);
+  const each = injectionCount(plan.injection as PlannedInjection, sites);
+  return injectedStates(plan).flatMap(({ name: state }) => new Array(each).fill({ state }));
 }
 
 async function sitesIn({ sites }: PlannedInjection, path: string): Promise<Pick<Capture, "sites" | "shape">> {

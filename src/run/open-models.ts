@@ -34,6 +34,18 @@ export interface StageContext {
   /** @param detail what else is worth seeing at this moment, such as the loss */
   readonly onProgress: (stage: string, done: number, total: number, detail?: string) => void;
   readonly signal?: AbortSignal;
+  /** Aborting it ends asking when the group under way is finished; what is no asking does not look at it. */
+  readonly soon?: AbortSignal;
+}
+
+/** A state's share of a stage: the groups of one state, cut into pieces that follow one another. */
+export interface StagePart {
+  readonly state: string;
+  /** Number of the piece, from 0, and how many there are. */
+  readonly at: number;
+  readonly of: number;
+  /** All states of the stage, in the order of its groups. */
+  readonly states: readonly string[];
 }
 
 /** What the table of stages hands to the stage that it runs. */
@@ -42,6 +54,14 @@ export interface StageWork {
   readonly stage: string;
   /** Files that are there for it, unchanged since they were written: those of its reads that the plan has. */
   readonly reads: ReadonlySet<RunFile>;
+  /** Absent: the whole stage. */
+  readonly part?: StagePart;
+  /** Of a part: called before anything is asked. @param asked its groups, their number in the stage, and how many lines stand before them */
+  readonly onGroups?: (asked: {
+    readonly from: number;
+    readonly groups: readonly (readonly Placed[])[];
+    readonly before: number;
+  }) => Promise<void>;
   /** To be called by a stage that asks or trains before it makes anything new: what was made from its old output goes. */
   readonly outdate: () => Promise<void>;
 }
@@ -54,15 +74,15 @@ export interface RunSetUp extends EngineManifest {
   readonly fromCache?: Readonly<Record<string, Readonly<Record<string, FromCache>>>>;
 }
 
-/** manifest.json: by state, every distinct set-up that answered for it. More than one means that a run was carried elsewhere. */
-type RunManifest = Record<string, RunSetUp[]>;
+/** manifest.json: by state, every distinct set-up that answered for it. More than one: the run was carried elsewhere, or several worked at it. */
+export type RunManifest = Record<string, RunSetUp[]>;
 
 const fromCacheSchema = z.record(
   z.string(),
   z.record(z.string(), z.object({ answers: z.number(), oldest: z.string(), newest: z.string() })),
 );
 
-const manifestSchema = z.record(
+export const manifestSchema = z.record(
   z.string(),
   z.array(
     z.looseObject({
@@ -75,16 +95,29 @@ const manifestSchema = z.record(
   ),
 );
 
-export class OneModel {
-  private open?: { state: string; model: LanguageModel };
+interface OpenState {
+  readonly state: string;
+  readonly model: LanguageModel;
+}
 
+export class OneModel {
+  private open?: OpenState;
+  private recorded?: string;
+
+  /** @param open what another one has open, and gives away */
   constructor(
     private readonly run: RunFolder,
     private readonly opener: StateOpener,
-  ) {}
+    open?: OpenState,
+  ) {
+    if (open) this.open = open;
+  }
 
   readonly modelFor = async (state: string): Promise<LanguageModel> => {
-    if (this.open?.state === state) return this.open.model;
+    if (this.open?.state === state) {
+      if (this.recorded !== state) await this.record(this.open);
+      return this.open.model;
+    }
     const before = this.open;
     delete this.open;
     const model = await this.opener.open(state, before).catch(async (error) => {
@@ -92,9 +125,21 @@ export class OneModel {
       throw error;
     });
     this.open = { state, model };
-    await recordManifest(this.run, state, model.manifest);
+    await this.record(this.open);
     return model;
   };
+
+  private async record({ state, model }: OpenState): Promise<void> {
+    await recordManifest(this.run, state, model.manifest);
+    this.recorded = state;
+  }
+
+  /** Gives away what is open, so that it need not be opened again; undefined where nothing is. */
+  take(): OpenState | undefined {
+    const { open } = this;
+    delete this.open;
+    return open;
+  }
 
   /** A new engine for a state whose own has crashed or says nothing any more. */
   readonly reopen = async (state: string): Promise<LanguageModel> => {
@@ -154,11 +199,52 @@ export async function recordFromCache(run: RunFolder, counted: CountedGroup): Pr
   if (canonicalJson(after) !== canonicalJson(all)) await writeJson(run.file("manifest"), after);
 }
 
-function upTo({ fromCache = {}, ...setUp }: RunSetUp, file: string, at: number): RunSetUp {
-  const groups = Object.entries(fromCache[file] ?? {}).filter(([number]) => Number(number) < at);
+function upTo(setUp: RunSetUp, file: string, at: number): RunSetUp {
+  return withoutGroups(setUp, file, (number) => number >= at);
+}
+
+function withoutGroups(
+  { fromCache = {}, ...setUp }: RunSetUp,
+  file: string,
+  isLeftOut: (at: number) => boolean,
+): RunSetUp {
+  const groups = Object.entries(fromCache[file] ?? {}).filter(([number]) => !isLeftOut(Number(number)));
   const { [file]: _, ...others } = fromCache;
   const left = groups.length > 0 ? { ...others, [file]: Object.fromEntries(groups) } : others;
   return Object.keys(left).length > 0 ? { ...setUp, fromCache: left } : setUp;
+}
+
+/** What a part of a stage recorded of its own, as one process would have gone on in the run's own. */
+export interface PartManifest {
+  readonly manifest: RunManifest;
+  /** Its file, by the name that the run has for it, and the numbers of the groups that were asked for it: from the first, before the second. */
+  readonly file: string;
+  readonly groups: readonly [number, number];
+}
+
+/** @param parts in the order of the stage's groups */
+export async function recordParts(run: RunFolder, parts: readonly PartManifest[]): Promise<void> {
+  const before = await readManifest(run);
+  const all: RunManifest = structuredClone(before);
+  for (const { manifest, file, groups } of parts) {
+    for (const [name, setUps] of Object.entries(all)) {
+      all[name] = setUps.map((one) => withoutGroups(one, file, (at) => at >= groups[0] && at < groups[1]));
+    }
+    for (const [state, setUps] of Object.entries(manifest)) {
+      for (const setUp of setUps) all[state] = withSetUp(all[state] ?? [], setUp);
+    }
+  }
+  if (canonicalJson(all) !== canonicalJson(before)) await writeJson(run.file("manifest"), all);
+}
+
+function withSetUp(known: readonly RunSetUp[], { fromCache, ...own }: RunSetUp): RunSetUp[] {
+  const all: readonly RunSetUp[] = known.some((one) => isSetUp(one, own)) ? known : [...known, own];
+  return all.map((one) => {
+    if (fromCache === undefined || !isSetUp(one, own)) return one;
+    const merged = { ...one.fromCache };
+    for (const [file, groups] of Object.entries(fromCache)) merged[file] = { ...merged[file], ...groups };
+    return { ...one, fromCache: merged };
+  });
 }
 
 // Opens a model state of a plan: the model's file, under its adapter if it carries one.
@@ -174,11 +260,15 @@ export function engineOf({ engine, models }: Plan, model: string): SettledEngine
   return { ...engine, gpuLayers: models[model]?.gpuLayers ?? (engine.gpuLayers === "auto" ? "all" : engine.gpuLayers) };
 }
 
-/** @param modelPath the file of a model of the plan */
+/**
+ * @param modelPath the file of a model of the plan
+ * @param threads in the plan's place: of our own forward pass alone, whose numbers do not depend on it
+ */
 export function openState(
   run: RunFolder,
   modelPath: (model: string) => string,
   wornBy: (model: string) => string | undefined = () => undefined,
+  threads?: number,
 ): StateOpener {
   const adapterOf = (state: string): AdapterChoice | undefined => {
     const { adapter, model } = statesOf(run.plan).of(state);
@@ -208,7 +298,9 @@ export function openState(
         known !== undefined && modelPath(known) === path && hashOf(chatOf(run.plan, known)) === hashOf(chat);
       if (before?.model.withAdapter && isSame) return await opened(state, await before.model.withAdapter(adapter));
       await before?.model.dispose();
-      return await opened(state, await startEngine(path, engineOf(run.plan, model), { adapter, chat }));
+      const planned = engineOf(run.plan, model);
+      const settings = threads !== undefined && planned.forward === "own" ? { ...planned, threads } : planned;
+      return await opened(state, await startEngine(path, settings, { adapter, chat }));
     },
   };
 }

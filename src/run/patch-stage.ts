@@ -164,15 +164,6 @@ export interface PatchPlan {
   readonly leftOut: ReadonlyMap<string, Readonly<Record<string, number>>>;
 }
 
-/** Rows that are asked together: as many prompts stay evaluated side by side. */
-const MOST_TOGETHER = 32;
-
-function inGroups(rows: readonly PatchQuestion[]): PatchQuestion[][] {
-  return Array.from({ length: Math.ceil(rows.length / MOST_TOGETHER) }, (_, at) =>
-    rows.slice(at * MOST_TOGETHER, (at + 1) * MOST_TOGETHER),
-  );
-}
-
 /** What the file of a state's patches is made of. */
 export interface PatchSources {
   readonly strings: DonorStrings;
@@ -329,7 +320,7 @@ class QuestionPatches {
         row(side, kind, { site, span, tokens }, more),
       );
     });
-    return inGroups([...none, ...written.flat()]);
+    return [none, ...written.filter((group) => group.length > 0)];
   }
 
   /** All that is written at one place of a string. */

@@ -23,7 +23,8 @@ import type { GivenReplies } from "../study/elsewhere.js";
 import { statesOf } from "../study/states.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
 import { readContent } from "./records.js";
-import { CALIBRATING, isWritten, REPORTING, runStages, runStagesAgain, SCORING } from "./stages.js";
+import { runStages, runStagesAgain } from "./run-stages.js";
+import { CALIBRATING, isWritten, REPORTING, SCORING } from "./stages.js";
 
 /** A study as its author writes it: the content of a study file as an object. Paths in it start at the current folder. */
 export type AuthoredStudy = z.input<typeof studySchema>;
@@ -221,31 +222,15 @@ async function workInRun(
   { onPlanned, onCacheFaults, onProgress, signal }: StudyOptions,
   work: (context: StageContext) => Promise<void>,
 ): Promise<RunFolder> {
-  const { plan, models, given, folder, cache } = planned;
+  const { plan, folder } = planned;
   const run = await RunFolder.create(folder, plan);
-  const answers = AnswerCache.open(cache);
   const events = new EventLog(run.file("events"));
-  const modelPath = (model: string) => (models[model] as ModelFile).path;
-  const wornBy = (model: string) => models[model]?.adapterPath;
-  const open = new OneModel(run, openState(run, modelPath, wornBy));
+  const { open, context } = openContext(run, events, planned, { onProgress, signal });
   try {
     onPlanned?.(planned);
     events.add("run_begun", { pid: process.pid });
-    await work({
-      run,
-      events,
-      modelFor: open.modelFor,
-      reopenModel: open.reopen,
-      closeModel: () => open.close(),
-      ...(answers ? { answers } : {}),
-      modelPath,
-      wornBy,
-      given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
-      onProgress: (stage, done, total, detail) =>
-        onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),
-      signal,
-    });
-    const faults = await answers?.faults();
+    await work(context);
+    const faults = await context.answers?.faults();
     if (faults) {
       events.add("answer_cache_faults", { ...faults });
       onCacheFaults?.(faults);
@@ -258,7 +243,49 @@ async function workInRun(
   return run;
 }
 
-async function readFinished(run: RunFolder): Promise<FinishedRun> {
+/** What the stages of a run work with: its models, opened one at a time. @param own of who works: a part of the run has its own */
+export function openContext(
+  run: RunFolder,
+  events: StageContext["events"],
+  { models, given, cache }: Pick<PlannedStudy, "models" | "given" | "cache">,
+  {
+    onProgress,
+    signal,
+    soon,
+    threads,
+    before,
+    answers = AnswerCache.open(cache),
+  }: Pick<WorkOptions, "onProgress" | "signal"> &
+    Pick<StageContext, "soon" | "answers"> & {
+      /** Of our own forward pass, in the plan's place. */
+      readonly threads?: number;
+      /** What is open already. */
+      readonly before?: ReturnType<OneModel["take"]>;
+    } = {},
+): { readonly open: OneModel; readonly context: StageContext } {
+  const { plan } = run;
+  const modelPath = (model: string) => (models[model] as ModelFile).path;
+  const wornBy = (model: string) => models[model]?.adapterPath;
+  const open = new OneModel(run, openState(run, modelPath, wornBy, threads), before);
+  const context: StageContext = {
+    run,
+    events,
+    modelFor: open.modelFor,
+    reopenModel: open.reopen,
+    closeModel: () => open.close(),
+    ...(answers ? { answers } : {}),
+    modelPath,
+    wornBy,
+    given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
+    onProgress: (stage, done, total, detail) =>
+      onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),
+    signal,
+    ...(soon ? { soon } : {}),
+  };
+  return { open, context };
+}
+
+export async function readFinished(run: RunFolder): Promise<FinishedRun> {
   return {
     folder: run.path,
     plan: run.plan,

@@ -45,6 +45,7 @@ export function patchRows(plan: Plan, done: Reads): StageRow[] {
       kind: "asked",
       writes: ["patches"],
       reads: { donors: Object.fromEntries(donors.map(({ name }) => [name, `donorStates/${name}` as const])), ...done },
+      parts: patchedAtMost,
       run: askPatches,
     },
   ];
@@ -62,6 +63,12 @@ export function simulationRows({ patching }: Plan, done: Reads): StageRow[] {
       run: scorePatches,
     },
   ];
+}
+
+/** A string for each question that it is about: how many places are written to only a model's file tells. */
+function patchedAtMost(plan: Plan): { readonly state: string }[] {
+  const { strings } = plan.patching as PlannedPatching;
+  return patchedAbout(plan).flatMap(({ state, task }) => task.heldOut.slice(0, strings).map(() => ({ state })));
 }
 
 /** Stage 07. */

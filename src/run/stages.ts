@@ -1,20 +1,19 @@
 /**
- * The table of stages: the method section of a paper, in order. Each stage reads its predecessors' files and writes its own. Hashing,
- * skipping what is done, marking, outdating and progress are the table's alone; `run`, `score`, `report` and `calibrate` are
- * selections of it.
+ * The table of stages: the method section of a paper, in order. Each stage reads its predecessors' files and writes its own. `run`,
+ * `score`, `report` and `calibrate` are selections of it.
  */
 
-import { rm } from "node:fs/promises";
 import {
   adaptedObjectLevelQuestions,
+  challengedAtMost,
   hasChallenges,
   hypotheticalQuestions,
   objectLevelQuestions,
 } from "../ask/questions.js";
 import { calibrationQuestions } from "../ask/measure-distribution.js";
-import { labelQuestions } from "../ask/judge-questions.js";
+import type { Placed } from "../ask/groups.js";
+import { judgedAtMost, labelQuestions } from "../ask/judge-questions.js";
 import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
-import { hashOf } from "../base/files.js";
 import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
@@ -31,6 +30,7 @@ import {
   measureDistributions,
   measureLogprobDifferences,
   measureNoise,
+  noiseQuestions,
 } from "./ask-stages.js";
 import {
   ANSWERS_OF_ROUND,
@@ -84,6 +84,11 @@ export interface Stage {
   readonly besides?: (run: RunFolder) => Promise<Readonly<Record<string, unknown>>>;
   /** Of a stage that asks: each question, or enough of it to be counted. Challenges are counted when first answers are there. */
   readonly asks?: (plan: Plan) => readonly unknown[];
+  /**
+   * Of a stage that is done state by state: each state, in the order of its lines, as often as it is asked something, at most. Absent
+   * where `asks` tells it, or where the work is one.
+   */
+  readonly parts?: (plan: Plan) => readonly Pick<Placed, "state">[];
   /** Throws what would stop this stage, before hours are spent on those that come first. */
   readonly ready?: (context: StageContext) => Promise<void>;
   readonly run: (context: StageContext, work: StageWork) => Promise<void>;
@@ -121,6 +126,7 @@ function roundRows(plan: Plan, round: Round): StageRow[] {
       writes: [challenged],
       // The questions hold the first answers.
       reads: { [answers]: answers },
+      parts: (of) => challengedAtMost(of, asks(of)),
       run: (context, work) => askChallenges(context, work, challenged, asks(plan), answers),
     },
     {
@@ -135,6 +141,7 @@ function roundRows(plan: Plan, round: Round): StageRow[] {
         // A text that was judged before is not judged again.
         ...(round === 0 ? {} : filesUpTo(JUDGED_OF_ROUND, (round - 1) as Round)),
       },
+      parts: (of) => judgedAtMost(of, asks(of)).answers.toSorted((a, b) => (a.state < b.state ? -1 : 1)),
       run: (context, work) => askJudges(context, work, round),
     },
     {
@@ -251,6 +258,8 @@ function rowsOf(plan: Plan): StageRow[] {
       writes: ["noiseFloor"],
       reads: { objectLevel: "objectLevel", hypothetical: "hypothetical", ...adapters },
       alsoReads: [...ANSWERS_OF_ROUND, ...BEHAVIORS_OF_ROUND, "judgedLabels"],
+      // A floor for each, however many questions it is found by.
+      parts: (of) => [...new Set(noiseQuestions(of).map(({ state }) => state))].map((state) => ({ state })),
       run: measureNoise,
     },
     {
@@ -415,20 +424,20 @@ export function isWritten(plan: Plan, file: RunFile): boolean {
 function onlyWritten(reads: Reads, written: ReadonlySet<RunFile>): Reads {
   const entries = Object.entries(reads).flatMap(([as, what]): [string, Reads[string]][] => {
     if (typeof what === "string") return written.has(what) ? [[as, what]] : [];
-    if (isList(what)) return what.length > 0 ? [[as, what]] : [];
+    if (isFileList(what)) return what.length > 0 ? [[as, what]] : [];
     const inner = onlyWritten(what, written);
     return Object.keys(inner).length > 0 ? [[as, inner]] : [];
   });
   return Object.fromEntries(entries);
 }
 
-function filesIn(reads: Reads): RunFile[] {
+export function filesRead(reads: Reads): RunFile[] {
   return Object.values(reads).flatMap((what) =>
-    typeof what === "string" ? [what] : isList(what) ? what : filesIn(what),
+    typeof what === "string" ? [what] : isFileList(what) ? what : filesRead(what),
   );
 }
 
-const isList = (what: readonly RunFile[] | Reads): what is readonly RunFile[] => Array.isArray(what);
+export const isFileList = (what: readonly RunFile[] | Reads): what is readonly RunFile[] => Array.isArray(what);
 
 /** Of a plan's stages, in their order, those that a command runs. */
 export type Selection = (stages: readonly Stage[]) => readonly Stage[];
@@ -443,7 +452,7 @@ export const SCORING: Selection = (stages) => stages.filter(({ kind }) => kind =
 export const REPORTING: Selection = (stages) => stages.filter(({ kind }) => kind === "scored" || kind === "reported");
 
 /** Of these, whatever their marks say. */
-function isJudged({ kind, writes }: Pick<Stage, "kind" | "writes">): boolean {
+export function isJudged({ kind, writes }: Pick<Stage, "kind" | "writes">): boolean {
   return kind === "reported" || writes.includes("experiments");
 }
 
@@ -459,96 +468,9 @@ function upTo(file: RunFile): Selection {
       .toReversed()
       .filter(({ writes, reads, alsoReads = [] }) => {
         if (!writes.some((one) => wanted.has(one))) return false;
-        for (const needed of [...filesIn(reads), ...alsoReads]) wanted.add(needed);
+        for (const needed of [...filesRead(reads), ...alsoReads]) wanted.add(needed);
         return true;
       })
       .reverse();
   };
-}
-
-/**
- * Runs the stages of a selection that are not done yet. The plan stands in the folder already (01-plan.json).
- * @throws InwardError; what was finished before stays, and the same call goes on from there
- */
-export async function runStages(context: StageContext, selection: Selection = WHOLE_RUN): Promise<void> {
-  const stages = selection(stagesOf(context.run.plan));
-  for (const stage of stages) await stage.ready?.(context);
-  for (const stage of stages) await runStage(context, stage);
-}
-
-/**
- * Makes what a selection writes again from the stored files, with the code of today; asks no model.
- * @throws STORE_INCOMPLETE when a stage before it is not finished, STORE_CORRUPT when its file was changed since
- */
-export async function runStagesAgain(run: RunFolder, selection: typeof SCORING | typeof REPORTING): Promise<void> {
-  const { plan } = run;
-  for (const { kind, writes, reads } of stagesOf(plan)) {
-    if (kind === "asked" && filesIn(reads).length === 0) {
-      for (const file of writes) run.requirePlanOf(file, { plan: hashOf(plan) });
-    }
-  }
-  const stages = selection(stagesOf(plan));
-  const made = new Set(stages.flatMap(({ writes }) => writes));
-  // Looked at before anything is made anew: a run that is refused stays as it is.
-  for (const { reads, alsoReads = [] } of stages) {
-    for (const file of [...filesIn(reads), ...alsoReads]) if (!made.has(file)) await run.requireUnchanged(file);
-  }
-  for (const stage of stages) {
-    if (selection !== REPORTING || isJudged(stage)) for (const file of stage.writes) run.forget(file);
-  }
-  const none = async (): Promise<never> => {
-    throw new Error("A stage that works on stored files has asked for a model.");
-  };
-  const context: StageContext = {
-    run,
-    events: { add: () => {} },
-    modelFor: none,
-    reopenModel: none,
-    closeModel: async () => {},
-    modelPath: () => "",
-    onProgress: () => {},
-  };
-  await runStages(context, selection);
-}
-
-async function runStage(context: StageContext, stage: Stage): Promise<void> {
-  const { run, events, onProgress } = context;
-  const { name, kind, writes, reads, alsoReads = [], asks } = stage;
-  const inputs = {
-    plan: hashOf(run.plan),
-    ...(hashesOf(run, reads) as Record<string, unknown>),
-    ...(await stage.besides?.(run)),
-  };
-  const questions = asks?.(run.plan).length;
-  if (await run.isDone(writes, inputs)) {
-    if (questions !== undefined) onProgress(name, questions, questions);
-    return;
-  }
-  const files = new Set([...filesIn(reads), ...alsoReads]);
-  for (const file of files) await run.requireUnchanged(file);
-  events.add("stage_begun", { stage: name, questions });
-  await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
-  await run.markDone(writes, inputs, kind === "asked" || kind === "measured" ? ["manifest"] : []);
-  events.add("stage_done", { stage: name });
-}
-
-function hashesOf(run: RunFolder, what: Reads[string]): unknown {
-  if (typeof what === "string") return run.outputHash(what);
-  if (isList(what)) return what.map((file) => run.outputHash(file));
-  return Object.fromEntries(Object.entries(what).map(([as, inner]) => [as, hashesOf(run, inner)]));
-}
-
-/**
- * Removes what was asked on the strength of files that a stage is about to make anew. Such a file goes on from what stands in it,
- * and its keys alone would not tell. Training looks at its set itself, and stages from stored files alone are made anew anyway.
- */
-async function removeOutdated(run: RunFolder, stage: Stage): Promise<void> {
-  const outdated = new Set<RunFile>(stage.writes);
-  for (const { kind, writes, reads } of stagesOf(run.plan)) {
-    if (!filesIn(reads).some((file) => outdated.has(file)) || kind === "trained") continue;
-    for (const file of writes) {
-      if (kind === "asked") await rm(run.file(file), { force: true });
-      else outdated.add(file);
-    }
-  }
 }

@@ -1,7 +1,8 @@
 import type { LanguageModel } from "../../src/model/language-model.js";
 import { OneModel } from "../../src/run/open-models.js";
 import { EventLog, type RunFolder } from "../../src/run/folder.js";
-import { runStages, type Selection } from "../../src/run/stages.js";
+import { runStages } from "../../src/run/run-stages.js";
+import type { Selection } from "../../src/run/stages.js";
 
 /** All stages, or a selection, in a folder whose plan stands, with models that a test makes itself. */
 export async function runScripted(

@@ -9,7 +9,7 @@ import type { LanguageModel } from "../../src/model/language-model.js";
 import type { Plan } from "../../src/study/plan.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
-import { runStages } from "../../src/run/stages.js";
+import { runStages } from "../../src/run/run-stages.js";
 import { readJsonLines } from "../../src/base/files.js";
 import { only } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";

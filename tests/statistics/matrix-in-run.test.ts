@@ -18,7 +18,7 @@ import type { ModelFile, Plan } from "../../src/study/plan.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import type { MatrixScores } from "../../src/score/matrix/matrix.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
-import { runStages } from "../../src/run/stages.js";
+import { runStages } from "../../src/run/run-stages.js";
 import { readJson, readJsonLines } from "../../src/base/files.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
 import { markdownTables, plain, unbalanced } from "../fixtures/report/read-report.js";

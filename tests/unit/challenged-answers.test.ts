@@ -12,7 +12,7 @@ import type { Answer, ChatMessage } from "../../src/tasks/answer.js";
 import type { Behavior } from "../../src/properties/property.js";
 import type { StageContext } from "../../src/run/open-models.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
-import { runStages } from "../../src/run/stages.js";
+import { runStages } from "../../src/run/run-stages.js";
 import { readJsonLines } from "../../src/base/files.js";
 import { areYouSure } from "../../src/tasks/option-tasks.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";

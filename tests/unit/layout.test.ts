@@ -29,6 +29,7 @@ const ORDER = [
   "onnx",
   "report",
   "run",
+  "cluster",
   "exchange",
   "quantize",
   "view",

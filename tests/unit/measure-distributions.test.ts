@@ -9,7 +9,7 @@ import { readJson } from "../../src/base/files.js";
 import type { CalibrationScores } from "../../src/score/calibration/score-calibration.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
-import { runStages } from "../../src/run/stages.js";
+import { runStages } from "../../src/run/run-stages.js";
 import { scriptedModel } from "../helpers/scripted-model.js";
 import { only, runStored } from "../helpers/scripted-run.js";
 import { settledStudy } from "../helpers/settled-study.js";

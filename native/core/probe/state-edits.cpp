@@ -71,14 +71,10 @@ bool state_edit::is(const state_edit & other) const {
     return true;
 }
 
-int32_t apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state) {
-    int32_t done = 0;
+void apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state) {
     for (const auto * one : edits) {
-        if (one->part != part || one->layer != layer) continue;
-        one->apply(state);
-        done++;
+        if (one->part == part && one->layer == layer) one->apply(state);
     }
-    return done;
 }
 
 bool same_edits(const token_edits * one, const token_edits * other) {
@@ -139,12 +135,12 @@ void edited_rows::clear(int64_t layers) {
     any_    = false;
 }
 
-void edited_rows::add(int64_t row, const token_edits & edits, bool ends, int32_t * done) {
+void edited_rows::add(int64_t row, const token_edits & edits, bool ends) {
     for (const auto * one : edits) {
         if (one->layer + 1 == layers_ && one->part != state_part::residual_before && !ends) continue;
         auto & rows = rows_[one->layer * STATE_PARTS + (int32_t) one->part];
         if (!rows.empty() && rows.back().row == row) continue;
-        rows.push_back({ row, &edits, done });
+        rows.push_back({ row, &edits });
         any_ = true;
     }
 }

@@ -1,0 +1,174 @@
+/**
+ * A run in units: several processes, killed, begun twice, with shards that are torn or another's, give the bytes of one process. The study
+ * has two models that learn, a second round that learns from the first, distributions and a matrix.
+ */
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, truncate, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeAll, describe, expect, test } from "vitest";
+import { planStudy, runStudy } from "inward";
+import { prepareUnits } from "../../src/cluster/launch-workers.js";
+import { mergeUnits } from "../../src/cluster/merge.js";
+import { UnitSession } from "../../src/cluster/run-unit.js";
+import { unitsProgress } from "../../src/cluster/units-progress.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import { inwardHere, start } from "../helpers/command-line.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
+import { workIn } from "../helpers/work-in.js";
+
+const STUDY = `
+study: units
+seed: 5
+experiments: [self_prediction, cross_prediction, calibration, matrix]
+models: { a: { source: ./a.gguf }, b: { source: ./b.gguf } }
+tasks: [{ task: animals_long, trainStrings: 8, heldOutStrings: 4 }]
+properties: [first_character]
+predictions:
+  - { predictor: a, target: a }
+  - { predictor: b, target: a }
+  - { predictor: b, target: a-predicts-a }
+lora: { rank: 2, epochs: 1, batchExamples: 4, learningRate: 0.01 }
+engine: { device: cpu, threads: 1, forward: own, groupQuestions: 2 }
+noiseFloor: { questions: 2 }
+score: { bootstrapReplicates: 100 }
+calibration: { strings: 1, epsilon: 0.2, tokenBudget: 60, samples: 2 }
+`;
+const CUT = { questions: 4 };
+
+const addon = await findAddon().then(
+  () => true,
+  () => false,
+);
+
+describe.skipIf(!addon)("a run in units", () => {
+  let folder: string;
+  let whole: string;
+
+  /** All that a run must reproduce: which set-ups answered, and what every stage was made from, too. */
+  async function results(run: string): Promise<Record<string, string>> {
+    const names = (await readdir(run, { recursive: true })).filter((name) =>
+      /^(0\d-.*\.\w+|figures\/.*|stages\.json|manifest\.json)$/.test(name),
+    );
+    return Object.fromEntries(
+      await Promise.all(names.sort().map(async (name) => [name, await readFile(join(run, name), "base64")])),
+    );
+  }
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "inward-units-"));
+    await writeTinyModel(join(folder, "a.gguf"), { seed: 6, contextLength: 1024 });
+    await writeTinyModel(join(folder, "b.gguf"), { seed: 12, contextLength: 1024 });
+    await writeFile(join(folder, "study.yaml"), STUDY);
+    whole = join(folder, "whole");
+    const restore = workIn(folder, { INWARD_MODELS: join(folder, "models") });
+    await runStudy("study.yaml", { out: whole });
+    return restore;
+  });
+
+  test("three workers, one killed: the bytes of one process; a second launcher is refused", async () => {
+    const out = join(folder, "shared");
+    const args = ["run", "study.yaml", "--out", out, "--workers", "3", "--unit-questions", "4"];
+    const { child, finished } = start(args, { cwd: folder });
+    while (!existsSync(join(out, "units", "02-object-level"))) await sleep(20);
+    const [worker] = workersOf(child.pid as number);
+    process.kill(worker as number, "SIGKILL");
+    const second = await inwardHere(args, { cwd: folder });
+    expect(second.stderr).toContain("STORE_LOCKED");
+    const { code, stderr } = await finished;
+    expect(stderr.slice(code === 0 ? stderr.length : 0)).toBe("");
+    expect(await results(out)).toEqual(await results(whole));
+    const events = await readFile(join(out, "events.jsonl"), "utf8");
+    expect(events).toContain('"event":"unit_ended"');
+    const { units } = (await unitsProgress(out)) ?? { units: [] };
+    expect(units.length).toBeGreaterThan(20);
+    expect(units.filter(({ state }) => state !== "done")).toEqual([]);
+  });
+
+  test("what was begun by one process, begun twice, torn, another's or claimed by the dead is gone on with or done again", async () => {
+    const out = join(folder, "attacked");
+    const planned = await planStudy("study.yaml", { out });
+    // One process had asked two groups and a torn line of a third.
+    await mkdir(out);
+    const lines = (await readFile(join(whole, "02-object-level.jsonl"), "utf8")).split("\n");
+    const { units } = await prepareUnits(planned, CUT);
+    await writeFile(join(out, "02-object-level.jsonl"), `${lines.slice(0, 4).join("\n")}\n${lines[4]?.slice(0, 50)}`);
+    const first = units.filter(({ wave }) => wave === 0).map(({ id }) => id);
+    expect(first).toEqual(["0000", "0001", "0002", "0003"].map((number) => `02-object-level/${number}`));
+    const [one, two, three, four] = first as [string, string, string, string];
+    const place = (id: string) => join(out, "units", id);
+
+    // A host that is gone said so long ago, and by a clock of another century, that it was at work.
+    await mkdir(`${place(one)}.work-gone-1-0`, { recursive: true });
+    const by = { pid: 1, host: "gone", started: "1" };
+    const claim = { unit: one, madeFrom: "?", by, since: "2199-01-01T00:00:00Z", heard: "1970-01-01T00:00:00Z" };
+    await writeFile(
+      `${place(one)}.work-gone-1-0/attempt.json`,
+      JSON.stringify({ ...claim, done: 1, total: 2, kept: 0 }),
+    );
+
+    const [left, right] = [await UnitSession.of(out), await UnitSession.of(out)];
+    await expect(left.do(units.at(-1)?.id as string)).rejects.toMatchObject({ code: "UNIT_TOO_EARLY" });
+    await expect(left.do("02-object-level/9999")).rejects.toMatchObject({ code: "USAGE" });
+    // Twice at once.
+    expect(await Promise.all([left.do(one), right.do(one)])).toEqual(["done", "done"]);
+    expect(
+      (await readdir(join(out, "units", "02-object-level"))).filter((name) => /0000\.(work|done)/.test(name)),
+    ).toEqual(["0000.done", "0000.work-gone-1-0"]);
+    const shard = JSON.parse(await readFile(join(`${place(one)}.done`, "unit.json"), "utf8"));
+    // Its first group was there.
+    expect(shard.groups).toEqual({ from: 0, end: 2, asked: 2 });
+    expect(await left.do(one)).toBe("was_done");
+    // Torn, and another's.
+    await left.do(two);
+    await left.do(four);
+    await truncate(join(`${place(two)}.done`, "02-object-level.jsonl"), 100);
+    await cp(`${place(one)}.done`, `${place(three)}.done`, { recursive: true });
+    const merged = await mergeUnits(out);
+    expect(merged.refused.map(({ unit }) => unit)).toEqual([two, three]);
+    expect(merged.waiting).toEqual([two, three]);
+    expect(merged.finished).toBe(false);
+    for (const id of [two, three]) expect(await right.do(id)).toBe("done");
+    // One that says what it should, and holds something else of the same size.
+    const path = join(`${place(three)}.done`, "02-object-level.jsonl");
+    await writeFile(path, (await readFile(path, "utf8")).replace(/"state":"a"/, '"state":"b"'));
+    expect((await mergeUnits(out)).refused.map(({ unit }) => unit)).toEqual([three]);
+    expect(existsSync(`${place(three)}.done`)).toBe(false);
+    expect(await right.do(three)).toBe("done");
+    await Promise.all([left.close(), right.close()]);
+    expect((await mergeUnits(out)).merged).toEqual([
+      "object-level",
+      "behaviors",
+      expect.any(String),
+      expect.any(String),
+    ]);
+    for (const name of ["02-object-level.jsonl", "03-behaviors.jsonl"]) {
+      expect(await readFile(join(out, name), "utf8")).toBe(await readFile(join(whole, name), "utf8"));
+    }
+    expect(existsSync(join(out, "units", "02-object-level"))).toBe(false);
+
+    // TERM: what was in flight is finished, and the unit is to be begun again.
+    const training = units.find(({ kind }) => kind === "trained")?.id as string;
+    const term = start(["unit", out, training], { cwd: folder });
+    while (!existsSync(join(out, "units", training.split("/")[0] as string))) await sleep(20);
+    term.child.kill("SIGTERM");
+    const stopped = await term.finished;
+    expect([75, 0]).toContain(stopped.code);
+    if (stopped.code === 75) expect(stopped.stdout).toContain("begin it again");
+
+    // The plan of another study.
+    const plan = join(out, "01-plan.json");
+    await rename(plan, `${plan}.kept`);
+    await writeFile(plan, (await readFile(`${plan}.kept`, "utf8")).replace('"seed": 5', '"seed": 6'));
+    await expect(UnitSession.of(out)).rejects.toMatchObject({ code: "STORE_OTHER_PLAN" });
+    await expect(mergeUnits(out)).rejects.toMatchObject({ code: "STORE_OTHER_PLAN" });
+    expect((await inwardHere(["unit", out, two], { cwd: folder })).code).toBe(2);
+  });
+});
+
+/** Processes that the launcher has started for units. */
+function workersOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+  return children.map(Number).filter((one) => readFileSync(`/proc/${one}/cmdline`, "utf8").includes("unit-worker"));
+}

@@ -1,0 +1,106 @@
+// Does a study with several workers, kills one of them, an engine of theirs or the launcher at random moments, begins the launcher again
+// where it ended, and compares the bytes with an undisturbed run of one process.
+// node validation/kill-units.mjs <study.yaml> <undisturbed run folder> [kills=50] [workers=3] [questions of a unit=6] [seconds between=0.2..3]
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { prepare } from "../scripts/prepare.mjs";
+
+prepare();
+// What is done again is asked, not looked up.
+process.env.INWARD_ANSWER_CACHE = "off";
+const [study, whole, kills = "50", workers = "3", questions = "6", shortest = "0.2", longest = "3"] =
+  process.argv.slice(2);
+const out = join(mkdtempSync(join(tmpdir(), "inward-kill-units-")), "run");
+let state = 12345;
+const random = () => {
+  state = (state * 1103515245 + 12345) % 2 ** 31;
+  return state / 2 ** 31;
+};
+
+/** Processes that a process has started, and those that these have: workers, then engines. */
+function descendants(pid) {
+  let text;
+  try {
+    text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  } catch {
+    return [];
+  }
+  const own = text.trim().split(" ").filter(Boolean).map(Number);
+  return own.flatMap((one) => [one, ...descendants(one)]);
+}
+
+const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const counts = { launcher: 0, worker: 0, engine: 0 };
+let launches = 0;
+let failures = 0;
+for (;;) {
+  launches++;
+  const args = ["run", resolve(study), "--out", out, "--workers", workers, "--unit-questions", questions];
+  // Models that the study names by their paths lie beside it.
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: dirname(study), stdio: ["ignore", "ignore", "pipe"] });
+  let errors = "";
+  child.stderr.on("data", (text) => {
+    errors = (errors + text).slice(-2000);
+  });
+  const ended = new Promise((resolve) => child.on("close", (...end) => resolve(end)));
+  let timer;
+  const killOne = () => {
+    const total = counts.launcher + counts.worker + counts.engine;
+    if (total >= Number(kills)) return;
+    const workersNow = descendants(child.pid).filter((pid) => isWorker(pid));
+    const others = descendants(child.pid).filter((pid) => !isWorker(pid));
+    const place = random();
+    const [what, pid] =
+      place < 0.2 || workersNow.length === 0
+        ? ["launcher", child.pid]
+        : place < 0.7 || others.length === 0
+          ? ["worker", workersNow[Math.floor(random() * workersNow.length)]]
+          : ["engine", others[Math.floor(random() * others.length)]];
+    try {
+      process.kill(pid, "SIGKILL");
+      counts[what]++;
+    } catch {}
+    timer = setTimeout(killOne, 1000 * (Number(shortest) + random() * (Number(longest) - Number(shortest))));
+  };
+  timer = setTimeout(killOne, 1000 * (1.5 + random() * Number(longest)));
+  const [code, signal] = await ended;
+  clearTimeout(timer);
+  if (code === 0) break;
+  if (signal === "SIGKILL") continue;
+  // A unit that was killed three times in a row ends the launcher; it is begun again.
+  failures++;
+  process.stderr.write(`ended with ${code}: ${errors.split("\n").filter(Boolean).slice(-2).join(" | ")}\n`);
+  if (failures > 20 || !/UNIT_FAILED|ENGINE_CRASHED/.test(errors))
+    throw new Error(`the run ended with ${code}: ${errors}`);
+}
+
+function isWorker(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("unit-worker");
+  } catch {
+    return false;
+  }
+}
+
+const results = readdirSync(whole, { recursive: true }).filter((name) =>
+  /^(0.*\.\w+|figures\/.*|manifest.json|stages.json)$/.test(name),
+);
+const extra = readdirSync(out, { recursive: true }).filter(
+  (name) => /^(0.*\.\w+|figures\/.*)$/.test(name) && !results.includes(name),
+);
+const bytes = (folder, name) => {
+  try {
+    return readFileSync(join(folder, name));
+  } catch {
+    return Buffer.from("absent");
+  }
+};
+const different = results.filter((name) => !bytes(whole, name).equals(bytes(out, name)));
+process.stdout.write(
+  `${JSON.stringify(counts)} kills, ${launches} launches, ${failures} given up; ${results.length - different.length} of ${results.length} files the same, ${extra.length} more\n`,
+);
+for (const name of [...different, ...extra]) process.stdout.write(`different: ${name}\n`);
+process.exit(different.length + extra.length === 0 ? 0 : 1);

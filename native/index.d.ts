@@ -406,6 +406,11 @@ export interface NativeWork {
    * ones; its numbers then depend on which groups went before. 0 keeps nothing.
    */
   readonly keep?: number;
+  /**
+   * Our own forward pass: [items] tokens at the beginning of each prompt that stay evaluated, for as many of the next group's prompts as
+   * begin with the very same; no number depends on it. Absent: none do.
+   */
+  readonly keeps?: Int32Array;
   /** Where the logits before every scored token go, item after item: kept, or with `compares` held against those that are. */
   readonly rows?: LogitRows;
   readonly compares?: boolean;
@@ -515,6 +520,11 @@ export interface NativeAnswers {
   readonly statePositions: Int32Array;
   /** Of each of these tokens all sites one after the other, in the order of setCapture; attention weights have position + 1 a head. */
   readonly states: Uint8Array;
+  /**
+   * [items] edits of the states of its tokens, each counted where it was done. Of what nobody reads, the last layer's states of tokens without
+   * logits, nothing is done. Absent in an addon that was built before it counted.
+   */
+  readonly editsDone?: Int32Array;
 }
 
 export interface NativeCounts {

@@ -1,5 +1,5 @@
 // Holds what inward writes into states against the same written by hooks of TransformerLens, on the same weights in single precision.
-// node validation/compare-interventions.mjs [--model smollm2-135m-instruct] [--forward own|llama.cpp] [--threads 2] [--json]
+// node validation/compare-interventions.mjs [--model smollm2-135m-instruct] [--forward own|llama.cpp] [--prompts 1] [--threads 2] [--json]
 // Every operation at every part, layers and tokens in turn; the logprobs after the prompt of all tokens of probability 1e-6 or more, beside those in
 // single and in double precision. Exit code 4 where one is farther than 1e-4 nats from that in double precision, and than twice what
 // TransformerLens's own in single precision is. The Python environment takes 4.5 GB on first use.
@@ -15,6 +15,7 @@ const { values: options } = parseArgs({
   options: {
     model: { type: "string", default: "smollm2-135m-instruct" },
     forward: { type: "string", default: "own" },
+    prompts: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
     json: { type: "boolean", default: false },
   },
@@ -74,7 +75,7 @@ function itemsOf(messages, length) {
 const work = mkdtempSync(join(tmpdir(), "inward-interventions-"));
 try {
   const items = [];
-  for (const content of PROMPTS) {
+  for (const content of PROMPTS.slice(0, Number(options.prompts))) {
     const messages = [{ role: "user", content }];
     const { tokenIds } = await model.render(messages);
     for (const item of itemsOf(messages, tokenIds.length)) items.push({ ...item, ids: tokenIds });

@@ -91,6 +91,7 @@ def main(path):
                 one[what] = max(one[what], apart(*pair))
             if part == "residual_middle":
                 returned = max(returned, apart(asked(torch.float32, False), own))
+            print(f"{number + 1} of {len(request['items'])}", item["site"], item["operation"], apart(own, double), apart(single, double), file=sys.stderr)
     assert start == len(values), (start, len(values))
     print(json.dumps({"parts": found, "returned": returned}))
 

@@ -324,6 +324,7 @@ private:
             w.position_tokens = (int32_t) number(from, "positionTokens", -1);
             w.sequences   = (int32_t) number(from, "sequences", 0);
             w.keep        = (int32_t) number(from, "keep", 0);
+            if (from.Has("keeps")) w.keeps = list<int32_t, Napi::Int32Array>(env, from, "keeps", napi_int32_array);
             if (from.Get("rows").IsObject()) {
                 w.rows     = LogitRows::Unwrap(from.Get("rows").As<Napi::Object>())->rows;
                 w.compares = from.Get("compares").ToBoolean();
@@ -360,6 +361,7 @@ private:
             made.Set("positionLogSumExps", typed<Napi::Float64Array>(env, r.position_log_sum_exps));
             made.Set("positionIds", typed<Napi::Int32Array>(env, r.position_ids));
             made.Set("positionLogprobs", typed<Napi::Float64Array>(env, r.position_logprobs));
+            made.Set("editsDone", typed<Napi::Int32Array>(env, r.edits_done));
             made.Set("stateCounts", typed<Napi::Int32Array>(env, r.state_counts));
             made.Set("statePositions", typed<Napi::Int32Array>(env, r.state_positions));
             made.Set("states", typed<Napi::Uint8Array>(env, r.states));

@@ -226,54 +226,92 @@ export async function expandDistribution(
   decider: TextDecider,
   options: ExpansionOptions,
 ): Promise<ExpandedDistribution> {
-  const { maxTokens, epsilon, tokenBudget, batch, topTokens, signal } = { ...DEFAULTS, ...options };
-  const tree = new OpenTree(source, decider, maxTokens, topTokens);
-  let expandedNodes = 0;
-  let evaluatedTokens = 0;
-  let stoppedBy: ExpandedDistribution["stoppedBy"] = "whole";
-  while (tree.queue.size > 0) {
-    if (signal?.aborted) throw new InwardError("INTERRUPTED", "Expanding a distribution was interrupted.");
-    const above = tree.openAbove(epsilon);
-    if (above <= 0) {
-      stoppedBy = "epsilon";
-      break;
-    }
-    const tokens = tokenBudget - evaluatedTokens;
-    const chosen = takeBatch(tree.queue, source, { batch, enough: above, tokens });
-    if (chosen.length === 0) {
-      stoppedBy = "budget";
-      break;
-    }
-    const paths = chosen.map(({ path }) => path);
-    const listed = chosen.map((branch) => Math.min(branch.topTokens, source.vocabularySize));
-    const reply = await source.next(paths, listed);
-    for (const [index, branch] of chosen.entries()) tree.grow(branch, reply.steps[index] as NextTokens);
-    expandedNodes += chosen.length;
-    evaluatedTokens += reply.evaluatedTokens;
+  const expansion = new Expansion(source, decider, options);
+  for (let asked = expansion.next(); asked !== undefined; asked = expansion.next()) {
+    expansion.take(await source.next(asked.paths, asked.topTokens));
   }
-  const tail = tree.queue.mass();
-  return {
-    method: "expansion",
-    values: tree.masses.upTo(tail),
-    notCompliant: tree.masses.notCompliant(),
-    tail,
-    expandedNodes,
-    evaluatedTokens,
-    stoppedBy,
-  };
+  return expansion.result();
+}
+
+/** What is looked into next. */
+export interface AskedPaths {
+  readonly paths: readonly (readonly number[])[];
+  /** [paths] as ContinuationSource has it */
+  readonly topTokens: readonly number[];
+}
+
+/** One that goes on step by step, so that several can be asked together. */
+export class Expansion {
+  private readonly options: ExpansionOptions & typeof DEFAULTS;
+  private readonly tree: OpenTree;
+  private chosen: readonly Branch[] = [];
+  private expandedNodes = 0;
+  private evaluatedTokens = 0;
+  private stoppedBy: ExpandedDistribution["stoppedBy"] = "whole";
+
+  constructor(
+    private readonly source: Omit<ContinuationSource, "next">,
+    decider: TextDecider,
+    options: ExpansionOptions,
+  ) {
+    this.options = { ...DEFAULTS, ...options };
+    this.tree = new OpenTree(source, decider, this.options.maxTokens, this.options.topTokens);
+  }
+
+  /** @returns undefined when it is over @throws INTERRUPTED */
+  next(): AskedPaths | undefined {
+    const { epsilon, tokenBudget, batch, signal } = this.options;
+    if (this.tree.queue.size === 0) return undefined;
+    if (signal?.aborted) throw new InwardError("INTERRUPTED", "Expanding a distribution was interrupted.");
+    const above = this.tree.openAbove(epsilon);
+    if (above <= 0) return this.stop("epsilon");
+    const tokens = tokenBudget - this.evaluatedTokens;
+    this.chosen = takeBatch(this.tree.queue, this.source, { batch, enough: above, tokens });
+    if (this.chosen.length === 0) return this.stop("budget");
+    return {
+      paths: this.chosen.map(({ path }) => path),
+      topTokens: this.chosen.map(({ topTokens }) => Math.min(topTokens, this.source.vocabularySize)),
+    };
+  }
+
+  /** The answer to what `next` gave last. */
+  take({ steps, evaluatedTokens }: NextTokensReply): void {
+    for (const [index, branch] of this.chosen.entries()) this.tree.grow(branch, steps[index] as NextTokens);
+    this.expandedNodes += this.chosen.length;
+    this.evaluatedTokens += evaluatedTokens;
+  }
+
+  result(): ExpandedDistribution {
+    const { queue, masses } = this.tree;
+    const tail = queue.mass();
+    return {
+      method: "expansion",
+      values: masses.upTo(tail),
+      notCompliant: masses.notCompliant(),
+      tail,
+      expandedNodes: this.expandedNodes,
+      evaluatedTokens: this.evaluatedTokens,
+      stoppedBy: this.stoppedBy,
+    };
+  }
+
+  private stop(by: "epsilon" | "budget"): undefined {
+    this.stoppedBy = by;
+    return undefined;
+  }
 }
 
 class OpenTree {
   readonly queue = new BranchQueue();
   readonly masses = new ValueMasses();
-  readonly #source: ContinuationSource;
+  readonly #source: Omit<ContinuationSource, "next">;
   readonly #decider: TextDecider;
   readonly #maxTokens: number;
   readonly #topTokens: number;
   /** Running sum of the queue. */
   #open = 0;
 
-  constructor(source: ContinuationSource, decider: TextDecider, maxTokens: number, topTokens: number) {
+  constructor(source: Omit<ContinuationSource, "next">, decider: TextDecider, maxTokens: number, topTokens: number) {
     this.#source = source;
     this.#decider = decider;
     this.#maxTokens = maxTokens;
@@ -332,7 +370,11 @@ interface Allowance {
 }
 
 /** The most likely branches. */
-function takeBatch(queue: BranchQueue, source: ContinuationSource, { batch, enough, tokens }: Allowance): Branch[] {
+function takeBatch(
+  queue: BranchQueue,
+  source: Pick<ContinuationSource, "tokensFor">,
+  { batch, enough, tokens }: Allowance,
+): Branch[] {
   const chosen: Branch[] = [];
   let mass = 0;
   for (let next = queue.first(); next !== undefined && chosen.length < batch; next = queue.first()) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { InwardError } from "../errors.js";
 import type { PromptRendering } from "../model/chat/format.js";
 import type { Intervened } from "../model/interventions.js";
-import type { LanguageModel, ListsNextTokens, RenderedPrompt } from "../model/language-model.js";
+import type { LanguageModel, ListsNextTokens, NextTokens, RenderedPrompt } from "../model/language-model.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../properties/deciders.js";
 import { replyText } from "../properties/reading.js";
@@ -15,6 +15,7 @@ import {
   type ContinuationSource,
   type Distribution,
   storedDistributionSchema,
+  Expansion,
   expandDistribution,
   type ExpansionOptions,
   type SampledDistribution,
@@ -73,6 +74,12 @@ export interface ModelSourceFacts {
   readonly promptTokens: number;
 }
 
+/** What looking at paths costs, and the rest of a source that is not the asking. */
+interface CountedSource extends Omit<ContinuationSource, "next"> {
+  /** Tokens that are evaluated for these paths, where the prompt stays evaluated from the first ones on. */
+  evaluated(paths: readonly (readonly number[])[]): number;
+}
+
 /** The continuations that a model gives to a prompt. */
 export function modelSource(
   model: ListsNextTokens,
@@ -88,6 +95,26 @@ export function modelSource(
       const reply = await model.nextTokens(messages, paths, topTokens, prompt);
       keepsPrompt = reply.evaluatedTokens < promptTokens + countNodes(paths);
       return reply;
+    },
+    tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
+    settled: settledText,
+  };
+}
+
+/**
+ * Counted as it would be alone, so that the budget leaves off at the same text in whatever company: the prompt at first, and then its last token
+ * where it is read again.
+ */
+function keptSource({ vocabularySize, promptTokens }: ModelSourceFacts): CountedSource {
+  let [begun, keepsPrompt] = [false, false];
+  return {
+    vocabularySize,
+    evaluated: (paths) => {
+      const nodes = countNodes(paths);
+      const tokens = nodes + (begun ? Number(paths.some(({ length }) => length === 0)) : promptTokens);
+      begun = true;
+      keepsPrompt = tokens < promptTokens + nodes;
+      return tokens;
     },
     tokensFor: (paths) => (keepsPrompt ? 1 : promptTokens) + countNodes(paths),
     settled: settledText,
@@ -203,6 +230,80 @@ export async function measureDistribution(
     if (error instanceof InwardError && error.code === "ENGINE_UNAVAILABLE") return await sample("engine");
     throw error;
   }
+}
+
+/** One of several that are measured together. */
+export interface MeasuredTogether extends DistributionQuestion {
+  readonly maxTokens: number;
+  readonly seed: string;
+}
+
+/**
+ * As measureDistribution of each, to the bit, where the engine can ask many prompts as one group; else one after the other. What their prompts
+ * begin with is evaluated once, up to the first token in which something else is written.
+ * @param onMeasured one more is done
+ * @throws what asking throws, INTERRUPTED
+ */
+export async function measureTogether(
+  model: Pick<LanguageModel, "ask" | "render" | "facts" | "nextTokens" | "nextTokensTogether">,
+  questions: readonly MeasuredTogether[],
+  options: Omit<DistributionOptions, "maxTokens" | "seed">,
+  onMeasured: () => void = () => {},
+): Promise<Distribution[]> {
+  const { mostTail, ...sampling } = { ...DEFAULTS, ...options };
+  const alone = async ({ maxTokens, seed, ...question }: MeasuredTogether) => {
+    const distribution = await measureDistribution(model, question, { ...options, maxTokens, seed });
+    onMeasured();
+    return distribution;
+  };
+  const { nextTokensTogether } = model;
+  const found: Distribution[] = [];
+  if (nextTokensTogether === undefined) {
+    for (const question of questions) found.push(await alone(question));
+    return found;
+  }
+  const expanding = new Map<number, { readonly source: CountedSource; readonly expansion: Expansion }>();
+  for (const [at, { messages, decider, decidedLate, thinking, maxTokens }] of questions.entries()) {
+    if (decidedLate) continue;
+    const prompt = await model.render(messages, { thinking });
+    const source = keptSource({ vocabularySize: model.facts.vocabularySize, promptTokens: prompt.tokenIds.length });
+    const expansion = new Expansion(source, behindOpened(prompt, decider), { ...options, maxTokens });
+    expanding.set(at, { source, expansion });
+  }
+  for (;;) {
+    const asked = [...expanding].flatMap(([at, { expansion }]) => {
+      const paths = expansion.next();
+      return paths ? [{ at, ...paths }] : [];
+    });
+    if (asked.length === 0) break;
+    const steps = await nextTokensTogether(
+      asked.map(({ at, ...paths }) => {
+        const { messages, thinking, interventions } = questions[at] as MeasuredTogether;
+        return { messages, ...paths, thinking, ...(interventions ? { interventions } : {}) };
+      }),
+    );
+    options.onHeard?.();
+    for (const [place, { at, paths }] of asked.entries()) {
+      const { source, expansion } = expanding.get(at) as { source: CountedSource; expansion: Expansion };
+      expansion.take({ steps: steps[place] as readonly NextTokens[], evaluatedTokens: source.evaluated(paths) });
+    }
+  }
+  for (const [at, question] of questions.entries()) {
+    const { messages, decider, thinking, interventions, maxTokens, seed } = question;
+    const expanded = expanding.get(at)?.expansion.result();
+    if (expanded && expanded.tail <= mostTail) {
+      found[at] = expanded;
+    } else if (expanded) {
+      const sampled = { ...sampling, thinking, interventions, maxTokens, seed };
+      const drawn = await sampleDistribution(model, messages, decider, "tail", sampled);
+      found[at] = { ...drawn, evaluatedTokens: expanded.evaluatedTokens };
+    } else {
+      found[at] = await alone(question);
+      continue;
+    }
+    onMeasured();
+  }
+  return found;
 }
 
 /** Where the prompt leaves reasoning open, each text stands behind its mark. */

@@ -7,7 +7,7 @@ import type { PlannedPatching } from "../study/plan.js";
 import { type SetAsideReason, setAsideSchema } from "../tasks/answer.js";
 import { type Distribution, storedDistributionSchema } from "./expand-distribution.js";
 import type { QuestionKind } from "./groups.js";
-import { type CalibrationQuestion, distributionQuestions, measureDistribution } from "./measure-distribution.js";
+import { type CalibrationQuestion, distributionQuestions, measureTogether } from "./measure-distribution.js";
 
 /**
  * What is written. `none` nothing.
@@ -130,28 +130,15 @@ export function patchedDistributions(
       );
     },
     ask: async (model, group, { heard, onAnswered, signal }) => {
-      const rows: PatchedRow[] = [];
-      for (const question of group) {
-        const { messages, maxTokens, decider, decidedLate, thinking } = question.asked;
-        const interventions = question.write?.();
-        const distribution = await measureDistribution(
-          model,
-          { messages, decider, decidedLate, thinking, ...(interventions ? { interventions } : {}) },
-          {
-            epsilon,
-            tokenBudget,
-            mostTail,
-            samples,
-            maxTokens,
-            seed: `${seed}/${question.seedKey}`,
-            onHeard: heard,
-            signal,
-          },
-        );
-        rows.push({ ...placeOf(question), distribution });
-        onAnswered();
-      }
-      return rows;
+      const questions = group.map(({ asked, seedKey, write }) => {
+        const { messages, maxTokens, decider, decidedLate, thinking } = asked;
+        const interventions = write?.();
+        const written = interventions ? { interventions } : {};
+        return { messages, maxTokens, decider, decidedLate, thinking, seed: `${seed}/${seedKey}`, ...written };
+      });
+      const settings = { epsilon, tokenBudget, mostTail, samples, onHeard: heard, signal };
+      const distributions = await measureTogether(model, questions, settings, onAnswered);
+      return group.map((question, at) => ({ ...placeOf(question), distribution: distributions[at] as Distribution }));
     },
     setAside: (question, setAside) => ({ ...placeOf(question), setAside }),
     askPlain: (model, { asked, ...place }, hooks) =>

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import type { NativeInterventions, NativeWork } from "../../native/index.js";
+import type { NativeAnswers, NativeInterventions, NativeWork } from "../../native/index.js";
 import { InwardError } from "../errors.js";
 import { type Site, STATE_PARTS, type StateShape, siteName, siteNumbers } from "./sites.js";
 
@@ -112,6 +112,75 @@ export function withInterventions(
 }
 
 const NOTHING = -1;
+
+// Whether what was to be written was written: an engine that passes over interventions gives numbers too.
+
+/**
+ * @param editsDone [answers.items] as the addon counted them
+ * @throws ENGINE_UNAVAILABLE by an addon that does not count · INTERNAL where an item's states have fewer or more edits than were asked for
+ */
+export function requireWritten(
+  work: NativeWork,
+  { items, counts, editsDone }: Pick<NativeAnswers, "items" | "counts" | "editsDone">,
+): void {
+  const { interventions } = work;
+  if (interventions === undefined) return;
+  if (editsDone === undefined) {
+    throw new InwardError(
+      "ENGINE_UNAVAILABLE",
+      "the native addon was built before it said what it writes; build it again: node scripts/build-native.mjs",
+    );
+  }
+  for (const [at, item] of items.entries()) {
+    const { least, most } = editsOf(work, interventions, item, counts[at] as number);
+    const done = editsDone[at] as number;
+    if (done >= least && done <= most) continue;
+    const wanted = least === most ? `${least}` : `${least} to ${most}`;
+    throw new InwardError(
+      "INTERNAL",
+      `The engine wrote ${done} times into the states of question ${item + 1}; its interventions are ${wanted}.`,
+    );
+  }
+}
+
+interface EditCount {
+  readonly least: number;
+  /** With what the last layer makes of tokens that this item does not read, and another one may. */
+  readonly most: number;
+}
+
+function editsOf(
+  { starts, scoreFrom, maxTokens, topTokens, readIds }: NativeWork,
+  table: NativeInterventions,
+  item: number,
+  generated: number,
+): EditCount {
+  const start = starts[item] as number;
+  const length = (starts[item + 1] as number) - start;
+  const readsEnd = topTokens > 0 || readIds.length > 0 || (maxTokens[item] as number) > 0;
+  let [least, most] = [0, 0];
+  for (let at = 0; at < length; at++) {
+    const set = table.tokenSets[start + at] as number;
+    if (set === NOTHING) continue;
+    const isRead = at === length - 1 ? readsEnd : at >= (scoreFrom[item] as number) - 1;
+    const { all, late } = editsOfSet(table, set);
+    least += isRead ? all : all - late;
+    most += all;
+  }
+  const answerSet = table.answerSets[item] as number;
+  // The token that ends an answer is not evaluated.
+  const after = answerSet === NOTHING ? 0 : Math.max(0, generated - 1) * editsOfSet(table, answerSet).all;
+  return { least: least + after, most: most + after };
+}
+
+/** Edits of a set, and those among them that are done to tokens with logits alone. */
+function editsOfSet({ setStarts, sets, parts, layers, modelLayers }: NativeInterventions, set: number) {
+  const edits = sets.subarray(setStarts[set] as number, setStarts[set + 1] as number);
+  const late = edits.filter(
+    (edit) => (layers[edit] as number) + 1 === modelLayers && STATE_PARTS[parts[edit] as number] !== "residual_before",
+  );
+  return { all: edits.length, late: late.length };
+}
 
 /** Tokens of a prompt, and of what is read with what stands behind it. */
 interface ItemLength {

@@ -216,6 +216,20 @@ export interface ListsNextTokens {
     topTokens: number | readonly number[],
     options?: PromptRendering & Intervened,
   ): Promise<NextTokensReply>;
+  /**
+   * The same of many prompts in one group, whose prompts stay evaluated for the group after it. Only where no number depends on who else is
+   * asked: absent elsewhere.
+   * @returns [requests][paths]
+   */
+  nextTokensTogether?(requests: readonly NextTokensRequest[]): Promise<(readonly NextTokens[])[]>;
+}
+
+/** As nextTokens has it. */
+export interface NextTokensRequest extends PromptRendering, Intervened {
+  readonly messages: readonly ChatMessage[];
+  readonly paths: readonly (readonly number[])[];
+  /** [paths] */
+  readonly topTokens: readonly number[];
 }
 
 /** An example as the model reads it. The loss is on tokenIds[answerStart…]: the answer and its end-of-turn token. */

@@ -164,6 +164,15 @@ export interface PatchPlan {
   readonly leftOut: ReadonlyMap<string, Readonly<Record<string, number>>>;
 }
 
+/** Rows that are asked together: as many prompts stay evaluated side by side. */
+const MOST_TOGETHER = 32;
+
+function inGroups(rows: readonly PatchQuestion[]): PatchQuestion[][] {
+  return Array.from({ length: Math.ceil(rows.length / MOST_TOGETHER) }, (_, at) =>
+    rows.slice(at * MOST_TOGETHER, (at + 1) * MOST_TOGETHER),
+  );
+}
+
 /** What the file of a state's patches is made of. */
 export interface PatchSources {
   readonly strings: DonorStrings;
@@ -320,7 +329,7 @@ class QuestionPatches {
         row(side, kind, { site, span, tokens }, more),
       );
     });
-    return [none, ...written.filter((group) => group.length > 0)];
+    return inGroups([...none, ...written.flat()]);
   }
 
   /** All that is written at one place of a string. */

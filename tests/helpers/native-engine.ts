@@ -1,6 +1,7 @@
 /** The addon's engine in the test's own process: nothing stands between test and addon. */
 import type { Engine, NativeAnswers, NativeCounts, NativeEngineOptions, NativeWork } from "../../native/index.js";
 import type { DeviceName } from "../../src/model/device.js";
+import { requireWritten } from "../../src/model/interventions.js";
 import { findBinaries, loadAddon } from "../../src/model/native/addon.js";
 
 /** Who evaluates in the native engine. */
@@ -76,7 +77,9 @@ export function answer(
   let goesOn = true;
   while (goesOn) {
     goesOn = engine.step();
-    collect(engine.take(), answers);
+    const taken = engine.take();
+    requireWritten(work, taken);
+    collect(taken, answers);
   }
   return { answers, counts: engine.counts() };
 }

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <thread>
 
+#include "ask/kept-prompts.h"
 #include "ask/read-logits.h"
 #include "ask/row-evaluator.h"
 #include "ask/schedule.h"
@@ -52,6 +53,7 @@ struct engine::impl {
     std::vector<int32_t>  last_prompt;     // its tokens
     std::vector<const token_edits *>  last_edits;  // what is done to each
     std::shared_ptr<const edit_sets>  edits = std::make_shared<edit_sets>(), last_owner;  // of the group; of last_edits
+    kept_prompts          kept;            // beside each other
     std::vector<answer_slot> slots;
     cell_pool             cells;
     int64_t               cell_count = 0;      // of the cache; 0: there is none
@@ -164,6 +166,9 @@ struct engine::impl {
                                               "leave engine.invariant out, or set engine.forward to own");
         }
         if (edited) evaluator->check_edits(*made);
+        if (!work.keeps.empty() && !options.own_forward) {
+            throw error("TRAIN_SHAPE", "only our own forward pass keeps several prompts for the next group");
+        }
         group = prompt_group(std::move(work), description);
         edits = made;
         if (!layout && !(group.capture.empty() && group.capture_answers.empty())) {
@@ -188,12 +193,17 @@ struct engine::impl {
         started  = 0;
         finished = engine_results();
         count    = engine_counts();
-        if (was_read != is_read || !continues()) {
+        const bool any_kept = kept.wants(group, shares() ? order : std::vector<int32_t>(), *edits);
+        if (was_read == is_read && (continues() || (any_kept && has_room()))) {
+            kept.take_over(cells);
+        } else {
             if (one_shape()) make_shaped_cache(order.front());
             else make_cache();
             forget();
         }
-        for (size_t i = 0; i < last_edits.size(); i++) last_edits[i] = edits_of(0, (int32_t) i);
+        if (group.keep > 0) {
+            for (size_t i = 0; i < last_edits.size(); i++) last_edits[i] = edits_of(0, (int32_t) i);
+        }
         last_owner = edits;
         count.cells        = cell_count;
         count.wanted_cells = one_shape() ? cell_count : wanted_cells();
@@ -217,6 +227,11 @@ struct engine::impl {
     }
 
     const token_edits * edits_of(int32_t item, int32_t token) const { return edits->at(group.edits(item, token)); }
+
+    // Whether the cache would be made for this group as it is.
+    bool has_room() const {
+        return cell_count > 0 && is_separate == separate() && sequence_count == sequences() && cell_count >= permitted_cells();
+    }
 
     // --- one shape: a row's numbers are a function of its own item alone
 
@@ -253,13 +268,21 @@ struct engine::impl {
     }
 
     int64_t longest_item() const {
-        const int64_t longest = group.longest(), keep = group.keep;
+        const int64_t longest = group.longest();
         // The groups that go on with a kept prompt have longer ones.
-        return keep == 0 ? longest : keep + (longest - keep + KEPT_STEP) / KEPT_STEP * KEPT_STEP;
+        const auto grown = [](int64_t length, int64_t keep) {
+            return keep == 0 ? length : keep + (length - keep + KEPT_STEP) / KEPT_STEP * KEPT_STEP;
+        };
+        int64_t most = grown(longest, group.keep);
+        for (int32_t i = 0; i < (int32_t) group.keeps.size(); i++) {
+            most = std::max(most, grown(group.length(i) + group.most_tokens[i], group.keeps[i]));
+        }
+        return most;
     }
 
-    // Room for as many whole items as there are slots.
-    int64_t wanted_cells() const { return longest_item() * (sequences() + 1); }
+    // Room for as many whole items as there are slots, and for what is kept beside each other.
+    // Where those begin alike it is less.
+    int64_t wanted_cells() const { return longest_item() * (sequences() + 1) + kept.tokens(); }
 
     int64_t permitted_cells() const {
         const int64_t cells = (wanted_cells() + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP;
@@ -306,6 +329,7 @@ struct engine::impl {
     void forget() {
         evaluator->clear();
         slots.assign(slot_count, answer_slot());
+        kept.forget();
         cells.clear();
         queues.assign(one_shape() ? slot_count : 1, waiting_rows());
         last_slot   = -1;
@@ -365,22 +389,22 @@ struct engine::impl {
             forget();
             return start_next();
         }
-        // Prompts come in lexicographic order, so none before shares more with this one than the last.
+        // Prompts come in lexicographic order, so none before shares more with this one than the last, but for those that are kept.
         int32_t shared = 0;
+        const std::vector<int32_t> * from = nullptr;
         if (last_slot >= 0 && shares()) {
             const auto &  last = slots[last_slot];
             const int32_t most = std::min({ length, (int32_t) last_prompt.size(), (int32_t) last.path.size() });
             while (shared < most && last_prompt[shared] == ids[shared] && last_edits[shared] == edits_of(item, shared)) shared++;
-            // A token that was evaluated already gives no logits again: those that are read must still be waiting.
-            const int32_t first_read = group.score_from[item] - 1;
-            for (int32_t i = first_read; i < shared; i++) {
-                if (cells.pending(last.path[i]) < 0) shared = i;
-            }
+            shared = usable(item, last.path, shared);
+            from   = &last.path;
         }
-        // Nor is a state of it captured again.
-        for (int32_t i = 0; i < shared; i++) {
-            const int32_t id = slots[last_slot].path[i];
-            if (group.captures(item, i) && cells.pending(id) < 0 && !cells.record(id)) shared = i;
+        if (const auto * path = kept.path_of(item)) {
+            const int32_t most = usable(item, *path, (int32_t) path->size());
+            if (most > shared) {
+                shared = most;
+                from   = path;
+            }
         }
         if (separate()) {
             int32_t evaluated = 0;
@@ -403,9 +427,10 @@ struct engine::impl {
                 last_edits.clear();
                 return start_next();
             }
+            if (kept.give_up(cells)) return start_next();
             no_room(length + group.most_tokens[item], cell_count);
         }
-        begin_item(which, item, shared);
+        begin_item(which, item, shared, from);
         const int32_t previous = last_slot;
         last_slot              = which;
         last_prompt.assign(ids, ids + length);
@@ -416,6 +441,20 @@ struct engine::impl {
             release(previous, 0);
         }
         return true;
+    }
+
+    // How much of a beginning that was evaluated, or waits to be, serves the item.
+    int32_t usable(int32_t item, const std::vector<int32_t> & path, int32_t shared) const {
+        // A token that was evaluated already gives no logits again: those that are read must still be waiting.
+        const int32_t first_read = group.score_from[item] - 1;
+        for (int32_t i = first_read; i < shared; i++) {
+            if (cells.pending(path[i]) < 0) shared = i;
+        }
+        // Nor is a state of it captured again.
+        for (int32_t i = 0; i < shared; i++) {
+            if (group.captures(item, i) && cells.pending(path[i]) < 0 && !cells.record(path[i])) shared = i;
+        }
+        return shared;
     }
 
     // Products of one row and of several have other kernels: a prompt's last token has company here as it has alone.
@@ -437,7 +476,8 @@ struct engine::impl {
         return sum;
     }
 
-    void begin_item(int32_t which, int32_t item, int32_t shared) {
+    // from: the cells that it begins with, of the last slot or of a prompt that is kept
+    void begin_item(int32_t which, int32_t item, int32_t shared, const std::vector<int32_t> * from) {
         auto & s  = slots[which];
         s         = answer_slot();
         s.item    = item;
@@ -446,7 +486,7 @@ struct engine::impl {
         const int32_t * ids    = group.prompt(item);
         int32_t         cached = 0;
         for (int32_t i = 0; i < shared; i++) {
-            const int32_t id = slots[last_slot].path[i];
+            const int32_t id = (*from)[i];
             cells.hold(id);
             s.path.push_back(id);
             if (cells.pending(id) < 0) {
@@ -458,6 +498,7 @@ struct engine::impl {
             if (group.captures(item, i)) capture(row);
         }
         // Evaluated cells come first on every path: parents are evaluated before their children.
+        // Our own forward pass, which alone keeps several prompts, names cells and no sequences.
         if (cached > 0) evaluator->share(last_slot, which, cached);
         for (int32_t i = shared; i < length; i++) {
             const int32_t id = cells.take();
@@ -502,9 +543,16 @@ struct engine::impl {
             while (waiting() > 0 && (int64_t) rows.size() < batch_tokens()) take_waiting(rows);
         }
         if (rows.empty()) return false;
+        std::vector<int32_t> edits_done(rows.size(), 0);
+        for (size_t r = 0; r < rows.size(); r++) {
+            if (rows[r].edits) rows[r].done = &edits_done[r];
+        }
         const auto begun = std::chrono::steady_clock::now();
         evaluator->decode(rows, one_shape() ? shape.rows_each(of_prompts) : 0);
         count.decode_seconds += seconds_since(begun);
+        for (size_t r = 0; r < rows.size(); r++) {
+            if (edits_done[r] > 0) cells.set_edits_done(rows[r].owner, edits_done[r]);
+        }
         count.decodes++;
         count.evaluated_tokens += (int64_t) rows.size();
         count.most_sequences = std::max(count.most_sequences, active());
@@ -650,6 +698,10 @@ struct engine::impl {
         auto & s = slots[which];
         s.append_to(finished, !s.tokens.empty() && ends(s.tokens.back()));
         hand_over_states(s);
+        int32_t done = 0;
+        for (const int32_t id : s.path) done += cells.edits_done(id);
+        finished.edits_done.push_back(done);
+        kept.keep(s.item, s.path, cells);
         size_t keep = 0;
         // What is kept takes a sequence: with one there would be none left to answer in.
         if (which == last_slot && slot_count > 1 && shares()) {

@@ -268,11 +268,13 @@ void llama_evaluator::decode_seen(const std::vector<queued> & rows) {
         fill_up(some);
         std::vector<token_states *>      records(tokens_.size());
         std::vector<const token_edits *> edits(tokens_.size());
+        std::vector<int32_t *>           edits_done(tokens_.size());
         for (size_t i = 0; i < some.size(); i++) {
             if (captures_) records[places_[i]] = some[i].record.get();
-            edits[places_[i]] = some[i].edits;
+            edits[places_[i]]      = some[i].edits;
+            edits_done[places_[i]] = some[i].done;
         }
-        probe_->expect(tokens_, outputs_, std::move(records), edits);
+        probe_->expect(tokens_, outputs_, std::move(records), edits, edits_done);
         evaluate();
         probe_->require_seen();
         if (!kept_rows_.empty()) keep_logits(numbers);

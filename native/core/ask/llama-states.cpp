@@ -45,7 +45,11 @@ void llama_states::set_control_vector(const control_vector & vector) {
 
 void llama_states::decode(const std::vector<queued> & rows, int64_t each) {
     if (asks()) asked_.decode(rows, each);
-    if (seen_) seen_->decode(rows, 0);
+    if (!seen_) return;
+    // What is done a second time is not counted twice.
+    auto again = rows;
+    for (auto & row : again) row.done = asks() ? nullptr : row.done;
+    seen_->decode(again, 0);
 }
 
 bool llama_states::will_be_edited(bool edited) {

@@ -139,7 +139,7 @@ void own_forward::find_edited(const std::vector<queued> & rows) {
     endings_.assign(rows.size(), -1);
     for (size_t i = 0; i < ending_.size(); i++) endings_[ending_[i]] = (int64_t) i;
     for (size_t r = 0; r < rows.size(); r++) {
-        if (rows[r].edits) edited_.add((int64_t) r, *rows[r].edits, endings_[r] >= 0);
+        if (rows[r].edits) edited_.add((int64_t) r, *rows[r].edits, endings_[r] >= 0, rows[r].done);
     }
     reserve_edited();
 }
@@ -203,7 +203,7 @@ void own_forward::edit(team_member & member, state_part part, int64_t layer, flo
     member.each(count, piece(count), [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; i++) {
             const int64_t row = ends ? endings_[rows[i].row] : rows[i].row;
-            apply_edits(*rows[i].edits, part, layer, values + row * width);
+            rows[i].apply(part, layer, values + row * width);
         }
     });
 }
@@ -399,7 +399,7 @@ void own_forward::change_added(team_member & member, state_part part, int64_t la
             float *       was    = scratch_[member.number].data();
             const float * before = before_.data() + i * width;
             std::memcpy(was, added, width * sizeof(float));
-            apply_edits(*rows[i].edits, part, layer, added);
+            rows[i].apply(part, layer, added);
             for (int64_t c = 0; c < width; c++) {
                 if (std::memcmp(added + c, was + c, sizeof(float)) != 0) x[row * width + c] = before[c] + added[c];
             }

@@ -29,6 +29,7 @@ struct queued {
     int32_t              parent;   // cell of the token before; -1: none
     record_of_token      record = {};  // filled by the evaluation; null: nobody wants it
     const token_edits *  edits = nullptr;  // what is done to its states; null: nothing
+    int32_t *            done  = nullptr;  // where the edits are counted as they are done; null: nowhere
 };
 
 // Directions of layers from 1 on, one after the other.

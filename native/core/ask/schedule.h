@@ -49,12 +49,12 @@ public:
     int32_t take() {
         used_++;
         if (free_.empty()) {
-            cells_.push_back({ 1, -1, {} });
+            cells_.push_back({ 1, -1, {}, 0 });
             return (int32_t) cells_.size() - 1;
         }
         const int32_t id = free_.back();
         free_.pop_back();
-        cells_[id] = { 1, -1, {} };
+        cells_[id] = { 1, -1, {}, 0 };
         return id;
     }
 
@@ -77,6 +77,10 @@ public:
     const record_of_token & record(int32_t id) const { return cells_[id].record; }
     void                    set_record(int32_t id, record_of_token record) { cells_[id].record = std::move(record); }
 
+    // Edits that were done to its token's states.
+    int32_t edits_done(int32_t id) const { return cells_[id].edits_done; }
+    void    set_edits_done(int32_t id, int32_t count) { cells_[id].edits_done = count; }
+
     int64_t used() const { return used_; }
 
     void clear() {
@@ -90,6 +94,7 @@ private:
         int32_t         references;
         int64_t         pending;
         record_of_token record;
+        int32_t         edits_done;
     };
     std::vector<cell>    cells_;
     std::vector<int32_t> free_;

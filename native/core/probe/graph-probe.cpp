@@ -71,12 +71,13 @@ bool graph_probe::callback(ggml_tensor * node, bool ask, void * data) {
 }
 
 void graph_probe::learn_beginning(int32_t token) {
-    expect({ token }, { 1 }, { nullptr }, { nullptr });
+    expect({ token }, { 1 }, { nullptr }, { nullptr }, { nullptr });
     any_ = learns_ = true;
 }
 
 void graph_probe::expect(const std::vector<int32_t> & tokens, const std::vector<int8_t> & outputs,
-                         std::vector<token_states *> records, const std::vector<const token_edits *> & edits) {
+                         std::vector<token_states *> records, const std::vector<const token_edits *> & edits,
+                         const std::vector<int32_t *> & done) {
     records_ = std::move(records);
     tokens_  = tokens;
     output_rows_.assign(records_.size(), -1);
@@ -88,7 +89,7 @@ void graph_probe::expect(const std::vector<int32_t> & tokens, const std::vector<
         recorded = recorded || records_[i];
         if (outputs[i]) output_rows_[i] = outputs_++;
         else if (records_[i]) throw error("INTERNAL", "a captured row has no output");
-        if (edits[i]) edited_.add((int64_t) i, *edits[i], outputs[i]);
+        if (edits[i]) edited_.add((int64_t) i, *edits[i], outputs[i], done[i]);
     }
     any_ = recorded || edited_.any();
     taken_.assign(layout_.sites().size(), !recorded);
@@ -331,15 +332,15 @@ void graph_probe::write(state_part part, int64_t layer, const ggml_tensor * tens
         return fail(name + " was read before it could be written to");
     }
     std::vector<float> state(width);
-    for (const auto & [row, edits] : edited_.at(part, layer)) {
-        const int64_t at = found == rows ? row : found == outputs_ ? output_rows_[row] : -1;
-        for (const auto * one : *edits) {
+    for (const auto & edited : edited_.at(part, layer)) {
+        const int64_t at = found == rows ? edited.row : found == outputs_ ? output_rows_[edited.row] : -1;
+        for (const auto * one : *edited.edits) {
             if (one->part != part || one->layer != layer || (one->width == width && at >= 0)) continue;
             return fail(name + " is [" + std::to_string(width) + ", " + std::to_string(found) + "] for " + std::to_string(rows) +
                         " tokens of " + std::to_string(one->width) + " numbers");
         }
         ggml_backend_tensor_get(tensor, state.data(), at * width * sizeof(float), width * sizeof(float));
-        apply_edits(*edits, part, layer, state.data());
+        edited.apply(part, layer, state.data());
         // The graph has it as const; its numbers are not.
         ggml_backend_tensor_set(const_cast<ggml_tensor *>(tensor), state.data(), at * width * sizeof(float), width * sizeof(float));
     }

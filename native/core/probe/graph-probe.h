@@ -23,10 +23,12 @@ public:
     // llama_context_params::cb_eval; user data: the probe
     static bool callback(ggml_tensor * node, bool ask, void * probe);
 
-    // The rows of the next evaluation, in the order in which llama.cpp is given them: [rows], records and edits of each, or null.
+    // The rows of the next evaluation, in the order in which llama.cpp is given them: [rows], records and edits of each, or null, and
+    // where the edits that are done are counted.
     // outputs: 1 where a row has logits, which every captured one must have.
     void expect(const std::vector<int32_t> & tokens, const std::vector<int8_t> & outputs,
-                std::vector<token_states *> records, const std::vector<const token_edits *> & edits);
+                std::vector<token_states *> records, const std::vector<const token_edits *> & edits,
+                const std::vector<int32_t *> & done);
     // After the evaluation. throws PROBE_SITE where a site is not in the graph, or is another thing than its name says
     void require_seen() const;
 

@@ -71,10 +71,14 @@ bool state_edit::is(const state_edit & other) const {
     return true;
 }
 
-void apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state) {
+int32_t apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state) {
+    int32_t done = 0;
     for (const auto * one : edits) {
-        if (one->part == part && one->layer == layer) one->apply(state);
+        if (one->part != part || one->layer != layer) continue;
+        one->apply(state);
+        done++;
     }
+    return done;
 }
 
 bool same_edits(const token_edits * one, const token_edits * other) {
@@ -135,12 +139,12 @@ void edited_rows::clear(int64_t layers) {
     any_    = false;
 }
 
-void edited_rows::add(int64_t row, const token_edits & edits, bool ends) {
+void edited_rows::add(int64_t row, const token_edits & edits, bool ends, int32_t * done) {
     for (const auto * one : edits) {
         if (one->layer + 1 == layers_ && one->part != state_part::residual_before && !ends) continue;
         auto & rows = rows_[one->layer * STATE_PARTS + (int32_t) one->part];
         if (!rows.empty() && rows.back().row == row) continue;
-        rows.push_back({ row, &edits });
+        rows.push_back({ row, &edits, done });
         any_ = true;
     }
 }

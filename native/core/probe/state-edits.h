@@ -25,8 +25,8 @@ struct state_edit {
 // All that is done to a token, in its order.
 using token_edits = std::vector<const state_edit *>;
 
-// What of it is done at a site, in place.
-void apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state);
+// What of it is done at a site, in place. Returns how many edits that were.
+int32_t apply_edits(const token_edits & edits, state_part part, int64_t layer, float * state);
 // Whether the same is done to two tokens; null: nothing.
 bool same_edits(const token_edits * one, const token_edits * other);
 
@@ -55,6 +55,12 @@ private:
 struct edited_row {
     int64_t             row;
     const token_edits * edits;
+    int32_t *           done;  // edits that were done; null: nobody counts
+
+    void apply(state_part part, int64_t layer, float * state) const {
+        const int32_t count = apply_edits(*edits, part, layer, state);
+        if (done) *done += count;
+    }
 };
 
 // Rows of one evaluation to which something is done, by site.
@@ -62,7 +68,8 @@ class edited_rows {
 public:
     void clear(int64_t layers);
     // ends: whether anything is made of what the last layer makes of this row; else nobody sees what is done to that.
-    void add(int64_t row, const token_edits & edits, bool ends);
+    // done: where the edits that are done to it are counted; it outlives the evaluation.
+    void add(int64_t row, const token_edits & edits, bool ends, int32_t * done);
 
     bool any() const { return any_; }
     const std::vector<edited_row> & at(state_part part, int64_t layer) const {

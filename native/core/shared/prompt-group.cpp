@@ -51,6 +51,9 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
     if (sequences < 0 || keep < 0) {
         shape("a group has " + std::to_string(sequences) + " sequences and keeps " + std::to_string(keep) + " tokens");
     }
+    if (!keeps.empty() && (keeps.size() != most_tokens.size() || keep > 0)) {
+        shape("a group says of each of its items how much is kept of it, or of all together");
+    }
     for (int32_t i = 0; i < items(); i++) {
         const std::string number = std::to_string(i + 1);
         const int64_t     count  = length(i);
@@ -60,6 +63,9 @@ prompt_group::prompt_group(engine_work work, const engine_description & model) :
         if (!keeps) {
             shape("prompt " + number + " does not begin with the " + std::to_string(keep) +
                   " tokens that are to be kept");
+        }
+        if (keeps_of(i) < 0 || keeps_of(i) > count) {
+            shape("prompt " + number + " has no " + std::to_string(keeps_of(i)) + " tokens that are to be kept");
         }
         if (most_tokens[i] < 0 || score_from[i] < 1 || score_from[i] > count) {
             shape("item " + number + " asks for nothing sensible");
@@ -127,6 +133,14 @@ std::vector<int32_t> prompt_group::sorted() const {
         return at < most ? token_before(starts[a] + at, starts[b] + at) : length(a) < length(b);
     });
     return order;
+}
+
+bool prompt_group::same_kept(int32_t one, int32_t other) const {
+    if (keeps_of(one) != keeps_of(other)) return false;
+    for (int32_t t = 0; t < keeps_of(one); t++) {
+        if (!same_token(starts[one] + t, starts[other] + t)) return false;
+    }
+    return true;
 }
 
 bool prompt_group::same_token(int64_t one, int64_t other) const {

@@ -37,6 +37,10 @@ struct prompt_group : engine_work {
     }
     // Whether any logits are looked at.
     bool is_read() const;
+    // Tokens of the item's prompt that stay, beside other prompts'.
+    int32_t keeps_of(int32_t item) const { return keeps.empty() ? 0 : keeps[item]; }
+    // Whether both items have the same to be kept.
+    bool same_kept(int32_t one, int32_t other) const;
     // Which of the rows a scored token's logits are.
     int64_t row_of(int32_t item, int32_t token) const { return first_rows[item] + token - score_from[item]; }
     // The items with their prompts in lexicographic order, what is done to a token being a part of it: neighbours share the most.

@@ -65,6 +65,9 @@ struct engine_work {
     // Tokens at the beginning of every prompt whose cells stay for the next group, if that one keeps the very same;
     // what is in it then depends on the groups before it. 0: nothing stays.
     int32_t              keep = 0;
+    // Our own forward pass: tokens at the beginning of each prompt whose cells stay for the next group, where that has a prompt
+    // that begins with the very same; with no number of any row by that. Empty: nothing stays but by `keep`.
+    std::vector<int32_t> keeps;
     // Where the logits before every scored token go, item after item: kept there, or held against those that are.
     std::shared_ptr<logit_rows> rows;
     bool                        compares = false;
@@ -94,6 +97,7 @@ struct engine_results {
     std::vector<double>  position_log_sum_exps;
     std::vector<int32_t> position_ids;       // [tokens x position_tokens]
     std::vector<double>  position_logprobs;
+    std::vector<int32_t> edits_done;    // [items] edits of its tokens' states, each counted where it was done
     // [items] captured tokens of each; their positions, and their records one after the other
     std::vector<int32_t> state_counts, state_positions;
     std::vector<uint8_t> states;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Engine, NativeAnswers, NativeCounts, NativeWork } from "../../../native/index.js";
 import { InwardError } from "../../errors.js";
-import type { Intervened } from "../interventions.js";
+import { type Intervened, requireWritten } from "../interventions.js";
 
 /**
  * @param take what finished, as it does; nothing that was taken is lost when the group ends early
@@ -22,7 +22,9 @@ export async function runGroup(
   try {
     for (;;) {
       const goesOn = engine.step();
-      take(engine.take());
+      const answers = engine.take();
+      requireWritten(work, answers);
+      take(answers);
       if (!goesOn) return engine.counts();
       await setImmediate();
       if (signal?.aborted) throw new InwardError("INTERRUPTED", "Asking was interrupted.");

@@ -21,7 +21,7 @@ import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
 import { askingArithmetic, exactRows, requireExactAsking } from "../arithmetic.js";
 import { type DeviceName, type ResolvedDevice, resolveDevice } from "../device.js";
-import { withInterventions } from "../interventions.js";
+import { type IntervenedItem, withInterventions } from "../interventions.js";
 import type { AdapterChoice, AskCost, ContinuationScore, LanguageModel, NextTokens } from "../language-model.js";
 import { sha256OfFile } from "../model-file.js";
 import { findBinaries, loadAddon, type NativeAddon, nativeCode } from "../native/addon.js";
@@ -178,21 +178,23 @@ function readPositions(
   });
 }
 
-/**
- * @param paths of the whole group, what was generated before
- * @param listed [paths] how many next tokens of each
- */
+/** A path after a prompt, and how many next tokens are listed of it. */
+interface AskedPath extends IntervenedItem {
+  readonly path: readonly number[];
+  readonly listed: number;
+}
+
+/** @param asked the whole group */
 export function readNextTokens(
   answers: NativeAnswers,
-  paths: readonly (readonly number[])[],
-  listed: readonly number[],
+  asked: readonly Pick<AskedPath, "path" | "listed">[],
   chat: ChatTokens,
 ): { readonly index: number; readonly step: NextTokens }[] {
   const columns = answers.items.length === 0 ? 0 : answers.topIds.length / answers.items.length;
   return Array.from(answers.items, (index, row) => {
-    const path = paths[index] as readonly number[];
+    const { path, listed } = asked[index] as AskedPath;
     const begin = row * columns;
-    const end = begin + Math.min(listed[index] as number, columns);
+    const end = begin + Math.min(listed, columns);
     const ids = answers.topIds.slice(begin, end);
     const ends = Uint8Array.from(ids, (id) => (chat.endsAnswer(id) ? 1 : 0));
     const step = {
@@ -286,15 +288,18 @@ export function nextTokensWork(
   paths: readonly (readonly number[])[],
   topTokens: number,
 ): NativeWork {
-  const prompts = paths.map((path) => [...promptIds, ...path]);
+  return { ...pathsWork(paths.map((path) => ({ promptIds, path, listed: topTokens }))), keep: promptIds.length };
+}
+
+function pathsWork(asked: readonly AskedPath[]): NativeWork {
+  const prompts = asked.map(({ promptIds, path }) => [...promptIds, ...path]);
   return {
     ...concatenated(prompts),
     scoreFrom: Int32Array.from(prompts, ({ length }) => length),
-    maxTokens: new Int32Array(paths.length),
+    maxTokens: new Int32Array(prompts.length),
     draws: new Float64Array(0),
-    topTokens,
+    topTokens: asked.reduce((most, { listed }) => Math.max(most, listed), 0),
     readIds: new Int32Array(0),
-    keep: promptIds.length,
   };
 }
 
@@ -436,6 +441,23 @@ export async function openNativeEngine(
       "precision at every position",
   });
 
+  const readPaths = async (asked: readonly AskedPath[], kept: Pick<NativeWork, "keep" | "keeps">) => {
+    const steps: NextTokens[] = [];
+    const take = (answers: NativeAnswers) => {
+      for (const { index, step } of readNextTokens(answers, asked, chat)) steps[index] = step;
+    };
+    const counts = await evaluator.run(withInterventions({ ...pathsWork(asked), ...kept }, asked, shape), take);
+    return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
+  };
+  const nextTokensTogether: LanguageModel["nextTokensTogether"] = async (requests) => {
+    const asked = requests.flatMap(({ messages, paths, topTokens, thinking, interventions }) => {
+      const promptIds = chat.tokenizePaths(messages, paths, { thinking });
+      return paths.map((path, at) => ({ path, listed: topTokens[at] as number, promptIds, interventions }));
+    });
+    const { steps } = await readPaths(asked, { keeps: Int32Array.from(asked, ({ promptIds }) => promptIds.length) });
+    let next = 0;
+    return requests.map(({ paths }) => paths.map(() => steps[next++] as NextTokens));
+  };
   const model: Omit<LanguageModel, "manifest"> = {
     facts,
     render: async (messages, options) => chat.render(messages, options),
@@ -480,15 +502,11 @@ export async function openNativeEngine(
     nextTokens: async (messages, paths, topTokens, options) => {
       const promptIds = chat.tokenizePaths(messages, paths, options);
       const listed = typeof topTokens === "number" ? paths.map(() => topTokens) : topTokens;
-      const steps: NextTokens[] = [];
-      const take = (answers: NativeAnswers) => {
-        for (const { index, step } of readNextTokens(answers, paths, listed, chat)) steps[index] = step;
-      };
-      const items = paths.map(() => ({ promptIds, interventions: options?.interventions }));
-      const work = withInterventions(nextTokensWork(promptIds, paths, Math.max(0, ...listed)), items, shape);
-      const counts = await evaluator.run(work, take);
-      return { steps, evaluatedTokens: counts?.evaluatedTokens ?? 0 };
+      const interventions = options?.interventions;
+      const asked = paths.map((path, at) => ({ path, listed: listed[at] as number, promptIds, interventions }));
+      return readPaths(asked, { keep: promptIds.length });
     },
+    ...(forward === "own" ? { nextTokensTogether } : {}),
     withAdapter: async (chosen) => {
       if (chosen) await checkAdapter(chosen.path, modelPath, forward === "llama.cpp");
       await evaluator.setAdapter(chosen);

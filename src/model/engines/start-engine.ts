@@ -6,6 +6,7 @@ import type { SettledEngine, StudyEngine } from "../../study/study.js";
 import type { ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
 import type { ChatFormat } from "../chat/format.js";
 import { deviceKind } from "../device.js";
+import { type Intervened, refuseInterventions } from "../interventions.js";
 import type {
   AdapterChoice,
   AskCost,
@@ -63,9 +64,14 @@ async function onKnownDevice(settings: SettledEngine): Promise<SettledEngine> {
 
 function modelOf(
   worker: WorkerProcess<EngineMethods, EngineNote>,
-  { manifest, facts, adapts }: OpenedModel,
+  { manifest, facts, adapts, together, intervenes }: OpenedModel,
 ): LanguageModel {
-  const { render, tokenTexts, encode, check, nextTokens, adapt } = worker.remote;
+  const { render, tokenTexts, encode, check, nextTokens, nextTokensTogether, adapt } = worker.remote;
+  const known = <Requests extends readonly Intervened[]>(requests: Requests): Requests => {
+    // One that has never heard of interventions would answer as if there were none.
+    if (intervenes !== true) refuseInterventions(requests, manifest.engine);
+    return requests;
+  };
   const withAdapter = async (adapter?: AdapterChoice) => modelOf(worker, await adapt(withFullPath(adapter)));
   return {
     manifest,
@@ -73,18 +79,22 @@ function modelOf(
     render,
     tokenTexts,
     encode,
-    check,
-    nextTokens,
-    ask: (requests, { sequences, onReply, onCost, signal } = {}) =>
-      worker.call("ask", [requests, sequences], {
+    check: async (requests) => check(known(requests)),
+    nextTokens: async (messages, paths, topTokens, options = {}) => {
+      known([options]);
+      return nextTokens(messages, paths, topTokens, options);
+    },
+    ...(together ? { nextTokensTogether: async (requests) => nextTokensTogether(known(requests)) } : {}),
+    ask: async (requests, { sequences, onReply, onCost, signal } = {}) =>
+      worker.call("ask", [known(requests), sequences], {
         onNote: (note) => {
           if ("cost" in note) onCost?.(note.cost);
           else if ("reply" in note) onReply?.(note.index, note.reply);
         },
         signal,
       }),
-    score: (requests, { onScored, onCost, signal } = {}) =>
-      worker.call("score", [requests], {
+    score: async (requests, { onScored, onCost, signal } = {}) =>
+      worker.call("score", [known(requests)], {
         onNote: (note) => {
           if ("cost" in note) onCost?.(note.cost);
           else if ("scored" in note) onScored?.(note.scored);
@@ -192,6 +202,7 @@ export interface EngineChoice extends StartEngineOptions {
 /** What the engine's process serves: a LanguageModel's methods, `open`, and `adapt` for the engines that can change their adapter. */
 export interface EngineMethods
   extends Pick<LanguageModel, "render" | "tokenTexts" | "encode" | "check" | "nextTokens">,
+    Required<Pick<LanguageModel, "nextTokensTogether">>,
     Record<"dispose", () => Promise<void>> {
   open(modelPath: string, choice: EngineChoice): Promise<OpenedModel>;
   adapt(adapter: AdapterChoice | undefined): Promise<OpenedModel>;
@@ -202,8 +213,11 @@ export interface EngineMethods
 export interface OpenedModel {
   readonly manifest: EngineManifest;
   readonly facts: ModelFacts;
-  /** Whether it can change its adapter. */
+  /** Whether it can change its adapter, and list next tokens of many prompts together. */
   readonly adapts: boolean;
+  readonly together?: boolean;
+  /** Whether it knows interventions; a process of an older build does not say. */
+  readonly intervenes?: boolean;
 }
 
 /** A reply that is complete while others of its group are not, what the group took, or how many continuations are scored. */

@@ -43,6 +43,12 @@ serveParent<EngineMethods, EngineNote>(
         onCost: (cost) => note({ cost }),
       }),
     nextTokens: (...asked) => opened().nextTokens(...asked),
+    async nextTokensTogether(requests) {
+      const { nextTokensTogether } = opened();
+      if (!nextTokensTogether)
+        throw new InwardError("INTERNAL", "The worker was asked for many prompts' next tokens together.");
+      return nextTokensTogether(requests);
+    },
     async adapt(adapter) {
       const current = opened();
       if (!current.withAdapter) {
@@ -65,6 +71,12 @@ function opened(): LanguageModel {
   return model;
 }
 
-function describe({ manifest, facts, withAdapter }: LanguageModel): OpenedModel {
-  return { manifest, facts, adapts: withAdapter !== undefined };
+function describe({ manifest, facts, withAdapter, nextTokensTogether }: LanguageModel): OpenedModel {
+  return {
+    manifest,
+    facts,
+    adapts: withAdapter !== undefined,
+    together: nextTokensTogether !== undefined,
+    intervenes: manifest.engine === "native",
+  };
 }

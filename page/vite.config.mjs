@@ -13,6 +13,8 @@ export default defineConfig({
     outDir: fileURLToPath(new URL("../dist/page", import.meta.url)),
     emptyOutDir: true,
     target: "es2022",
+    // light-dark() stands as it is written.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     assetsInlineLimit: 0,
     // A page of one script needs no loader of others, which would be an inline style of its own.
     modulePreload: false,

@@ -54,6 +54,17 @@ export function replaceAddress(address: string): void {
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
+/** What a tab is called; that of a report is its own. */
+export function nameTab(title: string): void {
+  if (document.getElementById("trials-here") === null) document.title = title === "" ? "inward" : `${title} — inward`;
+}
+
+/** Whether a key was meant for a field; in a report the field stands behind a border, and an event names the border alone. */
+export function isInField(event: KeyboardEvent): boolean {
+  const [target] = event.composedPath();
+  return target instanceof HTMLElement && target.closest("input, select, textarea") !== null;
+}
+
 export function usePlace(): Place {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {

@@ -1,7 +1,7 @@
 /** Trials of two runs side by side: the same predictor, target, string by its text, property, wording and sample. Pure. */
 
 import type { Extraction } from "../../src/properties/property.js";
-import type { TrialTable } from "../../src/view/view-api.js";
+import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
 
 export interface ChangedTrial {
   readonly string: string;

@@ -2,8 +2,9 @@
 
 import { useEffect, useMemo } from "preact/hooks";
 import { formatCount } from "../../src/report/document.js";
-import type { CompareView, TrialTable } from "../../src/view/view-api.js";
-import { addressOf } from "./address.js";
+import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
+import type { CompareView } from "../../src/view/view-api.js";
+import { addressOf, nameTab } from "./address.js";
 import { type ChangedTrial, changedTrials } from "./changed-trials.js";
 import { useData, useOnce } from "./data.js";
 import { DotFigure } from "./figures.js";
@@ -20,7 +21,7 @@ const MOST = 1000;
 export function ComparePage({ first, second }: ComparePageProps) {
   const compared = useData<CompareView>(`compare/${first}/${second}.json`);
   useEffect(() => {
-    document.title = "Two runs — inward";
+    nameTab("Two runs");
   }, []);
   return (
     <>

@@ -1,7 +1,9 @@
 /** What the server, or the files of a bundle, say. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { TrialTokens, TrialView, ViewFacts } from "../../src/view/view-api.js";
+import { embeddedTrials, REPORT } from "./embedded.js";
+import type { TrialTokens, TrialView } from "../../src/run/trials/trial-shapes.js";
+import type { ViewFacts } from "../../src/view/view-api.js";
 
 export type Loaded<Value> =
   | { readonly state: "loading" }
@@ -18,6 +20,10 @@ class Refused extends Error {
 }
 
 export async function load<Value>(name: string): Promise<Value> {
+  if (name === `runs/${REPORT}/trials.json`) {
+    const embedded = embeddedTrials();
+    if (embedded) return embedded.table as Value;
+  }
   const answer = await fetch(`data/${name}`, { cache: "no-store" }).catch(() => {
     throw new Refused("GONE", "Nobody answers: npx inward view was ended, or this page's files are not all there.");
   });
@@ -67,6 +73,12 @@ export interface LoadedTrial {
 
 /** @param line of the run's file @param place of the trial in its table */
 export async function loadTrial(run: string, line: number, place: number): Promise<LoadedTrial> {
+  const embedded = run === REPORT ? embeddedTrials() : undefined;
+  if (embedded) {
+    const own = embedded.trial(line);
+    if (own === undefined) throw new Refused("404", "The report does not have this trial.");
+    return { view: own.view, tokens: async () => own.tokens };
+  }
   const { trialsAFile } = await viewFacts();
   if (trialsAFile === undefined) {
     const view = await load<TrialView>(`runs/${run}/trials/${line}.json`);

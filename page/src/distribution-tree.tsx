@@ -1,7 +1,7 @@
 /** A distribution as a tree that opens branch by branch: values, texts without one, and what was not looked into. */
 
 import type { Distribution } from "../../src/ask/expand-distribution.js";
-import type { Shown } from "../../src/view/view-api.js";
+import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { Missing, Text } from "./parts.js";
 import { type Branch, branchesOf } from "./value-branches.js";
 

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Estimate } from "../../src/score/interval.js";
-import type { Shown } from "../../src/view/view-api.js";
+import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { numberWords, Text, type Unit } from "./parts.js";
 import { savePng, saveSvg } from "./save.js";
 import { paretoFront, type ScatterPoint, ticksOf } from "./scales.js";

@@ -6,6 +6,7 @@ import { addressOf, usePlace } from "./address.js";
 import { ComparePage } from "./compare-page.js";
 import { viewFacts } from "./data.js";
 import { QuantizePage } from "./quantize-page.js";
+import { showReportTrials } from "./report-trials.js";
 import { RunPage } from "./run-page.js";
 import { RunsPage } from "./runs-page.js";
 import { TrialPage } from "./trial-page.js";
@@ -82,4 +83,6 @@ function View({ path, query }: { path: readonly string[]; query: URLSearchParams
 }
 
 const root = document.getElementById("app");
-if (root) render(<App />, root);
+const inReport = document.getElementById("trials-here");
+if (inReport) showReportTrials(inReport);
+else if (root) render(<App />, root);

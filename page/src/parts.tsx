@@ -6,7 +6,8 @@ import type { Datum } from "../../src/exchange/csv-lines.js";
 import { formatCount, formatDifference, formatPercent, visibleText } from "../../src/report/document.js";
 import type { Estimate } from "../../src/score/interval.js";
 import type { Extraction } from "../../src/properties/property.js";
-import type { RunProblem, RunState, Shown } from "../../src/view/view-api.js";
+import type { RunProblem, Shown } from "../../src/run/trials/trial-shapes.js";
+import type { RunState } from "../../src/view/view-api.js";
 import type { Loaded } from "./data.js";
 import { saveCsv } from "./save.js";
 

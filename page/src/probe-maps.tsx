@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { ProbedQuestion, ProbedSite, ProbeResults, ProbeSummary } from "../../src/probe/probe-results.js";
-import type { Shown } from "../../src/view/view-api.js";
+import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
 import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
 

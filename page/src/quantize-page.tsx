@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { QuantizedFile, QuantizeView } from "../../src/view/view-api.js";
+import { nameTab } from "./address.js";
 import { useData } from "./data.js";
 import { FrontFigure } from "./figures.js";
 import {
@@ -21,7 +22,7 @@ import {
 export function QuantizePage({ id }: { id: string }) {
   const view = useData<QuantizeView>(`runs/${id}/quantize.json`);
   useEffect(() => {
-    document.title = view.state === "there" ? `${view.value.summary.study} — inward` : "inward";
+    nameTab(view.state === "there" ? view.value.summary.study : "");
   }, [view]);
   return <Of of={view}>{(value) => <Quantized id={id} view={value} />}</Of>;
 }

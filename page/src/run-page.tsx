@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { CellScore } from "../../src/score/scores.js";
 import type { ExperimentCard, RunView, VerdictCard } from "../../src/view/view-api.js";
-import { addressOf, type QueryValues, replaceAddress, trialsAddress } from "./address.js";
+import { addressOf, nameTab, type QueryValues, replaceAddress, trialsAddress } from "./address.js";
 import { forget, useData } from "./data.js";
 import { DotFigure } from "./figures.js";
 import { Following } from "./following.js";
@@ -31,7 +31,7 @@ export function RunPage({ id, query }: RunPageProps) {
   const [finished, setFinished] = useState(0);
   const run = useData<RunView>(`runs/${id}/run.json`, finished);
   useEffect(() => {
-    if (run.state === "there") document.title = `${run.value.summary.study} — inward`;
+    if (run.state === "there") nameTab(run.value.summary.study);
   }, [run]);
   return (
     <Of of={run}>

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { RunList, ListedRun } from "../../src/view/view-api.js";
-import { addressOf } from "./address.js";
+import { addressOf, nameTab } from "./address.js";
 import { useData } from "./data.js";
 import { Of, SortedTable, StateMark, type TableColumn, Text } from "./parts.js";
 
@@ -13,7 +13,7 @@ export function RunsPage() {
   const [again, setAgain] = useState(0);
   const list = useData<RunList>("runs.json", again);
   useEffect(() => {
-    document.title = "Runs — inward";
+    nameTab("Runs");
   }, []);
   useEffect(() => {
     if (list.state !== "there" || !list.value.runs.some(({ state }) => state === "running")) return;

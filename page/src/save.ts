@@ -44,14 +44,14 @@ function standingAlone(svg: SVGSVGElement): string {
   copy.setAttribute("width", String(Math.round(width)));
   copy.setAttribute("height", String(Math.round(height)));
   const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: paperColour() }))
+  for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: paperOf(svg) }))
     paper.setAttribute(name, value);
   copy.prepend(paper);
   return new XMLSerializer().serializeToString(copy);
 }
 
-function paperColour(): string {
-  return getComputedStyle(document.documentElement).getPropertyValue("--paper").trim() || "#ffffff";
+function paperOf(svg: SVGSVGElement): string {
+  return getComputedStyle(svg.closest("figure") ?? svg).backgroundColor;
 }
 
 export function saveSvg(name: string, svg: SVGSVGElement): void {

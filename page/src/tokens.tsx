@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { visibleText } from "../../src/report/document.js";
 import type { AnswerPosition, RecordedReply, TokenText } from "../../src/tasks/answer.js";
-import type { PromptTokens, Shown, ShownToken } from "../../src/view/view-api.js";
+import type { PromptTokens, Shown, ShownToken } from "../../src/run/trials/trial-shapes.js";
 import { Lines, Missing, Text } from "./parts.js";
 
 const KIND_WORDS = { content: "of a message", template: "of the chat template", control: "a control token" } as const;

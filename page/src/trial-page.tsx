@@ -10,9 +10,9 @@ import type {
   TrialTable,
   TrialTokens,
   TrialView,
-} from "../../src/view/view-api.js";
+} from "../../src/run/trials/trial-shapes.js";
 import type { TokenText } from "../../src/tasks/answer.js";
-import { addressOf, go } from "./address.js";
+import { addressOf, go, isInField, nameTab } from "./address.js";
 import { type Loaded, loadTrial, type LoadedTrial, useOnce } from "./data.js";
 import { DistributionTree } from "./distribution-tree.js";
 import { Facts, Lines, Missing, Of, SortedTable, Text, Value } from "./parts.js";
@@ -42,7 +42,7 @@ function InList({ id, line, table, query }: { id: string; line: number; table: T
   const back = addressOf(["runs", id, "trials"], { ...valuesOf(query), at: String(line) });
   const [found, setFound] = useState<Loaded<LoadedTrial>>({ state: "loading" });
   useEffect(() => {
-    document.title = `Trial ${line + 1} — inward`;
+    nameTab(`Trial ${line + 1}`);
     let isCurrent = true;
     loadTrial(id, line, row).then(
       (value) => isCurrent && setFound({ state: "there", value }),
@@ -56,7 +56,7 @@ function InList({ id, line, table, query }: { id: string; line: number; table: T
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.target instanceof HTMLElement && event.target.closest("input, select, textarea")) return;
+      if (isInField(event)) return;
       const to = { ArrowLeft: before, k: before, ArrowRight: after, j: after }[event.key];
       if (event.key === "Escape") go(back);
       else if (to !== undefined) go(trialAddress(id, to, query));

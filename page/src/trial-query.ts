@@ -1,6 +1,6 @@
 /** Which trials of a table are shown, in which order: filters, free text and sorting over columns. Pure. */
 
-import type { TrialTable } from "../../src/view/view-api.js";
+import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
 
 /** Names of what trials are filtered by; `meta.<column>` stands beside them. */
 export const FACETS = [

@@ -2,9 +2,10 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { formatCount } from "../../src/report/document.js";
-import type { TrialTable } from "../../src/view/view-api.js";
-import { addressOf, go, replaceAddress } from "./address.js";
+import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
+import { addressOf, go, isInField, nameTab, replaceAddress } from "./address.js";
 import { useOnce } from "./data.js";
+import { REPORT } from "./embedded.js";
 import { numberWords, Of, Problems, Text, Value } from "./parts.js";
 import { saveCsv } from "./save.js";
 import { type Facet, queryOf, type Sort, type TrialQuery, TrialView, valuesOf } from "./trial-query.js";
@@ -26,11 +27,11 @@ interface TrialsPageProps {
 export function TrialsPage({ id, query }: TrialsPageProps) {
   const table = useOnce<TrialTable>(`runs/${id}/trials.json`);
   useEffect(() => {
-    document.title = "Trials — inward";
+    nameTab("Trials");
   }, []);
   return (
     <>
-      <h1>Trials</h1>
+      {id === REPORT ? null : <h1>Trials</h1>}
       <Of of={table}>{(value) => <Trials id={id} view={viewOf(value)} query={query} />}</Of>
     </>
   );
@@ -47,8 +48,7 @@ function Trials({ id, view, query }: TrialsPageProps & { view: TrialView }) {
   const search = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
-      const inField = event.target instanceof HTMLElement && event.target.closest("input, select, textarea");
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || inField) return;
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isInField(event)) return;
       event.preventDefault();
       search.current?.focus();
     };

@@ -84,6 +84,11 @@ export type Block =
   | { readonly kind: "list"; readonly items: readonly (readonly Inline[])[] }
   | { readonly kind: "facts"; readonly facts: readonly { readonly name: string; readonly value: readonly Inline[] }[] }
   | { readonly kind: "verbatim"; readonly label: string; readonly text: string }
+  | {
+      /** Where the page lists trials; elsewhere, and until it runs, these words. */
+      readonly kind: "trials";
+      readonly words: string;
+    }
   | Table
   | Figure
   | Card;

@@ -1,7 +1,8 @@
-/** The page around the report: one file, no script, nothing to load; light and dark, phone and paper. */
+/** The page around the report: one file, nothing to load, no script but that of its list of trials; light and dark, phone and paper. */
 
 import type { Block, Card, Figure, Inline, ReportDocument, Section, Table, TableCell, TableRow } from "./document.js";
 import { escapeHtml, followPageColours, PALETTE } from "./figures/draw.js";
+import { type TrialsPage, trialsPageHtml } from "./trials-in-page.js";
 
 /** In the dark the same hues, lighter. */
 const DARK: Readonly<Record<keyof typeof PALETTE, string>> = {
@@ -93,7 +94,7 @@ pre { margin: 0; padding: 0.6rem 0.8rem; background: var(--soft); border-radius:
   .cards th, .cards td { border: 0; padding: 0.2rem 0; text-align: left; min-width: 0; white-space: normal !important; } .cards tr:not(.group) th { position: static; font-weight: 650; }
   .cards td::before { content: attr(data-label); display: block; color: var(--figure-muted); font-size: 0.75rem; } .cards tr.group th { padding: 0.8rem 0 0.4rem; } }
 @page { size: A4 landscape; margin: 14mm; }
-@media print { html { font-size: 75%; } :root { ${variables(PALETTE)} --soft:#f5f7f9; --line:#cfd4da; } body { max-width: none; padding: 0; font-size: 9.5pt; } nav { display: none; }
+@media print { html { font-size: 75%; } :root { ${variables(PALETTE)} --soft:#f5f7f9; --line:#cfd4da; } body { max-width: none; padding: 0; font-size: 9.5pt; } nav, .trials { display: none; }
   .scroll { overflow: visible; background: none; } table { font-size: 6.8pt; } th, td { padding: 0.2rem 0.3rem; } tbody th { min-width: 0; position: static; } .missing { min-width: 0; font-size: 6pt; } small { font-size: 6pt; }
   figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   /* What is folded on a screen is printed, whether it was opened or not. */
@@ -101,13 +102,20 @@ pre { margin: 0; padding: 0.6rem 0.8rem; background: var(--soft); border-radius:
 @supports not selector(::details-content) { @media print { .unprinted { display: block; font-weight: 650; } } }
 `.trim();
 
+/** Trials as JSON, and what lists them. */
+export interface ListedTrials {
+  readonly json: string;
+  readonly page: TrialsPage;
+}
+
 /** @param body HTML that is escaped already */
-export function htmlPage(title: string, body: string): string {
+export function htmlPage(title: string, body: string, listed?: ListedTrials): string {
+  const trials = listed && trialsPageHtml(listed.json, listed.page);
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'${trials ? `; ${trials.policy}` : ""}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(title)}</title>
 <style>
@@ -115,7 +123,7 @@ ${STYLE}
 </style>
 </head>
 <body>
-${body}
+${body}${trials ? `\n${trials.html}` : ""}
 </body>
 </html>
 `;
@@ -181,6 +189,8 @@ function renderBlock(block: Block): string {
       return `<dl>\n${block.facts.map(({ name, value }) => `<div><dt>${escapeHtml(name)}</dt><dd>${renderInlines(value)}</dd></div>`).join("\n")}\n</dl>`;
     case "verbatim":
       return `<div class="verbatim"><p class="label">${escapeHtml(block.label)}</p>${preformatted(block.text)}</div>`;
+    case "trials":
+      return `<div id="trials-here" class="trials"><p class="note">${escapeHtml(block.words)}</p></div>`;
     case "figure":
       return renderFigure(block);
     case "card":

@@ -18,7 +18,7 @@ import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
 import type { ExperimentName } from "../study/schema.js";
 import { formatCount, aside, paragraph, type ReportDocument, type Section } from "./document.js";
-import { htmlPage, renderHtmlBody } from "./html.js";
+import { htmlPage, type ListedTrials, renderHtmlBody } from "./html.js";
 import { renderMarkdown } from "./markdown.js";
 import { beforeAfterSection, driftSection } from "./sections/before-after.js";
 import { calibrationSection } from "./sections/calibration-section.js";
@@ -58,6 +58,7 @@ import {
   stringsEach,
 } from "./terms.js";
 import { statesOf } from "../study/states.js";
+import { type TrialsInPage, trialsSection } from "./trials-in-page.js";
 
 // Puts the first page before the other sections; its figure moves there from the section that drew it.
 
@@ -215,6 +216,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
       ? [
           noiseSection(input.noiseFloors, scores),
           samplesSection(input.samples, property),
+          ...(input.trials ? [trialsSection(input.trials)] : []),
           exclusionsSection(scores, isMain, property),
         ]
       : []),
@@ -230,7 +232,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     sections: judged ? withFirstPage(judged, sections, names, intervals) : sections,
   };
   return {
-    html: htmlPage(document.title, renderHtmlBody(document)),
+    html: htmlPage(document.title, renderHtmlBody(document), input.trials),
     markdown: renderMarkdown(document),
     figures: document.sections.flatMap(figuresOf).map(({ name, svg }) => ({ name, svg })),
   };
@@ -294,6 +296,8 @@ export interface ReportInput {
   readonly injection?: InjectionResults;
   /** Absent when no behavior was changed. */
   readonly shifts?: Shifts;
+  /** In the page, with what lists them; absent where nobody predicts anything, or that was not built. */
+  readonly trials?: TrialsInPage & ListedTrials;
 }
 
 interface ReportFigure {
@@ -304,7 +308,7 @@ interface ReportFigure {
 }
 
 export interface MadeReport {
-  /** One file that opens from disk: no script, nothing to load. */
+  /** One file that opens from disk: nothing to load, and no script but that of the list of trials. */
   readonly html: string;
   /** The same content; its figures are `figures/<name>.svg` beside it. */
   readonly markdown: string;

@@ -78,6 +78,8 @@ function renderBlock(block: Block): string {
       return block.facts.map(({ name, value }) => `- **${escapeMarkdown(name)}**: ${renderInlines(value)}`).join("\n");
     case "verbatim":
       return `${atLineStart(escapeMarkdown(block.label))}:\n\n${markdownFence(block.text)}`;
+    case "trials":
+      return escapeMarkdown(block.words);
     case "figure":
       return `**${escapeMarkdown(block.title)}**\n\n![${escapeMarkdown(block.title)}](figures/${block.name}.svg)\n\n${atLineStart(escapeMarkdown(block.caption))}`;
     case "card":

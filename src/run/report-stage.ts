@@ -14,7 +14,8 @@ import { makeFolder, writeWhole } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { quoteTurns } from "../properties/wordings.js";
 import { plainText } from "../tasks/plain-form.js";
-import { makeReport } from "../report/make-report.js";
+import { makeReport, type ReportInput } from "../report/make-report.js";
+import { readTrialsPage } from "../report/trials-in-page.js";
 import { chooseSamples, countedOption } from "../report/sections/samples.js";
 import type { PairNames } from "../report/terms.js";
 import { INPUT_ONLY } from "../score/input-only/input-only-predictions.js";
@@ -28,6 +29,7 @@ import { readManifest, type RunSetUp, type StageContext, type StageWork } from "
 import { readContent, readLines } from "./records.js";
 import { readTrials } from "./score-stages.js";
 import { readTraining } from "./train-stages.js";
+import { embedTrials } from "./trials/embedded-trials.js";
 
 type OptionalContent =
   | "comparisons"
@@ -40,7 +42,10 @@ type OptionalContent =
   | "simulation"
   | "injection";
 
-export async function writeReport({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
+export async function writeReport(
+  { run, signal }: Pick<StageContext, "run" | "signal">,
+  { reads }: StageWork,
+): Promise<void> {
   const manifests = await readManifest(run);
   const ifThere = async <Name extends OptionalContent>(name: Name) =>
     reads.has(name) ? await readContent(run, name) : undefined;
@@ -75,6 +80,7 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
     simulation: await ifThere("simulation"),
     patches: reads.has("patches") ? await readLines(run, "patches") : undefined,
     injection: await ifThere("injection"),
+    trials: await listedTrials(run, reads, signal),
     taskWarnings: carried.map(
       ([state, all]) =>
         `${state} was asked on ${all.length} different set-ups (manifest.json); their last bits may differ.`,
@@ -86,6 +92,15 @@ export async function writeReport({ run }: Pick<StageContext, "run">, { reads }:
   for (const figure of report.figures) await writeWhole(join(folder, `${figure.name}.svg`), figure.svg);
   await writeWhole(run.file("reportMarkdown"), report.markdown);
   await writeWhole(run.file("report"), report.html);
+}
+
+async function listedTrials(
+  run: RunFolder,
+  reads: StageWork["reads"],
+  signal: AbortSignal | undefined,
+): Promise<ReportInput["trials"]> {
+  const page = run.plan.predictions.length > 0 ? readTrialsPage() : undefined;
+  return page && { ...(await embedTrials(run, reads, { signal })), page };
 }
 
 function asAsked({ fromCache: _, ...manifest }: RunSetUp): EngineManifest {

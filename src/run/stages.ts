@@ -387,6 +387,8 @@ function rowsOf(plan: Plan): StageRow[] {
         "noiseFloor",
         "inputOnly",
         "trials",
+        "distributions",
+        "lens",
       ],
       besides: async (run) => {
         if (run.isMarked("manifest")) await run.requireUnchanged("manifest");

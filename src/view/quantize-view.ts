@@ -7,8 +7,10 @@ import type { MeasuredFigure, QuantizeResults, QuantizeRow } from "../quantize/q
 import type { Spread } from "../quantize/measure-speed.js";
 import type { Estimate } from "../score/interval.js";
 import { orReason, planIn, listedRun } from "./run-view.js";
-import { plainPath, type ServedRun, statRunFile } from "./served-runs.js";
-import type { QuantizedFile, QuantizeMeasure, QuantizeView, Shown } from "./view-api.js";
+import { plainPath, statRunFile } from "../run/trials/plain-files.js";
+import type { ServedRun } from "./served-runs.js";
+import type { Shown } from "../run/trials/trial-shapes.js";
+import type { QuantizedFile, QuantizeMeasure, QuantizeView } from "./view-api.js";
 
 const RESULTS = "05-results.json";
 

@@ -7,7 +7,8 @@ import { runLockHolder } from "../base/lock.js";
 import { InwardError } from "../errors.js";
 import { type RunFolder, RUN_FILES } from "../run/folder.js";
 import { stagesOf } from "../run/stages.js";
-import { plainPath, type ServedRun, statRunFile } from "./served-runs.js";
+import { plainPath, statRunFile } from "../run/trials/plain-files.js";
+import type { ServedRun } from "./served-runs.js";
 import type { LossLine, RunProgress } from "./view-api.js";
 
 type NotedEvent = Readonly<Record<string, unknown>> & { readonly time: string; readonly event: string };

@@ -20,17 +20,17 @@ import type { Comparisons } from "../score/comparison/comparisons.js";
 import { chatSentences } from "../study/forms.js";
 import type { Plan } from "../study/plan.js";
 import { type State, statesOf } from "../study/states.js";
-import { readServedFile, type ServedRun, statRunFile } from "./served-runs.js";
+import { readServedFile, statRunFile } from "../run/trials/plain-files.js";
+import type { ServedRun } from "./served-runs.js";
+import type { RunProblem, Shown } from "../run/trials/trial-shapes.js";
 import type {
   ExperimentCard,
   LossLine,
   MatrixSquare,
-  RunProblem,
   RunState,
   ListedRun,
   RunView,
   SizeSeries,
-  Shown,
   StageView,
   StateView,
   TrialChoice,

@@ -1,17 +1,15 @@
 /** Which runs a viewer serves: those in the folders that a person named, and nothing that links or names in them lead to. */
 
 import { createHash } from "node:crypto";
-import { lstatSync, readdirSync, realpathSync, type Stats } from "node:fs";
-import { basename, join, sep } from "node:path";
-import { readPlainFile } from "../base/untrusted.js";
+import { lstatSync, readdirSync, realpathSync } from "node:fs";
+import { basename, join } from "node:path";
 import { InwardError } from "../errors.js";
+import type { LookedAt } from "../run/trials/plain-files.js";
 
 /** A run as it is found: a folder with a plan, or one that has files of a run and no plan. */
-export interface ServedRun {
+export interface ServedRun extends LookedAt {
   /** In addresses: letters, digits, `_`, `.` and `-`; the same as long as the folder stays where it is. */
   readonly id: string;
-  /** Absolute, without links. */
-  readonly folder: string;
 }
 
 /** How deep under a named folder runs are looked for: `runs/<run>` and `studies/<study>/<run>`. */
@@ -95,47 +93,4 @@ function idOf(folder: string): string {
     .replace(/^[.-]+/, "")
     .slice(0, 60);
   return `${name || "run"}-${createHash("sha256").update(folder).digest("hex").slice(0, 8)}`;
-}
-
-/** JSON longer than this is no file that a page could show, and no string that Node could hold. */
-export const MOST_JSON_BYTES = 256 * 1024 * 1024;
-
-/**
- * A file of a run, never through a link, neither in its own place nor in a folder above it inside the run.
- * @param name within the run, made by us and never by whoever asks
- * @throws STORE_INCOMPLETE when it is not there, STORE_CORRUPT when it is no plain file of the run, or too large
- */
-export function readServedFile(run: ServedRun, name: string, mostBytes = MOST_JSON_BYTES): Buffer {
-  return readPlainFile(plainPath(run, name), mostBytes, refusal(name), "refused");
-}
-
-/** @throws as readServedFile */
-export function statRunFile(run: ServedRun, name: string): Stats {
-  const path = plainPath(run, name);
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) throw refusal(name)("ENOENT");
-  if (!found.isFile()) throw refusal(name)(found.isSymbolicLink() ? "a symbolic link, not a file" : "not a file");
-  return found;
-}
-
-/** @throws as readServedFile @returns its path, when everything above it inside the run is a folder of its own */
-export function plainPath(run: ServedRun, name: string): string {
-  const path = join(run.folder, name);
-  let real: string;
-  try {
-    real = realpathSync(join(path, ".."));
-  } catch (error) {
-    throw refusal(name)((error as NodeJS.ErrnoException).code ?? String(error));
-  }
-  if (real !== join(path, "..") || !(path.startsWith(run.folder + sep) || run.folder === sep)) {
-    throw refusal(name)("it lies behind a symbolic link");
-  }
-  return path;
-}
-
-function refusal(name: string): (why: string) => InwardError {
-  return (why) =>
-    why === "ENOENT"
-      ? new InwardError("STORE_INCOMPLETE", `${name} is not there.`)
-      : new InwardError("STORE_CORRUPT", `${name} cannot be read (${why}).`);
 }

@@ -1,27 +1,12 @@
 /** What the viewer's server says and its page reads: the shapes of the files under `data/`, the same from a server and in a bundle. */
 
-import type { Distribution } from "../ask/expand-distribution.js";
 import type { ProbeResults } from "../probe/probe-results.js";
-import type { BehaviorOption, Extraction } from "../properties/property.js";
+import type { RunProblem, Shown } from "../run/trials/trial-shapes.js";
 import type { CalibrationRow } from "../score/calibration/score-calibration.js";
 import type { Estimate } from "../score/interval.js";
 import type { AverageScore, CellScore } from "../score/scores.js";
 import type { Scope } from "../score/scope.js";
-import type { TrialRow } from "../score/trial-rows.js";
 import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
-import type { ChatMessage, RecordedReply, SetAsideReason, TokenText } from "../tasks/answer.js";
-
-/** A value, or why there is none. */
-export type Shown<Value> =
-  | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly reason: string };
-
-/** Something of a run that is not as inward writes it. */
-export interface RunProblem {
-  /** Name within the run's folder; the folder itself where empty. */
-  readonly file: string;
-  readonly what: string;
-}
 
 /** `finished` everything its plan has is there · `running` a process works in it · `stopped` it is neither · `damaged` it has no plan that can be read. */
 export type RunState = "finished" | "running" | "stopped" | "damaged";
@@ -190,143 +175,6 @@ export interface RunProgress {
   readonly incidents: readonly { readonly time: string; readonly what: string }[];
   /** Grows whenever a file of the run is finished: what a page has read is old then. */
   readonly finishedFiles: number;
-}
-
-/**
- * The trials of a run as columns of equal length. Numbers in columns that end with `Of` are places in the list of that name; −1 is none.
- * Probabilities are natural logarithms. A number that is not there is null; `why` says for the whole column why that may be.
- */
-export interface TrialTable {
-  readonly rows: number;
-  /** Lines of the file that were passed over, the first of them with the reason. */
-  readonly passedOver: { readonly count: number; readonly first: readonly string[] };
-  readonly problems: readonly RunProblem[];
-  /** Texts are cut at so many characters in this table, and so many are longer. */
-  readonly cut: { readonly at: number; readonly texts: number };
-  readonly states: readonly string[];
-  readonly properties: readonly string[];
-  readonly variants: readonly string[];
-  readonly items: readonly TrialItem[];
-  readonly texts: readonly string[];
-  /** Reasons, and rules by which trials count. */
-  readonly words: readonly string[];
-  /** [words] for people. */
-  readonly says: readonly string[];
-  readonly extractions: readonly Extraction[];
-  readonly columns: {
-    /** Line of 08-trials.jsonl, from 0. */
-    readonly line: readonly number[];
-    readonly targetOf: readonly number[];
-    readonly predictorOf: readonly number[];
-    readonly itemOf: readonly number[];
-    readonly propertyOf: readonly number[];
-    readonly variantOf: readonly number[];
-    readonly sample: readonly number[];
-    /** 0 right, 1 wrong, 2 excluded. */
-    readonly outcome: readonly number[];
-    readonly becauseOf: readonly number[];
-    /** Of the words: what is missing, where something is. */
-    readonly reasonOf: readonly number[];
-    readonly behaviorOf: readonly number[];
-    readonly predictionOf: readonly number[];
-    readonly answerAsked: readonly number[];
-    readonly replyOf: readonly number[];
-    readonly minMargin: readonly (number | null)[];
-    /** 1 above the noise floor, 0 not, −1 not known. */
-    readonly aboveNoiseFloor: readonly number[];
-    readonly answerLogprob: readonly (number | null)[];
-    readonly replyLogprob: readonly (number | null)[];
-    /** Total variation between the measured distributions of both sides. */
-    readonly disagreement: readonly (number | null)[];
-  };
-  readonly why: {
-    readonly minMargin: string;
-    readonly probability: string;
-    readonly disagreement: string;
-  };
-}
-
-export interface TrialItem {
-  readonly task: string;
-  readonly id: string;
-  readonly text: string;
-  readonly target?: string;
-  readonly cluster?: string;
-  readonly meta?: Readonly<Record<string, string | number | boolean>>;
-}
-
-/** One prompt and what was said to it. */
-export interface AskedView {
-  readonly state: string;
-  readonly stateWords: string;
-  readonly file: string;
-  readonly key: string;
-  readonly messages: Shown<readonly ChatMessage[]>;
-  readonly reply?: RecordedReply;
-  readonly setAside?: SetAsideReason;
-  /** Why neither is there. */
-  readonly missing?: string;
-}
-
-/** The same string and property, by another predictor or about another target. */
-export interface BesideTrial {
-  readonly line: number;
-  readonly predictor: string;
-  readonly target: string;
-  readonly variant: string;
-  readonly sample: number;
-  readonly outcome: TrialRow["outcome"];
-  readonly because: string;
-  readonly behavior: Extraction;
-  readonly prediction: Extraction;
-  readonly answer: string;
-  readonly reply: string;
-  readonly relation: string;
-}
-
-export interface TrialView {
-  readonly line: number;
-  readonly row: TrialRow;
-  /** By which rule it counts, in words. */
-  readonly because: string;
-  readonly item: Shown<TrialItem & { readonly split: string }>;
-  readonly property: {
-    readonly name: string;
-    readonly question: string;
-    readonly summary: string;
-    readonly rule: string;
-  };
-  readonly answer: AskedView;
-  /** The final answer, where the first was doubted. */
-  readonly challenged?: AskedView;
-  readonly reply: AskedView;
-  readonly option?: BehaviorOption;
-  readonly judged: Shown<{ readonly probability: number; readonly lead: number }>;
-  readonly beside: readonly BesideTrial[];
-  readonly distributions: { readonly behavior: Shown<Distribution>; readonly prediction: Shown<Distribution> };
-  readonly probes: Shown<readonly { readonly name: string; readonly value: string }[]>;
-}
-
-export interface ShownToken extends TokenText {
-  readonly id: number;
-  /** `content` of a message · `template` around it · `control` a token that no text can be. */
-  readonly kind: "content" | "template" | "control";
-  /** Of the message, where it is content. */
-  readonly role?: string;
-}
-
-/** A prompt as the model read it. */
-export interface PromptTokens {
-  readonly tokens: readonly ShownToken[];
-  /** Whether the hash of these ids is the one that was recorded when it was asked; absent where none was recorded. */
-  readonly isRecorded?: boolean;
-}
-
-export interface TrialTokens {
-  readonly answerPrompt: Shown<PromptTokens>;
-  readonly replyPrompt: Shown<PromptTokens>;
-  readonly answer: Shown<readonly TokenText[]>;
-  readonly reply: Shown<readonly TokenText[]>;
 }
 
 export interface CompareView {

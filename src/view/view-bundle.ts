@@ -6,7 +6,8 @@ import { makeFolder, writeWhole } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { ViewFiles, type ViewFilesOptions } from "./view-files.js";
 import { filesUnder } from "./view-server.js";
-import type { TrialTokens, TrialView, ViewFacts } from "./view-api.js";
+import type { TrialTokens, TrialView } from "../run/trials/trial-shapes.js";
+import type { ViewFacts } from "./view-api.js";
 
 /** Trials in a file of a bundle. */
 export const TRIALS_A_FILE = 100;

@@ -5,14 +5,17 @@ import { join } from "node:path";
 import { INWARD_VERSION } from "../base/version.js";
 import { compareRuns } from "../run/compare-runs.js";
 import { RUN_FILES, RunFolder } from "../run/folder.js";
-import { PromptTokenizer } from "./trial-tokens.js";
+import { isWritten } from "../run/stages.js";
+import { PromptTokenizer } from "../run/trials/trial-tokens.js";
 import { RunEvents } from "./run-progress.js";
 import { quantizeView } from "./quantize-view.js";
 import { orReason, planIn, listedRun, runView } from "./run-view.js";
-import { findRuns, isInPlace, readServedFile, type ServedRun } from "./served-runs.js";
-import { readTrialTable } from "./trial-table.js";
-import { type OpenTrials, openTrials, trialView } from "./trial-view.js";
-import type { CompareView, RunList, TrialTokens, TrialView, ViewFacts } from "./view-api.js";
+import { readServedFile } from "../run/trials/plain-files.js";
+import { findRuns, isInPlace, type ServedRun } from "./served-runs.js";
+import { readTrialTable } from "../run/trials/trial-table.js";
+import { type OpenTrials, openTrials, trialView } from "../run/trials/trial-view.js";
+import type { TrialTokens, TrialView } from "../run/trials/trial-shapes.js";
+import type { CompareView, RunList, ViewFacts } from "./view-api.js";
 
 /** Runs whose trials are held at once: columns of a large one take hundreds of megabytes. */
 const HELD = 3;
@@ -151,7 +154,7 @@ function json(value: unknown): ViewFile | undefined {
 
 async function openRun(run: ServedRun): Promise<OpenTrials> {
   const folder = await RunFolder.look(run.folder);
-  return openTrials(folder, await readTrialTable(run, folder.plan));
+  return openTrials(folder, await readTrialTable(run, folder.plan, (file) => isWritten(folder.plan, file)));
 }
 
 /** Of the files that the table of trials is made from. */

@@ -341,6 +341,51 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     files.close();
   });
 
+  test("a report lists its trials by itself: from disk, filtered, sorted, to the token, and nothing in them runs", async () => {
+    const above = await mkdtemp(join(tmpdir(), "inward-report-"));
+    const run = join(above, "run");
+    await cp(runs.whole, run, { recursive: true });
+    expect((await inward(["report", run])).code).toBe(0);
+    const own = await watched(context, "file://");
+    await own.goto(`file://${join(run, "09-report.html")}`);
+    const title = await own.title();
+    await own.locator("summary", { hasText: "All trials" }).click();
+    await own.getByRole("grid").waitFor();
+    await own.locator("summary", { hasText: "outcome" }).click();
+    await own.getByRole("checkbox", { name: /^wrong/ }).check();
+    await own.getByRole("button", { name: "margin" }).click();
+    await expect.poll(() => own.url()).toMatch(/#\/runs\/report\/trials\?outcome=wrong&sort=minMargin/);
+    await own.locator("summary", { hasText: "outcome" }).click();
+    await own.keyboard.press("/");
+    await own.keyboard.type("owned");
+    await expect.poll(() => seen(own.getByRole("status"))).toMatch(/^[1-9]\d* of 40 trials: 0 right/);
+    const colours = () => own.locator("#trials-here").evaluate((host) => getComputedStyle(host).backgroundColor);
+    await own.emulateMedia({ colorScheme: "light" });
+    const light = await colours();
+    await own.emulateMedia({ colorScheme: "dark" });
+    expect([light, await colours()]).toEqual(["rgb(255, 255, 255)", "rgb(18, 23, 29)"]);
+    await own.getByRole("grid").focus();
+    await own.keyboard.press("Enter");
+    await own.getByRole("heading", { name: "What the target did" }).waitFor();
+    await own.locator("button.said").first().hover();
+    expect(await seen(own.locator(".inspector").first())).toMatch(/token 1 of \d+ .* nats/);
+    expect(await seen(own.locator("#trials-here .two").first())).toMatch(/<script>|<img src=x/);
+    // What was asked for stands in the address, and the rest of the report is as it was.
+    await own.reload();
+    await own.getByRole("heading", { name: "What the target did" }).waitFor();
+    expect(await own.title()).toBe(title);
+    await own.evaluate(readFileSync(AXE, "utf8"));
+    const { violations } = await own.evaluate<AxeResults>(`axe.run("#trials-here")`);
+    expect(
+      violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`),
+    ).toEqual([]);
+    await own.keyboard.press("Escape");
+    await own.getByRole("grid").waitFor();
+    await own.close();
+  });
+
   test("in all of this no error, no refusal by the policy, and nothing asked of elsewhere", () => {
     expect(faults).toEqual([]);
   });

@@ -9,7 +9,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { ViewFiles } from "../../src/view/view-files.js";
 import { Access, startViewServer, viewApp } from "../../src/view/view-server.js";
 import { findRuns, namedFolders } from "../../src/view/served-runs.js";
-import type { RunList, RunProgress, RunView, TrialTable, TrialView } from "../../src/view/view-api.js";
+import type { TrialTable, TrialView } from "../../src/run/trials/trial-shapes.js";
+import type { RunList, RunProgress, RunView } from "../../src/view/view-api.js";
 import { SECRET, type ViewedRuns, viewedRuns } from "../helpers/viewed-runs.js";
 
 const PORT = 4711;

@@ -3,9 +3,9 @@
 import { open } from "node:fs/promises";
 import { constants } from "node:fs";
 import type { z } from "zod";
-import { mostTelling } from "../base/schema-issue.js";
-import { NO_LINK } from "../base/untrusted.js";
-import { plainPath, type ServedRun, statRunFile } from "./served-runs.js";
+import { mostTelling } from "../../base/schema-issue.js";
+import { NO_LINK } from "../../base/untrusted.js";
+import { plainPath, type LookedAt, statRunFile } from "./plain-files.js";
 
 const PIECE = 1 << 20;
 /** A longer line is nobody's answer. */
@@ -33,7 +33,7 @@ export interface PassedOver {
  * @throws STORE_INCOMPLETE, STORE_CORRUPT where there is no plain file
  */
 export async function readViewLines<Row>(
-  run: ServedRun,
+  run: LookedAt,
   name: string,
   schema: z.ZodType | undefined,
   onRow: (row: Row, place: LinePlace) => void,
@@ -109,7 +109,7 @@ export class LineIndex {
   readonly #places = new Map<string, LinePlace>();
 
   constructor(
-    readonly run: ServedRun,
+    readonly run: LookedAt,
     readonly name: string,
   ) {}
 

@@ -1,21 +1,20 @@
 /** The trials of a run as the columns that a page sorts and filters, and where the lines that each is made of stand. */
 
 import { z } from "zod";
-import { type DistributionRow, distributionRowSchema } from "../ask/measure-distribution.js";
-import { InwardError } from "../errors.js";
-import type { Behavior, Extraction } from "../properties/property.js";
-import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "../run/behaviors.js";
-import { RUN_FILES } from "../run/folder.js";
-import { isWritten } from "../run/stages.js";
-import { compareDistributions } from "../score/calibration/predictors.js";
-import { totalVariation } from "../score/calibration/measures.js";
-import { reasonWords } from "../report/terms.js";
-import { BECAUSE, outcomeOfTrial, type TrialRow, trialRowSchema } from "../score/trial-rows.js";
-import type { Plan } from "../study/plan.js";
-import { type Answer, answerSchema } from "../tasks/answer.js";
+import { type DistributionRow, distributionRowSchema } from "../../ask/measure-distribution.js";
+import { InwardError } from "../../errors.js";
+import type { Behavior, Extraction } from "../../properties/property.js";
+import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "../behaviors.js";
+import { RUN_FILES, type RunFile } from "../folder.js";
+import { compareDistributions } from "../../score/calibration/predictors.js";
+import { totalVariation } from "../../score/calibration/measures.js";
+import { reasonWords } from "../../report/terms.js";
+import { BECAUSE, outcomeOfTrial, type TrialRow, trialRowSchema } from "../../score/trial-rows.js";
+import type { Plan } from "../../study/plan.js";
+import { type Answer, answerSchema } from "../../tasks/answer.js";
 import { LineIndex, type PassedOver, readViewLines } from "./read-lines.js";
-import type { ServedRun } from "./served-runs.js";
-import type { RunProblem, TrialItem, TrialTable } from "./view-api.js";
+import type { LookedAt } from "./plain-files.js";
+import type { RunProblem, TrialItem, TrialTable } from "./trial-shapes.js";
 
 /** Characters of a text in the table; a trial that is opened has all. */
 const CUT_AT = 1000;
@@ -73,9 +72,14 @@ const looseBehavior = z.looseObject({
 
 /**
  * Reads 08-trials.jsonl and what its lines point to, streaming: a run of any size that memory holds as columns.
+ * @param isWritten whether a run of this plan has a file
  * @throws STORE_INCOMPLETE, STORE_CORRUPT where 08-trials.jsonl is no plain file; what is wrong in other files is said in `problems`
  */
-export async function readTrialTable(run: ServedRun, plan: Plan): Promise<ReadTrials> {
+export async function readTrialTable(
+  run: LookedAt,
+  plan: Plan,
+  isWritten: (file: RunFile) => boolean,
+): Promise<ReadTrials> {
   const problems: RunProblem[] = [];
   const lines = new Map<string, LineIndex>();
   const index = (name: string) => {
@@ -119,17 +123,17 @@ export async function readTrialTable(run: ServedRun, plan: Plan): Promise<ReadTr
     );
   };
   for (const file of [...ANSWERS_OF_ROUND, ...CHALLENGED_OF_ROUND, "hypothetical"] as const) {
-    if (isWritten(plan, file)) await readAnswers(RUN_FILES[file]);
+    if (isWritten(file)) await readAnswers(RUN_FILES[file]);
   }
   for (const file of BEHAVIORS_OF_ROUND) {
-    if (!isWritten(plan, file)) continue;
+    if (!isWritten(file)) continue;
     const name = RUN_FILES[file];
     const places = index(name);
     await readOther(name, () =>
       readViewLines<Behavior>(run, name, looseBehavior, (row, place) => places.add(behaviorLineKey(row), place)),
     );
   }
-  const distances = await readDistances(run, plan, index, readOther);
+  const distances = isWritten("distributions") ? await readDistances(run, index, readOther) : () => undefined;
 
   const states = new Places<string>();
   const properties = new Places<string>();
@@ -271,12 +275,10 @@ type DistanceOf = (
 
 /** Between what the target does and what the predictor says, where both were measured. Each pair is computed once. */
 async function readDistances(
-  run: ServedRun,
-  plan: Plan,
+  run: LookedAt,
   index: (name: string) => LineIndex,
   readOther: (name: string, read: () => Promise<PassedOver>) => Promise<void>,
 ): Promise<DistanceOf> {
-  if (!isWritten(plan, "distributions")) return () => undefined;
   const name = RUN_FILES.distributions;
   const places = index(name);
   const rows = new Map<string, DistributionRow>();

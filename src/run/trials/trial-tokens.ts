@@ -2,18 +2,18 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { InwardError } from "../errors.js";
-import { locateModel } from "../model/locate-model.js";
-import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
-import { hashTokens } from "../model/engines/engine.js";
-import { identifyModel } from "../model/model-file.js";
-import { loadRegistry } from "../model/registry.js";
-import { thinkingOf } from "../ask/questions.js";
-import { chatOf } from "../run/planned-chats.js";
-import { statesOf } from "../study/states.js";
-import type { Plan } from "../study/plan.js";
-import type { TokenText } from "../tasks/answer.js";
-import type { AskedView, PromptTokens, Shown, ShownToken, TrialTokens, TrialView } from "./view-api.js";
+import { InwardError } from "../../errors.js";
+import { locateModel } from "../../model/locate-model.js";
+import { openTokenizer, type Tokenizer } from "../../model/engines/start-engine.js";
+import { hashTokens } from "../../model/engines/engine.js";
+import { identifyModel } from "../../model/model-file.js";
+import { loadRegistry } from "../../model/registry.js";
+import { thinkingOf } from "../../ask/questions.js";
+import { chatOf } from "../planned-chats.js";
+import { statesOf } from "../../study/states.js";
+import type { Plan } from "../../study/plan.js";
+import type { TokenText } from "../../tasks/answer.js";
+import type { AskedView, PromptTokens, Shown, ShownToken, TrialTokens, TrialView } from "./trial-shapes.js";
 
 /** How long a vocabulary stays open after it was last asked, milliseconds. */
 const IDLE = 120_000;
@@ -105,7 +105,9 @@ export class PromptTokenizer {
     const name = basename(source.replaceAll("\\", "/"));
     const folder = this.folders.find((one) => /\.gguf$/i.test(name) && existsSync(join(one, name)));
     if (folder !== undefined && readdirSync(folder).includes(name)) return { ok: true, value: join(folder, name) };
-    return absent(`the plan names its model by a path, ${name}: --models <folder> says where that file is`);
+    return absent(
+      `the plan names its model by a path, ${name}: npx inward view --models <folder> says where that file is`,
+    );
   }
 }
 

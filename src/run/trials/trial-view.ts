@@ -1,22 +1,22 @@
 /** One trial from the study to the token: both prompts, both texts, what was read from them, and the same string asked otherwise. */
 
 import { z } from "zod";
-import { type DistributionRow, distributionRowSchema } from "../ask/measure-distribution.js";
-import { challengedKey, hypotheticalMessages, promptOfItem, type ShownPairs, shownPairs } from "../ask/questions.js";
-import type { Distribution } from "../ask/expand-distribution.js";
-import { propertyNamed } from "../properties/all-properties.js";
-import { type Behavior, behaviorSchema } from "../properties/property.js";
-import { readBehaviors } from "../run/behaviors.js";
-import { RUN_FILES, type RunFolder } from "../run/folder.js";
-import { BECAUSE, type TrialRow, trialRowSchema } from "../score/trial-rows.js";
-import type { PlannedTask, Plan } from "../study/plan.js";
-import { statesOf } from "../study/states.js";
-import { type Answer, answerSchema, type ChatMessage } from "../tasks/answer.js";
-import { challengedMessages, type TaskItem } from "../tasks/task.js";
-import { InwardError } from "../errors.js";
-import { stateNames } from "../report/state-names.js";
+import { type DistributionRow, distributionRowSchema } from "../../ask/measure-distribution.js";
+import { challengedKey, hypotheticalMessages, promptOfItem, type ShownPairs, shownPairs } from "../../ask/questions.js";
+import type { Distribution } from "../../ask/expand-distribution.js";
+import { propertyNamed } from "../../properties/all-properties.js";
+import { type Behavior, behaviorSchema } from "../../properties/property.js";
+import { readBehaviors } from "../behaviors.js";
+import { RUN_FILES, type RunFolder } from "../folder.js";
+import { BECAUSE, type TrialRow, trialRowSchema } from "../../score/trial-rows.js";
+import type { PlannedTask, Plan } from "../../study/plan.js";
+import { statesOf } from "../../study/states.js";
+import { type Answer, answerSchema, type ChatMessage } from "../../tasks/answer.js";
+import { challengedMessages, type TaskItem } from "../../tasks/task.js";
+import { InwardError } from "../../errors.js";
+import { stateNames } from "../../report/state-names.js";
 import { answerKeyOf, behaviorLineKey, distributionKeys, type ReadTrials, trialKey } from "./trial-table.js";
-import type { AskedView, BesideTrial, Shown, TrialView } from "./view-api.js";
+import type { AskedView, BesideTrial, Shown, TrialView } from "./trial-shapes.js";
 
 /** A run whose trials were read. */
 export interface OpenTrials {

@@ -15,6 +15,7 @@ import type { TokenText } from "../../src/tasks/answer.js";
 import { addressOf, go, isInField, nameTab } from "./address.js";
 import { type Loaded, loadTrial, type LoadedTrial, useOnce } from "./data.js";
 import { DistributionTree } from "./distribution-tree.js";
+import { Inside } from "./inside-trial.js";
 import { Facts, Lines, Missing, Of, SortedTable, Text, Value } from "./parts.js";
 import { Prompt, Said } from "./tokens.js";
 import { queryOf, type TrialQuery, valuesOf } from "./trial-query.js";
@@ -202,6 +203,7 @@ function Trial({ id, view, readTokens, table, query }: TrialProps) {
           <DistributionTree title="What the predictor would say" of={view.distributions.prediction} />
         </div>
       </section>
+      <Inside of={view.inside} />
       <section>
         <h2>What needs no self</h2>
         <SortedTable
@@ -246,7 +248,6 @@ function Trial({ id, view, readTokens, table, query }: TrialProps) {
             ...(item.ok && item.value.target !== undefined
               ? [{ name: "target of the string", value: item.value.target }]
               : []),
-            { name: "probes", value: view.probes.ok ? "" : view.probes.reason },
             { name: "probabilities", value: tableProbabilities(table, view.line) },
           ]}
         />

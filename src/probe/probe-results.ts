@@ -25,6 +25,8 @@ export interface ProbedSite {
   /** The embedding is no site that was declared: it is what the others stand beside, and in no family of tests. */
   readonly isEmbedding: boolean;
   readonly score: ProbeSummary;
+  /** By held-out string, or the cluster that it is of: the share of its rows that the probe read rightly. Absent of older runs. */
+  readonly rightOf?: Readonly<Record<string, number>>;
   /** Adjusted over the declared sites of one question. */
   readonly holm: AdjustedP;
   readonly shuffled: ProbeSummary;

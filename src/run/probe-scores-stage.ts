@@ -233,6 +233,9 @@ async function scoreQuestion(plan: Plan, wanted: QuestionToRead, work: Work): Pr
         isEmbedding,
         whole,
         score: probeSummary(whole),
+        ...(whole.ok
+          ? { rightOf: Object.fromEntries(whole.strings.map(({ string, right, rows }) => [string, right / rows])) }
+          : {}),
         shuffled: probeSummary(
           typeof shuffled === "string" ? { ok: false, reason: shuffled } : await score("shuffled", own, shuffled),
         ),

@@ -13,6 +13,7 @@ import { measureText, numberText } from "../report/verdict-numbers.js";
 import { type RunFile, RunFolder, RUN_FILES } from "../run/folder.js";
 import { readContent } from "../run/records.js";
 import { isWritten, stagesOf } from "../run/stages.js";
+import type { ProbedSite } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Verdict } from "../score/verdicts/verdict.js";
 import type { Scores } from "../score/scores.js";
@@ -225,7 +226,12 @@ export async function runView(run: ServedRun): Promise<RunView> {
     series: await ifWritten("comparisons", "nothing is compared", async () =>
       seriesOf(await readContent(folder, "comparisons")),
     ),
-    probes: await ifWritten("probes", "the study names no probe", () => readContent(folder, "probes")),
+    probes: await ifWritten("probes", "the study names no probe", async () => {
+      const { questions, ...rest } = await readContent(folder, "probes");
+      // String by string they stand with the trials.
+      const withoutStrings = ({ rightOf: _, ...site }: ProbedSite) => site;
+      return { ...rest, questions: questions.map((one) => ({ ...one, sites: one.sites.map(withoutStrings) })) };
+    }),
     losses: await lossesOf(folder),
     trials: await orReason(() => ({ bytes: statRunFile(run, RUN_FILES.trials).size })),
     report: await orReason(() => {

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { INWARD_VERSION } from "../base/version.js";
 import { compareRuns } from "../run/compare-runs.js";
-import { RUN_FILES, RunFolder } from "../run/folder.js";
+import { RUN_FILES, type RunFile, RunFolder } from "../run/folder.js";
 import { isWritten } from "../run/stages.js";
 import { PromptTokenizer } from "../run/trials/trial-tokens.js";
 import { RunEvents } from "./run-progress.js";
@@ -154,7 +154,8 @@ function json(value: unknown): ViewFile | undefined {
 
 async function openRun(run: ServedRun): Promise<OpenTrials> {
   const folder = await RunFolder.look(run.folder);
-  return openTrials(folder, await readTrialTable(run, folder.plan, (file) => isWritten(folder.plan, file)));
+  const has = (file: RunFile) => isWritten(folder.plan, file);
+  return openTrials(folder, await readTrialTable(run, folder.plan, has), run, has);
 }
 
 /** Of the files that the table of trials is made from. */

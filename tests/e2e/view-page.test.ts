@@ -359,7 +359,8 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     await own.keyboard.press("/");
     await own.keyboard.type("owned");
     await expect.poll(() => seen(own.getByRole("status"))).toMatch(/^[1-9]\d* of 40 trials: 0 right/);
-    const colours = () => own.locator("#trials-here").evaluate((host) => getComputedStyle(host).backgroundColor);
+    const colours = () =>
+      own.evaluate<string>(`getComputedStyle(document.getElementById("trials-here")).backgroundColor`);
     await own.emulateMedia({ colorScheme: "light" });
     const light = await colours();
     await own.emulateMedia({ colorScheme: "dark" });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { trialsPageHtml, trialsSection } from "../../src/report/trials-in-page.js";
-import { RunFolder } from "../../src/run/folder.js";
+import { type RunFile, RunFolder } from "../../src/run/folder.js";
 import { isWritten } from "../../src/run/stages.js";
 import { embedTrials } from "../../src/run/trials/embedded-trials.js";
 import { PackedValues, unpacked } from "../../src/run/trials/packed-values.js";
@@ -40,7 +40,7 @@ test("what is packed comes out as JSON would give it, names of the packing's own
     fc.property(fc.array(value, { minLength: 1, maxLength: 6 }), (values) => {
       expect(throughJson(values)).toEqual(JSON.parse(JSON.stringify(values)));
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   );
 });
 
@@ -60,8 +60,10 @@ test("what was added after a mark is taken back", () => {
   expect([packed.list(), packed.bytes]).toEqual([list, before.bytes]);
 });
 
-const opened = async (run: RunFolder) =>
-  openTrials(run, await readTrialTable({ folder: run.path }, run.plan, (file) => isWritten(run.plan, file)));
+const opened = async (run: RunFolder) => {
+  const [folder, has] = [{ folder: run.path }, (file: RunFile) => isWritten(run.plan, file)];
+  return openTrials(run, await readTrialTable(folder, run.plan, has), folder, has);
+};
 
 let run: RunFolder;
 let open: OpenTrials;

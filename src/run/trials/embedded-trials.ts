@@ -30,9 +30,11 @@ export async function embedTrials(
   reads: ReadonlySet<RunFile>,
   { mostBytes = MOST_BYTES, signal }: EmbedOptions = {},
 ): Promise<TrialsInPage> {
-  const read = await readTrialTable({ folder: realpathSync(run.path) }, run.plan, (file) => reads.has(file));
+  const folder = { folder: realpathSync(run.path) };
+  const isWritten = (file: RunFile) => reads.has(file);
+  const read = await readTrialTable(folder, run.plan, isWritten);
   const { table } = read;
-  const open = openTrials(run, read);
+  const open = openTrials(run, read, folder, isWritten);
   const rowsOf = new Map<number, number[]>();
   for (const [row, item] of table.columns.itemOf.entries()) rowsOf.set(item, [...(rowsOf.get(item) ?? []), row]);
   const packed = new PackedValues();

@@ -1,7 +1,9 @@
 /** The trials of a run as people look at them, in the viewer and in the report: a table of all of them, and one in full. */
 
 import type { Distribution } from "../../ask/expand-distribution.js";
+import type { PatchKind } from "../../ask/patched-distributions.js";
 import type { BehaviorOption, Extraction } from "../../properties/property.js";
+import type { Estimate } from "../../score/interval.js";
 import type { TrialRow } from "../../score/trial-rows.js";
 import type { ChatMessage, RecordedReply, SetAsideReason, TokenText } from "../../tasks/answer.js";
 
@@ -129,7 +131,63 @@ export interface TrialView {
   readonly judged: Shown<{ readonly probability: number; readonly lead: number }>;
   readonly beside: readonly BesideTrial[];
   readonly distributions: { readonly behavior: Shown<Distribution>; readonly prediction: Shown<Distribution> };
-  readonly probes: Shown<readonly { readonly name: string; readonly value: string }[]>;
+  /** What lenses read of its prompts, probes of its string, and what patches did to it. */
+  readonly inside: {
+    readonly lenses: Shown<readonly TrialLens[]>;
+    readonly probes: Shown<readonly TrialProbe[]>;
+    readonly patches: Shown<readonly TrialPatch[]>;
+  };
+}
+
+/** A lens on one prompt of a trial: at each site and span the values that were done and said. */
+export interface TrialLens {
+  readonly prompt: "object_level" | "hypothetical";
+  readonly state: string;
+  readonly lens: string;
+  readonly values: readonly string[];
+  /** Values that no lens tells: they begin as others do, or were not looked for. */
+  readonly untold: readonly string[];
+  /** Values that were looked for. */
+  readonly among: number;
+  readonly cells: readonly {
+    readonly site: string;
+    readonly span: string;
+    readonly entropyNats: number;
+    /** [values] ln P of the tokens that the value may begin with. */
+    readonly logprobs: readonly (number | null)[];
+    /** [values] place among all tokens, from 1. */
+    readonly ranks: readonly (number | null)[];
+    /** The likeliest of all values that were looked for. */
+    readonly leads?: string;
+  }[];
+}
+
+/** What probes read off one kind of prompt of one string. */
+export interface TrialProbe {
+  readonly prompt: "object_level" | "hypothetical";
+  readonly label: string;
+  readonly cells: readonly {
+    readonly site: string;
+    readonly span: string;
+    /** 1 right, 0 wrong; between, where the string stands for several prompts. */
+    readonly right: number;
+    /** Over all held-out strings. */
+    readonly accuracy: Estimate;
+  }[];
+}
+
+/** What a patch did to one question: the likelihood of what the string shows by itself, and of what it was moved to. */
+export interface TrialPatch {
+  readonly side: "object_level" | "hypothetical";
+  readonly kind: PatchKind;
+  readonly site: string;
+  readonly span: string;
+  readonly number: number;
+  readonly donor?: string;
+  readonly toward?: string;
+  readonly own: { readonly value: string; readonly before: Shown<number>; readonly after: Shown<number> };
+  readonly moved?: TrialPatch["own"];
+  readonly setAside?: SetAsideReason;
 }
 
 export interface ShownToken extends TokenText {

@@ -7,7 +7,7 @@ import type { Distribution } from "../../ask/expand-distribution.js";
 import { propertyNamed } from "../../properties/all-properties.js";
 import { type Behavior, behaviorSchema } from "../../properties/property.js";
 import { readBehaviors } from "../behaviors.js";
-import { RUN_FILES, type RunFolder } from "../folder.js";
+import { RUN_FILES, type RunFile, type RunFolder } from "../folder.js";
 import { BECAUSE, type TrialRow, trialRowSchema } from "../../score/trial-rows.js";
 import type { PlannedTask, Plan } from "../../study/plan.js";
 import { statesOf } from "../../study/states.js";
@@ -15,6 +15,8 @@ import { type Answer, answerSchema, type ChatMessage } from "../../tasks/answer.
 import { challengedMessages, type TaskItem } from "../../tasks/task.js";
 import { InwardError } from "../../errors.js";
 import { stateNames } from "../../report/state-names.js";
+import { InsideTrials } from "./inside-trial.js";
+import type { LookedAt } from "./plain-files.js";
 import { answerKeyOf, behaviorLineKey, distributionKeys, type ReadTrials, trialKey } from "./trial-table.js";
 import type { AskedView, BesideTrial, Shown, TrialView } from "./trial-shapes.js";
 
@@ -22,11 +24,18 @@ import type { AskedView, BesideTrial, Shown, TrialView } from "./trial-shapes.js
 export interface OpenTrials {
   readonly run: RunFolder;
   readonly read: ReadTrials;
+  readonly inside: InsideTrials;
   /** Turns that are put before questions; read from behaviors once, where a state is shown any. */
   readonly shown: () => Promise<ShownPairs>;
 }
 
-export function openTrials(run: RunFolder, read: ReadTrials): OpenTrials {
+/** @param isWritten whether a run of this plan has a file */
+export function openTrials(
+  run: RunFolder,
+  read: ReadTrials,
+  folder: LookedAt,
+  isWritten: (file: RunFile) => boolean,
+): OpenTrials {
   let shown: Promise<ShownPairs> | undefined;
   const make = async (): Promise<ShownPairs> => {
     const isShown = statesOf(run.plan).all.some((state) => state.shown);
@@ -35,6 +44,7 @@ export function openTrials(run: RunFolder, read: ReadTrials): OpenTrials {
   return {
     run,
     read,
+    inside: new InsideTrials(folder, isWritten),
     shown: () => {
       shown ??= make();
       return shown;
@@ -75,9 +85,10 @@ export async function trialView(open: OpenTrials, line: number): Promise<TrialVi
       : { ok: false, reason: "no judge was asked about it" },
     beside: besideOf(plan, read, row, line),
     distributions: await distributionsOf(open, row),
-    probes: {
-      ok: false,
-      reason: plan.probe ? "08-probes.json has readings by site, and none by string" : "the study names no probe",
+    inside: {
+      lenses: await open.inside.lenses(row),
+      probes: open.inside.probes(row),
+      patches: await open.inside.patches(row),
     },
   };
 }

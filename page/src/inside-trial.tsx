@@ -1,0 +1,205 @@
+/** What was seen and written inside the model of one trial: lenses as maps of layers and spans, probes of its string, patches. */
+
+import { useState } from "preact/hooks";
+import type { TrialLens, TrialPatch, TrialProbe, TrialView } from "../../src/run/trials/trial-shapes.js";
+import { HeatFigure } from "./figures.js";
+import { Missing, Number_, OfShown, SortedTable, sortValue, Text } from "./parts.js";
+
+const PROMPTS = { hypothetical: "the question", object_level: "the object-level prompt" } as const;
+
+export function Inside({ of: { lenses, probes, patches } }: { of: TrialView["inside"] }) {
+  return (
+    <section>
+      <h2>Inside the model</h2>
+      <h3>Lenses: what the model's end says of its middle</h3>
+      <OfShown of={lenses}>{(found) => <Lenses lenses={found} />}</OfShown>
+      <h3>Probes: what is read off this string</h3>
+      <OfShown of={probes}>{(found) => found.map((probe) => <ProbeReading probe={probe} />)}</OfShown>
+      <h3>Patches: what becomes of it when something is written inside</h3>
+      <OfShown of={patches}>{(found) => <Patches patches={found} />}</OfShown>
+    </section>
+  );
+}
+
+/** The model's order from below: embedding and before, then after each layer; parts of one layer as they are named. */
+export function byDepth(one: string, other: string): number {
+  const of = (site: string): [number, string] => {
+    const [part = "", layer = "0"] = site.split(".");
+    return [Number(layer), part === "residual_before" ? "" : part];
+  };
+  const [[layer, part], [otherLayer, otherPart]] = [of(one), of(other)];
+  return layer - otherLayer || (part < otherPart ? -1 : part > otherPart ? 1 : 0);
+}
+
+function Lenses({ lenses }: { lenses: readonly TrialLens[] }) {
+  const [chosen, setChosen] = useState(0);
+  const lens = lenses[chosen] ?? lenses[0];
+  if (lens === undefined) return null;
+  const { values, untold, among, cells } = lens;
+  const sites = [...new Set(cells.map(({ site }) => site))].sort(byDepth).reverse();
+  const spans = [...new Set(cells.map(({ span }) => span))];
+  const cellOf = (row: number, column: number) =>
+    cells.find(({ site, span }) => site === sites[row] && span === spans[column]);
+  return (
+    <>
+      <p class="lenses">
+        <label>
+          lens and prompt{" "}
+          <select value={chosen} onChange={(event) => setChosen(Number(event.currentTarget.value))}>
+            {lenses.map(({ lens: name, prompt, state }, at) => (
+              <option value={at}>{`${name} lens on ${PROMPTS[prompt]}, ${state}`}</option>
+            ))}
+          </select>
+        </label>
+      </p>
+      {untold.length > 0 ? (
+        <p class="quiet">
+          Not told apart by first tokens, or not looked for: <Text text={untold.join(", ")} />
+        </p>
+      ) : null}
+      <div class="beside">
+        {values.map((value, at) => (
+          <HeatFigure
+            title={`Probability of “${value}”, percent`}
+            note="Layers from below to above, spans of the prompt; the sum over the tokens that it may begin with."
+            rows={sites}
+            columns={spans}
+            at={(row, column) => {
+              const logprob = cellOf(row, column)?.logprobs[at];
+              return logprob === null || logprob === undefined
+                ? { ok: false, reason: "not read" }
+                : { ok: true, value: Math.exp(logprob) };
+            }}
+          />
+        ))}
+      </div>
+      <SortedTable
+        title={`Readings, of ${among} values that were looked for`}
+        rows={[...cells].sort((one, other) => byDepth(one.site, other.site))}
+        columns={[
+          {
+            title: "site",
+            isHead: true,
+            sort: ({ site }) => sites.length - sites.indexOf(site),
+            csv: ({ site }) => site,
+            cell: ({ site }) => site,
+          },
+          { title: "span", sort: ({ span }) => span, cell: ({ span }) => <Text text={span} /> },
+          ...values.flatMap((value, at) => [
+            {
+              title: `ln P “${value}”`,
+              align: "right" as const,
+              sort: ({ logprobs }: TrialLens["cells"][number]) => logprobs[at] ?? undefined,
+              cell: ({ logprobs }: TrialLens["cells"][number]) => nats(logprobs[at]),
+            },
+            {
+              title: "place among tokens",
+              align: "right" as const,
+              sort: ({ ranks }: TrialLens["cells"][number]) => ranks[at] ?? undefined,
+              cell: ({ ranks }: TrialLens["cells"][number]) => ranks[at] ?? <Missing reason="not read" />,
+            },
+          ]),
+          {
+            title: "leads",
+            sort: ({ leads }) => leads,
+            cell: ({ leads }) => (leads === undefined ? <Missing reason="no value" /> : <Text text={leads} />),
+          },
+          {
+            title: "entropy, nats",
+            align: "right",
+            sort: ({ entropyNats }) => entropyNats,
+            cell: ({ entropyNats }) => entropyNats.toFixed(2),
+          },
+        ]}
+      />
+    </>
+  );
+}
+
+function nats(value: number | null | undefined) {
+  return value === null || value === undefined ? <Missing reason="not read" /> : value.toFixed(3).replace("-", "−");
+}
+
+function ProbeReading({ probe: { prompt, label, cells } }: { probe: TrialProbe }) {
+  return (
+    <SortedTable
+      title={`Label ${label.replaceAll("_", " ")}, off ${PROMPTS[prompt]}`}
+      rows={[...cells].sort((one, other) => byDepth(one.site, other.site))}
+      columns={[
+        { title: "site", isHead: true, cell: ({ site }) => site, csv: ({ site }) => site },
+        { title: "span", sort: ({ span }) => span, cell: ({ span }) => <Text text={span} /> },
+        {
+          title: "this string",
+          sort: ({ right }) => right,
+          cell: ({ right }) =>
+            right === 1 ? "✓ right" : right === 0 ? "✗ wrong" : `${(100 * right).toFixed(0)} % right`,
+        },
+        {
+          title: "all held-out strings",
+          align: "right",
+          sort: ({ accuracy }) => sortValue(accuracy),
+          cell: ({ accuracy }) => <Number_ of={accuracy} />,
+        },
+      ]}
+    />
+  );
+}
+
+const KINDS: Readonly<Record<TrialPatch["kind"], string>> = {
+  none: "nothing",
+  other: "a string with another behavior",
+  same: "a string with the same behavior",
+  other_task: "a string of another task",
+  steered: "steered",
+  counter: "as far, elsewhere",
+  random: "as far, by chance",
+  shifted: "the same, at another token",
+  changed: "as another state has it",
+  changed_counter: "another string's change",
+};
+
+function Patches({ patches }: { patches: readonly TrialPatch[] }) {
+  const share = (title: string, of: (patch: TrialPatch) => TrialPatch["own"]["before"] | undefined) => ({
+    title,
+    align: "right" as const,
+    sort: (patch: TrialPatch) => {
+      const found = of(patch);
+      return found?.ok ? found.value : undefined;
+    },
+    cell: (patch: TrialPatch) => {
+      const found = of(patch);
+      if (found === undefined) return <Missing reason="moved to no value" />;
+      return found.ok ? `${(100 * found.value).toFixed(1)} %` : <Missing reason={found.reason} />;
+    },
+  });
+  return (
+    <SortedTable
+      title={`At temperature 1; by itself it shows “${patches[0]?.own.value ?? ""}”`}
+      rows={patches}
+      columns={[
+        {
+          title: "written",
+          isHead: true,
+          sort: ({ kind }) => kind,
+          cell: ({ kind, number }) => `${KINDS[kind]}${number > 0 ? ` #${number}` : ""}`,
+        },
+        { title: "into", sort: ({ side }) => side, cell: ({ side }) => PROMPTS[side] },
+        {
+          title: "site",
+          sort: ({ site }) => site,
+          cell: ({ site, span }) => <Text text={`${site} @ ${span}`} />,
+          csv: ({ site, span }) => `${site}@${span}`,
+        },
+        share("own value before", ({ own }) => own.before),
+        share("own value after", ({ own }) => own.after),
+        {
+          title: "moved to",
+          sort: ({ toward }) => toward,
+          cell: ({ toward }) => (toward === undefined ? <Missing reason="no value" /> : <Text text={toward} />),
+        },
+        share("that before", ({ moved }) => moved?.before),
+        share("that after", ({ moved }) => moved?.after),
+      ]}
+    />
+  );
+}

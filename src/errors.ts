@@ -227,6 +227,10 @@ export const ERRORS = {
 
   PROBE_SITE: { exit: 2, hint: "See which sites there are: npx inward states --help, docs/probes.md" },
   PROBE_RANGE: { exit: 1, hint: "Keep the states in single precision: --dtype f32" },
+  PROBE_PARTS: {
+    exit: 4,
+    hint: "Ask our own forward pass on the CPU, in single precision: --device cpu --encoding f32. Where it is so there too, please report it.",
+  },
 
   EXPORT_FOLDER: { exit: 2, hint: "Give an empty folder, or one of an earlier export of this run, with --out." },
   EXPORT_NOTHING: { exit: 2, hint: "Export another format of this run: npx inward export --help lists them." },

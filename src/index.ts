@@ -75,6 +75,40 @@ export {
 } from "./run/steer-prompts.js";
 export { type Directions, type DirectionsCard, readDirections } from "./probe/direction-file.js";
 export { type SteeredRow, type SteeringEffect, steeringEffects } from "./probe/steering.js";
+export {
+  type AttributedFile,
+  type AttributedLine,
+  attributeLogits,
+  type AttributionOptions,
+  estimateAttribution,
+} from "./run/attribute-logits.js";
+export {
+  parsePatchPairs,
+  type PatchedSubspaces,
+  patchSubspace,
+  type PatchPair,
+  type SubspaceEffect,
+  type SubspaceOptions,
+} from "./run/patch-subspace.js";
+export { type Patchscope, patchscope, type PatchscopeLine, type PatchscopeOptions } from "./run/patchscope.js";
+export {
+  probeDirections,
+  readSubspaces,
+  type Subspace,
+  subspaceOf,
+  type SubspacePatch,
+  subspacePatch,
+} from "./probe/subspace.js";
+export { type HeadEffect, type HeadsOptions, type KnockedOutHeads, knockOutHeads } from "./run/knock-out-heads.js";
+export {
+  type AttributedLogits,
+  attributionSites,
+  LogitAttribution,
+  type LogitPart,
+} from "./probe/logit-attribution.js";
+export { type PartEffect, partEffects } from "./probe/part-effects.js";
+export { type AttentionToSpan, attentionToSpans } from "./probe/attention-spans.js";
+export { type WrittenEffect, writtenEffects, type WrittenRow } from "./probe/written-effects.js";
 export { patchPrompt, type PatchedPrompt, type PatchedToken, type PatchOptions } from "./run/patch-prompt.js";
 export type { Intervened, Intervention, InterventionOperation } from "./model/interventions.js";
 export type { AskRequest, ContinuationScore, LanguageModel, ScoreRequest } from "./model/language-model.js";

@@ -2,6 +2,8 @@
 
 import { machineLimit } from "../base/files.js";
 import { ERRORS, InwardError } from "../errors.js";
+import type { AdjustedP } from "../score/comparison/tests.js";
+import type { Estimate } from "../score/interval.js";
 
 export function print(text: string): void {
   process.stdout.write(`${forTerminal(text, process.stdout)}\n`);
@@ -63,6 +65,22 @@ function aligned(
   const cell = (text: string, column: number) =>
     toTheRight[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);
   return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
+}
+
+/** With its interval, or why there is none. */
+export function intervalText(one: Estimate, digits: number): string {
+  if (!one.ok) return `- (${one.reason})`;
+  const [value, low, high] = [one.value, one.low, one.high].map((each) => each.toFixed(digits));
+  return `${value} [${low}, ${high}]`;
+}
+
+/** A mean that stands where its estimate has no interval, too. */
+export function meanText(mean: number, one: Estimate): string {
+  return one.ok ? intervalText(one, 3) : `${mean.toFixed(3)} (no interval)`;
+}
+
+export function pCell(one: AdjustedP): string {
+  return one.ok ? one.p.toFixed(4) : `- (${one.reason})`;
 }
 
 /** Says what went wrong on stderr (and on stdout as JSON when asked) and sets the exit code. Never a stack trace. */

@@ -6,7 +6,11 @@ import { MOST_PLANTED_ITEMS } from "../probe/planted-vocabulary.js";
 import { MECHANISMS } from "../probe/planted-weights.js";
 import { jsonOption, type JsonOption, number, wholeNumber } from "./options.js";
 import { print, printJson } from "./output.js";
+import { probeAttributionCommand } from "./probe-attribution.js";
+import { probeHeadsCommand } from "./probe-heads.js";
+import { probePatchscopeCommand } from "./probe-patchscope.js";
 import { probeSpansCommand } from "./probe-spans.js";
+import { probeSubspaceCommand } from "./probe-subspace.js";
 
 interface PlantedCommandOptions extends JsonOption {
   readonly mechanism: string;
@@ -33,6 +37,10 @@ export function probeCommand(): Command {
     .requiredOption("-o, --out <folder>", "for planted.gguf, planted.yaml with its strings, and study.yaml");
   jsonOption(planted).action(makePlanted);
   command.addCommand(probeSpansCommand());
+  command.addCommand(probeAttributionCommand());
+  command.addCommand(probeHeadsCommand());
+  command.addCommand(probeSubspaceCommand());
+  command.addCommand(probePatchscopeCommand());
   return command;
 }
 

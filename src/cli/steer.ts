@@ -1,21 +1,10 @@
 /** inward steer: what a direction added to a model's states does to its replies, beside random ones of the same length. */
 
 import { Command, Option } from "commander";
-import { InwardError } from "../errors.js";
-import { markHypothetical, markObjectLevel, type MarkedQuestion } from "../probe/spans.js";
-import { propertyNamed } from "../properties/all-properties.js";
-import { countedReply } from "../properties/option-answers.js";
-import { questionOn } from "../properties/option-letters.js";
-import { extractChallengedBehavior, readReply, replyText } from "../properties/reading.js";
-import { hypotheticalVariant, wordedFor } from "../properties/wordings.js";
-import { turns } from "../run/open-model.js";
-import { parsePrompts, readPromptFile } from "../run/prompt-lines.js";
-import { type Steered, type SteerOptions, type SteerPrompt, steer } from "../run/steer-prompts.js";
+import { type Steered, steer } from "../run/steer-prompts.js";
 import type { Estimate } from "../score/interval.js";
-import { gatherProperties, joinProperties } from "../study/load-properties.js";
-import { loadTask } from "../study/load-task.js";
-import { chatKind, inFormOf } from "../tasks/plain-form.js";
-import { answerFile, answersText, requireOneOf, sayDoubts } from "./answering.js";
+import { answerFile, answersText } from "./answering.js";
+import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
 import { SPANS_TEXT } from "./contrast.js";
 import {
   adapterOptions,
@@ -27,30 +16,11 @@ import {
   modelOptions,
   type ModelOptions,
   number,
-  prefixed,
-  type PrefixOption,
-  prefixOption,
-  promptOptions,
-  type PromptOptions,
-  propertiesFromOption,
-  type PropertiesFromOption,
-  stringsOption,
   wholeNumber,
 } from "./options.js";
-import { abortOnInterrupt, print, printJson, table } from "./output.js";
+import { abortOnInterrupt, intervalText, pCell, print, printJson, table } from "./output.js";
 
-interface SteerCommandOptions
-  extends ModelOptions,
-    AdapterOptions,
-    PromptOptions,
-    PropertiesFromOption,
-    PrefixOption,
-    CacheOption,
-    JsonOption {
-  readonly file?: string;
-  readonly task?: string;
-  readonly property?: string;
-  readonly strings: string;
+interface SteerCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, CacheOption, JsonOption {
   readonly vector: string;
   readonly site?: string;
   readonly forceVector?: boolean;
@@ -71,11 +41,8 @@ export function steerCommand(): Command {
         "directions of the same length. A line of --out for each reply; what changed is told beside what random directions change.\n" +
         `Spans: ${SPANS_TEXT}; with --task the spans of its words too, such as string (npx inward probe spans).`,
     )
-    .argument("[text]", "one prompt")
-    .option("--file <path>", "prompts, one a line: JSONL, or .txt as they stand; - for the standard input")
-    .option("-t, --task <task>", "held-out strings of this task; behaviors of the replies are told")
-    .option("-p, --property <property>", "with --task: ask for this property of the answer; the reply is read as it");
-  stringsOption(command, "with --task: how many strings", "20")
+    .argument("[text]", "one prompt");
+  promptsOptions(command, "behaviors of the replies are told")
     .requiredOption("--vector <path>", "directions: npx inward contrast")
     .option("--site <site>", "which of its sites, such as residual_after.8; needed where it has several")
     .option("--force-vector", "take directions that another file's states gave")
@@ -93,23 +60,12 @@ export function steerCommand(): Command {
     )
     .option("--max-tokens <n>", "longest reply")
     .requiredOption("-o, --out <path>", "the JSONL of replies; its manifest is written beside it");
-  return jsonOption(cacheOption(propertiesFromOption(promptOptions(prefixOption(command))))).action(steerPrompts);
+  return jsonOption(cacheOption(command)).action(steerPrompts);
 }
 
 async function steerPrompts(text: string | undefined, options: SteerCommandOptions): Promise<void> {
-  const given = [text, options.file, options.task].filter((one) => one !== undefined).length;
-  if (given !== 1) {
-    requireOneOf("steer", [
-      { what: "a prompt or --file", given: text !== undefined || options.file !== undefined },
-      { what: "--task", given: options.task !== undefined },
-    ]);
-    throw new InwardError("USAGE", "steer was given a prompt and --file; give one of the two: npx inward steer --help");
-  }
-  if (options.task === undefined && options.property !== undefined)
-    throw new InwardError("USAGE", "--property goes with --task: its strings are what is asked about.");
+  const asked = await promptsToAsk("steer", text, options);
   const signal = abortOnInterrupt();
-  const asked =
-    options.task !== undefined ? await taskPrompts(options.task, options) : await plainPrompts(text, options.file);
   let steered: Steered | undefined;
   const done = await answerFile(options, async (common) => {
     steered = await steer(asked.prompts, options.model, {
@@ -133,71 +89,12 @@ async function steerPrompts(text: string | undefined, options: SteerCommandOptio
   else print(`${effectsText(steered as Steered)}\n${answersText(done)}`);
 }
 
-interface Asked {
-  readonly prompts: readonly SteerPrompt[];
-  readonly maxTokens: number;
-  readonly reading: Pick<SteerOptions, "behaviorsOf" | "behaviorsAre">;
-}
-
-async function plainPrompts(text: string | undefined, file: string | undefined): Promise<Asked> {
-  const prompts =
-    file === undefined
-      ? [{ id: "1", messages: turns("", text as string) }]
-      : sayDoubts(parsePrompts(await readPromptFile(file), file));
-  return { prompts, maxTokens: 48, reading: {} };
-}
-
-/** In the words of npx inward probe spans, which shows what its spans are. */
-async function taskPrompts(name: string, options: SteerCommandOptions): Promise<Asked> {
-  const task = prefixed(await loadTask(name), options);
-  const own = joinProperties([
-    { place: `the task ${name}`, own: task.ownProperties },
-    { place: "--properties-from", own: gatherProperties(options, ".", "--properties-from") },
-  ]);
-  const kind = chatKind(options.chat);
-  const definition = inFormOf(kind, task.definition);
-  const words = { examples: options.examples, system: "" };
-  const items = task.heldOut.slice(0, wholeNumber("--strings", options.strings));
-  const property = options.property === undefined ? undefined : propertyNamed(options.property, own);
-  const marked = items.map((item): MarkedQuestion => {
-    if (property === undefined) return markObjectLevel(definition, item, words);
-    return markHypothetical(definition, item, property, {
-      ...words,
-      template: wordedFor(kind, hypotheticalVariant(options.variant)),
-      question: questionOn(property, definition),
-    });
-  });
-  const prompts = items.map(({ id }, at) => ({ id, ...(marked[at] as MarkedQuestion) }));
-  const isOwn = (one: string) => Object.hasOwn(own, one);
-  if (property !== undefined) {
-    const read: SteerOptions["behaviorsOf"] = (reply) => {
-      return { [property.name]: readReply(property, replyText(reply), reply.stop) };
-    };
-    const are = { predictionOf: property.name, ...(isOwn(property.name) ? { own } : {}) };
-    return { prompts, maxTokens: 12, reading: { behaviorsOf: read, behaviorsAre: are } };
-  }
-  const properties = definition.properties.map((one) => propertyNamed(one, own));
-  const behaviorsOf: SteerOptions["behaviorsOf"] = (reply, prompt) => {
-    const item = items[prompt] as (typeof items)[number];
-    const said = countedReply(reply, definition, item);
-    return Object.fromEntries(
-      properties.map((one) => [
-        one.name,
-        extractChallengedBehavior(one, said, undefined, { ...item, reply }, definition.answerForm),
-      ]),
-    );
-  };
-  const are = { behaviors: definition.properties, ...(definition.properties.some(isOwn) ? { own } : {}) };
-  return { prompts, maxTokens: definition.maxTokens, reading: { behaviorsOf, behaviorsAre: are } };
-}
-
 function effectsText({ site, normAtOne, stateNorm, span, effects }: Steered): string {
   const share = (one: Estimate) =>
     one.ok
       ? `${(100 * one.value).toFixed(0)}% [${(100 * one.low).toFixed(0)}, ${(100 * one.high).toFixed(0)}]`
       : `- (${one.reason})`;
-  const nats = (one: Estimate) =>
-    one.ok ? `${one.value.toFixed(2)} [${one.low.toFixed(2)}, ${one.high.toFixed(2)}]` : `- (${one.reason})`;
+  const nats = (one: Estimate) => intervalText(one, 2);
   const rows = effects.flatMap(({ strength, changed, lead, behaviors }) => [
     [String(strength), "other reply", share(changed.vector), share(changed.random), "", ""],
     ...behaviors.map((one) => [
@@ -216,7 +113,7 @@ function effectsText({ site, normAtOne, stateNorm, span, effects }: Steered): st
             nats(lead.vector),
             nats(lead.random),
             nats(lead.beyond),
-            lead.adjusted.ok ? lead.adjusted.p.toFixed(4) : `- (${lead.adjusted.reason})`,
+            pCell(lead.adjusted),
           ],
         ]
       : []),

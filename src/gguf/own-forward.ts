@@ -164,6 +164,26 @@ export function endingOf(file: File): ModelEnding | undefined {
   };
 }
 
+/** What becomes of heads' values after attention's output matrix and its bias, before they are added. */
+export interface HeadMixing {
+  /** Whether post_attention_norm.weight norms them, with the epsilon of the model's other norms. */
+  readonly isNormed: boolean;
+  readonly residualScale: number;
+}
+
+/** @returns undefined of a file that our own forward pass does not compute: ownForwardFault says why */
+export function headMixingOf(file: File): HeadMixing | undefined {
+  if (ownForwardFault(file) !== undefined) return undefined;
+  const name = String(file.metadata.get("general.architecture")?.value);
+  const { norms, floats = [] } = OWN[name] as OwnArchitecture;
+  const scale = Number(file.metadata.get(`${name}.residual_scale`)?.value ?? 0);
+  return {
+    isNormed: norms.includes("post_attention_norm"),
+    // 0 is none, as the evaluator reads it.
+    residualScale: floats.includes("residual_scale") && scale !== 0 ? scale : 1,
+  };
+}
+
 function keyFault({ metadata }: File, name: string, own: OwnArchitecture): string | undefined {
   const get = (suffix: string): GgufValue | undefined => metadata.get(`${name}.${suffix}`);
   const whole = (suffix: string): number | undefined => {

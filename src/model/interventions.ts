@@ -338,7 +338,7 @@ class EditTable {
     });
   }
 
-  /** Directions that are orthogonal to each other and of length 1, in double precision, and span what was given. */
+  /** Of heads that are not chosen nothing. */
   private basisOf(
     values: Float32Array,
     width: number,
@@ -346,28 +346,40 @@ class EditTable {
     which: string,
   ): number[] {
     this.vectorsOf(values, width, which);
-    const basis: Float64Array[] = [];
-    for (let row = 0; row < values.length / width; row++) {
-      const direction = Float64Array.from(values.subarray(row * width, (row + 1) * width), (value, at) =>
+    const rows = Array.from({ length: values.length / width }, (_, row) =>
+      Float64Array.from(values.subarray(row * width, (row + 1) * width), (value, at) =>
         heads === undefined || heads.has(Math.floor(at / this.shape.headWidth)) ? value : 0,
-      );
-      const length = euclideanLength(direction);
-      // Twice is enough: what the first leaves of the others is rounding.
-      for (const other of [...basis, ...basis]) {
-        const along = direction.reduce((sum, value, at) => sum + value * (other[at] as number), 0);
-        other.forEach((value, at) => {
-          direction[at] = (direction[at] as number) - along * value;
-        });
-      }
-      const left = euclideanLength(direction);
-      if (left === 0 || left < INDEPENDENT * length) {
-        const why = length === 0 ? "has the length 0" : "lies in the span of those before it";
-        throw invalid(`${which}: direction ${row + 1} ${why}`);
-      }
-      basis.push(direction.map((value) => value / left));
-    }
+      ),
+    );
+    const basis = orthonormalRows(rows, which);
     return basis.map((direction) => this.vector(Float32Array.from(direction)));
   }
+}
+
+/**
+ * What directions span, as rows of length 1 that are orthogonal to each other.
+ * @param which for messages @throws PROBE_INVALID one is 0, or lies in the span of those before it
+ */
+export function orthonormalRows(rows: readonly Float64Array[], which: string): Float64Array[] {
+  const basis: Float64Array[] = [];
+  for (const [row, given] of rows.entries()) {
+    const direction = given.slice();
+    const length = euclideanLength(direction);
+    // Twice is enough: what the first leaves of the others is rounding.
+    for (const other of [...basis, ...basis]) {
+      const along = direction.reduce((sum, value, at) => sum + value * (other[at] as number), 0);
+      other.forEach((value, at) => {
+        direction[at] = (direction[at] as number) - along * value;
+      });
+    }
+    const left = euclideanLength(direction);
+    if (left === 0 || left < INDEPENDENT * length) {
+      const why = length === 0 ? "has the length 0" : "lies in the span of those before it";
+      throw invalid(`${which}: direction ${row + 1} ${why}`);
+    }
+    basis.push(direction.map((value) => value / left));
+  }
+  return basis;
 }
 
 /** @param push adds it and returns how many there are then */

@@ -81,10 +81,36 @@ export class Unembedding {
     }
     return Array.from({ length: rows }, (_, row) => {
       const vector = Float64Array.from({ length: width }, (_, at) => residuals.values[row * width + at] as number);
-      const squares = vector.reduce((sum, value) => sum + value * value, 0);
-      const scale = 1 / Math.sqrt(squares / width + this.ending.normEpsilon);
+      const scale = this.normScale(vector);
       return vector.map((value, at) => value * scale * (this.gains[at] as number));
     });
+  }
+
+  /** By what a norm of this model multiplies a vector, before its gains: 1 / √(mean square + epsilon). */
+  normScale(vector: ArrayLike<number>): number {
+    let squares = 0;
+    for (let at = 0; at < vector.length; at++) squares += (vector[at] as number) ** 2;
+    return 1 / Math.sqrt(squares / vector.length + this.ending.normEpsilon);
+  }
+
+  /** What a token's logit is of a residual vector times its normScale: direction · vector + bias, before any cap. */
+  async reader(token: number): Promise<{ readonly direction: Float64Array; readonly bias: number }> {
+    const first = token - (token % BLOCK_TOKENS);
+    const rows = await this.tokenRows(first, Math.min(BLOCK_TOKENS, this.vocabulary - first));
+    const start = (token - first) * this.width;
+    const { logitScale } = this.ending;
+    const direction = Float64Array.from(this.gains, (gain, at) => logitScale * gain * (rows[start + at] as number));
+    return { direction, bias: logitScale * (this.bias?.[token] ?? 0) };
+  }
+
+  /** What the model makes of a logit at its end; the logit itself where it has no cap. */
+  capped(logit: number): number {
+    const { logitCap } = this.ending;
+    return logitCap === 0 ? logit : logitCap * Math.tanh(logit / logitCap);
+  }
+
+  get hasCap(): boolean {
+    return this.ending.logitCap !== 0;
   }
 
   /** [rows][vocabulary] every token's logit. */
@@ -109,9 +135,7 @@ export class Unembedding {
   }
 
   private bent(product: number, token: number): number {
-    const { logitScale, logitCap } = this.ending;
-    const logit = logitScale * (product + (this.bias?.[token] ?? 0));
-    return logitCap === 0 ? logit : logitCap * Math.tanh(logit / logitCap);
+    return this.capped(this.ending.logitScale * (product + (this.bias?.[token] ?? 0)));
   }
 
   private async tokenRows(first: number, count: number): Promise<Float32Array> {

@@ -1,21 +1,20 @@
 /** Contrast vectors: the mean difference of states between the two sides of pairs of prompts, by site, as a file. */
 
-import { rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { z } from "zod";
-import { canonicalJson, hashOf, readJson, readJsonLines } from "../base/files.js";
+import { canonicalJson, hashOf } from "../base/files.js";
 import { mostTelling } from "../base/schema-issue.js";
 import { decodeUtf8, linesOf, parseStrictJson } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
-import { readSafetensors } from "../finetune/adapter/safetensors.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import { tokensByName } from "../probe/chosen-turns.js";
 import { CONTRAST_SETTINGS, type StateContrast, contrastOf, linkedPairs, MOST_PAIRS } from "../probe/state-contrast.js";
 import { type DirectionsCard, writeDirections } from "../probe/direction-file.js";
 import type { ChatMessage } from "../tasks/answer.js";
+import { captureBeside, meansOfTokens } from "./captured-states.js";
 import { findModel, type FoundModel, type OpenModelOptions, turns } from "./open-model.js";
-import { captureStates, PROMPTS, type StatesManifest, type StatesPrompt, statesManifestSchema } from "./states-file.js";
+import type { StatesPrompt } from "./states-file.js";
 
 /** Two prompts that differ in what the direction is to be of. */
 export interface ContrastPair {
@@ -116,11 +115,9 @@ export async function makeContrast(
   const found = await findModel(source, common);
   onFound?.(found);
   const prompts = await promptsOf(pairs, span, found);
-  const folder = `${out}.states`;
-  const captured = await captureStates([...prompts.values()], source, { ...common, out: folder, sites });
-  refuseSetAside(captured.setAside);
-  const manifest = await readJson<StatesManifest>(join(folder, "states.json"), statesManifestSchema);
-  const means = await capturedMeans(folder, manifest);
+  const captured = await captureBeside([...prompts.values()], source, { ...common, out, sites });
+  const { manifest } = captured;
+  const means = meansOfTokens(captured.states);
   const groups = linkedPairs(pairs.map(({ positive, negative }) => [keyOf(positive), keyOf(negative)]));
   const matrix = (site: string, which: "positive" | "negative") => {
     const rows = pairs.map(
@@ -155,7 +152,7 @@ export async function makeContrast(
     ),
   };
   await writeDirections(out, new Map(made.map(({ site, direction }) => [site, direction])), card);
-  if (!keepStates) await rm(folder, { recursive: true, force: true });
+  if (!keepStates) await captured.drop();
   return {
     out,
     pairs: pairs.length,
@@ -163,16 +160,6 @@ export async function makeContrast(
     sites: made.map(({ direction: _, ...facts }) => facts),
     card,
   };
-}
-
-/** A mean over those that are left would be of other pairs. @throws ENGINE_CRASHED */
-export function refuseSetAside(keys: readonly string[]): void {
-  if (keys.length === 0) return;
-  const which = keys.slice(0, 5).join(", ");
-  throw new InwardError(
-    "ENGINE_CRASHED",
-    `The engine crashed on ${keys.length} prompts each time (${which}): leave them out.`,
-  );
 }
 
 /** By their messages, each once. */
@@ -203,30 +190,4 @@ async function promptsOf(
   } finally {
     await tokenizer.dispose();
   }
-}
-
-/** @returns by site and prompt the mean over the prompt's captured tokens */
-export async function capturedMeans(
-  folder: string,
-  manifest: StatesManifest,
-): Promise<Map<string, Map<string, Float32Array>>> {
-  const { rows: lines } = await readJsonLines<{ prompt: string; file: string; rows: number }>(join(folder, PROMPTS));
-  const means = new Map(manifest.sites.map(({ name }) => [name, new Map<string, Float32Array>()]));
-  for (const { file } of manifest.files) {
-    const tensors = await readSafetensors(join(folder, file));
-    for (const [site, bySite] of means) {
-      const tensor = tensors.get(site);
-      if (tensor === undefined) throw new InwardError("STORE_CORRUPT", `${join(folder, file)} lacks ${site}.`);
-      const width = tensor.shape.slice(1).reduce((product, one) => product * one, 1);
-      let row = 0;
-      for (const { prompt, rows } of lines.filter((line) => line.file === file)) {
-        const sum = new Float64Array(width);
-        for (let one = 0; one < rows; one++, row++)
-          for (let at = 0; at < width; at++)
-            sum[at] = (sum[at] as number) + (tensor.values[row * width + at] as number) / rows;
-        bySite.set(prompt, Float32Array.from(sum));
-      }
-    }
-  }
-  return means;
 }

@@ -20,7 +20,7 @@ import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { whatIsAsked } from "./answers-file.js";
 import { askStage } from "./ask-stages.js";
-import { capturedMeans, refuseSetAside } from "./contrast-vectors.js";
+import { capturedRows, meansOfTokens, refuseSetAside } from "./captured-states.js";
 import type { RunFolder } from "./folder.js";
 import {
   armKey,
@@ -165,7 +165,7 @@ async function captureVectors(context: StageContext, { stage }: StageWork, state
   });
   refuseSetAside(captured.setAside);
   const manifest = await readJson<StatesManifest>(`${folder}/states.json`, statesManifestSchema);
-  const means = await capturedMeans(folder, manifest);
+  const means = meansOfTokens(await capturedRows(folder, manifest));
   const tensors = new Map<string, { shape: number[]; values: Float32Array }>();
   const about: VectorsAbout = { what: "injection vectors", stateNorms: {}, vectors: {} };
   for (const site of sites) {

@@ -20,6 +20,7 @@ import {
   type SteeringEffect,
   steeringEffects,
 } from "../probe/steering.js";
+import { leadOverOthers } from "../probe/written-effects.js";
 import type { Extraction } from "../properties/property.js";
 import { extractionSchema } from "../properties/property.js";
 import { type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
@@ -233,7 +234,7 @@ function counted({ id, arm, strength, text, choices, behaviors, setAside }: Stee
       arm,
       strength,
       text,
-      ...(choices === undefined ? {} : { lead: leadOverOthers(choices) }),
+      ...(choices === undefined ? {} : { lead: leadOverOthers(choices, 0) }),
       ...(behaviors === undefined
         ? {}
         : {
@@ -243,12 +244,6 @@ function counted({ id, arm, strength, text, choices, behaviors, setAside }: Stee
           }),
     },
   ];
-}
-
-/** ln P of the first less ln of the others' sum. */
-export function leadOverOthers([first = 0, ...others]: readonly number[]): number {
-  const most = Math.max(...others);
-  return first - most - Math.log(others.reduce((sum, one) => sum + Math.exp(one - most), 0));
 }
 
 async function whatIsAdded(

@@ -8,6 +8,12 @@ const f32 = (value: number): GgufValue => ({ type: "f32", value });
 const string = (value: string): GgufValue => ({ type: "string", value });
 const none = string("none");
 
+/** Gates so large that GELU's rounding to half precision is nothing beside them. */
+export const loudGates: TinyModelOptions["adjust"] = ({ name, values }) => {
+  const factor = name.endsWith("ffn_gate.weight") ? 2 ** 12 : name.endsWith("ffn_down.weight") ? 2 ** -12 : 1;
+  return values.map((value) => factor * value);
+};
+
 export const ARCHITECTURE_VARIANTS: readonly [string, TinyModelOptions][] = [
   ...TINY_ARCHITECTURES.map((architecture): [string, TinyModelOptions] => [architecture, { architecture }]),
   ["qwen2 with a bias of the output", { architecture: "qwen2", outputBias: true }],

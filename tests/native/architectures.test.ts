@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NativeEngineOptions } from "../../native/index.js";
 import { LORA_TARGETS } from "../../src/study/schema.js";
-import { ARCHITECTURE_VARIANTS } from "../helpers/architecture-variants.js";
+import { ARCHITECTURE_VARIANTS, loudGates } from "../helpers/architecture-variants.js";
 import { type LlamaCpp, startLlamaCpp } from "../helpers/llama-cpp-logits.js";
 import { type Answered, answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
 import { type ReferenceAdapter, randomAdapter } from "../helpers/reference/adapter.js";
@@ -16,7 +16,7 @@ import { writeSteadyModel } from "../helpers/reference/steady-model.js";
 import { writeReferenceAdapter } from "../helpers/reference/write-adapter.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
-import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const VOCABULARY = 265;
 /** F32 throughout: sums in another order, and single-precision exponentials. */
@@ -79,16 +79,6 @@ async function fromLlamaCpp(model: string, prompt: readonly number[], adapter?: 
   expect(differences.every(Number.isFinite)).toBe(true);
   return Math.max(...differences.map(Math.abs));
 }
-
-/**
- * Gates so large that GELU's rounding to half precision is nothing beside them: at any length all else can be compared to the last
- * digits. The numbers that leave the feed-forward are as large as before.
- */
-const loudGates: TinyModelOptions["adjust"] = ({ name, values }) => {
-  const factor = name.endsWith("ffn_gate.weight") ? LOUD : name.endsWith("ffn_down.weight") ? 1 / LOUD : 1;
-  return values.map((value) => factor * value);
-};
-const LOUD = 2 ** 12;
 
 test.each(ARCHITECTURE_VARIANTS)("%s, as stock llama.cpp", async (_, options) => {
   const path = fresh();

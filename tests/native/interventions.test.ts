@@ -12,6 +12,7 @@ import { readGguf } from "../../src/gguf/read-gguf.js";
 import { nextTokensWork } from "../../src/model/engines/native.js";
 import { type Intervention, withInterventions } from "../../src/model/interventions.js";
 import { type Site, type StateShape, siteName, siteNumbers, stateShapeOf } from "../../src/model/sites.js";
+import { loudGates } from "../helpers/architecture-variants.js";
 import { ASKED_ARCHITECTURES, writeAskedModel } from "../helpers/asked-architectures.js";
 import { type CapturedItem, capture } from "../helpers/captured-states.js";
 import {
@@ -29,7 +30,7 @@ import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { referenceResiduals } from "../helpers/reference/reference-pass.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
-import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
 
 /** Nats; F32 throughout, sums in another order, over the whole vocabulary, whose improbable tokens have all of it. */
 const ROUNDING_NATS = 1e-4;
@@ -98,12 +99,6 @@ function stateOf({ states, shape }: Opened, site: Site, ids: readonly number[]):
 function everySite({ layers }: StateShape): Site[] {
   return Array.from({ length: layers }, (_, layer) => WRITTEN_PARTS.map((part) => ({ part, layer }))).flat();
 }
-
-/** Gates so large that GELU's rounding to half precision is nothing beside them. */
-const loudGates: TinyModelOptions["adjust"] = ({ name, values }) => {
-  const factor = name.endsWith("ffn_gate.weight") ? 2 ** 12 : name.endsWith("ffn_down.weight") ? 2 ** -12 : 1;
-  return values.map((value) => factor * value);
-};
 
 describe.each(TINY_ARCHITECTURES)("%s", (architecture) => {
   const written = (async () => {

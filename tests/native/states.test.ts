@@ -10,7 +10,7 @@ import type { NativeEngineOptions } from "../../native/index.js";
 import { type GgufValue, readGguf } from "../../src/gguf/read-gguf.js";
 import { writeGguf } from "../../src/gguf/write-gguf.js";
 import { captureOf, parseSites, STATE_PARTS, type StateShape, stateShapeOf } from "../../src/model/sites.js";
-import { ARCHITECTURE_VARIANTS } from "../helpers/architecture-variants.js";
+import { ARCHITECTURE_VARIANTS, loudGates } from "../helpers/architecture-variants.js";
 import { ASKED_ARCHITECTURES, writeAskedModel } from "../helpers/asked-architectures.js";
 import { type CapturedGroup, type CapturedItem, capture, statesApart } from "../helpers/captured-states.js";
 import { type Answered, answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
@@ -21,7 +21,7 @@ import { type ReferenceModel, readReferenceModel } from "../helpers/reference/re
 import { referenceHiddenStates } from "../helpers/reference/reference-pass.js";
 import { writeTinyAdapter } from "../helpers/tiny-adapter.js";
 import { TINY_ARCHITECTURES } from "../helpers/tiny-architectures.js";
-import { type TinyModelOptions, writeTinyModel } from "../helpers/tiny-model.js";
+import { writeTinyModel } from "../helpers/tiny-model.js";
 
 /** F32 throughout, as a share of a tensor's size: sums in another order. */
 const ROUNDING = 2e-5;
@@ -41,12 +41,6 @@ const ITEMS: readonly Item[] = [
   { ids: PROMPT.slice(0, 12) },
   { ids: [60, 61], maxTokens: 2 },
 ];
-
-/** Gates so large that GELU's rounding to half precision is nothing beside them. */
-const loudGates: TinyModelOptions["adjust"] = ({ name, values }) => {
-  const factor = name.endsWith("ffn_gate.weight") ? 2 ** 12 : name.endsWith("ffn_down.weight") ? 2 ** -12 : 1;
-  return values.map((value) => factor * value);
-};
 
 async function shapeOf(model: string): Promise<StateShape> {
   return stateShapeOf(await readGguf(model), model);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.js";
 import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/state-contrast.js";
 import { parsePairs } from "../../src/run/contrast-vectors.js";
-import { leadOverOthers } from "../../src/run/steer-prompts.js";
+import { leadOverOthers } from "../../src/probe/written-effects.js";
 import { randomDirection, type SteeredRow, steeringEffects } from "../../src/probe/steering.js";
 
 const WIDTH = 24;
@@ -132,7 +132,7 @@ describe("steering's effects", () => {
 
   test("a lead is over all the other answers together", () => {
     const logs = [0.5, 0.2, 0.3].map(Math.log);
-    expect(leadOverOthers(logs)).toBeCloseTo(0, 12);
-    expect(leadOverOthers([-1e4, -1.2e4, -1.3e4])).toBeCloseTo(2000, 6);
+    expect(leadOverOthers(logs, 0)).toBeCloseTo(0, 12);
+    expect(leadOverOthers([-1e4, -1.2e4, -1.3e4], 0)).toBeCloseTo(2000, 6);
   });
 });

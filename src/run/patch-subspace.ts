@@ -1,0 +1,281 @@
+/** Pairs of prompts: what a donor's state has within a subspace is written into the other prompt, beside controls that are displaced as far. */
+
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { canonicalJson, hashOf, readJsonLines } from "../base/files.js";
+import { mostTelling } from "../base/schema-issue.js";
+import { decodeUtf8, linesOf, parseStrictJson } from "../base/untrusted.js";
+import { InwardError } from "../errors.js";
+import { readGguf } from "../gguf/read-gguf.js";
+import { openTokenizer } from "../model/engines/start-engine.js";
+import type { Intervention } from "../model/interventions.js";
+import { siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
+import { tokensByName } from "../probe/chosen-turns.js";
+import { readSubspaces, type Subspace, subspacePatch } from "../probe/subspace.js";
+import { type WrittenEffect, writtenEffects, type WrittenRow } from "../probe/written-effects.js";
+import type { ChatMessage } from "../tasks/answer.js";
+import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
+import { captureBeside } from "./captured-states.js";
+import {
+  type ChoiceLine,
+  choiceLineSchema,
+  type ChoiceQuestion,
+  choiceQuestions,
+  choiceTokens,
+  requireTwoChoices,
+} from "./given-choices.js";
+import { findModel, type FoundModel, turns } from "./open-model.js";
+
+/** A prompt that is written into, and one whose state is. */
+export interface PatchPair {
+  readonly id: string;
+  readonly prompt: readonly ChatMessage[];
+  readonly donor: readonly ChatMessage[];
+}
+
+export interface SubspaceOptions extends AnswerFileOptions {
+  /** Files of directions, together what spans the subspace at each of their sites. */
+  readonly subspace: readonly string[];
+  /** Answers whose probabilities are told, two or more. */
+  readonly choices: readonly string[];
+  /** One token of each prompt, of several the last: tokensByName. Default `last`. */
+  readonly at?: string;
+  /** Of the donor; default that of `at`. */
+  readonly from?: string;
+  /** Subspaces by chance. Default 3. */
+  readonly randomSeeds?: number;
+}
+
+/** At one site: by how much the answer that the donor gives by itself gains on the others. */
+export interface SubspaceEffect extends WrittenEffect {
+  readonly site: string;
+  readonly directions: number;
+  /** Of the pairs' displacements, the mean, beside that of whole states. */
+  readonly displacement: number;
+  readonly wholeDisplacement: number;
+}
+
+export interface PatchedSubspaces extends AnswersFile {
+  readonly at: string;
+  readonly effects: readonly SubspaceEffect[];
+  /** Pairs whose two prompts get the same answer by themselves: nothing of them can be told. */
+  readonly alike: readonly string[];
+}
+
+const message = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
+const side = z.union([z.string("must be text, or a list of messages"), z.array(message).min(1, "is empty")]);
+const pairSchema = z.strictObject({
+  id: z.union([z.string().min(1, "is empty"), z.int()]).optional(),
+  prompt: side,
+  donor: side,
+});
+
+/** @param bytes JSONL: `prompt` and `donor`, each a text or its messages; `id` where wanted @throws PROMPTS_INVALID with the line */
+export function parsePatchPairs(bytes: Uint8Array, path: string): PatchPair[] {
+  const name = path === "-" ? "standard input" : path;
+  const known = new Set<string>();
+  const pairs = linesOf(decodeUtf8(bytes, { code: "PROMPTS_INVALID", place: name }), name).map(
+    ({ text, place }, at) => {
+      const invalid = (what: string) => new InwardError("PROMPTS_INVALID", `${place}: ${what}.`);
+      const parsed = pairSchema.safeParse(parseStrictJson(text, { code: "PROMPTS_INVALID", place }));
+      if (!parsed.success) {
+        const issue = mostTelling(parsed.error);
+        throw invalid(`${issue.path.join(".") || "the line"}: ${issue.message}`);
+      }
+      const { id = at + 1, prompt, donor } = parsed.data;
+      if (known.has(String(id))) throw invalid(`the id ${JSON.stringify(id)} stands twice`);
+      known.add(String(id));
+      const messagesOf = (given: typeof prompt): ChatMessage[] => {
+        if (typeof given === "string") return turns("", given);
+        if (given.at(-1)?.role !== "user") throw invalid("the last message of a side is the user's");
+        return given[0]?.role === "system" ? given : [{ role: "system", content: "" }, ...given];
+      };
+      return { id: String(id), prompt: messagesOf(prompt), donor: messagesOf(donor) };
+    },
+  );
+  if (pairs.length === 0) throw new InwardError("PROMPTS_INVALID", `${name} holds no pairs.`);
+  return pairs;
+}
+
+/**
+ * Asks every prompt of a pair without, and the first with the donor's component in the place of its own, with the controls, and with the
+ * donor's whole state; a line for each. The same call goes on where an earlier one ended.
+ * @throws InwardError USAGE · PROBE_SITE, PROBE_INVALID the subspace or a token does not fit · as askFile and captureStates
+ */
+export async function patchSubspace(
+  pairs: readonly PatchPair[],
+  source: string,
+  options: SubspaceOptions,
+): Promise<PatchedSubspaces> {
+  const { choices, subspace, at = "last", from = at, randomSeeds = 3, onFound, onCrash, ...common } = options;
+  requireTwoChoices(choices);
+  if (!Number.isInteger(randomSeeds) || randomSeeds < 1 || randomSeeds > 1000)
+    throw new InwardError("USAGE", `${randomSeeds} subspaces by chance; there is 1 at least, and 1000 at most.`);
+  const found = await findModel(source, common);
+  onFound?.(found);
+  const shape = stateShapeOf(await readGguf(found.file.path), found.file.path);
+  const subspaces = await readSubspaces(subspace, (site) =>
+    site.layer < shape.layers ? siteNumbers(site, shape, 1) : 0,
+  );
+  if (subspaces.size === 0) throw new InwardError("PROBE_INVALID", "The files hold no directions.");
+  const places = await tokensOf(pairs, choices, found, { at, from });
+  const sides = pairs.flatMap(({ id, prompt, donor }, pair) => {
+    const { own, donor: theirs } = places[pair] as PairPlaces;
+    return [
+      { id: `${id}/prompt`, messages: prompt, tokens: [own] },
+      { id: `${id}/donor`, messages: donor, tokens: [theirs] },
+    ];
+  });
+  const out = resolve(options.out);
+  const captured = await captureBeside(sides, source, { ...common, out, sites: [...subspaces.keys()].join(",") });
+  const stateOf = (site: string, id: string) => {
+    const values = captured.states.get(site)?.get(id)?.values;
+    if (!values) throw new InwardError("INTERNAL", `No states of ${site} were taken.`);
+    return values;
+  };
+  const patchOf = (one: Subspace, { id }: PatchPair, pair: number) =>
+    subspacePatch(one, {
+      token: (places[pair] as PairPlaces).own,
+      own: stateOf(siteName(one.site), `${id}/prompt`),
+      donor: stateOf(siteName(one.site), `${id}/donor`),
+      name: `${id}/${siteName(one.site)}`,
+    });
+  const questions = (state: string) =>
+    pairs.flatMap((pair, number): ChoiceQuestion[] => {
+      const ask = (
+        arm: string,
+        messages: readonly ChatMessage[],
+        site?: string,
+        interventions?: readonly Intervention[],
+      ): ChoiceQuestion => ({
+        key: JSON.stringify([pair.id, arm, ...(site === undefined ? [] : [site])]),
+        ...{ state, id: pair.id, arm, messages },
+        ...(site === undefined ? {} : { place: { site } }),
+        ...(interventions === undefined ? {} : { interventions }),
+      });
+      const written = [...subspaces].flatMap(([site, one]) => {
+        const made = patchOf(one, pair, number);
+        return [
+          ask("subspace", pair.prompt, site, made.patch),
+          ...(made.outside === undefined ? [] : [ask("outside", pair.prompt, site, [made.outside])]),
+          ...Array.from({ length: randomSeeds }, (_, draw) =>
+            ask(`random_${draw + 1}`, pair.prompt, site, [made.random(draw + 1)]),
+          ),
+          ask("whole", pair.prompt, site, [made.whole]),
+        ];
+      });
+      return [ask("none", pair.prompt), ask("donor", pair.donor), ...written];
+    });
+  const done = await writeAnswers(
+    source,
+    {
+      what: "answers with a part of a state patched",
+      kind: choiceQuestions(choices),
+      settings: { choices, at, from, randomSeeds, sites: [...subspaces.keys()], ...hashes(subspaces, places) },
+      lines: pairs,
+      questions,
+    },
+    { ...common, onCrash, engine: { forward: "auto", ...common.engine } },
+  );
+  const { rows } = await readJsonLines<ChoiceLine>(done.out, choiceLineSchema);
+  const displacements = new Map(
+    [...subspaces].map(([site, one]) => {
+      const made = pairs.map((pair, number) => patchOf(one, pair, number));
+      const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+      const whole = mean(made.map(({ wholeDisplacement }) => wholeDisplacement));
+      return [site, { displacement: mean(made.map((each) => each.displacement)), wholeDisplacement: whole }] as const;
+    }),
+  );
+  await captured.drop();
+  const { effects, alike } = subspaceEffects(rows, pairs, [...subspaces.keys()]);
+  return {
+    ...done,
+    at,
+    alike,
+    effects: [...effects].map(([site, effect]) => ({
+      site,
+      directions: (subspaces.get(site) as Subspace).basis.length,
+      ...(displacements.get(site) as { displacement: number; wholeDisplacement: number }),
+      ...effect,
+    })),
+  };
+}
+
+interface PairPlaces {
+  readonly own: number;
+  readonly donor: number;
+}
+
+async function tokensOf(
+  pairs: readonly PatchPair[],
+  choices: readonly string[],
+  { file, chat }: FoundModel,
+  { at, from }: { readonly at: string; readonly from: string },
+): Promise<PairPlaces[]> {
+  const tokenizer = await openTokenizer(file.path, chat);
+  try {
+    await choiceTokens(
+      pairs.map(({ id, prompt }) => ({ id, messages: prompt })),
+      choices,
+      tokenizer,
+    );
+    const [own, theirs] = [
+      await tokenizer.locate(pairs.map(({ prompt }) => prompt)),
+      await tokenizer.locate(pairs.map(({ donor }) => donor)),
+    ];
+    const lastOf = (name: string, located: (typeof own)[number], messages: readonly ChatMessage[], which: string) => {
+      const tokens = tokensByName(name, located, messages, { which });
+      if ("from" in tokens)
+        throw new InwardError("PROBE_INVALID", `${which}: the span ${JSON.stringify(name)} reaches into the reply.`);
+      return tokens.at(-1) as number;
+    };
+    return pairs.map(({ id, prompt, donor }, pair) => ({
+      own: lastOf(at, own[pair] as (typeof own)[number], prompt, `The prompt of ${JSON.stringify(id)}`),
+      donor: lastOf(from, theirs[pair] as (typeof own)[number], donor, `The donor of ${JSON.stringify(id)}`),
+    }));
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+function hashes(subspaces: ReadonlyMap<string, Subspace>, places: readonly PairPlaces[]) {
+  const hash = createHash("sha256");
+  for (const [site, { basis }] of subspaces) {
+    hash.update(site);
+    for (const { buffer, byteOffset, byteLength } of basis) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return { subspaceSha256: hash.digest("hex"), placesSha256: hashOf(places) };
+}
+
+const SUBSPACE_SETTINGS = { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 };
+
+function subspaceEffects(rows: readonly ChoiceLine[], pairs: readonly PatchPair[], sites: readonly string[]) {
+  const at = new Map(rows.map(({ id, arm, place, choices }) => [canonicalJson([id, arm, place?.site ?? ""]), choices]));
+  const find = (id: string, arm: string, site = "") => at.get(canonicalJson([id, arm, site]));
+  const likeliest = (choices: readonly number[]) => choices.indexOf(Math.max(...choices));
+  const alike: string[] = [];
+  const told = pairs.flatMap(({ id }) => {
+    const [before, donor] = [find(id, "none"), find(id, "donor")];
+    if (before === undefined || donor === undefined) return [];
+    const own = likeliest(donor);
+    if (own !== likeliest(before)) return [{ id, before, own }];
+    alike.push(id);
+    return [];
+  });
+  const randomArms = [...new Set(rows.map(({ arm }) => arm))].filter((arm) => arm.startsWith("random_"));
+  const conditions = new Map(
+    sites.map((site): [string, WrittenRow[]] => [
+      site,
+      told.flatMap(({ id, before, own }) => {
+        const after = find(id, "subspace", site);
+        if (after === undefined) return [];
+        const draws = (arms: readonly string[]) =>
+          arms.flatMap((arm) => [find(id, arm, site) ?? []].filter((one) => one.length > 0));
+        const controls = { outside: draws(["outside"]), random: draws(randomArms), whole: draws(["whole"]) };
+        return [{ string: id, own, before, after, controls }];
+      }),
+    ]),
+  );
+  return { effects: writtenEffects(conditions, SUBSPACE_SETTINGS), alike };
+}

@@ -76,7 +76,6 @@ test("the planted path: heads that copy the items and the question are found, an
   expect(readFileSync(out)).toEqual(before);
   for (const [given, words] of [
     [["--sites", "mlp_output.0"], /PROBE_SITE.*no heads of its own/],
-    [["--at", "reply"], /PROBE_INVALID.*reaches into the reply/],
     [["--spans", "strin"], /PROBE_INVALID.*is none of/],
   ] as const) {
     expect((await command(...given)).stderr).toMatch(words);

@@ -86,6 +86,7 @@ describe("on planted models", () => {
       const { answers } = answer(engine, intervenedWork(written, shape, { readIds: Int32Array.from(ids) }));
       engine.dispose();
       const yes = answers.map(({ readLogprobs: [one, other] }) => (one as number) - (other as number));
+      const keptByChance: number[] = [];
       for (const at of pairs.keys()) {
         const [before, patch, outside, random, late] = yes.slice(5 * at, 5 * at + 5) as [
           number,
@@ -97,8 +98,13 @@ describe("on planted models", () => {
         const kept = (after: number) => (after * Math.sign(before)) / Math.abs(before);
         const moves = mechanism === "A" || mechanism === "D";
         expect([mechanism, kept(patch) > 0.9, kept(patch) < -0.9]).toEqual([mechanism, !moves, moves]);
-        for (const control of [outside, random, late]) expect(kept(control)).toBeGreaterThan(0.7);
+        expect(kept(late)).toBeGreaterThan(0.9);
+        // Of a lookup the property itself stands outside, and is written in part.
+        if (moves) expect(kept(outside)).toBeGreaterThan(0.7);
+        keptByChance.push(kept(random));
       }
+      // Of 32 directions 4 by chance hold some of any answer: single ones move, and on average they leave most of it, where the patch leaves −1.
+      expect(keptByChance.reduce((sum, one) => sum + one, 0) / keptByChance.length).toBeGreaterThan(0.4);
     },
   );
 

@@ -74,12 +74,8 @@ test("the planted path: heads that copy the items and the question are found, an
   expect(again).toMatchObject({ code: 0 });
   expect(again.stdout).toContain(`${rows.length} lines, ${rows.length} of them from before`);
   expect(readFileSync(out)).toEqual(before);
-  for (const [given, words] of [
-    [["--sites", "mlp_output.0"], /PROBE_SITE.*no heads of its own/],
-    [["--spans", "strin"], /PROBE_INVALID.*is none of/],
-  ] as const) {
-    expect((await command(...given)).stderr).toMatch(words);
-  }
+  const refused = await command("--sites", "mlp_output.0");
+  expect(refused.stderr).toMatch(/PROBE_SITE.*no heads of its own/);
 });
 
 test("attention by span, worked out by hand: several tokens that look, spans that share tokens, tokens that come after", () => {

@@ -12,7 +12,7 @@ import { PLANTED_PROPERTY_QUESTION, PLANTED_QUESTION } from "../../src/probe/pla
 import { MECHANISMS, type Mechanism } from "../../src/probe/planted-weights.js";
 import { probeDirections, readSubspaces, subspaceOf, subspacePatch } from "../../src/probe/subspace.js";
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
-import type { PatchedSubspaces } from "../../src/run/patch-subspace.js";
+import type { ChoiceLine } from "../../src/run/given-choices.js";
 import type { Patchscope, PatchscopeLine } from "../../src/run/patchscope.js";
 import { capture } from "../helpers/captured-states.js";
 import { inwardHere } from "../helpers/command-line.js";
@@ -200,7 +200,7 @@ describe("commands", () => {
   const asked = (text: string) =>
     wording.replace("{prompt}", question(text)).replace("{property}", PLANTED_PROPERTY_QUESTION);
 
-  test("subspace: the donor's answer gains by it alone; the same call has nothing left to ask", async () => {
+  test("subspace: the donor's answer gains by it alone", async () => {
     const { path, strings } = models.A;
     const [pairs, directions, out] = ["pairs.jsonl", "answers.safetensors", "patched.jsonl"].map((name) =>
       join(folder, name),
@@ -212,7 +212,7 @@ describe("commands", () => {
       {},
     );
     const donorOf = (value: string) => strings.find((other) => other.value !== value)?.text as string;
-    const lines = strings
+    const prompts = strings
       .slice(0, 8)
       .map(({ text, value }) => JSON.stringify({ prompt: asked(text), donor: asked(donorOf(value)) }));
     const same = JSON.stringify({
@@ -220,40 +220,43 @@ describe("commands", () => {
       prompt: asked(strings[0]?.text as string),
       donor: asked(strings[0]?.text as string),
     });
-    writeFileSync(pairs, [...lines, same].join("\n"));
-    const command = (...more: string[]) =>
-      inwardHere([
-        "probe",
-        "subspace",
-        "--pairs",
-        pairs,
-        "--subspace",
-        directions,
-        "-m",
-        path,
-        "--device",
-        "cpu",
-        "--choices",
-        "yes,no",
-        "--random-seeds",
-        "2",
-        "-o",
-        out,
-        ...more,
-      ]);
-    const whole = await command("--json");
-    expect(whole).toMatchObject({ code: 0 });
-    const made = JSON.parse(whole.stdout) as PatchedSubspaces;
-    expect(made.alike).toEqual(["same"]);
-    const [effect] = made.effects;
-    expect(effect).toMatchObject({ site: "residual_after.0", directions: 4, prompts: 8 });
-    expect(effect?.meanLead).toBeGreaterThan(50);
-    expect(Math.abs(effect?.controls.outside?.meanLead as number)).toBeLessThan(5);
-    for (const control of ["outside", "random"] as const)
-      expect(effect?.controls[control]?.adjusted).toMatchObject({ ok: true, p: 2 / 2 ** 8 });
-    const before = readFileSync(out);
-    expect((await command()).stdout).toMatch(/donor's answer gains/);
-    expect(readFileSync(out)).toEqual(before);
+    writeFileSync(pairs, [...prompts, same].join("\n"));
+    const { code, stdout } = await inwardHere([
+      "probe",
+      "subspace",
+      "--pairs",
+      pairs,
+      "--subspace",
+      directions,
+      "-m",
+      path,
+      "--device",
+      "cpu",
+      "--choices",
+      "yes,no",
+      "--random-seeds",
+      "2",
+      "-o",
+      out,
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("8 pairs were told; of 1 both prompts have the same answer.");
+    // p of both controls: of 8 pairs all lie on one side.
+    expect(stdout.match(new RegExp((2 / 2 ** 8).toFixed(4), "g"))).toHaveLength(2);
+    const rows = readFileSync(out, "utf8").trim().split("\n");
+    const lines = rows.map((line) => JSON.parse(line) as ChoiceLine);
+    // A donor that is the prompt itself differs in nothing outside.
+    expect(lines).toHaveLength(9 * (2 + 5) - 1);
+    const lead = (id: string, arm: string) => {
+      const [yes, no] = lines.find((line) => line.id === id && line.arm === arm)?.choices as [number, number];
+      return yes - no;
+    };
+    for (const id of ["1", "2", "8"]) {
+      const [before, donor] = [lead(id, "none"), lead(id, "donor")];
+      expect(Math.sign(before)).toBe(-Math.sign(donor));
+      expect(lead(id, "subspace") / donor).toBeGreaterThan(0.9);
+      expect(lead(id, "outside") / before).toBeGreaterThan(0.7);
+    }
   });
 
   test("patchscope: the answer that a state holds is said in another prompt, and the own state in its place changes no bit", async () => {

@@ -33,6 +33,7 @@ const BORDERS = {
   prompts: ["lists", "prompts"],
   registry: ["lists", "the registry"],
   checksums: ["lists", "remembered checksums"],
+  addon: ["addon", "the addon's functions"],
 };
 const LONGEST_CASE_MS = 10_000;
 const MOST_PEAK_MIB = 1024;
@@ -125,7 +126,7 @@ for (const border of names) {
       throw new Error(`${border} ended with ${end} outside of a case:\n${output}`);
     }
     if (last.outcome !== undefined) break;
-    ends.push(`case ${last.at}: ${end}`);
+    ends.push(`case ${last.at}: ${end}${last.input === undefined ? "" : `: ${last.input}`}`);
     from = last.at + 1;
   }
   const of = (wanted) => done.filter(({ outcome }) => wanted(outcome)).length;

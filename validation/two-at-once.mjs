@@ -1,15 +1,10 @@
-// What two processes, two users, a full disk, a cut-off file, a jumping clock and a full table of descriptors do to a run, a file of answers, the
-// model folder and the answer cache: a coded error, and nothing lost. node validation/two-at-once.mjs; exit code 4 with a finding. On Linux; the
-// users and the small disks need root, and are skipped with a line without it.
-import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+// What two processes, two users, and a file that was changed meanwhile do to a run, a file of answers, the model folder and the answer cache: a
+// coded error, and nothing lost. node validation/two-at-once.mjs; exit code 4 with a finding. On Linux; the users need root, and are skipped
+// with a line without it. validation/accidents.mjs has disks, clocks, descriptors and memory.
 import {
-  cpSync,
   chmodSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -19,66 +14,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { bytesOf, Findings, startInward } from "./inward-processes.mjs";
 
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const NOBODY = 65_534;
 const folder = mkdtempSync(join(tmpdir(), "inward-two-"));
 chmodSync(folder, 0o777);
-const findings = [];
+const findings = new Findings();
 const isRoot = process.getuid?.() === 0;
-const environment = { ...process.env, HOME: folder, XDG_CACHE_HOME: join(folder, "cache"), INWARD_ANSWER_CACHE: "off" };
-const CODED = /^[A-Z]+_[A-Z_]+$|^USAGE$|^INTERRUPTED$/;
-
-/** @returns exit code, and the code of the error that it said, if any */
-function inward(args, { env = {}, uid, before = "", cwd = folder } = {}) {
-  const [command, ...rest] =
-    before === ""
-      ? [process.execPath, MAIN, ...args]
-      : ["sh", "-c", `${before}; exec "$0" "$@"`, process.execPath, MAIN, ...args];
-  const child = spawn(command, rest, {
-    cwd,
-    env: { ...environment, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (output += text));
-  const late = setTimeout(() => child.kill("SIGKILL"), 300_000);
-  return new Promise((done) =>
-    child.on("close", (status, signal) => {
-      clearTimeout(late);
-      done({
-        status: status ?? signal,
-        error: /\b((?:[A-Z]+_)+[A-Z]+|INTERNAL)\b(?=[:)\]"\s])/.exec(output.replace(/INWARD_\w+/g, ""))?.[1],
-        output,
-      });
-    }),
-  );
-}
-
-function check(what, holds, more = "") {
-  console.log(`${holds ? "holds " : "FAILS "} ${what}${holds ? "" : `: ${more.slice(-700)}`}`);
-  if (!holds) findings.push(what);
-}
-
-const skip = (what, why) => console.log(`skipped ${what}: ${why}`);
-/** What a run's results are; how long it took, and when, may differ. */
-const NOT_RESULTS = /events\.jsonl|run\.lock|manifest\.json|stages\.json|09-report|figures/;
-function bytesOf(run) {
-  const names = readdirSync(run, { recursive: true }).filter(
-    (name) => statSync(join(run, name)).isFile() && !NOT_RESULTS.test(name),
-  );
-  return names
-    .sort()
-    .map(
-      (name) =>
-        `${name} ${createHash("sha256")
-          .update(readFileSync(join(run, name)))
-          .digest("hex")}`,
-    )
-    .join("\n");
-}
+const environment = { HOME: folder, XDG_CACHE_HOME: join(folder, "cache"), INWARD_ANSWER_CACHE: "off" };
+const inward = (args, { env = {}, ...more } = {}) =>
+  startInward(args, { cwd: folder, env: { ...environment, ...env }, ...more }).ended;
+const check = (what, holds, more) => findings.check(what, holds, more);
 
 await inward(["probe", "planted", "--mechanism", "A", "--items", "5", "--out", "planted"]);
 const prompts = Array.from({ length: 40 }, (_, at) => JSON.stringify({ prompt: `prompt ${at}` })).join("\n");
@@ -165,44 +111,8 @@ writeFileSync(model, kept);
 const again = await inward([...study, "alone"]);
 check("with the first model back it goes on, and nothing is lost", again.status === 0, again.output);
 
-// A clock that jumps back a year, and on by ten.
-writeFileSync(
-  join(folder, "clock.cjs"),
-  "const now = Date.now; const begun = now(); let calls = 0;\nDate.now = () => now() + (++calls % 2 ? -365 : 3650) * 864e5;\nconst Own = Date; globalThis.Date = class extends Own { constructor(...args) { args.length ? super(...args) : super(Date.now()); } };\n",
-);
-const jumping = { NODE_OPTIONS: `--require ${join(folder, "clock.cjs")}` };
-const jumped = await inward([...study, "jumped"], {
-  env: { ...jumping, INWARD_ANSWER_CACHE: join(folder, "jumping") },
-});
-check("under a clock that jumps", jumped.status === 0, jumped.output);
-check(
-  "its run is that of a steady clock",
-  existsSync(join(folder, "jumped")) && bytesOf(join(folder, "jumped")) === bytesOf(join(folder, "alone")),
-);
-
-// A full table of descriptors. With so few node itself reads nothing.
-const NODE_NEEDS = 20;
-const outcomes = [];
-for (const most of [18, 22, 26, 40, 48, 64]) {
-  const few = await inward([...study, `few-${most}`], { before: `ulimit -n ${most}` });
-  outcomes.push(`${most}: ${few.status === 0 ? "ok" : (few.error ?? few.status)}`);
-  const isCoded =
-    few.status === 0 ||
-    (few.error !== undefined && few.error !== "INTERNAL" && CODED.test(few.error)) ||
-    (most <= NODE_NEEDS && /EMFILE|Cannot find (package|module)/.test(few.output));
-  check(`with ${most} descriptors: done, or a coded error`, isCoded, few.output);
-  if (few.status === 0) continue;
-  const then = await inward([...study, `few-${most}`]);
-  check(
-    `  and then with enough of them: all is there`,
-    then.status === 0 && bytesOf(join(folder, `few-${most}`)) === bytesOf(join(folder, "alone")),
-    then.output,
-  );
-}
-console.log(`descriptors: ${outcomes.join(", ")}`);
-
 // Two users.
-if (!isRoot) skip("two users", "not root");
+if (!isRoot) findings.skip("two users", "not root");
 else {
   const shared = join(folder, "of-root");
   mkdirSync(join(folder, "nobody"), { mode: 0o777 });
@@ -229,47 +139,5 @@ else {
   );
 }
 
-// Small disks.
-const disk = join(folder, "disk");
-mkdirSync(disk);
-const mount = (bytes, ...more) =>
-  spawnSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}${more.join("")}`, "none", disk]).status === 0;
-if (!isRoot || !mount("16k")) skip("full disks", "no tmpfs may be mounted here");
-else {
-  const full = await inward(asking("full.jsonl"), { env: { INWARD_ANSWER_CACHE: join(disk, "answers") } });
-  check(
-    "a cache on a full disk: all is asked, and it is said",
-    full.status === 0 && /cache/i.test(full.output),
-    full.output,
-  );
-  if (full.status === 0)
-    check("  and answered alike", JSON.stringify(texts("full.jsonl")) === JSON.stringify(texts("answers.jsonl")));
-  const models = await inward(["models", "reencode", model, "--to", "f16"], {
-    env: { INWARD_MODELS: join(disk, "models") },
-  });
-  check(
-    "a model folder on a full disk: a coded error",
-    models.status !== 0 && CODED.test(models.error ?? "") && models.error !== "INTERNAL",
-    models.output,
-  );
-  spawnSync("umount", [disk]);
-  for (const [at, bytes] of ["16k", "64k", "128k", "256k"].entries()) {
-    mount(bytes);
-    const small = await inward([...study, join(disk, "run")]);
-    const isFull = small.error === "STORE_DISK_FULL";
-    check(`a run on a disk of ${bytes}: STORE_DISK_FULL, or done`, small.status === 0 || isFull, small.output);
-    // What is there is carried to where there is room.
-    const carried = join(folder, `carried-${at}`);
-    if (existsSync(join(disk, "run"))) cpSync(join(disk, "run"), carried, { recursive: true });
-    const more = await inward([...study, carried]);
-    check(
-      "  and then with room: all is there",
-      more.status === 0 && bytesOf(carried) === bytesOf(join(folder, "alone")),
-      more.output,
-    );
-    spawnSync("umount", [disk]);
-  }
-}
-console.log(`${findings.length} findings`);
 rmSync(folder, { recursive: true, force: true });
-process.exitCode = findings.length === 0 ? 0 : 4;
+process.exitCode = findings.end();

@@ -140,11 +140,18 @@ Napi::Value multiply(const Napi::CallbackInfo & info) {
     });
 }
 
+// Of threads, rows and columns: larger ones are no product of a model's, and would take all memory.
+constexpr double MOST_MEASURED = 16384;
+
 Napi::Value measure_products(const Napi::CallbackInfo & info) {
     auto env = info.Env();
     return guarded(env, [&]() -> Napi::Value {
         if (info.Length() < 4) coded(env, "TRAIN_SETTINGS", "measureProducts takes threads, m, n and k");
-        auto whole = [&](int i) { return std::max(1, (int) info[i].ToNumber().Int32Value()); };
+        auto whole = [&](int i) {
+            const double given = info[i].ToNumber().DoubleValue();
+            if (!(given >= 1 && given <= MOST_MEASURED)) coded(env, "TRAIN_SETTINGS", "each is a number from 1 to 16384");
+            return (int) given;
+        };
         return Napi::Number::New(env, inward::measure_products(whole(0), whole(1), whole(2), whole(3)));
     });
 }

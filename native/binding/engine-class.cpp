@@ -15,6 +15,9 @@ template <typename Array, typename T> Array typed(Napi::Env env, const std::vect
     return made;
 }
 
+// What any other object has not: to take one for rows would read somebody else's memory.
+constexpr napi_type_tag ROWS_TAG = { 0x9a6f0c1be2d84d37, 0xb1f3a7c05e284f96 };
+
 // Typed arrays of JavaScript in, doubles out: [rows x 10], as row_comparison has them.
 class LogitRows : public Napi::ObjectWrap<LogitRows> {
 public:
@@ -34,6 +37,15 @@ public:
         if (info.Length() < 2 || !info[0].IsNumber() || !info[1].IsNumber()) coded(env, "TRAIN_SHAPE", "rows want two numbers");
         const auto count = info[0].As<Napi::Number>().Int64Value(), width = info[1].As<Napi::Number>().Int64Value();
         guarded(env, [&] { rows = std::make_shared<inward::logit_rows>(count, width); });
+        info.This().As<Napi::Object>().TypeTag(&ROWS_TAG);
+    }
+
+    // throws where it is no LogitRows, or one that was disposed of
+    static std::shared_ptr<inward::logit_rows> of(Napi::Env env, const Napi::Object & object) {
+        if (!object.CheckTypeTag(&ROWS_TAG)) coded(env, "TRAIN_SHAPE", "rows are no LogitRows");
+        auto found = Unwrap(object)->rows;
+        if (!found) coded(env, "ENGINE_UNAVAILABLE", "these rows were disposed of");
+        return found;
     }
 
     std::shared_ptr<inward::logit_rows> rows;
@@ -326,9 +338,8 @@ private:
             w.keep        = (int32_t) number(from, "keep", 0);
             if (from.Has("keeps")) w.keeps = list<int32_t, Napi::Int32Array>(env, from, "keeps", napi_int32_array);
             if (from.Get("rows").IsObject()) {
-                w.rows     = LogitRows::Unwrap(from.Get("rows").As<Napi::Object>())->rows;
+                w.rows     = LogitRows::of(env, from.Get("rows").As<Napi::Object>());
                 w.compares = from.Get("compares").ToBoolean();
-                if (!w.rows) coded(env, "ENGINE_UNAVAILABLE", "these rows were disposed of");
             }
             engine(env).begin(std::move(w));
             return env.Undefined();

@@ -266,6 +266,7 @@ export async function fuzz<T>(
   return tally;
 }
 
-function note(what: object): void {
+/** Written down at once, also of a case that ends its process. */
+export function note(what: object): void {
   if (LOG !== undefined) appendFileSync(LOG, `${JSON.stringify(what)}\n`);
 }

@@ -21,6 +21,8 @@ import { divergenceFile, measureDivergence, readDivergence } from "../../src/qua
 import { cutWindows, readTextFile, type TextWindows } from "../../src/quantize/text-windows.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import type { SettledEngine } from "../../src/study/study.js";
+import type { LogitRows } from "../../native/index.js";
+import { openEngine, workOf } from "../helpers/native-engine.js";
 import { peerProgram } from "../helpers/peers.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
@@ -156,6 +158,22 @@ describe("against a reference in double precision", () => {
       expect(at("keptMargin")).toBeCloseTo((sorted(p)[0] as number) - (sorted(p)[1] as number), 5);
       expect(at("done")).toBe(1);
     });
+  });
+
+  test("rows that no memory holds, and what are no rows", async () => {
+    const { LogitRows } = await loadAddon(findBinaries("cpu").folder);
+    // The second product is 0 in 64 bits.
+    for (const [count, width] of [
+      [2, 2 ** 42],
+      [2 ** 32, 2 ** 32],
+    ] as const) {
+      expect(() => new LogitRows(count, width)).toThrow(coded("ENGINE_MEMORY"));
+    }
+    const engine = await openEngine(floats);
+    for (const rows of [{}, engine, []] as unknown as LogitRows[]) {
+      expect(() => engine.begin(workOf([{ ids: [5, 6], scoreFrom: 1 }], { rows }))).toThrow(coded("TRAIN_SHAPE"));
+    }
+    engine.dispose();
   });
 
   test("rows that others computed are kept and compared as the engine's are", async () => {

@@ -241,6 +241,10 @@ describe("refused, with nothing left behind", () => {
     const good = { binariesFolder, input: await tiny(), output: fresh(), type: "f16", threads: 1 };
     expect(() => requantize({ ...good, type: "q9_z" })).toThrow(coded("MODEL_TENSOR_TYPE", "q9_z"));
     expect(() => requantize({ ...good, threads: 0 })).toThrow(coded("ENGINE_UNAVAILABLE", "thread"));
+    // llama.cpp takes no name for no file, and its process with it.
+    for (const input of ["", folder, join(folder, "nowhere.gguf")]) {
+      expect(() => requantize({ ...good, input })).toThrow(coded("MODEL_NOT_FOUND", input));
+    }
     expect(() => requantize({ ...good, output: good.input })).toThrow(coded("INTERNAL", "is there already"));
     const output = join(folder, "nowhere", "new.gguf");
     expect(() => requantize({ ...good, output })).toThrow(coded("STORE_UNWRITABLE", output));

@@ -7,6 +7,7 @@
 
 #include "ask/read-logits.h"
 #include "inward/error.h"
+#include "shared/devices.h"
 #include "shared/vector-loops.h"
 
 namespace inward {
@@ -15,6 +16,9 @@ namespace {
 
 // llama-perplexity leaves out what is less likely than that, nats.
 constexpr double LLAMA_LEAST = -16;
+
+// Where nobody says what the machine has; bytes.
+constexpr double MOST_BYTES = 1e12;
 
 struct kl_sums {
     double forward, backward, llama;
@@ -53,6 +57,13 @@ INWARD_CLONES kl_sums sum_divergence(const float * a, double a_sum, const float 
 
 logit_rows::logit_rows(int64_t rows, int64_t vocabulary) : rows_(rows), vocabulary_(vocabulary) {
     if (rows < 1 || vocabulary < 1) throw error("TRAIN_SHAPE", "there are no rows to keep");
+    // More than there is would not fail here but drive everything else out.
+    const double   bytes = sizeof(float) * (double) rows * (double) vocabulary;
+    const uint64_t free  = free_machine_memory();
+    const double   most  = free > 0 ? (double) free : MOST_BYTES;
+    if (bytes + (double) rows * sizeof(row_comparison) > most) {
+        throw error("ENGINE_MEMORY", "there is no memory for the logits of " + std::to_string(rows) + " positions");
+    }
     try {
         values_.resize((size_t) rows * vocabulary);
         states_.resize(rows, EMPTY);

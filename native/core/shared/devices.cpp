@@ -111,19 +111,23 @@ std::string names_of(const std::vector<device> & found) {
 
 }  // namespace
 
-uint64_t device::free_memory() const {
+uint64_t free_machine_memory() {
 #ifdef __linux__
-    if (is_cpu) {
-        // What can be had without swapping; ggml reports all memory as free.
-        std::ifstream info("/proc/meminfo");
-        std::string   key;
-        uint64_t      kib;
-        std::string   unit;
-        while (info >> key >> kib >> unit) {
-            if (key == "MemAvailable:") return kib * 1024;
-        }
+    std::ifstream info("/proc/meminfo");
+    std::string   key;
+    uint64_t      kib;
+    std::string   unit;
+    while (info >> key >> kib >> unit) {
+        if (key == "MemAvailable:") return kib * 1024;
     }
 #endif
+    return 0;
+}
+
+uint64_t device::free_memory() const {
+    // ggml reports all of the machine's memory as free.
+    const uint64_t machine = is_cpu ? free_machine_memory() : 0;
+    if (machine > 0) return machine;
     size_t free = 0, total = 0;
     ggml_backend_dev_memory(handle, &free, &total);
     if (is_cpu) return free;

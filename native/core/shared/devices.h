@@ -9,6 +9,9 @@
 
 namespace inward {
 
+// What can be had of the machine's memory without swapping; 0 where that is not known.
+uint64_t free_machine_memory();
+
 struct device {
     std::string        name;         // cpu, cuda:0, vulkan:1
     std::string        description;  // what the driver calls it

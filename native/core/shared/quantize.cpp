@@ -51,6 +51,8 @@ void requantize(const requantize_options & o) {
     if (type == TYPES.end()) throw error("MODEL_TENSOR_TYPE", "there is no encoding " + o.type);
     if (o.threads < 1) throw error("ENGINE_UNAVAILABLE", "re-encoding needs at least one thread");
     std::error_code ignored;
+    // llama.cpp takes a file without a name for a model without one.
+    if (!std::filesystem::is_regular_file(o.input, ignored)) throw error("MODEL_NOT_FOUND", "no file " + o.input);
     // Its input is mapped into memory while the output is written.
     if (std::filesystem::exists(o.output, ignored)) throw error("INTERNAL", o.output + " is there already");
 

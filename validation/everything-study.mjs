@@ -1,0 +1,70 @@
+// A study with every stage in it, and a benchmark of quantized files, on planted models that answer in milliseconds.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startInward } from "./inward-processes.mjs";
+
+/** Two rounds of training, calibration, the matrix, probes, lenses, patches, noise floor; the answer cache where the environment has it on. */
+const STUDY = `
+study: everything
+seed: 3
+experiments: [self_prediction, cross_prediction, matrix, calibration, self_simulation]
+models: { one: { source: one/planted.gguf }, two: { source: two/planted.gguf } }
+tasks: [{ task: one/planted.yaml, examples: false }]
+hypothetical: { variants: [minimal] }
+predictions:
+  - { predictor: one, target: one }
+  - { predictor: two, target: one }
+  - { predictor: two, target: one-predicts-one }
+lora: { rank: 2, epochs: 2, batchExamples: 4, learningRate: 1e-3, validationShare: 0, checkpointEverySteps: 2 }
+calibration: { strings: 4, epsilon: 0.01, tokenBudget: 600, samples: 5 }
+probe:
+  spans: { hypothetical: [last_prompt_token], objectLevel: [] }
+  labels: [behavior_given_property]
+  sites: residual_after.0
+  randomWeights: false
+patching: { sites: residual_after.0, predictors: [one], strings: 3, epsilon: 0.01, tokenBudget: 600, samples: 3 }
+engine: { device: cpu, threads: 1, groupQuestions: 6 }
+noiseFloor: { questions: 4 }
+score: { bootstrapReplicates: 100 }
+`;
+
+const BENCHMARK = `
+quantize: everything
+source: { source: one/planted.gguf }
+types: [q8_0, q4_0]
+text: { file: text.txt, context: 32, windows: 6, writeBase: true }
+tasks: [{ task: one/planted.yaml, examples: false }]
+calibration: { strings: 4, epsilon: 0.05, tokenBudget: 400, samples: 5 }
+adapters: { trainedOn: [source, q4_0], askedOn: [q4_0, source], lora: { maxSteps: 3, rank: 2, validationShare: 0, batchExamples: 4 } }
+speed: false
+engine: { device: cpu, threads: 1, cache: false }
+score: { bootstrapReplicates: 100 }
+noiseFloor: { questions: 4 }
+floorTexts: 2
+`;
+
+/**
+ * @param folder its files; commands run in it
+ * @returns arguments of the two commands, but for --out and the folder behind it
+ */
+export async function writeEverything(folder, { items = 5, env = {} } = {}) {
+  for (const [name, mechanism] of Object.entries({ one: "A", two: "B" })) {
+    const args = ["probe", "planted", "--mechanism", mechanism, "--items", String(items), "--out", name];
+    const { status, output } = await startInward(args, { cwd: folder, env }).ended;
+    if (status !== 0) throw new Error(output);
+  }
+  writeFileSync(join(folder, "everything.yaml"), STUDY);
+  writeFileSync(join(folder, "benchmark.yaml"), BENCHMARK);
+  const texts = readFileSync(join(folder, "one/planted.jsonl"), "utf8").trim().split("\n");
+  writeFileSync(
+    join(folder, "text.txt"),
+    texts
+      .map((line) => JSON.parse(line).text)
+      .join("\n")
+      .repeat(4),
+  );
+  return {
+    study: ["run", "everything.yaml", "--offline", "--out"],
+    quantize: ["quantize", "benchmark.yaml", "--offline", "--out"],
+  };
+}

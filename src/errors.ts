@@ -220,6 +220,20 @@ export const ERRORS = {
     exit: 1,
     hint: "Do the units of earlier waves first, then put them together: npx inward merge <run>",
   },
+  SLURM_UNAVAILABLE: {
+    exit: 3,
+    hint: "Give the command on a machine of the cluster; the scripts that were written can be submitted there. Without Slurm: npx inward run <study.yaml> --workers 2",
+  },
+  SLURM_REFUSED: { exit: 1, hint: "Mend what Slurm says, then: npx inward slurm resume <run folder>" },
+  SLURM_ACTIVE: {
+    exit: 1,
+    hint: "Wait for them, or take them out of the queue first: npx inward slurm cancel <run folder>",
+  },
+  SLURM_NOT_PREPARED: { exit: 2, hint: "Write them first: npx inward slurm <study.yaml>" },
+  UNITS_MISSING: {
+    exit: 1,
+    hint: "See which failed and why: npx inward slurm status <run folder>. Then: npx inward slurm resume <run folder>",
+  },
 
   VIEW_PAGE: { exit: 1, hint: "Build it: npm run build" },
   VIEW_PORT: { exit: 2, hint: "Give another --port, or none: any that is free is taken then." },

@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   unit: async () => (await import("./run-units.js")).unitCommand(),
   units: async () => (await import("./run-units.js")).unitsCommand(),
   merge: async () => (await import("./run-units.js")).mergeCommand(),
+  slurm: async () => (await import("./slurm.js")).slurmCommand(),
   quantize: async () => (await import("./quantize.js")).quantizeCommand(),
   calibrate: async () => (await import("./calibrate.js")).calibrateCommand(),
   score: async () => (await import("./score.js")).scoreCommand(),
@@ -58,7 +59,7 @@ export async function inwardProgram(args: readonly string[] = []): Promise<Comma
     .addHelpText(
       "after",
       "\nData goes to stdout, progress and messages to stderr; every command takes --json.\n" +
-        "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 model or device unavailable, 4 verification mismatch, 75 (inward unit) to be begun again, 130 interrupted.",
+        "Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 model or device unavailable, 4 verification mismatch, 75 (npx inward unit) to be begun again, 130 interrupted.",
     );
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {

@@ -69,7 +69,7 @@ export async function readSetUp(folder: string): Promise<UnitsSetUp> {
   if (!hasUnits(folder)) {
     throw new InwardError(
       "STORE_NOT_A_RUN",
-      `${folder} has no units: inward run --workers, or inward slurm, makes them.`,
+      `${folder} has no units: npx inward run --workers, or npx inward slurm, makes them.`,
     );
   }
   return readJson<UnitsSetUp>(setUpPath(folder), setUpSchema);

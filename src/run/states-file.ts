@@ -3,10 +3,19 @@
  * that ends in between leaves whole files, and the same call goes on from there; the bytes are those of an undisturbed one.
  */
 
-import { mkdir, open, stat, truncate } from "node:fs/promises";
+import { open, stat, truncate } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { APPENDING, canonicalJson, hashOf, readJson, removePartials, writeError, writeJson } from "../base/files.js";
+import {
+  APPENDING,
+  canonicalJson,
+  hashOf,
+  makeFolder,
+  readJson,
+  removePartials,
+  writeError,
+  writeJson,
+} from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
@@ -166,9 +175,7 @@ export async function writeStates(
   folder: string,
   options: WritingHooks,
 ): Promise<FinishedStates> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
-    throw writeError(error, folder);
-  });
+  makeFolder(folder);
   const unlock = await takeRunLock(folder);
   try {
     await removePartials(folder);

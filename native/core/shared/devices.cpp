@@ -46,6 +46,9 @@ registry & registry_of(const std::string & folder) {
     return *slot;
 }
 
+// As a study's schema has it.
+constexpr int MOST_THREADS = 512;
+
 void set_threads(ggml_backend_t backend, int threads) {
     auto reg = ggml_backend_dev_backend_reg(ggml_backend_get_device(backend));
     auto set = (ggml_backend_set_n_threads_t) ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads");
@@ -146,6 +149,11 @@ std::vector<found_device> find_devices(const std::string & folder, const std::st
 }
 
 devices::devices(const std::string & folder, const std::string & fallback, const std::string & wanted, int threads) {
+    // ggml starts all of them, and a machine that is given ten thousand answers nobody any more.
+    if (threads > MOST_THREADS) {
+        throw error("TRAIN_SETTINGS", "threads is " + std::to_string(threads) + "; it must be at most " +
+                                          std::to_string(MOST_THREADS));
+    }
     try {
         for (const auto & piece : pieces_of(wanted)) {
             const std::string kind  = piece.substr(0, piece.find(':'));

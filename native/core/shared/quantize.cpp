@@ -49,7 +49,7 @@ llama_model_kv_override override_of(const metadata_value & one) {
 void requantize(const requantize_options & o) {
     const auto type = TYPES.find(o.type);
     if (type == TYPES.end()) throw error("MODEL_TENSOR_TYPE", "there is no encoding " + o.type);
-    if (o.threads < 1) throw error("ENGINE_UNAVAILABLE", "re-encoding needs at least one thread");
+    if (o.threads < 1 || o.threads > 512) throw error("ENGINE_UNAVAILABLE", "re-encoding takes 1 thread to 512");
     std::error_code ignored;
     // llama.cpp takes a file without a name for a model without one.
     if (!std::filesystem::is_regular_file(o.input, ignored)) throw error("MODEL_NOT_FOUND", "no file " + o.input);

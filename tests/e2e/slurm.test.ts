@@ -1,0 +1,135 @@
+/**
+ * A study handed to Slurm, as far as that goes without one: sbatch and squeue are stand-ins that write down what they are called with and say what the test
+ * wants. By a real Slurm of four nodes, with kill -9 of everything: node validation/slurm-campaign.mjs.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { cancelSlurm, mergeWave, prepareSlurm, slurmStatus, submitSlurm } from "../../src/cluster/slurm-run.js";
+import { writePlantedStudy } from "../../src/probe/planted-model.js";
+import { planStudy } from "../../src/run/run-study.js";
+import { inwardHere } from "../helpers/command-line.js";
+import { workIn } from "../helpers/work-in.js";
+
+const folder = mkdtempSync(join(tmpdir(), "inward-slurm-"));
+const bin = join(folder, "bin");
+const said = () => readFileSync(join(folder, "said"), "utf8").trimEnd().split("\n");
+const coded = (code: string, message = "") =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) });
+const run = join(folder, "a run");
+
+/** @param queue what squeue prints @param refuses the number of the call of sbatch that fails */
+function standIns(queue = "", refuses = 0): void {
+  writeFileSync(join(folder, "queue"), queue);
+  writeFileSync(join(folder, "calls"), "");
+  const scripts = {
+    sbatch: `env | grep -i token >> "${folder}/said"; echo x >> "${folder}/calls"; n=$(wc -l < "${folder}/calls"); [ "$n" = ${refuses} ] && { echo "sbatch: error: Batch job submission failed: Job violates policy" >&2; exit 1; }; echo $((100 + n))`,
+    squeue: `cat "${folder}/queue"`,
+    scancel: ":",
+    scontrol: "echo MaxArraySize = 4",
+  };
+  for (const [name, script] of Object.entries(scripts)) {
+    const log = name === "scontrol" || name === "squeue" ? "" : `echo "${name} $*" >> "${folder}/said"\n`;
+    writeFileSync(join(bin, name), `#!/bin/bash\n${log}${script}\n`);
+    chmodSync(join(bin, name), 0o755);
+  }
+}
+
+let planned: Awaited<ReturnType<typeof planStudy>>;
+beforeAll(async () => {
+  mkdirSync(bin);
+  const { study } = await writePlantedStudy(folder, { mechanism: "A", items: 4 });
+  const keys = { engine: { device: "cpu", threads: 1, groupQuestions: 2 }, noiseFloor: { questions: 2 } };
+  writeFileSync(study, stringify({ ...parse(readFileSync(study, "utf8")), ...keys }));
+  const restore = workIn(folder, {
+    PATH: `${bin}:${process.env.PATH}`,
+    HF_TOKEN: "hf_secret",
+    INWARD_MODELS: join(folder, "models"),
+  });
+  planned = await planStudy(study, { out: run, offline: true });
+  return restore;
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeEach(() => {
+  writeFileSync(join(folder, "said"), "");
+  standIns();
+});
+
+test("is written as scripts and lists, and submitted in their order without a secret", async () => {
+  const { submissions, scripts, notes } = await prepareSlurm(planned, { unitQuestions: 2, partition: "gpu" });
+  expect(scripts.map((path) => path.slice(run.length))).toEqual(
+    ["merge", "asked", "measured"].map((name) => `/units/slurm/${name}.sh`),
+  );
+  expect(notes.join()).toContain("--memory");
+  expect(said()).toEqual([""]);
+  const { jobs } = await submitSlurm(run);
+  expect(jobs).toEqual(submissions.map((_, at) => String(101 + at)));
+  // Sixteen strings, two questions a unit; this site's arrays have four tasks.
+  expect(said().slice(0, 3)).toEqual([
+    "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 0",
+    "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 4",
+    "sbatch --parsable --array=0-3 asked.sh wave-0.asked.txt 8",
+  ]);
+  expect(said().at(-1)).toMatch(
+    /^sbatch --parsable --dependency=afterany:[\d:]+ --kill-on-invalid-dep=yes merge\.sh \d+$/,
+  );
+  expect(said().join()).not.toContain("secret");
+  const list = readFileSync(join(run, "units/slurm/wave-0.asked.txt"), "utf8").trimEnd().split("\n");
+  expect(new Set(list).size).toBe(list.length);
+  expect((await slurmStatus(run)).progress.units.map(({ id }) => id)).toEqual(expect.arrayContaining(list));
+});
+
+test("a site that refuses says so, and how much is in the queue already", async () => {
+  standIns("", 3);
+  await expect(submitSlurm(run)).rejects.toEqual(coded("SLURM_REFUSED", "Job violates policy. 2 of"));
+});
+
+test("is not submitted a second time while its jobs are in the queue; those that can never begin are taken out", async () => {
+  standIns("7_[0-9%2]|PENDING|Priority|\n8|RUNNING|None|n1\n");
+  await expect(submitSlurm(run)).rejects.toEqual(coded("SLURM_ACTIVE", "11 tasks"));
+  expect((await slurmStatus(run)).queue).toEqual([
+    { id: "7_[0-9%2]", state: "PENDING", reason: "Priority", node: "", tasks: 10 },
+    { id: "8", state: "RUNNING", reason: "None", node: "n1", tasks: 1 },
+  ]);
+  standIns("9|PENDING|DependencyNeverSatisfied|\n10_2|PENDING|launch failed requeued held|\n");
+  await submitSlurm(run);
+  expect(said().slice(0, 2)).toEqual(["scancel 9", "scancel 10_2"]);
+});
+
+test("is cancelled for good, until it is submitted again", async () => {
+  standIns("7_[0-9]|PENDING|Priority|\n");
+  const stopped = join(run, "units/slurm/stopped");
+  expect(await cancelSlurm(run)).toEqual({ folder: run, tasks: 10 });
+  expect(said()[0]).toMatch(/^scancel --name=inward-[0-9a-f]{12}$/);
+  expect(existsSync(stopped)).toBe(true);
+  standIns();
+  await submitSlurm(run);
+  expect(existsSync(stopped)).toBe(false);
+});
+
+test("a merge fails where units of its wave are missing", async () => {
+  expect((await mergeWave(run)).finished).toBe(false);
+  await expect(mergeWave(run, 0)).rejects.toEqual(coded("UNITS_MISSING", "wave 0 are missing: 02-object-level/0000"));
+});
+
+test("where there is no Slurm scripts are written all the same", async () => {
+  for (const name of ["sbatch", "squeue", "scancel", "scontrol"]) rmSync(join(bin, name));
+  const before = process.env.PATH;
+  process.env.PATH = `${bin}:/usr/nowhere`;
+  try {
+    expect((await prepareSlurm(planned)).submissions.length).toBeGreaterThan(1);
+    expect((await slurmStatus(run)).queue).toEqual({ unknown: expect.stringContaining("no squeue here") });
+    await expect(submitSlurm(run)).rejects.toEqual(coded("SLURM_UNAVAILABLE", "squeue"));
+  } finally {
+    process.env.PATH = before;
+  }
+});
+
+test("a subcommand's --json is its own, and what is no run is said", async () => {
+  const status = await inwardHere(["slurm", "status", run, "--json"], { cwd: folder });
+  expect(JSON.parse(status.stdout)).toMatchObject({ folder: run, progress: { study: "planted" } });
+  const none = await inwardHere(["slurm", "resume", folder], { cwd: folder });
+  expect(none.stderr).toContain("STORE_NOT_A_RUN");
+});

@@ -1,0 +1,262 @@
+// A study by a real Slurm of four nodes on this machine, undisturbed and with kill -9 of everything that can be killed: each time the bytes of one
+// process. node validation/slurm-campaign.mjs [--only end,step,batch,slurmd,slurmctld,term,many] [--units 2500]; exit code 4 with a finding; where there
+// is no Slurm (apt-get install slurm-wlm munge), or not root, it says so and ends with 0.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { bytesOf, descendantsOf, Findings, killed, startInward } from "./inward-processes.mjs";
+import { startCluster, whyNoSlurm } from "./slurm-cluster.mjs";
+
+const KINDS = ["end", "step", "batch", "slurmd", "slurmctld", "term", "many"];
+const { values } = parseArgs({
+  options: { only: { type: "string", default: KINDS.join() }, units: { type: "string", default: "2500" } },
+});
+const why = whyNoSlurm();
+if (why !== undefined) {
+  console.log(`not run here: ${why}`);
+  process.exit(0);
+}
+const STUCK = ["DependencyNeverSatisfied", "launch failed requeued held"];
+const LONGEST_MS = 600_000;
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+const findings = new Findings();
+const check = (what, holds, more) => findings.check(what, holds, more);
+// What a user may call a folder.
+const folder = join(mkdtempSync(join(tmpdir(), "inward-on-slurm-")), `it's 100% "mine" & $HOME`);
+mkdirSync(folder);
+const own = {
+  INWARD_MODELS: join(folder, "models"),
+  XDG_CACHE_HOME: join(folder, "cache"),
+  INWARD_ANSWER_CACHE: "off",
+};
+
+/** Two rounds and a calibration on tiny planted models: eight units where each has a state's questions. */
+const STUDY = `
+study: on-slurm
+seed: 3
+experiments: [self_prediction, calibration]
+models: { one: { source: one/planted.gguf } }
+tasks: [{ task: one/planted.yaml, examples: false }]
+hypothetical: { variants: [minimal] }
+predictions: [{ predictor: one, target: one }]
+lora: { rank: 2, epochs: 4, batchExamples: 4, learningRate: 1e-3, validationShare: 0, checkpointEverySteps: 2 }
+calibration: { strings: 4, epsilon: 0.01, tokenBudget: 600, samples: 5 }
+engine: { device: cpu, threads: 1, groupQuestions: 8 }
+noiseFloor: { questions: 4 }
+score: { bootstrapReplicates: 100 }
+`;
+
+let cluster;
+let bytes;
+const inward = (args) => startInward(args, { cwd: folder, env: { ...own, ...cluster.env } }).ended;
+const json = async (...args) => {
+  const { status, output, error } = await inward([...args, "--json"]);
+  const text = output.slice(output.indexOf("{"), output.lastIndexOf("}") + 1);
+  return { status, error, output, said: text === "" ? undefined : JSON.parse(text) };
+};
+const queue = () =>
+  cluster
+    .run("squeue", ["--noheader", "--format=%i|%T|%A|%N|%r"])
+    .stdout.split("\n")
+    .filter(Boolean)
+    .map((line) => {
+      const [id, state, job, node, reason] = line.split("|");
+      return { id, state, job, node, reason };
+    });
+
+/** Jobs that were put back begin at once, and not in two minutes as a site has it. */
+function hasten() {
+  for (const { id, reason } of queue()) {
+    if (reason === "BeginTime") cluster.run("scontrol", ["update", `jobid=${id}`, "starttime=now"]);
+  }
+}
+
+/** Until no job of the run is in the queue. */
+async function drained() {
+  for (const until = Date.now() + LONGEST_MS; Date.now() < until; await wait(300)) {
+    hasten();
+    if (queue().filter(({ reason }) => !STUCK.includes(reason)).length === 0) return true;
+  }
+  return false;
+}
+
+/** Looks until there is something. */
+async function found(what, look) {
+  for (const until = Date.now() + 120_000; Date.now() < until; await wait(20)) {
+    const one = look();
+    if (one !== undefined) return one;
+  }
+  throw new Error(`${what}: never seen`);
+}
+
+/** The pid of a unit's process of this run, and of the script that started it. */
+function unitProcess(run) {
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+      if (words[2] !== "unit" || !words[3]?.endsWith(`/${run}`)) continue;
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      const environ = readFileSync(`/proc/${name}/environ`, "utf8").split("\0");
+      const of = (key) => environ.find((one) => one.startsWith(`${key}=`))?.slice(key.length + 1);
+      return {
+        pid: Number(name),
+        parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]),
+        node: of("SLURMD_NODENAME"),
+        job: of("SLURM_JOB_ID"),
+        unit: words[4],
+      };
+    } catch {}
+  }
+  return undefined;
+}
+
+const isWhole = (run) => existsSync(join(folder, run, "09-report.html")) && bytesOf(join(folder, run)) === bytes;
+
+/** Submits a run, does something to it, and sees that it ends with the bytes of one process; resuming as often as it has to. */
+async function struck(run, what, strike) {
+  const submitted = await json(
+    "slurm",
+    "study.yaml",
+    "--offline",
+    "--out",
+    run,
+    "--submit",
+    "--unit-questions",
+    "288",
+    "--time",
+    "30",
+  );
+  check(`${what}: submitted`, submitted.status === 0 && submitted.said.jobs.length > 0, submitted.output);
+  if (submitted.status !== 0) return;
+  const told = await strike(run);
+  let resumed = 0;
+  let isDrained = await drained();
+  while (isDrained && !isWhole(run) && resumed < 5) {
+    // A node that was asked to start a job twice is taken out of use, and put back by whoever runs the site.
+    cluster.run("scontrol", ["update", "nodename=n[1-4]", "state=resume"]);
+    const again = await json("slurm", "resume", run);
+    if (again.status !== 0) {
+      check(`${what}: resumed`, false, again.output);
+      return;
+    }
+    resumed++;
+    isDrained = await drained();
+  }
+  check(
+    `${what}${told ? ` (${told})` : ""}: after ${resumed} times of resume the bytes of one process`,
+    isWhole(run),
+    logsOf(run),
+  );
+  const { said, output } = await json("slurm", "status", run);
+  check(
+    "  and status says that all is done",
+    said?.progress.units.every(({ state }) => state === "done") ?? false,
+    output,
+  );
+}
+
+function logsOf(run) {
+  const logs = join(folder, run, "units/slurm/logs");
+  return existsSync(logs)
+    ? readdirSync(logs)
+        .map((name) => `${name}: ${readFileSync(join(logs, name), "utf8").slice(-300)}`)
+        .join("\n")
+    : "no logs";
+}
+
+const STRIKES = {
+  end: async () => {},
+  step: async (run) => {
+    const { pid, unit } = await found("a unit at work", () => unitProcess(run));
+    await wait(400);
+    const victims = [pid, ...descendantsOf(pid)];
+    victims.forEach(killed);
+    return unit;
+  },
+  batch: async (run) => {
+    const { parent, unit } = await found("a unit at work", () => unitProcess(run));
+    killed(parent);
+    return unit;
+  },
+  slurmd: async (run) => {
+    const { node, unit } = await found("a unit at work", () => unitProcess(run));
+    cluster.kill(node);
+    await wait(1000);
+    cluster.restart(node);
+    return `${unit} on ${node}`;
+  },
+  slurmctld: async (run) => {
+    const { unit } = await found("a unit at work", () => unitProcess(run));
+    cluster.kill("slurmctld");
+    await wait(1000);
+    cluster.restart("slurmctld");
+    await found("the controller", () => (cluster.run("scontrol", ["ping"]).status === 0 ? true : undefined));
+    return unit;
+  },
+  term: async (run) => {
+    const told = [];
+    for (let times = 0; times < 3; times++) {
+      const { job, unit } = await found("a unit at work", () => unitProcess(run));
+      cluster.run("scancel", ["--signal=TERM", "--batch", job]);
+      told.push(unit);
+      await found("its end", () =>
+        unitProcess(run)?.job === job && !existsSync(join(folder, run, "09-report.html")) ? undefined : true,
+      );
+      hasten();
+    }
+    return told.join(", ");
+  },
+};
+
+async function many() {
+  const units = Number(values.units);
+  const { status, output } = await startInward(
+    ["probe", "planted", "--mechanism", "A", "--items", "12", "--out", "large"],
+    { cwd: folder, env: own },
+  ).ended;
+  if (status !== 0) throw new Error(output);
+  writeFileSync(
+    join(folder, "many.yaml"),
+    `
+study: many
+models: { one: { source: large/planted.gguf } }
+tasks: [{ task: large/planted.yaml, examples: false }]
+objectLevel: { temperature: 1, samples: ${Math.ceil(units / 144)} }
+engine: { device: cpu, threads: 1, groupQuestions: 1 }
+noiseFloor: { questions: 0 }
+score: { bootstrapReplicates: 100 }
+`,
+  );
+}
+
+try {
+  for (const requeueExit of [true, false]) {
+    cluster = await startCluster({ requeueExit });
+    console.log(
+      `# a site that ${requeueExit ? "puts jobs back that end with 75" : "does not put jobs back"}: ${cluster.place}`,
+    );
+    if (requeueExit) {
+      const made = await inward(["probe", "planted", "--mechanism", "A", "--items", "6", "--out", "one"]);
+      if (made.status !== 0) throw new Error(made.output);
+      writeFileSync(join(folder, "study.yaml"), STUDY);
+      const whole = await inward(["run", "study.yaml", "--offline", "--out", "whole"]);
+      if (whole.status !== 0) throw new Error(whole.output);
+    }
+    bytes = bytesOf(join(folder, "whole"));
+    for (const kind of values.only.split(",")) {
+      if (kind === "many") continue;
+      // What the site does not do is asked once more where it matters.
+      if (!requeueExit && kind !== "term") continue;
+      await struck(`${kind}-${requeueExit}`, kind, STRIKES[kind]);
+    }
+    if (requeueExit && values.only.includes("many")) await many();
+    await cluster.stop();
+    cluster = undefined;
+  }
+} finally {
+  await cluster?.stop();
+}
+rmSync(join(folder, ".."), { recursive: true, force: true });
+process.exitCode = findings.end();

@@ -59,6 +59,7 @@ def main(path):
     rows = torch.from_numpy(numpy.fromfile(request["rows"], dtype=numpy.float32)).double()
     ours = numpy.fromfile(request["ours"], dtype=numpy.float32).reshape(-1, request["vocabulary"])
     found = {"parts": {}, "patches": {}}
+    plain = {}
     start = 0
     with torch.no_grad():
         for item in request["attributions"]:
@@ -72,8 +73,11 @@ def main(path):
                 one["apart"] = max(one["apart"], max(abs(a - b) for a, b in zip(own, logits)))
                 one["largest"] = max(one["largest"], max(abs(a) for a in logits))
         for number, item in enumerate(request["patches"]):
-            _, cache = bridge.run_with_cache(torch.tensor([item["donorIds"]]))
-            state = cache[name_of(item["from"])][0, item["taken"]].clone()
+            name = name_of(item["from"])
+            taken = []
+            keep = lambda value, hook: taken.append(value[0, item["taken"]].clone())
+            bridge.run_with_hooks(torch.tensor([item["donorIds"]]), fwd_hooks=[(name, keep)])
+            (state,) = taken
             span = None
             if item["rows"] > 0:
                 count = item["rows"] * len(state)
@@ -91,14 +95,16 @@ def main(path):
                 return made
 
             ids = torch.tensor([item["ids"]])
-            plain = bridge(ids)[0, -1].log_softmax(-1)
+            key = tuple(item["ids"])
+            if key not in plain:
+                plain[key] = bridge(ids)[0, -1].log_softmax(-1)
             theirs = bridge.run_with_hooks(ids, fwd_hooks=[(name_of(item["into"]), hook)])[0, -1].log_softmax(-1)
             seen = theirs > -13.8
             one = found["patches"].setdefault(item["what"], {"count": 0, "apart": 0.0, "moved": 0.0})
             one["count"] += 1
             own = torch.from_numpy(ours[number]).double()
             one["apart"] = max(one["apart"], float((own - theirs).abs()[seen].max()))
-            one["moved"] = max(one["moved"], float((plain - theirs).abs()[seen].max()))
+            one["moved"] = max(one["moved"], float((plain[key] - theirs).abs()[seen].max()))
     assert start == len(rows), (start, len(rows))
     print(json.dumps(found))
 

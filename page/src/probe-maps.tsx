@@ -6,7 +6,15 @@ import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
 import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
 
-const nameOf = ({ predictor, target, task, prompt, property, variant, label }: ProbedQuestion) =>
+export const probedName = ({
+  predictor,
+  target,
+  task,
+  prompt,
+  property,
+  variant,
+  label,
+}: Omit<ProbedQuestion, "trainStrings" | "heldOutStrings" | "leftOut" | "tokens" | "sites">) =>
   [`${predictor} about ${target}`, task, prompt.replace("_", " "), property, variant, label]
     .filter((part) => part !== undefined)
     .join(" · ");
@@ -31,7 +39,7 @@ export function ProbeMaps({ probes: { questions, spanTokens } }: { probes: Probe
           what is read{" "}
           <select value={place} onChange={(event) => setPlace(Number(event.currentTarget.value))}>
             {questions.map((one, number) => (
-              <option value={number}>{nameOf(one)}</option>
+              <option value={number}>{probedName(one)}</option>
             ))}
           </select>
         </label>
@@ -51,7 +59,7 @@ export function ProbeMaps({ probes: { questions, spanTokens } }: { probes: Probe
         <HeatFigure title="Shuffled labels" rows={rows} columns={columns} at={at(({ shuffled }) => shuffled)} />
       </div>
       <SortedTable
-        title={`Sites: ${nameOf(question)}`}
+        title={`Sites: ${probedName(question)}`}
         rows={question.sites}
         columns={[
           {

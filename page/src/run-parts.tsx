@@ -4,6 +4,7 @@ import type { RunView } from "../../src/view/view-api.js";
 import { trialsAddress } from "./address.js";
 import { HeatFigure, Legend, LinesFigure } from "./figures.js";
 import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
+import { Injection, LensMaps, Simulation } from "./inside-maps.js";
 import { ProbeMaps } from "./probe-maps.js";
 
 /** Parts that only some studies have. */
@@ -16,7 +17,7 @@ export function More({
   view: RunView;
   passes: (row: { predictor?: string; target?: string; property?: string }) => boolean;
 }) {
-  const { calibration, matrix, series, probes, losses } = view;
+  const { calibration, matrix, series, probes, lenses, simulation, injection, losses } = view;
   return (
     <>
       {losses.length > 0 ? <Losses losses={losses} title="Loss of training" /> : null}
@@ -133,10 +134,16 @@ export function More({
         </>
       ) : null}
       {probes.ok ? <ProbeMaps probes={probes.value} /> : null}
+      {lenses.ok ? <LensMaps lenses={lenses.value} /> : null}
+      {simulation.ok ? <Simulation id={id} simulation={simulation.value} /> : null}
+      {injection.ok ? <Injection injection={injection.value} /> : null}
       {[
         ["Calibration", calibration],
         ["Matrix", matrix],
         ["Probes", probes],
+        ["Lenses", lenses],
+        ["Self-simulation", simulation],
+        ["Concept injection", injection],
       ].map(([name, part]) =>
         typeof part !== "string" && part !== undefined && !part.ok ? (
           <p class="quiet">

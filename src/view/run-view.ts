@@ -232,6 +232,11 @@ export async function runView(run: ServedRun): Promise<RunView> {
       const withoutStrings = ({ rightOf: _, ...site }: ProbedSite) => site;
       return { ...rest, questions: questions.map((one) => ({ ...one, sites: one.sites.map(withoutStrings) })) };
     }),
+    lenses: await ifWritten("lensScores", "the study asks for no lens", () => readContent(folder, "lensScores")),
+    simulation: await ifWritten("simulation", "the study writes nothing inside", () =>
+      readContent(folder, "simulation"),
+    ),
+    injection: await ifWritten("injection", "the study injects nothing", () => readContent(folder, "injection")),
     losses: await lossesOf(folder),
     trials: await orReason(() => ({ bytes: statRunFile(run, RUN_FILES.trials).size })),
     report: await orReason(() => {

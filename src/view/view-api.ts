@@ -1,7 +1,10 @@
 /** What the viewer's server says and its page reads: the shapes of the files under `data/`, the same from a server and in a bundle. */
 
+import type { LensResults } from "../probe/lens-results.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { RunProblem, Shown } from "../run/trials/trial-shapes.js";
+import type { InjectionResults } from "../score/injection/injection-scores.js";
+import type { SimulationResults } from "../score/simulation/simulation.js";
 import type { CalibrationRow } from "../score/calibration/score-calibration.js";
 import type { Estimate } from "../score/interval.js";
 import type { AverageScore, CellScore } from "../score/scores.js";
@@ -136,6 +139,9 @@ export interface RunView {
   readonly matrix: Shown<readonly MatrixSquare[]>;
   readonly series: Shown<readonly SizeSeries[]>;
   readonly probes: Shown<ProbeResults>;
+  readonly lenses: Shown<LensResults>;
+  readonly simulation: Shown<SimulationResults>;
+  readonly injection: Shown<InjectionResults>;
   readonly losses: readonly LossLine[];
   readonly trials: Shown<{ readonly bytes: number }>;
   readonly report: Shown<string>;

@@ -1,0 +1,208 @@
+/** What was seen and written inside, over all strings: lens maps with their controls, patches site by site, injected concepts. */
+
+import { useState } from "preact/hooks";
+import type { LensReadSite, LensResults } from "../../src/probe/lens-results.js";
+import type { Estimate } from "../../src/score/interval.js";
+import type { AbilityResult, InjectionResults, InjectionSetting } from "../../src/score/injection/injection-scores.js";
+import type { JudgedSite, SimulationResults } from "../../src/score/simulation/simulation.js";
+import { trialsAddress } from "./address.js";
+import { HeatFigure } from "./figures.js";
+import { byDepth } from "./inside-trial.js";
+import { Missing, Number_, SortedTable, sortValue, type TableColumn, Text, type Unit } from "./parts.js";
+import { probedName } from "./probe-maps.js";
+
+const words = (name: string) => name.replaceAll("_", " ");
+
+/** A column of an estimate, sorted by its value. */
+function estimated<Row>(title: string, unit: Unit, of: (row: Row) => Estimate | undefined): TableColumn<Row> {
+  return {
+    title,
+    align: "right",
+    sort: (row) => {
+      const found = of(row);
+      return found && sortValue(found);
+    },
+    cell: (row) => <Number_ of={of(row) ?? { ok: false, reason: "not measured" }} unit={unit} n={false} />,
+  };
+}
+
+export function LensMaps({ lenses: { questions, spanTokens, unread } }: { lenses: LensResults }) {
+  const [place, setPlace] = useState(0);
+  const question = questions[place];
+  const score = (site: LensReadSite, of: "gainNats" | "first" | "otherFirst"): Estimate =>
+    site.score.ok ? site.score[of] : site.score;
+  const map = (of: "first" | "otherFirst") => {
+    const sites = [...new Set(question?.sites.map(({ site }) => site))].sort(byDepth).reverse();
+    const spans = [...new Set(question?.sites.map(({ span }) => span))];
+    return {
+      rows: sites,
+      columns: spans,
+      at: (row: number, column: number) => {
+        const site = question?.sites.find((one) => one.site === sites[row] && one.span === spans[column]);
+        return site === undefined ? ({ ok: false, reason: "no such site" } as const) : score(site, of);
+      },
+    };
+  };
+  return (
+    <>
+      <h2>Lenses</h2>
+      {unread.map(({ state, reason }) => (
+        <p class="quiet">
+          <Text text={`${state} was not read: ${reason}`} />
+        </p>
+      ))}
+      {question === undefined ? null : (
+        <>
+          <p class="lenses">
+            <label>
+              what is read{" "}
+              <select value={place} onChange={(event) => setPlace(Number(event.currentTarget.value))}>
+                {questions.map((one, number) => (
+                  <option value={number}>{`${one.lens} lens · ${probedName(one)}`}</option>
+                ))}
+              </select>
+            </label>
+          </p>
+          <p class="quiet">
+            {question.heldOutStrings} held-out strings, {question.values} values; a span of several tokens is its{" "}
+            {spanTokens}. What the model's end sees is not thereby used.
+          </p>
+          <div class="beside">
+            <HeatFigure title="Own value first, percent" {...map("first")} />
+            <HeatFigure title="Another string's value first, percent" {...map("otherFirst")} />
+          </div>
+          <SortedTable<LensReadSite>
+            title={`Sites: ${question.lens} lens, ${probedName(question)}`}
+            rows={question.sites}
+            columns={[
+              {
+                title: "site",
+                isHead: true,
+                csv: ({ site, span }) => `${site}@${span}`,
+                cell: ({ site, span }) => <Text text={`${site} · ${span}`} />,
+              },
+              estimated("beyond other strings' values, nats", "nats", (site) => score(site, "gainNats")),
+              estimated("own value first", "share", (site) => score(site, "first")),
+              estimated("another's first", "share", (site) => score(site, "otherFirst")),
+              estimated(
+                "beyond the same without adapter, nats",
+                "nats",
+                ({ beyondWithoutAdapter }) => beyondWithoutAdapter,
+              ),
+              estimated("beyond the other model, nats", "nats", ({ beyondOtherModel }) => beyondOtherModel),
+              {
+                title: "p (Holm)",
+                align: "right",
+                sort: ({ holm }) => (holm.ok ? holm.p : undefined),
+                cell: ({ holm }) => (holm.ok ? holm.p.toPrecision(2) : <Missing reason={holm.reason} />),
+              },
+            ]}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+export function Simulation({ id, simulation: { questions } }: { id: string; simulation: SimulationResults }) {
+  return (
+    <>
+      <h2>Patches</h2>
+      {questions.map(({ state, task, property, strings, finding, reasons, sites }) => (
+        <>
+          <p>
+            <a href={trialsAddress(id, { predictor: state, target: state, task, property })}>
+              <Text text={`${state}, ${task}, ${property}`} />
+            </a>
+            : <b>{words(finding)}</b>, {strings} strings
+            {reasons.length > 0 ? ` (${reasons.map(words).join("; ")})` : ""}
+          </p>
+          <SortedTable<JudgedSite>
+            title={`Sites: ${state}, ${task}, ${property}`}
+            rows={[...sites].sort((one, other) => byDepth(one.site, other.site))}
+            columns={[
+              {
+                title: "site",
+                isHead: true,
+                csv: ({ site, span }) => `${site}@${span}`,
+                cell: ({ site, span }) => <Text text={`${site} · ${span}`} />,
+              },
+              {
+                title: "found",
+                sort: ({ finding: found }) => found,
+                cell: ({ finding: found, reasons: why }) =>
+                  `${words(found)}${why.length > 0 ? ` (${why.map(words).join("; ")})` : ""}`,
+              },
+              estimated("follows a donor", "share", ({ follow }) => follow),
+              estimated("changes with the same behavior", "share", ({ sameChanges }) => sameChanges),
+              estimated(
+                "slope, steered",
+                "plain",
+                ({ covariations }) => covariations.find(({ by }) => by === "steered")?.slope,
+              ),
+              estimated(
+                "behavior moved, steered",
+                "share",
+                ({ covariations }) => covariations.find(({ by }) => by === "steered")?.behaviorMoves,
+              ),
+              estimated("random vector", "share", ({ nulls }) => nulls.random),
+              estimated("at another token", "share", ({ nulls }) => nulls.shifted),
+              estimated("of another task", "share", ({ nulls }) => nulls.other_task),
+            ]}
+          />
+        </>
+      ))}
+    </>
+  );
+}
+
+export function Injection({ injection: { results } }: { injection: InjectionResults }) {
+  return (
+    <>
+      <h2>Concept injection</h2>
+      {results.map((result) => (
+        <Ability result={result} />
+      ))}
+    </>
+  );
+}
+
+function Ability({ result: { state, ability, outcome, settings } }: { result: AbilityResult }) {
+  const controls = settings[0]?.beyond.map(({ control }) => control) ?? [];
+  return (
+    <>
+      <p>
+        <Text text={`${state}, ${words(ability)}`} />: <b>{words(outcome)}</b>
+      </p>
+      <SortedTable<InjectionSetting>
+        title={`${words(ability)}, ${state}: every setting, nats`}
+        rows={settings}
+        columns={[
+          { title: "site", isHead: true, sort: ({ site }) => site, cell: ({ site }) => site },
+          {
+            title: "strength",
+            align: "right",
+            sort: ({ strength }) => strength,
+            cell: ({ strength }) => strength ?? "all",
+          },
+          { title: "concepts", align: "right", sort: ({ concepts }) => concepts, cell: ({ concepts }) => concepts },
+          estimated("effect", "nats", ({ effect }) => effect.estimate),
+          ...controls.map((control) =>
+            estimated<InjectionSetting>(
+              `beyond ${words(control)}`,
+              "nats",
+              ({ beyond }) => beyond.find((one) => one.control === control)?.estimate,
+            ),
+          ),
+          {
+            title: "p (Holm)",
+            align: "right",
+            sort: ({ adjusted }) => (adjusted.ok ? adjusted.p : undefined),
+            cell: ({ adjusted }) => (adjusted.ok ? adjusted.p.toPrecision(2) : <Missing reason={adjusted.reason} />),
+          },
+          { title: "found", sort: ({ found }) => Number(found), cell: ({ found }) => (found ? "yes" : "no") },
+        ]}
+      />
+    </>
+  );
+}

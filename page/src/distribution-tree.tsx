@@ -1,9 +1,9 @@
 /** A distribution as a tree that opens branch by branch: values, texts without one, and what was not looked into. */
 
-import type { Distribution } from "../../src/ask/expand-distribution.js";
+import type { Distribution, ExpandedDistribution } from "../../src/ask/expand-distribution.js";
 import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { Missing, Text } from "./parts.js";
-import { type Branch, branchesOf } from "./value-branches.js";
+import { type Branch, branchesOf, type TokenBranch, tokenBranches } from "./value-branches.js";
 
 export function DistributionTree({ title, of }: { title: string; of: Shown<Distribution> }) {
   if (!of.ok) {
@@ -42,7 +42,88 @@ export function DistributionTree({ title, of }: { title: string; of: Shown<Distr
           <TreeBranch branch={{ label: "not looked into (tail)", probability: found.tail, leaves: [] }} />
         ) : null}
       </ul>
+      {found.method === "expansion" ? <Texts of={found} /> : null}
     </div>
+  );
+}
+
+/** The same by text: token after token, what each branch comes to, and what is not among the kept ones. */
+function Texts({ of: { followed, tail } }: { of: ExpandedDistribution }) {
+  if (followed === undefined) {
+    return (
+      <p class="quiet">
+        Token by token: <Missing reason="this run kept no texts; runs that are asked from now on do" />
+      </p>
+    );
+  }
+  const kept = followed.reduce((total, { probability }) => total + probability, 0);
+  return (
+    <>
+      <h4>Token by token</h4>
+      <ul class="tree">
+        {tokenBranches(followed).map((branch) => (
+          <TokenLine branch={branch} />
+        ))}
+        <TreeBranch
+          branch={{
+            label: "followed to a value or a reason, not listed",
+            probability: Math.max(0, 1 - tail - kept),
+            leaves: [],
+          }}
+        />
+        <TreeBranch branch={{ label: "not looked into (tail)", probability: tail, leaves: [] }} />
+      </ul>
+    </>
+  );
+}
+
+function TokenLine({ branch: { text, probability, shows, next } }: { branch: TokenBranch }) {
+  const line = (
+    <>
+      <Share of={probability} label={text} />{" "}
+      {text === "" ? (
+        <span class="quiet">(the turn ends)</span>
+      ) : (
+        <code class="token">
+          <Text text={text} />
+        </code>
+      )}
+      {shows === undefined ? null : (
+        <>
+          {" "}
+          →{" "}
+          {shows.value === undefined ? (
+            <Missing reason={(shows.reason ?? "no value").replaceAll("_", " ")} />
+          ) : (
+            <b>
+              <Text text={shows.value === "" ? "(empty)" : shows.value} />
+            </b>
+          )}
+        </>
+      )}
+    </>
+  );
+  if (next.length === 0) return <li>{line}</li>;
+  return (
+    <li>
+      <details>
+        <summary>{line}</summary>
+        <ul>
+          {next.map((one) => (
+            <TokenLine branch={one} />
+          ))}
+        </ul>
+      </details>
+    </li>
+  );
+}
+
+function Share({ of, label }: { of: number; label: string }) {
+  return (
+    <>
+      <meter min={0} max={1} value={of} aria-label={`probability of ${label}`} />
+      <span class="share">{(100 * of).toFixed(of < 0.01 ? 3 : 1)} %</span>
+    </>
   );
 }
 
@@ -53,9 +134,7 @@ function sum(branches: readonly Branch[]): number {
 function TreeBranch({ branch: { label, probability, leaves }, open = false }: { branch: Branch; open?: boolean }) {
   const line = (
     <>
-      <meter min={0} max={1} value={probability} aria-label={`probability of ${label}`} />
-      <span class="share">{(100 * probability).toFixed(probability < 0.01 ? 3 : 1)} %</span>{" "}
-      <Text text={label === "" ? "(empty)" : label} />
+      <Share of={probability} label={label} /> <Text text={label === "" ? "(empty)" : label} />
     </>
   );
   if (leaves.length === 0) return <li>{line}</li>;

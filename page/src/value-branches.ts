@@ -1,5 +1,7 @@
 /** Values of a distribution as branches: likely ones by themselves, the many others under what they begin with. Pure. */
 
+import type { FollowedText } from "../../src/ask/expand-distribution.js";
+
 export interface Branch {
   readonly label: string;
   readonly probability: number;
@@ -33,4 +35,35 @@ export function branchesOf(values: readonly WeighedValue[]): Branch[] {
     }),
   );
   return [...sorted.slice(0, ALONE).map(leaf), ...grouped.sort((a, b) => b.probability - a.probability)];
+}
+
+/** A text as it grows: each token that was followed under the one before it. */
+export interface TokenBranch {
+  /** What the token adds; nothing where the turn ends. */
+  readonly text: string;
+  /** Of all kept texts through here. */
+  readonly probability: number;
+  /** Where a text was decided here: what it shows, or why it shows none. */
+  readonly shows?: FollowedText;
+  readonly next: readonly TokenBranch[];
+}
+
+/** The kept texts as a tree, likeliest first. @returns branches of the first token */
+export function tokenBranches(followed: readonly FollowedText[], depth = 0): TokenBranch[] {
+  const groups = new Map<string, FollowedText[]>();
+  for (const one of followed) {
+    const text = one.texts[depth];
+    if (text !== undefined) groups.set(text, [...(groups.get(text) ?? []), one]);
+  }
+  return [...groups]
+    .map(([text, all]): TokenBranch => {
+      const shows = all.find(({ texts }) => texts.length === depth + 1);
+      return {
+        text,
+        probability: all.reduce((sum, { probability }) => sum + probability, 0),
+        ...(shows === undefined ? {} : { shows }),
+        next: tokenBranches(all, depth + 1),
+      };
+    })
+    .sort((a, b) => b.probability - a.probability || (a.text < b.text ? -1 : 1));
 }

@@ -3,7 +3,7 @@ import { Heap } from "../base/heap.js";
 import { InwardError } from "../errors.js";
 import type { NextTokens, NextTokensReply } from "../model/language-model.js";
 import type { Decision, TextDecider } from "../properties/deciders.js";
-import { byReasonSchema, type Extraction, type MissingReason } from "../properties/property.js";
+import { byReasonSchema, type Extraction, MISSING_REASONS, type MissingReason } from "../properties/property.js";
 
 /** A value of a property and its probability at temperature 1: at least `probability`, at most `upper`. */
 export interface ExpandedValue {
@@ -11,6 +11,16 @@ export interface ExpandedValue {
   readonly probability: number;
   /** probability + tail, at most 1. */
   readonly upper: number;
+}
+
+/** A text that was followed until it was decided, token by token. */
+export interface FollowedText {
+  /** What each token adds; nothing is what ends the turn. */
+  readonly texts: readonly string[];
+  readonly probability: number;
+  /** What it shows, or why it shows none. */
+  readonly value?: string;
+  readonly reason?: MissingReason;
 }
 
 /** Probability of texts that show no value, by reason; reasons that never occurred are left out. */
@@ -30,6 +40,8 @@ export interface ExpandedDistribution {
   readonly evaluatedTokens: number;
   /** `whole`: nothing is left · `epsilon`: the tail fell below it · `budget`: one more evaluation would have gone over it. */
   readonly stoppedBy: "whole" | "epsilon" | "budget";
+  /** The likeliest of the texts that make up values and notCompliant, most likely first; absent where none were to be kept. */
+  readonly followed?: readonly FollowedText[];
 }
 
 export interface SampledValue {
@@ -67,6 +79,16 @@ export const storedDistributionSchema: z.ZodType<Distribution> = z.discriminated
     expandedNodes: z.number(),
     evaluatedTokens: z.number(),
     stoppedBy: z.enum(["whole", "epsilon", "budget"]),
+    followed: z
+      .array(
+        z.object({
+          texts: z.array(z.string()),
+          probability: share,
+          value: z.string().optional(),
+          reason: z.enum(MISSING_REASONS).optional(),
+        }),
+      )
+      .optional(),
   }),
   z.object({
     method: z.literal("samples"),
@@ -91,6 +113,8 @@ export interface Branch {
   readonly topTokens: number;
   /** Next tokens that were followed already. */
   readonly followed: ReadonlySet<number>;
+  /** The one before its last token; absent of the first. */
+  readonly before?: Branch;
 }
 
 interface Queued {
@@ -212,10 +236,12 @@ export interface ExpansionOptions {
    * are asked for. Default 2048.
    */
   readonly topTokens?: number;
+  /** The likeliest texts are kept, so many. Default 0. */
+  readonly keep?: number;
   readonly signal?: AbortSignal;
 }
 
-const DEFAULTS = { epsilon: 1e-3, tokenBudget: 4096, batch: 32, topTokens: 2048 };
+const DEFAULTS = { epsilon: 1e-3, tokenBudget: 4096, batch: 32, topTokens: 2048, keep: 0 };
 /** To look at this many tokens costs less than to evaluate one again because fewer were listed. */
 const FEWEST_TOKENS = 512;
 const NONE: ReadonlySet<number> = new Set();
@@ -255,7 +281,7 @@ export class Expansion {
     options: ExpansionOptions,
   ) {
     this.options = { ...DEFAULTS, ...options };
-    this.tree = new OpenTree(source, decider, this.options.maxTokens, this.options.topTokens);
+    this.tree = new OpenTree(source, decider, this.options);
   }
 
   /** @returns undefined when it is over @throws INTERRUPTED */
@@ -282,7 +308,7 @@ export class Expansion {
   }
 
   result(): ExpandedDistribution {
-    const { queue, masses } = this.tree;
+    const { queue, masses, kept } = this.tree;
     const tail = queue.mass();
     return {
       method: "expansion",
@@ -292,6 +318,7 @@ export class Expansion {
       expandedNodes: this.expandedNodes,
       evaluatedTokens: this.evaluatedTokens,
       stoppedBy: this.stoppedBy,
+      ...(this.options.keep > 0 ? { followed: kept.texts() } : {}),
     };
   }
 
@@ -301,9 +328,55 @@ export class Expansion {
   }
 }
 
+interface ClosedText {
+  readonly before: Branch;
+  readonly text: string;
+  readonly mass: number;
+}
+
+/** The likeliest closed texts; equal ones as they came. */
+class KeptTexts {
+  #all: (ClosedText & { readonly extraction: Extraction })[] = [];
+
+  constructor(private readonly most: number) {}
+
+  add(extraction: Extraction, closed: ClosedText): void {
+    if (this.most === 0) return;
+    this.#all.push({ ...closed, extraction });
+    if (this.#all.length >= 16 * this.most) this.#cut();
+  }
+
+  texts(): FollowedText[] {
+    this.#cut();
+    return this.#all.map(({ before, text, mass, extraction }) => ({
+      texts: piecesOf(before, text),
+      probability: mass,
+      ...(extraction.ok ? { value: extraction.value } : { reason: extraction.reason }),
+    }));
+  }
+
+  #cut(): void {
+    this.#all.sort((a, b) => b.mass - a.mass);
+    this.#all.length = Math.min(this.#all.length, this.most);
+  }
+}
+
+/** What each token adds. One that completes a character adds what the half of it before had not said. */
+function piecesOf(before: Branch, text: string): string[] {
+  const texts = [text];
+  for (let at: Branch | undefined = before; at?.before !== undefined; at = at.before) texts.unshift(at.text);
+  return texts.map((one, at) => {
+    const earlier = texts[at - 1] ?? "";
+    let same = 0;
+    while (same < earlier.length && earlier[same] === one[same]) same++;
+    return one.slice(same);
+  });
+}
+
 class OpenTree {
   readonly queue = new BranchQueue();
   readonly masses = new ValueMasses();
+  readonly kept: KeptTexts;
   readonly #source: Omit<ContinuationSource, "next">;
   readonly #decider: TextDecider;
   readonly #maxTokens: number;
@@ -311,7 +384,12 @@ class OpenTree {
   /** Running sum of the queue. */
   #open = 0;
 
-  constructor(source: Omit<ContinuationSource, "next">, decider: TextDecider, maxTokens: number, topTokens: number) {
+  constructor(
+    source: Omit<ContinuationSource, "next">,
+    decider: TextDecider,
+    { maxTokens, topTokens, keep }: ExpansionOptions & typeof DEFAULTS,
+  ) {
+    this.kept = new KeptTexts(keep);
     this.#source = source;
     this.#decider = decider;
     this.#maxTokens = maxTokens;
@@ -332,7 +410,8 @@ class OpenTree {
     const { tokens, rest } = shareMass(branch, step, this.#source.vocabularySize);
     for (const { at, mass } of tokens) {
       if (step.ends[at] === 1) {
-        this.masses.add(this.#decider.atEnd(step.texts[at] as string, "end_of_generation"), mass);
+        const text = step.texts[at] as string;
+        this.#close(this.#decider.atEnd(text, "end_of_generation"), { before: branch, text, mass });
         continue;
       }
       const path = [...branch.path, step.ids[at] as number];
@@ -345,8 +424,9 @@ class OpenTree {
           mass,
           topTokens: Math.min(this.#topTokens, Math.max(FEWEST_TOKENS, Math.ceil(this.#topTokens * mass))),
           followed: NONE,
+          before: branch,
         });
-      } else this.masses.add(decided, mass);
+      } else this.#close(decided, { before: branch, text, mass });
     }
     if (rest) this.#leaveOpen(rest);
   }
@@ -354,6 +434,11 @@ class OpenTree {
   #decide(path: readonly number[], text: string): Decision {
     if (path.length >= this.#maxTokens) return this.#decider.atEnd(text, "max_tokens");
     return this.#decider.decidedBy(this.#source.settled(text));
+  }
+
+  #close(extraction: Extraction, closed: ClosedText): void {
+    this.masses.add(extraction, closed.mass);
+    this.kept.add(extraction, closed);
   }
 
   #leaveOpen(branch: Branch): void {

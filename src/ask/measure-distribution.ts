@@ -416,6 +416,9 @@ interface MeasuringOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Texts that a line keeps, so that people see what a value is made of: two kilobytes. */
+const KEPT_TEXTS = 24;
+
 /**
  * The distribution of each question as the plan's calibration wants it; none when it has no calibration. Draws depend on the plan's
  * seed and the question's key alone.
@@ -430,7 +433,7 @@ export async function measureQuestions(
 ): Promise<MeasuredDistribution[]> {
   if (!calibration) return [];
   const { epsilon, tokenBudget, mostTail, samples } = calibration;
-  const settings = { epsilon, tokenBudget, mostTail, samples, onHeard, signal };
+  const settings = { epsilon, tokenBudget, mostTail, samples, keep: KEPT_TEXTS, onHeard, signal };
   const measured: MeasuredDistribution[] = [];
   for (const { messages, maxTokens, decider, decidedLate, thinking, ...place } of questions) {
     const distribution = await measureDistribution(

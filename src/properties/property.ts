@@ -22,7 +22,7 @@ export type Extraction =
  * `engine_crashed` the question was set aside: the model never replied · `failed_elsewhere` / `not_in_log` of answers made elsewhere: the
  * log has the sample and no answer, or has no such sample.
  */
-const MISSING_REASONS = [
+export const MISSING_REASONS = [
   "empty",
   "refusal",
   "too_short",

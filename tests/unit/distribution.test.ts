@@ -80,6 +80,41 @@ describe.each([
     );
   });
 
+  test("kept texts are what values are made of, and keeping them changes nothing (law)", async () => {
+    await fc.assert(
+      fc.asyncProperty(seeds, fc.constantFrom(0, 0.05), async (seed, epsilon) => {
+        const options = { maxTokens: 3, topTokens: 3, batch: 4, epsilon, tokenBudget: Number.POSITIVE_INFINITY };
+        const all = await expandDistribution(toySource(pieces, { seed }), decider, { ...options, keep: 100_000 });
+        const some = await expandDistribution(toySource(pieces, { seed }), decider, { ...options, keep: 3 });
+        const { followed = [], ...rest } = all;
+        expect(await expandDistribution(toySource(pieces, { seed }), decider, options)).toEqual(rest);
+        expect(some).toEqual({ ...rest, followed: followed.slice(0, 3) });
+        const sums = new Map<string, number>();
+        for (const { value, reason, probability } of followed) {
+          const name = value ?? `!${reason}`;
+          sums.set(name, (sums.get(name) ?? 0) + probability);
+        }
+        expect([...sums.keys()].sort()).toEqual([...masses(rest).keys()].sort());
+        for (const [name, mass] of masses(rest)) expect(sums.get(name), name).toBeCloseTo(mass, 12);
+        for (const [at, { texts, probability, value }] of followed.entries()) {
+          expect(probability).toBeLessThanOrEqual(followed[at - 1]?.probability ?? 1);
+          expect(texts.length).toBeLessThanOrEqual(3);
+          // What a text shows is what the decider says of the text that its tokens make up.
+          const text = texts.join("");
+          // Of a character in two tokens the first adds a mark, and the second the whole.
+          if (text.includes("\ufffd")) continue;
+          const ends = texts.at(-1) === "";
+          const decided =
+            ends || texts.length === 3
+              ? decider.atEnd(text, ends ? "end_of_generation" : "max_tokens")
+              : decider.decidedBy(text);
+          if (value !== undefined) expect(decided).toEqual({ ok: true, value });
+        }
+      }),
+      { numRuns: 4 },
+    );
+  });
+
   test("the truth lies in every interval, and masses and tail sum to 1 (law)", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -14,7 +14,7 @@ import type { RunView } from "../../src/view/view-api.js";
 import { changedTrials } from "../../page/src/changed-trials.js";
 import { paretoFront, ticksOf } from "../../page/src/scales.js";
 import { queryOf, TrialView, valuesOf } from "../../page/src/trial-query.js";
-import { branchesOf } from "../../page/src/value-branches.js";
+import { branchesOf, tokenBranches } from "../../page/src/value-branches.js";
 import { madeRun } from "../helpers/viewed-runs.js";
 
 let folder: string;
@@ -274,4 +274,22 @@ describe("figures and lists", () => {
     );
     expect(branchesOf(values).filter(({ leaves }) => leaves.length > 0)).toHaveLength(3);
   });
+});
+
+test("kept texts grow into a tree: shares add up, likeliest first, and each text ends where it was decided", () => {
+  const tree = tokenBranches([
+    { texts: ["a", " cat"], probability: 0.4, value: "cat" },
+    { texts: ["the", " dog"], probability: 0.3, value: "dog" },
+    { texts: ["a", " dog", ""], probability: 0.2, value: "dog" },
+    { texts: ["a"], probability: 0.05, reason: "empty" },
+  ]);
+  expect(tree.map(({ text, probability }) => [text, Number(probability.toFixed(6))])).toEqual([
+    ["a", 0.65],
+    ["the", 0.3],
+  ]);
+  expect(tree[0]?.shows).toMatchObject({ reason: "empty" });
+  expect(tree[0]?.next.map(({ text }) => text)).toEqual([" cat", " dog"]);
+  expect(tree[0]?.next[1]?.next).toEqual([
+    { text: "", probability: 0.2, shows: expect.objectContaining({ value: "dog" }), next: [] },
+  ]);
 });

@@ -4,7 +4,7 @@
 // A kill -9 strikes the command, one process that it started, or all of them at once. After each, what stands in the folder must be what an
 // undisturbed run wrote: finished files byte for byte, lines of unfinished ones from the first on. At the end of each run all bytes must be
 // the undisturbed run's. Exit code 4 where something differs, or where a process ended with no coded error.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -86,12 +86,14 @@ function stageOf(name) {
 console.error(folder);
 const undisturbed = `whole-${isOurs ? values.of : "study"}`;
 const whole = join(folder, undisturbed);
-const isThere = existsSync(join(whole, values.of === "quantize" ? "06-report.html" : "09-report.html"));
+const took = join(folder, `${undisturbed}.seconds`);
 const started = performance.now();
 const first = await begin(undisturbed, false).ended;
 if (first.status !== 0) throw new Error(first.output);
-const wholeSeconds = (performance.now() - started) / 1000;
-const longest = Number(values.longest ?? (isThere ? 6 : Math.max(1.5, wholeSeconds / 8)));
+if (!existsSync(took)) writeFileSync(took, String((performance.now() - started) / 1000));
+const wholeSeconds = Number(readFileSync(took, "utf8"));
+// So that a dozen kills go over all of a run, and the command is killed before it asks anything now and then.
+const longest = Number(values.longest ?? Math.max(1.5, wholeSeconds / 5));
 console.error(`undisturbed: ${wholeSeconds.toFixed(1)} s, ${filesOf(whole).length} files`);
 
 const faults = [];

@@ -198,7 +198,10 @@ const STRIKES = {
   term: async (run) => {
     const told = [];
     for (let times = 0; times < 3; times++) {
-      const { job, unit } = await found("a unit at work", () => unitProcess(run));
+      const { job, unit } = await found("a unit at work", () => {
+        hasten();
+        return unitProcess(run);
+      });
       cluster.run("scancel", ["--signal=TERM", "--batch", job]);
       told.push(unit);
       await found("its end", () =>

@@ -105,6 +105,7 @@ export class RunFolder {
     const unlock = await takeRunLock(folder);
     try {
       await removePartials(folder);
+      for (const name of FOLDERS) if (existsSync(join(folder, name))) await removePartials(join(folder, name));
       const planPath = join(folder, RUN_FILES.plan);
       if (await exists(planPath)) {
         const there = await readJson<{ readonly study?: unknown }>(planPath);

@@ -1,5 +1,5 @@
 /** Whole runs on a tiny model, through the library and through the command line: the corridor, its resumption, and what it refuses. */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -185,7 +185,12 @@ describe("an interrupted run", () => {
     const out = join(folder, "half-named");
     await cp(whole, out, { recursive: true });
     await writeFile(join(out, "stages.json.partial-24232"), "{");
+    const sets = join(out, "04-finetune-sets");
+    await mkdir(sets);
+    await writeFile(join(sets, "one.jsonl.partial-24232"), "{");
     expect((await run(out)).code).toBe(0);
+    expect(await readdir(sets)).toEqual([]);
+    await rm(sets, { recursive: true });
     expect(await results(out)).toEqual(await results(whole));
   });
 

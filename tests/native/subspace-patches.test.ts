@@ -248,7 +248,8 @@ describe("commands", () => {
     // A donor that is the prompt itself differs in nothing outside.
     expect(lines).toHaveLength(9 * (2 + 5) - 1);
     const lead = (id: string, arm: string) => {
-      const [yes, no] = lines.find((line) => line.id === id && line.arm === arm)?.choices as [number, number];
+      const found = lines.find((line) => line.id === id && line.arm === arm) as ChoiceLine;
+      const [yes, no] = found.choices as [number, number];
       return yes - no;
     };
     for (const id of ["1", "2", "8"]) {

@@ -21,6 +21,7 @@ import { OneModel, openState, type StageContext } from "./open-models.js";
 import { modelProgress, type WorkOptions, wornInStudy } from "./open-model.js";
 import type { GivenReplies } from "../study/elsewhere.js";
 import { statesOf } from "../study/states.js";
+import type { SettledLenses } from "./lens-files.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
 import { readContent } from "./records.js";
 import { runStages, runStagesAgain } from "./run-stages.js";
@@ -51,6 +52,8 @@ export interface PlannedStudy {
   readonly models: Readonly<Record<string, ModelFile>>;
   /** What was said elsewhere to its questions, by `<state>|<key>`; empty where everybody is asked here. */
   readonly given: GivenReplies;
+  /** By name, the lenses of files that read. */
+  readonly lenses: SettledLenses;
   /** Absolute path of where its run is, or will be. */
   readonly folder: string;
   /** Whether answers may come from the answer cache. */
@@ -123,12 +126,21 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
     study.engine,
     Object.values(models).map(({ path }) => path),
   );
-  const { plan, given } = await planRunAndReplies({ ...study, engine }, models, folder);
+  const { plan, given, lenses } = await planRunAndReplies({ ...study, engine }, models, folder);
   const planHash = hashOf(plan);
   const runFolder = resolve(options.out ?? runFolderOf(study.study, planHash));
   const earlier = await runsThatAskedTheSame(plan, runFolder);
   const { cache = true } = study.engine;
-  return { plan, planHash, models, given, folder: runFolder, cache, ...(earlier.length > 0 ? { earlier } : {}) };
+  return {
+    plan,
+    planHash,
+    models,
+    given,
+    lenses,
+    folder: runFolder,
+    cache,
+    ...(earlier.length > 0 ? { earlier } : {}),
+  };
 }
 
 /**
@@ -247,7 +259,7 @@ async function workInRun(
 export function openContext(
   run: RunFolder,
   events: StageContext["events"],
-  { models, given, cache }: Pick<PlannedStudy, "models" | "given" | "cache">,
+  { models, given, lenses, cache }: Pick<PlannedStudy, "models" | "given" | "lenses" | "cache">,
   {
     onProgress,
     signal,
@@ -276,6 +288,7 @@ export function openContext(
     ...(answers ? { answers } : {}),
     modelPath,
     wornBy,
+    lensPath: (lens) => (lenses[lens] as SettledLenses[string]).path,
     given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
     onProgress: (stage, done, total, detail) =>
       onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),

@@ -61,11 +61,11 @@ export async function readZipDirectory(file: FileHandle): Promise<ZipEntry[]> {
 }
 
 async function readEnd64(file: FileHandle, tail: Buffer, locator: number, size: number) {
-  const place = wholeNumber(tail, locator + 8);
+  const place = uint64(tail, locator + 8);
   if (place + END64_BYTES > size) throw new Error("the archive is cut off");
   const end = await bytesAt(file, place, END64_BYTES);
   if (end.readUInt32LE(0) !== END64_SIGNATURE) throw new Error("the archive's directory is damaged");
-  return { count: wholeNumber(end, 32), bytes: wholeNumber(end, 40), offset: wholeNumber(end, 48) };
+  return { count: uint64(end, 32), bytes: uint64(end, 40), offset: uint64(end, 48) };
 }
 
 function parseEntries(directory: Buffer, count: number): ZipEntry[] {
@@ -104,7 +104,7 @@ function zip64Numbers(extra: Buffer): number[] {
     const [field, bytes] = [extra.readUInt16LE(at), extra.readUInt16LE(at + 2)];
     const end = at + 4 + bytes;
     if (field === ZIP64_FIELD && end <= extra.length) {
-      return Array.from({ length: Math.floor(bytes / 8) }, (_, one) => wholeNumber(extra, at + 4 + 8 * one));
+      return Array.from({ length: Math.floor(bytes / 8) }, (_, one) => uint64(extra, at + 4 + 8 * one));
     }
     at = end;
   }
@@ -136,7 +136,7 @@ async function bytesAt(file: FileHandle, position: number, length: number): Prom
   return bytes;
 }
 
-function wholeNumber(bytes: Buffer, at: number): number {
+function uint64(bytes: Buffer, at: number): number {
   const number = bytes.readBigUInt64LE(at);
   if (number > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error("the archive's directory is damaged");
   return Number(number);

@@ -83,7 +83,7 @@ export class TorchFile {
   static async open(path: string, refuse: Refuse): Promise<TorchFile> {
     const file = await open(path, "r");
     try {
-      return new TorchFile(file, refuse, await inWords(refuse, () => readContent(file, path)));
+      return new TorchFile(file, refuse, await inWords(refuse, () => readSaved(file, path)));
     } catch (error) {
       await file.close();
       throw error;
@@ -146,7 +146,7 @@ async function requireChecksum(file: FileHandle, entry: ZipEntry, start: number)
   }
 }
 
-async function readContent(file: FileHandle, path: string): Promise<PickleValue> {
+async function readSaved(file: FileHandle, path: string): Promise<PickleValue> {
   const beginning = Buffer.alloc(2);
   await readFully(file, beginning, 0);
   if (beginning.toString("latin1") !== "PK") {

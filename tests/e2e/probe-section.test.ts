@@ -380,6 +380,39 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
   expect(first).toEqual(before);
 });
 
+test("spans of replies: the tokens that a run was answered with, behind the prompt's", async () => {
+  const line = (name: string) =>
+    JSON.parse(linesOf(join(runOf("A"), name)).find((one) => one.includes('"pair-9"')) as string);
+  const [object, hypothetical] = [line("02-object-level.jsonl"), line("07-hypothetical.jsonl")];
+  const text = linesOf(join(folder, "A/planted.jsonl")).map((one) => JSON.parse(one))[9].text as string;
+  const place = [
+    "--task",
+    join(folder, "A/planted.yaml"),
+    "-m",
+    join(folder, "A/planted.gguf"),
+    "--property",
+    "listed",
+  ];
+  const args = ["probe", "spans", text, ...place, "--no-examples", "--replies", "--offline"];
+  const said = await inward([...args, "--json"], { cwd: folder });
+  const { spans, prompts } = JSON.parse(said.stdout);
+  for (const [kind, { reply }] of [
+    ["objectLevel", object],
+    ["hypothetical", hypothetical],
+  ] as const) {
+    const own = spans.flatMap((span: Record<string, { ok: boolean }> & { name: string }) =>
+      span.name.startsWith("reply_") && span[kind]?.ok ? [span[kind]] : [],
+    );
+    expect(own.flatMap(({ ids }: { ids: number[] }) => ids)).toEqual(reply.tokenIds);
+    const first = prompts[kind].tokenIds.length;
+    expect(own.flatMap(({ tokens }: { tokens: number[] }) => tokens)).toEqual(
+      reply.tokenIds.map((_: number, at: number) => first + at),
+    );
+  }
+  const shown = await inward(args, { cwd: folder });
+  expect(shown.stdout).toMatch(/reply_1 +"[a-z]+" \| "(yes|no)" +\d+ +\d+ +no: replies to two questions, other tokens/);
+});
+
 test("states without a run: of a study what its run keeps, of a task the same ids as asked", async () => {
   const args = ["states", "--json", "--offline"];
   const out = join(folder, "of-study");

@@ -55,7 +55,7 @@ export async function lensSection(results: LensResults, names: StateNames, prope
       { kind: "list", items: [...method(results), ...fileItems(results, names)] },
       ...results.unread.map(({ state, reason }) => paragraph(`${names(state)} was not read: ${reason}`)),
       ...endBlocks(results, names),
-      ...mapBlocks(results, names),
+      ...lensMapBlocks(results, names),
       ...questions,
     ],
   };
@@ -132,7 +132,7 @@ function endBlocks({ states }: LensResults, names: StateNames): Block[] {
   );
 }
 
-function mapBlocks({ states }: LensResults, names: StateNames): Block[] {
+function lensMapBlocks({ states }: LensResults, names: StateNames): Block[] {
   const rows = states.flatMap(({ state, tuned, given = [] }) => [
     ...tuned.map((one) => ({ state, lens: "tuned", one })),
     ...given.map((one) => ({ state, lens: one.lens, one })),

@@ -21,7 +21,6 @@ import { OneModel, openState, type StageContext } from "./open-models.js";
 import { modelProgress, type WorkOptions, wornInStudy } from "./open-model.js";
 import type { GivenReplies } from "../study/elsewhere.js";
 import { statesOf } from "../study/states.js";
-import type { SettledLenses } from "./lens-files.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
 import { readContent } from "./records.js";
 import { runStages, runStagesAgain } from "./run-stages.js";
@@ -52,8 +51,8 @@ export interface PlannedStudy {
   readonly models: Readonly<Record<string, ModelFile>>;
   /** What was said elsewhere to its questions, by `<state>|<key>`; empty where everybody is asked here. */
   readonly given: GivenReplies;
-  /** By name, the lenses of files that read. */
-  readonly lenses: SettledLenses;
+  /** By name, the files of lenses of the plan that others made. */
+  readonly lensPaths: Readonly<Record<string, string>>;
   /** Absolute path of where its run is, or will be. */
   readonly folder: string;
   /** Whether answers may come from the answer cache. */
@@ -136,7 +135,7 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
     planHash,
     models,
     given,
-    lenses,
+    lensPaths: Object.fromEntries(Object.entries(lenses).map(([name, { path }]) => [name, path])),
     folder: runFolder,
     cache,
     ...(earlier.length > 0 ? { earlier } : {}),
@@ -259,7 +258,7 @@ async function workInRun(
 export function openContext(
   run: RunFolder,
   events: StageContext["events"],
-  { models, given, lenses, cache }: Pick<PlannedStudy, "models" | "given" | "lenses" | "cache">,
+  { models, given, lensPaths, cache }: Pick<PlannedStudy, "models" | "given" | "lensPaths" | "cache">,
   {
     onProgress,
     signal,
@@ -288,7 +287,7 @@ export function openContext(
     ...(answers ? { answers } : {}),
     modelPath,
     wornBy,
-    lensPath: (lens) => (lenses[lens] as SettledLenses[string]).path,
+    lensPath: (lens) => lensPaths[lens] as string,
     given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
     onProgress: (stage, done, total, detail) =>
       onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),

@@ -381,10 +381,10 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
 });
 
 test("spans of replies: the tokens that a run was answered with, behind the prompt's", async () => {
-  const line = (name: string) =>
-    JSON.parse(linesOf(join(runOf("A"), name)).find((one) => one.includes('"pair-9"')) as string);
-  const [object, hypothetical] = [line("02-object-level.jsonl"), line("07-hypothetical.jsonl")];
-  const text = linesOf(join(folder, "A/planted.jsonl")).map((one) => JSON.parse(one))[9].text as string;
+  const rows = (path: string) => linesOf(path).map((line) => JSON.parse(line));
+  const hypothetical = rows(join(runOf("A"), "07-hypothetical.jsonl"))[0];
+  const object = rows(join(runOf("A"), "02-object-level.jsonl")).find(({ item }) => item === hypothetical.item);
+  const { text } = rows(join(folder, "A/planted.jsonl")).find(({ id }) => id === hypothetical.item);
   const place = [
     "--task",
     join(folder, "A/planted.yaml"),

@@ -1,24 +1,31 @@
 /**
  * Capturing the residual stream, all layers and all tokens of prompts of about 150 tokens, beside asking the same prompts:
- *   node bench/states-cost.mjs [prompts=1000] [rounds=3] [dtype=f16] [--transformer-lens]
+ *   node bench/states-cost.mjs [prompts=1000] [rounds=3] [dtype=f16] [--transformer-lens] [--keep FILE]
  * Both by our own forward pass on SmolLM2-135M as F32, one answer token, every prompt its own words. Rounds alternate; of each contender the least
  * wall and processor seconds of all its processes, model loading included. Memory is the capturing process's peak, with all prompts and with a quarter of them:
  * flat where both are alike.
+ * A thousand prompts take some three minutes a round on two quiet cores, and TransformerLens three times as long. Each measurement is shown as it is made;
+ * with --keep they are kept in FILE, and the same command again adds its rounds to them: a long comparison in pieces.
  * With --transformer-lens, TransformerLens takes its turn: the same tokens, in batches of 8, the same residuals written. Of it the seconds of its loop count
  * alone, without loading; of ours all of the process.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { prepare } from "../scripts/prepare.mjs";
 import { peerModelFolder, runPeer, transformerLensFolder } from "./train/peft-environment.mjs";
 
 prepare();
-const LENS = "--transformer-lens";
-const withLens = process.argv.includes(LENS);
-const [count = "1000", rounds = "3", dtype = "f16"] = process.argv.slice(2).filter((one) => one !== LENS);
+const { values: options, positionals } = parseArgs({
+  options: { "transformer-lens": { type: "boolean", default: false }, keep: { type: "string" } },
+  allowPositionals: true,
+});
+const withLens = options["transformer-lens"];
+const [count = "1000", rounds = "3", dtype = "f16"] = positionals;
+const what = `${count} prompts, ${dtype}`;
 const LIBRARY = new URL("../dist/index.js", import.meta.url).href;
 const WORDS =
   "river stone cloud ember falcon garden harbor island jacket kettle lantern meadow north orchard pebble quiet".split(
@@ -95,31 +102,54 @@ async function runLens(ids) {
   return found;
 }
 
+/** What was measured so far: of each contender its rounds. */
+const found = { what, asking: [], capturing: [], quarter: [], lens: [] };
+if (options.keep !== undefined && existsSync(options.keep)) {
+  Object.assign(found, JSON.parse(readFileSync(options.keep, "utf8")));
+  if (found.what !== what) throw new Error(`${options.keep} is of ${found.what}, not of ${what}`);
+}
+
+function note(name, measured) {
+  found[name].push(measured);
+  if (options.keep !== undefined) writeFileSync(options.keep, JSON.stringify(found));
+  const { wall, seconds = wall, cpu } = measured;
+  process.stdout.write(
+    `  ${name}, round ${found[name].length}: ${seconds.toFixed(1)} s${cpu === undefined ? "" : `, processor ${cpu.toFixed(1)} s`}\n`,
+  );
+}
+
 try {
   const all = promptFile("all.jsonl", Number(count));
-  const quarter = run("capturing", promptFile("quarter.jsonl", Math.ceil(Number(count) / 4)));
-  const found = { asking: [], capturing: [] };
-  const lens = [];
+  const measure = (name, file) => {
+    const { ids, ...measured } = run(name, file);
+    return { ids, measured };
+  };
+  if (found.quarter.length === 0)
+    note("quarter", measure("capturing", promptFile("quarter.jsonl", Math.ceil(Number(count) / 4))).measured);
   for (let round = 0; round < Number(rounds); round++) {
-    for (const name of Object.keys(found)) found[name].push(run(name, all));
-    if (withLens) lens.push(await runLens(found.capturing[0].ids));
+    note("asking", measure("asking", all).measured);
+    const { ids, measured } = measure("capturing", all);
+    note("capturing", measured);
+    if (withLens) note("lens", await runLens(ids));
   }
   const least = (name, what) => Math.min(...found[name].map((one) => one[what]));
-  for (const name of Object.keys(found)) {
+  for (const name of ["asking", "capturing"]) {
     process.stdout.write(
-      `${name.padEnd(10)} wall ${least(name, "wall").toFixed(1)} s, processor ${least(name, "cpu").toFixed(1)} s\n`,
+      `${name.padEnd(10)} wall ${least(name, "wall").toFixed(1)} s, processor ${least(name, "cpu").toFixed(1)} s (least of ${found[name].length})\n`,
     );
   }
   const ratios = ["wall", "cpu"].map((what) => (least("capturing", what) / least("asking", what)).toFixed(2));
   const { rows, bytes, files, peakBytes } = found.capturing[0];
+  const [quarter] = found.quarter;
   process.stdout.write(`capturing / asking: ${ratios[0]} by wall, ${ratios[1]} by processor time\n`);
   process.stdout.write(`${rows} rows, ${(bytes / 1e9).toFixed(2)} GB in ${files} files; `);
   process.stdout.write(
     `peak ${(peakBytes / 1e6).toFixed(0)} MB, of a quarter of the prompts ${(quarter.peakBytes / 1e6).toFixed(0)} MB\n`,
   );
-  if (withLens) {
-    const seconds = Math.min(...lens.map((one) => one.seconds));
-    const peak = Math.min(...lens.map((one) => one.peakBytes));
+  const { lens } = found;
+  if (lens.length > 0) {
+    const seconds = least("lens", "seconds");
+    const peak = least("lens", "peakBytes");
     if (lens[0].tokens !== rows) throw new Error(`${lens[0].tokens} tokens there, ${rows} rows here`);
     process.stdout.write(
       `TransformerLens: loop ${seconds.toFixed(1)} s, peak ${(peak / 1e6).toFixed(0)} MB; ours is ` +

@@ -251,6 +251,11 @@ export const ERRORS = {
 
   PROBE_INVALID: { exit: 2, hint: "See what is possible: npx inward probe --help, docs/probes.md" },
 
+  LENS_FILE: {
+    exit: 2,
+    hint: "See in docs/probes.md which files of lenses are read: those that tuned-lens and the Jacobian lens save, and safetensors of the same.",
+  },
+
   REPORT_FAILED: {
     exit: 1,
     hint: "The scores are safe in 08-scores.json; npx inward report <run> makes the report again.",

@@ -161,7 +161,8 @@ export {
   targetLead,
   Unembedding,
 } from "./probe/lens-readings.js";
-export { TunedLens, tuneLens } from "./probe/lens-tuned.js";
+export { LensFile } from "./probe/lens-file.js";
+export { affineLens, TunedLens, tuneLens } from "./probe/lens-tuned.js";
 export { shareOfRows } from "./probe/string-estimates.js";
 export { alignTokens, chooseDonors, type DonorString, randomVector } from "./probe/donors.js";
 export type { PatchedRow } from "./ask/patched-distributions.js";

@@ -30,6 +30,7 @@ const BORDERS = {
   checkpoint: ["saved", "a checkpoint"],
   safetensors: ["saved", "safetensors"],
   states: ["saved", "a folder of states"],
+  lens: ["lens", "a lens' file"],
   prompts: ["lists", "prompts"],
   registry: ["lists", "the registry"],
   checksums: ["lists", "remembered checksums"],

@@ -177,7 +177,7 @@ export class UnitSession {
     const { open, context } = openContext(
       run,
       events,
-      { models: this.models, given: this.given, cache: this.setUp.cache },
+      { models: this.models, given: this.given, lensPaths: this.setUp.lensPaths, cache: this.setUp.cache },
       {
         ...(stops.length > 0 ? { signal: AbortSignal.any(stops) } : {}),
         soon,

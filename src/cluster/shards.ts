@@ -26,6 +26,8 @@ const setUpSchema = z.object({
   cut: z.object({ questions: z.int().min(1) }),
   /** Paths, by the plan's name of the model, on the machine that planned; machines that share the folder share these. */
   models: z.record(z.string(), z.object({ path: z.string(), adapterPath: z.string().optional() })),
+  /** Of lenses of files, by name. */
+  lensPaths: z.record(z.string(), z.string()).default({}),
   cache: z.boolean(),
   /** Whether there are replies that were given elsewhere. */
   given: z.boolean(),
@@ -42,7 +44,7 @@ export function hasUnits(folder: string): boolean {
 
 /** Of a run whose units have begun, the cut that stands there holds: its shards are pieces of that. */
 export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: UnitCut): Promise<UnitsSetUp> {
-  const { planHash, models, given, cache } = planned;
+  const { planHash, models, given, lensPaths, cache } = planned;
   const before = hasUnits(folder) ? await readSetUp(folder) : undefined;
   if (before && before.planHash !== planHash) throw otherPlan(folder);
   const places = Object.entries(models).map(([name, { path, adapterPath }]) => [name, { path, adapterPath }] as const);
@@ -51,6 +53,7 @@ export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: Un
     planHash,
     cut: before?.cut ?? cut ?? DEFAULT_CUT,
     models: Object.fromEntries(places),
+    lensPaths,
     cache,
     given: given.size > 0,
   };

@@ -79,20 +79,22 @@ interface LensSiteRow {
   readonly site: LensReadSite;
 }
 
-export function lensTable({ questions, spanTokens, states }: LensResults): DataTable {
+export function lensTable({ questions, spanTokens, states, files = [] }: LensResults): DataTable {
   const rows = questions.flatMap((question) => question.sites.map((site): LensSiteRow => ({ question, site })));
   const estimated = (name: string, of: (score: Extract<LensReadSite["score"], { readonly ok: true }>) => Estimate) =>
     estimateColumns<LensSiteRow>(name, ({ site: { score } }) => (score.ok ? of(score) : score));
-  const tunedOf = ({ question: { predictor, lens }, site: { site } }: LensSiteRow) => {
-    if (lens !== "tuned") return undefined;
-    const tuned = states.find(({ state }) => state === predictor)?.tuned.find((one) => one.site === site);
-    return tuned && !("ok" in tuned) ? tuned : undefined;
+  const mapOf = ({ question: { predictor, lens }, site: { site } }: LensSiteRow) => {
+    const { tuned = [], given = [] } = states.find(({ state }) => state === predictor) ?? {};
+    const maps = lens === "tuned" ? tuned : given.filter((one) => one.lens === lens);
+    const map = maps.find((one) => one.site === site);
+    return map && !("ok" in map) ? map : undefined;
   };
+  const fileOf = ({ question: { lens } }: LensSiteRow) => files.find(({ name }) => name === lens);
   const heldOut = (name: string, of: "tunedNats" | "logitLensNats" | "loweredNats") =>
     estimateColumns<LensSiteRow>(name, (row) => {
-      const tuned = tunedOf(row);
-      if (!tuned) return { ok: false, reason: "no map was found for it" };
-      return tuned.heldOut.ok ? tuned.heldOut[of] : tuned.heldOut;
+      const map = mapOf(row);
+      if (!map) return { ok: false, reason: "there is no map for it" };
+      return map.heldOut.ok ? map.heldOut[of] : map.heldOut;
     });
   return dataTable<LensSiteRow>(
     "lenses",
@@ -128,7 +130,16 @@ export function lensTable({ questions, spanTokens, states }: LensResults): DataT
         otherModel.ok ? otherModel.gainNats : otherModel,
       ),
       ...estimateColumns<LensSiteRow>("beyondOtherModelNats", ({ site }) => site.beyondOtherModel),
-      column("ridge", "number", (row) => tunedOf(row)?.ridge),
+      column("ridge", "number", (row) => {
+        const map = mapOf(row);
+        return map && "ridge" in map ? map.ridge : undefined;
+      }),
+      column("mapLayer", "whole", (row) => {
+        const map = mapOf(row);
+        return map && "layer" in map ? map.layer : undefined;
+      }),
+      column("lensSha256", "text", (row) => fileOf(row)?.sha256),
+      column("lensSaysModel", "text", (row) => fileOf(row)?.says.baseModel),
       ...heldOut("heldOutTunedNats", "tunedNats"),
       ...heldOut("heldOutLogitLensNats", "logitLensNats"),
       ...heldOut("heldOutLoweredNats", "loweredNats"),

@@ -6,6 +6,8 @@ import type { Estimate } from "../score/interval.js";
 import type { LensTargets } from "./lens-readings.js";
 import type { LensScore, LensSettings } from "./lens-scores.js";
 import type { TunedSummary } from "./lens-process.js";
+import type { LensHeldOut } from "./lens-tuned.js";
+import type { PlannedLens } from "../study/probe-schema.js";
 import type { ProbedQuestion } from "./probe-results.js";
 
 export const LENS_VERSION = 2;
@@ -57,9 +59,16 @@ export interface LensedSite {
   readonly state: string;
   readonly site: string;
   readonly lens: string;
-  /** How the map was found; absent of the logit lens. */
+  /** How the map was found; absent of lenses that the study does not find itself. */
   readonly tuned?: TunedSummary | { readonly ok: false; readonly reason: string };
+  /** Of a lens of a file: the layer whose map it is, as the format counts them, and how far what it says is from what the model says. */
+  readonly given?: GivenMap | { readonly ok: false; readonly reason: string };
   readonly readings: readonly PromptReading[];
+}
+
+export interface GivenMap {
+  readonly layer: number;
+  readonly heldOut: LensHeldOut;
 }
 
 export type LensLine = LensedState | UnreadState | LensedSite;
@@ -134,13 +143,17 @@ export interface LensResults {
   readonly lensVersion: typeof LENS_VERSION;
   readonly settings: LensSettings;
   readonly spanTokens: "last" | "mean";
-  /** Of each state that was read: the end, and the tuned maps by site. */
+  /** Of each state that was read: the end, and the maps by site: those that the study found, and those of files. */
   readonly states: readonly (Pick<LensedState, "state" | "end"> & {
     readonly tuned: readonly ({ readonly site: string } & (
       | TunedSummary
       | { readonly ok: false; readonly reason: string }
     ))[];
+    /** Absent where no file has maps for it. */
+    readonly given?: readonly ({ readonly lens: string; readonly site: string } & NonNullable<LensedSite["given"]>)[];
   })[];
+  /** Lenses of files, as the plan has them: what each says of the model it was made for. Absent where there are none. */
+  readonly files?: readonly PlannedLens[];
   readonly unread: readonly Pick<UnreadState, "state" | "reason">[];
   readonly questions: readonly LensQuestion[];
 }

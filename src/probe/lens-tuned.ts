@@ -79,14 +79,15 @@ export function affineLens({ width, weights, bias, adds }: AffineMap): Lens {
   return {
     apply: (residuals) => {
       const rows = requireFit(residuals, width);
+      const own = Float64Array.from(residuals.values);
       const values = new Float64Array(rows * width);
-      for (let row = 0; row < rows; row++) {
-        const own = Float64Array.from({ length: width }, (_, at) => residuals.values[row * width + at] as number);
-        for (let to = 0; to < width; to++) {
-          let sum = (adds ? (own[to] as number) : 0) + (bias?.[to] ?? 0);
+      // A row of weights meets all states before the next one is fetched.
+      for (let to = 0; to < width; to++) {
+        for (let from = 0; from < own.length; from += width) {
+          let sum = (adds ? (own[from + to] as number) : 0) + (bias?.[to] ?? 0);
           for (let at = 0, place = to * width; at < width; at++, place++)
-            sum += (weights[place] as number) * (own[at] as number);
-          values[row * width + to] = sum;
+            sum += (weights[place] as number) * (own[from + at] as number);
+          values[from + to] = sum;
         }
       }
       return { values, width };
@@ -116,19 +117,41 @@ export const TUNED_LENS_SETTINGS: TunedLensSettings = {
   bootstrapSeed: 0,
 };
 
+/** Over held-out rows, nats from what the model says to what a lens says; why not, where no row is held out. */
+export type LensHeldOut =
+  | {
+      readonly ok: true;
+      readonly tunedNats: Estimate;
+      readonly logitLensNats: Estimate;
+      /** By how much the map lowers it. */
+      readonly loweredNats: Estimate;
+    }
+  | { readonly ok: false; readonly reason: string };
+
+/** @param through [rows] with the map @param plain [rows] without */
+export function lensHeldOut(
+  about: readonly LensRow[],
+  through: ArrayLike<number>,
+  plain: ArrayLike<number>,
+  settings: ResamplingSettings,
+): LensHeldOut {
+  if (about.length === 0) return { ok: false, reason: "no string is held out" };
+  const over = (nats: (at: number) => number): Estimate => {
+    const rows = about.map(({ string }, at) => ({ string, value: nats(at) }));
+    return estimateOverStrings(sumsByString(rows), undefined, settings);
+  };
+  return {
+    ok: true,
+    tunedNats: over((at) => through[at] as number),
+    logitLensNats: over((at) => plain[at] as number),
+    loweredNats: over((at) => (plain[at] as number) - (through[at] as number)),
+  };
+}
+
 export interface TunedLayer {
   readonly lens: TunedLens;
   readonly trainStrings: number;
-  /** Over the held-out rows, nats from what the model says to what the lens says; why not, where no row is held out. */
-  readonly heldOut:
-    | {
-        readonly ok: true;
-        readonly tunedNats: Estimate;
-        readonly logitLensNats: Estimate;
-        /** By how much the map lowers it. */
-        readonly loweredNats: Estimate;
-      }
-    | { readonly ok: false; readonly reason: string };
+  readonly heldOut: LensHeldOut;
 }
 
 /**
@@ -174,26 +197,11 @@ export async function tuneLens(
   const ridge = sorted[errors.indexOf(Math.min(...errors))] as number;
   const [lens] = ridgeFits(states, ends, train, [ridge]) as [TunedLens];
   const heldOut = about.flatMap(({ split }, row) => (split === "held_out" ? [row] : []));
-  if (heldOut.length === 0) {
-    return { lens, trainStrings: strings.length, heldOut: { ok: false, reason: "no string is held out" } };
-  }
   const [left, said] = [some(states, heldOut), some(ends, heldOut)];
   const tuned = await lensDivergences(unembedding, said, lens.apply(left));
   const plain = await lensDivergences(unembedding, said, left);
-  const over = (nats: (at: number) => number) => {
-    const rows = heldOut.map((row, at) => ({ string: (about[row] as LensRow).string, value: nats(at) }));
-    return estimateOverStrings(sumsByString(rows), undefined, settings);
-  };
-  return {
-    lens,
-    trainStrings: strings.length,
-    heldOut: {
-      ok: true,
-      tunedNats: over((at) => tuned[at] as number),
-      logitLensNats: over((at) => plain[at] as number),
-      loweredNats: over((at) => (plain[at] as number) - (tuned[at] as number)),
-    },
-  };
+  const ofHeldOut = heldOut.map((row) => about[row] as LensRow);
+  return { lens, trainStrings: strings.length, heldOut: lensHeldOut(ofHeldOut, tuned, plain, settings) };
 }
 
 function someStrings(

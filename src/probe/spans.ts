@@ -211,15 +211,18 @@ function itemMarks({ kind }: TaskDefinition, { text }: Pick<TaskItem, "text">, s
 
 // From words to tokens.
 
+/** Begins the names of a reply's tokens. */
+const REPLY = "reply_";
+
 /**
  * @param located the prompt of the marked messages
- * @param replyIds tokens that were said to it, as they were generated
+ * @param reply tokens that were said to it, as they were generated, with what each stands for where that is known
  * @returns the marked spans, `last_prompt_token`, and `reply_1`… of each token of the reply
  */
 export function findSpans(
   located: LocatedPrompt,
   { messages, marks }: MarkedQuestion,
-  replyIds: readonly number[] = [],
+  reply: { readonly ids: readonly number[]; readonly texts?: readonly string[] } = { ids: [] },
 ): TokenSpan[] {
   const last = located.tokenIds.length - 1;
   const lone = (name: string, token: number, id: number, text: string): TokenSpan => {
@@ -229,8 +232,7 @@ export function findSpans(
   return [
     ...marks.map((mark) => spanOf(mark, located, messages)),
     ...(last < 0 ? [] : [lone("last_prompt_token", last, located.tokenIds[last] as number, ofPrompt)]),
-    // What a token of a reply stands for is the reply's to tell.
-    ...replyIds.map((id, at) => lone(`reply_${at + 1}`, last + 1 + at, id, "")),
+    ...reply.ids.map((id, at) => lone(`${REPLY}${at + 1}`, last + 1 + at, id, reply.texts?.[at] ?? "")),
   ];
 }
 
@@ -315,7 +317,13 @@ export function alignSpans(objectLevel: readonly TokenSpan[], hypothetical: read
 function sameIds(one: TokenSpan, other: TokenSpan): AlignedSpan["same"] {
   if (!one.ok) return one;
   if (!other.ok) return other;
-  if (/^reply_/.test(one.name)) return { ok: false, reason: "replies to two questions" };
+  if (one.name.startsWith(REPLY)) {
+    // That both questions were answered alike makes it no words of both.
+    return {
+      ok: false,
+      reason: `replies to two questions, ${one.ids[0] === other.ids[0] ? "the same token" : "other tokens"}`,
+    };
+  }
   if (one.ids.length === other.ids.length && one.ids.every((id, at) => id === other.ids[at])) return { ok: true };
   if (one.text !== other.text) return { ok: false, reason: "its words are others" };
   const merged = [one, other].flatMap(({ shared }, at) => {

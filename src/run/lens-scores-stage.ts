@@ -26,6 +26,7 @@ import { PROBE_SETTINGS } from "../probe/linear-probe-score.js";
 import type { Estimate } from "../score/interval.js";
 import { holmOver } from "../score/comparison/tests.js";
 import type { Plan, PlannedProbe } from "../study/plan.js";
+import { lensNames } from "../study/probe-schema.js";
 import { statesOf } from "../study/states.js";
 import type { BegunLine } from "./finished-lines.js";
 import type { StageContext, StageWork } from "./open-models.js";
@@ -38,6 +39,8 @@ import { readLines } from "./records.js";
 export async function scoreLenses({ run, onProgress }: StageContext, { stage }: StageWork): Promise<void> {
   const { plan } = run;
   const probe = plan.probe as PlannedProbe;
+  const { lenses = [] } = probe;
+  const files = lenses.filter((one) => typeof one !== "string");
   const { confidence, bootstrapReplicates } = plan.score;
   const settings: LensSettings = {
     ...{ confidence, bootstrapReplicates, bootstrapSeed: plan.seed },
@@ -49,7 +52,8 @@ export async function scoreLenses({ run, onProgress }: StageContext, { stage }: 
   const read = new Map<string, ReadState>();
   for (const { name } of probedStates(plan)) {
     const captured = await CapturedStates.read(run, name);
-    const state = ReadState.of(name, captured, lines);
+    const own = lenses.filter((one) => typeof one === "string" || one.model === statesOf(plan).of(name).model);
+    const state = ReadState.of(name, captured, lines, new Set(lensNames(own)));
     if (state) read.set(name, state);
   }
   // What a lens cannot say: two values as one, and a property of which the answer itself is known.
@@ -59,7 +63,9 @@ export async function scoreLenses({ run, onProgress }: StageContext, { stage }: 
   const questions: LensQuestion[] = [];
   for (const [at, question] of wanted.entries()) {
     onProgress(stage, at, wanted.length);
-    for (const lens of probe.lenses ?? []) questions.push(scoreQuestion(plan, question, lens, read, labels, settings));
+    const { model } = statesOf(plan).of(question.predictor);
+    for (const lens of lensNames(lenses.filter((one) => typeof one === "string" || one.model === model)))
+      questions.push(scoreQuestion(plan, question, lens, read, labels, settings));
   }
   const results: LensResults = {
     lensVersion: LENS_VERSION,
@@ -69,7 +75,11 @@ export async function scoreLenses({ run, onProgress }: StageContext, { stage }: 
       state,
       end,
       tuned: sites.flatMap(({ site, tuned }) => (tuned === undefined ? [] : [{ site, ...tuned }])),
+      ...(files.length === 0
+        ? {}
+        : { given: sites.flatMap(({ lens, site, given }) => (given === undefined ? [] : [{ lens, site, ...given }])) }),
     })),
+    ...(files.length === 0 ? {} : { files }),
     unread: [...new Map(lines.flatMap((one) => (one.what === "unread" ? [[one.state, one.reason] as const] : [])))].map(
       ([state, reason]) => ({ state, reason }),
     ),
@@ -85,11 +95,18 @@ class ReadState {
     readonly about: LensedState,
     readonly captured: CapturedStates,
     readonly sites: readonly LensedSite[],
+    /** Lenses that read its model. */
+    readonly ofItsModel: ReadonlySet<string>,
     private readonly readings: ReadonlyMap<string, PromptReading>,
   ) {}
 
   /** @returns undefined where the end of its model is not known here */
-  static of(state: string, captured: CapturedStates, lines: readonly (LensLine | BegunLine)[]): ReadState | undefined {
+  static of(
+    state: string,
+    captured: CapturedStates,
+    lines: readonly (LensLine | BegunLine)[],
+    ofItsModel: ReadonlySet<string>,
+  ): ReadState | undefined {
     const about = lines.find((one): one is LensedState => one.what === "state" && one.state === state);
     if (!about) return undefined;
     const sites = lines.filter((one): one is LensedSite => one.what === "site" && one.state === state);
@@ -97,7 +114,7 @@ class ReadState {
     for (const { site, lens, readings: own } of sites) {
       for (const one of own) readings.set(JSON.stringify([lens, site, one.span, one.prompt]), one);
     }
-    return new ReadState(about, captured, sites, readings);
+    return new ReadState(about, captured, sites, ofItsModel, readings);
   }
 
   reading(lens: string, site: string, span: string, prompt: string): PromptReading | undefined {
@@ -162,7 +179,7 @@ function scoreQuestion(
     });
     if (found.length < prompts.length) {
       const [first] = prompts.filter(({ prompt: { id } }) => !state.reading(lens, site, span, id));
-      const why = first?.prompt.lacking[span] ?? tunedReason(state, lens, site) ?? "it was not read";
+      const why = first?.prompt.lacking[span] ?? mapReason(state, lens, site) ?? "it was not read";
       return { ok: false, reason: `${prompts.length - found.length} of ${prompts.length} prompts lack it: ${why}` };
     }
     return scoreLens(found, values.length, settings);
@@ -223,7 +240,9 @@ function scoreQuestion(
   };
 }
 
-function tunedReason({ sites }: ReadState, lens: string, site: string): string | undefined {
-  const tuned = sites.find((one) => one.lens === lens && one.site === site)?.tuned;
-  return tuned && "ok" in tuned ? tuned.reason : undefined;
+function mapReason({ sites, about, ofItsModel }: ReadState, lens: string, site: string): string | undefined {
+  const { tuned, given } = sites.find((one) => one.lens === lens && one.site === site) ?? {};
+  const map = tuned ?? given;
+  if (map) return "ok" in map ? map.reason : undefined;
+  return ofItsModel.has(lens) ? undefined : `the lens ${lens} is of another model than ${about.state}`;
 }

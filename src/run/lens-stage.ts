@@ -12,14 +12,18 @@ import {
   lensLineSchema,
   type PromptReading,
 } from "../probe/lens-results.js";
-import { type LensRow, TUNED_LENS_SETTINGS, type TunedLensSettings } from "../probe/lens-tuned.js";
+import type { LensFile } from "../probe/lens-file.js";
+import { lensHeldOut, type LensRow, TUNED_LENS_SETTINGS, type TunedLensSettings } from "../probe/lens-tuned.js";
 import type { RowMatrix } from "../probe/linear-probe.js";
 import { propertyNamed } from "../properties/all-properties.js";
+import { mapFor } from "../study/lens-facts.js";
 import type { Plan, PlannedProbe } from "../study/plan.js";
+import { lensNames, type PlannedLens } from "../study/probe-schema.js";
 import { statesOf } from "../study/states.js";
 import { readAnswers } from "./behaviors.js";
 import { FinishedLines } from "./finished-lines.js";
 import type { RunFolder } from "./folder.js";
+import { openPlannedLens } from "./lens-files.js";
 import type { StageContext, StageWork } from "./open-models.js";
 import { chatOf } from "./planned-chats.js";
 import { requireAskedPrompts, StringLabels } from "./probe-labels.js";
@@ -88,14 +92,23 @@ interface Piece {
 function piecesOf(plan: Plan, state: string, states: CapturedStates): Piece[] {
   const { lenses = [] } = plan.probe as PlannedProbe;
   const end = endOf(states);
+  const { model } = statesOf(plan).of(state);
   const sites = states.sites.map(({ name }) => name).filter((name) => name.startsWith("residual_"));
+  // A lens of a file is of one model, before training and after it.
+  const own = lenses.filter((lens) => typeof lens === "string" || lens.model === model);
   return [
     { state },
     ...sites.flatMap((site) =>
       // At the end there is nothing between.
-      lenses.filter((lens) => lens === "logit" || site !== end).map((lens) => ({ state, site, lens })),
+      lensNames(own.filter((lens) => lens === "logit" || site !== end)).map((lens) => ({ state, site, lens })),
     ),
   ];
+}
+
+function plannedLens(plan: Plan, name: string): PlannedLens {
+  const found = (plan.probe?.lenses ?? []).find((one) => typeof one !== "string" && one.name === name);
+  if (!found || typeof found === "string") throw new InwardError("INTERNAL", `The plan has no lens ${name}.`);
+  return found;
 }
 
 function endOf({ sites }: CapturedStates): string {
@@ -128,9 +141,12 @@ async function firstTokens(run: RunFolder): Promise<SaidFirst> {
 class OpenLens {
   private readonly process: LensProcess;
   private unread?: string;
+  /** By name, files of lenses that were begun to be read. */
+  private readonly files = new Map<string, LensFile>();
 
   private constructor(
     private readonly plan: Plan,
+    private readonly lensPath: NonNullable<StageContext["lensPath"]>,
     readonly state: string,
     private readonly states: CapturedStates,
     private readonly labels: StringLabels,
@@ -140,14 +156,17 @@ class OpenLens {
   }
 
   static async of(
-    { run: { plan }, modelPath }: StageContext,
+    { run: { plan }, modelPath, lensPath }: StageContext,
     state: string,
     states: CapturedStates,
     labels: StringLabels,
   ): Promise<OpenLens> {
     const path = modelPath(statesOf(plan).of(state).model);
     const targets = await targetsOf(plan, state, path, labels);
-    const open = new OpenLens(plan, state, states, labels, targets);
+    const noPath = (lens: string): never => {
+      throw new InwardError("INTERNAL", `Nobody says where the lens ${lens} is.`);
+    };
+    const open = new OpenLens(plan, lensPath ?? noPath, state, states, labels, targets);
     try {
       await open.process.remote.open(path);
     } catch (error) {
@@ -160,8 +179,9 @@ class OpenLens {
     return open;
   }
 
-  close(): Promise<void> {
-    return this.process.end();
+  async close(): Promise<void> {
+    for (const file of this.files.values()) await file.close();
+    await this.process.end();
   }
 
   async line({ site, lens }: Piece, said: SaidFirst, signal: AbortSignal | undefined): Promise<LensLine> {
@@ -171,17 +191,38 @@ class OpenLens {
       const groups = Object.fromEntries(this.targets);
       return { what: "state", state, groups, end: await this.atTheEnd(said, signal) };
     }
-    if (lens !== "tuned") {
+    if (lens === "logit") {
       return { what: "site", state, site, lens, readings: await this.read(site, undefined, signal) };
     }
-    const tuned = await this.tune(site, signal);
-    const readings = "ok" in tuned ? [] : await this.read(site, "tuned", signal);
-    return { what: "site", state, site, lens, tuned, readings };
+    const map =
+      lens === "tuned" ? { tuned: await this.tune(site, signal) } : { given: await this.take(lens, site, signal) };
+    const isThere = !("ok" in (map.tuned ?? map.given));
+    return { what: "site", state, site, lens, ...map, readings: isThere ? await this.read(site, lens, signal) : [] };
   }
 
-  private async tune(site: string, signal: AbortSignal | undefined): Promise<NonNullable<LensedSite["tuned"]>> {
+  /** The map of a file for a site, in the place of the one before, and what it says beside the model. */
+  private async take(
+    name: string,
+    site: string,
+    signal: AbortSignal | undefined,
+  ): Promise<NonNullable<LensedSite["given"]>> {
+    const planned = plannedLens(this.plan, name);
+    const found = mapFor(planned, site);
+    if (!found.ok) return found;
+    const file = this.files.get(name) ?? (await openPlannedLens(planned, this.lensPath(name)));
+    this.files.set(name, file);
+    await this.process.call("take", [name, await file.map(found.layer)], { signal });
+    const { about, matrix } = this.rows(({ split }) => split === "held_out");
+    if (about.length === 0) return { layer: found.layer, heldOut: lensHeldOut([], [], [], this.settings()) };
+    const [states, ends] = [matrix(site), matrix(endOf(this.states))];
+    const through = await this.process.call("divergences", [ends, states, name], { signal });
+    const plain = await this.process.call("divergences", [ends, states], { signal });
+    return { layer: found.layer, heldOut: lensHeldOut(about, through, plain, this.settings()) };
+  }
+
+  private settings(): TunedLensSettings {
     const { score, seed } = this.plan;
-    const settings: TunedLensSettings = {
+    return {
       ...TUNED_LENS_SETTINGS,
       ridges: RIDGES,
       mostTrainRows: MOST_TRAIN_ROWS,
@@ -189,14 +230,24 @@ class OpenLens {
       bootstrapReplicates: score.bootstrapReplicates,
       bootstrapSeed: seed,
     };
-    const parts = this.spans(this.states.prompts.filter(({ setAside }) => setAside === undefined));
-    const about = parts.flatMap(({ prompts }) =>
-      prompts.map(({ task, item, split }): LensRow => ({ string: this.labels.clusters(task, item), split })),
-    );
-    const matrix = (name: string) =>
-      rowsBelowEachOther(parts.map(({ prompts, span }) => this.states.matrix(prompts, name, span)));
+  }
+
+  /** Rows of all spans, one span after the other: of which string each is, and their states at a site. */
+  private rows(wanted: (prompt: CapturedPrompt) => boolean) {
+    const parts = this.spans(this.states.prompts.filter((one) => one.setAside === undefined && wanted(one)));
+    return {
+      about: parts.flatMap(({ prompts }) =>
+        prompts.map(({ task, item, split }): LensRow => ({ string: this.labels.clusters(task, item), split })),
+      ),
+      matrix: (site: string) =>
+        rowsBelowEachOther(parts.map(({ prompts, span }) => this.states.matrix(prompts, site, span))),
+    };
+  }
+
+  private async tune(site: string, signal: AbortSignal | undefined): Promise<NonNullable<LensedSite["tuned"]>> {
+    const { about, matrix } = this.rows(() => true);
     try {
-      const work = [matrix(site), matrix(endOf(this.states)), about, settings] as const;
+      const work = [matrix(site), matrix(endOf(this.states)), about, this.settings()] as const;
       return await this.process.call("tune", ["tuned", ...work], { signal });
     } catch (error) {
       if (error instanceof InwardError && error.code === "PROBE_INVALID") return { ok: false, reason: error.message };

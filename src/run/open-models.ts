@@ -29,6 +29,8 @@ export interface StageContext {
   readonly modelPath: (model: string) => string;
   /** The GGUF of the adapter that a model of the plan wears from the start; absent, and undefined, where none does. */
   readonly wornBy?: (model: string) => string | undefined;
+  /** The file of a lens of the plan; absent where nothing but a run's own lenses reads. */
+  readonly lensPath?: (lens: string) => string;
   /** What others were answered to a question; undefined for one that is asked here, and for all where nobody else was asked. */
   readonly given?: (question: Placed) => RecordedReply | SetAsideReason | undefined;
   /** @param detail what else is worth seeing at this moment, such as the loss */

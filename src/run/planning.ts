@@ -18,6 +18,7 @@ import { type ModelFile, type Plan, readPlan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { SettledEngine, Study } from "../study/study.js";
 import { RUN_FILES } from "./folder.js";
+import { requireReadModels, type SettledLenses, settleLenses } from "./lens-files.js";
 import { planChats, requireFaithful } from "./planned-chats.js";
 
 /**
@@ -33,26 +34,30 @@ export async function planRun(
   return (await planRunAndReplies(authored, files, studyFolder)).plan;
 }
 
-/** The same, with what was said elsewhere to its questions. @throws as planRun, and as mapLogs */
+/** The same, with what was said elsewhere to its questions, and the files of its lenses. @throws as planRun, mapLogs and settleLenses */
 export async function planRunAndReplies(
   authored: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-): Promise<{ readonly plan: Plan; readonly given: GivenReplies }> {
+): Promise<{ readonly plan: Plan; readonly given: GivenReplies; readonly lenses: SettledLenses }> {
   const study = await onItsDevice(authored);
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
   const chats = await planChats(study, files, studyFolder);
   const logs = await mapLogs(study, studyFolder);
   const settled = await withLayers(study.engine, files);
-  const { plan, given } = await makePlanAndReplies(study, settled, studyFolder, { pilots, chats, logs });
+  const lenses = await settleLenses(study, files, studyFolder);
+  const planned = Object.fromEntries(Object.entries(lenses).map(([name, one]) => [name, one.planned]));
+  const basis = { pilots, chats, logs, lenses: planned };
+  const { plan, given } = await makePlanAndReplies(study, settled, studyFolder, basis);
+  requireReadModels(plan, lenses);
   requireOneThinking(study, chats);
   for (const { training } of statesOf(plan).trained) {
     const base = files[training.base];
     if (base && base.path !== "") await requireTrainable(base.path, training.settings.lora.targets);
   }
   await requireFaithful(plan, files);
-  return { plan: study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan, given };
+  return { plan: study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan, given, lenses };
 }
 
 /** What the study leaves open of training is settled by the device that trains. */

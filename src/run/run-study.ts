@@ -51,6 +51,8 @@ export interface PlannedStudy {
   readonly models: Readonly<Record<string, ModelFile>>;
   /** What was said elsewhere to its questions, by `<state>|<key>`; empty where everybody is asked here. */
   readonly given: GivenReplies;
+  /** By name, the files of lenses of the plan that others made. */
+  readonly lensPaths: Readonly<Record<string, string>>;
   /** Absolute path of where its run is, or will be. */
   readonly folder: string;
   /** Whether answers may come from the answer cache. */
@@ -123,12 +125,21 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
     study.engine,
     Object.values(models).map(({ path }) => path),
   );
-  const { plan, given } = await planRunAndReplies({ ...study, engine }, models, folder);
+  const { plan, given, lenses } = await planRunAndReplies({ ...study, engine }, models, folder);
   const planHash = hashOf(plan);
   const runFolder = resolve(options.out ?? runFolderOf(study.study, planHash));
   const earlier = await runsThatAskedTheSame(plan, runFolder);
   const { cache = true } = study.engine;
-  return { plan, planHash, models, given, folder: runFolder, cache, ...(earlier.length > 0 ? { earlier } : {}) };
+  return {
+    plan,
+    planHash,
+    models,
+    given,
+    lensPaths: Object.fromEntries(Object.entries(lenses).map(([name, { path }]) => [name, path])),
+    folder: runFolder,
+    cache,
+    ...(earlier.length > 0 ? { earlier } : {}),
+  };
 }
 
 /**
@@ -247,7 +258,7 @@ async function workInRun(
 export function openContext(
   run: RunFolder,
   events: StageContext["events"],
-  { models, given, cache }: Pick<PlannedStudy, "models" | "given" | "cache">,
+  { models, given, lensPaths, cache }: Pick<PlannedStudy, "models" | "given" | "lensPaths" | "cache">,
   {
     onProgress,
     signal,
@@ -276,6 +287,7 @@ export function openContext(
     ...(answers ? { answers } : {}),
     modelPath,
     wornBy,
+    lensPath: (lens) => lensPaths[lens] as string,
     given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
     onProgress: (stage, done, total, detail) =>
       onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),

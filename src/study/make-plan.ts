@@ -22,6 +22,7 @@ import { implantedName, planTraining } from "./make-states.js";
 import { checkPatching } from "./patched-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
+import type { PlannedLens } from "./probe-schema.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 import { planSubgroups } from "./subgroup-columns.js";
 
@@ -95,15 +96,16 @@ function isMeasured(name: string, definition: TaskDefinition, own: OwnProperties
  * @param more.pilots whose strings are never chosen
  * @param more.chats how each model is spoken to, where that is settled
  * @param more.logs what was read of the study's models that others asked
+ * @param more.lenses what was read of the files of lenses
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-  { pilots = [], chats, logs = {} }: PlanBasis = {},
+  basis: PlanBasis = {},
 ): Promise<Plan> {
-  return (await makePlanAndReplies(study, files, studyFolder, { pilots, chats, logs })).plan;
+  return (await makePlanAndReplies(study, files, studyFolder, basis)).plan;
 }
 
 /** What a plan rests on beside the study and the models' files. */
@@ -111,6 +113,8 @@ interface PlanBasis {
   readonly pilots?: readonly PilotStrings[];
   readonly chats?: Plan["chats"];
   readonly logs?: MappedLogs;
+  /** By name, lenses of files that the study names. */
+  readonly lenses?: Readonly<Record<string, PlannedLens>>;
 }
 
 /** The same, with what was said elsewhere to its questions. @throws as makePlan */
@@ -118,7 +122,7 @@ export async function makePlanAndReplies(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-  { pilots = [], chats, logs = {} }: PlanBasis,
+  { pilots = [], chats, logs = {}, lenses = {} }: PlanBasis,
 ): Promise<{ readonly plan: Plan; readonly given: GivenReplies }> {
   checkPredictions(study);
   checkElsewhere(study);
@@ -180,7 +184,7 @@ export async function makePlanAndReplies(
       noiseFloor: study.noiseFloor,
       score: study.score,
       ...(subgroups ? { subgroups } : {}),
-      ...(study.probe ? { probe: study.probe } : {}),
+      ...(study.probe ? { probe: planProbe(study.probe, lenses) } : {}),
       ...(study.patching ? { patching: study.patching } : {}),
       ...(study.injection ? { injection: study.injection } : {}),
       ...(calibration ? { calibration } : {}),
@@ -284,6 +288,16 @@ function checkProbe({
   }
   if (predictions.some(({ predictor }) => Object.hasOwn(models, predictor))) return;
   throw refuse("looks into models that predict, and the study has none that is asked here (predictions).");
+}
+
+function planProbe(probe: NonNullable<Study["probe"]>, known: Readonly<Record<string, PlannedLens>>): Plan["probe"] {
+  const lenses = probe.lenses.map((lens) => {
+    if (typeof lens === "string") return lens;
+    const planned = known[lens.name];
+    if (!planned) throw new InwardError("INTERNAL", `The lens ${lens.name} was not read before the plan was made.`);
+    return planned;
+  });
+  return { ...probe, lenses };
 }
 
 /** @throws STUDY_INVALID a definition of the study itself that nothing asks */

@@ -1,7 +1,9 @@
 /** The section of a study that looks inside: where states are taken, and what probes read off them. */
 
 import { z } from "zod";
-import { countUpTo, distinct, list, withoutDefaults } from "./schema-parts.js";
+import { lensFactsSchema } from "./lens-facts.js";
+import { countUpTo, distinct, list, nameUpTo, stateName, withoutDefaults } from "./schema-parts.js";
+import type { Read } from "./study.js";
 
 /** What a probe reads: the answer's first word, its property, the two as one label, or one of them where the other is known already. */
 export const PROBE_LABELS = [
@@ -14,7 +16,31 @@ export const PROBE_LABELS = [
 export type ProbeLabel = (typeof PROBE_LABELS)[number];
 
 /** What stands between a state and the model's end that reads it: nothing, or a map that the study finds on its train strings. */
-export const LENSES = ["logit", "tuned"] as const;
+const OWN_LENSES = ["logit", "tuned"] as const;
+type OwnLens = (typeof OWN_LENSES)[number];
+
+const lensOfFile = z.strictObject({
+  name: nameUpTo(40)
+    .refine((one) => !OWN_LENSES.includes(one as OwnLens), "is the name of a lens that the study has itself")
+    .describe("What the lens is called in files and in the report."),
+  file: z
+    .string()
+    .min(1)
+    .max(1000)
+    .describe(
+      "A lens that others made, from the study's folder: the folder or params.pt that tuned-lens saved, a Jacobian lens (.pt), or safetensors of the same.",
+    ),
+  model: stateName
+    .optional()
+    .describe(
+      "Which model of the study it is of; may be left out where there is only one. Trained, it is read as well.",
+    ),
+});
+
+/** Names of lenses, in the order in which a study has them. */
+export function lensNames(lenses: readonly (OwnLens | { readonly name: string })[]): string[] {
+  return lenses.map((one) => (typeof one === "string" ? one : one.name));
+}
 
 const IN_BOTH = "string|item_[1-9][0-9]{0,2}|question|instruction|last_prompt_token";
 const spanNames = (names: string, known: string) =>
@@ -58,11 +84,19 @@ const probeShape = z.strictObject({
       "What probes read: behavior (the first word of the target's answer), property, both as one label, or one of the two beyond what the " +
         "other tells.",
     ),
-  lenses: distinct("lens", z.array(z.enum(LENSES)))
+  lenses: z
+    .array(z.union([z.enum(OWN_LENSES), lensOfFile]))
+    .max(20)
+    .superRefine((all, context) => {
+      const names = lensNames(all);
+      const twice = names.find((one, at) => names.indexOf(one) < at);
+      if (twice !== undefined)
+        context.addIssue({ code: "custom", message: `name each lens once; "${twice}" stands twice` });
+    })
     .default(["logit", "tuned"])
     .describe(
       "Which lenses read the declared residuals (docs/probes.md#lenses-in-a-study): logit, the model's own end; tuned, an affine map before " +
-        "it, found on the train strings' states. An empty list for none.",
+        "it, found on the train strings' states; or one of a file, by name. An empty list for none.",
     ),
   randomWeights: z
     .boolean()
@@ -75,10 +109,19 @@ const probeShape = z.strictObject({
 
 export const probeSchema = probeShape;
 
+/** A lens of a file, as it was when the study was planned. */
+const plannedLensSchema = lensFactsSchema.extend({
+  name: z.string(),
+  file: z.string(),
+  model: z.string(),
+  sha256: z.string(),
+});
+export type PlannedLens = Read<typeof plannedLensSchema>;
+
 /** In a plan every default stands written out. */
 export const plannedProbeSchema = withoutDefaults(probeShape).extend({
   spans: z.object({ hypothetical: z.array(z.string()), objectLevel: z.array(z.string()) }),
   /** Plans that are older have neither. */
-  lenses: z.array(z.enum(LENSES)).optional(),
+  lenses: z.array(z.union([z.enum(OWN_LENSES), plannedLensSchema])).optional(),
   randomWeights: z.boolean().optional(),
 });

@@ -1,11 +1,11 @@
 /** A study that looks inside finds what was planted where it was planted, and nothing where nothing is. */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { exportRun } from "../../src/exchange/export-run.js";
-import { writePlantedStudy } from "../../src/probe/planted-model.js";
+import { type PlantedModel, writePlantedModel, writePlantedStudy } from "../../src/probe/planted-model.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
 import type { LensQuestion, LensResults } from "../../src/probe/lens-results.js";
 import type { ProbedQuestion, ProbeResults } from "../../src/probe/probe-results.js";
@@ -13,6 +13,7 @@ import { readSafetensors } from "../../src/finetune/adapter/safetensors.js";
 import { dryRun } from "../../src/run/dry-run.js";
 import { runStudy, score } from "../../src/run/run-study.js";
 import { inward } from "../helpers/command-line.js";
+import { jacobianFile, type Saved, torchFile } from "../helpers/made-torch-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-probe-section-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -37,8 +38,43 @@ const OTHER_KEYS = {
     ...KEYS.probe,
     spans: { hypothetical: ["last_prompt_token"], objectLevel: [] },
     randomWeights: false,
+    lenses: [
+      "logit",
+      "tuned",
+      { name: "turned-back", file: "lens", model: "d" },
+      { name: "turned-back-j", file: "lens.pt", model: "d" },
+    ],
   },
 };
+
+/**
+ * Lenses of D that turn its basis back to that of the unembedding, of one layer alone: what layer 1 ends with and layer 2 begins with. Of
+ * the others they change nothing.
+ */
+async function writeTurnedBack(place: string, { truth: turned }: PlantedModel) {
+  const { truth: straight } = await writePlantedModel(join(folder, "straight.gguf"), {
+    mechanism: "A",
+    items: turned.items,
+  });
+  const width = turned.answerDirections[0]?.length as number;
+  const back = new Float32Array(width * width);
+  for (const [answer, from] of turned.answerDirections.entries()) {
+    for (const [to, along] of (straight.answerDirections[answer] as readonly number[]).entries())
+      for (const [at, value] of from.entries())
+        back[to * width + at] = (back[to * width + at] as number) + along * value;
+  }
+  const unit = Float32Array.from({ length: width * width }, (_, at) => Number(at % (width + 1) === 0));
+  const translators = [0, 1, 2, 3].flatMap((layer): [string, Saved][] => [
+    [`${layer}.weight`, { shape: [width, width], values: layer === 2 ? back : new Float32Array(width * width) }],
+    [`${layer}.bias`, { shape: [width], values: new Float32Array(width) }],
+  ]);
+  mkdirSync(join(place, "lens"));
+  writeFileSync(join(place, "lens/params.pt"), torchFile(new Map(translators)));
+  const config = { base_model_name_or_path: "planted-d", d_model: width, num_hidden_layers: 4 };
+  writeFileSync(join(place, "lens/config.json"), JSON.stringify(config));
+  const jacobians = [unit, back.map((value, at) => value + (unit[at] as number)), unit];
+  writeFileSync(join(place, "lens.pt"), jacobianFile(width, new Map(jacobians.map((one, layer) => [layer, one]))));
+}
 const runOf = (mechanism: string) => join(folder, mechanism, "run");
 const studyOf = (mechanism: string) => join(folder, mechanism, "study.yaml");
 const resultsOf = (run: string) => JSON.parse(readFileSync(join(run, "08-probes.json"), "utf8")) as ProbeResults;
@@ -57,10 +93,13 @@ beforeAll(async () => {
   }
   const made = [];
   for (const mechanism of OTHERS) {
-    const { path } = await writePlantedStudy(join(folder, mechanism), { mechanism, items: 5 });
-    made.push([mechanism.toLowerCase(), { source: path }] as const);
+    const planted = await writePlantedStudy(join(folder, mechanism), { mechanism, items: 5 });
+    made.push([mechanism.toLowerCase(), { source: planted.path }] as const);
+    if (mechanism === "D") await writeTurnedBack(join(folder, "D"), planted);
   }
   cpSync(join(folder, "C"), join(folder, "others"), { recursive: true });
+  for (const name of ["lens", "lens.pt"])
+    cpSync(join(folder, "D", name), join(folder, "others", name), { recursive: true });
   writeFileSync(studyOf("others"), stringify({ ...OTHER_KEYS, models: Object.fromEntries(made) }));
   await runStudy(studyOf("others"), { out: runOf("others") });
 }, 300_000);
@@ -201,6 +240,83 @@ test.each(["A", "B"])(
   },
 );
 
+describe("lenses of files", () => {
+  const question = (lens: string) =>
+    lensesOf(runOf("others")).questions.find(
+      (one) => one.lens === lens && one.prompt === "hypothetical",
+    ) as LensQuestion;
+
+  test.each(["turned-back", "turned-back-j"])(
+    "%s sees what D has turned away, at the site whose map turns it back",
+    (lens) => {
+      expect(question(lens).predictor).toBe("d");
+      for (const { site, score } of question(lens).sites) {
+        if (site === "residual_before.0" || site === "residual_after.3") continue;
+        expect(score.ok && score.first).toMatchObject({ ok: true, value: site === "residual_after.1" ? 1 : 0 });
+      }
+      const maps = lensesOf(runOf("others")).states.find(({ state }) => state === "d")?.given ?? [];
+      const layers = maps.flatMap((one) =>
+        one.lens === lens ? [[one.site, "layer" in one ? one.layer : one.reason]] : [],
+      );
+      expect(layers).toEqual(
+        lens === "turned-back"
+          ? [
+              ["residual_before.0", 0],
+              ["residual_after.0", 1],
+              ["residual_after.1", 2],
+              ["residual_after.2", 3],
+            ]
+          : [
+              ["residual_before.0", "the lens has no map for the embedding"],
+              ["residual_after.0", 0],
+              ["residual_after.1", 1],
+              ["residual_after.2", 2],
+            ],
+      );
+    },
+  );
+
+  test("a map that changes nothing reads what the logit lens reads; what both formats say is the same", () => {
+    const gains = (lens: string) =>
+      question(lens).sites.map(({ score }) => (score.ok && score.ownNats.ok ? score.ownNats.value : undefined));
+    const logit = lensesOf(runOf("others")).questions.find((one) => one.predictor === "d" && one.lens === "logit");
+    const plain = logit?.sites.map(({ score }) => (score.ok && score.ownNats.ok ? score.ownNats.value : undefined));
+    const [tuned, jacobian] = [gains("turned-back"), gains("turned-back-j")];
+    expect(tuned[1]).toBe(plain?.[1]);
+    expect(jacobian[3]).toBe(plain?.[3]);
+    expect(jacobian[2]).toBeCloseTo(tuned[2] as number, 5);
+    expect(Math.abs((tuned[2] as number) - (plain?.[2] as number))).toBeGreaterThan(1);
+  });
+
+  test("the report, the table and the dry run say which files, and of which model they say to be", async () => {
+    const text = readFileSync(join(runOf("others"), "09-report.md"), "utf8");
+    expect(text).toContain("The file says that it is of planted-d");
+    expect(text).toContain("The file does not say of which model it is");
+    expect(text).toContain("lens turned-back-j:");
+    const out = join(folder, "exported-others");
+    await exportRun(runOf("others"), { to: ["csv"], out });
+    const rows = linesOf(join(out, "lenses.csv"));
+    expect(rows.filter((row) => row.includes(",turned-back,"))).toHaveLength(question("turned-back").sites.length);
+    expect(rows.filter((row) => row.includes(",planted-d"))).toHaveLength(question("turned-back").sites.length);
+  });
+
+  test.each<[object, string, string]>([
+    [{ name: "logit", file: "lens", model: "d" }, "STUDY_INVALID", "a lens that the study has itself"],
+    [{ name: "x", file: "lens" }, "STUDY_INVALID", "say of which one the lens x is"],
+    [{ name: "x", file: "lens", model: "f" }, "STUDY_UNKNOWN_MODEL", 'of "f", which models does not have'],
+    [{ name: "x", file: "nowhere", model: "d" }, "LENS_FILE", "ENOENT"],
+    [
+      { name: "x", file: "wide.pt", model: "d" },
+      "LENS_FILE",
+      "it is 4 wide, and the model 64. The file does not say which",
+    ],
+  ])("%j is refused before anything is asked", async (lens, code, message) => {
+    writeFileSync(join(folder, "others/wide.pt"), jacobianFile(4, new Map([[0, new Float32Array(16)]])));
+    const set = { "probe.lenses": [lens] };
+    await expect(dryRun(studyOf("others"), { measure: false, set })).rejects.toEqual(coded(code, message));
+  });
+});
+
 test("another model stands beside: at the same depth, about the same answers", () => {
   const site = (predictor: string, layer: number) => {
     const found = lensesOf(runOf("others")).questions.find((one) => {
@@ -262,6 +378,39 @@ test("what a killed run had finished stays: lenses line by line, probes fit by f
   expect(tokens.mark).toBe(7);
   const { tokens: _, ...before } = resultsOf(runOf("others")).questions[0] as ProbedQuestion;
   expect(first).toEqual(before);
+});
+
+test("spans of replies: the tokens that a run was answered with, behind the prompt's", async () => {
+  const rows = (path: string) => linesOf(path).map((line) => JSON.parse(line));
+  const hypothetical = rows(join(runOf("A"), "07-hypothetical.jsonl"))[0];
+  const object = rows(join(runOf("A"), "02-object-level.jsonl")).find(({ item }) => item === hypothetical.item);
+  const { text } = rows(join(folder, "A/planted.jsonl")).find(({ id }) => id === hypothetical.item);
+  const place = [
+    "--task",
+    join(folder, "A/planted.yaml"),
+    "-m",
+    join(folder, "A/planted.gguf"),
+    "--property",
+    "listed",
+  ];
+  const args = ["probe", "spans", text, ...place, "--no-examples", "--replies", "--offline"];
+  const said = await inward([...args, "--json"], { cwd: folder });
+  const { spans, prompts } = JSON.parse(said.stdout);
+  for (const [kind, { reply }] of [
+    ["objectLevel", object],
+    ["hypothetical", hypothetical],
+  ] as const) {
+    const own = spans.flatMap((span: Record<string, { ok: boolean }> & { name: string }) =>
+      span.name.startsWith("reply_") && span[kind]?.ok ? [span[kind]] : [],
+    );
+    expect(own.flatMap(({ ids }: { ids: number[] }) => ids)).toEqual(reply.tokenIds);
+    const first = prompts[kind].tokenIds.length;
+    expect(own.flatMap(({ tokens }: { tokens: number[] }) => tokens)).toEqual(
+      reply.tokenIds.map((_: number, at: number) => first + at),
+    );
+  }
+  const shown = await inward(args, { cwd: folder });
+  expect(shown.stdout).toMatch(/reply_1 +"[a-z]+" \| "(yes|no)" +\d+ +\d+ +no: replies to two questions, other tokens/);
 });
 
 test("states without a run: of a study what its run keeps, of a task the same ids as asked", async () => {

@@ -154,7 +154,9 @@ describe("both questions", () => {
   const aligned = async (definition: TaskDefinition, template?: string) => {
     const questions = asked(definition, "badger acorn", template);
     const [one, other] = await tokenizer.locate(questions.map(({ messages }) => messages));
-    const spans = questions.map((question, at) => findSpans([one, other][at] as LocatedPrompt, question, [7]));
+    const spans = questions.map((question, at) =>
+      findSpans([one, other][at] as LocatedPrompt, question, { ids: [7], texts: ["x"] }),
+    );
     return Object.fromEntries(alignSpans(spans[0] as never, spans[1] as never).map((span) => [span.name, span]));
   };
 
@@ -169,8 +171,9 @@ describe("both questions", () => {
     });
     expect(spans.string?.hypothetical).toMatchObject({ ok: true, text: "badger acorn" });
     expect(spans.property?.objectLevel).toMatchObject({ ok: false });
-    expect(spans.reply_1?.objectLevel).toMatchObject({ ok: true, ids: [7] });
-    expect(spans.reply_1?.same).toMatchObject({ ok: false });
+    const after = { tokens: [expect.any(Number)], ids: [7], text: "x", shared: [] };
+    expect(spans.reply_1?.objectLevel).toMatchObject({ ok: true, ...after });
+    expect(spans.reply_1?.same).toEqual({ ok: false, reason: "replies to two questions, the same token" });
   });
 
   test("a blank that merges into the first word is told", async () => {

@@ -1,5 +1,5 @@
 /** Lenses: the end of a model on states in its middle, held against the float64 reference, plain arithmetic and planted models. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,10 +12,12 @@ import {
   targetLead,
   Unembedding,
 } from "../../src/probe/lens-readings.js";
-import { TUNED_LENS_SETTINGS, TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
+import { LensFile } from "../../src/probe/lens-file.js";
+import { affineLens, TUNED_LENS_SETTINGS, TunedLens, tuneLens } from "../../src/probe/lens-tuned.js";
 import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
 import { shareOfRows } from "../../src/probe/string-estimates.js";
 import { MECHANISMS } from "../../src/probe/planted-weights.js";
+import { jacobianFile, type Saved, torchFile } from "../helpers/made-torch-file.js";
 import { normal } from "../helpers/normal.js";
 import type { Matrix } from "../helpers/reference/matrix.js";
 import { readReferenceModel } from "../helpers/reference/reference-model.js";
@@ -67,6 +69,69 @@ describe.each(OWN_ARCHITECTURES)("%s", (architecture) => {
     }
   });
 });
+
+test.each(["llama", "gemma2"] as const)(
+  "%s: through a lens of a file, what is read is what the model would say if that stood at its end",
+  async (architecture) => {
+    const path = join(folder, `given-${architecture}.gguf`);
+    const { vocabulary } = await writeTinyModel(path, { architecture, seed: 4 });
+    const model = await readReferenceModel(path);
+    const { embedded, afterLayers } = referenceResiduals(model, TOKENS);
+    const width = embedded.columns;
+    const draw = normal(9);
+    const numbers = (count: number) => Float32Array.from({ length: count }, () => draw() / 8);
+    const layers = [...afterLayers.keys()];
+    // The tuned lens begins at the embedding, the Jacobian lens ends before the model does.
+    const translators = layers.map(() => [numbers(width * width), numbers(width)] as const);
+    const jacobians = new Map(layers.slice(0, -1).map((layer) => [layer, numbers(width * width)]));
+    const place = join(folder, `given-${architecture}`);
+    mkdirSync(place);
+    const config = { base_model_name_or_path: "tiny", d_model: width, num_hidden_layers: layers.length };
+    writeFileSync(join(place, "config.json"), JSON.stringify(config));
+    const named = translators.flatMap(([weights, bias], layer): [string, Saved][] => [
+      [`${layer}.weight`, { shape: [width, width], values: weights }],
+      [`${layer}.bias`, { shape: [width], values: bias }],
+    ]);
+    writeFileSync(join(place, "params.pt"), torchFile(new Map(named)));
+    writeFileSync(join(place, "lens.pt"), jacobianFile(width, jacobians));
+
+    const borders = [embedded, ...afterLayers];
+    const dot = (weights: Float32Array, states: Matrix, row: number, to: number) => {
+      let sum = 0;
+      for (let at = 0; at < width; at++) sum += (weights[to * width + at] as number) * states.at(row, at);
+      return sum;
+    };
+    const unembedding = await Unembedding.open(path);
+    for (const [file, maps] of [
+      ["params.pt", translators.map(([weights, bias], layer) => ({ layer, border: layer, weights, bias }))],
+      ["lens.pt", [...jacobians].map(([layer, weights]) => ({ layer, border: layer + 1, weights, bias: undefined }))],
+    ] as const) {
+      const lens = await LensFile.open(join(place, file));
+      for (const { layer, border, weights, bias } of maps) {
+        const states = borders[border] as Matrix;
+        const moved = states.map((value, row, to) => {
+          const mapped = dot(weights, states, row, to);
+          return bias ? value + mapped + (bias[to] as number) : mapped;
+        });
+        const end = afterLayers.length - 1;
+        const { logits } = referenceResiduals(model, TOKENS, (site, own) =>
+          site.part === "residual_after" && site.layer === end ? moved : own,
+        );
+        const read = await readLens(unembedding, affineLens(await lens.map(layer)).apply(rowsOf(states)), [
+          { name: "one", tokenIds: [40] },
+        ]);
+        for (const [row, { targets }] of read.entries()) {
+          const all = Array.from({ length: vocabulary.tokens.length }, (_, id) => logits.at(row, id));
+          const most = Math.max(...all);
+          const total = most + Math.log(all.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
+          expect(Math.abs((targets[0]?.logprob as number) - (logits.at(row, 40) - total))).toBeLessThan(ROUNDING);
+        }
+      }
+      await lens.close();
+    }
+    await unembedding.close();
+  },
+);
 
 describe("planted models", () => {
   const models = {} as Record<(typeof MECHANISMS)[number], PlantedModel>;

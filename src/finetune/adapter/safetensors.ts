@@ -31,48 +31,69 @@ const entrySchema = z.strictObject({
 type Entry = z.infer<typeof entrySchema>;
 
 /**
+ * @param wanted of which names the numbers are read; of all where absent
  * @returns tensors by name in the data's order, as float32; doubles rounded
  * @throws InwardError ADAPTER_NOT_FOUND · ADAPTER_INVALID (not safetensors, truncated, a hole or an overlap, another number type)
  */
-export async function readSafetensors(path: string): Promise<Map<string, SafeTensor>> {
-  try {
-    const file = await openGguf(path);
-    try {
-      return await readOpen(file, path);
-    } finally {
-      await file.close();
+export function readSafetensors(
+  path: string,
+  wanted: (name: string) => boolean = () => true,
+): Promise<Map<string, SafeTensor>> {
+  return opened(path, async (file, invalid) => {
+    const { entries, dataStart } = await readEntries(file, path, invalid);
+    const tensors = new Map<string, SafeTensor>();
+    for (const [name, { dtype, shape, data_offsets }] of entries) {
+      if (!wanted(name)) continue;
+      const [begin, end] = data_offsets;
+      const bytes = new Uint8Array(end - begin);
+      if ((await readFully(file, bytes, dataStart + begin)) < bytes.length)
+        throw invalid(`it became shorter while tensor ${name} was read`);
+      tensors.set(name, { shape, values: singlesOf(dtype, bytes) });
     }
-  } catch (error) {
-    throw adapterFailure(error);
-  }
+    return tensors;
+  });
+}
+
+/** @returns the shape of each tensor by its name; no number is read @throws as readSafetensors */
+export function readSafetensorsShapes(path: string): Promise<Map<string, readonly number[]>> {
+  return opened(path, async (file, invalid) => {
+    const { entries } = await readEntries(file, path, invalid);
+    return new Map(entries.map(([name, { shape }]) => [name, shape]));
+  });
 }
 
 /** @returns the header's `__metadata__`; empty where there is none @throws as readSafetensors */
-export async function readSafetensorsMetadata(path: string): Promise<Readonly<Record<string, string>>> {
+export function readSafetensorsMetadata(path: string): Promise<Readonly<Record<string, string>>> {
+  return opened(path, async (file, invalid) => {
+    const { header } = await readHeader(file, invalid);
+    const { __metadata__: metadata = {} } = parseObject(header, path, invalid) as { readonly __metadata__?: unknown };
+    const parsed = z.record(z.string(), z.string()).safeParse(metadata);
+    if (!parsed.success) throw invalid("its metadata are not texts by name");
+    return parsed.data;
+  });
+}
+
+type Invalid = (what: string) => InwardError;
+
+async function opened<Result>(
+  path: string,
+  work: (file: FileHandle, invalid: Invalid) => Promise<Result>,
+): Promise<Result> {
   try {
     const file = await openGguf(path);
     try {
-      const invalid = notSafetensors(path);
-      const { header } = await readHeader(file, invalid);
-      const { __metadata__: metadata = {} } = parseObject(header, path, invalid) as { readonly __metadata__?: unknown };
-      const parsed = z.record(z.string(), z.string()).safeParse(metadata);
-      if (!parsed.success) throw invalid("its metadata are not texts by name");
-      return parsed.data;
+      return await work(file, (what) => new InwardError("ADAPTER_INVALID", `${path} is no safetensors file: ${what}`));
     } finally {
       await file.close();
     }
   } catch (error) {
     throw adapterFailure(error);
   }
-}
-
-function notSafetensors(path: string): (what: string) => InwardError {
-  return (what) => new InwardError("ADAPTER_INVALID", `${path} is no safetensors file: ${what}`);
 }
 
 async function readHeader(
   file: FileHandle,
-  invalid: (what: string) => InwardError,
+  invalid: Invalid,
 ): Promise<{ readonly header: Buffer; readonly fileBytes: number }> {
   const fileBytes = (await file.stat()).size;
   const prefix = Buffer.alloc(8);
@@ -85,35 +106,21 @@ async function readHeader(
   return { header, fileBytes };
 }
 
-async function readOpen(file: FileHandle, path: string): Promise<Map<string, SafeTensor>> {
-  const invalid = notSafetensors(path);
+async function readEntries(file: FileHandle, path: string, invalid: Invalid) {
   const { header, fileBytes } = await readHeader(file, invalid);
-  const entries = safetensorsHeader(header, fileBytes - 8 - header.length, path, invalid);
-  const tensors = new Map<string, SafeTensor>();
-  for (const [name, { dtype, shape, data_offsets }] of entries) {
-    const [begin, end] = data_offsets;
-    const bytes = new Uint8Array(end - begin);
-    if ((await readFully(file, bytes, 8 + header.length + begin)) < bytes.length)
-      throw invalid(`it became shorter while tensor ${name} was read`);
-    tensors.set(name, { shape, values: floats(dtype, bytes) });
-  }
-  return tensors;
+  const dataStart = 8 + header.length;
+  return { entries: safetensorsHeader(header, fileBytes - dataStart, path, invalid), dataStart };
 }
 
 /** Doubles are rounded to single precision, as PEFT does when it loads them into its own matrices. */
-function floats(dtype: Entry["dtype"], bytes: Uint8Array): Float32Array {
+export function singlesOf(dtype: Entry["dtype"], bytes: Uint8Array): Float32Array {
   if (dtype !== "F64") return dequantize(dtype, bytes, bytes.length / GGML_TYPES[dtype].blockBytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Float32Array.from({ length: bytes.length / 8 }, (_, at) => view.getFloat64(8 * at, true));
 }
 
 /** @returns entries in the order of their data, which they fill without holes or overlaps */
-function safetensorsHeader(
-  header: Buffer,
-  dataBytes: number,
-  path: string,
-  invalid: (what: string) => InwardError,
-): [string, Entry][] {
+function safetensorsHeader(header: Buffer, dataBytes: number, path: string, invalid: Invalid): [string, Entry][] {
   const entries: [string, Entry][] = [];
   for (const [name, value] of Object.entries(parseObject(header, path, invalid))) {
     if (name === "__metadata__") continue;
@@ -139,7 +146,7 @@ function safetensorsHeader(
   return entries;
 }
 
-function parseObject(header: Buffer, path: string, invalid: (what: string) => InwardError): object {
+function parseObject(header: Buffer, path: string, invalid: Invalid): object {
   const place = { code: "ADAPTER_INVALID", place: `${path}: its header` } as const;
   const parsed = parseStrictJson(decodeUtf8(header, place), place);
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))

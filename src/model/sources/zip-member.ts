@@ -5,22 +5,13 @@ import { open } from "node:fs/promises";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { crc32, createInflateRaw } from "node:zlib";
+import { readZipEntries, STORED, type ZipEntry, zipDataOffset } from "../../base/zip-archive.js";
 import { unpackZstd } from "../../base/zstd.js";
 
-const STORED = 0;
 const DEFLATE = 8;
 const ZSTD = 93;
 /** Unpacked as one piece. */
 const MOST_ZSTD_BYTES = 256 * 1024 * 1024;
-
-interface ZipEntry {
-  readonly name: string;
-  readonly method: number;
-  readonly crc: number;
-  readonly compressedBytes: number;
-  readonly bytes: number;
-  readonly headerOffset: number;
-}
 
 interface ExtractOptions {
   /** Of the member, unpacked; another size is refused before anything is written. */
@@ -31,7 +22,7 @@ interface ExtractOptions {
 
 /**
  * Writes the member's content to `targetPath`, which must not matter if this throws: it may then be incomplete.
- * Zip64, encryption and methods other than stored, deflate and zstd are refused.
+ * Encryption and methods other than stored, deflate and zstd are refused.
  * @returns bytes written. @throws Error in plain words: a source gives it as its reason
  */
 export async function extractZipMember(
@@ -40,7 +31,7 @@ export async function extractZipMember(
   targetPath: string,
   options: ExtractOptions = {},
 ): Promise<number> {
-  const entries = await readDirectory(zipPath);
+  const entries = await readZipEntries(zipPath);
   const entry = entries.find((candidate) => candidate.name === member);
   if (entry === undefined) {
     const models = entries.filter(({ name }) => name.endsWith(".gguf")).map(({ name }) => name);
@@ -52,7 +43,7 @@ export async function extractZipMember(
   if (options.bytes !== undefined && entry.bytes !== options.bytes) {
     throw new Error(`${member} has ${entry.bytes} bytes, but ${options.bytes} are expected`);
   }
-  const start = await dataOffset(zipPath, entry);
+  const start = await offsetIn(zipPath, entry);
   // An empty range cannot be asked of a file stream.
   const packed =
     entry.compressedBytes === 0
@@ -100,74 +91,16 @@ function zstd({ name, compressedBytes, bytes }: ZipEntry): Transform {
   });
 }
 
+async function offsetIn(zipPath: string, entry: ZipEntry): Promise<number> {
+  const file = await open(zipPath);
+  try {
+    return await zipDataOffset(file, entry);
+  } finally {
+    await file.close();
+  }
+}
+
 /** Name and size, unpacked, that each member says it has, in the archive's order. @throws Error in plain words */
 export async function listZipMembers(zipPath: string): Promise<{ readonly name: string; readonly bytes: number }[]> {
-  return (await readDirectory(zipPath)).map(({ name, bytes }) => ({ name, bytes }));
-}
-
-const END_SIGNATURE = 0x06054b50;
-const ENTRY_SIGNATURE = 0x02014b50;
-const LOCAL_SIGNATURE = 0x04034b50;
-const END_BYTES = 22;
-const LONGEST_COMMENT = 0xffff;
-
-/** The central directory at the archive's end. */
-async function readDirectory(zipPath: string): Promise<ZipEntry[]> {
-  const file = await open(zipPath);
-  try {
-    const { size } = await file.stat();
-    const tailBytes = Math.min(size, END_BYTES + LONGEST_COMMENT);
-    const tail = Buffer.alloc(tailBytes);
-    await file.read(tail, 0, tailBytes, size - tailBytes);
-    let end = tailBytes - END_BYTES;
-    while (end >= 0 && tail.readUInt32LE(end) !== END_SIGNATURE) end--;
-    if (end < 0) throw new Error("it is not a zip archive, or it is cut off");
-    const directoryBytes = tail.readUInt32LE(end + 12);
-    const directoryOffset = tail.readUInt32LE(end + 16);
-    if (directoryOffset === 0xffffffff) throw new Error("it is a Zip64 archive, which is not read here");
-    if (directoryOffset + directoryBytes > size) throw new Error("the archive is cut off");
-    const directory = Buffer.alloc(directoryBytes);
-    await file.read(directory, 0, directoryBytes, directoryOffset);
-    return parseEntries(directory, tail.readUInt16LE(end + 10));
-  } finally {
-    await file.close();
-  }
-}
-
-function parseEntries(directory: Buffer, count: number): ZipEntry[] {
-  const entries: ZipEntry[] = [];
-  for (let at = 0; entries.length < count; ) {
-    if (at + 46 > directory.length || directory.readUInt32LE(at) !== ENTRY_SIGNATURE) {
-      throw new Error("the archive's directory is damaged");
-    }
-    const nameBytes = directory.readUInt16LE(at + 28);
-    const next = at + 46 + nameBytes + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
-    if (next > directory.length) throw new Error("the archive's directory is damaged");
-    const name = directory.toString("utf8", at + 46, at + 46 + nameBytes);
-    if ((directory.readUInt16LE(at + 8) & 1) === 0) {
-      entries.push({
-        name,
-        method: directory.readUInt16LE(at + 10),
-        crc: directory.readUInt32LE(at + 16),
-        compressedBytes: directory.readUInt32LE(at + 20),
-        bytes: directory.readUInt32LE(at + 24),
-        headerOffset: directory.readUInt32LE(at + 42),
-      });
-    } else throw new Error(`${name} is encrypted`);
-    at = next;
-  }
-  return entries;
-}
-
-/** The local header repeats the name and has its own extra field, so its length must be read too. */
-async function dataOffset(zipPath: string, entry: ZipEntry): Promise<number> {
-  const file = await open(zipPath);
-  try {
-    const header = Buffer.alloc(30);
-    const { bytesRead } = await file.read(header, 0, 30, entry.headerOffset);
-    if (bytesRead < 30 || header.readUInt32LE(0) !== LOCAL_SIGNATURE) throw new Error("the archive is damaged");
-    return entry.headerOffset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
-  } finally {
-    await file.close();
-  }
+  return (await readZipEntries(zipPath)).map(({ name, bytes }) => ({ name, bytes }));
 }

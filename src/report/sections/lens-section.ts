@@ -52,10 +52,10 @@ export async function lensSection(results: LensResults, names: StateNames, prope
           "in which it would be said; the model may use it, or not, and may compute with what no lens sees. So a value that is seen before the end does " +
           "not show that the model simulates its answer, and one that is not seen does not show that it does not; only interventions can.",
       ),
-      { kind: "list", items: method(results) },
+      { kind: "list", items: [...method(results), ...fileItems(results, names)] },
       ...results.unread.map(({ state, reason }) => paragraph(`${names(state)} was not read: ${reason}`)),
       ...endBlocks(results, names),
-      ...tunedBlocks(results, names),
+      ...lensMapBlocks(results, names),
       ...questions,
     ],
   };
@@ -83,6 +83,45 @@ function method({ settings, spanTokens }: LensResults): Inline[][] {
   ];
 }
 
+/** What files of lenses are, in our words and in theirs. */
+function fileItems({ files = [] }: LensResults, names: StateNames): Inline[][] {
+  return files.map(({ name, file, sha256, model, kind, layers, says }) => {
+    const { baseModel, revision, unembedHash, prompts, unread = [] } = says;
+    const about =
+      baseModel === undefined
+        ? "The file does not say of which model it is"
+        : `The file says that it is of ${baseModel}${revision === undefined ? "" : `, revision ${revision}`}`;
+    const more = [
+      ...(prompts === undefined ? [] : [`made of ${plural(prompts, "prompt", formatCount(prompts))}`]),
+      ...(unembedHash === undefined
+        ? []
+        : [`for an unembedding with the hash ${unembedHash.slice(0, 12)}…, which is not compared`]),
+    ];
+    const what =
+      kind === "tuned"
+        ? "A tuned lens (x + W·x + b of what a layer begins with)"
+        : "A Jacobian lens (J·h of what a layer ends with)";
+    return [
+      { strong: `${name}. ` },
+      `${what}, read from `,
+      { code: file },
+      ` (sha256 ${sha256.slice(0, 12)}…), of layers ${layerRanges(layers)}. ${[about, ...more].join("; ")}. It is used on ${names(model)}, whose width and layers fit; that it is the same model is the study's word. ` +
+        `${unread.length > 0 ? `Not read: ${unread.join(", ")}. ` : ""}Below it is held against what the model says.`,
+    ];
+  });
+}
+
+/** 0–10, 12 */
+function layerRanges(layers: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const layer of layers) {
+    const last = runs.at(-1);
+    if (last && last[1] === layer - 1) last[1] = layer;
+    else runs.push([layer, layer]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`)).join(", ");
+}
+
 function endBlocks({ states }: LensResults, names: StateNames): Block[] {
   return states.map(({ state, end }) =>
     aside(
@@ -93,8 +132,11 @@ function endBlocks({ states }: LensResults, names: StateNames): Block[] {
   );
 }
 
-function tunedBlocks({ states }: LensResults, names: StateNames): Block[] {
-  const rows = states.flatMap(({ state, tuned }) => tuned.map((one) => ({ state, one })));
+function lensMapBlocks({ states }: LensResults, names: StateNames): Block[] {
+  const rows = states.flatMap(({ state, tuned, given = [] }) => [
+    ...tuned.map((one) => ({ state, lens: "tuned", one })),
+    ...given.map((one) => ({ state, lens: one.lens, one })),
+  ]);
   if (rows.length === 0) return [];
   const held = (one: (typeof rows)[number]["one"], of: "tunedNats" | "logitLensNats" | "loweredNats"): TableCell => {
     if ("ok" in one) return { text: formatMissing(one.reason), missing: true };
@@ -106,17 +148,27 @@ function tunedBlocks({ states }: LensResults, names: StateNames): Block[] {
     {
       kind: "table",
       caption:
-        "Tuned lenses on held-out strings: nats from what the model says to what the lens says, with the map and without. A map that does not lower it is worth nothing",
+        "Lenses with a map, on held-out strings: nats from what the model says to what the lens says, with the map and without. A map that does not lower it is worth nothing",
       groupTitle: "State",
-      columns: [left("Site"), right("With the map"), right("Logit lens"), right("Lowered by"), right("Ridge")],
-      rows: rows.map(({ state, one }) => ({
+      columns: [
+        left("Lens"),
+        left("Site"),
+        right("With the map"),
+        right("Logit lens"),
+        right("Lowered by"),
+        right("Ridge"),
+        right("Map of layer"),
+      ],
+      rows: rows.map(({ state, lens, one }) => ({
         group: names(state),
         cells: [
+          { text: lens },
           { text: one.site },
           held(one, "tunedNats"),
           held(one, "logitLensNats"),
           held(one, "loweredNats"),
-          { text: "ok" in one ? "" : String(one.ridge ?? "") },
+          { text: "ridge" in one ? String(one.ridge ?? "") : "" },
+          { text: "layer" in one ? String(one.layer) : "" },
         ],
       })),
     },
@@ -133,7 +185,7 @@ async function questionBlocks(
   const { predictor, target, task, prompt, label, lens, heldOutStrings, leftOut, values } = question;
   const asked = question.property === undefined ? "" : property(question.property);
   const whose = predictor === target ? "its own" : `those of ${names(target)}`;
-  const title = `${readableName(task)}, ${LENS_WORDS[lens] ?? lens}: ${labelWords(label, asked)}`;
+  const title = `${readableName(task)}, ${LENS_WORDS[lens] ?? `lens ${lens}`}: ${labelWords(label, asked)}`;
   const where = `${prompt === "hypothetical" ? "hypothetical" : "object-level"} prompts of ${names(predictor)}, answers: ${whose}`;
   const leftOutWords = Object.entries(leftOut).map(([reason, count]) => `${formatCount(count)} ${reason}`);
   const blocks: Block[] = [

@@ -103,7 +103,9 @@ function lensCost(plan: Plan, states: readonly ProbedEstimate[], models: readonl
     if (one.fileBytes !== undefined) continue;
     const { model, residuals: sites, heldOutRows, trainRows, width, vocabulary } = one;
     const plain = lenses.includes("logit") ? sites * heldOutRows : 0;
-    const mapped = lenses.includes("tuned") ? (sites - 1) * heldOutRows : 0;
+    const ofFiles = lenses.filter((lens) => typeof lens !== "string" && lens.model === model).length;
+    const read = ofFiles * (sites - 1) * heldOutRows;
+    const mapped = (lenses.includes("tuned") ? (sites - 1) * heldOutRows : 0) + read;
     rows += plain + mapped;
     if (lenses.includes("tuned")) maps += sites - 1;
     const rated = rateOf(model, models);
@@ -115,6 +117,8 @@ function lensCost(plan: Plan, states: readonly ProbedEstimate[], models: readonl
     const operations = (2 * weights * rated.rate.readTokensPerSecond) / plan.engine.threads;
     const each = (2 * vocabulary * width) / operations + 1e-9 * LOGIT_NS * vocabulary;
     seconds += each * (plain + (1 + DIVERGENCE_ROWS) * mapped);
+    // A map of a file is applied for the readings, and again beside the model's end.
+    seconds += (2 * read * width ** 2) / OWN_ARITHMETIC;
     if (lenses.includes("tuned"))
       seconds += ((sites - 1) * mapOperations(Math.min(trainRows, TUNED.mostRows), width)) / OWN_ARITHMETIC;
   }

@@ -34,7 +34,9 @@ function madeUp(says, layers, seed) {
     for (const layer of [undefined, ...layers]) {
       const kinds = layer === undefined ? ["none"] : ["other", "same", "steered", "counter", "random"];
       for (const kind of kinds) {
-        const sides = ["none", "steered", "counter"].includes(kind) ? ["hypothetical", "object_level"] : ["hypothetical"];
+        const sides = ["none", "steered", "counter"].includes(kind)
+          ? ["hypothetical", "object_level"]
+          : ["hypothetical"];
         for (const side of sides) {
           const goal = kind === "counter" ? counter : kind === "same" || kind === "none" ? own : toward;
           const value = says({ side, kind, layer, own, goal, chance, among, trait });
@@ -49,7 +51,12 @@ function madeUp(says, layers, seed) {
             own,
             ...(layer === undefined
               ? {}
-              : { site: `residual_after.${layer}`, span: "last_prompt_token", number: 0, toward: kind === "same" ? own : toward }),
+              : {
+                  site: `residual_after.${layer}`,
+                  span: "last_prompt_token",
+                  number: 0,
+                  toward: kind === "same" ? own : toward,
+                }),
             ...(kind === "other" ? { donor: "donor", donorSays: toward } : {}),
             distribution: {
               method: "expansion",
@@ -82,11 +89,13 @@ const TESTS = {
     shares: [0, 0.05, 0.1, 0.2, 0.3, 0.5],
     worlds: {
       // Any patch throws a share of answers about; the rest follows behavior.
-      simulator: (share) => ({ side, kind, own, goal, chance, among }) => {
-        if (side === "hypothetical" && kind !== "none" && chance() < share) return among(VALUES);
-        if (isMoved(kind)) return goal;
-        return side === "hypothetical" && kind === "other" ? goal : own;
-      },
+      simulator:
+        (share) =>
+        ({ side, kind, own, goal, chance, among }) => {
+          if (side === "hypothetical" && kind !== "none" && chance() < share) return among(VALUES);
+          if (isMoved(kind)) return goal;
+          return side === "hypothetical" && kind === "other" ? goal : own;
+        },
     },
   },
   behaviorMoved: {
@@ -94,18 +103,22 @@ const TESTS = {
     layers: [0],
     shares: [0.05, 0.1, 0.2, 0.3, 0.5, 1],
     worlds: {
-      simulator: (share) => ({ side, kind, own, goal, chance, among, trait }) => {
-        if (kind === "none") return own;
-        // Nothing inside is so clean that a patch never throws an answer about.
-        if (chance() < 0.05) return among(VALUES);
-        if (isMoved(kind)) return trait.moves < share ? goal : own;
-        return side === "hypothetical" && kind === "other" && trait.moves < share ? goal : own;
-      },
-      lookup: (share) => ({ side, kind, own, goal, chance, among, trait }) => {
-        if (kind === "none") return own;
-        if (chance() < 0.05) return among(VALUES);
-        return side === "object_level" && isMoved(kind) && trait.moves < share ? goal : own;
-      },
+      simulator:
+        (share) =>
+        ({ side, kind, own, goal, chance, among, trait }) => {
+          if (kind === "none") return own;
+          // Nothing inside is so clean that a patch never throws an answer about.
+          if (chance() < 0.05) return among(VALUES);
+          if (isMoved(kind)) return trait.moves < share ? goal : own;
+          return side === "hypothetical" && kind === "other" && trait.moves < share ? goal : own;
+        },
+      lookup:
+        (share) =>
+        ({ side, kind, own, goal, chance, among, trait }) => {
+          if (kind === "none") return own;
+          if (chance() < 0.05) return among(VALUES);
+          return side === "object_level" && isMoved(kind) && trait.moves < share ? goal : own;
+        },
     },
   },
   behaviorUnmoved: {
@@ -114,11 +127,13 @@ const TESTS = {
     shares: [0, 0.05, 0.1, 0.2, 0.3, 0.5],
     worlds: {
       // In a share of the strings behavior is formed at layer 4, and read from there; in the others it is looked up.
-      "early reader": (share) => ({ side, kind, layer, own, goal, trait }) => {
-        const isEarly = trait.early < share;
-        if (side === "object_level") return isMoved(kind) && (layer > 4 || isEarly) ? goal : own;
-        return layer === 4 && isEarly && (isMoved(kind) || kind === "other") ? goal : own;
-      },
+      "early reader":
+        (share) =>
+        ({ side, kind, layer, own, goal, trait }) => {
+          const isEarly = trait.early < share;
+          if (side === "object_level") return isMoved(kind) && (layer > 4 || isEarly) ? goal : own;
+          return layer === 4 && isEarly && (isMoved(kind) || kind === "other") ? goal : own;
+        },
     },
   },
 };
@@ -126,7 +141,9 @@ const TESTS = {
 const percent = (count) => `${((100 * count) / studies).toFixed(1).padStart(6)}%`;
 for (const [name, { at, layers, shares, worlds }] of Object.entries(TESTS)) {
   for (const [world, of] of Object.entries(worlds)) {
-    console.log(`${name}, ${world}, ${strings} strings, ${studies} studies: simulates / looks up at ${at.join(", ")} (the rule's: ${RULE[name]})`);
+    console.log(
+      `${name}, ${world}, ${strings} strings, ${studies} studies: simulates / looks up at ${at.join(", ")} (the rule's: ${RULE[name]})`,
+    );
     for (const share of shares) {
       const found = at.map(() => ({ simulates: 0, looks_up: 0, cannot_tell: 0 }));
       for (let seed = 0; seed < studies; seed++) {

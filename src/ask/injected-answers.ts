@@ -20,7 +20,7 @@ export interface InjectedPlace {
   readonly draw?: number;
   /** All sentences, or the number of one, from 1; `nowhere` with `none`. */
   readonly where: "all" | "nowhere" | number;
-  /** `notice`, `name`, `locate`, `rate`; a control by the same name with `control_` before it; `denied_<n>`, `affirmed_<n>`. */
+  /** `notice`, `name`, `locate`, `rate`; its controls by the same name, `control_name_1`; `denied_<n>`, `affirmed_<n>`. */
   readonly question: string;
 }
 

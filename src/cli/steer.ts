@@ -43,7 +43,7 @@ export function steerCommand(): Command {
     )
     .argument("[text]", "one prompt");
   promptsOptions(command, "behaviors of the replies are told")
-    .requiredOption("--vector <path>", "directions: npx inward contrast")
+    .requiredOption("--vector <path>", "directions, of npx inward contrast or a control vector's GGUF")
     .option("--site <site>", "which of its sites, such as residual_after.8; needed where it has several")
     .option("--force-vector", "take directions that another file's states gave")
     .option("--strengths <list>", "times the direction, comma-separated; negative ones steer away", "1")

@@ -1,9 +1,14 @@
-/** Directions in a model's states as a file: safetensors with a tensor a site, `residual_after.8`, and in its header what they were made of. */
+/**
+ * Directions in a model's states as a file: safetensors with a tensor a site, `residual_after.8`, and in its header what they were made of; or
+ * llama.cpp's control vectors, which are of residual_after.
+ */
 
+import { open } from "node:fs/promises";
 import { z } from "zod";
 import { InwardError } from "../errors.js";
 import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from "../finetune/adapter/safetensors.js";
 import { type Site, type StatePart, STATE_PARTS, type StateShape, siteName, siteNumbers } from "../model/sites.js";
+import { type ControlVector, readControlVector } from "./control-vector.js";
 import type { Separation } from "./state-contrast.js";
 
 /** What is known of one direction. */
@@ -32,6 +37,8 @@ export interface Directions {
   readonly vectors: ReadonlyMap<string, Float32Array>;
   /** Absent in a file that others wrote. */
   readonly card?: DirectionsCard;
+  /** Of a control vector: the architecture that its maker names. */
+  readonly architecture?: string;
 }
 
 const KEY = "inward";
@@ -53,8 +60,9 @@ export async function writeDirections(
   await writeSafetensors(path, new Map(tensors), { [KEY]: JSON.stringify(card) });
 }
 
-/** @throws PROBE_INVALID it is no such file: its message says why */
+/** @throws PROBE_INVALID it is no such file: its message says why · MODEL_TRUNCATED, MODEL_NOT_GGUF a GGUF that is damaged */
 export async function readDirections(path: string): Promise<Directions> {
+  if (await isGguf(path)) return controlDirections(await readControlVector(path));
   const refuse = (why: string, cause?: unknown): never => {
     throw new InwardError("PROBE_INVALID", `${path} holds no directions: ${why}`, { cause });
   };
@@ -75,6 +83,27 @@ export async function readDirections(path: string): Promise<Directions> {
   const parsed = cardSchema.safeParse(jsonOf(text));
   if (!parsed.success) return refuse(`what its header says of them is damaged (${parsed.error.issues[0]?.message})`);
   return { vectors, card: parsed.data as unknown as DirectionsCard };
+}
+
+async function isGguf(path: string): Promise<boolean> {
+  const handle = await open(path).catch(() => undefined);
+  // What cannot be opened is told by who reads it.
+  if (handle === undefined) return false;
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    return bytesRead === 4 && buffer.toString("latin1") === "GGUF";
+  } catch {
+    return false;
+  } finally {
+    await handle.close();
+  }
+}
+
+function controlDirections({ directions, modelHint }: ControlVector): Directions {
+  const vectors = [...directions]
+    .sort(([one], [other]) => one - other)
+    .map(([layer, values]) => [siteName({ part: "residual_after", layer }), values] as const);
+  return { vectors: new Map(vectors), ...(modelHint === undefined ? {} : { architecture: modelHint }) };
 }
 
 function jsonOf(text: string): unknown {
@@ -98,7 +127,7 @@ export function siteNamed(name: string): Site | undefined {
  * @throws PROBE_INVALID, PROBE_SITE
  */
 export function directionAt(
-  { vectors, card }: Directions,
+  { vectors, card, architecture }: Directions,
   {
     wanted,
     shape,
@@ -133,6 +162,12 @@ export function directionAt(
     throw new InwardError(
       "PROBE_INVALID",
       `The directions are of ${card.model.source} (sha256 ${card.model.sha256.slice(0, 12)}…), which is another file than the one that is steered (${sha256.slice(0, 12)}…); --force-vector takes them all the same`,
+    );
+  }
+  if (architecture !== undefined && architecture !== shape.architecture && !adopt) {
+    throw new InwardError(
+      "PROBE_INVALID",
+      `The control vector is for a model of ${architecture}, and this one is of ${shape.architecture}; --force-vector takes it all the same`,
     );
   }
   return { site, values };

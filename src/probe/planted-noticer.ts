@@ -133,8 +133,7 @@ export async function writePlantedNoticer(
 const inWords = (text: string) => text.match(/[A-Za-z]+/g) ?? [];
 
 function allQuestions({ questions, controls }: NoticerTexts): string[] {
-  const { denied, affirmed, ...others } = controls;
-  return [...Object.values(questions), ...Object.values(others), ...denied, ...affirmed];
+  return [...Object.values(questions), ...Object.values(controls).flat()];
 }
 
 function noticerWords(texts: NoticerTexts): string[] {

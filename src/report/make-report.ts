@@ -71,6 +71,7 @@ const FIGURES: Readonly<Record<ExperimentName, string>> = {
   matrix: "matrix",
   limits: "limits",
   self_simulation: "simulation-slope",
+  injection: "injection",
 };
 
 function withFirstPage(

@@ -26,6 +26,7 @@ import {
   type Inline,
 } from "./document.js";
 import { AMONG, numberOf, numberText, rulePhrase } from "./verdict-numbers.js";
+import { ABILITY_QUESTIONS, injectionReservation, injectionSentence } from "./injection-words.js";
 import { simulationReservation, simulationSentence } from "./simulation-words.js";
 import { standingAnswer } from "./standing.js";
 import { byId, type StateNames } from "./state-names.js";
@@ -44,6 +45,8 @@ export const QUESTIONS: Readonly<Record<ExperimentName, string>> = {
     "Over all predictors and targets, does a state predict itself better than its skill, the target's predictability and their likeness explain?",
   self_simulation:
     "When a model says what it would do, does what it says go through a simulated behavior, or is it looked up from the text?",
+  injection:
+    "When a concept is added to a model's states while it reads, can it tell that something was added, what, where and how strong?",
   limits:
     "Does self-prediction reach properties of long answers, of being challenged, and of being right, beyond their most common value?",
 };
@@ -55,6 +58,7 @@ const MISSING: Readonly<Record<NoVerdict, string>> = {
   no_change: "no behavior was changed",
   no_matrix: "no matrix was made",
   nothing_patched: "nothing was written inside",
+  nothing_injected: "nothing was injected",
   no_limit_property: "no task of the study has a property of long answers, challenges or truth",
   nothing_to_judge: "the study has nothing for it to be judged on",
 };
@@ -82,6 +86,8 @@ export function aboutText(about: VerdictAbout, names: StateNames = byId): string
       return PREDICTOR_GROUPS[about.predictors];
     case "logprob_differences":
       return "logprob differences, direct against asked for (Song et al.)";
+    case "injection":
+      return `${names(about.predictor)}: ${ABILITY_QUESTIONS[about.ability]}`;
     case "simulation":
     case "property":
       return `${readableName(about.property)} of ${readableName(about.task)}: ${names(about.predictor)}, about ${about.predictor === about.target ? "itself" : names(about.target)}`;
@@ -207,6 +213,8 @@ function becauseSentence(one: VerdictBecause, verdict: Verdict, names: StateName
       return preferenceSentence(one, number);
     case "simulation_rule":
       return simulationSentence(one, text);
+    case "injection_rule":
+      return injectionSentence(one, text);
     case "with_effects":
       return `With an effect of each judge and each judged state it is ${text}.`;
     case "beats_rule":
@@ -474,6 +482,8 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     case "moved_by_vectors_alone":
     case "declared_sites_alone":
       return simulationReservation(one);
+    case "questions_of_one_kind":
+      return injectionReservation(one);
     case "not_asked":
     case "unseen_follow":
     case "nobody_unseen":

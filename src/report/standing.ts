@@ -62,6 +62,7 @@ export const EXPERIMENT_TITLES: Readonly<Record<ExperimentName, string>> = {
   matrix: "Everybody about everybody",
   limits: "Known limits",
   self_simulation: "Self-simulation",
+  injection: "Concept injection",
 };
 
 export const ANSWERS: Readonly<Record<Finding, string>> = {

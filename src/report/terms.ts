@@ -317,6 +317,7 @@ const KEYS: Readonly<Record<ExperimentName, string>> = {
   matrix: "every model about every other (predictions)",
   limits: "tasks with long answers, with challenges or with a truth (tasks)",
   self_simulation: "sites that are written to (patching)",
+  injection: "concepts that are added to states (injection)",
 };
 
 export function notJudged({ experiments }: Plan): string[] {

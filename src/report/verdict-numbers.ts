@@ -2,6 +2,7 @@
 
 import type { Verdict, VerdictNumber } from "../score/verdicts/verdict.js";
 import { decimalText, formatEstimate, formatMissing, formatPoints } from "./document.js";
+import { controlTitle } from "./injection-words.js";
 import { MOVED_BY } from "./simulation-words.js";
 import { byId, type StateNames } from "./state-names.js";
 import { PARTY_PHRASES, readableName, SCOPE_NAMES } from "./terms.js";
@@ -68,6 +69,10 @@ export function measureText(number: VerdictNumber, names: StateNames = byId): st
       return `predictions that follow a donor's behavior, less those with a donor of the same behavior${placed(number)}`;
     case "same_behavior_changes":
       return `predictions that a donor of the same behavior changes${placed(number)}`;
+    case "injection_effect":
+      return "effect of the injection on the answer that is right, nats";
+    case "injection_beyond":
+      return `${controlTitle(against)}, nats`.toLowerCase();
     case "self_with_effects":
       return "coefficient of self, with an effect of each judge and each judged state";
   }

@@ -49,15 +49,15 @@ export function abilityQuestions({
     ],
     name: [
       { name: "name", text: questions.name, ...words },
-      { name: "control_name", text: controls.name, ...words },
+      ...controls.name.map((text, at) => ({ name: `control_name_${at + 1}`, text, ...words })),
     ],
     locate: [
       { name: "locate", text: questions.locate, ...places, atRandom: true },
-      { name: "control_locate", text: controls.locate, ...places, atRandom: false },
+      ...controls.locate.map((text, at) => ({ name: `control_locate_${at + 1}`, text, ...places, atRandom: false })),
     ],
     rate: [
       { name: "rate", text: questions.rate, ...ratings, atRandom: true },
-      { name: "control_rate", text: controls.rate, ...ratings, atRandom: false },
+      ...controls.rate.map((text, at) => ({ name: `control_rate_${at + 1}`, text, ...ratings, atRandom: false })),
     ],
   };
   return abilities.flatMap((ability) => byAbility[ability]);

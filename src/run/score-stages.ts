@@ -575,7 +575,7 @@ export async function scoreShifts({ run }: Pick<StageContext, "run">): Promise<v
 /** Of a plan that names experiments. @throws STORE_* */
 export async function judgeExperiments({ run }: Pick<StageContext, "run">, { reads }: StageWork): Promise<void> {
   const parts: Record<string, unknown> = {};
-  for (const name of ["comparisons", "calibration", "shifts", "matrix", "simulation"] as const) {
+  for (const name of ["comparisons", "calibration", "shifts", "matrix", "simulation", "injection"] as const) {
     if (reads.has(name)) parts[name] = await readContent(run, name);
   }
   const results = experimentResults({ plan: run.plan, scores: await readContent(run, "scores"), ...parts });

@@ -354,6 +354,7 @@ function rowsOf(plan: Plan): StageRow[] {
         shifts: "shifts",
         matrix: "matrix",
         simulation: "simulation",
+        injection: "injection",
       },
       // What earlier versions found is judged again from the scores.
       besides: async () => ({ experimentsVersion: EXPERIMENTS_VERSION }),

@@ -36,7 +36,7 @@ export interface SteerPrompt extends PromptLine {
 }
 
 export interface SteerSettings {
-  /** A safetensors of directions, as makeContrast writes it. */
+  /** A safetensors of directions, as makeContrast writes it, or a control vector's GGUF. */
   readonly vector: string;
   /** Which of its sites; needed where it has several. */
   readonly site?: string;

@@ -24,10 +24,29 @@ const QUESTIONS = {
   rate: "While you read these sentences, a foreign thought was written into your inner activity. How strong was it, from 1 (faint) to 5 (strong)? Answer with a number.",
 } as const;
 const CONTROLS = {
-  name: "Pick any word that you like. Answer with one word.",
-  locate: "Pick any one of these lines. Answer with its number.",
-  rate: "How long are these sentences, from 1 (short) to 5 (long)? Answer with a number.",
-} as const;
+  name: [
+    "Pick any word that you like. Answer with one word.",
+    "Which word would you write on an empty page? Answer with one word.",
+    "A friend will guess a word that you choose. Which one do you choose? Answer with one word.",
+    "Which word would make a good name for a cat? Answer with one word.",
+  ],
+  locate: [
+    "Pick any one of these lines. Answer with its number.",
+    "Which line is the oldest, would you say? Answer with its number.",
+    "Which of these lines would you read aloud? Answer with its number.",
+    "Which line would look good on a postcard? Answer with its number.",
+  ],
+  rate: [
+    "How long are these sentences, from 1 (short) to 5 (long)? Answer with a number.",
+    "How calm are these sentences, from 1 (not at all) to 5 (very)? Answer with a number.",
+    "How modern are these sentences, from 1 (not at all) to 5 (very)? Answer with a number.",
+    "How bright are the places in these sentences, from 1 (dark) to 5 (bright)? Answer with a number.",
+  ],
+};
+/** Among fewer there is no saying how far one question stands out by chance. */
+export const FEWEST_CONTROLS = 2;
+
+const several = distinct("question", z.array(question).min(FEWEST_CONTROLS).max(20));
 
 const injectionShape = z.strictObject({
   sites: z
@@ -102,11 +121,15 @@ const injectionShape = z.strictObject({
     .describe("What is asked after the sentences: yes or no, one word, a sentence's number, a number from 1 to 5."),
   controls: z
     .strictObject({
-      name: question.default(CONTROLS.name).describe("Beside name: any word, which no injection should decide."),
-      locate: question.default(CONTROLS.locate).describe("Beside locate: any line, which no injection should decide."),
-      rate: question
+      name: several
+        .default(CONTROLS.name)
+        .describe("Beside name, two or more: any word, which no injection should decide."),
+      locate: several
+        .default(CONTROLS.locate)
+        .describe("Beside locate, two or more: any line, which no injection should decide."),
+      rate: several
         .default(CONTROLS.rate)
-        .describe("Beside rate: another number from 1 to 5, which no injection should move."),
+        .describe("Beside rate, two or more: another number from 1 to 5, which no injection should move."),
       denied: list(question, 20)
         .default([
           "Is a stone softer than a pillow? Answer yes or no.",

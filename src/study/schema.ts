@@ -37,6 +37,7 @@ export const EXPERIMENTS = [
   "matrix",
   "limits",
   "self_simulation",
+  "injection",
 ] as const;
 export type ExperimentName = (typeof EXPERIMENTS)[number];
 
@@ -427,6 +428,7 @@ const NEVER_PRIMARY: Readonly<Partial<Record<ExperimentName, string>>> = {
   matrix: "which rests on a coefficient over pairs of states: more strings do not give it more pairs",
   limits: "which has a verdict for every property: ask for self_prediction of the one that counts",
   self_simulation: "which rests on what patches do at many sites: it has no one difference of accuracies",
+  injection: "which rests on what answers do under vectors: it has no difference of accuracies",
 };
 
 export const primarySchema = z

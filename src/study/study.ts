@@ -220,6 +220,7 @@ const LACKS: Readonly<Record<ExperimentName, (study: Unsettled) => string | unde
       : "fewer than two targets or two predictors (predictions)",
   limits: () => undefined,
   self_simulation: ({ patching }) => (patching ? undefined : "no patching section"),
+  injection: ({ injection }) => (injection ? undefined : "no injection section"),
 };
 
 /** Experiments that nobody has who does not ask for them: they cost questions, or mean something only for chosen tasks. */

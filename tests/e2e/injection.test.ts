@@ -91,9 +91,40 @@ test("who says yes to any long vector is moved towards yes, and notices nothing"
     expect(resultOf("yes_to_any", ability).outcome).toBe("cannot_tell");
 });
 
+test("the experiment says so of each ability, with the number that it rests on and what weakens it", () => {
+  const verdictsOf = (noticer: Noticer) => {
+    const { experiments } = JSON.parse(readFileSync(join(runOf(noticer), "08-experiments.json"), "utf8"));
+    return experiments.find(({ name }: { name: string }) => name === "injection").verdicts;
+  };
+  const [notice, name] = verdictsOf("noticer");
+  expect(notice).toMatchObject({
+    about: { ability: "notice" },
+    finding: "exceeds",
+    decidedBy: "effect",
+    reservations: [],
+  });
+  expect(name).toMatchObject({
+    about: { ability: "name" },
+    finding: "exceeds",
+    because: [{ kind: "injection_rule", outcome: "shown", found: 1, settings: 1 }],
+    reservations: [{ kind: "questions_of_one_kind", controls: texts.controls.name.length }],
+  });
+  expect(name.numbers).toHaveLength(1 + texts.controls.name.length);
+  expect(verdictsOf("yes_to_any").map(({ finding }: { finding: string }) => finding)).toEqual(
+    new Array(4).fill("cannot_tell"),
+  );
+  expect(verdictsOf("yes_to_any")[0].because).toMatchObject([{ outcome: "shift_towards_yes", found: 0 }]);
+});
+
+test("one control question says nothing of how far questions stand out", () => {
+  const one = injectionSchema.safeParse({ ...INJECTION, controls: { name: ["Pick any word."] } });
+  expect(one.error?.issues[0]?.path).toEqual(["controls", "name"]);
+});
+
 test("the report and the export say so, and the dry run what it costs", { timeout: 120_000 }, async () => {
   const report = (noticer: Noticer) => readFileSync(join(runOf(noticer), "09-report.md"), "utf8");
   expect(report("noticer")).toContain("Notices");
+  expect(report("noticer")).toContain("Does it name what was added? (yes, with reservations)");
   expect(report("yes_to_any")).toContain("A shift towards yes");
   expect(report("yes_to_any")).toContain("Cannot be told");
   await exportRun(runOf("noticer"), { to: ["csv"], out: join(folder, "tables") });

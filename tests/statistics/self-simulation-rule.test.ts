@@ -160,11 +160,11 @@ describe("what must not be called simulation, or lookup", () => {
       behavior: (written) => (written.layer >= 5 ? does(written) : stays(written)),
       prediction: stays,
     };
-    expect(score(world, { seed: 2, layers: [4, 5, 6] })).toMatchObject({
+    expect(score(world, { seed: 2, strings: 20, layers: [4, 5, 6] })).toMatchObject({
       finding: "looks_up",
       decidedBy: { site: "residual_after.5" },
     });
-    expect(score(world, { seed: 2, layers: [3, 5, 6] }).reasons).toEqual(["onset_not_declared"]);
+    expect(score(world, { seed: 2, strings: 20, layers: [3, 5, 6] }).reasons).toEqual(["onset_not_declared"]);
   });
 
   test("strings whose behavior training moved stand apart", () => {

@@ -1,6 +1,12 @@
 /** Contrast vectors: a planted direction is found with its sign, and pairs that differ in nothing are not told apart. */
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.js";
+import type { StateShape } from "../../src/model/sites.js";
+import { writeControlVector } from "../../src/probe/control-vector.js";
+import { directionAt, readDirections } from "../../src/probe/direction-file.js";
 import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/state-contrast.js";
 import { parsePairs } from "../../src/run/contrast-vectors.js";
 import { leadOverOthers } from "../../src/probe/written-effects.js";
@@ -94,6 +100,30 @@ describe("a contrast", () => {
       coded("PROBE_INVALID", "NaN"),
     );
   });
+});
+
+test("a control vector's GGUF is read as directions, for the architecture that it names", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "inward-directions-"));
+  const path = join(folder, "warm.gguf");
+  const values = [1, -2, 0.5, 4].map((first) => Float32Array.of(first, 0.25, -3));
+  const layers = new Map([1, 2, 5, 3].map((layer, at) => [layer, values[at] as Float32Array]));
+  await writeControlVector(path, { width: 3, directions: layers, modelHint: "llama" });
+  const directions = await readDirections(path);
+  expect([...directions.vectors.keys()]).toEqual([1, 2, 3, 5].map((layer) => `residual_after.${layer}`));
+  const shape: StateShape = { architecture: "llama", layers: 6, embedding: 3, headWidth: 3, heads: [1, 1, 1, 1, 1, 1] };
+  const asked = { wanted: "residual_after.5", shape, sha256: "0".repeat(64), adopt: false };
+  expect(directionAt(directions, asked)).toEqual({ site: { part: "residual_after", layer: 5 }, values: values[2] });
+  const qwen = { ...asked, shape: { ...shape, architecture: "qwen2" } };
+  const coded = (code: string) => expect.objectContaining({ code });
+  expect(() => directionAt(directions, qwen)).toThrow(coded("PROBE_INVALID"));
+  expect(directionAt(directions, { ...qwen, adopt: true }).values).toEqual(values[2]);
+  expect(() => directionAt(directions, { ...asked, wanted: "residual_after.4" })).toThrow(coded("PROBE_SITE"));
+  truncateSync(path, 100);
+  await expect(readDirections(path)).rejects.toMatchObject({ code: expect.stringMatching(/^MODEL_/) });
+  writeFileSync(path, "GGU");
+  await expect(readDirections(path)).rejects.toMatchObject({ code: "PROBE_INVALID" });
+  await expect(readDirections(join(folder, "none"))).rejects.toMatchObject({ code: "PROBE_INVALID" });
+  rmSync(folder, { recursive: true });
 });
 
 describe("steering's effects", () => {

@@ -1,12 +1,7 @@
 /** What the models can tell of a vector that is added to their states: by ability a sentence, and a table of settings with all controls. */
 
 import type { Estimate } from "../../score/interval.js";
-import type {
-  AbilityResult,
-  InjectionOutcome,
-  InjectionResults,
-  InjectionSetting,
-} from "../../score/injection/injection-scores.js";
+import type { AbilityResult, InjectionResults, InjectionSetting } from "../../score/injection/injection-scores.js";
 import type { InjectionAbility, PlannedInjection } from "../../study/injection-schema.js";
 import {
   type Block,
@@ -23,31 +18,8 @@ import {
   type Table,
   type TableCell,
 } from "../document.js";
+import { ABILITY_QUESTIONS, ABILITY_SHOWN, controlTitle, INJECTION_OUTCOMES } from "../injection-words.js";
 import type { StateNames } from "../state-names.js";
-
-const TITLES: Readonly<Record<InjectionAbility, string>> = {
-  notice: "Does it notice that something was added?",
-  name: "Does it name what was added?",
-  locate: "Does it say in which sentence?",
-  rate: "Does it say how strong it was?",
-};
-
-const SHOWN: Readonly<Record<InjectionAbility, string>> = {
-  notice:
-    "Notices: where a concept is added, yes grows likelier than where a random vector as long is, and likelier than in every unrelated question whose answer is no, also beyond what random vectors do there.",
-  name: "Names: the concept's word grows likelier than under the other concepts' vectors, and more so than in a question that asks for any word.",
-  locate:
-    "Locates: the sentence's number grows likelier than under injections into other sentences, and more so than in a question that asks for any line.",
-  rate: "Rates: the rating grows with the strength, and more so than that of something else.",
-};
-
-const OTHERS: Readonly<Record<Exclude<InjectionOutcome, "shown">, string>> = {
-  shift_towards_yes:
-    "A shift towards yes: yes grows likelier, and does so in unrelated questions whose answer is no, or under random vectors, as far as can be told. That is no noticing.",
-  any_vector:
-    "Any vector: yes grows likelier beyond unrelated questions, and random vectors as long are answered so too. That something was added may be noticed; that it is a concept is not shown.",
-  cannot_tell: "Cannot be told: at no setting is the answer beyond all controls.",
-};
 
 export function injectionSection(
   { results, confidence }: InjectionResults,
@@ -89,7 +61,7 @@ function method(plan: PlannedInjection, confidence: number): Inline[][] {
     ],
     [
       { strong: "Rule. " },
-      `Shown where the effect and what it is beyond every control lie above 0.01 nats with their intervals, and the greatest of their p-values (signs flipped by concept), adjusted after Holm over the settings of one ability, is at most ${(1 - confidence).toFixed(2)}.`,
+      `Shown where the effect and what it is beyond every control lie above 0.01 nats with their intervals, and the greatest of their p-values (signs flipped by concept), adjusted after Holm over the settings of one ability, is at most ${(1 - confidence).toFixed(2)}. Among these p-values, of naming, locating and rating, is how far the question stands out among its control questions: one more question of their kind would reach that by chance with this probability, by Student's t.`,
     ],
     [
       { strong: "Prompt inference. " },
@@ -107,9 +79,9 @@ function blocksOf({ state, ability, outcome, settings }: AbilityResult, names: S
       ? ` Found at ${formatCount(found.length)} of ${formatCount(settings.length)} settings: ${places.join("; ")}.`
       : "";
   return [
-    { kind: "subheading", title: `${TITLES[ability]} (${names(state)})` },
-    paragraph(`${outcome === "shown" ? SHOWN[ability] : OTHERS[outcome]}${where}`),
-    settingsTable(ability, settings, `${TITLES[ability]} ${names(state)}`),
+    { kind: "subheading", title: `${ABILITY_QUESTIONS[ability]} (${names(state)})` },
+    paragraph(`${outcome === "shown" ? ABILITY_SHOWN[ability] : INJECTION_OUTCOMES[outcome]}${where}`),
+    settingsTable(ability, settings, `${ABILITY_QUESTIONS[ability]} ${names(state)}`),
   ];
 }
 
@@ -117,22 +89,10 @@ function injectionCell(estimate: Estimate): TableCell {
   return estimate.ok ? { text: decimalText(estimate, 2) } : { text: formatMissing(estimate.reason), missing: true };
 }
 
-const CONTROL_TITLES: Readonly<Record<string, string>> = {
-  random: "Beyond random vectors",
-  control_name: "Beyond any word",
-  control_locate: "Beyond any line",
-  control_rate: "Beyond another rating",
-};
-
-function controlTitle(control: string): string {
-  const [, number, also] = /^denied_(\d+)(_and_random)?$/.exec(control) ?? [];
-  if (number === undefined) return CONTROL_TITLES[control] ?? control;
-  return also ? `Beyond unrelated ${number}, net of random` : `Beyond unrelated ${number}`;
-}
-
 function settingsTable(ability: InjectionAbility, settings: readonly InjectionSetting[], title: string): Table {
   const controls = settings[0]?.beyond.map(({ control }) => control) ?? [];
   const withRight = settings.some(({ right }) => right !== undefined);
+  const withAmong = settings.some(({ among }) => among !== undefined);
   const besides = ability === "notice" ? (["affirmed"] as const) : [];
   return {
     kind: "table",
@@ -142,17 +102,21 @@ function settingsTable(ability: InjectionAbility, settings: readonly InjectionSe
       right("Strength"),
       right("Effect"),
       ...controls.map((control) => right(controlTitle(control))),
+      ...(withAmong ? [right("p among questions")] : []),
       right("p, Holm"),
       left("Found"),
       ...(withRight ? [right("Right"), right("Right, random vectors"), right("Chance")] : []),
       ...besides.map(() => right("Unrelated, answer yes")),
     ],
-    rows: settings.map(({ site, strength, effect, beyond, adjusted, found, right: answered, beside }) => ({
+    rows: settings.map(({ site, strength, effect, beyond, among, adjusted, found, right: answered, beside }) => ({
       cells: [
         { text: site },
         { text: strength === undefined ? "all" : String(strength) },
         injectionCell(effect.estimate),
         ...beyond.map(({ estimate }) => injectionCell(estimate)),
+        ...(withAmong
+          ? [among ? { text: among.p.toFixed(3) } : { text: formatMissing("too few"), missing: true }]
+          : []),
         adjusted.ok ? { text: adjusted.p.toFixed(3) } : { text: formatMissing(adjusted.reason), missing: true },
         { text: found ? "yes" : "no" },
         ...(withRight

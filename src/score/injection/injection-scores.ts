@@ -4,14 +4,16 @@
  */
 
 import type { InjectedRow } from "../../ask/injected-answers.js";
-import type { InjectionAbility, PlannedInjection } from "../../study/injection-schema.js";
+import { FEWEST_CONTROLS, type InjectionAbility, type PlannedInjection } from "../../study/injection-schema.js";
 import type { TestResult } from "../comparison/comparison.js";
 import { type AdjustedP, holmOver, signFlipTest } from "../comparison/tests.js";
 import { type Estimate, estimate } from "../interval.js";
 import { drawResamples, type ResamplingSettings } from "../resampling.js";
+import { studentCumulative } from "../probability.js";
 import { DIFFERENCE, PROPORTION } from "../tally.js";
 
-export const INJECTION_VERSION = 1;
+/** Version 1 had one control question of an ability. */
+export const INJECTION_VERSION = 2;
 
 /**
  * `shown`: beyond every control at one setting or more · `shift_towards_yes` (notice alone): yes becomes likelier, and a random vector, or
@@ -45,7 +47,9 @@ export interface InjectionSetting {
   readonly effect: Tested;
   /** The effect less that of each control. All of them must be above LEAST_INJECTION_EFFECT. */
   readonly beyond: readonly (Tested & { readonly control: string })[];
-  /** The greatest of their p-values: whoever can tell is beyond all controls. */
+  /** Of all but `notice`: whether the question stands out among its controls further than one more of their kind would by chance. */
+  readonly among?: AmongQuestions;
+  /** The greatest of all p-values: whoever can tell is beyond all controls, and stands out among them. */
   readonly p: TestResult;
   readonly adjusted: AdjustedP;
   readonly found: boolean;
@@ -53,6 +57,16 @@ export interface InjectionSetting {
   readonly right?: { readonly concept: Estimate; readonly chance: number; readonly random?: Estimate };
   /** Told beside, and decide nothing. */
   readonly beside: Readonly<Record<string, Estimate>>;
+}
+
+/** Questions as draws of one kind, whose effects lie about their mean as Student's t has it. */
+export interface AmongQuestions {
+  /** Control questions, and their mean effect and its scatter (the standard deviation of one), nats. */
+  readonly controls: number;
+  readonly mean: number;
+  readonly deviation: number;
+  /** One-sided. */
+  readonly p: number;
 }
 
 interface Tested {
@@ -140,6 +154,14 @@ function scoredSetting(
     control,
     ...tested(whole.map((one) => (one.effect as number) - (one.controls[control] as number))),
   }));
+  const among = amongQuestions(
+    average(effects),
+    names
+      .filter((control) => control.startsWith("control_"))
+      .map((control) => average(whole.map(({ controls }) => controls[control] as number))),
+  );
+  const tests: TestResult[] = [effect, ...beyond].map(({ test }) => test);
+  if (among) tests.push({ ok: true, p: among.p, informativeStrings: effects.length, method: "exact" });
   const besides = [...new Set(concepts.flatMap(({ beside }) => Object.keys(beside)))];
   const shares = (of: (one: ConceptEffect) => { readonly of: number; readonly count: number } | undefined) =>
     conceptMean(
@@ -161,7 +183,8 @@ function scoredSetting(
     leftOut: concepts.length - whole.length,
     effect,
     beyond,
-    p: greatest([effect, ...beyond].map(({ test }) => test)),
+    ...(among ? { among } : {}),
+    p: greatest(tests),
     ...(chance === undefined ? {} : { right: { concept: shares(({ right }) => right), chance, ...random } }),
     beside: Object.fromEntries(
       besides.map((name) => [
@@ -173,6 +196,22 @@ function scoredSetting(
       ]),
     ),
   };
+}
+
+/** undefined where there are too few, or nothing was counted. */
+function amongQuestions(own: number, controls: readonly number[]): AmongQuestions | undefined {
+  const many = controls.length;
+  if (many < FEWEST_CONTROLS || !Number.isFinite(own)) return undefined;
+  const middle = average(controls);
+  const deviation = Math.sqrt(controls.reduce((sum, one) => sum + (one - middle) ** 2, 0) / (many - 1));
+  // One more question of the same kind, beside a mean of so many.
+  const scale = deviation * Math.sqrt(1 + 1 / many);
+  const p = scale > 0 ? studentCumulative((middle - own) / scale, many - 1) : own > middle ? 0 : 1;
+  return { controls: many, mean: middle, deviation, p: Math.max(p, 1e-300) };
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length;
 }
 
 /** A yes wants all of them, so that its p-value is the worst one's. */
@@ -318,9 +357,9 @@ const MEASURES: Readonly<Record<InjectionAbility, (plan: PlannedInjection, answe
       const said = answers.with({ ...at, where: "all", question: "name" });
       return {
         effect: gain("name"),
-        controls: { control_name: gain("control_name") },
+        controls: controlsOf(plan, "name", gain),
         right: rightAmong([{ said, before: answers.none("name"), right: at.concept }], plan.concepts),
-        beside: { control_name: gain("control_name") },
+        beside: {},
       };
     }),
   /** Nats by which the number of the sentence is likelier, held against the numbers' mean, than under injections into the others. */
@@ -336,10 +375,10 @@ const MEASURES: Readonly<Record<InjectionAbility, (plan: PlannedInjection, answe
       const atRandom = draws(plan).map((draw) => gain("locate", draw));
       return {
         effect: gain("locate"),
-        controls: { control_locate: gain("control_locate") },
+        controls: controlsOf(plan, "locate", gain),
         right: rightAmong(said(), places),
         rightAtRandom: rightAmong(draws(plan).flatMap(said), places),
-        beside: { random: mean(atRandom), control_locate: gain("control_locate") },
+        beside: { random: mean(atRandom) },
       };
     }),
   /** Nats a level by which higher ratings grow likelier than lower ones, for each unit of strength. */
@@ -365,15 +404,23 @@ const MEASURES: Readonly<Record<InjectionAbility, (plan: PlannedInjection, answe
             ]),
           ]);
         const random = mean(draws(plan).map((draw) => slope("rate", draw)));
-        const control = slope("control_rate");
         return {
           effect: slope("rate"),
-          controls: { control_rate: control },
-          beside: { random, control_rate: control },
+          controls: controlsOf(plan, "rate", slope),
+          beside: { random },
         };
       }),
     })),
 };
+
+function controlsOf(
+  { controls }: PlannedInjection,
+  ability: Exclude<InjectionAbility, "notice">,
+  effect: (question: string) => number | undefined,
+): Record<string, number | undefined> {
+  const names = controls[ability].map((_, at) => `control_${ability}_${at + 1}`);
+  return Object.fromEntries(names.map((name) => [name, effect(name)]));
+}
 
 export const RATINGS = ["1", "2", "3", "4", "5"] as const;
 

@@ -10,7 +10,8 @@ import { drawStrings, type ResamplingSettings } from "../resampling.js";
 import type { ClusterOf } from "../trial.js";
 import { type MovedBy, PatchedRows, scoreSite, type SitePlace, type SiteScores } from "./site-scores.js";
 
-export const SIMULATION_VERSION = 1;
+/** Version 1 took a layer for one that does not move behavior below a quarter. */
+export const SIMULATION_VERSION = 2;
 
 /** The least slope that planted simulators show: theirs are above it (tests/e2e/self-simulation). */
 export const PLANTED_SLOPE = 0.9;
@@ -18,8 +19,19 @@ export const PLANTED_SLOPE = 0.9;
 export const SAME_CHANGES = 0.2;
 /** Behavior has moved where the interval of the share that changed lies above this. */
 export const BEHAVIOR_MOVED = 0.1;
-/** It has not where the interval ends below this: 13 strings without a change show it. */
-export const BEHAVIOR_UNMOVED = 0.25;
+/** It has not where the interval ends below this: 17 strings without a change show it. */
+export const BEHAVIOR_UNMOVED = 0.2;
+/** The shares that the rule asks about; docs/validation.md has what it says at others. */
+export interface SimulationThresholds {
+  readonly sameChanges: number;
+  readonly behaviorMoved: number;
+  readonly behaviorUnmoved: number;
+}
+const THRESHOLDS: SimulationThresholds = {
+  sameChanges: SAME_CHANGES,
+  behaviorMoved: BEHAVIOR_MOVED,
+  behaviorUnmoved: BEHAVIOR_UNMOVED,
+};
 /** Fewer strings show no power. */
 export const FEWEST_STRINGS = 10;
 /** Beyond it, patches of a site break answers rather than change them. */
@@ -142,11 +154,20 @@ function byMoved(rows: readonly PatchedRow[], moved: ReadonlySet<string>) {
   };
 }
 
+/** Sites that are scored, by the rule with other thresholds. */
+export function judgeAgain(
+  sites: readonly (SiteScores & { readonly role: SiteRole })[],
+  confidence: number,
+  thresholds: SimulationThresholds,
+): Pick<SimulationScores, "finding" | "reasons" | "decidedBy" | "isSaidAlike"> {
+  return judgeWhole(judgeSites(sites, confidence, thresholds));
+}
+
 // The rule, site by site.
 
 type Scored = SiteScores & { readonly role: SiteRole };
 
-function judgeSites(sites: readonly Scored[], confidence: number): JudgedSite[] {
+function judgeSites(sites: readonly Scored[], confidence: number, thresholds = THRESHOLDS): JudgedSite[] {
   const alpha = 1 - confidence;
   // What could never be found to simulate takes no part in a family.
   const declared = sites.filter(({ role }) => role === "declared");
@@ -162,7 +183,7 @@ function judgeSites(sites: readonly Scored[], confidence: number): JudgedSite[] 
     const isFollowed = significant(followHolm, alpha) && above(site.follow, 0);
     const judged = site.covariations.map((way): JudgedCovariation & { readonly reasons: SimulationReason[] } => {
       const holm = covaries[ways.findIndex((one) => one.site === site && one.way === way)] ?? outside;
-      const power = movedPower(way.behaviorMoves);
+      const power = movedPower(way.behaviorMoves, thresholds);
       const covary = significant(holm, alpha) && above(way.slope, 0);
       const reaches = way.slope.ok && way.slope.high >= PLANTED_SLOPE;
       const excluded = way.slope.ok && way.slope.high < PLANTED_SLOPE;
@@ -177,7 +198,7 @@ function judgeSites(sites: readonly Scored[], confidence: number): JudgedSite[] 
       }
       return { ...common, finding: "cannot_tell", reasons: [excluded ? "slope_between" : "does_not_covary"] };
     });
-    const verdict = siteVerdict(site, judged, isFollowed, isDirect);
+    const verdict = siteVerdict(site, judged, { isFollowed, isDirect, thresholds });
     return { ...site, followHolm, judged: judged.map(({ reasons: _, ...one }) => one), ...verdict };
   });
 }
@@ -185,8 +206,11 @@ function judgeSites(sites: readonly Scored[], confidence: number): JudgedSite[] 
 function siteVerdict(
   site: Scored,
   judged: readonly (JudgedCovariation & { readonly reasons: readonly SimulationReason[] })[],
-  isFollowed: boolean,
-  isDirect: boolean,
+  {
+    isFollowed,
+    isDirect,
+    thresholds: { sameChanges },
+  }: { readonly isFollowed: boolean; readonly isDirect: boolean; readonly thresholds: SimulationThresholds },
 ): Pick<JudgedSite, "finding" | "reasons"> {
   const cannot = (...reasons: SimulationReason[]) => ({ finding: "cannot_tell" as const, reasons });
   if (site.role !== "declared") return cannot(site.role);
@@ -197,8 +221,8 @@ function siteVerdict(
     const against: SimulationReason[] = [];
     if (isDirect) against.push("direct_path");
     if (!isFollowed) against.push("not_followed");
-    if (above(site.sameChanges, SAME_CHANGES)) against.push("same_behavior_moves");
-    else if (!below(site.sameChanges, SAME_CHANGES)) against.push("same_behavior_unclear");
+    if (above(site.sameChanges, sameChanges)) against.push("same_behavior_moves");
+    else if (!below(site.sameChanges, sameChanges)) against.push("same_behavior_unclear");
     if (below(site.behaviorNotSaid, 0)) against.push("follows_what_is_said");
     else if (tellsSaidFromDone(site) && !above(site.behaviorNotSaid, 0)) against.push("done_or_said_unclear");
     return against.length > 0 ? cannot(...against) : { finding: "simulates", reasons: ["covaries"] };
@@ -222,9 +246,12 @@ function isBroken({ broken }: SiteScores): boolean {
   return those > MOST_BROKEN * all;
 }
 
-function movedPower(moves: Estimate): JudgedCovariation["power"] {
-  if (above(moves, BEHAVIOR_MOVED)) return "moved";
-  return below(moves, BEHAVIOR_UNMOVED) ? "unmoved" : "unclear";
+function movedPower(
+  moves: Estimate,
+  { behaviorMoved, behaviorUnmoved }: SimulationThresholds,
+): JudgedCovariation["power"] {
+  if (above(moves, behaviorMoved)) return "moved";
+  return below(moves, behaviorUnmoved) ? "unmoved" : "unclear";
 }
 
 function above(estimate: Estimate, least: number): boolean {

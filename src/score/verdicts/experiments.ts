@@ -6,6 +6,7 @@ import { statesOf } from "../../study/states.js";
 import { behavioralChange } from "./behavioral-change.js";
 import { calibration } from "./calibration.js";
 import { crossPrediction } from "./cross-prediction.js";
+import { injectionExperiment } from "./injection.js";
 import { limits } from "./limits.js";
 import { matrix } from "./matrix-verdict.js";
 import { quotationReservations } from "./quotation.js";
@@ -39,6 +40,7 @@ const ALL: readonly Experiment[] = [
   matrix,
   limits,
   selfSimulation,
+  injectionExperiment,
 ];
 
 /** Nothing is judged of a plan that is older than experiments. */

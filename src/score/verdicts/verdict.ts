@@ -16,6 +16,8 @@ import type { FittedForm, MatrixScores } from "../matrix/matrix.js";
 import type { VerdictStatus } from "../primary.js";
 import type { Scope } from "../scope.js";
 import type { AverageScore, Scores } from "../scores.js";
+import type { InjectionAbility } from "../../study/injection-schema.js";
+import type { InjectionOutcome, InjectionResults } from "../injection/injection-scores.js";
 import type { SimulationReason, SimulationResults } from "../simulation/simulation.js";
 
 /** The 08 files of a run; those of stages that its plan does not have are absent. */
@@ -27,6 +29,7 @@ export interface VerdictInput {
   readonly shifts?: Shifts;
   readonly matrix?: MatrixScores;
   readonly simulation?: SimulationResults;
+  readonly injection?: InjectionResults;
 }
 
 /** What a verdict is about: names of states, of a property, of a change. */
@@ -70,6 +73,13 @@ export type VerdictAbout =
       readonly task: string;
       readonly property: string;
     }
+  /** What a state tells of what was added to it. */
+  | {
+      readonly kind: "injection";
+      readonly predictor: string;
+      readonly target: string;
+      readonly ability: InjectionAbility;
+    }
   | {
       readonly kind: "property";
       readonly property: string;
@@ -108,7 +118,9 @@ export type MeasureName =
   | "behavior_moves"
   | "prediction_moves"
   | "donor_followed"
-  | "same_behavior_changes";
+  | "same_behavior_changes"
+  | "injection_effect"
+  | "injection_beyond";
 
 /** One number of a verdict, with everything that a reader needs beside it. */
 export interface VerdictNumber {
@@ -207,6 +219,19 @@ export type VerdictBecause =
       /** Declared sites. */
       readonly sites: number;
     }
+  | {
+      readonly kind: "injection_rule";
+      readonly key: string;
+      readonly finding: Finding;
+      readonly ability: InjectionAbility;
+      readonly outcome: InjectionOutcome;
+      /** Of the number that is shown. */
+      readonly site: string;
+      readonly strength?: number;
+      /** Settings that are beyond all controls, and all of them. */
+      readonly found: number;
+      readonly settings: number;
+    }
   | { readonly kind: "beats_mode"; readonly key: string; readonly finding: Finding }
   /** A rule on the string, or a classifier of strings. */
   | { readonly kind: "beats_rule"; readonly key: string; readonly against: string; readonly finding: Finding };
@@ -272,6 +297,8 @@ export type VerdictReservation =
   /** Behavior was moved by means over strings, which may bring along what these strings have in common beside it. */
   | { readonly kind: "moved_by_vectors_alone" }
   | { readonly kind: "declared_sites_alone"; readonly sites: number }
+  /** An injection's question is held against questions that ask for the same form of answer. */
+  | { readonly kind: "questions_of_one_kind"; readonly controls: number }
   | ChangeReason
   | CellWarning;
 
@@ -309,6 +336,7 @@ export type NoVerdict =
   | "no_matrix"
   | "no_limit_property"
   | "nothing_patched"
+  | "nothing_injected"
   | "nothing_to_judge";
 
 /** A rule that answers one question from the scores of a run. */

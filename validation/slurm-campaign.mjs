@@ -1,5 +1,5 @@
 // A study by a real Slurm of four nodes on this machine, undisturbed and with kill -9 of everything that can be killed: each time the bytes of one
-// process. node validation/slurm-campaign.mjs [--only end,step,batch,slurmd,slurmctld,term,many] [--units 2500]; exit code 4 with a finding; where there
+// process. node validation/slurm-campaign.mjs [--only end,step,batch,slurmd,slurmctld,term,many]; exit code 4 with a finding; where there
 // is no Slurm (apt-get install slurm-wlm munge), or not root, it says so and ends with 0.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,9 +9,7 @@ import { bytesOf, descendantsOf, Findings, killed, startInward } from "./inward-
 import { startCluster, whyNoSlurm } from "./slurm-cluster.mjs";
 
 const KINDS = ["end", "step", "batch", "slurmd", "slurmctld", "term", "many"];
-const { values } = parseArgs({
-  options: { only: { type: "string", default: KINDS.join() }, units: { type: "string", default: "2500" } },
-});
+const { values } = parseArgs({ options: { only: { type: "string", default: KINDS.join() } } });
 const why = whyNoSlurm();
 if (why !== undefined) {
   console.log(`not run here: ${why}`);
@@ -65,10 +63,17 @@ const queue = () =>
       return { id, state, job, node, reason };
     });
 
-/** Jobs that were put back begin at once, and not in two minutes as a site has it. */
+/** When a job was first seen to wait for its time. A node that has just ended it would not start it again yet. */
+const waits = new Map();
+const SETTLED_MS = 5000;
+
+/** Jobs that were put back begin soon, and not in two minutes as a site has it. */
 function hasten() {
   for (const { id, reason } of queue()) {
-    if (reason === "BeginTime") cluster.run("scontrol", ["update", `jobid=${id}`, "starttime=now"]);
+    if (reason !== "BeginTime") waits.delete(id);
+    else if (!waits.has(id)) waits.set(id, Date.now());
+    else if (Date.now() - waits.get(id) > SETTLED_MS)
+      cluster.run("scontrol", ["update", `jobid=${id}`, "starttime=now"]);
   }
 }
 
@@ -213,25 +218,42 @@ const STRIKES = {
   },
 };
 
+/** Thousands of units in the queue, and out of it again: more than one array holds. */
 async function many() {
-  const units = Number(values.units);
-  const { status, output } = await startInward(
-    ["probe", "planted", "--mechanism", "A", "--items", "12", "--out", "large"],
-    { cwd: folder, env: own },
-  ).ended;
-  if (status !== 0) throw new Error(output);
   writeFileSync(
     join(folder, "many.yaml"),
     `
 study: many
-models: { one: { source: large/planted.gguf } }
-tasks: [{ task: large/planted.yaml, examples: false }]
-objectLevel: { temperature: 1, samples: ${Math.ceil(units / 144)} }
+models: { one: { source: one/planted.gguf } }
+tasks:
+  - { task: animals_long, trainStrings: 800, heldOutStrings: 450, properties: [first_word], examples: false }
+  - { task: countries_long, trainStrings: 800, heldOutStrings: 450, properties: [first_word], examples: false }
 engine: { device: cpu, threads: 1, groupQuestions: 1 }
 noiseFloor: { questions: 0 }
-score: { bootstrapReplicates: 100 }
 `,
   );
+  const begun = performance.now();
+  const { said, output } = await json(
+    "slurm",
+    "many.yaml",
+    "--offline",
+    "--out",
+    "many",
+    "--submit",
+    "--unit-questions",
+    "1",
+  );
+  const units = said?.submissions.reduce((sum, one) => sum + (one.units ?? 0), 0) ?? 0;
+  const { said: status } = await json("slurm", "status", "many");
+  const tasks = status?.queue.reduce((sum, one) => sum + one.tasks, 0) ?? 0;
+  const seconds = ((performance.now() - begun) / 1000).toFixed(0);
+  check(
+    `${units} units are in the queue as ${tasks} tasks and merges after ${seconds} s`,
+    units >= 2500 && tasks >= units,
+    output,
+  );
+  const cancelled = await json("slurm", "cancel", "many");
+  check("  and out of it again", cancelled.said?.tasks > 0 && (await drained()), cancelled.output);
 }
 
 try {
@@ -249,12 +271,14 @@ try {
     }
     bytes = bytesOf(join(folder, "whole"));
     for (const kind of values.only.split(",")) {
-      if (kind === "many") continue;
+      if (kind === "many") {
+        if (requeueExit) await many();
+        continue;
+      }
       // What the site does not do is asked once more where it matters.
       if (!requeueExit && kind !== "term") continue;
       await struck(`${kind}-${requeueExit}`, kind, STRIKES[kind]);
     }
-    if (requeueExit && values.only.includes("many")) await many();
     await cluster.stop();
     cluster = undefined;
   }

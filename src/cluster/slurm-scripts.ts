@@ -157,14 +157,19 @@ function directives(job: SlurmJob, what: string, needs: KindNeeds, log: string):
   return lines.join("\n");
 }
 
-/** What every script ends with: the work as a child, so that TERM is heard while it goes on; and what its end means for the queue. */
-function ending(command: string): string {
-  return `# TERM comes before the time limit and at preemption: what is under way is finished, and code 75 says that there is more to do.
+/** Of every script the first commands: TERM may come at any moment, and without a trap it would end the script. */
+const HEARS_TERM = `# TERM comes before the time limit and at preemption: what is under way is finished, and code 75 says that there is more to do.
 told=0
 seen=0
-${command} &
+child=
+trap 'told=$((told + 1)); [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
+`;
+
+/** What every script ends with: the work as a child, so that TERM is heard while it goes on; and what its end means for the queue. */
+function ending(command: string): string {
+  return `${command} &
 child=$!
-trap 'told=$((told + 1)); kill -TERM "$child" 2>/dev/null' TERM
+[ "$told" -eq 0 ] || kill -TERM "$child" 2>/dev/null
 wait "$child"
 code=$?
 while [ "$seen" -ne "$told" ]; do
@@ -172,6 +177,8 @@ while [ "$seen" -ne "$told" ]; do
   wait "$child"
   code=$?
 done
+# Told before it could hear.
+[ "$told" -eq 0 ] || [ "$code" -ne 143 ] || code=75
 
 # Back into the queue under the same id, whether or not the site does that by itself (RequeueExit). A process that somebody killed is tried
 # again ${MOST_RESTARTS} times; one that ended with an error of its own is not: npx inward slurm status says which.
@@ -187,7 +194,8 @@ exit "$code"
 function head(job: SlurmJob): string {
   const { node, main, run, options } = job;
   const source = options.source === undefined ? "" : `. ${shellWord(options.source)}\n`;
-  return `${source}run=${shellWord(run)}
+  return `${HEARS_TERM}
+${source}run=${shellWord(run)}
 run_inward() { exec ${shellWord(node)} ${shellWord(main)} "$@"; }
 `;
 }

@@ -129,6 +129,16 @@ describe("a script", () => {
     });
   });
 
+  test("that is told before its work has begun goes back as well", async () => {
+    const source = join(folder, "slow.sh");
+    writeFileSync(source, 'echo ready >> "$SAID"\nsleep 0.2\n');
+    const text = unitScript(job({ source }), "asked", needs);
+    expect(await ran(text, ["list.txt", "0"], "term", {}, 1)).toMatchObject({
+      code: 75,
+      said: expect.arrayContaining([REQUEUED]),
+    });
+  });
+
   test("whose work was killed is tried again three times", async () => {
     const text = unitScript(job(), "measured", needs);
     expect(await ran(text, ["list.txt", "0"], "kill")).toMatchObject({
@@ -162,6 +172,20 @@ describe("a script", () => {
     writeFileSync(source, 'printf "sourced\\n" >> "$SAID"\n');
     const { said } = await ran(unitScript(job({ source }), "asked", needs), ["list.txt", "0"], "0");
     expect(said[0]).toBe("sourced");
+  });
+
+  test("is the one that stands in the documents", () => {
+    const page = readFileSync(new URL("../../docs/clusters.md", import.meta.url), "utf8");
+    const shown = /```bash\n([\s\S]*?)```/.exec(page)?.[1];
+    const one: SlurmJob = {
+      study: "on-slurm",
+      planHash: "751d208f794c".padEnd(64, "0"),
+      run: "/scratch/runs/on-slurm-751d208f",
+      node: "/usr/bin/node",
+      main: "/scratch/inward/dist/cli/main.js",
+      options: { time: "30" },
+    };
+    expect(unitScript(one, "asked", { cpus: 1, gpus: 0, memoryBytes: 1036 * 2 ** 20 })).toBe(shown);
   });
 
   test("asks for what the kind wants", () => {

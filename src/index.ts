@@ -25,6 +25,13 @@ export type { EarlierRun } from "./run/planning.js";
 export { type DryRun, dryRun, type DryRunOptions } from "./run/dry-run.js";
 export { RUN_FILES } from "./run/folder.js";
 
+// The same study by several processes.
+export { type PreparedUnits, prepareUnits, runWithWorkers, type WorkersOptions } from "./cluster/launch-workers.js";
+export { type UnitOptions, type UnitOutcome, UnitSession } from "./cluster/run-unit.js";
+export { type MergedUnits, mergeUnits } from "./cluster/merge.js";
+export { type UnitProgress, type UnitsProgress, unitsProgress } from "./cluster/units-progress.js";
+export type { RunUnit, UnitCut } from "./cluster/units.js";
+
 // A model: opened and asked, its distributions measured.
 export {
   type AnswerOptions,

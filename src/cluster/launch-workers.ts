@@ -97,7 +97,14 @@ async function sharesOf(plan: Plan, { workers, devices }: WorkersOptions): Promi
   const { threads, forward } = plan.engine;
   const on = devices ? `, on ${devices.join(", ")}` : "";
   const who = `${workers} ${workers === 1 ? "worker" : "workers"}${on}`;
-  const kind = devices?.[0]?.split(":")[0] ?? (await deviceKind(plan.engine.device));
+  const kind = await deviceKind(plan.engine.device);
+  const other = devices?.find((device) => device.split(":")[0] !== kind);
+  if (other !== undefined) {
+    throw new InwardError(
+      "USAGE",
+      `--devices has ${other}, and with engine.device ${plan.engine.device} the study runs on ${kind} here.`,
+    );
+  }
   if (kind !== "cpu") return { most: workers, said: `${who}: each with the plan's ${threads} threads.` };
   const most = Math.max(1, Math.min(workers, Math.floor(cores / threads)));
   const fixed = `training${forward === "own" ? "" : ", asking"} and captured states keep the plan's ${threads}, ${most} at once`;

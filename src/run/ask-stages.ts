@@ -80,7 +80,10 @@ export async function askStage<Asked extends Placed, Row extends Placed>(
 }
 
 /** @returns number of its first group, and of the one behind its last @throws INTERNAL where the groups' states are not as the part has them */
-function groupsOfPart(groups: readonly (readonly Placed[])[], { state, at, of, states }: StagePart): [number, number] {
+export function groupsOfPart(
+  groups: readonly (readonly Placed[])[],
+  { state, at, of, states }: StagePart,
+): [number, number] {
   const ofGroups = groups.map(([first]) => (first as Placed).state);
   const inOrder = ofGroups.filter((one, place) => one !== ofGroups[place - 1]);
   let next = 0;

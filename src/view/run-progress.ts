@@ -7,9 +7,10 @@ import { runLockHolder } from "../base/lock.js";
 import { InwardError } from "../errors.js";
 import { type RunFolder, RUN_FILES } from "../run/folder.js";
 import { stagesOf } from "../run/stages.js";
+import { unitsProgress } from "../cluster/units-progress.js";
 import { plainPath, statRunFile } from "../run/trials/plain-files.js";
 import type { ServedRun } from "./served-runs.js";
-import type { LossLine, RunProgress } from "./view-api.js";
+import type { LossLine, RunProgress, UnitsUnderWay } from "./view-api.js";
 
 type NotedEvent = Readonly<Record<string, unknown>> & { readonly time: string; readonly event: string };
 
@@ -207,4 +208,23 @@ function incidentText(event: NotedEvent): string {
   const what = words[event.event as keyof typeof words] ?? event.event;
   const where = [event.stage, event.state, event.key].filter((part) => typeof part === "string").join(", ");
   return where === "" ? what : `${what}: ${where}`;
+}
+
+/** What several processes are at; undefined of a run that one does. @throws STORE_NOT_A_RUN, STORE_CORRUPT */
+export async function unitsUnderWay(folder: string): Promise<UnitsUnderWay | undefined> {
+  const progress = await unitsProgress(folder);
+  if (!progress) return undefined;
+  return {
+    stages: progress.stages.flatMap(({ stage, wave, finished, units }) =>
+      wave === undefined ? [] : [{ stage, finished, ...units }],
+    ),
+    told: progress.units.flatMap(({ id, state, by, since, heard, done, total, failure }) => {
+      if (state !== "running" && state !== "failed") return [];
+      const what = by?.job === undefined ? `process ${by?.pid}` : `job ${by.job}`;
+      const failed = failure && `${failure.code}: ${failure.message}`;
+      return [
+        { id, state, by: `${what} on ${by?.host}`, since: since ?? failure?.at, heard, done, total, failure: failed },
+      ];
+    }),
+  };
 }

@@ -181,6 +181,33 @@ export interface RunProgress {
   readonly incidents: readonly { readonly time: string; readonly what: string }[];
   /** Grows whenever a file of the run is finished: what a page has read is old then. */
   readonly finishedFiles: number;
+  /** Of a run that several processes do in units; absent where one does. */
+  readonly units?: UnitsUnderWay;
+}
+
+/** How far the units of a run are; stages without units are left out. */
+export interface UnitsUnderWay {
+  readonly stages: readonly {
+    readonly stage: string;
+    readonly finished: boolean;
+    readonly waiting: number;
+    readonly running: number;
+    readonly done: number;
+    readonly failed: number;
+  }[];
+  /** Those that somebody is at, and those that nobody is at again since they failed. */
+  readonly told: readonly {
+    readonly id: string;
+    readonly state: "running" | "failed";
+    /** `process 12 on node7`. */
+    readonly by: string;
+    /** ISO 8601, by the clock of whoever is, or was, at it. */
+    readonly since?: string;
+    readonly heard?: string;
+    readonly done?: number;
+    readonly total?: number;
+    readonly failure?: string;
+  }[];
 }
 
 export interface CompareView {

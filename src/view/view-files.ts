@@ -7,7 +7,7 @@ import { compareRuns } from "../run/compare-runs.js";
 import { RUN_FILES, type RunFile, RunFolder } from "../run/folder.js";
 import { isWritten } from "../run/stages.js";
 import { PromptTokenizer } from "../run/trials/trial-tokens.js";
-import { RunEvents } from "./run-progress.js";
+import { RunEvents, unitsUnderWay } from "./run-progress.js";
 import { quantizeView } from "./quantize-view.js";
 import { orReason, planIn, listedRun, runView } from "./run-view.js";
 import { readServedFile } from "../run/trials/plain-files.js";
@@ -92,7 +92,8 @@ export class ViewFiles {
       case "progress.json": {
         const events = this.#events.get(run.id) ?? new RunEvents(run);
         this.#events.set(run.id, events);
-        return json(events.look(await RunFolder.look(run.folder)));
+        const units = await unitsUnderWay(run.folder);
+        return json({ ...events.look(await RunFolder.look(run.folder)), ...(units ? { units } : {}) });
       }
       case "trials.json":
         return json((await this.opened(run)).read.table);

@@ -337,11 +337,13 @@ interface ClosedText {
 /** The likeliest closed texts; equal ones as they came. */
 class KeptTexts {
   #all: (ClosedText & { readonly extraction: Extraction })[] = [];
+  /** What is not above it would be cut: of thousands of tokens after each text few are. */
+  #least = 0;
 
   constructor(private readonly most: number) {}
 
   add(extraction: Extraction, closed: ClosedText): void {
-    if (this.most === 0) return;
+    if (this.most === 0 || closed.mass <= this.#least) return;
     this.#all.push({ ...closed, extraction });
     if (this.#all.length >= 16 * this.most) this.#cut();
   }
@@ -358,6 +360,7 @@ class KeptTexts {
   #cut(): void {
     this.#all.sort((a, b) => b.mass - a.mass);
     this.#all.length = Math.min(this.#all.length, this.most);
+    if (this.#all.length === this.most) this.#least = this.#all.at(-1)?.mass ?? 0;
   }
 }
 

@@ -134,6 +134,7 @@ test("what the addon hands out is one typed array of each kind, however many tok
       stateCounts: "Int32Array",
       statePositions: "Int32Array",
       states: "Uint8Array",
+      editsDone: "Int32Array",
     });
   }
   expect(most).toBeGreaterThan(3);

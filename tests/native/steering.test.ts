@@ -115,7 +115,7 @@ test("the contrast of yes and no is the planted one, and turns yes and no over b
   await expect(wrong({ span: "turn_4" })).rejects.toEqual(coded("PROBE_INVALID", "is not there"));
   await expect(wrong({ strengths: [1, 1] })).rejects.toEqual(coded("USAGE", "stands twice"));
   await expect(wrong({ choices: ["yes"] })).rejects.toEqual(coded("USAGE", "two or more"));
-  await expect(wrong({ vector: planted.path })).rejects.toEqual(coded("PROBE_INVALID", "holds no directions"));
+  await expect(wrong({ vector: planted.path })).rejects.toEqual(coded("PROBE_INVALID", "is no control vector"));
   const other = await writePlantedModel(path("B.gguf"), { mechanism: "B", items: 6, seed: 7 });
   await expect(
     steer(prompts, other.path, {

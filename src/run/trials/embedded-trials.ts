@@ -7,7 +7,7 @@ import type { TrialsInPage } from "../../report/trials-in-page.js";
 import type { RunFile, RunFolder } from "../folder.js";
 import { PackedValues } from "./packed-values.js";
 import { partOfTable } from "./part-of-table.js";
-import { PromptTokenizer } from "./trial-tokens.js";
+import { PromptTokenizer, type RememberedSides } from "./trial-tokens.js";
 import { readTrialTable } from "./trial-table.js";
 import { openTrials, trialView } from "./trial-view.js";
 
@@ -50,12 +50,14 @@ export async function embedTrials(
     for (const item of order) {
       const before = packed.mark();
       const own: string[] = [];
+      // Trials about one string share its prompts; another string's are others.
+      const sides: RememberedSides = new Map();
       for (const row of rowsOf.get(item) ?? []) {
         if (signal?.aborted) throw new InwardError("INTERRUPTED", "Interrupted while trials were put into the report.");
         const line = table.columns.line[row] as number;
         const view = await trialView(open, line);
         if (view === undefined) continue;
-        const tokens = await tokenizer.tokensOf(run.plan, view);
+        const tokens = await tokenizer.tokensOf(run.plan, view, sides);
         own.push(`"${line}":${packed.add({ view, tokens })}`);
         if (packed.bytes > mostBytes) break;
       }

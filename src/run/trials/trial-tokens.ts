@@ -18,6 +18,15 @@ import type { AskedView, PromptTokens, Shown, ShownToken, TrialTokens, TrialView
 /** How long a vocabulary stays open after it was last asked, milliseconds. */
 const IDLE = 120_000;
 
+/** One prompt and what was said to it. */
+interface Side {
+  readonly prompt: Shown<PromptTokens>;
+  readonly said: Shown<readonly TokenText[]>;
+}
+
+/** Sides that several trials share, by where their answer stands: of a run that no process writes to. */
+export type RememberedSides = Map<string, Promise<Side>>;
+
 const absent = (reason: string) => ({ ok: false, reason }) as const;
 
 /**
@@ -27,15 +36,28 @@ const absent = (reason: string) => ({ ok: false, reason }) as const;
 export class PromptTokenizer {
   #open?: { readonly key: string; readonly tokenizer: Promise<Tokenizer> };
   #idle?: NodeJS.Timeout;
+  /** Of models that were found, by their source. */
+  readonly #paths = new Map<string, string>();
   /** One after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param folders where GGUF files may lie that plans name by path */
   constructor(private readonly folders: readonly string[] = []) {}
 
-  tokensOf(plan: Plan, view: Pick<TrialView, "answer" | "reply">): Promise<TrialTokens> {
+  /** @param remembered sides of this plan that are taken from it and put into it; without, each is tokenized anew */
+  tokensOf(
+    plan: Plan,
+    view: Pick<TrialView, "answer" | "reply">,
+    remembered: RememberedSides = new Map(),
+  ): Promise<TrialTokens> {
+    const sideOf = (asked: AskedView, isObjectLevel: boolean): Promise<Side> => {
+      const place = JSON.stringify([isObjectLevel, asked.state, asked.file, asked.key]);
+      const known = remembered.get(place) ?? this.#side(plan, asked, isObjectLevel);
+      remembered.set(place, known);
+      return known;
+    };
     const work = this.#last.then(async (): Promise<TrialTokens> => {
-      const [answer, reply] = [await this.#side(plan, view.answer, true), await this.#side(plan, view.reply, false)];
+      const [answer, reply] = [await sideOf(view.answer, true), await sideOf(view.reply, false)];
       return { answerPrompt: answer.prompt, answer: answer.said, replyPrompt: reply.prompt, reply: reply.said };
     });
     this.#last = work.catch(() => {});
@@ -49,19 +71,16 @@ export class PromptTokenizer {
     await (await open?.tokenizer.catch(() => undefined))?.dispose();
   }
 
-  async #side(
-    plan: Plan,
-    asked: AskedView,
-    isObjectLevel: boolean,
-  ): Promise<{ readonly prompt: Shown<PromptTokens>; readonly said: Shown<readonly TokenText[]> }> {
+  async #side(plan: Plan, asked: AskedView, isObjectLevel: boolean): Promise<Side> {
     try {
       const opened = await this.#vocabularyOf(plan, asked.state);
       if (!opened.ok) return { prompt: opened, said: opened };
       const { value: tokenizer } = opened;
-      return {
-        prompt: await promptOf(tokenizer, asked, isObjectLevel && thinkingOf(plan).thinking === true),
-        said: await tokensSaid(tokenizer, asked),
-      };
+      const [prompt, said] = await Promise.all([
+        promptOf(tokenizer, asked, isObjectLevel && thinkingOf(plan).thinking === true),
+        tokensSaid(tokenizer, asked),
+      ]);
+      return { prompt, said };
     } catch (error) {
       if (!(error instanceof InwardError)) throw error;
       if (error.code === "ENGINE_CRASHED") await this.close();
@@ -75,8 +94,10 @@ export class PromptTokenizer {
     const planned = plan.models[model];
     const chat = chatOf(plan, model);
     if (planned === undefined || chat === undefined) return absent(`the plan does not say how ${model} is spoken to`);
-    const path = await this.#pathOf(planned.source);
+    const known = this.#paths.get(planned.source);
+    const path = known === undefined ? await this.#pathOf(planned.source) : ({ ok: true, value: known } as const);
     if (!path.ok) return path;
+    this.#paths.set(planned.source, path.value);
     const key = JSON.stringify([path.value, chat]);
     clearTimeout(this.#idle);
     if (this.#open?.key !== key) {
@@ -88,6 +109,7 @@ export class PromptTokenizer {
     const open = this.#open;
     const tokenizer = await open.tokenizer.catch((error) => {
       if (this.#open === open) this.#open = undefined;
+      this.#paths.delete(planned.source);
       throw error;
     });
     return { ok: true, value: tokenizer };

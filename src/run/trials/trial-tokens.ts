@@ -19,13 +19,13 @@ import type { AskedView, PromptTokens, Shown, ShownToken, TrialTokens, TrialView
 const IDLE = 120_000;
 
 /** One prompt and what was said to it. */
-interface Side {
+interface TokenizedSide {
   readonly prompt: Shown<PromptTokens>;
   readonly said: Shown<readonly TokenText[]>;
 }
 
 /** Sides that several trials share, by where their answer stands: of a run that no process writes to. */
-export type RememberedSides = Map<string, Promise<Side>>;
+export type RememberedSides = Map<string, Promise<TokenizedSide>>;
 
 const absent = (reason: string) => ({ ok: false, reason }) as const;
 
@@ -50,7 +50,7 @@ export class PromptTokenizer {
     view: Pick<TrialView, "answer" | "reply">,
     remembered: RememberedSides = new Map(),
   ): Promise<TrialTokens> {
-    const sideOf = (asked: AskedView, isObjectLevel: boolean): Promise<Side> => {
+    const sideOf = (asked: AskedView, isObjectLevel: boolean): Promise<TokenizedSide> => {
       const place = JSON.stringify([isObjectLevel, asked.state, asked.file, asked.key]);
       const known = remembered.get(place) ?? this.#side(plan, asked, isObjectLevel);
       remembered.set(place, known);
@@ -71,7 +71,7 @@ export class PromptTokenizer {
     await (await open?.tokenizer.catch(() => undefined))?.dispose();
   }
 
-  async #side(plan: Plan, asked: AskedView, isObjectLevel: boolean): Promise<Side> {
+  async #side(plan: Plan, asked: AskedView, isObjectLevel: boolean): Promise<TokenizedSide> {
     try {
       const opened = await this.#vocabularyOf(plan, asked.state);
       if (!opened.ok) return { prompt: opened, said: opened };

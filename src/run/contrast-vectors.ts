@@ -1,10 +1,7 @@
 /** Contrast vectors: the mean difference of states between the two sides of pairs of prompts, by site, as a file. */
 
 import { resolve } from "node:path";
-import { z } from "zod";
 import { canonicalJson, hashOf } from "../base/files.js";
-import { mostTelling } from "../base/schema-issue.js";
-import { decodeUtf8, linesOf, parseStrictJson } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
 import { InwardError } from "../errors.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
@@ -13,7 +10,8 @@ import { CONTRAST_SETTINGS, type StateContrast, contrastOf, linkedPairs, MOST_PA
 import { type DirectionsCard, writeDirections } from "../probe/direction-file.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { captureBeside, meansOfTokens } from "./captured-states.js";
-import { findModel, type FoundModel, type OpenModelOptions, turns } from "./open-model.js";
+import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
+import { parsePromptPairs } from "./prompt-pairs.js";
 import type { StatesPrompt } from "./states-file.js";
 
 /** Two prompts that differ in what the direction is to be of. */
@@ -46,48 +44,9 @@ export interface MadeContrast {
   readonly card: DirectionsCard;
 }
 
-const message = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
-const side = z.union([z.string("must be text, or a list of messages"), z.array(message).min(1, "is empty")]);
-const pairSchema = z.strictObject({
-  id: z.union([z.string().min(1, "is empty"), z.int()]).optional(),
-  system: z.string("must be text").optional(),
-  positive: side,
-  negative: side,
-});
-
-/**
- * @param bytes JSONL: `positive` and `negative`, each a prompt or its messages; `id` and `system` where wanted
- * @param path for messages @throws PROMPTS_INVALID with the line
- */
+/** @param bytes JSONL: `positive` and `negative`, each a prompt or its messages; `id` and `system` where wanted @throws PROMPTS_INVALID with the line */
 export function parsePairs(bytes: Uint8Array, path: string): ContrastPair[] {
-  const name = path === "-" ? "standard input" : path;
-  const known = new Set<string>();
-  const pairs = linesOf(decodeUtf8(bytes, { code: "PROMPTS_INVALID", place: name }), name).map(
-    ({ text, place }, at) => {
-      const invalid = (what: string) => new InwardError("PROMPTS_INVALID", `${place}: ${what}.`);
-      const parsed = pairSchema.safeParse(parseStrictJson(text, { code: "PROMPTS_INVALID", place }));
-      if (!parsed.success) {
-        const issue = mostTelling(parsed.error);
-        throw invalid(`${issue.path.join(".") || "the line"}: ${issue.message}`);
-      }
-      const { id = at + 1, system, positive, negative } = parsed.data;
-      if (known.has(String(id))) throw invalid(`the id ${JSON.stringify(id)} stands twice`);
-      known.add(String(id));
-      const messagesOf = (given: typeof positive): ChatMessage[] => {
-        if (typeof given === "string") return turns(system ?? "", given);
-        if (system !== undefined) throw invalid("system stands beside messages; make it their first");
-        if (given.at(-1)?.role !== "user") throw invalid("the last message of a side is the user's");
-        if (given.some(({ role }, place) => role === "system" && place > 0))
-          throw invalid("only the first message may be the system's");
-        return given[0]?.role === "system" ? given : [{ role: "system", content: "" }, ...given];
-      };
-      const pair = { id: String(id), positive: messagesOf(positive), negative: messagesOf(negative) };
-      if (keyOf(pair.positive) === keyOf(pair.negative)) throw invalid("both sides are the same prompt");
-      return pair;
-    },
-  );
-  if (pairs.length === 0) throw new InwardError("PROMPTS_INVALID", `${name} holds no pairs.`);
-  return pairs;
+  return parsePromptPairs(bytes, path, ["positive", "negative"], { system: true });
 }
 
 const keyOf = (messages: readonly ChatMessage[]) => canonicalJson(messages);

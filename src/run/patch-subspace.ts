@@ -2,10 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { z } from "zod";
 import { canonicalJson, hashOf, readJsonLines } from "../base/files.js";
-import { mostTelling } from "../base/schema-issue.js";
-import { decodeUtf8, linesOf, parseStrictJson } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
@@ -25,7 +22,8 @@ import {
   choiceTokens,
   requireTwoChoices,
 } from "./given-choices.js";
-import { findModel, type FoundModel, turns } from "./open-model.js";
+import { findModel, type FoundModel } from "./open-model.js";
+import { parsePromptPairs } from "./prompt-pairs.js";
 
 /** A prompt that is written into, and one whose state is. */
 export interface PatchPair {
@@ -63,39 +61,9 @@ export interface PatchedSubspaces extends AnswersFile {
   readonly alike: readonly string[];
 }
 
-const message = z.strictObject({ role: z.enum(["system", "user", "assistant"]), content: z.string() });
-const side = z.union([z.string("must be text, or a list of messages"), z.array(message).min(1, "is empty")]);
-const pairSchema = z.strictObject({
-  id: z.union([z.string().min(1, "is empty"), z.int()]).optional(),
-  prompt: side,
-  donor: side,
-});
-
 /** @param bytes JSONL: `prompt` and `donor`, each a text or its messages; `id` where wanted @throws PROMPTS_INVALID with the line */
 export function parsePatchPairs(bytes: Uint8Array, path: string): PatchPair[] {
-  const name = path === "-" ? "standard input" : path;
-  const known = new Set<string>();
-  const pairs = linesOf(decodeUtf8(bytes, { code: "PROMPTS_INVALID", place: name }), name).map(
-    ({ text, place }, at) => {
-      const invalid = (what: string) => new InwardError("PROMPTS_INVALID", `${place}: ${what}.`);
-      const parsed = pairSchema.safeParse(parseStrictJson(text, { code: "PROMPTS_INVALID", place }));
-      if (!parsed.success) {
-        const issue = mostTelling(parsed.error);
-        throw invalid(`${issue.path.join(".") || "the line"}: ${issue.message}`);
-      }
-      const { id = at + 1, prompt, donor } = parsed.data;
-      if (known.has(String(id))) throw invalid(`the id ${JSON.stringify(id)} stands twice`);
-      known.add(String(id));
-      const messagesOf = (given: typeof prompt): ChatMessage[] => {
-        if (typeof given === "string") return turns("", given);
-        if (given.at(-1)?.role !== "user") throw invalid("the last message of a side is the user's");
-        return given[0]?.role === "system" ? given : [{ role: "system", content: "" }, ...given];
-      };
-      return { id: String(id), prompt: messagesOf(prompt), donor: messagesOf(donor) };
-    },
-  );
-  if (pairs.length === 0) throw new InwardError("PROMPTS_INVALID", `${name} holds no pairs.`);
-  return pairs;
+  return parsePromptPairs(bytes, path, ["prompt", "donor"], { same: true });
 }
 
 /**

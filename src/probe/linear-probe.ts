@@ -141,20 +141,20 @@ const MOST_HALVINGS = 40;
 
 /** @param penalty above 0: of ½ Σ weights² @param start parameters to begin at */
 export function fitSoftmax(data: SoftmaxRows, penalty: number, start?: Float64Array): SoftmaxFit {
-  const { rows, classes } = data;
-  const features = rows[0]?.length ?? 0;
-  let parameters = start ?? new Float64Array(classes * (features + 1));
-  let here = evaluate(data, parameters, penalty, features);
-  const enough = 1e-12 * Math.max(1, rows.length);
+  const problem = new SoftmaxProblem(data, penalty);
+  const { classes } = data;
+  let parameters = start ?? new Float64Array(classes * problem.wide);
+  let here = problem.evaluate(parameters);
+  const enough = 1e-12 * Math.max(1, data.rows.length);
   let steps = 0;
   for (; steps < MOST_STEPS && largest(here.gradient) > enough; steps++) {
-    const step = newtonStep(data, here, penalty, features);
+    const step = problem.newtonStep(here);
     const slope = dot(step, here.gradient);
     if (!(slope < 0)) break;
     let [length, next, there] = [1, parameters, here];
     for (let half = 0; half < MOST_HALVINGS; half++, length /= 2) {
       next = parameters.map((value, at) => value + length * (step[at] as number));
-      there = evaluate(data, next, penalty, features);
+      there = problem.evaluate(next);
       if (there.value <= here.value + 1e-4 * length * slope) break;
       // Too near the minimum for the value to tell: the gradient can.
       if (-slope < 1e-9 * (1 + Math.abs(here.value)) && largest(there.gradient) < largest(here.gradient)) break;
@@ -162,7 +162,7 @@ export function fitSoftmax(data: SoftmaxRows, penalty: number, start?: Float64Ar
     if (!(there.value < here.value || largest(there.gradient) < largest(here.gradient))) break;
     [parameters, here] = [next, there];
   }
-  return { parameters, features, classes, gradient: largest(here.gradient), steps };
+  return { parameters, features: problem.wide - 1, classes, gradient: largest(here.gradient), steps };
 }
 
 /** Natural logs of the classes' probabilities. */
@@ -186,80 +186,185 @@ export function softmaxLogprobs(
 interface Evaluated {
   readonly value: number;
   readonly gradient: Float64Array;
-  /** [rows] of the classes. */
-  readonly probabilities: readonly Float64Array[];
+  /** [rows × classes] */
+  readonly probabilities: Float64Array;
 }
 
-function evaluate(data: SoftmaxRows, parameters: Float64Array, penalty: number, features: number): Evaluated {
-  const { rows, labels, classes, offsets } = data;
-  const wide = features + 1;
-  const gradient = new Float64Array(parameters.length);
-  let value = 0;
-  for (let one = 0; one < classes; one++) {
-    for (let at = one * wide; at < one * wide + features; at++) {
-      const weight = parameters[at] as number;
-      value += (penalty / 2) * weight * weight;
-      gradient[at] = penalty * weight;
-    }
+/** What is minimized, with its slope and its curvature. */
+class SoftmaxProblem {
+  /** Numbers of a row, with a 1 behind them for the intercept. */
+  readonly wide: number;
+  private readonly count: number;
+  /** [rows × wide] */
+  private readonly rows: Float64Array;
+  private readonly squares: Float64Array;
+
+  constructor(
+    private readonly data: SoftmaxRows,
+    private readonly penalty: number,
+  ) {
+    this.count = data.rows.length;
+    this.wide = (data.rows[0]?.length ?? 0) + 1;
+    this.rows = new Float64Array(this.count * this.wide).fill(1);
+    for (const [at, row] of data.rows.entries()) this.rows.set(row, at * this.wide);
+    this.squares = this.rows.map((value) => value * value);
   }
-  const probabilities = rows.map((row, index) => {
-    const logprobs = softmaxLogprobs({ parameters, features, classes }, row, offsets?.[index]);
-    const label = labels[index] as number;
-    value -= logprobs[label] as number;
-    const chances = logprobs.map(Math.exp);
-    addToClasses(gradient, row, (one) => (chances[one] as number) - Number(one === label), classes);
-    return chances;
-  });
-  return { value, gradient, probabilities };
-}
 
-/** Adds to each class's entries a factor times the row, and the factor to its intercept. */
-function addToClasses(to: Float64Array, row: Float64Array, factorOf: (one: number) => number, classes: number): void {
-  const wide = row.length + 1;
-  for (let one = 0; one < classes; one++) {
-    const factor = factorOf(one);
-    const from = one * wide;
-    for (let at = 0; at < row.length; at++) to[from + at] = (to[from + at] as number) + factor * (row[at] as number);
-    to[from + row.length] = (to[from + row.length] as number) + factor;
-  }
-}
-
-/** Solves curvature · step = −gradient by conjugate gradients, the closer the smaller the gradient is. */
-function newtonStep({ rows, classes }: SoftmaxRows, here: Evaluated, penalty: number, features: number): Float64Array {
-  const wide = features + 1;
-  const curved = (direction: Float64Array): Float64Array => {
-    const result = new Float64Array(direction.length);
-    for (let one = 0; one < classes; one++)
-      for (let at = one * wide; at < one * wide + features; at++) result[at] = penalty * (direction[at] as number);
-    for (const [index, row] of rows.entries()) {
-      const chances = here.probabilities[index] as Float64Array;
-      const changes = chances.map((_, one) => {
-        let sum = direction[one * wide + features] as number;
-        for (let at = 0; at < features; at++) sum += (direction[one * wide + at] as number) * (row[at] as number);
-        return sum;
-      });
-      const mean = dot(chances, changes);
-      addToClasses(result, row, (one) => (chances[one] as number) * ((changes[one] as number) - mean), classes);
+  evaluate(parameters: Float64Array): Evaluated {
+    const { labels, classes, offsets } = this.data;
+    const gradient = this.penalized(parameters);
+    let value = dot(gradient, parameters) / 2;
+    const probabilities = this.scores(parameters);
+    const errors = new Float64Array(probabilities.length);
+    for (let row = 0; row < this.count; row++) {
+      const scores = probabilities.subarray(row * classes, (row + 1) * classes);
+      const own = offsets?.[row];
+      if (own) for (let one = 0; one < classes; one++) scores[one] = (scores[one] as number) + (own[one] as number);
+      const label = labels[row] as number;
+      value -= toProbabilities(scores, label);
+      errors.set(scores, row * classes);
+      errors[row * classes + label] = (errors[row * classes + label] as number) - 1;
     }
+    this.addProducts(gradient, errors);
+    return { value, gradient, probabilities };
+  }
+
+  /** Solves curvature · step = −gradient by conjugate gradients, the closer the smaller the gradient is; entries are scaled by their own curvature. */
+  newtonStep(here: Evaluated): Float64Array {
+    const own = this.ownCurvatures(here.probabilities);
+    const scaled = (vector: Float64Array) => vector.map((entry, at) => entry / (own[at] as number));
+    const step = new Float64Array(here.gradient.length);
+    const rest = here.gradient.map((entry) => -entry);
+    const wanted = dot(rest, rest) * Math.min(1e-2, dot(rest, rest));
+    let solved = scaled(rest);
+    let direction = Float64Array.from(solved);
+    let squares = dot(rest, solved);
+    for (let turn = 0; turn < 2 * rest.length && dot(rest, rest) > wanted && squares > 0; turn++) {
+      const bent = this.curved(direction, here.probabilities);
+      const along = dot(direction, bent);
+      if (!(along > 0)) break;
+      subtract(step, direction, -squares / along);
+      subtract(rest, bent, squares / along);
+      solved = scaled(rest);
+      const next = dot(rest, solved);
+      const kept = next / squares;
+      direction = direction.map((value, at) => (solved[at] as number) + kept * value);
+      squares = next;
+    }
+    return step;
+  }
+
+  private penalized(parameters: Float64Array): Float64Array {
+    return parameters.map((value, at) => ((at + 1) % this.wide === 0 ? 0 : this.penalty * value));
+  }
+
+  /** The curvature times a direction. */
+  private curved(direction: Float64Array, probabilities: Float64Array): Float64Array {
+    const { classes } = this.data;
+    const changes = this.scores(direction);
+    for (let row = 0; row < this.count; row++) {
+      const from = row * classes;
+      let mean = 0;
+      for (let at = from; at < from + classes; at++) mean += (probabilities[at] as number) * (changes[at] as number);
+      for (let at = from; at < from + classes; at++)
+        changes[at] = (probabilities[at] as number) * ((changes[at] as number) - mean);
+    }
+    const result = this.penalized(direction);
+    this.addProducts(result, changes);
     return result;
-  };
-  const step = new Float64Array(here.gradient.length);
-  const rest = here.gradient.map((entry) => -entry);
-  let direction = Float64Array.from(rest);
-  let squares = dot(rest, rest);
-  const wanted = squares * Math.min(1e-2, squares);
-  for (let turn = 0; turn < 2 * rest.length && squares > wanted && squares > 0; turn++) {
-    const bent = curved(direction);
-    const along = dot(direction, bent);
-    if (!(along > 0)) break;
-    const length = squares / along;
-    subtract(step, direction, -length);
-    subtract(rest, bent, length);
-    const next = dot(rest, rest);
-    direction = direction.map((value, at) => (rest[at] as number) + (next / squares) * value);
-    squares = next;
   }
-  return step;
+
+  /** [rows × classes]: each row times each class's numbers. */
+  private scores(parameters: Float64Array): Float64Array {
+    const { rows, wide, count } = this;
+    const { classes } = this.data;
+    const scores = new Float64Array(count * classes);
+    for (let one = 0; one < classes; one++) {
+      const own = parameters.subarray(one * wide, (one + 1) * wide);
+      let row = 0;
+      // Four sums at once: one alone waits for itself.
+      for (; row + 4 <= count; row += 4) {
+        const [b, c, d] = [(row + 1) * wide, (row + 2) * wide, (row + 3) * wide];
+        let [first, second, third, fourth] = [0, 0, 0, 0];
+        for (let at = 0, a = row * wide; at < wide; at++, a++) {
+          const weight = own[at] as number;
+          first += weight * (rows[a] as number);
+          second += weight * (rows[b + at] as number);
+          third += weight * (rows[c + at] as number);
+          fourth += weight * (rows[d + at] as number);
+        }
+        scores[row * classes + one] = first;
+        scores[(row + 1) * classes + one] = second;
+        scores[(row + 2) * classes + one] = third;
+        scores[(row + 3) * classes + one] = fourth;
+      }
+      for (; row < count; row++) {
+        let sum = 0;
+        for (let at = 0, from = row * wide; at < wide; at++) sum += (own[at] as number) * (rows[from + at] as number);
+        scores[row * classes + one] = sum;
+      }
+    }
+    return scores;
+  }
+
+  /** Adds to each class's numbers all rows, each as often as its factor says. @param factors [rows × classes] */
+  private addProducts(to: Float64Array, factors: Float64Array): void {
+    const { rows, wide, count } = this;
+    const { classes } = this.data;
+    for (let one = 0; one < classes; one++) {
+      const own = to.subarray(one * wide, (one + 1) * wide);
+      let row = 0;
+      for (; row + 4 <= count; row += 4) {
+        const [a, b, c, d] = [row * wide, (row + 1) * wide, (row + 2) * wide, (row + 3) * wide];
+        const first = factors[row * classes + one] as number;
+        const second = factors[(row + 1) * classes + one] as number;
+        const third = factors[(row + 2) * classes + one] as number;
+        const fourth = factors[(row + 3) * classes + one] as number;
+        for (let at = 0; at < wide; at++) {
+          own[at] =
+            (own[at] as number) +
+            first * (rows[a + at] as number) +
+            second * (rows[b + at] as number) +
+            third * (rows[c + at] as number) +
+            fourth * (rows[d + at] as number);
+        }
+      }
+      for (; row < count; row++)
+        subtract(own, rows.subarray(row * wide, (row + 1) * wide), -(factors[row * classes + one] as number));
+    }
+  }
+
+  /** What the curvature has on its diagonal. */
+  private ownCurvatures(probabilities: Float64Array): Float64Array {
+    const { classes } = this.data;
+    const spreads = probabilities.map((chance) => chance * (1 - chance));
+    const curvatures = new Float64Array(classes * this.wide).fill(this.penalty);
+    for (let one = 0; one < classes; one++) {
+      const own = curvatures.subarray(one * this.wide, (one + 1) * this.wide);
+      // An intercept has no penalty, and no curvature either where its class is certain.
+      own[this.wide - 1] = 1e-12;
+      for (let row = 0; row < this.count; row++) {
+        const factor = spreads[row * classes + one] as number;
+        for (let at = 0, from = row * this.wide; at < this.wide; at++)
+          own[at] = (own[at] as number) + factor * (this.squares[from + at] as number);
+      }
+    }
+    return curvatures;
+  }
+}
+
+/** Scores become probabilities. @returns ln of the label's */
+function toProbabilities(scores: Float64Array, label: number): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (let at = 0; at < scores.length; at++) most = Math.max(most, scores[at] as number);
+  const own = (scores[label] as number) - most;
+  let sum = 0;
+  for (let at = 0; at < scores.length; at++) {
+    scores[at] = Math.exp((scores[at] as number) - most);
+    sum += scores[at] as number;
+  }
+  for (let at = 0; at < scores.length; at++) scores[at] = (scores[at] as number) / sum;
+  return own - Math.log(sum);
 }
 
 function largest(values: Float64Array): number {

@@ -7,7 +7,7 @@
  * A thousand prompts take some three minutes a round on two quiet cores, and TransformerLens three times as long. Each measurement is shown as it is made;
  * with --keep they are kept in FILE, and the same command again adds its rounds to them: a long comparison in pieces.
  * With --transformer-lens, TransformerLens takes its turn: the same tokens, in batches of 8, the same residuals written. Of it the seconds of its loop count
- * alone, without loading; of ours all of the process.
+ * alone, without loading; of ours all of the process, and the loop by the difference between all prompts and a quarter of them.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -124,9 +124,9 @@ try {
     const { ids, ...measured } = run(name, file);
     return { ids, measured };
   };
-  if (found.quarter.length === 0)
-    note("quarter", measure("capturing", promptFile("quarter.jsonl", Math.ceil(Number(count) / 4))).measured);
+  const quarterFile = promptFile("quarter.jsonl", Math.ceil(Number(count) / 4));
   for (let round = 0; round < Number(rounds); round++) {
+    note("quarter", measure("capturing", quarterFile).measured);
     note("asking", measure("asking", all).measured);
     const { ids, measured } = measure("capturing", all);
     note("capturing", measured);
@@ -151,9 +151,12 @@ try {
     const seconds = least("lens", "seconds");
     const peak = least("lens", "peakBytes");
     if (lens[0].tokens !== rows) throw new Error(`${lens[0].tokens} tokens there, ${rows} rows here`);
+    // What both the whole and the quarter take besides, opening the model above all, falls out.
+    const perToken = (least("capturing", "wall") - least("quarter", "wall")) / (rows - quarter.rows);
     process.stdout.write(
-      `TransformerLens: loop ${seconds.toFixed(1)} s, peak ${(peak / 1e6).toFixed(0)} MB; ours is ` +
-        `${(seconds / least("capturing", "wall")).toFixed(2)} times as fast in ${(peakBytes / peak).toFixed(2)} of its memory\n`,
+      `TransformerLens: loop ${seconds.toFixed(1)} s, peak ${(peak / 1e6).toFixed(0)} MB. Tokens/s of the loops: ours ` +
+        `${(1 / perToken).toFixed(0)}, its ${(rows / seconds).toFixed(0)}: ${(seconds / rows / perToken).toFixed(2)} times as fast; our whole process ` +
+        `${(seconds / least("capturing", "wall")).toFixed(2)} times as its loop; ${(peakBytes / peak).toFixed(2)} of its memory\n`,
     );
   }
 } finally {

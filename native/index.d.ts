@@ -608,7 +608,8 @@ export class Engine {
   begin(work: NativeWork): void;
   /** One evaluation. @returns whether the group goes on */
   step(): boolean;
-  take(): NativeAnswers;
+  /** @param statesInto captured states lie at its beginning, where they have room in it; else in an array of their own */
+  take(statesInto?: Uint8Array): NativeAnswers;
   /** Drops the rest of the group. */
   cancel(): void;
   counts(): NativeCounts;

@@ -375,9 +375,27 @@ private:
             made.Set("editsDone", typed<Napi::Int32Array>(env, r.edits_done));
             made.Set("stateCounts", typed<Napi::Int32Array>(env, r.state_counts));
             made.Set("statePositions", typed<Napi::Int32Array>(env, r.state_positions));
-            made.Set("states", typed<Napi::Uint8Array>(env, r.states));
+            made.Set("states", states(env, r.states, info.Length() > 0 ? info[0] : env.Undefined()));
             return made;
         });
+    }
+
+    // One after the other: at the beginning of `into` where that is an array with room for them.
+    static Napi::Uint8Array states(Napi::Env env, const std::vector<std::shared_ptr<const std::vector<uint8_t>>> & all,
+                                   Napi::Value into) {
+        size_t bytes = 0;
+        for (const auto & one : all) bytes += one->size();
+        Napi::Uint8Array made;
+        if (into.IsTypedArray() && into.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array &&
+            into.As<Napi::Uint8Array>().ElementLength() >= bytes) {
+            const auto given = into.As<Napi::Uint8Array>();
+            made = Napi::Uint8Array::New(env, bytes, given.ArrayBuffer(), given.ByteOffset());
+        } else {
+            made = Napi::Uint8Array::New(env, bytes);
+        }
+        uint8_t * to = made.Data();
+        for (const auto & one : all) to = std::copy(one->begin(), one->end(), to);
+        return made;
     }
 
     Napi::Value cancel(const Napi::CallbackInfo & info) {

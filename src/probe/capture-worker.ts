@@ -10,9 +10,13 @@ import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
 import { type CapturedText, type CaptureMethods, chosenTokens, type PositionChoice, type ShardJob } from "./capture.js";
 import { captureOf } from "../model/sites.js";
-import { tokenBytes, type TextStates, writeShard } from "./states-shard.js";
+import { tokenBytes } from "./states-shard.js";
+import { type StatesRoom, StatesWriter, type TextPlace } from "./states-writer.js";
 
 let model: NativeModel | undefined;
+/** Evaluations, one after the other; a file is written while the next one's states are evaluated. */
+let evaluations: Promise<unknown> = Promise.resolve();
+const writer = new StatesWriter();
 // A limit of a file's size is an error of the write, not the end of the process.
 process.on("SIGXFSZ", () => {});
 
@@ -29,9 +33,20 @@ serveParent<CaptureMethods, number>(
 );
 
 async function makeShard(
-  { path, requests, capture, positions, oneByOne = false }: ShardJob,
-  { signal, note }: ServedCall<number>,
+  job: ShardJob,
+  call: ServedCall<number>,
 ): Promise<{ texts: CapturedText[]; bytes: number; rows: number }> {
+  const evaluated = evaluations.then(() => evaluate(job, call));
+  evaluations = evaluated.catch(() => undefined);
+  const { texts, places, room } = await evaluated;
+  const bytes = job.path === undefined ? 0 : await writer.write(job.path, job.capture, places, room);
+  return { texts, bytes, rows: places.reduce((sum, { positions }) => sum + positions.length, 0) };
+}
+
+async function evaluate(
+  { requests, capture, positions, oneByOne = false }: ShardJob,
+  { signal, note }: ServedCall<number>,
+): Promise<{ texts: CapturedText[]; places: TextPlace[]; room: StatesRoom }> {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
   const { tokens: chat, evaluator, facts } = model;
   const tokenized = chat.tokenize(requests);
@@ -39,9 +54,16 @@ async function makeShard(
     chosenTokens(positions[at] as PositionChoice, promptIds.length, `Prompt ${at + 1}`),
   );
   await evaluator.setCapture(captureOf(capture.sites, capture.shape, capture.dtype));
-  const states: TextStates[] = [];
-  const replies: Reply[] = [];
   const bytesAt = tokenBytes(capture);
+  const most = masks.reduce((sum, mask, at) => {
+    const replied = positions[at]?.reply ? Math.max(0, (requests[at]?.maxTokens ?? 0) - 1) : 0;
+    for (let place = 0; place < mask.length; place++) if (mask[place]) sum += bytesAt(place);
+    for (let token = 0; token < replied; token++) sum += bytesAt(mask.length + token);
+    return sum;
+  }, 0);
+  const room = writer.room(most);
+  const places: TextPlace[] = [];
+  const replies: Reply[] = [];
   let done = 0;
   const whole = [...tokenized.keys()];
   for (const asked of oneByOne ? whole.map((at) => [at]) : whole.length > 0 ? [whole] : []) {
@@ -50,12 +72,12 @@ async function makeShard(
       for (const { index, reply } of readReplies(answers, own, chat, facts.vocabularySize)) {
         replies[asked[index] as number] = reply;
       }
-      let [row, byte] = [0, 0];
+      let [row, byte] = [0, room.put(answers.states)];
       answers.items.forEach((item, at) => {
         const end = row + (answers.stateCounts[at] as number);
         const taken = Array.from(answers.statePositions.subarray(row, end));
         const length = taken.reduce((sum, position) => sum + bytesAt(position), 0);
-        states[asked[item] as number] = { positions: taken, bytes: answers.states.slice(byte, byte + length) };
+        places[asked[item] as number] = { positions: taken, begin: byte, end: byte + length };
         [row, byte] = [end, byte + length];
       });
       done += answers.items.length;
@@ -69,12 +91,13 @@ async function makeShard(
       },
       take,
       signal,
+      () => room.rest(),
     );
   }
   const texts = tokenized.map(({ promptIds, maxTokens }, index): CapturedText => {
     const { tokenIds, logprobs, text, stop } = replies[index] as Reply;
     const read = [...promptIds, ...tokenIds];
-    const { positions: taken } = states[index] as TextStates;
+    const { positions: taken } = places[index] as TextPlace;
     const texted = chat.tokenTexts(taken.map((position) => read[position] as number));
     return {
       promptTokens: promptIds.length,
@@ -87,6 +110,5 @@ async function makeShard(
       ...(maxTokens > 0 ? { reply: { text, stop, tokenIds, logprobs } } : {}),
     };
   });
-  const bytes = path === undefined ? 0 : await writeShard(path, capture, states);
-  return { texts, bytes, rows: states.reduce((sum, one) => sum + one.positions.length, 0) };
+  return { texts, places, room };
 }

@@ -121,13 +121,15 @@ export interface CaptureHooks {
   readonly signal?: AbortSignal;
 }
 
+type MadeShard = Awaited<ReturnType<CaptureMethods["shard"]>>;
+
 /** A file is tried so often whole; then its prompts alone. */
 const WHOLE_ATTEMPTS = 2;
 
 /** Files of states of one model. A prompt that crashes the engine alone, where a plain one does not, is set aside. */
 export class StateCapturer {
   private process?: CaptureProcess;
-  private opened?: Awaited<ReturnType<CaptureMethods["open"]>>;
+  private opened?: ReturnType<CaptureMethods["open"]>;
 
   constructor(private readonly model: CapturedModel) {}
 
@@ -136,17 +138,64 @@ export class StateCapturer {
     if (this.opened) return this.opened;
     const { path, settings, adapter, chat } = this.model;
     this.process = startCaptureProcess(settings);
-    this.opened = await this.process.remote.open(path, { settings, ...(adapter ? { adapter } : {}), chat });
+    this.opened = this.process.remote.open(path, { settings, ...(adapter ? { adapter } : {}), chat });
     return this.opened;
   }
 
   /**
-   * @returns texts of those that were not set aside, in their order
+   * Files one after the other; a file is written while the states of the next one are evaluated.
+   * @returns in their order: texts of those that were not set aside
    * @throws as the worker · ENGINE_CRASHED where it crashes on anything · INTERRUPTED
    */
-  async shard(job: ShardJob, hooks: CaptureHooks = {}): Promise<CapturedShard> {
-    for (let attempt = 1; attempt <= WHOLE_ATTEMPTS; attempt++) {
-      const done = await this.unlessCrashed(job, attempt, hooks);
+  async *shards(jobs: readonly ShardJob[], hooksOf: (at: number) => CaptureHooks): AsyncGenerator<CapturedShard> {
+    const evaluated = jobs.map(() => 0);
+    const started = (at: number): Promise<MadeShard> | undefined => {
+      const job = jobs[at];
+      if (!job) return undefined;
+      const hooks = hooksOf(at);
+      const onNote = (done: number) => {
+        evaluated[at] = done;
+        hooks.onNote?.(done);
+      };
+      const made = this.call(job, { ...hooks, onNote });
+      // Whoever waits for it hears of its end.
+      made.catch(() => undefined);
+      return made;
+    };
+    let next = started(0);
+    let blamed: InwardError | undefined;
+    for (const [at, job] of jobs.entries()) {
+      const [own, hooks] = [next, hooksOf(at)];
+      next = blamed ? undefined : started(at + 1);
+      const made = blamed ?? (await this.unlessCrashed(() => own as Promise<MadeShard>, hooks));
+      blamed = undefined;
+      if (!(made instanceof InwardError)) {
+        yield { ...made, setAside: [] };
+        continue;
+      }
+      await next?.catch(() => undefined);
+      // What was evaluated whole and only being written is not what ended the process.
+      if (evaluated[at] === job.requests.length && jobs[at + 1]) {
+        blamed = made;
+        yield await this.shard(job, hooks, 1);
+      } else {
+        hooks.onCrash?.({ attempt: 1, prompts: job.requests.length, message: made.message });
+        yield await this.shard(job, hooks, 2);
+        next = started(at + 1);
+      }
+    }
+  }
+
+  /** @param from the number of the first attempt */
+  private async shard(job: ShardJob, hooks: CaptureHooks, from: number): Promise<CapturedShard> {
+    const tried = async (one: ShardJob, attempt: number): Promise<MadeShard | undefined> => {
+      const made = await this.unlessCrashed(() => this.call(one, hooks), hooks);
+      if (!(made instanceof InwardError)) return made;
+      hooks.onCrash?.({ attempt, prompts: one.requests.length, message: made.message });
+      return undefined;
+    };
+    for (let attempt = from; attempt <= WHOLE_ATTEMPTS; attempt++) {
+      const done = await tried(job, attempt);
       if (done) return { ...done, setAside: [] };
     }
     const setAside: number[] = [];
@@ -154,11 +203,11 @@ export class StateCapturer {
       return { requests, capture: job.capture, positions: [job.positions[at] as PositionChoice], oneByOne: true };
     };
     for (const [at, request] of job.requests.entries()) {
-      if (await this.unlessCrashed(alone(at, [request]), WHOLE_ATTEMPTS + 1, hooks)) continue;
+      if (await tried(alone(at, [request]), WHOLE_ATTEMPTS + 1)) continue;
       // An engine that crashes on anything would set aside all that is left.
       const plain = { ...request, messages: plainMessages(request.messages), maxTokens: 0 };
       const last = { prompt: [-1], reply: false } as const;
-      if (!(await this.unlessCrashed({ ...alone(at, [plain]), positions: [last] }, WHOLE_ATTEMPTS + 1, hooks))) {
+      if (!(await tried({ ...alone(at, [plain]), positions: [last] }, WHOLE_ATTEMPTS + 1))) {
         throw new InwardError(
           "ENGINE_CRASHED",
           `The engine crashes on a plain question as well as on prompt ${at + 1} of ${job.path ?? "a file"}.`,
@@ -171,20 +220,23 @@ export class StateCapturer {
     return { ...(await this.call(left, hooks)), setAside };
   }
 
-  private async unlessCrashed(job: ShardJob, attempt: number, hooks: CaptureHooks) {
+  /** @returns the crash, where the process is gone, which is then ended @throws any other error */
+  private async unlessCrashed(
+    call: () => Promise<MadeShard>,
+    { signal }: CaptureHooks,
+  ): Promise<MadeShard | InwardError> {
     try {
-      return await this.call(job, hooks);
+      return await call();
     } catch (error) {
       if (!(error instanceof InwardError) || error.code !== "ENGINE_CRASHED") throw error;
       // What ends a whole process group ends the worker too.
-      if (hooks.signal?.aborted) throw new InwardError("INTERRUPTED", "Capturing was interrupted.", { cause: error });
-      hooks.onCrash?.({ attempt, prompts: job.requests.length, message: error.message });
+      if (signal?.aborted) throw new InwardError("INTERRUPTED", "Capturing was interrupted.", { cause: error });
       await this.end();
-      return undefined;
+      return error;
     }
   }
 
-  private async call(job: ShardJob, { onNote, signal }: CaptureHooks) {
+  private async call(job: ShardJob, { onNote, signal }: CaptureHooks): Promise<MadeShard> {
     await this.open();
     return (this.process as CaptureProcess).call("shard", [job], { onNote, signal });
   }

@@ -55,6 +55,7 @@ export async function writeShard(path: string, capture: Capture, texts: readonly
   return shardBytes(capture, rows, keys);
 }
 
+/** Each is there until the next one is asked for. */
 async function* pieces(
   capture: Capture,
   texts: readonly TextStates[],
@@ -77,10 +78,11 @@ async function* pieces(
         const own = ownBytes(position);
         if (filled + width > piece.length) {
           yield piece.subarray(0, filled);
-          piece = Buffer.alloc(Math.max(PIECE, width));
+          if (width > piece.length) piece = Buffer.alloc(width);
           filled = 0;
         }
-        // Each head's weights stand at the beginning of its place.
+        // Each head's weights stand at the beginning of its place; what was there before goes.
+        if (own !== width) piece.fill(0, filled, filled + width);
         const [heads, head] = own === width ? [1, own] : [shape.heads[site.layer] as number, size * (position + 1)];
         for (let one = 0; one < heads; one++) {
           const begin = at + one * head;

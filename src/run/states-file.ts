@@ -3,6 +3,8 @@
  * that ends in between leaves whole files, and the same call goes on from there; the bytes are those of an undisturbed one.
  */
 
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { open, stat, truncate } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -51,7 +53,7 @@ export interface StatesSettings {
   readonly dtype?: StatesType;
   /** Longest reply, tokens, greedy. Default 0: nothing is answered. */
   readonly maxTokens?: number;
-  /** A file of states is begun anew before it would be larger, unless one prompt alone is. Default 128 MiB. */
+  /** A file of states is begun anew before it would be larger, unless one prompt alone is. Default 64 MiB. */
   readonly shardBytes?: number;
 }
 
@@ -179,7 +181,9 @@ export async function writeStates(
   const unlock = await takeRunLock(folder);
   try {
     await removePartials(folder);
-    let manifest = await openManifest(folder, job);
+    const opened = await openManifest(folder, job);
+    const { lines } = opened;
+    let { manifest } = opened;
     const kept = manifest.files.reduce((sum, one) => sum + one.prompts, 0);
     options.onProgress?.({ stage: "states", done: kept, total: prompts.length, unit: "questions" });
     const left = job.shards.slice(manifest.files.length);
@@ -193,11 +197,25 @@ export async function writeStates(
     let peakBytes: number | undefined;
     try {
       if (left.length > 0) manifest = await recordEngine(folder, manifest, capturer);
-      for (const [at, { first, end }] of left.entries()) {
-        manifest = await makeFile(folder, manifest, capturer, job, prompts, first, end, {
-          ...options,
-          number: job.shards.length - left.length + at + 1,
-        });
+      const named = left.map((shard, at) => ({ ...shard, file: fileName(job.shards.length - left.length + at + 1) }));
+      const jobs = named.map(({ file, first, end }) => ({
+        path: join(folder, file),
+        requests: job.requests.slice(first, end),
+        capture: job.capture,
+        positions: job.positions.slice(first, end),
+      }));
+      const hooksOf = (at: number): CaptureHooks => ({
+        signal: options.signal,
+        onNote: (done) => {
+          const all = (named[at]?.first ?? 0) + done;
+          options.onProgress?.({ stage: "states", done: all, total: prompts.length, unit: "questions" });
+        },
+        onCrash: options.onCrash,
+      });
+      let at = 0;
+      for await (const shard of capturer.shards(jobs, hooksOf)) {
+        const { file, first, end } = named[at++] as (typeof named)[number];
+        manifest = await finishFile(folder, manifest, shard, prompts.slice(first, end), file, lines);
       }
       peakBytes = await capturer.peakBytes();
     } finally {
@@ -286,7 +304,7 @@ export function sizedStates(
 }
 
 function settled(settings: StatesSettings): Required<StatesSettings> {
-  const { sites = "residual", positions = "last", dtype = "f32", maxTokens = 0, shardBytes: most = 2 ** 27 } = settings;
+  const { sites = "residual", positions = "last", dtype = "f32", maxTokens = 0, shardBytes: most = 2 ** 26 } = settings;
   if (dtype !== "f16" && dtype !== "f32") throw new InwardError("USAGE", `dtype is ${dtype}; it is f16 or f32`);
   for (const [name, value, least] of [
     ["maxTokens", maxTokens, 0],
@@ -353,7 +371,10 @@ export const statesManifestSchema = z.looseObject({
 });
 
 /** As far as the folder is; what was cut off in writing goes. @throws ANSWERS_OTHER, STORE_CORRUPT */
-async function openManifest(folder: string, { asked, estimate }: StatesJob): Promise<StatesManifest> {
+async function openManifest(
+  folder: string,
+  { asked, estimate }: StatesJob,
+): Promise<{ manifest: StatesManifest; lines: WrittenLines }> {
   const path = join(folder, MANIFEST);
   const before = await readJson<StatesManifest>(path, statesManifestSchema).catch((error) => {
     if (error instanceof InwardError && error.code === "STORE_INCOMPLETE") return undefined;
@@ -364,7 +385,8 @@ async function openManifest(folder: string, { asked, estimate }: StatesJob): Pro
       throw new InwardError("ANSWERS_OTHER", `${folder} has an ${INDEX}, and no ${MANIFEST} that says what it holds.`);
     }
     const made = { inward: INWARD_VERSION, what: "states" as const, ...asked, sites: estimate.sites };
-    return writeManifest(folder, { ...made, engines: [], warnings: [], files: [] });
+    const manifest = await writeManifest(folder, { ...made, engines: [], warnings: [], files: [] });
+    return { manifest, lines: await openLines(folder, undefined) };
   }
   const { seal, ...sealed } = before;
   if (seal !== undefined && seal !== hashOf(sealed)) throw changed(path);
@@ -377,12 +399,16 @@ async function openManifest(folder: string, { asked, estimate }: StatesJob): Pro
     }
     await requireSha256(join(folder, file), sha256);
   }
-  const last = before.files.at(-1);
-  await cutOff(join(folder, INDEX), last?.indexBytes ?? 0);
-  await cutOff(join(folder, PROMPTS), last?.promptsBytes ?? 0);
-  if (last) await requireSha256(join(folder, PROMPTS), last.promptsSha256);
-  if (last) await requireSha256(join(folder, INDEX), last.indexSha256);
-  return before;
+  return { manifest: before, lines: await openLines(folder, before.files.at(-1)) };
+}
+
+/** @throws STORE_CORRUPT */
+async function openLines(folder: string, last: FinishedShard | undefined): Promise<WrittenLines> {
+  const index = await LinesFile.open(join(folder, INDEX), last?.indexBytes ?? 0);
+  const prompts = await LinesFile.open(join(folder, PROMPTS), last?.promptsBytes ?? 0);
+  if (last && prompts.sha256() !== last.promptsSha256) throw changed(join(folder, PROMPTS));
+  if (last?.indexSha256 !== undefined && index.sha256() !== last.indexSha256) throw changed(join(folder, INDEX));
+  return { index, prompts };
 }
 
 async function writeManifest(folder: string, { seal: _, ...manifest }: StatesManifest): Promise<StatesManifest> {
@@ -426,42 +452,29 @@ async function recordEngine(
   return writeManifest(folder, { ...manifest, engines, warnings: facts.warnings });
 }
 
-async function makeFile(
+function fileName(number: number): string {
+  return `states-${String(number).padStart(5, "0")}.safetensors`;
+}
+
+/** @param asked the file's prompts */
+async function finishFile(
   folder: string,
   manifest: StatesManifest,
-  capturer: StateCapturer,
-  { capture, positions, requests }: StatesJob,
-  prompts: readonly StatesPrompt[],
-  first: number,
-  end: number,
-  { number, signal, onProgress, onCrash }: WritingHooks & { readonly number: number },
+  shard: CapturedShard,
+  asked: readonly StatesPrompt[],
+  file: string,
+  lines: WrittenLines,
 ): Promise<StatesManifest> {
-  const file = `states-${String(number).padStart(5, "0")}.safetensors`;
-  const shard = await capturer.shard(
-    {
-      path: join(folder, file),
-      requests: requests.slice(first, end),
-      capture,
-      positions: positions.slice(first, end),
-    },
-    {
-      signal,
-      onNote: (done) => onProgress?.({ stage: "states", done: first + done, total: prompts.length, unit: "questions" }),
-      onCrash,
-    },
-  );
-  const asked = prompts.slice(first, end);
   const sound = asked.filter((_, at) => !shard.setAside.includes(at));
-  const indexBytes = await append(join(folder, INDEX), indexLines(file, sound, shard.texts));
-  const promptsBytes = await append(join(folder, PROMPTS), promptLines(file, asked, shard));
+  await lines.index.append(indexLines(file, sound, shard.texts));
+  await lines.prompts.append(promptLines(file, asked, shard));
   const sha256 = await sha256OfFile(join(folder, file));
-  const promptsSha256 = await sha256OfFile(join(folder, PROMPTS));
-  const indexSha256 = await sha256OfFile(join(folder, INDEX));
   const { rows, bytes } = shard;
   const setAside = shard.setAside.map((at) => (asked[at] as StatesPrompt).id);
-  const hashes = { indexBytes, promptsBytes, promptsSha256, indexSha256 };
   const finished = {
-    ...{ file, prompts: end - first, rows, bytes, sha256, ...hashes },
+    ...{ file, prompts: asked.length, rows, bytes, sha256 },
+    ...{ indexBytes: lines.index.bytes, promptsBytes: lines.prompts.bytes },
+    ...{ promptsSha256: lines.prompts.sha256(), indexSha256: lines.index.sha256() },
     ...(setAside.length > 0 ? { setAside } : {}),
   };
   return writeManifest(folder, { ...manifest, files: [...manifest.files, finished] });
@@ -500,18 +513,51 @@ function promptLines(file: string, prompts: readonly StatesPrompt[], { texts, se
 
 const SET_ASIDE: SetAsideReason = "engine_crashed";
 
-/** @returns bytes of the file now @throws STORE_DISK_FULL, STORE_UNWRITABLE */
-async function append(path: string, lines: readonly object[]): Promise<number> {
-  try {
-    const file = await open(path, APPENDING);
+interface WrittenLines {
+  readonly index: LinesFile;
+  readonly prompts: LinesFile;
+}
+
+/** A file that grows by lines, and the hash of all that is in it. */
+class LinesFile {
+  private constructor(
+    private readonly path: string,
+    private readonly hash: Hash,
+    private written: number,
+  ) {}
+
+  /** @param bytes that are kept; what is behind them is cut off @throws STORE_CORRUPT where there is less */
+  static async open(path: string, bytes: number): Promise<LinesFile> {
+    await cutOff(path, bytes);
+    const hash = createHash("sha256");
+    if (bytes > 0) for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    return new LinesFile(path, hash, bytes);
+  }
+
+  get bytes(): number {
+    return this.written;
+  }
+
+  sha256(): string {
+    return this.hash.copy().digest("hex");
+  }
+
+  /** @throws STORE_DISK_FULL, STORE_UNWRITABLE, STORE_CORRUPT where something else wrote to it */
+  async append(lines: readonly object[]): Promise<void> {
+    const text = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
     try {
-      await file.writeFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-      await file.sync();
-      return (await file.stat()).size;
-    } finally {
-      await file.close();
+      const file = await open(this.path, APPENDING);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+        this.hash.update(text);
+        this.written += text.length;
+        if ((await file.stat()).size !== this.written) throw changed(this.path);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw writeError(error, this.path);
     }
-  } catch (error) {
-    throw writeError(error, path);
   }
 }

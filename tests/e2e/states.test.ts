@@ -91,8 +91,11 @@ describe("a prompt that crashes the engine", () => {
   test("is set aside with its reason; all others have the rows that they have without it", async () => {
     await capture("sound", settings);
     const { done, crashes } = await crashing("jacket", "one-crashes");
-    // Twice with its file, then alone.
-    expect(crashes).toEqual([1, 2, 3]);
+    // Twice with its file, then alone; once more before, if the file before it was still being evaluated and may have been the one.
+    expect([
+      [1, 2, 3],
+      [1, 1, 2, 3],
+    ]).toContainEqual(crashes);
     expect(done).toMatchObject({ setAside: ["jacket"], prompts: WORDS.length, rows: WORDS.length - 1 });
     const aside = lines("one-crashes", "prompts.jsonl").filter((line) => line.setAside);
     expect(aside).toEqual([expect.objectContaining({ prompt: "jacket", rows: 0, setAside: "engine_crashed" })]);

@@ -724,7 +724,7 @@ struct engine::impl {
             if (!record) throw error("INTERNAL", "there is no record of the token at position " + std::to_string(i));
             record->require_whole(token);
             finished.state_positions.push_back(i);
-            finished.states.insert(finished.states.end(), record->bytes().begin(), record->bytes().end());
+            finished.states.push_back({ record, &record->bytes() });
         }
         finished.state_counts.push_back((int32_t) finished.state_positions.size() - before);
     }

@@ -1,11 +1,12 @@
 #include "probe/token-states.h"
 
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
-#include "ggml.h"
 #include "inward/error.h"
+#include "shared/row-kernels.h"
 
 namespace inward {
 
@@ -82,7 +83,7 @@ token_states::token_states(const state_layout & layout, int32_t position) : layo
         left_.push_back(layout.numbers(i, position));
         numbers += left_.back();
     }
-    bytes_.resize(numbers * (layout.half() ? sizeof(ggml_fp16_t) : sizeof(float)));
+    bytes_.resize(numbers * (layout.half() ? sizeof(uint16_t) : sizeof(float)));
 }
 
 void token_states::put(int32_t site, int64_t first, const float * values, int64_t count, float scale) {
@@ -94,13 +95,16 @@ void token_states::put(int32_t site, int64_t first, const float * values, int64_
     }
     const int64_t at = layout_.offset(site, position_) + first;
     if (layout_.half()) {
-        ggml_fp32_to_fp16_row(values, (ggml_fp16_t *) bytes_.data() + at, count);
+        to_half(values, (uint16_t *) bytes_.data() + at, count);
     } else {
         std::memcpy((float *) bytes_.data() + at, values, count * sizeof(float));
     }
-    const float   most = layout_.half() ? LARGEST_HALF : INFINITY;
-    const float * bad  = values;
-    while (bad < values + count && std::fabs(*bad) <= most && std::isfinite(*bad)) bad++;
+    const float   most = layout_.half() ? LARGEST_HALF : FLT_MAX;
+    const float * bad  = values + count;
+    if (!all_within(values, count, most)) {
+        bad = values;
+        while (std::fabs(*bad) <= most) bad++;
+    }
     const std::lock_guard<std::mutex> lock(mutex_);
     left_[site] -= count;
     if (bad == values + count || bad_site_ >= 0) return;

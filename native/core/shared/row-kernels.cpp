@@ -21,6 +21,33 @@ INWARD_CLONES float greatest_loop(const float * values, int64_t n) {
     return strand[0];
 }
 
+INWARD_CLONES int32_t beyond_loop(const float * values, int64_t n, float most) {
+    int32_t beyond = 0;
+    for (int64_t i = 0; i < n; i++) beyond |= std::fabs(values[i]) <= most ? 0 : 1;
+    return beyond;
+}
+
+// Rounded to nearest, ties to even: a float whose exponent is the result's adds the fraction, and what it has no room for
+// is rounded off by the addition itself.
+INWARD_CLONES void half_loop(const float * values, uint16_t * to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        std::memcpy(&bits, values + i, sizeof bits);
+        const uint32_t magnitude = bits & 0x7fffffffu, sign = (bits >> 16) & 0x8000u;
+        // From 2^-14 on every result has 10 bits behind its first one; below, as many as there are down to 2^-24.
+        const uint32_t least    = 113u << 23, exponent = magnitude & 0x7f800000u;
+        const uint32_t bias     = (exponent > least ? exponent : least) + (13u << 23);
+        float          size, shift;
+        std::memcpy(&size, &magnitude, sizeof size);
+        std::memcpy(&shift, &bias, sizeof shift);
+        const float    sum = size + shift;
+        uint32_t       rounded;
+        std::memcpy(&rounded, &sum, sizeof rounded);
+        // Places of 2^-24 (of the exponent's) that the sum is above the shift, with the exponent before them.
+        to[i] = (uint16_t) (sign + (rounded - bias) + (((bias - (13u << 23) - least) >> 23) << 10));
+    }
+}
+
 INWARD_CLONES float square_sum_loop(const float * a, int64_t n) {
     float   strand[STRANDS] = { 0 };
     int64_t i               = 0;
@@ -118,6 +145,10 @@ INWARD_CLONES void geglu_loop(const float * gate, const float * up, float * act,
 }  // namespace
 
 float greatest(const float * values, int64_t n) { return greatest_loop(values, n); }
+bool all_within(const float * values, int64_t n, float most) { return beyond_loop(values, n, most) == 0; }
+
+void to_half(const float * values, uint16_t * to, int64_t n) { half_loop(values, to, n); }
+
 float square_sum(const float * values, int64_t n) { return square_sum_loop(values, n); }
 float exp_sum(float * values, int64_t n, float shift) { return exp_sum_loop(values, n, shift); }
 void  scale_in_place(float * values, int64_t n, float factor) { scale_loop(values, n, factor); }

@@ -9,6 +9,10 @@
 namespace inward {
 
 float greatest(const float * values, int64_t n);
+// whether each is a number and at most so far from 0
+bool all_within(const float * values, int64_t n, float most);
+// half precision's bits, rounded to nearest, ties to even; of numbers within half precision's range alone
+void to_half(const float * values, uint16_t * to, int64_t n);
 float square_sum(const float * values, int64_t n);
 // exp of every value minus `shift`, in place, and their sum
 float exp_sum(float * values, int64_t n, float shift);

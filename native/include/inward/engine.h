@@ -100,7 +100,7 @@ struct engine_results {
     std::vector<int32_t> edits_done;    // [items] edits of its tokens' states, each counted where it was done
     // [items] captured tokens of each; their positions, and their records one after the other
     std::vector<int32_t> state_counts, state_positions;
-    std::vector<uint8_t> states;
+    std::vector<std::shared_ptr<const std::vector<uint8_t>>> states;
 };
 
 struct engine_counts {

@@ -8,6 +8,7 @@ import { type Intervened, requireWritten } from "../interventions.js";
 
 /**
  * @param take what finished, as it does; nothing that was taken is lost when the group ends early
+ * @param roomForStates where captured states go, if they fit
  * @returns what the group cost
  * @throws INTERRUPTED, ENGINE_*
  */
@@ -16,13 +17,14 @@ export async function runGroup(
   work: NativeWork,
   take: (answers: NativeAnswers) => void,
   signal?: AbortSignal,
+  roomForStates?: () => Uint8Array,
 ): Promise<NativeCounts> {
   if (signal?.aborted) throw new InwardError("INTERRUPTED", "Asking was interrupted.");
   engine.begin(work);
   try {
     for (;;) {
       const goesOn = engine.step();
-      const answers = engine.take();
+      const answers = engine.take(roomForStates?.());
       requireWritten(work, answers);
       take(answers);
       if (!goesOn) return engine.counts();

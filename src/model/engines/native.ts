@@ -67,6 +67,7 @@ export class Evaluator {
     work: NativeWork,
     take: (answers: NativeAnswers) => void,
     signal?: AbortSignal,
+    roomForStates?: () => Uint8Array,
   ): Promise<NativeCounts | undefined> {
     if (work.maxTokens.length === 0) return undefined;
     if ((work.temperatures || work.positionTokens !== undefined) && this.engine.describe().anyTemperature !== true) {
@@ -82,7 +83,7 @@ export class Evaluator {
         "the native addon was built before it could intervene; build it again: node scripts/build-native.mjs",
       );
     }
-    return this.inTurn(() => runGroup(this.engine, work, take, signal));
+    return this.inTurn(() => runGroup(this.engine, work, take, signal, roomForStates));
   }
 
   close(): void {

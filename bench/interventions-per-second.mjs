@@ -1,10 +1,10 @@
 /**
- * Patching a residual, layers × spans × strings, beside TransformerLens: interventions per second.
+ * Patching a residual, layers × spans × strings, beside TransformerLens and nnsight: interventions per second.
  *   node bench/interventions-per-second.mjs [strings=16] [rounds=3] [--one-by-one]
  * SmolLM2-135M as F32, 2 threads, the same tokens and the same values: residual_after of each layer replaced at the last token, and at three tokens
  * in the middle, of prompts of one length; read is the whole vocabulary's logprobs after the prompt. Ours asks the whole sweep as one group.
- * TransformerLens has a hook for each layer and span and all strings in one batch, which is how its own patching sweeps run at best; with --one-by-one
- * each intervention alone besides. Rounds in turn, the least seconds of the loop alone, without loading; memory is the peak of the process.
+ * TransformerLens has a hook, and nnsight a trace, for each layer and span and all strings in one batch, which is how their patching sweeps run at best; with
+ * --one-by-one TransformerLens takes each intervention alone besides. Rounds in turn, the least seconds of the loop alone, without loading; memory is the peak of the process.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { prepare } from "../scripts/prepare.mjs";
-import { peerModelFolder, runPeer, transformerLensFolder } from "./train/peft-environment.mjs";
+import { nnsightFolder, peerModelFolder, runPeer, transformerLensFolder } from "./train/peft-environment.mjs";
 
 const [THREADS, LAYERS, WIDTH, LENGTH, NATS] = [2, 30, 576, 40, 2e-3];
 const SPANS = { last: [LENGTH - 1], middle: [LENGTH / 2 - 1, LENGTH / 2, LENGTH / 2 + 1] };
@@ -49,14 +49,15 @@ async function compare(options) {
       threads: THREADS,
     };
     writeFileSync(join(folder, "ours.json"), JSON.stringify({ ...common, model: model.path }));
-    const found = { inward: [], "transformer-lens": [], "one by one": [] };
-    const lens = (alone) =>
+    const found = { inward: [], "transformer-lens": [], nnsight: [], "one by one": [] };
+    const peer = (script, path, alone = false) =>
       runPeer(
-        fileURLToPath(new URL("interventions_transformer_lens.py", import.meta.url)),
+        fileURLToPath(new URL(script, import.meta.url)),
         { ...common, modelFolder: peerModelFolder(model), alone },
-        join(folder, "lens.json"),
-        { threads: THREADS, path: transformerLensFolder() },
+        join(folder, "peer.json"),
+        { threads: THREADS, path },
       );
+    const lens = (alone) => peer("interventions_transformer_lens.py", transformerLensFolder(), alone);
     for (let round = 0; round < Number(rounds); round++) {
       const child = spawnSync(process.execPath, [file, "--ours", join(folder, "ours.json")], {
         encoding: "utf8",
@@ -65,6 +66,7 @@ async function compare(options) {
       if (child.status !== 0) throw new Error(child.stderr);
       found.inward.push(JSON.parse(child.stdout.trim().split("\n").at(-1)));
       found["transformer-lens"].push(lens(false));
+      found.nnsight.push(peer("interventions_nnsight.py", nnsightFolder()));
       if (oneByOne) found["one by one"].push(lens(true));
     }
     report(found);
@@ -74,10 +76,11 @@ async function compare(options) {
 }
 
 function report(found) {
+  const peers = ["transformer-lens", "nnsight"];
   const apart = Math.max(
-    ...found.inward[0].best.map((one, at) => Math.abs(one - found["transformer-lens"][0].best[at])),
+    ...peers.flatMap((name) => found.inward[0].best.map((one, at) => Math.abs(one - found[name][0].best[at]))),
   );
-  if (!(apart < NATS)) throw new Error(`the two are ${apart} nats apart`);
+  if (!(apart < NATS)) throw new Error(`they are ${apart} nats apart`);
   const least = (name, span) => Math.min(...found[name].map(({ seconds }) => seconds[span]));
   const peak = (name) => Math.min(...found[name].map(({ peakBytes }) => peakBytes));
   for (const span of Object.keys(SPANS)) {
@@ -91,7 +94,7 @@ function report(found) {
       });
     process.stdout.write(`${span.padEnd(7)} ${count} interventions: ${shown.join(", ")}\n`);
   }
-  const memory = ["inward", "transformer-lens"].map((name) => `${name} ${(peak(name) / 1e6).toFixed(0)} MB`);
+  const memory = ["inward", ...peers].map((name) => `${name} ${(peak(name) / 1e6).toFixed(0)} MB`);
   process.stdout.write(
     `peak memory: ${memory.join(", ")}; logprobs of the likeliest token within ${apart.toExponential(1)} nats\n`,
   );

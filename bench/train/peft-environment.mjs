@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const REQUIREMENTS = fileURLToPath(new URL("requirements.txt", import.meta.url));
-const LENS_REQUIREMENTS = fileURLToPath(new URL("requirements-transformer-lens.txt", import.meta.url));
 const CONVERT = fileURLToPath(new URL("gguf_to_transformers.py", import.meta.url));
 
 function cacheFolder() {
@@ -36,15 +35,25 @@ export function peftPython() {
 
 /** @returns the folder of TransformerLens and pandas, to stand on PYTHONPATH of the peer's Python; made when it is missing or its list has changed */
 export function transformerLensFolder() {
+  return packagesFolder("transformer-lens", "TransformerLens", "0.5 GB");
+}
+
+/** The same of nnsight. */
+export function nnsightFolder() {
+  return packagesFolder("nnsight", "nnsight", "0.1 GB");
+}
+
+function packagesFolder(name, called, size) {
   const python = peftPython();
-  const folder = join(cacheFolder(), "transformer-lens");
+  const list = fileURLToPath(new URL(`requirements-${name}.txt`, import.meta.url));
+  const folder = join(cacheFolder(), name);
   const stamp = join(folder, "requirements.sha256");
-  const wanted = sha256(readFileSync(LENS_REQUIREMENTS));
+  const wanted = sha256(readFileSync(list));
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return folder;
-  process.stderr.write(`== installing TransformerLens in ${folder} (about 0.5 GB)\n`);
+  process.stderr.write(`== installing ${called} in ${folder} (about ${size})\n`);
   rmSync(folder, { recursive: true, force: true });
   const pip = ["-m", "pip", "install", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--quiet"];
-  must(python, [...pip, "--target", folder, "--requirement", LENS_REQUIREMENTS]);
+  must(python, [...pip, "--target", folder, "--requirement", list]);
   writeFileSync(stamp, wanted);
   return folder;
 }

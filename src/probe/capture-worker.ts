@@ -11,7 +11,7 @@ import type { Reply } from "../tasks/answer.js";
 import { type CapturedText, type CaptureMethods, chosenTokens, type PositionChoice, type ShardJob } from "./capture.js";
 import { captureOf } from "../model/sites.js";
 import { tokenBytes } from "./states-shard.js";
-import { type StatesRoom, StatesWriter, type TextPlace } from "./states-writer.js";
+import { type StatesRoom, StatesWriter, type PlacedText } from "./states-writer.js";
 
 let model: NativeModel | undefined;
 /** Evaluations, one after the other; a file is written while the next one's states are evaluated. */
@@ -46,7 +46,7 @@ async function makeShard(
 async function evaluate(
   { requests, capture, positions, oneByOne = false }: ShardJob,
   { signal, note }: ServedCall<number>,
-): Promise<{ texts: CapturedText[]; places: TextPlace[]; room: StatesRoom }> {
+): Promise<{ texts: CapturedText[]; places: PlacedText[]; room: StatesRoom }> {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
   const { tokens: chat, evaluator, facts } = model;
   const tokenized = chat.tokenize(requests);
@@ -62,7 +62,7 @@ async function evaluate(
     return sum;
   }, 0);
   const room = writer.room(most);
-  const places: TextPlace[] = [];
+  const places: PlacedText[] = [];
   const replies: Reply[] = [];
   let done = 0;
   const whole = [...tokenized.keys()];
@@ -97,7 +97,7 @@ async function evaluate(
   const texts = tokenized.map(({ promptIds, maxTokens }, index): CapturedText => {
     const { tokenIds, logprobs, text, stop } = replies[index] as Reply;
     const read = [...promptIds, ...tokenIds];
-    const { positions: taken } = places[index] as TextPlace;
+    const { positions: taken } = places[index] as PlacedText;
     const texted = chat.tokenTexts(taken.map((position) => read[position] as number));
     return {
       promptTokens: promptIds.length,

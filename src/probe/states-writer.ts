@@ -1,12 +1,12 @@
 /** Writes files of states in a thread of its own, while the next one's states are evaluated. */
 
-import { Worker } from "node:worker_threads";
+import { parentPort, Worker, workerData } from "node:worker_threads";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { builtScript } from "../model/worker-process.js";
-import type { Capture } from "./states-shard.js";
+import { type Capture, writeShard } from "./states-shard.js";
 
 /** Where the states of one text lie in a room. */
-export interface TextPlace {
+export interface PlacedText {
   /** Of its captured tokens, ascending. */
   readonly positions: readonly number[];
   /** In bytes; `end` is the first byte behind it. */
@@ -15,14 +15,14 @@ export interface TextPlace {
 }
 
 /** What the thread is told; the room is its own until it has answered. */
-export interface FileToWrite {
+interface FileToWrite {
   readonly path: string;
   readonly capture: Capture;
-  readonly texts: readonly TextPlace[];
+  readonly texts: readonly PlacedText[];
   readonly room: ArrayBuffer;
 }
 
-export type WrittenFile = { readonly room: ArrayBuffer } & (
+type WrittenFile = { readonly room: ArrayBuffer } & (
   | { readonly bytes: number }
   | { readonly failed: { readonly code: ErrorCode; readonly message: string } }
 );
@@ -65,14 +65,14 @@ export class StatesWriter {
   }
 
   /** @returns bytes of the file @throws as writeShard */
-  write(path: string, capture: Capture, texts: readonly TextPlace[], room: StatesRoom): Promise<number> {
+  write(path: string, capture: Capture, texts: readonly PlacedText[], room: StatesRoom): Promise<number> {
     const written = this.last.then(() => this.written({ path, capture, texts, room: room.give() }));
     this.last = written.catch(() => undefined);
     return written;
   }
 
   private written(file: FileToWrite): Promise<number> {
-    this.thread ??= new Worker(builtScript("./states-writer-thread.js", import.meta.url));
+    this.thread ??= new Worker(builtScript("./states-writer.js", import.meta.url), { workerData: WRITES });
     const { thread } = this;
     return new Promise((resolve, reject) => {
       const settle = () => {
@@ -95,4 +95,22 @@ export class StatesWriter {
       thread.postMessage(file, [file.room]);
     });
   }
+}
+
+// The thread's side: the thread that evaluates is busy for a second at a time.
+
+const WRITES = "states";
+if (workerData === WRITES) {
+  parentPort?.on("message", async ({ path, capture, texts, room }: FileToWrite) => {
+    const say = (written: WrittenFile) => parentPort?.postMessage(written, [room]);
+    try {
+      const states = texts.map(({ positions, begin, end }) => {
+        return { positions, bytes: new Uint8Array(room, begin, end - begin) };
+      });
+      say({ room, bytes: await writeShard(path, capture, states) });
+    } catch (error) {
+      const code = error instanceof InwardError ? error.code : "INTERNAL";
+      say({ room, failed: { code, message: error instanceof Error ? error.message : String(error) } });
+    }
+  });
 }

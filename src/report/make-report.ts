@@ -191,6 +191,8 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
   const judges = judgesSection(scores);
   const elsewhere = elsewhereSection(plan, scores, property);
   const isPredicted = plan.predictions.length > 0;
+  const verdictsOf = (name: ExperimentName) =>
+    experiments?.experiments.find((one) => one.name === name)?.verdicts ?? [];
   const sections = [
     ...(isPredicted ? await resultSections(input, names, property) : []),
     ...(elsewhere ? [elsewhere] : []),
@@ -202,11 +204,15 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
       ? [await comparisonSection({ plan, scores, comparisons, names })]
       : []),
     ...(input.matrix ? [await matrixSection(input.matrix, plan)] : []),
-    ...(input.calibration ? [await calibrationSection(input.calibration, isMain)] : []),
+    ...(input.calibration ? [await calibrationSection(input.calibration, verdictsOf("calibration"), isMain)] : []),
     ...(input.probes ? [await probesSection(input.probes, names, property)] : []),
     ...(input.lenses ? [await lensSection(input.lenses, names, property)] : []),
-    ...(input.simulation ? [await simulationSection(input.simulation, input.patches ?? [], names, property)] : []),
-    ...(input.injection && plan.injection ? [injectionSection(input.injection, plan.injection, names)] : []),
+    ...(input.simulation
+      ? [await simulationSection(input.simulation, verdictsOf("self_simulation"), input.patches ?? [], names, property)]
+      : []),
+    ...(input.injection && plan.injection
+      ? [injectionSection(input.injection, verdictsOf("injection"), plan.injection, names)]
+      : []),
     ...(shifts && shifts.changes.length > 0 ? [await changeSection(shifts, plan, names, property)] : []),
     ...(isPredicted
       ? [await figuresSection(pairs.filter(isDrawn(plan)), names), cellSection(pairs, scores.confidence, names)]

@@ -481,6 +481,7 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     case "donors_said_alike":
     case "moved_by_vectors_alone":
     case "declared_sites_alone":
+    case "not_above_mode":
       return simulationReservation(one);
     case "questions_of_one_kind":
       return injectionReservation(one);

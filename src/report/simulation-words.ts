@@ -3,7 +3,7 @@
 import type { Finding } from "../score/comparison/comparison.js";
 import { BEHAVIOR_MOVED, PLANTED_SLOPE, SAME_CHANGES, type SimulationReason } from "../score/simulation/simulation.js";
 import type { VerdictBecause, VerdictReservation } from "../score/verdicts/verdict.js";
-import { formatCount, formatPercent } from "./document.js";
+import { formatCount, formatPercent, formatPoints } from "./document.js";
 
 /** By what behavior was moved while the text stayed. */
 export const MOVED_BY: Readonly<Record<string, string>> = {
@@ -52,7 +52,7 @@ export function simulationSentence(
 
 type SimulationReservation = Extract<
   VerdictReservation,
-  { kind: "donors_said_alike" | "moved_by_vectors_alone" | "declared_sites_alone" }
+  { kind: "donors_said_alike" | "moved_by_vectors_alone" | "declared_sites_alone" | "not_above_mode" }
 >;
 
 export function simulationReservation(one: SimulationReservation): string {
@@ -61,6 +61,8 @@ export function simulationReservation(one: SimulationReservation): string {
       return "Too few donors do otherwise than the model says of them: that their behavior is followed, and not what would be said of them, was not told apart.";
     case "moved_by_vectors_alone":
       return "Behavior was moved by means over strings alone. Where what strings with one behavior share is read from the text, a lookup would move with it; another state of the model on the same string (patching.states) would tell.";
+    case "not_above_mode":
+      return `It is not shown that it knows its behavior: its predictions less the mode of the train strings, ${formatPoints(one.difference)}. What does not know a behavior moves with none, whether it looks anything up or not.`;
     case "declared_sites_alone":
       return `At other places than the ${formatCount(one.sites)} declared sites a simulated behavior may stand unseen.`;
   }

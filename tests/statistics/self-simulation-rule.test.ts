@@ -6,6 +6,9 @@ import {
   scoreSimulation,
   type SimulationScores,
 } from "../../src/score/simulation/simulation.js";
+import type { Estimate } from "../../src/score/interval.js";
+import { selfSimulation } from "../../src/score/verdicts/self-simulation.js";
+import type { Verdict } from "../../src/score/verdicts/verdict.js";
 import type { ResamplingSettings } from "../../src/score/resampling.js";
 import {
   type MadeUpPatches,
@@ -54,6 +57,25 @@ describe("what is known is found", () => {
   test("a lookup: nothing follows, at any site, from the first layer on", () => {
     const scores = score(LOOKUP, { seed: 1, withEnd: true });
     expect(scores).toMatchObject({ finding: "looks_up", decidedBy: { site: "residual_after.0", by: "steered" } });
+  });
+
+  test("of a lookup that is no better than the mode it is said that it is not shown to know its behavior", () => {
+    const question = score(LOOKUP, { seed: 1, withEnd: true });
+    const about = {
+      predictor: question.state,
+      target: question.state,
+      task: question.task,
+      property: question.property,
+    };
+    const reservationsAt = (low: number) => {
+      const aboveModeTrain: Estimate = { ok: true, value: 0.1, low, high: 0.3, n: 40, clusters: 40 };
+      const scores = { confidence: 0.95, intervalMethod: "", cells: [{ ...about, aboveModeTrain }] };
+      const input = { simulation: { questions: [question] }, plan: { score: SETTINGS }, scores };
+      const [verdict] = selfSimulation.judge(input as never) as readonly Verdict[];
+      return verdict?.reservations.map(({ kind }) => kind);
+    };
+    expect(reservationsAt(-0.1)).toEqual(["declared_sites_alone", "not_above_mode"]);
+    expect(reservationsAt(0.01)).toEqual(["declared_sites_alone"]);
   });
 
   test("worked by hand: two strings, one that follows by half", () => {

@@ -30,6 +30,8 @@ import {
   type TableCell,
   type TableRow,
 } from "../document.js";
+import type { Verdict } from "../../score/verdicts/verdict.js";
+import { verdictBlock } from "../sentences.js";
 import { reliabilityFigure } from "../figures/reliability.js";
 import type { Scope } from "../../score/scope.js";
 import { type PairNames, plural, readableName, SCOPE_WORDS } from "../terms.js";
@@ -354,6 +356,7 @@ function costText({ expansions, evaluatedTokens, sampledDistributions, samples }
 /** @throws InwardError REPORT_FAILED */
 export async function calibrationSection(
   scores: CalibrationScores,
+  verdicts: readonly Verdict[] = [],
   isMain: (pair: PairNames) => boolean = () => true,
 ): Promise<Section> {
   const targets = [...new Set(scores.rows.map(({ target }) => target))];
@@ -368,6 +371,8 @@ export async function calibrationSection(
       aside(
         "Does what a predictor holds likely happen as often as it holds it likely? Both sides are whole distributions here, not single answers.",
       ),
+      // Sentences say what was measured; a verdict that something weakens says what.
+      ...verdicts.filter(({ reservations }) => reservations.length > 0).map((verdict) => verdictBlock(verdict)),
       ...(blocks.length > 0 ? [...onlyOn(scores.scope), ...blocks] : [aside("No prediction was to be compared.")]),
       ...(scores.beside ?? []).flatMap((one) => besideBlocks({ ...scores, ...one })),
       { kind: "subheading", title: "How calibration was measured" },

@@ -2,6 +2,7 @@
 
 import type { Estimate } from "../../score/interval.js";
 import type { AbilityResult, InjectionResults, InjectionSetting } from "../../score/injection/injection-scores.js";
+import type { Verdict } from "../../score/verdicts/verdict.js";
 import type { InjectionAbility, PlannedInjection } from "../../study/injection-schema.js";
 import {
   type Block,
@@ -19,10 +20,12 @@ import {
   type TableCell,
 } from "../document.js";
 import { ABILITY_QUESTIONS, ABILITY_SHOWN, controlTitle, INJECTION_OUTCOMES } from "../injection-words.js";
+import { verdictBlock } from "../sentences.js";
 import type { StateNames } from "../state-names.js";
 
 export function injectionSection(
   { results, confidence }: InjectionResults,
+  verdicts: readonly Verdict[],
   plan: PlannedInjection,
   names: StateNames,
 ): Section {
@@ -35,7 +38,12 @@ export function injectionSection(
           "here holds for these wordings, these concepts, and vectors as they are made here.",
       ),
       { kind: "list", items: method(plan, confidence) },
-      ...results.flatMap((result) => blocksOf(result, names)),
+      ...results.flatMap((result) => {
+        const own = verdicts.filter(({ about }) => {
+          return about.kind === "injection" && about.predictor === result.state && about.ability === result.ability;
+        });
+        return blocksOf(result, own, names);
+      }),
     ],
   };
 }
@@ -71,7 +79,11 @@ function method(plan: PlannedInjection, confidence: number): Inline[][] {
   ];
 }
 
-function blocksOf({ state, ability, outcome, settings }: AbilityResult, names: StateNames): Block[] {
+function blocksOf(
+  { state, ability, outcome, settings }: AbilityResult,
+  verdicts: readonly Verdict[],
+  names: StateNames,
+): Block[] {
   const found = settings.filter((one) => one.found);
   const places = found.map(({ site, strength }) => (strength === undefined ? site : `${site}, strength ${strength}`));
   const where =
@@ -81,6 +93,7 @@ function blocksOf({ state, ability, outcome, settings }: AbilityResult, names: S
   return [
     { kind: "subheading", title: `${ABILITY_QUESTIONS[ability]} (${names(state)})` },
     paragraph(`${outcome === "shown" ? ABILITY_SHOWN[ability] : INJECTION_OUTCOMES[outcome]}${where}`),
+    ...verdicts.map((verdict) => verdictBlock(verdict, names)),
     settingsTable(ability, settings, `${ABILITY_QUESTIONS[ability]} ${names(state)}`),
   ];
 }

@@ -4,6 +4,7 @@ import type { PatchedRow } from "../../ask/patched-distributions.js";
 import type { Distribution } from "../../ask/expand-distribution.js";
 import type { Estimate } from "../../score/interval.js";
 import { logitDifferenceChange, valueEffects } from "../../score/simulation/patch-effects.js";
+import type { Verdict } from "../../score/verdicts/verdict.js";
 import type { JudgedSite, SimulationResults, SimulationScores } from "../../score/simulation/simulation.js";
 import {
   aside,
@@ -23,6 +24,7 @@ import {
   type TableCell,
 } from "../document.js";
 import { effectMapFigure, slopeFigure } from "../figures/simulation-figure.js";
+import { verdictBlock } from "../sentences.js";
 import { MOVED_BY, SIMULATION_REASONS } from "../simulation-words.js";
 import type { StateNames } from "../state-names.js";
 import { plural, type PropertyNames, readableName } from "../terms.js";
@@ -30,13 +32,20 @@ import { plural, type PropertyNames, readableName } from "../terms.js";
 /** @throws InwardError REPORT_FAILED */
 export async function simulationSection(
   { questions }: SimulationResults,
+  verdicts: readonly Verdict[],
   rows: readonly PatchedRow[],
   names: StateNames,
   property: PropertyNames,
 ): Promise<Section> {
   const blocks: Block[] = [];
   for (const [at, question] of questions.entries()) {
-    blocks.push(...(await questionBlocks(question, rows, at + 1, names, property)));
+    const { state, task, property: asked } = question;
+    const own = verdicts.filter(({ about }) => {
+      return (
+        about.kind === "simulation" && about.predictor === state && about.task === task && about.property === asked
+      );
+    });
+    blocks.push(...(await questionBlocks(question, own, rows, at + 1, names, property)));
   }
   return {
     id: "simulation",
@@ -88,6 +97,7 @@ const ANSWERED: Readonly<Record<SimulationScores["finding"], string>> = {
 
 async function questionBlocks(
   question: SimulationScores,
+  verdicts: readonly Verdict[],
   rows: readonly PatchedRow[],
   number: number,
   names: StateNames,
@@ -100,6 +110,7 @@ async function questionBlocks(
   const opening: Block[] = [
     { kind: "subheading", title: `${title} (${who})` },
     paragraph({ strong: `${ANSWERED[finding]}: ` }, `${reasons.map((one) => SIMULATION_REASONS[one]).join("; ")}.`),
+    ...verdicts.map((verdict) => verdictBlock(verdict, names)),
     aside(
       `${plural(strings, "string", formatCount(strings))} patched${lacking.length > 0 ? `; left out: ${lacking.join(", ")}` : ""}.`,
     ),

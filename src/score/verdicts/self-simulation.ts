@@ -1,6 +1,8 @@
 /** Does a prediction go through a simulated behavior? From what patches did inside, by the rule of score/simulation. */
 
 import type { Finding } from "../comparison/comparison.js";
+import { sideOfZero } from "../interval.js";
+import type { Scores } from "../scores.js";
 import type { JudgedSite, SimulationFinding, SimulationScores } from "../simulation/simulation.js";
 import type { Experiment, Verdict, VerdictBecause, VerdictNumber, VerdictReservation } from "./verdict.js";
 
@@ -11,7 +13,11 @@ export const selfSimulation: Experiment = {
     const { confidence } = plan.score;
     const method = `cluster bootstrap by source string, ${plan.score.bootstrapReplicates} replicates`;
     return simulation.questions.map((question) =>
-      verdictOf(question, scores.confidence === confidence ? scores.intervalMethod : method),
+      verdictOf(
+        question,
+        scores.confidence === confidence ? scores.intervalMethod : method,
+        notAboveMode(question, scores),
+      ),
     );
   },
 };
@@ -23,7 +29,11 @@ export const SIMULATION_ANSWERS: Readonly<Record<SimulationFinding, Finding>> = 
   cannot_tell: "cannot_tell",
 };
 
-function verdictOf(question: SimulationScores, intervalMethod: string): Verdict {
+function verdictOf(
+  question: SimulationScores,
+  intervalMethod: string,
+  ignorance: readonly VerdictReservation[],
+): Verdict {
   const { state, task, property, sites, finding, reasons, decidedBy, isSaidAlike } = question;
   const place = decidedBy && sites.find(({ site, span }) => site === decidedBy.site && span === decidedBy.span);
   const shown = place ?? sites.find(({ role }) => role === "declared");
@@ -49,7 +59,7 @@ function verdictOf(question: SimulationScores, intervalMethod: string): Verdict 
             } satisfies VerdictBecause,
           ]),
     ],
-    reservations: reservationsOf(question, isSaidAlike),
+    reservations: [...reservationsOf(question, isSaidAlike), ...(finding === "looks_up" ? ignorance : [])],
   };
 }
 
@@ -95,6 +105,15 @@ function numbersOf(site: JudgedSite, intervalMethod: string): VerdictNumber[] {
       baselines: {},
     }),
   ];
+}
+
+/** Of the state's predictions about itself, as they are scored. */
+function notAboveMode({ state, task, property }: SimulationScores, { cells }: Scores): VerdictReservation[] {
+  const cell = cells.find((one) => {
+    return one.predictor === state && one.target === state && one.task === task && one.property === property;
+  });
+  if (!cell || sideOfZero(cell.aboveModeTrain) === "above") return [];
+  return [{ kind: "not_above_mode", difference: cell.aboveModeTrain }];
 }
 
 function reservationsOf({ finding, sites }: SimulationScores, isSaidAlike: boolean): VerdictReservation[] {

@@ -297,6 +297,8 @@ export type VerdictReservation =
   /** Behavior was moved by means over strings, which may bring along what these strings have in common beside it. */
   | { readonly kind: "moved_by_vectors_alone" }
   | { readonly kind: "declared_sites_alone"; readonly sites: number }
+  /** What does not know a behavior moves with none: it need not have looked anything up. */
+  | { readonly kind: "not_above_mode"; readonly difference: Estimate }
   /** An injection's question is held against questions that ask for the same form of answer. */
   | { readonly kind: "questions_of_one_kind"; readonly controls: number }
   | ChangeReason

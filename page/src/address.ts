@@ -44,6 +44,11 @@ export function trialsAddress(run: string, choice: QueryValues = {}): string {
   return addressOf(["runs", run, "trials"], choice);
 }
 
+/** Of trials of one scope; nothing where all are one. */
+export function scopeChoice(scope: string): QueryValues {
+  return scope === "all" ? {} : { scope };
+}
+
 export function go(address: string): void {
   location.hash = address;
 }

@@ -5,8 +5,11 @@ import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
 
 export interface ChangedTrial {
   readonly string: string;
+  readonly task: string;
   readonly property: string;
-  readonly pair: string;
+  readonly variant: string;
+  readonly predictor: string;
+  readonly target: string;
   /** First run, second run. */
   readonly lines: readonly [number, number];
   readonly outcomes: readonly [string, string];
@@ -31,10 +34,14 @@ export function changedTrials(
     const [before, after] = [valuesAt(was, row), valuesAt(is, other)];
     const outcomes = [outcomeAt(was, row), outcomeAt(is, other)] as const;
     if (outcomes[0] === outcomes[1] && JSON.stringify(before) === JSON.stringify(after)) continue;
+    const item = was.items[was.columns.itemOf[row] as number];
     changed.push({
-      string: was.items[was.columns.itemOf[row] as number]?.text ?? "",
+      string: item?.text ?? "",
+      task: item?.task ?? "",
       property: was.properties[was.columns.propertyOf[row] as number] as string,
-      pair: `${was.states[was.columns.predictorOf[row] as number]} → ${was.states[was.columns.targetOf[row] as number]}`,
+      variant: was.variants[was.columns.variantOf[row] as number] as string,
+      predictor: was.states[was.columns.predictorOf[row] as number] as string,
+      target: was.states[was.columns.targetOf[row] as number] as string,
       lines: [was.columns.line[row] as number, is.columns.line[other] as number],
       outcomes,
       values: [before, after],

@@ -1,6 +1,6 @@
 /** Two runs: where their plans differ first, then the paired differences, then the trials that changed. */
 
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { formatCount } from "../../src/report/document.js";
 import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
 import type { CompareView } from "../../src/view/view-api.js";
@@ -8,17 +8,28 @@ import { addressOf, nameTab } from "./address.js";
 import { type ChangedTrial, changedTrials } from "./changed-trials.js";
 import { useData, useOnce } from "./data.js";
 import { DotFigure } from "./figures.js";
-import { Number_, Of, OfShown, SortedTable, sortValue, Text, Value } from "./parts.js";
+import { estimated, Of, OfShown, pValues, scopeText, SortedTable, Text, Value } from "./parts.js";
 
 interface ComparePageProps {
   readonly first: string;
   readonly second: string;
+  /** Which of the trials that changed are listed. */
+  readonly query: URLSearchParams;
 }
+
+const CHOICES = ["predictor", "target", "task", "property", "variant"] as const;
+type Choice = Readonly<Partial<Record<(typeof CHOICES)[number], string>>>;
 
 /** Rows of the list; the CSV of a filtered list of trials has all of a run. */
 const MOST = 1000;
 
-export function ComparePage({ first, second }: ComparePageProps) {
+export function ComparePage({ first, second, query }: ComparePageProps) {
+  const choice = Object.fromEntries(CHOICES.flatMap((name) => (query.has(name) ? [[name, query.get(name)]] : [])));
+  const chosen = JSON.stringify(choice);
+  const list = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (chosen !== "{}") list.current?.scrollIntoView();
+  }, [chosen]);
   const compared = useData<CompareView>(`compare/${first}/${second}.json`);
   useEffect(() => {
     nameTab("Two runs");
@@ -31,14 +42,26 @@ export function ComparePage({ first, second }: ComparePageProps) {
         <a href={addressOf(["runs", second])}>{second}</a>.{" "}
         <a href={addressOf(["compare", second, first])}>The other way round</a>
       </p>
-      <Of of={compared}>{(view) => <Compared view={view} />}</Of>
-      <h2>Trials that changed</h2>
-      <Changes first={first} second={second} />
+      <Of of={compared}>
+        {(view) => <Compared view={view} href={(chosen) => addressOf(["compare", first, second], chosen)} />}
+      </Of>
+      <h2 ref={list}>Trials that changed</h2>
+      {chosen === "{}" ? null : (
+        <p class="actions">
+          <span>
+            Of <Text text={Object.values(choice).join(", ")} />
+          </span>
+          <a href={addressOf(["compare", first, second])}>All of them</a>
+        </p>
+      )}
+      <Changes first={first} second={second} choice={choice} />
     </>
   );
 }
 
-function Compared({ view }: { view: CompareView }) {
+type Pairs = Extract<CompareView["compared"], { ok: true }>["value"]["pairs"];
+
+function Compared({ view, href }: { view: CompareView; href: (choice: Choice) => string }) {
   return (
     <OfShown of={view.compared}>
       {({ samePlan, differences, strings, pairs, notes }) => (
@@ -53,7 +76,7 @@ function Compared({ view }: { view: CompareView }) {
               { title: "key", isHead: true, sort: ({ key }) => key, cell: ({ key }) => <Text text={key} /> },
               {
                 title: "first",
-                csv: (one) => one.first,
+                sort: (one) => one.first,
                 cell: (one) => (
                   <code>
                     <Text text={one.first} />
@@ -62,7 +85,7 @@ function Compared({ view }: { view: CompareView }) {
               },
               {
                 title: "second",
-                csv: (one) => one.second,
+                sort: (one) => one.second,
                 cell: (one) => (
                   <code>
                     <Text text={one.second} />
@@ -106,11 +129,12 @@ function Compared({ view }: { view: CompareView }) {
             title="Second minus first, points"
             unit="difference"
             rows={pairs.map(({ predictor, target, scope, overall: [micro] }) => ({
-              label: `${predictor} → ${target}${scope === "all" ? "" : `, ${scope.replaceAll("_", " ")}`}`,
+              label: `${predictor} → ${target}${scopeText(scope)}`,
               estimate: micro.difference,
+              href: href({ predictor, target }),
             }))}
           />
-          <SortedTable
+          <SortedTable<Pairs[number]>
             title="Predictors about targets"
             rows={pairs}
             columns={[
@@ -118,9 +142,7 @@ function Compared({ view }: { view: CompareView }) {
                 title: "predictor → target",
                 isHead: true,
                 sort: ({ predictor, target }) => `${predictor} → ${target}`,
-                cell: ({ predictor, target, scope }) => (
-                  <Text text={`${predictor} → ${target}${scope === "all" ? "" : `, ${scope.replaceAll("_", " ")}`}`} />
-                ),
+                cell: ({ predictor, target, scope }) => <Text text={`${predictor} → ${target}${scopeText(scope)}`} />,
               },
               {
                 title: "trials paired",
@@ -128,30 +150,10 @@ function Compared({ view }: { view: CompareView }) {
                 sort: ({ trials }) => trials.paired,
                 cell: ({ trials }) => formatCount(trials.paired),
               },
-              {
-                title: "first",
-                align: "right",
-                sort: ({ overall: [micro] }) => sortValue(micro.first),
-                cell: ({ overall: [micro] }) => <Number_ of={micro.first} n={false} />,
-              },
-              {
-                title: "second",
-                align: "right",
-                sort: ({ overall: [micro] }) => sortValue(micro.second),
-                cell: ({ overall: [micro] }) => <Number_ of={micro.second} n={false} />,
-              },
-              {
-                title: "second − first, points",
-                align: "right",
-                sort: ({ overall: [micro] }) => sortValue(micro.difference),
-                cell: ({ overall: [micro] }) => <Number_ of={micro.difference} unit="difference" />,
-              },
-              {
-                title: "p (sign flip, Holm)",
-                align: "right",
-                sort: ({ holmP }) => (holmP.ok ? holmP.p : undefined),
-                cell: ({ holmP }) => (holmP.ok ? holmP.p.toPrecision(2) : "—"),
-              },
+              estimated("first", ({ overall: [micro] }) => micro.first, { n: false }),
+              estimated("second", ({ overall: [micro] }) => micro.second, { n: false }),
+              estimated("second − first, points", ({ overall: [micro] }) => micro.difference, { unit: "difference" }),
+              pValues("p (sign flip, Holm)", ({ holmP }) => holmP),
               {
                 title: "behaviors differ",
                 align: "right",
@@ -166,6 +168,7 @@ function Compared({ view }: { view: CompareView }) {
               },
             ]}
           />
+          <Cells pairs={pairs} href={href} />
           <p class="quiet">{pairs[0]?.intervalMethod}</p>
           <ul class="quiet">
             {notes.map((note) => (
@@ -180,25 +183,93 @@ function Compared({ view }: { view: CompareView }) {
   );
 }
 
-function Changes({ first, second }: ComparePageProps) {
+/** Task by task and property by property: where a run gained, and where it lost. */
+function Cells({ pairs, href }: { pairs: Pairs; href: (choice: Choice) => string }) {
+  const cells = pairs.flatMap(({ predictor, target, cells: own }) =>
+    own.map((cell) => ({ ...cell, predictor, target })),
+  );
+  type Cell = (typeof cells)[number];
+  // What all cells share says nothing beside each.
+  const telling = (["property", "task", "predictor", "target", "variant"] as const).filter(
+    (name) => name === "property" || new Set(cells.map((cell) => cell[name])).size > 1,
+  );
+  const leads = ({ predictor, target, task, property, variant }: Cell) =>
+    href({ predictor, target, task, property, variant });
+  return (
+    <>
+      <DotFigure
+        title="Second minus first by task and property, points"
+        note="Click a row for its trials that changed. Intervals are not adjusted for how many rows there are."
+        unit="difference"
+        rows={cells.map((cell) => ({
+          label: telling.map((name) => cell[name]).join(" · "),
+          estimate: cell.difference,
+          href: leads(cell),
+        }))}
+      />
+      <SortedTable<Cell>
+        title="Cells: one predictor about one target, task, property and wording"
+        rows={cells}
+        columns={[
+          {
+            title: "property",
+            isHead: true,
+            sort: ({ property }) => property,
+            cell: (cell) => (
+              <a href={leads(cell)}>
+                <Text text={cell.property} />
+              </a>
+            ),
+          },
+          { title: "task", sort: ({ task }) => task, cell: ({ task }) => <Text text={task} /> },
+          {
+            title: "predictor → target",
+            sort: ({ predictor, target }) => `${predictor} → ${target}`,
+            cell: ({ predictor, target }) => <Text text={`${predictor} → ${target}`} />,
+          },
+          { title: "wording", sort: ({ variant }) => variant, cell: ({ variant }) => <Text text={variant} /> },
+          {
+            title: "trials paired",
+            align: "right",
+            sort: ({ paired }) => paired,
+            cell: ({ paired }) => formatCount(paired),
+          },
+          estimated("first", (cell) => cell.first, { n: false }),
+          estimated("second", (cell) => cell.second, { n: false }),
+          estimated("second − first, points", ({ difference }) => difference, { unit: "difference" }),
+        ]}
+      />
+    </>
+  );
+}
+
+type ChangesProps = Omit<ComparePageProps, "query"> & { readonly choice: Choice };
+
+function Changes({ first, second, choice }: ChangesProps) {
   const [one, other] = [
     useOnce<TrialTable>(`runs/${first}/trials.json`),
     useOnce<TrialTable>(`runs/${second}/trials.json`),
   ];
   return (
     <Of of={one}>
-      {(was) => <Of of={other}>{(is) => <ChangeList first={first} second={second} was={was} is={is} />}</Of>}
+      {(was) => (
+        <Of of={other}>{(is) => <ChangeList first={first} second={second} choice={choice} was={was} is={is} />}</Of>
+      )}
     </Of>
   );
 }
 
-function ChangeList({ first, second, was, is }: ComparePageProps & { was: TrialTable; is: TrialTable }) {
-  const { changed, both } = useMemo(() => changedTrials(was, is), [was, is]);
+function ChangeList({ first, second, choice, was, is }: ChangesProps & { was: TrialTable; is: TrialTable }) {
+  const { changed: all, both } = useMemo(() => changedTrials(was, is), [was, is]);
+  const changed = all.filter((one) =>
+    CHOICES.every((name) => choice[name] === undefined || one[name] === choice[name]),
+  );
   return (
     <>
       <p class="quiet">
-        {formatCount(changed.length)} of {formatCount(both)} trials that both have changed their outcome, behavior or
+        {formatCount(all.length)} of {formatCount(both)} trials that both have changed their outcome, behavior or
         prediction
+        {changed.length < all.length ? `; ${formatCount(changed.length)} are of what is chosen` : ""}
         {changed.length > MOST ? `; the first ${formatCount(MOST)} are listed` : ""}.
       </p>
       <SortedTable<ChangedTrial>
@@ -213,10 +284,17 @@ function ChangeList({ first, second, was, is }: ComparePageProps & { was: TrialT
             cell: ({ string }) => <Text text={string} cut={120} />,
           },
           { title: "property", sort: ({ property }) => property, cell: ({ property }) => <Text text={property} /> },
-          { title: "predictor → target", sort: ({ pair }) => pair, cell: ({ pair }) => <Text text={pair} /> },
+          { title: "task", sort: ({ task }) => task, cell: ({ task }) => <Text text={task} /> },
+          {
+            title: "predictor → target",
+            sort: ({ predictor, target }) => `${predictor} → ${target}`,
+            cell: ({ predictor, target }) => <Text text={`${predictor} → ${target}`} />,
+          },
           {
             title: "first",
             sort: ({ outcomes: [before] }) => before,
+            csv: ({ outcomes: [before], values: [[behavior, prediction]] }) =>
+              `${before}: ${valueText(behavior)}, said ${valueText(prediction)}`,
             cell: ({ outcomes: [before], lines: [line], values: [[behavior, prediction]] }) => (
               <>
                 <a href={addressOf(["runs", first, "trials", String(line)])}>{before}</a>: <Value of={behavior} />, said{" "}
@@ -227,6 +305,8 @@ function ChangeList({ first, second, was, is }: ComparePageProps & { was: TrialT
           {
             title: "second",
             sort: ({ outcomes: [, after] }) => after,
+            csv: ({ outcomes: [, after], values: [, [behavior, prediction]] }) =>
+              `${after}: ${valueText(behavior)}, said ${valueText(prediction)}`,
             cell: ({ outcomes: [, after], lines: [, line], values: [, [behavior, prediction]] }) => (
               <>
                 <a href={addressOf(["runs", second, "trials", String(line)])}>{after}</a>: <Value of={behavior} />, said{" "}
@@ -238,4 +318,8 @@ function ChangeList({ first, second, was, is }: ComparePageProps & { was: TrialT
       />
     </>
   );
+}
+
+function valueText(found: ChangedTrial["values"][0][0]): string {
+  return found.ok ? found.value : `none (${found.reason})`;
 }

@@ -1,12 +1,13 @@
-/** Figures as SVG, drawn here so that what they show can be clicked: to the trials it is made of. Each saves as it stands. */
+/** Figures as SVG, drawn here so that what they show can be clicked: to the trials it is made of. Each saves as it stands. Rows and squares. */
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Estimate } from "../../src/score/interval.js";
 import type { Shown } from "../../src/run/trials/trial-shapes.js";
+import { cutText, visibleText } from "../../src/report/document.js";
 import { numberWords, Text, type Unit } from "./parts.js";
 import { savePng, saveSvg } from "./save.js";
-import { paretoFront, type ScatterPoint, ticksOf } from "./scales.js";
+import { ticksOf } from "./scales.js";
 
 interface FigureProps {
   readonly title: string;
@@ -27,14 +28,15 @@ export function Figure({ title, note, draw }: FigureProps) {
     return () => watcher.disconnect();
   }, []);
   const { height, content } = draw(width);
+  const name = visibleText(title, "mark");
   return (
     <figure ref={frame}>
       <figcaption>
-        {title}
+        <Text text={title} />
         {note ? <small>{note}</small> : null}
       </figcaption>
       {/* biome-ignore lint/a11y/useSemanticElements: within a picture there is no fieldset */}
-      <svg ref={svg} width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={title}>
+      <svg ref={svg} width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={name}>
         {content}
       </svg>
       <div class="saves">
@@ -42,7 +44,7 @@ export function Figure({ title, note, draw }: FigureProps) {
           type="button"
           class="save"
           onClick={() => svg.current && saveSvg(title, svg.current)}
-          aria-label={`Save ${title} as SVG`}
+          aria-label={`Save ${name} as SVG`}
         >
           SVG
         </button>
@@ -50,7 +52,7 @@ export function Figure({ title, note, draw }: FigureProps) {
           type="button"
           class="save"
           onClick={() => svg.current && void savePng(title, svg.current)}
-          aria-label={`Save ${title} as PNG`}
+          aria-label={`Save ${name} as PNG`}
         >
           PNG
         </button>
@@ -59,7 +61,13 @@ export function Figure({ title, note, draw }: FigureProps) {
   );
 }
 
-function scale(from: readonly [number, number], to: readonly [number, number]): (value: number) => number {
+/** A name in so many letters; of models, values and spans, so that no mark in it turns or hides what follows. */
+export function nameIn(text: string, most: number): string {
+  const shown = text.length > most ? `${cutText(text, Math.max(1, Math.floor(most) - 1))}…` : text;
+  return visibleText(shown, "mark");
+}
+
+export function scale(from: readonly [number, number], to: readonly [number, number]): (value: number) => number {
   const [low, high] = from;
   return (value) => to[0] + ((value - low) / (high - low || 1)) * (to[1] - to[0]);
 }
@@ -135,12 +143,15 @@ interface DotLineProps {
 function DotLine({ row, y, x, left, width, right, unit }: DotLineProps) {
   const { label, estimate, marks = [], href } = row;
   const most = Math.floor((left - 14) / 6.6);
-  const said = estimate.ok ? numberWords(estimate.value, unit) : `missing: ${estimate.reason}`;
+  const said = visibleText(
+    `${label}: ${estimate.ok ? `${numberWords(estimate.value, unit)} [${numberWords(estimate.low, unit)}, ${numberWords(estimate.high, unit)}]` : `missing: ${estimate.reason}`}`,
+    "mark",
+  );
   const content = (
     <>
       <rect class="hit" x={0} y={y - ROW / 2} width={width} height={ROW} />
       <text class="label" x={left - 10} y={y + 4} text-anchor="end">
-        {label.length > most ? `${label.slice(0, Math.max(1, most - 1))}…` : label}
+        {nameIn(label, most)}
       </text>
       {marks.map(({ name, value }) =>
         value?.ok ? (
@@ -161,19 +172,19 @@ function DotLine({ row, y, x, left, width, right, unit }: DotLineProps) {
         </>
       ) : (
         <text class="tick" x={left + 4} y={y + 4}>
-          — {estimate.reason.slice(0, Math.max(10, Math.floor((width - left) / 7)))}
+          — {nameIn(estimate.reason, Math.max(10, (width - left) / 7))}
         </text>
       )}
     </>
   );
   return href === undefined ? (
     <g>
-      <title>{`${label}: ${said}`}</title>
+      <title>{said}</title>
       {content}
     </g>
   ) : (
     <a href={href}>
-      <title>{`${label}: ${said}. Its trials`}</title>
+      <title>{`${said}. Its trials`}</title>
       {content}
     </a>
   );
@@ -207,19 +218,20 @@ export function HeatFigure({ title, note, rows, columns, at, href }: HeatProps) 
                 const x = left + column * cell + cell / 2;
                 return (
                   <text class="tick" x={x} y={top - 6} transform={`rotate(-32 ${x} ${top - 6})`}>
-                    {name.length > most + 8 ? `${name.slice(0, most + 7)}…` : name}
+                    {nameIn(name, most + 8)}
                   </text>
                 );
               })}
               {rows.map((name, row) => (
                 <g>
                   <text class="label" x={left - 8} y={top + row * 22 + 15} text-anchor="end">
-                    {name.length > left / 6.6 ? `${name.slice(0, Math.floor(left / 6.6) - 1)}…` : name}
+                    {nameIn(name, left / 6.6)}
                   </text>
                   {columns.map((other, column) => {
                     const found = at(row, column);
                     const address = href?.(row, column);
-                    const label = `${name}, ${other}: ${found.ok ? numberWords(found.value, "share") : found.reason}`;
+                    const said = `${name}, ${other}: ${found.ok ? numberWords(found.value, "share") : found.reason}`;
+                    const label = visibleText(said, "mark");
                     const square = (
                       <>
                         <rect
@@ -254,178 +266,6 @@ export function HeatFigure({ title, note, rows, columns, at, href }: HeatProps) 
                       </a>
                     );
                   })}
-                </g>
-              ))}
-            </>
-          ),
-        };
-      }}
-    />
-  );
-}
-
-export interface LineOf {
-  readonly name: string;
-  readonly points: readonly { readonly x: number; readonly y: number; readonly low?: number; readonly high?: number }[];
-}
-
-interface LinesProps {
-  readonly title: string;
-  readonly note?: string;
-  readonly lines: readonly LineOf[];
-  readonly xTitle: string;
-  readonly yTitle: string;
-  readonly unit?: Unit;
-  readonly from?: readonly [number, number];
-  readonly diagonal?: boolean;
-  readonly dots?: boolean;
-}
-
-export function LinesFigure({
-  title,
-  note,
-  lines,
-  xTitle,
-  yTitle,
-  unit = "plain",
-  from,
-  diagonal = false,
-  dots = true,
-}: LinesProps) {
-  return (
-    <Figure
-      title={title}
-      {...(note === undefined ? {} : { note })}
-      draw={(width) => {
-        const [left, right, top, bottom] = [54, 14, 10, 44];
-        const height = 260;
-        const all = lines.flatMap(({ points }) => points);
-        const xs = all.map(({ x }) => x);
-        const ys = all.flatMap(({ y, low = y, high = y }) => [y, low, high]);
-        const xDomain: [number, number] = [Math.min(...xs), Math.max(...xs)];
-        const yDomain: [number, number] = from ? [from[0], from[1]] : [Math.min(0, ...ys), Math.max(...ys)];
-        const x = scale(diagonal ? [0, 1] : xDomain, [left, width - right]);
-        const y = scale(yDomain, [height - bottom, top]);
-        return {
-          height,
-          content: (
-            <>
-              {ticksOf(...yDomain, 5).map((tick) => (
-                <g>
-                  <line class="grid" x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
-                  <text class="tick" x={left - 6} y={y(tick) + 4} text-anchor="end">
-                    {shortNumber(tick, unit)}
-                  </text>
-                </g>
-              ))}
-              {ticksOf(diagonal ? 0 : xDomain[0], diagonal ? 1 : xDomain[1], width < 480 ? 4 : 8).map((tick) => (
-                <text class="tick" x={x(tick)} y={height - bottom + 16} text-anchor="middle">
-                  {shortNumber(tick, diagonal ? unit : "plain")}
-                </text>
-              ))}
-              <text class="tick" x={(left + width - right) / 2} y={height - 8} text-anchor="middle">
-                {xTitle} · up: {yTitle}
-              </text>
-              {diagonal ? <line class="mark" x1={x(0)} y1={y(0)} x2={x(1)} y2={y(1)} /> : null}
-              {lines.map(({ name, points }, at) => (
-                <g class={`line line-${at % 6}`}>
-                  <title>{name}</title>
-                  <polyline points={points.map((point) => `${x(point.x)},${y(point.y)}`).join(" ")} />
-                  {points.map(({ x: px, y: py, low, high }) => (
-                    <>
-                      {low !== undefined && high !== undefined ? (
-                        <line class="interval" x1={x(px)} x2={x(px)} y1={y(low)} y2={y(high)} />
-                      ) : null}
-                      {dots ? <circle class="dot" cx={x(px)} cy={y(py)} r={3} /> : null}
-                    </>
-                  ))}
-                </g>
-              ))}
-            </>
-          ),
-        };
-      }}
-    />
-  );
-}
-
-function shortNumber(value: number, unit: Unit): string {
-  return unit === "plain" || unit === "nats"
-    ? String(Number(value.toPrecision(4))).replace("-", "−")
-    : numberWords(value, unit);
-}
-
-/** Names of lines in their colours, where there are several. */
-export function Legend({ names }: { names: readonly string[] }) {
-  if (names.length < 2) return null;
-  return (
-    <ul class="legend">
-      {names.map((name, at) => (
-        <li class={`line-${at % 6}`}>
-          <Text text={name} />
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-/** Cost against loss, both the less the better; the front joins those that no other beats in both. */
-export function FrontFigure({
-  title,
-  note,
-  points,
-  xTitle,
-  yTitle,
-}: {
-  title: string;
-  note?: string;
-  points: readonly ScatterPoint[];
-  xTitle: string;
-  yTitle: string;
-}) {
-  const front = paretoFront(points);
-  return (
-    <Figure
-      title={title}
-      {...(note === undefined ? {} : { note })}
-      draw={(width) => {
-        const [left, right, top, bottom] = [64, 70, 14, 44];
-        const height = 320;
-        const xDomain: [number, number] = [0, 1.05 * Math.max(...points.map(({ x }) => x))];
-        const yDomain: [number, number] = [0, 1.08 * Math.max(...points.map(({ y, high = y }) => high), 1e-9)];
-        const x = scale(xDomain, [left, width - right]);
-        const y = scale(yDomain, [height - bottom, top]);
-        return {
-          height,
-          content: (
-            <>
-              {ticksOf(...yDomain, 5).map((tick) => (
-                <g>
-                  <line class="grid" x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
-                  <text class="tick" x={left - 6} y={y(tick) + 4} text-anchor="end">
-                    {shortNumber(tick, "plain")}
-                  </text>
-                </g>
-              ))}
-              {ticksOf(...xDomain, width < 480 ? 4 : 8).map((tick) => (
-                <text class="tick" x={x(tick)} y={height - bottom + 16} text-anchor="middle">
-                  {shortNumber(tick, "plain")}
-                </text>
-              ))}
-              <text class="tick" x={(left + width - right) / 2} y={height - 8} text-anchor="middle">
-                {xTitle} · up: {yTitle}
-              </text>
-              <polyline class="front" points={front.map((point) => `${x(point.x)},${y(point.y)}`).join(" ")} />
-              {points.map(({ name, x: px, y: py, low, high }) => (
-                <g class={front.some((one) => one.name === name) ? "" : "behind"}>
-                  <title>{`${name}: ${shortNumber(px, "plain")}, ${shortNumber(py, "plain")}`}</title>
-                  {low !== undefined && high !== undefined ? (
-                    <line class="interval" x1={x(px)} x2={x(px)} y1={y(low)} y2={y(high)} />
-                  ) : null}
-                  <circle class="dot" cx={x(px)} cy={y(py)} r={4} />
-                  <text class="label" x={x(px) + 7} y={y(py) - 6}>
-                    {name}
-                  </text>
                 </g>
               ))}
             </>

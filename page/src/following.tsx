@@ -1,9 +1,10 @@
-/** A study that goes on: which stage, how fast, how long still, the loss as it comes. */
+/** A study that goes on: which stage, how fast, how long still, the loss as it comes, and who is at which unit. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { RunProgress } from "../../src/view/view-api.js";
+import { formatCount } from "../../src/report/document.js";
+import type { RunProgress, UnitsUnderWay } from "../../src/view/view-api.js";
 import { useData } from "./data.js";
-import { Text, timeWords } from "./parts.js";
+import { SortedTable, type TableColumn, Text, timeWords } from "./parts.js";
 import { Losses } from "./run-parts.js";
 
 /** Milliseconds between two looks. */
@@ -44,6 +45,7 @@ export function Following({
         <progress max={underWay.questions} value={underWay.asked ?? 0} aria-label={underWay.name} />
       ) : null}
       <Losses losses={last.losses} title="Loss so far" />
+      {last.units === undefined ? null : <Units of={last.units} />}
       <ol class="stages">
         {last.stages.map(({ name, state, seconds, asked }) => (
           <li class={`stage-${state.replace(" ", "-")}`}>
@@ -67,4 +69,83 @@ export function Following({
       ) : null}
     </section>
   );
+}
+
+type UnitStage = UnitsUnderWay["stages"][number];
+type UnitState = "waiting" | "running" | "done" | "failed";
+
+/** Of a run that several processes do. */
+function Units({ of: { stages, told } }: { of: UnitsUnderWay }) {
+  const all = (state: UnitState) => stages.reduce((sum, one) => sum + one[state], 0);
+  const count = (state: UnitState): TableColumn<UnitStage> => ({
+    title: state,
+    align: "right",
+    sort: (stage) => stage[state],
+    cell: (stage) => (
+      <span class={state === "failed" && stage.failed > 0 ? "bad" : ""}>{formatCount(stage[state])}</span>
+    ),
+  });
+  return (
+    <>
+      <h3>Units</h3>
+      <p>
+        {(["done", "running", "waiting", "failed"] as const)
+          .map((state) => `${formatCount(all(state))} ${state}`)
+          .join(", ")}
+        . Several processes share this run.
+      </p>
+      <SortedTable<UnitStage>
+        title="Units by stage and state"
+        rows={stages}
+        columns={[
+          { title: "stage", isHead: true, sort: ({ stage }) => stage, cell: ({ stage }) => <Text text={stage} /> },
+          count("waiting"),
+          count("running"),
+          count("done"),
+          count("failed"),
+          {
+            title: "put together",
+            sort: ({ finished }) => (finished ? "yes" : "no"),
+            cell: ({ finished }) => (finished ? "yes" : "no"),
+          },
+        ]}
+      />
+      {told.length === 0 ? null : (
+        <SortedTable<UnitsUnderWay["told"][number]>
+          title="Units that somebody is at, and those that failed"
+          rows={told}
+          columns={[
+            { title: "unit", isHead: true, sort: ({ id }) => id, cell: ({ id }) => <Text text={id} /> },
+            {
+              title: "state",
+              sort: ({ state }) => state,
+              cell: ({ state }) => <span class={state === "failed" ? "bad" : ""}>{state}</span>,
+            },
+            {
+              title: "done",
+              align: "right",
+              sort: ({ done }) => done,
+              cell: ({ done, total }) =>
+                done === undefined
+                  ? "—"
+                  : `${formatCount(done)}${total === undefined ? "" : ` of ${formatCount(total)}`}`,
+            },
+            { title: "by", sort: ({ by }) => by, cell: ({ by }) => <Text text={by} /> },
+            { title: "since", sort: ({ since }) => since, cell: ({ since }) => <Clock at={since} /> },
+            { title: "last heard of", sort: ({ heard }) => heard, cell: ({ heard }) => <Clock at={heard} /> },
+            {
+              title: "why it failed",
+              sort: ({ failure }) => failure,
+              cell: ({ failure }) => (failure === undefined ? "" : <Text text={failure} cut={300} />),
+            },
+          ]}
+        />
+      )}
+    </>
+  );
+}
+
+/** By the clock of whoever is at it. */
+function Clock({ at }: { at: string | undefined }) {
+  return at === undefined ? <>—</> : <time dateTime={at}>{at.slice(0, 19).replace("T", " ")}</time>;
 }

@@ -8,23 +8,12 @@ import type { JudgedSite, SimulationResults } from "../../src/score/simulation/s
 import { trialsAddress } from "./address.js";
 import { HeatFigure } from "./figures.js";
 import { byDepth } from "./inside-trial.js";
-import { Missing, Number_, SortedTable, sortValue, type TableColumn, Text, type Unit } from "./parts.js";
+import { estimated, pValues, SortedTable, Text } from "./parts.js";
 import { probedName } from "./probe-maps.js";
 
 const words = (name: string) => name.replaceAll("_", " ");
-
-/** A column of an estimate, sorted by its value. */
-function estimated<Row>(title: string, unit: Unit, of: (row: Row) => Estimate | undefined): TableColumn<Row> {
-  return {
-    title,
-    align: "right",
-    sort: (row) => {
-      const found = of(row);
-      return found && sortValue(found);
-    },
-    cell: (row) => <Number_ of={of(row) ?? { ok: false, reason: "not measured" }} unit={unit} n={false} />,
-  };
-}
+const NATS = { unit: "nats", n: false } as const;
+const steered = (all: JudgedSite["covariations"]) => all.find(({ by }) => by === "steered");
 
 export function LensMaps({ lenses: { questions, spanTokens, unread } }: { lenses: LensResults }) {
   const [place, setPlace] = useState(0);
@@ -78,24 +67,19 @@ export function LensMaps({ lenses: { questions, spanTokens, unread } }: { lenses
               {
                 title: "site",
                 isHead: true,
-                csv: ({ site, span }) => `${site}@${span}`,
+                sort: ({ site, span }) => `${site}@${span}`,
                 cell: ({ site, span }) => <Text text={`${site} · ${span}`} />,
               },
-              estimated("beyond other strings' values, nats", "nats", (site) => score(site, "gainNats")),
-              estimated("own value first", "share", (site) => score(site, "first")),
-              estimated("another's first", "share", (site) => score(site, "otherFirst")),
+              estimated("beyond other strings' values, nats", (site) => score(site, "gainNats"), NATS),
+              estimated("own value first", (site) => score(site, "first")),
+              estimated("another's first", (site) => score(site, "otherFirst")),
               estimated(
                 "beyond the same without adapter, nats",
-                "nats",
                 ({ beyondWithoutAdapter }) => beyondWithoutAdapter,
+                NATS,
               ),
-              estimated("beyond the other model, nats", "nats", ({ beyondOtherModel }) => beyondOtherModel),
-              {
-                title: "p (Holm)",
-                align: "right",
-                sort: ({ holm }) => (holm.ok ? holm.p : undefined),
-                cell: ({ holm }) => (holm.ok ? holm.p.toPrecision(2) : <Missing reason={holm.reason} />),
-              },
+              estimated("beyond the other model, nats", ({ beyondOtherModel }) => beyondOtherModel, NATS),
+              pValues("p (Holm)", ({ holm }) => holm),
             ]}
           />
         </>
@@ -124,7 +108,7 @@ export function Simulation({ id, simulation: { questions } }: { id: string; simu
               {
                 title: "site",
                 isHead: true,
-                csv: ({ site, span }) => `${site}@${span}`,
+                sort: ({ site, span }) => `${site}@${span}`,
                 cell: ({ site, span }) => <Text text={`${site} · ${span}`} />,
               },
               {
@@ -133,21 +117,13 @@ export function Simulation({ id, simulation: { questions } }: { id: string; simu
                 cell: ({ finding: found, reasons: why }) =>
                   `${words(found)}${why.length > 0 ? ` (${why.map(words).join("; ")})` : ""}`,
               },
-              estimated("follows a donor", "share", ({ follow }) => follow),
-              estimated("changes with the same behavior", "share", ({ sameChanges }) => sameChanges),
-              estimated(
-                "slope, steered",
-                "plain",
-                ({ covariations }) => covariations.find(({ by }) => by === "steered")?.slope,
-              ),
-              estimated(
-                "behavior moved, steered",
-                "share",
-                ({ covariations }) => covariations.find(({ by }) => by === "steered")?.behaviorMoves,
-              ),
-              estimated("random vector", "share", ({ nulls }) => nulls.random),
-              estimated("at another token", "share", ({ nulls }) => nulls.shifted),
-              estimated("of another task", "share", ({ nulls }) => nulls.other_task),
+              estimated("follows a donor", ({ follow }) => follow),
+              estimated("changes with the same behavior", ({ sameChanges }) => sameChanges),
+              estimated("slope, steered", ({ covariations }) => steered(covariations)?.slope, { unit: "plain" }),
+              estimated("behavior moved, steered", ({ covariations }) => steered(covariations)?.behaviorMoves),
+              estimated("random vector", ({ nulls }) => nulls.random),
+              estimated("at another token", ({ nulls }) => nulls.shifted),
+              estimated("of another task", ({ nulls }) => nulls.other_task),
             ]}
           />
         </>
@@ -186,20 +162,15 @@ function Ability({ result: { state, ability, outcome, settings } }: { result: Ab
             cell: ({ strength }) => strength ?? "all",
           },
           { title: "concepts", align: "right", sort: ({ concepts }) => concepts, cell: ({ concepts }) => concepts },
-          estimated("effect", "nats", ({ effect }) => effect.estimate),
+          estimated("effect", ({ effect }) => effect.estimate, NATS),
           ...controls.map((control) =>
             estimated<InjectionSetting>(
               `beyond ${words(control)}`,
-              "nats",
               ({ beyond }) => beyond.find((one) => one.control === control)?.estimate,
+              NATS,
             ),
           ),
-          {
-            title: "p (Holm)",
-            align: "right",
-            sort: ({ adjusted }) => (adjusted.ok ? adjusted.p : undefined),
-            cell: ({ adjusted }) => (adjusted.ok ? adjusted.p.toPrecision(2) : <Missing reason={adjusted.reason} />),
-          },
+          pValues("p (Holm)", ({ adjusted }) => adjusted),
           { title: "found", sort: ({ found }) => Number(found), cell: ({ found }) => (found ? "yes" : "no") },
         ]}
       />

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { TrialLens, TrialPatch, TrialProbe, TrialView } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
-import { Missing, Number_, OfShown, SortedTable, sortValue, Text } from "./parts.js";
+import { estimated, Missing, OfShown, SortedTable, Text } from "./parts.js";
 
 const PROMPTS = { hypothetical: "the question", object_level: "the object-level prompt" } as const;
 
@@ -122,11 +122,11 @@ function nats(value: number | null | undefined) {
 
 function ProbeReading({ probe: { prompt, label, cells } }: { probe: TrialProbe }) {
   return (
-    <SortedTable
+    <SortedTable<TrialProbe["cells"][number]>
       title={`Label ${label.replaceAll("_", " ")}, off ${PROMPTS[prompt]}`}
       rows={[...cells].sort((one, other) => byDepth(one.site, other.site))}
       columns={[
-        { title: "site", isHead: true, cell: ({ site }) => site, csv: ({ site }) => site },
+        { title: "site", isHead: true, sort: ({ site }) => site, cell: ({ site }) => site },
         { title: "span", sort: ({ span }) => span, cell: ({ span }) => <Text text={span} /> },
         {
           title: "this string",
@@ -134,12 +134,7 @@ function ProbeReading({ probe: { prompt, label, cells } }: { probe: TrialProbe }
           cell: ({ right }) =>
             right === 1 ? "✓ right" : right === 0 ? "✗ wrong" : `${(100 * right).toFixed(0)} % right`,
         },
-        {
-          title: "all held-out strings",
-          align: "right",
-          sort: ({ accuracy }) => sortValue(accuracy),
-          cell: ({ accuracy }) => <Number_ of={accuracy} />,
-        },
+        estimated("all held-out strings", ({ accuracy }) => accuracy),
       ]}
     />
   );

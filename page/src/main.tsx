@@ -78,7 +78,7 @@ function View({ path, query }: { path: readonly string[]; query: URLSearchParams
     return <TrialPage key={`${first}/${third}`} id={first} line={Number(third)} query={query} />;
   if (place === "quantize") return <QuantizePage key={first} id={first} />;
   if (place === "compare" && second !== undefined)
-    return <ComparePage key={`${first}/${second}`} first={first} second={second} />;
+    return <ComparePage key={`${first}/${second}`} first={first} second={second} query={query} />;
   return <RunsPage />;
 }
 

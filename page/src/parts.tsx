@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
 import type { Datum } from "../../src/exchange/csv-lines.js";
-import { formatCount, formatDifference, formatPercent, visibleText } from "../../src/report/document.js";
+import { cutText, formatCount, formatDifference, formatPercent, visibleText } from "../../src/report/document.js";
 import type { Estimate } from "../../src/score/interval.js";
 import type { Extraction } from "../../src/properties/property.js";
 import type { RunProblem, Shown } from "../../src/run/trials/trial-shapes.js";
@@ -13,7 +13,7 @@ import { saveCsv } from "./save.js";
 
 /** What a model or a file said, as text and nothing else: no mark in it turns, hides or breaks a line. */
 export function Text({ text, cut }: { text: string; cut?: number }) {
-  const shown = cut !== undefined && text.length > cut ? `${text.slice(0, cut)}…` : text;
+  const shown = cut !== undefined && text.length > cut ? `${cutText(text, cut)}…` : text;
   return <bdi>{visibleText(shown, "mark")}</bdi>;
 }
 
@@ -51,14 +51,14 @@ export function numberWords(value: number, unit: Unit): string {
   return text.replace("-", "−");
 }
 
-export function Number_({ of, unit = "share", n = true }: { of: Estimate; unit?: Unit; n?: boolean }) {
+function Number_({ of, unit, n }: { of: Measured; unit: Unit; n: boolean }) {
   if (!of.ok) return <Missing reason={of.reason} />;
   const plain = (value: number) => numberWords(value, unit).replace(/^\+|[\u00a0 ]%$/g, "");
   return (
     <span class="estimate">
       {numberWords(of.value, unit)}{" "}
       <small>
-        [{plain(of.low)}, {plain(of.high)}]{n && of.n !== undefined ? ` n ${formatCount(of.n)}` : ""}
+        [{plain(of.low)}, {plain(of.high)}]{n && "n" in of ? ` n ${formatCount(of.n)}` : ""}
       </small>
     </span>
   );
@@ -68,10 +68,6 @@ export function Number_({ of, unit = "share", n = true }: { of: Estimate; unit?:
 export type Measured =
   | Estimate
   | { readonly ok: true; readonly value: number; readonly low: number; readonly high: number };
-
-export function MeasuredNumber({ of, unit }: { of: Measured; unit: Unit }) {
-  return <Number_ of={of as Estimate} unit={unit} n={"n" in of} />;
-}
 
 const STATE_WORDS: Readonly<Record<RunState, string>> = {
   finished: "finished",
@@ -151,8 +147,86 @@ export interface TableColumn<Row> {
   readonly cell: (row: Row) => ComponentChildren;
   /** As the CSV has it; what it is sorted by unless told. */
   readonly csv?: (row: Row) => Datum;
+  /** Where it holds one: the CSV has its ends, its n and what is missing in columns beside it. */
+  readonly estimate?: (row: Row) => Measured | undefined;
   /** Heads its row. */
   readonly isHead?: boolean;
+}
+
+interface EstimateColumn<Row> {
+  readonly unit?: Unit;
+  /** Whether its n is shown; the CSV has it always. Default true. */
+  readonly n?: boolean;
+  readonly more?: (row: Row) => ComponentChildren;
+}
+
+/** A column of estimates, sorted by their values. */
+export function estimated<Row>(
+  title: string,
+  of: (row: Row) => Measured | undefined,
+  { unit = "share", n = true, more }: EstimateColumn<Row> = {},
+): TableColumn<Row> {
+  return {
+    title,
+    align: "right",
+    estimate: of,
+    sort: (row) => {
+      const found = of(row);
+      return found?.ok ? found.value : undefined;
+    },
+    cell: (row) => {
+      const found = of(row) ?? { ok: false, reason: "not measured" };
+      return (
+        <>
+          <Number_ of={found} unit={unit} n={n} />
+          {more?.(row)}
+        </>
+      );
+    },
+  };
+}
+
+/** A column of p-values, or why there is none. */
+export function pValues<Row>(
+  title: string,
+  of: (row: Row) => { readonly ok: true; readonly p: number } | { readonly ok: false; readonly reason: string },
+): TableColumn<Row> {
+  return {
+    title,
+    align: "right",
+    sort: (row) => {
+      const found = of(row);
+      return found.ok ? found.p : undefined;
+    },
+    cell: (row) => {
+      const found = of(row);
+      return found.ok ? found.p.toPrecision(2) : <Missing reason={found.reason} />;
+    },
+  };
+}
+
+/** What the CSV has of a column: one, or six of an estimate. */
+function csvColumns<Row>({ title, csv, sort, estimate }: TableColumn<Row>): [string, (row: Row) => Datum][] {
+  if (estimate === undefined) return [[title, (row) => (csv ?? sort)?.(row)]];
+  const part = (name: "low" | "high" | "n" | "clusters"): [string, (row: Row) => Datum] => [
+    `${title}, ${name === "clusters" ? "strings" : name}`,
+    (row) => {
+      const found = estimate(row);
+      return found?.ok && name in found ? (found as Extract<Estimate, { ok: true }>)[name] : undefined;
+    },
+  ];
+  const why = (row: Row) => {
+    const found = estimate(row);
+    return found === undefined ? "not measured" : found.ok ? undefined : found.reason;
+  };
+  return [
+    [title, (row) => sort?.(row)],
+    part("low"),
+    part("high"),
+    part("n"),
+    part("clusters"),
+    [`${title}, missing because`, why],
+  ];
 }
 
 interface SortedTableProps<Row> {
@@ -168,18 +242,22 @@ export function SortedTable<Row>({ title, rows, columns, empty = "Nothing." }: S
   if (rows.length === 0) return <p class="quiet">{empty}</p>;
   const key = order && columns[order.column]?.sort;
   const shown = key ? sortedBy(rows, key, order.descending) : rows;
-  const save = () =>
+  const save = () => {
+    const all = columns.flatMap(csvColumns);
     saveCsv(
       title,
-      columns.map((column) => column.title),
-      shown.map((row) => columns.map(({ csv, sort }) => (csv ?? sort)?.(row))),
+      all.map(([name]) => name),
+      shown.map((row) => all.map(([, of]) => of(row))),
     );
+  };
   return (
     <div class="table">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keyboard */}
       <section class="scroll" tabIndex={0} aria-labelledby={id}>
         <table>
-          <caption id={id}>{title}</caption>
+          <caption id={id}>
+            <Text text={title} />
+          </caption>
           <thead>
             <tr>
               {columns.map(({ title: name, align, sort }, at) => (
@@ -195,10 +273,10 @@ export function SortedTable<Row>({ title, rows, columns, empty = "Nothing." }: S
                         })
                       }
                     >
-                      {name}
+                      <Text text={name} />
                     </button>
                   ) : (
-                    name
+                    <Text text={name} />
                   )}
                 </th>
               ))}
@@ -242,14 +320,13 @@ function sortedBy<Row>(
   return [...rows].sort((a, b) => {
     const [one, other] = [key(a), key(b)];
     if (one === undefined || other === undefined) return Number(one === undefined) - Number(other === undefined);
+    if (typeof one === "string" && typeof other === "string") return turn * NAMES.compare(one, other);
     return turn * (one < other ? -1 : one > other ? 1 : 0);
   });
 }
 
-/** Of an estimate, for sorting. */
-export function sortValue(estimate: Measured): number | undefined {
-  return estimate.ok ? estimate.value : undefined;
-}
+/** Layer 10 after layer 9. */
+const NAMES = new Intl.Collator("en", { numeric: true });
 
 export function Facts({ facts }: { facts: readonly { readonly name: string; readonly value: string }[] }) {
   return (
@@ -266,6 +343,11 @@ export function Facts({ facts }: { facts: readonly { readonly name: string; read
       ))}
     </dl>
   );
+}
+
+/** After a name; nothing where scopes make no difference. */
+export function scopeText(scope: string): string {
+  return scope === "all" ? "" : `, ${scope.replaceAll("_", " ")}`;
 }
 
 export function timeWords(seconds: number): string {

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { ProbedQuestion, ProbedSite, ProbeResults, ProbeSummary } from "../../src/probe/probe-results.js";
 import type { Shown } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
-import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
+import { estimated, pValues, SortedTable, Text } from "./parts.js";
 
 export const probedName = ({
   predictor,
@@ -58,7 +58,7 @@ export function ProbeMaps({ probes: { questions, spanTokens } }: { probes: Probe
         />
         <HeatFigure title="Shuffled labels" rows={rows} columns={columns} at={at(({ shuffled }) => shuffled)} />
       </div>
-      <SortedTable
+      <SortedTable<ProbedSite>
         title={`Sites: ${probedName(question)}`}
         rows={question.sites}
         columns={[
@@ -68,47 +68,19 @@ export function ProbeMaps({ probes: { questions, spanTokens } }: { probes: Probe
             sort: (site) => `${placeOf(site)} ${site.span}`,
             cell: (site) => <Text text={`${placeOf(site)} · ${site.span}`} />,
           },
-          {
-            title: "right",
-            align: "right",
-            sort: ({ score }) => (score.ok ? sortValue(score.accuracy) : undefined),
-            cell: ({ score }) => (score.ok ? <Number_ of={score.accuracy} /> : <Missing reason={score.reason} />),
-          },
-          {
-            title: "most common label",
-            align: "right",
-            sort: ({ score }) => (score.ok ? sortValue(score.baseAccuracy) : undefined),
-            cell: ({ score }) =>
-              score.ok ? <Number_ of={score.baseAccuracy} n={false} /> : <Missing reason={score.reason} />,
-          },
-          {
-            title: "less the control, points",
-            align: "right",
-            sort: ({ selectivity }) => (selectivity.ok ? sortValue(selectivity.difference) : undefined),
-            cell: ({ selectivity }) =>
-              selectivity.ok ? (
-                <Number_ of={selectivity.difference} unit="difference" n={false} />
-              ) : (
-                <Missing reason={selectivity.reason} />
-              ),
-          },
-          {
-            title: "less the prompt's tokens, points",
-            align: "right",
-            sort: ({ beyondTokens }) => (beyondTokens.ok ? sortValue(beyondTokens.difference) : undefined),
-            cell: ({ beyondTokens }) =>
-              beyondTokens.ok ? (
-                <Number_ of={beyondTokens.difference} unit="difference" n={false} />
-              ) : (
-                <Missing reason={beyondTokens.reason} />
-              ),
-          },
-          {
-            title: "p (Holm)",
-            align: "right",
-            sort: ({ holm }) => (holm.ok ? holm.p : undefined),
-            cell: ({ holm }) => (holm.ok ? holm.p.toPrecision(2) : <Missing reason={holm.reason} />),
-          },
+          estimated("right", ({ score }) => (score.ok ? score.accuracy : score)),
+          estimated("most common label", ({ score }) => (score.ok ? score.baseAccuracy : score), { n: false }),
+          estimated(
+            "less the control, points",
+            ({ selectivity }) => (selectivity.ok ? selectivity.difference : selectivity),
+            { unit: "difference", n: false },
+          ),
+          estimated(
+            "less the prompt's tokens, points",
+            ({ beyondTokens }) => (beyondTokens.ok ? beyondTokens.difference : beyondTokens),
+            { unit: "difference", n: false },
+          ),
+          pValues("p (Holm)", ({ holm }) => holm),
         ]}
       />
     </>

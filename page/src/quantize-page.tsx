@@ -4,16 +4,15 @@ import { useEffect, useState } from "preact/hooks";
 import type { QuantizedFile, QuantizeView } from "../../src/view/view-api.js";
 import { nameTab } from "./address.js";
 import { useData } from "./data.js";
-import { FrontFigure } from "./figures.js";
+import { FrontFigure } from "./plots.js";
 import {
+  estimated,
   Facts,
-  MeasuredNumber,
   Missing,
   Of,
   OfShown,
   Problems,
   SortedTable,
-  sortValue,
   StateMark,
   type TableColumn,
   Text,
@@ -59,6 +58,9 @@ const COSTS = {
   bytes: { title: "size of the file, MB", of: ({ bytes }: QuantizedFile) => bytes / 1e6 },
   bits: { title: "bits a weight", of: ({ bitsPerWeight }: QuantizedFile) => bitsPerWeight },
 } as const;
+/** Of GGUF files; graphs are evaluated by another. */
+const SOURCE_ENGINE = "inward";
+
 /** Of which less is better. */
 const LOSSES = ["text_divergence (KL)", "answers_divergence (KL)", "behaviors"];
 
@@ -73,7 +75,9 @@ function Files({ files }: { files: readonly QuantizedFile[] }) {
   const points = files.flatMap((file) => {
     const found = file.measures.find(({ key }) => key === loss)?.estimate;
     if (file.kind === "source" || !found?.ok) return [];
-    return [{ name: file.name, x: COSTS[cost].of(file), y: found.value, low: found.low, high: found.high }];
+    const { name, engine } = file;
+    const kind = engine === SOURCE_ENGINE ? {} : { kind: "graph" as const };
+    return [{ name, x: COSTS[cost].of(file), y: found.value, low: found.low, high: found.high, ...kind }];
   });
   return (
     <>
@@ -104,7 +108,7 @@ function Files({ files }: { files: readonly QuantizedFile[] }) {
           </p>
           <FrontFigure
             title={`${measure.label} by ${COSTS[cost].title}`}
-            note="The line joins the files that no other beats in both."
+            note={`The line joins the files that no other beats in both.${points.some(({ kind }) => kind === "graph") ? " Rings are ONNX graphs, which another program evaluates in an arithmetic of its own." : ""}`}
             points={points}
             xTitle={COSTS[cost].title}
             yTitle={measure.label}
@@ -130,6 +134,21 @@ function columnsOf(files: readonly QuantizedFile[]): TableColumn<QuantizedFile>[
         </>
       ),
     },
+    {
+      title: "evaluated by",
+      sort: ({ engine, arithmetic }) => [engine, arithmetic].filter((part) => part !== undefined).join(": "),
+      cell: ({ engine, arithmetic }) => (
+        <>
+          {engine}
+          {arithmetic === undefined ? null : (
+            <small>
+              {" "}
+              <Text text={arithmetic} cut={60} />
+            </small>
+          )}
+        </>
+      ),
+    },
     { title: "MB", align: "right", sort: ({ bytes }) => bytes, cell: ({ bytes }) => (bytes / 1e6).toFixed(1) },
     {
       title: "bits a weight",
@@ -139,24 +158,16 @@ function columnsOf(files: readonly QuantizedFile[]): TableColumn<QuantizedFile>[
     },
     ...measures.map(({ key, label, unit }): TableColumn<QuantizedFile> => {
       const of = (file: QuantizedFile) => file.measures.find((one) => one.key === key);
-      return {
-        title: unit === "difference" ? `${label}, points` : unit === "nats" ? `${label}, nats` : label,
-        align: "right",
-        sort: (file) => {
-          const found = of(file)?.estimate;
-          return found && sortValue(found);
-        },
-        cell: (file) => {
+      const title = unit === "difference" ? `${label}, points` : unit === "nats" ? `${label}, nats` : label;
+      return estimated(title, (file) => of(file)?.estimate, {
+        unit,
+        more: (file) => {
           const found = of(file);
-          if (found === undefined) return <Missing reason="not measured" />;
-          return (
-            <>
-              <MeasuredNumber of={found.estimate} unit={unit} />
-              {found.floor?.ok && found.estimate.ok ? <small> floor {found.floor.value.toPrecision(2)}</small> : null}
-            </>
-          );
+          return found?.floor?.ok && found.estimate.ok ? (
+            <small> floor {found.floor.value.toPrecision(2)}</small>
+          ) : null;
         },
-      };
+      });
     }),
   ];
 }

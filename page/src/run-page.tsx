@@ -3,20 +3,20 @@
 import { useEffect, useState } from "preact/hooks";
 import type { CellScore } from "../../src/score/scores.js";
 import type { ExperimentCard, RunView, VerdictCard } from "../../src/view/view-api.js";
-import { addressOf, nameTab, type QueryValues, replaceAddress, trialsAddress } from "./address.js";
+import { addressOf, nameTab, type QueryValues, replaceAddress, scopeChoice, trialsAddress } from "./address.js";
 import { forget, useData } from "./data.js";
 import { DotFigure } from "./figures.js";
 import { Following } from "./following.js";
 import {
+  estimated,
   Facts,
   Missing,
-  Number_,
   Of,
   OfShown,
   Problems,
+  scopeText,
   SortedTable,
   StateMark,
-  sortValue,
   type TableColumn,
   Text,
 } from "./parts.js";
@@ -108,12 +108,13 @@ function Run({ id, view, query }: RunPageProps & { view: RunView }) {
               rows={value.averages
                 .filter((row) => row.kind === "micro" && passes(row))
                 .map((row) => ({
-                  label: `${words.get(row.predictor) ?? row.predictor} → ${words.get(row.target) ?? row.target}${row.scope === "all" ? "" : `, ${row.scope.replaceAll("_", " ")}`}`,
+                  label: `${words.get(row.predictor) ?? row.predictor} → ${words.get(row.target) ?? row.target}${scopeText(row.scope)}`,
                   estimate: row.accuracy,
                   marks: [{ name: "mode of the train strings", value: row.modeBaselineTrain }],
-                  href: trialsAddress(id, { predictor: row.predictor, target: row.target }),
+                  href: trialsAddress(id, { predictor: row.predictor, target: row.target, ...scopeChoice(row.scope) }),
                 }))}
             />
+            <NotAveraged id={id} cells={value.notAveraged} />
             <DotFigure
               title="By task and property"
               note="Ticks: the most common answer, and the best rule on the string."
@@ -163,7 +164,7 @@ function Run({ id, view, query }: RunPageProps & { view: RunView }) {
           },
           {
             title: "files",
-            csv: ({ files }) => files.join(" "),
+            sort: ({ files }) => files.join(" "),
             cell: ({ files }) => (
               <code>
                 <Text text={files.join(", ")} />
@@ -201,27 +202,12 @@ function cellColumns(id: string): TableColumn<CellScore>[] {
     text("predictor", ({ predictor }) => predictor),
     text("target", ({ target }) => target),
     text("wording", ({ variant }) => variant),
-    {
-      title: "right",
-      align: "right",
-      sort: ({ accuracy }) => sortValue(accuracy),
-      cell: ({ accuracy }) => <Number_ of={accuracy} />,
-    },
-    {
-      title: "mode",
-      align: "right",
-      sort: ({ modeBaselineTrain }) => sortValue(modeBaselineTrain),
-      cell: ({ modeBaselineTrain }) => <Number_ of={modeBaselineTrain} n={false} />,
-    },
-    {
-      title: "less mode, points",
-      align: "right",
-      sort: ({ aboveModeTrain }) => sortValue(aboveModeTrain),
-      cell: ({ aboveModeTrain }) => <Number_ of={aboveModeTrain} unit="difference" n={false} />,
-    },
+    estimated("right", ({ accuracy }) => accuracy),
+    estimated("mode", ({ modeBaselineTrain }) => modeBaselineTrain, { n: false }),
+    estimated("less mode, points", ({ aboveModeTrain }) => aboveModeTrain, { unit: "difference", n: false }),
     {
       title: "warnings",
-      csv: ({ warnings }) => warnings.join(" "),
+      sort: ({ warnings }) => (warnings.length > 0 ? warnings.join(" ") : undefined),
       cell: ({ warnings }) =>
         warnings.map((warning) => (
           <div class="quiet">
@@ -273,7 +259,28 @@ function withoutEmpty(values: Readonly<Record<string, string>>): QueryValues {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
 }
 
-function Exclusions({ view, id }: { view: Extract<RunView["scores"], { ok: true }>["value"]; id: string }) {
+/** Behaviors that hardly vary are in no average: whoever names the one value is right, and knows nothing. */
+function NotAveraged({ id, cells }: { id: string; cells: ScoresShown["notAveraged"] }) {
+  if (cells.length === 0) return null;
+  return (
+    <p class="quiet">
+      In no average and no verdict, because these behaviors hardly vary:{" "}
+      {cells.map(({ target, task, property }, at) => (
+        <>
+          {at > 0 ? "; " : ""}
+          <a href={trialsAddress(id, { target, task, property })}>
+            <Text text={`${property} of ${target} on ${task}`} />
+          </a>
+        </>
+      ))}
+      .
+    </p>
+  );
+}
+
+type ScoresShown = Extract<RunView["scores"], { ok: true }>["value"];
+
+function Exclusions({ view, id }: { view: ScoresShown; id: string }) {
   return (
     <SortedTable
       title="Excluded, or counted as wrong"

@@ -1,9 +1,10 @@
 /** Parts of a run's page that only some studies have: training, calibration, everybody about everybody, series, probes. */
 
 import type { RunView } from "../../src/view/view-api.js";
-import { trialsAddress } from "./address.js";
-import { HeatFigure, Legend, LinesFigure } from "./figures.js";
-import { Missing, Number_, SortedTable, sortValue, Text } from "./parts.js";
+import { scopeChoice, trialsAddress } from "./address.js";
+import { HeatFigure } from "./figures.js";
+import { estimated, Missing, scopeText, SortedTable, Text } from "./parts.js";
+import { Legend, LinesFigure } from "./plots.js";
 import { Injection, LensMaps, Simulation } from "./inside-maps.js";
 import { ProbeMaps } from "./probe-maps.js";
 
@@ -33,11 +34,12 @@ export function More({
             )
             .map((row) => (
               <LinesFigure
-                title={`Reliability: ${row.predictor} about ${row.target}`}
+                title={`Reliability: ${row.predictor} about ${row.target}${scopeText(row.scope)}`}
                 note={`${row.bins.length} bins of equal frequency, ${row.points} points of ${row.strings} strings; the diagonal is a predictor that knows.`}
                 lines={[
                   {
                     name: row.predictor,
+                    href: calibratedTrials(id, row),
                     points: row.bins.map((bin) => ({ x: bin.meanObject, y: bin.meanHypothetical })),
                   },
                 ]}
@@ -48,7 +50,7 @@ export function More({
                 diagonal
               />
             ))}
-          <SortedTable
+          <SortedTable<CalibratedRow>
             title="Distances of distributions, beside a constant predictor's"
             rows={calibration.value.filter((row) =>
               passes({
@@ -61,18 +63,10 @@ export function More({
               {
                 title: "predictor → target",
                 isHead: true,
-                sort: ({ predictor, target }) => `${predictor} → ${target}`,
-                cell: ({ predictor, target, property }) => (
-                  <a
-                    href={trialsAddress(id, {
-                      predictor,
-                      target,
-                      ...(property === undefined ? {} : { property }),
-                      sort: "disagreement",
-                      order: "desc",
-                    })}
-                  >
-                    <Text text={`${predictor} → ${target}`} />
+                sort: ({ predictor, target, scope }) => `${predictor} → ${target}${scopeText(scope)}`,
+                cell: (row) => (
+                  <a href={calibratedTrials(id, row)}>
+                    <Text text={`${row.predictor} → ${row.target}${scopeText(row.scope)}`} />
                   </a>
                 ),
               },
@@ -81,55 +75,20 @@ export function More({
                 sort: ({ property }) => property ?? "all",
                 cell: ({ property }) => property ?? "all",
               },
-              {
-                title: "Brier",
-                align: "right",
-                sort: ({ metrics }) => sortValue(metrics.brier),
-                cell: ({ metrics }) => <Number_ of={metrics.brier} unit="plain" />,
-              },
-              {
-                title: "constant's Brier",
-                align: "right",
-                sort: ({ constant }) => sortValue(constant.brier),
-                cell: ({ constant }) => <Number_ of={constant.brier} unit="plain" n={false} />,
-              },
-              {
-                title: "skill",
-                align: "right",
-                sort: ({ skill }) => sortValue(skill),
-                cell: ({ skill }) => <Number_ of={skill} unit="plain" n={false} />,
-              },
-              {
-                title: "total variation",
-                align: "right",
-                sort: ({ metrics }) => sortValue(metrics.totalVariation),
-                cell: ({ metrics }) => <Number_ of={metrics.totalVariation} unit="share" n={false} />,
-              },
+              estimated("Brier", ({ metrics }) => metrics.brier, { unit: "plain" }),
+              estimated("constant's Brier", ({ constant }) => constant.brier, { unit: "plain", n: false }),
+              estimated("skill", ({ skill }) => skill, { unit: "plain", n: false }),
+              estimated("total variation", ({ metrics }) => metrics.totalVariation, { n: false }),
             ]}
           />
         </>
       ) : null}
-      {matrix.ok ? <Matrix id={id} squares={matrix.value} /> : null}
+      {matrix.ok ? <Matrix id={id} squares={matrix.value.filter(passes)} asked={askedPairs(view)} /> : null}
       {series.ok && series.value.length > 0 ? (
         <>
           <h2>Series</h2>
-          {series.value.map(({ kind, model, target, points }) => (
-            <LinesFigure
-              title={`${model} about ${target}, by what it ${kind === "learnt" ? "learnt from" : "was shown"}`}
-              note="Each size against the one before it, on the trials of both."
-              lines={[
-                {
-                  name: model,
-                  points: points.flatMap(({ size, accuracy }) =>
-                    accuracy.ok ? [{ x: size, y: accuracy.value, low: accuracy.low, high: accuracy.high }] : [],
-                  ),
-                },
-              ]}
-              xTitle={kind === "learnt" ? "strings a property" : "behaviors in the prompt"}
-              yTitle="right"
-              unit="share"
-              from={[0, 1]}
-            />
+          {series.value.filter(passes).map((one) => (
+            <Series id={id} of={one} />
           ))}
         </>
       ) : null}
@@ -155,7 +114,99 @@ export function More({
   );
 }
 
-function Matrix({ id, squares }: { id: string; squares: Extract<RunView["matrix"], { ok: true }>["value"] }) {
+type SeriesOf = Extract<RunView["series"], { ok: true }>["value"][number];
+
+function Series({ id, of: { scope, kind, model, target, points } }: { id: string; of: SeriesOf }) {
+  const [what, unit] =
+    kind === "learnt" ? ["learnt from", "strings a property"] : ["was shown", "behaviors in the prompt"];
+  const found = points.flatMap(({ size, accuracy }) =>
+    accuracy.ok ? [{ x: size, y: accuracy.value, low: accuracy.low, high: accuracy.high }] : [],
+  );
+  return (
+    <>
+      {found.length > 0 ? (
+        <LinesFigure
+          title={`${model} about ${target}, by what it ${what}${scopeText(scope)}`}
+          note="Each size against the one before it, on the trials of both. A point leads to the trials about this target."
+          lines={[{ name: model, href: trialsAddress(id, { target, ...scopeChoice(scope) }), points: found }]}
+          xTitle={unit as string}
+          yTitle="right"
+          unit="share"
+          from={[0, 1]}
+        />
+      ) : null}
+      {points.map(({ size, accuracy }) =>
+        accuracy.ok ? null : (
+          <p class="quiet">
+            {model} about {target}, {size} {unit}: <Missing reason={accuracy.reason} />
+          </p>
+        ),
+      )}
+    </>
+  );
+}
+
+type CalibratedRow = Extract<RunView["calibration"], { ok: true }>["value"][number];
+type Squares = Extract<RunView["matrix"], { ok: true }>["value"];
+
+/** To the trials that a row of calibration is about, the most different first. */
+function calibratedTrials(id: string, { predictor, target, property, scope }: CalibratedRow): string {
+  return trialsAddress(id, {
+    ...{ predictor, target, ...(property === undefined ? {} : { property }), ...scopeChoice(scope) },
+    ...{ sort: "disagreement", order: "desc" },
+  });
+}
+
+/** Predictor and target of what has trials of its own. */
+function askedPairs({ scores }: RunView): ReadonlySet<string> {
+  return new Set((scores.ok ? scores.value.averages : []).map(({ predictor, target }) => `${predictor} → ${target}`));
+}
+
+interface MatrixProps {
+  readonly id: string;
+  readonly squares: Squares;
+  readonly asked: ReadonlySet<string>;
+}
+
+function Matrix({ id, squares, asked }: MatrixProps) {
+  const addressOfPair = ({ predictor, target, scope }: Pick<Squares[number], "predictor" | "target" | "scope">) =>
+    asked.has(`${predictor} → ${target}`) ? trialsAddress(id, { predictor, target, ...scopeChoice(scope) }) : undefined;
+  return (
+    <>
+      <h2>Everybody about everybody</h2>
+      {[...new Set(squares.map(({ scope }) => scope))].map((scope) => (
+        <MatrixOfScope scope={scope} squares={squares.filter((one) => one.scope === scope)} href={addressOfPair} />
+      ))}
+      <SortedTable<Squares[number]>
+        title="Squares: right, beside what needs no self"
+        rows={squares}
+        columns={[
+          {
+            title: "predictor → target",
+            isHead: true,
+            sort: ({ predictor, target, scope }) => `${predictor} → ${target}${scopeText(scope)}`,
+            cell: (square) => {
+              const name = <Text text={`${square.predictor} → ${square.target}${scopeText(square.scope)}`} />;
+              const address = addressOfPair(square);
+              return address === undefined ? name : <a href={address}>{name}</a>;
+            },
+          },
+          estimated("right", ({ accuracy }) => accuracy),
+          estimated("mode of the train strings", ({ modeBaselineTrain }) => modeBaselineTrain, { n: false }),
+          estimated("behaviors in common", ({ similarity }) => similarity),
+        ]}
+      />
+    </>
+  );
+}
+
+interface SquaresProps {
+  readonly scope: Squares[number]["scope"];
+  readonly squares: Squares;
+  readonly href: (square: Pick<Squares[number], "predictor" | "target" | "scope">) => string | undefined;
+}
+
+function MatrixOfScope({ scope, squares, href }: SquaresProps) {
   const predictors = [...new Set(squares.map(({ predictor }) => predictor))];
   const targets = [...new Set(squares.map(({ target }) => target))];
   const at = (row: number, column: number) =>
@@ -164,19 +215,14 @@ function Matrix({ id, squares }: { id: string; squares: Extract<RunView["matrix"
       reason: "not asked",
     };
   return (
-    <>
-      <h2>Everybody about everybody</h2>
-      <HeatFigure
-        title="Right, percent: predictors in rows, targets in columns"
-        note="Pairs that the plan does not name have no trials of their own."
-        rows={predictors}
-        columns={targets}
-        at={at}
-        href={(row, column) =>
-          trialsAddress(id, { predictor: predictors[row] as string, target: targets[column] as string })
-        }
-      />
-    </>
+    <HeatFigure
+      title={`Right, percent: predictors in rows, targets in columns${scopeText(scope)}`}
+      note="Pairs that the plan does not name have no trials of their own."
+      rows={predictors}
+      columns={targets}
+      at={at}
+      href={(row, column) => href({ predictor: predictors[row] as string, target: targets[column] as string, scope })}
+    />
   );
 }
 

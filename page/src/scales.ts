@@ -18,6 +18,8 @@ export interface ScatterPoint {
   readonly y: number;
   readonly low?: number;
   readonly high?: number;
+  /** How it is drawn. */
+  readonly kind?: "graph";
 }
 
 /** Those that no other beats in one and equals in the other, by cost. */

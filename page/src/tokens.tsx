@@ -1,14 +1,35 @@
 /** Tokens: a prompt as the model read it, and what was said, token by token, coloured by how likely each was. */
 
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { visibleText } from "../../src/report/document.js";
+import { formatCount, visibleText } from "../../src/report/document.js";
 import type { AnswerPosition, RecordedReply, TokenText } from "../../src/tasks/answer.js";
 import type { PromptTokens, Shown, ShownToken } from "../../src/run/trials/trial-shapes.js";
 import { Lines, Missing, Text } from "./parts.js";
 
 const KIND_WORDS = { content: "of a message", template: "of the chat template", control: "a control token" } as const;
 
+/** Tokens that are shown at once: an element each, of which a browser can hold so many and still answer. */
+const AT_ONCE = 2000;
+
+/** How many tokens are shown, and the button that shows more. */
+function useShown(total: number, what: string): [number, ComponentChildren] {
+  const [most, setMost] = useState(AT_ONCE);
+  const left = total - most;
+  const more =
+    left > 0 ? (
+      <p class="quiet">
+        {formatCount(most)} of {formatCount(total)} tokens of {what} are shown.{" "}
+        <button type="button" onClick={() => setMost(most + AT_ONCE)}>
+          Show {formatCount(Math.min(left, AT_ONCE))} more
+        </button>
+      </p>
+    ) : null;
+  return [most, more];
+}
+
 export function Prompt({ of: { tokens, isRecorded } }: { of: PromptTokens }) {
+  const [most, more] = useShown(tokens.length, "the prompt");
   return (
     <>
       <p class={isRecorded === false ? "bad" : "quiet"}>
@@ -20,10 +41,11 @@ export function Prompt({ of: { tokens, isRecorded } }: { of: PromptTokens }) {
             : "No hash was recorded to hold them against."}
       </p>
       <div class="text tokens">
-        {tokens.map((token) => (
+        {tokens.slice(0, most).map((token) => (
           <PromptToken token={token} />
         ))}
       </div>
+      {more}
     </>
   );
 }
@@ -54,6 +76,7 @@ interface SaidProps {
 export function Said({ reply, tokens, label }: SaidProps) {
   const [at, setAt] = useState<number>();
   const [asTable, setAsTable] = useState(false);
+  const [most, more] = useShown(reply.tokenIds.length, "it");
   if (reply.madeElsewhere) {
     return (
       <>
@@ -71,7 +94,7 @@ export function Said({ reply, tokens, label }: SaidProps) {
   const hasTexts = positions !== undefined || tokens.ok;
   return (
     <>
-      {hasTexts ? null : (
+      {hasTexts && more === null ? null : (
         <div class="text">
           <Lines text={reply.text} />
         </div>
@@ -83,18 +106,19 @@ export function Said({ reply, tokens, label }: SaidProps) {
         aria-label={`${label}, token by token`}
         onMouseLeave={() => setAt(undefined)}
       >
-        {tokenIds.map((_, place) => (
+        {tokenIds.slice(0, most).map((_, place) => (
           <button
             type="button"
             class={`token said said-${bucketOf(logprobs[place] as number)}${at === place ? " at" : ""}`}
             onMouseEnter={() => setAt(place)}
             onFocus={() => setAt(place)}
-            aria-label={`${textOf(place)}, ${shareWords(logprobs[place] as number)}`}
+            aria-label={`${tokenWords(textOf(place))}, ${shareWords(logprobs[place] as number)}`}
           >
             {tokenWords(textOf(place))}
           </button>
         ))}
       </div>
+      {more}
       <p class="inspector" aria-live="polite">
         {at === undefined ? (
           `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}, together ${shareWords(total)} (${total.toFixed(2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
@@ -122,7 +146,7 @@ export function Said({ reply, tokens, label }: SaidProps) {
               </tr>
             </thead>
             <tbody>
-              {tokenIds.map((id, place) => (
+              {tokenIds.slice(0, most).map((id, place) => (
                 <tr>
                   <th scope="row">
                     <Text text={textOf(place)} />

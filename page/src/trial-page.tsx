@@ -19,7 +19,8 @@ import { Inside } from "./inside-trial.js";
 import { Facts, Lines, Missing, Of, SortedTable, Text, Value } from "./parts.js";
 import { Prompt, Said } from "./tokens.js";
 import { queryOf, type TrialQuery, valuesOf } from "./trial-query.js";
-import { probabilityWords, trialAddress, viewOf } from "./trials-page.js";
+import { probabilityWords, trialAddress } from "./trial-grid.js";
+import { viewOf } from "./trials-page.js";
 
 interface TrialPageProps {
   readonly id: string;

@@ -10,6 +10,7 @@ export const FACETS = [
   "predictor",
   "target",
   "variant",
+  "scope",
   "because",
   "reason",
   "noise",
@@ -46,29 +47,30 @@ interface FacetColumn {
   readonly of: (row: number) => number;
 }
 
-/** Values of a meta column that a list of boxes can hold. */
-const MOST_VALUES = 60;
-
 export class TrialView {
   readonly facets: ReadonlyMap<Facet, FacetColumn>;
-  /** Meta columns with too many values to choose from: free text finds them. */
-  readonly textOnly: readonly string[];
+  #lower?: { readonly texts: string[]; readonly items: string[][]; readonly values: string[] };
 
   constructor(readonly table: TrialTable) {
-    const { columns, items, states, properties, variants, words } = table;
+    const { columns, items, states, properties, variants, scopes, words } = table;
     const byPlace = (values: readonly string[], column: readonly number[]): FacetColumn => ({
       values,
       of: (row) => column[row] as number,
     });
-    const tasks = [...new Set(items.map(({ task }) => task))];
-    const taskOf = items.map(({ task }) => tasks.indexOf(task));
+    const byItem = (said: readonly string[], values: readonly string[]): FacetColumn => {
+      const placeOf = new Map(values.map((value, at) => [value, at]));
+      const places = said.map((value) => placeOf.get(value) as number);
+      return { values, of: (row) => places[columns.itemOf[row] as number] as number };
+    };
+    const tasks = items.map(({ task }) => task);
     const facets = new Map<Facet, FacetColumn>([
       ["outcome", byPlace(OUTCOMES, columns.outcome)],
-      ["task", { values: tasks, of: (row) => taskOf[columns.itemOf[row] as number] as number }],
+      ["task", byItem(tasks, [...new Set(tasks)])],
       ["property", byPlace(properties, columns.propertyOf)],
       ["predictor", byPlace(states, columns.predictorOf)],
       ["target", byPlace(states, columns.targetOf)],
       ["variant", byPlace(variants, columns.variantOf)],
+      ["scope", byPlace(scopes, columns.scopeOf)],
       ["because", byPlace(words, columns.becauseOf)],
       [
         "reason",
@@ -79,19 +81,11 @@ export class TrialView {
       ],
       ["noise", { values: NOISE, of: (row) => [2, 1, 0][(columns.aboveNoiseFloor[row] as number) + 1] as number }],
     ]);
-    const textOnly: string[] = [];
     for (const name of [...new Set(items.flatMap(({ meta = {} }) => Object.keys(meta)))].sort()) {
       const said = items.map(({ meta = {} }) => (Object.hasOwn(meta, name) ? String(meta[name]) : "(none)"));
-      const values = [...new Set(said)].sort();
-      if (values.length > MOST_VALUES) {
-        textOnly.push(name);
-        continue;
-      }
-      const places = said.map((value) => values.indexOf(value));
-      facets.set(`meta.${name}`, { values, of: (row) => places[columns.itemOf[row] as number] as number });
+      facets.set(`meta.${name}`, byItem(said, [...new Set(said)].sort(compareValues)));
     }
     this.facets = facets;
-    this.textOnly = textOnly;
   }
 
   /** @returns rows of the table, in order */
@@ -127,14 +121,19 @@ export class TrialView {
 
   #textTest(text: string): (row: number) => boolean {
     const needle = text.toLowerCase();
-    const has = (one: string) => one.toLowerCase().includes(needle);
     const { columns, items, texts, extractions } = this.table;
-    const inTexts = texts.map(has);
-    const inItems = items.map(
-      ({ id, text: said, target = "", meta = {} }) =>
-        has(said) || has(id) || has(target) || Object.values(meta).some((value) => has(String(value))),
-    );
-    const inValues = extractions.map((one) => has(one.ok ? one.value : one.reason));
+    // Made small once, not with every letter that is typed.
+    this.#lower ??= {
+      texts: texts.map((one) => one.toLowerCase()),
+      items: items.map(({ id, text: said, target = "", meta = {} }) =>
+        [said, id, target, ...Object.values(meta).map(String)].map((one) => one.toLowerCase()),
+      ),
+      values: extractions.map((one) => (one.ok ? one.value : one.reason).toLowerCase()),
+    };
+    const has = (one: string) => one.includes(needle);
+    const inTexts = this.#lower.texts.map(has);
+    const inItems = this.#lower.items.map((said) => said.some(has));
+    const inValues = this.#lower.values.map(has);
     const at = (list: readonly boolean[], place: number | undefined) => list[place as number] === true;
     return (row) =>
       at(inItems, columns.itemOf[row]) ||
@@ -163,6 +162,14 @@ export class TrialView {
       return turn * (one - other) || a - b;
     });
   }
+}
+
+/** Numbers as numbers, before texts. */
+function compareValues(one: string, other: string): number {
+  const [a, b] = [Number(one), Number(other)];
+  if (Number.isNaN(a) || Number.isNaN(b))
+    return Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || compareTexts(one, other);
+  return a - b || compareTexts(one, other);
 }
 
 function compareTexts(one: string, other: string): number {

@@ -3,12 +3,13 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { formatCount } from "../../src/report/document.js";
 import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
-import { addressOf, go, isInField, nameTab, replaceAddress } from "./address.js";
+import { addressOf, isInField, nameTab, replaceAddress } from "./address.js";
 import { useOnce } from "./data.js";
 import { REPORT } from "./embedded.js";
-import { numberWords, Of, Problems, Text, Value } from "./parts.js";
+import { numberWords, Of, Problems, Text } from "./parts.js";
 import { saveCsv } from "./save.js";
-import { type Facet, queryOf, type Sort, type TrialQuery, TrialView, valuesOf } from "./trial-query.js";
+import { TrialGrid } from "./trial-grid.js";
+import { type Facet, queryOf, type TrialQuery, TrialView, valuesOf } from "./trial-query.js";
 
 /** One for each table, since its columns are worked out once. */
 const views = new WeakMap<TrialTable, TrialView>();
@@ -93,13 +94,10 @@ function Trials({ id, view, query }: TrialsPageProps & { view: TrialView }) {
         {table.cut.texts > 0
           ? ` Search and list look at the first ${table.cut.at} characters of a text; ${formatCount(table.cut.texts)} are longer.`
           : ""}
-        {view.textOnly.length > 0
-          ? ` Columns with too many values to choose from, which search finds: ${view.textOnly.join(", ")}.`
-          : ""}
       </p>
-      <Grid
+      <TrialGrid
         id={id}
-        view={view}
+        table={table}
         rows={rows}
         query={chosen}
         at={Number(query.get("at") ?? Number.NaN)}
@@ -131,10 +129,20 @@ function accuracyWords([right, wrong]: readonly [number, number, number]): strin
 
 const FACET_TITLES: Readonly<Partial<Record<Facet, string>>> = {
   variant: "wording",
+  scope: "held out",
   because: "why it counts so",
   reason: "what is missing",
   noise: "noise floor",
 };
+
+/** What a value is called in a list of boxes. */
+function valueWords({ says, words }: TrialTable, facet: Facet, value: string): string {
+  if (facet === "because" || facet === "reason") return says[words.indexOf(value)] ?? value;
+  return facet === "scope" ? value.replaceAll("_", " ") : value;
+}
+
+/** Boxes of a column; of one with more values a part is shown, which is narrowed by typing. */
+const MOST_BOXES = 60;
 
 interface FacetBoxProps {
   readonly view: TrialView;
@@ -145,12 +153,24 @@ interface FacetBoxProps {
 
 function FacetBox({ view, facet, query, onChange }: FacetBoxProps) {
   const [open, setOpen] = useState(false);
+  const [part, setPart] = useState("");
   const values = view.facets.get(facet)?.values ?? [];
   const chosen = query.chosen.get(facet) ?? new Set<string>();
   const counts = useMemo(() => (open ? view.counts(facet, query) : []), [open, view, facet, query]);
-  const isWord = facet === "because" || facet === "reason";
-  if (values.length < 2 && chosen.size === 0) return null;
+  const { table } = view;
   const title = FACET_TITLES[facet] ?? facet.replace(/^meta\./, "");
+  if (values.length < 2 && chosen.size === 0) return null;
+  const isLong = values.length > MOST_BOXES;
+  const needle = part.toLowerCase();
+  const found = [...values.keys()].filter((at) => {
+    const value = values[at] as string;
+    if (chosen.has(value)) return true;
+    return counts[at] !== 0 && (!isLong || value.toLowerCase().includes(needle));
+  });
+  const shown = [
+    ...found.filter((at) => chosen.has(values[at] as string)),
+    ...found.filter((at) => !chosen.has(values[at] as string)),
+  ];
   return (
     <details class="facet" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary class={chosen.size > 0 ? "chosen" : ""}>
@@ -163,9 +183,19 @@ function FacetBox({ view, facet, query, onChange }: FacetBoxProps) {
       </summary>
       <fieldset>
         <legend>{title}</legend>
-        {values.map((value, at) =>
-          counts[at] === 0 && !chosen.has(value) ? null : (
-            <label>
+        {isLong ? (
+          <input
+            type="search"
+            value={part}
+            aria-label={`Values of ${title} that have`}
+            placeholder="a part of a value"
+            onInput={(event) => setPart(event.currentTarget.value)}
+          />
+        ) : null}
+        {shown.slice(0, MOST_BOXES).map((at) => {
+          const value = values[at] as string;
+          return (
+            <label key={value}>
               <input
                 type="checkbox"
                 checked={chosen.has(value)}
@@ -175,265 +205,17 @@ function FacetBox({ view, facet, query, onChange }: FacetBoxProps) {
                   onChange(next);
                 }}
               />{" "}
-              <Text text={isWord ? (view.table.says[view.table.words.indexOf(value)] ?? value) : value} cut={70} />{" "}
+              <Text text={valueWords(table, facet, value)} cut={70} />{" "}
               <small>{counts[at] === undefined ? "" : formatCount(counts[at] as number)}</small>
             </label>
-          ),
-        )}
+          );
+        })}
+        {shown.length > MOST_BOXES ? (
+          <small>{formatCount(shown.length - MOST_BOXES)} more: type a part of one</small>
+        ) : null}
       </fieldset>
     </details>
   );
-}
-
-// The table: only the rows that are seen stand in the page, all of one height.
-
-interface GridColumn {
-  readonly title: string;
-  readonly sort?: Sort;
-  readonly kind: "mark" | "text" | "number";
-}
-
-const COLUMNS: readonly GridColumn[] = [
-  { title: "outcome", sort: "outcome", kind: "mark" },
-  { title: "string", sort: "string", kind: "text" },
-  { title: "behavior", kind: "text" },
-  { title: "reply", kind: "text" },
-  { title: "property", kind: "text" },
-  { title: "predictor → target", kind: "text" },
-  { title: "task", sort: "task", kind: "text" },
-  { title: "margin", sort: "minMargin", kind: "number" },
-  { title: "P answer", sort: "answerLogprob", kind: "number" },
-  { title: "P reply", sort: "replyLogprob", kind: "number" },
-  { title: "differ", sort: "disagreement", kind: "number" },
-];
-
-const NARROW = "(max-width: 760px)";
-/** Rows that stand ready above and below what is seen. */
-const SPARE = 12;
-
-interface GridProps {
-  readonly id: string;
-  readonly view: TrialView;
-  readonly rows: readonly number[];
-  readonly query: TrialQuery;
-  /** Line of the trial that was open last. */
-  readonly at: number;
-  readonly onSort: (sort: Sort, descending: boolean) => void;
-}
-
-function Grid({ id, view, rows, query, at, onSort }: GridProps) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [place, setPlace] = useState({ top: 0, height: 600 });
-  const [isNarrow, setNarrow] = useState(matchMedia(NARROW).matches);
-  const [selected, setSelected] = useState(() =>
-    Math.max(
-      0,
-      rows.findIndex((row) => view.table.columns.line[row] === at),
-    ),
-  );
-  const rowHeight = isNarrow ? 66 : 30;
-  useEffect(() => {
-    const media = matchMedia(NARROW);
-    const changed = () => setNarrow(media.matches);
-    media.addEventListener("change", changed);
-    const watcher = new ResizeObserver(() =>
-      setPlace((before) => ({ ...before, height: scroller.current?.clientHeight ?? 600 })),
-    );
-    if (scroller.current) watcher.observe(scroller.current);
-    return () => {
-      media.removeEventListener("change", changed);
-      watcher.disconnect();
-    };
-  }, []);
-  const reveal = (next: number) => {
-    setSelected(next);
-    const box = scroller.current;
-    if (!box) return;
-    const [top, head] = [next * rowHeight, isNarrow ? 0 : rowHeight];
-    if (top < box.scrollTop) box.scrollTop = top;
-    else if (top + rowHeight > box.scrollTop + box.clientHeight - head)
-      box.scrollTop = top + rowHeight - box.clientHeight + head;
-  };
-  useEffect(() => {
-    const found = rows.findIndex((row) => view.table.columns.line[row] === at);
-    reveal(Math.max(0, found));
-  }, [rows]);
-  const open = (row: number) => go(trialAddress(id, view.table.columns.line[row] as number, query));
-  const onKey = (event: KeyboardEvent) => {
-    const page = Math.max(1, Math.floor(place.height / rowHeight) - 2);
-    const steps: Readonly<Record<string, number>> = {
-      ArrowDown: selected + 1,
-      ArrowUp: selected - 1,
-      PageDown: selected + page,
-      PageUp: selected - page,
-      Home: 0,
-      End: rows.length - 1,
-    };
-    const next = steps[event.key];
-    const row = rows[selected];
-    if (next !== undefined) {
-      event.preventDefault();
-      reveal(Math.min(rows.length - 1, Math.max(0, next)));
-    } else if (event.key === "Enter" && row !== undefined && event.target === scroller.current) open(row);
-  };
-  const first = Math.max(0, Math.floor(place.top / rowHeight) - SPARE);
-  const last = Math.min(rows.length, Math.ceil((place.top + place.height) / rowHeight) + SPARE);
-  const seen = rows.slice(first, last);
-  if (rows.length === 0) return <p class="quiet">No trial is as these filters want it.</p>;
-  return (
-    // biome-ignore lint/a11y/useSemanticElements: a table cannot leave out the rows that are not seen
-    <div
-      ref={scroller}
-      class="grid"
-      role="grid"
-      tabIndex={0}
-      aria-label="Trials"
-      aria-rowcount={rows.length + 1}
-      aria-colcount={COLUMNS.length}
-      aria-activedescendant={`trial-${rows[selected]}`}
-      onScroll={(event) => setPlace({ top: event.currentTarget.scrollTop, height: event.currentTarget.clientHeight })}
-      onKeyDown={onKey}
-    >
-      {/* biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus, and says which row is meant */}
-      {/* biome-ignore lint/a11y/useSemanticElements: as above */}
-      <div class="grid-row grid-head" role="row" aria-rowindex={1}>
-        {COLUMNS.map(({ title, sort, kind }) => {
-          const isSorted = sort !== undefined && query.sort === sort;
-          return (
-            // biome-ignore lint/a11y/useSemanticElements: as above
-            // biome-ignore lint/a11y/useFocusableInteractive: as above
-            <div
-              role="columnheader"
-              class={`cell-${kind}`}
-              aria-sort={isSorted ? (query.descending ? "descending" : "ascending") : undefined}
-            >
-              {sort === undefined ? (
-                title
-              ) : (
-                <button
-                  type="button"
-                  class="sort"
-                  onClick={() =>
-                    onSort(isSorted && query.descending ? sort : sort, isSorted ? !query.descending : false)
-                  }
-                >
-                  {title}
-                </button>
-              )}
-            </div>
-          );
-        })}
-      </div>
-      {/* biome-ignore lint/a11y/useSemanticElements: as above */}
-      <div class="grid-body" role="rowgroup" style={{ height: `${rows.length * rowHeight}px` }}>
-        {seen.map((row, offset) => (
-          <GridRow
-            key={row}
-            id={id}
-            view={view}
-            row={row}
-            query={query}
-            place={first + offset}
-            top={(first + offset) * rowHeight}
-            isSelected={first + offset === selected}
-            onSelect={() => setSelected(first + offset)}
-          />
-        ))}
-      </div>
-    </div>
-  );
-}
-
-interface GridRowProps {
-  readonly id: string;
-  readonly view: TrialView;
-  readonly row: number;
-  readonly query: TrialQuery;
-  readonly place: number;
-  readonly top: number;
-  readonly isSelected: boolean;
-  readonly onSelect: () => void;
-}
-
-const MARKS = ["✓ right", "✗ wrong", "– excluded"] as const;
-
-function GridRow({ id, view: { table }, row, query, place, top, isSelected, onSelect }: GridRowProps) {
-  const { columns, items, states, properties, variants, extractions, texts, words, says } = table;
-  const item = items[columns.itemOf[row] as number];
-  const outcome = columns.outcome[row] as 0 | 1 | 2;
-  const reply = columns.replyOf[row] as number;
-  const address = trialAddress(id, columns.line[row] as number, query);
-  const because = says[columns.becauseOf[row] as number] ?? words[columns.becauseOf[row] as number];
-  const several = variants.length > 1;
-  const cells = [
-    <a class={`outcome outcome-${outcome}`} href={address} tabIndex={-1} title={because}>
-      {MARKS[outcome]}
-    </a>,
-    <Text text={item?.text ?? ""} cut={160} />,
-    <Value of={extractions[columns.behaviorOf[row] as number] as Parameters<typeof Value>[0]["of"]} />,
-    reply < 0 ? <span class="missing">— no reply</span> : <Text text={texts[reply] as string} cut={160} />,
-    <Text
-      text={`${properties[columns.propertyOf[row] as number]}${several ? `, ${variants[columns.variantOf[row] as number]}` : ""}`}
-    />,
-    <Text text={`${states[columns.predictorOf[row] as number]} → ${states[columns.targetOf[row] as number]}`} />,
-    <Text text={`${item?.task ?? ""} ${item?.id ?? ""}`} />,
-    <Cell value={columns.minMargin[row]} why={table.why.minMargin} show={(value) => numberWords(value, "plain")} />,
-    <Cell value={columns.answerLogprob[row]} why={table.why.probability} show={probabilityWords} />,
-    <Cell value={columns.replyLogprob[row]} why={table.why.probability} show={probabilityWords} />,
-    <Cell value={columns.disagreement[row]} why={table.why.disagreement} show={(value) => value.toFixed(3)} />,
-  ];
-  return (
-    // biome-ignore lint/a11y/useSemanticElements: a table cannot leave out the rows that are not seen
-    // biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus
-    // biome-ignore lint/a11y/useKeyWithClickEvents: arrows and enter are the grid's
-    <div
-      id={`trial-${row}`}
-      class={`grid-row${isSelected ? " selected" : ""}${place % 2 === 1 ? " odd" : ""}`}
-      role="row"
-      aria-rowindex={place + 2}
-      aria-selected={isSelected}
-      style={{ transform: `translateY(${top}px)` }}
-      onClick={onSelect}
-      onDblClick={() => go(address)}
-    >
-      {cells.map((cell, at) => (
-        // biome-ignore lint/a11y/useSemanticElements: as above
-        // biome-ignore lint/a11y/useFocusableInteractive: as above
-        <div role="gridcell" class={`cell-${COLUMNS[at]?.kind} cell-${at}`}>
-          {cell}
-        </div>
-      ))}
-    </div>
-  );
-}
-
-function Cell({
-  value,
-  why,
-  show,
-}: {
-  value: number | null | undefined;
-  why: string;
-  show: (value: number) => string;
-}) {
-  return value === null || value === undefined ? (
-    <span class="missing" title={why}>
-      —<span class="hidden"> {why}</span>
-    </span>
-  ) : (
-    <>{show(value)}</>
-  );
-}
-
-/** Of a sum of logprobs: 0.283, 3e−9; below what a number can hold, the power of ten alone. */
-export function probabilityWords(logprob: number): string {
-  const share = Math.exp(logprob);
-  if (share >= 0.001) return share.toFixed(3);
-  return (share > 0 ? share.toExponential(0) : `1e${Math.round(logprob / Math.LN10)}`).replace("-", "−");
-}
-
-export function trialAddress(id: string, line: number, query: TrialQuery): string {
-  return addressOf(["runs", id, "trials", String(line)], valuesOf(query));
 }
 
 function save({ table }: TrialView, rows: readonly number[]): void {

@@ -277,6 +277,12 @@ export function visibleText(text: string, lines: "keep" | "mark"): string {
   });
 }
 
+/** At most so many UTF-16 units of a text: no half of a character is left at its end, which would be shown as a lone surrogate. */
+export function cutText(text: string, most: number): string {
+  const half = text.length > most && /[\ud800-\udbff]/.test(text[most - 1] ?? "");
+  return text.slice(0, half ? most - 1 : most);
+}
+
 /** The first graphemes of a text, with … where more follows. */
 export function shortened(text: string, most: number): string {
   const seen = [...new Intl.Segmenter("en", { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);

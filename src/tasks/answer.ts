@@ -217,6 +217,17 @@ const replySchema: z.ZodType<Reply> = z
     promptTokens: z.number(),
     promptSha256: z.string(),
     options: optionScoresSchema.optional(),
+    positions: z
+      .array(
+        z.looseObject({
+          text: z.string(),
+          tokenIds: numbers,
+          texts: z.array(z.string()),
+          logprobs: numbers,
+          logSumExp: z.number(),
+        }),
+      )
+      .optional(),
   })
   .refine(({ tokenIds, logprobs }) => tokenIds.length === logprobs.length, "a token without a logprob");
 

@@ -50,7 +50,7 @@ function factsOf({ inward, engine, text, files }: Readonly<Record<string, unknow
 }
 
 function fileOf(row: QuantizeRow): QuantizedFile {
-  const { name, kind, bytes, bitsPerWeight, imatrix } = row.variant;
+  const { name, kind, engine, bytes, bitsPerWeight, imatrix } = row.variant;
   const divergence = (
     label: string,
     key: "text" | "answers",
@@ -95,7 +95,11 @@ function fileOf(row: QuantizeRow): QuantizedFile {
     { key: "reading", label: "tokens read a second", unit: "tokens_per_second", estimate: speedOf(row, "reading") },
     { key: "writing", label: "tokens written a second", unit: "tokens_per_second", estimate: speedOf(row, "writing") },
   ];
-  return { name, kind, bytes, bitsPerWeight, withImatrix: imatrix !== undefined, measures };
+  return {
+    ...{ name, kind, engine, bytes, bitsPerWeight, measures },
+    withImatrix: imatrix !== undefined,
+    ...(row.arithmetic === undefined ? {} : { arithmetic: row.arithmetic }),
+  };
 }
 
 type FileDivergence = Extract<QuantizeRow["text"], { ok: true }>["value"];

@@ -16,11 +16,13 @@ import { isWritten, stagesOf } from "../run/stages.js";
 import type { ProbedSite } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Verdict } from "../score/verdicts/verdict.js";
+import type { Scope } from "../score/scope.js";
+import type { CalibrationRow } from "../score/calibration/score-calibration.js";
 import type { Scores } from "../score/scores.js";
 import type { Comparisons } from "../score/comparison/comparisons.js";
 import { chatSentences } from "../study/forms.js";
 import type { Plan } from "../study/plan.js";
-import { type State, statesOf } from "../study/states.js";
+import { type State, type States, statesOf } from "../study/states.js";
 import { readServedFile, statRunFile } from "../run/trials/plain-files.js";
 import type { ServedRun } from "./served-runs.js";
 import type { RunProblem, Shown } from "../run/trials/trial-shapes.js";
@@ -217,10 +219,17 @@ export async function runView(run: ServedRun): Promise<RunView> {
     })),
     stages,
     standing: experiments.ok ? await orReason(() => standingText(experiments.value)) : experiments,
-    experiments: experiments.ok ? await orReason(() => experimentCards(experiments.value, names)) : experiments,
+    experiments: experiments.ok
+      ? await orReason(() => experimentCards(experiments.value, names, statesOf(plan)))
+      : experiments,
     scores: await orReason(async () => scoresOf(await readContent(folder, "scores"))),
     calibration: await ifWritten("calibration", "the study names no calibration", async () => {
-      return (await readContent(folder, "calibration")).rows;
+      const { scope, rows, beside } = await readContent(folder, "calibration");
+      return inScopes<CalibrationRow>(
+        scope,
+        rows,
+        (beside ?? []).map((one) => [one.scope, one.rows]),
+      );
     }),
     matrix: await ifWritten("matrix", "the study asks for no matrix", async () => matrixOf(folder)),
     series: await ifWritten("comparisons", "nothing is compared", async () =>
@@ -285,17 +294,20 @@ function stateView(plan: Plan, state: State, names: StateNames): StateView {
   };
 }
 
-function experimentCards(results: ExperimentResults, names: StateNames): ExperimentCard[] {
+function experimentCards(results: ExperimentResults, names: StateNames, states: States): ExperimentCard[] {
   return results.experiments.map(({ name, verdicts, missing }) => ({
     name,
     title: EXPERIMENT_TITLES[name],
     question: QUESTIONS[name],
     ...(verdicts.length === 0 ? { missing: missingText(missing) } : {}),
-    verdicts: shownVerdicts(results, verdicts).map((verdict) => verdictCard(verdict, names)),
+    verdicts: shownVerdicts(results, verdicts).map((verdict) => ({
+      ...verdictCard(verdict, names),
+      trials: trialsBehind(states, verdict),
+    })),
   }));
 }
 
-function verdictCard(verdict: Verdict, names: StateNames): VerdictCard {
+function verdictCard(verdict: Verdict, names: StateNames): Omit<VerdictCard, "trials"> {
   const { lead, more } = verdictSentences(verdict, names);
   const { decidedBy, finding, numbers } = verdict;
   return {
@@ -316,23 +328,28 @@ function verdictCard(verdict: Verdict, names: StateNames): VerdictCard {
       decides: number.key === decidedBy,
     })),
     intervalMethod: numbers[0]?.intervalMethod ?? "",
-    trials: trialsBehind(verdict),
   };
 }
 
-/** The trials that a verdict is about, as far as names can say it. */
-function trialsBehind({ about }: Verdict): TrialChoice {
-  if (about.kind === "property") {
-    const { property, task, predictor, target } = about;
-    return { property: [property], task: [task], predictor: [predictor], target: [target] };
-  }
-  const predictors = ["self", "cross", "predictor"].flatMap((key) => {
-    const name = (about as Readonly<Record<string, unknown>>)[key];
-    return typeof name === "string" ? [name] : [];
-  });
-  const target = "target" in about ? [about.target] : [];
-  if (predictors.length === 0) return target.length > 0 ? { target } : { target: aboutStates(about) };
-  return { predictor: predictors, ...(target.length > 0 ? { target } : {}) };
+/** The trials that a verdict is about, as far as names can say it: of every seed, where several make one condition. */
+function trialsBehind({ all }: Pick<States, "all">, { about, scope = "all" }: Verdict): TrialChoice {
+  const said = (...keys: string[]) =>
+    keys.flatMap((key) => {
+      const name = (about as Readonly<Record<string, unknown>>)[key];
+      return typeof name === "string" ? [name] : [];
+    });
+  const named = (...keys: string[]) => {
+    const conditions = said(...keys).map((name) => all.find((state) => state.name === name)?.condition ?? name);
+    const states = all.filter(({ condition }) => conditions.includes(condition));
+    return "seeds" in about && about.seeds > 1 ? states.map(({ name }) => name) : said(...keys);
+  };
+  const predictor = named("self", "cross", "otherSelf", "otherCross", "predictor");
+  const target = named("target", "otherTarget");
+  const choice = {
+    ...{ predictor, target: predictor.length + target.length > 0 ? target : aboutStates(about) },
+    ...{ task: said("task"), property: said("property"), scope: scope === "all" ? [] : [scope] },
+  };
+  return Object.fromEntries(Object.entries(choice).filter(([, values]) => values.length > 0));
 }
 
 function scoresOf(scores: Scores): Extract<RunView["scores"], { ok: true }>["value"] {
@@ -348,24 +365,27 @@ function scoresOf(scores: Scores): Extract<RunView["scores"], { ok: true }>["val
   };
 }
 
-async function matrixOf(folder: RunFolder): Promise<MatrixSquare[]> {
-  const { cells } = await readContent(folder, "matrix");
-  return (cells as unknown as readonly Record<string, unknown>[]).map((cell) => ({
-    predictor: String(cell.predictor),
-    target: String(cell.target),
-    accuracy: plainShown(cell.accuracy),
-    similarity: plainShown(cell.similarity),
-  }));
+/** Rows of the main scope, then of each that stands beside it; none has a scope where all are one. */
+function inScopes<Row>(
+  main: Scope | undefined,
+  rows: readonly Row[],
+  beside: readonly (readonly [Scope, readonly Row[]])[],
+): (Row & { readonly scope: Scope })[] {
+  const all: typeof beside = [[main ?? "all", rows], ...beside];
+  return all.flatMap(([scope, own]) => own.map((row) => ({ ...row, scope })));
 }
 
-function plainShown(found: unknown): Shown<number> {
-  if (!isRecord(found)) return absent("not measured");
-  if (typeof found.value === "number" && Number.isFinite(found.value)) return { ok: true, value: found.value };
-  return absent(typeof found.reason === "string" ? found.reason : "not measured");
+async function matrixOf(folder: RunFolder): Promise<MatrixSquare[]> {
+  const { scope, cells, beside } = await readContent(folder, "matrix");
+  return inScopes(
+    scope,
+    cells,
+    (beside ?? []).map((one) => [one.scope, one.cells]),
+  );
 }
 
 function seriesOf({ series }: Comparisons): SizeSeries[] {
-  return series.map(({ kind, model, target, steps }) => {
+  return series.map(({ scope, kind, model, target, steps }) => {
     const points = new Map<number, SizeSeries["points"][number]>();
     for (const step of steps) {
       const missing = step.ok ? undefined : absent(step.reason);
@@ -373,7 +393,7 @@ function seriesOf({ series }: Comparisons): SizeSeries[] {
       if (!points.has(step.from)) points.set(step.from, { size: step.from, accuracy: before });
       points.set(step.to, { size: step.to, accuracy: missing ?? (step.ok ? step.micro.self : absent("")) });
     }
-    return { kind, model, target, points: [...points.values()] };
+    return { scope, kind, model, target, points: [...points.values()] };
   });
 }
 

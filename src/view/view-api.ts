@@ -7,6 +7,7 @@ import type { InjectionResults } from "../score/injection/injection-scores.js";
 import type { SimulationResults } from "../score/simulation/simulation.js";
 import type { CalibrationRow } from "../score/calibration/score-calibration.js";
 import type { Estimate } from "../score/interval.js";
+import type { ObservedCell } from "../score/matrix/cells.js";
 import type { AverageScore, CellScore } from "../score/scores.js";
 import type { Scope } from "../score/scope.js";
 import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
@@ -41,7 +42,7 @@ export interface RunList {
 
 /** Which trials stand behind something: what they have in common. */
 export type TrialChoice = Readonly<Partial<Record<TrialFilterName, readonly string[]>>>;
-export type TrialFilterName = "task" | "property" | "predictor" | "target" | "variant" | "outcome" | "because";
+export type TrialFilterName = "task" | "property" | "predictor" | "target" | "variant" | "scope";
 
 /** One number of a verdict, as it is written. */
 export interface VerdictLine {
@@ -135,7 +136,8 @@ export interface RunView {
       readonly count: number;
     }[];
   }>;
-  readonly calibration: Shown<readonly CalibrationRow[]>;
+  /** Of every scope, the main one first; so are the squares and series. */
+  readonly calibration: Shown<readonly (CalibrationRow & { readonly scope: Scope })[]>;
   readonly matrix: Shown<readonly MatrixSquare[]>;
   readonly series: Shown<readonly SizeSeries[]>;
   readonly probes: Shown<ProbeResults>;
@@ -147,14 +149,12 @@ export interface RunView {
   readonly report: Shown<string>;
 }
 
-export interface MatrixSquare {
-  readonly predictor: string;
-  readonly target: string;
-  readonly accuracy: Shown<number>;
-  readonly similarity: Shown<number>;
+export interface MatrixSquare extends ObservedCell {
+  readonly scope: Scope;
 }
 
 export interface SizeSeries {
+  readonly scope: Scope;
   readonly kind: string;
   readonly model: string;
   readonly target: string;
@@ -243,6 +243,10 @@ export interface QuantizeMeasure {
 export interface QuantizedFile {
   readonly name: string;
   readonly kind: "source" | "made" | "given";
+  /** What evaluates it: the runtime, where it is an ONNX graph. */
+  readonly engine: string;
+  /** Which arithmetic it was evaluated in, where that is known. */
+  readonly arithmetic?: string;
   readonly bytes: number;
   readonly bitsPerWeight: number;
   readonly withImatrix: boolean;

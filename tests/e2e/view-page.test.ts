@@ -13,7 +13,15 @@ import { type Browser, type BrowserContext, chromium, type Locator, type Page } 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { takeRunLock } from "../../src/base/lock.js";
 import type { RunList } from "../../src/view/view-api.js";
+import { UnitAttempt, madeFromOf, writeSetUp } from "../../src/cluster/shards.js";
+import { cutStages } from "../../src/cluster/units.js";
+import { findAddon } from "../../src/model/native/addon.js";
+import { RunFolder } from "../../src/run/folder.js";
+import { inputsOf } from "../../src/run/run-stages.js";
 import { inward, start, type Started } from "../helpers/command-line.js";
+import { HOSTILE_TRIALS, hostileRun } from "../helpers/hostile-run.js";
+import { noticerRun, plantedRun } from "../helpers/inside-runs.js";
+import { quantizedRun } from "../helpers/quantized-run.js";
 import { type ViewedRuns, viewedRuns } from "../helpers/viewed-runs.js";
 
 const CHROMIUM = [
@@ -39,6 +47,11 @@ if (CHROMIUM === undefined) {
     "No Chromium here: the viewer's page is not clicked through (Debian: apt-get install chromium; INWARD_CHROMIUM names another).",
   );
 }
+
+const hasAddon = await findAddon().then(
+  () => true,
+  () => false,
+);
 
 describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
   let runs: ViewedRuns;
@@ -72,7 +85,15 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
 
   beforeAll(async () => {
     runs = await viewedRuns();
-    server = start(["view", runs.folder, "--json"]);
+    await hostileRun(runs.whole, join(runs.folder, "hostile"));
+    await quantizedRun(join(runs.folder, "quantized"));
+    const studies = join(runs.folder, "../studies");
+    mkdirSync(studies);
+    if (hasAddon) {
+      await plantedRun(studies, join(runs.folder, "planted"));
+      await noticerRun(studies, join(runs.folder, "noticer"));
+    }
+    server = start(["view", runs.folder, "--models", studies, "--json"]);
     address = await new Promise<string>((done, fail) => {
       let said = "";
       server.child.stdout?.on("data", (text) => {
@@ -213,6 +234,108 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     expect(await seen(page.locator("section table").first())).toContain("logprob");
   });
 
+  test("1,000 hostile texts and a megabyte of them: every one is text, and can be filtered by", async () => {
+    await go(`runs/${idOf("hostile")}/trials`);
+    await page.getByRole("grid").waitFor();
+    const scrolled = await page.evaluate<{ rows: number; tags: string[]; turning: number }>(`(async () => {
+      const grid = document.querySelector("[role=grid]");
+      const [rows, tags] = [new Set(), new Set()];
+      let turning = 0;
+      for (let top = 0; top <= grid.scrollHeight; top += grid.clientHeight) {
+        grid.scrollTop = top;
+        await new Promise((done) => requestAnimationFrame(done));
+        for (const row of grid.querySelectorAll(".grid-body [role=row]")) {
+          rows.add(row.getAttribute("aria-rowindex"));
+          for (const one of row.querySelectorAll("*")) tags.add(one.localName);
+          if (/[\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u2028-\\u202e\\u2060-\\u2069\\ufeff]|\\p{Cs}/u.test(row.textContent)) turning++;
+        }
+      }
+      return { rows: rows.size, tags: [...tags].sort(), turning };
+    })()`);
+    expect(scrolled).toEqual({ rows: HOSTILE_TRIALS, tags: ["a", "bdi", "div", "span"], turning: 0 });
+    await page.locator("summary", { hasText: "<b>kind</b>" }).waitFor();
+    await page.locator("summary", { hasText: "rank" }).click();
+    await page.getByRole("searchbox", { name: "Values of rank that have" }).fill("42");
+    await page.getByRole("checkbox", { name: /^42 / }).check();
+    await expect.poll(() => seen(page.getByRole("status"))).toMatch(/^10 of 1,000 trials/);
+    expect(page.url()).toContain("meta.rank=42");
+    await go(`runs/${idOf("hostile")}/trials/0`);
+    await page.getByRole("button", { name: "Show 2,000 more" }).click();
+    expect(await page.locator("button.said").count()).toBeGreaterThanOrEqual(4000);
+    expect(
+      await page.evaluate<number>(`document.querySelector(".side .text:not(.tokens)").textContent.length`),
+    ).toBeGreaterThan(1e6);
+    await page.locator("button.said").first().hover();
+    expect(await seen(page.locator(".inspector").first())).toMatch(/token 1 of 20000 .*<b>other<\/b> 5\.0 %/);
+    expect(await page.title()).toBe("Trial 1 — inward");
+    expect(await page.locator("main script, main img, main iframe, main base, main style, main b b").count()).toBe(0);
+  });
+
+  test.skipIf(!hasAddon)(
+    "inside a model: the run's maps, and one trial's prompt, lens, probe, patches and distributions",
+    async () => {
+      await go(`runs/${idOf("planted")}`);
+      for (const name of ["Probes", "Lenses", "Patches"])
+        await page.getByRole("heading", { name, exact: true }).waitFor();
+      expect(await page.locator("svg .heat").count()).toBeGreaterThan(10);
+      await page.getByLabel("what is read").last().selectOption({ index: 0 });
+      expect(await seen(page.locator("table", { hasText: "Sites: planted" }))).toMatch(/residual_after\.0 · /);
+      await page
+        .locator("p", { hasText: "simulates" })
+        .getByRole("link", { name: /planted.*listed/ })
+        .click();
+      await page.getByRole("grid").focus();
+      await page.keyboard.press("Enter");
+      // The prompt's tokens are those that the model read, by their hash.
+      await page.getByText("these are the tokens that the model read").first().waitFor();
+      expect(await page.locator(".token-control").count()).toBeGreaterThan(0);
+      expect(await page.locator("figure", { hasText: "Probability of" }).count()).toBeGreaterThan(0);
+      for (const title of ["Readings, of", "Label behavior given property", "by itself it shows"])
+        expect(await page.locator("table", { hasText: title }).count()).toBe(1);
+      const tree = page.locator(".tree").last();
+      await tree.locator("summary").first().click();
+      expect(await seen(tree)).toMatch(/not looked into \(tail\)/);
+      await go(`runs/${idOf("noticer")}`);
+      await page.getByRole("heading", { name: "Concept injection", exact: true }).waitFor();
+      expect(await seen(page.locator("main"))).toMatch(/planted, notice: shown/);
+      expect(await seen(page.locator("table", { hasText: "notice, planted: every setting" }))).toMatch(/beyond .*yes/s);
+    },
+  );
+
+  test("quantized files: the front is what no file beats, graphs are marked, and the table is saved with its intervals", async () => {
+    await go(`quantize/${idOf("quantized")}`);
+    const figure = page.locator("figure", { hasText: "divergence (KL)" });
+    expect(await figure.locator(".behind").count()).toBe(2);
+    expect(await figure.locator(".graph").count()).toBe(1);
+    expect(await seen(figure)).toContain("Rings are ONNX graphs");
+    const corners = await figure.locator(".front").getAttribute("points");
+    await page.getByLabel("cost").selectOption("bits");
+    expect(corners?.split(" ")).toHaveLength(2);
+    const [csv] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Save Files as CSV" }).click(),
+    ]);
+    const [head, ...lines] = (await readFile(await csv.path(), "utf8")).trim().split("\r\n");
+    expect(head).toContain("divergence (KL) on the text, nats, low");
+    expect(lines.find((line) => line.startsWith("<b>int8"))).toContain("0.09,0.081,");
+  });
+
+  test("on paper: black on white, whole rows, and no more than it says", async () => {
+    await go(`runs/${idOf("hostile")}/trials`);
+    await page.evaluate(`document.documentElement.dataset.theme = "dark"`);
+    await page.emulateMedia({ media: "print" });
+    await page.evaluate(`dispatchEvent(new Event("beforeprint"))`);
+    await page.getByText("Only the first 500 of 1000 are printed").waitFor();
+    const paper = await page.evaluate<[string, number, number]>(`[
+      getComputedStyle(document.body).backgroundColor,
+      document.querySelectorAll(".grid-body [role=row]").length,
+      document.querySelector(".grid-body").scrollHeight - document.querySelector(".grid-body").clientHeight,
+    ]`);
+    expect(paper).toEqual(["rgb(255, 255, 255)", 500, 0]);
+    await page.evaluate(`dispatchEvent(new Event("afterprint")); delete document.documentElement.dataset.theme`);
+    await page.emulateMedia({ media: "screen" });
+  });
+
   test("damaged runs say what is wrong; what needs it is missing with the reason", async () => {
     await go(`runs/${idOf("torn-trials")}/trials`);
     await page.getByText("lines were passed over").waitFor();
@@ -235,6 +358,11 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     await page.getByRole("link", { name: "Compare the two" }).click();
     await page.getByText("What came of it").waitFor();
     await expect.poll(() => seen(page.locator("main"))).toMatch(/\d+ of 40 trials that both have changed/);
+    const all = await page.locator("table", { hasText: "Trials that changed" }).locator("tbody tr").count();
+    await page.locator("figure", { hasText: "by task and property" }).locator("a .hit").first().click();
+    await page.getByText("are of what is chosen").waitFor();
+    const some = await page.locator("table", { hasText: "Trials that changed" }).locator("tbody tr").count();
+    expect([some > 0, some < all]).toEqual([true, true]);
     await page.locator("table", { hasText: "Trials that changed" }).getByRole("link").first().click();
     await page.getByRole("heading", { name: "What the target did" }).waitFor();
   });
@@ -264,6 +392,22 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
       await page.getByRole("group", { name: "Loss so far" }).waitFor();
       await event({ event: "group_asked", stage: "object-level", questions: 11, wallSeconds: 2 });
       await page.getByText("22 of 44").waitFor();
+      // Then in units: one that a process is at, one that has failed, and those that wait.
+      const run = await RunFolder.look(going);
+      const cut = { questions: 11 };
+      const planned = { plan: run.plan, folder: going, planHash: "", models: {}, given: new Map(), lensPaths: {} };
+      await writeSetUp(going, { ...planned, cache: false }, cut);
+      const [begun] = cutStages(run.plan, cut).filter(({ units }) => units.length > 1);
+      const [first, second] = begun?.units ?? [];
+      if (!begun || !first || !second) throw new Error("there are too few units");
+      const inputs = await inputsOf(run, begun.stage);
+      await UnitAttempt.begin(going, first.id, madeFromOf(first, inputs));
+      const failing = await UnitAttempt.begin(going, second.id, madeFromOf(second, inputs));
+      await failing.fail(going, { code: "ENGINE_CRASHED", message: "<b>it</b> stopped" });
+      await page.getByText(/^0 done, 1 running, \d+ waiting, 1 failed\./).waitFor();
+      expect(await seen(page.locator("table", { hasText: "Units that somebody is at" }))).toContain(
+        "<b>it</b> stopped",
+      );
     } finally {
       await unlock();
     }
@@ -287,6 +431,8 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
         trials: `runs/${idOf("whole")}/trials`,
         trial: `runs/${idOf("whole")}/trials/1`,
         compare: `compare/${idOf("whole")}/${idOf("second")}`,
+        quantize: `quantize/${idOf("quantized")}`,
+        ...(hasAddon ? { inside: `runs/${idOf("planted")}`, "inside-trial": `runs/${idOf("planted")}/trials/0` } : {}),
       };
       for (const [name, hash] of Object.entries(views)) {
         await go(hash);

@@ -56,6 +56,19 @@ test("worked by hand: each prediction against the behavior of its own run, what 
   expect(micro.first).toMatchObject({ value: 2 / 5, n: 5, clusters: 5 });
   expect(micro.second).toMatchObject({ value: 3 / 5 });
   expect(micro.difference).toMatchObject({ ok: true, value: 1 / 5 });
+  // One task, property and wording: its cell is the whole.
+  const { first: was, second: is, difference } = micro;
+  expect(one(first, second).cells).toEqual([
+    {
+      task: first[0]?.task,
+      property: first[0]?.property,
+      variant: first[0]?.variant,
+      paired: 5,
+      first: was,
+      second: is,
+      difference,
+    },
+  ]);
   // Three strings differ, two of them upward: |sum| is at least 1 in all 8 patterns of signs.
   expect(micro.signFlip).toMatchObject({ ok: true, p: 1, informativeStrings: 3, method: "exact" });
 });
@@ -95,6 +108,35 @@ test("with equal behaviors it is the comparison of two predictors, value, interv
 });
 
 describe("laws", () => {
+  test("a cell is what its trials alone come to, and cells add up to their pair", () => {
+    const [first, second] = [byProperty(runOf(2)), byProperty(runOf(3))];
+    const [both] = compareRunTrials([pair([], [], { first, second })], SETTINGS);
+    const of = (property: string, all: readonly KeyedTrial[]) => all.filter(({ trial }) => trial.property === property);
+    expect(both?.cells.map(({ property }) => property)).toEqual(["first_letter", "length"]);
+    let sum = 0;
+    for (const { property, paired, difference, first: was, second: is } of both?.cells ?? []) {
+      const [alone] = compareRunTrials(
+        [pair([], [], { first: of(property, first), second: of(property, second) })],
+        SETTINGS,
+      );
+      const [micro] = alone?.overall ?? [];
+      expect([paired, was, is, difference]).toEqual([
+        alone?.trials.paired,
+        micro?.first,
+        micro?.second,
+        micro?.difference,
+      ]);
+      sum += difference.ok ? paired * difference.value : Number.NaN;
+    }
+    const [micro] = both?.overall ?? [];
+    expect(micro?.difference.ok && micro.difference.value).toBeCloseTo(sum / (both?.trials.paired ?? 0), 12);
+  });
+
+  test("a cell that no trial of counts in both has the reason in the place of numbers", () => {
+    const none = one([makeTrial("a", undefined, "x")], [makeTrial("a", "x", "x")]);
+    expect(none.cells).toMatchObject([{ paired: 0, difference: { ok: false, reason: expect.stringMatching(/./) } }]);
+  });
+
   test("the other way round has the other sign", () => {
     const [first, second] = [byProperty(runOf(2)), byProperty(runOf(3))];
     const [there] = compareRunTrials([pair([], [], { first, second })], SETTINGS);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { escapeHtml } from "../../src/report/figures/draw.js";
 import { atLineStart, escapeMarkdown, markdownCode, markdownFence } from "../../src/report/markdown.js";
-import { shortened, visibleText } from "../../src/report/document.js";
+import { cutText, shortened, visibleText } from "../../src/report/document.js";
 
 describe("visible text", () => {
   test.each([
@@ -21,6 +21,16 @@ describe("visible text", () => {
 
   test("preformatted text keeps line feeds and tabs, and no carriage return", () => {
     expect(visibleText("a\n\tb\r\n", "keep")).toBe("a\n\tb␍\n");
+  });
+
+  test("is never cut inside a character, which would leave what nobody wrote", () => {
+    expect([cutText("ab🦈c", 3), cutText("ab🦈c", 4), cutText("ab🦈c", 5), cutText("ab", 3)]).toEqual([
+      "ab",
+      "ab🦈",
+      "ab🦈c",
+      "ab",
+    ]);
+    expect(cutText("\ud800\ud800", 2)).toBe("\ud800\ud800");
   });
 
   test("is never cut inside a grapheme", () => {

@@ -54,6 +54,7 @@ describe("columns", () => {
       expect(items[columns.itemOf[at] as number]).toMatchObject({ task: row.task, id: row.item });
       expect(extractions[columns.behaviorOf[at] as number]).toEqual(row.behavior);
       expect(extractions[columns.predictionOf[at] as number]).toEqual(row.prediction);
+      expect(table.scopes[columns.scopeOf[at] as number]).toBe("all");
       expect(["right", "wrong", "excluded"][columns.outcome[at] as number]).toBe(row.outcome);
       expect(words[columns.becauseOf[at] as number]).toBe(row.because);
       expect(columns.minMargin[at] ?? undefined).toBe(row.minMargin);
@@ -96,6 +97,17 @@ describe("filters, search and order", () => {
       ),
     );
     expect(view().rows(queryOf(new URLSearchParams("meta.nothing=x")))).toEqual([]);
+  });
+
+  test("any column of the strings is a filter, however many values it has; numbers stand as numbers", () => {
+    const items = table.items.map((item, at) => ({
+      ...item,
+      meta: { rank: at * 7, kind: at % 2 === 0 ? "even" : "odd" },
+    }));
+    const many = new TrialView({ ...table, items });
+    expect(many.facets.get("meta.rank")?.values).toEqual(items.map((_, at) => String(at * 7)));
+    const found = many.rows(queryOf(new URLSearchParams("meta.rank=14&meta.rank=21&meta.kind=odd")));
+    expect(new Set(found.map((row) => table.columns.itemOf[row]))).toEqual(new Set([3]));
   });
 
   test("free text finds it in the string, the answer, the reply and the values, in either case", () => {

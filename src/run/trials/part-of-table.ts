@@ -24,6 +24,7 @@ export function partOfTable(table: TrialTable, rows: readonly number[]): TrialTa
   const states = kept(table.states, "predictorOf", "targetOf");
   const properties = kept(table.properties, "propertyOf");
   const variants = kept(table.variants, "variantOf");
+  const scopes = kept(table.scopes, "scopeOf");
   const items = kept(table.items, "itemOf");
   const texts = kept(table.texts, "answerAsked", "replyOf");
   const extractions = kept(table.extractions, "behaviorOf", "predictionOf");
@@ -35,6 +36,7 @@ export function partOfTable(table: TrialTable, rows: readonly number[]): TrialTa
     states,
     properties,
     variants,
+    scopes,
     items,
     texts,
     extractions,

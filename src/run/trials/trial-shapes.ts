@@ -4,6 +4,7 @@ import type { Distribution } from "../../ask/expand-distribution.js";
 import type { PatchKind } from "../../ask/patched-distributions.js";
 import type { BehaviorOption, Extraction } from "../../properties/property.js";
 import type { Estimate } from "../../score/interval.js";
+import type { Scope } from "../../score/scope.js";
 import type { TrialRow } from "../../score/trial-rows.js";
 import type { ChatMessage, RecordedReply, SetAsideReason, TokenText } from "../../tasks/answer.js";
 
@@ -33,6 +34,8 @@ export interface TrialTable {
   readonly states: readonly string[];
   readonly properties: readonly string[];
   readonly variants: readonly string[];
+  /** What of trials was held out of training; `all` alone where nothing was trained. */
+  readonly scopes: readonly Scope[];
   readonly items: readonly TrialItem[];
   readonly texts: readonly string[];
   /** Reasons, and rules by which trials count. */
@@ -48,6 +51,7 @@ export interface TrialTable {
     readonly itemOf: readonly number[];
     readonly propertyOf: readonly number[];
     readonly variantOf: readonly number[];
+    readonly scopeOf: readonly number[];
     readonly sample: readonly number[];
     /** 0 right, 1 wrong, 2 excluded. */
     readonly outcome: readonly number[];

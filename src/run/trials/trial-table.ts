@@ -8,7 +8,9 @@ import { ANSWERS_OF_ROUND, BEHAVIORS_OF_ROUND, CHALLENGED_OF_ROUND } from "../be
 import { RUN_FILES, type RunFile } from "../folder.js";
 import { compareDistributions } from "../../score/calibration/predictors.js";
 import { totalVariation } from "../../score/calibration/measures.js";
+import { cutText } from "../../report/document.js";
 import { reasonWords } from "../../report/terms.js";
+import { planScopes, type Scope } from "../../score/scope.js";
 import { BECAUSE, outcomeOfTrial, type TrialRow, trialRowSchema } from "../../score/trial-rows.js";
 import type { Plan } from "../../study/plan.js";
 import { type Answer, answerSchema } from "../../tasks/answer.js";
@@ -91,7 +93,7 @@ export async function readTrialTable(
   let longer = 0;
   const textOf = (text: string): number => {
     if (text.length > CUT_AT) longer++;
-    const cut = text.length > CUT_AT ? text.slice(0, CUT_AT) : text;
+    const cut = cutText(text, CUT_AT);
     return texts.of(cut, () => cut);
   };
   const readOther = async (name: string, read: () => Promise<PassedOver>) => {
@@ -138,6 +140,8 @@ export async function readTrialTable(
   const states = new Places<string>();
   const properties = new Places<string>();
   const variants = new Places<string>();
+  const scopes = new Places<Scope>();
+  const scopeIn = planScopes(plan).of;
   const words = new Places<string>();
   const items = new Places<TrialItem>();
   const extractions = new Places<Extraction>();
@@ -171,7 +175,7 @@ export async function readTrialTable(
         return {
           task: row.task,
           id: row.item,
-          text: (item?.text ?? "").slice(0, CUT_AT),
+          text: cutText(item?.text ?? "", CUT_AT),
           ...(item?.target === undefined ? {} : { target: item.target }),
           ...(row.cluster === undefined ? {} : { cluster: row.cluster }),
           ...(item?.meta === undefined ? {} : { meta: item.meta }),
@@ -179,6 +183,7 @@ export async function readTrialTable(
       }),
       propertyOf: name(properties, row.property),
       variantOf: name(variants, row.variant),
+      scopeOf: scopes.of(scopeIn(row), () => scopeIn(row)),
       sample: row.sample,
       outcome: OUTCOME_PLACES.indexOf(row.outcome),
       becauseOf: word(row.because),
@@ -214,6 +219,7 @@ export async function readTrialTable(
       states: states.values,
       properties: properties.values,
       variants: variants.values,
+      scopes: scopes.values,
       items: items.values,
       texts: texts.values,
       words: words.values,
@@ -244,6 +250,7 @@ function emptyColumns(): Columns {
     itemOf: [],
     propertyOf: [],
     variantOf: [],
+    scopeOf: [],
     sample: [],
     outcome: [],
     becauseOf: [],

@@ -37,6 +37,18 @@ interface RunAccuracy {
   readonly signFlip: TestResult;
 }
 
+/** The paired trials of one task, property and wording. */
+export interface RunDifferenceOfCell {
+  readonly task: string;
+  readonly property: string;
+  readonly variant: string;
+  readonly paired: number;
+  readonly first: Estimate;
+  readonly second: Estimate;
+  /** Not adjusted for how many cells there are. */
+  readonly difference: Estimate;
+}
+
 export interface RunDifferenceOfPair extends Pick<SharedPair, "predictor" | "target" | "scope"> {
   readonly estimand: string;
   readonly intervalMethod: string;
@@ -63,6 +75,8 @@ export interface RunDifferenceOfPair extends Pick<SharedPair, "predictor" | "tar
   readonly predictionsDiffer: Share;
   /** Micro, then macro. */
   readonly overall: readonly [RunAccuracy, RunAccuracy];
+  /** In the order of the first run's trials, of all that were asked in both. */
+  readonly cells: readonly RunDifferenceOfCell[];
   /** The micro p-value adjusted by Holm's method over all pairs and scopes that have one. */
   readonly holmP: AdjustedP;
 }
@@ -97,8 +111,8 @@ function compareOne(
     count: some.filter(([was, is]) => said(was[side]) !== said(is[side])).length,
     of: some.length,
   });
-  const differences = differencesOver({
-    paired,
+  // Strings are drawn once: a cell moves with its pair.
+  const shared = {
     contrasts: [{ target, self: predictor, cross: predictor }],
     resampling: resamplingOf(
       asked.map(([was]) => was),
@@ -107,7 +121,10 @@ function compareOne(
     settings: { ...settings, noiseFloorNats: 0 },
     over: "",
     multiplicity: "",
-  });
+  };
+  const differences = differencesOver({ ...shared, paired });
+  const cells = new Map<string, [Trial, PairedTrial[]]>(asked.map(([was]) => [cellOf(was), [was, []]]));
+  for (const one of paired) cells.get(cellOf(one.cross))?.[1].push(one);
   return {
     predictor,
     target,
@@ -140,7 +157,15 @@ function compareOne(
         signFlip: testPaired(paired, kind, { ...settings, noiseFloorNats: 0 }),
       }),
     ) as [RunAccuracy, RunAccuracy],
+    cells: [...cells.values()].map(([{ task, property, variant }, own]): RunDifferenceOfCell => {
+      const [{ self, cross, difference }] = differencesOver({ ...shared, paired: own });
+      return { task, property, variant, paired: own.length, first: cross, second: self, difference };
+    }),
   };
+}
+
+function cellOf({ task, property, variant }: Trial): string {
+  return JSON.stringify([task, property, variant]);
 }
 
 function said(extraction: Trial["behavior"]): string {

@@ -8,7 +8,7 @@ import type { JudgedSite, SimulationResults } from "../../src/score/simulation/s
 import { trialsAddress } from "./address.js";
 import { HeatFigure } from "./figures.js";
 import { byDepth } from "./inside-trial.js";
-import { estimated, pValues, SortedTable, Text } from "./parts.js";
+import { estimated, Missing, numberWords, pValues, SortedTable, Text } from "./parts.js";
 import { probedName } from "./probe-maps.js";
 
 const words = (name: string) => name.replaceAll("_", " ");
@@ -145,6 +145,7 @@ export function Injection({ injection: { results } }: { injection: InjectionResu
 
 function Ability({ result: { state, ability, outcome, settings } }: { result: AbilityResult }) {
   const controls = settings[0]?.beyond.map(({ control }) => control) ?? [];
+  const beside = [...new Set(settings.flatMap((setting) => Object.keys(setting.beside)))];
   return (
     <>
       <p>
@@ -161,7 +162,12 @@ function Ability({ result: { state, ability, outcome, settings } }: { result: Ab
             sort: ({ strength }) => strength,
             cell: ({ strength }) => strength ?? "all",
           },
-          { title: "concepts", align: "right", sort: ({ concepts }) => concepts, cell: ({ concepts }) => concepts },
+          {
+            title: "concepts",
+            align: "right",
+            sort: ({ concepts }) => concepts,
+            cell: ({ concepts, leftOut }) => `${concepts}${leftOut > 0 ? `, ${leftOut} left out` : ""}`,
+          },
           estimated("effect", ({ effect }) => effect.estimate, NATS),
           ...controls.map((control) =>
             estimated<InjectionSetting>(
@@ -169,6 +175,23 @@ function Ability({ result: { state, ability, outcome, settings } }: { result: Ab
               ({ beyond }) => beyond.find((one) => one.control === control)?.estimate,
               NATS,
             ),
+          ),
+          ...(settings.some(({ right }) => right !== undefined)
+            ? [
+                estimated<InjectionSetting>("right answer", ({ right }) => right?.concept, { n: false }),
+                {
+                  title: "by chance",
+                  align: "right" as const,
+                  sort: ({ right }: InjectionSetting) => right?.chance,
+                  cell: ({ right }: InjectionSetting) =>
+                    right === undefined ? <Missing reason="no list of answers" /> : numberWords(right.chance, "share"),
+                },
+                estimated<InjectionSetting>("right answer, random vector", ({ right }) => right?.random, { n: false }),
+              ]
+            : []),
+          // Told beside, and decides nothing.
+          ...beside.map((name) =>
+            estimated<InjectionSetting>(`effect, ${words(name)}`, (setting) => setting.beside[name], NATS),
           ),
           pValues("p (Holm)", ({ adjusted }) => adjusted),
           { title: "found", sort: ({ found }) => Number(found), cell: ({ found }) => (found ? "yes" : "no") },

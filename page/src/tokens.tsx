@@ -10,7 +10,7 @@ import { Lines, Missing, Text } from "./parts.js";
 const KIND_WORDS = { content: "of a message", template: "of the chat template", control: "a control token" } as const;
 
 /** Tokens that are shown at once: an element each, of which a browser can hold so many and still answer. */
-const AT_ONCE = 2000;
+const AT_ONCE = 1000;
 
 /** How many tokens are shown, and the button that shows more. */
 function useShown(total: number, what: string): [number, ComponentChildren] {

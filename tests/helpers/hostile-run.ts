@@ -48,6 +48,7 @@ export async function hostileRun(whole: string, out: string): Promise<void> {
   if (!task) throw new Error("the run has no task");
   const items = Array.from({ length: STRINGS }, (_, at) => ({
     id: task.heldOut[at]?.id ?? `more-${at}`,
+    split: "held_out" as const,
     text: hostileText(-at - 1),
     meta: { rank: at, "<b>kind</b>": pick(PIECES, "kind", at) },
   }));

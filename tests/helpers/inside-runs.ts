@@ -12,9 +12,13 @@ const MEASURED = { strings: 8, epsilon: 0.01, tokenBudget: 4096, mostTail: 0.1, 
 const INJECTION = {
   sites: "residual_after.0",
   strengths: [0.5],
-  concepts: ["ocean", "volcano", "violin"],
+  concepts: ["ocean", "volcano", "violin", "tiger", "snow", "bread"],
   vectorSpan: "message",
-  sentences: ["The kettle stands on the lower shelf.", "A bus waits at the corner."],
+  sentences: [
+    "The kettle stands on the lower shelf.",
+    "A bus waits at the corner.",
+    "Two chairs lean against the wall.",
+  ],
 };
 
 /**

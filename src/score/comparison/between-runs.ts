@@ -123,8 +123,8 @@ function compareOne(
     multiplicity: "",
   };
   const differences = differencesOver({ ...shared, paired });
-  const cells = new Map<string, [Trial, PairedTrial[]]>(asked.map(([was]) => [cellOf(was), [was, []]]));
-  for (const one of paired) cells.get(cellOf(one.cross))?.[1].push(one);
+  const cells = new Map<string, [Trial, PairedTrial[]]>(asked.map(([was]) => [wordedCell(was), [was, []]]));
+  for (const one of paired) cells.get(wordedCell(one.cross))?.[1].push(one);
   return {
     predictor,
     target,
@@ -164,7 +164,7 @@ function compareOne(
   };
 }
 
-function cellOf({ task, property, variant }: Trial): string {
+function wordedCell({ task, property, variant }: Trial): string {
   return JSON.stringify([task, property, variant]);
 }
 

@@ -1,12 +1,17 @@
 // Kills a study with every stage in it (or a benchmark of quantized files, or a study of yours) at random moments and starts it again until
 // it ends: node validation/random-kills.mjs [--kills 200] [--seed 1] [--of study | quantize | <study.yaml>] [--longest seconds] [--in folder]
-// With --in, an undisturbed run that stands there serves again, and what differs stays there.
-// A kill -9 strikes the command, one process that it started, or all of them at once. After each, what stands in the folder must be what an
-// undisturbed run wrote: finished files byte for byte, lines of unfinished ones from the first on. At the end of each run all bytes must be
-// the undisturbed run's. Exit code 4 where something differs, or where a process ended with no coded error.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// [--tally file] [--seconds n] [--workers n]
+// With --in, an undisturbed run that stands there serves again, and what differs stays there. With --tally, each run that has ended is a line
+// of that file, the next call goes on counting from there, and --seconds begins no run after so many: the same command again until all are done.
+// A kill -9 strikes the command, one process that it started, or all of them at once: after a random time, or, half the time, soon after one of
+// the next stages has begun, so that short ones are struck too. After each, what stands in the folder must be what an undisturbed run wrote:
+// finished files byte for byte, lines of unfinished ones from the first on. At the end of each run all bytes must be the undisturbed run's.
+// --workers shares the struck runs out; the undisturbed one is one process's.
+// Exit code 4 where something differs, or where a process ended with no coded error.
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { writeEverything } from "./everything-study.mjs";
 import { descendantsOf, dice, filesOf, isCoded, killed, startInward } from "./inward-processes.mjs";
@@ -18,9 +23,13 @@ const { values } = parseArgs({
     of: { type: "string", default: "study" },
     longest: { type: "string" },
     in: { type: "string" },
+    tally: { type: "string" },
+    workers: { type: "string" },
+    seconds: { type: "string", default: "Infinity" },
   },
 });
-const random = dice(Number(values.seed));
+/** Of a run, so that one can be done again alone. */
+let random = dice(Number(values.seed));
 const below = (count) => Math.floor(random() * count);
 const folder = values.in === undefined ? mkdtempSync(join(tmpdir(), "inward-kills-")) : resolve(values.in);
 mkdirSync(folder, { recursive: true });
@@ -34,33 +43,50 @@ const environment = (name, cached) => ({
   ...(isOurs ? own : {}),
   INWARD_ANSWER_CACHE: cached ? join(folder, `answers-${name}`) : "off",
 });
-const begin = (name, cached) => startInward([...command, name], { cwd: folder, env: environment(name, cached) });
+const shared = values.workers === undefined ? [] : ["--workers", values.workers, "--unit-questions", "6"];
+const begin = (name, cached, more = []) =>
+  startInward([...command, name, ...more], { cwd: folder, env: environment(name, cached) });
+/** What has to be the undisturbed run's: units are gone from it when all are put together, but for how they were cut. */
+const resultsOf = (run) => filesOf(run, /events\.jsonl$|run\.lock|(^|\/)units(\/|$)/);
 
-/** Where answers were looked up stands in the manifest, and where a run was killed decides what there was to be looked up. */
+/**
+ * Where answers were looked up stands in the manifest, and a paragraph of the report says it; where a run was killed decides what there was
+ * to be looked up. All else of them is compared.
+ */
 const GROWS = /(^|\/)(manifest|stages|engines)\.json$|03-engines\.json$|\.checkpoint\/|\.partial-\d+$/;
-function withoutCache(text) {
-  const kept = JSON.parse(text, (key, value) => (key === "fromCache" ? undefined : value));
-  return JSON.stringify(kept);
-}
-function isSame(name, one, other) {
+const ASKED_BEFORE = /(<h3>|### )Answers that were asked before.*?(?=<h3>|### )/s;
+const WITHOUT_CACHE = {
+  "manifest.json": (text) => {
+    const kept = JSON.parse(text, (key, value) => (key === "fromCache" ? undefined : value));
+    return JSON.stringify(kept);
+  },
+  "09-report.html": (text) => text.replace(ASKED_BEFORE, ""),
+  "09-report.md": (text) => text.replace(ASKED_BEFORE, ""),
+  "stages.json": (text) => {
+    const { manifest: _, report: __, reportMarkdown: ___, ...marks } = JSON.parse(text);
+    return JSON.stringify(marks);
+  },
+};
+function isSame(name, one, other, cached) {
   if (one.equals(other)) return true;
-  return name === "manifest.json" && withoutCache(one.toString()) === withoutCache(other.toString());
+  const without = cached ? WITHOUT_CACHE[name] : undefined;
+  return without !== undefined && without(one.toString()) === without(other.toString());
 }
 
 /** What stands there after a kill and is not what the undisturbed run wrote; a stage's own mark says that a file is finished. */
-function spoilt(whole, name) {
+function spoilt(whole, name, cached) {
   if (!existsSync(join(folder, name))) return [];
   const marks = existsSync(join(folder, name, "stages.json"))
     ? JSON.parse(readFileSync(join(folder, name, "stages.json"), "utf8"))
     : {};
   const isMarked = (path) =>
     Object.keys(marks).some((mark) => path.includes(mark.split("/").at(-1))) && Object.keys(marks).length > 0;
-  return filesOf(join(folder, name)).filter((path) => {
+  return resultsOf(join(folder, name)).filter((path) => {
     if (GROWS.test(path)) return false;
     const there = readFileSync(join(folder, name, path));
     if (!existsSync(join(whole, path))) return isMarked(path);
     const wanted = readFileSync(join(whole, path));
-    if (there.equals(wanted)) return false;
+    if (isSame(path, wanted, there, cached)) return false;
     if (!path.endsWith(".jsonl")) return !isPassing(path);
     const end = there.lastIndexOf(10) + 1;
     return !there.subarray(0, end).equals(wanted.subarray(0, end));
@@ -70,17 +96,46 @@ function spoilt(whole, name) {
 /** Index files of states, which grow with every shard: whole each time, and the last one is the undisturbed run's. */
 const isPassing = (path) => /0[57]-.*(states|index)\.json$/.test(path);
 
-function stageOf(name) {
+/** Events of a run's stages, in order. */
+function stageEvents(name) {
   const events = join(folder, name, "events.jsonl");
-  if (!existsSync(events)) return values.of === "quantize" ? "quantize" : "planning";
-  const lines = readFileSync(events, "utf8").trimEnd().split("\n");
-  const last = lines.map((line) => line.startsWith("{") && line.endsWith("}") && JSON.parse(line)).filter(Boolean);
-  const begun = last.findLast(({ event }) => event === "stage_begun" || event === "stage_done");
-  return begun === undefined
-    ? "before the first stage"
-    : begun.event === "stage_begun"
-      ? begun.stage
-      : "between stages";
+  if (!existsSync(events)) return [];
+  const lines = readFileSync(events, "utf8").split("\n");
+  return lines.flatMap((line) => (/^\{.*"stage_(begun|done)".*\}$/.test(line) ? [JSON.parse(line)] : []));
+}
+
+/** The parts of a benchmark, the last first, by a file or folder that shows that it has begun. */
+const PARTS = {
+  "results and report": "05-results.json",
+  speed: "04-speed.json",
+  "divergence and base file": "03-divergence",
+  "adapters asked": "02-adapters-asked",
+  "adapters trained": "02-adapters-trained",
+  answers: "02-answers",
+};
+
+function stageOf(name) {
+  if (values.of === "quantize") {
+    return Object.keys(PARTS).find((part) => existsSync(join(folder, name, PARTS[part]))) ?? "planning";
+  }
+  const last = stageEvents(name).at(-1);
+  if (last === undefined) return "before the first stage";
+  return last.event === "stage_begun" ? last.stage : "between stages";
+}
+
+/** Strikes of one stage of a run. */
+const MOST_IN_STAGE = 4;
+/** How many stages ahead a strike is aimed. */
+const AHEAD = 8;
+
+/** Ends when one of the next stages has begun, chosen by chance, and a moment more. @param isOver whether nobody is left to be struck */
+async function untilStage(name, isOver) {
+  const done = new Set(stageEvents(name).flatMap(({ event, stage }) => (event === "stage_done" ? [stage] : [])));
+  const left = stages.filter((stage) => !done.has(stage));
+  const aim = left[below(Math.min(AHEAD, left.length))];
+  const begun = () => stageEvents(name).filter(({ event, stage }) => event === "stage_begun" && stage === aim).length;
+  for (const before = begun(); begun() === before && !isOver(); ) await sleep(15);
+  await sleep(random() * 120);
 }
 
 console.error(folder);
@@ -94,71 +149,109 @@ if (!existsSync(took)) writeFileSync(took, String((performance.now() - started) 
 const wholeSeconds = Number(readFileSync(took, "utf8"));
 // So that a dozen kills go over all of a run, and the command is killed before it asks anything now and then.
 const longest = Number(values.longest ?? Math.max(1.5, wholeSeconds / 5));
-console.error(`undisturbed: ${wholeSeconds.toFixed(1)} s, ${filesOf(whole).length} files`);
+console.error(`undisturbed: ${wholeSeconds.toFixed(1)} s, ${resultsOf(whole).length} files`);
 
-const faults = [];
-const [victims, stages, codes] = [{}, {}, {}];
-const count = (of, what) => {
-  of[what] = (of[what] ?? 0) + 1;
-};
-let [kills, runs, same] = [0, 0, 0];
-while (kills < Number(values.kills)) {
-  const name = `run-${values.of === "quantize" ? "q" : ""}${values.seed}-${++runs}`;
-  const cached = runs % 2 === 0;
-  for (let finished = false; !finished; ) {
-    const { child, ended } = begin(name, cached);
+const stages = [
+  ...new Set(stageEvents(undisturbed).flatMap(({ event, stage }) => (event === "stage_done" ? [stage] : []))),
+];
+
+/** Runs that have ended: in an earlier call, and in this one. */
+const told = [];
+if (values.tally !== undefined && existsSync(values.tally)) {
+  const lines = readFileSync(values.tally, "utf8").trimEnd().split("\n").filter(Boolean);
+  told.push(...lines.map((line) => JSON.parse(line)).filter(({ of }) => of === values.of));
+}
+const sum = (of) => told.reduce((all, one) => all + of(one), 0);
+const wanted = Number(values.kills);
+const begunAt = performance.now();
+const isLate = () => performance.now() - begunAt > 1000 * Number(values.seconds);
+
+while (sum(({ kills }) => kills) < wanted && sum(({ faults }) => faults.length) <= 20 && !isLate()) {
+  const number = told.length + 1;
+  const before = sum(({ kills }) => kills);
+  random = dice(Number(values.seed) * 65_537 + number);
+  const cached = number % 2 === 0;
+  const name = `run-${values.of === "quantize" ? "q" : ""}${values.seed}-${number}`;
+  // What an earlier call has left of it.
+  if (values.in !== undefined) {
+    for (const left of [name, `answers-${name}`]) rmSync(join(folder, left), { recursive: true, force: true });
+  }
+  const one = { of: values.of, seed: values.seed, workers: values.workers, number, kills: 0, same: false };
+  Object.assign(one, { victims: {}, stages: {}, codes: {}, faults: [] });
+  const count = (of, what) => {
+    one[of][what] = (one[of][what] ?? 0) + 1;
+  };
+  for (let finished = false; !finished && one.faults.length <= 20; ) {
+    const { child, ended } = begin(name, cached, shared);
     let end;
     ended.then((how) => (end = how));
     let struck = false;
     while (end === undefined) {
-      const wait = new Promise((done) => setTimeout(done, 1000 * (0.15 + random() * longest)));
-      await (kills < Number(values.kills) && !struck ? Promise.race([wait, ended]) : ended);
-      if (end !== undefined || kills >= Number(values.kills)) continue;
+      const isLast = struck || before + one.kills >= wanted;
+      const isOver = () => end !== undefined;
+      const wait = isLast
+        ? ended
+        : stages.length > 0 && random() < 0.5
+          ? untilStage(name, isOver)
+          : sleep(1000 * (0.15 + random() * longest));
+      await Promise.race([wait, ended]);
+      if (end !== undefined || isLast) continue;
       const workers = descendantsOf(child.pid);
-      const victim = ["command", "all", ...(workers.length > 0 ? ["worker", "worker"] : [])][
-        below(workers.length > 0 ? 4 : 2)
-      ];
+      const victims = ["command", "all", ...(workers.length > 0 ? ["worker", "worker"] : [])];
+      const victim = victims[below(victims.length)];
       const stage = stageOf(name);
+      // A stage that takes as long as strikes are apart would be struck for ever.
+      if ((one.stages[stage] ?? 0) >= MOST_IN_STAGE) continue;
       const target = victim === "worker" ? workers[below(workers.length)] : victim === "all" ? -child.pid : child.pid;
       if (!killed(target)) continue;
-      kills++;
-      count(victims, victim);
-      count(stages, stage);
+      one.kills++;
+      count("victims", victim);
+      count("stages", stage);
       struck = victim !== "worker";
-      if (struck) await ended;
     }
-    if (!isCoded(end) && end.status !== "SIGKILL")
-      faults.push(`${name}: ended with ${end.status}: ${end.output.slice(-600)}`);
-    if (end.status !== 0 && end.status !== "SIGKILL") count(codes, end.error);
-    for (const path of spoilt(whole, name))
-      faults.push(`${name}, after kill ${kills}: ${path} is not what it should be`);
+    if (!isCoded(end) && end.status !== "SIGKILL") {
+      one.faults.push(`${name}: ended with ${end.status}: ${end.output.slice(-600)}`);
+    }
+    if (end.status !== 0 && end.status !== "SIGKILL") count("codes", end.error);
+    for (const path of spoilt(whole, name, cached)) {
+      one.faults.push(`${name}, after kill ${one.kills}: ${path} is not what it should be`);
+    }
     finished = end.status === 0;
-    if (faults.length > 20) break;
   }
-  const names = new Set([...filesOf(whole), ...filesOf(join(folder, name))]);
+  const names = new Set([...resultsOf(whole), ...resultsOf(join(folder, name))]);
   const different = [...names].filter((path) => {
-    const [one, other] = [join(whole, path), join(folder, name, path)];
-    return !(existsSync(one) && existsSync(other) && isSame(path, readFileSync(one), readFileSync(other)));
+    const [undone, other] = [join(whole, path), join(folder, name, path)];
+    return !(existsSync(undone) && existsSync(other) && isSame(path, readFileSync(undone), readFileSync(other), cached));
   });
-  if (different.length === 0) same++;
-  for (const path of different) faults.push(`${name}: ${path} differs at the end`);
-  process.stderr.write(`${kills} kills, ${runs} runs, ${same} with the same bytes\n`);
-  if (different.length === 0) {
+  for (const path of different) one.faults.push(`${name}: ${path} differs at the end`);
+  one.same = different.length === 0;
+  told.push(one);
+  if (values.tally !== undefined) appendFileSync(values.tally, `${JSON.stringify(one)}\n`);
+  process.stderr.write(
+    `${sum(({ kills }) => kills)} kills, ${told.length} runs, ${sum(({ same }) => (same ? 1 : 0))} with the same bytes\n`,
+  );
+  if (one.same) {
     rmSync(join(folder, name), { recursive: true });
     rmSync(join(folder, `answers-${name}`), { recursive: true, force: true });
   }
-  if (faults.length > 20) break;
 }
-const listed = (of) =>
-  Object.entries(of)
-    .sort(([, a], [, b]) => b - a)
-    .map(([what, times]) => `${what} ${times}`)
-    .join(", ");
+
+/** @param of one count of every run */
+function listed(of) {
+  const all = {};
+  for (const one of told) {
+    for (const [what, times] of Object.entries(one[of])) all[what] = (all[what] ?? 0) + times;
+  }
+  const sorted = Object.entries(all).sort(([, a], [, b]) => b - a);
+  return sorted.map(([what, times]) => `${what} ${times}`).join(", ");
+}
+const faults = told.flatMap((one) => one.faults);
 console.log(
-  `seed ${values.seed}: ${kills} kills (${listed(victims)}) in ${runs} runs; ${same} of ${runs} ended with the same bytes`,
+  `seed ${values.seed}: ${sum(({ kills }) => kills)} of ${wanted} kills (${listed("victims")}) in ${told.length} runs; ` +
+    `${sum(({ same }) => (same ? 1 : 0))} of ${told.length} ended with the same bytes`,
 );
-console.log(`struck in: ${listed(stages)}`);
-console.log(`commands that a worker's death ended: ${listed(codes) || "none"}`);
+console.log(`struck in: ${listed("stages")}`);
+console.log(`commands that a worker's death ended: ${listed("codes") || "none"}`);
 for (const fault of faults.slice(0, 30)) console.log(fault);
 if (faults.length === 0 && values.in === undefined) rmSync(folder, { recursive: true, force: true });
 else console.log(folder);

@@ -1,6 +1,7 @@
-// What two processes, two users, and a file that was changed meanwhile do to a run, a file of answers, the model folder and the answer cache: a
-// coded error, and nothing lost. node validation/two-at-once.mjs; exit code 4 with a finding. On Linux; the users need root, and are skipped
-// with a line without it. validation/accidents.mjs has disks, clocks, descriptors and memory.
+// What two processes, two users, and a file that was changed meanwhile do to a run, its units, a file of answers, the model folder and the
+// answer cache: a coded error, and nothing lost. node validation/two-at-once.mjs; exit code 4 with a finding. On Linux; users and full disks
+// need root, and are skipped with a line without it. validation/accidents.mjs has disks, clocks, descriptors and memory.
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   mkdirSync,
@@ -14,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bytesOf, Findings, startInward } from "./inward-processes.mjs";
+import { bytesOf, filesOf, Findings, startInward } from "./inward-processes.mjs";
 
 const NOBODY = 65_534;
 const folder = mkdtempSync(join(tmpdir(), "inward-two-"));
@@ -85,6 +86,74 @@ check(
   ),
 );
 
+// A cache that is full, or whose files were cut off or changed since.
+const sameTexts = (path) => JSON.stringify(texts(path)) === JSON.stringify(texts("answers.jsonl"));
+const withCache = async (what, out, at) => {
+  const one = await inward(asking(out), { env: { INWARD_ANSWER_CACHE: at } });
+  check(`${what}: all is answered, and alike`, one.status === 0 && sameTexts(out), one.output);
+  return one;
+};
+const records = filesOf(cache).filter((name) => name.endsWith(".answers"));
+check("the cache has files of answers", records.length > 0);
+for (const name of records) truncateSync(join(cache, name), Math.floor(statSync(join(cache, name)).size / 2));
+await withCache("a cache whose files were cut off in the middle", "cut.jsonl", cache);
+for (const name of records) {
+  const bytes = readFileSync(join(cache, name));
+  for (let at = 200; at < bytes.length; at += 331) bytes[at] ^= 1;
+  writeFileSync(join(cache, name), bytes);
+}
+await withCache("a cache of which a bit in each record was changed", "bits.jsonl", cache);
+const full = join(folder, "full");
+mkdirSync(full);
+if (!isRoot || spawnSync("mount", ["-t", "tmpfs", "-o", "size=8k", "none", full]).status !== 0)
+  findings.skip("a cache on a full disk", "no tmpfs may be mounted here");
+else {
+  try {
+    const small = await withCache("a cache on a disk that is full soon", "full.jsonl", join(full, "answers"));
+    check("  and it is said", /cache/i.test(small.output), small.output);
+    spawnSync("mount", ["-o", "remount,size=4m", full]);
+    await withCache("  and with room", "room.jsonl", join(full, "answers"));
+  } finally {
+    spawnSync("umount", ["-l", full]);
+  }
+}
+
+// Two merges. Slurm's controller, killed and started again, begins a job anew that still works: the second believes that the first is gone.
+const inUnits = await inward(["slurm", "planted/study.yaml", "--offline", "--out", "merged", "--unit-questions", "1"]);
+check("units of a run", inUnits.status === 0, inUnits.output);
+const unitsLeft = async () => {
+  const { output } = await inward(["units", "merged", "--json"]);
+  return JSON.parse(output.slice(output.indexOf("{"), output.lastIndexOf("}") + 1)).units.filter(
+    ({ state }) => state !== "done",
+  );
+};
+let [merges, rounds] = [0, 0];
+for (let left = await unitsLeft(); left.length > 0 && rounds < 20; left = await unitsLeft()) {
+  const wave = Math.min(...left.map(({ wave: one }) => one));
+  const ids = left.filter((unit) => unit.wave === wave).map(({ id }) => id);
+  const done = await Promise.all([inward(["unit", "merged", ...ids]), inward(["unit", "merged", ...ids.toReversed()])]);
+  if (done.some(({ status, error }) => status !== 0 && error !== "UNIT_TOO_EARLY")) {
+    check("units that two processes do at once", false, done.map(({ output }) => output).join("\n"));
+    break;
+  }
+  const both = await Promise.all(
+    ["0", "1"].map((restarts) =>
+      inward(["merge", "merged"], { env: { SLURM_JOB_ID: "7", SLURM_RESTART_COUNT: restarts } }),
+    ),
+  );
+  merges += 2;
+  for (const { status, error, output } of both) {
+    if (status !== 0 && (error === undefined || error === "INTERNAL")) check("two merges at once", false, output);
+  }
+  rounds++;
+}
+const last = await inward(["merge", "merged"]);
+check(
+  `${merges} merges, two at once each time, over ${rounds} rounds of units that two processes did at once`,
+  last.status === 0 && bytesOf(join(folder, "merged")) === bytesOf(join(folder, "alone")),
+  last.output,
+);
+
 // A model that is cut off, or another, after its checksum was remembered.
 const model = join(folder, "planted/planted.gguf");
 const { size, mtime, atime } = statSync(model);
@@ -131,6 +200,17 @@ else {
       "  and answered alike",
       JSON.stringify(texts("nobody/second.jsonl")) === JSON.stringify(texts("answers.jsonl")),
     );
+  spawnSync("chmod", ["-R", "a+rwX", shared]);
+  const third = await inward(asking("nobody/third.jsonl"), { env, uid: NOBODY });
+  check("a cache that both may write to", third.status === 0 && sameTexts("nobody/third.jsonl"), third.output);
+  for (const [name, ...more] of [
+    ["trials"],
+    ["export", "--to", "csv", "--out", "nobody/exported"],
+    ["compare", "shared"],
+  ]) {
+    const { status, output } = await inward([name, "alone", ...more], { env, uid: NOBODY });
+    check(`another user reads a run that is not theirs: ${name}`, status === 0, output);
+  }
   const strange = await inward([...study, "alone"], { env, uid: NOBODY });
   check(
     "another user in a run folder that is not theirs: a coded error",

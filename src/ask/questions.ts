@@ -53,7 +53,7 @@ export interface Question {
  */
 export function objectLevelQuestions(plan: Plan): Question[] {
   const targets = new Set([...plan.predictions.map(({ target }) => target), ...answeredElsewhere(plan)]);
-  const teachers = new Set(statesOf(plan).teachers);
+  const { teachers } = statesOf(plan);
   // Nobody learns from a state that only the matrix compares.
   const matrixOnly = new Set(onlyInMatrix(plan));
   return questionsFor(plan, 0, (state, task) => [
@@ -70,12 +70,16 @@ export function objectLevelQuestions(plan: Plan): Question[] {
  */
 export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
   const rounds = round === undefined ? ([1, 2] as const) : [round];
-  return rounds.flatMap((one) =>
-    questionsFor(plan, one, (state, task) => [
-      ...(statesOf(plan).answersTrainStrings(state) ? task.train : []),
-      ...task.heldOut,
-    ]),
-  );
+  return rounds.flatMap((one) => questionsFor(plan, one, (state, task) => stringsAgain(plan, state, task)));
+}
+
+/** Whether there are any, without making them. */
+export function isAskedAgain(plan: Plan, round: 1 | 2): boolean {
+  return listenedTo(plan, round).some((state) => plan.tasks.some((task) => stringsAgain(plan, state, task).length > 0));
+}
+
+function stringsAgain(plan: Plan, state: string, task: PlannedTask): TaskItem[] {
+  return [...(statesOf(plan).answersTrainStrings(state) ? task.train : []), ...task.heldOut];
 }
 
 /** What they did is known, whoever predicts it. */
@@ -96,21 +100,22 @@ function onlyInMatrix(plan: Plan): string[] {
 }
 
 /** @param round 0 for models as they came */
+function listenedTo(plan: Plan, round: 0 | 1 | 2): string[] {
+  const listened = new Set([
+    ...plan.predictions.map(({ target }) => target),
+    ...answeredElsewhere(plan),
+    ...onlyInMatrix(plan),
+    ...statesOf(plan).teachers,
+  ]);
+  return [...listened].filter((state) => statesOf(plan).of(state).round === round);
+}
+
 function questionsFor(
   plan: Plan,
   round: 0 | 1 | 2,
   itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
 ): Question[] {
-  const listened = [
-    ...new Set([
-      ...plan.predictions.map(({ target }) => target),
-      ...answeredElsewhere(plan),
-      ...onlyInMatrix(plan),
-      ...statesOf(plan).teachers,
-    ]),
-  ];
-  const ofRound = listened.filter((state) => statesOf(plan).of(state).round === round);
-  return ofRound.flatMap((state) =>
+  return listenedTo(plan, round).flatMap((state) =>
     plan.tasks.flatMap((task) =>
       itemsOf(state, task).flatMap((item) => {
         // What is learnt from is what was answered first.
@@ -127,6 +132,7 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
   const form = askedForm(plan, state);
   const system = systemOf(plan, state);
   const options = optionQuestion(form.task(task), item, { system, said: (answer) => form.answer(answer) });
+  let messages: ChatMessage[] | undefined;
   return {
     key,
     state,
@@ -134,7 +140,11 @@ function questionFor(plan: Plan, state: string, task: PlannedTask, item: TaskIte
     item: item.id,
     split: item.split,
     sample: 0,
-    messages: promptOfItem(plan, state, task, item),
+    // Made when they are read: a large plan has a million questions, and a process of many asks a few thousand of them.
+    get messages() {
+      messages ??= promptOfItem(plan, state, task, item);
+      return messages;
+    },
     maxTokens: longestAnswer(plan, task),
     temperature,
     ...(plan.objectLevel.reasoning === undefined ? {} : { reasoning: plan.objectLevel.reasoning }),
@@ -216,27 +226,29 @@ export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []):
     const { wording, shown: isShown } = statesOf(plan).of(state);
     return plan.hypothetical.variants.flatMap((variant) =>
       plan.tasks.flatMap((task) => {
-        const ask = (item: TaskItem, property: string): Question => ({
-          key: `${task.definition.name}/${item.id}/${property}/${variant}`,
-          state,
-          task: task.definition.name,
-          item: item.id,
-          split: item.split,
-          property,
-          variant,
-          sample: 0,
-          messages: hypotheticalMessages(
-            plan,
+        const asked = wording ?? variant;
+        const ask = (item: TaskItem, property: string): Question => {
+          let messages: ChatMessage[] | undefined;
+          return {
+            key: `${task.definition.name}/${item.id}/${property}/${variant}`,
             state,
-            task,
-            item,
+            task: task.definition.name,
+            item: item.id,
+            split: item.split,
             property,
-            wording ?? variant,
-            shown(state, property, wording ?? variant, task.definition.name),
-          ),
-          maxTokens: plan.hypothetical.maxTokens,
-          temperature: plan.hypothetical.temperature,
-        });
+            variant,
+            sample: 0,
+            get messages() {
+              if (messages === undefined) {
+                const before = shown(state, property, asked, task.definition.name);
+                messages = hypotheticalMessages(plan, state, task, item, property, asked, before);
+              }
+              return messages;
+            },
+            maxTokens: plan.hypothetical.maxTokens,
+            temperature: plan.hypothetical.temperature,
+          };
+        };
         const questions = isShown
           ? task.properties.flatMap((property) => task.heldOut.map((item) => ask(item, property)))
           : task.heldOut.flatMap((item) => task.properties.map((property) => ask(item, property)));

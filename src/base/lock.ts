@@ -1,7 +1,8 @@
 /** One process at a time in a run folder, or at a file of answers. A lock whose process is gone is taken over. */
 
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -45,22 +46,24 @@ const LONGEST_LOCK = 4096;
 
 /** Who works in a run folder now, without touching its lock; undefined where nobody does, and for what is no lock. */
 export function runLockHolder(folder: string): Pick<Holder, "pid" | "host"> | undefined {
-  try {
-    const refuse = (why: string) => new InwardError("STORE_CORRUPT", why);
-    const text = readPlainFile(join(folder, "run.lock"), LONGEST_LOCK, refuse, "refused").toString();
-    const holder = holderSchema.parse(JSON.parse(text));
-    return stateOf(holder) === "gone" ? undefined : holder;
-  } catch {
-    return undefined;
+  const refuse = (why: string) => new InwardError("STORE_CORRUPT", why);
+  const path = join(folder, "run.lock");
+  for (const place of [path, join(path, HOLDER)]) {
+    try {
+      const text = readPlainFile(place, LONGEST_LOCK, refuse, "refused").toString();
+      const holder = holderSchema.parse(JSON.parse(text));
+      return stateOf(holder) === "gone" ? undefined : holder;
+    } catch {}
   }
+  return undefined;
 }
 
 /** @param path of the lock @param what it guards, for the message @returns a function that gives the lock back @throws STORE_LOCKED */
 export async function takeLock(path: string, what: string): Promise<() => Promise<void>> {
   const own = thisProcess();
-  const draft = `${path}.${process.pid}`;
+  // Containers on several machines often have the same process ids.
+  const draft = `${path}.${process.pid}_${randomUUID().slice(0, 8)}`;
   try {
-    await rm(draft, { force: true });
     await writeFile(draft, JSON.stringify(own), { flag: "wx" });
     while (!(await linked(draft, path))) await removeDead(path, draft, what);
   } catch (error) {
@@ -70,19 +73,57 @@ export async function takeLock(path: string, what: string): Promise<() => Promis
   }
   return async () => {
     // One that was taken away meanwhile, by hand, is another's now.
-    if (isSame(await readHolder(path), own)) await rm(path, { force: true });
+    if (isSame(await readHolder(path), own)) await removeLock(path);
   };
 }
 
-/** A link appears with its content, or fails when there is one: no moment with an empty lock. */
+/** A link appears with its content, or fails when there is one: no moment with an empty lock, and no lock of a server that may be lost. */
 async function linked(draft: string, path: string): Promise<boolean> {
   try {
     await link(draft, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    const { code } = error as NodeJS.ErrnoException;
+    // A server over the network that did it, and whose answer was lost, is asked again and says that there is one: this one.
+    if (code === "EEXIST") return isSameFile(draft, path);
+    if (["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code ?? "")) return isRenamed(draft, path);
     throw error;
   }
+}
+
+/** Of a lock that is a folder, what says whose it is. */
+const HOLDER = "holder.json";
+
+/** Where there are no hard links (exFAT, some shared folders): a folder is renamed, which fails where there is one that is not empty. */
+async function isRenamed(draft: string, path: string): Promise<boolean> {
+  const folder = `${draft}d`;
+  await mkdir(folder);
+  try {
+    await copyFile(draft, join(folder, HOLDER));
+    await rename(folder, path);
+    return true;
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    if (["ENOTEMPTY", "EEXIST", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    throw error;
+  }
+}
+
+async function removeLock(path: string): Promise<void> {
+  const isFolder = await stat(join(path, HOLDER)).then(
+    () => true,
+    () => false,
+  );
+  if (!isFolder) return rm(path, { force: true });
+  // Away as a whole: another's may stand there at once.
+  const aside = `${path}.${process.pid}_${randomUUID().slice(0, 8)}`;
+  await rename(path, aside);
+  await rm(aside, { recursive: true, force: true });
+}
+
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
 }
 
 /**
@@ -96,14 +137,14 @@ async function removeDead(path: string, draft: string, what: string): Promise<vo
   if (!(await linked(draft, guard))) {
     const other = await readHolder(guard);
     if (other && (await isAtWork(other))) await sleep(GOING_STEP);
-    else await rm(guard, { force: true });
+    else await removeLock(guard);
     return;
   }
   try {
     await requireDead(path, what);
-    await rm(path, { force: true });
+    await removeLock(path);
   } finally {
-    await rm(guard, { force: true });
+    await removeLock(guard);
   }
 }
 
@@ -123,10 +164,15 @@ function isSame(one: Holder | undefined, other: Holder): boolean {
  * @throws the file system's error where it is there and cannot be read (another user's, no descriptor left): it may be a living one's
  */
 async function readHolder(path: string): Promise<Holder | undefined> {
-  const text = await readFile(path, "utf8").catch((error) => {
-    if (error.code === "ENOENT") return "";
-    throw error;
-  });
+  const text = await readFile(path, "utf8")
+    .catch((error) => {
+      if (error.code !== "EISDIR") throw error;
+      return readFile(join(path, HOLDER), "utf8");
+    })
+    .catch((error) => {
+      if (error.code === "ENOENT") return "";
+      throw error;
+    });
   try {
     return holderSchema.parse(JSON.parse(text));
   } catch {

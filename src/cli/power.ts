@@ -52,8 +52,7 @@ async function power(path: string, options: PowerOptions): Promise<void> {
   const difference = options.difference === undefined ? undefined : number("--difference", options.difference) / 100;
   const powers = options.power === undefined ? [0.8, 0.9] : [number("--power", options.power)];
   const kind = readAverage(options.average);
-  const run = await RunFolder.open(path);
-  try {
+  const read = await RunFolder.read(path, async (run) => {
     run.outputHash("behaviors");
     run.outputHash("hypothetical");
     const { plan } = run;
@@ -78,11 +77,10 @@ async function power(path: string, options: PowerOptions): Promise<void> {
               ),
             }),
           );
-    if (options.json) printJson({ run: run.path, primary, differences: calculated });
-    else print(textOf(primary, difference === undefined ? undefined : calculated));
-  } finally {
-    await run.close();
-  }
+    return { run: run.path, primary, differences: calculated };
+  });
+  if (options.json) printJson(read);
+  else print(textOf(read.primary, difference === undefined ? undefined : read.differences));
 }
 
 function textOf(primary: PrimaryPower | undefined, calculated: readonly Calculated[] | undefined): string {

@@ -6,8 +6,9 @@ import { type FinishedQuantize, runQuantize } from "../quantize/run-quantize.js"
 import { jsonOption, type JsonOption, studyOptions, type StudyCommandOptions } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
+import { readWorkers, type WorkerOptions, workerOptions } from "./worker-options.js";
 
-interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption {
+interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption, WorkerOptions {
   readonly dryRun?: boolean;
 }
 
@@ -22,10 +23,14 @@ export function quantizeCommand(): Command {
     )
     .argument("<benchmark>", "path of a benchmark's YAML, such as studies/quantize.yaml");
   studyOptions(command).option("--dry-run", "files, texts, questions, and about how long; makes and asks nothing");
+  workerOptions(command);
   return jsonOption(command, "print one JSON object about the finished benchmark").action(quantize);
 }
 
-async function quantize(path: string, { json, dryRun, ...options }: QuantizeCommandOptions): Promise<void> {
+async function quantize(
+  path: string,
+  { json, dryRun, workers, devices, unitQuestions, ...options }: QuantizeCommandOptions,
+): Promise<void> {
   const progress = showProgress();
   if (dryRun) {
     const common = { ...options, signal: abortOnInterrupt(), onProgress: progress.update };
@@ -36,6 +41,7 @@ async function quantize(path: string, { json, dryRun, ...options }: QuantizeComm
   }
   const done = await runQuantize(path, {
     ...options,
+    ...readWorkers({ workers, devices, unitQuestions }),
     signal: abortOnInterrupt(),
     onProgress: progress.update,
     onPlanned: ({ folder, variants }) => notice(`${variants.length} files in ${folder}`),

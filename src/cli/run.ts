@@ -1,14 +1,12 @@
 /** inward run: a whole study, from its YAML to its report. */
 
 import { Command } from "commander";
-import { environmentOf, runWithWorkers } from "../cluster/launch-workers.js";
-import { hasUnits } from "../cluster/shards.js";
+import { runShared } from "../cluster/launch-workers.js";
 import { InwardError } from "../errors.js";
 import { type DryRun, dryRun } from "../run/dry-run.js";
 import type { ModelEstimate, Rated, TimeEstimate } from "../run/estimate/estimate.js";
 import { placementWords } from "../model/placement.js";
 import { sumOfTimes } from "../run/estimate/rates.js";
-import { type FinishedRun, planStudy, runPlanned, type StudyOptions } from "../run/run-study.js";
 import {
   jsonOption,
   type JsonOption,
@@ -16,12 +14,12 @@ import {
   number,
   type StudyCommandOptions,
   studyOptions,
-  wholeNumber,
 } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { primaryPowerText } from "./primary-power-text.js";
 import { showProgress } from "./progress.js";
 import { earlierTexts, plannedText, summarize } from "./summary.js";
+import { readWorkers, type WorkerOptions, workerOptions } from "./worker-options.js";
 
 // A dry run for a person: what is asked and learnt, how long, how much memory and disk.
 
@@ -265,13 +263,7 @@ function whole(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-interface WorkersGiven {
-  readonly workers?: string;
-  readonly devices?: string;
-  readonly unitQuestions?: string;
-}
-
-interface RunOptions extends StudyCommandOptions, JsonOption, WorkersGiven {
+interface RunOptions extends StudyCommandOptions, JsonOption, WorkerOptions {
   readonly dryRun?: boolean;
   readonly measure: boolean;
   readonly pilot?: string;
@@ -306,16 +298,8 @@ export function runCommand(): Command {
       "--difference <points>",
       "with --dry-run: the true difference that the power is told for (default: several)",
     )
-    .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown")
-    .option("--workers <n>", "processes that share the work, each with a model of its own in memory; the same bytes")
-    .option(
-      "--devices <list>",
-      "a device for each worker, and one worker each unless --workers says how many: cuda:0,cuda:1 · vulkan:0 · metal",
-    )
-    .option(
-      "--unit-questions <n>",
-      "with workers: questions of a state that one takes at a time, about (default: 512)",
-    );
+    .option("--no-measure", "with --dry-run: do not time a few questions, so that hours stay unknown");
+  workerOptions(command);
   return jsonOption(command, "print one JSON object about the finished run").action(run);
 }
 
@@ -355,31 +339,10 @@ async function run(
     return;
   }
   const onPlanned = (planned: Parameters<typeof plannedText>[0]) => notice(plannedText(planned));
-  const hooks = { ...common, onPlanned, onCacheFaults: noteCacheFaults };
-  const run = await runAsWanted(study, hooks, { workers, devices, unitQuestions }).finally(progress.end);
+  const sharing = readWorkers({ workers, devices, unitQuestions });
+  const hooks = { ...common, ...sharing, onPlanned, onCacheFaults: noteCacheFaults };
+  const run = await runShared(study, hooks).finally(progress.end);
   const summary = await summarize(run);
   if (json) printJson(summary);
   else print(`${summary.text}\n\nReport: ${summary.report}`);
-}
-
-/** By this process, or by several where they are wanted or have begun. */
-async function runAsWanted(study: string, options: StudyOptions, given: WorkersGiven): Promise<FinishedRun> {
-  const devices = given.devices?.split(",").map((one) => one.trim());
-  const seen = environmentOf(devices?.[0]);
-  for (const device of devices ?? []) environmentOf(device);
-  // The plan says where layers lie: as a worker sees it, which has one device.
-  Object.assign(process.env, seen);
-  const planned = await planStudy(study, options);
-  const wanted = given.workers === undefined ? devices?.length : wholeNumber("--workers", given.workers);
-  const begun = hasUnits(planned.folder) ? 1 : undefined;
-  const workers = wanted ?? begun;
-  if (workers === undefined) {
-    if (given.unitQuestions !== undefined) throw new InwardError("USAGE", "--unit-questions is for --workers.");
-    return runPlanned(planned, options);
-  }
-  if (wanted === undefined) notice("This run was begun by several workers; one goes on with what is not done.");
-  const questions =
-    given.unitQuestions === undefined ? undefined : wholeNumber("--unit-questions", given.unitQuestions);
-  const cut = questions === undefined ? {} : { cut: { questions } };
-  return runWithWorkers(planned, { ...options, workers, devices, ...cut, onWorkers: notice });
 }

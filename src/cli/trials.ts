@@ -44,7 +44,7 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
     throw new InwardError("USAGE", `--limit wants a whole number from 1 on, not "${options.limit}".`);
   }
-  const chosen = choose(await readRun(path), options);
+  const chosen = choose(await RunFolder.read(path, readScoredTrials), options);
   const isTable = !options.csv && !options.json;
   const shown = chosen.slice(0, limit ?? (isTable ? ROWS_OF_A_TABLE : chosen.length));
   if (options.json) for (const row of shown) print(JSON.stringify(row));
@@ -56,15 +56,6 @@ async function trials(path: string, options: TrialsOptions): Promise<void> {
   const counts = OUTCOMES_ASKED.map((one) => `${chosen.filter(({ outcome }) => outcome === one).length} ${one}`);
   const part = shown.length < chosen.length ? `; ${shown.length} shown (--limit)` : "";
   notice(`${chosen.length} trials: ${counts.join(", ")}${part}`);
-}
-
-async function readRun(path: string): Promise<readonly TrialRow[]> {
-  const run = await RunFolder.open(path);
-  try {
-    return await readScoredTrials(run);
-  } finally {
-    await run.close();
-  }
 }
 
 function choose(rows: readonly TrialRow[], options: TrialsOptions): TrialRow[] {

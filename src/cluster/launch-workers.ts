@@ -9,11 +9,20 @@ import { builtScript, WorkerProcess } from "../model/worker-process.js";
 import { deviceKind } from "../model/device.js";
 import { EventLog, RunFolder, UNITS_FOLDER } from "../run/folder.js";
 import type { WorkProgress } from "../run/open-model.js";
-import { type FinishedRun, openContext, type PlannedStudy, readFinished, type StudyOptions } from "../run/run-study.js";
+import {
+  type AuthoredStudy,
+  type FinishedRun,
+  openContext,
+  type PlannedStudy,
+  planStudy,
+  readFinished,
+  runPlanned,
+  type StudyOptions,
+} from "../run/run-study.js";
 import { stagesOf } from "../run/stages.js";
 import type { Plan } from "../study/plan.js";
 import { UnitMerger } from "./merge.js";
-import { writeSetUp } from "./shards.js";
+import { hasUnits, writeSetUp } from "./shards.js";
 import type { UnitMethods } from "./unit-worker.js";
 import { type RunUnit, type UnitCut, unitsOfPlan } from "./units.js";
 
@@ -60,6 +69,19 @@ export interface WorkersOptions extends StudyOptions {
   readonly onWorkers?: (said: string) => void;
 }
 
+/** Who does a run: this process, unless workers are wanted. */
+export type Sharing = Partial<Pick<WorkersOptions, "workers" | "devices" | "cut" | "onWorkers">>;
+
+/** A whole study by this process, or by several where they are wanted or have begun. @throws as runStudy and runWithWorkers */
+export async function runShared(study: string | AuthoredStudy, options: StudyOptions & Sharing): Promise<FinishedRun> {
+  const planned = await planStudy(study, options);
+  const { workers, devices, cut, onWorkers } = options;
+  if (workers !== undefined) return runWithWorkers(planned, { ...options, workers, devices, cut, onWorkers });
+  if (!hasUnits(planned.folder)) return runPlanned(planned, options);
+  onWorkers?.("This run was begun by several workers; one goes on with what is not done.");
+  return runWithWorkers(planned, { ...options, workers: 1 });
+}
+
 /** A unit is begun so often before the run is given up. */
 const ATTEMPTS = 3;
 
@@ -92,21 +114,32 @@ interface Shares {
   readonly said: string;
 }
 
+/** How many processes that keep the plan's threads may be under way at once. @throws USAGE devices of another kind than the study's */
+export async function mostAtOnce(
+  { device, threads }: Pick<Plan["engine"], "device" | "threads">,
+  { workers, devices }: Pick<WorkersOptions, "workers" | "devices">,
+): Promise<{ readonly most: number; readonly kind: string }> {
+  const kind = await deviceKind(device);
+  const other = devices?.find((one) => one.split(":")[0] !== kind);
+  if (other !== undefined) {
+    throw new InwardError(
+      "USAGE",
+      `--devices has ${other}, and with engine.device ${device} the study runs on ${kind} here.`,
+    );
+  }
+  return {
+    kind,
+    most: kind === "cpu" ? Math.max(1, Math.min(workers, Math.floor(availableParallelism() / threads))) : workers,
+  };
+}
+
 async function sharesOf(plan: Plan, { workers, devices }: WorkersOptions): Promise<Shares> {
   const cores = availableParallelism();
   const { threads, forward } = plan.engine;
   const on = devices ? `, on ${devices.join(", ")}` : "";
   const who = `${workers} ${workers === 1 ? "worker" : "workers"}${on}`;
-  const kind = await deviceKind(plan.engine.device);
-  const other = devices?.find((device) => device.split(":")[0] !== kind);
-  if (other !== undefined) {
-    throw new InwardError(
-      "USAGE",
-      `--devices has ${other}, and with engine.device ${plan.engine.device} the study runs on ${kind} here.`,
-    );
-  }
-  if (kind !== "cpu") return { most: workers, said: `${who}: each with the plan's ${threads} threads.` };
-  const most = Math.max(1, Math.min(workers, Math.floor(cores / threads)));
+  const { most, kind } = await mostAtOnce(plan.engine, { workers, devices });
+  if (kind !== "cpu") return { most, said: `${who}: each with the plan's ${threads} threads.` };
   const fixed = `training${forward === "own" ? "" : ", asking"} and captured states keep the plan's ${threads}, ${most} at once`;
   if (forward !== "own") return { most, said: `${who} on ${cores} cores: ${fixed}.` };
   const share = Math.max(1, Math.min(threads, Math.floor(cores / workers)));

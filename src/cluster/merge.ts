@@ -140,11 +140,11 @@ export class UnitMerger {
       else bad.push(unit);
     }
     if (bad.length > 0) return bad;
-    await requireReads(this.run, stage);
+    const isWhole = units[0]?.part === undefined;
+    await requireReads(this.run, stage, { ofParts: !isWhole });
     this.events.add("stage_begun", { stage: stage.name, units: units.length });
     const [file] = stage.writes as readonly [RunFile];
     const before = await this.run.sha256Of(this.run.file(file));
-    const isWhole = units[0]?.part === undefined;
     const torn = await (isWhole ? this.move(stage.writes, shards[0] as ShardRecord) : this.join(file, shards));
     if (torn !== undefined) {
       await this.refuse(torn.unit, torn.why);

@@ -94,7 +94,7 @@ export class UnitSession {
     const shard = await readShard(this.run.path, id).catch(() => null);
     if (shard?.madeFrom === madeFrom && shard.unit === id) return "was_done";
     if (shard !== undefined) await refuseShard(this.run.path, id);
-    const reads = await requireReads(this.run, stage);
+    const reads = await requireReads(this.run, stage, { ofParts: unit.part !== undefined });
     const attempt = await this.begin(unit, stage, madeFrom);
     try {
       return await this.work({ unit, stage }, attempt, reads, options);
@@ -290,7 +290,7 @@ export class UnitSession {
   }
 }
 
-const LOCK = /(^|\/)run\.lock(\.\w+)?$|\.partial-\d+$/;
+const LOCK = /(^|\/)run\.lock(\.\w+)*(\/|$)|\.partial-\d+$/;
 const OWN = /^(attempt|unit|failure|manifest)\.json$|^events\.jsonl$|\.partial-\d+$/;
 
 async function filesOfStage(folder: string): Promise<{ readonly name: string; readonly bytes: number }[]> {
@@ -313,7 +313,7 @@ async function filesOfStage(folder: string): Promise<{ readonly name: string; re
 /** Whoever held them is no more. */
 async function removeLocks(folder: string): Promise<void> {
   for (const name of await readdir(folder, { recursive: true })) {
-    if (LOCK.test(name)) await rm(join(folder, name), { force: true });
+    if (LOCK.test(name)) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 

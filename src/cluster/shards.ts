@@ -271,7 +271,17 @@ export async function readShard(folder: string, unit: string): Promise<ShardReco
 
 /** Hash of all that a unit's shard follows from. @param inputs what its stage's mark is made from */
 export function madeFromOf({ id, stage, part }: RunUnit, inputs: Readonly<Record<string, unknown>>): string {
-  return hashOf({ id, stage, part: part ?? null, inputs });
+  const own = part && { ...part, states: onceHashed(part.states) };
+  return hashOf({ id, stage, part: own ?? null, inputs: onceHashed(inputs) });
+}
+
+const hashed = new WeakMap<object, string>();
+
+/** What thousands of units of a stage have in common, each with a line of every state. */
+function onceHashed(common: object): string {
+  const hash = hashed.get(common) ?? hashOf(common);
+  hashed.set(common, hash);
+  return hash;
 }
 
 /** Takes what is no sound shard out of the way, so that the unit is done again. */

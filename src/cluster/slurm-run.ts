@@ -175,8 +175,12 @@ function needsOf(
   const own = UNIT_KINDS.flatMap((kind): [UnitKind, KindNeeds][] => {
     const ofKind = units.filter((unit) => unit.kind === kind);
     if (ofKind.length === 0) return [];
-    const bytes = estimate ? ofKind.map((unit) => expectedOf(unit, estimate).memoryBytes) : [undefined];
-    const known = bytes.every((one) => one !== undefined) ? Math.max(...(bytes as number[])) : undefined;
+    // A piece of a state takes what all of its state's pieces take; there may be a million.
+    const first = ofKind.filter(({ part }) => part === undefined || part.at === 0);
+    const bytes = estimate ? first.map((unit) => expectedOf(unit, estimate).memoryBytes) : [undefined];
+    const known = bytes.every((one) => one !== undefined)
+      ? (bytes as number[]).reduce((most, one) => Math.max(most, one), 0)
+      : undefined;
     const memoryBytes = known === undefined ? undefined : OWN_BYTES + 1.5 * known;
     return [
       [kind, { cpus: threads, gpus: gpus ?? (isGpu ? 1 : 0), ...(memoryBytes === undefined ? {} : { memoryBytes }) }],

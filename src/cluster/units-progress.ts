@@ -73,7 +73,7 @@ export async function unitsProgress(folder: string): Promise<UnitsProgress | und
     const own = finished
       ? one.units.map((unit) => ({ ...aboutOf(unit), state: "done" as const }))
       : await look(run, one);
-    units.push(...own);
+    for (const unit of own) units.push(unit);
     const counts = { waiting: 0, running: 0, done: 0, failed: 0 };
     for (const { state } of own) counts[state]++;
     const wave = one.units[0]?.wave;

@@ -60,38 +60,40 @@ interface FileOut extends ExportedFile {
 
 /**
  * @param folder of a run that was scored
- * @throws InwardError STORE_NOT_A_RUN, STORE_INCOMPLETE, STORE_CORRUPT, STORE_LOCKED, STORE_UNWRITABLE, EXPORT_NOTHING,
- * EXPORT_FOLDER, USAGE
+ * @throws InwardError STORE_NOT_A_RUN, STORE_INCOMPLETE, STORE_CORRUPT, STORE_LOCKED (made anew while it was read), STORE_UNWRITABLE,
+ * EXPORT_NOTHING, EXPORT_FOLDER, USAGE
  */
 export async function exportRun(folder: string, { to, out }: ExportOptions): Promise<Exported> {
   if (to.length === 0) throw new InwardError("USAGE", `No format to export to. There are ${formatsText()}.`);
   const target = resolve(out ?? join("exports", basename(resolve(folder))));
-  const run = await RunFolder.open(folder);
-  try {
-    const planHash = hashOf(run.plan);
+  const { plan, made, notes } = await RunFolder.read(folder, async (run) => {
+    await readIndex(target, hashOf(run.plan));
+    const read: Made[] = [];
+    for (const format of new Set(to)) read.push(await MAKERS[format](run));
+    return { plan: run.plan, made: read.flatMap(({ files }) => files), notes: read.flatMap((one) => one.notes) };
+  });
+  const files = made.map(({ path, rows }): ExportedFile => ({ path, rows }));
+  const own = new Set(files.map(({ path }) => path));
+  /** What stood there, with what is there now. @returns what an earlier export noted, and this one */
+  const writeIndex = async (more: readonly ExportedFile[], moreNotes: readonly string[]): Promise<string[]> => {
+    const planHash = hashOf(plan);
     const before = await readIndex(target, planHash);
-    const made: FileOut[] = [];
-    const notes = new Set(before.notes);
-    for (const format of new Set(to)) {
-      const one = await MAKERS[format](run);
-      made.push(...one.files);
-      for (const note of one.notes) notes.add(note);
-    }
-    for (const { path, write } of made) {
-      const whole = join(target, path);
-      makeFolder(dirname(whole));
-      await write(whole);
-    }
-    const files = made.map(({ path, rows }): ExportedFile => ({ path, rows }));
-    const written = new Set(files.map(({ path }) => path));
-    const all = [...before.files.filter(({ path }) => !written.has(path)), ...files];
-    const { study, inwardVersion: askedBy } = run.plan;
+    const all = [...before.files.filter(({ path }) => !own.has(path)), ...more];
+    const told = [...new Set([...before.notes, ...moreNotes])];
+    const { study, inwardVersion: askedBy } = plan;
     const index = { exportVersion: 1, inwardVersion: INWARD_VERSION, study, askedBy, planHash };
-    await writeJson(join(target, INDEX), { ...index, files: all, notes: [...notes] });
-    return { folder: target, files, notes: [...notes] };
-  } finally {
-    await run.close();
+    await writeJson(join(target, INDEX), { ...index, files: all, notes: told });
+    return told;
+  };
+  makeFolder(target);
+  // Whose folder it is stands there first: an export that was ended in between is gone on with.
+  await writeIndex([], []);
+  for (const { path, write } of made) {
+    const whole = join(target, path);
+    makeFolder(dirname(whole));
+    await write(whole);
   }
+  return { folder: target, files, notes: await writeIndex(files, notes) };
 }
 
 export function formatsText(): string {

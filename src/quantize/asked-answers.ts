@@ -3,12 +3,13 @@
 import type { DistributionRow } from "../ask/measure-distribution.js";
 import type { NoiseFloor } from "../ask/noise-floor.js";
 import { objectLevelQuestions } from "../ask/questions.js";
+import { runShared, type Sharing } from "../cluster/launch-workers.js";
 import type { ComparedItem, CompareProcess } from "./compare-logits.js";
 import { readBehaviors } from "../run/behaviors.js";
 import { RunFolder } from "../run/folder.js";
 import type { WorkOptions } from "../run/open-model.js";
 import { readContent, readLines } from "../run/records.js";
-import { type AuthoredStudy, runStudy } from "../run/run-study.js";
+import type { AuthoredStudy } from "../run/run-study.js";
 import { clusterOf, readTrials } from "../run/score-stages.js";
 import type { Behavior } from "../properties/property.js";
 import type { CalibrationScores } from "../score/calibration/score-calibration.js";
@@ -42,6 +43,8 @@ interface AskingOptions extends WorkOptions {
   readonly engine: SettledEngine;
   /** Says which tokens the source's prompts are. */
   readonly process: CompareProcess;
+  /** Who asks the files. Default this process. */
+  readonly sharing?: Sharing;
 }
 
 /**
@@ -53,12 +56,12 @@ export async function askFiles(
   benchmark: Benchmark,
   variants: readonly Variant[],
   { place, graphAnswers }: { readonly place: string; readonly graphAnswers: string },
-  { offline, signal, onProgress, engine, process }: AskingOptions,
+  { offline, signal, onProgress, engine, process, sharing }: AskingOptions,
 ): Promise<AskedAnswers | undefined> {
   if (benchmark.tasks === undefined) return undefined;
   const files = variants.filter(({ graph }) => graph === undefined);
   const study = answersStudy(benchmark, Object.fromEntries(files.map(({ name, path }) => [name, path])));
-  await runStudy(study as unknown as AuthoredStudy, { out: place, offline, signal, onProgress });
+  await runShared(study as unknown as AuthoredStudy, { ...sharing, out: place, offline, signal, onProgress });
   const run = await RunFolder.open(place);
   try {
     const { plan } = run;

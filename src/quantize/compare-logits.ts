@@ -101,10 +101,13 @@ export interface CompareMethods {
 /** Its notes are items that are done. */
 export type CompareProcess = WorkerProcess<CompareMethods, number>;
 
-/** End it when it has done its work. */
-export function startCompareProcess(settings: SettledEngine): CompareProcess {
+/** End it when it has done its work. @param env beside this process's own, such as the one device that it sees */
+export function startCompareProcess(
+  settings: SettledEngine,
+  env: Readonly<Record<string, string>> = {},
+): CompareProcess {
   return new WorkerProcess<CompareMethods, number>({
-    env: engineEnvironment(settings),
+    env: { ...engineEnvironment(settings), ...env },
     script: builtScript("./compare-worker.js", import.meta.url),
     owner: "comparison",
     crashCode: "ENGINE_CRASHED",

@@ -6,11 +6,12 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolder, writeError } from "../base/files.js";
+import { runShared, type Sharing } from "../cluster/launch-workers.js";
 import { InwardError } from "../errors.js";
 import { RunFolder } from "../run/folder.js";
 import type { WorkOptions } from "../run/open-model.js";
 import { readContent } from "../run/records.js";
-import { type AuthoredStudy, runStudy } from "../run/run-study.js";
+import type { AuthoredStudy } from "../run/run-study.js";
 import { readTrainLabels, readTrials } from "../run/score-stages.js";
 import type { Estimate } from "../score/interval.js";
 import type { ResamplingSettings } from "../score/resampling.js";
@@ -47,26 +48,26 @@ export interface CrossedAdapters {
 
 const FOLDERS = { trained: "02-adapters-trained", asked: "02-adapters-asked", files: "02-adapters" } as const;
 
-/** @throws InwardError as runStudy */
+/** @param options.sharing who does both runs @throws InwardError as runStudy */
 export async function crossAdapters(
   benchmark: Benchmark,
   variants: readonly Variant[],
   folder: string,
   settings: ResamplingSettings,
-  { offline, signal, onProgress }: WorkOptions,
+  { offline, signal, onProgress, sharing }: WorkOptions & { readonly sharing?: Sharing },
 ): Promise<CrossedAdapters | undefined> {
   const { adapters } = benchmark;
   if (adapters === undefined) return undefined;
   const { trainedOn, askedOn = trainedOn, lora } = adapters;
   const pathOf = (name: string) => (variants.find((one) => one.name === name) as Variant).path;
-  const work = { offline, signal, onProgress };
+  const work = { ...sharing, offline, signal, onProgress };
   const trainedModels = Object.fromEntries(trainedOn.map((name) => [name, { path: pathOf(name) }]));
   const trained = join(folder, FOLDERS.trained);
   const training = askedAlike(benchmark, trainedModels, {
     lora,
     predictions: trainedOn.map((name) => ({ predictor: name, target: name })),
   });
-  await runStudy(training as unknown as AuthoredStudy, { ...work, out: trained });
+  await runShared(training as unknown as AuthoredStudy, { ...work, out: trained });
 
   // Without their cards, which name the one base that each was trained on: that another wears it is the question here.
   const files = join(folder, FOLDERS.files);
@@ -112,7 +113,7 @@ export async function crossAdapters(
       ]),
     ],
   });
-  await runStudy(asking as unknown as AuthoredStudy, { ...work, out: asked });
+  await runShared(asking as unknown as AuthoredStudy, { ...work, out: asked });
   const read = await RunFolder.open(asked);
   try {
     const labels = await readTrainLabels(read);

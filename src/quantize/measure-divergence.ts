@@ -43,6 +43,8 @@ interface MeasureDivergenceRequest {
   readonly onProgress?: (what: string, done: number, total: number) => void;
   /** Taken in the place of what memory allows. */
   readonly mostPositions?: number;
+  /** Of so many processes that share the variants out, which one this is, from 0. Each evaluates the source itself. Default: it has all. */
+  readonly share?: { readonly at: number; readonly of: number };
 }
 
 type ComparedVariant = Pick<Variant, "name" | "path" | "graph">;
@@ -75,14 +77,18 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     signal,
     onProgress,
     mostPositions,
+    share,
   } = request;
   makeFolder(folder);
   const manifests: Record<string, OpenedFiles[string]> = {};
   const owns: readonly OwnReading[] = set.base !== undefined ? [] : steps ? ["floor", "steps"] : ["floor"];
+  const [source] = variants as [ComparedVariant, ...typeof variants];
+  const own = share === undefined ? variants : variants.filter((_, at) => at % share.of === share.at);
+  const others = set.base === undefined ? own.filter((one) => one !== source) : own;
   // What is kept, what is held against it, and of each file against itself both again.
-  const floors = Math.min(floorItems, set.items.length) * variants.length;
+  const floors = Math.min(floorItems, set.items.length) * own.length;
   const total =
-    set.items.length * (set.base === undefined ? variants.length : variants.length + 1) +
+    set.items.length * (others.length === 0 ? 0 : others.length + 1) +
     (owns.length === 0 ? 0 : 1 + owns.length) * floors;
   let done = 0;
   const call = { signal, onNote: (items: number) => onProgress?.(set.name, Math.min(total, done + items), total) };
@@ -96,11 +102,9 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     if (reading === "usual") manifests[name] = manifest;
   };
 
-  const [source, ...made] = variants as [ComparedVariant, ...typeof variants];
-  const others = set.base === undefined ? made : variants;
   const { facts: sourceFacts } = await process.call("open", [source.path, engine, {}], { signal });
   const room = mostPositions ?? keptPositions(sourceFacts.vocabularySize);
-  for (const chunk of chunksOf(set.items, room)) {
+  for (const chunk of others.length === 0 ? [] : chunksOf(set.items, room)) {
     let kept = false;
     const begun = done;
     done += chunk.items.length;
@@ -126,12 +130,12 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     }
   }
 
-  for (const variant of owns.length === 0 ? [] : variants) {
+  for (const variant of owns.length === 0 ? [] : own) {
     for (const chunk of chunksOf(set.items.slice(0, floorItems), room)) {
       const begun = done;
       let kept = false;
-      for (const [at, own] of owns.entries()) {
-        const path = divergenceFile(folder, variant.name, set.name, own);
+      for (const [at, reading] of owns.entries()) {
+        const path = divergenceFile(folder, variant.name, set.name, reading);
         if ((await wholeRows(path)) >= chunk.end) continue;
         if (!kept) {
           done = begun;
@@ -140,7 +144,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
           kept = true;
         }
         done = begun + (1 + at) * chunk.items.length;
-        await opened(variant, OWN_READINGS[own]);
+        await opened(variant, OWN_READINGS[reading]);
         const values = await process.call("compare", [chunk.items], call);
         requireAll(values, variant.name);
         await append(path, chunk.begin, values);

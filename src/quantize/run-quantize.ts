@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { hashOf, makeFolder, readJson, removePartials, writeJson, writeWhole } from "../base/files.js";
 import { takeRunLock } from "../base/lock.js";
 import { INWARD_VERSION } from "../base/version.js";
+import { environmentOf, mostAtOnce, type Sharing } from "../cluster/launch-workers.js";
 import { InwardError } from "../errors.js";
 import { readImatrix } from "../gguf/imatrix.js";
 import { BaseFile, encodeBaseHeader } from "./base-file.js";
@@ -36,7 +37,8 @@ import {
 import { cutWindows, readTextFile } from "./text-windows.js";
 import { makeVariants, SOURCE, type Variant } from "./variants.js";
 
-export interface QuantizeOptions extends WorkOptions {
+/** With workers the asking and training are shared out as any run is, and files are held against the source side by side. */
+export interface QuantizeOptions extends WorkOptions, Sharing {
   /** Run folder. Default `runs/quantize-<name>-<first eight hex digits of the plan's hash>`. */
   readonly out?: string;
   readonly set?: readonly string[];
@@ -71,7 +73,8 @@ const FILES = {
  * same call goes on
  */
 export async function runQuantize(path: string, options: QuantizeOptions = {}): Promise<FinishedQuantize> {
-  const { offline, signal, onProgress } = options;
+  const { offline, signal, onProgress, workers, devices, cut, onWorkers } = options;
+  const sharing: Sharing = { workers, devices, cut, onWorkers };
   const benchmark = loadBenchmark(path, options.set);
   requireOnnxFor(benchmark.types ?? []);
   const { source: authored } = benchmark;
@@ -150,13 +153,13 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
       await writeJson(join(folder, FILES.variants), { variants });
       const work = { offline, signal, onProgress };
       const places = { place: join(folder, FILES.answers), graphAnswers: join(folder, FILES.graphAnswers) };
-      const answered = await askFiles(benchmark, variants, places, { ...work, engine, process: comparison });
+      const answered = await askFiles(benchmark, variants, places, { ...work, engine, process: comparison, sharing });
       const resampling = {
         confidence: benchmark.score.confidence,
         bootstrapReplicates: benchmark.score.bootstrapReplicates,
         bootstrapSeed: benchmark.seed,
       };
-      const crossed = await crossAdapters(benchmark, variants, folder, resampling, work);
+      const crossed = await crossAdapters(benchmark, variants, folder, resampling, { ...work, sharing });
       const sets: ComparedSet[] = [
         ...(windows ? [{ name: "text" as const, items: windows.windows }] : []),
         ...(windows && base
@@ -170,6 +173,7 @@ export async function runQuantize(path: string, options: QuantizeOptions = {}): 
         engine,
         folder,
         process: comparison,
+        sharing,
         signal,
         onProgress,
       });
@@ -287,6 +291,7 @@ interface CompareSetsRequest {
   readonly engine: SettledEngine;
   readonly folder: string;
   readonly process: CompareProcess;
+  readonly sharing: Sharing;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: QuantizeOptions["onProgress"];
 }
@@ -294,30 +299,81 @@ interface CompareSetsRequest {
 /** @returns by variant the arithmetic that it was evaluated in */
 async function compareSets(
   sets: readonly ComparedSet[],
-  { benchmark, variants, engine, folder, process, signal, onProgress }: CompareSetsRequest,
+  { benchmark, variants, engine, folder, process, sharing, signal, onProgress }: CompareSetsRequest,
 ): Promise<Record<string, string>> {
   const path = join(folder, FILES.engines);
   const manifests: Record<string, OpenedFiles[string]> = existsSync(path) ? await readJson(path) : {};
   // Once is enough: on answers, where there are some, since that is how answers are made.
   const stepped = variants.some(({ graph }) => graph) ? steppedSet(sets) : undefined;
-  for (const set of sets) {
-    const opened = await measureDivergence({
-      process,
-      engine,
-      variants,
-      set,
-      folder: join(folder, FILES.divergence),
-      floorItems: benchmark.floorTexts,
-      steps: set.name === stepped,
-      signal,
-      onProgress: (what, done, total) => onProgress?.({ stage: `comparing ${what}`, done, total, unit: "questions" }),
-    });
-    for (const [name, manifest] of Object.entries(opened)) manifests[name] ??= manifest;
-    await writeJson(path, manifests);
+  const { workers = 1, devices } = sharing;
+  const { most } = workers > 1 ? await mostAtOnce(engine, { workers, devices }) : { most: 1 };
+  const more = Array.from({ length: Math.min(most, variants.length) - 1 }, (_, at) =>
+    startCompareProcess(engine, environmentOf(devices?.[(at + 1) % devices.length])),
+  );
+  const processes = [process, ...more];
+  try {
+    for (const set of sets) {
+      const opened = await sideBySide(processes, signal, (one, at, stop) => ({
+        process: one,
+        share: { at, of: processes.length },
+        engine,
+        variants,
+        set,
+        folder: join(folder, FILES.divergence),
+        floorItems: benchmark.floorTexts,
+        steps: set.name === stepped,
+        signal: stop,
+        onProgress: (done, total) => onProgress?.({ stage: `comparing ${set.name}`, done, total, unit: "questions" }),
+      }));
+      for (const [name, manifest] of Object.entries(opened)) manifests[name] ??= manifest;
+      await writeJson(path, inOrder(manifests, variants));
+    }
+  } finally {
+    await Promise.all(more.map((one) => one.end()));
   }
   return Object.fromEntries(
     Object.entries(manifests).flatMap(([name, { arithmetic }]) => (arithmetic ? [[name, arithmetic]] : [])),
   );
+}
+
+type DivergenceRequest = Parameters<typeof measureDivergence>[0];
+
+/** Each process its share; the first that fails stops the others, and nobody writes any more when this ends. */
+async function sideBySide(
+  processes: readonly CompareProcess[],
+  signal: AbortSignal | undefined,
+  requestOf: (
+    process: CompareProcess,
+    at: number,
+    stop: AbortSignal,
+  ) => Omit<DivergenceRequest, "onProgress"> & { readonly onProgress: (done: number, total: number) => void },
+): Promise<OpenedFiles> {
+  const stop = new AbortController();
+  const all = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const progress = new Map<number, readonly [number, number]>();
+  let failure: { readonly error: unknown } | undefined;
+  const opened = await Promise.all(
+    processes.map(async (process, at) => {
+      const { onProgress, ...request } = requestOf(process, at, all);
+      const told = (_: string, done: number, total: number) => {
+        progress.set(at, [done, total]);
+        const sums = [...progress.values()].reduce(([a, b], [c, d]) => [a + c, b + d], [0, 0] as const);
+        onProgress(...sums);
+      };
+      return measureDivergence({ ...request, onProgress: told }).catch((error: unknown): OpenedFiles => {
+        failure ??= { error };
+        stop.abort();
+        return {};
+      });
+    }),
+  );
+  if (failure) throw failure.error;
+  return Object.assign({}, ...opened) as OpenedFiles;
+}
+
+/** So that the bytes do not depend on who was first. */
+function inOrder(manifests: OpenedFiles, variants: readonly Variant[]): OpenedFiles {
+  return Object.fromEntries(variants.flatMap(({ name }) => (manifests[name] ? [[name, manifests[name]]] : [])));
 }
 
 interface BaseWriting {

@@ -1,6 +1,6 @@
 /** Where the answers and behaviors of a run stand: models as they came, then what each round of training made. */
 
-import { adaptedObjectLevelQuestions, hasChallenges, type Question } from "../ask/questions.js";
+import { hasChallenges, isAskedAgain, type Question } from "../ask/questions.js";
 import { writeJsonLines } from "../base/files.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { type Behavior, missing } from "../properties/property.js";
@@ -24,25 +24,24 @@ export type Round = 0 | 1 | 2;
 
 /** Rounds of training after which somebody is asked what it does; 0, for the models as they came, first. */
 export function roundsOf(plan: Plan): Round[] {
-  return [0, ...([1, 2] as const).filter((round) => adaptedObjectLevelQuestions(plan, round).length > 0)];
+  return [0, ...([1, 2] as const).filter((round) => isAskedAgain(plan, round))];
 }
 
 /** Object-level answers of all rounds up to one. */
 export async function readAnswers(run: RunFolder, last: Round = 2): Promise<Answer[]> {
-  const all: Answer[] = [];
-  for (const round of roundsOf(run.plan)) {
-    if (round <= last) all.push(...(await readLines(run, ANSWERS_OF_ROUND[round])));
-  }
-  return all;
+  return readRounds(run, last, (round) => readLines(run, ANSWERS_OF_ROUND[round]));
 }
 
 /** Behaviors of all rounds up to one. */
 export async function readBehaviors(run: RunFolder, last: Round = 2): Promise<Behavior[]> {
-  const all: Behavior[] = [];
-  for (const round of roundsOf(run.plan)) {
-    if (round <= last) all.push(...(await readLines(run, BEHAVIORS_OF_ROUND[round])));
-  }
-  return all;
+  return readRounds(run, last, (round) => readLines(run, BEHAVIORS_OF_ROUND[round]));
+}
+
+/** Never as the arguments of a call: a large study has more lines than one takes. */
+async function readRounds<Row>(run: RunFolder, last: Round, read: (round: Round) => Promise<Row[]>): Promise<Row[]> {
+  const all: Row[][] = [];
+  for (const round of roundsOf(run.plan)) if (round <= last) all.push(await read(round));
+  return all.flat();
 }
 
 /** By `<task>/<item>`. */

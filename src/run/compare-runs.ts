@@ -64,8 +64,6 @@ export interface ComparedRuns {
 export interface CompareOptions {
   /** State of the second run -> what the first calls it. */
   readonly names?: Readonly<Record<string, string>>;
-  /** Takes no lock and mends nothing, so that a run can be looked at while it goes on. Default false. */
-  readonly lookOnly?: boolean;
 }
 
 /**
@@ -76,13 +74,13 @@ export interface CompareOptions {
 export async function compareRuns(
   first: string,
   second: string,
-  { names = {}, lookOnly = false }: CompareOptions = {},
+  { names = {} }: CompareOptions = {},
 ): Promise<ComparedRuns> {
   if (resolve(first) === resolve(second)) {
     throw new InwardError("USAGE", `${resolve(first)} is given twice: a run is compared with another one.`);
   }
-  const one = await readSide(first, {}, lookOnly);
-  const other = await readSide(second, names, lookOnly);
+  const one = await readSide(first, {});
+  const other = await readSide(second, names);
   const pairs = sharedPairs(one, other);
   const { confidence, bootstrapReplicates } = one.plan.score;
   const compared = compareRunTrials(pairs, { confidence, bootstrapReplicates, bootstrapSeed: one.plan.seed });
@@ -120,13 +118,8 @@ interface SideOfRun {
   readonly pairs: ReadonlySet<string>;
 }
 
-async function readSide(
-  folder: string,
-  names: Readonly<Record<string, string>>,
-  lookOnly: boolean,
-): Promise<SideOfRun> {
-  const run = await (lookOnly ? RunFolder.look(folder) : RunFolder.open(folder));
-  try {
+function readSide(folder: string, names: Readonly<Record<string, string>>): Promise<SideOfRun> {
+  return RunFolder.read(folder, async (run) => {
     const named = <Row extends TrialRow | TrainLabel>(row: Row): Row => ({
       ...row,
       target: names[row.target] ?? row.target,
@@ -149,9 +142,7 @@ async function readSide(
       flat: new Set(hardlyVarying(labels).map(behaviorCell)),
       pairs: new Set(trials.map(pairOf)),
     };
-  } finally {
-    await run.close();
-  }
+  });
 }
 
 function pairOf({ predictor, target }: Pick<TrialRow, "predictor" | "target">): string {

@@ -1,12 +1,12 @@
 /** A run's folder: the names of its files, its plan, its lock, and which stages are done. Sorted by name it is the diagram. */
 
 import { createHash } from "node:crypto";
-import { appendFileSync, closeSync, createReadStream, existsSync, openSync } from "node:fs";
+import { appendFileSync, type BigIntStats, closeSync, createReadStream, existsSync, openSync } from "node:fs";
 import { access, lstat, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { APPENDING, hashOf, makeFolder, readJson, removePartials, writeError, writeJson } from "../base/files.js";
-import { takeRunLock } from "../base/lock.js";
+import { runLockHolder, takeRunLock } from "../base/lock.js";
 import { shown } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { type Plan, readPlan } from "../study/plan.js";
@@ -139,6 +139,26 @@ export class RunFolder {
     return new RunFolder(folder, plan, (await readSoundMarks(folder)).marks, async () => {});
   }
 
+  /**
+   * Reads from a run: nothing is locked or written, so that it also works where nobody may write, and beside a process at work. What `work` has
+   * read is of one moment: a file that was made anew meanwhile is refused.
+   * @throws STORE_NOT_A_RUN, STORE_CORRUPT, STORE_LOCKED another process has made anew what was read; what `work` throws
+   */
+  static async read<Result>(path: string, work: (run: RunFolder) => Promise<Result>): Promise<Result> {
+    const run = await RunFolder.look(path);
+    try {
+      const result = await work(run);
+      const changed = await run.hashes.changed();
+      if (changed === undefined) return result;
+      throw new InwardError("STORE_LOCKED", `Another process has made ${changed} anew while it was read.`);
+    } catch (error) {
+      const holder = isCorrupt(error) ? runLockHolder(run.path) : undefined;
+      if (!holder) throw error;
+      const who = `Process ${holder.pid} on ${holder.host} is working in ${run.path}`;
+      throw new InwardError("STORE_LOCKED", `${who}: ${(error as InwardError).message}`, { cause: error });
+    }
+  }
+
   /** The same run as it is now: what was finished since this one was opened is seen. Nothing is locked. @throws STORE_CORRUPT */
   async lookAgain(): Promise<RunFolder> {
     return new RunFolder(this.path, this.plan, (await readSoundMarks(this.path)).marks, async () => {}, this.hashes);
@@ -234,7 +254,8 @@ export class RunFolder {
     );
   }
 
-  private changed(file: RunFile): InwardError {
+  /** @returns the error to throw where a finished file is not what its mark says */
+  changed(file: RunFile): InwardError {
     return new InwardError("STORE_CORRUPT", `${this.file(file)} was changed after its stage had written it.`);
   }
 
@@ -263,8 +284,7 @@ class FileHashes {
     });
     if (!found) return undefined;
     if (!found.isFile()) throw notPlain(path, found);
-    const { dev, ino, size, mtimeNs, ctimeNs } = found;
-    const seen = [dev, ino, size, mtimeNs, ctimeNs].join();
+    const seen = seenOf(found);
     const known = this.known.get(path);
     if (known?.seen === seen) return known.sha256;
     const hash = createHash("sha256");
@@ -278,6 +298,23 @@ class FileHashes {
     this.known.set(path, { seen, sha256 });
     return sha256;
   }
+
+  /** @returns a file that is another than when it was hashed, or gone; undefined where all are the same */
+  async changed(): Promise<string | undefined> {
+    for (const [path, { seen }] of this.known) {
+      const found = await lstat(path, { bigint: true }).catch(() => undefined);
+      if (found === undefined || seenOf(found) !== seen) return path;
+    }
+    return undefined;
+  }
+}
+
+function seenOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join();
+}
+
+function isCorrupt(error: unknown): boolean {
+  return error instanceof InwardError && error.code === "STORE_CORRUPT";
 }
 
 function notPlain(path: string, found: { isSymbolicLink(): boolean; isDirectory(): boolean }): InwardError {
@@ -299,7 +336,9 @@ async function requireOwnFiles(folder: string): Promise<void> {
     });
   for (const entry of await within(folder)) {
     const path = join(folder, entry.name);
-    if (FILES.has(entry.name) && !entry.isFile()) throw notPlain(path, entry);
+    // Of a file system without hard links.
+    const isLockFolder = entry.name === "run.lock" && entry.isDirectory();
+    if (FILES.has(entry.name) && !entry.isFile() && !isLockFolder) throw notPlain(path, entry);
     if (!FOLDERS.has(entry.name) && entry.name !== UNITS_FOLDER) continue;
     if (!entry.isDirectory()) {
       throw new InwardError("STORE_CORRUPT", `${path} is ${entry.isFile() ? "a file" : "a link"}, not a folder.`);

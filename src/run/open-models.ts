@@ -281,11 +281,17 @@ export function openState(
   const opened = async (state: string, model: LanguageModel): Promise<LanguageModel> => {
     const { adapter, model: name } = statesOf(run.plan).of(state);
     const worn = run.plan.models[name]?.adapter;
-    if (adapter !== undefined || !worn || model.manifest.adapter?.sha256 === worn.sha256) return model;
+    const { sha256 } = model.manifest.adapter ?? {};
+    if (adapter !== undefined) {
+      if (sha256 === run.outputHash(`adapter/${adapter}`)) return model;
+      await model.dispose();
+      throw run.changed(`adapter/${adapter}`);
+    }
+    if (!worn || sha256 === worn.sha256) return model;
     await model.dispose();
     throw new InwardError(
       "ADAPTER_INVALID",
-      `The adapter of ${name} (${worn.source}) has changed: the plan has sha256 ${worn.sha256}, its file ${model.manifest.adapter?.sha256 ?? "is gone"}.`,
+      `The adapter of ${name} (${worn.source}) has changed: the plan has sha256 ${worn.sha256}, its file ${sha256 ?? "is gone"}.`,
     );
   };
   return {

@@ -48,31 +48,36 @@ export async function powerFromPilot(
   pilot: string | RunFolder,
   asked: PowerAsked = {},
 ): Promise<PrimaryPower> {
+  return typeof pilot === "string"
+    ? RunFolder.read(pilot, (run) => powerOfRun(plan, run, asked))
+    : powerOfRun(plan, pilot, asked);
+}
+
+async function powerOfRun(
+  plan: Plan & { readonly primary: PlannedPrimary },
+  run: RunFolder,
+  asked: PowerAsked,
+): Promise<PrimaryPower> {
   const { primary } = plan;
-  const run = typeof pilot === "string" ? await RunFolder.open(pilot) : pilot;
-  try {
-    run.outputHash("behaviors");
-    run.outputHash("hypothetical");
-    const wanted = new Set(plan.tasks.map(({ definition }) => definition.name));
-    const comparisons = await pilotComparisons(run, primary, wanted);
-    const tasks = [...new Set(comparisons.flatMap(({ rows }) => rows.map(({ task }) => task)))].sort();
-    if (tasks.length === 0) {
-      throw new InwardError(
-        "STUDY_INVALID",
-        `${run.path} is no pilot of the primary contrast: it has no trial of it in scope ${primary.scope} on any of ${[...wanted].join(", ")}.`,
-      );
-    }
-    const inScope = stringsInScope(run.plan, primary);
-    const pilotStrings = tasks.reduce((sum, task) => sum + (inScope.get(task) ?? 0), 0);
-    return {
-      primary,
-      pilot: { study: run.plan.study, planHash: hashOf(run.plan), tasks },
-      power: contrastPower(comparisons, { ...settingsOf(plan, asked), pilotStrings }),
-      notCounted: NOT_COUNTED[primary.experiment],
-    };
-  } finally {
-    if (typeof pilot === "string") await run.close();
+  run.outputHash("behaviors");
+  run.outputHash("hypothetical");
+  const wanted = new Set(plan.tasks.map(({ definition }) => definition.name));
+  const comparisons = await pilotComparisons(run, primary, wanted);
+  const tasks = [...new Set(comparisons.flatMap(({ rows }) => rows.map(({ task }) => task)))].sort();
+  if (tasks.length === 0) {
+    throw new InwardError(
+      "STUDY_INVALID",
+      `${run.path} is no pilot of the primary contrast: it has no trial of it in scope ${primary.scope} on any of ${[...wanted].join(", ")}.`,
+    );
   }
+  const inScope = stringsInScope(run.plan, primary);
+  const pilotStrings = tasks.reduce((sum, task) => sum + (inScope.get(task) ?? 0), 0);
+  return {
+    primary,
+    pilot: { study: run.plan.study, planHash: hashOf(run.plan), tasks },
+    power: contrastPower(comparisons, { ...settingsOf(plan, asked), pilotStrings }),
+    notCounted: NOT_COUNTED[primary.experiment],
+  };
 }
 
 /** @param discordance in (0, 1] */

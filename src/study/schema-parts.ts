@@ -18,6 +18,8 @@ export const stateName = nameUpTo(LONGEST_STATE_NAME);
 
 /** More entries than any study has, few enough to be refused before minutes go by. */
 export const MOST_ENTRIES = 1000;
+/** A matrix of fifty models has 2,500 pairs. */
+export const MOST_PREDICTIONS = 10_000;
 export const list = <Entry extends z.ZodType>(entry: Entry, most = MOST_ENTRIES) => z.array(entry).min(1).max(most);
 
 /** Refuses a list that names something twice: it would be asked, learnt or counted twice. */

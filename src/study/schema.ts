@@ -13,6 +13,7 @@ import {
   list,
   judgeKey,
   MOST_ENTRIES,
+  MOST_PREDICTIONS,
   name,
   promptText,
   seed,
@@ -526,7 +527,7 @@ export const studySchema = z.strictObject({
     .union([z.string().min(1), distinct("run", list(z.string().min(1), 100))])
     .optional()
     .describe("Run folders, relative to the study, whose strings are never chosen: those of pilots."),
-  predictions: list(predictionSchema)
+  predictions: list(predictionSchema, MOST_PREDICTIONS)
     .optional()
     .describe(
       "Who predicts whom; by default every model predicts itself, of those elsewhere whose logs have both sides.",

@@ -190,6 +190,9 @@ export class States {
   readonly #predictions: readonly StatePair[];
   readonly #freshLabels: boolean;
   #main?: Map<string, StatePair>;
+  // Of the plan, which does not change; asked for each of a million questions.
+  #teachers?: Set<string>;
+  #targets?: Set<string>;
 
   constructor({ states, adapters = {}, models = {}, elsewhere = {}, predictions = [], freshLabels }: PlanOfStates) {
     const asTheyCame = [...Object.keys(models), ...Object.keys(elsewhere)];
@@ -237,17 +240,23 @@ export class States {
   }
 
   /** States that an adapter, or a prompt with examples, takes train behaviors or answers from. */
-  get teachers(): string[] {
+  get teachers(): ReadonlySet<string> {
+    this.#teachers ??= this.#makeTeachers();
+    return this.#teachers;
+  }
+
+  #makeTeachers(): Set<string> {
     const learnt = this.trained.flatMap(({ training: { target, change, implant } }) =>
       implant || (change && "policy" in change.answers) ? [] : [target],
     );
-    return [...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))];
+    return new Set([...learnt, ...this.all.flatMap(({ shown }) => (shown ? [shown.target] : []))]);
   }
 
   /** Whether a state with an adapter is asked its train strings as well as the held-out ones. */
   answersTrainStrings(name: string): boolean {
-    if (this.teachers.includes(name) || this.of(name).implant) return true;
-    return this.#freshLabels && this.#predictions.some(({ target }) => target === name);
+    if (this.teachers.has(name) || this.of(name).implant) return true;
+    this.#targets ??= new Set(this.#predictions.map(({ target }) => target));
+    return this.#freshLabels && this.#targets.has(name);
   }
 
   /**

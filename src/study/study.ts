@@ -20,7 +20,7 @@ import {
 import { elsewhereAnswersSchema, elsewherePredictionsSchema } from "./elsewhere-schema.js";
 import type { engineSchema, settledEngineSchema } from "./engine-schema.js";
 import type { modelSchema } from "./model-schema.js";
-import { MOST_ENTRIES } from "./schema-parts.js";
+import { MOST_PREDICTIONS } from "./schema-parts.js";
 
 /** What a schema reads, as a value that nobody changes. */
 export type Read<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
@@ -124,10 +124,10 @@ export function toStudy({
     (sum, { examplesPerProperty, shown }) => sum + listOf(examplesPerProperty).length * listOf(shown).length,
     0,
   );
-  if (members > MOST_ENTRIES) {
+  if (members > MOST_PREDICTIONS) {
     throw new InwardError(
       "STUDY_INVALID",
-      `predictions come to ${members} with their series; ${MOST_ENTRIES} are the most.`,
+      `predictions come to ${members} with their series; ${MOST_PREDICTIONS} are the most.`,
     );
   }
   const bothSides = Object.keys(elsewhere).filter((name) => elsewhere[name]?.answers && elsewhere[name]?.predictions);

@@ -178,9 +178,7 @@ async function compareView(first: ServedRun, second: ServedRun): Promise<Compare
     first: first.id,
     second: second.id,
     compared: await orReason(async () => {
-      const { plan, pairs, leftOut, firstOnly, secondOnly } = await compareRuns(first.folder, second.folder, {
-        lookOnly: true,
-      });
+      const { plan, pairs, leftOut, firstOnly, secondOnly } = await compareRuns(first.folder, second.folder);
       return {
         samePlan: plan.same,
         differences: plan.differences,

@@ -1,16 +1,20 @@
 /** What `inward export` writes: every row of the run, readable by what reads CSV, Parquet and chat JSONL, and nothing that lies. */
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, test } from "vitest";
+import { takeRunLock } from "../../src/base/lock.js";
+import { trialsCommand } from "../../src/cli/trials.js";
 import { exportRun, type ExportOptions } from "../../src/exchange/export-run.js";
 import { column, csvLines } from "../../src/exchange/csv-lines.js";
 import { dataTable } from "../../src/exchange/table.js";
+import { compareRuns } from "../../src/run/compare-runs.js";
 import type { Scores } from "../../src/score/scores.js";
 import type { TrialRow } from "../../src/score/trial-rows.js";
 import type { Answer } from "../../src/tasks/answer.js";
 import { type MadeUpRun, madeUpRun, pick } from "../helpers/made-up-run.js";
+import { printed } from "../helpers/printed.js";
 import { runFiles } from "../helpers/run-files.js";
 
 const WORDS = ["wolf", "=cmd|' /C calc'!A0", 'newt, or "eft"', "ibex\nand goat", "café 🦊"];
@@ -263,4 +267,39 @@ describe("the folder", () => {
     await writeFile(join(other, "file"), "");
     await expect(to(["csv"], join(other, "file"))).rejects.toEqual(refused("EXPORT_FOLDER", /ENOTDIR/));
   });
+});
+
+test("a run is read, compared and exported where it may not be written: another holds its lock, and no byte changes", async () => {
+  const copy = join(await mkdtemp(join(tmpdir(), "inward-copied-")), "run");
+  await cp(run.path, copy, { recursive: true });
+  const unlock = await takeRunLock(copy);
+  const bytes = async () =>
+    Promise.all(
+      (await readdir(copy)).map(async (name) => {
+        const { ino, size, mtimeNs, ctimeNs } = await stat(join(copy, name), { bigint: true });
+        return [name, ino, size, mtimeNs, ctimeNs];
+      }),
+    );
+  const before = await bytes();
+  const listed = await printed(trialsCommand(), copy, "--csv");
+  expect(csvRows(listed)).toHaveLength((await files.lines("08-trials.jsonl")).length);
+  expect((await compareRuns(run.path, copy)).pairs.every(({ trials }) => trials.firstOnly === 0)).toBe(true);
+  const exported = await exportRun(copy, { to: ["csv"], out: join(copy, "..", "out") });
+  expect(exported.files.length).toBeGreaterThan(2);
+  expect(await bytes()).toEqual(before);
+  await unlock();
+});
+
+test("an export that was ended before its end is gone on with", async () => {
+  const out = join(await mkdtemp(join(tmpdir(), "inward-export-")), "out");
+  // No file can be written where a folder stands.
+  await mkdir(join(out, "answers.csv"), { recursive: true });
+  await writeFile(join(out, "export.json"), await readFile(join(folder, "export.json")));
+  await expect(to(["csv"], out)).rejects.toMatchObject({ code: "STORE_UNWRITABLE" });
+  expect(JSON.parse(await readFile(join(out, "export.json"), "utf8")).files).not.toContainEqual(
+    expect.objectContaining({ path: "answers.csv" }),
+  );
+  await rmdir(join(out, "answers.csv"));
+  const { files: written } = await to(["csv"], out);
+  expect((await readdir(out)).sort()).toEqual([...written.map(({ path }) => path), "export.json"].sort());
 });

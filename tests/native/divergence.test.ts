@@ -1,6 +1,6 @@
 /** Divergence of files: 0 from itself, a float64 reference's, llama-perplexity's perplexity and its base file; what is hostile is refused. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -237,6 +237,17 @@ describe("a run that is stopped", () => {
     };
     await measureDivergence({ ...request, mostPositions: room });
     expect(readFileSync(path).equals(before)).toBe(true);
+  });
+
+  test("shared out, each file has one writer, and is as one process has it", async () => {
+    const { place, named, set } = await measured([floats, rounded, floats]);
+    const shared = join(folder, `run-${runs++}`);
+    const request = { process: process_, engine, variants: named, set, folder: shared, floorItems: 2 };
+    await measureDivergence({ ...request, share: { at: 0, of: 2 } });
+    expect(readdirSync(shared).sort()).toEqual(["source.text.floor.f64", "v2.text.f64", "v2.text.floor.f64"]);
+    await measureDivergence({ ...request, share: { at: 1, of: 2 } });
+    const files = (of: string) => readdirSync(of).map((name) => [name, readFileSync(join(of, name), "hex")]);
+    expect(files(shared)).toEqual(files(place));
   });
 
   test("a file that was changed is not read", async () => {

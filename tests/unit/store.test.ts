@@ -1,19 +1,33 @@
 import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readFile, rmdir, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rmdir, truncate, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import fc from "fast-check";
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Answer } from "../../src/tasks/answer.js";
 import type { Plan } from "../../src/study/plan.js";
 import { AnswerShard } from "../../src/ask/groups.js";
 import { canonicalJson, hashOf, makeFolder, readJsonLines, writeWhole } from "../../src/base/files.js";
 import { EventLog, RunFolder } from "../../src/run/folder.js";
-import { takeRunLock } from "../../src/base/lock.js";
+import { runLockHolder, takeRunLock } from "../../src/base/lock.js";
+import { makePlan } from "../../src/study/make-plan.js";
+import { settledStudy } from "../helpers/settled-study.js";
+
+// A call that NFS has done is sent again where its answer was lost, and is then told that there is such a file. Others have no hard links.
+const answers = vi.hoisted(() => ({ areLost: false, areNone: false }));
+vi.mock("node:fs/promises", async (importOriginal) => {
+  const real = await importOriginal<typeof import("node:fs/promises")>();
+  const link: typeof real.link = async (...paths) => {
+    if (answers.areNone) throw Object.assign(new Error("no links"), { code: "ENOTSUP" });
+    await real.link(...paths);
+    if (answers.areLost) throw Object.assign(new Error("there is one"), { code: "EEXIST" });
+  };
+  return { ...real, link };
+});
 
 let folder: string;
 beforeEach(async () => {
@@ -90,6 +104,14 @@ describe("files are whole or absent", () => {
 });
 
 const plan = (study: string) => ({ planVersion: 1, study, tasks: [], predictions: [] }) as unknown as Plan;
+
+/** One that is read back as a plan. */
+async function wholePlan(): Promise<Plan> {
+  const yaml =
+    "study: read\nmodels: { m: { source: m } }\ntasks: [{ task: animals_long, trainStrings: 2, heldOutStrings: 2 }]\nproperties: [first_word]\n";
+  const file = { source: "m", path: "/m", sha256: "m", bytes: 1, encoding: "F32", licence: "mit" };
+  return makePlan(settledStudy(yaml), { m: file }, ".");
+}
 
 describe("a folder that is made", () => {
   test("comes with those above it, and may be there already", () => {
@@ -179,6 +201,47 @@ describe("a run folder", () => {
     await (await takeRunLock(folder))();
   });
 
+  test("is had where the server made it, and its answer was lost", async () => {
+    answers.areLost = true;
+    const unlock = await takeRunLock(folder).finally(() => {
+      answers.areLost = false;
+    });
+    await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+    await unlock();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  describe("without hard links", () => {
+    beforeEach(() => (answers.areNone = true));
+    afterEach(() => (answers.areNone = false));
+
+    test("is refused to a second process, seen by others, and gone afterwards", async () => {
+      const own = await wholePlan();
+      const run = await RunFolder.create(folder, own);
+      await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+      expect(runLockHolder(folder)?.pid).toBe(process.pid);
+      expect((await RunFolder.look(folder)).path).toBe(folder);
+      await run.close();
+      expect(await readdir(folder)).toEqual(["01-plan.json"]);
+      await (await RunFolder.create(folder, own)).close();
+    });
+
+    test("of a dead process is taken over, of another host believed", async () => {
+      const heldBy = async (holder: object) => {
+        await mkdir(join(folder, "run.lock"), { recursive: true });
+        await writeFile(
+          join(folder, "run.lock", "holder.json"),
+          JSON.stringify({ pid: 2 ** 22 + 7, started: "1", ...holder }),
+        );
+      };
+      await heldBy({ host: "elsewhere" });
+      await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_LOCKED"));
+      await heldBy({ host: hostname() });
+      await (await takeRunLock(folder))();
+      expect(await readdir(folder)).toEqual([]);
+    });
+  });
+
   test("of one that cannot be read is no dead one's", async () => {
     await mkdir(join(folder, "run.lock"));
     await expect(takeRunLock(folder)).rejects.toThrow(code("STORE_UNWRITABLE"));
@@ -213,6 +276,45 @@ describe("a run folder", () => {
     await appendFile(run.file("behaviors"), "x");
     await expect(run.isDone(["behaviors"], { a: 1 })).rejects.toThrow(code("STORE_CORRUPT"));
     await run.close();
+  });
+
+  describe("that is read", () => {
+    let run: RunFolder;
+    beforeEach(async () => {
+      run = await RunFolder.create(folder, await wholePlan());
+      await writeFile(run.file("behaviors"), "rows\n");
+      await run.markDone(["behaviors"], { a: 1 });
+    });
+    const read = async (of: RunFolder) => {
+      await of.requireUnchanged("behaviors");
+      return readFile(of.file("behaviors"), "utf8");
+    };
+
+    test("needs no lock, and has none: another process may hold it", async () => {
+      const before = await readdir(folder);
+      expect(await RunFolder.read(folder, read)).toBe("rows\n");
+      expect(await readdir(folder)).toEqual(before);
+    });
+
+    test.each([
+      ["with its mark", () => run.markDone(["behaviors"], { a: 1 })],
+      ["before its mark", async () => {}],
+    ])("is refused where what was read is made anew meanwhile, %s", async (_, mark) => {
+      const meanwhile = async (of: RunFolder) => {
+        const text = await read(of);
+        await writeWhole(run.file("behaviors"), "others\n");
+        await mark();
+        return text;
+      };
+      await expect(RunFolder.read(folder, meanwhile)).rejects.toThrow(code("STORE_LOCKED"));
+    });
+
+    test("and is half made anew says who works there; edited by hand it is corrupt", async () => {
+      await writeWhole(run.file("behaviors"), "others\n");
+      await expect(RunFolder.read(folder, read)).rejects.toThrow(code("STORE_LOCKED"));
+      await run.close();
+      await expect(RunFolder.read(folder, read)).rejects.toThrow(code("STORE_CORRUPT"));
+    });
   });
 
   test("under a file is a clear error", async () => {

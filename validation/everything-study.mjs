@@ -31,11 +31,11 @@ score: { bootstrapReplicates: 100 }
 const BENCHMARK = `
 quantize: everything
 source: { source: one/planted.gguf }
-types: [q8_0, q4_0]
+types: [q8_0]
 text: { file: text.txt, context: 32, windows: 6, writeBase: true }
 tasks: [{ task: one/planted.yaml, examples: false }]
-calibration: { strings: 4, epsilon: 0.05, tokenBudget: 400, samples: 5 }
-adapters: { trainedOn: [source, q8_0], askedOn: [q8_0, source], lora: { maxSteps: 3, rank: 2, validationShare: 0, batchExamples: 4 } }
+calibration: { strings: 2, epsilon: 0.05, tokenBudget: 200, samples: 5 }
+adapters: { trainedOn: [source], askedOn: [q8_0], lora: { maxSteps: 3, rank: 2, validationShare: 0, batchExamples: 4 } }
 speed: false
 engine: { device: cpu, threads: 1, cache: false }
 score: { bootstrapReplicates: 100 }

@@ -8,7 +8,16 @@
 // finished files byte for byte, lines of unfinished ones from the first on. At the end of each run all bytes must be the undisturbed run's.
 // --workers shares the struck runs out; the undisturbed one is one process's.
 // Exit code 4 where something differs, or where a process ended with no coded error.
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -141,11 +150,21 @@ async function untilStage(name, isOver) {
 console.error(folder);
 const undisturbed = `whole-${isOurs ? values.of : "study"}`;
 const whole = join(folder, undisturbed);
+/** All runs have one path while they go on: a benchmark's plans hold it. */
+const name = "run";
+const answers = `answers-${name}`;
+const removeRun = () => {
+  for (const left of [name, answers]) rmSync(join(folder, left), { recursive: true, force: true });
+};
 const took = join(folder, `${undisturbed}.seconds`);
 const started = performance.now();
-const first = await begin(undisturbed, false).ended;
-if (first.status !== 0) throw new Error(first.output);
-if (!existsSync(took)) writeFileSync(took, String((performance.now() - started) / 1000));
+if (!existsSync(whole)) {
+  removeRun();
+  const first = await begin(name, false).ended;
+  if (first.status !== 0) throw new Error(first.output);
+  writeFileSync(took, String((performance.now() - started) / 1000));
+  renameSync(join(folder, name), whole);
+}
 const wholeSeconds = Number(readFileSync(took, "utf8"));
 // So that a dozen kills go over all of a run, and the command is killed before it asks anything now and then.
 const longest = Number(values.longest ?? Math.max(1.5, wholeSeconds / 5));
@@ -171,11 +190,9 @@ while (sum(({ kills }) => kills) < wanted && sum(({ faults }) => faults.length) 
   const before = sum(({ kills }) => kills);
   random = dice(Number(values.seed) * 65_537 + number);
   const cached = number % 2 === 0;
-  const name = `run-${values.of === "quantize" ? "q" : ""}${values.seed}-${number}`;
+  const called = `${values.seed}-${number}`;
   // What an earlier call has left of it.
-  if (values.in !== undefined) {
-    for (const left of [name, `answers-${name}`]) rmSync(join(folder, left), { recursive: true, force: true });
-  }
+  removeRun();
   const one = { of: values.of, seed: values.seed, workers: values.workers, number, kills: 0, same: false };
   Object.assign(one, { victims: {}, stages: {}, codes: {}, faults: [] });
   const count = (of, what) => {
@@ -210,30 +227,32 @@ while (sum(({ kills }) => kills) < wanted && sum(({ faults }) => faults.length) 
       struck = victim !== "worker";
     }
     if (!isCoded(end) && end.status !== "SIGKILL") {
-      one.faults.push(`${name}: ended with ${end.status}: ${end.output.slice(-600)}`);
+      one.faults.push(`${called}: ended with ${end.status}: ${end.output.slice(-600)}`);
     }
     if (end.status !== 0 && end.status !== "SIGKILL") count("codes", end.error);
     for (const path of spoilt(whole, name, cached)) {
-      one.faults.push(`${name}, after kill ${one.kills}: ${path} is not what it should be`);
+      one.faults.push(`${called}, after kill ${one.kills}: ${path} is not what it should be`);
     }
     finished = end.status === 0;
   }
   const names = new Set([...resultsOf(whole), ...resultsOf(join(folder, name))]);
   const different = [...names].filter((path) => {
     const [undone, other] = [join(whole, path), join(folder, name, path)];
-    return !(existsSync(undone) && existsSync(other) && isSame(path, readFileSync(undone), readFileSync(other), cached));
+    return !(
+      existsSync(undone) &&
+      existsSync(other) &&
+      isSame(path, readFileSync(undone), readFileSync(other), cached)
+    );
   });
-  for (const path of different) one.faults.push(`${name}: ${path} differs at the end`);
+  for (const path of different) one.faults.push(`${called}: ${path} differs at the end`);
   one.same = different.length === 0;
   told.push(one);
   if (values.tally !== undefined) appendFileSync(values.tally, `${JSON.stringify(one)}\n`);
   process.stderr.write(
     `${sum(({ kills }) => kills)} kills, ${told.length} runs, ${sum(({ same }) => (same ? 1 : 0))} with the same bytes\n`,
   );
-  if (one.same) {
-    rmSync(join(folder, name), { recursive: true });
-    rmSync(join(folder, `answers-${name}`), { recursive: true, force: true });
-  }
+  if (!one.same) renameSync(join(folder, name), join(folder, `differs-${called}`));
+  removeRun();
 }
 
 /** @param of one count of every run */

@@ -83,9 +83,13 @@ export function hasMatrix({ experiments = [] }: Pick<Plan, "experiments">): bool
   return experiments.includes("matrix");
 }
 
+const PREDICTORS = new WeakMap<Plan["predictions"], readonly string[]>();
+
 /** The rows: whoever predicts anything. A reply to a hypothetical question does not depend on whom it is held against. */
-export function matrixPredictors({ predictions }: Pick<Plan, "predictions">): string[] {
-  return [...new Set(predictions.map(({ predictor }) => predictor))];
+export function matrixPredictors({ predictions }: Pick<Plan, "predictions">): readonly string[] {
+  const known = PREDICTORS.get(predictions) ?? [...new Set(predictions.map(({ predictor }) => predictor))];
+  PREDICTORS.set(predictions, known);
+  return known;
 }
 
 /** The columns: the targets of predictions, then every plain predictor, which the matrix would else know nothing of. */

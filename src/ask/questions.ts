@@ -16,7 +16,7 @@ import {
   type SetAsideReason,
 } from "../tasks/answer.js";
 import { challengedMessages, objectLevelMessages, type Split, type TaskItem } from "../tasks/task.js";
-import { hasMatrix, matrixTargets } from "./logprob-differences.js";
+import { hasMatrix, matrixPredictors, matrixTargets } from "./logprob-differences.js";
 import { statesOf } from "../study/states.js";
 import { type OptionQuestion, optionQuestion } from "./option-scores.js";
 
@@ -49,28 +49,31 @@ export interface Question {
 /**
  * What the models are asked as they came: targets about train and held-out strings alike, others that somebody learns from about
  * train strings.
+ * @param only of this state alone
  * @returns questions in the plan's order: states outside, tasks, then strings
  */
-export function objectLevelQuestions(plan: Plan): Question[] {
+export function objectLevelQuestions(plan: Plan, only?: string): Question[] {
   const targets = new Set([...plan.predictions.map(({ target }) => target), ...answeredElsewhere(plan)]);
   const { teachers } = statesOf(plan);
   // Nobody learns from a state that only the matrix compares.
   const matrixOnly = new Set(onlyInMatrix(plan));
-  return questionsFor(plan, 0, (state, task) => [
+  const itemsOf = (state: string, task: PlannedTask) => [
     ...(targets.has(state) || teachers.has(state) ? task.train : []),
     ...(targets.has(state) || matrixOnly.has(state) ? task.heldOut : []),
-  ]);
+  ];
+  return questionsFor(plan, 0, itemsOf, only);
 }
 
 /**
  * What the targets that carry an adapter are asked again, because training moves behavior: held-out strings, and train strings
  * where somebody learns from what they do, be it what needs no self; of a model with an implant both, as of one that came so.
  * @param round of the training that made them; every round when absent
+ * @param only of this state alone
  * @returns empty when nothing is trained or no trained state is a target
  */
-export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2): Question[] {
+export function adaptedObjectLevelQuestions(plan: Plan, round?: 1 | 2, only?: string): Question[] {
   const rounds = round === undefined ? ([1, 2] as const) : [round];
-  return rounds.flatMap((one) => questionsFor(plan, one, (state, task) => stringsAgain(plan, state, task)));
+  return rounds.flatMap((one) => questionsFor(plan, one, (state, task) => stringsAgain(plan, state, task), only));
 }
 
 /** Whether there are any, without making them. */
@@ -99,23 +102,30 @@ function onlyInMatrix(plan: Plan): string[] {
   return matrixTargets(plan).filter((state) => !targets.has(state));
 }
 
-/** @param round 0 for models as they came */
-function listenedTo(plan: Plan, round: 0 | 1 | 2): string[] {
-  const listened = new Set([
+const LISTENED = new WeakMap<Plan, Map<number, string[]>>();
+
+/** States that object-level questions of a round are for, in their order. @param round 0 for models as they came */
+export function listenedTo(plan: Plan, round: 0 | 1 | 2): readonly string[] {
+  const known = LISTENED.get(plan)?.get(round);
+  if (known) return known;
+  const all = new Set([
     ...plan.predictions.map(({ target }) => target),
     ...answeredElsewhere(plan),
     ...onlyInMatrix(plan),
     ...statesOf(plan).teachers,
   ]);
-  return [...listened].filter((state) => statesOf(plan).of(state).round === round);
+  const listened = [...all].filter((state) => statesOf(plan).of(state).round === round);
+  LISTENED.set(plan, (LISTENED.get(plan) ?? new Map()).set(round, listened));
+  return listened;
 }
 
 function questionsFor(
   plan: Plan,
   round: 0 | 1 | 2,
   itemsOf: (state: string, task: PlannedTask) => readonly TaskItem[],
+  only: string | undefined,
 ): Question[] {
-  return listenedTo(plan, round).flatMap((state) =>
+  return of(only, listenedTo(plan, round)).flatMap((state) =>
     plan.tasks.flatMap((task) =>
       itemsOf(state, task).flatMap((item) => {
         // What is learnt from is what was answered first.
@@ -213,16 +223,21 @@ function turnsAboutItem(
 
 // Hypothetical questions: what a predictor is asked about the same prompts, every held-out string whatever its own answer was.
 
+/** Of states, the one alone where there is one. */
+function of(only: string | undefined, states: readonly string[]): readonly string[] {
+  return only === undefined ? states : states.filter((state) => state === only);
+}
+
 /**
  * Questions about one string stand together, property after property, so that they share the string's evaluation. A state with a
  * wording of its own is asked in that, under the name of the plan's: trials are joined by it.
  * @param shown the turns before the questions of states that are shown some; without it those lack them, which is enough to count
+ * @param only of this state alone
  * @returns questions in the plan's order: states outside, wordings, tasks, strings, properties; where pairs are shown, properties
  * outside strings, because they share what is shown
  */
-export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => []): Question[] {
-  const predictors = [...new Set(plan.predictions.map((prediction) => prediction.predictor))];
-  return predictors.flatMap((state) => {
+export function hypotheticalQuestions(plan: Plan, shown: ShownPairs = () => [], only?: string): Question[] {
+  return of(only, matrixPredictors(plan)).flatMap((state) => {
     const { wording, shown: isShown } = statesOf(plan).of(state);
     return plan.hypothetical.variants.flatMap((variant) =>
       plan.tasks.flatMap((task) => {

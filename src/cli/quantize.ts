@@ -6,9 +6,9 @@ import { type FinishedQuantize, runQuantize } from "../quantize/run-quantize.js"
 import { jsonOption, type JsonOption, studyOptions, type StudyCommandOptions } from "./options.js";
 import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from "./output.js";
 import { showProgress } from "./progress.js";
-import { readWorkers, type WorkerOptions, workerOptions } from "./worker-options.js";
+import { readWorkers, type WorkersGiven, workerOptions } from "./worker-options.js";
 
-interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption, WorkerOptions {
+interface QuantizeCommandOptions extends StudyCommandOptions, JsonOption, WorkersGiven {
   readonly dryRun?: boolean;
 }
 

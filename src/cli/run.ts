@@ -19,7 +19,7 @@ import { abortOnInterrupt, notice, print, printJson, readableBytes, table } from
 import { primaryPowerText } from "./primary-power-text.js";
 import { showProgress } from "./progress.js";
 import { earlierTexts, plannedText, summarize } from "./summary.js";
-import { readWorkers, type WorkerOptions, workerOptions } from "./worker-options.js";
+import { readWorkers, type WorkersGiven, workerOptions } from "./worker-options.js";
 
 // A dry run for a person: what is asked and learnt, how long, how much memory and disk.
 
@@ -263,7 +263,7 @@ function whole(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-interface RunOptions extends StudyCommandOptions, JsonOption, WorkerOptions {
+interface RunOptions extends StudyCommandOptions, JsonOption, WorkersGiven {
   readonly dryRun?: boolean;
   readonly measure: boolean;
   readonly pilot?: string;

@@ -6,7 +6,7 @@ import { InwardError } from "../errors.js";
 import { wholeNumber } from "./options.js";
 import { notice } from "./output.js";
 
-export interface WorkerOptions {
+export interface WorkersGiven {
   readonly workers?: string;
   readonly devices?: string;
   readonly unitQuestions?: string;
@@ -26,7 +26,7 @@ export function workerOptions(command: Command): Command {
 }
 
 /** From here on this process, too, sees the first device alone. @throws USAGE */
-export function readWorkers({ workers, devices: list, unitQuestions }: WorkerOptions): Sharing {
+export function readWorkers({ workers, devices: list, unitQuestions }: WorkersGiven): Sharing {
   const devices = list?.split(",").map((one) => one.trim());
   for (const device of devices ?? []) environmentOf(device);
   // The plan says where layers lie: as a worker sees it, which has one device.

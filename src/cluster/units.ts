@@ -104,8 +104,13 @@ function unitsOfStage(plan: Plan, stage: Stage, { cut, wave, reads }: UnitFacts)
 /** @returns undefined where the stage is one piece: it is no state's alone, or its states do not follow one another */
 function partsOf(
   plan: Plan,
-  { parts, asks }: Stage,
+  { parts, asks, states }: Stage,
 ): { readonly state: string; readonly questions: number }[] | undefined {
+  if (asks && states) {
+    const each = states(plan).map((state) => ({ state, questions: asks(plan, state).length }));
+    const some = each.filter(({ questions }) => questions > 0);
+    return some.length > 0 ? some : undefined;
+  }
   const asked = parts?.(plan) ?? (asks?.(plan) as readonly { readonly state: string }[] | undefined);
   if (asked === undefined || asked.length === 0) return undefined;
   const counts = new Map<string, number>();

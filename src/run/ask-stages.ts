@@ -13,7 +13,13 @@ import {
   RateWatch,
 } from "../ask/groups.js";
 import { labelQuestions } from "../ask/judge-questions.js";
-import { LOGPROB_STRINGS, logprobGroups, type LogprobQuestion, logprobQuestions } from "../ask/logprob-differences.js";
+import {
+  LOGPROB_STRINGS,
+  logprobGroups,
+  type LogprobQuestion,
+  logprobQuestions,
+  matrixPredictors,
+} from "../ask/logprob-differences.js";
 import {
   calibrationGroups,
   type CalibrationQuestion,
@@ -26,6 +32,7 @@ import {
   askedHere,
   challengeQuestions,
   hypotheticalQuestions,
+  listenedTo,
   objectLevelQuestions,
   type Question,
   shownPairs,
@@ -44,20 +51,26 @@ import { recordFromCache, type StageContext, type StagePart, type StageWork } fr
 import { chatOf } from "./planned-chats.js";
 import { readLines } from "./records.js";
 
+/** What is asked state by state: made for a state when it is its turn, since a large plan has a million questions and a unit some hundred. */
+export interface StateByState<One> {
+  /** In order; one may have nothing to be asked. */
+  readonly states: readonly string[];
+  readonly of: (state: string) => readonly One[];
+}
+
 /** Asks what is left of a stage's groups into its file; crashes and what groups cost go to the run's event log. */
 export async function askStage<Asked extends Placed, Row extends Placed>(
   context: StageContext,
   { stage, part, outdate, onGroups }: StageWork,
   file: RunFile,
   kind: QuestionKind<Asked, Row>,
-  all: readonly (readonly Asked[])[],
+  all: readonly (readonly Asked[])[] | StateByState<readonly Asked[]>,
   onGroup: (group: FinishedGroup<Asked, Row> & { readonly fromCache?: number }) => void,
 ): Promise<void> {
   const { run, answers } = context;
   let served: FromCache | undefined;
-  const [from, end] = part ? groupsOfPart(all, part) : [0, all.length];
-  const groups = all.slice(from, end);
-  await onGroups?.({ from, groups, before: all.slice(0, from).reduce((sum, { length }) => sum + length, 0) });
+  const { from, groups, before } = placedGroups(all, part, countedOf(run.plan, file));
+  await onGroups?.({ from, groups, before });
   await askGroups(groups, {
     path: run.file(file),
     from,
@@ -77,6 +90,76 @@ export async function askStage<Asked extends Placed, Row extends Placed>(
     // Only replies are kept one by one: what is measured is made of many.
     keepsEach: () => kind.isReplies === true && answers?.keepsEachReply === true,
   });
+}
+
+/** The groups of a part, the number of the first of them in the stage, and how many lines stand before it. */
+export interface PlacedGroups<Asked> {
+  readonly from: number;
+  readonly groups: readonly (readonly Asked[])[];
+  readonly before: number;
+}
+
+/**
+ * @param counted what states are known to be asked, by their names; gains those that stand before the part
+ * @throws INTERNAL where the groups' states are not as the part has them
+ */
+export function placedGroups<Asked extends Placed>(
+  all: readonly (readonly Asked[])[] | StateByState<readonly Asked[]>,
+  part: StagePart | undefined,
+  counted: Map<string, CountedGroups>,
+): PlacedGroups<Asked> {
+  if (!("states" in all)) {
+    const [from, end] = part ? groupsOfPart(all, part) : [0, all.length];
+    return { from, groups: all.slice(from, end), before: linesIn(all.slice(0, from)) };
+  }
+  if (!part) return { from: 0, groups: all.states.flatMap((state) => all.of(state)), before: 0 };
+  const { state, at, of } = part;
+  const before = new Set(part.states.slice(0, part.states.indexOf(state)));
+  let [groups, lines] = [0, 0];
+  for (const earlier of all.states.slice(0, all.states.indexOf(state))) {
+    const count = counted.get(earlier) ?? countOf(all.of(earlier));
+    counted.set(earlier, count);
+    // Pieces that were put together in another order than the groups' would make another file.
+    if (count.groups > 0 && !before.has(earlier)) {
+      throw new InwardError(
+        "INTERNAL",
+        `${earlier} is asked before ${state}, and its parts are ${part.states.join(", ")}.`,
+      );
+    }
+    groups += count.groups;
+    lines += count.lines;
+  }
+  const own = all.of(state);
+  const first = Math.floor((own.length * at) / of);
+  return {
+    from: groups + first,
+    groups: own.slice(first, Math.floor((own.length * (at + 1)) / of)),
+    before: lines + linesIn(own.slice(0, first)),
+  };
+}
+
+export interface CountedGroups {
+  readonly groups: number;
+  readonly lines: number;
+}
+
+/** What a state is asked by a stage's file, of plans of this process: a process does many units. */
+const COUNTED = new WeakMap<Plan, Map<RunFile, Map<string, CountedGroups>>>();
+
+function countedOf(plan: Plan, file: RunFile): Map<string, CountedGroups> {
+  const files = COUNTED.get(plan) ?? new Map<RunFile, Map<string, CountedGroups>>();
+  COUNTED.set(plan, files);
+  const counted = files.get(file) ?? new Map<string, CountedGroups>();
+  files.set(file, counted);
+  return counted;
+}
+
+function countOf(groups: readonly (readonly unknown[])[]): CountedGroups {
+  return { groups: groups.length, lines: linesIn(groups) };
+}
+
+function linesIn(groups: readonly (readonly unknown[])[]): number {
+  return groups.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** @returns number of its first group, and of the one behind its last @throws INTERNAL where the groups' states are not as the part has them */
@@ -133,12 +216,17 @@ export async function askInto(
   context: StageContext,
   work: StageWork,
   file: RunFile,
-  questions: readonly Question[],
+  questions: readonly Question[] | StateByState<Question>,
 ): Promise<void> {
   const { engine } = context.run.plan;
   const { stage } = work;
   const rates = new RateWatch();
-  const groups = cutGroups(questions, engine.groupQuestions);
+  const cut = (some: readonly Question[]) => cutGroups(some, engine.groupQuestions);
+  // A group is one state's.
+  const groups =
+    "states" in questions
+      ? { states: questions.states, of: (state: string) => cut(questions.of(state)) }
+      : cut(questions);
   await askStage(
     context,
     work,
@@ -182,7 +270,10 @@ export async function askHypothetical(context: StageContext, work: StageWork): P
   const { run } = context;
   const isShown = statesOf(run.plan).all.some(({ shown }) => shown);
   const shown = isShown ? shownPairs(run.plan, await readBehaviors(run)) : undefined;
-  await askInto(context, work, "hypothetical", hypotheticalQuestions(run.plan, shown));
+  await askInto(context, work, "hypothetical", {
+    states: matrixPredictors(run.plan),
+    of: (state) => hypotheticalQuestions(run.plan, shown, state),
+  });
 }
 
 /** Stage 07, calibration: how states answer at temperature 1. */
@@ -210,14 +301,30 @@ export async function measureLogprobDifferences(context: StageContext, work: Sta
   });
 }
 
-/** Questions of whose answers the noise floor takes some, state by state. */
-export function noiseQuestions(plan: Plan, shown?: ShownPairs): Question[] {
+/** Questions of whose answers the noise floor takes some. */
+function noiseQuestions(plan: Plan, state: string, shown?: ShownPairs): Question[] {
   return askedHere(plan, [
-    ...objectLevelQuestions(plan),
-    ...adaptedObjectLevelQuestions(plan),
-    ...hypotheticalQuestions(plan, shown),
-    ...labelQuestions(plan),
+    ...objectLevelQuestions(plan, state),
+    ...adaptedObjectLevelQuestions(plan, undefined, state),
+    ...hypotheticalQuestions(plan, shown, state),
+    ...labelQuestions(plan).filter((question) => question.state === state),
   ]);
+}
+
+/** States that have a noise floor, in order. */
+export function noiseStates(plan: Plan): string[] {
+  const having = (states: readonly string[], asks: (state: string) => readonly Question[]) =>
+    states.filter((state) => askedHere(plan, asks(state)).length > 0);
+  return [
+    ...new Set([
+      ...having(listenedTo(plan, 0), (state) => objectLevelQuestions(plan, state)),
+      ...([1, 2] as const).flatMap((round) =>
+        having(listenedTo(plan, round), (state) => adaptedObjectLevelQuestions(plan, round, state)),
+      ),
+      ...having(matrixPredictors(plan), (state) => hypotheticalQuestions(plan, undefined, state)),
+      ...askedHere(plan, labelQuestions(plan)).map(({ state }) => state),
+    ]),
+  ];
 }
 
 // Measures, for every model state that was asked, how much the order and composition of batches change its answers.
@@ -225,9 +332,9 @@ export function noiseQuestions(plan: Plan, shown?: ShownPairs): Question[] {
 export async function measureNoise(context: StageContext, { stage, part }: StageWork): Promise<void> {
   const { run } = context;
   const { plan } = run;
-  const questions = noiseQuestions(plan, shownPairs(plan, await readBehaviors(run)));
-  const all = [...new Set(questions.map((question) => question.state))];
-  const states = part ? all.filter((state) => state === part.state) : all;
+  const states = part ? [part.state] : noiseStates(plan);
+  const isShown = states.some((state) => statesOf(plan).of(state).shown);
+  const shown = isShown ? shownPairs(plan, await readBehaviors(run)) : undefined;
   const answers = [
     ...(await readAnswers(run)),
     ...(await readLines(run, "hypothetical")),
@@ -241,7 +348,7 @@ export async function measureNoise(context: StageContext, { stage, part }: Stage
       if (asked === state && reply && !reply.madeElsewhere) answered.set(key, reply);
     }
     // A question that was set aside has nothing to be compared with, and would crash the engine again.
-    const own = questions.filter((question) => question.state === state && answered.has(question.key));
+    const own = noiseQuestions(plan, state, shown).filter((question) => answered.has(question.key));
     const sample = noiseFloorSample(own, plan.noiseFloor.questions, plan.seed);
     if (sample.length === 0) continue;
     // Another number of sequences than the run's own: batches are of another size as well as in another order.

@@ -8,12 +8,13 @@ import {
   challengedAtMost,
   hasChallenges,
   hypotheticalQuestions,
+  listenedTo,
   objectLevelQuestions,
 } from "../ask/questions.js";
 import { calibrationQuestions } from "../ask/measure-distribution.js";
 import type { Placed } from "../ask/groups.js";
 import { judgedAtMost, labelQuestions } from "../ask/judge-questions.js";
-import { hasMatrix, logprobQuestions, whyNoLogprobs } from "../ask/logprob-differences.js";
+import { hasMatrix, logprobQuestions, matrixPredictors, whyNoLogprobs } from "../ask/logprob-differences.js";
 import { CALIBRATION_VERSION } from "../score/calibration/score-calibration.js";
 import { COMPARISONS_VERSION } from "../score/comparison/comparisons.js";
 import { SHIFTS_VERSION } from "../score/comparison/shift.js";
@@ -30,7 +31,7 @@ import {
   measureDistributions,
   measureLogprobDifferences,
   measureNoise,
-  noiseQuestions,
+  noiseStates,
 } from "./ask-stages.js";
 import {
   ANSWERS_OF_ROUND,
@@ -82,8 +83,13 @@ export interface Stage {
   readonly alsoReads?: readonly RunFile[];
   /** What else a mark holds that stands in no file of a stage. */
   readonly besides?: (run: RunFolder) => Promise<Readonly<Record<string, unknown>>>;
-  /** Of a stage that asks: each question, or enough of it to be counted. Challenges are counted when first answers are there. */
-  readonly asks?: (plan: Plan) => readonly unknown[];
+  /**
+   * Of a stage that asks: each question, or enough of it to be counted. Challenges are counted when first answers are there.
+   * @param only of this state alone, where the stage has `states`
+   */
+  readonly asks?: (plan: Plan, only?: string) => readonly unknown[];
+  /** Of a stage that asks state by state from the plan alone: the states, in the order of its lines. A large plan has too many questions to make them all for each unit. */
+  readonly states?: (plan: Plan) => readonly string[];
   /**
    * Of a stage that is done state by state: each state, in the order of its lines, as often as it is asked something, at most. Absent
    * where `asks` tells it, or where the work is one.
@@ -107,7 +113,8 @@ const NAMES_OF_ROUND = ["object-level", "object-level, adapted", "object-level, 
 function roundRows(plan: Plan, round: Round): StageRow[] {
   const [answers, challenged, name] = [ANSWERS_OF_ROUND[round], CHALLENGED_OF_ROUND[round], NAMES_OF_ROUND[round]];
   const judged = filesUpTo(JUDGED_OF_ROUND, round);
-  const asks = (of: Plan) => (round === 0 ? objectLevelQuestions(of) : adaptedObjectLevelQuestions(of, round));
+  const asks = (of: Plan, only?: string) =>
+    round === 0 ? objectLevelQuestions(of, only) : adaptedObjectLevelQuestions(of, round, only);
   const isAsked = (of: Plan) => roundsOf(of).includes(round);
   return [
     {
@@ -117,7 +124,9 @@ function roundRows(plan: Plan, round: Round): StageRow[] {
       writes: [answers],
       reads: round === 0 ? {} : { adapters: filesOfAdapters(plan, round) },
       asks,
-      run: (context, work) => askInto(context, work, answers, asks(plan)),
+      states: (of) => listenedTo(of, round),
+      run: (context, work) =>
+        askInto(context, work, answers, { states: listenedTo(plan, round), of: (state) => asks(plan, state) }),
     },
     {
       name: `${name}, challenged`,
@@ -246,7 +255,8 @@ function rowsOf(plan: Plan): StageRow[] {
       kind: "asked",
       writes: ["hypothetical"],
       reads: { ...adapters, ...(isShown && { shown: behaviors }) },
-      asks: (of) => hypotheticalQuestions(of),
+      asks: (of, only) => hypotheticalQuestions(of, undefined, only),
+      states: matrixPredictors,
       run: askHypothetical,
     },
     ...inside.measured,
@@ -259,7 +269,7 @@ function rowsOf(plan: Plan): StageRow[] {
       reads: { objectLevel: "objectLevel", hypothetical: "hypothetical", ...adapters },
       alsoReads: [...ANSWERS_OF_ROUND, ...BEHAVIORS_OF_ROUND, "judgedLabels"],
       // A floor for each, however many questions it is found by.
-      parts: (of) => [...new Set(noiseQuestions(of).map(({ state }) => state))].map((state) => ({ state })),
+      parts: (of) => noiseStates(of).map((state) => ({ state })),
       run: measureNoise,
     },
     {

@@ -206,13 +206,13 @@ describe("more than a study has is refused at once", () => {
       "STUDY_INVALID",
     ],
     [
-      "1,001 predictions",
-      `${STUDY}predictions:\n${many(1001, () => "  - { predictor: m, target: m }")}\n`,
+      "10,001 predictions",
+      `${STUDY}predictions: [${Array(10_001).fill("{predictor: m,target: m}").join()}]\n`,
       "STUDY_INVALID",
     ],
     [
       "series that multiply",
-      `${STUDY}predictions:\n${many(20, () => `  - { predictor: m, target: m, shown: [${Array.from({ length: 60 }, (_, at) => at + 1)}] }`)}\n`,
+      `${STUDY}predictions:\n${many(170, () => `  - { predictor: m, target: m, shown: [${Array.from({ length: 60 }, (_, at) => at + 1)}] }`)}\n`,
       "STUDY_INVALID",
     ],
   ])("%s", async (_, yaml, code) => {

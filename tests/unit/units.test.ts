@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { cutGroups } from "../../src/ask/groups.js";
+import { matrixPredictors } from "../../src/ask/logprob-differences.js";
 import { hypotheticalQuestions } from "../../src/ask/questions.js";
 import { takeRunLock } from "../../src/base/lock.js";
 import { environmentOf } from "../../src/cluster/launch-workers.js";
 import { cutStages, expectedOf, unitsOfPlan } from "../../src/cluster/units.js";
 import type { PlanEstimate } from "../../src/run/estimate/estimate.js";
-import { groupsOfPart } from "../../src/run/ask-stages.js";
+import { type CountedGroups, groupsOfPart, placedGroups } from "../../src/run/ask-stages.js";
 import { stagesOf } from "../../src/run/stages.js";
 import { makePlan } from "../../src/study/make-plan.js";
 import type { ModelFile, Plan } from "../../src/study/plan.js";
@@ -67,6 +68,25 @@ describe("cutting", () => {
       next = end;
     }
     expect(next).toBe(groups.length);
+  });
+
+  test("a unit that makes its own state's questions alone has the groups of one that makes all, at their place", () => {
+    const groups = cutGroups(hypotheticalQuestions(plan), plan.engine.groupQuestions);
+    const states = matrixPredictors(plan);
+    const cut = (state: string) => cutGroups(hypotheticalQuestions(plan, undefined, state), plan.engine.groupQuestions);
+    const parts = unitsOfPlan(plan, { questions: 7 }).flatMap(({ stage, part }) =>
+      stage === "hypothetical" && part ? [part] : [],
+    );
+    expect(parts.length).toBeGreaterThan(states.length);
+    const known = new Map<string, CountedGroups>();
+    for (const part of parts) {
+      const whole = placedGroups(groups, part, new Map());
+      expect(placedGroups({ states, of: cut }, part, new Map())).toEqual(whole);
+      expect(placedGroups({ states, of: cut }, part, known)).toEqual(whole);
+    }
+    const [first, second] = states as [string, string];
+    const turned = { state: second, at: 0, of: 1, states: [second, first] };
+    expect(() => placedGroups({ states, of: cut }, turned, new Map())).toThrow(/is asked before/);
   });
 
   test("a state that is asked nothing after all stands where it would; states in another order are refused", () => {

@@ -106,7 +106,8 @@ export {
   type SubspacePatch,
   subspacePatch,
 } from "./probe/subspace.js";
-export { type HeadEffect, type HeadsOptions, type KnockedOutHeads, knockOutHeads } from "./run/knock-out-heads.js";
+export type { HeadEffect } from "./probe/written-effects.js";
+export { type HeadsOptions, type KnockedOutHeads, knockOutHeads } from "./run/knock-out-heads.js";
 export {
   type AttributedLogits,
   attributionSites,

@@ -1,20 +1,26 @@
 /** What the commands that ask a model without a study have in common: one model that is opened, or a file of answers that is written. */
 
+import { Command } from "commander";
 import { InwardError } from "../errors.js";
 import type { AnswerFileOptions, AnswersFile } from "../run/answers-file.js";
 import { type OpenModel, openModel } from "../run/open-model.js";
 import { doubtfulKeys, type PromptLine } from "../run/prompt-lines.js";
 import {
+  adapterOptions,
   type AdapterOptions,
+  cacheOption,
   type CacheOption,
   findOptions,
+  jsonOption,
+  type JsonOption,
+  modelOptions,
   type ModelOptions,
   noteAdapter,
   noteCacheFaults,
   noteChat,
   noteWarnings,
 } from "./options.js";
-import { notice } from "./output.js";
+import { abortOnInterrupt, notice, print, printJson } from "./output.js";
 import { showProgress } from "./progress.js";
 
 /** What a command can be given in one of two ways. @throws USAGE both, or neither */
@@ -59,11 +65,44 @@ export function sayDoubts<Line extends Pick<PromptLine, "id" | "meta">>(lines: r
   return lines;
 }
 
+/** Of a command whose only work is a file of what a model answers. */
+export interface AnswerFileCommand extends ModelOptions, AdapterOptions, CacheOption, JsonOption {
+  readonly out: string;
+}
+
+/** With the options that say which model. */
+export function answerFileCommand(name: string): Command {
+  return adapterOptions(modelOptions(new Command(name)));
+}
+
+/** The options that say where to. @param holds what the file has in its lines */
+export function outOptions(command: Command, holds: string): Command {
+  const withOut = command.requiredOption("-o, --out <path>", `${holds}; its manifest is written beside it`);
+  return jsonOption(cacheOption(withOut));
+}
+
+/** Runs the job, and prints what it made. @param text of it, above where the file is */
+export async function printAnswerFile<Done extends AnswersFile>(
+  options: AnswerFileCommand,
+  job: (common: AnswerFileOptions) => Promise<Done>,
+  text: (done: Done) => string,
+): Promise<void> {
+  const signal = abortOnInterrupt();
+  const done = await answerFile(options, (common) => job({ ...common, out: options.out, signal }));
+  if (options.json) printJson(done);
+  else print(`${text(done)}\n${answersText(done)}`);
+}
+
+/** Comma-separated, blanks beside the commas no part of them. */
+export function listed(text: string): string[] {
+  return text.split(",").map((one) => one.trim());
+}
+
 /** Runs the job with a line of progress. */
-export async function answerFile(
+export async function answerFile<Done extends AnswersFile>(
   options: ModelOptions & AdapterOptions & CacheOption,
-  job: (common: Omit<AnswerFileOptions, "out" | "signal">) => Promise<AnswersFile>,
-): Promise<AnswersFile> {
+  job: (common: Omit<AnswerFileOptions, "out" | "signal">) => Promise<Done>,
+): Promise<Done> {
   const progress = showProgress();
   const done = await job({
     ...findOptions(options),

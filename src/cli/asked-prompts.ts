@@ -14,7 +14,7 @@ import type { SteerOptions, SteerPrompt } from "../run/steer-prompts.js";
 import { gatherProperties, joinProperties } from "../study/load-properties.js";
 import { loadTask } from "../study/load-task.js";
 import { chatKind, inFormOf } from "../tasks/plain-form.js";
-import { requireOneOf, sayDoubts } from "./answering.js";
+import { listed, requireOneOf, sayDoubts } from "./answering.js";
 import {
   type ChatOptions,
   prefixed,
@@ -42,6 +42,26 @@ export function promptsOptions(command: Command, tells?: string): Command {
     .option("-t, --task <task>", `held-out strings of this task${tells === undefined ? "" : `; ${tells}`}`)
     .option("-p, --property <property>", "with --task: ask for this property of the answer; the reply is read as it");
   return propertiesFromOption(promptOptions(prefixOption(stringsOption(own, "with --task: how many strings", "20"))));
+}
+
+/** Answers that something is told of, and which of them is each prompt's own. */
+export interface ChoicesOptions {
+  readonly choices: string;
+  readonly valueKey?: string;
+}
+
+/** @param what they are */
+export function choicesOptions(command: Command, what: string): Command {
+  return command
+    .requiredOption("--choices <list>", what)
+    .option(
+      "--value-key <key>",
+      "key of each line that says which of them is its own; what the model says likeliest when absent",
+    );
+}
+
+export function chosenAmong({ choices, valueKey }: ChoicesOptions) {
+  return { choices: listed(choices), ...(valueKey === undefined ? {} : { valueKey }) };
 }
 
 /** @param command its name, for messages @throws USAGE none or several are given · PROMPTS_INVALID, TASK_*, PROPERTY_* */

@@ -9,7 +9,14 @@ import {
   estimateAttribution,
 } from "../run/attribute-logits.js";
 import type { PartEffect } from "../probe/part-effects.js";
-import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
+import {
+  chosenAmong,
+  choicesOptions,
+  type ChoicesOptions,
+  promptsOptions,
+  type PromptsOptions,
+  promptsToAsk,
+} from "./asked-prompts.js";
 import {
   adapterOptions,
   type AdapterOptions,
@@ -25,9 +32,7 @@ import {
 import { abortOnInterrupt, meanText, pCell, print, printJson, table } from "./output.js";
 import { showProgress } from "./progress.js";
 
-interface AttributionCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, JsonOption {
-  readonly choices: string;
-  readonly valueKey?: string;
+interface AttributionCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, ChoicesOptions, JsonOption {
   readonly out: string;
   readonly top: string;
   readonly keepStates?: boolean;
@@ -43,12 +48,10 @@ export function probeAttributionCommand(): Command {
         "for each prompt and component. Beside it: what the component writes, in the same prompt, for other prompts' answers.",
     )
     .argument("[text]", "one prompt");
-  promptsOptions(command)
-    .requiredOption("--choices <list>", "answers, comma-separated, such as yes,no: by the tokens that they begin with")
-    .option(
-      "--value-key <key>",
-      "key of each line that says which of them is its own; what the model says likeliest when absent",
-    )
+  choicesOptions(
+    promptsOptions(command),
+    "answers, comma-separated, such as yes,no: by the tokens that they begin with",
+  )
     .option("--top <k>", "components in the table", "15")
     .option("--dry-run", "tokens and bytes, and nothing else")
     .option("--keep-states", "leave <out>.states there")
@@ -64,8 +67,7 @@ async function attribution(text: string | undefined, options: AttributionCommand
     ...findOptions(options),
     engine: { device: options.device, gpuLayers: options.gpuLayers },
     out: options.out,
-    choices: options.choices.split(",").map((one) => one.trim()),
-    ...(options.valueKey === undefined ? {} : { valueKey: options.valueKey }),
+    ...chosenAmong(options),
     keepStates: options.keepStates === true,
     signal,
     onProgress: progress.update,

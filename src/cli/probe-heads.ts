@@ -1,35 +1,30 @@
 /** inward probe heads: what attention heads look at, and what becomes of answers without each of them. */
 
-import { Command } from "commander";
-import { type HeadEffect, type HeadsOptions, type KnockedOutHeads, knockOutHeads } from "../run/knock-out-heads.js";
-import { answerFile, answersText } from "./answering.js";
-import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
-import { SPANS_TEXT } from "./contrast.js";
+import type { Command } from "commander";
+import type { HeadEffect } from "../probe/written-effects.js";
+import { type KnockedOutHeads, knockOutHeads } from "../run/knock-out-heads.js";
+import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
 import {
-  adapterOptions,
-  type AdapterOptions,
-  cacheOption,
-  type CacheOption,
-  jsonOption,
-  type JsonOption,
-  modelOptions,
-  type ModelOptions,
-  wholeNumber,
-} from "./options.js";
-import { abortOnInterrupt, meanText, pCell, print, printJson, table } from "./output.js";
+  chosenAmong,
+  choicesOptions,
+  type ChoicesOptions,
+  promptsOptions,
+  type PromptsOptions,
+  promptsToAsk,
+} from "./asked-prompts.js";
+import { SPANS_TEXT } from "./contrast.js";
+import { wholeNumber } from "./options.js";
+import { meanText, pCell, table } from "./output.js";
 
-interface HeadsCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, CacheOption, JsonOption {
-  readonly choices: string;
-  readonly valueKey?: string;
+interface HeadsCommandOptions extends AnswerFileCommand, PromptsOptions, ChoicesOptions {
   readonly sites: string;
   readonly at: string;
   readonly spans?: string;
-  readonly out: string;
   readonly top: string;
 }
 
 export function probeHeadsCommand(): Command {
-  const command = adapterOptions(modelOptions(new Command("heads")))
+  const command = answerFileCommand("heads")
     .summary("what attention heads look at, and what becomes of answers without each of them")
     .description(
       "How much every head attends from --at to each span, and the probabilities of --choices with the head's values set to 0, and to\n" +
@@ -37,42 +32,24 @@ export function probeHeadsCommand(): Command {
         `<out>.attention.svg is the heat map. Spans: ${SPANS_TEXT}; with --task the spans of its words too.`,
     )
     .argument("[text]", "one prompt");
-  promptsOptions(command)
-    .requiredOption("--choices <list>", "answers, comma-separated, such as yes,no")
-    .option(
-      "--value-key <key>",
-      "key of each line that says which of them is its own; what the model says likeliest when absent",
-    )
+  choicesOptions(promptsOptions(command), "answers, comma-separated, such as yes,no")
     .option("--sites <list>", "heads of which layers: head_values, head_values.3-5, …", "head_values")
     .option("--at <span>", "tokens that look, and at which heads are knocked out", "last")
     .option("--spans <list>", "what they look at; all spans of a task's words, or message, when absent")
-    .option("--top <k>", "heads in the table", "10")
-    .requiredOption("-o, --out <path>", "the JSONL to write; its manifest is written beside it");
-  return jsonOption(cacheOption(command)).action(heads);
+    .option("--top <k>", "heads in the table", "10");
+  return outOptions(command, "the JSONL to write").action(heads);
 }
 
 async function heads(text: string | undefined, options: HeadsCommandOptions): Promise<void> {
   const { prompts } = await promptsToAsk("probe heads", text, options);
-  const signal = abortOnInterrupt();
-  const list = (given: string) => given.split(",").map((one) => one.trim());
+  const { sites, at, spans } = options;
   const top = wholeNumber("--top", options.top);
-  let made: KnockedOutHeads | undefined;
-  const done = await answerFile(options, async (common) => {
-    const settings: HeadsOptions = {
-      ...common,
-      out: options.out,
-      signal,
-      choices: list(options.choices),
-      ...(options.valueKey === undefined ? {} : { valueKey: options.valueKey }),
-      sites: options.sites,
-      at: options.at,
-      ...(options.spans === undefined ? {} : { spans: list(options.spans) }),
-    };
-    made = await knockOutHeads(prompts, options.model, settings);
-    return made;
-  });
-  if (options.json) printJson(made);
-  else print(`${headsText(made as KnockedOutHeads, top)}\n${answersText(done)}`);
+  const settings = { ...chosenAmong(options), sites, at, ...(spans === undefined ? {} : { spans: listed(spans) }) };
+  await printAnswerFile(
+    options,
+    (common) => knockOutHeads(prompts, options.model, { ...common, ...settings }),
+    (made) => headsText(made, top),
+  );
 }
 
 function headsText({ effects, attention, at, noMean, map }: KnockedOutHeads, top: number): string {

@@ -1,26 +1,16 @@
 /** inward probe patchscope: what a model itself makes of its states, written into another prompt or into earlier layers. */
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { turns } from "../run/open-model.js";
-import { type Patchscope, patchscope, type PatchscopeOptions } from "../run/patchscope.js";
+import { type Patchscope, patchscope } from "../run/patchscope.js";
 import type { Estimate } from "../score/interval.js";
-import { answerFile, answersText } from "./answering.js";
+import { answerFileCommand, type AnswerFileCommand, outOptions, printAnswerFile } from "./answering.js";
 import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
 import { SPANS_TEXT } from "./contrast.js";
-import {
-  adapterOptions,
-  type AdapterOptions,
-  cacheOption,
-  type CacheOption,
-  jsonOption,
-  type JsonOption,
-  modelOptions,
-  type ModelOptions,
-  wholeNumber,
-} from "./options.js";
-import { abortOnInterrupt, pCell, print, printJson, table } from "./output.js";
+import { wholeNumber } from "./options.js";
+import { pCell, table } from "./output.js";
 
-interface PatchscopeCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, CacheOption, JsonOption {
+interface PatchscopeCommandOptions extends AnswerFileCommand, PromptsOptions {
   readonly sites: string;
   readonly into?: string;
   readonly target?: string;
@@ -28,11 +18,10 @@ interface PatchscopeCommandOptions extends ModelOptions, AdapterOptions, Prompts
   readonly at: string;
   readonly maxTokens: string;
   readonly expectKey?: string;
-  readonly out: string;
 }
 
 export function probePatchscopeCommand(): Command {
-  const command = adapterOptions(modelOptions(new Command("patchscope")))
+  const command = answerFileCommand("patchscope")
     .summary("what a model makes of its own states, written into another prompt or into earlier layers")
     .description(
       "Writes the state that --sites leave of each prompt into TARGET, at its token --at, and shows the replies: TARGET is your own prompt,\n" +
@@ -51,34 +40,20 @@ export function probePatchscopeCommand(): Command {
     .option("--from <span>", "the token whose state is taken, of several the last", "last")
     .option("--at <span>", "the target's token", "last")
     .option("--max-tokens <n>", "longest reply", "12")
-    .option("--expect-key <key>", "key of each line with words that its own reply is to contain")
-    .requiredOption("-o, --out <path>", "the JSONL of replies; its manifest is written beside it");
-  return jsonOption(cacheOption(command)).action(scope);
+    .option("--expect-key <key>", "key of each line with words that its own reply is to contain");
+  return outOptions(command, "the JSONL of replies").action(scope);
 }
 
 async function scope(text: string | undefined, options: PatchscopeCommandOptions): Promise<void> {
   const { prompts } = await promptsToAsk("probe patchscope", text, options);
-  const signal = abortOnInterrupt();
-  const maxTokens = wholeNumber("--max-tokens", options.maxTokens);
-  let made: Patchscope | undefined;
-  const done = await answerFile(options, async (common) => {
-    const settings: PatchscopeOptions = {
-      ...common,
-      out: options.out,
-      signal,
-      sites: options.sites,
-      ...(options.into === undefined ? {} : { into: options.into }),
-      ...(options.target === undefined ? {} : { target: turns("", options.target) }),
-      from: options.from,
-      at: options.at,
-      maxTokens,
-      ...(options.expectKey === undefined ? {} : { expectKey: options.expectKey }),
-    };
-    made = await patchscope(prompts, options.model, settings);
-    return made;
-  });
-  if (options.json) printJson(made);
-  else print(`${scopeText(made as Patchscope)}\n${answersText(done)}`);
+  const { sites, into, target, from, at, expectKey } = options;
+  const settings = {
+    ...{ sites, from, at, maxTokens: wholeNumber("--max-tokens", options.maxTokens) },
+    ...(into === undefined ? {} : { into }),
+    ...(target === undefined ? {} : { target: turns("", target) }),
+    ...(expectKey === undefined ? {} : { expectKey }),
+  };
+  await printAnswerFile(options, (common) => patchscope(prompts, options.model, { ...common, ...settings }), scopeText);
 }
 
 function scopeText({ effects, what }: Patchscope): string {

@@ -1,35 +1,24 @@
 /** inward probe subspace: what a part of a donor's state does to an answer, beside controls that are displaced as far. */
 
-import { Command } from "commander";
-import { parsePatchPairs, type PatchedSubspaces, patchSubspace, type SubspaceOptions } from "../run/patch-subspace.js";
+import type { Command } from "commander";
+import { parsePatchPairs, type PatchedSubspaces, patchSubspace } from "../run/patch-subspace.js";
 import { readPromptFile } from "../run/prompt-lines.js";
 import type { ControlEffect } from "../probe/written-effects.js";
-import { answerFile, answersText } from "./answering.js";
-import {
-  adapterOptions,
-  type AdapterOptions,
-  cacheOption,
-  type CacheOption,
-  jsonOption,
-  type JsonOption,
-  modelOptions,
-  type ModelOptions,
-  wholeNumber,
-} from "./options.js";
-import { abortOnInterrupt, meanText, pCell, print, printJson, table } from "./output.js";
+import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
+import { wholeNumber } from "./options.js";
+import { meanText, pCell, table } from "./output.js";
 
-interface SubspaceCommandOptions extends ModelOptions, AdapterOptions, CacheOption, JsonOption {
+interface SubspaceCommandOptions extends AnswerFileCommand {
   readonly pairs: string;
   readonly subspace: string;
   readonly choices: string;
   readonly at: string;
   readonly from?: string;
   readonly randomSeeds: string;
-  readonly out: string;
 }
 
 export function probeSubspaceCommand(): Command {
-  const command = adapterOptions(modelOptions(new Command("subspace")))
+  const command = answerFileCommand("subspace")
     .summary("what a part of a donor's state does to an answer, beside controls that are displaced as far")
     .description(
       "Of each pair, what the donor's state has within the span of the directions stands in the place of the prompt's own: by how much the\n" +
@@ -42,33 +31,23 @@ export function probeSubspaceCommand(): Command {
     .requiredOption("--choices <list>", "answers, comma-separated, such as yes,no")
     .option("--at <span>", "token that is written to, of several the last", "last")
     .option("--from <span>", "token of the donor; that of --at when absent")
-    .option("--random-seeds <n>", "subspaces by chance", "3")
-    .requiredOption("-o, --out <path>", "the JSONL to write; its manifest is written beside it");
-  return jsonOption(cacheOption(command)).action(subspace);
+    .option("--random-seeds <n>", "subspaces by chance", "3");
+  return outOptions(command, "the JSONL to write").action(subspace);
 }
 
 async function subspace(options: SubspaceCommandOptions): Promise<void> {
-  const signal = abortOnInterrupt();
   const pairs = parsePatchPairs(await readPromptFile(options.pairs), options.pairs);
-  const list = (given: string) => given.split(",").map((one) => one.trim());
-  const randomSeeds = wholeNumber("--random-seeds", options.randomSeeds);
-  let made: PatchedSubspaces | undefined;
-  const done = await answerFile(options, async (common) => {
-    const settings: SubspaceOptions = {
-      ...common,
-      out: options.out,
-      signal,
-      subspace: list(options.subspace),
-      choices: list(options.choices),
-      at: options.at,
-      ...(options.from === undefined ? {} : { from: options.from }),
-      randomSeeds,
-    };
-    made = await patchSubspace(pairs, options.model, settings);
-    return made;
-  });
-  if (options.json) printJson(made);
-  else print(`${subspaceText(made as PatchedSubspaces)}\n${answersText(done)}`);
+  const { at, from } = options;
+  const settings = {
+    ...{ subspace: listed(options.subspace), choices: listed(options.choices), at },
+    ...(from === undefined ? {} : { from }),
+    randomSeeds: wholeNumber("--random-seeds", options.randomSeeds),
+  };
+  await printAnswerFile(
+    options,
+    (common) => patchSubspace(pairs, options.model, { ...common, ...settings }),
+    subspaceText,
+  );
 }
 
 function subspaceText({ effects, alike }: PatchedSubspaces): string {

@@ -1,26 +1,15 @@
 /** inward steer: what a direction added to a model's states does to its replies, beside random ones of the same length. */
 
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type Steered, steer } from "../run/steer-prompts.js";
 import type { Estimate } from "../score/interval.js";
-import { answerFile, answersText } from "./answering.js";
+import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
 import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
 import { SPANS_TEXT } from "./contrast.js";
-import {
-  adapterOptions,
-  type AdapterOptions,
-  cacheOption,
-  type CacheOption,
-  jsonOption,
-  type JsonOption,
-  modelOptions,
-  type ModelOptions,
-  number,
-  wholeNumber,
-} from "./options.js";
-import { abortOnInterrupt, intervalText, pCell, print, printJson, table } from "./output.js";
+import { number, wholeNumber } from "./options.js";
+import { intervalText, pCell, table } from "./output.js";
 
-interface SteerCommandOptions extends ModelOptions, AdapterOptions, PromptsOptions, CacheOption, JsonOption {
+interface SteerCommandOptions extends AnswerFileCommand, PromptsOptions {
   readonly vector: string;
   readonly site?: string;
   readonly forceVector?: boolean;
@@ -30,11 +19,10 @@ interface SteerCommandOptions extends ModelOptions, AdapterOptions, PromptsOptio
   readonly randomSeeds: string;
   readonly choices?: string;
   readonly maxTokens?: string;
-  readonly out: string;
 }
 
 export function steerCommand(): Command {
-  const command = adapterOptions(modelOptions(new Command("steer")))
+  const command = answerFileCommand("steer")
     .summary("add a direction to a model's states while it answers, beside random ones of the same length")
     .description(
       "Asks TEXT, the prompts of --file, or strings of --task: as they are, with the direction added at every strength, and with random\n" +
@@ -58,35 +46,28 @@ export function steerCommand(): Command {
       "--choices <list>",
       "answers whose probabilities are told, comma-separated, such as yes,no: the first one's lead",
     )
-    .option("--max-tokens <n>", "longest reply")
-    .requiredOption("-o, --out <path>", "the JSONL of replies; its manifest is written beside it");
-  return jsonOption(cacheOption(command)).action(steerPrompts);
+    .option("--max-tokens <n>", "longest reply");
+  return outOptions(command, "the JSONL of replies").action(steerPrompts);
 }
 
 async function steerPrompts(text: string | undefined, options: SteerCommandOptions): Promise<void> {
   const asked = await promptsToAsk("steer", text, options);
-  const signal = abortOnInterrupt();
-  let steered: Steered | undefined;
-  const done = await answerFile(options, async (common) => {
-    steered = await steer(asked.prompts, options.model, {
-      ...common,
-      ...asked.reading,
-      out: options.out,
-      signal,
-      vector: options.vector,
-      ...(options.site === undefined ? {} : { site: options.site }),
-      forceVector: options.forceVector === true,
-      strengths: options.strengths.split(",").map((one) => number("--strengths", one)),
-      unit: options.unit,
-      span: options.span,
-      randomSeeds: wholeNumber("--random-seeds", options.randomSeeds),
-      maxTokens: options.maxTokens === undefined ? asked.maxTokens : wholeNumber("--max-tokens", options.maxTokens),
-      ...(options.choices === undefined ? {} : { choices: options.choices.split(",").map((one) => one.trim()) }),
-    });
-    return steered;
-  });
-  if (options.json) printJson(steered);
-  else print(`${effectsText(steered as Steered)}\n${answersText(done)}`);
+  const { vector, site, unit, span, choices, maxTokens } = options;
+  const settings = {
+    ...asked.reading,
+    ...{ vector, unit, span },
+    ...(site === undefined ? {} : { site }),
+    forceVector: options.forceVector === true,
+    strengths: options.strengths.split(",").map((one) => number("--strengths", one)),
+    randomSeeds: wholeNumber("--random-seeds", options.randomSeeds),
+    maxTokens: maxTokens === undefined ? asked.maxTokens : wholeNumber("--max-tokens", maxTokens),
+    ...(choices === undefined ? {} : { choices: listed(choices) }),
+  };
+  await printAnswerFile(
+    options,
+    (common) => steer(asked.prompts, options.model, { ...common, ...settings }),
+    effectsText,
+  );
 }
 
 function effectsText({ site, normAtOne, stateNorm, span, effects }: Steered): string {

@@ -36,33 +36,57 @@ export interface AttentionToSpan {
 const ELSEWHERE = "elsewhere";
 const SETTINGS: ResamplingSettings = { confidence: 0.95, bootstrapReplicates: 1000, bootstrapSeed: 0 };
 
-/** Of several tokens that look, the mean. */
+/** What one prompt's heads attend to: of a layer and span [heads] shares, of several tokens that look the mean. */
+export type AttentionShares = Readonly<Record<number, Readonly<Record<string, readonly number[]>>>>;
+
+interface HeadsOfLayer {
+  readonly layer: number;
+  readonly heads: number;
+}
+
+export function attentionShares(prompt: AttendedPrompt, layers: readonly HeadsOfLayer[]): AttentionShares {
+  const { spans } = prompt;
+  return Object.fromEntries(
+    layers.map(({ layer, heads }) => {
+      const { share } = lookedAt(prompt, layer);
+      const each = (tokens?: readonly number[]) => Array.from({ length: heads }, (_, head) => share(head, tokens));
+      const named = [...spans].map(([name, tokens]) => [name, each(tokens)] as const);
+      return [layer, Object.fromEntries([...named, [ELSEWHERE, each()]])];
+    }),
+  );
+}
+
 export function attentionToSpans(
   prompts: readonly AttendedPrompt[],
-  layers: readonly { readonly layer: number; readonly heads: number }[],
+  layers: readonly HeadsOfLayer[],
   settings = SETTINGS,
 ): AttentionToSpan[] {
-  const names = [...new Set(prompts.flatMap(({ spans }) => [...spans.keys()])), ELSEWHERE];
-  return layers.flatMap(({ layer, heads }) => {
-    const looked = prompts.map((prompt) => ({ ...prompt, ...lookedAt(prompt, layer) }));
+  return sharesOverStrings(
+    prompts.map((prompt) => ({ string: prompt.string, shares: attentionShares(prompt, layers) })),
+    settings,
+  );
+}
+
+/** Of each head and span over the prompts that have the span. @param prompts with the same layers and heads */
+export function sharesOverStrings(
+  prompts: readonly { readonly string: string; readonly shares: AttentionShares }[],
+  settings = SETTINGS,
+): AttentionToSpan[] {
+  const layers = Object.keys(prompts[0]?.shares ?? {}).map(Number);
+  const all = new Set(prompts.flatMap(({ shares }) => Object.keys(shares[layers[0] as number] ?? {})));
+  all.delete(ELSEWHERE);
+  const names = [...all, ELSEWHERE];
+  return layers.flatMap((layer) => {
+    const heads = prompts[0]?.shares[layer]?.[ELSEWHERE]?.length ?? 0;
     return Array.from({ length: heads }, (_, head) =>
-      names.flatMap((span): AttentionToSpan[] => {
-        const values = looked.flatMap(({ string, spans, share }) => {
-          const tokens = span === ELSEWHERE ? undefined : spans.get(span);
-          if (span !== ELSEWHERE && tokens === undefined) return [];
-          return [{ string, value: share(head, tokens) }];
+      names.map((span): AttentionToSpan => {
+        const values = prompts.flatMap(({ string, shares }) => {
+          const share = shares[layer]?.[span]?.[head];
+          return share === undefined ? [] : [{ string, value: share }];
         });
         const mean = values.reduce((sum, { value }) => sum + value, 0) / values.length;
-        return [
-          {
-            layer,
-            head,
-            span,
-            prompts: values.length,
-            mean,
-            share: estimateOverStrings(sumsByString(values), PROPORTION, settings),
-          },
-        ];
+        const share = estimateOverStrings(sumsByString(values), PROPORTION, settings);
+        return { layer, head, span, prompts: values.length, mean, share };
       }),
     ).flat();
   });

@@ -94,7 +94,11 @@ export async function attributeLogits(
   try {
     const tokenizer = await openTokenizer(file.path, chat);
     const tokens = await choiceTokens(prompts, choices, tokenizer).finally(() => tokenizer.dispose());
-    const captured = await captureBeside(withoutMeta(prompts), source, { ...captureOptions(options), out, sites });
+    const lengths = tokens.map(({ promptIds }) => promptIds.length);
+    const captured = await captureBeside(withoutMeta(prompts), source, {
+      ...captureOptions(options),
+      ...{ out, sites, lengths },
+    });
     const attributed = await attribution.attribute(
       prompts.map(({ id }, at) => ({
         name: `Prompt ${JSON.stringify(id)}`,

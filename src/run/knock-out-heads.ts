@@ -13,7 +13,7 @@ import { tokensByName } from "../probe/chosen-turns.js";
 import { lengthOfVector, randomVector } from "../probe/donors.js";
 import { findSpans } from "../probe/spans.js";
 import { siteMapFigure } from "../report/figures/probe-figure.js";
-import { type WrittenEffect, writtenEffects, type WrittenRow } from "../probe/written-effects.js";
+import { type Ablation, type HeadEffect, headEffects } from "../probe/written-effects.js";
 import type { Estimate } from "../score/interval.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
 import { captureBeside, type CapturedRows, meansOfTokens, type StatesBySite } from "./captured-states.js";
@@ -42,14 +42,6 @@ export interface HeadsOptions extends AnswerFileOptions {
   readonly spans?: readonly string[];
 }
 
-/** One head under one way to knock it out. */
-export interface HeadEffect extends WrittenEffect {
-  readonly layer: number;
-  readonly head: number;
-  /** `zero`: its values are 0. `mean`: they are their mean over the prompts. */
-  readonly ablation: "zero" | "mean";
-}
-
 export interface KnockedOutHeads extends AnswersFile {
   readonly at: string;
   /** The heat map of attention, an SVG. */
@@ -60,8 +52,7 @@ export interface KnockedOutHeads extends AnswersFile {
   readonly noMean?: string;
 }
 
-const ABLATIONS = ["zero", "mean"] as const;
-type Arm = (typeof ABLATIONS)[number] | `random_${(typeof ABLATIONS)[number]}`;
+type Arm = Ablation | `random_${Ablation}`;
 
 /**
  * Asks every prompt without, and with each head at 0, at its mean, and with random changes of the same lengths; a line for each. The same
@@ -86,6 +77,7 @@ export async function knockOutHeads(
     {
       ...common,
       out: resolve(options.out),
+      lengths: located.map(({ length }) => length),
       sites: layers.flatMap((layer) => [`head_values.${layer}`, `attention_weights.${layer}`]).join(","),
     },
   );
@@ -179,18 +171,24 @@ async function layersOf({ file }: FoundModel, named: string): Promise<{ shape: S
   return { shape, layers: sites.map(({ layer }) => layer) };
 }
 
+interface LocatedSpans extends PromptSpans {
+  /** Tokens of the prompt. */
+  readonly length: number;
+}
+
 async function locate(
   prompts: readonly SteerPrompt[],
   choices: readonly string[],
   { file, chat }: FoundModel,
   { at, spans }: { readonly at: string; readonly spans?: readonly string[] },
-): Promise<PromptSpans[]> {
+): Promise<LocatedSpans[]> {
   const tokenizer = await openTokenizer(file.path, chat);
   try {
     await choiceTokens(prompts, choices, tokenizer);
     const located = await tokenizer.locate(prompts.map(({ messages }) => messages));
     return prompts.map(({ id, messages, marks = [] }, place) => {
       const one = located[place] as (typeof located)[number];
+      const { length } = one.tokenIds;
       const which = `Line ${JSON.stringify(id)}`;
       const from = tokensByName(at, one, messages, { marks, which });
       if ("from" in from) {
@@ -203,7 +201,7 @@ async function locate(
         const known = findSpans(one, { messages, marks }).flatMap((span) =>
           span.ok ? [[span.name, span.tokens] as const] : [],
         );
-        return { from, spans: new Map(known) };
+        return { from, length, spans: new Map(known) };
       }
       const named = (spans ?? ["message"]).map((name) => {
         const tokens = tokensByName(name, one, messages, { marks, which });
@@ -211,7 +209,7 @@ async function locate(
           throw new InwardError("PROBE_INVALID", `${which}: the span ${JSON.stringify(name)} reaches into the reply.`);
         return [name, tokens] as const;
       });
-      return { from, spans: new Map(named) };
+      return { from, length, spans: new Map(named) };
     });
   } finally {
     await tokenizer.dispose();
@@ -280,35 +278,4 @@ class KnockOuts {
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));
     return hash.digest("hex");
   }
-}
-
-const HEAD_SETTINGS = { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 };
-
-function headEffects(rows: readonly ChoiceLine[], owns: ReadonlyMap<string, number | undefined>): HeadEffect[] {
-  const scored = rows.filter(({ choices }) => choices !== undefined);
-  const at = new Map(scored.map((row) => [JSON.stringify([row.id, row.arm, row.place?.layer, row.place?.head]), row]));
-  const find = (id: string, arm: string, layer?: string | number, head?: string | number) =>
-    at.get(JSON.stringify([id, arm, layer, head]))?.choices;
-  return ABLATIONS.flatMap((ablation) => {
-    const conditions = new Map<string, WrittenRow[]>();
-    const places = new Map<string, { layer: number; head: number }>();
-    for (const { id, arm, place, choices: after } of scored) {
-      if (arm !== ablation || place === undefined || after === undefined) continue;
-      const { layer, head } = place;
-      const before = find(id, "none");
-      const random = find(id, `random_${ablation}`, layer, head);
-      // Without what it stands beside, nothing can be told of it.
-      if (before === undefined || random === undefined) continue;
-      const own = owns.get(id) ?? before.indexOf(Math.max(...before));
-      const name = JSON.stringify([layer, head]);
-      places.set(name, { layer: Number(layer), head: Number(head) });
-      conditions.set(name, [
-        ...(conditions.get(name) ?? []),
-        { string: id, own, before, after, controls: { random: [random] } },
-      ]);
-    }
-    return [...writtenEffects(conditions, HEAD_SETTINGS)].map(([name, effect]) => {
-      return { ...(places.get(name) as { layer: number; head: number }), ablation, ...effect };
-    });
-  });
 }

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { canonicalJson, hashOf, readJsonLines } from "../base/files.js";
+import { hashOf, readJsonLines } from "../base/files.js";
 import { InwardError } from "../errors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
@@ -10,7 +10,7 @@ import type { Intervention } from "../model/interventions.js";
 import { siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
 import { readSubspaces, type Subspace, subspacePatch } from "../probe/subspace.js";
-import { type WrittenEffect, writtenEffects, type WrittenRow } from "../probe/written-effects.js";
+import { subspaceEffects, type WrittenEffect } from "../probe/written-effects.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
 import { captureBeside } from "./captured-states.js";
@@ -96,7 +96,13 @@ export async function patchSubspace(
     ];
   });
   const out = resolve(options.out);
-  const captured = await captureBeside(sides, source, { ...common, out, sites: [...subspaces.keys()].join(",") });
+  const lengths = places.flatMap(({ lengths: own }) => own);
+  const captured = await captureBeside(sides, source, {
+    ...common,
+    out,
+    lengths,
+    sites: [...subspaces.keys()].join(","),
+  });
   const stateOf = (site: string, id: string) => {
     const values = captured.states.get(site)?.get(id)?.values;
     if (!values) throw new InwardError("INTERNAL", `No states of ${site} were taken.`);
@@ -156,7 +162,7 @@ export async function patchSubspace(
     }),
   );
   await captured.drop();
-  const { effects, alike } = subspaceEffects(rows, pairs, [...subspaces.keys()]);
+  const { effects, alike } = subspaceEffects(rows);
   return {
     ...done,
     at,
@@ -173,6 +179,8 @@ export async function patchSubspace(
 interface PairPlaces {
   readonly own: number;
   readonly donor: number;
+  /** Tokens of both prompts. */
+  readonly lengths: readonly [number, number];
 }
 
 async function tokensOf(
@@ -198,7 +206,9 @@ async function tokensOf(
         throw new InwardError("PROBE_INVALID", `${which}: the span ${JSON.stringify(name)} reaches into the reply.`);
       return tokens.at(-1) as number;
     };
+    const lengthOf = (located: typeof own, pair: number) => (located[pair] as (typeof own)[number]).tokenIds.length;
     return pairs.map(({ id, prompt, donor }, pair) => ({
+      lengths: [lengthOf(own, pair), lengthOf(theirs, pair)],
       own: lastOf(at, own[pair] as (typeof own)[number], prompt, `The prompt of ${JSON.stringify(id)}`),
       donor: lastOf(from, theirs[pair] as (typeof own)[number], donor, `The donor of ${JSON.stringify(id)}`),
     }));
@@ -213,37 +223,5 @@ function hashes(subspaces: ReadonlyMap<string, Subspace>, places: readonly PairP
     hash.update(site);
     for (const { buffer, byteOffset, byteLength } of basis) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }
-  return { subspaceSha256: hash.digest("hex"), placesSha256: hashOf(places) };
-}
-
-const SUBSPACE_SETTINGS = { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 };
-
-function subspaceEffects(rows: readonly ChoiceLine[], pairs: readonly PatchPair[], sites: readonly string[]) {
-  const at = new Map(rows.map(({ id, arm, place, choices }) => [canonicalJson([id, arm, place?.site ?? ""]), choices]));
-  const find = (id: string, arm: string, site = "") => at.get(canonicalJson([id, arm, site]));
-  const likeliest = (choices: readonly number[]) => choices.indexOf(Math.max(...choices));
-  const alike: string[] = [];
-  const told = pairs.flatMap(({ id }) => {
-    const [before, donor] = [find(id, "none"), find(id, "donor")];
-    if (before === undefined || donor === undefined) return [];
-    const own = likeliest(donor);
-    if (own !== likeliest(before)) return [{ id, before, own }];
-    alike.push(id);
-    return [];
-  });
-  const randomArms = [...new Set(rows.map(({ arm }) => arm))].filter((arm) => arm.startsWith("random_"));
-  const conditions = new Map(
-    sites.map((site): [string, WrittenRow[]] => [
-      site,
-      told.flatMap(({ id, before, own }) => {
-        const after = find(id, "subspace", site);
-        if (after === undefined) return [];
-        const draws = (arms: readonly string[]) =>
-          arms.flatMap((arm) => [find(id, arm, site) ?? []].filter((one) => one.length > 0));
-        const controls = { outside: draws(["outside"]), random: draws(randomArms), whole: draws(["whole"]) };
-        return [{ string: id, own, before, after, controls }];
-      }),
-    ]),
-  );
-  return { effects: writtenEffects(conditions, SUBSPACE_SETTINGS), alike };
+  return { subspaceSha256: hash.digest("hex"), placesSha256: hashOf(places.map(({ own, donor }) => ({ own, donor }))) };
 }

@@ -15,9 +15,7 @@ import { parseSites, type Site, siteName, siteNumbers, type StateShape, stateSha
 import type { AskRequest } from "../model/language-model.js";
 import { tokensByName } from "../probe/chosen-turns.js";
 import { lengthOfVector, randomVector } from "../probe/donors.js";
-import { shareOfRows } from "../probe/string-estimates.js";
-import { type FamilyTest, permutedFamily } from "../score/comparison/family-tests.js";
-import type { Estimate } from "../score/interval.js";
+import { type PatchscopeEffect, type ScopeArm, scopeEffects, type ScopeRow } from "../probe/patchscope-effects.js";
 import { type ChatMessage, type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
 import { namingTheLine } from "./ask-file.js";
@@ -42,37 +40,13 @@ export interface PatchscopeOptions extends AnswerFileOptions {
   readonly expectKey?: string;
 }
 
-export interface PatchscopeLine {
+export interface PatchscopeLine extends ScopeRow {
   readonly key: string;
   readonly state: string;
-  readonly id: string;
-  /** `none`: nothing is written. `state`. `random`: a vector by chance, as long as the state. */
-  readonly arm: "none" | "state" | "random";
-  readonly from?: string;
-  readonly into?: string;
-  readonly text?: string;
   readonly stop?: StopReason;
   readonly tokenIds?: readonly number[];
   readonly logprobs?: readonly number[];
   readonly setAside?: SetAsideReason;
-}
-
-/** Of one pair of sites, over the prompts. */
-export interface PatchscopeEffect {
-  readonly from: string;
-  readonly into: string;
-  readonly prompts: number;
-  /** Share of replies that are others than without; and of those with a vector by chance. */
-  readonly changed: Estimate;
-  readonly randomChanged: Estimate;
-  /** Where words are expected: shares of replies that contain their own, and other prompts' words; and those without anything written. */
-  readonly told?: {
-    readonly own: number;
-    readonly others: number;
-    readonly none: number;
-    readonly random: number;
-    readonly share: Estimate;
-  } & FamilyTest;
 }
 
 export interface Patchscope extends AnswersFile {
@@ -114,13 +88,18 @@ export async function patchscope(
   const captured = await captureBeside(
     prompts.map(({ id, messages }, place) => ({ id, messages, tokens: [(places[place] as Places).from] })),
     source,
-    { ...common, out, sites: [...new Set(pairs.map((pair) => siteName(pair.from)))].join(",") },
+    {
+      ...common,
+      out,
+      lengths: places.map(({ length }) => length),
+      sites: [...new Set(pairs.map((pair) => siteName(pair.from)))].join(","),
+    },
   );
   const questions = (state: string) =>
     prompts.flatMap((prompt, place): ScopeQuestion[] => {
       const messages = target ?? prompt.messages;
       const token = (places[place] as Places).at;
-      const ask = (arm: PatchscopeLine["arm"], pair?: SitePair, values?: Float32Array): ScopeQuestion => ({
+      const ask = (arm: ScopeArm, pair?: SitePair, values?: Float32Array): ScopeQuestion => ({
         key: JSON.stringify([prompt.id, arm, ...(pair ? [siteName(pair.from), siteName(pair.into)] : [])]),
         ...{ state, id: prompt.id, arm },
         ...(pair ? { from: siteName(pair.from), into: siteName(pair.into) } : {}),
@@ -153,7 +132,7 @@ export async function patchscope(
         at,
         target: target ?? null,
         maxTokens,
-        placesSha256: hashOf(places),
+        placesSha256: hashOf(places.map((one) => ({ from: one.from, at: one.at }))),
       },
       lines: prompts.map(({ id, messages }) => ({ id, messages })),
       questions,
@@ -162,7 +141,9 @@ export async function patchscope(
   );
   const { rows } = await readJsonLines<PatchscopeLine>(done.out, lineSchema);
   await captured.drop();
-  return { ...done, what, effects: scopeEffects(rows, prompts, pairs, expected) };
+  const asked = prompts.map(({ id }, place) => ({ id, ...(expected ? { expected: expected[place] } : {}) }));
+  const names = pairs.map((pair) => ({ from: siteName(pair.from), into: siteName(pair.into) }));
+  return { ...done, what, effects: scopeEffects(rows, asked, names) };
 }
 
 interface SitePair {
@@ -201,6 +182,8 @@ function pairsOfSites(
 interface Places {
   readonly from: number;
   readonly at: number;
+  /** Tokens of the prompt whose state is taken. */
+  readonly length: number;
 }
 
 async function placesOf(
@@ -225,7 +208,8 @@ async function placesOf(
     const written = target && lastOf(at, prompts.length, { messages: target }, "The target");
     return prompts.map((prompt, place) => {
       const taken = lastOf(from, place, prompt, `Line ${JSON.stringify(prompt.id)}`);
-      return { from: taken, at: written ?? taken };
+      const { length } = (located[place] as (typeof located)[number]).tokenIds;
+      return { from: taken, at: written ?? taken, length };
     });
   } finally {
     await tokenizer.dispose();
@@ -286,74 +270,4 @@ function scopeQuestions(): QuestionKind<ScopeQuestion, PatchscopeLine> {
         signal,
       }),
   };
-}
-
-const SCOPE_SETTINGS = { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 };
-const PERMUTATIONS = 999;
-
-function scopeEffects(
-  rows: readonly PatchscopeLine[],
-  prompts: readonly SteerPrompt[],
-  pairs: readonly SitePair[],
-  expected: readonly string[] | undefined,
-): PatchscopeEffect[] {
-  const at = new Map(rows.map((row) => [JSON.stringify([row.id, row.arm, row.from, row.into]), row.text]));
-  const textOf = (id: string, arm: PatchscopeLine["arm"], pair?: SitePair) =>
-    at.get(JSON.stringify([id, arm, pair && siteName(pair.from), pair && siteName(pair.into)]));
-  // Prompts of which a line was set aside are in no effect, so that all are of the same.
-  const whole = prompts.flatMap(({ id }, place) => {
-    const has =
-      textOf(id, "none") !== undefined &&
-      pairs.every((pair) => ["state", "random"].every((arm) => textOf(id, arm as "state", pair) !== undefined));
-    return has ? [{ id, place }] : [];
-  });
-  const words = [...new Set(expected ?? [])];
-  const labels = whole.map(({ place }) => words.indexOf(expected?.[place] ?? ""));
-  const contains = (text: string | undefined, word: string) =>
-    Number((text ?? "").toLowerCase().includes(word.toLowerCase()));
-  const tests =
-    expected === undefined
-      ? []
-      : permutedFamily(
-          pairs.map((pair) => whole.map(({ id }) => words.map((word) => contains(textOf(id, "state", pair), word)))),
-          labels,
-          { draws: PERMUTATIONS, seed: 0 },
-        );
-  const shareOf = (hits: readonly number[]) => hits.reduce((sum, one) => sum + one, 0) / Math.max(1, hits.length);
-  return pairs.map((pair, number) => {
-    const changed = (arm: "state" | "random") =>
-      shareOfRows(
-        whole.map(({ id }) => ({ string: id, isSo: textOf(id, arm, pair) !== textOf(id, "none") })),
-        SCOPE_SETTINGS,
-      );
-    const own = (arm: PatchscopeLine["arm"]) =>
-      whole.map(({ id, place }) =>
-        contains(textOf(id, arm, arm === "none" ? undefined : pair), expected?.[place] ?? ""),
-      );
-    const others = whole.flatMap(({ id, place }) =>
-      words.flatMap((word) => (word === expected?.[place] ? [] : [contains(textOf(id, "state", pair), word)])),
-    );
-    return {
-      from: siteName(pair.from),
-      into: siteName(pair.into),
-      prompts: whole.length,
-      changed: changed("state"),
-      randomChanged: changed("random"),
-      ...(expected === undefined
-        ? {}
-        : {
-            told: {
-              own: shareOf(own("state")),
-              others: shareOf(others),
-              none: shareOf(own("none")),
-              random: shareOf(own("random")),
-              share: shareOfRows(
-                whole.map(({ id }, place) => ({ string: id, isSo: own("state")[place] === 1 })),
-                SCOPE_SETTINGS,
-              ),
-              ...(tests[number] as FamilyTest),
-            },
-          }),
-    };
-  });
 }

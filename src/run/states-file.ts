@@ -67,6 +67,8 @@ export interface StatesOptions extends OpenModelOptions, StatesSettings, Writing
   /** Folder to write. */
   readonly out: string;
   readonly onFound?: (model: FoundModel) => void;
+  /** [prompts] tokens of each, where they were counted before. */
+  readonly lengths?: readonly number[];
 }
 
 /** A prompt whose states are taken. */
@@ -237,7 +239,7 @@ function sumOf({ files }: StatesManifest, what: "rows" | "bytes"): number {
 async function planJob(
   prompts: readonly StatesPrompt[],
   source: string,
-  { device, engine, onFound, ...options }: Omit<StatesOptions, "out">,
+  { device, engine, onFound, lengths: known, ...options }: Omit<StatesOptions, "out">,
 ): Promise<StatesJob> {
   const settings = settled(options);
   const positions = parsePositions(settings.positions);
@@ -257,7 +259,7 @@ async function planJob(
   const settledEngine = oneByOne ? { ...forward, strict: true, flashAttention: false } : forward;
   const { maxTokens } = settings;
   const requests = prompts.map(({ messages }) => ({ messages, maxTokens, temperature: 0, topTokens: 0 }));
-  const lengths = await promptLengths(found, prompts);
+  const lengths = known ?? (await promptLengths(found, prompts));
   const chosen = prompts.map(
     ({ tokens }): PositionChoice => (tokens === undefined ? positions : { prompt: tokens, reply: false }),
   );

@@ -146,6 +146,7 @@ export {
   writeControlVector,
 } from "./probe/control-vector.js";
 export { type Noticer, type PlantedNoticer, writePlantedNoticer } from "./probe/planted-noticer.js";
+export { type InsideResults, type InsideRow, insideResults } from "./probe/inside-results.js";
 export type { InjectionResults } from "./score/injection/injection-scores.js";
 export { fitProbe, type LinearProbe, probeLogprobs, type RowMatrix } from "./probe/linear-probe.js";
 export {

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startInward } from "./inward-processes.mjs";
 
-/** Two rounds of training, calibration, the matrix, probes, lenses, patches, noise floor; the answer cache where the environment has it on. */
+/** Two rounds of training, calibration, the matrix, probes, lenses, patches, answers taken apart, noise floor; the answer cache where the environment has it on. */
 const STUDY = `
 study: everything
 seed: 3
@@ -23,6 +23,12 @@ probe:
   sites: residual_after.0
   randomWeights: false
 patching: { sites: residual_after.0, predictors: [one], strings: 3, epsilon: 0.01, tokenBudget: 600, samples: 3 }
+inside:
+  strings: 3
+  attribution: {}
+  heads: { sites: head_values.0 }
+  subspace: { sites: residual_after.0, randomSeeds: 1 }
+  patchscope: { sites: residual_after.1, maxTokens: 2 }
 engine: { device: cpu, threads: 1, groupQuestions: 6 }
 noiseFloor: { questions: 4 }
 score: { bootstrapReplicates: 100 }

@@ -57,6 +57,7 @@ function dryRunText(run: DryRun): string {
     ...run.models.map(model),
     ...(run.probe ? [lookingInside(run.probe)] : []),
     ...(run.patching ? [writingInside(run.patching)] : []),
+    ...(run.inside ? [takingApart(run.inside)] : []),
     ...(run.injection ? [injecting(run.injection)] : []),
     disk(run),
     ...(run.primary ? [primaryPowerText(run.primary)] : []),
@@ -219,6 +220,15 @@ function writingInside(states: NonNullable<DryRun["patching"]>): string {
     "Writing inside (07-patches; every distribution evaluates its prompt once or more, and what is said to it; its time is not in the sums):",
     ...each,
   ].join("\n");
+}
+
+function takingApart(states: NonNullable<DryRun["inside"]>): string {
+  const each = states.map((one) =>
+    one.ok
+      ? `  ${one.state}: states of ${whole(one.prompts)} prompts, ${readableBytes(one.bytes)}; then ${whole(one.rows)} lines, most of which evaluate a prompt's last token once more, with prompts of ${whole(one.promptTokens)} tokens together`
+      : `  ${one.state}: not known, because ${one.reason}`,
+  );
+  return ["Taking answers apart (07-inside; neither its time nor its bytes are in the sums):", ...each].join("\n");
 }
 
 function injecting(states: NonNullable<DryRun["injection"]>): string {

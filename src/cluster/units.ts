@@ -45,7 +45,7 @@ export interface CutStage {
 }
 
 /** Questions whose answers take as long as those of so many usual ones. */
-const HEAVY: Readonly<Partial<Record<RunFile, number>>> = { distributions: 8, patches: 32 };
+const HEAVY: Readonly<Partial<Record<RunFile, number>>> = { distributions: 8, patches: 32, inside: 32 };
 
 export function cutStages(plan: Plan, cut: UnitCut): CutStage[] {
   const stages = stagesOf(plan);

@@ -13,7 +13,7 @@ import { type JsonOut, lmEvalResults } from "./lm-eval-results.js";
 import { runTables } from "./run-tables.js";
 
 export const EXPORT_FORMATS = {
-  csv: "trials, answers and behaviors, and probes, lenses, patches and injections where a study has them, as CSV",
+  csv: "trials, answers and behaviors, and probes, lenses, patches, answers taken apart and injections where a study has them, as CSV",
   parquet: "the same as Parquet, lists of tokens and logprobs as lists",
   chat: "finetune sets as chat JSONL for mlx-lm and axolotl",
   "lm-eval": "scores as lm-evaluation-harness results, trials as its samples",

@@ -13,6 +13,7 @@ import type { TrialRow } from "../score/trial-rows.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
 import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
 import { column, type DataColumn } from "./csv-lines.js";
+import { insideTables } from "./inside-tables.js";
 import { injectionTable, lensTable, probesTable } from "./probe-tables.js";
 import { type DataTable, dataTable } from "./table.js";
 import { patchesTable, simulationTable } from "./patch-tables.js";
@@ -271,6 +272,7 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
     ...(run.plan.patching
       ? [simulationTable(await readContent(run, "simulation")), patchesTable(await readLines(run, "patches"))]
       : []),
+    ...(run.plan.inside ? insideTables(await readContent(run, "insideResults"), await readLines(run, "inside")) : []),
     ...(isWritten(run.plan, "injection") ? [injectionTable(await readContent(run, "injection"))] : []),
   ];
 }

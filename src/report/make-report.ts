@@ -13,6 +13,7 @@ import type { Scores } from "../score/scores.js";
 import type { LensResults } from "../probe/lens-results.js";
 import type { SimulationResults } from "../score/simulation/simulation.js";
 import type { InjectionResults } from "../score/injection/injection-scores.js";
+import type { InsideResults } from "../probe/inside-results.js";
 import type { ProbeResults } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { EngineManifest, Plan } from "../study/plan.js";
@@ -37,6 +38,7 @@ import { matrixSection } from "./sections/matrix-section.js";
 import { methodSection } from "./sections/method.js";
 import { cellSection } from "./sections/pairs.js";
 import { lensSection } from "./sections/lens-section.js";
+import { insideSection } from "./sections/inside-section.js";
 import { injectionSection } from "./sections/injection-section.js";
 import { probesSection } from "./sections/probes-section.js";
 import { samplesSection, type SampleTrial } from "./sections/samples.js";
@@ -210,6 +212,7 @@ export async function makeReport(input: ReportInput): Promise<MadeReport> {
     ...(input.simulation
       ? [await simulationSection(input.simulation, verdictsOf("self_simulation"), input.patches ?? [], names, property)]
       : []),
+    ...(input.inside ? [insideSection(input.inside, names, property)] : []),
     ...(input.injection && plan.injection
       ? [injectionSection(input.injection, verdictsOf("injection"), plan.injection, names)]
       : []),
@@ -299,6 +302,8 @@ export interface ReportInput {
   readonly simulation?: SimulationResults;
   /** Of these the examples are. */
   readonly patches?: readonly PatchedRow[];
+  /** Absent when no answers are taken apart. */
+  readonly inside?: InsideResults;
   /** Absent when nothing is injected. */
   readonly injection?: InjectionResults;
   /** Absent when no behavior was changed. */

@@ -28,6 +28,7 @@ import type { MeasurableModel } from "./estimate/rates.js";
 import { modelProgress, wornInStudy } from "./open-model.js";
 import { estimatePatched } from "./patch-estimate.js";
 import { estimateInjections } from "./injection-stages.js";
+import { estimateInside } from "./inside-stages.js";
 import { estimateProbed } from "./probe-states-stage.js";
 import { probeFits } from "./probe-scores-stage.js";
 import { type EarlierRun, planRunAndReplies, runsThatAskedTheSame } from "./planning.js";
@@ -71,6 +72,8 @@ export interface DryRun extends PlanEstimate {
   readonly probe?: ProbeCost;
   /** Of a study that writes inside, by state; absent where nothing is written. */
   readonly patching?: Awaited<ReturnType<typeof estimatePatched>>;
+  /** Of a study that takes answers apart, by state; absent where none are. */
+  readonly inside?: Awaited<ReturnType<typeof estimateInside>>;
   /** Of a study that injects concepts, by state; absent where none are. */
   readonly injection?: Awaited<ReturnType<typeof estimateInjections>>;
   /** Of a study that names its primary contrast: what its strings can show of it. */
@@ -183,6 +186,7 @@ export async function dryRun(authored: string | AuthoredStudy, options: DryRunOp
     ...(distributions > 0 ? { distributions } : {}),
     ...(adapters.length > 0 ? { adapters } : {}),
     ...(plan.patching ? { patching: await estimatePatched(plan, (model) => located[model]?.file?.path) } : {}),
+    ...(plan.inside ? { inside: await estimateInside(plan, (model) => located[model]?.file?.path) } : {}),
     ...(plan.injection ? { injection: await estimateInjections(plan, (model) => located[model]?.file?.path) } : {}),
     ...(await primaryPowerOf(plan, options)),
     ...estimate,

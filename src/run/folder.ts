@@ -38,6 +38,8 @@ export const RUN_FILES = {
   probeFits: "08-probe-fits.jsonl",
   lensScores: "08-lens.json",
   simulation: "08-simulation.json",
+  inside: "07-inside.jsonl",
+  insideResults: "08-inside.json",
   injections: "07-injections.jsonl",
   injection: "08-injection.json",
   trials: "08-trials.jsonl",
@@ -67,6 +69,8 @@ export const ADAPTER_FILES = {
   states: ["07-states", "/states.json"],
   /** The same of object-level prompts, of whom something is written into others. */
   donorStates: ["07-donor-states", "/states.json"],
+  /** The same of prompts whose answers are taken apart. */
+  insideStates: ["07-inside-states", "/states.json"],
   /** Of a model state: the concepts' vectors. */
   injectionVectors: ["07-injection-vectors", ".safetensors"],
 } as const;

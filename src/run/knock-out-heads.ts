@@ -52,7 +52,7 @@ export interface KnockedOutHeads extends AnswersFile {
   readonly noMean?: string;
 }
 
-type Arm = Ablation | `random_${Ablation}`;
+export type HeadArm = Ablation | `random_${Ablation}`;
 
 /**
  * Asks every prompt without, and with each head at 0, at its mean, and with random changes of the same lengths; a line for each. The same
@@ -68,7 +68,8 @@ export async function knockOutHeads(
   requireTwoChoices(choices);
   const found = await findModel(source, common);
   onFound?.(found);
-  const { shape, layers } = await layersOf(found, named);
+  const shape = stateShapeOf(await readGguf(found.file.path), found.file.path);
+  const layers = headLayers(named, shape);
   const given = prompts.map((line) => (valueKey === undefined ? undefined : givenChoice(line, valueKey, choices)));
   const located = await locate(prompts, choices, found, { at, spans });
   const captured = await captureBeside(
@@ -138,7 +139,7 @@ export async function knockOutHeads(
   };
 }
 
-function placed({ id }: SteerPrompt, state: string, arm: "none" | Arm, place?: { layer: number; head: number }) {
+function placed({ id }: SteerPrompt, state: string, arm: "none" | HeadArm, place?: { layer: number; head: number }) {
   const key = JSON.stringify([id, arm, ...(place === undefined ? [] : [place.layer, place.head])]);
   return { key, state, id, arm, ...(place === undefined ? {} : { place }) };
 }
@@ -158,8 +159,8 @@ function attentionMap(attention: readonly AttentionToSpan[], at: string): Promis
   return siteMapFigure(`What heads attend to from ${at}`, places, panels);
 }
 
-async function layersOf({ file }: FoundModel, named: string): Promise<{ shape: StateShape; layers: number[] }> {
-  const shape = stateShapeOf(await readGguf(file.path), file.path);
+/** @param named sites @throws PROBE_SITE */
+export function headLayers(named: string, shape: StateShape): number[] {
   const sites: Site[] = parseSites(named, shape);
   const other = sites.find(({ part }) => part !== "head_values");
   if (other) {
@@ -168,7 +169,7 @@ async function layersOf({ file }: FoundModel, named: string): Promise<{ shape: S
       `${siteName(other)} has no heads of its own to knock out: give head_values, or head_values.<layers>.`,
     );
   }
-  return { shape, layers: sites.map(({ layer }) => layer) };
+  return sites.map(({ layer }) => layer);
 }
 
 interface LocatedSpans extends PromptSpans {
@@ -223,8 +224,8 @@ function rowsOf(states: StatesBySite, site: string, id: string): CapturedRows {
 }
 
 /** What is written where a head is knocked out, and what stands beside it. */
-class KnockOuts {
-  readonly arms: readonly Arm[];
+export class KnockOuts {
+  readonly arms: readonly HeadArm[];
   readonly noMean: string | undefined;
   /** By site, over the prompts. */
   private readonly means: ReadonlyMap<string, Float32Array>;
@@ -232,7 +233,7 @@ class KnockOuts {
   constructor(
     private readonly shape: StateShape,
     private readonly states: StatesBySite,
-    prompts: readonly SteerPrompt[],
+    prompts: readonly unknown[],
   ) {
     const sites = [...meansOfTokens(states)].filter(([site]) => site.startsWith("head_values"));
     this.means = new Map(
@@ -252,7 +253,7 @@ class KnockOuts {
   intervention(
     id: string,
     tokens: readonly number[],
-    { arm, layer, head }: { readonly arm: Arm; readonly layer: number; readonly head: number },
+    { arm, layer, head }: { readonly arm: HeadArm; readonly layer: number; readonly head: number },
   ): Intervention {
     const site: Site = { part: "head_values", layer };
     const place = { site, tokens, heads: [head] };

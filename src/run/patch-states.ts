@@ -9,7 +9,7 @@ import { markHypothetical, markObjectLevel } from "../probe/spans.js";
 import type { Capture } from "../probe/states-shard.js";
 import { propertyNamed } from "../properties/all-properties.js";
 import { askedForm } from "../study/forms.js";
-import { donorStates, patchedAbout } from "../study/patched-states.js";
+import { donorStates, type PatchedAbout, patchedAbout } from "../study/patched-states.js";
 import type { Plan, PlannedPatching, PlannedTask } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { StageContext, StageWork } from "./open-models.js";
@@ -63,19 +63,25 @@ export async function requirePatchedSites({ run, modelPath }: StageContext): Pro
   }
 }
 
+/** How many strings of each task, of each split the first. */
+type LookedAt = Pick<PlannedPatching, "trainStrings" | "strings">;
+
 /** Strings of a task that donors come from: train strings, and those that are patched. */
-export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, strings }: PlannedPatching) {
+export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, strings }: LookedAt) {
   return { train: train.slice(0, trainStrings), heldOut: heldOut.slice(0, strings) };
 }
 
-/** Object-level prompts of a state, with the tokens at which it is read. */
-function donorPrompts(plan: Plan, state: string): PromptToLocate[] {
-  const patching = plan.patching as PlannedPatching;
+/** Object-level prompts of a state. @param wanted spans at whose tokens it is read */
+export function objectLevelPrompts(
+  plan: Plan,
+  state: string,
+  strings: LookedAt,
+  wanted: readonly string[],
+): PromptToLocate[] {
   const form = askedForm(plan, state);
-  const wanted = [...new Set(patching.spans.map(donorSpan))];
   return plan.tasks.flatMap((task) => {
     const { definition } = form.task(task);
-    const { train, heldOut } = donorItems(task, patching);
+    const { train, heldOut } = donorItems(task, strings);
     return [...train, ...heldOut].map((item): PromptToLocate => {
       const about = { kind: "object_level" as const, task: definition.name, item: item.id, split: item.split };
       return {
@@ -88,16 +94,21 @@ function donorPrompts(plan: Plan, state: string): PromptToLocate[] {
   });
 }
 
-/** Hypothetical prompts of a state that are written into. */
-function recipientPrompts(plan: Plan, state: string): PromptToLocate[] {
-  const patching = plan.patching as PlannedPatching;
+/** Hypothetical prompts of a state. @param about others' are left out */
+export function hypotheticalPrompts(
+  plan: Plan,
+  state: string,
+  about: readonly PatchedAbout[],
+  strings: LookedAt,
+  wanted: readonly string[],
+): PromptToLocate[] {
   const form = askedForm(plan, state);
   const variant = probedVariant(plan);
-  return patchedAbout(plan)
-    .filter((about) => about.state === state)
+  return about
+    .filter((one) => one.state === state)
     .flatMap(({ task, property }) => {
       const { definition } = form.task(task);
-      return donorItems(task, patching).heldOut.map((item): PromptToLocate => {
+      return donorItems(task, strings).heldOut.map((item): PromptToLocate => {
         const about = { kind: "hypothetical" as const, task: definition.name, item: item.id, split: item.split };
         return {
           id: `hypothetical/${definition.name}/${item.id}/${property}/${variant}`,
@@ -108,7 +119,7 @@ function recipientPrompts(plan: Plan, state: string): PromptToLocate[] {
             template: form.variant(variant),
             question: form.question(property),
           }),
-          wanted: patching.spans,
+          wanted,
         };
       });
     });
@@ -121,7 +132,11 @@ export function locatePatched(
   side: "object_level" | "hypothetical",
   tokenizer: Pick<Tokenizer, "locate">,
 ): Promise<LocatedStatesPrompt[]> {
-  const prompts = side === "object_level" ? donorPrompts(plan, state) : recipientPrompts(plan, state);
+  const patching = plan.patching as PlannedPatching;
+  const prompts =
+    side === "object_level"
+      ? objectLevelPrompts(plan, state, patching, [...new Set(patching.spans.map(donorSpan))])
+      : hypotheticalPrompts(plan, state, patchedAbout(plan), patching, patching.spans);
   return locatePrompts(prompts, tokenizer, "last");
 }
 

@@ -146,12 +146,13 @@ export async function patchscope(
   return { ...done, what, effects: scopeEffects(rows, asked, names) };
 }
 
-interface SitePair {
+export interface SitePair {
   readonly from: Site;
   readonly into: Site;
 }
 
-function pairsOfSites(
+/** @throws PROBE_SITE, USAGE */
+export function pairsOfSites(
   shape: StateShape,
   { sites, into, what }: { readonly sites: string; readonly into?: string; readonly what: Patchscope["what"] },
 ): SitePair[] {

@@ -143,7 +143,7 @@ export async function captureIntoRun(
   events.add("states_captured", { stage, state: name, prompts: done.prompts, rows: done.rows, bytes: done.bytes });
 }
 
-/** What is captured of these prompts, and by what it is known again. @param what of the plan decides it */
+/** What is captured of these prompts, and by what it is known again. @param what of the plan decides it @param engine others than the plan's */
 export function statesJobOf(
   plan: Plan,
   model: string,
@@ -151,6 +151,7 @@ export function statesJobOf(
   capture: Capture,
   prompts: readonly LocatedStatesPrompt[],
   what: Readonly<Record<string, unknown>>,
+  engine = engineOf(plan, model),
 ): StatesJob {
   const rows = prompts.map(({ captured }) => captured);
   const lengths = prompts.map(({ meta }) => meta.tokenIds.length);
@@ -160,7 +161,7 @@ export function statesJobOf(
     capture,
     requests: prompts.map(({ messages }) => ({ messages, maxTokens: 0, temperature: 0, topTokens: 0 })),
     ...sizedStates(capture, lengths, rows, SHARD_BYTES),
-    asked: whatIsAsked(found, engineOf(plan, model), what, prompts.map(asWritten)),
+    asked: whatIsAsked(found, engine, what, prompts.map(asWritten)),
   };
 }
 

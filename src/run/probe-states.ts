@@ -7,6 +7,7 @@ import { InwardError } from "../errors.js";
 import { readSafetensors, type SafeTensor } from "../finetune/adapter/safetensors.js";
 import { sha256OfFile } from "../model/model-file.js";
 import type { RowMatrix } from "../probe/linear-probe.js";
+import type { CapturedRows } from "./captured-states.js";
 import type { RunFolder } from "./folder.js";
 import type { ProbedPrompt } from "./probe-prompts.js";
 import { PROMPTS, type StatesManifest, statesManifestSchema } from "./states-file.js";
@@ -78,7 +79,11 @@ export class CapturedStates {
   }
 
   /** @throws STORE_INCOMPLETE, STORE_CORRUPT */
-  static async read(run: RunFolder, state: string, kind: "states" | "donorStates" = "states"): Promise<CapturedStates> {
+  static async read(
+    run: RunFolder,
+    state: string,
+    kind: "states" | "donorStates" | "insideStates" = "states",
+  ): Promise<CapturedStates> {
     await run.requireUnchanged(`${kind}/${state}`);
     const path = run.file(`${kind}/${state}`);
     const folder = dirname(path);
@@ -137,6 +142,17 @@ export class CapturedStates {
   /** [prompts × width] where the reply begins. */
   ends(prompts: readonly CapturedPrompt[], site: string): RowMatrix {
     return this.means(prompts, site, ({ tokenIds }) => [tokenIds.length - 1]);
+  }
+
+  /** At a prompt's last token; of attention weights as many keys as the longest text of its file has. */
+  end(prompt: CapturedPrompt, site: string): CapturedRows {
+    const { file, row } = this.rows.get(prompt.id) as { file: string; row: (place: number) => number };
+    const tensor = this.tensors.get(file)?.get(site);
+    if (tensor === undefined) throw new InwardError("INTERNAL", `There are no states of ${site}.`);
+    const dimensions = tensor.shape.slice(1);
+    const width = dimensions.reduce((product, one) => product * one, 1);
+    const from = row(prompt.tokenIds.length - 1) * width;
+    return { values: Float32Array.from(tensor.values.subarray(from, from + width)), width, dimensions };
   }
 
   private means(

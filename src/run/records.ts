@@ -24,6 +24,7 @@ import { INJECTION_VERSION, type InjectionResults } from "../score/injection/inj
 import { type Judges, JUDGES_VERSION } from "../score/judge-agreement.js";
 import { MATRIX_VERSION, type MatrixScores } from "../score/matrix/matrix.js";
 import { LENS_VERSION, type LensLine, lensLineSchema, type LensResults } from "../probe/lens-results.js";
+import { INSIDE_VERSION, type InsideResults, type InsideRow, insideRowSchema } from "../probe/inside-results.js";
 import { type ProbeResults, PROBES_VERSION } from "../probe/probe-results.js";
 import { type Scores, SCORES_VERSION } from "../score/scores.js";
 import { SIMULATION_VERSION, type SimulationResults } from "../score/simulation/simulation.js";
@@ -52,6 +53,7 @@ interface Lines {
   readonly distributions: DistributionRow;
   readonly logprobDifferences: LogprobDifferenceRow;
   readonly patches: PatchedRow;
+  readonly inside: InsideRow;
   readonly injections: InjectedRow;
   readonly trials: TrialRow;
   readonly lens: LensLine | BegunLine;
@@ -76,6 +78,7 @@ const LINES: Readonly<Record<keyof Lines, z.ZodType>> = {
   distributions: distributionRowSchema,
   logprobDifferences: logprobDifferenceSchema,
   patches: patchedRowSchema,
+  inside: insideRowSchema,
   injections: injectedRowSchema,
   trials: trialRowSchema,
   lens: z.union([begunLineSchema, lensLineSchema]),
@@ -98,6 +101,7 @@ interface Contents {
   readonly probes: ProbeResults;
   readonly lensScores: LensResults;
   readonly simulation: SimulationResults;
+  readonly insideResults: InsideResults;
   readonly injection: InjectionResults;
   readonly shifts: Shifts;
   readonly experiments: ExperimentResults;
@@ -139,6 +143,13 @@ const CONTENTS: Readonly<Record<keyof Contents, z.ZodType>> = {
   probes: z.object({ probesVersion: z.literal(PROBES_VERSION), spanTokens: z.string(), questions: list }),
   lensScores: z.object({ lensVersion: z.literal(LENS_VERSION), states: list, unread: list, questions: list }),
   simulation: z.object({ simulationVersion: z.literal(SIMULATION_VERSION), questions: list }),
+  insideResults: z.object({
+    insideVersion: z.literal(INSIDE_VERSION),
+    attribution: list,
+    heads: list,
+    subspace: list,
+    patchscope: list,
+  }),
   injection: z.object({ injectionVersion: z.literal(INJECTION_VERSION), results: list }),
   shifts: z.object({ shiftsVersion: z.literal(SHIFTS_VERSION), changes: list }),
   experiments: z.object({ experimentsVersion: z.literal(EXPERIMENTS_VERSION), experiments: list }),

@@ -40,6 +40,7 @@ type OptionalContent =
   | "probes"
   | "lensScores"
   | "simulation"
+  | "insideResults"
   | "injection";
 
 export async function writeReport(
@@ -79,6 +80,7 @@ export async function writeReport(
     lenses: await ifThere("lensScores"),
     simulation: await ifThere("simulation"),
     patches: reads.has("patches") ? await readLines(run, "patches") : undefined,
+    inside: await ifThere("insideResults"),
     injection: await ifThere("injection"),
     trials: await listedTrials(run, reads, signal),
     taskWarnings: carried.map(

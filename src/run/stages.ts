@@ -45,6 +45,7 @@ import { buildFinetuneSet } from "./finetune-sets.js";
 import type { RunFile, RunFolder } from "./folder.js";
 import { hasJudges, JUDGED_OF_ROUND, writeJudges } from "./judging.js";
 import { injectionRows } from "./injection-stages.js";
+import { insideRows } from "./inside-stages.js";
 import { INPUT_ONLY_VERSION, predictFromStrings } from "./input-only-stage.js";
 import { readManifest, type StageContext, type StageWork } from "./open-models.js";
 import { writeReport } from "./report-stage.js";
@@ -228,6 +229,7 @@ function rowsOf(plan: Plan): StageRow[] {
   // Behaviors again: those of train strings are the labels that baselines learn from.
   const trials: Reads = { trials: "trials", ...behaviors, noiseFloor: "noiseFloor" };
   const done: Reads = { ...adapters, ...said };
+  const takenApart = insideRows(plan, done);
   return [
     {
       name: "judged labels",
@@ -261,6 +263,7 @@ function rowsOf(plan: Plan): StageRow[] {
     },
     ...inside.measured,
     ...patchRows(plan, done),
+    ...takenApart.measured,
     ...injectionRows(plan),
     {
       name: "noise floor",
@@ -341,6 +344,7 @@ function rowsOf(plan: Plan): StageRow[] {
     },
     ...inside.scored,
     ...simulationRows(plan, done),
+    ...takenApart.scored,
     {
       name: "shifts",
       kind: "scored",
@@ -389,6 +393,7 @@ function rowsOf(plan: Plan): StageRow[] {
         simulation: "simulation",
         patches: "patches",
         injection: "injection",
+        inside: "insideResults",
       },
       alsoReads: [
         ...ANSWERS_OF_ROUND,

@@ -19,7 +19,7 @@ import { checkJudged, loadAsked, settledJudges } from "./judges.js";
 import { ownQuestions, ownWordings } from "./own-wordings.js";
 import { withPlainForms } from "./forms.js";
 import { implantedName, planTraining } from "./make-states.js";
-import { checkPatching } from "./patched-states.js";
+import { checkInside, checkPatching } from "./patched-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
 import type { PlannedLens } from "./probe-schema.js";
@@ -186,6 +186,7 @@ export async function makePlanAndReplies(
       ...(subgroups ? { subgroups } : {}),
       ...(study.probe ? { probe: planProbe(study.probe, lenses) } : {}),
       ...(study.patching ? { patching: study.patching } : {}),
+      ...(study.inside ? { inside: study.inside } : {}),
       ...(study.injection ? { injection: study.injection } : {}),
       ...(calibration ? { calibration } : {}),
       wordings: {
@@ -204,6 +205,7 @@ export async function makePlanAndReplies(
     wordings,
   );
   checkPatching(plan);
+  checkInside(plan);
   if (Object.keys(logs).length === 0) return { plan, given: new Map() };
   const most = Object.fromEntries(Object.entries(study.elsewhere).map(([name, { epochs }]) => [name, epochs]));
   const { planned, given } = settleElsewhere(plan, logs, logged, most);

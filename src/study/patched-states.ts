@@ -13,11 +13,25 @@ export interface PatchedAbout {
   readonly property: string;
 }
 
+/** Whom a section of a plan is about: states that predict themselves, and properties; all where none are named. */
+interface Chosen {
+  readonly predictors?: readonly string[];
+  readonly properties?: readonly string[];
+}
+
 /** Who predicts itself, is asked here, and in the plan's way; of these the named ones, where any are named. */
 export function patchedStates(plan: Plan): State[] {
-  const { patching } = plan;
-  if (!patching) return [];
-  return selvesHere(plan).filter(({ name }) => patching.predictors?.includes(name) ?? true);
+  return chosenStates(plan, plan.patching);
+}
+
+/** The same of those whose answers are taken apart. */
+export function insideStates(plan: Plan): State[] {
+  return chosenStates(plan, plan.inside);
+}
+
+function chosenStates(plan: Plan, chosen: Chosen | undefined): State[] {
+  if (!chosen) return [];
+  return selvesHere(plan).filter(({ name }) => chosen.predictors?.includes(name) ?? true);
 }
 
 function selvesHere(plan: Plan): State[] {
@@ -30,11 +44,18 @@ function selvesHere(plan: Plan): State[] {
 
 /** In the plan's order: states outside, then tasks, then properties. */
 export function patchedAbout(plan: Plan): PatchedAbout[] {
-  const wanted = plan.patching?.properties;
-  return patchedStates(plan).flatMap(({ name: state }) =>
+  return chosenAbout(plan, plan.patching);
+}
+
+export function insideAbout(plan: Plan): PatchedAbout[] {
+  return chosenAbout(plan, plan.inside);
+}
+
+function chosenAbout(plan: Plan, chosen: Chosen | undefined): PatchedAbout[] {
+  return chosenStates(plan, chosen).flatMap(({ name: state }) =>
     plan.tasks.flatMap((task) =>
       task.properties
-        .filter((property) => wanted?.includes(property) ?? true)
+        .filter((property) => chosen?.properties?.includes(property) ?? true)
         .map((property): PatchedAbout => ({ state, task, property })),
     ),
   );
@@ -50,9 +71,19 @@ export function donorStates(plan: Plan): State[] {
 
 /** @throws STUDY_INVALID, STUDY_UNKNOWN_PROPERTY what is to be patched is not there, or could not be */
 export function checkPatching(plan: Plan): void {
-  const { patching, engine, objectLevel, tasks } = plan;
-  if (!patching) return;
-  const refuse = (why: string) => new InwardError("STUDY_INVALID", `patching ${why}`);
+  if (!plan.patching) return;
+  checkChosen(plan, "patching", plan.patching);
+  checkDonorStates(plan, plan.patching);
+}
+
+/** @throws as checkPatching */
+export function checkInside(plan: Plan): void {
+  if (plan.inside) checkChosen(plan, "inside", plan.inside);
+}
+
+function checkChosen(plan: Plan, section: string, chosen: Chosen): void {
+  const { engine, objectLevel, tasks } = plan;
+  const refuse = (why: string) => new InwardError("STUDY_INVALID", `${section} ${why}`);
   if (engine.engine !== "native") {
     throw refuse(`writes into a model, which the engine ${engine.engine} cannot: engine.engine must be native.`);
   }
@@ -62,7 +93,7 @@ export function checkPatching(plan: Plan): void {
     );
   }
   const selves = selvesHere(plan).map(({ name }) => name);
-  for (const name of patching.predictors ?? []) {
+  for (const name of chosen.predictors ?? []) {
     if (selves.includes(name)) continue;
     throw refuse(
       `names the predictor ${name}, which is no state that predicts itself and is asked here: ${selves.join(", ")}.${didYouMean(name, selves)}`,
@@ -72,18 +103,17 @@ export function checkPatching(plan: Plan): void {
     throw refuse("takes a state that predicts itself and is asked here: the study has none (predictions).");
   }
   const asked = new Set(tasks.flatMap(({ properties }) => properties));
-  for (const name of patching.properties ?? []) {
+  for (const name of chosen.properties ?? []) {
     if (asked.has(name)) continue;
     throw refuse(`names the property ${name}, which no task of the study asks about.${didYouMean(name, [...asked])}`);
   }
-  for (const { property } of patchedAbout(plan)) {
+  for (const { property } of chosenAbout(plan, chosen)) {
     const { needs } = propertyNamed(property, plan.ownProperties);
     if (needs !== "challenge" && needs !== "probabilities" && needs !== "judge") continue;
     throw refuse(
-      `has the property ${property}, whose value takes more than what one answer says (${needs}): name others under patching.properties.`,
+      `has the property ${property}, whose value takes more than what one answer says (${needs}): name others under ${section}.properties.`,
     );
   }
-  checkDonorStates(plan, patching);
 }
 
 function checkDonorStates(plan: Plan, { states: named }: PlannedPatching): void {

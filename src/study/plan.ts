@@ -22,6 +22,7 @@ import {
 } from "./schema.js";
 import { plannedElsewhereSchema } from "./elsewhere-schema.js";
 import { plannedPatchingSchema } from "./patching-schema.js";
+import { plannedInsideSchema } from "./inside-schema.js";
 import { plannedInjectionSchema } from "./injection-schema.js";
 import { plannedProbeSchema } from "./probe-schema.js";
 import { settledEngineSchema } from "./engine-schema.js";
@@ -328,6 +329,8 @@ export const planSchema = z
     probe: plannedProbeSchema.optional(),
     /** What is written inside, and where; absent where nothing is. */
     patching: plannedPatchingSchema.optional(),
+    /** What is taken apart; absent where nothing is. */
+    inside: plannedInsideSchema.optional(),
     /** What is added to states, and what is asked about it; absent where nothing is. */
     injection: plannedInjectionSchema.optional(),
     /** Whose distributions at temperature 1 are measured: both sides of every prediction. Absent when none are. */

@@ -21,6 +21,7 @@ import {
   stateName,
   withoutDefaults,
 } from "./schema-parts.js";
+import { insideSchema } from "./inside-schema.js";
 import { patchingSchema } from "./patching-schema.js";
 import { injectionSchema } from "./injection-schema.js";
 import { probeSchema } from "./probe-schema.js";
@@ -571,6 +572,12 @@ export const studySchema = z.strictObject({
     .optional()
     .describe(
       "Write inside: do predictions follow behavior that is put there, or moved, while the text stays? Absent: nothing is written.",
+    ),
+  inside: insideSchema
+    .optional()
+    .describe(
+      "Take answers apart: which parts of a model write them, and what becomes of them without a head, with another string's behavior in a part of " +
+        "a state, or with a state in another prompt; absent: nothing is.",
     ),
   injection: injectionSchema
     .optional()

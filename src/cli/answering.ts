@@ -94,7 +94,7 @@ export async function printAnswerFile<Done extends AnswersFile>(
 }
 
 /** Comma-separated, blanks beside the commas no part of them. */
-export function listed(text: string): string[] {
+export function commaSeparated(text: string): string[] {
   return text.split(",").map((one) => one.trim());
 }
 

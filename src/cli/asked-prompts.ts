@@ -14,7 +14,7 @@ import type { SteerOptions, SteerPrompt } from "../run/steer-prompts.js";
 import { gatherProperties, joinProperties } from "../study/load-properties.js";
 import { loadTask } from "../study/load-task.js";
 import { chatKind, inFormOf } from "../tasks/plain-form.js";
-import { listed, requireOneOf, sayDoubts } from "./answering.js";
+import { commaSeparated, requireOneOf, sayDoubts } from "./answering.js";
 import {
   type ChatOptions,
   prefixed,
@@ -61,7 +61,7 @@ export function choicesOptions(command: Command, what: string): Command {
 }
 
 export function chosenAmong({ choices, valueKey }: ChoicesOptions) {
-  return { choices: listed(choices), ...(valueKey === undefined ? {} : { valueKey }) };
+  return { choices: commaSeparated(choices), ...(valueKey === undefined ? {} : { valueKey }) };
 }
 
 /** @param command its name, for messages @throws USAGE none or several are given · PROMPTS_INVALID, TASK_*, PROPERTY_* */

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import type { HeadEffect } from "../probe/written-effects.js";
 import { type KnockedOutHeads, knockOutHeads } from "../run/knock-out-heads.js";
-import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
+import { answerFileCommand, type AnswerFileCommand, commaSeparated, outOptions, printAnswerFile } from "./answering.js";
 import {
   chosenAmong,
   choicesOptions,
@@ -44,7 +44,12 @@ async function heads(text: string | undefined, options: HeadsCommandOptions): Pr
   const { prompts } = await promptsToAsk("probe heads", text, options);
   const { sites, at, spans } = options;
   const top = wholeNumber("--top", options.top);
-  const settings = { ...chosenAmong(options), sites, at, ...(spans === undefined ? {} : { spans: listed(spans) }) };
+  const settings = {
+    ...chosenAmong(options),
+    sites,
+    at,
+    ...(spans === undefined ? {} : { spans: commaSeparated(spans) }),
+  };
   await printAnswerFile(
     options,
     (common) => knockOutHeads(prompts, options.model, { ...common, ...settings }),

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { parsePatchPairs, type PatchedSubspaces, patchSubspace } from "../run/patch-subspace.js";
 import { readPromptFile } from "../run/prompt-lines.js";
 import type { ControlEffect } from "../probe/written-effects.js";
-import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
+import { answerFileCommand, type AnswerFileCommand, commaSeparated, outOptions, printAnswerFile } from "./answering.js";
 import { wholeNumber } from "./options.js";
 import { meanText, pCell, table } from "./output.js";
 
@@ -39,7 +39,7 @@ async function subspace(options: SubspaceCommandOptions): Promise<void> {
   const pairs = parsePatchPairs(await readPromptFile(options.pairs), options.pairs);
   const { at, from } = options;
   const settings = {
-    ...{ subspace: listed(options.subspace), choices: listed(options.choices), at },
+    ...{ subspace: commaSeparated(options.subspace), choices: commaSeparated(options.choices), at },
     ...(from === undefined ? {} : { from }),
     randomSeeds: wholeNumber("--random-seeds", options.randomSeeds),
   };

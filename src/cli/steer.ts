@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import { type Steered, steer } from "../run/steer-prompts.js";
 import type { Estimate } from "../score/interval.js";
-import { answerFileCommand, type AnswerFileCommand, listed, outOptions, printAnswerFile } from "./answering.js";
+import { answerFileCommand, type AnswerFileCommand, commaSeparated, outOptions, printAnswerFile } from "./answering.js";
 import { promptsOptions, type PromptsOptions, promptsToAsk } from "./asked-prompts.js";
 import { SPANS_TEXT } from "./contrast.js";
 import { number, wholeNumber } from "./options.js";
@@ -61,7 +61,7 @@ async function steerPrompts(text: string | undefined, options: SteerCommandOptio
     strengths: options.strengths.split(",").map((one) => number("--strengths", one)),
     randomSeeds: wholeNumber("--random-seeds", options.randomSeeds),
     maxTokens: maxTokens === undefined ? asked.maxTokens : wholeNumber("--max-tokens", maxTokens),
-    ...(choices === undefined ? {} : { choices: listed(choices) }),
+    ...(choices === undefined ? {} : { choices: commaSeparated(choices) }),
   };
   await printAnswerFile(
     options,

@@ -64,6 +64,8 @@ export function attentionToSpans(
   return sharesOverStrings(
     prompts.map((prompt) => ({ string: prompt.string, shares: attentionShares(prompt, layers) })),
     settings,
+    // Names that are numbers would come first of an object's.
+    prompts.flatMap(({ spans }) => [...spans.keys()]),
   );
 }
 
@@ -71,9 +73,10 @@ export function attentionToSpans(
 export function sharesOverStrings(
   prompts: readonly { readonly string: string; readonly shares: AttentionShares }[],
   settings = SETTINGS,
+  order?: readonly string[],
 ): AttentionToSpan[] {
   const layers = Object.keys(prompts[0]?.shares ?? {}).map(Number);
-  const all = new Set(prompts.flatMap(({ shares }) => Object.keys(shares[layers[0] as number] ?? {})));
+  const all = new Set(order ?? prompts.flatMap(({ shares }) => Object.keys(shares[layers[0] as number] ?? {})));
   all.delete(ELSEWHERE);
   const names = [...all, ELSEWHERE];
   return layers.flatMap((layer) => {

@@ -1,10 +1,8 @@
 /** Stage 07, inside: which strings of a study are looked at, by which values, and what each is asked with what written where. */
 
-import { plainMessages, type QuestionKind } from "../ask/groups.js";
 import { InwardError } from "../errors.js";
 import type { Tokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
-import type { AskRequest, ScoreRequest } from "../model/language-model.js";
 import { type Site, siteName, siteNumbers, type StateShape } from "../model/sites.js";
 import { attentionShares } from "../probe/attention-spans.js";
 import {
@@ -15,8 +13,8 @@ import {
   meanOfRows,
   randomVector,
 } from "../probe/donors.js";
-import { type InsidePlace, type InsidePrompt, type InsideRow, insideRowSchema } from "../probe/inside-results.js";
-import type { AttributedToken, LogitAttribution } from "../probe/logit-attribution.js";
+import type { InsidePlace, InsidePrompt } from "../probe/inside-results.js";
+import type { AttributedToken } from "../probe/logit-attribution.js";
 import { findSpans, type MarkedQuestion } from "../probe/spans.js";
 import { type Subspace, subspaceOf, subspacePatch } from "../probe/subspace.js";
 import { readReply, replyText } from "../properties/reading.js";
@@ -25,11 +23,12 @@ import { askedForm } from "../study/forms.js";
 import type { InsideLabel, InsideReading, PlannedInside } from "../study/inside-schema.js";
 import { insideAbout } from "../study/patched-states.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
-import type { ChatMessage, Reply } from "../tasks/answer.js";
+import type { ChatMessage } from "../tasks/answer.js";
 import { objectLevelMessages, type TaskItem } from "../tasks/task.js";
 import { askedItems, readAnswers } from "./behaviors.js";
 import type { CapturedRows, StatesBySite } from "./captured-states.js";
 import type { RunFolder } from "./folder.js";
+import type { InsideAsked, InsideWork } from "./inside-answers.js";
 import { type HeadArm, KnockOuts } from "./knock-out-heads.js";
 import { turns } from "./open-model.js";
 import { donorItems, hypotheticalPrompts, objectLevelPrompts } from "./patch-states.js";
@@ -103,24 +102,6 @@ export interface InsideSites {
   readonly scopes: readonly SitePair[];
 }
 
-type InsideWork =
-  | { readonly kind: "missing"; readonly reason: string }
-  | { readonly kind: "attribute"; readonly token: () => AttributedToken }
-  | {
-      readonly kind: "score" | "reply";
-      readonly request: Pick<AskRequest, "messages" | "maxTokens">;
-      /** Texts whose probabilities are told; none of a reply. */
-      readonly written: readonly string[];
-      /** Of the prompt in which places were found. */
-      readonly promptTokens: number;
-      /** Made when it is asked, so that only one group's vectors are in memory. */
-      readonly write?: () => readonly Intervention[];
-    };
-
-export interface InsideAsked extends InsidePlace {
-  readonly work: InsideWork;
-}
-
 export interface InsideSources {
   readonly strings: InsideStrings;
   readonly sites: InsideSites;
@@ -132,11 +113,11 @@ export interface InsideSources {
 export async function planInside(plan: Plan, state: string, sources: InsideSources): Promise<InsideAsked[][]> {
   const about = insideAbout(plan).filter((one) => one.state === state);
   const tasks = [...new Set(about.map(({ task }) => task))];
-  const questions = tasks.flatMap((task): Question[] => [
+  const questions = tasks.flatMap((task): AskedAbout[] => [
     { state, task, prompt: "object_level" },
     ...about
       .filter((one) => one.task === task)
-      .map(({ property }): Question => ({ state, task, prompt: "hypothetical", property })),
+      .map(({ property }): AskedAbout => ({ state, task, prompt: "hypothetical", property })),
   ]);
   const groups: InsideAsked[][] = [];
   for (const question of questions) {
@@ -151,7 +132,7 @@ function inGroups(rows: readonly InsideAsked[], most: number): InsideAsked[][] {
   return Array.from({ length: Math.ceil(rows.length / most) }, (_, at) => rows.slice(at * most, (at + 1) * most));
 }
 
-interface Question {
+interface AskedAbout {
   readonly state: string;
   readonly task: PlannedTask;
   readonly prompt: InsidePrompt;
@@ -184,14 +165,14 @@ class QuestionInside {
 
   private constructor(
     private readonly plan: Plan,
-    private readonly question: Question,
+    private readonly question: AskedAbout,
     private readonly sources: InsideSources,
     private readonly strings: readonly LookedAtString[],
   ) {
     this.inside = plan.inside as PlannedInside;
   }
 
-  static async of(plan: Plan, question: Question, sources: InsideSources): Promise<QuestionInside> {
+  static async of(plan: Plan, question: AskedAbout, sources: InsideSources): Promise<QuestionInside> {
     const { state, task, prompt, property } = question;
     const { name } = task.definition;
     const wanted = insidePrompts(plan, state).filter(
@@ -568,86 +549,3 @@ class QuestionInside {
 
 /** Fewer strings make no mean: one string's state would bring its words along. */
 const FEWEST_IN_GROUP = 2;
-
-/** @param attributionOf what takes the logits of a state apart */
-export function insideQuestions(
-  attributionOf: (state: string) => Promise<Pick<LogitAttribution, "attribute">>,
-): QuestionKind<InsideAsked, InsideRow> {
-  return {
-    rowSchema: insideRowSchema,
-    check: async (model, group) => {
-      const asked = group.flatMap(({ key, work }) => (isAsked(work) ? [{ key, work }] : []));
-      const lengths = await model.check(
-        asked.map(({ work: { request } }) => ({ ...request, temperature: 0, topTokens: 0 })),
-      );
-      const at = asked.findIndex(({ work }, place) => work.promptTokens !== lengths[place]);
-      if (at < 0) return;
-      const { key, work } = asked[at] as (typeof asked)[number];
-      const found = `${lengths[at]} tokens, and its places were found in ${work.promptTokens}`;
-      throw new InwardError("INTERNAL", `${key} is asked with ${found}.`);
-    },
-    ask: async (model, group, { heard, onAnswered, onCost, signal }) => {
-      const rows = new Map<InsideAsked, Omit<InsideRow, keyof InsidePlace>>();
-      const taken = group.flatMap((one) => (one.work.kind === "attribute" ? [{ one, token: one.work.token() }] : []));
-      if (taken.length > 0) {
-        const attribution = await attributionOf((taken[0] as (typeof taken)[number]).one.state);
-        const found = await attribution.attribute(taken.map(({ token }) => token));
-        for (const [at, { one }] of taken.entries()) {
-          const { parts, heads, logits, uncapped } = found[at] as (typeof found)[number];
-          const named = (all: typeof parts) => Object.fromEntries(all.map((part) => [part.component, part.logits]));
-          rows.set(one, { parts: named(parts), heads: named(heads), logits, uncapped });
-        }
-        heard();
-      }
-      const scores = requestsOf(group, "score");
-      const asScored = scores.map(({ messages, written, more }): ScoreRequest => {
-        return { messages, ...more, continuations: written.map((text) => ({ written: text })) };
-      });
-      const scored = asScored.length === 0 ? [] : await model.score(asScored, { onScored: heard, onCost, signal });
-      for (const [at, { one }] of scores.entries()) {
-        const own = scored[at] as (typeof scored)[number];
-        rows.set(one, { choices: own.map(({ logprobs }) => logprobs.reduce((sum, each) => sum + each, 0)) });
-      }
-      const replies = requestsOf(group, "reply");
-      const asAsked = replies.map(({ messages, maxTokens, more }): AskRequest => {
-        return { messages, maxTokens, temperature: 0, topTokens: 0, ...more };
-      });
-      const said = asAsked.length === 0 ? [] : await model.ask(asAsked, { onReply: heard, onCost, signal });
-      for (const [at, { one }] of replies.entries()) {
-        const { text, stop } = said[at] as Reply;
-        rows.set(one, { text, stop });
-      }
-      return group.map((question): InsideRow => {
-        onAnswered();
-        const { work } = question;
-        const found = work.kind === "missing" ? { missing: work.reason } : rows.get(question);
-        return { ...placeOf(question), ...found };
-      });
-    },
-    setAside: (question, setAside) => ({ ...placeOf(question), setAside }),
-    askPlain: (model, { work }, { heard, signal }) => {
-      const messages = isAsked(work) ? work.request.messages : [];
-      const request = { messages: plainMessages(messages), maxTokens: 1, temperature: 0, topTokens: 0 };
-      return model.ask([request], { onReply: heard, signal });
-    },
-  };
-}
-
-function placeOf({ work: _, ...place }: InsideAsked): InsidePlace {
-  return place;
-}
-
-type AskedWork = Extract<InsideWork, { readonly kind: "score" | "reply" }>;
-
-function isAsked(work: InsideWork): work is AskedWork {
-  return work.kind === "score" || work.kind === "reply";
-}
-
-function requestsOf(group: readonly InsideAsked[], kind: AskedWork["kind"]) {
-  return group.flatMap((one) => {
-    const { work } = one;
-    if (!isAsked(work) || work.kind !== kind) return [];
-    const interventions = work.write?.();
-    return [{ one, ...work.request, written: work.written, more: interventions ? { interventions } : {} }];
-  });
-}

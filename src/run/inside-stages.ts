@@ -13,14 +13,8 @@ import { insideAbout, insideStates } from "../study/patched-states.js";
 import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import { askStage } from "./ask-stages.js";
-import {
-  type InsideAsked,
-  type InsideSites,
-  insidePrompts,
-  insideQuestions,
-  planInside,
-  readInsideStrings,
-} from "./inside-questions.js";
+import { type InsideAsked, insideQuestions } from "./inside-answers.js";
+import { insidePrompts, type InsideSites, planInside, readInsideStrings } from "./inside-questions.js";
 import { headLayers } from "./knock-out-heads.js";
 import { engineOf, type StageContext, type StageWork } from "./open-models.js";
 import { withTokenizer } from "./patch-states.js";

@@ -64,10 +64,10 @@ export async function requirePatchedSites({ run, modelPath }: StageContext): Pro
 }
 
 /** How many strings of each task, of each split the first. */
-type LookedAt = Pick<PlannedPatching, "trainStrings" | "strings">;
+type FirstStrings = Pick<PlannedPatching, "trainStrings" | "strings">;
 
 /** Strings of a task that donors come from: train strings, and those that are patched. */
-export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, strings }: LookedAt) {
+export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, strings }: FirstStrings) {
   return { train: train.slice(0, trainStrings), heldOut: heldOut.slice(0, strings) };
 }
 
@@ -75,7 +75,7 @@ export function donorItems({ train, heldOut }: PlannedTask, { trainStrings, stri
 export function objectLevelPrompts(
   plan: Plan,
   state: string,
-  strings: LookedAt,
+  strings: FirstStrings,
   wanted: readonly string[],
 ): PromptToLocate[] {
   const form = askedForm(plan, state);
@@ -99,7 +99,7 @@ export function hypotheticalPrompts(
   plan: Plan,
   state: string,
   about: readonly PatchedAbout[],
-  strings: LookedAt,
+  strings: FirstStrings,
   wanted: readonly string[],
 ): PromptToLocate[] {
   const form = askedForm(plan, state);

@@ -20,7 +20,8 @@ import {
 import { LogitAttribution } from "../../src/probe/logit-attribution.js";
 import { type PlantedStudy, writePlantedStudy } from "../../src/probe/planted-model.js";
 import type { Mechanism } from "../../src/probe/planted-weights.js";
-import { insidePrompts, insideQuestions, type InsideSources, planInside } from "../../src/run/inside-questions.js";
+import { insideQuestions } from "../../src/run/inside-answers.js";
+import { insidePrompts, type InsideSources, planInside } from "../../src/run/inside-questions.js";
 import { insideCapture, insideSites } from "../../src/run/inside-stages.js";
 import { locatePrompts } from "../../src/run/probe-prompts.js";
 import { insideSchema, type PlannedInside, plannedInsideSchema } from "../../src/study/inside-schema.js";

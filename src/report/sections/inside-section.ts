@@ -117,7 +117,7 @@ function numberCell(estimate: Estimate | undefined): TableCell {
   return estimate.ok ? { text: decimalText(estimate, 2) } : { text: formatMissing(estimate.reason), missing: true };
 }
 
-function adjustedCell(adjusted: AdjustedP | undefined): TableCell {
+function overAllCell(adjusted: AdjustedP | undefined): TableCell {
   if (adjusted === undefined) return { text: formatMissing("not there"), missing: true };
   return adjusted.ok ? { text: adjusted.p.toFixed(3) } : { text: formatMissing(adjusted.reason), missing: true };
 }
@@ -174,7 +174,7 @@ function attributionBlocks(one: InsideAttribution, settings: ResamplingSettings,
                 { text: effect.component },
                 numberCell(effect.lead),
                 numberCell(effect.gain),
-                adjustedCell(effect.adjusted),
+                overAllCell(effect.adjusted),
                 { text: isWriter(effect, settings) ? "yes" : "no" },
               ],
             })),
@@ -236,9 +236,9 @@ function headsBlocks(one: InsideHeads, settings: ResamplingSettings, names: Name
                   { text: looksAt(effect) },
                   numberCell(effect.lead),
                   numberCell(random?.beyond),
-                  adjustedCell(random?.adjusted),
+                  overAllCell(random?.adjusted),
                   numberCell(others?.beyond),
-                  adjustedCell(others?.adjusted),
+                  overAllCell(others?.adjusted),
                   { text: isCarrier(effect, settings) ? "yes" : "no" },
                 ],
               };
@@ -272,7 +272,7 @@ function subspaceBlocks(one: InsideSubspace, settings: ResamplingSettings, names
       return `At none of ${many} does the prediction go with what stands in these directions, beyond the controls. A prediction may go through a simulated answer all the same: in other directions than in object-level runs, or at other tokens.`;
     return `At ${formatCount(found.length)} of ${many} the prediction goes with what stands in these directions, beyond the controls: ${someOf(found.map(({ site }) => site))}. They are those in which behavior stands in object-level runs, so that a part that tells behaviors apart is used there. That it was reached by simulating the answer, and holds for what training changed, is for the tests of self_simulation.`;
   })();
-  const cellsOf = (control: ControlEffect | undefined) => [numberCell(control?.lead), adjustedCell(control?.adjusted)];
+  const cellsOf = (control: ControlEffect | undefined) => [numberCell(control?.lead), overAllCell(control?.adjusted)];
   return [
     { kind: "subheading", title },
     paragraph(sentence),
@@ -370,7 +370,7 @@ function patchscopeBlocks(one: InsidePatchscope, settings: ResamplingSettings, n
                 share(pair.told?.others),
                 share(pair.told?.none),
                 share(pair.told?.random),
-                adjustedCell(pair.told?.adjusted),
+                overAllCell(pair.told?.adjusted),
                 { text: isTold(pair, settings) ? "yes" : "no" },
               ],
             })),

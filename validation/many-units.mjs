@@ -1,18 +1,17 @@
 // A study of thousands of units, done by processes as a scheduler starts them (each takes the next few units of a list, nothing else), put together
-// wave by wave, and held against one process's bytes: node validation/many-units.mjs [--items 110] [--per-task 25] [--at-once 2] [--in folder]
-// The study is validation/everything-study.mjs's with one question a group and one group a unit; 110 items come to some 2,500 units.
+// wave by wave, and held against one process's bytes: node validation/many-units.mjs [--strings 430] [--per-task 25] [--at-once 2] [--in folder]
+// Two planted models, two tasks, a question a group and a group a unit: 430 strings of a task come to 2,642 units.
 // With --in it goes on where it was stopped. Exit code 4 where a byte differs.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { writeEverything } from "./everything-study.mjs";
 import { bytesOf, startInward } from "./inward-processes.mjs";
 
 const { values } = parseArgs({
   options: {
-    items: { type: "string", default: "110" },
+    strings: { type: "string", default: "430" },
     "per-task": { type: "string", default: "25" },
     "at-once": { type: "string", default: String(availableParallelism()) },
     in: { type: "string" },
@@ -37,8 +36,32 @@ async function inward(args, { isTimed = false } = {}) {
   return { output, seconds: (performance.now() - begun) / 1000, peak };
 }
 
-if (!existsSync(join(folder, "everything.yaml"))) await writeEverything(folder, { items: Number(values.items), env });
-const study = ["everything.yaml", "--offline", "--set", "engine.groupQuestions=1"];
+const heldOut = Math.round(Number(values.strings) * (230 / 430));
+const ofTask = `trainStrings: ${Number(values.strings) - heldOut}, heldOutStrings: ${heldOut}, examples: false`;
+writeFileSync(
+  join(folder, "many.yaml"),
+  `
+study: many
+seed: 3
+experiments: [self_prediction, cross_prediction]
+models: { one: { source: one/planted.gguf }, two: { source: two/planted.gguf } }
+tasks: [{ task: animals_long, ${ofTask} }, { task: english_words_long, ${ofTask} }]
+properties: [first_character]
+predictions:
+  - { predictor: one, target: one }
+  - { predictor: two, target: one }
+  - { predictor: two, target: two }
+hypothetical: { variants: [minimal], maxTokens: 2 }
+engine: { device: cpu, threads: 1, groupQuestions: 1 }
+noiseFloor: { questions: 2 }
+score: { bootstrapReplicates: 100 }
+`,
+);
+for (const [name, mechanism] of Object.entries({ one: "A", two: "B" })) {
+  if (existsSync(join(folder, name))) continue;
+  await inward(["probe", "planted", "--mechanism", mechanism, "--items", "5", "--out", name]);
+}
+const study = ["many.yaml", "--offline"];
 const whole = await inward(["run", ...study, "--out", "whole"], { isTimed: true });
 console.log(`one process: ${whole.seconds.toFixed(0)} s, ${whole.peak?.toFixed(0)} MB at most`);
 const planned = await inward(["slurm", ...study, "--out", "shared", "--unit-questions", "1"], { isTimed: true });

@@ -154,18 +154,26 @@ interface JsonLines<Row> {
 
 /**
  * @param schema what each row must be; what it does not know of is kept
+ * @param wanted of a line's text; others are passed over unread, and have neither row nor end
  * @returns no rows when the file does not exist
  * @throws STORE_CORRUPT, also for a symbolic link and a folder
  */
-export async function readJsonLines<Row>(path: string, schema?: z.ZodType): Promise<JsonLines<Row>> {
+export async function readJsonLines<Row>(
+  path: string,
+  schema?: z.ZodType,
+  wanted: (line: string) => boolean = () => true,
+): Promise<JsonLines<Row>> {
   const bytes = readRunFile(path) ?? Buffer.alloc(0);
   const rows: Row[] = [];
   const ends: number[] = [];
   let start = 0;
+  let number = 0;
   for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
     const line = bytes.toString("utf8", start, end);
     start = end + 1;
-    rows.push(parse(line, `${path}, line ${rows.length + 1}`, schema));
+    number++;
+    if (!wanted(line)) continue;
+    rows.push(parse(line, `${path}, line ${number}`, schema));
     ends.push(start);
   }
   return { rows, ends };

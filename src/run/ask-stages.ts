@@ -44,12 +44,12 @@ import type { Plan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { LanguageModel } from "../model/language-model.js";
 import type { Reply } from "../tasks/answer.js";
-import { type ANSWERS_OF_ROUND, judgeQuestions, readAnswers, readBehaviors, type Round } from "./behaviors.js";
+import { ANSWERS_OF_ROUND, judgeQuestions, readBehaviors, type Round, roundsOf } from "./behaviors.js";
 import type { RunFile } from "./folder.js";
 import { hasJudges, JUDGED_OF_ROUND } from "./judging.js";
 import { recordFromCache, type StageContext, type StagePart, type StageWork } from "./open-models.js";
 import { chatOf } from "./planned-chats.js";
-import { readLines } from "./records.js";
+import { readLines, readLinesOf } from "./records.js";
 
 /** What is asked state by state: made for a state when it is its turn, since a large plan has a million questions and a unit some hundred. */
 export interface StateByState<One> {
@@ -335,11 +335,15 @@ export async function measureNoise(context: StageContext, { stage, part }: Stage
   const states = part ? [part.state] : noiseStates(plan);
   const isShown = states.some((state) => statesOf(plan).of(state).shown);
   const shown = isShown ? shownPairs(plan, await readBehaviors(run)) : undefined;
-  const answers = [
-    ...(await readAnswers(run)),
-    ...(await readLines(run, "hypothetical")),
-    ...(hasJudges(plan) ? await readLines(run, "judgedLabels") : []),
+  const files = [
+    ...roundsOf(plan).map((round) => ANSWERS_OF_ROUND[round]),
+    "hypothetical" as const,
+    ...(hasJudges(plan) ? (["judgedLabels"] as const) : []),
   ];
+  const said = part
+    ? await Promise.all(files.map((file) => readLinesOf(run, file, part.state)))
+    : await Promise.all(files.map((file) => readLines(run, file)));
+  const answers = said.flat();
   const floors: NoiseFloor[] = [];
   for (const [index, state] of states.entries()) {
     context.onProgress(stage, index, states.length);

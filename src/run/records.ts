@@ -168,6 +168,21 @@ export async function readLines<Name extends keyof Lines>(
   return (await readJsonLines<Lines[Name]>(path, LINES[name])).rows;
 }
 
+/** Files whose lines are answers. */
+type AnswerFile = { [Name in keyof Lines]: Lines[Name] extends Answer ? Name : never }[keyof Lines];
+
+/** Lines of one model state alone: of a large run others' are passed over unread. @throws as readLines */
+export async function readLinesOf<Name extends AnswerFile>(
+  run: RunFolder,
+  name: Name,
+  state: string,
+): Promise<Lines[Name][]> {
+  const path = await unchanged(run, name, undefined);
+  const named = `"state":${JSON.stringify(state)}`;
+  const { rows } = await readJsonLines<Lines[Name]>(path, LINES[name], (line) => line.includes(named));
+  return rows.filter((row) => row.state === state);
+}
+
 /** @throws as readLines */
 export async function readContent<Name extends keyof Contents>(
   run: RunFolder,

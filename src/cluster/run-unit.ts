@@ -35,7 +35,7 @@ import {
   type ShardRecord,
   type UnitsSetUp,
 } from "./shards.js";
-import { cutStages, stageKey, type RunUnit } from "./units.js";
+import { type CutStage, cutStages, type RunUnit, stageKey } from "./units.js";
 
 /** `done`: its shard is there · `was_done`: it was there before, or its stage is finished · `stopped`: to be begun again, and goes on. */
 export type UnitOutcome = "done" | "was_done" | "stopped";
@@ -60,7 +60,7 @@ export class UnitSession {
   private constructor(
     private run: RunFolder,
     private readonly setUp: UnitsSetUp,
-    private readonly units: ReadonlyMap<string, KnownUnit>,
+    private readonly stages: readonly CutStage[],
     private readonly given: GivenReplies,
     private readonly models: Readonly<Record<string, ModelFile>>,
   ) {
@@ -72,10 +72,8 @@ export class UnitSession {
     const run = await RunFolder.look(folder);
     const setUp = await readSetUp(run.path);
     if (hashOf(run.plan) !== setUp.planHash) throw otherPlan(run.path);
-    const known = cutStages(run.plan, setUp.cut).flatMap(({ stage, units }) =>
-      units.map((unit) => [unit.id, { unit, stage }] as const),
-    );
-    return new UnitSession(run, setUp, new Map(known), await readGiven(run.path, setUp), modelsOf(run.plan, setUp));
+    const stages = cutStages(run.plan, setUp.cut);
+    return new UnitSession(run, setUp, stages, await readGiven(run.path, setUp), modelsOf(run.plan, setUp));
   }
 
   /**
@@ -83,7 +81,7 @@ export class UnitSession {
    * stays, and the same call goes on from there
    */
   async do(id: string, options: UnitOptions = {}): Promise<UnitOutcome> {
-    const known = this.units.get(id);
+    const known = this.find(id);
     if (!known) throw new InwardError("USAGE", `${this.run.path} has no unit ${id}; npx inward units lists them.`);
     this.run = await this.run.lookAgain();
     if (hashOf(await readJson(this.run.file("plan"))) !== this.setUp.planHash) throw otherPlan(this.run.path);
@@ -111,6 +109,13 @@ export class UnitSession {
       }
       throw error;
     }
+  }
+
+  private find(id: string): KnownUnit | undefined {
+    const [key] = id.split("/");
+    const cut = this.stages.find(({ stage }) => stageKey(stage) === key);
+    const unit = cut?.units.find((one) => one.id === id);
+    return cut && unit && { unit, stage: cut.stage };
   }
 
   async close(): Promise<void> {

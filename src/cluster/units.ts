@@ -58,7 +58,16 @@ export function cutStages(plan: Plan, cut: UnitCut): CutStage[] {
     // Stages without a model have no wave of their own.
     const wave = hasModel(stage) ? 1 + Math.max(-1, ...before) : -1;
     waves.push(wave);
-    return { stage, after, units: hasModel(stage) ? unitsOfStage(plan, stage, { cut, wave, reads }) : [] };
+    let units: readonly RunUnit[] | undefined;
+    return {
+      stage,
+      after,
+      // Counting a stage's questions takes time, and who does one unit needs no others.
+      get units() {
+        units ??= hasModel(stage) ? unitsOfStage(plan, stage, { cut, wave, reads }) : [];
+        return units;
+      },
+    };
   });
 }
 

@@ -136,18 +136,8 @@ function columnsOf(files: readonly QuantizedFile[]): TableColumn<QuantizedFile>[
     },
     {
       title: "evaluated by",
-      sort: ({ engine, arithmetic }) => [engine, arithmetic].filter((part) => part !== undefined).join(": "),
-      cell: ({ engine, arithmetic }) => (
-        <>
-          {engine}
-          {arithmetic === undefined ? null : (
-            <small>
-              {" "}
-              <Text text={arithmetic} cut={60} />
-            </small>
-          )}
-        </>
-      ),
+      sort: ({ engine }) => engine,
+      cell: ({ engine }) => <Text text={engine} />,
     },
     { title: "MB", align: "right", sort: ({ bytes }) => bytes, cell: ({ bytes }) => (bytes / 1e6).toFixed(1) },
     {
@@ -169,5 +159,14 @@ function columnsOf(files: readonly QuantizedFile[]): TableColumn<QuantizedFile>[
         },
       });
     }),
+    {
+      title: "in which arithmetic",
+      sort: ({ arithmetic }) => arithmetic,
+      cell: ({ arithmetic }) => (
+        <div class="quiet">
+          {arithmetic === undefined ? <Missing reason="not noted down" /> : <Text text={arithmetic} />}
+        </div>
+      ),
+    },
   ];
 }

@@ -291,12 +291,19 @@ function Exclusions({ view, id }: { view: ScoresShown; id: string }) {
           title: "reason",
           isHead: true,
           sort: ({ reason }) => reason,
-          cell: ({ reason }) => (
-            <a href={trialsAddress(id, { reason })}>
+          cell: ({ reason, predictor, target, task, property }) => (
+            <a href={trialsAddress(id, { reason, predictor, target, task, property })}>
               <Text text={reason.replaceAll("_", " ")} />
             </a>
           ),
         },
+        {
+          title: "predictor → target",
+          sort: ({ predictor, target }) => `${predictor} → ${target}`,
+          cell: ({ predictor, target }) => <Text text={`${predictor} → ${target}`} />,
+        },
+        { title: "task", sort: ({ task }) => task, cell: ({ task }) => <Text text={task} /> },
+        { title: "property", sort: ({ property }) => property, cell: ({ property }) => <Text text={property} /> },
         { title: "side", sort: ({ side }) => side, cell: ({ side }) => side.replaceAll("_", " ") },
         {
           title: "treatment",

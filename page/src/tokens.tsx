@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { formatCount, visibleText } from "../../src/report/document.js";
+import { decimals, formatCount, visibleText } from "../../src/report/document.js";
 import type { AnswerPosition, RecordedReply, TokenText } from "../../src/tasks/answer.js";
 import type { PromptTokens, Shown, ShownToken } from "../../src/run/trials/trial-shapes.js";
 import { Lines, Missing, Text } from "./parts.js";
@@ -121,7 +121,7 @@ export function Said({ reply, tokens, label }: SaidProps) {
       {more}
       <p class="inspector" aria-live="polite">
         {at === undefined ? (
-          `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}, together ${shareWords(total)} (${total.toFixed(2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
+          `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}, together ${shareWords(total)} (${decimals(total, 2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
         ) : (
           <TokenFacts at={at} reply={reply} text={textOf(at)} />
         )}
@@ -152,7 +152,7 @@ export function Said({ reply, tokens, label }: SaidProps) {
                     <Text text={textOf(place)} />
                   </th>
                   <td class="right">{id}</td>
-                  <td class="right">{(logprobs[place] as number).toFixed(3).replace("-", "−")}</td>
+                  <td class="right">{decimals(logprobs[place] as number, 3)}</td>
                   <td class="right">{shareWords(logprobs[place] as number)}</td>
                   <td class="right">
                     {margins[place] === undefined ? <Missing reason="sampled" /> : margins[place]?.toFixed(3)}
@@ -179,8 +179,9 @@ function TokenFacts({ at, reply, text }: { at: number; reply: Asked; text: strin
       <b>
         <Text text={text} />
       </b>{" "}
-      · id {tokenIds[at]} · {shareWords(logprobs[at] as number)} ({(logprobs[at] as number).toFixed(3)} nats)
-      {margin === undefined ? " · sampled: no margin" : ` · margin ${margin.toFixed(3)} nats`} · {insteadOf(reply, at)}
+      · id {tokenIds[at]} · {shareWords(logprobs[at] as number)} ({decimals(logprobs[at] as number, 3)} nats)
+      {margin === undefined ? " · sampled: no margin" : ` · margin ${decimals(margin, 3)} nats`} ·{" "}
+      {insteadOf(reply, at)}
     </>
   );
 }

@@ -92,7 +92,7 @@ function Trials({ id, view, query }: TrialsPageProps & { view: TrialView }) {
         {counts.map((count, at) => `${formatCount(count)} ${["right", "wrong", "excluded"][at]}`).join(", ")}
         {accuracyWords(counts)}.
         {table.cut.texts > 0
-          ? ` Search and list look at the first ${table.cut.at} characters of a text; ${formatCount(table.cut.texts)} are longer.`
+          ? ` Search and list look at the first ${table.cut.at} characters of a text; ${formatCount(table.cut.texts)} ${table.cut.texts === 1 ? "is" : "are"} longer.`
           : ""}
       </p>
       <TrialGrid

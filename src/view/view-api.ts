@@ -8,7 +8,7 @@ import type { SimulationResults } from "../score/simulation/simulation.js";
 import type { CalibrationRow } from "../score/calibration/score-calibration.js";
 import type { Estimate } from "../score/interval.js";
 import type { ObservedCell } from "../score/matrix/cells.js";
-import type { AverageScore, CellScore } from "../score/scores.js";
+import type { AverageScore, CellScore, Scores } from "../score/scores.js";
 import type { Scope } from "../score/scope.js";
 import type { RunDifferenceOfPair } from "../score/comparison/between-runs.js";
 
@@ -129,12 +129,7 @@ export interface RunView {
     readonly cells: readonly CellScore[];
     /** Cells that hardly vary: in no average and no verdict. */
     readonly notAveraged: readonly { readonly target: string; readonly task: string; readonly property: string }[];
-    readonly exclusions: readonly {
-      readonly side: string;
-      readonly reason: string;
-      readonly treatment: string;
-      readonly count: number;
-    }[];
+    readonly exclusions: Scores["exclusions"];
   }>;
   /** Of every scope, the main one first; so are the squares and series. */
   readonly calibration: Shown<readonly (CalibrationRow & { readonly scope: Scope })[]>;

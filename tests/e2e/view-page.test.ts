@@ -2,7 +2,7 @@
  * The viewer's page in a real headless Chromium: clicked through at three widths and in both themes, with hostile texts, damaged runs and a
  * run that goes on. Where there is no Chromium the tests are skipped, and say so. INWARD_VIEW_SHOTS=<folder> keeps a picture of each view.
  */
-import { appendFile, cp, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -118,6 +118,7 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     await browser?.close();
     server?.child.kill("SIGINT");
     await server?.finished;
+    if (runs) await rm(join(runs.folder, ".."), { recursive: true, force: true });
   });
 
   const origin = () => new URL(address).origin;

@@ -8,11 +8,12 @@ import { runStudy } from "../../src/run/run-study.js";
 import { injectionSchema } from "../../src/study/injection-schema.js";
 
 const KEYS = { engine: { device: "cpu", threads: 1, cache: false }, noiseFloor: { questions: 0 } };
-const MEASURED = { strings: 8, epsilon: 0.01, tokenBudget: 4096, mostTail: 0.1, samples: 3 };
+const MEASURED = { strings: 4, epsilon: 0.01, tokenBudget: 4096, mostTail: 0.1, samples: 3 };
 const INJECTION = {
   sites: "residual_after.0",
   strengths: [0.5],
-  concepts: ["ocean", "volcano", "violin", "tiger", "snow", "bread"],
+  abilities: ["notice"],
+  concepts: ["ocean", "volcano", "violin", "tiger"],
   vectorSpan: "message",
   sentences: [
     "The kettle stands on the lower shelf.",

@@ -15,6 +15,7 @@ import { changedTrials } from "../../page/src/changed-trials.js";
 import { paretoFront, ticksOf } from "../../page/src/scales.js";
 import { queryOf, TrialView, valuesOf } from "../../page/src/trial-query.js";
 import { branchesOf, tokenBranches } from "../../page/src/value-branches.js";
+import { madeUpRun, pick } from "../helpers/made-up-run.js";
 import { madeRun } from "../helpers/viewed-runs.js";
 
 let folder: string;
@@ -235,6 +236,47 @@ describe("a run", () => {
     expect(view.report).toMatchObject({ ok: false });
     expect(JSON.stringify(view)).not.toContain("NaN");
   });
+});
+
+/** Trained on one task, asked about two. */
+const TRAINED = `
+study: scoped
+seed: 4
+models: { m: { source: m } }
+tasks:
+  - { task: animals_long, trainStrings: 12, heldOutStrings: 10 }
+  - { task: colors_long, trainStrings: 8, heldOutStrings: 6, train: false }
+properties: [first_character]
+lora: {}
+noiseFloor: { questions: 2 }
+score: { bootstrapReplicates: 100 }
+`;
+
+test("numbers of one scope lead to the trials that they are of, and to no others", async () => {
+  const says = (...parts: string[]) => pick(["wolf", "lynx", "14", "27"], ...parts);
+  const { path } = await madeUpRun(TRAINED, {
+    does: (state, item) => says(state, item.id),
+    imagines: (_, item, property) => says(item.id, property),
+  });
+  const trained = new ViewFiles({ folders: namedFolders([path]) });
+  const own = findRuns(namedFolders([path])).runs[0]?.id as string;
+  const read = async <Value>(name: string) => {
+    const found = await trained.get(["runs", own, name]);
+    return (found?.kind === "json" ? found.value : undefined) as Value;
+  };
+  const [view, all] = [await read<RunView>("run.json"), new TrialView(await read<TrialTable>("trials.json"))];
+  const scores = view.scores.ok ? view.scores.value : undefined;
+  const scoped = (scores?.averages ?? []).filter(({ kind, scope }) => kind === "micro" && scope !== "all");
+  expect(new Set(scoped.map(({ scope }) => scope))).toEqual(new Set(["held_out_strings", "held_out_tasks"]));
+  expect(scores?.notAveraged).toEqual([]);
+  for (const { predictor, target, scope, accuracy } of scoped) {
+    const found = all.rows(queryOf(new URLSearchParams({ predictor, target, scope })));
+    const [right, wrong] = [0, 1].map((one) => found.filter((row) => all.table.columns.outcome[row] === one).length);
+    expect(accuracy).toMatchObject({ n: (right as number) + (wrong as number) });
+    if (accuracy.ok) expect(accuracy.value).toBeCloseTo((right as number) / accuracy.n, 12);
+  }
+  const cards = view.experiments.ok ? view.experiments.value.flatMap(({ verdicts }) => verdicts) : [];
+  expect(cards.map(({ trials }) => trials.scope)).toEqual(expect.arrayContaining([["held_out_tasks"]]));
 });
 
 describe("figures and lists", () => {

@@ -23,13 +23,16 @@ export function Following({
   const [last, setLast] = useState<RunProgress>();
   const found = useData<RunProgress>(`runs/${id}/progress.json`, again);
   useEffect(() => {
-    if (found.state !== "there") return;
+    if (found.state === "loading") return;
+    // A look that failed, such as one at a file that was just being taken away, is no reason to follow no more.
+    const isOver = found.state === "there" && found.value.state !== "running";
+    const timer = follows && !isOver ? setTimeout(() => setAgain((before) => before + 1), AGAIN) : undefined;
+    const stop = () => clearTimeout(timer);
+    if (found.state === "failed") return stop;
     if (last !== undefined && (last.finishedFiles !== found.value.finishedFiles || last.state !== found.value.state))
       onFinished(found.value.finishedFiles + (found.value.state === "running" ? 0 : 0.5));
     setLast(found.value);
-    if (!follows || found.value.state !== "running") return;
-    const timer = setTimeout(() => setAgain((before) => before + 1), AGAIN);
-    return () => clearTimeout(timer);
+    return stop;
   }, [found]);
   if (last === undefined) return null;
   const underWay = last.stages.find(({ state }) => state === "under way");

@@ -13,7 +13,7 @@ const INJECTION = {
   sites: "residual_after.0",
   strengths: [0.5],
   abilities: ["notice"],
-  concepts: ["ocean", "volcano", "violin", "tiger"],
+  concepts: ["ocean", "volcano", "violin", "tiger", "snow", "bread"],
   vectorSpan: "message",
   sentences: [
     "The kettle stands on the lower shelf.",

@@ -15,7 +15,7 @@ const attributionShape = z.strictObject({});
 const headsShape = z.strictObject({
   sites: sites
     .default("head_values")
-    .describe("Heads of which layers, comma-separated: head_values, head_values.3-5, …"),
+    .describe("Heads of which layers, comma-separated, such as head_values.3-5; head_values for all."),
 });
 
 const subspaceShape = z.strictObject({

@@ -150,7 +150,7 @@ function attributionBlocks(one: InsideAttribution, settings: ResamplingSettings,
     const not = foreign
       ? " The answer is written there although it is not asked for. That the prediction is computed from it does not follow: it may be written and never read."
       : " What they do by way of later parts is not in it, and of a part that reads the answer elsewhere and passes it on this cannot tell.";
-    return `${formatCount(found.length)} of ${many} write a string's own ${LABELS[label]} directly, beyond other strings': ${someOf(foundNames)}.${not}`;
+    return `A string's own ${LABELS[label]} is written directly, beyond other strings', by ${formatCount(found.length)} of ${many}: ${someOf(foundNames)}.${not}`;
   })();
   return [
     { kind: "subheading", title },
@@ -203,8 +203,8 @@ function headsBlocks(one: InsideHeads, settings: ResamplingSettings, names: Name
     const those = [...new Set(found.map(nameOf))];
     const all = new Set(effects.map(nameOf)).size;
     if (those.length === 0)
-      return `Of ${formatCount(all)} heads none is shown to carry the answer at its last token: without it the answer does not lose beyond a random change and beyond the layer's other heads. Several may do the same work, so that no single one is missed.`;
-    return `${formatCount(those.length)} of ${formatCount(all)} heads carry the answer at its last token: ${someOf(those)}. What they carry, a simulated answer or what a lookup needs of the text, is not told by that.`;
+      return `Of ${formatCount(all)} heads none is shown to carry the answer where it begins: without it the answer does not lose beyond a random change and beyond the layer's other heads. Several may do the same work, so that no single one is missed.`;
+    return `The answer is carried, where it begins, by ${formatCount(those.length)} of ${formatCount(all)} heads: ${someOf(those)}. What that is, a simulated answer or what a lookup needs of the text, is not told by that.`;
   })();
   return [
     { kind: "subheading", title },

@@ -112,13 +112,13 @@ function knownStrings({ strings }: PlantedStudy): InsideSources["strings"] {
   };
 }
 
-/** Where property and answer are written directly in the hypothetical question, and the answer in the object-level one. */
+/** Where property and answer are written directly in the hypothetical question, or taken out again, and the answer in the object-level one; and nowhere else. */
 const WRITTEN = {
-  A: { property: ["mlp.1"], behavior: ["mlp.0"], object: ["mlp.0"] },
-  B: { property: ["mlp.0"], behavior: [], object: ["mlp.0"] },
-  C: { property: ["mlp.0"], behavior: ["mlp.0"], object: ["mlp.0"] },
-  D: { property: ["mlp.1"], behavior: [], object: ["mlp.1"] },
-  E: { property: ["mlp.0"], behavior: ["mlp.2"], object: ["mlp.0"] },
+  A: { property: ["mlp.1+"], behavior: ["mlp.0+"], object: ["mlp.0+"] },
+  B: { property: ["mlp.0+"], behavior: [], object: ["mlp.0+"] },
+  C: { property: ["mlp.0+"], behavior: ["mlp.0+", "mlp.2-"], object: ["mlp.0+"] },
+  D: { property: ["mlp.1+"], behavior: [], object: ["mlp.1+"] },
+  E: { property: ["mlp.0+"], behavior: ["mlp.2+"], object: ["mlp.0+"] },
 } as const;
 
 test.each(["A", "B", "C", "D", "E"] as const)(
@@ -131,7 +131,13 @@ test.each(["A", "B", "C", "D", "E"] as const)(
     const writers = (prompt: string, label: string) => {
       const found = results.attribution.find((one) => one.prompt === prompt && one.label === label);
       expect(found).toMatchObject({ state: "planted", task: "planted", strings: STRINGS, leftOut: {}, hasCap: false });
-      return found?.effects.filter((effect) => isWriter(effect, SETTINGS)).map(({ component }) => component);
+      // What is left of an erased answer, and of units that are off, is far below.
+      return found?.effects.flatMap((effect) => {
+        const { component, meanGain = 0, adjusted } = effect;
+        const isFound = Math.abs(meanGain) > 0.5 && adjusted.ok && adjusted.p < 0.05;
+        expect([component, isWriter(effect, SETTINGS)]).toEqual([component, isFound && meanGain > 0]);
+        return isFound ? [`${component}${meanGain > 0 ? "+" : "-"}`] : [];
+      });
     };
     expect({
       property: writers("hypothetical", "property"),

@@ -7,9 +7,8 @@ import { readGguf } from "../../src/gguf/read-gguf.js";
 import { siteName, stateShapeOf } from "../../src/model/sites.js";
 import { type AttributedLogits, attributionSites, LogitAttribution } from "../../src/probe/logit-attribution.js";
 import { partEffects } from "../../src/probe/part-effects.js";
-import { type PlantedModel, type PlantedString, writePlantedModel } from "../../src/probe/planted-model.js";
+import { writePlantedModel } from "../../src/probe/planted-model.js";
 import { PLANTED_PROPERTY_QUESTION, PLANTED_QUESTION } from "../../src/probe/planted-vocabulary.js";
-import { MECHANISMS, type Mechanism } from "../../src/probe/planted-weights.js";
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import type { AttributedFile, AttributedLine } from "../../src/run/attribute-logits.js";
 import { ARCHITECTURE_VARIANTS, loudGates } from "../helpers/architecture-variants.js";
@@ -176,55 +175,9 @@ describe("planted models", () => {
     wording
       .replace("{prompt}", PLANTED_QUESTION.replace("{string}", text))
       .replace("{property}", PLANTED_PROPERTY_QUESTION);
-  const plant = (mechanism: Mechanism) =>
-    writePlantedModel(join(folder, `planted-${mechanism}.gguf`), { mechanism, items: 4, seed: 7 });
-
-  /** `badger acorn listed`, as a user's turn. */
-  const promptIds = ({ vocabulary, truth }: PlantedModel, pair: number) => [
-    vocabulary.tokens.indexOf("<|user|>"),
-    vocabulary.idsOf(vocabulary.firsts[Math.floor(pair / truth.items)] as string)[0],
-    vocabulary.idsOf(vocabulary.seconds[pair % truth.items] as string)[1],
-    vocabulary.propertyWord[1],
-    vocabulary.endId,
-    vocabulary.replyId,
-  ];
-
-  test.each(MECHANISMS)("%s: property and answer are found where they are written, and nowhere else", async (one) => {
-    const planted = await plant(one);
-    const { path, vocabulary, strings, answers } = planted;
-    const shape = stateShapeOf(await readGguf(path), path);
-    const engine = await openEngine(path, { forward: "own" });
-    const items = strings.map((_, pair) => ({ ids: promptIds(planted, pair) }));
-    const sites = attributionSites(shape).map(siteName).join(",");
-    const { states } = capture(engine, items, shape, sites, {}, (_, token, length) => token === length - 1);
-    engine.dispose();
-    const attribution = await LogitAttribution.open(path);
-    const found = async (choices: readonly string[], ownOf: (string: PlantedString) => string) => {
-      const tokenIds = choices.map((choice) => vocabulary.idsOf(choice)[0]);
-      const made = await attribution.attribute(
-        states.map(({ sites: own }, at) => {
-          return { name: `${at}`, states: (site: string) => own[site]?.[0] as Float32Array, tokenIds };
-        }),
-      );
-      const rows = made.map(({ parts, heads }, at) => {
-        const own = choices.indexOf(ownOf(strings[at] as PlantedString));
-        return { string: `${at}`, own, parts: [...parts, ...heads] };
-      });
-      // What is left of an erased answer, and of units that are off, is far below.
-      return partEffects(rows, choices.length).flatMap(({ component, meanGain = 0, adjusted }) => {
-        const isFound = Math.abs(meanGain) > 0.5 && adjusted.ok && adjusted.p < 0.05;
-        return isFound ? [`${component}${meanGain > 0 ? "+" : "-"}`] : [];
-      });
-    };
-    const property = { A: "mlp.1+", B: "mlp.0+", C: "mlp.0+", D: "mlp.1+", E: "mlp.0+" }[one];
-    const answer = { A: ["mlp.0+"], B: [], C: ["mlp.0+", "mlp.2-"], D: [], E: ["mlp.2+"] }[one];
-    expect(await found(["yes", "no"], ({ value }) => value)).toEqual([property]);
-    expect(await found(answers, (string) => string.answer)).toEqual(answer);
-    await attribution.close();
-  });
-
   test("the command: a file and its effects, and what is refused", async () => {
-    const { path, strings } = await plant("A");
+    const path = join(folder, "planted.gguf");
+    const { strings } = await writePlantedModel(path, { mechanism: "A", items: 4, seed: 7 });
     const [file, out] = [join(folder, "prompts.jsonl"), join(folder, "parts.jsonl")];
     const lines = strings.map(({ text, value }) => JSON.stringify({ prompt: asked(text), value }));
     writeFileSync(file, lines.join("\n"));

@@ -9,7 +9,6 @@ import type { Intervention } from "../../src/model/interventions.js";
 import { type Site, stateShapeOf } from "../../src/model/sites.js";
 import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
 import { PLANTED_PROPERTY_QUESTION, PLANTED_QUESTION } from "../../src/probe/planted-vocabulary.js";
-import { MECHANISMS, type Mechanism } from "../../src/probe/planted-weights.js";
 import { probeDirections, readSubspaces, subspaceOf, subspacePatch } from "../../src/probe/subspace.js";
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import type { ChoiceLine } from "../../src/run/given-choices.js";
@@ -25,7 +24,9 @@ import { referenceResiduals } from "../helpers/reference/reference-pass.js";
 const folder = mkdtempSync(join(tmpdir(), "inward-subspaces-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const models = {} as Record<Mechanism, PlantedModel>;
+/** One that reads its answer, and one that has it and does not; all five are in tests/native/inside-study, with directions that a study finds. */
+const MECHANISMS = ["A", "C"] as const;
+const models = {} as Record<(typeof MECHANISMS)[number], PlantedModel>;
 beforeAll(async () => {
   for (const mechanism of MECHANISMS)
     models[mechanism] = await writePlantedModel(join(folder, `${mechanism}.gguf`), { mechanism, items: 4, seed: 7 });
@@ -96,7 +97,7 @@ describe("on planted models", () => {
           number,
         ];
         const kept = (after: number) => (after * Math.sign(before)) / Math.abs(before);
-        const moves = mechanism === "A" || mechanism === "D";
+        const moves = mechanism === "A";
         expect([mechanism, kept(patch) > 0.9, kept(patch) < -0.9]).toEqual([mechanism, !moves, moves]);
         expect(kept(late)).toBeGreaterThan(0.9);
         // Of a lookup the property itself stands outside, and is written in part.

@@ -109,6 +109,12 @@ export {
 export type { HeadEffect } from "./probe/written-effects.js";
 export { type HeadsOptions, type KnockedOutHeads, knockOutHeads } from "./run/knock-out-heads.js";
 export {
+  type LayerEffect,
+  type SwitchedLayers,
+  switchAdapterLayers,
+  type SwitchLayersOptions,
+} from "./run/switch-adapter-layers.js";
+export {
   type AttributedLogits,
   attributionSites,
   LogitAttribution,

@@ -1,7 +1,7 @@
 /** inward probe subspace: what a part of a donor's state does to an answer, beside controls that are displaced as far. */
 
 import type { Command } from "commander";
-import { parsePatchPairs, type PatchedSubspaces, patchSubspace } from "../run/patch-subspace.js";
+import { parsePatchPairs, type PatchedSubspaces, patchSubspace, type UnreadPart } from "../run/patch-subspace.js";
 import { readPromptFile } from "../run/prompt-lines.js";
 import type { ControlEffect } from "../probe/written-effects.js";
 import { answerFileCommand, type AnswerFileCommand, commaSeparated, outOptions, printAnswerFile } from "./answering.js";
@@ -50,6 +50,13 @@ async function subspace(options: SubspaceCommandOptions): Promise<void> {
   );
 }
 
+function readingText(site: string, unread: UnreadPart): string {
+  if (!unread.ok) return `${site}: ${unread.reason}`;
+  if (unread.ofState === 0) return `${site}: what stands behind it reads all directions of a state.`;
+  const share = `${(100 * unread.ofPatch).toFixed(1)} % of what is written (its length)`;
+  return `${site}: ${unread.ofState} directions of a state are read by nothing behind it; ${share} lies in them.`;
+}
+
 function subspaceText({ effects, alike }: PatchedSubspaces): string {
   const control = (one: ControlEffect | undefined) =>
     one === undefined ? ["-", "-"] : [meanText(one.meanLead, one.lead), pCell(one.adjusted)];
@@ -76,6 +83,20 @@ function subspaceText({ effects, alike }: PatchedSubspaces): string {
         ...control(controls.whole).slice(0, 1),
       ]),
     ),
+    ...effects.flatMap(({ site, unread, controls }) => [
+      readingText(site, unread),
+      ...(controls.unread === undefined
+        ? []
+        : [
+            table(
+              ["at " + site, "donor's answer gains, nats", "p, the patch less it"],
+              (["read", "unread"] as const).map((arm) => [
+                arm === "read" ? "without what is not read" : "what is not read alone",
+                ...control(controls[arm]),
+              ]),
+            ),
+          ]),
+    ]),
     "p: the patch less the control, by pair, over all sites. An effect that a control has too is not the subspace's.",
     `${effects[0]?.prompts ?? 0} pairs were told; of ${alike.length} both prompts have the same answer.`,
   ].join("\n");

@@ -3,11 +3,12 @@
 import { Command } from "commander";
 import { type PlantedOptions, writePlantedStudy } from "../probe/planted-model.js";
 import { MOST_PLANTED_ITEMS } from "../probe/planted-vocabulary.js";
-import { MECHANISMS } from "../probe/planted-weights.js";
+import { LEARNER, MECHANISMS } from "../probe/planted-weights.js";
 import { jsonOption, type JsonOption, number, wholeNumber } from "./options.js";
 import { print, printJson } from "./output.js";
 import { probeAttributionCommand } from "./probe-attribution.js";
 import { probeHeadsCommand } from "./probe-heads.js";
+import { probeLayersCommand } from "./probe-layers.js";
 import { probePatchscopeCommand } from "./probe-patchscope.js";
 import { probeSpansCommand } from "./probe-spans.js";
 import { probeSubspaceCommand } from "./probe-subspace.js";
@@ -28,9 +29,10 @@ export function probeCommand(): Command {
       "Make a model whose mechanism is known, with its task and a study that asks it: the color that goes with two items, and a\n" +
         "property of that color. All mechanisms say the same to every prompt. A writes the answer where the unembedding reads it, and\n" +
         "computes the property from it; B looks the property up, the answer never written; C as B, with the answer written beside,\n" +
-        "unread, and erased; D as A, in a rotated basis; E as B, with the answer written after the property; dose: a share through A.",
+        "unread, and erased; D as A, in a rotated basis; E as B, with the answer written after the property; dose: a share through A; learner: A's\n" +
+        "answer, read by nothing until an adapter is trained.",
     )
-    .requiredOption("--mechanism <name>", `${MECHANISMS.join(", ")} or dose`)
+    .requiredOption("--mechanism <name>", `${MECHANISMS.join(", ")}, dose or ${LEARNER}`)
     .option("--items <n>", `items of each slot, and answers: 2 to ${MOST_PLANTED_ITEMS}`, "8")
     .option("--seed <seed>", "which answers have the property, D's rotation, which strings a dose is of", "1")
     .option("--dose <share>", "of the strings, from 0 to 1; with --mechanism dose")
@@ -39,6 +41,7 @@ export function probeCommand(): Command {
   command.addCommand(probeSpansCommand());
   command.addCommand(probeAttributionCommand());
   command.addCommand(probeHeadsCommand());
+  command.addCommand(probeLayersCommand());
   command.addCommand(probeSubspaceCommand());
   command.addCommand(probePatchscopeCommand());
   return command;

@@ -32,7 +32,10 @@ export function steerCommand(): Command {
     .argument("[text]", "one prompt");
   promptsOptions(command, "behaviors of the replies are told")
     .requiredOption("--vector <path>", "directions, of npx inward contrast or a control vector's GGUF")
-    .option("--site <site>", "which of its sites, such as residual_after.8; needed where it has several")
+    .option(
+      "--site <list>",
+      "which of its sites, such as residual_after.8; several, or all, are added together. A control vector's all when absent",
+    )
     .option("--force-vector", "take directions that another file's states gave")
     .option("--strengths <list>", "times the direction, comma-separated; negative ones steer away", "1")
     .addOption(
@@ -70,7 +73,7 @@ async function steerPrompts(text: string | undefined, options: SteerCommandOptio
   );
 }
 
-function effectsText({ site, normAtOne, stateNorm, span, effects }: Steered): string {
+function effectsText({ sites, span, effects }: Steered): string {
   const share = (one: Estimate) =>
     one.ok
       ? `${(100 * one.value).toFixed(0)}% [${(100 * one.low).toFixed(0)}, ${(100 * one.high).toFixed(0)}]`
@@ -99,9 +102,12 @@ function effectsText({ site, normAtOne, stateNorm, span, effects }: Steered): st
         ]
       : []),
   ]);
-  const states = stateNorm === undefined ? "" : `; a state there is ${stateNorm.toPrecision(4)} long`;
+  const where = sites.map(({ site, normAtOne, stateNorm }) => {
+    const states = stateNorm === undefined ? "" : `; a state there is ${stateNorm.toPrecision(4)} long`;
+    return `Added at ${site}, ${span}: at strength 1 a length of ${normAtOne.toPrecision(4)}${states}.`;
+  });
   return [
-    `Added at ${site}, ${span}: at strength 1 a length of ${normAtOne.toPrecision(4)}${states}.`,
+    ...where,
     table(["strength", "against nothing added", "the direction", "random ones", "beyond random", "p (Holm)"], rows),
   ].join("\n");
 }

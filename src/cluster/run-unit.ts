@@ -182,7 +182,7 @@ export class UnitSession {
     const { open, context } = openContext(
       run,
       events,
-      { models: this.models, given: this.given, lensPaths: this.setUp.lensPaths, cache: this.setUp.cache },
+      { ...this.setUp, models: this.models, given: this.given },
       {
         ...(stops.length > 0 ? { signal: AbortSignal.any(stops) } : {}),
         soon,

@@ -28,6 +28,8 @@ const setUpSchema = z.object({
   models: z.record(z.string(), z.object({ path: z.string(), adapterPath: z.string().optional() })),
   /** Of lenses of files, by name. */
   lensPaths: z.record(z.string(), z.string()).default({}),
+  /** Of files of directions, by concept. */
+  vectorPaths: z.record(z.string(), z.string()).default({}),
   cache: z.boolean(),
   /** Whether there are replies that were given elsewhere. */
   given: z.boolean(),
@@ -44,7 +46,7 @@ export function hasUnits(folder: string): boolean {
 
 /** Of a run whose units have begun, the cut that stands there holds: its shards are pieces of that. */
 export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: UnitCut): Promise<UnitsSetUp> {
-  const { planHash, models, given, lensPaths, cache } = planned;
+  const { planHash, models, given, lensPaths, vectorPaths, cache } = planned;
   const before = hasUnits(folder) ? await readSetUp(folder) : undefined;
   if (before && before.planHash !== planHash) throw otherPlan(folder);
   const places = Object.entries(models).map(([name, { path, adapterPath }]) => [name, { path, adapterPath }] as const);
@@ -54,6 +56,7 @@ export async function writeSetUp(folder: string, planned: PlannedStudy, cut?: Un
     cut: before?.cut ?? cut ?? DEFAULT_CUT,
     models: Object.fromEntries(places),
     lensPaths,
+    vectorPaths,
     cache,
     given: given.size > 0,
   };

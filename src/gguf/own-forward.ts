@@ -184,6 +184,33 @@ export function headMixingOf(file: File): HeadMixing | undefined {
   };
 }
 
+/** Matrices of one layer that the residual goes into, and the norm whose gains it is multiplied by before, where there is one. */
+export interface ResidualReader {
+  readonly gains?: string;
+  readonly matrices: readonly string[];
+}
+
+/** @returns of a layer who reads its residual; undefined of a file that our own forward pass does not compute: ownForwardFault says why */
+export function residualReadersOf(
+  file: File,
+): ((layer: number) => { readonly attention: ResidualReader; readonly mlp: ResidualReader }) | undefined {
+  if (ownForwardFault(file) !== undefined) return undefined;
+  const { norms, gateInUp } = OWN[String(file.metadata.get("general.architecture")?.value)] as OwnArchitecture;
+  const names = new Set(file.tensors.map(({ name }) => name));
+  return (layer) => {
+    const block = (name: string) => `blk.${layer}.${name}.weight`;
+    const reader = (norm: string, matrices: readonly string[]): ResidualReader => ({
+      ...(norms.includes(norm) ? { gains: block(norm) } : {}),
+      matrices: matrices.map(block),
+    });
+    const inputs = names.has(block("attn_qkv")) ? ["attn_qkv"] : ["attn_q", "attn_k", "attn_v"];
+    return {
+      attention: reader("attn_norm", inputs),
+      mlp: reader("ffn_norm", [...(gateInUp ? [] : ["ffn_gate"]), "ffn_up"]),
+    };
+  };
+}
+
 function keyFault({ metadata }: File, name: string, own: OwnArchitecture): string | undefined {
   const get = (suffix: string): GgufValue | undefined => metadata.get(`${name}.${suffix}`);
   const whole = (suffix: string): number | undefined => {

@@ -37,6 +37,8 @@ export interface Directions {
   readonly vectors: ReadonlyMap<string, Float32Array>;
   /** Absent in a file that others wrote. */
   readonly card?: DirectionsCard;
+  /** A control vector: one thing, of which each layer has its own part. Directions of other files are each one by itself. */
+  readonly isControlVector?: true;
   /** Of a control vector: the architecture that its maker names. */
   readonly architecture?: string;
 }
@@ -103,7 +105,11 @@ function controlDirections({ directions, modelHint }: ControlVector): Directions
   const vectors = [...directions]
     .sort(([one], [other]) => one - other)
     .map(([layer, values]) => [siteName({ part: "residual_after", layer }), values] as const);
-  return { vectors: new Map(vectors), ...(modelHint === undefined ? {} : { architecture: modelHint }) };
+  return {
+    vectors: new Map(vectors),
+    isControlVector: true,
+    ...(modelHint === undefined ? {} : { architecture: modelHint }),
+  };
 }
 
 function jsonOf(text: string): unknown {
@@ -120,39 +126,48 @@ export function siteNamed(name: string): Site | undefined {
   return { part: part as StatePart, layer: Number(layer) };
 }
 
+export interface SiteDirection {
+  readonly site: Site;
+  readonly values: Float32Array;
+}
+
 /**
- * The direction of one site, as wide as the model has it.
- * @param wanted name of the site; needed where the file has several
- * @param model sha256 of the file that is steered @param adopt takes directions of another model's states
+ * The directions of some sites, as wide as the model has them.
+ * @param wanted names of sites, comma-separated, or `all`; when absent all of a control vector's, and of another file the only one
+ * @param sha256 of the file that is steered @param adopt takes directions of another model's states
+ * @returns each once, in the file's order
  * @throws PROBE_INVALID, PROBE_SITE
  */
-export function directionAt(
-  { vectors, card, architecture }: Directions,
+export function directionsAt(
+  { vectors, card, architecture, isControlVector }: Directions,
   {
     wanted,
     shape,
     sha256,
     adopt,
   }: { readonly wanted?: string; readonly shape: StateShape; readonly sha256: string; readonly adopt: boolean },
-): { readonly site: Site; readonly values: Float32Array } {
+): readonly SiteDirection[] {
   const names = [...vectors.keys()];
-  const name = wanted ?? names[0];
-  const values = name === undefined ? undefined : vectors.get(name);
-  const site = name === undefined ? undefined : siteNamed(name);
-  if (wanted === undefined && names.length > 1) {
+  if (wanted === undefined && names.length > 1 && !isControlVector) {
     throw new InwardError(
       "PROBE_SITE",
-      `The file has directions of ${names.length} sites, ${names.slice(0, 5).join(", ")}…: name one`,
+      `The file has directions of ${names.length} sites, ${names.slice(0, 5).join(", ")}…: name one, several that are added together, or all`,
     );
   }
-  if (values === undefined || site === undefined) {
+  const asked = wanted === undefined || wanted === "all" ? names : wanted.split(",").map((one) => one.trim());
+  const stray = asked.find((name) => !vectors.has(name));
+  if (stray !== undefined) {
     throw new InwardError(
       "PROBE_SITE",
-      `The file has no direction of ${wanted}; it has ${names.slice(0, 20).join(", ")}`,
+      `The file has no direction of ${stray}; it has ${names.slice(0, 20).join(", ")}`,
     );
   }
-  const width = site.layer < shape.layers && site.part !== "attention_weights" ? siteNumbers(site, shape, 1) : 0;
-  if (width !== values.length) {
+  const chosen = names
+    .filter((name) => asked.includes(name))
+    .map((name): SiteDirection => ({ site: siteNamed(name) as Site, values: vectors.get(name) as Float32Array }));
+  for (const { site, values } of chosen) {
+    const width = site.layer < shape.layers && site.part !== "attention_weights" ? siteNumbers(site, shape, 1) : 0;
+    if (width === values.length) continue;
     throw new InwardError(
       "PROBE_SITE",
       `${siteName(site)} has ${values.length} numbers in the file, and ${width} in this model`,
@@ -161,14 +176,14 @@ export function directionAt(
   if (card && card.model.sha256 !== sha256 && !adopt) {
     throw new InwardError(
       "PROBE_INVALID",
-      `The directions are of ${card.model.source} (sha256 ${card.model.sha256.slice(0, 12)}…), which is another file than the one that is steered (${sha256.slice(0, 12)}…); --force-vector takes them all the same`,
+      `The directions are of ${card.model.source} (sha256 ${card.model.sha256.slice(0, 12)}…), which is another file than the one that they would be added to (${sha256.slice(0, 12)}…); npx inward steer --force-vector takes them all the same`,
     );
   }
   if (architecture !== undefined && architecture !== shape.architecture && !adopt) {
     throw new InwardError(
       "PROBE_INVALID",
-      `The control vector is for a model of ${architecture}, and this one is of ${shape.architecture}; --force-vector takes it all the same`,
+      `The control vector is for a model of ${architecture}, and this one is of ${shape.architecture}; npx inward steer --force-vector takes it all the same`,
     );
   }
-  return { site, values };
+  return chosen;
 }

@@ -20,6 +20,7 @@ import {
   type WordVocabulary,
 } from "./planted-vocabulary.js";
 import {
+  LEARNER,
   MECHANISMS,
   type Mechanism,
   PLANTED_EPSILON,
@@ -31,8 +32,8 @@ import {
 } from "./planted-weights.js";
 
 export interface PlantedOptions {
-  /** See MECHANISMS. `dose`: a share of the strings through A, the others through B. */
-  readonly mechanism: Mechanism | "dose";
+  /** See MECHANISMS and LEARNER. `dose`: a share of the strings through A, the others through B. */
+  readonly mechanism: Mechanism | "dose" | typeof LEARNER;
   /** Items of each of the two slots, and answers: 2 to 12. Default 8. */
   readonly items?: number;
   /** Which answers have the property, D's rotation, which strings a dose is of. Default 1. */
@@ -63,7 +64,7 @@ export interface PlantedModel {
 }
 
 /**
- * Writes a GGUF of llama architecture, of 4 layers and 32 to 96 wide. The same options give the same bytes.
+ * Writes a GGUF of llama architecture, of 4 layers and 32 to 128 wide. The same options give the same bytes.
  * @throws InwardError PROBE_INVALID · STORE_*
  */
 export async function writePlantedModel(path: string, options: PlantedOptions): Promise<PlantedModel> {
@@ -96,8 +97,8 @@ function designOf({ mechanism, items = 8, seed = 1, dose }: PlantedOptions): Pla
   const refuse = (why: string): never => {
     throw new InwardError("PROBE_INVALID", why);
   };
-  const isKnown = mechanism === "dose" || MECHANISMS.includes(mechanism);
-  if (!isKnown) refuse(`There is no mechanism ${JSON.stringify(mechanism)}: ${MECHANISMS.join(", ")}, dose.`);
+  const known: readonly string[] = [...MECHANISMS, "dose", LEARNER];
+  if (!known.includes(mechanism)) refuse(`There is no mechanism ${JSON.stringify(mechanism)}: ${known.join(", ")}.`);
   if (!Number.isInteger(items) || items < 2 || items > MOST_PLANTED_ITEMS)
     refuse(`A planted model has 2 to ${MOST_PLANTED_ITEMS} items, not ${items}.`);
   if (!Number.isSafeInteger(seed)) refuse(`The seed is ${seed}; it must be a whole number.`);
@@ -172,7 +173,8 @@ export async function writePlantedStudy(folder: string, options: PlantedOptions)
     model.strings.map(({ text }, pair) => ({ id: `pair-${pair}`, text })),
   );
   await writeWhole(task, stringify(plantedTask(model), { lineWidth: 0 }));
-  await writeWhole(study, stringify(plantedStudyKeys(model.path), { lineWidth: 0 }));
+  const keys = { ...plantedStudyKeys(model.path), ...(options.mechanism === LEARNER ? LEARNING : {}) };
+  await writeWhole(study, stringify(keys, { lineWidth: 0 }));
   return { ...model, study, task };
 }
 
@@ -197,6 +199,12 @@ function plantedTask({ answers, truth }: PlantedModel) {
     },
   };
 }
+
+/** A learner has units for what it may learn, and nothing but their output can be trained. */
+const LEARNING = {
+  lora: { rank: 64, targets: ["down"], epochs: 40, batchExamples: 8, learningRate: 0.002, validationShare: 0 },
+  controls: { scrambled: true, formatOnly: true },
+};
 
 /** @param model a study's models are found from the folder that it is run in, as the command that made this one was */
 function plantedStudyKeys(model: string) {

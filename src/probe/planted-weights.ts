@@ -14,6 +14,11 @@ import type { PlantedVocabulary } from "./planted-vocabulary.js";
  */
 export const MECHANISMS = ["A", "B", "C", "D", "E"] as const;
 export type Mechanism = (typeof MECHANISMS)[number];
+/**
+ * As A up to the answer, which nobody reads: units stand ready and write nothing, so that what such a model says of itself is what an adapter on
+ * `ffn_down` makes of them. By layer they are on for a pair (0), for the answer that was written (1), for an answer that stands in the prompt (2).
+ */
+export const LEARNER = "learner";
 
 /** What is true of a planted model. Pairs are numbered first item · items + second item. */
 export interface PlantedTruth {
@@ -72,6 +77,9 @@ class Places {
   readonly second: number;
   readonly firstHere: number;
   readonly secondHere: number;
+  /** An answer's word, where it is said, and copied to a later token. */
+  readonly heard: number;
+  readonly heardHere: number;
   readonly answer: number;
   readonly turned: number;
   readonly value: number;
@@ -83,7 +91,8 @@ class Places {
   readonly viaAnswer: number;
   readonly width: number;
 
-  constructor(readonly items: number) {
+  /** @param hears only a learner has room for words that are heard */
+  constructor(items: number, hears: boolean) {
     let next = 1;
     const take = (count: number) => {
       next += count;
@@ -92,6 +101,7 @@ class Places {
     [this.first, this.second, this.firstHere, this.secondHere] = [take(items), take(items), take(items), take(items)];
     [this.answer, this.turned, this.value] = [take(items), take(items), take(2)];
     [this.asksObject, this.asksProperty, this.asksPropertyHere] = [take(1), take(1), take(1)];
+    [this.heard, this.heardHere] = hears ? [take(items), take(items)] : [-1, -1];
     [this.reply, this.said, this.viaAnswer] = [take(1), take(1), take(1)];
     this.width = Math.ceil(next / BLOCK) * BLOCK;
   }
@@ -108,14 +118,15 @@ interface Unit {
 
 export interface PlantedDesign {
   readonly items: number;
-  readonly mechanism: Mechanism;
+  readonly mechanism: Mechanism | typeof LEARNER;
   /** Share of the pairs that go through A; the rest goes through B. Only with mechanism A. */
   readonly dose: number;
   readonly seed: number;
 }
 
 export function plantedWeights(design: PlantedDesign, vocabulary: PlantedVocabulary): PlantedWeights {
-  const at = new Places(design.items);
+  const hears = design.mechanism === LEARNER;
+  const at = new Places(design.items, hears);
   const { width } = at;
   const feedForward = Math.ceil((2 * design.items ** 2) / BLOCK) * BLOCK;
   const { turn, ...drawn } = drawTruth(design);
@@ -131,11 +142,11 @@ export function plantedWeights(design: PlantedDesign, vocabulary: PlantedVocabul
   const norm = (name: string): PlantedMatrix => ({ name: `${name}.weight`, dimensions: [width], values: gains });
   const layers = Array.from({ length: PLANTED_LAYERS }, (_, layer) => [
     norm(`blk.${layer}.attn_norm`),
-    ...attention(layer, at),
+    ...attention(layer, at, design.items, hears),
     norm(`blk.${layer}.ffn_norm`),
     ...unitsAsMatrices(layer, unitsOf(layer, design.mechanism, truth, places, at), feedForward, width),
   ]).flat();
-  const tensors = [embeddings(vocabulary, at), ...layers, norm("output_norm"), unembedding(vocabulary, at)];
+  const tensors = [embeddings(vocabulary, at, hears), ...layers, norm("output_norm"), unembedding(vocabulary, at)];
   return { width, heads: HEADS, feedForward, truth, tensors };
 }
 
@@ -158,7 +169,7 @@ function drawTruth({ items, mechanism, dose, seed }: PlantedDesign) {
 
 function unitsOf(
   layer: number,
-  mechanism: Mechanism,
+  mechanism: PlantedDesign["mechanism"],
   { items, answerOf, propertyOf, viaAnswer }: PlantedTruth,
   answerTerms: readonly Terms[],
   at: Places,
@@ -178,6 +189,14 @@ function unitsOf(
       const here = pairTerms(pair);
       // The flag keeps the pairs that go by the table from being read, whatever is written into them.
       const flag: Terms = mechanism === "A" ? [[at.viaAnswer, 1]] : [];
+      if (mechanism === LEARNER) {
+        // Barely on: what an adapter makes of a pair is a fifth of what it makes of an answer, so that learning by heart is the last resort.
+        const faintly = written(answer).map(([place, weight]) => [place, 5 * weight] as const);
+        return [
+          { reads: [...here, notAsked], above: 2.5, writes: written(answer) },
+          { reads: [...here, asked], above: 3.9, writes: faintly },
+        ];
+      }
       if (viaAnswer[pair]) return [{ reads: here, above: 2.5, writes: [...written(answer), ...flag] }];
       const looksUp: Unit = { reads: [...here, asked], above: 3.5, writes: valueTerms(answer) };
       if (mechanism === "C") return [{ reads: here, above: 2.5, writes: written(answer) }, looksUp];
@@ -190,6 +209,14 @@ function unitsOf(
       const reads = { reads: [...terms, reply, ...flag, asked], above: 2.5 + flag.length, writes: valueTerms(answer) };
       if (mechanism === "A") return [reads];
       return [reads, { reads: [...terms, reply, notAsked], above: 1.5, writes: [[at.answer + answer, 1]] }];
+    });
+  }
+  if (layer === 1 && mechanism === LEARNER) {
+    return answerTerms.map((terms): Unit => ({ reads: [...terms, reply, asked], above: 2.5, writes: [] }));
+  }
+  if (layer === 2 && mechanism === LEARNER) {
+    return answerTerms.map((_, answer): Unit => {
+      return { reads: [[at.heardHere + answer, 1], reply, asked], above: 2.5, writes: [] };
     });
   }
   if (layer === 2 && mechanism === "C") {
@@ -248,8 +275,8 @@ function unitsAsMatrices(layer: number, units: readonly Unit[], feedForward: num
 
 // What attention does: in layer 0 it copies the items, and that the property is asked for, to every token after them.
 
-function attention(layer: number, at: Places): PlantedMatrix[] {
-  const { width, items } = at;
+function attention(layer: number, at: Places, items: number, hears: boolean): PlantedMatrix[] {
+  const { width } = at;
   const headWidth = width / HEADS;
   const square = (name: string) => {
     return { name: `blk.${layer}.${name}.weight`, dimensions: [width, width], values: new Float32Array(width * width) };
@@ -259,6 +286,7 @@ function attention(layer: number, at: Places): PlantedMatrix[] {
     { from: at.first, to: at.firstHere, count: items },
     { from: at.second, to: at.secondHere, count: items },
     { from: at.asksProperty, to: at.asksPropertyHere, count: 1 },
+    ...(hears ? [{ from: at.heard, to: at.heardHere, count: items }] : []),
   ];
   for (const [head, { from, to, count }] of layer === 0 ? copies.entries() : []) {
     // The last pair of a head turns slowest: where its token stands hardly matters.
@@ -275,7 +303,7 @@ function attention(layer: number, at: Places): PlantedMatrix[] {
 
 // What tokens are, and what makes them likely.
 
-function embeddings(vocabulary: PlantedVocabulary, at: Places): PlantedMatrix {
+function embeddings(vocabulary: PlantedVocabulary, at: Places, hears: boolean): PlantedMatrix {
   const { width } = at;
   const size = vocabulary.tokens.length;
   const values = new Float32Array(width * size);
@@ -289,6 +317,11 @@ function embeddings(vocabulary: PlantedVocabulary, at: Places): PlantedMatrix {
   vocabulary.seconds.forEach((word, item) => {
     flag(vocabulary.idsOf(word), at.second + item);
   });
+  if (hears) {
+    vocabulary.answers.forEach((word, answer) => {
+      flag(vocabulary.idsOf(word), at.heard + answer);
+    });
+  }
   flag(vocabulary.objectWord, at.asksObject);
   flag(vocabulary.propertyWord, at.asksProperty);
   flag([vocabulary.replyId], at.reply);

@@ -1,7 +1,7 @@
 /**
  * Patching a part of a state: what a donor's state has within a subspace stands in the place of the recipient's own. Such a patch can move
- * an answer by way of directions that the model itself never uses, so beside it stand two others that are displaced as far: along what
- * the donor differs in outside the subspace, and within a subspace by chance.
+ * an answer by way of directions that the model itself never uses, so beside it stand others: displaced as far, along what the donor differs in
+ * outside the subspace, and within a subspace by chance; and the same patch without what nothing behind the site reads, and with that alone.
  */
 
 import { InwardError } from "../errors.js";
@@ -11,6 +11,7 @@ import type { Site } from "../model/sites.js";
 import { siteNamed } from "./direction-file.js";
 import { lengthOfVector, randomVector, vectorDifference } from "./donors.js";
 import type { LinearProbe } from "./linear-probe.js";
+import { INDEPENDENT_ROW, RowSpan } from "./read-space.js";
 
 /** Directions of one site that span what is patched: each of length 1, and orthogonal to the others. */
 export interface Subspace {
@@ -86,11 +87,30 @@ export function probeDirections({ weights }: Pick<LinearProbe, "weights">): Floa
   return Float32Array.from(others.flatMap((own) => Array.from(own, (one, at) => one - (first[at] as number))));
 }
 
+/** The same directions without what is not read, and that alone; each absent where nothing of any direction is left. */
+export interface SubspaceByReading {
+  readonly read?: Subspace;
+  readonly unread?: Subspace;
+}
+
+/** @param span what is read of a state at the subspace's site */
+export function byReading({ site, basis }: Subspace, span: RowSpan): SubspaceByReading {
+  const read = basis.map((row) => span.within(row));
+  const unread = basis.map((row, at) => row.map((one, place) => one - (read[at]?.[place] as number)));
+  const spanned = (rows: readonly Float64Array[]): Subspace | undefined => {
+    const own = new RowSpan(span.width);
+    for (const row of rows) if (lengthOfVector(row) > INDEPENDENT_ROW) own.add(row);
+    return own.basis.length === 0 ? undefined : { site, basis: own.basis };
+  };
+  return { read: spanned(read), unread: spanned(unread) };
+}
+
 /** What is written of one token. */
 export interface SubspacePatch {
   /** Own component out, the donor's in. */
   readonly patch: readonly Intervention[];
-  /** How far the state is displaced by it. */
+  /** By what the state is displaced, and how far. */
+  readonly moved: Float64Array;
   readonly displacement: number;
   /** How far by the donor's whole state. */
   readonly wholeDisplacement: number;
@@ -129,6 +149,7 @@ export function subspacePatch(
       { ...place, operation: "project_out", values: Float32Array.from(basis.flatMap((one) => [...one])) },
       { ...place, operation: "add", values: Float32Array.from(projected(Float64Array.from(donor), basis)) },
     ],
+    moved: within,
     displacement,
     wholeDisplacement: lengthOfVector(difference),
     outside: isNone ? undefined : scaled(rest),

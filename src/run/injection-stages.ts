@@ -11,6 +11,7 @@ import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { parseSites, type Site, siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
+import { lengthOfVector } from "../probe/donors.js";
 import { CONTRAST_SETTINGS, type StateContrast, contrastOf } from "../probe/state-contrast.js";
 import { randomDirection } from "../probe/steering.js";
 import type { Capture } from "../probe/states-shard.js";
@@ -22,6 +23,7 @@ import { whatIsAsked } from "./answers-file.js";
 import { askStage } from "./ask-stages.js";
 import { capturedRows, meansOfTokens, refuseSetAside } from "./captured-states.js";
 import type { RunFolder } from "./folder.js";
+import { injectedDirections } from "./injection-files.js";
 import {
   armKey,
   injectedStates,
@@ -101,14 +103,15 @@ async function sitesIn({ sites }: PlannedInjection, path: string): Promise<Pick<
 }
 
 /** Throws what would stop the stages, before anything is asked. */
-async function requireInjectable({ run, modelPath }: StageContext, state: string): Promise<void> {
+async function requireInjectable(context: StageContext, state: string): Promise<void> {
+  const { run, modelPath } = context;
   const { plan } = run;
   const { model } = statesOf(plan).of(state);
   const chat = chatOf(plan, model);
   if (chat?.kind === "plain") {
     throw new InwardError("STUDY_INVALID", `injection asks in a chat, and ${model} is asked in plain text.`);
   }
-  await sitesIn(plan.injection as PlannedInjection, modelPath(model));
+  await givenDirections(context, model, await sitesIn(plan.injection as PlannedInjection, modelPath(model)));
   const tokenizer = await openTokenizer(modelPath(model), chat);
   try {
     const prompts = await injectionPrompts(plan.injection as PlannedInjection, tokenizer);
@@ -118,15 +121,34 @@ async function requireInjectable({ run, modelPath }: StageContext, state: string
   }
 }
 
-// Vectors: of each concept and site one, its states less the mean of the other concepts'.
+/** Directions of files, by concept and site; undefined where templates give them. */
+async function givenDirections(
+  { run: { plan }, vectorPath }: Pick<StageContext, "run" | "vectorPath">,
+  model: string,
+  { sites, shape }: Pick<Capture, "sites" | "shape">,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, Float32Array>> | undefined> {
+  const { vectors } = plan.injection as PlannedInjection;
+  if (vectors === undefined) return undefined;
+  if (vectorPath === undefined)
+    throw new InwardError("INTERNAL", "Nobody says where the files of injection.vectors are.");
+  const { sha256 } = plan.models[model] as Plan["models"][string];
+  const given = new Map<string, ReadonlyMap<string, Float32Array>>();
+  for (const [concept, planned] of Object.entries(vectors)) {
+    const file = { concept, planned, path: vectorPath(concept) };
+    given.set(concept, await injectedDirections(file, { sites, shape, sha256 }));
+  }
+  return given;
+}
+
+// Vectors: of each concept and site one, of its file, or its states less the mean of the other concepts'.
 
 const META = "inward";
 const aboutSchema = z.object({
   what: z.literal("injection vectors"),
   /** By site: median length of the states that they were made of. */
   stateNorms: z.record(z.string(), z.number()),
-  /** By concept and site. */
-  vectors: z.record(z.string(), z.object({ norm: z.number(), separation: z.unknown() })),
+  /** By concept and site; how well templates tell them apart, where those gave them. */
+  vectors: z.record(z.string(), z.object({ norm: z.number(), separation: z.unknown().optional() })),
 });
 type VectorsAbout = z.infer<typeof aboutSchema>;
 
@@ -166,6 +188,7 @@ async function captureVectors(context: StageContext, { stage }: StageWork, state
   refuseSetAside(captured.setAside);
   const manifest = await readJson<StatesManifest>(`${folder}/states.json`, statesManifestSchema);
   const means = meansOfTokens(await capturedRows(folder, manifest));
+  const given = await givenDirections(context, statesOf(run.plan).of(state).model, { sites, shape });
   const tensors = new Map<string, { shape: number[]; values: Float32Array }>();
   const about: VectorsAbout = { what: "injection vectors", stateNorms: {}, vectors: {} };
   for (const site of sites) {
@@ -174,6 +197,13 @@ async function captureVectors(context: StageContext, { stage }: StageWork, state
       const made = conceptVector(injection, concept, (which, template) => {
         return means.get(name)?.get(promptId(which, template)) as Float32Array;
       });
+      const direction = given?.get(concept)?.get(name);
+      about.stateNorms[name] = made.stateNorm;
+      if (direction) {
+        tensors.set(vectorName(concept, name), { shape: [direction.length], values: direction });
+        about.vectors[vectorName(concept, name)] = { norm: lengthOfVector(direction) };
+        continue;
+      }
       if (made.norm === 0) {
         throw new InwardError(
           "PROBE_INVALID",
@@ -182,7 +212,6 @@ async function captureVectors(context: StageContext, { stage }: StageWork, state
       }
       tensors.set(vectorName(concept, name), { shape: [made.direction.length], values: made.direction });
       about.vectors[vectorName(concept, name)] = { norm: made.norm, separation: made.separation };
-      about.stateNorms[name] = made.stateNorm;
     }
   }
   await writeSafetensors(out, tensors, { [META]: JSON.stringify(about) });

@@ -31,6 +31,8 @@ export interface StageContext {
   readonly wornBy?: (model: string) => string | undefined;
   /** The file of a lens of the plan; absent where nothing but a run's own lenses reads. */
   readonly lensPath?: (lens: string) => string;
+  /** The file of the direction of a concept that the plan injects; absent as lensPath is. */
+  readonly vectorPath?: (concept: string) => string;
   /** What others were answered to a question; undefined for one that is asked here, and for all where nobody else was asked. */
   readonly given?: (question: Placed) => RecordedReply | SetAsideReason | undefined;
   /** @param detail what else is worth seeing at this moment, such as the loss */

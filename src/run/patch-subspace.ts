@@ -9,7 +9,9 @@ import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import { siteName, siteNumbers, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { readSubspaces, type Subspace, subspacePatch } from "../probe/subspace.js";
+import { lengthOfVector } from "../probe/donors.js";
+import { ModelReading, type RowSpan } from "../probe/read-space.js";
+import { byReading, readSubspaces, type Subspace, type SubspaceByReading, subspacePatch } from "../probe/subspace.js";
 import { subspaceEffects, type WrittenEffect } from "../probe/written-effects.js";
 import type { ChatMessage } from "../tasks/answer.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
@@ -52,7 +54,16 @@ export interface SubspaceEffect extends WrittenEffect {
   /** Of the pairs' displacements, the mean, beside that of whole states. */
   readonly displacement: number;
   readonly wholeDisplacement: number;
+  readonly unread: UnreadPart;
 }
+
+/**
+ * What nothing behind the site reads: how many directions of a state's numbers, and how much of what is written, as a share of its length. Where
+ * something of it is written, the controls `read` and `unread` are there.
+ */
+export type UnreadPart =
+  | { readonly ok: true; readonly ofState: number; readonly ofPatch: number }
+  | { readonly ok: false; readonly reason: string };
 
 export interface PatchedSubspaces extends AnswersFile {
   readonly at: string;
@@ -88,6 +99,7 @@ export async function patchSubspace(
   );
   if (subspaces.size === 0) throw new InwardError("PROBE_INVALID", "The files hold no directions.");
   const places = await tokensOf(pairs, choices, found, { at, from });
+  const readings = await readingsOf([...subspaces.values()], found);
   const sides = pairs.flatMap(({ id, prompt, donor }, pair) => {
     const { own, donor: theirs } = places[pair] as PairPlaces;
     return [
@@ -108,6 +120,7 @@ export async function patchSubspace(
     if (!values) throw new InwardError("INTERNAL", `No states of ${site} were taken.`);
     return values;
   };
+  const partsOf = (site: string): SubspaceByReading => readings.get(site)?.parts ?? {};
   const patchOf = (one: Subspace, { id }: PatchPair, pair: number) =>
     subspacePatch(one, {
       token: (places[pair] as PairPlaces).own,
@@ -136,6 +149,9 @@ export async function patchSubspace(
           ...Array.from({ length: randomSeeds }, (_, draw) =>
             ask(`random_${draw + 1}`, pair.prompt, site, [made.random(draw + 1)]),
           ),
+          ...Object.entries(partsOf(site)).map(([arm, part]) =>
+            ask(arm, pair.prompt, site, patchOf(part, pair, number).patch),
+          ),
           ask("whole", pair.prompt, site, [made.whole]),
         ];
       });
@@ -146,7 +162,10 @@ export async function patchSubspace(
     {
       what: "answers with a part of a state patched",
       kind: choiceQuestions(choices),
-      settings: { choices, at, from, randomSeeds, sites: [...subspaces.keys()], ...hashes(subspaces, places) },
+      settings: {
+        ...{ choices, at, from, randomSeeds, sites: [...subspaces.keys()], ...hashes(subspaces, places) },
+        byReading: Object.fromEntries([...subspaces.keys()].map((site) => [site, Object.keys(partsOf(site))])),
+      },
       lines: pairs,
       questions,
     },
@@ -158,7 +177,17 @@ export async function patchSubspace(
       const made = pairs.map((pair, number) => patchOf(one, pair, number));
       const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
       const whole = mean(made.map(({ wholeDisplacement }) => wholeDisplacement));
-      return [site, { displacement: mean(made.map((each) => each.displacement)), wholeDisplacement: whole }] as const;
+      return [
+        site,
+        {
+          displacement: mean(made.map((each) => each.displacement)),
+          wholeDisplacement: whole,
+          unread: unreadOf(
+            readings.get(site) as SiteReading,
+            made.map(({ moved }) => moved),
+          ),
+        },
+      ] as const;
     }),
   );
   await captured.drop();
@@ -170,10 +199,58 @@ export async function patchSubspace(
     effects: [...effects].map(([site, effect]) => ({
       site,
       directions: (subspaces.get(site) as Subspace).basis.length,
-      ...(displacements.get(site) as { displacement: number; wholeDisplacement: number }),
+      ...(displacements.get(site) as Pick<SubspaceEffect, "displacement" | "wholeDisplacement" | "unread">),
       ...effect,
     })),
   };
+}
+
+/** What is read behind one site, and the subspace's parts where anything of it is not. */
+type SiteReading =
+  | { readonly ok: true; readonly span: RowSpan; readonly parts: SubspaceByReading }
+  | { readonly ok: false; readonly reason: string; readonly parts?: undefined };
+
+async function readingsOf(
+  subspaces: readonly Subspace[],
+  { file, adapter }: FoundModel,
+): Promise<Map<string, SiteReading>> {
+  const readings = new Map<string, SiteReading>();
+  const choice = adapter && { path: adapter.path, scale: adapter.scale };
+  const reading = await ModelReading.open(file.path, choice).catch((error: unknown) => {
+    // An architecture of which it is not known: the other controls stand.
+    if (error instanceof InwardError && error.code === "PROBE_INVALID") return error.message;
+    throw error;
+  });
+  if (typeof reading === "string") {
+    for (const { site } of subspaces) readings.set(siteName(site), { ok: false, reason: reading });
+    return readings;
+  }
+  try {
+    // What is read behind a later site is read behind an earlier one too.
+    for (const one of subspaces.toSorted((a, b) => b.site.layer - a.site.layer)) {
+      const span = await reading.spanAt(one.site);
+      const { read, unread } = byReading(one, span);
+      // Where all of it is read, or nothing, there is no second patch.
+      const parts = unread === undefined ? {} : { ...(read ? { read } : {}), unread };
+      readings.set(siteName(one.site), { ok: true, span, parts });
+    }
+  } finally {
+    await reading.close();
+  }
+  return readings;
+}
+
+function unreadOf(reading: SiteReading, moved: readonly Float64Array[]): UnreadPart {
+  if (!reading.ok) return { ok: false, reason: reading.reason };
+  const { span } = reading;
+  const shares = moved.flatMap((vector) => {
+    const length = lengthOfVector(vector);
+    if (length === 0) return [];
+    const read = span.within(vector);
+    return [lengthOfVector(vector.map((one, at) => one - (read[at] as number))) / length];
+  });
+  const ofPatch = shares.length === 0 ? 0 : shares.reduce((sum, one) => sum + one, 0) / shares.length;
+  return { ok: true, ofState: span.width - span.basis.length, ofPatch };
 }
 
 interface PairPlaces {

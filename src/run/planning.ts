@@ -18,6 +18,7 @@ import { type ModelFile, type Plan, readPlan } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { SettledEngine, Study } from "../study/study.js";
 import { RUN_FILES } from "./folder.js";
+import { type SettledVectors, settleInjectionVectors } from "./injection-files.js";
 import { requireReadModels, type SettledLenses, settleLenses } from "./lens-files.js";
 import { planChats, requireFaithful } from "./planned-chats.js";
 
@@ -34,12 +35,20 @@ export async function planRun(
   return (await planRunAndReplies(authored, files, studyFolder)).plan;
 }
 
-/** The same, with what was said elsewhere to its questions, and the files of its lenses. @throws as planRun, mapLogs and settleLenses */
+/** What a run needs beside its plan: what was said elsewhere to its questions, and where files are that the plan names. */
+interface PlannedRun {
+  readonly plan: Plan;
+  readonly given: GivenReplies;
+  readonly lenses: SettledLenses;
+  readonly vectors: SettledVectors;
+}
+
+/** @throws as planRun, mapLogs, settleLenses and settleInjectionVectors */
 export async function planRunAndReplies(
   authored: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-): Promise<{ readonly plan: Plan; readonly given: GivenReplies; readonly lenses: SettledLenses }> {
+): Promise<PlannedRun> {
   const study = await onItsDevice(authored);
   const pilots: PilotStrings[] = [];
   for (const run of study.excludeStringsOf) pilots.push(await readPilot(run, studyFolder));
@@ -47,8 +56,10 @@ export async function planRunAndReplies(
   const logs = await mapLogs(study, studyFolder);
   const settled = await withLayers(study.engine, files);
   const lenses = await settleLenses(study, files, studyFolder);
-  const planned = Object.fromEntries(Object.entries(lenses).map(([name, one]) => [name, one.planned]));
-  const basis = { pilots, chats, logs, lenses: planned };
+  const vectors = await settleInjectionVectors(study, studyFolder);
+  const plannedOf = <Planned>(all: Readonly<Record<string, { readonly planned: Planned }>>) =>
+    Object.fromEntries(Object.entries(all).map(([name, { planned }]) => [name, planned]));
+  const basis = { pilots, chats, logs, lenses: plannedOf(lenses), vectors: plannedOf(vectors) };
   const { plan, given } = await makePlanAndReplies(study, settled, studyFolder, basis);
   requireReadModels(plan, lenses);
   requireOneThinking(study, chats);
@@ -57,7 +68,8 @@ export async function planRunAndReplies(
     if (base && base.path !== "") await requireTrainable(base.path, training.settings.lora.targets);
   }
   await requireFaithful(plan, files);
-  return { plan: study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan, given, lenses };
+  const whole = study.primary ? { ...plan, primary: settlePrimary(plan, study.primary) } : plan;
+  return { plan: whole, given, lenses, vectors };
 }
 
 /** What the study leaves open of training is settled by the device that trains. */

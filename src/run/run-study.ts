@@ -53,6 +53,8 @@ export interface PlannedStudy {
   readonly given: GivenReplies;
   /** By name, the files of lenses of the plan that others made. */
   readonly lensPaths: Readonly<Record<string, string>>;
+  /** By concept, the files of directions that the plan injects. */
+  readonly vectorPaths: Readonly<Record<string, string>>;
   /** Absolute path of where its run is, or will be. */
   readonly folder: string;
   /** Whether answers may come from the answer cache. */
@@ -125,7 +127,7 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
     study.engine,
     Object.values(models).map(({ path }) => path),
   );
-  const { plan, given, lenses } = await planRunAndReplies({ ...study, engine }, models, folder);
+  const { plan, given, lenses, vectors } = await planRunAndReplies({ ...study, engine }, models, folder);
   const planHash = hashOf(plan);
   const runFolder = resolve(options.out ?? runFolderOf(study.study, planHash));
   const earlier = await runsThatAskedTheSame(plan, runFolder);
@@ -135,11 +137,16 @@ async function planRead(authored: Study, folder: string, options: StudyOptions):
     planHash,
     models,
     given,
-    lensPaths: Object.fromEntries(Object.entries(lenses).map(([name, { path }]) => [name, path])),
+    lensPaths: pathsOf(lenses),
+    vectorPaths: pathsOf(vectors),
     folder: runFolder,
     cache,
     ...(earlier.length > 0 ? { earlier } : {}),
   };
+}
+
+function pathsOf(files: Readonly<Record<string, { readonly path: string }>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).map(([name, { path }]) => [name, path]));
 }
 
 /**
@@ -258,7 +265,13 @@ async function workInRun(
 export function openContext(
   run: RunFolder,
   events: StageContext["events"],
-  { models, given, lensPaths, cache }: Pick<PlannedStudy, "models" | "given" | "lensPaths" | "cache">,
+  {
+    models,
+    given,
+    lensPaths,
+    vectorPaths,
+    cache,
+  }: Pick<PlannedStudy, "models" | "given" | "lensPaths" | "vectorPaths" | "cache">,
   {
     onProgress,
     signal,
@@ -288,6 +301,7 @@ export function openContext(
     modelPath,
     wornBy,
     lensPath: (lens) => lensPaths[lens] as string,
+    vectorPath: (concept) => vectorPaths[concept] as string,
     given: ({ state, key }) => statesOf(plan).of(state).elsewhere && (given.get(`${state}|${key}`) ?? "not_in_log"),
     onProgress: (stage, done, total, detail) =>
       onProgress?.({ stage, done, total, unit: stage.startsWith("training ") ? "steps" : "questions", detail }),

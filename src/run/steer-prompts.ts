@@ -9,9 +9,9 @@ import { readGguf } from "../gguf/read-gguf.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
 import type { Intervention } from "../model/interventions.js";
 import type { AskRequest, ContinuationScore, LanguageModel } from "../model/language-model.js";
-import { type Site, siteName, stateShapeOf } from "../model/sites.js";
+import { siteName, stateShapeOf } from "../model/sites.js";
 import { tokensByName } from "../probe/chosen-turns.js";
-import { directionAt, readDirections } from "../probe/direction-file.js";
+import { directionsAt, readDirections, type SiteDirection } from "../probe/direction-file.js";
 import type { SpanMark } from "../probe/spans.js";
 import {
   randomDirection,
@@ -38,7 +38,10 @@ export interface SteerPrompt extends PromptLine {
 export interface SteerSettings {
   /** A safetensors of directions, as makeContrast writes it, or a control vector's GGUF. */
   readonly vector: string;
-  /** Which of its sites; needed where it has several. */
+  /**
+   * Which of its sites: one, several comma-separated whose directions are added together, each at its own, or `all`. When absent all of a control
+   * vector's, as llama.cpp has it; of another file with several sites it is needed.
+   */
   readonly site?: string;
   /** Take directions that another file's states gave. */
   readonly forceVector?: boolean;
@@ -85,12 +88,17 @@ export interface SteeredLine {
   readonly setAside?: SetAsideReason;
 }
 
-export interface Steered extends AnswersFile {
+/** One of the sites at which something is added, all of them at once. */
+export interface SteeredSite {
   readonly site: string;
   /** Length of what is added at strength 1. */
   readonly normAtOne: number;
   /** Usual length of a state there, where the file of directions tells it. */
   readonly stateNorm?: number;
+}
+
+export interface Steered extends AnswersFile {
+  readonly sites: readonly SteeredSite[];
   readonly span: string;
   readonly effects: readonly SteeringEffect[];
 }
@@ -156,15 +164,17 @@ export async function steer(prompts: readonly SteerPrompt[], source: string, opt
   const { choices, maxTokens, strengths, span, randomSeeds } = settings;
   const { behaviorsOf, behaviorsAre, ...common } = options;
   const added = await whatIsAdded(source, settings, common);
-  const { site, values, norm, factorOf } = added;
+  const { sites } = added;
   const places = await placesOf(prompts, span, added);
+  // A random direction at each of the sites, as long as the one that it stands beside.
   const random = Array.from({ length: randomSeeds }, (_, seed) =>
-    randomDirection(values.length, norm, `steer/${siteName(site)}/${seed + 1}`),
+    sites.map(({ site, values, norm }) => randomDirection(values.length, norm, `steer/${siteName(site)}/${seed + 1}`)),
   );
+  const own = sites.map(({ values }) => values);
   const arms = [
     { arm: "none" as const, strength: 0, values: undefined },
     ...strengths.flatMap((strength) => [
-      { arm: "vector" as const, strength, values },
+      { arm: "vector" as const, strength, values: own },
       ...random.map((one, at) => ({ arm: `random_${at + 1}` as const, strength, values: one })),
     ]),
   ];
@@ -172,9 +182,12 @@ export async function steer(prompts: readonly SteerPrompt[], source: string, opt
     prompts.flatMap(({ id, messages, meta }, prompt) =>
       arms.map(({ arm, strength, values: what }): SteeredQuestion => {
         const tokens = places[prompt] as Intervention["tokens"];
-        const interventions: Intervention[] | undefined = what && [
-          { site, tokens, operation: "add", values: what, factor: factorOf(strength) },
-        ];
+        const interventions = what?.map(
+          (one, at): Intervention => ({
+            ...{ site: (sites[at] as AddedDirection).site, tokens, operation: "add", values: one },
+            factor: strength * (sites[at] as AddedDirection).scale,
+          }),
+        );
         return {
           key: JSON.stringify([id, arm, strength]),
           state,
@@ -195,9 +208,13 @@ export async function steer(prompts: readonly SteerPrompt[], source: string, opt
       }),
     );
   const facts = {
-    ...{ site: siteName(site), span, strengths, unit: settings.unit, randomSeeds, maxTokens },
-    vectorSha256: createHash("sha256")
-      .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    ...{ site: sites.map(({ site }) => siteName(site)).join(","), span, strengths, unit: settings.unit },
+    ...{ randomSeeds, maxTokens },
+    vectorSha256: own
+      .reduce(
+        (hash, { buffer, byteOffset, byteLength }) => hash.update(new Uint8Array(buffer, byteOffset, byteLength)),
+        createHash("sha256"),
+      )
       .digest("hex"),
     placesSha256: hashOf(places),
     ...(choices === undefined ? {} : { choices }),
@@ -218,9 +235,11 @@ export async function steer(prompts: readonly SteerPrompt[], source: string, opt
   const { rows } = await readJsonLines<SteeredLine>(done.out, lineSchema);
   return {
     ...done,
-    site: siteName(site),
-    normAtOne: norm * factorOf(1),
-    ...(added.stateNorm === undefined ? {} : { stateNorm: added.stateNorm }),
+    sites: sites.map(({ site, norm, scale, stateNorm }) => ({
+      site: siteName(site),
+      normAtOne: norm * scale,
+      ...(stateNorm === undefined ? {} : { stateNorm }),
+    })),
     span,
     effects: steeringEffects(rows.flatMap(counted), { confidence: 0.95, bootstrapReplicates: 2000, bootstrapSeed: 0 }),
   };
@@ -246,6 +265,14 @@ function counted({ id, arm, strength, text, choices, behaviors, setAside }: Stee
   ];
 }
 
+/** What is added at one site. */
+interface AddedDirection extends SiteDirection {
+  readonly norm: number;
+  /** What a strength of 1 multiplies it by. */
+  readonly scale: number;
+  readonly stateNorm?: number;
+}
+
 async function whatIsAdded(
   source: string,
   { vector, site: wanted, forceVector, unit }: ReturnType<typeof settled>,
@@ -254,32 +281,28 @@ async function whatIsAdded(
   const directions = await readDirections(vector);
   const { file, chat } = await findModel(source, options);
   const shape = stateShapeOf(await readGguf(file.path), file.path);
-  const { site, values } = directionAt(directions, {
+  const chosen = directionsAt(directions, {
     ...(wanted === undefined ? {} : { wanted }),
     shape,
     sha256: file.sha256,
     adopt: forceVector,
   });
-  const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-  if (norm === 0)
-    throw new InwardError("PROBE_INVALID", `The direction at ${siteName(site)} is 0: nothing would be added.`);
-  const stateNorm = directions.card?.sites[siteName(site)]?.stateNorm;
-  if (unit === "states" && stateNorm === undefined) {
-    throw new InwardError(
-      "PROBE_INVALID",
-      `${vector} does not say how long states are there: give strengths in units of the vector.`,
-    );
-  }
-  const scale = unit === "states" ? (stateNorm as number) / norm : 1;
-  return {
-    site: site as Site,
-    values,
-    norm,
-    stateNorm,
-    path: file.path,
-    chat,
-    factorOf: (strength: number) => strength * scale,
-  };
+  const sites = chosen.map(({ site, values }): AddedDirection => {
+    const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+    const stateNorm = directions.card?.sites[siteName(site)]?.stateNorm;
+    if (unit === "states" && stateNorm === undefined) {
+      throw new InwardError(
+        "PROBE_INVALID",
+        `${vector} does not say how long states are at ${siteName(site)}: give strengths in units of the vector.`,
+      );
+    }
+    return { site, values, norm, stateNorm, scale: unit === "states" && norm > 0 ? (stateNorm as number) / norm : 1 };
+  });
+  const none = sites.find(({ norm }) => norm === 0);
+  // A layer of a control vector may be left out with zeros.
+  if (none && (sites.length === 1 || sites.every(({ norm }) => norm === 0)))
+    throw new InwardError("PROBE_INVALID", `The direction at ${siteName(none.site)} is 0: nothing would be added.`);
+  return { sites: sites.filter(({ norm }) => norm > 0), path: file.path, chat };
 }
 
 async function placesOf(

@@ -89,6 +89,14 @@ const injectionShape = z.strictObject({
     .enum(["last", "message"])
     .default("last")
     .describe("Of which tokens of these prompts: the last one, or the mean over the message's words."),
+  vectors: z
+    .record(oneWord, z.string().min(1))
+    .optional()
+    .describe(
+      "Files whose directions are injected in the place of what templates give: concept: path, of a control vector's GGUF or of safetensors as " +
+        "npx inward contrast writes them; its path from the study. Of every concept, and each with a direction at every site. How long they are in " +
+        "the file does not count.",
+    ),
   randomVectors: countUpTo(100)
     .default(1)
     .describe("Random vectors of the same length beside each concept: what any vector does."),
@@ -146,15 +154,30 @@ const injectionShape = z.strictObject({
 });
 
 export const injectionSchema = injectionShape.superRefine((injection, context) => {
+  const given = injection.vectors ? Object.keys(injection.vectors) : injection.concepts;
+  const without = injection.concepts.find((concept) => !given.includes(concept));
+  const stray = given.find((concept) => !injection.concepts.includes(concept));
+  if (without !== undefined || stray !== undefined) {
+    const message =
+      without === undefined
+        ? `has a file of ${JSON.stringify(stray)}, which is none of the concepts`
+        : `has no file of the concept ${JSON.stringify(without)}: directions of two origins are no controls of each other`;
+    context.addIssue({ code: "custom", path: ["vectors"], message });
+  }
   const found = conceptInTexts(injection);
   if (found) context.addIssue({ code: "custom", path: ["concepts"], message: found });
 });
+
+/** A file of directions, as the study names it. */
+const plannedVectorSchema = z.object({ file: z.string(), sha256: z.string() });
+export type PlannedVector = Read<typeof plannedVectorSchema>;
 
 const injectionParts = injectionShape.shape;
 /** In a plan every default stands written out. */
 export const plannedInjectionSchema = withoutDefaults(injectionShape).extend({
   questions: withoutDefaults(injectionParts.questions.unwrap()),
   controls: withoutDefaults(injectionParts.controls.unwrap()),
+  vectors: z.record(z.string(), plannedVectorSchema).optional(),
 });
 export type PlannedInjection = Read<typeof plannedInjectionSchema>;
 

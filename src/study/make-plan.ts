@@ -22,6 +22,7 @@ import { implantedName, planTraining } from "./make-states.js";
 import { checkInside, checkPatching } from "./patched-states.js";
 import { type OpenTask, type PilotStrings, StringExclusion } from "./pilot-strings.js";
 import { learntProperties, type ModelFile, type Plan, type PlannedCalibration, type PlannedTask } from "./plan.js";
+import type { PlannedInjection, PlannedVector } from "./injection-schema.js";
 import type { PlannedLens } from "./probe-schema.js";
 import type { SettledEngine, Study, StudyTask } from "./study.js";
 import { planSubgroups } from "./subgroup-columns.js";
@@ -97,6 +98,7 @@ function isMeasured(name: string, definition: TaskDefinition, own: OwnProperties
  * @param more.chats how each model is spoken to, where that is settled
  * @param more.logs what was read of the study's models that others asked
  * @param more.lenses what was read of the files of lenses
+ * @param more.vectors what was read of the files of directions
  * @throws STUDY_INVALID, STUDY_UNKNOWN_MODEL, STUDY_UNKNOWN_PROPERTY, STUDY_NOT_ENOUGH_STRINGS, PROPERTY_*, TASK_*
  */
 export async function makePlan(
@@ -115,6 +117,8 @@ interface PlanBasis {
   readonly logs?: MappedLogs;
   /** By name, lenses of files that the study names. */
   readonly lenses?: Readonly<Record<string, PlannedLens>>;
+  /** By concept, files of directions that the study injects. */
+  readonly vectors?: Readonly<Record<string, PlannedVector>>;
 }
 
 /** The same, with what was said elsewhere to its questions. @throws as makePlan */
@@ -122,7 +126,7 @@ export async function makePlanAndReplies(
   study: Study & { readonly engine: SettledEngine },
   files: Readonly<Record<string, ModelFile>>,
   studyFolder: string,
-  { pilots = [], chats, logs = {}, lenses = {} }: PlanBasis,
+  { pilots = [], chats, logs = {}, lenses = {}, vectors = {} }: PlanBasis,
 ): Promise<{ readonly plan: Plan; readonly given: GivenReplies }> {
   checkPredictions(study);
   checkElsewhere(study);
@@ -187,7 +191,7 @@ export async function makePlanAndReplies(
       ...(study.probe ? { probe: planProbe(study.probe, lenses) } : {}),
       ...(study.patching ? { patching: study.patching } : {}),
       ...(study.inside ? { inside: study.inside } : {}),
-      ...(study.injection ? { injection: study.injection } : {}),
+      ...(study.injection ? { injection: planInjection(study.injection, vectors) } : {}),
       ...(calibration ? { calibration } : {}),
       wordings: {
         properties: Object.fromEntries(
@@ -268,6 +272,19 @@ function checkInjection({ injection, models, predictions, engine }: Study & { re
   }
   if (predictions.some(({ predictor }) => Object.hasOwn(models, predictor))) return;
   throw refuse("asks models that predict, and the study has none that is asked here (predictions).");
+}
+
+function planInjection(
+  { vectors: files, ...injection }: NonNullable<Study["injection"]>,
+  known: Readonly<Record<string, PlannedVector>>,
+): PlannedInjection {
+  if (files === undefined) return injection;
+  const vectors = Object.keys(files).map((concept) => {
+    const planned = known[concept];
+    if (!planned) throw new InwardError("INTERNAL", `The file of ${concept} was not read before the plan was made.`);
+    return [concept, planned] as const;
+  });
+  return { ...injection, vectors: Object.fromEntries(vectors) };
 }
 
 /** @throws STUDY_INVALID states would be those of other prompts than the asked ones, or of nobody */

@@ -1,17 +1,23 @@
 /** A study that injects concepts finds a planted noticer, and calls a model that says yes to any long vector no noticer. */
+import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
+import { readSafetensors, writeSafetensors } from "../../src/finetune/adapter/safetensors.js";
+import type { StateShape } from "../../src/model/sites.js";
+import { writeControlVector } from "../../src/probe/control-vector.js";
+import { injectedDirections } from "../../src/run/injection-files.js";
 import { exportRun } from "../../src/exchange/export-run.js";
 import { type Noticer, writePlantedNoticer } from "../../src/probe/planted-noticer.js";
 import { dryRun } from "../../src/run/dry-run.js";
-import { runStudy } from "../../src/run/run-study.js";
+import { planStudy, runStudy } from "../../src/run/run-study.js";
 import type { AbilityResult, InjectionResults } from "../../src/score/injection/injection-scores.js";
 import { injectionSchema } from "../../src/study/injection-schema.js";
 import type { InjectionAbility } from "../../src/study/injection-schema.js";
 
+const hashOfFile = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 const folder = mkdtempSync(join(tmpdir(), "inward-injection-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -115,6 +121,68 @@ test("the experiment says so of each ability, with the number that it rests on a
   );
   expect(verdictsOf("yes_to_any")[0].because).toMatchObject([{ outcome: "shift_towards_yes", found: 0 }]);
 });
+
+test("directions of files are injected as they are: the same vectors give the same bytes; others, or too few, are refused", async () => {
+  const made = await readSafetensors(join(runOf("noticer"), "07-injection-vectors", "planted.safetensors"));
+  const files = Object.fromEntries(
+    INJECTION.concepts.map((concept) => [concept, join(folder, `${concept}.safetensors`)]),
+  );
+  for (const [concept, path] of Object.entries(files)) {
+    const { shape, values } = made.get(`${concept}@residual_after.0`) as { shape: number[]; values: Float32Array };
+    // How long they are in the file does not count.
+    await writeSafetensors(path, new Map([["residual_after.0", { shape, values: values.map((one) => 4 * one) }]]), {});
+  }
+  const study = join(folder, "noticer", "files.yaml");
+  const keys = parse(readFileSync(studyOf("noticer"), "utf8"));
+  const withFiles = (vectors: Record<string, string>, more: object = {}) =>
+    writeFileSync(study, stringify({ ...keys, injection: { ...INJECTION, abilities: ["notice"], vectors, ...more } }));
+  withFiles(files);
+  const out = join(folder, "noticer", "files");
+  await runStudy(study, { out });
+  const rows = (run: string) =>
+    readFileSync(join(run, "07-injections.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { question: string; answers: unknown });
+  const same = rows(runOf("noticer")).filter(({ question }) => rows(out).some((one) => one.question === question));
+  expect(rows(out).length).toBeGreaterThan(0);
+  expect(rows(out)).toEqual(same);
+  expect(readFileSync(join(out, "09-report.md"), "utf8")).toMatch(
+    /the direction of a file \(.*ocean\.safetensors, sha256/,
+  );
+  const [ocean] = Object.entries(files) as [[string, string]];
+  withFiles(Object.fromEntries([ocean]));
+  await expect(planStudy(study)).rejects.toMatchObject({
+    code: "STUDY_INVALID",
+    message: expect.stringContaining("no file of the concept"),
+  });
+  withFiles(files, { sites: "residual_after.1" });
+  await expect(runStudy(study, { out: join(folder, "noticer", "elsewhere") })).rejects.toMatchObject({
+    code: "PROBE_SITE",
+  });
+  const path = join(folder, "ocean.gguf");
+  await writeControlVector(path, {
+    width: 4,
+    modelHint: "llama",
+    directions: new Map([
+      [1, Float32Array.of(1, 2, 3, 4)],
+      [3, new Float32Array(4)],
+    ]),
+  });
+  const shape: StateShape = { architecture: "llama", layers: 4, embedding: 4, headWidth: 4, heads: [1, 1, 1, 1] };
+  const asked = (layer: number, sha256?: string) =>
+    injectedDirections(
+      { concept: "ocean", planned: { file: path, sha256: sha256 ?? hashOfFile(path) }, path },
+      { sites: [{ part: "residual_after", layer }], shape, sha256: "0".repeat(64) },
+    );
+  expect([...(await asked(1))]).toEqual([["residual_after.1", Float32Array.of(1, 2, 3, 4)]]);
+  await expect(asked(2)).rejects.toMatchObject({ code: "PROBE_SITE" });
+  await expect(asked(3)).rejects.toMatchObject({ code: "PROBE_INVALID", message: expect.stringContaining("is 0") });
+  await expect(asked(1, "1".repeat(64))).rejects.toMatchObject({
+    code: "PROBE_INVALID",
+    message: expect.stringContaining("has changed"),
+  });
+}, 120_000);
 
 test("one control question says nothing of how far questions stand out", () => {
   const one = injectionSchema.safeParse({ ...INJECTION, controls: { name: ["Pick any word."] } });

@@ -1,11 +1,12 @@
 /** Control vectors: what llama.cpp adds by its own means is what interventions add, through both evaluators; files in and out. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { hashOf } from "../../src/base/files.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
 import { type TensorSource, writeGguf } from "../../src/gguf/write-gguf.js";
+import { openNativeEngine } from "../../src/model/engines/native.js";
 import { stateShapeOf } from "../../src/model/sites.js";
 import {
   type ControlVector,
@@ -13,8 +14,11 @@ import {
   readControlVector,
   writeControlVector,
 } from "../../src/probe/control-vector.js";
+import { turns } from "../../src/run/open-model.js";
+import { type SteeredLine, steer } from "../../src/run/steer-prompts.js";
+import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { byId, intervenedWork, logprobsApart, someValues } from "../helpers/intervened.js";
-import { type Answered, answer, openEngine, workOf } from "../helpers/native-engine.js";
+import { type Answered, answer, type Item, openEngine, workOf } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 
 const folder = mkdtempSync(join(tmpdir(), "inward-control-"));
@@ -81,6 +85,59 @@ test("what is written is read; llama.cpp adds it by itself as interventions do, 
       );
     }
   }
+});
+
+test("steer adds a whole file at once, at every token and layer, as llama.cpp adds it, to the bit", async () => {
+  const [path, model] = [fresh(), fresh()];
+  await writeControlVector(path, VECTOR);
+  await writeTinyModel(model, { blocks: 4 });
+  const asked = ["the cat", "a dog and a bird"].map((text, at) => ({ id: `${at}`, messages: turns("", text) }));
+  const engine = { device: "cpu", threads: 1, forward: "llama.cpp", strict: true, cache: false } as const;
+  const settings = { engine, vector: path, strengths: [-1.5], span: "all", randomSeeds: 1, maxTokens: 5 };
+  const steered = await steer(asked, model, { ...settings, out: `${path}.jsonl` });
+  const [first, third] = [...VECTOR.directions.values()] as [Float32Array, Float32Array];
+  const length = (vector: Float32Array) => Math.hypot(...vector);
+  expect(steered.sites).toEqual([
+    { site: "residual_after.1", normAtOne: expect.closeTo(length(first), 6) },
+    { site: "residual_after.3", normAtOne: expect.closeTo(length(third), 6) },
+  ]);
+  const rows = readFileSync(steered.out, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as SteeredLine);
+  const renders = await openNativeEngine(model, {
+    ...{ ...DEFAULT_ENGINE, engine: "native", device: "cpu", threads: 1, sequences: 2, forward: "own" },
+  });
+  const items: Item[] = [];
+  for (const { messages } of asked) items.push({ ids: (await renders.render(messages)).tokenIds, maxTokens: 5 });
+  await renders.dispose();
+  const theirs = await openEngine(model, { strict: true });
+  const values = new Float32Array(3 * WIDTH);
+  for (const [layer, direction] of VECTOR.directions)
+    values.set(
+      direction.map((one) => one * -1.5),
+      (layer - 1) * WIDTH,
+    );
+  const plain = answer(theirs, workOf(items)).answers;
+  theirs.setControlVector({ values, width: WIDTH, first: 1, last: 3 });
+  const { answers } = answer(theirs, workOf(items));
+  theirs.dispose();
+  for (const [at, { id }] of asked.entries()) {
+    const of = (arm: string) => {
+      const row = rows.find((one) => one.id === id && one.arm === arm);
+      return { tokenIds: row?.tokenIds, logprobs: row?.logprobs };
+    };
+    const said = ({ tokenIds, logprobs }: Answered) => ({ tokenIds: [...tokenIds], logprobs: [...logprobs] });
+    expect(of("vector")).toEqual(said(answers[at] as Answered));
+    expect(of("none")).toEqual(said(plain[at] as Answered));
+    expect(of("vector")).not.toEqual(of("none"));
+  }
+  // One layer of it, by its name, and none that it has not.
+  const one = await steer(asked, model, { ...settings, site: "residual_after.3", out: `${path}.one.jsonl` });
+  expect(one.sites.map(({ site }) => site)).toEqual(["residual_after.3"]);
+  await expect(
+    steer(asked, model, { ...settings, site: "residual_after.2", out: `${path}.none.jsonl` }),
+  ).rejects.toMatchObject({ code: "PROBE_SITE" });
 });
 
 describe("refused", () => {

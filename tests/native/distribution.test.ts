@@ -6,14 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { measureDistribution, sampleDistribution } from "../../src/ask/measure-distribution.js";
 import { openNativeEngine } from "../../src/model/engines/native.js";
 import { openNodeLlamaEngine } from "../../src/model/engines/node-llama-cpp.js";
+import { readGguf } from "../../src/gguf/read-gguf.js";
+import type { Intervention } from "../../src/model/interventions.js";
 import type { LanguageModel } from "../../src/model/language-model.js";
+import { stateShapeOf } from "../../src/model/sites.js";
 import { DEFAULT_ENGINE } from "../../src/study/load-study.js";
 import { propertyNamed } from "../../src/properties/all-properties.js";
 import { behaviorDecider, needsSamples, predictionDecider, type TextDecider } from "../../src/properties/deciders.js";
 import type { ChatMessage } from "../../src/tasks/answer.js";
 import type { Distribution, ExpandedDistribution, SampledDistribution } from "../../src/ask/expand-distribution.js";
 import type { Extraction } from "../../src/properties/property.js";
-import { answer, openEngine, workOf } from "../helpers/native-engine.js";
+import { intervenedWork, someValues } from "../helpers/intervened.js";
+import { answer, openEngine } from "../helpers/native-engine.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { nameOf } from "../helpers/toy-source.js";
 
@@ -94,26 +98,41 @@ describe.each(["first_character", "second_character"])("%s", (name) => {
   });
 });
 
-test.each([
+/** At the last token of the prompt, and at each token of the answer. */
+const PATCH: Intervention[] = [
+  { site: { part: "residual_after", layer: 0 }, tokens: [5], operation: "replace", values: someValues(64, 3) },
+  {
+    site: { part: "mlp_output", layer: 1 },
+    tokens: { from: 6 },
+    operation: "add",
+    values: someValues(64, 4),
+    factor: 2,
+  },
+];
+
+test.each<[string, string, Intervention[]?]>([
   ["second_character", "the cat and the dog"],
   ["first_character", "one"],
-  ["first_word", "zebra"],
-])("%s after %j equals the enumeration of all answers of two tokens", async (name, content) => {
-  const question: ChatMessage[] = [
-    { role: "system", content: "" },
-    { role: "user", content },
-  ];
-  const whole = { ...options, maxTokens: 2, tokenBudget: 1e6, epsilon: 0 };
-  const asked = { messages: question, decider: behavior(name), decidedLate: false };
-  const expanded = await measureDistribution(model, asked, whole);
-  expect(expanded).toMatchObject({ method: "expansion", stoppedBy: "whole", tail: 0 });
-  const found = reasonsTogether(masses(expanded));
-  const expected = reasonsTogether(await enumerate(question, behavior(name)));
-  expect(expected.size).toBeGreaterThan(30);
-  for (const [value, mass] of expected) expect(Math.abs((found.get(value) ?? 0) - mass), value).toBeLessThan(1e-6);
-  expect([...found.keys()].filter((value) => !expected.has(value))).toEqual([]);
-  expect(Math.abs([...found.values()].reduce((sum, mass) => sum + mass, 0) - 1)).toBeLessThan(1e-6);
-});
+  ["first_word", "zebra", PATCH],
+])(
+  "%s after %j equals the enumeration of all answers of two tokens, under what is written into states",
+  async (name, content, interventions) => {
+    const question: ChatMessage[] = [
+      { role: "system", content: "" },
+      { role: "user", content },
+    ];
+    const whole = { ...options, maxTokens: 2, tokenBudget: 1e6, epsilon: 0 };
+    const asked = { messages: question, decider: behavior(name), decidedLate: false, interventions };
+    const expanded = await measureDistribution(model, asked, whole);
+    expect(expanded).toMatchObject({ method: "expansion", stoppedBy: "whole", tail: 0 });
+    const found = reasonsTogether(masses(expanded));
+    const expected = reasonsTogether(await enumerate(question, behavior(name), interventions));
+    expect(expected.size).toBeGreaterThan(30);
+    for (const [value, mass] of expected) expect(Math.abs((found.get(value) ?? 0) - mass), value).toBeLessThan(1e-6);
+    expect([...found.keys()].filter((value) => !expected.has(value))).toEqual([]);
+    expect(Math.abs([...found.values()].reduce((sum, mass) => sum + mass, 0) - 1)).toBeLessThan(1e-6);
+  },
+);
 
 /** A text that the token limit cuts off may have shown its reason before, and another one at its end. */
 function reasonsTogether(found: ReadonlyMap<string, number>): Map<string, number> {
@@ -126,10 +145,14 @@ function reasonsTogether(found: ReadonlyMap<string, number>): Map<string, number
 }
 
 /**
- * Every answer of at most two tokens. Probabilities are read by a strict engine, one prompt at a time over the full vocabulary;
+ * Every answer of at most two tokens. Probabilities are read by a strict engine on llama.cpp's graph, one prompt at a time over the full vocabulary;
  * from the model that is expanded come only the texts of token pairs.
  */
-async function enumerate(question: ChatMessage[], decider: TextDecider): Promise<Map<string, number>> {
+async function enumerate(
+  question: ChatMessage[],
+  decider: TextDecider,
+  interventions: Intervention[] = [],
+): Promise<Map<string, number>> {
   const strict = await openEngine(path, { strict: true });
   const prompt = (await model.render(question)).tokenIds;
   const size = model.facts.vocabularySize;
@@ -137,8 +160,9 @@ async function enumerate(question: ChatMessage[], decider: TextDecider): Promise
   const afterEach = [[], ...Array.from(readIds, (id) => [id])];
   const { answers } = answer(
     strict,
-    workOf(
-      afterEach.map((path) => ({ ids: [...prompt, ...path] })),
+    intervenedWork(
+      afterEach.map((path) => ({ ids: [...prompt, ...path], interventions })),
+      stateShapeOf(await readGguf(path), path),
       { readIds },
     ),
   );

@@ -9,14 +9,18 @@ import type { Intervention } from "../../src/model/interventions.js";
 import { type Site, stateShapeOf } from "../../src/model/sites.js";
 import { type PlantedModel, writePlantedModel } from "../../src/probe/planted-model.js";
 import { PLANTED_PROPERTY_QUESTION, PLANTED_QUESTION } from "../../src/probe/planted-vocabulary.js";
+import { ModelReading } from "../../src/probe/read-space.js";
 import { probeDirections, readSubspaces, subspaceOf, subspacePatch } from "../../src/probe/subspace.js";
 import { hypotheticalVariant } from "../../src/properties/wordings.js";
 import type { ChoiceLine } from "../../src/run/given-choices.js";
+import { parsePatchPairs, patchSubspace } from "../../src/run/patch-subspace.js";
 import type { Patchscope, PatchscopeLine } from "../../src/run/patchscope.js";
 import { capture } from "../helpers/captured-states.js";
 import { inwardHere } from "../helpers/command-line.js";
 import { intervenedWork, someValues } from "../helpers/intervened.js";
 import { answer, openEngine } from "../helpers/native-engine.js";
+import { randomAdapter } from "../helpers/reference/adapter.js";
+import { writeReferenceAdapter } from "../helpers/reference/write-adapter.js";
 import type { Matrix } from "../helpers/reference/matrix.js";
 import { readReferenceModel } from "../helpers/reference/reference-model.js";
 import { referenceResiduals } from "../helpers/reference/reference-pass.js";
@@ -164,6 +168,117 @@ describe("on planted models", () => {
   });
 });
 
+describe("what nothing behind a site reads", () => {
+  const A = () => models.A;
+  const at = (part: Site["part"], layer: number): Site => ({ part, layer });
+
+  test("on a planted model: its answers and values are read, and what was copied is not once it was used", async () => {
+    const reading = await ModelReading.open(A().path);
+    const left = async (site: Site, direction: readonly number[]) => {
+      const within = (await reading.spanAt(site)).within(direction);
+      return Math.hypot(...direction.map((one, place) => one - (within[place] as number)));
+    };
+    const { answerDirections, valueDirections } = A().truth;
+    for (const answer of answerDirections) expect(await left(at("residual_after", 0), answer)).toBeLessThan(1e-12);
+    for (const value of valueDirections) expect(await left(at("residual_after", 3), value)).toBeLessThan(1e-12);
+    const pairs = [0, 1].map((pair) => promptIds(A(), pair));
+    const shape = stateShapeOf(await readGguf(A().path), A().path);
+    const engine = await openEngine(A().path, { forward: "own" });
+    const isLast = (_: number, token: number, length: number) => token === length - 1;
+    const { states } = capture(
+      engine,
+      pairs.map((ids) => ({ ids })),
+      shape,
+      "attention_output.0",
+      {},
+      isLast,
+    );
+    engine.dispose();
+    // What the heads have copied of one pair less that of the next: the second item, which the MLP of that layer reads and nobody later.
+    const [one, other] = states.map(({ sites }) => sites["attention_output.0"]?.[0] as Float32Array) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const copied = Array.from(one, (value, place) => value - (other[place] as number));
+    expect(Math.hypot(...copied)).toBeGreaterThan(1);
+    expect(await left(at("attention_output", 0), copied)).toBeLessThan(1e-5);
+    expect(await left(at("residual_after", 0), copied)).toBeCloseTo(Math.hypot(...copied), 5);
+    // An adapter reads what the base does not.
+    await writeReferenceAdapter(
+      join(folder, "reads.gguf"),
+      randomAdapter(await readReferenceModel(A().path), { rank: 2, alpha: 2, targets: ["gate"] }, 0.3),
+      2,
+    );
+    const worn = await ModelReading.open(A().path, { path: join(folder, "reads.gguf"), scale: 1 });
+    expect((await worn.spanAt(at("residual_after", 0))).basis.length).toBeGreaterThan(
+      (await reading.spanAt(at("residual_after", 0))).basis.length,
+    );
+    await worn.close();
+    await reading.close();
+  });
+
+  test("a patch that carries over what is not read, and moves the answer by what never varies there, is found out", async () => {
+    const planted = await writePlantedModel(join(folder, "eight.gguf"), { mechanism: "A", items: 8, seed: 7 });
+    const { valueDirections, propertyOf, answerOf } = planted.truth;
+    const shape = stateShapeOf(await readGguf(planted.path), planted.path);
+    // Of the first item: what stands copied of the second, which nobody reads any more, goes with the property; and a yes that nobody writes there.
+    const seconds = Array.from({ length: 8 }, (_, second) => second);
+    const engine = await openEngine(planted.path, { forward: "own" });
+    const isLast = (_: number, token: number, length: number) => token === length - 1;
+    const { states } = capture(
+      engine,
+      seconds.map((pair) => ({ ids: promptIds(planted, pair) })),
+      shape,
+      "attention_output.0",
+      {},
+      isLast,
+    );
+    engine.dispose();
+    const sign = (pair: number) => (propertyOf[answerOf[pair] as number] === 0 ? 1 : -1);
+    const illusory = Float32Array.from({ length: shape.embedding }, (_, place) => {
+      const copies = states.map(({ sites }) => sites["attention_output.0"]?.[0]?.[place] as number);
+      const mean = copies.reduce((sum, one) => sum + one, 0) / copies.length;
+      const copied = copies.reduce((sum, one, second) => sum + sign(second) * (one - mean), 0);
+      const [yes, no] = valueDirections.map((one) => one[place] as number) as [number, number];
+      return copied + (2 / 3) * (yes - no);
+    });
+    const [pairs, directions] = [join(folder, "illusory.jsonl"), join(folder, "illusory.safetensors")];
+    await writeSafetensors(
+      directions,
+      new Map([["residual_after.0", { shape: [shape.embedding], values: illusory }]]),
+      {},
+    );
+    const wording = hypotheticalVariant("minimal").template;
+    const asked = (pair: number) =>
+      wording
+        .replace("{prompt}", PLANTED_QUESTION.replace("{string}", planted.strings[pair]?.text as string))
+        .replace("{property}", PLANTED_PROPERTY_QUESTION);
+    const donorOf = (own: number) => seconds.find((other) => sign(other) !== sign(own)) as number;
+    const lines = seconds.map((own) => JSON.stringify({ prompt: asked(own), donor: asked(donorOf(own)) }));
+    const made = await patchSubspace(parsePatchPairs(Buffer.from(lines.join("\n")), pairs), planted.path, {
+      engine: { device: "cpu", threads: 1, cache: false },
+      out: `${pairs}.out.jsonl`,
+      subspace: [directions],
+      choices: ["yes", "no"],
+      randomSeeds: 1,
+    });
+    const [effect] = made.effects;
+    const { read, unread } = effect?.controls ?? {};
+    // 12 a logit, twice a quarter of what it would take.
+    expect(effect?.meanLead).toBeGreaterThan(5);
+    for (const control of [read, unread]) {
+      expect(Math.abs(control?.meanLead as number)).toBeLessThan(0.1);
+      expect(control?.adjusted).toMatchObject({ ok: true, p: 2 / 2 ** 8 });
+    }
+    // Of the direction's length half is copied items.
+    expect(effect?.unread).toMatchObject({
+      ok: true,
+      ofState: expect.any(Number),
+      ofPatch: expect.closeTo(Math.SQRT1_2, 2),
+    });
+  });
+});
+
 test("directions: of probes, of several files together, and what is none", async () => {
   const weights = [
     [1, 0, 0],
@@ -241,6 +356,9 @@ describe("commands", () => {
       out,
     ]);
     expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /residual_after\.0: \d+ directions of a state are read by nothing behind it; 0\.0 % of what is written/,
+    );
     expect(stdout).toContain("8 pairs were told; of 1 both prompts have the same answer.");
     // p of both controls: of 8 pairs all lie on one side.
     expect(stdout.match(new RegExp((2 / 2 ** 8).toFixed(4), "g"))).toHaveLength(2);

@@ -16,7 +16,7 @@ import {
   type MadeUpWorld,
   type Shares,
   type WrittenInto,
-} from "../helpers/made-up-patches.js";
+} from "../../validation/made-up-patches.mjs";
 
 const SETTINGS: ResamplingSettings = { confidence: 0.95, bootstrapReplicates: 200, bootstrapSeed: 1 };
 const score = (world: MadeUpWorld, patches: MadeUpPatches): SimulationScores =>

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.js";
 import type { StateShape } from "../../src/model/sites.js";
 import { writeControlVector } from "../../src/probe/control-vector.js";
-import { directionAt, readDirections } from "../../src/probe/direction-file.js";
+import { directionsAt, readDirections } from "../../src/probe/direction-file.js";
 import { CONTRAST_SETTINGS, contrastOf, linkedPairs } from "../../src/probe/state-contrast.js";
 import { parsePairs } from "../../src/run/contrast-vectors.js";
 import { leadOverOthers } from "../../src/probe/written-effects.js";
@@ -112,12 +112,22 @@ test("a control vector's GGUF is read as directions, for the architecture that i
   expect([...directions.vectors.keys()]).toEqual([1, 2, 3, 5].map((layer) => `residual_after.${layer}`));
   const shape: StateShape = { architecture: "llama", layers: 6, embedding: 3, headWidth: 3, heads: [1, 1, 1, 1, 1, 1] };
   const asked = { wanted: "residual_after.5", shape, sha256: "0".repeat(64), adopt: false };
-  expect(directionAt(directions, asked)).toEqual({ site: { part: "residual_after", layer: 5 }, values: values[2] });
+  expect(directionsAt(directions, asked)).toEqual([{ site: { part: "residual_after", layer: 5 }, values: values[2] }]);
+  // All layers at once, as llama.cpp has it, unless some are named; directions of other files are each one by itself.
+  const layersOf = (wanted?: string) => directionsAt(directions, { ...asked, wanted }).map(({ site }) => site.layer);
+  expect([layersOf(), layersOf("all"), layersOf("residual_after.5, residual_after.1")]).toEqual([
+    [1, 2, 3, 5],
+    [1, 2, 3, 5],
+    [1, 5],
+  ]);
+  const { vectors } = directions;
+  expect(() => directionsAt({ vectors }, { ...asked, wanted: undefined })).toThrow(/name one/);
+  expect(directionsAt({ vectors }, { ...asked, wanted: "all" })).toHaveLength(4);
   const qwen = { ...asked, shape: { ...shape, architecture: "qwen2" } };
   const coded = (code: string) => expect.objectContaining({ code });
-  expect(() => directionAt(directions, qwen)).toThrow(coded("PROBE_INVALID"));
-  expect(directionAt(directions, { ...qwen, adopt: true }).values).toEqual(values[2]);
-  expect(() => directionAt(directions, { ...asked, wanted: "residual_after.4" })).toThrow(coded("PROBE_SITE"));
+  expect(() => directionsAt(directions, qwen)).toThrow(coded("PROBE_INVALID"));
+  expect(directionsAt(directions, { ...qwen, adopt: true })[0]?.values).toEqual(values[2]);
+  expect(() => directionsAt(directions, { ...asked, wanted: "residual_after.4" })).toThrow(coded("PROBE_SITE"));
   truncateSync(path, 100);
   await expect(readDirections(path)).rejects.toMatchObject({ code: expect.stringMatching(/^MODEL_/) });
   writeFileSync(path, "GGU");

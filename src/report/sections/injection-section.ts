@@ -56,7 +56,7 @@ function method(plan: PlannedInjection, confidence: number): Inline[][] {
   return [
     [
       { strong: "Vectors. " },
-      `Of each of ${formatCount(plan.concepts.length)} concepts (${plan.concepts.join(", ")}) the mean state over ${formatCount(plan.templates.length)} prompts less that of the other concepts, at a length in units of a state's median length. Added ${where}; to ask for the place, in one sentence alone.`,
+      `${vectorsOf(plan)}, at a length in units of a state's median length (over ${formatCount(plan.templates.length)} prompts of each concept). Added ${where}; to ask for the place, in one sentence alone.`,
     ],
     [{ strong: "Random vectors. " }, `${formatCount(plan.randomVectors)} as long beside each concept's.`],
     [
@@ -77,6 +77,13 @@ function method(plan: PlannedInjection, confidence: number): Inline[][] {
     ],
     [{ strong: "Intervals. " }, "Concepts are drawn. ", INTERVALS, "."],
   ];
+}
+
+function vectorsOf({ concepts, vectors }: PlannedInjection): string {
+  const of = `Of each of ${formatCount(concepts.length)} concepts (${concepts.join(", ")})`;
+  if (vectors === undefined) return `${of} the mean state over its prompts less that of the other concepts`;
+  const files = Object.values(vectors).map(({ file, sha256 }) => `${file}, sha256 ${sha256.slice(0, 12)}…`);
+  return `${of} the direction of a file (${files.join("; ")})`;
 }
 
 function blocksOf(

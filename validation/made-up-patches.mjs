@@ -1,46 +1,11 @@
-/** Patched distributions of predictors that are made up: what each says when something is written inside is a function. */
-import type { PatchedRow, PatchKind } from "../../src/ask/patched-distributions.js";
-import type { SimulationInput, SiteRole } from "../../src/score/simulation/simulation.js";
+/** Patched distributions of predictors that are made up: what each says when something is written inside is a function (made-up-patches.d.mts). */
 
-/** Value -> probability; what is left shows no value. */
-export type Shares = Readonly<Record<string, number>>;
-
-/** What is written into a prompt about a string. */
-export interface WrittenInto {
-  readonly kind: PatchKind;
-  readonly layer: number;
-  readonly string: number;
-  /** The string's own value, and the one that is moved to; of a counter the one that it leads to. */
-  readonly own: string;
-  readonly toward: string;
-  /** In [0, 1), the same for the same parts. */
-  readonly chance: (...parts: readonly unknown[]) => number;
-}
-
-export interface MadeUpWorld {
-  readonly behavior: (written: WrittenInto) => Shares;
-  readonly prediction: (written: WrittenInto) => Shares;
-  /** What is said of a donor by itself; its value unless told. */
-  readonly says?: (donorValue: string, written: WrittenInto) => string;
-}
-
-export interface MadeUpPatches {
-  readonly seed: number;
-  readonly strings?: number;
-  readonly layers?: readonly number[];
-  readonly values?: readonly string[];
-  readonly role?: SiteRole;
-  /** A last site, which nothing but the unembedding reads. */
-  readonly withEnd?: boolean;
-  readonly kinds?: readonly PatchKind[];
-}
-
-const KINDS: readonly PatchKind[] = ["other", "same", "steered", "counter", "random"];
-const BOTH: readonly PatchKind[] = ["none", "steered", "counter", "changed", "changed_counter"];
+const KINDS = ["other", "same", "steered", "counter", "random"];
+const BOTH = ["none", "steered", "counter", "changed", "changed_counter"];
 const END = 99;
 
 /** In [0, 1): FNV-1a with the finish of MurmurHash3, which a million draws have time for. */
-function hashed(text: string): number {
+function hashed(text) {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
@@ -49,7 +14,7 @@ function hashed(text: string): number {
 }
 
 export function madeUpPatches(
-  world: MadeUpWorld,
+  world,
   {
     seed,
     strings = 16,
@@ -58,13 +23,12 @@ export function madeUpPatches(
     role = "declared",
     withEnd = false,
     kinds = KINDS,
-  }: MadeUpPatches,
-): SimulationInput {
-  const chance = (...parts: readonly unknown[]) => hashed(`${seed}/${parts.join("/")}`);
-  const pick = (from: readonly string[], ...parts: readonly unknown[]) =>
-    from[Math.floor(chance(...parts) * from.length)] as string;
+  },
+) {
+  const chance = (...parts) => hashed(`${seed}/${parts.join("/")}`);
+  const pick = (from, ...parts) => from[Math.floor(chance(...parts) * from.length)];
   const all = withEnd ? [...layers, END] : layers;
-  const rows: PatchedRow[] = [];
+  const rows = [];
   for (let string = 0; string < strings; string++) {
     const own = pick(values, "own", string);
     const others = values.filter((value) => value !== own);
@@ -78,7 +42,7 @@ export function madeUpPatches(
             string,
           )
         : own;
-    const add = (side: PatchedRow["side"], kind: PatchKind, layer?: number) => {
+    const add = (side, kind, layer) => {
       const goal = kind === "counter" || kind === "changed_counter" ? counter : kind === "same" ? own : toward;
       const written = { kind, layer: layer ?? 0, string, own, toward: goal, chance };
       const shares = side === "object_level" ? world.behavior(written) : world.prediction(written);

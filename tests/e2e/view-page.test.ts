@@ -396,7 +396,8 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
       // Then in units: one that a process is at, one that has failed, and those that wait.
       const run = await RunFolder.look(going);
       const cut = { questions: 11 };
-      const planned = { plan: run.plan, folder: going, planHash: "", models: {}, given: new Map(), lensPaths: {} };
+      const paths = { lensPaths: {}, vectorPaths: {} };
+      const planned = { plan: run.plan, folder: going, planHash: "", models: {}, given: new Map(), ...paths };
       await writeSetUp(going, { ...planned, cache: false }, cut);
       const [begun] = cutStages(run.plan, cut).filter(({ units }) => units.length > 1);
       const [first, second] = begun?.units ?? [];

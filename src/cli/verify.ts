@@ -24,7 +24,7 @@ import type { LanguageModel } from "../model/language-model.js";
 import { type InventoryModel, modelInventory, verifyInventoryFile } from "../model/locate-model.js";
 import { identifyModel, modelFolder } from "../model/model-file.js";
 import { loadRegistry } from "../model/registry.js";
-import type { ModelCheck } from "../model/verify-model.js";
+import type { ModelCheck } from "../model/language-model.js";
 import { compareWithOnnx } from "../onnx/compare-with-onnx.js";
 import { findModel } from "../run/open-model.js";
 import { type Part, PARTS, verifyDevice } from "../run/verify-device/verify-device.js";

@@ -237,3 +237,13 @@ export interface EncodedExample {
   readonly tokenIds: readonly number[];
   readonly answerStart: number;
 }
+
+/** `note`: true and worth knowing, and nothing is wrong with the file. */
+export interface ModelCheck {
+  readonly check: string;
+  readonly verdict: "ok" | "note" | "mismatch";
+  /** In words, with numbers. */
+  readonly found: string;
+  /** The first few that went wrong, or that were noted. */
+  readonly examples?: readonly string[];
+}

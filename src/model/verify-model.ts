@@ -9,22 +9,13 @@ import { seededRandom } from "../base/random.js";
 import { InwardError } from "../errors.js";
 import type { GgufSummary } from "../gguf/inspect-gguf.js";
 import type { ChatMessage } from "../tasks/answer.js";
+import type { ModelCheck } from "./language-model.js";
 import { ChatTokens } from "./chat/encode.js";
 import { withSystem } from "./chat/format.js";
 import { renderText } from "./chat/render.js";
 import { type SettledChat, settleChat } from "./chat/settled-chat.js";
 import { sameTokens, Vocabulary } from "./chat/vocabulary.js";
 import { packageFolder } from "./native/addon.js";
-
-/** `note`: true and worth knowing, and nothing is wrong with the file. */
-export interface ModelCheck {
-  readonly check: string;
-  readonly verdict: "ok" | "note" | "mismatch";
-  /** In words, with numbers. */
-  readonly found: string;
-  /** The first few that went wrong, or that were noted. */
-  readonly examples?: readonly string[];
-}
 
 /** llama.cpp types such a token anew by itself, as real vocabularies want it. */
 const isMended = (warning: string): boolean => /control-looking token/.test(warning);

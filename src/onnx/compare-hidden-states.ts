@@ -7,7 +7,7 @@ import { readSafetensors } from "../finetune/adapter/safetensors.js";
 import { readGguf } from "../gguf/read-gguf.js";
 import type { ChatFormat } from "../model/chat/format.js";
 import type { AskRequest, RenderedPrompt } from "../model/language-model.js";
-import type { ModelCheck } from "../model/verify-model.js";
+import type { ModelCheck } from "../model/language-model.js";
 import { startCaptureProcess } from "../probe/capture.js";
 import { parseSites, type Site, siteName, stateShapeOf } from "../model/sites.js";
 import type { SettledEngine } from "../study/study.js";

@@ -8,6 +8,7 @@ import type { ChatFormat } from "../chat/format.js";
 import { deviceKind } from "../device.js";
 import { type Intervened, refuseInterventions } from "../interventions.js";
 import type {
+  ModelCheck,
   AdapterChoice,
   AskCost,
   AskRequest,
@@ -19,7 +20,6 @@ import type {
   ScoredTokens,
 } from "../language-model.js";
 import { engineEnvironment } from "../native/blas-plugin.js";
-import type { ModelCheck } from "../verify-model.js";
 import { builtScript, WorkerProcess } from "../worker-process.js";
 import { takeEngineProcess } from "./engine-process.js";
 import { settleEngine } from "./settings.js";

@@ -3,7 +3,7 @@
  * self_simulation: what learnt its own behavior is to be called a simulation; what learnt scrambled labels, labels by a hash of the string, or to read
  * a quoted answer is not. And by layer: each is found where it sits (self 1, quoted answers 2; strings learnt by heart 0).
  *   node validation/trained-plants.mjs [--seeds 5] [--items 8]
- * Each seed is another map from answers to the property, and other strings, weights and labels. Exit code 1 where any comes out otherwise. 12 s of a core a seed.
+ * Each seed is another map from answers to the property, and other strings, weights and labels. Exit code 1 where any comes out otherwise. 30 s of a core a seed.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

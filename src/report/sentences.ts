@@ -479,6 +479,7 @@ function reservationSentence(one: VerdictReservation, about: VerdictAbout, names
     case "tails_open":
       return "Continuations that were not looked into could turn a comparison: it does not hold whatever they hold.";
     case "donors_said_alike":
+    case "two_values":
     case "moved_by_vectors_alone":
     case "declared_sites_alone":
     case "not_above_mode":

@@ -52,13 +52,15 @@ export function simulationSentence(
 
 type SimulationReservation = Extract<
   VerdictReservation,
-  { kind: "donors_said_alike" | "moved_by_vectors_alone" | "declared_sites_alone" | "not_above_mode" }
+  { kind: "donors_said_alike" | "two_values" | "moved_by_vectors_alone" | "declared_sites_alone" | "not_above_mode" }
 >;
 
 export function simulationReservation(one: SimulationReservation): string {
   switch (one.kind) {
     case "donors_said_alike":
       return "Too few donors do otherwise than the model says of them: that their behavior is followed, and not what would be said of them, was not told apart.";
+    case "two_values":
+      return "Behavior has no more than two values here. Predictions that each of them pushes somewhere by chance go the right way in one model of four that simulates nothing: a yes takes a property of three values or more, or several properties.";
     case "moved_by_vectors_alone":
       return "Behavior was moved by means over strings alone. Where what strings with one behavior share is read from the text, a lookup would move with it; another state of the model on the same string (patching.states) would tell.";
     case "not_above_mode":

@@ -64,7 +64,7 @@ test("it simulates, and the verdict and the report say so, with what weakens it"
         {
           finding: "exceeds",
           decidedBy: "slope/steered",
-          reservations: [{ kind: "donors_said_alike" }, { kind: "moved_by_vectors_alone" }],
+          reservations: [{ kind: "donors_said_alike" }, { kind: "two_values" }, { kind: "moved_by_vectors_alone" }],
         },
       ],
     },

@@ -3,7 +3,18 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { adapterLayers, writeAdapterLayers } from "../../src/finetune/adapter/adapter-layers.js";
+import { writeAdapter } from "../../src/finetune/adapter/adapter.js";
+import {
+  type AdapterVector,
+  adapterLayers,
+  adapterVectors,
+  writeAdapterLayers,
+} from "../../src/finetune/adapter/adapter-layers.js";
+import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
+import { readGguf } from "../../src/gguf/read-gguf.js";
+import { stateShapeOf } from "../../src/model/sites.js";
+import { readDirections } from "../../src/probe/direction-file.js";
+import { capture } from "../helpers/captured-states.js";
 import { byId, logprobsApart } from "../helpers/intervened.js";
 import { type Answered, answer, FORWARDS, openEngine, workOf } from "../helpers/native-engine.js";
 import { randomAdapter } from "../helpers/reference/adapter.js";
@@ -62,4 +73,55 @@ test("each choice of layers, through both evaluators; all of them are the file i
     message: expect.stringMatching(/Nothing of .* stays/),
   });
   await expect(writeAdapterLayers(model, cut, [0])).rejects.toMatchObject({ code: "ADAPTER_INVALID" });
+});
+
+test("an adapter of rank 1 as vectors: what it adds is them, more or less, and nothing else", async () => {
+  const [model, path, two, out] = ["base.gguf", "one.gguf", "two.gguf", "vectors.safetensors"].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string];
+  await writeTinyModel(model, { blocks: 3, seed: 5 });
+  const reference = await readReferenceModel(model);
+  await writeReferenceAdapter(
+    path,
+    randomAdapter(reference, { rank: 1, alpha: 3, targets: ["q", "o", "down"] }, 0.3),
+    3,
+  );
+  const { vectors, elsewhere } = await adapterVectors(path, model, out);
+  expect(elsewhere).toEqual(["blk.0.attn_q", "blk.1.attn_q", "blk.2.attn_q"]);
+  expect((await readDirections(out)).vectors).toEqual(new Map(vectors.map(({ site, values }) => [site, values])));
+  const shape = stateShapeOf(await readGguf(model), model);
+  for (const [layer, part] of [
+    [0, "attention_output"],
+    [2, "mlp_output"],
+  ] as const) {
+    // Below and beside the pair nothing changes, so that what differs is what it adds.
+    const alone = join(folder, `${part}.gguf`);
+    const { tensors, ...facts } = await readAdapter(path);
+    const matrix = part === "mlp_output" ? "ffn_down" : "attn_output";
+    const own = new Map([...tensors].filter(([name]) => name.startsWith(`blk.${layer}.${matrix}.`)));
+    await writeAdapter(alone, { ...facts, tensors: own });
+    const written = async (worn: boolean) => {
+      const engine = await openEngine(model, { forward: "own" });
+      if (worn) engine.setAdapters([{ path: alone, scale: 1 }]);
+      const { states } = capture(engine, [{ ids: PROMPT }], shape, `${part}.${layer}`);
+      engine.dispose();
+      return states[0]?.sites[`${part}.${layer}`] as Float32Array[];
+    };
+    const [base, under] = [await written(false), await written(true)];
+    const { values, norm } = vectors.find(({ site }) => site === `${part}.${layer}`) as AdapterVector;
+    expect(under.length).toBe(PROMPT.length);
+    for (const [at, row] of under.entries()) {
+      const added = Array.from(row, (value, place) => value - (base[at]?.[place] as number));
+      const length = Math.hypot(...added);
+      const along = added.reduce((sum, value, place) => sum + value * (values[place] as number), 0) / norm;
+      expect(length).toBeGreaterThan(1e-4);
+      // Across it is what single precision rounds off of the sum.
+      expect(Math.sqrt(Math.max(0, length ** 2 - along ** 2))).toBeLessThan(1e-5 * Math.hypot(...row) + 1e-6);
+    }
+  }
+  await writeReferenceAdapter(two, randomAdapter(reference, { rank: 2, alpha: 3, targets: ["o"] }, 0.3), 3);
+  const refused = (message: string) => ({ code: "PROBE_INVALID", message: expect.stringContaining(message) });
+  await expect(adapterVectors(two, model)).rejects.toMatchObject(refused("its rank is 2"));
+  await writeReferenceAdapter(two, randomAdapter(reference, { rank: 1, alpha: 3, targets: ["q"] }, 0.3), 3);
+  await expect(adapterVectors(two, model)).rejects.toMatchObject(refused("none of its pairs writes"));
 });

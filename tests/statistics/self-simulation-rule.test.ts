@@ -78,6 +78,19 @@ describe("what is known is found", () => {
     expect(reservationsAt(0.01)).toEqual(["declared_sites_alone"]);
   });
 
+  test.each([2, 3])("a yes on a property of %i values: two leave nothing but a sign, and that is said", (count) => {
+    const world: MadeUpWorld = {
+      behavior: does,
+      prediction: (written) => (written.layer === 0 ? follows(written) : stays(written)),
+    };
+    const question = score(world, { seed: 1, strings: 24, values: ["a", "b", "c"].slice(0, count), withEnd: true });
+    const scores = { confidence: 0.95, intervalMethod: "", cells: [] };
+    const input = { simulation: { questions: [question] }, plan: { score: SETTINGS }, scores };
+    const [verdict] = selfSimulation.judge(input as never) as readonly Verdict[];
+    expect([verdict?.finding, question.values]).toEqual(["exceeds", count]);
+    expect(verdict?.reservations.some(({ kind }) => kind === "two_values")).toBe(count === 2);
+  });
+
   test("worked by hand: two strings, one that follows by half", () => {
     const world: MadeUpWorld = {
       behavior: does,

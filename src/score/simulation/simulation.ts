@@ -11,7 +11,7 @@ import type { ClusterOf } from "../trial.js";
 import { type MovedBy, PatchedRows, scoreSite, type SitePlace, type SiteScores } from "./site-scores.js";
 
 /** Version 1 took a layer for one that does not move behavior below a quarter. */
-export const SIMULATION_VERSION = 2;
+export const SIMULATION_VERSION = 3;
 
 /** The least slope that planted simulators show: theirs are above it (tests/e2e/self-simulation). */
 export const PLANTED_SLOPE = 0.9;
@@ -104,6 +104,8 @@ export interface SimulationScores {
   readonly decidedBy?: SitePlace & { readonly by?: MovedBy };
   /** Donors whose behavior is not what the model says of them are too few to tell whether behavior or what is said is followed. */
   readonly isSaidAlike: boolean;
+  /** Behaviors that the strings show or are moved to. */
+  readonly values: number;
 }
 
 export interface SimulationResults {
@@ -144,7 +146,8 @@ export function scoreSimulation(input: SimulationInput, settings: ResamplingSett
     return { ...site, apart: { moved: of(apartOf.moved), unmoved: of(apartOf.unmoved) } };
   });
   const about = { state, task, property, ...(variant === undefined ? {} : { variant }) };
-  return { ...about, strings: all.items.length, leftOut, sites: judged, ...judgeWhole(judged) };
+  const values = new Set(rows.flatMap(({ own, toward }) => (toward === undefined ? [own] : [own, toward]))).size;
+  return { ...about, strings: all.items.length, leftOut, sites: judged, values, ...judgeWhole(judged) };
 }
 
 function byMoved(rows: readonly PatchedRow[], moved: ReadonlySet<string>) {

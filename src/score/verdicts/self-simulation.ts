@@ -116,13 +116,14 @@ function notAboveMode({ state, task, property }: SimulationScores, { cells }: Sc
   return [{ kind: "not_above_mode", difference: cell.aboveModeTrain }];
 }
 
-function reservationsOf({ finding, sites }: SimulationScores, isSaidAlike: boolean): VerdictReservation[] {
+function reservationsOf({ finding, sites, values }: SimulationScores, isSaidAlike: boolean): VerdictReservation[] {
   const declared = sites.filter(({ role }) => role === "declared");
   const isChanged = declared.some(({ judged }) =>
     judged.some(({ by, power }) => by === "changed" && power === "moved"),
   );
   return [
     ...(finding === "simulates" && isSaidAlike ? [{ kind: "donors_said_alike" } as const] : []),
+    ...(finding === "simulates" && values <= 2 ? [{ kind: "two_values" } as const] : []),
     ...(finding === "simulates" && !isChanged ? [{ kind: "moved_by_vectors_alone" } as const] : []),
     ...(finding === "looks_up" ? [{ kind: "declared_sites_alone", sites: declared.length } as const] : []),
   ];

@@ -294,6 +294,8 @@ export type VerdictReservation =
   | { readonly kind: "tails_open" }
   /** Too few donors do otherwise than the model says of them: following behavior and following what is said are one. */
   | { readonly kind: "donors_said_alike" }
+  /** A direction that is followed by chance leaves nothing but a sign then, and one in four has both right. */
+  | { readonly kind: "two_values" }
   /** Behavior was moved by means over strings, which may bring along what these strings have in common beside it. */
   | { readonly kind: "moved_by_vectors_alone" }
   | { readonly kind: "declared_sites_alone"; readonly sites: number }

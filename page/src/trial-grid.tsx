@@ -1,7 +1,7 @@
 /** The list of trials as a grid: only the rows that are seen stand in the page, all of one height, and are used again as it scrolls. */
 
 import { Component } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { TrialTable } from "../../src/run/trials/trial-shapes.js";
 import { addressOf, go } from "./address.js";
 import { numberWords, Text, Value } from "./parts.js";
@@ -57,6 +57,8 @@ export function TrialGrid({ id, table, rows, query, at, onSort }: GridProps) {
       rows.findIndex((row) => columns.line[row] === at),
     );
   const [selected, setSelected] = useState(placeOfLine);
+  /** Of keys that come faster than the list is drawn each goes on from the one before. */
+  const meant = useRef(selected);
   const rowHeight = isNarrow ? 66 : 30;
   const whole = rows.length * rowHeight;
   const tall = Math.min(whole, TALLEST);
@@ -81,6 +83,7 @@ export function TrialGrid({ id, table, rows, query, at, onSort }: GridProps) {
     };
   }, []);
   const reveal = (next: number) => {
+    meant.current = next;
     setSelected(next);
     const box = scroller.current;
     if (!box) return;
@@ -90,20 +93,21 @@ export function TrialGrid({ id, table, rows, query, at, onSort }: GridProps) {
     else if (top + rowHeight > seen + box.clientHeight - head)
       box.scrollTop = (top + rowHeight - box.clientHeight + head) / ratio;
   };
-  useEffect(() => reveal(placeOfLine()), [rows]);
+  // Before any key can reach the new rows.
+  useLayoutEffect(() => reveal(placeOfLine()), [rows]);
   const open = (row: number) => go(trialAddress(id, columns.line[row] as number, query));
   const onKey = (event: KeyboardEvent) => {
     const page = Math.max(1, Math.floor(place.height / rowHeight) - 2);
     const steps: Readonly<Record<string, number>> = {
-      ArrowDown: selected + 1,
-      ArrowUp: selected - 1,
-      PageDown: selected + page,
-      PageUp: selected - page,
+      ArrowDown: meant.current + 1,
+      ArrowUp: meant.current - 1,
+      PageDown: meant.current + page,
+      PageUp: meant.current - page,
       Home: 0,
       End: rows.length - 1,
     };
     const next = steps[event.key];
-    const row = rows[selected];
+    const row = rows[meant.current];
     if (next !== undefined) {
       event.preventDefault();
       reveal(Math.min(rows.length - 1, Math.max(0, next)));

@@ -178,9 +178,13 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
   test("trials by keyboard alone: search, arrows, enter, neighbours, back", async () => {
     await go(`runs/${idOf("whole")}/trials`);
     await page.getByRole("grid").waitFor();
+    const count = () => seen(page.getByRole("status"));
+    const all = await count();
     await page.keyboard.press("/");
     await page.keyboard.type("wolf");
     await expect.poll(() => page.url()).toMatch(/q=wolf/);
+    // The address is there before its rows are.
+    await expect.poll(count).not.toBe(all);
     await page.getByRole("grid").focus();
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("ArrowDown");

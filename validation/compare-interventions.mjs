@@ -61,7 +61,8 @@ function itemsOf(messages, length) {
       const chosen = tokens[(at + kind) % tokens.length];
       const rows = operation === "scale" ? 0 : operation === "project_out" ? 2 : chosen.length;
       const values = Float32Array.from({ length: rows * width }, random);
-      const heads = part === "head_values" && kind % 2 === 1 ? [1, 4] : undefined;
+      const heads =
+        part === "head_values" && kind % 2 === 1 ? [1, Math.min(4, shape.heads[site.layer] - 1)] : undefined;
       const factor = operation === "scale" ? -0.5 : operation === "add" ? 0.75 : undefined;
       const one = { site, tokens: chosen, operation };
       if (rows > 0) one.values = values;

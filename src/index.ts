@@ -208,12 +208,7 @@ export type { CalibrationScores } from "./score/calibration/score-calibration.js
 export type { Scores } from "./score/scores.js";
 export type { Trial } from "./score/trial.js";
 export type { EngineManifest, ModelFile, Plan } from "./study/plan.js";
-export {
-  type AdapterVector,
-  type AdapterVectors,
-  adapterLayers,
-  adapterVectors,
-  writeAdapterLayers,
-} from "./finetune/adapter/adapter-layers.js";
+export { adapterLayers, writeAdapterLayers } from "./finetune/adapter/adapter-layers.js";
+export { type AdapterVector, type AdapterVectors, adapterVectors } from "./probe/adapter-vectors.js";
 export type { AdapterCard } from "./finetune/adapter/card.js";
 export type { TrainingExample } from "./finetune/chat-jsonl.js";

@@ -1,6 +1,7 @@
 /** Entry of the process that captures: one model, and files of states that it writes while it asks. */
 
 import type { NativeAnswers } from "../../native/index.js";
+import { WorkQueue } from "../base/work-queue.js";
 import { InwardError } from "../errors.js";
 import { hashTokens } from "../model/engines/engine.js";
 import { askingWork, type NativeModel, openNativeEngine, readReplies } from "../model/engines/native.js";
@@ -15,7 +16,7 @@ import { type StatesRoom, StatesWriter, type PlacedText } from "./states-writer.
 
 let model: NativeModel | undefined;
 /** Evaluations, one after the other; a file is written while the next one's states are evaluated. */
-let evaluations: Promise<unknown> = Promise.resolve();
+const evaluations = new WorkQueue();
 const writer = new StatesWriter();
 // A limit of a file's size is an error of the write, not the end of the process.
 process.on("SIGXFSZ", () => {});
@@ -36,9 +37,7 @@ async function makeShard(
   job: ShardJob,
   call: ServedCall<number>,
 ): Promise<{ texts: CapturedText[]; bytes: number; rows: number }> {
-  const evaluated = evaluations.then(() => evaluate(job, call));
-  evaluations = evaluated.catch(() => undefined);
-  const { texts, places, room } = await evaluated;
+  const { texts, places, room } = await evaluations.run(() => evaluate(job, call));
   const bytes = job.path === undefined ? 0 : await writer.write(job.path, job.capture, places, room);
   return { texts, bytes, rows: places.reduce((sum, { positions }) => sum + positions.length, 0) };
 }

@@ -52,14 +52,14 @@ const cardSchema = z.looseObject({
   sites: z.record(z.string(), z.looseObject({ norm: z.number(), stateNorm: z.number() })),
 });
 
-/** @throws STORE_DISK_FULL, STORE_UNWRITABLE */
+/** @param card absent where nothing is known of what they were made of @throws STORE_DISK_FULL, STORE_UNWRITABLE */
 export async function writeDirections(
   path: string,
   vectors: Directions["vectors"],
-  card: DirectionsCard,
+  card?: DirectionsCard,
 ): Promise<void> {
   const tensors = [...vectors].map(([name, values]) => [name, { shape: [values.length], values }] as const);
-  await writeSafetensors(path, new Map(tensors), { [KEY]: JSON.stringify(card) });
+  await writeSafetensors(path, new Map(tensors), card && { [KEY]: JSON.stringify(card) });
 }
 
 /** @throws PROBE_INVALID it is no such file: its message says why · MODEL_TRUNCATED, MODEL_NOT_GGUF a GGUF that is damaged */

@@ -1,6 +1,7 @@
 /** Writes files of states in a thread of its own, while the next one's states are evaluated. */
 
 import { parentPort, Worker, workerData } from "node:worker_threads";
+import { WorkQueue } from "../base/work-queue.js";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { builtScript } from "../model/worker-process.js";
 import { type Capture, writeShard } from "./states-shard.js";
@@ -56,7 +57,7 @@ export class StatesWriter {
   private thread: Worker | undefined;
   /** Of files that are written. Memory that is taken anew for each keeps the garbage collector at work. */
   private readonly rooms: ArrayBuffer[] = [];
-  private last: Promise<unknown> = Promise.resolve();
+  private readonly queue = new WorkQueue();
 
   /** @param bytes that it has room for */
   room(bytes: number): StatesRoom {
@@ -66,9 +67,7 @@ export class StatesWriter {
 
   /** @returns bytes of the file @throws as writeShard */
   write(path: string, capture: Capture, texts: readonly PlacedText[], room: StatesRoom): Promise<number> {
-    const written = this.last.then(() => this.written({ path, capture, texts, room: room.give() }));
-    this.last = written.catch(() => undefined);
-    return written;
+    return this.queue.run(() => this.written({ path, capture, texts, room: room.give() }));
   }
 
   private written(file: FileToWrite): Promise<number> {

@@ -15,7 +15,7 @@ import {
 import { type PartEffect, partEffects } from "../probe/part-effects.js";
 import type { EngineManifest } from "../study/plan.js";
 import { captureBeside, type StatesBySite } from "./captured-states.js";
-import { choiceTokens, givenChoice, requireTwoChoices } from "./given-choices.js";
+import { choiceTokens, givenChoices, requireTwoChoices } from "./given-choices.js";
 import { findModel, type FoundModel, type OpenModelOptions } from "./open-model.js";
 import type { PromptLine } from "./prompt-lines.js";
 import { estimateStates, type StatesEstimate } from "./states-file.js";
@@ -87,7 +87,7 @@ export async function attributeLogits(
   const out = resolve(options.out);
   const { found, sites } = await sitesOf(source, options);
   onFound?.(found);
-  const given = prompts.map((line) => (valueKey === undefined ? undefined : givenChoice(line, valueKey, choices)));
+  const given = givenChoices(prompts, valueKey, choices);
   const { file, adapter, chat } = found;
   // Before anything is captured: what cannot be told apart is refused.
   const attribution = await LogitAttribution.open(file.path, adapter && { path: adapter.path, scale: adapter.scale });

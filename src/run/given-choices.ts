@@ -58,14 +58,18 @@ export async function choiceTokens(
 }
 
 /**
- * Which choice a line says is its own.
- * @param key of the line's other keys @throws PROBE_INVALID a line lacks it, or has none of the choices
+ * Which choice each line says is its own.
+ * @param key of the lines' other keys; none is said where absent @throws PROBE_INVALID a line lacks it, or has none of the choices
  */
-export function givenChoice(
-  { id, meta }: Pick<PromptLine, "id" | "meta">,
-  key: string,
+export function givenChoices(
+  lines: readonly Pick<PromptLine, "id" | "meta">[],
+  key: string | undefined,
   choices: readonly string[],
-): number {
+): (number | undefined)[] {
+  return lines.map((line) => (key === undefined ? undefined : givenChoice(line, key, choices)));
+}
+
+function givenChoice({ id, meta }: Pick<PromptLine, "id" | "meta">, key: string, choices: readonly string[]): number {
   const given = meta?.[key];
   const own = choices.indexOf(String(given));
   if (given !== undefined && own >= 0) return own;

@@ -23,7 +23,7 @@ import {
   type ChoiceQuestion,
   choiceQuestions,
   choiceTokens,
-  givenChoice,
+  givenChoices,
   requireTwoChoices,
 } from "./given-choices.js";
 import { findModel, type FoundModel } from "./open-model.js";
@@ -70,7 +70,7 @@ export async function knockOutHeads(
   onFound?.(found);
   const shape = stateShapeOf(await readGguf(found.file.path), found.file.path);
   const layers = headLayers(named, shape);
-  const given = prompts.map((line) => (valueKey === undefined ? undefined : givenChoice(line, valueKey, choices)));
+  const given = givenChoices(prompts, valueKey, choices);
   const located = await locate(prompts, choices, found, { at, spans });
   const captured = await captureBeside(
     prompts.map(({ id, messages }, place) => ({ id, messages, tokens: (located[place] as PromptSpans).from })),

@@ -16,7 +16,7 @@ import {
   type ChoiceQuestion,
   choiceQuestions,
   choiceTokens,
-  givenChoice,
+  givenChoices,
   requireTwoChoices,
 } from "./given-choices.js";
 import { findModel, type WornAdapter } from "./open-model.js";
@@ -75,10 +75,10 @@ export async function switchAdapterLayers(
     const what = missing === undefined ? "no layer to switch" : `nothing in layer ${missing}`;
     throw new InwardError("PROBE_INVALID", `${worn.given} has ${what}; it has the layers ${has.join(", ")}.`);
   }
-  const given = prompts.map((line) => (valueKey === undefined ? undefined : givenChoice(line, valueKey, choices)));
+  const given = givenChoices(prompts, valueKey, choices);
   const tokenizer = await openTokenizer(found.file.path, found.chat);
   await choiceTokens(prompts, choices, tokenizer).finally(() => tokenizer.dispose());
-  const arms = ["none", "whole", ...switched.flatMap((layer) => [`alone.${layer}`, `without.${layer}`])];
+  const arms = armsOf(switched);
   const cut = resolve(`${options.out}.layers.gguf`);
   const { adapterScale: _, forceAdapter: __, ...asked } = common;
   const done = await writeAnswers(
@@ -100,6 +100,11 @@ export async function switchAdapterLayers(
   ).finally(() => rm(cut, { force: true }));
   const { rows } = await readJsonLines<ChoiceLine>(done.out, choiceLineSchema);
   return { ...done, choices, has, ...layerEffects(rows, { prompts, given, switched, choices: choices.length }) };
+}
+
+/** How much of the adapter is worn. */
+function armsOf(switched: readonly number[]): string[] {
+  return ["none", "whole", ...switched.flatMap((layer) => [`alone.${layer}`, `without.${layer}`])];
 }
 
 /** Each arm's questions under the adapter of that arm. */
@@ -158,9 +163,8 @@ function layerEffects(
 ): Pick<SwitchedLayers, "whole" | "layers"> {
   const said = new Map(rows.map(({ id, arm, choices: own }) => [JSON.stringify([id, arm]), own]));
   const of = (id: string, arm: string) => said.get(JSON.stringify([id, arm]));
-  const arms = ["whole", "none", ...switched.flatMap((layer) => [`alone.${layer}`, `without.${layer}`])];
   const told = prompts.flatMap(({ id }, at) => {
-    const values = new Map(arms.map((arm) => [arm, of(id, arm)]));
+    const values = new Map(armsOf(switched).map((arm) => [arm, of(id, arm)]));
     // One that crashed the engine under any of them tells of none.
     if ([...values.values()].some((one) => one === undefined)) return [];
     const under = (arm: string) => values.get(arm) as readonly number[];

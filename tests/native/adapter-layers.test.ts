@@ -4,12 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { writeAdapter } from "../../src/finetune/adapter/adapter.js";
-import {
-  type AdapterVector,
-  adapterLayers,
-  adapterVectors,
-  writeAdapterLayers,
-} from "../../src/finetune/adapter/adapter-layers.js";
+import { adapterLayers, writeAdapterLayers } from "../../src/finetune/adapter/adapter-layers.js";
+import { type AdapterVector, adapterVectors } from "../../src/probe/adapter-vectors.js";
 import { readAdapter } from "../../src/finetune/adapter/saved-adapter.js";
 import { readGguf } from "../../src/gguf/read-gguf.js";
 import { stateShapeOf } from "../../src/model/sites.js";

@@ -10,6 +10,7 @@ import type {
   NativeEngineOptions,
   NativeWork,
 } from "../../../native/index.js";
+import { WorkQueue } from "../../base/work-queue.js";
 import { InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { readGguf } from "../../gguf/read-gguf.js";
@@ -43,7 +44,7 @@ import { requireFlashAttention, setUpFacts, settlePlacement, withSequencesOf } f
 
 /** One group at a time on one addon engine. */
 export class Evaluator {
-  private last: Promise<unknown> = Promise.resolve();
+  private readonly queue = new WorkQueue();
 
   constructor(private readonly engine: Engine) {}
 
@@ -54,12 +55,12 @@ export class Evaluator {
   /** Replaces the adapter, or takes it away, once the groups before are through. @throws ADAPTER_INVALID */
   async setAdapter(adapter: AdapterChoice | undefined): Promise<void> {
     const chosen = adapter ? [{ path: adapter.path, scale: adapter.scale ?? 1 }] : [];
-    return this.inTurn(async () => this.engine.setAdapters(chosen));
+    return this.queue.run(async () => this.engine.setAdapters(chosen));
   }
 
   /** What is captured of the groups from here on. @throws PROBE_SITE */
   async setCapture(capture: NativeCapture): Promise<void> {
-    return this.inTurn(async () => this.engine.setCapture(capture));
+    return this.queue.run(async () => this.engine.setCapture(capture));
   }
 
   /** @returns what the group cost; undefined for one without items */
@@ -83,17 +84,11 @@ export class Evaluator {
         "the native addon was built before it could intervene; build it again: node scripts/build-native.mjs",
       );
     }
-    return this.inTurn(() => runGroup(this.engine, work, take, signal, roomForStates));
+    return this.queue.run(() => runGroup(this.engine, work, take, signal, roomForStates));
   }
 
   close(): void {
     this.engine.dispose();
-  }
-
-  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const turn = this.last.then(work);
-    this.last = turn.catch(() => {});
-    return turn;
   }
 }
 

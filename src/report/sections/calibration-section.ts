@@ -356,8 +356,8 @@ function costText({ expansions, evaluatedTokens, sampledDistributions, samples }
 /** @throws InwardError REPORT_FAILED */
 export async function calibrationSection(
   scores: CalibrationScores,
-  verdicts: readonly Verdict[] = [],
-  isMain: (pair: PairNames) => boolean = () => true,
+  verdicts: readonly Verdict[],
+  isMain: (pair: PairNames) => boolean,
 ): Promise<Section> {
   const targets = [...new Set(scores.rows.map(({ target }) => target))];
   const blocks: Block[] = [];

@@ -34,6 +34,7 @@ import {
   paragraph,
   right,
   type Section,
+  type Table,
   type TableCell,
 } from "../document.js";
 import type { StateNames } from "../state-names.js";
@@ -129,6 +130,21 @@ function someOf(names: readonly string[]): string {
   return `${names.slice(0, most).join(", ")}${more}`;
 }
 
+/** A reading: what it says, of whom, and the numbers that it rests on. */
+function readingBlocks(
+  title: string,
+  sentence: string,
+  strings: Block,
+  table: Omit<Table, "kind"> | undefined,
+): Block[] {
+  return [
+    { kind: "subheading", title },
+    paragraph(sentence),
+    strings,
+    ...(table ? [{ kind: "table" as const, ...table }] : []),
+  ];
+}
+
 const NOTHING = "Nothing can be said: no string is left.";
 const LARGEST = 12;
 
@@ -152,35 +168,31 @@ function attributionBlocks(one: InsideAttribution, settings: ResamplingSettings,
       : " What they do by way of later parts is not in it, and of a part that reads the answer elsewhere and passes it on this cannot tell.";
     return `A string's own ${LABELS[label]} is written directly, beyond other strings', by ${formatCount(found.length)} of ${many}: ${someOf(foundNames)}.${not}`;
   })();
-  return [
-    { kind: "subheading", title },
-    paragraph(sentence),
+  const table = {
+    caption: `${title}: the ${formatCount(largest.length)} of the largest difference, logits`,
+    columns: [
+      left("Part"),
+      right("Own less the mean of the others"),
+      right("Beyond other strings' values"),
+      right("p, adjusted"),
+      left("Found"),
+    ],
+    rows: largest.map((effect) => ({
+      cells: [
+        { text: effect.component },
+        numberCell(effect.lead),
+        numberCell(effect.gain),
+        overAllCell(effect.adjusted),
+        { text: isWriter(effect, settings) ? "yes" : "no" },
+      ],
+    })),
+  };
+  return readingBlocks(
+    title,
+    sentence,
     stringsText(one, hasCap ? ["this model caps its logits, and parts sum to what they are before"] : []),
-    ...(one.strings === 0
-      ? []
-      : [
-          {
-            kind: "table" as const,
-            caption: `${title}: the ${formatCount(largest.length)} of the largest difference, logits`,
-            columns: [
-              left("Part"),
-              right("Own less the mean of the others"),
-              right("Beyond other strings' values"),
-              right("p, adjusted"),
-              left("Found"),
-            ],
-            rows: largest.map((effect) => ({
-              cells: [
-                { text: effect.component },
-                numberCell(effect.lead),
-                numberCell(effect.gain),
-                overAllCell(effect.adjusted),
-                { text: isWriter(effect, settings) ? "yes" : "no" },
-              ],
-            })),
-          },
-        ]),
-  ];
+    one.strings === 0 ? undefined : table,
+  );
 }
 
 // Heads.
@@ -206,46 +218,37 @@ function headsBlocks(one: InsideHeads, settings: ResamplingSettings, names: Name
       return `Of ${formatCount(all)} heads none is shown to carry the answer where it begins: without it the answer does not lose beyond a random change and beyond the layer's other heads. Several may do the same work, so that no single one is missed.`;
     return `The answer is carried, where it begins, by ${formatCount(those.length)} of ${formatCount(all)} heads: ${someOf(those)}. What that is, a simulated answer or what a lookup needs of the text, is not told by that.`;
   })();
-  return [
-    { kind: "subheading", title },
-    paragraph(sentence),
-    stringsText(one),
-    ...(one.strings === 0
-      ? []
-      : [
-          {
-            kind: "table" as const,
-            caption: `${title}: the ${formatCount(largest.length)} of the largest change, nats`,
-            columns: [
-              left("Head"),
-              left("Set to"),
-              left("Looks most at"),
-              right("Lead of the answer"),
-              right("Beyond a random change"),
-              right("p, adjusted"),
-              right("Beyond the layer's others"),
-              right("p, adjusted"),
-              left("Found"),
-            ],
-            rows: largest.map((effect) => {
-              const { random, same_layer: others } = effect.controls;
-              return {
-                cells: [
-                  { text: nameOf(effect) },
-                  { text: effect.ablation === "zero" ? "0" : "mean" },
-                  { text: looksAt(effect) },
-                  numberCell(effect.lead),
-                  numberCell(random?.beyond),
-                  overAllCell(random?.adjusted),
-                  numberCell(others?.beyond),
-                  overAllCell(others?.adjusted),
-                  { text: isCarrier(effect, settings) ? "yes" : "no" },
-                ],
-              };
-            }),
-          },
-        ]),
-  ];
+  const table = {
+    caption: `${title}: the ${formatCount(largest.length)} of the largest change, nats`,
+    columns: [
+      left("Head"),
+      left("Set to"),
+      left("Looks most at"),
+      right("Lead of the answer"),
+      right("Beyond a random change"),
+      right("p, adjusted"),
+      right("Beyond the layer's others"),
+      right("p, adjusted"),
+      left("Found"),
+    ],
+    rows: largest.map((effect) => {
+      const { random, same_layer: others } = effect.controls;
+      return {
+        cells: [
+          { text: nameOf(effect) },
+          { text: effect.ablation === "zero" ? "0" : "mean" },
+          { text: looksAt(effect) },
+          numberCell(effect.lead),
+          numberCell(random?.beyond),
+          overAllCell(random?.adjusted),
+          numberCell(others?.beyond),
+          overAllCell(others?.adjusted),
+          { text: isCarrier(effect, settings) ? "yes" : "no" },
+        ],
+      };
+    }),
+  };
+  return readingBlocks(title, sentence, stringsText(one), one.strings === 0 ? undefined : table);
 }
 
 // A part of another string's state.
@@ -273,31 +276,27 @@ function subspaceBlocks(one: InsideSubspace, settings: ResamplingSettings, names
     return `At ${formatCount(found.length)} of ${many} the prediction goes with what stands in these directions, beyond the controls: ${someOf(found.map(({ site }) => site))}. They are those in which behavior stands in object-level runs, so that a part that tells behaviors apart is used there. That it was reached by simulating the answer, and holds for what training changed, is for the tests of self_simulation.`;
   })();
   const cellsOf = (control: ControlEffect | undefined) => [numberCell(control?.lead), overAllCell(control?.adjusted)];
-  return [
-    { kind: "subheading", title },
-    paragraph(sentence),
+  const table = {
+    caption: `${title}: by how much the donor's answer gains, nats, and p of what it gains beyond each control`,
+    columns: [
+      left("Site"),
+      right("Directions"),
+      right("Displaced"),
+      right("Donor's answer gains"),
+      ...controls.flatMap((name) => [right(CONTROLS[name] ?? readableName(name)), right("p, adjusted")]),
+      left("Found"),
+    ],
+    rows: sites.map((site) => ({ cells: siteCells(site, controls, cellsOf, settings) })),
+  };
+  return readingBlocks(
+    title,
+    sentence,
     stringsText(
       one,
       alike > 0 ? [`${formatCount(alike)} answered as their donor's, of which nothing can be told`] : [],
     ),
-    ...(there.length === 0
-      ? []
-      : [
-          {
-            kind: "table" as const,
-            caption: `${title}: by how much the donor's answer gains, nats, and p of what it gains beyond each control`,
-            columns: [
-              left("Site"),
-              right("Directions"),
-              right("Displaced"),
-              right("Donor's answer gains"),
-              ...controls.flatMap((name) => [right(CONTROLS[name] ?? readableName(name)), right("p, adjusted")]),
-              left("Found"),
-            ],
-            rows: sites.map((site) => ({ cells: siteCells(site, controls, cellsOf, settings) })),
-          },
-        ]),
-  ];
+    there.length === 0 ? undefined : table,
+  );
 }
 
 function siteCells(
@@ -338,43 +337,34 @@ function patchscopeBlocks(one: InsidePatchscope, settings: ResamplingSettings, n
         : " The state is enough for the model to say it in another prompt.";
     return `At ${formatCount(found.length)} of ${formatCount(pairs.length)} pairs of sites replies hold a string's own words beyond other strings': ${someOf(found.map(({ from, into }) => (from === into ? from : `${from} into ${into}`)))}.${not}`;
   })();
-  return [
-    { kind: "subheading", title },
-    paragraph(sentence),
-    stringsText(one),
-    ...(one.strings === 0
-      ? []
-      : [
-          {
-            kind: "table" as const,
-            caption: `${title}: shares of replies`,
-            columns: [
-              left("From"),
-              left("Into"),
-              right("Other reply"),
-              right("Under a vector by chance"),
-              right("Own words"),
-              right("Others' words"),
-              right("Nothing written"),
-              right("By chance"),
-              right("p, adjusted"),
-              left("Found"),
-            ],
-            rows: pairs.map((pair) => ({
-              cells: [
-                { text: pair.from },
-                { text: pair.into },
-                estimateCell(pair.changed),
-                estimateCell(pair.randomChanged),
-                estimateCell(pair.told?.share),
-                share(pair.told?.others),
-                share(pair.told?.none),
-                share(pair.told?.random),
-                overAllCell(pair.told?.adjusted),
-                { text: isTold(pair, settings) ? "yes" : "no" },
-              ],
-            })),
-          },
-        ]),
-  ];
+  const table = {
+    caption: `${title}: shares of replies`,
+    columns: [
+      left("From"),
+      left("Into"),
+      right("Other reply"),
+      right("Under a vector by chance"),
+      right("Own words"),
+      right("Others' words"),
+      right("Nothing written"),
+      right("By chance"),
+      right("p, adjusted"),
+      left("Found"),
+    ],
+    rows: pairs.map((pair) => ({
+      cells: [
+        { text: pair.from },
+        { text: pair.into },
+        estimateCell(pair.changed),
+        estimateCell(pair.randomChanged),
+        estimateCell(pair.told?.share),
+        share(pair.told?.others),
+        share(pair.told?.none),
+        share(pair.told?.random),
+        overAllCell(pair.told?.adjusted),
+        { text: isTold(pair, settings) ? "yes" : "no" },
+      ],
+    })),
+  };
+  return readingBlocks(title, sentence, stringsText(one), one.strings === 0 ? undefined : table);
 }

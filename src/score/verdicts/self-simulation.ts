@@ -13,11 +13,7 @@ export const selfSimulation: Experiment = {
     const { confidence } = plan.score;
     const method = `cluster bootstrap by source string, ${plan.score.bootstrapReplicates} replicates`;
     return simulation.questions.map((question) =>
-      verdictOf(
-        question,
-        scores.confidence === confidence ? scores.intervalMethod : method,
-        notAboveMode(question, scores),
-      ),
+      verdictOf(question, scores, scores.confidence === confidence ? scores.intervalMethod : method),
     );
   },
 };
@@ -29,12 +25,8 @@ export const SIMULATION_ANSWERS: Readonly<Record<SimulationFinding, Finding>> = 
   cannot_tell: "cannot_tell",
 };
 
-function verdictOf(
-  question: SimulationScores,
-  intervalMethod: string,
-  ignorance: readonly VerdictReservation[],
-): Verdict {
-  const { state, task, property, sites, finding, reasons, decidedBy, isSaidAlike } = question;
+function verdictOf(question: SimulationScores, scores: Scores, intervalMethod: string): Verdict {
+  const { state, task, property, sites, finding, reasons, decidedBy } = question;
   const place = decidedBy && sites.find(({ site, span }) => site === decidedBy.site && span === decidedBy.span);
   const shown = place ?? sites.find(({ role }) => role === "declared");
   const numbers = shown ? numbersOf(shown, intervalMethod) : [];
@@ -59,7 +51,7 @@ function verdictOf(
             } satisfies VerdictBecause,
           ]),
     ],
-    reservations: [...reservationsOf(question, isSaidAlike), ...(finding === "looks_up" ? ignorance : [])],
+    reservations: reservationsOf(question, scores),
   };
 }
 
@@ -116,15 +108,19 @@ function notAboveMode({ state, task, property }: SimulationScores, { cells }: Sc
   return [{ kind: "not_above_mode", difference: cell.aboveModeTrain }];
 }
 
-function reservationsOf({ finding, sites, values }: SimulationScores, isSaidAlike: boolean): VerdictReservation[] {
+function reservationsOf(question: SimulationScores, scores: Scores): VerdictReservation[] {
+  const { finding, sites, values, isSaidAlike } = question;
   const declared = sites.filter(({ role }) => role === "declared");
+  if (finding === "looks_up") {
+    return [{ kind: "declared_sites_alone", sites: declared.length }, ...notAboveMode(question, scores)];
+  }
+  if (finding !== "simulates") return [];
   const isChanged = declared.some(({ judged }) =>
     judged.some(({ by, power }) => by === "changed" && power === "moved"),
   );
   return [
-    ...(finding === "simulates" && isSaidAlike ? [{ kind: "donors_said_alike" } as const] : []),
-    ...(finding === "simulates" && values <= 2 ? [{ kind: "two_values" } as const] : []),
-    ...(finding === "simulates" && !isChanged ? [{ kind: "moved_by_vectors_alone" } as const] : []),
-    ...(finding === "looks_up" ? [{ kind: "declared_sites_alone", sites: declared.length } as const] : []),
+    ...(isSaidAlike ? [{ kind: "donors_said_alike" } as const] : []),
+    ...(values <= 2 ? [{ kind: "two_values" } as const] : []),
+    ...(isChanged ? [] : [{ kind: "moved_by_vectors_alone" } as const]),
   ];
 }

@@ -1,6 +1,8 @@
 // What accidents do to a run: disks that fill at any write, folders that may not be written, clocks that jump, full tables of descriptors, too little
-// memory, GPU libraries that are missing. A coded error each, nothing lost: afterwards the same command ends with an undisturbed run's bytes.
-// node validation/accidents.mjs [--only disks,readonly,clock,descriptors,memory,devices] [--disks 30] [--seed 1]; exit code 4 with a finding.
+// memory, GPU libraries that are missing, files of a finished run that were changed. A coded error each, nothing lost: afterwards the same command ends with an undisturbed run's bytes.
+// node validation/accidents.mjs [--only disks,quotas,readonly,models,clock,descriptors,addresses,memory,devices,edits]
+// [--disks 30] [--edits 60] [--seed 1] [--in folder]
+// With --in, an undisturbed run that stands there serves again. Exit code 4 with a finding.
 // On Linux. Disks are tmpfs, read-only folders bind mounts, memory a cgroup: they need root and are skipped with a line without it.
 import { spawnSync } from "node:child_process";
 import {
@@ -10,26 +12,47 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  statfsSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { writeEverything } from "./everything-study.mjs";
 import { bytesOf, dice, filesOf, Findings, isCoded, startInward } from "./inward-processes.mjs";
 
-const KINDS = ["disks", "readonly", "clock", "descriptors", "memory", "devices"];
+const KINDS = [
+  "disks",
+  "quotas",
+  "readonly",
+  "models",
+  "clock",
+  "descriptors",
+  "addresses",
+  "memory",
+  "devices",
+  "edits",
+];
 const { values } = parseArgs({
   options: {
     only: { type: "string", default: KINDS.join() },
     disks: { type: "string", default: "30" },
+    edits: { type: "string", default: "60" },
     seed: { type: "string", default: "1" },
+    in: { type: "string" },
   },
 });
 const wanted = values.only.split(",");
-const folder = mkdtempSync(join(tmpdir(), "inward-accidents-"));
+const unknown = wanted.find((kind) => !KINDS.includes(kind));
+if (unknown !== undefined) throw new Error(`there is no ${unknown}: ${KINDS.join()}`);
+const folder = values.in === undefined ? mkdtempSync(join(tmpdir(), "inward-accidents-")) : resolve(values.in);
+mkdirSync(folder, { recursive: true });
+/** What accidents leave in it. */
+const MADE =
+  /^(begun|half|no-caches|exported|jump(ed|ing)|cuda(\.gguf)?|vulkan|auto|none|empty|models-\w+|(quota|few|addresses|memory|faked|edited)-\d+(-run)?)$/;
 const environment = {
   HOME: folder,
   XDG_CACHE_HOME: join(folder, "cache"),
@@ -45,7 +68,7 @@ const isRoot = process.getuid?.() === 0;
 const sh = (command) => spawnSync("sh", ["-c", command], { encoding: "utf8" });
 const isSame = (run) => existsSync(join(folder, run)) && bytesOf(join(folder, run)) === bytes;
 
-const { study } = await writeEverything(folder, { env: environment });
+const { study } = await writeEverything(folder, { models: 1, env: environment });
 writeFileSync(
   join(folder, "prompts.jsonl"),
   Array.from({ length: 40 }, (_, at) => `${JSON.stringify({ prompt: `prompt ${at}` })}\n`).join(""),
@@ -54,13 +77,18 @@ writeFileSync(
   join(folder, "chat.jsonl"),
   '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'.repeat(4),
 );
-const begun = performance.now();
-const whole = await inward([...study, "whole"]);
-if (whole.status !== 0) throw new Error(whole.output);
-const wholeSeconds = (performance.now() - begun) / 1000;
+const disk = join(folder, "disk");
+for (const left of readdirSync(folder)) if (MADE.test(left)) rmSync(join(folder, left), { recursive: true });
+if (!existsSync(join(folder, "whole"))) {
+  const begun = performance.now();
+  const whole = await inward([...study, "begun"]);
+  if (whole.status !== 0) throw new Error(whole.output);
+  renameSync(join(folder, "begun"), join(folder, "whole"));
+  console.log(`an undisturbed run: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+}
 const bytes = bytesOf(join(folder, "whole"));
 const size = filesOf(join(folder, "whole")).reduce((sum, name) => sum + statSync(join(folder, "whole", name)).size, 0);
-console.log(`an undisturbed run: ${wholeSeconds.toFixed(1)} s, ${(size / 1024).toFixed(0)} KiB`);
+console.log(`it has ${(size / 1024).toFixed(0)} KiB`);
 
 /** The same command without the accident: nothing is lost where it ends with the undisturbed bytes. */
 async function goesOn(what, run, more = {}) {
@@ -79,10 +107,9 @@ const WRITERS = {
 };
 const outOf = (name, at) => join(at, name === "ask" ? "answers.jsonl" : name === "train" ? "adapter.gguf" : name);
 
-const disk = join(folder, "disk");
-mkdirSync(disk);
+mkdirSync(disk, { recursive: true });
 const mount = (kilobytes) => spawnSync("mount", ["-t", "tmpfs", "-o", `size=${kilobytes}k`, "none", disk]).status === 0;
-const grow = () => spawnSync("mount", ["-o", "remount,size=64m", disk]).status === 0;
+const grow = (kilobytes = 65_536) => spawnSync("mount", ["-o", `remount,size=${kilobytes}k`, disk]).status === 0;
 const unmount = () => spawnSync("umount", ["-l", disk]);
 
 async function disks() {
@@ -103,11 +130,22 @@ async function disks() {
           }
         : {};
     mount(kilobytes);
+    // On every third, a run has come to some stage before: most disks of random size are full at the first ones.
+    const from = at % 3 === 1 ? 2 + Math.floor(random() * 7) : 0;
+    if (from > 0) {
+      grow();
+      cpSync(join(folder, "whole"), join(disk, "run"), { recursive: true });
+      for (const name of readdirSync(join(disk, "run")))
+        if (/^0\d/.test(name) && Number(name[1]) >= from) rmSync(join(disk, "run", name), { recursive: true });
+      const { blocks, bfree, bsize } = statfsSync(disk);
+      grow(((blocks - bfree) * bsize) / 1024 + kilobytes);
+    }
     const small = await inward([...study, "disk/run"], { env });
     const outcome = small.status === 0 ? "done" : (small.error ?? String(small.status));
     ended[outcome] = (ended[outcome] ?? 0) + 1;
+    const more = at % 3 === 2 ? ", caches there too" : from > 0 ? ` beside a run up to its files 0${from - 1}` : "";
     check(
-      `a disk of ${kilobytes} KiB${at % 3 === 2 ? ", caches there too" : ""}: ${outcome}`,
+      `a disk of ${kilobytes} KiB${more}: ${outcome}`,
       small.status === 0 || /^(STORE_DISK_FULL|MODEL_FOLDER)$/.test(small.error ?? ""),
       small.output,
     );
@@ -120,6 +158,11 @@ async function disks() {
     unmount();
   }
   console.log(`disks: ${JSON.stringify(ended)}`);
+}
+
+async function quotas() {
+  if (!isRoot || !mount(64)) return findings.skip("small disks", "no tmpfs may be mounted here");
+  unmount();
   for (const [name, args] of Object.entries(WRITERS)) {
     mount(8);
     const small = await inward([...args, outOf(name, disk)]);
@@ -155,14 +198,16 @@ function isJson(path) {
   }
 }
 
+/** A folder that may be read and not written to, at another place. */
+function bind(path, at = disk) {
+  mkdirSync(at, { recursive: true });
+  return (
+    spawnSync("mount", ["--bind", path, at]).status === 0 &&
+    spawnSync("mount", ["-o", "remount,bind,ro", at]).status === 0
+  );
+}
+
 async function readonly() {
-  const bind = (path) => {
-    mkdirSync(disk, { recursive: true });
-    return (
-      spawnSync("mount", ["--bind", path, disk]).status === 0 &&
-      spawnSync("mount", ["-o", "remount,bind,ro", disk]).status === 0
-    );
-  };
   mkdirSync(join(folder, "empty"));
   if (!isRoot || !bind(join(folder, "empty")))
     return findings.skip("read-only folders", "no bind mount may be made here");
@@ -210,6 +255,39 @@ async function readonly() {
   }
   unmount();
   check("  and not a byte of it has changed", isSame("whole"));
+}
+
+/** Models where nothing may be written: somebody's own file, and a group's model folder. */
+async function models() {
+  if (!isRoot || !bind(join(folder, "one"))) return findings.skip("read-only models", "no bind mount may be made here");
+  const study = ["run", "disk/study.yaml", "--offline", "--set", "models.planted.source=disk/planted.gguf"];
+  const asF16 = [...study, "--set", "models.planted.encoding=f16", "--out"];
+  const trials = (run) => bytesOf(join(folder, run), /^(?!08-trials)/);
+  const own = await inward([...asF16, "models-own"]);
+  check("a model's file where nothing may be written, run as F16", own.status === 0, own.output);
+  // The model folder, too: with the copy in it, and empty.
+  const shared = join(folder, "models-shared");
+  for (const [what, from] of Object.entries({ there: join(folder, "models"), empty: join(folder, "models-none") })) {
+    mkdirSync(from, { recursive: true });
+    bind(from, shared);
+    const env = { INWARD_MODELS: shared };
+    const copied = await inward([...asF16, `models-${what}`], { env });
+    if (what === "there") {
+      const isAlike = copied.status === 0 && trials("models-there") === trials("models-own");
+      check("  and a model folder that has the copy and may not be written to", isAlike, copied.output);
+    } else {
+      const isSaid = copied.error === "MODEL_FOLDER" && copied.status === 3 && /INWARD_MODELS/.test(copied.output);
+      check(
+        `  and one that has it not: ${copied.error}`,
+        isSaid && !existsSync(join(folder, "models-empty")),
+        copied.output,
+      );
+      const shipped = await inward([...study, "--out", "models-shipped"], { env });
+      check("  and no copy is wanted", shipped.status === 0, shipped.output);
+    }
+    spawnSync("umount", ["-l", shared]);
+  }
+  unmount();
 }
 
 async function clock() {
@@ -265,8 +343,8 @@ async function descriptors() {
   console.log(`descriptors: ${outcomes.join(", ")}`);
 }
 
-async function memory() {
-  // Addresses: what a batch system's limit of virtual memory takes away. V8 reserves some gigabytes that it never touches.
+/** What a batch system's limit of virtual memory takes away. V8 reserves some gigabytes that it never touches. */
+async function addresses() {
   for (const gigabytes of [1, 2, 8, 12, 16, 24]) {
     const run = `addresses-${gigabytes}`;
     const little = await inward([...study, run], { before: `ulimit -v ${gigabytes * 1024 * 1024}` });
@@ -280,6 +358,9 @@ async function memory() {
     );
     await goesOn("without the limit", run);
   }
+}
+
+async function memory() {
   const group = "/sys/fs/cgroup/memory/inward-accidents";
   if (!isRoot || sh(`mkdir -p ${group} && echo 1000000000 > ${group}/memory.limit_in_bytes`).status !== 0) {
     return findings.skip("the kernel's killer", "no memory cgroup may be made here");
@@ -353,7 +434,56 @@ async function devices() {
   );
 }
 
-const ALL = { disks, readonly, clock, descriptors, memory, devices };
+/** By command what it makes or takes for made: with status 0 that is the undisturbed run's. Figures are copies for people, which nothing reads. */
+const MAKES = {
+  run: /^(?!events|figures|run\.lock)/,
+  score: /^(03|06-b|07-input|08)/,
+  report: /^09/,
+};
+
+/** One file of a finished run changed, with valid JSON left as it is now and then; every stage's files, where tests/fuzz/run has a small study's. */
+async function edits() {
+  const names = filesOf(join(folder, "whole"), /events\.jsonl$|run\.lock|^figures/);
+  const below = (count) => Math.floor(random() * count);
+  const outcomes = {};
+  for (let at = 0; at < Number(values.edits); at++) {
+    const run = `edited-${at}`;
+    cpSync(join(folder, "whole"), join(folder, run), { recursive: true });
+    // Every folder of the run is as likely as another: most files are shards of states.
+    const kinds = [...new Set(names.map((name) => name.split("/")[0]))];
+    const kind = kinds[below(kinds.length)];
+    const some = names.filter((name) => name.split("/")[0] === kind);
+    const name = some[below(some.length)];
+    const path = join(folder, run, name);
+    const content = readFileSync(path);
+    const how = ["removed", "cut", "a byte", "a digit", "another's content", "a line twice"][below(6)];
+    const digits = [...content.keys()].filter((place) => content[place] >= 48 && content[place] <= 57);
+    const changed = Buffer.from(content);
+    if (how === "removed") rmSync(path);
+    else if (how === "cut") writeFileSync(path, content.subarray(0, below(content.length)));
+    else if (how === "another's content") cpSync(join(folder, "whole", names[below(names.length)]), path);
+    else if (how === "a line twice")
+      writeFileSync(path, Buffer.concat([content, content.subarray(content.lastIndexOf(10, content.length - 2) + 1)]));
+    else {
+      const place = how === "a digit" && digits.length > 0 ? digits[below(digits.length)] : below(content.length);
+      changed[place] =
+        how === "a digit" ? 48 + ((changed[place] + 1 + below(9)) % 10) : changed[place] ^ (1 << below(7));
+      writeFileSync(path, changed);
+    }
+    const command = Object.keys(MAKES)[below(3)];
+    const ended = await inward(command === "run" ? [...study, run] : [command, run]);
+    const without = new RegExp(`^(?!${MAKES[command].source.slice(1)})`);
+    const outcome = ended.status === 0 ? "as before" : (ended.error ?? String(ended.status));
+    outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    const isAlike =
+      ended.status !== 0 || bytesOf(join(folder, run), without) === bytesOf(join(folder, "whole"), without);
+    check(`${command} after ${name} ${how}: ${outcome}`, isCoded(ended) && isAlike, ended.output);
+    if (isCoded(ended) && isAlike) rmSync(join(folder, run), { recursive: true });
+  }
+  console.log(`edits: ${JSON.stringify(outcomes)}`);
+}
+
+const ALL = { disks, quotas, readonly, models, clock, descriptors, addresses, memory, devices, edits };
 try {
   for (const kind of wanted) {
     console.log(`# ${kind}`);
@@ -362,5 +492,5 @@ try {
 } finally {
   spawnSync("umount", ["-l", disk]);
 }
-rmSync(folder, { recursive: true, force: true });
+if (values.in === undefined) rmSync(folder, { recursive: true, force: true });
 process.exitCode = findings.end();

@@ -3,18 +3,19 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startInward } from "./inward-processes.mjs";
 
-/** Two rounds of training, calibration, the matrix, probes, lenses, patches, answers taken apart, noise floor; the answer cache where the environment has it on. */
-const STUDY = `
+/**
+ * Training, calibration, probes, lenses, patches, answers taken apart, noise floor; the answer cache where the environment has it on. With a second
+ * model a second round of training and the matrix too, in twice the time.
+ */
+const studyOf = (second) => `
 study: everything
 seed: 3
-experiments: [self_prediction, cross_prediction, matrix, calibration, self_simulation]
-models: { one: { source: one/planted.gguf }, two: { source: two/planted.gguf } }
+experiments: [self_prediction, ${second ? "cross_prediction, matrix, " : ""}calibration, self_simulation]
+models: { one: { source: one/planted.gguf }${second ? ", two: { source: two/planted.gguf }" : ""} }
 tasks: [{ task: one/planted.yaml, examples: false }]
 hypothetical: { variants: [minimal] }
 predictions:
-  - { predictor: one, target: one }
-  - { predictor: two, target: one }
-  - { predictor: two, target: one-predicts-one }
+  - { predictor: one, target: one }${second ? SECOND_PREDICTS : ""}
 lora: { rank: 2, epochs: 2, batchExamples: 4, learningRate: 1e-3, validationShare: 0, checkpointEverySteps: 2 }
 calibration: { strings: 4, epsilon: 0.01, tokenBudget: 600, samples: 5 }
 probe:
@@ -34,6 +35,10 @@ noiseFloor: { questions: 4 }
 score: { bootstrapReplicates: 100 }
 `;
 
+const SECOND_PREDICTS = `
+  - { predictor: two, target: one }
+  - { predictor: two, target: one-predicts-one }`;
+
 const BENCHMARK = `
 quantize: everything
 source: { source: one/planted.gguf }
@@ -51,15 +56,16 @@ floorTexts: 2
 
 /**
  * @param folder its files; commands run in it
+ * @param options.models of the study, 1 or 2
  * @returns arguments of the two commands, but for --out and the folder behind it
  */
-export async function writeEverything(folder, { items = 5, env = {} } = {}) {
+export async function writeEverything(folder, { items = 5, models = 2, env = {} } = {}) {
   for (const [name, mechanism] of Object.entries({ one: "A", two: "B" })) {
     const args = ["probe", "planted", "--mechanism", mechanism, "--items", String(items), "--out", name];
     const { status, output } = await startInward(args, { cwd: folder, env }).ended;
     if (status !== 0) throw new Error(output);
   }
-  writeFileSync(join(folder, "everything.yaml"), STUDY);
+  writeFileSync(join(folder, "everything.yaml"), studyOf(models === 2));
   writeFileSync(join(folder, "benchmark.yaml"), BENCHMARK);
   const texts = readFileSync(join(folder, "one/planted.jsonl"), "utf8").trim().split("\n");
   writeFileSync(

@@ -211,6 +211,26 @@ else {
     const { status, output } = await inward([name, "alone", ...more], { env, uid: NOBODY });
     check(`another user reads a run that is not theirs: ${name}`, status === 0, output);
   }
+  const folders = join(folder, "models-of-root");
+  mkdirSync(folders);
+  chmodSync(folders, 0o711);
+  const unlisted = await inward(asking("nobody/unlisted.jsonl"), {
+    env: { ...env, INWARD_MODELS: folders },
+    uid: NOBODY,
+  });
+  check(
+    "another user's model folder that may be entered and not listed, of which nothing is wanted: all is asked",
+    unlisted.status === 0,
+    unlisted.output,
+  );
+  chmodSync(model, 0o600);
+  const secret = await inward(asking("nobody/secret.jsonl"), { env, uid: NOBODY });
+  chmodSync(model, 0o644);
+  check(
+    `another user's model, which may not be read: ${secret.error}`,
+    secret.status !== 0 && /^MODEL_/.test(secret.error ?? ""),
+    secret.output,
+  );
   const strange = await inward([...study, "alone"], { env, uid: NOBODY });
   check(
     "another user in a run folder that is not theirs: a coded error",

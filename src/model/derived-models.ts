@@ -206,7 +206,7 @@ const QUIET_MILLISECONDS = 60_000;
 
 /** Best effort: what cannot be removed stays. */
 export function removeLeftovers(folder: string, now: number = Date.now()): void {
-  for (const name of readdirSync(folder)) {
+  for (const name of namesIn(folder)) {
     const owner = /\.partial-(\d+)$/.exec(name) ?? /^\.pip-(\d+)-/.exec(name);
     if (owner === null || isProcessAlive(Number(owner[1]))) continue;
     const path = join(folder, name);
@@ -217,5 +217,14 @@ export function removeLeftovers(folder: string, now: number = Date.now()): void 
     } catch {
       // The folder may be another user's; it only costs disk.
     }
+  }
+}
+
+/** None of a folder of another user's that may be entered and not listed. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }

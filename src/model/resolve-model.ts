@@ -82,7 +82,7 @@ export async function fetchModel(model: ManagedModel, request: SourceRequest): P
   const check = { folder: request.folder, expectedSha256, onProgress: request.onProgress, signal: request.signal };
   if (existsSync(place)) {
     const checked = await checkModelFile({ ...check, path: place, owned: true });
-    record(request.folder, fileName, checked, "the model folder");
+    record(model, request.folder, checked, "the model folder");
     return { ...checked, path: place };
   }
 
@@ -99,7 +99,7 @@ export async function fetchModel(model: ManagedModel, request: SourceRequest): P
       if (found.owned) moveIntoPlace(found.path, place);
       const path = found.owned ? place : found.path;
       if (found.owned) remember(request.folder, [place], checked.sha256);
-      record(request.folder, fileName, checked, found.origin);
+      record(model, request.folder, checked, found.origin);
       return { ...checked, path };
     } catch (error) {
       if (!isBadFile(error)) throw error;
@@ -153,10 +153,19 @@ function moveIntoPlace(from: string, to: string): void {
   }
 }
 
-/** The first record stands: a later file either equals it or was refused. */
-function record(folder: string, fileName: string, checked: CheckedModelFile, origin: string): void {
+/**
+ * The first record stands: a later file either equals it or was refused. Where the registry has the checksum nothing depends on the record, and
+ * a folder that others write to is read as it is.
+ * @throws InwardError MODEL_FOLDER
+ */
+function record(model: ManagedModel, folder: string, checked: CheckedModelFile, origin: string): void {
+  const fileName = `${model.id}.gguf`;
   if (recordedChecksums(folder)[fileName]?.sha256 === checked.sha256) return;
-  recordChecksum(folder, fileName, { sha256: checked.sha256, bytes: checked.summary.bytes, origin });
+  try {
+    recordChecksum(folder, fileName, { sha256: checked.sha256, bytes: checked.summary.bytes, origin });
+  } catch (error) {
+    if (model.sha256 === null) throw error;
+  }
 }
 
 /** What a study says of a model besides its source, and how to come by it. */

@@ -45,6 +45,8 @@ interface MeasureDivergenceRequest {
   readonly mostPositions?: number;
   /** Of so many processes that share the variants out, which one this is, from 0. Each evaluates the source itself. Default: it has all. */
   readonly share?: { readonly at: number; readonly of: number };
+  /** Variants of which it is known what evaluated them; others are opened to be asked even where nothing is left to do. Default all. */
+  readonly known?: ReadonlySet<string>;
 }
 
 type ComparedVariant = Pick<Variant, "name" | "path" | "graph">;
@@ -62,7 +64,7 @@ export type OpenedFiles = Readonly<Record<string, { readonly arithmetic?: string
 
 /**
  * One model is in memory at a time, and some hundred fileSize of the source's logits.
- * @returns by variant the engine that evaluated it, where anything was left to do
+ * @returns by variant the engine that evaluated it, where anything was left to do or it was not known
  * @throws InwardError MODEL_*, ENGINE_*, ONNX_*, STORE_* · INTERRUPTED: the same call goes on
  */
 export async function measureDivergence(request: MeasureDivergenceRequest): Promise<OpenedFiles> {
@@ -78,6 +80,7 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
     onProgress,
     mostPositions,
     share,
+    known,
   } = request;
   makeFolder(folder);
   const manifests: Record<string, OpenedFiles[string]> = {};
@@ -151,6 +154,10 @@ export async function measureDivergence(request: MeasureDivergenceRequest): Prom
       }
       done = begun + (1 + owns.length) * chunk.items.length;
     }
+  }
+  // Whoever did the last of it may have been ended before it could say so.
+  for (const variant of own) {
+    if (known?.has(variant.name) === false && manifests[variant.name] === undefined) await opened(variant);
   }
   await process.call("close", []);
   return manifests;

@@ -322,6 +322,7 @@ async function compareSets(
         folder: join(folder, FILES.divergence),
         floorItems: benchmark.floorTexts,
         steps: set.name === stepped,
+        known: new Set(Object.keys(manifests)),
         signal: stop,
         onProgress: (done, total) => onProgress?.({ stage: `comparing ${set.name}`, done, total, unit: "questions" }),
       }));

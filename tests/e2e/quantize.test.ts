@@ -160,10 +160,13 @@ describe("a benchmark", () => {
     );
   });
 
-  test("called again it measures nothing, and the results are the same bytes", async () => {
-    const before = readFileSync(join(out, "05-results.json"));
+  test("called again it measures nothing, and the results are the same bytes; what evaluated the files is asked again where nobody wrote it down", async () => {
+    const names = ["05-results.json", "03-engines.json"];
+    const before = names.map((name) => readFileSync(join(out, name), "utf8"));
+    expect(Object.keys(JSON.parse(before[1] as string))).toEqual(["source", "q4_0", "twin"]);
+    rmSync(join(out, "03-engines.json"));
     await runQuantize(yaml, { out });
-    expect(readFileSync(join(out, "05-results.json")).equals(before)).toBe(true);
+    expect(names.map((name) => readFileSync(join(out, name), "utf8"))).toEqual(before);
   }, 120_000);
 
   test.each<[string, string, string]>([
@@ -189,15 +192,19 @@ describe("a benchmark", () => {
   });
 });
 
-test("killed while it asks and while it compares, it ends with the same bytes", async () => {
+test("killed while two workers ask and while one process compares, and ended by two: the bytes of one process", async () => {
   const small = join(folder, "small.yaml");
   const text = BENCHMARK.replace(/^(files|calibration|adapters|speed): .*$/gm, "").replace(", writeBase: true", "");
   writeFileSync(small, `${text}speed: false\n`);
   const whole = join(folder, "whole");
   await runQuantize(small, { out: whole });
   const killed = join(folder, "killed");
-  for (const file of ["02-answers/02-object-level.jsonl", "03-divergence/q4_0.text.f64"]) {
-    const { child, finished } = start(["quantize", small, "--out", killed]);
+  const strikes = [
+    ["02-answers/units/02-object-level/0001.done", "--workers", "2", "--unit-questions", "8"],
+    ["03-divergence/q4_0.text.f64"],
+  ] as const;
+  for (const [file, ...more] of strikes) {
+    const { child, finished } = start(["quantize", small, "--out", killed, ...more]);
     const watch = setInterval(() => {
       if (existsSync(join(killed, file))) child.kill("SIGKILL");
     }, 5);
@@ -206,7 +213,7 @@ test("killed while it asks and while it compares, it ends with the same bytes", 
     expect([signal, stderr.includes("INTERNAL")]).toEqual(["SIGKILL", false]);
     expect(existsSync(join(killed, "05-results.json"))).toBe(false);
   }
-  await runQuantize(small, { out: killed });
+  await runQuantize(small, { out: killed, workers: 2 });
   const same = ["05-results.json", "06-report.md", "02-answers/08-trials.jsonl"];
   for (const name of [...same, ...readdirSync(join(whole, "03-divergence")).map((one) => `03-divergence/${one}`)]) {
     expect([name, readFileSync(join(killed, name)).equals(readFileSync(join(whole, name)))]).toEqual([name, true]);

@@ -338,6 +338,17 @@ describe("a stop and a bad folder", () => {
     expect(left.sort()).toEqual(["fresh.partial-4194999", `tiny.partial-${process.ppid}`].sort());
   });
 
+  it("a model folder that cannot be written to is read where the registry has the checksum, and named where nobody has", async () => {
+    putInFolder(tiny.path, "tiny.gguf");
+    // What a record is written to first cannot be written.
+    mkdirSync(inModels(`checksums.json.partial-${process.pid}`));
+    const known = { registry: registry(tiny.sha256, { type: "hf", uri: URI }), offline: true };
+    expect(await resolve("tiny", known)).toMatchObject({ path: inModels("tiny.gguf"), sha256: tiny.sha256 });
+    expect(existsSync(inModels("checksums.json"))).toBe(false);
+    const unknown = { registry: registry(null, { type: "hf", uri: URI }), offline: true };
+    await expect(resolve("tiny", unknown)).rejects.toMatchObject({ code: "MODEL_FOLDER" });
+  });
+
   it("a model folder that cannot be made is named", async () => {
     writeFileSync(join(root, "file"), "");
     const bad = { env: { ...env(), INWARD_MODELS: join(root, "file", "models") } };

@@ -128,7 +128,8 @@ test.each<[string, string, Intervention[]?]>([
     const found = reasonsTogether(masses(expanded));
     const expected = reasonsTogether(await enumerate(question, behavior(name), interventions));
     expect(expected.size).toBeGreaterThan(30);
-    for (const [value, mass] of expected) expect(Math.abs((found.get(value) ?? 0) - mass), value).toBeLessThan(1e-6);
+    // Each of two tokens' logits, in single precision and in another batch, is within 1.5e-6 nats; one text missing is 1e-5.
+    for (const [value, mass] of expected) expect(Math.abs((found.get(value) ?? 0) - mass), value).toBeLessThan(3e-6);
     expect([...found.keys()].filter((value) => !expected.has(value))).toEqual([]);
     expect(Math.abs([...found.values()].reduce((sum, mass) => sum + mass, 0) - 1)).toBeLessThan(1e-6);
   },

@@ -118,6 +118,11 @@ async function disks() {
   const least = Math.log(4);
   const most = Math.log((size / 1024) * 1.1);
   const ended = {};
+  const inOrder = filesOf(join(folder, "whole"))
+    .filter((name) => /^0[2-9]/.test(name))
+    .map((name) => ({ name, at: statSync(join(folder, "whole", name)).mtimeMs }))
+    .sort((one, other) => one.at - other.at)
+    .map(({ name }) => name);
   for (let at = 0; at < Number(values.disks); at++) {
     const kilobytes = Math.round(Math.exp(least + random() * (most - least)));
     // On every third, the answers that were asked and the models that are made lie there too.
@@ -130,20 +135,19 @@ async function disks() {
           }
         : {};
     mount(kilobytes);
-    // On every third, a run has come to some stage before: most disks of random size are full at the first ones.
-    const from = at % 3 === 1 ? 2 + Math.floor(random() * 7) : 0;
-    if (from > 0) {
+    // On two of three a run has come to some file before: most disks of random size are full at the first ones.
+    const kept = at % 3 === 0 ? 0 : Math.floor(random() * inOrder.length);
+    if (kept > 0) {
       grow();
       cpSync(join(folder, "whole"), join(disk, "run"), { recursive: true });
-      for (const name of readdirSync(join(disk, "run")))
-        if (/^0\d/.test(name) && Number(name[1]) >= from) rmSync(join(disk, "run", name), { recursive: true });
+      for (const name of inOrder.slice(kept)) rmSync(join(disk, "run", name));
       const { blocks, bfree, bsize } = statfsSync(disk);
       grow(((blocks - bfree) * bsize) / 1024 + kilobytes);
     }
     const small = await inward([...study, "disk/run"], { env });
     const outcome = small.status === 0 ? "done" : (small.error ?? String(small.status));
     ended[outcome] = (ended[outcome] ?? 0) + 1;
-    const more = at % 3 === 2 ? ", caches there too" : from > 0 ? ` beside a run up to its files 0${from - 1}` : "";
+    const more = `${at % 3 === 2 ? ", caches there too" : ""}${kept > 0 ? `, beside a run up to ${inOrder[kept - 1]}` : ""}`;
     check(
       `a disk of ${kilobytes} KiB${more}: ${outcome}`,
       small.status === 0 || /^(STORE_DISK_FULL|MODEL_FOLDER)$/.test(small.error ?? ""),

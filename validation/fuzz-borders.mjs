@@ -1,6 +1,6 @@
 // Malformed inputs at each border, seeded (tests/fuzz holds the fuzzers; npm test runs some cases of each): a coded error, or what was read is
 // what the file says. node validation/fuzz-borders.mjs [--border NAME ...] [--count 1000] [--seed 1] [--list]
-// A process for each border: one that hangs longer than 10 s is ended and goes on behind the case, and its peak memory is its own.
+// A process for each border: one that hangs twice longer than 10 s is ended and goes on behind the case, and its peak memory is its own.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,6 +37,7 @@ const BORDERS = {
   addon: ["addon", "the addon's functions"],
 };
 const LONGEST_CASE_MS = 10_000;
+const HANG = "a hang";
 const MOST_PEAK_MIB = 1024;
 
 const { values } = parseArgs({
@@ -103,7 +104,7 @@ async function cases(border, from) {
   const lines = statSync(log, { throwIfNoEntry: false })
     ? readFileSync(log, "utf8").trim().split("\n").map(JSON.parse)
     : [];
-  return { lines, end: hangs ? "a hang" : end, output };
+  return { lines, end: hangs ? HANG : end, output };
 }
 
 /** Whether the last case ended: what comes after is the set-up's. */
@@ -117,6 +118,7 @@ console.log(
 console.log("|---|---:|---:|---:|---:|---:|---:|---:|");
 for (const border of names) {
   const [done, findings, ends] = [[], [], []];
+  let again;
   for (let from = 0; from < Number(values.count); ) {
     const { lines, end, output } = await cases(border, from);
     done.push(...lines.filter(({ outcome }) => outcome !== undefined));
@@ -127,6 +129,11 @@ for (const border of names) {
       throw new Error(`${border} ended with ${end} outside of a case:\n${output}`);
     }
     if (last.outcome !== undefined) break;
+    // On a busy machine a case may wait for its turn so long: once more.
+    if (end === HANG && again !== last.at) {
+      again = from = last.at;
+      continue;
+    }
     ends.push(`case ${last.at}: ${end}${last.input === undefined ? "" : `: ${last.input}`}`);
     from = last.at + 1;
   }

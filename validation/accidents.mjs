@@ -96,6 +96,21 @@ async function goesOn(what, run, more = {}) {
   check(`  and then ${what}: all is there`, then.status === 0 && isSame(run), then.output);
 }
 
+/** Files of the undisturbed run as they were written. */
+const inOrder = filesOf(join(folder, "whole"))
+  .filter((name) => /^0[2-9]/.test(name))
+  .map((name) => ({ name, at: statSync(join(folder, "whole", name)).mtimeMs }))
+  .sort((one, other) => one.at - other.at)
+  .map(({ name }) => name);
+
+/** Puts a run there that has come to a file by chance: accidents of one size strike the same stage each time. @returns where, in words */
+function beginSomewhere(path) {
+  const kept = Math.floor(random() * inOrder.length);
+  cpSync(join(folder, "whole"), path, { recursive: true });
+  for (const name of inOrder.slice(kept)) rmSync(join(path, name));
+  return kept === 0 ? "a run that was planned" : `a run up to ${inOrder[kept - 1]}`;
+}
+
 /** Everything that writes a file or a folder; each with the place in the end. */
 const MODEL = ["--model", "one/planted.gguf", "--offline"];
 const WRITERS = {
@@ -118,11 +133,6 @@ async function disks() {
   const least = Math.log(4);
   const most = Math.log((size / 1024) * 1.1);
   const ended = {};
-  const inOrder = filesOf(join(folder, "whole"))
-    .filter((name) => /^0[2-9]/.test(name))
-    .map((name) => ({ name, at: statSync(join(folder, "whole", name)).mtimeMs }))
-    .sort((one, other) => one.at - other.at)
-    .map(({ name }) => name);
   for (let at = 0; at < Number(values.disks); at++) {
     const kilobytes = Math.round(Math.exp(least + random() * (most - least)));
     // On every third, the answers that were asked and the models that are made lie there too.
@@ -135,19 +145,18 @@ async function disks() {
           }
         : {};
     mount(kilobytes);
-    // On two of three a run has come to some file before: most disks of random size are full at the first ones.
-    const kept = at % 3 === 0 ? 0 : Math.floor(random() * inOrder.length);
-    if (kept > 0) {
+    // On two of three a run stands there before: most disks of random size are full at the first files.
+    let beside = "";
+    if (at % 3 > 0) {
       grow();
-      cpSync(join(folder, "whole"), join(disk, "run"), { recursive: true });
-      for (const name of inOrder.slice(kept)) rmSync(join(disk, "run", name));
+      beside = `, beside ${beginSomewhere(join(disk, "run"))}`;
       const { blocks, bfree, bsize } = statfsSync(disk);
       grow(((blocks - bfree) * bsize) / 1024 + kilobytes);
     }
     const small = await inward([...study, "disk/run"], { env });
     const outcome = small.status === 0 ? "done" : (small.error ?? String(small.status));
     ended[outcome] = (ended[outcome] ?? 0) + 1;
-    const more = `${at % 3 === 2 ? ", caches there too" : ""}${kept > 0 ? `, beside a run up to ${inOrder[kept - 1]}` : ""}`;
+    const more = `${beside}${at % 3 === 2 ? ", caches there too" : ""}`;
     check(
       `a disk of ${kilobytes} KiB${more}: ${outcome}`,
       small.status === 0 || /^(STORE_DISK_FULL|MODEL_FOLDER)$/.test(small.error ?? ""),
@@ -338,10 +347,11 @@ async function descriptors() {
   const outcomes = [];
   for (const most of [18, 22, 26, 30, 34, 40, 48, 64]) {
     const run = `few-${most}`;
+    const where = beginSomewhere(join(folder, run));
     const few = await inward([...study, run], { before: `ulimit -n ${most}` });
     outcomes.push(`${most}: ${few.status === 0 ? "done" : (few.error ?? few.status)}`);
     const isNodes = most <= nodeNeeds && /EMFILE|Cannot find (package|module)/.test(few.output);
-    check(`with ${most} descriptors: ${few.error ?? few.status}`, isCoded(few) || isNodes, few.output);
+    check(`with ${most} descriptors, ${where}: ${few.error ?? few.status}`, isCoded(few) || isNodes, few.output);
     await goesOn("with enough of them", run);
   }
   console.log(`descriptors: ${outcomes.join(", ")}`);
@@ -351,12 +361,13 @@ async function descriptors() {
 async function addresses() {
   for (const gigabytes of [1, 2, 8, 12, 16, 24]) {
     const run = `addresses-${gigabytes}`;
+    const where = beginSomewhere(join(folder, run));
     const little = await inward([...study, run], { before: `ulimit -v ${gigabytes * 1024 * 1024}` });
     const isNodes = /out of memory|OOM|Reserve|CodeRange|thread|SIG(TRAP|ABRT|SEGV)/i.test(
       `${little.output} ${little.status}`,
     );
     check(
-      `addresses for ${gigabytes} GiB: ${little.status === 0 ? "done" : (little.error ?? `node ended with ${little.status}`)}`,
+      `addresses for ${gigabytes} GiB, ${where}: ${little.status === 0 ? "done" : (little.error ?? `node ended with ${little.status}`)}`,
       isCoded(little) || isNodes,
       little.output,
     );
@@ -376,12 +387,13 @@ async function memory() {
     const run = `memory-${megabytes}`;
     sh(`echo ${megabytes}M > ${group}/memory.limit_in_bytes`);
     const before = `echo $$ > ${group}/cgroup.procs`;
+    const where = beginSomewhere(join(folder, run));
     const little = await inward([...study, run], { before });
     const outcome = little.status === 0 ? "done" : (little.error ?? String(little.status));
     ended[outcome] = (ended[outcome] ?? 0) + 1;
     // The kernel may choose the command itself; what it had is kept.
     check(
-      `${megabytes} MiB of memory: ${outcome}`,
+      `${megabytes} MiB of memory, ${where}: ${outcome}`,
       isCoded(little) || /SIGKILL|137/.test(String(little.status)),
       little.output,
     );

@@ -142,6 +142,7 @@ export class UnitMerger {
     if (bad.length > 0) return bad;
     const isWhole = units[0]?.part === undefined;
     await requireReads(this.run, stage, { ofParts: !isWhole });
+    await this.run.unmark(stage.writes);
     this.events.add("stage_begun", { stage: stage.name, units: units.length });
     const [file] = stage.writes as readonly [RunFile];
     const before = await this.run.sha256Of(this.run.file(file));

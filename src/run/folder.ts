@@ -216,8 +216,19 @@ export class RunFolder {
       if (sha256 === undefined) throw new InwardError("STORE_INCOMPLETE", `${this.file(file)} is gone.`);
       this.marks.set(file, { inputs: hashOf(inputs), sha256 });
     }
+    await this.writeMarks();
+  }
+
+  /** What is about to be made anew is not finished: a half of it would be taken for a whole one that somebody has changed. */
+  async unmark(files: readonly RunFile[]): Promise<void> {
+    const marked = files.filter((file) => this.marks.delete(file));
+    if (marked.length > 0 || this.hasForgotten) await this.writeMarks();
+  }
+
+  private async writeMarks(): Promise<void> {
     const sorted = [...this.marks].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeJson(this.file("stages"), Object.fromEntries(sorted));
+    this.hasForgotten = false;
   }
 
   /** Runs of before a file was marked have no mark of it. */
@@ -227,8 +238,11 @@ export class RunFolder {
 
   /** Makes a stage that needs no model run again: the same inputs may be scored by newer code. */
   forget(file: RunFile): void {
-    this.marks.delete(file);
+    if (this.marks.delete(file)) this.hasForgotten = true;
   }
+
+  /** Whether stages.json has marks that are forgotten here. */
+  private hasForgotten = false;
 
   /** sha256 of a finished stage's output: what later stages depend on. @throws STORE_INCOMPLETE */
   outputHash(file: RunFile): string {

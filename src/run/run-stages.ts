@@ -105,6 +105,7 @@ export async function runStage(context: StageContext, stage: Stage): Promise<voi
     return;
   }
   const files = await requireReads(run, stage);
+  await run.unmark(writes);
   events.add("stage_begun", { stage: name, questions });
   await stage.run(context, { stage: name, reads: files, outdate: () => removeOutdated(run, stage) });
   await run.markDone(writes, inputs, marksBeside(stage));

@@ -35,13 +35,13 @@ let folder: string;
 /** How often a model was asked anything since the folder was copied. */
 let asked = 0;
 
-async function run(path: string): Promise<void> {
+async function run(path: string, most = Number.POSITIVE_INFINITY): Promise<void> {
   const wording = plan.wordings.properties.first_word as string;
   const opened = await RunFolder.create(path, plan);
   try {
     await runScripted(opened, async (state) => ({
       ...scriptedModel((text) => {
-        asked++;
+        if (asked++ >= most) throw new InwardError("MACHINE_LIMIT", "enough");
         return state === "n" && text.includes(wording) ? "bear" : text.length % 2 === 0 ? "bear" : "lion";
       }),
       check: async (requests) => requests.map(() => 1),
@@ -111,6 +111,16 @@ describe("a file that was edited after its stage", () => {
       );
     }
     await expect(run(folder)).rejects.toMatchObject({ code: "STORE_OTHER_PLAN" });
+  });
+
+  test("moved away, and ended while its stage made it again: it goes on", async () => {
+    await rm(at("objectLevel"));
+    await expect(run(folder, 6)).rejects.toThrow("enough");
+    expect((await readFile(at("objectLevel"), "utf8")).split("\n").length).toBe(5);
+    await expect(score(folder)).rejects.toEqual(refusal("STORE_INCOMPLETE", "02-object-level.jsonl is not finished"));
+    asked = 0;
+    await run(folder);
+    expect(await readFile(at("objectLevel"))).toEqual(await readFile(join(finished, RUN_FILES.objectLevel)));
   });
 
   test("moved away, its stage makes it again with the same bytes", async () => {

@@ -518,8 +518,11 @@ export interface NativeAnswers {
   /** [items] captured tokens of each, and the position of each of these, ascending; empty where nothing was to be captured. */
   readonly stateCounts: Int32Array;
   readonly statePositions: Int32Array;
-  /** Of each of these tokens all sites one after the other, in the order of setCapture; attention weights have position + 1 a head. */
-  readonly states: Uint8Array;
+  /**
+   * Item after item, and of each item site after site, in the order of setCapture: one row for each of the item's captured tokens. Attention
+   * weights have position + 1 a head. An addon that was built earlier has it by another name and in another order.
+   */
+  readonly siteStates?: Uint8Array;
   /**
    * [items] edits of the states of its tokens, each counted where it was done. Of what nobody reads, the last layer's states of tokens without
    * logits, nothing is done. Absent in an addon that was built before it counted.

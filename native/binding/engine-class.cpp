@@ -375,27 +375,22 @@ private:
             made.Set("editsDone", typed<Napi::Int32Array>(env, r.edits_done));
             made.Set("stateCounts", typed<Napi::Int32Array>(env, r.state_counts));
             made.Set("statePositions", typed<Napi::Int32Array>(env, r.state_positions));
-            made.Set("states", states(env, r.states, info.Length() > 0 ? info[0] : env.Undefined()));
+            made.Set("siteStates", site_states(env, r, info.Length() > 0 ? info[0] : env.Undefined()));
             return made;
         });
     }
 
-    // One after the other: at the beginning of `into` where that is an array with room for them.
-    static Napi::Uint8Array states(Napi::Env env, const std::vector<std::shared_ptr<const std::vector<uint8_t>>> & all,
-                                   Napi::Value into) {
-        size_t bytes = 0;
-        for (const auto & one : all) bytes += one->size();
-        Napi::Uint8Array made;
-        if (into.IsTypedArray() && into.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array &&
-            into.As<Napi::Uint8Array>().ElementLength() >= bytes) {
-            const auto given = into.As<Napi::Uint8Array>();
-            made = Napi::Uint8Array::New(env, bytes, given.ArrayBuffer(), given.ByteOffset());
-        } else {
-            made = Napi::Uint8Array::New(env, bytes);
-        }
-        uint8_t * to = made.Data();
-        for (const auto & one : all) to = std::copy(one->begin(), one->end(), to);
-        return made;
+    // At the beginning of `into` where that is an array with room for them.
+    static Napi::Uint8Array site_states(Napi::Env env, const inward::engine_results & r, Napi::Value into) {
+        const size_t bytes = inward::bytes_of(r.states);
+        const bool   given = into.IsTypedArray() && into.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array &&
+                           into.As<Napi::Uint8Array>().ElementLength() >= bytes;
+        auto to = given ? into.As<Napi::Uint8Array>() : Napi::Uint8Array::New(env, bytes);
+        inward::write_states(r.states, r.state_counts, to.Data());
+        if (!given) return to;
+        // Of memory that threads share too, which an array can only be made of by the language itself.
+        const auto part = to.Get("subarray").As<Napi::Function>();
+        return part.Call(to, { Napi::Number::New(env, 0), Napi::Number::New(env, (double) bytes) }).As<Napi::Uint8Array>();
     }
 
     Napi::Value cancel(const Napi::CallbackInfo & info) {

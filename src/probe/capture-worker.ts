@@ -9,7 +9,14 @@ import { nativeCode } from "../model/native/addon.js";
 import { withInterventions } from "../model/interventions.js";
 import { type ServedCall, serveParent } from "../model/worker-process.js";
 import type { Reply } from "../tasks/answer.js";
-import { type CapturedText, type CaptureMethods, chosenTokens, type PositionChoice, type ShardJob } from "./capture.js";
+import {
+  type CapturedText,
+  type CaptureMethods,
+  chosenTokens,
+  type PositionChoice,
+  type MadeShard,
+  type ShardJob,
+} from "./capture.js";
 import { captureOf } from "../model/sites.js";
 import { tokenBytes } from "./states-shard.js";
 import { type StatesRoom, StatesWriter, type PlacedText } from "./states-writer.js";
@@ -33,13 +40,25 @@ serveParent<CaptureMethods, number>(
   (error) => nativeCode(error) ?? "ENGINE_CRASHED",
 );
 
-async function makeShard(
-  job: ShardJob,
-  call: ServedCall<number>,
-): Promise<{ texts: CapturedText[]; bytes: number; rows: number }> {
+async function makeShard(job: ShardJob, call: ServedCall<number>): Promise<MadeShard> {
   const { texts, places, room } = await evaluations.run(() => evaluate(job, call));
-  const bytes = job.path === undefined ? 0 : await writer.write(job.path, job.capture, places, room);
-  return { texts, bytes, rows: places.reduce((sum, { positions }) => sum + positions.length, 0) };
+  const rows = places.reduce((sum, { positions }) => sum + positions.length, 0);
+  return {
+    texts,
+    rows,
+    ...(job.path === undefined ? NOT_WRITTEN : await writer.write(job.path, job.capture, places, room)),
+  };
+}
+
+const NOT_WRITTEN = { bytes: 0, sha256: "" };
+
+/** @throws ENGINE_UNAVAILABLE */
+function statesOf({ siteStates }: NativeAnswers): Uint8Array {
+  if (siteStates) return siteStates;
+  throw new InwardError(
+    "ENGINE_UNAVAILABLE",
+    "the native addon was built when it gave states in another order; build it again: node scripts/build-native.mjs",
+  );
 }
 
 async function evaluate(
@@ -71,7 +90,7 @@ async function evaluate(
       for (const { index, reply } of readReplies(answers, own, chat, facts.vocabularySize)) {
         replies[asked[index] as number] = reply;
       }
-      let [row, byte] = [0, room.put(answers.states)];
+      let [row, byte] = [0, room.put(statesOf(answers))];
       answers.items.forEach((item, at) => {
         const end = row + (answers.stateCounts[at] as number);
         const taken = Array.from(answers.statePositions.subarray(row, end));

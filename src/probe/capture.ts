@@ -9,7 +9,7 @@ import { builtScript, WorkerProcess } from "../model/worker-process.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
 import type { Reply, TokenText } from "../tasks/answer.js";
-import type { Capture } from "./states-shard.js";
+import type { Capture, WrittenShard } from "./states-shard.js";
 
 /** Of which tokens states are captured. */
 export interface PositionChoice {
@@ -75,13 +75,19 @@ export interface CapturedText {
   readonly reply?: Pick<Reply, "text" | "stop" | "tokenIds" | "logprobs">;
 }
 
+/** A file of states as it was written; of one that goes nowhere no bytes. */
+export interface MadeShard extends WrittenShard {
+  readonly texts: readonly CapturedText[];
+  readonly rows: number;
+}
+
 export interface CaptureMethods {
   open(
     modelPath: string,
     choice: { readonly settings: SettledEngine; readonly adapter?: AdapterChoice; readonly chat?: ChatFormat },
   ): Promise<{ readonly manifest: EngineManifest; readonly facts: ModelFacts }>;
   /** Writes the file whole, or not at all. */
-  shard(job: ShardJob): Promise<{ readonly texts: CapturedText[]; readonly bytes: number; readonly rows: number }>;
+  shard(job: ShardJob): Promise<MadeShard>;
   /** The most that the process has held, bytes. */
   memory(): { readonly peakBytes: number };
 }
@@ -120,8 +126,6 @@ export interface CaptureHooks {
   readonly onCrash?: (crash: { readonly attempt: number; readonly prompts: number; readonly message: string }) => void;
   readonly signal?: AbortSignal;
 }
-
-type MadeShard = Awaited<ReturnType<CaptureMethods["shard"]>>;
 
 /** A file is tried so often whole; then its prompts alone. */
 const WHOLE_ATTEMPTS = 2;
@@ -254,10 +258,7 @@ export class StateCapturer {
   }
 }
 
-export interface CapturedShard {
-  readonly texts: readonly CapturedText[];
-  readonly bytes: number;
-  readonly rows: number;
+export interface CapturedShard extends MadeShard {
   /** Numbers of the prompts that crash the engine. */
   readonly setAside: readonly number[];
 }

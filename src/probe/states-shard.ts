@@ -1,5 +1,6 @@
 /** A safetensors file of states: one tensor a site, one row a token, in the order of the prompts and of their tokens. */
 
+import { createHash, type Hash } from "node:crypto";
 import { writeWhole } from "../base/files.js";
 import { type PlannedTensor, safetensorsPrefix } from "../finetune/adapter/safetensors.js";
 import { type Site, siteDimensions, siteName, siteNumbers, type StateShape } from "../model/sites.js";
@@ -14,10 +15,16 @@ export interface Capture {
   readonly dtype: StatesType;
 }
 
-/** Of one text: its captured tokens, ascending, and of each all sites one after the other, as the addon gives them. */
+/** Of one text: its captured tokens, ascending, and site after site a row for each of them, as the addon gives them. */
 export interface TextStates {
   readonly positions: readonly number[];
   readonly bytes: Uint8Array;
+}
+
+export interface WrittenShard {
+  readonly bytes: number;
+  /** Of what was written, lower case hex. */
+  readonly sha256: string;
 }
 
 /** @returns bytes of one token's sites, by its position */
@@ -45,36 +52,48 @@ export function shardBytes(capture: Capture, rows: number, keys: number): number
 
 /** Other programs look for a format. */
 const METADATA = { format: "pt" };
-const PIECE = 1 << 22;
+const PIECE = 1 << 20;
+/** Rows that stand together and take as much are written from where they lie. */
+const LARGE = 1 << 16;
 
-/** @returns bytes of the file @throws STORE_DISK_FULL, STORE_UNWRITABLE; a file that was there is then as it was */
-export async function writeShard(path: string, capture: Capture, texts: readonly TextStates[]): Promise<number> {
+/** @throws STORE_DISK_FULL, STORE_UNWRITABLE; a file that was there is then as it was */
+export async function writeShard(path: string, capture: Capture, texts: readonly TextStates[]): Promise<WrittenShard> {
   const rows = texts.reduce((sum, { positions }) => sum + positions.length, 0);
   const keys = texts.reduce((most, { positions }) => Math.max(most, (positions.at(-1) ?? -1) + 1), 0);
-  await writeWhole(path, pieces(capture, texts, rows, keys));
-  return shardBytes(capture, rows, keys);
+  const hash = createHash("sha256");
+  await writeWhole(path, hashed(pieces(capture, texts, rows, keys), hash));
+  return { bytes: shardBytes(capture, rows, keys), sha256: hash.digest("hex") };
+}
+
+async function* hashed(all: Iterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for (const piece of all) {
+    hash.update(piece);
+    yield piece;
+  }
 }
 
 /** Each is there until the next one is asked for. */
-async function* pieces(
-  capture: Capture,
-  texts: readonly TextStates[],
-  rows: number,
-  keys: number,
-): AsyncGenerator<Uint8Array> {
+function* pieces(capture: Capture, texts: readonly TextStates[], rows: number, keys: number): Generator<Uint8Array> {
   const { sites, shape, dtype } = capture;
   yield safetensorsPrefix(plannedTensors(capture, rows, keys), METADATA);
   const size = STATE_BYTES[dtype];
   let piece = Buffer.alloc(PIECE);
   let filled = 0;
-  for (const [index, site] of sites.entries()) {
-    const of = (some: readonly Site[]) => tokenBytes({ ...capture, sites: some });
-    const [before, ownBytes, after] = [of(sites.slice(0, index)), of([site]), of(sites.slice(index + 1))];
+  const begins = texts.map(() => 0);
+  for (const site of sites) {
+    const ownBytes = tokenBytes({ ...capture, sites: [site] });
     const width = size * siteNumbers(site, shape, keys);
-    for (const text of texts) {
-      let at = 0;
-      for (const position of text.positions) {
-        at += before(position);
+    for (const [text, { positions, bytes }] of texts.entries()) {
+      let at = begins[text] as number;
+      const end = positions.reduce((sum, position) => sum + ownBytes(position), at);
+      begins[text] = end;
+      if (end - at === width * positions.length && end - at >= LARGE) {
+        if (filled > 0) yield piece.subarray(0, filled);
+        filled = 0;
+        yield bytes.subarray(at, end);
+        continue;
+      }
+      for (const position of positions) {
         const own = ownBytes(position);
         if (filled + width > piece.length) {
           yield piece.subarray(0, filled);
@@ -86,10 +105,10 @@ async function* pieces(
         const [heads, head] = own === width ? [1, own] : [shape.heads[site.layer] as number, size * (position + 1)];
         for (let one = 0; one < heads; one++) {
           const begin = at + one * head;
-          piece.set(text.bytes.subarray(begin, begin + head), filled + (one * width) / heads);
+          piece.set(bytes.subarray(begin, begin + head), filled + (one * width) / heads);
         }
         filled += width;
-        at += own + after(position);
+        at += own;
       }
     }
   }

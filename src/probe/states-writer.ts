@@ -4,7 +4,7 @@ import { parentPort, Worker, workerData } from "node:worker_threads";
 import { WorkQueue } from "../base/work-queue.js";
 import { type ErrorCode, InwardError } from "../errors.js";
 import { builtScript } from "../model/worker-process.js";
-import { type Capture, writeShard } from "./states-shard.js";
+import { type Capture, writeShard, type WrittenShard } from "./states-shard.js";
 
 /** Where the states of one text lie in a room. */
 export interface PlacedText {
@@ -15,62 +15,60 @@ export interface PlacedText {
   readonly end: number;
 }
 
-/** What the thread is told; the room is its own until it has answered. */
+/** What the thread is told; the room is its own until it has answered. It is shared and not handed over: memory that changes hands keeps both sides' garbage collectors at work. */
 interface FileToWrite {
   readonly path: string;
   readonly capture: Capture;
   readonly texts: readonly PlacedText[];
-  readonly room: ArrayBuffer;
+  readonly room: SharedArrayBuffer;
 }
 
-type WrittenFile = { readonly room: ArrayBuffer } & (
-  | { readonly bytes: number }
-  | { readonly failed: { readonly code: ErrorCode; readonly message: string } }
-);
+type Outcome =
+  | { readonly written: WrittenShard }
+  | { readonly failed: { readonly code: ErrorCode; readonly message: string } };
 
 /** Where the states of a file lie until they are written. */
 export class StatesRoom {
   private used = 0;
 
-  constructor(private readonly room: ArrayBuffer) {}
+  constructor(readonly memory: SharedArrayBuffer) {}
 
   /** What is still free. */
   rest(): Uint8Array {
-    return new Uint8Array(this.room, this.used);
+    return new Uint8Array(this.memory, this.used);
   }
 
   /** States that lie at the beginning of the rest, or elsewhere. @returns where they begin */
   put(states: Uint8Array): number {
     const begin = this.used;
-    if (states.buffer !== this.room) this.rest().set(states);
+    if (states.buffer !== this.memory) this.rest().set(states);
     this.used += states.length;
     return begin;
   }
-
-  /** The room is nobody's any more here. */
-  give(): ArrayBuffer {
-    return this.room;
-  }
 }
+
+const ROUNDED = 1 << 24;
 
 export class StatesWriter {
   private thread: Worker | undefined;
-  /** Of files that are written. Memory that is taken anew for each keeps the garbage collector at work. */
-  private readonly rooms: ArrayBuffer[] = [];
+  /** Of files that are written. */
+  private readonly rooms: SharedArrayBuffer[] = [];
   private readonly queue = new WorkQueue();
 
   /** @param bytes that it has room for */
   room(bytes: number): StatesRoom {
     const kept = this.rooms.pop();
-    return new StatesRoom(kept && kept.byteLength >= bytes ? kept : new ArrayBuffer(bytes));
+    // Files differ by a text: the room of one has place for the next.
+    const made = () => new SharedArrayBuffer(Math.ceil(bytes / ROUNDED) * ROUNDED);
+    return new StatesRoom(kept && kept.byteLength >= bytes ? kept : made());
   }
 
-  /** @returns bytes of the file @throws as writeShard */
-  write(path: string, capture: Capture, texts: readonly PlacedText[], room: StatesRoom): Promise<number> {
-    return this.queue.run(() => this.written({ path, capture, texts, room: room.give() }));
+  /** The room is nobody's any more from then on. @throws as writeShard */
+  write(path: string, capture: Capture, texts: readonly PlacedText[], room: StatesRoom): Promise<WrittenShard> {
+    return this.queue.run(() => this.written({ path, capture, texts, room: room.memory }));
   }
 
-  private written(file: FileToWrite): Promise<number> {
+  private written(file: FileToWrite): Promise<WrittenShard> {
     this.thread ??= new Worker(builtScript("./states-writer.js", import.meta.url), { workerData: WRITES });
     const { thread } = this;
     return new Promise((resolve, reject) => {
@@ -78,11 +76,11 @@ export class StatesWriter {
         thread.off("message", answered);
         thread.off("error", failed);
       };
-      const answered = (written: WrittenFile) => {
+      const answered = (outcome: Outcome) => {
         settle();
-        this.rooms.push(written.room);
-        if ("bytes" in written) resolve(written.bytes);
-        else reject(new InwardError(written.failed.code, written.failed.message));
+        this.rooms.push(file.room);
+        if ("written" in outcome) resolve(outcome.written);
+        else reject(new InwardError(outcome.failed.code, outcome.failed.message));
       };
       const failed = (error: Error) => {
         settle();
@@ -91,7 +89,7 @@ export class StatesWriter {
       };
       thread.on("message", answered);
       thread.on("error", failed);
-      thread.postMessage(file, [file.room]);
+      thread.postMessage(file);
     });
   }
 }
@@ -101,15 +99,15 @@ export class StatesWriter {
 const WRITES = "states";
 if (workerData === WRITES) {
   parentPort?.on("message", async ({ path, capture, texts, room }: FileToWrite) => {
-    const say = (written: WrittenFile) => parentPort?.postMessage(written, [room]);
+    const say = (outcome: Outcome) => parentPort?.postMessage(outcome);
     try {
       const states = texts.map(({ positions, begin, end }) => {
         return { positions, bytes: new Uint8Array(room, begin, end - begin) };
       });
-      say({ room, bytes: await writeShard(path, capture, states) });
+      say({ written: await writeShard(path, capture, states) });
     } catch (error) {
       const code = error instanceof InwardError ? error.code : "INTERNAL";
-      say({ room, failed: { code, message: error instanceof Error ? error.message : String(error) } });
+      say({ failed: { code, message: error instanceof Error ? error.message : String(error) } });
     }
   });
 }

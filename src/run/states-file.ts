@@ -470,8 +470,7 @@ async function finishFile(
   const sound = asked.filter((_, at) => !shard.setAside.includes(at));
   await lines.index.append(indexLines(file, sound, shard.texts));
   await lines.prompts.append(promptLines(file, asked, shard));
-  const sha256 = await sha256OfFile(join(folder, file));
-  const { rows, bytes } = shard;
+  const { rows, bytes, sha256 } = shard;
   const setAside = shard.setAside.map((at) => (asked[at] as StatesPrompt).id);
   const finished = {
     ...{ file, prompts: asked.length, rows, bytes, sha256 },

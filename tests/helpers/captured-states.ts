@@ -26,29 +26,30 @@ export function capture(
 ): CapturedGroup {
   const parsed = parseSites(sites, shape);
   engine.setCapture(captureOf(parsed, shape, "f32"));
-  const states: CapturedItem[] = [];
+  const all: CapturedItem[] = [];
   const watched = {
     begin: (work: NativeWork) => engine.begin(work),
     step: () => engine.step(),
     counts: () => engine.counts(),
     take: () => {
       const taken = engine.take();
+      const states = taken.siteStates as Uint8Array;
       let [row, byte] = [0, 0];
       taken.items.forEach((item, at) => {
         const end = row + (taken.stateCounts[at] as number);
         const positions = Array.from(taken.statePositions.subarray(row, end));
         row = end;
         const found: Record<string, Float32Array[]> = Object.fromEntries(parsed.map((site) => [siteName(site), []]));
-        for (const position of positions) {
-          for (const site of parsed) {
+        for (const site of parsed) {
+          for (const position of positions) {
             const bytes = 4 * siteNumbers(site, shape, position + 1);
-            found[siteName(site)]?.push(new Float32Array(taken.states.slice(byte, byte + bytes).buffer));
+            found[siteName(site)]?.push(new Float32Array(states.slice(byte, byte + bytes).buffer));
             byte += bytes;
           }
         }
-        states[item] = { positions, sites: found };
+        all[item] = { positions, sites: found };
       });
-      if (byte !== taken.states.length) throw new Error(`${taken.states.length - byte} bytes are left over`);
+      if (byte !== states.length) throw new Error(`${states.length - byte} bytes are left over`);
       return taken;
     },
   };
@@ -60,7 +61,7 @@ export function capture(
     ...more,
   });
   const { answers, counts } = answer(watched as unknown as Engine, work);
-  return { answers, states, evaluatedTokens: counts.evaluatedTokens };
+  return { answers, states: all, evaluatedTokens: counts.evaluatedTokens };
 }
 
 /** The largest difference of any number of two captures, as a share of the root mean square of its tensor. */

@@ -292,7 +292,7 @@ describe("what is captured", () => {
     engine.setCapture(captureOf(parseSites("residual_after.0", shape), shape, "f16"));
     engine.begin(work);
     while (engine.step()) {}
-    expect(engine.take().states.length).toBe(2 * shape.embedding * work.tokenIds.length);
+    expect(engine.take().siteStates?.length).toBe(2 * shape.embedding * work.tokenIds.length);
     engine.setCapture(captureOf(parseSites("residual", shape), shape, "f16"));
     engine.begin(work);
     expect(() => {

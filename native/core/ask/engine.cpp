@@ -37,7 +37,7 @@ double seconds_since(std::chrono::steady_clock::time_point begun) {
 struct engine::impl {
     engine_options        options;
     const one_shape_rows  shape;
-    std::unique_ptr<state_layout> layout;  // of what is captured, or null
+    std::shared_ptr<const state_layout> layout;  // of what is captured, or null
     const llama_library & llama;
     devices               device;  // registers the variant's backends
     llama_model *         model   = nullptr;
@@ -348,7 +348,7 @@ struct engine::impl {
     }
 
     void set_capture(const capture_choice & choice, int64_t layers) {
-        auto made = choice.sites.empty() ? nullptr : std::make_unique<state_layout>(choice, layers);
+        auto made = choice.sites.empty() ? nullptr : std::make_shared<state_layout>(choice, layers);
         // Records of cells have the layout before: they go first.
         if (cell_count > 0) forget();
         evaluator->set_layout(made.get());
@@ -520,7 +520,7 @@ struct engine::impl {
 
     void capture(queued & row) {
         if (row.record) return;
-        row.record = std::make_shared<token_states>(*layout, row.position);
+        row.record = std::make_shared<token_states>(layout, row.position);
         cells.set_record(row.owner, row.record);
     }
 
@@ -724,7 +724,7 @@ struct engine::impl {
             if (!record) throw error("INTERNAL", "there is no record of the token at position " + std::to_string(i));
             record->require_whole(token);
             finished.state_positions.push_back(i);
-            finished.states.push_back({ record, &record->bytes() });
+            finished.states.push_back(record);
         }
         finished.state_counts.push_back((int32_t) finished.state_positions.size() - before);
     }

@@ -48,6 +48,8 @@ state_layout::state_layout(capture_choice choice, int64_t layers)
         for_each_key_.push_back(for_each_key);
         (one.part == state_part::attention_weights ? for_each_key : fixed) += one.width;
     }
+    fixed_.push_back(fixed);
+    for_each_key_.push_back(for_each_key);
 }
 
 bool state_layout::any(state_part part) const {
@@ -77,13 +79,22 @@ std::string state_layout::name(int32_t site) const {
     return site_name(choice_.sites[site].part, choice_.sites[site].layer);
 }
 
-token_states::token_states(const state_layout & layout, int32_t position) : layout_(layout), position_(position) {
-    int64_t numbers = 0;
-    for (int32_t i = 0; i < (int32_t) layout.sites().size(); i++) {
-        left_.push_back(layout.numbers(i, position));
-        numbers += left_.back();
-    }
-    bytes_.resize(numbers * (layout.half() ? sizeof(uint16_t) : sizeof(float)));
+int64_t state_layout::numbers(int32_t position) const {
+    return fixed_.back() + for_each_key_.back() * (position + 1);
+}
+
+token_states::token_states(std::shared_ptr<const state_layout> layout, int32_t position)
+    : layout_(std::move(layout)),
+      position_(position),
+      bytes_(new uint8_t[layout_->numbers(position) * layout_->number_bytes()]),
+      left_(layout_->sites().size()) {
+    for (int32_t i = 0; i < (int32_t) left_.size(); i++) left_[i] = layout_->numbers(i, position);
+}
+
+uint64_t token_states::bytes() const { return layout_->numbers(position_) * layout_->number_bytes(); }
+
+const uint8_t * token_states::at(int32_t site) const {
+    return bytes_.get() + layout_->offset(site, position_) * layout_->number_bytes();
 }
 
 void token_states::put(int32_t site, int64_t first, const float * values, int64_t count, float scale) {
@@ -93,36 +104,58 @@ void token_states::put(int32_t site, int64_t first, const float * values, int64_
         for (auto & one : scaled) one *= scale;
         values = scaled.data();
     }
-    const int64_t at = layout_.offset(site, position_) + first;
-    if (layout_.half()) {
-        to_half(values, (uint16_t *) bytes_.data() + at, count);
+    const bool half = layout_->half();
+    const int64_t at = layout_->offset(site, position_) + first;
+    if (half) {
+        to_half(values, (uint16_t *) bytes_.get() + at, count);
     } else {
-        std::memcpy((float *) bytes_.data() + at, values, count * sizeof(float));
+        std::memcpy((float *) bytes_.get() + at, values, count * sizeof(float));
     }
-    const float   most = layout_.half() ? LARGEST_HALF : FLT_MAX;
-    const float * bad  = values + count;
+    const float most = half ? LARGEST_HALF : FLT_MAX;
     if (!all_within(values, count, most)) {
-        bad = values;
+        const float * bad = values;
         while (std::fabs(*bad) <= most) bad++;
+        int32_t nobody = -1;
+        if (bad_site_.compare_exchange_strong(nobody, site)) bad_ = *bad;
     }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    left_[site] -= count;
-    if (bad == values + count || bad_site_ >= 0) return;
-    bad_site_ = site;
-    bad_      = *bad;
+    left_[site].fetch_sub(count, std::memory_order_relaxed);
 }
 
 void token_states::require_whole(int32_t token) const {
     const std::string where = " of token " + std::to_string(token) + " at position " + std::to_string(position_);
     for (size_t i = 0; i < left_.size(); i++) {
-        if (left_[i] == 0) continue;
-        throw error("PROBE_SITE", layout_.name((int32_t) i) + where + " was not found in what was evaluated: " +
-                                      std::to_string(left_[i]) + " of its numbers are missing");
+        const int64_t missing = left_[i];
+        if (missing == 0) continue;
+        throw error("PROBE_SITE", layout_->name((int32_t) i) + where + " was not found in what was evaluated: " +
+                                      std::to_string(missing) + " of its numbers are missing");
     }
     if (bad_site_ < 0) return;
-    const std::string what = layout_.name(bad_site_) + where;
+    const std::string what = layout_->name(bad_site_) + where;
     if (!std::isfinite(bad_)) throw error("ENGINE_NOT_FINITE", what + " holds a number that is not finite");
     throw error("PROBE_RANGE", what + " holds " + std::to_string(bad_) + ", and half precision ends at 65504");
+}
+
+uint64_t bytes_of(const states_of_tokens & records) {
+    uint64_t bytes = 0;
+    for (const auto & one : records) bytes += one->bytes();
+    return bytes;
+}
+
+void write_states(const states_of_tokens & records, const std::vector<int32_t> & counts, uint8_t * to) {
+    const auto * first = records.data();
+    for (const int32_t count : counts) {
+        const int32_t sites = count > 0 ? (int32_t) (*first)->layout().sites().size() : 0;
+        for (int32_t site = 0; site < sites; site++) {
+            for (int32_t i = 0; i < count; i++) {
+                const auto &  record = *first[i];
+                const int64_t bytes =
+                    record.layout().numbers(site, record.position()) * record.layout().number_bytes();
+                std::memcpy(to, record.at(site), bytes);
+                to += bytes;
+            }
+        }
+        first += count;
+    }
 }
 
 }  // namespace inward

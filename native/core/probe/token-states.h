@@ -1,8 +1,8 @@
 // The record of one token: what was captured of it, at the sites that were chosen, as it goes into a file.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -17,10 +17,13 @@ std::string site_name(state_part part, int64_t layer);
 
 class token_states {
 public:
-    token_states(const state_layout & layout, int32_t position);
+    token_states(std::shared_ptr<const state_layout> layout, int32_t position);
 
-    int32_t                      position() const { return position_; }
-    const std::vector<uint8_t> & bytes() const { return bytes_; }
+    int32_t              position() const { return position_; }
+    const state_layout & layout() const { return *layout_; }
+    uint64_t             bytes() const;
+    // What was put at a site.
+    const uint8_t * at(int32_t site) const;
 
     // From `first` on of the site's numbers; from several threads at once for different numbers.
     void put(int32_t site, int64_t first, const float * values, int64_t count, float scale = 1);
@@ -28,13 +31,12 @@ public:
     void require_whole(int32_t token) const;
 
 private:
-    const state_layout & layout_;
-    const int32_t        position_;
-    std::vector<uint8_t> bytes_;
-    std::vector<int64_t> left_;   // numbers of each site that are still to come
-    std::mutex           mutex_;  // of what follows and of left_
-    int32_t              bad_site_ = -1;
-    float                bad_      = 0;
+    const std::shared_ptr<const state_layout> layout_;
+    const int32_t                             position_;
+    const std::unique_ptr<uint8_t[]>          bytes_;  // not cleared: require_whole counts what is put
+    std::vector<std::atomic<int64_t>>         left_;   // numbers of each site that are still to come
+    std::atomic<int32_t>                      bad_site_{ -1 };
+    float                                     bad_ = 0;
 };
 
 class state_layout {
@@ -54,13 +56,16 @@ public:
     int64_t numbers(int32_t site, int32_t position) const;
     // Numbers before a site's in a record.
     int64_t offset(int32_t site, int32_t position) const;
+    // Of a whole record.
+    int64_t numbers(int32_t position) const;
+    int64_t number_bytes() const { return half() ? sizeof(uint16_t) : sizeof(float); }
     std::string name(int32_t site) const;
 
 private:
     capture_choice       choice_;
     int64_t              layers_;
     std::vector<int32_t> found_;
-    // Of all sites before each: numbers that are the same for every token, and those for each key.
+    // Of all sites before each, and at last of all: numbers that are the same for every token, and those for each key.
     std::vector<int64_t> fixed_, for_each_key_;
 };
 

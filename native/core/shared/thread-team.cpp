@@ -4,7 +4,8 @@ namespace inward {
 
 namespace {
 
-// Phases take microseconds; a waiting thread gives its core up only where another process must have taken a partner's.
+// Phases take microseconds; a waiting thread goes to sleep only where something else must have taken a partner's core. The system
+// then moves the partner, or what took its place, to the core that is free: one that yields and stays keeps both.
 constexpr int SPINS = 4000;
 
 inline void pause_briefly() {
@@ -64,13 +65,20 @@ void thread_team::meet() {
     const uint64_t before = passed_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
         arrived_.store(0, std::memory_order_relaxed);
-        passed_.store(before + 1, std::memory_order_release);
+        passed_.store(before + 1);
+        if (asleep_.load() == 0) return;
+        { const std::lock_guard<std::mutex> lock(mutex_); }
+        goes_on_.notify_all();
         return;
     }
-    for (int spins = 0; passed_.load(std::memory_order_acquire) == before; spins++) {
-        if (spins < SPINS) pause_briefly();
-        else std::this_thread::yield();
+    for (int spins = 0; spins < SPINS; spins++) {
+        if (passed_.load(std::memory_order_acquire) != before) return;
+        pause_briefly();
     }
+    std::unique_lock<std::mutex> lock(mutex_);
+    asleep_++;  // before passed_ is looked at: who passes looks in the other order
+    goes_on_.wait(lock, [&] { return passed_.load() != before; });
+    asleep_--;
 }
 
 }  // namespace inward

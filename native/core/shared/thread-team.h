@@ -46,13 +46,14 @@ private:
     const int                             threads_;
     std::vector<std::thread>              others_;
     std::mutex                            mutex_;
-    std::condition_variable               begins_;
+    std::condition_variable               begins_, goes_on_;
     const std::function<void(team_member &)> * work_ = nullptr;
     uint64_t                              runs_ = 0;
     bool                                  ends_ = false;
     std::vector<std::atomic<int64_t>>     next_;  // of each phase
     std::atomic<int>                      arrived_{ 0 };
     std::atomic<uint64_t>                 passed_{ 0 };
+    std::atomic<int>                      asleep_{ 0 };  // of those that wait in meet()
 
     void serve(int number);
     void meet();

@@ -98,9 +98,9 @@ struct engine_results {
     std::vector<int32_t> position_ids;       // [tokens x position_tokens]
     std::vector<double>  position_logprobs;
     std::vector<int32_t> edits_done;    // [items] edits of its tokens' states, each counted where it was done
-    // [items] captured tokens of each; their positions, and their records one after the other
+    // [items] captured tokens of each; of these their positions, and what was captured
     std::vector<int32_t> state_counts, state_positions;
-    std::vector<std::shared_ptr<const std::vector<uint8_t>>> states;
+    states_of_tokens     states;
 };
 
 struct engine_counts {

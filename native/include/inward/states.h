@@ -1,6 +1,7 @@
 // What a model holds of a token on the way through its layers, by name: src/model/sites.ts has the same names and shapes.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace inward {
@@ -24,10 +25,18 @@ struct state_site {
     int64_t    width;  // numbers of a token; of attention weights: heads, each with as many numbers as there are keys
 };
 
-// One record a token: the sites in their order, each after the other.
 struct capture_choice {
     std::vector<state_site> sites;
     bool                    half = false;  // F16, else F32
 };
+
+// What was captured of one token.
+class token_states;
+using states_of_tokens = std::vector<std::shared_ptr<const token_states>>;
+
+uint64_t bytes_of(const states_of_tokens & records);
+// Item after item, site after site: of each of the item's tokens what was captured there.
+// counts: [items] tokens
+void write_states(const states_of_tokens & records, const std::vector<int32_t> & counts, uint8_t * to);
 
 }  // namespace inward

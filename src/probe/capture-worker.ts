@@ -53,7 +53,7 @@ async function makeShard(job: ShardJob, call: ServedCall<number>): Promise<MadeS
 const NOT_WRITTEN = { bytes: 0, sha256: "" };
 
 /** @throws ENGINE_UNAVAILABLE */
-function statesOf({ siteStates }: NativeAnswers): Uint8Array {
+function capturedIn({ siteStates }: NativeAnswers): Uint8Array {
   if (siteStates) return siteStates;
   throw new InwardError(
     "ENGINE_UNAVAILABLE",
@@ -90,7 +90,7 @@ async function evaluate(
       for (const { index, reply } of readReplies(answers, own, chat, facts.vocabularySize)) {
         replies[asked[index] as number] = reply;
       }
-      let [row, byte] = [0, room.put(statesOf(answers))];
+      let [row, byte] = [0, room.put(capturedIn(answers))];
       answers.items.forEach((item, at) => {
         const end = row + (answers.stateCounts[at] as number);
         const taken = Array.from(answers.statePositions.subarray(row, end));

@@ -124,6 +124,7 @@ test("what the addon hands out is one typed array of each kind, however many tok
       ended: "Uint8Array",
       scoreCounts: "Int32Array",
       scores: "Float64Array",
+      siteStates: "Uint8Array",
       logSumExps: "Float64Array",
       topIds: "Int32Array",
       topLogprobs: "Float64Array",
@@ -133,7 +134,6 @@ test("what the addon hands out is one typed array of each kind, however many tok
       readLogprobs: "Float64Array",
       stateCounts: "Int32Array",
       statePositions: "Int32Array",
-      states: "Uint8Array",
       editsDone: "Int32Array",
     });
   }

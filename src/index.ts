@@ -197,7 +197,8 @@ export type { Task, TaskDefinition, TaskItem } from "./tasks/task.js";
 export { importTask } from "./exchange/import-task.js";
 export type { TaskImport } from "./exchange/read-source.js";
 export { type ImportedTask, type TaskCard, writeTask } from "./exchange/task-folder.js";
-export type { Answer, AnswerPosition, ChatMessage, Reply, TokenText } from "./tasks/answer.js";
+export type { Answer, ChatMessage, Reply } from "./tasks/answer.js";
+export type { AnswerPosition, MarkedToken, TokenMark, TokenOfLog, TokenText } from "./tasks/answer-tokens.js";
 
 // The content of a run's files.
 export type { Distribution } from "./ask/expand-distribution.js";

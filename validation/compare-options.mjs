@@ -101,7 +101,10 @@ async function score(chat) {
   const model = await openFound(found, engine);
   try {
     const questions = objectLevelQuestions(plan);
-    const rows = await answeredQuestions(1).ask(model, questions, { heard: () => {}, onAnswered: () => {} });
+    const rows = await answeredQuestions({ topTokens: 1 }).ask(model, questions, {
+      heard: () => {},
+      onAnswered: () => {},
+    });
     return await Promise.all(
       rows.map(async ({ key, reply }, at) => {
         const { messages, options: scored } = questions[at];

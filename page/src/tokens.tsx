@@ -1,11 +1,10 @@
-/** Tokens: a prompt as the model read it, and what was said, token by token, coloured by how likely each was. */
+/** Tokens: a prompt as the model read it, and how any token is written and its probability said. */
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { decimals, formatCount, visibleText } from "../../src/report/document.js";
-import type { AnswerPosition, RecordedReply, TokenText } from "../../src/tasks/answer.js";
-import type { PromptTokens, Shown, ShownToken } from "../../src/run/trials/trial-shapes.js";
-import { Lines, Missing, Text } from "./parts.js";
+import { formatCount, visibleText } from "../../src/report/document.js";
+import type { MarkedToken, TokenText } from "../../src/tasks/answer-tokens.js";
+import type { PromptTokens, ShownToken } from "../../src/run/trials/trial-shapes.js";
 
 const KIND_WORDS = { content: "of a message", template: "of the chat template", control: "a control token" } as const;
 
@@ -13,7 +12,7 @@ const KIND_WORDS = { content: "of a message", template: "of the chat template", 
 const AT_ONCE = 1000;
 
 /** How many tokens are shown, and the button that shows more. */
-function useShown(total: number, what: string): [number, ComponentChildren] {
+export function useShown(total: number, what: string): [number, ComponentChildren] {
   const [most, setMost] = useState(AT_ONCE);
   const left = total - most;
   const more =
@@ -50,171 +49,64 @@ export function Prompt({ of: { tokens, isRecorded } }: { of: PromptTokens }) {
   );
 }
 
-function PromptToken({ token: { id, text, bytes, kind, role } }: { token: ShownToken }) {
-  const title = `id ${id}, ${role === undefined ? KIND_WORDS[kind] : `${role}'s message`}${bytes === undefined ? "" : `, bytes ${bytes}`}`;
+function PromptToken({ token }: { token: ShownToken }) {
+  const { id, text, kind, role } = token;
+  const title = `id ${id}, ${role === undefined ? KIND_WORDS[kind] : `${role}'s message`}${bytesOf(token)}`;
   return (
     <>
       <span class={`token token-${kind}`} title={title}>
-        {tokenWords(text)}
+        <TokenWords of={token} />
       </span>
       {text.endsWith("\n") ? <br /> : null}
     </>
   );
 }
 
-/** Spaces are seen by the borders; line feeds by their mark. */
-function tokenWords(text: string): string {
+/** @returns nothing of a token that is text by itself */
+function bytesOf({ bytes }: TokenText): string {
+  return bytes === undefined ? "" : `, a part of a character: bytes ${spaced(bytes)}`;
+}
+
+function spaced(bytes: string): string {
+  return bytes.replace(/..(?=.)/g, "$& ");
+}
+
+/** A token in a line: spaces are seen by the borders, line feeds by their mark, bytes that are no text as such. */
+export function tokenWords({ text, bytes }: TokenText): string {
+  if (bytes !== undefined) return `⟨${spaced(bytes)}⟩`;
   return text === "" ? "∅" : visibleText(text, "mark");
 }
 
-interface SaidProps {
-  readonly reply: RecordedReply;
-  readonly tokens: Shown<readonly TokenText[]>;
-  readonly label: string;
+/** The same for who hears it. */
+export function spokenToken(token: MarkedToken): string {
+  const words = token.bytes === undefined ? tokenWords(token) : `a part of a character, bytes ${spaced(token.bytes)}`;
+  return token.control ? `${words}, a control token` : words;
 }
 
-export function Said({ reply, tokens, label }: SaidProps) {
-  const [at, setAt] = useState<number>();
-  const [asTable, setAsTable] = useState(false);
-  const [most, more] = useShown(reply.tokenIds.length, "it");
-  if (reply.madeElsewhere) {
-    return (
-      <>
-        <div class="text">
-          <Lines text={reply.text} />
-        </div>
-        <p class="quiet">Asked by another program: tokens and probabilities are not known.</p>
-      </>
-    );
-  }
-  const { tokenIds, logprobs, margins, positions, stop } = reply;
-  const total = logprobs.reduce((sum, one) => sum + one, 0);
-  const textOf = (place: number) =>
-    positions?.[place]?.text ?? (tokens.ok ? tokens.value[place]?.text : undefined) ?? `#${tokenIds[place]}`;
-  const hasTexts = positions !== undefined || tokens.ok;
-  return (
-    <>
-      {hasTexts && more === null ? null : (
-        <div class="text">
-          <Lines text={reply.text} />
-        </div>
-      )}
-      {/* biome-ignore lint/a11y/useSemanticElements: tokens are no list to a reader */}
-      <div
-        class="text tokens"
-        role="group"
-        aria-label={`${label}, token by token`}
-        onMouseLeave={() => setAt(undefined)}
-      >
-        {tokenIds.slice(0, most).map((_, place) => (
-          <button
-            type="button"
-            class={`token said said-${bucketOf(logprobs[place] as number)}${at === place ? " at" : ""}`}
-            onMouseEnter={() => setAt(place)}
-            onFocus={() => setAt(place)}
-            aria-label={`${tokenWords(textOf(place))}, ${shareWords(logprobs[place] as number)}`}
-          >
-            {tokenWords(textOf(place))}
-          </button>
-        ))}
-      </div>
-      {more}
-      <p class="inspector" aria-live="polite">
-        {at === undefined ? (
-          `${tokenIds.length} ${tokenIds.length === 1 ? "token" : "tokens"}, together ${shareWords(total)} (${decimals(total, 2)} nats); it ended by ${stop.replaceAll("_", " ")}. Point at a token.`
-        ) : (
-          <TokenFacts at={at} reply={reply} text={textOf(at)} />
-        )}
-      </p>
-      {hasTexts ? null : (
-        <p class="quiet">
-          Texts of the tokens: <Missing reason={tokens.ok ? "" : tokens.reason} />
-        </p>
-      )}
-      <button type="button" class="plain" onClick={() => setAsTable(!asTable)} aria-expanded={asTable}>
-        {asTable ? "Hide the table" : "As a table"}
-      </button>
-      {asTable ? (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by keyboard
-        <section class="scroll" tabIndex={0} aria-label={`${label}, tokens as a table`}>
-          <table>
-            <thead>
-              <tr>
-                {["token", "id", "logprob, nats", "probability", "margin, nats", "instead"].map((name) => (
-                  <th scope="col">{name}</th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {tokenIds.slice(0, most).map((id, place) => (
-                <tr>
-                  <th scope="row">
-                    <Text text={textOf(place)} />
-                  </th>
-                  <td class="right">{id}</td>
-                  <td class="right">{decimals(logprobs[place] as number, 3)}</td>
-                  <td class="right">{shareWords(logprobs[place] as number)}</td>
-                  <td class="right">
-                    {margins[place] === undefined ? <Missing reason="sampled" /> : margins[place]?.toFixed(3)}
-                  </td>
-                  <td>{insteadOf(reply, place)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </section>
-      ) : null}
-    </>
-  );
+/** Bytes, and control tokens, look like what no text is: a text that spells their names does not. */
+export function TokenWords({ of }: { of: MarkedToken }) {
+  const words = tokenWords(of);
+  if (of.bytes !== undefined) return <i class="bytes">{words}</i>;
+  // A word that is written from right to left turns nothing around it.
+  return of.control ? <b class="control">{words}</b> : <bdi>{words}</bdi>;
 }
 
-type Asked = Extract<RecordedReply, { madeElsewhere?: undefined }>;
+/** Where a share is so near to 1 that a percentage would hide the rest. */
+const NEARLY_ONE = 5e-4;
 
-function TokenFacts({ at, reply, text }: { at: number; reply: Asked; text: string }) {
-  const { tokenIds, logprobs, margins } = reply;
-  const margin = margins[at];
-  return (
-    <>
-      token {at + 1} of {tokenIds.length} ·{" "}
-      <b>
-        <Text text={text} />
-      </b>{" "}
-      · id {tokenIds[at]} · {shareWords(logprobs[at] as number)} ({decimals(logprobs[at] as number, 3)} nats)
-      {margin === undefined ? " · sampled: no margin" : ` · margin ${decimals(margin, 3)} nats`} ·{" "}
-      {insteadOf(reply, at)}
-    </>
-  );
-}
-
-/** What else could have stood there: known at the first place always, elsewhere where the run kept it. */
-function insteadOf({ first, positions }: Asked, at: number) {
-  const found: Pick<AnswerPosition, "texts" | "logprobs"> | undefined =
-    positions?.[at] ?? (at === 0 ? first : undefined);
-  if (found === undefined) return <span class="quiet">alternatives were not kept here</span>;
-  return (
-    <span>
-      {found.texts.slice(0, 8).map((text, place) => (
-        <>
-          {place > 0 ? ", " : ""}
-          <code>
-            <Text text={text === "" ? "∅" : text} />
-          </code>{" "}
-          {shareWords(found.logprobs[place] as number)}
-        </>
-      ))}
-    </span>
-  );
-}
-
-/** 0 likely … 6 hardly. By halves of a nat at first: what was nearly certain is to look calm. */
-export function bucketOf(logprob: number): number {
-  const steps = [0.05, 0.2, 0.7, 1.5, 3, 6];
-  const found = steps.findIndex((step) => -logprob <= step);
-  return found < 0 ? 6 : found;
-}
-
-function shareWords(logprob: number): string {
-  const share = Math.exp(logprob);
-  if (share >= 0.001) return `${(100 * share).toFixed(1)} %`;
+/** A probability by its logarithm: as a percentage that never says 0 or 100 of what is neither. */
+export function shareWords(logprob: number): string {
+  if (logprob === 0) return "100 %";
+  const rest = -Math.expm1(logprob);
+  if (rest < 1e-8) return "over 99.999999 %";
+  if (rest < NEARLY_ONE) return `${(100 * (1 - rest)).toFixed(Math.ceil(-Math.log10(rest)) - 2)} %`;
+  if (rest <= 0.999) return `${(100 * (1 - rest)).toFixed(1)} %`;
   return `10^${(logprob / Math.LN10).toFixed(1).replace("-", "−")}`;
+}
+
+/** Nats, with three decimals or as many as it takes to be none of zero. */
+export function natsWords(logprob: number): string {
+  const size = Math.abs(logprob);
+  const digits = size === 0 || size >= 5e-4 ? size.toFixed(3) : size.toPrecision(2);
+  return `${logprob < 0 ? "−" : ""}${digits} nats`;
 }

@@ -6,18 +6,19 @@ import type {
   AskedView,
   BesideTrial,
   PromptTokens,
+  SaidTokens,
   Shown,
   TrialTable,
   TrialTokens,
   TrialView,
 } from "../../src/run/trials/trial-shapes.js";
-import type { TokenText } from "../../src/tasks/answer.js";
 import { addressOf, go, isInField, nameTab } from "./address.js";
 import { type Loaded, loadTrial, type LoadedTrial, useOnce } from "./data.js";
 import { DistributionTree } from "./distribution-tree.js";
 import { Inside } from "./inside-trial.js";
 import { Facts, Lines, Missing, Of, SortedTable, Text, Value } from "./parts.js";
-import { Prompt, Said } from "./tokens.js";
+import { Said } from "./said-tokens.js";
+import { Prompt } from "./tokens.js";
 import { queryOf, type TrialQuery, valuesOf } from "./trial-query.js";
 import { probabilityWords, trialAddress } from "./trial-grid.js";
 import { viewOf } from "./trials-page.js";
@@ -286,7 +287,7 @@ interface SideProps {
   readonly title: string;
   readonly asked: AskedView;
   readonly prompt: Shown<PromptTokens>;
-  readonly said: Shown<readonly TokenText[]>;
+  readonly said: Shown<SaidTokens>;
   readonly result: ComponentChildren;
 }
 

@@ -143,7 +143,13 @@ function isReplyTo(value: unknown, request: AskRequest, { tokenIds, opened }: Re
     margins?.length === (request.temperature === 0 ? made : 0) &&
     first !== undefined &&
     first.tokenIds.length === Math.min(request.topTokens, first.vocabularySize) &&
-    positions?.length === (request.positions === undefined ? undefined : made)
+    positions?.length === (request.positions === undefined ? undefined : made) &&
+    (positions ?? []).every(
+      (one) =>
+        one.tokenIds?.length === Math.min(request.positions as number, first.vocabularySize) &&
+        one.logprobs?.length === one.tokenIds.length &&
+        one.texts?.length === one.tokenIds.length,
+    )
   );
 }
 

@@ -14,7 +14,7 @@ import {
   type SetAsideReason,
 } from "../tasks/answer.js";
 import { longestOption, scoreOptions } from "./option-scores.js";
-import { type Question, toAnswer, toRequest } from "./questions.js";
+import { type Question, type StoredTokens, toAnswer, toRequest } from "./questions.js";
 
 // The append-only file of a stage that asks: answers, or distributions of them. Work is in groups that the plan fixes; a group's lines are appended in one write
 // when all its replies are there, so that what an interruption leaves is a whole number of groups and perhaps a torn line.
@@ -44,7 +44,9 @@ export class AnswerShard<Row extends Placed = Answer> {
     groups: readonly (readonly Placed[])[],
     schema?: z.ZodType,
   ): Promise<AnswerShard<Row>> {
-    const { rows, ends } = await readJsonLines<Row>(path, schema);
+    // Of a line its place alone is held in memory.
+    const place = ({ state, key }: Placed): Placed => ({ state, key });
+    const { rows, ends } = await readJsonLines<Placed>(path, schema, undefined, place);
     const expected = groups.flat();
     const strayAt = rows.findIndex((row, at) => row.key !== expected[at]?.key || row.state !== expected[at]?.state);
     if (strayAt >= 0) {
@@ -303,14 +305,14 @@ export function plainMessages(messages: readonly ChatMessage[]): ChatMessage[] {
  * Questions that are answered.
  * @param sequences at once, instead of the engine's own number
  */
-export function answeredQuestions(topTokens: number, sequences?: number): QuestionKind<Question, Answer> {
+export function answeredQuestions(stored: StoredTokens, sequences?: number): QuestionKind<Question, Answer> {
   const ask: QuestionKind<Question, Answer>["ask"] = async (model, group, hooks) => {
     const { heard, onAnswered, onCost, onScoringCost, signal } = hooks;
     const onReply = () => {
       heard();
       onAnswered();
     };
-    const requests = group.map((question) => toRequest(question, topTokens));
+    const requests = group.map((question) => toRequest(question, stored));
     const replies = await model.ask(requests, { onReply, onCost, sequences, signal });
     const scored = await scoreOptions(
       model,
@@ -327,7 +329,7 @@ export function answeredQuestions(topTokens: number, sequences?: number): Questi
     rowSchema: answerSchema,
     isReplies: true,
     check: (model, group) =>
-      model.check([...group.map((question) => toRequest(question, topTokens)), ...optionChecks(group)]),
+      model.check([...group.map((question) => toRequest(question, stored)), ...optionChecks(group)]),
     ask,
     setAside: toAnswer,
     recorded: toAnswer,

@@ -18,6 +18,7 @@ import {
 import { challengedMessages, objectLevelMessages, type Split, type TaskItem } from "../tasks/task.js";
 import { hasMatrix, matrixPredictors, matrixTargets } from "./logprob-differences.js";
 import { statesOf } from "../study/states.js";
+import type { SettledEngine } from "../study/study.js";
 import { type OptionQuestion, optionQuestion } from "./option-scores.js";
 
 /** One question for one model state, before it is asked. */
@@ -406,13 +407,17 @@ function dealtOn<Pair extends { readonly task: PlannedTask; readonly value: stri
   });
 }
 
+/** How many likely tokens are stored of an answer: at its first position, and at every one. */
+export type StoredTokens = Pick<SettledEngine, "topTokens" | "alternatives">;
+
 /** A question as an engine takes it. */
-export function toRequest(question: Question, topTokens: number): AskRequest {
+export function toRequest(question: Question, { topTokens, alternatives }: StoredTokens): AskRequest {
   return {
     messages: question.messages,
     maxTokens: question.maxTokens,
     temperature: question.temperature,
     topTokens,
+    ...(alternatives === undefined ? {} : { positions: alternatives }),
     shares: `${question.state}/${question.task}/${question.item}/${question.variant ?? ""}`,
     ...(question.seed === undefined ? {} : { seed: question.seed }),
     ...(question.thinking === undefined ? {} : { thinking: question.thinking }),

@@ -155,6 +155,7 @@ interface JsonLines<Row> {
 /**
  * @param schema what each row must be; what it does not know of is kept
  * @param wanted of a line's text; others are passed over unread, and have neither row nor end
+ * @param kept what is kept of a row in memory, whole where absent
  * @returns no rows when the file does not exist
  * @throws STORE_CORRUPT, also for a symbolic link and a folder
  */
@@ -162,6 +163,7 @@ export async function readJsonLines<Row>(
   path: string,
   schema?: z.ZodType,
   wanted: (line: string) => boolean = () => true,
+  kept: (row: Row) => Row = (row) => row,
 ): Promise<JsonLines<Row>> {
   const bytes = readRunFile(path) ?? Buffer.alloc(0);
   const rows: Row[] = [];
@@ -173,7 +175,7 @@ export async function readJsonLines<Row>(
     start = end + 1;
     number++;
     if (!wanted(line)) continue;
-    rows.push(parse(line, `${path}, line ${number}`, schema));
+    rows.push(kept(parse(line, `${path}, line ${number}`, schema)));
     ends.push(start);
   }
   return { rows, ends };

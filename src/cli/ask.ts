@@ -20,6 +20,7 @@ import { parsePrompts, parseTexts, readPromptFile } from "../run/prompt-lines.js
 import { gatherProperties, joinProperties } from "../study/load-properties.js";
 import { loadTask } from "../study/load-task.js";
 import type { ChatMessage, Reply } from "../tasks/answer.js";
+import { listedToken, type TokenText } from "../tasks/answer-tokens.js";
 import { chatKind, inFormOf } from "../tasks/plain-form.js";
 import { lonePrompt, objectLevelPrompt } from "../tasks/task.js";
 import { answerFile, answersText, sayDoubts, requireOneOf, withOpenModel } from "./answering.js";
@@ -249,12 +250,17 @@ function tokenTable(tokens: readonly AnsweredToken[], withAlternatives: boolean)
   const header = ["token id", "logprob", "margin", "text"];
   return table(
     withAlternatives ? [...header, "most likely here"] : header,
-    tokens.map(({ id, logprob, margin, text, alternatives = [] }) => {
-      const others = alternatives.map((one) => `${JSON.stringify(one.text)} ${one.logprob.toFixed(2)}`).join("  ");
-      const row = [String(id), logprob.toFixed(4), margin.toFixed(4), JSON.stringify(text)];
+    tokens.map(({ id, logprob, margin, alternatives = [], ...token }) => {
+      const others = alternatives.map((one) => `${tokenWords(one)} ${one.logprob.toFixed(2)}`).join("  ");
+      const row = [String(id), logprob.toFixed(4), margin.toFixed(4), tokenWords(token)];
       return withAlternatives ? [...row, others] : row;
     }),
   );
+}
+
+/** A part of a character by its bytes. */
+function tokenWords({ text, bytes }: TokenText): string {
+  return bytes === undefined ? JSON.stringify(text) : `bytes ${bytes}`;
 }
 
 function topTable({ first }: Reply): string {
@@ -262,7 +268,7 @@ function topTable({ first }: Reply): string {
     ["token id", "logprob", "probability", "text"],
     first.tokenIds.map((id, at) => {
       const logprob = first.logprobs[at] as number;
-      return [String(id), logprob.toFixed(4), Math.exp(logprob).toFixed(4), JSON.stringify(first.texts[at])];
+      return [String(id), logprob.toFixed(4), Math.exp(logprob).toFixed(4), tokenWords(listedToken(first, at))];
     }),
   );
 }

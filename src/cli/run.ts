@@ -242,7 +242,7 @@ function injecting(states: NonNullable<DryRun["injection"]>): string {
 
 function disk({ disk: need }: DryRun): string {
   const parts = [
-    `answers about ${readableBytes(need.answers)}`,
+    `answers about ${readableBytes(need.answers)}${need.alternatives === undefined ? "" : ` (${readableBytes(need.alternatives)} of it alternatives)`}`,
     ...(need.adapters > 0
       ? [`adapters ${readableBytes(need.adapters)}`, `a checkpoint ${readableBytes(need.checkpoint)} while training`]
       : []),

@@ -6,6 +6,7 @@ import { mostTelling } from "../base/schema-issue.js";
 import { endOfString, isExact, parseStrictJson, readPlainFile } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import type { StopReason } from "../tasks/answer.js";
+import type { TokenOfLog } from "../tasks/answer-tokens.js";
 
 /** One answer of another program's log, or why it has none. */
 export interface ForeignAnswer {
@@ -19,7 +20,14 @@ export interface ForeignAnswer {
   readonly turnsBefore: number;
   /** The text; or why there is none, which is no empty answer. */
   readonly said:
-    | { readonly ok: true; readonly text: string; readonly stop: StopReason; readonly by?: "loglikelihood" }
+    | {
+        readonly ok: true;
+        readonly text: string;
+        readonly stop: StopReason;
+        readonly by?: "loglikelihood";
+        /** Where they were asked for, and the log has their logprobs. */
+        readonly tokens?: readonly TokenOfLog[];
+      }
     | { readonly ok: false; readonly why: string };
   /** What the log says the right answer is, where it says so: of options the letter. */
   readonly target?: string;

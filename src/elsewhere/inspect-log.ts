@@ -7,6 +7,7 @@ import { z } from "zod";
 import { decodeUtf8, readPlainFile, UNSAFE_CHARACTER } from "../base/untrusted.js";
 import { InwardError } from "../errors.js";
 import { extractZipMember, listZipMembers } from "../model/sources/zip-member.js";
+import type { TokenOfLog } from "../tasks/answer-tokens.js";
 import {
   sampleColumns,
   Counts,
@@ -19,6 +20,7 @@ import {
   type ReadLog,
   unreadable,
 } from "./foreign-answers.js";
+import { tokensOfLog } from "./log-tokens.js";
 
 /** Of one member, unpacked: no text of JavaScript is much longer. */
 const MOST_MEMBER_BYTES = 256 * 1024 * 1024;
@@ -40,10 +42,15 @@ const sampleSchema = z.object({
   limit: z.unknown().optional(),
   attachments: z.record(z.string(), z.string()).nullish(),
   output: z
-    .object({ choices: z.array(z.object({ message, stop_reason: z.string().nullish() })).default([]) })
+    .object({
+      choices: z
+        .array(z.object({ message, stop_reason: z.string().nullish(), logprobs: z.unknown().optional() }))
+        .default([]),
+    })
     .nullish(),
 });
 type EvalSample = z.infer<typeof sampleSchema>;
+type Choice = NonNullable<EvalSample["output"]>["choices"][number];
 const temperature = z.number().nullish();
 const headerSchema = z.object({
   status: z.string().optional(),
@@ -60,19 +67,23 @@ const headerSchema = z.object({
 type Header = z.infer<typeof headerSchema>;
 const logSchema = z.object({ ...headerSchema.shape, samples: z.array(sampleSchema).nullish() });
 
-/** @throws IMPORT_SOURCE, IMPORT_INVALID with the sample */
-export async function readInspectLog(path: string): Promise<ReadLog> {
-  return /\.eval$/i.test(path) ? readEval(path) : readJsonLog(path);
+/**
+ * @param alternatives likely tokens that are taken of each position; none, and no tokens, where absent
+ * @throws IMPORT_SOURCE, IMPORT_INVALID with the sample
+ */
+export async function readInspectLog(path: string, alternatives?: number): Promise<ReadLog> {
+  const answers = new Answers(alternatives);
+  return /\.eval$/i.test(path) ? readEval(path, answers) : readJsonLog(path, answers);
 }
 
-function readJsonLog(path: string): ReadLog {
+function readJsonLog(path: string, answers: Answers): ReadLog {
   const bytes = readPlainFile(path, MOST_LOG_BYTES, unreadable(path));
   const text = decodeUtf8(bytes, { code: "IMPORT_INVALID", place: path });
   const { samples, ...about } = parsed(logSchema, logJson(text, path), path);
-  return readOf(about, new Answers().addAll(samples ?? []));
+  return readOf(about, answers.addAll(samples ?? []));
 }
 
-async function readEval(path: string): Promise<ReadLog> {
+async function readEval(path: string, answers: Answers): Promise<ReadLog> {
   const folder = await mkdtemp(join(tmpdir(), "inward-eval-"));
   try {
     const member = async (name: string): Promise<unknown> => {
@@ -88,7 +99,6 @@ async function readEval(path: string): Promise<ReadLog> {
     const wanted = members.filter(({ name }) => name === first || /^samples\/.*\.json$/.test(name));
     checkSizes(wanted);
     const about = parsed(headerSchema, await member(first), `${path}, ${first}`);
-    const answers = new Answers();
     for (const { name } of wanted) {
       if (name !== first) answers.add(parsed(sampleSchema, await member(name), `${path}, ${name}`));
     }
@@ -147,6 +157,9 @@ class Answers {
   private readonly noted = new Counts();
   private readonly scorers = new Set<string>();
 
+  /** @param alternatives as readInspectLog has them */
+  constructor(private readonly alternatives: number | undefined) {}
+
   get count(): number {
     return this.list.length;
   }
@@ -164,6 +177,9 @@ class Answers {
       [SEVERAL, "samples have several targets, of which none is taken"],
       [UNNAMED, "samples have a target that is none of their options, and it is left out"],
       [CHOICES, "outputs have several choices, of which the first is taken"],
+      [WITHOUT_TOKENS, "answers have no logprobs of their tokens in the log"],
+      [NO_LOGPROBS, "answers have logprobs that are none, and they are left out"],
+      [UNSPELLED, "answers have tokens that do not spell their text"],
     ];
     return said.flatMap(([what, words]) => (this.noted.of(what) > 0 ? [`${this.noted.of(what)} ${words}.`] : []));
   }
@@ -193,11 +209,7 @@ class Answers {
     });
   }
 
-  private saidIn(
-    choice: NonNullable<EvalSample["output"]>["choices"][number] | undefined,
-    limit: unknown,
-    sample: EvalSample,
-  ): ForeignAnswer["said"] {
+  private saidIn(choice: Choice | undefined, limit: unknown, sample: EvalSample): ForeignAnswer["said"] {
     if (!choice) return { ok: false, why: "no output" };
     const { message: answer, stop_reason: reason } = choice;
     if (Array.isArray(answer.content) && answer.content.some(({ type }) => type === "reasoning")) {
@@ -208,7 +220,19 @@ class Answers {
     const text = textOf(answer.content, sample);
     if (UNSAFE_CHARACTER.test(text)) return { ok: false, why: "its text holds a NUL or a lone surrogate" };
     const isCut = Boolean(limit) || /^(max_tokens|model_length)$/.test(reason ?? "");
-    return { ok: true, text, stop: isCut ? "max_tokens" : "end_of_generation" };
+    const tokens = this.tokensOf(choice, text);
+    return { ok: true, text, stop: isCut ? "max_tokens" : "end_of_generation", ...(tokens ? { tokens } : {}) };
+  }
+
+  private tokensOf({ logprobs }: Choice, text: string): readonly TokenOfLog[] | undefined {
+    if (this.alternatives === undefined) return undefined;
+    const found = tokensOfLog(logprobs, text, this.alternatives);
+    if (!found.ok) {
+      this.noted.add(found.why === "absent" ? WITHOUT_TOKENS : NO_LOGPROBS);
+      return undefined;
+    }
+    if (!found.spelled) this.noted.add(UNSPELLED);
+    return found.tokens;
   }
 
   /** Of options a letter or an option's text; of several targets none. */
@@ -241,6 +265,9 @@ const FILTERED = "filtered";
 const SEVERAL = "several";
 const UNNAMED = "unnamed";
 const CHOICES = "choices";
+const WITHOUT_TOKENS = "without tokens";
+const NO_LOGPROBS = "no logprobs";
+const UNSPELLED = "unspelled";
 
 /** What stood before the answer: solvers put words around the input, and those are what the model read. */
 function askedTurns(sample: EvalSample): Pick<ForeignAnswer, "question" | "turnsBefore"> {

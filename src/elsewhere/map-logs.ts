@@ -17,12 +17,15 @@ type Mapping = Omit<PredictionsMapping, "choose"> & Partial<Pick<AnswersMapping,
  * @param studyFolder where the paths of logs start
  * @throws IMPORT_SOURCE, IMPORT_INVALID, IMPORT_EMPTY of a log · STUDY_INVALID a sample that does not have what the mapping names
  */
-export async function mapLogs({ elsewhere }: Pick<Study, "elsewhere">, studyFolder: string): Promise<MappedLogs> {
+export async function mapLogs(
+  { elsewhere, engine: { alternatives } }: Pick<Study, "elsewhere" | "engine">,
+  studyFolder: string,
+): Promise<MappedLogs> {
   const read = new Map<string, ForeignLog>();
   const mapped = async (name: string, part: string, mapping: Mapping): Promise<MappedLog> => {
     const { file, choose } = mapping;
     const key = JSON.stringify([file, choose]);
-    const log = read.get(key) ?? (await readForeignLog(resolve(studyFolder, file), choose));
+    const log = read.get(key) ?? (await readForeignLog(resolve(studyFolder, file), choose, alternatives));
     read.set(key, log);
     return mapLog(log, mapping, `elsewhere.${name}.${part}`);
   };
@@ -74,6 +77,7 @@ function mapLog(log: ForeignLog, mapping: Mapping, place: string): MappedLog {
               epoch,
               ...(said.by ? { by: said.by } : {}),
               ...(countedRight === undefined ? {} : { countedRight }),
+              ...(said.tokens ? { tokens: said.tokens } : {}),
             },
             tokenIds: [],
             logprobs: [],

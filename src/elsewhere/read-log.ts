@@ -7,10 +7,15 @@ import { readSamples } from "./lm-eval-samples.js";
 /**
  * @param path `samples_*.jsonl` of lm-evaluation-harness, or an inspect_ai log (`.json`, `.eval`)
  * @param choose by which of the harness' metrics an option is chosen that was scored by log-likelihood
+ * @param alternatives likely tokens that are taken of each position; none, and no tokens, where absent
  * @throws InwardError IMPORT_SOURCE cannot be read, or is neither · IMPORT_INVALID with the line or the sample · IMPORT_EMPTY
  */
-export async function readForeignLog(path: string, choose: ChosenBy = "acc"): Promise<ForeignLog> {
+export async function readForeignLog(
+  path: string,
+  choose: ChosenBy = "acc",
+  alternatives?: number,
+): Promise<ForeignLog> {
   const file = logFile(path);
-  const read = /\.(eval|json)$/i.test(path) ? await readInspectLog(path) : readSamples(path, choose);
+  const read = /\.(eval|json)$/i.test(path) ? await readInspectLog(path, alternatives) : readSamples(path, choose);
   return checkedLog({ ...file, ...read });
 }

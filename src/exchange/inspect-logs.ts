@@ -9,11 +9,12 @@ import { INWARD_VERSION } from "../base/version.js";
 import type { Behavior } from "../properties/property.js";
 import { ANSWERS_OF_ROUND, readBehaviors, roundsOf } from "../run/behaviors.js";
 import type { RunFolder } from "../run/folder.js";
-import { readLines } from "../run/records.js";
+import { readWholeAnswers } from "../run/records.js";
 import { BECAUSE, type TrialRow } from "../score/trial-rows.js";
 import type { Plan, PlannedTask } from "../study/plan.js";
 import { statesOf } from "../study/states.js";
 import type { Answer, ChatMessage, RecordedReply, Reply } from "../tasks/answer.js";
+import { listedToken, type TokenText } from "../tasks/answer-tokens.js";
 import { optionsOf } from "../tasks/option-lines.js";
 import type { TaskItem } from "../tasks/task.js";
 import type { JsonOut } from "./lm-eval-results.js";
@@ -31,11 +32,11 @@ export async function inspectLogs(run: RunFolder): Promise<readonly JsonOut[]> {
   const times = await runTimes(run);
   const behaviors = groupBy(await readBehaviors(run), behaviorPlace);
   const replies = new Map(
-    (await readLines(run, "hypothetical")).map((answer) => [`${answer.state}|${answer.key}`, answer]),
+    (await readWholeAnswers(run, "hypothetical")).map((answer) => [`${answer.state}|${answer.key}`, answer]),
   );
   const logs: JsonOut[] = [];
   for (const round of roundsOf(plan)) {
-    const answers = await readLines(run, ANSWERS_OF_ROUND[round]);
+    const answers = await readWholeAnswers(run, ANSWERS_OF_ROUND[round]);
     for (const task of plan.tasks) {
       for (const [state, said] of groupBy(answers.filter(named(task)), ({ state }) => state)) {
         const samples = said.map((answer) =>
@@ -179,11 +180,32 @@ function saidIn(
     messages: [...input, message],
     output: {
       model,
-      choices: [{ message, stop_reason: STOPS[reply.stop] }],
+      choices: [{ message, stop_reason: STOPS[reply.stop], ...logprobsIn(reply) }],
       completion: reply.text,
       ...usage,
     },
   };
+}
+
+/** Where the run stored likely tokens of every position, or another program's log had them. */
+function logprobsIn(reply: RecordedReply): { readonly logprobs?: object } {
+  const content = reply.madeElsewhere
+    ? reply.madeElsewhere.tokens?.map(({ alternatives, logprob = NOT_LISTED, ...token }) => ({
+        ...tokenOut(token, logprob),
+        ...(alternatives ? { top_logprobs: alternatives.map((one) => tokenOut(one, one.logprob)) } : {}),
+      }))
+    : reply.positions?.map((position, at) => ({
+        ...tokenOut(position, reply.logprobs[at] as number),
+        top_logprobs: position.logprobs.map((logprob, place) => tokenOut(listedToken(position, place), logprob)),
+      }));
+  return content === undefined || content.length === 0 ? {} : { logprobs: { content } };
+}
+
+/** As APIs write that a token is none of the likeliest. */
+const NOT_LISTED = -9999;
+
+function tokenOut({ text, bytes }: TokenText, logprob: number): object {
+  return { token: text, logprob, bytes: [...(bytes === undefined ? Buffer.from(text) : Buffer.from(bytes, "hex"))] };
 }
 
 // Logs.

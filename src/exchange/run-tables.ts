@@ -6,11 +6,12 @@ import { likeliestOption, optionMeans, optionRanks } from "../properties/option-
 import type { Behavior, Extraction } from "../properties/property.js";
 import { ANSWERS_OF_ROUND, CHALLENGED_OF_ROUND, readBehaviors } from "../run/behaviors.js";
 import { RUN_FILES, type RunFolder } from "../run/folder.js";
-import { readContent, readLines } from "../run/records.js";
+import { readContent, readLines, readWholeAnswers } from "../run/records.js";
 import { readTrials } from "../run/score-stages.js";
 import { isWritten } from "../run/stages.js";
 import type { TrialRow } from "../score/trial-rows.js";
 import type { Answer, OptionScores } from "../tasks/answer.js";
+import { type AnswerPosition, listedToken } from "../tasks/answer-tokens.js";
 import { metaValue, type OptionScore, type TaskItem } from "../tasks/task.js";
 import { column, type DataColumn } from "./csv-lines.js";
 import { insideTables } from "./inside-tables.js";
@@ -208,6 +209,47 @@ const ANSWER_COLUMNS: readonly DataColumn<FiledAnswer>[] = [
   column("promptSha256", "text", ({ answer }) => answer.reply?.promptSha256),
 ];
 
+/**
+ * Where the run stored likely tokens of every position. `tokenTexts` has an entry a token; `alternative…` one position's list after another,
+ * `alternativesEach` of them at each. `…Bytes` (hex) says what a part of a character is, and is empty elsewhere.
+ */
+function alternativeColumns(rows: readonly FiledAnswer[]): DataColumn<FiledAnswer>[] {
+  type Of<Value> = (positions: readonly AnswerPosition[]) => Value;
+  const stored =
+    <Value>(of: Of<Value>) =>
+    ({ answer: { reply } }: FiledAnswer) =>
+      reply?.madeElsewhere || reply?.positions === undefined ? undefined : of(reply.positions);
+  if (rows.every((row) => stored(() => true)(row) === undefined)) return [];
+  const texts = (name: string, of: Of<readonly string[]>) => column(name, "texts", stored(of));
+  const listed = (position: AnswerPosition) => position.tokenIds.map((_, place) => listedToken(position, place));
+  return [
+    texts("tokenTexts", (positions) => positions.map(({ text }) => text)),
+    texts("tokenBytes", (positions) => positions.map(({ bytes = "" }) => bytes)),
+    column(
+      "logSumExps",
+      "numbers",
+      stored((positions) => positions.map(({ logSumExp }) => logSumExp)),
+    ),
+    column(
+      "alternativesEach",
+      "whole",
+      stored((positions) => positions[0]?.tokenIds.length ?? 0),
+    ),
+    column(
+      "alternativeIds",
+      "wholes",
+      stored((positions) => positions.flatMap(({ tokenIds }) => tokenIds)),
+    ),
+    texts("alternativeTexts", (positions) => positions.flatMap((one) => one.texts)),
+    texts("alternativeBytes", (positions) => positions.flatMap(listed).map(({ bytes = "" }) => bytes)),
+    column(
+      "alternativeLogprobs",
+      "numbers",
+      stored((positions) => positions.flatMap(({ logprobs }) => logprobs)),
+    ),
+  ];
+}
+
 /** Where some were made elsewhere: why their tokens, logprobs and margins are empty. */
 function answerColumns(answers: readonly FiledAnswer[]): readonly DataColumn<FiledAnswer>[] {
   if (answers.every(({ answer: { reply } }) => !reply?.madeElsewhere)) return ANSWER_COLUMNS;
@@ -248,7 +290,7 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
   const answers: FiledAnswer[] = [];
   for (const file of ANSWER_FILES) {
     if (!isWritten(run.plan, file)) continue;
-    for (const answer of await readLines(run, file)) {
+    for (const answer of await readWholeAnswers(run, file)) {
       const item = items.get(`${answer.task}/${answer.item}`);
       answers.push({ file: RUN_FILES[file], answer, item, optionScore: scores.get(answer.task) });
     }
@@ -265,7 +307,11 @@ export async function runTables(run: RunFolder): Promise<readonly DataTable[]> {
   const behaviors = await readBehaviors(run);
   return [
     dataTable("trials", toldColumns(told), told),
-    dataTable("answers", [...answerColumns(answers), ...scoredColumns(answers), ...metaColumns(answers)], answers),
+    dataTable(
+      "answers",
+      [...answerColumns(answers), ...alternativeColumns(answers), ...scoredColumns(answers), ...metaColumns(answers)],
+      answers,
+    ),
     dataTable("behaviors", behaviorColumns(behaviors), behaviors),
     ...(run.plan.probe ? [probesTable(await readContent(run, "probes"))] : []),
     ...(isWritten(run.plan, "lensScores") ? [lensTable(await readContent(run, "lensScores"))] : []),

@@ -1,5 +1,6 @@
 import type { EngineManifest } from "../study/plan.js";
-import type { ChatMessage, Reply, TokenText } from "../tasks/answer.js";
+import type { ChatMessage, Reply } from "../tasks/answer.js";
+import type { TokenText } from "../tasks/answer-tokens.js";
 import type { PromptRendering } from "./chat/format.js";
 import type { Intervened } from "./interventions.js";
 

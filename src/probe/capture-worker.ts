@@ -66,7 +66,7 @@ async function evaluate(
   { signal, note }: ServedCall<number>,
 ): Promise<{ texts: CapturedText[]; places: PlacedText[]; room: StatesRoom }> {
   if (!model) throw new InwardError("INTERNAL", "The worker was asked before it opened a model.");
-  const { tokens: chat, evaluator, facts } = model;
+  const { tokens: chat, evaluator } = model;
   const tokenized = chat.tokenize(requests);
   const masks = tokenized.map(({ promptIds }, at) =>
     chosenTokens(positions[at] as PositionChoice, promptIds.length, `Prompt ${at + 1}`),
@@ -87,7 +87,7 @@ async function evaluate(
   for (const asked of oneByOne ? whole.map((at) => [at]) : whole.length > 0 ? [whole] : []) {
     const own = asked.map((at) => tokenized[at] as (typeof tokenized)[number]);
     const take = (answers: NativeAnswers) => {
-      for (const { index, reply } of readReplies(answers, own, chat, facts.vocabularySize)) {
+      for (const { index, reply } of readReplies(answers, own, chat)) {
         replies[asked[index] as number] = reply;
       }
       let [row, byte] = [0, room.put(capturedIn(answers))];

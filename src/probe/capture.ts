@@ -8,7 +8,8 @@ import { engineEnvironment } from "../model/native/blas-plugin.js";
 import { builtScript, WorkerProcess } from "../model/worker-process.js";
 import type { EngineManifest } from "../study/plan.js";
 import type { SettledEngine } from "../study/study.js";
-import type { Reply, TokenText } from "../tasks/answer.js";
+import type { Reply } from "../tasks/answer.js";
+import type { TokenText } from "../tasks/answer-tokens.js";
 import type { Capture, WrittenShard } from "./states-shard.js";
 
 /** Of which tokens states are captured. */

@@ -9,6 +9,7 @@ import type { OwnProperties } from "../properties/own-property.js";
 import { type BehaviorProperty, type Extraction, extractionSchema } from "../properties/property.js";
 import { readReply, replyText } from "../properties/reading.js";
 import { type Reply, type SetAsideReason, setAsideSchema, type StopReason } from "../tasks/answer.js";
+import { listedToken, type MarkedToken } from "../tasks/answer-tokens.js";
 import { type AnswerFileOptions, type AnswersFile, writeAnswers } from "./answers-file.js";
 import type { PromptLine } from "./prompt-lines.js";
 
@@ -41,13 +42,15 @@ export interface AnsweredToken {
   readonly text: string;
   /** Hex; only where the token's bytes alone are not UTF-8. */
   readonly bytes?: string;
+  /** Where it is a token that no text of a message becomes. */
+  readonly control?: true;
   readonly logprob: number;
   /** Logit of the most likely token minus that of the second, nats, at this position. */
   readonly margin: number;
   /** log Σ exp(logit) over the vocabulary, nats: a logprob plus this is the token's logit. */
   readonly logSumExp: number;
   /** The most likely tokens here, most likely first; at the first position, or at every one. */
-  readonly alternatives?: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
+  readonly alternatives?: readonly (MarkedToken & { readonly id: number; readonly logprob: number })[];
 }
 
 interface AnsweredPlace {
@@ -147,14 +150,15 @@ export function answeredTokens(
     const listed = at === 0 ? first : position;
     const alternatives = listed.tokenIds.slice(0, top).map((one, rank) => ({
       id: one,
-      text: listed.texts[rank] as string,
+      ...listedToken(listed, rank),
       logprob: listed.logprobs[rank] as number,
     }));
-    const { text, bytes, logSumExp } = position;
+    const { text, bytes, control, logSumExp } = position;
     return {
       id,
       text,
       ...(bytes === undefined ? {} : { bytes }),
+      ...(control ? { control } : {}),
       logprob: logprobs[at] as number,
       margin: margins[at] ?? marginOf(position.logprobs),
       logSumExp,

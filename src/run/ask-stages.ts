@@ -227,23 +227,16 @@ export async function askInto(
     "states" in questions
       ? { states: questions.states, of: (state: string) => cut(questions.of(state)) }
       : cut(questions);
-  await askStage(
-    context,
-    work,
-    file,
-    answeredQuestions(engine.topTokens),
-    groups,
-    ({ questions: own, rows, ...took }) => {
-      const { state } = own[0] as Question;
-      const generatedTokens = rows.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0);
-      const isHere = askedHere(context.run.plan, own).length > 0;
-      const event = isHere ? { event: "group_asked", generatedTokens } : { event: "group_imported" };
-      const { event: name, ...about } = event;
-      context.events.add(name, { stage, state, questions: own.length, ...about, ...took });
-      const slow = took.cost && rates.add(took.cost);
-      if (slow) context.events.add("group_slow", { stage, state, ...slow });
-    },
-  );
+  await askStage(context, work, file, answeredQuestions(engine), groups, ({ questions: own, rows, ...took }) => {
+    const { state } = own[0] as Question;
+    const generatedTokens = rows.reduce((sum, { reply }) => sum + (reply?.tokenIds.length ?? 0), 0);
+    const isHere = askedHere(context.run.plan, own).length > 0;
+    const event = isHere ? { event: "group_asked", generatedTokens } : { event: "group_imported" };
+    const { event: name, ...about } = event;
+    context.events.add(name, { stage, state, questions: own.length, ...about, ...took });
+    const slow = took.cost && rates.add(took.cost);
+    if (slow) context.events.add("group_slow", { stage, state, ...slow });
+  });
 }
 
 /**
@@ -357,7 +350,7 @@ export async function measureNoise(context: StageContext, { stage, part }: Stage
     if (sample.length === 0) continue;
     // Another number of sequences than the run's own: batches are of another size as well as in another order.
     const sequences = Math.max(1, Math.ceil(plan.engine.sequences / 2));
-    const asker = groupAsker(context, stage, answeredQuestions(plan.engine.topTokens, sequences));
+    const asker = groupAsker(context, stage, answeredQuestions(plan.engine, sequences));
     floors.push(await measureNoiseFloor(state, sample, answered, asker));
   }
   await writeJson(run.file("noiseFloor"), floors);

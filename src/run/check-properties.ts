@@ -223,7 +223,7 @@ async function withModel(
           maxTokens: LONGEST_REPLY,
           temperature: 0,
         },
-        1,
+        { topTokens: 1 },
       ),
     ),
     signal ? { signal } : {},

@@ -76,7 +76,7 @@ export async function checkTask(
             maxTokens: definition.maxTokens,
             temperature: 0,
           },
-          DEFAULT_ENGINE.topTokens,
+          DEFAULT_ENGINE,
         ),
       ),
       {

@@ -165,7 +165,20 @@ export async function readLines<Name extends keyof Lines>(
   adapter?: string,
 ): Promise<Lines[Name][]> {
   const path = await unchanged(run, name, adapter);
-  return (await readJsonLines<Lines[Name]>(path, LINES[name])).rows;
+  return (await readJsonLines<Lines[Name]>(path, LINES[name], undefined, withoutAlternatives)).rows;
+}
+
+/** The same answers with the likely tokens of each position, where the run has them. @throws as readLines */
+export async function readWholeAnswers(run: RunFolder, name: AnswerFile): Promise<Answer[]> {
+  return (await readJsonLines<Answer>(await unchanged(run, name, undefined), LINES[name])).rows;
+}
+
+/** They are for people who look at one answer: those of all would be most of a process's memory, and no number rests on them. */
+function withoutAlternatives<Row extends object>(row: Row): Row {
+  if (!("reply" in row) || row.reply === null || typeof row.reply !== "object" || !("positions" in row.reply))
+    return row;
+  const { positions: _, ...reply } = row.reply;
+  return { ...row, reply };
 }
 
 /** Files whose lines are answers. */
@@ -179,7 +192,12 @@ export async function readLinesOf<Name extends AnswerFile>(
 ): Promise<Lines[Name][]> {
   const path = await unchanged(run, name, undefined);
   const named = `"state":${JSON.stringify(state)}`;
-  const { rows } = await readJsonLines<Lines[Name]>(path, LINES[name], (line) => line.includes(named));
+  const { rows } = await readJsonLines<Lines[Name]>(
+    path,
+    LINES[name],
+    (line) => line.includes(named),
+    withoutAlternatives,
+  );
   return rows.filter((row) => row.state === state);
 }
 

@@ -2,7 +2,7 @@
 
 import { InwardError } from "../errors.js";
 import { openTokenizer } from "../model/engines/start-engine.js";
-import type { TokenText } from "../tasks/answer.js";
+import type { TokenText } from "../tasks/answer-tokens.js";
 import { findModel, type FindModelOptions, type FoundModel, turns } from "./open-model.js";
 
 export interface TokenizeOptions extends Omit<FindModelOptions, "adapter" | "adapterScale" | "forceAdapter"> {

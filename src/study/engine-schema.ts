@@ -4,6 +4,12 @@ import { z } from "zod";
 import { deviceSchema } from "./devices.js";
 import { countUpTo, withoutDefaults } from "./schema-parts.js";
 
+/** As many as anybody reads: a line of an answer of thousands of tokens has them all. */
+const MOST_ALTERNATIVES = 100;
+
+/** Of a likely token in a line of answers: id, text and logprob. */
+export const ALTERNATIVE_BYTES = 40;
+
 /** More than any network has. */
 const MOST_LAYERS = 10_000;
 
@@ -82,6 +88,12 @@ export const engineSchema = z.strictObject({
         "do not depend on it, so the plan does not have it; manifest.json counts what came from there. The noise floor is always asked.",
     ),
   topTokens: countUpTo(1000).default(10).describe("Most likely tokens stored at the first answer position."),
+  alternatives: countUpTo(MOST_ALTERNATIVES)
+    .optional()
+    .describe(
+      "Most likely tokens stored at every position of each answer, for people who look at it: with their exact logprobs, and the " +
+        "answer's own tokens as texts. Of answers made elsewhere as many of those that their log has. Absent: none.",
+    ),
 });
 
 /**

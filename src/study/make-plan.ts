@@ -1,5 +1,6 @@
 /** From a study to its plan: names resolved, strings chosen by seed, files hashed. The plan alone decides every result. */
 
+import { ALTERNATIVE_BYTES } from "./engine-schema.js";
 import { OMIT_SYSTEM } from "./schema.js";
 import { didYouMean, shown } from "../base/untrusted.js";
 import { INWARD_VERSION } from "../base/version.js";
@@ -210,10 +211,27 @@ export async function makePlanAndReplies(
   );
   checkPatching(plan);
   checkInside(plan);
+  checkAlternatives(plan);
   if (Object.keys(logs).length === 0) return { plan, given: new Map() };
   const most = Object.fromEntries(Object.entries(study.elsewhere).map(([name, { epochs }]) => [name, epochs]));
   const { planned, given } = settleElsewhere(plan, logs, logged, most);
   return { plan: { ...plan, elsewhere: planned }, given };
+}
+
+/** A group's lines are written in one piece, and a text of this much is as long as one may safely be. */
+const MOST_GROUP_BYTES = 256 * 1024 * 1024;
+
+/** @throws STUDY_INVALID answers so long, with so many tokens stored of each position, that nobody could write or read their lines */
+function checkAlternatives({ engine, tasks, objectLevel, hypothetical }: Plan): void {
+  const { alternatives = 0, groupQuestions } = engine;
+  const answers = tasks.map(({ definition: { maxTokens } }) => maxTokens + (objectLevel.reasoningTokens ?? 0));
+  const longest = Math.max(hypothetical.maxTokens, ...answers);
+  const bytes = groupQuestions * longest * alternatives * ALTERNATIVE_BYTES;
+  if (bytes <= MOST_GROUP_BYTES) return;
+  throw new InwardError(
+    "STUDY_INVALID",
+    `engine.alternatives is ${alternatives}, and ${groupQuestions} answers of up to ${longest} tokens are written at once: ${bytes} bytes, where ${MOST_GROUP_BYTES} are the most. Lower engine.alternatives or engine.groupQuestions.`,
+  );
 }
 
 function planHypothetical({ objectLevel, hypothetical }: Study): Plan["hypothetical"] {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type AnswerPosition, isLikeliest, type TokenOfLog, type TopTokens } from "./answer-tokens.js";
 
 /** One chat turn. Content is always plain text: nothing in it becomes a control token. */
 export interface ChatMessage {
@@ -8,17 +9,6 @@ export interface ChatMessage {
 
 /** Why generation ended: in plain text an answer is over where its line is. */
 export type StopReason = "end_of_generation" | "end_of_line" | "max_tokens";
-
-/** The most likely tokens at one position, over the full vocabulary at temperature 1. */
-export interface TopTokens {
-  readonly tokenIds: readonly number[];
-  readonly texts: readonly string[];
-  /** Natural log of the plain softmax of the raw logits, most likely first. */
-  readonly logprobs: readonly number[];
-  /** log Σ exp(logit) over the whole vocabulary, nats, summed in double precision. */
-  readonly logSumExp: number;
-  readonly vocabularySize: number;
-}
 
 /**
  * How likely each option of a string is as its answer, for a task that is answered by logprob: sums of natural logprobs at temperature 1
@@ -41,24 +31,6 @@ export interface OrderScores {
   readonly letter: readonly number[];
   /** [letters] of saying its text. */
   readonly text: readonly number[];
-}
-
-/** A token as people read it. */
-export interface TokenText {
-  /** What it stands for, a control token by its name. Bytes that are no whole character stand as U+FFFD: `bytes` has them then. */
-  readonly text: string;
-  /** Hex. Only where they are not UTF-8 alone: a character's first or last bytes. */
-  readonly bytes?: string;
-}
-
-/** Where one token of an answer stands: the token, and what else could have been there. */
-export interface AnswerPosition extends TokenText {
-  /** log Σ exp(logit) over the whole vocabulary, nats. */
-  readonly logSumExp: number;
-  /** The most likely tokens, as TopTokens has them; as many as were asked for. */
-  readonly tokenIds: readonly number[];
-  readonly texts: readonly string[];
-  readonly logprobs: readonly number[];
 }
 
 /** What a model said to one prompt, with the numbers behind it. */
@@ -86,7 +58,7 @@ export interface Reply {
   readonly options?: OptionScores;
   /** The distribution at the first answer position. */
   readonly first: TopTokens;
-  /** One entry a generated token, where they were asked for. */
+  /** One entry a generated token, where they were asked for (a study's `engine.alternatives`). */
   readonly positions?: readonly AnswerPosition[];
   readonly promptTokens: number;
   /** sha256 of the prompt's token ids (little-endian int32), hex. */
@@ -129,6 +101,8 @@ export interface ReplyMadeElsewhere {
     readonly by?: "loglikelihood";
     /** Whether the log itself counts the answer as right, where it says so. */
     readonly countedRight?: boolean;
+    /** Tokens as the log has them, where it has their logprobs and `engine.alternatives` is named. */
+    readonly tokens?: readonly TokenOfLog[];
   };
   readonly tokenIds: readonly [];
   readonly logprobs: readonly [];
@@ -187,6 +161,24 @@ const optionScoresSchema = z
   );
 const stop = z.enum(["end_of_generation", "end_of_line", "max_tokens"]);
 const none = z.tuple([]);
+const tokenOfLog = z.object({ text: z.string(), bytes: z.string().optional(), logprob: z.number().max(0) });
+const mark = z.object({
+  at: z.int().min(0),
+  bytes: z.string().optional(),
+  control: z.literal(true).optional(),
+});
+const positionSchema = z
+  .looseObject({
+    text: z.string(),
+    bytes: z.string().optional(),
+    control: z.literal(true).optional(),
+    tokenIds: numbers,
+    texts: z.array(z.string()),
+    logprobs: numbers,
+    logSumExp: z.number(),
+    marks: z.array(mark).optional(),
+  })
+  .refine(isLikeliest, "a list of tokens that are not the likeliest in their order");
 const replyMadeElsewhere = z.object({
   text: z.string(),
   stop,
@@ -195,6 +187,9 @@ const replyMadeElsewhere = z.object({
     epoch: z.int().min(0),
     by: z.literal("loglikelihood").optional(),
     countedRight: z.boolean().optional(),
+    tokens: z
+      .array(tokenOfLog.extend({ logprob: z.number().max(0).optional(), alternatives: z.array(tokenOfLog).optional() }))
+      .optional(),
   }),
   tokenIds: none,
   logprobs: none,
@@ -217,19 +212,19 @@ const replySchema: z.ZodType<Reply> = z
     promptTokens: z.number(),
     promptSha256: z.string(),
     options: optionScoresSchema.optional(),
-    positions: z
-      .array(
-        z.looseObject({
-          text: z.string(),
-          tokenIds: numbers,
-          texts: z.array(z.string()),
-          logprobs: numbers,
-          logSumExp: z.number(),
-        }),
-      )
-      .optional(),
+    positions: z.array(positionSchema).optional(),
   })
-  .refine(({ tokenIds, logprobs }) => tokenIds.length === logprobs.length, "a token without a logprob");
+  .refine(({ tokenIds, logprobs }) => tokenIds.length === logprobs.length, "a token without a logprob")
+  .refine(
+    ({ tokenIds, logprobs, positions }) =>
+      positions === undefined ||
+      (positions.length === tokenIds.length &&
+        positions.every((position, at) => {
+          const rank = position.tokenIds.indexOf(tokenIds[at] as number);
+          return rank < 0 || position.logprobs[rank] === logprobs[at];
+        })),
+    "tokens that are others at their positions",
+  );
 
 export const setAsideSchema: z.ZodType<SetAsideReason> = z.enum(SET_ASIDE_REASONS);
 

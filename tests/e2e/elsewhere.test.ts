@@ -39,8 +39,19 @@ const sample = (id: string, question: string, answer: string, more: object = {})
     { role: "user", content: question },
     { role: "assistant", content: answer },
   ],
-  output: { choices: [{ message: { role: "assistant", content: answer }, stop_reason: "stop" }] },
+  output: {
+    choices: [{ message: { role: "assistant", content: answer }, stop_reason: "stop", logprobs: logprobsOf(answer) }],
+  },
   ...more,
+});
+const logprobsOf = (answer: string) => ({
+  content: [
+    {
+      token: answer,
+      logprob: -0.25,
+      top_logprobs: [answer, "other", "third"].map((token, at) => ({ token, logprob: -0.25 - 2 * at })),
+    },
+  ],
 });
 const log = (model: string, samples: readonly object[]) =>
   JSON.stringify({ version: 2, status: "success", eval: { model, packages: { inspect_ai: "0.3.285" } }, samples });
@@ -70,6 +81,7 @@ properties: [first_word, second_character]
 predictions:
   - { predictor: api, target: api }
   - { predictor: rival, target: api }
+engine: { alternatives: 2 }
 score: { bootstrapReplicates: 200 }
 `;
 
@@ -215,6 +227,13 @@ describe("two logs, of answers and of predictions", () => {
     const answers = await lines<Answer>("02-object-level.jsonl");
     const [first] = answers;
     expect(first?.reply).toMatchObject({ tokenIds: [], madeElsewhere: { sample: first?.item, epoch: 0 } });
+    // What the log says of its tokens is kept as the log's, as much of it as the study names; no number rests on it.
+    const text = first?.reply?.text;
+    const alternatives = [
+      { text, logprob: -0.25 },
+      { text: "other", logprob: -2.25 },
+    ];
+    expect(first?.reply?.madeElsewhere?.tokens).toEqual([{ text, logprob: -0.25, alternatives }]);
     expect(answers.filter(({ setAside }) => setAside)).toMatchObject([
       { item: `s${FAILED}`, setAside: "failed_elsewhere" },
     ]);
@@ -262,6 +281,11 @@ describe("two logs, of answers and of predictions", () => {
       /has no column "ask"; it has string, asks/,
     ],
     ["a target without answers", STUDY.replace("target: api", "target: rival"), /elsewhere\.rival has no answers/],
+    [
+      "lines that nobody could write",
+      STUDY.replace("alternatives: 2", "alternatives: 100, groupQuestions: 10000"),
+      /engine\.alternatives is 100, and 10000 answers of up to \d+ tokens .* Lower engine\.alternatives/,
+    ],
     ["distributions", `${STUDY}calibration: {}\n`, /only answers are known, no probabilities/],
     ["options answered by logprob", `${STUDY}experiments: [matrix]\n`, /matrix/],
     ["no model at all", "study: x\ntasks: [{ task: ./task.yaml }]\n", /names no model/],

@@ -6,13 +6,14 @@ import { parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, test } from "vitest";
 import { takeRunLock } from "../../src/base/lock.js";
 import { trialsCommand } from "../../src/cli/trials.js";
+import { readForeignLog } from "../../src/elsewhere/read-log.js";
 import { exportRun, type ExportOptions } from "../../src/exchange/export-run.js";
 import { column, csvLines } from "../../src/exchange/csv-lines.js";
 import { dataTable } from "../../src/exchange/table.js";
 import { compareRuns } from "../../src/run/compare-runs.js";
 import type { Scores } from "../../src/score/scores.js";
 import type { TrialRow } from "../../src/score/trial-rows.js";
-import type { Answer } from "../../src/tasks/answer.js";
+import type { Answer, Reply } from "../../src/tasks/answer.js";
 import { type MadeUpRun, madeUpRun, pick } from "../helpers/made-up-run.js";
 import { printed } from "../helpers/printed.js";
 import { runFiles } from "../helpers/run-files.js";
@@ -28,6 +29,7 @@ predictions:
   - { predictor: m, target: m }
   - { predictor: other, target: m }
 lora: {}
+engine: { alternatives: 3 }
 noiseFloor: { questions: 2 }
 score: { bootstrapReplicates: 100 }
 `;
@@ -106,7 +108,27 @@ test("CSV and Parquet hold every trial, answer and behavior of the run, with the
   for (const [at, row] of (await parquetRows("answers")).entries()) {
     const { reply } = answers[at] as Answer;
     expect([row.text, row.tokenIds, row.logprobs]).toEqual([reply?.text, reply?.tokenIds, reply?.logprobs]);
+    const { positions = [] } = reply as Reply;
+    expect(row.tokenTexts).toEqual(positions.map(({ text }) => text));
+    expect([row.alternativesEach, row.alternativeIds]).toEqual([3, positions.flatMap(({ tokenIds }) => tokenIds)]);
+    expect(row.alternativeLogprobs).toEqual(positions.flatMap(({ logprobs }) => logprobs));
+    expect(row.alternativeBytes).toEqual(positions.flatMap(() => ["", "f09f", ""]));
   }
+});
+
+test("inspect logs have the tokens and the likeliest ones of each place, as inward itself reads them back", async () => {
+  const { files: written } = await to(["inspect"]);
+  const logs = await Promise.all(written.map(({ path }) => readForeignLog(join(folder, path), "acc", 2)));
+  const read = logs.flatMap(({ answers }) => answers.map(({ said }) => said));
+  expect(logs.flatMap(({ notes }) => notes)).toEqual([]);
+  for (const said of read) {
+    if (!said.ok || !said.tokens) throw new Error("an answer without its tokens");
+    expect(said.tokens.map(({ text }) => text).join("")).toBe(said.text);
+    expect(said.tokens.map(({ logprob }) => logprob)).toEqual(said.tokens.map((_, at) => -1 / (at + 1)));
+    for (const { text, alternatives = [] } of said.tokens)
+      expect(alternatives.map((one) => one.bytes ?? one.text)).toEqual([text, "f09f"]);
+  }
+  expect(read.length).toBeGreaterThan(100);
 });
 
 test("in CSV no text is a formula, and all but its apostrophe comes back; Parquet has the text itself", async () => {

@@ -15,6 +15,7 @@ import { UnitSession } from "../../src/cluster/run-unit.js";
 import { unitsProgress } from "../../src/cluster/units-progress.js";
 import { findAddon } from "../../src/model/native/addon.js";
 import { inwardHere, start } from "../helpers/command-line.js";
+import type { Reply } from "../../src/tasks/answer.js";
 import { writeTinyModel } from "../helpers/tiny-model.js";
 import { workIn } from "../helpers/work-in.js";
 
@@ -30,7 +31,7 @@ predictions:
   - { predictor: b, target: a }
   - { predictor: b, target: a-predicts-a }
 lora: { rank: 2, epochs: 1, batchExamples: 4, learningRate: 0.01 }
-engine: { device: cpu, threads: 1, forward: own, groupQuestions: 2 }
+engine: { device: cpu, threads: 1, forward: own, groupQuestions: 2, alternatives: 3 }
 noiseFloor: { questions: 2 }
 score: { bootstrapReplicates: 100 }
 calibration: { strings: 1, epsilon: 0.2, tokenBudget: 60, samples: 2 }
@@ -64,6 +65,8 @@ describe.skipIf(!addon)("a run in units", () => {
     whole = join(folder, "whole");
     const restore = workIn(folder, { INWARD_MODELS: join(folder, "models") });
     await runStudy("study.yaml", { out: whole });
+    const [line] = (await readFile(join(whole, "02-object-level.jsonl"), "utf8")).split("\n");
+    expect((JSON.parse(line as string) as { reply: Reply }).reply.positions?.[0]?.tokenIds).toHaveLength(3);
     return restore;
   });
 

@@ -272,8 +272,21 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
         `Math.max(...[...document.querySelectorAll(".side .text")].map((one) => one.textContent.length))`,
       ),
     ).toBeGreaterThan(1e6);
+    const inspector = page.locator(".inspector").first();
     await page.locator("button.said").first().hover();
-    expect(await seen(page.locator(".inspector").first())).toMatch(/token 1 of 20000 .*<b>other<\/b> 5\.0 %/);
+    expect(await seen(inspector)).toMatch(/token 1 of 20,000 .* 36\.8 % \(−1\.000 nats\)/);
+    expect(await seen(inspector)).toMatch(/<b>other<\/b> 5\.0 %\s*<\|im_end\|> 1\.8 %\s*⟨f0 9f⟩ 0\.7 %/);
+    expect(await seen(inspector)).toContain("The token that was said is not among the 4 likeliest.");
+    expect(await inspector.locator("b.control").allInnerTexts()).toEqual(["<|im_end|>"]);
+    // By keyboard alone, and what is pointed at goes before it.
+    await page.locator("button.said").nth(1).focus();
+    expect(await seen(inspector)).toContain("token 1 of");
+    await page.mouse.move(0, 0);
+    await expect.poll(() => seen(inspector)).toContain("token 2 of");
+    await page.keyboard.press("Tab");
+    await expect.poll(() => seen(inspector)).toMatch(/token 3 of 20,000[\s\S]*<b>other<\/b> 5\.0 %/);
+    expect(await inspector.getAttribute("aria-live")).toBe("polite");
+    expect(await page.getByRole("list", { name: "Shades of tokens" }).first().locator("li").count()).toBe(7);
     expect(await page.title()).toBe("Trial 1 — inward");
     expect(await page.locator("main script, main img, main iframe, main base, main style, main b b").count()).toBe(0);
   });

@@ -83,8 +83,15 @@ function longReply() {
     tokenIds: texts.map((_, at) => at),
     logprobs: texts.map((_, at) => -1 / (at + 1)),
     margins: texts.map(() => 1),
+    // A text that spells a control token's name, and bytes that are none.
     positions: texts.map((text) => ({
-      ...{ text, logSumExp: 0, tokenIds: [1, 2], texts: [text, "<b>other</b>"], logprobs: [-0.1, -3] },
+      ...{ text, logSumExp: 0, tokenIds: [30_001, 30_002, 30_003, 30_004] },
+      texts: [text, "<b>other</b>", "<|im_end|>", "\ufffd"],
+      logprobs: [-0.1, -3, -4, -5],
+      marks: [
+        { at: 2, control: true },
+        { at: 3, bytes: "f09f" },
+      ],
     })),
   };
 }

@@ -14,7 +14,7 @@ import { makePlan } from "../../src/study/make-plan.js";
 import type { ModelFile, Plan } from "../../src/study/plan.js";
 import type { TaskItem } from "../../src/tasks/task.js";
 import { MANIFEST } from "../fixtures/report/make-report-input.js";
-import { replyOf, scriptedModel } from "./scripted-model.js";
+import { replyOf, withPositions, scriptedModel } from "./scripted-model.js";
 import { only, runScripted } from "./scripted-run.js";
 import { settledStudy } from "./settled-study.js";
 
@@ -117,8 +117,9 @@ function modelOf(plan: Plan, state: string, world: World): LanguageModel {
         })),
       ),
     ask: async (requests, options) =>
-      requests.map(({ messages, shares }, at) => {
-        const reply = replyOf(answer(shares as string, messages.at(-1)?.content ?? ""));
+      requests.map(({ messages, shares, positions }, at) => {
+        const bare = replyOf(answer(shares as string, messages.at(-1)?.content ?? ""));
+        const reply = positions === undefined ? bare : withPositions(bare, positions);
         options?.onReply?.(at, reply);
         return reply;
       }),

@@ -47,6 +47,25 @@ async function unwritten(): Promise<never> {
   throw new InwardError("ENGINE_UNAVAILABLE", "Only answers are written down here.");
 }
 
+/** The same reply with a list at each position: its own token, a part of a character, the end of a turn, and so on. */
+export function withPositions(reply: Reply, listed: number): Reply {
+  const others = Array.from({ length: listed - 1 }, (_, at) => 0x110000 + at);
+  return {
+    ...reply,
+    positions: [...reply.text].map((text, at) => ({
+      text,
+      logSumExp: at,
+      tokenIds: [reply.tokenIds[at] as number, ...others],
+      texts: [text, "\ufffd", "<|im_end|>", ...others.slice(2).map(String)].slice(0, listed),
+      logprobs: [reply.logprobs[at] as number, ...others.map((_, rank) => -20 - rank)],
+      marks: [
+        { at: 1, bytes: "f09f" },
+        { at: 2, control: true as const },
+      ].slice(0, listed - 1),
+    })),
+  };
+}
+
 /** A reply of one token a character, each surer than the last. */
 export function replyOf(text: string, more: Partial<Reply> = {}): Reply {
   const characters = [...text];

@@ -48,8 +48,12 @@ test("the plan settles both, says so, and asks each kind of question its own way
   expect(chat?.words.thinking).toMatch(
     /switched off by .*enable_thinking = false; on in object-level .*enable_thinking = true/,
   );
-  expect(objectLevelQuestions(plan).every((question) => toRequest(question, 1).thinking === true)).toBe(true);
-  expect(hypotheticalQuestions(plan).some((question) => toRequest(question, 1).thinking !== undefined)).toBe(false);
+  expect(objectLevelQuestions(plan).every((question) => toRequest(question, { topTokens: 1 }).thinking === true)).toBe(
+    true,
+  );
+  expect(
+    hypotheticalQuestions(plan).some((question) => toRequest(question, { topTokens: 1 }).thinking !== undefined),
+  ).toBe(false);
   const sides = calibrationQuestions(plan).map(({ side, thinking = false }) => [side, thinking] as const);
   expect(new Set(sides.map(String))).toEqual(new Set(["object_level,true", "hypothetical,false"]));
   const off = (await planStudy(study("off"))).plan;

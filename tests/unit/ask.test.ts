@@ -53,7 +53,10 @@ describe("groups", () => {
 describe("asking a stage", () => {
   const questions = Array.from({ length: 10 }, (_, at) => question(String(at)));
   const askerOf = (model: ReturnType<typeof scriptedModel>) =>
-    new GroupAsker(answeredQuestions(1), { modelFor: async () => model, reopenModel: async () => model });
+    new GroupAsker(answeredQuestions({ topTokens: 1 }), {
+      modelFor: async () => model,
+      reopenModel: async () => model,
+    });
   const stage = async (model: ReturnType<typeof scriptedModel>, path: string) =>
     askGroups(cutGroups(questions, 3), { path, asker: askerOf(model) });
   const fresh = async () => join(await mkdtemp(join(tmpdir(), "inward-ask-")), "answers.jsonl");

@@ -195,6 +195,62 @@ test("inspect: .json and .eval of one log are the same answers; what failed is c
   expect({ ...packed, ...file1 }).toEqual({ ...json, ...file1 });
 });
 
+test("inspect: tokens with their logprobs and likeliest ones, where they are asked for; what is no logprob is left out and said", async () => {
+  const token = (text: string, logprob: number, more: object = {}) => ({ token: text, logprob, ...more });
+  const answered = (id: string, answer: string, content: unknown) =>
+    asked(id, answer, {
+      output: {
+        choices: [{ message: { role: "assistant", content: answer }, logprobs: content && { content } }],
+      },
+    });
+  const whole = [
+    token("o", -0.5, {
+      bytes: [111],
+      top_logprobs: [token("w", -2), token("o", -0.5), token("?", -4, { bytes: [0xf0, 0x9f] }), token("z", -9999)],
+    }),
+    // An API writes a stand-in for a part of a character, and a number for what it does not list.
+    token("\\xf0\\x9f", -9999, { bytes: [0xf0, 0x9f] }),
+    token("\\xa6\\x8a", 0, { bytes: [0xa6, 0x8a], top_logprobs: [] }),
+  ];
+  const samples = [
+    answered("a", "o🦊", whole),
+    answered("b", "owl", [token("ow", -1)]),
+    answered("c", "owl", undefined),
+    ...[
+      [token("o", 0.5)],
+      [token("o", Number.NaN)],
+      [token("o", -1, { top_logprobs: [token("o", -0.1), token("w", -0.2)] })],
+      [token("\0", -1)],
+      [token("o", -1, { bytes: [300] })],
+      [],
+      "no list",
+    ].map((bad, at) => answered(`bad-${at}`, "o", bad)),
+  ];
+  const path = await file("tokens.json", JSON.stringify(logOf(...samples)));
+  const read = await readForeignLog(path, "acc", 2);
+  const tokens = read.answers.map(({ said }) => (said.ok ? said.tokens : undefined));
+  expect(tokens[0]).toEqual([
+    {
+      text: "o",
+      logprob: -0.5,
+      alternatives: [
+        { text: "o", logprob: -0.5 },
+        { text: "w", logprob: -2 },
+      ],
+    },
+    { text: "\ufffd", bytes: "f09f" },
+    { text: "\ufffd\ufffd", bytes: "a68a", logprob: 0 },
+  ]);
+  expect(tokens.slice(1)).toEqual([[{ text: "ow", logprob: -1 }], ...Array(8).fill(undefined)]);
+  expect(read.notes).toEqual([
+    "1 answers have no logprobs of their tokens in the log.",
+    "7 answers have logprobs that are none, and they are left out.",
+    "1 answers have tokens that do not spell their text.",
+  ]);
+  const plain = await readForeignLog(path);
+  expect([plain.notes, plain.answers.some(({ said }) => said.ok && said.tokens)]).toEqual([[], false]);
+});
+
 describe("what cannot be read says where, and is never half read", () => {
   test.each<[string, string | Buffer, string, RegExp]>([
     ["samples_1.jsonl", `${lines(generated(0, "x"))}\n{"doc_id": 1`, "IMPORT_INVALID", /line 2/],

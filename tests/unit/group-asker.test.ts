@@ -48,7 +48,7 @@ function engines(crashesOn: (text: string, engine: number) => boolean, more: Par
     opened.push(model);
     return model;
   };
-  const asker = new GroupAsker(answeredQuestions(1), {
+  const asker = new GroupAsker(answeredQuestions({ topTokens: 1 }), {
     modelFor: async () => opened.at(-1) ?? open(),
     reopenModel: open,
     onCrash: (one) => crashes.push(one),

@@ -9,7 +9,8 @@ import { createHash } from "node:crypto";
 import { InwardError } from "../../errors.js";
 import { openedReasoning } from "../../properties/reasoning.js";
 import type { EngineManifest } from "../../study/plan.js";
-import type { AnswerPosition, ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
+import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import type { AnswerPosition, MarkedToken, TokenText } from "../../tasks/answer-tokens.js";
 import { LINE_END } from "../../tasks/plain-form.js";
 import {
   requireTemperature,
@@ -475,9 +476,41 @@ export class ChatTokens {
     return Buffer.from(text).equals(bytes) ? { text } : { text, bytes: bytes.toString("hex") };
   }
 
+  /** The same, and whether no text of a message becomes it. */
+  private marked(id: number): MarkedToken {
+    return { ...this.token(id), ...(this.isControl(id) ? { control: true } : {}) };
+  }
+
+  /** Whether a token is one that text of a message never becomes. */
+  isControl(id: number): boolean {
+    return !this.vocabulary.isFree(id);
+  }
+
   /** @param ids the most likely tokens where `id` stands, and their logprobs */
   position(id: number, logSumExp: number, ids: readonly number[], logprobs: readonly number[]): AnswerPosition {
-    return { ...this.token(id), logSumExp, tokenIds: ids, texts: ids.map((one) => this.tokenText(one)), logprobs };
+    return { ...this.marked(id), logSumExp, tokenIds: ids, ...this.listed(ids), logprobs };
+  }
+
+  /** Tokens of a list, with what marks those of them whose text is not all that they are. */
+  private listed(ids: readonly number[]): Pick<AnswerPosition, "texts" | "marks"> {
+    const tokens = ids.map((id) => this.marked(id));
+    const marks = tokens.flatMap(({ text: _, ...mark }, at) => (Object.keys(mark).length > 0 ? [{ at, ...mark }] : []));
+    return { texts: tokens.map(({ text }) => text), ...(marks.length > 0 ? { marks } : {}) };
+  }
+
+  /**
+   * The likeliest tokens at an answer's first position.
+   * @param isMarked whether what marks them is wanted
+   */
+  first(
+    tokenIds: readonly number[],
+    logprobs: readonly number[],
+    logSumExp: number,
+    isMarked: boolean,
+  ): Reply["first"] {
+    const { texts, marks } = this.listed(tokenIds);
+    const { vocabularySize } = this.facts;
+    return { tokenIds, texts, logprobs, logSumExp, vocabularySize, ...(isMarked && marks ? { marks } : {}) };
   }
 
   /** Tokens that end an answer whatever the vocabulary says of them, for an engine that knows its vocabulary only. */

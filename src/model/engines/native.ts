@@ -16,7 +16,8 @@ import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import { readGguf } from "../../gguf/read-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
-import type { AnswerPosition, Reply } from "../../tasks/answer.js";
+import type { Reply } from "../../tasks/answer.js";
+import type { AnswerPosition } from "../../tasks/answer-tokens.js";
 import { ChatTokens } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
@@ -121,7 +122,6 @@ export function readReplies(
   answers: NativeAnswers,
   requests: readonly TokenizedRequest[],
   chat: ChatTokens,
-  vocabularySize: number,
 ): { readonly index: number; readonly reply: Reply }[] {
   const { items, counts } = answers;
   const columns = items.length === 0 ? 0 : answers.topIds.length / items.length;
@@ -137,13 +137,12 @@ export function readReplies(
       tokenIds,
       logprobs: Array.from(answers.logprobs.subarray(begin, end)),
       margins: request.temperature === 0 ? Array.from(answers.margins.subarray(begin, end)) : [],
-      first: {
-        tokenIds: top,
-        texts: top.map((id) => chat.tokenText(id)),
-        logprobs: Array.from(answers.topLogprobs.subarray(row * columns, listed)),
-        logSumExp: answers.logSumExps[row] as number,
-        vocabularySize,
-      },
+      first: chat.first(
+        top,
+        Array.from(answers.topLogprobs.subarray(row * columns, listed)),
+        answers.logSumExps[row] as number,
+        request.positions !== undefined,
+      ),
       ...(request.positions === undefined
         ? {}
         : { positions: readPositions(answers, tokenIds, begin, request.positions, chat) }),
@@ -468,7 +467,7 @@ export async function openNativeEngine(
       const tokenized = chat.tokenize(requests);
       const replies: Reply[] = [];
       const take = (answers: NativeAnswers) => {
-        for (const { index, reply } of readReplies(answers, tokenized, chat, vocabularySize)) {
+        for (const { index, reply } of readReplies(answers, tokenized, chat)) {
           replies[index] = reply;
           onReply?.(index, reply);
         }

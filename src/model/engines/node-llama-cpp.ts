@@ -20,7 +20,8 @@ import { type ErrorCode, InwardError } from "../../errors.js";
 import { inspectGguf, requireRunnable } from "../../gguf/inspect-gguf.js";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine } from "../../study/study.js";
-import type { AnswerPosition, Reply, TopTokens } from "../../tasks/answer.js";
+import type { Reply } from "../../tasks/answer.js";
+import type { AnswerPosition, TopTokens } from "../../tasks/answer-tokens.js";
 import { ChatTokens } from "../chat/encode.js";
 import type { ChatFormat } from "../chat/format.js";
 import { formatFor } from "../chat/settled-chat.js";
@@ -245,13 +246,8 @@ function take(chat: ChatTokens, answer: Growing, next: Next, vocabularySize: num
     }
     if (answer.tokenIds.length === 0) {
       const kept = top.slice(0, request.topTokens);
-      answer.first = {
-        tokenIds: kept,
-        texts: kept.map((id) => chat.tokenText(id)),
-        logprobs: kept.map((id) => (logits[id] as number) - total),
-        logSumExp: total,
-        vocabularySize,
-      };
+      const logprobs = kept.map((id) => (logits[id] as number) - total);
+      answer.first = chat.first(kept, logprobs, total, request.positions !== undefined);
     }
   } else {
     const best = [...(next.logits ?? [])].sort((a, b) => b[1] - a[1] || a[0] - b[0]);

@@ -3,7 +3,8 @@
 import { resolve } from "node:path";
 import type { EngineManifest } from "../../study/plan.js";
 import type { SettledEngine, StudyEngine } from "../../study/study.js";
-import type { ChatMessage, Reply, TokenText } from "../../tasks/answer.js";
+import type { ChatMessage, Reply } from "../../tasks/answer.js";
+import type { TokenText } from "../../tasks/answer-tokens.js";
 import type { ChatFormat } from "../chat/format.js";
 import { deviceKind } from "../device.js";
 import { type Intervened, refuseInterventions } from "../interventions.js";
@@ -113,6 +114,15 @@ function withFullPath(adapter: AdapterChoice | undefined): AdapterChoice | undef
 
 // Opens a model's vocabulary in a worker process: tokens are counted without its weights.
 
+/** Tokens as people read them. */
+export interface TextedTokens {
+  /** Of each, and of all together. */
+  readonly texts: TokenText[];
+  readonly whole: string;
+  /** [tokens] whether no text of a message ever becomes it. */
+  readonly control: boolean[];
+}
+
 export interface Tokenizer {
   /**
    * @param thinking [prompts] as PromptRendering has it; none when absent
@@ -132,8 +142,8 @@ export interface Tokenizer {
   answerEndIds(): Promise<number[]>;
   /** @param tokenIds [answers] generated tokens @returns what was said with them, and why it ended, as asking has it */
   answers(tokenIds: readonly (readonly number[])[]): Promise<Pick<Reply, "text" | "stop">[]>;
-  /** @returns each token as people read it, and what they stand for together @throws ENGINE_TOKEN */
-  tokenTexts(ids: readonly number[]): Promise<{ readonly texts: TokenText[]; readonly whole: string }>;
+  /** @throws ENGINE_TOKEN */
+  tokenTexts(ids: readonly number[]): Promise<TextedTokens>;
   dispose(): Promise<void>;
 }
 
@@ -236,7 +246,7 @@ export interface TokenizerMethods {
   endIds(): number[];
   answerEndIds(): number[];
   answers(tokenIds: readonly (readonly number[])[]): Pick<Reply, "text" | "stop">[];
-  tokenTexts(ids: readonly number[]): { readonly texts: TokenText[]; readonly whole: string };
+  tokenTexts(ids: readonly number[]): TextedTokens;
   loadWarnings(modelPath: string): Promise<string[]>;
   verify(modelPath: string, tokenizer: string | undefined): Promise<ModelCheck[]>;
 }

@@ -32,7 +32,11 @@ serveParent<TokenizerMethods>(
     endIds: () => opened().endOfGenerationIds(),
     answerEndIds: () => [...opened().endOfGenerationIds(), ...opened().endIds()],
     answers: (tokenIds) => tokenIds.map((ids) => opened().answer(ids)),
-    tokenTexts: (ids) => ({ texts: opened().tokenTexts(ids), whole: opened().writtenText(ids) }),
+    tokenTexts: (ids) => ({
+      texts: opened().tokenTexts(ids),
+      whole: opened().writtenText(ids),
+      control: ids.map((id) => opened().isControl(id)),
+    }),
     async verify(modelPath, tokenizer) {
       const summary = await inspectGguf(modelPath);
       requireRunnable(summary);

@@ -157,7 +157,7 @@ function studyFacts(plan: Plan, scores: Scores): Facts {
     fact(
       "Engine settings",
       `${engine.engine}, device ${engine.device}, strict ${engine.strict ? "yes" : "no"}, ${engine.sequences} sequences, ${engine.threads} threads, `,
-      `${engine.groupQuestions} questions per group, ${engine.topTokens} top tokens stored`,
+      `${engine.groupQuestions} questions per group, ${engine.topTokens} top tokens stored${engine.alternatives === undefined ? "" : `, ${engine.alternatives} at every position`}`,
     ),
     fact("Noise floor", `${formatCount(plan.noiseFloor.questions)} questions to ask again per model state`),
     fact(

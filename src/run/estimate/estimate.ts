@@ -17,6 +17,7 @@ import { layerParameters, loraParameters, parameterCount } from "../../model/mod
 import type { Plan } from "../../study/plan.js";
 import { engineOf } from "../open-models.js";
 import { chatOf } from "../planned-chats.js";
+import { diskNeed } from "./disk.js";
 import {
   askingTime,
   earlierTraining,
@@ -28,7 +29,6 @@ import {
 import {
   ANSWER_TOKENS,
   askingMemory,
-  diskNeed,
   LETTERS_PER_TOKEN,
   pieceCounter,
   type SizedStage,
@@ -148,6 +148,8 @@ export interface AskingRate {
   readonly generatedShare: number;
   /** A line of the answers' file. */
   readonly bytesPerAnswer: number;
+  /** Of it, likely tokens of every position; absent where the study stores none. */
+  readonly alternativeBytesPerAnswer?: number;
   /** What was measured, in words. */
   readonly of: string;
 }
@@ -174,6 +176,8 @@ export interface ModelEstimate {
 /** Bytes. */
 export interface DiskEstimate {
   readonly answers: number;
+  /** Of them, likely tokens of every position; absent where the study stores none. */
+  readonly alternatives?: number;
   readonly adapters: number;
   /** Beside an adapter in training; gone when it is there. */
   readonly checkpoint: number;

@@ -9,6 +9,7 @@ import {
   hypotheticalQuestions,
   objectLevelQuestions,
   type Question,
+  type StoredTokens,
   toAnswer,
   toRequest,
 } from "../../ask/questions.js";
@@ -39,7 +40,7 @@ interface ProbeOptions {
   readonly counter: TokenCounter;
   /** Whether the engine evaluates a shared beginning once. */
   readonly shares: boolean;
-  readonly topTokens: number;
+  readonly stored: StoredTokens;
   /** Whose rate it is, in words. */
   readonly of: string;
   readonly signal?: AbortSignal;
@@ -49,12 +50,12 @@ interface ProbeOptions {
 async function measureAsking(
   model: LanguageModel,
   questions: readonly Question[],
-  { counter, shares, topTokens, of, signal }: ProbeOptions,
+  { counter, shares, stored, of, signal }: ProbeOptions,
 ): Promise<AskingRate> {
   const ask = async (group: readonly Question[]) => {
     const begun = performance.now();
     const replies = await model.ask(
-      group.map((question) => toRequest(question, topTokens)),
+      group.map((question) => toRequest(question, stored)),
       signal ? { signal } : {},
     );
     return { replies, seconds: (performance.now() - begun) / 1000 };
@@ -73,12 +74,14 @@ async function measureAsking(
   const bytes = replies.reduce((sum, reply, index) => {
     return sum + Buffer.byteLength(JSON.stringify(toAnswer(sample[index] as Question, reply))) + 1;
   }, 0);
+  const listed = replies.reduce((sum, { positions }) => sum + Buffer.byteLength(JSON.stringify(positions ?? "")), 0);
   return {
     basis: "measured",
     readTokensPerSecond: toRead.distinctTokens / Math.max(reading.seconds, 1e-6),
     tokensPerSecond: (distinctTokens + generated) / Math.max(seconds, 1e-6),
     generatedShare: generated / generatedTokensAtMost,
     bytesPerAnswer: bytes / sample.length,
+    ...(stored.alternatives === undefined ? {} : { alternativeBytesPerAnswer: listed / sample.length }),
     of: `${sample.length} ${sample.length === 1 ? "question" : "questions"} to ${of} in ${seconds.toFixed(1)} s`,
   };
 }
@@ -288,7 +291,7 @@ async function measure(
       if (questions.length === 0) return { ok: false, reason: "the plan asks no such question" };
       const state = (questions[0] as Question).state;
       const own = questions.filter((question) => question.state === state);
-      const options = { counter, shares, topTokens: engine.topTokens, of: model.name, ...(signal ? { signal } : {}) };
+      const options = { counter, shares, stored: engine, of: model.name, ...(signal ? { signal } : {}) };
       return { ok: true, rate: await measureAsking(opened, own, options) };
     };
     const objectLevel = askedHere(plan, objectLevelQuestions(plan));

@@ -13,7 +13,6 @@ import { buildSet, type SetCandidate } from "../../finetune/set.js";
 import type { ChatFormat } from "../../model/chat/format.js";
 import { openTokenizer, type Tokenizer } from "../../model/engines/start-engine.js";
 import type { DeviceName } from "../../model/device.js";
-import type { LocatedModel } from "../../model/locate-model.js";
 import { loraParameters, type ModelShape, parameterCount } from "../../model/model-shape.js";
 import { askingNeed } from "../../model/placement.js";
 import type { Behavior } from "../../properties/property.js";
@@ -28,15 +27,12 @@ import { stagesOf } from "../stages.js";
 import type {
   AskedSize,
   AskingMemory,
-  DiskEstimate,
   ScoredSize,
   StageEstimate,
   TokenBasis,
-  TrainingEstimate,
   TrainingMemory,
   TrainingSize,
 } from "./estimate.js";
-import type { RatedModel } from "./rates.js";
 import { statesOf } from "../../study/states.js";
 
 interface CountedQuestion {
@@ -465,57 +461,9 @@ export function pieceCounter(): TokenCounter {
   };
 }
 
-// What a run leaves on the disk, in the run folder and in the model folder.
-
-const FLOAT = 4;
-/** A line of answers beside its tokens: the question's names, hashes and the text. */
-const LINE_BYTES = 600;
-/** Id, text and logprob of a likely token at the first position. */
-const TOP_TOKEN_BYTES = 40;
-/** Id, logprob and margin of a generated token. */
-const TOKEN_BYTES = 45;
-/** A sum of logprobs of an option. */
-const SUM_BYTES = 20;
-/** A measured distribution: about ten values with their masses. */
-const DISTRIBUTION_BYTES = 1000;
-
-export function diskNeed(
-  plan: Plan,
-  located: Readonly<Record<string, LocatedModel>>,
-  stages: readonly StageEstimate[],
-  rates: Readonly<Record<string, RatedModel>>,
-  training: readonly TrainingEstimate[],
-): DiskEstimate {
-  const parameters = training.map((one) => one.parameters ?? 0);
-  const models = Object.values(located);
-  // Two states of a study may come from one file.
-  const downloads = new Map(models.map(({ source, toDownload = 0 }) => [source, toDownload]));
-  return {
-    answers: Math.round(stages.reduce((sum, stage) => sum + bytesOf(plan, stage, rates), 0)),
-    adapters: parameters.reduce((sum, count) => sum + count * FLOAT, 0),
-    // Parameters and two moments.
-    checkpoint: Math.max(0, ...parameters) * 3 * FLOAT,
-    modelsToDownload: [...downloads.values()].reduce((sum, bytes) => sum + bytes, 0),
-    modelsToWrite: models.reduce((sum, { toWrite }) => sum + toWrite, 0),
-    unknown: Object.entries(located).flatMap(([name, { missing, weights }]) =>
-      weights ? [] : [`${name}: ${missing ?? "its header lacks a size"}, and how large it is is not known`],
-    ),
-  };
-}
-
-function bytesOf(plan: Plan, stage: StageEstimate, rates: Readonly<Record<string, RatedModel>>): number {
-  if (stage.stage === "noise_floor" || stage.stage === "options_noise_floor") return 0;
-  if (stage.stage === "distributions") return stage.questions * DISTRIBUTION_BYTES;
-  if (stage.continuations !== undefined) return stage.continuations * SUM_BYTES;
-  const rated = rates[statesOf(plan).of(stage.state).model];
-  const own = stage.stage === "hypothetical" ? rated?.hypothetical : rated?.objectLevel;
-  if (own?.ok) return stage.questions * own.rate.bytesPerAnswer;
-  const line = LINE_BYTES + plan.engine.topTokens * TOP_TOKEN_BYTES;
-  return stage.questions * line + stage.generatedTokensAtMost * TOKEN_BYTES;
-}
-
 // Memory from a network's shape. Weights, cache and parameters are counted; activations are a formula.
 
+const FLOAT = 4;
 const HALF = 2;
 /** llama.cpp pads a cache to this many cells. */
 const CELL_STEP = 256;

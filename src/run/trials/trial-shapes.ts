@@ -6,7 +6,8 @@ import type { BehaviorOption, Extraction } from "../../properties/property.js";
 import type { Estimate } from "../../score/interval.js";
 import type { Scope } from "../../score/scope.js";
 import type { TrialRow } from "../../score/trial-rows.js";
-import type { ChatMessage, RecordedReply, SetAsideReason, TokenText } from "../../tasks/answer.js";
+import type { ChatMessage, RecordedReply, SetAsideReason } from "../../tasks/answer.js";
+import type { MarkedToken, TokenMark, TokenText } from "../../tasks/answer-tokens.js";
 
 /** A value, or why there is none. */
 export type Shown<Value> =
@@ -209,9 +210,16 @@ export interface PromptTokens {
   readonly isRecorded?: boolean;
 }
 
+/** What was said, as tokens. */
+export interface SaidTokens {
+  readonly tokens: readonly MarkedToken[];
+  /** Of the likely tokens at its first place, as the reply lists them, those whose text is not all that they are. */
+  readonly firstMarks: readonly TokenMark[];
+}
+
 export interface TrialTokens {
   readonly answerPrompt: Shown<PromptTokens>;
   readonly replyPrompt: Shown<PromptTokens>;
-  readonly answer: Shown<readonly TokenText[]>;
-  readonly reply: Shown<readonly TokenText[]>;
+  readonly answer: Shown<SaidTokens>;
+  readonly reply: Shown<SaidTokens>;
 }

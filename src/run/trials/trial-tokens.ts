@@ -12,8 +12,8 @@ import { thinkingOf } from "../../ask/questions.js";
 import { chatOf } from "../planned-chats.js";
 import { statesOf } from "../../study/states.js";
 import type { Plan } from "../../study/plan.js";
-import type { TokenText } from "../../tasks/answer.js";
-import type { AskedView, PromptTokens, Shown, ShownToken, TrialTokens, TrialView } from "./trial-shapes.js";
+import type { MarkedToken, TokenText } from "../../tasks/answer-tokens.js";
+import type { AskedView, PromptTokens, SaidTokens, Shown, ShownToken, TrialTokens, TrialView } from "./trial-shapes.js";
 
 /** How long a vocabulary stays open after it was last asked, milliseconds. */
 const IDLE = 120_000;
@@ -21,7 +21,7 @@ const IDLE = 120_000;
 /** One prompt and what was said to it. */
 interface TokenizedSide {
   readonly prompt: Shown<PromptTokens>;
-  readonly said: Shown<readonly TokenText[]>;
+  readonly said: Shown<SaidTokens>;
 }
 
 /** Sides that several trials share, by where their answer stands: of a run that no process writes to. */
@@ -139,7 +139,7 @@ async function promptOf(tokenizer: Tokenizer, asked: AskedView, thinking: boolea
   const [located] = await tokenizer.locate([messages.value], [thinking]);
   if (located === undefined) return absent("it was not tokenized");
   const { tokenIds, starts, ends, contents } = located;
-  const { texts } = await tokenizer.tokenTexts(tokenIds);
+  const { texts, control } = await tokenizer.tokenTexts(tokenIds);
   const tokens = tokenIds.map((id, at): ShownToken => {
     const [start, end] = [starts[at] as number, ends[at] as number];
     // A token on the border holds words of both; it is shown as content, since a message's words are in it.
@@ -147,24 +147,23 @@ async function promptOf(tokenizer: Tokenizer, asked: AskedView, thinking: boolea
     const role = content === undefined ? undefined : (messages.value[content.message]?.role ?? "system");
     const text = texts[at] as TokenText;
     if (content !== undefined) return { id, ...text, kind: "content", role };
-    return { id, ...text, kind: start === end || isMark(text.text) ? "control" : "template" };
+    return { id, ...text, kind: control[at] ? "control" : "template" };
   });
   const recorded = reply && !reply.madeElsewhere ? reply.promptSha256 : undefined;
   const isRecorded = recorded === undefined ? {} : { isRecorded: recorded === hashTokens(tokenIds) };
   return { ok: true, value: { tokens, ...isRecorded } };
 }
 
-/** Outside of messages no text of a user stands: what looks like a mark there is one. */
-function isMark(text: string): boolean {
-  return /^<[^<>\s]+>$|^\[\/?[A-Z_]+\]$/.test(text);
-}
-
-async function tokensSaid(
-  tokenizer: Tokenizer,
-  { reply, setAside, missing }: AskedView,
-): Promise<Shown<readonly TokenText[]>> {
+async function tokensSaid(tokenizer: Tokenizer, { reply, setAside, missing }: AskedView): Promise<Shown<SaidTokens>> {
   if (reply === undefined) return absent(setAside ?? missing ?? "there is none");
   if (reply.madeElsewhere) return absent("made elsewhere: its tokens are not known");
-  const { texts } = await tokenizer.tokenTexts(reply.tokenIds);
-  return { ok: true, value: texts };
+  const marked = async (ids: readonly number[]): Promise<MarkedToken[]> => {
+    const { texts, control } = await tokenizer.tokenTexts(ids);
+    return texts.map((text, at) => ({ ...text, ...(control[at] ? { control: true } : {}) }));
+  };
+  const [tokens, first] = await Promise.all([marked(reply.tokenIds), marked(reply.first.tokenIds)]);
+  const firstMarks = first.flatMap(({ text: _, ...mark }, at) =>
+    Object.keys(mark).length > 0 ? [{ at, ...mark }] : [],
+  );
+  return { ok: true, value: { tokens, firstMarks } };
 }

@@ -286,6 +286,9 @@ describe.skipIf(CHROMIUM === undefined)("the page, in Chromium", () => {
     await page.keyboard.press("Tab");
     await expect.poll(() => seen(inspector)).toMatch(/token 3 of 20,000[\s\S]*<b>other<\/b> 5\.0 %/);
     expect(await inspector.getAttribute("aria-live")).toBe("polite");
+    // What is nearly certain is not said to be certain.
+    expect(await page.locator('button.said[aria-label$=" 99.95 %"]').count()).toBeGreaterThan(0);
+    expect(await page.locator('button.said[aria-label*=" 100"]').count()).toBe(0);
     expect(await page.getByRole("list", { name: "Shades of tokens" }).first().locator("li").count()).toBe(7);
     expect(await page.title()).toBe("Trial 1 — inward");
     expect(await page.locator("main script, main img, main iframe, main base, main style, main b b").count()).toBe(0);

@@ -75,7 +75,7 @@ function loggedToken(tokens: NonNullable<Logged>, at: number): SaidToken {
   return {
     token,
     logprob: logprob === undefined ? none("its log says only that others are likelier") : { ok: true, value: logprob },
-    margin: none("not in its log"),
+    margin: none("no margin in its log"),
     isEnd: false,
     others: alternatives
       ? {

@@ -1,6 +1,6 @@
 /** Figures as SVG, drawn here so that what they show can be clicked: to the trials it is made of. Each saves as it stands. Rows and squares. */
 
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Estimate } from "../../src/score/interval.js";
 import type { Shown } from "../../src/run/trials/trial-shapes.js";
@@ -16,9 +16,8 @@ interface FigureProps {
   readonly draw: (width: number) => { readonly height: number; readonly content: ComponentChildren };
 }
 
-export function Figure({ title, note, draw }: FigureProps) {
-  const frame = useRef<HTMLElement>(null);
-  const svg = useRef<SVGSVGElement>(null);
+/** Of the page's column, CSS pixels. */
+export function useWidth(frame: RefObject<HTMLElement | null>): number {
   const [width, setWidth] = useState(640);
   useEffect(() => {
     const watcher = new ResizeObserver(([entry]) =>
@@ -27,6 +26,38 @@ export function Figure({ title, note, draw }: FigureProps) {
     if (frame.current) watcher.observe(frame.current);
     return () => watcher.disconnect();
   }, []);
+  return width;
+}
+
+/** As a picture, in both ways. */
+export function Saves({ title, svg }: { title: string; svg: RefObject<SVGSVGElement | null> }) {
+  const name = visibleText(title, "mark");
+  return (
+    <div class="saves">
+      <button
+        type="button"
+        class="save"
+        onClick={() => svg.current && saveSvg(title, svg.current)}
+        aria-label={`Save ${name} as SVG`}
+      >
+        SVG
+      </button>
+      <button
+        type="button"
+        class="save"
+        onClick={() => svg.current && void savePng(title, svg.current)}
+        aria-label={`Save ${name} as PNG`}
+      >
+        PNG
+      </button>
+    </div>
+  );
+}
+
+export function Figure({ title, note, draw }: FigureProps) {
+  const frame = useRef<HTMLElement>(null);
+  const svg = useRef<SVGSVGElement>(null);
+  const width = useWidth(frame);
   const { height, content } = draw(width);
   const name = visibleText(title, "mark");
   return (
@@ -39,24 +70,7 @@ export function Figure({ title, note, draw }: FigureProps) {
       <svg ref={svg} width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label={name}>
         {content}
       </svg>
-      <div class="saves">
-        <button
-          type="button"
-          class="save"
-          onClick={() => svg.current && saveSvg(title, svg.current)}
-          aria-label={`Save ${name} as SVG`}
-        >
-          SVG
-        </button>
-        <button
-          type="button"
-          class="save"
-          onClick={() => svg.current && void savePng(title, svg.current)}
-          aria-label={`Save ${name} as PNG`}
-        >
-          PNG
-        </button>
-      </div>
+      <Saves title={title} svg={svg} />
     </figure>
   );
 }

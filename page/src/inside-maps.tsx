@@ -7,9 +7,9 @@ import type { AbilityResult, InjectionResults, InjectionSetting } from "../../sr
 import type { JudgedSite, SimulationResults } from "../../src/score/simulation/simulation.js";
 import { trialsAddress } from "./address.js";
 import { HeatFigure } from "./figures.js";
-import { byDepth } from "./inside-trial.js";
 import { estimated, Missing, numberWords, pValues, SortedTable, Text } from "./parts.js";
 import { probedName } from "./probe-maps.js";
+import { byDepth } from "./scales.js";
 
 const words = (name: string) => name.replaceAll("_", " ");
 const NATS = { unit: "nats", n: false } as const;

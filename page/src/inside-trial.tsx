@@ -3,32 +3,31 @@
 import { useState } from "preact/hooks";
 import type { TrialLens, TrialPatch, TrialProbe, TrialView } from "../../src/run/trials/trial-shapes.js";
 import { HeatFigure } from "./figures.js";
+import { byDepth, PROMPTS } from "./scales.js";
+import { TokenMaps } from "./token-map.js";
 import { estimated, Missing, OfShown, SortedTable, Text } from "./parts.js";
 
-const PROMPTS = { hypothetical: "the question", object_level: "the object-level prompt" } as const;
-
-export function Inside({ of: { lenses, probes, patches } }: { of: TrialView["inside"] }) {
+export function Inside({
+  run,
+  line,
+  of: { lenses, whole, probes, patches },
+}: {
+  run: string;
+  line: number;
+  of: TrialView["inside"];
+}) {
   return (
     <section>
       <h2>Inside the model</h2>
       <h3>Lenses: what the model's end says of its middle</h3>
       <OfShown of={lenses}>{(found) => <Lenses lenses={found} />}</OfShown>
+      <TokenMaps run={run} line={line} whole={whole} />
       <h3>Probes: what is read off this string</h3>
       <OfShown of={probes}>{(found) => found.map((probe) => <ProbeReading probe={probe} />)}</OfShown>
       <h3>Patches: what becomes of it when something is written inside</h3>
       <OfShown of={patches}>{(found) => <Patches patches={found} />}</OfShown>
     </section>
   );
-}
-
-/** The model's order from below: embedding and before, then after each layer; parts of one layer as they are named. */
-export function byDepth(one: string, other: string): number {
-  const of = (site: string): [number, string] => {
-    const [part = "", layer = "0"] = site.split(".");
-    return [Number(layer), part === "residual_before" ? "" : part];
-  };
-  const [[layer, part], [otherLayer, otherPart]] = [of(one), of(other)];
-  return layer - otherLayer || (part < otherPart ? -1 : part > otherPart ? 1 : 0);
 }
 
 function Lenses({ lenses }: { lenses: readonly TrialLens[] }) {

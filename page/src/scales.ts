@@ -1,4 +1,4 @@
-/** Numbers behind figures: where ticks stand, and which points no other beats. Pure. */
+/** Numbers and orders behind figures: where ticks stand, which points no other beats, which site is above which. Pure. */
 
 /** Round numbers over a range, five or so. */
 export function ticksOf(low: number, high: number, most = 6): number[] {
@@ -28,3 +28,16 @@ export function paretoFront(points: readonly ScatterPoint[]): ScatterPoint[] {
     one.x <= other.x && one.y <= other.y && (one.x < other.x || one.y < other.y);
   return points.filter((point) => !points.some((other) => beats(other, point))).sort((a, b) => a.x - b.x || a.y - b.y);
 }
+
+/** The model's order from below: embedding and before, then after each layer; parts of one layer as they are named. */
+export function byDepth(one: string, other: string): number {
+  const of = (site: string): [number, string] => {
+    const [part = "", layer = "0"] = site.split(".");
+    return [Number(layer), part === "residual_before" ? "" : part];
+  };
+  const [[layer, part], [otherLayer, otherPart]] = [of(one), of(other)];
+  return layer - otherLayer || (part < otherPart ? -1 : part > otherPart ? 1 : 0);
+}
+
+/** What a map is of. */
+export const PROMPTS = { hypothetical: "the question", object_level: "the object-level prompt" } as const;

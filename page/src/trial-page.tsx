@@ -205,7 +205,7 @@ function Trial({ id, view, readTokens, table, query }: TrialProps) {
           <DistributionTree title="What the predictor would say" of={view.distributions.prediction} />
         </div>
       </section>
-      <Inside of={view.inside} />
+      <Inside run={id} line={view.line} of={view.inside} />
       <section>
         <h2>What needs no self</h2>
         <SortedTable

@@ -203,7 +203,7 @@ function lookingInside({ states, lens, fits }: NonNullable<DryRun["probe"]>): st
     ...each,
     ...(lens
       ? [
-          `  then${known} ${whole(lens.rows)} states are read by lenses${lens.maps > 0 ? `, for which ${whole(lens.maps)} maps are found` : ""}, ${sizeWords(lens.time)}`,
+          `  then${known} ${whole(lens.rows)} states are read by lenses${lens.wholePrompts > 0 ? ` (at every token of ${whole(lens.wholePrompts)} prompts)` : ""}${lens.maps > 0 ? `, for which ${whole(lens.maps)} maps are found` : ""}, ${sizeWords(lens.time)}`,
         ]
       : []),
     `  then${known} ${whole(fits.count)} probes are fitted, ${sizeWords(fits.time)}: the more strings and labels, the longer`,
@@ -252,6 +252,12 @@ function disk({ disk: need }: DryRun): string {
     ...(need.randomWeights === undefined
       ? []
       : [`a model with random weights ${readableBytes(need.randomWeights)} while it is looked into`]),
+    ...(need.lensTokens === undefined
+      ? []
+      : [
+          `readings of whole prompts about ${readableBytes(need.lensTokens)}`,
+          `their states ${readableBytes(need.lensStates ?? 0)} while they are read`,
+        ]),
     ...need.unknown,
   ];
   return `Disk: ${parts.join(", ")}.`;

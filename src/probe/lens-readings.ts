@@ -210,6 +210,8 @@ export interface LensReading {
   /** Over the vocabulary, nats. */
   readonly entropyNats: number;
   readonly topToken: number;
+  /** Its ln P. */
+  readonly topLogprob: number;
   /** In the order of the targets. */
   readonly targets: readonly TargetReading[];
 }
@@ -244,6 +246,7 @@ export async function readLens(
 
 function readingOf(logits: Float32Array | Float64Array, targets: readonly (readonly number[])[]): LensReading {
   const { logSum, entropyNats, topToken } = totalOf(logits);
+  const topLogprob = Math.min(0, (logits[topToken] as number) - logSum);
   const best = targets.map((ids) => ids.reduce((most, id) => Math.max(most, logits[id] as number), -Infinity));
   const levels = Float64Array.from(new Set(best)).sort();
   // Logits above so many of the levels and no more; and those that are one exactly.
@@ -269,7 +272,7 @@ function readingOf(logits: Float32Array | Float64Array, targets: readonly (reado
     const ties = (same[level] as number) - own.filter((logit) => logit === best[target]).length;
     return { logprob: Math.min(0, logOfSum(own.map((logit) => logit - logSum))), rank: 1 + higher, tied: ties };
   });
-  return { entropyNats, topToken, targets: targetReadings };
+  return { entropyNats, topToken, topLogprob, targets: targetReadings };
 }
 
 /** By how many nats a target leads the likeliest of some others. @param others numbers of targets */

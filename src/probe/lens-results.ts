@@ -1,6 +1,7 @@
 /** What lenses of a study read: the lines of 07-lens.jsonl, and the content of 08-lens.json. */
 
 import { z } from "zod";
+import type { TokenText } from "../tasks/answer.js";
 import type { AdjustedP } from "../score/comparison/tests.js";
 import type { Estimate } from "../score/interval.js";
 import type { LensTargets } from "./lens-readings.js";
@@ -96,6 +97,95 @@ export const lensLineSchema = z.discriminatedUnion("what", [
         groups: z.record(z.string(), readings),
       }),
     ),
+  }),
+]);
+
+// 07-lens-tokens.jsonl: some prompts at every token, of each first what its tokens are, then a line a lens and site.
+
+export interface LensToken extends TokenText {
+  readonly id: number;
+}
+
+/** A value of a property, that was done on the string or said about it, and that has tokens of its own. */
+export interface SoughtValue {
+  readonly property: string;
+  readonly value: string;
+}
+
+export interface LensedPrompt {
+  readonly what: "prompt";
+  readonly state: string;
+  readonly prompt: string;
+  readonly tokens: readonly LensToken[];
+  /** Tokens that the model knows: the last of all ranks, and what an entropy is at most the logarithm of. */
+  readonly vocabulary: number;
+  readonly values: readonly SoughtValue[];
+}
+
+/** Numbers to six digits after the point. */
+export interface LensedTokens {
+  readonly what: "cells";
+  readonly state: string;
+  readonly site: string;
+  readonly lens: string;
+  readonly prompt: string;
+  /** [tokens] */
+  readonly entropyNats: readonly number[];
+  /** The likeliest of all tokens: each once, [tokens] which of these, and its ln P. */
+  readonly likeliest: readonly LensToken[];
+  readonly likeliestAt: readonly number[];
+  readonly likeliestLogprobs: readonly number[];
+  /** [values][tokens] in the order of the prompt's values. */
+  readonly logprobs: readonly (readonly number[])[];
+  readonly ranks: readonly (readonly number[])[];
+  readonly tied: readonly (readonly number[])[];
+  /** The readings of 07-lens.jsonl that are of one of these tokens: of their ln P and entropies the greatest difference, nats. Absent where there are none. */
+  readonly besideSpans?: { readonly readings: number; readonly greatestNats: number };
+}
+
+/** Why there is nothing of a prompt, or of one lens at one site of it. */
+export interface UnlensedPrompt {
+  readonly what: "missing";
+  readonly state: string;
+  readonly prompt: string;
+  readonly site?: string;
+  readonly lens?: string;
+  readonly reason: string;
+}
+
+export type LensTokenLine = LensedPrompt | LensedTokens | UnlensedPrompt;
+
+const token = z.looseObject({ id: z.int(), text: z.string(), bytes: z.string().optional() });
+const ofCell = { state: z.string(), site: z.string(), lens: z.string(), prompt: z.string() };
+
+export const lensTokenLineSchema = z.discriminatedUnion("what", [
+  z.looseObject({
+    what: z.literal("prompt"),
+    state: z.string(),
+    prompt: z.string(),
+    tokens: z.array(token).min(1),
+    vocabulary: z.int().min(1),
+    values: z.array(z.looseObject({ property: z.string(), value: z.string() })),
+  }),
+  z.looseObject({
+    what: z.literal("cells"),
+    ...ofCell,
+    entropyNats: numbers,
+    likeliest: z.array(token),
+    likeliestAt: z.array(z.int().min(0)),
+    likeliestLogprobs: numbers,
+    logprobs: z.array(numbers),
+    ranks: z.array(numbers),
+    tied: z.array(numbers),
+    besideSpans: z.looseObject({ readings: z.int(), greatestNats: z.number() }).optional(),
+  }),
+  z.looseObject({
+    what: z.literal("missing"),
+    state: z.string(),
+    prompt: z.string(),
+    site: z.string().optional(),
+    lens: z.string().optional(),
+    reason: z.string(),
   }),
 ]);
 

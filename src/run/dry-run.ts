@@ -203,10 +203,15 @@ async function probeOf(
   if (!plan.probe) return {};
   const states = await estimateProbed(plan, (model) => located[model]?.file?.path);
   const probe = probeCost(plan, states, probeFits(plan, states), models, measure);
-  const { bytes, randomWeightBytes } = probe;
+  const { bytes, randomWeightBytes, wholeBytes, lens } = probe;
   return {
     probe,
-    disk: { ...disk, states: bytes, ...(randomWeightBytes > 0 ? { randomWeights: randomWeightBytes } : {}) },
+    disk: {
+      ...disk,
+      states: bytes,
+      ...(randomWeightBytes > 0 ? { randomWeights: randomWeightBytes } : {}),
+      ...(wholeBytes > 0 ? { lensTokens: lens?.readingBytes ?? 0, lensStates: wholeBytes } : {}),
+    },
   };
 }
 

@@ -34,6 +34,7 @@ export const RUN_FILES = {
   logprobDifferences: "07-logprob-differences.jsonl",
   patches: "07-patches.jsonl",
   lens: "07-lens.jsonl",
+  lensTokens: "07-lens-tokens.jsonl",
   probes: "08-probes.json",
   probeFits: "08-probe-fits.jsonl",
   lensScores: "08-lens.json",
@@ -71,6 +72,8 @@ export const ADAPTER_FILES = {
   donorStates: ["07-donor-states", "/states.json"],
   /** The same of prompts whose answers are taken apart. */
   insideStates: ["07-inside-states", "/states.json"],
+  /** The same of whole prompts, gone when lenses have read them. */
+  lensStates: ["07-lens-states", "/states.json"],
   /** Of a model state: the concepts' vectors. */
   injectionVectors: ["07-injection-vectors", ".safetensors"],
 } as const;

@@ -1,13 +1,14 @@
 /** Stage 07, lenses: what the end of each model says of the captured states of held-out strings, a line a lens and site. */
 
 import { InwardError } from "../errors.js";
-import { openTokenizer } from "../model/engines/start-engine.js";
+import { openTokenizer, type Tokenizer } from "../model/engines/start-engine.js";
 import { type LensProcess, startLensProcess } from "../probe/lens-process.js";
-import { type LensTargets, lensTargets } from "../probe/lens-readings.js";
+import { type LensTarget, type LensTargets, lensTargets } from "../probe/lens-readings.js";
 import {
   type LensedSite,
   type LensedState,
   type LensLine,
+  type LensTokenLine,
   LENS_VERSION,
   lensLineSchema,
   type PromptReading,
@@ -21,13 +22,25 @@ import type { Plan, PlannedProbe } from "../study/plan.js";
 import { lensNames, type PlannedLens } from "../study/probe-schema.js";
 import { statesOf } from "../study/states.js";
 import { readAnswers } from "./behaviors.js";
+import type { StatesBySite } from "./captured-states.js";
 import { FinishedLines } from "./finished-lines.js";
 import type { RunFolder } from "./folder.js";
 import { openPlannedLens } from "./lens-files.js";
 import type { StageContext, StageWork } from "./open-models.js";
+import {
+  besideSpans,
+  captureWhole,
+  cellsLine,
+  dropWhole,
+  promptLine,
+  SaidValues,
+  type SoughtTargets,
+  TokenLines,
+  type TokensPlace,
+} from "./lens-tokens.js";
 import { chatOf } from "./planned-chats.js";
 import { requireAskedPrompts, StringLabels } from "./probe-labels.js";
-import { probedStates } from "./probe-prompts.js";
+import { probedStates, wholePrompts } from "./probe-prompts.js";
 import { type CapturedPrompt, CapturedStates } from "./probe-states.js";
 import { readLines } from "./records.js";
 
@@ -51,6 +64,8 @@ export async function readLenses(context: StageContext, { stage, reads }: StageW
     reads: Object.fromEntries([...reads].map((file) => [file, run.outputHash(file)])),
   };
   const file = await FinishedLines.open<LensLine>(run.file("lens"), madeFrom, lensLineSchema);
+  const whole = plan.probe?.wholePrompts === undefined ? undefined : await TokenLines.open(run, madeFrom);
+  const sought = whole && (await SaidValues.read(run));
   try {
     const work = states.flatMap(({ name }) => piecesOf(plan, name, captured.get(name) as CapturedStates));
     const said = await firstTokens(run);
@@ -59,25 +74,34 @@ export async function readLenses(context: StageContext, { stage, reads }: StageW
       for (const [at, piece] of work.entries()) {
         onProgress(stage, at, work.length);
         const before = file.before[at];
-        if (before) {
-          if (
-            before.state === piece.state &&
-            (before.what !== "site" || (before.site === piece.site && before.lens === piece.lens))
-          )
-            continue;
+        if (
+          before &&
+          (before.state !== piece.state ||
+            (before.what === "site" && (before.site !== piece.site || before.lens !== piece.lens)))
+        ) {
           throw new InwardError("STORE_CORRUPT", `${run.file("lens")}, line ${at + 2}: it is of ${before.state}.`);
         }
+        const states = captured.get(piece.state) as CapturedStates;
+        const left = whole?.left(wholePrompts(plan, states.prompts).map(({ id }) => ({ ...piece, prompt: id }))) ?? [];
+        if (before && left.length === 0) continue;
         if (open?.state !== piece.state) {
           await open?.close();
-          open = await OpenLens.of(context, piece.state, captured.get(piece.state) as CapturedStates, labels);
+          open = await OpenLens.of(context, piece.state, states, labels);
         }
-        await file.append(await open.line(piece, said, signal));
+        // Of a line that is there its map may be gone with the process.
+        const line = await open.line(piece, said, signal);
+        const about = { stage, onProgress: (detail: string) => onProgress(stage, at, work.length, detail) };
+        for (const place of left)
+          await whole?.append(await open.tokens(place, line, sought as SaidValues, about, signal));
+        if (!before) await file.append(line);
       }
     } finally {
       await open?.close();
     }
     onProgress(stage, work.length, work.length);
+    if (whole) await dropWhole(run);
   } finally {
+    await whole?.close();
     await file.close();
   }
 }
@@ -143,8 +167,12 @@ class OpenLens {
   private unread?: string;
   /** By name, files of lenses that were begun to be read. */
   private readonly files = new Map<string, LensFile>();
+  private whole?: StatesBySite;
+  private tokenizer?: Tokenizer;
+  private vocabulary = 0;
 
   private constructor(
+    private readonly context: StageContext,
     private readonly plan: Plan,
     private readonly lensPath: NonNullable<StageContext["lensPath"]>,
     readonly state: string,
@@ -156,19 +184,21 @@ class OpenLens {
   }
 
   static async of(
-    { run: { plan }, modelPath, lensPath }: StageContext,
+    context: StageContext,
     state: string,
     states: CapturedStates,
     labels: StringLabels,
   ): Promise<OpenLens> {
+    const { run, modelPath, lensPath } = context;
+    const { plan } = run;
     const path = modelPath(statesOf(plan).of(state).model);
     const targets = await targetsOf(plan, state, path, labels);
     const noPath = (lens: string): never => {
       throw new InwardError("INTERNAL", `Nobody says where the lens ${lens} is.`);
     };
-    const open = new OpenLens(plan, lensPath ?? noPath, state, states, labels, targets);
+    const open = new OpenLens(context, plan, lensPath ?? noPath, state, states, labels, targets);
     try {
-      await open.process.remote.open(path);
+      open.vocabulary = (await open.process.remote.open(path)).vocabulary;
     } catch (error) {
       if (!(error instanceof InwardError) || error.code !== "PROBE_INVALID") {
         await open.close();
@@ -181,6 +211,7 @@ class OpenLens {
 
   async close(): Promise<void> {
     for (const file of this.files.values()) await file.close();
+    await this.tokenizer?.dispose();
     await this.process.end();
   }
 
@@ -198,6 +229,60 @@ class OpenLens {
       lens === "tuned" ? { tuned: await this.tune(site, signal) } : { given: await this.take(lens, site, signal) };
     const isThere = !("ok" in (map.tuned ?? map.given));
     return { what: "site", state, site, lens, ...map, readings: isThere ? await this.read(site, lens, signal) : [] };
+  }
+
+  /** What a prompt's tokens are, or what the lens of the line that was made last reads at every one of them. */
+  async tokens(
+    place: TokensPlace,
+    line: LensLine,
+    sought: SaidValues,
+    about: { readonly stage: string; readonly onProgress: (detail: string) => void },
+    signal: AbortSignal | undefined,
+  ): Promise<LensTokenLine> {
+    const missing = (reason: string): LensTokenLine => ({ what: "missing", ...place, reason });
+    const prompt = this.states.prompts.find(({ id }) => id === place.prompt) as CapturedPrompt;
+    if (this.unread !== undefined) return missing(this.unread);
+    const targets = this.soughtIn(prompt, sought);
+    this.tokenizer ??= await openTokenizer(
+      this.context.modelPath(statesOf(this.plan).of(this.state).model),
+      chatOf(this.plan, statesOf(this.plan).of(this.state).model),
+    );
+    if (line.what !== "site" || place.site === undefined) {
+      return promptLine(place, prompt, { values: targets.values, vocabulary: this.vocabulary }, this.tokenizer);
+    }
+    const map = line.tuned ?? line.given;
+    if (map && "ok" in map) return missing(map.reason);
+    this.whole ??= await captureWhole(
+      {
+        ...this.context,
+        onProgress: (_, done, total) => about.onProgress(`whole prompts, ${done} of ${total}`),
+      },
+      about.stage,
+      this.state,
+      this.states.sites.map(({ name }) => name).filter((name) => name.startsWith("residual_")),
+      wholePrompts(this.plan, this.states.prompts),
+    );
+    const states = this.whole.get(place.site)?.get(prompt.id);
+    if (states === undefined) return missing("the engine crashed on it each time");
+    const through = line.lens === "logit" ? undefined : line.lens;
+    const { values, width } = states;
+    const read = await this.process.call("read", [{ values, width }, targets.targets, through], { signal });
+    const own = line.readings.filter((one) => one.prompt === prompt.id);
+    return cellsLine(place, read, targets, besideSpans(prompt.spans, read, targets, own), this.tokenizer);
+  }
+
+  private soughtIn(prompt: CapturedPrompt, sought: SaidValues): SoughtTargets {
+    const found = sought.of(this.state, prompt).flatMap((value) => {
+      const group = `${prompt.task}/${value.property}`;
+      const targets = this.targets.get(group)?.targets ?? [];
+      const at = targets.findIndex(({ name }) => name === value.value);
+      return at < 0 ? [] : [{ value, target: targets[at] as LensTarget, place: { group, at } }];
+    });
+    return {
+      values: found.map(({ value }) => value),
+      targets: found.map(({ target }) => target),
+      places: found.map(({ place }) => place),
+    };
   }
 
   /** The map of a file for a site, in the place of the one before, and what it says beside the model. */

@@ -68,6 +68,20 @@ export function probedItems({ train, heldOut }: PlannedTask, { strings }: Planne
   return [...train.slice(0, strings), ...heldOut.slice(0, strings)];
 }
 
+/** Of a state's prompts that are looked into those that are read whole: of the first held-out strings of each task. */
+export function wholePrompts<Prompt extends Pick<ProbedPrompt, "task" | "item">>(
+  { tasks, probe }: Plan,
+  prompts: readonly Prompt[],
+): Prompt[] {
+  const { wholePrompts: most = 0, strings } = probe as PlannedProbe;
+  const chosen = new Set(
+    tasks.flatMap(({ definition: { name }, heldOut }) =>
+      heldOut.slice(0, Math.min(most, strings)).map(({ id }) => `${name}/${id}`),
+    ),
+  );
+  return prompts.filter(({ task, item }) => chosen.has(`${task}/${item}`));
+}
+
 /** The wording that hypothetical questions are looked into in: the plan's first. */
 export function probedVariant({ hypothetical }: Plan): string {
   return hypothetical.variants[0] as string;

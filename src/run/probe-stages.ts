@@ -46,7 +46,7 @@ export function lookingInsideRows(
         name: "lenses",
         kind: "measured",
         when,
-        writes: ["lens"],
+        writes: probe.wholePrompts === undefined ? ["lens"] : ["lens", "lensTokens"],
         reads: { states, ...said },
         besides: async () => ({ lensVersion: LENS_VERSION }),
         run: readLenses,

@@ -25,6 +25,7 @@ import {
   promptsToLocate,
   randomTwin,
   randomTwins,
+  wholePrompts,
 } from "./probe-prompts.js";
 import type { NoStates } from "./probe-states.js";
 import {
@@ -319,6 +320,7 @@ export async function estimateProbed(
       width,
       vocabulary: embedding / width,
       ...countedRows(prompts),
+      ...(isTwin ? {} : wholeOf(plan, prompts, capture)),
       prompts: estimate.prompts,
       promptTokens: estimate.promptTokens,
       rows: estimate.rows,
@@ -326,6 +328,24 @@ export async function estimateProbed(
     });
   }
   return all;
+}
+
+/** Of prompts that lenses read at every token: their states, while they are read. */
+function wholeOf(
+  plan: Plan,
+  prompts: readonly LocatedStatesPrompt[],
+  { sites, ...capture }: Capture,
+): Pick<ProbedEstimate, "whole"> {
+  const whole = wholePrompts(
+    plan,
+    prompts.map(({ meta }) => meta),
+  );
+  if (whole.length === 0) return {};
+  const lengths = whole.map(({ tokenIds }) => tokenIds.length);
+  const residuals = { ...capture, sites: sites.filter(({ part }) => part.startsWith("residual_")) };
+  const rows = whole.map(({ tokenIds }) => [...tokenIds.keys()]);
+  const { promptTokens: tokens, bytes } = sizedStates(residuals, lengths, rows, SHARD_BYTES).estimate;
+  return { whole: { prompts: whole.length, tokens, bytes } };
 }
 
 function countedRows(

@@ -405,6 +405,7 @@ function rowsOf(plan: Plan): StageRow[] {
         "trials",
         "distributions",
         "lens",
+        "lensTokens",
       ],
       besides: async (run) => {
         if (run.isMarked("manifest")) await run.requireUnchanged("manifest");

@@ -98,6 +98,12 @@ const probeShape = z.strictObject({
       "Which lenses read the declared residuals (docs/probes.md#lenses-in-a-study): logit, the model's own end; tuned, an affine map before " +
         "it, found on the train strings' states; or one of a file, by name. An empty list for none.",
     ),
+  wholePrompts: countUpTo(1000)
+    .optional()
+    .describe(
+      "Of how many held-out strings of each task, the first of those that are looked into, lenses read the prompts at every token, and not at " +
+        "the spans alone. None when absent.",
+    ),
   randomWeights: z
     .boolean()
     .default(true)
@@ -107,7 +113,14 @@ const probeShape = z.strictObject({
     ),
 });
 
-export const probeSchema = probeShape;
+export const probeSchema = probeShape.superRefine(({ wholePrompts, lenses }, context) => {
+  if (wholePrompts === undefined || lenses.length > 0) return;
+  context.addIssue({
+    code: "custom",
+    path: ["wholePrompts"],
+    message: "has whole prompts read by lenses, and there is none; name one in lenses, or leave it out",
+  });
+});
 
 /** A lens of a file, as it was when the study was planned. */
 const plannedLensSchema = lensFactsSchema.extend({

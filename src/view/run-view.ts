@@ -13,6 +13,7 @@ import { measureText, numberText } from "../report/verdict-numbers.js";
 import { type RunFile, RunFolder, RUN_FILES } from "../run/folder.js";
 import { readContent } from "../run/records.js";
 import { isWritten, stagesOf } from "../run/stages.js";
+import type { InsideResults } from "../probe/inside-results.js";
 import type { ProbedSite } from "../probe/probe-results.js";
 import type { ExperimentResults } from "../score/verdicts/experiments.js";
 import type { Verdict } from "../score/verdicts/verdict.js";
@@ -246,6 +247,10 @@ export async function runView(run: ServedRun): Promise<RunView> {
       readContent(folder, "simulation"),
     ),
     injection: await ifWritten("injection", "the study injects nothing", () => readContent(folder, "injection")),
+    inside: await ifWritten("insideResults", "the study takes no answers apart (inside)", async () => {
+      const { attribution, heads, subspace, patchscope } = await readContent(folder, "insideResults");
+      return [attribution, heads, subspace, patchscope].reduce((sum, { length }) => sum + length, 0);
+    }),
     losses: await lossesOf(folder),
     trials: await orReason(() => ({ bytes: statRunFile(run, RUN_FILES.trials).size })),
     report: await orReason(() => {
@@ -253,6 +258,12 @@ export async function runView(run: ServedRun): Promise<RunView> {
       return RUN_FILES.report;
     }),
   };
+}
+
+/** What taking answers apart came to: megabytes, that are read by themselves. @returns undefined where a run of its plan has none */
+export async function insideView(run: ServedRun): Promise<InsideResults | undefined> {
+  const folder = await RunFolder.look(run.folder);
+  return isWritten(folder.plan, "insideResults") ? readContent(folder, "insideResults") : undefined;
 }
 
 function factsOf(plan: Plan): RunView["facts"] {

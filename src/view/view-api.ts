@@ -139,6 +139,8 @@ export interface RunView {
   readonly lenses: Shown<LensResults>;
   readonly simulation: Shown<SimulationResults>;
   readonly injection: Shown<InjectionResults>;
+  /** Questions whose answers were taken apart; what that came to is read by itself. */
+  readonly inside: Shown<number>;
   readonly losses: readonly LossLine[];
   readonly trials: Shown<{ readonly bytes: number }>;
   readonly report: Shown<string>;

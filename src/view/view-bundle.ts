@@ -59,7 +59,7 @@ export async function bundleView({
     for (const name of filesUnder(page)) await write(name, readFileSync(join(page, name)));
     for (const summary of list.runs) {
       const own = `data/runs/${summary.id}`;
-      for (const name of ["run.json", "quantize.json", "trials.json", "report.html"]) {
+      for (const name of ["run.json", "inside.json", "quantize.json", "trials.json", "report.html"]) {
         if ((name === "quantize.json") !== (summary.kind === "quantize") && name !== "report.html") continue;
         try {
           const found = await files.get(["runs", summary.id, name]);
@@ -78,6 +78,9 @@ export async function bundleView({
         for (const line of some) {
           const view = await files.trial(run, line);
           if (view) views[line] = { view, ...(tokens ? { tokens: await files.tokens(run, line) } : {}) };
+          if (!view?.inside.whole.ok) continue;
+          const lenses = await files.get(["runs", summary.id, "lenses", `${line}.json`]);
+          if (lenses?.kind === "json") await write(`${own}/lenses/${line}.json`, JSON.stringify(lenses.value));
         }
         await write(`${own}/trials/${from / TRIALS_A_FILE}.json`, JSON.stringify(views));
         trials += some.length;

@@ -9,11 +9,11 @@ import { isWritten } from "../run/stages.js";
 import { PromptTokenizer } from "../run/trials/trial-tokens.js";
 import { RunEvents, unitsUnderWay } from "./run-progress.js";
 import { quantizeView } from "./quantize-view.js";
-import { orReason, planIn, listedRun, runView } from "./run-view.js";
+import { insideView, orReason, planIn, listedRun, runView } from "./run-view.js";
 import { readServedFile } from "../run/trials/plain-files.js";
 import { findRuns, isInPlace, type ServedRun } from "./served-runs.js";
 import { readTrialTable } from "../run/trials/trial-table.js";
-import { type OpenTrials, openTrials, trialView } from "../run/trials/trial-view.js";
+import { type OpenTrials, openTrials, trialTokenLenses, trialView } from "../run/trials/trial-view.js";
 import type { TrialTokens, TrialView } from "../run/trials/trial-shapes.js";
 import type { CompareView, RunList, ViewFacts } from "./view-api.js";
 
@@ -66,6 +66,7 @@ export class ViewFiles {
     if (line === undefined) return undefined;
     if (name === "trials") return json(await this.trial(run, Number(line)));
     if (name === "tokens") return json(await this.tokens(run, Number(line)));
+    if (name === "lenses") return json(await trialTokenLenses(await this.opened(run), Number(line)));
     return undefined;
   }
 
@@ -97,6 +98,8 @@ export class ViewFiles {
       }
       case "trials.json":
         return json((await this.opened(run)).read.table);
+      case "inside.json":
+        return json(await insideView(run));
       case "quantize.json":
         return json(await quantizeView(run));
       case "report.html": {

@@ -31,9 +31,10 @@ export async function plantedRun(studies: string, out: string): Promise<void> {
   const keys = parse(await readFile(planted.study, "utf8"));
   const more = {
     probe: {
-      spans: { hypothetical: ["string", "last_prompt_token"], objectLevel: [] },
+      spans: { hypothetical: ["string", "last_prompt_token"] },
       labels: ["behavior_given_property"],
       lenses: ["logit"],
+      wholePrompts: 2,
       randomWeights: false,
     },
     patching: { sites: "residual_after.0", ...MEASURED },

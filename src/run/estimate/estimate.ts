@@ -187,6 +187,9 @@ export interface DiskEstimate {
   readonly states?: number;
   /** A model's file with random weights, while it is looked into. */
   readonly randomWeights?: number;
+  /** What lenses read of whole prompts, and the states of these while they are read. */
+  readonly lensTokens?: number;
+  readonly lensStates?: number;
   /** Sizes that are not known, with the reason. */
   readonly unknown: readonly string[];
 }

@@ -23,6 +23,8 @@ export interface ProbedEstimate extends Pick<StatesEstimate, "prompts" | "prompt
   /** Rows of spans, of all kinds of prompts. */
   readonly trainRows: number;
   readonly heldOutRows: number;
+  /** Prompts that lenses read at every token, their tokens, and bytes of their states while they are read; absent where there are none. */
+  readonly whole?: { readonly prompts: number; readonly tokens: number; readonly bytes: number };
   /** Of the task that has most. */
   readonly trainStrings: number;
   readonly heldOutStrings: number;
@@ -36,13 +38,21 @@ export interface ProbeCost {
   /** By state, with the time that asking its prompts once more takes. */
   readonly states: readonly (MaybeProbedEstimate & { readonly time: TimeEstimate })[];
   /** States that lenses read, and maps that are found; absent where no lens is wanted. */
-  readonly lens?: { readonly rows: number; readonly maps: number; readonly time: TimeEstimate };
+  readonly lens?: {
+    readonly rows: number;
+    readonly maps: number;
+    readonly time: TimeEstimate;
+    /** Of prompts that are read at every token: how many, and bytes of their readings. */
+    readonly wholePrompts: number;
+    readonly readingBytes: number;
+  };
   readonly fits: { readonly count: number; readonly time: TimeEstimate };
   /** Of all of it. */
   readonly time: TimeEstimate;
-  /** Of the states' files; and of the largest file with random weights, which is there while it is looked into. */
+  /** Of the states' files; of the largest file with random weights, which is there while it is looked into; of states of whole prompts while they are read. */
   readonly bytes: number;
   readonly randomWeightBytes: number;
+  readonly wholeBytes: number;
 }
 
 /** Of asking: our own pass keeps what it computes; llama.cpp evaluates once more, a row at a time. */
@@ -51,6 +61,8 @@ const CAPTURING = { own: 1.3, other: 2 } as const;
 const LOGIT_NS = 25;
 /** Products and sums of this language's own arithmetic, per second. */
 const OWN_ARITHMETIC = 6e8;
+/** Of a cell of a prompt that is read at every token: its numbers for three values, and the likeliest token's text. */
+const CELL_BYTES = 110;
 /** Divergences on held-out strings take the map's logits and the plain lens's, each beside the model's own. */
 const DIVERGENCE_ROWS = 4;
 const TUNED = { folds: 4, ridges: 4, mostRows: 1000 } as const;
@@ -72,6 +84,7 @@ export function probeCost(
   const fitting = fittingTime(known, fits, measure);
   const bytes = known.reduce((sum, one) => sum + one.bytes, 0);
   const randomWeightBytes = Math.max(0, ...known.map(({ fileBytes = 0 }) => fileBytes));
+  const wholeBytes = known.reduce((sum, { whole }) => sum + (whole?.bytes ?? 0), 0);
   return {
     states: timed,
     ...(lens ? { lens } : {}),
@@ -79,6 +92,7 @@ export function probeCost(
     time: sumOfTimes([...timed.map(({ time }) => time), ...(lens ? [lens.time] : []), fitting]),
     bytes,
     randomWeightBytes,
+    wholeBytes,
   };
 }
 
@@ -97,16 +111,21 @@ function capturingTime(plan: Plan, one: MaybeProbedEstimate, models: readonly Mo
 function lensCost(plan: Plan, states: readonly ProbedEstimate[], models: readonly ModelEstimate[]): ProbeCost["lens"] {
   const { lenses = [] } = plan.probe as PlannedProbe;
   if (lenses.length === 0) return undefined;
-  let [rows, maps, seconds] = [0, 0, 0];
+  let [rows, maps, seconds, prompts, cells] = [0, 0, 0, 0, 0];
   let unknown: TimeEstimate | undefined;
   for (const one of states) {
     if (one.fileBytes !== undefined) continue;
     const { model, residuals: sites, heldOutRows, trainRows, width, vocabulary } = one;
-    const plain = lenses.includes("logit") ? sites * heldOutRows : 0;
+    const tokens = one.whole?.tokens ?? 0;
     const ofFiles = lenses.filter((lens) => typeof lens !== "string" && lens.model === model).length;
+    const hasTuned = lenses.includes("tuned") ? 1 : 0;
+    const whole = (lenses.includes("logit") ? sites * tokens : 0) + (hasTuned + ofFiles) * (sites - 1) * tokens;
+    const plain = (lenses.includes("logit") ? sites * heldOutRows : 0) + whole;
     const read = ofFiles * (sites - 1) * heldOutRows;
-    const mapped = (lenses.includes("tuned") ? (sites - 1) * heldOutRows : 0) + read;
+    const mapped = hasTuned * (sites - 1) * heldOutRows + read;
     rows += plain + mapped;
+    prompts += one.whole?.prompts ?? 0;
+    cells += whole;
     if (lenses.includes("tuned")) maps += sites - 1;
     const rated = rateOf(model, models);
     const weights = models.find((known) => known.model === model)?.layerParameters;
@@ -117,12 +136,14 @@ function lensCost(plan: Plan, states: readonly ProbedEstimate[], models: readonl
     const operations = (2 * weights * rated.rate.readTokensPerSecond) / plan.engine.threads;
     const each = (2 * vocabulary * width) / operations + 1e-9 * LOGIT_NS * vocabulary;
     seconds += each * (plain + (1 + DIVERGENCE_ROWS) * mapped);
+    seconds += (CAPTURING.other * tokens) / rated.rate.readTokensPerSecond;
     // A map of a file is applied for the readings, and again beside the model's end.
     seconds += (2 * read * width ** 2) / OWN_ARITHMETIC;
     if (lenses.includes("tuned"))
       seconds += ((sites - 1) * mapOperations(Math.min(trainRows, TUNED.mostRows), width)) / OWN_ARITHMETIC;
   }
-  return { rows, maps, time: unknown ?? { ok: true, seconds, basis: "scaled" } };
+  const time = unknown ?? ({ ok: true, seconds, basis: "scaled" } as const);
+  return { rows, maps, time, wholePrompts: prompts, readingBytes: CELL_BYTES * cells };
 }
 
 /** Of finding one map: a basis of the rows, their products, and a system for each ridge, in each fold and on all. */

@@ -31,6 +31,14 @@ interface ReadLenses {
 
 const keyOf = (...parts: readonly string[]) => JSON.stringify(parts);
 
+/** A trial's two prompts, as they are called where they are looked into. */
+export function promptsOf({ target, predictor, task, item, property, variant }: TrialRow) {
+  return [
+    { prompt: "hypothetical", state: predictor, id: `hypothetical/${task}/${item}/${property}/${variant}` },
+    { prompt: "object_level", state: target, id: `object_level/${task}/${item}` },
+  ] as const;
+}
+
 export class InsideTrials {
   #lenses?: Promise<Shown<ReadLenses>>;
   #patches?: Promise<Shown<ReadonlyMap<string, readonly PatchedRow[]>>>;
@@ -43,27 +51,15 @@ export class InsideTrials {
   ) {}
 
   /** Of the target's object-level prompt and of the predictor's question, where their states were captured. */
-  async lenses({
-    target,
-    predictor,
-    task,
-    item,
-    property,
-    variant,
-    behavior,
-    prediction,
-  }: TrialRow): Promise<Shown<TrialLens[]>> {
+  async lenses(row: TrialRow): Promise<Shown<TrialLens[]>> {
+    const { predictor, task, property, behavior, prediction } = row;
     if (!this.isWritten("lens")) return absent("the study asks for no lens (probe.lenses)");
     this.#lenses ??= orWhy(() => this.#readLenses());
     const read = await this.#lenses;
     if (!read.ok) return read;
     const { values, readings, unread } = read.value;
     const wanted = [...new Set([behavior, prediction].flatMap((one) => (one.ok ? [one.value] : [])))];
-    const prompts = [
-      { prompt: "hypothetical", state: predictor, id: `hypothetical/${task}/${item}/${property}/${variant}` },
-      { prompt: "object_level", state: target, id: `object_level/${task}/${item}` },
-    ] as const;
-    const found = prompts.flatMap(({ prompt, state, id }): TrialLens[] => {
+    const found = promptsOf(row).flatMap(({ prompt, state, id }): TrialLens[] => {
       const own = readings.get(keyOf(state, id)) ?? [];
       const group = `${task}/${property}`;
       const names = values.get(keyOf(state, group)) ?? [];
@@ -220,7 +216,7 @@ export class InsideTrials {
   }
 }
 
-async function orWhy<Value>(read: () => Promise<Value>): Promise<Shown<Value>> {
+export async function orWhy<Value>(read: () => Promise<Value>): Promise<Shown<Value>> {
   try {
     return { ok: true, value: await read() };
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import type { Distribution } from "../../ask/expand-distribution.js";
 import type { PatchKind } from "../../ask/patched-distributions.js";
+import type { LensToken } from "../../probe/lens-results.js";
 import type { BehaviorOption, Extraction } from "../../properties/property.js";
 import type { Estimate } from "../../score/interval.js";
 import type { Scope } from "../../score/scope.js";
@@ -139,6 +140,8 @@ export interface TrialView {
   /** What lenses read of its prompts, probes of its string, and what patches did to it. */
   readonly inside: {
     readonly lenses: Shown<readonly TrialLens[]>;
+    /** Of its prompts those that lenses read at every token: their maps are read by themselves. */
+    readonly whole: Shown<readonly TokenLens["prompt"][]>;
     readonly probes: Shown<readonly TrialProbe[]>;
     readonly patches: Shown<readonly TrialPatch[]>;
   };
@@ -165,6 +168,31 @@ export interface TrialLens {
     /** The likeliest of all values that were looked for. */
     readonly leads?: string;
   }[];
+}
+
+/** A lens on one prompt of a trial at every token. */
+export interface TokenLens extends Pick<TrialLens, "prompt" | "state" | "lens" | "values" | "untold"> {
+  readonly tokens: readonly LensToken[];
+  /** Tokens that the model knows. */
+  readonly vocabulary: number;
+  readonly sites: readonly (
+    | {
+        readonly site: string;
+        readonly ok: true;
+        /** [tokens] */
+        readonly entropyNats: readonly number[];
+        /** Likeliest tokens, each once; [tokens] which of these, and its ln P. */
+        readonly likeliest: readonly TokenText[];
+        readonly likeliestAt: readonly number[];
+        readonly likeliestLogprobs: readonly number[];
+        /** [values][tokens] as TrialLens has them. */
+        readonly logprobs: readonly (readonly number[])[];
+        readonly ranks: readonly (readonly number[])[];
+      }
+    | { readonly site: string; readonly ok: false; readonly reason: string }
+  )[];
+  /** Readings at named spans that are of one of these tokens, and their greatest difference from these, nats. */
+  readonly besideSpans: { readonly readings: number; readonly greatestNats: number };
 }
 
 /** What probes read off one kind of prompt of one string. */

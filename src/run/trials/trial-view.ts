@@ -16,15 +16,17 @@ import { challengedMessages, type TaskItem } from "../../tasks/task.js";
 import { InwardError } from "../../errors.js";
 import { stateNames } from "../../report/state-names.js";
 import { InsideTrials } from "./inside-trial.js";
+import { TokenLenses } from "./token-lenses.js";
 import type { LookedAt } from "./plain-files.js";
 import { answerKeyOf, behaviorLineKey, distributionKeys, type ReadTrials, trialKey } from "./trial-table.js";
-import type { AskedView, BesideTrial, Shown, TrialView } from "./trial-shapes.js";
+import type { AskedView, BesideTrial, Shown, TokenLens, TrialView } from "./trial-shapes.js";
 
 /** A run whose trials were read. */
 export interface OpenTrials {
   readonly run: RunFolder;
   readonly read: ReadTrials;
   readonly inside: InsideTrials;
+  readonly tokenLenses: TokenLenses;
   /** Turns that are put before questions; read from behaviors once, where a state is shown any. */
   readonly shown: () => Promise<ShownPairs>;
 }
@@ -45,6 +47,7 @@ export function openTrials(
     run,
     read,
     inside: new InsideTrials(folder, isWritten),
+    tokenLenses: new TokenLenses(folder, isWritten),
     shown: () => {
       shown ??= make();
       return shown;
@@ -59,7 +62,7 @@ export function openTrials(
 export async function trialView(open: OpenTrials, line: number): Promise<TrialView | undefined> {
   const { run, read } = open;
   const { plan } = run;
-  const row = await read.lines.get(RUN_FILES.trials)?.read<TrialRow>(trialKey(line), trialRowSchema);
+  const row = await trialRow(open, line);
   if (row === undefined) return undefined;
   const task = plan.tasks.find(({ definition }) => definition.name === row.task);
   const item = task && [...task.train, ...task.heldOut].find(({ id }) => id === row.item);
@@ -87,10 +90,24 @@ export async function trialView(open: OpenTrials, line: number): Promise<TrialVi
     distributions: await distributionsOf(open, row),
     inside: {
       lenses: await open.inside.lenses(row),
+      whole: await open.tokenLenses.prompts(row),
       probes: open.inside.probes(row),
       patches: await open.inside.patches(row),
     },
   };
+}
+
+function trialRow({ read }: OpenTrials, line: number): Promise<TrialRow | undefined> | undefined {
+  return read.lines.get(RUN_FILES.trials)?.read<TrialRow>(trialKey(line), trialRowSchema);
+}
+
+/** What lenses read at every token of its prompts. @returns undefined where there is no such trial */
+export async function trialTokenLenses(
+  open: OpenTrials,
+  line: number,
+): Promise<Shown<readonly TokenLens[]> | undefined> {
+  const row = await trialRow(open, line);
+  return row && open.tokenLenses.of(row);
 }
 
 /** Where only replies were drawn again, the behavior is that of the greedy answer. */
